@@ -1,0 +1,1 @@
+"""Topo engagement, proved complete and counted honestly."""
