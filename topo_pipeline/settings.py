@@ -1,0 +1,85 @@
+"""The environment, read once into one frozen object. Nothing else in the package reads the environment."""
+
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """The environment can't be used; the message names each variable and what is wrong with it."""
+
+
+def _known_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"{name!r} is not an IANA time zone such as Europe/Paris")
+    return name
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+
+
+class Settings(BaseSettings):
+    """What an operator can set: `TOPO_*` and `DAGSTER_HOME`, from the environment or a `.env` file."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TOPO_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+    )
+
+    api_key: SecretStr | None = None
+    api_url: str = "https://api.topo.io/v1"
+    warehouse: str = "data/topo.duckdb"
+    start_date: date = date(2026, 1, 1)
+    timezone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
+    lookback_days: int = Field(default=3, ge=0, le=365)
+    requests_per_second: float = Field(default=10, gt=0, le=10_000)
+    concurrency: int = Field(default=4, ge=1, le=64)
+    completeness: Literal["refuse", "warn"] = "refuse"
+    automation: Literal["off", "on"] = "off"
+    report_dir: AbsolutePath = Field(default=Path("data/report"), validate_default=True)
+    dagster_home: AbsolutePath = Field(
+        default=Path(".dagster"), validation_alias="DAGSTER_HOME", validate_default=True
+    )
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _blank_key_is_no_key(cls, value: Any) -> Any:
+        return None if isinstance(value, str) and not value.strip() else value
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The reporting time zone: partitions and reporting days."""
+        return ZoneInfo(self.timezone)
+
+
+@cache
+def get_settings() -> Settings:
+    """Return the settings of this process.
+
+    Raises:
+        SettingsError: a variable has a value that can't be used.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError("; ".join(_sentence(dict(problem)) for problem in error.errors())) from None
+
+
+def _sentence(problem: dict[str, Any]) -> str:
+    name = str(problem["loc"][0])
+    variable = name if name == "DAGSTER_HOME" else f"TOPO_{name.upper()}"
+    return f"{variable}: {problem['msg']}"

@@ -1,0 +1,1 @@
+"""The warehouse: DuckDB, as a file or as a lake. Knows neither HTTP nor Dagster."""

@@ -1,0 +1,145 @@
+"""Open the warehouse, do one transaction, close it.
+
+A DuckDB file has one writing process at a time, so nobody holds a connection for longer than a transaction, and
+whoever finds the file taken waits with jitter. SQL of this package stays within what DuckLake can do, so that
+`ducklake:CATALOG` serves in the place of a file.
+"""
+
+import importlib.resources
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import stamina
+from duckdb import DuckDBPyConnection
+
+from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.migrate import migrate
+
+LAKE_PREFIX = "ducklake:"
+LOCKED = ("Could not set lock on file", "Conflicting lock is held")
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """A DuckDB file (its path) or a DuckLake (`ducklake:` and its catalog), opened anew for each transaction.
+
+    Attributes:
+        target: what `TOPO_WAREHOUSE` says.
+        wait_seconds: how long a writer waits for another process to let go of the file.
+    """
+
+    target: str
+    wait_seconds: float = 60.0
+
+    @property
+    def is_lake(self) -> bool:
+        """Whether the warehouse is a DuckLake."""
+        return self.target.startswith(LAKE_PREFIX)
+
+    @property
+    def path(self) -> Path:
+        """The DuckDB file, or the catalog file of the lake."""
+        return Path(self.target.removeprefix(LAKE_PREFIX)).expanduser().absolute()
+
+    @contextmanager
+    def transaction(self) -> Iterator[DuckDBPyConnection]:
+        """Yield a connection in one transaction on the newest schema; all of it is committed, or nothing.
+
+        Raises:
+            WarehouseError: the warehouse can't be opened or written, or was made by a newer version.
+        """
+        with self._open() as connection:
+            connection.begin()
+            try:
+                migrate(connection)
+                yield connection
+            except BaseException:
+                _roll_back(connection)
+                raise
+            connection.commit()
+
+    @contextmanager
+    def reader(self) -> Iterator[DuckDBPyConnection]:
+        """Yield a connection that can't write; it sees one state, whatever commits meanwhile.
+
+        Raises:
+            WarehouseError: there is no warehouse yet, or it can't be opened.
+        """
+        if not self.path.exists():
+            raise WarehouseError(f"There is no warehouse at {self.path} yet: load a day first.")
+        with self._open(read_only=True) as connection:
+            connection.begin()
+            yield connection
+
+    def prepare(self) -> None:
+        """Make the warehouse where there is none and bring its schema up to date: fails before any reading."""
+        with self.transaction():
+            pass
+
+    @contextmanager
+    def _open(self, *, read_only: bool = False) -> Iterator[DuckDBPyConnection]:
+        connection = self._connect(read_only)
+        try:
+            connection.execute("SET TimeZone = 'UTC'; SET python_enable_replacements = false")
+            yield connection
+        except duckdb.IOException as error:
+            raise WarehouseError(f"The warehouse {self.path} can't be used: {_first_line(error)}") from error
+        finally:
+            connection.close()
+
+    def _connect(self, read_only: bool) -> DuckDBPyConnection:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            for attempt in stamina.retry_context(
+                on=_is_locked, attempts=None, timeout=self.wait_seconds, wait_max=1.0, wait_jitter=0.5
+            ):
+                with attempt:
+                    return self._attach_lake(read_only) if self.is_lake else self._attach_file(read_only)
+        except (duckdb.Error, OSError) as error:
+            raise WarehouseError(f"The warehouse {self.path} can't be opened: {_first_line(error)}") from error
+        raise AssertionError("unreachable: the last attempt raises")  # pragma: no cover
+
+    def _attach_file(self, read_only: bool) -> DuckDBPyConnection:
+        return duckdb.connect(self.path, read_only=read_only)
+
+    def _attach_lake(self, read_only: bool) -> DuckDBPyConnection:
+        extension = _lake_extension()
+        connection = duckdb.connect()
+        try:
+            connection.load_extension(str(extension))
+            mode = " (READ_ONLY)" if read_only else ""
+            quoted = str(self.path).replace("'", "''")
+            connection.execute(f"ATTACH '{LAKE_PREFIX}{quoted}' AS warehouse{mode}")
+            connection.execute("USE warehouse")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _lake_extension() -> Path:
+    """Find DuckLake's extension in its own package: a network that INSTALL needs may not be there."""
+    try:
+        package = importlib.resources.files("duckdb_extension_ducklake")
+    except ModuleNotFoundError:
+        raise WarehouseError("A ducklake: warehouse needs the extra: pip install 'topo-pipeline[lake]'.") from None
+    return Path(str(package / "extensions" / f"v{duckdb.__version__}" / "ducklake.duckdb_extension"))
+
+
+def _is_locked(error: Exception) -> bool:
+    return isinstance(error, duckdb.IOException) and any(words in str(error) for words in LOCKED)
+
+
+def _roll_back(connection: DuckDBPyConnection) -> None:
+    """Undo what is open; a failed COMMIT or a full disk has already ended the transaction."""
+    try:
+        connection.rollback()
+    except duckdb.TransactionException:
+        pass
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

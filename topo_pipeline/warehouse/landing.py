@@ -1,0 +1,220 @@
+"""Land one day: replace its rows, keep what was replaced, write the ledger, all in the caller's transaction.
+
+A reload compares before it writes: what did not change is not touched. The columns are extracted from the payload
+here, in SQL, so that both of the API's spellings meet in one place.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from duckdb import DuckDBPyConnection
+
+
+@dataclass(frozen=True)
+class ReadDay:
+    """One day as it was read from the API, ready to land.
+
+    Attributes:
+        day: the reporting day.
+        asked_after, asked_before: the exclusive bounds that the API was asked for.
+        is_open: whether the day was not safely over when the reading began.
+        proved: whether what was received agrees with `api_total_count`.
+        api_total_count: the API's own count between the bounds.
+        requests: requests made, retries included.
+        started_at: when the reading began.
+        activities: one row each: `id` (uuid text, unique), `created_at` (datetime64, UTC), `payload` (JSON text).
+        rejects: rows that could not be read: `raw`, `reason`.
+    """
+
+    day: date
+    asked_after: datetime
+    asked_before: datetime
+    is_open: bool
+    proved: bool
+    api_total_count: int
+    requests: int
+    started_at: datetime
+    activities: "pd.DataFrame"
+    rejects: "pd.DataFrame"
+
+
+@dataclass(frozen=True)
+class Load:
+    """A row of the ledger: what landing a day did."""
+
+    day: date
+    load_id: uuid.UUID
+    run_id: str
+    asked_after: datetime
+    asked_before: datetime
+    is_open: bool
+    proved: bool
+    api_total_count: int
+    rows: int
+    added: int
+    changed: int
+    removed: int
+    requests: int
+    rejects: int
+    started_at: datetime
+    finished_at: datetime
+
+
+# Where each column stands in the payload, in both spellings; a list is one walk through the JSON for all of them.
+_PATHS = {
+    "type": ("$.type", "$.type"),
+    "organization_id": ("$.organization_id", "$.organizationId"),
+    "person_id": ("$.person_id", "$.personId"),
+    "sequence_id": ("$.sequence_id", "$.sequenceId"),
+    "sequence_template_id": ("$.sequence_template_id", "$.sequenceTemplateId"),
+    "message_id": ("$.message_id", "$.messageId"),
+    "hot_lead_id": ("$.hot_lead_id", "$.hotLeadId"),
+    "calendar_event_id": ("$.calendar_event_id", "$.calendarEventId"),
+    "task_id": ("$.task_id", "$.taskId"),
+    "resource_type": ("$.resource_type", "$.resourceType"),
+    "channel": ("$.channel", "$.channel"),
+    "step_number": ("$.metadata.step_number", "$.metadata.stepNumber"),
+    "reply_category": ("$.metadata.reply_category", "$.metadata.replyCategory"),
+}
+_FIELDS = ", ".join(
+    f"nullif(coalesce(f[{2 * i + 1}], f[{2 * i + 2}]), '') AS {name}" for i, name in enumerate(_PATHS)
+)
+
+_STAGE = f"""
+CREATE OR REPLACE TEMP TABLE staged AS
+WITH received AS (
+    SELECT id::UUID AS id, created_at, payload, json_extract_string(payload, $paths::VARCHAR[]) AS f FROM batch
+), fields AS (
+    SELECT id, created_at, payload, {_FIELDS} FROM received
+)
+SELECT
+    id, created_at, $day::DATE AS day, type,
+    try_cast(organization_id AS UUID) AS organization_id,
+    try_cast(person_id AS UUID) AS person_id,
+    try_cast(sequence_id AS UUID) AS sequence_id,
+    try_cast(sequence_template_id AS UUID) AS sequence_template_id,
+    message_id, hot_lead_id, calendar_event_id, task_id,
+    upper(coalesce(resource_type, nullif(split_part(type, '.', 1), ''))) AS resource_type,
+    upper(nullif(split_part(type, '.', 2), '')) AS event_type,
+    upper(coalesce(channel, CASE
+        WHEN type IN ('message.opened', 'message.link_clicked') THEN 'EMAIL'
+        WHEN type LIKE 'invitation.%' THEN 'LINKEDIN' END)) AS channel,
+    CASE
+        WHEN fields.channel IS NOT NULL THEN 'payload'
+        WHEN type IN ('message.opened', 'message.link_clicked') OR type LIKE 'invitation.%' THEN 'type'
+        ELSE 'unknown' END AS channel_source,
+    try_cast(step_number AS INTEGER) AS step_number,
+    upper(reply_category) AS reply_category,
+    payload, $now::TIMESTAMPTZ AS landed_at, $load_id::UUID AS load_id
+FROM fields
+ORDER BY created_at, id
+"""  # noqa: S608 - the field list is made of the constants above
+
+_SUPERSEDED = """
+CREATE OR REPLACE TEMP TABLE superseded AS
+SELECT landed.*, if(staged.id IS NULL, 'removed', 'changed') AS change
+FROM topo.activities AS landed LEFT JOIN staged ON staged.id = landed.id
+WHERE landed.day = $day AND (
+    staged.id IS NULL
+    OR staged.payload <> landed.payload
+    OR staged.created_at <> landed.created_at
+    OR staged.channel IS DISTINCT FROM landed.channel)
+"""
+
+_KEEP = "INSERT INTO topo.activity_changes SELECT *, $load_id::UUID, $now::TIMESTAMPTZ FROM superseded"
+_DELETE = "DELETE FROM topo.activities WHERE day = $day AND id IN (SELECT id FROM superseded)"
+_INSERT = """
+INSERT INTO topo.activities
+SELECT * FROM staged WHERE id NOT IN (SELECT id FROM topo.activities WHERE day = $day)
+ORDER BY created_at, id
+"""
+_REJECT = """
+INSERT INTO topo.rejects
+SELECT DISTINCT $day::DATE, raw, reason, $now::TIMESTAMPTZ, $load_id::UUID
+FROM unreadable WHERE raw NOT IN (SELECT raw FROM topo.rejects WHERE day = $day)
+"""
+_COUNTS = """
+SELECT
+    (SELECT count(*) FROM topo.activities WHERE day = $day),
+    (SELECT count(*) FROM superseded WHERE change = 'changed'),
+    (SELECT count(*) FROM superseded WHERE change = 'removed')
+"""
+_LEDGER = """
+INSERT INTO topo.loads VALUES (
+    $day, $load_id, $run_id, $asked_after, $asked_before, $is_open, $proved, $api_total_count, $rows, $added,
+    $changed, $removed, $requests, $rejects, $started_at, $finished_at)
+"""
+
+
+def land(connection: "DuckDBPyConnection", read: ReadDay, *, run_id: str, now: datetime) -> Load:
+    """Make the warehouse hold exactly what `read` holds of its day, and say what that changed.
+
+    Runs in the caller's transaction, which alone makes it whole. Landing the same reading twice changes no row.
+    """
+    load_id = uuid.uuid4()
+    where = {"day": read.day}
+    what = where | {"load_id": load_id, "now": now}
+    connection.register("batch", read.activities)
+    connection.register("unreadable", read.rejects)
+    try:
+        connection.execute(_STAGE, what | {"paths": [path for paths in _PATHS.values() for path in paths]})
+        connection.execute(_SUPERSEDED, where)
+        connection.execute(_KEEP, {"load_id": load_id, "now": now})
+        connection.execute(_DELETE, where)
+        inserted = _one_row(connection.execute(_INSERT, where))[0]
+        connection.execute(_REJECT, what)
+        rows, changed, removed = _one_row(connection.execute(_COUNTS, where))
+    finally:
+        connection.unregister("batch")
+        connection.unregister("unreadable")
+    load = Load(
+        day=read.day,
+        load_id=load_id,
+        run_id=run_id,
+        asked_after=read.asked_after,
+        asked_before=read.asked_before,
+        is_open=read.is_open,
+        proved=read.proved,
+        api_total_count=read.api_total_count,
+        rows=rows,
+        added=inserted - changed,
+        changed=changed,
+        removed=removed,
+        requests=read.requests,
+        rejects=len(read.rejects),
+        started_at=read.started_at,
+        finished_at=now,
+    )
+    connection.execute(_LEDGER, vars(load))
+    return load
+
+
+def land_templates(connection: "DuckDBPyConnection", templates: "pd.DataFrame", *, now: datetime) -> int:
+    """Replace the sequences that `templates` names and keep the others as last known; return how many there are.
+
+    Args:
+        connection: a connection in a transaction.
+        templates: one row a sequence, the columns of `topo.sequence_templates` but `seen_at`.
+        now: when they were read.
+    """
+    connection.register("templates", templates)
+    try:
+        connection.execute("DELETE FROM topo.sequence_templates WHERE id IN (SELECT id::UUID FROM templates)")
+        connection.execute(
+            "INSERT INTO topo.sequence_templates BY NAME SELECT *, $now::TIMESTAMPTZ AS seen_at FROM templates",
+            {"now": now},
+        )
+    finally:
+        connection.unregister("templates")
+    return int(_one_row(connection.execute("SELECT count(*) FROM topo.sequence_templates"))[0])
+
+
+def _one_row(result: "DuckDBPyConnection") -> tuple[Any, ...]:
+    row = result.fetchone()
+    if row is None:
+        raise LookupError("the statement gave no row")
+    return row

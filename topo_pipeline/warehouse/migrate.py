@@ -1,0 +1,54 @@
+"""Bring a warehouse's schema up to date: numbered .sql files, each applied once, in order."""
+
+import importlib.resources
+from functools import cache
+
+from duckdb import DuckDBPyConnection
+
+from topo_pipeline.warehouse.errors import WarehouseError
+
+_LEDGER = """
+CREATE SCHEMA IF NOT EXISTS topo;
+CREATE TABLE IF NOT EXISTS topo.migrations (version INTEGER NOT NULL, name VARCHAR NOT NULL);
+"""
+
+
+@cache
+def migrations() -> dict[int, tuple[str, str]]:
+    """Version → (file name, SQL), in order; a file is called `0001_what_it_does.sql`."""
+    folder = importlib.resources.files("topo_pipeline.warehouse") / "migrations"
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+    return {int(f.name.partition("_")[0]): (f.name, f.read_text(encoding="utf-8")) for f in files}
+
+
+def migrate(connection: DuckDBPyConnection) -> None:
+    """Apply what this warehouse lacks, within the caller's transaction.
+
+    Raises:
+        WarehouseError: the warehouse was written by a newer version of the pipeline.
+    """
+    applied = _version(connection)
+    known = max(migrations())
+    if applied > known:
+        raise WarehouseError(
+            f"The warehouse is at schema version {applied} and this topo-pipeline knows {known}: upgrade it."
+        )
+    if applied == known:
+        return
+    connection.execute(_LEDGER)
+    for version, (name, sql) in migrations().items():
+        if version > applied:
+            connection.execute(sql)
+            connection.execute("INSERT INTO topo.migrations VALUES (?, ?)", [version, name])
+
+
+def _version(connection: DuckDBPyConnection) -> int:
+    """Return the newest migration applied; 0 for an empty warehouse."""
+    found = connection.execute(
+        "SELECT 1 FROM information_schema.tables"
+        " WHERE table_catalog = current_database() AND table_schema = 'topo' AND table_name = 'migrations'"
+    ).fetchone()
+    if found is None:
+        return 0
+    row = connection.execute("SELECT coalesce(max(version), 0) FROM topo.migrations").fetchone()
+    return int(row[0]) if row else 0
