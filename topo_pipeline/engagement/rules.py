@@ -1,0 +1,27 @@
+"""What the metrics take for granted and a company may see otherwise: reply classes, windows, lines of evidence."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The settings of the metric tables; every field can be used in their SQL as a parameter of its name.
+
+    Attributes:
+        positive_replies: reply categories that mean interest.
+        not_human_replies: categories of replies that no person wrote; all others are valid, pending ones too.
+        reply_window_days: days from the first message within which a run's reply counts (its outcome window).
+        censored_days: a run without its enrolment whose first activity falls within so many days of the first
+            landed day may have begun before it; 0 turns the rule off.
+        evidence_small: below so many runs a rate says nothing.
+        evidence_usable: from so many runs on a rate can be used, if also
+        evidence_events: it rests on so many events.
+    """
+
+    positive_replies: tuple[str, ...] = ("MEETING", "INTERESTED")
+    not_human_replies: tuple[str, ...] = ("OUT_OF_OFFICE", "BOUNCED", "SPAM_FILTER")
+    reply_window_days: int = 30
+    censored_days: int = 30
+    evidence_small: int = 30
+    evidence_usable: int = 100
+    evidence_events: int = 5

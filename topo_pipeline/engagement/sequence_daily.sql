@@ -1,0 +1,104 @@
+CREATE OR REPLACE TABLE engagement.sequence_daily AS
+WITH runs AS (
+    SELECT
+        *,
+        (first_activity_at AT TIME ZONE $timezone)::DATE AS first_day,
+        (least(completed_at, stopped_at) AT TIME ZONE $timezone)::DATE AS ended_day
+    FROM engagement.sequence_runs
+), firsts AS (
+    UNPIVOT (
+        SELECT
+            sequence_template_id,
+            enrolled_at AS unique_found,
+            contacted_at AS unique_sent,
+            first_invitation_at AS unique_invitations,
+            accepted_at AS unique_accepted,
+            first_open_at AS unique_opens,
+            first_click_at AS unique_clicks,
+            first_reply_at AS unique_replies,
+            first_valid_reply_at AS unique_valid_replies,
+            first_positive_reply_at AS unique_positive_replies,
+            hot_lead_at AS unique_hot_leads,
+            meeting_at AS unique_meetings
+        FROM runs
+        WHERE NOT left_censored
+    ) ON COLUMNS('^unique_') INTO NAME kind VALUE first_at
+), begun AS (
+    SELECT sequence_template_id, min(day) AS first_day
+    FROM (
+        SELECT sequence_template_id, day FROM engagement.sequence_activity
+        UNION ALL
+        SELECT sequence_template_id, first_day FROM runs
+    )
+    GROUP BY ALL
+), parts AS (
+    -- The grid: every landed day from the sequence's first one on, so that a quiet day is a 0 and an absent one absent.
+    SELECT begun.sequence_template_id, days.day FROM begun JOIN topo.days ON days.day >= begun.first_day
+    UNION ALL BY NAME
+    SELECT sequence_template_id, day, COLUMNS('^total_') FROM engagement.sequence_activity
+    UNION ALL BY NAME
+    SELECT
+        sequence_template_id,
+        (first_at AT TIME ZONE $timezone)::DATE AS day,
+        count(*) FILTER (kind = 'unique_found') AS unique_found,
+        count(*) FILTER (kind = 'unique_sent') AS unique_sent,
+        count(*) FILTER (kind = 'unique_invitations') AS unique_invitations,
+        count(*) FILTER (kind = 'unique_accepted') AS unique_accepted,
+        count(*) FILTER (kind = 'unique_opens') AS unique_opens,
+        count(*) FILTER (kind = 'unique_clicks') AS unique_clicks,
+        count(*) FILTER (kind = 'unique_replies') AS unique_replies,
+        count(*) FILTER (kind = 'unique_valid_replies') AS unique_valid_replies,
+        count(*) FILTER (kind = 'unique_positive_replies') AS unique_positive_replies,
+        count(*) FILTER (kind = 'unique_hot_leads') AS unique_hot_leads,
+        count(*) FILTER (kind = 'unique_meetings') AS unique_meetings
+    FROM firsts
+    GROUP BY ALL
+    UNION ALL BY NAME
+    SELECT sequence_template_id, first_day AS day, count(*) AS active_change FROM runs GROUP BY ALL
+    UNION ALL BY NAME
+    SELECT sequence_template_id, ended_day AS day, -count(*) AS active_change
+    FROM runs WHERE ended_day IS NOT NULL GROUP BY ALL
+), summed AS (
+    SELECT
+        sequence_template_id,
+        day,
+        coalesce(sum(COLUMNS('^(total|unique)_')), 0)::BIGINT,
+        coalesce(sum(active_change), 0)::BIGINT AS active_change
+    FROM parts
+    GROUP BY ALL
+)
+SELECT
+    sequence_template_id,
+    day,
+    COLUMNS('^(total|unique)_'),
+    sum(active_change) OVER (PARTITION BY sequence_template_id ORDER BY day)::BIGINT AS active_runs,
+    NOT days.is_open AS is_closed
+FROM summed LEFT JOIN topo.days USING (day);
+
+COMMENT ON TABLE engagement.sequence_daily IS 'One row per sequence and landed day, from the sequence''s first day to the last landed one: totals (events of the day) and uniques (runs whose first ever such event falls on the day; they add up over days).';
+COMMENT ON COLUMN engagement.sequence_daily.sequence_template_id IS 'The sequence; NULL where the activities name none.';
+COMMENT ON COLUMN engagement.sequence_daily.day IS 'The reporting day; a day that was never landed has no row.';
+COMMENT ON COLUMN engagement.sequence_daily.total_found IS 'Contacts enrolled on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.total_sent IS 'Messages sent on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.total_invitations IS 'Invitations sent on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.total_accepted IS 'Invitations accepted on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.total_opens IS 'Opens on the day, every one; privacy proxies inflate them.';
+COMMENT ON COLUMN engagement.sequence_daily.total_clicks IS 'Clicks on the day, every one.';
+COMMENT ON COLUMN engagement.sequence_daily.total_replies IS 'Replies on the day, automatic ones too.';
+COMMENT ON COLUMN engagement.sequence_daily.total_valid_replies IS 'Replies on the day not known to be automatic.';
+COMMENT ON COLUMN engagement.sequence_daily.total_positive_replies IS 'Replies on the day classified as interest.';
+COMMENT ON COLUMN engagement.sequence_daily.total_hot_leads IS 'Hot leads on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.total_meetings IS 'Meetings booked on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.unique_found IS 'Runs enrolled for the first time on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.unique_sent IS 'Runs contacted: their first ever message was sent on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.unique_invitations IS 'Runs whose first ever invitation was sent on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.unique_accepted IS 'Runs whose first ever invitation accepted was on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.unique_opens IS 'Runs whose first ever open was on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.unique_clicks IS 'Runs whose first ever click was on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.unique_replies IS 'Runs whose first ever reply was on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.unique_valid_replies IS 'Runs whose first ever valid reply was on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.unique_positive_replies IS 'Runs whose first ever positive reply was on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.unique_hot_leads IS 'Runs that first became hot leads on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.unique_meetings IS 'Runs whose first ever meeting was booked on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.active_runs IS 'Runs begun and neither completed nor stopped at the end of the day; paused ones count.';
+COMMENT ON COLUMN engagement.sequence_daily.is_closed IS 'Whether the day was over when it was last read; an open day will still grow.';
