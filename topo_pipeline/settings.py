@@ -51,9 +51,7 @@ class Settings(BaseSettings):
     completeness: Literal["refuse", "warn"] = "refuse"
     automation: Literal["off", "on"] = "off"
     report_dir: AbsolutePath = Field(default=Path("data/report"), validate_default=True)
-    dagster_home: AbsolutePath = Field(
-        default=Path(".dagster"), validation_alias="DAGSTER_HOME", validate_default=True
-    )
+    dagster_home: AbsolutePath = Field(default=Path(".dagster"), validation_alias="DAGSTER_HOME", validate_default=True)
 
     @field_validator("api_key", mode="before")
     @classmethod

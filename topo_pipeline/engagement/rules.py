@@ -25,3 +25,6 @@ class Rules:
     evidence_small: int = 30
     evidence_usable: int = 100
     evidence_events: int = 5
+
+
+DEFAULT_RULES = Rules()

@@ -80,7 +80,7 @@ GROUP BY ALL;
 
 INSERT INTO engagement.builds
 SELECT 'sequence_activity', load_id, $fingerprint, $now
-FROM topo.days
+FROM landed_days
 WHERE day IN (SELECT unnest($days::DATE[]))
     AND load_id NOT IN (SELECT load_id FROM engagement.builds WHERE table_name = 'sequence_activity');
 

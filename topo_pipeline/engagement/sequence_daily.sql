@@ -33,7 +33,7 @@ WITH runs AS (
     GROUP BY ALL
 ), parts AS (
     -- The grid: every landed day from the sequence's first one on, so that a quiet day is a 0 and an absent one absent.
-    SELECT begun.sequence_template_id, days.day FROM begun JOIN topo.days ON days.day >= begun.first_day
+    SELECT begun.sequence_template_id, landed_days.day FROM begun JOIN landed_days ON landed_days.day >= begun.first_day
     UNION ALL BY NAME
     SELECT sequence_template_id, day, COLUMNS('^total_') FROM engagement.sequence_activity
     UNION ALL BY NAME
@@ -72,8 +72,8 @@ SELECT
     day,
     COLUMNS('^(total|unique)_'),
     sum(active_change) OVER (PARTITION BY sequence_template_id ORDER BY day)::BIGINT AS active_runs,
-    NOT days.is_open AS is_closed
-FROM summed LEFT JOIN topo.days USING (day);
+    NOT landed_days.is_open AS is_closed
+FROM summed LEFT JOIN landed_days USING (day);
 
 COMMENT ON TABLE engagement.sequence_daily IS 'One row per sequence and landed day, from the sequence''s first day to the last landed one: totals (events of the day) and uniques (runs whose first ever such event falls on the day; they add up over days).';
 COMMENT ON COLUMN engagement.sequence_daily.sequence_template_id IS 'The sequence; NULL where the activities name none.';

@@ -3,7 +3,7 @@ WITH horizon AS (
     SELECT
         (max(day) FILTER (NOT is_open) + 1)::TIMESTAMP AT TIME ZONE $timezone AS as_of,
         (max(day) - min(day) + 1 - count(*))::BIGINT AS days_missing
-    FROM topo.days
+    FROM landed_days
 ), outcomes AS (
     -- The runs whose outcome window has closed; what comes after it counts in the totals alone.
     SELECT

@@ -1,6 +1,6 @@
 """The metric tables as their .sql files tell of them: what they are, what they read, how they are built.
 
-A file is a script: statements that leave `engagement.<file name>` built and commented. Its parameters say what it
+A file is a script: statements that leave `engagement.<file name>` built and commented. What it names says what it
 is: `$days` makes it partitioned by day; a note in `engagement.builds` makes it incremental. What a file reads is
 read off the schema-qualified names in it. A new table is a new file, nothing else.
 """
@@ -15,17 +15,17 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.engagement import macros
-from topo_pipeline.engagement.rules import Rules
+from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from duckdb import DuckDBPyConnection
 
-_NAME = re.compile(r"\b(?:FROM|JOIN)\s+(topo|engagement)\.(\w+)")
+_NAME = re.compile(r"\b(?:FROM|JOIN)\s+((?:topo|engagement)\.\w+|landed_days)")
 _COMMENT = re.compile(r"COMMENT ON TABLE \S+ IS '((?:[^']|'')*)'")
-# Views and bookkeeping stand for the assets that they are made of.
-_MADE_OF = {"topo.days": "topo.activities", "topo.loads": "topo.activities", "topo.activity_changes": "topo.activities"}
+# What landing writes beside the activities is part of that asset.
+_MADE_OF = dict.fromkeys(("landed_days", "topo.loads", "topo.activity_changes", "topo.rejects"), "topo.activities")
 _BOOKKEEPING = {"engagement.builds"}
 
 
@@ -51,20 +51,39 @@ class MetricTable:
 
     @property
     def is_incremental(self) -> bool:
-        """Whether a build takes in only what is new."""
+        """Whether it is kept between builds, which note the loads that they took in."""
         return "engagement.builds" in self.sql
 
     @property
     def reads(self) -> frozenset[tuple[str, str]]:
         """The tables (schema, name) that it is made of."""
-        named = {".".join(found) for found in _NAME.findall(self.sql)}
-        made_of = {_MADE_OF.get(name, name) for name in named} - _BOOKKEEPING - {f"engagement.{self.name}"}
+        made_of = (
+            {_MADE_OF.get(name, name) for name in _NAME.findall(self.sql)} - _BOOKKEEPING - {f"engagement.{self.name}"}
+        )
         return frozenset((schema, name) for schema, _, name in (full.partition(".") for full in made_of))
 
     def fingerprint(self, rules: Rules, timezone: str) -> str:
         """Tell apart what the table is made by: another SQL, rule or zone gives another fingerprint."""
         made_by = json.dumps([self.sql, asdict(rules), timezone])
         return hashlib.sha256(made_by.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as the warehouse describes it."""
+
+    name: str
+    type: str
+    comment: str | None
+
+
+@dataclass(frozen=True)
+class Built:
+    """A table as a build left it; `rows_by_day` holds the days that were asked for."""
+
+    rows: int
+    columns: tuple[Column, ...]
+    rows_by_day: dict[date, int]
 
 
 @cache
@@ -82,13 +101,13 @@ def build(
     *,
     timezone: str,
     now: datetime,
-    rules: Rules = Rules(),
+    rules: Rules = DEFAULT_RULES,
     days: "Sequence[date]" = (),
     full_refresh: bool = False,
-) -> int:
-    """Build `table` in the caller's transaction and return its number of rows.
+) -> Built:
+    """Build `table` in the caller's transaction.
 
-    An incremental table made by other SQL or rules than these is rebuilt from nothing, over every landed day.
+    A table that takes loads in one by one, but was made by other SQL or rules than these, is rebuilt from nothing.
 
     Args:
         connection: a connection in a transaction.
@@ -97,25 +116,21 @@ def build(
         now: noted as the time of the build; no number depends on it.
         rules: reply classes, windows and lines of evidence.
         days: for a daily table: the days to build.
-        full_refresh: whether an incremental table forgets what it took in.
+        full_refresh: whether to rebuild from nothing, over every landed day.
     """
     fingerprint = table.fingerprint(rules, timezone)
+    building = list(days)
     if table.is_incremental and (full_refresh or _made_otherwise(connection, table, fingerprint)):
         _forget(connection, table)
-        days = [day for (day,) in connection.execute("SELECT day FROM topo.days ORDER BY day").fetchall()]
+        building = [day for (day,) in connection.execute("SELECT day FROM landed_days ORDER BY day").fetchall()]
     macros.define(connection)
-    values = {
-        **{name: list(value) if isinstance(value, tuple) else value for name, value in asdict(rules).items()},
-        **{"timezone": timezone, "now": now, "days": list(days), "fingerprint": fingerprint},
-    }
-    _run(connection, table.sql, values)
-    return count(connection, table)
-
-
-def count(connection: "DuckDBPyConnection", table: MetricTable) -> int:
-    """Return how many rows the table has."""
-    row = connection.execute(f"SELECT count(*) FROM engagement.{table.name}").fetchone()  # noqa: S608 - a file's name
-    return int(row[0]) if row else 0
+    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(rules).items()}
+    _run(
+        connection,
+        table.sql,
+        settings | {"timezone": timezone, "now": now, "days": building, "fingerprint": fingerprint},
+    )
+    return _describe(connection, table, days)
 
 
 def _run(connection: "DuckDBPyConnection", script: str, values: dict[str, Any]) -> None:
@@ -126,7 +141,8 @@ def _run(connection: "DuckDBPyConnection", script: str, values: dict[str, Any]) 
 
 def _made_otherwise(connection: "DuckDBPyConnection", table: MetricTable, fingerprint: str) -> bool:
     built = connection.execute(
-        "SELECT 1 FROM engagement.builds WHERE table_name = ? AND fingerprint <> ? LIMIT 1", [table.name, fingerprint]
+        "SELECT 1 FROM engagement.builds WHERE table_name = ? AND fingerprint <> ? LIMIT 1",
+        [table.name, fingerprint],
     )
     return built.fetchone() is not None
 
@@ -134,3 +150,23 @@ def _made_otherwise(connection: "DuckDBPyConnection", table: MetricTable, finger
 def _forget(connection: "DuckDBPyConnection", table: MetricTable) -> None:
     connection.execute(f"DROP TABLE IF EXISTS engagement.{table.name}")
     connection.execute("DELETE FROM engagement.builds WHERE table_name = ?", [table.name])
+
+
+def _describe(connection: "DuckDBPyConnection", table: MetricTable, days: "Sequence[date]") -> Built:
+    """Read back what the build left. A table's name is its file's, so it can stand in a statement."""
+    columns = connection.execute(
+        "SELECT column_name, data_type, comment FROM duckdb_columns()"
+        " WHERE database_name = current_database() AND schema_name = 'engagement' AND table_name = ?"
+        " ORDER BY column_index",
+        [table.name],
+    ).fetchall()
+    rows = connection.execute(f"SELECT count(*) FROM engagement.{table.name}").fetchall()  # noqa: S608
+    rows_by_day = dict.fromkeys(days, 0)
+    if table.is_daily:
+        counted = connection.execute(
+            f"SELECT day, count(*) FROM engagement.{table.name}"  # noqa: S608
+            " WHERE day IN (SELECT unnest($days::DATE[])) GROUP BY day",
+            {"days": list(days)},
+        )
+        rows_by_day |= dict(counted.fetchall())
+    return Built(rows[0][0], tuple(Column(*column) for column in columns), rows_by_day)

@@ -7,7 +7,7 @@ whoever finds the file taken waits with jitter. SQL of this package stays within
 
 import importlib.resources
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +16,20 @@ import stamina
 from duckdb import DuckDBPyConnection
 
 from topo_pipeline.warehouse.errors import WarehouseError
-from topo_pipeline.warehouse.migrate import migrate
+from topo_pipeline.warehouse.migrate import check, migrate
 
 LAKE_PREFIX = "ducklake:"
-LOCKED = ("Could not set lock on file", "Conflicting lock is held")
+# What DuckDB says where another process, or another connection of this one, has the file.
+LOCKED = ("Could not set lock on file", "Conflicting lock is held", "Unique file handle conflict")
+# Instants are shown and cast in UTC; a name in SQL never means a Python variable.
+_SESSION = "SET TimeZone = 'UTC'; SET python_enable_replacements = false"
+# The ledger's last row for each day. Not a view in the file: topo.duckdb opened by its name is a catalog "topo", in
+# which DuckDB finds "topo.loads" ambiguous.
+_LANDED_DAYS = """
+CREATE TEMP VIEW landed_days AS
+SELECT * FROM topo.loads
+QUALIFY row_number() OVER (PARTITION BY day ORDER BY finished_at DESC, load_id DESC) = 1
+"""
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,8 @@ class Warehouse:
     def transaction(self) -> Iterator[DuckDBPyConnection]:
         """Yield a connection in one transaction on the newest schema; all of it is committed, or nothing.
 
+        The connection also knows `landed_days`: each landed day with the ledger's row of its last load.
+
         Raises:
             WarehouseError: the warehouse can't be opened or written, or was made by a newer version.
         """
@@ -55,6 +67,7 @@ class Warehouse:
             connection.begin()
             try:
                 migrate(connection)
+                connection.execute(_LANDED_DAYS)
                 yield connection
             except BaseException:
                 _roll_back(connection)
@@ -63,7 +76,7 @@ class Warehouse:
 
     @contextmanager
     def reader(self) -> Iterator[DuckDBPyConnection]:
-        """Yield a connection that can't write; it sees one state, whatever commits meanwhile.
+        """Yield a connection that can't write, with `landed_days` as in a transaction.
 
         Raises:
             WarehouseError: there is no warehouse yet, or it can't be opened.
@@ -71,7 +84,8 @@ class Warehouse:
         if not self.path.exists():
             raise WarehouseError(f"There is no warehouse at {self.path} yet: load a day first.")
         with self._open(read_only=True) as connection:
-            connection.begin()
+            check(connection)
+            connection.execute(_LANDED_DAYS)
             yield connection
 
     def prepare(self) -> None:
@@ -81,43 +95,32 @@ class Warehouse:
 
     @contextmanager
     def _open(self, *, read_only: bool = False) -> Iterator[DuckDBPyConnection]:
-        connection = self._connect(read_only)
+        connection = duckdb.connect()
         try:
-            connection.execute("SET TimeZone = 'UTC'; SET python_enable_replacements = false")
+            connection.execute(_SESSION)
+            self._attach(connection, read_only)
             yield connection
         except duckdb.IOException as error:
             raise WarehouseError(f"The warehouse {self.path} can't be used: {_first_line(error)}") from error
         finally:
             connection.close()
 
-    def _connect(self, read_only: bool) -> DuckDBPyConnection:
+    def _attach(self, connection: DuckDBPyConnection, read_only: bool) -> None:
+        """Attach the warehouse under a name of its own, waiting while somebody else has it."""
+        if self.is_lake:
+            connection.load_extension(str(_lake_extension()))
+        quoted = f"{LAKE_PREFIX if self.is_lake else ''}{self.path}".replace("'", "''")
+        attach = f"ATTACH '{quoted}' AS warehouse" + (" (READ_ONLY)" if read_only else "")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             for attempt in stamina.retry_context(
                 on=_is_locked, attempts=None, timeout=self.wait_seconds, wait_max=1.0, wait_jitter=0.5
             ):
                 with attempt:
-                    return self._attach_lake(read_only) if self.is_lake else self._attach_file(read_only)
+                    connection.execute(attach)
         except (duckdb.Error, OSError) as error:
             raise WarehouseError(f"The warehouse {self.path} can't be opened: {_first_line(error)}") from error
-        raise AssertionError("unreachable: the last attempt raises")  # pragma: no cover
-
-    def _attach_file(self, read_only: bool) -> DuckDBPyConnection:
-        return duckdb.connect(self.path, read_only=read_only)
-
-    def _attach_lake(self, read_only: bool) -> DuckDBPyConnection:
-        extension = _lake_extension()
-        connection = duckdb.connect()
-        try:
-            connection.load_extension(str(extension))
-            mode = " (READ_ONLY)" if read_only else ""
-            quoted = str(self.path).replace("'", "''")
-            connection.execute(f"ATTACH '{LAKE_PREFIX}{quoted}' AS warehouse{mode}")
-            connection.execute("USE warehouse")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        connection.execute("USE warehouse")
 
 
 def _lake_extension() -> Path:
@@ -130,15 +133,13 @@ def _lake_extension() -> Path:
 
 
 def _is_locked(error: Exception) -> bool:
-    return isinstance(error, duckdb.IOException) and any(words in str(error) for words in LOCKED)
+    return isinstance(error, duckdb.Error) and any(words in str(error) for words in LOCKED)
 
 
 def _roll_back(connection: DuckDBPyConnection) -> None:
     """Undo what is open; a failed COMMIT or a full disk has already ended the transaction."""
-    try:
+    with suppress(duckdb.TransactionException):
         connection.rollback()
-    except duckdb.TransactionException:
-        pass
 
 
 def _first_line(error: Exception) -> str:

@@ -80,14 +80,14 @@ _PATHS = {
     "step_number": ("$.metadata.step_number", "$.metadata.stepNumber"),
     "reply_category": ("$.metadata.reply_category", "$.metadata.replyCategory"),
 }
-_FIELDS = ", ".join(
-    f"nullif(coalesce(f[{2 * i + 1}], f[{2 * i + 2}]), '') AS {name}" for i, name in enumerate(_PATHS)
-)
+_FIELDS = ", ".join(f"nullif(coalesce(f[{2 * i + 1}], f[{2 * i + 2}]), '') AS {name}" for i, name in enumerate(_PATHS))
 
 _STAGE = f"""
 CREATE OR REPLACE TEMP TABLE staged AS
 WITH received AS (
-    SELECT id::UUID AS id, created_at, payload, json_extract_string(payload, $paths::VARCHAR[]) AS f FROM batch
+    SELECT id::UUID AS id, created_at, payload, json_extract_string(payload, $paths::VARCHAR[]) AS f
+    FROM batch
+    WHERE json_valid(payload)
 ), fields AS (
     SELECT id, created_at, payload, {_FIELDS} FROM received
 )
@@ -135,13 +135,23 @@ ORDER BY created_at, id
 _REJECT = """
 INSERT INTO topo.rejects
 SELECT DISTINCT $day::DATE, raw, reason, $now::TIMESTAMPTZ, $load_id::UUID
-FROM unreadable WHERE raw NOT IN (SELECT raw FROM topo.rejects WHERE day = $day)
+FROM (
+    SELECT raw::VARCHAR AS raw, reason FROM unreadable
+    UNION ALL
+    -- What is JSON to a lenient decoder need not be to DuckDB: a lone surrogate, say.
+    SELECT
+        format('{{"id":"{}","created_at":"{}","payload":{}}}', id, created_at, payload),
+        'DuckDB can''t read its payload'
+    FROM batch WHERE NOT json_valid(payload)
+)
+WHERE raw NOT IN (SELECT raw FROM topo.rejects WHERE day = $day)
 """
 _COUNTS = """
 SELECT
     (SELECT count(*) FROM topo.activities WHERE day = $day),
     (SELECT count(*) FROM superseded WHERE change = 'changed'),
-    (SELECT count(*) FROM superseded WHERE change = 'removed')
+    (SELECT count(*) FROM superseded WHERE change = 'removed'),
+    (SELECT count(*) FROM batch WHERE NOT json_valid(payload))
 """
 _LEDGER = """
 INSERT INTO topo.loads VALUES (
@@ -167,7 +177,7 @@ def land(connection: "DuckDBPyConnection", read: ReadDay, *, run_id: str, now: d
         connection.execute(_DELETE, where)
         inserted = _one_row(connection.execute(_INSERT, where))[0]
         connection.execute(_REJECT, what)
-        rows, changed, removed = _one_row(connection.execute(_COUNTS, where))
+        rows, changed, removed, unreadable = _one_row(connection.execute(_COUNTS, where))
     finally:
         connection.unregister("batch")
         connection.unregister("unreadable")
@@ -185,7 +195,7 @@ def land(connection: "DuckDBPyConnection", read: ReadDay, *, run_id: str, now: d
         changed=changed,
         removed=removed,
         requests=read.requests,
-        rejects=len(read.rejects),
+        rejects=len(read.rejects) + unreadable,
         started_at=read.started_at,
         finished_at=now,
     )

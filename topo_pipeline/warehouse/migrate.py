@@ -27,13 +27,8 @@ def migrate(connection: DuckDBPyConnection) -> None:
     Raises:
         WarehouseError: the warehouse was written by a newer version of the pipeline.
     """
-    applied = _version(connection)
-    known = max(migrations())
-    if applied > known:
-        raise WarehouseError(
-            f"The warehouse is at schema version {applied} and this topo-pipeline knows {known}: upgrade it."
-        )
-    if applied == known:
+    applied = _applied(connection)
+    if applied == max(migrations()):
         return
     connection.execute(_LEDGER)
     for version, (name, sql) in migrations().items():
@@ -42,13 +37,26 @@ def migrate(connection: DuckDBPyConnection) -> None:
             connection.execute("INSERT INTO topo.migrations VALUES (?, ?)", [version, name])
 
 
-def _version(connection: DuckDBPyConnection) -> int:
-    """Return the newest migration applied; 0 for an empty warehouse."""
+def check(connection: DuckDBPyConnection) -> None:
+    """Make sure that a warehouse that is only read has the schema that its readers know.
+
+    Raises:
+        WarehouseError: it is older or newer.
+    """
+    if _applied(connection) != max(migrations()):
+        raise WarehouseError("The warehouse was written by an older topo-pipeline: load a day to bring it up to date.")
+
+
+def _applied(connection: DuckDBPyConnection) -> int:
+    """Return the newest migration applied, 0 for an empty warehouse; a newer one than we know is an error."""
     found = connection.execute(
         "SELECT 1 FROM information_schema.tables"
         " WHERE table_catalog = current_database() AND table_schema = 'topo' AND table_name = 'migrations'"
     ).fetchone()
-    if found is None:
-        return 0
-    row = connection.execute("SELECT coalesce(max(version), 0) FROM topo.migrations").fetchone()
-    return int(row[0]) if row else 0
+    row = connection.execute("SELECT max(version) FROM topo.migrations").fetchone() if found else None
+    applied, known = int(row[0]) if row else 0, max(migrations())
+    if applied > known:
+        raise WarehouseError(
+            f"The warehouse is at schema version {applied} and this topo-pipeline knows {known}: upgrade it."
+        )
+    return applied

@@ -104,11 +104,6 @@ COMMENT ON COLUMN topo.loads.rejects IS 'Rows received that could not be read.';
 COMMENT ON COLUMN topo.loads.started_at IS 'When the reading began (UTC).';
 COMMENT ON COLUMN topo.loads.finished_at IS 'When it was written (UTC).';
 
-CREATE VIEW topo.days AS
-SELECT * FROM topo.loads
-QUALIFY row_number() OVER (PARTITION BY day ORDER BY finished_at DESC, load_id DESC) = 1;
-COMMENT ON VIEW topo.days IS 'Each landed day with its last load.';
-
 CREATE TABLE topo.sequence_templates (
     id UUID NOT NULL,
     name VARCHAR,

@@ -1,0 +1,111 @@
+"""What is read from Topo: every activity, day by day, and the names of the sequences."""
+
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+import dagster as dg
+
+from topo_pipeline.defs.failures import one_sentence
+from topo_pipeline.defs.partitions import daily, day_of, key_of
+from topo_pipeline.defs.resources import Topo
+from topo_pipeline.ingest import Clock, Refusal, load_days, load_templates
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.landing import Load
+
+ACTIVITIES = dg.AssetKey(["topo", "activities"])
+OWNERS = ["team:revenue-operations"]
+
+
+@dg.asset(
+    key=ACTIVITIES,
+    partitions_def=daily,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    group_name="topo",
+    kinds={"python", "duckdb"},
+    owners=OWNERS,
+    pool="topo_api",
+    metadata={"dagster/table_name": "topo.activities"},
+)
+def activities(
+    context: dg.AssetExecutionContext,
+    topo: dg.ResourceParam[Topo],
+    warehouse: dg.ResourceParam[Warehouse],
+    clock: dg.ResourceParam[Clock],
+) -> None:
+    """Every engagement event of the workspace, a day a partition, each day proved complete or refused."""
+    refusals: list[Refusal] = []
+    with one_sentence():
+        days = (day_of(key) for key in context.partition_keys)
+        for outcome in load_days(topo.client, warehouse, days, run_id=context.run_id, clock=clock):
+            if isinstance(outcome, Refusal):
+                context.log.error(f"{outcome.day}: refused. {outcome.reason}")
+                refusals.append(outcome)
+            else:
+                _record(context, outcome)
+    if refusals:
+        raise _failure(refusals, len(context.partition_keys))
+
+
+@dg.asset(
+    key=["topo", "sequence_templates"],
+    group_name="topo",
+    kinds={"python", "duckdb"},
+    owners=OWNERS,
+    pool="topo_api",
+    metadata={"dagster/table_name": "topo.sequence_templates"},
+)
+def sequence_templates(
+    context: dg.AssetExecutionContext,
+    topo: dg.ResourceParam[Topo],
+    warehouse: dg.ResourceParam[Warehouse],
+    clock: dg.ResourceParam[Clock],
+) -> dg.MaterializeResult[None]:
+    """The sequences by name and status, as last known; ids must do where the key may not read them."""
+    with one_sentence():
+        known = load_templates(topo.client, warehouse, clock=clock)
+    if known is None:
+        context.log.warning("The key can't read sequence names (scope sequences:read): the tables show ids.")
+        return dg.MaterializeResult()
+    return dg.MaterializeResult(metadata={"dagster/row_count": known})
+
+
+def _record(context: dg.AssetExecutionContext, load: Load) -> None:
+    """Tell Dagster of a landed day at once, and again at the run's end, when it writes a second event for the day."""
+    context.log.info(
+        f"{load.day}: {load.rows} activities in {load.requests} requests, proved against Topo's count of "
+        f"{load.api_total_count}; {load.added} added, {load.changed} changed, {load.removed} removed"
+        + (f", {load.rejects} unreadable" if load.rejects else "")
+        + (" (the day is still open)" if load.is_open else "")
+    )
+    metadata: dict[str, Any] = {
+        "dagster/partition_row_count": load.rows,
+        "api_total_count": load.api_total_count,
+        "asked_after": dg.MetadataValue.timestamp(load.asked_after),
+        "asked_before": dg.MetadataValue.timestamp(load.asked_before),
+        "is_open": load.is_open,
+        "proved": load.proved,
+        "added": load.added,
+        "changed": load.changed,
+        "removed": load.removed,
+        "rejects": load.rejects,
+        "requests": load.requests,
+        "seconds": (load.finished_at - load.started_at).total_seconds(),
+        "load_id": str(load.load_id),
+    }
+    key = key_of(load.day)
+    context.log_event(dg.AssetMaterialization(asset_key=ACTIVITIES, partition=key, metadata=metadata))
+    context.add_asset_metadata(metadata, partition_key=key)
+
+
+def _failure(refusals: list[Refusal], asked: int) -> dg.Failure:
+    """Name every refused day, days with one reason together; to try again would meet the same."""
+    reasons = [
+        f"{', '.join(str(refusal.day) for refusal in alike)}: {reason}"
+        for reason, alike in groupby(refusals, key=attrgetter("reason"))
+    ]
+    return dg.Failure(
+        description=f"{len(refusals)} of {asked} days did not land. " + " ".join(reasons),
+        metadata={"refused_days": [str(refusal.day) for refusal in refusals]},
+        allow_retries=False,
+    )

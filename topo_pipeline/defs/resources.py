@@ -1,0 +1,51 @@
+"""What assets are handed: the API, the warehouse, the clock. Plain objects: the UI shows none of their insides."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from topo_pipeline.ingest import Clock
+from topo_pipeline.settings import Settings, SettingsError, get_settings
+from topo_pipeline.topo_api.client import TopoClient
+from topo_pipeline.warehouse.connection import Warehouse
+
+
+@dataclass(frozen=True)
+class Topo:
+    """Topo's API as the settings name it; a key is needed only where it is used."""
+
+    settings: Settings
+    clock: Clock
+
+    def client(self) -> TopoClient:
+        """Return a client, to be entered.
+
+        Raises:
+            SettingsError: there is no key, or the key or the address can't be used.
+        """
+        if self.settings.api_key is None:
+            raise SettingsError(
+                "TOPO_API_KEY is not set: put it into the environment or into .env (make demo needs none)."
+            )
+        try:
+            return TopoClient(
+                self.settings.api_url,
+                self.settings.api_key.get_secret_value(),
+                requests_per_second=self.settings.requests_per_second,
+                concurrency=self.settings.concurrency,
+                clock=self.clock,
+            )
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+
+
+def utc_now() -> datetime:
+    """The clock of every run: the one place that reads it."""
+    return datetime.now(UTC)
+
+
+resources = {
+    "topo": Topo(get_settings(), utc_now),
+    "warehouse": Warehouse(get_settings().warehouse),
+    "settings": get_settings(),
+    "clock": utc_now,
+}

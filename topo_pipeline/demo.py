@@ -1,0 +1,50 @@
+"""The demo's own world: a simulated workspace, and settings that keep it apart from any real one."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from topo_pipeline.sandbox.app import create_app
+from topo_pipeline.sandbox.server import serve
+from topo_pipeline.sandbox.world import World
+
+API_KEY = "topo_sandbox"  # opens nothing but the sandbox
+FOLDER = Path("data/demo")
+DAYS = 60
+SEED = 7
+
+
+@contextmanager
+def sandbox(now: Callable[[], datetime], *, port: int = 0, seed: int = SEED) -> Iterator[str]:
+    """Serve the simulated workspace on loopback and yield the API's base address.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    with serve(create_app(World(seed), api_key=API_KEY, now=now), port) as address:
+        yield f"{address}/v1"
+
+
+def environment(api_url: str) -> dict[str, str]:
+    """The environment in which the pipeline sees the sandbox and nothing of a real workspace."""
+    folder = FOLDER.absolute()
+    return {
+        "TOPO_API_KEY": API_KEY,
+        "TOPO_API_URL": api_url,
+        "TOPO_WAREHOUSE": str(folder / "topo.duckdb"),
+        "TOPO_START_DATE": "2026-01-01",
+        "TOPO_TIMEZONE": "UTC",
+        "TOPO_REQUESTS_PER_SECOND": "1000",
+        "TOPO_CONCURRENCY": "4",
+        "TOPO_COMPLETENESS": "refuse",
+        "TOPO_AUTOMATION": "off",
+        "TOPO_REPORT_DIR": str(folder / "report"),
+        "DAGSTER_HOME": str(folder / "dagster"),
+    }
+
+
+def enter(api_url: str) -> None:
+    """Make the demo's environment this process's; before the settings are read."""
+    os.environ.update(environment(api_url))

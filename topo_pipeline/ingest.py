@@ -1,0 +1,143 @@
+"""From the API to the warehouse, day by day: the one place where the two meet. Knows no Dagster.
+
+What belongs here: the order of things (read whole, then write) and what becomes of a day that can't be had.
+What does not: how a window is proved (`topo_api.windows`) or a day replaced (`warehouse.landing`).
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import msgspec
+
+from topo_pipeline.topo_api.client import TopoClient
+from topo_pipeline.topo_api.errors import (
+    IncompleteWindow,
+    RequestRefused,
+    ResponseInvalid,
+    TopoError,
+    TopoUnavailable,
+)
+from topo_pipeline.topo_api.windows import Reading, Window, read_window
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.landing import Load, ReadDay, land, land_templates
+
+Clock = Callable[[], datetime]
+
+# A load that begins sooner after the day's end may miss what Topo is still recording.
+CLOSING_TIME = timedelta(minutes=5)
+# So many days in a row that Topo did not answer for are an outage: the days after them are not tried.
+OUTAGE_DAYS = 2
+
+
+@dataclass(frozen=True)
+class Day:
+    """A reporting day and its window, as the partitions define them: 23 to 25 hours where clocks change."""
+
+    day: date
+    window: Window
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A day that did not land; what was landed of it before is untouched."""
+
+    day: date
+    reason: str
+
+
+def load_days(
+    connect: Callable[[], TopoClient], warehouse: Warehouse, days: Iterable[Day], *, run_id: str, clock: Clock
+) -> Iterator[Load | Refusal]:
+    """Read and land `days` in turn, each in a transaction of its own; yield what became of each.
+
+    Raises:
+        WarehouseError: the warehouse can't be used; the days yielded before are landed.
+    """
+    warehouse.prepare()
+    outage: list[TopoError] = []
+    with _client(connect) as (client, runner):
+        for day in days:
+            if _is_over(outage):
+                yield Refusal(day.day, str(outage[-1]))
+                continue
+            started_at = clock()
+            try:
+                reading = runner.run(read_window(client, day.window.readable(started_at)))
+            except IncompleteWindow as error:
+                outage.clear()
+                yield Refusal(day.day, str(error))
+            except (RequestRefused, ResponseInvalid, TopoUnavailable) as error:
+                outage.append(error)
+                yield Refusal(day.day, str(error))
+            else:
+                outage.clear()
+                with warehouse.transaction() as connection:
+                    load = land(connection, _read_day(day, reading, started_at), run_id=run_id, now=clock())
+                yield load
+
+
+def load_templates(connect: Callable[[], TopoClient], warehouse: Warehouse, *, clock: Clock) -> int | None:
+    """Read and land the names of the sequences; None where the key may not read them.
+
+    Returns:
+        How many sequences the warehouse knows by now.
+
+    Raises:
+        TopoError: the key is refused or Topo can't be reached.
+        WarehouseError: the warehouse can't be used.
+    """
+    import pandas as pd  # noqa: PLC0415 - as below
+
+    warehouse.prepare()
+    with _client(connect) as (client, runner):
+        templates = runner.run(client.sequence_templates())
+    if templates is None:
+        return None
+    if not templates:
+        return 0
+    frame = pd.DataFrame([msgspec.structs.asdict(template) for template in templates])
+    with warehouse.transaction() as connection:
+        return land_templates(connection, frame, now=clock())
+
+
+@contextmanager
+def _client(connect: Callable[[], TopoClient]) -> Iterator[tuple[TopoClient, asyncio.Runner]]:
+    """Yield an open client with the loop that it lives in, so that connections are kept from day to day."""
+    with asyncio.Runner() as runner:
+        client = runner.run(connect().__aenter__())
+        try:
+            yield client, runner
+        finally:
+            runner.run(client.__aexit__(None, None, None))
+
+
+def _is_over(outage: list[TopoError]) -> bool:
+    """Whether to stop asking: a refused request is refused again, and Topo that is down stays down for a while."""
+    return len(outage) >= OUTAGE_DAYS or any(isinstance(error, RequestRefused) for error in outage)
+
+
+def _read_day(day: Day, reading: Reading, started_at: datetime) -> ReadDay:
+    import pandas as pd  # noqa: PLC0415 - loading the definitions needs no frames
+
+    activities, rejects = reading.activities, reading.rejects
+    return ReadDay(
+        day=day.day,
+        asked_after=reading.asked_after,
+        asked_before=reading.asked_before,
+        is_open=started_at < day.window.end + CLOSING_TIME,
+        proved=True,
+        api_total_count=reading.total_count,
+        requests=reading.requests,
+        started_at=started_at,
+        activities=pd.DataFrame(
+            {
+                "id": [activity.id for activity in activities],
+                "created_at": pd.to_datetime([activity.created_at for activity in activities], utc=True),
+                "payload": [activity.payload for activity in activities],
+            }
+        ),
+        rejects=pd.DataFrame({"raw": [r.raw for r in rejects], "reason": [r.reason for r in rejects]}, dtype=object),
+    )

@@ -1,0 +1,1 @@
+"""What people look at: tables made into something to read. Knows neither HTTP nor Dagster."""
