@@ -80,9 +80,7 @@ def backfill(
     """
     with _clear_errors():
         days = _days(_date(start), _date(end))
-        from topo_pipeline.defs.resources import Topo
-
-        Topo(get_settings(), _now).client()  # a key or an address that can't work fails before a run is made of it
+        _check()
         outcome = _backfill(days, f"Reading {len(days)} days")
     _finish(outcome)
     out.print(f"{len(outcome.landed)} days landed in {escape(_relative(get_settings().warehouse))}.")
@@ -125,17 +123,28 @@ def _now() -> datetime:
 @contextmanager
 def _clear_errors() -> Iterator[None]:
     """Say what a person can mend in one sentence, and exit with 1."""
+    from topo_pipeline.topo_api.errors import TopoError
     from topo_pipeline.warehouse.errors import WarehouseError
 
     try:
         yield
-    except (SettingsError, WarehouseError, OSError) as error:
+    except (SettingsError, TopoError, WarehouseError, OSError) as error:
         _fail(str(error))
 
 
 def _fail(sentence: str, code: int = 1) -> NoReturn:
     err.print(f"[red]topo-pipeline:[/] {escape(sentence)}", soft_wrap=True, highlight=False)
     raise typer.Exit(code)
+
+
+def _check() -> None:
+    """Meet what would fail every day before a run is made of it."""
+    from topo_pipeline.defs.resources import Topo
+    from topo_pipeline.ingest import check
+    from topo_pipeline.warehouse.connection import Warehouse
+
+    with err.status("Asking Topo whether the key works"):
+        check(Topo(get_settings(), _now).client, Warehouse(get_settings().warehouse))
 
 
 def _date(text: str) -> date:

@@ -48,6 +48,18 @@ class Refusal:
     reason: str
 
 
+def check(connect: Callable[[], TopoClient], warehouse: Warehouse) -> None:
+    """Make sure, before anything is begun, that the warehouse can be written and that Topo takes the key.
+
+    Raises:
+        TopoError: the key is refused or Topo can't be reached.
+        WarehouseError: the warehouse can't be used.
+    """
+    with _client(connect) as (client, runner):
+        warehouse.prepare()
+        runner.run(client.me())
+
+
 def load_days(
     connect: Callable[[], TopoClient], warehouse: Warehouse, days: Iterable[Day], *, run_id: str, clock: Clock
 ) -> Iterator[Load | Refusal]:

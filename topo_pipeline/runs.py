@@ -39,15 +39,14 @@ def backfill(
     definitions: dg.Definitions, days: Sequence[date], *, instance: dg.DagsterInstance, tell: Callable[[Progress], None]
 ) -> Outcome:
     """Read `days` (contiguous) in one run of the job `refresh`; a refused day holds up no table of the others."""
-    everything = definitions.resolve_job_def("refresh")
-    landed, problems = _run(everything, days, instance, tell)
+    refresh = definitions.resolve_job_def("refresh")
+    landed, problems = _run(refresh, days, instance, tell)
     if problems and landed:
         # The run ended at the refused days, before the tables: they follow what did land.
-        tables = [key for key in everything.asset_layer.executable_asset_keys if key.path[0] == "engagement"]
-        partitioned = [key for key in tables if everything.asset_layer.get(key).partitions_def is not None]
-        for some in contiguous(landed):
-            problems += _run(everything, some, instance, tell, partitioned)[1]
-        problems += _run(everything, landed[-1:], instance, tell, tables)[1]
+        daily_tables, other_tables = _tables(refresh)
+        for stretch in contiguous(landed):
+            problems += _run(refresh, stretch, instance, tell, daily_tables)[1]
+        problems += _run(refresh, landed, instance, tell, other_tables)[1]
     return Outcome(tuple(landed), tuple(problems))
 
 
@@ -70,8 +69,20 @@ def _run(
     tell: Callable[[Progress], None],
     selection: Sequence[dg.AssetKey] | None = None,
 ) -> tuple[list[date], list[str]]:
+    """Execute the job over `days`, or a selection of it; return the days that landed and what failed."""
     run_id = str(uuid.uuid4())
-    instance.add_event_listener(run_id, lambda entry: _tell(entry, tell))
+    landed: set[date] = set()
+
+    def listen(entry: dg.EventLogEntry) -> None:
+        progress = _progress(entry)
+        if progress is None:
+            return
+        if progress.landed:
+            landed.add(progress.landed)
+        tell(progress)
+
+    # The result of a run that failed lacks the days that it logged before: they are heard as they land.
+    instance.add_event_listener(run_id, listen)
     result = job.execute_in_process(
         run_config=QUIET,
         instance=instance,
@@ -80,21 +91,25 @@ def _run(
         raise_on_error=False,
         run_id=run_id,
     )
-    events = result.get_asset_materialization_events()
-    landed = {event.partition for event in events if event.asset_key == ACTIVITIES}
-    return sorted(day_of(key).day for key in landed if key), [
-        _sentence(event) for event in result.get_step_failure_events()
-    ]
+    return sorted(landed), [_sentence(event) for event in result.get_step_failure_events()]
 
 
-def _tell(entry: dg.EventLogEntry, tell: Callable[[Progress], None]) -> None:
+def _tables(job: dg.JobDefinition) -> tuple[list[dg.AssetKey], list[dg.AssetKey]]:
+    """The metric tables of the job: those built day by day, and the others."""
+    tables = [key for key in job.asset_layer.executable_asset_keys if key.path[0] == "engagement"]
+    by_day = [key for key in tables if job.asset_layer.get(key).partitions_def is not None]
+    return by_day, [key for key in tables if key not in by_day]
+
+
+def _progress(entry: dg.EventLogEntry) -> Progress | None:
     event = entry.dagster_event
     if event is None:
-        return
+        return None
     if event.is_step_start:
-        tell(Progress(step=event.step_key))
-    elif event.is_step_materialization and event.asset_key == ACTIVITIES and event.partition:
-        tell(Progress(landed=day_of(event.partition).day))
+        return Progress(step=event.step_key)
+    if event.is_step_materialization and event.asset_key == ACTIVITIES and event.partition:
+        return Progress(landed=day_of(event.partition).day)
+    return None
 
 
 def _sentence(event: dg.DagsterEvent) -> str:

@@ -37,7 +37,7 @@ def activities(
     refusals: list[Refusal] = []
     with one_sentence():
         days = (day_of(key) for key in context.partition_keys)
-        for outcome in load_days(topo.client, warehouse, days, run_id=context.run_id, clock=clock):
+        for outcome in load_days(topo.client, warehouse, days, run_id=context.run.run_id, clock=clock):
             if isinstance(outcome, Refusal):
                 context.log.error(f"{outcome.day}: refused. {outcome.reason}")
                 refusals.append(outcome)

@@ -1,0 +1,45 @@
+"""The sandbox's OpenAPI schema: responses are described by the very structs that are encoded."""
+
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from topo_pipeline.sandbox import wire
+
+BODIES = (
+    *wire.ACTIVITY_PAGES.values(),
+    wire.Page[wire.SequenceTemplate],
+    wire.ApiKey,
+    wire.Error,
+)
+_REFS, _COMPONENTS = msgspec.json.schema_components(BODIES, ref_template="#/components/schemas/{name}")
+
+
+def responses(body: Any, *refusals: int) -> dict[int | str, dict[str, Any]]:
+    """What an operation answers: `body`, or Topo's error body under each of these status codes."""
+    described: dict[int | str, dict[str, Any]] = {200: _json(body, "Done")}
+    for status in refusals:
+        described[status] = _json(wire.Error, "Refused")
+    return described
+
+
+def _json(body: Any, description: str) -> dict[str, Any]:
+    schema = _REFS[BODIES.index(body)]
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+class DescribedApp(FastAPI):
+    """An app whose schema knows the wire structs, and no 422: bad parameters are answered with 400."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Make the schema, once."""
+        if self.openapi_schema is None:
+            schema = get_openapi(title=self.title, version=self.version, routes=self.routes)
+            for path in schema["paths"].values():
+                for operation in path.values():
+                    operation["responses"].pop("422", None)
+            schema["components"]["schemas"] = _COMPONENTS
+            self.openapi_schema = schema
+        return self.openapi_schema

@@ -1,0 +1,246 @@
+"""The sequences of the simulated workspace: what they send, to how many, and how people answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal
+
+StepKind = Literal["email", "linkedin", "invitation", "task"]
+
+WARM = {
+    "MEETING": 18,
+    "INTERESTED": 34,
+    "BAD_TIMING": 14,
+    "REFERRAL": 10,
+    "WRONG_PERSON": 4,
+    "LEFT_COMPANY": 2,
+    "NOT_INTERESTED": 14,
+    "UNSUBSCRIBED": 2,
+    "UNKNOWN": 2,
+}
+MIXED = {
+    "MEETING": 9,
+    "INTERESTED": 20,
+    "BAD_TIMING": 20,
+    "REFERRAL": 10,
+    "WRONG_PERSON": 8,
+    "LEFT_COMPANY": 4,
+    "NOT_INTERESTED": 22,
+    "UNSUBSCRIBED": 4,
+    "UNKNOWN": 3,
+}
+COLD = {
+    "MEETING": 3,
+    "INTERESTED": 9,
+    "BAD_TIMING": 16,
+    "REFERRAL": 6,
+    "WRONG_PERSON": 14,
+    "LEFT_COMPANY": 6,
+    "NOT_INTERESTED": 32,
+    "UNSUBSCRIBED": 11,
+    "UNKNOWN": 3,
+}
+
+_FIRST_MONDAY = date(2025, 12, 1)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a sequence, so many working days after the step before."""
+
+    kind: StepKind
+    after_days: int
+
+
+@dataclass(frozen=True)
+class Season:
+    """Weeks in which a sequence takes contacts in, coming round for ever.
+
+    A world has no "today", so a campaign that "began lately" or "has just ended" must do so again and again:
+    of two that take turns, one is always the newcomer and the other the one that is running out.
+    """
+
+    weeks_on: int
+    weeks_off: int
+    first_week: int = 0
+
+    def is_on(self, day: date) -> bool:
+        """Are contacts taken in on this day?"""
+        return self._day_of_cycle(day) < self.weeks_on * 7
+
+    def changed(self, day: date) -> date:
+        """The last day, up to this one, on which the season began or ended; `date.min` if it never does."""
+        if not self.weeks_off:
+            return date.min
+        passed = self._day_of_cycle(day)
+        return day - timedelta(days=passed if self.is_on(day) else passed - self.weeks_on * 7)
+
+    def _day_of_cycle(self, day: date) -> int:
+        days = (day - _FIRST_MONDAY).days - self.first_week * 7
+        return days % ((self.weeks_on + self.weeks_off) * 7)
+
+
+ALL_YEAR = Season(weeks_on=1, weeks_off=0)
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One sequence template, with the behaviour of the people it is sent to.
+
+    `reply_rate` is the chance that a contact who gets every message answers one of them; `mood` weighs the
+    categories of the answers; `open_rate` and `click_rate` count per message and per opening.
+    """
+
+    name: str
+    summary: str
+    steps: tuple[Step, ...]
+    enrolled_per_weekday: float
+    reply_rate: float
+    mood: Mapping[str, float]
+    open_rate: float = 0.45
+    click_rate: float = 0.05
+    acceptance_rate: float = 0.35
+    is_tracked: bool = True
+    season: Season = ALL_YEAR
+    language: str = "en"
+    timezone: str = "Europe/London"
+
+
+def _steps(plan: str) -> tuple[Step, ...]:
+    """Read a plan such as `email+0 task+2 email+3`."""
+    kinds: Mapping[str, StepKind] = {
+        "email": "email",
+        "linkedin": "linkedin",
+        "invitation": "invitation",
+        "task": "task",
+    }
+    pairs = (word.split("+") for word in plan.split())
+    return tuple(Step(kinds[kind], int(days)) for kind, days in pairs)
+
+
+SEQUENCES = (
+    Sequence(
+        name="CFOs Benelux - audit season",
+        summary="Finance chiefs of mid-sized firms before the year-end audit",
+        steps=_steps("email+0 email+3 email+4 email+5"),
+        enrolled_per_weekday=10,
+        reply_rate=0.065,
+        mood=MIXED,
+        open_rate=0.5,
+        language="nl",
+        timezone="Europe/Amsterdam",
+    ),
+    Sequence(
+        name="Heads of Sales DACH - hiring signal",
+        summary="Sales leaders with three or more open positions; an invitation first",
+        steps=_steps("invitation+0 email+2 linkedin+3 email+5"),
+        enrolled_per_weekday=8,
+        reply_rate=0.105,
+        mood=WARM,
+        language="de",
+        timezone="Europe/Berlin",
+    ),
+    Sequence(
+        name="Ops leads France - warehouse automation",
+        summary="Logistics managers with more than one warehouse",
+        steps=_steps("email+0 email+3 email+5"),
+        enrolled_per_weekday=11,
+        reply_rate=0.036,
+        mood=COLD,
+        open_rate=0.36,
+        language="fr",
+        timezone="Europe/Paris",
+    ),
+    Sequence(
+        name="Founders UK - seed round closed",
+        summary="Founders in the weeks after a seed round, short and personal",
+        steps=_steps("email+0 email+3 email+4"),
+        enrolled_per_weekday=7,
+        reply_rate=0.145,
+        mood=WARM,
+        open_rate=0.62,
+        click_rate=0.09,
+    ),
+    Sequence(
+        name="HR directors Nordics - payroll switch",
+        summary="A long e-mail sequence on payroll, bought list",
+        steps=_steps("email+0 email+3 email+3 email+4 email+5"),
+        enrolled_per_weekday=12,
+        reply_rate=0.021,
+        mood=COLD,
+        open_rate=0.28,
+        click_rate=0.02,
+        timezone="Europe/Stockholm",
+    ),
+    Sequence(
+        name="RevOps US East - CRM clean-up",
+        summary="E-mail with a call in between, then LinkedIn",
+        steps=_steps("email+0 task+2 email+3 linkedin+4 task+3"),
+        enrolled_per_weekday=7,
+        reply_rate=0.08,
+        mood=MIXED,
+        timezone="America/New_York",
+    ),
+    Sequence(
+        name="Design leaders Europe - LinkedIn only",
+        summary="An invitation, then two messages to those who accept",
+        steps=_steps("invitation+0 linkedin+3 linkedin+5"),
+        enrolled_per_weekday=11,
+        reply_rate=0.13,
+        mood=WARM,
+        acceptance_rate=0.42,
+        timezone="Europe/Copenhagen",
+    ),
+    Sequence(
+        name="Plant managers Iberia - energy costs",
+        summary="Tracking is off: no opens and no clicks are recorded",
+        steps=_steps("email+0 email+3 email+4 email+4"),
+        enrolled_per_weekday=10,
+        reply_rate=0.054,
+        mood=MIXED,
+        is_tracked=False,
+        language="es",
+        timezone="Europe/Madrid",
+    ),
+    Sequence(
+        name="General counsel - contract backlog pilot",
+        summary="A handful of hand-picked contacts",
+        steps=_steps("email+0 email+4 linkedin+5"),
+        enrolled_per_weekday=0.4,
+        reply_rate=0.12,
+        mood=WARM,
+        open_rate=0.6,
+    ),
+    Sequence(
+        name="Trade fair visitors - follow-up",
+        summary="Contacts scanned at a fair; runs for eight weeks after it",
+        steps=_steps("email+0 email+2 linkedin+3 email+5"),
+        enrolled_per_weekday=10,
+        reply_rate=0.125,
+        mood=WARM,
+        open_rate=0.55,
+        click_rate=0.08,
+        season=Season(weeks_on=8, weeks_off=8),
+    ),
+    Sequence(
+        name="IT managers Poland - next wave",
+        summary="Eight weeks of new contacts, then eight weeks of rest",
+        steps=_steps("email+0 email+3 email+5"),
+        enrolled_per_weekday=10,
+        reply_rate=0.045,
+        mood=COLD,
+        open_rate=0.4,
+        season=Season(weeks_on=8, weeks_off=8, first_week=8),
+        timezone="Europe/Warsaw",
+    ),
+    Sequence(
+        name="Former customers - win back",
+        summary="Two e-mails to those who left a year ago, and a call",
+        steps=_steps("email+0 email+4 task+2"),
+        enrolled_per_weekday=6,
+        reply_rate=0.09,
+        mood=MIXED,
+        open_rate=0.57,
+        click_rate=0.07,
+    ),
+)

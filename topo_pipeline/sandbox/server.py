@@ -1,0 +1,47 @@
+"""Serve an ASGI application on loopback from a thread, for as long as a `with` block lasts."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+HOST = "127.0.0.1"
+START_TIMEOUT_SECONDS = 10.0
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that says when it accepts connections."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.accepting = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.accepting.set()
+
+
+@contextmanager
+def serve(app: Callable[..., Any], port: int = 0) -> Iterator[str]:
+    """Yield the address (`http://127.0.0.1:PORT`) of `app`; port 0 takes a free one.
+
+    Raises:
+        OSError: the port is taken.
+        TimeoutError: the server did not come up.
+    """
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+        server = _Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            if not server.accepting.wait(START_TIMEOUT_SECONDS):
+                raise TimeoutError(f"the server did not start within {START_TIMEOUT_SECONDS:.0f} s")
+            yield f"http://{HOST}:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()

@@ -1,0 +1,248 @@
+"""One run from enrolment to its end: the activities that one contact's way through a sequence leaves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from topo_pipeline.sandbox.activity import Activity, Channel, EventType, ResourceType
+from topo_pipeline.sandbox.dice import Dice
+from topo_pipeline.sandbox.sequences import Sequence, StepKind
+
+HORIZON = timedelta(days=45)
+"""Nothing of a run is later than this after midnight of its enrolment day."""
+
+CLOSING_DAYS = 3
+PAUSED = 0.006
+STOPPED_BY_HAND = 0.004
+PREFETCHED = 0.11
+OPENED_AGAIN = 0.42
+MOST_OPENS = 5
+LATER_MESSAGES_WEIGH = 0.72
+ANSWERED_AGAIN = 0.22
+OUT_OF_OFFICE = 0.006
+UNDELIVERABLE = 0.008
+UNDELIVERABLE_AS = {"BOUNCED": 3, "SPAM_FILTER": 1}
+MEETING_AFTER = {"MEETING": 0.85, "INTERESTED": 0.3}
+SHORTEST_CLASSIFICATION, LONGEST_CLASSIFICATION = timedelta(minutes=2), timedelta(hours=36)
+TASK_OUTCOMES = {"COMPLETED": 70, "SKIPPED": 18, "OPEN": 12}
+HOT_SCORE = 6
+SCORES: dict[EventType, int] = {"OPENED": 1, "LINK_CLICKED": 3, "ACCEPTED": 3, "REPLIED": 3}
+
+
+@dataclass(frozen=True)
+class _Message:
+    """A message that was sent, for what comes back to it."""
+
+    sent_at: datetime
+    channel: Channel
+    step_number: int
+    message_id: str
+
+
+@dataclass
+class _Run:
+    """A run while it is being told."""
+
+    sequence: Sequence
+    dice: Dice
+    template_id: str
+    person_id: str
+    id: str
+    activities: list[Activity] = field(default_factory=list)
+    stopped_at: datetime | None = None
+    accepted_at: datetime | None = None
+    messages: int = 0
+    was_paused: bool = False
+
+    def record(self, resource: ResourceType, event: EventType, at: datetime, **facts: Any) -> None:
+        self.activities.append(
+            Activity(
+                id=self.dice.uuid(),
+                created_at=at,
+                resource_type=resource,
+                event_type=event,
+                person_id=self.person_id,
+                sequence_id=self.id,
+                sequence_template_id=self.template_id,
+                **facts,
+            )
+        )
+
+    def stop(self, at: datetime) -> None:
+        self.stopped_at = min(at, self.stopped_at or at)
+
+    def is_stopped(self, at: datetime) -> bool:
+        return self.stopped_at is not None and self.stopped_at <= at
+
+
+def timeline(
+    sequence: Sequence, dice: Dice, enrolled_at: datetime, *, template_id: str, person_id: str
+) -> list[Activity]:
+    """Every activity of one run, in no particular order."""
+    run = _Run(sequence, dice, template_id, person_id, id=dice.uuid())
+    run.record("SEQUENCE", "CREATED", enrolled_at)
+    at = enrolled_at
+    for number, step in enumerate(sequence.steps, start=1):
+        at = _next_slot(run, at, step.after_days)
+        if run.is_stopped(at):
+            break
+        if dice.chance(STOPPED_BY_HAND):
+            run.stop(at)
+            break
+        _TAKE_STEP[step.kind](run, number, at)
+    _close(run, at)
+    _heat(run)
+    last = datetime.combine(enrolled_at.date(), time(), UTC) + HORIZON
+    return [activity for activity in run.activities if activity.created_at < last]
+
+
+def _next_slot(run: _Run, before: datetime, after_days: int) -> datetime:
+    """When the next step is due; a pause in between puts it off."""
+    slot = run.dice.in_office_hours(before.date(), after_days)
+    if after_days == 0 or run.was_paused or not run.dice.chance(PAUSED * after_days):
+        return slot
+    paused_at = run.dice.soon(before, 60, (slot - before).total_seconds())
+    resumed_at = run.dice.in_office_hours(paused_at.date(), 1 + run.dice.below(6))
+    if run.is_stopped(resumed_at):
+        return slot
+    run.was_paused = True
+    run.record("SEQUENCE", "PAUSED", paused_at)
+    run.record("SEQUENCE", "RESUMED", resumed_at)
+    return max(slot, run.dice.in_office_hours(resumed_at.date(), 1))
+
+
+def _email(run: _Run, number: int, at: datetime) -> None:
+    is_first = run.messages == 0
+    message = _send(run, number, "EMAIL", at)
+    if is_first and run.dice.chance(UNDELIVERABLE):
+        returned_at = run.dice.soon(at, 5, 300)
+        _answer(run, message, returned_at, run.dice.pick(UNDELIVERABLE_AS))
+        run.stop(returned_at)
+        return
+    if run.dice.chance(OUT_OF_OFFICE):
+        _answer(run, message, run.dice.soon(at, 15, 600), "OUT_OF_OFFICE")
+    if run.sequence.is_tracked:
+        _open(run, message)
+    _perhaps_reply(run, message)
+
+
+def _linkedin(run: _Run, number: int, at: datetime) -> None:
+    """A LinkedIn message; where the sequence invites first, only those who accepted get it."""
+    invites = any(step.kind == "invitation" for step in run.sequence.steps)
+    if invites and (run.accepted_at is None or run.accepted_at > at):
+        run.record("SEQUENCE_STEP", "SKIPPED", at, channel="LINKEDIN", step_number=number)
+        return
+    _perhaps_reply(run, _send(run, number, "LINKEDIN", at))
+
+
+def _invitation(run: _Run, number: int, at: datetime) -> None:
+    step: dict[str, Any] = {"channel": "LINKEDIN", "step_number": number}
+    run.record("INVITATION", "SENT", at, **step)
+    run.record("SEQUENCE_STEP", "COMPLETED", at, **step)
+    if run.dice.chance(run.sequence.acceptance_rate):
+        run.accepted_at = run.dice.reaction(at, 20, 14 * 24)
+        run.record("INVITATION", "ACCEPTED", run.accepted_at, **step)
+
+
+def _task(run: _Run, number: int, at: datetime) -> None:
+    """A call or the like: some are done, some skipped, some stay open."""
+    step: dict[str, Any] = {"channel": "MANUAL", "step_number": number}
+    task_id = run.dice.uuid()
+    run.record("TASK", "CREATED", at, task_id=task_id, **step)
+    outcome = run.dice.pick(TASK_OUTCOMES)
+    closed_at = run.dice.reaction(at, 12, 48)
+    if outcome == "OPEN" or run.is_stopped(closed_at):
+        return
+    event: EventType = "COMPLETED" if outcome == "COMPLETED" else "SKIPPED"
+    run.record("TASK", event, closed_at, task_id=task_id, **step)
+    run.record("SEQUENCE_STEP", event, closed_at, **step)
+
+
+_TAKE_STEP: dict[StepKind, Callable[[_Run, int, datetime], None]] = {
+    "email": _email,
+    "linkedin": _linkedin,
+    "invitation": _invitation,
+    "task": _task,
+}
+
+
+def _send(run: _Run, number: int, channel: Channel, at: datetime) -> _Message:
+    message = _Message(at, channel, number, run.dice.uuid())
+    run.messages += 1
+    run.record("MESSAGE", "SENT", at, **_about(message))
+    run.record("SEQUENCE_STEP", "COMPLETED", at, channel=channel, step_number=number)
+    return message
+
+
+def _about(message: _Message) -> dict[str, Any]:
+    return {
+        "channel": message.channel,
+        "step_number": message.step_number,
+        "message_id": message.message_id,
+    }
+
+
+def _open(run: _Run, message: _Message) -> None:
+    """A privacy proxy opens within seconds; a person within days, perhaps again, perhaps with a click."""
+    dice = run.dice
+    if dice.chance(PREFETCHED):
+        run.record("MESSAGE", "OPENED", dice.soon(message.sent_at, 1, 8), **_about(message))
+    if not dice.chance(run.sequence.open_rate):
+        return
+    opened_at = dice.reaction(message.sent_at, 4, 6 * 24)
+    for _ in range(MOST_OPENS):
+        run.record("MESSAGE", "OPENED", opened_at, **_about(message))
+        if dice.chance(run.sequence.click_rate):
+            run.record("MESSAGE", "LINK_CLICKED", dice.soon(opened_at, 4, 120), **_about(message))
+        if not dice.chance(OPENED_AGAIN):
+            return
+        opened_at = dice.reaction(opened_at, 10, 4 * 24)
+
+
+def _perhaps_reply(run: _Run, message: _Message) -> None:
+    if not run.dice.chance(_reply_chance(run)):
+        return
+    replied_at = run.dice.reaction(message.sent_at, 16, 9 * 24)
+    category = run.dice.pick(run.sequence.mood)
+    _answer(run, message, replied_at, category)
+    run.stop(replied_at)
+    if run.dice.chance(ANSWERED_AGAIN):
+        _answer(run, message, run.dice.reaction(replied_at, 20, 4 * 24), category)
+    if run.dice.chance(MEETING_AFTER.get(category, 0)):
+        met_at = run.dice.reaction(replied_at, 14, 5 * 24)
+        run.record("MEETING", "CREATED", met_at, calendar_event_id=run.dice.uuid())
+
+
+def _reply_chance(run: _Run) -> float:
+    """The share of the sequence's reply rate that this message has: the first draws most."""
+    planned = sum(step.kind in ("email", "linkedin") for step in run.sequence.steps)
+    weights = [LATER_MESSAGES_WEIGH**n for n in range(planned)]
+    return run.sequence.reply_rate * weights[run.messages - 1] / sum(weights)
+
+
+def _answer(run: _Run, message: _Message, at: datetime, category: str) -> None:
+    span = LONGEST_CLASSIFICATION / SHORTEST_CLASSIFICATION
+    delay = SHORTEST_CLASSIFICATION * span ** run.dice.between(0, 1)
+    facts = _about(message) | {"reply_category": category, "classified_at": at + delay}
+    run.record("MESSAGE", "REPLIED", at, **facts)
+
+
+def _close(run: _Run, last_step_at: datetime) -> None:
+    """End the run: stopped where someone replied or stopped it in time, else completed."""
+    completed_at = run.dice.in_office_hours(last_step_at.date(), CLOSING_DAYS)
+    if run.stopped_at is not None and run.stopped_at <= completed_at:
+        run.record("SEQUENCE", "STOPPED", run.dice.soon(run.stopped_at, 1, 4))
+    else:
+        run.record("SEQUENCE", "COMPLETED", completed_at)
+
+
+def _heat(run: _Run) -> None:
+    """A hot lead, once, right after the activity that carries the engagement over the mark."""
+    score = 0
+    for activity in sorted(run.activities, key=lambda activity: activity.created_at):
+        score += SCORES.get(activity.event_type, 0)
+        if score >= HOT_SCORE:
+            hot_at = run.dice.soon(activity.created_at, 2, 60)
+            run.record("HOT_LEAD", "CREATED", hot_at, hot_lead_id=run.dice.uuid())
+            return

@@ -1,0 +1,186 @@
+"""How the sandbox spells its answers: these structs are what is encoded and what the OpenAPI schema shows."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from topo_pipeline.sandbox.activity import Activity
+from topo_pipeline.sandbox.world import Template, TemplateStatus
+
+Spelling = Literal["camel", "snake"]
+"""`camel` as in Topo's reference page (bare ids), `snake` as in its prose documentation (with details)."""
+
+Uuid = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uuid"})]
+Moment = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class CamelPayload(msgspec.Struct, rename="camel"):
+    """A payload as the reference page has it."""
+
+    type: str
+    organization_id: Uuid | None
+    person_id: Uuid | None
+    sequence_id: Uuid | None
+    sequence_template_id: Uuid | None
+    message_id: Uuid | None
+    hot_lead_id: Uuid | None
+    calendar_event_id: Uuid | None
+    task_id: Uuid | None
+
+
+class Metadata(msgspec.Struct):
+    """What only the prose documentation shows."""
+
+    step_number: int | None
+    reply_category: str | None
+
+
+class SnakePayload(msgspec.Struct):
+    """A payload as the prose documentation has it."""
+
+    type: str
+    resource_type: str
+    channel: str | None
+    organization_id: Uuid | None
+    person_id: Uuid | None
+    sequence_id: Uuid | None
+    sequence_template_id: Uuid | None
+    message_id: Uuid | None
+    hot_lead_id: Uuid | None
+    calendar_event_id: Uuid | None
+    task_id: Uuid | None
+    metadata: Metadata
+
+
+class CamelActivity(msgspec.Struct):
+    """An activity with a camel-case payload."""
+
+    id: Uuid
+    created_at: Moment
+    payload: CamelPayload
+
+
+class SnakeActivity(msgspec.Struct):
+    """An activity with a snake-case payload."""
+
+    id: Uuid
+    created_at: Moment
+    payload: SnakePayload
+
+
+class SequenceTemplate(msgspec.Struct):
+    """A sequence template."""
+
+    id: Uuid
+    name: str | None
+    summary: str | None
+    status: TemplateStatus
+    step_count: int
+    language: str
+    timezone: str
+    activated_at: Moment | None
+    created_at: Moment
+    updated_at: Moment
+
+
+class ApiKey(msgspec.Struct):
+    """What a key may know about itself."""
+
+    id: Uuid
+    organization_id: Uuid
+    name: str
+    key_prefix: str
+    scopes: list[str]
+    last_used_at: Moment | None
+    created_at: Moment
+
+
+class Error(msgspec.Struct, omit_defaults=True):
+    """The body of every error."""
+
+    status_code: int
+    type: str
+    message: str
+    request_id: str
+    trace_id: str
+    span_id: str
+    data: dict[str, list[dict[str, str]]] | None = None
+
+
+Item = TypeVar("Item")
+
+
+class Page(msgspec.Struct, Generic[Item]):
+    """The envelope of every list."""
+
+    items: list[Item]
+    total_count: Count
+    total_pages: Count
+    has_more: bool
+
+
+ActivitySpeller = Callable[[str, Activity, datetime], CamelActivity | SnakeActivity]
+
+
+def moment(at: datetime) -> str:
+    """Whole seconds bare, all else in milliseconds: clients must not rely on one precision."""
+    text = at.astimezone(UTC).isoformat(timespec="milliseconds" if at.microsecond else "seconds")
+    return text.replace("+00:00", "Z")
+
+
+def camel_activity(organization_id: str, activity: Activity, _now: datetime) -> CamelActivity:
+    """Spell as the reference page does, which has no room for a reply category."""
+    payload = CamelPayload(
+        type=activity.type,
+        organization_id=organization_id,
+        person_id=activity.person_id,
+        sequence_id=activity.sequence_id,
+        sequence_template_id=activity.sequence_template_id,
+        message_id=activity.message_id,
+        hot_lead_id=activity.hot_lead_id,
+        calendar_event_id=activity.calendar_event_id,
+        task_id=activity.task_id,
+    )
+    return CamelActivity(activity.id, moment(activity.created_at), payload)
+
+
+def snake_activity(organization_id: str, activity: Activity, now: datetime) -> SnakeActivity:
+    """Spell as the prose documentation does, with the reply category as far as it is known at `now`."""
+    payload = SnakePayload(
+        type=activity.type,
+        resource_type=activity.resource_type,
+        channel=activity.channel,
+        organization_id=organization_id,
+        person_id=activity.person_id,
+        sequence_id=activity.sequence_id,
+        sequence_template_id=activity.sequence_template_id,
+        message_id=activity.message_id,
+        hot_lead_id=activity.hot_lead_id,
+        calendar_event_id=activity.calendar_event_id,
+        task_id=activity.task_id,
+        metadata=Metadata(activity.step_number, activity.category_at(now)),
+    )
+    return SnakeActivity(activity.id, moment(activity.created_at), payload)
+
+
+SPELLERS: dict[Spelling, ActivitySpeller] = {"camel": camel_activity, "snake": snake_activity}
+ACTIVITY_PAGES: dict[Spelling, Any] = {"camel": Page[CamelActivity], "snake": Page[SnakeActivity]}
+
+
+def sequence_template(template: Template) -> SequenceTemplate:
+    """Spell a sequence template."""
+    return SequenceTemplate(
+        id=template.id,
+        name=template.name,
+        summary=template.summary,
+        status=template.status,
+        step_count=template.step_count,
+        language=template.language,
+        timezone=template.timezone,
+        activated_at=moment(template.activated_at) if template.activated_at else None,
+        created_at=moment(template.created_at),
+        updated_at=moment(template.updated_at),
+    )

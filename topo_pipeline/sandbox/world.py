@@ -1,0 +1,182 @@
+"""A simulated workspace: any span of its activities, made on the spot from a seed and stored nowhere."""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Literal
+
+from topo_pipeline.sandbox.activity import Activity
+from topo_pipeline.sandbox.dice import SATURDAY, Dice
+from topo_pipeline.sandbox.sequences import SEQUENCES, Sequence
+from topo_pipeline.sandbox.timeline import HORIZON, timeline
+
+PEOPLE = 40_000
+"""Few enough for some people to be in two sequences."""
+
+IMPORT_HOURS = (6.0, 7.5)
+IMPORTED_TOGETHER = 0.3
+WEEKEND_ENROLMENTS = 0.02
+DAYS_KEPT = 400
+_ONE_DAY = timedelta(days=1)
+
+TemplateStatus = Literal["PENDING_SETUP", "ACTIVE", "INACTIVE", "FINISHING", "ARCHIVED"]
+
+
+@dataclass(frozen=True)
+class Template:
+    """A sequence template as it stands at some moment."""
+
+    id: str
+    name: str | None
+    summary: str | None
+    status: TemplateStatus
+    step_count: int
+    language: str
+    timezone: str
+    activated_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class World:
+    """The activities of a workspace, from the day it `starts` on and without end.
+
+    `scale` multiplies its contacts.
+    A run is told from (seed, sequence, day of enrolment, number) alone, so a day needs no more than the runs
+    that were enrolled within the horizon before it.
+    """
+
+    def __init__(self, seed: int = 7, *, scale: float = 1.0, starts: date = date(2025, 12, 1)) -> None:
+        self.seed = seed
+        self.scale = scale
+        self.starts = starts
+        self.organization_id = self.make_id("organization")
+        self._day = lru_cache(DAYS_KEPT)(self._happening_on)
+        self._cohort = lru_cache(DAYS_KEPT)(self._enrolled_on)
+
+    def make_id(self, *subject: object) -> str:
+        """The id that something of this world has."""
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, "/".join(map(str, (self.seed, *subject)))))
+
+    def activities(self, after: datetime | None, before: datetime) -> list[Activity]:
+        """The activities strictly between two moments, by `created_at` and then id."""
+        found: list[Activity] = []
+        eve = _midnight(self.starts - _ONE_DAY)
+        after = max(after or eve, eve)
+        for day in _days(after, before):
+            activities = self._day(day)
+            if after < _midnight(day) and _midnight(day + _ONE_DAY) <= before:
+                found.extend(activities)
+            else:
+                found.extend(a for a in activities if after < a.created_at < before)
+        return found
+
+    def templates(self, now: datetime) -> list[Template]:
+        """The sequence templates as they stand at `now`, in the order in which they were made."""
+        running = [self._template(number, sequence, now) for number, sequence in enumerate(SEQUENCES)]
+        return [*running, self._draft(len(running))]
+
+    def _happening_on(self, day: date) -> tuple[Activity, ...]:
+        """The activities of one day (UTC), by `created_at` and then id."""
+        first = max(self.starts, day - HORIZON)
+        cohorts = (self._cohort(first + timedelta(days=n)) for n in range((day - first).days + 1))
+        activities = (activity for cohort in cohorts for activity in cohort.get(day, ()))
+        return tuple(sorted(activities, key=lambda activity: (activity.created_at, activity.id)))
+
+    def _enrolled_on(self, day: date) -> Mapping[date, list[Activity]]:
+        """All that the runs enrolled on one day ever leave, by the day on which it happens."""
+        by_day: dict[date, list[Activity]] = defaultdict(list)
+        for sequence in SEQUENCES:
+            if sequence.season.is_on(day):
+                for activity in self._runs(sequence, day):
+                    by_day[activity.created_at.date()].append(activity)
+        return dict(by_day)
+
+    def _runs(self, sequence: Sequence, day: date) -> Iterator[Activity]:
+        dice = Dice(self.seed, sequence.name, day)
+        mean = self.scale * sequence.enrolled_per_weekday
+        if day.weekday() >= SATURDAY:
+            mean *= WEEKEND_ENROLMENTS
+        number_of_runs = int(mean * dice.between(0.6, 1.4) + dice.between(0, 1))
+        imported_at = dice.at(day, IMPORT_HOURS)
+        for index in range(number_of_runs):
+            yield from self._run(sequence, imported_at, index)
+
+    def _run(self, sequence: Sequence, imported_at: datetime, index: int) -> list[Activity]:
+        """One run; contacts that are imported together share the moment of their enrolment."""
+        day = imported_at.date()
+        dice = Dice(self.seed, sequence.name, day, index)
+        return timeline(
+            sequence,
+            dice,
+            imported_at if dice.chance(IMPORTED_TOGETHER) else dice.at(day, IMPORT_HOURS),
+            template_id=self.make_id("template", sequence.name),
+            person_id=self.make_id("person", dice.below(PEOPLE)),
+        )
+
+    def _template(self, number: int, sequence: Sequence, now: datetime) -> Template:
+        created_at = self._template_created_at(number)
+        began = self._began(sequence)
+        changed = max(began, sequence.season.changed(now.date())) if began <= now.date() else None
+        return Template(
+            id=self.make_id("template", sequence.name),
+            name=sequence.name,
+            summary=sequence.summary,
+            status=_status(sequence, now.date(), changed),
+            step_count=len(sequence.steps),
+            language=sequence.language,
+            timezone=sequence.timezone,
+            activated_at=_midnight(began) if changed else None,
+            created_at=created_at,
+            updated_at=_midnight(changed) if changed else created_at,
+        )
+
+    def _draft(self, number: int) -> Template:
+        """A template that nobody has named or filled yet."""
+        made_at = self._template_created_at(number)
+        return Template(
+            id=self.make_id("template", "draft"),
+            name=None,
+            summary=None,
+            status="PENDING_SETUP",
+            step_count=0,
+            language="en",
+            timezone="Europe/London",
+            activated_at=None,
+            created_at=made_at,
+            updated_at=made_at,
+        )
+
+    def _template_created_at(self, number: int) -> datetime:
+        return _midnight(self.starts) - timedelta(days=30 - number, hours=-9, minutes=-7 * number)
+
+    def _began(self, sequence: Sequence) -> date:
+        day = self.starts
+        while not sequence.season.is_on(day):
+            day += _ONE_DAY
+        return day
+
+
+def _status(sequence: Sequence, today: date, changed: date | None) -> TemplateStatus:
+    if changed is None:
+        return "PENDING_SETUP"
+    if sequence.season.is_on(today):
+        return "ACTIVE"
+    return "FINISHING" if today - changed < HORIZON else "INACTIVE"
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+def _days(after: datetime, before: datetime) -> Iterator[date]:
+    """The days (UTC) on which something strictly between the two moments can be."""
+    if before <= after:
+        return
+    day, last = after.astimezone(UTC).date(), before.astimezone(UTC).date()
+    while day <= last:
+        yield day
+        day += _ONE_DAY

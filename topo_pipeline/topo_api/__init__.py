@@ -1,0 +1,1 @@
+"""Topo's API over httpx. Knows neither Dagster nor DuckDB."""

@@ -1,0 +1,185 @@
+"""A page of activities: bytes in, every item out as an `Activity` or a `Reject`.
+
+Only what the pipeline itself needs is looked at: an id, an instant, that there is a payload.
+A page is decoded whole where all is as documented (fast), else item by item (nothing is lost).
+"""
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+
+from topo_pipeline.topo_api.wire import Activity, ActivityPage, Reject
+
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_INSTANT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
+_ANY_UUID = re.compile(f"{_UUID}|[0-9a-f]{{32}}", re.IGNORECASE | re.ASCII)
+_ANY_INSTANT = re.compile(_INSTANT)
+
+
+class _Item(msgspec.Struct, frozen=True, gc=False):
+    # The instant is text here: msgspec would round beyond microseconds, perhaps into the next day.
+    id: Annotated[str, msgspec.Meta(pattern=rf"\A{_UUID}\Z")]
+    created_at: Annotated[str, msgspec.Meta(pattern=rf"\A{_INSTANT}\Z")]
+    payload: msgspec.Raw
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    items: list[_Item]
+    total_count: _Count
+    total_pages: _Count
+    has_more: bool
+
+
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+
+
+def decode_page(body: bytes) -> ActivityPage:
+    """The page in a body of `GET /activities`.
+
+    Raises:
+        ValueError: the envelope is not the documented one; says what is wrong with it.
+    """
+    try:
+        page = _ENVELOPE.decode(body)
+        activities = [_activity(item.id, item.created_at, item.payload) for item in page.items]
+    except (ValueError, OverflowError, RecursionError):
+        # Some item is odd, or the whole body is: take it apart to keep what is sound.
+        return _decode_piecemeal(body)
+    return ActivityPage(activities, [], page.total_count, page.total_pages, page.has_more)
+
+
+def _activity(id_: str, created_at: str, payload: msgspec.Raw) -> Activity:
+    """Raises ValueError or OverflowError where the instant doesn't exist or the payload is not an object."""
+    text = str(memoryview(payload), "utf-8")
+    if not text.startswith("{"):
+        raise ValueError("payload is not an object")
+    return Activity(id_, _instant(created_at), text)
+
+
+def _instant(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)  # truncates
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+
+
+def _decode_piecemeal(body: bytes) -> ActivityPage:
+    # Stray bytes become lone surrogates, so that they reach the item they stand in and spoil no other.
+    text = body.decode("utf-8-sig", "surrogateescape")
+    envelope = dict(_name_and_value(member) for member in _members(text, "{}"))
+    items = [_decode_item(raw) for raw in _members(_required(envelope, "items"), "[]")]
+    return ActivityPage(
+        activities=[item for item in items if isinstance(item, Activity)],
+        rejects=[item for item in items if isinstance(item, Reject)],
+        total_count=_field(envelope, "total_count", _Count),
+        total_pages=_field(envelope, "total_pages", _Count),
+        has_more=_field(envelope, "has_more", bool),
+    )
+
+
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},]', re.DOTALL)
+_SPACE = " \t\r\n"
+
+
+def _members(text: str, brackets: str) -> list[str]:
+    """The members of a JSON array or object as text, judging nothing within them."""
+    text = text.strip(_SPACE)
+    if text[:1] != brackets[0] or text[-1:] != brackets[1]:
+        raise ValueError(f"no JSON {'object' if brackets == '{}' else 'array'} where one is due")
+    depth, start, members = 0, 1, []
+    for token in _TOKEN.finditer(text):
+        depth += _DEPTH.get(token[0], 0)
+        closed = depth == 0 or token[0] == '"'
+        if closed and token.end() < len(text):
+            raise ValueError("JSON with unbalanced brackets or quotes")
+        if closed or (depth == 1 and token[0] == ","):
+            members.append(text[start : token.start()].strip(_SPACE))
+            start = token.end()
+    if depth:
+        raise ValueError("JSON that is cut short")
+    return [] if members == [""] else members
+
+
+_DEPTH = {"[": 1, "{": 1, "]": -1, "}": -1}
+
+
+def _name_and_value(member: str) -> tuple[str, str]:
+    name, end = json.JSONDecoder().raw_decode(member)
+    value = member[end:].strip(_SPACE)
+    if not isinstance(name, str) or not value.startswith(":"):
+        raise ValueError("JSON with a malformed object")
+    return name, value[1:].strip(_SPACE)
+
+
+def _required(envelope: dict[str, str], name: str) -> str:
+    if name not in envelope:
+        raise ValueError(f"no `{name}`")
+    return envelope[name]
+
+
+def _field(envelope: dict[str, str], name: str, type_: Any) -> Any:
+    raw = _required(envelope, name)
+    try:
+        return msgspec.json.decode(raw.encode(errors="replace"), type=type_)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"an unusable `{name}` ({error})") from None
+
+
+class _Parts(msgspec.Struct):
+    id: Any = None
+    created_at: Any = None
+    payload: msgspec.Raw = msgspec.Raw(b"")
+
+
+_PARTS = msgspec.json.Decoder(_Parts)
+
+
+def _decode_item(raw: str) -> Activity | Reject:
+    try:
+        parts = _PARTS.decode(raw.encode())
+    except UnicodeEncodeError:
+        visible = raw.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        return Reject(visible, "not UTF-8", *_salvage(raw))
+    except (msgspec.DecodeError, RecursionError) as error:
+        return Reject(raw, f"unusable: {error}", *_salvage(raw))
+    id_, created_at = _read_id(parts.id), _read_instant(parts.created_at)
+    payload = str(memoryview(parts.payload), "utf-8")
+    if id_ is None or created_at is None or not payload.startswith("{"):
+        return Reject(raw, _reason(id_, created_at, payload), id_, created_at)
+    return Activity(id_, created_at, payload)
+
+
+def _reason(id_: str | None, created_at: datetime | None, payload: str) -> str:
+    faults = {
+        "no uuid as `id`": id_ is None,
+        "no date-time with a zone as `created_at`": created_at is None,
+        "no object as `payload`": not payload.startswith("{"),
+    }
+    return ", ".join(fault for fault, found in faults.items() if found)
+
+
+def _salvage(raw: str) -> tuple[str | None, datetime | None]:
+    """Id and instant of an item that only a lenient reader takes (NaN, lone surrogates)."""
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None, None
+    if not isinstance(value, dict):
+        return None, None
+    return _read_id(value.get("id")), _read_instant(value.get("created_at"))
+
+
+def _read_id(value: object) -> str | None:
+    return str(UUID(value)) if isinstance(value, str) and _ANY_UUID.fullmatch(value) else None
+
+
+def _read_instant(value: object) -> datetime | None:
+    if not isinstance(value, str) or not _ANY_INSTANT.fullmatch(value):
+        return None
+    try:
+        return _instant(value)
+    except (ValueError, OverflowError):  # the 31st of June; the year 0 once in UTC
+        return None

@@ -1,0 +1,82 @@
+"""What can go wrong between here and Topo, each error one sentence for a person.
+
+No message holds the API key: whoever raises one of these has taken it out of every text the server sent.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+_REQUEST_IDS_SHOWN = 3
+
+
+class TopoError(Exception):
+    """Anything Topo's API, or the way to it, refused, failed or garbled."""
+
+    def __init__(self, sentence: str, *, request_id: str | None = None) -> None:
+        super().__init__(f"{sentence} (request id {request_id})" if request_id else sentence)
+        self.request_id = request_id
+
+
+class RequestRefused(TopoError):
+    """A permanent answer: asking again would change nothing."""
+
+    def __init__(self, sentence: str, *, status: int, type: str, request_id: str | None = None) -> None:
+        super().__init__(sentence, request_id=request_id)
+        self.status = status
+        self.type = type
+
+
+class TopoUnavailable(TopoError):
+    """Network faults, rate limiting or server errors that outlasted every retry."""
+
+    def __init__(self, sentence: str, *, request_id: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(sentence, request_id=request_id)
+        self.retry_after = retry_after
+        """Seconds the server asked to be left alone, where it said so."""
+
+
+class ResponseInvalid(TopoError):
+    """An answer of success whose body is not the documented shape, at every attempt."""
+
+
+class IncompleteWindow(TopoError):
+    """What was received of a window could not be proved to be all of it."""
+
+    def __init__(
+        self,
+        *,
+        start: datetime,
+        end: datetime,
+        expected: int,
+        got: int,
+        because: str,
+        request_ids: Sequence[str] = (),
+    ) -> None:
+        super().__init__(
+            f"window {_instant(start)} to {_instant(end)}: Topo counts {expected} activities, "
+            f"{got} distinct ones were received ({_difference(expected, got)}); "
+            f"{because}{_quoted(request_ids)}"
+        )
+        self.start = start
+        self.end = end
+        self.expected = expected
+        self.got = got
+        self.request_ids = tuple(request_ids)
+
+
+def _instant(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _difference(expected: int, got: int) -> str:
+    if got == expected:
+        return "none missing"
+    return f"{expected - got} missing" if got < expected else f"{got - expected} surplus"
+
+
+def _quoted(request_ids: Sequence[str]) -> str:
+    if not request_ids:
+        return ""
+    more = len(request_ids) - _REQUEST_IDS_SHOWN
+    shown = ", ".join(request_ids[:_REQUEST_IDS_SHOWN])
+    return f" (request ids {shown}{f' and {more} more' if more > 0 else ''})"

@@ -1,0 +1,259 @@
+"""The shapes on the wire: what is sent as a query, what comes back as JSON.
+
+Payloads pass through as text, whatever their spelling. How a page of activities is decoded is in `decoding`;
+nothing here talks to a network or knows why something is asked for.
+"""
+
+import json
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+
+MAX_PAGE_SIZE = 100
+
+
+class ResourceType(StrEnum):
+    """What an activity happened to."""
+
+    MESSAGE = "MESSAGE"
+    INVITATION = "INVITATION"
+    HOT_LEAD = "HOT_LEAD"
+    MEETING = "MEETING"
+    SEQUENCE_STEP = "SEQUENCE_STEP"
+    SEQUENCE = "SEQUENCE"
+    TASK = "TASK"
+
+
+class Channel(StrEnum):
+    """Where it happened."""
+
+    EMAIL = "EMAIL"
+    LINKEDIN = "LINKEDIN"
+    MANUAL = "MANUAL"
+
+
+class EventType(StrEnum):
+    """What happened."""
+
+    SENT = "SENT"
+    REPLIED = "REPLIED"
+    OPENED = "OPENED"
+    LINK_CLICKED = "LINK_CLICKED"
+    ACCEPTED = "ACCEPTED"
+    CREATED = "CREATED"
+    PAUSED = "PAUSED"
+    RESUMED = "RESUMED"
+    STOPPED = "STOPPED"
+    COMPLETED = "COMPLETED"
+    SKIPPED = "SKIPPED"
+
+
+def to_utc(moment: datetime) -> datetime:
+    """The same instant in UTC.
+
+    Raises:
+        ValueError: `moment` has no time zone.
+    """
+    if moment.utcoffset() is None:
+        raise ValueError(f"{moment.isoformat()} has no time zone")
+    return moment.astimezone(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivityQuery:
+    """One page of activities; both bounds are exclusive.
+
+    Raises:
+        ValueError: a bound has no time zone, or page or size is out of range.
+    """
+
+    page: int = 1
+    size: int = MAX_PAGE_SIZE
+    sort_by: Literal["created_at"] | None = "created_at"
+    sort_order: Literal["asc", "desc"] = "asc"
+    person_id: str | None = None
+    sequence_id: str | None = None
+    sequence_template_id: str | None = None
+    resource_type: ResourceType | None = None
+    channel: Channel | None = None
+    event_type: EventType | None = None
+    created_at_after: datetime | None = None
+    created_at_before: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.page < 1 or not 1 <= self.size <= MAX_PAGE_SIZE:
+            raise ValueError(f"page {self.page} of size {self.size}: pages start at 1 and hold 1 to 100")
+        self.params()
+
+    def params(self) -> dict[str, str]:
+        """The query string's parameters; what is not set is not sent, date-times are UTC with Z."""
+        return {name: _parameter(value) for name, value in vars(self).items() if value is not None}
+
+
+def _parameter(value: object) -> str:
+    if isinstance(value, datetime):
+        return to_utc(value).isoformat().replace("+00:00", "Z")
+    return str(value)
+
+
+class Activity(msgspec.Struct, frozen=True, gc=False):
+    """One activity as received."""
+
+    id: str
+    """Canonical: lower case, with hyphens."""
+    created_at: datetime
+    """UTC, truncated to microseconds."""
+    payload: str
+    """The payload's JSON text, untouched."""
+
+
+class Reject(msgspec.Struct, frozen=True):
+    """An item that is not an activity, kept whole."""
+
+    raw: str
+    """Its JSON text; bytes that are not UTF-8 appear as `\\xNN`."""
+    reason: str
+    id: str | None = None
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class ActivityPage:
+    """One answer of `GET /activities`: every item is in `activities` or in `rejects`."""
+
+    activities: list[Activity]
+    rejects: list[Reject]
+    total_count: int
+    total_pages: int
+    has_more: bool
+    request_id: str | None = None
+    requests: int = 1
+    """Requests it took to get this page, retries included."""
+
+
+_Aware = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class SequenceTemplate(msgspec.Struct, frozen=True, kw_only=True):
+    """A sequence as people set it up; a field that is missing or of an unknown type is None."""
+
+    id: str
+    name: str | None = None
+    summary: str | None = None
+    status: str | None = None
+    step_count: int | None = None
+    language: str | None = None
+    timezone: str | None = None
+    activated_at: _Aware | None = None
+    created_at: _Aware | None = None
+    updated_at: _Aware | None = None
+
+
+class Me(msgspec.Struct, frozen=True, kw_only=True):
+    """The key in use and whose it is; a field that is missing or of an unknown type is None."""
+
+    id: str
+    organization_id: str | None = None
+    name: str | None = None
+    key_prefix: str | None = None
+    scopes: list[str] | None = None
+    last_used_at: _Aware | None = None
+    created_at: _Aware | None = None
+
+
+def decode_templates(value: object) -> tuple[list[SequenceTemplate], bool]:
+    """One page of sequence templates, and whether more follow.
+
+    Raises:
+        ValueError: it is not the documented shape.
+    """
+    if not isinstance(value, dict) or not isinstance(value.get("items"), list):
+        raise ValueError("no list of `items`")
+    if not isinstance(value.get("has_more"), bool):
+        raise ValueError("no `has_more`")
+    return [_tolerant(SequenceTemplate, item) for item in value["items"]], value["has_more"]
+
+
+def decode_me(value: object) -> Me:
+    """Who the key belongs to.
+
+    Raises:
+        ValueError: it is not the documented shape.
+    """
+    return _tolerant(Me, value)
+
+
+_S = TypeVar("_S", SequenceTemplate, Me)
+
+
+def _tolerant(struct: type[_S], value: object) -> _S:
+    if not isinstance(value, dict) or not isinstance(value.get("id"), str):
+        raise ValueError("an object without `id`")
+    read: dict[str, Any] = {}
+    for field in msgspec.structs.fields(struct):
+        with suppress(msgspec.ValidationError):
+            read[field.name] = msgspec.convert(value.get(field.name), field.type, strict=False)
+    return struct(**read)
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What an error body says, as plain text; empty where it says nothing."""
+
+    type: str = ""
+    message: str = ""
+    data: str = ""
+    request_id: str | None = None
+
+
+def decode_problem(body: bytes) -> Problem:
+    """What an error body says; a body that is not JSON (a gateway's page) is its own message."""
+    text = body.decode(errors="replace")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return Problem(message=_MARKUP.sub(" ", text))
+    if not isinstance(value, dict):
+        return Problem(message=text)
+    return Problem(
+        type=_text(value.get("type")),
+        message=_text(value.get("message")),
+        data=_text(value.get("data")),
+        request_id=_text(value.get("request_id")) or None,
+    )
+
+
+_MARKUP = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+
+
+def _text(value: object) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def one_line(text: str, limit: int = 300) -> str:
+    """`text` without control characters and line breaks, at most `limit` characters long."""
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    line = " ".join(printable.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def retry_after(header: str | None, now: datetime) -> float | None:
+    """The seconds a Retry-After header asks for at `now`; None where it says nothing to be waited for."""
+    if header is None:
+        return None
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", header.strip()):
+        seconds = float(header)
+    else:
+        try:
+            moment = parsedate_to_datetime(header)
+        except (ValueError, OverflowError):
+            return None
+        seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
+    return seconds if seconds > 0 else None
