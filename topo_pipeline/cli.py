@@ -1,5 +1,6 @@
 """The command line: `topo-pipeline COMMAND`. Parses, shows, and exits with a code that tells; the work is elsewhere."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -242,14 +243,21 @@ def _relative(path: str) -> str:
 
 
 def _dagster_dev(port: int) -> int:
-    """Run Dagster's UI and daemon until they end; a signal to us is theirs to act on."""
+    """Run Dagster's UI and daemon until they end, or until a signal tells us to end them."""
     dagster_home.prepare(get_settings().dagster_home)
     where = ["-w", "workspace.yaml"] if Path("workspace.yaml").exists() else ["-m", "topo_pipeline.definitions"]
     command = [sys.executable, "-m", "dagster", "dev", *where, "-p", str(port)]
-    with subprocess.Popen(command) as process:  # noqa: S603 - our own interpreter and words
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda received, _: process.send_signal(received))
-        return process.wait()
+    # dg dev supersedes it, but is no part of what an installed package brings.
+    quiet = {**os.environ, "PYTHONWARNINGS": "ignore:Function `dev_command` is superseded"}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    # In a session of its own: Ctrl-C reaches it once, through us.
+    with subprocess.Popen(command, env=quiet, start_new_session=True) as process:  # noqa: S603 - our own words
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+            return process.wait()
 
 
 def _wait_for_signal() -> None:

@@ -40,7 +40,7 @@ def _asset(table: metrics.MetricTable) -> dg.AssetsDefinition:
         key=["engagement", table.name],
         deps=[dg.AssetKey(path) for path in sorted(table.reads)],
         partitions_def=daily if table.is_daily else None,
-        backfill_policy=dg.BackfillPolicy.single_run() if table.is_daily else None,
+        backfill_policy=dg.BackfillPolicy.single_run(),  # on all: dg launch takes a range only then
         group_name="engagement",
         kinds={"sql", "duckdb"},
         owners=OWNERS,

@@ -49,6 +49,7 @@ def activities(
 
 @dg.asset(
     key=["topo", "sequence_templates"],
+    backfill_policy=dg.BackfillPolicy.single_run(),
     group_name="topo",
     kinds={"python", "duckdb"},
     owners=OWNERS,

@@ -36,7 +36,7 @@ INSERT INTO engagement.sequence_activity
 WITH events AS (
     SELECT
         *,
-        CASE WHEN sequence_id IS NULL THEN 'orphan' ELSE coalesce(type, 'none') END AS event,
+        CASE WHEN sequence_id IS NOT NULL THEN coalesce(type, '') END AS event, -- NULL: an orphan
         coalesce(reply_category NOT IN (SELECT unnest($not_human_replies::VARCHAR[])), true) AS is_valid,
         coalesce(reply_category IN (SELECT unnest($positive_replies::VARCHAR[])), false) AS is_positive
     FROM topo.activities
@@ -69,9 +69,9 @@ SELECT
     count(*) FILTER (event = 'task.completed'),
     count(*) FILTER (event = 'task.skipped'),
     count(DISTINCT person_id) FILTER (event = 'message.sent'),
-    count(*) FILTER (event = 'orphan'),
+    count(*) FILTER (event IS NULL),
     count(*) FILTER (event NOT IN (
-        'orphan', 'sequence.created', 'sequence.completed', 'sequence.stopped', 'sequence.paused', 'sequence.resumed',
+        'sequence.created', 'sequence.completed', 'sequence.stopped', 'sequence.paused', 'sequence.resumed',
         'message.sent', 'message.opened', 'message.link_clicked', 'message.replied', 'invitation.sent',
         'invitation.accepted', 'hot_lead.created', 'meeting.created', 'sequence_step.completed',
         'sequence_step.skipped', 'task.created', 'task.completed', 'task.skipped'))

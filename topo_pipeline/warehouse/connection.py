@@ -51,8 +51,16 @@ class Warehouse:
 
     @property
     def path(self) -> Path:
-        """The DuckDB file, or the catalog file of the lake."""
-        return Path(self.target.removeprefix(LAKE_PREFIX)).expanduser().absolute()
+        """The DuckDB file, or the catalog file of the lake.
+
+        Raises:
+            WarehouseError: it lies in the home of somebody who has none.
+        """
+        path = Path(self.target.removeprefix(LAKE_PREFIX))
+        try:
+            return path.expanduser().absolute()
+        except RuntimeError as error:
+            raise WarehouseError(f"The warehouse {path} can't be opened: {error}") from error
 
     @contextmanager
     def transaction(self) -> Iterator[DuckDBPyConnection]:
@@ -81,8 +89,6 @@ class Warehouse:
         Raises:
             WarehouseError: there is no warehouse yet, or it can't be opened.
         """
-        if not self.path.exists():
-            raise WarehouseError(f"There is no warehouse at {self.path} yet: load a day first.")
         with self._open(read_only=True) as connection:
             check(connection)
             connection.execute(_LANDED_DAYS)
@@ -112,6 +118,8 @@ class Warehouse:
         quoted = f"{LAKE_PREFIX if self.is_lake else ''}{self.path}".replace("'", "''")
         attach = f"ATTACH '{quoted}' AS warehouse" + (" (READ_ONLY)" if read_only else "")
         try:
+            if read_only and not self.path.exists():
+                raise WarehouseError(f"There is no warehouse at {self.path} yet: load a day first.")
             self.path.parent.mkdir(parents=True, exist_ok=True)
             for attempt in stamina.retry_context(
                 on=_is_locked, attempts=None, timeout=self.wait_seconds, wait_max=1.0, wait_jitter=0.5

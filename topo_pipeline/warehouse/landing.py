@@ -206,6 +206,8 @@ def land(connection: "DuckDBPyConnection", read: ReadDay, *, run_id: str, now: d
 def land_templates(connection: "DuckDBPyConnection", templates: "pd.DataFrame", *, now: datetime) -> int:
     """Replace the sequences that `templates` names and keep the others as last known; return how many there are.
 
+    One whose id is no uuid is left out: no activity can name it.
+
     Args:
         connection: a connection in a transaction.
         templates: one row a sequence, the columns of `topo.sequence_templates` but `seen_at`.
@@ -213,9 +215,12 @@ def land_templates(connection: "DuckDBPyConnection", templates: "pd.DataFrame", 
     """
     connection.register("templates", templates)
     try:
-        connection.execute("DELETE FROM topo.sequence_templates WHERE id IN (SELECT id::UUID FROM templates)")
         connection.execute(
-            "INSERT INTO topo.sequence_templates BY NAME SELECT *, $now::TIMESTAMPTZ AS seen_at FROM templates",
+            "DELETE FROM topo.sequence_templates WHERE id IN (SELECT try_cast(id AS UUID) FROM templates)"
+        )
+        connection.execute(
+            "INSERT INTO topo.sequence_templates BY NAME SELECT *, $now::TIMESTAMPTZ AS seen_at FROM templates"
+            " WHERE try_cast(id AS UUID) IS NOT NULL",
             {"now": now},
         )
     finally:

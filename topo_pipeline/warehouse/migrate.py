@@ -10,6 +10,9 @@ from topo_pipeline.warehouse.errors import WarehouseError
 _LEDGER = """
 CREATE SCHEMA IF NOT EXISTS topo;
 CREATE TABLE IF NOT EXISTS topo.migrations (version INTEGER NOT NULL, name VARCHAR NOT NULL);
+COMMENT ON TABLE topo.migrations IS 'What brought this schema to where it is, each applied once.';
+COMMENT ON COLUMN topo.migrations.version IS 'The number of the migration; the highest is the schema''s version.';
+COMMENT ON COLUMN topo.migrations.name IS 'Its file.';
 """
 
 

@@ -1,0 +1,116 @@
+"""GET /v1/me and GET /v1/sequence-templates over real HTTP."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from topo_pipeline_tests.sandbox.conftest import KEY, NOW, Api, Clock, day_window
+
+PATH = "sequence-templates"
+
+
+@pytest.fixture(scope="module")
+def templates(api: Api) -> list[dict[str, Any]]:
+    page = api.page(PATH, size=100)
+    assert set(page) == {"items", "total_count", "total_pages", "has_more"}
+    return list(page["items"])
+
+
+def test_me_tells_the_organization_and_no_more_of_the_key_than_its_beginning(api: Api) -> None:
+    me = api.page("me")
+    assert set(me) == {
+        *("id", "organization_id", "name", "key_prefix", "scopes", "last_used_at", "created_at"),
+    }
+    assert me["organization_id"] == api.page(size=1)["items"][0]["payload"]["organization_id"]
+    assert KEY.startswith(me["key_prefix"])
+    assert len(me["key_prefix"]) <= len(KEY) / 2
+    assert me["scopes"] == ["activities:read", "sequences:read"]
+
+
+def test_a_dozen_sequences_have_names_and_one_waits_for_its_own(templates: list[dict[str, Any]]) -> None:
+    names = [template["name"] for template in templates]
+    assert len(set(names)) == len(names) == 13
+    (unnamed,) = [template for template in templates if template["name"] is None]
+    assert unnamed["status"] == "PENDING_SETUP"
+    assert unnamed["activated_at"] is None
+
+
+def test_every_activity_belongs_to_a_named_template(api: Api, templates: list[dict[str, Any]]) -> None:
+    names = {template["id"]: template["name"] for template in templates}
+    items = api.items(**day_window(date(2026, 1, 14)))
+    assert all(names[item["payload"]["sequence_template_id"]] for item in items)
+
+
+@pytest.mark.parametrize("sort_by", ["created_at", "updated_at", "name"])
+def test_templates_are_sorted_as_asked(api: Api, sort_by: str) -> None:
+    ascending = api.page(PATH, size=100, sort_by=sort_by)["items"]
+    named = [item[sort_by] for item in ascending if item[sort_by] is not None]
+    assert named == sorted(named)
+    descending = api.page(PATH, size=100, sort_by=sort_by, sort_order="desc")["items"]
+    assert descending == ascending[::-1]
+
+
+def test_templates_come_oldest_first_by_default(templates: list[dict[str, Any]]) -> None:
+    created = [template["created_at"] for template in templates]
+    assert created == sorted(created)
+
+
+def test_templates_are_found_by_a_part_of_their_name(api: Api, templates: list[dict[str, Any]]) -> None:
+    found = api.page(PATH, name="LINKEDIN only")["items"]
+    assert found == [t for t in templates if t["name"] and "linkedin only" in t["name"].lower()]
+    assert len(found) == 1
+
+
+def test_the_statuses_share_the_templates_among_them(api: Api, templates: list[dict[str, Any]]) -> None:
+    statuses = ("PENDING_SETUP", "ACTIVE", "INACTIVE", "FINISHING", "ARCHIVED")
+    by_status = [api.page(PATH, size=100, status=status)["items"] for status in statuses]
+    assert sum(len(found) for found in by_status) == len(templates)
+    for status, found in zip(statuses, by_status, strict=True):
+        assert all(template["status"] == status for template in found)
+
+
+def test_template_bounds_are_strict(api: Api, templates: list[dict[str, Any]]) -> None:
+    low, high = templates[2]["created_at"], templates[6]["created_at"]
+    found = api.page(PATH, created_at_after=low, created_at_before=high)["items"]
+    assert found == templates[3:6]
+
+
+def test_templates_are_paged(api: Api, templates: list[dict[str, Any]]) -> None:
+    pages = [api.page(PATH, size=5, page=number) for number in (1, 2, 3, 4)]
+    assert [item for page in pages for item in page["items"]] == templates
+    assert [page["has_more"] for page in pages] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"), [("sort_by", "id"), ("status", "active"), ("size", "101"), ("page", "x")]
+)
+def test_bad_template_parameters_are_refused(api: Api, parameter: str, value: str) -> None:
+    response = api.http.get(PATH, params={parameter: value})
+    assert response.status_code == 400
+    assert response.json()["data"]["issues"][0]["parameter"] == parameter
+
+
+@pytest.mark.parametrize("weeks_later", range(0, 48, 4))
+def test_at_any_time_one_campaign_is_new_and_another_has_ended(
+    open_sandbox: Callable[..., Api], weeks_later: int
+) -> None:
+    clock = Clock(datetime(2026, 4, 1, tzinfo=UTC) + timedelta(weeks=weeks_later))
+    api = open_sandbox(now=clock)
+    lately = (clock.now - timedelta(days=56)).isoformat()
+    changed = [t for t in api.page(PATH, size=100)["items"] if t["updated_at"] >= lately]
+    last_change = max(t["updated_at"] for t in changed)
+    enrolled = api.items(resource_type="SEQUENCE", event_type="CREATED", created_at_after=last_change)
+    taking_in = {item["payload"]["sequence_template_id"] for item in enrolled}
+    new = [t for t in changed if t["status"] == "ACTIVE"]
+    ended = [t for t in changed if t["status"] in ("FINISHING", "INACTIVE")]
+    assert (len(changed), len(new), len(ended)) == (2, 1, 1)
+    assert new[0]["id"] in taking_in
+    assert ended[0]["id"] not in taking_in
+
+
+def test_a_campaign_before_its_first_season_is_pending(open_sandbox: Callable[..., Api]) -> None:
+    items = open_sandbox(now=Clock(NOW - timedelta(weeks=4))).page(PATH, size=100)["items"]
+    pending = [t for t in items if t["status"] == "PENDING_SETUP" and t["name"]]
+    assert [t["activated_at"] for t in pending] == [None]

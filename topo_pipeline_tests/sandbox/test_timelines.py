@@ -1,0 +1,277 @@
+"""What must be true of every run, whoever tells it: causes come before what they cause."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from statistics import median
+
+import pytest
+
+from topo_pipeline.sandbox.activity import Activity
+from topo_pipeline.sandbox.world import World
+
+Run = list[Activity]
+FIRST, ENROLLED_UNTIL = date(2025, 12, 1), date(2026, 2, 1)
+NOT_HUMAN = {"OUT_OF_OFFICE", "BOUNCED", "SPAM_FILTER"}
+
+
+def midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+@pytest.fixture(scope="module")
+def runs(world: World) -> list[Run]:
+    """Whole runs: those enrolled long enough before the end of what is read."""
+    by_run: dict[str, Run] = defaultdict(list)
+    for activity in world.activities(None, midnight(ENROLLED_UNTIL + timedelta(days=60))):
+        by_run[activity.sequence_id].append(activity)
+    return [run for run in by_run.values() if run[0].created_at < midnight(ENROLLED_UNTIL)]
+
+
+@pytest.fixture(scope="module")
+def named_runs(world: World, runs: list[Run]) -> dict[str, list[Run]]:
+    names = {template.id: template.name for template in world.templates(midnight(ENROLLED_UNTIL))}
+    by_name: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        by_name[names[run[0].sequence_template_id] or ""].append(run)
+    return by_name
+
+
+def of_type(run: Run, *types: str) -> Iterator[Activity]:
+    return (activity for activity in run if activity.type in types)
+
+
+def is_human(reply: Activity) -> bool:
+    return reply.reply_category not in NOT_HUMAN
+
+
+def share(part: int, whole: int) -> float:
+    assert whole > 0
+    return part / whole
+
+
+def test_a_run_begins_with_its_enrolment_and_stays_within_the_horizon(runs: list[Run]) -> None:
+    for run in runs:
+        assert [activity.type for activity in run].count("sequence.created") == 1
+        assert run[0].type == "sequence.created"
+        assert run[-1].created_at < midnight(run[0].created_at.date()) + timedelta(days=45)
+
+
+def test_a_run_has_one_person_and_one_template(runs: list[Run]) -> None:
+    for run in runs:
+        assert len({(activity.person_id, activity.sequence_template_id) for activity in run}) == 1
+
+
+def test_every_id_is_the_only_one(runs: list[Run]) -> None:
+    ids = [activity.id for run in runs for activity in run]
+    assert len(ids) == len(set(ids))
+
+
+def test_nothing_comes_back_from_a_message_before_it_is_sent(runs: list[Run]) -> None:
+    answers = ("message.opened", "message.link_clicked", "message.replied")
+    for run in runs:
+        sent = {activity.message_id: activity for activity in of_type(run, "message.sent")}
+        for activity in of_type(run, *answers):
+            cause = sent[activity.message_id]
+            assert cause.created_at < activity.created_at
+            assert (cause.channel, cause.step_number) == (activity.channel, activity.step_number)
+
+
+def test_only_emails_are_opened_and_no_click_comes_without_an_opening(runs: list[Run]) -> None:
+    for run in runs:
+        opened: dict[str | None, datetime] = {}
+        for activity in of_type(run, "message.opened"):
+            assert activity.channel == "EMAIL"
+            opened.setdefault(activity.message_id, activity.created_at)
+        for click in of_type(run, "message.link_clicked"):
+            assert opened[click.message_id] < click.created_at
+
+
+def test_no_follow_up_is_sent_to_who_has_replied(runs: list[Run]) -> None:
+    repliers = 0
+    for run in runs:
+        replies = [reply.created_at for reply in of_type(run, "message.replied") if is_human(reply)]
+        touches = [a.created_at for a in of_type(run, "message.sent", "invitation.sent", "task.created")]
+        if replies:
+            repliers += 1
+            assert max(touches) < min(replies)
+    assert repliers > 100
+
+
+def test_a_run_ends_once(runs: list[Run]) -> None:
+    for run in runs:
+        ends = [activity.type for activity in of_type(run, "sequence.stopped", "sequence.completed")]
+        assert len(ends) == 1, ends
+
+
+def test_steps_touches_and_pauses_are_over_when_a_run_has_ended(runs: list[Run]) -> None:
+    later = ("message.sent", "invitation.sent", "task.created", "sequence.paused", "sequence.resumed")
+    for run in runs:
+        (end,) = of_type(run, "sequence.stopped", "sequence.completed")
+        assert all(activity.created_at <= end.created_at for activity in of_type(run, *later))
+
+
+def test_a_reply_in_time_stops_the_run_within_seconds(runs: list[Run]) -> None:
+    gaps = []
+    for run in runs:
+        human = [reply.created_at for reply in of_type(run, "message.replied") if is_human(reply)]
+        for stop in of_type(run, "sequence.stopped"):
+            gaps.extend([stop.created_at - min(human)] if human else [])
+    assert len(gaps) > 100
+    assert all(timedelta() < gap < timedelta(seconds=5) for gap in gaps)
+
+
+def test_a_pause_is_resumed_and_nothing_is_sent_in_it(runs: list[Run]) -> None:
+    pauses = 0
+    for run in runs:
+        marks = list(of_type(run, "sequence.paused", "sequence.resumed"))
+        assert [mark.type for mark in marks] in ([], ["sequence.paused", "sequence.resumed"])
+        if marks:
+            pauses += 1
+            paused, resumed = (mark.created_at for mark in marks)
+            sent = [activity.created_at for activity in of_type(run, "message.sent", "task.created")]
+            assert not [at for at in sent if paused < at < resumed]
+    assert pauses > 50
+
+
+def test_a_task_is_closed_at_most_once_and_after_it_was_made(runs: list[Run]) -> None:
+    outcomes: Counter[str] = Counter()
+    for run in runs:
+        made = {task.task_id: task.created_at for task in of_type(run, "task.created")}
+        closed = list(of_type(run, "task.completed", "task.skipped"))
+        assert len({task.task_id for task in closed}) == len(closed)
+        assert all(made[task.task_id] < task.created_at for task in closed)
+        outcomes.update(task.type for task in closed)
+        outcomes["open"] += len(made) - len(closed)
+    assert outcomes["task.completed"] > outcomes["task.skipped"] > 0 < outcomes["open"]
+
+
+def test_an_invitation_comes_before_its_acceptance(runs: list[Run]) -> None:
+    accepted = 0
+    for run in runs:
+        for acceptance in of_type(run, "invitation.accepted"):
+            (invitation,) = of_type(run, "invitation.sent")
+            assert invitation.created_at < acceptance.created_at
+            accepted += 1
+    assert accepted > 100
+
+
+def test_who_was_invited_gets_linkedin_messages_only_after_accepting(runs: list[Run]) -> None:
+    for run in runs:
+        if any(of_type(run, "invitation.sent")):
+            accepted = [a.created_at for a in of_type(run, "invitation.accepted")]
+            for sent in of_type(run, "message.sent"):
+                assert sent.channel == "EMAIL" or (accepted and accepted[0] <= sent.created_at)
+
+
+def test_meetings_follow_positive_replies(runs: list[Run]) -> None:
+    meetings = 0
+    for run in runs:
+        positive = [
+            reply.created_at
+            for reply in of_type(run, "message.replied")
+            if reply.reply_category in ("MEETING", "INTERESTED")
+        ]
+        for meeting in of_type(run, "meeting.created"):
+            meetings += 1
+            assert min(positive) < meeting.created_at
+            assert meeting.calendar_event_id
+    assert meetings > 20
+
+
+def test_hot_leads_are_rare_single_and_much_engaged(runs: list[Run]) -> None:
+    hot = 0
+    for run in runs:
+        leads = list(of_type(run, "hot_lead.created"))
+        assert len(leads) <= 1
+        for lead in leads:
+            hot += 1
+            engaged = ("message.opened", "message.link_clicked", "message.replied", "invitation.accepted")
+            assert sum(a.created_at < lead.created_at for a in of_type(run, *engaged)) >= 2
+    assert 0.02 < share(hot, len(runs)) < 0.3
+
+
+def test_every_step_that_was_taken_is_noted_as_completed(runs: list[Run]) -> None:
+    for run in runs:
+        done = {(step.step_number, step.created_at) for step in of_type(run, "sequence_step.completed")}
+        for touch in of_type(run, "message.sent", "invitation.sent", "task.completed"):
+            assert (touch.step_number, touch.created_at) in done
+
+
+def test_categories_come_two_minutes_to_thirty_six_hours_after_the_reply(runs: list[Run]) -> None:
+    delays = []
+    for run in runs:
+        for activity in run:
+            if activity.type == "message.replied":
+                assert activity.reply_category
+                assert activity.classified_at
+                delays.append(activity.classified_at - activity.created_at)
+            else:
+                assert activity.reply_category is None
+    assert timedelta(minutes=2) <= min(delays) < timedelta(minutes=10)
+    assert timedelta(hours=20) < max(delays) <= timedelta(hours=36)
+
+
+def test_some_openings_are_a_machine_s_and_most_are_a_person_s(runs: list[Run]) -> None:
+    instant = later = 0
+    for run in runs:
+        sent = {activity.message_id: activity.created_at for activity in of_type(run, "message.sent")}
+        for opened in of_type(run, "message.opened"):
+            if opened.created_at - sent[opened.message_id] <= timedelta(seconds=10):
+                instant += 1
+            else:
+                later += 1
+    assert 0.05 < share(instant, instant + later) < 0.4
+
+
+def test_replies_come_days_later_as_well_as_the_same_day(runs: list[Run]) -> None:
+    waits = []
+    for run in runs:
+        sent = {activity.message_id: activity.created_at for activity in of_type(run, "message.sent")}
+        waits += [
+            (reply.created_at - sent[reply.message_id]) / timedelta(hours=1)
+            for reply in of_type(run, "message.replied")
+            if is_human(reply)
+        ]
+    assert 6 < median(waits) < 48
+    assert max(waits) > 72
+
+
+def test_weekends_are_nearly_quiet(runs: list[Run]) -> None:
+    weekday = Counter(activity.created_at.weekday() for run in runs for activity in run)
+    assert weekday[5] + weekday[6] < 0.03 * weekday.total()
+    assert weekday[5] > 0 < weekday[6]
+
+
+def reply_rate(runs: list[Run]) -> float:
+    contacted = [run for run in runs if any(of_type(run, "message.sent"))]
+    replied = [run for run in contacted if any(is_human(r) for r in of_type(run, "message.replied"))]
+    return share(len(replied), len(contacted))
+
+
+def test_sequences_differ_visibly_in_how_they_are_answered(named_runs: dict[str, list[Run]]) -> None:
+    rates = {name: reply_rate(runs) for name, runs in named_runs.items() if len(runs) >= 100}
+    assert len(rates) >= 9
+    assert 0.005 < rates["HR directors Nordics - payroll switch"] < 0.04
+    assert 0.10 < rates["Founders UK - seed round closed"] < 0.19
+    assert max(rates.values()) < 0.2
+    assert len({round(rate, 2) for rate in rates.values()}) >= 5
+
+
+def test_the_sequences_are_what_their_names_and_summaries_say(named_runs: dict[str, list[Run]]) -> None:
+    def channels(name: str) -> set[str | None]:
+        return {a.channel for run in named_runs[name] for a in of_type(run, "message.sent")}
+
+    assert channels("Design leaders Europe - LinkedIn only") == {"LINKEDIN"}
+    assert channels("CFOs Benelux - audit season") == {"EMAIL"}
+    invited = named_runs["Heads of Sales DACH - hiring signal"]
+    touches = [[touch.type for touch in of_type(run, "invitation.sent", "message.sent")] for run in invited]
+    assert {types[0] for types in touches if types} == {"invitation.sent"}
+    assert any(any(of_type(run, "task.created")) for run in named_runs["RevOps US East - CRM clean-up"])
+    untracked = named_runs["Plant managers Iberia - energy costs"]
+    assert not any(any(of_type(run, "message.opened", "message.link_clicked")) for run in untracked)
+
+
+def test_one_sequence_is_too_small_to_judge(named_runs: dict[str, list[Run]]) -> None:
+    pilot = named_runs["General counsel - contract backlog pilot"]
+    assert 5 < sum(any(of_type(run, "message.sent")) for run in pilot) < 30

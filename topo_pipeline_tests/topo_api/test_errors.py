@@ -1,0 +1,22 @@
+"""Errors are sentences."""
+
+from datetime import UTC, datetime, timedelta
+
+from topo_pipeline.topo_api.errors import IncompleteWindow, TopoError
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def test_a_request_id_is_quoted_where_there_is_one() -> None:
+    assert str(TopoError("No")) == "No"
+    assert str(TopoError("No", request_id="req_1")) == "No (request id req_1)"
+    assert TopoError("No", request_id="req_1").request_id == "req_1"
+
+
+def test_many_request_ids_are_kept_but_three_are_shown() -> None:
+    ids = [f"req_{number}" for number in range(5)]
+    error = IncompleteWindow(
+        start=START, end=START + timedelta(days=1), expected=2, got=2, because="so", request_ids=ids
+    )
+    assert str(error).endswith("(none missing); so (request ids req_0, req_1, req_2 and 2 more)")
+    assert error.request_ids == tuple(ids)

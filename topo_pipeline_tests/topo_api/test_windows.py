@@ -1,0 +1,236 @@
+"""A window is read whole and proved, or refused."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from topo_pipeline.sandbox.server import serve
+from topo_pipeline.topo_api.errors import IncompleteWindow, RequestRefused
+from topo_pipeline.topo_api.windows import Reading, Window, read_window
+from topo_pipeline_tests.topo_api.helpers import (
+    Answer,
+    Model,
+    Scripted,
+    client_of,
+    instants,
+    item_of,
+    page_of,
+    problem_of,
+    uuid_of,
+)
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = Window(START, START + timedelta(days=1))
+MINUTE = timedelta(minutes=1)
+
+
+def read(app: Scripted, window: Window = DAY) -> Reading:
+    async def go(address: str) -> Reading:
+        async with client_of(address) as client:
+            return await read_window(client, window)
+
+    with serve(app) as address:
+        return asyncio.run(go(address))
+
+
+def refused(app: Scripted) -> IncompleteWindow:
+    with pytest.raises(IncompleteWindow) as caught:
+        read(app)
+    return caught.value
+
+
+def world(count: int, step: timedelta = MINUTE) -> list[dict[str, Any]]:
+    return [item_of(number, at) for number, at in enumerate(instants(count, START, step))]
+
+
+def ids_of(reading: Reading) -> list[str]:
+    return [activity.id for activity in reading.activities]
+
+
+@pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 200, 730])
+def test_every_activity_of_a_day_is_read_with_no_page_too_many(count: int) -> None:
+    app = Model(world(count))
+    reading = read(app)
+    assert ids_of(reading) == [uuid_of(number) for number in range(count)]
+    assert reading.total_count == count
+    pages = max(1, -(-count // 100))
+    assert reading.requests == pages
+    assert sorted(int(request.params["page"]) for request in app.requests) == list(range(1, pages + 1))
+
+
+def test_the_bounds_asked_are_strict_and_overlap_the_start_by_a_second() -> None:
+    app = Model(world(150))
+    reading = read(app)
+    assert {request.params["created_at_after"] for request in app.requests} == {"2026-02-28T23:59:59Z"}
+    assert {request.params["created_at_before"] for request in app.requests} == {"2026-03-02T00:00:00Z"}
+    assert {request.params["sort_order"] for request in app.requests} == {"asc"}
+    assert (reading.asked_after, reading.asked_before) == (START - timedelta(seconds=1), DAY.end)
+
+
+def test_ties_at_the_edges_fall_to_the_window_they_belong_to() -> None:
+    at = [
+        "2026-02-28T23:59:59Z",
+        "2026-02-28T23:59:59.999999999Z",
+        "2026-03-01T00:00:00Z",
+        "2026-03-01T00:00:00Z",
+    ]
+    at += ["2026-03-01T23:59:59.999999Z", "2026-03-02T00:00:00Z", "2026-03-02T00:00:00Z"]
+    reading = read(Model([item_of(number, text) for number, text in enumerate(at)]))
+    assert ids_of(reading) == [uuid_of(2), uuid_of(3), uuid_of(4)]
+    assert reading.total_count == 4  # the overlap's row is in the count
+
+
+def test_neighbouring_windows_share_out_the_world_exactly() -> None:
+    items = world(300, timedelta(minutes=10))
+    whole = read(Model(items), Window(START, START + timedelta(days=3)))
+    days = [Window(START + timedelta(days=n), START + timedelta(days=n + 1)) for n in range(3)]
+    assert [id_ for day in days for id_ in ids_of(read(Model(items), day))] == ids_of(whole)
+
+
+def test_an_empty_window_asks_once_and_holds_nothing() -> None:
+    reading = read(Model([item_of(1, "2026-02-28T23:59:59.5Z"), item_of(2)]), Window(START, START))
+    assert (reading.activities, reading.total_count, reading.requests) == ([], 1, 1)
+
+
+def test_both_spellings_of_a_payload_pass_through_untouched() -> None:
+    reading = read(Model([item_of(1, personId="p", stepNumber=2), item_of(2, person_id="p", step_number=2)]))
+    assert [activity.payload for activity in reading.activities] == [
+        '{"type": "message.sent", "personId": "p", "stepNumber": 2}',
+        '{"type": "message.sent", "person_id": "p", "step_number": 2}',
+    ]
+
+
+def test_retries_are_counted_as_requests_of_the_window() -> None:
+    assert read(Scripted(Answer(b"", 503), Answer(b"", 503), Answer())).requests == 3
+
+
+def _once(number: int, change: Callable[[dict[str, Any]], None]) -> Callable[[int, dict[str, Any]], None]:
+    def between(page: int, answer: dict[str, Any]) -> None:
+        if page == number:
+            change(answer)
+
+    return between
+
+
+def test_a_row_that_never_came_is_missed() -> None:
+    error = refused(Model(world(250), _once(2, lambda page: page["items"].pop())))
+    assert (error.expected, error.got) == (250, 249)
+    assert (error.start, error.end) == (DAY.start, DAY.end)
+    assert sorted(error.request_ids) == ["req_1", "req_2", "req_3"]
+    assert str(error).startswith(
+        "window 2026-03-01T00:00:00Z to 2026-03-02T00:00:00Z: Topo counts 250 activities, "
+        "249 distinct ones were received (1 missing); nothing of it is kept (request ids req_1"
+    )
+
+
+def test_the_right_number_of_rows_but_not_of_ids_is_refused() -> None:
+    items = world(250)
+    error = refused(Model(items, _once(3, lambda page: page["items"].__setitem__(0, items[0]))))
+    assert (error.expected, error.got) == (250, 249)
+
+
+def test_more_rows_than_counted_are_refused() -> None:
+    error = refused(Scripted(Answer(page_of([item_of(1), item_of(2)], 1))))
+    assert "2 distinct ones were received (1 surplus)" in str(error)
+
+
+def test_a_count_that_moves_between_pages_is_refused() -> None:
+    error = refused(Model(world(250), _once(3, lambda page: page.update(total_count=251))))
+    assert "page 3 counts 251" in str(error)
+
+
+def test_an_absurd_count_ends_with_the_first_empty_page() -> None:
+    app = Model(world(5), lambda _, page: page.update(total_count=10**15))
+    assert "is empty, so reading stopped" in str(refused(app))
+    assert len(app.requests) <= 6
+
+
+def test_a_refusal_in_the_midst_is_raised_as_itself() -> None:
+    class Moody(Model):
+        async def answer(self, request: Any) -> Answer:
+            if request.params["page"] == "1":
+                return await super().answer(request)
+            return Answer(problem_of(400, "ValidationIssue", "too deep"), 400)
+
+    app = Moody(world(1000))
+    with pytest.raises(RequestRefused, match="too deep") as caught:
+        read(app)
+    assert caught.value.__context__ is None
+    assert len(app.requests) < 10
+
+
+def test_rejects_are_part_of_the_proof_and_of_the_reading() -> None:
+    items = [
+        item_of(1),
+        item_of(2) | {"payload": None},
+        item_of(3, "2026-02-28T23:59:59.5Z") | {"payload": None},
+        item_of(4) | {"created_at": "soon"},
+        None,
+        None,
+    ]
+    reading = read(Scripted(Answer(page_of(items))))
+    assert ids_of(reading) == [uuid_of(1)]
+    assert [reject.id for reject in reading.rejects] == [uuid_of(2), uuid_of(4), None, None]
+    assert refused(Scripted(Answer(page_of(items, 5)))).got == 6
+
+
+def test_of_an_id_received_twice_the_last_version_is_kept() -> None:
+    items = [
+        item_of(1, version=1),
+        item_of(1, version=2),
+        {"id": uuid_of(2), "v": 1},
+        {"id": uuid_of(2), "v": 2},
+    ]
+    reading = read(Scripted(Answer(page_of(items, 2))))
+    assert [activity.payload[-2] for activity in reading.activities] == ["2"]
+    assert [reject.raw[-2] for reject in reading.rejects] == ["2"]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(-3, 86_403), max_size=250), st.integers(0, 86_400))
+def test_a_world_at_rest_is_read_exactly(seconds: list[int], length: int) -> None:
+    window = Window(START, START + timedelta(seconds=length))
+    items = [item_of(n, (START + timedelta(seconds=s)).isoformat()) for n, s in enumerate(seconds)]
+    expected = {uuid_of(n) for n, s in enumerate(seconds) if 0 <= s < length}
+    reading = read(Model(items), window)
+    assert set(ids_of(reading)) == expected
+    assert len(reading.activities) == len(expected)
+
+
+def test_a_window_keeps_its_instants_in_utc() -> None:
+    havana = ZoneInfo("America/Havana")  # where clocks change at midnight
+    window = Window(datetime(2026, 11, 1, tzinfo=havana), datetime(2026, 11, 2, tzinfo=havana))
+    assert window.end - window.start == timedelta(hours=25)
+    assert window.start == datetime(2026, 11, 1, 4, tzinfo=UTC)
+
+
+def test_a_window_must_have_zones_and_a_direction() -> None:
+    with pytest.raises(ValueError, match="no time zone"):
+        Window(datetime(2026, 3, 1), DAY.end)  # noqa: DTZ001
+    with pytest.raises(ValueError, match="before it starts"):
+        Window(DAY.end, DAY.start)
+
+
+@pytest.mark.parametrize(
+    ("now", "end"),
+    [
+        (DAY.end + timedelta(hours=1), DAY.end),
+        (DAY.end, DAY.end - timedelta(minutes=2)),
+        (START + timedelta(hours=6), START + timedelta(hours=5, minutes=58)),
+        (START + MINUTE, START),
+        (START - timedelta(days=1), START),
+    ],
+)
+def test_a_day_that_is_not_over_is_readable_up_to_two_minutes_ago(now: datetime, end: datetime) -> None:
+    assert DAY.readable(now) == Window(START, end)
+
+
+def test_a_row_outside_the_window_is_left_out_even_where_the_server_ignores_the_bounds() -> None:
+    items = [item_of(1, "2026-02-28T00:00:00Z"), item_of(2), item_of(3, "2026-03-02T00:00:00Z")]
+    assert ids_of(read(Scripted(Answer(page_of(items))))) == [uuid_of(2)]

@@ -1,0 +1,124 @@
+"""What is sent as a query, and the tolerant shapes around the activities."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from topo_pipeline.topo_api import wire
+from topo_pipeline_tests.topo_api.helpers import NOW, uuid_of
+
+
+def test_a_plain_query_always_names_page_size_and_both_sort_parameters() -> None:
+    assert wire.ActivityQuery().params() == {
+        "page": "1",
+        "size": "100",
+        "sort_by": "created_at",
+        "sort_order": "asc",
+    }
+
+
+def test_every_parameter_of_the_contract_is_sent_as_it_is_spelled_there() -> None:
+    query = wire.ActivityQuery(
+        page=3,
+        size=7,
+        sort_order="desc",
+        person_id=uuid_of(1),
+        sequence_id=uuid_of(2),
+        sequence_template_id=uuid_of(3),
+        resource_type=wire.ResourceType.HOT_LEAD,
+        channel=wire.Channel.LINKEDIN,
+        event_type=wire.EventType.LINK_CLICKED,
+        created_at_after=datetime(2026, 3, 1, 1, tzinfo=timezone(timedelta(hours=2))),
+        created_at_before=datetime(2026, 3, 2, 0, 0, 0, 5, tzinfo=UTC),
+    )
+    assert query.params() == {
+        "page": "3",
+        "size": "7",
+        "sort_by": "created_at",
+        "sort_order": "desc",
+        "person_id": uuid_of(1),
+        "sequence_id": uuid_of(2),
+        "sequence_template_id": uuid_of(3),
+        "resource_type": "HOT_LEAD",
+        "channel": "LINKEDIN",
+        "event_type": "LINK_CLICKED",
+        "created_at_after": "2026-02-28T23:00:00Z",
+        "created_at_before": "2026-03-02T00:00:00.000005Z",
+    }
+
+
+def test_a_bound_without_a_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="no time zone"):
+        wire.ActivityQuery(created_at_after=datetime(2026, 3, 1))  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("paging", [{"page": 0}, {"size": 0}, {"size": 101}])
+def test_a_page_out_of_range_is_refused(paging: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="pages start at 1"):
+        wire.ActivityQuery(**paging)
+
+
+def test_a_template_keeps_unknown_statuses_and_drops_what_it_cannot_type() -> None:
+    raw = {"id": "t", "name": None, "status": "NEW_ONE", "step_count": "4", "created_at": "soon", "x": 1}
+    [template], more = wire.decode_templates({"items": [raw], "has_more": True})
+    assert template == wire.SequenceTemplate(id="t", status="NEW_ONE", step_count=4)
+    assert more
+
+
+def test_an_instant_without_a_zone_is_not_taken_for_one() -> None:
+    me = wire.decode_me({"id": "k", "created_at": "2026-01-01T00:00:00", "scopes": ["a"]})
+    assert me == wire.Me(id="k", scopes=["a"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        {},
+        {"items": {}},
+        {"items": []},
+        {"items": [{}], "has_more": False},
+        {"items": [1], "has_more": True},
+    ],
+)
+def test_templates_of_another_shape_are_an_error(body: object) -> None:
+    with pytest.raises(ValueError, match="no |without"):
+        wire.decode_templates(body)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("30", 30),
+        ("1.5", 1.5),
+        ("9" * 5000, float("inf")),
+        ("Tue, 10 Mar 2026 12:00:20 GMT", 20),
+        ("Tue, 10 Mar 2026 12:00:20 -0000", 20),
+        ("Tue, 10 Mar 2026 11:00:20 GMT", None),
+        ("Tue, 10 Mar 2026 12:00:20 +99999999999999", None),
+        ("0", None),
+        ("-5", None),
+        ("NaN", None),
+        ("soon", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_retry_after_is_read_in_both_forms_and_nonsense_is_no_answer(header: str | None, seconds: float | None) -> None:
+    assert wire.retry_after(header, NOW) == seconds
+
+
+def test_a_gateways_page_becomes_text() -> None:
+    page = b"<html><style>p {color: red}</style><h1>502</h1>\n<p>Bad gateway</p></html>"
+    assert wire.one_line(wire.decode_problem(page).message) == "502 Bad gateway"
+
+
+@pytest.mark.parametrize("body", [b"[1]", b"null", b'{"message": {"a": 1}, "request_id": null}', b"\xff", b""])
+def test_an_error_body_of_any_shape_is_readable(body: bytes) -> None:
+    assert wire.decode_problem(body).request_id is None
+
+
+def test_one_line_is_one_line() -> None:
+    assert wire.one_line("a\r\n\tb\x1b[31m\x00\u202e\ud800c") == "a b [31m c"
+    assert wire.one_line("x" * 301) == "x" * 299 + "…"
