@@ -1,0 +1,47 @@
+"""A day is a partition in the reporting time zone: 23, 24 or 25 hours."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from topo_pipeline.defs.partitions import daily, day_of, key_of
+
+
+def _zone(name: str) -> dg.DailyPartitionsDefinition:
+    return dg.DailyPartitionsDefinition(start_date=datetime(2026, 1, 1), timezone=name, end_offset=1)  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    ("zone", "key", "hours"),
+    [
+        ("Europe/Paris", "2026-03-28", 24),
+        ("Europe/Paris", "2026-03-29", 23),
+        ("Europe/Paris", "2026-10-25", 25),
+        ("America/New_York", "2026-03-08", 23),
+        ("America/New_York", "2026-11-01", 25),
+        ("Asia/Kolkata", "2026-03-29", 24),
+    ],
+)
+def test_a_day_has_the_hours_that_its_time_zone_gives_it(zone: str, key: str, hours: int) -> None:
+    day = day_of(key, _zone(zone))
+    assert day.day == date.fromisoformat(key)
+    assert day.window.end - day.window.start == timedelta(hours=hours)
+
+
+def test_days_in_a_row_leave_no_gap_and_no_overlap() -> None:
+    paris = _zone("Europe/Paris")
+    keys = paris.get_partition_keys(current_time=datetime(2026, 12, 1, tzinfo=UTC))
+    windows = [day_of(key, paris).window for key in keys]
+    assert all(before.end == after.start for before, after in zip(windows, windows[1:], strict=False))
+
+
+def test_today_is_a_partition_and_tomorrow_is_none() -> None:
+    keys = daily.get_partition_keys(current_time=datetime(2026, 3, 20, 0, 0, 1, tzinfo=UTC))
+    assert keys[0] == "2026-01-01"
+    assert keys[-1] == "2026-03-20"
+
+
+def test_a_key_and_its_day_are_each_others() -> None:
+    for key in ("2026-01-01", "2026-02-28", "2028-02-29"):
+        assert key_of(date.fromisoformat(key)) == key

@@ -1,0 +1,108 @@
+"""The code location as Dagster and its tools see it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from topo_pipeline.definitions import defs
+
+CHECKOUT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+TABLES = {"sequence_activity", "sequence_runs", "sequence_daily", "sequence_summary"}
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in a folder of another name, with nothing but what the repository holds."""
+    folder = tmp_path_factory.mktemp("x") / "a checkout of any name"
+    folder.mkdir()
+    for name in ("pyproject.toml", "workspace.yaml"):
+        shutil.copy(CHECKOUT / name, folder)
+    shutil.copytree(CHECKOUT / "topo_pipeline", folder / "topo_pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TOPO_", "DAGSTER_"))}
+    return subprocess.run(  # noqa: S603
+        [str(BIN / command[0]), *command[1:]],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("dg", "check", "defs"),
+        ("dagster", "definitions", "validate", "-w", "workspace.yaml"),
+        ("dagster", "definitions", "validate"),
+    ],
+    ids=" ".join,
+)
+def test_dagsters_tools_load_it_without_a_key_and_without_a_warning_of_ours(
+    elsewhere: Path, command: tuple[str, ...]
+) -> None:
+    result = run(elsewhere, *command)
+    assert result.returncode == 0, result.stdout + result.stderr
+    ours = [
+        line
+        for line in (result.stdout + result.stderr).splitlines()
+        if "Warning" in line and "SupersessionWarning" not in line
+    ]
+    assert ours == []
+    if "validate" in command:
+        assert "code location topo_pipeline." in result.stdout + result.stderr
+    assert "virtual environment" not in result.stderr
+
+
+def test_every_asset_says_whose_it_is_and_what_it_is() -> None:
+    specs = list(defs.resolve_all_asset_specs())
+    assert {spec.key.to_user_string() for spec in specs} == {
+        "topo/activities", "topo/sequence_templates", *(f"engagement/{table}" for table in TABLES)
+    }  # fmt: skip
+    for spec in specs:
+        assert spec.group_name == spec.key.path[0]
+        assert spec.description
+        assert spec.owners
+        assert "duckdb" in spec.kinds
+        assert spec.metadata["dagster/table_name"] == ".".join(spec.key.path)
+
+
+def test_the_activities_and_their_daily_counts_are_partitioned_by_day_and_nothing_else_is() -> None:
+    partitioned = {s.key.to_user_string(): s.partitions_def for s in defs.resolve_all_asset_specs() if s.partitions_def}
+    assert set(partitioned) == {"topo/activities", "engagement/sequence_activity"}
+    assert all(isinstance(definition, dg.DailyPartitionsDefinition) for definition in partitioned.values())
+
+
+def test_the_tables_hang_on_what_their_sql_reads() -> None:
+    deps = {spec.key.path[-1]: {dep.asset_key.path[-1] for dep in spec.deps} for spec in defs.resolve_all_asset_specs()}
+    assert deps["sequence_activity"] == deps["sequence_runs"] == {"activities"}
+    assert deps["sequence_daily"] == {"activities", "sequence_activity", "sequence_runs"}
+    assert deps["sequence_summary"] == {"activities", "sequence_daily", "sequence_runs", "sequence_templates"}
+
+
+def test_the_tables_follow_by_default_and_only_they() -> None:
+    [sensor] = defs.sensors or []
+    assert isinstance(sensor, dg.AutomationConditionSensorDefinition)
+    assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+    conditioned = {s.key.path[-1] for s in defs.resolve_all_asset_specs() if s.automation_condition}
+    assert conditioned == TABLES
+
+
+def test_what_reads_the_api_shares_one_pool_and_the_tables_another() -> None:
+    pools = {
+        key.to_user_string(): node.pools
+        for key in defs.resolve_asset_graph().get_all_asset_keys()
+        for node in [defs.resolve_asset_graph().get(key)]
+    }
+    assert pools == {name: {"topo_api" if name.startswith("topo/") else "warehouse"} for name in pools}

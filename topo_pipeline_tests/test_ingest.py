@@ -1,0 +1,151 @@
+"""What becomes of days that can't be had, over real HTTP; what can be had lands all the same."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from topo_pipeline.ingest import Day, Refusal, check, load_days, load_templates
+from topo_pipeline.sandbox.server import serve
+from topo_pipeline.topo_api.client import Retries, TopoClient
+from topo_pipeline.topo_api.errors import RequestRefused
+from topo_pipeline.topo_api.windows import Window
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.landing import Load
+
+NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
+QUICK = Retries(attempts=2, wait_initial=0.001, wait_max=0.001, wait_jitter=0.0)
+EMPTY = {"items": [], "total_count": 0, "total_pages": 0, "has_more": False}
+
+
+@dataclass
+class Scripted:
+    """An API that answers each day as told: a status and a body; an empty page where nothing is told."""
+
+    answers: dict[date, tuple[int, object]] = field(default_factory=dict)
+    others: dict[str, tuple[int, object]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        query = parse_qs(scope["query_string"].decode())
+        path = scope["path"].removeprefix("/v1/")
+        self.asked.append(path)
+        status, body = self.others.get(path, (200, EMPTY))
+        if "created_at_before" in query:
+            end = datetime.fromisoformat(query["created_at_before"][0])
+            status, body = self.answers.get((end - timedelta(days=1)).date(), (200, EMPTY))
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        await send(
+            {"type": "http.response.start", "status": status, "headers": [(b"content-length", b"%d" % len(content))]}
+        )
+        await send({"type": "http.response.body", "body": content})
+
+
+@contextmanager
+def connecting_to(api: Scripted) -> Iterator[Callable[[], TopoClient]]:
+    with serve(api) as address:
+        yield lambda: TopoClient(
+            f"{address}/v1", "topo_k", requests_per_second=10_000, retries=QUICK, clock=lambda: NOW
+        )
+
+
+def day(number: int) -> Day:
+    start = datetime(2026, 3, number, tzinfo=UTC)
+    return Day(start.date(), Window(start, start + timedelta(days=1)))
+
+
+def problem(status: int, type_: str) -> tuple[int, object]:
+    return status, {"status_code": status, "type": type_, "message": "no", "request_id": f"req_{status}"}
+
+
+def load(api: Scripted, folder: Path, days: list[Day]) -> list[Load | Refusal]:
+    with connecting_to(api) as connect:
+        return list(load_days(connect, Warehouse(str(folder / "w.duckdb")), days, run_id="r", clock=lambda: NOW))
+
+
+def landed(outcomes: list[Load | Refusal]) -> list[bool]:
+    return [isinstance(outcome, Load) for outcome in outcomes]
+
+
+INCOMPLETE = (200, {**EMPTY, "total_count": 3})
+
+
+def test_each_day_has_one_outcome_and_a_refused_one_holds_up_no_other(tmp_path: Path) -> None:
+    outcomes = load(Scripted({date(2026, 3, 2): INCOMPLETE}), tmp_path, [day(n) for n in range(1, 6)])
+    assert [outcome.day for outcome in outcomes] == [date(2026, 3, n) for n in range(1, 6)]
+    assert landed(outcomes) == [True, False, True, True, True]
+
+
+def test_any_number_of_incomplete_days_in_a_row_is_still_tried(tmp_path: Path) -> None:
+    bad = {date(2026, 3, n): INCOMPLETE for n in range(1, 5)}
+    outcomes = load(Scripted(bad), tmp_path, [day(n) for n in range(1, 6)])
+    assert landed(outcomes) == [False, False, False, False, True]
+
+
+@pytest.mark.parametrize("fault", [(503, b"<html>gone</html>"), (200, b"<html>welcome</html>")], ids=["5xx", "html"])
+def test_one_day_that_topo_does_not_answer_for_is_passed_over(tmp_path: Path, fault: tuple[int, object]) -> None:
+    outcomes = load(Scripted({date(2026, 3, 2): fault}), tmp_path, [day(n) for n in range(1, 4)])
+    assert landed(outcomes) == [True, False, True]
+
+
+@pytest.mark.parametrize("fault", [(503, b"<html>gone</html>"), (200, b"<html>welcome</html>")], ids=["5xx", "html"])
+def test_after_two_days_without_an_answer_the_others_are_not_asked_for(
+    tmp_path: Path, fault: tuple[int, object]
+) -> None:
+    api = Scripted({date(2026, 3, n): fault for n in range(2, 30)})
+    outcomes = load(api, tmp_path, [day(n) for n in range(1, 20)])
+    assert landed(outcomes) == [True] + [False] * 18
+    assert len(api.asked) == 1 + 2 * QUICK.attempts
+
+
+def test_a_refused_request_ends_the_asking_at_once(tmp_path: Path) -> None:
+    api = Scripted({date(2026, 3, n): problem(401, "UnauthorizedIssue") for n in range(1, 30)})
+    outcomes = load(api, tmp_path, [day(n) for n in range(1, 20)])
+    assert landed(outcomes) == [False] * 19
+    assert all("req_401" in outcome.reason for outcome in outcomes if isinstance(outcome, Refusal))
+    assert len(api.asked) == 1
+
+
+def test_a_warehouse_that_cannot_be_written_is_met_before_the_first_request(tmp_path: Path) -> None:
+    api = Scripted()
+    (tmp_path / "w.duckdb").write_text("not a warehouse, but long enough to be looked at as if it were one")
+    with pytest.raises(WarehouseError):
+        load(api, tmp_path, [day(1)])
+    assert api.asked == []
+
+
+def test_a_day_is_closed_only_if_its_load_began_five_minutes_after_its_end(tmp_path: Path) -> None:
+    end = day(19).window.end
+    with connecting_to(Scripted()) as connect:
+        warehouse = Warehouse(str(tmp_path / "w.duckdb"))
+        for late in (timedelta(minutes=-1), timedelta(minutes=4, seconds=59), timedelta(minutes=5)):
+            [outcome] = load_days(connect, warehouse, [day(19)], run_id="r", clock=lambda late=late: end + late)
+            assert isinstance(outcome, Load)
+            assert outcome.is_open == (late < timedelta(minutes=5))
+
+
+def test_without_the_scope_the_names_are_done_without(tmp_path: Path) -> None:
+    api = Scripted(others={"sequence-templates": problem(403, "UnauthorizedIssue")})
+    with connecting_to(api) as connect:
+        assert load_templates(connect, Warehouse(str(tmp_path / "w.duckdb")), clock=lambda: NOW) is None
+
+
+def test_a_workspace_without_sequences_has_none(tmp_path: Path) -> None:
+    with connecting_to(Scripted()) as connect:
+        assert load_templates(connect, Warehouse(str(tmp_path / "w.duckdb")), clock=lambda: NOW) == 0
+
+
+def test_the_check_meets_a_wrong_key_and_bears_with_a_key_that_may_not_ask_whose_it_is(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path / "w.duckdb"))
+    wrong = Scripted(others={"me": problem(401, "UnauthorizedIssue")})
+    with connecting_to(wrong) as connect, pytest.raises(RequestRefused):
+        check(connect, warehouse)
+    with connecting_to(Scripted(others={"me": problem(403, "UnauthorizedIssue")})) as connect:
+        check(connect, warehouse)

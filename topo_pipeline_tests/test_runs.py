@@ -1,0 +1,22 @@
+"""Driving Dagster from a command line."""
+
+from datetime import date, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from topo_pipeline.runs import contiguous
+
+DAYS = st.lists(st.dates(date(2026, 1, 1), date(2026, 2, 28)), unique=True)
+
+
+@settings(derandomize=True, max_examples=100)
+@given(DAYS)
+def test_stretches_hold_every_day_once_without_a_gap_within_and_with_one_between(days: list[date]) -> None:
+    stretches = list(contiguous(days))
+    assert [day for stretch in stretches for day in stretch] == sorted(days)
+    one = timedelta(days=1)
+    assert all(
+        later - earlier == one for stretch in stretches for earlier, later in zip(stretch, stretch[1:], strict=False)
+    )
+    assert all(after[0] - before[-1] > one for before, after in zip(stretches, stretches[1:], strict=False))

@@ -1,0 +1,89 @@
+"""The environment becomes one frozen object, or one clear sentence."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from topo_pipeline.settings import Settings, SettingsError, get_settings
+
+VARIABLES = {
+    "TOPO_API_KEY", "TOPO_API_URL", "TOPO_WAREHOUSE", "TOPO_START_DATE", "TOPO_TIMEZONE", "TOPO_LOOKBACK_DAYS",
+    "TOPO_REQUESTS_PER_SECOND", "TOPO_CONCURRENCY", "TOPO_COMPLETENESS", "TOPO_AUTOMATION", "TOPO_REPORT_DIR",
+    "DAGSTER_HOME",
+}  # fmt: skip
+CHECKOUT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """An environment in which nothing of ours is set, in an empty folder."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    get_settings.cache_clear()
+    yield monkeypatch
+    get_settings.cache_clear()
+
+
+def test_without_any_variable_the_documented_defaults_hold(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = get_settings()
+    assert settings.api_key is None
+    assert settings.api_url == "https://api.topo.io/v1"
+    assert settings.warehouse == "data/topo.duckdb"
+    assert settings.start_date == date(2026, 1, 1)
+    assert settings.zone.key == "UTC"
+    assert (settings.lookback_days, settings.requests_per_second, settings.concurrency) == (3, 10, 4)
+    assert (settings.completeness, settings.automation) == ("refuse", "off")
+    assert settings.report_dir == tmp_path / "data" / "report"
+    assert settings.dagster_home == tmp_path / ".dagster"
+
+
+def test_a_dotenv_file_is_honoured_and_the_environment_has_the_last_word(
+    bare: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("TOPO_API_KEY=topo_from_file\nTOPO_CONCURRENCY=7\nUNRELATED=1\n")
+    bare.setenv("TOPO_CONCURRENCY", "2")
+    settings = get_settings()
+    assert settings.api_key is not None
+    assert settings.api_key.get_secret_value() == "topo_from_file"
+    assert settings.concurrency == 2
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_key_is_no_key(bare: pytest.MonkeyPatch, blank: str) -> None:
+    bare.setenv("TOPO_API_KEY", blank)
+    assert get_settings().api_key is None
+
+
+def test_every_variable_that_cannot_be_used_is_named_in_one_sentence(bare: pytest.MonkeyPatch) -> None:
+    bare.setenv("TOPO_TIMEZONE", "Paris")
+    bare.setenv("TOPO_CONCURRENCY", "many")
+    bare.setenv("TOPO_COMPLETENESS", "maybe")
+    with pytest.raises(SettingsError) as raised:
+        get_settings()
+    for name in ("TOPO_TIMEZONE", "TOPO_CONCURRENCY", "TOPO_COMPLETENESS"):
+        assert name in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_key_shows_in_no_representation(bare: pytest.MonkeyPatch) -> None:
+    bare.setenv("TOPO_API_KEY", "topo_secret_1")
+    settings = get_settings()
+    shown = [repr(settings), str(settings), repr(settings.model_dump()), settings.model_dump_json()]
+    assert not any("topo_secret_1" in text for text in shown)
+
+
+def test_settings_cannot_be_changed(bare: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValidationError):
+        get_settings().concurrency = 9  # type: ignore[misc]
+
+
+def test_the_example_file_shows_every_variable_and_its_default(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    example = (CHECKOUT / ".env.example").read_text(encoding="utf-8")
+    shown = dict(line.lstrip("# ").split("=", 1) for line in example.splitlines() if "=" in line)
+    assert set(shown) == VARIABLES
+    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in shown.items() if value))
+    assert Settings() == get_settings()
+    assert Settings(_env_file=None) == Settings()
