@@ -1,0 +1,105 @@
+"""The rooms and their arrows: who may know whom."""
+
+import ast
+import tomllib
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "topo_pipeline"
+# A room may import these rooms of ours, and itself. What stands beside the rooms is a room of its own.
+ROOMS = {
+    "settings": set(),
+    "topo_api": set(),
+    "warehouse": set(),
+    "dagster_home": set(),
+    "sandbox": set(),
+    "engagement": {"warehouse"},
+    "report": {"warehouse", "engagement"},
+    "ingest": {"topo_api", "warehouse"},
+    "demo": {"sandbox"},
+    "defs": {"ingest", "topo_api", "warehouse", "engagement", "report", "settings"},
+    "definitions": {"defs"},
+    "runs": {"defs"},
+    "cli": {
+        "runs", "definitions", "defs", "demo", "dagster_home", "ingest", "report", "settings", "topo_api", "warehouse",
+    },
+}  # fmt: skip
+LIBRARIES = {
+    "dagster": {"defs", "definitions", "runs", "cli"},
+    "httpx": {"topo_api"},
+    "duckdb": {"warehouse", "engagement", "report"},
+    "pydantic_settings": {"settings"},
+    "fastapi": {"sandbox"},
+    "uvicorn": {"sandbox"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(module: Path) -> str:
+    return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(module: Path) -> set[str]:
+    """Full names of what a module imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_arrows_run_one_way(module: Path) -> None:
+    room = room_of(module)
+    if room == "__init__":
+        return
+    ours = {name.split(".")[1] for name in imports_of(module) if name.startswith("topo_pipeline.")}
+    assert ours <= ROOMS[room] | {room}
+
+
+@pytest.mark.parametrize("library", sorted(LIBRARIES))
+def test_a_library_is_known_to_its_rooms_alone(library: str) -> None:
+    users = {room_of(m) for m in MODULES if any(name.split(".")[0] == library for name in imports_of(m))}
+    assert users <= LIBRARIES[library]
+    assert users
+
+
+def test_httpx_is_known_to_the_client_alone() -> None:
+    users = [module.name for module in MODULES if any(name.split(".")[0] == "httpx" for name in imports_of(module))]
+    assert users == ["client.py"]
+
+
+def test_only_the_edge_reads_the_clock_and_only_settings_the_environment() -> None:
+    clock = {m.relative_to(PACKAGE).as_posix() for m in MODULES if ".now(" in m.read_text(encoding="utf-8")}
+    assert clock == {"cli.py", "defs/resources.py"}
+    reads = ("getenv(", "environ[", "environ.get(")
+    readers = {
+        m.relative_to(PACKAGE).as_posix()
+        for m in MODULES
+        for line in m.read_text(encoding="utf-8").splitlines()
+        if any(read in line for read in reads) and "] =" not in line  # to set is not to read
+    }
+    assert readers == set()
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    assert [str(m) for m in MODULES if not ast.get_docstring(ast.parse(m.read_text(encoding="utf-8")))] == []
+
+
+def test_the_lock_names_no_registry_and_holds_every_dependency() -> None:
+    checkout = PACKAGE.parent
+    lock = (checkout / "requirements.lock").read_text(encoding="utf-8")
+    assert "://" not in lock
+    project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = [
+        *project["project"]["dependencies"],
+        *(name for extra in project["project"]["optional-dependencies"].values() for name in extra),
+        *(name for group in project["dependency-groups"].values() for name in group),
+    ]
+    locked = {line.split("==")[0] for line in lock.splitlines() if "==" in line and not line.startswith(" ")}
+    assert {requirement.split(">=")[0] for requirement in wanted} <= locked
