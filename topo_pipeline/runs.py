@@ -120,5 +120,7 @@ def _sentence(event: dg.DagsterEvent) -> str:
     cause = failure.error
     while cause is not None and cause.cause is not None:
         cause = cause.cause
+    if cause is not None and cause.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+        return f"{event.step_key} was interrupted: what had landed before stays"
     fault = cause.message.strip().partition("\n")[0] if cause else "no reason given"
     return f"{event.step_key} failed: {fault} (the run's log in Dagster's UI has the details)"
