@@ -1,17 +1,23 @@
 """Loopback servers that answer as a test tells them to, and clients that don't dawdle."""
 
+import asyncio
 import json
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 
+import pytest
+
+from topo_pipeline.sandbox.server import serve
 from topo_pipeline.topo_api.client import Retries, TopoClient
+from topo_pipeline.topo_api.errors import TopoError
+from topo_pipeline.topo_api.wire import ActivityPage, ActivityQuery
 
 KEY = "topo_SecretSecretSecret42"
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -138,3 +144,22 @@ def _play(listener: socket.socket, scripts: tuple[bytes | None, ...]) -> None:
 def http(body: bytes, length: int | None = None) -> bytes:
     length = len(body) if length is None else length
     return f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n".encode() + body
+
+
+async def _first_page(client: TopoClient) -> ActivityPage:
+    return await client.activities(ActivityQuery())
+
+
+def run(address: str, call: Callable[[TopoClient], Awaitable[Any]] = _first_page, **options: Any) -> Any:
+    async def go() -> Any:
+        async with client_of(address, **options) as client:
+            return await call(client)
+
+    return asyncio.run(go())
+
+
+def refused(*answers: Answer, **options: Any) -> tuple[TopoError, Scripted]:
+    app = Scripted(*answers)
+    with serve(app) as address, pytest.raises(TopoError) as caught:
+        run(address, **options)
+    return caught.value, app
