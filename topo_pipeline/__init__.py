@@ -1,1 +1,15 @@
 """Topo engagement, proved complete and counted honestly."""
+
+import logging
+
+import stamina.instrumentation
+from stamina.instrumentation import RetryDetails
+
+
+def _log_retry(details: RetryDetails) -> None:
+    fault = str(details.caused_by).partition("\n")[0]
+    logging.getLogger(__name__).warning("%s; trying again in %.1f s", fault, details.wait_for)
+
+
+# One line a retry, in the run's log too. Left alone, stamina prints records where structlog is about; Dagster brings it.
+stamina.instrumentation.set_on_retry_hooks([_log_retry])

@@ -21,8 +21,8 @@ from topo_pipeline.warehouse.migrate import check, migrate
 LAKE_PREFIX = "ducklake:"
 # What DuckDB says where another process, or another connection of this one, has the file.
 LOCKED = ("Could not set lock on file", "Conflicting lock is held", "Unique file handle conflict")
-# Instants are shown and cast in UTC; a name in SQL never means a Python variable.
-_SESSION = "SET TimeZone = 'UTC'; SET python_enable_replacements = false"
+# Instants are shown and cast in UTC; a name in SQL never means a Python variable; nothing is downloaded.
+_SESSION = "SET TimeZone = 'UTC'; SET python_enable_replacements = false; SET autoinstall_known_extensions = false"
 # The ledger's last row for each day. Not a view in the file: topo.duckdb opened by its name is a catalog "topo", in
 # which DuckDB finds "topo.loads" ambiguous.
 _LANDED_DAYS = """

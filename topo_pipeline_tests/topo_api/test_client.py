@@ -358,7 +358,7 @@ def test_what_is_optional_is_gone_without_after_one_warning(
 ) -> None:
     with serve(Scripted(answer)) as address:
         assert run(address, call) is None
-    [record] = [record for record in caplog.records if record.name.startswith("topo_pipeline")]
+    [record] = [record for record in caplog.records if record.name == "topo_pipeline.topo_api.client"]
     assert record.levelno == logging.WARNING
     assert says in record.getMessage()
 

@@ -1,0 +1,105 @@
+"""Readings as the API might give them, ways to land them, and looks at what the warehouse then holds."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+from duckdb import DuckDBPyConnection
+
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.landing import Load, ReadDay, land, land_templates
+
+DAY = date(2026, 3, 1)
+NEXT_DAY = DAY + timedelta(days=1)
+LANDED = datetime(2026, 3, 3, 2, 0, tzinfo=UTC)
+LATER = LANDED + timedelta(days=1)
+HOSTILE = """'; DROP TABLE topo.activities; --" $day ? {} \\ %s"""
+LONE_SURROGATE = '{"type":"message.sent","note":"\\ud800"}'
+LANDING_TABLES = ("activities", "activity_changes", "rejects", "loads")
+
+Payload = str | Mapping[str, Any]
+Activity = tuple[str, datetime, str]
+
+
+def uuid_of(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012x}"
+
+
+def noon(day: date = DAY) -> datetime:
+    return datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+
+
+def activity(number: int, payload: Payload = '{"type":"message.sent"}', at: datetime | None = None) -> Activity:
+    text = payload if isinstance(payload, str) else json.dumps(payload)
+    return uuid_of(number), at or noon() + timedelta(seconds=number), text
+
+
+def reading(
+    *activities: Activity, day: date = DAY, rejects: tuple[tuple[str, str], ...] = (), **changes: Any
+) -> ReadDay:
+    """The reading of a day, its frames made as `topo_pipeline.ingest` makes them."""
+    whole: dict[str, Any] = {
+        "day": day,
+        "asked_after": noon(day) - timedelta(hours=12, seconds=1),
+        "asked_before": noon(day) + timedelta(hours=12),
+        "is_open": False,
+        "proved": True,
+        "api_total_count": len(activities) + len(rejects),
+        "requests": 1,
+        "started_at": LANDED - timedelta(minutes=1),
+        "activities": pd.DataFrame(
+            {
+                "id": [id_ for id_, _, _ in activities],
+                "created_at": pd.to_datetime([at for _, at, _ in activities], utc=True),
+                "payload": [payload for _, _, payload in activities],
+            }
+        ),
+        "rejects": pd.DataFrame({"raw": [r for r, _ in rejects], "reason": [why for _, why in rejects]}, dtype=object),
+    }
+    return ReadDay(**(whole | changes))
+
+
+def land_into(warehouse: Warehouse, read: ReadDay, now: datetime = LANDED, run_id: str = "run") -> Load:
+    with warehouse.transaction() as connection:
+        return land(connection, read, run_id=run_id, now=now)
+
+
+def template(number: int, **known: Any) -> dict[str, Any]:
+    columns = ("name", "summary", "status", "step_count", "language", "timezone")
+    instants = ("activated_at", "created_at", "updated_at")
+    return {"id": uuid_of(number)} | dict.fromkeys((*columns, *instants)) | known
+
+
+def land_templates_into(warehouse: Warehouse, *templates: dict[str, Any], now: datetime = LANDED) -> int:
+    with warehouse.transaction() as connection:
+        return land_templates(connection, pd.DataFrame(list(templates)), now=now)
+
+
+def ask(warehouse: Warehouse, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+    with warehouse.reader() as connection:
+        return connection.execute(sql, values).fetchall()
+
+
+def records(warehouse: Warehouse, relation: str) -> list[dict[str, Any]]:
+    """Every row of a table by its column names."""
+    with warehouse.reader() as connection:
+        return records_of(connection, relation)
+
+
+def records_of(connection: DuckDBPyConnection, relation: str) -> list[dict[str, Any]]:
+    result = connection.execute(f"SELECT * FROM {relation} ORDER BY ALL")  # noqa: S608 - names of our own
+    names = [column[0] for column in result.description]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def snapshot(warehouse: Warehouse, *tables: str) -> dict[str, list[dict[str, Any]]]:
+    with warehouse.reader() as connection:
+        return {table: records_of(connection, f"topo.{table}") for table in tables or LANDING_TABLES}
+
+
+def payloads(warehouse: Warehouse, day: date = DAY) -> dict[str, str]:
+    rows = ask(warehouse, "SELECT id::VARCHAR, payload FROM topo.activities WHERE day = ?", day)
+    assert len(dict(rows)) == len(rows), "an activity is there twice"
+    return dict(rows)

@@ -1,0 +1,54 @@
+"""What ends within a transaction leaves no trace: not in the tables, not in the ledger, not as a lock."""
+
+import pytest
+
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.landing import land
+from topo_pipeline_tests.warehouse.builders import (
+    DAY,
+    LATER,
+    LONE_SURROGATE,
+    activity,
+    land_into,
+    noon,
+    reading,
+    records,
+    snapshot,
+)
+from topo_pipeline_tests.warehouse.worker import worker
+
+FIRST = reading(*(activity(number) for number in range(30)), rejects=(("{", "cut"),))
+SECOND = reading(
+    *(activity(number, '{"type":"message.replied"}') for number in range(10)),
+    activity(99, LONE_SURROGATE, at=noon()),
+    rejects=(("[", "cut"),),
+)
+
+
+def test_a_crash_after_landing_leaves_the_old_day_and_the_old_ledger(warehouse: Warehouse) -> None:
+    land_into(warehouse, FIRST)
+    before = snapshot(warehouse)
+    with pytest.raises(KeyboardInterrupt), warehouse.transaction() as connection:
+        land(connection, SECOND, run_id="crashing", now=LATER)
+        raise KeyboardInterrupt
+    assert snapshot(warehouse) == before
+    assert land_into(warehouse, SECOND, now=LATER).changed == 10
+
+
+def test_a_crash_in_the_very_first_transaction_leaves_a_warehouse_that_can_be_begun_again(warehouse: Warehouse) -> None:
+    with pytest.raises(RuntimeError), warehouse.transaction() as connection:
+        land(connection, FIRST, run_id="crashing", now=LATER)
+        raise RuntimeError
+    land_into(warehouse, SECOND)
+    assert [row["run_id"] for row in records(warehouse, "topo.loads")] == ["run"]
+
+
+def test_a_process_that_is_killed_leaves_the_old_day_and_no_lock(warehouse: Warehouse) -> None:
+    land_into(warehouse, FIRST)
+    before = snapshot(warehouse)
+    with worker(warehouse, "hold", DAY) as other:
+        other.hears("inside")
+        other.kill()
+    at_once = Warehouse(warehouse.target, wait_seconds=0.001)
+    assert snapshot(at_once) == before
+    assert land_into(at_once, SECOND, now=LATER).changed == 10

@@ -1,0 +1,224 @@
+"""What becomes of a payload: its columns, in either spelling, and its text."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline_tests.warehouse.builders import (
+    DAY,
+    HOSTILE,
+    LANDED,
+    activity,
+    ask,
+    land_into,
+    noon,
+    reading,
+    records,
+    uuid_of,
+)
+
+# One reply as each of the documented shapes spells it.
+CAMEL = {
+    "type": "message.replied",
+    "organizationId": uuid_of(101),
+    "personId": uuid_of(102),
+    "sequenceId": uuid_of(103),
+    "sequenceTemplateId": uuid_of(104),
+    "messageId": "message-5",
+    "hotLeadId": "lead-6",
+    "calendarEventId": "meeting-7",
+    "taskId": "task-8",
+}
+SNAKE = {
+    "type": "message.replied",
+    "organization_id": uuid_of(101),
+    "person_id": uuid_of(102),
+    "sequence_id": uuid_of(103),
+    "sequence_template_id": uuid_of(104),
+    "message_id": "message-5",
+    "hot_lead_id": "lead-6",
+    "calendar_event_id": "meeting-7",
+    "task_id": "task-8",
+    "resource_type": "MESSAGE",
+    "channel": "LINKEDIN",
+    "metadata": {"step_number": 3, "reply_category": "INTERESTED"},
+}
+COLUMNS = {
+    "type": "message.replied",
+    "organization_id": UUID(uuid_of(101)),
+    "person_id": UUID(uuid_of(102)),
+    "sequence_id": UUID(uuid_of(103)),
+    "sequence_template_id": UUID(uuid_of(104)),
+    "message_id": "message-5",
+    "hot_lead_id": "lead-6",
+    "calendar_event_id": "meeting-7",
+    "task_id": "task-8",
+    "resource_type": "MESSAGE",
+    "event_type": "REPLIED",
+}
+BARE = {"channel": None, "channel_source": "unknown", "step_number": None, "reply_category": None}
+DETAILED = {"channel": "LINKEDIN", "channel_source": "payload", "step_number": 3, "reply_category": "INTERESTED"}
+NOTHING = dict.fromkeys(COLUMNS) | BARE
+
+
+def extracted(warehouse: Warehouse, payload: dict[str, Any] | str) -> dict[str, Any]:
+    """Land one activity and give what was read off its payload."""
+    land_into(warehouse, reading(activity(1, payload)))
+    (row,) = records(warehouse, "topo.activities")
+    return {name: value for name, value in row.items() if name in NOTHING}
+
+
+def test_every_column_of_a_row_is_what_was_received(warehouse: Warehouse) -> None:
+    moment = noon().replace(microsecond=123456)
+    text = json.dumps(SNAKE)
+    load = land_into(warehouse, reading(activity(1, text, at=moment)))
+    assert records(warehouse, "topo.activities") == [
+        {
+            "id": UUID(uuid_of(1)),
+            "created_at": moment,
+            "day": DAY,
+            **COLUMNS,
+            **DETAILED,
+            "payload": text,
+            "landed_at": LANDED,
+            "load_id": load.load_id,
+        }
+    ]
+
+
+def test_a_payload_in_camel_case_without_channel_and_metadata_fills_the_same_columns(file_warehouse: Warehouse) -> None:
+    assert extracted(file_warehouse, CAMEL) == COLUMNS | BARE
+
+
+def test_details_are_read_in_camel_case_too(file_warehouse: Warehouse) -> None:
+    details = {"resourceType": "MESSAGE", "metadata": {"stepNumber": 3, "replyCategory": "INTERESTED"}}
+    assert extracted(file_warehouse, CAMEL | details) == COLUMNS | DETAILED | {
+        "channel": None,
+        "channel_source": "unknown",
+    }
+
+
+@pytest.mark.parametrize("camel_is_null", [True, False])
+def test_a_null_in_one_spelling_hides_no_value_in_the_other(file_warehouse: Warehouse, camel_is_null: bool) -> None:
+    nulled, kept = (CAMEL, SNAKE) if camel_is_null else (SNAKE, CAMEL)
+    nulls = {key: None for key in nulled if key not in kept}
+    row = extracted(file_warehouse, nulls | kept)
+    assert {name: row[name] for name in COLUMNS} == COLUMNS
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {},
+        dict.fromkeys(SNAKE | CAMEL),
+        dict.fromkeys(SNAKE | CAMEL, ""),
+        {"metadata": {"step_number": None, "reply_category": None}},
+        {"metadata": []},
+        {"metadata": "none"},
+        {"TYPE": "message.sent", "payload": SNAKE, "Channel": "EMAIL"},
+    ],
+    ids=["empty", "nulls", "empty texts", "null details", "list of details", "text of details", "unknown keys"],
+)
+def test_what_is_null_empty_or_missing_is_null(file_warehouse: Warehouse, payload: dict[str, Any]) -> None:
+    assert extracted(file_warehouse, payload) == NOTHING
+
+
+def test_types_channels_categories_and_fields_that_topo_adds_are_kept(file_warehouse: Warehouse) -> None:
+    payload = {
+        "type": "voicemail.left_twice",
+        "channel": "carrier_pigeon",
+        "metadata": {"reply_category": "Maybe_Later", "mood": 1},
+        "somethingNew": {"deep": [1, {"deeper": None}]},
+    }
+    assert extracted(file_warehouse, payload) == NOTHING | {
+        "type": "voicemail.left_twice",
+        "resource_type": "VOICEMAIL",
+        "event_type": "LEFT_TWICE",
+        "channel": "CARRIER_PIGEON",
+        "channel_source": "payload",
+        "reply_category": "MAYBE_LATER",
+    }
+
+
+@pytest.mark.parametrize("type_", ["ping", ".", ""])
+def test_a_type_without_two_parts_is_no_error(file_warehouse: Warehouse, type_: str) -> None:
+    row = extracted(file_warehouse, {"type": type_})
+    assert (row["type"], row["resource_type"], row["event_type"]) == (
+        type_ or None,
+        "PING" if type_ == "ping" else None,
+        None,
+    )
+
+
+@pytest.mark.parametrize("id_", ["42", "not-a-uuid", uuid_of(1) + "0", HOSTILE, 7, True, ["x"], {"id": 1}])
+def test_an_id_that_is_no_uuid_is_null_and_stays_in_the_payload(file_warehouse: Warehouse, id_: Any) -> None:
+    text = json.dumps({"type": "message.sent", "person_id": id_, "sequence_id": uuid_of(9)})
+    row = extracted(file_warehouse, text)
+    assert (row["person_id"], row["sequence_id"]) == (None, UUID(uuid_of(9)))
+    assert ask(file_warehouse, "SELECT payload FROM topo.activities") == [(text,)]
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"), [(3, 3), ("3", 3), (0, 0), ("two", None), (99999999999, None), ({}, None)]
+)
+def test_a_step_number_that_is_no_number_is_null(file_warehouse: Warehouse, step: Any, expected: int | None) -> None:
+    assert extracted(file_warehouse, {"metadata": {"step_number": step}})["step_number"] == expected
+
+
+@pytest.mark.parametrize(
+    ("type_", "channel", "expected"),
+    [
+        ("message.opened", None, ("EMAIL", "type")),
+        ("message.link_clicked", None, ("EMAIL", "type")),
+        ("message.opened", "", ("EMAIL", "type")),
+        ("invitation.sent", None, ("LINKEDIN", "type")),
+        ("invitation.accepted", None, ("LINKEDIN", "type")),
+        ("invitation.withdrawn", None, ("LINKEDIN", "type")),
+        ("message.sent", None, (None, "unknown")),
+        ("message.replied", None, (None, "unknown")),
+        ("invitations", None, (None, "unknown")),
+        ("sequence.created", None, (None, "unknown")),
+        (None, None, (None, "unknown")),
+        ("message.opened", "LINKEDIN", ("LINKEDIN", "payload")),
+        ("invitation.sent", "email", ("EMAIL", "payload")),
+        ("message.sent", "MANUAL", ("MANUAL", "payload")),
+        (None, "EMAIL", ("EMAIL", "payload")),
+    ],
+)
+def test_the_channel_is_the_payloads_or_what_the_type_tells(
+    file_warehouse: Warehouse, type_: str | None, channel: str | None, expected: tuple[str | None, str]
+) -> None:
+    row = extracted(file_warehouse, {"type": type_, "channel": channel})
+    assert (row["channel"], row["channel_source"]) == expected
+
+
+def test_the_resource_type_that_was_sent_is_believed(file_warehouse: Warehouse) -> None:
+    row = extracted(file_warehouse, {"type": "message.sent", "resource_type": "Carrier"})
+    assert (row["resource_type"], row["event_type"]) == ("CARRIER", "SENT")
+
+
+PAYLOADS = {
+    "white space": '{ "type" :\t"message.sent" ,\r\n "a" : [ ] }',
+    "emoji": '{"type":"message.sent","name":"Zoë 👩‍🚀 \u2028 é"}',
+    "escapes": '{"type":"message.sent","name":"\\u00e9 \\/ \\ud83d\\ude80 \\"quoted\\""}',
+    "a NUL escape": '{"type":"message.sent","messageId":"a\\u0000b"}',
+    "big numbers": '{"type":"message.sent","n":123456789012345678901234567890,"f":1.000,"e":1E400,"z":-0}',
+    "a key twice": '{"type":"message.sent","a":1,"a":2}',
+    "depth": '{"type":"message.sent","a":' + "[" * 500 + "]" * 500 + "}",
+    "hostile text": json.dumps({"type": HOSTILE, "messageId": HOSTILE, "channel": HOSTILE}),
+}
+
+
+def test_a_payload_is_kept_byte_for_byte(warehouse: Warehouse) -> None:
+    received = {uuid_of(number): text for number, text in enumerate(PAYLOADS.values())}
+    load = land_into(warehouse, reading(*(activity(number, text) for number, text in enumerate(PAYLOADS.values()))))
+    kept = dict(ask(warehouse, "SELECT id::VARCHAR, encode(payload) FROM topo.activities"))
+    assert kept == {id_: text.encode() for id_, text in received.items()}
+    assert (load.rows, load.rejects) == (len(PAYLOADS), 0)
+
+
+def test_a_nul_within_a_value_reaches_its_column(file_warehouse: Warehouse) -> None:
+    assert extracted(file_warehouse, PAYLOADS["a NUL escape"])["message_id"] == "a\0b"

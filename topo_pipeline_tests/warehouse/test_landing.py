@@ -1,0 +1,121 @@
+"""Landing a day: its rows, its ledger row, and what is left alone."""
+
+from dataclasses import asdict
+from datetime import timedelta
+
+import duckdb
+import pytest
+
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.landing import land
+from topo_pipeline_tests.warehouse.builders import (
+    DAY,
+    HOSTILE,
+    LANDED,
+    LATER,
+    NEXT_DAY,
+    activity,
+    land_into,
+    noon,
+    payloads,
+    reading,
+    records,
+    snapshot,
+    uuid_of,
+)
+
+
+def test_landing_a_day_gives_exactly_its_rows(warehouse: Warehouse) -> None:
+    texts = {uuid_of(number): f'{{"type":"message.sent","n":{number}}}' for number in range(250)}
+    load = land_into(warehouse, reading(*(activity(n, texts[uuid_of(n)]) for n in range(250))))
+    assert payloads(warehouse) == texts
+    assert (load.rows, load.added, load.changed, load.removed, load.rejects) == (250, 250, 0, 0, 0)
+
+
+def test_the_ledger_says_how_a_day_was_read_and_what_landing_it_did(file_warehouse: Warehouse) -> None:
+    read = reading(
+        activity(1), activity(2), rejects=(("{", "cut"),), is_open=True, proved=False, api_total_count=9, requests=4
+    )
+    load = land_into(file_warehouse, read, run_id=HOSTILE)
+    assert records(file_warehouse, "topo.loads") == [
+        {
+            "day": DAY,
+            "load_id": load.load_id,
+            "run_id": HOSTILE,
+            "asked_after": read.asked_after,
+            "asked_before": read.asked_before,
+            "is_open": True,
+            "proved": False,
+            "api_total_count": 9,
+            "rows": 2,
+            "added": 2,
+            "changed": 0,
+            "removed": 0,
+            "requests": 4,
+            "rejects": 1,
+            "started_at": read.started_at,
+            "finished_at": LANDED,
+        }
+    ]
+    assert records(file_warehouse, "topo.loads") == [asdict(load)]
+
+
+def test_an_empty_day_lands_a_ledger_row_and_no_rows(file_warehouse: Warehouse) -> None:
+    load = land_into(file_warehouse, reading())
+    held = snapshot(file_warehouse)
+    assert (load.rows, load.added, load.removed) == (0, 0, 0)
+    assert [row["day"] for row in held.pop("loads")] == [DAY]
+    assert held == {"activities": [], "activity_changes": [], "rejects": []}
+
+
+def test_landing_the_same_reading_twice_changes_no_row(warehouse: Warehouse) -> None:
+    read = reading(activity(1), activity(2, "{}"), activity(3, '{"messageId":null}'), rejects=(("{", "cut"),))
+    land_into(warehouse, read)
+    before = snapshot(warehouse, "activities", "activity_changes", "rejects")
+    again = land_into(warehouse, read, now=LATER)
+    assert snapshot(warehouse, "activities", "activity_changes", "rejects") == before
+    assert (again.rows, again.added, again.changed, again.removed, again.rejects) == (3, 0, 0, 0, 1)
+    assert len(records(warehouse, "topo.loads")) == 2
+
+
+def test_every_load_has_an_id_of_its_own(file_warehouse: Warehouse) -> None:
+    loads = [land_into(file_warehouse, reading(activity(1))) for _ in range(3)]
+    assert len({load.load_id for load in loads}) == 3
+
+
+def test_several_days_may_land_in_one_transaction(file_warehouse: Warehouse) -> None:
+    with file_warehouse.transaction() as connection:
+        for number, day in enumerate((DAY, NEXT_DAY)):
+            read = reading(activity(number, at=noon(day)), rejects=((f"{number}", "cut"),), day=day)
+            land(connection, read, run_id="run", now=LANDED)
+    assert [payloads(file_warehouse, day).keys() for day in (DAY, NEXT_DAY)] == [{uuid_of(0)}, {uuid_of(1)}]
+
+
+def test_landed_days_holds_the_last_load_of_each_day(file_warehouse: Warehouse) -> None:
+    last = [
+        land_into(file_warehouse, reading(day=NEXT_DAY), now=LANDED),
+        land_into(file_warehouse, reading(activity(1)), now=LATER),
+    ]
+    land_into(file_warehouse, reading(activity(1), activity(2)), now=LATER - timedelta(seconds=1))
+    expected = {load.day: load.load_id for load in last}
+    assert {row["day"]: row["load_id"] for row in records(file_warehouse, "landed_days")} == expected
+    with file_warehouse.transaction() as connection:
+        assert dict(connection.execute("SELECT day, load_id FROM landed_days").fetchall()) == expected
+
+
+def test_a_reading_that_can_not_be_landed_leaves_the_day_as_it_was(file_warehouse: Warehouse) -> None:
+    land_into(file_warehouse, reading(activity(1)))
+    before = snapshot(file_warehouse)
+    with pytest.raises(duckdb.ConversionException):
+        land_into(file_warehouse, reading(activity(2), ("no uuid", noon(), "{}")))
+    assert snapshot(file_warehouse) == before
+
+
+def test_text_is_never_run_as_sql(file_warehouse: Warehouse) -> None:
+    hostile = activity(1, {"type": HOSTILE, "person_id": HOSTILE, "channel": HOSTILE, HOSTILE: HOSTILE})
+    land_into(file_warehouse, reading(hostile, rejects=((HOSTILE, HOSTILE),)), run_id=HOSTILE)
+    held = snapshot(file_warehouse)
+    assert (held["activities"][0]["type"], held["loads"][0]["run_id"]) == (HOSTILE, HOSTILE)
+    assert (held["rejects"][0]["raw"], held["rejects"][0]["reason"]) == (HOSTILE, HOSTILE)
+    land_into(file_warehouse, reading(activity(2)), now=LATER)
+    assert [row["type"] for row in records(file_warehouse, "topo.activity_changes")] == [HOSTILE]

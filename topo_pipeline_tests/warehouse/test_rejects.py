@@ -1,0 +1,79 @@
+"""Rows that can't be read: set aside once, whole, with a reason."""
+
+import json
+
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline_tests.warehouse.builders import (
+    DAY,
+    LANDED,
+    LATER,
+    LONE_SURROGATE,
+    NEXT_DAY,
+    activity,
+    land_into,
+    noon,
+    payloads,
+    reading,
+    records,
+    uuid_of,
+)
+
+ODD = '{"id":7,\0 "emoji":"👩‍🚀'
+
+
+def test_a_row_that_could_not_be_read_is_kept_with_its_reason(file_warehouse: Warehouse) -> None:
+    load = land_into(file_warehouse, reading(activity(1), rejects=((ODD, "no uuid as `id`"),)))
+    assert records(file_warehouse, "topo.rejects") == [
+        {"day": DAY, "raw": ODD, "reason": "no uuid as `id`", "landed_at": LANDED, "load_id": load.load_id}
+    ]
+    assert (load.rows, load.rejects) == (1, 1)
+
+
+def test_a_payload_that_duckdb_can_not_parse_is_set_aside_with_its_text(file_warehouse: Warehouse) -> None:
+    load = land_into(file_warehouse, reading(activity(1), activity(2, LONE_SURROGATE, at=noon())))
+    (reject,) = records(file_warehouse, "topo.rejects")
+    kept = json.loads(reject["raw"])
+    assert f'"payload":{LONE_SURROGATE}' in reject["raw"]
+    assert (kept["id"], kept["created_at"]) == (uuid_of(2), "2026-03-01 12:00:00+00")
+    assert "payload" in reject["reason"]
+    assert payloads(file_warehouse).keys() == {uuid_of(1)}
+    assert (load.rows, load.added, load.rejects) == (1, 1, 1)
+
+
+def test_a_row_that_can_no_longer_be_read_leaves_its_last_version_in_the_changes(file_warehouse: Warehouse) -> None:
+    land_into(file_warehouse, reading(activity(1, '{"type":"message.sent"}')))
+    load = land_into(file_warehouse, reading(activity(1, LONE_SURROGATE)), now=LATER)
+    (kept,) = records(file_warehouse, "topo.activity_changes")
+    assert (kept["payload"], kept["change"]) == ('{"type":"message.sent"}', "removed")
+    assert (load.rows, load.removed, load.rejects) == (0, 1, 1)
+
+
+def test_a_row_that_can_be_read_at_last_lands_and_its_reject_stays(file_warehouse: Warehouse) -> None:
+    land_into(file_warehouse, reading(activity(1, LONE_SURROGATE)))
+    load = land_into(file_warehouse, reading(activity(1)), now=LATER)
+    assert (load.rows, load.added, load.rejects) == (1, 1, 0)
+    assert len(records(file_warehouse, "topo.rejects")) == 1
+
+
+def test_a_reject_is_kept_once_for_a_day_by_the_load_that_first_received_it(warehouse: Warehouse) -> None:
+    read = reading(activity(1, LONE_SURROGATE), rejects=((ODD, "odd"), (ODD, "odd"), ("{", "cut")))
+    first = land_into(warehouse, read)
+    again = land_into(warehouse, read, now=LATER)
+    kept = records(warehouse, "topo.rejects")
+    assert len(kept) == len({row["raw"] for row in kept}) == 3
+    assert {(row["landed_at"], row["load_id"]) for row in kept} == {(LANDED, first.load_id)}
+    assert first.rejects == again.rejects == 4
+
+
+def test_the_same_text_is_kept_for_each_day_that_received_it(file_warehouse: Warehouse) -> None:
+    for day in (DAY, NEXT_DAY):
+        land_into(file_warehouse, reading(day=day, rejects=(("{", "cut"),)))
+    assert [(row["day"], row["raw"]) for row in records(file_warehouse, "topo.rejects")] == [
+        (DAY, "{"),
+        (NEXT_DAY, "{"),
+    ]
+
+
+def test_a_reading_of_rejects_alone_lands(file_warehouse: Warehouse) -> None:
+    load = land_into(file_warehouse, reading(rejects=(("{", "cut"),)))
+    assert (load.rows, load.rejects, len(records(file_warehouse, "topo.rejects"))) == (0, 1, 1)

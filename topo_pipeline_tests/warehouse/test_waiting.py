@@ -1,0 +1,114 @@
+"""One writer at a time: the others wait, as long as they are willing to."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.landing import land
+from topo_pipeline_tests.warehouse.builders import (
+    DAY,
+    LANDED,
+    NEXT_DAY,
+    activity,
+    land_into,
+    payloads,
+    reading,
+    records,
+    uuid_of,
+)
+from topo_pipeline_tests.warehouse.conftest import SetHook
+from topo_pipeline_tests.warehouse.worker import WORKERS_ROW, worker
+
+PATIENT = 30.0
+
+
+def patient(warehouse: Warehouse) -> Warehouse:
+    return Warehouse(warehouse.target, wait_seconds=PATIENT)
+
+
+def test_who_can_not_have_the_warehouse_in_time_is_told_its_path(
+    file_warehouse: Warehouse, on_waiting: SetHook
+) -> None:
+    file_warehouse.prepare()
+    on_waiting(lambda: None)
+    impatient = Warehouse(file_warehouse.target, wait_seconds=0.01)
+    with worker(file_warehouse, "hold", DAY) as holder:
+        holder.hears("inside")
+        for way in (impatient.transaction, impatient.reader):
+            with pytest.raises(WarehouseError) as caught, way():
+                pass
+            assert str(file_warehouse.path) in str(caught.value)
+            assert "\n" not in str(caught.value)
+        holder.go_on()
+        holder.hears("landed")
+    assert payloads(file_warehouse).keys() == {uuid_of(WORKERS_ROW)}
+
+
+def test_a_writer_waits_for_another_process_and_then_sees_what_it_wrote(
+    warehouse: Warehouse, on_waiting: SetHook
+) -> None:
+    warehouse.prepare()
+    with worker(warehouse, "hold", DAY) as holder:
+        holder.hears("inside")
+        on_waiting(holder.go_on)
+        load = land_into(patient(warehouse), reading(activity(1)))
+        holder.hears("landed")
+    assert (load.rows, load.removed) == (1, 1)
+    assert [row["run_id"] for row in records(warehouse, "topo.loads")].count("worker") == 1
+
+
+def test_two_processes_that_want_to_write_at_once_both_do(file_warehouse: Warehouse) -> None:
+    with worker(file_warehouse, "land", DAY) as one, worker(file_warehouse, "land", NEXT_DAY) as two:
+        with file_warehouse.transaction():
+            one.hears("waiting")
+            two.hears("waiting")
+        one.hears("landed")
+        two.hears("landed")
+    assert sorted(row["day"] for row in records(file_warehouse, "topo.loads")) == [DAY, NEXT_DAY]
+    assert len(records(file_warehouse, "topo.activities")) == 2
+
+
+def test_two_connections_in_one_process_wait_for_each_other(warehouse: Warehouse, on_waiting: SetHook) -> None:
+    waiting = threading.Event()
+    seen: list[str] = []
+    on_waiting(waiting.set)
+
+    def read() -> None:
+        seen.extend(payloads(patient(warehouse)))
+
+    thread = threading.Thread(target=read)
+    with warehouse.transaction() as connection:
+        thread.start()
+        assert waiting.wait(PATIENT)
+        land(connection, reading(activity(1)), run_id="run", now=LANDED)
+    thread.join(PATIENT)
+    assert seen == [uuid_of(1)]
+
+
+def test_writers_in_threads_lose_nothing(file_warehouse: Warehouse, on_waiting: SetHook) -> None:
+    waiting = threading.Event()
+    on_waiting(waiting.set)
+    days = [DAY + timedelta(days=number) for number in range(3)]
+
+    def write(number: int) -> None:
+        land_into(patient(file_warehouse), reading(activity(number), day=days[number]))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(3)]
+    with file_warehouse.transaction():
+        for thread in threads:
+            thread.start()
+        assert waiting.wait(PATIENT)
+    for thread in threads:
+        thread.join(PATIENT)
+    assert sorted(row["day"] for row in records(file_warehouse, "topo.loads")) == days
+
+
+def test_readers_of_one_process_read_at_the_same_time(file_warehouse: Warehouse) -> None:
+    land_into(file_warehouse, reading(activity(1)))
+    impatient = Warehouse(file_warehouse.target, wait_seconds=0.01)
+    with impatient.reader() as one, impatient.reader() as two:
+        for connection in (one, two):
+            assert connection.execute("SELECT count(*) FROM topo.activities").fetchall() == [(1,)]
