@@ -11,5 +11,5 @@ def _log_retry(details: RetryDetails) -> None:
     logging.getLogger(__name__).warning("%s; trying again in %.1f s", fault, details.wait_for)
 
 
-# One line a retry, in the run's log too. Left alone, stamina prints records where structlog is about; Dagster brings it.
+# One line a retry, in the run's log too: left alone, stamina prints records wherever structlog is about (Dagster's is).
 stamina.instrumentation.set_on_retry_hooks([_log_retry])
