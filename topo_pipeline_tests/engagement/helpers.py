@@ -1,0 +1,245 @@
+"""A workspace to land days in, and activities to land; whatever is not said is plain and the same every time."""
+
+import json
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+from duckdb import DuckDBPyConnection
+
+from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
+from topo_pipeline.engagement.tables import Built, build, tables
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.landing import ReadDay, land, land_templates
+
+# In the order in which each is made of those before it.
+TABLES = ("sequence_activity", "sequence_runs", "sequence_daily", "sequence_summary")
+CLOCK_STARTS = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def uid(name: str) -> str:
+    """The id that a name always gets."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, name))
+
+
+def march(day: int, hour: int = 9, minute: int = 0, second: int = 0) -> datetime:
+    """A moment in March 2026, UTC; days before the 1st and after the 31st are those of the months around it."""
+    return datetime(2026, 3, 1, hour, minute, second, tzinfo=UTC) + timedelta(days=day - 1)
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What Topo recorded. `run`, `sequence` and `person` are names; None is a null on the wire."""
+
+    type: str | None
+    created_at: datetime
+    run: str | None = "A"
+    sequence: str | None = "outbound"
+    person: str | None = "Ada"
+    channel: str | None = None
+    category: str | None = None
+    salt: str = ""
+    snake_case: bool = False
+
+    @property
+    def id(self) -> str:
+        """Stays when a reply is labelled otherwise."""
+        return uid(f"{self.type} {self.created_at} {self.run} {self.sequence} {self.salt}")
+
+    @property
+    def payload(self) -> str:
+        """Its JSON, in either of the API's spellings; what is None is missing."""
+        names = ("person_id", "sequence_id", "sequence_template_id")
+        camel = ("personId", "sequenceId", "sequenceTemplateId")
+        spelled = names if self.snake_case else camel
+        ids = [uid(name) if name is not None else None for name in (self.person, self.run, self.sequence)]
+        label = "reply_category" if self.snake_case else "replyCategory"
+        wire: dict[str, Any] = {"type": self.type, "channel": self.channel, **dict(zip(spelled, ids, strict=True))}
+        wire["metadata"] = {label: self.category} if self.category is not None else None
+        return json.dumps({name: value for name, value in wire.items() if value is not None})
+
+    def relabelled(self, category: str) -> "Activity":
+        return replace(self, category=category)
+
+
+def enrolled(at: datetime, run: str | None = "A", **details: Any) -> Activity:
+    return Activity("sequence.created", at, run, **details)
+
+
+def sent(at: datetime, run: str | None = "A", **details: Any) -> Activity:
+    return Activity("message.sent", at, run, **{"channel": "EMAIL"} | details)
+
+
+def opened(at: datetime, run: str | None = "A", **details: Any) -> Activity:
+    return Activity("message.opened", at, run, **details)
+
+
+def replied(at: datetime, run: str | None = "A", **details: Any) -> Activity:
+    return Activity("message.replied", at, run, **{"channel": "EMAIL"} | details)
+
+
+def by_day(activities: Iterable[Activity], zone: str = "UTC") -> dict[date, list[Activity]]:
+    """Each activity under the day on which its zone's clocks saw it."""
+    days: dict[date, list[Activity]] = {}
+    for activity in activities:
+        days.setdefault(activity.created_at.astimezone(ZoneInfo(zone)).date(), []).append(activity)
+    return days
+
+
+@dataclass
+class Workspace:
+    """A warehouse whose days the test lands and whose tables it builds; its clock ticks once a load."""
+
+    target: str
+    zone: str = "UTC"
+    rules: Rules = DEFAULT_RULES
+    now: datetime = CLOCK_STARTS
+    stale: set[date] = field(default_factory=set)
+    _read: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def warehouse(self) -> Warehouse:
+        return Warehouse(self.target)
+
+    def land(
+        self,
+        day: date,
+        activities: Iterable[Activity] = (),
+        *,
+        is_open: bool = False,
+        finished_at: datetime | None = None,
+    ) -> None:
+        """Make the warehouse hold exactly these activities of the day."""
+        with self.warehouse.transaction() as connection:
+            self._land(connection, day, activities, is_open, finished_at)
+
+    def land_all(self, activities: Iterable[Activity], *quiet: date, still_open: date | None = None) -> None:
+        """Land every day that something happened on, and the quiet days."""
+        days: dict[date, list[Activity]] = dict.fromkeys(quiet, []) | by_day(activities, self.zone)
+        self.land_each([(day, days[day]) for day in sorted(days)], still_open)
+
+    def land_each(self, loads: Iterable[tuple[date, list[Activity]]], still_open: date | None = None) -> None:
+        """Land one version of a day after the other."""
+        with self.warehouse.transaction() as connection:
+            for day, version in loads:
+                self._land(connection, day, version, day == still_open)
+
+    def _land(
+        self,
+        connection: DuckDBPyConnection,
+        day: date,
+        activities: Iterable[Activity],
+        is_open: bool = False,
+        finished_at: datetime | None = None,
+    ) -> None:
+        self.now += timedelta(minutes=1)
+        land(connection, self._reading(day, list(activities), is_open), run_id="a run", now=finished_at or self.now)
+        self.stale.add(day)
+
+    def name(self, **names: str | None) -> None:
+        """Give sequences the names that the API has for them."""
+        frame = pd.DataFrame(
+            {"id": [uid(key) for key in names], "name": list(names.values()), "status": ["ACTIVE"] * len(names)}
+        )
+        with self.warehouse.transaction() as connection:
+            land_templates(connection, frame, now=self.now)
+
+    def build(self, *names: str, rules: Rules | None = None, full_refresh: bool = False) -> dict[str, Built]:
+        """Build tables (else all of them), the daily one over the days that were landed since it was built."""
+        days = sorted(self.stale)
+        self._read.clear()
+        with self.warehouse.transaction() as connection:
+            built = {
+                name: build(
+                    connection,
+                    tables()[name],
+                    timezone=self.zone,
+                    now=self.now,
+                    rules=rules or self.rules,
+                    days=days,
+                    full_refresh=full_refresh,
+                )
+                for name in names or TABLES
+            }
+        if "sequence_activity" in built:
+            self.stale.clear()
+        return built
+
+    def select(self, sql: str) -> list[tuple[Any, ...]]:
+        with self.warehouse.reader() as connection:
+            return connection.execute(sql).fetchall()
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """The table's rows in an order of their own, so that equal tables are equal lists; read once a build."""
+        if table not in self._read:
+            with self.warehouse.reader() as connection:
+                self._read[table] = _rows(connection, table)
+        return self._read[table]
+
+    def all_rows(self) -> dict[str, list[dict[str, Any]]]:
+        with self.warehouse.reader() as connection:
+            return {name: _rows(connection, name) for name in TABLES}
+
+    def daily(self, sequence: str | None = "outbound") -> dict[date, dict[str, Any]]:
+        """The daily rows of one sequence, by day."""
+        return {row["day"]: row for row in self.rows("sequence_daily") if is_of(row, sequence)}
+
+    def run(self, name: str = "A", sequence: str | None = "outbound") -> dict[str, Any]:
+        """The one row of a run."""
+        (row,) = (r for r in self.rows("sequence_runs") if r["sequence_id"] == uid(name) and is_of(r, sequence))
+        return row
+
+    def summary(self, sequence: str | None = "outbound") -> dict[str, Any]:
+        """The one row of a sequence."""
+        (row,) = (row for row in self.rows("sequence_summary") if is_of(row, sequence))
+        return row
+
+    def _reading(self, day: date, activities: list[Activity], is_open: bool) -> ReadDay:
+        start = datetime.combine(day, time.min, ZoneInfo(self.zone))
+        return ReadDay(
+            day=day,
+            asked_after=start - timedelta(seconds=1),
+            asked_before=datetime.combine(day + timedelta(days=1), time.min, ZoneInfo(self.zone)),
+            is_open=is_open,
+            proved=True,
+            api_total_count=len(activities),
+            requests=1,
+            started_at=self.now,
+            activities=pd.DataFrame(
+                {
+                    "id": pd.Series([activity.id for activity in activities], dtype=object),
+                    "created_at": pd.to_datetime([activity.created_at for activity in activities], utc=True),
+                    "payload": pd.Series([activity.payload for activity in activities], dtype=object),
+                }
+            ),
+            rejects=pd.DataFrame({"raw": [], "reason": []}, dtype=object),
+        )
+
+
+def is_of(row: dict[str, Any], sequence: str | None) -> bool:
+    return bool(row["sequence_template_id"] == (None if sequence is None else uid(sequence)))
+
+
+def _rows(connection: DuckDBPyConnection, table: str) -> list[dict[str, Any]]:
+    found = connection.execute(f"FROM engagement.{table}")  # noqa: S608
+    names = [column[0] for column in found.description]
+    return sorted((dict(zip(names, map(_plain, row), strict=True)) for row in found.fetchall()), key=repr)
+
+
+def canonical(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows as they compare with others that were computed elsewhere: any order, shares to nine digits."""
+    return sorted(({name: _comparable(row[name]) for name in sorted(row)} for row in rows), key=repr)
+
+
+def _comparable(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return round(value, 9) if isinstance(value, float) else value
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, uuid.UUID) else value

@@ -1,0 +1,122 @@
+"""What the .sql files tell of themselves: names, comments, what they are made of."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from topo_pipeline.engagement.rules import DEFAULT_RULES
+from topo_pipeline.engagement.tables import MetricTable, build, tables
+from topo_pipeline_tests.engagement.helpers import TABLES, Workspace, enrolled, march
+from topo_pipeline_tests.engagement.oracle import Oracle
+
+ACTIVITIES, RUNS = ("topo", "activities"), ("engagement", "sequence_runs")
+DAILY, BY_CHANNEL = ("engagement", "sequence_daily"), ("engagement", "sequence_activity")
+NAMES = ("topo", "sequence_templates")
+
+
+def test_the_tables_are_the_files() -> None:
+    assert set(tables()) >= set(TABLES)
+    assert all(table.name == name for name, table in tables().items())
+
+
+@pytest.mark.parametrize(
+    ("name", "reads"),
+    [
+        ("sequence_activity", {ACTIVITIES}),
+        ("sequence_runs", {ACTIVITIES}),
+        ("sequence_daily", {ACTIVITIES, BY_CHANNEL, RUNS}),
+        ("sequence_summary", {ACTIVITIES, DAILY, RUNS, NAMES}),
+    ],
+)
+def test_a_table_names_what_it_is_made_of(name: str, reads: set[tuple[str, str]]) -> None:
+    assert tables()[name].reads == reads
+
+
+def test_one_table_is_daily_and_two_are_kept_between_builds() -> None:
+    assert {name for name in TABLES if tables()[name].is_daily} == {"sequence_activity"}
+    assert {name for name in TABLES if tables()[name].is_incremental} == {"sequence_activity", "sequence_runs"}
+
+
+def test_every_table_and_column_is_commented_in_the_warehouse(anywhere: Workspace) -> None:
+    anywhere.land_all([enrolled(march(1))])
+    for name, built in anywhere.build().items():
+        assert [column.name for column in built.columns if not column.comment] == [], name
+        # A HUGEINT would reach Parquet and pandas as a DOUBLE.
+        counts = {column.type for column in built.columns if column.name.startswith(("total_", "unique_"))}
+        assert counts <= {"BIGINT"}, name
+        assert "HUGEINT" not in {column.type for column in built.columns}, name
+    comments = anywhere.select(
+        "SELECT table_name, comment FROM duckdb_tables()"
+        " WHERE database_name = current_database() AND schema_name = 'engagement' AND table_name <> 'builds'"
+    )
+    assert dict(comments) == {name: tables()[name].description for name in TABLES}
+
+
+def test_the_files_comment_each_column_of_their_tables_once_and_no_other(workspace: Workspace) -> None:
+    for name, built in workspace.build().items():
+        commented = re.findall(rf"^COMMENT ON COLUMN engagement\.{name}\.(\w+) IS '", tables()[name].sql, re.MULTILINE)
+        assert commented == [column.name for column in built.columns], name
+
+
+def test_the_tables_have_the_columns_of_their_definitions(workspace: Workspace) -> None:
+    activity = enrolled(march(1))
+    workspace.land_all([activity])
+    workspace.build()
+    expected = Oracle({march(1).date(): [activity]}).tables()
+    for name, rows in workspace.all_rows().items():
+        assert set(rows[0]) == set(expected[name][0])
+
+
+def test_a_warehouse_without_a_landed_day_builds_to_empty_tables(anywhere: Workspace) -> None:
+    for _ in range(2):
+        built = anywhere.build()
+    assert {name: table.rows for name, table in built.items()} == dict.fromkeys(TABLES, 0)
+    assert anywhere.all_rows() == {name: [] for name in TABLES}
+
+
+def test_days_that_were_landed_empty_build_to_empty_tables(workspace: Workspace) -> None:
+    workspace.land(march(1).date(), [])
+    assert {name: table.rows for name, table in workspace.build().items()} == dict.fromkeys(TABLES, 0)
+
+
+def test_a_build_tells_its_rows(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1)), enrolled(march(2), "B")])
+    built = workspace.build()
+    assert {name: table.rows for name, table in built.items()} == {
+        name: len(rows) for name, rows in workspace.all_rows().items()
+    }
+    assert built["sequence_activity"].rows_by_day == {march(day).date(): 1 for day in (1, 2)}
+
+
+def test_what_a_table_is_made_by_has_a_fingerprint() -> None:
+    table = tables()["sequence_runs"]
+    prints = {
+        table.fingerprint(DEFAULT_RULES, "UTC"),
+        table.fingerprint(DEFAULT_RULES, "Europe/Paris"),
+        table.fingerprint(replace(DEFAULT_RULES, censored_days=0), "UTC"),
+        MetricTable(table.name, table.sql + " ").fingerprint(DEFAULT_RULES, "UTC"),
+    }
+    assert len(prints) == 4
+    assert table.fingerprint(DEFAULT_RULES, "UTC") in prints
+
+
+def test_a_file_without_a_comment_on_its_table_is_an_error() -> None:
+    with pytest.raises(ValueError, match="nameless"):
+        _ = MetricTable("nameless", "SELECT 1").description
+
+
+def test_another_sql_rebuilds_the_table_with_its_new_columns(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1))])
+    workspace.build()
+    table = tables()["sequence_runs"]
+    newer = replace(
+        table,
+        sql=table.sql.replace("    replies BIGINT\n", "    answers BIGINT\n").replace(
+            "runs.replies IS", "runs.answers IS"
+        ),
+    )
+    with workspace.warehouse.transaction() as connection:
+        built = build(connection, newer, timezone="UTC", now=workspace.now)
+    assert built.columns[-1].name == "answers"
+    assert built.rows == 1

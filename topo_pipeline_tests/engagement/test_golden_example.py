@@ -1,0 +1,75 @@
+"""Topo's own example of how its screens count, whatever the order in which its two days come in."""
+
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+
+from topo_pipeline_tests.engagement.helpers import Workspace, enrolled, march, opened, sent
+
+DAY_1, DAY_2 = date(2026, 3, 1), date(2026, 3, 2)
+FIRST = [
+    enrolled(march(1, 8), "A"),
+    enrolled(march(1, 8), "B"),
+    sent(march(1, 9), "A"),
+    opened(march(1, 10), "A"),
+    opened(march(1, 11), "A"),
+    sent(march(1, 12), "B"),
+]
+SECOND = [opened(march(2, 9), "A"), sent(march(2, 10), "A"), opened(march(2, 11), "B")]
+# The numbers of the specification, not of any output.
+EXPECTED = {
+    DAY_1: {"unique_sent": 2, "total_sent": 2, "unique_opens": 1, "total_opens": 2},
+    DAY_2: {"unique_sent": 0, "total_sent": 1, "unique_opens": 1, "total_opens": 2},
+}
+
+
+def counted(workspace: Workspace) -> dict[date, dict[str, Any]]:
+    daily = workspace.daily()
+    return {day: {name: daily[day][name] for name in expected} for day, expected in EXPECTED.items() if day in daily}
+
+
+@pytest.mark.parametrize("builds_between", [False, True], ids=["built once", "built after each day"])
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)], ids=["in order", "second day first"])
+def test_the_golden_example_comes_out_whatever_the_order(
+    workspace: Workspace, order: tuple[int, ...], builds_between: bool
+) -> None:
+    land_and_build(workspace, order, builds_between)
+    assert counted(workspace) == EXPECTED
+
+
+def test_the_golden_example_comes_out_of_a_lake_too(lake: Workspace) -> None:
+    land_and_build(lake, order=(2, 1), builds_between=True)
+    assert counted(lake) == EXPECTED
+
+
+def land_and_build(workspace: Workspace, order: tuple[int, ...], builds_between: bool) -> None:
+    for day in order:
+        workspace.land(*((DAY_1, FIRST) if day == 1 else (DAY_2, SECOND)))
+        if builds_between:
+            workspace.build()
+    workspace.build()
+
+
+def test_the_golden_example_survives_both_days_being_read_again(workspace: Workspace) -> None:
+    for _ in range(2):
+        workspace.land_all(FIRST + SECOND)
+        workspace.build()
+    assert counted(workspace) == EXPECTED
+
+
+def test_counting_distinct_runs_a_day_would_get_the_second_day_wrong(workspace: Workspace) -> None:
+    workspace.land_all(FIRST + SECOND)
+    workspace.build()
+    naive = workspace.select(
+        "SELECT count(DISTINCT sequence_id) FROM topo.activities WHERE type = 'message.opened' AND day = '2026-03-02'"
+    )
+    assert naive == [(2,)]
+    assert workspace.daily()[DAY_2]["unique_opens"] == 1
+
+
+def test_both_spellings_of_the_api_count_alike(workspace: Workspace) -> None:
+    workspace.land_all(replace(activity, snake_case=True) for activity in FIRST + SECOND)
+    workspace.build()
+    assert counted(workspace) == EXPECTED

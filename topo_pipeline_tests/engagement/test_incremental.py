@@ -1,0 +1,114 @@
+"""What is kept between builds takes in every load once, and starts anew where what it is made by has changed."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+
+from topo_pipeline.engagement.rules import DEFAULT_RULES
+from topo_pipeline.engagement.tables import build, tables
+from topo_pipeline_tests.engagement.helpers import CLOCK_STARTS, Workspace, enrolled, march, opened, replied, sent
+
+DAY_1, DAY_2 = date(2026, 3, 1), date(2026, 3, 2)
+INCREMENTAL = ("sequence_activity", "sequence_runs")
+
+
+def tamper(workspace: Workspace) -> None:
+    """Leave a mark on every row that only a rebuild of that row takes away."""
+    with workspace.warehouse.transaction() as connection:
+        connection.execute("UPDATE engagement.sequence_runs SET opens = 999")
+        connection.execute("UPDATE engagement.sequence_activity SET total_opens = 999")
+
+
+def test_a_load_that_commits_late_is_taken_in(anywhere: Workspace) -> None:
+    anywhere.land(DAY_2, [opened(march(2))])
+    anywhere.build()
+    anywhere.land(DAY_1, [enrolled(march(1)), sent(march(1))], finished_at=CLOCK_STARTS - timedelta(days=1))
+    anywhere.build()
+    assert anywhere.run()["contacted_at"] == march(1)
+    assert anywhere.daily()[DAY_1]["unique_sent"] == 1
+
+
+def test_only_the_runs_and_days_that_a_load_touched_are_rebuilt(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1), "A"), enrolled(march(1), "B")])
+    workspace.build()
+    tamper(workspace)
+    workspace.land(DAY_2, [opened(march(2), "A")])
+    workspace.build(*INCREMENTAL)
+    assert (workspace.run("A")["opens"], workspace.run("B")["opens"]) == (1, 999)
+    opens = {(row["day"], row["total_opens"]) for row in workspace.rows("sequence_activity")}
+    assert opens == {(DAY_1, 999), (DAY_2, 1)}
+
+
+def test_a_full_refresh_starts_from_nothing(anywhere: Workspace) -> None:
+    anywhere.land_all([enrolled(march(1), "A"), enrolled(march(1), "B"), opened(march(2), "B")])
+    anywhere.build()
+    built = anywhere.all_rows()
+    tamper(anywhere)
+    anywhere.build(full_refresh=True)
+    assert anywhere.all_rows() == built
+
+
+@pytest.mark.parametrize("table", INCREMENTAL)
+def test_another_rule_rebuilds_what_was_made_by_the_old_one(workspace: Workspace, table: str) -> None:
+    workspace.land_all([enrolled(march(1)), replied(march(1), category="REFERRAL"), enrolled(march(2), "B")])
+    workspace.build()
+    warm = replace(DEFAULT_RULES, positive_replies=("REFERRAL",))
+    tamper(workspace)
+    workspace.build(table, rules=warm)
+    before = workspace.rows(table)
+    workspace.build(table, rules=warm, full_refresh=True)
+    assert before == workspace.rows(table)
+    assert 999 not in {row.get("opens", row.get("total_opens")) for row in before}
+
+
+def test_another_rule_takes_effect_in_every_table(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1)), sent(march(1)), replied(march(2), category="REFERRAL")])
+    workspace.build()
+    workspace.build(rules=replace(DEFAULT_RULES, positive_replies=("REFERRAL",), not_human_replies=()))
+    assert workspace.daily()[DAY_2]["unique_positive_replies"] == 1
+    assert workspace.daily()[DAY_2]["total_positive_replies"] == 1
+    workspace.build(rules=replace(DEFAULT_RULES, positive_replies=(), not_human_replies=("REFERRAL",)))
+    day = workspace.daily()[DAY_2]
+    assert (day["unique_positive_replies"], day["total_positive_replies"]) == (0, 0)
+    assert (day["unique_replies"], day["unique_valid_replies"], day["total_valid_replies"]) == (1, 0, 0)
+
+
+def test_each_load_is_noted_once_for_each_incremental_table(workspace: Workspace) -> None:
+    for _ in range(2):
+        workspace.land_all([enrolled(march(1)), sent(march(2))])
+        workspace.build()
+        workspace.stale |= {DAY_1, DAY_2}
+        workspace.build()
+    noted = "SELECT table_name, count(*), count(DISTINCT load_id) FROM engagement.builds GROUP BY ALL ORDER BY ALL"
+    assert workspace.select(noted) == [(table, 4, 4) for table in INCREMENTAL]
+
+
+def test_a_build_that_is_rolled_back_is_not_noted(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1))])
+    with pytest.raises(ZeroDivisionError), workspace.warehouse.transaction() as connection:
+        build(connection, tables()["sequence_runs"], timezone="UTC", now=workspace.now)
+        raise ZeroDivisionError
+    assert workspace.select("FROM engagement.builds") == []
+    workspace.build()
+    assert workspace.run()["enrolled_at"] == march(1)
+
+
+def test_reading_a_day_again_without_a_change_changes_no_row(workspace: Workspace) -> None:
+    activities = [enrolled(march(1)), sent(march(1)), replied(march(2))]
+    workspace.land_all(activities)
+    workspace.build()
+    before = workspace.all_rows()
+    workspace.land_all(activities)
+    workspace.build()
+    assert workspace.all_rows() == before
+
+
+def test_a_daily_build_touches_only_the_days_that_it_is_given(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1)), enrolled(march(2), "B")])
+    with workspace.warehouse.transaction() as connection:
+        built = build(
+            connection, tables()["sequence_activity"], timezone="UTC", now=workspace.now, days=[DAY_2, date(2026, 3, 9)]
+        )
+    assert built.rows_by_day == {DAY_2: 1, date(2026, 3, 9): 0}
+    assert {row["day"] for row in workspace.rows("sequence_activity")} == {DAY_2}

@@ -1,0 +1,84 @@
+"""Rates in SQL: Wilson's interval to nine digits, nothing where nothing is known, and the lines of evidence."""
+
+from collections.abc import Iterator
+
+import duckdb
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from statsmodels.stats.proportion import proportion_confint
+
+from topo_pipeline.engagement import macros
+from topo_pipeline.engagement.rules import DEFAULT_RULES
+
+
+@pytest.fixture(scope="module")
+def sql() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        macros.define(connection)
+        yield connection
+
+
+def bounds(sql: duckdb.DuckDBPyConnection, num: int, den: int, integer: str) -> tuple[float, float]:
+    counts = f"SELECT $num::{integer} AS num, $den::{integer} AS den"
+    query = f"SELECT wilson_low(num, den), wilson_high(num, den) FROM ({counts})"  # noqa: S608
+    (found,) = sql.execute(query, {"num": num, "den": den}).fetchall()
+    return found
+
+
+@st.composite
+def shares(draw: st.DrawFn) -> tuple[int, int]:
+    den = draw(st.one_of(st.integers(1, 200), st.integers(46_000, 47_000), st.integers(1, 10_000_000)))
+    return draw(st.one_of(st.just(0), st.just(den), st.integers(0, den))), den
+
+
+@pytest.mark.parametrize("integer", ["INTEGER", "BIGINT"])
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(share=shares())
+@example(share=(0, 1))
+@example(share=(1, 1))
+@example(share=(46_341, 46_341))
+@example(share=(23_170, 46_341))
+@example(share=(0, 10_000_000))
+@example(share=(4_999_999, 10_000_000))
+@example(share=(10_000_000, 10_000_000))
+def test_wilson_agrees_with_statsmodels(sql: duckdb.DuckDBPyConnection, integer: str, share: tuple[int, int]) -> None:
+    low, high = bounds(sql, *share, integer)
+    expected = proportion_confint(*share, alpha=0.05, method="wilson")
+    assert (low, high) == pytest.approx(expected, rel=0, abs=1e-9)
+    assert 0 <= low <= share[0] / share[1] + 1e-12
+    assert share[0] / share[1] - 1e-12 <= high <= 1
+
+
+def test_no_success_bounds_at_exactly_zero_so_that_such_rates_tie(sql: duckdb.DuckDBPyConnection) -> None:
+    assert {bounds(sql, 0, den, "BIGINT")[0] for den in range(1, 400)} == {0.0}
+
+
+def test_nothing_is_known_over_nothing(sql: duckdb.DuckDBPyConnection) -> None:
+    found = sql.execute("SELECT rate(0, 0), wilson_low(0, 0), wilson_high(0, 0), rate(0, 5)").fetchall()
+    assert found == [(None, None, None, 0.0)]
+
+
+def test_a_rate_of_integers_is_a_share(sql: duckdb.DuckDBPyConnection) -> None:
+    assert sql.execute("SELECT rate(1::BIGINT, 8::BIGINT)").fetchall() == [(0.125,)]
+
+
+@pytest.mark.parametrize(
+    ("num", "den", "expected"),
+    [
+        (0, 0, "none"),
+        (1, 1, "too_small"),
+        (29, 29, "too_small"),
+        (0, 30, "directional"),
+        (30, 30, "directional"),
+        (99, 99, "directional"),
+        (4, 100, "directional"),
+        (5, 100, "usable"),
+        (4, 10_000, "directional"),
+        (5, 10_000, "usable"),
+    ],
+)
+def test_the_lines_of_evidence(sql: duckdb.DuckDBPyConnection, num: int, den: int, expected: str) -> None:
+    rules = DEFAULT_RULES
+    lines = [rules.evidence_small, rules.evidence_usable, rules.evidence_events]
+    assert sql.execute("SELECT evidence(?, ?, ?, ?, ?)", [num, den, *lines]).fetchall() == [(expected,)]

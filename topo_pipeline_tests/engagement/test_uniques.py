@@ -1,0 +1,151 @@
+"""A unique is a run's first ever: it adds up over days, and late data can move it to an earlier day."""
+
+from datetime import date
+from itertools import pairwise
+
+from topo_pipeline_tests.engagement.helpers import Activity, Workspace, enrolled, march, opened, replied, sent, uid
+from topo_pipeline_tests.engagement.oracle import FIRST_EVER
+
+DAY_1, DAY_2, DAY_3 = (date(2026, 3, day) for day in (1, 2, 3))
+
+
+def everything_twice(run: str, first_day: int) -> list[Activity]:
+    """Each kind of event, on two days in a row."""
+    types = ["sequence.created", "message.sent", "invitation.sent", "invitation.accepted", "message.opened"]
+    types += ["message.link_clicked", "message.replied", "hot_lead.created", "meeting.created"]
+    return [
+        Activity(type_, march(first_day + again, 9 + hour), run, category="INTERESTED")
+        for again in (0, 1)
+        for hour, type_ in enumerate(types)
+    ]
+
+
+def test_uniques_add_up_over_days_to_the_runs_with_the_event(workspace: Workspace) -> None:
+    workspace.land_all(everything_twice("A", 1) + everything_twice("B", 2) + [enrolled(march(1), "C")])
+    workspace.build()
+    runs, daily, summary = workspace.rows("sequence_runs"), workspace.daily(), workspace.summary()
+    for kind, column in FIRST_EVER.items():
+        with_event = sum(run[column] is not None for run in runs)
+        uniques = [daily[day][f"unique_{kind}"] for day in (DAY_1, DAY_2, DAY_3)]
+        totals = [daily[day][f"total_{kind}"] for day in (DAY_1, DAY_2, DAY_3)]
+        enrolled_only = 1 if kind == "found" else 0
+        assert uniques == [1 + enrolled_only, 1, 0], kind
+        assert totals == [1 + enrolled_only, 2, 1], kind
+        assert (sum(uniques), summary[f"total_{kind}"]) == (with_event, sum(totals)), kind
+        assert summary[f"unique_{kind}"] == with_event, kind
+
+
+def test_late_data_moves_a_unique_to_an_earlier_day_and_both_days_change(workspace: Workspace) -> None:
+    early = [enrolled(march(1, 8)), sent(march(1))]
+    workspace.land_all([*early, opened(march(3))], DAY_2)
+    workspace.build()
+    before = workspace.daily()
+    workspace.land(DAY_2, [opened(march(2))])
+    workspace.build()
+    after = workspace.daily()
+    assert [before[day]["unique_opens"] for day in (DAY_2, DAY_3)] == [0, 1]
+    assert [after[day]["unique_opens"] for day in (DAY_2, DAY_3)] == [1, 0]
+    assert after[DAY_3]["total_opens"] == 1
+
+
+def test_a_removed_first_gives_the_unique_back_to_the_next_one(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1, 8)), sent(march(1)), opened(march(2)), opened(march(3))])
+    workspace.build()
+    workspace.land(DAY_2, [])
+    workspace.build()
+    daily = workspace.daily()
+    assert [daily[day]["unique_opens"] for day in (DAY_2, DAY_3)] == [0, 1]
+    assert daily[DAY_2]["total_opens"] == 0
+
+
+def test_a_run_whose_every_activity_is_removed_is_gone(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1)), sent(march(2), "B")])
+    workspace.build()
+    workspace.land(DAY_2, [])
+    workspace.build()
+    assert len(workspace.rows("sequence_runs")) == 1
+    assert workspace.summary()["runs"] == 1
+
+
+def test_a_reply_labelled_otherwise_changes_its_day_and_its_run(workspace: Workspace) -> None:
+    reply = replied(march(2))
+    labels = [reply, reply.relabelled("INTERESTED"), reply.relabelled("OUT_OF_OFFICE")]
+    workspace.land(DAY_1, [enrolled(march(1, 8)), sent(march(1))])
+    seen = []
+    for version in labels:
+        workspace.land(DAY_2, [version])
+        workspace.build()
+        day, run = workspace.daily()[DAY_2], workspace.run()
+        seen.append((day["unique_valid_replies"], day["unique_positive_replies"], day["total_positive_replies"]))
+        assert (run["first_valid_reply_at"] is not None, run["first_positive_reply_at"] is not None) == seen[-1][:2]
+        assert day["unique_replies"] == 1
+    assert seen == [(1, 0, 0), (1, 1, 1), (0, 0, 0)]
+
+
+def test_a_later_reply_takes_the_place_of_one_that_no_person_wrote(workspace: Workspace) -> None:
+    automatic = replied(march(1, 10)).relabelled("OUT_OF_OFFICE")
+    workspace.land_all([enrolled(march(1, 8)), sent(march(1)), automatic, replied(march(2))])
+    workspace.build()
+    daily = workspace.daily()
+    assert [daily[day]["unique_replies"] for day in (DAY_1, DAY_2)] == [1, 0]
+    assert [daily[day]["unique_valid_replies"] for day in (DAY_1, DAY_2)] == [0, 1]
+
+
+def test_contacted_means_a_first_message_and_an_invitation_is_none(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1, 8)), Activity("invitation.sent", march(1)), sent(march(2))])
+    workspace.build()
+    daily, run = workspace.daily(), workspace.run()
+    assert [daily[day]["unique_sent"] for day in (DAY_1, DAY_2)] == [0, 1]
+    assert [daily[day]["unique_invitations"] for day in (DAY_1, DAY_2)] == [1, 0]
+    assert (run["touched_at"], run["contacted_at"]) == (march(1), march(2))
+
+
+def test_a_nameless_activity_belongs_to_the_runs_only_other_sequence(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1)), sent(march(2), sequence=None)])
+    workspace.build()
+    assert workspace.run()["contacted_at"] == march(2)
+    assert workspace.daily()[DAY_2]["unique_sent"] == 1
+
+
+def test_a_second_sequence_landed_later_takes_a_nameless_activity_back(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1)), sent(march(2), sequence=None)])
+    workspace.build()
+    workspace.land(DAY_3, [opened(march(3), sequence="nurture")])
+    workspace.build()
+    assert workspace.run()["contacted_at"] is None
+    assert workspace.run(sequence="nurture")["first_open_at"] == march(3)
+    assert workspace.run(sequence=None)["contacted_at"] == march(2)
+
+
+def test_the_stages_of_one_run_keep_their_times(workspace: Workspace) -> None:
+    events = everything_twice("A", 1)
+    workspace.land_all(events)
+    workspace.build()
+    run = workspace.run()
+    times = [run[column] for column in FIRST_EVER.values() if "reply" not in column]
+    assert all(earlier < later for earlier, later in pairwise(times))
+    assert run["first_reply_at"] == run["first_valid_reply_at"] == run["first_positive_reply_at"]
+    assert (run["messages_sent"], run["opens"], run["clicks"], run["replies"], run["invitations_sent"]) == (2,) * 5
+
+
+def test_a_runs_person_is_its_first_one_that_is_named(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1), person=None), sent(march(2), person="Ada"), opened(march(3), person="Bob")])
+    workspace.build()
+    assert workspace.run()["person_id"] == uid("Ada")
+
+
+def test_a_runs_messages_are_told_apart_by_channel(workspace: Workspace) -> None:
+    channels = ["EMAIL", "EMAIL", "EMAIL", "LINKEDIN", "LINKEDIN", "MANUAL", None]
+    workspace.land_all(sent(march(1, 9, i), channel=channel) for i, channel in enumerate(channels))
+    workspace.build("sequence_runs")
+    run = workspace.run()
+    assert (run["messages_sent"], run["emails_sent"], run["linkedin_sent"]) == (7, 3, 2)
+
+
+def test_an_orphan_counts_as_one_and_in_no_run_total_or_unique(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1)), sent(march(1), run=None), opened(march(1), run=None)])
+    workspace.build()
+    day = workspace.daily()[DAY_1]
+    assert (day["total_sent"], day["total_opens"], day["unique_sent"], day["unique_opens"]) == (0, 0, 0, 0)
+    assert sum(row["orphans"] for row in workspace.rows("sequence_activity")) == 2
+    assert len(workspace.rows("sequence_runs")) == 1
