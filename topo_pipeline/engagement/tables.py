@@ -107,7 +107,8 @@ def build(
 ) -> Built:
     """Build `table` in the caller's transaction.
 
-    A table that takes loads in one by one, but was made by other SQL or rules than these, is rebuilt from nothing.
+    A table that takes loads in one by one, but was made by other SQL or rules than these, is rebuilt from nothing,
+    over the days that it was made of.
 
     Args:
         connection: a connection in a transaction.
@@ -119,16 +120,15 @@ def build(
         full_refresh: whether to rebuild from nothing, over every landed day.
     """
     fingerprint = table.fingerprint(rules, timezone)
-    building = list(days)
-    if table.is_incremental and (full_refresh or _made_otherwise(connection, table, fingerprint)):
-        _forget(connection, table)
-        building = [day for (day,) in connection.execute("SELECT day FROM landed_days ORDER BY day").fetchall()]
+    building = set(days)
+    if table.is_incremental and (full_refresh or not _made_so(connection, table, fingerprint)):
+        building |= _forget(connection, table, all_days=full_refresh)
     macros.define(connection)
     settings = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(rules).items()}
     _run(
         connection,
         table.sql,
-        settings | {"timezone": timezone, "now": now, "days": building, "fingerprint": fingerprint},
+        settings | {"timezone": timezone, "now": now, "days": sorted(building), "fingerprint": fingerprint},
     )
     return _describe(connection, table, days)
 
@@ -139,17 +139,24 @@ def _run(connection: "DuckDBPyConnection", script: str, values: dict[str, Any]) 
         connection.execute(statement, {name: values[name] for name in statement.named_parameters})
 
 
-def _made_otherwise(connection: "DuckDBPyConnection", table: MetricTable, fingerprint: str) -> bool:
+def _made_so(connection: "DuckDBPyConnection", table: MetricTable, fingerprint: str) -> bool:
+    """Whether the table took in its loads by this SQL and these rules; one that took in none can be made anew."""
     built = connection.execute(
-        "SELECT 1 FROM engagement.builds WHERE table_name = ? AND fingerprint <> ? LIMIT 1",
-        [table.name, fingerprint],
+        "SELECT 1 FROM engagement.builds WHERE table_name = ? AND fingerprint = ? LIMIT 1", [table.name, fingerprint]
     )
     return built.fetchone() is not None
 
 
-def _forget(connection: "DuckDBPyConnection", table: MetricTable) -> None:
+def _forget(connection: "DuckDBPyConnection", table: MetricTable, *, all_days: bool) -> set[date]:
+    """Drop the table and what it noted; return the days to make it of again: those it was made of, or every one."""
+    made_of = connection.execute(
+        "SELECT DISTINCT day FROM topo.loads"
+        " WHERE $all_days OR load_id IN (SELECT load_id FROM engagement.builds WHERE table_name = $table)",
+        {"all_days": all_days, "table": table.name},
+    ).fetchall()
     connection.execute(f"DROP TABLE IF EXISTS engagement.{table.name}")
     connection.execute("DELETE FROM engagement.builds WHERE table_name = ?", [table.name])
+    return {day for (day,) in made_of}
 
 
 def _describe(connection: "DuckDBPyConnection", table: MetricTable, days: "Sequence[date]") -> Built:

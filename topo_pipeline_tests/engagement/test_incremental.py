@@ -112,3 +112,17 @@ def test_a_daily_build_touches_only_the_days_that_it_is_given(workspace: Workspa
         )
     assert built.rows_by_day == {DAY_2: 1, date(2026, 3, 9): 0}
     assert {row["day"] for row in workspace.rows("sequence_activity")} == {DAY_2}
+
+
+@pytest.mark.parametrize("name", INCREMENTAL)
+def test_a_table_made_before_anything_landed_takes_on_columns_that_its_sql_gained_since(
+    workspace: Workspace, name: str
+) -> None:
+    today = tables()[name]
+    older = replace(today, sql=today.sql.partition(";")[0].replace("person", "somebody") + ";")
+    workspace.land_all([enrolled(march(1)), sent(march(1))])
+    with workspace.warehouse.transaction() as connection:
+        for table in (older, today):
+            built = build(connection, table, timezone="UTC", now=CLOCK_STARTS, days=[DAY_1])
+    assert built.rows > 0
+    assert not any(column.name.startswith("somebody") for column in built.columns)
