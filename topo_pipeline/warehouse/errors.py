@@ -3,3 +3,7 @@
 
 class WarehouseError(Exception):
     """The warehouse can't be used as asked; nothing was written."""
+
+
+class ShrinkingDay(WarehouseError):
+    """A reload would take away so much of a day that a person has to say that it is meant."""

@@ -9,9 +9,17 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+from topo_pipeline.warehouse.errors import ShrinkingDay
+from topo_pipeline.warehouse.workspace import keep_to_organization
+
 if TYPE_CHECKING:
     import pandas as pd
     from duckdb import DuckDBPyConnection
+
+
+# A reload that takes away more than so many rows, and more than this share of the day, is not believed.
+SHRINK_ROWS = 20
+SHRINK_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -153,6 +161,10 @@ SELECT
     (SELECT count(*) FROM superseded WHERE change = 'removed'),
     (SELECT count(*) FROM batch WHERE NOT json_valid(payload))
 """
+_ORGANIZATIONS = "SELECT DISTINCT organization_id FROM staged WHERE organization_id IS NOT NULL ORDER BY ALL"
+_SHRINKS = """
+SELECT count(*) FILTER (change = 'removed'), (SELECT count(*) FROM topo.activities WHERE day = $day) FROM superseded
+"""
 _LEDGER = """
 INSERT INTO topo.loads VALUES (
     $day, $load_id, $run_id, $asked_after, $asked_before, $is_open, $proved, $api_total_count, $rows, $added,
@@ -160,10 +172,16 @@ INSERT INTO topo.loads VALUES (
 """
 
 
-def land(connection: "DuckDBPyConnection", read: ReadDay, *, run_id: str, now: datetime) -> Load:
+def land(
+    connection: "DuckDBPyConnection", read: ReadDay, *, run_id: str, now: datetime, may_shrink: bool = False
+) -> Load:
     """Make the warehouse hold exactly what `read` holds of its day, and say what that changed.
 
     Runs in the caller's transaction, which alone makes it whole. Landing the same reading twice changes no row.
+
+    Raises:
+        ShrinkingDay: it would take away more than 20 rows and more than half of the day, and `may_shrink` is false.
+        WarehouseError: the activities are of another organization than the warehouse.
     """
     load_id = uuid.uuid4()
     where = {"day": read.day}
@@ -172,7 +190,11 @@ def land(connection: "DuckDBPyConnection", read: ReadDay, *, run_id: str, now: d
     connection.register("unreadable", read.rejects)
     try:
         connection.execute(_STAGE, what | {"paths": [path for paths in _PATHS.values() for path in paths]})
+        for (organization_id,) in connection.execute(_ORGANIZATIONS).fetchall():
+            keep_to_organization(connection, organization_id)
         connection.execute(_SUPERSEDED, where)
+        if not may_shrink:
+            _refuse_to_shrink(connection, read.day)
         connection.execute(_KEEP, {"load_id": load_id, "now": now})
         connection.execute(_DELETE, where)
         inserted = _one_row(connection.execute(_INSERT, where))[0]
@@ -201,6 +223,15 @@ def land(connection: "DuckDBPyConnection", read: ReadDay, *, run_id: str, now: d
     )
     connection.execute(_LEDGER, vars(load))
     return load
+
+
+def _refuse_to_shrink(connection: "DuckDBPyConnection", day: date) -> None:
+    removed, landed = _one_row(connection.execute(_SHRINKS, {"day": day}))
+    if removed > SHRINK_ROWS and removed > landed * SHRINK_SHARE:
+        raise ShrinkingDay(
+            f"reading it again would take away {removed} of its {landed} activities; what is landed stays."
+            f" If they are gone from Topo for good, allow it: topo-pipeline backfill {day} {day} --allow-shrink {day}"
+        )
 
 
 def land_templates(connection: "DuckDBPyConnection", templates: "pd.DataFrame", *, now: datetime) -> int:

@@ -61,9 +61,11 @@ def reading(
     return ReadDay(**(whole | changes))
 
 
-def land_into(warehouse: Warehouse, read: ReadDay, now: datetime = LANDED, run_id: str = "run") -> Load:
+def land_into(
+    warehouse: Warehouse, read: ReadDay, now: datetime = LANDED, run_id: str = "run", *, may_shrink: bool = False
+) -> Load:
     with warehouse.transaction() as connection:
-        return land(connection, read, run_id=run_id, now=now)
+        return land(connection, read, run_id=run_id, now=now, may_shrink=may_shrink)
 
 
 def template(number: int, **known: Any) -> dict[str, Any]:

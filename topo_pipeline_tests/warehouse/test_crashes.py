@@ -29,7 +29,7 @@ def test_a_crash_after_landing_leaves_the_old_day_and_the_old_ledger(warehouse: 
     land_into(warehouse, FIRST)
     before = snapshot(warehouse)
     with pytest.raises(KeyboardInterrupt), warehouse.transaction() as connection:
-        land(connection, SECOND, run_id="crashing", now=LATER)
+        land(connection, SECOND, run_id="crashing", now=LATER, may_shrink=True)
         raise KeyboardInterrupt
     assert snapshot(warehouse) == before
     assert land_into(warehouse, SECOND, now=LATER).changed == 10
@@ -37,7 +37,7 @@ def test_a_crash_after_landing_leaves_the_old_day_and_the_old_ledger(warehouse: 
 
 def test_a_crash_in_the_very_first_transaction_leaves_a_warehouse_that_can_be_begun_again(warehouse: Warehouse) -> None:
     with pytest.raises(RuntimeError), warehouse.transaction() as connection:
-        land(connection, FIRST, run_id="crashing", now=LATER)
+        land(connection, FIRST, run_id="crashing", now=LATER, may_shrink=True)
         raise RuntimeError
     land_into(warehouse, SECOND)
     assert [row["run_id"] for row in records(warehouse, "topo.loads")] == ["run"]

@@ -60,7 +60,7 @@ def main(target: str, action: str, day: date) -> None:
     stamina.instrumentation.set_on_retry_hooks([_say_once])
     read = reading(activity(WORKERS_ROW, at=noon(day)), day=day)
     with Warehouse(target, wait_seconds=30).transaction() as connection:
-        land(connection, read, run_id="worker", now=LATER)
+        land(connection, read, run_id="worker", now=LATER, may_shrink=True)
         if action == "hold":
             _say("inside")
             sys.stdin.readline()
