@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, cast
@@ -39,13 +39,13 @@ class Row:
 
 @dataclass
 class World:
-    """Topo's contract in this process: strict bounds, order by instant, pages, filters; it changes before each request.
+    """Topo's contract in this process: strict bounds, order by instant, pages, filters; it may change at each request.
 
     `ties` draws the order of equal instants anew for each request; `tell` may falsify a count.
     """
 
     rows: list[Row]
-    changes: Iterator[Callable[[list[Row]], None]] = field(default_factory=lambda: iter(()))
+    change: Callable[[ActivityQuery], None] = lambda _: None
     ties: Random | None = None
     page_size: int = 100
     tell: Callable[[int, ActivityQuery], int] = lambda count, _: count
@@ -54,7 +54,7 @@ class World:
 
     async def activities(self, query: ActivityQuery) -> ActivityPage:
         await asyncio.sleep(0)  # lets the other tasks ask in between
-        next(self.changes, _nothing)(self.rows)
+        self.change(query)
         self.asked.append(query)
         found = [row for row in self.rows if _is_meant(row, query)]
         if self.ties:
@@ -79,10 +79,6 @@ class World:
         with pytest.raises(IncompleteWindow) as caught:
             self.read(window, **options)
         return caught.value
-
-
-def _nothing(rows: list[Row]) -> None:
-    pass
 
 
 def _is_meant(row: Row, query: ActivityQuery) -> bool:
@@ -114,20 +110,55 @@ def excess(world: World) -> float:
 
 # A world that changes between any two requests
 
-Change = Callable[[list[Row]], None]
 
+@dataclass
+class History:
+    """What happens to a world: births or deaths before each request, except what no count can see.
 
-def _delete(places: list[int]) -> Change:
-    def change(rows: list[Row]) -> None:
-        for place in places:
-            if rows:
-                rows.pop(place % len(rows))
+    That is both, between two requests of one query whose pages are being read; such a step is left out.
+    """
 
-    return change
+    world: World
+    steps: Iterator[list[Any] | None]
+    depth: int
+    ever: set[Row] = field(default_factory=set)
+    numbers: Iterator[int] = field(default_factory=lambda: iter(range(1000, 100_000)))
+    under_way: dict[ActivityQuery, tuple[set[int], set[bool]]] = field(default_factory=dict)
+    """Per query: the pages still to come, and whether births or deaths came since its last request."""
 
+    def __post_init__(self) -> None:
+        self.ever |= set(self.world.rows)
+        self.world.change = self.go_on
 
-def _insert(born: list[tuple[int, str]], numbers: Iterator[int]) -> Change:
-    return lambda rows: rows.extend(Row(next(numbers), _moment(at), type_) for at, type_ in born)
+    def go_on(self, query: ActivityQuery) -> None:
+        step = next(self.steps, None)
+        is_birth = bool(step) and isinstance(step[0], tuple)
+        if step and all(since <= {is_birth} for _, since in self.under_way.values()):
+            self._take(step, is_birth)
+        self._note(query)
+
+    def _take(self, step: list[Any], is_birth: bool) -> None:
+        for each in step:
+            if is_birth:
+                self.world.rows.append(Row(next(self.numbers), _moment(each[0]), each[1]))
+            elif self.world.rows:
+                self.world.rows.pop(each % len(self.world.rows))
+        self.ever |= set(self.world.rows)
+        for _, since in self.under_way.values():
+            since.add(is_birth)
+
+    def _note(self, query: ActivityQuery) -> None:
+        whole = replace(query, page=1, size=100)
+        pages = -(-sum(_is_meant(row, query) for row in self.world.rows) // self.world.page_size)
+        to_come = set(range(2, pages + 1)) if query.page == 1 else self.under_way.get(whole, (set(), set()))[0]
+        to_come -= {query.page}
+        assert query.created_at_after
+        assert query.created_at_before
+        is_instant = query.created_at_before - query.created_at_after <= 2 * SECOND  # may be read again and again
+        if is_instant or (to_come and pages <= self.depth):
+            self.under_way[whole] = (to_come, set())
+        else:
+            self.under_way.pop(whole, None)
 
 
 def _moment(halves: int) -> datetime:
@@ -139,7 +170,6 @@ _rows = st.lists(
     max_size=40,
 )
 _few = st.lists(st.tuples(st.integers(-2, 32), st.sampled_from(KNOWN + UNKNOWN)), min_size=1, max_size=2)
-# Never both between the same two requests: that is what no count can see.
 _change = st.one_of(st.none(), st.none(), st.lists(st.integers(0, 99), min_size=1, max_size=2), _few)
 
 
@@ -150,18 +180,9 @@ _change = st.one_of(st.none(), st.none(), st.lists(st.integers(0, 99), min_size=
 def test_a_moving_world_is_read_right_or_refused(
     rows: list[tuple[int, str]], script: list[Any], depth: int, ties: Random | None
 ) -> None:
-    numbers = iter(range(1000, 10_000))
     initial = [Row(number, _moment(at), type_) for number, (at, type_) in enumerate(rows)]
-    ever = set(initial)
-
-    def changes() -> Iterator[Change]:
-        for step in script:
-            is_birth = bool(step) and isinstance(step[0], tuple)
-            yield _nothing if step is None else _insert(step, numbers) if is_birth else _delete(step)
-            ever.update(world.rows)
-
     world = World(list(initial), ties=ties, page_size=4)
-    world.changes = changes()
+    history = History(world, iter(script), depth)
     window = Window(START, START + 16 * SECOND)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(repair, "MAX_PAGE_SIZE", 4)
@@ -169,10 +190,9 @@ def test_a_moving_world_is_read_right_or_refused(
             got, refused = ids_of(world.read(window, depth=depth)), False
         except IncompleteWindow as error:
             got, refused = ids_of(error.reading), True
-    ever |= set(world.rows)
     throughout = {row.id for row in initial if row in world.rows and row.at in window}
     assert len(got) == len(set(got))
-    assert set(got) <= {row.id for row in ever if row.at in window}
+    assert set(got) <= {row.id for row in history.ever if row.at in window}
     assert refused or throughout <= set(got)
     assert not (refused and not any(script) and ties is None)
     assert len(world.asked) < 3000
