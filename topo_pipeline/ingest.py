@@ -5,10 +5,12 @@ What does not: how a window is proved (`topo_api.windows`) or a day replaced (`w
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Literal
 
 import msgspec
 
@@ -24,7 +26,10 @@ from topo_pipeline.topo_api.windows import Reading, Window, read_window
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load, ReadDay, land, land_templates
 
+_LOG = logging.getLogger(__name__)
+
 Clock = Callable[[], datetime]
+Completeness = Literal["refuse", "warn"]
 
 # A load that begins sooner after the day's end may miss what Topo is still recording.
 CLOSING_TIME = timedelta(minutes=5)
@@ -61,9 +66,23 @@ def check(connect: Callable[[], TopoClient], warehouse: Warehouse) -> None:
 
 
 def load_days(
-    connect: Callable[[], TopoClient], warehouse: Warehouse, days: Iterable[Day], *, run_id: str, clock: Clock
+    connect: Callable[[], TopoClient],
+    warehouse: Warehouse,
+    days: Iterable[Day],
+    *,
+    run_id: str,
+    clock: Clock,
+    completeness: Completeness = "refuse",
 ) -> Iterator[Load | Refusal]:
     """Read and land `days` in turn, each in a transaction of its own; yield what became of each.
+
+    Args:
+        connect: Makes a client.
+        warehouse: Where the days land.
+        days: The days.
+        run_id: For the ledger.
+        clock: Now, with a time zone.
+        completeness: What becomes of a day that can't be proved complete: a refusal, or a load with `proved` False.
 
     Raises:
         WarehouseError: the warehouse can't be used; the days yielded before are landed.
@@ -77,7 +96,7 @@ def load_days(
                 continue
             started_at = clock()
             try:
-                reading = runner.run(read_window(client, day.window.readable(started_at)))
+                reading, proved = runner.run(_read(client, day.window.readable(started_at), completeness))
             except IncompleteWindow as error:
                 outage.clear()
                 yield Refusal(day.day, str(error))
@@ -86,9 +105,21 @@ def load_days(
                 yield Refusal(day.day, str(error))
             else:
                 outage.clear()
+                read = _read_day(day, reading, started_at, proved=proved)
                 with warehouse.transaction() as connection:
-                    load = land(connection, _read_day(day, reading, started_at), run_id=run_id, now=clock())
+                    load = land(connection, read, run_id=run_id, now=clock())
                 yield load
+
+
+async def _read(client: TopoClient, window: Window, completeness: Completeness) -> tuple[Reading, bool]:
+    """What is in the window, and whether that is proved."""
+    try:
+        return await read_window(client, window), True
+    except IncompleteWindow as error:
+        if completeness == "refuse":
+            raise
+        _LOG.warning("Landed unproved: %s", error)
+        return error.reading, False
 
 
 def load_templates(connect: Callable[[], TopoClient], warehouse: Warehouse, *, clock: Clock) -> int | None:
@@ -131,7 +162,7 @@ def _is_over(outage: list[TopoError]) -> bool:
     return len(outage) >= OUTAGE_DAYS or any(isinstance(error, RequestRefused) for error in outage)
 
 
-def _read_day(day: Day, reading: Reading, started_at: datetime) -> ReadDay:
+def _read_day(day: Day, reading: Reading, started_at: datetime, *, proved: bool) -> ReadDay:
     import pandas as pd  # noqa: PLC0415 - loading the definitions needs no frames
 
     activities, rejects = reading.activities, reading.rejects
@@ -140,7 +171,7 @@ def _read_day(day: Day, reading: Reading, started_at: datetime) -> ReadDay:
         asked_after=reading.asked_after,
         asked_before=reading.asked_before,
         is_open=started_at < day.window.end + CLOSING_TIME,
-        proved=True,
+        proved=proved,
         api_total_count=reading.total_count,
         requests=reading.requests,
         started_at=started_at,

@@ -5,6 +5,10 @@ No message holds the API key: whoever raises one of these has taken it out of ev
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from topo_pipeline.topo_api.windows import Reading
 
 _REQUEST_IDS_SHOWN = 3
 
@@ -45,21 +49,21 @@ class IncompleteWindow(TopoError):
     def __init__(
         self,
         *,
-        start: datetime,
-        end: datetime,
-        expected: int,
+        reading: "Reading",
         got: int,
         because: str,
         request_ids: Sequence[str] = (),
     ) -> None:
         super().__init__(
-            f"window {_instant(start)} to {_instant(end)}: Topo counts {expected} activities, "
-            f"{got} distinct ones were received ({_difference(expected, got)}); "
+            f"window {_instant(reading.window.start)} to {_instant(reading.window.end)}: "
+            f"Topo counts {reading.total_count} activities, "
+            f"{got} distinct ones were received ({_difference(reading.total_count, got)}); "
             f"{because}{_quoted(request_ids)}"
         )
-        self.start = start
-        self.end = end
-        self.expected = expected
+        self.reading = reading
+        """The best there is, for whoever takes it unproved."""
+        self.window = reading.window
+        self.expected = reading.total_count
         self.got = got
         self.request_ids = tuple(request_ids)
 

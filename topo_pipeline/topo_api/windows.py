@@ -1,19 +1,19 @@
 """A window of time → all its activities, proved complete, or an error.
 
 The proof holds the distinct ids received against Topo's own count, over the bounds that were asked,
-before anything is filtered to the window. What a window means (a day, an hour) is for the caller.
+before anything is filtered to the window; how it is come by where pages disagree is for `repair`.
+What a window means (a day, an hour) is for the caller.
 """
 
-import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import IncompleteWindow
-from topo_pipeline.topo_api.wire import MAX_PAGE_SIZE, Activity, ActivityPage, ActivityQuery, Reject, to_utc
+from topo_pipeline.topo_api.repair import DEPTH, OVERLAP, Outcome, read_proved
+from topo_pipeline.topo_api.tally import Tally
+from topo_pipeline.topo_api.wire import Activity, ActivityQuery, Reject, to_utc
 
-OVERLAP = timedelta(seconds=1)
-"""Asked for before a window's start: the bound is exclusive and Topo promises no precision."""
 SETTLING = timedelta(minutes=2)
 """What is younger may not be visible on every page yet."""
 
@@ -46,7 +46,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Reading:
-    """Everything in a window, proved complete when it was read."""
+    """Everything in a window: proved complete when it was read, unless an `IncompleteWindow` holds it."""
 
     window: Window
     asked_after: datetime
@@ -63,87 +63,51 @@ class Reading:
     """Requests it took, retries included."""
 
 
-async def read_window(client: TopoClient, window: Window) -> Reading:
+async def read_window(client: TopoClient, window: Window, *, depth: int = DEPTH) -> Reading:
     """Every activity of `window`, also an empty window's count.
 
+    Args:
+        client: Whom to ask.
+        window: What to read.
+        depth: Pages of one query that are read; a window that holds more is read in parts.
+
     Raises:
-        IncompleteWindow: what was received is not what Topo counts.
+        IncompleteWindow: what was received is not what Topo counts, however it was asked for; holds what was received.
         TopoError: Topo refused, or could not be reached.
     """
     query = ActivityQuery(created_at_after=window.start - OVERLAP, created_at_before=window.end)
-    pages = await _read_pages(client, query, window)
-    _prove(pages, window)
-    activities = {activity.id: activity for page in pages for activity in page.activities}
+    outcome = await read_proved(client, query, depth)
+    reading = _reading(window, outcome)
+    if outcome.refused:
+        raise IncompleteWindow(
+            reading=reading,
+            got=len(outcome.tally.rows),
+            because=_because(outcome.refused, query),
+            request_ids=outcome.refused.request_ids,
+        )
+    return reading
+
+
+def _reading(window: Window, outcome: Outcome) -> Reading:
+    rows = outcome.tally.rows
     return Reading(
         window=window,
         asked_after=window.start - OVERLAP,
         asked_before=window.end,
-        total_count=pages[0].total_count,
+        total_count=outcome.tally.count,
         activities=sorted(
-            (activity for activity in activities.values() if activity.created_at in window),
+            (activity for activity in rows.activities.values() if activity.created_at in window),
             key=lambda activity: (activity.created_at, activity.id),
         ),
-        rejects=[r for r in _distinct_rejects(pages) if r.created_at is None or r.created_at in window],
-        requests=sum(page.requests for page in pages),
+        rejects=[r for r in rows.rejects() if r.created_at is None or r.created_at in window],
+        requests=outcome.requests,
     )
 
 
-async def _read_pages(client: TopoClient, query: ActivityQuery, window: Window) -> list[ActivityPage]:
-    """All pages in the order in which they were received; stops at the first that can't fit the others."""
-    first = await client.activities(query)
-    pages = [first]
-    last = -(-first.total_count // MAX_PAGE_SIZE)
-    numbers = iter(range(2, last + 1))
-
-    async def work() -> None:
-        for number in numbers:  # shared: each number goes to one worker
-            page = await client.activities(replace(query, page=number))
-            pages.append(page)
-            fault = _misfit(first, page)
-            if fault:
-                raise _incomplete(pages, window, f"page {number} {fault}, so reading stopped")
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(client.concurrency, last - 1)):
-                group.create_task(work())
-    except ExceptionGroup as failures:
-        failure = failures.exceptions[0]
-    else:
-        return pages
-    raise failure  # outside the handler: the group is nobody's concern
-
-
-def _misfit(first: ActivityPage, page: ActivityPage) -> str:
-    if page.total_count != first.total_count:
-        return f"counts {page.total_count}"
-    return "" if page.activities or page.rejects else "is empty"
-
-
-def _prove(pages: list[ActivityPage], window: Window) -> None:
-    if _distinct(pages) != pages[0].total_count:
-        raise _incomplete(pages, window, "nothing of it is kept")
-
-
-def _distinct(pages: list[ActivityPage]) -> int:
-    """Distinct ids, plus the rows whose id can't be read: those can only be counted."""
-    ids: set[str | None] = {activity.id for page in pages for activity in page.activities}
-    ids |= {reject.id for page in pages for reject in page.rejects}
-    return len(ids - {None}) + sum(reject.id is None for page in pages for reject in page.rejects)
-
-
-def _incomplete(pages: list[ActivityPage], window: Window, because: str) -> IncompleteWindow:
-    return IncompleteWindow(
-        start=window.start,
-        end=window.end,
-        expected=pages[0].total_count,
-        got=_distinct(pages),
-        because=because,
-        request_ids=[page.request_id for page in pages if page.request_id],
-    )
-
-
-def _distinct_rejects(pages: list[ActivityPage]) -> list[Reject]:
-    rejects = [reject for page in pages for reject in page.rejects]
-    named = {reject.id: reject for reject in rejects if reject.id is not None}
-    return [*named.values(), *(reject for reject in rejects if reject.id is None)]
+def _because(refused: Tally, whole: ActivityQuery) -> str:
+    if refused.query == whole:
+        return "it is not proved"
+    asked = refused.query.params()
+    kinds = [f"{name}={asked[name]}" for name in ("resource_type", "event_type") if name in asked]
+    part = " ".join([f"{asked['created_at_after']} to {asked['created_at_before']}", *kinds])
+    return f"its part {part} is not proved: {refused.count} counted, {len(refused.rows)} received"

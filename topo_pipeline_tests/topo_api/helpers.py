@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -93,17 +94,29 @@ async def reply(send: Any, answer: Answer) -> None:
 
 
 class Model(Scripted):
-    """Topo's paging over `items`: strict bounds, ascending. `between` may change a page before it goes."""
+    """Topo's paging over `items`: strict bounds, ascending, filters by type.
 
-    def __init__(self, items: list[Any], between: Callable[[int, dict[str, Any]], None] | None = None) -> None:
+    `between` may change a page before it goes; with `ties`, each request draws the order of equal instants anew.
+    """
+
+    def __init__(
+        self,
+        items: list[Any],
+        between: Callable[[int, dict[str, Any]], None] | None = None,
+        ties: Random | None = None,
+    ) -> None:
         super().__init__()
         self.items = items
         self.between = between
+        self.ties = ties
 
     async def answer(self, request: Request) -> Answer:
         number, size = int(request.params["page"]), int(request.params["size"])
         after, before = (datetime.fromisoformat(request.params[f"created_at_{bound}"]) for bound in ("after", "before"))
         found = [item for item in self.items if after < datetime.fromisoformat(item["created_at"]) < before]
+        found = [item for item in found if is_selected(item["payload"]["type"], request.params)]
+        if self.ties:
+            self.ties.shuffle(found)
         found.sort(key=lambda item: datetime.fromisoformat(item["created_at"]))
         shown = found[(number - 1) * size : number * size]
         page = page_of(shown, len(found), total_pages=-(-len(found) // size))
@@ -111,6 +124,11 @@ class Model(Scripted):
         if self.between:
             self.between(number, page)
         return Answer(page, headers={"x-request-id": f"req_{number}"})
+
+
+def is_selected(type_: str, params: dict[str, str]) -> bool:
+    resource, event = type_.upper().split(".")
+    return params.get("resource_type", resource) == resource and params.get("event_type", event) == event
 
 
 def instants(count: int, start: datetime, step: timedelta) -> list[str]:

@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 from topo_pipeline.topo_api.errors import IncompleteWindow, TopoError
+from topo_pipeline.topo_api.windows import Reading, Window
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
+END = START + timedelta(days=1)
 
 
 def test_a_request_id_is_quoted_where_there_is_one() -> None:
@@ -15,8 +17,8 @@ def test_a_request_id_is_quoted_where_there_is_one() -> None:
 
 def test_many_request_ids_are_kept_but_three_are_shown() -> None:
     ids = [f"req_{number}" for number in range(5)]
-    error = IncompleteWindow(
-        start=START, end=START + timedelta(days=1), expected=2, got=2, because="so", request_ids=ids
-    )
+    reading = Reading(Window(START, END), START, END, 2, activities=[], rejects=[], requests=5)
+    error = IncompleteWindow(reading=reading, got=2, because="so", request_ids=ids)
     assert str(error).endswith("(none missing); so (request ids req_0, req_1, req_2 and 2 more)")
     assert error.request_ids == tuple(ids)
+    assert error.reading is reading

@@ -1,0 +1,267 @@
+"""All rows of a query, each part of it proved by a count of its own; what disagrees is read again, then split.
+
+A proof is that the distinct rows received are as many as Topo counts, on every page of the query alike: then nothing
+came or went between its first page and its last, and no page was torn. A part that fits one page is one response.
+
+In the order in which they are tried:
+
+1. read, and read again;
+2. split in time. Each part is asked for with the overlap before its start, so that none depends on how Topo rounds;
+   its rows are taken as they come, and filtered to the window by whoever asked for all of it.
+   Cuts lie on whole seconds, the only precision that every example of the API shares;
+3. split by type, where a second holds more than a page;
+4. read until every row has been seen, where one type does.
+
+No part's deep pages are read where it can be split: a deep query is cut where its last page that is not deep stands
+in time. That page costs one request for each part, but a guess at the distribution over the day would cost more.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from topo_pipeline.topo_api.client import TopoClient
+from topo_pipeline.topo_api.tally import Rows, Tally
+from topo_pipeline.topo_api.wire import MAX_PAGE_SIZE, ActivityPage, ActivityQuery, EventType, ResourceType
+
+OVERLAP = timedelta(seconds=1)
+"""Asked for before a start: the bound is exclusive and Topo promises no precision."""
+DEPTH = 50
+"""Pages of one query that are read; how a server bears deeper ones is not documented."""
+ATTEMPTS = 2
+"""Readings of a query before it is split, and of the whole where its parts don't add up to it."""
+ROUNDS = 16
+"""Readings of what can't be split. With its order drawn anew for each request, 1 row in 10,000,000 stays unseen."""
+PARTS_AT_ONCE = 2
+"""One whose last pages are under way, and the next: each is read fast, so that little can change meanwhile."""
+
+_STEP = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything that was received, and what of it could not be proved."""
+
+    tally: Tally
+    refused: Tally | None
+    """The first part that still disagreed after everything was tried."""
+    requests: int
+    """Requests it took, retries included."""
+
+
+async def read_proved(client: TopoClient, query: ActivityQuery, depth: int = DEPTH) -> Outcome:
+    """Every row of `query`, which has both bounds; proved, unless something is refused.
+
+    Raises:
+        ValueError: `depth` is not positive.
+        TopoError: Topo refused, or could not be reached.
+    """
+    if depth < 1:
+        raise ValueError(f"a depth of {depth} pages: at least one must be read")
+    reader = _Reader(client, depth)
+    tally = await reader.whole(query)
+    return Outcome(tally, reader.refused, reader.requests)
+
+
+class _Reader:
+    """Reads one query. Once a part is refused nothing can prove the whole: the rest is then read once, as it comes."""
+
+    def __init__(self, client: TopoClient, depth: int) -> None:
+        self.refused: Tally | None = None
+        self.requests = 0
+        self._client = client
+        self._depth = depth
+
+    async def whole(self, query: ActivityQuery) -> Tally:
+        """Parts that are each proved must also add up to the whole's count, which goes into the ledger."""
+        for _ in range(ATTEMPTS):
+            tally = await self._prove(query)
+            if self.refused or tally.proved:
+                return tally
+            # Read in parts, and Topo counted otherwise at the outset: what does it count now?
+            now = await self._ask(replace(query, size=1))
+            tally = replace(tally, count=now.total_count, request_ids=[now.request_id] if now.request_id else [])
+            if tally.proved:
+                return tally
+        return self._refuse(tally)
+
+    async def _prove(self, query: ActivityQuery) -> Tally:
+        if self.refused:
+            return await self._read(query, most=self._depth)
+        for _ in range(ATTEMPTS):
+            tally = await self._read(query)
+            if tally.proved:
+                return tally
+            if self._is_deep(tally.count) and (mark := await self._mark(query)):
+                return _joined(tally, await self._read_slices(query, tally.count, mark))
+        if tally.count <= MAX_PAGE_SIZE:
+            return self._refuse(tally)
+        return await self._split(tally)
+
+    async def _split(self, tally: Tally) -> Tally:
+        cut = _middle(tally.query)
+        if cut is None:
+            return await self._by_type(tally)
+        if self._is_deep(tally.count):  # and yet nothing stands on its deepest page: such a count can't be met
+            return self._refuse(await self._read(tally.query, most=self._depth))
+        halves = [await self._prove(half) for half in _cut(tally.query, cut)]
+        joined = _joined(tally, halves)
+        return max(joined, tally, key=lambda each: len(each.rows)) if self.refused else joined
+
+    # Reading one query
+
+    async def _ask(self, query: ActivityQuery) -> ActivityPage:
+        page = await self._client.activities(query)
+        self.requests += page.requests
+        return page
+
+    async def _read(self, query: ActivityQuery, most: int | None = None) -> Tally:
+        """Its pages, `most` at most; where that is left open all, but of a deep query only the first."""
+        tally = Tally.of(query, await self._ask(query))
+        if most is None:
+            most = 1 if self._is_deep(tally.count) else self._depth
+        last = min(-(-tally.count // MAX_PAGE_SIZE), most)
+        numbers = iter(range(2, last + 1))
+
+        async def work() -> None:
+            # Shared: each number goes to one worker. After an empty page there is nothing, whatever was counted.
+            while not tally.ended and (number := next(numbers, None)):
+                tally.add(await self._ask(replace(query, page=number)))
+
+        async with _tasks() as group:
+            for _ in range(min(self._client.concurrency, last - 1)):
+                group.create_task(work())
+        return tally
+
+    def _refuse(self, tally: Tally) -> Tally:
+        self.refused = self.refused or tally
+        return tally
+
+    # Deep queries
+
+    def _is_deep(self, count: int) -> bool:
+        return count > self._depth * MAX_PAGE_SIZE
+
+    async def _mark(self, query: ActivityQuery) -> "_Mark | None":
+        """Where to cut a deep query; None where it is too short, or holds fewer pages than were counted."""
+        start, end = _span(query)
+        if _middle(query) is None:
+            return None
+        page = await self._ask(replace(query, page=self._depth))
+        moments = sorted(activity.created_at for activity in page.activities)
+        if not moments or moments[-1] < start - OVERLAP:
+            return None
+        # Where the page begins: what is before it fills its pages. Else as late as it goes, but after the first second.
+        for cut in (_second(moments[0]), max(_second(moments[-1]), _second(start) + _STEP)):
+            if start < cut < end:
+                known = (self._depth - 1) * MAX_PAGE_SIZE + sum(moment < cut for moment in moments)
+                return _Mark(cut, known)
+        return None
+
+    async def _read_slices(self, query: ActivityQuery, count: int, mark: "_Mark | None") -> list[Tally]:
+        """Slices up to each mark, and what is behind the last; the next mark is looked for while they are read."""
+        turns = asyncio.Semaphore(PARTS_AT_ONCE)
+
+        async def read(part: ActivityQuery) -> Tally:
+            async with turns:
+                return await self._prove(part)
+
+        async with _tasks() as group:
+            slices = []
+            while mark:
+                before, query = _cut(query, mark.cut)
+                slices.append(group.create_task(read(before)))
+                count -= mark.rows
+                mark = await self._mark(query) if self._is_deep(count) else None
+            slices.append(group.create_task(read(query)))
+        return [each.result() for each in slices]
+
+    # What is too short to be split in time
+
+    async def _by_type(self, tally: Tally) -> Tally:
+        """By resource, then by event; a type that no filter selects shows as a sum below the count."""
+        query = tally.query
+        if query.resource_type is None:
+            kinds = [replace(query, resource_type=kind) for kind in ResourceType]
+        elif query.event_type is None:
+            kinds = [replace(query, event_type=kind) for kind in EventType]
+        else:
+            return await self._until_seen(query)
+        parts = await self._read_kinds(tally, kinds)
+        # The outer split is read twice, around its count. Had a known row come and gone again, it could make up in the
+        # sum for one that no filter selects; the same rows before and after the count say that none did.
+        if parts.proved and (query.resource_type or parts.rows.are((await self._read_kinds(tally, kinds)).rows)):
+            return parts
+        return await self._until_seen(query)
+
+    async def _read_kinds(self, tally: Tally, kinds: list[ActivityQuery]) -> Tally:
+        parts = Rows()
+        for kind in kinds:
+            if len(parts) <= tally.count:  # else the filter is none
+                parts.merge((await self._prove(kind)).rows)
+        now = await self._ask(replace(tally.query, size=1))
+        return Tally(tally.query, now.total_count, parts)
+
+    async def _until_seen(self, query: ActivityQuery) -> Tally:
+        """Rows gathered from readings between which the count did not move, deep pages too: there is no other way."""
+        seen = await self._read(query, most=sys.maxsize)
+        for _ in range(ROUNDS - 1):
+            if seen.proved or self.refused:
+                break
+            again = await self._read(query, most=sys.maxsize)
+            if again.steady and seen.steady and again.count == seen.count:
+                seen.rows.merge(again.rows)
+            else:
+                seen = again
+        return seen if seen.proved else self._refuse(seen)
+
+
+@dataclass(frozen=True)
+class _Mark:
+    cut: datetime
+    rows: int
+    """How many stand before it."""
+
+
+def _joined(tally: Tally, parts: Iterable[Tally]) -> Tally:
+    rows = Rows()
+    for part in parts:
+        rows.merge(part.rows)
+    return Tally(tally.query, tally.count, rows)
+
+
+def _span(query: ActivityQuery) -> tuple[datetime, datetime]:
+    """The half-open window that a query with both bounds is asked for."""
+    if query.created_at_after is None or query.created_at_before is None:
+        raise ValueError("a query without both bounds can't be split")
+    return query.created_at_after + OVERLAP, query.created_at_before
+
+
+def _second(moment: datetime) -> datetime:
+    return moment.replace(microsecond=0)
+
+
+def _middle(query: ActivityQuery) -> datetime | None:
+    start, end = _span(query)
+    middle = _second(start + (end - start) / 2)
+    return middle if middle > start else None
+
+
+def _cut(query: ActivityQuery, moment: datetime) -> tuple[ActivityQuery, ActivityQuery]:
+    return replace(query, created_at_before=moment), replace(query, created_at_after=moment - OVERLAP)
+
+
+@asynccontextmanager
+async def _tasks() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group whose first failure is raised as itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except ExceptionGroup as failures:
+        failure = failures.exceptions[0]
+    else:
+        return
+    raise failure  # outside the handler: the group is nobody's concern
