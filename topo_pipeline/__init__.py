@@ -7,7 +7,7 @@ from stamina.instrumentation import RetryDetails
 
 
 def _log_retry(details: RetryDetails) -> None:
-    fault = str(details.caused_by).partition("\n")[0]
+    fault = str(details.caused_by).partition("\n")[0][:200]
     logging.getLogger(__name__).warning("%s; trying again in %.1f s", fault, details.wait_for)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+from dotenv import dotenv_values
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -25,7 +26,6 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from topo_pipeline import dagster_home
 from topo_pipeline.settings import SettingsError, get_settings
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False, rich_markup_mode="rich"
 )
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 out = Console()
 err = Console(stderr=True)
 
@@ -50,15 +51,15 @@ def main() -> None:
 @app.command()
 def demo() -> None:
     """Materialise the last 60 complete days of a simulated workspace and show what they come to."""
-    from topo_pipeline import demo as world
+    with _clear_errors():
+        from topo_pipeline import demo as simulated
 
-    today = datetime.now(UTC).date()
-    days = [today - timedelta(days=ago) for ago in range(world.DAYS, 0, -1)]
-    # The sandbox stands still at last midnight: to run the demo again changes no number.
-    midnight = datetime.combine(today, time.min, UTC)
-    with world.sandbox(lambda: midnight) as api_url:
-        world.enter(api_url)
-        with _clear_errors():
+        today = datetime.now(UTC).date()
+        days = [today - timedelta(days=ago) for ago in range(simulated.DAYS, 0, -1)]
+        # The sandbox stands still at last midnight: to run the demo again changes no number.
+        midnight = datetime.combine(today, time.min, UTC)
+        with simulated.sandbox(lambda: midnight) as api_url:
+            simulated.enter(api_url)
             outcome = _backfill(days, f"Reading {len(days)} days from the sandbox")
     _finish(outcome)
     _show_leaderboard()
@@ -72,6 +73,10 @@ def demo() -> None:
 def backfill(
     start: Annotated[str, typer.Argument(metavar="FROM", help="First day, such as 2026-03-01.")],
     end: Annotated[str, typer.Argument(metavar="TO", help="Last day, included.")],
+    allow_shrink: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DAY", help="A day of which more than half of what is landed may go; can be repeated."),
+    ] = None,
 ) -> None:
     """Read the days FROM to TO, both included, and bring the tables up to date.
 
@@ -81,40 +86,46 @@ def backfill(
     """
     with _clear_errors():
         days = _days(_date(start), _date(end))
+        may_shrink = [_date(day) for day in allow_shrink or []]
         _check()
-        outcome = _backfill(days, f"Reading {len(days)} days")
+        outcome = _backfill(days, f"Reading {len(days)} days", may_shrink)
     _finish(outcome)
     out.print(f"{len(outcome.landed)} days landed in {escape(_relative(get_settings().warehouse))}.")
 
 
 @app.command()
 def sandbox(
-    port: Annotated[int, typer.Option(help="The port on 127.0.0.1; 0 takes a free one.")] = 8100,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0 takes a free one.")] = 8100,
     seed: Annotated[int, typer.Option(help="Another seed is another workspace.")] = 7,
 ) -> None:
     """Serve a simulated Topo API until Ctrl-C."""
-    from topo_pipeline import demo as world
+    with _clear_errors():
+        from topo_pipeline import demo as simulated
 
-    with _clear_errors(), world.sandbox(_now, port=port, seed=seed) as api_url:
-        out.print(f"TOPO_API_URL={api_url}\nTOPO_API_KEY={world.API_KEY}", highlight=False)
-        err.print("The sandbox serves until Ctrl-C.")
-        _wait_for_signal()
+        with simulated.sandbox(_now, port=port, seed=seed) as api_url:
+            out.print(f"TOPO_API_URL={api_url}\nTOPO_API_KEY={simulated.API_KEY}", highlight=False)
+            err.print("The sandbox serves until Ctrl-C.")
+            _wait_for_signal()
 
 
 @app.command()
-def dev(port: Annotated[int, typer.Option(help="The port of Dagster's UI.")] = 3000) -> None:
+def dev(port: Annotated[int, typer.Option(min=1, max=65535, help="The port of Dagster's UI.")] = 3000) -> None:
     """Open Dagster's UI: over Topo where TOPO_API_KEY is set, else over the demo and its sandbox."""
     with _clear_errors():
+        ui = f"http://127.0.0.1:{port}"
         if get_settings().api_key is not None:
-            err.print(f"Dagster's UI over {escape(get_settings().api_url)}: http://127.0.0.1:{port}")
-            raise typer.Exit(_dagster_dev(port))
-        from topo_pipeline import demo as world
+            from topo_pipeline.defs.resources import Topo
+
+            topo = Topo(get_settings(), _now).client()  # an address or a key that can't be used is met here
+            err.print(f"Dagster's UI over {escape(str(topo))}: {ui}", highlight=False)
+            raise typer.Exit(_dagster_dev(port, {**dotenv_values(".env"), **os.environ}))
+        from topo_pipeline import demo as simulated
 
         get_settings.cache_clear()
-        with world.sandbox(_now) as api_url:
-            world.enter(api_url)
-            err.print(f"TOPO_API_KEY is not set: Dagster's UI over the demo's sandbox: http://127.0.0.1:{port}")
-            raise typer.Exit(_dagster_dev(port))
+        with simulated.sandbox(_now) as api_url:
+            simulated.enter(api_url)
+            err.print(f"TOPO_API_KEY is not set: Dagster's UI over the demo's sandbox: {ui}", highlight=False)
+            raise typer.Exit(_dagster_dev(port, dict(os.environ)))
 
 
 def _now() -> datetime:
@@ -124,13 +135,18 @@ def _now() -> datetime:
 @contextmanager
 def _clear_errors() -> Iterator[None]:
     """Say what a person can mend in one sentence, and exit with 1."""
+    from topo_pipeline.instance import AlreadyReading
     from topo_pipeline.topo_api.errors import TopoError
     from topo_pipeline.warehouse.errors import WarehouseError
 
     try:
         yield
-    except (SettingsError, TopoError, WarehouseError, OSError) as error:
+    except (AlreadyReading, SettingsError, TopoError, WarehouseError, OSError) as error:
         _fail(str(error))
+    except ModuleNotFoundError as error:
+        if error.name not in {"fastapi", "uvicorn"}:
+            raise
+        _fail("The sandbox needs its extra: pip install 'topo-pipeline[sandbox]'.")
 
 
 def _fail(sentence: str, code: int = 1) -> NoReturn:
@@ -144,8 +160,10 @@ def _check() -> None:
     from topo_pipeline.ingest import check
     from topo_pipeline.warehouse.connection import Warehouse
 
-    with err.status("Asking Topo whether the key works"):
-        check(Topo(get_settings(), _now).client, Warehouse(get_settings().warehouse))
+    with err.status("Looking at the warehouse and the key"):
+        settings = get_settings()
+        topo, warehouse = Topo(settings, _now), Warehouse(settings.warehouse)
+        check(topo.client, warehouse, timezone=settings.timezone, clock=_now)
 
 
 def _date(text: str) -> date:
@@ -170,11 +188,14 @@ def _days(start: date, end: date) -> list[date]:
     return [start + timedelta(days=n) for n in range((end - start).days + 1)]
 
 
-def _backfill(days: Sequence[date], title: str) -> "Outcome":
+def _backfill(days: Sequence[date], title: str, may_shrink: Sequence[date] = ()) -> "Outcome":
     """Run the days with a progress bar; where nobody watches, without."""
+    signal.signal(signal.SIGHUP, signal.default_int_handler)  # a terminal that closes is no crash
     import dagster as dg
 
-    dagster_home.prepare(get_settings().dagster_home)
+    from topo_pipeline.instance import prepare
+
+    prepare(get_settings().dagster_home)
     from topo_pipeline import runs
     from topo_pipeline.definitions import defs
 
@@ -193,7 +214,7 @@ def _backfill(days: Sequence[date], title: str) -> "Outcome":
             elif progress.step and progress.step.startswith("engagement"):
                 bar.update(task, description=f"Building {progress.step.removeprefix('engagement__')}")
 
-        outcome = runs.backfill(defs, days, instance=instance, tell=tell)
+        outcome = runs.backfill(defs, days, instance=instance, tell=tell, may_shrink=may_shrink)
         bar.update(task, description=title)
     return outcome
 
@@ -219,8 +240,8 @@ def _leaderboard_table(board: "pd.DataFrame") -> Table:
 
     table = Table(
         title="Sequences, best first by what their reply rate is at least",
-        caption="Reply rate, with its 95 % interval: contacted runs with a valid reply within 30 days,\n"
-        "of those whose 30 days are over. Dimmed: too few of them to tell.",
+        caption="Reply rate, with its 95 % interval: contacted runs with a valid reply\n"
+        "within 30 days, of those whose 30 days are over. Dimmed: too few to tell.",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
@@ -242,17 +263,26 @@ def _relative(path: str) -> str:
     return str(target.relative_to(Path.cwd())) if target.is_relative_to(Path.cwd()) else path
 
 
-def _dagster_dev(port: int) -> int:
+def _dagster_dev(port: int, environment: dict[str, str | None]) -> int:
     """Run Dagster's UI and daemon until they end, or until a signal tells us to end them."""
-    dagster_home.prepare(get_settings().dagster_home)
-    where = ["-w", "workspace.yaml"] if Path("workspace.yaml").exists() else ["-m", "topo_pipeline.definitions"]
-    command = [sys.executable, "-m", "dagster", "dev", *where, "-p", str(port)]
-    # dg dev supersedes it, but is no part of what an installed package brings.
-    quiet = {**os.environ, "PYTHONWARNINGS": "ignore:Function `dev_command` is superseded"}
-    for number in (signal.SIGINT, signal.SIGTERM):
+    from topo_pipeline.instance import prepare
+
+    settings = get_settings()
+    workspace = prepare(settings.dagster_home)
+    command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-p", str(port)]
+    told = {
+        **{name: value for name, value in environment.items() if value is not None},
+        "DAGSTER_HOME": str(settings.dagster_home),
+        "TOPO_WAREHOUSE": settings.warehouse,
+        "TOPO_REPORT_DIR": str(settings.report_dir),
+        # dg dev supersedes it, but is no part of what an installed package brings.
+        "PYTHONWARNINGS": "ignore:Function `dev_command` is superseded",
+    }
+    for number in _ENDINGS:
         signal.signal(number, signal.default_int_handler)
-    # In a session of its own: Ctrl-C reaches it once, through us.
-    with subprocess.Popen(command, env=quiet, start_new_session=True) as process:  # noqa: S603 - our own words
+    # Away from .env, which Dagster would let overrule all this; in a session of its own, so that Ctrl-C reaches it
+    # once, through us.
+    with subprocess.Popen(command, env=told, cwd=settings.dagster_home, start_new_session=True) as process:  # noqa: S603
         try:
             return process.wait()
         except KeyboardInterrupt:
@@ -262,6 +292,6 @@ def _dagster_dev(port: int) -> int:
 
 def _wait_for_signal() -> None:
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _ENDINGS:
         signal.signal(number, lambda *_: stop.set())
     stop.wait()

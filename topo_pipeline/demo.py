@@ -36,6 +36,7 @@ def environment(api_url: str) -> dict[str, str]:
         "TOPO_WAREHOUSE": str(folder / "topo.duckdb"),
         "TOPO_START_DATE": "2026-01-01",
         "TOPO_TIMEZONE": "UTC",
+        "TOPO_LOOKBACK_DAYS": "3",
         "TOPO_REQUESTS_PER_SECOND": "1000",
         "TOPO_CONCURRENCY": "4",
         "TOPO_COMPLETENESS": "refuse",

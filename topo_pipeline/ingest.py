@@ -6,7 +6,8 @@ What does not: how a window is proved (`topo_api.windows`) or a day replaced (`w
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator
+import uuid
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -23,8 +24,11 @@ from topo_pipeline.topo_api.errors import (
     TopoUnavailable,
 )
 from topo_pipeline.topo_api.windows import Reading, Window, read_window
+from topo_pipeline.topo_api.wire import SequenceTemplate
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import ShrinkingDay
 from topo_pipeline.warehouse.landing import Load, ReadDay, land, land_templates
+from topo_pipeline.warehouse.workspace import keep_to_organization, keep_to_timezone
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,16 +57,15 @@ class Refusal:
     reason: str
 
 
-def check(connect: Callable[[], TopoClient], warehouse: Warehouse) -> None:
-    """Make sure, before anything is begun, that the warehouse can be written and that Topo takes the key.
+def check(connect: Callable[[], TopoClient], warehouse: Warehouse, *, timezone: str, clock: Clock) -> None:
+    """Meet what would fail every day: a key that Topo refuses, a warehouse that can't be written or is another's.
 
     Raises:
         TopoError: the key is refused or Topo can't be reached.
-        WarehouseError: the warehouse can't be used.
+        WarehouseError: the warehouse can't be used, or is another workspace's.
     """
     with _client(connect) as (client, runner):
-        warehouse.prepare()
-        runner.run(client.me())
+        _begin(client, runner, warehouse, timezone, clock())
 
 
 def load_days(
@@ -72,7 +75,9 @@ def load_days(
     *,
     run_id: str,
     clock: Clock,
+    timezone: str,
     completeness: Completeness = "refuse",
+    may_shrink: Container[date] = (),
 ) -> Iterator[Load | Refusal]:
     """Read and land `days` in turn, each in a transaction of its own; yield what became of each.
 
@@ -82,33 +87,49 @@ def load_days(
         days: The days.
         run_id: For the ledger.
         clock: Now, with a time zone.
+        timezone: The reporting zone (IANA) in which the days are cut.
         completeness: What becomes of a day that can't be proved complete: a refusal, or a load with `proved` False.
+        may_shrink: Days of which a reload may take away more than half.
 
     Raises:
-        WarehouseError: the warehouse can't be used; the days yielded before are landed.
+        WarehouseError: the warehouse can't be used, or is another workspace's; the days yielded before are landed.
     """
-    warehouse.prepare()
     outage: list[TopoError] = []
     with _client(connect) as (client, runner):
+        try:
+            _begin(client, runner, warehouse, timezone, clock())
+        except TopoError as error:
+            outage = [error] * OUTAGE_DAYS
         for day in days:
             if _is_over(outage):
                 yield Refusal(day.day, str(outage[-1]))
                 continue
             started_at = clock()
+            outcome: Load | Refusal
             try:
                 reading, proved = runner.run(_read(client, day.window.readable(started_at), completeness))
-            except IncompleteWindow as error:
-                outage.clear()
-                yield Refusal(day.day, str(error))
-            except (RequestRefused, ResponseInvalid, TopoUnavailable) as error:
-                outage.append(error)
-                yield Refusal(day.day, str(error))
-            else:
                 outage.clear()
                 read = _read_day(day, reading, started_at, proved=proved)
                 with warehouse.transaction() as connection:
-                    load = land(connection, read, run_id=run_id, now=clock())
-                yield load
+                    outcome = land(connection, read, run_id=run_id, now=clock(), may_shrink=day.day in may_shrink)
+            except (IncompleteWindow, ShrinkingDay) as error:
+                outage.clear()
+                outcome = Refusal(day.day, str(error))
+            except (RequestRefused, ResponseInvalid, TopoUnavailable) as error:
+                outage.append(error)
+                outcome = Refusal(day.day, str(error))
+            yield outcome
+
+
+def _begin(client: TopoClient, runner: asyncio.Runner, warehouse: Warehouse, timezone: str, now: datetime) -> None:
+    """Before any activity is asked for: the warehouse can be written, the key works, both are of one workspace."""
+    with warehouse.transaction() as connection:
+        keep_to_timezone(connection, timezone, now=now)
+    me = runner.run(client.me())
+    organization_id = _uuid(me.organization_id) if me else None
+    if organization_id:
+        with warehouse.transaction() as connection:
+            keep_to_organization(connection, organization_id)
 
 
 async def _read(client: TopoClient, window: Window, completeness: Completeness) -> tuple[Reading, bool]:
@@ -139,9 +160,8 @@ def load_templates(connect: Callable[[], TopoClient], warehouse: Warehouse, *, c
         templates = runner.run(client.sequence_templates())
     if templates is None:
         return None
-    if not templates:
-        return 0
-    frame = pd.DataFrame([msgspec.structs.asdict(template) for template in templates])
+    columns = SequenceTemplate.__struct_fields__
+    frame = pd.DataFrame([msgspec.structs.astuple(template) for template in templates], columns=columns, dtype=object)
     with warehouse.transaction() as connection:
         return land_templates(connection, frame, now=clock())
 
@@ -155,6 +175,14 @@ def _client(connect: Callable[[], TopoClient]) -> Iterator[tuple[TopoClient, asy
             yield client, runner
         finally:
             runner.run(client.__aexit__(None, None, None))
+
+
+def _uuid(text: str | None) -> uuid.UUID | None:
+    """An id that is none can't be held against the payloads'."""
+    try:
+        return uuid.UUID(text)
+    except (TypeError, ValueError):
+        return None
 
 
 def _is_over(outage: list[TopoError]) -> bool:

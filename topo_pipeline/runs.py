@@ -4,19 +4,24 @@ What belongs here: driving Dagster from a command line. What does not: printing,
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 import dagster as dg
 
 from topo_pipeline.defs.ingest import ACTIVITIES
 from topo_pipeline.defs.partitions import day_of, key_of
+from topo_pipeline.instance import bury_the_dead, make_sure_nobody_reads, owner_tag
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 # The caller has its own way to say what goes on; the run's log is in the UI all the same.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+READING = "topo__activities"
 
 
 @dataclass(frozen=True)
@@ -35,18 +40,40 @@ class Progress:
     step: str | None = None
 
 
+@dataclass(frozen=True)
+class _Failure:
+    step: str
+    sentence: str
+    was_interrupted: bool = False
+
+
 def backfill(
-    definitions: dg.Definitions, days: Sequence[date], *, instance: dg.DagsterInstance, tell: Callable[[Progress], None]
+    definitions: dg.Definitions,
+    days: Sequence[date],
+    *,
+    instance: dg.DagsterInstance,
+    tell: Callable[[Progress], None],
+    may_shrink: Iterable[date] = (),
 ) -> Outcome:
-    """Read `days` (contiguous) in one run of the job `refresh`; a refused day holds up no table of the others."""
+    """Read `days` (contiguous) in one run of the job `refresh`; a refused day holds up no table of the others.
+
+    Raises:
+        AlreadyReading: another run reads Topo now.
+    """
+    bury_the_dead(instance)
+    make_sure_nobody_reads(instance)
     refresh = definitions.resolve_job_def("refresh")
-    landed, problems = _run(refresh, days, instance, tell)
-    if problems and landed:
+    config = {"ops": {READING: {"config": {"allow_shrink": [key_of(day) for day in may_shrink]}}}}
+    landed, failures = _run(refresh, days, instance, tell, config=config)
+    if landed and [failure.step for failure in failures] == [READING] and not failures[0].was_interrupted:
         # The run ended at the refused days, before the tables: they follow what did land.
         daily_tables, other_tables = _tables(refresh)
         for stretch in contiguous(landed):
-            problems += _run(refresh, stretch, instance, tell, daily_tables)[1]
-        problems += _run(refresh, landed, instance, tell, other_tables)[1]
+            failures += _run(refresh, stretch, instance, tell, selection=daily_tables)[1]
+        failures += _run(refresh, landed, instance, tell, selection=other_tables)[1]
+    problems = list(dict.fromkeys(failure.sentence for failure in failures))
+    if not problems and set(landed) != set(days):
+        problems.append(f"only {len(landed)} of {len(days)} days landed, and the run does not say why")
     return Outcome(tuple(landed), tuple(problems))
 
 
@@ -67,8 +94,10 @@ def _run(
     days: Sequence[date],
     instance: dg.DagsterInstance,
     tell: Callable[[Progress], None],
+    *,
     selection: Sequence[dg.AssetKey] | None = None,
-) -> tuple[list[date], list[str]]:
+    config: Mapping[str, Any] | None = None,
+) -> tuple[list[date], list[_Failure]]:
     """Execute the job over `days`, or a selection of it; return the days that landed and what failed."""
     run_id = str(uuid.uuid4())
     landed: set[date] = set()
@@ -84,14 +113,18 @@ def _run(
     # The result of a run that failed lacks the days that it logged before: they are heard as they land.
     instance.add_event_listener(run_id, listen)
     result = job.execute_in_process(
-        run_config=QUIET,
+        run_config={**QUIET, **(config or {})},
         instance=instance,
         asset_selection=selection,
-        tags={RANGE_START: key_of(days[0]), RANGE_END: key_of(days[-1])},
+        tags={
+            RANGE_START: key_of(days[0]),
+            RANGE_END: key_of(days[-1]),
+            **owner_tag(),
+        },
         raise_on_error=False,
         run_id=run_id,
     )
-    return sorted(landed), [_sentence(event) for event in result.get_step_failure_events()]
+    return sorted(landed), [_failure(event) for event in result.get_step_failure_events()]
 
 
 def _tables(job: dg.JobDefinition) -> tuple[list[dg.AssetKey], list[dg.AssetKey]]:
@@ -112,15 +145,15 @@ def _progress(entry: dg.EventLogEntry) -> Progress | None:
     return None
 
 
-def _sentence(event: dg.DagsterEvent) -> str:
+def _failure(event: dg.DagsterEvent) -> _Failure:
     """What a failed step says: our own failures in their own words, a fault of ours by its first line."""
-    failure = event.step_failure_data
+    step, failure = str(event.step_key), event.step_failure_data
     if failure.user_failure_data is not None and failure.user_failure_data.description:
-        return failure.user_failure_data.description
+        return _Failure(step, failure.user_failure_data.description)
     cause = failure.error
     while cause is not None and cause.cause is not None:
         cause = cause.cause
     if cause is not None and cause.cls_name == dg.DagsterExecutionInterruptedError.__name__:
-        return f"{event.step_key} was interrupted: what had landed before stays"
+        return _Failure(step, "Interrupted: the days that had landed stay.", was_interrupted=True)
     fault = cause.message.strip().partition("\n")[0] if cause else "no reason given"
-    return f"{event.step_key} failed: {fault} (the run's log in Dagster's UI has the details)"
+    return _Failure(step, f"{step} failed: {fault} (the run's log in Dagster's UI has the details)")

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+LAKE = "ducklake:"
+
 
 class SettingsError(Exception):
     """The environment can't be used; the message names each variable and what is wrong with it."""
@@ -21,7 +23,18 @@ def _known_zone(name: str) -> str:
 
 
 def _absolute(path: Path) -> Path:
-    return path.expanduser().absolute()
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError(f"{path} is nowhere: {error}") from None
+
+
+def _warehouse(target: str) -> str:
+    """A DuckDB file or `ducklake:` and a catalog file; the path is made absolute: services run in other folders."""
+    scheme, name = (LAKE, target.removeprefix(LAKE)) if target.startswith(LAKE) else ("", target)
+    if not name or ":" in name:
+        raise ValueError(f"{target!r} is neither a file nor ducklake: and a file")
+    return f"{scheme}{_absolute(Path(name))}"
 
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
@@ -42,7 +55,7 @@ class Settings(BaseSettings):
 
     api_key: SecretStr | None = None
     api_url: str = "https://api.topo.io/v1"
-    warehouse: str = "data/topo.duckdb"
+    warehouse: Annotated[str, AfterValidator(_warehouse)] = Field(default="data/topo.duckdb", validate_default=True)
     start_date: date = date(2026, 1, 1)
     timezone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
     lookback_days: int = Field(default=3, ge=0, le=365)
@@ -75,6 +88,8 @@ def get_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         raise SettingsError("; ".join(_sentence(dict(problem)) for problem in error.errors())) from None
+    except UnicodeDecodeError:
+        raise SettingsError("The file .env is not UTF-8 text: save it as such.") from None
 
 
 def _sentence(problem: dict[str, Any]) -> str:

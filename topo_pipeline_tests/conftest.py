@@ -1,6 +1,8 @@
 """What every test stands on. The environment is set before anything of the pipeline reads it."""
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -8,7 +10,10 @@ import pytest
 
 API_KEY = "topo_test_3f9c2e7a41b8"
 
+CHECKOUT = Path(__file__).parents[1]
+
 _home = tempfile.mkdtemp(prefix="topo_pipeline_tests_")
+atexit.register(shutil.rmtree, _home, ignore_errors=True)
 os.environ.update(
     {
         "TOPO_API_KEY": API_KEY,
@@ -25,3 +30,14 @@ os.environ.update(
 def api_key() -> str:
     """The key that the tests' APIs accept; it may turn up nowhere."""
     return API_KEY
+
+
+@pytest.fixture(scope="session")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in a folder of another name, with nothing but what the repository holds."""
+    folder = tmp_path_factory.mktemp("x") / "a checkout of any name"
+    folder.mkdir()
+    for name in ("pyproject.toml", "workspace.yaml"):
+        shutil.copy(CHECKOUT / name, folder)
+    shutil.copytree(CHECKOUT / "topo_pipeline", folder / "topo_pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder

@@ -12,7 +12,7 @@ ROOMS = {
     "settings": set(),
     "topo_api": set(),
     "warehouse": set(),
-    "dagster_home": set(),
+    "instance": set(),
     "sandbox": set(),
     "engagement": {"warehouse"},
     "report": {"warehouse", "engagement"},
@@ -20,13 +20,13 @@ ROOMS = {
     "demo": {"sandbox"},
     "defs": {"ingest", "topo_api", "warehouse", "engagement", "report", "settings"},
     "definitions": {"defs"},
-    "runs": {"defs"},
+    "runs": {"defs", "instance"},
     "cli": {
-        "runs", "definitions", "defs", "demo", "dagster_home", "ingest", "report", "settings", "topo_api", "warehouse",
+        "runs", "definitions", "defs", "demo", "instance", "ingest", "report", "settings", "topo_api", "warehouse",
     },
 }  # fmt: skip
 LIBRARIES = {
-    "dagster": {"defs", "definitions", "runs", "cli"},
+    "dagster": {"defs", "definitions", "instance", "runs", "cli"},
     "httpx": {"topo_api"},
     "duckdb": {"warehouse", "engagement", "report"},
     "pydantic_settings": {"settings"},
@@ -85,6 +85,10 @@ def test_only_the_edge_reads_the_clock_and_only_settings_the_environment() -> No
         if any(read in line for read in reads) and "] =" not in line  # to set is not to read
     }
     assert readers == set()
+
+
+def test_a_checkout_and_an_installed_package_open_the_same_workspace() -> None:
+    assert (PACKAGE / "workspace.yaml").read_bytes() == (PACKAGE.parent / "workspace.yaml").read_bytes()
 
 
 def test_every_module_says_what_it_is_for() -> None:

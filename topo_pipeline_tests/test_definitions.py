@@ -1,7 +1,6 @@
 """The code location as Dagster and its tools see it."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,20 +10,8 @@ import pytest
 
 from topo_pipeline.definitions import defs
 
-CHECKOUT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 TABLES = {"sequence_activity", "sequence_runs", "sequence_daily", "sequence_summary"}
-
-
-@pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout in a folder of another name, with nothing but what the repository holds."""
-    folder = tmp_path_factory.mktemp("x") / "a checkout of any name"
-    folder.mkdir()
-    for name in ("pyproject.toml", "workspace.yaml"):
-        shutil.copy(CHECKOUT / name, folder)
-    shutil.copytree(CHECKOUT / "topo_pipeline", folder / "topo_pipeline", ignore=shutil.ignore_patterns("__pycache__"))
-    return folder
 
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,7 @@ import stamina
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
-from topo_pipeline_tests.test_definitions import BIN, CHECKOUT
+from topo_pipeline_tests.test_definitions import BIN
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 RANGE = "2026-03-02...2026-03-04"
@@ -83,11 +83,11 @@ def test_without_a_key_dev_serves_the_ui_over_the_demo_and_ends_with_all_its_ser
     ],
     ids=["dg launch", "dagster asset materialize"],
 )
-def test_dagsters_command_line_reads_a_range(tmp_path: Path, command: tuple[str, ...]) -> None:
+def test_dagsters_command_line_reads_a_range(tmp_path: Path, elsewhere: Path, command: tuple[str, ...]) -> None:
     with serve(create_app(World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW)) as address:
         result = subprocess.run(  # noqa: S603
             [str(BIN / command[0]), *command[1:]],
-            cwd=CHECKOUT,
+            cwd=elsewhere,
             env={
                 **os.environ,
                 "TOPO_API_URL": f"{address}/v1",

@@ -1,9 +1,11 @@
 """One asset for each metric table, made from its .sql file."""
 
+from datetime import date
 from typing import Any
 
 import dagster as dg
 
+from topo_pipeline.defs.columns import table_schema
 from topo_pipeline.defs.failures import one_sentence
 from topo_pipeline.defs.ingest import OWNERS
 from topo_pipeline.defs.partitions import daily, day_of, key_of
@@ -12,6 +14,7 @@ from topo_pipeline.ingest import Clock
 from topo_pipeline.report.leaderboard import leaderboard, leaderboard_markdown
 from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.workspace import keep_to_timezone
 
 # A table follows what landed, once nothing above it is being made; what failed above it holds nothing up.
 FOLLOW = (
@@ -58,25 +61,28 @@ def _asset(table: metrics.MetricTable) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         days = [day_of(key).day for key in context.partition_keys] if table.is_daily else []
         with one_sentence(), warehouse.transaction() as connection:
+            keep_to_timezone(connection, settings.timezone, now=clock())
             built = metrics.build(
-                connection,
-                table,
-                timezone=settings.timezone,
-                now=clock(),
-                days=days,
-                full_refresh=config.full_refresh,
+                connection, table, timezone=settings.timezone, now=clock(), days=days, full_refresh=config.full_refresh
             )
             preview = PREVIEWS[table.name](connection) if table.name in PREVIEWS else {}
-        for day, rows in built.rows_by_day.items():
-            context.add_asset_metadata({"dagster/partition_row_count": rows}, partition_key=key_of(day))
-        return dg.MaterializeResult(metadata=_describe(built) | preview)
+        _record_days(context, built, days)
+        about: dict[str, Any] = {"dagster/row_count": built.rows, "dagster/column_schema": table_schema(built.columns)}
+        return dg.MaterializeResult(metadata=about | preview)
 
     return metric_table
 
 
-def _describe(built: metrics.Built) -> dict[str, Any]:
-    columns = [dg.TableColumn(column.name, column.type, column.comment) for column in built.columns]
-    return {"dagster/row_count": built.rows, "dagster/column_schema": dg.TableSchema(columns)}
+def _record_days(context: dg.AssetExecutionContext, built: metrics.Built, days: list[date]) -> None:
+    """Tell Dagster each day's rows; a day that never landed is not materialised, and the others are all the same."""
+    never_landed = [str(day) for day in days if day not in built.rows_by_day]
+    for day, rows in built.rows_by_day.items():
+        metadata = {"dagster/partition_row_count": rows}
+        context.add_asset_metadata(metadata, partition_key=key_of(day))
+        if never_landed:  # the run fails: no event of its end will tell
+            context.log_event(dg.AssetMaterialization(context.asset_key, partition=key_of(day), metadata=metadata))
+    if never_landed:
+        raise dg.Failure(f"Never landed: {', '.join(never_landed)}. Read them first.", allow_retries=False)
 
 
 metric_tables = [_asset(table) for table in metrics.tables().values()]

@@ -5,16 +5,27 @@ from operator import attrgetter
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
+from topo_pipeline.defs.columns import table_schema
 from topo_pipeline.defs.failures import one_sentence
 from topo_pipeline.defs.partitions import daily, day_of, key_of
 from topo_pipeline.defs.resources import Topo
 from topo_pipeline.ingest import Clock, Refusal, load_days, load_templates
+from topo_pipeline.warehouse.catalogue import columns_of
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load
 
 ACTIVITIES = dg.AssetKey(["topo", "activities"])
 OWNERS = ["team:revenue-operations"]
+
+
+class Reload(dg.Config):
+    """What a person has to say of a day that is read again."""
+
+    allow_shrink: list[str] = Field(
+        default=[], description="Days, such as 2026-03-14, of which more than half of what is landed may go."
+    )
 
 
 @dg.asset(
@@ -29,6 +40,7 @@ OWNERS = ["team:revenue-operations"]
 )
 def activities(
     context: dg.AssetExecutionContext,
+    config: Reload,
     topo: dg.ResourceParam[Topo],
     warehouse: dg.ResourceParam[Warehouse],
     clock: dg.ResourceParam[Clock],
@@ -36,13 +48,23 @@ def activities(
     """Every engagement event of the workspace, a day a partition, each day proved complete or refused."""
     refusals: list[Refusal] = []
     with one_sentence():
-        days = (day_of(key) for key in context.partition_keys)
-        for outcome in load_days(topo.client, warehouse, days, run_id=context.run.run_id, clock=clock):
+        outcomes = load_days(
+            topo.client,
+            warehouse,
+            [day_of(key) for key in context.partition_keys],
+            run_id=context.run.run_id,
+            clock=clock,
+            timezone=topo.settings.timezone,
+            completeness=topo.settings.completeness,
+            may_shrink={day_of(key).day for key in context.partition_keys if key in config.allow_shrink},
+        )
+        for outcome in outcomes:
             if isinstance(outcome, Refusal):
                 context.log.error(f"{outcome.day}: refused. {outcome.reason}")
                 refusals.append(outcome)
             else:
                 _record(context, outcome)
+        context.add_asset_metadata({"dagster/column_schema": _columns(warehouse, "activities")})
     if refusals:
         raise _failure(refusals, len(context.partition_keys))
 
@@ -65,17 +87,23 @@ def sequence_templates(
     """The sequences by name and status, as last known; ids must do where the key may not read them."""
     with one_sentence():
         known = load_templates(topo.client, warehouse, clock=clock)
+        schema = {"dagster/column_schema": _columns(warehouse, "sequence_templates")}
     if known is None:
         context.log.warning("The key can't read sequence names (scope sequences:read): the tables show ids.")
-        return dg.MaterializeResult()
-    return dg.MaterializeResult(metadata={"dagster/row_count": known})
+        return dg.MaterializeResult(metadata=schema)
+    return dg.MaterializeResult(metadata=schema | {"dagster/row_count": known})
+
+
+def _columns(warehouse: Warehouse, table: str) -> dg.TableSchema:
+    with warehouse.reader() as connection:
+        return table_schema(columns_of(connection, "topo", table))
 
 
 def _record(context: dg.AssetExecutionContext, load: Load) -> None:
     """Tell Dagster of a landed day at once, and again at the run's end, when it writes a second event for the day."""
     context.log.info(
-        f"{load.day}: {load.rows} activities in {load.requests} requests, proved against Topo's count of "
-        f"{load.api_total_count}; {load.added} added, {load.changed} changed, {load.removed} removed"
+        f"{load.day}: {load.rows} activities in {load.requests} requests, {'' if load.proved else 'NOT '}proved against"
+        f" Topo's count of {load.api_total_count}; {load.added} added, {load.changed} changed, {load.removed} removed"
         + (f", {load.rejects} unreadable" if load.rejects else "")
         + (" (the day is still open)" if load.is_open else "")
     )

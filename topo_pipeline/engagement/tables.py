@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
+from topo_pipeline.warehouse.catalogue import Column, columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,17 +70,8 @@ class MetricTable:
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column as the warehouse describes it."""
-
-    name: str
-    type: str
-    comment: str | None
-
-
-@dataclass(frozen=True)
 class Built:
-    """A table as a build left it; `rows_by_day` holds the days that were asked for."""
+    """A table as a build left it; `rows_by_day` holds those of the days asked for that are landed."""
 
     rows: int
     columns: tuple[Column, ...]
@@ -161,19 +153,13 @@ def _forget(connection: "DuckDBPyConnection", table: MetricTable, *, all_days: b
 
 def _describe(connection: "DuckDBPyConnection", table: MetricTable, days: "Sequence[date]") -> Built:
     """Read back what the build left. A table's name is its file's, so it can stand in a statement."""
-    columns = connection.execute(
-        "SELECT column_name, data_type, comment FROM duckdb_columns()"
-        " WHERE database_name = current_database() AND schema_name = 'engagement' AND table_name = ?"
-        " ORDER BY column_index",
-        [table.name],
-    ).fetchall()
     rows = connection.execute(f"SELECT count(*) FROM engagement.{table.name}").fetchall()  # noqa: S608
-    rows_by_day = dict.fromkeys(days, 0)
+    rows_by_day = {}
     if table.is_daily:
         counted = connection.execute(
-            f"SELECT day, count(*) FROM engagement.{table.name}"  # noqa: S608
-            " WHERE day IN (SELECT unnest($days::DATE[])) GROUP BY day",
+            f"SELECT day, count(built.day) FROM landed_days LEFT JOIN engagement.{table.name} AS built USING (day)"  # noqa: S608
+            " WHERE day IN (SELECT unnest($days::DATE[])) GROUP BY day ORDER BY day",
             {"days": list(days)},
         )
-        rows_by_day |= dict(counted.fetchall())
-    return Built(rows[0][0], tuple(Column(*column) for column in columns), rows_by_day)
+        rows_by_day = dict(counted.fetchall())
+    return Built(rows[0][0], columns_of(connection, "engagement", table.name), rows_by_day)

@@ -84,7 +84,10 @@ class TopoClient:
         self._clock = clock
         self._limiter = AsyncLimiter(1, 1 / requests_per_second)
         self._slots = asyncio.Semaphore(concurrency)
-        self._http = _http_client(base, self._key, concurrency)
+        try:
+            self._http = _http_client(base, self._key, concurrency)
+        except ImportError as error:  # a SOCKS proxy wants a package of its own
+            raise ValueError(f"the environment's proxy can't be used: {error}") from None
 
     def __repr__(self) -> str:
         return f"<TopoClient of {self._host}>"
@@ -155,6 +158,10 @@ class TopoClient:
             if error.status == httpx.codes.UNAUTHORIZED:
                 raise
             reason = str(error)
+        except TopoUnavailable as error:
+            if error.status is None:
+                raise
+            reason = str(error)
         except ResponseInvalid as error:
             reason = str(error)
         _LOG.warning("Going on without %s: %s", what, reason)
@@ -190,6 +197,7 @@ class TopoClient:
         if status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
             raise TopoUnavailable(
                 self._gave_up(number, self._described(answer)),
+                status=status,
                 request_id=self._request_id(answer),
                 retry_after=wire.retry_after(answer.headers.get("retry-after"), self._clock()),
             )
@@ -272,10 +280,6 @@ class _Answer(Generic[_T]):
 
 
 def _http_client(base: httpx.URL, key: str, concurrency: int) -> httpx.AsyncClient:
-    # Others may be reached through the environment's proxy; this machine itself never is.
-    direct: dict[str, httpx.AsyncBaseTransport | None] = {}
-    if _is_loopback(base.host):
-        direct = {f"all://{f'[{base.host}]' if ':' in base.host else base.host}": None}
     return httpx.AsyncClient(
         base_url=base,
         headers={
@@ -286,7 +290,8 @@ def _http_client(base: httpx.URL, key: str, concurrency: int) -> httpx.AsyncClie
         timeout=httpx.Timeout(connect=10, read=30, write=10, pool=120),
         limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
         follow_redirects=False,
-        mounts=direct,
+        # Others may be reached through the environment's proxy; this machine itself never is.
+        trust_env=not _is_loopback(base.host),
     )
 
 

@@ -33,8 +33,17 @@ class RequestRefused(TopoError):
 class TopoUnavailable(TopoError):
     """Network faults, rate limiting or server errors that outlasted every retry."""
 
-    def __init__(self, sentence: str, *, request_id: str | None = None, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        sentence: str,
+        *,
+        status: int | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(sentence, request_id=request_id)
+        self.status = status
+        """Of the last answer; None where there was none."""
         self.retry_after = retry_after
         """Seconds the server asked to be left alone, where it said so."""
 

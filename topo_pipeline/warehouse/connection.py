@@ -74,8 +74,7 @@ class Warehouse:
         with self._open() as connection:
             connection.begin()
             try:
-                migrate(connection)
-                connection.execute(_LANDED_DAYS)
+                self._bring_up_to_date(connection)
                 yield connection
             except BaseException:
                 _roll_back(connection)
@@ -98,6 +97,15 @@ class Warehouse:
         """Make the warehouse where there is none and bring its schema up to date: fails before any reading."""
         with self.transaction():
             pass
+
+    def _bring_up_to_date(self, connection: DuckDBPyConnection) -> None:
+        try:
+            migrate(connection)
+            connection.execute(_LANDED_DAYS)
+        except duckdb.CatalogException as error:
+            raise WarehouseError(
+                f"{self.path} holds tables of another making, set TOPO_WAREHOUSE to another file: {_first_line(error)}"
+            ) from error
 
     @contextmanager
     def _open(self, *, read_only: bool = False) -> Iterator[DuckDBPyConnection]:
@@ -122,7 +130,7 @@ class Warehouse:
                 raise WarehouseError(f"There is no warehouse at {self.path} yet: load a day first.")
             self.path.parent.mkdir(parents=True, exist_ok=True)
             for attempt in stamina.retry_context(
-                on=_is_locked, attempts=None, timeout=self.wait_seconds, wait_max=1.0, wait_jitter=0.5
+                on=_is_locked, attempts=None, timeout=self.wait_seconds, wait_initial=0.2, wait_max=5.0
             ):
                 with attempt:
                     connection.execute(attach)

@@ -247,11 +247,12 @@ def land_templates(connection: "DuckDBPyConnection", templates: "pd.DataFrame", 
     connection.register("templates", templates)
     try:
         connection.execute(
-            "DELETE FROM topo.sequence_templates WHERE id IN (SELECT try_cast(id AS UUID) FROM templates)"
+            "DELETE FROM topo.sequence_templates WHERE id IN (SELECT try_cast(id::VARCHAR AS UUID) FROM templates)"
         )
         connection.execute(
-            "INSERT INTO topo.sequence_templates BY NAME SELECT *, $now::TIMESTAMPTZ AS seen_at FROM templates"
-            " WHERE try_cast(id AS UUID) IS NOT NULL",
+            "INSERT INTO topo.sequence_templates BY NAME"
+            " SELECT * REPLACE (try_cast(id::VARCHAR AS UUID) AS id, try_cast(step_count AS INTEGER) AS step_count),"
+            " $now::TIMESTAMPTZ AS seen_at FROM templates WHERE try_cast(id::VARCHAR AS UUID) IS NOT NULL",
             {"now": now},
         )
     finally:

@@ -50,6 +50,27 @@ CREATE TABLE topo.activity_changes AS
 SELECT *, NULL::VARCHAR AS change, NULL::UUID AS replaced_by, NULL::TIMESTAMP WITH TIME ZONE AS replaced_at
 FROM topo.activities;
 COMMENT ON TABLE topo.activity_changes IS 'Each version of an activity that a later load replaced or removed, whole.';
+COMMENT ON COLUMN topo.activity_changes.id IS 'The activity''s own id.';
+COMMENT ON COLUMN topo.activity_changes.created_at IS 'When Topo recorded the activity (UTC).';
+COMMENT ON COLUMN topo.activity_changes.day IS 'The reporting day (the partition), in the reporting time zone.';
+COMMENT ON COLUMN topo.activity_changes.type IS 'The event, such as message.sent; NULL where the payload has none.';
+COMMENT ON COLUMN topo.activity_changes.organization_id IS 'The workspace.';
+COMMENT ON COLUMN topo.activity_changes.person_id IS 'The contact.';
+COMMENT ON COLUMN topo.activity_changes.sequence_id IS 'The run: one contact going through one sequence.';
+COMMENT ON COLUMN topo.activity_changes.sequence_template_id IS 'The sequence.';
+COMMENT ON COLUMN topo.activity_changes.message_id IS 'The message that was sent, opened, clicked or replied to.';
+COMMENT ON COLUMN topo.activity_changes.hot_lead_id IS 'The hot lead, for hot_lead.created.';
+COMMENT ON COLUMN topo.activity_changes.calendar_event_id IS 'The meeting, for meeting.created.';
+COMMENT ON COLUMN topo.activity_changes.task_id IS 'The task, for task.* events.';
+COMMENT ON COLUMN topo.activity_changes.resource_type IS 'MESSAGE, INVITATION, …: as sent, else the first part of type.';
+COMMENT ON COLUMN topo.activity_changes.event_type IS 'SENT, REPLIED, …: the second part of type.';
+COMMENT ON COLUMN topo.activity_changes.channel IS 'EMAIL, LINKEDIN, MANUAL or what Topo adds; NULL where nothing tells.';
+COMMENT ON COLUMN topo.activity_changes.channel_source IS 'How the channel is known: payload, type or unknown.';
+COMMENT ON COLUMN topo.activity_changes.step_number IS 'The step of the sequence, where the payload tells.';
+COMMENT ON COLUMN topo.activity_changes.reply_category IS 'How Topo classified the reply; NULL until it did.';
+COMMENT ON COLUMN topo.activity_changes.payload IS 'The payload''s JSON text as received.';
+COMMENT ON COLUMN topo.activity_changes.landed_at IS 'When this version of the activity was landed (UTC).';
+COMMENT ON COLUMN topo.activity_changes.load_id IS 'The load that landed this version.';
 COMMENT ON COLUMN topo.activity_changes.change IS 'changed (a new version landed) or removed (no longer at the source).';
 COMMENT ON COLUMN topo.activity_changes.replaced_by IS 'The load that replaced or removed this version.';
 COMMENT ON COLUMN topo.activity_changes.replaced_at IS 'When (UTC).';

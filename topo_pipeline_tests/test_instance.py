@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from topo_pipeline.dagster_home import prepare
+from topo_pipeline.instance import prepare
 
 
 @pytest.fixture(autouse=True)

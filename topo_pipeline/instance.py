@@ -1,0 +1,78 @@
+"""The Dagster instance: one home for the UI, the daemon and the command line, and whose runs are under way in it."""
+
+import importlib.resources
+import os
+import socket
+from pathlib import Path
+
+import dagster as dg
+
+# Whose process a run is: one that is killed leaves its run "started" and its place in the pool taken for ever.
+_OWNER = "topo_pipeline/owner"
+_UNFINISHED = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+
+
+class AlreadyReading(Exception):
+    """Another run reads Topo now: one reader a key."""
+
+
+def prepare(home: Path) -> Path:
+    """Make `home` a Dagster home where it isn't one and let Dagster find it; a dagster.yaml in it is left alone.
+
+    Returns:
+        The workspace file for Dagster's services, which are better run elsewhere than beside a `.env`: Dagster would
+        let it overrule the environment.
+
+    Raises:
+        OSError: the folder can't be made or written.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    _copy("dagster.yaml", home, replace=False)
+    os.environ["DAGSTER_HOME"] = str(home)
+    return _copy("workspace.yaml", home, replace=True)
+
+
+def _copy(name: str, home: Path, *, replace: bool) -> Path:
+    target = home / name
+    if replace or not target.exists():
+        template = importlib.resources.files("topo_pipeline") / name
+        target.write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
+    return target
+
+
+def owner_tag() -> dict[str, str]:
+    """The tag of a run that lives in this process."""
+    return {_OWNER: f"{socket.gethostname()}:{os.getpid()}"}
+
+
+def bury_the_dead(instance: dg.DagsterInstance) -> None:
+    """Fail the runs of this command whose process is gone, and free the places they held."""
+    for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
+        host, _, pid = run.tags.get(_OWNER, "").partition(":")
+        if host == socket.gethostname() and not _is_alive(int(pid)):
+            instance.report_run_failed(run, "Its process was killed.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # somebody else's
+    return True
+
+
+def make_sure_nobody_reads(instance: dg.DagsterInstance) -> None:
+    """Refuse to wait behind another reader.
+
+    Raises:
+        AlreadyReading: a run holds the place in pool `topo_api`.
+    """
+    if not instance.event_log_storage.supports_global_concurrency_limits:
+        return
+    for slot in instance.event_log_storage.get_concurrency_info("topo_api").claimed_slots:
+        raise AlreadyReading(
+            f"Run {slot.run_id.partition('-')[0]} is reading Topo: wait for it to end, or stop it in Dagster's UI."
+        )

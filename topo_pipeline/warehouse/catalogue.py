@@ -1,0 +1,24 @@
+"""What the warehouse says of its own tables."""
+
+from dataclasses import dataclass
+
+from duckdb import DuckDBPyConnection
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as the warehouse describes it."""
+
+    name: str
+    type: str
+    comment: str | None
+
+
+def columns_of(connection: DuckDBPyConnection, schema: str, table: str) -> tuple[Column, ...]:
+    """The columns of a table, in order; none where it does not exist."""
+    found = connection.execute(
+        "SELECT column_name, data_type, comment FROM duckdb_columns()"
+        " WHERE database_name = current_database() AND schema_name = ? AND table_name = ? ORDER BY column_index",
+        [schema, table],
+    ).fetchall()
+    return tuple(Column(*column) for column in found)
