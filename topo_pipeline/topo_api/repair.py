@@ -35,6 +35,8 @@ ATTEMPTS = 2
 """Readings of a query before it is split, and of the whole where its parts don't add up to it."""
 ROUNDS = 16
 """Readings of what can't be split. With its order drawn anew for each request, 1 row in 10,000,000 stays unseen."""
+IDLE_ROUNDS = 6
+"""After so many in a row that brought nothing new, nothing more is looked for."""
 PARTS_AT_ONCE = 2
 """One whose last pages are under way, and the next: each is read fast, so that little can change meanwhile."""
 
@@ -198,22 +200,26 @@ class _Reader:
         return await self._until_seen(query)
 
     async def _read_kinds(self, tally: Tally, kinds: list[ActivityQuery]) -> Tally:
-        parts = Rows()
+        parts: list[Tally] = []
         for kind in kinds:
-            if len(parts) <= tally.count:  # else the filter is none
-                parts.merge((await self._prove(kind)).rows)
+            if sum(part.count for part in parts) <= tally.count:  # else the filter selects everything
+                parts.append(await self._prove(kind))
         now = await self._ask(replace(tally.query, size=1))
-        return Tally(tally.query, now.total_count, parts)
+        joined = _joined(tally, parts)
+        return replace(joined, count=now.total_count, steady=now.total_count == sum(part.count for part in parts))
 
     async def _until_seen(self, query: ActivityQuery) -> Tally:
         """Rows gathered from readings between which the count did not move, deep pages too: there is no other way."""
         seen = await self._read(query, most=sys.maxsize)
+        idle = 0
         for _ in range(ROUNDS - 1):
-            if seen.proved or self.refused:
+            if seen.proved or self.refused or idle == IDLE_ROUNDS:
                 break
             again = await self._read(query, most=sys.maxsize)
             if again.steady and seen.steady and again.count == seen.count:
+                before = len(seen.rows)
                 seen.rows.merge(again.rows)
+                idle = idle + 1 if len(seen.rows) == before else 0
             else:
                 seen = again
         return seen if seen.proved else self._refuse(seen)
