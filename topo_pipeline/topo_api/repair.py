@@ -91,9 +91,7 @@ class _Reader:
         return self._refuse(tally)
 
     async def _prove(self, query: ActivityQuery) -> Tally:
-        if self.refused:
-            return await self._read(query, most=self._depth)
-        for _ in range(ATTEMPTS):
+        for _ in range(1 if self.refused else ATTEMPTS):
             tally = await self._read(query)
             if tally.proved:
                 return tally
@@ -105,10 +103,14 @@ class _Reader:
 
     async def _split(self, tally: Tally) -> Tally:
         cut = _middle(tally.query)
-        if cut is None:
+        if cut is None and not self.refused:
             return await self._by_type(tally)
-        if self._is_deep(tally.count):  # and yet nothing stands on its deepest page: such a count can't be met
-            return self._refuse(await self._read(tally.query, most=self._depth))
+        if self._is_deep(
+            tally.count
+        ):  # where it can be cut, yet nothing stands on its deepest page: no such count is met
+            return self._refuse(await self._read(tally.query, most=self._depth if cut else sys.maxsize))
+        if cut is None or self.refused:
+            return tally
         halves = [await self._prove(half) for half in _cut(tally.query, cut)]
         joined = _joined(tally, halves)
         return max(joined, tally, key=lambda each: len(each.rows)) if self.refused else joined
