@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
+from uuid import UUID
 
 import pytest
 
@@ -65,11 +66,11 @@ def problem(status: int, type_: str) -> tuple[int, object]:
     return status, {"status_code": status, "type": type_, "message": "no", "request_id": f"req_{status}"}
 
 
-def load(api: Scripted, folder: Path, days: list[Day]) -> list[Load | Refusal]:
+def load(api: Scripted, folder: Path, days: list[Day], **options: Any) -> list[Load | Refusal]:
+    warehouse = Warehouse(str(folder / "w.duckdb"))
     with connecting_to(api) as connect:
-        return list(
-            load_days(connect, Warehouse(str(folder / "w.duckdb")), days, run_id="r", clock=lambda: NOW, timezone="UTC")
-        )
+        terms = {"run_id": "r", "clock": lambda: NOW, "timezone": "UTC"} | options
+        return list(load_days(connect, warehouse, days, **terms))
 
 
 def landed(outcomes: list[Load | Refusal]) -> list[bool]:
@@ -83,6 +84,24 @@ def test_each_day_has_one_outcome_and_a_refused_one_holds_up_no_other(tmp_path: 
     outcomes = load(Scripted({date(2026, 3, 2): INCOMPLETE}), tmp_path, [day(n) for n in range(1, 6)])
     assert [outcome.day for outcome in outcomes] == [date(2026, 3, n) for n in range(1, 6)]
     assert landed(outcomes) == [True, False, True, True, True]
+
+
+def test_where_it_is_so_wished_an_incomplete_day_lands_and_is_called_unproved(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    item = {"id": str(UUID(int=7)), "created_at": "2026-03-02T10:00:00Z", "payload": {"type": "message.sent"}}
+    api = Scripted({date(2026, 3, 2): (200, {**EMPTY, "items": [item], "total_count": 3})})
+    [one, two] = load(api, tmp_path, [day(1), day(2)], completeness="warn")
+    assert isinstance(one, Load)
+    assert isinstance(two, Load)
+    assert (one.proved, two.proved) == (True, False)
+    assert (two.rows, two.api_total_count) == (1, 3)
+    assert "Landed unproved: window 2026-03-02T00:00:00Z" in caplog.text
+
+
+def test_where_incomplete_days_may_land_what_was_not_answered_is_still_refused(tmp_path: Path) -> None:
+    api = Scripted({date(2026, 3, 1): (503, b"<html>gone</html>")})
+    assert landed(load(api, tmp_path, [day(1), day(2)], completeness="warn")) == [False, True]
 
 
 def test_any_number_of_incomplete_days_in_a_row_is_still_tried(tmp_path: Path) -> None:

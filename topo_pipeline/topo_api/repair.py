@@ -35,6 +35,8 @@ ATTEMPTS = 2
 """Readings of a query before it is split, and of the whole where its parts don't add up to it."""
 ROUNDS = 16
 """Readings of what can't be split. With its order drawn anew for each request, 1 row in 10,000,000 stays unseen."""
+IDLE_ROUNDS = 6
+"""After so many in a row that brought nothing new, nothing more is looked for."""
 PARTS_AT_ONCE = 2
 """One whose last pages are under way, and the next: each is read fast, so that little can change meanwhile."""
 
@@ -89,9 +91,7 @@ class _Reader:
         return self._refuse(tally)
 
     async def _prove(self, query: ActivityQuery) -> Tally:
-        if self.refused:
-            return await self._read(query, most=self._depth)
-        for _ in range(ATTEMPTS):
+        for _ in range(1 if self.refused else ATTEMPTS):
             tally = await self._read(query)
             if tally.proved:
                 return tally
@@ -103,10 +103,14 @@ class _Reader:
 
     async def _split(self, tally: Tally) -> Tally:
         cut = _middle(tally.query)
-        if cut is None:
+        if cut is None and not self.refused:
             return await self._by_type(tally)
-        if self._is_deep(tally.count):  # and yet nothing stands on its deepest page: such a count can't be met
-            return self._refuse(await self._read(tally.query, most=self._depth))
+        if self._is_deep(
+            tally.count
+        ):  # where it can be cut, yet nothing stands on its deepest page: no such count is met
+            return self._refuse(await self._read(tally.query, most=self._depth if cut else sys.maxsize))
+        if cut is None or self.refused:
+            return tally
         halves = [await self._prove(half) for half in _cut(tally.query, cut)]
         joined = _joined(tally, halves)
         return max(joined, tally, key=lambda each: len(each.rows)) if self.refused else joined
@@ -198,22 +202,26 @@ class _Reader:
         return await self._until_seen(query)
 
     async def _read_kinds(self, tally: Tally, kinds: list[ActivityQuery]) -> Tally:
-        parts = Rows()
+        parts: list[Tally] = []
         for kind in kinds:
-            if len(parts) <= tally.count:  # else the filter is none
-                parts.merge((await self._prove(kind)).rows)
+            if sum(part.count for part in parts) <= tally.count:  # else the filter selects everything
+                parts.append(await self._prove(kind))
         now = await self._ask(replace(tally.query, size=1))
-        return Tally(tally.query, now.total_count, parts)
+        joined = _joined(tally, parts)
+        return replace(joined, count=now.total_count, steady=now.total_count == sum(part.count for part in parts))
 
     async def _until_seen(self, query: ActivityQuery) -> Tally:
         """Rows gathered from readings between which the count did not move, deep pages too: there is no other way."""
         seen = await self._read(query, most=sys.maxsize)
+        idle = 0
         for _ in range(ROUNDS - 1):
-            if seen.proved or self.refused:
+            if seen.proved or self.refused or idle == IDLE_ROUNDS:
                 break
             again = await self._read(query, most=sys.maxsize)
             if again.steady and seen.steady and again.count == seen.count:
+                before = len(seen.rows)
                 seen.rows.merge(again.rows)
+                idle = idle + 1 if len(seen.rows) == before else 0
             else:
                 seen = again
         return seen if seen.proved else self._refuse(seen)

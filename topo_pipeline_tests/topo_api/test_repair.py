@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from topo_pipeline.sandbox.server import serve
 from topo_pipeline.topo_api import repair
 from topo_pipeline.topo_api.client import TopoClient
-from topo_pipeline.topo_api.errors import IncompleteWindow
+from topo_pipeline.topo_api.errors import IncompleteWindow, RequestRefused
 from topo_pipeline.topo_api.windows import Reading, Window, read_window
 from topo_pipeline.topo_api.wire import Activity, ActivityPage, ActivityQuery
-from topo_pipeline_tests.topo_api.helpers import is_selected, uuid_of
+from topo_pipeline_tests.topo_api.helpers import Model, client_of, is_selected, item_of, uuid_of
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = Window(START, START + timedelta(days=1))
@@ -56,7 +57,7 @@ class World:
         await asyncio.sleep(0)  # lets the other tasks ask in between
         self.change(query)
         self.asked.append(query)
-        found = [row for row in self.rows if _is_meant(row, query)]
+        found = _meant(self.rows, query)
         if self.ties:
             self.ties.shuffle(found)
         found.sort(key=lambda row: row.at)
@@ -81,10 +82,11 @@ class World:
         return caught.value
 
 
-def _is_meant(row: Row, query: ActivityQuery) -> bool:
-    assert query.created_at_after
-    assert query.created_at_before
-    return query.created_at_after < row.at < query.created_at_before and is_selected(row.type, query.params())
+def _meant(rows: list[Row], query: ActivityQuery) -> list[Row]:
+    after, before, params = query.created_at_after, query.created_at_before, query.params()
+    assert after
+    assert before
+    return [row for row in rows if after < row.at < before and is_selected(row.type, params)]
 
 
 def ids_of(reading: Reading) -> list[str]:
@@ -149,7 +151,7 @@ class History:
 
     def _note(self, query: ActivityQuery) -> None:
         whole = replace(query, page=1, size=100)
-        pages = -(-sum(_is_meant(row, query) for row in self.world.rows) // self.world.page_size)
+        pages = -(-len(_meant(self.world.rows, query)) // self.world.page_size)
         to_come = set(range(2, pages + 1)) if query.page == 1 else self.under_way.get(whole, (set(), set()))[0]
         to_come -= {query.page}
         assert query.created_at_after
@@ -211,3 +213,264 @@ def test_a_world_at_rest_is_read_exactly_however_its_ties_are_ordered(
         reading = world.read(window, depth=depth)
     assert ids_of(reading) == all_of([row for row in world.rows if row.at in window])
     assert reading.requests == len(world.asked)
+
+
+# What it costs
+
+_SHAPES: dict[str, Callable[[int], list[Row]]] = {
+    "uniform": spread,
+    "one hour": lambda count: spread(count, HOUR, START + 5 * HOUR),
+    "two bursts": lambda count: [
+        *spread(count // 2, HOUR / 4, START + 3 * HOUR),
+        *(replace(row, number=count + row.number) for row in spread(count - count // 2, HOUR / 4, START + 20 * HOUR)),
+    ],
+}
+
+
+@pytest.mark.parametrize("shape", _SHAPES)
+@pytest.mark.parametrize("count", [5001, 5050, 10_000, 10_100, 20_000])
+def test_a_deep_window_is_read_in_parts_for_five_percent_more_requests_at_most(shape: str, count: int) -> None:
+    world = World(_SHAPES[shape](count))
+    reading = world.read()
+    assert ids_of(reading) == all_of(world.rows)
+    assert (reading.total_count, reading.requests) == (count, len(world.asked))
+    assert max(query.page for query in world.asked) <= 50
+    assert excess(world) <= 0.05
+
+
+def test_a_window_as_deep_as_may_be_costs_its_pages_and_nothing_more() -> None:
+    world = World(spread(5000))
+    assert len(world.read().activities) == len(world.asked) * 100 == 5000
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_pages_beyond_the_depth_are_not_asked_for(depth: int) -> None:
+    world = World(spread(1700))
+    assert ids_of(world.read(depth=depth)) == all_of(world.rows)
+    assert max(query.page for query in world.asked) == depth
+
+
+def test_a_depth_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        World([]).read(depth=0)
+
+
+# What goes wrong, once
+
+
+def at_request(number: int, change: Callable[[], object], world: World) -> None:
+    """Let `change` happen just before a request."""
+    seen = iter(range(1, 100_000))
+    world.change = lambda _: change() and None if next(seen) == number else None
+
+
+def test_a_window_torn_once_is_read_again_and_no_more() -> None:
+    world = World(spread(250))
+    at_request(2, lambda: world.rows.append(Row(999, START)), world)
+    assert set(ids_of(world.read())) == {row.id for row in world.rows}
+    assert len(world.asked) == 6
+
+
+def test_a_count_that_moves_between_pages_is_no_proof_even_where_the_rows_are_as_many() -> None:
+    world = World(spread(250))
+    at_request(3, lambda: world.rows.append(Row(999, START + 24 * HOUR - SECOND)), world)
+    world.rows.pop(240)
+    reading = world.read()
+    assert (reading.total_count, len(reading.activities)) == (250, 250)
+    assert len(world.asked) == 6
+
+
+def test_a_window_that_is_torn_whenever_it_takes_pages_is_read_in_parts_of_one() -> None:
+    world = World(spread(330))
+
+    def tear(query: ActivityQuery) -> None:
+        world.rows = sorted(world.rows, key=lambda row: row.number)
+        if query.page > 1:  # whatever is asked beyond a first page has shifted
+            world.rows.append(Row(1000 + len(world.asked), START - HOUR))
+            world.rows = world.rows[:330]
+
+    world.change = tear
+    world.tell = lambda count, query: count + (query.page > 1)
+    assert ids_of(world.read()) == all_of(world.rows)
+
+
+def test_a_row_that_goes_while_parts_are_read_shows_in_the_count_that_is_asked_at_the_end() -> None:
+    world = World(spread(450))
+    at_request(len(_asked(450, depth=2)) // 2, lambda: world.rows.pop(440), world)
+    reading = world.read(depth=2)
+    assert ids_of(reading) == all_of(world.rows)
+    assert (reading.total_count, world.asked[-1].size) == (449, 1)
+    assert len(world.asked) == len(_asked(450, depth=2)) + 1
+
+
+def _asked(count: int, **options: Any) -> list[ActivityQuery]:
+    world = World(spread(count))
+    world.read(**options)
+    return world.asked
+
+
+def test_parts_that_no_longer_add_up_to_the_whole_are_read_again() -> None:
+    world = World(spread(450))
+    quiet = len(_asked(450, depth=2))
+    # Of one the part has been read, of the other not yet.
+    at_request(quiet - 1, lambda: world.rows.pop(440) and world.rows.pop(0), world)
+    reading = world.read(depth=2)
+    assert ids_of(reading) == all_of(world.rows)
+    assert reading.total_count == 448
+    assert quiet + 1 < len(world.asked) <= 2 * quiet + 1
+
+
+# A second that holds more than a page
+
+
+def test_a_thousand_rows_at_one_instant_are_all_seen_however_they_are_ordered() -> None:
+    world = World([*spread(300), *at_once(1000, KNOWN)], ties=Random(1))  # noqa: S311
+    world.rows = [replace(row, number=number) for number, row in enumerate(world.rows)]
+    assert set(ids_of(world.read())) == {row.id for row in world.rows}
+    assert {query.resource_type for query in world.asked} > {"MESSAGE", "TASK", None}
+    assert {query.event_type for query in world.asked} > {"SENT", "OPENED", None}
+    assert len(world.asked) < 1000
+
+
+@pytest.mark.parametrize("types", [("message.sent",), UNKNOWN, KNOWN + UNKNOWN])
+def test_types_that_no_filter_selects_are_seen_among_a_thousand_at_one_instant(types: tuple[str, ...]) -> None:
+    world = World(at_once(1000, types), ties=Random(2))  # noqa: S311
+    reading = world.read()
+    assert ids_of(reading) == all_of(world.rows)
+    assert reading.total_count == 1000
+    assert len(world.asked) < 1000
+
+
+def test_parts_by_type_that_fit_a_page_need_no_more_than_two_looks() -> None:
+    types = tuple(f"{kind}.created" for kind in ("message", "task", "meeting", "hot_lead", "sequence"))
+    world = World(at_once(400, types), ties=Random(3))  # noqa: S311
+    assert ids_of(world.read()) == all_of(world.rows)
+    by_type = [query for query in world.asked if query.resource_type]
+    assert len(by_type) % 14 == 0
+    assert {query.page for query in by_type} == {1}
+    assert {query.event_type for query in by_type} == {None}
+
+
+def test_a_known_row_that_comes_and_goes_does_not_stand_in_for_an_unknown_one() -> None:
+    types = ("message.sent", "task.created", "invitation.sent")
+    unknown, guest = Row(500, START + HOUR, "weather.changed"), Row(600, START + HOUR, "meeting.created")
+    world = World([*at_once(297, types), unknown], ties=Random(4))  # noqa: S311
+    visits = iter([True])
+
+    def visit(query: ActivityQuery) -> None:
+        if guest in world.rows:
+            world.rows.remove(guest)
+        elif query.resource_type == "MEETING" and next(visits, False):
+            world.rows.append(guest)
+
+    world.change = visit
+    assert unknown.id in ids_of(world.read())
+
+
+def test_an_instant_deeper_than_the_depth_is_read_all_the_same() -> None:
+    world = World([*at_once(700), *(replace(row, number=1000 + row.number) for row in spread(500))])
+    assert set(ids_of(world.read(depth=3))) == {row.id for row in world.rows}
+
+
+def test_a_filter_that_selects_everything_is_found_out() -> None:
+    world = World(at_once(300, KNOWN), ties=Random(5))  # noqa: S311
+    ask = world.activities
+    world.activities = lambda query: ask(replace(query, resource_type=None, event_type=None))  # type: ignore[method-assign]
+    assert ids_of(world.read()) == all_of(world.rows)
+    assert len(world.asked) < 300
+
+
+# What can't be had
+
+_LIES: dict[str, Callable[[int, ActivityQuery], int]] = {
+    "one more": lambda count, _: count + 1,
+    "one less": lambda count, _: max(0, count - 1),
+    "twice": lambda count, _: 2 * count,
+    "a hundred times": lambda count, _: 100 * count,
+    "none": lambda count, _: 0,
+    "always the same": lambda count, _: 12_345,
+    "absurd": lambda count, _: 10**15,
+    "another on each page": lambda count, query: count + query.page,
+    "of parts only": lambda count, query: count + (query.created_at_after != DAY.start - SECOND),
+    "of the whole only": lambda count, query: count + (query.params().items() >= _WHOLE.items()),
+}
+_WHOLE = {"created_at_after": "2026-02-28T23:59:59Z", "created_at_before": "2026-03-02T00:00:00Z"}
+
+
+@pytest.mark.parametrize("lie", _LIES)
+@pytest.mark.parametrize(
+    "rows",
+    [spread(30), spread(250), spread(700), at_once(250), at_once(700)],
+    ids=["a page", "some pages", "deep", "an instant", "a deep instant"],
+)
+def test_a_count_that_lies_is_refused_in_time_and_what_was_received_is_there(lie: str, rows: list[Row]) -> None:
+    world = World(list(rows), tell=_LIES[lie])
+    if lie == "of parts only" and len(rows) < 500:
+        assert ids_of(world.read(depth=5)) == all_of(rows)
+        return
+    error = world.refuse(depth=5)
+    assert set(ids_of(error.reading)) <= {row.id for row in rows}
+    if lie.startswith(("one", "of")):
+        assert ids_of(error.reading) == all_of(rows)
+    assert error.reading.requests == len(world.asked) <= 120 + 60 * -(-len(rows) // 100)
+    assert error.request_ids
+
+
+def test_bounds_that_are_ignored_are_found_out() -> None:
+    world = World(spread(6000, start=START + 30 * HOUR))
+    ask = world.activities
+    day_after = {"created_at_after": START, "created_at_before": START + 90 * HOUR}
+    world.activities = lambda query: ask(replace(query, **day_after))  # type: ignore[method-assign]
+    assert world.refuse().reading.activities == []
+    assert len(world.asked) < 100
+
+
+@pytest.mark.parametrize("page", [1, 3, 50])
+def test_a_failure_in_the_midst_of_parts_is_raised_as_itself(page: int) -> None:
+    world = World(spread(12_000))
+
+    def fail(query: ActivityQuery) -> None:
+        if query.page == page and len(world.asked) > 1:
+            raise RequestRefused("no", status=400, type="ValidationIssue")
+
+    world.change = fail
+    with pytest.raises(RequestRefused):
+        world.read()
+
+
+# Over real HTTP
+
+
+def over_http(app: Model, **options: Any) -> Reading:
+    async def go(address: str) -> Reading:
+        async with client_of(address) as client:
+            return await read_window(client, DAY, **options)
+
+    with serve(app) as address:
+        return asyncio.run(go(address))
+
+
+def test_a_thousand_at_one_instant_over_http() -> None:
+    types = [*KNOWN, *UNKNOWN]
+    items = [item_of(number, "2026-03-01T10:00:00Z", type=types[number % len(types)]) for number in range(1000)]
+    app = Model(items, ties=Random(6))  # noqa: S311
+    reading = over_http(app)
+    assert ids_of(reading) == [uuid_of(number) for number in range(1000)]
+    assert reading.requests == len(app.requests)
+
+
+def test_a_deep_window_over_http() -> None:
+    app = Model([item_of(row.number, row.at.isoformat()) for row in spread(1000)])
+    reading = over_http(app, depth=3)
+    assert len(reading.activities) == reading.total_count == 1000
+    assert reading.requests == len(app.requests)
+    assert max(int(request.params["page"]) for request in app.requests) == 3
+
+
+def test_rows_that_come_while_pages_are_read_over_http() -> None:
+    items = [item_of(row.number, row.at.isoformat()) for row in spread(450)]
+    late = [item_of(1000 + number, START.isoformat()) for number in range(3)]
+    app = Model(items, between=lambda page, _: items.append(late.pop()) if late and page > 1 else None)
+    reading = over_http(app)
+    assert {activity.id for activity in reading.activities} == {item["id"] for item in items}
+    assert len(items) == 453

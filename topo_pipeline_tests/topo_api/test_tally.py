@@ -1,0 +1,54 @@
+"""Distinct rows are counted, whatever can be read of them."""
+
+from topo_pipeline.topo_api.tally import Rows, Tally
+from topo_pipeline.topo_api.wire import Activity, ActivityPage, ActivityQuery, Reject
+from topo_pipeline_tests.topo_api.helpers import NOW, uuid_of
+
+
+def page_of(*rows: Activity | Reject, count: int = 0) -> ActivityPage:
+    activities = [row for row in rows if isinstance(row, Activity)]
+    return ActivityPage(activities, [row for row in rows if isinstance(row, Reject)], count, 1, False)
+
+
+def rows_of(*rows: Activity | Reject) -> Rows:
+    found = Rows()
+    found.add(page_of(*rows))
+    return found
+
+
+def activity(number: int, payload: str = "{}") -> Activity:
+    return Activity(uuid_of(number), NOW, payload)
+
+
+def test_an_id_is_one_row_readable_or_not() -> None:
+    assert len(rows_of(activity(1), activity(1), Reject("x", "odd", uuid_of(1)), Reject("y", "odd", uuid_of(2)))) == 2
+
+
+def test_rows_without_an_id_are_each_one_on_the_pages_of_one_query() -> None:
+    rows = rows_of(Reject("null", "odd"), Reject("null", "odd"))
+    rows.add(page_of(Reject("null", "odd")))
+    assert len(rows) == len(rows.rejects()) == 3
+
+
+def test_a_row_without_an_id_that_stands_where_two_queries_overlap_is_one() -> None:
+    rows = rows_of(Reject("null", "odd"), Reject("null", "odd"), activity(1))
+    rows.merge(rows_of(Reject("null", "odd"), Reject("[]", "odd"), activity(1, '{"v": 2}')))
+    assert len(rows) == 4
+    assert rows.activities[uuid_of(1)].payload == '{"v": 2}'
+
+
+def test_rows_are_the_same_whatever_their_version() -> None:
+    one = rows_of(activity(1), Reject("x", "odd", uuid_of(2)), Reject("null", "odd"))
+    assert one.are(rows_of(activity(1, '{"v": 2}'), Reject("y", "odd", uuid_of(2)), Reject("null", "odd")))
+    assert not one.are(rows_of(activity(1), Reject("x", "odd", uuid_of(2))))
+    assert not one.are(rows_of(activity(3), Reject("x", "odd", uuid_of(2)), Reject("null", "odd")))
+    assert not one.are(rows_of(activity(1), Reject("x", "odd", uuid_of(3)), Reject("null", "odd")))
+
+
+def test_a_proof_wants_the_same_count_on_every_page() -> None:
+    tally = Tally.of(ActivityQuery(), page_of(activity(1), count=2))
+    assert not tally.proved
+    tally.add(page_of(activity(2), count=2))
+    assert tally.proved
+    tally.add(page_of(activity(2), count=3))
+    assert not tally.proved
