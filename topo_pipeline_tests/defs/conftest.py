@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import dagster as dg
 import pytest
@@ -30,31 +31,38 @@ def days(count: int, first: date = FIRST_DAY) -> list[date]:
 
 
 @dataclass
-class Miscounted:
-    """The sandbox, but for the days named in `days` its total_count is one too high: no reading can be complete."""
+class Bent:
+    """The sandbox, bent: for `miscounted` days its total_count is one too high, so that no reading can be complete."""
 
     app: Callable[..., Any]
-    days: set[date] = field(default_factory=set)
-    requests: int = 0
+    miscounted: set[date] = field(default_factory=set)
+    only_first: int | None = None
+    """Where set, no more activities than these exist."""
+    asked: list[str] = field(default_factory=list)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        self.requests += 1
-        query = scope.get("query_string", b"").decode()
-        ends = (day + timedelta(days=1) for day in self.days)
-        if not any(f"created_at_before={end}T00" in query for end in ends):
+        self.asked.append(scope["path"])
+        query = parse_qs(scope.get("query_string", b"").decode())
+        end = query.get("created_at_before", [""])[0]
+        wrong = any(end.startswith(f"{day + timedelta(days=1)}T00") for day in self.miscounted)
+        if not scope["path"].endswith("/activities") or not (wrong or self.only_first):
             await self.app(scope, receive, send)
             return
 
-        async def miscount(message: dict[str, Any]) -> None:
+        async def bend(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 kept = [header for header in message["headers"] if header[0].lower() != b"content-length"]
-                message = {**message, "headers": kept}
+                await send({**message, "headers": kept})
             else:
-                page = json.loads(message["body"])
-                message = {**message, "body": json.dumps({**page, "total_count": page["total_count"] + 1}).encode()}
-            await send(message)
+                await send({**message, "body": json.dumps(self._bent(json.loads(message["body"]), wrong)).encode()})
 
-        await self.app(scope, receive, miscount)
+        await self.app(scope, receive, bend)
+
+    def _bent(self, page: dict[str, Any], wrong: bool) -> dict[str, Any]:
+        if self.only_first:
+            items = page["items"][: self.only_first]
+            return {"items": items, "total_count": len(items), "total_pages": 1, "has_more": False}
+        return {**page, "total_count": page["total_count"] + wrong}
 
 
 @dataclass
@@ -64,12 +72,12 @@ class Pipeline:
     definitions: dg.Definitions
     instance: dg.DagsterInstance
     warehouse: Warehouse
-    api: Miscounted
+    api: Bent
     world: World
     api_url: str
 
-    def backfill(self, days: Sequence[date]) -> Outcome:
-        return backfill(self.definitions, days, instance=self.instance, tell=lambda _: None)
+    def backfill(self, days: Sequence[date], may_shrink: Sequence[date] = ()) -> Outcome:
+        return backfill(self.definitions, days, instance=self.instance, tell=lambda _: None, may_shrink=may_shrink)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         with self.warehouse.reader() as connection:
@@ -78,14 +86,19 @@ class Pipeline:
 
 @contextmanager
 def pipeline_over(
-    folder: Path, api_key: str, *, key_used: str | None = None, now: datetime = NOW
+    folder: Path, api_key: str, *, key_used: str | None = None, now: datetime = NOW, timezone: str = "UTC"
 ) -> Iterator[Pipeline]:
     world = World(11, scale=0.1)
-    api = Miscounted(create_app(world, api_key=api_key, now=lambda: now))
+    api = Bent(create_app(world, api_key=api_key, now=lambda: now))
     with serve(api) as address, dg.DagsterInstance.ephemeral() as instance:
         api_url = f"{address}/v1"
         settings = Settings(
-            _env_file=None, api_url=api_url, api_key=key_used or api_key, requests_per_second=10_000, concurrency=2
+            _env_file=None,
+            api_url=api_url,
+            api_key=key_used or api_key,
+            timezone=timezone,
+            requests_per_second=10_000,
+            concurrency=2,
         )
         warehouse = Warehouse(str(folder / "topo.duckdb"))
         resources = {

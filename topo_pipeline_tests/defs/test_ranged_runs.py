@@ -76,7 +76,7 @@ def test_the_latest_event_of_each_day_carries_what_the_ledger_says(pipeline: Pip
 
 
 def test_one_refused_day_of_ten_fails_alone_and_the_tables_take_in_the_nine(pipeline: Pipeline) -> None:
-    pipeline.api.days.add(BAD_DAY)
+    pipeline.api.miscounted.add(BAD_DAY)
     outcome = pipeline.backfill(days(10))
 
     good = [day for day in days(10) if day != BAD_DAY]
@@ -97,9 +97,9 @@ def test_one_refused_day_of_ten_fails_alone_and_the_tables_take_in_the_nine(pipe
 def test_a_second_run_of_the_failed_day_heals_it_as_if_it_had_never_failed(
     pipeline: Pipeline,
 ) -> None:
-    pipeline.api.days.add(BAD_DAY)
+    pipeline.api.miscounted.add(BAD_DAY)
     pipeline.backfill(days(10))
-    pipeline.api.days.clear()
+    pipeline.api.miscounted.clear()
     outcome = pipeline.backfill([BAD_DAY])
 
     assert outcome.problems == ()
@@ -113,7 +113,7 @@ def test_a_second_run_of_the_failed_day_heals_it_as_if_it_had_never_failed(
 def test_a_refused_reload_leaves_the_day_as_it_was(pipeline: Pipeline) -> None:
     pipeline.backfill([BAD_DAY])
     before = pipeline.rows("SELECT * FROM topo.activities ORDER BY id")
-    pipeline.api.days.add(BAD_DAY)
+    pipeline.api.miscounted.add(BAD_DAY)
     outcome = pipeline.backfill([BAD_DAY])
 
     assert outcome.landed == ()
@@ -133,14 +133,16 @@ def test_reading_a_range_twice_changes_no_number(pipeline: Pipeline) -> None:
     assert [tuple(counts) for load, *counts in reloads if load not in loads] == [(0, 0, 0)] * 4
 
 
-def test_a_refused_key_ends_the_run_after_one_request_and_names_every_day(tmp_path: Path, api_key: str) -> None:
+def test_a_refused_key_ends_the_run_before_any_activity_is_asked_for_and_names_every_day(
+    tmp_path: Path, api_key: str
+) -> None:
     with pipeline_over(tmp_path, api_key, key_used="topo_wrong_key") as refused:
         outcome = refused.backfill(days(5))
-        asked = refused.api.requests
+        asked = refused.api.asked
     assert outcome.landed == ()
     assert "5 of 5 days did not land" in outcome.problems[0]
     assert "TOPO_API_KEY" in outcome.problems[0]
-    assert asked == 2  # the first day, and the sequences' names
+    assert "/v1/activities" not in asked
 
 
 def test_today_lands_as_an_open_day_up_to_two_minutes_ago(pipeline: Pipeline) -> None:
@@ -157,7 +159,7 @@ def test_today_lands_as_an_open_day_up_to_two_minutes_ago(pipeline: Pipeline) ->
 
 def test_the_tables_follow_after_a_run_with_a_refused_day(pipeline: Pipeline) -> None:
     activities = pipeline.definitions.resolve_job_def("refresh")
-    pipeline.api.days.add(BAD_DAY)
+    pipeline.api.miscounted.add(BAD_DAY)
     before = dg.evaluate_automation_conditions(pipeline.definitions, pipeline.instance)
     activities.execute_in_process(
         instance=pipeline.instance,
