@@ -190,7 +190,8 @@ def _days(start: date, end: date) -> list[date]:
 
 def _backfill(days: Sequence[date], title: str, may_shrink: Sequence[date] = ()) -> "Outcome":
     """Run the days with a progress bar; where nobody watches, without."""
-    signal.signal(signal.SIGHUP, signal.default_int_handler)  # a terminal that closes is no crash
+    # A terminal that closes is an interruption like Ctrl-C, which Dagster knows how to take.
+    signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGINT))
     import dagster as dg
 
     from topo_pipeline.instance import prepare

@@ -4,7 +4,6 @@ What belongs here: the order of things (read whole, then write) and what becomes
 What does not: how a window is proved (`topo_api.windows`) or a day replaced (`warehouse.landing`).
 """
 
-import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Container, Iterable, Iterator
@@ -14,6 +13,7 @@ from datetime import date, datetime, timedelta
 from typing import Literal
 
 import msgspec
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import (
@@ -64,8 +64,8 @@ def check(connect: Callable[[], TopoClient], warehouse: Warehouse, *, timezone: 
         TopoError: the key is refused or Topo can't be reached.
         WarehouseError: the warehouse can't be used, or is another workspace's.
     """
-    with _client(connect) as (client, runner):
-        _begin(client, runner, warehouse, timezone, clock())
+    with _client(connect) as (client, portal):
+        _begin(client, portal, warehouse, timezone, clock())
 
 
 def load_days(
@@ -95,9 +95,9 @@ def load_days(
         WarehouseError: the warehouse can't be used, or is another workspace's; the days yielded before are landed.
     """
     outage: list[TopoError] = []
-    with _client(connect) as (client, runner):
+    with _client(connect) as (client, portal):
         try:
-            _begin(client, runner, warehouse, timezone, clock())
+            _begin(client, portal, warehouse, timezone, clock())
         except TopoError as error:
             outage = [error] * OUTAGE_DAYS
         for day in days:
@@ -107,7 +107,7 @@ def load_days(
             started_at = clock()
             outcome: Load | Refusal
             try:
-                reading, proved = runner.run(_read(client, day.window.readable(started_at), completeness))
+                reading, proved = portal.call(_read, client, day.window.readable(started_at), completeness)
                 outage.clear()
                 read = _read_day(day, reading, started_at, proved=proved)
                 with warehouse.transaction() as connection:
@@ -121,11 +121,11 @@ def load_days(
             yield outcome
 
 
-def _begin(client: TopoClient, runner: asyncio.Runner, warehouse: Warehouse, timezone: str, now: datetime) -> None:
+def _begin(client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, timezone: str, now: datetime) -> None:
     """Before any activity is asked for: the warehouse can be written, the key works, both are of one workspace."""
     with warehouse.transaction() as connection:
         keep_to_timezone(connection, timezone, now=now)
-    me = runner.run(client.me())
+    me = portal.call(client.me)
     organization_id = _uuid(me.organization_id) if me else None
     if organization_id:
         with warehouse.transaction() as connection:
@@ -156,8 +156,8 @@ def load_templates(connect: Callable[[], TopoClient], warehouse: Warehouse, *, c
     import pandas as pd  # noqa: PLC0415 - as below
 
     warehouse.prepare()
-    with _client(connect) as (client, runner):
-        templates = runner.run(client.sequence_templates())
+    with _client(connect) as (client, portal):
+        templates = portal.call(client.sequence_templates)
     if templates is None:
         return None
     columns = SequenceTemplate.__struct_fields__
@@ -167,14 +167,14 @@ def load_templates(connect: Callable[[], TopoClient], warehouse: Warehouse, *, c
 
 
 @contextmanager
-def _client(connect: Callable[[], TopoClient]) -> Iterator[tuple[TopoClient, asyncio.Runner]]:
-    """Yield an open client with the loop that it lives in, so that connections are kept from day to day."""
-    with asyncio.Runner() as runner:
-        client = runner.run(connect().__aenter__())
-        try:
-            yield client, runner
-        finally:
-            runner.run(client.__aexit__(None, None, None))
+def _client(connect: Callable[[], TopoClient]) -> Iterator[tuple[TopoClient, BlockingPortal]]:
+    """Yield an open client, and the way to call it: its connections are kept from day to day.
+
+    It lives in a thread of its own. A signal is raised in the main thread, and in the midst of asyncio it could be
+    taken for a fault of the connection and be lost.
+    """
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(connect()) as client:
+        yield client, portal
 
 
 def _uuid(text: str | None) -> uuid.UUID | None:

@@ -4,9 +4,11 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import httpx
@@ -34,35 +36,78 @@ def _until(holds: Callable[[], None]) -> None:
     stamina.retry(on=(httpx.HTTPError, AssertionError), **PATIENCE)(holds)()
 
 
-def test_without_a_key_dev_serves_the_ui_over_the_demo_and_ends_with_all_its_services(tmp_path: Path) -> None:
+@contextmanager
+def dev_in(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Dagster's UI as `topo-pipeline dev` opens it in `folder`: its GraphQL address, and the log."""
     port = _free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("TOPO_", "DAGSTER_"))}
-    log = tmp_path / "log"
+    log = folder / "log"
     with log.open("wb") as output, subprocess.Popen(  # noqa: S603
         [BIN / "topo-pipeline", "dev", "--port", str(port)],
-        cwd=tmp_path, env=environment, stdout=output, stderr=output, start_new_session=True,
+        cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True,
     ) as process:  # fmt: skip
         try:
-
-            def loaded() -> None:
-                query = "{repositoriesOrError{... on RepositoryConnection{nodes{location{name} assetNodes{id}}}}}"
-                answer = httpx.post(f"http://127.0.0.1:{port}/graphql", json={"query": query}, timeout=30).json()
-                [location] = answer["data"]["repositoriesOrError"]["nodes"]
-                assert len(location["assetNodes"]) == 6
-
-            _until(loaded)
+            yield f"http://127.0.0.1:{port}/graphql", log
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=60)
     with socket.socket() as again:
         again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         again.bind(("127.0.0.1", port))  # nobody serves there any more
+
+
+def ask(graphql: str, query: str, **variables: object) -> dict[str, Any]:
+    answer = httpx.post(graphql, json={"query": query, "variables": variables}, timeout=30).json()
+    assert "errors" not in answer, answer
+    return dict(answer["data"])
+
+
+def loaded(graphql: str) -> None:
+    query = "{repositoriesOrError{... on RepositoryConnection{nodes{location{name} assetNodes{id}}}}}"
+    [location] = ask(graphql, query)["repositoriesOrError"]["nodes"]
+    assert location["location"]["name"] == "topo_pipeline"
+    assert len(location["assetNodes"]) == 6
+
+
+def test_without_a_key_dev_serves_the_ui_over_the_demo_and_ends_with_all_its_services(tmp_path: Path) -> None:
+    with dev_in(tmp_path) as (graphql, log):
+        _until(lambda: loaded(graphql))
     assert (tmp_path / "data" / "demo" / "dagster" / "dagster.yaml").exists()
     assert not (tmp_path / ".dagster").exists()
     said = log.read_text()
     assert "TOPO_API_KEY is not set" in said
     assert "Warning" not in said
     assert "Traceback" not in said
+
+
+LAUNCH = """
+mutation($selector: JobOrPipelineSelector!) {
+  launchPipelineExecution(executionParams: {selector: $selector}) {
+    ... on LaunchRunSuccess { run { runId } }
+  }
+}
+"""
+
+
+def test_what_a_dotenv_file_says_of_a_real_workspace_never_meets_the_sandbox(tmp_path: Path) -> None:
+    """Dagster's own services read `.env` from their folder, and let it overrule the environment."""
+    (tmp_path / ".env").write_text("TOPO_API_KEY=\nTOPO_WAREHOUSE=data/real.duckdb\nTOPO_TIMEZONE=Europe/Paris\n")
+    with dev_in(tmp_path) as (graphql, _):
+        _until(lambda: loaded(graphql))
+        selector = {
+            "repositoryName": "__repository__",
+            "repositoryLocationName": "topo_pipeline",
+            "jobName": "__ASSET_JOB",
+            "assetSelection": [{"path": ["topo", "sequence_templates"]}],
+        }
+        run = ask(graphql, LAUNCH, selector=selector)["launchPipelineExecution"]["run"]["runId"]
+
+        def succeeded() -> None:
+            answer = ask(graphql, "query($id: ID!) {runOrError(runId: $id) {... on Run {status}}}", id=run)
+            assert answer["runOrError"]["status"] == "SUCCESS"
+
+        _until(succeeded)
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.duckdb")] == ["data/demo/topo.duckdb"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,125 @@
+"""What the tables tell Dagster, and when they follow."""
+
+import dagster as dg
+from dagster import AssetRecordsFilter
+
+from topo_pipeline.definitions import defs
+from topo_pipeline_tests.defs.conftest import ACTIVITIES, Pipeline, days
+
+TABLES = ("sequence_activity", "sequence_runs", "sequence_daily", "sequence_summary")
+
+
+def _latest(pipeline: Pipeline, *path: str, day: object = None) -> dict[str, object]:
+    partitions = [str(day)] if day else None
+    wanted = AssetRecordsFilter(asset_key=dg.AssetKey(path), asset_partitions=partitions)
+    [record] = pipeline.instance.fetch_materializations(wanted, limit=1).records
+    assert record.asset_materialization is not None
+    return {name: value.value for name, value in record.asset_materialization.metadata.items()}
+
+
+def _comments(pipeline: Pipeline, schema: str, table: str) -> dict[str, str]:
+    return dict(
+        pipeline.rows(
+            "SELECT column_name, comment FROM duckdb_columns() WHERE database_name = current_database()"  # noqa: S608
+            f" AND schema_name = '{schema}' AND table_name = '{table}'"
+        )
+    )
+
+
+def test_each_table_shows_its_rows_and_its_columns_with_the_warehouses_own_words(pipeline: Pipeline) -> None:
+    pipeline.backfill(days(3))
+    for schema, table in [
+        *(("engagement", name) for name in TABLES),
+        ("topo", "activities"),
+        ("topo", "sequence_templates"),
+    ]:
+        told = _latest(pipeline, schema, table)
+        columns = told["dagster/column_schema"].columns
+        assert {column.name: column.description for column in columns} == _comments(pipeline, schema, table)
+        if table != "activities":
+            assert [(told["dagster/row_count"],)] == pipeline.rows(f"SELECT count(*) FROM {schema}.{table}")  # noqa: S608
+
+
+def test_each_day_of_the_daily_table_shows_its_own_rows(pipeline: Pipeline) -> None:
+    pipeline.backfill(days(4))
+    counted = dict(pipeline.rows("SELECT day, count(*) FROM engagement.sequence_activity GROUP BY day"))
+    assert sum(counted.values()) > 0
+    for day in days(4):
+        told = _latest(pipeline, "engagement", "sequence_activity", day=day)
+        assert told["dagster/partition_row_count"] == counted.get(day, 0)
+
+
+def test_the_summary_shows_its_sequences_by_name(pipeline: Pipeline) -> None:
+    pipeline.backfill(days(4))
+    preview = str(_latest(pipeline, "engagement", "sequence_summary")["preview"])
+    names = pipeline.rows("SELECT sequence_name FROM engagement.sequence_summary")
+    assert len(names) > 1
+    assert all(name in preview for (name,) in names)
+
+
+def test_days_that_never_landed_are_not_materialised_and_hold_up_no_other(pipeline: Pipeline) -> None:
+    pipeline.backfill(days(2))
+    result = pipeline.definitions.resolve_job_def("refresh").execute_in_process(
+        instance=pipeline.instance,
+        asset_selection=[dg.AssetKey(["engagement", "sequence_activity"])],
+        tags={
+            "dagster/asset_partition_range_start": str(days(1)[0]),
+            "dagster/asset_partition_range_end": str(days(5)[-1]),
+        },
+        raise_on_error=False,
+    )
+    [event] = result.get_step_failure_events()
+    assert event.step_failure_data.user_failure_data.description == (
+        f"Never landed: {', '.join(str(day) for day in days(5)[2:])}. Read them first."
+    )
+    by_day = dg.AssetKey(["engagement", "sequence_activity"])
+    assert pipeline.instance.get_materialized_partitions(by_day) == {str(day) for day in days(2)}
+
+
+def test_no_failure_of_ours_is_retried_even_where_a_job_would(pipeline: Pipeline) -> None:
+    selection = dg.AssetSelection.assets(ACTIVITIES)
+    stubborn = dg.define_asset_job("stubborn", selection, op_retry_policy=dg.RetryPolicy(max_retries=2))
+    job = dg.Definitions.merge(pipeline.definitions, dg.Definitions(jobs=[stubborn])).resolve_job_def("stubborn")
+
+    def retries() -> int:
+        result = job.execute_in_process(instance=pipeline.instance, partition_key=str(days(1)[0]), raise_on_error=False)
+        assert not result.success
+        return len([event for event in result.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"])
+
+    pipeline.api.miscounted.add(days(1)[0])
+    assert retries() == 0
+    pipeline.warehouse.path.unlink()
+    pipeline.warehouse.path.mkdir()  # no warehouse can be opened there
+    assert retries() == 0
+
+
+def test_a_full_refresh_makes_the_runs_of_every_load_again(pipeline: Pipeline) -> None:
+    pipeline.backfill(days(3))
+    with pipeline.warehouse.transaction() as connection:
+        connection.execute("UPDATE engagement.sequence_runs SET messages_sent = -1")
+    job = pipeline.definitions.resolve_job_def("refresh")
+    runs = dg.AssetKey(["engagement", "sequence_runs"])
+    untouched = "SELECT count(*) FROM engagement.sequence_runs WHERE messages_sent >= 0"
+    job.execute_in_process(instance=pipeline.instance, asset_selection=[runs])
+    assert pipeline.rows(untouched) == [(0,)]
+    config = {"ops": {"engagement__sequence_runs": {"config": {"full_refresh": True}}}}
+    job.execute_in_process(instance=pipeline.instance, asset_selection=[runs], run_config=config)
+    assert pipeline.rows(untouched) == pipeline.rows("SELECT count(*) FROM engagement.sequence_runs")
+
+
+def test_tables_follow_once_and_not_again_until_something_else_lands(pipeline: Pipeline) -> None:
+    def evaluate(cursor: object) -> tuple[object, dict[str, int]]:
+        result = dg.evaluate_automation_conditions(pipeline.definitions, pipeline.instance, cursor=cursor)
+        return result.cursor, {t: result.get_num_requested(dg.AssetKey(["engagement", t])) for t in TABLES}
+
+    cursor, _ = evaluate(None)
+    job = pipeline.definitions.resolve_job_def("refresh")
+    job.execute_in_process(instance=pipeline.instance, partition_key=str(days(1)[0]), asset_selection=[ACTIVITIES])
+    cursor, first = evaluate(cursor)
+    assert first == dict.fromkeys(TABLES, 1)
+    _, second = evaluate(cursor)
+    assert second == dict.fromkeys(TABLES, 0)
+
+
+def test_a_run_is_one_process() -> None:
+    assert defs.executor is dg.in_process_executor

@@ -1,0 +1,111 @@
+"""A backfill whose process is killed holds up nothing, and one that lives is not disturbed."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import pytest
+
+from topo_pipeline.sandbox.app import create_app
+from topo_pipeline.sandbox.server import serve
+from topo_pipeline.sandbox.world import World
+from topo_pipeline_tests.test_cli import WHERE_IT_STANDS, assert_one_sentence, topo_pipeline
+
+NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
+RANGE = ("2026-03-02", "2026-03-04")
+
+
+class Held:
+    """The sandbox, which while it is held answers for one day of activities and leaves the next without an answer."""
+
+    def __init__(self) -> None:
+        self.app = create_app(World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW)
+        self.waiting = threading.Event()
+        self.go_on = threading.Event()
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if b"created_at_before=2026-03-04" in scope["query_string"]:
+            self.waiting.set()
+            await asyncio.get_running_loop().run_in_executor(None, self.go_on.wait, 120)
+        await self.app(scope, receive, send)
+
+
+@pytest.fixture
+def held() -> Iterator[tuple[Held, str]]:
+    api = Held()
+    with serve(api) as address:
+        yield api, f"{address}/v1"
+        api.go_on.set()
+
+
+@pytest.fixture
+def reading(held: tuple[Held, str], tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A backfill in another process that has landed its first day and waits for its second."""
+    api, api_url = held
+    environment = {**os.environ, "TOPO_API_URL": api_url, "TOPO_WAREHOUSE": "data/topo.duckdb"}
+    del environment["DAGSTER_HOME"]
+    with subprocess.Popen(  # noqa: S603
+        [WHERE_IT_STANDS, "backfill", *RANGE],
+        cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert api.waiting.wait(120)
+        yield process
+        process.kill()
+
+
+def _landed(folder: Path) -> list[int]:
+    with duckdb.connect(folder / "data" / "topo.duckdb", read_only=True) as connection:
+        return [
+            day.day for (day,) in connection.execute("SELECT DISTINCT day FROM topo.topo.loads ORDER BY day").fetchall()
+        ]
+
+
+def test_after_a_kill_the_next_backfill_buries_the_run_and_reads_on(
+    reading: subprocess.Popen[bytes], held: tuple[Held, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, api_url = held
+    reading.kill()
+    reading.wait()
+    api.go_on.set()
+    assert _landed(tmp_path) == [2]
+
+    again = topo_pipeline(tmp_path, "backfill", *RANGE, TOPO_API_URL=api_url)
+
+    assert again.returncode == 0, again.stderr
+    assert _landed(tmp_path) == [2, 3, 4]
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / ".dagster"))
+    with dg.DagsterInstance.get() as instance:
+        statuses = [run.status for run in instance.get_runs()]
+    assert statuses == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+
+
+def test_while_one_reads_another_says_so_and_leaves_it_alone(
+    reading: subprocess.Popen[bytes], held: tuple[Held, str], tmp_path: Path
+) -> None:
+    api, api_url = held
+    second = topo_pipeline(tmp_path, "backfill", *RANGE, TOPO_API_URL=api_url)
+    assert_one_sentence(second, "is reading Topo")
+    api.go_on.set()
+    assert reading.wait(120) == 0
+    assert _landed(tmp_path) == [2, 3, 4]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_ends_it_with_one_sentence_and_keeps_what_landed(
+    reading: subprocess.Popen[bytes], tmp_path: Path, number: signal.Signals
+) -> None:
+    reading.send_signal(number)
+    _, said = reading.communicate(timeout=120)
+    lines = [line for line in said.decode().splitlines() if line.startswith("topo-pipeline:")]
+    assert reading.returncode == 1
+    assert lines == ["topo-pipeline: Interrupted: the days that had landed stay."]
+    assert b"Traceback" not in said
+    assert _landed(tmp_path) == [2]
