@@ -367,6 +367,34 @@ def test_a_known_row_that_comes_and_goes_does_not_stand_in_for_an_unknown_one() 
     assert unknown.id in ids_of(world.read())
 
 
+def test_readings_between_which_the_count_moved_are_not_put_together() -> None:
+    outcomes = [_reads_those_that_stayed(seed) for seed in range(40)]
+    assert False not in outcomes
+    assert True in outcomes
+
+
+def _reads_those_that_stayed(seed: int) -> bool | None:
+    """Whether all that stayed are in the reading of an instant where guests come and go; None where it is refused."""
+    world = World(at_once(30, UNKNOWN), ties=Random(seed), page_size=4)  # noqa: S311
+    stayed = {row.id for row in world.rows}
+    requests = iter(range(100_000))
+
+    def move(query: ActivityQuery) -> None:
+        request = next(requests)
+        if request % 24 == 0 and request < 380:
+            world.rows.append(Row(1000 + len(world.asked), START + HOUR, UNKNOWN[0]))
+        elif request % 24 == 12:
+            world.rows = [row for row in world.rows if row.id in stayed]
+
+    world.change = move
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(repair, "MAX_PAGE_SIZE", 4)
+        try:
+            return stayed <= set(ids_of(world.read()))
+        except IncompleteWindow:
+            return None
+
+
 def test_an_instant_deeper_than_the_depth_is_read_all_the_same() -> None:
     world = World([*at_once(700), *(replace(row, number=1000 + row.number) for row in spread(500))])
     assert set(ids_of(world.read(depth=3))) == {row.id for row in world.rows}
@@ -416,11 +444,12 @@ def test_a_count_that_lies_is_refused_in_time_and_what_was_received_is_there(lie
     assert error.request_ids
 
 
-def test_bounds_that_are_ignored_are_found_out() -> None:
-    world = World(spread(6000, start=START + 30 * HOUR))
+@pytest.mark.parametrize("shift", [-30, 30])
+def test_bounds_that_are_ignored_are_found_out(shift: int) -> None:
+    world = World(spread(6000, start=START + shift * HOUR))
     ask = world.activities
-    day_after = {"created_at_after": START, "created_at_before": START + 90 * HOUR}
-    world.activities = lambda query: ask(replace(query, **day_after))  # type: ignore[method-assign]
+    others: dict[str, Any] = {"created_at_after": START - 90 * HOUR, "created_at_before": START + 90 * HOUR}
+    world.activities = lambda query: ask(replace(query, **others))  # type: ignore[method-assign]
     assert world.refuse().reading.activities == []
     assert len(world.asked) < 100
 
