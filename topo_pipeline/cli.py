@@ -39,6 +39,7 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False, rich_markup_mode="rich"
 )
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+NARROW = 72  # columns, below which the reply rate would be cut
 out = Console()
 err = Console(stderr=True)
 
@@ -116,8 +117,8 @@ def dev(port: Annotated[int, typer.Option(min=1, max=65535, help="The port of Da
         if get_settings().api_key is not None:
             from topo_pipeline.defs.resources import Topo
 
-            topo = Topo(get_settings(), _now).client()  # an address or a key that can't be used is met here
-            err.print(f"Dagster's UI over {escape(str(topo))}: {ui}", highlight=False)
+            Topo(get_settings(), _now).client()  # an address or a key that can't be used is met here, not shown
+            err.print(f"Dagster's UI over {escape(get_settings().api_url)}: {ui}", highlight=False)
             raise typer.Exit(_dagster_dev(port, {**dotenv_values(".env"), **os.environ}))
         from topo_pipeline import demo as simulated
 
@@ -236,7 +237,7 @@ def _show_leaderboard() -> None:
 
 
 def _leaderboard_table(board: "pd.DataFrame") -> Table:
-    """A table that reads well in 80 columns; what rests on too few runs is dimmed."""
+    """A table that reads well in 80 columns, in fewer without its events; what rests on too few runs is dimmed."""
     from topo_pipeline.report.leaderboard import rate_with_interval
 
     table = Table(
@@ -246,13 +247,14 @@ def _leaderboard_table(board: "pd.DataFrame") -> Table:
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
+    counts = ("contacted", "messages", "opens", "replies") if out.width >= NARROW else ("contacted",)
     table.add_column("Sequence", min_width=16)
-    for heading in ("Contacted", "Messages", "Opens", "Replies", "Reply rate"):
+    for heading in (*(count.capitalize() for count in counts), "Reply rate"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in board.to_dict("records"):
         table.add_row(
             escape(row["sequence"]),
-            *(f"{row[count]:,}" for count in ("contacted", "messages", "opens", "replies")),
+            *(f"{row[count]:,}" for count in counts),
             rate_with_interval(row["reply_rate"], row["reply_rate_low"], row["reply_rate_high"]),
             style="dim" if row["evidence"] in {"none", "too_small"} else None,
         )
