@@ -23,7 +23,8 @@ from topo_pipeline.topo_api.errors import (
     TopoError,
     TopoUnavailable,
 )
-from topo_pipeline.topo_api.windows import Reading, Window, read_window
+from topo_pipeline.topo_api.reading import Reading, Window
+from topo_pipeline.topo_api.windows import read_window
 from topo_pipeline.topo_api.wire import SequenceTemplate
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import ShrinkingDay
@@ -86,7 +87,7 @@ def load_days(
         warehouse: Where the days land.
         days: The days.
         run_id: For the ledger.
-        clock: Now, with a time zone.
+        clock: Now, aware.
         timezone: The reporting zone (IANA) in which the days are cut.
         completeness: What becomes of a day that can't be proved complete: a refusal, or a load with `proved` False.
         may_shrink: Days of which a reload may take away more than half.
@@ -104,9 +105,9 @@ def load_days(
             if _is_over(outage):
                 yield Refusal(day.day, str(outage[-1]))
                 continue
-            started_at = clock()
             outcome: Load | Refusal
             try:
+                started_at = clock()
                 reading, proved = portal.call(_read, client, day.window.readable(started_at), completeness)
                 outage.clear()
                 read = _read_day(day, reading, started_at, proved=proved)

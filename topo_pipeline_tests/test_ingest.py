@@ -16,7 +16,7 @@ from topo_pipeline.ingest import Day, Refusal, check, load_days, load_templates
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.topo_api.client import Retries, TopoClient
 from topo_pipeline.topo_api.errors import RequestRefused
-from topo_pipeline.topo_api.windows import Window
+from topo_pipeline.topo_api.reading import Window
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.landing import Load

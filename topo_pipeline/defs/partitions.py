@@ -6,7 +6,7 @@ import dagster as dg
 
 from topo_pipeline.ingest import Day
 from topo_pipeline.settings import get_settings
-from topo_pipeline.topo_api.windows import Window
+from topo_pipeline.topo_api.reading import Window
 
 _settings = get_settings()
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from topo_pipeline.topo_api.windows import Reading
+    from topo_pipeline.topo_api.reading import Reading
 
 _REQUEST_IDS_SHOWN = 3
 

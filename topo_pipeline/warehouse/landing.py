@@ -184,22 +184,10 @@ def land(
         WarehouseError: the activities are of another organization than the warehouse.
     """
     load_id = uuid.uuid4()
-    where = {"day": read.day}
-    what = where | {"load_id": load_id, "now": now}
     connection.register("batch", read.activities)
     connection.register("unreadable", read.rejects)
     try:
-        connection.execute(_STAGE, what | {"paths": [path for paths in _PATHS.values() for path in paths]})
-        for (organization_id,) in connection.execute(_ORGANIZATIONS).fetchall():
-            keep_to_organization(connection, organization_id)
-        connection.execute(_SUPERSEDED, where)
-        if not may_shrink:
-            _refuse_to_shrink(connection, read.day)
-        connection.execute(_KEEP, {"load_id": load_id, "now": now})
-        connection.execute(_DELETE, where)
-        inserted = _one_row(connection.execute(_INSERT, where))[0]
-        connection.execute(_REJECT, what)
-        rows, changed, removed, unreadable = _one_row(connection.execute(_COUNTS, where))
+        rows, inserted, changed, removed, unreadable = _replace(connection, read.day, load_id, now, may_shrink)
     finally:
         connection.unregister("batch")
         connection.unregister("unreadable")
@@ -223,6 +211,26 @@ def land(
     )
     connection.execute(_LEDGER, vars(load))
     return load
+
+
+def _replace(
+    connection: "DuckDBPyConnection", day: date, load_id: uuid.UUID, now: datetime, may_shrink: bool
+) -> tuple[int, int, int, int, int]:
+    """Replace the day by the registered frames; return its rows, and those inserted, changed, removed, unreadable."""
+    where = {"day": day}
+    what = where | {"load_id": load_id, "now": now}
+    connection.execute(_STAGE, what | {"paths": [path for paths in _PATHS.values() for path in paths]})
+    for (organization_id,) in connection.execute(_ORGANIZATIONS).fetchall():
+        keep_to_organization(connection, organization_id)
+    connection.execute(_SUPERSEDED, where)
+    if not may_shrink:
+        _refuse_to_shrink(connection, day)
+    connection.execute(_KEEP, {"load_id": load_id, "now": now})
+    connection.execute(_DELETE, where)
+    inserted = _one_row(connection.execute(_INSERT, where))[0]
+    connection.execute(_REJECT, what)
+    rows, changed, removed, unreadable = _one_row(connection.execute(_COUNTS, where))
+    return rows, inserted, changed, removed, unreadable
 
 
 def _refuse_to_shrink(connection: "DuckDBPyConnection", day: date) -> None:

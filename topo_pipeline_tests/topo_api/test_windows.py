@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.topo_api.errors import IncompleteWindow, RequestRefused
-from topo_pipeline.topo_api.windows import Reading, Window, read_window
+from topo_pipeline.topo_api.reading import Reading, Window
+from topo_pipeline.topo_api.windows import read_window
 from topo_pipeline_tests.topo_api.helpers import (
     Answer,
     Model,

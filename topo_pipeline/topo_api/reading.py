@@ -1,0 +1,54 @@
+"""A window of time, and what was read in it."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from topo_pipeline.topo_api.wire import Activity, Reject, to_utc
+
+SETTLING = timedelta(minutes=2)
+"""What is younger may not be visible on every page yet."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Half-open: [start, end), kept in UTC whatever zone they come in.
+
+    Raises:
+        ValueError: a bound has no time zone, or the end lies before the start.
+    """
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        # In UTC, since arithmetic on local times goes wrong where clocks change.
+        object.__setattr__(self, "start", to_utc(self.start))
+        object.__setattr__(self, "end", to_utc(self.end))
+        if self.end < self.start:
+            raise ValueError(f"a window can't end ({self.end}) before it starts ({self.start})")
+
+    def readable(self, now: datetime) -> "Window":
+        """The part that can be read at `now`: up to two minutes before it, empty where that is too early."""
+        return replace(self, end=max(self.start, min(self.end, to_utc(now) - SETTLING)))
+
+    def __contains__(self, moment: datetime) -> bool:
+        return self.start <= moment < self.end
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Everything in a window: proved complete when it was read, unless an `IncompleteWindow` holds it."""
+
+    window: Window
+    asked_after: datetime
+    """Exclusive; earlier than the window's start by the overlap."""
+    asked_before: datetime
+    """Exclusive."""
+    total_count: int
+    """Topo's count between the asked bounds: the overlap's activities are in it, not in the lists here."""
+    activities: list[Activity]
+    """Each id once, in order of time, then id."""
+    rejects: list[Reject]
+    """Those within the window, or of no readable instant."""
+    requests: int
+    """Requests it took, retries included."""
