@@ -84,8 +84,8 @@ def load_days(
 
     Args:
         connect: Makes a client.
-        warehouse: Where the days land.
-        days: The days.
+        warehouse: Where they land.
+        days: What to read, in order.
         run_id: For the ledger.
         clock: Now, aware.
         timezone: The reporting zone (IANA) in which the days are cut.
@@ -107,8 +107,7 @@ def load_days(
                 continue
             outcome: Load | Refusal
             try:
-                started_at = clock()
-                reading, proved = portal.call(_read, client, day.window.readable(started_at), completeness)
+                reading, proved = portal.call(_read, client, day.window.readable(started_at := clock()), completeness)
                 outage.clear()
                 read = _read_day(day, reading, started_at, proved=proved)
                 with warehouse.transaction() as connection:
