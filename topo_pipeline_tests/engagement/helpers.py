@@ -143,7 +143,7 @@ class Workspace:
     def name(self, **names: str | None) -> None:
         """Give sequences the names that the API has for them."""
         frame = pd.DataFrame(
-            {"id": [uid(key) for key in names], "name": list(names.values()), "status": ["ACTIVE"] * len(names)}
+            {"id": [uid(key) for key in names], "name": list(names.values()), "status": "ACTIVE", "step_count": 3}
         )
         with self.warehouse.transaction() as connection:
             land_templates(connection, frame, now=self.now)

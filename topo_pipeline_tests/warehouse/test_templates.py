@@ -8,6 +8,7 @@ from topo_pipeline_tests.warehouse.builders import (
     HOSTILE,
     LANDED,
     LATER,
+    ask,
     land_templates_into,
     records,
     template,
@@ -84,3 +85,8 @@ def test_names_are_never_run_as_sql(file_warehouse: Warehouse) -> None:
     land_templates_into(file_warehouse, template(1, **dict.fromkeys(("name", "summary", "status"), HOSTILE)))
     land_templates_into(file_warehouse, template(2, name="🚀"))
     assert names(file_warehouse) == {UUID(uuid_of(1)): HOSTILE, UUID(uuid_of(2)): "🚀"}
+
+
+def test_a_step_count_beyond_any_sequence_is_not_known(file_warehouse: Warehouse) -> None:
+    land_templates_into(file_warehouse, template(1, step_count=99_999_999_999), template(2, step_count=7))
+    assert ask(file_warehouse, "SELECT step_count FROM topo.sequence_templates ORDER BY id") == [(None,), (7,)]
