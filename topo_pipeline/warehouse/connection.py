@@ -76,7 +76,7 @@ class Warehouse:
             try:
                 self._bring_up_to_date(connection)
                 yield connection
-            except BaseException:
+            except BaseException:  # an interruption too must leave the old day, and goes on its way
                 _roll_back(connection)
                 raise
             connection.commit()
