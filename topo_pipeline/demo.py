@@ -40,6 +40,7 @@ def environment(api_url: str) -> dict[str, str]:
         "TOPO_REQUESTS_PER_SECOND": "1000",
         "TOPO_CONCURRENCY": "4",
         "TOPO_COMPLETENESS": "refuse",
+        "TOPO_LABEL_CHANNELS": "on",
         "TOPO_AUTOMATION": "off",
         "TOPO_REPORT_DIR": str(folder / "report"),
         "DAGSTER_HOME": str(folder / "dagster"),

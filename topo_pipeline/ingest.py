@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from topo_pipeline.topo_api.channels import Labels, label
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import (
     IncompleteWindow,
@@ -78,6 +79,7 @@ def load_days(
     clock: Clock,
     timezone: str,
     completeness: Completeness = "refuse",
+    label_channels: bool = True,
     may_shrink: Container[date] = (),
 ) -> Iterator[Load | Refusal]:
     """Read and land `days` in turn, each in a transaction of its own; yield what became of each.
@@ -90,6 +92,7 @@ def load_days(
         clock: Now, aware.
         timezone: The reporting zone (IANA) in which the days are cut.
         completeness: What becomes of a day that can't be proved complete: a refusal, or a load with `proved` False.
+        label_channels: Whether to ask for the channels of messages whose payloads tell none.
         may_shrink: Days of which a reload may take away more than half.
 
     Raises:
@@ -107,9 +110,10 @@ def load_days(
                 continue
             outcome: Load | Refusal
             try:
-                reading, proved = portal.call(_read, client, day.window.readable(started_at := clock()), completeness)
+                window = day.window.readable(started_at := clock())
+                reading, proved, labels = portal.call(_read, client, window, completeness, label_channels)
                 outage.clear()
-                read = _read_day(day, reading, started_at, proved=proved)
+                read = _read_day(day, reading, labels, started_at, proved=proved)
                 with warehouse.transaction() as connection:
                     outcome = land(connection, read, run_id=run_id, now=clock(), may_shrink=day.day in may_shrink)
             except (IncompleteWindow, ShrinkingDay) as error:
@@ -132,15 +136,18 @@ def _begin(client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, tim
             keep_to_organization(connection, organization_id)
 
 
-async def _read(client: TopoClient, window: Window, completeness: Completeness) -> tuple[Reading, bool]:
-    """What is in the window, and whether that is proved."""
+async def _read(
+    client: TopoClient, window: Window, completeness: Completeness, label_channels: bool
+) -> tuple[Reading, bool, Labels]:
+    """What is in the window, whether that is proved, and the channels that its payloads lack."""
     try:
-        return await read_window(client, window), True
+        reading, proved = await read_window(client, window), True
     except IncompleteWindow as error:
         if completeness == "refuse":
             raise
         _LOG.warning("Landed unproved: %s", error)
-        return error.reading, False
+        reading, proved = error.reading, False
+    return reading, proved, await label(client, reading) if label_channels else Labels({}, 0)
 
 
 def load_templates(connect: Callable[[], TopoClient], warehouse: Warehouse, *, clock: Clock) -> int | None:
@@ -190,7 +197,7 @@ def _is_over(outage: list[TopoError]) -> bool:
     return len(outage) >= OUTAGE_DAYS or any(isinstance(error, RequestRefused) for error in outage)
 
 
-def _read_day(day: Day, reading: Reading, started_at: datetime, *, proved: bool) -> ReadDay:
+def _read_day(day: Day, reading: Reading, labels: Labels, started_at: datetime, *, proved: bool) -> ReadDay:
     import pandas as pd  # noqa: PLC0415 - loading the definitions needs no frames
 
     activities, rejects = reading.activities, reading.rejects
@@ -201,13 +208,14 @@ def _read_day(day: Day, reading: Reading, started_at: datetime, *, proved: bool)
         is_open=started_at < day.window.end + CLOSING_TIME,
         proved=proved,
         api_total_count=reading.total_count,
-        requests=reading.requests,
+        requests=reading.requests + labels.requests,
         started_at=started_at,
         activities=pd.DataFrame(
             {
                 "id": [activity.id for activity in activities],
                 "created_at": pd.to_datetime([activity.created_at for activity in activities], utc=True),
                 "payload": [activity.payload for activity in activities],
+                "channel": pd.Series([labels.channels.get(activity.id) for activity in activities], dtype=object),
             }
         ),
         rejects=pd.DataFrame({"raw": [r.raw for r in rejects], "reason": [r.reason for r in rejects]}, dtype=object),

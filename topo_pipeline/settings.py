@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     requests_per_second: float = Field(default=10, gt=0, le=10_000)
     concurrency: int = Field(default=4, ge=1, le=64)
     completeness: Literal["refuse", "warn"] = "refuse"
+    label_channels: Literal["on", "off"] = "on"
     automation: Literal["off", "on"] = "off"
     report_dir: AbsolutePath = Field(default=Path("data/report"), validate_default=True)
     dagster_home: AbsolutePath = Field(default=Path(".dagster"), validation_alias="DAGSTER_HOME", validate_default=True)

@@ -56,6 +56,7 @@ def activities(
             clock=clock,
             timezone=topo.settings.timezone,
             completeness=topo.settings.completeness,
+            label_channels=topo.settings.label_channels == "on",
             may_shrink={day_of(key).day for key in context.partition_keys if key in config.allow_shrink},
         )
         for outcome in outcomes:
@@ -105,6 +106,7 @@ def _record(context: dg.AssetExecutionContext, load: Load) -> None:
         f"{load.day}: {load.rows} activities in {load.requests} requests, {'' if load.proved else 'NOT '}proved against"
         f" Topo's count of {load.api_total_count}; {load.added} added, {load.changed} changed, {load.removed} removed"
         + (f", {load.rejects} unreadable" if load.rejects else "")
+        + (f", {load.suppressed} of forgotten people left out" if load.suppressed else "")
         + (" (the day is still open)" if load.is_open else "")
     )
     metadata: dict[str, Any] = {
@@ -118,6 +120,7 @@ def _record(context: dg.AssetExecutionContext, load: Load) -> None:
         "changed": load.changed,
         "removed": load.removed,
         "rejects": load.rejects,
+        "suppressed": load.suppressed,
         "requests": load.requests,
         "seconds": (load.finished_at - load.started_at).total_seconds(),
         "load_id": str(load.load_id),

@@ -45,10 +45,14 @@ class Reading:
     asked_before: datetime
     """Exclusive."""
     total_count: int
-    """Topo's count between the asked bounds: the overlap's activities are in it, not in the lists here."""
+    """Topo's count between the asked bounds: the overlap's activities are in it."""
     activities: list[Activity]
     """Each id once, in order of time, then id."""
+    overlap: list[Activity]
+    """What is between the asked bounds and not in the window."""
     rejects: list[Reject]
     """Those within the window, or of no readable instant."""
+    unreadable: int
+    """Rejects between the asked bounds."""
     requests: int
     """Requests it took, retries included."""

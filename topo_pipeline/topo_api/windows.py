@@ -10,22 +10,25 @@ from topo_pipeline.topo_api.errors import IncompleteWindow
 from topo_pipeline.topo_api.reading import Reading, Window
 from topo_pipeline.topo_api.repair import DEPTH, OVERLAP, Outcome, read_proved
 from topo_pipeline.topo_api.tally import Tally
-from topo_pipeline.topo_api.wire import ActivityQuery
+from topo_pipeline.topo_api.wire import ActivityQuery, EventType
 
 
-async def read_window(client: TopoClient, window: Window, *, depth: int = DEPTH) -> Reading:
+async def read_window(
+    client: TopoClient, window: Window, *, event_type: EventType | None = None, depth: int = DEPTH
+) -> Reading:
     """Every activity of `window`, also an empty window's count.
 
     Args:
         client: Whom to ask.
         window: What to read.
+        event_type: Only what happened so, where it is given.
         depth: Pages of one query that are read; a window that holds more is read in parts.
 
     Raises:
         IncompleteWindow: what was received is not what Topo counts, however it was asked for; holds what was received.
         TopoError: Topo refused, or could not be reached.
     """
-    query = ActivityQuery(created_at_after=window.start - OVERLAP, created_at_before=window.end)
+    query = ActivityQuery(created_at_after=window.start - OVERLAP, created_at_before=window.end, event_type=event_type)
     outcome = await read_proved(client, query, depth)
     reading = _reading(window, outcome)
     if outcome.refused:
@@ -39,17 +42,17 @@ async def read_window(client: TopoClient, window: Window, *, depth: int = DEPTH)
 
 
 def _reading(window: Window, outcome: Outcome) -> Reading:
-    rows = outcome.tally.rows
+    rejects = outcome.tally.rows.rejects()
+    received = sorted(outcome.tally.rows.activities.values(), key=lambda activity: (activity.created_at, activity.id))
     return Reading(
         window=window,
         asked_after=window.start - OVERLAP,
         asked_before=window.end,
         total_count=outcome.tally.count,
-        activities=sorted(
-            (activity for activity in rows.activities.values() if activity.created_at in window),
-            key=lambda activity: (activity.created_at, activity.id),
-        ),
-        rejects=[r for r in rows.rejects() if r.created_at is None or r.created_at in window],
+        activities=[activity for activity in received if activity.created_at in window],
+        overlap=[activity for activity in received if activity.created_at not in window],
+        rejects=[r for r in rejects if r.created_at is None or r.created_at in window],
+        unreadable=len(rejects),
         requests=outcome.requests,
     )
 

@@ -5,11 +5,12 @@ here, in SQL, so that both of the API's spellings meet in one place.
 """
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.warehouse.errors import ShrinkingDay
+from topo_pipeline.warehouse.forgetting import know_the_forgotten
 from topo_pipeline.warehouse.workspace import keep_to_organization
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class ReadDay:
         api_total_count: the API's own count between the bounds.
         requests: requests made, retries included.
         started_at: when the reading began.
-        activities: one row each: `id` (uuid text, unique), `created_at` (datetime64, UTC), `payload` (JSON text).
+        activities: one row each: `id` (uuid text, unique), `created_at` (datetime64, UTC), `payload` (JSON text),
+            `channel` (as the API's filter told it, else None).
         rejects: rows that could not be read: `raw`, `reason`.
     """
 
@@ -70,6 +72,7 @@ class Load:
     rejects: int
     started_at: datetime
     finished_at: datetime
+    suppressed: int
 
 
 # Where each column stands in the payload, in both spellings; a list is one walk through the JSON for all of them.
@@ -93,11 +96,13 @@ _FIELDS = ", ".join(f"nullif(coalesce(f[{2 * i + 1}], f[{2 * i + 2}]), '') AS {n
 _STAGE = f"""
 CREATE OR REPLACE TEMP TABLE staged AS
 WITH received AS (
-    SELECT id::UUID AS id, created_at, payload, json_extract_string(payload, $paths::VARCHAR[]) AS f
+    SELECT
+        id::UUID AS id, created_at, payload, channel::VARCHAR AS filtered,
+        json_extract_string(payload, $paths::VARCHAR[]) AS f
     FROM batch
     WHERE json_valid(payload)
 ), fields AS (
-    SELECT id, created_at, payload, {_FIELDS} FROM received
+    SELECT id, created_at, payload, filtered, {_FIELDS} FROM received
 )
 SELECT
     id, created_at, $day::DATE AS day, type,
@@ -110,10 +115,11 @@ SELECT
     upper(nullif(split_part(type, '.', 2), '')) AS event_type,
     upper(coalesce(channel, CASE
         WHEN type IN ('message.opened', 'message.link_clicked') THEN 'EMAIL'
-        WHEN type LIKE 'invitation.%' THEN 'LINKEDIN' END)) AS channel,
+        WHEN type LIKE 'invitation.%' THEN 'LINKEDIN' END, filtered)) AS channel,
     CASE
         WHEN fields.channel IS NOT NULL THEN 'payload'
         WHEN type IN ('message.opened', 'message.link_clicked') OR type LIKE 'invitation.%' THEN 'type'
+        WHEN filtered IS NOT NULL THEN 'filter'
         ELSE 'unknown' END AS channel_source,
     try_cast(step_number AS INTEGER) AS step_number,
     upper(reply_category) AS reply_category,
@@ -122,6 +128,15 @@ FROM fields
 ORDER BY created_at, id
 """  # noqa: S608 - the field list is made of the constants above
 
+# Ids are looked for as columns too: in the text they may be escaped.
+_SUPPRESS = "DELETE FROM staged WHERE is_forgotten(concat_ws(' ', payload, person_id, sequence_id))"
+# A channel that the filter once told is not lost because this time it was not asked, or did not tell.
+_KEEP_CHANNELS = """
+UPDATE staged SET channel = landed.channel, channel_source = 'filter'
+FROM topo.activities AS landed
+WHERE staged.id = landed.id AND landed.day = $day
+    AND staged.channel_source = 'unknown' AND landed.channel_source = 'filter'
+"""
 _SUPERSEDED = """
 CREATE OR REPLACE TEMP TABLE superseded AS
 SELECT landed.*, if(staged.id IS NULL, 'removed', 'changed') AS change
@@ -140,9 +155,9 @@ INSERT INTO topo.activities
 SELECT * FROM staged WHERE id NOT IN (SELECT id FROM topo.activities WHERE day = $day)
 ORDER BY created_at, id
 """
-_REJECT = """
-INSERT INTO topo.rejects
-SELECT DISTINCT $day::DATE, raw, reason, $now::TIMESTAMPTZ, $load_id::UUID
+_SET_ASIDE = """
+CREATE OR REPLACE TEMP TABLE set_aside AS
+SELECT raw, reason, is_forgotten(raw) AS is_suppressed
 FROM (
     SELECT raw::VARCHAR AS raw, reason FROM unreadable
     UNION ALL
@@ -152,24 +167,29 @@ FROM (
         'DuckDB can''t read its payload'
     FROM batch WHERE NOT json_valid(payload)
 )
-WHERE raw NOT IN (SELECT raw FROM topo.rejects WHERE day = $day)
+"""
+_REJECT = """
+INSERT INTO topo.rejects
+SELECT DISTINCT $day::DATE, raw, reason, $now::TIMESTAMPTZ, $load_id::UUID
+FROM set_aside
+WHERE NOT is_suppressed AND raw NOT IN (SELECT raw FROM topo.rejects WHERE day = $day)
 """
 _COUNTS = """
 SELECT
-    (SELECT count(*) FROM topo.activities WHERE day = $day),
-    (SELECT count(*) FROM superseded WHERE change = 'changed'),
-    (SELECT count(*) FROM superseded WHERE change = 'removed'),
-    (SELECT count(*) FROM batch WHERE NOT json_valid(payload))
+    (SELECT count(*) FROM topo.activities WHERE day = $day) AS rows,
+    (SELECT count(*) FROM superseded WHERE change = 'changed') AS changed,
+    (SELECT count(*) FROM superseded WHERE change = 'removed') AS removed,
+    (SELECT count(*) FROM set_aside WHERE NOT is_suppressed) AS rejects,
+    (SELECT count(*) FROM set_aside WHERE is_suppressed) AS suppressed_rejects
 """
 _ORGANIZATIONS = "SELECT DISTINCT organization_id FROM staged WHERE organization_id IS NOT NULL ORDER BY ALL"
 _SHRINKS = """
 SELECT count(*) FILTER (change = 'removed'), (SELECT count(*) FROM topo.activities WHERE day = $day) FROM superseded
 """
-_LEDGER = """
-INSERT INTO topo.loads VALUES (
-    $day, $load_id, $run_id, $asked_after, $asked_before, $is_open, $proved, $api_total_count, $rows, $added,
-    $changed, $removed, $requests, $rejects, $started_at, $finished_at)
-"""
+_LEDGER = f"""
+INSERT INTO topo.loads ({", ".join(field.name for field in fields(Load))})
+VALUES ({", ".join(f"${field.name}" for field in fields(Load))})
+"""  # noqa: S608 - the names of a class
 
 
 def land(
@@ -187,7 +207,7 @@ def land(
     connection.register("batch", read.activities)
     connection.register("unreadable", read.rejects)
     try:
-        rows, inserted, changed, removed, unreadable = _replace(connection, read.day, load_id, now, may_shrink)
+        replaced = _replace(connection, read.day, load_id, now, may_shrink)
     finally:
         connection.unregister("batch")
         connection.unregister("unreadable")
@@ -200,14 +220,10 @@ def land(
         is_open=read.is_open,
         proved=read.proved,
         api_total_count=read.api_total_count,
-        rows=rows,
-        added=inserted - changed,
-        changed=changed,
-        removed=removed,
         requests=read.requests,
-        rejects=len(read.rejects) + unreadable,
         started_at=read.started_at,
         finished_at=now,
+        **replaced,
     )
     connection.execute(_LEDGER, vars(load))
     return load
@@ -215,22 +231,33 @@ def land(
 
 def _replace(
     connection: "DuckDBPyConnection", day: date, load_id: uuid.UUID, now: datetime, may_shrink: bool
-) -> tuple[int, int, int, int, int]:
-    """Replace the day by the registered frames; return its rows, and those inserted, changed, removed, unreadable."""
+) -> dict[str, int]:
+    """Replace the day by the registered frames; return the counts that the ledger keeps of it."""
     where = {"day": day}
     what = where | {"load_id": load_id, "now": now}
+    know_the_forgotten(connection)
     connection.execute(_STAGE, what | {"paths": [path for paths in _PATHS.values() for path in paths]})
     for (organization_id,) in connection.execute(_ORGANIZATIONS).fetchall():
         keep_to_organization(connection, organization_id)
+    suppressed = _one_row(connection.execute(_SUPPRESS))[0]
+    connection.execute(_KEEP_CHANNELS, where)
     connection.execute(_SUPERSEDED, where)
     if not may_shrink:
         _refuse_to_shrink(connection, day)
     connection.execute(_KEEP, {"load_id": load_id, "now": now})
     connection.execute(_DELETE, where)
     inserted = _one_row(connection.execute(_INSERT, where))[0]
+    connection.execute(_SET_ASIDE)
     connection.execute(_REJECT, what)
-    rows, changed, removed, unreadable = _one_row(connection.execute(_COUNTS, where))
-    return rows, inserted, changed, removed, unreadable
+    rows, changed, removed, rejects, suppressed_rejects = _one_row(connection.execute(_COUNTS, where))
+    return {
+        "rows": rows,
+        "added": inserted - changed,
+        "changed": changed,
+        "removed": removed,
+        "rejects": rejects,
+        "suppressed": suppressed + suppressed_rejects,
+    }
 
 
 def _refuse_to_shrink(connection: "DuckDBPyConnection", day: date) -> None:

@@ -19,7 +19,7 @@ def keep_to_timezone(connection: DuckDBPyConnection, timezone: str, *, now: date
     """
     bound = connection.execute("SELECT timezone FROM topo.workspace").fetchone()
     if bound is None:
-        connection.execute("INSERT INTO topo.workspace VALUES (NULL, ?, ?)", [timezone, now])
+        connection.execute("INSERT INTO topo.workspace (timezone, bound_at) VALUES (?, ?)", [timezone, now])
     elif bound != (timezone,):
         raise WarehouseError(
             f"The days of this warehouse were cut in {bound[0]}, not in {timezone}: set TOPO_TIMEZONE={bound[0]}, or"

@@ -214,6 +214,7 @@ class Workspace:
                     "id": pd.Series([activity.id for activity in activities], dtype=object),
                     "created_at": pd.to_datetime([activity.created_at for activity in activities], utc=True),
                     "payload": pd.Series([activity.payload for activity in activities], dtype=object),
+                    "channel": pd.Series([None] * len(activities), dtype=object),
                 }
             ),
             rejects=pd.DataFrame({"raw": [], "reason": []}, dtype=object),

@@ -37,7 +37,11 @@ def activity(number: int, payload: Payload = '{"type":"message.sent"}', at: date
 
 
 def reading(
-    *activities: Activity, day: date = DAY, rejects: tuple[tuple[str, str], ...] = (), **changes: Any
+    *activities: Activity,
+    day: date = DAY,
+    rejects: tuple[tuple[str, str], ...] = (),
+    labels: Mapping[str, str] = {},
+    **changes: Any,
 ) -> ReadDay:
     """The reading of a day, its frames made as `topo_pipeline.ingest` makes them."""
     whole: dict[str, Any] = {
@@ -54,6 +58,7 @@ def reading(
                 "id": [id_ for id_, _, _ in activities],
                 "created_at": pd.to_datetime([at for _, at, _ in activities], utc=True),
                 "payload": [payload for _, _, payload in activities],
+                "channel": pd.Series([labels.get(id_) for id_, _, _ in activities], dtype=object),
             }
         ),
         "rejects": pd.DataFrame({"raw": [r for r, _ in rejects], "reason": [why for _, why in rejects]}, dtype=object),

@@ -82,9 +82,13 @@ def test_a_warehouse_keeps_to_the_first_organization_and_time_zone(warehouse: Wa
         with warehouse.transaction() as connection:
             keep_to_timezone(connection, "Europe/Paris", now=LANDED)
             keep_to_organization(connection, UUID(OURS))
-    assert ask(warehouse, "SELECT * FROM topo.workspace") == [(UUID(OURS), "Europe/Paris", LANDED)]
+    assert ask(warehouse, "SELECT organization_id, timezone, bound_at FROM topo.workspace") == [
+        (UUID(OURS), "Europe/Paris", LANDED)
+    ]
     with pytest.raises(WarehouseError, match="TOPO_TIMEZONE=Europe/Paris"), warehouse.transaction() as connection:
         keep_to_timezone(connection, "UTC", now=LATER)
     with pytest.raises(WarehouseError, match=OURS), warehouse.transaction() as connection:
         keep_to_organization(connection, UUID(THEIRS))
-    assert ask(warehouse, "SELECT * FROM topo.workspace") == [(UUID(OURS), "Europe/Paris", LANDED)]
+    assert ask(warehouse, "SELECT organization_id, timezone, bound_at FROM topo.workspace") == [
+        (UUID(OURS), "Europe/Paris", LANDED)
+    ]
