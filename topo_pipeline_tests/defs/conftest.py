@@ -17,6 +17,7 @@ from topo_pipeline.defs.resources import Topo
 from topo_pipeline.runs import Outcome, backfill
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
+from topo_pipeline.sandbox.wire import Spelling
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
@@ -86,10 +87,17 @@ class Pipeline:
 
 @contextmanager
 def pipeline_over(
-    folder: Path, api_key: str, *, key_used: str | None = None, now: datetime = NOW, timezone: str = "UTC"
+    folder: Path,
+    api_key: str,
+    *,
+    key_used: str | None = None,
+    now: datetime = NOW,
+    timezone: str = "UTC",
+    spelling: Spelling = "snake",
+    **settings_changed: str,
 ) -> Iterator[Pipeline]:
     world = World(11, scale=0.1)
-    api = Bent(create_app(world, api_key=api_key, now=lambda: now))
+    api = Bent(create_app(world, api_key=api_key, now=lambda: now, spelling=spelling))
     with serve(api) as address, dg.DagsterInstance.ephemeral() as instance:
         api_url = f"{address}/v1"
         settings = Settings(
@@ -99,6 +107,7 @@ def pipeline_over(
             timezone=timezone,
             requests_per_second=10_000,
             concurrency=2,
+            **settings_changed,
         )
         warehouse = Warehouse(str(folder / "topo.duckdb"))
         resources = {
