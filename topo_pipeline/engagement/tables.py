@@ -12,6 +12,7 @@ import re
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from functools import cache
+from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.engagement import macros
@@ -19,7 +20,7 @@ from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.warehouse.catalogue import Column, columns_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from duckdb import DuckDBPyConnection
 
@@ -114,7 +115,7 @@ def build(
     fingerprint = table.fingerprint(rules, timezone)
     building = set(days)
     if table.is_incremental and (full_refresh or not _made_so(connection, table, fingerprint)):
-        building |= _forget(connection, table, all_days=full_refresh)
+        building |= _start_anew(connection, table, all_days=full_refresh)
     macros.define(connection)
     settings = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(rules).items()}
     _run(
@@ -123,6 +124,28 @@ def build(
         settings | {"timezone": timezone, "now": now, "days": sorted(building), "fingerprint": fingerprint},
     )
     return _describe(connection, table, days)
+
+
+def rebuild(
+    connection: "DuckDBPyConnection", *, timezone: str, now: datetime, rules: Rules = DEFAULT_RULES
+) -> list[str]:
+    """Build every table that there is from nothing, over the days that it was made of; return their names.
+
+    For what took rows away in another way than a load does: no table can tell which of its own rows that touched.
+    """
+    rebuilt = []
+    for table in _in_order():
+        if columns_of(connection, "engagement", table.name):
+            days = _start_anew(connection, table, all_days=False) if table.is_incremental else ()
+            build(connection, table, timezone=timezone, now=now, rules=rules, days=sorted(days))
+            rebuilt.append(table.name)
+    return rebuilt
+
+
+def _in_order() -> "Iterator[MetricTable]":
+    """Every table after those that it is made of."""
+    graph = {name: {read for schema, read in table.reads if schema == "engagement"} for name, table in tables().items()}
+    return (tables()[name] for name in TopologicalSorter(graph).static_order())
 
 
 def _run(connection: "DuckDBPyConnection", script: str, values: dict[str, Any]) -> None:
@@ -139,7 +162,7 @@ def _made_so(connection: "DuckDBPyConnection", table: MetricTable, fingerprint: 
     return built.fetchone() is not None
 
 
-def _forget(connection: "DuckDBPyConnection", table: MetricTable, *, all_days: bool) -> set[date]:
+def _start_anew(connection: "DuckDBPyConnection", table: MetricTable, *, all_days: bool) -> set[date]:
     """Drop the table and what it noted; return the days to make it of again: those it was made of, or every one."""
     made_of = connection.execute(
         "SELECT DISTINCT day FROM topo.loads"

@@ -68,7 +68,7 @@ def know_the_forgotten(connection: DuckDBPyConnection) -> None:
     connection.execute(_DEFINE)
 
 
-def forget(connection: DuckDBPyConnection, person_id: uuid.UUID, *, now: datetime) -> Erased:
+def erase(connection: DuckDBPyConnection, person_id: uuid.UUID, *, now: datetime) -> Erased:
     """Erase a person from activities, change history and rejects, in the caller's transaction.
 
     The last load of each day notes how many rows it now leaves out. The metric tables are for the caller to rebuild,

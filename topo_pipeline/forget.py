@@ -1,0 +1,35 @@
+"""Forget a person for good: rows and tables in one transaction, then the file.
+
+What belongs here: the order of things. What does not: how rows are found (`warehouse.forgetting`), how tables are
+built (`engagement.tables`), how a file is rid of what was deleted (`warehouse.compaction`).
+"""
+
+import uuid
+from datetime import datetime
+
+from topo_pipeline.engagement.tables import rebuild
+from topo_pipeline.warehouse.compaction import compact
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.forgetting import Erased, erase
+from topo_pipeline.warehouse.workspace import keep_to_timezone
+
+
+def forget(warehouse: Warehouse, person_id: uuid.UUID, *, timezone: str, now: datetime) -> Erased:
+    """Erase a person from everything in the warehouse, and from the file's bytes; to do it again does no harm.
+
+    Args:
+        warehouse: Whose landed rows and tables.
+        person_id: Topo's id of the contact.
+        timezone: The reporting zone (IANA): the tables are built anew.
+        now: Noted as the time of it.
+
+    Raises:
+        WarehouseError: there is nothing to forget, the warehouse is another workspace's, or it can't be written; if
+            that is said of the compaction alone, the rows are gone and their bytes are not.
+    """
+    with warehouse.transaction() as connection:
+        erased = erase(connection, person_id, now=now)
+        keep_to_timezone(connection, timezone, now=now)
+        rebuild(connection, timezone=timezone, now=now)
+    compact(warehouse)
+    return erased

@@ -1,0 +1,181 @@
+"""A forgotten person is in no row, comes back by no reading, and takes nobody else along."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.forgetting import Erased, erase
+from topo_pipeline.warehouse.landing import Load
+from topo_pipeline.warehouse.workspace import keep_to_timezone
+from topo_pipeline_tests.warehouse.builders import (
+    DAY,
+    LANDED,
+    LATER,
+    LONE_SURROGATE,
+    NEXT_DAY,
+    Activity,
+    activity,
+    ask,
+    land_into,
+    noon,
+    reading,
+    snapshot,
+    uuid_of,
+)
+
+ADA, BOB = UUID(uuid_of(0xADA)), UUID(uuid_of(0xB0B))
+HER_RUN, HIS_RUN = uuid_of(0xADA1), uuid_of(0xB0B1)
+
+
+def of(person: UUID, number: int, run: str | None = None, **more: Any) -> Activity:
+    return activity(number, {"type": "message.sent", "person_id": str(person), "sequence_id": run, **more})
+
+
+def in_run(number: int, run: str) -> Activity:
+    return activity(number, {"type": "sequence.completed", "sequence_id": run})
+
+
+def bind(warehouse: Warehouse) -> None:
+    with warehouse.transaction() as connection:
+        keep_to_timezone(connection, "UTC", now=LANDED)
+
+
+def erase_from(warehouse: Warehouse, person: UUID = ADA) -> Erased:
+    with warehouse.transaction() as connection:
+        return erase(connection, person, now=LATER)
+
+
+def kept(warehouse: Warehouse) -> list[str]:
+    """The ids of the landed activities."""
+    return [id_ for (id_,) in ask(warehouse, "SELECT id::VARCHAR FROM topo.activities ORDER BY id")]
+
+
+def everything(warehouse: Warehouse) -> str:
+    return repr(snapshot(warehouse)).lower()
+
+
+def test_rows_changes_and_rejects_of_the_person_go_and_all_others_stay(warehouse: Warehouse) -> None:
+    bind(warehouse)
+    rejects = ((f'{{"id":"x","person":"{ADA}"', "cut"), (f'{{"id":"y","person":"{BOB}"', "cut"))
+    land_into(warehouse, reading(of(ADA, 1, HER_RUN, v=1), of(BOB, 2, HIS_RUN, v=1), of(ADA, 3), rejects=rejects))
+    land_into(warehouse, reading(of(ADA, 1, HER_RUN, v=2), of(BOB, 2, HIS_RUN, v=2)), LATER)
+
+    assert erase_from(warehouse) == Erased(activities=1, changes=2, rejects=1, runs=1)
+
+    said = everything(warehouse)
+    assert str(ADA) not in said
+    assert HER_RUN not in said
+    assert kept(warehouse) == [uuid_of(2)]
+    assert ask(warehouse, "SELECT id::VARCHAR FROM topo.activity_changes") == [(uuid_of(2),)]
+    assert ask(warehouse, "SELECT raw FROM topo.rejects") == [(rejects[1][0],)]
+
+
+@pytest.mark.parametrize(
+    "written", [str(ADA), str(ADA).upper(), ADA.hex, f"urn:uuid:{ADA}"], ids=["plain", "upper", "hex", "urn"]
+)
+def test_a_row_that_only_mentions_the_person_goes_too_however_that_is_written(
+    file_warehouse: Warehouse, written: str
+) -> None:
+    bind(file_warehouse)
+    mentions = activity(1, {"type": "message.sent", "personId": str(BOB), "metadata": {"forwardedTo": [written]}})
+    land_into(file_warehouse, reading(mentions, of(BOB, 2)))
+    assert erase_from(file_warehouse).activities == 1
+    assert kept(file_warehouse) == [uuid_of(2)]
+    assert land_into(file_warehouse, reading(mentions, of(BOB, 2)), LATER).suppressed == 1
+    assert kept(file_warehouse) == [uuid_of(2)]
+
+
+def test_an_id_that_is_escaped_in_the_json_is_found(file_warehouse: Warehouse) -> None:
+    bind(file_warehouse)
+    escaped = "".join(f"\\u{ord(character):04x}" for character in str(ADA))
+    hidden = activity(1, f'{{"type":"message.sent","person_id":"{escaped}"}}')
+    land_into(file_warehouse, reading(hidden))
+    assert erase_from(file_warehouse).activities == 1
+    assert land_into(file_warehouse, reading(hidden), LATER).suppressed == 1
+    assert kept(file_warehouse) == []
+
+
+def test_what_a_run_of_the_person_left_without_naming_the_person_goes_too(warehouse: Warehouse) -> None:
+    bind(warehouse)
+    land_into(warehouse, reading(of(ADA, 1, HER_RUN), in_run(2, HER_RUN), in_run(3, HIS_RUN)))
+    assert erase_from(warehouse) == Erased(activities=2, changes=0, rejects=0, runs=1)
+    load = land_into(warehouse, reading(in_run(4, HER_RUN), in_run(5, HIS_RUN), day=NEXT_DAY), LATER)
+    assert (load.rows, load.suppressed) == (1, 1)
+    assert kept(warehouse) == [uuid_of(3), uuid_of(5)]
+
+
+def test_a_reading_does_not_bring_the_person_back_and_the_count_still_adds_up(warehouse: Warehouse) -> None:
+    bind(warehouse)
+    surrogate = json.dumps({"person_id": str(ADA)})[:-1] + "," + LONE_SURROGATE[1:]
+    whole = reading(
+        *(of(ADA, number, HER_RUN) for number in range(10)),
+        *(of(BOB, number, HIS_RUN) for number in range(10, 14)),
+        activity(90, surrogate, at=noon()),
+        rejects=((f'["{ADA}"', "cut"), ("[", "cut")),
+    )
+    first = land_into(warehouse, whole)
+    erase_from(warehouse)
+    again = land_into(warehouse, whole, LATER)
+
+    assert adds_up(first)
+    assert adds_up(again)
+    assert (again.rows, again.rejects, again.suppressed) == (4, 1, 12)
+    assert (again.added, again.changed, again.removed) == (0, 0, 0)
+    assert str(ADA) not in everything(warehouse)
+
+
+def adds_up(load: Load) -> bool:
+    return load.rows + load.rejects + load.suppressed == load.api_total_count
+
+
+def test_the_ledger_of_what_was_landed_before_says_how_much_is_left_out(file_warehouse: Warehouse) -> None:
+    bind(file_warehouse)
+    for rows, now in (((of(ADA, 1), of(BOB, 2)), LANDED), ((of(ADA, 1), of(BOB, 2), of(ADA, 3)), LATER)):
+        land_into(file_warehouse, reading(*rows), now)
+    land_into(file_warehouse, reading(of(BOB, 7), day=NEXT_DAY))
+    erase_from(file_warehouse)
+    ledger = ask(file_warehouse, "SELECT day, rows, suppressed FROM landed_days ORDER BY day")
+    assert ledger == [(DAY, 1, 2), (NEXT_DAY, 1, 0)]
+
+
+def test_to_forget_again_erases_nothing_more_and_notes_nobody_twice(warehouse: Warehouse) -> None:
+    bind(warehouse)
+    land_into(warehouse, reading(of(ADA, 1, HER_RUN), of(BOB, 2)))
+    erase_from(warehouse)
+    before = snapshot(warehouse, "activities", "loads", "forgotten", "workspace")
+    assert erase_from(warehouse) == Erased(0, 0, 0, 0)
+    assert snapshot(warehouse, "activities", "loads", "forgotten", "workspace") == before
+
+
+def test_somebody_who_was_never_landed_is_kept_out_all_the_same(file_warehouse: Warehouse) -> None:
+    bind(file_warehouse)
+    assert erase_from(file_warehouse) == Erased(0, 0, 0, 0)
+    assert land_into(file_warehouse, reading(of(ADA, 1), of(BOB, 2))).rows == 1
+
+
+def test_two_forgotten_people_are_both_kept_out(file_warehouse: Warehouse) -> None:
+    bind(file_warehouse)
+    erase_from(file_warehouse, ADA)
+    erase_from(file_warehouse, BOB)
+    assert land_into(file_warehouse, reading(of(ADA, 1), of(BOB, 2), in_run(3, HIS_RUN))).rows == 1
+
+
+def test_what_is_kept_is_a_hash_that_only_the_warehouses_own_key_makes(
+    file_warehouse: Warehouse, warehouse: Warehouse
+) -> None:
+    hashes = []
+    for one in (file_warehouse, warehouse):
+        bind(one)
+        erase_from(one)
+        hashes += ask(one, "SELECT id_hash FROM topo.forgotten")
+        assert str(ADA) not in everything(one)
+    assert len(set(hashes)) == 2
+
+
+def test_where_nothing_was_ever_landed_there_is_nobody_to_forget(file_warehouse: Warehouse) -> None:
+    with pytest.raises(WarehouseError, match="Nothing was ever landed"):
+        erase_from(file_warehouse)
