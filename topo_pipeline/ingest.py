@@ -66,7 +66,7 @@ def check(connect: Callable[[], TopoClient], warehouse: Warehouse, *, timezone: 
         TopoError: the key is refused or Topo can't be reached.
         WarehouseError: the warehouse can't be used, or is another workspace's.
     """
-    with _client(connect) as (client, portal):
+    with connected(connect) as (client, portal):
         _begin(client, portal, warehouse, timezone, clock())
 
 
@@ -98,8 +98,11 @@ def load_days(
     Raises:
         WarehouseError: the warehouse can't be used, or is another workspace's; the days yielded before are landed.
     """
+    days = list(days)
+    if not days:
+        return
     outage: list[TopoError] = []
-    with _client(connect) as (client, portal):
+    with connected(connect) as (client, portal):
         try:
             _begin(client, portal, warehouse, timezone, clock())
         except TopoError as error:
@@ -163,7 +166,7 @@ def load_templates(connect: Callable[[], TopoClient], warehouse: Warehouse, *, c
     import pandas as pd  # noqa: PLC0415 - as below
 
     warehouse.prepare()
-    with _client(connect) as (client, portal):
+    with connected(connect) as (client, portal):
         templates = portal.call(client.sequence_templates)
     if templates is None:
         return None
@@ -174,7 +177,7 @@ def load_templates(connect: Callable[[], TopoClient], warehouse: Warehouse, *, c
 
 
 @contextmanager
-def _client(connect: Callable[[], TopoClient]) -> Iterator[tuple[TopoClient, BlockingPortal]]:
+def connected(connect: Callable[[], TopoClient]) -> Iterator[tuple[TopoClient, BlockingPortal]]:
     """Yield an open client, and the way to call it: its connections are kept from day to day.
 
     It lives in a thread of its own. A signal is raised in the main thread, and in the midst of asyncio it could be

@@ -1,5 +1,7 @@
 """What is read from Topo: every activity, day by day, and the names of the sequences."""
 
+from collections.abc import Container, Iterator, Sequence
+from datetime import date
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -11,7 +13,7 @@ from topo_pipeline.defs.columns import table_schema
 from topo_pipeline.defs.failures import one_sentence
 from topo_pipeline.defs.partitions import daily, day_of, key_of
 from topo_pipeline.defs.resources import Topo
-from topo_pipeline.ingest import Clock, Refusal, load_days, load_templates
+from topo_pipeline.ingest import Clock, Day, Refusal, load_days, load_templates
 from topo_pipeline.warehouse.catalogue import columns_of
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load
@@ -46,28 +48,53 @@ def activities(
     clock: dg.ResourceParam[Clock],
 ) -> None:
     """Every engagement event of the workspace, a day a partition, each day proved complete or refused."""
-    refusals: list[Refusal] = []
+    days = [day_of(key) for key in context.partition_keys]
+    may_shrink = {day.day for day in days if key_of(day.day) in config.allow_shrink}
     with one_sentence():
-        outcomes = load_days(
-            topo.client,
-            warehouse,
-            [day_of(key) for key in context.partition_keys],
-            run_id=context.run.run_id,
-            clock=clock,
-            timezone=topo.settings.timezone,
-            completeness=topo.settings.completeness,
-            label_channels=topo.settings.label_channels == "on",
-            may_shrink={day_of(key).day for key in context.partition_keys if key in config.allow_shrink},
-        )
-        for outcome in outcomes:
-            if isinstance(outcome, Refusal):
-                context.log.error(f"{outcome.day}: refused. {outcome.reason}")
-                refusals.append(outcome)
-            else:
-                _record(context, outcome)
+        for load in land(context, days, topo, warehouse, clock, may_shrink=may_shrink):
+            # Once more at the run's end, when Dagster writes a second event for the day.
+            context.add_asset_metadata(_metadata(load), partition_key=key_of(load.day))
         context.add_asset_metadata({"dagster/column_schema": _columns(warehouse, "activities")})
+
+
+def land(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext,
+    days: Sequence[Day],
+    topo: Topo,
+    warehouse: Warehouse,
+    clock: Clock,
+    *,
+    may_shrink: Container[date] = (),
+) -> Iterator[Load]:
+    """Read and land `days`, telling Dagster of each at once; yield each that landed.
+
+    Raises:
+        dg.Failure: at the end, naming the days that did not land.
+    """
+    refusals: list[Refusal] = []
+    outcomes = load_days(
+        topo.client,
+        warehouse,
+        days,
+        run_id=context.run.run_id,
+        clock=clock,
+        timezone=topo.settings.timezone,
+        completeness=topo.settings.completeness,
+        label_channels=topo.settings.label_channels == "on",
+        may_shrink=may_shrink,
+    )
+    for outcome in outcomes:
+        if isinstance(outcome, Refusal):
+            context.log.error(f"{outcome.day}: refused. {outcome.reason}")
+            refusals.append(outcome)
+        else:
+            context.log.info(_sentence(outcome))
+            context.log_event(
+                dg.AssetMaterialization(ACTIVITIES, partition=key_of(outcome.day), metadata=_metadata(outcome))
+            )
+            yield outcome
     if refusals:
-        raise _failure(refusals, len(context.partition_keys))
+        raise _failure(refusals, len(days))
 
 
 @dg.asset(
@@ -100,16 +127,18 @@ def _columns(warehouse: Warehouse, table: str) -> dg.TableSchema:
         return table_schema(columns_of(connection, "topo", table))
 
 
-def _record(context: dg.AssetExecutionContext, load: Load) -> None:
-    """Tell Dagster of a landed day at once, and again at the run's end, when it writes a second event for the day."""
-    context.log.info(
+def _sentence(load: Load) -> str:
+    return (
         f"{load.day}: {load.rows} activities in {load.requests} requests, {'' if load.proved else 'NOT '}proved against"
         f" Topo's count of {load.api_total_count}; {load.added} added, {load.changed} changed, {load.removed} removed"
         + (f", {load.rejects} unreadable" if load.rejects else "")
         + (f", {load.suppressed} of forgotten people left out" if load.suppressed else "")
         + (" (the day is still open)" if load.is_open else "")
     )
-    metadata: dict[str, Any] = {
+
+
+def _metadata(load: Load) -> dict[str, Any]:
+    return {
         "dagster/partition_row_count": load.rows,
         "api_total_count": load.api_total_count,
         "asked_after": dg.MetadataValue.timestamp(load.asked_after),
@@ -125,9 +154,6 @@ def _record(context: dg.AssetExecutionContext, load: Load) -> None:
         "seconds": (load.finished_at - load.started_at).total_seconds(),
         "load_id": str(load.load_id),
     }
-    key = key_of(load.day)
-    context.log_event(dg.AssetMaterialization(asset_key=ACTIVITIES, partition=key, metadata=metadata))
-    context.add_asset_metadata(metadata, partition_key=key)
 
 
 def _failure(refusals: list[Refusal], asked: int) -> dg.Failure:

@@ -1,11 +1,12 @@
 """A day is a partition in the reporting time zone: 23, 24 or 25 hours."""
 
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
 
-from topo_pipeline.defs.partitions import daily, day_of, key_of
+from topo_pipeline.defs.partitions import daily, day_of, days_before, key_of
 
 
 def _zone(name: str) -> dg.DailyPartitionsDefinition:
@@ -45,3 +46,18 @@ def test_today_is_a_partition_and_tomorrow_is_none() -> None:
 def test_a_key_and_its_day_are_each_others() -> None:
     for key in ("2026-01-01", "2026-02-28", "2028-02-29"):
         assert key_of(date.fromisoformat(key)) == key
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (datetime(2026, 3, 3, 0, 0, tzinfo=UTC), ["2026-03-01", "2026-03-02"]),
+        (datetime(2026, 3, 3, 23, 59, tzinfo=UTC), ["2026-03-01", "2026-03-02"]),
+        (datetime(2026, 3, 3, 23, 59, tzinfo=ZoneInfo("America/New_York")), ["2026-03-02", "2026-03-03"]),
+        (datetime(2026, 1, 2, 9, 0, tzinfo=UTC), ["2026-01-01"]),
+        (datetime(2026, 1, 1, 9, 0, tzinfo=UTC), []),
+    ],
+    ids=["midnight", "a minute before", "told in another zone", "second day of all", "first day of all"],
+)
+def test_the_days_before_are_over_and_have_partitions(now: datetime, expected: list[str]) -> None:
+    assert [key_of(day.day) for day in days_before(now, 2)] == expected

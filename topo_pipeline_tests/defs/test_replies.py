@@ -1,0 +1,138 @@
+"""Days whose replies changed after they were read are found, read again, and right then; no others are."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import dagster as dg
+import pytest
+from msgspec.structs import replace
+
+from topo_pipeline.replies import REPLY_DAYS
+from topo_pipeline.sandbox.activity import Activity
+from topo_pipeline.sandbox.app import create_app
+from topo_pipeline.sandbox.world import World
+from topo_pipeline.warehouse.forgetting import erase
+from topo_pipeline_tests.defs.conftest import NOW, Pipeline, days, pipeline_over
+
+LANDED = days(8)
+
+
+class Edited(World):
+    """The simulated world, some of whose activities are gone, late or changed."""
+
+    edit: Callable[[Activity], Activity | None] = staticmethod(lambda activity: activity)
+
+    def activities(self, after: datetime | None, before: datetime) -> list[Activity]:
+        return [kept for activity in super().activities(after, before) if (kept := self.edit(activity))]
+
+
+@pytest.fixture
+def landed(tmp_path: Path, api_key: str) -> Iterator[Pipeline]:
+    """Eight landed days, read when the replies of every other day were not classified yet."""
+    with pipeline_over(tmp_path, api_key) as pipeline:
+        edit(
+            pipeline, api_key, lambda activity: replace(activity, classified_at=None) if is_late(activity) else activity
+        )
+        assert pipeline.backfill(LANDED).problems == ()
+        edit(pipeline, api_key, lambda activity: activity)
+        yield pipeline
+
+
+def is_late(activity: Activity) -> bool:
+    """Whether it is a reply that was classified only after its day was read."""
+    return activity.type == "message.replied" and activity.created_at.day % 2 == 0
+
+
+def look(pipeline: Pipeline) -> dg.ExecuteInProcessResult:
+    job = pipeline.definitions.resolve_job_def("reread_replies")
+    return job.execute_in_process(instance=pipeline.instance, raise_on_error=False)
+
+
+def read_again(pipeline: Pipeline) -> list[date]:
+    """The days that the look landed, as Dagster was told."""
+    result = look(pipeline)
+    assert result.success
+    events = [event for event in result.all_events if event.is_step_materialization]
+    return [date.fromisoformat(str(event.partition)) for event in events]
+
+
+def replies_of(pipeline: Pipeline) -> list[Activity]:
+    start = datetime.combine(LANDED[0], time(), UTC)
+    found = pipeline.world.activities(start - timedelta(microseconds=1), start + timedelta(days=len(LANDED)))
+    return [activity for activity in found if activity.type == "message.replied"]
+
+
+def settle(pipeline: Pipeline) -> None:
+    """Let what was classified since be read: nothing differs then."""
+    read_again(pipeline)
+    assert read_again(pipeline) == []
+
+
+def edit(pipeline: Pipeline, api_key: str, change: Callable[[Activity], Activity | None]) -> None:
+    world = Edited(pipeline.world.seed, scale=pipeline.world.scale)
+    world.edit = change
+    pipeline.api.app = create_app(world, api_key=api_key, now=lambda: NOW)
+
+
+def test_days_whose_replies_were_classified_since_are_read_whole_and_no_others(landed: Pipeline) -> None:
+    changed = [reply for reply in replies_of(landed) if is_late(reply) and reply.category_at(NOW)]
+    expected = sorted({activity.created_at.date() for activity in changed})
+    assert 0 < len(expected) < len(LANDED)
+
+    assert read_again(landed) == expected
+
+    rows = landed.rows("SELECT id::VARCHAR, reply_category FROM topo.activities WHERE event_type = 'REPLIED'")
+    assert dict(rows) == {reply.id: reply.category_at(NOW) for reply in replies_of(landed)}
+    kept = landed.rows("SELECT id::VARCHAR, reply_category FROM topo.activity_changes ORDER BY id")
+    assert kept == [(id_, None) for id_ in sorted(reply.id for reply in changed)]
+    assert read_again(landed) == []
+
+
+def test_a_reply_that_vanished_and_one_that_is_new_are_found(landed: Pipeline, api_key: str) -> None:
+    settle(landed)
+    first = replies_of(landed)[0]
+    edit(landed, api_key, lambda activity: None if activity.id == first.id else activity)
+    assert read_again(landed) == [first.created_at.date()]
+    edit(landed, api_key, lambda activity: activity)
+    assert read_again(landed) == [first.created_at.date()]
+
+
+def test_what_else_changed_is_not_looked_for(landed: Pipeline, api_key: str) -> None:
+    settle(landed)
+    edit(landed, api_key, lambda activity: activity if activity.event_type == "REPLIED" else None)
+    assert read_again(landed) == []
+
+
+def test_the_replies_of_a_forgotten_person_are_not_missed(landed: Pipeline) -> None:
+    settle(landed)
+    person = UUID(replies_of(landed)[0].person_id)
+    with landed.warehouse.transaction() as connection:
+        assert erase(connection, person, now=NOW).activities
+    assert read_again(landed) == []
+
+
+def test_the_look_costs_the_pages_of_the_replies_and_of_the_days_that_differ(landed: Pipeline) -> None:
+    settle(landed)
+    landed.api.asked.clear()
+    assert read_again(landed) == []
+    in_all = [a for a in landed.world.activities(None, NOW) if a.type == "message.replied"]
+    in_window = [reply for reply in in_all if reply.created_at.date() >= (NOW - timedelta(days=REPLY_DAYS)).date()]
+    assert landed.api.asked == ["/v1/activities"] * -(-len(in_window) // 100)
+
+
+def test_where_nothing_is_landed_nothing_is_asked(pipeline: Pipeline) -> None:
+    pipeline.warehouse.prepare()
+    assert read_again(pipeline) == []
+    assert pipeline.api.asked == []
+
+
+def test_replies_that_cannot_be_proved_complete_are_refused_in_one_sentence(landed: Pipeline) -> None:
+    before = landed.rows("FROM topo.activities ORDER BY id")
+    landed.api.miscounted = {(NOW - timedelta(days=1)).date()}
+    result = look(landed)
+    assert not result.success
+    [failure] = result.get_step_failure_events()
+    assert "1 missing" in str(failure.step_failure_data.user_failure_data)
+    assert landed.rows("FROM topo.activities ORDER BY id") == before
