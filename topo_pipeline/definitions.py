@@ -13,6 +13,7 @@ def build(using: Mapping[str, object]) -> dg.Definitions:
     """Make the code location over these resources (`topo`, `warehouse`, `settings`, `clock`)."""
     return dg.Definitions(
         assets=dg.load_assets_from_package_module(modules),
+        asset_checks=dg.load_asset_checks_from_package_module(modules),
         jobs=[jobs.refresh, replies.reread_replies],
         sensors=[sensors.tables_follow],
         resources=using,
