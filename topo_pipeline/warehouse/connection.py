@@ -16,6 +16,7 @@ import stamina
 from duckdb import DuckDBPyConnection
 
 from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.files import being_opened
 from topo_pipeline.warehouse.migrate import check, migrate
 
 LAKE_PREFIX = "ducklake:"
@@ -93,6 +94,16 @@ class Warehouse:
             connection.execute(_LANDED_DAYS)
             yield connection
 
+    @contextmanager
+    def exclusive(self) -> Iterator[DuckDBPyConnection]:
+        """Yield a connection that keeps everybody else out, in no transaction and on whatever schema there is.
+
+        Raises:
+            WarehouseError: the warehouse can't be opened or written.
+        """
+        with self._open() as connection:
+            yield connection
+
     def prepare(self) -> None:
         """Make the warehouse where there is none and bring its schema up to date: fails before any reading."""
         with self.transaction():
@@ -123,8 +134,8 @@ class Warehouse:
         """Attach the warehouse under a name of its own, waiting while somebody else has it."""
         if self.is_lake:
             connection.load_extension(str(_lake_extension()))
-        quoted = f"{LAKE_PREFIX if self.is_lake else ''}{self.path}".replace("'", "''")
-        attach = f"ATTACH '{quoted}' AS warehouse" + (" (READ_ONLY)" if read_only else "")
+        target = literal(f"{LAKE_PREFIX if self.is_lake else ''}{self.path}")
+        attach = f"ATTACH {target} AS warehouse" + (" (READ_ONLY)" if read_only else "")
         try:
             if read_only and not self.path.exists():
                 raise WarehouseError(f"There is no warehouse at {self.path} yet: load a day first.")
@@ -132,11 +143,16 @@ class Warehouse:
             for attempt in stamina.retry_context(
                 on=_is_locked, attempts=None, timeout=self.wait_seconds, wait_initial=0.2, wait_max=5.0
             ):
-                with attempt:
+                with attempt, being_opened(self.path):
                     connection.execute(attach)
         except (duckdb.Error, OSError) as error:
             raise WarehouseError(f"The warehouse {self.path} can't be opened: {_first_line(error)}") from error
         connection.execute("USE warehouse")
+
+
+def literal(text: str) -> str:
+    """Quote a text for a statement that can't have it bound."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _lake_extension() -> Path:

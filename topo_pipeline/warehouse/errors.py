@@ -7,3 +7,7 @@ class WarehouseError(Exception):
 
 class ShrinkingDay(WarehouseError):
     """A reload would take away so much of a day that a person has to say that it is meant."""
+
+
+class NotCompacted(WarehouseError):
+    """What was to be deleted is deleted, but its bytes may still be in the warehouse's files."""

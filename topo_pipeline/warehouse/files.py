@@ -1,0 +1,56 @@
+"""What the warehouse asks of the file system: a file gets another's name whole, durably, and unseen by who opens it."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def being_opened(file: Path) -> Iterator[None]:
+    """Keep `put_in_place` from renaming within the file's folder while the file is opened.
+
+    DuckDB opens a file first and locks it then. Had it lost its name in between, the lock would be had all the same,
+    and what is committed would go into a file that nobody can open again.
+    """
+    with _folder_lock(file, fcntl.LOCK_SH):
+        yield
+
+
+def put_in_place(new: Path, old: Path) -> None:
+    """Give `new` the name and rights of `old`, whose lock the caller holds; a crash leaves the one or the other."""
+    _keep_rights(old, new)
+    sync(new)
+    with _folder_lock(old, fcntl.LOCK_EX):
+        os.replace(new, old)  # noqa: PTH105 - what the tests of crashes stop at
+    sync(old.parent)
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, written to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _keep_rights(old: Path, new: Path) -> None:
+    shutil.copystat(old, new)
+    os.utime(new)  # its contents are of now
+    was, made = old.stat(), new.stat()
+    if (was.st_uid, was.st_gid) != (made.st_uid, made.st_gid):
+        os.chown(new, was.st_uid, was.st_gid)
+
+
+@contextmanager
+def _folder_lock(file: Path, kind: int) -> Iterator[None]:
+    """Lock the folder that the file really lies in. Not the file: to close it would let go of DuckDB's lock on it."""
+    descriptor = os.open(Path(os.path.realpath(file)).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, kind)
+        yield
+    finally:
+        os.close(descriptor)
