@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
@@ -95,6 +96,34 @@ def backfill(
 
 
 @app.command()
+def forget(
+    person_id: Annotated[str, typer.Argument(metavar="PERSON_ID", help="Topo's id of the contact.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+) -> None:
+    """Erase a person for good: from activities, change history, unreadable rows and tables.
+
+    A keyed hash of the id stays, so that no later reading brings the person back.
+
+    Example: topo-pipeline forget 0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10
+    """
+    with _clear_errors():
+        from topo_pipeline.forget import forget as forget_person
+        from topo_pipeline.warehouse.connection import Warehouse
+
+        person, settings = _uuid(person_id), get_settings()
+        if not yes:
+            _confirm(f"Erase every trace of {person} from {_relative(settings.warehouse)}? It can't be undone.")
+        with err.status("Erasing, building the tables anew, rewriting the file"):
+            erased = forget_person(Warehouse(settings.warehouse), person, timezone=settings.timezone, now=_now())
+    out.print(
+        f"Erased {erased.activities} activities, {erased.changes} earlier versions and {erased.rejects} unreadable rows"
+        f" ({erased.runs} runs); later readings leave the person out.\n"
+        "Exports, reports and copies that were made before are not touched: delete them yourself.",
+        highlight=False,
+    )
+
+
+@app.command()
 def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0 takes a free one.")] = 8100,
     seed: Annotated[int, typer.Option(help="Another seed is another workspace.")] = 7,
@@ -165,6 +194,20 @@ def _check() -> None:
         settings = get_settings()
         topo, warehouse = Topo(settings, _now), Warehouse(settings.warehouse)
         check(topo.client, warehouse, timezone=settings.timezone, clock=_now)
+
+
+def _uuid(text: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        _fail(f"{text!r} is no id of a person: it looks like 0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10.", 2)
+
+
+def _confirm(question: str) -> None:
+    if not sys.stdin.isatty():
+        _fail("Nobody is there to be asked: say --yes.", 2)
+    if not typer.confirm(question):
+        _fail("Nothing was erased.")
 
 
 def _date(text: str) -> date:

@@ -8,8 +8,9 @@ import uuid
 from datetime import datetime
 
 from topo_pipeline.engagement.tables import rebuild
-from topo_pipeline.warehouse.compaction import compact
+from topo_pipeline.warehouse.compaction import compact, require_compactable
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.forgetting import Erased, erase
 from topo_pipeline.warehouse.workspace import keep_to_timezone
 
@@ -24,9 +25,12 @@ def forget(warehouse: Warehouse, person_id: uuid.UUID, *, timezone: str, now: da
         now: Noted as the time of it.
 
     Raises:
-        WarehouseError: there is nothing to forget, the warehouse is another workspace's, or it can't be written; if
-            that is said of the compaction alone, the rows are gone and their bytes are not.
+        NotCompacted: the rows are gone, their bytes may not be.
+        WarehouseError: nothing was ever landed, the warehouse is of another time zone, or it can't be written.
     """
+    if not warehouse.path.exists():
+        raise WarehouseError(f"There is no warehouse at {warehouse.path}: there is nobody to forget.")
+    require_compactable(warehouse)
     with warehouse.transaction() as connection:
         erased = erase(connection, person_id, now=now)
         keep_to_timezone(connection, timezone, now=now)

@@ -17,12 +17,15 @@ ROOMS = {
     "engagement": {"warehouse"},
     "report": {"warehouse", "engagement"},
     "ingest": {"topo_api", "warehouse"},
+    "replies": {"ingest", "topo_api", "warehouse"},
+    "forget": {"engagement", "warehouse"},
     "demo": {"sandbox"},
-    "defs": {"ingest", "topo_api", "warehouse", "engagement", "report", "settings"},
+    "defs": {"ingest", "replies", "topo_api", "warehouse", "engagement", "report", "settings"},
     "definitions": {"defs"},
     "runs": {"defs", "instance"},
     "cli": {
-        "runs", "definitions", "defs", "demo", "instance", "ingest", "report", "settings", "topo_api", "warehouse",
+        "runs", "definitions", "defs", "demo", "forget", "instance", "ingest", "report", "settings", "topo_api",
+        "warehouse",
     },
 }  # fmt: skip
 LIBRARIES = {

@@ -1,0 +1,125 @@
+"""After a person is forgotten, every table is what it would be had the person never been there."""
+
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from topo_pipeline.forget import forget
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.forgetting import Erased
+from topo_pipeline.warehouse.workspace import keep_to_timezone
+from topo_pipeline_tests.engagement.helpers import (
+    Activity,
+    Workspace,
+    enrolled,
+    march,
+    opened,
+    replied,
+    sent,
+    uid,
+)
+
+ADA, BOB = {"run": "A", "person": "Ada"}, {"run": "B", "person": "Bob"}
+HERS = [
+    enrolled(march(1), **ADA),
+    sent(march(1, 10), **ADA),
+    opened(march(2), **ADA),
+    replied(march(3), **ADA),
+    sent(march(3), run="C", sequence="nurture", person="Ada"),
+    Activity("sequence.completed", march(4), run="A", person=None),
+]
+HIS = [
+    enrolled(march(1, 8), **BOB),
+    sent(march(1, 11), **BOB),
+    replied(march(3, 12), **BOB),
+    sent(march(4), run="D", person=None),
+]
+FORGOTTEN_AT = datetime(2026, 6, 2, tzinfo=UTC)
+QUIET = [date(2026, 3, day) for day in range(1, 6)]
+
+
+def workspace_of(folder: Path, activities: Iterable[Activity], prefix: str = "") -> Workspace:
+    workspace = Workspace(f"{prefix}{folder / 'topo.duckdb'}")
+    with workspace.warehouse.transaction() as connection:
+        keep_to_timezone(connection, "UTC", now=workspace.now)
+    workspace.land_all(activities, *QUIET)
+    workspace.build()
+    return workspace
+
+
+@pytest.fixture(params=["file", "lake"])
+def workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
+    return workspace_of(tmp_path, [*HERS, *HIS], "ducklake:" if request.param == "lake" else "")
+
+
+def forget_ada(workspace: Workspace) -> Erased:
+    return forget(workspace.warehouse, uuid.UUID(uid("Ada")), timezone="UTC", now=FORGOTTEN_AT)
+
+
+def without_ada(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    folder.mkdir()
+    return workspace_of(folder, HIS).all_rows()
+
+
+def test_the_tables_are_those_of_a_world_without_the_person(workspace: Workspace, tmp_path: Path) -> None:
+    assert forget_ada(workspace) == Erased(activities=len(HERS), changes=0, rejects=0, runs=2)
+    assert workspace.all_rows() == without_ada(tmp_path / "twin")
+
+
+def test_no_later_load_or_build_brings_the_person_back(workspace: Workspace, tmp_path: Path) -> None:
+    forget_ada(workspace)
+    workspace.land_all([*HERS, *HIS], *QUIET)
+    workspace.build()
+    assert workspace.all_rows() == without_ada(tmp_path / "twin")
+    assert workspace.select("SELECT sum(suppressed) FROM landed_days") == [(len(HERS),)]
+
+
+def test_a_table_that_was_made_of_some_days_is_still_made_of_these_alone(tmp_path: Path) -> None:
+    workspace = workspace_of(tmp_path, [*HERS, *HIS])
+    workspace.land(date(2026, 3, 9), [sent(march(9), **BOB)])  # landed, and not yet built
+    forget_ada(workspace)
+    assert max(row["day"] for row in workspace.rows("sequence_activity")) < date(2026, 3, 9)
+
+
+def test_no_file_holds_the_person_and_the_tables_keep_their_comments(tmp_path: Path) -> None:
+    workspace = workspace_of(tmp_path, [*HERS, *HIS])
+    comments = (
+        "SELECT schema_name, table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal ORDER BY ALL"
+    )
+    before = workspace.select(comments)
+    assert person_bytes(uid("Ada")) & bytes_in(tmp_path, uid("Ada"))
+    forget_ada(workspace)
+    for gone in (uid("Ada"), uid("A"), uid("C")):
+        assert bytes_in(tmp_path, gone) == set()
+    assert workspace.select(comments) == before
+
+
+def person_bytes(id_: str) -> set[bytes]:
+    """An id as text, and as DuckDB stores a UUID: 128 bits, the first one flipped, little endian."""
+    stored = (uuid.UUID(id_).int ^ (1 << 127)).to_bytes(16, "little")
+    return {id_.encode(), id_.upper().encode(), uuid.UUID(id_).hex.encode(), uuid.UUID(id_).bytes, stored}
+
+
+def bytes_in(folder: Path, id_: str) -> set[bytes]:
+    """The spellings of an id that some file below the folder holds."""
+    contents = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    return {spelling for spelling in person_bytes(id_) if any(spelling in content for content in contents)}
+
+
+def test_without_a_warehouse_there_is_nobody_to_forget_and_none_is_made(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path / "none.duckdb"))
+    with pytest.raises(WarehouseError, match="no warehouse"):
+        forget(warehouse, uuid.uuid4(), timezone="UTC", now=FORGOTTEN_AT)
+    assert not warehouse.path.exists()
+
+
+def test_in_another_time_zone_nothing_is_erased(tmp_path: Path) -> None:
+    workspace = workspace_of(tmp_path, HERS)
+    with pytest.raises(WarehouseError, match="TOPO_TIMEZONE=UTC"):
+        forget(workspace.warehouse, uuid.UUID(uid("Ada")), timezone="Europe/Paris", now=FORGOTTEN_AT)
+    assert workspace.select("SELECT count(*) FROM topo.activities") == [(len(HERS),)]
