@@ -1,0 +1,97 @@
+"""Forgetting a person from the command line: said twice before it is done, told afterwards, and thorough."""
+
+import os
+import pty
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from topo_pipeline.sandbox.app import create_app
+from topo_pipeline.sandbox.server import serve
+from topo_pipeline.sandbox.world import World
+from topo_pipeline_tests.test_cli import NOW, WHERE_IT_STANDS, assert_one_sentence, topo_pipeline
+
+RANGE = ("2026-03-02", "2026-03-04")
+OF_THEM = "FROM topo.topo.activities WHERE person_id = ?"
+
+
+@pytest.fixture(scope="module")
+def api_url() -> Iterator[str]:
+    with serve(create_app(World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW)) as address:
+        yield f"{address}/v1"
+
+
+@pytest.fixture(scope="module")
+def backfilled(tmp_path_factory: pytest.TempPathFactory, api_url: str) -> Path:
+    folder = tmp_path_factory.mktemp("backfilled")
+    result = topo_pipeline(folder, "backfill", *RANGE, TOPO_API_URL=api_url)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+@pytest.fixture
+def folder(backfilled: Path, tmp_path: Path) -> Path:
+    """A folder of one's own in which three days are landed."""
+    return Path(shutil.copytree(backfilled, tmp_path / "here"))
+
+
+def ask(folder: Path, sql: str, *values: object) -> list[tuple[object, ...]]:
+    with duckdb.connect(folder / "data" / "topo.duckdb", read_only=True) as connection:
+        return connection.execute(sql, values).fetchall()
+
+
+def somebody(folder: Path) -> str:
+    [(person,)] = ask(folder, "SELECT max(person_id)::VARCHAR FROM topo.topo.activities")
+    return str(person)
+
+
+def test_it_says_what_it_erased_and_no_reading_brings_it_back(folder: Path, api_url: str) -> None:
+    person = somebody(folder)
+    [(theirs,)] = ask(folder, f"SELECT count(*) {OF_THEM}", person)
+    result = topo_pipeline(folder, "forget", person, "--yes")
+    assert result.returncode == 0, result.stderr
+    assert f"Erased {theirs} activities" in result.stdout
+    assert ask(folder, f"SELECT count(*) {OF_THEM}", person) == [(0,)]
+
+    assert topo_pipeline(folder, "backfill", *RANGE, TOPO_API_URL=api_url).returncode == 0
+    assert ask(folder, f"SELECT count(*) {OF_THEM}", person) == [(0,)]
+    shown = [path for path in folder.rglob("*") if path.is_file() and person.encode() in path.read_bytes()]
+    assert shown == []
+
+
+def test_nobody_is_erased_where_nobody_can_be_asked(folder: Path) -> None:
+    assert_one_sentence(topo_pipeline(folder, "forget", somebody(folder)), "--yes")
+    assert ask(folder, f"SELECT count(*) > 0 {OF_THEM}", somebody(folder)) == [(True,)]
+
+
+@pytest.mark.parametrize(("answer", "erased"), [("", False), ("y", True)])
+def test_a_person_at_a_terminal_is_asked_first(folder: Path, answer: str, erased: bool) -> None:
+    person = somebody(folder)
+    ours, theirs = pty.openpty()
+    os.write(ours, f"{answer}\n".encode())
+    done = subprocess.run(  # noqa: S603
+        [WHERE_IT_STANDS, "forget", person],
+        cwd=folder, env={**os.environ, "TOPO_WAREHOUSE": "data/topo.duckdb"}, stdin=theirs,
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    os.close(ours)
+    os.close(theirs)
+    assert f"Erase every trace of {person} from data/topo.duckdb?" in done.stdout + done.stderr
+    assert done.returncode == (0 if erased else 1)
+    assert ask(folder, f"SELECT count(*) = 0 {OF_THEM}", person) == [(erased,)]
+
+
+@pytest.mark.parametrize("nobody", ["", "'; DROP TABLE topo.activities; --"])
+def test_what_is_no_id_is_refused_in_one_sentence(tmp_path: Path, nobody: str) -> None:
+    assert_one_sentence(topo_pipeline(tmp_path, "forget", "--yes", "--", nobody), "no id of a person")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_warehouse_it_says_so_and_makes_none(tmp_path: Path) -> None:
+    result = topo_pipeline(tmp_path, "forget", "0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10", "--yes")
+    assert_one_sentence(result, "no warehouse")
+    assert list(tmp_path.iterdir()) == []
