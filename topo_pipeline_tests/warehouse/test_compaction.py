@@ -1,5 +1,7 @@
 """Compacting: what was deleted is gone from the files, all else is there, and nobody's commit is lost to it."""
 
+import fcntl
+import os
 import random
 import shutil
 import subprocess
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pandas as pd
 import pytest
 
 from topo_pipeline.warehouse import connection as connection_module
@@ -18,14 +21,15 @@ from topo_pipeline.warehouse.compaction import compact, require_compactable
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import NotCompacted, WarehouseError
 from topo_pipeline.warehouse.files import being_opened
+from topo_pipeline.warehouse.landing import land_templates
 from topo_pipeline_tests.warehouse.builders import (
     DAY,
     HOSTILE,
+    LANDED,
     LATER,
     activity,
     ask,
     land_into,
-    land_templates_into,
     payloads,
     reading,
     template,
@@ -64,8 +68,8 @@ def filled(warehouse: Warehouse) -> Warehouse:
     for kind in ("message.sent", "message.opened"):
         rows = (activity(n, {"type": kind, "person_id": str(person)}) for n, person in enumerate(people))
         land_into(warehouse, reading(*rows, rejects=((f'{{"person_id":"{FORGOTTEN}"', "cut"), (HOSTILE, "cut"))))
-    land_templates_into(warehouse, template(1, name="it's"), template(2))
     with warehouse.transaction() as connection:
+        land_templates(connection, pd.DataFrame([template(1, name="it's"), template(2)]), now=LANDED)
         connection.execute('CREATE TABLE engagement."od""d; name" (a INTEGER NOT NULL, "b ""c" DECIMAL(9, 2)[])')
         connection.execute('INSERT INTO engagement."od""d; name" VALUES (1, [1.5, NULL])')
         connection.execute("COMMENT ON TABLE engagement.\"od\"\"d; name\" IS 'it''s; --'")
@@ -213,7 +217,8 @@ def test_a_kill_around_the_rename_leaves_a_whole_warehouse_and_nothing_that_hind
         child.communicate(timeout=60)
     assert child.returncode < 0
     assert (inode(warehouse.path) == old) is (when == "dies-before")
-    assert names_in(warehouse.path.parent) > names
+    (aside,) = (warehouse.path.parent / name for name in names_in(warehouse.path.parent) - names)
+    assert aside.stat().st_mode & 0o077 == 0
     assert everything(warehouse) == before
     compact(warehouse)
     assert everything(warehouse) == before
@@ -264,6 +269,19 @@ def test_a_name_is_not_taken_between_a_writers_opening_and_its_lock(
     assert payloads(warehouse).keys() == {uuid_of(1), uuid_of(2)}
 
 
+def test_the_folder_that_is_held_is_the_one_that_a_link_leads_to(file_warehouse: Warehouse, tmp_path: Path) -> None:
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "link.duckdb"
+    link.symlink_to(file_warehouse.path)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with being_opened(link), pytest.raises(BlockingIOError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(folder)
+
+
 def test_a_link_stays_and_what_it_leads_to_is_compacted_with_its_rights(
     file_warehouse: Warehouse, tmp_path: Path
 ) -> None:
@@ -280,15 +298,15 @@ def test_a_link_stays_and_what_it_leads_to_is_compacted_with_its_rights(
     assert places(tmp_path) == set()
 
 
+@pytest.mark.parametrize("kind", [".wal", ".wal.checkpoint"])
 def test_a_log_that_duckdb_does_not_see_is_neither_lost_nor_replayed_into_the_copy(
-    file_warehouse: Warehouse, tmp_path: Path
+    file_warehouse: Warehouse, tmp_path: Path, kind: str
 ) -> None:
-    forgotten(file_warehouse)
     link, log = tmp_path / "link.duckdb", Path(f"{file_warehouse.path}.wal")
     link.symlink_to(file_warehouse.path)
     subprocess.run([sys.executable, "-c", COMMITS_AND_DIES, str(file_warehouse.path)], check=True)  # noqa: S603
-    elsewhere = log.rename(f"{link}.wal")
-    with pytest.raises(NotCompacted, match=r"link\.duckdb\.wal was written under another name"):
+    elsewhere = log.rename(f"{link}{kind}")
+    with pytest.raises(NotCompacted, match=f"{elsewhere} is a log that DuckDB did not take in"):
         compact(Warehouse(str(link)))
     elsewhere.rename(log)
     assert (-1, "in the log") in ask(file_warehouse, "FROM topo.migrations")
@@ -318,6 +336,7 @@ def test_a_copied_catalog_does_not_delete_the_files_of_the_lake_that_it_was_copi
     "setting",
     [
         "ALTER TABLE topo.activities SET PARTITIONED BY (day)",
+        "ALTER TABLE topo.activities SET SORTED BY (day)",
         "CALL ducklake_set_option('warehouse', 'parquet_compression', 'zstd')",
     ],
 )
