@@ -5,7 +5,7 @@ A copy of the live rows is written aside and takes the warehouse's name in one r
 Promised: no file of the warehouse holds what was deleted. Not promised: what other names and copies hold (backups, hard
 links, snapshots of the file system), and what the disk holds in blocks that the file system has set free.
 
-A DuckLake loses its older snapshots, which hold what was deleted, and so do the Parquet files that only they name.
+A DuckLake loses its older snapshots, which hold what was deleted, and the Parquet files that only they name.
 """
 
 import os
@@ -23,6 +23,8 @@ from topo_pipeline.warehouse.files import put_in_place, sync
 
 # DuckLake attaches its catalog, a DuckDB file, under this prefix and the lake's name.
 _CATALOG = "__ducklake_metadata_"
+# What DuckDB writes beside a file and takes into it at a checkpoint.
+_LOGS = (".wal", ".wal.checkpoint", ".wal.recovery")
 # What a lake can be told that a copy of its tables would not keep.
 _SETTINGS = f"""
 SELECT (SELECT value FROM {_CATALOG}warehouse.ducklake_metadata WHERE key = 'data_path'),
@@ -103,10 +105,12 @@ def _rewrite(warehouse: Warehouse, connection: DuckDBPyConnection) -> None:
 
 
 def _refuse_logs(*names: Path) -> None:
-    """Make sure that no log of the old file is left, which DuckDB would replay into the new one."""
-    for log in (Path(f"{name}.wal") for name in names):
+    """Make sure that no log of the old file is left: it holds rows, and DuckDB would replay it into the new one."""
+    for log in (Path(f"{name}{kind}") for name in names for kind in _LOGS):
         if log.exists():
-            raise WarehouseError(f"{log} was written under another name of the file: open it by that name first")
+            raise WarehouseError(
+                f"{log} is a log that DuckDB did not take in: open the warehouse by that name, or move the log away"
+            )
 
 
 @contextmanager

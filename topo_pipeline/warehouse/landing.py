@@ -6,7 +6,7 @@ here, in SQL, so that both of the API's spellings meet in one place.
 
 import uuid
 from dataclasses import dataclass, fields
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.warehouse.errors import ShrinkingDay
@@ -222,7 +222,7 @@ def land(
         api_total_count=read.api_total_count,
         requests=read.requests,
         started_at=read.started_at,
-        finished_at=now,
+        finished_at=_after_the_last(connection, read.day, now),
         **replaced,
     )
     connection.execute(_LEDGER, vars(load))
@@ -258,6 +258,12 @@ def _replace(
         "rejects": rejects,
         "suppressed": suppressed + suppressed_rejects,
     }
+
+
+def _after_the_last(connection: "DuckDBPyConnection", day: date, now: datetime) -> datetime:
+    """Now, or just after the day's last load where a clock was set back: the last load is the last one by its time."""
+    [last] = _one_row(connection.execute("SELECT max(finished_at) FROM topo.loads WHERE day = $day", {"day": day}))
+    return max(now, last + timedelta(microseconds=1)) if last else now
 
 
 def _refuse_to_shrink(connection: "DuckDBPyConnection", day: date) -> None:

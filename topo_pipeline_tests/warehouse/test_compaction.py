@@ -1,5 +1,8 @@
 """Compacting: what was deleted is gone from the files, all else is there, and nobody's commit is lost to it."""
 
+import errno
+import fcntl
+import os
 import random
 import shutil
 import subprocess
@@ -11,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pandas as pd
 import pytest
 
 from topo_pipeline.warehouse import connection as connection_module
@@ -18,16 +22,18 @@ from topo_pipeline.warehouse.compaction import compact, require_compactable
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import NotCompacted, WarehouseError
 from topo_pipeline.warehouse.files import being_opened
+from topo_pipeline.warehouse.landing import land_templates
 from topo_pipeline_tests.warehouse.builders import (
     DAY,
     HOSTILE,
+    LANDED,
     LATER,
     activity,
     ask,
     land_into,
-    land_templates_into,
     payloads,
     reading,
+    snapshot,
     template,
     uuid_of,
 )
@@ -37,8 +43,15 @@ from topo_pipeline_tests.warehouse.worker import WORKERS_ROW, worker
 
 # Beyond every other id, so that a column's maximum is one of the places that hold it.
 FORGOTTEN = uuid.UUID("feedc0de-9b1d-4e7f-8a6b-3d2c1f0e9d8b")
-ROWS = 3_000
-FORGOTTEN_ROWS = range(7, ROWS, 100)
+ROWS = 1_000
+FORGOTTEN_ROWS = range(7, ROWS, 50)
+DESCRIBED = {
+    "duckdb_schemas": "schema_name",
+    "duckdb_tables": "schema_name, table_name, comment",
+    "duckdb_columns": "schema_name, table_name, column_index, column_name, data_type, is_nullable, column_default,"
+    " comment",
+    "duckdb_views": "schema_name, view_name, sql",
+}
 
 COMMITS_AND_DIES = """
 import os, sys, duckdb
@@ -57,8 +70,8 @@ def filled(warehouse: Warehouse) -> Warehouse:
     for kind in ("message.sent", "message.opened"):
         rows = (activity(n, {"type": kind, "person_id": str(person)}) for n, person in enumerate(people))
         land_into(warehouse, reading(*rows, rejects=((f'{{"person_id":"{FORGOTTEN}"', "cut"), (HOSTILE, "cut"))))
-    land_templates_into(warehouse, template(1, name="it's"), template(2))
     with warehouse.transaction() as connection:
+        land_templates(connection, pd.DataFrame([template(1, name="it's"), template(2)]), now=LANDED)
         connection.execute('CREATE TABLE engagement."od""d; name" (a INTEGER NOT NULL, "b ""c" DECIMAL(9, 2)[])')
         connection.execute('INSERT INTO engagement."od""d; name" VALUES (1, [1.5, NULL])')
         connection.execute("COMMENT ON TABLE engagement.\"od\"\"d; name\" IS 'it''s; --'")
@@ -107,20 +120,18 @@ def quoted(*names: str) -> list[str]:
 
 def everything(warehouse: Warehouse) -> dict[str, Any]:
     """Every table of every schema with its columns, types, comments and rows; of a file, in the order they lie in."""
-    described = {
-        view: ask(warehouse, f"SELECT {columns} FROM {view}() WHERE database_name = 'warehouse' ORDER BY ALL")  # noqa: S608
-        for view, columns in {
-            "duckdb_schemas": "schema_name",
-            "duckdb_tables": "schema_name, table_name, comment",
-            "duckdb_columns": "schema_name, table_name, column_index, column_name, data_type, is_nullable,"
-            " column_default, comment",
-            "duckdb_views": "schema_name, view_name, sql",
-        }.items()
-    }
-    order = "ORDER BY ALL" if warehouse.is_lake else ""
-    for schema, table, _ in described["duckdb_tables"]:
-        described[f"{schema}.{table}"] = ask(warehouse, f"FROM {'.'.join(quoted(schema, table))} {order}")  # noqa: S608
-    return described
+    with warehouse.reader() as connection:
+        found = {
+            view: connection.execute(
+                f"SELECT {columns} FROM {view}() WHERE database_name = 'warehouse' ORDER BY ALL"  # noqa: S608
+            ).fetchall()
+            for view, columns in DESCRIBED.items()
+        }
+        for schema, table, _ in found["duckdb_tables"]:
+            order = "ORDER BY ALL" if warehouse.is_lake else ""
+            rows = connection.execute(f"FROM {'.'.join(quoted(schema, table))} {order}").fetchall()
+            found[f"{schema}.{table}"] = rows
+    return found
 
 
 def names_in(folder: Path) -> set[str]:
@@ -208,7 +219,8 @@ def test_a_kill_around_the_rename_leaves_a_whole_warehouse_and_nothing_that_hind
         child.communicate(timeout=60)
     assert child.returncode < 0
     assert (inode(warehouse.path) == old) is (when == "dies-before")
-    assert names_in(warehouse.path.parent) > names
+    (aside,) = (warehouse.path.parent / name for name in names_in(warehouse.path.parent) - names)
+    assert aside.stat().st_mode & 0o077 == 0
     assert everything(warehouse) == before
     compact(warehouse)
     assert everything(warehouse) == before
@@ -259,6 +271,33 @@ def test_a_name_is_not_taken_between_a_writers_opening_and_its_lock(
     assert payloads(warehouse).keys() == {uuid_of(1), uuid_of(2)}
 
 
+def test_the_folder_that_is_held_is_the_one_that_a_link_leads_to(file_warehouse: Warehouse, tmp_path: Path) -> None:
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "link.duckdb"
+    link.symlink_to(file_warehouse.path)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with being_opened(link), pytest.raises(BlockingIOError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(folder)
+
+
+def test_where_a_folder_can_not_be_locked_the_warehouse_serves_but_is_not_compacted(
+    file_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(_: int, __: int) -> None:
+        raise OSError(errno.ENOTSUP, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    land_into(file_warehouse, reading(activity(1)))
+    before = snapshot(file_warehouse)
+    with pytest.raises(NotCompacted, match="no locks here"):
+        compact(file_warehouse)
+    assert snapshot(file_warehouse) == before
+
+
 def test_a_link_stays_and_what_it_leads_to_is_compacted_with_its_rights(
     file_warehouse: Warehouse, tmp_path: Path
 ) -> None:
@@ -275,18 +314,18 @@ def test_a_link_stays_and_what_it_leads_to_is_compacted_with_its_rights(
     assert places(tmp_path) == set()
 
 
-def test_a_log_under_another_name_of_the_file_is_neither_lost_nor_replayed_into_the_copy(
-    file_warehouse: Warehouse, tmp_path: Path
+@pytest.mark.parametrize("kind", [".wal", ".wal.checkpoint"])
+def test_a_log_that_duckdb_does_not_see_is_neither_lost_nor_replayed_into_the_copy(
+    file_warehouse: Warehouse, tmp_path: Path, kind: str
 ) -> None:
-    forgotten(file_warehouse)
-    link = tmp_path / "link.duckdb"
+    link, log = tmp_path / "link.duckdb", Path(f"{file_warehouse.path}.wal")
     link.symlink_to(file_warehouse.path)
     subprocess.run([sys.executable, "-c", COMMITS_AND_DIES, str(file_warehouse.path)], check=True)  # noqa: S603
-    with pytest.raises(NotCompacted, match=r"topo\.duckdb\.wal was written under another name"):
+    elsewhere = log.rename(f"{link}{kind}")
+    with pytest.raises(NotCompacted, match=f"{elsewhere} is a log that DuckDB did not take in"):
         compact(Warehouse(str(link)))
-    compact(file_warehouse)
+    elsewhere.rename(log)
     assert (-1, "in the log") in ask(file_warehouse, "FROM topo.migrations")
-    assert places(tmp_path) == set()
 
 
 def test_a_log_that_a_crash_left_is_in_the_copy(file_warehouse: Warehouse, tmp_path: Path) -> None:
@@ -313,6 +352,7 @@ def test_a_copied_catalog_does_not_delete_the_files_of_the_lake_that_it_was_copi
     "setting",
     [
         "ALTER TABLE topo.activities SET PARTITIONED BY (day)",
+        "ALTER TABLE topo.activities SET SORTED BY (day)",
         "CALL ducklake_set_option('warehouse', 'parquet_compression', 'zstd')",
     ],
 )
