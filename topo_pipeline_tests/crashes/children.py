@@ -1,0 +1,108 @@
+"""Processes to be killed, crowded or starved: forked, one after the other, from a server that has imported it all.
+
+A fork of the tests' own process would inherit threads' locks; a new interpreter for each would take a second.
+"""
+
+import functools
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import httpx
+import pandas as pd  # noqa: F401 - what landing imports late
+
+from topo_pipeline.ingest import load_days
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline_tests.crashes.source import DAYS, client, days_of
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["__main__", __name__])
+PATIENCE = 60.0
+
+
+class Child:
+    """A process that does one thing and may send back what came of it."""
+
+    def __init__(self, do: Callable[..., None], *arguments: Any) -> None:
+        self.pipe, theirs = _SERVER.Pipe()
+        self.process = _SERVER.Process(target=do, args=(*arguments, theirs), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def hears(self) -> Any:
+        """Wait for what it says next.
+
+        Raises:
+            EOFError: it ended without a word.
+        """
+        assert self.pipe.poll(PATIENCE), "the child says nothing"
+        return self.pipe.recv()
+
+    def ends(self) -> int | None:
+        """Wait for its end: its exit code, or minus the signal that ended it."""
+        self.process.join(PATIENCE)
+        return self.process.exitcode
+
+
+class Points:
+    """Counts what a process does to the API and to the warehouse; at the chosen point it is killed before it does."""
+
+    def __init__(self, fatal: int | None) -> None:
+        self.names: list[str] = []
+        self._fatal = fatal
+
+    def reach(self, name: str) -> None:
+        self.names.append(name)
+        if len(self.names) == self._fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def watch(self) -> None:
+        """Count from now on, in all of this process."""
+        duckdb.connect = functools.partial(_Watched.connect, self, duckdb.connect)
+        ask = httpx.AsyncHTTPTransport.handle_async_request
+
+        async def counted(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+            self.reach(f"ask {request.url.path}")
+            response = await ask(transport, request)
+            self.reach(f"answer of {request.url.path}")
+            return response
+
+        httpx.AsyncHTTPTransport.handle_async_request = counted
+
+
+class _Watched:
+    """A connection each of whose calls is a point."""
+
+    def __init__(self, points: Points, connection: duckdb.DuckDBPyConnection) -> None:
+        self._points, self._connection = points, connection
+
+    @classmethod
+    def connect(cls, points: Points, connect: Callable[..., duckdb.DuckDBPyConnection]) -> "_Watched":
+        points.reach("connect")
+        return cls(points, connect())
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            self._points.reach(" ".join([name, *str(arguments[0] if arguments else "").split()[:4]]))
+            result = getattr(self._connection, name)(*arguments, **named)
+            return self if result is self._connection else result
+
+        return call
+
+
+def load(target: str, api_url: str, now: datetime, fatal: int | None, pipe: Any) -> None:
+    """Read and land the three days; be killed at a point, or send the names of all of them."""
+    points = Points(fatal)
+    points.watch()
+    outcomes = load_days(
+        lambda: client(api_url, now), Warehouse(target), days_of(DAYS), run_id="2 killed", clock=lambda: now, timezone="UTC"
+    )
+    for outcome in outcomes:
+        points.reach(f"landed {outcome.day}")
+    with suppress(BrokenPipeError):
+        pipe.send(points.names)

@@ -1,0 +1,25 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from topo_pipeline.sandbox.server import serve
+from topo_pipeline.warehouse.landing import Load
+from topo_pipeline_tests.crashes.source import NEW, OLD
+from topo_pipeline_tests.crashes.whole_days import read_all
+
+
+@pytest.fixture(scope="package")
+def old_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse that holds the old version of the days; to be copied."""
+    path = tmp_path_factory.mktemp("old") / "topo.duckdb"
+    with serve(OLD.app()) as address:
+        assert all(isinstance(outcome, Load) for outcome in read_all(path, f"{address}/v1", OLD, "1 old"))
+    return path
+
+
+@pytest.fixture(scope="package")
+def new_api() -> Iterator[str]:
+    """The address of Topo as it shows the days by now."""
+    with serve(NEW.app()) as address:
+        yield f"{address}/v1"
