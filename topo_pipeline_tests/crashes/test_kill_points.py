@@ -1,5 +1,6 @@
 """A load of three days is killed at fifty points: each time the days are whole and the next load completes."""
 
+import hashlib
 import shutil
 import signal
 from pathlib import Path
@@ -49,16 +50,31 @@ def test_the_points_are_fifty_from_the_first_to_the_last_and_around_every_commit
     assert sum(name.startswith("ask ") for name in points) > len(DAYS)
 
 
+def disk_image(target: str) -> str:
+    """All that a dead process left to the next one: the file and its log."""
+    log = Path(f"{target}.wal")
+    return hashlib.sha256(Path(target).read_bytes() + (log.read_bytes() if log.exists() else b"")).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def completed() -> set[str]:
+    """The disk images from which the next load was seen to complete: between two commits they are all the same."""
+    return set()
+
+
 @pytest.mark.parametrize("nth", range(KILLS))
 def test_a_kill_leaves_whole_days_and_books_that_agree_and_the_next_load_completes(
-    nth: int, points: list[str], old_warehouse: Path, new_api: str, tmp_path: Path
+    nth: int, points: list[str], completed: set[str], old_warehouse: Path, new_api: str, tmp_path: Path
 ) -> None:
     target = shutil.copy(old_warehouse, tmp_path)
     fatal = fatal_points(points)[nth]
 
     assert Child(load, target, new_api, NEW.now, fatal).ends() == -signal.SIGKILL
 
-    committed = max(points[: fatal - 1].count("commit") - 2, 0)
-    assert [day.is_new() for day in found(target)] == [n < committed for n in range(len(DAYS))], points[fatal - 1]
-    assert all(isinstance(outcome, Load) for outcome in read_all(target, new_api, NEW, "3 again"))
-    assert [day.is_new() for day in found(target)] == [True] * len(DAYS)
+    left, done = disk_image(target), points[: fatal - 1]
+    committed = max(done.count("commit") - 2, 0)
+    assert [day.is_new() for day in found(target)] == [n < committed for n in range(len(DAYS))], done
+    if left not in completed:
+        assert all(isinstance(outcome, Load) for outcome in read_all(target, new_api, NEW, "3 again"))
+        assert [day.is_new() for day in found(target)] == [True] * len(DAYS)
+        completed.add(left)
