@@ -7,11 +7,13 @@ import functools
 import itertools
 import multiprocessing
 import os
+import resource
 import signal
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -20,7 +22,10 @@ import pandas as pd  # noqa: F401 - what landing imports late
 
 from topo_pipeline.ingest import load_days
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.landing import land
 from topo_pipeline_tests.crashes.source import DAYS, client, days_of
+from topo_pipeline_tests.warehouse.builders import LATER, activity, reading
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["__main__", __name__])
@@ -104,9 +109,45 @@ def load(target: str, api_url: str, now: datetime, fatal: int | None, pipe: Any)
     numbers = itertools.count(1)
     uuid.uuid4 = lambda: uuid.UUID(int=next(numbers))  # what is killed at the same state leaves the same bytes
     outcomes = load_days(
-        lambda: client(api_url, now), Warehouse(target), days_of(DAYS), run_id="2 killed", clock=lambda: now, timezone="UTC"
+        lambda: client(api_url, now),
+        Warehouse(target),
+        days_of(DAYS),
+        run_id="2 killed",
+        clock=lambda: now,
+        timezone="UTC",
     )
     for outcome in outcomes:
         points.reach(f"landed {outcome.day}")
     with suppress(BrokenPipeError):
         pipe.send(points.names)
+
+
+def load_with_little_room(target: str, api_url: str, now: datetime, largest_file: int, pipe: Any) -> None:
+    """Read and land the three days where no file can grow beyond a size; send what the pipeline says of it."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    try:
+        load(target, api_url, now, None, pipe)
+    except WarehouseError as error:
+        pipe.send(str(error))
+
+
+def land_with_little_room(target: str, count: int, room: int, pipe: Any) -> None:
+    """Land a day of so many activities where the file can grow by so many bytes; send what came of it."""
+    read = reading(*(activity(number) for number in range(count)))
+    largest_file = Path(target).stat().st_size + room
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    landed = False
+    try:
+        with Warehouse(target).transaction() as connection:
+            land(connection, read, run_id="2 starved", now=LATER)
+            landed = True
+        pipe.send((landed, None))
+    except WarehouseError as error:
+        pipe.send((landed, str(error)))
+
+
+def load_to_be_torn(target: str, api_url: str, now: datetime, largest_file: int, pipe: Any) -> None:
+    """Read and land the three days; the system kills it in the midst of the write that would grow a file further."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    load_with_little_room(target, api_url, now, largest_file, pipe)

@@ -1,7 +1,6 @@
 """A load of three days is killed at fifty points: each time the days are whole and the next load completes."""
 
 import hashlib
-import shutil
 import signal
 from pathlib import Path
 
@@ -13,16 +12,6 @@ from topo_pipeline_tests.crashes.source import DAYS, NEW, OLD
 from topo_pipeline_tests.crashes.whole_days import found, read_all
 
 KILLS = 50
-
-
-@pytest.fixture(scope="module")
-def points(old_warehouse: Path, new_api: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """All that a load does which nobody kills, in order."""
-    target = shutil.copy(old_warehouse, tmp_path_factory.mktemp("dry"))
-    child = Child(load, target, new_api, NEW.now, None)
-    names = child.hears()
-    assert child.ends() == 0
-    return names
 
 
 def fatal_points(points: list[str]) -> list[int]:
@@ -64,9 +53,8 @@ def completed() -> set[str]:
 
 @pytest.mark.parametrize("nth", range(KILLS))
 def test_a_kill_leaves_whole_days_and_books_that_agree_and_the_next_load_completes(
-    nth: int, points: list[str], completed: set[str], old_warehouse: Path, new_api: str, tmp_path: Path
+    nth: int, points: list[str], completed: set[str], target: str, new_api: str
 ) -> None:
-    target = shutil.copy(old_warehouse, tmp_path)
     fatal = fatal_points(points)[nth]
 
     assert Child(load, target, new_api, NEW.now, fatal).ends() == -signal.SIGKILL
