@@ -12,19 +12,23 @@ import signal
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import httpx
 import pandas as pd  # noqa: F401 - what landing imports late
+import stamina.instrumentation
+from duckdb import DuckDBPyConnection
+from stamina.instrumentation import RetryDetails
 
+from topo_pipeline.engagement.tables import build, tables
 from topo_pipeline.ingest import load_days
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.landing import land
-from topo_pipeline_tests.crashes.source import DAYS, client, days_of
+from topo_pipeline_tests.crashes.source import DAYS, Version, client, days_of
 from topo_pipeline_tests.warehouse.builders import LATER, activity, reading
 
 _SERVER = multiprocessing.get_context("forkserver")
@@ -151,3 +155,58 @@ def load_to_be_torn(target: str, api_url: str, now: datetime, largest_file: int,
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     load_with_little_room(target, api_url, now, largest_file, pipe)
+
+
+def write_step_by_step(target: str, pipe: Any) -> None:
+    """Land versions of days and build `sequence_runs` as told, one transaction each, and commit only when told to.
+
+    Says `waiting` where the file is another's, `inside` before the commit, `committed` after it.
+    """
+    _wait_briefly(lambda details: pipe.send("waiting") if details.retry_num == 1 else None)
+    for what, *terms in iter(pipe.recv, None):
+        with Warehouse(target).transaction() as connection:
+            _DOING[what](connection, *terms)
+            pipe.send("inside")
+            pipe.recv()
+        pipe.send("committed")
+
+
+def land_versions(target: str, pipe: Any) -> None:
+    """Land all days of each version that is sent, as fast as the others let it; say when they are landed."""
+    _wait_briefly()
+    clock = (LATER - timedelta(minutes=n) for n in itertools.count())  # of a machine that runs behind
+    for version in iter(pipe.recv, None):
+        for day in DAYS:
+            with Warehouse(target).transaction() as connection:
+                _land_version(connection, version, day, next(clock))
+        pipe.send("landed")
+
+
+def build_again_and_again(target: str, pipe: Any) -> None:
+    """Build `sequence_runs` until something is sent; say after each build that it is done."""
+    _wait_briefly()
+    for number in itertools.count(1):
+        with Warehouse(target).transaction() as connection:
+            _build_runs(connection, LATER + timedelta(minutes=number))
+        pipe.send("built")
+        if pipe.poll():
+            return
+
+
+def _land_version(connection: DuckDBPyConnection, version: Version, day: date, now: datetime) -> None:
+    land(connection, version.read(day), run_id="a run", now=now, may_shrink=True)
+
+
+def _build_runs(connection: DuckDBPyConnection, now: datetime) -> None:
+    build(connection, tables()["sequence_runs"], timezone="UTC", now=now)
+
+
+_DOING: dict[str, Callable[..., None]] = {"land": _land_version, "build": _build_runs}
+
+
+def _wait_briefly(on_waiting: Callable[[RetryDetails], None] = lambda _: None) -> None:
+    """In this process: whoever finds the file taken looks again at once, which makes for many ways to interleave."""
+    stamina.instrumentation.set_on_retry_hooks([on_waiting])
+    briefly = {"wait_initial": 0.001, "wait_max": 0.005, "wait_jitter": 0.005}
+    retry = stamina.retry_context
+    stamina.retry_context = lambda **terms: retry(**terms | briefly)

@@ -1,8 +1,9 @@
 """Topo as it shows three days at first, and as it shows them later; what each version of a day holds is told here."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from enum import Enum
 from typing import Any
 
 import msgspec
@@ -14,7 +15,9 @@ from topo_pipeline.sandbox.wire import snake_activity
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.reading import SETTLING, Window
+from topo_pipeline.warehouse.landing import ReadDay
 from topo_pipeline_tests.conftest import API_KEY
+from topo_pipeline_tests.warehouse.builders import reading
 
 DAYS = [date(2026, 3, number) for number in (2, 3, 4)]
 ONE_DAY = timedelta(days=1)
@@ -37,28 +40,45 @@ class Shown(World):
         return msgspec.structs.replace(activity, person_id=self.make_id("corrected person"))
 
 
-@dataclass(frozen=True)
-class Version:
-    """The source at a moment: what it then shows."""
+class Version(Enum):
+    """The source at a moment: what it then shows.
 
-    now: datetime
-    world: Shown
+    The last day is not over in the old one; the new one lacks activities that the old one has, and has others.
+    """
+
+    OLD = "old"
+    NEW = "new"
+
+    @property
+    def now(self) -> datetime:
+        return _NOW[self]
+
+    @property
+    def world(self) -> Shown:
+        return _WORLDS[self]
 
     def app(self) -> Callable[..., Any]:
         return create_app(self.world, api_key=API_KEY, now=lambda: self.now)
 
     def payloads(self, day: date) -> dict[str, Any]:
         """What a reading of the day holds: the payload of each activity by its id."""
+        return {id_: payload for id_, _, payload in self._shown(day)}
+
+    def read(self, day: date) -> ReadDay:
+        """The day as it is read, without the reading."""
+        return reading(*((id_, at, json.dumps(payload)) for id_, at, payload in self._shown(day)), day=day)
+
+    def _shown(self, day: date) -> Iterator[tuple[str, datetime, dict[str, Any]]]:
         window = window_of(day)
         end = min(window.end, self.now - SETTLING)
-        found = self.world.activities(window.start - timedelta(microseconds=1), end)
-        spelled = (snake_activity(self.world.organization_id, activity, self.now) for activity in found)
-        return {activity.id: msgspec.to_builtins(activity.payload) for activity in spelled}
+        for activity in self.world.activities(window.start - timedelta(microseconds=1), end):
+            spelled = snake_activity(self.world.organization_id, activity, self.now)
+            yield activity.id, activity.created_at, msgspec.to_builtins(spelled.payload)
 
 
-# The last day is not over in the old version; the new one lacks activities that the old one had, and has others.
-OLD = Version(datetime(2026, 3, 4, 12, tzinfo=UTC), Shown(hides="0", corrects=""))
-NEW = Version(datetime(2026, 3, 10, 12, tzinfo=UTC), Shown(hides="f", corrects="8"))
+OLD, NEW = Version
+_NOW = {OLD: datetime(2026, 3, 4, 12, tzinfo=UTC), NEW: datetime(2026, 3, 10, 12, tzinfo=UTC)}
+_WORLDS = {OLD: Shown(hides="0", corrects=""), NEW: Shown(hides="f", corrects="8")}
 
 
 def window_of(day: date) -> Window:
