@@ -58,7 +58,7 @@ def target(tmp_path: Path) -> str:
     workspace = Workspace(str(tmp_path / "topo.duckdb"))
     land_into(workspace.warehouse, OLD.read(MONDAY))
     workspace.build("sequence_runs")
-    land_into(workspace.warehouse, OLD.read(TUESDAY))
+    land_into(workspace.warehouse, OLD.read(TUESDAY), now=LANDED + timedelta(hours=1))
     return workspace.target
 
 
@@ -133,17 +133,26 @@ class Late:
         await self.app(scope, receive, send)
 
 
-def test_loads_that_began_before_a_build_and_commit_after_it_are_in_the_next_one(target: str) -> None:
+@pytest.fixture
+def late_api() -> Iterator[tuple[Late, str]]:
     api = Late()
     with serve(api) as address:
-        late = Child(load, target, f"{address}/v1", NEW.now, None)
-        assert api.is_asked.wait(PATIENCE)
-        land_into(at_once(target), OLD.read(WEDNESDAY), now=NEW.now + timedelta(days=1))
-        build(target)
-        assert loads_taken_in(target) == 3
+        yield api, f"{address}/v1"
         api.go_on.set()
-        late.hears()
-        assert late.ends() == 0
+
+
+def test_loads_that_began_before_a_build_and_commit_after_it_are_in_the_next_one(
+    target: str, late_api: tuple[Late, str]
+) -> None:
+    api, api_url = late_api
+    late = Child(load, target, api_url, NEW.now, None)
+    assert api.is_asked.wait(PATIENCE)
+    land_into(at_once(target), OLD.read(WEDNESDAY), now=NEW.now + timedelta(days=1))
+    build(target)
+    assert loads_taken_in(target) == 3
+    api.go_on.set()
+    late.hears()
+    assert late.ends() == 0
     build(target)
     assert loads_taken_in(target) == 3 + len(DAYS)
     assert_nothing_is_missed(target)
