@@ -43,7 +43,7 @@ class Gathering:
             self.missing.discard(datetime.fromisoformat(end).date())
             if not self.missing:
                 self.all_are_here.set()
-            await asyncio.wait_for(self.all_are_here.wait(), timeout=120)
+            await asyncio.wait_for(self.all_are_here.wait(), timeout=60)
         await self.app(scope, receive, send)
 
 
