@@ -80,7 +80,7 @@ class Warehouse:
             except BaseException:  # an interruption too must leave the old day, and goes on its way
                 _roll_back(connection)
                 raise
-            connection.commit()
+            self._commit(connection)
 
     @contextmanager
     def reader(self) -> Iterator[DuckDBPyConnection]:
@@ -117,6 +117,12 @@ class Warehouse:
             raise WarehouseError(
                 f"{self.path} holds tables of another making, set TOPO_WAREHOUSE to another file: {_first_line(error)}"
             ) from error
+
+    def _commit(self, connection: DuckDBPyConnection) -> None:
+        try:
+            connection.commit()
+        except duckdb.Error as error:  # a full disk is no IOException here
+            raise WarehouseError(f"The warehouse {self.path} can't be written: {_first_line(error)}") from error
 
     @contextmanager
     def _open(self, *, read_only: bool = False) -> Iterator[DuckDBPyConnection]:

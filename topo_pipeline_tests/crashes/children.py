@@ -1,0 +1,212 @@
+"""Processes to be killed, crowded or starved: forked, one after the other, from a server that has imported it all.
+
+A fork of the tests' own process would inherit threads' locks; a new interpreter for each would take a second.
+"""
+
+import functools
+import itertools
+import multiprocessing
+import os
+import resource
+import signal
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import httpx
+import pandas as pd  # noqa: F401 - what landing imports late
+import stamina.instrumentation
+from duckdb import DuckDBPyConnection
+from stamina.instrumentation import RetryDetails
+
+from topo_pipeline.engagement.tables import build, tables
+from topo_pipeline.ingest import load_days
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.landing import land
+from topo_pipeline_tests.crashes.source import DAYS, Version, client, days_of
+from topo_pipeline_tests.warehouse.builders import LATER, activity, reading
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["__main__", __name__])
+PATIENCE = 60.0
+
+
+class Child:
+    """A process that does one thing and may send back what came of it."""
+
+    def __init__(self, do: Callable[..., None], *arguments: Any) -> None:
+        self.pipe, theirs = _SERVER.Pipe()
+        self.process = _SERVER.Process(target=do, args=(*arguments, theirs), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def hears(self) -> Any:
+        """Wait for what it says next.
+
+        Raises:
+            EOFError: it ended without a word.
+        """
+        assert self.pipe.poll(PATIENCE), "the child says nothing"
+        return self.pipe.recv()
+
+    def ends(self) -> int | None:
+        """Wait for its end: its exit code, or minus the signal that ended it."""
+        self.process.join(PATIENCE)
+        return self.process.exitcode
+
+
+class Points:
+    """Counts what a process does to the API and to the warehouse; at the chosen point it is killed before it does."""
+
+    def __init__(self, fatal: int | None) -> None:
+        self.names: list[str] = []
+        self._fatal = fatal
+
+    def reach(self, name: str) -> None:
+        self.names.append(name)
+        if len(self.names) == self._fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def watch(self) -> None:
+        """Count from now on, in all of this process."""
+        duckdb.connect = functools.partial(_Watched.connect, self, duckdb.connect)
+        ask = httpx.AsyncHTTPTransport.handle_async_request
+
+        async def counted(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+            self.reach(f"ask {request.url.path}")
+            response = await ask(transport, request)
+            self.reach(f"answer of {request.url.path}")
+            return response
+
+        httpx.AsyncHTTPTransport.handle_async_request = counted
+
+
+class _Watched:
+    """A connection each of whose calls is a point."""
+
+    def __init__(self, points: Points, connection: duckdb.DuckDBPyConnection) -> None:
+        self._points, self._connection = points, connection
+
+    @classmethod
+    def connect(cls, points: Points, connect: Callable[..., duckdb.DuckDBPyConnection]) -> "_Watched":
+        points.reach("connect")
+        return cls(points, connect())
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            self._points.reach(" ".join([name, *str(arguments[0] if arguments else "").split()[:4]]))
+            result = getattr(self._connection, name)(*arguments, **named)
+            return self if result is self._connection else result
+
+        return call
+
+
+def load(target: str, api_url: str, now: datetime, fatal: int | None, pipe: Any) -> None:
+    """Read and land the three days; be killed at a point, or send the names of all of them."""
+    points = Points(fatal)
+    points.watch()
+    numbers = itertools.count(1)
+    uuid.uuid4 = lambda: uuid.UUID(int=next(numbers))  # what is killed at the same state leaves the same bytes
+    outcomes = load_days(
+        lambda: client(api_url, now),
+        Warehouse(target),
+        days_of(DAYS),
+        run_id="2 killed",
+        clock=lambda: now,
+        timezone="UTC",
+    )
+    for outcome in outcomes:
+        points.reach(f"landed {outcome.day}")
+    with suppress(BrokenPipeError):
+        pipe.send(points.names)
+
+
+def load_with_little_room(target: str, api_url: str, now: datetime, largest_file: int, pipe: Any) -> None:
+    """Read and land the three days where no file can grow beyond a size; send what the pipeline says of it."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    try:
+        load(target, api_url, now, None, pipe)
+    except WarehouseError as error:
+        pipe.send(str(error))
+
+
+def land_with_little_room(target: str, count: int, room: int, pipe: Any) -> None:
+    """Land a day of so many activities where the file can grow by so many bytes; send what came of it."""
+    read = reading(*(activity(number) for number in range(count)))
+    largest_file = Path(target).stat().st_size + room
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    landed = False
+    try:
+        with Warehouse(target).transaction() as connection:
+            land(connection, read, run_id="2 starved", now=LATER)
+            landed = True
+        pipe.send((landed, None))
+    except WarehouseError as error:
+        pipe.send((landed, str(error)))
+
+
+def load_to_be_torn(target: str, api_url: str, now: datetime, largest_file: int, pipe: Any) -> None:
+    """Read and land the three days; the system kills it in the midst of the write that would grow a file further."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    load_with_little_room(target, api_url, now, largest_file, pipe)
+
+
+def write_step_by_step(target: str, pipe: Any) -> None:
+    """Land versions of days and build `sequence_runs` as told, one transaction each, and commit only when told to.
+
+    Says `waiting` where the file is another's, `inside` before the commit, `committed` after it.
+    """
+    _wait_briefly(lambda details: pipe.send("waiting") if details.retry_num == 1 else None)
+    for what, *terms in iter(pipe.recv, None):
+        with Warehouse(target).transaction() as connection:
+            _DOING[what](connection, *terms)
+            pipe.send("inside")
+            pipe.recv()
+        pipe.send("committed")
+
+
+def land_versions(target: str, pipe: Any) -> None:
+    """Land all days of each version that is sent, as fast as the others let it; say when they are landed."""
+    _wait_briefly()
+    clock = (LATER - timedelta(minutes=n) for n in itertools.count())  # of a machine that runs behind
+    for version in iter(pipe.recv, None):
+        for day in DAYS:
+            with Warehouse(target).transaction() as connection:
+                _land_version(connection, version, day, next(clock))
+        pipe.send("landed")
+
+
+def build_again_and_again(target: str, pipe: Any) -> None:
+    """Build `sequence_runs` until something is sent; say after each build that it is done."""
+    _wait_briefly()
+    for number in itertools.count(1):
+        with Warehouse(target).transaction() as connection:
+            _build_runs(connection, LATER + timedelta(minutes=number))
+        pipe.send("built")
+        if pipe.poll():
+            return
+
+
+def _land_version(connection: DuckDBPyConnection, version: Version, day: date, now: datetime) -> None:
+    land(connection, version.read(day), run_id="a run", now=now, may_shrink=True)
+
+
+def _build_runs(connection: DuckDBPyConnection, now: datetime) -> None:
+    build(connection, tables()["sequence_runs"], timezone="UTC", now=now)
+
+
+_DOING: dict[str, Callable[..., None]] = {"land": _land_version, "build": _build_runs}
+
+
+def _wait_briefly(on_waiting: Callable[[RetryDetails], None] = lambda _: None) -> None:
+    """In this process: whoever finds the file taken looks again at once, which makes for many ways to interleave."""
+    stamina.instrumentation.set_on_retry_hooks([on_waiting])
+    briefly = {"wait_initial": 0.001, "wait_max": 0.005, "wait_jitter": 0.005}
+    retry = stamina.retry_context
+    stamina.retry_context = lambda **terms: retry(**terms | briefly)

@@ -1,0 +1,94 @@
+"""Topo as it shows three days at first, and as it shows them later; what each version of a day holds is told here."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from topo_pipeline.ingest import Day
+from topo_pipeline.sandbox.activity import Activity
+from topo_pipeline.sandbox.app import create_app
+from topo_pipeline.sandbox.wire import snake_activity
+from topo_pipeline.sandbox.world import World
+from topo_pipeline.topo_api.client import TopoClient
+from topo_pipeline.topo_api.reading import SETTLING, Window
+from topo_pipeline.warehouse.landing import ReadDay
+from topo_pipeline_tests.conftest import API_KEY
+from topo_pipeline_tests.warehouse.builders import reading
+
+DAYS = [date(2026, 3, number) for number in (2, 3, 4)]
+ONE_DAY = timedelta(days=1)
+
+
+class Shown(World):
+    """A world of which one id in sixteen is not shown, and one in sixteen perhaps with another person."""
+
+    def __init__(self, *, hides: str, corrects: str) -> None:
+        super().__init__(11, scale=0.1)
+        self._hides, self._corrects = hides, corrects
+
+    def activities(self, after: datetime | None, before: datetime) -> list[Activity]:
+        shown = (activity for activity in super().activities(after, before) if activity.id[0] != self._hides)
+        return [self._corrected(activity) for activity in shown]
+
+    def _corrected(self, activity: Activity) -> Activity:
+        if activity.id[0] != self._corrects:
+            return activity
+        return msgspec.structs.replace(activity, person_id=self.make_id("corrected person"))
+
+
+class Version(Enum):
+    """The source at a moment: what it then shows.
+
+    The last day is not over in the old one; the new one lacks activities that the old one has, and has others.
+    """
+
+    OLD = "old"
+    NEW = "new"
+
+    @property
+    def now(self) -> datetime:
+        return _NOW[self]
+
+    @property
+    def world(self) -> Shown:
+        return _WORLDS[self]
+
+    def app(self) -> Callable[..., Any]:
+        return create_app(self.world, api_key=API_KEY, now=lambda: self.now)
+
+    def payloads(self, day: date) -> dict[str, Any]:
+        """What a reading of the day holds: the payload of each activity by its id."""
+        return {id_: payload for id_, _, payload in self._shown(day)}
+
+    def read(self, day: date) -> ReadDay:
+        """The day as it is read, without the reading."""
+        return reading(*((id_, at, json.dumps(payload)) for id_, at, payload in self._shown(day)), day=day)
+
+    def _shown(self, day: date) -> Iterator[tuple[str, datetime, dict[str, Any]]]:
+        window = window_of(day)
+        end = min(window.end, self.now - SETTLING)
+        for activity in self.world.activities(window.start - timedelta(microseconds=1), end):
+            spelled = snake_activity(self.world.organization_id, activity, self.now)
+            yield activity.id, activity.created_at, msgspec.to_builtins(spelled.payload)
+
+
+OLD, NEW = Version
+_NOW = {OLD: datetime(2026, 3, 4, 12, tzinfo=UTC), NEW: datetime(2026, 3, 10, 12, tzinfo=UTC)}
+_WORLDS = {OLD: Shown(hides="0", corrects=""), NEW: Shown(hides="f", corrects="8")}
+
+
+def window_of(day: date) -> Window:
+    start = datetime.combine(day, time(), UTC)
+    return Window(start, start + ONE_DAY)
+
+
+def days_of(days: list[date]) -> list[Day]:
+    return [Day(day, window_of(day)) for day in days]
+
+
+def client(api_url: str, now: datetime) -> TopoClient:
+    return TopoClient(api_url, API_KEY, requests_per_second=10_000, concurrency=1, clock=lambda: now)

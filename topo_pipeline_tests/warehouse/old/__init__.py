@@ -1,0 +1,1 @@
+"""Warehouses as past schema versions left them; `write_old` wrote them."""

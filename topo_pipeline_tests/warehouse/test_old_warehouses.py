@@ -1,0 +1,100 @@
+"""Warehouses that past versions left: today's code takes them over with every row they had, and goes on."""
+
+import gzip
+import shutil
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.migrate import migrations
+from topo_pipeline_tests.engagement.helpers import Workspace, enrolled, march, sent
+from topo_pipeline_tests.warehouse.builders import LATER, ask, land_into, reading, records
+from topo_pipeline_tests.warehouse.old.write_old import FOLDER, MONDAY, RUN, SUNDAY
+
+FILES = sorted(FOLDER.glob("*.duckdb.gz"))
+TUESDAY = march(3).date()
+# The metric tables are remade by their own SQL, whatever they were.
+OLD_COLUMNS = """
+SELECT schema_name || '.' || table_name, list(column_name ORDER BY column_index) FROM duckdb_columns()
+WHERE database_name = 'old' AND (schema_name = 'topo' OR table_name = 'builds') GROUP BY ALL ORDER BY ALL
+"""
+SCHEMA = """
+SELECT schema_name, table_name, column_index, column_name, data_type, is_nullable, column_default, comment
+FROM duckdb_columns()
+WHERE database_name = current_database() AND (schema_name = 'topo' OR table_name = 'builds')
+ORDER BY ALL
+"""
+TABLES = """
+SELECT schema_name, table_name, comment FROM duckdb_tables()
+WHERE database_name = current_database() AND (schema_name = 'topo' OR table_name = 'builds')
+ORDER BY ALL
+"""
+
+
+@pytest.fixture(params=FILES, ids=lambda file: file.name.partition(".")[0])
+def old(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
+    path = tmp_path / "topo.duckdb"
+    path.write_bytes(gzip.decompress(request.param.read_bytes()))
+    return Warehouse(str(path))
+
+
+def rows_before(warehouse: Warehouse) -> dict[tuple[str, tuple[str, ...]], list[tuple[Any, ...]]]:
+    """Every row of every table that the file has, by the columns that it has; read without our code."""
+    with duckdb.connect() as connection:
+        connection.execute(f"SET TimeZone = 'UTC'; ATTACH '{warehouse.target}' AS old (READ_ONLY); USE old")
+        columns = connection.execute(OLD_COLUMNS).fetchall()
+        return {(table, tuple(names)): connection.execute(select(table, names)).fetchall() for table, names in columns}
+
+
+def select(table: str, columns: Any) -> str:
+    return f"SELECT {', '.join(columns)} FROM {table} ORDER BY ALL"  # noqa: S608
+
+
+def test_each_past_version_has_left_its_warehouse() -> None:
+    newest = max(migrations())
+    left = {int(file.name.partition(".")[0]) for file in FILES}
+    assert set(range(1, newest)) <= left <= set(range(1, newest + 1))
+
+
+def test_no_row_is_lost_or_changed(old: Warehouse) -> None:
+    before = rows_before(old)
+    versions = before.pop(("topo.migrations", ("version", "name")))
+    assert all(before.values()), "a table of the old file is empty: nothing is shown of it"
+    old.prepare()
+    assert {key: ask(old, select(*key)) for key in before} == before
+    now = ask(old, "SELECT version, name FROM topo.migrations ORDER BY version")
+    assert now[: len(versions)] == versions
+    assert now == [(version, name) for version, (name, _) in migrations().items()]
+
+
+def test_its_schema_becomes_that_of_a_new_warehouse(old: Warehouse, file_warehouse: Warehouse) -> None:
+    old.prepare()
+    assert ask(old, SCHEMA) == ask(file_warehouse, SCHEMA)
+    assert ask(old, TABLES) == ask(file_warehouse, TABLES)
+
+
+def test_a_day_that_is_read_again_as_it_was_changes_nothing_and_a_change_is_seen(old: Warehouse) -> None:
+    old.prepare()
+    landed = [row for row in records(old, "topo.activities") if row["day"] == SUNDAY]
+    as_it_was = [(str(row["id"]), row["created_at"], row["payload"]) for row in landed]
+    same = land_into(old, reading(*as_it_was, day=SUNDAY), now=LATER)
+    assert (same.rows, same.added, same.changed, same.removed) == (len(as_it_was), 0, 0, 0)
+    fewer = land_into(old, reading(*as_it_was[1:], day=SUNDAY), now=LATER)
+    assert (fewer.rows, fewer.added, fewer.changed, fewer.removed) == (len(as_it_was) - 1, 0, 0, 1)
+
+
+def test_a_day_can_be_landed_and_every_table_is_made_of_the_old_days_and_the_new(
+    old: Warehouse, tmp_path: Path
+) -> None:
+    workspace = Workspace(old.target, stale={SUNDAY, MONDAY})
+    workspace.land(TUESDAY, [enrolled(march(3), "new"), sent(march(3), "new")])
+    workspace.build()
+    assert RUN in {row["sequence_id"] for row in workspace.rows("sequence_runs")}
+    assert workspace.run("new")["messages_sent"] == 1
+    assert {row["day"] for row in records(old, "engagement.sequence_activity")} == {SUNDAY, MONDAY, TUESDAY}
+    anew = Workspace(str(shutil.copy(old.path, tmp_path / "anew.duckdb")), stale={SUNDAY, MONDAY, TUESDAY})
+    anew.build(full_refresh=True)
+    assert workspace.all_rows() == anew.all_rows()
