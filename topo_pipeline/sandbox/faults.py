@@ -1,29 +1,25 @@
 """What networks, gateways and a source that moves do to a client: faults, each a class that bends one thing.
 
 A fault bends the rows that a query finds, the answer that is made of them, or the way on which the answer travels.
-Which faults there are for now, and how a plan of them is given, is for `plan`.
+Those of the rows stand in `moving`; which are in force, and how a plan of them is given, is for `plan`.
 """
 
 import asyncio
 import socket
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 
 from topo_pipeline.sandbox.activity import Activity
-from topo_pipeline.sandbox.dice import Dice
 from topo_pipeline.sandbox.query import ActivityQuery
 
 GATEWAY_PAGE = "<html><head><title>Sorry</title></head><body><h1>The gateway is busy</h1></body></html>"
-_NOON = timedelta(hours=12)
 _RESET_WHEN_CLOSED = struct.pack("ii", 1, 0)
 
-_Positive = Annotated[int, msgspec.Meta(ge=1)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
 _Status = Annotated[int, msgspec.Meta(ge=200, le=599)]
 
 
@@ -66,8 +62,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=str
     """
 
     path: str = "activities"
-    page: _Positive | None = None
-    times: _Positive | None = None
+    page: Positive | None = None
+    times: Positive | None = None
 
     def rows(self, found: list[Activity], query: ActivityQuery, turn: int) -> list[Activity]:
         """Bend what `query` finds, ascending; `turn` counts the requests struck before."""
@@ -176,7 +172,7 @@ class Miscount(PageFault, frozen=True):
 class ItemFault(PageFault, frozen=True):
     """A fault of about one item in so many, always the same ones."""
 
-    every: _Positive = 8
+    every: Positive = 8
 
     def bent(self, page: dict[str, Any]) -> dict[str, Any]:
         return page | {"items": [self._item(item) for item in page["items"]]}
@@ -216,106 +212,5 @@ class Unreadable(ItemFault, frozen=True):
         return forms[number % len(forms)]
 
 
-# Of the rows
-
-
-class Ties(Fault, frozen=True):
-    """Rows of one instant stand in another order at each request."""
-
-    def rows(self, found: list[Activity], query: ActivityQuery, turn: int) -> list[Activity]:
-        return sorted(found, key=lambda row: (row.created_at, Dice(turn, row.id).between(0, 1)))
-
-
-class Torn(Fault, frozen=True):
-    """Each page begins with the row that ended the one before, in the place of its own first row."""
-
-    def rows(self, found: list[Activity], query: ActivityQuery, turn: int) -> list[Activity]:
-        return [found[n - 1] if n and n % query.size == 0 else row for n, row in enumerate(found)]
-
-
-class Crowd(Fault, frozen=True):
-    """So many more messages, all sent at noon."""
-
-    count: _Positive = 1000
-
-    def rows(self, found: list[Activity], query: ActivityQuery, turn: int) -> list[Activity]:
-        return _with(found, query, self.count, starts=_NOON)
-
-
-class Appearing(Fault, frozen=True):
-    """One more message at each request, up to so many, before all others of the day."""
-
-    count: _Positive = 3
-
-    def rows(self, found: list[Activity], query: ActivityQuery, turn: int) -> list[Activity]:
-        return _with(found, query, min(turn, self.count), step=timedelta(seconds=1))
-
-
-class Vanishing(Fault, frozen=True):
-    """So many messages before all others of the day, and one fewer of them at each request."""
-
-    count: _Positive = 3
-
-    def rows(self, found: list[Activity], query: ActivityQuery, turn: int) -> list[Activity]:
-        return _with(found, query, self.count - turn, step=timedelta(seconds=1))
-
-
-def _with(
-    found: list[Activity],
-    query: ActivityQuery,
-    count: int,
-    *,
-    starts: timedelta = timedelta(),
-    step: timedelta = timedelta(),
-) -> list[Activity]:
-    """The rows, and `count` more on each day of a query that has both bounds."""
-    after, before, selects = query.created_at_after, query.created_at_before, query.selects()
-    if after is None or before is None:
-        return found
-    more = [
-        row
-        for midnight in _midnights(after, before)
-        for row in (_message(midnight + starts + n * step, n) for n in range(count))
-        if after < row.created_at < before and (selects is None or selects(row))
-    ]
-    return sorted([*found, *more], key=lambda row: (row.created_at, row.id))
-
-
-def _midnights(after: datetime, before: datetime) -> Iterator[datetime]:
-    midnight = datetime.combine(after.astimezone(UTC).date(), time(), UTC)
-    while midnight < before:
-        yield midnight
-        midnight += timedelta(days=1)
-
-
-def _message(at: datetime, number: int) -> Activity:
-    dice = Dice("message of a fault", at, number)
-    return Activity(
-        id=dice.uuid(),
-        created_at=at,
-        resource_type="MESSAGE",
-        event_type="SENT",
-        channel="EMAIL",
-        person_id=dice.uuid(),
-        sequence_id=dice.uuid(),
-        sequence_template_id=dice.uuid(),
-        message_id=dice.uuid(),
-    )
-
-
-AnyFault = (
-    Answer
-    | Appearing
-    | Crowd
-    | Cut
-    | Drip
-    | Miscount
-    | Nulls
-    | Reset
-    | Short
-    | Ties
-    | Torn
-    | Unknown
-    | Unreadable
-    | Vanishing
-)
+OfTheWay = Reset | Short | Drip
+OfTheAnswer = Answer | Cut | Miscount | Unknown | Nulls | Unreadable

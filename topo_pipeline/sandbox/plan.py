@@ -1,7 +1,7 @@
 """The plan of faults in force: which requests they strike, and how the plan is given over HTTP.
 
-`PUT /faults` with a JSON list of faults (see `faults`) sets it, `DELETE /faults` ends it. That is no part of Topo's
-contract: it is not in the schema, and answers this machine alone.
+`PUT /faults` with a JSON list of faults sets it, `DELETE /faults` ends it. That is no part of Topo's contract: it is not
+in the schema, and answers this machine alone.
 """
 
 import asyncio
@@ -16,13 +16,15 @@ from fastapi import Depends, FastAPI, Request, Response
 
 from topo_pipeline.sandbox.activity import Activity
 from topo_pipeline.sandbox.errors import NOT_FOUND, VALIDATION, Refusal
-from topo_pipeline.sandbox.faults import AnyFault, Fault, Reply, Wire, WireFault
+from topo_pipeline.sandbox.faults import Fault, OfTheAnswer, OfTheWay, Reply, Wire, WireFault
+from topo_pipeline.sandbox.moving import OfTheRows
 from topo_pipeline.sandbox.query import ActivityQuery
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+AnyFault = OfTheWay | OfTheAnswer | OfTheRows
 KINDS = sorted(str(kind.__struct_config__.tag) for kind in get_args(AnyFault))
 _PLAN = msgspec.json.Decoder(list[AnyFault])
 TRANSPORT = "transport"
