@@ -1,7 +1,7 @@
 """The plan of faults in force: which requests they strike, and how the plan is given over HTTP.
 
-`PUT /faults` with a JSON list of faults sets it, `DELETE /faults` ends it. That is no part of Topo's contract: it is not
-in the schema, and answers this machine alone.
+`PUT /faults` with a JSON list of faults sets it, `DELETE /faults` ends it. That is no part of Topo's contract: it is
+not in the schema, and answers this machine alone.
 """
 
 import asyncio
