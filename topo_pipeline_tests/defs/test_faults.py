@@ -150,6 +150,8 @@ SECOND_PAGES = FIRST_PAGES + 2
 AT_ONCE = 1 - PAGES
 """One request, and never again."""
 
+ADVICE = ("again later", "read it again", "check TOPO_", "lacks the scope", "Topo refused the request")
+
 REFUSED = {
     "errors with a gateway's page": Case(
         [GATEWAY[2], *_in_turn(*GATEWAY)], FIRST_PAGES, says=(GAVE_UP, "503: Sorry The gateway is busy")
@@ -389,6 +391,7 @@ def test_under_a_fault_that_lasts_the_days_are_refused_and_left_as_they_were(cas
     assert "2 of 2 days did not land" in problem
     assert all(str(day) in problem for day in DAYS)
     assert all(part in problem for part in case.says), problem
+    assert any(advice in problem for advice in ADVICE)
     assert "\n" not in problem
     assert _landed(stage.pipeline) == before
     assert requests <= PAGES + case.overhead
