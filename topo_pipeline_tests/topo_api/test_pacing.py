@@ -18,6 +18,7 @@ from topo_pipeline_tests.topo_api.helpers import EAGER, NOW, client_of, http
 OK = b'{"items": [], "total_count": 0, "total_pages": 0, "has_more": false}'
 IDLE_SECONDS = 0.02
 """Real ones, after which nothing is on its way any more: the server lives in the same loop."""
+PATIENCE_SECONDS = 7 * 24 * 3600.0
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -43,6 +44,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         ready = super().select(timeout and IDLE_SECONDS)
         if timeout and not ready:
             self._loop.now += timeout
+            assert self._loop.now < PATIENCE_SECONDS, "somebody waits for ever"
         return ready
 
 
