@@ -117,17 +117,20 @@ LANDS = {
     ),
     "a count that lies once": Case([{"kind": "miscount", "by": 1} | ONCE], 2 * PAGES),
     "a count that lies on the second page": Case([{"kind": "miscount", "by": -1} | SECOND_PAGE], 2 * PAGES),
-    "ties in another order at each request": Case([{"kind": "crowd", "count": 80}, {"kind": "ties"}], 40, added=80),
+    "ties in another order at each request": Case([{"kind": "crowd", "count": 80}, {"kind": "ties"}], 20, added=80),
     "a page of ties and more, in another order at each request": Case(
         [{"kind": "crowd", "count": 150}, {"kind": "ties"}], 400, added=150
     ),
     "ids that come on two pages": Case([{"kind": "torn"}], 2 * PAGES),
     "a thousand rows at one instant": Case([{"kind": "crowd", "count": 1000}], 0, added=1000),
-    "rows that come between the pages": Case([{"kind": "appearing", "count": 3}], 12, added=3),
-    "rows that go between the pages": Case([{"kind": "vanishing", "count": 3}], 12),
+    "rows that come between the pages": Case([{"kind": "appearing", "count": 3}], 8, added=3),
+    "rows that go between the pages": Case([{"kind": "vanishing", "count": 3}], 8),
     "unknown types, channels and fields": Case([{"kind": "unknown"}], 0),
     "null and missing ids": Case([{"kind": "nulls"}], 0),
     "rows that can't be read": Case([{"kind": "unreadable"}], 0, unreadable=True),
+    "nobody tells whose key it is, or what sequences are called": Case(
+        [{"kind": "answer", "path": path} for path in ("me", "sequence-templates")], 0
+    ),
     "everything at once": Case(
         [
             *_in_turn(_error(429, "slow down"), {"kind": "reset"}),
@@ -137,7 +140,7 @@ LANDS = {
             {"kind": "unknown"},
             {"kind": "unreadable", "every": 9},
         ],
-        200,
+        60,
         added=80,
         unreadable=True,
     ),
@@ -178,11 +181,14 @@ REFUSED = {
         says=("answered 200 with no `has_more`, in 8 attempts", "request id req_shape"),
         retries=replace(QUICK, attempts=len(SHAPES)),
     ),
-    "a count that is one too high": Case([{"kind": "miscount", "by": 1}], 30, says=("1 missing",)),
-    "a count that is one too low": Case([{"kind": "miscount", "by": -1}], 30, says=("1 surplus",)),
+    "a count that is one too high": Case([{"kind": "miscount", "by": 1}], 12, says=("1 missing",)),
+    "a count that is one too low": Case([{"kind": "miscount", "by": -1}], 12, says=("1 surplus",)),
     "rows that come at every request": Case([{"kind": "appearing", "count": 10_000}], 30, says=("not proved",)),
     "rows of one instant hidden behind their pages": Case(
         [{"kind": "crowd", "count": 250}, {"kind": "torn"}], 400, says=("missing", "not proved")
+    ),
+    "resets before it is known whose key it is": Case(
+        [{"kind": "reset", "path": "me"}], -PAGES, says=(GAVE_UP, "ReadError")
     ),
     "a key refused, and echoed": Case(
         [_error(401, f"who is {KEY}?")], AT_ONCE, says=("check TOPO_API_KEY", "who is [key]?", "request id req_401")
