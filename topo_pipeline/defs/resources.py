@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from topo_pipeline.ingest import Clock
 from topo_pipeline.settings import Settings, SettingsError, get_settings
-from topo_pipeline.topo_api.client import TopoClient
+from topo_pipeline.topo_api.client import Retries, TopoClient
 from topo_pipeline.warehouse.connection import Warehouse
 
 
@@ -15,6 +15,7 @@ class Topo:
 
     settings: Settings
     clock: Clock
+    retries: Retries = Retries()
 
     def client(self) -> TopoClient:
         """Return a client, to be entered.
@@ -32,6 +33,7 @@ class Topo:
                 self.settings.api_key.get_secret_value(),
                 requests_per_second=self.settings.requests_per_second,
                 concurrency=self.settings.concurrency,
+                retries=self.retries,
                 clock=self.clock,
             )
         except ValueError as error:

@@ -5,12 +5,14 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, TypeVar
 
 import msgspec
-from fastapi import Depends, FastAPI, Query, Response
+from fastapi import Depends, FastAPI, Query, Request, Response
 
 from topo_pipeline.sandbox import wire
 from topo_pipeline.sandbox.errors import answer_errors
+from topo_pipeline.sandbox.faults import Fault
 from topo_pipeline.sandbox.gate import Gate
 from topo_pipeline.sandbox.openapi import DescribedApp, responses
+from topo_pipeline.sandbox.plan import Faulty, Plan, bend, take_plans
 from topo_pipeline.sandbox.query import ActivityQuery, Paging, TemplateQuery
 from topo_pipeline.sandbox.wire import Spelling
 from topo_pipeline.sandbox.world import World
@@ -31,10 +33,12 @@ def create_app(
     now: Clock,
     spelling: Spelling = "snake",
     scopes: Collection[str] = ALL_SCOPES,
+    faults: Sequence[Fault] = (),
 ) -> FastAPI:
     """Build the API over `world`, for one key; nothing later than `now()` can be seen.
 
-    The default spelling is the one that tells channels, steps and reply categories.
+    The default spelling is the one that tells channels, steps and reply categories. `faults` strike its answers
+    until others are set.
     """
     app = DescribedApp(title="Topo sandbox", docs_url=None, redoc_url=None, redirect_slashes=False)
     answer_errors(app)
@@ -42,6 +46,9 @@ def create_app(
     _serve_activities(app, world, gate, now, spelling)
     _serve_sequence_templates(app, world, gate, now)
     _serve_me(app, world, gate, now)
+    plan = Plan(faults)
+    take_plans(app, plan)
+    app.add_middleware(Faulty, plan=plan)
     return app
 
 
@@ -54,7 +61,7 @@ def _serve_activities(app: FastAPI, world: World, gate: Gate, now: Clock, spelli
         responses=responses(wire.ACTIVITY_PAGES[spelling], 400, 401, 403),
         dependencies=[Depends(gate.needs(ACTIVITIES_READ))],
     )
-    async def activities(query: Annotated[ActivityQuery, Query()]) -> Response:
+    async def activities(request: Request, query: Annotated[ActivityQuery, Query()]) -> Response:
         """List activities."""
         present = now()
         end = present + _NEXT_INSTANT
@@ -62,6 +69,7 @@ def _serve_activities(app: FastAPI, world: World, gate: Gate, now: Clock, spelli
         selects = query.selects()
         if selects is not None:
             found = [activity for activity in found if selects(activity)]
+        found = bend(request, found, query)
         if query.sort_order == "desc":
             found.reverse()
         return _page(found, query, lambda activity: spell(world.organization_id, activity, present))

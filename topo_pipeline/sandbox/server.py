@@ -1,5 +1,6 @@
 """Serve an ASGI application on loopback from a thread, for as long as a `with` block lasts."""
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -7,6 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from topo_pipeline.sandbox.plan import TRANSPORT
 
 HOST = "127.0.0.1"
 START_TIMEOUT_SECONDS = 10.0
@@ -24,6 +28,16 @@ class _Server(uvicorn.Server):
         self.accepting.set()
 
 
+class _Protocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type] # one of two classes, by what is installed
+    """HTTP that lets a request's state hold its connection: a fault may break it."""
+
+    app_state: dict[str, Any]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, TRANSPORT: transport}
+
+
 @contextmanager
 def serve(app: Callable[..., Any], port: int = 0) -> Iterator[str]:
     """Yield the address (`http://127.0.0.1:PORT`) of `app`; port 0 takes a free one.
@@ -35,7 +49,8 @@ def serve(app: Callable[..., Any], port: int = 0) -> Iterator[str]:
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, port))
-        server = _Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
+        config = uvicorn.Config(app, http=_Protocol, log_level="warning", access_log=False, lifespan="off")
+        server = _Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:

@@ -43,6 +43,8 @@ class Retries:
     wait_jitter: float = 0.5
     retry_after_max: float = 60.0
     """The longest a server's Retry-After is obeyed."""
+    read_timeout: float = 30.0
+    """The longest silence within an answer."""
     attempt_timeout: float = 120.0
     """For one whole attempt: the read timeout alone would let an answer drip for ever."""
 
@@ -85,7 +87,7 @@ class TopoClient:
         self._limiter = AsyncLimiter(1, 1 / requests_per_second)
         self._slots = asyncio.Semaphore(concurrency)
         try:
-            self._http = _http_client(base, self._key, concurrency)
+            self._http = _http_client(base, self._key, concurrency, retries.read_timeout)
         except ImportError as error:  # a SOCKS proxy wants a package of its own
             raise ValueError(f"the environment's proxy can't be used: {error}") from None
 
@@ -279,7 +281,7 @@ class _Answer(Generic[_T]):
     requests: int
 
 
-def _http_client(base: httpx.URL, key: str, concurrency: int) -> httpx.AsyncClient:
+def _http_client(base: httpx.URL, key: str, concurrency: int, read_timeout: float) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=base,
         headers={
@@ -287,7 +289,7 @@ def _http_client(base: httpx.URL, key: str, concurrency: int) -> httpx.AsyncClie
             "Accept": "application/json",
             "User-Agent": f"topo-pipeline/{version('topo-pipeline')}",
         },
-        timeout=httpx.Timeout(connect=10, read=30, write=10, pool=120),
+        timeout=httpx.Timeout(connect=10, read=read_timeout, write=10, pool=120),
         limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
         follow_redirects=False,
         # Others may be reached through the environment's proxy; this machine itself never is.

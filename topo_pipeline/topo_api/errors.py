@@ -16,8 +16,12 @@ _REQUEST_IDS_SHOWN = 3
 class TopoError(Exception):
     """Anything Topo's API, or the way to it, refused, failed or garbled."""
 
+    advice = ""
+    """What a person can do, where the sentence itself does not say so."""
+
     def __init__(self, sentence: str, *, request_id: str | None = None) -> None:
-        super().__init__(f"{sentence} (request id {request_id})" if request_id else sentence)
+        quoted = f" (request id {request_id})" if request_id else ""
+        super().__init__(f"{sentence}{quoted}{self.advice}")
         self.request_id = request_id
 
 
@@ -32,6 +36,8 @@ class RequestRefused(TopoError):
 
 class TopoUnavailable(TopoError):
     """Network faults, rate limiting or server errors that outlasted every retry."""
+
+    advice = "; try again later"
 
     def __init__(
         self,
@@ -51,9 +57,13 @@ class TopoUnavailable(TopoError):
 class ResponseInvalid(TopoError):
     """An answer of success whose body is not the documented shape, at every attempt."""
 
+    advice = "; try again later, and if it stays, tell Topo's support"
+
 
 class IncompleteWindow(TopoError):
     """What was received of a window could not be proved to be all of it."""
+
+    advice = "; read it again, and if it stays, tell Topo's support"
 
     def __init__(
         self,

@@ -1,14 +1,12 @@
-"""The client over real HTTP: refusals, retries, pacing, and a key that never shows."""
+"""The client over real HTTP: refusals and retries."""
 
 import asyncio
 import json
 import logging
-import selectors
 import threading
 from datetime import timedelta
 from email.utils import format_datetime
 from importlib.metadata import version
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -23,7 +21,6 @@ from topo_pipeline_tests.topo_api.helpers import (
     NOW,
     Answer,
     Scripted,
-    client_of,
     http,
     item_of,
     page_of,
@@ -258,51 +255,6 @@ def test_no_more_requests_are_in_flight_than_allowed() -> None:
         run(address, go, concurrency=3)
     assert len(app.requests) == 12
     assert app.peak == 3
-
-
-class _ElasticLoop(asyncio.SelectorEventLoop):
-    """A loop whose clock jumps over waits of up to a second, and otherwise stands still."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        super().__init__(_ElasticSelector(self))
-
-    def time(self) -> float:
-        return self.now
-
-
-class _ElasticSelector(selectors.DefaultSelector):
-    def __init__(self, loop: _ElasticLoop) -> None:
-        super().__init__()
-        self._loop = loop
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        if timeout is not None and 0 < timeout <= 1:
-            self._loop.now += timeout
-            return super().select(0)
-        return super().select(timeout)
-
-
-def test_every_attempt_keeps_its_distance_from_the_one_before() -> None:
-    loop = _ElasticLoop()
-    sent: list[float] = []
-
-    class Timed(Scripted):
-        async def answer(self, request: Any) -> Answer:
-            sent.append(loop.now)
-            return await super().answer(request)
-
-    async def go(address: str) -> None:
-        async with client_of(address, requests_per_second=4) as client:
-            for _ in range(5):
-                await client.activities(ActivityQuery())
-
-    app = Timed(Answer(), Answer(), Answer(b"", 503), Answer(b"", 503), Answer())
-    with serve(app) as address, asyncio.Runner(loop_factory=lambda: loop) as runner:
-        runner.run(go(address))
-    del sent[0]  # arrived late, by the time it took to connect
-    gaps = [later - earlier for earlier, later in pairwise(sent)]
-    assert gaps == pytest.approx([0.25] * 5, abs=0.01)
 
 
 def _templates(*numbers: int, more: bool) -> Answer:

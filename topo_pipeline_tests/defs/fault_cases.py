@@ -1,0 +1,197 @@
+"""The table of faults: a plan of them each, and what must be true after it."""
+
+import json
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from email.utils import format_datetime
+from typing import Any
+from urllib.parse import quote
+
+from topo_pipeline.topo_api.client import Retries
+from topo_pipeline_tests.defs.conftest import NOW
+
+# No spelling (percent-encoded, in JSON, in JSON within JSON) changes the core of the key: it is what is searched for.
+CORE = "3f9c2e7a41b8"
+KEY = f'topo_"test\\{CORE}%'
+QUICK = Retries(wait_initial=0.001, wait_max=0.001, wait_jitter=0.0, retry_after_max=0.01)
+IMPATIENT = replace(QUICK, attempts=2, attempt_timeout=0.4)
+BREATHLESS = replace(QUICK, attempts=2, read_timeout=0.2)
+
+ONCE = {"times": 1}
+SECOND_PAGE = {"page": 2}
+
+
+def _error(status: int, message: str, **headers: str) -> dict[str, Any]:
+    body = {"status_code": status, "type": "Issue", "message": message, "request_id": f"req_{status}"}
+    return {"kind": "answer", "status": status, "body": json.dumps(body), "headers": headers}
+
+
+def _limit(header: str | None) -> dict[str, Any]:
+    return _error(429, "slow down", **({"Retry-After": header} if header else {}))
+
+
+def _shape(body: object) -> dict[str, Any]:
+    return {"kind": "answer", "status": 200, "body": json.dumps(body), "headers": {"X-Request-Id": "req_shape"}}
+
+
+def _in_turn(*faults: dict[str, Any]) -> list[dict[str, Any]]:
+    """A plan under which each request meets one fault after the other, then none: the last that strikes prevails."""
+    return [fault | {"times": number} for number, fault in enumerate(faults, 1)][::-1]
+
+
+GATEWAY = [{"kind": "answer", "status": status} for status in (500, 502, 503, 504)]
+LATER = format_datetime(NOW + timedelta(days=400), usegmt=True)
+LIMITS = [_limit(header) for header in (None, "0.005", LATER, "9" * 30, "-5", "soon")]
+SHAPES = [
+    _shape(body)
+    for body in (
+        [],
+        None,
+        "sorry",
+        {"data": [], "total": 3},
+        {"items": {}, "total_count": 0, "total_pages": 0, "has_more": False},
+        {"items": [], "total_count": "none", "total_pages": 0, "has_more": False},
+        {"items": [], "total_count": -1, "total_pages": 0, "has_more": False},
+        {"items": [], "total_count": 0, "total_pages": 0},
+    )
+]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A plan of faults, and what must be true after it.
+
+    Attributes:
+        overhead: requests for activities beyond the pages that the two days need, at most.
+        says: what the refusal says.
+        added: how many rows the plan adds to each day for good.
+        unreadable: whether some rows can't be read.
+    """
+
+    plan: list[dict[str, Any]]
+    overhead: int
+    says: tuple[str, ...] = ()
+    added: int = 0
+    unreadable: bool = False
+    retries: Retries = QUICK
+
+
+PAGES = 4
+"""That the two days need: where each is struck so many times, so many times this many requests are lost."""
+
+LANDS = {
+    "errors with a gateway's page": Case(_in_turn(*GATEWAY), len(GATEWAY) * PAGES),
+    "rate limits": Case(_in_turn(*LIMITS[:3]), 3 * PAGES),
+    "rate limits that make no sense": Case(_in_turn(*LIMITS[3:]), 3 * PAGES),
+    "resets, before and in the midst of a body": Case(
+        _in_turn({"kind": "reset"}, {"kind": "reset", "midway": True}), 2 * PAGES
+    ),
+    "a body cut under a right length": Case([{"kind": "cut"} | ONCE], PAGES),
+    "a body cut under a wrong length": Case([{"kind": "short"} | ONCE], PAGES),
+    "a body that drips": Case([{"kind": "drip", "pause": 0.1} | ONCE | SECOND_PAGE], 2, retries=IMPATIENT),
+    "a body that stops": Case([{"kind": "drip", "pause": 60} | ONCE | SECOND_PAGE], 2, retries=BREATHLESS),
+    "JSON of other shapes": Case(
+        _in_turn(*SHAPES), len(SHAPES) * PAGES, retries=replace(QUICK, attempts=len(SHAPES) + 1)
+    ),
+    "a count that lies once": Case([{"kind": "miscount", "by": 1} | ONCE], 2 * PAGES),
+    "a count that lies on the second page": Case([{"kind": "miscount", "by": -1} | SECOND_PAGE], 2 * PAGES),
+    "ties in another order at each request": Case([{"kind": "crowd", "count": 80}, {"kind": "ties"}], 20, added=80),
+    "a page of ties and more, in another order at each request": Case(
+        [{"kind": "crowd", "count": 150}, {"kind": "ties"}], 400, added=150
+    ),
+    "ids that come on two pages": Case([{"kind": "torn"}], 2 * PAGES),
+    "a thousand rows at one instant": Case([{"kind": "crowd", "count": 1000}], 0, added=1000),
+    "rows that come between the pages": Case([{"kind": "appearing", "count": 3}], 8, added=3),
+    "rows that go between the pages": Case([{"kind": "vanishing", "count": 3}], 8),
+    "unknown types, channels and fields": Case([{"kind": "unknown"}], 0),
+    "null and missing ids": Case([{"kind": "nulls"}], 0),
+    "rows that can't be read": Case([{"kind": "unreadable"}], 0, unreadable=True),
+    "nobody tells whose key it is, or what sequences are called": Case(
+        [{"kind": "answer", "path": path} for path in ("me", "sequence-templates")], 0
+    ),
+    "everything at once": Case(
+        [
+            *_in_turn(_error(429, "slow down"), {"kind": "reset"}),
+            {"kind": "torn"},
+            {"kind": "crowd", "count": 80},
+            {"kind": "ties"},
+            {"kind": "unknown"},
+            {"kind": "unreadable", "every": 9},
+        ],
+        60,
+        added=80,
+        unreadable=True,
+    ),
+}
+
+GAVE_UP = f"gave no usable answer in {QUICK.attempts} attempts"
+FIRST_PAGES = 2 * QUICK.attempts - PAGES
+"""Each day's first page is asked for so often, and no other."""
+SECOND_PAGES = FIRST_PAGES + 2
+AT_ONCE = 1 - PAGES
+"""One request, and never again."""
+
+ADVICE = ("again later", "read it again", "check TOPO_", "lacks the scope", "Topo refused the request")
+
+REFUSED = {
+    "errors with a gateway's page": Case(
+        [GATEWAY[2], *_in_turn(*GATEWAY)], FIRST_PAGES, says=(GAVE_UP, "503: Sorry The gateway is busy")
+    ),
+    "rate limits": Case(
+        [LIMITS[0], *_in_turn(*LIMITS[1:])], FIRST_PAGES, says=(GAVE_UP, "slow down", "request id req_429")
+    ),
+    "resets": Case([{"kind": "reset"}], FIRST_PAGES, says=(GAVE_UP, "ReadError")),
+    "resets in the midst of a body": Case([{"kind": "reset", "midway": True}], FIRST_PAGES, says=(GAVE_UP,)),
+    "resets of the second page": Case([{"kind": "reset"} | SECOND_PAGE], SECOND_PAGES, says=(GAVE_UP,)),
+    "bodies cut under a right length": Case(
+        [{"kind": "cut"}], FIRST_PAGES, says=("answered 200 with no JSON object where one is due",)
+    ),
+    "bodies cut under a wrong length": Case([{"kind": "short"}], FIRST_PAGES, says=(GAVE_UP, "RemoteProtocolError")),
+    "bodies that drip": Case(
+        [{"kind": "drip", "pause": 0.1} | SECOND_PAGE],
+        2 * (1 + IMPATIENT.attempts) - PAGES,
+        says=("gave no usable answer in 2 attempts", "no whole answer within 0.4 s"),
+        retries=IMPATIENT,
+    ),
+    "bodies that stop": Case(
+        [{"kind": "drip", "pause": 60} | SECOND_PAGE],
+        2 * (1 + BREATHLESS.attempts) - PAGES,
+        says=("gave no usable answer in 2 attempts", "ReadTimeout"),
+        retries=BREATHLESS,
+    ),
+    "JSON of other shapes": Case(
+        _in_turn(*SHAPES),
+        2 * len(SHAPES) - PAGES,
+        says=("answered 200 with no `has_more`, in 8 attempts", "request id req_shape"),
+        retries=replace(QUICK, attempts=len(SHAPES)),
+    ),
+    "a count that is one too high": Case([{"kind": "miscount", "by": 1}], 12, says=("1 missing",)),
+    "a count that is one too low": Case([{"kind": "miscount", "by": -1}], 12, says=("1 surplus",)),
+    "rows that come at every request": Case([{"kind": "appearing", "count": 10_000}], 30, says=("not proved",)),
+    "rows of one instant hidden behind their pages": Case(
+        [{"kind": "crowd", "count": 250}, {"kind": "torn"}], 400, says=("missing", "not proved")
+    ),
+    "resets before it is known whose key it is": Case(
+        [{"kind": "reset", "path": "me"}], -PAGES, says=(GAVE_UP, "ReadError")
+    ),
+    "a key refused, and echoed": Case(
+        [_error(401, f"who is {KEY}?")], AT_ONCE, says=("check TOPO_API_KEY", "who is [key]?", "request id req_401")
+    ),
+    "a scope that is missing": Case([_error(403, "no")], AT_ONCE, says=("activities:read", "request id req_403")),
+    "a request that is not understood": Case([_error(422, "no")], AT_ONCE, says=("Topo refused", "request id req_422")),
+    "a redirect with the key in it": Case(
+        [_error(302, "there", Location=f"https://elsewhere.example/{quote(KEY)}")],
+        AT_ONCE,
+        says=("redirected to elsewhere.example", "check TOPO_API_URL"),
+    ),
+    "the key in a gateway's page, in every spelling": Case(
+        [{"kind": "answer", "body": f"<p>{{authorization}} {quote(KEY, safe='')} {json.dumps(KEY)}</p>"}],
+        FIRST_PAGES,
+        says=(GAVE_UP, 'Bearer [key] [key] "[key]"'),
+    ),
+    "the key as a request id": Case(
+        [{"kind": "answer", "headers": {"X-Request-Id": "{authorization}", "Retry-After": "{authorization}"}}],
+        FIRST_PAGES,
+        says=(GAVE_UP, "request id Bearer [key]"),
+    ),
+}
