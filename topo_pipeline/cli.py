@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from topo_pipeline.runs import Outcome
     from topo_pipeline.runs import Progress as RunProgress
+    from topo_pipeline.warehouse.forgetting import Trace
 
 # Locals of a frame may hold the key: no traceback shows them.
 app = typer.Typer(
@@ -107,19 +108,27 @@ def forget(
     Example: topo-pipeline forget 0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10
     """
     with _clear_errors():
-        from topo_pipeline.forget import forget as forget_person
+        from topo_pipeline import forget as forgetting
         from topo_pipeline.warehouse.connection import Warehouse
 
-        person, settings = _uuid(person_id), get_settings()
+        person, settings = _person(person_id), get_settings()
+        warehouse = Warehouse(settings.warehouse)
         if not yes:
-            _confirm(f"Erase every trace of {person} from {_relative(settings.warehouse)}? It can't be undone.")
+            found = _told(forgetting.trace(warehouse, person))
+            _confirm(f"Erase {person} from {_relative(settings.warehouse)} ({found})? It can't be undone.")
         with err.status("Erasing, building the tables anew, rewriting the file"):
-            erased = forget_person(Warehouse(settings.warehouse), person, timezone=settings.timezone, now=_now())
+            erased = forgetting.forget(warehouse, person, timezone=settings.timezone, now=_now())
     out.print(
-        f"Erased {erased.activities} activities, {erased.changes} earlier versions and {erased.rejects} unreadable rows"
-        f" ({erased.runs} runs); later readings leave the person out.\n"
+        f"Erased ({_told(erased)}). Later readings leave the person out.\n"
         "Exports, reports and copies that were made before are not touched: delete them yourself.",
         highlight=False,
+    )
+
+
+def _told(trace: "Trace") -> str:
+    return (
+        f"activities: {trace.activities}, earlier versions: {trace.changes}, unreadable rows: {trace.rejects},"
+        f" runs: {trace.runs}"
     )
 
 
@@ -196,9 +205,9 @@ def _check() -> None:
         check(topo.client, warehouse, timezone=settings.timezone, clock=_now)
 
 
-def _uuid(text: str) -> uuid.UUID:
+def _person(text: str) -> uuid.UUID:
     try:
-        return uuid.UUID(text)
+        return uuid.UUID(text.strip())
     except ValueError:
         _fail(f"{text!r} is no id of a person: it looks like 0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10.", 2)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from topo_pipeline import defs as modules
-from topo_pipeline.defs import jobs, replies, sensors
+from topo_pipeline.defs import jobs, sensors
 from topo_pipeline.defs.resources import resources
 
 
@@ -14,7 +14,7 @@ def build(using: Mapping[str, object]) -> dg.Definitions:
     return dg.Definitions(
         assets=dg.load_assets_from_package_module(modules),
         asset_checks=dg.load_asset_checks_from_package_module(modules),
-        jobs=[jobs.refresh, replies.reread_replies],
+        jobs=[jobs.refresh, jobs.reread_replies],
         sensors=[sensors.tables_follow],
         resources=using,
         # One process a run: no step contends with its sibling for DuckDB's single writer, none pays a start-up.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -31,6 +31,9 @@ from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import ShrinkingDay
 from topo_pipeline.warehouse.landing import Load, ReadDay, land, land_templates
 from topo_pipeline.warehouse.workspace import keep_to_organization, keep_to_timezone
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,7 +70,7 @@ def check(connect: Callable[[], TopoClient], warehouse: Warehouse, *, timezone: 
         WarehouseError: the warehouse can't be used, or is another workspace's.
     """
     with connected(connect) as (client, portal):
-        _begin(client, portal, warehouse, timezone, clock())
+        begin(client, portal, warehouse, timezone, clock())
 
 
 def load_days(
@@ -103,32 +106,35 @@ def load_days(
         return
     outage: list[TopoError] = []
     with connected(connect) as (client, portal):
+
+        def load(day: Day) -> Load:
+            started_at = clock()
+            window = day.window.readable(started_at)
+            reading, proved, labels = portal.call(_read, client, window, completeness, label_channels)
+            read = _read_day(day, reading, labels, started_at, proved=proved)
+            with warehouse.transaction() as connection:
+                return land(connection, read, run_id=run_id, now=clock(), may_shrink=day.day in may_shrink)
+
         try:
-            _begin(client, portal, warehouse, timezone, clock())
+            begin(client, portal, warehouse, timezone, clock())
         except TopoError as error:
             outage = [error] * OUTAGE_DAYS
         for day in days:
             if _is_over(outage):
                 yield Refusal(day.day, str(outage[-1]))
                 continue
-            outcome: Load | Refusal
             try:
-                window = day.window.readable(started_at := clock())
-                reading, proved, labels = portal.call(_read, client, window, completeness, label_channels)
+                yield load(day)
                 outage.clear()
-                read = _read_day(day, reading, labels, started_at, proved=proved)
-                with warehouse.transaction() as connection:
-                    outcome = land(connection, read, run_id=run_id, now=clock(), may_shrink=day.day in may_shrink)
             except (IncompleteWindow, ShrinkingDay) as error:
                 outage.clear()
-                outcome = Refusal(day.day, str(error))
+                yield Refusal(day.day, str(error))
             except (RequestRefused, ResponseInvalid, TopoUnavailable) as error:
                 outage.append(error)
-                outcome = Refusal(day.day, str(error))
-            yield outcome
+                yield Refusal(day.day, str(error))
 
 
-def _begin(client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, timezone: str, now: datetime) -> None:
+def begin(client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, timezone: str, now: datetime) -> None:
     """Before any activity is asked for: the warehouse can be written, the key works, both are of one workspace."""
     with warehouse.transaction() as connection:
         keep_to_timezone(connection, timezone, now=now)
@@ -150,7 +156,15 @@ async def _read(
             raise
         _LOG.warning("Landed unproved: %s", error)
         reading, proved = error.reading, False
-    return reading, proved, await label(client, reading) if label_channels else Labels({}, 0)
+    return reading, proved, await _labels(client, reading) if label_channels else Labels({}, 0)
+
+
+async def _labels(client: TopoClient, reading: Reading) -> Labels:
+    try:
+        return await label(client, reading)
+    except (RequestRefused, ResponseInvalid) as error:  # the day is had without; if Topo is down, nothing is
+        _LOG.warning("Going on without the channels that payloads don't tell: %s", error)
+        return Labels({}, 0)
 
 
 def load_templates(connect: Callable[[], TopoClient], warehouse: Warehouse, *, clock: Clock) -> int | None:
@@ -201,9 +215,7 @@ def _is_over(outage: list[TopoError]) -> bool:
 
 
 def _read_day(day: Day, reading: Reading, labels: Labels, started_at: datetime, *, proved: bool) -> ReadDay:
-    import pandas as pd  # noqa: PLC0415 - loading the definitions needs no frames
-
-    activities, rejects = reading.activities, reading.rejects
+    activities, rejects = frames(reading, labels)
     return ReadDay(
         day=day.day,
         asked_after=reading.asked_after,
@@ -213,7 +225,18 @@ def _read_day(day: Day, reading: Reading, labels: Labels, started_at: datetime, 
         api_total_count=reading.total_count,
         requests=reading.requests + labels.requests,
         started_at=started_at,
-        activities=pd.DataFrame(
+        activities=activities,
+        rejects=rejects,
+    )
+
+
+def frames(reading: Reading, labels: Labels) -> "tuple[pd.DataFrame, pd.DataFrame]":
+    """The activities and the rejects of a reading as the warehouse takes them."""
+    import pandas as pd  # noqa: PLC0415 - loading the definitions needs no frames
+
+    activities, rejects = reading.activities, reading.rejects
+    return (
+        pd.DataFrame(
             {
                 "id": [activity.id for activity in activities],
                 "created_at": pd.to_datetime([activity.created_at for activity in activities], utc=True),
@@ -221,5 +244,5 @@ def _read_day(day: Day, reading: Reading, labels: Labels, started_at: datetime, 
                 "channel": pd.Series([labels.channels.get(activity.id) for activity in activities], dtype=object),
             }
         ),
-        rejects=pd.DataFrame({"raw": [r.raw for r in rejects], "reason": [r.reason for r in rejects]}, dtype=object),
+        pd.DataFrame({"raw": [r.raw for r in rejects], "reason": [r.reason for r in rejects]}, dtype=object),
     )

@@ -3,49 +3,75 @@
 What belongs here: which days to read again for that. What does not: how a day is read (`ingest`).
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 
-from topo_pipeline.ingest import Clock, Day, connected
+from topo_pipeline.ingest import Clock, Completeness, Day, begin, connected, frames
+from topo_pipeline.topo_api.channels import Labels
 from topo_pipeline.topo_api.client import TopoClient
-from topo_pipeline.topo_api.reading import Window
+from topo_pipeline.topo_api.errors import IncompleteWindow
+from topo_pipeline.topo_api.reading import Reading, Window
 from topo_pipeline.topo_api.windows import read_window
 from topo_pipeline.topo_api.wire import EventType
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.replies import Version, landable, landed_replies
+from topo_pipeline.warehouse.replies import Version, landed_replies, replies_among
+
+_LOG = logging.getLogger(__name__)
 
 # A run's reply counts for 30 days after its first message, and its category may come some days later.
 REPLY_DAYS = 35
 
 
 def days_with_other_replies(
-    connect: Callable[[], TopoClient], warehouse: Warehouse, days: Sequence[Day], *, clock: Clock
+    connect: Callable[[], TopoClient],
+    warehouse: Warehouse,
+    days: Sequence[Day],
+    *,
+    clock: Clock,
+    timezone: str,
+    completeness: Completeness = "refuse",
 ) -> list[Day]:
     """Read the replies of `days` (contiguous, in order) as one proved window; return the days to read again.
 
     Raises:
-        TopoError: the replies can't be read, or not be proved complete.
-        WarehouseError: there is no warehouse yet, or it can't be read.
+        TopoError: the replies can't be read; or not be proved complete, and `completeness` is not "warn".
+        WarehouseError: there is no warehouse yet, it can't be used, or is another workspace's.
     """
-    if not days:
-        return []
     with warehouse.reader() as connection:
         landed = landed_replies(connection, [day.day for day in days])
     if not landed:
         return []
     window = Window(days[0].window.start, days[-1].window.end).readable(clock())
     with connected(connect) as (client, portal):
-        reading = portal.call(lambda: read_window(client, window, event_type=EventType.REPLIED))
+        begin(client, portal, warehouse, timezone, clock())
+        reading, is_whole = portal.call(_read, client, window, completeness)
     with warehouse.reader() as connection:
-        shown = landable(connection, [(reply.id, reply.created_at, reply.payload) for reply in reading.activities])
-    return differing(days, landed, shown)
+        shown = replies_among(connection, *frames(reading, Labels({}, 0)), now=clock())
+    return differing(days, landed, shown, is_whole=is_whole)
 
 
-def differing(days: Iterable[Day], landed: Mapping[date, set[Version]], shown: Iterable[Version]) -> list[Day]:
-    """The landed days whose replies are not what Topo shows now: one more, one less or another version of one."""
+async def _read(client: TopoClient, window: Window, completeness: Completeness) -> tuple[Reading, bool]:
+    try:
+        return await read_window(client, window, event_type=EventType.REPLIED), True
+    except IncompleteWindow as error:
+        if completeness == "refuse":
+            raise
+        _LOG.warning("A landed reply that is not among these may still be there: %s", error)
+        return error.reading, False
+
+
+def differing(
+    days: Iterable[Day], landed: Mapping[date, set[Version]], shown: Iterable[Version], *, is_whole: bool = True
+) -> list[Day]:
+    """The landed days whose replies are not what Topo shows now: one more, one less or another version of one.
+
+    Where what is shown is not the whole, one less means nothing.
+    """
     versions = list(shown)
-    return [
-        day
-        for day in days
-        if day.day in landed and landed[day.day] != {version for version in versions if version[1] in day.window}
-    ]
+
+    def differs(day: Day) -> bool:
+        now = {version for version in versions if version[1] in day.window}
+        return now != landed[day.day] if is_whole else not now <= landed[day.day]
+
+    return [day for day in days if day.day in landed and differs(day)]

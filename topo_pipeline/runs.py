@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from topo_pipeline.defs.ingest import ACTIVITIES
+from topo_pipeline.defs.names import ACTIVITIES
 from topo_pipeline.defs.partitions import day_of, key_of
 from topo_pipeline.instance import bury_the_dead, make_sure_nobody_reads, owner_tag
 

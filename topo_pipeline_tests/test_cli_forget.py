@@ -54,7 +54,7 @@ def test_it_says_what_it_erased_and_no_reading_brings_it_back(folder: Path, api_
     [(theirs,)] = ask(folder, f"SELECT count(*) {OF_THEM}", person)
     result = topo_pipeline(folder, "forget", person, "--yes")
     assert result.returncode == 0, result.stderr
-    assert f"Erased {theirs} activities" in result.stdout
+    assert f"Erased (activities: {theirs}," in result.stdout
     assert ask(folder, f"SELECT count(*) {OF_THEM}", person) == [(0,)]
 
     assert topo_pipeline(folder, "backfill", *RANGE, TOPO_API_URL=api_url).returncode == 0
@@ -80,9 +80,14 @@ def test_a_person_at_a_terminal_is_asked_first(folder: Path, answer: str, erased
     )  # fmt: skip
     os.close(ours)
     os.close(theirs)
-    assert f"Erase every trace of {person} from data/topo.duckdb?" in done.stdout + done.stderr
+    assert f"Erase {person} from data/topo.duckdb (activities: " in done.stdout + done.stderr
     assert done.returncode == (0 if erased else 1)
     assert ask(folder, f"SELECT count(*) = 0 {OF_THEM}", person) == [(erased,)]
+
+
+def test_who_is_in_nothing_that_is_landed_is_taken_for_a_slip(folder: Path) -> None:
+    result = topo_pipeline(folder, "forget", "0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10", "--yes")
+    assert_one_sentence(result, "Nothing that is landed names 0b9c4a52")
 
 
 @pytest.mark.parametrize("nobody", ["", "'; DROP TABLE topo.activities; --"])

@@ -11,7 +11,7 @@ import pytest
 from topo_pipeline.forget import forget
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
-from topo_pipeline.warehouse.forgetting import Erased
+from topo_pipeline.warehouse.forgetting import Trace
 from topo_pipeline.warehouse.workspace import keep_to_timezone
 from topo_pipeline_tests.engagement.helpers import (
     Activity,
@@ -57,7 +57,7 @@ def workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
     return workspace_of(tmp_path, [*HERS, *HIS], "ducklake:" if request.param == "lake" else "")
 
 
-def forget_ada(workspace: Workspace) -> Erased:
+def forget_ada(workspace: Workspace) -> Trace:
     return forget(workspace.warehouse, uuid.UUID(uid("Ada")), timezone="UTC", now=FORGOTTEN_AT)
 
 
@@ -67,7 +67,7 @@ def without_ada(folder: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def test_the_tables_are_those_of_a_world_without_the_person(workspace: Workspace, tmp_path: Path) -> None:
-    assert forget_ada(workspace) == Erased(activities=len(HERS), changes=0, rejects=0, runs=2)
+    assert forget_ada(workspace) == Trace(activities=len(HERS), changes=0, rejects=0, runs=2)
     assert workspace.all_rows() == without_ada(tmp_path / "twin")
 
 

@@ -172,3 +172,19 @@ def test_the_check_meets_a_wrong_key_and_bears_with_a_key_that_may_not_ask_whose
         check(connect, warehouse, timezone="UTC", clock=lambda: NOW)
     with connecting_to(Scripted(others={"me": problem(403, "UnauthorizedIssue")})) as connect:
         check(connect, warehouse, timezone="UTC", clock=lambda: NOW)
+
+
+def test_a_refused_channel_filter_costs_the_labels_and_not_the_day(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    item = {"id": str(UUID(int=7)), "created_at": "2026-03-02T10:00:00Z", "payload": {"type": "message.sent"}}
+
+    class Refusing(Scripted):
+        async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+            if b"channel=" in scope["query_string"]:
+                self.answers[date(2026, 3, 2)] = problem(400, "ValidationIssue")
+            await super().__call__(scope, receive, send)
+
+    api = Refusing({date(2026, 3, 2): (200, {**EMPTY, "items": [item], "total_count": 1})})
+    assert landed(load(api, tmp_path, [day(2), day(3)])) == [True, True]
+    assert "Going on without the channels" in caplog.text

@@ -7,7 +7,7 @@ import dagster as dg
 
 from topo_pipeline.defs.columns import table_schema
 from topo_pipeline.defs.failures import one_sentence
-from topo_pipeline.defs.ingest import OWNERS
+from topo_pipeline.defs.names import OWNERS
 from topo_pipeline.defs.partitions import daily, day_of, key_of
 from topo_pipeline.engagement import tables as metrics
 from topo_pipeline.ingest import Clock

@@ -2,9 +2,17 @@
 
 import dagster as dg
 
+from topo_pipeline.defs.replies import reread_days_with_other_replies
+
 # Everything from the API to the last table; a range of days is one run.
 refresh = dg.define_asset_job(
     "refresh",
     selection=dg.AssetSelection.groups("topo", "engagement"),
     description="Read the days asked for, then bring every table up to date.",
 )
+
+
+@dg.job(description="Read the days again whose replies were classified, relabelled, added or removed since.")
+def reread_replies() -> None:
+    """One step: what it lands, the tables follow."""
+    reread_days_with_other_replies()

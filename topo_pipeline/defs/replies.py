@@ -3,6 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
+from topo_pipeline.defs.checks import tell_unproved_days
 from topo_pipeline.defs.failures import one_sentence
 from topo_pipeline.defs.ingest import land
 from topo_pipeline.defs.partitions import days_before
@@ -29,16 +30,19 @@ def reread_days_with_other_replies(
     """Read the replies of the last weeks as one window, compare, and read each landed day that differs whole."""
     days = days_before(clock(), config.days)
     with one_sentence():
-        differ = days_with_other_replies(topo.client, warehouse, days, clock=clock)
+        differ = days_with_other_replies(
+            topo.client,
+            warehouse,
+            days,
+            clock=clock,
+            timezone=topo.settings.timezone,
+            completeness=topo.settings.completeness,
+        )
         context.log.info(
             f"The replies of {len(differ)} of the last {len(days)} days are other than what is landed"
             + (f": {', '.join(str(day.day) for day in differ)}" if differ else "")
         )
         for _ in land(context, differ, topo, warehouse, clock):
             pass
-
-
-@dg.job(description="Read the days again whose replies were classified, relabelled, added or removed since.")
-def reread_replies() -> None:
-    """One step: what it lands, the tables follow."""
-    reread_days_with_other_replies()
+        if differ:
+            tell_unproved_days(context, warehouse)

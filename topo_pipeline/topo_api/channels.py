@@ -6,6 +6,7 @@ channels' pages. Where the count does not prove it, the largest is read too; wha
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -43,7 +44,8 @@ async def label(client: TopoClient, reading: Reading) -> Labels:
     if not unlabelled:
         return Labels({}, 0)
     asker = _Asker(client, reading)
-    channels = await asker.channels_of(messages, unreadable=reading.unreadable)
+    is_whole = len(reading.activities) + len(reading.overlap) == reading.total_count
+    channels = await asker.channels_of(messages, is_whole=is_whole)
     labelled = {id_: channels[id_] for id_ in unlabelled if id_ in channels}
     if len(labelled) < len(unlabelled):
         _LOG.warning(
@@ -66,18 +68,18 @@ class _Asker:
             resource_type=ResourceType.MESSAGE,
         )
 
-    async def channels_of(self, messages: set[str], *, unreadable: int) -> dict[str, Channel]:
+    async def channels_of(self, messages: set[str], *, is_whole: bool) -> dict[str, Channel]:
         counts = dict(zip(Channel, await asyncio.gather(*map(self._count, Channel)), strict=True))
-        if sum(counts.values()) > len(messages) + unreadable:
-            return {}  # the filter does not part them, or they have moved
+        if sum(count >= len(messages) for count in counts.values()) > 1:
+            return {}  # the filter selects everything
         *smaller, largest = sorted(Channel, key=lambda channel: counts[channel])
         found = {channel: await self._read(channel) if counts[channel] else set() for channel in smaller}
         rest = messages.difference(*found.values())
-        found[largest] = rest if len(rest) == counts[largest] else await self._read(largest)
-        shown = [id_ for ids in found.values() for id_ in ids]
-        if len(shown) != len(set(shown)):
-            return {}
-        return {id_: channel for channel, ids in found.items() for id_ in ids}
+        # A row that was not received, or not understood, could make up in the count for one that no channel shows.
+        is_proved = is_whole and len(rest) == counts[largest]
+        found[largest] = rest if is_proved else await self._read(largest)
+        shown = Counter(id_ for ids in found.values() for id_ in ids)
+        return {id_: channel for channel, ids in found.items() for id_ in ids if shown[id_] == 1}
 
     async def _count(self, channel: Channel) -> int:
         page = await self._client.activities(replace(self._query, channel=channel, size=1))
@@ -92,8 +94,10 @@ class _Asker:
 
 
 class _Payload(msgspec.Struct):
-    type: Any = None
+    type: Any = ""
     channel: Any = None
+    resource_type: Any = None
+    resourceType: Any = None  # noqa: N815 - as one of the two spellings has it
 
 
 _PAYLOAD = msgspec.json.Decoder(_Payload)
@@ -103,17 +107,21 @@ def _messages(reading: Reading) -> tuple[set[str], list[str]]:
     """The ids of all messages between the bounds asked, and of those of the window that need a label."""
     messages, unlabelled = set(), []
     for activity in chain(reading.overlap, reading.activities):
-        type_, channel = _type_and_channel(activity)
-        if type_.startswith("message."):
+        payload = _payload(activity)
+        if _is_message(payload):
             messages.add(activity.id)
-        if type_ in _ASKED_FOR and not channel and activity.created_at in reading.window:
+        if payload.type in _ASKED_FOR and not payload.channel and activity.created_at in reading.window:
             unlabelled.append(activity.id)
     return messages, unlabelled
 
 
-def _type_and_channel(activity: Activity) -> tuple[str, object]:
+def _payload(activity: Activity) -> _Payload:
     try:
         payload = _PAYLOAD.decode(activity.payload)
     except msgspec.DecodeError:  # text that only a lenient reader takes
-        return "", None
-    return payload.type if isinstance(payload.type, str) else "", payload.channel
+        return _Payload()
+    return payload if isinstance(payload.type, str) else msgspec.structs.replace(payload, type="")
+
+
+def _is_message(payload: _Payload) -> bool:
+    return payload.type.startswith("message.") or ResourceType.MESSAGE in (payload.resource_type, payload.resourceType)

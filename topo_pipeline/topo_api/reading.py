@@ -52,7 +52,5 @@ class Reading:
     """What is between the asked bounds and not in the window."""
     rejects: list[Reject]
     """Those within the window, or of no readable instant."""
-    unreadable: int
-    """Rejects between the asked bounds."""
     requests: int
     """Requests it took, retries included."""

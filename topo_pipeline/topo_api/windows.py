@@ -52,7 +52,6 @@ def _reading(window: Window, outcome: Outcome) -> Reading:
         activities=[activity for activity in received if activity.created_at in window],
         overlap=[activity for activity in received if activity.created_at not in window],
         rejects=[r for r in rejects if r.created_at is None or r.created_at in window],
-        unreadable=len(rejects),
         requests=outcome.requests,
     )
 

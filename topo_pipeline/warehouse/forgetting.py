@@ -4,10 +4,8 @@ What is kept is a keyed hash of each of these ids, so that a re-read can tell wh
 warehouse's own and stands in it: copies of the hashes alone tell nothing, and a restored warehouse still forgets.
 """
 
-import re
 import secrets
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,101 +13,145 @@ from duckdb import DuckDBPyConnection
 
 from topo_pipeline.warehouse.errors import WarehouseError
 
-# An id in a text, in whatever spelling.
+# An id in a text, in whatever spelling, but not the end of a longer number.
+_BEFORE = "(?:^|[^0-9a-f])"
 _UUID = "[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}"
 _DEFINE = f"""
+CREATE OR REPLACE TEMP MACRO ids_in(text) AS regexp_extract_all(lower(text), '{_BEFORE}({_UUID})', 1);
 CREATE OR REPLACE TEMP MACRO keyed_hash(id) AS
-    sha256(getvariable('hash_key') || replace(lower(id::VARCHAR), '-', ''));
-CREATE OR REPLACE TEMP MACRO is_forgotten(text) AS CASE WHEN len(getvariable('forgotten')) = 0 THEN false ELSE
-    list_has_any(
-        getvariable('forgotten'),
-        list_transform(regexp_extract_all(lower(text), '{_UUID}'), lambda named: keyed_hash(named)))
-    END
-"""
-
-_RUNS = """
-SELECT DISTINCT sequence_id FROM (
-    SELECT person_id, sequence_id, payload FROM topo.activities
-    UNION ALL SELECT person_id, sequence_id, payload FROM topo.activity_changes
-)
-WHERE sequence_id IS NOT NULL AND (person_id = $person_id OR regexp_matches(lower(payload), $spellings))
+    sha256(getvariable('hash_key') || replace(lower(id::VARCHAR), '-', ''))
 """
 _NOTE = """
 INSERT INTO topo.forgotten
 SELECT id_hash, $now FROM (SELECT DISTINCT keyed_hash(unnest($ids::VARCHAR[])) AS id_hash)
 WHERE id_hash NOT IN (SELECT id_hash FROM topo.forgotten)
 """
-_OF_THEM = "(person_id = $person_id OR list_contains($runs::UUID[], sequence_id) OR regexp_matches(lower({}), $ids))"
+
+# A row that only mentions the person is of somebody else's run. A run that was met since is known by its hash.
+_RUNS = """
+WITH landed AS (
+    SELECT person_id, sequence_id FROM topo.activities
+    UNION ALL SELECT person_id, sequence_id FROM topo.activity_changes
+)
+SELECT sequence_id FROM landed WHERE person_id = $person_id AND sequence_id IS NOT NULL
+UNION
+SELECT sequence_id FROM (SELECT DISTINCT sequence_id FROM landed WHERE sequence_id IS NOT NULL)
+WHERE keyed_hash(sequence_id) IN (SELECT id_hash FROM topo.forgotten)
+"""
+_OF_THEM = "(person_id = $person_id OR list_contains($runs::UUID[], sequence_id) OR regexp_matches(lower({}), $named))"
+_ROWS = {
+    "activities": f"topo.activities WHERE {_OF_THEM.format('payload')}",
+    "changes": f"topo.activity_changes WHERE {_OF_THEM.format('payload')}",
+    "rejects": "topo.rejects WHERE regexp_matches(lower(raw), $named)",
+}
 _SUPPRESS = f"""
 UPDATE topo.loads SET suppressed = suppressed + gone.rows, rows = loads.rows - gone.rows
-FROM (SELECT day, count(*) AS rows FROM topo.activities WHERE {_OF_THEM.format("payload")} GROUP BY day) AS gone
+FROM (SELECT day, count(*) AS rows FROM {_ROWS["activities"]} GROUP BY day) AS gone
 WHERE loads.day = gone.day AND load_id IN (SELECT load_id FROM landed_days)
 """  # noqa: S608 - as the others: made of the constants above
+_OTHER_THINGS = """
+SELECT 'the organization' FROM topo.workspace WHERE organization_id = $id
+UNION ALL SELECT 'a sequence' FROM topo.sequence_templates WHERE id = $id
+UNION ALL SELECT 'the organization' FROM topo.activities WHERE organization_id = $id
+UNION ALL SELECT 'a sequence' FROM topo.activities WHERE sequence_template_id = $id
+UNION ALL SELECT 'a run' FROM topo.activities WHERE sequence_id = $id
+UNION ALL SELECT 'an activity' FROM topo.activities WHERE id = $id
+LIMIT 1
+"""
 
 
 @dataclass(frozen=True)
-class Erased:
-    """How much was erased of a person: rows of each kind."""
+class Trace:
+    """What the warehouse holds of a person: rows of each kind, and runs that are known to be the person's."""
 
     activities: int
     changes: int
     rejects: int
     runs: int
-    """Runs (`sequence_id`) that these rows named."""
 
 
-def know_the_forgotten(connection: DuckDBPyConnection) -> None:
-    """Define `is_forgotten(text)` on this connection: whether a text names somebody who is not to be landed."""
-    [(hash_key, forgotten)] = connection.execute(
-        "SELECT (SELECT hash_key FROM topo.workspace), (SELECT coalesce(list(id_hash), []) FROM topo.forgotten)"
+def know_the_forgotten(connection: DuckDBPyConnection) -> bool:
+    """Define `ids_in(text)` and `keyed_hash(id)` on this connection; return whether anybody is forgotten at all."""
+    [(hash_key, anybody)] = connection.execute(
+        "SELECT (SELECT hash_key FROM topo.workspace), EXISTS (FROM topo.forgotten)"
     ).fetchall()
     connection.execute("SET VARIABLE hash_key = $key::VARCHAR", {"key": hash_key})
-    connection.execute("SET VARIABLE forgotten = $hashes::VARCHAR[]", {"hashes": forgotten})
     connection.execute(_DEFINE)
+    return bool(anybody)
 
 
-def erase(connection: DuckDBPyConnection, person_id: uuid.UUID, *, now: datetime) -> Erased:
+def trace(connection: DuckDBPyConnection, person_id: uuid.UUID) -> Trace:
+    """Count what there is of a person.
+
+    Raises:
+        WarehouseError: nothing was ever landed, or the id is an organization's, a sequence's, a run's.
+    """
+    return _counted(connection, _found(connection, person_id))
+
+
+def erase(connection: DuckDBPyConnection, person_id: uuid.UUID, *, now: datetime) -> Trace:
     """Erase a person from activities, change history and rejects, in the caller's transaction.
 
     The last load of each day notes how many rows it now leaves out. The metric tables are for the caller to rebuild,
     and the file for `compaction`: until then the bytes are still in it.
 
+    Returns:
+        What there was.
+
     Raises:
-        WarehouseError: nothing was ever landed.
+        WarehouseError: as `trace`; or nothing names the person, who was not forgotten before either.
     """
-    _make_key(connection)
-    know_the_forgotten(connection)
-    runs = [
-        run
-        for (run,) in connection.execute(
-            _RUNS, {"person_id": person_id, "spellings": _spellings([person_id])}
-        ).fetchall()
-    ]
-    connection.execute(_NOTE, {"ids": [str(id_) for id_ in (person_id, *runs)], "now": now})
-    ids = {"ids": _spellings([person_id, *runs])}
-    theirs = ids | {"person_id": person_id, "runs": runs}
-    connection.execute(_SUPPRESS, theirs)
-    return Erased(
-        activities=_delete(connection, f"topo.activities WHERE {_OF_THEM.format('payload')}", theirs),
-        changes=_delete(connection, f"topo.activity_changes WHERE {_OF_THEM.format('payload')}", theirs),
-        rejects=_delete(connection, "topo.rejects WHERE regexp_matches(lower(raw), $ids)", ids),
-        runs=len(runs),
+    connection.execute(
+        "UPDATE topo.workspace SET hash_key = coalesce(hash_key, $drawn)", {"drawn": secrets.token_hex(32)}
     )
+    theirs = _found(connection, person_id)
+    erased = _counted(connection, theirs)
+    if erased == Trace(0, 0, 0, 0) and not _is_noted(connection, person_id):
+        raise WarehouseError(f"Nothing that is landed names {person_id}: nobody was forgotten.")
+    connection.execute(_NOTE, {"ids": [str(id_) for id_ in (person_id, *theirs.runs)], "now": now})
+    connection.execute(_SUPPRESS, theirs.named_in(_SUPPRESS))
+    for rows in _ROWS.values():
+        connection.execute(f"DELETE FROM {rows}", theirs.named_in(rows))  # noqa: S608 - as above
+    return erased
 
 
-def _make_key(connection: DuckDBPyConnection) -> None:
-    workspace = connection.execute("SELECT hash_key FROM topo.workspace").fetchone()
-    if workspace is None:
+@dataclass(frozen=True)
+class _Theirs:
+    """What selects a person's rows: the values of the statements above."""
+
+    person_id: uuid.UUID
+    runs: list[uuid.UUID]
+
+    def named_in(self, statement: str) -> dict[str, object]:
+        """The values that a statement names: DuckDB takes no others."""
+        spellings = "|".join(f"{id_}|{id_.hex}" for id_ in (self.person_id, *self.runs))
+        values = {"person_id": self.person_id, "runs": self.runs, "named": f"{_BEFORE}({spellings})"}
+        return {name: value for name, value in values.items() if f"${name}" in statement}
+
+
+def _found(connection: DuckDBPyConnection, person_id: uuid.UUID) -> _Theirs:
+    _refuse_other_things(connection, person_id)
+    know_the_forgotten(connection)
+    runs = connection.execute(_RUNS, {"person_id": person_id}).fetchall()
+    return _Theirs(person_id, [run for (run,) in runs])
+
+
+def _is_noted(connection: DuckDBPyConnection, id_: uuid.UUID) -> bool:
+    noted = connection.execute("SELECT 1 FROM topo.forgotten WHERE id_hash = keyed_hash($id)", {"id": id_}).fetchone()
+    return noted is not None
+
+
+def _refuse_other_things(connection: DuckDBPyConnection, id_: uuid.UUID) -> None:
+    """An organization's id, say, is in every row: to forget it would empty the warehouse, and keep it empty."""
+    if connection.execute("SELECT 1 FROM topo.loads LIMIT 1").fetchone() is None:
         raise WarehouseError("Nothing was ever landed in this warehouse: there is nobody to forget.")
-    if workspace == (None,):
-        connection.execute("UPDATE topo.workspace SET hash_key = ?", [secrets.token_hex(32)])
+    if found := connection.execute(_OTHER_THINGS, {"id": id_}).fetchone():
+        raise WarehouseError(f"{id_} is the id of {found[0]}, not of a person: nothing was erased.")
 
 
-def _spellings(ids: list[uuid.UUID]) -> str:
-    """A regular expression for ids in a lower-case text, with or without hyphens."""
-    return "|".join(f"{re.escape(str(id_))}|{id_.hex}" for id_ in ids)
-
-
-def _delete(connection: DuckDBPyConnection, what: str, values: Mapping[str, object]) -> int:
-    [(rows,)] = connection.execute(f"DELETE FROM {what}", values).fetchall()  # noqa: S608 - as above
-    return int(rows)
+def _counted(connection: DuckDBPyConnection, theirs: _Theirs) -> Trace:
+    counts = {
+        kind: connection.execute(f"SELECT count(*) FROM {rows}", theirs.named_in(rows)).fetchall()[0][0]  # noqa: S608
+        for kind, rows in _ROWS.items()
+    }
+    return Trace(**counts, runs=len(theirs.runs))

@@ -1,7 +1,6 @@
 """Land one day: replace its rows, keep what was replaced, write the ledger, all in the caller's transaction.
 
-A reload compares before it writes: what did not change is not touched. The columns are extracted from the payload
-here, in SQL, so that both of the API's spellings meet in one place.
+A reload compares before it writes: what did not change is not touched. How a payload becomes columns is in `staging`.
 """
 
 import uuid
@@ -10,7 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.warehouse.errors import ShrinkingDay
-from topo_pipeline.warehouse.forgetting import know_the_forgotten
+from topo_pipeline.warehouse.staging import follow_the_forgotten, stage, suppress
 from topo_pipeline.warehouse.workspace import keep_to_organization
 
 if TYPE_CHECKING:
@@ -75,61 +74,6 @@ class Load:
     suppressed: int
 
 
-# Where each column stands in the payload, in both spellings; a list is one walk through the JSON for all of them.
-_PATHS = {
-    "type": ("$.type", "$.type"),
-    "organization_id": ("$.organization_id", "$.organizationId"),
-    "person_id": ("$.person_id", "$.personId"),
-    "sequence_id": ("$.sequence_id", "$.sequenceId"),
-    "sequence_template_id": ("$.sequence_template_id", "$.sequenceTemplateId"),
-    "message_id": ("$.message_id", "$.messageId"),
-    "hot_lead_id": ("$.hot_lead_id", "$.hotLeadId"),
-    "calendar_event_id": ("$.calendar_event_id", "$.calendarEventId"),
-    "task_id": ("$.task_id", "$.taskId"),
-    "resource_type": ("$.resource_type", "$.resourceType"),
-    "channel": ("$.channel", "$.channel"),
-    "step_number": ("$.metadata.step_number", "$.metadata.stepNumber"),
-    "reply_category": ("$.metadata.reply_category", "$.metadata.replyCategory"),
-}
-_FIELDS = ", ".join(f"nullif(coalesce(f[{2 * i + 1}], f[{2 * i + 2}]), '') AS {name}" for i, name in enumerate(_PATHS))
-
-_STAGE = f"""
-CREATE OR REPLACE TEMP TABLE staged AS
-WITH received AS (
-    SELECT
-        id::UUID AS id, created_at, payload, channel::VARCHAR AS filtered,
-        json_extract_string(payload, $paths::VARCHAR[]) AS f
-    FROM batch
-    WHERE json_valid(payload)
-), fields AS (
-    SELECT id, created_at, payload, filtered, {_FIELDS} FROM received
-)
-SELECT
-    id, created_at, $day::DATE AS day, type,
-    try_cast(organization_id AS UUID) AS organization_id,
-    try_cast(person_id AS UUID) AS person_id,
-    try_cast(sequence_id AS UUID) AS sequence_id,
-    try_cast(sequence_template_id AS UUID) AS sequence_template_id,
-    message_id, hot_lead_id, calendar_event_id, task_id,
-    upper(coalesce(resource_type, nullif(split_part(type, '.', 1), ''))) AS resource_type,
-    upper(nullif(split_part(type, '.', 2), '')) AS event_type,
-    upper(coalesce(channel, CASE
-        WHEN type IN ('message.opened', 'message.link_clicked') THEN 'EMAIL'
-        WHEN type LIKE 'invitation.%' THEN 'LINKEDIN' END, filtered)) AS channel,
-    CASE
-        WHEN fields.channel IS NOT NULL THEN 'payload'
-        WHEN type IN ('message.opened', 'message.link_clicked') OR type LIKE 'invitation.%' THEN 'type'
-        WHEN filtered IS NOT NULL THEN 'filter'
-        ELSE 'unknown' END AS channel_source,
-    try_cast(step_number AS INTEGER) AS step_number,
-    upper(reply_category) AS reply_category,
-    payload, $now::TIMESTAMPTZ AS landed_at, $load_id::UUID AS load_id
-FROM fields
-ORDER BY created_at, id
-"""  # noqa: S608 - the field list is made of the constants above
-
-# Ids are looked for as columns too: in the text they may be escaped.
-_SUPPRESS = "DELETE FROM staged WHERE is_forgotten(concat_ws(' ', payload, person_id, sequence_id))"
 # A channel that the filter once told is not lost because this time it was not asked, or did not tell.
 _KEEP_CHANNELS = """
 UPDATE staged SET channel = landed.channel, channel_source = 'filter'
@@ -155,32 +99,18 @@ INSERT INTO topo.activities
 SELECT * FROM staged WHERE id NOT IN (SELECT id FROM topo.activities WHERE day = $day)
 ORDER BY created_at, id
 """
-_SET_ASIDE = """
-CREATE OR REPLACE TEMP TABLE set_aside AS
-SELECT raw, reason, is_forgotten(raw) AS is_suppressed
-FROM (
-    SELECT raw::VARCHAR AS raw, reason FROM unreadable
-    UNION ALL
-    -- What is JSON to a lenient decoder need not be to DuckDB: a lone surrogate, say.
-    SELECT
-        format('{{"id":"{}","created_at":"{}","payload":{}}}', id, created_at, payload),
-        'DuckDB can''t read its payload'
-    FROM batch WHERE NOT json_valid(payload)
-)
-"""
 _REJECT = """
 INSERT INTO topo.rejects
 SELECT DISTINCT $day::DATE, raw, reason, $now::TIMESTAMPTZ, $load_id::UUID
 FROM set_aside
-WHERE NOT is_suppressed AND raw NOT IN (SELECT raw FROM topo.rejects WHERE day = $day)
+WHERE raw NOT IN (SELECT raw FROM topo.rejects WHERE day = $day)
 """
 _COUNTS = """
 SELECT
     (SELECT count(*) FROM topo.activities WHERE day = $day) AS rows,
     (SELECT count(*) FROM superseded WHERE change = 'changed') AS changed,
     (SELECT count(*) FROM superseded WHERE change = 'removed') AS removed,
-    (SELECT count(*) FROM set_aside WHERE NOT is_suppressed) AS rejects,
-    (SELECT count(*) FROM set_aside WHERE is_suppressed) AS suppressed_rejects
+    (SELECT count(*) FROM set_aside) AS rejects
 """
 _ORGANIZATIONS = "SELECT DISTINCT organization_id FROM staged WHERE organization_id IS NOT NULL ORDER BY ALL"
 _SHRINKS = """
@@ -204,13 +134,8 @@ def land(
         WarehouseError: the activities are of another organization than the warehouse.
     """
     load_id = uuid.uuid4()
-    connection.register("batch", read.activities)
-    connection.register("unreadable", read.rejects)
-    try:
-        replaced = _replace(connection, read.day, load_id, now, may_shrink)
-    finally:
-        connection.unregister("batch")
-        connection.unregister("unreadable")
+    stage(connection, read.activities, read.rejects, day=read.day, load_id=load_id, now=now)
+    replaced = _replace(connection, read.day, load_id, now, may_shrink)
     load = Load(
         day=read.day,
         load_id=load_id,
@@ -232,14 +157,12 @@ def land(
 def _replace(
     connection: "DuckDBPyConnection", day: date, load_id: uuid.UUID, now: datetime, may_shrink: bool
 ) -> dict[str, int]:
-    """Replace the day by the registered frames; return the counts that the ledger keeps of it."""
+    """Replace the day by what is staged; return the counts that the ledger keeps of it."""
     where = {"day": day}
-    what = where | {"load_id": load_id, "now": now}
-    know_the_forgotten(connection)
-    connection.execute(_STAGE, what | {"paths": [path for paths in _PATHS.values() for path in paths]})
     for (organization_id,) in connection.execute(_ORGANIZATIONS).fetchall():
         keep_to_organization(connection, organization_id)
-    suppressed = _one_row(connection.execute(_SUPPRESS))[0]
+    follow_the_forgotten(connection, now=now)
+    suppressed = suppress(connection)
     connection.execute(_KEEP_CHANNELS, where)
     connection.execute(_SUPERSEDED, where)
     if not may_shrink:
@@ -247,16 +170,15 @@ def _replace(
     connection.execute(_KEEP, {"load_id": load_id, "now": now})
     connection.execute(_DELETE, where)
     inserted = _one_row(connection.execute(_INSERT, where))[0]
-    connection.execute(_SET_ASIDE)
-    connection.execute(_REJECT, what)
-    rows, changed, removed, rejects, suppressed_rejects = _one_row(connection.execute(_COUNTS, where))
+    connection.execute(_REJECT, where | {"load_id": load_id, "now": now})
+    rows, changed, removed, rejects = _one_row(connection.execute(_COUNTS, where))
     return {
         "rows": rows,
         "added": inserted - changed,
         "changed": changed,
         "removed": removed,
         "rejects": rejects,
-        "suppressed": suppressed + suppressed_rejects,
+        "suppressed": suppressed,
     }
 
 

@@ -1,17 +1,21 @@
-"""The replies as they are landed, to be compared with what Topo shows now."""
+"""The replies as they are landed, and as what Topo shows now would be landed, to be compared."""
 
-from collections.abc import Iterable, Sequence
+import uuid
+from collections.abc import Sequence
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
-from duckdb import DuckDBPyConnection
+from topo_pipeline.warehouse.staging import stage, suppress
 
-from topo_pipeline.warehouse.forgetting import know_the_forgotten
+if TYPE_CHECKING:
+    import pandas as pd
+    from duckdb import DuckDBPyConnection
 
 Version = tuple[str, datetime, str]
 """A reply as it was received: id, instant (UTC), payload."""
 
 
-def landed_replies(connection: DuckDBPyConnection, days: Sequence[date]) -> dict[date, set[Version]]:
+def landed_replies(connection: "DuckDBPyConnection", days: Sequence[date]) -> dict[date, set[Version]]:
     """The replies of those of `days` that are landed; of a landed day without replies, none."""
     found: dict[date, set[Version]] = {}
     rows = connection.execute(
@@ -25,14 +29,20 @@ def landed_replies(connection: DuckDBPyConnection, days: Sequence[date]) -> dict
     return found
 
 
-def landable(connection: DuckDBPyConnection, versions: Iterable[Version]) -> set[Version]:
-    """Those that would be landed as activities: not those of forgotten people, nor what DuckDB can't read."""
-    know_the_forgotten(connection)
-    received = list(versions)
-    lands = connection.execute(
-        "SELECT json_valid(payload) AND NOT is_forgotten(payload)"
-        " FROM (SELECT unnest($payloads::VARCHAR[]) AS payload, generate_subscripts($payloads::VARCHAR[], 1) AS place)"
-        " ORDER BY place",
-        {"payloads": [payload for _, _, payload in received]},
+def replies_among(
+    connection: "DuckDBPyConnection", activities: "pd.DataFrame", rejects: "pd.DataFrame", *, now: datetime
+) -> set[Version]:
+    """The replies that would be landed of what was received; without those of forgotten people.
+
+    Args:
+        connection: any connection to the warehouse.
+        activities: as `landing.ReadDay` has them.
+        rejects: as `landing.ReadDay` has them.
+        now: of no consequence here.
+    """
+    stage(connection, activities, rejects, day=now.date(), load_id=uuid.uuid4(), now=now)
+    suppress(connection)
+    rows = connection.execute(
+        "SELECT id::VARCHAR, created_at, payload FROM staged WHERE event_type = 'REPLIED'"
     ).fetchall()
-    return {version for version, (is_landable,) in zip(received, lands, strict=True) if is_landable}
+    return {(id_, created_at, payload) for id_, created_at, payload in rows}

@@ -14,7 +14,7 @@ from topo_pipeline.sandbox.activity import Activity
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.warehouse.forgetting import erase
-from topo_pipeline_tests.defs.conftest import NOW, Pipeline, days, pipeline_over
+from topo_pipeline_tests.defs.conftest import NOW, Pipeline, days, last_check, pipeline_over
 
 LANDED = days(8)
 
@@ -119,7 +119,7 @@ def test_the_look_costs_the_pages_of_the_replies_and_of_the_days_that_differ(lan
     assert read_again(landed) == []
     in_all = [a for a in landed.world.activities(None, NOW) if a.type == "message.replied"]
     in_window = [reply for reply in in_all if reply.created_at.date() >= (NOW - timedelta(days=REPLY_DAYS)).date()]
-    assert landed.api.asked == ["/v1/activities"] * -(-len(in_window) // 100)
+    assert landed.api.asked == ["/v1/me"] + ["/v1/activities"] * -(-len(in_window) // 100)
 
 
 def test_where_nothing_is_landed_nothing_is_asked(pipeline: Pipeline) -> None:
@@ -136,3 +136,42 @@ def test_replies_that_cannot_be_proved_complete_are_refused_in_one_sentence(land
     [failure] = result.get_step_failure_events()
     assert "1 missing" in str(failure.step_failure_data.user_failure_data)
     assert landed.rows("FROM topo.activities ORDER BY id") == before
+
+
+def test_a_filter_that_selects_everything_is_seen_through(landed: Pipeline) -> None:
+    settle(landed)
+    landed.api.ignores = "event_type"
+    assert read_again(landed) == []
+
+
+def test_where_unproved_days_may_land_a_reply_that_is_not_shown_is_not_taken_for_gone(
+    tmp_path: Path, api_key: str
+) -> None:
+    with pipeline_over(tmp_path, api_key, completeness="warn") as pipeline:
+        assert pipeline.backfill(LANDED).problems == ()
+        first = replies_of(pipeline)[0]
+        pipeline.api.miscounted = {(NOW - timedelta(days=1)).date()}
+        edit(pipeline, api_key, lambda activity: None if activity.id == first.id else activity)
+        assert read_again(pipeline) == []
+        late = replace(first, reply_category="REFERRAL", classified_at=first.created_at)
+        edit(pipeline, api_key, lambda activity: late if activity.id == first.id else activity)
+        assert read_again(pipeline) == [first.created_at.date()]
+
+
+def test_another_organizations_replies_are_not_asked_for(landed: Pipeline, api_key: str) -> None:
+    landed.api.app = create_app(World(12, scale=0.1), api_key=api_key, now=lambda: NOW)
+    landed.api.asked.clear()
+    assert not look(landed).success
+    assert landed.api.asked == ["/v1/me"]
+
+
+def test_days_that_land_unproved_are_told_by_the_check(tmp_path: Path, api_key: str) -> None:
+    with pipeline_over(tmp_path, api_key, completeness="warn") as pipeline:
+        assert pipeline.backfill(LANDED).problems == ()
+        assert last_check(pipeline).passed
+        first = replies_of(pipeline)[0]
+        day = first.created_at.date()
+        pipeline.api.miscounted = {day}
+        edit(pipeline, api_key, lambda activity: None if activity.id == first.id else activity)
+        assert read_again(pipeline) == [day]
+        assert last_check(pipeline).metadata["unproved_days"].value == [str(day)]

@@ -1,7 +1,7 @@
 """Channels that only the API's filter tells, over real HTTP: labelled right, proved by counts, at a small price."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -151,24 +151,61 @@ def test_an_unreadable_message_costs_a_reading_of_every_channel_and_no_other_its
     assert sorted(api.asked()) == ["EMAIL", "LINKEDIN"]
 
 
-class Torn(Filtering):
-    """The filter answers; then, at a request for pages of a channel, something happens."""
-
-    def __init__(self, messages: list[Sent], happens: Callable[[], None]) -> None:
-        super().__init__(messages)
-        self.happens = happens
-
-    async def answer(self, request: Request) -> Answer:
-        if "channel" in request.params and request.params["size"] != "1":
-            self.happens()
-        return await super().answer(request)
-
-
-def test_a_message_that_moves_while_channels_are_read_is_labelled_by_what_showed_it() -> None:
+@pytest.mark.parametrize("size", ["1", "100"], ids=["before the counts", "after them"])
+def test_a_message_that_comes_meanwhile_costs_no_other_its_label(size: str) -> None:
     world = [*sent(150, "EMAIL", 0), *sent(20, "LINKEDIN", 1000)]
     news: Iterator[Sent] = iter(sent(1, "LINKEDIN", 3000))
-    api = Torn(world.copy(), lambda: api.messages.extend(news))
+
+    class Moving(Filtering):
+        async def answer(self, request: Request) -> Answer:
+            if "channel" in request.params and request.params["size"] == size:
+                self.messages.extend(news)
+            return await super().answer(request)
+
+    assert Moving(world.copy()).labels().channels == truth(world)
+
+
+def test_an_unreadable_message_does_not_make_up_in_the_count_for_one_of_no_channel() -> None:
+    world = [*sent(30, "EMAIL", 0), *sent(5, "LINKEDIN", 1000), *sent(1, None, 2000)]
+    spoilt = Sent(7000, "EMAIL")
+    api = Filtering([*world, spoilt])
+
+    def spoil(_: int, page: dict[str, Any]) -> None:
+        for item in page["items"]:
+            if item["id"] == uuid_of(spoilt.number):
+                item["created_at"] = "tea time"
+
+    api.between = spoil
     assert api.labels().channels == truth(world)
+
+
+def test_a_message_of_a_type_that_topo_adds_counts_as_one() -> None:
+    added = Sent(3000, "EMAIL", "message_draft.made", told={"resource_type": "MESSAGE"})
+    world = [*sent(30, "EMAIL", 0), *sent(5, "LINKEDIN", 1000)]
+
+    class WithAddedType(Filtering):
+        async def answer(self, request: Request) -> Answer:
+            asked = dict(request.params)
+            if asked.pop("resource_type", None) != "MESSAGE":
+                return await super().answer(request)
+            return await super().answer(replace(request, params=asked))
+
+    api = WithAddedType([*world, added])
+    assert api.labels().channels == truth(world)
+    assert api.asked() == ["LINKEDIN"]
+
+
+@pytest.mark.parametrize("type_", [None, 7, ["message.sent"], {}])
+def test_a_type_that_is_no_text_is_no_message(type_: object) -> None:
+    api = Filtering([*sent(3, "EMAIL", 0), Sent(2000, "LINKEDIN")])
+
+    def retype(_: int, page: dict[str, Any]) -> None:
+        for item in page["items"]:
+            if item["id"] == uuid_of(2000):
+                item["payload"]["type"] = type_
+
+    api.between = retype
+    assert api.labels().channels == truth(sent(3, "EMAIL", 0))
 
 
 def test_a_refused_filter_is_an_error_of_the_day() -> None:

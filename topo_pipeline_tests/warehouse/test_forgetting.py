@@ -8,7 +8,7 @@ import pytest
 
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
-from topo_pipeline.warehouse.forgetting import Erased, erase
+from topo_pipeline.warehouse.forgetting import Trace, erase
 from topo_pipeline.warehouse.landing import Load
 from topo_pipeline.warehouse.workspace import keep_to_timezone
 from topo_pipeline_tests.warehouse.builders import (
@@ -44,7 +44,7 @@ def bind(warehouse: Warehouse) -> None:
         keep_to_timezone(connection, "UTC", now=LANDED)
 
 
-def erase_from(warehouse: Warehouse, person: UUID = ADA) -> Erased:
+def erase_from(warehouse: Warehouse, person: UUID = ADA) -> Trace:
     with warehouse.transaction() as connection:
         return erase(connection, person, now=LATER)
 
@@ -64,7 +64,7 @@ def test_rows_changes_and_rejects_of_the_person_go_and_all_others_stay(warehouse
     land_into(warehouse, reading(of(ADA, 1, HER_RUN, v=1), of(BOB, 2, HIS_RUN, v=1), of(ADA, 3), rejects=rejects))
     land_into(warehouse, reading(of(ADA, 1, HER_RUN, v=2), of(BOB, 2, HIS_RUN, v=2)), LATER)
 
-    assert erase_from(warehouse) == Erased(activities=1, changes=2, rejects=1, runs=1)
+    assert erase_from(warehouse) == Trace(activities=1, changes=2, rejects=1, runs=1)
 
     said = everything(warehouse)
     assert str(ADA) not in said
@@ -102,7 +102,7 @@ def test_an_id_that_is_escaped_in_the_json_is_found(file_warehouse: Warehouse) -
 def test_what_a_run_of_the_person_left_without_naming_the_person_goes_too(warehouse: Warehouse) -> None:
     bind(warehouse)
     land_into(warehouse, reading(of(ADA, 1, HER_RUN), in_run(2, HER_RUN), in_run(3, HIS_RUN)))
-    assert erase_from(warehouse) == Erased(activities=2, changes=0, rejects=0, runs=1)
+    assert erase_from(warehouse) == Trace(activities=2, changes=0, rejects=0, runs=1)
     load = land_into(warehouse, reading(in_run(4, HER_RUN), in_run(5, HIS_RUN), day=NEXT_DAY), LATER)
     assert (load.rows, load.suppressed) == (1, 1)
     assert kept(warehouse) == [uuid_of(3), uuid_of(5)]
@@ -147,18 +147,68 @@ def test_to_forget_again_erases_nothing_more_and_notes_nobody_twice(warehouse: W
     land_into(warehouse, reading(of(ADA, 1, HER_RUN), of(BOB, 2)))
     erase_from(warehouse)
     before = snapshot(warehouse, "activities", "loads", "forgotten", "workspace")
-    assert erase_from(warehouse) == Erased(0, 0, 0, 0)
+    assert erase_from(warehouse) == Trace(0, 0, 0, 0)
     assert snapshot(warehouse, "activities", "loads", "forgotten", "workspace") == before
 
 
-def test_somebody_who_was_never_landed_is_kept_out_all_the_same(file_warehouse: Warehouse) -> None:
+def test_who_is_in_nothing_that_is_landed_is_taken_for_a_slip(file_warehouse: Warehouse) -> None:
     bind(file_warehouse)
-    assert erase_from(file_warehouse) == Erased(0, 0, 0, 0)
-    assert land_into(file_warehouse, reading(of(ADA, 1), of(BOB, 2))).rows == 1
+    land_into(file_warehouse, reading(of(BOB, 2)))
+    with pytest.raises(WarehouseError, match=f"Nothing that is landed names {ADA}"):
+        erase_from(file_warehouse, ADA)
+    assert land_into(file_warehouse, reading(of(ADA, 1), of(BOB, 2)), LATER).rows == 2
+
+
+@pytest.mark.parametrize(
+    ("number", "what"), [(901, "the organization"), (902, "a sequence"), (903, "a run"), (1, "an activity")]
+)
+def test_an_id_of_something_else_is_refused(file_warehouse: Warehouse, number: int, what: str) -> None:
+    bind(file_warehouse)
+    ids = {"organization_id": uuid_of(901), "sequence_template_id": uuid_of(902)}
+    land_into(file_warehouse, reading(of(ADA, 1, uuid_of(903), **ids)))
+    before = snapshot(file_warehouse)
+    with pytest.raises(WarehouseError, match=f"the id of {what}, not of a person"):
+        erase_from(file_warehouse, UUID(uuid_of(number)))
+    assert snapshot(file_warehouse) == before
+
+
+def test_somebody_elses_run_stays_though_one_of_its_rows_mentions_the_person(file_warehouse: Warehouse) -> None:
+    bind(file_warehouse)
+    mentions = of(BOB, 1, HIS_RUN, metadata={"referredBy": str(ADA)})
+    rows = (mentions, of(BOB, 2, HIS_RUN), in_run(3, HIS_RUN), of(ADA, 4, HER_RUN))
+    land_into(file_warehouse, reading(*rows))
+    assert erase_from(file_warehouse).activities == 2
+    assert kept(file_warehouse) == [uuid_of(2), uuid_of(3)]
+    assert land_into(file_warehouse, reading(*rows), LATER).suppressed == 2
+
+
+def test_a_run_that_a_forgotten_person_enters_later_is_left_out_too(file_warehouse: Warehouse) -> None:
+    bind(file_warehouse)
+    new_run = uuid_of(0xADA2)
+    land_into(file_warehouse, reading(of(ADA, 1, HER_RUN)))
+    erase_from(file_warehouse)
+    land_into(file_warehouse, reading(in_run(2, new_run), day=NEXT_DAY))  # read before the run named anybody
+    load = land_into(file_warehouse, reading(of(ADA, 3, new_run), in_run(4, new_run)), LATER)
+    assert (load.rows, load.suppressed) == (0, 2)
+    assert erase_from(file_warehouse).activities == 1  # to forget again finds what had landed meanwhile
+    assert kept(file_warehouse) == []
+
+
+def test_what_is_erased_is_what_is_left_out(file_warehouse: Warehouse) -> None:
+    bind(file_warehouse)
+    notes = [f"ab12{ADA.hex}", f"person_{ADA}", f"{ADA.hex}ff", f"[{ADA}]", str(ADA)[:-1], f"x{ADA}x"]
+    rows = [activity(n, {"type": "message.sent", "note": note}) for n, note in enumerate(notes)]
+    whole = reading(*rows, of(ADA, 50))
+    land_into(file_warehouse, whole)
+    erased = erase_from(file_warehouse).activities
+    stayed = kept(file_warehouse)
+    assert land_into(file_warehouse, whole, LATER).suppressed == erased
+    assert kept(file_warehouse) == stayed == [uuid_of(0), uuid_of(4)]
 
 
 def test_two_forgotten_people_are_both_kept_out(file_warehouse: Warehouse) -> None:
     bind(file_warehouse)
+    land_into(file_warehouse, reading(of(ADA, 1), of(BOB, 2), in_run(3, HIS_RUN)))
     erase_from(file_warehouse, ADA)
     erase_from(file_warehouse, BOB)
     assert land_into(file_warehouse, reading(of(ADA, 1), of(BOB, 2), in_run(3, HIS_RUN))).rows == 1
@@ -170,6 +220,7 @@ def test_what_is_kept_is_a_hash_that_only_the_warehouses_own_key_makes(
     hashes = []
     for one in (file_warehouse, warehouse):
         bind(one)
+        land_into(one, reading(of(ADA, 1)))
         erase_from(one)
         hashes += ask(one, "SELECT id_hash FROM topo.forgotten")
         assert str(ADA) not in everything(one)

@@ -4,15 +4,17 @@ import gzip
 import shutil
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import duckdb
 import pytest
 
+from topo_pipeline.forget import forget
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.migrate import migrations
 from topo_pipeline_tests.engagement.helpers import Workspace, enrolled, march, sent
 from topo_pipeline_tests.warehouse.builders import LATER, ask, land_into, reading, records
-from topo_pipeline_tests.warehouse.old.write_old import FOLDER, MONDAY, RUN, SUNDAY
+from topo_pipeline_tests.warehouse.old.write_old import FOLDER, MONDAY, PERSON, RUN, SUNDAY
 
 FILES = sorted(FOLDER.glob("*.duckdb.gz"))
 TUESDAY = march(3).date()
@@ -98,3 +100,9 @@ def test_a_day_can_be_landed_and_every_table_is_made_of_the_old_days_and_the_new
     anew = Workspace(str(shutil.copy(old.path, tmp_path / "anew.duckdb")), stale={SUNDAY, MONDAY, TUESDAY})
     anew.build(full_refresh=True)
     assert workspace.all_rows() == anew.all_rows()
+
+
+def test_a_person_in_it_is_forgotten(old: Warehouse) -> None:
+    erased = forget(old, UUID(PERSON), timezone="UTC", now=LATER)
+    assert erased.activities > 0
+    assert ask(old, "SELECT count(*) FROM topo.activities WHERE person_id = ?", UUID(PERSON)) == [(0,)]

@@ -13,6 +13,7 @@ COMMENT ON COLUMN topo.workspace.hash_key IS 'The key of the hashes in topo.forg
 
 ALTER TABLE topo.loads ADD COLUMN suppressed BIGINT DEFAULT 0;
 COMMENT ON COLUMN topo.loads.suppressed IS 'Rows received, or landed once, that are about forgotten people: counted, not kept.';
+COMMENT ON COLUMN topo.loads.rejects IS 'Rows received that could not be read; those that were erased since, too.';
 COMMENT ON COLUMN topo.loads.rows IS 'Activities of the day after this load; of its last load: after somebody was forgotten, too.';
 
 COMMENT ON COLUMN topo.activities.channel_source IS 'How the channel is known: payload, type, filter (Topo''s own channel filter told) or unknown.';
