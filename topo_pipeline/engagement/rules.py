@@ -11,6 +11,7 @@ class Rules:
         positive_replies: reply categories that mean interest.
         not_human_replies: categories of replies that no person wrote; all others are valid, pending ones too.
         reply_window_days: days from the first message within which a run's reply counts (its outcome window).
+        instant_open_seconds: an open so soon after its send is a machine's.
         censored_days: a run without its enrolment whose first activity falls within so many days of the first
             landed day may have begun before it; 0 turns the rule off.
         evidence_small: below so many runs a rate says nothing.
@@ -21,6 +22,7 @@ class Rules:
     positive_replies: tuple[str, ...] = ("MEETING", "INTERESTED")
     not_human_replies: tuple[str, ...] = ("OUT_OF_OFFICE", "BOUNCED", "SPAM_FILTER")
     reply_window_days: int = 30
+    instant_open_seconds: int = 10
     censored_days: int = 30
     evidence_small: int = 30
     evidence_usable: int = 100

@@ -1,3 +1,4 @@
+{% from 'rates.jinja' import rate, rate_comments %}
 CREATE OR REPLACE TABLE engagement.sequence_summary AS
 WITH horizon AS (
     SELECT
@@ -52,36 +53,11 @@ SELECT
     runs_left_censored,
     eligible,
     rate(eligible, unique_sent) AS maturity,
-    replied AS reply_rate_num,
-    eligible AS reply_rate_den,
-    rate(replied, eligible) AS reply_rate,
-    wilson_low(replied, eligible) AS reply_rate_low,
-    wilson_high(replied, eligible) AS reply_rate_high,
-    evidence(replied, eligible, $evidence_small, $evidence_usable, $evidence_events) AS reply_rate_evidence,
-    replied_at_all AS reply_rate_all_num,
-    eligible AS reply_rate_all_den,
-    rate(replied_at_all, eligible) AS reply_rate_all,
-    wilson_low(replied_at_all, eligible) AS reply_rate_all_low,
-    wilson_high(replied_at_all, eligible) AS reply_rate_all_high,
-    evidence(replied_at_all, eligible, $evidence_small, $evidence_usable, $evidence_events) AS reply_rate_all_evidence,
-    positive AS positive_reply_rate_num,
-    eligible AS positive_reply_rate_den,
-    rate(positive, eligible) AS positive_reply_rate,
-    wilson_low(positive, eligible) AS positive_reply_rate_low,
-    wilson_high(positive, eligible) AS positive_reply_rate_high,
-    evidence(positive, eligible, $evidence_small, $evidence_usable, $evidence_events) AS positive_reply_rate_evidence,
-    hot AS hot_lead_rate_num,
-    eligible AS hot_lead_rate_den,
-    rate(hot, eligible) AS hot_lead_rate,
-    wilson_low(hot, eligible) AS hot_lead_rate_low,
-    wilson_high(hot, eligible) AS hot_lead_rate_high,
-    evidence(hot, eligible, $evidence_small, $evidence_usable, $evidence_events) AS hot_lead_rate_evidence,
-    met AS meeting_rate_num,
-    eligible AS meeting_rate_den,
-    rate(met, eligible) AS meeting_rate,
-    wilson_low(met, eligible) AS meeting_rate_low,
-    wilson_high(met, eligible) AS meeting_rate_high,
-    evidence(met, eligible, $evidence_small, $evidence_usable, $evidence_events) AS meeting_rate_evidence,
+    {{ rate('reply_rate', 'replied', 'eligible') }},
+    {{ rate('reply_rate_all', 'replied_at_all', 'eligible') }},
+    {{ rate('positive_reply_rate', 'positive', 'eligible') }},
+    {{ rate('hot_lead_rate', 'hot', 'eligible') }},
+    {{ rate('meeting_rate', 'met', 'eligible') }},
     CASE WHEN eligible > 0 THEN rank() OVER (ORDER BY wilson_low(replied, eligible) DESC NULLS LAST) END AS reply_rank,
     as_of,
     days_missing
@@ -121,36 +97,11 @@ COMMENT ON COLUMN engagement.sequence_summary.runs_active IS 'Runs neither compl
 COMMENT ON COLUMN engagement.sequence_summary.runs_left_censored IS 'Runs that may have begun before the first landed day: in totals, in no unique and no rate.';
 COMMENT ON COLUMN engagement.sequence_summary.eligible IS 'Contacted runs whose outcome window had closed at as_of.';
 COMMENT ON COLUMN engagement.sequence_summary.maturity IS 'eligible / unique_sent: the share of contacted runs that the rates already know.';
-COMMENT ON COLUMN engagement.sequence_summary.reply_rate_num IS 'Of the eligible runs: contacted runs whose first valid reply came within the window.';
-COMMENT ON COLUMN engagement.sequence_summary.reply_rate_den IS 'Eligible runs.';
-COMMENT ON COLUMN engagement.sequence_summary.reply_rate IS 'reply_rate_num / reply_rate_den; NULL where nothing is eligible. Never average it: sum num and den.';
-COMMENT ON COLUMN engagement.sequence_summary.reply_rate_low IS 'Lower bound of reply_rate: Wilson, 95 %.';
-COMMENT ON COLUMN engagement.sequence_summary.reply_rate_high IS 'Upper bound of reply_rate: Wilson, 95 %.';
-COMMENT ON COLUMN engagement.sequence_summary.reply_rate_evidence IS 'How far reply_rate carries: none, too_small, directional or usable.';
-COMMENT ON COLUMN engagement.sequence_summary.reply_rate_all_num IS 'Of the eligible runs: contacted runs whose first reply, automatic ones too, came within the window.';
-COMMENT ON COLUMN engagement.sequence_summary.reply_rate_all_den IS 'Eligible runs.';
-COMMENT ON COLUMN engagement.sequence_summary.reply_rate_all IS 'reply_rate_all_num / reply_rate_all_den; NULL where nothing is eligible. Never average it: sum num and den.';
-COMMENT ON COLUMN engagement.sequence_summary.reply_rate_all_low IS 'Lower bound of reply_rate_all: Wilson, 95 %.';
-COMMENT ON COLUMN engagement.sequence_summary.reply_rate_all_high IS 'Upper bound of reply_rate_all: Wilson, 95 %.';
-COMMENT ON COLUMN engagement.sequence_summary.reply_rate_all_evidence IS 'How far reply_rate_all carries: none, too_small, directional or usable.';
-COMMENT ON COLUMN engagement.sequence_summary.positive_reply_rate_num IS 'Of the eligible runs: contacted runs whose first positive reply came within the window.';
-COMMENT ON COLUMN engagement.sequence_summary.positive_reply_rate_den IS 'Eligible runs.';
-COMMENT ON COLUMN engagement.sequence_summary.positive_reply_rate IS 'positive_reply_rate_num / positive_reply_rate_den; NULL where nothing is eligible. Never average it: sum num and den.';
-COMMENT ON COLUMN engagement.sequence_summary.positive_reply_rate_low IS 'Lower bound of positive_reply_rate: Wilson, 95 %.';
-COMMENT ON COLUMN engagement.sequence_summary.positive_reply_rate_high IS 'Upper bound of positive_reply_rate: Wilson, 95 %.';
-COMMENT ON COLUMN engagement.sequence_summary.positive_reply_rate_evidence IS 'How far positive_reply_rate carries: none, too_small, directional or usable.';
-COMMENT ON COLUMN engagement.sequence_summary.hot_lead_rate_num IS 'Of the eligible runs: contacted runs that became hot leads within the window.';
-COMMENT ON COLUMN engagement.sequence_summary.hot_lead_rate_den IS 'Eligible runs.';
-COMMENT ON COLUMN engagement.sequence_summary.hot_lead_rate IS 'hot_lead_rate_num / hot_lead_rate_den; NULL where nothing is eligible. Never average it: sum num and den.';
-COMMENT ON COLUMN engagement.sequence_summary.hot_lead_rate_low IS 'Lower bound of hot_lead_rate: Wilson, 95 %.';
-COMMENT ON COLUMN engagement.sequence_summary.hot_lead_rate_high IS 'Upper bound of hot_lead_rate: Wilson, 95 %.';
-COMMENT ON COLUMN engagement.sequence_summary.hot_lead_rate_evidence IS 'How far hot_lead_rate carries: none, too_small, directional or usable.';
-COMMENT ON COLUMN engagement.sequence_summary.meeting_rate_num IS 'Of the eligible runs: contacted runs whose first meeting was booked within the window.';
-COMMENT ON COLUMN engagement.sequence_summary.meeting_rate_den IS 'Eligible runs.';
-COMMENT ON COLUMN engagement.sequence_summary.meeting_rate IS 'meeting_rate_num / meeting_rate_den; NULL where nothing is eligible. Never average it: sum num and den.';
-COMMENT ON COLUMN engagement.sequence_summary.meeting_rate_low IS 'Lower bound of meeting_rate: Wilson, 95 %.';
-COMMENT ON COLUMN engagement.sequence_summary.meeting_rate_high IS 'Upper bound of meeting_rate: Wilson, 95 %.';
-COMMENT ON COLUMN engagement.sequence_summary.meeting_rate_evidence IS 'How far meeting_rate carries: none, too_small, directional or usable.';
+{{ rate_comments('engagement.sequence_summary', 'reply_rate', 'Of the eligible runs: contacted runs whose first valid reply came within the window.', 'Eligible runs.') }}
+{{ rate_comments('engagement.sequence_summary', 'reply_rate_all', 'Of the eligible runs: contacted runs whose first reply, automatic ones too, came within the window.', 'Eligible runs.') }}
+{{ rate_comments('engagement.sequence_summary', 'positive_reply_rate', 'Of the eligible runs: contacted runs whose first positive reply came within the window.', 'Eligible runs.') }}
+{{ rate_comments('engagement.sequence_summary', 'hot_lead_rate', 'Of the eligible runs: contacted runs that became hot leads within the window.', 'Eligible runs.') }}
+{{ rate_comments('engagement.sequence_summary', 'meeting_rate', 'Of the eligible runs: contacted runs whose first meeting was booked within the window.', 'Eligible runs.') }}
 COMMENT ON COLUMN engagement.sequence_summary.reply_rank IS 'Rank by reply_rate_low, never by the rate; NULL where nothing is eligible.';
 COMMENT ON COLUMN engagement.sequence_summary.as_of IS 'The end of the last closed day (UTC): what the rates know.';
 COMMENT ON COLUMN engagement.sequence_summary.days_missing IS 'Days between the first and the last landed one that were never landed.';

@@ -2,11 +2,11 @@
 
 A file is a script: statements that leave `engagement.<file name>` built and commented. What it names says what it
 is: `$days` makes it partitioned by day; a note in `engagement.builds` makes it incremental. What a file reads is
-read off the schema-qualified names in it. A new table is a new file, nothing else.
+read off the schema-qualified names in it. What many rates have in common is a Jinja macro (`rates.jinja`). A new table
+is a new file, nothing else.
 """
 
 import hashlib
-import importlib.resources
 import json
 import re
 from dataclasses import asdict, dataclass
@@ -14,6 +14,8 @@ from datetime import date, datetime
 from functools import cache
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Any
+
+import jinja2
 
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
@@ -82,10 +84,14 @@ class Built:
 @cache
 def tables() -> dict[str, MetricTable]:
     """Every metric table by its name."""
-    folder = importlib.resources.files("topo_pipeline.engagement")
-    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
-    found = (MetricTable(f.name.removesuffix(".sql"), f.read_text(encoding="utf-8")) for f in files)
-    return {table.name: table for table in found}
+    files = jinja2.Environment(
+        loader=jinja2.PackageLoader("topo_pipeline", "engagement"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        autoescape=False,  # noqa: S701 - SQL of our own, no HTML
+    )
+    names = sorted(name.removesuffix(".sql") for name in files.list_templates(["sql"]))
+    return {name: MetricTable(name, files.get_template(f"{name}.sql").render()) for name in names}
 
 
 def build(
