@@ -42,6 +42,9 @@ class Activity:
     person: str | None = "Ada"
     channel: str | None = None
     category: str | None = None
+    message: str | None = None
+    step: int | None = None
+    task: str | None = None
     salt: str = ""
     snake_case: bool = False
 
@@ -53,13 +56,15 @@ class Activity:
     @property
     def payload(self) -> str:
         """Its JSON, in either of the API's spellings; what is None is missing."""
-        names = ("person_id", "sequence_id", "sequence_template_id")
-        camel = ("personId", "sequenceId", "sequenceTemplateId")
+        names = ("person_id", "sequence_id", "sequence_template_id", "message_id", "task_id")
+        camel = ("personId", "sequenceId", "sequenceTemplateId", "messageId", "taskId")
         spelled = names if self.snake_case else camel
-        ids = [uid(name) if name is not None else None for name in (self.person, self.run, self.sequence)]
-        label = "reply_category" if self.snake_case else "replyCategory"
+        named = (self.person, self.run, self.sequence, self.message, self.task)
+        ids = [uid(name) if name is not None else None for name in named]
+        labels = ("reply_category", "step_number") if self.snake_case else ("replyCategory", "stepNumber")
+        details = dict(zip(labels, (self.category, self.step), strict=True))
         wire: dict[str, Any] = {"type": self.type, "channel": self.channel, **dict(zip(spelled, ids, strict=True))}
-        wire["metadata"] = {label: self.category} if self.category is not None else None
+        wire["metadata"] = {name: value for name, value in details.items() if value is not None} or None
         return json.dumps({name: value for name, value in wire.items() if value is not None})
 
     def relabelled(self, category: str) -> "Activity":

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from statsmodels.stats.proportion import proportion_confint
 
 from topo_pipeline_tests.engagement.helpers import Activity, uid
+from topo_pipeline_tests.engagement.oracle_runs import outcome
 
 Row = dict[str, Any]
 Key = tuple[str | None, str]
@@ -76,6 +77,7 @@ class Oracle:
     not_human: frozenset[str] = frozenset({"OUT_OF_OFFICE", "BOUNCED", "SPAM_FILTER"})
     window: timedelta = timedelta(days=30)
     censored_days: int = 30
+    instant_seconds: int = 10
 
     def tables(self) -> dict[str, list[Row]]:
         found = {
@@ -159,7 +161,14 @@ class Oracle:
             "opens": sum(self._is("opens", a) for a in history),
             "clicks": sum(self._is("clicks", a) for a in history),
             "replies": sum(self._is("replies", a) for a in history),
-        } | firsts
+            **firsts,
+            **outcome(
+                history,
+                lambda a: self._is("valid_replies", a),
+                lambda a: self._is("positive_replies", a),
+                timedelta(seconds=self.instant_seconds),
+            ),
+        }
 
     def _first(self, history: list[Activity], kind: str) -> datetime | None:
         return _first_of(history, lambda activity: self._is(kind, activity))

@@ -24,6 +24,7 @@ CATEGORIES = (
     "Brand New",
     "'); DROP TABLE x;--",
 )
+OF_MESSAGES = ("message.sent", "message.opened", "message.link_clicked", "message.replied")
 FREQUENT = ("message.sent", "message.sent", "message.opened", "message.replied", "message.replied", "sequence.created")
 # A world takes a second to live through: shrinking one would take minutes, and says little more than the table's name.
 SAME_EVERY_TIME = settings(
@@ -49,7 +50,7 @@ class World:
 def activities(draw: st.DrawFn) -> Activity:
     start = datetime(FIRST_DAY.year, FIRST_DAY.month, FIRST_DAY.day, 6, tzinfo=UTC)
     # Whole hours collide, now and then, to the second; the ones around midnight belong to a day by the zone.
-    moment = start + timedelta(hours=draw(st.integers(0, 24 * DAYS - 13)))
+    moment = start + timedelta(hours=draw(st.integers(0, 24 * DAYS - 13)), seconds=draw(st.sampled_from((0, 0, 9))))
     type_ = draw(st.sampled_from((*sorted(KNOWN), *FREQUENT, "message.bounced", "orphan", "none", None)))
     return Activity(
         type_,
@@ -59,6 +60,8 @@ def activities(draw: st.DrawFn) -> Activity:
         person=draw(st.sampled_from(("Ada", "Bob", None))),
         channel=draw(st.sampled_from((None, "EMAIL", "LINKEDIN", "MANUAL", "CARRIER_PIGEON"))),
         category=draw(st.sampled_from(CATEGORIES)) if type_ == "message.replied" else None,
+        message=draw(st.sampled_from((None, "M", "N", "O"))) if type_ in OF_MESSAGES else None,
+        step=draw(st.sampled_from((None, 1, 2, 3))),
         snake_case=draw(st.booleans()),
     )
 

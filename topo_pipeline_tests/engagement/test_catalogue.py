@@ -112,11 +112,11 @@ def test_another_sql_rebuilds_the_table_with_its_new_columns(workspace: Workspac
     table = tables()["sequence_runs"]
     newer = replace(
         table,
-        sql=table.sql.replace("    replies BIGINT\n", "    answers BIGINT\n").replace(
-            "runs.replies IS", "runs.answers IS"
+        sql=table.sql.replace("    anomalies VARCHAR[]\n", "    oddities VARCHAR[]\n").replace(
+            "runs.anomalies IS", "runs.oddities IS"
         ),
     )
     with workspace.warehouse.transaction() as connection:
         built = build(connection, newer, timezone="UTC", now=workspace.now)
-    assert built.columns[-1].name == "answers"
+    assert built.columns[-1].name == "oddities"
     assert built.rows == 1
