@@ -140,7 +140,7 @@ def rebuild(
     For what took rows away in another way than a load does: no table can tell which of its own rows that touched.
     """
     rebuilt = []
-    for table in _in_order():
+    for table in in_order():
         if columns_of(connection, "engagement", table.name):
             days = _start_anew(connection, table, all_days=False) if table.is_incremental else ()
             build(connection, table, timezone=timezone, now=now, rules=rules, days=sorted(days))
@@ -148,7 +148,7 @@ def rebuild(
     return rebuilt
 
 
-def _in_order() -> "Iterator[MetricTable]":
+def in_order() -> "Iterator[MetricTable]":
     """Every table after those that it is made of."""
     graph = {name: {read for schema, read in table.reads if schema == "engagement"} for name, table in tables().items()}
     return (tables()[name] for name in TopologicalSorter(graph).static_order())

@@ -1,0 +1,1 @@
+"""Measures, never asserts: what the pipeline costs on this machine."""
