@@ -85,7 +85,7 @@ WITH runs AS (
     SELECT
         sequence_template_id,
         sequence_id,
-        arg_min(person_id, (created_at, id)) FILTER (person_id IS NOT NULL) AS person_id,
+        min(person_id) AS person_id,
         min(created_at) AS first_activity_at,
         max(created_at) AS last_activity_at,
         min(created_at) FILTER (type = 'sequence.created') AS enrolled_at,
@@ -121,7 +121,12 @@ WITH runs AS (
     FROM events
     GROUP BY ALL
 ), first_replies AS (
-    SELECT sequence_template_id, sequence_id, arg_min(events, (created_at, id)) AS reply
+    SELECT
+        sequence_template_id,
+        sequence_id,
+        arg_min(
+            struct_pack(created_at := created_at, message_id := message_id, channel := channel, step := step_number),
+            (created_at, id)) AS reply
     FROM events
     WHERE is_valid_reply
     GROUP BY ALL
@@ -133,16 +138,18 @@ WITH runs AS (
         any_value(reply.channel) AS reply_channel,
         arg_max(
             struct_pack(
-                step := touch.step_number,
+                step := step_number,
                 method := CASE likeness WHEN 3 THEN 'exact' WHEN 2 THEN 'last_touch_same_channel'
                     ELSE 'last_touch_any' END),
-            (likeness, touch.created_at, touch.id)) AS touch,
+            (likeness, touched_at, id)) AS touch,
         count(*) AS touches_before_reply,
-        max(touch.created_at) AS last_touch_before_reply
+        max(touched_at) AS last_touch_before_reply
     FROM (
         SELECT
             first_replies.*,
-            touch,
+            touch.id,
+            touch.step_number,
+            touch.created_at AS touched_at,
             CASE WHEN touch.message_id = reply.message_id AND touch.type = 'message.sent' THEN 3
                 WHEN touch.channel = reply.channel THEN 2 ELSE 1 END AS likeness
         FROM first_replies
@@ -172,7 +179,7 @@ SELECT
     first_positive_reply_at, hot_lead_at, meeting_at, completed_at, stopped_at, messages_sent, emails_sent,
     linkedin_sent, invitations_sent, opens, coalesce(opens_instant, 0), clicks, replies,
     coalesce(attributed.reply_channel, first_replies.reply.channel),
-    coalesce(attributed.touch.step, first_replies.reply.step_number),
+    coalesce(attributed.touch.step, first_replies.reply.step),
     CASE WHEN first_valid_reply_at IS NOT NULL THEN coalesce(attributed.touch.method, 'none') END,
     CASE WHEN first_valid_reply_at IS NOT NULL THEN coalesce(touches_before_reply, 0) END,
     CASE WHEN first_valid_reply_at >= contacted_at THEN epoch(first_valid_reply_at - contacted_at) / 3600 END,
@@ -233,7 +240,7 @@ INSERT INTO engagement.builds SELECT 'sequence_runs', load_id, $fingerprint, $no
 COMMENT ON TABLE engagement.sequence_runs IS 'One row per run (one contact going through one sequence), over its whole landed history.';
 COMMENT ON COLUMN engagement.sequence_runs.sequence_template_id IS 'The sequence; where activities name none, the run''s only other one.';
 COMMENT ON COLUMN engagement.sequence_runs.sequence_id IS 'The run.';
-COMMENT ON COLUMN engagement.sequence_runs.person_id IS 'The contact, by the run''s first activity that names one.';
+COMMENT ON COLUMN engagement.sequence_runs.person_id IS 'The contact; of several, which Topo does not mean to be, the smallest id.';
 COMMENT ON COLUMN engagement.sequence_runs.left_censored IS 'Whether the run may have begun before the first landed day: no enrolment seen, first activity soon after that day. Such a run is in no unique and no rate.';
 COMMENT ON COLUMN engagement.sequence_runs.first_activity_at IS 'The first activity of any kind (UTC).';
 COMMENT ON COLUMN engagement.sequence_runs.last_activity_at IS 'The last activity of any kind (UTC).';

@@ -148,7 +148,7 @@ class Oracle:
         return {
             "sequence_template_id": _id(key[0]),
             "sequence_id": _id(key[1]),
-            "person_id": _id(next((a.person for a in history if a.person is not None), None)),
+            "person_id": min((uid(a.person) for a in history if a.person is not None), default=None),
             "left_censored": can_tell and firsts["enrolled_at"] is None and self._may_have_begun_before(started),
             "first_activity_at": started,
             "touched_at": min(filter(None, (firsts["contacted_at"], firsts["first_invitation_at"])), default=None),
