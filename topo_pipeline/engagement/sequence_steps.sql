@@ -3,7 +3,7 @@
 CREATE OR REPLACE TABLE engagement.sequence_steps AS
 WITH {{ horizon() }}, {{ events(['message.sent', 'invitation.sent', 'message.replied', 'sequence_step.completed',
     'sequence_step.skipped']) }}, {{ replies() }}, first_replies AS (
-    SELECT run, min(created_at) AS replied_at, arg_min(touch_id, (created_at, id)) AS touch_id
+    SELECT run, min(created_at) AS replied_at, arg_min_null(touch_id, (created_at, id)) AS touch_id
     FROM replies
     GROUP BY run
 ), touches AS (

@@ -60,6 +60,9 @@ def activities(draw: st.DrawFn) -> Activity:
         channel=draw(st.sampled_from((None, "EMAIL", "LINKEDIN", "MANUAL", "CARRIER_PIGEON"))),
         category=draw(st.sampled_from(CATEGORIES)) if type_ == "message.replied" else None,
         snake_case=draw(st.booleans()),
+        message=draw(st.sampled_from((None, "first", "second"))),
+        step=draw(st.sampled_from((None, None, 1, 2, 3))),
+        task=draw(st.sampled_from((None, "call", "visit"))),
     )
 
 
@@ -77,7 +80,12 @@ def worlds(draw: st.DrawFn) -> World:
     return World(
         zone=zone,
         rules=Rules(
-            reply_window_days=draw(st.sampled_from((1, 2, 30))), censored_days=draw(st.sampled_from((0, 2, 3, 30)))
+            reply_window_days=draw(st.sampled_from((1, 2, 30))),
+            censored_days=draw(st.sampled_from((0, 2, 3, 30))),
+            message_reply_window_days=draw(st.sampled_from((1, 2, 14))),
+            open_window_days=draw(st.sampled_from((1, 2, 7))),
+            acceptance_window_days=draw(st.sampled_from((1, 2, 30))),
+            tracking_off_sends=draw(st.sampled_from((1, 2, 50))),
         ),
         final=final,
         open_day=draw(st.sampled_from((None, max(final), min(final)))),
@@ -116,6 +124,10 @@ def oracle_of(world: World) -> Oracle:
         zone=world.zone,
         window=timedelta(days=world.rules.reply_window_days),
         censored_days=world.rules.censored_days,
+        message_window=timedelta(days=world.rules.message_reply_window_days),
+        open_window=timedelta(days=world.rules.open_window_days),
+        acceptance_window=timedelta(days=world.rules.acceptance_window_days),
+        tracking_off_sends=world.rules.tracking_off_sends,
     )
 
 
