@@ -99,16 +99,24 @@ def test_a_rate_knows_a_message_once_its_own_window_has_closed(workspace: Worksp
 def test_a_period_takes_what_was_sent_so_that_its_window_closed_within_it(
     workspace: Workspace, period: str, days: int
 ) -> None:
-    first = AS_OF - (14 + days) * DAY
+    """One message too old, the oldest of the period, the youngest, and one whose window is still open."""
+    youngest = AS_OF - 14 * DAY
+    oldest = youngest - days * DAY + SECOND
     workspace.land_all(
-        [enrolled(first - DAY), sent(first), sent(first + SECOND), sent(AS_OF - days * DAY), sent(AS_OF - SECOND)],
-        LAST_DAY,
+        [enrolled(oldest - DAY), *(sent(at) for at in (oldest - SECOND, oldest, youngest, youngest + SECOND))], LAST_DAY
     )
-    workspace.build(rules=Rules(censored_days=0))
-    row = workspace.channel(period=period)
-    assert row["eligible_for_reply"] == (2 if days > 14 else 1)
-    assert row["sends"] == (4 if days == 90 else 2) - (2 if days == 90 else 0)
-    assert workspace.channel()["eligible_for_reply"] == (3 if days > 14 else 2)
+    workspace.build("sequence_activity", "sequence_runs", "sequence_channels")
+    assert workspace.channel(period=period)["eligible_for_reply"] == 2
+    assert workspace.channel()["eligible_for_reply"] == 3
+
+
+def test_the_sends_of_a_period_are_of_its_days(workspace: Workspace) -> None:
+    first = AS_OF - 7 * DAY
+    built(workspace, *(sent(at) for at in (first - SECOND, first, AS_OF - SECOND)))
+    with_an_open_day = [sent(AS_OF)]
+    workspace.land(AS_OF.date(), with_an_open_day, is_open=True)
+    workspace.build("sequence_activity", "sequence_runs", "sequence_channels")
+    assert [workspace.channel(period=period)["sends"] for period in ("7d", "28d", "lifetime")] == [2, 3, 4]
 
 
 def test_a_message_is_replied_to_within_fourteen_days_by_a_person(workspace: Workspace) -> None:
@@ -263,10 +271,14 @@ def test_a_rate_that_means_nothing_on_a_channel_is_null_with_all_its_columns(wor
 
 def test_unknown_channels_count_under_other_and_missing_ones_under_none(workspace: Workspace) -> None:
     built(
-        workspace, *(sent(march(1), channel=channel) for channel in ("CARRIER_PIGEON",)), sent(march(2), channel=None)
+        workspace, *(sent(march(1), run, channel=c) for run, c in (("A", "CARRIER_PIGEON"), ("B", "FAX"), ("C", None)))
     )
-    counted = {row["channel"]: row["sends"] for row in workspace.rows("sequence_channels")}
-    assert counted == {"OTHER": 1, "NONE": 1} | ({} if workspace.channel("OTHER")["sends"] == 1 else {"OTHER": 0})
+    assert {
+        row["channel"]: row["sends"] for row in workspace.rows("sequence_channels") if row["period"] == "lifetime"
+    } == {
+        "OTHER": 2,
+        "NONE": 1,
+    }
 
 
 def test_a_rate_over_nothing_is_null_and_never_zero(workspace: Workspace) -> None:
