@@ -11,7 +11,14 @@ import pytest
 from topo_pipeline.definitions import defs
 
 BIN = Path(sys.executable).parent
-TABLES = {"sequence_activity", "sequence_runs", "sequence_daily", "sequence_summary"}
+TABLES = {
+    "sequence_activity",
+    "sequence_runs",
+    "sequence_daily",
+    "sequence_summary",
+    "sequence_channels",
+    "sequence_steps",
+}
 
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -75,6 +82,7 @@ def test_the_tables_hang_on_what_their_sql_reads() -> None:
     deps = {spec.key.path[-1]: {dep.asset_key.path[-1] for dep in spec.deps} for spec in defs.resolve_all_asset_specs()}
     assert deps["sequence_activity"] == deps["sequence_runs"] == {"activities"}
     assert deps["sequence_daily"] == {"activities", "sequence_activity", "sequence_runs"}
+    assert deps["sequence_channels"] == deps["sequence_steps"] == {"activities", "sequence_runs"}
     assert deps["sequence_summary"] == {"activities", "sequence_daily", "sequence_runs", "sequence_templates"}
 
 

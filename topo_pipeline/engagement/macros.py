@@ -15,7 +15,7 @@ CREATE OR REPLACE TEMP MACRO wilson_high(num, den) AS CASE WHEN den > 0 THEN lea
 END;
 CREATE OR REPLACE TEMP MACRO rate(num, den) AS CASE WHEN den > 0 THEN num::DOUBLE / den END;
 CREATE OR REPLACE TEMP MACRO evidence(num, den, small, usable, events) AS CASE
-    WHEN den = 0 THEN 'none' WHEN den < small THEN 'too_small'
+    WHEN den IS NULL THEN NULL WHEN den = 0 THEN 'none' WHEN den < small THEN 'too_small'
     WHEN den >= usable AND num >= events THEN 'usable' ELSE 'directional' END;
 """
 
@@ -23,6 +23,6 @@ CREATE OR REPLACE TEMP MACRO evidence(num, den, small, usable, events) AS CASE
 def define(connection: DuckDBPyConnection) -> None:
     """Define `rate`, `wilson_low`, `wilson_high` (95 %) and `evidence` on this connection.
 
-    A rate and its bounds are NULL where the denominator is 0.
+    A rate and its bounds are NULL where the denominator is 0 or, for a rate that means nothing there, NULL.
     """
     connection.execute(_WILSON.format(z=repr(Z_95), z2=repr(Z_95**2)))

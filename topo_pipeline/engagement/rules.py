@@ -11,7 +11,11 @@ class Rules:
         positive_replies: reply categories that mean interest.
         not_human_replies: categories of replies that no person wrote; all others are valid, pending ones too.
         reply_window_days: days from the first message within which a run's reply counts (its outcome window).
+        message_reply_window_days: days from a message within which a reply to it counts.
+        open_window_days: days from an email within which its opens and clicks count.
+        acceptance_window_days: days from an invitation within which its acceptance counts.
         instant_open_seconds: an open so soon after its send is a machine's.
+        tracking_off_sends: so many emails in 28 days without an open or a click mean that nothing tracks them.
         censored_days: a run without its enrolment whose first activity falls within so many days of the first
             landed day may have begun before it; 0 turns the rule off.
         evidence_small: below so many runs a rate says nothing.
@@ -22,7 +26,11 @@ class Rules:
     positive_replies: tuple[str, ...] = ("MEETING", "INTERESTED")
     not_human_replies: tuple[str, ...] = ("OUT_OF_OFFICE", "BOUNCED", "SPAM_FILTER")
     reply_window_days: int = 30
+    message_reply_window_days: int = 14
+    open_window_days: int = 7
+    acceptance_window_days: int = 30
     instant_open_seconds: int = 10
+    tracking_off_sends: int = 50
     censored_days: int = 30
     evidence_small: int = 30
     evidence_usable: int = 100

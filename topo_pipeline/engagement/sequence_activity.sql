@@ -1,3 +1,4 @@
+{% from 'touches.jinja' import channel_group %}
 -- Pure: the rows of a day come from that day's activities alone.
 CREATE TABLE IF NOT EXISTS engagement.sequence_activity (
     sequence_template_id UUID,
@@ -44,7 +45,7 @@ WITH events AS (
 )
 SELECT
     sequence_template_id,
-    CASE WHEN channel IS NULL THEN 'NONE' WHEN channel IN ('EMAIL', 'LINKEDIN', 'MANUAL') THEN channel ELSE 'OTHER' END,
+    {{ channel_group() }},
     day,
     count(*) FILTER (event = 'sequence.created'),
     count(*) FILTER (event = 'message.sent'),

@@ -17,8 +17,17 @@ from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import ReadDay, land, land_templates
 
 # In the order in which each is made of those before it.
-TABLES = ("sequence_activity", "sequence_runs", "sequence_daily", "sequence_summary")
+TABLES = (
+    "sequence_activity",
+    "sequence_runs",
+    "sequence_daily",
+    "sequence_summary",
+    "sequence_channels",
+    "sequence_steps",
+)
 CLOCK_STARTS = datetime(2026, 6, 1, tzinfo=UTC)
+
+Row = dict[str, Any]
 
 
 def uid(name: str) -> str:
@@ -33,7 +42,7 @@ def march(day: int, hour: int = 9, minute: int = 0, second: int = 0) -> datetime
 
 @dataclass(frozen=True)
 class Activity:
-    """What Topo recorded. `run`, `sequence` and `person` are names; None is a null on the wire."""
+    """What Topo recorded. `run`, `sequence`, `person`, `message` and `task` are names; None is a null on the wire."""
 
     type: str | None
     created_at: datetime
@@ -42,11 +51,11 @@ class Activity:
     person: str | None = "Ada"
     channel: str | None = None
     category: str | None = None
+    salt: str = ""
+    snake_case: bool = False
     message: str | None = None
     step: int | None = None
     task: str | None = None
-    salt: str = ""
-    snake_case: bool = False
 
     @property
     def id(self) -> str:
@@ -56,15 +65,18 @@ class Activity:
     @property
     def payload(self) -> str:
         """Its JSON, in either of the API's spellings; what is None is missing."""
-        names = ("person_id", "sequence_id", "sequence_template_id", "message_id", "task_id")
-        camel = ("personId", "sequenceId", "sequenceTemplateId", "messageId", "taskId")
-        spelled = names if self.snake_case else camel
-        named = (self.person, self.run, self.sequence, self.message, self.task)
-        ids = [uid(name) if name is not None else None for name in named]
-        labels = ("reply_category", "step_number") if self.snake_case else ("replyCategory", "stepNumber")
-        details = dict(zip(labels, (self.category, self.step), strict=True))
-        wire: dict[str, Any] = {"type": self.type, "channel": self.channel, **dict(zip(spelled, ids, strict=True))}
-        wire["metadata"] = {name: value for name, value in details.items() if value is not None} or None
+        spelling = 0 if self.snake_case else 1
+        named = {
+            ("person_id", "personId"): self.person,
+            ("sequence_id", "sequenceId"): self.run,
+            ("sequence_template_id", "sequenceTemplateId"): self.sequence,
+            ("message_id", "messageId"): self.message,
+            ("task_id", "taskId"): self.task,
+        }
+        details = {("reply_category", "replyCategory"): self.category, ("step_number", "stepNumber"): self.step}
+        wire: dict[str, Any] = {"type": self.type, "channel": self.channel}
+        wire |= {keys[spelling]: uid(name) for keys, name in named.items() if name is not None}
+        wire["metadata"] = {keys[spelling]: value for keys, value in details.items() if value is not None} or None
         return json.dumps({name: value for name, value in wire.items() if value is not None})
 
     def relabelled(self, category: str) -> "Activity":
@@ -202,6 +214,17 @@ class Workspace:
         """The one row of a sequence."""
         (row,) = (row for row in self.rows("sequence_summary") if is_of(row, sequence))
         return row
+
+    def channel(self, channel: str = "EMAIL", period: str = "lifetime", sequence: str | None = "outbound") -> Row:
+        """The one row of a sequence's channel and period."""
+        rows = (row for row in self.rows("sequence_channels") if is_of(row, sequence))
+        (row,) = (row for row in rows if (row["channel"], row["period"]) == (channel, period))
+        return row
+
+    def steps(self, sequence: str | None = "outbound") -> dict[tuple[int | None, int | None, str], Row]:
+        """A sequence's rows by step, inferred position and channel."""
+        rows = (row for row in self.rows("sequence_steps") if is_of(row, sequence))
+        return {(row["step"], row["inferred_position"], row["channel"]): row for row in rows}
 
     def _reading(self, day: date, activities: list[Activity], is_open: bool) -> ReadDay:
         start = datetime.combine(day, time.min, ZoneInfo(self.zone))

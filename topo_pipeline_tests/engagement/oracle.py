@@ -9,10 +9,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from statsmodels.stats.proportion import proportion_confint
-
 from topo_pipeline_tests.engagement.helpers import Activity, uid
+from topo_pipeline_tests.engagement.oracle_channels import sequence_channels
+from topo_pipeline_tests.engagement.oracle_rate import rate
 from topo_pipeline_tests.engagement.oracle_runs import outcome
+from topo_pipeline_tests.engagement.oracle_steps import sequence_steps
+from topo_pipeline_tests.engagement.oracle_touches import Landed
 
 Row = dict[str, Any]
 Key = tuple[str | None, str]
@@ -78,6 +80,10 @@ class Oracle:
     window: timedelta = timedelta(days=30)
     censored_days: int = 30
     instant_seconds: int = 10
+    message_window: timedelta = timedelta(days=14)
+    open_window: timedelta = timedelta(days=7)
+    acceptance_window: timedelta = timedelta(days=30)
+    tracking_off_sends: int = 50
 
     def tables(self) -> dict[str, list[Row]]:
         found = {
@@ -85,8 +91,26 @@ class Oracle:
             "sequence_runs": self.sequence_runs(),
             "sequence_daily": self.sequence_daily(),
             "sequence_summary": self.sequence_summary(),
+            "sequence_channels": sequence_channels(self.in_detail()),
+            "sequence_steps": sequence_steps(self.in_detail()),
         }
         return {name: sorted(rows, key=repr) for name, rows in found.items()}
+
+    def in_detail(self) -> Landed:
+        """What the tables of a finer grain than the run are made of."""
+        histories = self.histories()
+        rows = zip(histories, self.sequence_runs(), strict=True)
+        return Landed(
+            runs=histories,
+            censored=frozenset(key for key, row in rows if row["left_censored"]),
+            as_of=self.as_of(),
+            not_human=self.not_human,
+            reply_window=self.window,
+            message_window=self.message_window,
+            open_window=self.open_window,
+            acceptance_window=self.acceptance_window,
+            tracking_off_sends=self.tracking_off_sends,
+        )
 
     # sequence_activity
 
@@ -268,27 +292,6 @@ class Oracle:
 
     def _midnight(self, day: date) -> datetime:
         return datetime.combine(day, time.min, ZoneInfo(self.zone)).astimezone(UTC)
-
-
-def rate(name: str, num: int, den: int) -> Row:
-    """A rate's six columns."""
-    low, high = proportion_confint(num, den, method="wilson") if den else (None, None)
-    return {
-        f"{name}_num": num,
-        f"{name}_den": den,
-        name: num / den if den else None,
-        f"{name}_low": low,
-        f"{name}_high": high,
-        f"{name}_evidence": evidence(num, den),
-    }
-
-
-def evidence(num: int, den: int) -> str:
-    if den == 0:
-        return "none"
-    if den < 30:
-        return "too_small"
-    return "usable" if den >= 100 and num >= 5 else "directional"
 
 
 def _channel_group(activity: Activity) -> str:

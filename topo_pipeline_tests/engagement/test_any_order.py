@@ -24,7 +24,6 @@ CATEGORIES = (
     "Brand New",
     "'); DROP TABLE x;--",
 )
-OF_MESSAGES = ("message.sent", "message.opened", "message.link_clicked", "message.replied")
 FREQUENT = ("message.sent", "message.sent", "message.opened", "message.replied", "message.replied", "sequence.created")
 # A world takes a second to live through: shrinking one would take minutes, and says little more than the table's name.
 SAME_EVERY_TIME = settings(
@@ -60,9 +59,10 @@ def activities(draw: st.DrawFn) -> Activity:
         person=draw(st.sampled_from(("Ada", "Bob", None))),
         channel=draw(st.sampled_from((None, "EMAIL", "LINKEDIN", "MANUAL", "CARRIER_PIGEON"))),
         category=draw(st.sampled_from(CATEGORIES)) if type_ == "message.replied" else None,
-        message=draw(st.sampled_from((None, "M", "N", "O"))) if type_ in OF_MESSAGES else None,
-        step=draw(st.sampled_from((None, 1, 2, 3))),
         snake_case=draw(st.booleans()),
+        message=draw(st.sampled_from((None, "first", "second"))),
+        step=draw(st.sampled_from((None, None, 1, 2, 3))),
+        task=draw(st.sampled_from((None, "call", "visit"))),
     )
 
 
@@ -80,7 +80,12 @@ def worlds(draw: st.DrawFn) -> World:
     return World(
         zone=zone,
         rules=Rules(
-            reply_window_days=draw(st.sampled_from((1, 2, 30))), censored_days=draw(st.sampled_from((0, 2, 3, 30)))
+            reply_window_days=draw(st.sampled_from((1, 2, 30))),
+            censored_days=draw(st.sampled_from((0, 2, 3, 30))),
+            message_reply_window_days=draw(st.sampled_from((1, 2, 14))),
+            open_window_days=draw(st.sampled_from((1, 2, 7))),
+            acceptance_window_days=draw(st.sampled_from((1, 2, 30))),
+            tracking_off_sends=draw(st.sampled_from((1, 2, 50))),
         ),
         final=final,
         open_day=draw(st.sampled_from((None, max(final), min(final)))),
@@ -119,6 +124,10 @@ def oracle_of(world: World) -> Oracle:
         zone=world.zone,
         window=timedelta(days=world.rules.reply_window_days),
         censored_days=world.rules.censored_days,
+        message_window=timedelta(days=world.rules.message_reply_window_days),
+        open_window=timedelta(days=world.rules.open_window_days),
+        acceptance_window=timedelta(days=world.rules.acceptance_window_days),
+        tracking_off_sends=world.rules.tracking_off_sends,
     )
 
 

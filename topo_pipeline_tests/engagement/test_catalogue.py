@@ -7,7 +7,7 @@ import pytest
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.engagement.tables import MetricTable, build, tables
-from topo_pipeline_tests.engagement.helpers import TABLES, Workspace, enrolled, march
+from topo_pipeline_tests.engagement.helpers import TABLES, Workspace, enrolled, march, sent
 from topo_pipeline_tests.engagement.oracle import Oracle
 
 ACTIVITIES, RUNS = ("topo", "activities"), ("engagement", "sequence_runs")
@@ -27,6 +27,8 @@ def test_the_tables_are_the_files() -> None:
         ("sequence_runs", {ACTIVITIES}),
         ("sequence_daily", {ACTIVITIES, BY_CHANNEL, RUNS}),
         ("sequence_summary", {ACTIVITIES, DAILY, RUNS, NAMES}),
+        ("sequence_channels", {ACTIVITIES, RUNS}),
+        ("sequence_steps", {ACTIVITIES, RUNS}),
     ],
 )
 def test_a_table_names_what_it_is_made_of(name: str, reads: set[tuple[str, str]]) -> None:
@@ -60,10 +62,10 @@ def test_the_files_comment_each_column_of_their_tables_once_and_no_other(workspa
 
 
 def test_the_tables_have_the_columns_of_their_definitions(workspace: Workspace) -> None:
-    activity = enrolled(march(1))
-    workspace.land_all([activity])
+    activities = [enrolled(march(1, 8)), sent(march(1))]
+    workspace.land_all(activities)
     workspace.build()
-    expected = Oracle({march(1).date(): [activity]}).tables()
+    expected = Oracle({march(1).date(): activities}).tables()
     for name, rows in workspace.all_rows().items():
         assert set(rows[0]) == set(expected[name][0])
 
