@@ -11,7 +11,14 @@ import pytest
 from topo_pipeline.definitions import defs
 
 BIN = Path(sys.executable).parent
-TABLES = {"sequence_activity", "sequence_runs", "sequence_daily", "sequence_summary"}
+TABLES = {
+    "sequence_activity",
+    "sequence_runs",
+    "sequence_daily",
+    "sequence_cohorts",
+    "sequence_summary",
+    "sequence_trends",
+}
 
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -75,7 +82,11 @@ def test_the_tables_hang_on_what_their_sql_reads() -> None:
     deps = {spec.key.path[-1]: {dep.asset_key.path[-1] for dep in spec.deps} for spec in defs.resolve_all_asset_specs()}
     assert deps["sequence_activity"] == deps["sequence_runs"] == {"activities"}
     assert deps["sequence_daily"] == {"activities", "sequence_activity", "sequence_runs"}
-    assert deps["sequence_summary"] == {"activities", "sequence_daily", "sequence_runs", "sequence_templates"}
+    assert deps["sequence_cohorts"] == {"activities", "sequence_runs"}
+    assert deps["sequence_summary"] == {
+        "activities", "sequence_cohorts", "sequence_daily", "sequence_runs", "sequence_templates"
+    }  # fmt: skip
+    assert deps["sequence_trends"] == {"activities", "sequence_cohorts"}
 
 
 def test_the_tables_follow_by_default_and_only_they() -> None:

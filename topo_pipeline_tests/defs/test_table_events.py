@@ -6,7 +6,14 @@ from dagster import AssetRecordsFilter
 from topo_pipeline.definitions import defs
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, Pipeline, days
 
-TABLES = ("sequence_activity", "sequence_runs", "sequence_daily", "sequence_summary")
+TABLES = (
+    "sequence_activity",
+    "sequence_runs",
+    "sequence_daily",
+    "sequence_cohorts",
+    "sequence_summary",
+    "sequence_trends",
+)
 
 
 def _latest(pipeline: Pipeline, *path: str, day: object = None) -> dict[str, object]:

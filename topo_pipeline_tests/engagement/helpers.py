@@ -17,7 +17,14 @@ from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import ReadDay, land, land_templates
 
 # In the order in which each is made of those before it.
-TABLES = ("sequence_activity", "sequence_runs", "sequence_daily", "sequence_summary")
+TABLES = (
+    "sequence_activity",
+    "sequence_runs",
+    "sequence_daily",
+    "sequence_cohorts",
+    "sequence_summary",
+    "sequence_trends",
+)
 CLOCK_STARTS = datetime(2026, 6, 1, tzinfo=UTC)
 
 
