@@ -43,7 +43,6 @@ WITH {{ horizon() }}, runs AS (
         sequence_template_id,
         (started_at AT TIME ZONE $timezone)::DATE AS cohort_day,
         axis,
-        any_value(last_closed_day) AS last_closed_day,
         count(*) AS members,
         count(*) FILTER (started_at <= closed_until) AS eligible,
         count(*) FILTER (closed) AS closed,
@@ -69,8 +68,15 @@ WITH {{ horizon() }}, runs AS (
         quantile_cont(hours_to_first_reply, 0.9) FILTER (replied) AS p90_hours
     FROM started
     GROUP BY ALL
-), landed AS (
-    SELECT day, row_number() OVER (ORDER BY day) AS days_landed FROM landed_days
+), windows AS (
+    -- A cohort day is a landed one. One that is still open has no closed day in its window that could be missing.
+    SELECT cohort_day, greatest(0, last_day - cohort_day + 1 - count(landed_days.day)) AS days_missing
+    FROM (
+        SELECT day AS cohort_day, least(day + $reply_window_days::INTEGER, coalesce(last_closed_day, day)) AS last_day
+        FROM landed_days CROSS JOIN horizon
+    )
+    LEFT JOIN landed_days ON landed_days.day BETWEEN cohort_day AND last_day
+    GROUP BY cohort_day, last_day
 ), placed AS (
     SELECT
         counted.* REPLACE (
@@ -78,17 +84,8 @@ WITH {{ horizon() }}, runs AS (
             CASE axis WHEN 'enrolled' THEN contacted END AS contacted,
             CASE axis WHEN 'enrolled' THEN completed END AS completed,
             CASE axis WHEN 'enrolled' THEN stopped END AS stopped),
-        -- Without a closed day there is no window to miss a day of.
-        least(cohort_day + $reply_window_days::INTEGER, coalesce(last_closed_day, cohort_day)) AS last_window_day
-    FROM counted
-), seen AS (
-    SELECT
-        placed.*,
-        greatest(0, last_window_day - cohort_day + 1
-            - (coalesce(until.days_landed, 0) - coalesce(before.days_landed, 0))) AS days_missing
-    FROM placed
-    ASOF LEFT JOIN landed AS until ON placed.last_window_day >= until.day
-    ASOF LEFT JOIN landed AS before ON placed.cohort_day > before.day
+        days_missing
+    FROM counted LEFT JOIN windows USING (cohort_day)
 )
 SELECT
     sequence_template_id,
@@ -112,7 +109,7 @@ SELECT
     {{ count }},
     rate({{ count }}, members) AS {{ name }},
     {% endfor %}
-FROM seen;
+FROM placed;
 
 {% set table = 'engagement.sequence_cohorts' %}
 COMMENT ON TABLE engagement.sequence_cohorts IS 'One row per sequence, cohort day and axis: the runs that started on the day, and what became of those whose outcome window has closed. Counts, num and den add up over days; left-censored runs are in no cohort.';
