@@ -213,7 +213,8 @@ class Workspace:
 
     def trend(self, sequence: str | None = "outbound") -> dict[date, dict[str, Any]]:
         """The weeks of one sequence, by their Monday."""
-        return {row["week_start"]: row for row in self.rows("sequence_trends") if is_of(row, sequence)}
+        rows = (row for row in self.rows("sequence_trends") if is_of(row, sequence))
+        return {row["week_start"]: row for row in sorted(rows, key=lambda row: row["week_start"])}
 
     def _reading(self, day: date, activities: list[Activity], is_open: bool) -> ReadDay:
         start = datetime.combine(day, time.min, ZoneInfo(self.zone))
