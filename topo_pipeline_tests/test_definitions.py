@@ -15,7 +15,9 @@ TABLES = {
     "sequence_activity",
     "sequence_runs",
     "sequence_daily",
+    "sequence_cohorts",
     "sequence_summary",
+    "sequence_trends",
     "sequence_channels",
     "sequence_steps",
 }
@@ -82,8 +84,12 @@ def test_the_tables_hang_on_what_their_sql_reads() -> None:
     deps = {spec.key.path[-1]: {dep.asset_key.path[-1] for dep in spec.deps} for spec in defs.resolve_all_asset_specs()}
     assert deps["sequence_activity"] == deps["sequence_runs"] == {"activities"}
     assert deps["sequence_daily"] == {"activities", "sequence_activity", "sequence_runs"}
+    assert deps["sequence_cohorts"] == {"activities", "sequence_runs"}
+    assert deps["sequence_summary"] == {
+        "activities", "sequence_cohorts", "sequence_daily", "sequence_runs", "sequence_templates"
+    }  # fmt: skip
+    assert deps["sequence_trends"] == {"activities", "sequence_cohorts"}
     assert deps["sequence_channels"] == deps["sequence_steps"] == {"activities", "sequence_runs"}
-    assert deps["sequence_summary"] == {"activities", "sequence_daily", "sequence_runs", "sequence_templates"}
 
 
 def test_the_tables_follow_by_default_and_only_they() -> None:

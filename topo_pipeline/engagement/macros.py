@@ -15,14 +15,28 @@ CREATE OR REPLACE TEMP MACRO wilson_high(num, den) AS CASE WHEN den > 0 THEN lea
 END;
 CREATE OR REPLACE TEMP MACRO rate(num, den) AS CASE WHEN den > 0 THEN num::DOUBLE / den END;
 CREATE OR REPLACE TEMP MACRO evidence(num, den, small, usable, events) AS CASE
-    WHEN den IS NULL THEN NULL WHEN den = 0 THEN 'none' WHEN den < small THEN 'too_small'
-    WHEN den >= usable AND num >= events THEN 'usable' ELSE 'directional' END;
+    WHEN den = 0 THEN 'none' WHEN den < small THEN 'too_small'
+    WHEN den >= usable AND num >= events THEN 'usable' WHEN den >= small THEN 'directional' END;
+"""
+
+# The hybrid score interval of a difference of two proportions (R. G. Newcombe, Statistics in Medicine 17, 1998,
+# method 10), from the Wilson interval of each. NULL where either is.
+_NEWCOMBE = """
+CREATE OR REPLACE TEMP MACRO newcombe_low(num, den, num_before, den_before) AS
+    rate(num, den) - rate(num_before, den_before) - sqrt(
+        pow(rate(num, den) - wilson_low(num, den), 2)
+        + pow(wilson_high(num_before, den_before) - rate(num_before, den_before), 2));
+CREATE OR REPLACE TEMP MACRO newcombe_high(num, den, num_before, den_before) AS
+    rate(num, den) - rate(num_before, den_before) + sqrt(
+        pow(wilson_high(num, den) - rate(num, den), 2)
+        + pow(rate(num_before, den_before) - wilson_low(num_before, den_before), 2));
 """
 
 
 def define(connection: DuckDBPyConnection) -> None:
-    """Define `rate`, `wilson_low`, `wilson_high` (95 %) and `evidence` on this connection.
+    """Define `rate`, `wilson_low`, `wilson_high`, `newcombe_low`, `newcombe_high` (95 %) and `evidence`.
 
-    A rate and its bounds are NULL where the denominator is 0 or, for a rate that means nothing there, NULL.
+    A rate and its bounds are NULL where the denominator is 0, and all of it where there is no denominator.
     """
     connection.execute(_WILSON.format(z=repr(Z_95), z2=repr(Z_95**2)))
+    connection.execute(_NEWCOMBE)

@@ -21,6 +21,11 @@ class Rules:
         evidence_small: below so many runs a rate says nothing.
         evidence_usable: from so many runs on a rate can be used, if also
         evidence_events: it rests on so many events.
+        quantile_repliers: below so many repliers the hours to a reply have no median.
+        anomaly_weeks: a day's messages are held against the same weekday of so many weeks before,
+        anomaly_weeks_known: of which so many have to be known.
+        anomaly_mads: so many median absolute deviations from their median are an anomaly.
+        silent_business_days: without a message for so many days (Monday to Friday) a sequence is silent.
     """
 
     positive_replies: tuple[str, ...] = ("MEETING", "INTERESTED")
@@ -35,6 +40,11 @@ class Rules:
     evidence_small: int = 30
     evidence_usable: int = 100
     evidence_events: int = 5
+    quantile_repliers: int = 5
+    anomaly_weeks: int = 8
+    anomaly_weeks_known: int = 4
+    anomaly_mads: float = 3.0
+    silent_business_days: int = 3
 
 
 DEFAULT_RULES = Rules()

@@ -66,14 +66,30 @@ WITH runs AS (
         coalesce(sum(active_change), 0)::BIGINT AS active_change
     FROM parts
     GROUP BY ALL
+), grid AS (
+    SELECT
+        sequence_template_id,
+        day,
+        COLUMNS('^(total|unique)_'),
+        sum(active_change) OVER (PARTITION BY sequence_template_id ORDER BY day)::BIGINT AS active_runs,
+        NOT landed_days.is_open AS is_closed
+    FROM summed LEFT JOIN landed_days USING (day)
+), usual AS (
+    SELECT
+        *,
+        CASE WHEN count(*) FILTER (is_closed) OVER same_weekday >= $anomaly_weeks_known
+            THEN median(total_sent) FILTER (is_closed) OVER same_weekday END AS sent_expected,
+        nullif(mad(total_sent) FILTER (is_closed) OVER same_weekday, 0) AS sent_mad
+    FROM grid
+    WINDOW same_weekday AS (
+        PARTITION BY sequence_template_id, isodow(day) ORDER BY day
+        RANGE BETWEEN to_days(7 * $anomaly_weeks::INTEGER) PRECEDING AND to_days(7) PRECEDING)
 )
 SELECT
-    sequence_template_id,
-    day,
-    COLUMNS('^(total|unique)_'),
-    sum(active_change) OVER (PARTITION BY sequence_template_id ORDER BY day)::BIGINT AS active_runs,
-    NOT landed_days.is_open AS is_closed
-FROM summed LEFT JOIN landed_days USING (day);
+    * EXCLUDE (sent_mad),
+    (total_sent - sent_expected) / sent_mad AS sent_deviation,
+    CASE WHEN is_closed THEN abs(sent_deviation) >= $anomaly_mads END AS is_volume_anomaly
+FROM usual;
 
 COMMENT ON TABLE engagement.sequence_daily IS 'One row per sequence and landed day, from the sequence''s first day to the last landed one: totals (events of the day) and uniques (runs whose first ever such event falls on the day; they add up over days).';
 COMMENT ON COLUMN engagement.sequence_daily.sequence_template_id IS 'The sequence; NULL where the activities name none.';
@@ -102,3 +118,6 @@ COMMENT ON COLUMN engagement.sequence_daily.unique_hot_leads IS 'Runs that first
 COMMENT ON COLUMN engagement.sequence_daily.unique_meetings IS 'Runs whose first ever meeting was booked on the day.';
 COMMENT ON COLUMN engagement.sequence_daily.active_runs IS 'Runs begun and neither completed nor stopped at the end of the day; paused ones count.';
 COMMENT ON COLUMN engagement.sequence_daily.is_closed IS 'Whether the day was over when it was last read; an open day will still grow.';
+COMMENT ON COLUMN engagement.sequence_daily.sent_expected IS 'Median of total_sent on the same weekday of the eight weeks before, over closed days; NULL where fewer than four are known.';
+COMMENT ON COLUMN engagement.sequence_daily.sent_deviation IS 'total_sent less sent_expected, in median absolute deviations of those days; NULL where these are 0.';
+COMMENT ON COLUMN engagement.sequence_daily.is_volume_anomaly IS 'Whether a closed day''s sent_deviation is 3 or more, up or down; NULL where that is NULL or the day is open.';

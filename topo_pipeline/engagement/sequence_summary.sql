@@ -1,73 +1,125 @@
-{% from 'rates.jinja' import rate, rate_comments %}
+{% from 'rates.jinja' import rate, rate_comments, message_rates %}
+{% from 'horizon.jinja' import horizon %}
 CREATE OR REPLACE TABLE engagement.sequence_summary AS
-WITH horizon AS (
+WITH {{ horizon() }}, periods AS (
+    -- A period of n days is the last n cohort days whose outcome windows have closed, landed or not.
     SELECT
-        (max(day) FILTER (NOT is_open) + 1)::TIMESTAMP AT TIME ZONE $timezone AS as_of,
-        (max(day) - min(day) + 1 - count(*))::BIGINT AS days_missing
+        'lifetime' AS period, min(day) AS period_start, max(day) AS period_end, max(day) AS last_known_day
     FROM landed_days
-), outcomes AS (
-    -- The runs whose outcome window has closed; what comes after it counts in the totals alone.
+    UNION ALL
+    SELECT days || 'd', last_mature_day - days + 1, last_mature_day, last_closed_day
+    FROM horizon CROSS JOIN (SELECT unnest([7, 28, 90])::INTEGER AS days)
+), known AS (
+    SELECT periods.*, last_known_day - period_start + 1 - count(landed_days.day) AS days_missing
+    FROM periods LEFT JOIN landed_days ON landed_days.day BETWEEN period_start AND last_known_day
+    GROUP BY period, period_start, period_end, last_known_day
+), business_days AS (
+    SELECT last_closed_day - ago::INTEGER AS day
+    FROM horizon CROSS JOIN range(2 * $silent_business_days::BIGINT + 3) AS days(ago)
+    WHERE isodow(day) <= 5
+    ORDER BY day DESC
+    LIMIT $silent_business_days
+), silence AS (
+    SELECT
+        silent_since,
+        last_closed_day,
+        (SELECT count(*) FROM landed_days WHERE NOT is_open AND day BETWEEN silent_since AND last_closed_day)
+            = last_closed_day - silent_since + 1 AS is_known
+    FROM horizon CROSS JOIN (SELECT min(day) AS silent_since FROM business_days)
+), parts AS (
     SELECT
         sequence_template_id,
-        first_valid_reply_at BETWEEN contacted_at AND window_end AS has_valid_reply,
-        first_reply_at BETWEEN contacted_at AND window_end AS has_reply,
-        first_positive_reply_at BETWEEN contacted_at AND window_end AS has_positive_reply,
-        hot_lead_at BETWEEN contacted_at AND window_end AS has_hot_lead,
-        meeting_at BETWEEN contacted_at AND window_end AS has_meeting
-    FROM (SELECT *, contacted_at + to_days($reply_window_days::INTEGER) AS window_end FROM engagement.sequence_runs)
-    WHERE NOT left_censored AND window_end <= (SELECT as_of FROM horizon)
-), parts AS (
-    SELECT sequence_template_id, COLUMNS('^(total|unique)_') FROM engagement.sequence_daily
+        day,
+        COLUMNS('^(total|unique)_'),
+        CASE WHEN day BETWEEN silent_since AND last_closed_day THEN total_sent + total_invitations END AS sent_lately
+    FROM engagement.sequence_daily CROSS JOIN silence
     UNION ALL BY NAME
     SELECT
         sequence_template_id,
+        (first_activity_at AT TIME ZONE $timezone)::DATE AS day,
         count(*) AS runs,
         count(*) FILTER (completed_at IS NULL AND stopped_at IS NULL) AS runs_active,
+        count(*) FILTER (is_paused) AS runs_paused,
+        count(*) FILTER (stopped_at IS NOT NULL) AS runs_stopped,
         count(*) FILTER (left_censored) AS runs_left_censored
     FROM engagement.sequence_runs
     GROUP BY ALL
     UNION ALL BY NAME
     SELECT
         sequence_template_id,
-        count(*) AS eligible,
-        count(*) FILTER (has_valid_reply) AS replied,
-        count(*) FILTER (has_reply) AS replied_at_all,
-        count(*) FILTER (has_positive_reply) AS positive,
-        count(*) FILTER (has_hot_lead) AS hot,
-        count(*) FILTER (has_meeting) AS met
-    FROM outcomes
+        (contacted_at AT TIME ZONE $timezone)::DATE AS day,
+        sum(messages_sent) AS messages,
+        sum(replies) AS replies,
+        count(touches_before_reply) AS repliers,
+        sum(touches_before_reply) AS touches
+    FROM engagement.sequence_runs
+    WHERE NOT left_censored AND contacted_at IS NOT NULL
     GROUP BY ALL
+    UNION ALL BY NAME
+    SELECT
+        sequence_template_id,
+        cohort_day AS day,
+        {% for name, _, _, _, _ in message_rates %}
+        {{ name }}_num,
+        {{ name }}_den,
+        {% endfor %}
+        eligible
+    FROM engagement.sequence_cohorts
+    WHERE axis = 'sent'
 ), counted AS (
-    SELECT sequence_template_id, coalesce(sum(COLUMNS(* EXCLUDE (sequence_template_id))), 0)::BIGINT
-    FROM parts
-    GROUP BY sequence_template_id
+    SELECT
+        sequence_template_id,
+        period,
+        -- What tells of now and not of a period.
+        coalesce(sum(sent_lately), 0)::BIGINT AS sent_lately,
+        coalesce(
+            sum(COLUMNS(parts.* EXCLUDE (sequence_template_id, day, sent_lately)))
+                FILTER (day BETWEEN period_start AND period_end),
+            0)::BIGINT
+    FROM parts CROSS JOIN known
+    GROUP BY ALL
 )
 SELECT
     sequence_template_id,
-    'lifetime' AS period,
+    period,
+    period_start,
+    period_end,
     templates.name AS sequence_name,
     templates.status,
     COLUMNS('^(total|unique)_'),
     runs,
     runs_active,
+    runs_paused,
+    runs_stopped,
     runs_left_censored,
+    rate(runs_active, runs) AS active_share,
+    rate(runs_paused, runs) AS paused_share,
+    rate(runs_stopped, runs) AS stopped_share,
+    rate(messages, unique_sent) AS messages_per_contacted_run,
+    rate(replies, messages) AS replies_per_message,
+    rate(touches, repliers) AS touches_to_reply,
     eligible,
     rate(eligible, unique_sent) AS maturity,
-    {{ rate('reply_rate', 'replied', 'eligible') }},
-    {{ rate('reply_rate_all', 'replied_at_all', 'eligible') }},
-    {{ rate('positive_reply_rate', 'positive', 'eligible') }},
-    {{ rate('hot_lead_rate', 'hot', 'eligible') }},
-    {{ rate('meeting_rate', 'met', 'eligible') }},
-    CASE WHEN eligible > 0 THEN rank() OVER (ORDER BY wilson_low(replied, eligible) DESC NULLS LAST) END AS reply_rank,
+    {% for name, _, _, _, _ in message_rates %}
+    {{ rate(name, name ~ '_num', name ~ '_den') }},
+    {% endfor %}
+    CASE WHEN eligible > 0 THEN
+        rank() OVER (PARTITION BY period ORDER BY wilson_low(reply_rate_num, eligible) DESC NULLS LAST) END AS reply_rank,
+    CASE WHEN period <> 'lifetime' THEN NULL WHEN runs_active = 0 OR sent_lately > 0 THEN false
+        WHEN is_known THEN true END AS is_silent,
     as_of,
     days_missing
 FROM counted
+JOIN known USING (period)
 LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id
-CROSS JOIN horizon;
+CROSS JOIN horizon
+CROSS JOIN silence;
 
-COMMENT ON TABLE engagement.sequence_summary IS 'One row per sequence: what it came to, with rates over the runs whose outcome window has closed.';
+COMMENT ON TABLE engagement.sequence_summary IS 'One row per sequence and period: what it came to, with rates over the runs whose outcome window has closed.';
 COMMENT ON COLUMN engagement.sequence_summary.sequence_template_id IS 'The sequence; NULL where the activities name none.';
-COMMENT ON COLUMN engagement.sequence_summary.period IS 'lifetime: all landed days.';
+COMMENT ON COLUMN engagement.sequence_summary.period IS 'lifetime: all landed days. 7d, 28d, 90d: the last so many cohort days whose outcome windows have all closed at as_of; they end a window before it.';
+COMMENT ON COLUMN engagement.sequence_summary.period_start IS 'The period''s first day, landed or not.';
+COMMENT ON COLUMN engagement.sequence_summary.period_end IS 'The period''s last day.';
 COMMENT ON COLUMN engagement.sequence_summary.sequence_name IS 'Its name in Topo, as last known; NULL where the key may not read it.';
 COMMENT ON COLUMN engagement.sequence_summary.status IS 'Its status in Topo, as last known.';
 COMMENT ON COLUMN engagement.sequence_summary.total_found IS 'Contacts enrolled.';
@@ -92,16 +144,23 @@ COMMENT ON COLUMN engagement.sequence_summary.unique_valid_replies IS 'Runs with
 COMMENT ON COLUMN engagement.sequence_summary.unique_positive_replies IS 'Runs with a positive reply.';
 COMMENT ON COLUMN engagement.sequence_summary.unique_hot_leads IS 'Runs that became hot leads.';
 COMMENT ON COLUMN engagement.sequence_summary.unique_meetings IS 'Runs with a meeting.';
-COMMENT ON COLUMN engagement.sequence_summary.runs IS 'Runs seen, left-censored ones too.';
-COMMENT ON COLUMN engagement.sequence_summary.runs_active IS 'Runs neither completed nor stopped.';
-COMMENT ON COLUMN engagement.sequence_summary.runs_left_censored IS 'Runs that may have begun before the first landed day: in totals, in no unique and no rate.';
-COMMENT ON COLUMN engagement.sequence_summary.eligible IS 'Contacted runs whose outcome window had closed at as_of.';
+COMMENT ON COLUMN engagement.sequence_summary.runs IS 'Runs whose first activity falls in the period, left-censored ones too.';
+COMMENT ON COLUMN engagement.sequence_summary.runs_active IS 'Of these runs: now neither completed nor stopped; paused ones count.';
+COMMENT ON COLUMN engagement.sequence_summary.runs_paused IS 'Of these runs: now paused.';
+COMMENT ON COLUMN engagement.sequence_summary.runs_stopped IS 'Of these runs: stopped.';
+COMMENT ON COLUMN engagement.sequence_summary.runs_left_censored IS 'Of these runs: that may have begun before the first landed day: in totals, in no unique and no rate.';
+COMMENT ON COLUMN engagement.sequence_summary.active_share IS 'runs_active / runs; NULL without a run.';
+COMMENT ON COLUMN engagement.sequence_summary.paused_share IS 'runs_paused / runs; NULL without a run.';
+COMMENT ON COLUMN engagement.sequence_summary.stopped_share IS 'runs_stopped / runs; NULL without a run.';
+COMMENT ON COLUMN engagement.sequence_summary.messages_per_contacted_run IS 'Messages so far to the runs in unique_sent, per run.';
+COMMENT ON COLUMN engagement.sequence_summary.replies_per_message IS 'Replies so far of the runs in unique_sent, automatic ones too, per message to them; not a share, it can exceed 1.';
+COMMENT ON COLUMN engagement.sequence_summary.touches_to_reply IS 'Messages and invitations up to the first valid reply: their mean over the runs in unique_sent that replied.';
+COMMENT ON COLUMN engagement.sequence_summary.eligible IS 'Of the runs in unique_sent: whose outcome window had closed at as_of.';
 COMMENT ON COLUMN engagement.sequence_summary.maturity IS 'eligible / unique_sent: the share of contacted runs that the rates already know.';
-{{ rate_comments('engagement.sequence_summary', 'reply_rate', 'Of the eligible runs: contacted runs whose first valid reply came within the window.', 'Eligible runs.') }}
-{{ rate_comments('engagement.sequence_summary', 'reply_rate_all', 'Of the eligible runs: contacted runs whose first reply, automatic ones too, came within the window.', 'Eligible runs.') }}
-{{ rate_comments('engagement.sequence_summary', 'positive_reply_rate', 'Of the eligible runs: contacted runs whose first positive reply came within the window.', 'Eligible runs.') }}
-{{ rate_comments('engagement.sequence_summary', 'hot_lead_rate', 'Of the eligible runs: contacted runs that became hot leads within the window.', 'Eligible runs.') }}
-{{ rate_comments('engagement.sequence_summary', 'meeting_rate', 'Of the eligible runs: contacted runs whose first meeting was booked within the window.', 'Eligible runs.') }}
-COMMENT ON COLUMN engagement.sequence_summary.reply_rank IS 'Rank by reply_rate_low, never by the rate; NULL where nothing is eligible.';
+{% for name, _, _, num, den in message_rates %}
+{{ rate_comments('engagement.sequence_summary', name, num, den) }}
+{% endfor %}
+COMMENT ON COLUMN engagement.sequence_summary.reply_rank IS 'Rank within the period by reply_rate_low, never by the rate; NULL where nothing is eligible.';
+COMMENT ON COLUMN engagement.sequence_summary.is_silent IS 'Lifetime only: whether it has active runs, and no message or invitation was sent since the last three business days (Monday to Friday) up to as_of began; NULL where one of the days since then is not landed and closed.';
 COMMENT ON COLUMN engagement.sequence_summary.as_of IS 'The end of the last closed day (UTC): what the rates know.';
-COMMENT ON COLUMN engagement.sequence_summary.days_missing IS 'Days between the first and the last landed one that were never landed.';
+COMMENT ON COLUMN engagement.sequence_summary.days_missing IS 'Days that were never landed: in lifetime between the first and the last landed one, else from period_start to the last day of the period''s outcome windows.';

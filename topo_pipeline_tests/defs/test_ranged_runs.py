@@ -88,10 +88,13 @@ def test_one_refused_day_of_ten_fails_alone_and_the_tables_take_in_the_nine(pipe
     assert pipeline.rows("SELECT day FROM topo.loads ORDER BY day") == [(day,) for day in good]
     by_day = dg.AssetKey(["engagement", "sequence_activity"])
     assert pipeline.instance.get_materialized_partitions(by_day) == {str(day) for day in good}
-    [(sent_in_tables,)] = pipeline.rows("SELECT sum(total_sent) FROM engagement.sequence_summary")
+    [(sent_in_tables,)] = pipeline.rows(
+        "SELECT sum(total_sent) FROM engagement.sequence_summary WHERE period = 'lifetime'"
+    )
     [(sent,)] = pipeline.rows("SELECT count(*) FROM topo.activities WHERE type = 'message.sent'")
     assert sent_in_tables == sent > 0
-    assert pipeline.rows("SELECT DISTINCT days_missing FROM engagement.sequence_summary") == [(1,)]
+    missing = "SELECT DISTINCT days_missing FROM engagement.sequence_summary WHERE period = 'lifetime'"
+    assert pipeline.rows(missing) == [(1,)]
 
 
 def test_a_second_run_of_the_failed_day_heals_it_as_if_it_had_never_failed(
@@ -174,5 +177,5 @@ def test_the_tables_follow_after_a_run_with_a_refused_day(pipeline: Pipeline) ->
 
     asked = after.get_requested_partitions(dg.AssetKey(["engagement", "sequence_activity"]))
     assert asked == {str(day) for day in days(10) if day != BAD_DAY}
-    for table in ("sequence_runs", "sequence_daily", "sequence_summary"):
+    for table in ("sequence_runs", "sequence_daily", "sequence_cohorts", "sequence_summary", "sequence_trends"):
         assert after.get_num_requested(dg.AssetKey(["engagement", table])) == 1, table

@@ -21,7 +21,9 @@ TABLES = (
     "sequence_activity",
     "sequence_runs",
     "sequence_daily",
+    "sequence_cohorts",
     "sequence_summary",
+    "sequence_trends",
     "sequence_channels",
     "sequence_steps",
 )
@@ -210,9 +212,10 @@ class Workspace:
         (row,) = (r for r in self.rows("sequence_runs") if r["sequence_id"] == uid(name) and is_of(r, sequence))
         return row
 
-    def summary(self, sequence: str | None = "outbound") -> dict[str, Any]:
-        """The one row of a sequence."""
-        (row,) = (row for row in self.rows("sequence_summary") if is_of(row, sequence))
+    def summary(self, sequence: str | None = "outbound", period: str = "lifetime") -> dict[str, Any]:
+        """The one row of a sequence and period."""
+        rows = (row for row in self.rows("sequence_summary") if is_of(row, sequence) and row["period"] == period)
+        (row,) = rows
         return row
 
     def channel(self, channel: str = "EMAIL", period: str = "lifetime", sequence: str | None = "outbound") -> Row:
@@ -225,6 +228,16 @@ class Workspace:
         """A sequence's rows by step, inferred position and channel."""
         rows = (row for row in self.rows("sequence_steps") if is_of(row, sequence))
         return {(row["step"], row["inferred_position"], row["channel"]): row for row in rows}
+
+    def cohorts(self, axis: str = "sent", sequence: str | None = "outbound") -> dict[date, dict[str, Any]]:
+        """The cohorts of one sequence and axis, by day."""
+        rows = self.rows("sequence_cohorts")
+        return {row["cohort_day"]: row for row in rows if is_of(row, sequence) and row["axis"] == axis}
+
+    def trend(self, sequence: str | None = "outbound") -> dict[date, dict[str, Any]]:
+        """The weeks of one sequence, by their Monday."""
+        rows = (row for row in self.rows("sequence_trends") if is_of(row, sequence))
+        return {row["week_start"]: row for row in sorted(rows, key=lambda row: row["week_start"])}
 
     def _reading(self, day: date, activities: list[Activity], is_open: bool) -> ReadDay:
         start = datetime.combine(day, time.min, ZoneInfo(self.zone))

@@ -6,17 +6,18 @@ It knows what is landed now (never in which order, or by how many loads) and com
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from topo_pipeline_tests.engagement.helpers import Activity, uid
 from topo_pipeline_tests.engagement.oracle_channels import sequence_channels
-from topo_pipeline_tests.engagement.oracle_rate import rate
+from topo_pipeline_tests.engagement.oracle_cohorts import sequence_cohorts
+from topo_pipeline_tests.engagement.oracle_rates import Row
 from topo_pipeline_tests.engagement.oracle_runs import outcome
 from topo_pipeline_tests.engagement.oracle_steps import sequence_steps
+from topo_pipeline_tests.engagement.oracle_summary import sequence_summary
 from topo_pipeline_tests.engagement.oracle_touches import Landed
+from topo_pipeline_tests.engagement.oracle_trends import sequence_trends, with_volumes
 
-Row = dict[str, Any]
 Key = tuple[str | None, str]
 
 TYPES = {
@@ -58,14 +59,6 @@ FIRST_EVER = {
     "hot_leads": "hot_lead_at",
     "meetings": "meeting_at",
 }
-# Each rate's numerator: the first ever that has to come within the window.
-RATES = {
-    "reply_rate": "first_valid_reply_at",
-    "reply_rate_all": "first_reply_at",
-    "positive_reply_rate": "first_positive_reply_at",
-    "hot_lead_rate": "hot_lead_at",
-    "meeting_rate": "meeting_at",
-}
 
 
 @dataclass(frozen=True)
@@ -89,8 +82,10 @@ class Oracle:
         found = {
             "sequence_activity": self.sequence_activity(),
             "sequence_runs": self.sequence_runs(),
-            "sequence_daily": self.sequence_daily(),
-            "sequence_summary": self.sequence_summary(),
+            "sequence_daily": with_volumes(self.sequence_daily()),
+            "sequence_cohorts": sequence_cohorts(self),
+            "sequence_summary": sequence_summary(self),
+            "sequence_trends": sequence_trends(self),
             "sequence_channels": sequence_channels(self.in_detail()),
             "sequence_steps": sequence_steps(self.in_detail()),
         }
@@ -199,7 +194,7 @@ class Oracle:
 
     def _may_have_begun_before(self, started: datetime) -> bool:
         first_day = min(self.landed)
-        return started < self._midnight(first_day + timedelta(days=self.censored_days))
+        return started < self.midnight(first_day + timedelta(days=self.censored_days))
 
     # sequence_daily
 
@@ -208,9 +203,9 @@ class Oracle:
         runs = self.sequence_runs()
         begun: dict[str | None, set[date]] = {}
         for activity in self._everything():
-            begun.setdefault(activity.sequence, set()).add(self._day(activity.created_at))
+            begun.setdefault(activity.sequence, set()).add(self.day_of(activity.created_at))
         for (sequence, _), history in histories.items():
-            begun.setdefault(sequence, set()).add(self._day(history[0].created_at))
+            begun.setdefault(sequence, set()).add(self.day_of(history[0].created_at))
         return [
             self._daily_row(sequence, day, [run for run in runs if run["sequence_template_id"] == _id(sequence)])
             for sequence, days in begun.items()
@@ -224,73 +219,28 @@ class Oracle:
         row |= {f"total_{kind}": sum(self._is(kind, a) for a in today) for kind in KINDS}
         whole = [run for run in runs if not run["left_censored"]]
         for kind, column in FIRST_EVER.items():
-            row[f"unique_{kind}"] = sum(run[column] is not None and self._day(run[column]) == day for run in whole)
+            row[f"unique_{kind}"] = sum(run[column] is not None and self.day_of(run[column]) == day for run in whole)
         row["active_runs"] = sum(self._is_active_after(day, run) for run in runs)
         row["is_closed"] = day not in self.open_days
         return row
 
     def _is_active_after(self, day: date, run: Row) -> bool:
-        ends = [self._day(run[column]) for column in ("completed_at", "stopped_at") if run[column] is not None]
-        return self._day(run["first_activity_at"]) <= day and not any(end <= day for end in ends)
+        ends = [self.day_of(run[column]) for column in ("completed_at", "stopped_at") if run[column] is not None]
+        return self.day_of(run["first_activity_at"]) <= day and not any(end <= day for end in ends)
 
-    # sequence_summary
+    # time
 
     def as_of(self) -> datetime | None:
         closed = self.landed.keys() - self.open_days
-        return self._midnight(max(closed) + timedelta(days=1)) if closed else None
-
-    def sequence_summary(self) -> list[Row]:
-        daily = self.sequence_daily()
-        runs = self.sequence_runs()
-        sequences = {row["sequence_template_id"] for row in daily}
-        rows = [
-            self._summary_row(
-                sequence,
-                [row for row in daily if row["sequence_template_id"] == sequence],
-                [run for run in runs if run["sequence_template_id"] == sequence],
-            )
-            for sequence in sequences
-        ]
-        bounds = [row["reply_rate_low"] for row in rows if row["eligible"]]
-        for row in rows:
-            better = sum(bound > row["reply_rate_low"] + 1e-12 for bound in bounds) if row["eligible"] else None
-            row["reply_rank"] = None if better is None else better + 1
-        return rows
-
-    def _summary_row(self, sequence: str | None, daily: list[Row], runs: list[Row]) -> Row:
-        as_of, eligible = self.as_of(), [run for run in runs if self._is_eligible(run)]
-        row: Row = {"sequence_template_id": sequence, "period": "lifetime", "sequence_name": None, "status": None}
-        counted = [f"{counts}_{kind}" for counts in ("total", "unique") for kind in KINDS]
-        row |= {name: sum(day[name] for day in daily) for name in counted}
-        row["runs"] = len(runs)
-        row["runs_active"] = sum(run["completed_at"] is None and run["stopped_at"] is None for run in runs)
-        row["runs_left_censored"] = sum(run["left_censored"] for run in runs)
-        row["eligible"] = len(eligible)
-        row["maturity"] = len(eligible) / row["unique_sent"] if row["unique_sent"] else None
-        for name, column in RATES.items():
-            row |= rate(name, sum(self._within_window(run, column) for run in eligible), len(eligible))
-        row["as_of"] = as_of
-        row["days_missing"] = (max(self.landed) - min(self.landed)).days + 1 - len(self.landed)
-        return row
-
-    def _is_eligible(self, run: Row) -> bool:
-        as_of = self.as_of()
-        if run["left_censored"] or run["contacted_at"] is None or as_of is None:
-            return False
-        return bool(run["contacted_at"] + self.window <= as_of)
-
-    def _within_window(self, run: Row, column: str) -> bool:
-        return run[column] is not None and run["contacted_at"] <= run[column] <= run["contacted_at"] + self.window
-
-    # time
+        return self.midnight(max(closed) + timedelta(days=1)) if closed else None
 
     def _everything(self) -> Iterable[Activity]:
         return (activity for activities in self.landed.values() for activity in activities)
 
-    def _day(self, moment: datetime) -> date:
+    def day_of(self, moment: datetime) -> date:
         return moment.astimezone(ZoneInfo(self.zone)).date()
 
-    def _midnight(self, day: date) -> datetime:
+    def midnight(self, day: date) -> datetime:
         return datetime.combine(day, time.min, ZoneInfo(self.zone)).astimezone(UTC)
 
 

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from topo_pipeline_tests.engagement.helpers import Activity, uid
-from topo_pipeline_tests.engagement.oracle_rate import no_rate, rate
+from topo_pipeline_tests.engagement.oracle_rates import no_rate, rate
 from topo_pipeline_tests.engagement.oracle_touches import Landed, answered_by, before, channel_of, row_of, touches
 
 Row = dict[str, Any]

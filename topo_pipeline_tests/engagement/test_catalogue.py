@@ -12,6 +12,7 @@ from topo_pipeline_tests.engagement.oracle import Oracle
 
 ACTIVITIES, RUNS = ("topo", "activities"), ("engagement", "sequence_runs")
 DAILY, BY_CHANNEL = ("engagement", "sequence_daily"), ("engagement", "sequence_activity")
+COHORTS = ("engagement", "sequence_cohorts")
 NAMES = ("topo", "sequence_templates")
 
 
@@ -26,7 +27,9 @@ def test_the_tables_are_the_files() -> None:
         ("sequence_activity", {ACTIVITIES}),
         ("sequence_runs", {ACTIVITIES}),
         ("sequence_daily", {ACTIVITIES, BY_CHANNEL, RUNS}),
-        ("sequence_summary", {ACTIVITIES, DAILY, RUNS, NAMES}),
+        ("sequence_cohorts", {ACTIVITIES, RUNS}),
+        ("sequence_summary", {ACTIVITIES, COHORTS, DAILY, RUNS, NAMES}),
+        ("sequence_trends", {ACTIVITIES, COHORTS}),
         ("sequence_channels", {ACTIVITIES, RUNS}),
         ("sequence_steps", {ACTIVITIES, RUNS}),
     ],

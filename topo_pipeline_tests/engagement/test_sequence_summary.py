@@ -5,7 +5,9 @@ from datetime import UTC, date, datetime, timedelta
 
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, canonical, enrolled, march, replied, sent
-from topo_pipeline_tests.engagement.oracle import RATES, rate
+from topo_pipeline_tests.engagement.oracle_cohorts import OVER_CONTACTED, OVER_OUTCOMES
+from topo_pipeline_tests.engagement.oracle_rates import rate
+from topo_pipeline_tests.engagement.oracle_summary import PERIODS
 
 DAY_1 = date(2026, 3, 1)
 LAST_DAY = date(2026, 4, 30)
@@ -76,7 +78,7 @@ def test_each_rate_counts_its_own_outcome(workspace: Workspace) -> None:
     workspace.land_all([*begun, *outcomes.values()], LAST_DAY)
     workspace.build()
     summary = workspace.summary()
-    nums = {name: summary[f"{name}_num"] for name in RATES}
+    nums = {name: summary[f"{name}_num"] for name in OVER_CONTACTED}
     assert nums == {
         "reply_rate": 3,
         "reply_rate_all": 4,
@@ -84,7 +86,7 @@ def test_each_rate_counts_its_own_outcome(workspace: Workspace) -> None:
         "hot_lead_rate": 3,
         "meeting_rate": 1,
     }
-    assert {summary[f"{name}_den"] for name in RATES} == {len(outcomes)}
+    assert {summary[f"{name}_den"] for name in OVER_CONTACTED} == {len(outcomes)}
 
 
 def test_a_run_that_was_only_invited_is_in_no_rate(workspace: Workspace) -> None:
@@ -106,7 +108,7 @@ def test_a_rate_over_nothing_is_null_and_never_zero(workspace: Workspace) -> Non
     workspace.land_all([enrolled(march(1)), sent(march(2))])
     workspace.build()
     summary = workspace.summary()
-    for name in RATES:
+    for name in (*OVER_CONTACTED, *OVER_OUTCOMES):
         assert (summary[f"{name}_num"], summary[f"{name}_den"]) == (0, 0)
         assert (summary[name], summary[f"{name}_low"], summary[f"{name}_high"]) == (None, None, None)
         assert summary[f"{name}_evidence"] == "none"
@@ -189,7 +191,7 @@ def test_names_and_status_come_from_the_templates_untouched(workspace: Workspace
     assert (workspace.summary()["sequence_name"], workspace.summary()["status"]) == (HOSTILE, "ACTIVE")
     assert (workspace.summary("nurture")["sequence_name"], workspace.summary("nurture")["status"]) == (None, None)
     assert workspace.summary(None)["sequence_name"] is None
-    assert len(workspace.rows("sequence_summary")) == 3
+    assert len(workspace.rows("sequence_summary")) == 3 * len(PERIODS)
 
 
 def test_a_sequence_that_is_renamed_is_shown_by_its_new_name(workspace: Workspace) -> None:

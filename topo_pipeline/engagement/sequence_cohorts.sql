@@ -1,0 +1,136 @@
+{% from 'rates.jinja' import rate, rate_comments, message_rates %}
+{% from 'horizon.jinja' import horizon %}
+{% set to_date = [
+    ('replies_to_date', 'reply_rate_to_date', 'first_valid_reply_at', 'a valid reply'),
+    ('positive_replies_to_date', 'positive_reply_rate_to_date', 'first_positive_reply_at', 'a positive reply'),
+    ('hot_leads_to_date', 'hot_lead_rate_to_date', 'hot_lead_at', 'a hot lead'),
+    ('meetings_to_date', 'meeting_rate_to_date', 'meeting_at', 'a meeting'),
+] %}
+{# In microseconds: to add an interval to an instant asks the calendar, which costs seconds for a million runs. #}
+{% macro within(event, start) -%}
+epoch_us({{ event }}) - epoch_us({{ start }}) BETWEEN 0 AND $reply_window_days * 86_400_000_000
+{%- endmacro %}
+CREATE OR REPLACE TABLE engagement.sequence_cohorts AS
+WITH {{ horizon() }}, runs AS (
+    SELECT *, coalesce(contacted_at <= closed_until, false) AS closed
+    FROM engagement.sequence_runs CROSS JOIN horizon
+    WHERE NOT left_censored
+), outcomes AS (
+    SELECT
+        *,
+        -- An outcome is one of the first message, so nothing that came before it counts; and a rate's numerator has
+        -- to say again what its denominator says: the first reply may precede the first message, and a later,
+        -- classified one follow it.
+        closed AND {{ within('first_valid_reply_at', 'contacted_at') }} AS replied,
+        closed AND {{ within('first_reply_at', 'contacted_at') }} AS replied_at_all,
+        closed AND {{ within('first_positive_reply_at', 'contacted_at') }} AS positive,
+        closed AND {{ within('first_classified_reply_at', 'contacted_at') }} AS classified,
+        closed AND {{ within('hot_lead_at', 'contacted_at') }} AS hot,
+        closed AND {{ within('meeting_at', 'contacted_at') }} AS met,
+        touched_at <= closed_until AS touch_closed,
+        touch_closed AND {{ within('first_valid_reply_at', 'touched_at') }} AS touch_replied,
+        enrolled_at <= closed_until AS enrolment_closed,
+        enrolment_closed AND {{ within('contacted_at', 'enrolled_at') }} AS contacted,
+        enrolment_closed AND {{ within('completed_at', 'enrolled_at') }} AS completed,
+        enrolment_closed AND {{ within('stopped_at', 'enrolled_at') }} AS stopped
+    FROM runs
+), started AS (
+    SELECT *, CASE axis WHEN 'sent' THEN contacted_at ELSE enrolled_at END AS started_at
+    FROM outcomes CROSS JOIN (VALUES ('sent'), ('enrolled')) AS axes(axis)
+    WHERE started_at IS NOT NULL
+), counted AS (
+    SELECT
+        sequence_template_id,
+        (started_at AT TIME ZONE $timezone)::DATE AS cohort_day,
+        axis,
+        count(*) AS members,
+        count(*) FILTER (started_at <= closed_until) AS eligible,
+        count(*) FILTER (closed) AS closed,
+        count(*) FILTER (replied) AS replied,
+        count(*) FILTER (replied_at_all) AS replied_at_all,
+        count(*) FILTER (positive) AS positive,
+        count(*) FILTER (hot) AS hot,
+        count(*) FILTER (met) AS met,
+        count(*) FILTER (classified) AS classified,
+        count(*) FILTER (classified AND positive) AS classified_positive,
+        count(*) FILTER (replied AND classified) AS replied_classified,
+        count(*) FILTER (replied AND met) AS replied_met,
+        count(*) FILTER (touch_closed) AS touch_closed,
+        count(*) FILTER (touch_replied) AS touch_replied,
+        count(*) FILTER (enrolment_closed) AS enrolment_closed,
+        count(*) FILTER (contacted) AS contacted,
+        count(*) FILTER (completed) AS completed,
+        count(*) FILTER (stopped) AS stopped,
+        {% for count, _, first_at, _ in to_date %}
+        count(*) FILTER ({{ first_at }} >= started_at) AS {{ count }},
+        {% endfor %}
+        quantile_cont(hours_to_first_reply, 0.5) FILTER (replied) AS median_hours,
+        quantile_cont(hours_to_first_reply, 0.9) FILTER (replied) AS p90_hours
+    FROM started
+    GROUP BY ALL
+), windows AS (
+    -- A cohort day is a landed one. One that is still open has no closed day in its window that could be missing.
+    SELECT cohort_day, greatest(0, last_day - cohort_day + 1 - count(landed_days.day)) AS days_missing
+    FROM (
+        SELECT day AS cohort_day, least(day + $reply_window_days::INTEGER, coalesce(last_closed_day, day)) AS last_day
+        FROM landed_days CROSS JOIN horizon
+    )
+    LEFT JOIN landed_days ON landed_days.day BETWEEN cohort_day AND last_day
+    GROUP BY cohort_day, last_day
+), placed AS (
+    SELECT
+        counted.* REPLACE (
+            CASE axis WHEN 'enrolled' THEN enrolment_closed END AS enrolment_closed,
+            CASE axis WHEN 'enrolled' THEN contacted END AS contacted,
+            CASE axis WHEN 'enrolled' THEN completed END AS completed,
+            CASE axis WHEN 'enrolled' THEN stopped END AS stopped),
+        days_missing
+    FROM counted LEFT JOIN windows USING (cohort_day)
+)
+SELECT
+    sequence_template_id,
+    cohort_day,
+    axis,
+    members,
+    eligible,
+    rate(eligible, members) AS maturity,
+    days_missing,
+    eligible = members AND days_missing = 0 AS is_mature,
+    {% for name, num, den, _, _ in message_rates %}
+    {{ rate(name, num, den) }},
+    {% endfor %}
+    {{ rate('touch_reply_rate', 'touch_replied', 'touch_closed') }},
+    {{ rate('contact_rate', 'contacted', 'enrolment_closed') }},
+    {{ rate('completion_rate', 'completed', 'enrolment_closed') }},
+    {{ rate('stop_rate', 'stopped', 'enrolment_closed') }},
+    CASE WHEN replied >= $quantile_repliers THEN median_hours END AS median_hours_to_first_reply,
+    CASE WHEN replied >= $quantile_repliers THEN p90_hours END AS p90_hours_to_first_reply,
+    {% for count, name, _, _ in to_date %}
+    {{ count }},
+    rate({{ count }}, members) AS {{ name }},
+    {% endfor %}
+FROM placed;
+
+{% set table = 'engagement.sequence_cohorts' %}
+COMMENT ON TABLE engagement.sequence_cohorts IS 'One row per sequence, cohort day and axis: the runs that started on the day, and what became of those whose outcome window has closed. Counts, num and den add up over days; left-censored runs are in no cohort.';
+COMMENT ON COLUMN engagement.sequence_cohorts.sequence_template_id IS 'The sequence; NULL where the activities name none.';
+COMMENT ON COLUMN engagement.sequence_cohorts.cohort_day IS 'The reporting day on which the runs started.';
+COMMENT ON COLUMN engagement.sequence_cohorts.axis IS 'What a run''s start is: sent (its first message) or enrolled (its enrolment). A run can be in a cohort of each: never add the two.';
+COMMENT ON COLUMN engagement.sequence_cohorts.members IS 'Runs that started on the day.';
+COMMENT ON COLUMN engagement.sequence_cohorts.eligible IS 'Of the members: whose outcome window, counted from the start, had closed at as_of.';
+COMMENT ON COLUMN engagement.sequence_cohorts.maturity IS 'eligible / members.';
+COMMENT ON COLUMN engagement.sequence_cohorts.days_missing IS 'Days from the cohort day to the end of its outcome window, as far as days are closed, that were never landed.';
+COMMENT ON COLUMN engagement.sequence_cohorts.is_mature IS 'Whether all members are eligible and no day is missing.';
+{% for name, _, _, num, den in message_rates %}
+{{ rate_comments(table, name, num, den) }}
+{% endfor %}
+{{ rate_comments(table, 'touch_reply_rate', 'Of those runs: whose first valid reply came within the window from the first message or invitation.', 'Runs touched (a message or an invitation) whose window from then has closed.') }}
+{{ rate_comments(table, 'contact_rate', 'Of those runs: whose first message was sent within the window from enrolment; NULL on axis sent.', 'Enrolled runs whose window from enrolment has closed; NULL on axis sent, where all were contacted.') }}
+{{ rate_comments(table, 'completion_rate', 'Of those runs: that came to their end within the window from enrolment; NULL on axis sent.', 'Enrolled runs whose window from enrolment has closed; NULL on axis sent.') }}
+{{ rate_comments(table, 'stop_rate', 'Of those runs: that were stopped within the window from enrolment; NULL on axis sent.', 'Enrolled runs whose window from enrolment has closed; NULL on axis sent.') }}
+COMMENT ON COLUMN engagement.sequence_cohorts.median_hours_to_first_reply IS 'Median of the hours from the first message to the first valid reply, of the runs in reply_rate_num; NULL below five. Does not add up over days.';
+COMMENT ON COLUMN engagement.sequence_cohorts.p90_hours_to_first_reply IS 'The hours within which 90 % of the runs in reply_rate_num replied; NULL below five. Does not add up over days.';
+{% for count, name, _, what in to_date %}
+COMMENT ON COLUMN engagement.sequence_cohorts.{{ count }} IS 'Still growing: of all members, those with {{ what }} since their start, however late.';
+COMMENT ON COLUMN engagement.sequence_cohorts.{{ name }} IS 'Still growing: {{ count }} / members. Young cohorts read low: compare reply windows that have closed instead.';
+{% endfor %}

@@ -1,0 +1,59 @@
+{% from 'rates.jinja' import rate, rate_comments %}
+{% from 'horizon.jinja' import horizon %}
+CREATE OR REPLACE TABLE engagement.sequence_trends AS
+WITH {{ horizon() }}, weeks AS (
+    SELECT
+        sequence_template_id,
+        date_trunc('week', cohort_day)::DATE AS week_start,
+        sum(members)::BIGINT AS members,
+        bool_and(is_mature) AS is_mature,
+        sum(reply_rate_num)::BIGINT AS replied,
+        sum(reply_rate_den)::BIGINT AS closed
+    FROM engagement.sequence_cohorts
+    WHERE axis = 'sent' AND date_trunc('week', cohort_day)::DATE + 6 <= (SELECT last_mature_day FROM horizon)
+    GROUP BY ALL
+), followed AS (
+    SELECT
+        *,
+        CASE WHEN lag(week_start) OVER by_week = week_start - 7 THEN lag(replied) OVER by_week END AS replied_before,
+        CASE WHEN lag(week_start) OVER by_week = week_start - 7 THEN lag(closed) OVER by_week END AS closed_before,
+        lag(is_mature) OVER by_week AS was_mature
+    FROM weeks
+    WINDOW by_week AS (PARTITION BY sequence_template_id ORDER BY week_start)
+), compared AS (
+    -- A day that is missing from either week's outcome windows would look like a change.
+    SELECT
+        *,
+        closed >= $evidence_small AND closed_before >= $evidence_small AND is_mature AND was_mature AS comparable,
+        CASE WHEN comparable THEN rate(replied, closed) - rate(replied_before, closed_before) END AS change,
+        CASE WHEN comparable THEN newcombe_low(replied, closed, replied_before, closed_before) END AS change_low,
+        CASE WHEN comparable THEN newcombe_high(replied, closed, replied_before, closed_before) END AS change_high
+    FROM followed
+)
+SELECT
+    sequence_template_id,
+    week_start,
+    members,
+    is_mature,
+    {{ rate('reply_rate', 'replied', 'closed') }},
+    replied_before AS previous_num,
+    closed_before AS previous_den,
+    change,
+    change_low,
+    change_high,
+    CASE WHEN change_low > 0 THEN 'up' WHEN change_high < 0 THEN 'down' WHEN comparable THEN 'no_clear_change' END
+        AS signal
+FROM compared;
+
+COMMENT ON TABLE engagement.sequence_trends IS 'One row per sequence and week of first messages, once the outcome windows of all seven days have closed: the reply rate and its change from the week before.';
+COMMENT ON COLUMN engagement.sequence_trends.sequence_template_id IS 'The sequence; NULL where the activities name none.';
+COMMENT ON COLUMN engagement.sequence_trends.week_start IS 'The Monday of the ISO week of the runs'' first messages; a week without one has no row.';
+COMMENT ON COLUMN engagement.sequence_trends.members IS 'Runs contacted for the first time in the week, all of them with closed windows.';
+COMMENT ON COLUMN engagement.sequence_trends.is_mature IS 'Whether no day of the outcome windows is missing.';
+{{ rate_comments('engagement.sequence_trends', 'reply_rate', 'Of those runs: whose first valid reply came within the window.', 'Runs contacted in the week.') }}
+COMMENT ON COLUMN engagement.sequence_trends.previous_num IS 'reply_rate_num of the week before; NULL where that week has no row.';
+COMMENT ON COLUMN engagement.sequence_trends.previous_den IS 'reply_rate_den of the week before; NULL where that week has no row.';
+COMMENT ON COLUMN engagement.sequence_trends.change IS 'reply_rate less that of the week before, as a difference of shares; NULL where either week has too few runs (below 30), a day missing, or no row.';
+COMMENT ON COLUMN engagement.sequence_trends.change_low IS 'Lower bound of change: Newcombe''s hybrid score interval, 95 %.';
+COMMENT ON COLUMN engagement.sequence_trends.change_high IS 'Upper bound of change: Newcombe''s hybrid score interval, 95 %.';
+COMMENT ON COLUMN engagement.sequence_trends.signal IS 'up or down where the interval of change leaves out 0, else no_clear_change; NULL where change is.';

@@ -1,0 +1,251 @@
+"""Cohorts: rates over runs whose window has closed, by the day on which the runs started."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from topo_pipeline.engagement.rules import Rules
+from topo_pipeline_tests.engagement.helpers import Activity, Workspace, canonical, enrolled, march, replied, sent, uid
+from topo_pipeline_tests.engagement.oracle_cohorts import OVER_CONTACTED, OVER_ENROLLED, OVER_OUTCOMES
+from topo_pipeline_tests.engagement.oracle_rates import no_rate, rate
+
+DAY_1 = date(2026, 3, 1)
+LAST_DAY = date(2026, 4, 30)
+MONDAY = march(2)
+SENDS = (200, 250, 300, 400, 500)  # a quarter more each week, as far as 6.0 % of each can be whole runs
+
+
+def days_between(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def share(row: dict[str, Any], name: str) -> tuple[int | None, int | None]:
+    return row[f"{name}_num"], row[f"{name}_den"]
+
+
+def growing() -> Iterator[Activity]:
+    """Weeks of ever more first messages; 6 of 100 reply: half of them a day later, half after nine days."""
+    for week, sends in enumerate(SENDS):
+        at = MONDAY + timedelta(weeks=week)
+        for number in range(sends):
+            run = f"{week} {number}"
+            yield enrolled(at, run)
+            yield sent(at + timedelta(hours=1), run)
+            if number < sends * 6 // 100:
+                yield replied(at + timedelta(days=1 if number % 2 else 9), run)
+
+
+def test_while_sends_grow_the_mature_cohort_reads_the_true_rate_and_the_same_week_does_not(
+    workspace: Workspace,
+) -> None:
+    last = date(2026, 5, 10)
+    workspace.land_all(growing(), *days_between(MONDAY.date(), last))
+    workspace.build()
+    for week in range(len(SENDS)):
+        cohort = workspace.cohorts()[(MONDAY + timedelta(weeks=week)).date()]
+        assert cohort["is_mature"]
+        assert cohort["reply_rate"] == pytest.approx(0.06, abs=1e-12)
+    daily = workspace.daily()
+    same_week = []
+    for week in range(len(SENDS)):
+        days = [daily[(MONDAY + timedelta(weeks=week, days=n)).date()] for n in range(7)]
+        same_week.append(sum(d["total_replies"] for d in days) / sum(d["total_sent"] for d in days))
+    assert max(same_week) < 0.058
+    weeks = workspace.trend()
+    assert [row["reply_rate"] for row in weeks.values()] == pytest.approx([0.06] * len(SENDS), abs=1e-12)
+    assert {row["signal"] for row in weeks.values()} == {None, "no_clear_change"}
+
+
+def test_a_young_cohort_has_members_and_no_rate(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1)), sent(march(1, 10)), replied(march(2))])
+    workspace.build()
+    for axis in ("sent", "enrolled"):
+        cohort = workspace.cohorts(axis)[DAY_1]
+        assert (cohort["members"], cohort["eligible"], cohort["maturity"], cohort["is_mature"]) == (1, 0, 0.0, False)
+        for name in (*OVER_CONTACTED, *OVER_OUTCOMES, "touch_reply_rate"):
+            expected = rate(name, 0, 0)
+            assert {column: cohort[column] for column in expected} == expected
+
+
+def test_what_a_young_cohort_has_so_far_is_shown_as_such(workspace: Workspace) -> None:
+    workspace.land_all(
+        [
+            *(enrolled(march(1), run) for run in "ABCD"),
+            *(sent(march(1, 10), run) for run in "ABCD"),
+            replied(march(2), "A", category="MEETING"),
+            replied(march(2), "B"),
+            Activity("hot_lead.created", march(2), "B"),
+            Activity("meeting.created", march(3), "A"),
+            replied(march(1, 9, 30), "D", channel="LINKEDIN"),
+        ]
+    )
+    workspace.build()
+    counts = ("replies_to_date", "positive_replies_to_date", "hot_leads_to_date", "meetings_to_date")
+    assert [workspace.cohorts("sent")[DAY_1][name] for name in counts] == [2, 1, 1, 1]
+    assert workspace.cohorts("sent")[DAY_1]["reply_rate_to_date"] == 0.5
+    # Since their enrolment one more has replied than since their first message.
+    assert [workspace.cohorts("enrolled")[DAY_1][name] for name in counts] == [3, 1, 1, 1]
+
+
+def test_what_is_late_counts_to_date_and_in_no_rate(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1)), sent(march(1)), replied(march(31, 9, 0, 1))], LAST_DAY)
+    workspace.build()
+    cohort = workspace.cohorts()[DAY_1]
+    assert (share(cohort, "reply_rate"), cohort["replies_to_date"]) == ((0, 1), 1)
+
+
+def test_each_axis_counts_from_its_own_start(workspace: Workspace) -> None:
+    """Enrolled on March 1st, contacted on the 21st, with a window of ten days, known up to the 25th."""
+    workspace.land_all([enrolled(march(1)), sent(march(21)), Activity("sequence.stopped", march(11))], march(25).date())
+    workspace.build(rules=Rules(reply_window_days=10))
+    by_enrolment, by_message = workspace.cohorts("enrolled"), workspace.cohorts("sent")
+    assert ([*by_enrolment], [*by_message]) == ([DAY_1], [march(21).date()])
+    assert by_enrolment[DAY_1]["eligible"] == 1
+    assert share(by_enrolment[DAY_1], "contact_rate") == (0, 1)
+    assert share(by_enrolment[DAY_1], "stop_rate") == (1, 1)
+    assert share(by_enrolment[DAY_1], "reply_rate") == (0, 0)
+    assert by_message[march(21).date()]["eligible"] == 0
+
+
+def test_rates_of_enrolments_have_no_meaning_on_the_axis_of_messages(workspace: Workspace) -> None:
+    done = [sent(march(2)), Activity("sequence.completed", march(3))]
+    workspace.land_all([enrolled(march(1)), *done], LAST_DAY)
+    workspace.build()
+    for name in OVER_ENROLLED:
+        by_message = workspace.cohorts("sent")[march(2).date()]
+        assert {column: by_message[column] for column in no_rate(name)} == no_rate(name)
+        by_enrolment = workspace.cohorts("enrolled")[DAY_1]
+        assert share(by_enrolment, name) == (0 if name == "stop_rate" else 1, 1)
+
+
+def test_an_invitation_is_a_touch_and_no_message(workspace: Workspace) -> None:
+    invited = Activity("invitation.sent", march(1), channel="LINKEDIN")
+    workspace.land_all([enrolled(march(1, 8)), invited, replied(march(2), channel="LINKEDIN")], LAST_DAY)
+    workspace.build()
+    assert workspace.cohorts("sent") == {}
+    cohort = workspace.cohorts("enrolled")[DAY_1]
+    assert (share(cohort, "touch_reply_rate"), share(cohort, "reply_rate")) == ((1, 1), (0, 0))
+
+
+def test_a_positive_share_is_over_classified_replies_and_its_coverage_over_valid_ones(workspace: Workspace) -> None:
+    categories = ("MEETING", "BAD_TIMING", "UNKNOWN", None, "OUT_OF_OFFICE")
+    begun = [a for run in categories for a in (enrolled(march(1, 8), str(run)), sent(march(1), str(run)))]
+    outcomes = [replied(march(2), str(category), category=category) for category in categories]
+    workspace.land_all([*begun, *outcomes, Activity("meeting.created", march(4), "BAD_TIMING")], LAST_DAY)
+    workspace.build()
+    cohort = workspace.cohorts()[DAY_1]
+    assert share(cohort, "positive_share_of_replies") == (1, 3)
+    assert share(cohort, "classification_coverage") == (3, 4)
+    assert share(cohort, "reply_to_meeting_rate") == (1, 4)
+
+
+def test_a_numerators_runs_are_the_denominators(workspace: Workspace) -> None:
+    """A run whose first reply came before its first message replied to no message, whatever was classified later."""
+    before = {"first": replied(march(1, 8, 30), "first"), "classified": replied(march(1, 8, 30), "classified")}
+    before["classified"] = before["classified"].relabelled("BAD_TIMING")
+    begun = [a for run in before for a in (enrolled(march(1, 8), run), before[run], sent(march(1), run))]
+    after = [replied(march(2), run, category="MEETING") for run in before]
+    met = [Activity("meeting.created", march(3), run) for run in before]
+    workspace.land_all([*begun, *after, *met], LAST_DAY)
+    workspace.build()
+    cohort = workspace.cohorts()[DAY_1]
+    assert share(cohort, "reply_rate") == (0, 2)
+    assert share(cohort, "positive_reply_rate") == (2, 2)
+    assert share(cohort, "positive_share_of_replies") == (1, 1)
+    assert share(cohort, "classification_coverage") == (0, 0)
+    assert share(cohort, "reply_to_meeting_rate") == (0, 0)
+
+
+@pytest.mark.parametrize(("repliers", "median", "p90"), [(4, None, None), (5, 3.0, 4.6)])
+def test_hours_to_a_reply_need_five_repliers(
+    workspace: Workspace, repliers: int, median: float | None, p90: float | None
+) -> None:
+    begun = [a for n in range(9) for a in (enrolled(march(1, 8), str(n)), sent(march(1), str(n)))]
+    late = replied(march(31, 9, 0, 1), "8")
+    workspace.land_all([*begun, *(replied(march(1, 10 + n), str(n)) for n in range(repliers)), late], LAST_DAY)
+    workspace.build()
+    found = [workspace.cohorts()[DAY_1][f"{name}_hours_to_first_reply"] for name in ("median", "p90")]
+    assert found == ([median, p90] if median is None else pytest.approx([median, p90]))
+
+
+def test_a_left_censored_run_is_in_no_cohort(workspace: Workspace) -> None:
+    """History starts on March 1st: a run without its enrolment, seen within 30 days, may have begun before."""
+    workspace.land_all([sent(march(2), "old"), enrolled(march(2, 8)), sent(march(2)), sent(march(40), "new")], LAST_DAY)
+    workspace.build()
+    assert {day: row["members"] for day, row in workspace.cohorts().items()} == {
+        march(2).date(): 1,
+        march(40).date(): 1,
+    }
+
+
+def test_a_day_missing_from_an_outcome_window_is_told_and_the_cohort_is_not_mature(workspace: Workspace) -> None:
+    contacted = [a for day in (1, 2, 4) for a in (enrolled(march(day, 8), str(day)), sent(march(day), str(day)))]
+    landed = [day for day in days_between(DAY_1, march(12).date()) if day != march(3).date()]
+    workspace.land_all(contacted, *landed)
+    workspace.build(rules=Rules(reply_window_days=2))
+    expected = {1: (1, False), 2: (1, False), 4: (0, True)}
+    found = {d.day: (row["days_missing"], row["is_mature"]) for d, row in workspace.cohorts().items()}
+    assert found == expected
+    assert {row["eligible"] for row in workspace.cohorts().values()} == {1}
+
+
+def test_days_that_are_yet_to_come_are_not_missing(workspace: Workspace) -> None:
+    days = (march(3).date(), march(5).date())
+    workspace.land_all([enrolled(march(1)), sent(march(1, 10))], *days, still_open=days[-1])
+    workspace.build()
+    assert workspace.cohorts()[DAY_1]["days_missing"] == 1  # the 2nd; the 3rd is the last closed one
+
+
+def test_a_cohort_of_a_day_that_is_open_misses_nothing_yet(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1)), sent(march(1, 10))], still_open=DAY_1)
+    workspace.build()
+    cohort = workspace.cohorts()[DAY_1]
+    assert (cohort["days_missing"], cohort["eligible"], cohort["is_mature"]) == (0, 0, False)
+
+
+@pytest.mark.parametrize(("zone", "day"), [("Europe/Paris", 2), ("UTC", 1), ("America/New_York", 1)])
+def test_a_cohort_day_is_the_zones(workspace: Workspace, zone: str, day: int) -> None:
+    workspace.zone = zone
+    workspace.land_all([enrolled(march(1, 10)), sent(march(1, 23, 30))])
+    workspace.build()
+    assert list(workspace.cohorts()) == [march(day).date()]
+
+
+def test_a_window_is_so_many_times_24_hours_whatever_the_clocks_do(workspace: Workspace) -> None:
+    """In Paris March 29th has 23 hours: two days from the 28th, 23:30 end on the 31st, 00:30 summer time."""
+    workspace.zone = "Europe/Paris"
+    late = datetime(2026, 3, 28, 22, 30, tzinfo=UTC)
+    workspace.land_all([enrolled(late), sent(late)], date(2026, 3, 29), date(2026, 3, 30))
+    workspace.land(date(2026, 3, 31), [replied(late + timedelta(days=2))], is_open=True)
+    workspace.build(rules=Rules(reply_window_days=2))
+    assert workspace.cohorts()[date(2026, 3, 28)]["eligible"] == 0
+    workspace.land(date(2026, 3, 31), [replied(late + timedelta(days=2))])
+    workspace.build(rules=Rules(reply_window_days=2))
+    cohort = workspace.cohorts()[date(2026, 3, 28)]
+    assert (cohort["eligible"], share(cohort, "reply_rate")) == (1, (1, 1))
+
+
+MANY = """
+INSERT INTO engagement.sequence_runs BY NAME
+SELECT $sequence::UUID AS sequence_template_id, uuid() AS sequence_id, false AS left_censored,
+    day AS first_activity_at, day AS enrolled_at, day AS contacted_at, day AS touched_at,
+    CASE WHEN n < $replies THEN day + INTERVAL 5 HOUR END AS first_valid_reply_at
+FROM range(50000) AS runs(n) CROSS JOIN (
+    SELECT unnest([TIMESTAMPTZ '2026-03-02 09:00:00+00', TIMESTAMPTZ '2026-03-09 09:00:00+00']) AS day)
+"""
+
+
+def test_a_cohort_of_more_runs_than_an_integers_root_has_its_interval(workspace: Workspace) -> None:
+    workspace.land_all((), *days_between(DAY_1, LAST_DAY))
+    workspace.build()
+    with workspace.warehouse.transaction() as connection:
+        connection.execute(MANY, {"sequence": uid("outbound"), "replies": 49_000})
+    workspace.build("sequence_cohorts", "sequence_trends")
+    expected = rate("reply_rate", 49_000, 50_000)
+    for row in (*workspace.cohorts().values(), *workspace.trend().values()):
+        assert canonical([{column: row[column] for column in expected}]) == canonical([expected])
+    week = workspace.trend()[date(2026, 3, 9)]
+    assert (week["change"], week["signal"]) == (0.0, "no_clear_change")
+    assert week["change_low"] == pytest.approx(-week["change_high"], abs=1e-12)
