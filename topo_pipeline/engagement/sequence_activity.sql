@@ -1,3 +1,4 @@
+-- Grain: sequence_template_id, channel, day
 -- Pure: the rows of a day come from that day's activities alone.
 CREATE TABLE IF NOT EXISTS engagement.sequence_activity (
     sequence_template_id UUID,

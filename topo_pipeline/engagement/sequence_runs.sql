@@ -1,3 +1,4 @@
+-- Grain: sequence_template_id, sequence_id
 -- Incremental: rebuilds, from their full history, the runs that any load not yet taken in has touched.
 CREATE TABLE IF NOT EXISTS engagement.sequence_runs (
     sequence_template_id UUID,

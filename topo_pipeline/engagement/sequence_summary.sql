@@ -1,4 +1,5 @@
 {% from 'rates.jinja' import rate, rate_comments %}
+-- Grain: sequence_template_id, period
 CREATE OR REPLACE TABLE engagement.sequence_summary AS
 WITH horizon AS (
     SELECT
