@@ -148,9 +148,7 @@ def build(
     return _describe(connection, table, days)
 
 
-def rebuild(
-    connection: "DuckDBPyConnection", *, timezone: str, now: datetime, rules: Rules = DEFAULT_RULES
-) -> list[str]:
+def rebuild(connection: "DuckDBPyConnection", *, timezone: str, now: datetime, rules: Rules) -> list[str]:
     """Build every table that there is from nothing, over the days that it was made of; return their names.
 
     For what took rows away in another way than a load does: no table can tell which of its own rows that touched.
