@@ -153,6 +153,15 @@ def test_each_rate_of_every_table_is_found_where_it_is_no_share(good: Workspace,
     }
 
 
+def test_a_rate_without_bounds_is_held_to_0_and_1_all_the_same(good: Workspace) -> None:
+    unbounded = [
+        f"ALTER TABLE engagement.sequence_summary DROP COLUMN meeting_rate_{bound}" for bound in ("low", "high")
+    ]
+    assert found(good, *unbounded) == {}
+    wrong = "UPDATE engagement.sequence_summary SET meeting_rate = 1.01"
+    assert found(good, *unbounded, wrong) == {"sequence_summary.rates_are_shares": (1, ("meeting_rate of Outbound",))}
+
+
 def test_a_rate_that_is_not_told_is_nothing_wrong(good: Workspace) -> None:
     nothing = "UPDATE engagement.sequence_summary SET reply_rate = NULL, reply_rate_low = NULL, reply_rate_high = NULL"
     assert found(good, nothing) == {}
