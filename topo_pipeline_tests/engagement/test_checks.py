@@ -15,7 +15,7 @@ LAST_DAY = date(2026, 4, 30)
 NEEDED = (
     "ALTER TABLE engagement.sequence_daily ADD COLUMN IF NOT EXISTS is_volume_anomaly BOOLEAN",
     "ALTER TABLE engagement.sequence_summary ADD COLUMN IF NOT EXISTS is_silent BOOLEAN",
-    "CREATE OR REPLACE TABLE engagement.sequence_channels AS"
+    "CREATE TABLE IF NOT EXISTS engagement.sequence_channels AS"
     " SELECT sequence_template_id, 'EMAIL' AS channel, false AS tracking_off FROM engagement.sequence_summary",
 )
 GOOD = [
@@ -137,11 +137,15 @@ def test_a_key_that_occurs_twice_is_found_in_every_table(good: Workspace, table:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["{m}_num = {m}_den + 1", "{m}_num = -1", "{m} = 1.01", "{m}_low = 2", "{m}_high = -1"]
+    "wrong", ["{m}_num = 1, {m}_den = 0", "{m}_num = -1", "{m} = 1.01", "{m}_low = 2", "{m}_high = -1"]
 )
 def test_each_rate_of_every_table_is_found_where_it_is_no_share(good: Workspace, wrong: str) -> None:
     rates = {
-        name: [column.removesuffix("_num") for column in table.columns if column.endswith("_num")]
+        name: [
+            rate
+            for rate in (column.removesuffix("_num") for column in table.columns if column.endswith("_num"))
+            if wrong.format(m=rate).partition(" ")[0] in table.columns
+        ]
         for name, table in tables().items()
     }
     rated = {name: names for name, names in rates.items() if names}
@@ -159,7 +163,8 @@ def test_a_rate_without_bounds_is_held_to_0_and_1_all_the_same(good: Workspace) 
     ]
     assert found(good, *unbounded) == {}
     wrong = "UPDATE engagement.sequence_summary SET meeting_rate = 1.01"
-    assert found(good, *unbounded, wrong) == {"sequence_summary.rates_are_shares": (1, ("meeting_rate of Outbound",))}
+    rows, examples = found(good, *unbounded, wrong)["sequence_summary.rates_are_shares"]
+    assert (rows, examples) == (len(good.rows("sequence_summary")), ("meeting_rate of Outbound",))
 
 
 def test_a_rate_that_is_not_told_is_nothing_wrong(good: Workspace) -> None:
