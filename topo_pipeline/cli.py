@@ -117,7 +117,7 @@ def forget(
             found = _told(forgetting.trace(warehouse, person))
             _confirm(f"Erase {person} from {_relative(settings.warehouse)} ({found})? It can't be undone.")
         with err.status("Erasing, building the tables anew, rewriting the file"):
-            erased = forgetting.forget(warehouse, person, timezone=settings.timezone, now=_now())
+            erased = forgetting.forget(warehouse, person, timezone=settings.timezone, rules=settings.rules, now=_now())
     out.print(
         f"Erased ({_told(erased)}). Later readings leave the person out.\n"
         "Exports, reports and copies that were made before are not touched: delete them yourself.",
@@ -292,10 +292,11 @@ def _leaderboard_table(board: "pd.DataFrame") -> Table:
     """A table that reads well in 80 columns, in fewer without its events; what rests on too few runs is dimmed."""
     from topo_pipeline.report.leaderboard import rate_with_interval
 
+    window = get_settings().rules.reply_window_days
     table = Table(
         title="Sequences, best first by what their reply rate is at least",
         caption="Reply rate, with its 95 % interval: contacted runs with a valid reply\n"
-        "within 30 days, of those whose 30 days are over. Dimmed: too few to tell.",
+        f"within {window} days, of those whose {window} days are over. Dimmed: too few to tell.",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
@@ -330,6 +331,7 @@ def _dagster_dev(port: int, environment: dict[str, str | None]) -> int:
         "DAGSTER_HOME": str(settings.dagster_home),
         "TOPO_WAREHOUSE": settings.warehouse,
         "TOPO_REPORT_DIR": str(settings.report_dir),
+        "TOPO_RULES": str(settings.rules_file or ""),
         # dg dev supersedes it, but is no part of what an installed package brings.
         "PYTHONWARNINGS": "ignore:Function `dev_command` is superseded",
     }

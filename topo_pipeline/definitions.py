@@ -1,22 +1,21 @@
 """The code location: every Dagster object of `defs`, with its resources. Loads without a key."""
 
-from collections.abc import Mapping
-
 import dagster as dg
 
 from topo_pipeline import defs as modules
 from topo_pipeline.defs import jobs, sensors
-from topo_pipeline.defs.resources import resources
+from topo_pipeline.defs.engagement import metric_tables
+from topo_pipeline.defs.resources import Resources, resources
 
 
-def build(using: Mapping[str, object]) -> dg.Definitions:
-    """Make the code location over these resources (`topo`, `warehouse`, `settings`, `clock`)."""
+def build(using: Resources) -> dg.Definitions:
+    """Make the code location over these resources."""
     return dg.Definitions(
-        assets=dg.load_assets_from_package_module(modules),
+        assets=[*dg.load_assets_from_package_module(modules), *metric_tables(using["settings"])],
         asset_checks=dg.load_asset_checks_from_package_module(modules),
         jobs=[jobs.refresh, jobs.reread_replies],
         sensors=[sensors.tables_follow],
-        resources=using,
+        resources=dict(using),
         # One process a run: no step contends with its sibling for DuckDB's single writer, none pays a start-up.
         executor=dg.in_process_executor,
     )

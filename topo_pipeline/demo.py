@@ -43,6 +43,7 @@ def environment(api_url: str) -> dict[str, str]:
         "TOPO_LABEL_CHANNELS": "on",
         "TOPO_AUTOMATION": "off",
         "TOPO_REPORT_DIR": str(folder / "report"),
+        "TOPO_RULES": "",
         "DAGSTER_HOME": str(folder / "dagster"),
     }
 

@@ -7,6 +7,7 @@ built (`engagement.tables`), how a file is rid of what was deleted (`warehouse.c
 import uuid
 from datetime import datetime
 
+from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.engagement.tables import rebuild
 from topo_pipeline.warehouse import forgetting
 from topo_pipeline.warehouse.compaction import compact, require_compactable
@@ -29,13 +30,14 @@ def trace(warehouse: Warehouse, person_id: uuid.UUID) -> Trace:
         return forgetting.trace(connection, person_id)
 
 
-def forget(warehouse: Warehouse, person_id: uuid.UUID, *, timezone: str, now: datetime) -> Trace:
+def forget(warehouse: Warehouse, person_id: uuid.UUID, *, timezone: str, rules: Rules, now: datetime) -> Trace:
     """Erase a person from everything in the warehouse, and from the file's bytes; to do it again does no harm.
 
     Args:
         warehouse: Whose landed rows and tables.
         person_id: Topo's id of the contact.
         timezone: The reporting zone (IANA): the tables are built anew.
+        rules: Those of the tables.
         now: Noted as the time of it.
 
     Returns:
@@ -50,6 +52,6 @@ def forget(warehouse: Warehouse, person_id: uuid.UUID, *, timezone: str, now: da
     with warehouse.transaction() as connection:
         keep_to_timezone(connection, timezone, now=now)
         erased = forgetting.erase(connection, person_id, now=now)
-        rebuild(connection, timezone=timezone, now=now)
+        rebuild(connection, timezone=timezone, rules=rules, now=now)
     compact(warehouse)
     return erased

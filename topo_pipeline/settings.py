@@ -1,4 +1,7 @@
-"""The environment, read once into one frozen object. Nothing else in the package reads the environment."""
+"""The environment, read once into one frozen object. Nothing else in the package reads the environment.
+
+The file that `TOPO_RULES` names is read with it: what can't be used is said before anything runs.
+"""
 
 from datetime import date
 from functools import cache
@@ -8,6 +11,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules, read_rules
 
 LAKE = "ducklake:"
 
@@ -35,6 +40,11 @@ def _warehouse(target: str) -> str:
     if not name or ":" in name:
         raise ValueError(f"{target!r} is neither a file nor ducklake: and a file")
     return f"{scheme}{_absolute(Path(name))}"
+
+
+def _holds_rules(path: Path) -> Path:
+    read_rules(path)
+    return path
 
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
@@ -65,6 +75,9 @@ class Settings(BaseSettings):
     label_channels: Literal["on", "off"] = "on"
     automation: Literal["off", "on"] = "off"
     report_dir: AbsolutePath = Field(default=Path("data/report"), validate_default=True)
+    rules_file: Annotated[AbsolutePath, AfterValidator(_holds_rules)] | None = Field(
+        default=None, validation_alias="TOPO_RULES"
+    )
     dagster_home: AbsolutePath = Field(default=Path(".dagster"), validation_alias="DAGSTER_HOME", validate_default=True)
 
     @field_validator("api_key", mode="before")
@@ -76,6 +89,11 @@ class Settings(BaseSettings):
     def zone(self) -> ZoneInfo:
         """The reporting time zone: partitions and reporting days."""
         return ZoneInfo(self.timezone)
+
+    @property
+    def rules(self) -> Rules:
+        """The rules of the metric tables."""
+        return read_rules(self.rules_file) if self.rules_file else DEFAULT_RULES
 
 
 @cache
@@ -95,5 +113,5 @@ def get_settings() -> Settings:
 
 def _sentence(problem: dict[str, Any]) -> str:
     name = str(problem["loc"][0])
-    variable = name if name == "DAGSTER_HOME" else f"TOPO_{name.upper()}"
+    variable = name if name.isupper() else f"TOPO_{name.upper()}"
     return f"{variable}: {problem['msg']}"

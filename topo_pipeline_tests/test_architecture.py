@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "topo_pipeline"
 # A room may import these rooms of ours, and itself. What stands beside the rooms is a room of its own.
 ROOMS = {
-    "settings": set(),
+    "settings": {"engagement"},  # whose rules are settings too
     "topo_api": set(),
     "warehouse": set(),
     "instance": set(),

@@ -92,6 +92,19 @@ def test_the_tables_hang_on_what_their_sql_reads() -> None:
     assert deps["sequence_channels"] == deps["sequence_steps"] == {"activities", "sequence_runs"}
 
 
+def test_every_table_is_checked_in_one_step_of_the_warehouses_pool_and_by_itself() -> None:
+    graph = defs.resolve_asset_graph()
+    checks = {key.to_user_string(): graph.get(key) for key in graph.asset_check_keys}
+    tables = {"topo/activities", *(f"engagement/{table}" for table in TABLES)}
+    assert {name.partition(":")[0] for name in checks} == tables
+    assert {f"engagement/{table}:key_is_unique" for table in TABLES} <= set(checks)
+    # With a condition of its own a check would no longer ride along with its asset.
+    assert [name for name, node in checks.items() if node.automation_condition or not node.description] == []
+    steps = list(defs.asset_checks or [])
+    assert len(steps) == len(tables)
+    assert {pool for step in steps for pool in step.node_def.pools} == {"warehouse"}
+
+
 def test_the_tables_follow_by_default_and_only_they() -> None:
     [sensor] = defs.sensors or []
     assert isinstance(sensor, dg.AutomationConditionSensorDefinition)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.forget import forget
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
@@ -58,7 +59,7 @@ def workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
 
 
 def forget_ada(workspace: Workspace) -> Trace:
-    return forget(workspace.warehouse, uuid.UUID(uid("Ada")), timezone="UTC", now=FORGOTTEN_AT)
+    return forget(workspace.warehouse, uuid.UUID(uid("Ada")), timezone="UTC", rules=DEFAULT_RULES, now=FORGOTTEN_AT)
 
 
 def without_ada(folder: Path) -> dict[str, list[dict[str, Any]]]:
@@ -69,6 +70,15 @@ def without_ada(folder: Path) -> dict[str, list[dict[str, Any]]]:
 def test_the_tables_are_those_of_a_world_without_the_person(workspace: Workspace, tmp_path: Path) -> None:
     assert forget_ada(workspace) == Trace(activities=len(HERS), changes=0, rejects=0, runs=2)
     assert workspace.all_rows() == without_ada(tmp_path / "twin")
+
+
+def test_the_tables_are_built_by_the_rules_in_force(tmp_path: Path) -> None:
+    workspace = workspace_of(tmp_path, [*HERS, *HIS, replied(march(4), category="REFERRAL", **BOB)])
+    workspace.rules = Rules(positive_replies=("REFERRAL",))
+    workspace.build()
+    ada = uuid.UUID(uid("Ada"))
+    forget(workspace.warehouse, ada, timezone="UTC", rules=workspace.rules, now=FORGOTTEN_AT)
+    assert workspace.summary()["unique_positive_replies"] == 1
 
 
 def test_no_later_load_or_build_brings_the_person_back(workspace: Workspace, tmp_path: Path) -> None:
@@ -114,12 +124,14 @@ def bytes_in(folder: Path, id_: str) -> set[bytes]:
 def test_without_a_warehouse_there_is_nobody_to_forget_and_none_is_made(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "none.duckdb"))
     with pytest.raises(WarehouseError, match="no warehouse"):
-        forget(warehouse, uuid.uuid4(), timezone="UTC", now=FORGOTTEN_AT)
+        forget(warehouse, uuid.uuid4(), timezone="UTC", rules=DEFAULT_RULES, now=FORGOTTEN_AT)
     assert not warehouse.path.exists()
 
 
 def test_in_another_time_zone_nothing_is_erased(tmp_path: Path) -> None:
     workspace = workspace_of(tmp_path, HERS)
     with pytest.raises(WarehouseError, match="TOPO_TIMEZONE=UTC"):
-        forget(workspace.warehouse, uuid.UUID(uid("Ada")), timezone="Europe/Paris", now=FORGOTTEN_AT)
+        forget(
+            workspace.warehouse, uuid.UUID(uid("Ada")), timezone="Europe/Paris", rules=DEFAULT_RULES, now=FORGOTTEN_AT
+        )
     assert workspace.select("SELECT count(*) FROM topo.activities") == [(len(HERS),)]

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.settings import Settings, SettingsError, get_settings
 
 VARIABLES = {
     "TOPO_API_KEY", "TOPO_API_URL", "TOPO_WAREHOUSE", "TOPO_START_DATE", "TOPO_TIMEZONE", "TOPO_LOOKBACK_DAYS",
     "TOPO_REQUESTS_PER_SECOND", "TOPO_CONCURRENCY", "TOPO_COMPLETENESS", "TOPO_LABEL_CHANNELS", "TOPO_AUTOMATION",
-    "TOPO_REPORT_DIR", "DAGSTER_HOME",
+    "TOPO_REPORT_DIR", "TOPO_RULES", "DAGSTER_HOME",
 }  # fmt: skip
 CHECKOUT = Path(__file__).parents[1]
 
@@ -86,3 +87,24 @@ def test_the_example_file_shows_every_variable_and_its_default(bare: pytest.Monk
     assert set(shown) == VARIABLES
     (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in shown.items() if value))
     assert Settings() == Settings(_env_file=None)
+
+
+def test_rules_come_from_the_file_that_is_named_and_from_no_other(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text("reply_window_days = 21\n")
+    assert get_settings().rules == DEFAULT_RULES
+    bare.setenv("TOPO_RULES", "rules.toml")
+    get_settings.cache_clear()
+    assert get_settings().rules.reply_window_days == 21
+    assert get_settings().rules_file == tmp_path / "rules.toml"
+
+
+def test_rules_that_cannot_be_used_are_told_with_the_variable_before_anything_runs(
+    bare: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bare.setenv("TOPO_RULES", "none.toml")
+    with pytest.raises(SettingsError, match=r"^TOPO_RULES: .*none\.toml can't be read: No such file or directory$"):
+        get_settings()
+    (tmp_path / "bad.toml").write_text("reply_days = 21\n")
+    bare.setenv("TOPO_RULES", "bad.toml")
+    with pytest.raises(SettingsError, match=r"^TOPO_RULES: .*bad\.toml: reply_days: no such rule"):
+        get_settings()

@@ -1,50 +1,59 @@
-"""Asset checks: over every landed day, since a check of a partition says nothing of the others."""
+"""Asset checks, one step an asset: over everything landed, since a check of a partition says nothing of the others."""
 
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 
 from topo_pipeline.defs.failures import one_sentence
 from topo_pipeline.defs.names import ACTIVITIES
+from topo_pipeline.engagement.checks import Verdict, checks_of, evaluate
+from topo_pipeline.engagement.tables import tables
+from topo_pipeline.ingest import Clock
 from topo_pipeline.warehouse.connection import Warehouse
 
-EVERY_DAY_IS_PROVED = "every_day_is_proved"
-_DAYS_SHOWN = 10
+
+def _checks(asset: dg.AssetKey) -> dg.AssetChecksDefinition:
+    """Every check of a table as one step, which opens the warehouse once."""
+    table = ".".join(asset.path)
+
+    @dg.multi_asset_check(
+        name=f"{'__'.join(asset.path)}__checks",
+        specs=[dg.AssetCheckSpec(check.name, asset=asset, description=check.holds) for check in checks_of(table)],
+        pool="warehouse",
+    )
+    def check_table(
+        warehouse: dg.ResourceParam[Warehouse], clock: dg.ResourceParam[Clock]
+    ) -> Iterator[dg.AssetCheckResult]:
+        for name, evaluation in _evaluations(warehouse, table, clock()):
+            yield dg.AssetCheckResult(asset_key=asset, check_name=name, **evaluation)
+
+    return check_table
 
 
-@dg.asset_check(
-    asset=ACTIVITIES,
-    name=EVERY_DAY_IS_PROVED,
-    pool="warehouse",
-    description="Every landed day was proved complete against Topo's own count (TOPO_COMPLETENESS=warn lands others).",
-)
-def every_day_is_proved(warehouse: dg.ResourceParam[Warehouse]) -> dg.AssetCheckResult:
-    """Warn of days that were landed though what was received is not what Topo counts."""
-    with one_sentence():
-        return dg.AssetCheckResult(**_evaluation(warehouse))
+def tell_of_activities(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext, warehouse: Warehouse, clock: Clock
+) -> None:
+    """Evaluate the activities' checks within a step that lands days, where the run has no step of their own."""
+    for name, evaluation in _evaluations(warehouse, ".".join(ACTIVITIES.path), clock()):
+        event = dg.AssetCheckEvaluation(asset_key=ACTIVITIES, check_name=name, **evaluation)
+        context.instance.report_runless_asset_event(event)
 
 
-def tell_unproved_days(context: dg.AssetExecutionContext | dg.OpExecutionContext, warehouse: Warehouse) -> None:
-    """Evaluate the check within a step that lands days, where the run has no step of the check's own."""
-    evaluation = dg.AssetCheckEvaluation(asset_key=ACTIVITIES, check_name=EVERY_DAY_IS_PROVED, **_evaluation(warehouse))
-    context.instance.report_runless_asset_event(evaluation)
+def _evaluations(warehouse: Warehouse, table: str, now: datetime) -> list[tuple[str, dict[str, Any]]]:
+    with one_sentence(), warehouse.reader() as connection:
+        return [(check.name, _evaluation(verdict)) for check, verdict in evaluate(connection, table, now=now)]
 
 
-def _evaluation(warehouse: Warehouse) -> dict[str, Any]:
-    with warehouse.reader() as connection:
-        unproved = connection.execute("SELECT day FROM landed_days WHERE NOT proved ORDER BY day DESC").fetchall()
-    days = [str(day) for (day,) in unproved]
+def _evaluation(verdict: Verdict) -> dict[str, Any]:
+    told = {} if verdict.rows is None else {"rows": verdict.rows}
     return {
-        "passed": not days,
-        "severity": dg.AssetCheckSeverity.WARN,
-        "description": _sentence(days) if days else "Every landed day is proved complete.",
-        "metadata": {"unproved_days": dg.MetadataValue.json(days)},
+        "passed": verdict.passed,
+        "severity": dg.AssetCheckSeverity[verdict.severity],
+        "description": verdict.sentence,
+        "metadata": told | {"examples": dg.MetadataValue.json(list(verdict.examples))},
     }
 
 
-def _sentence(days: list[str]) -> str:
-    more = f" and {len(days) - _DAYS_SHOWN} more" if len(days) > _DAYS_SHOWN else ""
-    return (
-        f"{len(days)} landed days are not proved complete: {', '.join(days[:_DAYS_SHOWN])}{more}."
-        " Read them again; docs/operations.md says what else to do."
-    )
+table_checks = [_checks(key) for key in (ACTIVITIES, *(dg.AssetKey(["engagement", name]) for name in tables()))]

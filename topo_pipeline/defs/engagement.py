@@ -1,15 +1,17 @@
 """One asset for each metric table, made from its .sql file."""
 
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 
 import dagster as dg
 
-from topo_pipeline.defs.columns import table_schema
+from topo_pipeline.defs.columns import column_lineage, table_schema
 from topo_pipeline.defs.failures import one_sentence
 from topo_pipeline.defs.names import OWNERS
 from topo_pipeline.defs.partitions import daily, day_of, key_of
 from topo_pipeline.engagement import tables as metrics
+from topo_pipeline.engagement.lineage import lineage
 from topo_pipeline.ingest import Clock
 from topo_pipeline.report.leaderboard import leaderboard, leaderboard_markdown
 from topo_pipeline.settings import Settings
@@ -38,7 +40,12 @@ class Build(dg.Config):
     full_refresh: bool = False
 
 
-def _asset(table: metrics.MetricTable) -> dg.AssetsDefinition:
+def metric_tables(settings: Settings) -> list[dg.AssetsDefinition]:
+    """The metric tables as assets; what they are made by under these settings is their code version."""
+    return [_asset(table, table.fingerprint(settings.rules, settings.timezone)) for table in metrics.tables().values()]
+
+
+def _asset(table: metrics.MetricTable, code_version: str) -> dg.AssetsDefinition:
     @dg.asset(
         key=["engagement", table.name],
         deps=[dg.AssetKey(path) for path in sorted(table.reads)],
@@ -48,6 +55,7 @@ def _asset(table: metrics.MetricTable) -> dg.AssetsDefinition:
         kinds={"sql", "duckdb"},
         owners=OWNERS,
         pool="warehouse",
+        code_version=code_version,
         description=table.description,
         automation_condition=FOLLOW,
         metadata={"dagster/table_name": f"engagement.{table.name}"},
@@ -63,11 +71,22 @@ def _asset(table: metrics.MetricTable) -> dg.AssetsDefinition:
         with one_sentence(), warehouse.transaction() as connection:
             keep_to_timezone(connection, settings.timezone, now=clock())
             built = metrics.build(
-                connection, table, timezone=settings.timezone, now=clock(), days=days, full_refresh=config.full_refresh
+                connection,
+                table,
+                timezone=settings.timezone,
+                now=clock(),
+                rules=settings.rules,
+                days=days,
+                full_refresh=config.full_refresh,
             )
             preview = PREVIEWS[table.name](connection) if table.name in PREVIEWS else {}
         _record_days(context, built, days)
-        about: dict[str, Any] = {"dagster/row_count": built.rows, "dagster/column_schema": table_schema(built.columns)}
+        about: dict[str, Any] = {
+            "dagster/row_count": built.rows,
+            "dagster/column_schema": table_schema(built.columns),
+            "dagster/column_lineage": column_lineage(lineage(table)),
+            "rules": dg.MetadataValue.json(asdict(settings.rules)),
+        }
         return dg.MaterializeResult(metadata=about | preview)
 
     return metric_table
@@ -83,6 +102,3 @@ def _record_days(context: dg.AssetExecutionContext, built: metrics.Built, days: 
             context.log_event(dg.AssetMaterialization(context.asset_key, partition=key_of(day), metadata=metadata))
     if never_landed:
         raise dg.Failure(f"Never landed: {', '.join(never_landed)}. Read them first.", allow_retries=False)
-
-
-metric_tables = [_asset(table) for table in metrics.tables().values()]

@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from topo_pipeline.defs.checks import tell_unproved_days
+from topo_pipeline.defs.checks import tell_of_activities
 from topo_pipeline.defs.failures import one_sentence
 from topo_pipeline.defs.ingest import land
 from topo_pipeline.defs.partitions import days_before
@@ -45,4 +45,4 @@ def reread_days_with_other_replies(
         for _ in land(context, differ, topo, warehouse, clock):
             pass
         if differ:
-            tell_unproved_days(context, warehouse)
+            tell_of_activities(context, warehouse, clock)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypedDict
 
 from topo_pipeline.ingest import Clock
 from topo_pipeline.settings import Settings, SettingsError, get_settings
@@ -40,12 +41,21 @@ class Topo:
             raise SettingsError(str(error)) from None
 
 
+class Resources(TypedDict):
+    """What the code location is built over."""
+
+    topo: Topo
+    warehouse: Warehouse
+    settings: Settings
+    clock: Clock
+
+
 def utc_now() -> datetime:
     """The clock of every run: the one place that reads it."""
     return datetime.now(UTC)
 
 
-resources = {
+resources: Resources = {
     "topo": Topo(get_settings(), utc_now),
     "warehouse": Warehouse(get_settings().warehouse),
     "settings": get_settings(),

@@ -1,4 +1,5 @@
 {% from 'touches.jinja' import channel_group %}
+-- Grain: sequence_template_id, channel, day
 -- Pure: the rows of a day come from that day's activities alone.
 CREATE TABLE IF NOT EXISTS engagement.sequence_activity (
     sequence_template_id UUID,
@@ -101,7 +102,7 @@ COMMENT ON COLUMN engagement.sequence_activity.total_positive_replies IS 'Replie
 COMMENT ON COLUMN engagement.sequence_activity.total_hot_leads IS 'Hot leads: a high engagement score, not the same as a positive reply.';
 COMMENT ON COLUMN engagement.sequence_activity.total_meetings IS 'Meetings booked.';
 COMMENT ON COLUMN engagement.sequence_activity.replies_pending IS 'Replies that Topo has not classified yet.';
-COMMENT ON COLUMN engagement.sequence_activity.replies_not_human IS 'Replies that no person wrote: out of office, bounced, spam filter.';
+COMMENT ON COLUMN engagement.sequence_activity.replies_not_human IS 'Replies that no person wrote (rule not_human_replies).';
 COMMENT ON COLUMN engagement.sequence_activity.runs_completed IS 'Runs that came to their end.';
 COMMENT ON COLUMN engagement.sequence_activity.runs_stopped IS 'Runs that were stopped.';
 COMMENT ON COLUMN engagement.sequence_activity.runs_paused IS 'Pauses of runs.';

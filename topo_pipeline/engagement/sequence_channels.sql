@@ -7,6 +7,7 @@ sent_at + to_days({{ window_days }}::INTEGER) <= as_of
                 AND (days IS NULL OR sent_at + to_days({{ window_days }}::INTEGER) > as_of - to_days(days))
 {%- endmacro %}
 {% macro within(at, window_days) %}{{ at }} <= sent_at + to_days({{ window_days }}::INTEGER){% endmacro %}
+-- Grain: sequence_template_id, channel, period
 CREATE OR REPLACE TABLE engagement.sequence_channels AS
 WITH {{ horizon() }}, periods AS (
     FROM (VALUES ('lifetime', NULL), ('7d', 7), ('28d', 28), ('90d', 90)) AS periods(period, days) CROSS JOIN horizon

@@ -10,6 +10,7 @@
 {% macro within(event, start) -%}
 epoch_us({{ event }}) - epoch_us({{ start }}) BETWEEN 0 AND $reply_window_days * 86_400_000_000
 {%- endmacro %}
+-- Grain: sequence_template_id, cohort_day, axis
 CREATE OR REPLACE TABLE engagement.sequence_cohorts AS
 WITH {{ horizon() }}, runs AS (
     SELECT *, coalesce(contacted_at <= closed_until, false) AS closed

@@ -1,3 +1,4 @@
+-- Grain: sequence_template_id, day
 CREATE OR REPLACE TABLE engagement.sequence_daily AS
 WITH runs AS (
     SELECT

@@ -1,3 +1,4 @@
+-- Grain: sequence_template_id, sequence_id
 -- Incremental: rebuilds, from their full history, the runs that any load not yet taken in has touched.
 CREATE TABLE IF NOT EXISTS engagement.sequence_runs (
     sequence_template_id UUID,
@@ -266,7 +267,7 @@ COMMENT ON COLUMN engagement.sequence_runs.emails_sent IS 'Messages sent by emai
 COMMENT ON COLUMN engagement.sequence_runs.linkedin_sent IS 'Messages sent on LinkedIn, invitations left out.';
 COMMENT ON COLUMN engagement.sequence_runs.invitations_sent IS 'Invitations sent.';
 COMMENT ON COLUMN engagement.sequence_runs.opens IS 'Opens, every one.';
-COMMENT ON COLUMN engagement.sequence_runs.opens_instant IS 'Opens within ten seconds of their message''s send: a machine''s.';
+COMMENT ON COLUMN engagement.sequence_runs.opens_instant IS 'Opens too soon after their message''s send to be a person''s (rule instant_open_seconds).';
 COMMENT ON COLUMN engagement.sequence_runs.clicks IS 'Clicks, every one.';
 COMMENT ON COLUMN engagement.sequence_runs.replies IS 'Replies of any kind.';
 COMMENT ON COLUMN engagement.sequence_runs.reply_channel IS 'The channel of the first valid reply.';

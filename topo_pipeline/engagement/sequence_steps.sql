@@ -1,5 +1,6 @@
 {% from 'rates.jinja' import rate, rate_comments %}
 {% from 'touches.jinja' import events, horizon, replies %}
+-- Grain: sequence_template_id, step, inferred_position, channel
 CREATE OR REPLACE TABLE engagement.sequence_steps AS
 WITH {{ horizon() }}, {{ events(['message.sent', 'invitation.sent', 'message.replied', 'sequence_step.completed',
     'sequence_step.skipped']) }}, {{ replies() }}, first_replies AS (

@@ -1,5 +1,6 @@
 {% from 'rates.jinja' import rate, rate_comments, message_rates %}
 {% from 'horizon.jinja' import horizon %}
+-- Grain: sequence_template_id, period
 CREATE OR REPLACE TABLE engagement.sequence_summary AS
 WITH {{ horizon() }}, periods AS (
     -- A period of n days is the last n cohort days whose outcome windows have closed, landed or not.

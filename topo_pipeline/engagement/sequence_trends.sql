@@ -1,5 +1,6 @@
 {% from 'rates.jinja' import rate, rate_comments %}
 {% from 'horizon.jinja' import horizon %}
+-- Grain: sequence_template_id, week_start
 CREATE OR REPLACE TABLE engagement.sequence_trends AS
 WITH {{ horizon() }}, weeks AS (
     SELECT

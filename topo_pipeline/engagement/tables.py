@@ -1,9 +1,9 @@
 """The metric tables as their .sql files tell of them: what they are, what they read, how they are built.
 
 A file is a script: statements that leave `engagement.<file name>` built and commented. What it names says what it
-is: `$days` makes it partitioned by day; a note in `engagement.builds` makes it incremental. What a file reads is
-read off the schema-qualified names in it. What many rates have in common is a Jinja macro (`rates.jinja`). A new table
-is a new file, nothing else.
+is: `$days` makes it partitioned by day; a note in `engagement.builds` makes it incremental; the line `-- Grain:` names
+the columns that tell its rows apart. What a file reads is read off the schema-qualified names in it. What many rates
+have in common is a Jinja macro (`rates.jinja`). A new table is a new file, nothing else.
 """
 
 import hashlib
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _NAME = re.compile(r"\b(?:FROM|JOIN)\s+((?:topo|engagement)\.\w+|landed_days)")
-_COMMENT = re.compile(r"COMMENT ON TABLE \S+ IS '((?:[^']|'')*)'")
+_TEXT = r"'((?:[^']|'')*)'"
+_COMMENT = re.compile(rf"COMMENT ON TABLE \S+ IS {_TEXT}")
+_COLUMN = re.compile(rf"COMMENT ON COLUMN \S+\.(\w+) IS {_TEXT}")
+_GRAIN = re.compile(r"^-- Grain: (.+)$", re.MULTILINE)
 # What landing writes beside the activities is part of that asset.
 _MADE_OF = dict.fromkeys(("landed_days", "topo.loads", "topo.activity_changes", "topo.rejects"), "topo.activities")
 _BOOKKEEPING = {"engagement.builds"}
@@ -47,6 +50,19 @@ class MetricTable:
         if found is None:
             raise ValueError(f"{self.name}.sql comments no table")
         return found.group(1).replace("''", "'")
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Its columns with their comments, in order."""
+        return {name: comment.replace("''", "'") for name, comment in _COLUMN.findall(self.sql)}
+
+    @property
+    def grain(self) -> tuple[str, ...]:
+        """The columns that tell its rows apart."""
+        found = _GRAIN.search(self.sql)
+        if found is None:
+            raise ValueError(f"{self.name}.sql has no line `-- Grain: …`")
+        return tuple(name.strip() for name in found.group(1).split(","))
 
     @property
     def is_daily(self) -> bool:
@@ -132,9 +148,7 @@ def build(
     return _describe(connection, table, days)
 
 
-def rebuild(
-    connection: "DuckDBPyConnection", *, timezone: str, now: datetime, rules: Rules = DEFAULT_RULES
-) -> list[str]:
+def rebuild(connection: "DuckDBPyConnection", *, timezone: str, now: datetime, rules: Rules) -> list[str]:
     """Build every table that there is from nothing, over the days that it was made of; return their names.
 
     For what took rows away in another way than a load does: no table can tell which of its own rows that touched.

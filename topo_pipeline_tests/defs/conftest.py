@@ -91,9 +91,11 @@ class Pipeline:
             return connection.execute(sql).fetchall()
 
 
-def last_check(pipeline: Pipeline) -> dg.AssetCheckEvaluation:
-    """The last word of the check of unproved days, from Dagster's own records."""
-    key = dg.AssetCheckKey(ACTIVITIES, "every_day_is_proved")
+def last_check(
+    pipeline: Pipeline, name: str = "every_day_is_proved", asset: dg.AssetKey = ACTIVITIES
+) -> dg.AssetCheckEvaluation:
+    """The last word of a check, from Dagster's own records."""
+    key = dg.AssetCheckKey(asset, name)
     records = pipeline.instance.event_log_storage.get_asset_check_execution_history(key, limit=9)
     evaluated = [record.event.dagster_event for record in records if record.event and record.event.dagster_event]
     return next(e.asset_check_evaluation_data for e in evaluated if e.event_type_value == "ASSET_CHECK_EVALUATION")

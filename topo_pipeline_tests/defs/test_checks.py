@@ -4,8 +4,26 @@ from datetime import date
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from topo_pipeline_tests.defs.conftest import Pipeline, days, last_check, pipeline_over
+
+DAILY = dg.AssetKey(["engagement", "sequence_daily"])
+# Of columns that sequence_daily and sequence_summary are about to get.
+ABOUT_TO = {"volume_is_as_usual", "no_sequence_is_silent"}
+
+
+def keys_of(pipeline: Pipeline) -> set[dg.AssetCheckKey]:
+    return set(pipeline.definitions.resolve_asset_graph().asset_check_keys)
+
+
+def histories(pipeline: Pipeline) -> dict[dg.AssetCheckKey, list[AssetCheckExecutionRecordStatus]]:
+    """How every execution of every check that was ever planned ended, newest first."""
+    storage = pipeline.instance.event_log_storage
+    return {
+        key: [record.status for record in storage.get_asset_check_execution_history(key, limit=99)]
+        for key in keys_of(pipeline)
+    }
 
 
 def test_a_day_that_landed_unproved_is_warned_of_until_it_is_proved(tmp_path: Path, api_key: str) -> None:
@@ -17,7 +35,7 @@ def test_a_day_that_landed_unproved_is_warned_of_until_it_is_proved(tmp_path: Pa
         warned = last_check(pipeline)
         assert not warned.passed
         assert warned.severity == dg.AssetCheckSeverity.WARN
-        assert warned.metadata["unproved_days"].value == [str(two)]
+        assert warned.metadata["examples"].value == [str(two)]
         assert str(two) in str(warned.description)
 
         pipeline.api.miscounted = set()
@@ -36,7 +54,7 @@ def test_many_unproved_days_are_told_by_number_and_the_latest(tmp_path: Path, ap
         pipeline.backfill(days(12))
         said = str(last_check(pipeline).description)
         assert said.startswith("12 landed days")
-        assert "and 2 more" in said
+        assert "and 7 more" in said
         assert str(date(2026, 3, 12)) in said
 
 
@@ -47,4 +65,61 @@ def test_a_refused_day_hides_no_unproved_one(tmp_path: Path, api_key: str) -> No
         pipeline.api.miscounted = {two}
         pipeline.api.only_first = 1  # the day that has landed would shrink, and is refused
         assert pipeline.backfill([one, two]).landed == (two,)
-        assert last_check(pipeline).metadata["unproved_days"].value == [str(two)]
+        assert last_check(pipeline).metadata["examples"].value == [str(two)]
+
+
+def test_a_range_evaluates_every_check_once_leaves_none_planned_and_all_pass(pipeline: Pipeline) -> None:
+    assert pipeline.backfill(days(4)).problems == ()
+    ended = histories(pipeline)
+    assert {key.asset_key.path[-1] for key in ended} >= {"activities", "sequence_activity", "sequence_summary"}
+    succeeded = [AssetCheckExecutionRecordStatus.SUCCEEDED]
+    assert {key: found for key, found in ended.items() if found != succeeded and key.name not in ABOUT_TO} == {}
+    assert last_check(pipeline, "key_is_unique", DAILY).metadata["rows"].value == 0
+
+
+def test_after_a_refused_day_the_tables_that_follow_are_checked_and_the_activities_too(pipeline: Pipeline) -> None:
+    pipeline.api.miscounted.add(days(4)[1])
+    assert len(pipeline.backfill(days(4)).landed) == 3
+    keys = [key for key in keys_of(pipeline) if key.name not in ABOUT_TO]
+    latest = pipeline.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    assert {key: record.status.name for key, record in latest.items()} == dict.fromkeys(keys, "SUCCEEDED")
+
+
+def check_alone(pipeline: Pipeline, asset: dg.AssetKey) -> bool:
+    """Evaluate an asset's checks as the UI's button does; whether the run succeeded."""
+    return checks_alone(pipeline, asset).execute_in_process(instance=pipeline.instance).success
+
+
+def checks_alone(pipeline: Pipeline, asset: dg.AssetKey) -> dg.JobDefinition:
+    checks = dg.define_asset_job("checks_alone", dg.AssetSelection.checks_for_assets(asset))
+    return dg.Definitions.merge(pipeline.definitions, dg.Definitions(jobs=[checks])).resolve_job_def("checks_alone")
+
+
+def test_a_fault_of_ours_is_an_error_that_names_the_sequences_and_fails_no_run(pipeline: Pipeline) -> None:
+    pipeline.backfill(days(4))
+    with pipeline.warehouse.transaction() as connection:
+        connection.execute("UPDATE engagement.sequence_daily SET unique_sent = 0")
+    assert check_alone(pipeline, DAILY)
+    told = last_check(pipeline, "uniques_add_up_to_runs", DAILY)
+    assert (told.passed, told.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    contacted = pipeline.rows("SELECT sequence_name FROM engagement.sequence_summary WHERE unique_sent > 0")
+    assert len(contacted) > 1
+    assert told.metadata["rows"].value == len(contacted)
+    assert told.metadata["examples"].value == sorted(f"unique_sent of {name}" for (name,) in contacted)
+    assert f"{len(contacted)} times uniques do not add up" in str(told.description)
+
+
+def test_a_check_of_a_table_that_is_not_there_yet_says_so(pipeline: Pipeline) -> None:
+    pipeline.warehouse.prepare()
+    assert check_alone(pipeline, DAILY)
+    told = last_check(pipeline, "key_is_unique", DAILY)
+    assert (told.passed, told.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "before the tables are built anew: Catalog Error: Table with name sequence_daily" in str(told.description)
+
+
+def test_without_a_warehouse_the_checks_fail_in_one_sentence(pipeline: Pipeline) -> None:
+    result = checks_alone(pipeline, DAILY).execute_in_process(instance=pipeline.instance, raise_on_error=False)
+    [event] = result.get_step_failure_events()
+    said = event.step_failure_data.user_failure_data
+    assert said is not None
+    assert str(said.description).startswith("There is no warehouse at")

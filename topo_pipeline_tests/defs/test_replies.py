@@ -174,4 +174,4 @@ def test_days_that_land_unproved_are_told_by_the_check(tmp_path: Path, api_key: 
         pipeline.api.miscounted = {day}
         edit(pipeline, api_key, lambda activity: None if activity.id == first.id else activity)
         assert read_again(pipeline) == [day]
-        assert last_check(pipeline).metadata["unproved_days"].value == [str(day)]
+        assert last_check(pipeline).metadata["examples"].value == [str(day)]

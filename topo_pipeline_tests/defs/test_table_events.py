@@ -58,6 +58,14 @@ def test_each_day_of_the_daily_table_shows_its_own_rows(pipeline: Pipeline) -> N
         assert told["dagster/partition_row_count"] == counted.get(day, 0)
 
 
+def test_a_count_shows_the_columns_that_it_comes_from(pipeline: Pipeline) -> None:
+    pipeline.backfill(days(2))
+    origins = _latest(pipeline, "engagement", "sequence_daily")["dagster/column_lineage"].deps_by_column
+    runs, counts = (dg.AssetKey(["engagement", name]) for name in ("sequence_runs", "sequence_activity"))
+    assert origins["unique_sent"] == [dg.TableColumnDep(runs, "contacted_at")]
+    assert origins["total_sent"] == [dg.TableColumnDep(counts, "total_sent")]
+
+
 def test_the_summary_shows_its_sequences_by_name(pipeline: Pipeline) -> None:
     pipeline.backfill(days(4))
     preview = str(_latest(pipeline, "engagement", "sequence_summary")["preview"])

@@ -106,6 +106,16 @@ def test_what_a_table_is_made_by_has_a_fingerprint() -> None:
     assert table.fingerprint(DEFAULT_RULES, "UTC") in prints
 
 
+def test_a_file_without_a_line_on_its_grain_is_an_error() -> None:
+    with pytest.raises(ValueError, match="nameless"):
+        _ = MetricTable("nameless", "SELECT 1").grain
+
+
+@pytest.mark.parametrize("name", sorted(tables()))
+def test_the_grain_of_a_table_is_columns_of_it(name: str) -> None:
+    assert set(tables()[name].grain) <= set(tables()[name].columns)
+
+
 def test_a_file_without_a_comment_on_its_table_is_an_error() -> None:
     with pytest.raises(ValueError, match="nameless"):
         _ = MetricTable("nameless", "SELECT 1").description

@@ -200,3 +200,13 @@ def test_a_sequence_that_is_renamed_is_shown_by_its_new_name(workspace: Workspac
         workspace.name(outbound=name)
     workspace.build()
     assert workspace.summary()["sequence_name"] == "New"
+
+
+def test_a_template_that_disappears_keeps_its_last_known_name(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1)), enrolled(march(1), "B", sequence="nurture")])
+    workspace.name(outbound="Outbound", nurture="Nurture")
+    workspace.name(nurture="Nurture")
+    workspace.build()
+    names = {key: workspace.summary(key)["sequence_name"] for key in ("outbound", "nurture")}
+    assert names == {"outbound": "Outbound", "nurture": "Nurture"}
+    assert workspace.summary()["status"] == "ACTIVE"

@@ -9,6 +9,7 @@ from uuid import UUID
 import duckdb
 import pytest
 
+from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.forget import forget
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.migrate import migrations
@@ -103,6 +104,6 @@ def test_a_day_can_be_landed_and_every_table_is_made_of_the_old_days_and_the_new
 
 
 def test_a_person_in_it_is_forgotten(old: Warehouse) -> None:
-    erased = forget(old, UUID(PERSON), timezone="UTC", now=LATER)
+    erased = forget(old, UUID(PERSON), timezone="UTC", rules=DEFAULT_RULES, now=LATER)
     assert erased.activities > 0
     assert ask(old, "SELECT count(*) FROM topo.activities WHERE person_id = ?", UUID(PERSON)) == [(0,)]

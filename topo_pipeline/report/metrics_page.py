@@ -1,0 +1,61 @@
+"""The part of docs/metrics.md that the .sql files tell: every table, every column, in their own words.
+
+`make docs` writes it; a test holds the page to the files.
+"""
+
+import sys
+from pathlib import Path
+
+from topo_pipeline.engagement.checks import checks_of
+from topo_pipeline.engagement.tables import MetricTable, tables
+
+BEGIN, END = "<!-- written by make docs: begin -->", "<!-- written by make docs: end -->"
+
+
+def catalogue() -> str:
+    """Every metric table with its columns and its checks, as markdown."""
+    return "\n\n".join(_section(table) for table in tables().values())
+
+
+def with_catalogue(page: str) -> str:
+    """The page with what stands between its marks written anew.
+
+    Raises:
+        ValueError: the page has no such marks.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"The page has no {BEGIN} … {END}")
+    return f"{before}{BEGIN}\n\n{catalogue()}\n\n{END}{after}"
+
+
+def _section(table: MetricTable) -> str:
+    return "\n".join(
+        [
+            f"### engagement.{table.name}",
+            "",
+            table.description,
+            "",
+            "| Column | |",
+            "| --- | --- |",
+            *(f"| `{column}` | {_cell(comment)} |" for column, comment in table.columns.items()),
+            "",
+            "| Check | Where it fails | Passes where |",
+            "| --- | --- | --- |",
+            *(
+                f"| `{check.name}` | {'error' if check.severity == 'ERROR' else 'warning'} | {_cell(check.holds)} |"
+                for check in checks_of(f"engagement.{table.name}")
+            ),
+        ]
+    )
+
+
+def _cell(text: str) -> str:
+    """A comment in a cell: what markdown would take for something else stays what it is."""
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1])
+    path.write_text(with_catalogue(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,66 @@
+"""The rules reach the tables, and Dagster is told by which ones a table was made."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster import AssetRecordsFilter
+
+from topo_pipeline.engagement.rules import Rules
+from topo_pipeline.engagement.tables import tables
+from topo_pipeline_tests.defs.conftest import Pipeline, days, pipeline_over
+
+RULES = Rules(positive_replies=("REFERRAL",), not_human_replies=(), reply_window_days=1, censored_days=0)
+FILE = "positive_replies = ['REFERRAL']\nnot_human_replies = []\nreply_window_days = 1\ncensored_days = 0\n"
+
+
+def code_versions(pipeline: Pipeline) -> dict[str, str | None]:
+    specs = pipeline.definitions.resolve_all_asset_specs()
+    return {spec.key.path[-1]: spec.code_version for spec in specs if spec.key.path[0] == "engagement"}
+
+
+def told(pipeline: Pipeline, table: str) -> dict[str, Any]:
+    """The metadata of the table's latest materialisation, and the code version that it is recorded with."""
+    wanted = AssetRecordsFilter(asset_key=dg.AssetKey(["engagement", table]))
+    [record] = pipeline.instance.fetch_materializations(wanted, limit=1).records
+    assert record.asset_materialization is not None
+    code_version = (record.asset_materialization.tags or {})["dagster/code_version"]
+    return {name: entry.value for name, entry in record.asset_materialization.metadata.items()} | {
+        "code_version": code_version
+    }
+
+
+def contents(pipeline: Pipeline) -> dict[str, list[tuple[Any, ...]]]:
+    return {name: pipeline.rows(f"FROM engagement.{name} ORDER BY ALL") for name in tables()}  # noqa: S608
+
+
+def test_another_rule_is_another_code_version_and_the_next_build_is_one_from_nothing(
+    tmp_path: Path, api_key: str
+) -> None:
+    (tmp_path / "rules.toml").write_text(FILE)
+    (tmp_path / "other").mkdir()
+    with pipeline_over(tmp_path, api_key) as pipeline:
+        pipeline.backfill(days(4))
+        by_default, versions = contents(pipeline), code_versions(pipeline)
+    with pipeline_over(tmp_path, api_key, rules_file=str(tmp_path / "rules.toml")) as changed:
+        changed.backfill(days(1, days(4)[-1]))
+        rebuilt = contents(changed)
+        for table, version in code_versions(changed).items():
+            assert version != versions[table]
+            assert told(changed, table)["code_version"] == version
+            assert Rules(**told(changed, table)["rules"]) == RULES
+            assert told(changed, table)["rules"].keys() == asdict(RULES).keys()
+    with pipeline_over(tmp_path / "other", api_key, rules_file=str(tmp_path / "rules.toml")) as fresh:
+        fresh.backfill(days(4))
+        from_nothing = contents(fresh)
+    assert rebuilt == from_nothing
+    assert all(rebuilt[table] != by_default[table] for table in ("sequence_activity", "sequence_runs"))
+
+
+def test_the_same_rules_are_the_same_code_version(tmp_path: Path, api_key: str) -> None:
+    with pipeline_over(tmp_path, api_key) as one, pipeline_over(tmp_path, api_key) as same:
+        assert code_versions(one) == code_versions(same)
+        assert None not in code_versions(one).values()
+    with pipeline_over(tmp_path, api_key, timezone="Europe/Paris") as elsewhere:
+        assert code_versions(elsewhere).items().isdisjoint(code_versions(one).items())

@@ -1,0 +1,46 @@
+"""docs/metrics.md says what the warehouse and the UI say."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+
+from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules, read_rules
+from topo_pipeline.engagement.tables import tables
+from topo_pipeline.report.metrics_page import BEGIN, END, with_catalogue
+
+PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+
+
+def test_the_page_is_what_make_docs_would_write() -> None:
+    assert with_catalogue(PAGE) == PAGE, "run make docs"
+
+
+def test_every_column_of_every_table_is_on_the_page_with_its_comment() -> None:
+    tokens = MarkdownIt("commonmark").enable("table").parse(PAGE)
+    cells = ["".join(c.content for c in token.children or []) for token in tokens if token.type == "inline"]
+    pairs = set(zip(cells, cells[1:], strict=False))
+    for table in tables().values():
+        assert f"engagement.{table.name}" in cells
+        assert set(table.columns.items()) <= pairs
+
+
+def test_the_rest_of_the_page_is_left_as_it_is() -> None:
+    assert with_catalogue(f"before {BEGIN} old {END} after").startswith(f"before {BEGIN}\n\n### engagement.")
+    assert with_catalogue(f"before {BEGIN} old {END} after").endswith(f"{END} after")
+    assert " old " not in with_catalogue(f"{BEGIN} old {END}")
+
+
+@pytest.mark.parametrize("page", ["", BEGIN, END])
+def test_a_page_without_the_marks_is_not_touched(page: str) -> None:
+    with pytest.raises(ValueError, match="make docs"):
+        with_catalogue(page)
+
+
+def test_the_rules_on_the_page_are_the_defaults_and_all_there_are(tmp_path: Path) -> None:
+    [block] = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "rules.toml").write_text(block, encoding="utf-8")
+    assert read_rules(tmp_path / "rules.toml") == DEFAULT_RULES
+    assert re.findall(r"^(\w+) = ", block, re.MULTILINE) == [field.name for field in fields(Rules)]
