@@ -1,15 +1,21 @@
 {% from 'rates.jinja' import rate, rate_comments %}
 {% from 'touches.jinja' import events, horizon, last_of, named_message, replies %}
-{# A thing of a moment is of a period; one with an outcome window is in its rates once that has closed within it. #}
-{% macro happened(at) %}(days IS NULL OR ({{ at }} >= as_of - to_days(days) AND {{ at }} < as_of)){% endmacro %}
-{% macro matured(window_days) %}
-sent_at + to_days({{ window_days }}::INTEGER) <= as_of
-                AND (days IS NULL OR sent_at + to_days({{ window_days }}::INTEGER) > as_of - to_days(days))
-{%- endmacro %}
 {% macro within(at, window_days) %}{{ at }} <= sent_at + to_days({{ window_days }}::INTEGER){% endmacro %}
 -- Grain: sequence_template_id, channel, period
 CREATE OR REPLACE TABLE engagement.sequence_channels AS
 WITH {{ horizon() }}, periods AS (
+    -- What happened from `since` until `until` is of the period; what has an outcome window is in its rates once that
+    -- has closed, and did so within the period: what was sent after `x_after` and by `x_by`. Once here, not once a row.
+    SELECT
+        period,
+        if(days IS NULL, '-infinity'::TIMESTAMPTZ, as_of - to_days(days)) AS since,
+        if(days IS NULL, 'infinity'::TIMESTAMPTZ, as_of) AS until,
+        since - to_days($open_window_days::INTEGER) AS open_after,
+        as_of - to_days($open_window_days::INTEGER) AS open_by,
+        since - to_days($message_reply_window_days::INTEGER) AS reply_after,
+        as_of - to_days($message_reply_window_days::INTEGER) AS reply_by,
+        since - to_days($acceptance_window_days::INTEGER) AS accept_after,
+        as_of - to_days($acceptance_window_days::INTEGER) AS accept_by
     FROM (VALUES ('lifetime', NULL), ('7d', 7), ('28d', 28), ('90d', 90)) AS periods(period, days) CROSS JOIN horizon
 ), {{ events(['message.sent', 'message.opened', 'message.link_clicked', 'message.replied', 'invitation.sent',
     'invitation.accepted', 'task.created', 'task.completed', 'task.skipped']) }}, {{ replies() }}, looks AS (
@@ -23,6 +29,7 @@ WITH {{ horizon() }}, periods AS (
                 ELSE {{ named_message() }} END AS touch_id
         FROM events
         WHERE type IN ('message.sent', 'message.opened', 'message.link_clicked')
+            AND run IN (SELECT run FROM events WHERE type IN ('message.opened', 'message.link_clicked'))
     )
     WHERE NOT is_touch
 ), acceptances AS (
@@ -94,30 +101,38 @@ WITH {{ horizon() }}, periods AS (
     FROM events CROSS JOIN horizon
     WHERE created_at >= as_of - to_days(28) AND created_at < as_of
     GROUP BY ALL
+), outcomes AS (
+    SELECT
+        sequence_template_id, channel, sent_at, is_message,
+        {{ within('opened_at', '$open_window_days') }} AS is_opened,
+        {{ within('looked_at', '$open_window_days') }} AS is_looked_at,
+        {{ within('clicked_at', '$open_window_days') }} AS is_clicked,
+        {{ within('replied_at', '$message_reply_window_days') }} AS is_replied,
+        {{ within('accepted_at', '$acceptance_window_days') }} AS is_accepted,
+        {{ within('replied_after_at', '$acceptance_window_days') }} AS is_replied_after
+    FROM touches
 ), parts AS (
     SELECT
         sequence_template_id, channel, period,
-        count(*) FILTER (is_message AND {{ happened('sent_at') }}) AS sends,
-        count(*) FILTER (is_message AND can_look) AS eligible_for_open,
-        count(*) FILTER (is_message AND can_look AND {{ within('opened_at', '$open_window_days') }}) AS opened,
-        count(*) FILTER (is_message AND can_look AND {{ within('looked_at', '$open_window_days') }}) AS looked,
-        count(*) FILTER (is_message AND can_look AND {{ within('clicked_at', '$open_window_days') }}) AS clicked,
+        count(*) FILTER (is_message AND is_of_period) AS sends,
+        count(*) FILTER (is_message AND can_open) AS eligible_for_open,
+        count(*) FILTER (is_message AND can_open AND is_opened) AS opened,
+        count(*) FILTER (is_message AND can_open AND is_looked_at) AS looked,
+        count(*) FILTER (is_message AND can_open AND is_clicked) AS clicked,
         count(*) FILTER (is_message AND can_reply) AS eligible_for_reply,
-        count(*) FILTER (is_message AND can_reply AND {{ within('replied_at', '$message_reply_window_days') }})
-            AS replied,
-        count(*) FILTER (NOT is_message AND {{ happened('sent_at') }}) AS invitations,
+        count(*) FILTER (is_message AND can_reply AND is_replied) AS replied,
+        count(*) FILTER (NOT is_message AND is_of_period) AS invitations,
         count(*) FILTER (NOT is_message AND can_accept) AS eligible_invitations,
-        count(*) FILTER (NOT is_message AND can_accept AND {{ within('accepted_at', '$acceptance_window_days') }})
-            AS accepted,
-        count(*) FILTER (NOT is_message AND can_accept AND {{ within('replied_after_at', '$acceptance_window_days') }})
-            AS replied_after
+        count(*) FILTER (NOT is_message AND can_accept AND is_accepted) AS accepted,
+        count(*) FILTER (NOT is_message AND can_accept AND is_replied_after) AS replied_after
     FROM (
         SELECT
             *,
-            {{ matured('$open_window_days') }} AS can_look,
-            {{ matured('$message_reply_window_days') }} AS can_reply,
-            {{ matured('$acceptance_window_days') }} AS can_accept
-        FROM touches CROSS JOIN periods
+            sent_at >= since AND sent_at < until AS is_of_period,
+            sent_at > open_after AND sent_at <= open_by AS can_open,
+            sent_at > reply_after AND sent_at <= reply_by AS can_reply,
+            sent_at > accept_after AND sent_at <= accept_by AS can_accept
+        FROM outcomes CROSS JOIN periods
     )
     GROUP BY ALL
     UNION ALL BY NAME
@@ -129,7 +144,7 @@ WITH {{ horizon() }}, periods AS (
         count(*) FILTER (is_of_period AND closed_by IS NULL) AS open_tasks,
         quantile_cont(epoch(closed_at - created_at) / 3600, 0.5)
             FILTER (is_of_period AND closed_by = 'task.completed') AS median_hours
-    FROM (SELECT *, {{ happened('created_at') }} AS is_of_period FROM tasks CROSS JOIN periods)
+    FROM (SELECT *, created_at >= since AND created_at < until AS is_of_period FROM tasks CROSS JOIN periods)
     GROUP BY ALL
 ), summed AS (
     SELECT
