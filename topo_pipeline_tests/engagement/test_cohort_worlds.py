@@ -47,7 +47,9 @@ class Life:
 
     def _later(self, chance: Random) -> timedelta:
         exactly = timedelta(days=WINDOW, seconds=chance.choice((-1, 0, 1)))
-        return chance.choice((timedelta(hours=chance.uniform(-5, 24 * 14)), timedelta(hours=-1), timedelta(hours=1), exactly))
+        return chance.choice(
+            (timedelta(hours=chance.uniform(-5, 24 * 14)), timedelta(hours=-1), timedelta(hours=1), exactly)
+        )
 
 
 def lives(zone: str, first_day: date, days: int, chance: Random) -> Iterator[Activity]:

@@ -67,7 +67,11 @@ def test_a_day_missing_from_a_periods_windows_is_told(workspace: Workspace) -> N
         (date(2026, 3, 28), date(2026, 3, 26), "no clocks changed"),
         (date(2026, 3, 30), date(2026, 3, 27), "the 29th had 23 hours: the last runs of the 28th are an hour short"),
         (date(2026, 10, 24), date(2026, 10, 22), "no clocks changed"),
-        (date(2026, 10, 26), date(2026, 10, 24), "the 25th had 25 hours: more than enough for the 24th, not for itself"),
+        (
+            date(2026, 10, 26),
+            date(2026, 10, 24),
+            "the 25th had 25 hours: more than enough for the 24th, not for itself",
+        ),
     ],
 )
 def test_a_period_ends_with_a_day_of_which_every_run_is_known(
