@@ -88,13 +88,11 @@ def test_one_refused_day_of_ten_fails_alone_and_the_tables_take_in_the_nine(pipe
     assert pipeline.rows("SELECT day FROM topo.loads ORDER BY day") == [(day,) for day in good]
     by_day = dg.AssetKey(["engagement", "sequence_activity"])
     assert pipeline.instance.get_materialized_partitions(by_day) == {str(day) for day in good}
-    [(sent_in_tables,)] = pipeline.rows(
-        "SELECT sum(total_sent) FROM engagement.sequence_summary WHERE period = 'lifetime'"
-    )
+    lifetimes = "FROM engagement.sequence_summary WHERE period = 'lifetime'"
+    [(sent_in_tables,)] = pipeline.rows(f"SELECT sum(total_sent) {lifetimes}")
     [(sent,)] = pipeline.rows("SELECT count(*) FROM topo.activities WHERE type = 'message.sent'")
     assert sent_in_tables == sent > 0
-    missing = "SELECT DISTINCT days_missing FROM engagement.sequence_summary WHERE period = 'lifetime'"
-    assert pipeline.rows(missing) == [(1,)]
+    assert pipeline.rows(f"SELECT DISTINCT days_missing {lifetimes}") == [(1,)]
 
 
 def test_a_second_run_of_the_failed_day_heals_it_as_if_it_had_never_failed(

@@ -10,6 +10,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.rules import DEFAULT_RULES
+from topo_pipeline_tests.engagement.oracle_rates import change
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,35 @@ def test_wilson_agrees_with_statsmodels(sql: duckdb.DuckDBPyConnection, integer:
     assert (low, high) == pytest.approx(expected, rel=0, abs=1e-9)
     assert 0 <= low <= share[0] / share[1] + 1e-12
     assert share[0] / share[1] - 1e-12 <= high <= 1
+
+
+@pytest.mark.parametrize("integer", ["INTEGER", "BIGINT"])
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(now=shares(), before=shares())
+@example(now=(0, 1), before=(1, 1))
+@example(now=(46_341, 46_341), before=(23_170, 46_341))
+@example(now=(56, 70), before=(48, 80))
+def test_newcombe_agrees_with_statsmodels(
+    sql: duckdb.DuckDBPyConnection, integer: str, now: tuple[int, int], before: tuple[int, int]
+) -> None:
+    counts = ", ".join(f"?::{integer}" for _ in range(4))
+    found = sql.execute(f"SELECT newcombe_low({counts}), newcombe_high({counts})", [*now, *before] * 2).fetchall()
+    assert found[0] == pytest.approx(change(now, before), rel=0, abs=1e-9)
+
+
+def test_newcombe_is_as_published(sql: duckdb.DuckDBPyConnection) -> None:
+    """Newcombe 1998, table II, method 10, contrast (a): 56 of 70 against 48 of 80."""
+    found = sql.execute("SELECT newcombe_low(56, 70, 48, 80), newcombe_high(56, 70, 48, 80)").fetchall()
+    assert found[0] == pytest.approx((0.0524, 0.3339), abs=5e-5)
+
+
+def test_a_change_from_or_to_nothing_is_unknown(sql: duckdb.DuckDBPyConnection) -> None:
+    found = sql.execute("SELECT newcombe_low(0, 0, 1, 2), newcombe_high(1, 2, 0, 0)").fetchall()
+    assert found == [(None, None)]
+
+
+def test_no_denominator_is_no_evidence_of_any_kind(sql: duckdb.DuckDBPyConnection) -> None:
+    assert sql.execute("SELECT evidence(NULL, NULL, 30, 100, 5), rate(NULL, NULL)").fetchall() == [(None, None)]
 
 
 def test_no_success_bounds_at_exactly_zero_so_that_such_rates_tie(sql: duckdb.DuckDBPyConnection) -> None:

@@ -70,7 +70,7 @@ def test_a_day_missing_from_a_periods_windows_is_told(workspace: Workspace) -> N
         (
             date(2026, 10, 26),
             date(2026, 10, 24),
-            "the 25th had 25 hours: more than enough for the 24th, not for itself",
+            "the 25th had 25 hours: enough for the 24th and not for itself",
         ),
     ],
 )
