@@ -24,6 +24,7 @@ GOOD = [
     opened(march(3), "A"),
     replied(march(4), "A", category="MEETING"),
     replied(march(7), "B"),
+    opened(march(2), "never seen enrolled"),
 ]
 
 
@@ -88,7 +89,7 @@ def test_where_all_is_well_every_check_passes_and_says_what_holds(anywhere: Work
         (
             "activities.each_activity_is_landed_once",
             "INSERT INTO topo.activities SELECT * REPLACE (day + 1 AS day) FROM topo.activities"
-            " WHERE type = 'message.opened'",
+            " WHERE type = 'message.opened' AND day = '2026-03-03'",
             1,
             "2026-03-03 and 2026-03-04",
         ),
