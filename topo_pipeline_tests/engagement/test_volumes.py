@@ -59,12 +59,15 @@ def test_a_day_that_is_open_is_no_anomaly(workspace: Workspace) -> None:
     assert (row["sent_expected"], row["is_volume_anomaly"]) == (10.0, None)
 
 
-def test_a_day_that_is_open_is_nobodys_usual(workspace: Workspace) -> None:
-    for week, count in enumerate((8, 12, 8, 1, 10)):
+@pytest.mark.parametrize(("counts", "expected"), [((8, 12, 8, 1, 10), None), ((8, 12, 8, 12, 1, 10), 10.0)])
+def test_a_day_that_is_open_is_nobodys_usual(
+    workspace: Workspace, counts: tuple[int, ...], expected: float | None
+) -> None:
+    for week, count in enumerate(counts):
         at = march(2) + timedelta(weeks=week)
         workspace.land(at.date(), [sent(at, run=f"{week} {n}") for n in range(count)], is_open=count == 1)
     workspace.build()
-    assert workspace.daily()[MONDAY + timedelta(weeks=4)]["sent_expected"] is None
+    assert workspace.daily()[MONDAY + timedelta(weeks=len(counts) - 1)]["sent_expected"] == expected
 
 
 def silence(workspace: Workspace, *happened: Activity, days: int = 12, without: int | None = None) -> bool | None:
