@@ -17,6 +17,7 @@ from topo_pipeline.warehouse.workspace import keep_to_timezone
 from topo_pipeline_tests.engagement.helpers import (
     Activity,
     Workspace,
+    canonical,
     enrolled,
     march,
     opened,
@@ -62,6 +63,11 @@ def forget_ada(workspace: Workspace) -> Trace:
     return forget(workspace.warehouse, uuid.UUID(uid("Ada")), timezone="UTC", rules=DEFAULT_RULES, now=FORGOTTEN_AT)
 
 
+def same(tables: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """Tables as they compare: the last digit of a root may differ from one build to the next."""
+    return {name: canonical(rows) for name, rows in tables.items()}
+
+
 def without_ada(folder: Path) -> dict[str, list[dict[str, Any]]]:
     folder.mkdir()
     return workspace_of(folder, HIS).all_rows()
@@ -69,7 +75,7 @@ def without_ada(folder: Path) -> dict[str, list[dict[str, Any]]]:
 
 def test_the_tables_are_those_of_a_world_without_the_person(workspace: Workspace, tmp_path: Path) -> None:
     assert forget_ada(workspace) == Trace(activities=len(HERS), changes=0, rejects=0, runs=2)
-    assert workspace.all_rows() == without_ada(tmp_path / "twin")
+    assert same(workspace.all_rows()) == same(without_ada(tmp_path / "twin"))
 
 
 def test_the_tables_are_built_by_the_rules_in_force(tmp_path: Path) -> None:
@@ -85,7 +91,7 @@ def test_no_later_load_or_build_brings_the_person_back(workspace: Workspace, tmp
     forget_ada(workspace)
     workspace.land_all([*HERS, *HIS], *QUIET)
     workspace.build()
-    assert workspace.all_rows() == without_ada(tmp_path / "twin")
+    assert same(workspace.all_rows()) == same(without_ada(tmp_path / "twin"))
     assert workspace.select("SELECT sum(suppressed) FROM landed_days") == [(len(HERS),)]
 
 

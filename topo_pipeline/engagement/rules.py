@@ -13,7 +13,8 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-Categories = tuple[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")], ...]
+# As landing writes them: in upper case.
+Categories = tuple[Annotated[str, Field(pattern=r"^[^a-z]+$")], ...]
 Days = Annotated[int, Field(strict=True, ge=0, le=3650)]
 Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 
