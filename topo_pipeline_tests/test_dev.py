@@ -15,6 +15,7 @@ import httpx
 import pytest
 import stamina
 
+from topo_pipeline.engagement.tables import tables
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
@@ -66,7 +67,7 @@ def loaded(graphql: str) -> None:
     query = "{repositoriesOrError{... on RepositoryConnection{nodes{location{name} assetNodes{id}}}}}"
     [location] = ask(graphql, query)["repositoriesOrError"]["nodes"]
     assert location["location"]["name"] == "topo_pipeline"
-    assert len(location["assetNodes"]) == 6
+    assert len(location["assetNodes"]) == 2 + len(tables())
 
 
 def test_without_a_key_dev_serves_the_ui_over_the_demo_and_ends_with_all_its_services(tmp_path: Path) -> None:
