@@ -121,3 +121,12 @@ def test_without_a_warehouse_the_checks_fail_in_one_sentence(pipeline: Pipeline)
     said = event.step_failure_data.user_failure_data
     assert said is not None
     assert str(said.description).startswith("There is no warehouse at")
+
+
+def test_one_check_of_a_table_can_be_evaluated_alone(pipeline: Pipeline) -> None:
+    pipeline.backfill(days(2))
+    [alone] = [key for key in keys_of(pipeline) if key.asset_key == DAILY and key.name == "key_is_unique"]
+    job = dg.define_asset_job("alone", selection=dg.AssetSelection.checks(alone))
+    result = dg.Definitions.merge(pipeline.definitions, dg.Definitions(jobs=[job])).resolve_job_def("alone")
+    evaluated = result.execute_in_process(instance=pipeline.instance).get_asset_check_evaluations()
+    assert [evaluation.asset_check_key for evaluation in evaluated] == [alone]
