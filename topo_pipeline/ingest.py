@@ -6,7 +6,7 @@ What does not: how a window is proved (`topo_api.windows`) or a day replaced (`w
 
 import logging
 import uuid
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -76,7 +76,7 @@ def check(connect: Callable[[], TopoClient], warehouse: Warehouse, *, timezone: 
 def load_days(
     connect: Callable[[], TopoClient],
     warehouse: Warehouse,
-    days: Iterable[Day],
+    days: Sequence[Day],
     *,
     run_id: str,
     clock: Clock,
@@ -101,37 +101,37 @@ def load_days(
     Raises:
         WarehouseError: the warehouse can't be used, or is another workspace's; the days yielded before are landed.
     """
-    days = list(days)
     if not days:
         return
-    outage: list[TopoError] = []
     with connected(connect) as (client, portal):
-
-        def load(day: Day) -> Load:
-            started_at = clock()
-            window = day.window.readable(started_at)
-            reading, proved, labels = portal.call(_read, client, window, completeness, label_channels)
-            read = _read_day(day, reading, labels, started_at, proved=proved)
-            with warehouse.transaction() as connection:
-                return land(connection, read, run_id=run_id, now=clock(), may_shrink=day.day in may_shrink)
-
-        try:
-            begin(client, portal, warehouse, timezone, clock())
-        except TopoError as error:
-            outage = [error] * OUTAGE_DAYS
+        outage = _outage_at_once(client, portal, warehouse, timezone, clock())
         for day in days:
             if _is_over(outage):
                 yield Refusal(day.day, str(outage[-1]))
                 continue
             try:
-                yield load(day)
+                read = portal.call(_read_day, client, day, clock(), completeness, label_channels)
+                with warehouse.transaction() as connection:
+                    load = land(connection, read, run_id=run_id, now=clock(), may_shrink=day.day in may_shrink)
                 outage.clear()
+                yield load
             except (IncompleteWindow, ShrinkingDay) as error:
                 outage.clear()
                 yield Refusal(day.day, str(error))
             except (RequestRefused, ResponseInvalid, TopoUnavailable) as error:
                 outage.append(error)
                 yield Refusal(day.day, str(error))
+
+
+def _outage_at_once(
+    client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, timezone: str, now: datetime
+) -> list[TopoError]:
+    """Begin; what Topo says against that is said of every day."""
+    try:
+        begin(client, portal, warehouse, timezone, now)
+    except TopoError as error:
+        return [error] * OUTAGE_DAYS
+    return []
 
 
 def begin(client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, timezone: str, now: datetime) -> None:
@@ -145,10 +145,11 @@ def begin(client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, time
             keep_to_organization(connection, organization_id)
 
 
-async def _read(
-    client: TopoClient, window: Window, completeness: Completeness, label_channels: bool
-) -> tuple[Reading, bool, Labels]:
-    """What is in the window, whether that is proved, and the channels that its payloads lack."""
+async def _read_day(
+    client: TopoClient, day: Day, started_at: datetime, completeness: Completeness, label_channels: bool
+) -> ReadDay:
+    """A day as far as it can be read by now, ready to land."""
+    window = day.window.readable(started_at)
     try:
         reading, proved = await read_window(client, window), True
     except IncompleteWindow as error:
@@ -156,7 +157,20 @@ async def _read(
             raise
         _LOG.warning("Landed unproved: %s", error)
         reading, proved = error.reading, False
-    return reading, proved, await _labels(client, reading) if label_channels else Labels({}, 0)
+    labels = await _labels(client, reading) if label_channels else Labels({}, 0)
+    activities, rejects = frames(reading, labels)
+    return ReadDay(
+        day=day.day,
+        asked_after=reading.asked_after,
+        asked_before=reading.asked_before,
+        is_open=started_at < day.window.end + CLOSING_TIME,
+        proved=proved,
+        api_total_count=reading.total_count,
+        requests=reading.requests + labels.requests,
+        started_at=started_at,
+        activities=activities,
+        rejects=rejects,
+    )
 
 
 async def _labels(client: TopoClient, reading: Reading) -> Labels:
@@ -212,22 +226,6 @@ def _uuid(text: str | None) -> uuid.UUID | None:
 def _is_over(outage: list[TopoError]) -> bool:
     """Whether to stop asking: a refused request is refused again, and Topo that is down stays down for a while."""
     return len(outage) >= OUTAGE_DAYS or any(isinstance(error, RequestRefused) for error in outage)
-
-
-def _read_day(day: Day, reading: Reading, labels: Labels, started_at: datetime, *, proved: bool) -> ReadDay:
-    activities, rejects = frames(reading, labels)
-    return ReadDay(
-        day=day.day,
-        asked_after=reading.asked_after,
-        asked_before=reading.asked_before,
-        is_open=started_at < day.window.end + CLOSING_TIME,
-        proved=proved,
-        api_total_count=reading.total_count,
-        requests=reading.requests + labels.requests,
-        started_at=started_at,
-        activities=activities,
-        rejects=rejects,
-    )
 
 
 def frames(reading: Reading, labels: Labels) -> "tuple[pd.DataFrame, pd.DataFrame]":
