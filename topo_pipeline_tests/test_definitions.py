@@ -9,18 +9,9 @@ import dagster as dg
 import pytest
 
 from topo_pipeline.definitions import defs
+from topo_pipeline_tests.engagement.helpers import TABLES
 
 BIN = Path(sys.executable).parent
-TABLES = {
-    "sequence_activity",
-    "sequence_runs",
-    "sequence_daily",
-    "sequence_cohorts",
-    "sequence_summary",
-    "sequence_trends",
-    "sequence_channels",
-    "sequence_steps",
-}
 
 
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -110,7 +101,7 @@ def test_the_tables_follow_by_default_and_only_they() -> None:
     assert isinstance(sensor, dg.AutomationConditionSensorDefinition)
     assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
     conditioned = {s.key.path[-1] for s in defs.resolve_all_asset_specs() if s.automation_condition}
-    assert conditioned == TABLES
+    assert conditioned == set(TABLES)
 
 
 def test_what_reads_the_api_shares_one_pool_and_the_tables_another() -> None:

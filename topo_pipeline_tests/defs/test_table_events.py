@@ -5,17 +5,7 @@ from dagster import AssetRecordsFilter
 
 from topo_pipeline.definitions import defs
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, Pipeline, days
-
-TABLES = (
-    "sequence_activity",
-    "sequence_runs",
-    "sequence_daily",
-    "sequence_cohorts",
-    "sequence_summary",
-    "sequence_trends",
-    "sequence_channels",
-    "sequence_steps",
-)
+from topo_pipeline_tests.engagement.helpers import TABLES
 
 
 def _latest(pipeline: Pipeline, *path: str, day: object = None) -> dict[str, object]:
