@@ -109,6 +109,27 @@ CHECKS = (
         "Topo may have classified them since: run the job reread_replies.",
     ),
     Check(
+        "engagement.sequence_runs",
+        "actions_are_kept_once",
+        "ERROR",
+        "sequence_actions has one row for each activity_id, of a run in sequence_runs.",
+        "actions are kept twice or without their run, in",
+        """
+        SELECT sequence_called(sequence_template_id)
+        FROM engagement.sequence_actions AS actions
+        GROUP BY sequence_template_id, activity_id
+        HAVING count(*) > 1
+        UNION ALL
+        SELECT sequence_called(sequence_template_id)
+        FROM (
+            SELECT sequence_id, sequence_template_id FROM engagement.sequence_actions
+            EXCEPT
+            SELECT sequence_id, sequence_template_id FROM engagement.sequence_runs
+        )
+        """,
+        "Build sequence_runs again with full_refresh; if it stays, it is a fault of this project.",
+    ),
+    Check(
         "engagement.sequence_daily",
         "uniques_are_within_totals",
         "WARN",

@@ -31,16 +31,23 @@ def with_catalogue(page: str) -> str:
 
 
 def _section(table: MetricTable) -> str:
-    return "\n".join(
-        [
-            f"### engagement.{table.name}",
+    described = [
+        line
+        for name, description in table.descriptions.items()
+        for line in [
+            f"### engagement.{name}",
             "",
-            table.description,
+            description,
             "",
             "| Column | |",
             "| --- | --- |",
-            *(f"| `{column}` | {_cell(comment)} |" for column, comment in table.columns.items()),
+            *(f"| `{column}` | {_cell(comment)} |" for column, comment in table.columns_of(name).items()),
             "",
+        ]
+    ]
+    return "\n".join(
+        [
+            *described,
             "| Check | Where it fails | Passes where |",
             "| --- | --- | --- |",
             *(
