@@ -1,24 +1,26 @@
 {% from 'rates.jinja' import rate, rate_comments %}
-{% from 'runs.jinja' import days, from_censored_run %}
+{% from 'runs.jinja' import days %}
 {% from 'horizon.jinja' import horizon %}
+{# A moment's age in whole days, before as_of: of a period of n days are those aged 0 to n - 1; a window of n days has
+   closed once n days have passed. They differ where something was sent at the very stroke of as_of. #}
+{% macro aged(types) %}
+        SELECT
+            *,
+            CASE WHEN since >= 0 THEN least(since // {{ days(1) }}, old) END AS days_since,
+            CASE WHEN since > 0 THEN least((since - 1) // {{ days(1) }}, old) END AS age
+        FROM (
+            SELECT *, epoch_us(as_of) - epoch_us(acted_at) AS since
+            FROM engagement.sequence_actions CROSS JOIN bounds
+            WHERE type IN ({{ types }})
+        )
+    {% endmacro %}
 -- Grain: sequence_template_id, channel, period
 {% macro within(at, window) %}count(*) FILTER (epoch_us({{ at }}) - epoch_us(acted_at) <= {{ days(window) }}){% endmacro %}
 {% macro closed_within(window) %}days_since >= {{ window }} AND coalesce(days_since < days + {{ window }}, days IS NULL){% endmacro %}
 CREATE OR REPLACE TABLE engagement.sequence_channels AS
-WITH {{ horizon() }}, aged AS (
-    -- A moment's age: of a period of n days are those aged 0 to n - 1. A window of n days has closed from n whole days on.
-    SELECT
-        *,
-        CASE WHEN since >= 0 THEN since // {{ days(1) }} END AS days_since,
-        CASE WHEN since > 0 THEN (since - 1) // {{ days(1) }} END AS age
-    FROM (
-        SELECT
-            *,
-            epoch_us(as_of) - epoch_us(acted_at) AS since,
-            {{ from_censored_run() }} AS left_censored
-        FROM engagement.sequence_actions AS actions CROSS JOIN horizon
-        WHERE type IN ('message.sent', 'invitation.sent', 'task.created')
-    )
+WITH {{ horizon() }}, bounds AS (
+    -- No period and no window reaches back further: what is older is all the same.
+    SELECT *, 90 + greatest($open_window_days, $message_reply_window_days, $acceptance_window_days) AS old FROM horizon
 ), by_day AS (
     -- First by day, then by period: the many rows are read once.
     SELECT
@@ -32,7 +34,7 @@ WITH {{ horizon() }}, aged AS (
         {{ within('replied_after_at', '$acceptance_window_days') }} AS replied_after,
         count(*) FILTER (closed_by = 'task.completed') AS completed,
         count(*) FILTER (closed_by = 'task.skipped') AS skipped
-    FROM aged
+    FROM ({{ aged("'message.sent', 'invitation.sent', 'task.created'") }})
     GROUP BY ALL
 ), periods(period, days) AS (
     VALUES ('lifetime', NULL), ('7d', 7), ('28d', 28), ('90d', 90)
@@ -54,8 +56,8 @@ WITH {{ horizon() }}, aged AS (
     SELECT
         sequence_template_id, channel, period,
         quantile_cont(epoch(closed_at - acted_at) / 3600, 0.5) AS median_hours
-    FROM aged CROSS JOIN periods
-    WHERE type = 'task.created' AND closed_by = 'task.completed' AND coalesce(age < days, days IS NULL)
+    FROM ({{ aged("'task.created'") }}) CROSS JOIN periods
+    WHERE closed_by = 'task.completed' AND coalesce(age < days, days IS NULL)
         AND NOT left_censored
     GROUP BY ALL
 ), summed AS (

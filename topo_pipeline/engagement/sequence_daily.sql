@@ -1,12 +1,7 @@
+{% from 'horizon.jinja' import quarter, quarters %}
 -- Grain: sequence_template_id, day
 CREATE OR REPLACE TABLE engagement.sequence_daily AS
-WITH runs AS (
-    SELECT
-        *,
-        (first_activity_at AT TIME ZONE $timezone)::DATE AS first_day,
-        (least(completed_at, stopped_at) AT TIME ZONE $timezone)::DATE AS ended_day
-    FROM engagement.sequence_runs
-), firsts AS (
+WITH {{ quarters() }}, firsts AS (
     UNPIVOT (
         SELECT
             sequence_template_id,
@@ -21,15 +16,25 @@ WITH runs AS (
             first_positive_reply_at AS unique_positive_replies,
             hot_lead_at AS unique_hot_leads,
             meeting_at AS unique_meetings
-        FROM runs
+        FROM engagement.sequence_runs
         WHERE NOT left_censored
     ) ON COLUMNS('^unique_') INTO NAME kind VALUE first_at
+), changes AS (
+    SELECT sequence_template_id, day, sum(change) AS active_change
+    FROM (
+        SELECT sequence_template_id, {{ quarter('first_activity_at') }} AS quarter, 1 AS change
+        FROM engagement.sequence_runs
+        UNION ALL
+        SELECT sequence_template_id, {{ quarter('least(completed_at, stopped_at)') }}, -1 FROM engagement.sequence_runs
+    )
+    JOIN quarters USING (quarter)
+    GROUP BY ALL
 ), begun AS (
     SELECT sequence_template_id, min(day) AS first_day
     FROM (
         SELECT sequence_template_id, day FROM engagement.sequence_activity
         UNION ALL
-        SELECT sequence_template_id, first_day FROM runs
+        SELECT sequence_template_id, day FROM changes
     )
     GROUP BY ALL
 ), parts AS (
@@ -40,7 +45,7 @@ WITH runs AS (
     UNION ALL BY NAME
     SELECT
         sequence_template_id,
-        (first_at AT TIME ZONE $timezone)::DATE AS day,
+        day,
         count(*) FILTER (kind = 'unique_found') AS unique_found,
         count(*) FILTER (kind = 'unique_sent') AS unique_sent,
         count(*) FILTER (kind = 'unique_invitations') AS unique_invitations,
@@ -52,13 +57,10 @@ WITH runs AS (
         count(*) FILTER (kind = 'unique_positive_replies') AS unique_positive_replies,
         count(*) FILTER (kind = 'unique_hot_leads') AS unique_hot_leads,
         count(*) FILTER (kind = 'unique_meetings') AS unique_meetings
-    FROM firsts
+    FROM firsts JOIN quarters ON quarter = {{ quarter('first_at') }}
     GROUP BY ALL
     UNION ALL BY NAME
-    SELECT sequence_template_id, first_day AS day, count(*) AS active_change FROM runs GROUP BY ALL
-    UNION ALL BY NAME
-    SELECT sequence_template_id, ended_day AS day, -count(*) AS active_change
-    FROM runs WHERE ended_day IS NOT NULL GROUP BY ALL
+    FROM changes
 ), summed AS (
     SELECT
         sequence_template_id,

@@ -55,6 +55,7 @@ CREATE TABLE IF NOT EXISTS engagement.sequence_runs (
 CREATE TABLE IF NOT EXISTS engagement.sequence_actions (
     sequence_template_id UUID,
     sequence_id UUID,
+    left_censored BOOLEAN,
     activity_id UUID,
     type VARCHAR,
     channel VARCHAR,
@@ -81,29 +82,36 @@ SELECT load_id FROM topo.loads
 WHERE load_id NOT IN (SELECT load_id FROM engagement.builds WHERE table_name = 'sequence_runs');
 
 CREATE OR REPLACE TEMP TABLE touched AS
+SELECT *, (row_number() OVER () - 1) // 200_000 AS slice
+FROM (
 SELECT sequence_id FROM topo.activities WHERE load_id IN (SELECT load_id FROM pending) AND sequence_id IS NOT NULL
 UNION
 SELECT sequence_id FROM topo.activity_changes
-WHERE replaced_by IN (SELECT load_id FROM pending) AND sequence_id IS NOT NULL;
+WHERE replaced_by IN (SELECT load_id FROM pending) AND sequence_id IS NOT NULL
+);
 
 DELETE FROM engagement.sequence_runs WHERE sequence_id IN (SELECT sequence_id FROM touched);
 DELETE FROM engagement.sequence_actions WHERE sequence_id IN (SELECT sequence_id FROM touched);
 
--- The touched runs by number. An activity without a sequence belongs to the run's only other one.
+-- For each slice of touched, so that memory does not grow with history:
+
+CREATE OR REPLACE TEMP TABLE of_slice AS SELECT sequence_id FROM touched WHERE slice = $slice;
+
+-- Runs by number. An activity without a sequence belongs to the run's only other one.
 CREATE OR REPLACE TEMP TABLE runs AS
 SELECT *, row_number() OVER () AS run
 FROM (
     SELECT *, count(sequence_template_id) OVER (PARTITION BY sequence_id) AS sequences
     FROM (
         SELECT DISTINCT sequence_id, sequence_template_id FROM topo.activities
-        WHERE sequence_id IN (SELECT sequence_id FROM touched)
+        WHERE sequence_id IN (SELECT sequence_id FROM of_slice)
     )
 )
 WHERE sequence_template_id IS NOT NULL OR sequences <> 1;
 
 -- The days say nothing that the runs don't: they let DuckDB skip what holds none of them.
 CREATE OR REPLACE TEMP TABLE days AS
-SELECT DISTINCT day FROM topo.activities WHERE sequence_id IN (SELECT sequence_id FROM touched);
+SELECT DISTINCT day FROM topo.activities WHERE sequence_id IN (SELECT sequence_id FROM of_slice);
 
 CREATE OR REPLACE TEMP TABLE events AS
 SELECT
@@ -287,7 +295,8 @@ SELECT
 FROM summed
 JOIN runs USING (run)
 LEFT JOIN first_replies USING (run)
-LEFT JOIN instant USING (run);
+LEFT JOIN instant USING (run)
+ORDER BY sequence_template_id, contacted_at; -- what is read by sequence and day lies together
 
 INSERT INTO engagement.sequence_actions BY NAME
 WITH whole AS (
@@ -330,8 +339,12 @@ WITH whole AS (
 )
 SELECT
     * EXCLUDE (run, is_last, first_valid_reply_at) REPLACE (if(is_last, exit_reason, NULL) AS exit_reason),
+    false AS left_censored,
     coalesce(first_valid_reply_at < acted_at, false) AS is_replied_before
-FROM actions JOIN whole USING (run);
+FROM actions JOIN whole USING (run)
+ORDER BY sequence_template_id, acted_at;
+
+-- End of slice.
 
 -- What is censored hangs on the first landed day and on whether the workspace shows enrolments at all: a load can
 -- change it for runs that it did not touch.
@@ -340,11 +353,19 @@ SELECT
     ((SELECT min(day) FROM topo.loads) + $censored_days::INTEGER)::TIMESTAMP AT TIME ZONE $timezone AS censored_before,
     EXISTS (FROM engagement.sequence_runs WHERE enrolled_at IS NOT NULL) AND $censored_days > 0 AS can_tell;
 
-UPDATE engagement.sequence_runs
-SET left_censored = NOT left_censored
-FROM history
+CREATE OR REPLACE TEMP TABLE otherwise AS
+SELECT sequence_id, sequence_template_id
+FROM engagement.sequence_runs CROSS JOIN history
 WHERE left_censored <> (can_tell AND enrolled_at IS NULL AND first_activity_at < censored_before);
 
+{% for table in ['sequence_runs', 'sequence_actions'] %}
+UPDATE engagement.{{ table }} AS told
+SET left_censored = NOT left_censored
+FROM otherwise
+WHERE otherwise.sequence_id = told.sequence_id
+    AND otherwise.sequence_template_id IS NOT DISTINCT FROM told.sequence_template_id;
+
+{% endfor %}
 INSERT INTO engagement.builds SELECT 'sequence_runs', load_id, $fingerprint, $now FROM pending;
 
 COMMENT ON TABLE engagement.sequence_runs IS 'One row per run (one contact going through one sequence), over its whole landed history.';
@@ -398,6 +419,7 @@ COMMENT ON COLUMN engagement.sequence_runs.anomalies IS 'What does not fit: repl
 COMMENT ON TABLE engagement.sequence_actions IS 'What the runs did and what came of it: one row per message, invitation, task and ended step. Kept with sequence_runs, in the same transaction.';
 COMMENT ON COLUMN engagement.sequence_actions.sequence_template_id IS 'The sequence; where activities name none, the run''s only other one.';
 COMMENT ON COLUMN engagement.sequence_actions.sequence_id IS 'The run.';
+COMMENT ON COLUMN engagement.sequence_actions.left_censored IS 'Whether the run is left-censored.';
 COMMENT ON COLUMN engagement.sequence_actions.activity_id IS 'The activity that tells of the action; of a task, its creation.';
 COMMENT ON COLUMN engagement.sequence_actions.type IS 'message.sent, invitation.sent, task.created, sequence_step.completed or sequence_step.skipped.';
 COMMENT ON COLUMN engagement.sequence_actions.channel IS 'EMAIL, LINKEDIN, MANUAL; OTHER for what Topo adds, NONE where nothing tells.';

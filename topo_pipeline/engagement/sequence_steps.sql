@@ -1,5 +1,5 @@
 {% from 'rates.jinja' import rate, rate_comments %}
-{% from 'runs.jinja' import days, from_censored_run %}
+{% from 'runs.jinja' import days %}
 {% from 'horizon.jinja' import horizon %}
 -- Grain: sequence_template_id, step, inferred_position, channel
 CREATE OR REPLACE TABLE engagement.sequence_steps AS
@@ -13,11 +13,11 @@ WITH {{ horizon() }}, actions AS (
         is_first_reply AND epoch_us(replied_at) - epoch_us(acted_at) <= {{ days('$message_reply_window_days') }}
             AS is_answered,
         run_over_at <= as_of AS is_settled
-    FROM engagement.sequence_actions AS actions
+    FROM engagement.sequence_actions
     CROSS JOIN (SELECT as_of, as_of - to_days($message_reply_window_days::INTEGER) AS closed_until FROM horizon)
     WHERE type IN ('message.sent', 'invitation.sent', 'sequence_step.completed', 'sequence_step.skipped')
         AND (position IS NOT NULL OR step IS NOT NULL)
-        AND NOT {{ from_censored_run() }}
+        AND NOT left_censored
 ), counted AS (
     SELECT
         sequence_template_id,

@@ -1,8 +1,8 @@
 {% from 'rates.jinja' import rate, rate_comments, message_rates %}
-{% from 'horizon.jinja' import horizon %}
+{% from 'horizon.jinja' import horizon, quarter, quarters %}
 -- Grain: sequence_template_id, period
 CREATE OR REPLACE TABLE engagement.sequence_summary AS
-WITH {{ horizon() }}, periods AS (
+WITH {{ horizon() }}, {{ quarters() }}, periods AS (
     -- A period of n days is the last n cohort days whose outcome windows have closed, landed or not.
     SELECT
         'lifetime' AS period, min(day) AS period_start, max(day) AS period_end, max(day) AS last_known_day
@@ -37,23 +37,23 @@ WITH {{ horizon() }}, periods AS (
     UNION ALL BY NAME
     SELECT
         sequence_template_id,
-        (first_activity_at AT TIME ZONE $timezone)::DATE AS day,
+        day,
         count(*) AS runs,
         count(*) FILTER (completed_at IS NULL AND stopped_at IS NULL) AS runs_active,
         count(*) FILTER (is_paused) AS runs_paused,
         count(*) FILTER (stopped_at IS NOT NULL) AS runs_stopped,
         count(*) FILTER (left_censored) AS runs_left_censored
-    FROM engagement.sequence_runs
+    FROM engagement.sequence_runs JOIN quarters ON quarter = {{ quarter('first_activity_at') }}
     GROUP BY ALL
     UNION ALL BY NAME
     SELECT
         sequence_template_id,
-        (contacted_at AT TIME ZONE $timezone)::DATE AS day,
+        day,
         sum(messages_sent) AS messages,
         sum(replies) AS replies,
         count(touches_before_reply) AS repliers,
         sum(touches_before_reply) AS touches
-    FROM engagement.sequence_runs
+    FROM engagement.sequence_runs JOIN quarters ON quarter = {{ quarter('contacted_at') }}
     WHERE NOT left_censored AND contacted_at IS NOT NULL
     GROUP BY ALL
     UNION ALL BY NAME

@@ -30,6 +30,7 @@ _NAME = re.compile(r"\b(?:FROM|JOIN)\s+((?:topo|engagement)\.\w+|landed_days)")
 _TEXT = r"'((?:[^']|'')*)'"
 _COMMENT = re.compile(rf"COMMENT ON TABLE engagement\.(\w+) IS {_TEXT}")
 _COLUMN = re.compile(rf"COMMENT ON COLUMN engagement\.(\w+)\.(\w+) IS {_TEXT}")
+_SLICED = re.compile(r"^-- For each slice of (\w+)[^\n]*\n(.*?)^-- End of slice\.$", re.MULTILINE | re.DOTALL)
 _GRAIN = re.compile(r"^-- Grain: (.+)$", re.MULTILINE)
 # What landing writes beside the activities is part of that asset.
 _MADE_OF = dict.fromkeys(("landed_days", "topo.loads", "topo.activity_changes", "topo.rejects"), "topo.activities")
@@ -189,7 +190,19 @@ def in_order() -> "Iterator[MetricTable]":
 
 
 def _run(connection: "DuckDBPyConnection", script: str, values: dict[str, Any]) -> None:
-    """Execute a script statement by statement, each with the values that it names."""
+    """Execute a script; what stands between `-- For each slice of <table>` and `-- End of slice.` once a slice."""
+    sliced = _SLICED.search(script)
+    if sliced is None:
+        return _execute(connection, script, values)
+    _execute(connection, script[: sliced.start()], values)
+    [(slices,)] = connection.execute(f"SELECT count(DISTINCT slice) FROM {sliced[1]}").fetchall()  # noqa: S608
+    for number in range(slices):
+        _execute(connection, sliced[2], values | {"slice": number})
+    return _execute(connection, script[sliced.end() :], values)
+
+
+def _execute(connection: "DuckDBPyConnection", script: str, values: dict[str, Any]) -> None:
+    """Execute statement by statement, each with the values that it names."""
     for statement in connection.extract_statements(script):
         connection.execute(statement, {name: values[name] for name in statement.named_parameters})
 
