@@ -87,6 +87,7 @@ WITH {{ horizon() }}, {{ quarters() }}, runs AS (
             CASE axis WHEN 'enrolled' THEN stopped END AS stopped),
         days_missing
     FROM counted LEFT JOIN windows USING (cohort_day)
+    ORDER BY sequence_template_id, cohort_day, axis -- rows in order are written once, others twice: by commit and by checkpoint
 )
 SELECT
     sequence_template_id,

@@ -37,12 +37,9 @@ WITH {{ quarters() }}, firsts AS (
         SELECT sequence_template_id, day FROM changes
     )
     GROUP BY ALL
-), parts AS (
-    -- The grid: every landed day from the sequence's first one on, so that a quiet day is a 0 and an absent one absent.
-    SELECT begun.sequence_template_id, landed_days.day FROM begun JOIN landed_days ON landed_days.day >= begun.first_day
-    UNION ALL BY NAME
-    SELECT sequence_template_id, day, COLUMNS('^total_') FROM engagement.sequence_activity
-    UNION ALL BY NAME
+), totals AS (
+    SELECT sequence_template_id, day, sum(COLUMNS('^total_'))::BIGINT FROM engagement.sequence_activity GROUP BY ALL
+), uniques AS (
     SELECT
         sequence_template_id,
         day,
@@ -59,31 +56,29 @@ WITH {{ quarters() }}, firsts AS (
         count(*) FILTER (kind = 'unique_meetings') AS unique_meetings
     FROM firsts JOIN quarters ON quarter = {{ quarter('first_at') }}
     GROUP BY ALL
-    UNION ALL BY NAME
-    FROM changes
-), summed AS (
-    SELECT
-        sequence_template_id,
-        day,
-        coalesce(sum(COLUMNS('^(total|unique)_')), 0)::BIGINT,
-        coalesce(sum(active_change), 0)::BIGINT AS active_change
-    FROM parts
-    GROUP BY ALL
 ), grid AS (
+    -- Every landed day from the sequence's first one on, so that a quiet day is a 0 and an absent one absent.
+    SELECT sequence_template_id, day, NOT is_open AS is_closed FROM begun JOIN landed_days ON day >= first_day
+), counted AS (
     SELECT
-        sequence_template_id,
-        day,
-        COLUMNS('^(total|unique)_'),
-        sum(active_change) OVER (PARTITION BY sequence_template_id ORDER BY day)::BIGINT AS active_runs,
-        NOT landed_days.is_open AS is_closed
-    FROM summed LEFT JOIN landed_days USING (day)
+        grid.sequence_template_id,
+        grid.day,
+        coalesce(COLUMNS('^(total|unique)_'), 0),
+        (sum(active_change) OVER (PARTITION BY grid.sequence_template_id ORDER BY grid.day))::BIGINT AS active_runs,
+        is_closed
+    FROM grid
+    {% for counts in ['totals', 'uniques', 'changes'] %}
+    LEFT JOIN {{ counts }}
+        ON {{ counts }}.sequence_template_id IS NOT DISTINCT FROM grid.sequence_template_id
+        AND {{ counts }}.day = grid.day
+    {% endfor %}
 ), usual AS (
     SELECT
         *,
         CASE WHEN count(*) FILTER (is_closed) OVER same_weekday >= $anomaly_weeks_known
             THEN median(total_sent) FILTER (is_closed) OVER same_weekday END AS sent_expected,
         nullif(mad(total_sent) FILTER (is_closed) OVER same_weekday, 0) AS sent_mad
-    FROM grid
+    FROM counted
     WINDOW same_weekday AS (
         PARTITION BY sequence_template_id, isodow(day) ORDER BY day
         RANGE BETWEEN to_days(7 * $anomaly_weeks::INTEGER) PRECEDING AND to_days(7) PRECEDING)

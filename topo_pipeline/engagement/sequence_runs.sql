@@ -97,6 +97,10 @@ DELETE FROM engagement.sequence_actions WHERE sequence_id IN (SELECT sequence_id
 
 CREATE OR REPLACE TEMP TABLE of_slice AS SELECT sequence_id FROM touched WHERE slice = $slice;
 
+-- The days say nothing that the runs don't: they let DuckDB skip what holds none of them.
+CREATE OR REPLACE TEMP TABLE days AS
+SELECT DISTINCT day FROM topo.activities WHERE sequence_id IN (SELECT sequence_id FROM of_slice);
+
 -- Runs by number. An activity without a sequence belongs to the run's only other one.
 CREATE OR REPLACE TEMP TABLE runs AS
 SELECT *, row_number() OVER () AS run
@@ -104,14 +108,10 @@ FROM (
     SELECT *, count(sequence_template_id) OVER (PARTITION BY sequence_id) AS sequences
     FROM (
         SELECT DISTINCT sequence_id, sequence_template_id FROM topo.activities
-        WHERE sequence_id IN (SELECT sequence_id FROM of_slice)
+        WHERE sequence_id IN (SELECT sequence_id FROM of_slice) AND day IN (SELECT day FROM days)
     )
 )
 WHERE sequence_template_id IS NOT NULL OR sequences <> 1;
-
--- The days say nothing that the runs don't: they let DuckDB skip what holds none of them.
-CREATE OR REPLACE TEMP TABLE days AS
-SELECT DISTINCT day FROM topo.activities WHERE sequence_id IN (SELECT sequence_id FROM of_slice);
 
 CREATE OR REPLACE TEMP TABLE events AS
 SELECT

@@ -1,5 +1,6 @@
 {% from 'rates.jinja' import rate, rate_comments, message_rates %}
 {% from 'horizon.jinja' import horizon, quarter, quarters %}
+{% set periods = ['lifetime', '7d', '28d', '90d'] %}
 -- Grain: sequence_template_id, period
 CREATE OR REPLACE TABLE engagement.sequence_summary AS
 WITH {{ horizon() }}, {{ quarters() }}, periods AS (
@@ -67,6 +68,23 @@ WITH {{ horizon() }}, {{ quarters() }}, periods AS (
         eligible
     FROM engagement.sequence_cohorts
     WHERE axis = 'sent'
+), bounds AS (
+    SELECT
+        {% for period in periods %}
+        any_value(period_start) FILTER (period = '{{ period }}') AS start_{{ period }},
+        any_value(period_end) FILTER (period = '{{ period }}') AS end_{{ period }},
+        {% endfor %}
+    FROM known
+), halves AS (
+    -- First by the periods that the days are in, then by period: the many rows are read once.
+    SELECT
+        sequence_template_id,
+        {% for period in periods %}
+        coalesce(day BETWEEN start_{{ period }} AND end_{{ period }}, false) AS in_{{ period }},
+        {% endfor %}
+        sum(COLUMNS(parts.* EXCLUDE (sequence_template_id, day)))::BIGINT
+    FROM parts CROSS JOIN bounds
+    GROUP BY ALL
 ), counted AS (
     SELECT
         sequence_template_id,
@@ -74,10 +92,10 @@ WITH {{ horizon() }}, {{ quarters() }}, periods AS (
         -- What tells of now and not of a period.
         coalesce(sum(sent_lately), 0)::BIGINT AS sent_lately,
         coalesce(
-            sum(COLUMNS(parts.* EXCLUDE (sequence_template_id, day, sent_lately)))
-                FILTER (day BETWEEN period_start AND period_end),
+            sum(COLUMNS(halves.* EXCLUDE (sequence_template_id, sent_lately{% for period in periods %}, in_{{ period }}{% endfor %})))
+                FILTER (CASE period {% for period in periods %}WHEN '{{ period }}' THEN in_{{ period }} {% endfor %}END),
             0)::BIGINT
-    FROM parts CROSS JOIN known
+    FROM halves CROSS JOIN known
     GROUP BY ALL
 )
 SELECT
