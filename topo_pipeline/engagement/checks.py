@@ -112,20 +112,22 @@ CHECKS = (
         "engagement.sequence_runs",
         "actions_are_kept_once",
         "ERROR",
-        "sequence_actions has one row for each activity_id, of a run in sequence_runs.",
-        "actions are kept twice or without their run, in",
+        "sequence_actions has the messages, invitations and ended steps of every run in sequence_runs, once.",
+        "runs have more or fewer actions than they did, or actions and no row, in",
         """
-        SELECT sequence_called(sequence_template_id)
-        FROM engagement.sequence_actions AS actions
-        GROUP BY sequence_template_id, activity_id
-        HAVING count(*) > 1
-        UNION ALL
-        SELECT sequence_called(sequence_template_id)
-        FROM (
-            SELECT sequence_id, sequence_template_id FROM engagement.sequence_actions
-            EXCEPT
-            SELECT sequence_id, sequence_template_id FROM engagement.sequence_runs
-        )
+        SELECT sequence_called(coalesce(runs.sequence_template_id, kept.sequence_template_id))
+        FROM engagement.sequence_runs AS runs
+        FULL JOIN (
+            SELECT sequence_id, sequence_template_id, count(position) AS touches,
+                count(*) FILTER (type IN ('sequence_step.completed', 'sequence_step.skipped')) AS ended
+            FROM engagement.sequence_actions
+            GROUP BY ALL
+        ) AS kept
+            ON kept.sequence_id = runs.sequence_id
+            AND kept.sequence_template_id IS NOT DISTINCT FROM runs.sequence_template_id
+        WHERE runs.sequence_id IS NULL OR messages_sent + invitations_sent <> coalesce(touches, 0)
+            OR steps_completed + steps_skipped <> coalesce(ended, 0)
+        ORDER BY ALL
         """,
         "Build sequence_runs again with full_refresh; if it stays, it is a fault of this project.",
     ),

@@ -146,7 +146,7 @@ COMMENT ON COLUMN engagement.sequence_channels.period IS 'lifetime: all landed d
 COMMENT ON COLUMN engagement.sequence_channels.sends IS 'Messages sent in the period, their windows closed or not.';
 COMMENT ON COLUMN engagement.sequence_channels.eligible_for_open IS 'Messages whose window for opens and clicks closed in the period.';
 COMMENT ON COLUMN engagement.sequence_channels.eligible_for_reply IS 'Messages whose window for replies closed in the period.';
-COMMENT ON COLUMN engagement.sequence_channels.tracking_off IS 'Whether the sequence sent many emails in the last 28 days without an open or a click: nothing tells them, and the rates of opens and clicks are NULL in every period. NULL on other channels.';
+COMMENT ON COLUMN engagement.sequence_channels.tracking_off IS 'Whether the sequence sent many emails in the 28 days up to as_of, and no open or click of any run was seen since those days began: nothing tells them, and the rates of opens and clicks are NULL in every period. NULL on other channels.';
 {{ rate_comments('engagement.sequence_channels', 'email_open_rate', 'Of them: opened within the window, by a privacy proxy perhaps.', 'Emails eligible for opens; NULL on other channels and where tracking is off.') }}
 {{ rate_comments('engagement.sequence_channels', 'email_open_rate_adjusted', 'Of them: opened within the window, and not only within seconds of the send, as machines do.', 'Emails eligible for opens; NULL on other channels and where tracking is off.') }}
 {{ rate_comments('engagement.sequence_channels', 'email_click_rate', 'Of them: with a link clicked within the window.', 'Emails eligible for clicks; NULL on other channels and where tracking is off.') }}

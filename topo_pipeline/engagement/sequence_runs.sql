@@ -159,7 +159,8 @@ WITH answering AS (
     FROM answering JOIN touches USING (run, message_id)
     WHERE answer IN ('open', 'click', 'reply') AND type = 'message.sent' AND acted_at <= created_at
     UNION ALL
-    SELECT run, answering.id, answer, created_at, position, if(touches.channel = answering.channel, 2, 1)
+    SELECT run, answering.id, answer, created_at, position,
+        if(answer = 'reply' AND touches.channel = answering.channel, 2, 1)
     FROM answering JOIN touches USING (run)
     WHERE acted_at <= created_at AND CASE
         WHEN answer = 'reply' THEN true
@@ -311,7 +312,7 @@ WITH whole AS (
 ), created AS (
     SELECT
         run, task_id, min(created_at) AS acted_at, arg_min(id, (created_at, id)) AS activity_id,
-        arg_min({{ channel_group() }}, (created_at, id)) AS channel, arg_min(step, (created_at, id)) AS step
+        arg_min({{ channel_group() }}, (created_at, id)) AS channel, arg_min_null(step, (created_at, id)) AS step
     FROM events
     WHERE type = 'task.created' AND task_id IS NOT NULL
     GROUP BY ALL
@@ -368,7 +369,7 @@ WHERE otherwise.sequence_id = told.sequence_id
 {% endfor %}
 INSERT INTO engagement.builds SELECT 'sequence_runs', load_id, $fingerprint, $now FROM pending;
 
-COMMENT ON TABLE engagement.sequence_runs IS 'One row per run (one contact going through one sequence), over its whole landed history.';
+COMMENT ON TABLE engagement.sequence_runs IS 'One row per run (one contact going through one sequence), over its whole landed history. What the runs did is kept with it, in sequence_actions.';
 COMMENT ON COLUMN engagement.sequence_runs.sequence_template_id IS 'The sequence; where activities name none, the run''s only other one.';
 COMMENT ON COLUMN engagement.sequence_runs.sequence_id IS 'The run.';
 COMMENT ON COLUMN engagement.sequence_runs.person_id IS 'The contact; of several, which Topo does not mean to be, the smallest id.';
@@ -398,7 +399,7 @@ COMMENT ON COLUMN engagement.sequence_runs.emails_sent IS 'Messages sent by emai
 COMMENT ON COLUMN engagement.sequence_runs.linkedin_sent IS 'Messages sent on LinkedIn, invitations left out.';
 COMMENT ON COLUMN engagement.sequence_runs.invitations_sent IS 'Invitations sent.';
 COMMENT ON COLUMN engagement.sequence_runs.opens IS 'Opens, every one.';
-COMMENT ON COLUMN engagement.sequence_runs.opens_instant IS 'Opens too soon after their message''s send to be a person''s (rule instant_open_seconds).';
+COMMENT ON COLUMN engagement.sequence_runs.opens_instant IS 'Opens too soon after the send of what was opened to be a person''s (rule instant_open_seconds). An open is of the message that it names; where it names none, of the run''s last email before it.';
 COMMENT ON COLUMN engagement.sequence_runs.clicks IS 'Clicks, every one.';
 COMMENT ON COLUMN engagement.sequence_runs.replies IS 'Replies of any kind.';
 COMMENT ON COLUMN engagement.sequence_runs.reply_channel IS 'The channel of the first valid reply.';

@@ -75,10 +75,10 @@ COMMENT ON COLUMN engagement.sequence_steps.inferred_position IS 'Where no step 
 COMMENT ON COLUMN engagement.sequence_steps.channel IS 'EMAIL, LINKEDIN, MANUAL; OTHER for what Topo adds, NONE where nothing tells.';
 COMMENT ON COLUMN engagement.sequence_steps.runs_reached IS 'Runs with a message or an invitation of this row; a step without one (a task, say) shows 0.';
 COMMENT ON COLUMN engagement.sequence_steps.sends IS 'Messages and invitations.';
-{{ rate_comments('engagement.sequence_steps', 'step_reply_rate', 'Of them: whose first valid reply, within the window of a message''s replies, is to this row.', 'Runs that got here without an earlier valid reply and whose window has closed.') }}
-{{ rate_comments('engagement.sequence_steps', 'share_of_replies', 'Of them: to this row, whenever. A reply is to the message that it names, else to the last touch in its channel, else to the last one.', 'First valid replies of the sequence''s runs that are to any row.') }}
+{{ rate_comments('engagement.sequence_steps', 'step_reply_rate', 'Of them: whose first valid reply is to a message or an invitation of this row, within its window, which has closed too.', 'Runs that got here without an earlier valid reply and whose window has closed.') }}
+{{ rate_comments('engagement.sequence_steps', 'share_of_replies', 'Of them: to this row, whenever. A reply is to the message that it names, else to the last touch in its channel, else to the last one.', "First valid replies of the sequence''s runs that are to any row.") }}
 {{ rate_comments('engagement.sequence_steps', 'step_skip_rate', 'Of them: skipped.', 'Times that the step was completed or skipped; NULL where the step is not known.') }}
-{{ rate_comments('engagement.sequence_steps', 'advance_rate', 'Of them: went on to another row; the run''s last message or invitation is not here.', 'Runs that got here and are over: completed, stopped, or still for as long as the window of a run''s replies.') }}
+{{ rate_comments('engagement.sequence_steps', 'advance_rate', "Of them: went on to another row; the run''s last message or invitation is not here.", "Runs that got here and are over: completed, stopped, or still for as long as the window of a run''s replies.") }}
 COMMENT ON COLUMN engagement.sequence_steps.exits_replied IS 'Runs whose last message or invitation is here and that brought a valid reply or a meeting.';
 COMMENT ON COLUMN engagement.sequence_steps.exits_stopped IS 'Runs whose last message or invitation is here and that were stopped without one.';
 COMMENT ON COLUMN engagement.sequence_steps.exits_completed IS 'Runs whose last message or invitation is here and that came to their end without one.';

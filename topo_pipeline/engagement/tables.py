@@ -1,9 +1,10 @@
 """The metric tables as their .sql files tell of them: what they are, what they read, how they are built.
 
 A file is a script: statements that leave `engagement.<file name>` built and commented, and what they keep beside it in
-the same transaction. What it names says what it is: `$days` makes it partitioned by day; a note in `engagement.builds` makes it incremental; the line `-- Grain:` names
-the columns that tell its rows apart. What a file reads is read off the schema-qualified names in it. What many rates
-have in common is a Jinja macro (`rates.jinja`). A new table is a new file, nothing else.
+the same transaction. What it names says what it is: `$days` makes it partitioned by day; a note in `engagement.builds`
+makes it incremental; the line `-- Grain:` names the columns that tell its rows apart. What a file reads is read off the
+schema-qualified names in it; what is kept beside a table counts as that table. What many rates have in common is a
+Jinja macro (`rates.jinja`). A new table is a new file, nothing else.
 """
 
 import hashlib
@@ -64,9 +65,7 @@ class MetricTable:
 
     def columns_of(self, table: str) -> dict[str, str]:
         """The columns of a table that the script builds, with their comments, in order."""
-        return {
-            column: comment.replace("''", "'") for of, column, comment in _COLUMN.findall(self.sql) if of == table
-        }
+        return {column: comment.replace("''", "'") for of, column, comment in _COLUMN.findall(self.sql) if of == table}
 
     @property
     def grain(self) -> tuple[str, ...]:
@@ -143,8 +142,8 @@ def build(
 ) -> Built:
     """Build `table` in the caller's transaction.
 
-    A table that takes loads in one by one, but was made by other SQL or rules than these, is rebuilt from nothing,
-    over the days that it was made of.
+    A table that takes loads in one by one, but was made by other SQL or rules than these, or of which something is
+    gone, is rebuilt from nothing, over the days that it was made of.
 
     Args:
         connection: a connection in a transaction.
@@ -208,7 +207,12 @@ def _execute(connection: "DuckDBPyConnection", script: str, values: dict[str, An
 
 
 def _made_so(connection: "DuckDBPyConnection", table: MetricTable, fingerprint: str) -> bool:
-    """Whether the table took in its loads by this SQL and these rules; one that took in none can be made anew."""
+    """Whether the table took in its loads by this SQL and these rules; one that took in none can be made anew.
+
+    So can one that is gone, or has lost what it keeps beside it: a build would take in the loads to come alone.
+    """
+    if not all(columns_of(connection, "engagement", name) for name in table.descriptions):
+        return False
     built = connection.execute(
         "SELECT 1 FROM engagement.builds WHERE table_name = ? AND fingerprint = ? LIMIT 1", [table.name, fingerprint]
     )

@@ -24,6 +24,7 @@ GOOD = [
     opened(march(3), "A"),
     replied(march(4), "A", category="MEETING"),
     replied(march(7), "B"),
+    Activity("sequence_step.skipped", march(5), "C", step=2),
     opened(march(2), "never seen enrolled"),
 ]
 
@@ -93,6 +94,25 @@ def test_where_all_is_well_every_check_passes_and_says_what_holds(anywhere: Work
             1,
             "2026-03-03 and 2026-03-04",
         ),
+        (
+            "sequence_runs.actions_are_kept_once",
+            "INSERT INTO engagement.sequence_actions FROM engagement.sequence_actions LIMIT 1",
+            1,
+            "Outbound",
+        ),
+        (
+            "sequence_runs.actions_are_kept_once",
+            "DELETE FROM engagement.sequence_actions WHERE type = 'sequence_step.skipped'",
+            1,
+            "Outbound",
+        ),
+        (
+            "sequence_runs.actions_are_kept_once",
+            "INSERT INTO engagement.sequence_actions BY NAME SELECT 'task.created' AS type, uuid() AS sequence_id",
+            1,
+            "(no sequence)",
+        ),
+        ("sequence_runs.actions_are_kept_once", "DELETE FROM engagement.sequence_actions", 3, "Outbound"),
         (
             "sequence_daily.uniques_are_within_totals",
             "UPDATE engagement.sequence_daily SET total_sent = total_sent - 1 WHERE total_sent > 0",
@@ -231,5 +251,5 @@ def test_a_table_that_is_not_there_yet_or_lacks_a_column_is_said_to_be_built_fir
 def test_what_only_our_code_can_get_wrong_is_an_error_and_the_rest_a_warning() -> None:
     checks = [check for name in tables() for check in checks_of(f"engagement.{name}")] + checks_of("topo.activities")
     errors = {check.name for check in checks if check.severity == "ERROR"}
-    assert errors == {"key_is_unique", "rates_are_shares", "uniques_add_up_to_runs"}
+    assert errors == {"key_is_unique", "rates_are_shares", "uniques_add_up_to_runs", "actions_are_kept_once"}
     assert len({(check.table, check.name) for check in checks}) == len(checks)
