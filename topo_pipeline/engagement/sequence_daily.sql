@@ -64,7 +64,8 @@ WITH {{ quarters() }}, firsts AS (
         grid.sequence_template_id,
         grid.day,
         coalesce(COLUMNS('^(total|unique)_'), 0),
-        (sum(active_change) OVER (PARTITION BY grid.sequence_template_id ORDER BY grid.day))::BIGINT AS active_runs,
+        coalesce(sum(active_change) OVER (PARTITION BY grid.sequence_template_id ORDER BY grid.day), 0)::BIGINT
+            AS active_runs,
         is_closed
     FROM grid
     {% for counts in ['totals', 'uniques', 'changes'] %}
