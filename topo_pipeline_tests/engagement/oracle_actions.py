@@ -29,7 +29,12 @@ OF_TASKS = ("closed_at", "closed_by")
 def sequence_actions(landed: Landed, runs: list[Row]) -> list[Row]:
     """Every run's actions; `runs` are the rows of sequence_runs, in the same order as the runs landed."""
     return [
-        {"sequence_template_id": None if sequence is None else uid(sequence), "sequence_id": uid(name)} | action
+        {
+            "sequence_template_id": None if sequence is None else uid(sequence),
+            "sequence_id": uid(name),
+            "left_censored": (sequence, name) in landed.censored,
+        }
+        | action
         for ((sequence, name), history), run in zip(landed.runs.items(), runs, strict=True)
         for action in _actions(landed, history, run["exit_reason"])
     ]
