@@ -32,7 +32,7 @@ def sequence_actions(landed: Landed, runs: list[Row]) -> list[Row]:
         {
             "sequence_template_id": None if sequence is None else uid(sequence),
             "sequence_id": uid(name),
-            "left_censored": run["left_censored"],
+            "left_censored": (sequence, name) in landed.censored,
         }
         | action
         for ((sequence, name), history), run in zip(landed.runs.items(), runs, strict=True)

@@ -63,10 +63,17 @@ def test_messages_invitations_tasks_and_ended_steps_are_actions_and_nothing_else
     assert {(row["sequence_template_id"], row["sequence_id"]) for row in rows.values()} == {(uid("outbound"), uid("A"))}
 
 
-def test_what_left_censored_runs_did_is_kept_too(workspace: Workspace) -> None:
-    censored = sent(march(1), "Z")
-    assert censored.id in kept(workspace, enrolled(march(1)), censored)
-    assert workspace.run("Z")["left_censored"]
+def test_what_left_censored_runs_did_says_so_and_no_more_once_more_is_known(workspace: Workspace) -> None:
+    whole, censored = sent(march(40)), sent(march(40), "Z", salt="Z")
+
+    def told(*activities: Activity) -> list[bool]:
+        rows = kept(workspace, *activities)
+        assert rows[censored.id]["left_censored"] is workspace.run("Z")["left_censored"]
+        return [rows[activity.id]["left_censored"] for activity in (whole, censored)]
+
+    assert told(whole, censored) == [False, False]  # where no enrolment is ever seen nothing can be told
+    assert told(enrolled(march(39)), whole, censored) == [False, True]
+    assert told(enrolled(march(1), "B")) == [False, False]  # a load that touches neither
 
 
 def test_a_run_in_two_sequences_is_two_and_an_answer_without_a_sequence_is_of_neither(workspace: Workspace) -> None:
