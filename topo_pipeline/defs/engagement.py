@@ -29,7 +29,7 @@ FOLLOW = (
     )
     & ~dg.AutomationCondition.in_progress()
     & ~dg.AutomationCondition.any_deps_in_progress()
-)
+).with_label("follows_what_landed")
 
 
 # What the asset's page shows of a table, beyond its columns and counts.
