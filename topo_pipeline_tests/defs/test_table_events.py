@@ -4,6 +4,7 @@ import dagster as dg
 from dagster import AssetRecordsFilter
 
 from topo_pipeline.definitions import defs
+from topo_pipeline.defs.partitions import range_tags
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, Pipeline, days
 from topo_pipeline_tests.engagement.helpers import TABLES
 
@@ -144,6 +145,18 @@ def test_a_day_that_lands_after_the_tables_were_built_is_followed_between_the_sa
     pipeline.backfill(days(1))
     pipeline.read([days(2)[1]])
     assert _requested(pipeline, cursor)[1] == dict.fromkeys(TABLES, 1)
+
+
+def test_a_table_that_was_built_before_one_that_it_reads_is_built_again(pipeline: Pipeline) -> None:
+    """What is asked for at once comes in two runs, in any order: one of them has partitions."""
+    cursor, _ = _requested(pipeline, None)
+    pipeline.backfill(days(1))
+    pipeline.read(days(1))
+    cursor, _ = _requested(pipeline, cursor)
+    for table in ("sequence_daily", "sequence_activity"):
+        tables = dg.RunRequest(asset_selection=[dg.AssetKey(["engagement", table])], tags=range_tags(*days(1) * 2))
+        assert pipeline.run(tables).success
+    assert _requested(pipeline, cursor)[1]["sequence_daily"] == 1
 
 
 def test_a_run_is_one_process() -> None:
