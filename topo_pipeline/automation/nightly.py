@@ -28,7 +28,7 @@ def days_to_read(
     """
     yesterday = today - timedelta(days=1)
     again = days_between(yesterday - timedelta(days=lookback), yesterday)
-    since_first = days_between(min((day for day in loads if day >= start), default=today), yesterday)
+    since_first = days_between(min(loads, default=today), yesterday)
     holes = (day for day in since_first if day in failed or not _is_closed(loads.get(day)))
     return [day for day in sorted({*again, *holes}) if day >= start and not any(run.closes(day) for run in under_way)]
 

@@ -92,6 +92,11 @@ def test_nothing_is_read_that_comes_before_the_first_landed_day_or_has_no_partit
     assert night(start=date(2026, 3, 20)) == []
 
 
+def test_where_the_first_partition_was_moved_past_the_first_landed_day_the_days_from_it_on_are_holes() -> None:
+    loads = landed(17) | dict.fromkeys(march(1), CLOSED)
+    assert night(start=date(2026, 3, 14), loads=loads) == march(14, 15, 16, 17, 18, 19)
+
+
 def test_today_is_not_the_nights_to_read() -> None:
     assert night(loads=landed(10) | {TODAY: OPEN}) == march(16, 17, 18, 19)
 
