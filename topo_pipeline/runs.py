@@ -4,19 +4,18 @@ What belongs here: driving Dagster from a command line. What does not: printing,
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import dagster as dg
 
+from topo_pipeline.days import contiguous
 from topo_pipeline.defs.names import ACTIVITIES
-from topo_pipeline.defs.partitions import day_of, key_of
+from topo_pipeline.defs.partitions import day_of, key_of, range_tags
 from topo_pipeline.instance import bury_the_dead, make_sure_nobody_reads, owner_tag
 
-RANGE_START = "dagster/asset_partition_range_start"
-RANGE_END = "dagster/asset_partition_range_end"
 # The caller has its own way to say what goes on; the run's log is in the UI all the same.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -77,18 +76,6 @@ def backfill(
     return Outcome(tuple(landed), tuple(problems))
 
 
-def contiguous(days: Iterable[date]) -> Iterator[list[date]]:
-    """Split days into stretches without a gap, in order."""
-    stretch: list[date] = []
-    for day in sorted(days):
-        if stretch and day != stretch[-1] + timedelta(days=1):
-            yield stretch
-            stretch = []
-        stretch.append(day)
-    if stretch:
-        yield stretch
-
-
 def _run(
     job: dg.JobDefinition,
     days: Sequence[date],
@@ -116,11 +103,7 @@ def _run(
         run_config={**QUIET, **(config or {})},
         instance=instance,
         asset_selection=selection,
-        tags={
-            RANGE_START: key_of(days[0]),
-            RANGE_END: key_of(days[-1]),
-            **owner_tag(),
-        },
+        tags={**range_tags(days[0], days[-1]), **owner_tag()},
         raise_on_error=False,
         run_id=run_id,
     )

@@ -69,6 +69,19 @@ def test_every_variable_that_cannot_be_used_is_named_in_one_sentence(bare: pytes
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("value", ["true", "1", "ON", "yes", "running"])
+def test_automation_is_on_or_off_and_anything_else_is_told_in_one_sentence(
+    bare: pytest.MonkeyPatch, value: str
+) -> None:
+    bare.setenv("TOPO_AUTOMATION", value)
+    with pytest.raises(SettingsError, match=r"^TOPO_AUTOMATION: Input should be 'off' or 'on'$"):
+        get_settings()
+    for known in ("off", "on"):
+        bare.setenv("TOPO_AUTOMATION", known)
+        get_settings.cache_clear()
+        assert get_settings().automation == known
+
+
 def test_the_key_shows_in_no_representation(bare: pytest.MonkeyPatch) -> None:
     bare.setenv("TOPO_API_KEY", "topo_secret_1")
     settings = get_settings()

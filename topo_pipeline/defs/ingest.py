@@ -12,7 +12,7 @@ from pydantic import Field
 from topo_pipeline.defs.checks import tell_of_activities
 from topo_pipeline.defs.columns import table_schema
 from topo_pipeline.defs.failures import one_sentence
-from topo_pipeline.defs.names import ACTIVITIES, OWNERS
+from topo_pipeline.defs.names import ACTIVITIES, OWNERS, SEQUENCE_TEMPLATES
 from topo_pipeline.defs.partitions import daily, day_of, key_of
 from topo_pipeline.defs.resources import Topo
 from topo_pipeline.ingest import Clock, Day, Refusal, load_days, load_templates
@@ -98,7 +98,7 @@ def land(
 
 
 @dg.asset(
-    key=["topo", "sequence_templates"],
+    key=SEQUENCE_TEMPLATES,
     backfill_policy=dg.BackfillPolicy.single_run(),
     group_name="topo",
     kinds={"python", "duckdb"},

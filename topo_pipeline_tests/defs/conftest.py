@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -13,8 +14,11 @@ import msgspec
 import pytest
 
 from topo_pipeline import definitions
+from topo_pipeline.automation.facts import Request
+from topo_pipeline.defs.requests import run_request
 from topo_pipeline.defs.resources import Topo
-from topo_pipeline.runs import Outcome, backfill
+from topo_pipeline.ingest import Clock
+from topo_pipeline.runs import QUIET, Outcome, backfill
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.wire import Spelling
@@ -86,6 +90,21 @@ class Pipeline:
     def backfill(self, days: Sequence[date], may_shrink: Sequence[date] = ()) -> Outcome:
         return backfill(self.definitions, days, instance=self.instance, tell=lambda _: None, may_shrink=may_shrink)
 
+    def read(self, days: Sequence[date]) -> dg.ExecuteInProcessResult:
+        """Read the days, from the first to the last, in a run of their own without the tables."""
+        request = run_request(Request(days[0], days[-1], ""))
+        return self.run(request)
+
+    def run(self, request: dg.RunRequest, job: str = "refresh") -> dg.ExecuteInProcessResult:
+        """What a schedule or a sensor asks for, done."""
+        return self.definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance,
+            asset_selection=request.asset_selection,
+            tags=dict(request.tags),
+            run_config=QUIET,
+            raise_on_error=False,
+        )
+
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         with self.warehouse.reader() as connection:
             return connection.execute(sql).fetchall()
@@ -107,14 +126,18 @@ def pipeline_over(
     api_key: str,
     *,
     key_used: str | None = None,
-    now: datetime = NOW,
+    clock: Clock = lambda: NOW,
     timezone: str = "UTC",
+    is_persistent: bool = False,
     spelling: Spelling = "snake",
     **settings_changed: str,
 ) -> Iterator[Pipeline]:
     world = World(11, scale=0.1)
-    api = Bent(create_app(world, api_key=api_key, now=lambda: now, spelling=spelling))
-    with serve(api) as address, dg.DagsterInstance.ephemeral() as instance:
+    api = Bent(create_app(world, api_key=api_key, now=clock, spelling=spelling))
+    quiet = {"telemetry": {"enabled": False}}
+    persistent = partial(dg.DagsterInstance.local_temp, str(folder), overrides=quiet)
+    make = persistent if is_persistent else dg.DagsterInstance.ephemeral
+    with serve(api) as address, make() as instance:
         api_url = f"{address}/v1"
         settings = Settings(
             _env_file=None,
@@ -127,10 +150,10 @@ def pipeline_over(
         )
         warehouse = Warehouse(str(folder / "topo.duckdb"))
         resources = {
-            "topo": Topo(settings, lambda: now),
+            "topo": Topo(settings, clock),
             "warehouse": warehouse,
             "settings": settings,
-            "clock": lambda: now,
+            "clock": clock,
         }
         yield Pipeline(definitions.build(resources), instance, warehouse, api, world, api_url)
 

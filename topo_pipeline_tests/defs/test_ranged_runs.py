@@ -5,9 +5,10 @@ from pathlib import Path
 
 import dagster as dg
 import httpx
+import pytest
 from dagster import AssetRecordsFilter
 
-from topo_pipeline.defs.partitions import daily
+from topo_pipeline.defs.partitions import daily, range_tags
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, FIRST_DAY, NOW, Pipeline, days, pipeline_over
 
 BAD_DAY = days(10)[4]
@@ -158,19 +159,15 @@ def test_today_lands_as_an_open_day_up_to_two_minutes_ago(pipeline: Pipeline) ->
     assert latest < asked_before
 
 
-def test_the_tables_follow_after_a_run_with_a_refused_day(pipeline: Pipeline) -> None:
-    activities = pipeline.definitions.resolve_job_def("refresh")
+@pytest.mark.parametrize("asked_for", ["activities", "every asset by name", "the whole job"])
+def test_the_tables_follow_after_a_run_with_a_refused_day(pipeline: Pipeline, asked_for: str) -> None:
+    """Also where the run that failed was to build them itself, as one of all assets is that is begun in the UI."""
+    of = {"activities": [ACTIVITIES], "the whole job": None}
+    every = [spec.key for spec in pipeline.definitions.resolve_all_asset_specs()]
     pipeline.api.miscounted.add(BAD_DAY)
     before = dg.evaluate_automation_conditions(pipeline.definitions, pipeline.instance)
-    activities.execute_in_process(
-        instance=pipeline.instance,
-        asset_selection=[ACTIVITIES],
-        tags={
-            "dagster/asset_partition_range_start": str(FIRST_DAY),
-            "dagster/asset_partition_range_end": str(days(10)[-1]),
-        },
-        raise_on_error=False,
-    )
+    tags = range_tags(FIRST_DAY, days(10)[-1])
+    assert not pipeline.run(dg.RunRequest(asset_selection=of.get(asked_for, every), tags=tags)).success
     after = dg.evaluate_automation_conditions(pipeline.definitions, pipeline.instance, cursor=before.cursor)
 
     asked = after.get_requested_partitions(dg.AssetKey(["engagement", "sequence_activity"]))
