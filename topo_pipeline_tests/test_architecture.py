@@ -19,8 +19,9 @@ ROOMS = {
     "ingest": {"topo_api", "warehouse"},
     "replies": {"ingest", "topo_api", "warehouse"},
     "forget": {"engagement", "warehouse"},
+    "alerts": set(),
     "demo": {"sandbox"},
-    "defs": {"ingest", "replies", "topo_api", "warehouse", "engagement", "report", "settings"},
+    "defs": {"alerts", "instance", "ingest", "replies", "topo_api", "warehouse", "engagement", "report", "settings"},
     "definitions": {"defs"},
     "runs": {"defs", "instance"},
     "cli": {
@@ -30,7 +31,9 @@ ROOMS = {
 }  # fmt: skip
 LIBRARIES = {
     "dagster": {"defs", "definitions", "instance", "runs", "cli"},
-    "httpx": {"topo_api"},
+    "dagster_slack": {"alerts"},
+    "httpx": {"topo_api", "alerts"},
+    "psutil": {"instance"},
     "duckdb": {"warehouse", "engagement", "report"},
     "pydantic_settings": {"settings"},
     "fastapi": {"sandbox"},
@@ -72,9 +75,13 @@ def test_a_library_is_known_to_its_rooms_alone(library: str) -> None:
     assert users
 
 
-def test_httpx_is_known_to_the_client_alone() -> None:
-    users = [module.name for module in MODULES if any(name.split(".")[0] == "httpx" for name in imports_of(module))]
-    assert users == ["client.py"]
+def test_httpx_is_known_to_the_client_alone_and_to_what_delivers_alerts() -> None:
+    users = {
+        module.relative_to(PACKAGE).as_posix()
+        for module in MODULES
+        if any(name.split(".")[0] == "httpx" for name in imports_of(module))
+    }
+    assert users == {"topo_api/client.py", "alerts/delivery.py"}
 
 
 def test_only_the_edge_reads_the_clock_and_only_settings_the_environment() -> None:

@@ -164,6 +164,9 @@ def _failure(refusals: list[Refusal], asked: int) -> dg.Failure:
     ]
     return dg.Failure(
         description=f"{len(refusals)} of {asked} days did not land. " + " ".join(reasons),
-        metadata={"refused_days": [str(refusal.day) for refusal in refusals]},
+        metadata={
+            "refused_days": [str(refusal.day) for refusal in refusals],
+            "reasons": {str(refusal.day): refusal.reason for refusal in refusals},
+        },
         allow_retries=False,
     )
