@@ -3,7 +3,6 @@
 import dagster as dg
 from dagster import AssetRecordsFilter
 
-from topo_pipeline.definitions import defs
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, Pipeline, days
 from topo_pipeline_tests.engagement.helpers import TABLES
 
@@ -126,7 +125,3 @@ def test_tables_follow_once_and_not_again_until_something_else_lands(pipeline: P
     assert first == dict.fromkeys(TABLES, 1)
     _, second = evaluate(cursor)
     assert second == dict.fromkeys(TABLES, 0)
-
-
-def test_a_run_is_one_process() -> None:
-    assert defs.executor is dg.in_process_executor
