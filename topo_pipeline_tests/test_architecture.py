@@ -18,10 +18,14 @@ ROOMS = {
     "report": {"warehouse", "engagement"},
     "ingest": {"topo_api", "warehouse"},
     "replies": {"ingest", "topo_api", "warehouse"},
+    "counts": {"ingest", "topo_api", "warehouse"},
     "forget": {"engagement", "warehouse"},
     "alerts": set(),
     "demo": {"sandbox"},
-    "defs": {"alerts", "instance", "ingest", "replies", "topo_api", "warehouse", "engagement", "report", "settings"},
+    "defs": {
+        "alerts", "counts", "engagement", "ingest", "instance", "replies", "report", "settings", "topo_api",
+        "warehouse",
+    },
     "definitions": {"defs"},
     "runs": {"defs", "instance"},
     "cli": {

@@ -14,7 +14,7 @@ import pytest
 
 from topo_pipeline import definitions
 from topo_pipeline.defs.resources import Topo
-from topo_pipeline.runs import Outcome, backfill
+from topo_pipeline.runs import RANGE_END, RANGE_START, Outcome, backfill
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.wire import Spelling
@@ -89,6 +89,16 @@ class Pipeline:
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         with self.warehouse.reader() as connection:
             return connection.execute(sql).fetchall()
+
+
+def read(pipeline: Pipeline, of: Sequence[date]) -> None:
+    """Read days in one run, without the tables."""
+    pipeline.definitions.resolve_job_def("refresh").execute_in_process(
+        instance=pipeline.instance,
+        asset_selection=[ACTIVITIES],
+        tags={RANGE_START: str(of[0]), RANGE_END: str(of[-1])},
+        raise_on_error=False,
+    )
 
 
 def last_check(

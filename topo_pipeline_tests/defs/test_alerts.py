@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -10,10 +10,9 @@ import pytest
 
 from topo_pipeline.defs import alerts
 from topo_pipeline.defs.alerts import alert_sensor
-from topo_pipeline.runs import RANGE_END, RANGE_START
 from topo_pipeline.settings import Settings
 from topo_pipeline_tests.alerts.receiver import Receiver, receiving
-from topo_pipeline_tests.defs.conftest import ACTIVITIES, Pipeline, days, pipeline_over
+from topo_pipeline_tests.defs.conftest import Pipeline, days, pipeline_over, read
 
 OURS = "Something of ours went wrong; request id req_7."
 
@@ -246,16 +245,6 @@ def test_a_tag_on_a_run_that_failed_long_ago_is_no_failure(small: Small, monkeyp
     [failed] = small.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
     small.instance.add_run_tags(failed.run_id, {"looked": "at"})
     assert small.told() == []
-
-
-def read(pipeline: Pipeline, of: list[date]) -> None:
-    """Read days in one run, without the tables."""
-    pipeline.definitions.resolve_job_def("refresh").execute_in_process(
-        instance=pipeline.instance,
-        asset_selection=[ACTIVITIES],
-        tags={RANGE_START: str(of[0]), RANGE_END: str(of[-1])},
-        raise_on_error=False,
-    )
 
 
 def test_refused_days_are_told_with_their_reasons_until_each_lands(pipeline: Pipeline, receiver: Receiver) -> None:
