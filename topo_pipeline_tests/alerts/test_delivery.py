@@ -27,7 +27,6 @@ def webhook(receiver: Receiver) -> Webhook:
 
 
 def slack(receiver: Receiver) -> Slack:
-    pytest.importorskip("dagster_slack")
     return Slack(f"xoxb-{PRIVATE}", "#data", api_url=f"{receiver.address}/api/")
 
 
@@ -90,7 +89,6 @@ def test_one_that_takes_it_and_never_answers_is_waited_for_no_longer_than_the_ti
 def test_a_token_that_no_header_can_hold_is_not_shown(
     receiver: Receiver, token: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pytest.importorskip("dagster_slack")
     caplog.set_level(logging.DEBUG)
     destination = Slack(f"xoxb-{PRIVATE}{token}", "#data", api_url=f"{receiver.address}/api/")
     assert "can't be reached: " in why_not(destination)
