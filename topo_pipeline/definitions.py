@@ -4,7 +4,10 @@ import dagster as dg
 
 from topo_pipeline import defs as modules
 from topo_pipeline.defs import jobs, schedules, sensors
+from topo_pipeline.defs.alerts import alert_sensor
 from topo_pipeline.defs.engagement import metric_tables
+from topo_pipeline.defs.executor import one_process
+from topo_pipeline.defs.killed import killed_runs_sensor
 from topo_pipeline.defs.resources import Resources, resources
 
 
@@ -15,10 +18,14 @@ def build(using: Resources) -> dg.Definitions:
         asset_checks=dg.load_asset_checks_from_package_module(modules),
         jobs=[jobs.refresh, jobs.reread_replies],
         schedules=schedules.schedules(using["settings"]),
-        sensors=[sensors.tables_follow, *sensors.sensors(using["settings"])],
+        sensors=[
+            sensors.tables_follow,
+            *sensors.sensors(using["settings"]),
+            killed_runs_sensor,
+            alert_sensor(using["settings"]),
+        ],
         resources=dict(using),
-        # One process a run: no step contends with its sibling for DuckDB's single writer, none pays a start-up.
-        executor=dg.in_process_executor,
+        executor=one_process,
     )
 
 

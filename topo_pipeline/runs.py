@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from topo_pipeline.days import contiguous
+from topo_pipeline.defs.failures import fault_of
 from topo_pipeline.defs.names import ACTIVITIES
 from topo_pipeline.defs.partitions import day_of, key_of, range_tags
 from topo_pipeline.instance import bury_the_dead, make_sure_nobody_reads, owner_tag
@@ -103,7 +104,7 @@ def _run(
         run_config={**QUIET, **(config or {})},
         instance=instance,
         asset_selection=selection,
-        tags={**range_tags(days[0], days[-1]), **owner_tag()},
+        tags={**range_tags(days[0], days[-1]), **owner_tag(run_id)},
         raise_on_error=False,
         run_id=run_id,
     )
@@ -130,13 +131,9 @@ def _progress(entry: dg.EventLogEntry) -> Progress | None:
 
 def _failure(event: dg.DagsterEvent) -> _Failure:
     """What a failed step says: our own failures in their own words, a fault of ours by its first line."""
-    step, failure = str(event.step_key), event.step_failure_data
-    if failure.user_failure_data is not None and failure.user_failure_data.description:
-        return _Failure(step, failure.user_failure_data.description)
-    cause = failure.error
-    while cause is not None and cause.cause is not None:
-        cause = cause.cause
-    if cause is not None and cause.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+    step, fault = str(event.step_key), fault_of(event)
+    if fault.sentence is not None:
+        return _Failure(step, fault.sentence)
+    if fault.kind == dg.DagsterExecutionInterruptedError.__name__:
         return _Failure(step, "Interrupted: the days that had landed stay.", was_interrupted=True)
-    fault = cause.message.strip().partition("\n")[0] if cause else "no reason given"
-    return _Failure(step, f"{step} failed: {fault} (the run's log in Dagster's UI has the details)")
+    return _Failure(step, f"{step} failed: {fault.detail} (the run's log in Dagster's UI has the details)")

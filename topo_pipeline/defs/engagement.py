@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from topo_pipeline.defs.columns import column_lineage, table_schema
+from topo_pipeline.defs.due import EVERY_MORNING
 from topo_pipeline.defs.failures import one_sentence
 from topo_pipeline.defs.names import OWNERS
 from topo_pipeline.defs.partitions import daily, day_of, key_of
@@ -64,6 +65,7 @@ def _asset(table: metrics.MetricTable, code_version: str) -> dg.AssetsDefinition
         code_version=code_version,
         description=table.description,
         automation_condition=FOLLOW,
+        freshness_policy=EVERY_MORNING,
         metadata={"dagster/table_name": f"engagement.{table.name}"},
     )
     def metric_table(

@@ -3,7 +3,6 @@
 import dagster as dg
 from dagster import AssetRecordsFilter
 
-from topo_pipeline.definitions import defs
 from topo_pipeline.defs.partitions import range_tags
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, Pipeline, days
 from topo_pipeline_tests.engagement.helpers import TABLES
@@ -157,7 +156,3 @@ def test_a_table_that_was_built_before_one_that_it_reads_is_built_again(pipeline
         tables = dg.RunRequest(asset_selection=[dg.AssetKey(["engagement", table])], tags=range_tags(*days(1) * 2))
         assert pipeline.run(tables).success
     assert _requested(pipeline, cursor)[1]["sequence_daily"] == 1
-
-
-def test_a_run_is_one_process() -> None:
-    assert defs.executor is dg.in_process_executor
