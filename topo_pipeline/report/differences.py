@@ -20,7 +20,8 @@ DIFFERENCES = (
         "*_num *_den *_rate *_rate_all *share* *coverage maturity eligible* is_mature change* previous_*"
         " median_* p90_* hours_* replies_per_message messages_per_contacted_run touches_to_reply",
         "Topo's screens show counts. Two of them divided mix runs of different ages: replies of old runs over messages"
-        " of new ones. Here a run counts once its window has closed, and only with what came within it: fewer, and later.",
+        " of new ones. Here a run counts once its window has closed, and only with what came within it: fewer, and"
+        " later.",
     ),
     (
         "judgement",
