@@ -54,13 +54,11 @@ class Memory(msgspec.Struct, frozen=True):
     """What has been told.
 
     Attributes:
-        until: up to when finished runs have been looked at.
-        seen: those of the last while before, by their ids.
+        until: up to when ended runs have been looked at.
         failing: the subjects that were told to fail, and when each last did.
     """
 
     until: Instant
-    seen: tuple[str, ...] = ()
     failing: dict[str, Instant] = {}
 
 

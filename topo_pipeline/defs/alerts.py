@@ -1,6 +1,6 @@
 """The sensor that tells people. Which of the records are news is for `alerts.streaks`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import dagster as dg
@@ -11,11 +11,11 @@ from topo_pipeline.defs.outcomes import end_of, outcomes
 from topo_pipeline.ingest import Clock
 from topo_pipeline.settings import Settings
 
-# Ended runs that one tick looks at.
+# Ended runs that one tick looks at: many more than end within the overlap.
 RUNS = 1000
 # So far back where nothing is remembered.
 FIRST_LOOK = timedelta(days=1)
-# A run may show as ended somewhat later than it says that it did.
+# A run may show as ended somewhat later than it says that it did; one that is looked at twice is no news.
 OVERLAP = timedelta(minutes=1)
 
 
@@ -27,8 +27,9 @@ def run_alert_sensor(
     if destination is None:
         return dg.SkipReason("Nobody is told: set TOPO_ALERT_WEBHOOK, or TOPO_ALERT_SLACK_TOKEN and _CHANNEL.")
     memory = remembered(context.cursor, otherwise=Memory(clock() - FIRST_LOOK))
-    changed = _changed_since(context.instance, memory)
-    ended = [record for record in changed if end_of(record) > memory.until - OVERLAP]
+    since = memory.until - OVERLAP
+    changed = _changed_since(context.instance, since)
+    ended = [record for record in changed if end_of(record) > since]
     checks = context.repository_def.asset_graph.asset_check_keys if context.repository_def else ()
     found = outcomes(context.instance, ended, checks, memory.failing)
     told, failing = news(memory.failing, found.failures, found.worked)
@@ -38,7 +39,8 @@ def run_alert_sensor(
         except Undelivered as error:  # all of it is looked at again
             return dg.SkipReason(f"Not told, the next tick tries again: {error}.")
     said = f"{len(told.failing)} failures and {len(told.well_again)} recoveries were told, {len(failing)} last."
-    return dg.SensorResult(skip_reason=said, cursor=written(_after(memory, changed, failing)))
+    until = max([memory.until, *(record.update_timestamp for record in changed)])
+    return dg.SensorResult(skip_reason=said, cursor=written(Memory(until, failing)))
 
 
 def destination_of(settings: Settings) -> Destination | None:
@@ -60,22 +62,8 @@ def alert_sensor(settings: Settings) -> dg.SensorDefinition:
     )(run_alert_sensor)
 
 
-def _changed_since(instance: dg.DagsterInstance, memory: Memory) -> list[dg.RunRecord]:
-    """The runs that ended, or were tagged after their end, since the last look; without those that were cancelled."""
-    records = instance.get_run_records(
-        dg.RunsFilter(
-            statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE], updated_after=memory.until - OVERLAP
-        ),
-        limit=RUNS + len(memory.seen),
-        order_by="update_timestamp",
-        ascending=True,
-    )
-    return [record for record in records if record.dagster_run.run_id not in memory.seen]
-
-
-def _after(memory: Memory, changed: Sequence[dg.RunRecord], failing: Mapping[str, datetime]) -> Memory:
-    """The memory of a look that was told, or had nothing to tell."""
-    until = max([memory.until, *(record.update_timestamp for record in changed)])
-    before = memory.seen if until - memory.until < OVERLAP else ()
-    recent = [record.dagster_run.run_id for record in changed if record.update_timestamp > until - OVERLAP]
-    return Memory(until, (*before, *recent), dict(failing))
+def _changed_since(instance: dg.DagsterInstance, since: datetime) -> Sequence[dg.RunRecord]:
+    """The runs that ended since, or were tagged after their end; without those that were cancelled."""
+    ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+    which = dg.RunsFilter(statuses=ended, updated_after=since)
+    return instance.get_run_records(which, limit=RUNS, order_by="update_timestamp", ascending=True)

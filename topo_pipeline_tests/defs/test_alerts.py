@@ -215,6 +215,7 @@ def test_where_nobody_is_to_be_told_it_is_stopped_and_skips_and_says_so(small: S
 
 def test_a_look_is_bounded_and_the_next_goes_on_from_there(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alerts, "RUNS", 2)
+    monkeypatch.setattr(alerts, "OVERLAP", timedelta(0))
     job = small.definitions.resolve_job_def("both")
     for _ in range(3):
         small.instance.report_run_failed(small.instance.create_run_for_job(job), "It is down.")
@@ -250,9 +251,14 @@ def test_a_tag_on_a_run_that_failed_long_ago_is_no_failure(small: Small, monkeyp
 def test_refused_days_are_told_with_their_reasons_until_each_lands(pipeline: Pipeline, receiver: Receiver) -> None:
     watch = Watch(pipeline.instance, pipeline.definitions, receiver)
     [one, two, three] = days(3)
+    pipeline.warehouse.path.mkdir()  # no warehouse can be opened there
+    pipeline.read([one])
+    assert watch.told()[0].startswith("Failed: topo/activities (run ")
+    pipeline.warehouse.path.rmdir()
     pipeline.api.miscounted = {one, two}
     pipeline.read([one, two, three])
-    [first, second] = watch.told()
+    [first, second, third] = watch.told()
+    assert third == "Works again: topo/activities"  # it refused two days, as it should
     assert first.startswith(f"Failed: {one} (run ")
     assert f"window {one}T00:00:00Z" in first
     assert "1 missing" in first

@@ -141,8 +141,8 @@ def test_days_that_topo_counts_otherwise_by_now_are_told_with_the_difference(lat
     assert told(later, COUNTS) == (f"{WEEK[5]} (+1)", f"{WEEK[2]} (+1)")
 
 
-def test_what_was_just_read_is_not_asked_for_again(landed: Path, api_key: str) -> None:
-    with pipeline_over(landed, api_key) as pipeline:
+def test_what_was_read_less_than_twelve_hours_ago_is_not_asked_for_again(landed: Path, api_key: str) -> None:
+    with pipeline_over(landed, api_key, now=NOW + timedelta(hours=12)) as pipeline:
         evaluate(pipeline)
         assert told(pipeline, COUNTS) == ()
         assert pipeline.api.asked == []
@@ -154,3 +154,11 @@ def test_where_topo_cannot_be_asked_the_check_warns_and_no_run_fails(landed: Pat
         said = last_check(pipeline, COUNTS)
     assert (said.passed, said.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert str(said.description).startswith("Can't be told: Topo does not accept the API key")
+
+
+def test_a_day_that_landed_before_its_end_is_not_compared(tmp_path: Path, api_key: str) -> None:
+    with pipeline_over(tmp_path, api_key) as pipeline:
+        read(pipeline, [YESTERDAY, NOW.date()])
+    with pipeline_over(tmp_path, api_key, now=NOW + timedelta(days=1)) as pipeline:
+        evaluate(pipeline)
+        assert pipeline.api.asked == ["/v1/me", "/v1/activities"]
