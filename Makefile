@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test lint docs lock clean
+.PHONY: help install demo dev test lint docs snapshot lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ lint: install ## Check style and types
 
 docs: install ## Write the tables and columns into docs/metrics.md, from the .sql files
 	@$(BIN)/python -m topo_pipeline.report.metrics_page docs/metrics.md
+
+snapshot: install ## Write what the code location holds into topo_pipeline_tests/definitions.yaml
+	@$(BIN)/python -W ignore -m topo_pipeline_tests.snapshot
 
 lock: install ## Resolve requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -3,8 +3,11 @@
 import dagster as dg
 
 from topo_pipeline import defs as modules
-from topo_pipeline.defs import jobs, sensors
+from topo_pipeline.defs import jobs, schedules, sensors
+from topo_pipeline.defs.alerts import alert_sensor
 from topo_pipeline.defs.engagement import metric_tables
+from topo_pipeline.defs.executor import one_process
+from topo_pipeline.defs.killed import killed_runs_sensor
 from topo_pipeline.defs.resources import Resources, resources
 
 
@@ -14,10 +17,15 @@ def build(using: Resources) -> dg.Definitions:
         assets=[*dg.load_assets_from_package_module(modules), *metric_tables(using["settings"])],
         asset_checks=dg.load_asset_checks_from_package_module(modules),
         jobs=[jobs.refresh, jobs.reread_replies],
-        sensors=[sensors.tables_follow],
+        schedules=schedules.schedules(using["settings"]),
+        sensors=[
+            sensors.tables_follow,
+            *sensors.sensors(using["settings"]),
+            killed_runs_sensor,
+            alert_sensor(using["settings"]),
+        ],
         resources=dict(using),
-        # One process a run: no step contends with its sibling for DuckDB's single writer, none pays a start-up.
-        executor=dg.in_process_executor,
+        executor=one_process,
     )
 
 

@@ -12,6 +12,7 @@ from topo_pipeline.sandbox.world import World
 
 API_KEY = "topo_sandbox"  # opens nothing but the sandbox
 FOLDER = Path("data/demo")
+NOTHING = " "  # a variable that is empty would leave the word to .env
 DAYS = 60
 SEED = 7
 
@@ -43,7 +44,10 @@ def environment(api_url: str) -> dict[str, str]:
         "TOPO_LABEL_CHANNELS": "on",
         "TOPO_AUTOMATION": "off",
         "TOPO_REPORT_DIR": str(folder / "report"),
-        "TOPO_RULES": "",
+        "TOPO_RULES": NOTHING,
+        "TOPO_ALERT_WEBHOOK": NOTHING,
+        "TOPO_ALERT_SLACK_TOKEN": NOTHING,
+        "TOPO_ALERT_SLACK_CHANNEL": NOTHING,
         "DAGSTER_HOME": str(folder / "dagster"),
     }
 

@@ -1,15 +1,24 @@
 """The Dagster instance: one home for the UI, the daemon and the command line, and whose runs are under way in it."""
 
 import importlib.resources
+import math
 import os
 import socket
 from pathlib import Path
 
 import dagster as dg
+import psutil
 
 # Whose process a run is: one that is killed leaves its run "started" and its place in the pool taken for ever.
 _OWNER = "topo_pipeline/owner"
-_UNFINISHED = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+_UNFINISHED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+# Seconds by which the system's account of when a process began may be off.
+_CLOCKS_DIFFER = 60
 
 
 class AlreadyReading(Exception):
@@ -40,28 +49,38 @@ def _copy(name: str, home: Path, *, replace: bool) -> Path:
     return target
 
 
-def owner_tag() -> dict[str, str]:
-    """The tag of a run that lives in this process."""
-    return {_OWNER: f"{socket.gethostname()}:{os.getpid()}"}
+def owner_tag(run_id: str) -> dict[str, str]:
+    """The tag of a run that lives in this process. A re-execution is given its parent's: hence the id."""
+    return {_OWNER: f"{socket.gethostname()}:{os.getpid()}:{run_id}"}
 
 
-def bury_the_dead(instance: dg.DagsterInstance) -> None:
-    """Fail the runs of this command whose process is gone, and free the places they held."""
-    for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
-        host, _, pid = run.tags.get(_OWNER, "").partition(":")
-        if host == socket.gethostname() and not _is_alive(int(pid)):
-            instance.report_run_failed(run, "Its process was killed.")
+def bury_the_dead(instance: dg.DagsterInstance) -> list[str]:
+    """Fail the runs whose process on this machine is gone, free the places they held, and return their ids."""
+    buried = []
+    for record in instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED)):
+        run = record.dagster_run
+        host, _, process = run.tags.get(_OWNER, "").partition(":")
+        pid, _, owned = process.partition(":")
+        is_ours = host == socket.gethostname() and owned == run.run_id
+        if is_ours and not _is_alive(int(pid), record.start_time or math.inf):
+            if run.status == dg.DagsterRunStatus.CANCELING:
+                instance.report_run_canceled(run, "Its process is gone.")
+            else:
+                instance.report_run_failed(run, "Its process was killed.")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            buried.append(run.run_id)
+    return buried
 
 
-def _is_alive(pid: int) -> bool:
+def _is_alive(pid: int, started: float) -> bool:
+    """Whether the process of a run that started then is there, and not another one that has got its number since."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= started + _CLOCKS_DIFFER
+    except psutil.NoSuchProcess:
         return False
-    except PermissionError:
+    except psutil.AccessDenied:
         return True  # somebody else's
-    return True
 
 
 def make_sure_nobody_reads(instance: dg.DagsterInstance) -> None:

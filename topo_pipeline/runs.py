@@ -4,19 +4,19 @@ What belongs here: driving Dagster from a command line. What does not: printing,
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import dagster as dg
 
+from topo_pipeline.days import contiguous
+from topo_pipeline.defs.failures import fault_of
 from topo_pipeline.defs.names import ACTIVITIES
-from topo_pipeline.defs.partitions import day_of, key_of
+from topo_pipeline.defs.partitions import day_of, key_of, range_tags
 from topo_pipeline.instance import bury_the_dead, make_sure_nobody_reads, owner_tag
 
-RANGE_START = "dagster/asset_partition_range_start"
-RANGE_END = "dagster/asset_partition_range_end"
 # The caller has its own way to say what goes on; the run's log is in the UI all the same.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -77,18 +77,6 @@ def backfill(
     return Outcome(tuple(landed), tuple(problems))
 
 
-def contiguous(days: Iterable[date]) -> Iterator[list[date]]:
-    """Split days into stretches without a gap, in order."""
-    stretch: list[date] = []
-    for day in sorted(days):
-        if stretch and day != stretch[-1] + timedelta(days=1):
-            yield stretch
-            stretch = []
-        stretch.append(day)
-    if stretch:
-        yield stretch
-
-
 def _run(
     job: dg.JobDefinition,
     days: Sequence[date],
@@ -116,11 +104,7 @@ def _run(
         run_config={**QUIET, **(config or {})},
         instance=instance,
         asset_selection=selection,
-        tags={
-            RANGE_START: key_of(days[0]),
-            RANGE_END: key_of(days[-1]),
-            **owner_tag(),
-        },
+        tags={**range_tags(days[0], days[-1]), **owner_tag(run_id)},
         raise_on_error=False,
         run_id=run_id,
     )
@@ -147,13 +131,9 @@ def _progress(entry: dg.EventLogEntry) -> Progress | None:
 
 def _failure(event: dg.DagsterEvent) -> _Failure:
     """What a failed step says: our own failures in their own words, a fault of ours by its first line."""
-    step, failure = str(event.step_key), event.step_failure_data
-    if failure.user_failure_data is not None and failure.user_failure_data.description:
-        return _Failure(step, failure.user_failure_data.description)
-    cause = failure.error
-    while cause is not None and cause.cause is not None:
-        cause = cause.cause
-    if cause is not None and cause.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+    step, fault = str(event.step_key), fault_of(event)
+    if fault.sentence is not None:
+        return _Failure(step, fault.sentence)
+    if fault.kind == dg.DagsterExecutionInterruptedError.__name__:
         return _Failure(step, "Interrupted: the days that had landed stay.", was_interrupted=True)
-    fault = cause.message.strip().partition("\n")[0] if cause else "no reason given"
-    return _Failure(step, f"{step} failed: {fault} (the run's log in Dagster's UI has the details)")
+    return _Failure(step, f"{step} failed: {fault.detail} (the run's log in Dagster's UI has the details)")

@@ -6,15 +6,17 @@ The file that `TOPO_RULES` names is read with it: what can't be used is said bef
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules, read_rules
 
 LAKE = "ducklake:"
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 class SettingsError(Exception):
@@ -47,7 +49,27 @@ def _holds_rules(path: Path) -> Path:
     return path
 
 
+def _blank_is_none(value: Any) -> Any:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _webhook(url: SecretStr | None) -> SecretStr | None:
+    """The address is the secret: what is wrong with it is said without showing it."""
+    if url is None or _is_private(url.get_secret_value()):
+        return url
+    raise ValueError("it has to be an address that begins with https:// (http:// on loopback only)")
+
+
+def _is_private(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # which would quote it
+        return False
+    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK))
+
+
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+Secret = Annotated[SecretStr | None, BeforeValidator(_blank_is_none)]
 
 
 class Settings(BaseSettings):
@@ -63,7 +85,7 @@ class Settings(BaseSettings):
         populate_by_name=True,
     )
 
-    api_key: SecretStr | None = None
+    api_key: Secret = None
     api_url: str = "https://api.topo.io/v1"
     warehouse: Annotated[str, AfterValidator(_warehouse)] = Field(default="data/topo.duckdb", validate_default=True)
     start_date: date = date(2026, 1, 1)
@@ -74,16 +96,22 @@ class Settings(BaseSettings):
     completeness: Literal["refuse", "warn"] = "refuse"
     label_channels: Literal["on", "off"] = "on"
     automation: Literal["off", "on"] = "off"
+    alert_webhook: Annotated[Secret, AfterValidator(_webhook)] = None
+    alert_slack_token: Secret = None
+    alert_slack_channel: Annotated[str | None, BeforeValidator(_blank_is_none)] = None
     report_dir: AbsolutePath = Field(default=Path("data/report"), validate_default=True)
-    rules_file: Annotated[AbsolutePath, AfterValidator(_holds_rules)] | None = Field(
-        default=None, validation_alias="TOPO_RULES"
-    )
+    rules_file: Annotated[
+        Annotated[AbsolutePath, AfterValidator(_holds_rules)] | None, BeforeValidator(_blank_is_none)
+    ] = Field(default=None, validation_alias="TOPO_RULES")
     dagster_home: AbsolutePath = Field(default=Path(".dagster"), validation_alias="DAGSTER_HOME", validate_default=True)
 
-    @field_validator("api_key", mode="before")
-    @classmethod
-    def _blank_key_is_no_key(cls, value: Any) -> Any:
-        return None if isinstance(value, str) and not value.strip() else value
+    @model_validator(mode="after")
+    def _alerts_go_to_one_place(self) -> Self:
+        if (self.alert_slack_token is None) != (self.alert_slack_channel is None):
+            raise ValueError("TOPO_ALERT_SLACK_TOKEN and TOPO_ALERT_SLACK_CHANNEL go together")
+        if self.alert_webhook and self.alert_slack_token:
+            raise ValueError("set TOPO_ALERT_WEBHOOK or TOPO_ALERT_SLACK_TOKEN, not both: alerts go to one place")
+        return self
 
     @property
     def zone(self) -> ZoneInfo:
@@ -112,6 +140,8 @@ def get_settings() -> Settings:
 
 
 def _sentence(problem: dict[str, Any]) -> str:
+    if not problem["loc"]:
+        return str(problem["msg"]).removeprefix("Value error, ")  # it names the variables itself
     name = str(problem["loc"][0])
     variable = name if name.isupper() else f"TOPO_{name.upper()}"
     return f"{variable}: {problem['msg']}"

@@ -18,11 +18,18 @@ ROOMS = {
     "report": {"warehouse", "engagement"},
     "ingest": {"topo_api", "warehouse"},
     "replies": {"ingest", "topo_api", "warehouse"},
+    "counts": {"ingest", "topo_api", "warehouse"},
     "forget": {"engagement", "warehouse"},
+    "alerts": set(),
+    "days": set(),
+    "automation": {"days", "ingest", "topo_api"},
     "demo": {"sandbox"},
-    "defs": {"ingest", "replies", "topo_api", "warehouse", "engagement", "report", "settings"},
+    "defs": {
+        "alerts", "automation", "counts", "engagement", "ingest", "instance", "replies", "report", "settings",
+        "topo_api", "warehouse",
+    },
     "definitions": {"defs"},
-    "runs": {"defs", "instance"},
+    "runs": {"days", "defs", "instance"},
     "cli": {
         "runs", "definitions", "defs", "demo", "forget", "instance", "ingest", "report", "settings", "topo_api",
         "warehouse",
@@ -30,7 +37,9 @@ ROOMS = {
 }  # fmt: skip
 LIBRARIES = {
     "dagster": {"defs", "definitions", "instance", "runs", "cli"},
-    "httpx": {"topo_api"},
+    "dagster_slack": {"alerts"},
+    "httpx": {"topo_api", "alerts"},
+    "psutil": {"instance"},
     "duckdb": {"warehouse", "engagement", "report"},
     "pydantic_settings": {"settings"},
     "fastapi": {"sandbox"},
@@ -72,9 +81,13 @@ def test_a_library_is_known_to_its_rooms_alone(library: str) -> None:
     assert users
 
 
-def test_httpx_is_known_to_the_client_alone() -> None:
-    users = [module.name for module in MODULES if any(name.split(".")[0] == "httpx" for name in imports_of(module))]
-    assert users == ["client.py"]
+def test_httpx_is_known_to_the_client_alone_and_to_what_delivers_alerts() -> None:
+    users = {
+        module.relative_to(PACKAGE).as_posix()
+        for module in MODULES
+        if any(name.split(".")[0] == "httpx" for name in imports_of(module))
+    }
+    assert users == {"topo_api/client.py", "alerts/delivery.py"}
 
 
 def test_only_the_edge_reads_the_clock_and_only_settings_the_environment() -> None:

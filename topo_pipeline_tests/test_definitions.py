@@ -91,15 +91,18 @@ def test_every_table_is_checked_in_one_step_of_the_warehouses_pool_and_by_itself
     assert {f"engagement/{table}:key_is_unique" for table in TABLES} <= set(checks)
     # With a condition of its own a check would no longer ride along with its asset.
     assert [name for name, node in checks.items() if node.automation_condition or not node.description] == []
-    steps = list(defs.asset_checks or [])
-    assert len(steps) == len(tables)
-    assert {pool for step in steps for pool in step.node_def.pools} == {"warehouse"}
+    pools = [step.node_def.pools for step in defs.asset_checks or []]
+    assert pools.count({"warehouse"}) == len(tables)
+    assert pools.count({"topo_api"}) == len(pools) - len(tables) == 1  # the one that asks Topo
 
 
-def test_the_tables_follow_by_default_and_only_they() -> None:
-    [sensor] = defs.sensors or []
-    assert isinstance(sensor, dg.AutomationConditionSensorDefinition)
-    assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
+def test_what_calls_no_api_runs_by_default_and_alerts_where_somebody_is_to_be_told() -> None:
+    running = {sensor.name for sensor in defs.sensors or [] if sensor.default_status.value == "RUNNING"}
+    assert running == {"tables_follow_what_landed", "killed_runs_sensor"}
+    assert "run_alert_sensor" in {sensor.name for sensor in defs.sensors or []}
+
+
+def test_the_tables_follow_and_only_they() -> None:
     conditioned = {s.key.path[-1] for s in defs.resolve_all_asset_specs() if s.automation_condition}
     assert conditioned == set(TABLES)
 

@@ -108,9 +108,11 @@ def test_no_file_holds_the_person_and_the_tables_keep_their_comments(tmp_path: P
         "SELECT schema_name, table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal ORDER BY ALL"
     )
     before = workspace.select(comments)
-    assert person_bytes(uid("Ada")) & bytes_in(tmp_path, uid("Ada"))
+    hers = (uid("Ada"), uid("A"), uid("C"), *(activity.id for activity in HERS))
+    for there in hers:
+        assert person_bytes(there) & bytes_in(tmp_path, there)
     forget_ada(workspace)
-    for gone in (uid("Ada"), uid("A"), uid("C")):
+    for gone in hers:
         assert bytes_in(tmp_path, gone) == set()
     assert workspace.select(comments) == before
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.definitions.run_request import InstigatorType
 
 from topo_pipeline.instance import prepare
 
@@ -24,6 +25,17 @@ def test_a_new_home_is_an_instance_with_one_reader_a_key_and_no_telemetry(tmp_pa
         concurrency = instance.get_concurrency_config()
         assert concurrency.pool_config.pool_granularity.name == "OP"
         assert concurrency.pool_config.default_pool_limit == 1
+        assert instance.run_monitoring_max_runtime_seconds == 12 * 3600
+
+
+def test_ticks_that_came_to_nothing_are_kept_for_days_and_the_others_for_weeks(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    with dg.DagsterInstance.get() as instance:
+        for kind in InstigatorType:
+            days = {status.value: kept for status, kept in instance.get_tick_retention_settings(kind).items()}
+            assert 30 <= days["FAILURE"] <= 90
+            assert days["SUCCESS"] == 90
+            assert days["SKIPPED"] == (90 if kind is InstigatorType.SCHEDULE else 3)
 
 
 def test_a_home_that_somebody_configured_is_left_alone(tmp_path: Path) -> None:

@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from topo_pipeline.demo import environment
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.settings import Settings, SettingsError, get_settings
 
 VARIABLES = {
     "TOPO_API_KEY", "TOPO_API_URL", "TOPO_WAREHOUSE", "TOPO_START_DATE", "TOPO_TIMEZONE", "TOPO_LOOKBACK_DAYS",
     "TOPO_REQUESTS_PER_SECOND", "TOPO_CONCURRENCY", "TOPO_COMPLETENESS", "TOPO_LABEL_CHANNELS", "TOPO_AUTOMATION",
-    "TOPO_REPORT_DIR", "TOPO_RULES", "DAGSTER_HOME",
+    "TOPO_ALERT_WEBHOOK", "TOPO_ALERT_SLACK_TOKEN", "TOPO_ALERT_SLACK_CHANNEL", "TOPO_REPORT_DIR", "TOPO_RULES",
+    "DAGSTER_HOME",
 }  # fmt: skip
 CHECKOUT = Path(__file__).parents[1]
 
@@ -69,6 +71,19 @@ def test_every_variable_that_cannot_be_used_is_named_in_one_sentence(bare: pytes
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("value", ["true", "1", "ON", "yes", "running"])
+def test_automation_is_on_or_off_and_anything_else_is_told_in_one_sentence(
+    bare: pytest.MonkeyPatch, value: str
+) -> None:
+    bare.setenv("TOPO_AUTOMATION", value)
+    with pytest.raises(SettingsError, match=r"^TOPO_AUTOMATION: Input should be 'off' or 'on'$"):
+        get_settings()
+    for known in ("off", "on"):
+        bare.setenv("TOPO_AUTOMATION", known)
+        get_settings.cache_clear()
+        assert get_settings().automation == known
+
+
 def test_the_key_shows_in_no_representation(bare: pytest.MonkeyPatch) -> None:
     bare.setenv("TOPO_API_KEY", "topo_secret_1")
     settings = get_settings()
@@ -108,3 +123,44 @@ def test_rules_that_cannot_be_used_are_told_with_the_variable_before_anything_ru
     bare.setenv("TOPO_RULES", "bad.toml")
     with pytest.raises(SettingsError, match=r"^TOPO_RULES: .*bad\.toml: reply_days: no such rule"):
         get_settings()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "hooks.example.com/T0PRIVATE",
+        "http://hooks.example.com/T0PRIVATE",
+        "ftp://127.0.0.1/T0PRIVATE",
+        "https://[T0PRIVATE",
+    ],
+)
+def test_a_webhook_that_would_show_its_address_is_refused_without_showing_it(
+    bare: pytest.MonkeyPatch, address: str
+) -> None:
+    bare.setenv("TOPO_ALERT_WEBHOOK", address)
+    with pytest.raises(SettingsError, match="^TOPO_ALERT_WEBHOOK: .*begins with https://") as raised:
+        get_settings()
+    assert "T0PRIVATE" not in str(raised.value)
+
+
+def test_alerts_go_to_one_place_and_slack_needs_a_channel(bare: pytest.MonkeyPatch) -> None:
+    bare.setenv("TOPO_ALERT_SLACK_TOKEN", "xoxb-T0PRIVATE")
+    with pytest.raises(SettingsError, match="^TOPO_ALERT_SLACK_TOKEN and TOPO_ALERT_SLACK_CHANNEL go together$"):
+        get_settings()
+    bare.setenv("TOPO_ALERT_SLACK_CHANNEL", "#data")
+    assert "T0PRIVATE" not in repr(get_settings())
+    get_settings.cache_clear()
+    bare.setenv("TOPO_ALERT_WEBHOOK", "https://hooks.example.com/T0PRIVATE")
+    with pytest.raises(SettingsError, match="not both: alerts go to one place$") as raised:
+        get_settings()
+    assert "T0PRIVATE" not in str(raised.value)
+
+
+def test_the_demo_is_not_told_of_what_dotenv_says(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    strange = {name: "https://strange.example/x" for name in VARIABLES} | {"TOPO_RULES": "none.toml"}
+    (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in strange.items()))
+    for name, value in environment("http://127.0.0.1:9/v1").items():
+        bare.setenv(name, value)
+    settings = get_settings()
+    assert "strange" not in str(settings.model_dump())
+    assert (settings.alert_webhook, settings.alert_slack_token, settings.rules_file) == (None, None, None)

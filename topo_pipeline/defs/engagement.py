@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from topo_pipeline.defs.columns import column_lineage, table_schema
+from topo_pipeline.defs.due import EVERY_MORNING
 from topo_pipeline.defs.failures import one_sentence
 from topo_pipeline.defs.names import OWNERS
 from topo_pipeline.defs.partitions import daily, day_of, key_of
@@ -19,11 +20,17 @@ from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.workspace import keep_to_timezone
 
 # A table follows what landed, once nothing above it is being made; what failed above it holds nothing up.
+# Not `any_deps_updated`: it passes over what a run landed that was to build the table too, and failed before that.
+# Not `since_last_handled`: what lands just after a table was asked for would count as handled. These tell by the time.
+_LANDED = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.newly_updated())
 FOLLOW = (
-    dg.AutomationCondition.any_deps_updated().since_last_handled()
+    (
+        _LANDED.since(dg.AutomationCondition.newly_updated()) & _LANDED.since(dg.AutomationCondition.newly_requested())
+        | dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested())
+    )
     & ~dg.AutomationCondition.in_progress()
     & ~dg.AutomationCondition.any_deps_in_progress()
-)
+).with_label("follows_what_landed")
 
 
 # What the asset's page shows of a table, beyond its columns and counts.
@@ -58,6 +65,7 @@ def _asset(table: metrics.MetricTable, code_version: str) -> dg.AssetsDefinition
         code_version=code_version,
         description=table.description,
         automation_condition=FOLLOW,
+        freshness_policy=EVERY_MORNING,
         metadata={"dagster/table_name": f"engagement.{table.name}"},
     )
     def metric_table(

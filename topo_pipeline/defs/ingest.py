@@ -11,8 +11,9 @@ from pydantic import Field
 
 from topo_pipeline.defs.checks import tell_of_activities
 from topo_pipeline.defs.columns import table_schema
+from topo_pipeline.defs.due import EVERY_MORNING
 from topo_pipeline.defs.failures import one_sentence
-from topo_pipeline.defs.names import ACTIVITIES, OWNERS
+from topo_pipeline.defs.names import ACTIVITIES, OWNERS, SEQUENCE_TEMPLATES
 from topo_pipeline.defs.partitions import daily, day_of, key_of
 from topo_pipeline.defs.resources import Topo
 from topo_pipeline.ingest import Clock, Day, Refusal, load_days, load_templates
@@ -37,6 +38,7 @@ class Reload(dg.Config):
     kinds={"python", "duckdb"},
     owners=OWNERS,
     pool="topo_api",
+    freshness_policy=EVERY_MORNING,
     metadata={"dagster/table_name": "topo.activities"},
 )
 def activities(
@@ -93,17 +95,19 @@ def land(
             )
             yield outcome
     if refusals:
-        tell_of_activities(context, warehouse, clock)  # the run ends here, and its checks are skipped
+        # The run ends here, and its checks are skipped.
+        tell_of_activities(context, warehouse, clock, {refusal.day for refusal in refusals})
         raise _failure(refusals, len(days))
 
 
 @dg.asset(
-    key=["topo", "sequence_templates"],
+    key=SEQUENCE_TEMPLATES,
     backfill_policy=dg.BackfillPolicy.single_run(),
     group_name="topo",
     kinds={"python", "duckdb"},
     owners=OWNERS,
     pool="topo_api",
+    freshness_policy=EVERY_MORNING,
     metadata={"dagster/table_name": "topo.sequence_templates"},
 )
 def sequence_templates(
@@ -164,6 +168,9 @@ def _failure(refusals: list[Refusal], asked: int) -> dg.Failure:
     ]
     return dg.Failure(
         description=f"{len(refusals)} of {asked} days did not land. " + " ".join(reasons),
-        metadata={"refused_days": [str(refusal.day) for refusal in refusals]},
+        metadata={
+            "refused_days": [str(refusal.day) for refusal in refusals],
+            "reasons": {str(refusal.day): refusal.reason for refusal in refusals},
+        },
         allow_retries=False,
     )

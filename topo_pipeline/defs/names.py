@@ -3,4 +3,5 @@
 import dagster as dg
 
 ACTIVITIES = dg.AssetKey(["topo", "activities"])
+SEQUENCE_TEMPLATES = dg.AssetKey(["topo", "sequence_templates"])
 OWNERS = ["team:revenue-operations"]

@@ -9,10 +9,15 @@ from topo_pipeline.settings import get_settings
 from topo_pipeline.topo_api.reading import Window
 
 _settings = get_settings()
+FIRST_DAY = _settings.start_date
+
+# What a run that reads several days carries; Dagster plans and shows each of them.
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
 
 # end_offset: today is a partition too, read as far as it has come.
 daily = dg.DailyPartitionsDefinition(
-    start_date=datetime.combine(_settings.start_date, time.min, _settings.zone),
+    start_date=datetime.combine(FIRST_DAY, time.min, _settings.zone),
     timezone=_settings.timezone,
     end_offset=1,
 )
@@ -24,13 +29,22 @@ def day_of(partition_key: str, partitions_def: dg.DailyPartitionsDefinition = da
     return Day(window.start.date(), Window(window.start, window.end))
 
 
+def date_at(moment: datetime) -> date:
+    """The reporting day in which an instant lies."""
+    return moment.astimezone(_settings.zone).date()
+
+
 def days_before(now: datetime, count: int) -> list[Day]:
     """The last `count` days that are over at `now`, as far as there are partitions for them, in order."""
-    today = now.astimezone(_settings.zone).date()
-    days = (today - timedelta(days=ago) for ago in range(count, 0, -1))
-    return [day_of(key_of(day)) for day in days if day >= _settings.start_date]
+    days = (date_at(now) - timedelta(days=ago) for ago in range(count, 0, -1))
+    return [day_of(key_of(day)) for day in days if day >= FIRST_DAY]
 
 
 def key_of(day: date) -> str:
     """The partition key of a reporting day."""
     return day.strftime(daily.fmt)
+
+
+def range_tags(first: date, last: date) -> dict[str, str]:
+    """The tags of a run over the days from `first` to `last`, both included."""
+    return {RANGE_START: key_of(first), RANGE_END: key_of(last)}

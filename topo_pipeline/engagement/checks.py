@@ -5,10 +5,10 @@ sequence, never a person. Every table's key and rates are checked without an ent
 own code can be wrong, a WARN where data can.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
+from datetime import date, datetime
+from typing import Any, Literal
 
 import duckdb
 from duckdb import DuckDBPyConnection
@@ -49,6 +49,21 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Recorded:
+    """What Dagster's records say of a day, to be held against the ledger.
+
+    Attributes:
+        day: the reporting day.
+        load_id: the load that its last materialisation told of; None where it never landed.
+        failed: whether it did not land when it was last read.
+    """
+
+    day: date
+    load_id: str | None
+    failed: bool = False
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What a check came to; `rows` is None where it could not be told."""
 
@@ -68,6 +83,54 @@ CHECKS = (
         "landed days are not proved complete",
         "SELECT day FROM landed_days WHERE NOT proved ORDER BY day DESC",
         "Read them again; docs/operations.md says what else to do.",
+    ),
+    Check(
+        "topo.activities",
+        "every_day_is_closed",
+        "WARN",
+        "Every landed day that is over was last read after its end.",
+        "days were last read before they were over",
+        "SELECT day FROM landed_days WHERE is_open AND day <= $due::DATE ORDER BY day DESC",
+        "Read them again.",
+    ),
+    Check(
+        "topo.activities",
+        "yesterday_is_landed",
+        "WARN",
+        "Yesterday has landed (before a quarter past one in the morning: the day before it).",
+        "days that were due have not landed",
+        "SELECT $due::DATE WHERE NOT EXISTS (FROM landed_days WHERE day = $due::DATE)"
+        " AND coalesce((SELECT min(day) FROM landed_days) <= $due::DATE, true)",
+        "Each night reads them where TOPO_AUTOMATION is on.",
+    ),
+    Check(
+        "topo.activities",
+        "no_day_is_missing",
+        "WARN",
+        "Every day from the first landed one to yesterday has landed.",
+        "days since the first landed one have not landed",
+        "SELECT day FROM (SELECT unnest(generate_series(min(day), $due::DATE, INTERVAL 1 DAY))::DATE AS day"
+        " FROM landed_days) ANTI JOIN landed_days USING (day) ORDER BY day DESC",
+        "Read them.",
+    ),
+    Check(
+        "topo.activities",
+        "last_reading_landed",
+        "WARN",
+        "Every day landed when it was last read.",
+        "days did not land when they were last read",
+        "SELECT day FROM recorded_days WHERE failed ORDER BY day DESC",
+        "The runs that failed say why.",
+    ),
+    Check(
+        "topo.activities",
+        "ledger_agrees_with_dagster",
+        "WARN",
+        "The ledger's last load of each day is the one that Dagster has recorded.",
+        "days are landed otherwise than Dagster has recorded",
+        "SELECT day FROM landed_days AS landed FULL JOIN recorded_days AS recorded USING (day)"
+        " WHERE landed.load_id::VARCHAR IS DISTINCT FROM recorded.load_id ORDER BY day DESC",
+        "Read them again: both are written then. It comes of a warehouse or a DAGSTER_HOME that was put back or lost.",
     ),
     Check(
         "topo.activities",
@@ -107,6 +170,29 @@ CHECKS = (
         "SELECT day FROM topo.activities WHERE type = 'message.replied' AND sequence_id IS NOT NULL"
         " AND reply_category IS NULL AND created_at < $now::TIMESTAMPTZ - INTERVAL 72 HOUR ORDER BY day DESC",
         "Topo may have classified them since: run the job reread_replies.",
+    ),
+    Check(
+        "engagement.sequence_runs",
+        "actions_are_kept_once",
+        "ERROR",
+        "sequence_actions has the messages, invitations and ended steps of every run in sequence_runs, once.",
+        "runs have more or fewer actions than they did, or actions and no row, in",
+        """
+        SELECT sequence_called(coalesce(runs.sequence_template_id, kept.sequence_template_id))
+        FROM engagement.sequence_runs AS runs
+        FULL JOIN (
+            SELECT sequence_id, sequence_template_id, count(position) AS touches,
+                count(*) FILTER (type IN ('sequence_step.completed', 'sequence_step.skipped')) AS ended
+            FROM engagement.sequence_actions
+            GROUP BY ALL
+        ) AS kept
+            ON kept.sequence_id = runs.sequence_id
+            AND kept.sequence_template_id IS NOT DISTINCT FROM runs.sequence_template_id
+        WHERE runs.sequence_id IS NULL OR messages_sent + invitations_sent <> coalesce(touches, 0)
+            OR steps_completed + steps_skipped <> coalesce(ended, 0)
+        ORDER BY ALL
+        """,
+        "Build sequence_runs again with full_refresh; if it stays, it is a fault of this project.",
     ),
     Check(
         "engagement.sequence_daily",
@@ -182,19 +268,38 @@ def checks_of(table: str) -> list[Check]:
     return checks
 
 
-def evaluate(connection: DuckDBPyConnection, table: str, *, now: datetime) -> Iterator[tuple[Check, Verdict]]:
-    """Evaluate every check of a table, by its full name."""
+def evaluate(
+    connection: DuckDBPyConnection, table: str, *, now: datetime, due: date, recorded: Sequence[Recorded] = ()
+) -> Iterator[tuple[Check, Verdict]]:
+    """Evaluate every check of a table.
+
+    Args:
+        connection: Of a reader or a transaction.
+        table: Its full name.
+        now: The instant, aware.
+        due: The last day that has to be landed.
+        recorded: What Dagster's records say of the days; only checks of `topo.activities` ask.
+    """
     connection.execute(_SEQUENCE)
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE recorded_days AS SELECT unnest($days::DATE[]) AS day,"
+        " unnest($loads::VARCHAR[]) AS load_id, unnest($failed::BOOLEAN[]) AS failed",
+        {
+            "days": [record.day for record in recorded],
+            "loads": [record.load_id for record in recorded],
+            "failed": [record.failed for record in recorded],
+        },
+    )
     for check in checks_of(table):
-        yield check, _verdict(connection, check, now)
+        yield check, _verdict(connection, check, {"now": now, "due": due})
 
 
-def _verdict(connection: DuckDBPyConnection, check: Check, now: datetime) -> Verdict:
+def _verdict(connection: DuckDBPyConnection, check: Check, values: Mapping[str, Any]) -> Verdict:
     schema, _, name = check.table.partition(".")
     columns = [column.name for column in columns_of(connection, schema, name)]
     sql = check.sql if isinstance(check.sql, str) else check.sql(columns)
     try:
-        found = connection.execute(sql, {"now": now} if "$now" in sql else {}).fetchall()
+        found = connection.execute(sql, {name: it for name, it in values.items() if f"${name}" in sql}).fetchall()
     except (duckdb.BinderException, duckdb.CatalogException) as error:
         # The table is not there yet, or was built by a version that knew less: a build mends both.
         reason = str(error).strip().partition("\n")[0]

@@ -1,4 +1,4 @@
-{% from 'touches.jinja' import channel_group %}
+{% from 'runs.jinja' import channel_group %}
 -- Grain: sequence_template_id, channel, day
 -- Pure: the rows of a day come from that day's activities alone.
 CREATE TABLE IF NOT EXISTS engagement.sequence_activity (

@@ -1,160 +1,98 @@
 {% from 'rates.jinja' import rate, rate_comments %}
-{% from 'touches.jinja' import events, horizon, last_of, named_message, replies %}
-{% macro within(at, window_days) %}{{ at }} <= sent_at + to_days({{ window_days }}::INTEGER){% endmacro %}
--- Grain: sequence_template_id, channel, period
-CREATE OR REPLACE TABLE engagement.sequence_channels AS
-WITH {{ horizon() }}, periods AS (
-    -- What happened from `since` until `until` is of the period; what has an outcome window is in its rates once that
-    -- has closed, and did so within the period: what was sent after `x_after` and by `x_by`. Once here, not once a row.
-    SELECT
-        period,
-        if(days IS NULL, '-infinity'::TIMESTAMPTZ, as_of - to_days(days)) AS since,
-        if(days IS NULL, 'infinity'::TIMESTAMPTZ, as_of) AS until,
-        since - to_days($open_window_days::INTEGER) AS open_after,
-        as_of - to_days($open_window_days::INTEGER) AS open_by,
-        since - to_days($message_reply_window_days::INTEGER) AS reply_after,
-        as_of - to_days($message_reply_window_days::INTEGER) AS reply_by,
-        since - to_days($acceptance_window_days::INTEGER) AS accept_after,
-        as_of - to_days($acceptance_window_days::INTEGER) AS accept_by
-    FROM (VALUES ('lifetime', NULL), ('7d', 7), ('28d', 28), ('90d', 90)) AS periods(period, days) CROSS JOIN horizon
-), {{ events(['message.sent', 'message.opened', 'message.link_clicked', 'message.replied', 'invitation.sent',
-    'invitation.accepted', 'task.created', 'task.completed', 'task.skipped']) }}, {{ replies() }}, looks AS (
-    -- An open or a click is of the message that it names; where it names none, of the run's last email before it.
-    SELECT *
-    FROM (
+{% from 'runs.jinja' import days %}
+{% from 'horizon.jinja' import horizon %}
+{# A moment's age in whole days, before as_of: of a period of n days are those aged 0 to n - 1; a window of n days has
+   closed once n days have passed. They differ where something was sent at the very stroke of as_of. #}
+{% macro aged(types) %}
         SELECT
             *,
-            CASE WHEN message_id IS NULL
-                THEN {{ last_of("type = 'message.sent' AND channel = 'EMAIL'", 'run') }}
-                ELSE {{ named_message() }} END AS touch_id
-        FROM events
-        WHERE type IN ('message.sent', 'message.opened', 'message.link_clicked')
-            AND run IN (SELECT run FROM events WHERE type IN ('message.opened', 'message.link_clicked'))
-    )
-    WHERE NOT is_touch
-), acceptances AS (
-    -- Of the run's last invitation before it, as is a valid reply on LinkedIn.
-    SELECT *
-    FROM (
-        SELECT *, {{ last_of("type = 'invitation.sent'", 'run') }} AS touch_id
-        FROM events
-        WHERE type IN ('invitation.sent', 'invitation.accepted') OR (is_valid_reply AND channel = 'LINKEDIN')
-    )
-    WHERE NOT is_touch
-), answers AS (
-    SELECT touch_id, created_at, 'reply' AS answer FROM replies
-    UNION ALL
-    SELECT touch_id, created_at, if(type = 'message.opened', 'open', 'click') FROM looks
-    UNION ALL
-    SELECT touch_id, created_at, if(is_valid_reply, 'reply after it', 'acceptance') FROM acceptances
-), touches AS (
+            CASE WHEN since >= 0 THEN least(since // {{ days(1) }}, old) END AS days_since,
+            CASE WHEN since > 0 THEN least((since - 1) // {{ days(1) }}, old) END AS age
+        FROM (
+            SELECT *, epoch_us(as_of) - epoch_us(acted_at) AS since
+            FROM engagement.sequence_actions CROSS JOIN bounds
+            WHERE type IN ({{ types }})
+        )
+    {% endmacro %}
+-- Grain: sequence_template_id, channel, period
+{% macro within(at, window) %}count(*) FILTER (epoch_us({{ at }}) - epoch_us(acted_at) <= {{ days(window) }}){% endmacro %}
+{% macro closed_within(window) %}days_since >= {{ window }} AND coalesce(days_since < days + {{ window }}, days IS NULL){% endmacro %}
+CREATE OR REPLACE TABLE engagement.sequence_channels AS
+WITH {{ horizon() }}, bounds AS (
+    -- No period and no window reaches back further: what is older is all the same.
+    SELECT *, 90 + greatest($open_window_days, $message_reply_window_days, $acceptance_window_days) AS old FROM horizon
+), by_day AS (
+    -- First by day, then by period: the many rows are read once.
     SELECT
-        events.id,
-        sequence_template_id,
-        channel_group AS channel,
-        events.created_at AS sent_at,
-        events.type = 'message.sent' AS is_message,
-        min(answers.created_at) FILTER (answer = 'open') AS opened_at,
-        min(answers.created_at) FILTER (
-            answer = 'open' AND answers.created_at > events.created_at + to_seconds($instant_open_seconds::INTEGER))
-            AS looked_at,
-        min(answers.created_at) FILTER (answer = 'click') AS clicked_at,
-        min(answers.created_at) FILTER (answer = 'reply') AS replied_at,
-        min(answers.created_at) FILTER (answer = 'acceptance') AS accepted_at,
-        min(answers.created_at) FILTER (answer = 'reply after it') AS replied_after_at
-    FROM events LEFT JOIN answers ON touch_id = events.id
-    WHERE is_touch AND NOT left_censored
+        sequence_template_id, channel, type, left_censored, age, days_since,
+        count(*) AS actions,
+        {{ within('opened_at', '$open_window_days') }} AS opened,
+        {{ within('looked_at', '$open_window_days') }} AS looked,
+        {{ within('clicked_at', '$open_window_days') }} AS clicked,
+        {{ within('replied_at', '$message_reply_window_days') }} AS replied,
+        {{ within('accepted_at', '$acceptance_window_days') }} AS accepted,
+        {{ within('replied_after_at', '$acceptance_window_days') }} AS replied_after,
+        count(*) FILTER (closed_by = 'task.completed') AS completed,
+        count(*) FILTER (closed_by = 'task.skipped') AS skipped
+    FROM ({{ aged("'message.sent', 'invitation.sent', 'task.created'") }})
     GROUP BY ALL
-), tasks AS (
-    -- A task ends with the first of its closings; what closed before it was created is not believed.
-    SELECT
-        created.run,
-        created.task_id,
-        created.sequence_template_id,
-        created.channel,
-        created.created_at,
-        arg_min(closing.type, (closing.created_at, closing.id)) AS closed_by,
-        min(closing.created_at) AS closed_at
-    FROM (
-        SELECT
-            run,
-            task_id,
-            any_value(sequence_template_id) AS sequence_template_id,
-            arg_min(channel_group, (created_at, id)) AS channel,
-            min(created_at) AS created_at
-        FROM events
-        WHERE type = 'task.created' AND task_id IS NOT NULL AND NOT left_censored
-        GROUP BY run, task_id
-    ) AS created
-    LEFT JOIN events AS closing
-        ON closing.run = created.run
-        AND closing.task_id = created.task_id
-        AND closing.type IN ('task.completed', 'task.skipped')
-        AND closing.created_at >= created.created_at
+), periods(period, days) AS (
+    VALUES ('lifetime', NULL), ('7d', 7), ('28d', 28), ('90d', 90)
+), mails AS (
+    SELECT sequence_template_id, sum(actions) AS mails
+    FROM by_day
+    WHERE type = 'message.sent' AND channel = 'EMAIL' AND age < 28
+    GROUP BY ALL
+), looks AS (
+    SELECT sequence_template_id, bool_or(last_look_at >= seen_since) AS is_looked_at
+    FROM engagement.sequence_runs
+    CROSS JOIN (SELECT as_of - to_days(28) AS seen_since FROM horizon)
     GROUP BY ALL
 ), tracking AS (
     -- A fact about the sequence's mail, whoever's: left-censored runs tell it too.
-    SELECT
-        sequence_template_id,
-        count(*) FILTER (type = 'message.sent' AND channel = 'EMAIL') >= $tracking_off_sends
-            AND count(*) FILTER (type IN ('message.opened', 'message.link_clicked')) = 0 AS is_mute
-    FROM events CROSS JOIN horizon
-    WHERE created_at >= as_of - to_days(28) AND created_at < as_of
-    GROUP BY ALL
-), outcomes AS (
-    SELECT
-        sequence_template_id, channel, sent_at, is_message,
-        {{ within('opened_at', '$open_window_days') }} AS is_opened,
-        {{ within('looked_at', '$open_window_days') }} AS is_looked_at,
-        {{ within('clicked_at', '$open_window_days') }} AS is_clicked,
-        {{ within('replied_at', '$message_reply_window_days') }} AS is_replied,
-        {{ within('accepted_at', '$acceptance_window_days') }} AS is_accepted,
-        {{ within('replied_after_at', '$acceptance_window_days') }} AS is_replied_after
-    FROM touches
-), parts AS (
+    SELECT mails.sequence_template_id, mails >= $tracking_off_sends AND NOT coalesce(is_looked_at, false) AS is_mute
+    FROM mails LEFT JOIN looks ON looks.sequence_template_id IS NOT DISTINCT FROM mails.sequence_template_id
+), medians AS (
     SELECT
         sequence_template_id, channel, period,
-        count(*) FILTER (is_message AND is_of_period) AS sends,
-        count(*) FILTER (is_message AND can_open) AS eligible_for_open,
-        count(*) FILTER (is_message AND can_open AND is_opened) AS opened,
-        count(*) FILTER (is_message AND can_open AND is_looked_at) AS looked,
-        count(*) FILTER (is_message AND can_open AND is_clicked) AS clicked,
-        count(*) FILTER (is_message AND can_reply) AS eligible_for_reply,
-        count(*) FILTER (is_message AND can_reply AND is_replied) AS replied,
-        count(*) FILTER (NOT is_message AND is_of_period) AS invitations,
-        count(*) FILTER (NOT is_message AND can_accept) AS eligible_invitations,
-        count(*) FILTER (NOT is_message AND can_accept AND is_accepted) AS accepted,
-        count(*) FILTER (NOT is_message AND can_accept AND is_replied_after) AS replied_after
-    FROM (
-        SELECT
-            *,
-            sent_at >= since AND sent_at < until AS is_of_period,
-            sent_at > open_after AND sent_at <= open_by AS can_open,
-            sent_at > reply_after AND sent_at <= reply_by AS can_reply,
-            sent_at > accept_after AND sent_at <= accept_by AS can_accept
-        FROM outcomes CROSS JOIN periods
-    )
-    GROUP BY ALL
-    UNION ALL BY NAME
-    SELECT
-        sequence_template_id, channel, period,
-        count(*) FILTER (is_of_period) AS tasks,
-        count(*) FILTER (is_of_period AND closed_by = 'task.completed') AS tasks_completed,
-        count(*) FILTER (is_of_period AND closed_by = 'task.skipped') AS tasks_skipped,
-        count(*) FILTER (is_of_period AND closed_by IS NULL) AS open_tasks,
-        quantile_cont(epoch(closed_at - created_at) / 3600, 0.5)
-            FILTER (is_of_period AND closed_by = 'task.completed') AS median_hours
-    FROM (SELECT *, created_at >= since AND created_at < until AS is_of_period FROM tasks CROSS JOIN periods)
+        quantile_cont(epoch(closed_at - acted_at) / 3600, 0.5) AS median_hours
+    FROM ({{ aged("'task.created'") }}) CROSS JOIN periods
+    WHERE closed_by = 'task.completed' AND coalesce(age < days, days IS NULL)
+        AND NOT left_censored
     GROUP BY ALL
 ), summed AS (
     SELECT
         sequence_template_id,
         channel,
         period,
-        coalesce(sum(COLUMNS(* EXCLUDE (sequence_template_id, channel, period, median_hours))), 0)::BIGINT,
-        max(median_hours) AS median_hours
-    FROM parts
-    GROUP BY sequence_template_id, channel, period
+        coalesce(sum(actions) FILTER (is_message AND is_of_period), 0)::BIGINT AS sends,
+        coalesce(sum(actions) FILTER (can_open), 0)::BIGINT AS eligible_for_open,
+        coalesce(sum(opened) FILTER (can_open), 0)::BIGINT AS opened,
+        coalesce(sum(looked) FILTER (can_open), 0)::BIGINT AS looked,
+        coalesce(sum(clicked) FILTER (can_open), 0)::BIGINT AS clicked,
+        coalesce(sum(actions) FILTER (can_reply), 0)::BIGINT AS eligible_for_reply,
+        coalesce(sum(replied) FILTER (can_reply), 0)::BIGINT AS replied,
+        coalesce(sum(actions) FILTER (type = 'invitation.sent' AND is_of_period), 0)::BIGINT AS invitations,
+        coalesce(sum(actions) FILTER (can_accept), 0)::BIGINT AS eligible_invitations,
+        coalesce(sum(accepted) FILTER (can_accept), 0)::BIGINT AS accepted,
+        coalesce(sum(replied_after) FILTER (can_accept), 0)::BIGINT AS replied_after,
+        coalesce(sum(actions) FILTER (is_task AND NOT left_censored), 0)::BIGINT AS tasks,
+        coalesce(sum(completed) FILTER (is_task AND NOT left_censored), 0)::BIGINT AS tasks_completed,
+        coalesce(sum(skipped) FILTER (is_task AND NOT left_censored), 0)::BIGINT AS tasks_skipped,
+        coalesce(sum(actions - completed - skipped) FILTER (is_task), 0)::BIGINT AS open_tasks
+    FROM (
+        SELECT
+            *,
+            type = 'message.sent' AS is_message,
+            coalesce(age < days, days IS NULL) AS is_of_period,
+            type = 'task.created' AND is_of_period AS is_task,
+            is_message AND NOT left_censored AND {{ closed_within('$open_window_days') }} AS can_open,
+            is_message AND NOT left_censored AND {{ closed_within('$message_reply_window_days') }} AS can_reply,
+            type = 'invitation.sent' AND NOT left_censored AND {{ closed_within('$acceptance_window_days') }}
+                AS can_accept
+        FROM by_day CROSS JOIN periods
+    )
+    GROUP BY ALL
 ), shown AS (
     -- A rate that means nothing on a channel is NULL there, its counts too: a sum over channels must not take them in.
     SELECT
@@ -169,10 +107,14 @@ WITH {{ horizon() }}, periods AS (
     FROM (
         SELECT
             summed.*,
-            CASE WHEN channel = 'EMAIL' THEN coalesce(is_mute, false) END AS tracking_off,
+            median_hours,
+            CASE WHEN summed.channel = 'EMAIL' THEN coalesce(is_mute, false) END AS tracking_off,
             tracking_off IS NOT DISTINCT FROM false AS is_tracked
         FROM summed
         LEFT JOIN tracking ON tracking.sequence_template_id IS NOT DISTINCT FROM summed.sequence_template_id
+        LEFT JOIN medians
+            ON medians.sequence_template_id IS NOT DISTINCT FROM summed.sequence_template_id
+            AND medians.channel = summed.channel AND medians.period = summed.period
     ) AS counted
 )
 SELECT
@@ -197,14 +139,14 @@ SELECT
     as_of
 FROM shown CROSS JOIN horizon;
 
-COMMENT ON TABLE engagement.sequence_channels IS 'One row per sequence, channel and period: what became of each message, invitation and task. Rates are over those whose outcome window has closed; left-censored runs are in no number.';
+COMMENT ON TABLE engagement.sequence_channels IS 'One row per sequence, channel and period: what became of each message, invitation and task. Rates are over those whose outcome window has closed; what left-censored runs did is in sends, invitations and open_tasks, and in no rate.';
 COMMENT ON COLUMN engagement.sequence_channels.sequence_template_id IS 'The sequence; NULL where the activities name none.';
 COMMENT ON COLUMN engagement.sequence_channels.channel IS 'EMAIL, LINKEDIN, MANUAL; OTHER for what Topo adds, NONE where nothing tells.';
 COMMENT ON COLUMN engagement.sequence_channels.period IS 'lifetime: all landed days. 7d, 28d, 90d: the days up to as_of; a rate takes what was sent so that its outcome window closed within them.';
 COMMENT ON COLUMN engagement.sequence_channels.sends IS 'Messages sent in the period, their windows closed or not.';
 COMMENT ON COLUMN engagement.sequence_channels.eligible_for_open IS 'Messages whose window for opens and clicks closed in the period.';
 COMMENT ON COLUMN engagement.sequence_channels.eligible_for_reply IS 'Messages whose window for replies closed in the period.';
-COMMENT ON COLUMN engagement.sequence_channels.tracking_off IS 'Whether the sequence sent many emails in the last 28 days without an open or a click: nothing tells them, and the rates of opens and clicks are NULL in every period. NULL on other channels.';
+COMMENT ON COLUMN engagement.sequence_channels.tracking_off IS 'Whether the sequence sent many emails in the 28 days up to as_of, and no open or click of any run was seen since those days began: nothing tells them, and the rates of opens and clicks are NULL in every period. NULL on other channels.';
 {{ rate_comments('engagement.sequence_channels', 'email_open_rate', 'Of them: opened within the window, by a privacy proxy perhaps.', 'Emails eligible for opens; NULL on other channels and where tracking is off.') }}
 {{ rate_comments('engagement.sequence_channels', 'email_open_rate_adjusted', 'Of them: opened within the window, and not only within seconds of the send, as machines do.', 'Emails eligible for opens; NULL on other channels and where tracking is off.') }}
 {{ rate_comments('engagement.sequence_channels', 'email_click_rate', 'Of them: with a link clicked within the window.', 'Emails eligible for clicks; NULL on other channels and where tracking is off.') }}

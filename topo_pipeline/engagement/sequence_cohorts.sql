@@ -1,5 +1,5 @@
 {% from 'rates.jinja' import rate, rate_comments, message_rates %}
-{% from 'horizon.jinja' import horizon %}
+{% from 'horizon.jinja' import horizon, quarter, quarters %}
 {% set to_date = [
     ('replies_to_date', 'reply_rate_to_date', 'first_valid_reply_at', 'a valid reply'),
     ('positive_replies_to_date', 'positive_reply_rate_to_date', 'first_positive_reply_at', 'a positive reply'),
@@ -12,7 +12,7 @@ epoch_us({{ event }}) - epoch_us({{ start }}) BETWEEN 0 AND $reply_window_days *
 {%- endmacro %}
 -- Grain: sequence_template_id, cohort_day, axis
 CREATE OR REPLACE TABLE engagement.sequence_cohorts AS
-WITH {{ horizon() }}, runs AS (
+WITH {{ horizon() }}, {{ quarters() }}, runs AS (
     SELECT *, coalesce(contacted_at <= closed_until, false) AS closed
     FROM engagement.sequence_runs CROSS JOIN horizon
     WHERE NOT left_censored
@@ -42,7 +42,7 @@ WITH {{ horizon() }}, runs AS (
 ), counted AS (
     SELECT
         sequence_template_id,
-        (started_at AT TIME ZONE $timezone)::DATE AS cohort_day,
+        day AS cohort_day,
         axis,
         count(*) AS members,
         count(*) FILTER (started_at <= closed_until) AS eligible,
@@ -67,7 +67,7 @@ WITH {{ horizon() }}, runs AS (
         {% endfor %}
         quantile_cont(hours_to_first_reply, 0.5) FILTER (replied) AS median_hours,
         quantile_cont(hours_to_first_reply, 0.9) FILTER (replied) AS p90_hours
-    FROM started
+    FROM started JOIN quarters ON quarter = {{ quarter('started_at') }}
     GROUP BY ALL
 ), windows AS (
     -- A cohort day is a landed one. One that is still open has no closed day in its window that could be missing.
@@ -87,6 +87,7 @@ WITH {{ horizon() }}, runs AS (
             CASE axis WHEN 'enrolled' THEN stopped END AS stopped),
         days_missing
     FROM counted LEFT JOIN windows USING (cohort_day)
+    ORDER BY sequence_template_id, cohort_day, axis -- rows in order are written once, others twice: by commit and by checkpoint
 )
 SELECT
     sequence_template_id,

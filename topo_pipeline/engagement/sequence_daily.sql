@@ -1,12 +1,7 @@
+{% from 'horizon.jinja' import quarter, quarters %}
 -- Grain: sequence_template_id, day
 CREATE OR REPLACE TABLE engagement.sequence_daily AS
-WITH runs AS (
-    SELECT
-        *,
-        (first_activity_at AT TIME ZONE $timezone)::DATE AS first_day,
-        (least(completed_at, stopped_at) AT TIME ZONE $timezone)::DATE AS ended_day
-    FROM engagement.sequence_runs
-), firsts AS (
+WITH {{ quarters() }}, firsts AS (
     UNPIVOT (
         SELECT
             sequence_template_id,
@@ -21,26 +16,33 @@ WITH runs AS (
             first_positive_reply_at AS unique_positive_replies,
             hot_lead_at AS unique_hot_leads,
             meeting_at AS unique_meetings
-        FROM runs
+        FROM engagement.sequence_runs
         WHERE NOT left_censored
     ) ON COLUMNS('^unique_') INTO NAME kind VALUE first_at
+), changes AS (
+    SELECT sequence_template_id, day, sum(change) AS active_change
+    FROM (
+        SELECT sequence_template_id, {{ quarter('first_activity_at') }} AS quarter, 1 AS change
+        FROM engagement.sequence_runs
+        UNION ALL
+        SELECT sequence_template_id, {{ quarter('least(completed_at, stopped_at)') }}, -1 FROM engagement.sequence_runs
+    )
+    JOIN quarters USING (quarter)
+    GROUP BY ALL
 ), begun AS (
     SELECT sequence_template_id, min(day) AS first_day
     FROM (
         SELECT sequence_template_id, day FROM engagement.sequence_activity
         UNION ALL
-        SELECT sequence_template_id, first_day FROM runs
+        SELECT sequence_template_id, day FROM changes
     )
     GROUP BY ALL
-), parts AS (
-    -- The grid: every landed day from the sequence's first one on, so that a quiet day is a 0 and an absent one absent.
-    SELECT begun.sequence_template_id, landed_days.day FROM begun JOIN landed_days ON landed_days.day >= begun.first_day
-    UNION ALL BY NAME
-    SELECT sequence_template_id, day, COLUMNS('^total_') FROM engagement.sequence_activity
-    UNION ALL BY NAME
+), totals AS (
+    SELECT sequence_template_id, day, sum(COLUMNS('^total_'))::BIGINT FROM engagement.sequence_activity GROUP BY ALL
+), uniques AS (
     SELECT
         sequence_template_id,
-        (first_at AT TIME ZONE $timezone)::DATE AS day,
+        day,
         count(*) FILTER (kind = 'unique_found') AS unique_found,
         count(*) FILTER (kind = 'unique_sent') AS unique_sent,
         count(*) FILTER (kind = 'unique_invitations') AS unique_invitations,
@@ -52,36 +54,32 @@ WITH runs AS (
         count(*) FILTER (kind = 'unique_positive_replies') AS unique_positive_replies,
         count(*) FILTER (kind = 'unique_hot_leads') AS unique_hot_leads,
         count(*) FILTER (kind = 'unique_meetings') AS unique_meetings
-    FROM firsts
-    GROUP BY ALL
-    UNION ALL BY NAME
-    SELECT sequence_template_id, first_day AS day, count(*) AS active_change FROM runs GROUP BY ALL
-    UNION ALL BY NAME
-    SELECT sequence_template_id, ended_day AS day, -count(*) AS active_change
-    FROM runs WHERE ended_day IS NOT NULL GROUP BY ALL
-), summed AS (
-    SELECT
-        sequence_template_id,
-        day,
-        coalesce(sum(COLUMNS('^(total|unique)_')), 0)::BIGINT,
-        coalesce(sum(active_change), 0)::BIGINT AS active_change
-    FROM parts
+    FROM firsts JOIN quarters ON quarter = {{ quarter('first_at') }}
     GROUP BY ALL
 ), grid AS (
+    -- Every landed day from the sequence's first one on, so that a quiet day is a 0 and an absent one absent.
+    SELECT sequence_template_id, day, NOT is_open AS is_closed FROM begun JOIN landed_days ON day >= first_day
+), counted AS (
     SELECT
-        sequence_template_id,
-        day,
-        COLUMNS('^(total|unique)_'),
-        sum(active_change) OVER (PARTITION BY sequence_template_id ORDER BY day)::BIGINT AS active_runs,
-        NOT landed_days.is_open AS is_closed
-    FROM summed LEFT JOIN landed_days USING (day)
+        grid.sequence_template_id,
+        grid.day,
+        coalesce(COLUMNS('^(total|unique)_'), 0),
+        coalesce(sum(active_change) OVER (PARTITION BY grid.sequence_template_id ORDER BY grid.day), 0)::BIGINT
+            AS active_runs,
+        is_closed
+    FROM grid
+    {% for counts in ['totals', 'uniques', 'changes'] %}
+    LEFT JOIN {{ counts }}
+        ON {{ counts }}.sequence_template_id IS NOT DISTINCT FROM grid.sequence_template_id
+        AND {{ counts }}.day = grid.day
+    {% endfor %}
 ), usual AS (
     SELECT
         *,
         CASE WHEN count(*) FILTER (is_closed) OVER same_weekday >= $anomaly_weeks_known
             THEN median(total_sent) FILTER (is_closed) OVER same_weekday END AS sent_expected,
         nullif(mad(total_sent) FILTER (is_closed) OVER same_weekday, 0) AS sent_mad
-    FROM grid
+    FROM counted
     WINDOW same_weekday AS (
         PARTITION BY sequence_template_id, isodow(day) ORDER BY day
         RANGE BETWEEN to_days(7 * $anomaly_weeks::INTEGER) PRECEDING AND to_days(7) PRECEDING)

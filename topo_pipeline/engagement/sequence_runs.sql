@@ -1,3 +1,5 @@
+{% from 'runs.jinja' import channel_group %}
+{% set is_instant = 'epoch_us(created_at) - epoch_us(acted_at) <= $instant_open_seconds * 1_000_000' %}
 -- Grain: sequence_template_id, sequence_id
 -- Incremental: rebuilds, from their full history, the runs that any load not yet taken in has touched.
 CREATE TABLE IF NOT EXISTS engagement.sequence_runs (
@@ -16,6 +18,7 @@ CREATE TABLE IF NOT EXISTS engagement.sequence_runs (
     accepted_at TIMESTAMP WITH TIME ZONE,
     first_open_at TIMESTAMP WITH TIME ZONE,
     first_click_at TIMESTAMP WITH TIME ZONE,
+    last_look_at TIMESTAMP WITH TIME ZONE,
     first_reply_at TIMESTAMP WITH TIME ZONE,
     first_valid_reply_at TIMESTAMP WITH TIME ZONE,
     first_classified_reply_at TIMESTAMP WITH TIME ZONE,
@@ -48,44 +51,168 @@ CREATE TABLE IF NOT EXISTS engagement.sequence_runs (
     anomalies VARCHAR[]
 );
 
+-- Beside it, and in the same transaction, what the runs did: one row per message, invitation, task and ended step.
+CREATE TABLE IF NOT EXISTS engagement.sequence_actions (
+    sequence_template_id UUID,
+    sequence_id UUID,
+    left_censored BOOLEAN,
+    activity_id UUID,
+    type VARCHAR,
+    channel VARCHAR,
+    step INTEGER,
+    acted_at TIMESTAMP WITH TIME ZONE,
+    position INTEGER,
+    is_repeat BOOLEAN,
+    opened_at TIMESTAMP WITH TIME ZONE,
+    looked_at TIMESTAMP WITH TIME ZONE,
+    clicked_at TIMESTAMP WITH TIME ZONE,
+    replied_at TIMESTAMP WITH TIME ZONE,
+    is_first_reply BOOLEAN,
+    is_replied_before BOOLEAN,
+    accepted_at TIMESTAMP WITH TIME ZONE,
+    replied_after_at TIMESTAMP WITH TIME ZONE,
+    closed_at TIMESTAMP WITH TIME ZONE,
+    closed_by VARCHAR,
+    run_over_at TIMESTAMP WITH TIME ZONE,
+    exit_reason VARCHAR
+);
+
 CREATE OR REPLACE TEMP TABLE pending AS
 SELECT load_id FROM topo.loads
 WHERE load_id NOT IN (SELECT load_id FROM engagement.builds WHERE table_name = 'sequence_runs');
 
 CREATE OR REPLACE TEMP TABLE touched AS
+SELECT *, (row_number() OVER () - 1) // 200_000 AS slice
+FROM (
 SELECT sequence_id FROM topo.activities WHERE load_id IN (SELECT load_id FROM pending) AND sequence_id IS NOT NULL
 UNION
 SELECT sequence_id FROM topo.activity_changes
-WHERE replaced_by IN (SELECT load_id FROM pending) AND sequence_id IS NOT NULL;
+WHERE replaced_by IN (SELECT load_id FROM pending) AND sequence_id IS NOT NULL
+);
 
 DELETE FROM engagement.sequence_runs WHERE sequence_id IN (SELECT sequence_id FROM touched);
+DELETE FROM engagement.sequence_actions WHERE sequence_id IN (SELECT sequence_id FROM touched);
+
+-- For each slice of touched, so that memory does not grow with history:
+
+CREATE OR REPLACE TEMP TABLE of_slice AS SELECT sequence_id FROM touched WHERE slice = $slice;
+
+-- The days say nothing that the runs don't: they let DuckDB skip what holds none of them.
+CREATE OR REPLACE TEMP TABLE days AS
+SELECT DISTINCT day FROM topo.activities WHERE sequence_id IN (SELECT sequence_id FROM of_slice);
+
+-- Runs by number. An activity without a sequence belongs to the run's only other one.
+CREATE OR REPLACE TEMP TABLE runs AS
+SELECT *, row_number() OVER () AS run
+FROM (
+    SELECT *, count(sequence_template_id) OVER (PARTITION BY sequence_id) AS sequences
+    FROM (
+        SELECT DISTINCT sequence_id, sequence_template_id FROM topo.activities
+        WHERE sequence_id IN (SELECT sequence_id FROM of_slice) AND day IN (SELECT day FROM days)
+    )
+)
+WHERE sequence_template_id IS NOT NULL OR sequences <> 1;
 
 CREATE OR REPLACE TEMP TABLE events AS
-WITH templates AS (
-    -- An activity without a sequence takes the run's only other one.
-    SELECT sequence_id, any_value(sequence_template_id) AS only_template
-    FROM topo.activities
-    WHERE sequence_id IN (SELECT sequence_id FROM touched)
-    GROUP BY sequence_id
-    HAVING count(DISTINCT sequence_template_id) = 1
-)
 SELECT
-    coalesce(activities.sequence_template_id, only_template) AS sequence_template_id,
-    sequence_id, id, created_at, type, person_id, message_id, channel, step_number,
+    run, id, created_at, type, person_id, message_id, task_id, channel, step_number AS step,
     type IN ('message.sent', 'invitation.sent') AS is_touch,
     type = 'message.replied' AND coalesce(reply_category NOT IN (SELECT unnest($not_human_replies::VARCHAR[])), true)
         AS is_valid_reply,
     type = 'message.replied' AND coalesce(reply_category IN (SELECT unnest($positive_replies::VARCHAR[])), false)
         AS is_positive_reply,
     reply_category IS NOT NULL AS is_classified
-FROM topo.activities LEFT JOIN templates USING (sequence_id)
-WHERE sequence_id IN (SELECT sequence_id FROM touched);
+FROM (FROM topo.activities WHERE day IN (SELECT day FROM days)) AS activities
+JOIN runs
+    ON runs.sequence_id = activities.sequence_id
+    AND (runs.sequence_template_id IS NOT DISTINCT FROM activities.sequence_template_id
+        OR (activities.sequence_template_id IS NULL AND sequences = 1));
+
+-- A run's messages and invitations, in order.
+CREATE OR REPLACE TEMP TABLE touches AS
+SELECT
+    *,
+    position = count(*) OVER (PARTITION BY run) AS is_last,
+    step IS NOT NULL AND position > min(position) OVER (PARTITION BY run, step, channel_group) AS is_repeat
+FROM (
+    SELECT
+        run, id, type, created_at AS acted_at, message_id, channel, {{ channel_group() }} AS channel_group, step,
+        row_number() OVER (PARTITION BY run ORDER BY created_at, id) AS position
+    FROM events
+    WHERE is_touch
+);
+
+-- Which touch an event answers: the one whose message it names. Where it names none, an open or a click answers the
+-- last email before it; an acceptance the last invitation; a reply the last touch in its channel, else the last one,
+-- and on LinkedIn it follows the last invitation too.
+CREATE OR REPLACE TEMP TABLE answers AS
+WITH answering AS (
+    SELECT run, id, created_at, message_id, channel, CASE type WHEN 'message.opened' THEN 'open'
+        WHEN 'message.link_clicked' THEN 'click' WHEN 'invitation.accepted' THEN 'acceptance' ELSE 'reply' END AS answer
+    FROM events
+    WHERE is_valid_reply OR type IN ('message.opened', 'message.link_clicked', 'invitation.accepted')
+    UNION ALL
+    SELECT run, id, created_at, message_id, channel, 'reply after' FROM events
+    WHERE is_valid_reply AND channel = 'LINKEDIN'
+), pairs AS (
+    SELECT run, answering.id, answer, created_at, position, 3 AS likeness
+    FROM answering JOIN touches USING (run, message_id)
+    WHERE answer IN ('open', 'click', 'reply') AND type = 'message.sent' AND acted_at <= created_at
+    UNION ALL
+    SELECT run, answering.id, answer, created_at, position,
+        if(answer = 'reply' AND touches.channel = answering.channel, 2, 1)
+    FROM answering JOIN touches USING (run)
+    WHERE acted_at <= created_at AND CASE
+        WHEN answer = 'reply' THEN true
+        WHEN answer IN ('open', 'click') THEN
+            answering.message_id IS NULL AND type = 'message.sent' AND touches.channel = 'EMAIL'
+        ELSE type = 'invitation.sent' END
+)
+SELECT
+    any_value(run) AS run,
+    id,
+    answer,
+    any_value(created_at) AS created_at,
+    max(struct_pack(likeness, position)) AS touch,
+    max(position) AS touches_before -- of a reply: it is paired with each
+FROM pairs
+GROUP BY id, answer;
+
+CREATE OR REPLACE TEMP TABLE answered AS
+SELECT
+    touches.run,
+    position,
+    min(created_at) FILTER (answer = 'open') AS opened_at,
+    min(created_at) FILTER (answer = 'open' AND NOT {{ is_instant }}) AS looked_at,
+    count(*) FILTER (answer = 'open' AND {{ is_instant }}) AS opens_instant,
+    min(created_at) FILTER (answer = 'click') AS clicked_at,
+    min(created_at) FILTER (answer = 'reply') AS replied_at,
+    min(created_at) FILTER (answer = 'acceptance') AS accepted_at,
+    min(created_at) FILTER (answer = 'reply after') AS replied_after_at
+FROM answers JOIN touches ON touches.run = answers.run AND position = touch.position
+GROUP BY ALL;
+
+CREATE OR REPLACE TEMP TABLE first_replies AS
+WITH replies AS (
+    SELECT
+        events.run,
+        arg_min(struct_pack(channel, step, touch, touches_before), (events.created_at, id)) AS reply
+    FROM events LEFT JOIN (FROM answers WHERE answer = 'reply') AS answers USING (id)
+    WHERE is_valid_reply
+    GROUP BY ALL
+)
+SELECT
+    replies.run, reply.channel, coalesce(answered.step, reply.step) AS step, reply.touch.likeness AS likeness,
+    reply.touch.position AS position, coalesce(reply.touches_before, 0) AS touches_before,
+    last_touch.acted_at AS last_touch_at
+FROM replies
+LEFT JOIN touches AS answered ON answered.run = replies.run AND answered.position = reply.touch.position
+LEFT JOIN touches AS last_touch ON last_touch.run = replies.run AND last_touch.position = reply.touches_before;
 
 INSERT INTO engagement.sequence_runs
-WITH runs AS (
+WITH summed AS (
     SELECT
-        sequence_template_id,
-        sequence_id,
+        run,
         min(person_id) AS person_id,
         min(created_at) AS first_activity_at,
         max(created_at) AS last_activity_at,
@@ -99,6 +226,7 @@ WITH runs AS (
         min(created_at) FILTER (type = 'invitation.accepted') AS accepted_at,
         min(created_at) FILTER (type = 'message.opened') AS first_open_at,
         min(created_at) FILTER (type = 'message.link_clicked') AS first_click_at,
+        max(created_at) FILTER (type IN ('message.opened', 'message.link_clicked')) AS last_look_at,
         min(created_at) FILTER (type = 'message.replied') AS first_reply_at,
         min(created_at) FILTER (is_valid_reply) AS first_valid_reply_at,
         min(created_at) FILTER (is_valid_reply AND is_classified) AS first_classified_reply_at,
@@ -118,73 +246,25 @@ WITH runs AS (
         arg_max(type, (created_at, id)) FILTER (type IN ('sequence.paused', 'sequence.resumed')) AS last_pause_or_resume,
         count(*) FILTER (type = 'sequence_step.completed') AS steps_completed,
         count(*) FILTER (type = 'sequence_step.skipped') AS steps_skipped,
-        max(step_number) AS last_step
+        max(step) AS last_step
     FROM events
     GROUP BY ALL
-), first_replies AS (
-    SELECT
-        sequence_template_id,
-        sequence_id,
-        arg_min(
-            struct_pack(created_at := created_at, message_id := message_id, channel := channel, step := step_number),
-            (created_at, id)) AS reply
-    FROM events
-    WHERE is_valid_reply
-    GROUP BY ALL
-), attributed AS (
-    -- What the first valid reply answers: the message it names, else the last touch in its channel, else the last one.
-    SELECT
-        sequence_template_id,
-        sequence_id,
-        any_value(reply.channel) AS reply_channel,
-        arg_max(
-            struct_pack(
-                step := step_number,
-                method := CASE likeness WHEN 3 THEN 'exact' WHEN 2 THEN 'last_touch_same_channel'
-                    ELSE 'last_touch_any' END),
-            (likeness, touched_at, id)) AS touch,
-        count(*) AS touches_before_reply,
-        max(touched_at) AS last_touch_before_reply
-    FROM (
-        SELECT
-            first_replies.*,
-            touch.id,
-            touch.step_number,
-            touch.created_at AS touched_at,
-            CASE WHEN touch.message_id = reply.message_id AND touch.type = 'message.sent' THEN 3
-                WHEN touch.channel = reply.channel THEN 2 ELSE 1 END AS likeness
-        FROM first_replies
-        JOIN events AS touch
-            ON touch.sequence_id = first_replies.sequence_id
-            AND touch.sequence_template_id IS NOT DISTINCT FROM first_replies.sequence_template_id
-            AND touch.is_touch
-            AND touch.created_at <= reply.created_at
-    )
-    GROUP BY ALL
-), sends AS (
-    SELECT sequence_id, message_id, min(created_at) AS sent_at
-    FROM events
-    WHERE type = 'message.sent' AND message_id IS NOT NULL
-    GROUP BY ALL
-), opens_instant AS (
-    SELECT sequence_template_id, sequence_id, count(*) AS opens_instant
-    FROM events JOIN sends USING (sequence_id, message_id)
-    WHERE type = 'message.opened'
-        AND created_at BETWEEN sent_at AND sent_at + to_seconds($instant_open_seconds::INTEGER)
-    GROUP BY ALL
+), instant AS (
+    SELECT run, sum(opens_instant) AS opens_instant FROM answered GROUP BY ALL
 )
 SELECT
-    runs.sequence_template_id, runs.sequence_id, person_id, false AS left_censored, first_activity_at, last_activity_at,
+    sequence_template_id, sequence_id, person_id, false AS left_censored, first_activity_at, last_activity_at,
     enrolled_at, touched_at, contacted_at, first_email_at, first_linkedin_at, first_invitation_at, accepted_at,
-    first_open_at, first_click_at, first_reply_at, first_valid_reply_at, first_classified_reply_at,
+    first_open_at, first_click_at, last_look_at, first_reply_at, first_valid_reply_at, first_classified_reply_at,
     first_positive_reply_at, hot_lead_at, meeting_at, completed_at, stopped_at, messages_sent, emails_sent,
     linkedin_sent, invitations_sent, opens, coalesce(opens_instant, 0), clicks, replies,
-    coalesce(attributed.reply_channel, first_replies.reply.channel),
-    coalesce(attributed.touch.step, first_replies.reply.step),
-    CASE WHEN first_valid_reply_at IS NOT NULL THEN coalesce(attributed.touch.method, 'none') END,
-    CASE WHEN first_valid_reply_at IS NOT NULL THEN coalesce(touches_before_reply, 0) END,
+    first_replies.channel,
+    first_replies.step,
+    CASE WHEN first_valid_reply_at IS NULL THEN NULL WHEN likeness = 3 THEN 'exact'
+        WHEN likeness = 2 THEN 'last_touch_same_channel' WHEN likeness = 1 THEN 'last_touch_any' ELSE 'none' END,
+    touches_before,
     CASE WHEN first_valid_reply_at >= contacted_at THEN epoch(first_valid_reply_at - contacted_at) / 3600 END,
-    epoch(first_valid_reply_at - last_touch_before_reply) / 3600,
+    epoch(first_valid_reply_at - first_replies.last_touch_at) / 3600,
     pause_count,
     coalesce(last_pause_or_resume = 'sequence.paused', false) AND completed_at IS NULL AND stopped_at IS NULL,
     steps_completed, steps_skipped, last_step,
@@ -210,19 +290,62 @@ SELECT
                 THEN 'click_without_send' END,
             CASE WHEN accepted_at IS NOT NULL AND coalesce(accepted_at < first_invitation_at, true)
                 THEN 'acceptance_without_invitation' END,
-            CASE WHEN last_touch_at > stopped_at THEN 'event_after_stop' END
+            CASE WHEN summed.last_touch_at > stopped_at THEN 'event_after_stop' END
         ],
         lambda anomaly: anomaly IS NOT NULL)
-FROM runs
-LEFT JOIN first_replies
-    ON first_replies.sequence_id = runs.sequence_id
-    AND first_replies.sequence_template_id IS NOT DISTINCT FROM runs.sequence_template_id
-LEFT JOIN attributed
-    ON attributed.sequence_id = runs.sequence_id
-    AND attributed.sequence_template_id IS NOT DISTINCT FROM runs.sequence_template_id
-LEFT JOIN opens_instant
-    ON opens_instant.sequence_id = runs.sequence_id
-    AND opens_instant.sequence_template_id IS NOT DISTINCT FROM runs.sequence_template_id;
+FROM summed
+JOIN runs USING (run)
+LEFT JOIN first_replies USING (run)
+LEFT JOIN instant USING (run)
+ORDER BY sequence_template_id, contacted_at; -- what is read by sequence and day lies together
+
+INSERT INTO engagement.sequence_actions BY NAME
+WITH whole AS (
+    SELECT
+        run, runs.sequence_template_id, runs.sequence_id, first_valid_reply_at, exit_reason,
+        least(completed_at, stopped_at, last_activity_at + to_days($reply_window_days::INTEGER)) AS run_over_at
+    FROM runs JOIN engagement.sequence_runs AS built
+        ON built.sequence_id = runs.sequence_id
+        AND built.sequence_template_id IS NOT DISTINCT FROM runs.sequence_template_id
+), closings AS (
+    SELECT run, task_id, type, created_at, id FROM events WHERE type IN ('task.completed', 'task.skipped')
+), created AS (
+    SELECT
+        run, task_id, min(created_at) AS acted_at, arg_min(id, (created_at, id)) AS activity_id,
+        arg_min({{ channel_group() }}, (created_at, id)) AS channel, arg_min_null(step, (created_at, id)) AS step
+    FROM events
+    WHERE type = 'task.created' AND task_id IS NOT NULL
+    GROUP BY ALL
+), tasks AS (
+    -- A task ends with the first of its closings; what closed before it was created is not believed.
+    SELECT
+        created.run, 'task.created' AS type, any_value(created.channel) AS channel, any_value(step) AS step,
+        created.acted_at, activity_id, min(created_at) AS closed_at, arg_min(closings.type, (created_at, id)) AS closed_by
+    FROM created LEFT JOIN closings
+        ON closings.run = created.run AND closings.task_id = created.task_id AND created_at >= acted_at
+    GROUP BY ALL
+), actions AS (
+    SELECT
+        run, id AS activity_id, type, channel_group AS channel, touches.step, acted_at, position, is_repeat, is_last,
+        opened_at, looked_at, clicked_at, replied_at,
+        coalesce(position = first_replies.position, false) AS is_first_reply,
+        accepted_at, replied_after_at
+    FROM touches LEFT JOIN answered USING (run, position) LEFT JOIN first_replies USING (run)
+    UNION ALL BY NAME
+    FROM tasks
+    UNION ALL BY NAME
+    SELECT run, id AS activity_id, type, {{ channel_group() }} AS channel, step, created_at AS acted_at
+    FROM events
+    WHERE type IN ('sequence_step.completed', 'sequence_step.skipped')
+)
+SELECT
+    * EXCLUDE (run, is_last, first_valid_reply_at) REPLACE (if(is_last, exit_reason, NULL) AS exit_reason),
+    false AS left_censored,
+    coalesce(first_valid_reply_at < acted_at, false) AS is_replied_before
+FROM actions JOIN whole USING (run)
+ORDER BY sequence_template_id, acted_at;
+
+-- End of slice.
 
 -- What is censored hangs on the first landed day and on whether the workspace shows enrolments at all: a load can
 -- change it for runs that it did not touch.
@@ -231,14 +354,22 @@ SELECT
     ((SELECT min(day) FROM topo.loads) + $censored_days::INTEGER)::TIMESTAMP AT TIME ZONE $timezone AS censored_before,
     EXISTS (FROM engagement.sequence_runs WHERE enrolled_at IS NOT NULL) AND $censored_days > 0 AS can_tell;
 
-UPDATE engagement.sequence_runs
-SET left_censored = NOT left_censored
-FROM history
+CREATE OR REPLACE TEMP TABLE otherwise AS
+SELECT sequence_id, sequence_template_id
+FROM engagement.sequence_runs CROSS JOIN history
 WHERE left_censored <> (can_tell AND enrolled_at IS NULL AND first_activity_at < censored_before);
 
+{% for table in ['sequence_runs', 'sequence_actions'] %}
+UPDATE engagement.{{ table }} AS told
+SET left_censored = NOT left_censored
+FROM otherwise
+WHERE otherwise.sequence_id = told.sequence_id
+    AND otherwise.sequence_template_id IS NOT DISTINCT FROM told.sequence_template_id;
+
+{% endfor %}
 INSERT INTO engagement.builds SELECT 'sequence_runs', load_id, $fingerprint, $now FROM pending;
 
-COMMENT ON TABLE engagement.sequence_runs IS 'One row per run (one contact going through one sequence), over its whole landed history.';
+COMMENT ON TABLE engagement.sequence_runs IS 'One row per run (one contact going through one sequence), over its whole landed history. What the runs did is kept with it, in sequence_actions.';
 COMMENT ON COLUMN engagement.sequence_runs.sequence_template_id IS 'The sequence; where activities name none, the run''s only other one.';
 COMMENT ON COLUMN engagement.sequence_runs.sequence_id IS 'The run.';
 COMMENT ON COLUMN engagement.sequence_runs.person_id IS 'The contact; of several, which Topo does not mean to be, the smallest id.';
@@ -254,6 +385,7 @@ COMMENT ON COLUMN engagement.sequence_runs.first_invitation_at IS 'The first inv
 COMMENT ON COLUMN engagement.sequence_runs.accepted_at IS 'The first acceptance of an invitation (UTC).';
 COMMENT ON COLUMN engagement.sequence_runs.first_open_at IS 'The first open (UTC).';
 COMMENT ON COLUMN engagement.sequence_runs.first_click_at IS 'The first click (UTC).';
+COMMENT ON COLUMN engagement.sequence_runs.last_look_at IS 'The last open or click (UTC).';
 COMMENT ON COLUMN engagement.sequence_runs.first_reply_at IS 'The first reply of any kind (UTC).';
 COMMENT ON COLUMN engagement.sequence_runs.first_valid_reply_at IS 'The first reply not known to be automatic (UTC).';
 COMMENT ON COLUMN engagement.sequence_runs.first_classified_reply_at IS 'The first valid reply that Topo has classified (UTC).';
@@ -267,7 +399,7 @@ COMMENT ON COLUMN engagement.sequence_runs.emails_sent IS 'Messages sent by emai
 COMMENT ON COLUMN engagement.sequence_runs.linkedin_sent IS 'Messages sent on LinkedIn, invitations left out.';
 COMMENT ON COLUMN engagement.sequence_runs.invitations_sent IS 'Invitations sent.';
 COMMENT ON COLUMN engagement.sequence_runs.opens IS 'Opens, every one.';
-COMMENT ON COLUMN engagement.sequence_runs.opens_instant IS 'Opens too soon after their message''s send to be a person''s (rule instant_open_seconds).';
+COMMENT ON COLUMN engagement.sequence_runs.opens_instant IS 'Opens too soon after the send of what was opened to be a person''s (rule instant_open_seconds). An open is of the message that it names; where it names none, of the run''s last email before it.';
 COMMENT ON COLUMN engagement.sequence_runs.clicks IS 'Clicks, every one.';
 COMMENT ON COLUMN engagement.sequence_runs.replies IS 'Replies of any kind.';
 COMMENT ON COLUMN engagement.sequence_runs.reply_channel IS 'The channel of the first valid reply.';
@@ -284,3 +416,27 @@ COMMENT ON COLUMN engagement.sequence_runs.last_step IS 'The highest step that a
 COMMENT ON COLUMN engagement.sequence_runs.max_stage IS 'How far it came: enrolled < touched < engaged (open, click, acceptance) < replied (valid) < positive < meeting.';
 COMMENT ON COLUMN engagement.sequence_runs.exit_reason IS 'What it came to: meeting, positive, replied (valid), stopped, completed; else active.';
 COMMENT ON COLUMN engagement.sequence_runs.anomalies IS 'What does not fit: reply_before_touch, open_without_send, click_without_send, acceptance_without_invitation, event_after_stop (a message or invitation after the run was stopped).';
+
+COMMENT ON TABLE engagement.sequence_actions IS 'What the runs did and what came of it: one row per message, invitation, task and ended step. Kept with sequence_runs, in the same transaction.';
+COMMENT ON COLUMN engagement.sequence_actions.sequence_template_id IS 'The sequence; where activities name none, the run''s only other one.';
+COMMENT ON COLUMN engagement.sequence_actions.sequence_id IS 'The run.';
+COMMENT ON COLUMN engagement.sequence_actions.left_censored IS 'Whether the run is left-censored.';
+COMMENT ON COLUMN engagement.sequence_actions.activity_id IS 'The activity that tells of the action; of a task, its creation.';
+COMMENT ON COLUMN engagement.sequence_actions.type IS 'message.sent, invitation.sent, task.created, sequence_step.completed or sequence_step.skipped.';
+COMMENT ON COLUMN engagement.sequence_actions.channel IS 'EMAIL, LINKEDIN, MANUAL; OTHER for what Topo adds, NONE where nothing tells.';
+COMMENT ON COLUMN engagement.sequence_actions.step IS 'The step''s number as Topo tells it; NULL where it doesn''t.';
+COMMENT ON COLUMN engagement.sequence_actions.acted_at IS 'When it was done (UTC).';
+COMMENT ON COLUMN engagement.sequence_actions.position IS 'Of a message or an invitation: its position among those of its run, from 1; NULL otherwise.';
+COMMENT ON COLUMN engagement.sequence_actions.is_repeat IS 'Of a message or an invitation: whether the run had one of the same step and channel before; false where the step is not known.';
+COMMENT ON COLUMN engagement.sequence_actions.opened_at IS 'Of a message: its first open (UTC). An open is of the message that it names; where it names none, of the run''s last email before it.';
+COMMENT ON COLUMN engagement.sequence_actions.looked_at IS 'Of a message: its first open that came too late to be a machine''s (rule instant_open_seconds).';
+COMMENT ON COLUMN engagement.sequence_actions.clicked_at IS 'Of a message: its first click (UTC).';
+COMMENT ON COLUMN engagement.sequence_actions.replied_at IS 'Of a message or an invitation: the first valid reply to it (UTC). A reply is to the message that it names, else to the last touch in its channel, else to the last one.';
+COMMENT ON COLUMN engagement.sequence_actions.is_first_reply IS 'Of a message or an invitation: whether the run''s first valid reply is to it.';
+COMMENT ON COLUMN engagement.sequence_actions.is_replied_before IS 'Whether the run''s first valid reply had come before.';
+COMMENT ON COLUMN engagement.sequence_actions.accepted_at IS 'Of an invitation: its acceptance (UTC), the first after it and before another invitation.';
+COMMENT ON COLUMN engagement.sequence_actions.replied_after_at IS 'Of an invitation: the first valid reply on LinkedIn after it and before another invitation (UTC).';
+COMMENT ON COLUMN engagement.sequence_actions.closed_at IS 'Of a task: when it was first completed or skipped (UTC).';
+COMMENT ON COLUMN engagement.sequence_actions.closed_by IS 'Of a task: task.completed or task.skipped, whichever came first; NULL while it is open.';
+COMMENT ON COLUMN engagement.sequence_actions.run_over_at IS 'When the run was or will be over (UTC): completed, stopped, or still for as long as the window of its replies.';
+COMMENT ON COLUMN engagement.sequence_actions.exit_reason IS 'Of a run''s last message or invitation: what the run came to; NULL on everything else.';

@@ -1,8 +1,9 @@
 {% from 'rates.jinja' import rate, rate_comments, message_rates %}
-{% from 'horizon.jinja' import horizon %}
+{% from 'horizon.jinja' import horizon, quarter, quarters %}
+{% set periods = ['lifetime', '7d', '28d', '90d'] %}
 -- Grain: sequence_template_id, period
 CREATE OR REPLACE TABLE engagement.sequence_summary AS
-WITH {{ horizon() }}, periods AS (
+WITH {{ horizon() }}, {{ quarters() }}, periods AS (
     -- A period of n days is the last n cohort days whose outcome windows have closed, landed or not.
     SELECT
         'lifetime' AS period, min(day) AS period_start, max(day) AS period_end, max(day) AS last_known_day
@@ -37,23 +38,23 @@ WITH {{ horizon() }}, periods AS (
     UNION ALL BY NAME
     SELECT
         sequence_template_id,
-        (first_activity_at AT TIME ZONE $timezone)::DATE AS day,
+        day,
         count(*) AS runs,
         count(*) FILTER (completed_at IS NULL AND stopped_at IS NULL) AS runs_active,
         count(*) FILTER (is_paused) AS runs_paused,
         count(*) FILTER (stopped_at IS NOT NULL) AS runs_stopped,
         count(*) FILTER (left_censored) AS runs_left_censored
-    FROM engagement.sequence_runs
+    FROM engagement.sequence_runs JOIN quarters ON quarter = {{ quarter('first_activity_at') }}
     GROUP BY ALL
     UNION ALL BY NAME
     SELECT
         sequence_template_id,
-        (contacted_at AT TIME ZONE $timezone)::DATE AS day,
+        day,
         sum(messages_sent) AS messages,
         sum(replies) AS replies,
         count(touches_before_reply) AS repliers,
         sum(touches_before_reply) AS touches
-    FROM engagement.sequence_runs
+    FROM engagement.sequence_runs JOIN quarters ON quarter = {{ quarter('contacted_at') }}
     WHERE NOT left_censored AND contacted_at IS NOT NULL
     GROUP BY ALL
     UNION ALL BY NAME
@@ -67,6 +68,23 @@ WITH {{ horizon() }}, periods AS (
         eligible
     FROM engagement.sequence_cohorts
     WHERE axis = 'sent'
+), bounds AS (
+    SELECT
+        {% for period in periods %}
+        any_value(period_start) FILTER (period = '{{ period }}') AS start_{{ period }},
+        any_value(period_end) FILTER (period = '{{ period }}') AS end_{{ period }},
+        {% endfor %}
+    FROM known
+), halves AS (
+    -- First by the periods that the days are in, then by period: the many rows are read once.
+    SELECT
+        sequence_template_id,
+        {% for period in periods %}
+        coalesce(day BETWEEN start_{{ period }} AND end_{{ period }}, false) AS in_{{ period }},
+        {% endfor %}
+        sum(COLUMNS(parts.* EXCLUDE (sequence_template_id, day)))::BIGINT
+    FROM parts CROSS JOIN bounds
+    GROUP BY ALL
 ), counted AS (
     SELECT
         sequence_template_id,
@@ -74,10 +92,10 @@ WITH {{ horizon() }}, periods AS (
         -- What tells of now and not of a period.
         coalesce(sum(sent_lately), 0)::BIGINT AS sent_lately,
         coalesce(
-            sum(COLUMNS(parts.* EXCLUDE (sequence_template_id, day, sent_lately)))
-                FILTER (day BETWEEN period_start AND period_end),
+            sum(COLUMNS(halves.* EXCLUDE (sequence_template_id, sent_lately{% for period in periods %}, in_{{ period }}{% endfor %})))
+                FILTER (CASE period {% for period in periods %}WHEN '{{ period }}' THEN in_{{ period }} {% endfor %}END),
             0)::BIGINT
-    FROM parts CROSS JOIN known
+    FROM halves CROSS JOIN known
     GROUP BY ALL
 )
 SELECT

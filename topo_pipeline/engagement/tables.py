@@ -1,9 +1,10 @@
 """The metric tables as their .sql files tell of them: what they are, what they read, how they are built.
 
-A file is a script: statements that leave `engagement.<file name>` built and commented. What it names says what it
-is: `$days` makes it partitioned by day; a note in `engagement.builds` makes it incremental; the line `-- Grain:` names
-the columns that tell its rows apart. What a file reads is read off the schema-qualified names in it. What many rates
-have in common is a Jinja macro (`rates.jinja`). A new table is a new file, nothing else.
+A file is a script: statements that leave `engagement.<file name>` built and commented, and what they keep beside it in
+the same transaction. What it names says what it is: `$days` makes it partitioned by day; a note in `engagement.builds`
+makes it incremental; the line `-- Grain:` names the columns that tell its rows apart. What a file reads is read off the
+schema-qualified names in it; what is kept beside a table counts as that table. What many rates have in common is a
+Jinja macro (`rates.jinja`). A new table is a new file, nothing else.
 """
 
 import hashlib
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"\b(?:FROM|JOIN)\s+((?:topo|engagement)\.\w+|landed_days)")
 _TEXT = r"'((?:[^']|'')*)'"
-_COMMENT = re.compile(rf"COMMENT ON TABLE \S+ IS {_TEXT}")
-_COLUMN = re.compile(rf"COMMENT ON COLUMN \S+\.(\w+) IS {_TEXT}")
+_COMMENT = re.compile(rf"COMMENT ON TABLE engagement\.(\w+) IS {_TEXT}")
+_COLUMN = re.compile(rf"COMMENT ON COLUMN engagement\.(\w+)\.(\w+) IS {_TEXT}")
+_SLICED = re.compile(r"^-- For each slice of (\w+)[^\n]*\n(.*?)^-- End of slice\.$", re.MULTILINE | re.DOTALL)
 _GRAIN = re.compile(r"^-- Grain: (.+)$", re.MULTILINE)
 # What landing writes beside the activities is part of that asset.
 _MADE_OF = dict.fromkeys(("landed_days", "topo.loads", "topo.activity_changes", "topo.rejects"), "topo.activities")
@@ -46,15 +48,24 @@ class MetricTable:
     @property
     def description(self) -> str:
         """What the table is: its own comment."""
-        found = _COMMENT.search(self.sql)
-        if found is None:
-            raise ValueError(f"{self.name}.sql comments no table")
-        return found.group(1).replace("''", "'")
+        return self.descriptions[self.name]
+
+    @property
+    def descriptions(self) -> dict[str, str]:
+        """What each table that the script builds is: its own, and what it keeps beside it."""
+        found = {table: comment.replace("''", "'") for table, comment in _COMMENT.findall(self.sql)}
+        if self.name not in found:
+            raise ValueError(f"{self.name}.sql does not comment its table")
+        return found
 
     @property
     def columns(self) -> dict[str, str]:
         """Its columns with their comments, in order."""
-        return {name: comment.replace("''", "'") for name, comment in _COLUMN.findall(self.sql)}
+        return self.columns_of(self.name)
+
+    def columns_of(self, table: str) -> dict[str, str]:
+        """The columns of a table that the script builds, with their comments, in order."""
+        return {column: comment.replace("''", "'") for of, column, comment in _COLUMN.findall(self.sql) if of == table}
 
     @property
     def grain(self) -> tuple[str, ...]:
@@ -77,9 +88,8 @@ class MetricTable:
     @property
     def reads(self) -> frozenset[tuple[str, str]]:
         """The tables (schema, name) that it is made of."""
-        made_of = (
-            {_MADE_OF.get(name, name) for name in _NAME.findall(self.sql)} - _BOOKKEEPING - {f"engagement.{self.name}"}
-        )
+        made_of = {_MADE_OF.get(name, name) for name in _NAME.findall(self.sql)} - _BOOKKEEPING
+        made_of = {_kept_with().get(name, name) for name in made_of} - {f"engagement.{self.name}"}
         return frozenset((schema, name) for schema, _, name in (full.partition(".") for full in made_of))
 
     def fingerprint(self, rules: Rules, timezone: str) -> str:
@@ -110,6 +120,16 @@ def tables() -> dict[str, MetricTable]:
     return {name: MetricTable(name, files.get_template(f"{name}.sql").render()) for name in names}
 
 
+@cache
+def _kept_with() -> dict[str, str]:
+    """For each table that is kept beside another by its script: that other, by their full names."""
+    return {
+        f"engagement.{beside}": f"engagement.{table.name}"
+        for table in tables().values()
+        for beside in table.descriptions
+    }
+
+
 def build(
     connection: "DuckDBPyConnection",
     table: MetricTable,
@@ -122,8 +142,8 @@ def build(
 ) -> Built:
     """Build `table` in the caller's transaction.
 
-    A table that takes loads in one by one, but was made by other SQL or rules than these, is rebuilt from nothing,
-    over the days that it was made of.
+    A table that takes loads in one by one, but was made by other SQL or rules than these, or of which something is
+    gone, is rebuilt from nothing, over the days that it was made of.
 
     Args:
         connection: a connection in a transaction.
@@ -169,13 +189,30 @@ def in_order() -> "Iterator[MetricTable]":
 
 
 def _run(connection: "DuckDBPyConnection", script: str, values: dict[str, Any]) -> None:
-    """Execute a script statement by statement, each with the values that it names."""
+    """Execute a script; what stands between `-- For each slice of <table>` and `-- End of slice.` once a slice."""
+    sliced = _SLICED.search(script)
+    if sliced is None:
+        return _execute(connection, script, values)
+    _execute(connection, script[: sliced.start()], values)
+    [(slices,)] = connection.execute(f"SELECT count(DISTINCT slice) FROM {sliced[1]}").fetchall()  # noqa: S608
+    for number in range(slices):
+        _execute(connection, sliced[2], values | {"slice": number})
+    return _execute(connection, script[sliced.end() :], values)
+
+
+def _execute(connection: "DuckDBPyConnection", script: str, values: dict[str, Any]) -> None:
+    """Execute statement by statement, each with the values that it names."""
     for statement in connection.extract_statements(script):
         connection.execute(statement, {name: values[name] for name in statement.named_parameters})
 
 
 def _made_so(connection: "DuckDBPyConnection", table: MetricTable, fingerprint: str) -> bool:
-    """Whether the table took in its loads by this SQL and these rules; one that took in none can be made anew."""
+    """Whether the table took in its loads by this SQL and these rules; one that took in none can be made anew.
+
+    So can one that is gone, or has lost what it keeps beside it: a build would take in the loads to come alone.
+    """
+    if not all(columns_of(connection, "engagement", name) for name in table.descriptions):
+        return False
     built = connection.execute(
         "SELECT 1 FROM engagement.builds WHERE table_name = ? AND fingerprint = ? LIMIT 1", [table.name, fingerprint]
     )
@@ -189,7 +226,8 @@ def _start_anew(connection: "DuckDBPyConnection", table: MetricTable, *, all_day
         " WHERE $all_days OR load_id IN (SELECT load_id FROM engagement.builds WHERE table_name = $table)",
         {"all_days": all_days, "table": table.name},
     ).fetchall()
-    connection.execute(f"DROP TABLE IF EXISTS engagement.{table.name}")
+    for name in table.descriptions:
+        connection.execute(f"DROP TABLE IF EXISTS engagement.{name}")
     connection.execute("DELETE FROM engagement.builds WHERE table_name = ?", [table.name])
     return {day for (day,) in made_of}
 

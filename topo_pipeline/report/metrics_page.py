@@ -13,8 +13,8 @@ BEGIN, END = "<!-- written by make docs: begin -->", "<!-- written by make docs:
 
 
 def catalogue() -> str:
-    """Every metric table with its columns and its checks, as markdown."""
-    return "\n\n".join(_section(table) for table in tables().values())
+    """Every metric table with its columns and its checks, and the checks of what is landed, as markdown."""
+    return "\n\n".join([*(_section(table) for table in tables().values()), _landed()])
 
 
 def with_catalogue(page: str) -> str:
@@ -31,24 +31,33 @@ def with_catalogue(page: str) -> str:
 
 
 def _section(table: MetricTable) -> str:
-    return "\n".join(
-        [
-            f"### engagement.{table.name}",
+    described = [
+        line
+        for name, description in table.descriptions.items()
+        for line in [
+            f"### engagement.{name}",
             "",
-            table.description,
+            description,
             "",
             "| Column | |",
             "| --- | --- |",
-            *(f"| `{column}` | {_cell(comment)} |" for column, comment in table.columns.items()),
+            *(f"| `{column}` | {_cell(comment)} |" for column, comment in table.columns_of(name).items()),
             "",
-            "| Check | Where it fails | Passes where |",
-            "| --- | --- | --- |",
-            *(
-                f"| `{check.name}` | {'error' if check.severity == 'ERROR' else 'warning'} | {_cell(check.holds)} |"
-                for check in checks_of(f"engagement.{table.name}")
-            ),
         ]
+    ]
+    return "\n".join([*described, _checks(f"engagement.{table.name}")])
+
+
+def _landed() -> str:
+    return f"### topo.activities\n\nEvery activity as landed.\n\n{_checks('topo.activities')}"
+
+
+def _checks(table: str) -> str:
+    rows = (
+        f"| `{check.name}` | {'error' if check.severity == 'ERROR' else 'warning'} | {_cell(check.holds)} |"
+        for check in checks_of(table)
     )
+    return "\n".join(["| Check | Where it fails | Passes where |", "| --- | --- | --- |", *rows])
 
 
 def _cell(text: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -14,8 +15,11 @@ import msgspec
 import pytest
 
 from topo_pipeline import definitions
+from topo_pipeline.automation.facts import Request
+from topo_pipeline.defs.requests import run_request
 from topo_pipeline.defs.resources import Topo
-from topo_pipeline.runs import Outcome, backfill
+from topo_pipeline.ingest import Clock
+from topo_pipeline.runs import QUIET, Outcome, backfill
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.wire import Spelling
@@ -31,6 +35,9 @@ ACTIVITIES = dg.AssetKey(["topo", "activities"])
 
 def days(count: int, first: date = FIRST_DAY) -> list[date]:
     return [first + timedelta(days=n) for n in range(count)]
+
+
+LAST_DAYS = days(4, NOW.date() - timedelta(days=4))
 
 
 @dataclass
@@ -88,12 +95,27 @@ class Pipeline:
     def backfill(self, days: Sequence[date], may_shrink: Sequence[date] = ()) -> Outcome:
         return backfill(self.definitions, days, instance=self.instance, tell=lambda _: None, may_shrink=may_shrink)
 
-    def read(self, days: Sequence[date], may_shrink: Sequence[date] = ()) -> Outcome:
+    def land(self, days: Sequence[date], may_shrink: Sequence[date] = ()) -> Outcome:
         """As `backfill`, without the tables: they take most of a run's time, and have no say in what lands."""
         without = _without_tables(self.definitions)
         outcome = backfill(without, days, instance=self.instance, tell=lambda _: None, may_shrink=may_shrink)
         assert not (outcome.landed and outcome.problems), "where some days are refused, tables follow: backfill"
         return outcome
+
+    def read(self, days: Sequence[date]) -> dg.ExecuteInProcessResult:
+        """Read the days, from the first to the last, in a run of their own without the tables."""
+        request = run_request(Request(days[0], days[-1], ""))
+        return self.run(request)
+
+    def run(self, request: dg.RunRequest, job: str = "refresh") -> dg.ExecuteInProcessResult:
+        """What a schedule or a sensor asks for, done."""
+        return self.definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance,
+            asset_selection=request.asset_selection,
+            tags=dict(request.tags),
+            run_config=QUIET,
+            raise_on_error=False,
+        )
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         with self.warehouse.reader() as connection:
@@ -128,14 +150,18 @@ def pipeline_over(
     api_key: str,
     *,
     key_used: str | None = None,
-    now: datetime = NOW,
+    clock: Clock = lambda: NOW,
     timezone: str = "UTC",
+    is_persistent: bool = False,
     spelling: Spelling = "snake",
     **settings_changed: str,
 ) -> Iterator[Pipeline]:
     world = World(11, scale=0.1)
-    api = Bent(create_app(world, api_key=api_key, now=lambda: now, spelling=spelling))
-    with serve(api) as address, dg.DagsterInstance.ephemeral() as instance:
+    api = Bent(create_app(world, api_key=api_key, now=clock, spelling=spelling))
+    quiet = {"telemetry": {"enabled": False}}
+    persistent = partial(dg.DagsterInstance.local_temp, str(folder), overrides=quiet)
+    make = persistent if is_persistent else dg.DagsterInstance.ephemeral
+    with serve(api) as address, make() as instance:
         api_url = f"{address}/v1"
         settings = Settings(
             _env_file=None,
@@ -148,19 +174,19 @@ def pipeline_over(
         )
         warehouse = Warehouse(str(folder / "topo.duckdb"))
         resources = {
-            "topo": Topo(settings, lambda: now),
+            "topo": Topo(settings, clock),
             "warehouse": warehouse,
             "settings": settings,
-            "clock": lambda: now,
+            "clock": clock,
         }
         yield Pipeline(definitions.build(resources), instance, warehouse, api, world, api_url)
 
 
 @pytest.fixture(scope="package")
 def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    """Four days that one run has read and made every table of: to be looked at, and left as it is."""
+    """The last four days, which one run has read and made every table of: to be looked at, and left as they are."""
     with pipeline_over(tmp_path_factory.mktemp("refreshed"), API_KEY) as built:
-        assert built.backfill(days(4)).problems == ()
+        assert built.backfill(LAST_DAYS).problems == ()
         yield built
 
 

@@ -115,7 +115,7 @@ def sound(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sound")
     sandbox.plan()
     with dg.DagsterInstance.ephemeral() as instance:
-        assert _pipeline(sandbox, folder, instance).read([OLD]).problems == ()
+        assert _pipeline(sandbox, folder, instance).land([OLD]).problems == ()
     home = folder / "home"
     home.mkdir()
     shutil.copy(CHECKOUT / "topo_pipeline" / "dagster.yaml", home)
@@ -139,7 +139,7 @@ class Stage:
         self.pipeline = _pipeline(self.sandbox, self.folder, self.instance, case.retries)
         self.sandbox.plan(*case.plan)
         before = self.sandbox.requests()
-        outcome = self.pipeline.read(DAYS)
+        outcome = self.pipeline.land(DAYS)
         return outcome, self.sandbox.requests() - before
 
     def everything_said(self) -> str:

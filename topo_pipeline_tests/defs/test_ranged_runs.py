@@ -5,10 +5,11 @@ from pathlib import Path
 
 import dagster as dg
 import httpx
+import pytest
 from dagster import AssetRecordsFilter
 
-from topo_pipeline.defs.partitions import daily
-from topo_pipeline_tests.defs.conftest import ACTIVITIES, FIRST_DAY, NOW, Pipeline, days, pipeline_over
+from topo_pipeline.defs.partitions import daily, range_tags
+from topo_pipeline_tests.defs.conftest import ACTIVITIES, FIRST_DAY, LAST_DAYS, NOW, Pipeline, days, pipeline_over
 
 BAD_DAY = days(10)[4]
 
@@ -63,7 +64,7 @@ def test_the_latest_event_of_each_day_carries_what_the_ledger_says(refreshed: Pi
     ledger = refreshed.rows(
         "SELECT day, rows, api_total_count, requests, load_id::VARCHAR FROM topo.loads ORDER BY day"
     )
-    assert [row[0] for row in ledger] == days(4)
+    assert [row[0] for row in ledger] == LAST_DAYS
     for day, rows, count, requests, load_id in ledger:
         events = _events(refreshed, day)
         assert len(events) == 2  # one as the day landed, one at the run's success
@@ -112,10 +113,10 @@ def test_a_second_run_of_the_failed_day_heals_it_as_if_it_had_never_failed(
 
 
 def test_a_refused_reload_leaves_the_day_as_it_was(pipeline: Pipeline) -> None:
-    pipeline.read([BAD_DAY])
+    pipeline.land([BAD_DAY])
     before = pipeline.rows("SELECT * FROM topo.activities ORDER BY id")
     pipeline.api.miscounted.add(BAD_DAY)
-    outcome = pipeline.read([BAD_DAY])
+    outcome = pipeline.land([BAD_DAY])
 
     assert outcome.landed == ()
     assert pipeline.rows("SELECT * FROM topo.activities ORDER BY id") == before
@@ -127,7 +128,7 @@ def test_reading_a_range_twice_changes_no_number(copied: Pipeline) -> None:
     first = _tables(copied)
     loads = {load for (load,) in copied.rows("SELECT load_id FROM topo.loads")}
     assert len(loads) == 4
-    copied.backfill(days(4))
+    copied.backfill(LAST_DAYS)
 
     assert _tables(copied) == first
     reloads = copied.rows("SELECT load_id, added, changed, removed FROM topo.loads")
@@ -147,7 +148,7 @@ def test_a_refused_key_ends_the_run_before_any_activity_is_asked_for_and_names_e
 
 
 def test_today_lands_as_an_open_day_up_to_two_minutes_ago(pipeline: Pipeline) -> None:
-    outcome = pipeline.read([NOW.date()])
+    outcome = pipeline.land([NOW.date()])
 
     assert outcome.problems == ()
     [(is_open, asked_before, rows)] = pipeline.rows("SELECT is_open, asked_before, rows FROM topo.loads")
@@ -158,19 +159,15 @@ def test_today_lands_as_an_open_day_up_to_two_minutes_ago(pipeline: Pipeline) ->
     assert latest < asked_before
 
 
-def test_the_tables_follow_after_a_run_with_a_refused_day(pipeline: Pipeline) -> None:
-    activities = pipeline.definitions.resolve_job_def("refresh")
+@pytest.mark.parametrize("asked_for", ["activities", "every asset by name", "the whole job"])
+def test_the_tables_follow_after_a_run_with_a_refused_day(pipeline: Pipeline, asked_for: str) -> None:
+    """Also where the run that failed was to build them itself, as one of all assets is that is begun in the UI."""
+    of = {"activities": [ACTIVITIES], "the whole job": None}
+    every = [spec.key for spec in pipeline.definitions.resolve_all_asset_specs()]
     pipeline.api.miscounted.add(BAD_DAY)
     before = dg.evaluate_automation_conditions(pipeline.definitions, pipeline.instance)
-    activities.execute_in_process(
-        instance=pipeline.instance,
-        asset_selection=[ACTIVITIES],
-        tags={
-            "dagster/asset_partition_range_start": str(FIRST_DAY),
-            "dagster/asset_partition_range_end": str(days(10)[-1]),
-        },
-        raise_on_error=False,
-    )
+    tags = range_tags(FIRST_DAY, days(10)[-1])
+    assert not pipeline.run(dg.RunRequest(asset_selection=of.get(asked_for, every), tags=tags)).success
     after = dg.evaluate_automation_conditions(pipeline.definitions, pipeline.instance, cursor=before.cursor)
 
     asked = after.get_requested_partitions(dg.AssetKey(["engagement", "sequence_activity"]))

@@ -34,7 +34,7 @@ def read_when(folder: Path, shown: Callable[[Activity], Activity]) -> Path:
     """Read eight days while the world was shown so; return the warehouse."""
     with pipeline_over(folder, API_KEY) as pipeline:
         edit(pipeline, API_KEY, shown)
-        assert pipeline.read(LANDED).problems == ()
+        assert pipeline.land(LANDED).problems == ()
         return pipeline.warehouse.path
 
 
@@ -183,7 +183,7 @@ def test_another_organizations_replies_are_not_asked_for(landed: Pipeline, api_k
 
 def test_days_that_land_unproved_are_told_by_the_check(tmp_path: Path, api_key: str) -> None:
     with pipeline_over(tmp_path, api_key, completeness="warn") as pipeline:
-        assert pipeline.read(LANDED).problems == ()
+        assert pipeline.land(LANDED).problems == ()
         assert last_check(pipeline).passed
         first = replies_of(pipeline)[0]
         day = first.created_at.date()

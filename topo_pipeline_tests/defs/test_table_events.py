@@ -3,8 +3,8 @@
 import dagster as dg
 from dagster import AssetRecordsFilter
 
-from topo_pipeline.definitions import defs
-from topo_pipeline_tests.defs.conftest import ACTIVITIES, Pipeline, days
+from topo_pipeline.defs.partitions import range_tags
+from topo_pipeline_tests.defs.conftest import ACTIVITIES, LAST_DAYS, Pipeline, days
 from topo_pipeline_tests.engagement.helpers import TABLES
 
 
@@ -41,7 +41,7 @@ def test_each_table_shows_its_rows_and_its_columns_with_the_warehouses_own_words
 def test_each_day_of_the_daily_table_shows_its_own_rows(refreshed: Pipeline) -> None:
     counted = dict(refreshed.rows("SELECT day, count(*) FROM engagement.sequence_activity GROUP BY day"))
     assert sum(counted.values()) > 0
-    for day in days(4):
+    for day in LAST_DAYS:
         told = _latest(refreshed, "engagement", "sequence_activity", day=day)
         assert told["dagster/partition_row_count"] == counted.get(day, 0)
 
@@ -109,19 +109,45 @@ def test_a_full_refresh_makes_the_runs_of_every_load_again(copied: Pipeline) -> 
     assert copied.rows(untouched) == copied.rows("SELECT count(*) FROM engagement.sequence_runs")
 
 
-def test_tables_follow_once_and_not_again_until_something_else_lands(pipeline: Pipeline) -> None:
-    def evaluate(cursor: object) -> tuple[object, dict[str, int]]:
-        result = dg.evaluate_automation_conditions(pipeline.definitions, pipeline.instance, cursor=cursor)
-        return result.cursor, {t: result.get_num_requested(dg.AssetKey(["engagement", t])) for t in TABLES}
+def _requested(pipeline: Pipeline, cursor: object) -> tuple[object, dict[str, int]]:
+    result = dg.evaluate_automation_conditions(pipeline.definitions, pipeline.instance, cursor=cursor)
+    return result.cursor, {t: result.get_num_requested(dg.AssetKey(["engagement", t])) for t in TABLES}
 
-    cursor, _ = evaluate(None)
-    job = pipeline.definitions.resolve_job_def("refresh")
-    job.execute_in_process(instance=pipeline.instance, partition_key=str(days(1)[0]), asset_selection=[ACTIVITIES])
-    cursor, first = evaluate(cursor)
-    assert first == dict.fromkeys(TABLES, 1)
-    _, second = evaluate(cursor)
+
+def test_tables_follow_once_and_not_again_until_something_else_lands(pipeline: Pipeline) -> None:
+    cursor, _ = _requested(pipeline, None)
+    for day in days(2):
+        pipeline.read([day])
+        cursor, first = _requested(pipeline, cursor)
+        assert first == dict.fromkeys(TABLES, 1)  # the second time also, though nothing was built in between
+    _, second = _requested(pipeline, cursor)
     assert second == dict.fromkeys(TABLES, 0)
 
 
-def test_a_run_is_one_process() -> None:
-    assert defs.executor is dg.in_process_executor
+def test_tables_that_were_built_with_what_landed_do_not_follow_it(pipeline: Pipeline) -> None:
+    cursor, _ = _requested(pipeline, None)
+    pipeline.backfill(days(2))
+    for _ in range(2):
+        cursor, asked = _requested(pipeline, cursor)
+        assert asked == dict.fromkeys(TABLES, 0)
+
+
+def test_a_day_that_lands_after_the_tables_were_built_is_followed_between_the_same_two_looks(
+    pipeline: Pipeline,
+) -> None:
+    cursor, _ = _requested(pipeline, None)
+    pipeline.backfill(days(1))
+    pipeline.read([days(2)[1]])
+    assert _requested(pipeline, cursor)[1] == dict.fromkeys(TABLES, 1)
+
+
+def test_a_table_that_was_built_before_one_that_it_reads_is_built_again(pipeline: Pipeline) -> None:
+    """What is asked for at once comes in two runs, in any order: one of them has partitions."""
+    cursor, _ = _requested(pipeline, None)
+    pipeline.backfill(days(1))
+    pipeline.read(days(1))
+    cursor, _ = _requested(pipeline, cursor)
+    for table in ("sequence_daily", "sequence_activity"):
+        tables = dg.RunRequest(asset_selection=[dg.AssetKey(["engagement", table])], tags=range_tags(*days(1) * 2))
+        assert pipeline.run(tables).success
+    assert _requested(pipeline, cursor)[1]["sequence_daily"] == 1

@@ -28,6 +28,8 @@ TABLES = (
     "sequence_channels",
     "sequence_steps",
 )
+# What a table keeps beside it, in the same transaction.
+KEPT_BESIDE = ("sequence_actions",)
 CLOCK_STARTS = datetime(2026, 6, 1, tzinfo=UTC)
 
 Row = dict[str, Any]
@@ -214,7 +216,7 @@ class Workspace:
 
     def all_rows(self) -> dict[str, list[dict[str, Any]]]:
         with self.warehouse.reader() as connection:
-            return {name: _rows(connection, name) for name in TABLES}
+            return {name: _rows(connection, name) for name in (*TABLES, *KEPT_BESIDE)}
 
     def daily(self, sequence: str | None = "outbound") -> dict[date, dict[str, Any]]:
         """The daily rows of one sequence, by day."""

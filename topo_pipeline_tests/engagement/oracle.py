@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from topo_pipeline_tests.engagement.helpers import Activity, uid
+from topo_pipeline_tests.engagement.oracle_actions import sequence_actions
 from topo_pipeline_tests.engagement.oracle_channels import sequence_channels
 from topo_pipeline_tests.engagement.oracle_cohorts import sequence_cohorts
 from topo_pipeline_tests.engagement.oracle_rates import Row
@@ -79,15 +80,17 @@ class Oracle:
     tracking_off_sends: int = 50
 
     def tables(self) -> dict[str, list[Row]]:
+        runs, in_detail = self.sequence_runs(), self.in_detail()
         found = {
             "sequence_activity": self.sequence_activity(),
-            "sequence_runs": self.sequence_runs(),
+            "sequence_runs": runs,
+            "sequence_actions": sequence_actions(in_detail, runs),
             "sequence_daily": with_volumes(self.sequence_daily()),
             "sequence_cohorts": sequence_cohorts(self),
             "sequence_summary": sequence_summary(self),
             "sequence_trends": sequence_trends(self),
-            "sequence_channels": sequence_channels(self.in_detail()),
-            "sequence_steps": sequence_steps(self.in_detail()),
+            "sequence_channels": sequence_channels(in_detail),
+            "sequence_steps": sequence_steps(in_detail),
         }
         return {name: sorted(rows, key=repr) for name, rows in found.items()}
 
@@ -104,6 +107,7 @@ class Oracle:
             message_window=self.message_window,
             open_window=self.open_window,
             acceptance_window=self.acceptance_window,
+            instant=timedelta(seconds=self.instant_seconds),
             tracking_off_sends=self.tracking_off_sends,
         )
 

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from topo_pipeline_tests.engagement.helpers import Activity
+from topo_pipeline_tests.engagement.oracle_touches import LOOKS, TOUCHES, channel_of, looked_at
 
-TOUCHES = {"message.sent", "invitation.sent"}
 PAUSES = {"sequence.paused", "sequence.resumed"}
 
 
@@ -26,6 +26,7 @@ def outcome(
     pauses = [a.type for a in history if a.type in PAUSES]
     return {
         "last_activity_at": history[-1].created_at,
+        "last_look_at": next((a.created_at for a in reversed(history) if a.type in LOOKS), None),
         "first_email_at": first_in(history, "EMAIL"),
         "first_linkedin_at": first_in(history, "LINKEDIN"),
         "first_classified_reply_at": next((a.created_at for a in valid if a.category is not None), None),
@@ -46,11 +47,9 @@ def first_in(history: list[Activity], channel: str) -> datetime | None:
 
 
 def is_instant(opened: Activity, history: list[Activity], instant: timedelta) -> bool:
-    """Whether an open followed the first send of its very message too soon for a person."""
-    if opened.message is None:
-        return False
-    sent = [a.created_at for a in history if a.type == "message.sent" and a.message == opened.message]
-    return bool(sent) and timedelta(0) <= opened.created_at - min(sent) <= instant
+    """Whether an open followed the send of what was opened too soon for a person."""
+    mail = looked_at(opened, history)
+    return mail is not None and opened.created_at - mail.created_at <= instant
 
 
 def answered(history: list[Activity], reply: Activity | None, contacted: datetime | None) -> dict[str, Any]:
@@ -77,10 +76,6 @@ def answered(history: list[Activity], reply: Activity | None, contacted: datetim
     since = hours(reply.created_at - touches[-1].created_at) if touches else None
     to_reply = waited if waited is not None and waited >= 0 else None
     return dict(zip(names, (channel_of(reply), step, method, len(touches), to_reply, since), strict=True))
-
-
-def channel_of(activity: Activity) -> str | None:
-    return activity.channel or ("LINKEDIN" if (activity.type or "").startswith("invitation.") else None)
 
 
 def hours(span: timedelta) -> float:

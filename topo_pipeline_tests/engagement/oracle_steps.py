@@ -21,7 +21,7 @@ class Visit:
     reached_at: datetime
     sends: int
     replied_at: datetime | None
-    is_answered: bool
+    answered: Activity | None
     is_exit: bool
     is_settled: bool
     came_to: str
@@ -63,7 +63,7 @@ def _visits(landed: Landed, history: list[Activity]) -> dict[tuple[int | None, i
             reached_at=there[0].created_at,
             sends=len(there),
             replied_at=replies[0].created_at if replies else None,
-            is_answered=answered is not None and answered in there,
+            answered=answered if answered in there else None,
             is_exit=touches(history)[-1] in there,
             is_settled=_is_settled(landed, history),
             came_to=_came_to(landed, history),
@@ -73,10 +73,7 @@ def _visits(landed: Landed, history: list[Activity]) -> dict[tuple[int | None, i
 
 
 def _is_settled(landed: Landed, history: list[Activity]) -> bool:
-    ended = any(
-        activity.type in ENDS and landed.as_of is not None and activity.created_at < landed.as_of
-        for activity in history
-    )
+    ended = any(activity.type in ENDS and landed.is_over(activity.created_at) for activity in history)
     return ended or landed.is_over(history[-1].created_at + landed.reply_window)
 
 
@@ -96,12 +93,14 @@ def _of_runs(landed: Landed, visits: list[Visit]) -> Row:
         if landed.is_over(visit.reached_at + landed.message_window)
         and not (visit.replied_at is not None and visit.replied_at < visit.reached_at)
     ]
+    # In the window of the touch that it answers, which may be a later one than the run's first here.
     replied = [
         visit
         for visit in eligible
-        if visit.is_answered
+        if visit.answered is not None
         and visit.replied_at is not None
-        and visit.replied_at - visit.reached_at <= landed.message_window
+        and visit.replied_at <= (closed_at := visit.answered.created_at + landed.message_window)
+        and landed.is_over(closed_at)
     ]
     settled = [visit for visit in visits if visit.is_settled]
     return {
@@ -123,7 +122,7 @@ def _skips(place: Place, ended: list[Activity]) -> Row:
 
 
 def _of_sequence(visits: dict[Place, list[Visit]], place: Place) -> Row:
-    replies = {other: sum(visit.is_answered for visit in there) for other, there in visits.items()}
+    replies = {other: sum(visit.answered is not None for visit in there) for other, there in visits.items()}
     sends = {other: sum(visit.sends for visit in there) for other, there in visits.items()}
     known = sum(count for other, count in sends.items() if other[1] is not None)
     return {

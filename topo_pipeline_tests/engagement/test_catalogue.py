@@ -7,7 +7,7 @@ import pytest
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.engagement.tables import MetricTable, build, tables
-from topo_pipeline_tests.engagement.helpers import TABLES, Workspace, enrolled, march, sent
+from topo_pipeline_tests.engagement.helpers import KEPT_BESIDE, TABLES, Workspace, enrolled, march, sent
 from topo_pipeline_tests.engagement.oracle import Oracle
 
 ACTIVITIES, RUNS = ("topo", "activities"), ("engagement", "sequence_runs")
@@ -38,6 +38,12 @@ def test_a_table_names_what_it_is_made_of(name: str, reads: set[tuple[str, str]]
     assert tables()[name].reads == reads
 
 
+def test_what_is_kept_beside_a_table_is_told_by_its_file_and_is_no_table_of_its_own() -> None:
+    beside = {name: table.descriptions.keys() - {name} for name, table in tables().items()}
+    assert {name: kept for name, kept in beside.items() if kept} == {"sequence_runs": set(KEPT_BESIDE)}
+    assert not tables().keys() & {*KEPT_BESIDE}
+
+
 def test_one_table_is_daily_and_two_are_kept_between_builds() -> None:
     assert {name for name in TABLES if tables()[name].is_daily} == {"sequence_activity"}
     assert {name for name in TABLES if tables()[name].is_incremental} == {"sequence_activity", "sequence_runs"}
@@ -51,17 +57,23 @@ def test_every_table_and_column_is_commented_in_the_warehouse(anywhere: Workspac
         counts = {column.type for column in built.columns if column.name.startswith(("total_", "unique_"))}
         assert counts <= {"BIGINT"}, name
         assert "HUGEINT" not in {column.type for column in built.columns}, name
-    comments = anywhere.select(
-        "SELECT table_name, comment FROM duckdb_tables()"
-        " WHERE database_name = current_database() AND schema_name = 'engagement' AND table_name <> 'builds'"
-    )
-    assert dict(comments) == {name: tables()[name].description for name in TABLES}
+    of_ours = "WHERE database_name = current_database() AND schema_name = 'engagement' AND table_name <> 'builds'"
+    comments = anywhere.select(f"SELECT table_name, comment FROM duckdb_tables() {of_ours}")  # noqa: S608
+    assert dict(comments) == {name: text for table in TABLES for name, text in tables()[table].descriptions.items()}
+    columns = anywhere.select(f"SELECT table_name, data_type, comment FROM duckdb_columns() {of_ours}")  # noqa: S608
+    assert {name for name, _, comment in columns if not comment} == set()
+    assert {name for name, type_, _ in columns if type_ == "HUGEINT"} == set()
 
 
 def test_the_files_comment_each_column_of_their_tables_once_and_no_other(workspace: Workspace) -> None:
-    for name, built in workspace.build(*TABLES).items():
-        commented = re.findall(rf"^COMMENT ON COLUMN engagement\.{name}\.(\w+) IS '", tables()[name].sql, re.MULTILINE)
-        assert commented == [column.name for column in built.columns], name
+    built = workspace.build(*TABLES)
+    for table in built:
+        for name in tables()[table].descriptions:
+            commented = re.findall(
+                rf"^COMMENT ON COLUMN engagement\.{name}\.(\w+) IS '", tables()[table].sql, re.MULTILINE
+            )
+            there = workspace.select(f"SELECT column_name FROM (DESCRIBE engagement.{name})")  # noqa: S608
+            assert commented == [column for (column,) in there] == list(tables()[table].columns_of(name)), name
 
 
 def test_the_tables_have_the_columns_of_their_definitions(workspace: Workspace) -> None:
@@ -77,7 +89,7 @@ def test_a_warehouse_without_a_landed_day_builds_to_empty_tables(anywhere: Works
     for _ in range(2):
         built = anywhere.build(*TABLES)
     assert {name: table.rows for name, table in built.items()} == dict.fromkeys(TABLES, 0)
-    assert anywhere.all_rows() == {name: [] for name in TABLES}
+    assert anywhere.all_rows() == {name: [] for name in (*TABLES, *KEPT_BESIDE)}
 
 
 def test_days_that_were_landed_empty_build_to_empty_tables(workspace: Workspace) -> None:
@@ -88,9 +100,7 @@ def test_days_that_were_landed_empty_build_to_empty_tables(workspace: Workspace)
 def test_a_build_tells_its_rows(workspace: Workspace) -> None:
     workspace.land_all([enrolled(march(1)), enrolled(march(2), "B")])
     built = workspace.build(*TABLES)
-    assert {name: table.rows for name, table in built.items()} == {
-        name: len(rows) for name, rows in workspace.all_rows().items()
-    }
+    assert {name: table.rows for name, table in built.items()} == {name: len(workspace.rows(name)) for name in TABLES}
     assert built["sequence_activity"].rows_by_day == {march(day).date(): 1 for day in (1, 2)}
 
 

@@ -1,15 +1,17 @@
 """What the checks of the tables find, each on a workspace where all is well but one thing."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 
 import pytest
 
-from topo_pipeline.engagement.checks import CHECKS, Verdict, checks_of, evaluate
+from topo_pipeline.engagement.checks import CHECKS, Recorded, Verdict, checks_of, evaluate
 from topo_pipeline.engagement.tables import tables
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, enrolled, march, opened, replied, sent, uid
 
 NOW = march(8)
+DUE = march(7).date()
 LAST_DAY = date(2026, 4, 30)
 # Columns and tables that these checks need and this workspace may not have.
 NEEDED = (
@@ -24,6 +26,7 @@ GOOD = [
     opened(march(3), "A"),
     replied(march(4), "A", category="MEETING"),
     replied(march(7), "B"),
+    Activity("sequence_step.skipped", march(5), "C", step=2),
     opened(march(2), "never seen enrolled"),
 ]
 
@@ -35,7 +38,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def prepared(workspace: Workspace, *more: Activity) -> Workspace:
-    workspace.land_all([*GOOD, *more], LAST_DAY)
+    workspace.land_all([*GOOD, *more], march(5).date(), march(6).date(), LAST_DAY)
     workspace.name(outbound="Outbound")
     workspace.build()
     run(workspace, *NEEDED)
@@ -52,25 +55,33 @@ class _TakenBack(Exception):
     pass
 
 
-def verdicts(workspace: Workspace, *wrong: str) -> dict[str, Verdict]:
-    """What every check of every table says after these statements, which are then taken back."""
+def verdicts(workspace: Workspace, *wrong: str, recorded: Sequence[Recorded] | None = None) -> dict[str, Verdict]:
+    """What every check of every table says after these statements, which are then taken back.
+
+    Dagster has recorded what was landed before them, where nothing else is said.
+    """
     checked = dict.fromkeys([*(check.table for check in CHECKS), *(f"engagement.{name}" for name in tables())])
     said = {}
     with suppress(_TakenBack), workspace.warehouse.transaction() as connection:
+        if recorded is None:
+            landed = connection.execute("SELECT day, load_id::VARCHAR FROM landed_days").fetchall()
+            recorded = [Recorded(*row) for row in landed]
         for statement in wrong:
             connection.execute(statement)
         for table in checked:
-            for check, verdict in evaluate(connection, table, now=NOW):
+            for check, verdict in evaluate(connection, table, now=NOW, due=DUE, recorded=recorded):
                 said[f"{table}.{check.name}"] = verdict
         raise _TakenBack
     return said
 
 
-def found(workspace: Workspace, *wrong: str) -> dict[str, tuple[int | None, tuple[str, ...]]]:
+def found(
+    workspace: Workspace, *wrong: str, recorded: Sequence[Recorded] | None = None
+) -> dict[str, tuple[int | None, tuple[str, ...]]]:
     """The checks that did not pass, with their rows and examples."""
     return {
         name.removeprefix("engagement.").removeprefix("topo."): (verdict.rows, verdict.examples)
-        for name, verdict in verdicts(workspace, *wrong).items()
+        for name, verdict in verdicts(workspace, *wrong, recorded=recorded).items()
         if not verdict.passed
     }
 
@@ -87,12 +98,43 @@ def test_where_all_is_well_every_check_passes_and_says_what_holds(anywhere: Work
     [
         ("activities.every_day_is_proved", "UPDATE topo.loads SET proved = day <> '2026-03-02'", 1, "2026-03-02"),
         (
+            "activities.every_day_is_closed",
+            "UPDATE topo.loads SET is_open = day IN ('2026-03-07', '2026-03-08', '2026-04-30')",
+            1,
+            "2026-03-07",
+        ),
+        (
+            "activities.ledger_agrees_with_dagster",
+            "UPDATE topo.loads SET load_id = gen_random_uuid() WHERE day = '2026-03-03'",
+            1,
+            "2026-03-03",
+        ),
+        (
             "activities.each_activity_is_landed_once",
             "INSERT INTO topo.activities SELECT * REPLACE (day + 1 AS day) FROM topo.activities"
             " WHERE type = 'message.opened' AND day = '2026-03-03'",
             1,
             "2026-03-03 and 2026-03-04",
         ),
+        (
+            "sequence_runs.actions_are_kept_once",
+            "INSERT INTO engagement.sequence_actions FROM engagement.sequence_actions LIMIT 1",
+            1,
+            "Outbound",
+        ),
+        (
+            "sequence_runs.actions_are_kept_once",
+            "DELETE FROM engagement.sequence_actions WHERE type = 'sequence_step.skipped'",
+            1,
+            "Outbound",
+        ),
+        (
+            "sequence_runs.actions_are_kept_once",
+            "INSERT INTO engagement.sequence_actions BY NAME SELECT 'task.created' AS type, uuid() AS sequence_id",
+            1,
+            "(no sequence)",
+        ),
+        ("sequence_runs.actions_are_kept_once", "DELETE FROM engagement.sequence_actions", 3, "Outbound"),
         (
             "sequence_daily.uniques_are_within_totals",
             "UPDATE engagement.sequence_daily SET total_sent = total_sent - 1 WHERE total_sent > 0",
@@ -129,6 +171,46 @@ def test_a_check_finds_what_is_wrong_and_no_other_does(
     good: Workspace, check: str, wrong: str, rows: int, example: str
 ) -> None:
     assert found(good, wrong) == {check: (rows, (example,))}
+
+
+DAYS = ("activities.yesterday_is_landed", "activities.no_day_is_missing", "activities.ledger_agrees_with_dagster")
+
+
+def test_a_day_that_is_not_there_is_missing_and_missed_where_it_is_yesterday(good: Workspace) -> None:
+    yesterday = {check: (1, (str(DUE),)) for check in DAYS}
+    assert found(good, "DELETE FROM topo.loads WHERE day = '2026-03-07'") == yesterday
+    within = {check: (2, ("2026-03-05", "2026-03-02")) for check in DAYS[1:]}
+    assert found(good, "DELETE FROM topo.loads WHERE day IN ('2026-03-02', '2026-03-05')") == within
+
+
+def test_no_day_before_the_first_landed_one_is_missed(good: Workspace) -> None:
+    assert set(found(good, "DELETE FROM topo.loads WHERE day < '2026-03-04'")) == {DAYS[2]}
+    assert set(found(good, "DELETE FROM topo.loads WHERE day <= '2026-03-07'")) == {DAYS[2]}
+
+
+def test_where_nothing_ever_landed_yesterday_is_missed(good: Workspace) -> None:
+    assert found(good, "DELETE FROM topo.loads")[DAYS[0]] == (1, (str(DUE),))
+
+
+def test_what_dagster_has_recorded_and_the_ledger_has_not_is_told_as_well_as_the_other_way_round(
+    good: Workspace,
+) -> None:
+    [(load_id,)] = good.select("SELECT load_id::VARCHAR FROM landed_days WHERE day = '2026-03-02'")
+    recorded = [
+        Recorded(march(2).date(), load_id),
+        Recorded(march(3).date(), "another load"),
+        Recorded(march(9).date(), "a load"),
+        Recorded(march(10).date(), None, failed=True),
+    ]
+    said = found(good, "DELETE FROM topo.loads WHERE day IN ('2026-03-04', '2026-04-30')", recorded=recorded)
+    expected = tuple(str(march(day).date()) for day in (9, 7, 6, 5, 3, 1))
+    assert said["activities.ledger_agrees_with_dagster"] == (6, expected)
+
+
+def test_days_that_did_not_land_when_they_were_last_read_are_told(good: Workspace) -> None:
+    landed = good.select("SELECT day, load_id::VARCHAR, day IN ('2026-03-02', '2026-03-05') FROM landed_days")
+    said = found(good, recorded=[*(Recorded(*row) for row in landed), Recorded(march(9).date(), None, failed=True)])
+    assert said == {"activities.last_reading_landed": (3, ("2026-03-09", "2026-03-05", "2026-03-02"))}
 
 
 @pytest.mark.parametrize("table", sorted(tables()))
@@ -231,5 +313,5 @@ def test_a_table_that_is_not_there_yet_or_lacks_a_column_is_said_to_be_built_fir
 def test_what_only_our_code_can_get_wrong_is_an_error_and_the_rest_a_warning() -> None:
     checks = [check for name in tables() for check in checks_of(f"engagement.{name}")] + checks_of("topo.activities")
     errors = {check.name for check in checks if check.severity == "ERROR"}
-    assert errors == {"key_is_unique", "rates_are_shares", "uniques_add_up_to_runs"}
+    assert errors == {"key_is_unique", "rates_are_shares", "uniques_add_up_to_runs", "actions_are_kept_once"}
     assert len({(check.table, check.name) for check in checks}) == len(checks)

@@ -108,6 +108,8 @@ def test_a_run_that_ends_on_the_day_it_begins_was_never_active_at_its_end(worksp
         ("Europe/Paris", date(2026, 10, 25), 25),
         ("America/New_York", date(2026, 3, 8), 23),
         ("America/New_York", date(2026, 11, 1), 25),
+        ("Atlantic/Azores", date(2026, 10, 25), 25),  # of two midnights
+        ("Africa/Cairo", date(2026, 4, 24), 23),  # of none
     ],
 )
 def test_the_days_are_the_zones_also_when_its_clocks_change(

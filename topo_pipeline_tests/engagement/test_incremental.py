@@ -7,7 +7,17 @@ import pytest
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.engagement.tables import build, tables
-from topo_pipeline_tests.engagement.helpers import CLOCK_STARTS, Workspace, enrolled, march, opened, replied, sent
+from topo_pipeline_tests.engagement.helpers import (
+    CLOCK_STARTS,
+    KEPT_BESIDE,
+    Workspace,
+    enrolled,
+    march,
+    opened,
+    replied,
+    sent,
+    uid,
+)
 
 DAY_1, DAY_2 = date(2026, 3, 1), date(2026, 3, 2)
 INCREMENTAL = ("sequence_activity", "sequence_runs")
@@ -16,6 +26,7 @@ INCREMENTAL = ("sequence_activity", "sequence_runs")
 def tamper(workspace: Workspace) -> None:
     """Leave a mark on every row that only a rebuild of that row takes away."""
     with workspace.warehouse.transaction() as connection:
+        connection.execute("UPDATE engagement.sequence_actions SET step = 999")
         connection.execute("UPDATE engagement.sequence_runs SET opens = 999")
         connection.execute("UPDATE engagement.sequence_activity SET total_opens = 999")
 
@@ -30,23 +41,67 @@ def test_a_load_that_commits_late_is_taken_in(anywhere: Workspace) -> None:
 
 
 def test_only_the_runs_and_days_that_a_load_touched_are_rebuilt(workspace: Workspace) -> None:
-    workspace.land_all([enrolled(march(1), "A"), enrolled(march(1), "B")])
+    workspace.land_all([did(march(1), run) for run in "AB" for did in (enrolled, sent)])
     workspace.build()
     tamper(workspace)
     workspace.land(DAY_2, [opened(march(2), "A")])
     workspace.build(*INCREMENTAL)
     assert (workspace.run("A")["opens"], workspace.run("B")["opens"]) == (1, 999)
+    kept = {row["sequence_id"]: (row["step"], row["opened_at"]) for row in workspace.rows("sequence_actions")}
+    assert kept == {uid("A"): (None, march(2)), uid("B"): (999, None)}
     opens = {(row["day"], row["total_opens"]) for row in workspace.rows("sequence_activity")}
     assert opens == {(DAY_1, 999), (DAY_2, 1)}
 
 
 def test_a_full_refresh_starts_from_nothing(anywhere: Workspace) -> None:
-    anywhere.land_all([enrolled(march(1), "A"), enrolled(march(1), "B"), opened(march(2), "B")])
+    anywhere.land_all([enrolled(march(1), "A"), enrolled(march(1), "B"), sent(march(1), "B"), opened(march(2), "B")])
     anywhere.build()
     built = anywhere.all_rows()
     tamper(anywhere)
     anywhere.build(full_refresh=True)
     assert anywhere.all_rows() == built
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        # As a version left it that did not keep the actions.
+        ("UPDATE engagement.builds SET fingerprint = 'of its time'", "DROP TABLE engagement.sequence_actions"),
+        ("DROP TABLE engagement.sequence_actions",),
+        ("DROP TABLE engagement.sequence_runs",),
+        ("DROP TABLE engagement.sequence_activity",),
+    ],
+    ids=["an older version's", "without actions", "without runs", "without counts"],
+)
+def test_where_one_of_the_tables_kept_between_builds_is_gone_it_is_built_whole(
+    anywhere: Workspace, left: tuple[str, ...]
+) -> None:
+    first, then = [enrolled(march(1)), sent(march(1)), replied(march(1, 10))], [enrolled(march(2), "B")]
+    anywhere.land_all([*first, *then])
+    anywhere.build(*INCREMENTAL)
+    kept = (*INCREMENTAL, *KEPT_BESIDE)
+    built = {name: anywhere.rows(name) for name in kept}
+    with anywhere.warehouse.transaction() as connection:
+        for statement in left:
+            connection.execute(statement)
+    anywhere.land(DAY_2, then)  # one day that is read again: what is gone is more
+    anywhere.build(*INCREMENTAL)
+    assert {name: anywhere.rows(name) for name in kept} == built
+
+
+def test_runs_that_are_taken_slice_by_slice_are_the_same(workspace: Workspace) -> None:
+    activities = [did(march(day), run) for run in "ABCDEFG" for day, did in enumerate((enrolled, sent, replied), 1)]
+    workspace.land_all([*activities, *(sent(march(4), run, sequence="nurture") for run in "ABC")])
+    workspace.build("sequence_runs")
+    whole = {name: workspace.rows(name) for name in ("sequence_runs", "sequence_actions")}
+    today = tables()["sequence_runs"]
+    sliced = replace(today, sql=today.sql.replace("// 200_000 AS slice", "// 3 AS slice"))
+    assert sliced != today
+    with workspace.warehouse.transaction() as connection:
+        build(connection, sliced, timezone="UTC", now=workspace.now)
+        assert connection.execute("SELECT count(DISTINCT slice) FROM touched").fetchall() == [(3,)]
+    anew = Workspace(workspace.target)
+    assert {name: anew.rows(name) for name in whole} == whole
 
 
 @pytest.mark.parametrize("table", INCREMENTAL)

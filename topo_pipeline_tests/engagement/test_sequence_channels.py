@@ -238,13 +238,24 @@ def test_many_emails_without_an_open_or_a_click_mean_that_nothing_tracks_them(wo
         (50, [opened(AS_OF - 3 * DAY, "run 0", message="mail 0")]),
         (50, [clicked(AS_OF - 3 * DAY, "run 0", message="mail 0")]),
         (50, [opened(AS_OF - DAY, "of another time", channel="EMAIL")]),
+        (50, [opened(AS_OF - 28 * DAY, "run 0")]),
+        (50, [clicked(AS_OF + DAY, "run 0", message="mail 0")]),
     ],
-    ids=("a mail fewer", "an open", "a click", "an open in a left-censored run"),
+    ids=(
+        "a mail fewer",
+        "an open",
+        "a click",
+        "an open in a left-censored run",
+        "an open before any mail",
+        "a click of the day that is still open",
+    ),
 )
 def test_tracking_is_on_where_little_was_sent_or_anything_was_seen(
     workspace: Workspace, number: int, more: list[Activity]
 ) -> None:
     workspace.rules = Rules(censored_days=90)
+    workspace.land((AS_OF + DAY).date(), [click for click in more if click.created_at > AS_OF], is_open=True)
+    more = [look for look in more if look.created_at < AS_OF]
     built(workspace, *mails(number), *more, runs=of(mails(number)))
     assert workspace.channel()["tracking_off"] is False
     assert workspace.channel()["email_open_rate_den"] == number
@@ -289,12 +300,29 @@ def test_a_rate_over_nothing_is_null_and_never_zero(workspace: Workspace) -> Non
             assert workspace.channel(channel)[rate] is None
 
 
-def test_left_censored_runs_are_in_no_number(workspace: Workspace) -> None:
-    begun_before = [sent(march(1), "Z", message="m"), opened(march(2), "Z", message="m"), replied(march(3), "Z")]
-    built(workspace, sent(march(1)), *begun_before, task("created", march(1), "Z"))
+def test_what_left_censored_runs_did_is_counted_and_in_no_rate(workspace: Workspace) -> None:
+    begun_before = [
+        *(sent(march(1), "Z", message="m"), opened(march(2), "Z", message="m"), replied(march(3), "Z")),
+        *(invited(march(1), "Z"), Activity("invitation.accepted", march(2), "Z")),
+        *(task("created", march(1), "Z"), task("created", march(1), "Z", task="done", salt="done")),
+        task("completed", march(2), "Z", task="done"),
+    ]
+    built(workspace, sent(march(1)), *begun_before)
     row = workspace.channel()
-    assert (row["sends"], share(row, "email_open_rate"), share(row, "reply_rate")) == (1, (0, 1), (0, 1))
-    assert {row["channel"] for row in workspace.rows("sequence_channels")} == {"EMAIL"}
+    assert (row["sends"], share(row, "email_open_rate"), share(row, "reply_rate")) == (2, (0, 1), (0, 1))
+    assert (row["eligible_for_open"], row["eligible_for_reply"]) == (1, 1)
+    row = workspace.channel("LINKEDIN")
+    assert (row["invitations"], share(row, "invitation_acceptance_rate")) == (1, (0, 0))
+    row = workspace.channel("MANUAL")
+    assert (row["open_tasks"], row["median_hours_to_complete_task"]) == (1, None)
+    assert {share(row, rate) for rate in TASK_RATES} == {(0, 0)}
+
+
+def test_many_emails_of_left_censored_runs_tell_that_nothing_tracks_them(workspace: Workspace) -> None:
+    workspace.rules = Rules(censored_days=90)
+    built(workspace, sent(AS_OF - 20 * DAY), *mails(49), runs="A")
+    assert workspace.channel()["tracking_off"] is True
+    assert (workspace.channel()["sends"], workspace.channel()["eligible_for_open"]) == (50, 1)
 
 
 def test_an_activity_without_a_sequence_counts_with_its_runs_only_other_one(workspace: Workspace) -> None:

@@ -10,7 +10,7 @@ from topo_pipeline_tests.engagement.helpers import Activity, Workspace, enrolled
 
 def run_of(workspace: Workspace, *activities: Activity) -> dict[str, Any]:
     workspace.land_all([enrolled(march(1, 6)), *activities])
-    workspace.build()
+    workspace.build("sequence_runs")
     return workspace.run()
 
 
@@ -79,12 +79,38 @@ def test_a_reply_before_the_first_message_took_no_time(workspace: Workspace) -> 
     assert row["hours_from_last_touch"] == 12
 
 
-@pytest.mark.parametrize(("seconds", "message", "instant"), [(0, "M1", 1), (10, "M1", 1), (11, "M1", 0), (3, None, 0)])
+@pytest.mark.parametrize(
+    ("seconds", "message", "instant"),
+    [(-1, "M1", 0), (0, "M1", 1), (10, "M1", 1), (11, "M1", 0), (3, None, 1), (11, None, 0), (3, "M2", 0)],
+)
 def test_an_open_within_ten_seconds_of_its_send_is_a_machines(
     workspace: Workspace, seconds: int, message: str | None, instant: int
 ) -> None:
     row = run_of(workspace, FIRST, opened(FIRST.created_at + timedelta(seconds=seconds), message=message))
     assert (row["opens"], row["opens_instant"]) == (1, instant)
+
+
+def test_an_open_without_a_message_is_of_the_last_email_and_of_a_message_sent_twice_of_the_later_send(
+    workspace: Workspace,
+) -> None:
+    soon = timedelta(seconds=2)
+    row = run_of(
+        workspace,
+        FIRST,
+        sent(march(2), channel="LINKEDIN"),
+        opened(march(2) + soon),  # no email was sent just now
+        sent(march(3), message="M1"),
+        opened(march(3) + soon, message="M1"),
+        sent(march(4)),
+        opened(march(4) + soon),
+    )
+    assert (row["opens"], row["opens_instant"]) == (3, 2)
+
+
+def test_the_last_open_or_click_is_known(workspace: Workspace) -> None:
+    click = happened("message.link_clicked", march(4))
+    row = run_of(workspace, FIRST, opened(march(2)), click, replied(march(5)))
+    assert (row["first_open_at"], row["last_look_at"]) == (march(2), march(4))
 
 
 STEPS = [

@@ -101,6 +101,25 @@ def test_a_steps_reply_counts_within_fourteen_days_and_its_share_whenever(worksp
     assert share(row, "share_of_replies") == (2, 2)
 
 
+def test_a_reply_is_measured_from_the_message_that_it_answers_and_not_from_the_runs_first_there(
+    workspace: Workspace,
+) -> None:
+    def again(run: str, at: datetime) -> list[Activity]:
+        return [sent(march(1), run, step=1, message=f"{run} first"), sent(at, run, step=1, message=f"{run} second")]
+
+    row = built(
+        workspace,
+        *again("A", march(11)),
+        replied(march(20), "A", message="A second"),  # nine days after it, nineteen after the first
+        *again("B", march(11)),
+        replied(march(20), "B", message="B first"),
+        *again("C", AS_OF - 14 * DAY + SECOND),
+        replied(AS_OF - DAY, "C", message="C second"),  # of which nothing is known yet
+    )[1, None, "EMAIL"]
+    assert share(row, "step_reply_rate") == (1, 3)
+    assert (row["runs_reached"], row["sends"], share(row, "share_of_replies")) == (3, 6, (3, 3))
+
+
 def test_replies_are_shared_among_the_places_that_they_are_to(workspace: Workspace) -> None:
     rows = built(
         workspace,
@@ -139,7 +158,7 @@ def test_of_the_runs_that_are_over_those_advance_that_were_touched_elsewhere_lat
         *(sent(march(1), run, step=1) for run in "ABCD"),
         sent(march(2), "A", step=2),
         Activity("sequence.stopped", march(3), "A"),
-        Activity("sequence.completed", AS_OF - DAY, "B"),
+        Activity("sequence.completed", AS_OF - SECOND, "B"),
         Activity("message.opened", over, "C"),
         Activity("message.opened", over + SECOND, "D"),  # may go on yet
         runs="ABCD",

@@ -1,10 +1,11 @@
-"""The tables whose grain is the message or the step equal their definitions in busy little workspaces."""
+"""What runs did, and the tables whose grain is the message or the step, equal their definitions in busy workspaces."""
 
 from datetime import date, timedelta
 from pathlib import Path
 from random import Random
 
 from topo_pipeline.engagement.rules import Rules
+from topo_pipeline.engagement.tables import tables
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, by_day, canonical, march
 from topo_pipeline_tests.engagement.oracle import Oracle
 
@@ -57,12 +58,13 @@ def test_busy_workspaces_equal_the_definitions(tmp_path: Path, empty_file: Path)
         workspace.land_all(activities, LAST_DAY, still_open=open_day)
         workspace.build("sequence_runs", "sequence_channels", "sequence_steps")
         expected = defined(activities, days, open_day).tables()
-        for table in RATES:
+        for table in ("sequence_runs", "sequence_actions", *RATES):
             rows = workspace.rows(table)
             assert canonical(rows) == canonical(expected[table]), (seed, table)
             seen.update((table, name) for row in rows for name, value in row.items() if value)
     # Not by being empty.
     assert seen >= {(table, f"{rate}_num") for table, rates in RATES.items() for rate in rates}
+    assert seen >= {("sequence_actions", column) for column in tables()["sequence_runs"].columns_of("sequence_actions")}
 
 
 def rules_of(days: int) -> Rules:

@@ -1,11 +1,11 @@
-"""Driving Dagster from a command line."""
+"""Days in a row."""
 
 from datetime import date, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topo_pipeline.runs import contiguous
+from topo_pipeline.days import contiguous
 
 DAYS = st.lists(st.dates(date(2026, 1, 1), date(2026, 2, 28)), unique=True)
 

@@ -1,0 +1,111 @@
+"""How a message gets to people: one attempt, within seconds. The next look is the retry.
+
+Addresses and tokens are secrets: nothing here shows them, and no exception leaves with httpx's own in its chain, which
+hold the request.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from typing import Protocol
+
+import httpx
+
+TIMEOUT_SECONDS = 10
+LONGEST_FAULT = 200
+
+
+class Undelivered(Exception):
+    """Nobody was told; the sentence says why, without any secret."""
+
+
+class Destination(Protocol):
+    """Where messages go."""
+
+    def tell(self, text: str) -> None:
+        """Deliver a message.
+
+        Raises:
+            Undelivered: it may not have arrived.
+        """
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """Any address that takes `{"text": …}`, as the incoming webhooks of Slack and of its likes do."""
+
+    url: str = field(repr=False)
+
+    def tell(self, text: str) -> None:
+        """Post the message.
+
+        Raises:
+            Undelivered: the webhook can't be reached, or does not answer with success.
+        """
+        fault = self._post(text)
+        if fault:
+            raise Undelivered(f"the webhook {fault}")
+
+    def _post(self, text: str) -> str | None:
+        """What befell the message, if anything: told, not raised, so that nothing chains to httpx's exception."""
+        try:
+            with (
+                _unlogged("httpx"),
+                httpx.stream("POST", self.url, json={"text": text}, timeout=TIMEOUT_SECONDS) as answer,
+            ):
+                return None if answer.is_success else f"answered {answer.status_code}"
+        except (httpx.HTTPError, httpx.InvalidURL, ImportError) as error:  # some proxies want a package of their own
+            return f"can't be reached: {type(error).__name__}"
+
+
+@dataclass(frozen=True)
+class Slack:
+    """A channel, by a bot's token with the scope `chat:write`."""
+
+    token: str = field(repr=False)
+    channel: str
+    api_url: str = "https://slack.com/api/"
+
+    def tell(self, text: str) -> None:
+        """Post the message.
+
+        Raises:
+            Undelivered: Slack can't be reached, or refuses.
+        """
+        fault = self._post(text)
+        if fault:
+            raise Undelivered(fault)
+
+    def _post(self, text: str) -> str | None:
+        try:
+            from dagster_slack import SlackResource  # noqa: PLC0415 - an extra
+            from slack_sdk.errors import SlackApiError, SlackClientError  # noqa: PLC0415
+        except ModuleNotFoundError:
+            return "Slack needs its extra: pip install 'topo-pipeline[slack]'"
+        client = SlackResource(token=self.token).get_client()
+        client.base_url, client.timeout = self.api_url, TIMEOUT_SECONDS
+        try:
+            with _unlogged("slack_sdk.web.base_client"):
+                client.chat_postMessage(channel=self.channel, text=text)
+        except SlackApiError as error:
+            return f"Slack refused: {str(error.response.get('error', 'no reason given'))[:LONGEST_FAULT]}"
+        except (SlackClientError, HTTPException, OSError, ValueError) as error:
+            return f"Slack can't be reached: {type(error).__name__}"
+        return None
+
+
+@contextmanager
+def _unlogged(name: str) -> Iterator[None]:
+    """Drop what a library logs meanwhile: httpx tells each request's address, slack_sdk what is wrong with a token."""
+
+    def drop(record: logging.LogRecord) -> bool:
+        return False
+
+    logger = logging.getLogger(name)
+    logger.addFilter(drop)
+    try:
+        yield
+    finally:
+        logger.removeFilter(drop)

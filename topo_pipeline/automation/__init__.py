@@ -1,0 +1,1 @@
+"""What happens by itself: each decision a function of facts, without Dagster. `defs` brings the facts and acts."""

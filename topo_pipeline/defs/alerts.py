@@ -1,0 +1,81 @@
+"""The sensor that tells people. Which of the records are news is for `alerts.streaks`."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import dagster as dg
+
+from topo_pipeline.alerts.delivery import Destination, Slack, Undelivered, Webhook
+from topo_pipeline.alerts.streaks import Memory, message, news, remembered, written
+from topo_pipeline.defs.outcomes import end_of, outcomes
+from topo_pipeline.ingest import Clock
+from topo_pipeline.settings import Settings
+
+# Ended runs that one tick looks at.
+RUNS = 1000
+# So far back where nothing is remembered.
+FIRST_LOOK = timedelta(days=1)
+# A run may show as ended somewhat later than it says that it did.
+OVERLAP = timedelta(minutes=1)
+
+
+def run_alert_sensor(
+    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], clock: dg.ResourceParam[Clock]
+) -> dg.SensorResult | dg.SkipReason:
+    """Tells what began to fail and what works again, to Slack or a webhook; silent where neither is configured."""
+    destination = destination_of(settings)
+    if destination is None:
+        return dg.SkipReason("Nobody is told: set TOPO_ALERT_WEBHOOK, or TOPO_ALERT_SLACK_TOKEN and _CHANNEL.")
+    memory = remembered(context.cursor, otherwise=Memory(clock() - FIRST_LOOK))
+    changed = _changed_since(context.instance, memory)
+    ended = [record for record in changed if end_of(record) > memory.until - OVERLAP]
+    checks = context.repository_def.asset_graph.asset_check_keys if context.repository_def else ()
+    found = outcomes(context.instance, ended, checks, memory.failing)
+    told, failing = news(memory.failing, found.failures, found.worked)
+    if told:
+        try:
+            destination.tell(message(told))
+        except Undelivered as error:  # all of it is looked at again
+            return dg.SkipReason(f"Not told, the next tick tries again: {error}.")
+    said = f"{len(told.failing)} failures and {len(told.well_again)} recoveries were told, {len(failing)} last."
+    return dg.SensorResult(skip_reason=said, cursor=written(_after(memory, changed, failing)))
+
+
+def destination_of(settings: Settings) -> Destination | None:
+    """Where alerts go, or None."""
+    if settings.alert_webhook is not None:
+        return Webhook(settings.alert_webhook.get_secret_value())
+    if settings.alert_slack_token is not None and settings.alert_slack_channel is not None:
+        return Slack(settings.alert_slack_token.get_secret_value(), settings.alert_slack_channel)
+    return None
+
+
+def alert_sensor(settings: Settings) -> dg.SensorDefinition:
+    """On by default where somebody is to be told: it calls no API, and where nobody is it would only skip."""
+    to_tell = destination_of(settings) is not None
+    return dg.sensor(
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING if to_tell else dg.DefaultSensorStatus.STOPPED,
+        description=run_alert_sensor.__doc__,
+    )(run_alert_sensor)
+
+
+def _changed_since(instance: dg.DagsterInstance, memory: Memory) -> list[dg.RunRecord]:
+    """The runs that ended, or were tagged after their end, since the last look; without those that were cancelled."""
+    records = instance.get_run_records(
+        dg.RunsFilter(
+            statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE], updated_after=memory.until - OVERLAP
+        ),
+        limit=RUNS + len(memory.seen),
+        order_by="update_timestamp",
+        ascending=True,
+    )
+    return [record for record in records if record.dagster_run.run_id not in memory.seen]
+
+
+def _after(memory: Memory, changed: Sequence[dg.RunRecord], failing: Mapping[str, datetime]) -> Memory:
+    """The memory of a look that was told, or had nothing to tell."""
+    until = max([memory.until, *(record.update_timestamp for record in changed)])
+    before = memory.seen if until - memory.until < OVERLAP else ()
+    recent = [record.dagster_run.run_id for record in changed if record.update_timestamp > until - OVERLAP]
+    return Memory(until, (*before, *recent), dict(failing))

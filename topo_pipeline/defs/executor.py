@@ -1,0 +1,39 @@
+"""One process a run: no step contends with its sibling for DuckDB's single writer, none pays a start-up."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from topo_pipeline.instance import owner_tag
+
+
+class _Owned(dg.Executor):
+    """Dagster's own executor, which also notes whose process the run is: one that is killed can't say that it ended."""
+
+    def __init__(self, inner: dg.Executor) -> None:
+        self._inner = inner
+
+    @property
+    def retries(self) -> Any:
+        """As the executor within has them."""
+        return self._inner.retries
+
+    def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
+        """Execute the run in this process."""
+        plan_context.instance.add_run_tags(plan_context.run_id, owner_tag(plan_context.run_id))
+        yield from self._inner.execute(plan_context, execution_plan)
+
+
+def _make(context: dg.InitExecutorContext) -> dg.Executor:
+    make: Any = dg.in_process_executor.executor_creation_fn
+    return _Owned(make(context))
+
+
+_config: Any = dg.in_process_executor.config_schema
+one_process = dg.ExecutorDefinition(
+    "in_process",
+    config_schema=_config,
+    executor_creation_fn=_make,
+    description="Executes every step of a run in the run's own process.",
+)

@@ -1,0 +1,42 @@
+"""What Dagster's records say of the days, to be held against the warehouse."""
+
+from collections.abc import Collection, Iterator
+from datetime import date, datetime
+from itertools import islice
+
+import dagster as dg
+
+from topo_pipeline.defs.names import ACTIVITIES
+from topo_pipeline.defs.partitions import daily, day_of
+from topo_pipeline.engagement.checks import Recorded
+
+# Records read at once.
+BATCH = 500
+
+
+def recorded_days(instance: dg.DagsterInstance, now: datetime, refused: Collection[date] = ()) -> list[Recorded]:
+    """Every day that landed or was asked for, as Dagster's records have it.
+
+    Args:
+        instance: Whose records.
+        now: Up to which partitions there are.
+        refused: Days that the run under way has refused: its records don't say so before it ends.
+    """
+    loads = dict(_loads(instance))
+    statuses = instance.get_status_by_partition(ACTIVITIES, daily.get_partition_keys(current_time=now), daily) or {}
+    failed = {key for key, status in statuses.items() if status == dg.AssetPartitionStatus.FAILED}
+    days = {key: day_of(key).day for key in loads.keys() | failed | {str(day) for day in refused}}
+    return [Recorded(day, loads.get(key), key in failed or day in refused) for key, day in sorted(days.items())]
+
+
+def _loads(instance: dg.DagsterInstance) -> Iterator[tuple[str, str]]:
+    """The load that the latest materialisation of each day tells of; one that a person reported tells of none."""
+    newest = instance.get_latest_storage_id_by_partition(ACTIVITIES, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    ids = iter(sorted(newest.values()))
+    while batch := list(islice(ids, BATCH)):
+        for record in instance.fetch_materializations(
+            dg.AssetRecordsFilter(ACTIVITIES, storage_ids=batch), BATCH
+        ).records:
+            told = record.asset_materialization.metadata if record.asset_materialization else {}
+            if record.partition_key is not None:
+                yield record.partition_key, str(told["load_id"].value) if "load_id" in told else "reported by hand"

@@ -1,0 +1,46 @@
+"""What the schedules and sensors that call the API have in common: when they run, when they skip, what they launch."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import dagster as dg
+
+from topo_pipeline.automation.cursors import write_cursor
+from topo_pipeline.automation.facts import Decision, Request
+from topo_pipeline.defs.names import ACTIVITIES
+from topo_pipeline.defs.partitions import range_tags
+from topo_pipeline.settings import SettingsError
+from topo_pipeline.topo_api.errors import TopoError
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def skipping(evaluate: Callable[_P, _T]) -> Callable[_P, _T | dg.SkipReason]:
+    """Let a tick that can't ask Topo skip and say why: no key, no answer. The next tick is the retry."""
+
+    @wraps(evaluate)
+    def evaluated(*args: _P.args, **kwargs: _P.kwargs) -> _T | dg.SkipReason:
+        try:
+            return evaluate(*args, **kwargs)
+        except (SettingsError, TopoError) as error:
+            return dg.SkipReason(str(error))
+
+    return evaluated
+
+
+def run_request(request: Request, *others: dg.AssetKey) -> dg.RunRequest:
+    """A run that reads the days asked for, and `others`; no tables, since they follow what lands."""
+    return dg.RunRequest(
+        run_key=request.key, asset_selection=[ACTIVITIES, *others], tags=range_tags(request.first, request.last)
+    )
+
+
+def tick_result(decision: Decision[Any]) -> dg.SensorResult:
+    """A sensor's decision as Dagster takes it."""
+    return dg.SensorResult(
+        run_requests=[run_request(request) for request in decision.requests],
+        skip_reason=None if decision.requests else decision.why,
+        cursor=write_cursor(decision.memory),
+    )

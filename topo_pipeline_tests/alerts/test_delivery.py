@@ -1,0 +1,121 @@
+"""A message arrives, or it is said why not; what is secret is said nowhere."""
+
+import logging
+import socket
+import sys
+import traceback
+from collections.abc import Iterator
+
+import pytest
+
+from topo_pipeline.alerts import delivery
+from topo_pipeline.alerts.delivery import Destination, Slack, Undelivered, Webhook
+from topo_pipeline_tests.alerts.receiver import Receiver, receiving
+
+PRIVATE = "T0PRIVATE42"
+TEXT = "topo_pipeline\nFailed: 2026-03-05 (run 1f2e3d4c): « 1 missing »"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as serving:
+        yield serving
+
+
+def webhook(receiver: Receiver) -> Webhook:
+    return Webhook(f"{receiver.address}/services/{PRIVATE}")
+
+
+def slack(receiver: Receiver) -> Slack:
+    return Slack(f"xoxb-{PRIVATE}", "#data", api_url=f"{receiver.address}/api/")
+
+
+BOTH = pytest.mark.parametrize("to", [webhook, slack])
+
+
+def why_not(destination: Destination) -> str:
+    with pytest.raises(Undelivered) as raised:
+        destination.tell(TEXT)
+    assert PRIVATE not in "".join(traceback.format_exception(raised.value))
+    assert raised.value.__context__ is None
+    return str(raised.value)
+
+
+def test_a_webhook_gets_the_text_as_json(receiver: Receiver) -> None:
+    webhook(receiver).tell(TEXT)
+    assert receiver.received == [{"text": TEXT}]
+    assert receiver.paths == [f"/services/{PRIVATE}"]
+
+
+def test_slack_gets_it_for_the_channel_from_the_bot(receiver: Receiver) -> None:
+    slack(receiver).tell(TEXT)
+    [message] = receiver.received
+    assert (message["channel"], message["text"]) == ("#data", TEXT)
+    assert receiver.paths == ["/api/chat.postMessage"]
+    assert receiver.headers[0]["authorization"] == f"Bearer xoxb-{PRIVATE}"
+
+
+@pytest.mark.parametrize("status", [302, 404, 500])
+def test_a_webhook_that_does_not_take_it_is_said_with_its_answer(receiver: Receiver, status: int) -> None:
+    receiver.status = status
+    assert why_not(webhook(receiver)) == f"the webhook answered {status}"
+    assert len(receiver.received) == 1  # neither repeated nor sent elsewhere
+
+
+def test_what_slack_refuses_is_said_with_its_reason(receiver: Receiver) -> None:
+    receiver.answer = {"ok": False, "error": "channel_not_found"}
+    assert why_not(slack(receiver)) == "Slack refused: channel_not_found"
+
+
+@BOTH
+def test_where_nobody_listens_it_is_said(receiver: Receiver, to: type) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        receiver.address = f"http://127.0.0.1:{free.getsockname()[1]}"
+        assert "can't be reached: " in why_not(to(receiver))
+
+
+@BOTH
+def test_one_that_takes_it_and_never_answers_is_waited_for_no_longer_than_the_timeout(
+    receiver: Receiver, to: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "TIMEOUT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        receiver.address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert "can't be reached: " in why_not(to(receiver))
+
+
+@pytest.mark.parametrize("token", ["a\nb", "中"])
+def test_a_token_that_no_header_can_hold_is_not_shown(
+    receiver: Receiver, token: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    destination = Slack(f"xoxb-{PRIVATE}{token}", "#data", api_url=f"{receiver.address}/api/")
+    assert "can't be reached: " in why_not(destination)
+    assert PRIVATE not in caplog.text
+
+
+@BOTH
+def test_no_log_and_no_representation_shows_the_secret(
+    receiver: Receiver, to: type, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for name in ("httpx", "httpcore", "slack_sdk", "slack_sdk.web.base_client"):
+        caplog.set_level(logging.DEBUG, logger=name)
+    destination = to(receiver)
+    destination.tell(TEXT)
+    receiver.status = 500
+    why_not(destination)
+    assert PRIVATE not in caplog.text
+    assert PRIVATE not in repr(destination)
+    logging.getLogger("httpx").info("others may log again")
+    assert "others may log again" in caplog.text
+
+
+def test_without_its_extra_slack_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dagster_slack", None)
+    assert why_not(Slack(f"xoxb-{PRIVATE}", "#data")) == "Slack needs its extra: pip install 'topo-pipeline[slack]'"
+
+
+def test_an_address_that_is_none_is_said_without_it() -> None:
+    assert why_not(Webhook(f"https://{PRIVATE}\x00")) == "the webhook can't be reached: InvalidURL"

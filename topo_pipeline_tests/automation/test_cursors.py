@@ -1,0 +1,40 @@
+"""What a sensor remembers survives, and what it can't read does not stop it."""
+
+from datetime import UTC, date, datetime
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from topo_pipeline.automation import drift, news
+from topo_pipeline.automation.cursors import read_cursor, write_cursor
+
+NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
+FULL = [news.Memory(NOW, date(2026, 3, 20), 7), drift.Memory({date(2026, 3, 1): drift.Look(NOW, 3)})]
+
+
+@pytest.mark.parametrize("memory", FULL, ids=["news", "drift"])
+def test_a_memory_comes_back_as_it_was(memory: msgspec.Struct) -> None:
+    assert read_cursor(write_cursor(memory), type(memory)) == memory
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None, "", "{", "null", "[]", "17", '"2026-03-20"', "2026-03-20T12:00:00", '{"at":"2026-03-20T12:00:00"}',
+        '{"looks":{"soon":{}}}', '{"looks":{"2026-03-01":{"at":"2026-03-20T12:00:00"}}}', '{"looks":[]}', '{"at":5}',
+        '{"tried":"many"}', "\ud800", "[" * 100_000,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", [news.Memory, drift.Memory])
+def test_a_cursor_of_another_making_is_an_empty_memory(kind: type[msgspec.Struct], text: str | None) -> None:
+    assert read_cursor(text, kind) == kind()
+
+
+@settings(derandomize=True, max_examples=60)
+@given(st.text(), st.sampled_from(FULL), st.integers(0, 60))
+def test_no_cursor_stops_a_sensor(junk: str, memory: msgspec.Struct, at: int) -> None:
+    text = write_cursor(memory)
+    for cursor in (junk, text[:at] + junk + text[at + 1 :]):
+        read_cursor(cursor, type(memory))

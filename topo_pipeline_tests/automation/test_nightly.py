@@ -1,0 +1,152 @@
+"""Which days a night reads."""
+
+from datetime import UTC, date, datetime, timedelta
+from itertools import takewhile
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+from dagster._utils.schedules import schedule_execution_time_iterator
+
+from topo_pipeline.automation.facts import LastLoad, UnderWay, requests
+from topo_pipeline.automation.nightly import days_to_read
+from topo_pipeline.days import days_between
+from topo_pipeline.definitions import defs
+from topo_pipeline.defs.partitions import day_of
+from topo_pipeline.ingest import CLOSING_TIME
+
+TODAY = date(2026, 3, 20)
+SOME = datetime(2026, 3, 1, tzinfo=UTC)
+CLOSED = LastLoad(SOME, SOME + timedelta(days=1), 7, is_open=False)
+OPEN = LastLoad(SOME, SOME + timedelta(hours=1), 3, is_open=True)
+
+
+def march(*numbers: int) -> list[date]:
+    return [date(2026, 3, number) for number in numbers]
+
+
+def night(**changes: Any) -> list[date]:
+    facts: dict[str, Any] = {
+        "today": TODAY,
+        "start": date(2026, 1, 1),
+        "lookback": 3,
+        "loads": dict.fromkeys(days_between(date(2026, 3, 10), date(2026, 3, 19)), CLOSED),
+        "failed": [],
+        "under_way": [],
+    }
+    return days_to_read(**facts | changes)
+
+
+def landed(first: int, last: int = 19, **others: LastLoad | None) -> dict[date, LastLoad | None]:
+    """March from `first` to `last`, closed but for those that are named, such as `d12`."""
+    return dict.fromkeys(march(*range(first, last + 1)), CLOSED) | {
+        date(2026, 3, int(name[1:])): load for name, load in others.items()
+    }
+
+
+@pytest.mark.parametrize(("lookback", "expected"), [(3, [16, 17, 18, 19]), (0, [19]), (5, [14, 15, 16, 17, 18, 19])])
+def test_yesterday_and_the_days_of_the_lookback_are_read_again(lookback: int, expected: list[int]) -> None:
+    assert night(lookback=lookback) == march(*expected)
+
+
+def test_where_nothing_is_landed_the_last_days_are_a_beginning() -> None:
+    assert night(loads={}) == march(16, 17, 18, 19)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"loads": landed(10) | landed(10, 11)},
+        {"loads": {day: load for day, load in landed(10).items() if day.day != 12}},
+        {"loads": landed(10, d12=OPEN)},
+        {"loads": landed(10, d12=None)},
+        {"failed": march(12)},
+    ],
+    ids=["none", "missing", "never closed", "of which nothing is told", "landed and refused since"],
+)
+def test_what_is_not_landed_as_a_closed_day_is_tried(facts: dict[str, Any], request: pytest.FixtureRequest) -> None:
+    hole = [] if request.node.callspec.id == "none" else march(12)
+    assert night(**facts) == hole + march(16, 17, 18, 19)
+
+
+def test_a_hole_after_an_outage_fills_itself_and_is_one_run_with_the_last_days() -> None:
+    days = night(loads=landed(1, 9))
+    assert days == march(*range(10, 20))
+    [request] = requests(days, why="night of", at=datetime(2026, 3, 20, 1, 15, tzinfo=UTC))
+    assert (request.first, request.last) == (date(2026, 3, 10), date(2026, 3, 19))
+
+
+def test_days_apart_are_runs_apart_and_each_tick_has_keys_of_its_own() -> None:
+    days = night(failed=march(11, 12, 14))
+    tonight, tomorrow = (
+        requests(days, why="night of", at=datetime(2026, 3, day, 1, 15, tzinfo=UTC)) for day in (20, 21)
+    )
+    assert [(r.first.day, r.last.day) for r in tonight] == [(11, 12), (14, 14), (16, 19)]
+    assert len({request.key for request in (*tonight, *tomorrow)}) == 6
+
+
+def test_nothing_is_read_that_comes_before_the_first_landed_day_or_has_no_partition() -> None:
+    assert night(failed=march(9), loads=landed(10)) == march(16, 17, 18, 19)
+    assert night(start=date(2026, 3, 18), loads=landed(10, d12=OPEN)) == march(18, 19)
+    assert night(start=date(2026, 3, 20)) == []
+
+
+def test_where_the_first_partition_was_moved_past_the_first_landed_day_the_days_from_it_on_are_holes() -> None:
+    loads = landed(17) | dict.fromkeys(march(1), CLOSED)
+    assert night(start=date(2026, 3, 14), loads=loads) == march(14, 15, 16, 17, 18, 19)
+
+
+def test_today_is_not_the_nights_to_read() -> None:
+    assert night(loads=landed(10) | {TODAY: OPEN}) == march(16, 17, 18, 19)
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        (UnderWay(date(2026, 3, 16), date(2026, 3, 18)), [19]),
+        (UnderWay(date(2026, 3, 1), date(2026, 3, 19)), []),
+        (UnderWay(date(2026, 3, 16), date(2026, 3, 19), begun_on=date(2026, 3, 19)), [19]),
+        (UnderWay(date(2026, 3, 19), date(2026, 3, 19), begun_on=date(2026, 3, 20)), [16, 17, 18]),
+    ],
+    ids=["queued", "queued, of all", "begun before yesterday was closed", "begun since"],
+)
+def test_a_day_is_left_to_a_run_under_way_that_will_close_it(run: UnderWay, expected: list[int]) -> None:
+    assert night(under_way=[run]) == march(*expected)
+
+
+CRON = next(schedule.cron_schedule for schedule in defs.schedules or [] if schedule.name == "nightly_refresh_schedule")
+
+
+@pytest.mark.parametrize(
+    ("zone", "late"),
+    [
+        *(
+            (zone, set())
+            for zone in (
+                "UTC", "Europe/Paris", "Europe/London", "Europe/Lisbon", "Atlantic/Azores", "America/Havana",
+                "America/Santiago", "America/St_Johns", "Africa/Cairo", "Asia/Beirut", "Asia/Kolkata",
+                "Australia/Lord_Howe", "Pacific/Kiritimati",
+            )
+        ),
+        # Dagster moves a time that does not exist to the end of the gap, but here to its beginning, midnight.
+        ("Europe/Dublin", {date(2026, 3, 28)}),
+    ],
+)  # fmt: skip
+def test_over_a_year_of_nights_each_day_is_closed_the_night_after_or_the_next(zone: str, late: set[date]) -> None:
+    """01:15 is missing on one day of the year, or comes twice, where clocks change about it."""
+    daily = dg.DailyPartitionsDefinition(start_date="2026-01-01", timezone=zone, end_offset=1)
+    begin = datetime(2026, 1, 2, 12, tzinfo=ZoneInfo(zone))
+    ticks = schedule_execution_time_iterator(begin.timestamp(), CRON, zone)
+    loads: dict[date, LastLoad | None] = {date(2026, 1, 1): CLOSED}
+    left_open, nights = set(), []
+    for tick in takewhile(lambda tick: tick.year < 2027, ticks):
+        nights.append(tick.date())
+        for day in night(today=tick.date(), loads=loads, lookback=0):
+            end = day_of(str(day), daily).window.end
+            loads[day] = OPEN if tick < end + CLOSING_TIME else CLOSED
+        left_open |= {day for day, load in loads.items() if load == OPEN}
+    assert nights == days_between(date(2026, 1, 3), date(2026, 12, 31))
+    assert left_open == late
+    assert set(loads.values()) == {CLOSED}
+    assert sorted(loads) == days_between(date(2026, 1, 1), date(2026, 12, 30))

@@ -1,0 +1,156 @@
+"""Whether what should be there is there: yesterday, no hole, the ledger as recorded, Topo's count as landed."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+
+from topo_pipeline.defs import due
+from topo_pipeline.defs.due import EVERY_MORNING, last_due_day
+from topo_pipeline_tests.conftest import API_KEY
+from topo_pipeline_tests.defs.conftest import ACTIVITIES, NOW, Pipeline, days, last_check, pipeline_over
+
+YESTERDAY = NOW.date() - timedelta(days=1)
+WEEK = days(7, YESTERDAY - timedelta(days=6))
+COUNTS = "topo_counts_what_landed"
+LATER = NOW + timedelta(hours=13)  # in the night, when yesterday is not due yet
+
+
+def told(pipeline: Pipeline, check: str) -> tuple[str, ...]:
+    """The days that the last evaluation of a check names."""
+    evaluation = last_check(pipeline, check)
+    assert evaluation.severity == dg.AssetCheckSeverity.WARN
+    examples = tuple(evaluation.metadata["examples"].value)
+    assert evaluation.passed == (examples == ())
+    return examples
+
+
+def test_every_asset_is_to_be_made_again_by_the_morning_of_the_reporting_zone(pipeline: Pipeline) -> None:
+    specs = list(pipeline.definitions.resolve_all_asset_specs())
+    assert {spec.key.to_user_string() for spec in specs if spec.freshness_policy != EVERY_MORNING} == set()
+    assert EVERY_MORNING.timezone == "UTC"
+
+
+@pytest.mark.parametrize(
+    ("zone", "local", "expected"),
+    [
+        ("UTC", "2026-03-20T12:00", "2026-03-19"),
+        ("UTC", "2026-03-20T01:15", "2026-03-19"),
+        ("UTC", "2026-03-20T01:14", "2026-03-18"),
+        ("UTC", "2026-03-20T00:00", "2026-03-18"),
+        ("Asia/Tokyo", "2026-03-20T02:00", "2026-03-19"),
+        ("Europe/Paris", "2026-03-29T03:15", "2026-03-28"),  # an hour of the night is left out
+        ("Europe/Paris", "2026-10-25T01:30", "2026-10-24"),  # and one comes twice
+        ("Africa/Cairo", "2026-04-24T01:00", "2026-04-22"),  # midnight is left out
+    ],
+)
+def test_yesterday_is_due_once_the_night_has_had_its_time(
+    monkeypatch: pytest.MonkeyPatch, zone: str, local: str, expected: str
+) -> None:
+    monkeypatch.setattr(due, "_ZONE", ZoneInfo(zone))
+    now = datetime.fromisoformat(local).replace(tzinfo=ZoneInfo(zone))
+    assert last_due_day(now.astimezone(UTC)) == date.fromisoformat(expected)
+
+
+def test_what_is_not_there_is_told_until_it_is(pipeline: Pipeline) -> None:
+    [*_, one, two, three] = WEEK
+    pipeline.read([one])
+    assert told(pipeline, "yesterday_is_landed") == (str(three),)
+    assert told(pipeline, "no_day_is_missing") == (str(three), str(two))
+    pipeline.read([three])
+    assert told(pipeline, "yesterday_is_landed") == ()
+    assert told(pipeline, "no_day_is_missing") == (str(two),)
+    pipeline.read([two])
+    assert told(pipeline, "no_day_is_missing") == ()
+
+
+def test_a_refused_day_is_told_in_its_own_run_and_after_until_it_lands(pipeline: Pipeline) -> None:
+    [*_, one, two] = WEEK
+    pipeline.read([one, two])
+    assert told(pipeline, "last_reading_landed") == ()
+    pipeline.api.miscounted = {one}
+    pipeline.read([one, two])
+    assert told(pipeline, "last_reading_landed") == (str(one),)
+    pipeline.read([two])
+    assert told(pipeline, "last_reading_landed") == (str(one),)
+    pipeline.api.miscounted = set()
+    pipeline.read([one])
+    assert told(pipeline, "last_reading_landed") == ()
+    assert told(pipeline, "no_day_is_missing") == ()
+
+
+def test_today_is_no_day_that_should_be_closed_and_yesterday_is(tmp_path: Path, api_key: str) -> None:
+    with pipeline_over(tmp_path, api_key) as pipeline:
+        pipeline.read([NOW.date()])
+        assert told(pipeline, "every_day_is_closed") == ()
+    with pipeline_over(tmp_path, api_key, now=NOW + timedelta(days=1)) as pipeline:
+        pipeline.read([YESTERDAY])
+        assert told(pipeline, "every_day_is_closed") == (str(NOW.date()),)
+
+
+def test_records_that_were_lost_or_written_by_hand_do_not_agree_with_the_ledger(tmp_path: Path, api_key: str) -> None:
+    [*_, one, two] = WEEK
+    with pipeline_over(tmp_path, api_key) as pipeline:
+        pipeline.read([one])
+        assert told(pipeline, "ledger_agrees_with_dagster") == ()
+        for day in (one, two):
+            pipeline.instance.report_runless_asset_event(dg.AssetMaterialization(ACTIVITIES, partition=str(day)))
+        evaluate(pipeline)
+        assert told(pipeline, "ledger_agrees_with_dagster") == (str(two), str(one))
+    with pipeline_over(tmp_path, api_key) as afresh:
+        afresh.read([two])
+        assert told(afresh, "ledger_agrees_with_dagster") == (str(one),)
+
+
+def evaluate(pipeline: Pipeline) -> None:
+    """Evaluate the activities' checks as the UI's button does."""
+    checks = dg.define_asset_job("checks_alone", dg.AssetSelection.checks_for_assets(ACTIVITIES))
+    job = dg.Definitions.merge(pipeline.definitions, dg.Definitions(jobs=[checks])).resolve_job_def("checks_alone")
+    assert job.execute_in_process(instance=pipeline.instance).success
+
+
+@pytest.fixture(scope="module")
+def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a warehouse in which the last nine days have landed."""
+    folder = tmp_path_factory.mktemp("landed")
+    with pipeline_over(folder, API_KEY) as pipeline:
+        pipeline.read(days(9, WEEK[0] - timedelta(days=2)))
+    return folder
+
+
+@pytest.fixture
+def later(landed: Path, api_key: str) -> Iterator[Pipeline]:
+    """That warehouse thirteen hours later."""
+    with pipeline_over(landed, api_key, now=LATER) as pipeline:
+        yield pipeline
+
+
+def test_topo_is_asked_once_for_each_of_the_last_seven_days_that_were_not_just_read(later: Pipeline) -> None:
+    evaluate(later)
+    assert told(later, COUNTS) == ()
+    assert later.api.asked == ["/v1/me"] + ["/v1/activities"] * 7
+    assert "asked for 7 days" in str(last_check(later, COUNTS).description)
+
+
+def test_days_that_topo_counts_otherwise_by_now_are_told_with_the_difference(later: Pipeline) -> None:
+    later.api.miscounted = {WEEK[0] - timedelta(days=1), WEEK[2], WEEK[5]}
+    evaluate(later)
+    assert told(later, COUNTS) == (f"{WEEK[5]} (+1)", f"{WEEK[2]} (+1)")
+
+
+def test_what_was_just_read_is_not_asked_for_again(landed: Path, api_key: str) -> None:
+    with pipeline_over(landed, api_key) as pipeline:
+        evaluate(pipeline)
+        assert told(pipeline, COUNTS) == ()
+        assert pipeline.api.asked == []
+
+
+def test_where_topo_cannot_be_asked_the_check_warns_and_no_run_fails(landed: Path, api_key: str) -> None:
+    with pipeline_over(landed, api_key, now=LATER, key_used="topo_wrong_key") as pipeline:
+        evaluate(pipeline)
+        said = last_check(pipeline, COUNTS)
+    assert (said.passed, said.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert str(said.description).startswith("Can't be told: Topo does not accept the API key")

@@ -1,0 +1,164 @@
+"""What the schedules and sensors read off Dagster's own records."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteRepositoryOrigin
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+
+from topo_pipeline.automation.facts import LastLoad, UnderWay
+from topo_pipeline.definitions import defs
+from topo_pipeline.defs import records
+from topo_pipeline.defs.names import ACTIVITIES
+from topo_pipeline.defs.partitions import range_tags
+from topo_pipeline.defs.records import failed_days, is_under_way, last_loads, under_way
+from topo_pipeline_tests.defs.conftest import FIRST_DAY, Pipeline, days
+
+AFTER = datetime(2026, 2, 28, 23, 59, 59, 123_457, tzinfo=UTC)
+BEFORE = datetime(2026, 3, 2, tzinfo=UTC)
+RUNNING = dg.DagsterRunStatus.STARTED
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def told(count: int = 7, **others: Any) -> dict[str, Any]:
+    bounds = {"asked_after": dg.MetadataValue.timestamp(AFTER), "asked_before": dg.MetadataValue.timestamp(BEFORE)}
+    return {**bounds, "api_total_count": count, "is_open": False, "proved": True} | others
+
+
+def land(instance: dg.DagsterInstance, day: date, metadata: dict[str, Any] | None = None) -> None:
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(ACTIVITIES, partition=str(day), metadata=told() if metadata is None else metadata)
+    )
+
+
+def loaded(count: int = 7) -> LastLoad:
+    return LastLoad(AFTER, BEFORE, count, is_open=False)
+
+
+def start(instance: dg.DagsterInstance, status: dg.DagsterRunStatus = RUNNING, **changes: Any) -> dg.DagsterRun:
+    job = defs.resolve_job_def("refresh")
+    location = InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="topo_pipeline.definitions"))
+    origin = RemoteRepositoryOrigin(location, "__repository__").get_job_origin("refresh")
+    changes = {"tags": range_tags(days(1)[0], days(5)[-1]), "asset_selection": frozenset({ACTIVITIES})} | changes
+    return instance.create_run_for_job(job, status=status, remote_job_origin=origin, **changes)
+
+
+def test_of_a_ranged_run_which_writes_two_events_a_day_and_of_a_day_read_again_the_last_load_is_told(
+    pipeline: Pipeline,
+) -> None:
+    pipeline.read(days(3))
+    pipeline.read(days(1))
+    ledger = pipeline.rows(
+        "SELECT day, max_by((asked_after, asked_before, api_total_count, is_open), finished_at) FROM topo.loads"
+        " GROUP BY day"
+    )
+    assert last_loads(pipeline.instance) == {day: LastLoad(*load) for day, load in ledger}
+    assert last_loads(pipeline.instance, days(2)).keys() == set(days(2))
+    assert last_loads(pipeline.instance, []) == {}
+
+
+def test_bounds_come_back_to_the_microsecond(instance: dg.DagsterInstance) -> None:
+    land(instance, FIRST_DAY)
+    assert last_loads(instance) == {FIRST_DAY: loaded()}
+
+
+@pytest.mark.parametrize(
+    "silent",
+    [{}, {"dagster/partition_row_count": 3}, told(is_open="no"), told(asked_after="yesterday")],
+    ids=["reported by hand", "without the load", "of another making", "with other bounds"],
+)
+def test_an_event_that_tells_of_no_load_hides_none_that_does(
+    instance: dg.DagsterInstance, silent: dict[str, Any]
+) -> None:
+    one, two = days(2)
+    for day in (one, two):
+        land(instance, day, told(5))
+        land(instance, day, told(6))
+        land(instance, day, silent)
+    land(instance, two, told(8))
+    assert last_loads(instance) == {one: loaded(6), two: loaded(8)}
+
+
+def test_a_day_of_which_no_event_tells_is_landed_and_nothing_is_known_of_it(instance: dg.DagsterInstance) -> None:
+    land(instance, FIRST_DAY, {})
+    assert last_loads(instance) == {FIRST_DAY: None}
+
+
+def test_many_days_are_read_in_few_queries(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = [date(2025, 1, 1) + timedelta(n) for n in range(420)]
+    for day in many:
+        land(instance, day, told(day.toordinal()))
+    asked = []
+    fetch = instance.fetch_materializations
+    monkeypatch.setattr(instance, "fetch_materializations", lambda *a: asked.append(a) or fetch(*a))
+    monkeypatch.setattr(records, "_BATCH", 200)
+    assert last_loads(instance) == {day: loaded(day.toordinal()) for day in many}
+    assert len(asked) == 3
+
+
+def test_days_whose_last_reading_failed_are_known_landed_before_or_not(pipeline: Pipeline) -> None:
+    one, two, three = days(3)
+    pipeline.read([one, two])
+    pipeline.api.miscounted = {two, three}
+    pipeline.read([one, two, three])
+    assert failed_days(pipeline.instance, days(4)) == {two, three}
+    assert failed_days(pipeline.instance, [one, two]) == {two}
+    pipeline.api.miscounted = set()
+    pipeline.read([two])
+    assert failed_days(pipeline.instance, days(4)) == {three}
+
+
+@pytest.mark.parametrize(
+    "status", [s for s in dg.DagsterRunStatus if s.name not in {"SUCCESS", "FAILURE", "CANCELED"}], ids=lambda s: s.name
+)
+def test_a_run_that_has_not_ended_is_under_way(instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> None:
+    start(instance, status)
+    assert under_way(instance) == [UnderWay(days(1)[0], days(5)[-1])]
+
+
+@pytest.mark.parametrize("status", ["SUCCESS", "FAILURE", "CANCELED"])
+def test_a_run_that_has_ended_is_not(instance: dg.DagsterInstance, status: str) -> None:
+    start(instance, dg.DagsterRunStatus[status])
+    assert under_way(instance) == []
+
+
+def test_a_run_of_one_partition_and_one_of_everything_are_seen(instance: dg.DagsterInstance) -> None:
+    start(instance, tags={"dagster/partition": "2026-03-07"}, asset_selection=None)
+    assert under_way(instance) == [UnderWay(date(2026, 3, 7), date(2026, 3, 7))]
+
+
+def test_a_run_that_reads_no_days_is_none_of_them(instance: dg.DagsterInstance) -> None:
+    start(instance, asset_selection=frozenset({dg.AssetKey(["engagement", "sequence_activity"])}))
+    start(instance, tags={})
+    replies = defs.resolve_job_def("reread_replies")
+    assert not is_under_way(instance, "reread_replies")
+    instance.create_run_for_job(replies, status=RUNNING)
+    assert under_way(instance) == []
+    assert is_under_way(instance, "reread_replies")
+
+
+@pytest.mark.parametrize(
+    ("begun", "begun_on"),
+    [
+        (datetime(2026, 3, 6, 0, 4, 59, tzinfo=UTC), date(2026, 3, 5)),
+        (datetime(2026, 3, 6, 0, 5, tzinfo=UTC), date(2026, 3, 6)),
+    ],
+    ids=["before the day is closed", "once it is"],
+)
+def test_when_a_run_began_tells_which_days_it_closes(
+    instance: dg.DagsterInstance, begun: datetime, begun_on: date
+) -> None:
+    run = start(instance, dg.DagsterRunStatus.STARTING)
+    event = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "refresh")
+    instance.run_storage.handle_run_event(run.run_id, event, begun)
+    [found] = under_way(instance)
+    assert found.begun_on == begun_on
+    assert [found.closes(day) for day in days(6)] == [day < begun_on for day in days(5)] + [False]

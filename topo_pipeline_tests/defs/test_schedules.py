@@ -1,0 +1,169 @@
+"""Nights: what they ask for, what comes of it, and that a day which never lands holds up nothing else."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from topo_pipeline.defs.partitions import range_tags
+from topo_pipeline_tests.defs.conftest import ACTIVITIES, NOW, Pipeline, pipeline_over
+from topo_pipeline_tests.defs.test_records import land
+from topo_pipeline_tests.engagement.helpers import TABLES
+
+BUILT = [dg.AssetKey(["engagement", table]) for table in ("sequence_activity", "sequence_runs", "sequence_daily")]
+TEMPLATES = dg.AssetKey(["topo", "sequence_templates"])
+BY_DAY = dg.AssetKey(["engagement", "sequence_activity"])
+OTHERS = [dg.AssetKey(["engagement", table]) for table in TABLES if table != "sequence_activity"]
+
+
+@dataclass
+class Nights:
+    """The scheduler, and the automation sensor that follows it."""
+
+    pipeline: Pipeline
+    cursor: Any = None
+
+    def tick(self, schedule: str, at: datetime) -> list[dg.RunRequest] | str:
+        definitions = self.pipeline.definitions
+        context = dg.build_schedule_context(self.pipeline.instance, at, resources=dict(definitions.resources or {}))
+        result = definitions.get_repository_def().get_schedule_def(schedule).evaluate_tick(context)
+        return list(result.run_requests or []) or str(result.skip_message)
+
+    def asks(self, day: date, schedule: str = "nightly_refresh_schedule") -> list[dg.RunRequest]:
+        requests = self.tick(schedule, datetime(day.year, day.month, day.day, 1, 15, tzinfo=UTC))
+        assert not isinstance(requests, str), requests
+        return requests
+
+    def follow(self) -> dict[dg.AssetKey, set[str]]:
+        """The tables whose conditions ask for them now, the daily one with its days."""
+        asked = dg.evaluate_automation_conditions(self.pipeline.definitions, self.pipeline.instance, cursor=self.cursor)
+        self.cursor = asked.cursor
+        others = {table: set() for table in OTHERS if asked.get_num_requested(table)}
+        by_day = {str(key) for key in asked.get_requested_partitions(BY_DAY)}
+        return others | ({BY_DAY: by_day} if by_day else {})
+
+
+def days_of(request: dg.RunRequest) -> tuple[int, ...]:
+    """The first and the last day of March that a run request names."""
+    return tuple(int(request.tags[f"dagster/asset_partition_range_{end}"][-2:]) for end in ("start", "end"))
+
+
+@pytest.fixture
+def nights(tmp_path: Path, api_key: str) -> Iterator[Nights]:
+    with pipeline_over(tmp_path, api_key, is_persistent=True, lookback_days="1") as pipeline:
+        yield Nights(pipeline)
+
+
+def march(*numbers: int) -> list[date]:
+    return [date(2026, 3, number) for number in numbers]
+
+
+def test_a_day_refused_every_night_is_tried_every_night_and_holds_up_no_table(nights: Nights) -> None:
+    pipeline, bad = nights.pipeline, date(2026, 3, 15)
+    pipeline.api.miscounted = {bad}
+    assert nights.follow() == {}
+    keys = []
+    for tonight, ranges, new in (
+        (16, [(14, 15)], march(14)),
+        (17, [(15, 16)], march(16)),
+        (19, [(15, 15), (17, 18)], march(17, 18)),
+    ):
+        requests = nights.asks(date(2026, 3, tonight))
+        assert [days_of(request) for request in requests] == ranges
+        keys += [request.run_key for request in requests]
+        assert [pipeline.run(request).success for request in requests] == [False, True][: len(ranges)]
+        assert nights.follow() == {BY_DAY: {str(day) for day in new}} | {table: set() for table in OTHERS}
+    assert len(set(keys)) == len(keys) == 4
+    assert nights.follow() == {}
+
+    assert pipeline.run(dg.RunRequest(asset_selection=BUILT, tags=range_tags(*march(16, 18)))).success
+    [(counted,)] = pipeline.rows("SELECT sum(total_sent)::INT FROM engagement.sequence_daily")
+    sent = "SELECT count(*) FROM topo.activities WHERE day > '2026-03-15' AND type = 'message.sent'"
+    assert pipeline.rows(sent) == [(counted,)]
+    assert counted > 0
+
+    pipeline.api.miscounted = set()
+    [healing, _] = nights.asks(date(2026, 3, 19))
+    assert pipeline.run(healing).success
+    assert nights.follow() == {BY_DAY: {str(bad)}} | {table: set() for table in OTHERS}
+    assert [days_of(request) for request in nights.asks(date(2026, 3, 19))] == [(17, 18)]
+
+
+def test_a_night_reads_the_names_of_the_sequences_too(nights: Nights) -> None:
+    [request] = nights.asks(date(2026, 3, 20))
+    assert request.asset_selection == [ACTIVITIES, TEMPLATES]
+    result = nights.pipeline.run(request)
+    assert {event.asset_key for event in result.get_asset_materialization_events()} == {ACTIVITIES, TEMPLATES}
+    assert nights.pipeline.rows("SELECT count(*) > 0 FROM topo.sequence_templates") == [(True,)]
+
+
+def test_a_tick_that_is_evaluated_again_asks_for_the_very_same_runs(nights: Nights) -> None:
+    assert nights.asks(date(2026, 3, 20)) == nights.asks(date(2026, 3, 20))
+
+
+def test_a_night_asks_neither_topo_nor_the_warehouse(nights: Nights) -> None:
+    land(nights.pipeline.instance, date(2026, 3, 17))
+    nights.pipeline.warehouse.path.write_bytes(b"whoever opens this fails")
+    assert [days_of(request) for request in nights.asks(date(2026, 3, 20))] == [(18, 19)]
+    assert nights.pipeline.api.asked == []
+
+
+def test_a_landed_day_that_was_refused_when_it_was_read_again_is_tried_the_next_night(nights: Nights) -> None:
+    for day in march(15, 16, 17):
+        land(nights.pipeline.instance, day)
+    assert [days_of(request) for request in nights.asks(date(2026, 3, 20))] == [(18, 19)]
+    nights.pipeline.api.miscounted = {date(2026, 3, 15)}
+    assert not nights.pipeline.read(march(15)).success
+    assert [days_of(request) for request in nights.asks(date(2026, 3, 20))] == [(15, 15), (18, 19)]
+
+
+def test_days_that_a_run_under_way_will_close_are_left_to_it(nights: Nights) -> None:
+    [request] = nights.asks(date(2026, 3, 20))
+    nights.pipeline.instance.create_run_for_job(
+        nights.pipeline.definitions.resolve_job_def("refresh"),
+        tags=dict(request.tags),
+        asset_selection=frozenset({ACTIVITIES}),
+        status=dg.DagsterRunStatus.STARTING,
+    )
+    assert "is being read" in nights.tick("nightly_refresh_schedule", datetime(2026, 3, 20, 1, 15, tzinfo=UTC))
+    assert [days_of(request) for request in nights.asks(date(2026, 3, 21))] == [(20, 20)]
+
+
+def test_the_replies_are_read_once_something_is_landed_and_one_look_at_a_time(nights: Nights) -> None:
+    at, schedule = datetime(2026, 3, 20, 1, 30, tzinfo=UTC), "nightly_replies_schedule"
+    pipeline = nights.pipeline
+    assert nights.tick(schedule, at) == "Nothing is landed yet."
+    assert all(pipeline.run(request).success for request in nights.asks(date(2026, 3, 20)))
+    [request] = nights.asks(date(2026, 3, 20), schedule)
+    assert pipeline.run(request, job="reread_replies").success
+    job = pipeline.definitions.resolve_job_def("reread_replies")
+    pipeline.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    assert "still being read" in nights.tick(schedule, at)
+
+
+@pytest.mark.parametrize("schedule", ["nightly_refresh_schedule", "nightly_replies_schedule"])
+def test_without_a_key_a_night_is_skipped_and_says_so(tmp_path: Path, api_key: str, schedule: str) -> None:
+    with pipeline_over(tmp_path, api_key, is_persistent=True, key_used=" ") as pipeline:
+        land(pipeline.instance, date(2026, 3, 17))
+        assert "TOPO_API_KEY is not set" in Nights(pipeline).tick(schedule, NOW)
+
+
+@pytest.mark.parametrize(("automation", "status"), [("off", "STOPPED"), ("on", "RUNNING")])
+def test_what_calls_the_api_runs_by_default_only_where_automation_is_on(
+    tmp_path: Path, api_key: str, automation: str, status: str
+) -> None:
+    with pipeline_over(tmp_path, api_key, automation=automation, timezone="Europe/Paris") as pipeline:
+        repository = pipeline.definitions.get_repository_def()
+    schedules, sensors = repository.schedule_defs, repository.sensor_defs
+    assert {schedule.name: schedule.default_status.name for schedule in schedules} == {
+        "nightly_refresh_schedule": status,
+        "nightly_replies_schedule": status,
+    }
+    statuses = {sensor.name: sensor.default_status.name for sensor in sensors}
+    assert statuses.pop("tables_follow_what_landed") == "RUNNING"
+    assert {statuses[name] for name in ("new_activity_sensor", "late_activity_sensor")} == {status}
+    assert {schedule.execution_timezone for schedule in schedules} == {"Europe/Paris"}

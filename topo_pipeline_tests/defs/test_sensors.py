@@ -1,0 +1,307 @@
+"""Ticks of the sensors that call the API: a real instance, real HTTP, a clock that is moved."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from pydantic import SecretStr
+
+from topo_pipeline.automation import drift, news
+from topo_pipeline.automation.cursors import read_cursor
+from topo_pipeline.sandbox.app import create_app
+from topo_pipeline_tests.defs.conftest import ACTIVITIES, NOW, Pipeline, pipeline_over
+from topo_pipeline_tests.defs.test_records import land
+from topo_pipeline_tests.defs.test_replies import Edited
+
+TODAY = NOW.date()
+LAST_DAYS = [TODAY - timedelta(days=ago) for ago in (3, 2, 1)]
+FAR = TODAY - timedelta(days=9)
+QUARTER, HOUR = timedelta(minutes=15), timedelta(hours=1)
+EVENING = timedelta(hours=6, minutes=5)
+"""From noon to when the sandbox has nothing new for two hours."""
+
+
+@dataclass
+class Clock:
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@dataclass
+class Daemon:
+    """Ticks one sensor as Dagster's daemon does: with the cursor of the tick before."""
+
+    pipeline: Pipeline
+    sensor: str
+    clock: Clock
+    cursor: str | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
+    """Of the settings."""
+    keys: list[str] = field(default_factory=list)
+
+    def tick(self, after: timedelta = timedelta()) -> list[dg.RunRequest] | str:
+        """What a tick comes to: run requests, or why it skips."""
+        self.clock.now += after
+        resources = dict(self.pipeline.definitions.resources or {})
+        topo = resources["topo"]
+        resources["topo"] = replace(topo, settings=topo.settings.model_copy(update=self.changes))
+        context = dg.build_sensor_context(self.pipeline.instance, self.cursor, resources=resources)
+        sensor = self.pipeline.definitions.get_repository_def().get_sensor_def(self.sensor)
+        result = sensor.evaluate_tick(context)
+        self.cursor = result.cursor
+        self.keys += [str(request.run_key) for request in result.run_requests or []]
+        return list(result.run_requests or []) or str(result.skip_message)
+
+    def skips(self, after: timedelta = timedelta()) -> str:
+        reason = self.tick(after)
+        assert isinstance(reason, str), reason
+        return reason
+
+    def asks(self, after: timedelta = timedelta()) -> dg.RunRequest:
+        requests = self.tick(after)
+        assert not isinstance(requests, str), requests
+        [request] = requests
+        return request
+
+    def memory(self) -> news.Memory | drift.Memory:
+        return read_cursor(self.cursor, news.Memory if self.sensor == "new_activity_sensor" else drift.Memory)
+
+
+def days_of(request: dg.RunRequest) -> tuple[str, str]:
+    return tuple(request.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end"))
+
+
+def only(day: date) -> tuple[str, str]:
+    return str(day), str(day)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, api_key: str, clock: Clock) -> Iterator[Pipeline]:
+    with pipeline_over(tmp_path, api_key, clock=clock) as pipeline:
+        yield pipeline
+
+
+@pytest.fixture
+def news_of(workspace: Pipeline, clock: Clock) -> Daemon:
+    return Daemon(workspace, "new_activity_sensor", clock)
+
+
+@pytest.fixture
+def late(workspace: Pipeline, clock: Clock) -> Daemon:
+    return Daemon(workspace, "late_activity_sensor", clock)
+
+
+def lose_one(daemon: Daemon, api_key: str, day: date) -> None:
+    """Let an activity of the day vanish at the source."""
+    world = Edited(daemon.pipeline.world.seed, scale=daemon.pipeline.world.scale)
+    start = datetime.combine(day, time(), UTC)
+    gone = world.activities(start, start + timedelta(days=1))[0]
+    world.edit = lambda activity: None if activity.id == gone.id else activity
+    daemon.pipeline.api.app = create_app(world, api_key=api_key, now=daemon.clock)
+
+
+@dataclass
+class Refusing:
+    """The sandbox, which counts but shows no page; or, with a status, says nothing else."""
+
+    app: Any
+    status: int | None = None
+    asked: int = 0
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        self.asked += 1
+        if self.status is None and b"size=1&" in scope["query_string"] + b"&":
+            await self.app(scope, receive, send)
+            return
+        headers = [(b"retry-after", b"3600"), (b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": self.status or 403, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def test_today_is_read_when_there_is_news_and_left_alone_while_there_is_none(news_of: Daemon) -> None:
+    for request in (news_of.asks(), news_of.asks(EVENING)):
+        assert days_of(request) == only(TODAY)
+        assert request.asset_selection == [ACTIVITIES]
+        assert news_of.pipeline.run(request).success
+    landed = news_of.pipeline.rows("SELECT count(*) FROM topo.activities")[0][0]
+    assert landed > 0
+    assert f"Topo counts {landed} activities of {TODAY}, as landed." in news_of.skips(HOUR)
+    assert days_of(news_of.asks(2 * HOUR)) == only(TODAY)
+
+
+def test_a_tick_is_one_small_request_and_none_within_a_quarter_of_an_hour(news_of: Daemon) -> None:
+    asked = news_of.pipeline.api.asked
+    news_of.asks()
+    assert asked == ["/v1/activities"]
+    assert "15 minutes later" in news_of.skips(QUARTER - timedelta(seconds=1))
+    assert asked == ["/v1/activities"]
+    news_of.tick(timedelta(seconds=1))
+    assert asked == ["/v1/activities"] * 2
+
+
+def test_after_midnight_the_new_day_is_today(news_of: Daemon) -> None:
+    news_of.pipeline.run(news_of.asks())
+    assert "only just begun" in news_of.skips(timedelta(hours=12, minutes=1))
+    assert days_of(news_of.asks(timedelta(days=2, hours=11))) == only(TODAY + timedelta(days=3))
+
+
+def test_a_day_that_is_queued_or_running_is_not_asked_for(news_of: Daemon) -> None:
+    pipeline, request = news_of.pipeline, news_of.asks()
+    run = pipeline.instance.create_run_for_job(
+        pipeline.definitions.resolve_job_def("refresh"),
+        tags=dict(request.tags),
+        asset_selection=frozenset({ACTIVITIES}),
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    asked = len(pipeline.api.asked)
+    assert "is being read" in news_of.skips(HOUR)
+    assert len(pipeline.api.asked) == asked
+    pipeline.instance.report_run_failed(run)
+    assert days_of(news_of.asks(HOUR)) == only(TODAY)
+
+
+def test_a_today_that_is_refused_is_not_read_again_until_there_is_other_news(news_of: Daemon) -> None:
+    request = news_of.asks(EVENING)
+    news_of.pipeline.api.app = Refusing(news_of.pipeline.api.app)
+    assert not news_of.pipeline.run(request).success
+    assert "did not land" in news_of.skips(QUARTER)
+    assert "did not land" in news_of.skips(HOUR)
+    assert days_of(news_of.asks(2 * HOUR)) == only(TODAY)
+
+
+def test_days_that_moved_at_the_source_are_read_again_and_agree_then(late: Daemon, api_key: str) -> None:
+    late.pipeline.read(LAST_DAYS)
+    assert "3 landed days were looked at, 0 are to be read again" in late.skips()
+    lose_one(late, api_key, LAST_DAYS[1])
+    assert "No landed day is due" in late.skips(HOUR - timedelta(seconds=1))
+    request = late.asks(timedelta(seconds=1))
+    assert days_of(request) == only(LAST_DAYS[1])
+    assert late.pipeline.run(request).success
+    assert late.pipeline.rows("SELECT sum(removed)::INT FROM topo.loads") == [(1,)]
+    assert "3 landed days were looked at, 0 are to be read again" in late.skips(HOUR)
+
+
+def test_a_day_that_moved_and_is_refused_is_asked_for_once(late: Daemon) -> None:
+    late.pipeline.read(LAST_DAYS)
+    late.pipeline.api.miscounted = {LAST_DAYS[0]}
+    assert not late.pipeline.run(late.asks()).success
+    assert all("0 are to be read again" in late.skips(HOUR) for _ in range(5))
+    late.pipeline.api.miscounted = set()
+    assert "0 are to be read again" in late.skips(HOUR)
+    late.pipeline.api.miscounted = {LAST_DAYS[0]}
+    assert days_of(late.asks(HOUR)) == only(LAST_DAYS[0])
+
+
+def test_a_day_that_landed_unproved_is_not_read_again_for_that(tmp_path: Path, api_key: str, clock: Clock) -> None:
+    with pipeline_over(tmp_path, api_key, clock=clock, completeness="warn") as pipeline:
+        pipeline.api.miscounted = {LAST_DAYS[0]}
+        assert pipeline.read(LAST_DAYS).success
+        daemon = Daemon(pipeline, "late_activity_sensor", clock)
+        assert "3 landed days were looked at, 0 are to be read again" in daemon.skips()
+
+
+def test_an_open_day_is_compared_over_the_part_that_was_read(late: Daemon, api_key: str) -> None:
+    late.pipeline.read([TODAY])
+    assert "1 landed days were looked at, 0 are to be read again" in late.skips(timedelta(days=1))
+    lose_one(late, api_key, TODAY)
+    assert days_of(late.asks(HOUR)) == only(TODAY)
+
+
+def test_far_days_are_looked_at_once_a_day(late: Daemon, api_key: str) -> None:
+    late.pipeline.read([FAR])
+    late.skips()
+    lose_one(late, api_key, FAR)
+    assert "No landed day is due" in late.skips(timedelta(hours=23))
+    assert days_of(late.asks(HOUR)) == only(FAR)
+
+
+def test_days_under_way_are_looked_at_once_their_run_has_ended(late: Daemon, api_key: str) -> None:
+    pipeline = late.pipeline
+    pipeline.read(LAST_DAYS)
+    lose_one(late, api_key, LAST_DAYS[1])
+    run = pipeline.instance.create_run_for_job(
+        pipeline.definitions.resolve_job_def("refresh"),
+        tags={"dagster/partition": str(LAST_DAYS[1])},
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    assert "2 landed days were looked at" in late.skips()
+    pipeline.instance.report_run_failed(run)
+    assert days_of(late.asks()) == only(LAST_DAYS[1])
+
+
+def test_no_two_ticks_share_a_run_key(late: Daemon, news_of: Daemon, api_key: str) -> None:
+    late.pipeline.read(LAST_DAYS)
+    lose_one(late, api_key, LAST_DAYS[0])
+    for _ in range(3):
+        late.asks()
+        news_of.asks(HOUR)
+        late.cursor = news_of.cursor = None
+    keys = late.keys + news_of.keys
+    assert len(set(keys)) == len(keys) == 6
+
+
+BOTH = pytest.mark.parametrize("sensor", ["new_activity_sensor", "late_activity_sensor"])
+
+
+@BOTH
+@pytest.mark.parametrize("cursor", ["{", "[]", '{"at": 5, "looks": {"soon": {}}}', '{"last": "2026-03-20"}'])
+def test_a_cursor_of_another_making_is_survived(workspace: Pipeline, clock: Clock, sensor: str, cursor: str) -> None:
+    land(workspace.instance, LAST_DAYS[0])
+    daemon = Daemon(workspace, sensor, clock, cursor)
+    daemon.tick()
+    assert daemon.memory() not in (news.Memory(), drift.Memory())
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"api_key": SecretStr("topo_wrong_key")}, "check TOPO_API_KEY"),
+        ({"api_key": None}, "TOPO_API_KEY is not set"),
+        ({"api_key": SecretStr("two words")}, "TOPO_API_KEY holds white space"),
+        ({"api_url": "http://127.0.0.1:9/v1"}, "127.0.0.1:9 gave no usable answer in 1 attempt"),
+        ({"api_url": "http://topo.example/v1"}, "TOPO_API_URL must use https"),
+    ],
+    ids=["401", "no key", "no possible key", "nobody there", "no possible address"],
+)
+def test_a_tick_that_cannot_ask_says_why_in_one_sentence_and_keeps_what_it_knew(
+    workspace: Pipeline, clock: Clock, sensor: str, changes: dict[str, Any], says: str
+) -> None:
+    land(workspace.instance, LAST_DAYS[0])
+    at = '"at":"2026-03-19T09:00:00Z"'
+    daemon = Daemon(workspace, sensor, clock, f'{{{at},"tried":1,"looks":{{"2026-03-17":{{{at}}}}}}}', changes)
+    before = daemon.memory()
+    reason = daemon.skips()
+    assert says in reason
+    assert "\n" not in reason
+    assert daemon.memory() == before != type(before)()
+
+
+@BOTH
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_topo_that_is_busy_or_down_is_asked_at_most_twice_a_tick(
+    workspace: Pipeline, clock: Clock, sensor: str, status: int
+) -> None:
+    for day in LAST_DAYS:
+        land(workspace.instance, day)
+    workspace.api.app = Refusing(workspace.api.app, status)
+    assert str(status) in Daemon(workspace, sensor, clock).skips()
+    assert workspace.api.app.asked <= 2
+
+
+@BOTH
+def test_a_sensor_never_opens_the_warehouse(workspace: Pipeline, clock: Clock, sensor: str) -> None:
+    land(workspace.instance, LAST_DAYS[0])
+    workspace.warehouse.path.write_bytes(b"whoever opens this fails")
+    Daemon(workspace, sensor, clock).tick()
