@@ -8,13 +8,14 @@ from pathlib import Path
 
 from topo_pipeline.engagement.checks import checks_of
 from topo_pipeline.engagement.tables import MetricTable, tables
+from topo_pipeline.report.differences import DIFFERENCES, kind_of
 
 BEGIN, END = "<!-- written by make docs: begin -->", "<!-- written by make docs: end -->"
 
 
 def catalogue() -> str:
-    """Every metric table with its columns and its checks, and the checks of what is landed, as markdown."""
-    return "\n\n".join([*(_section(table) for table in tables().values()), _landed()])
+    """The kinds of columns, every metric table with its columns and checks, the checks of what landed, as markdown."""
+    return "\n\n".join([_differences(), *(_section(table) for table in tables().values()), _landed()])
 
 
 def with_catalogue(page: str) -> str:
@@ -30,6 +31,11 @@ def with_catalogue(page: str) -> str:
     return f"{before}{BEGIN}\n\n{catalogue()}\n\n{END}{after}"
 
 
+def _differences() -> str:
+    rows = (f"| {kind} | {_cell(reason)} |" for kind, _, reason in DIFFERENCES)
+    return "\n".join(["| Kind of column | Why it may differ from Topo's screens |", "| --- | --- |", *rows])
+
+
 def _section(table: MetricTable) -> str:
     described = [
         line
@@ -39,9 +45,12 @@ def _section(table: MetricTable) -> str:
             "",
             description,
             "",
-            "| Column | |",
-            "| --- | --- |",
-            *(f"| `{column}` | {_cell(comment)} |" for column, comment in table.columns_of(name).items()),
+            "| Column | | Kind |",
+            "| --- | --- | --- |",
+            *(
+                f"| `{column}` | {_cell(comment)} | {kind_of(column)} |"
+                for column, comment in table.columns_of(name).items()
+            ),
             "",
         ]
     ]

@@ -86,7 +86,7 @@ def test_today_is_no_day_that_should_be_closed_and_yesterday_is(tmp_path: Path, 
     with pipeline_over(tmp_path, api_key) as pipeline:
         pipeline.read([NOW.date()])
         assert told(pipeline, "every_day_is_closed") == ()
-    with pipeline_over(tmp_path, api_key, now=NOW + timedelta(days=1)) as pipeline:
+    with pipeline_over(tmp_path, api_key, clock=lambda: NOW + timedelta(days=1)) as pipeline:
         pipeline.read([YESTERDAY])
         assert told(pipeline, "every_day_is_closed") == (str(NOW.date()),)
 
@@ -124,7 +124,7 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def later(landed: Path, api_key: str) -> Iterator[Pipeline]:
     """That warehouse thirteen hours later."""
-    with pipeline_over(landed, api_key, now=LATER) as pipeline:
+    with pipeline_over(landed, api_key, clock=lambda: LATER) as pipeline:
         yield pipeline
 
 
@@ -149,7 +149,7 @@ def test_what_was_just_read_is_not_asked_for_again(landed: Path, api_key: str) -
 
 
 def test_where_topo_cannot_be_asked_the_check_warns_and_no_run_fails(landed: Path, api_key: str) -> None:
-    with pipeline_over(landed, api_key, now=LATER, key_used="topo_wrong_key") as pipeline:
+    with pipeline_over(landed, api_key, clock=lambda: LATER, key_used="topo_wrong_key") as pipeline:
         evaluate(pipeline)
         said = last_check(pipeline, COUNTS)
     assert (said.passed, said.severity) == (False, dg.AssetCheckSeverity.WARN)

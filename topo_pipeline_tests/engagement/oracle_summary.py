@@ -72,7 +72,7 @@ def _summary_row(oracle: "Oracle", period: str, daily: list[Row], runs: list[Row
     row["maturity"] = row["eligible"] / len(contacted) if contacted else None
     row |= message_rates(oracle, contacted)
     is_lifetime = period == "lifetime"
-    row["is_silent"] = _is_silent(oracle, daily, row["runs_active"]) if is_lifetime else None
+    row["is_silent"] = _is_silent(oracle, daily, row["runs_active"] - row["runs_paused"]) if is_lifetime else None
     row["as_of"] = oracle.as_of()
     row["days_missing"] = _days_missing(oracle, days, is_lifetime)
     return row

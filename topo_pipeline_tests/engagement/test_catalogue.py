@@ -145,3 +145,15 @@ def test_another_sql_rebuilds_the_table_with_its_new_columns(workspace: Workspac
         built = build(connection, newer, timezone="UTC", now=workspace.now)
     assert built.columns[-1].name == "oddities"
     assert built.rows == 1
+
+
+def test_another_sql_rebuilds_what_is_kept_beside_the_table_with_its_new_columns(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1)), sent(march(1))])
+    workspace.build("sequence_runs")
+    table = tables()["sequence_runs"]
+    newer = replace(
+        table, sql=table.sql.replace("    run_over_at TIMESTAMP", "    oddity VARCHAR,\n    run_over_at TIMESTAMP")
+    )
+    with workspace.warehouse.transaction() as connection:
+        build(connection, newer, timezone="UTC", now=workspace.now)
+    assert workspace.select("SELECT oddity, count(*) FROM engagement.sequence_actions GROUP BY ALL") == [(None, 1)]

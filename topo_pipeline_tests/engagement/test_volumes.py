@@ -105,6 +105,13 @@ def test_a_sequence_whose_runs_have_all_ended_is_not_silent(workspace: Workspace
     assert silence(workspace, Activity("sequence.completed", march(3))) is False
 
 
+def test_a_sequence_whose_runs_are_all_paused_is_not_silent(workspace: Workspace) -> None:
+    assert silence(workspace, Activity("sequence.paused", march(3))) is False
+    workspace.land(march(4).date(), [Activity("sequence.resumed", march(4))])
+    workspace.build()
+    assert workspace.summary()["is_silent"]
+
+
 def test_where_a_day_is_missing_nobody_knows(workspace: Workspace) -> None:
     assert silence(workspace, without=12) is None
     assert silence(workspace, sent(march(11)), without=12) is False

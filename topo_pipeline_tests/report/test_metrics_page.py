@@ -9,6 +9,7 @@ from markdown_it import MarkdownIt
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules, read_rules
 from topo_pipeline.engagement.tables import tables
+from topo_pipeline.report.differences import DIFFERENCES, kind_of
 from topo_pipeline.report.metrics_page import BEGIN, END, with_catalogue
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -28,10 +29,21 @@ def test_every_column_of_every_table_is_on_the_page_with_its_comment() -> None:
             assert set(table.columns_of(name).items()) <= pairs
 
 
+def test_every_column_says_why_it_may_differ_from_topos_screens_and_no_kind_is_without_columns() -> None:
+    columns = {
+        column for table in tables().values() for name in table.descriptions for column in table.columns_of(name)
+    }
+    kinds = {column: kind_of(column) for column in columns}
+    assert set(kinds.values()) == {kind for kind, _, _ in DIFFERENCES}
+    assert {kinds[f"{what}_{event}"] for what in ("total",) for event in ("sent", "replies", "meetings")} == {"count"}
+    assert {kind for column, kind in kinds.items() if column.endswith(("_num", "_den", "_rate"))} <= {"rate", "opens"}
+    assert {kind for column, kind in kinds.items() if column.startswith("unique_")} <= {"unique", "opens"}
+
+
 def test_the_rest_of_the_page_is_left_as_it_is() -> None:
-    assert with_catalogue(f"before {BEGIN} old {END} after").startswith(f"before {BEGIN}\n\n### engagement.")
+    assert with_catalogue(f"before {BEGIN} old {END} after").startswith(f"before {BEGIN}\n\n| Kind of column")
     assert with_catalogue(f"before {BEGIN} old {END} after").endswith(f"{END} after")
-    assert " old " not in with_catalogue(f"{BEGIN} old {END}")
+    assert " what stood there " not in with_catalogue(f"{BEGIN} what stood there {END}")
 
 
 @pytest.mark.parametrize("page", ["", BEGIN, END])
