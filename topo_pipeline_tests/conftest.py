@@ -1,11 +1,13 @@
 """What every test stands on. The environment is set before anything of the pipeline reads it."""
 
 import atexit
+import functools
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
+import duckdb
 import pytest
 
 API_KEY = "topo_test_3f9c2e7a41b8"
@@ -24,6 +26,12 @@ os.environ.update(
         "DAGSTER_HOME": _home,
     }
 )
+
+# A test's tables are tiny and are built thousands of times: a second thread costs more than it does, and to hash
+# DuckLake's extension for its signature costs a tenth of a second each time that a lake is opened.
+# Other processes (the command line, Dagster's own) connect as they always do.
+connect_as_always = duckdb.connect
+duckdb.connect = functools.partial(duckdb.connect, config={"threads": 1, "allow_unsigned_extensions": True})
 
 
 @pytest.fixture

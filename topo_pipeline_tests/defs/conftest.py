@@ -1,5 +1,6 @@
 """A whole pipeline for a test: a small sandbox over real HTTP, a DuckDB file, a real Dagster instance."""
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from topo_pipeline.sandbox.wire import Spelling
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline_tests.conftest import API_KEY
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 FIRST_DAY = date(2026, 3, 1)
@@ -33,6 +35,9 @@ ACTIVITIES = dg.AssetKey(["topo", "activities"])
 
 def days(count: int, first: date = FIRST_DAY) -> list[date]:
     return [first + timedelta(days=n) for n in range(count)]
+
+
+LAST_DAYS = days(4, NOW.date() - timedelta(days=4))
 
 
 @dataclass
@@ -90,6 +95,13 @@ class Pipeline:
     def backfill(self, days: Sequence[date], may_shrink: Sequence[date] = ()) -> Outcome:
         return backfill(self.definitions, days, instance=self.instance, tell=lambda _: None, may_shrink=may_shrink)
 
+    def land(self, days: Sequence[date], may_shrink: Sequence[date] = ()) -> Outcome:
+        """As `backfill`, without the tables: they take most of a run's time, and have no say in what lands."""
+        without = _without_tables(self.definitions)
+        outcome = backfill(without, days, instance=self.instance, tell=lambda _: None, may_shrink=may_shrink)
+        assert not (outcome.landed and outcome.problems), "where some days are refused, tables follow: backfill"
+        return outcome
+
     def read(self, days: Sequence[date]) -> dg.ExecuteInProcessResult:
         """Read the days, from the first to the last, in a run of their own without the tables."""
         request = run_request(Request(days[0], days[-1], ""))
@@ -108,6 +120,18 @@ class Pipeline:
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         with self.warehouse.reader() as connection:
             return connection.execute(sql).fetchall()
+
+
+def _without_tables(whole: dg.Definitions) -> dg.Definitions:
+    return dg.Definitions(
+        assets=[asset for asset in whole.assets or () if asset.key.path[0] == "topo"],
+        asset_checks=[
+            checks for checks in whole.asset_checks or () if all(k.asset_key == ACTIVITIES for k in checks.check_keys)
+        ],
+        jobs=whole.jobs,
+        resources=whole.resources,
+        executor=whole.executor,
+    )
 
 
 def last_check(
@@ -156,6 +180,22 @@ def pipeline_over(
             "clock": clock,
         }
         yield Pipeline(definitions.build(resources), instance, warehouse, api, world, api_url)
+
+
+@pytest.fixture(scope="package")
+def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """The last four days, which one run has read and made every table of: to be looked at, and left as they are."""
+    with pipeline_over(tmp_path_factory.mktemp("refreshed"), API_KEY) as built:
+        assert built.backfill(LAST_DAYS).problems == ()
+        yield built
+
+
+@pytest.fixture
+def copied(refreshed: Pipeline, tmp_path: Path, api_key: str) -> Iterator[Pipeline]:
+    """The same four days in a warehouse of the test's own; Dagster's records know nothing of them."""
+    shutil.copy(refreshed.warehouse.path, tmp_path)
+    with pipeline_over(tmp_path, api_key) as built:
+        yield built
 
 
 @pytest.fixture

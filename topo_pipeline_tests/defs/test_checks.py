@@ -1,12 +1,12 @@
 """What the checks say of the days that are landed."""
 
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
-from topo_pipeline_tests.defs.conftest import NOW, Pipeline, days, last_check, pipeline_over
+from topo_pipeline_tests.defs.conftest import LAST_DAYS, Pipeline, days, last_check, pipeline_over
 
 DAILY = dg.AssetKey(["engagement", "sequence_daily"])
 
@@ -28,7 +28,7 @@ def test_a_day_that_landed_unproved_is_warned_of_until_it_is_proved(tmp_path: Pa
     with pipeline_over(tmp_path, api_key, completeness="warn") as pipeline:
         [one, two, three] = days(3)
         pipeline.api.miscounted = {two}
-        outcome = pipeline.backfill([one, two, three])
+        outcome = pipeline.land([one, two, three])
         assert outcome.landed == (one, two, three)
         warned = last_check(pipeline)
         assert not warned.passed
@@ -37,19 +37,18 @@ def test_a_day_that_landed_unproved_is_warned_of_until_it_is_proved(tmp_path: Pa
         assert str(two) in str(warned.description)
 
         pipeline.api.miscounted = set()
-        pipeline.backfill([two])
+        pipeline.land([two])
         assert last_check(pipeline).passed
 
 
-def test_a_range_of_proved_days_passes(pipeline: Pipeline) -> None:
-    pipeline.backfill(days(2))
-    assert last_check(pipeline).passed
+def test_a_range_of_proved_days_passes(refreshed: Pipeline) -> None:
+    assert last_check(refreshed).passed
 
 
 def test_many_unproved_days_are_told_by_number_and_the_latest(tmp_path: Path, api_key: str) -> None:
     with pipeline_over(tmp_path, api_key, completeness="warn") as pipeline:
         pipeline.api.miscounted = set(days(12))
-        pipeline.backfill(days(12))
+        pipeline.land(days(12))
         said = str(last_check(pipeline).description)
         assert said.startswith("12 landed days")
         assert "and 7 more" in said
@@ -59,26 +58,24 @@ def test_many_unproved_days_are_told_by_number_and_the_latest(tmp_path: Path, ap
 def test_a_refused_day_hides_no_unproved_one(tmp_path: Path, api_key: str) -> None:
     with pipeline_over(tmp_path, api_key, completeness="warn") as pipeline:
         [one, two] = days(10)[4:6]
-        pipeline.backfill([one])
+        pipeline.land([one])
         pipeline.api.miscounted = {two}
         pipeline.api.only_first = 1  # the day that has landed would shrink, and is refused
         assert pipeline.backfill([one, two]).landed == (two,)
         assert last_check(pipeline).metadata["examples"].value == [str(two)]
 
 
-def test_a_range_evaluates_every_check_once_leaves_none_planned_and_all_pass(pipeline: Pipeline) -> None:
-    assert pipeline.backfill(days(4, NOW.date() - timedelta(days=4))).problems == ()
-    ended = histories(pipeline)
+def test_a_range_evaluates_every_check_once_leaves_none_planned_and_all_pass(refreshed: Pipeline) -> None:
+    ended = histories(refreshed)
     assert {key.asset_key.path[-1] for key in ended} >= {"activities", "sequence_activity", "sequence_summary"}
     succeeded = [AssetCheckExecutionRecordStatus.SUCCEEDED]
     assert {key: found for key, found in ended.items() if found != succeeded} == {}
-    assert last_check(pipeline, "key_is_unique", DAILY).metadata["rows"].value == 0
+    assert last_check(refreshed, "key_is_unique", DAILY).metadata["rows"].value == 0
 
 
 def test_after_a_refused_day_the_tables_that_follow_are_checked_and_the_activities_too(pipeline: Pipeline) -> None:
-    lately = days(4, NOW.date() - timedelta(days=4))
-    pipeline.api.miscounted.add(lately[1])
-    assert len(pipeline.backfill(lately).landed) == 3
+    pipeline.api.miscounted.add(LAST_DAYS[1])
+    assert len(pipeline.backfill(LAST_DAYS).landed) == 3
     keys = list(keys_of(pipeline))
     latest = pipeline.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     statuses = {key: record.status.name for key, record in latest.items()}
@@ -99,14 +96,13 @@ def checks_alone(pipeline: Pipeline, asset: dg.AssetKey) -> dg.JobDefinition:
     return dg.Definitions.merge(pipeline.definitions, dg.Definitions(jobs=[checks])).resolve_job_def("checks_alone")
 
 
-def test_a_fault_of_ours_is_an_error_that_names_the_sequences_and_fails_no_run(pipeline: Pipeline) -> None:
-    pipeline.backfill(days(4))
-    with pipeline.warehouse.transaction() as connection:
+def test_a_fault_of_ours_is_an_error_that_names_the_sequences_and_fails_no_run(copied: Pipeline) -> None:
+    with copied.warehouse.transaction() as connection:
         connection.execute("UPDATE engagement.sequence_daily SET unique_sent = 0")
-    assert check_alone(pipeline, DAILY)
-    told = last_check(pipeline, "uniques_add_up_to_runs", DAILY)
+    assert check_alone(copied, DAILY)
+    told = last_check(copied, "uniques_add_up_to_runs", DAILY)
     assert (told.passed, told.severity) == (False, dg.AssetCheckSeverity.ERROR)
-    contacted = pipeline.rows("SELECT sequence_name FROM engagement.sequence_summary WHERE unique_sent > 0")
+    contacted = copied.rows("SELECT sequence_name FROM engagement.sequence_summary WHERE unique_sent > 0")
     assert len(contacted) > 1
     assert told.metadata["rows"].value == len(contacted)
     assert told.metadata["examples"].value == sorted(f"unique_sent of {name}" for (name,) in contacted)
@@ -129,10 +125,9 @@ def test_without_a_warehouse_the_checks_fail_in_one_sentence(pipeline: Pipeline)
     assert str(said.description).startswith("There is no warehouse at")
 
 
-def test_one_check_of_a_table_can_be_evaluated_alone(pipeline: Pipeline) -> None:
-    pipeline.backfill(days(2))
-    [alone] = [key for key in keys_of(pipeline) if key.asset_key == DAILY and key.name == "key_is_unique"]
+def test_one_check_of_a_table_can_be_evaluated_alone(copied: Pipeline) -> None:
+    [alone] = [key for key in keys_of(copied) if key.asset_key == DAILY and key.name == "key_is_unique"]
     job = dg.define_asset_job("alone", selection=dg.AssetSelection.checks(alone))
-    result = dg.Definitions.merge(pipeline.definitions, dg.Definitions(jobs=[job])).resolve_job_def("alone")
-    evaluated = result.execute_in_process(instance=pipeline.instance).get_asset_check_evaluations()
+    result = dg.Definitions.merge(copied.definitions, dg.Definitions(jobs=[job])).resolve_job_def("alone")
+    evaluated = result.execute_in_process(instance=copied.instance).get_asset_check_evaluations()
     assert [evaluation.asset_check_key for evaluation in evaluated] == [alone]

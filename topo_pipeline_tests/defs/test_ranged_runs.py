@@ -9,7 +9,7 @@ import pytest
 from dagster import AssetRecordsFilter
 
 from topo_pipeline.defs.partitions import daily, range_tags
-from topo_pipeline_tests.defs.conftest import ACTIVITIES, FIRST_DAY, NOW, Pipeline, days, pipeline_over
+from topo_pipeline_tests.defs.conftest import ACTIVITIES, FIRST_DAY, LAST_DAYS, NOW, Pipeline, days, pipeline_over
 
 BAD_DAY = days(10)[4]
 
@@ -60,13 +60,13 @@ def test_a_range_lands_every_activity_in_one_run_and_builds_every_table(pipeline
     assert all(rows for rows in _tables(pipeline).values())
 
 
-def test_the_latest_event_of_each_day_carries_what_the_ledger_says(pipeline: Pipeline) -> None:
-    pipeline.backfill(days(3))
-
-    ledger = pipeline.rows("SELECT day, rows, api_total_count, requests, load_id::VARCHAR FROM topo.loads ORDER BY day")
-    assert [row[0] for row in ledger] == days(3)
+def test_the_latest_event_of_each_day_carries_what_the_ledger_says(refreshed: Pipeline) -> None:
+    ledger = refreshed.rows(
+        "SELECT day, rows, api_total_count, requests, load_id::VARCHAR FROM topo.loads ORDER BY day"
+    )
+    assert [row[0] for row in ledger] == LAST_DAYS
     for day, rows, count, requests, load_id in ledger:
-        events = _events(pipeline, day)
+        events = _events(refreshed, day)
         assert len(events) == 2  # one as the day landed, one at the run's success
         for event in events:
             assert event["dagster/partition_row_count"] == rows
@@ -113,10 +113,10 @@ def test_a_second_run_of_the_failed_day_heals_it_as_if_it_had_never_failed(
 
 
 def test_a_refused_reload_leaves_the_day_as_it_was(pipeline: Pipeline) -> None:
-    pipeline.backfill([BAD_DAY])
+    pipeline.land([BAD_DAY])
     before = pipeline.rows("SELECT * FROM topo.activities ORDER BY id")
     pipeline.api.miscounted.add(BAD_DAY)
-    outcome = pipeline.backfill([BAD_DAY])
+    outcome = pipeline.land([BAD_DAY])
 
     assert outcome.landed == ()
     assert pipeline.rows("SELECT * FROM topo.activities ORDER BY id") == before
@@ -124,14 +124,14 @@ def test_a_refused_reload_leaves_the_day_as_it_was(pipeline: Pipeline) -> None:
     assert loads == 1
 
 
-def test_reading_a_range_twice_changes_no_number(pipeline: Pipeline) -> None:
-    pipeline.backfill(days(4))
-    first = _tables(pipeline)
-    loads = {load for (load,) in pipeline.rows("SELECT load_id FROM topo.loads")}
-    pipeline.backfill(days(4))
+def test_reading_a_range_twice_changes_no_number(copied: Pipeline) -> None:
+    first = _tables(copied)
+    loads = {load for (load,) in copied.rows("SELECT load_id FROM topo.loads")}
+    assert len(loads) == 4
+    copied.backfill(LAST_DAYS)
 
-    assert _tables(pipeline) == first
-    reloads = pipeline.rows("SELECT load_id, added, changed, removed FROM topo.loads")
+    assert _tables(copied) == first
+    reloads = copied.rows("SELECT load_id, added, changed, removed FROM topo.loads")
     assert [tuple(counts) for load, *counts in reloads if load not in loads] == [(0, 0, 0)] * 4
 
 
@@ -148,7 +148,7 @@ def test_a_refused_key_ends_the_run_before_any_activity_is_asked_for_and_names_e
 
 
 def test_today_lands_as_an_open_day_up_to_two_minutes_ago(pipeline: Pipeline) -> None:
-    outcome = pipeline.backfill([NOW.date()])
+    outcome = pipeline.land([NOW.date()])
 
     assert outcome.problems == ()
     [(is_open, asked_before, rows)] = pipeline.rows("SELECT is_open, asked_before, rows FROM topo.loads")

@@ -1,5 +1,6 @@
 """Days whose replies changed after they were read are found, read again, and right then; no others are."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from topo_pipeline.sandbox.activity import Activity
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.warehouse.forgetting import erase
+from topo_pipeline_tests.conftest import API_KEY
 from topo_pipeline_tests.defs.conftest import NOW, Pipeline, days, last_check, pipeline_over
 
 LANDED = days(8)
@@ -28,15 +30,40 @@ class Edited(World):
         return [kept for activity in super().activities(after, before) if (kept := self.edit(activity))]
 
 
+def read_when(folder: Path, shown: Callable[[Activity], Activity]) -> Path:
+    """Read eight days while the world was shown so; return the warehouse."""
+    with pipeline_over(folder, API_KEY) as pipeline:
+        edit(pipeline, API_KEY, shown)
+        assert pipeline.land(LANDED).problems == ()
+        return pipeline.warehouse.path
+
+
+@pytest.fixture(scope="module")
+def read_early(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return read_when(
+        tmp_path_factory.mktemp("early"),
+        lambda activity: replace(activity, classified_at=None) if is_late(activity) else activity,
+    )
+
+
+@pytest.fixture(scope="module")
+def read_late(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return read_when(tmp_path_factory.mktemp("late"), lambda activity: activity)
+
+
 @pytest.fixture
-def landed(tmp_path: Path, api_key: str) -> Iterator[Pipeline]:
+def landed(tmp_path: Path, api_key: str, read_early: Path) -> Iterator[Pipeline]:
     """Eight landed days, read when the replies of every other day were not classified yet."""
+    shutil.copy(read_early, tmp_path)
     with pipeline_over(tmp_path, api_key) as pipeline:
-        edit(
-            pipeline, api_key, lambda activity: replace(activity, classified_at=None) if is_late(activity) else activity
-        )
-        assert pipeline.backfill(LANDED).problems == ()
-        edit(pipeline, api_key, lambda activity: activity)
+        yield pipeline
+
+
+@pytest.fixture
+def settled(tmp_path: Path, api_key: str, read_late: Path) -> Iterator[Pipeline]:
+    """Eight landed days, read when all their replies were classified: nothing differs."""
+    shutil.copy(read_late, tmp_path)
+    with pipeline_over(tmp_path, api_key) as pipeline:
         yield pipeline
 
 
@@ -64,12 +91,6 @@ def replies_of(pipeline: Pipeline) -> list[Activity]:
     return [activity for activity in found if activity.type == "message.replied"]
 
 
-def settle(pipeline: Pipeline) -> None:
-    """Let what was classified since be read: nothing differs then."""
-    read_again(pipeline)
-    assert read_again(pipeline) == []
-
-
 def edit(pipeline: Pipeline, api_key: str, change: Callable[[Activity], Activity | None]) -> None:
     world = Edited(pipeline.world.seed, scale=pipeline.world.scale)
     world.edit = change
@@ -90,36 +111,32 @@ def test_days_whose_replies_were_classified_since_are_read_whole_and_no_others(l
     assert read_again(landed) == []
 
 
-def test_a_reply_that_vanished_and_one_that_is_new_are_found(landed: Pipeline, api_key: str) -> None:
-    settle(landed)
-    first = replies_of(landed)[0]
-    edit(landed, api_key, lambda activity: None if activity.id == first.id else activity)
-    assert read_again(landed) == [first.created_at.date()]
-    edit(landed, api_key, lambda activity: activity)
-    assert read_again(landed) == [first.created_at.date()]
+def test_a_reply_that_vanished_and_one_that_is_new_are_found(settled: Pipeline, api_key: str) -> None:
+    first = replies_of(settled)[0]
+    edit(settled, api_key, lambda activity: None if activity.id == first.id else activity)
+    assert read_again(settled) == [first.created_at.date()]
+    edit(settled, api_key, lambda activity: activity)
+    assert read_again(settled) == [first.created_at.date()]
 
 
-def test_what_else_changed_is_not_looked_for(landed: Pipeline, api_key: str) -> None:
-    settle(landed)
-    edit(landed, api_key, lambda activity: activity if activity.event_type == "REPLIED" else None)
-    assert read_again(landed) == []
+def test_what_else_changed_is_not_looked_for(settled: Pipeline, api_key: str) -> None:
+    edit(settled, api_key, lambda activity: activity if activity.event_type == "REPLIED" else None)
+    assert read_again(settled) == []
 
 
-def test_the_replies_of_a_forgotten_person_are_not_missed(landed: Pipeline) -> None:
-    settle(landed)
-    person = UUID(replies_of(landed)[0].person_id)
-    with landed.warehouse.transaction() as connection:
+def test_the_replies_of_a_forgotten_person_are_not_missed(settled: Pipeline) -> None:
+    person = UUID(replies_of(settled)[0].person_id)
+    with settled.warehouse.transaction() as connection:
         assert erase(connection, person, now=NOW).activities
-    assert read_again(landed) == []
+    assert read_again(settled) == []
 
 
-def test_the_look_costs_the_pages_of_the_replies_and_of_the_days_that_differ(landed: Pipeline) -> None:
-    settle(landed)
-    landed.api.asked.clear()
-    assert read_again(landed) == []
-    in_all = [a for a in landed.world.activities(None, NOW) if a.type == "message.replied"]
+def test_the_look_costs_the_pages_of_the_replies_and_of_the_days_that_differ(settled: Pipeline) -> None:
+    settled.api.asked.clear()
+    assert read_again(settled) == []
+    in_all = [a for a in settled.world.activities(None, NOW) if a.type == "message.replied"]
     in_window = [reply for reply in in_all if reply.created_at.date() >= (NOW - timedelta(days=REPLY_DAYS)).date()]
-    assert landed.api.asked == ["/v1/me"] + ["/v1/activities"] * -(-len(in_window) // 100)
+    assert settled.api.asked == ["/v1/me"] + ["/v1/activities"] * -(-len(in_window) // 100)
 
 
 def test_where_nothing_is_landed_nothing_is_asked(pipeline: Pipeline) -> None:
@@ -138,17 +155,16 @@ def test_replies_that_cannot_be_proved_complete_are_refused_in_one_sentence(land
     assert landed.rows("FROM topo.activities ORDER BY id") == before
 
 
-def test_a_filter_that_selects_everything_is_seen_through(landed: Pipeline) -> None:
-    settle(landed)
-    landed.api.ignores = "event_type"
-    assert read_again(landed) == []
+def test_a_filter_that_selects_everything_is_seen_through(settled: Pipeline) -> None:
+    settled.api.ignores = "event_type"
+    assert read_again(settled) == []
 
 
 def test_where_unproved_days_may_land_a_reply_that_is_not_shown_is_not_taken_for_gone(
-    tmp_path: Path, api_key: str
+    tmp_path: Path, api_key: str, read_late: Path
 ) -> None:
+    shutil.copy(read_late, tmp_path)
     with pipeline_over(tmp_path, api_key, completeness="warn") as pipeline:
-        assert pipeline.backfill(LANDED).problems == ()
         first = replies_of(pipeline)[0]
         pipeline.api.miscounted = {(NOW - timedelta(days=1)).date()}
         edit(pipeline, api_key, lambda activity: None if activity.id == first.id else activity)
@@ -167,7 +183,7 @@ def test_another_organizations_replies_are_not_asked_for(landed: Pipeline, api_k
 
 def test_days_that_land_unproved_are_told_by_the_check(tmp_path: Path, api_key: str) -> None:
     with pipeline_over(tmp_path, api_key, completeness="warn") as pipeline:
-        assert pipeline.backfill(LANDED).problems == ()
+        assert pipeline.land(LANDED).problems == ()
         assert last_check(pipeline).passed
         first = replies_of(pipeline)[0]
         day = first.created_at.date()

@@ -9,7 +9,7 @@ from dagster import AssetRecordsFilter
 
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.engagement.tables import tables
-from topo_pipeline_tests.defs.conftest import Pipeline, days, pipeline_over
+from topo_pipeline_tests.defs.conftest import LAST_DAYS, Pipeline, pipeline_over
 
 RULES = Rules(positive_replies=("REFERRAL",), not_human_replies=(), reply_window_days=1, censored_days=0)
 FILE = "positive_replies = ['REFERRAL']\nnot_human_replies = []\nreply_window_days = 1\ncensored_days = 0\n"
@@ -36,15 +36,13 @@ def contents(pipeline: Pipeline) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def test_another_rule_is_another_code_version_and_the_next_build_is_one_from_nothing(
-    tmp_path: Path, api_key: str
+    tmp_path: Path, api_key: str, copied: Pipeline
 ) -> None:
     (tmp_path / "rules.toml").write_text(FILE)
     (tmp_path / "other").mkdir()
-    with pipeline_over(tmp_path, api_key) as pipeline:
-        pipeline.backfill(days(4))
-        by_default, versions = contents(pipeline), code_versions(pipeline)
+    by_default, versions = contents(copied), code_versions(copied)
     with pipeline_over(tmp_path, api_key, rules_file=str(tmp_path / "rules.toml")) as changed:
-        changed.backfill(days(1, days(4)[-1]))
+        changed.backfill(LAST_DAYS[-1:])
         rebuilt = contents(changed)
         for table, version in code_versions(changed).items():
             assert version != versions[table]
@@ -52,7 +50,7 @@ def test_another_rule_is_another_code_version_and_the_next_build_is_one_from_not
             assert Rules(**told(changed, table)["rules"]) == RULES
             assert told(changed, table)["rules"].keys() == asdict(RULES).keys()
     with pipeline_over(tmp_path / "other", api_key, rules_file=str(tmp_path / "rules.toml")) as fresh:
-        fresh.backfill(days(4))
+        fresh.backfill(LAST_DAYS)
         from_nothing = contents(fresh)
     assert rebuilt == from_nothing
     assert all(rebuilt[table] != by_default[table] for table in ("sequence_activity", "sequence_runs"))

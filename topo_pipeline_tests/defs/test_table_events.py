@@ -4,7 +4,7 @@ import dagster as dg
 from dagster import AssetRecordsFilter
 
 from topo_pipeline.defs.partitions import range_tags
-from topo_pipeline_tests.defs.conftest import ACTIVITIES, Pipeline, days
+from topo_pipeline_tests.defs.conftest import ACTIVITIES, LAST_DAYS, Pipeline, days
 from topo_pipeline_tests.engagement.helpers import TABLES
 
 
@@ -25,47 +25,43 @@ def _comments(pipeline: Pipeline, schema: str, table: str) -> dict[str, str]:
     )
 
 
-def test_each_table_shows_its_rows_and_its_columns_with_the_warehouses_own_words(pipeline: Pipeline) -> None:
-    pipeline.backfill(days(3))
+def test_each_table_shows_its_rows_and_its_columns_with_the_warehouses_own_words(refreshed: Pipeline) -> None:
     for schema, table in [
         *(("engagement", name) for name in TABLES),
         ("topo", "activities"),
         ("topo", "sequence_templates"),
     ]:
-        told = _latest(pipeline, schema, table)
+        told = _latest(refreshed, schema, table)
         columns = told["dagster/column_schema"].columns
-        assert {column.name: column.description for column in columns} == _comments(pipeline, schema, table)
+        assert {column.name: column.description for column in columns} == _comments(refreshed, schema, table)
         if table != "activities":
-            assert [(told["dagster/row_count"],)] == pipeline.rows(f"SELECT count(*) FROM {schema}.{table}")  # noqa: S608
+            assert [(told["dagster/row_count"],)] == refreshed.rows(f"SELECT count(*) FROM {schema}.{table}")  # noqa: S608
 
 
-def test_each_day_of_the_daily_table_shows_its_own_rows(pipeline: Pipeline) -> None:
-    pipeline.backfill(days(4))
-    counted = dict(pipeline.rows("SELECT day, count(*) FROM engagement.sequence_activity GROUP BY day"))
+def test_each_day_of_the_daily_table_shows_its_own_rows(refreshed: Pipeline) -> None:
+    counted = dict(refreshed.rows("SELECT day, count(*) FROM engagement.sequence_activity GROUP BY day"))
     assert sum(counted.values()) > 0
-    for day in days(4):
-        told = _latest(pipeline, "engagement", "sequence_activity", day=day)
+    for day in LAST_DAYS:
+        told = _latest(refreshed, "engagement", "sequence_activity", day=day)
         assert told["dagster/partition_row_count"] == counted.get(day, 0)
 
 
-def test_a_count_shows_the_columns_that_it_comes_from(pipeline: Pipeline) -> None:
-    pipeline.backfill(days(2))
-    origins = _latest(pipeline, "engagement", "sequence_daily")["dagster/column_lineage"].deps_by_column
+def test_a_count_shows_the_columns_that_it_comes_from(refreshed: Pipeline) -> None:
+    origins = _latest(refreshed, "engagement", "sequence_daily")["dagster/column_lineage"].deps_by_column
     runs, counts = (dg.AssetKey(["engagement", name]) for name in ("sequence_runs", "sequence_activity"))
     assert origins["unique_sent"] == [dg.TableColumnDep(runs, "contacted_at")]
     assert origins["total_sent"] == [dg.TableColumnDep(counts, "total_sent")]
 
 
-def test_the_summary_shows_its_sequences_by_name(pipeline: Pipeline) -> None:
-    pipeline.backfill(days(4))
-    preview = str(_latest(pipeline, "engagement", "sequence_summary")["preview"])
-    names = pipeline.rows("SELECT sequence_name FROM engagement.sequence_summary WHERE period = 'lifetime'")
+def test_the_summary_shows_its_sequences_by_name(refreshed: Pipeline) -> None:
+    preview = str(_latest(refreshed, "engagement", "sequence_summary")["preview"])
+    names = refreshed.rows("SELECT sequence_name FROM engagement.sequence_summary WHERE period = 'lifetime'")
     assert len(names) > 1
     assert all(name in preview for (name,) in names)
 
 
 def test_days_that_never_landed_are_not_materialised_and_hold_up_no_other(pipeline: Pipeline) -> None:
-    pipeline.backfill(days(2))
+    pipeline.read(days(2))
     result = pipeline.definitions.resolve_job_def("refresh").execute_in_process(
         instance=pipeline.instance,
         asset_selection=[dg.AssetKey(["engagement", "sequence_activity"])],
@@ -100,18 +96,17 @@ def test_no_failure_of_ours_is_retried_even_where_a_job_would(pipeline: Pipeline
     assert retries() == 0
 
 
-def test_a_full_refresh_makes_the_runs_of_every_load_again(pipeline: Pipeline) -> None:
-    pipeline.backfill(days(3))
-    with pipeline.warehouse.transaction() as connection:
+def test_a_full_refresh_makes_the_runs_of_every_load_again(copied: Pipeline) -> None:
+    with copied.warehouse.transaction() as connection:
         connection.execute("UPDATE engagement.sequence_runs SET messages_sent = -1")
-    job = pipeline.definitions.resolve_job_def("refresh")
+    job = copied.definitions.resolve_job_def("refresh")
     runs = dg.AssetKey(["engagement", "sequence_runs"])
     untouched = "SELECT count(*) FROM engagement.sequence_runs WHERE messages_sent >= 0"
-    job.execute_in_process(instance=pipeline.instance, asset_selection=[runs])
-    assert pipeline.rows(untouched) == [(0,)]
+    job.execute_in_process(instance=copied.instance, asset_selection=[runs])
+    assert copied.rows(untouched) == [(0,)]
     config = {"ops": {"engagement__sequence_runs": {"config": {"full_refresh": True}}}}
-    job.execute_in_process(instance=pipeline.instance, asset_selection=[runs], run_config=config)
-    assert pipeline.rows(untouched) == pipeline.rows("SELECT count(*) FROM engagement.sequence_runs")
+    job.execute_in_process(instance=copied.instance, asset_selection=[runs], run_config=config)
+    assert copied.rows(untouched) == copied.rows("SELECT count(*) FROM engagement.sequence_runs")
 
 
 def _requested(pipeline: Pipeline, cursor: object) -> tuple[object, dict[str, int]]:

@@ -1,8 +1,9 @@
 """A workspace to land days in, and activities to land; whatever is not said is plain and the same every time."""
 
+import functools
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -34,6 +35,7 @@ CLOCK_STARTS = datetime(2026, 6, 1, tzinfo=UTC)
 Row = dict[str, Any]
 
 
+@functools.cache
 def uid(name: str) -> str:
     """The id that a name always gets."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, name))
@@ -113,17 +115,24 @@ def by_day(activities: Iterable[Activity], zone: str = "UTC") -> dict[date, list
 
 @dataclass
 class Workspace:
-    """A warehouse whose days the test lands and whose tables it builds; its clock ticks once a load."""
+    """A warehouse whose days the test lands and whose tables it builds; its clock ticks once a load.
+
+    Of the tables that a test has built, those that it looks at are made, and what they are made of, when it looks: most
+    tests look at one, and to make all of them is most of a test's time. Whatever else is done to the warehouse (a load,
+    a statement of the test's own) finds all of them made.
+    """
 
     target: str
     zone: str = "UTC"
     rules: Rules = DEFAULT_RULES
     now: datetime = CLOCK_STARTS
     stale: set[date] = field(default_factory=set)
+    _due: dict[str, Callable[[DuckDBPyConnection], Built]] = field(default_factory=dict)
     _read: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     @property
     def warehouse(self) -> Warehouse:
+        self._make(*TABLES)
         return Warehouse(self.target)
 
     def land(
@@ -170,25 +179,28 @@ class Workspace:
             land_templates(connection, frame, now=self.now)
 
     def build(self, *names: str, rules: Rules | None = None, full_refresh: bool = False) -> dict[str, Built]:
-        """Build tables (else all of them), the daily one over the days that were landed since it was built."""
-        days = sorted(self.stale)
+        """Build these tables (else all of them, as they are looked at), the daily one over the days landed since."""
+        self._make(*TABLES)
         self._read.clear()
-        with self.warehouse.transaction() as connection:
-            built = {
-                name: build(
-                    connection,
-                    tables()[name],
-                    timezone=self.zone,
-                    now=self.now,
-                    rules=rules or self.rules,
-                    days=days,
-                    full_refresh=full_refresh,
-                )
-                for name in names or TABLES
-            }
-        if "sequence_activity" in built:
+        how = {
+            "timezone": self.zone,
+            "now": self.now,
+            "rules": rules or self.rules,
+            "days": sorted(self.stale),
+            "full_refresh": full_refresh,
+        }
+        self._due = {name: functools.partial(build, table=tables()[name], **how) for name in names or TABLES}
+        if "sequence_activity" in self._due:
             self.stale.clear()
-        return built
+        return self._make(*names)
+
+    def _make(self, *names: str) -> dict[str, Built]:
+        """Make what is due of these tables and of those that they are made of."""
+        wanted = [name for name in self._due if name in made_of(*names)]
+        if not wanted:
+            return {}
+        with Warehouse(self.target).transaction() as connection:
+            return {name: self._due.pop(name)(connection) for name in wanted}
 
     def select(self, sql: str) -> list[tuple[Any, ...]]:
         with self.warehouse.reader() as connection:
@@ -197,7 +209,8 @@ class Workspace:
     def rows(self, table: str) -> list[dict[str, Any]]:
         """The table's rows in an order of their own, so that equal tables are equal lists; read once a build."""
         if table not in self._read:
-            with self.warehouse.reader() as connection:
+            self._make(table)
+            with Warehouse(self.target).reader() as connection:
                 self._read[table] = _rows(connection, table)
         return self._read[table]
 
@@ -262,6 +275,13 @@ class Workspace:
             ),
             rejects=pd.DataFrame({"raw": [], "reason": []}, dtype=object),
         )
+
+
+@functools.cache
+def made_of(*names: str) -> set[str]:
+    """These tables and all that they are made of."""
+    above = {read for name in names for schema, read in tables()[name].reads if schema == "engagement"}
+    return {*names, *made_of(*above)} if names else set()
 
 
 def is_of(row: dict[str, Any], sequence: str | None) -> bool:
