@@ -158,7 +158,7 @@ def test_where_topo_cannot_be_asked_the_check_warns_and_no_run_fails(landed: Pat
 
 def test_a_day_that_landed_before_its_end_is_not_compared(tmp_path: Path, api_key: str) -> None:
     with pipeline_over(tmp_path, api_key) as pipeline:
-        read(pipeline, [YESTERDAY, NOW.date()])
-    with pipeline_over(tmp_path, api_key, now=NOW + timedelta(days=1)) as pipeline:
+        pipeline.read([YESTERDAY, NOW.date()])
+    with pipeline_over(tmp_path, api_key, clock=lambda: NOW + timedelta(days=1)) as pipeline:
         evaluate(pipeline)
         assert pipeline.api.asked == ["/v1/me", "/v1/activities"]
