@@ -13,7 +13,9 @@ import pytest
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
-from topo_pipeline_tests.test_cli import NOW, WHERE_IT_STANDS, assert_one_sentence, topo_pipeline
+from topo_pipeline_tests.command_line import WHERE_IT_STANDS, answer, assert_one_sentence, topo_pipeline
+from topo_pipeline_tests.conftest import MEASURED
+from topo_pipeline_tests.test_cli import NOW
 
 RANGE = ("2026-03-02", "2026-03-04")
 OF_THEM = "FROM topo.topo.activities WHERE person_id = ?"
@@ -52,7 +54,7 @@ def somebody(folder: Path) -> str:
 def test_it_says_what_it_erased_and_no_reading_brings_it_back(folder: Path, api_url: str) -> None:
     person = somebody(folder)
     [(theirs,)] = ask(folder, f"SELECT count(*) {OF_THEM}", person)
-    result = topo_pipeline(folder, "forget", person, "--yes")
+    result = topo_pipeline(folder, "forget", person, "--yes", **MEASURED)
     assert result.returncode == 0, result.stderr
     assert f"Erased (activities: {theirs}," in result.stdout
     assert ask(folder, f"SELECT count(*) {OF_THEM}", person) == [(0,)]
@@ -64,7 +66,7 @@ def test_it_says_what_it_erased_and_no_reading_brings_it_back(folder: Path, api_
 
 
 def test_nobody_is_erased_where_nobody_can_be_asked(folder: Path) -> None:
-    assert_one_sentence(topo_pipeline(folder, "forget", somebody(folder)), "--yes")
+    assert_one_sentence(answer(folder, "forget", somebody(folder)), "--yes")
     assert ask(folder, f"SELECT count(*) > 0 {OF_THEM}", somebody(folder)) == [(True,)]
 
 
@@ -86,17 +88,17 @@ def test_a_person_at_a_terminal_is_asked_first(folder: Path, answer: str, erased
 
 
 def test_who_is_in_nothing_that_is_landed_is_taken_for_a_slip(folder: Path) -> None:
-    result = topo_pipeline(folder, "forget", "0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10", "--yes")
+    result = answer(folder, "forget", "0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10", "--yes")
     assert_one_sentence(result, "Nothing that is landed names 0b9c4a52")
 
 
 @pytest.mark.parametrize("nobody", ["", "'; DROP TABLE topo.activities; --"])
 def test_what_is_no_id_is_refused_in_one_sentence(tmp_path: Path, nobody: str) -> None:
-    assert_one_sentence(topo_pipeline(tmp_path, "forget", "--yes", "--", nobody), "no id of a person")
+    assert_one_sentence(answer(tmp_path, "forget", "--yes", "--", nobody), "no id of a person")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_warehouse_it_says_so_and_makes_none(tmp_path: Path) -> None:
-    result = topo_pipeline(tmp_path, "forget", "0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10", "--yes")
+    result = answer(tmp_path, "forget", "0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10", "--yes")
     assert_one_sentence(result, "no warehouse")
     assert list(tmp_path.iterdir()) == []

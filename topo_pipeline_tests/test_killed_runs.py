@@ -17,7 +17,7 @@ import pytest
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
-from topo_pipeline_tests.test_cli import WHERE_IT_STANDS, assert_one_sentence, topo_pipeline
+from topo_pipeline_tests.command_line import WHERE_IT_STANDS, assert_one_sentence, topo_pipeline
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 RANGE = ("2026-03-02", "2026-03-04")

@@ -17,9 +17,9 @@ from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline_tests.command_line import topo_pipeline
 from topo_pipeline_tests.crashes.source import ONE_DAY, window_of
 from topo_pipeline_tests.engagement.helpers import Workspace
-from topo_pipeline_tests.test_cli import topo_pipeline
 from topo_pipeline_tests.warehouse.builders import ask, records
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
