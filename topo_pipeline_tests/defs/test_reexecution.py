@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 
 from topo_pipeline.defs.partitions import daily
-from topo_pipeline.defs.records import last_loads
 from topo_pipeline.defs.recorded import recorded_days
+from topo_pipeline.defs.records import last_loads
 from topo_pipeline.defs.reexecution import landed_before
 from topo_pipeline.ingest import Day
 from topo_pipeline.topo_api.reading import Window
