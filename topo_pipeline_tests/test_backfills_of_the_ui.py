@@ -94,7 +94,6 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
         environment.setenv("DAGSTER_HOME", str(home))
         environment.setenv("TOPO_API_URL", f"{address}/v1")
         environment.setenv("TOPO_WAREHOUSE", str(folder / "topo.duckdb"))
-        environment.setenv("TOPO_START_DATE", "2025-01-01")
         target = ModuleTarget("topo_pipeline.definitions", None, str(CHECKOUT), "topo_pipeline")
         with (
             dg.DagsterInstance.from_config(str(home)) as instance,
@@ -104,12 +103,20 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
             api.go_on.set()
 
 
-def test_a_backfill_of_a_year_is_one_run(ui: Ui) -> None:
-    days = [str(date(2025, 3, 1) + timedelta(days=n)) for n in range(365)]
+def test_a_backfill_of_two_months_is_one_run(ui: Ui) -> None:
+    days = [str(date(2026, 1, 1) + timedelta(days=n)) for n in range(60)]
     [run] = ui.backfill(days)
     assert (run.tags[RANGE_START], run.tags[RANGE_END]) == (days[0], days[-1])
     assert run.asset_selection == {ACTIVITIES}
     ui.instance.report_run_canceled(run)
+
+
+def test_failed_days_that_are_apart_are_a_run_each_and_no_day_between_them_is_asked_for(ui: Ui) -> None:
+    runs = ui.backfill(["2026-02-03", "2026-02-04", "2026-02-07"])
+    ranges = {(run.tags.get(RANGE_START), run.tags.get(RANGE_END), run.tags.get("dagster/partition")) for run in runs}
+    assert ranges == {("2026-02-03", "2026-02-04", None), ("2026-02-07", "2026-02-07", None)}
+    for run in runs:
+        ui.instance.report_run_canceled(run)
 
 
 def test_two_take_turns_and_one_that_is_terminated_keeps_its_days_and_is_finished_by_a_run_that_begins_it_again(
