@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -242,7 +242,7 @@ def _days(start: date, end: date) -> list[date]:
 
 
 def _backfill(days: Sequence[date], title: str, may_shrink: Sequence[date] = ()) -> "Outcome":
-    """Run the days with a progress bar; where nobody watches, without."""
+    """Run the days and show how far it is."""
     # A terminal that closes is an interruption like Ctrl-C, which Dagster knows how to take.
     signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGINT))
     import dagster as dg
@@ -253,24 +253,40 @@ def _backfill(days: Sequence[date], title: str, may_shrink: Sequence[date] = ())
     from topo_pipeline import runs
     from topo_pipeline.definitions import defs
 
+    with dg.DagsterInstance.get() as instance, _progress(title, len(days)) as tell:
+        return runs.backfill(defs, days, instance=instance, tell=tell, may_shrink=may_shrink)
+
+
+@contextmanager
+def _progress(title: str, total: int) -> Iterator[Callable[["RunProgress"], None]]:
+    """Yield what shows each day that landed and each table begun: a bar on a terminal, a line each elsewhere."""
+    landed: set[date] = set()
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("days"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
-    with dg.DagsterInstance.get() as instance, Progress(*columns, console=err) as bar:
-        task = bar.add_task(title, total=len(days))
-        seen: set[date] = set()
+    with Progress(*columns, console=err, disable=not err.is_terminal) as bar:
+        task = bar.add_task(title, total=total)
 
         def tell(progress: "RunProgress") -> None:
-            if progress.landed:
-                seen.add(progress.landed)
-                bar.update(task, completed=len(seen))
-            elif progress.step and progress.step.startswith("engagement"):
-                bar.update(task, description=f"Building {progress.step.removeprefix('engagement__')}")
+            if progress.landed and progress.landed not in landed:  # told once more as the run ends
+                landed.add(progress.landed)
+                bar.update(task, completed=len(landed))
+                _line(f"{progress.landed} landed: {len(landed)} of {total} days")
+            elif progress.step and progress.step.startswith("engagement") and not progress.step.endswith("checks"):
+                doing = f"Building {progress.step.removeprefix('engagement__')}"
+                bar.update(task, description=doing)
+                _line(doing)
 
-        outcome = runs.backfill(defs, days, instance=instance, tell=tell, may_shrink=may_shrink)
+        _line(title)
+        yield tell
         bar.update(task, description=title)
-    return outcome
+
+
+def _line(text: str) -> None:
+    """Say it where no bar does: in a pipe, a log or a service's journal."""
+    if not err.is_terminal:
+        err.print(text, soft_wrap=True, highlight=False)
 
 
 def _finish(outcome: "Outcome") -> None:

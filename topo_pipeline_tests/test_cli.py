@@ -37,6 +37,16 @@ def test_a_backfill_lands_every_day_and_exits_with_0(backfilled: tuple[Path, Com
     folder, result = backfilled
     assert result.returncode == 0, result.stderr
     assert "4 days landed" in result.stdout
+    said = result.stderr.splitlines()
+    assert said[:5] == [
+        "Reading 4 days",
+        "2026-03-01 landed: 1 of 4 days",
+        "2026-03-02 landed: 2 of 4 days",
+        "2026-03-03 landed: 3 of 4 days",
+        "2026-03-04 landed: 4 of 4 days",
+    ]
+    assert [line for line in said[5:] if not line.startswith("Building ")] == []
+    assert "Building sequence_summary" in said
     with duckdb.connect(folder / "data" / "topo.duckdb", read_only=True) as connection:
         landed = connection.execute("SELECT day FROM topo.topo.loads ORDER BY day").fetchall()
         tables = connection.execute("SELECT count(*) FROM engagement.sequence_summary").fetchone()

@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Iterator, Sequence
 from datetime import date
-from itertools import groupby
+from itertools import chain, groupby
 from operator import attrgetter
 from typing import Any
 
@@ -15,6 +15,7 @@ from topo_pipeline.defs.due import EVERY_MORNING
 from topo_pipeline.defs.failures import one_sentence
 from topo_pipeline.defs.names import ACTIVITIES, OWNERS, SEQUENCE_TEMPLATES
 from topo_pipeline.defs.partitions import daily, day_of, key_of
+from topo_pipeline.defs.reexecution import landed_before
 from topo_pipeline.defs.resources import Topo
 from topo_pipeline.ingest import Clock, Day, Refusal, load_days, load_templates
 from topo_pipeline.warehouse.catalogue import columns_of
@@ -52,10 +53,25 @@ def activities(
     days = [day_of(key) for key in context.partition_keys]
     may_shrink = {day.day for day in days if key_of(day.day) in config.allow_shrink}
     with one_sentence():
-        for load in land(context, days, topo, warehouse, clock, may_shrink=may_shrink):
+        kept = _keep(context, days, warehouse)
+        to_read = [day for day in days if day.day not in {load.day for load in kept}]
+        for load in chain(kept, land(context, to_read, topo, warehouse, clock, may_shrink=may_shrink)):
             # Once more at the run's end, when Dagster writes a second event for the day.
             context.add_asset_metadata(_metadata(load), partition_key=key_of(load.day))
         context.add_asset_metadata({"dagster/column_schema": _columns(warehouse, "activities")})
+
+
+def _keep(context: dg.AssetExecutionContext, days: Sequence[Day], warehouse: Warehouse) -> list[Load]:
+    """The loads of the days that the failed run which this one begins again has landed, told to Dagster once more.
+
+    Without an event in this run, they would show as failed if it fails too.
+    """
+    kept = landed_before(context.instance, context.run, warehouse, days)
+    if kept:
+        context.log.info(f"{len(kept)} of {len(days)} days were landed by what this run begins again: not read again.")
+    for load in kept:
+        _tell(context, load)
+    return kept
 
 
 def land(
@@ -90,14 +106,16 @@ def land(
             refusals.append(outcome)
         else:
             context.log.info(_sentence(outcome))
-            context.log_event(
-                dg.AssetMaterialization(ACTIVITIES, partition=key_of(outcome.day), metadata=_metadata(outcome))
-            )
+            _tell(context, outcome)
             yield outcome
     if refusals:
         # The run ends here, and its checks are skipped.
         tell_of_activities(context, warehouse, clock, {refusal.day for refusal in refusals})
         raise _failure(refusals, len(days))
+
+
+def _tell(context: dg.AssetExecutionContext | dg.OpExecutionContext, load: Load) -> None:
+    context.log_event(dg.AssetMaterialization(ACTIVITIES, partition=key_of(load.day), metadata=_metadata(load)))
 
 
 @dg.asset(

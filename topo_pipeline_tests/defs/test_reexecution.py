@@ -1,0 +1,184 @@
+"""To begin a failed run again finishes it: what it landed stays as it is, and only the rest is read."""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from topo_pipeline.defs.partitions import daily
+from topo_pipeline.defs.recorded import recorded_days
+from topo_pipeline.defs.records import last_loads
+from topo_pipeline.defs.reexecution import landed_before
+from topo_pipeline.ingest import Day
+from topo_pipeline.topo_api.reading import Window
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline_tests.defs.conftest import ACTIVITIES, NOW, Pipeline, days
+from topo_pipeline_tests.warehouse.builders import DAY, LATER, NEXT_DAY, activity, land_into, noon, reading
+
+RANGE = days(3)
+BAD_DAY = RANGE[1]
+GOOD_DAYS = [RANGE[0], RANGE[2]]
+FAILURE, CANCELED, SUCCESS = (dg.DagsterRunStatus[name] for name in ("FAILURE", "CANCELED", "SUCCESS"))
+_current: list[Pipeline] = []
+
+
+def refresh() -> dg.JobDefinition:
+    """The job as Dagster makes it anew for a run that is begun again."""
+    return _current[-1].definitions.resolve_job_def("refresh")
+
+
+def loads(pipeline: Pipeline) -> dict[str, date]:
+    return {load: day for day, load in pipeline.rows("SELECT day, load_id::VARCHAR FROM topo.loads ORDER BY day")}
+
+
+def begin_again(pipeline: Pipeline, run_id: str, options: dg.ReexecutionOptions) -> tuple[str, bool, list[date]]:
+    """Begin a run again with its parent's range, as the UI does: its id, whether it succeeded, the days it read."""
+    before, parent = loads(pipeline), pipeline.instance.get_run_by_id(run_id)
+    assert parent is not None
+    tags = {name: value for name, value in parent.tags.items() if "range" in name}
+    job, instance = dg.reconstructable(refresh), pipeline.instance
+    result = dg.execute_job(job, instance, tags=tags, reexecution_options=options)
+    return result.run_id, result.success, [day for load, day in loads(pipeline).items() if load not in before]
+
+
+def statuses(pipeline: Pipeline) -> list[str]:
+    found = pipeline.instance.get_status_by_partition(ACTIVITIES, [str(day) for day in RANGE], daily) or {}
+    return [getattr(found[str(day)], "name", "NONE") for day in RANGE]
+
+
+def test_it_reads_the_refused_day_alone_however_often_it_takes_and_every_other_day_stays_green(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "_current", [pipeline])
+    pipeline.api.miscounted.add(BAD_DAY)
+    first = pipeline.read(RANGE).run_id
+    told = last_loads(pipeline.instance)
+
+    second, success, read = begin_again(pipeline, first, dg.ReexecutionOptions(first))
+    assert (success, read) == (False, [])
+    assert statuses(pipeline) == ["MATERIALIZED", "FAILED", "MATERIALIZED"]
+
+    pipeline.api.miscounted.clear()
+    third, success, read = begin_again(pipeline, second, dg.ReexecutionOptions.from_failure(second, pipeline.instance))
+    assert (success, read) == (True, [BAD_DAY])
+    assert statuses(pipeline) == ["MATERIALIZED"] * 3
+    assert {day: last_loads(pipeline.instance)[day] for day in GOOD_DAYS} == told
+    recorded = {str(found.load_id): found.day for found in recorded_days(pipeline.instance, NOW)}
+    assert recorded == loads(pipeline)
+
+    pipeline.api.asked.clear()
+    _, success, read = begin_again(pipeline, third, dg.ReexecutionOptions(third))
+    assert (success, read) == (True, RANGE)  # it had succeeded: whoever begins it again wants it all anew
+
+
+@dg.job
+def nothing() -> None:
+    """No step."""
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Warehouse:
+    return Warehouse(str(tmp_path / "topo.duckdb"))
+
+
+def run(
+    instance: dg.DagsterInstance, parent: dg.DagsterRun | None = None, status: dg.DagsterRunStatus = FAILURE
+) -> dg.DagsterRun:
+    again = {"parent_run_id": parent.run_id, "root_run_id": parent.root_run_id or parent.run_id} if parent else {}
+    return instance.create_run_for_job(nothing, status=status, **again)
+
+
+def day(of: date = DAY, zone: timedelta = timedelta(0)) -> Day:
+    midnight = noon(of) - timedelta(hours=12) - zone
+    return Day(of, Window(midnight, midnight + timedelta(days=1)))
+
+
+def kept(instance: dg.DagsterInstance, again: dg.DagsterRun, warehouse: Warehouse, *of: Day) -> list[date]:
+    return [load.day for load in landed_before(instance, again, warehouse, of or [day(DAY), day(NEXT_DAY)])]
+
+
+def landed(warehouse: Warehouse, by: dg.DagsterRun, of: date = DAY, at: datetime = LATER, **facts: Any) -> None:
+    land_into(warehouse, reading(day=of, **facts), at, by.run_id)
+
+
+@pytest.mark.parametrize(("status", "found"), [(FAILURE, [DAY]), (CANCELED, [DAY]), (SUCCESS, [])])
+def test_what_a_failed_or_cancelled_run_landed_is_kept_and_what_one_landed_that_succeeded_is_not(
+    instance: dg.DagsterInstance, warehouse: Warehouse, status: dg.DagsterRunStatus, found: list[date]
+) -> None:
+    parent = run(instance, status=status)
+    landed(warehouse, parent)
+    assert kept(instance, run(instance, parent), warehouse) == found
+
+
+@pytest.mark.parametrize(
+    ("between", "found"), [([FAILURE, CANCELED], [DAY]), ([FAILURE, SUCCESS], []), ([SUCCESS, FAILURE], [])]
+)
+def test_the_runs_before_the_parent_count_back_to_one_that_succeeded(
+    instance: dg.DagsterInstance, warehouse: Warehouse, between: list[dg.DagsterRunStatus], found: list[date]
+) -> None:
+    last = run(instance)
+    landed(warehouse, last)
+    for status in between:
+        last = run(instance, last, status)
+    assert kept(instance, run(instance, last), warehouse) == found
+
+
+def test_a_run_that_begins_nothing_again_keeps_nothing_and_leaves_the_warehouse_alone(
+    instance: dg.DagsterInstance, warehouse: Warehouse
+) -> None:
+    assert kept(instance, run(instance), warehouse) == []
+    assert not warehouse.path.exists()
+
+
+@pytest.mark.parametrize("facts", [{"is_open": True}, {"proved": False}], ids=["open", "unproved"])
+def test_a_day_that_landed_open_or_unproved_is_read_again(
+    instance: dg.DagsterInstance, warehouse: Warehouse, facts: dict[str, bool]
+) -> None:
+    parent = run(instance)
+    landed(warehouse, parent, **facts)
+    landed(warehouse, parent, NEXT_DAY)
+    assert kept(instance, run(instance, parent), warehouse) == [NEXT_DAY]
+
+
+def test_the_days_last_load_counts_whichever_run_it_is_of(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
+    parent, other = run(instance), run(instance)
+    landed(warehouse, parent, is_open=True)
+    landed(warehouse, parent, NEXT_DAY)
+    landed(warehouse, other, at=LATER + timedelta(hours=1), activities=reading(activity(1)).activities)
+    landed(warehouse, other, NEXT_DAY, LATER + timedelta(hours=1), proved=False)
+
+    [load] = landed_before(instance, run(instance, parent), warehouse, [day(DAY), day(NEXT_DAY)])
+    assert (load.day, load.run_id, load.rows) == (DAY, other.run_id, 1)
+
+
+def test_a_day_that_only_others_landed_is_read(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
+    landed(warehouse, run(instance))
+    assert kept(instance, run(instance, run(instance)), warehouse) == []
+
+
+def test_a_day_that_was_cut_in_another_zone_or_is_not_asked_for_is_not_kept(
+    instance: dg.DagsterInstance, warehouse: Warehouse
+) -> None:
+    parent = run(instance)
+    landed(warehouse, parent)
+    again = run(instance, parent)
+    assert kept(instance, again, warehouse, day(DAY, zone=timedelta(hours=1))) == []
+    assert kept(instance, again, warehouse, day(NEXT_DAY)) == []
+
+
+def test_a_warehouse_that_was_lost_in_between_holds_nothing_to_keep(
+    instance: dg.DagsterInstance, warehouse: Warehouse
+) -> None:
+    parent = run(instance)
+    landed(warehouse, parent)
+    warehouse.path.unlink()
+    assert kept(instance, run(instance, parent), warehouse) == []
