@@ -45,6 +45,7 @@ from topo_pipeline_tests.test_cli import topo_pipeline
 from topo_pipeline_tests.test_dev import ask, dev_in, loaded, until
 
 DAY = timedelta(days=1)
+LONG_AGO = 1.0
 REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "topo_pipeline"}
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 # What the sandbox calls it, and the column of sequence_activity that counts it.
@@ -235,12 +236,13 @@ def re_execute(graphql: str, run_id: str) -> str:
 
 
 def look_again(instance: dg.DagsterInstance, sensor: str) -> None:
-    """Let a sensor's interval be over, once it stands between two ticks."""
+    """Let a sensor's interval be over, once it stands between two ticks; once for each tick."""
     [state] = [state for state in instance.all_instigator_state() if state.instigator_name == sensor]
     data: Any = state.instigator_data
-    assert (data.last_tick_success_timestamp or 0.0) >= (data.last_tick_start_timestamp or 0.0), "it is at it"
-    earlier = data._replace(last_tick_timestamp=1.0, last_tick_start_timestamp=1.0)
-    instance.update_instigator_state(state.with_data(earlier))
+    started, succeeded = data.last_tick_start_timestamp or LONG_AGO, data.last_tick_success_timestamp or LONG_AGO
+    if LONG_AGO < started <= succeeded:
+        earlier = data._replace(last_tick_timestamp=LONG_AGO, last_tick_start_timestamp=LONG_AGO)
+        instance.update_instigator_state(state.with_data(earlier))
 
 
 def told(life: Life, *words: str) -> Callable[[], None]:
