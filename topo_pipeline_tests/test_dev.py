@@ -5,13 +5,14 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import httpx
+import psutil
 import pytest
 import stamina
 
@@ -19,11 +20,14 @@ from topo_pipeline.engagement.tables import tables
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
+from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline_tests.test_definitions import BIN
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 RANGE = "2026-03-02...2026-03-04"
-PATIENCE = {"attempts": None, "timeout": 90.0, "wait_initial": 0.2, "wait_max": 0.5}
+T = TypeVar("T")
+LAST_WORDS = 6000  # characters
+PATIENCE = {"attempts": None, "timeout": 180.0, "wait_initial": 0.2, "wait_max": 0.5}
 
 
 def _free_port() -> int:
@@ -32,29 +36,51 @@ def _free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def _until(holds: Callable[[], None]) -> None:
-    """Ask again until it holds, for as long as a slow machine may need."""
-    stamina.retry(on=(httpx.HTTPError, AssertionError), **PATIENCE)(holds)()
+def until(holds: Callable[[], T]) -> T:
+    """Ask again until it holds, for as long as a slow machine may need, and return what it then returns."""
+    return stamina.retry(on=(httpx.HTTPError, AssertionError, WarehouseError), **PATIENCE)(holds)()
 
 
 @contextmanager
-def dev_in(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Dagster's UI as `topo-pipeline dev` opens it in `folder`: its GraphQL address, and the log."""
+def dev_in(folder: Path, **environment: str) -> Iterator[tuple[str, Path]]:
+    """Dagster's UI and daemon as `topo-pipeline dev` starts them in `folder`: its GraphQL address, and the log.
+
+    Every process of theirs has ended afterwards; what the services said stands under whatever failed meanwhile.
+    """
     port = _free_port()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TOPO_", "DAGSTER_"))}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("TOPO_", "DAGSTER_"))}
     log = folder / "log"
     with log.open("wb") as output, subprocess.Popen(  # noqa: S603
         [BIN / "topo-pipeline", "dev", "--port", str(port)],
-        cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True,
+        cwd=folder, env={**inherited, **environment}, stdout=output, stderr=output, start_new_session=True,
     ) as process:  # fmt: skip
         try:
             yield f"http://127.0.0.1:{port}/graphql", log
+        except BaseException as error:
+            error.add_note(f"The services said, at last:\n{log.read_text(errors='replace')[-LAST_WORDS:]}")
+            raise
         finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=60)
+            left = _end(process)
+    assert left == []
     with socket.socket() as again:
         again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         again.bind(("127.0.0.1", port))  # nobody serves there any more
+
+
+def _end(process: subprocess.Popen[bytes]) -> list[str]:
+    """End the services as a signal does; who does not follow is killed, and returned."""
+    family: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):  # it has ended by itself
+        family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    _, left = psutil.wait_procs(family, timeout=15)
+    for each in left:
+        each.kill()
+    return [str(each) for each in left]
 
 
 def ask(graphql: str, query: str, **variables: object) -> dict[str, Any]:
@@ -72,7 +98,7 @@ def loaded(graphql: str) -> None:
 
 def test_without_a_key_dev_serves_the_ui_over_the_demo_and_ends_with_all_its_services(tmp_path: Path) -> None:
     with dev_in(tmp_path) as (graphql, log):
-        _until(lambda: loaded(graphql))
+        until(lambda: loaded(graphql))
     assert (tmp_path / "data" / "demo" / "dagster" / "dagster.yaml").exists()
     assert not (tmp_path / ".dagster").exists()
     said = log.read_text()
@@ -94,7 +120,7 @@ def test_what_a_dotenv_file_says_of_a_real_workspace_never_meets_the_sandbox(tmp
     """Dagster's own services read `.env` from their folder, and let it overrule the environment."""
     (tmp_path / ".env").write_text("TOPO_API_KEY=\nTOPO_WAREHOUSE=data/real.duckdb\nTOPO_TIMEZONE=Europe/Paris\n")
     with dev_in(tmp_path) as (graphql, _):
-        _until(lambda: loaded(graphql))
+        until(lambda: loaded(graphql))
         selector = {
             "repositoryName": "__repository__",
             "repositoryLocationName": "topo_pipeline",
@@ -107,7 +133,7 @@ def test_what_a_dotenv_file_says_of_a_real_workspace_never_meets_the_sandbox(tmp
             answer = ask(graphql, "query($id: ID!) {runOrError(runId: $id) {... on Run {status}}}", id=run)
             assert answer["runOrError"]["status"] == "SUCCESS"
 
-        _until(succeeded)
+        until(succeeded)
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.duckdb")] == ["data/demo/topo.duckdb"]
 
 

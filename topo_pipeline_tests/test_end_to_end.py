@@ -1,0 +1,369 @@
+"""The pipeline by itself: webserver, daemon and code server as `topo-pipeline dev` starts them, against the sandbox.
+
+The story: the machine was off over the night. Before that, six days ago had landed only half, since Topo showed the
+rest later, and a run had been killed. Now everything starts: what was missed is made up for, one day is refused until
+it is healed, a person backfills older days meanwhile, and is told what fails and what works again.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import httpx
+import msgspec
+import pytest
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    ScheduleInstigatorData,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+
+from topo_pipeline.sandbox.activity import Activity
+from topo_pipeline.sandbox.app import create_app
+from topo_pipeline.sandbox.server import serve
+from topo_pipeline.sandbox.world import World
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline_tests.alerts.receiver import Receiver, receiving
+from topo_pipeline_tests.test_cli import topo_pipeline
+from topo_pipeline_tests.test_dev import ask, dev_in, loaded, until
+
+DAY = timedelta(days=1)
+LONG_AGO = 1.0
+REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "topo_pipeline"}
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+# What the sandbox calls it, and the column of sequence_activity that counts it.
+COUNTED = {
+    "sequence.created": "total_found",
+    "message.sent": "total_sent",
+    "message.opened": "total_opens",
+    "message.link_clicked": "total_clicks",
+    "message.replied": "total_replies",
+}
+
+
+class SameWeek(World):
+    """A world in which `midnight` is that of one same Wednesday: what happens depends on no date of the test."""
+
+    def __init__(self, midnight: datetime) -> None:
+        super().__init__(11, scale=0.1)
+        self._later = midnight - datetime(2026, 3, 18, tzinfo=UTC)
+
+    def activities(self, after: datetime | None, before: datetime) -> list[Activity]:
+        found = super().activities(after and after - self._later, before - self._later)
+        return [
+            msgspec.structs.replace(
+                row,
+                created_at=row.created_at + self._later,
+                classified_at=row.classified_at and row.classified_at + self._later,
+            )
+            for row in found
+        ]
+
+
+class Topo:
+    """The sandbox, in a zone where it is past noon: no midnight comes while the test lasts.
+
+    `PUT /faults` makes it miscount, or what else a plan says, one day only: `bad_day`.
+    """
+
+    def __init__(self) -> None:
+        offset = 12 - datetime.now(UTC).hour
+        self.timezone = f"Etc/GMT{-offset:+d}"
+        self.zone = ZoneInfo(self.timezone)
+        self.today = datetime.now(self.zone).date()
+        self.world = SameWeek(self.midnight(0).astimezone(UTC))
+        self.knows_until: datetime | None = None
+        self.bad_day = self.day(5)
+        key = os.environ["TOPO_API_KEY"]
+        self._sound = create_app(self.world, api_key=key, now=self._now)
+        self._faulty = create_app(self.world, api_key=key, now=self._now)
+
+    def day(self, ago: int) -> date:
+        return self.today - ago * DAY
+
+    def midnight(self, ago: int) -> datetime:
+        """The beginning of the day so many days ago."""
+        return datetime.combine(self.day(ago), time(), self.zone)
+
+    def _now(self) -> datetime:
+        return self.knows_until or datetime.now(UTC)
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        app = self._faulty if scope["path"] == "/faults" or self._asks_for_the_bad_day(scope) else self._sound
+        await app(scope, receive, send)
+
+    def _asks_for_the_bad_day(self, scope: dict[str, Any]) -> bool:
+        query = parse_qs(scope["query_string"].decode())
+        bounds = [query.get(bound, [""])[0] for bound in ("created_at_after", "created_at_before")]
+        if not all(bounds):
+            return False
+        after, before = map(datetime.fromisoformat, bounds)
+        return self.midnight(5) - timedelta(seconds=1) <= after and before <= self.midnight(4)
+
+
+@dataclass(frozen=True)
+class Life:
+    """All that runs, and what a test needs to look at it."""
+
+    graphql: str
+    topo: Topo
+    address: str
+    receiver: Receiver
+    instance: dg.DagsterInstance
+    warehouse: Warehouse
+    killed: str
+
+
+def leave_a_killed_run(instance: dg.DagsterInstance) -> str:
+    """A run that holds the only place among the readers, and whose process is gone."""
+
+    @dg.job(name="refresh")
+    def before() -> None:
+        """No step."""
+
+    run_id = instance.create_run_for_job(before).run_id
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    instance.add_run_tags(run_id, {"topo_pipeline/owner": f"{socket.gethostname()}:{process.pid}:{run_id}"})
+    instance.report_dagster_event(dg.DagsterEvent("PIPELINE_START", "refresh"), run_id)
+    assert instance.event_log_storage.claim_concurrency_slot("topo_api", run_id, "step").is_claimed
+    return run_id
+
+
+def had_run_since(instance: dg.DagsterInstance, schedule: str, cron: str, at: datetime) -> None:
+    """Leave what a daemon leaves that ran this schedule from then on, and has ended since."""
+    target = LoadableTargetOrigin(executable_path=sys.executable, module_name="topo_pipeline.definitions")
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(target, "topo_pipeline")
+    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), schedule)
+    data = ScheduleInstigatorData(cron, at.timestamp())
+    instance.add_instigator_state(
+        InstigatorState(origin, InstigatorType.SCHEDULE, InstigatorStatus.DECLARED_IN_CODE, data)
+    )
+
+
+TICKS = """
+query($selector: InstigationSelector!) {
+  instigationStateOrError(instigationSelector: $selector) {
+    ... on InstigationState {ticks {status timestamp runIds skipReason error {message}}}
+  }
+}
+"""
+
+
+def ticks(graphql: str, name: str) -> list[dict[str, Any]]:
+    """The ticks of a schedule or sensor, the latest first; none of them has failed."""
+    selector = {**REPOSITORY, "name": name}
+    found = ask(graphql, TICKS, selector=selector)["instigationStateOrError"].get("ticks", [])
+    for tick in found:
+        if tick["status"] == "FAILURE":
+            pytest.fail(f"a tick of {name} failed: {tick['error']}")
+    return list(found)
+
+
+def launched_by(graphql: str, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The tick of a schedule or sensor that launched something, and its one run, once that has ended."""
+    launching = [tick for tick in ticks(graphql, name) if tick["status"] == "SUCCESS" and tick["runIds"]]
+    assert launching, f"{name} has launched nothing yet"
+    [run_id] = launching[-1]["runIds"]
+    return launching[-1], ended(graphql, run_id)
+
+
+def ended(graphql: str, run_id: str) -> dict[str, Any]:
+    query = "query($id: ID!) {runOrError(runId: $id) {... on Run {status tags {key value}}}}"
+    run = ask(graphql, query, id=run_id)["runOrError"]
+    assert run["status"] in {"SUCCESS", "FAILURE", "CANCELED"}, f"run {run_id} is {run['status']}"
+    return {"id": run_id, "status": run["status"], **{tag["key"]: tag["value"] for tag in run["tags"]}}
+
+
+def days_of(run: dict[str, Any]) -> tuple[str, str]:
+    return run[RANGE_START], run[RANGE_END]
+
+
+BACKFILL = """
+mutation($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
+    __typename
+    ... on LaunchBackfillSuccess {backfillId}
+    ... on PythonError {message}
+  }
+}
+"""
+RE_EXECUTE = """
+mutation($params: ReexecutionParams!) {
+  launchRunReexecution(reexecutionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess {run {runId}}
+    ... on PythonError {message}
+  }
+}
+"""
+
+
+def backfill(graphql: str, days: list[date]) -> str:
+    params = {"assetSelection": [{"path": ["topo", "activities"]}], "partitionNames": [str(day) for day in days]}
+    return str(ask(graphql, BACKFILL, params=params)["launchPartitionBackfill"]["backfillId"])
+
+
+def backfilled(graphql: str, backfill_id: str) -> None:
+    query = "query($id: String!) {partitionBackfillOrError(backfillId: $id) {... on PartitionBackfill {status}}}"
+    status = ask(graphql, query, id=backfill_id)["partitionBackfillOrError"]["status"]
+    if "FAIL" in status:
+        pytest.fail(f"the backfill: {status}")
+    assert status == "COMPLETED_SUCCESS"
+
+
+def re_execute(graphql: str, run_id: str) -> str:
+    """What the button in the UI does: once more, from what failed."""
+    params = {"parentRunId": run_id, "strategy": "FROM_FAILURE"}
+    return str(ask(graphql, RE_EXECUTE, params=params)["launchRunReexecution"]["run"]["runId"])
+
+
+def look_again(instance: dg.DagsterInstance, sensor: str) -> None:
+    """Let a sensor's interval be over, once it stands between two ticks; once for each tick."""
+    [state] = [state for state in instance.all_instigator_state() if state.instigator_name == sensor]
+    data: Any = state.instigator_data
+    started, succeeded = data.last_tick_start_timestamp or LONG_AGO, data.last_tick_success_timestamp or LONG_AGO
+    if LONG_AGO < started <= succeeded:
+        earlier = data._replace(last_tick_timestamp=LONG_AGO, last_tick_start_timestamp=LONG_AGO)
+        instance.update_instigator_state(state.with_data(earlier))
+
+
+def told(life: Life, *words: str) -> Callable[[], None]:
+    """Whether one message has all the words; else the alert sensor is asked to look again."""
+
+    def holds() -> None:
+        if not any(all(word in text for word in words) for text in life.receiver.texts):
+            look_again(life.instance, "run_alert_sensor")
+            raise AssertionError(f"{words} were not told, but {life.receiver.texts}")
+
+    return holds
+
+
+def expected(topo: Topo, but: Collection[date]) -> tuple[Counter[date], Counter[tuple[date, str, str]]]:
+    """The activities of each day, and what each sequence did on each; counted from the world itself."""
+    rows = topo.world.activities(topo.midnight(9) - timedelta(microseconds=1), topo.midnight(0))
+    days = [row.created_at.astimezone(topo.zone).date() for row in rows]
+    done = Counter(
+        (day, row.sequence_template_id, COUNTED[row.type])
+        for day, row in zip(days, rows, strict=True)
+        if row.type in COUNTED and day not in but
+    )
+    return Counter(day for day in days if day not in but), done
+
+
+def found(warehouse: Warehouse, today: date) -> tuple[Counter[date], Counter[tuple[date, str, str]]]:
+    """The same, from the tables."""
+    with warehouse.reader() as connection:
+        days = connection.execute(
+            "SELECT day, count(*) FROM topo.activities WHERE day < ? GROUP BY day", [today]
+        ).fetchall()
+        done = connection.execute(
+            "UNPIVOT (SELECT day, sequence_template_id::VARCHAR AS sequence, COLUMNS('total_.*') "
+            "FROM engagement.sequence_activity WHERE day < ?) ON COLUMNS('total_.*') INTO NAME what VALUE number",
+            [today],
+        ).fetchall()
+    counted: Counter[tuple[date, str, str]] = Counter()
+    for day, sequence, what, number in done:
+        if what in COUNTED.values():
+            counted[day, sequence, what] += number
+    return Counter(dict(days)), +counted
+
+
+@pytest.fixture
+def life(tmp_path: Path) -> Iterator[Life]:
+    """The services, begun where an earlier life of theirs had ended."""
+    topo, warehouse = Topo(), Warehouse(str(tmp_path / "topo.duckdb"))
+    with serve(topo) as address, receiving() as receiver:
+        environment = {
+            "TOPO_API_KEY": os.environ["TOPO_API_KEY"],
+            "TOPO_API_URL": f"{address}/v1",
+            "TOPO_WAREHOUSE": warehouse.target,
+            "TOPO_START_DATE": str(topo.day(12)),
+            "TOPO_TIMEZONE": topo.timezone,
+            "TOPO_REQUESTS_PER_SECOND": "1000",
+            "TOPO_AUTOMATION": "on",
+            "TOPO_ALERT_WEBHOOK": receiver.address,
+            "DAGSTER_HOME": str(tmp_path / "home"),
+        }
+        topo.knows_until = topo.midnight(6) + DAY / 2
+        before = topo_pipeline(tmp_path, "backfill", str(topo.day(6)), str(topo.day(6)), **environment)
+        assert before.returncode == 0, before.stderr
+        topo.knows_until = None
+        httpx.put(f"{address}/faults", json=[{"kind": "miscount"}], timeout=30).raise_for_status()
+        with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
+            killed = leave_a_killed_run(instance)
+            had_run_since(instance, "nightly_refresh_schedule", "15 1 * * *", topo.midnight(1) + DAY / 2)
+            with dev_in(tmp_path, **environment) as (graphql, _):
+                until(lambda: loaded(graphql))
+                yield Life(graphql, topo, address, receiver, instance, warehouse, killed)
+
+
+def test_what_was_missed_is_made_up_for_what_fails_is_told_and_healed_and_the_tables_come_out_right(life: Life) -> None:
+    topo, graphql = life.topo, life.graphql
+    a_backfill = backfill(graphql, [topo.day(9), topo.day(8), topo.day(7)])
+
+    # A run whose process was killed holds up nobody.
+    until(lambda: buried(life))
+
+    # The night that was missed: the hole since the first landed day and the last days; one of them is refused.
+    tick, night = until(lambda: launched_by(graphql, "nightly_refresh_schedule"))
+    assert datetime.fromtimestamp(tick["timestamp"], topo.zone) == topo.midnight(0) + timedelta(hours=1, minutes=15)
+    assert days_of(night) == (str(topo.bad_day), str(topo.day(1)))
+    assert night["status"] == "FAILURE"
+    until(told(life, f"Failed: {topo.bad_day}", night["id"].partition("-")[0]))
+
+    # News of today, and what came late.
+    _, news = until(lambda: launched_by(graphql, "new_activity_sensor"))
+    assert (days_of(news), news["status"]) == ((str(topo.today), str(topo.today)), "SUCCESS")
+    _, late = until(lambda: launched_by(graphql, "late_activity_sensor"))
+    assert (days_of(late), late["status"]) == ((str(topo.day(6)), str(topo.day(6))), "SUCCESS")
+
+    # The tables of the other days do not wait for the refused one.
+    until(lambda: assert_right(life, but={topo.bad_day}))
+    assert any(tick["status"] == "SUCCESS" for tick in ticks(graphql, "tables_follow_what_landed"))
+
+    httpx.delete(f"{life.address}/faults", timeout=30).raise_for_status()
+    healing = re_execute(graphql, night["id"])
+    assert until(lambda: ended(graphql, healing))["status"] == "SUCCESS"
+    until(told(life, "Works again", str(topo.bad_day)))
+    until(lambda: assert_right(life))
+    until(lambda: backfilled(graphql, a_backfill))
+
+
+def buried(life: Life) -> None:
+    said = [tick["skipReason"] for tick in ticks(life.graphql, "killed_runs_sensor")]
+    assert f"Failed: {life.killed}." in said
+
+
+def assert_right(life: Life, but: Collection[date] = ()) -> None:
+    """Whether landing and tables hold what the world holds of each day of the story, and of today something."""
+    days, done = expected(life.topo, but)
+    landed, counted = found(life.warehouse, life.topo.today)
+    assert landed == days
+    assert counted == done
+    with life.warehouse.reader() as connection:
+        [(todays, runs, landed_runs)] = connection.execute(
+            "SELECT (SELECT sum(total_found) FROM engagement.sequence_activity WHERE day = $today),"
+            " (SELECT count(*) FROM engagement.sequence_runs),"
+            " (SELECT count(DISTINCT sequence_id) FROM topo.activities)",
+            {"today": life.topo.today},
+        ).fetchall()
+    assert todays
+    assert runs == landed_runs
