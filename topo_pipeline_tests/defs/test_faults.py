@@ -92,7 +92,7 @@ def sandbox() -> Iterator[Sandbox]:
     world = World(11, scale=0.1)
     api = Bent(create_app(world, api_key=KEY, now=lambda: NOW))
     headers = {"Authorization": f"Bearer {KEY}"}
-    with serve(api) as address, httpx.Client(base_url=address, headers=headers, trust_env=False) as http:
+    with serve(api) as address, httpx.Client(base_url=address, headers=headers, trust_env=False, timeout=60) as http:
         yield Sandbox(api, world, address, http)
 
 

@@ -58,7 +58,7 @@ def open_api(world: World, **options: Any) -> Iterator[Api]:
     defaults: dict[str, Any] = {"api_key": KEY, "now": Clock()}
     app = create_app(world, **defaults | options)
     headers = {"Authorization": f"Bearer {KEY}"}
-    with serve(app) as url, httpx.Client(base_url=f"{url}/v1", headers=headers, trust_env=False) as http:
+    with serve(app) as url, httpx.Client(base_url=f"{url}/v1", headers=headers, trust_env=False, timeout=60) as http:
         yield Api(http)
 
 

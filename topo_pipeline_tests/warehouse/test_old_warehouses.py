@@ -97,7 +97,7 @@ def test_a_day_can_be_landed_and_every_table_is_made_of_the_old_days_and_the_new
     workspace.build()
     assert RUN in {row["sequence_id"] for row in workspace.rows("sequence_runs")}
     assert workspace.run("new")["messages_sent"] == 1
-    assert {row["day"] for row in records(old, "engagement.sequence_activity")} == {SUNDAY, MONDAY, TUESDAY}
+    assert {row["day"] for row in workspace.rows("sequence_activity")} == {SUNDAY, MONDAY, TUESDAY}
     anew = Workspace(str(shutil.copy(old.path, tmp_path / "anew.duckdb")), stale={SUNDAY, MONDAY, TUESDAY})
     anew.build(full_refresh=True)
     assert workspace.all_rows() == anew.all_rows()
