@@ -33,7 +33,6 @@ MEASURED = {name: os.environ.pop(name) for name in list(os.environ) if name.star
 # A test's tables are tiny and are built thousands of times: a second thread costs more than it does, and to hash
 # DuckLake's extension for its signature costs a tenth of a second each time that a lake is opened.
 # Other processes (the command line, Dagster's own) connect as they always do.
-connect_as_always = duckdb.connect
 duckdb.connect = functools.partial(duckdb.connect, config={"threads": 1, "allow_unsigned_extensions": True})
 
 

@@ -19,7 +19,7 @@ from topo_pipeline.sandbox.server import serve
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.conftest import CHECKOUT
 from topo_pipeline_tests.defs.conftest import ACTIVITIES
-from topo_pipeline_tests.test_dev import _until
+from topo_pipeline_tests.test_dev import until
 from topo_pipeline_tests.test_killed_runs import Held
 from topo_pipeline_tests.test_orphaned_runs import prepared
 from topo_pipeline_tests.warehouse.builders import ask
@@ -79,7 +79,7 @@ class Ui:
             assert run is not None
             assert run.status == status
 
-        _until(has)
+        until(has)
 
     def landed_by(self, run_id: str) -> list[str]:
         landed = ask(self.warehouse, "SELECT day FROM topo.loads WHERE run_id = ? ORDER BY day", run_id)
@@ -132,7 +132,7 @@ def test_two_take_turns_and_one_that_is_terminated_keeps_its_days_and_is_finishe
         assert [step.run_id for step in pool.pending_steps if not step.assigned_timestamp] == [second.run_id]
         assert [slot.run_id for slot in pool.claimed_slots] == [first.run_id]
 
-    _until(waits)
+    until(waits)
     assert ui.landed_by(second.run_id) == []
 
     assert ui.ask(TERMINATE, run=first.run_id)["__typename"] == "TerminateRunSuccess"
