@@ -214,7 +214,7 @@ class Workspace:
             yield connection
 
     def select(self, sql: str) -> list[tuple[Any, ...]]:
-        with self._seeing(*TABLES) as connection:
+        with self.warehouse.reader() as connection:
             return connection.execute(sql).fetchall()
 
     def rows(self, table: str) -> list[dict[str, Any]]:
