@@ -3,7 +3,8 @@
 import functools
 import json
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -132,7 +133,9 @@ class Workspace:
 
     @property
     def warehouse(self) -> Warehouse:
-        self._make(*TABLES)
+        if self._due:
+            with self._seeing(*TABLES):
+                pass
         return Warehouse(self.target)
 
     def land(
@@ -180,7 +183,7 @@ class Workspace:
 
     def build(self, *names: str, rules: Rules | None = None, full_refresh: bool = False) -> dict[str, Built]:
         """Build these tables (else all of them, as they are looked at), the daily one over the days landed since."""
-        self._make(*TABLES)
+        _ = self.warehouse  # what is due of an earlier build comes first
         self._read.clear()
         how = {
             "timezone": self.zone,
@@ -192,15 +195,23 @@ class Workspace:
         self._due = {name: functools.partial(build, table=tables()[name], **how) for name in names or TABLES}
         if "sequence_activity" in self._due:
             self.stale.clear()
-        return self._make(*names)
-
-    def _make(self, *names: str) -> dict[str, Built]:
-        """Make what is due of these tables and of those that they are made of."""
-        wanted = [name for name in self._due if name in made_of(*names)]
-        if not wanted:
+        if not names:
             return {}
         with Warehouse(self.target).transaction() as connection:
-            return {name: self._due.pop(name)(connection) for name in wanted}
+            return self._make(connection, *names)
+
+    def _make(self, connection: DuckDBPyConnection, *names: str) -> dict[str, Built]:
+        """Make what is due of these tables, and of those that they are made of."""
+        due = [name for name in self._due if name in made_of(*names)]
+        return {name: self._due.pop(name)(connection) for name in due}
+
+    @contextmanager
+    def _seeing(self, *names: str) -> Iterator[DuckDBPyConnection]:
+        """A connection that sees these tables made."""
+        warehouse = Warehouse(self.target)
+        with warehouse.transaction() if self._due.keys() & made_of(*names) else warehouse.reader() as connection:
+            self._make(connection, *names)
+            yield connection
 
     def select(self, sql: str) -> list[tuple[Any, ...]]:
         with self.warehouse.reader() as connection:
@@ -209,13 +220,12 @@ class Workspace:
     def rows(self, table: str) -> list[dict[str, Any]]:
         """The table's rows in an order of their own, so that equal tables are equal lists; read once a build."""
         if table not in self._read:
-            self._make(table)
-            with Warehouse(self.target).reader() as connection:
+            with self._seeing(table) as connection:
                 self._read[table] = _rows(connection, table)
         return self._read[table]
 
     def all_rows(self) -> dict[str, list[dict[str, Any]]]:
-        with self.warehouse.reader() as connection:
+        with self._seeing(*TABLES) as connection:
             return {name: _rows(connection, name) for name in (*TABLES, *KEPT_BESIDE)}
 
     def daily(self, sequence: str | None = "outbound") -> dict[date, dict[str, Any]]:
@@ -279,9 +289,10 @@ class Workspace:
 
 @functools.cache
 def made_of(*names: str) -> set[str]:
-    """These tables and all that they are made of."""
-    above = {read for name in names for schema, read in tables()[name].reads if schema == "engagement"}
-    return {*names, *made_of(*above)} if names else set()
+    """The tables whose scripts make these, and all that those are made of."""
+    makers = [table for table in tables().values() if table.descriptions.keys() & set(names)]
+    above = {read for table in makers for schema, read in table.reads if schema == "engagement"}
+    return {*(table.name for table in makers), *made_of(*above)} if makers else set()
 
 
 def is_of(row: dict[str, Any], sequence: str | None) -> bool:

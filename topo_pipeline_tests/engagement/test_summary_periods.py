@@ -14,11 +14,12 @@ WEEK = Rules(reply_window_days=7)
 
 def a_run_a_day(workspace: Workspace, first: int, last: int) -> None:
     """Runs contacted day after day of March; whoever starts on an even day replies the day after."""
+    happened = []
     for day in range(first, last + 1):
-        happened = [enrolled(march(day, 8), f"{day}"), sent(march(day), f"{day}")]
+        happened += [enrolled(march(day, 8), f"{day}"), sent(march(day), f"{day}")]
         if day > first and (day - 1) % 2 == 0:
             happened.append(replied(march(day, 12), f"{day - 1}"))
-        workspace.land(march(day).date(), happened)
+    workspace.land_all(happened)
     workspace.rules = WEEK
     workspace.build()
 
@@ -51,9 +52,8 @@ def test_a_period_that_begins_before_history_does_says_how_many_days_it_lacks(wo
 
 
 def test_a_day_missing_from_a_periods_windows_is_told(workspace: Workspace) -> None:
-    for day in range(1, 21):
-        if day != 18:
-            workspace.land(march(day).date(), [enrolled(march(day), str(day)), sent(march(day, 10), str(day))])
+    days = [day for day in range(1, 21) if day != 18]
+    workspace.land_all(did(march(day), str(day)) for day in days for did in (enrolled, sent))
     workspace.rules = WEEK
     workspace.build()
     row = workspace.summary(period="7d")

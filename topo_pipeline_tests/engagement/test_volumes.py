@@ -13,15 +13,16 @@ MONDAY = date(2026, 3, 2)
 
 def on_mondays(workspace: Workspace, *counts: int | None, is_open: bool = False) -> dict[str, Any]:
     """So many messages Monday after Monday (None: the day never landed); the row of the last of them."""
+    loads: list[tuple[date, list[Activity]]] = []
     for week, count in enumerate(counts):
         if count is not None:
             at = march(2) + timedelta(weeks=week)
-            messages = [sent(at, run=f"{week} {n}") for n in range(count)]
-            last = week == len(counts) - 1
-            workspace.land(at.date(), messages, is_open=is_open and last)
-            workspace.land(at.date() - timedelta(days=1), [sent(at - timedelta(days=1), run=f"sunday {week}")])
+            loads.append((at.date(), [sent(at, run=f"{week} {n}") for n in range(count)]))
+            loads.append((at.date() - timedelta(days=1), [sent(at - timedelta(days=1), run=f"sunday {week}")]))
+    last = MONDAY + timedelta(weeks=len(counts) - 1)
+    workspace.land_each(loads, still_open=last if is_open else None)
     workspace.build()
-    return workspace.daily()[MONDAY + timedelta(weeks=len(counts) - 1)]
+    return workspace.daily()[last]
 
 
 @pytest.mark.parametrize(
@@ -63,9 +64,9 @@ def test_a_day_that_is_open_is_no_anomaly(workspace: Workspace) -> None:
 def test_a_day_that_is_open_is_nobodys_usual(
     workspace: Workspace, counts: tuple[int, ...], expected: float | None
 ) -> None:
-    for week, count in enumerate(counts):
-        at = march(2) + timedelta(weeks=week)
-        workspace.land(at.date(), [sent(at, run=f"{week} {n}") for n in range(count)], is_open=count == 1)
+    mondays = [march(2) + timedelta(weeks=week) for week in range(len(counts))]
+    happened = [sent(at, run=f"{at} {n}") for at, count in zip(mondays, counts, strict=True) for n in range(count)]
+    workspace.land_all(happened, still_open=mondays[counts.index(1)].date())
     workspace.build()
     assert workspace.daily()[MONDAY + timedelta(weeks=len(counts) - 1)]["sent_expected"] == expected
 
