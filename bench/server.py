@@ -1,0 +1,123 @@
+"""A Topo API that is never the bottleneck: every activity is serialised before the first request comes.
+
+Plain ASGI on uvloop, in a process of its own. It knows `GET /v1/activities` with time filters, page and size, and
+`GET /v1/me`; what it serves is even over the day, whole, and told in the documented order.
+"""
+
+import asyncio
+import subprocess
+import sys
+import uuid
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from urllib.parse import parse_qs
+
+import uvicorn
+
+KEY = "topo_bench"
+FIRST_DAY = date(2026, 1, 1)
+ORGANIZATION = str(uuid.UUID(int=1))
+_TYPES = ("message.sent", "message.opened", "sequence.created", "message.replied", "message.link_clicked")
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def _activity(number: int, moment: datetime) -> bytes:
+    type_ = _TYPES[number % len(_TYPES)]
+    run = number // len(_TYPES)
+    return (
+        f'{{"id":"{uuid.UUID(int=(number * 0x9E3779B97F4A7C15F39CC0605CEDC835) % 2**128)}",'
+        f'"created_at":"{moment.isoformat(timespec="microseconds").replace("+00:00", "Z")}",'
+        f'"payload":{{"type":"{type_}","organization_id":"{ORGANIZATION}",'
+        f'"person_id":"{uuid.UUID(int=run + 2**64)}","sequence_id":"{uuid.UUID(int=run + 2**65)}",'
+        f'"sequence_template_id":"{uuid.UUID(int=run % 40 + 2**66)}","message_id":"{uuid.UUID(int=run + 2**67)}",'
+        f'"hot_lead_id":null,"calendar_event_id":null,"task_id":null,'
+        f'"resource_type":"{type_.partition(".")[0].upper()}","channel":"EMAIL",'
+        f'"metadata":{{"step_number":{number % 4 + 1},"reply_category":null}}}}}}'
+    ).encode()
+
+
+class Api:
+    """An ASGI application over `days` days of `per_day` activities each."""
+
+    def __init__(self, days: int, per_day: int, latency: float) -> None:
+        start = datetime.combine(FIRST_DAY, time.min, UTC)
+        step = timedelta(days=1) / per_day
+        # As microseconds since the first day: integers are quick to find.
+        self._moments = [
+            (timedelta(days=day) + step * number) // _MICROSECOND for day in range(days) for number in range(per_day)
+        ]
+        self._items = [
+            _activity(number, start + timedelta(microseconds=moment)) for number, moment in enumerate(self._moments)
+        ]
+        self._start = start
+        self._latency = latency
+        self._pages: dict[bytes, bytes] = {}
+        self.requests = 0
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Answer a request; a page that was asked for before is at hand."""
+        self.requests += 1
+        query = scope["query_string"]
+        if scope["path"] == "/v1/activities":
+            body = self._pages.get(query)
+            if body is None:
+                body = self._pages[query] = self._page(query)
+            if self._latency:
+                await asyncio.sleep(self._latency)
+        elif scope["path"] == "/v1/me":
+            body = f'{{"organization_id":"{ORGANIZATION}","scopes":["activities:read"]}}'.encode()
+        else:
+            body = b"%d" % self.requests
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _page(self, query: bytes) -> bytes:
+        asked = {name: values[0] for name, values in parse_qs(query.decode()).items()}
+        first = bisect_right(self._moments, self._since_start(asked["created_at_after"]))
+        last = bisect_left(self._moments, self._since_start(asked["created_at_before"]))
+        size, page, count = int(asked["size"]), int(asked["page"]), max(0, last - first)
+        from_, to = first + (page - 1) * size, min(first + page * size, last)
+        return b'{"items":[%b],"total_count":%d,"total_pages":%d,"has_more":%b}' % (
+            b",".join(self._items[from_:to]), count, -(-count // size), b"true" if to < last else b"false",
+        )  # fmt: skip
+
+    def _since_start(self, text: str) -> int:
+        return (datetime.fromisoformat(text) - self._start) // _MICROSECOND
+
+
+@contextmanager
+def serving(days: int, per_day: int, latency: float = 0.0) -> Iterator[str]:
+    """Yield the address of an API of its own process.
+
+    Raises:
+        RuntimeError: it did not begin to serve.
+    """
+    command = [sys.executable, "-m", "bench.server", str(days), str(per_day), str(latency)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        try:
+            address = process.stdout.readline().strip() if process.stdout else ""
+            if not address:
+                raise RuntimeError("the bench's server did not begin to serve")
+            yield address
+        finally:
+            process.terminate()
+
+
+class _Told(uvicorn.Server):
+    async def startup(self, sockets: Any = None) -> None:
+        """Say where it listens."""
+        await super().startup(sockets)
+        port = self.servers[0].sockets[0].getsockname()[1]
+        print(f"http://127.0.0.1:{port}/v1", flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    api = Api(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
+    config = uvicorn.Config(
+        api, port=0, loop="uvloop", http="httptools", lifespan="off", log_level="error", access_log=False
+    )
+    _Told(config).run()
