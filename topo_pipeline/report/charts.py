@@ -199,13 +199,45 @@ def funnel(stages: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
     return _styled((bars + text + _room(base, "runs", 1.4)).properties(width="container", height=alt.Step(38)), palette)
 
 
+def intervals(board: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
+    """A share of each of several sequences, or the change of one, in its interval.
+
+    Args:
+        board: name, value, low, high (NaN where nothing can be told), stands_out.
+        palette: the colours.
+    """
+    colour = alt.when("datum.stands_out").then(alt.value(palette.accent)).otherwise(alt.value(palette.pale))
+    base = alt.Chart(_data(board)).encode(y=_labels("name", limit=250), color=colour)
+    axis = alt.Axis(format="~%", tickCount=6)
+    bars = base.mark_rule(strokeWidth=3, opacity=0.5).encode(x=alt.X("low:Q", title=None, axis=axis), x2="high:Q")
+    dots = base.mark_point(filled=True, size=90, opacity=1).encode(x="value:Q")
+    zero = alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule(color=palette.muted).encode(x="zero:Q")
+    return _styled((zero + bars + dots).properties(width="container", height=alt.Step(24)), palette)
+
+
+def active_runs(days: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
+    """How many runs were under way at the end of each day.
+
+    Args:
+        days: day, active.
+        palette: the colours.
+    """
+    base = alt.Chart(_data(days)).encode(
+        x=alt.X("day:T", title=None, axis=alt.Axis(format="%-d %b", labelOverlap=True, grid=False)),
+        y=alt.Y("active:Q", title=None, axis=_WHOLE),
+    )
+    area = base.mark_area(color=palette.soft, opacity=0.45, line={"color": palette.accent, "strokeWidth": 2})
+    dots = base.mark_point(filled=True, color=palette.accent, size=14, opacity=1)
+    return _styled((area + dots).properties(width="container", height=200), palette)
+
+
 _WHOLE = alt.Axis(format="~s", tickMinStep=1, tickCount=5)
 _CAN_BE_TOLD = (alt.datum.evidence != "none") & (alt.datum.evidence != "too_small") & alt.datum.is_mature
 
 
-def _labels(field: str) -> alt.Y:
+def _labels(field: str, limit: int = 150) -> alt.Y:
     """Names down the left, in the frame's own order."""
-    axis = alt.Axis(ticks=False, domain=False, grid=False, labelPadding=8, labelLimit=150)
+    axis = alt.Axis(ticks=False, domain=False, grid=False, labelPadding=8, labelLimit=limit)
     return alt.Y(f"{field}:N", title=None, sort=None, axis=axis)
 
 
