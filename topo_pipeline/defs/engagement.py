@@ -11,7 +11,7 @@ from topo_pipeline.defs.columns import column_lineage, table_schema
 from topo_pipeline.defs.due import EVERY_MORNING
 from topo_pipeline.defs.failures import one_sentence
 from topo_pipeline.defs.names import OWNERS
-from topo_pipeline.defs.pages import links, picture_and_preview
+from topo_pipeline.defs.pages import description, links, picture_and_preview
 from topo_pipeline.defs.partitions import daily, day_of, key_of
 from topo_pipeline.defs.sentences import of_table
 from topo_pipeline.engagement import tables as metrics
@@ -57,7 +57,7 @@ def _asset(table: metrics.MetricTable, under: Settings) -> dg.AssetsDefinition:
         owners=OWNERS,
         pool="warehouse",
         code_version=table.fingerprint(under.rules, under.timezone),
-        description=table.description,
+        description=description(table),
         automation_condition=FOLLOW,
         freshness_policy=EVERY_MORNING,
         metadata=links(table, under),
@@ -87,14 +87,14 @@ def _asset(table: metrics.MetricTable, under: Settings) -> dg.AssetsDefinition:
             seen = look_at(connection, table.name, settings.rules, days)
         context.log.info(of_table(table.name, built.rows, days, clock() - began))
         about = {
+            **(picture_and_preview(seen) if seen else {}),
             "dagster/row_count": built.rows,
             "dagster/column_schema": table_schema(built.columns),
             "dagster/column_lineage": column_lineage(lineage(table)),
             "rules": dg.MetadataValue.json(asdict(settings.rules)),
-            **(picture_and_preview(seen) if seen else {}),
         }
         if not table.is_daily:
-            return dg.MaterializeResult(metadata=about | (seen.totals() if seen else {}))
+            return dg.MaterializeResult(metadata=(seen.totals() if seen else {}) | about)
         _record_days(context, built, days, seen.by_day() if seen else {}, about)
         return dg.MaterializeResult()
 

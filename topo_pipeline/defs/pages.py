@@ -17,6 +17,11 @@ PACKAGE = Path(__file__).parents[1]
 DOCS = PACKAGE.parent / "docs" / "metrics.md"  # of a checkout; an installed package has none
 
 
+def description(table: MetricTable) -> str:
+    """What the table is, and the way to what its last build shows: below a hundred columns nobody would look for it."""
+    return f"{table.description}\n\n[Its chart, first rows and numbers](/assets/engagement/{table.name}?view=events)"
+
+
 def links(table: MetricTable, settings: Settings) -> dict[str, Any]:
     """The definition's metadata: the table's name, and where the report, the SQL and the documentation are."""
     sources = [_source(PACKAGE / "engagement" / f"{table.name}.sql", 1, "the SQL")]

@@ -348,12 +348,12 @@ def _cell(column: str, row: Mapping[Any, Any]) -> str:
     value = row[column]
     if pd.isna(value):
         return "–"
-    if column == "value":
-        return rate_with_interval(value, row["low"], row["high"])
-    if column == "change":
-        return f"{100 * value:+.1f} ({100 * row['low']:+.1f} to {100 * row['high']:+.1f})"
+    if isinstance(value, str):
+        return markdown.as_text(value)
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d}"
-    if isinstance(value, float):
-        return f"{100 * value:.1f} %"
-    return value if isinstance(value, str) else f"{value:,}"
+    if column == "value":
+        return markdown.unbroken(rate_with_interval(value, row["low"], row["high"]))
+    if column == "change":
+        return markdown.unbroken(f"{100 * value:+.1f} ({100 * row['low']:+.1f} to {100 * row['high']:+.1f})")
+    return markdown.unbroken(f"{100 * value:.1f} %") if isinstance(value, float) else f"{value:,}"
