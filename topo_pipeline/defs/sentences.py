@@ -50,11 +50,16 @@ def _landed(load: Load) -> str:
     return (
         f"{_count(load.rows, 'activity', 'activities')} in {_count(load.requests, 'request')},"
         f" {'' if load.proved else 'NOT '}proved against Topo's count of {load.api_total_count:,};"
-        f" {load.added:,} added, {load.changed:,} changed, {load.removed:,} removed"
+        f" {_changes(load)}"
         + (f", {load.rejects:,} unreadable" if load.rejects else "")
         + (f", {load.suppressed:,} of forgotten people left out" if load.suppressed else "")
         + (" (the day is still open)" if load.is_open else "")
     )
+
+
+def _changes(load: Load) -> str:
+    counts = {"added": load.added, "changed": load.changed, "removed": load.removed}
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing changed"
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:

@@ -28,8 +28,8 @@ def as_text(name: str) -> str:
 
 
 def unbroken(numbers: str) -> str:
-    """Keep a rate and its interval on one line, however narrow the column."""
-    return numbers.replace(" ", "\u00a0").replace("–", "\u2060–\u2060")
+    """Keep a day, or a rate and its interval, on one line, however narrow the column."""
+    return numbers.replace(" ", "\u00a0").replace("–", "\u2060–\u2060").replace("-", "-\u2060")
 
 
 def one_line(name: str) -> str:

@@ -84,7 +84,7 @@ ORDER BY week_start
 """
 _SUMMARY = """
 SELECT
-    coalesce(templates.name, sequence_template_id::VARCHAR, '(no sequence)') AS name,
+    coalesce(sequence_name, sequence_template_id::VARCHAR, '(no sequence)') AS name,
     unique_sent AS contacted,
     unique_valid_replies AS replied,
     reply_rate_den AS eligible,
@@ -94,7 +94,6 @@ SELECT
     reply_rate_evidence AS evidence,
     reply_rate_evidence IN ('usable', 'directional') AS stands_out
 FROM engagement.sequence_summary
-LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id
 WHERE period = 'lifetime'
 ORDER BY reply_rank NULLS LAST, unique_sent DESC, name
 """
@@ -351,7 +350,7 @@ def _cell(column: str, row: Mapping[Any, Any]) -> str:
     if isinstance(value, str):
         return markdown.as_text(value)
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d}"
+        return markdown.unbroken(f"{value:%Y-%m-%d}")
     if column == "value":
         return markdown.unbroken(rate_with_interval(value, row["low"], row["high"]))
     if column == "change":

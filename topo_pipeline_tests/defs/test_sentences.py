@@ -38,6 +38,12 @@ def test_a_day_says_what_was_read_proved_and_changed() -> None:
     assert of_day(LOAD, 1, 1, timedelta(seconds=3)) == f"2026-03-14: {SAYS}"
 
 
+def test_of_a_day_that_stands_as_it_was_only_that_is_said() -> None:
+    same = replace(LOAD, added=0, changed=0, removed=0)
+    assert of_day(same, 1, 1, timedelta(0)).endswith("count of 1,812; nothing changed")
+    assert of_day(replace(same, removed=1), 1, 1, timedelta(0)).endswith("count of 1,812; 1 removed")
+
+
 def test_what_is_not_as_it_should_be_is_said_of_the_day() -> None:
     odd = replace(LOAD, rows=1, proved=False, rejects=3, suppressed=4, is_open=True, requests=1)
     assert of_day(odd, 1, 1, timedelta(0)) == (
