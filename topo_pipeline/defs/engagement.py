@@ -94,7 +94,7 @@ def _asset(table: metrics.MetricTable, under: Settings) -> dg.AssetsDefinition:
             "rules": dg.MetadataValue.json(asdict(settings.rules)),
         }
         if not table.is_daily:
-            return dg.MaterializeResult(metadata=(seen.totals() if seen else {}) | about)
+            return dg.MaterializeResult(metadata=about | (seen.totals() if seen else {}))
         _record_days(context, built, days, seen.by_day() if seen else {}, about)
         return dg.MaterializeResult()
 
@@ -117,7 +117,7 @@ def _record_days(
     for day, rows in built.rows_by_day.items():
         metadata = {"dagster/partition_row_count": rows, **numbers.get(day, {})}
         if day == max(built.rows_by_day):
-            metadata |= about
+            metadata = {**about, **metadata}
         context.add_asset_metadata(metadata, partition_key=key_of(day))
         if never_landed:  # the run fails: no event of its end will tell
             context.log_event(dg.AssetMaterialization(context.asset_key, partition=key_of(day), metadata=metadata))

@@ -39,8 +39,8 @@ def picture_and_preview(seen: "Seen") -> dict[str, Any]:
     picture = seen.picture()
     chart = f"![{seen.look.title}](data:image/png;base64,{base64.b64encode(picture).decode()})" if picture else None
     return {
-        "preview": dg.MetadataValue.md(seen.preview()),
         **({"chart": dg.MetadataValue.md(chart)} if chart else {}),
+        "preview": dg.MetadataValue.md(seen.preview()),
     }
 
 
