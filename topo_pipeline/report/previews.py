@@ -86,8 +86,6 @@ _SUMMARY = """
 SELECT
     coalesce(sequence_name, sequence_template_id::VARCHAR, '(no sequence)') AS name,
     unique_sent AS contacted,
-    unique_valid_replies AS replied,
-    reply_rate_den AS eligible,
     reply_rate AS value,
     reply_rate_low AS low,
     reply_rate_high AS high,
@@ -101,7 +99,6 @@ _TRENDS = """
 SELECT
     coalesce(templates.name, sequence_template_id::VARCHAR, '(no sequence)') AS name,
     week_start,
-    reply_rate AS rate,
     change,
     change AS value,
     change_low AS low,
@@ -274,8 +271,7 @@ LOOKS = {
         _SUMMARY,
         _intervals,
         "Reply rates and their 95 % intervals, the best ten",
-        {"sequence": "name", "contacted": "contacted", "replied": "replied", "matured": "eligible",
-         "reply rate": "value", "evidence": "evidence"},
+        {"sequence": "name", "contacted": "contacted", "reply rate": "value", "evidence": "evidence"},
         """
         SELECT count(*) AS sequences, count(*) FILTER (is_silent) AS silent_sequences, max(days_missing) AS days_missing
         FROM engagement.sequence_summary
@@ -286,8 +282,7 @@ LOOKS = {
         _TRENDS,
         _intervals,
         "Change of the reply rate from the week before, the ten clearest",
-        {"sequence": "name", "week of": "week_start", "reply rate": "rate", "change in points": "change",
-         "signal": "signal"},
+        {"sequence": "name", "week of": "week_start", "change in points": "change", "signal": "signal"},
         """
         SELECT count(*) FILTER (signal = 'up') AS up, count(*) FILTER (signal = 'down') AS down
         FROM engagement.sequence_trends
