@@ -52,6 +52,20 @@ def test_dagsters_tools_load_it_without_a_key_and_without_a_warning_of_ours(
     assert "virtual environment" not in result.stderr
 
 
+def test_it_loads_without_what_draws_charts(tmp_path: Path) -> None:
+    """Which takes a second; Dagster loads the definitions for every run and every look at them."""
+    drawing = "{'altair', 'vl_convert', 'PIL'}"
+    loaded = run(
+        tmp_path,
+        "python",
+        "-W",
+        "ignore",
+        "-c",
+        f"import sys, topo_pipeline.definitions; print({drawing} & {{*sys.modules}})",
+    )
+    assert loaded.stdout == "set()\n", loaded.stderr
+
+
 def test_every_asset_says_whose_it_is_and_what_it_is() -> None:
     specs = list(defs.resolve_all_asset_specs())
     assert {spec.key.to_user_string() for spec in specs} == {
