@@ -219,7 +219,7 @@ def missing_tables(connection: "DuckDBPyConnection") -> list[str]:
 
 def daily(connection: "DuckDBPyConnection") -> "pd.DataFrame":
     """One row a day of the last year: day, sent, replies (valid), meetings, is_landed; for `charts.daily_activity`."""
-    return _frame(connection, _DAILY, days_shown=DAYS_SHOWN)
+    return frame(connection, _DAILY, days_shown=DAYS_SHOWN)
 
 
 def weekly_rates(connection: "DuckDBPyConnection", rules: Rules) -> "pd.DataFrame":
@@ -231,7 +231,7 @@ def weekly_rates(connection: "DuckDBPyConnection", rules: Rules) -> "pd.DataFram
         before), is_comparable (no day missing, enough runs in both).
     """
     macros.define(connection)
-    return _frame(connection, _WEEKS, **_lines(rules))
+    return frame(connection, _WEEKS, **_lines(rules))
 
 
 def weekly_reply_rate(connection: "DuckDBPyConnection", rules: Rules) -> "pd.DataFrame":
@@ -250,7 +250,7 @@ def reply_curve(connection: "DuckDBPyConnection", rules: Rules) -> "pd.DataFrame
     Returns:
         days (0 to the window), replied and share (both cumulative), contacted (the runs that the share is of).
     """
-    return _frame(connection, _CURVE, reply_window_days=rules.reply_window_days)
+    return frame(connection, _CURVE, reply_window_days=rules.reply_window_days)
 
 
 def channels(connection: "DuckDBPyConnection") -> "pd.DataFrame":
@@ -261,7 +261,7 @@ def channels(connection: "DuckDBPyConnection") -> "pd.DataFrame":
         high (messages answered); accepted, invited, acceptance (NaN but on LinkedIn); open_tasks.
     """
     macros.define(connection)
-    found = _frame(connection, _CHANNELS)
+    found = frame(connection, _CHANNELS)
     return found.assign(channel=[channel_name(name) for name in found["channel"]])
 
 
@@ -272,7 +272,7 @@ def steps(connection: "DuckDBPyConnection") -> "pd.DataFrame":
         sequence_id, step (its label), runs_reached, went_on, exits_replied, exits_completed, exits_stopped,
         exits_active; rate, low, high, den (runs that replied to it, of those that had not before).
     """
-    found = _frame(connection, _STEPS)
+    found = frame(connection, _STEPS)
     labels = [
         f"{f'Step {number:.0f}' if number == number else f'Send {position:.0f}'} · {channel_name(channel)}"  # noqa: PLR0124 - NaN
         for number, position, channel in zip(found["number"], found["position"], found["channel"], strict=True)
@@ -288,7 +288,7 @@ def sequences(connection: "DuckDBPyConnection") -> "pd.DataFrame":
         unique_positive_replies, unique_meetings (runs), total_sent, runs_active; of the reply rate num, den, rate, low,
         high and evidence; positive_rate, meeting_rate, is_silent.
     """
-    return _frame(connection, _SEQUENCES)
+    return frame(connection, _SEQUENCES)
 
 
 def funnel(board: "pd.DataFrame") -> "pd.DataFrame":
@@ -314,5 +314,6 @@ def _lines(rules: Rules) -> dict[str, int]:
     return {name: getattr(rules, name) for name in ("evidence_small", "evidence_usable", "evidence_events")}
 
 
-def _frame(connection: "DuckDBPyConnection", sql: str, **values: Any) -> "pd.DataFrame":
+def frame(connection: "DuckDBPyConnection", sql: str, **values: Any) -> "pd.DataFrame":
+    """The rows of a statement with these values."""
     return connection.execute(sql, values).df()
