@@ -56,7 +56,7 @@ def facts(quality: Quality) -> list[Fact]:
         if quality.days_missing == 0
         else Fact(f"{words.many(quality.days_missing, 'day')} missing since {words.day(quality.first_day)}", ok=False),
         Fact(_unproved(quality.unproved), ok=False) if quality.unproved else Fact("Every day proved complete"),
-        Fact(f"{words.many(quality.pending, 'reply', 'replies')} of {words.count(quality.replies)} not yet classified"),
+        Fact(_pending(quality)),
         *_censored(quality),
         *([Fact(f"{words.many(quality.unreadable, 'row')} could not be read", ok=False)] if quality.unreadable else []),
     ]
@@ -91,19 +91,23 @@ def _tracking(connection: "DuckDBPyConnection", rules: "Rules", label: Label) ->
 
 
 def _volumes(connection: "DuckDBPyConnection", label: Label) -> Finding:
+    by_sequence: dict[str | None, list[dict[str, Any]]] = {}
+    for row in _rows(attention.unusual_volumes(connection)):
+        by_sequence.setdefault(row["sequence_id"], []).append(row)
     return Finding(
         "Unusual volumes",
         "In the last seven days, far more or fewer messages than on the same weekday of the weeks before.",
-        [
-            (
-                label(row["sequence_id"]),
-                f"{words.count(row['sent'])} messages on {words.short_day(row['day'])}, usually"
-                f" {words.count(row['expected'])}",
-            )
-            for row in _rows(attention.unusual_volumes(connection))
-        ],
+        [(label(sequence_id), _unusual(rows)) for sequence_id, rows in by_sequence.items()],
         "None in the last seven days.",
     )
+
+
+def _unusual(rows: list[dict[str, Any]]) -> str:
+    """The day that is farthest off, and how many others there are."""
+    first, *others = rows
+    messages = words.many(int(first["sent"]), "message")
+    told = f"{messages} on {words.short_day(first['day'])}, usually {words.count(first['expected'])}"
+    return f"{told}; {words.many(len(others), 'other day')} too" if others else told
 
 
 def _changes(connection: "DuckDBPyConnection", label: Label) -> Finding:
@@ -139,6 +143,12 @@ def _unproved(days: list[date]) -> str:
     named = [words.short_day(day) for day in days[:EXAMPLES]]
     more = [words.many(len(days) - EXAMPLES, "other")] if len(days) > EXAMPLES else []
     return f"{words.many(len(days), 'day')} not proved complete: {words.listed(named + more)}"
+
+
+def _pending(quality: Quality) -> str:
+    if quality.pending == 0:
+        return "Every reply is classified"
+    return f"{words.count(quality.pending)} of {words.many(quality.replies, 'reply', 'replies')} not classified yet"
 
 
 def _censored(quality: Quality) -> list[Fact]:

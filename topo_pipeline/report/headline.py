@@ -30,6 +30,7 @@ class Judged:
         name: the outcome's.
         week_start: the week's Monday.
         row: the week's numbers, as `queries.weekly_rates` has them.
+        before: those of the week that it is held against; empty where there is none.
         verdict: what its change from the week before comes to.
         change: a sentence on that.
     """
@@ -37,6 +38,7 @@ class Judged:
     name: str
     week_start: date
     row: Mapping[Hashable, Any]
+    before: Mapping[Hashable, Any]
     verdict: Verdict
     change: str
 
@@ -46,7 +48,7 @@ def judged(weeks: "pd.DataFrame", *, evidence_small: int) -> list[Judged]:
     if weeks.empty:
         return []
     return [
-        _judged(name, of_outcome(weeks, outcome).to_dict("records")[-1], evidence_small)
+        _judged(name, of_outcome(weeks, outcome).to_dict("records"), evidence_small)
         for outcome, name in OUTCOMES.items()
     ]
 
@@ -64,9 +66,11 @@ def not_yet(quality: Quality, *, reply_window_days: int) -> str:
     )
 
 
-def _judged(name: str, row: dict[Hashable, Any], evidence_small: int) -> Judged:
+def _judged(name: str, rows: list[dict[Hashable, Any]], evidence_small: int) -> Judged:
+    row = rows[-1]
+    before = rows[-2] if words.known(row["previous_rate"]) else {}
     verdict = _verdict(row)
-    return Judged(name, row["week_start"].date(), row, verdict, _change(row, verdict, evidence_small))
+    return Judged(name, row["week_start"].date(), row, before, verdict, _change(row, verdict, evidence_small))
 
 
 def _verdict(row: Mapping[Hashable, Any]) -> Verdict:

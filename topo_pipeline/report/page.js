@@ -25,13 +25,14 @@
   const { charts, sequences } = JSON.parse(find("data").textContent);
 
   // Charts: Vega's own interpreter evaluates their expressions, so the page's policy can forbid eval.
-  const options = { renderer: "svg", actions: false, ast: true, defaultStyle: false, tooltip: { disableDefaultStyle: true } };
+  const options = { renderer: "svg", actions: false, ast: true, defaultStyle: false, logLevel: 1, tooltip: { disableDefaultStyle: true } };
   const AXIS = 50; // what charts.AXIS_WIDTH and the padding take beside the plots that stand one above the other
   const draw = async (name, rows) => {
     const place = find(`chart-${name}`);
     if (!place) return;
     const spec = structuredClone(charts[name]);
     if (rows) spec.datasets = { [Object.keys(spec.datasets)[0]]: rows };
+    if (place.clientWidth < 480) spec.config.legend.columns = 2;
     for (const view of spec.vconcat ?? []) view.width = Math.max(120, place.clientWidth - AXIS);
     await vegaEmbed(place, spec, options);
   };
@@ -59,8 +60,9 @@
   }));
   const pick = find("pick");
   const show = async () => {
-    const { label, funnel, steps } = sequences[pick.value];
+    const { label, facts, funnel, steps } = sequences[pick.value];
     find("picked").textContent = label;
+    find("picked-facts").textContent = facts;
     fill("funnel-table", funnel.map((stage) => [stage.stage, number(stage.runs), percent(stage.share)]));
     fill("steps-table", steps.map((step) => [step.step, ...["runs_reached", "went_on", "exits_replied", "exits_completed", "exits_stopped", "exits_active"].map((of) => number(step[of])), percent(step.rate)]));
     find("no-steps").hidden = steps.length > 0;

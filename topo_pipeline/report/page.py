@@ -57,7 +57,9 @@ class Page:
     sequences: int = 0
 
 
-def publish(connection: "DuckDBPyConnection", folder: Path, *, timezone: str, rules: "Rules", now: datetime) -> Published:
+def publish(
+    connection: "DuckDBPyConnection", folder: Path, *, timezone: str, rules: "Rules", now: datetime
+) -> Published:
     """Write the report of what the tables hold now into `folder`, as `engagement_report.html`.
 
     Args:
@@ -94,9 +96,7 @@ def render(connection: "DuckDBPyConnection", *, timezone: str, rules: "Rules", n
     return Page(_html(frame | shown), quality.as_of, len(board))
 
 
-def _shown(
-    connection: "DuckDBPyConnection", quality: Quality, board: "pd.DataFrame", rules: "Rules"
-) -> dict[str, Any]:
+def _shown(connection: "DuckDBPyConnection", quality: Quality, board: "pd.DataFrame", rules: "Rules") -> dict[str, Any]:
     """What the template shows of a workspace that has something to show."""
     labels = _labels(board)
     weeks = queries.weekly_rates(connection, rules)
@@ -112,7 +112,7 @@ def _shown(
         "daily": charts.daily_activity(frames["daily"], palette.IN_THE_PAGE),
         "weekly": charts.weekly_reply_rate(frames["weekly"], palette.IN_THE_PAGE),
         "curve": charts.time_to_reply(frames["curve"], palette.IN_THE_PAGE),
-        "channels": charts.channel_split(frames["channels"], palette.IN_THE_PAGE),
+        "channels": charts.channel_split(frames["channels"][frames["channels"]["touches"] > 0], palette.IN_THE_PAGE),
         "funnel": charts.funnel(queries.funnel(board[:1]), palette.IN_THE_PAGE),
         "steps": charts.step_drop_off(steps[steps["sequence_id"] == first], palette.IN_THE_PAGE),
     }
@@ -162,11 +162,25 @@ def _pickable(board: "pd.DataFrame", steps: "pd.DataFrame", labels: Mapping[str 
     return [
         {
             "label": labels[row["sequence_id"]],
+            "facts": _facts(row),
             "funnel": _records(queries.funnel(board[at : at + 1])),
             "steps": _records(of[row["sequence_id"]]) if row["sequence_id"] in of else [],
         }
         for at, row in enumerate(_records(board))
     ]
+
+
+def _facts(row: Mapping[str, Any]) -> str:
+    """A sequence in a line."""
+    rate = f"reply rate {words.percent(row['rate'])} ({words.between(row['low'], row['high'])})"
+    told = [
+        *([row["status"].capitalize()] if row["status"] else []),
+        f"{words.many(row['unique_sent'], 'contact')} messaged",
+        rate if words.known(row["rate"]) else "no reply rate yet",
+        words.EVIDENCE[row["evidence"]].lower() if words.known(row["rate"]) else "its contacts' time is not over",
+        f"{words.count(row['runs_active'])} still in it",
+    ]
+    return " · ".join(told)
 
 
 def _records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
@@ -179,7 +193,9 @@ def _html(shown: Mapping[str, Any]) -> str:
     """The page with its own scripts and style; its policy names them by their hashes and allows nothing else."""
     scripts = [_bundle(), _file("page.js")] if "data" in shown else [_file("page.js")]
     style = _file("page.css").replace("/* palette: light */", palette.LIGHT.as_css())
-    style = style.replace("/* palette: dark */", palette.DARK.as_css()).replace("/* font */", f"--font: {palette.FONT};")
+    style = style.replace("/* palette: dark */", palette.DARK.as_css()).replace(
+        "/* font */", f"--font: {palette.FONT};"
+    )
     policy = (
         f"default-src 'none'; script-src {' '.join(map(_hash, scripts))}; style-src {_hash(style)};"
         " img-src data:; base-uri 'none'; form-action 'none'"

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from duckdb import DuckDBPyConnection
 
-# Schema and name of every table that is asked.
+# Every table that the report asks, as schema and name; landed_days is of the first.
 READS = (
     ("topo", "activities"),
-    ("topo", "sequence_templates"),
-    *(("engagement", f"sequence_{of}") for of in (
-        "activity", "runs", "daily", "cohorts", "trends", "summary", "channels", "steps")),
-)  # fmt: skip
+    *(
+        ("engagement", f"sequence_{of}")
+        for of in ("activity", "runs", "daily", "cohorts", "summary", "trends", "channels", "steps")
+    ),
+)
 DAYS_SHOWN = 366
 
 _DAILY = """

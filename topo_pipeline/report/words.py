@@ -69,6 +69,13 @@ def week(monday: date) -> str:
     return f"{monday.day} {monday:%B}{year} – {day(sunday)}"
 
 
+def short_week(monday: date) -> str:
+    """A week of which the year is plain: `12–18 Oct`."""
+    sunday = monday + timedelta(days=6)
+    first = f"{monday.day}" if monday.month == sunday.month else f"{monday.day} {monday:%b} "
+    return f"{first}–{'' if monday.month == sunday.month else ' '}{sunday.day} {sunday:%b}"
+
+
 def listed(parts: "Iterable[str]") -> str:
     """Things in a row: `a, b and c`."""
     *first, last = parts
