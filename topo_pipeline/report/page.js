@@ -21,17 +21,19 @@
   prefersDark.addEventListener("change", showTheme);
   showTheme();
 
-  if (!find("data")) return;
+  if (!find("data")) { root.dataset.ready = ""; return; }
   const { charts, sequences } = JSON.parse(find("data").textContent);
 
   // Charts: Vega's own interpreter evaluates their expressions, so the page's policy can forbid eval.
-  const options = { renderer: "svg", actions: false, ast: true, defaultStyle: false, logLevel: 1, tooltip: { disableDefaultStyle: true } };
+  const options = { renderer: "svg", actions: false, ast: true, defaultStyle: false, tooltip: { disableDefaultStyle: true } };
   const AXIS = 50; // what charts.AXIS_WIDTH and the padding take beside the plots that stand one above the other
   const draw = async (name, rows) => {
     const place = find(`chart-${name}`);
     if (!place) return;
     const spec = structuredClone(charts[name]);
-    if (rows) spec.datasets = { [Object.keys(spec.datasets)[0]]: rows };
+    const [data] = Object.keys(spec.datasets);
+    if (rows) spec.datasets[data] = rows;
+    if (spec.height?.step) spec.height = spec.height.step * spec.datasets[data].length; // Vega-Lite warns of steps
     if (place.clientWidth < 480) spec.config.legend.columns = 2;
     for (const view of spec.vconcat ?? []) view.width = Math.max(120, place.clientWidth - AXIS);
     await vegaEmbed(place, spec, options);

@@ -90,8 +90,13 @@ def render(connection: "DuckDBPyConnection", *, timezone: str, rules: "Rules", n
         return Page(_html(frame | {"missing": missing}))
     quality = attention.quality(connection, timezone)
     board = queries.sequences(connection)
-    if quality.first_day is None or board.empty:
-        return Page(_html(frame | {"missing": [], "facts": facts(quality)}), quality.as_of)
+    if board.empty:
+        why = (
+            "No sequence has done anything in the days that were read." if quality.first_day else "No day was read yet."
+        )
+        return Page(
+            _html(frame | {"missing": [], "why": why, "facts": facts(quality), "quality": quality}), quality.as_of
+        )
     shown = _shown(connection, quality, board, rules)
     return Page(_html(frame | shown), quality.as_of, len(board))
 

@@ -163,8 +163,7 @@ ORDER BY touches DESC, channel
 _STEPS = """
 SELECT
     sequence_template_id::VARCHAR AS sequence_id,
-    step AS number,
-    inferred_position AS position,
+    coalesce('Step ' || step, 'Send ' || inferred_position) AS label,
     channel,
     runs_reached,
     greatest(0, runs_reached - exits_replied - exits_completed - exits_stopped - exits_active) AS went_on,
@@ -274,11 +273,9 @@ def steps(connection: "DuckDBPyConnection") -> "pd.DataFrame":
         exits_active; rate, low, high, den (runs that replied to it, of those that had not before).
     """
     found = frame(connection, _STEPS)
-    labels = [
-        f"{f'Step {number:.0f}' if number == number else f'Send {position:.0f}'} · {channel_name(channel)}"  # noqa: PLR0124 - NaN
-        for number, position, channel in zip(found["number"], found["position"], found["channel"], strict=True)
-    ]
-    return found.assign(step=labels).drop(columns=["number", "position", "channel"])
+    labels = zip(found["label"], found["channel"], strict=True)
+    found.insert(1, "step", [f"{label} · {channel_name(channel)}" for label, channel in labels])
+    return found.drop(columns=["label", "channel"])
 
 
 def sequences(connection: "DuckDBPyConnection") -> "pd.DataFrame":
