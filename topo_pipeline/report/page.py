@@ -161,17 +161,18 @@ def _scale(board: "pd.DataFrame") -> float:
 
 
 def _pickable(board: "pd.DataFrame", steps: "pd.DataFrame", labels: Mapping[str | None, str]) -> list[dict[str, Any]]:
-    """Each sequence with the rows of its own charts, as lists in the order of their columns."""
-    columns = [column for column in steps.columns if column != "sequence_id"]
-    of = {id_: rows[columns] for id_, rows in steps.groupby("sequence_id", dropna=False)}
+    """Each sequence with the rows of its own charts."""
+    of: dict[str | None, list[dict[str, Any]]] = {}
+    for step in _records(steps):
+        of.setdefault(step.pop("sequence_id"), []).append(step)
     return [
         {
             "label": labels[row["sequence_id"]],
             "facts": _facts(row),
-            "funnel": _records(queries.funnel(board[at : at + 1])),
-            "steps": _records(of[row["sequence_id"]]) if row["sequence_id"] in of else [],
+            "funnel": queries.stages(row),
+            "steps": of.get(row["sequence_id"], []),
         }
-        for at, row in enumerate(_records(board))
+        for row in _records(board)
     ]
 
 

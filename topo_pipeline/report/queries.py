@@ -11,6 +11,8 @@ from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.warehouse.catalogue import columns_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
     from duckdb import DuckDBPyConnection
 
@@ -297,10 +299,16 @@ def funnel(board: "pd.DataFrame") -> "pd.DataFrame":
     """
     import pandas as pd  # noqa: PLC0415 - definitions load without it
 
-    runs = [int(board[column].sum()) for column in _STAGES]
-    _, contacted, *later = runs
-    shares = [None, None, *(count / contacted if contacted else None for count in later)]
-    return pd.DataFrame({"stage": _STAGES.values(), "runs": runs, "share": shares})
+    return pd.DataFrame(stages({column: int(board[column].sum()) for column in _STAGES}))
+
+
+def stages(counts: "Mapping[str, Any]") -> list[dict[str, Any]]:
+    """The rows of `funnel`, of the counts of one row of `sequences`; what is not known is None."""
+    contacted = counts["unique_sent"]
+    return [
+        {"stage": stage, "runs": counts[column], "share": counts[column] / contacted if nth > 1 and contacted else None}
+        for nth, (column, stage) in enumerate(_STAGES.items())
+    ]
 
 
 def channel_name(channel: str) -> str:
