@@ -83,8 +83,8 @@ def publish(
 
 def render(connection: "DuckDBPyConnection", *, timezone: str, rules: "Rules", now: datetime) -> Page:
     """Make the report of what the tables hold; see `publish`."""
-    frame = {"timezone": timezone, "written": f"{now.astimezone(ZoneInfo(timezone)):%H:%M}", "rules": rules}
-    frame["written"] = f"{words.day(now.astimezone(ZoneInfo(timezone)).date())}, {frame['written']}"
+    local = now.astimezone(ZoneInfo(timezone))
+    frame = {"timezone": timezone, "written": f"{words.day(local.date())}, {local:%H:%M}", "rules": rules}
     missing = queries.missing_tables(connection)
     if missing:
         return Page(_html(frame | {"missing": missing}))
@@ -206,7 +206,7 @@ def _html(shown: Mapping[str, Any]) -> str:
         f"default-src 'none'; script-src {' '.join(map(_hash, scripts))}; style-src {_hash(style)};"
         " img-src data:; base-uri 'none'; form-action 'none'"
     )
-    return _template().render(shown | {"scripts": scripts, "style": style, "policy": policy})
+    return _template().render({**shown, "scripts": scripts, "style": style, "policy": policy})
 
 
 @cache
@@ -226,7 +226,7 @@ def _template() -> jinja2.Template:
 def _bundle() -> str:
     """Vega, Vega-Lite and Vega-Embed, of the version that the charts are written for."""
     major, minor = alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2]
-    script: str = vl_convert.javascript_bundle(vl_version=f"{major}.{minor}")
+    script: str = vl_convert.javascript_bundle(None, vl_version=f"{major}.{minor}")
     return script
 
 

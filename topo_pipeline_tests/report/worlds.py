@@ -29,9 +29,9 @@ def activities(sequences: int) -> Iterator[Activity]:
     """What happened: the first sequence is large, the second middling, the others tiny; the last has only begun."""
     for number in range(sequences):
         name = f"sequence {number}"
-        weeks = [8] if number and number == sequences - 1 else range(9)
-        for week in weeks:
-            for run in range({0: 40, 1: 12}.get(number, int(week % 4 == number % 4))):
+        only_begun = bool(number) and number == sequences - 1
+        for week in [8] if only_begun else range(9):
+            for run in range({0: 40, 1: 12}.get(number, int(only_begun or week % 4 == number % 4))):
                 yield from _run(name, number, week, run)
 
 
