@@ -84,21 +84,15 @@ def publish(
 def render(connection: "DuckDBPyConnection", *, timezone: str, rules: "Rules", now: datetime) -> Page:
     """Make the report of what the tables hold; see `publish`."""
     local = now.astimezone(ZoneInfo(timezone))
-    frame = {"timezone": timezone, "written": f"{words.day(local.date())}, {local:%H:%M}", "rules": rules}
+    about = {"timezone": timezone, "written": f"{words.day(local.date())}, {local:%H:%M}", "rules": rules}
     missing = queries.missing_tables(connection)
     if missing:
-        return Page(_html(frame | {"missing": missing}))
-    quality = attention.quality(connection, timezone)
-    board = queries.sequences(connection)
-    if board.empty:
-        why = (
-            "No sequence has done anything in the days that were read." if quality.first_day else "No day was read yet."
-        )
-        return Page(
-            _html(frame | {"missing": [], "why": why, "facts": facts(quality), "quality": quality}), quality.as_of
-        )
-    shown = _shown(connection, quality, board, rules)
-    return Page(_html(frame | shown), quality.as_of, len(board))
+        return Page(_html({**about, "missing": missing}))
+    quality, board = attention.quality(connection, timezone), queries.sequences(connection)
+    shown = {"quality": quality, "facts": facts(quality), "missing": missing}
+    if not board.empty:
+        shown |= _shown(connection, quality, board, rules)
+    return Page(_html(about | shown), quality.as_of, len(board))
 
 
 def _shown(connection: "DuckDBPyConnection", quality: Quality, board: "pd.DataFrame", rules: "Rules") -> dict[str, Any]:
@@ -123,8 +117,6 @@ def _shown(connection: "DuckDBPyConnection", quality: Quality, board: "pd.DataFr
     }
     judgements = judged(weeks, evidence_small=rules.evidence_small)
     return {
-        "quality": quality,
-        "facts": facts(quality),
         "judged": judgements,
         "not_yet": None if judgements else not_yet(quality, reply_window_days=rules.reply_window_days),
         "recent": _records(attention.recent_weeks(connection)),
@@ -226,7 +218,7 @@ def _template() -> jinja2.Template:
 def _bundle() -> str:
     """Vega, Vega-Lite and Vega-Embed, of the version that the charts are written for."""
     major, minor = alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2]
-    script: str = vl_convert.javascript_bundle(None, vl_version=f"{major}.{minor}")
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=f"{major}.{minor}")
     return script
 
 
