@@ -37,25 +37,18 @@ def daily_activity(days: "pd.DataFrame", palette: Palette = LIGHT, *, width: int
     base = alt.Chart(_data(days)).properties(width=width, height=84)
     last = list(DAILY)[-1]
     x = alt.X("day:T", timeUnit="yearmonthdate", title=None)
-    missing = (
-        base.mark_rect(color=palette.missing)
-        .encode(x=x, tooltip=[_tip("day:T", "Day", _DAY), alt.Tooltip("note:N", title=" ")])
-        .transform_filter("!datum.is_landed")
-        .transform_calculate(note="'never landed'")
-    )
+    whole = "datum.value % 1 ? '' : datum.label"
+    counts = alt.Axis(tickCount=3, format="~s", labelExpr=whole, minExtent=AXIS_WIDTH, maxExtent=AXIS_WIDTH)
     views = []
     for measure, title in DAILY.items():
         axis = alt.Axis(labels=measure == last, ticks=measure == last, format="%-d %b", labelOverlap=True, grid=False)
+        scale = alt.Scale(domainMin=0) if days[measure].any() else alt.Scale(domain=[0, 1])
         bars = base.mark_bar(color=palette.accent, binSpacing=0.5).encode(
             x=x.axis(axis),
-            y=alt.Y(
-                f"{measure}:Q",
-                title=None,
-                axis=alt.Axis(tickCount=3, format="~s", tickMinStep=1, minExtent=AXIS_WIDTH, maxExtent=AXIS_WIDTH),
-            ),
+            y=alt.Y(f"{measure}:Q", title=None, axis=counts, scale=scale),
             tooltip=[_tip("day:T", "Day", _DAY), _tip(f"{measure}:Q", title, ",")],
         )
-        views.append((missing + bars).properties(title=title))
+        views.append(alt.layer(*_never_landed(days, base, x, palette), bars).properties(title=title))
     return _styled(alt.vconcat(*views, spacing=14).resolve_scale(x="shared"), palette)
 
 
@@ -106,7 +99,7 @@ def time_to_reply(curve: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
     area = base.mark_area(color=palette.soft, opacity=0.45, interpolate="monotone")
     line = base.mark_line(color=palette.accent, strokeWidth=2, interpolate="monotone")
     dots = base.mark_point(filled=True, color=palette.accent, size=22, opacity=1)
-    return _styled((area + line + dots).properties(width="container", height=220), palette)
+    return _styled((area + line + dots).properties(width="container", height=260), palette)
 
 
 def step_drop_off(steps: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
@@ -131,7 +124,7 @@ def step_drop_off(steps: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
                 "outcome:N",
                 title=None,
                 scale=alt.Scale(domain=list(EXITS.values()), range=colours),
-                legend=alt.Legend(orient="top", columns=0, symbolType="square"),
+                legend=alt.Legend(orient="top", symbolType="square"),
             ),
             order=alt.Order("nth:Q"),
             tooltip=[
@@ -235,6 +228,15 @@ _WHOLE = alt.Axis(format="~s", tickMinStep=1, tickCount=5)
 _CAN_BE_TOLD = (alt.datum.evidence != "none") & (alt.datum.evidence != "too_small") & alt.datum.is_mature
 
 
+def _never_landed(days: "pd.DataFrame", base: alt.Chart, x: alt.X, palette: Palette) -> list[alt.Chart]:
+    """A shade where a day is missing; nothing where none is."""
+    if days["is_landed"].all():
+        return []
+    shade: alt.Chart = base.transform_filter("!datum.is_landed").transform_calculate(note="'never read'")
+    tips = [_tip("day:T", "Day", _DAY), alt.Tooltip("note:N", title="Was")]
+    return [shade.mark_rect(color=palette.missing).encode(x=x, tooltip=tips)]
+
+
 def _labels(field: str, limit: int = 150) -> alt.Y:
     """Names down the left, in the frame's own order."""
     axis = alt.Axis(ticks=False, domain=False, grid=False, labelPadding=8, labelLimit=limit)
@@ -267,6 +269,8 @@ def _data(frame: "pd.DataFrame") -> alt.InlineData:
 
 def _styled(chart: Any, palette: Palette) -> Chart:
     """The chart in the house style."""
+    if isinstance(chart, alt.LayerChart):
+        chart = chart.properties(autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
     styled: Chart = chart.configure(
         background="transparent" if palette.paper.startswith("var") else palette.card,
         font=FONT,
@@ -284,11 +288,8 @@ def _styled(chart: Any, palette: Palette) -> Chart:
         ),
         axisY=alt.AxisConfig(domain=False, ticks=False),
         title=alt.TitleConfig(anchor="start", frame="bounds", color=palette.ink, fontSize=13, fontWeight=600, offset=6),
-        legend=alt.LegendConfig(labelColor=palette.ink, labelFontSize=12, symbolSize=110, offset=8),
+        legend=alt.LegendConfig(columns=5, labelColor=palette.ink, labelFontSize=12, symbolSize=110, offset=8),
         text=alt.MarkConfig(fontSize=13),
-        autosize=alt.AutoSizeParams(type="fit-x", contains="padding")
-        if not isinstance(chart, alt.VConcatChart)
-        else "pad",
         padding=2,
     )
     return styled

@@ -11,16 +11,19 @@ from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.warehouse.catalogue import columns_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
     from duckdb import DuckDBPyConnection
 
-# Schema and name of every table that is asked.
+# Every table that the report asks, as schema and name; landed_days is of the first.
 READS = (
     ("topo", "activities"),
-    ("topo", "sequence_templates"),
-    *(("engagement", f"sequence_{of}") for of in (
-        "activity", "runs", "daily", "cohorts", "trends", "summary", "channels", "steps")),
-)  # fmt: skip
+    *(
+        ("engagement", f"sequence_{of}")
+        for of in ("activity", "runs", "daily", "cohorts", "summary", "trends", "channels", "steps")
+    ),
+)
 DAYS_SHOWN = 366
 
 _DAILY = """
@@ -162,8 +165,7 @@ ORDER BY touches DESC, channel
 _STEPS = """
 SELECT
     sequence_template_id::VARCHAR AS sequence_id,
-    step AS number,
-    inferred_position AS position,
+    coalesce('Step ' || step, 'Send ' || inferred_position) AS label,
     channel,
     runs_reached,
     greatest(0, runs_reached - exits_replied - exits_completed - exits_stopped - exits_active) AS went_on,
@@ -219,7 +221,7 @@ def missing_tables(connection: "DuckDBPyConnection") -> list[str]:
 
 def daily(connection: "DuckDBPyConnection") -> "pd.DataFrame":
     """One row a day of the last year: day, sent, replies (valid), meetings, is_landed; for `charts.daily_activity`."""
-    return _frame(connection, _DAILY, days_shown=DAYS_SHOWN)
+    return frame(connection, _DAILY, days_shown=DAYS_SHOWN)
 
 
 def weekly_rates(connection: "DuckDBPyConnection", rules: Rules) -> "pd.DataFrame":
@@ -231,7 +233,7 @@ def weekly_rates(connection: "DuckDBPyConnection", rules: Rules) -> "pd.DataFram
         before), is_comparable (no day missing, enough runs in both).
     """
     macros.define(connection)
-    return _frame(connection, _WEEKS, **_lines(rules))
+    return frame(connection, _WEEKS, **_lines(rules))
 
 
 def weekly_reply_rate(connection: "DuckDBPyConnection", rules: Rules) -> "pd.DataFrame":
@@ -250,7 +252,7 @@ def reply_curve(connection: "DuckDBPyConnection", rules: Rules) -> "pd.DataFrame
     Returns:
         days (0 to the window), replied and share (both cumulative), contacted (the runs that the share is of).
     """
-    return _frame(connection, _CURVE, reply_window_days=rules.reply_window_days)
+    return frame(connection, _CURVE, reply_window_days=rules.reply_window_days)
 
 
 def channels(connection: "DuckDBPyConnection") -> "pd.DataFrame":
@@ -261,7 +263,7 @@ def channels(connection: "DuckDBPyConnection") -> "pd.DataFrame":
         high (messages answered); accepted, invited, acceptance (NaN but on LinkedIn); open_tasks.
     """
     macros.define(connection)
-    found = _frame(connection, _CHANNELS)
+    found = frame(connection, _CHANNELS)
     return found.assign(channel=[channel_name(name) for name in found["channel"]])
 
 
@@ -272,12 +274,10 @@ def steps(connection: "DuckDBPyConnection") -> "pd.DataFrame":
         sequence_id, step (its label), runs_reached, went_on, exits_replied, exits_completed, exits_stopped,
         exits_active; rate, low, high, den (runs that replied to it, of those that had not before).
     """
-    found = _frame(connection, _STEPS)
-    labels = [
-        f"{f'Step {number:.0f}' if number == number else f'Send {position:.0f}'} · {channel_name(channel)}"  # noqa: PLR0124 - NaN
-        for number, position, channel in zip(found["number"], found["position"], found["channel"], strict=True)
-    ]
-    return found.assign(step=labels).drop(columns=["number", "position", "channel"])
+    found = frame(connection, _STEPS)
+    labels = zip(found["label"], found["channel"], strict=True)
+    found.insert(1, "step", [f"{label} · {channel_name(channel)}" for label, channel in labels])
+    return found.drop(columns=["label", "channel"])
 
 
 def sequences(connection: "DuckDBPyConnection") -> "pd.DataFrame":
@@ -288,7 +288,7 @@ def sequences(connection: "DuckDBPyConnection") -> "pd.DataFrame":
         unique_positive_replies, unique_meetings (runs), total_sent, runs_active; of the reply rate num, den, rate, low,
         high and evidence; positive_rate, meeting_rate, is_silent.
     """
-    return _frame(connection, _SEQUENCES)
+    return frame(connection, _SEQUENCES)
 
 
 def funnel(board: "pd.DataFrame") -> "pd.DataFrame":
@@ -299,10 +299,16 @@ def funnel(board: "pd.DataFrame") -> "pd.DataFrame":
     """
     import pandas as pd  # noqa: PLC0415 - definitions load without it
 
-    runs = [int(board[column].sum()) for column in _STAGES]
-    _, contacted, *later = runs
-    shares = [None, None, *(count / contacted if contacted else None for count in later)]
-    return pd.DataFrame({"stage": _STAGES.values(), "runs": runs, "share": shares})
+    return pd.DataFrame(stages({column: int(board[column].sum()) for column in _STAGES}))
+
+
+def stages(counts: "Mapping[str, Any]") -> list[dict[str, Any]]:
+    """The rows of `funnel`, of the counts of one row of `sequences`; what is not known is None."""
+    contacted = counts["unique_sent"]
+    return [
+        {"stage": stage, "runs": counts[column], "share": counts[column] / contacted if nth > 1 and contacted else None}
+        for nth, (column, stage) in enumerate(_STAGES.items())
+    ]
 
 
 def channel_name(channel: str) -> str:
@@ -314,5 +320,6 @@ def _lines(rules: Rules) -> dict[str, int]:
     return {name: getattr(rules, name) for name in ("evidence_small", "evidence_usable", "evidence_events")}
 
 
-def _frame(connection: "DuckDBPyConnection", sql: str, **values: Any) -> "pd.DataFrame":
+def frame(connection: "DuckDBPyConnection", sql: str, **values: Any) -> "pd.DataFrame":
+    """The rows of a statement with these values."""
     return connection.execute(sql, values).df()
