@@ -42,8 +42,12 @@ LIBRARIES = {
     "psutil": {"instance"},
     "duckdb": {"warehouse", "engagement", "report"},
     "pydantic_settings": {"settings"},
+    "PIL": {"report"},
     "fastapi": {"sandbox"},
     "uvicorn": {"sandbox"},
+    "altair": {"report"},
+    "vl_convert": {"report"},
+    "jinja2": {"engagement", "report"},
     "typer": {"cli"},
     "rich": {"cli"},
 }

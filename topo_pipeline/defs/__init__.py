@@ -4,5 +4,6 @@ import warnings
 
 import dagster as dg
 
-# Ranged runs hang on backfill_policy, which Dagster still calls beta: said once here, not at every start.
-warnings.filterwarnings("ignore", message=".*backfill_policy", category=dg.BetaWarning)
+# Ranged runs hang on backfill_policy, links to files on code references, both of which Dagster still calls beta: said
+# once here, not at every start.
+warnings.filterwarnings("ignore", message=".*(backfill_policy|CodeReference)", category=dg.BetaWarning)

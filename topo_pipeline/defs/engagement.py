@@ -1,5 +1,6 @@
 """One asset for each metric table, made from its .sql file."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -10,11 +11,12 @@ from topo_pipeline.defs.columns import column_lineage, table_schema
 from topo_pipeline.defs.due import EVERY_MORNING
 from topo_pipeline.defs.failures import one_sentence
 from topo_pipeline.defs.names import OWNERS
+from topo_pipeline.defs.pages import description, links, picture_and_preview
 from topo_pipeline.defs.partitions import daily, day_of, key_of
+from topo_pipeline.defs.sentences import of_table
 from topo_pipeline.engagement import tables as metrics
 from topo_pipeline.engagement.lineage import lineage
 from topo_pipeline.ingest import Clock
-from topo_pipeline.report.leaderboard import leaderboard, leaderboard_markdown
 from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.workspace import keep_to_timezone
@@ -33,14 +35,6 @@ FOLLOW = (
 ).with_label("follows_what_landed")
 
 
-# What the asset's page shows of a table, beyond its columns and counts.
-PREVIEWS = {
-    "sequence_summary": lambda connection: {
-        "preview": dg.MetadataValue.md(leaderboard_markdown(leaderboard(connection)))
-    },
-}
-
-
 class Build(dg.Config):
     """How an incremental table is built."""
 
@@ -49,10 +43,10 @@ class Build(dg.Config):
 
 def metric_tables(settings: Settings) -> list[dg.AssetsDefinition]:
     """The metric tables as assets; what they are made by under these settings is their code version."""
-    return [_asset(table, table.fingerprint(settings.rules, settings.timezone)) for table in metrics.tables().values()]
+    return [_asset(table, settings) for table in metrics.tables().values()]
 
 
-def _asset(table: metrics.MetricTable, code_version: str) -> dg.AssetsDefinition:
+def _asset(table: metrics.MetricTable, under: Settings) -> dg.AssetsDefinition:
     @dg.asset(
         key=["engagement", table.name],
         deps=[dg.AssetKey(path) for path in sorted(table.reads)],
@@ -62,11 +56,11 @@ def _asset(table: metrics.MetricTable, code_version: str) -> dg.AssetsDefinition
         kinds={"sql", "duckdb"},
         owners=OWNERS,
         pool="warehouse",
-        code_version=code_version,
-        description=table.description,
+        code_version=table.fingerprint(under.rules, under.timezone),
+        description=description(table),
         automation_condition=FOLLOW,
         freshness_policy=EVERY_MORNING,
-        metadata={"dagster/table_name": f"engagement.{table.name}"},
+        metadata=links(table, under),
     )
     def metric_table(
         context: dg.AssetExecutionContext,
@@ -75,36 +69,55 @@ def _asset(table: metrics.MetricTable, code_version: str) -> dg.AssetsDefinition
         clock: dg.ResourceParam[Clock],
         settings: dg.ResourceParam[Settings],
     ) -> dg.MaterializeResult[None]:
+        from topo_pipeline.report.previews import look_at  # noqa: PLC0415 - definitions load without what draws
+
         days = [day_of(key).day for key in context.partition_keys] if table.is_daily else []
         with one_sentence(), warehouse.transaction() as connection:
-            keep_to_timezone(connection, settings.timezone, now=clock())
+            began = clock()
+            keep_to_timezone(connection, settings.timezone, now=began)
             built = metrics.build(
                 connection,
                 table,
                 timezone=settings.timezone,
-                now=clock(),
+                now=began,
                 rules=settings.rules,
                 days=days,
                 full_refresh=config.full_refresh,
             )
-            preview = PREVIEWS[table.name](connection) if table.name in PREVIEWS else {}
-        _record_days(context, built, days)
-        about: dict[str, Any] = {
+            seen = look_at(connection, table.name, settings.rules, days)
+        context.log.info(of_table(table.name, built.rows, days, clock() - began))
+        about = {
+            **(picture_and_preview(seen) if seen else {}),
             "dagster/row_count": built.rows,
             "dagster/column_schema": table_schema(built.columns),
             "dagster/column_lineage": column_lineage(lineage(table)),
             "rules": dg.MetadataValue.json(asdict(settings.rules)),
         }
-        return dg.MaterializeResult(metadata=about | preview)
+        if not table.is_daily:
+            return dg.MaterializeResult(metadata=about | (seen.totals() if seen else {}))
+        _record_days(context, built, days, seen.by_day() if seen else {}, about)
+        return dg.MaterializeResult()
 
     return metric_table
 
 
-def _record_days(context: dg.AssetExecutionContext, built: metrics.Built, days: list[date]) -> None:
-    """Tell Dagster each day's rows; a day that never landed is not materialised, and the others are all the same."""
+def _record_days(
+    context: dg.AssetExecutionContext,
+    built: metrics.Built,
+    days: list[date],
+    numbers: Mapping[date, Mapping[str, float]],
+    about: Mapping[str, Any],
+) -> None:
+    """Tell Dagster each day's rows and numbers, and with the last one what is to be told of the table.
+
+    Once in a run: with each day of a year it would be as many charts. A day that never landed is not materialised, and
+    the others are all the same.
+    """
     never_landed = [str(day) for day in days if day not in built.rows_by_day]
     for day, rows in built.rows_by_day.items():
-        metadata = {"dagster/partition_row_count": rows}
+        metadata = {"dagster/partition_row_count": rows, **numbers.get(day, {})}
+        if day == max(built.rows_by_day):
+            metadata = {**about, **metadata}
         context.add_asset_metadata(metadata, partition_key=key_of(day))
         if never_landed:  # the run fails: no event of its end will tell
             context.log_event(dg.AssetMaterialization(context.asset_key, partition=key_of(day), metadata=metadata))

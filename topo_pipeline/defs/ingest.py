@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from topo_pipeline.defs import sentences
 from topo_pipeline.defs.checks import tell_of_activities
 from topo_pipeline.defs.columns import table_schema
 from topo_pipeline.defs.due import EVERY_MORNING
@@ -89,6 +90,9 @@ def land(
         dg.Failure: at the end, naming the days that did not land.
     """
     refusals: list[Refusal] = []
+    if len(days) > 1:
+        context.log.info(sentences.of_range(days))
+    began = clock()
     outcomes = load_days(
         topo.client,
         warehouse,
@@ -100,12 +104,13 @@ def land(
         label_channels=topo.settings.label_channels == "on",
         may_shrink=may_shrink,
     )
-    for outcome in outcomes:
+    for done, outcome in enumerate(outcomes, start=1):
+        sentence = sentences.of_day(outcome, done, len(days), clock() - began)
         if isinstance(outcome, Refusal):
-            context.log.error(f"{outcome.day}: refused. {outcome.reason}")
+            context.log.error(sentence)
             refusals.append(outcome)
         else:
-            context.log.info(_sentence(outcome))
+            context.log.info(sentence)
             _tell(context, outcome)
             yield outcome
     if refusals:
@@ -147,16 +152,6 @@ def sequence_templates(
 def _columns(warehouse: Warehouse, table: str) -> dg.TableSchema:
     with warehouse.reader() as connection:
         return table_schema(columns_of(connection, "topo", table))
-
-
-def _sentence(load: Load) -> str:
-    return (
-        f"{load.day}: {load.rows} activities in {load.requests} requests, {'' if load.proved else 'NOT '}proved against"
-        f" Topo's count of {load.api_total_count}; {load.added} added, {load.changed} changed, {load.removed} removed"
-        + (f", {load.rejects} unreadable" if load.rejects else "")
-        + (f", {load.suppressed} of forgotten people left out" if load.suppressed else "")
-        + (" (the day is still open)" if load.is_open else "")
-    )
 
 
 def _metadata(load: Load) -> dict[str, Any]:

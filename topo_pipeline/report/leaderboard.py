@@ -1,7 +1,6 @@
 """The sequences, best first: by the lower bound of the reply rate, never by the rate."""
 
 import math
-import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,9 +23,6 @@ FROM engagement.sequence_summary
 WHERE period = 'lifetime'
 ORDER BY reply_rank NULLS LAST, contacted DESC, sequence
 """
-# What markdown or HTML may read as more than text; as a character reference it is nothing but text.
-_MARKUP = re.compile(r"[!\"$&'*<>\[\\\]_`|~]")
-_ALIGNED = ("left", *["right"] * 6, "left")
 
 
 def leaderboard(connection: "DuckDBPyConnection") -> "pd.DataFrame":
@@ -38,23 +34,6 @@ def leaderboard(connection: "DuckDBPyConnection") -> "pd.DataFrame":
         evidence.
     """
     return connection.execute(_LEADERBOARD).df()
-
-
-def leaderboard_markdown(board: "pd.DataFrame") -> str:
-    """Write a leaderboard as a markdown table; names are other people's text and can't break out of their cell."""
-    rates = zip(board["reply_rate"], board["reply_rate_low"], board["reply_rate_high"], strict=True)
-    shown = board.assign(
-        sequence=[_as_text(name) for name in board["sequence"]],
-        reply_rate=[rate_with_interval(*rate) for rate in rates],
-    )
-    columns = ["sequence", "contacted", "messages", "opens", "replies", "reply_rate", "matured", "evidence"]
-    return str(shown[columns].to_markdown(index=False, disable_numparse=True, colalign=_ALIGNED))
-
-
-def _as_text(name: str) -> str:
-    """Write a name so that a markdown reader shows it, on one line, and does nothing else with it."""
-    printable = "".join(character if character.isprintable() else " " for character in name)
-    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", " ".join(printable.split()))
 
 
 def rate_with_interval(rate: float, low: float, high: float) -> str:

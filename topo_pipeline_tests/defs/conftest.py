@@ -19,6 +19,7 @@ from topo_pipeline.automation.facts import Request
 from topo_pipeline.defs.requests import run_request
 from topo_pipeline.defs.resources import Topo
 from topo_pipeline.ingest import Clock
+from topo_pipeline.report.previews import Seen
 from topo_pipeline.runs import QUIET, Outcome, backfill
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
@@ -154,14 +155,18 @@ def pipeline_over(
     timezone: str = "UTC",
     is_persistent: bool = False,
     spelling: Spelling = "snake",
+    draws: bool = False,
     **settings_changed: str,
 ) -> Iterator[Pipeline]:
+    """A pipeline whose tables draw their charts only if it `draws`: that is most of the time that small tables take."""
     world = World(11, scale=0.1)
     api = Bent(create_app(world, api_key=api_key, now=clock, spelling=spelling))
     quiet = {"telemetry": {"enabled": False}}
     persistent = partial(dg.DagsterInstance.local_temp, str(folder), overrides=quiet)
     make = persistent if is_persistent else dg.DagsterInstance.ephemeral
-    with serve(api) as address, make() as instance:
+    with serve(api) as address, make() as instance, pytest.MonkeyPatch.context() as patch:
+        if not draws:
+            patch.setattr(Seen, "picture", lambda _: None)
         api_url = f"{address}/v1"
         settings = Settings(
             _env_file=None,
@@ -185,7 +190,7 @@ def pipeline_over(
 @pytest.fixture(scope="package")
 def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """The last four days, which one run has read and made every table of: to be looked at, and left as they are."""
-    with pipeline_over(tmp_path_factory.mktemp("refreshed"), API_KEY) as built:
+    with pipeline_over(tmp_path_factory.mktemp("refreshed"), API_KEY, draws=True) as built:
         assert built.backfill(LAST_DAYS).problems == ()
         yield built
 

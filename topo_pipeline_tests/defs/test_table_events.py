@@ -1,7 +1,13 @@
 """What the tables tell Dagster, and when they follow."""
 
+import base64
+import io
+from pathlib import Path
+
 import dagster as dg
+import pytest
 from dagster import AssetRecordsFilter
+from PIL import Image
 
 from topo_pipeline.defs.partitions import range_tags
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, LAST_DAYS, Pipeline, days
@@ -53,11 +59,68 @@ def test_a_count_shows_the_columns_that_it_comes_from(refreshed: Pipeline) -> No
     assert origins["total_sent"] == [dg.TableColumnDep(counts, "total_sent")]
 
 
-def test_the_summary_shows_its_sequences_by_name(refreshed: Pipeline) -> None:
-    preview = str(_latest(refreshed, "engagement", "sequence_summary")["preview"])
-    names = refreshed.rows("SELECT sequence_name FROM engagement.sequence_summary WHERE period = 'lifetime'")
-    assert len(names) > 1
-    assert all(name in preview for (name,) in names)
+NUMBERS = {
+    "sequence_activity": {"messages", "replies"},
+    "sequence_runs": {"contacted", "replied", "active", "left_censored"},
+    "sequence_daily": {"days", "unusual_volumes"},
+    "sequence_cohorts": {"matured_runs"},
+    "sequence_summary": {"sequences", "silent_sequences", "days_missing"},
+    "sequence_trends": {"up", "down"},
+    "sequence_channels": {"open_tasks", "tracking_off"},
+    "sequence_steps": {"sends_with_known_step_percent"},
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_each_table_shows_a_chart_a_preview_and_numbers_of_what_was_built(refreshed: Pipeline, table: str) -> None:
+    told = _latest(refreshed, "engagement", table)
+    assert told.keys() >= NUMBERS[table]
+    if table in {"sequence_cohorts", "sequence_trends"}:  # of four days no outcome window has closed
+        assert (told["preview"], "chart" in told) == ("Nothing yet.", False)
+        return
+    assert str(told["preview"]).count("\n|") > 1
+    kind, _, picture = str(told["chart"]).partition("(data:image/png;base64,")
+    assert kind.startswith("![")
+    png = base64.b64decode(picture.removesuffix(")"), validate=True)
+    with Image.open(io.BytesIO(png)) as drawn:
+        assert drawn.width > 600
+
+
+def test_of_a_range_the_last_day_alone_carries_the_chart_and_each_day_its_numbers(refreshed: Pipeline) -> None:
+    told = [_latest(refreshed, "engagement", "sequence_activity", day=day) for day in LAST_DAYS]
+    assert ["chart" in of_day for of_day in told] == [False, False, False, True]
+    assert ["dagster/column_schema" in of_day for of_day in told] == [False, False, False, True]
+    sent = refreshed.rows("SELECT sum(total_sent)::BIGINT FROM engagement.sequence_activity GROUP BY day ORDER BY day")
+    assert [(of_day["messages"],) for of_day in told] == sent
+
+
+def test_each_table_leads_to_the_report_its_sql_its_documentation_and_its_last_build(refreshed: Pipeline) -> None:
+    for table in TABLES:
+        spec = refreshed.definitions.resolve_assets_def(dg.AssetKey(["engagement", table])).get_asset_spec()
+        assert str(spec.metadata["report"].value).endswith("/report/engagement_report.html")
+        sql, docs = spec.metadata["dagster/code_references"].code_references
+        assert Path(sql.file_path).read_text(encoding="utf-8") != ""
+        line = Path(docs.file_path).read_text(encoding="utf-8").splitlines()[docs.line_number - 1]
+        assert line == f"### engagement.{table}"
+        assert f"(/assets/engagement/{table}?view=events)" in str(spec.description)
+
+
+def test_a_run_logs_a_line_for_its_range_for_each_day_and_each_table(refreshed: Pipeline) -> None:
+    [run] = refreshed.instance.get_runs()
+    told = [e.user_message for e in refreshed.instance.all_logs(run.run_id) if not e.is_dagster_event]
+    counted = refreshed.rows("SELECT rows, requests, api_total_count FROM topo.loads ORDER BY day")
+    read = [line for line in told if line.startswith("2026-")]
+    assert f"Reading 4 days, {LAST_DAYS[0]} to {LAST_DAYS[-1]}" in told
+    for done, (line, day, (rows, requests, count)) in enumerate(zip(read, LAST_DAYS, counted, strict=True), start=1):
+        assert line.startswith(f"{day} ({done} of 4, ")
+        requested = "1 request" if requests == 1 else f"{requests} requests"
+        assert line.endswith(
+            f": {rows} activities in {requested}, proved against Topo's count of {count}; {rows} added"
+        )
+    for table in TABLES:
+        [(rows,)] = refreshed.rows(f"SELECT count(*) FROM engagement.{table}")  # noqa: S608
+        [line] = [line for line in told if line.startswith(f"{table}: ")]
+        assert line.startswith(f"{table}: {rows:,} rows")
 
 
 def test_days_that_never_landed_are_not_materialised_and_hold_up_no_other(pipeline: Pipeline) -> None:

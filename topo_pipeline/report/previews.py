@@ -1,0 +1,353 @@
+"""What a metric table's page in Dagster shows of it: a chart, a few rows, numbers that plot over its builds.
+
+All of it is counted over sequences or named by them: no contact and no run is named, for Dagster's records are kept
+for ever and know of nobody who was forgotten. It reads the table itself (and the sequences' names), not those that are
+made of it, and while it draws the warehouse is closed. A table that is not named here shows its columns and its row
+count alone.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from topo_pipeline.engagement import macros
+from topo_pipeline.engagement.rules import Rules
+from topo_pipeline.report import charts, markdown, pictures
+from topo_pipeline.report.leaderboard import rate_with_interval
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+ROWS = 7  # of a preview
+DRAWN = 10  # sequences of a chart
+
+_ACTIVITY = """
+SELECT
+    day,
+    sum(total_sent)::BIGINT AS sent,
+    sum(total_valid_replies)::BIGINT AS replies,
+    sum(total_positive_replies)::BIGINT AS positive,
+    sum(total_meetings)::BIGINT AS meetings,
+    true AS is_landed
+FROM engagement.sequence_activity
+WHERE day > (SELECT max(day) - 90 FROM engagement.sequence_activity)
+GROUP BY day
+ORDER BY day
+"""
+_RUNS = """
+WITH counted AS (
+    SELECT count(*) AS all_runs, count(enrolled_at) AS enrolled, count(contacted_at) AS contacted,
+        count(first_valid_reply_at) AS replied, count(first_positive_reply_at) AS positive, count(meeting_at) AS met
+    FROM engagement.sequence_runs
+    WHERE NOT left_censored
+)
+SELECT stage, runs, CASE WHEN nth > 2 AND contacted > 0 THEN runs / contacted END AS share
+FROM counted, LATERAL (
+    VALUES (1, 'Enrolled', enrolled), (2, 'Contacted', contacted), (3, 'Replied', replied),
+        (4, 'Positive reply', positive), (5, 'Meeting', met)
+) AS stages(nth, stage, runs)
+WHERE all_runs > 0
+ORDER BY nth
+"""
+_DAILY = """
+SELECT
+    day,
+    sum(active_runs)::BIGINT AS active,
+    sum(unique_sent)::BIGINT AS contacted,
+    sum(unique_valid_replies)::BIGINT AS replied,
+    sum(unique_meetings)::BIGINT AS met,
+    count(*) FILTER (is_volume_anomaly) AS unusual
+FROM engagement.sequence_daily
+WHERE day > (SELECT max(day) - 90 FROM engagement.sequence_daily)
+GROUP BY day
+ORDER BY day
+"""
+_COHORTS = """
+SELECT
+    date_trunc('week', cohort_day)::DATE AS week_start,
+    bool_and(is_mature) AS is_mature,
+    sum(reply_rate_num)::BIGINT AS num,
+    sum(reply_rate_den)::BIGINT AS den,
+    rate(num, den) AS rate,
+    rate AS value,
+    wilson_low(num, den) AS low,
+    wilson_high(num, den) AS high,
+    evidence(num, den, $evidence_small, $evidence_usable, $evidence_events) AS evidence
+FROM engagement.sequence_cohorts
+WHERE axis = 'sent'
+GROUP BY week_start
+HAVING bool_and(maturity = 1)
+ORDER BY week_start
+"""
+_SUMMARY = """
+SELECT
+    coalesce(sequence_name, sequence_template_id::VARCHAR, '(no sequence)') AS name,
+    unique_sent AS contacted,
+    reply_rate AS value,
+    reply_rate_low AS low,
+    reply_rate_high AS high,
+    reply_rate_evidence AS evidence,
+    reply_rate_evidence IN ('usable', 'directional') AS stands_out
+FROM engagement.sequence_summary
+WHERE period = 'lifetime'
+ORDER BY reply_rank NULLS LAST, unique_sent DESC, name
+"""
+_TRENDS = """
+SELECT
+    coalesce(templates.name, sequence_template_id::VARCHAR, '(no sequence)') AS name,
+    week_start,
+    change,
+    change AS value,
+    change_low AS low,
+    change_high AS high,
+    replace(signal, '_', ' ') AS signal,
+    coalesce(signal IN ('up', 'down'), false) AS stands_out
+FROM engagement.sequence_trends
+LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id
+WHERE week_start = (SELECT max(week_start) FROM engagement.sequence_trends)
+ORDER BY stands_out DESC, abs(change) DESC NULLS LAST, name
+"""
+_CHANNELS = """
+SELECT
+    *,
+    touches / sum(touches) OVER () AS share,
+    rate(num, den) AS value,
+    wilson_low(num, den) AS low,
+    wilson_high(num, den) AS high
+FROM (
+    SELECT
+        channel,
+        sum(sends + invitations)::BIGINT AS touches,
+        sum(open_tasks)::BIGINT AS open_tasks,
+        sum(reply_rate_num)::BIGINT AS num,
+        sum(reply_rate_den)::BIGINT AS den
+    FROM engagement.sequence_channels
+    WHERE period = 'lifetime'
+    GROUP BY channel
+)
+WHERE touches > 0
+ORDER BY touches DESC, channel
+"""
+_STEPS = """
+SELECT
+    if(built.step IS NULL, 'Send ' || inferred_position, 'Step ' || built.step) || ' · ' || channel AS step,
+    sum(runs_reached)::BIGINT AS runs_reached,
+    greatest(0, sum(runs_reached - exits_replied - exits_completed - exits_stopped - exits_active))::BIGINT AS went_on,
+    sum(exits_replied)::BIGINT AS exits_replied,
+    sum(exits_completed)::BIGINT AS exits_completed,
+    sum(exits_stopped)::BIGINT AS exits_stopped,
+    sum(exits_active)::BIGINT AS exits_active,
+    sum(step_reply_rate_num)::BIGINT AS num,
+    sum(step_reply_rate_den)::BIGINT AS den,
+    rate(num, den) AS value,
+    wilson_low(num, den) AS low,
+    wilson_high(num, den) AS high
+FROM engagement.sequence_steps AS built
+WHERE built.runs_reached > 0
+GROUP BY built.step, inferred_position, channel
+ORDER BY coalesce(built.step, inferred_position), built.step IS NULL, channel
+"""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is shown of a table.
+
+    Attributes:
+        rows: a statement; its rows are drawn and the first of them shown.
+        chart: draws them, unless there is none.
+        title: of the chart.
+        columns: of the preview: a heading, and what stands under it. `value` stands with its bounds `low` and `high`.
+        numbers: a statement of one row, each column of it a number to plot; of a table that is built day by day one row
+            a day, the day first.
+        newest_first: whether the last rows are shown, not the first.
+    """
+
+    rows: str
+    chart: Callable[[pd.DataFrame], charts.Chart]
+    title: str
+    columns: Mapping[str, str]
+    numbers: str
+    newest_first: bool = False
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A table as it was looked at: the rows to draw, the numbers to plot."""
+
+    look: Look
+    rows: pd.DataFrame
+    numbers: pd.DataFrame
+
+    def by_day(self) -> dict[date, dict[Any, float]]:
+        """The numbers of each day."""
+        rows = self.numbers.drop(columns="day").to_dict("records")
+        return dict(zip(self.numbers["day"].dt.date, rows, strict=True))
+
+    def totals(self) -> dict[str, float]:
+        """The numbers of the whole table; one that is not known is left out."""
+        [row] = self.numbers.to_dict("records")
+        return {str(name): value for name, value in row.items() if not pd.isna(value)}
+
+    def picture(self) -> bytes | None:
+        """The chart as PNG; None of a table without rows."""
+        return None if self.rows.empty else pictures.png(self.look.chart(self.rows), self.look.title)
+
+    def preview(self) -> str:
+        """A few rows as markdown."""
+        if self.rows.empty:
+            return "Nothing yet."
+        rows = self.rows[:: -1 if self.look.newest_first else 1].head(ROWS)
+        shown = {
+            heading: [_cell(column, row) for row in rows.to_dict("records")]
+            for heading, column in self.look.columns.items()
+        }
+        return markdown.table(pd.DataFrame(shown))
+
+
+def _intervals(rows: pd.DataFrame) -> charts.Chart:
+    """The first ten, each with a name of its own: two of one name would stand on one line."""
+    first = rows.head(DRAWN)
+    names = first["name"].map(markdown.one_line)
+    again = first.groupby(names).cumcount()
+    labels = [f"{name} ({count + 1})" if count else name for name, count in zip(names, again, strict=True)]
+    return charts.intervals(first.assign(name=labels))
+
+
+LOOKS = {
+    "sequence_activity": Look(
+        _ACTIVITY,
+        lambda rows: charts.daily_activity(rows, width=pictures.WIDTH - 60),
+        "What happened each day",
+        {"day": "day", "messages": "sent", "replies": "replies", "positive": "positive", "meetings": "meetings"},
+        """
+        SELECT day, coalesce(sum(total_sent), 0)::BIGINT AS messages, coalesce(sum(total_replies), 0)::BIGINT AS replies
+        FROM (SELECT unnest($days::DATE[]) AS day)
+        LEFT JOIN engagement.sequence_activity USING (day)
+        GROUP BY day
+        """,
+        newest_first=True,
+    ),
+    "sequence_runs": Look(
+        _RUNS,
+        charts.funnel,
+        "How far the runs came",
+        {"stage": "stage", "runs": "runs", "of contacted": "share"},
+        """
+        SELECT count(contacted_at) AS contacted, count(first_valid_reply_at) AS replied,
+            count(*) FILTER (exit_reason = 'active') AS active, count(*) FILTER (left_censored) AS left_censored
+        FROM engagement.sequence_runs
+        """,
+    ),
+    "sequence_daily": Look(
+        _DAILY,
+        charts.active_runs,
+        "Active runs at the end of each day",
+        {"day": "day", "active": "active", "contacted": "contacted", "replied": "replied", "meetings": "met",
+         "unusual volumes": "unusual"},
+        """
+        SELECT count(DISTINCT day) AS days, count(*) FILTER (is_volume_anomaly) AS unusual_volumes
+        FROM engagement.sequence_daily
+        """,
+        newest_first=True,
+    ),
+    "sequence_cohorts": Look(
+        _COHORTS,
+        charts.weekly_reply_rate,
+        "Reply rate by week of the first message, all sequences",
+        {"week of": "week_start", "contacted": "den", "replied": "num", "reply rate": "value", "evidence": "evidence"},
+        """
+        SELECT sum(reply_rate_den)::BIGINT AS matured_runs,
+            100 * rate(sum(reply_rate_num), sum(reply_rate_den)) AS reply_rate_percent
+        FROM engagement.sequence_cohorts
+        WHERE axis = 'sent'
+        """,
+        newest_first=True,
+    ),
+    "sequence_summary": Look(
+        _SUMMARY,
+        _intervals,
+        "Reply rates and their 95 % intervals, the best ten",
+        {"sequence": "name", "contacted": "contacted", "reply rate": "value", "evidence": "evidence"},
+        """
+        SELECT count(*) AS sequences, count(*) FILTER (is_silent) AS silent_sequences, max(days_missing) AS days_missing
+        FROM engagement.sequence_summary
+        WHERE period = 'lifetime'
+        """,
+    ),
+    "sequence_trends": Look(
+        _TRENDS,
+        _intervals,
+        "Change of the reply rate from the week before, the ten clearest",
+        {"sequence": "name", "week of": "week_start", "change in points": "change", "signal": "signal"},
+        """
+        SELECT count(*) FILTER (signal = 'up') AS up, count(*) FILTER (signal = 'down') AS down
+        FROM engagement.sequence_trends
+        WHERE week_start = (SELECT max(week_start) FROM engagement.sequence_trends)
+        """,
+    ),
+    "sequence_channels": Look(
+        _CHANNELS,
+        charts.channel_split,
+        "Messages and invitations by channel",
+        {"channel": "channel", "sent": "touches", "share": "share", "answered": "value", "open tasks": "open_tasks"},
+        """
+        SELECT sum(open_tasks)::BIGINT AS open_tasks, count(*) FILTER (tracking_off) AS tracking_off
+        FROM engagement.sequence_channels
+        WHERE period = 'lifetime'
+        """,
+    ),
+    "sequence_steps": Look(
+        _STEPS,
+        charts.step_drop_off,
+        "Runs that got to each step, and where they ended, all sequences",
+        {"step": "step", "runs": "runs_reached", "went on": "went_on", "answered": "value"},
+        """
+        SELECT 100 * rate(
+            coalesce(sum(sends) FILTER (step IS NOT NULL), 0), sum(sends)) AS sends_with_known_step_percent
+        FROM engagement.sequence_steps
+        """,
+    ),
+}  # fmt: skip
+
+
+def look_at(connection: "DuckDBPyConnection", table: str, rules: Rules, days: Sequence[date] = ()) -> Seen | None:
+    """Read what is shown of `table`, in the caller's transaction; None of a table that has no look of its own.
+
+    Args:
+        connection: a connection to a warehouse that has the table.
+        table: its name.
+        rules: the lines of evidence.
+        days: those whose numbers are wanted, of a table that is built day by day.
+    """
+    look = LOOKS.get(table)
+    if look is None:
+        return None
+    macros.define(connection)
+    values = asdict(rules) | {"days": list(days)}
+    rows, numbers = (_frame(connection, statement, values) for statement in (look.rows, look.numbers))
+    return Seen(look, rows, numbers)
+
+
+def _frame(connection: "DuckDBPyConnection", sql: str, values: Mapping[str, Any]) -> pd.DataFrame:
+    [statement] = connection.extract_statements(sql)
+    return connection.execute(statement, {name: values[name] for name in statement.named_parameters}).df()
+
+
+def _cell(column: str, row: Mapping[Any, Any]) -> str:
+    """A value as a person reads it, `value` and `change` with their bounds; a dash where it is not known."""
+    value = row[column]
+    if pd.isna(value):
+        return "–"
+    if isinstance(value, str):
+        return markdown.as_text(value)
+    if isinstance(value, datetime):
+        return markdown.unbroken(f"{value:%Y-%m-%d}")
+    if column == "value":
+        return markdown.unbroken(rate_with_interval(value, row["low"], row["high"]))
+    if column == "change":
+        return markdown.unbroken(f"{100 * value:+.1f} ({100 * row['low']:+.1f} to {100 * row['high']:+.1f})")
+    return markdown.unbroken(f"{100 * value:.1f} %") if isinstance(value, float) else f"{value:,}"

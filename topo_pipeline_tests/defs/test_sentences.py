@@ -1,0 +1,80 @@
+"""A run's log says in one line what became of a day, and how far the range is while it is under way."""
+
+import uuid
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+
+from topo_pipeline.defs.sentences import of_day, of_table
+from topo_pipeline.ingest import Refusal
+from topo_pipeline.warehouse.landing import Load
+from topo_pipeline_tests.warehouse.builders import LATER
+
+DAY = date(2026, 3, 14)
+LOAD = Load(
+    day=DAY,
+    load_id=uuid.UUID(int=1),
+    run_id="run",
+    asked_after=LATER,
+    asked_before=LATER,
+    is_open=False,
+    proved=True,
+    api_total_count=1_812,
+    rows=1_812,
+    added=1_800,
+    changed=10,
+    removed=2,
+    requests=19,
+    rejects=0,
+    started_at=LATER,
+    finished_at=LATER,
+    suppressed=0,
+)
+SAYS = "1,812 activities in 19 requests, proved against Topo's count of 1,812; 1,800 added, 10 changed, 2 removed"
+
+
+def test_a_day_says_what_was_read_proved_and_changed() -> None:
+    assert of_day(LOAD, 1, 1, timedelta(seconds=3)) == f"2026-03-14: {SAYS}"
+
+
+def test_of_a_day_that_stands_as_it_was_only_that_is_said() -> None:
+    same = replace(LOAD, added=0, changed=0, removed=0)
+    assert of_day(same, 1, 1, timedelta(0)).endswith("count of 1,812; nothing changed")
+    assert of_day(replace(same, removed=1), 1, 1, timedelta(0)).endswith("count of 1,812; 1 removed")
+
+
+def test_what_is_not_as_it_should_be_is_said_of_the_day() -> None:
+    odd = replace(LOAD, rows=1, proved=False, rejects=3, suppressed=4, is_open=True, requests=1)
+    assert of_day(odd, 1, 1, timedelta(0)) == (
+        "2026-03-14: 1 activity in 1 request, NOT proved against Topo's count of 1,812; 1,800 added, 10 changed,"
+        " 2 removed, 3 unreadable, 4 of forgotten people left out (the day is still open)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("done", "minutes", "where"),
+    [
+        (1, 1, "1 of 365, about 6 h 4 min left"),
+        (12, 6, "12 of 365, about 2 h 56 min left"),
+        (300, 60, "300 of 365, about 13 min left"),
+        (364, 91, "364 of 365, less than a minute left"),
+        (365, 91, "365 of 365, in about 1 h 31 min"),
+    ],
+)
+def test_a_day_of_a_range_says_how_far_it_is_and_about_how_long_it_will_take(
+    done: int, minutes: float, where: str
+) -> None:
+    assert of_day(LOAD, done, 365, timedelta(minutes=minutes)) == f"2026-03-14 ({where}): {SAYS}"
+
+
+def test_a_refused_day_says_why_and_counts_as_dealt_with() -> None:
+    line = of_day(Refusal(DAY, "1 missing."), 2, 3, timedelta(seconds=10))
+    assert line == "2026-03-14 (2 of 3, less than a minute left): refused. 1 missing."
+
+
+def test_a_table_says_its_rows_and_how_long_it_took() -> None:
+    assert of_table("sequence_runs", 12_345, [], timedelta(seconds=1.26)) == "sequence_runs: 12,345 rows, in 1.3 s"
+    assert of_table("sequence_activity", 7, [DAY], timedelta(0)) == (
+        "sequence_activity: 7 rows, 1 day of them built anew, in 0.0 s"
+    )

@@ -1,0 +1,128 @@
+"""What a table's page shows: a small picture that can be seen, a few rows, numbers; and nobody by name."""
+
+import io
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from topo_pipeline.engagement.rules import DEFAULT_RULES
+from topo_pipeline.report.previews import LOOKS, ROWS, Seen, look_at
+from topo_pipeline_tests.engagement.helpers import TABLES, Workspace, enrolled, march, replied, sent, uid
+from topo_pipeline_tests.report.test_markdown import HOSTILE, cells_of
+
+SHOWN_AT_ONCE = 1000  # characters; Dagster hides a longer markdown behind a link
+LAST_DAY = date(2026, 4, 30)
+NAMES = [*HOSTILE, "twin", "twin"]
+
+
+def seen_of(workspace: Workspace, *days: date) -> dict[str, Seen]:
+    with workspace.warehouse.reader() as connection:
+        looks = {table: look_at(connection, table, DEFAULT_RULES, days) for table in TABLES}
+    return {table: look for table, look in looks.items() if look}
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Seen]:
+    """Thirteen sequences with names that nobody would wish for, 40 runs each in two weeks, a fifth of them answered."""
+    workspace = Workspace(str(tmp_path_factory.mktemp("previews") / "topo.duckdb"))
+    activities = []
+    for place in range(len(NAMES)):
+        for run in range(80):
+            who = {"run": f"{place} {run}", "sequence": f"{place}"}
+            day = 2 + 7 * (run % 2)
+            activities += [enrolled(march(day, 8), **who), sent(march(day), message=f"{place} {run}", step=1, **who)]
+            if run < 16 - place:
+                activities.append(replied(march(day + 1, 10), message=f"{place} {run}", category="INTERESTED", **who))
+    workspace.land_all(activities, *(march(1).date() + timedelta(days=ahead) for ahead in range(61)))
+    workspace.name(**{f"{place}": name for place, name in enumerate(NAMES)})
+    workspace.build()
+    return seen_of(workspace, march(2).date(), LAST_DAY)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_table_has_a_picture_that_is_small_opaque_and_not_blank(seen: dict[str, Seen], table: str) -> None:
+    png = seen[table].picture()
+    assert png is not None
+    assert len(png) < 20_000
+    with Image.open(io.BytesIO(png)) as picture:
+        assert picture.format == "PNG"
+        assert "transparency" not in picture.info
+        assert 600 <= picture.width <= 800
+        assert picture.height <= 500
+        drawn = picture.convert("RGB")
+        assert drawn.getpixel((1, picture.height - 1)) == (255, 255, 255)
+        counted = drawn.getcolors(64)
+    assert counted is not None
+    assert max(count for count, _ in counted) < 0.99 * drawn.width * drawn.height
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_table_has_a_preview_of_a_few_rows_that_is_shown_at_once(seen: dict[str, Seen], table: str) -> None:
+    preview = seen[table].preview()
+    headings, *rows = cells_of(preview)
+    assert headings == list(LOOKS[table].columns)
+    assert 1 <= len(rows) <= ROWS
+    if not {"sequence"} & {*headings}:  # a name of nothing but marks takes its time
+        assert len(preview) < SHOWN_AT_ONCE
+
+
+def test_no_contact_and_no_run_is_named(seen: dict[str, Seen]) -> None:
+    shown = " ".join(look.preview() + look.rows.to_csv() + look.numbers.to_csv() for look in seen.values())
+    assert uid("0 0") not in shown
+    assert uid("Ada") not in shown
+
+
+def test_the_numbers_are_those_of_the_table(seen: dict[str, Seen]) -> None:
+    replies = sum(16 - place for place in range(len(NAMES)))
+    assert seen["sequence_runs"].totals() == {
+        "contacted": 80 * len(NAMES), "replied": replies, "active": 80 * len(NAMES) - replies, "left_censored": 0
+    }  # fmt: skip
+    assert seen["sequence_cohorts"].totals() == {
+        "matured_runs": 80 * len(NAMES), "reply_rate_percent": pytest.approx(100 * replies / (80 * len(NAMES)))
+    }  # fmt: skip
+    assert seen["sequence_daily"].totals()["days"] == 60  # the first landed day was before them
+    assert seen["sequence_summary"].totals()["sequences"] == len(NAMES)
+    assert seen["sequence_steps"].totals() == {"sends_with_known_step_percent": 100}
+
+
+def test_a_daily_table_has_its_numbers_by_day_and_zeros_where_nothing_happened(seen: dict[str, Seen]) -> None:
+    assert seen["sequence_activity"].by_day() == {
+        march(2).date(): {"messages": 40 * len(NAMES), "replies": 0},
+        LAST_DAY: {"messages": 0, "replies": 0},
+    }
+
+
+def test_the_rows_shown_are_the_best_or_the_newest(seen: dict[str, Seen]) -> None:
+    assert cells_of(seen["sequence_summary"].preview())[1][:2] == ["a | b || c", "80"]
+    assert cells_of(seen["sequence_daily"].preview())[1][0].replace("\u2060", "") == str(LAST_DAY)
+    replies = str(sum(16 - place for place in range(len(NAMES))))
+    assert [row[:2] for row in cells_of(seen["sequence_runs"].preview())[1:]] == [
+        ["Enrolled", "1,040"],
+        ["Contacted", "1,040"],
+        ["Replied", replies],
+        ["Positive reply", replies],
+        ["Meeting", "0"],
+    ]
+
+
+def test_two_sequences_of_one_name_stand_on_two_lines(seen: dict[str, Seen]) -> None:
+    twins = seen["sequence_trends"].rows.query("name == 'twin'")
+    assert len(twins) == 2
+    drawn = LOOKS["sequence_trends"].chart(twins).to_json()
+    assert '"twin"' in drawn
+    assert '"twin (2)"' in drawn
+
+
+def test_an_empty_table_has_no_picture_and_says_so(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path / "topo.duckdb"))
+    workspace.build()
+    for table, look in seen_of(workspace).items():
+        assert (table, look.picture(), look.preview()) == (table, None, "Nothing yet.")
+        assert all(value == 0 for value in (look.by_day() if table == "sequence_activity" else look.totals()).values())
+
+
+def test_a_table_that_nobody_has_drawn_yet_shows_nothing(tmp_path: Path) -> None:
+    with Workspace(str(tmp_path / "topo.duckdb")).warehouse.transaction() as connection:
+        assert look_at(connection, "some_table_to_come", DEFAULT_RULES) is None
