@@ -92,7 +92,7 @@ def test_httpx_is_known_to_the_client_alone_and_to_what_delivers_alerts() -> Non
 
 def test_only_the_edge_reads_the_clock_and_only_settings_the_environment() -> None:
     clock = {m.relative_to(PACKAGE).as_posix() for m in MODULES if ".now(" in m.read_text(encoding="utf-8")}
-    assert clock == {"cli.py", "defs/resources.py"}
+    assert clock == {"cli/console.py", "defs/resources.py"}
     reads = ("getenv(", "environ[", "environ.get(")
     readers = {
         m.relative_to(PACKAGE).as_posix()

@@ -1,0 +1,63 @@
+"""What every command says, and how: results to one stream, the rest to the other, errors in one sentence."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from topo_pipeline.settings import SettingsError
+
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+out = Console()
+err = Console(stderr=True)
+
+
+def now() -> datetime:
+    """The instant it is (UTC): the command line is an edge, and reads the clock here alone."""
+    return datetime.now(UTC)
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Say what a person can mend in one sentence, and exit with 1."""
+    from topo_pipeline.instance import AlreadyReading
+    from topo_pipeline.topo_api.errors import TopoError
+    from topo_pipeline.warehouse.errors import WarehouseError
+
+    try:
+        yield
+    except (AlreadyReading, SettingsError, TopoError, WarehouseError, OSError) as error:
+        fail(str(error))
+    except ModuleNotFoundError as error:
+        if error.name not in {"fastapi", "uvicorn"}:
+            raise
+        fail("The sandbox needs its extra: pip install 'topo-pipeline[sandbox]'.")
+
+
+def complain(sentence: str) -> None:
+    """Say what went wrong."""
+    err.print(f"[red]topo-pipeline:[/] {escape(sentence)}", soft_wrap=True, highlight=False)
+
+
+def fail(sentence: str, code: int = 1) -> NoReturn:
+    """Say what went wrong, and exit with `code`: 2 where the command was mistyped."""
+    complain(sentence)
+    raise typer.Exit(code)
+
+
+def line(text: str) -> None:
+    """Say it where no bar does: in a pipe, a log or a service's journal."""
+    if not err.is_terminal:
+        err.print(text, soft_wrap=True, highlight=False)
+
+
+def relative(path: str) -> str:
+    """A path as short as it can be told from here."""
+    target = Path(path)
+    return str(target.relative_to(Path.cwd())) if target.is_relative_to(Path.cwd()) else path
