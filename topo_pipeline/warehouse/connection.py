@@ -115,14 +115,14 @@ class Warehouse:
             connection.execute(_LANDED_DAYS)
         except duckdb.CatalogException as error:
             raise WarehouseError(
-                f"{self.path} holds tables of another making, set TOPO_WAREHOUSE to another file: {_first_line(error)}"
+                f"{self.path} holds tables of another making, set TOPO_WAREHOUSE to another file: {first_line(error)}"
             ) from error
 
     def _commit(self, connection: DuckDBPyConnection) -> None:
         try:
             connection.commit()
         except duckdb.Error as error:  # a full disk is no IOException here
-            raise WarehouseError(f"The warehouse {self.path} can't be written: {_first_line(error)}") from error
+            raise WarehouseError(f"The warehouse {self.path} can't be written: {first_line(error)}") from error
 
     @contextmanager
     def _open(self, *, read_only: bool = False) -> Iterator[DuckDBPyConnection]:
@@ -132,7 +132,7 @@ class Warehouse:
             self._attach(connection, read_only)
             yield connection
         except duckdb.IOException as error:
-            raise WarehouseError(f"The warehouse {self.path} can't be used: {_first_line(error)}") from error
+            raise WarehouseError(f"The warehouse {self.path} can't be used: {first_line(error)}") from error
         finally:
             connection.close()
 
@@ -152,7 +152,7 @@ class Warehouse:
                 with attempt, being_opened(self.path):
                     connection.execute(attach)
         except (duckdb.Error, OSError) as error:
-            raise WarehouseError(f"The warehouse {self.path} can't be opened: {_first_line(error)}") from error
+            raise WarehouseError(f"The warehouse {self.path} can't be opened: {first_line(error)}") from error
         connection.execute("USE warehouse")
 
 
@@ -180,5 +180,6 @@ def _roll_back(connection: DuckDBPyConnection) -> None:
         connection.rollback()
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What DuckDB says without what it adds: a link, a candidate, the statement."""
     return str(error).strip().partition("\n")[0]

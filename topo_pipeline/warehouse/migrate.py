@@ -30,7 +30,7 @@ def migrate(connection: DuckDBPyConnection) -> None:
     Raises:
         WarehouseError: the warehouse was written by a newer version of the pipeline.
     """
-    applied = _applied(connection)
+    applied = schema_version(connection)
     if applied == max(migrations()):
         return
     connection.execute(_LEDGER)
@@ -46,11 +46,11 @@ def check(connection: DuckDBPyConnection) -> None:
     Raises:
         WarehouseError: it is older or newer.
     """
-    if _applied(connection) != max(migrations()):
+    if schema_version(connection) != max(migrations()):
         raise WarehouseError("The warehouse was written by an older topo-pipeline: load a day to bring it up to date.")
 
 
-def _applied(connection: DuckDBPyConnection) -> int:
+def schema_version(connection: DuckDBPyConnection) -> int:
     """Return the newest migration applied, 0 for an empty warehouse; a newer one than we know is an error."""
     found = connection.execute(
         "SELECT 1 FROM information_schema.tables"
