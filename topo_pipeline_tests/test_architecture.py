@@ -27,14 +27,14 @@ ROOMS = {
     "automation": {"days", "ingest", "topo_api"},
     "demo": {"sandbox"},
     "defs": {
-        "alerts", "automation", "counts", "engagement", "exports", "ingest", "instance", "replies", "report", "settings",
-        "topo_api", "warehouse",
+        "alerts", "automation", "counts", "engagement", "exports", "ingest", "instance", "replies", "report",
+        "settings", "topo_api", "warehouse",
     },
     "definitions": {"defs"},
     "runs": {"days", "defs", "instance"},
     "cli": {
-        "backups", "runs", "definitions", "defs", "demo", "exports", "forget", "instance", "ingest", "report", "settings",
-        "topo_api", "warehouse",
+        "backups", "runs", "definitions", "defs", "demo", "exports", "forget", "instance", "ingest", "report",
+        "settings", "topo_api", "warehouse",
     },
 }  # fmt: skip
 LIBRARIES = {

@@ -1,12 +1,10 @@
 """All that others read, as a folder of Parquet with a manifest, for BI tools that read while the pipeline writes.
 
-Each export is a folder of its own, named by its time; the link `latest` is set to it, in one rename, once all of it is on
-disk. So every name below `latest` belongs to one export, a crash leaves the one before, and whoever is reading that one
-still finds it: it is kept until the next but one. Months whose activities are as they were are not written again but
-linked: two names of one file.
+Each export is a folder of its own, named by its time. Once all of it is on disk, the link `latest` is set to it in one
+rename. So a crash leaves the export before, and who is reading that one still finds it: it stays until the next but one.
+Months whose activities are as they were are not written again but linked: two names of one file.
 
-Left out: payloads, changes and rejects, which a chart has no use for and which are the last to forget somebody; what
-identifies the pipeline to itself.
+Left out are payloads, changes and rejects: a chart has no use for them, and a copy more of what people wrote has a cost.
 """
 
 import fcntl
@@ -82,7 +80,7 @@ def export_all(warehouse: Warehouse, root: Path, *, now: datetime) -> Export:
 
     Args:
         warehouse: What is read, as it is at one moment; others wait with writing meanwhile.
-        root: Made where it is missing. Nothing else in it is touched but exports that are neither this one nor the last.
+        root: Made where it is missing. Of what is in it, older exports than the last are removed, and nothing else.
         now: Names the folder, and is noted as the time of it.
 
     Raises:
@@ -131,13 +129,9 @@ def _write(warehouse: Warehouse, aside: Path, last: Path | None, now: datetime) 
     with warehouse.reader() as connection:
         connection.begin()  # in a lake, the other statements would see what others commit
         found = {name: table for name, table in tables(connection).items() if name not in _LEFT_OUT}
-        months = _months_of(last, found[_ACTIVITIES])
-        written = {
-            name: _activities(connection, table, aside, months)
-            if name == _ACTIVITIES
-            else _whole(connection, table, aside)
-            for name, table in found.items()
-        }
+        activities = found[_ACTIVITIES]
+        written = {name: _whole(connection, table, aside) for name, table in found.items() if table is not activities}
+        written[_ACTIVITIES] = _activities(connection, activities, aside, _months_of(last, activities))
         manifest = _manifest(connection, found, written, now)
     (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
     for path in (*aside.rglob("*"), aside):
