@@ -21,7 +21,11 @@ _UNFINISHED = [
 _CLOCKS_DIFFER = 60
 
 
-class AlreadyReading(Exception):
+class UnderWay(Exception):
+    """A run is under way, and what is asked for can't be done meanwhile."""
+
+
+class AlreadyReading(UnderWay):
     """Another run reads Topo now: one reader a key."""
 
 
@@ -81,6 +85,19 @@ def _is_alive(pid: int, started: float) -> bool:
         return False
     except psutil.AccessDenied:
         return True  # somebody else's
+
+
+def make_sure_nothing_runs(instance: dg.DagsterInstance) -> None:
+    """Refuse to change the ground under a run.
+
+    Raises:
+        UnderWay: a run is under way.
+    """
+    for record in instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED), limit=1):
+        raise UnderWay(
+            f"Run {record.dagster_run.run_id.partition('-')[0]} is under way: wait for it to end, or stop it in"
+            " Dagster's UI."
+        )
 
 
 def make_sure_nobody_reads(instance: dg.DagsterInstance) -> None:

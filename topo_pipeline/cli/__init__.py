@@ -6,6 +6,7 @@ needs when it runs: `--help` must not wait for Dagster.
 
 import typer
 
+from topo_pipeline.cli.copies import backup, export, restore
 from topo_pipeline.cli.forgetting import forget
 from topo_pipeline.cli.reading import backfill, demo
 from topo_pipeline.cli.serving import dev, sandbox
@@ -22,5 +23,5 @@ def main() -> None:
 
 
 # In the order in which --help lists them.
-for command in (demo, backfill, forget, sandbox, dev):
+for command in (demo, backfill, export, backup, restore, forget, sandbox, dev):
     app.command()(command)

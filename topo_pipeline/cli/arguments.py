@@ -1,7 +1,10 @@
 """What is typed after a command, read or refused in one sentence, with exit code 2."""
 
+import sys
 import uuid
 from datetime import date, timedelta
+
+import typer
 
 from topo_pipeline.cli.console import fail, now
 from topo_pipeline.settings import get_settings
@@ -13,6 +16,14 @@ def person(text: str) -> uuid.UUID:
         return uuid.UUID(text.strip())
     except ValueError:
         fail(f"{text!r} is no id of a person: it looks like 0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10.", 2)
+
+
+def confirm(question: str, what: str) -> None:
+    """Have a person at a terminal say yes; else nothing is done, and we say so: nothing was `what`."""
+    if not sys.stdin.isatty():
+        fail("Nobody is there to be asked: say --yes.", 2)
+    if not typer.confirm(question):
+        fail(f"Nothing was {what}.")
 
 
 def day(text: str) -> date:

@@ -1,12 +1,11 @@
 """`forget`: a person erased, after a question."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from topo_pipeline.cli import arguments
-from topo_pipeline.cli.console import clear_errors, err, fail, now, out, relative
+from topo_pipeline.cli.console import clear_errors, err, now, out, relative
 from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
@@ -31,7 +30,8 @@ def forget(
         warehouse = Warehouse(settings.warehouse)
         if not yes:
             found = _told(forgetting.trace(warehouse, person))
-            _confirm(f"Erase {person} from {relative(settings.warehouse)} ({found})? It can't be undone.")
+            question = f"Erase {person} from {relative(settings.warehouse)} ({found})? It can't be undone."
+            arguments.confirm(question, "erased")
         with err.status("Erasing, building the tables anew, rewriting the file"):
             erased = forgetting.forget(warehouse, person, timezone=settings.timezone, rules=settings.rules, now=now())
     out.print(
@@ -39,13 +39,6 @@ def forget(
         "Exports, reports and copies that were made before are not touched: delete them yourself.",
         highlight=False,
     )
-
-
-def _confirm(question: str) -> None:
-    if not sys.stdin.isatty():
-        fail("Nobody is there to be asked: say --yes.", 2)
-    if not typer.confirm(question):
-        fail("Nothing was erased.")
 
 
 def _told(trace: "Trace") -> str:

@@ -1,10 +1,10 @@
 """All that others read, as a folder of Parquet with a manifest, for BI tools that read while the pipeline writes.
 
 Each export is a folder of its own, named by its time. Once all of it is on disk, the link `latest` is set to it in one
-rename. So a crash leaves the export before, and who is reading that one still finds it: it stays until the next but one.
+rename. So a crash leaves the export before, and who reads that one still finds it: it stays until the next but one.
 Months whose activities are as they were are not written again but linked: two names of one file.
 
-Left out are payloads, changes and rejects: a chart has no use for them, and a copy more of what people wrote has a cost.
+Left out are payloads, changes and rejects: no chart needs them, and one more copy of what people wrote has a cost.
 """
 
 import fcntl

@@ -122,7 +122,7 @@ def write(
     try:
         [(rows,)] = connection.execute(copy, named).fetchall()
     except duckdb.IOException as error:
-        raise WarehouseError(f"{file} can't be written: {first_line(error)}") from error
+        raise WarehouseError(f"The export can't be written: {first_line(error)}") from error
     return int(rows)
 
 

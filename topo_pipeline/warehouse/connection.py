@@ -15,7 +15,7 @@ import duckdb
 import stamina
 from duckdb import DuckDBPyConnection
 
-from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.errors import Taken, WarehouseError
 from topo_pipeline.warehouse.files import being_opened
 from topo_pipeline.warehouse.migrate import check, migrate
 
@@ -95,6 +95,16 @@ class Warehouse:
             yield connection
 
     @contextmanager
+    def as_it_is(self) -> Iterator[DuckDBPyConnection]:
+        """Yield a connection that can't write, on whatever schema there is; nobody writes while it is open.
+
+        Raises:
+            WarehouseError: there is no warehouse yet, or it can't be opened.
+        """
+        with self._open(read_only=True) as connection:
+            yield connection
+
+    @contextmanager
     def exclusive(self) -> Iterator[DuckDBPyConnection]:
         """Yield a connection that keeps everybody else out, in no transaction and on whatever schema there is.
 
@@ -152,7 +162,8 @@ class Warehouse:
                 with attempt, being_opened(self.path):
                     connection.execute(attach)
         except (duckdb.Error, OSError) as error:
-            raise WarehouseError(f"The warehouse {self.path} can't be opened: {first_line(error)}") from error
+            kind = Taken if _is_locked(error) else WarehouseError
+            raise kind(f"The warehouse {self.path} can't be opened: {first_line(error)}") from error
         connection.execute("USE warehouse")
 
 

@@ -5,6 +5,10 @@ class WarehouseError(Exception):
     """The warehouse can't be used as asked; nothing was written."""
 
 
+class Taken(WarehouseError):
+    """Another process has the warehouse, and did not let go of it while we waited."""
+
+
 class ShrinkingDay(WarehouseError):
     """A reload would take away so much of a day that a person has to say that it is meant."""
 
