@@ -33,7 +33,7 @@ from topo_pipeline_tests.warehouse.worker import worker
 ROOT = Path(__file__).parents[1]
 NOW = datetime(2026, 6, 3, tzinfo=UTC)
 WORKERS_DAY = date(2026, 3, 20)
-on_waiting = of_the_warehouse.on_waiting
+SetHook, on_waiting = of_the_warehouse.SetHook, of_the_warehouse.on_waiting
 EVERYTHING = (
     *("topo.activities", "topo.activity_changes", "topo.rejects", "topo.loads", "topo.sequence_templates"),
     *("topo.workspace", "topo.forgotten", "topo.migrations", "engagement.builds"),
@@ -119,9 +119,7 @@ def test_a_restored_warehouse_takes_in_days_as_ever(world: Workspace, file: Path
     assert world.summary()["total_sent"] == before + 1
 
 
-def test_a_backup_waits_for_a_writer_and_has_what_it_wrote(
-    world: Workspace, file: Path, on_waiting: of_the_warehouse.SetHook
-) -> None:
+def test_a_backup_waits_for_a_writer_and_has_what_it_wrote(world: Workspace, file: Path, on_waiting: SetHook) -> None:
     with worker(world.warehouse, "hold", WORKERS_DAY) as writer:
         writer.hears("inside")
         on_waiting(writer.go_on)

@@ -16,6 +16,7 @@ _TABLES = [dg.AssetKey(["engagement", name]) for name in tables()]
 @dg.asset(
     key=["publish", "parquet"],
     deps=[ACTIVITIES, SEQUENCE_TEMPLATES, *_TABLES],
+    backfill_policy=dg.BackfillPolicy.single_run(),  # on all: dg launch takes a range only then
     group_name="publish",
     kinds={"duckdb", "parquet"},
     owners=OWNERS,
