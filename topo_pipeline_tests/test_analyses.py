@@ -26,6 +26,7 @@ from topo_pipeline.sandbox.world import World
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.reading import Window
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.landing import Load
 
 ANALYSES = Path(__file__).parents[1] / "docs" / "analyses"
 DUCKDB = Path(sys.executable).parent / "duckdb"
@@ -55,8 +56,10 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         def connect() -> TopoClient:
             return TopoClient(f"{address}/v1", "topo_k", requests_per_second=10_000, clock=lambda: NOW)
 
-        for _ in load_days(connect, warehouse, windows, run_id="run", clock=lambda: NOW, timezone="UTC"):
-            pass
+        loads = load_days(
+            connect, warehouse, windows, run_id="run", clock=lambda: NOW, timezone="UTC", label_channels=False
+        )
+        assert len([load for load in loads if isinstance(load, Load)]) == DAYS
     with warehouse.transaction() as connection:
         for table in in_order():
             build(connection, table, timezone="UTC", now=NOW, rules=DEFAULT_RULES, days=days if table.is_daily else ())

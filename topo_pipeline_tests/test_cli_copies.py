@@ -12,10 +12,11 @@ import dagster as dg
 import duckdb
 import pytest
 
+from topo_pipeline.exports.parquet import export_all
 from topo_pipeline.instance import owner_tag, prepare
 from topo_pipeline_tests.command_line import WHERE_IT_STANDS, answer, assert_one_sentence
-from topo_pipeline_tests.engagement.helpers import Workspace, march
-from topo_pipeline_tests.test_forget import HERS, HIS, forget_ada, workspace_of
+from topo_pipeline_tests.engagement.helpers import Workspace, march, uid
+from topo_pipeline_tests.test_forget import HERS, HIS, bytes_in, forget_ada, workspace_of
 
 ROWS = len(HERS) + len(HIS)
 
@@ -101,6 +102,19 @@ def test_a_backup_and_back(folder: Path) -> None:
     assert f"Erased of people who were forgotten since: {len(HERS)} activities." in done.stdout
     assert "Read the days since: topo-pipeline backfill 2026-03-06 " in done.stdout
     assert workspace(folder).select("SELECT count(*) FROM topo.activities") == [(len(HIS),)]
+
+
+def test_who_is_forgotten_is_in_no_export_any_more(folder: Path) -> None:
+    reports = folder / "report"
+    for hour in (1, 2):
+        export_all(workspace(folder).warehouse, reports / "parquet", now=march(20, hour))
+    assert bytes_in(reports, uid("Ada"))
+    done = answer(folder, "forget", uid("Ada"), "--yes", TOPO_REPORT_DIR=str(reports))
+    assert done.returncode == 0, done.stderr
+    [export, latest] = sorted((reports / "parquet").iterdir())
+    assert latest.resolve() == export.resolve()
+    people = duckdb.read_parquet(str(latest / "engagement" / "sequence_runs.parquet")).project("person_id::VARCHAR")
+    assert set(people.fetchall()) == {(uid("Bob"),), (None,)}
 
 
 def test_a_damaged_warehouse_is_restored_and_said_to_have_forgotten_whom_it_forgot(folder: Path) -> None:

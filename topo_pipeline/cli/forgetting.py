@@ -24,6 +24,7 @@ def forget(
     """
     with clear_errors():
         from topo_pipeline import forget as forgetting
+        from topo_pipeline.exports.parquet import LATEST, export_all
         from topo_pipeline.warehouse.connection import Warehouse
 
         person, settings = arguments.person(person_id), get_settings()
@@ -34,9 +35,13 @@ def forget(
             arguments.confirm(question, "erased")
         with err.status("Erasing, building the tables anew, rewriting the file"):
             erased = forgetting.forget(warehouse, person, timezone=settings.timezone, rules=settings.rules, now=now())
+            exports = settings.report_dir / "parquet"
+            if (exports / LATEST).exists():
+                export_all(warehouse, exports, now=now(), keep_last=False)
     out.print(
         f"Erased ({_told(erased)}). Later readings leave the person out.\n"
-        "Exports, reports and copies that were made before are not touched: delete them yourself.",
+        "The Parquet export, where there is one, is written anew. Reports, backups and other copies that were made before"
+        " are not touched: delete them yourself.",
         highlight=False,
     )
 

@@ -75,13 +75,14 @@ class _File:
     loads: str | None = None
 
 
-def export_all(warehouse: Warehouse, root: Path, *, now: datetime) -> Export:
+def export_all(warehouse: Warehouse, root: Path, *, now: datetime, keep_last: bool = True) -> Export:
     """Export every table to a new folder below `root`, and have `root/latest` lead to it.
 
     Args:
         warehouse: What is read, as it is at one moment; others wait with writing meanwhile.
         root: Made where it is missing. Of what is in it, older exports than the last are removed, and nothing else.
         now: Names the folder, and is noted as the time of it.
+        keep_last: Whether the export before stays for who is reading it; not where somebody was forgotten.
 
     Raises:
         WarehouseError: there is no warehouse, or the folder can't be written; what `latest` leads to is as it was.
@@ -99,7 +100,7 @@ def export_all(warehouse: Warehouse, root: Path, *, now: datetime) -> Export:
                 done = _publish(aside, root, now)
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
-            _remove_all_but({done.name, last.name if last else None}, root)
+            _remove_all_but({done.name, last.name if last and keep_last else None}, root)
     except OSError as error:
         raise WarehouseError(f"The export to {root} can't be written: {error}") from error
     files = [file for table in manifest["tables"].values() for file in table["files"]]
