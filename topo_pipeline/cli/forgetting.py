@@ -35,15 +35,16 @@ def forget(
             arguments.confirm(question, "erased")
         with err.status("Erasing, building the tables anew, rewriting the file"):
             erased = forgetting.forget(warehouse, person, timezone=settings.timezone, rules=settings.rules, now=now())
-            exports = settings.report_dir / "parquet"
-            if (exports / LATEST).exists():
+        out.print(
+            f"Erased ({_told(erased)}). Later readings leave the person out.\n"
+            "Reports, backups and copies that were made before are not touched: delete them yourself.",
+            highlight=False,
+        )
+        exports = settings.report_dir / "parquet"
+        if (exports / LATEST).exists():
+            with err.status("Writing the Parquet export anew"):
                 export_all(warehouse, exports, now=now(), keep_last=False)
-    out.print(
-        f"Erased ({_told(erased)}). Later readings leave the person out.\n"
-        "The Parquet export, where there is one, is written anew. Reports, backups and other copies that were made before"
-        " are not touched: delete them yourself.",
-        highlight=False,
-    )
+            out.print("The Parquet export is written anew without the person.")
 
 
 def _told(trace: "Trace") -> str:
