@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "topo_pipeline"
 ROOMS = {
     "settings": {"engagement"},  # whose rules are settings too
     "topo_api": set(),
-    "warehouse": set(),
+    "warehouse": {"days"},
     "instance": set(),
     "sandbox": set(),
     "engagement": {"warehouse"},
@@ -19,24 +19,27 @@ ROOMS = {
     "ingest": {"topo_api", "warehouse"},
     "replies": {"ingest", "topo_api", "warehouse"},
     "counts": {"ingest", "topo_api", "warehouse"},
+    "status": {"report", "warehouse"},
+    "estimate": {"ingest", "topo_api", "warehouse"},
+    "doctor": {"days", "defs", "instance", "settings", "topo_api", "warehouse"},
     "forget": {"engagement", "warehouse"},
     "alerts": set(),
     "days": set(),
     "automation": {"days", "ingest", "topo_api"},
     "demo": {"sandbox"},
     "defs": {
-        "alerts", "automation", "counts", "engagement", "ingest", "instance", "replies", "report", "settings",
+        "alerts", "automation", "counts", "days", "engagement", "ingest", "instance", "replies", "report", "settings",
         "topo_api", "warehouse",
     },
     "definitions": {"defs"},
     "runs": {"days", "defs", "instance"},
     "cli": {
-        "runs", "definitions", "defs", "demo", "forget", "instance", "ingest", "report", "settings", "topo_api",
-        "warehouse",
+        "days", "definitions", "defs", "demo", "doctor", "estimate", "forget", "ingest", "instance", "report", "runs",
+        "settings", "status", "topo_api", "warehouse",
     },
 }  # fmt: skip
 LIBRARIES = {
-    "dagster": {"defs", "definitions", "instance", "runs", "cli"},
+    "dagster": {"defs", "definitions", "doctor", "instance", "runs", "cli"},
     "dagster_slack": {"alerts"},
     "httpx": {"topo_api", "alerts"},
     "psutil": {"instance"},

@@ -7,12 +7,13 @@ needs when it runs: `--help` must not wait for Dagster.
 import typer
 
 from topo_pipeline.cli.forgetting import forget
+from topo_pipeline.cli.looking import doctor, status
 from topo_pipeline.cli.reading import backfill, demo
 from topo_pipeline.cli.serving import dev, sandbox
 
 # Locals of a frame may hold the key: no traceback shows them.
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False, rich_markup_mode="rich"
+    no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False, rich_markup_mode=None
 )
 
 
@@ -22,5 +23,5 @@ def main() -> None:
 
 
 # In the order in which --help lists them.
-for command in (demo, backfill, forget, sandbox, dev):
+for command in (demo, doctor, status, backfill, forget, sandbox, dev):
     app.command()(command)

@@ -17,7 +17,9 @@ def forget(
     person_id: Annotated[str, typer.Argument(metavar="PERSON_ID", help="Topo's id of the contact.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
 ) -> None:
-    """Erase a person for good: from activities, change history, unreadable rows and tables.
+    """Erase a person for good.
+
+    From activities, change history, unreadable rows and tables.
 
     A keyed hash of the id stays, so that no later reading brings the person back.
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def demo() -> None:
-    """Materialise the last 60 complete days of a simulated workspace and show what they come to."""
+    """Read 60 days of a simulated workspace, and show what they come to."""
     with clear_errors():
         from topo_pipeline import demo as simulated
 
@@ -55,7 +55,7 @@ def backfill(
         typer.Option(metavar="DAY", help="A day of which more than half of what is landed may go; can be repeated."),
     ] = None,
 ) -> None:
-    """Read the days FROM to TO, both included, and bring the tables up to date.
+    r"""Read days, and bring the tables up to date.
 
     Exits with 0 only if every day landed complete.
 

@@ -30,7 +30,7 @@ def sandbox(
 
 
 def dev(port: Annotated[int, typer.Option(min=1, max=65535, help="The port of Dagster's UI.")] = 3000) -> None:
-    """Open Dagster's UI: over Topo where TOPO_API_KEY is set, else over the demo and its sandbox."""
+    """Open Dagster's UI: over Topo, or without a key over the sandbox."""
     with clear_errors():
         ui = f"http://127.0.0.1:{port}"
         if get_settings().api_key is not None:
