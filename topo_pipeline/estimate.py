@@ -19,8 +19,8 @@ class Estimate:
         new: days that are not landed yet.
         again: days that are, and would be replaced.
         activities: as many as Topo counts by now.
-        requests: at least so many.
-        seconds: at least so long for these.
+        requests: about so many.
+        seconds: how long these take at least.
     """
 
     new: tuple[date, ...]

@@ -4,14 +4,14 @@ import math
 from collections import Counter
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from topo_pipeline.cli.board import leaderboard_table
-from topo_pipeline.cli.console import clear_errors, err, now, out, show_json
+from topo_pipeline.cli.console import AsJson, clear_errors, counted, err, now, out, show_json
 from topo_pipeline.days import in_words, last_due_day
 from topo_pipeline.settings import Settings, get_settings
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from topo_pipeline.doctor import Finding
     from topo_pipeline.status import Status
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, for scripts.")]
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 _PATIENCE = 5.0  # seconds that `status` waits for whoever writes
 _TOP = 5  # sequences
@@ -52,7 +51,7 @@ def doctor(as_json: AsJson = False) -> None:
         show_json({**counts, "findings": [asdict(finding) for finding in findings]})
     else:
         _show_findings(findings)
-        out.print(f"{_counted(levels['problem'], 'problem')}, {_counted(levels['warning'], 'warning')}.")
+        out.print(f"{counted(levels['problem'], 'problem')}, {counted(levels['warning'], 'warning')}.")
     raise typer.Exit(1 if levels["problem"] else 0)
 
 
@@ -68,10 +67,6 @@ def _show_findings(findings: "list[Finding]") -> None:
             out.print(f"{finding.level:8}{finding.check:13} {told}", markup=False, highlight=False)
     if out.is_terminal:
         out.print(table, highlight=False)
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def status(as_json: AsJson = False) -> None:
@@ -128,10 +123,10 @@ def _show(found: "Status") -> None:
     }  # fmt: skip
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_row("Complete up to", f"[bold]{days.complete or 'no day yet'}[/], last read {_ago(days.read_at)}")
-    table.add_row("Landed", f"{days.activities:,} activities, {_counted(days.days, 'day')} since {days.first}")
+    table.add_row("Landed", f"{days.activities:,} activities, {counted(days.days, 'day')} since {days.first}")
     for what, which in gaps.items():
         if which:
-            table.add_row("[yellow]Gap[/]", f"{_counted(len(which), 'day')} {what}: {in_words(which)}")
+            table.add_row("[yellow]Gap[/]", f"{counted(len(which), 'day')} {what}: {in_words(which)}")
     if not any(gaps.values()):
         table.add_row("Gaps", "none")
     table.add_row("Pending", f"{found.pending:,} replies without a category yet")

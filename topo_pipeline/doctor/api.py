@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -20,6 +20,7 @@ _ONE_TRY = Retries(attempts=1, read_timeout=10, attempt_timeout=15)
 # Without a key it can still be told whether there is an API: it answers that this one is wrong.
 _NO_KEY = "topo_none"
 _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY = 401, 403, 429
+_OF_THE_KEY = {_UNAUTHORIZED, _FORBIDDEN}
 # Seconds that clocks may differ: a day that is not over is read up to two minutes before now.
 _WORTH_TELLING, _TOO_MUCH = 30, 120
 _SLOW = 2.0  # seconds
@@ -36,9 +37,10 @@ class Known:
 class _Answers:
     me: Me | None = None
     heard: Heard | None = None
-    refusals: list[TopoError] = field(default_factory=list)
-    may_read: bool | None = None
-    """Whether an activity was had; None where it was not asked for or the answer does not tell."""
+    unnamed: TopoError | None = None
+    """Why it is not told whose key it is."""
+    unread: TopoError | None = None
+    """Why no activity was had."""
 
 
 def look(settings: "Settings", clock: Callable[[], datetime], known: Known) -> Iterator[Finding]:
@@ -52,7 +54,7 @@ def look(settings: "Settings", clock: Callable[[], datetime], known: Known) -> I
         yield problem("topo", f"{error}.", "Correct it in the environment or in .env.")
         yield from (unknown(check, "Topo can't be asked") for check in ("key", "clock", "rate"))
         return
-    answers = asyncio.run(_ask(client))
+    answers = asyncio.run(_ask(client, clock()))
     known.organization_id = answers.me.organization_id if answers.me else None
     host = urlsplit(settings.api_url).netloc
     yield _reached(host, answers)
@@ -70,47 +72,45 @@ def look(settings: "Settings", clock: Callable[[], datetime], known: Known) -> I
     yield _rate(settings, answers)
 
 
-async def _ask(client: TopoClient) -> _Answers:
+async def _ask(client: TopoClient, now: datetime) -> _Answers:
     answers = _Answers()
+    lately = ActivityQuery(size=1, created_at_after=now - timedelta(hours=1), created_at_before=now)
     async with client:
         try:
             answers.me = await client.identity()
         except TopoError as error:
-            answers.refusals.append(error)
+            answers.unnamed = error
         if client.heard is not None:
             try:
-                await client.activities(ActivityQuery(size=1))
-                answers.may_read = True
+                await client.activities(lately)
             except TopoError as error:
-                answers.refusals.append(error)
-                if isinstance(error, RequestRefused) and error.status == _FORBIDDEN:
-                    answers.may_read = False
+                answers.unread = error
         answers.heard = client.heard
     return answers
 
 
 def _reached(host: str, answers: _Answers) -> Finding:
     if answers.heard is None:
-        return problem("topo", f"{answers.refusals[0]}.", "Look at the network, a proxy's settings and TOPO_API_URL.")
+        return problem("topo", f"{answers.unnamed}.", "Look at the network, a proxy's settings and TOPO_API_URL.")
     took = f"{host} answers, in {answers.heard.seconds:.2f} s"
-    refusal = answers.refusals[-1] if answers.refusals else None
-    if refusal is not None and not isinstance(refusal, RequestRefused):
-        return problem("topo", f"{took}, but: {refusal}.", "Try again later; see whether TOPO_API_URL is the API's.")
-    if isinstance(refusal, RequestRefused) and refusal.status not in {_UNAUTHORIZED, _FORBIDDEN}:
-        return problem("topo", f"{took}, but: {refusal}.", "Check TOPO_API_URL: this is not the API that we know.")
+    if answers.unread is not None and _status(answers.unread) not in _OF_THE_KEY:
+        return problem("topo", f"{took}, but: {answers.unread}.", "Check that TOPO_API_URL is the API's address.")
     if answers.heard.seconds > _SLOW:
         return warning("topo", f"{took}: that is slow.", "A backfill will take long; look at the way to Topo.")
     return ok("topo", f"{took}.")
 
 
+def _status(error: TopoError | None) -> int | None:
+    return error.status if isinstance(error, RequestRefused | TopoUnavailable) else None
+
+
 def _key(answers: _Answers) -> Finding:
-    refused = {error.status: error for error in answers.refusals if isinstance(error, RequestRefused)}
-    if _UNAUTHORIZED in refused:
-        do = "Put a valid key behind TOPO_API_KEY (in Topo: Settings, API)."
-        return problem("key", f"{refused[_UNAUTHORIZED]}.", do)
-    me = answers.me
+    me, status = answers.me, _status(answers.unread)
     scopes = set(me.scopes) if me and me.scopes is not None else None
-    if answers.may_read is False or (scopes is not None and "activities:read" not in scopes):
+    if _UNAUTHORIZED in {status, _status(answers.unnamed)}:
+        do = "Put a valid key behind TOPO_API_KEY (in Topo: Settings, API)."
+        return problem("key", "Topo does not accept TOPO_API_KEY.", do)
+    if status == _FORBIDDEN or (scopes is not None and "activities:read" not in scopes):
         return problem("key", "The key may not read activities.", "Give it the scope activities:read in Topo.")
     if me is None:
         do = "Nothing: the organization is taken from what is read."
@@ -140,7 +140,7 @@ def _clock(heard: Heard) -> Finding:
 
 def _rate(settings: "Settings", answers: _Answers) -> Finding:
     ours = f"{settings.requests_per_second:g} requests a second, {settings.concurrency} at once"
-    if any(isinstance(error, TopoUnavailable) and error.status == _TOO_MANY for error in answers.refusals):
+    if _TOO_MANY in {_status(answers.unread), _status(answers.unnamed)}:
         return warning("rate", f"Topo asks to slow down; ours is {ours}.", "Set TOPO_REQUESTS_PER_SECOND to less.")
     limits = ", ".join(f"{name}: {value}" for name, value in answers.heard.limits.items()) if answers.heard else ""
     return ok("rate", f"{ours}; Topo tells {limits or 'no limit'}.")
