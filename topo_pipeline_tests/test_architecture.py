@@ -43,7 +43,7 @@ LIBRARIES = {
     "dagster_slack": {"alerts"},
     "httpx": {"topo_api", "alerts"},
     "psutil": {"instance"},
-    "duckdb": {"warehouse", "engagement", "report"},
+    "duckdb": {"warehouse", "engagement", "report", "status"},
     "pydantic_settings": {"settings"},
     "fastapi": {"sandbox"},
     "uvicorn": {"sandbox"},

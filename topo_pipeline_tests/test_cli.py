@@ -37,6 +37,10 @@ def test_a_backfill_lands_every_day_and_exits_with_0(backfilled: tuple[Path, Com
     folder, result = backfilled
     assert result.returncode == 0, result.stderr
     assert "4 days landed" in result.stdout
+    with duckdb.connect(folder / "data" / "topo.duckdb", read_only=True) as connection:
+        read = connection.execute("SELECT sum(rows)::BIGINT, sum(requests)::BIGINT FROM topo.topo.loads").fetchone()
+    assert read is not None
+    assert f"{read[0]:,} activities in {read[1]:,} requests" in result.stdout
     said = result.stderr.splitlines()
     assert said[:5] == [
         "Reading 4 days",

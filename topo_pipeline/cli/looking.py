@@ -139,4 +139,6 @@ def _show(found: "Status") -> None:
 
 def _ago(moment: datetime) -> str:
     hours = (now() - moment).total_seconds() / 3600
+    if hours < 1:
+        return "within the hour"
     return f"{hours:.0f} hours ago" if hours < _TWO_DAYS else f"{hours / 24:.0f} days ago"
