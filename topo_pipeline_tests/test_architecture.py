@@ -47,6 +47,9 @@ LIBRARIES = {
     "pydantic_settings": {"settings"},
     "fastapi": {"sandbox"},
     "uvicorn": {"sandbox"},
+    "altair": {"report"},
+    "vl_convert": {"report"},
+    "jinja2": {"engagement", "report"},
     "typer": {"cli"},
     "rich": {"cli"},
 }
