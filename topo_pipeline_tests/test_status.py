@@ -12,7 +12,7 @@ from topo_pipeline.cli import looking
 from topo_pipeline.status import status
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.command_line import answer, assert_one_sentence
-from topo_pipeline_tests.engagement.helpers import Workspace, enrolled, march, replied, sent
+from topo_pipeline_tests.engagement.helpers import Activity, Workspace, enrolled, march, replied, sent
 from topo_pipeline_tests.warehouse.worker import worker
 
 MARCH = [date(2026, 3, day) for day in range(1, 10)]
@@ -24,10 +24,11 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(str(tmp_path / "topo.duckdb"))
 
 
-def begun(sequence: str, day: int, runs: int = 1) -> list[object]:
+def begun(sequence: str, day: int, runs: int = 1) -> list[Activity]:
     names = [f"{sequence} {n}" for n in range(runs)]
     return [
-        step(march(day, hour), run, sequence=sequence) for hour, step in ((8, enrolled), (9, sent)) for run in names
+        *(enrolled(march(day, 8), run, sequence=sequence) for run in names),
+        *(sent(march(day), run, sequence=sequence, step=1) for run in names),
     ]
 
 
@@ -129,3 +130,33 @@ def test_how_long_ago_is_told_as_a_person_would(hours: float, says: str, monkeyp
     now = datetime(2026, 3, 5, tzinfo=UTC)
     monkeypatch.setattr(looking, "now", lambda: now)
     assert looking._ago(now - timedelta(hours=hours)) == says
+
+
+def test_the_report_is_written_and_its_path_alone_is_printed(landed: Path) -> None:
+    result = answer(landed, "report", TOPO_WAREHOUSE="topo.duckdb", TOPO_REPORT_DIR="here")
+    assert result.returncode == 0, result.stderr
+    [path] = result.stdout.splitlines()
+    assert Path(path).parent == landed / "here"
+    assert "<html" in Path(path).read_text()
+
+
+@pytest.mark.parametrize("has_browser", [True, False])
+def test_the_report_opens_in_the_browser_if_there_is_one(
+    landed: Path, monkeypatch: pytest.MonkeyPatch, has_browser: bool
+) -> None:
+    opened: list[str] = []
+
+    def browser(address: str) -> bool:
+        opened.append(address)
+        return has_browser
+
+    monkeypatch.setattr("webbrowser.open", browser)
+    result = answer(landed, "report", "--open", TOPO_WAREHOUSE="topo.duckdb", TOPO_REPORT_DIR="here")
+    assert result.returncode == 0
+    assert opened == [Path(result.stdout.strip()).as_uri()]
+    assert ("open the file yourself" in result.stderr) is not has_browser
+
+
+def test_a_report_that_cannot_be_written_ends_in_one_sentence(landed: Path) -> None:
+    (landed / "here").write_text("a file where a folder should be")
+    assert_one_sentence(answer(landed, "report", TOPO_WAREHOUSE="topo.duckdb", TOPO_REPORT_DIR="here"), "here")

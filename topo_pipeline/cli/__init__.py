@@ -7,7 +7,7 @@ needs when it runs: `--help` must not wait for Dagster.
 import typer
 
 from topo_pipeline.cli.forgetting import forget
-from topo_pipeline.cli.looking import doctor, status
+from topo_pipeline.cli.looking import doctor, report, status
 from topo_pipeline.cli.reading import backfill, demo
 from topo_pipeline.cli.serving import dev, sandbox
 
@@ -23,5 +23,5 @@ def main() -> None:
 
 
 # In the order in which --help lists them.
-for command in (demo, doctor, status, backfill, forget, sandbox, dev):
+for command in (demo, doctor, status, backfill, report, forget, sandbox, dev):
     app.command()(command)

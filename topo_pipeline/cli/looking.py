@@ -1,10 +1,11 @@
-"""`doctor` and `status`: how things stand."""
+"""`doctor`, `status` and `report`: how things stand."""
 
 import math
+import webbrowser
 from collections import Counter
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -142,3 +143,30 @@ def _ago(moment: datetime) -> str:
     if hours < 1:
         return "within the hour"
     return f"{hours:.0f} hours ago" if hours < _TWO_DAYS else f"{hours / 24:.0f} days ago"
+
+
+def report(
+    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser, too.")] = False,
+) -> None:
+    r"""Write the engagement report, and print where it is.
+
+    One HTML file in TOPO_REPORT_DIR, of what the tables hold now.
+
+    \b
+    Examples:
+      topo-pipeline report --open
+      cp "$(topo-pipeline report)" /srv/www/engagement.html
+    """
+    with clear_errors():
+        from topo_pipeline.report.page import publish
+        from topo_pipeline.warehouse.connection import Warehouse
+
+        settings = get_settings()
+        warehouse = Warehouse(settings.warehouse, wait_seconds=_PATIENCE)
+        with err.status("Writing the report"), warehouse.reader() as connection:
+            written = publish(
+                connection, settings.report_dir, timezone=settings.timezone, rules=settings.rules, now=now()
+            )
+    out.print(str(written.path), soft_wrap=True, markup=False, highlight=False)
+    if open_it and not webbrowser.open(written.path.as_uri()):
+        err.print("No browser was found to open it with: open the file yourself.")
