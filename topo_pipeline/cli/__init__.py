@@ -19,7 +19,14 @@ app = typer.Typer(
 
 @app.callback()
 def main() -> None:
-    """Topo's engagement events, proved complete day by day, in DuckDB."""
+    """Topo's engagement events, proved complete day by day, in DuckDB.
+
+    \b
+    Examples:
+      topo-pipeline doctor
+      topo-pipeline backfill 2026-03-01 2026-03-31
+      topo-pipeline report --open
+    """
 
 
 # In the order in which --help lists them.

@@ -23,7 +23,9 @@ def forget(
 
     A keyed hash of the id stays, so that no later reading brings the person back.
 
-    Example: topo-pipeline forget 0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10
+    \b
+    Example:
+      topo-pipeline forget 0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10
     """
     with clear_errors():
         from topo_pipeline import forget as forgetting

@@ -29,7 +29,7 @@ _TWO_DAYS = 48  # hours
 
 
 def doctor(as_json: AsJson = False) -> None:
-    r"""Look at all that the pipeline needs, and say what to do.
+    """Look at all that the pipeline needs, and say what to do.
 
     Settings, Topo, key, clocks, rate, warehouse, days, Dagster home, runs and automation.
 
@@ -71,7 +71,7 @@ def _show_findings(findings: "list[Finding]") -> None:
 
 
 def status(as_json: AsJson = False) -> None:
-    r"""Tell what is landed and what is missing, and the best sequences.
+    """Tell what is landed and what is missing, and the best sequences.
 
     Waits some seconds for whoever writes to the warehouse. Exits with 0 where there is something to tell.
 
@@ -148,7 +148,7 @@ def _ago(moment: datetime) -> str:
 def report(
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser, too.")] = False,
 ) -> None:
-    r"""Write the engagement report, and print where it is.
+    """Write the engagement report, and print where it is.
 
     One HTML file in TOPO_REPORT_DIR, of what the tables hold now.
 

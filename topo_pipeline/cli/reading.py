@@ -36,7 +36,7 @@ _INTERRUPTED = 130  # what a shell takes for an end by Ctrl-C
 
 
 def demo() -> None:
-    r"""Read 60 days of a simulated workspace, and show what they come to.
+    """Read 60 days of a simulated workspace and show them.
 
     \b
     Example:
@@ -72,7 +72,9 @@ def backfill(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    r"""Read the days FROM to TO, both included, and bring the tables up to date.
+    """Read days, and bring the tables up to date.
+
+    FROM is the first day, TO the last: both are read, and what lies between.
 
     Exits with 0 only if every day landed complete; with 1 if one did not, 2 if the command is mistyped, 130 if Ctrl-C
     ended it: the first after the day under way, with the tables brought up to date, the second at once. Days that had
