@@ -22,7 +22,7 @@ from topo_pipeline.warehouse import forgetting
 from topo_pipeline.warehouse.catalogue import columns_of
 from topo_pipeline.warehouse.compaction import compact
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.errors import Taken, WarehouseError
+from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.files import folder_aside, logs_of, put_in_place, sync
 from topo_pipeline.warehouse.forgetting import Memory, Trace
 from topo_pipeline.warehouse.migrate import schema_version
@@ -193,7 +193,7 @@ def _kept_out(warehouse: Warehouse) -> Iterator[_Known]:
                 known = _Known(
                     _about(connection), forgetting.memory(connection) if has_memory else None, is_readable=True
                 )
-            except Taken:
+            except WarehouseInUse:
                 raise
             except (WarehouseError, duckdb.Error):
                 pass  # it is damaged, and nobody can work with it; the caller tells

@@ -16,7 +16,7 @@ def build(using: Resources) -> dg.Definitions:
     return dg.Definitions(
         assets=[*dg.load_assets_from_package_module(modules), *metric_tables(using["settings"])],
         asset_checks=dg.load_asset_checks_from_package_module(modules),
-        jobs=[jobs.refresh, jobs.reread_replies],
+        jobs=[jobs.refresh, jobs.reread_replies, jobs.publish],
         schedules=schedules.schedules(using["settings"]),
         sensors=[
             sensors.tables_follow,

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "topo_pipeline"
 ROOMS = {
     "settings": {"engagement"},  # whose rules are settings too
     "topo_api": set(),
-    "warehouse": set(),
+    "warehouse": {"days"},
     "instance": set(),
     "sandbox": set(),
     "engagement": {"warehouse"},
@@ -20,6 +20,9 @@ ROOMS = {
     "ingest": {"topo_api", "warehouse"},
     "replies": {"ingest", "topo_api", "warehouse"},
     "counts": {"ingest", "topo_api", "warehouse"},
+    "status": {"report", "warehouse"},
+    "estimate": {"ingest", "topo_api", "warehouse"},
+    "doctor": {"days", "defs", "instance", "settings", "topo_api", "warehouse"},
     "forget": {"engagement", "warehouse"},
     "backups": {"engagement", "warehouse"},
     "alerts": set(),
@@ -27,25 +30,28 @@ ROOMS = {
     "automation": {"days", "ingest", "topo_api"},
     "demo": {"sandbox"},
     "defs": {
-        "alerts", "automation", "counts", "engagement", "exports", "ingest", "instance", "replies", "report",
+        "alerts", "automation", "counts", "days", "engagement", "exports", "ingest", "instance", "replies", "report",
         "settings", "topo_api", "warehouse",
     },
     "definitions": {"defs"},
     "runs": {"days", "defs", "instance"},
     "cli": {
-        "backups", "runs", "definitions", "defs", "demo", "exports", "forget", "instance", "ingest", "report",
-        "settings", "topo_api", "warehouse",
+        "backups", "days", "definitions", "defs", "demo", "doctor", "estimate", "exports", "forget", "ingest",
+        "instance", "report", "runs", "settings", "status", "topo_api", "warehouse",
     },
 }  # fmt: skip
 LIBRARIES = {
-    "dagster": {"defs", "definitions", "instance", "runs", "cli"},
+    "dagster": {"defs", "definitions", "doctor", "instance", "runs", "cli"},
     "dagster_slack": {"alerts"},
     "httpx": {"topo_api", "alerts"},
     "psutil": {"instance"},
-    "duckdb": {"warehouse", "engagement", "report", "exports", "backups"},
+    "duckdb": {"warehouse", "engagement", "report", "exports", "backups", "status"},
     "pydantic_settings": {"settings"},
     "fastapi": {"sandbox"},
     "uvicorn": {"sandbox"},
+    "altair": {"report"},
+    "vl_convert": {"report"},
+    "jinja2": {"engagement", "report"},
     "typer": {"cli"},
     "rich": {"cli"},
 }

@@ -22,7 +22,7 @@ from topo_pipeline.backups import About, Restored, backup, look, restore
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.forget import forget
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.errors import Taken, WarehouseError
+from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.forgetting import Trace
 from topo_pipeline_tests.engagement.helpers import Workspace, canonical, march, sent, uid
 from topo_pipeline_tests.test_forget import BOB, FORGOTTEN_AT, HERS, HIS, bytes_in, forget_ada, workspace_of
@@ -265,7 +265,7 @@ def test_a_warehouse_that_somebody_writes_is_not_replaced(world: Workspace, file
     backup(world.warehouse, file)
     with worker(world.warehouse, "hold", WORKERS_DAY) as writer:
         writer.hears("inside")
-        with pytest.raises(Taken, match="lock"):
+        with pytest.raises(WarehouseInUse, match="has it"):
             restore(Warehouse(world.target, wait_seconds=0.1), file, timezone="UTC", rules=DEFAULT_RULES, now=NOW)
         writer.go_on()
     assert world.select("SELECT count(*) FROM topo.loads WHERE day = '2026-03-20'") == [(1,)]

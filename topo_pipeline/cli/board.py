@@ -21,10 +21,10 @@ def show_leaderboard() -> None:
     from topo_pipeline.warehouse.connection import Warehouse
 
     with clear_errors(), Warehouse(get_settings().warehouse).reader() as connection:
-        out.print(_leaderboard_table(leaderboard(connection)))
+        out.print(leaderboard_table(leaderboard(connection)))
 
 
-def _leaderboard_table(board: "pd.DataFrame") -> Table:
+def leaderboard_table(board: "pd.DataFrame") -> Table:
     """A table that reads well in 80 columns, in fewer without its events; what rests on too few runs is dimmed."""
     from topo_pipeline.report.leaderboard import rate_with_interval
 

@@ -1,21 +1,40 @@
 """What every command says, and how: results to one stream, the rest to the other, errors in one sentence."""
 
+import json
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.markup import escape
 
 from topo_pipeline.settings import SettingsError
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-out = Console()
-err = Console(stderr=True)
+_UNBOUNDED = 1000  # columns
+
+
+class _Console(Console):
+    """As wide as the terminal; in a pipe nothing is cut or wrapped."""
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        return super().size if self.is_terminal else ConsoleDimensions(_UNBOUNDED, super().size.height)
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        raise NotImplementedError
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, for scripts.")]
+out = _Console()
+err = _Console(stderr=True)
 
 
 def now() -> datetime:
@@ -49,6 +68,27 @@ def fail(sentence: str, code: int = 1) -> NoReturn:
     """Say what went wrong, and exit with `code`: 2 where the command was mistyped."""
     complain(sentence)
     raise typer.Exit(code)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Say what is said where it is said now: while a step runs, Dagster takes the process's streams for its own log."""
+    with os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8") as own:
+        err.file = own
+        try:
+            yield
+        finally:
+            err.file = sys.stderr
+
+
+def counted(number: int, what: str) -> str:
+    """So many of them, in words that agree."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def show_json(value: object) -> None:
+    """Write what a script reads: one JSON document, alone on its stream."""
+    typer.echo(json.dumps(value, default=str, ensure_ascii=False, indent=2))
 
 
 def line(text: str) -> None:

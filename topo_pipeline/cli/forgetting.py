@@ -16,11 +16,15 @@ def forget(
     person_id: Annotated[str, typer.Argument(metavar="PERSON_ID", help="Topo's id of the contact.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
 ) -> None:
-    """Erase a person for good: from activities, change history, unreadable rows and tables.
+    """Erase a person for good.
+
+    From activities, change history, unreadable rows and tables.
 
     A keyed hash of the id stays, so that no later reading brings the person back.
 
-    Example: topo-pipeline forget 0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10
+    \b
+    Example:
+      topo-pipeline forget 0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10
     """
     with clear_errors():
         from topo_pipeline import forget as forgetting

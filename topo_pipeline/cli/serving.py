@@ -19,7 +19,15 @@ def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0 takes a free one.")] = 8100,
     seed: Annotated[int, typer.Option(help="Another seed is another workspace.")] = 7,
 ) -> None:
-    """Serve a simulated Topo API until Ctrl-C."""
+    """Serve a simulated Topo API until Ctrl-C.
+
+    Its address and key are printed as lines that .env takes.
+
+    \b
+    Examples:
+      topo-pipeline sandbox
+      topo-pipeline sandbox --port 0 --seed 11
+    """
     with clear_errors():
         from topo_pipeline import demo as simulated
 
@@ -30,7 +38,15 @@ def sandbox(
 
 
 def dev(port: Annotated[int, typer.Option(min=1, max=65535, help="The port of Dagster's UI.")] = 3000) -> None:
-    """Open Dagster's UI: over Topo where TOPO_API_KEY is set, else over the demo and its sandbox."""
+    """Open Dagster's UI: over Topo, or without a key over the sandbox.
+
+    Its daemon runs with it: tables follow, and schedules where TOPO_AUTOMATION is on.
+
+    \b
+    Examples:
+      topo-pipeline dev
+      topo-pipeline dev --port 3001
+    """
     with clear_errors():
         ui = f"http://127.0.0.1:{port}"
         if get_settings().api_key is not None:

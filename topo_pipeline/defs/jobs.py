@@ -11,6 +11,13 @@ refresh = dg.define_asset_job(
     description="Read the days asked for, then bring every table up to date.",
 )
 
+# What people and tools outside look at; what is added to the group joins it.
+publish = dg.define_asset_job(
+    "publish",
+    selection=dg.AssetSelection.groups("publish"),
+    description="Write what is published, of what the tables hold.",
+)
+
 
 @dg.job(description="Read the days again whose replies were classified, relabelled, added or removed since.")
 def reread_replies() -> None:

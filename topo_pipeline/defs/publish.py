@@ -1,4 +1,4 @@
-"""What is made of the tables for those who look elsewhere."""
+"""What is published of the tables for people and tools outside: files, made of what the tables hold at the time."""
 
 import dagster as dg
 
@@ -7,10 +7,47 @@ from topo_pipeline.defs.names import ACTIVITIES, OWNERS, SEQUENCE_TEMPLATES
 from topo_pipeline.engagement.tables import tables
 from topo_pipeline.exports.parquet import LATEST, export_all
 from topo_pipeline.ingest import Clock
+from topo_pipeline.report.queries import READS
 from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
 
 _TABLES = [dg.AssetKey(["engagement", name]) for name in tables()]
+
+
+@dg.asset(
+    key=["publish", "engagement_report"],
+    deps=[dg.AssetKey(table) for table in READS],
+    backfill_policy=dg.BackfillPolicy.single_run(),  # on all: dg launch takes a range only then
+    group_name="publish",
+    kinds={"html", "duckdb"},
+    owners=OWNERS,
+    pool="warehouse",
+)
+def engagement_report(
+    warehouse: dg.ResourceParam[Warehouse], clock: dg.ResourceParam[Clock], settings: dg.ResourceParam[Settings]
+) -> dg.MaterializeResult[None]:
+    """The page that people look at: one HTML file in `TOPO_REPORT_DIR`, of what the tables hold when it is made."""
+    from topo_pipeline.report.page import publish  # noqa: PLC0415 - altair takes a second, and definitions load without
+
+    try:
+        with one_sentence(), warehouse.reader() as connection:
+            published = publish(
+                connection, settings.report_dir, timezone=settings.timezone, rules=settings.rules, now=clock()
+            )
+    except OSError as error:
+        raise dg.Failure(
+            f"The report can't be written into {settings.report_dir} (TOPO_REPORT_DIR): {error.strerror}.",
+            allow_retries=False,
+        ) from error
+    return dg.MaterializeResult(
+        metadata={
+            "path": dg.MetadataValue.path(published.path),
+            "open": dg.MetadataValue.url(published.path.as_uri()),
+            "bytes": published.size,
+            "as_of": str(published.as_of or "no day is over"),
+            "sequences": published.sequences,
+        }
+    )
 
 
 @dg.asset(

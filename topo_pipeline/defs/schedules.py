@@ -6,7 +6,7 @@ import dagster as dg
 
 from topo_pipeline.automation import nightly
 from topo_pipeline.automation.facts import requests
-from topo_pipeline.defs.jobs import refresh, reread_replies
+from topo_pipeline.defs.jobs import publish, refresh, reread_replies
 from topo_pipeline.defs.names import ACTIVITIES, SEQUENCE_TEMPLATES
 from topo_pipeline.defs.partitions import FIRST_DAY, date_at
 from topo_pipeline.defs.records import failed_days, is_under_way, last_loads, under_way
@@ -49,13 +49,25 @@ def nightly_replies_schedule(
 
 
 def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
-    """All of them call the API: they run by default only where `TOPO_AUTOMATION` is on."""
+    """They run by default only where `TOPO_AUTOMATION` is on.
+
+    Two of them call the API. The weekly one calls none, but a report that appears by the clock, of days that nobody
+    has read, would only look new: one switch for both.
+    """
     status = dg.DefaultScheduleStatus.RUNNING if settings.automation == "on" else dg.DefaultScheduleStatus.STOPPED
     terms: dict[str, Any] = {"execution_timezone": settings.timezone, "default_status": status}
-    return [
+    by_night = [
         dg.schedule(cron_schedule=cron, job=job, description=evaluate.__doc__, **terms)(evaluate)
         for cron, job, evaluate in (
             ("15 1 * * *", refresh, nightly_refresh_schedule),
             ("30 1 * * *", reread_replies, nightly_replies_schedule),
         )
     ]
+    weekly_report_schedule = dg.ScheduleDefinition(
+        "weekly_report_schedule",
+        cron_schedule="30 6 * * 1",  # the night has read Sunday by then
+        job=publish,
+        description="Publishes the report, and what else is published, on Monday morning.",
+        **terms,
+    )
+    return [*by_night, weekly_report_schedule]

@@ -6,6 +6,7 @@ whoever finds the file taken waits with jitter. SQL of this package stays within
 """
 
 import importlib.resources
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,13 +16,14 @@ import duckdb
 import stamina
 from duckdb import DuckDBPyConnection
 
-from topo_pipeline.warehouse.errors import Taken, WarehouseError
+from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.files import being_opened
 from topo_pipeline.warehouse.migrate import check, migrate
 
 LAKE_PREFIX = "ducklake:"
 # What DuckDB says where another process, or another connection of this one, has the file.
 LOCKED = ("Could not set lock on file", "Conflicting lock is held", "Unique file handle conflict")
+_HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<process>\d+)\)")
 # Instants are shown and cast in UTC; a name in SQL never means a Python variable; nothing is downloaded.
 _SESSION = "SET TimeZone = 'UTC'; SET python_enable_replacements = false; SET autoinstall_known_extensions = false"
 # The ledger's last row for each day. Not a view in the file: topo.duckdb opened by its name is a catalog "topo", in
@@ -162,9 +164,19 @@ class Warehouse:
                 with attempt, being_opened(self.path):
                     connection.execute(attach)
         except (duckdb.Error, OSError) as error:
-            kind = Taken if _is_locked(error) else WarehouseError
-            raise kind(f"The warehouse {self.path} can't be opened: {first_line(error)}") from error
+            if _is_locked(error):
+                raise self._in_use(error) from error
+            raise WarehouseError(f"The warehouse {self.path} can't be opened: {first_line(error)}") from error
         connection.execute("USE warehouse")
+
+    def _in_use(self, error: Exception) -> WarehouseInUse:
+        holder = _HOLDER.search(str(error))
+        process = int(holder["process"]) if holder else None
+        who = f"{Path(holder['program']).name} (process {process})" if holder else "another connection"
+        return WarehouseInUse(
+            f"The warehouse {self.path} can't be opened: {who} has it, wait for that to end or close it.",
+            process=process,
+        )
 
 
 def literal(text: str) -> str:

@@ -5,8 +5,17 @@ class WarehouseError(Exception):
     """The warehouse can't be used as asked; nothing was written."""
 
 
-class Taken(WarehouseError):
-    """Another process has the warehouse, and did not let go of it while we waited."""
+class WarehouseInUse(WarehouseError):
+    """Another program held the file for as long as anybody waited."""
+
+    def __init__(self, sentence: str, *, process: int | None) -> None:
+        super().__init__(sentence)
+        self.process = process
+        """Its number on this machine, where DuckDB could tell."""
+
+
+class OlderWarehouse(WarehouseError):
+    """It only wants to be written to once by this version."""
 
 
 class ShrinkingDay(WarehouseError):

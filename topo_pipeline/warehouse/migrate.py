@@ -5,7 +5,7 @@ from functools import cache
 
 from duckdb import DuckDBPyConnection
 
-from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.errors import OlderWarehouse, WarehouseError
 
 _LEDGER = """
 CREATE SCHEMA IF NOT EXISTS topo;
@@ -44,10 +44,11 @@ def check(connection: DuckDBPyConnection) -> None:
     """Make sure that a warehouse that is only read has the schema that its readers know.
 
     Raises:
-        WarehouseError: it is older or newer.
+        OlderWarehouse: it is older.
+        WarehouseError: it is newer.
     """
     if schema_version(connection) != max(migrations()):
-        raise WarehouseError("The warehouse was written by an older topo-pipeline: load a day to bring it up to date.")
+        raise OlderWarehouse("The warehouse was written by an older topo-pipeline: load a day to bring it up to date.")
 
 
 def schema_version(connection: DuckDBPyConnection) -> int:

@@ -152,8 +152,17 @@ def test_without_a_key_a_night_is_skipped_and_says_so(tmp_path: Path, api_key: s
         assert "TOPO_API_KEY is not set" in Nights(pipeline).tick(schedule, NOW)
 
 
+def test_on_monday_morning_everything_that_is_published_is_asked_for(nights: Nights) -> None:
+    [request] = nights.asks(date(2026, 3, 23), "weekly_report_schedule")
+    schedule = nights.pipeline.definitions.get_repository_def().get_schedule_def("weekly_report_schedule")
+    assert (schedule.cron_schedule, schedule.job_name, request.asset_selection) == ("30 6 * * 1", "publish", None)
+    published = nights.pipeline.definitions.resolve_job_def("publish").asset_layer.selected_asset_keys
+    assert {key.path[0] for key in published} == {"publish"}
+    assert dg.AssetKey(["publish", "engagement_report"]) in published
+
+
 @pytest.mark.parametrize(("automation", "status"), [("off", "STOPPED"), ("on", "RUNNING")])
-def test_what_calls_the_api_runs_by_default_only_where_automation_is_on(
+def test_what_calls_the_api_or_publishes_runs_by_default_only_where_automation_is_on(
     tmp_path: Path, api_key: str, automation: str, status: str
 ) -> None:
     with pipeline_over(tmp_path, api_key, automation=automation, timezone="Europe/Paris") as pipeline:
@@ -162,6 +171,7 @@ def test_what_calls_the_api_runs_by_default_only_where_automation_is_on(
     assert {schedule.name: schedule.default_status.name for schedule in schedules} == {
         "nightly_refresh_schedule": status,
         "nightly_replies_schedule": status,
+        "weekly_report_schedule": status,
     }
     statuses = {sensor.name: sensor.default_status.name for sensor in sensors}
     assert statuses.pop("tables_follow_what_landed") == "RUNNING"

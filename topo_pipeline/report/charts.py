@@ -1,0 +1,264 @@
+"""Frames made into charts, in one house style: pure functions, each of the frame that `queries` has for it.
+
+Charts are as wide as what they stand in ("container"); for a picture give a width: `chart.properties(width=720)`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import altair as alt
+
+from topo_pipeline.report.palette import FONT, LIGHT, Palette
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Chart = alt.LayerChart | alt.VConcatChart
+
+DAILY = {"sent": "Messages sent", "replies": "Replies", "meetings": "Meetings booked"}
+EXITS = {
+    "went_on": "went on",
+    "exits_replied": "replied or met",
+    "exits_completed": "came to the end",
+    "exits_stopped": "were stopped",
+    "exits_active": "still here",
+}
+AXIS_WIDTH = 44  # of daily_activity, in pixels, so that its plots stand one above the other
+_DAY = "%a %-d %b %Y"
+
+
+def daily_activity(days: "pd.DataFrame", palette: Palette = LIGHT, *, width: int = 720) -> Chart:
+    """What happened each day: messages, replies and meetings, one above the other, each on its own scale.
+
+    Args:
+        days: day, sent, replies, meetings, is_landed; the counts of a day that was never landed are NaN.
+        palette: the colours.
+        width: in pixels, of the plots without their axes.
+    """
+    base = alt.Chart(_data(days)).properties(width=width, height=84)
+    last = list(DAILY)[-1]
+    x = alt.X("day:T", timeUnit="yearmonthdate", title=None)
+    views = []
+    for measure, title in DAILY.items():
+        axis = alt.Axis(labels=measure == last, ticks=measure == last, format="%-d %b", labelOverlap=True, grid=False)
+        bars = base.mark_bar(color=palette.accent, binSpacing=0.5).encode(
+            x=x.axis(axis),
+            y=alt.Y(
+                f"{measure}:Q",
+                title=None,
+                axis=alt.Axis(tickCount=3, format="~s", tickMinStep=1, minExtent=AXIS_WIDTH, maxExtent=AXIS_WIDTH),
+            ),
+            tooltip=[_tip("day:T", "Day", _DAY), _tip(f"{measure}:Q", title, ",")],
+        )
+        views.append(alt.layer(*_never_landed(days, base, x, palette), bars).properties(title=title))
+    return _styled(alt.vconcat(*views, spacing=14).resolve_scale(x="shared"), palette)
+
+
+def weekly_reply_rate(weeks: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
+    """The reply rate of each week of first messages whose outcome windows have closed, in its Wilson band.
+
+    Args:
+        weeks: week_start, num, den, rate, low, high, evidence, is_mature.
+        palette: the colours.
+    """
+    base = alt.Chart(_data(weeks)).encode(
+        x=alt.X("week_start:T", title="Week of the first message (its Monday)", axis=_mondays(weeks)),
+        tooltip=[
+            _tip("week_start:T", "Week of", "%-d %b %Y"),
+            _tip("rate:Q", "Reply rate", ".1%"),
+            _tip("low:Q", "At least", ".1%"),
+            _tip("high:Q", "At most", ".1%"),
+            _tip("num:Q", "Replied", ","),
+            _tip("den:Q", "Contacted", ","),
+        ],
+    )
+    y = alt.Y("rate:Q", title="Reply rate", axis=alt.Axis(format="~%", tickCount=5), scale=alt.Scale(zero=True))
+    band = base.mark_area(color=palette.soft, opacity=0.45).encode(y=alt.Y("low:Q"), y2="high:Q")
+    bars = base.mark_rule(color=palette.soft, strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2="high:Q")
+    line = base.mark_line(color=palette.accent, strokeWidth=2).encode(y=y)
+    # Filled where the rate can be told; hollow where it rests on too little, or on days that are missing.
+    fill = alt.when(_CAN_BE_TOLD).then(alt.value(palette.accent)).otherwise(alt.value(palette.card))
+    points = base.mark_point(size=64, stroke=palette.accent, strokeWidth=2, opacity=1).encode(y=y, fill=fill)
+    return _styled((band + bars + line + points).properties(width="container", height=260), palette)
+
+
+def time_to_reply(curve: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
+    """The share of contacted runs that had replied so many days after their first message.
+
+    Args:
+        curve: days (0 to the window), replied, share (both cumulative).
+        palette: the colours.
+    """
+    base = alt.Chart(_data(curve)).encode(
+        x=alt.X("days:Q", title="Days since the first message", axis=alt.Axis(tickMinStep=1, grid=False)),
+        y=alt.Y("share:Q", title="Have replied", axis=alt.Axis(format="~%", tickCount=5), scale=alt.Scale(zero=True)),
+        tooltip=[
+            _tip("days:Q", "Days", ","),
+            _tip("share:Q", "Have replied", ".1%"),
+            _tip("replied:Q", "Replies so far", ","),
+        ],
+    )
+    area = base.mark_area(color=palette.soft, opacity=0.45, interpolate="monotone")
+    line = base.mark_line(color=palette.accent, strokeWidth=2, interpolate="monotone")
+    dots = base.mark_point(filled=True, color=palette.accent, size=22, opacity=1)
+    return _styled((area + line + dots).properties(width="container", height=260), palette)
+
+
+def step_drop_off(steps: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
+    """How many runs got to each step, and whether they went on or ended there.
+
+    Args:
+        steps: step (its label), runs_reached, went_on, exits_replied, exits_completed, exits_stopped,
+            exits_active.
+        palette: the colours.
+    """
+    colours = [palette.soft, palette.accent, palette.muted, palette.warm, palette.pale]
+    names = ", ".join(f"'{kind}': '{what}'" for kind, what in EXITS.items())
+    order = ", ".join(f"'{kind}': {nth}" for nth, kind in enumerate(EXITS))
+    base = alt.Chart(_data(steps)).encode(y=_labels("step"))
+    bars = (
+        base.transform_fold(list(EXITS), as_=["kind", "runs"])
+        .transform_calculate(outcome=f"({{{names}}})[datum.kind]", nth=f"({{{order}}})[datum.kind]")
+        .mark_bar(height={"band": 0.62})
+        .encode(
+            x=alt.X("runs:Q", title="Runs", stack="zero", axis=_WHOLE),
+            color=alt.Color(
+                "outcome:N",
+                title=None,
+                scale=alt.Scale(domain=list(EXITS.values()), range=colours),
+                legend=alt.Legend(orient="top", symbolType="square"),
+            ),
+            order=alt.Order("nth:Q"),
+            tooltip=[
+                alt.Tooltip("step:N", title="Step"),
+                alt.Tooltip("outcome:N", title="Runs that"),
+                _tip("runs:Q", "Number", ","),
+                _tip("runs_reached:Q", "Of", ","),
+            ],
+        )
+    )
+    text = base.mark_text(align="left", dx=6, color=palette.ink).encode(
+        x=alt.X("runs_reached:Q"), text=alt.Text("runs_reached:Q", format=",")
+    )
+    return _styled(
+        (bars + text + _room(base, "runs_reached", 1.12)).properties(width="container", height=alt.Step(36)), palette
+    )
+
+
+def channel_split(channels: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
+    """How many messages and invitations went out on each channel.
+
+    Args:
+        channels: channel (its label), touches, share.
+        palette: the colours.
+    """
+    base = alt.Chart(_data(channels)).encode(
+        y=_labels("channel"),
+        x=alt.X("touches:Q", title=None, axis=None),
+        tooltip=[
+            alt.Tooltip("channel:N", title="Channel"),
+            _tip("touches:Q", "Sent", ","),
+            _tip("share:Q", "Of all", ".1%"),
+        ],
+    )
+    bars = base.mark_bar(color=palette.accent, height={"band": 0.62})
+    text = base.mark_text(align="left", dx=6, color=palette.ink).encode(text="label:N")
+    text = text.transform_calculate(label="format(datum.touches, ',') + '  ·  ' + format(datum.share, '.0%')")
+    return _styled(
+        (bars + text + _room(base, "touches", 1.4)).properties(width="container", height=alt.Step(40)), palette
+    )
+
+
+def funnel(stages: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
+    """How far the runs came: enrolled, contacted, replied, positive, meeting.
+
+    Args:
+        stages: stage (its label), runs, share (of those contacted; NaN where it says nothing).
+        palette: the colours.
+    """
+    base = alt.Chart(_data(stages)).encode(
+        y=_labels("stage"),
+        x=alt.X("runs:Q", title=None, axis=None),
+        tooltip=[
+            alt.Tooltip("stage:N", title="Stage"),
+            _tip("runs:Q", "Runs", ","),
+            _tip("share:Q", "Of those contacted", ".1%"),
+        ],
+    )
+    bars = base.mark_bar(color=palette.accent, height={"band": 0.7})
+    text = base.mark_text(align="left", dx=6, color=palette.ink).encode(text="label:N")
+    text = text.transform_calculate(
+        label="format(datum.runs, ',') + (datum.share == null ? '' :"
+        " '  ·  ' + format(datum.share, '.1%') + ' of contacted')"
+    )
+    return _styled((bars + text + _room(base, "runs", 1.4)).properties(width="container", height=alt.Step(38)), palette)
+
+
+_WHOLE = alt.Axis(format="~s", tickMinStep=1, tickCount=5)
+_CAN_BE_TOLD = (alt.datum.evidence != "none") & (alt.datum.evidence != "too_small") & alt.datum.is_mature
+
+
+def _never_landed(days: "pd.DataFrame", base: alt.Chart, x: alt.X, palette: Palette) -> list[alt.Chart]:
+    """A shade where a day is missing; nothing where none is."""
+    if days["is_landed"].all():
+        return []
+    shade: alt.Chart = base.transform_filter("!datum.is_landed").transform_calculate(note="'never read'")
+    tips = [_tip("day:T", "Day", _DAY), alt.Tooltip("note:N", title="Was")]
+    return [shade.mark_rect(color=palette.missing).encode(x=x, tooltip=tips)]
+
+
+def _labels(field: str) -> alt.Y:
+    """Names down the left, in the frame's own order."""
+    axis = alt.Axis(ticks=False, domain=False, grid=False, labelPadding=8, labelLimit=150)
+    return alt.Y(f"{field}:N", title=None, sort=None, axis=axis)
+
+
+def _room(base: alt.Chart, field: str, times: float) -> alt.Chart:
+    """Nothing to be seen, so much farther out: for the text at the end of the longest bar."""
+    room: alt.Chart = base.transform_calculate(room=f"datum.{field} * {times}").mark_point(opacity=0)
+    return room.encode(x="room:Q", tooltip=[])
+
+
+def _mondays(weeks: "pd.DataFrame") -> alt.Axis:
+    days = [alt.DateTime(year=day.year, month=day.month, date=day.day) for day in weeks["week_start"]]
+    return alt.Axis(values=days, format="%-d %b", labelOverlap=True, grid=False)
+
+
+def _tip(field: str, title: str, form: str) -> alt.Tooltip:
+    return alt.Tooltip(field, title=title, format=form)
+
+
+def _data(frame: "pd.DataFrame") -> alt.InlineData:
+    """The rows as they stand in the page: days as such, what is not known as null."""
+    shown = frame.copy()
+    for column in shown.select_dtypes("datetime"):
+        shown[column] = shown[column].dt.strftime("%Y-%m-%dT00:00:00")  # without a zone: the reader's own, the same day
+    rows = shown.astype(object).where(shown.notna(), None).to_dict("records")
+    return alt.InlineData(values=[{str(name): value for name, value in row.items()} for row in rows])
+
+
+def _styled(chart: Any, palette: Palette) -> Chart:
+    """The chart in the house style."""
+    if isinstance(chart, alt.LayerChart):
+        chart = chart.properties(autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
+    styled: Chart = chart.configure(
+        background="transparent" if palette.paper.startswith("var") else palette.card,
+        font=FONT,
+        view=alt.ViewConfig(stroke=None),
+        axis=alt.AxisConfig(
+            labelColor=palette.muted,
+            titleColor=palette.muted,
+            titleFontWeight="normal",
+            titleFontSize=12,
+            labelFontSize=12,
+            titlePadding=10,
+            gridColor=palette.line,
+            domainColor=palette.line,
+            tickColor=palette.line,
+        ),
+        axisY=alt.AxisConfig(domain=False, ticks=False),
+        title=alt.TitleConfig(anchor="start", frame="bounds", color=palette.ink, fontSize=13, fontWeight=600, offset=6),
+        legend=alt.LegendConfig(columns=5, labelColor=palette.ink, labelFontSize=12, symbolSize=110, offset=8),
+        text=alt.MarkConfig(fontSize=13),
+        padding=2,
+    )
+    return styled

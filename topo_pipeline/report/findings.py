@@ -1,0 +1,162 @@
+"""What somebody should look at, and how far the page can be trusted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from topo_pipeline.report import attention, words
+from topo_pipeline.report.attention import Quality
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from topo_pipeline.engagement.rules import Rules
+
+EXAMPLES = 5
+Label = Callable[[str | None], str]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of thing to look at: what it means, and each of it as a sequence and a remark."""
+
+    title: str
+    meaning: str
+    found: list[tuple[str, str]]
+    none: str
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One fact about the data; `ok` is False where it limits what the page says."""
+
+    text: str
+    ok: bool = True
+
+
+def findings(connection: "DuckDBPyConnection", rules: "Rules", label: Label) -> list[Finding]:
+    """All kinds of things to look at, found or not."""
+    return [
+        _silent(connection, rules, label),
+        _tracking(connection, rules, label),
+        _volumes(connection, label),
+        _changes(connection, label),
+    ]
+
+
+def facts(quality: Quality) -> list[Fact]:
+    """The data-quality line."""
+    if quality.first_day is None:
+        return [Fact("No day has been read yet", ok=False)]
+    return [
+        Fact(f"As of the end of {words.day(quality.as_of)}") if quality.as_of else Fact("No day is over yet", ok=False),
+        *_behind(quality),
+        Fact(f"Every day since {words.day(quality.first_day)} is there")
+        if quality.days_missing == 0
+        else Fact(f"{words.many(quality.days_missing, 'day')} missing since {words.day(quality.first_day)}", ok=False),
+        Fact(_unproved(quality.unproved), ok=False) if quality.unproved else Fact("Every day proved complete"),
+        Fact(_pending(quality)),
+        *_censored(quality),
+        *([Fact(f"{words.many(quality.unreadable, 'row')} could not be read", ok=False)] if quality.unreadable else []),
+    ]
+
+
+def _silent(connection: "DuckDBPyConnection", rules: "Rules", label: Label) -> Finding:
+    return Finding(
+        "Silent sequences",
+        f"Contacts are waiting, and nothing was sent in {words.many(rules.silent_business_days, 'business day')}.",
+        [
+            (label(row["sequence_id"]), f"{words.count(row['waiting'])} waiting, {_last_sent(row['last_day'])}")
+            for row in _rows(attention.silent(connection))
+        ],
+        "None: every sequence with waiting contacts has sent something lately.",
+    )
+
+
+def _last_sent(last: Any) -> str:
+    return "nothing sent yet" if last != last or last is None else f"last sent {words.short_day(last)}"  # noqa: PLR0124
+
+
+def _tracking(connection: "DuckDBPyConnection", rules: "Rules", label: Label) -> Finding:
+    return Finding(
+        "Email tracking off",
+        f"{rules.tracking_off_sends} emails or more in 28 days, and not one open or click: none is being recorded.",
+        [
+            (label(row["sequence_id"]), f"{words.count(row['sends'])} emails in 28 days")
+            for row in _rows(attention.tracking_off(connection))
+        ],
+        "None: where many emails go out, some are opened or clicked.",
+    )
+
+
+def _volumes(connection: "DuckDBPyConnection", label: Label) -> Finding:
+    by_sequence: dict[str | None, list[dict[str, Any]]] = {}
+    for row in _rows(attention.unusual_volumes(connection)):
+        by_sequence.setdefault(row["sequence_id"], []).append(row)
+    return Finding(
+        "Unusual volumes",
+        "In the last seven days, far more or fewer messages than on the same weekday of the weeks before.",
+        [(label(sequence_id), _unusual(rows)) for sequence_id, rows in by_sequence.items()],
+        "None in the last seven days.",
+    )
+
+
+def _unusual(rows: list[dict[str, Any]]) -> str:
+    """The day that is farthest off, and how many others there are."""
+    first, *others = rows
+    messages = words.many(int(first["sent"]), "message")
+    told = f"{messages} on {words.short_day(first['day'])}, usually {words.count(first['expected'])}"
+    return f"{told}; {words.many(len(others), 'other day')} too" if others else told
+
+
+def _changes(connection: "DuckDBPyConnection", label: Label) -> Finding:
+    compared = attention.compared_sequences(connection)
+    clear = compared[compared["signal"] != "no_clear_change"]
+    by_chance = f" Of {words.many(len(compared), 'comparison')}, 1 in 20 looks clear by chance alone."
+    return Finding(
+        "Clear changes",
+        "Reply rates of the week judged above that differ from the week before by more than chance explains."
+        + (by_chance if len(compared) else ""),
+        [
+            (
+                label(row["sequence_id"]),
+                f"{'▲ up' if row['signal'] == 'up' else '▼ down'} from {words.percent(row['previous_rate'])} to"
+                f" {words.percent(row['rate'])} of {words.count(row['den'])} contacts",
+            )
+            for row in _rows(clear)
+        ],
+        f"None among the {words.many(len(compared), 'sequence')} with enough contacts to compare."
+        if len(compared)
+        else "No sequence has enough contacts in both weeks to compare.",
+    )
+
+
+def _behind(quality: Quality) -> list[Fact]:
+    """The ledger may know days that the tables were not built with yet."""
+    if quality.as_of is None or quality.last_closed_day is None or quality.as_of >= quality.last_closed_day:
+        return []
+    return [Fact(f"Read up to {words.day(quality.last_closed_day)}, which the tables do not hold yet", ok=False)]
+
+
+def _unproved(days: list[date]) -> str:
+    named = [words.short_day(day) for day in days[:EXAMPLES]]
+    more = [words.many(len(days) - EXAMPLES, "other")] if len(days) > EXAMPLES else []
+    return f"{words.many(len(days), 'day')} not proved complete: {words.listed(named + more)}"
+
+
+def _pending(quality: Quality) -> str:
+    if quality.pending == 0:
+        return "Every reply is classified"
+    return f"{words.count(quality.pending)} of {words.many(quality.replies, 'reply', 'replies')} not classified yet"
+
+
+def _censored(quality: Quality) -> list[Fact]:
+    if quality.left_censored == 0:
+        return []
+    share = words.percent(quality.left_censored / quality.runs)
+    return [Fact(f"{share} of all runs may have begun before the first day: in totals, in no rate")]
+
+
+def _rows(frame: Any) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
