@@ -158,10 +158,14 @@ def test_a_backup_takes_in_what_only_the_log_holds(world: Workspace, file: Path)
 
 
 def test_who_was_forgotten_since_the_backup_does_not_come_back(world: Workspace, file: Path, tmp_path: Path) -> None:
+    with world.warehouse.transaction() as connection:
+        connection.execute(
+            "INSERT INTO topo.rejects VALUES ('2026-03-01', ?, 'cut', now(), uuid())", [f'{{"person":"{uid("Ada")}"']
+        )
     backup(world.warehouse, file)
     forget_ada(world)
     forgotten = {name: canonical(rows) for name, rows in world.all_rows().items()}
-    assert restored(world, file).erased == Trace(activities=len(HERS), changes=0, rejects=0, runs=2)
+    assert restored(world, file).erased == Trace(activities=len(HERS), changes=0, rejects=1, runs=2)
     assert {name: canonical(rows) for name, rows in world.all_rows().items()} == forgotten
     assert world.select("SELECT sum(suppressed), sum(rows) FROM landed_days") == [(len(HERS), len(HIS))]
     file.unlink()

@@ -12,6 +12,8 @@ ACTIVITIES = [
     enrolled(march(1), **ADA),
     sent(march(1, 10), **ADA),
     replied(march(3), **ADA),
+    sent(march(1, 12), run="C", person="Cid"),  # on each of Ada's days: their loads outlast her
+    opened(march(3, 12), run="C", person="Cid"),
     enrolled(march(2), **BOB),
     sent(march(2, 10), **BOB),
     opened(march(33), **BOB),  # the 2nd of April

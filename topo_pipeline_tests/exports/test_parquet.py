@@ -158,17 +158,18 @@ from pathlib import Path
 from topo_pipeline.exports import parquet
 from topo_pipeline.warehouse.connection import Warehouse
 dies, target, folder = sys.argv[1:]
-true = getattr(parquet, dies)
+place = Path if dies == "replace" else parquet
+true = getattr(place, dies)
 def die(*values, **named):
     if dies == "_whole" and not values[1].name.endswith("sequence_steps"):
         return true(*values, **named)
     os.kill(os.getpid(), signal.SIGKILL)
-setattr(parquet, dies, die)
+setattr(place, dies, die)
 parquet.export_all(Warehouse(target), Path(folder), now=datetime(2026, 4, 3, tzinfo=UTC))
 """
 
 
-@pytest.mark.parametrize("dies", ["_whole", "_publish"])
+@pytest.mark.parametrize("dies", ["_whole", "_publish", "replace"])
 def test_a_kill_leaves_the_export_before_and_the_next_one_clears_up(world: Workspace, dies: str) -> None:
     before = export(world).folder
     told = manifest(root(world) / "latest")
