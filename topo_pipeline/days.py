@@ -1,7 +1,11 @@
-"""Days in a row."""
+"""Days: in a row, and by when one is due."""
 
 from collections.abc import Iterable, Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta, tzinfo
+
+_TOLD = 4  # stretches
+# When the night's reading begins; before that, nobody has had to read yesterday.
+NIGHT = time(1, 15)
 
 
 def contiguous(days: Iterable[date]) -> Iterator[list[date]]:
@@ -19,3 +23,17 @@ def contiguous(days: Iterable[date]) -> Iterator[list[date]]:
 def days_between(first: date, last: date) -> list[date]:
     """The days from `first` to `last`, both included; none where `last` is earlier."""
     return [first + timedelta(days=ahead) for ahead in range((last - first).days + 1)]
+
+
+def last_due_day(now: datetime, zone: tzinfo) -> date:
+    """The last day that has to be there: yesterday, or until the night's reading the day before it."""
+    local = now.astimezone(zone)
+    return local.date() - timedelta(days=1 if local.time() >= NIGHT else 2)
+
+
+def in_words(days: Iterable[date]) -> str:
+    """Days as a person reads them: stretches, the latest first, and of many the latest alone."""
+    stretches = [
+        str(stretch[0]) if len(stretch) == 1 else f"{stretch[0]} to {stretch[-1]}" for stretch in contiguous(days)
+    ][::-1]
+    return ", ".join(stretches[:_TOLD]) + (", and earlier ones" if len(stretches) > _TOLD else "")

@@ -11,7 +11,7 @@ import psutil
 
 # Whose process a run is: one that is killed leaves its run "started" and its place in the pool taken for ever.
 _OWNER = "topo_pipeline/owner"
-_UNFINISHED = [
+UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
@@ -21,7 +21,11 @@ _UNFINISHED = [
 _CLOCKS_DIFFER = 60
 
 
-class AlreadyReading(Exception):
+class UnderWay(Exception):
+    """A run is under way, and what is asked for can't be done meanwhile."""
+
+
+class AlreadyReading(UnderWay):
     """Another run reads Topo now: one reader a key."""
 
 
@@ -57,7 +61,7 @@ def owner_tag(run_id: str) -> dict[str, str]:
 def bury_the_dead(instance: dg.DagsterInstance) -> list[str]:
     """Fail the runs whose process on this machine is gone, free the places they held, and return their ids."""
     buried = []
-    for record in instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED)):
+    for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED)):
         run = record.dagster_run
         host, _, process = run.tags.get(_OWNER, "").partition(":")
         pid, _, owned = process.partition(":")
@@ -83,6 +87,19 @@ def _is_alive(pid: int, started: float) -> bool:
         return True  # somebody else's
 
 
+def make_sure_nothing_runs(instance: dg.DagsterInstance) -> None:
+    """Refuse to change the ground under a run.
+
+    Raises:
+        UnderWay: a run is under way.
+    """
+    for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED), limit=1):
+        raise UnderWay(
+            f"Run {record.dagster_run.run_id.partition('-')[0]} is under way: wait for it to end, or stop it in"
+            " Dagster's UI."
+        )
+
+
 def make_sure_nobody_reads(instance: dg.DagsterInstance) -> None:
     """Refuse to wait behind another reader.
 
@@ -95,3 +112,13 @@ def make_sure_nobody_reads(instance: dg.DagsterInstance) -> None:
         raise AlreadyReading(
             f"Run {slot.run_id.partition('-')[0]} is reading Topo: wait for it to end, or stop it in Dagster's UI."
         )
+
+
+def program_of(process: int) -> str:
+    """What a process runs, in a word or two, without its arguments: they may be anybody's secrets."""
+    try:
+        words = [Path(word).name for word in psutil.Process(process).cmdline()[:2]]
+    except psutil.Error:
+        return "a process that can't be looked at"
+    is_script = len(words) > 1 and words[0].startswith("python") and not words[1].startswith("-")
+    return words[is_script] if words else "a process without a name"

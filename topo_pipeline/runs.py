@@ -30,14 +30,18 @@ class Outcome:
 
     landed: tuple[date, ...]
     problems: tuple[str, ...]
+    activities: int = 0
+    requests: int = 0
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What just happened: a day landed, or a step began."""
+    """What just happened: a day landed, with so many activities by so many requests, or a step began."""
 
     landed: date | None = None
     step: str | None = None
+    activities: int = 0
+    requests: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,19 @@ def backfill(
     instance: dg.DagsterInstance,
     tell: Callable[[Progress], None],
     may_shrink: Iterable[date] = (),
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Read `days` (contiguous) in one run of the job `refresh`; a refused day holds up no table of the others.
+
+    Nor does an end that is asked for: it comes after a day, and the tables take in what landed.
+
+    Args:
+        definitions: The code location.
+        days: What to read.
+        instance: Where the runs are recorded.
+        tell: Is told of each day that landed and each step that begins.
+        may_shrink: Days of which a reload may take away more than half.
+        is_stopped: Asked after each day: whether to end here.
 
     Raises:
         AlreadyReading: another run reads Topo now.
@@ -64,9 +79,16 @@ def backfill(
     make_sure_nobody_reads(instance)
     refresh = definitions.resolve_job_def("refresh")
     config = {"ops": {READING: {"config": {"allow_shrink": [key_of(day) for day in may_shrink]}}}}
-    landed, failures = _run(refresh, days, instance, tell, config=config)
+    counted: dict[date, Progress] = {}
+
+    def count(progress: Progress) -> None:
+        if progress.landed:
+            counted[progress.landed] = progress
+        tell(progress)
+
+    landed, failures = _run(refresh, days, instance, count, config=config, is_stopped=is_stopped)
     if landed and [failure.step for failure in failures] == [READING] and not failures[0].was_interrupted:
-        # The run ended at the refused days, before the tables: they follow what did land.
+        # The run ended at the refused days, or was to end, before the tables: they follow what did land.
         daily_tables, other_tables = _tables(refresh)
         for stretch in contiguous(landed):
             failures += _run(refresh, stretch, instance, tell, selection=daily_tables)[1]
@@ -74,7 +96,12 @@ def backfill(
     problems = list(dict.fromkeys(failure.sentence for failure in failures))
     if not problems and set(landed) != set(days):
         problems.append(f"only {len(landed)} of {len(days)} days landed, and the run does not say why")
-    return Outcome(tuple(landed), tuple(problems))
+    return Outcome(
+        tuple(landed),
+        tuple(problems),
+        activities=sum(progress.activities for progress in counted.values()),
+        requests=sum(progress.requests for progress in counted.values()),
+    )
 
 
 def _run(
@@ -85,18 +112,24 @@ def _run(
     *,
     selection: Sequence[dg.AssetKey] | None = None,
     config: Mapping[str, Any] | None = None,
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> tuple[list[date], list[_Failure]]:
     """Execute the job over `days`, or a selection of it; return the days that landed and what failed."""
     run_id = str(uuid.uuid4())
     landed: set[date] = set()
+    stopped: list[_Failure] = []
 
     def listen(entry: dg.EventLogEntry) -> None:
         progress = _progress(entry)
         if progress is None:
             return
+        is_news = progress.landed is not None and progress.landed not in landed
         if progress.landed:
             landed.add(progress.landed)
         tell(progress)
+        if is_news and len(landed) < len(days) and is_stopped():
+            stopped.append(_Failure(READING, f"Ended as asked: {len(landed)} of {len(days)} days landed."))
+            raise dg.DagsterExecutionInterruptedError
 
     # The result of a run that failed lacks the days that it logged before: they are heard as they land.
     instance.add_event_listener(run_id, listen)
@@ -108,7 +141,7 @@ def _run(
         raise_on_error=False,
         run_id=run_id,
     )
-    return sorted(landed), [_failure(event) for event in result.get_step_failure_events()]
+    return sorted(landed), stopped or [_failure(event) for event in result.get_step_failure_events()]
 
 
 def _tables(job: dg.JobDefinition) -> tuple[list[dg.AssetKey], list[dg.AssetKey]]:
@@ -125,8 +158,17 @@ def _progress(entry: dg.EventLogEntry) -> Progress | None:
     if event.is_step_start:
         return Progress(step=event.step_key)
     if event.is_step_materialization and event.asset_key == ACTIVITIES and event.partition:
-        return Progress(landed=day_of(event.partition).day)
+        told = {name: entry.value for name, entry in event.materialization.metadata.items()}
+        return Progress(
+            landed=day_of(event.partition).day,
+            activities=_number(told.get("dagster/partition_row_count")),
+            requests=_number(told.get("requests")),
+        )
     return None
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _failure(event: dg.DagsterEvent) -> _Failure:

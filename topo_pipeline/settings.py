@@ -3,6 +3,7 @@
 The file that `TOPO_RULES` names is read with it: what can't be used is said before anything runs.
 """
 
+import os
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
+from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -17,6 +19,8 @@ from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules, read_rules
 
 LAKE = "ducklake:"
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+_ALERTS = {"alert_webhook", "alert_slack_token", "alert_slack_channel"}
 
 
 class SettingsError(Exception):
@@ -124,6 +128,10 @@ class Settings(BaseSettings):
         return read_rules(self.rules_file) if self.rules_file else DEFAULT_RULES
 
 
+class _FromEnvironmentAlone(Settings):
+    model_config = SettingsConfigDict(env_file=None)
+
+
 @cache
 def get_settings() -> Settings:
     """Return the settings of this process.
@@ -137,6 +145,40 @@ def get_settings() -> Settings:
         raise SettingsError("; ".join(_sentence(dict(problem)) for problem in error.errors())) from None
     except UnicodeDecodeError:
         raise SettingsError("The file .env is not UTF-8 text: save it as such.") from None
+
+
+def usable_settings() -> Settings:
+    """The settings with defaults for what can't be used: for whoever looks at why nothing works.
+
+    Raises:
+        SettingsError: nothing can.
+    """
+    defaults: dict[str, Any] = {}
+    kind = Settings
+    for _ in range(len(Settings.model_fields)):
+        try:
+            return kind(**defaults)
+        except ValidationError as error:
+            refused = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]} or _ALERTS
+            fields = {str(field.validation_alias or name): field for name, field in Settings.model_fields.items()}
+            defaults |= {name: fields[name].default for name in refused}
+        except (OSError, UnicodeDecodeError):
+            kind = _FromEnvironmentAlone
+    raise SettingsError("The environment can't be used.")
+
+
+def where_set() -> dict[str, str]:
+    """Each variable that is ours, or looks like it, and is set: whether in `.env` or in the environment, if in both."""
+    try:
+        written = dotenv_values(".env")
+    except (OSError, UnicodeDecodeError):
+        written = {}
+    return {
+        name: place
+        for place, values in ((".env", written), ("the environment", os.environ))
+        for name, value in values.items()
+        if value and (name.upper().startswith("TOPO_") or name == "DAGSTER_HOME")
+    }
 
 
 def _sentence(problem: dict[str, Any]) -> str:

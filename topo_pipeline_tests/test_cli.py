@@ -1,6 +1,7 @@
 """The command line as a person meets it: another process, real HTTP, exit codes, one sentence where it fails."""
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -10,7 +11,9 @@ from subprocess import CompletedProcess
 import duckdb
 import pytest
 import stamina
+from typer.main import get_command
 
+from topo_pipeline.cli import app
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
@@ -37,6 +40,10 @@ def test_a_backfill_lands_every_day_and_exits_with_0(backfilled: tuple[Path, Com
     folder, result = backfilled
     assert result.returncode == 0, result.stderr
     assert "4 days landed" in result.stdout
+    with duckdb.connect(folder / "data" / "topo.duckdb", read_only=True) as connection:
+        read = connection.execute("SELECT sum(rows)::BIGINT, sum(requests)::BIGINT FROM topo.topo.loads").fetchone()
+    assert read is not None
+    assert f"{read[0]:,} activities in {read[1]:,} requests" in result.stdout
     said = result.stderr.splitlines()
     assert said[:5] == [
         "Reading 4 days",
@@ -169,3 +176,37 @@ def test_the_demo_run_again_changes_no_number(demo: tuple[Path, CompletedProcess
         changes = connection.execute("SELECT count(*) FROM topo.topo.activity_changes").fetchone()
     assert loads == (65, 60)
     assert changes == (0,)
+
+
+def test_every_command_says_how_it_is_used_with_examples_that_it_understands() -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined] # a group
+    assert {"demo", "doctor", "status", "backfill", "report", "forget", "sandbox", "dev"} <= commands.keys()
+    for name, command in commands.items():
+        said = answer(Path(), name, "--help").stdout
+        examples = [line for line in said.splitlines() if line.startswith(f"    topo-pipeline {name}")]
+        assert examples, name
+        for example in examples:
+            command.make_context(name, shlex.split(example.split("|")[0])[2:])  # or raises what a person is told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("bakcfill",), "Did you mean 'backfill'?"),
+        (("backfill", "2026-03-01"), "Missing argument 'TO'"),
+        (("backfill", "2026-03-01", "2026-03-02", "--dryrun"), "--dry-run"),
+        (("sandbox", "--port", "http"), "Invalid value for '--port'"),
+    ],
+)
+def test_what_is_mistyped_is_told_in_one_plain_sentence(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
+    result = answer(tmp_path, *arguments)
+    assert result.returncode == 2
+    [error] = [line for line in result.stderr.splitlines() if line.startswith("Error:")]
+    assert says in error
+    assert result.stderr.isascii()  # no box around it
+
+
+def test_help_waits_for_neither_dagster_nor_the_warehouse() -> None:
+    """What loads them takes seconds."""
+    told = "import sys; from topo_pipeline.cli import app; print({'dagster', 'duckdb', 'pandas'} & sys.modules.keys())"
+    assert run(Path(), sys.executable, "-c", told).stdout == "set()\n"

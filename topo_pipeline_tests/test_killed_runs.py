@@ -98,14 +98,47 @@ def test_while_one_reads_another_says_so_and_leaves_it_alone(
     assert _landed(tmp_path) == [2, 3, 4]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def _ended(process: subprocess.Popen[bytes]) -> list[str]:
+    """What it says as it ends."""
+    _, said = process.communicate(timeout=120)
+    assert b"Traceback" not in said
+    return [line for line in said.decode().splitlines() if line.startswith("topo-pipeline:")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_ends_it_with_one_sentence_and_keeps_what_landed(
     reading: subprocess.Popen[bytes], tmp_path: Path, number: signal.Signals
 ) -> None:
     reading.send_signal(number)
-    _, said = reading.communicate(timeout=120)
-    lines = [line for line in said.decode().splitlines() if line.startswith("topo-pipeline:")]
+    assert _ended(reading) == ["topo-pipeline: Interrupted: the days that had landed stay."]
     assert reading.returncode == 1
-    assert lines == ["topo-pipeline: Interrupted: the days that had landed stay."]
-    assert b"Traceback" not in said
+    assert _landed(tmp_path) == [2]
+
+
+def _ctrl_c(process: subprocess.Popen[bytes]) -> None:
+    """The first one; it is answered at once."""
+    assert process.stderr is not None
+    process.send_signal(signal.SIGINT)
+    while b"Ending once" not in (line := process.stderr.readline()):
+        assert line, "it ended"
+
+
+def test_ctrl_c_ends_it_after_the_day_under_way_and_the_tables_take_in_what_landed(
+    reading: subprocess.Popen[bytes], held: tuple[Held, str], tmp_path: Path
+) -> None:
+    _ctrl_c(reading)
+    held[0].go_on.set()
+    assert _ended(reading) == ["topo-pipeline: Ended as asked: 2 of 3 days landed."]
+    assert reading.returncode == 130
+    assert _landed(tmp_path) == [2, 3]
+    with duckdb.connect(tmp_path / "data" / "topo.duckdb", read_only=True) as connection:
+        in_tables = connection.execute("SELECT DISTINCT day FROM engagement.sequence_activity ORDER BY day").fetchall()
+    assert [day.day for (day,) in in_tables] == [2, 3]
+
+
+def test_ctrl_c_again_ends_it_at_once(reading: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    _ctrl_c(reading)
+    reading.send_signal(signal.SIGINT)
+    assert _ended(reading) == ["topo-pipeline: Interrupted: the days that had landed stay."]
+    assert reading.returncode == 130
     assert _landed(tmp_path) == [2]

@@ -1,15 +1,14 @@
 """When data is due: by when a day has to be there, and by when an asset has to have been made again."""
 
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from topo_pipeline import days
 from topo_pipeline.defs.partitions import daily
 
 _ZONE = ZoneInfo(daily.timezone)
-# When the night's reading begins; before that, nobody has had to read yesterday.
-NIGHT = time(1, 15)
 
 # By six in the morning, something has been made since midnight. Dagster looks at the last materialisation of any day:
 # whether yesterday is among them is for the checks.
@@ -19,6 +18,5 @@ EVERY_MORNING = dg.FreshnessPolicy.cron(
 
 
 def last_due_day(now: datetime) -> date:
-    """The last day that has to be there: yesterday, or until the night's reading the day before it."""
-    local = now.astimezone(_ZONE)
-    return local.date() - timedelta(days=1 if local.time() >= NIGHT else 2)
+    """The last day that has to be there."""
+    return days.last_due_day(now, _ZONE)

@@ -79,6 +79,8 @@ class TopoClient:
         base = _checked_url(url)
         self.requests = 0
         """Requests sent so far, retries included."""
+        self.heard: wire.Heard | None = None
+        """What the latest answer told beside its body; None before the first."""
         self.concurrency = concurrency
         self._key = _checked_key(api_key)
         self._host = base.netloc.decode("ascii")
@@ -129,7 +131,15 @@ class TopoClient:
         Raises:
             TopoError: the key is wrong, or Topo unavailable.
         """
-        return await self._optional("the key's owner", self._read_me)
+        return await self._optional("the key's owner", self.identity)
+
+    async def identity(self) -> wire.Me:
+        """Whose key this is.
+
+        Raises:
+            TopoError: the key is wrong, or Topo unavailable or does not tell.
+        """
+        return self._shape(wire.decode_me, await self._get("me", {}, msgspec.json.decode))
 
     async def _read_templates(self) -> list[wire.SequenceTemplate]:
         found: dict[str, wire.SequenceTemplate] = {}
@@ -141,9 +151,6 @@ class TopoClient:
             if not (more and templates):
                 return list(found.values())
         raise ResponseInvalid(f"{self._host} has no last page of sequence templates")
-
-    async def _read_me(self) -> wire.Me:
-        return self._shape(wire.decode_me, await self._get("me", {}, msgspec.json.decode))
 
     def _shape(self, decode: Callable[[object], _T], answer: "_Answer[Any]") -> _T:
         # Outside the retries: JSON of another shape is another API, not a fault that passes.
@@ -214,11 +221,14 @@ class TopoClient:
             self.requests += 1
             try:
                 async with asyncio.timeout(self._retries.attempt_timeout):
-                    return await self._http.get(path, params=params)
+                    response = await self._http.get(path, params=params)
             except httpx.RequestError as error:
                 return self._shown(f"{type(error).__name__} {error}")
             except TimeoutError:
                 return f"no whole answer within {self._retries.attempt_timeout:g} s"
+        headers = {name: self._shown(value, 100) for name, value in response.headers.items()}
+        self.heard = wire.heard(headers, response.elapsed.total_seconds(), self._clock())
+        return response
 
     def _decoded(self, response: httpx.Response, decode: Callable[[bytes], _T], number: int) -> _T:
         try:

@@ -6,6 +6,7 @@ nothing here talks to a network or knows why something is asked for.
 
 import json
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -167,6 +168,29 @@ class Me(msgspec.Struct, frozen=True, kw_only=True):
     created_at: _Aware | None = None
 
 
+@dataclass(frozen=True)
+class Heard:
+    """What an answer tells beside its body.
+
+    Attributes:
+        seconds: from the request to the answer's end.
+        clock_ahead: seconds by which our clock is ahead of the server's, give or take one; None where it tells no time.
+        limits: the headers that speak of limits, as they are: Topo documents none.
+    """
+
+    seconds: float
+    clock_ahead: float | None
+    limits: dict[str, str]
+
+
+def heard(headers: Mapping[str, str], seconds: float, now: datetime) -> Heard:
+    """What these headers (names in lower case) tell of an answer that took so long and ended at `now`."""
+    theirs = _http_date(headers.get("date", ""))
+    ahead = (now - theirs).total_seconds() - seconds / 2 if theirs else None
+    limits = {name: text for name, text in headers.items() if re.search("rate-?limit|retry-after", name)}
+    return Heard(seconds, ahead, limits)
+
+
 def decode_templates(value: object) -> tuple[list[SequenceTemplate], bool]:
     """One page of sequence templates, and whether more follow.
 
@@ -251,9 +275,16 @@ def retry_after(header: str | None, now: datetime) -> float | None:
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", header.strip()):
         seconds = float(header)
     else:
-        try:
-            moment = parsedate_to_datetime(header)
-        except (ValueError, OverflowError):
+        moment = _http_date(header)
+        if moment is None:
             return None
-        seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
+        seconds = (moment - now).total_seconds()
     return seconds if seconds > 0 else None
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC)

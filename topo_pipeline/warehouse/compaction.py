@@ -9,7 +9,6 @@ A DuckLake loses its older snapshots, which hold what was deleted, and the Parqu
 """
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,12 +18,10 @@ from duckdb import DuckDBPyConnection
 
 from topo_pipeline.warehouse.connection import LAKE_PREFIX, Warehouse, literal
 from topo_pipeline.warehouse.errors import NotCompacted, WarehouseError
-from topo_pipeline.warehouse.files import put_in_place, sync
+from topo_pipeline.warehouse.files import folder_aside, logs_of, put_in_place, sync
 
 # DuckLake attaches its catalog, a DuckDB file, under this prefix and the lake's name.
 _CATALOG = "__ducklake_metadata_"
-# What DuckDB writes beside a file and takes into it at a checkpoint.
-_LOGS = (".wal", ".wal.checkpoint", ".wal.recovery")
 # What a lake can be told that a copy of its tables would not keep.
 _SETTINGS = f"""
 SELECT (SELECT value FROM {_CATALOG}warehouse.ducklake_metadata WHERE key = 'data_path'),
@@ -98,7 +95,7 @@ def _rewrite(warehouse: Warehouse, connection: DuckDBPyConnection) -> None:
     file = Path(os.path.realpath(warehouse.path))  # the file that a link leads to, never the link
     connection.execute(f"CHECKPOINT {_CATALOG if warehouse.is_lake else ''}warehouse")
     _refuse_logs(warehouse.path, file)
-    with _folder_aside(file) as aside:
+    with folder_aside(file, "compacting") as aside:
         copy = aside / file.name
         _copy(warehouse, connection, copy)
         put_in_place(copy, file)
@@ -106,24 +103,10 @@ def _rewrite(warehouse: Warehouse, connection: DuckDBPyConnection) -> None:
 
 def _refuse_logs(*names: Path) -> None:
     """Make sure that no log of the old file is left: it holds rows, and DuckDB would replay it into the new one."""
-    for log in (Path(f"{name}{kind}") for name in names for kind in _LOGS):
-        if log.exists():
-            raise WarehouseError(
-                f"{log} is a log that DuckDB did not take in: open the warehouse by that name, or move the log away"
-            )
-
-
-@contextmanager
-def _folder_aside(file: Path) -> Iterator[Path]:
-    """Yield a folder that nobody else may read, on the file's file system; one that a crash left is removed."""
-    aside = file.with_name(f"{file.name}.compacting")
-    if aside.exists():
-        shutil.rmtree(aside)
-    aside.mkdir(mode=0o700)
-    try:
-        yield aside
-    finally:
-        shutil.rmtree(aside)
+    for log in logs_of(*names):
+        raise WarehouseError(
+            f"{log} is a log that DuckDB did not take in: open the warehouse by that name, or move the log away"
+        )
 
 
 def _copy(warehouse: Warehouse, connection: DuckDBPyConnection, copy: Path) -> None:

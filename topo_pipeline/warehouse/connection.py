@@ -6,6 +6,7 @@ whoever finds the file taken waits with jitter. SQL of this package stays within
 """
 
 import importlib.resources
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,13 +16,14 @@ import duckdb
 import stamina
 from duckdb import DuckDBPyConnection
 
-from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.files import being_opened
 from topo_pipeline.warehouse.migrate import check, migrate
 
 LAKE_PREFIX = "ducklake:"
 # What DuckDB says where another process, or another connection of this one, has the file.
 LOCKED = ("Could not set lock on file", "Conflicting lock is held", "Unique file handle conflict")
+_HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<process>\d+)\)")
 # Instants are shown and cast in UTC; a name in SQL never means a Python variable; nothing is downloaded.
 _SESSION = "SET TimeZone = 'UTC'; SET python_enable_replacements = false; SET autoinstall_known_extensions = false"
 # The ledger's last row for each day. Not a view in the file: topo.duckdb opened by its name is a catalog "topo", in
@@ -95,6 +97,16 @@ class Warehouse:
             yield connection
 
     @contextmanager
+    def as_it_is(self) -> Iterator[DuckDBPyConnection]:
+        """Yield a connection that can't write, on whatever schema there is; nobody writes while it is open.
+
+        Raises:
+            WarehouseError: there is no warehouse yet, or it can't be opened.
+        """
+        with self._open(read_only=True) as connection:
+            yield connection
+
+    @contextmanager
     def exclusive(self) -> Iterator[DuckDBPyConnection]:
         """Yield a connection that keeps everybody else out, in no transaction and on whatever schema there is.
 
@@ -115,14 +127,14 @@ class Warehouse:
             connection.execute(_LANDED_DAYS)
         except duckdb.CatalogException as error:
             raise WarehouseError(
-                f"{self.path} holds tables of another making, set TOPO_WAREHOUSE to another file: {_first_line(error)}"
+                f"{self.path} holds tables of another making, set TOPO_WAREHOUSE to another file: {first_line(error)}"
             ) from error
 
     def _commit(self, connection: DuckDBPyConnection) -> None:
         try:
             connection.commit()
         except duckdb.Error as error:  # a full disk is no IOException here
-            raise WarehouseError(f"The warehouse {self.path} can't be written: {_first_line(error)}") from error
+            raise WarehouseError(f"The warehouse {self.path} can't be written: {first_line(error)}") from error
 
     @contextmanager
     def _open(self, *, read_only: bool = False) -> Iterator[DuckDBPyConnection]:
@@ -132,7 +144,7 @@ class Warehouse:
             self._attach(connection, read_only)
             yield connection
         except duckdb.IOException as error:
-            raise WarehouseError(f"The warehouse {self.path} can't be used: {_first_line(error)}") from error
+            raise WarehouseError(f"The warehouse {self.path} can't be used: {first_line(error)}") from error
         finally:
             connection.close()
 
@@ -152,8 +164,19 @@ class Warehouse:
                 with attempt, being_opened(self.path):
                     connection.execute(attach)
         except (duckdb.Error, OSError) as error:
-            raise WarehouseError(f"The warehouse {self.path} can't be opened: {_first_line(error)}") from error
+            if _is_locked(error):
+                raise self._in_use(error) from error
+            raise WarehouseError(f"The warehouse {self.path} can't be opened: {first_line(error)}") from error
         connection.execute("USE warehouse")
+
+    def _in_use(self, error: Exception) -> WarehouseInUse:
+        holder = _HOLDER.search(str(error))
+        process = int(holder["process"]) if holder else None
+        who = f"{Path(holder['program']).name} (process {process})" if holder else "another connection"
+        return WarehouseInUse(
+            f"The warehouse {self.path} can't be opened: {who} has it, wait for that to end or close it.",
+            process=process,
+        )
 
 
 def literal(text: str) -> str:
@@ -180,5 +203,6 @@ def _roll_back(connection: DuckDBPyConnection) -> None:
         connection.rollback()
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What DuckDB says without what it adds: a link, a candidate, the statement."""
     return str(error).strip().partition("\n")[0]

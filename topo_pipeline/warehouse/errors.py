@@ -5,6 +5,19 @@ class WarehouseError(Exception):
     """The warehouse can't be used as asked; nothing was written."""
 
 
+class WarehouseInUse(WarehouseError):
+    """Another program held the file for as long as anybody waited."""
+
+    def __init__(self, sentence: str, *, process: int | None) -> None:
+        super().__init__(sentence)
+        self.process = process
+        """Its number on this machine, where DuckDB could tell."""
+
+
+class OlderWarehouse(WarehouseError):
+    """It only wants to be written to once by this version."""
+
+
 class ShrinkingDay(WarehouseError):
     """A reload would take away so much of a day that a person has to say that it is meant."""
 

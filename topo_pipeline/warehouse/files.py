@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+_LOGS = (".wal", ".wal.checkpoint", ".wal.recovery")
+
 
 @contextmanager
 def being_opened(file: Path) -> Iterator[None]:
@@ -20,6 +22,25 @@ def being_opened(file: Path) -> Iterator[None]:
         with suppress(OSError):
             held.enter_context(_folder_lock(file, fcntl.LOCK_SH))
         yield
+
+
+@contextmanager
+def folder_aside(file: Path, doing: str) -> Iterator[Path]:
+    """Yield a folder that nobody else may read, on the file's file system; one that a crash left is removed."""
+    aside = file.with_name(f"{file.name}.{doing}")
+    if aside.exists():
+        shutil.rmtree(aside)
+    aside.mkdir(mode=0o700)
+    try:
+        yield aside
+    finally:
+        shutil.rmtree(aside)
+
+
+def logs_of(*files: Path) -> list[Path]:
+    """The logs that stand beside DuckDB files: what is committed, and is taken into the file at a checkpoint."""
+    names = dict.fromkeys(Path(f"{file}{kind}") for file in files for kind in _LOGS)
+    return [log for log in names if log.exists()]
 
 
 def put_in_place(new: Path, old: Path) -> None:

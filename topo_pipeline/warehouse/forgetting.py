@@ -33,17 +33,30 @@ WITH landed AS (
     SELECT person_id, sequence_id FROM topo.activities
     UNION ALL SELECT person_id, sequence_id FROM topo.activity_changes
 )
-SELECT sequence_id FROM landed WHERE person_id = $person_id AND sequence_id IS NOT NULL
+SELECT sequence_id FROM landed WHERE list_contains($people::UUID[], person_id) AND sequence_id IS NOT NULL
 UNION
 SELECT sequence_id FROM (SELECT DISTINCT sequence_id FROM landed WHERE sequence_id IS NOT NULL)
 WHERE keyed_hash(sequence_id) IN (SELECT id_hash FROM topo.forgotten)
 """
-_OF_THEM = "(person_id = $person_id OR list_contains($runs::UUID[], sequence_id) OR regexp_matches(lower({}), $named))"
+_OF_THEM = (
+    "(list_contains($people::UUID[], person_id) OR list_contains($runs::UUID[], sequence_id)"
+    " OR regexp_matches(lower({}), $named))"
+)
 _ROWS = {
     "activities": f"topo.activities WHERE {_OF_THEM.format('payload')}",
     "changes": f"topo.activity_changes WHERE {_OF_THEM.format('payload')}",
     "rejects": "topo.rejects WHERE regexp_matches(lower(raw), $named)",
 }
+# Whoever of the forgotten, people and runs, is named anywhere.
+_FORGOTTEN_IDS = """
+SELECT DISTINCT named::UUID FROM (
+    SELECT DISTINCT unnest(ids_in(concat_ws(' ', payload, person_id, sequence_id))) AS named FROM topo.activities
+    UNION ALL
+    SELECT DISTINCT unnest(ids_in(concat_ws(' ', payload, person_id, sequence_id))) FROM topo.activity_changes
+    UNION ALL SELECT DISTINCT unnest(ids_in(raw)) FROM topo.rejects
+)
+WHERE keyed_hash(named) IN (SELECT id_hash FROM topo.forgotten)
+"""
 _SUPPRESS = f"""
 UPDATE topo.loads SET suppressed = suppressed + gone.rows, rows = loads.rows - gone.rows
 FROM (SELECT day, count(*) AS rows FROM {_ROWS["activities"]} GROUP BY day) AS gone
@@ -68,6 +81,14 @@ class Trace:
     changes: int
     rejects: int
     runs: int
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Whom a warehouse leaves out: hashes of ids and when each was noted, and the key of the hashes."""
+
+    hash_key: str | None
+    hashes: dict[str, datetime]
 
 
 def know_the_forgotten(connection: DuckDBPyConnection) -> bool:
@@ -108,32 +129,72 @@ def erase(connection: DuckDBPyConnection, person_id: uuid.UUID, *, now: datetime
     erased = _counted(connection, theirs)
     if erased == Trace(0, 0, 0, 0) and not _is_noted(connection, person_id):
         raise WarehouseError(f"Nothing that is landed names {person_id}: nobody was forgotten.")
-    connection.execute(_NOTE, {"ids": [str(id_) for id_ in (person_id, *theirs.runs)], "now": now})
+    _delete(connection, theirs, now=now)
+    return erased
+
+
+def memory(connection: DuckDBPyConnection) -> Memory:
+    """Whom this warehouse leaves out, to be handed to `erase_again` of another one."""
+    [(hash_key,)] = connection.execute("SELECT max(hash_key) FROM topo.workspace").fetchall()
+    hashes = connection.execute("SELECT id_hash, forgotten_at FROM topo.forgotten").fetchall()
+    return Memory(hash_key, dict(hashes))
+
+
+def erase_again(connection: DuckDBPyConnection, known: Memory, *, now: datetime) -> Trace:
+    """Take over whom another warehouse of this workspace has forgotten, and erase them here, as `erase` does.
+
+    Returns:
+        What there was of those who were not forgotten here.
+
+    Raises:
+        WarehouseError: both have forgotten people, under keys of their own: the ones can't be told among the others.
+    """
+    ours = memory(connection)
+    if not known.hashes.keys() - ours.hashes.keys():
+        return Trace(0, 0, 0, 0)
+    if ours.hashes and ours.hash_key != known.hash_key:
+        raise WarehouseError("It and the warehouse here have forgotten people under different keys.")
+    connection.execute("UPDATE topo.workspace SET hash_key = $key", {"key": known.hash_key})
+    for id_hash in known.hashes.keys() - ours.hashes.keys():
+        connection.execute("INSERT INTO topo.forgotten VALUES (?, ?)", [id_hash, known.hashes[id_hash]])
+    know_the_forgotten(connection)
+    named = [id_ for (id_,) in connection.execute(_FORGOTTEN_IDS).fetchall()]
+    theirs = _Theirs(named, _runs_of(connection, named))
+    erased = _counted(connection, theirs)
+    _delete(connection, theirs, now=now)
+    return erased
+
+
+def _delete(connection: DuckDBPyConnection, theirs: "_Theirs", *, now: datetime) -> None:
+    """Note who it is, and erase what is theirs; the ledger tells how many rows it leaves out now."""
+    connection.execute(_NOTE, {"ids": [str(id_) for id_ in (*theirs.people, *theirs.runs)], "now": now})
     connection.execute(_SUPPRESS, theirs.named_in(_SUPPRESS))
     for rows in _ROWS.values():
         connection.execute(f"DELETE FROM {rows}", theirs.named_in(rows))  # noqa: S608 - as above
-    return erased
 
 
 @dataclass(frozen=True)
 class _Theirs:
-    """What selects a person's rows: the values of the statements above."""
+    """What selects the rows of people: the values of the statements above."""
 
-    person_id: uuid.UUID
+    people: list[uuid.UUID]
     runs: list[uuid.UUID]
 
     def named_in(self, statement: str) -> dict[str, object]:
         """The values that a statement names: DuckDB takes no others."""
-        spellings = "|".join(f"{id_}|{id_.hex}" for id_ in (self.person_id, *self.runs))
-        values = {"person_id": self.person_id, "runs": self.runs, "named": f"{_BEFORE}({spellings})"}
+        spellings = "|".join(f"{id_}|{id_.hex}" for id_ in (*self.people, *self.runs))
+        values = {"people": self.people, "runs": self.runs, "named": f"{_BEFORE}({spellings})"}
         return {name: value for name, value in values.items() if f"${name}" in statement}
 
 
 def _found(connection: DuckDBPyConnection, person_id: uuid.UUID) -> _Theirs:
     _refuse_other_things(connection, person_id)
     know_the_forgotten(connection)
-    runs = connection.execute(_RUNS, {"person_id": person_id}).fetchall()
-    return _Theirs(person_id, [run for (run,) in runs])
+    return _Theirs([person_id], _runs_of(connection, [person_id]))
+
+
+def _runs_of(connection: DuckDBPyConnection, people: list[uuid.UUID]) -> list[uuid.UUID]:
+    return [run for (run,) in connection.execute(_RUNS, {"people": people}).fetchall()]
 
 
 def _is_noted(connection: DuckDBPyConnection, id_: uuid.UUID) -> bool:

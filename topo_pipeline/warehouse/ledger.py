@@ -6,6 +6,7 @@ from datetime import date, datetime
 
 from duckdb import DuckDBPyConnection
 
+from topo_pipeline.days import days_between
 from topo_pipeline.warehouse.landing import Load
 
 
@@ -17,6 +18,48 @@ class Counted:
     after: datetime
     before: datetime
     count: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far the days have landed.
+
+    Attributes:
+        first: the first landed day; None where none is.
+        complete: the last day that was read after its end; None where none was.
+        days: how many days are landed.
+        activities: how many activities these hold.
+        read_at: when a day landed last (UTC).
+        missing: days between the first one and the last that is due that never landed.
+        unproved: landed days that could not be proved complete.
+        unclosed: days that are due and were last read before their end.
+    """
+
+    first: date | None
+    complete: date | None
+    days: int
+    activities: int
+    read_at: datetime | None
+    missing: tuple[date, ...]
+    unproved: tuple[date, ...]
+    unclosed: tuple[date, ...]
+
+
+def standing(connection: DuckDBPyConnection, due: date) -> Standing:
+    """How far the days have landed, where `due` is the last that has to be there."""
+    rows = connection.execute("SELECT day, is_open, proved, rows, finished_at FROM landed_days ORDER BY day").fetchall()
+    days = [day for day, *_ in rows]
+    expected = days_between(days[0], due) if days else []
+    return Standing(
+        first=min(days, default=None),
+        complete=max((day for day, is_open, *_ in rows if not is_open), default=None),
+        days=len(days),
+        activities=sum(count for *_, count, _ in rows),
+        read_at=max((finished_at for *_, finished_at in rows), default=None),
+        missing=tuple(sorted(set(expected) - set(days))),
+        unproved=tuple(day for day, _, proved, *_ in rows if not proved),
+        unclosed=tuple(day for day, is_open, *_ in rows if is_open and day <= due),
+    )
 
 
 def closed_days(connection: DuckDBPyConnection, first: date, last: date, *, begun_before: datetime) -> list[Counted]:

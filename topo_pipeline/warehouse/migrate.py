@@ -5,7 +5,7 @@ from functools import cache
 
 from duckdb import DuckDBPyConnection
 
-from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.errors import OlderWarehouse, WarehouseError
 
 _LEDGER = """
 CREATE SCHEMA IF NOT EXISTS topo;
@@ -30,7 +30,7 @@ def migrate(connection: DuckDBPyConnection) -> None:
     Raises:
         WarehouseError: the warehouse was written by a newer version of the pipeline.
     """
-    applied = _applied(connection)
+    applied = schema_version(connection)
     if applied == max(migrations()):
         return
     connection.execute(_LEDGER)
@@ -44,13 +44,14 @@ def check(connection: DuckDBPyConnection) -> None:
     """Make sure that a warehouse that is only read has the schema that its readers know.
 
     Raises:
-        WarehouseError: it is older or newer.
+        OlderWarehouse: it is older.
+        WarehouseError: it is newer.
     """
-    if _applied(connection) != max(migrations()):
-        raise WarehouseError("The warehouse was written by an older topo-pipeline: load a day to bring it up to date.")
+    if schema_version(connection) != max(migrations()):
+        raise OlderWarehouse("The warehouse was written by an older topo-pipeline: load a day to bring it up to date.")
 
 
-def _applied(connection: DuckDBPyConnection) -> int:
+def schema_version(connection: DuckDBPyConnection) -> int:
     """Return the newest migration applied, 0 for an empty warehouse; a newer one than we know is an error."""
     found = connection.execute(
         "SELECT 1 FROM information_schema.tables"

@@ -1,0 +1,48 @@
+-- On which weekdays are first messages answered more?
+--
+-- Run it in an export, with the DuckDB CLI, from the checkout:
+--     (cd data/report/parquet/latest && duckdb) < docs/analyses/weekdays.sql
+--
+-- What it says: of the people whose first message was sent on that weekday, and whose outcome window (30 days, unless
+-- TOPO_RULES says otherwise) is over, how many gave a valid reply within it, with the 95 % interval (Wilson) of that
+-- share. Numerators and denominators are summed and divided once: an average of the days' rates would let a day with two
+-- messages weigh as much as one with two hundred.
+--
+-- `expected` is the rate that the same messages would have had, were each answered as its sequence is on the whole. Where
+-- a weekday is above the others and its `expected` is as well, it is the sequences that differ and not the weekday.
+--
+-- What it does not say: that to move messages to the best day would help. Nobody drew lots for the weekday, holidays are
+-- in it, and of seven days one is the best by chance alone: look at intervals that don't overlap, over months, and try
+-- it out before you believe it. Days on which nobody was contacted have no row.
+
+WITH days AS (
+    SELECT sequence_template_id, cohort_day, reply_rate_num AS replied, reply_rate_den AS contacted
+    FROM read_parquet('engagement/sequence_cohorts.parquet')
+    WHERE axis = 'sent'
+),
+sequences AS (
+    SELECT sequence_template_id, sum(replied) / sum(contacted) AS rate
+    FROM days
+    GROUP BY sequence_template_id
+),
+weekdays AS (
+    SELECT
+        isodow(cohort_day) AS number,
+        dayname(cohort_day) AS weekday,
+        sum(contacted)::BIGINT AS n,
+        sum(replied)::BIGINT AS k,
+        sum(contacted * rate) / n AS expected
+    FROM days JOIN sequences ON days.sequence_template_id IS NOT DISTINCT FROM sequences.sequence_template_id
+    WHERE contacted > 0
+    GROUP BY ALL
+)
+SELECT
+    weekday,
+    n AS contacted,
+    k AS replied,
+    round(k / n, 4) AS reply_rate,
+    round((k + z * z / 2 - z * sqrt(k * (n - k) / n + z * z / 4)) / (n + z * z), 4) AS low,
+    round((k + z * z / 2 + z * sqrt(k * (n - k) / n + z * z / 4)) / (n + z * z), 4) AS high,
+    round(expected, 4) AS expected
+FROM weekdays CROSS JOIN (SELECT 1.959964 AS z)
+ORDER BY number;

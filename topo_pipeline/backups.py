@@ -1,0 +1,239 @@
+"""A copy of the warehouse while others work, and back; in between, nobody who was forgotten comes back with it.
+
+What belongs here: the order of things. What does not: how people are found (`warehouse.forgetting`), how tables are
+built (`engagement.tables`), how a file gets another's name (`warehouse.files`).
+"""
+
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+from duckdb import DuckDBPyConnection
+
+from topo_pipeline.engagement.rules import Rules
+from topo_pipeline.engagement.tables import rebuild
+from topo_pipeline.warehouse import forgetting
+from topo_pipeline.warehouse.catalogue import columns_of
+from topo_pipeline.warehouse.compaction import compact
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
+from topo_pipeline.warehouse.files import folder_aside, logs_of, put_in_place, sync
+from topo_pipeline.warehouse.forgetting import Memory, Trace
+from topo_pipeline.warehouse.migrate import schema_version
+from topo_pipeline.warehouse.workspace import keep_to_timezone
+
+
+@dataclass(frozen=True)
+class About:
+    """What a warehouse says of itself: whose it is (None: nothing landed), and its last landed day."""
+
+    organization_id: uuid.UUID | None
+    last_day: date | None
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is to be kept of a warehouse that is replaced; of one that can't be read, nothing."""
+
+    about: About = About(None, None)
+    memory: Memory | None = None
+    is_readable: bool = False
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore came to.
+
+    Attributes:
+        about: what is in place now.
+        replaced: where the warehouse that was there is now; None where there was none.
+        erased: what the backup still held of people who were forgotten since.
+        forgot_nobody: whether the one that was there could not be read, and with it who was forgotten since.
+    """
+
+    about: About
+    replaced: Path | None
+    erased: Trace
+    forgot_nobody: bool
+
+
+def backup(warehouse: Warehouse, file: Path) -> About:
+    """Copy the warehouse, as it is at one moment, to `file`; others read meanwhile, and wait with writing.
+
+    Raises:
+        WarehouseError: there is no warehouse, or it is a lake; `file` is there already, or can't be written.
+    """
+    _refuse_lake(warehouse)
+    if file.exists():
+        raise WarehouseError(f"{file} is there already: nothing was written. Give the backup another name.")
+    with _told(f"The backup {file} can't be written"), folder_aside(file, "partial") as aside:
+        copy = aside / file.name
+        with warehouse.as_it_is() as connection:
+            about = _about(connection)
+            _copy(warehouse.path, copy)
+        _take_in_logs(Warehouse(str(copy)))
+        _name(copy, file)
+    return about
+
+
+def look(file: Path) -> About:
+    """Say whose backup it is, and up to when.
+
+    Raises:
+        WarehouseError: it is none, or was made by a newer version.
+    """
+    if not file.is_file():
+        raise WarehouseError(f"There is no backup {file}.")
+    try:
+        with Warehouse(str(file)).as_it_is() as connection:
+            if not schema_version(connection):
+                raise WarehouseError("nothing in it is topo-pipeline's")
+            return _about(connection)
+    except WarehouseError as error:
+        raise WarehouseError(f"{file} can't be restored: {error}") from error
+
+
+def restore(warehouse: Warehouse, file: Path, *, timezone: str, rules: Rules, now: datetime) -> Restored:
+    """Put a backup in the warehouse's place; whoever was forgotten since it was made is erased from it first.
+
+    Everybody else is kept out until it is done. A crash leaves the one or the other.
+
+    Args:
+        warehouse: What is replaced, if it is there; it is kept beside, under another name.
+        file: The backup; it stays as it is.
+        timezone: The reporting zone (IANA).
+        rules: Those of the tables, which are built anew where somebody had to be erased.
+        now: Names what is replaced.
+
+    Raises:
+        WarehouseError: it is no backup, or of another organization or time zone; somebody has the warehouse; there is
+            no room. The warehouse is as it was.
+    """
+    _refuse_lake(warehouse)
+    about, path = look(file), Path(os.path.realpath(warehouse.path))
+    if path.exists() and file.samefile(path):
+        raise WarehouseError(f"{file} is the warehouse itself.")
+    with _told(f"{file} can't be restored"), _kept_out(warehouse) as known:
+        _refuse_another(known.about, about)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with folder_aside(path, "restoring") as aside:
+            copy = Warehouse(str(aside / path.name))
+            _copy(file, copy.path)
+            erased = _erase_again(copy, known.memory, timezone=timezone, rules=rules, now=now)
+            _take_in_logs(copy)
+            replaced = _put_in_place(copy.path, path, warehouse.path, now=now)
+    return Restored(about, replaced, erased, forgot_nobody=replaced is not None and not known.is_readable)
+
+
+@contextmanager
+def _told(what_failed: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WarehouseError(f"{what_failed}: {error.strerror or error}") from error
+    except subprocess.CalledProcessError as error:
+        raise WarehouseError(f"{what_failed}: {error.stderr.strip().rpartition(': ')[2]}") from error
+
+
+def _refuse_lake(warehouse: Warehouse) -> None:
+    if warehouse.is_lake:
+        raise WarehouseError(
+            f"{warehouse.target} is a lake: copy its catalog and its data folder together, while nothing writes."
+        )
+
+
+def _about(connection: DuckDBPyConnection) -> About:
+    organization, last_day = None, None
+    if columns_of(connection, "topo", "workspace"):
+        organization = connection.execute("SELECT organization_id FROM topo.workspace").fetchone()
+    if columns_of(connection, "topo", "loads"):
+        last_day = connection.execute("SELECT max(day) FROM topo.loads").fetchone()
+    return About(organization[0] if organization else None, last_day[0] if last_day else None)
+
+
+def _copy(file: Path, to: Path) -> None:
+    """Copy a DuckDB file and its log byte by byte, for which the caller keeps writers out.
+
+    In a process of its own: to open and close the file in this one would let go of DuckDB's lock on it. And not by
+    DuckDB: COPY FROM DATABASE takes twenty times as long, for which everybody would wait.
+    """
+    for there in (file, *logs_of(file)):
+        command = ["cp", "--", str(there), f"{to}{str(there).removeprefix(str(file))}"]
+        subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+
+
+def _take_in_logs(copy: Warehouse) -> None:
+    """Have one file of it, which can be renamed."""
+    with copy.exclusive() as connection:
+        connection.execute("CHECKPOINT warehouse")
+
+
+def _name(copy: Path, file: Path) -> None:
+    sync(copy)
+    copy.rename(file)
+    sync(file.parent)
+
+
+@contextmanager
+def _kept_out(warehouse: Warehouse) -> Iterator[_Known]:
+    """Keep everybody else out of the warehouse, if there is one, and yield what has to be known of it."""
+    with ExitStack() as held:
+        known = _Known()
+        if warehouse.path.exists():
+            try:
+                connection = held.enter_context(warehouse.exclusive())
+                connection.execute("CHECKPOINT warehouse")
+                has_memory = bool(columns_of(connection, "topo", "forgotten"))
+                known = _Known(
+                    _about(connection), forgetting.memory(connection) if has_memory else None, is_readable=True
+                )
+            except WarehouseInUse:
+                raise
+            except (WarehouseError, duckdb.Error):
+                pass  # it is damaged, and nobody can work with it; the caller tells
+        yield known
+
+
+def _refuse_another(known: About, about: About) -> None:
+    if None not in {known.organization_id, about.organization_id} and known.organization_id != about.organization_id:
+        raise WarehouseError(
+            f"It is a backup of organization {about.organization_id}, and the warehouse holds {known.organization_id}:"
+            " set TOPO_WAREHOUSE to another file to have both."
+        )
+
+
+def _erase_again(copy: Warehouse, memory: Memory | None, *, timezone: str, rules: Rules, now: datetime) -> Trace:
+    """Bring the copy up to date, and rid its rows, tables and bytes of whoever was forgotten since."""
+    erased = Trace(0, 0, 0, 0)
+    with copy.transaction() as connection:
+        keep_to_timezone(connection, timezone, now=now)
+        if memory is not None:
+            erased = forgetting.erase_again(connection, memory, now=now)
+        if erased != Trace(0, 0, 0, 0):
+            rebuild(connection, timezone=timezone, now=now, rules=rules)
+    if erased != Trace(0, 0, 0, 0):
+        compact(copy)
+    return erased
+
+
+def _put_in_place(copy: Path, path: Path, *names: Path, now: datetime) -> Path | None:
+    """Give the copy the warehouse's name, and what had it, with its logs, another; return that name."""
+    kept = path.with_name(f"{path.name}.replaced-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
+    is_there = path.exists()
+    if is_there:
+        kept.hardlink_to(path)
+    # A log that stayed would be taken into the copy. There is one only where the file could not be opened.
+    for name in (path, *names):
+        for log in logs_of(name):
+            log.rename(f"{kept}{str(log).removeprefix(str(name))}")
+    if is_there:
+        put_in_place(copy, path)
+    else:
+        _name(copy, path)
+    return kept if is_there else None

@@ -1,0 +1,50 @@
+"""The leaderboard as a terminal shows it."""
+
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from topo_pipeline.cli.console import clear_errors, out
+from topo_pipeline.settings import get_settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NARROW = 72  # columns, below which the reply rate would be cut
+
+
+def show_leaderboard() -> None:
+    """Show every sequence."""
+    from topo_pipeline.report.leaderboard import leaderboard
+    from topo_pipeline.warehouse.connection import Warehouse
+
+    with clear_errors(), Warehouse(get_settings().warehouse).reader() as connection:
+        out.print(leaderboard_table(leaderboard(connection)))
+
+
+def leaderboard_table(board: "pd.DataFrame") -> Table:
+    """A table that reads well in 80 columns, in fewer without its events; what rests on too few runs is dimmed."""
+    from topo_pipeline.report.leaderboard import rate_with_interval
+
+    window = get_settings().rules.reply_window_days
+    table = Table(
+        title="Sequences, best first by what their reply rate is at least",
+        caption="Reply rate, with its 95 % interval: contacted runs with a valid reply\n"
+        f"within {window} days, of those whose {window} days are over. Dimmed: too few to tell.",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    counts = ("contacted", "messages", "opens", "replies") if out.width >= NARROW else ("contacted",)
+    table.add_column("Sequence", min_width=16)
+    for heading in (*(count.capitalize() for count in counts), "Reply rate"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in board.to_dict("records"):
+        table.add_row(
+            escape(row["sequence"]),
+            *(f"{row[count]:,}" for count in counts),
+            rate_with_interval(row["reply_rate"], row["reply_rate_low"], row["reply_rate_high"]),
+            style="dim" if row["evidence"] in {"none", "too_small"} else None,
+        )
+    return table

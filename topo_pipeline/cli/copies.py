@@ -1,0 +1,134 @@
+"""`export`, `backup` and `restore`: what leaves the warehouse, and the way back."""
+
+import os
+import shutil
+import sys
+import tempfile
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from topo_pipeline.cli import arguments
+from topo_pipeline.cli.console import clear_errors, err, fail, now, out, relative
+from topo_pipeline.settings import get_settings
+
+if TYPE_CHECKING:
+    from topo_pipeline.backups import Restored
+
+AFile = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
+
+
+def export(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="Such as sequence_summary or topo.loads.")],
+    form: Annotated[Literal["csv", "parquet"], typer.Option("--format", help="What to write.")] = "csv",
+    since: Annotated[str | None, typer.Option(metavar="DAY", help="Leave out earlier days.")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to; replaced if it is there.")] = None,
+) -> None:
+    """Write one table, every column of it, to a file, or as CSV into a pipe.
+
+    Example: topo-pipeline export sequence_daily --since 2026-03-01 > daily.csv
+
+    Example: topo-pipeline export topo.activities --format parquet --output activities.parquet
+    """
+    with clear_errors():
+        from topo_pipeline.exports.tables import export as write
+        from topo_pipeline.warehouse.connection import Warehouse
+
+        warehouse, first = Warehouse(get_settings().warehouse), arguments.day(since) if since else None
+        if output:
+            rows = write(warehouse, table, output.absolute(), form=form, since=first)
+            err.print(f"{rows:,} rows in {output}", highlight=False, markup=False)
+            return
+        if form == "parquet" or sys.stdout.isatty():
+            fail("Say where to: --output FILE, or for CSV a pipe.", 2)
+        with tempfile.TemporaryDirectory() as folder:
+            # Not straight into the pipe: who reads it slowly would keep the warehouse from being written.
+            aside = Path(folder) / "table.csv"
+            write(warehouse, table, aside, form=form, since=first)
+            _pour(aside)
+
+
+def _pour(file: Path) -> None:
+    try:
+        with file.open("rb") as whole:
+            shutil.copyfileobj(whole, sys.stdout.buffer)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has had enough, such as head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+
+
+def backup(file: AFile) -> None:
+    """Copy the warehouse, as it is at one moment, while others work.
+
+    Example: topo-pipeline backup /backups/topo-2026-03-31.duckdb
+    """
+    with clear_errors():
+        from topo_pipeline import backups
+        from topo_pipeline.warehouse.connection import Warehouse
+
+        with err.status("Copying the warehouse"):
+            about = backups.backup(Warehouse(get_settings().warehouse), file.absolute())
+        size = file.stat().st_size
+    out.print(f"{file}: {size / 1e6:,.1f} MB, {_until(about.last_day)}.", highlight=False, markup=False, soft_wrap=True)
+
+
+def restore(
+    file: AFile,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+) -> None:
+    """Put a backup in the warehouse's place; what is there is kept beside, under another name.
+
+    Whoever was forgotten since the backup was made is erased from it first.
+
+    Example: topo-pipeline restore /backups/topo-2026-03-31.duckdb
+    """
+    with clear_errors():
+        from topo_pipeline import backups
+        from topo_pipeline.warehouse.connection import Warehouse
+
+        settings, chosen = get_settings(), file.absolute()
+        about = backups.look(chosen)
+        _make_sure_nothing_runs(settings.dagster_home)
+        if not yes:
+            arguments.confirm(
+                f"Put {file} ({_until(about.last_day)}) in the place of {relative(settings.warehouse)}?", "restored"
+            )
+        with err.status("Restoring"):
+            restored = backups.restore(
+                Warehouse(settings.warehouse), chosen, timezone=settings.timezone, rules=settings.rules, now=now()
+            )
+    _tell(restored, relative(settings.warehouse))
+
+
+def _make_sure_nothing_runs(home: Path) -> None:
+    """A run that goes on would write its next days into what was restored, and Dagster's records would tell of both."""
+    import dagster as dg
+
+    from topo_pipeline.instance import bury_the_dead, make_sure_nothing_runs, prepare
+
+    prepare(home)
+    with dg.DagsterInstance.get() as instance:
+        bury_the_dead(instance)
+        make_sure_nothing_runs(instance)
+
+
+def _tell(restored: "Restored", warehouse: str) -> None:
+    said = [f"{warehouse} is restored: {_until(restored.about.last_day)}."]
+    if restored.replaced:
+        said.append(f"What was there is {relative(str(restored.replaced))} now: delete it when you are sure.")
+    if restored.erased.activities or restored.erased.changes or restored.erased.rejects:
+        said.append(f"Erased of people who were forgotten since: {restored.erased.activities} activities.")
+    if restored.forgot_nobody:
+        said.append("What was there could not be read: forget again whoever was forgotten since the backup.")
+    yesterday = now().astimezone(get_settings().zone).date() - timedelta(days=1)
+    if restored.about.last_day and restored.about.last_day < yesterday:
+        first = restored.about.last_day + timedelta(days=1)
+        said.append(f"Read the days since: topo-pipeline backfill {first} {yesterday}")
+    out.print("\n".join(said), highlight=False, markup=False, soft_wrap=True)
+
+
+def _until(last_day: date | None) -> str:
+    return f"days up to {last_day}" if last_day else "no day landed"

@@ -1,0 +1,172 @@
+"""`doctor`, `status` and `report`: how things stand."""
+
+import math
+import webbrowser
+from collections import Counter
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from topo_pipeline.cli.board import leaderboard_table
+from topo_pipeline.cli.console import AsJson, clear_errors, counted, err, now, out, show_json
+from topo_pipeline.days import in_words, last_due_day
+from topo_pipeline.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from topo_pipeline.doctor import Finding
+    from topo_pipeline.status import Status
+
+_COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
+_PATIENCE = 5.0  # seconds that `status` waits for whoever writes
+_TOP = 5  # sequences
+_TWO_DAYS = 48  # hours
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Look at all that the pipeline needs, and say what to do.
+
+    Settings, Topo, key, clocks, rate, warehouse, days, Dagster home, runs and automation.
+
+    Exits with 0 where nothing is a problem (a warning is none), else with 1. Runs whose process is gone are marked as
+    failed; nothing else is changed.
+
+    \b
+    Examples:
+      topo-pipeline doctor
+      topo-pipeline doctor --json | jq '.findings[] | select(.level == "problem")'
+    """
+    with clear_errors():
+        from topo_pipeline.doctor import examine
+
+        with err.status("Looking"):
+            findings = examine(now)
+    levels = Counter(finding.level for finding in findings)
+    if as_json:
+        counts = {f"{level}s": levels[level] for level in ("warning", "problem")}
+        show_json({**counts, "findings": [asdict(finding) for finding in findings]})
+    else:
+        _show_findings(findings)
+        out.print(f"{counted(levels['problem'], 'problem')}, {counted(levels['warning'], 'warning')}.")
+    raise typer.Exit(1 if levels["problem"] else 0)
+
+
+def _show_findings(findings: "list[Finding]") -> None:
+    """A finding each: in columns on a terminal, on a line elsewhere."""
+    table = Table.grid(padding=(0, 1, 0, 0))
+    for finding in findings:
+        told = f"{finding.found} {finding.do}".strip()
+        level = f"[{_COLOURS[finding.level]}]{finding.level}[/]"
+        if out.is_terminal:
+            table.add_row(level, f"[bold]{escape(finding.check)}[/]", escape(told))
+        else:
+            out.print(f"{finding.level:8}{finding.check:13} {told}", markup=False, highlight=False)
+    if out.is_terminal:
+        out.print(table, highlight=False)
+
+
+def status(as_json: AsJson = False) -> None:
+    """Tell what is landed and what is missing, and the best sequences.
+
+    Waits some seconds for whoever writes to the warehouse. Exits with 0 where there is something to tell.
+
+    \b
+    Examples:
+      topo-pipeline status
+      topo-pipeline status --json | jq -r .complete
+    """
+    with clear_errors():
+        from topo_pipeline import status as standing
+        from topo_pipeline.warehouse.connection import Warehouse
+
+        settings = get_settings()
+        with Warehouse(settings.warehouse, wait_seconds=_PATIENCE).reader() as connection:
+            found = standing.status(connection, last_due_day(now(), settings.zone))
+    if as_json:
+        show_json(_as_json(settings, found))
+    else:
+        _show(found)
+
+
+def _as_json(settings: Settings, found: "Status") -> dict[str, Any]:
+    return {
+        "warehouse": settings.warehouse,
+        "timezone": settings.timezone,
+        **asdict(found.days),
+        "behind": found.behind,
+        "pending_replies": found.pending,
+        "sequences": _records(found.board),
+    }
+
+
+def _records(board: "pd.DataFrame | None") -> list[dict[str, Any]]:
+    """Every sequence; what can't be told is null, JSON has no NaN."""
+    rows: list[dict[str, Any]] = [] if board is None else board.to_dict("records")  # type: ignore[assignment]
+    return [
+        {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
+        for row in rows
+    ]
+
+
+def _show(found: "Status") -> None:
+    days = found.days
+    if days.first is None or days.read_at is None:
+        out.print("No day has landed yet. Read some: topo-pipeline backfill FROM TO")
+        return
+    gaps = {
+        "missing": days.missing, "read before they were over": days.unclosed, "not proved": days.unproved,
+        "not in the tables yet": found.behind,
+    }  # fmt: skip
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_row("Complete up to", f"[bold]{days.complete or 'no day yet'}[/], last read {_ago(days.read_at)}")
+    table.add_row("Landed", f"{days.activities:,} activities, {counted(days.days, 'day')} since {days.first}")
+    for what, which in gaps.items():
+        if which:
+            table.add_row("[yellow]Gap[/]", f"{counted(len(which), 'day')} {what}: {in_words(which)}")
+    if not any(gaps.values()):
+        table.add_row("Gaps", "none")
+    table.add_row("Pending", f"{found.pending:,} replies without a category yet")
+    out.print(table, highlight=False)
+    if found.board is None:
+        out.print("The tables are not built yet: make dev builds them, and so does a backfill.")
+    else:
+        out.print(leaderboard_table(found.board.head(_TOP)))
+
+
+def _ago(moment: datetime) -> str:
+    hours = (now() - moment).total_seconds() / 3600
+    if hours < 1:
+        return "within the hour"
+    return f"{hours:.0f} hours ago" if hours < _TWO_DAYS else f"{hours / 24:.0f} days ago"
+
+
+def report(
+    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser, too.")] = False,
+) -> None:
+    """Write the engagement report, and print where it is.
+
+    One HTML file in TOPO_REPORT_DIR, of what the tables hold now.
+
+    \b
+    Examples:
+      topo-pipeline report --open
+      cp "$(topo-pipeline report)" /srv/www/engagement.html
+    """
+    with clear_errors():
+        from topo_pipeline.report.page import publish
+        from topo_pipeline.warehouse.connection import Warehouse
+
+        settings = get_settings()
+        warehouse = Warehouse(settings.warehouse, wait_seconds=_PATIENCE)
+        with err.status("Writing the report"), warehouse.reader() as connection:
+            written = publish(
+                connection, settings.report_dir, timezone=settings.timezone, rules=settings.rules, now=now()
+            )
+    out.print(str(written.path), soft_wrap=True, markup=False, highlight=False)
+    if open_it and not webbrowser.open(written.path.as_uri()):
+        err.print("No browser was found to open it with: open the file yourself.")

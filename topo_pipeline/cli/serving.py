@@ -1,0 +1,99 @@
+"""`sandbox` and `dev`: what serves until a signal ends it."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from typing import Annotated
+
+import typer
+from dotenv import dotenv_values
+from rich.markup import escape
+
+from topo_pipeline.cli.console import ENDINGS, clear_errors, err, now, out
+from topo_pipeline.settings import get_settings
+
+
+def sandbox(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0 takes a free one.")] = 8100,
+    seed: Annotated[int, typer.Option(help="Another seed is another workspace.")] = 7,
+) -> None:
+    """Serve a simulated Topo API until Ctrl-C.
+
+    Its address and key are printed as lines that .env takes.
+
+    \b
+    Examples:
+      topo-pipeline sandbox
+      topo-pipeline sandbox --port 0 --seed 11
+    """
+    with clear_errors():
+        from topo_pipeline import demo as simulated
+
+        with simulated.sandbox(now, port=port, seed=seed) as api_url:
+            out.print(f"TOPO_API_URL={api_url}\nTOPO_API_KEY={simulated.API_KEY}", highlight=False)
+            err.print("The sandbox serves until Ctrl-C.")
+            _wait_for_signal()
+
+
+def dev(port: Annotated[int, typer.Option(min=1, max=65535, help="The port of Dagster's UI.")] = 3000) -> None:
+    """Open Dagster's UI: over Topo, or without a key over the sandbox.
+
+    Its daemon runs with it: tables follow, and schedules where TOPO_AUTOMATION is on.
+
+    \b
+    Examples:
+      topo-pipeline dev
+      topo-pipeline dev --port 3001
+    """
+    with clear_errors():
+        ui = f"http://127.0.0.1:{port}"
+        if get_settings().api_key is not None:
+            from topo_pipeline.defs.resources import Topo
+
+            Topo(get_settings(), now).client()  # an address or a key that can't be used is met here, not shown
+            err.print(f"Dagster's UI over {escape(get_settings().api_url)}: {ui}", highlight=False)
+            raise typer.Exit(_dagster_dev(port, {**dotenv_values(".env"), **os.environ}))
+        from topo_pipeline import demo as simulated
+
+        get_settings.cache_clear()
+        with simulated.sandbox(now) as api_url:
+            simulated.enter(api_url)
+            err.print(f"TOPO_API_KEY is not set: Dagster's UI over the demo's sandbox: {ui}", highlight=False)
+            raise typer.Exit(_dagster_dev(port, dict(os.environ)))
+
+
+def _dagster_dev(port: int, environment: dict[str, str | None]) -> int:
+    """Run Dagster's UI and daemon until they end, or until a signal tells us to end them."""
+    from topo_pipeline.instance import prepare
+
+    settings = get_settings()
+    workspace = prepare(settings.dagster_home)
+    command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-p", str(port)]
+    told = {
+        **{name: value for name, value in environment.items() if value is not None},
+        "DAGSTER_HOME": str(settings.dagster_home),
+        "TOPO_WAREHOUSE": settings.warehouse,
+        "TOPO_REPORT_DIR": str(settings.report_dir),
+        "TOPO_RULES": str(settings.rules_file or ""),
+        # dg dev supersedes it, but is no part of what an installed package brings.
+        "PYTHONWARNINGS": "ignore:Function `dev_command` is superseded",
+    }
+    for number in ENDINGS:
+        signal.signal(number, signal.default_int_handler)
+    # Away from .env, which Dagster would let overrule all this; in a session of its own, so that Ctrl-C reaches it
+    # once, through us.
+    with subprocess.Popen(command, env=told, cwd=settings.dagster_home, start_new_session=True) as process:  # noqa: S603
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+            return process.wait()
+
+
+def _wait_for_signal() -> None:
+    stop = threading.Event()
+    for number in ENDINGS:
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()

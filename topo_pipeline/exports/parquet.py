@@ -1,0 +1,247 @@
+"""All that others read, as a folder of Parquet with a manifest, for BI tools that read while the pipeline writes.
+
+Each export is a folder of its own, named by its time. Once all of it is on disk, the link `latest` is set to it in one
+rename. So a crash leaves the export before, and who reads that one still finds it: it stays until the next but one.
+Months whose activities are as they were are not written again but linked: two names of one file.
+
+Left out are payloads, changes and rejects: no chart needs them, and one more copy of what people wrote has a cost.
+"""
+
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+from duckdb import DuckDBPyConnection
+
+from topo_pipeline.exports.tables import Table, tables, write
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.files import sync
+from topo_pipeline.warehouse.migrate import schema_version
+
+LATEST = "latest"
+MANIFEST = "manifest.json"
+_ACTIVITIES = "topo.activities"
+_LEFT_OUT = {"topo.activity_changes", "topo.rejects"}
+_FORMAT = 1  # of the manifest
+_WRITING = ".writing"
+_NAME = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
+# Rows of a load only ever go: as many of the same loads are the same rows.
+_MONTHS = """
+SELECT month, md5(string_agg(load_id::VARCHAR || ' ' || rows::VARCHAR, ',' ORDER BY load_id))
+FROM (SELECT date_trunc('month', day)::DATE AS month, load_id, count(*) AS rows FROM topo.activities GROUP BY ALL)
+GROUP BY month ORDER BY month
+"""
+_ABOUT = """
+SELECT
+    (SELECT organization_id::VARCHAR FROM topo.workspace) AS organization_id,
+    (SELECT timezone FROM topo.workspace) AS timezone,
+    (max(day) FILTER (NOT is_open) + 1)::TIMESTAMP
+        AT TIME ZONE coalesce((SELECT timezone FROM topo.workspace), 'UTC') AS as_of,
+    min(day) AS first_day,
+    max(day) AS last_day
+FROM landed_days
+"""
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written: the folder, its tables, files, rows and bytes, and how many of the files were linked."""
+
+    folder: Path
+    tables: int
+    files: int
+    rows: int
+    bytes: int
+    linked: int
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file of a table: its path below the export's folder, and for a month of activities what tells it unchanged."""
+
+    path: str
+    rows: int
+    bytes: int
+    loads: str | None = None
+
+
+def export_all(warehouse: Warehouse, root: Path, *, now: datetime, keep_last: bool = True) -> Export:
+    """Export every table to a new folder below `root`, and have `root/latest` lead to it.
+
+    Args:
+        warehouse: What is read, as it is at one moment; others wait with writing meanwhile.
+        root: Made where it is missing. Of what is in it, older exports than the last are removed, and nothing else.
+        now: Names the folder, and is noted as the time of it.
+        keep_last: Whether the export before stays for who is reading it; not where somebody was forgotten.
+
+    Raises:
+        WarehouseError: there is no warehouse, or the folder can't be written; what `latest` leads to is as it was.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with _alone(root):
+            last = _last(root)
+            aside = root / _WRITING
+            if aside.exists():  # of an export that was killed
+                shutil.rmtree(aside)
+            try:
+                manifest = _write(warehouse, aside, last, now)
+                linked = sum(path.stat().st_nlink > 1 for path in aside.rglob("*.parquet"))
+                done = _publish(aside, root, now)
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
+            _remove_all_but({done.name, last.name if last and keep_last else None}, root)
+    except OSError as error:
+        raise WarehouseError(f"The export to {root} can't be written: {error}") from error
+    files = [file for table in manifest["tables"].values() for file in table["files"]]
+    rows, size = (sum(file[what] for file in files) for what in ("rows", "bytes"))
+    return Export(done, len(manifest["tables"]), len(files), rows, size, linked)
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Wait for whoever else exports to this folder."""
+    descriptor = os.open(root, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # not every file system has locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _last(root: Path) -> Path | None:
+    """The export that `latest` leads to."""
+    link = root / LATEST
+    return link.resolve() if (link / MANIFEST).is_file() else None
+
+
+def _write(warehouse: Warehouse, aside: Path, last: Path | None, now: datetime) -> dict[str, Any]:
+    with warehouse.reader() as connection:
+        connection.begin()  # in a lake, the other statements would see what others commit
+        found = {name: table for name, table in tables(connection).items() if name not in _LEFT_OUT}
+        activities = found[_ACTIVITIES]
+        written = {name: _whole(connection, table, aside) for name, table in found.items() if table is not activities}
+        written[_ACTIVITIES] = _activities(connection, activities, aside, _months_of(last, activities))
+        manifest = _manifest(connection, found, written, now)
+    (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
+    for path in (*aside.rglob("*"), aside):
+        sync(path)
+    return manifest
+
+
+def _whole(connection: DuckDBPyConnection, table: Table, aside: Path) -> list[_File]:
+    path = f"{table.name.replace('.', '/')}.parquet"
+    return [_file(aside, path, write(connection, table, _place(aside, path), form="parquet"))]
+
+
+def _activities(
+    connection: DuckDBPyConnection, table: Table, aside: Path, before: dict[str, tuple[Path, _File]]
+) -> list[_File]:
+    """Write the activities by month of the reporting day, or link a month that is as it was."""
+    files = []
+    for month, loads in connection.execute(_MONTHS).fetchall():
+        path = f"topo/activities/{month:%Y-%m}.parquet"
+        file = before.get(loads) and _link(before[loads], _place(aside, path), path)
+        if not file:
+            rows = write(
+                connection, table, _place(aside, path), form="parquet", without="payload",
+                where="day BETWEEN $month AND last_day($month)", values={"month": month},
+            )  # fmt: skip
+            file = _file(aside, path, rows, loads)
+        files.append(file)
+    return files
+
+
+def _link(before: tuple[Path, _File], to: Path, path: str) -> _File | None:
+    """Give the file a second name; not every file system can."""
+    there, file = before
+    try:
+        if there.stat().st_size != file.bytes:
+            return None
+        to.hardlink_to(there)
+    except OSError:
+        return None
+    return _File(path, file.rows, file.bytes, file.loads)
+
+
+def _file(aside: Path, path: str, rows: int, loads: str | None = None) -> _File:
+    return _File(path, rows, (aside / path).stat().st_size, loads)
+
+
+def _place(aside: Path, path: str) -> Path:
+    place = aside / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _months_of(last: Path | None, table: Table) -> dict[str, tuple[Path, _File]]:
+    """The last export's months by what tells them unchanged; none where its columns were others."""
+    try:
+        manifest = json.loads((last / MANIFEST).read_text(encoding="utf-8")) if last else {}
+    except ValueError:  # somebody else's doing: then every month is written
+        return {}
+    if last is None or manifest.get("format") != _FORMAT:
+        return {}
+    about = manifest["tables"][_ACTIVITIES]
+    if about["columns"] != _columns(table):
+        return {}
+    return {file["loads"]: (last / file["path"], _File(**file)) for file in about["files"]}
+
+
+def _columns(table: Table) -> list[dict[str, Any]]:
+    return [asdict(column) for column in table.columns if (table.name, column.name) != (_ACTIVITIES, "payload")]
+
+
+def _manifest(
+    connection: DuckDBPyConnection, found: dict[str, Table], written: dict[str, list[_File]], now: datetime
+) -> dict[str, Any]:
+    """What stands beside the files: whose they are, up to when they know, each column's meaning."""
+    about = connection.execute(_ABOUT)
+    names = [column[0] for column in about.description or ()]
+    [values] = about.fetchall()
+    return {
+        "format": _FORMAT,
+        "written_at": now.astimezone(UTC).isoformat(),
+        **dict(zip(names, (v.isoformat() if isinstance(v, date) else v for v in values), strict=True)),
+        "schema_version": schema_version(connection),
+        "tables": {
+            name: {
+                "comment": table.comment,
+                "rows": sum(file.rows for file in written[name]),
+                "files": [asdict(file) for file in written[name]],
+                "columns": _columns(table),
+            }
+            for name, table in found.items()
+        },
+    }
+
+
+def _publish(aside: Path, root: Path, now: datetime) -> Path:
+    """Give the export its name, and set `latest` to it in one rename."""
+    stem = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    names = chain([stem], (f"{stem}-{number}" for number in count(2)))
+    done = next(root / name for name in names if not (root / name).exists())
+    aside.rename(done)
+    link = root / f".{LATEST}"
+    link.unlink(missing_ok=True)
+    link.symlink_to(done.name)
+    link.replace(root / LATEST)
+    sync(root)
+    return done
+
+
+def _remove_all_but(kept: set[str | None], root: Path) -> None:
+    for folder in root.iterdir():
+        if _NAME.fullmatch(folder.name) and folder.name not in kept:
+            shutil.rmtree(folder)

@@ -1,0 +1,44 @@
+"""The asset that writes the export: where, and what its page shows."""
+
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+
+from topo_pipeline.defs.publish import parquet
+from topo_pipeline_tests.defs.conftest import NOW, Pipeline
+from topo_pipeline_tests.engagement.helpers import TABLES
+
+
+def materialise(pipeline: Pipeline, report_dir: Path) -> dg.ExecuteInProcessResult:
+    settings = pipeline.definitions.resources["settings"].model_copy(update={"report_dir": report_dir})
+    resources = {"settings": settings, "warehouse": pipeline.warehouse, "clock": lambda: NOW}
+    return dg.materialize([parquet], resources=resources, instance=pipeline.instance, raise_on_error=False)
+
+
+def test_it_writes_below_the_report_dir_and_shows_how_much(refreshed: Pipeline, tmp_path: Path) -> None:
+    result = materialise(refreshed, tmp_path / "report")
+    assert result.success
+    [event] = result.asset_materializations_for_node("publish__parquet")
+    shown = {name: value.value for name, value in event.metadata.items()}
+    latest = tmp_path / "report" / "parquet" / "latest"
+    assert (shown["latest"], shown["folder"]) == (str(latest), str(latest.resolve()))
+    files = list(latest.resolve().rglob("*.parquet"))
+    assert (shown["files"], shown["bytes"]) == (len(files), sum(file.stat().st_size for file in files))
+    with duckdb.connect() as connection:
+        rows = [len(connection.read_parquet(str(file)).fetchall()) for file in files]
+    assert shown["rows"] == sum(rows)
+
+
+def test_it_hangs_on_every_table_that_it_exports(refreshed: Pipeline) -> None:
+    above = {key.to_user_string() for key in parquet.dependency_keys}
+    assert above == {"topo/activities", "topo/sequence_templates", *(f"engagement/{name}" for name in TABLES)}
+
+
+def test_where_it_can_not_be_written_the_run_ends_in_one_sentence(refreshed: Pipeline, tmp_path: Path) -> None:
+    (tmp_path / "report").write_text("a file where the folder would be")
+    result = materialise(refreshed, tmp_path / "report")
+    [failure] = result.get_step_failure_events()
+    told = failure.step_failure_data.user_failure_data
+    assert told is not None
+    assert f"The export to {tmp_path / 'report' / 'parquet'} can't be written" in str(told.description)

@@ -1,0 +1,215 @@
+"""The warehouse, its days and the Dagster home: each fault is one finding, and everything else is looked at."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import stamina
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteInstigatorOrigin, RemoteRepositoryOrigin
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._daemon.types import DaemonHeartbeat
+
+from topo_pipeline import runs
+from topo_pipeline.definitions import defs
+from topo_pipeline.doctor import Finding, landed
+from topo_pipeline.settings import Settings
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.workspace import keep_to_timezone
+from topo_pipeline_tests.doctor.conftest import Examine, now
+from topo_pipeline_tests.test_orphaned_runs import prepared, started
+from topo_pipeline_tests.warehouse.builders import LANDED, activity, land_into, noon, reading
+from topo_pipeline_tests.warehouse.worker import worker
+
+
+def days_ago(days: int) -> date:
+    return now().date() - timedelta(days=days)
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Warehouse:
+    warehouse = Warehouse(str(tmp_path / "topo.duckdb"), wait_seconds=0.01)
+    with warehouse.transaction() as connection:
+        keep_to_timezone(connection, "UTC", now=LANDED)
+    return warehouse
+
+
+def land(warehouse: Warehouse, day: date, **changes: object) -> None:
+    land_into(warehouse, reading(activity(day.toordinal(), at=noon(day)), day=day, **changes), now=noon(day))
+
+
+def change(warehouse: Warehouse, sql: str) -> None:
+    with warehouse.transaction() as connection:
+        connection.execute(sql)
+
+
+@pytest.fixture
+def dagster_home(tmp_path: Path) -> Path:
+    return prepared(tmp_path / "home")
+
+
+def test_where_all_is_well_nothing_but_ok_is_found(finds: Examine, warehouse: Warehouse, dagster_home: Path) -> None:
+    for ago in (3, 2, 1):
+        land(warehouse, days_ago(ago))
+    assert {finding.level for finding in finds().values()} == {"ok"}
+
+
+def test_days_that_are_missing_not_over_or_not_proved_are_named(finds: Examine, warehouse: Warehouse) -> None:
+    land(warehouse, days_ago(7))
+    land(warehouse, days_ago(6), is_open=True)
+    land(warehouse, days_ago(5), proved=False)
+    found = finds()["days"]
+    assert found.level == "warning"
+    due = landed.last_due_day(now(), Settings().zone)
+    assert f"missing ({days_ago(4)} to {due})" in found.found
+    assert f"1 last read before they were over ({days_ago(6)})" in found.found
+    assert f"1 not proved ({days_ago(5)})" in found.found
+    assert f"from {days_ago(6)}" in found.do
+
+
+def test_who_holds_the_warehouse_is_named(finds: Examine, warehouse: Warehouse) -> None:
+    with worker(warehouse, "hold", days_ago(1)) as holder:
+        holder.hears("inside")
+        found = finds()
+        holder.go_on()
+    assert found["warehouse"].level == "warning"
+    assert f"process {holder.process.pid}" in found["warehouse"].found
+    assert found["days"].found == "Not looked at: the warehouse can't be read."
+
+
+@pytest.mark.parametrize(
+    ("sql", "level", "says"),
+    [
+        ("DELETE FROM topo.migrations WHERE version > 1", "warning", "older topo-pipeline"),
+        ("INSERT INTO topo.migrations VALUES (999, 'of tomorrow')", "problem", "upgrade"),
+        ("UPDATE topo.workspace SET timezone = 'Europe/Paris'", "problem", "Europe/Paris"),
+        ("UPDATE topo.workspace SET organization_id = uuid()", "problem", "the key is of"),
+    ],
+)
+def test_a_warehouse_of_another_version_or_workspace_is_told(
+    finds: Examine, warehouse: Warehouse, sql: str, level: str, says: str
+) -> None:
+    change(warehouse, sql)
+    found = finds()["warehouse"]
+    assert found.level == level
+    assert says in found.found
+
+
+def test_a_file_that_is_no_warehouse_is_a_problem(finds: Examine, tmp_path: Path) -> None:
+    (tmp_path / "topo.duckdb").write_text("not a database")
+    assert finds()["warehouse"].level == "problem"
+
+
+def test_a_folder_that_cannot_be_written_is_a_problem_and_the_rest_is_looked_at(finds: Examine, tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file where a folder should be")
+    found = finds(TOPO_WAREHOUSE="data/topo.duckdb", DAGSTER_HOME=str(tmp_path / "data" / "home"))
+    assert found["warehouse"].level == "problem"
+    assert "can't be written" in found["warehouse"].found
+    assert found["key"].level == "ok"
+
+
+def test_a_dagster_home_that_is_spoilt_is_a_problem_and_no_traceback(finds: Examine, dagster_home: Path) -> None:
+    (dagster_home / "dagster.yaml").write_text("concurrency: [")
+    found = finds()["dagster home"]
+    assert found.level == "problem"
+    assert "\n" not in found.found
+
+
+@pytest.mark.parametrize("limits", [None, "concurrency: {pools: {granularity: op, default_limit: 4}}"])
+def test_a_dagster_home_without_our_limits_is_a_problem(finds: Examine, dagster_home: Path, limits: str | None) -> None:
+    file = dagster_home / "dagster.yaml"
+    file.unlink() if limits is None else file.write_text(limits)
+    assert finds()["dagster home"].level == "problem"
+
+
+@pytest.fixture
+def instance(dagster_home: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+        yield instance
+
+
+def test_a_run_whose_process_is_gone_is_failed_and_told(finds: Examine, instance: dg.DagsterInstance) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:  # noqa: S603
+        dead.wait()
+    run = started(instance, f"{socket.gethostname()}:{dead.pid}:{{run}}")
+    found = finds()["runs"]
+    assert found.level == "warning"
+    assert run.run_id.partition("-")[0] in found.found
+    assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE]
+    assert finds()["runs"].level == "ok"
+
+
+def test_a_run_under_way_is_told_and_left_alone(finds: Examine, instance: dg.DagsterInstance) -> None:
+    run = started(instance, f"{socket.gethostname()}:{os.getpid()}:{{run}}")
+    found = finds()["runs"]
+    assert (found.level, run.run_id.partition("-")[0] in found.found) == ("ok", True)
+    assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.STARTED]
+
+
+def test_days_that_were_refused_are_named(finds: Examine, instance: dg.DagsterInstance) -> None:
+    with stamina.set_testing(True, attempts=1):
+        outcome = runs.backfill(defs, [days_ago(3)], instance=instance, tell=lambda _: None)  # nobody listens there
+    assert outcome.landed == ()
+    found = finds()["refused days"]
+    assert found.level == "warning"
+    assert str(days_ago(3)) in found.found
+
+
+def switch(instance: dg.DagsterInstance, schedule: str, status: InstigatorStatus) -> None:
+    """As somebody does in the UI."""
+    location = InProcessCodeLocationOrigin(LoadableTargetOrigin(executable_path=sys.executable), location_name="here")
+    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), schedule)
+    state = InstigatorState(origin, InstigatorType.SCHEDULE, status, ScheduleInstigatorData("15 1 * * *"))
+    instance.add_instigator_state(state)
+
+
+def automation(finds: Examine, setting: str) -> Finding:
+    return finds(TOPO_AUTOMATION=setting)["automation"]
+
+
+def alive(instance: dg.DagsterInstance, minutes_ago: int = 0) -> None:
+    at = now() - timedelta(minutes=minutes_ago)
+    instance.add_daemon_heartbeat(DaemonHeartbeat(at.timestamp(), "SENSOR", "it", []))
+
+
+def test_automation_that_is_on_wants_a_daemon_that_is_alive(finds: Examine, instance: dg.DagsterInstance) -> None:
+    assert automation(finds, "off").level == "ok"
+    never = automation(finds, "on")
+    assert (never.level, "not been alive at all" in never.found) == ("problem", True)
+    alive(instance, minutes_ago=30)
+    assert automation(finds, "on").level == "problem"
+    alive(instance)
+    assert automation(finds, "on").level == "ok"
+
+
+def test_what_was_switched_in_the_ui_counts(finds: Examine, instance: dg.DagsterInstance) -> None:
+    alive(instance)
+    switch(instance, "nightly_refresh_schedule", InstigatorStatus.STOPPED)
+    on = automation(finds, "on")
+    assert (on.level, on.found) == ("warning", "On, but for nightly_refresh_schedule.")
+
+
+def test_what_was_switched_on_in_the_ui_counts_too(finds: Examine, instance: dg.DagsterInstance) -> None:
+    switch(instance, "nightly_refresh_schedule", InstigatorStatus.RUNNING)
+    assert automation(finds, "off").level == "problem"
+
+
+def test_a_fault_that_nobody_thought_of_is_a_finding_too(
+    finds: Examine, monkeypatch: pytest.MonkeyPatch, dagster_home: Path
+) -> None:
+    def broken(*_: object) -> Iterator[Finding]:
+        raise RuntimeError(f"with {os.environ['TOPO_API_KEY']} in it\nand more")
+
+    monkeypatch.setattr(landed, "look_at_days", broken)
+    found = finds()
+    assert (found["days"].level, found["days"].found) == (
+        "problem", "Looking at it failed: RuntimeError: with [key] in it.",
+    )  # fmt: skip
+    assert found["dagster home"].level == "ok"

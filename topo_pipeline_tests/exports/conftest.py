@@ -1,0 +1,37 @@
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from topo_pipeline.warehouse.workspace import keep_to_timezone
+from topo_pipeline_tests.engagement.helpers import Workspace, enrolled, march, opened, replied, sent
+
+ADA, BOB = {"run": "A", "person": "Ada"}, {"run": "B", "person": "Bob"}
+ACTIVITIES = [
+    enrolled(march(1), **ADA),
+    sent(march(1, 10), **ADA),
+    replied(march(3), **ADA),
+    sent(march(1, 12), run="C", person="Cid"),  # on each of Ada's days: their loads outlast her
+    opened(march(3, 12), run="C", person="Cid"),
+    enrolled(march(2), **BOB),
+    sent(march(2, 10), **BOB),
+    opened(march(33), **BOB),  # the 2nd of April
+]
+
+
+@pytest.fixture(scope="session")
+def exported_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workspace = Workspace(str(tmp_path_factory.mktemp("world") / "topo.duckdb"))
+    with workspace.warehouse.transaction() as connection:
+        keep_to_timezone(connection, "UTC", now=workspace.now)
+    workspace.land_all(ACTIVITIES, still_open=date(2026, 4, 2))
+    workspace.name(outbound='=1+1, "quoted"\n<script> \u202eRTL \U0001f600')
+    workspace.build()
+    return workspace.warehouse.path
+
+
+@pytest.fixture
+def world(exported_world: Path, tmp_path: Path) -> Workspace:
+    """Two people, two months, of which the last day is still open; every table is built."""
+    return Workspace(str(shutil.copy(exported_world, tmp_path / "topo.duckdb")))

@@ -1,0 +1,218 @@
+"""The folder that BI tools read: whole, of one moment, honest in its types, and never half there."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from topo_pipeline.engagement.rules import DEFAULT_RULES
+from topo_pipeline.exports.parquet import Export, export_all
+from topo_pipeline.forget import forget
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline_tests.engagement.helpers import KEPT_BESIDE, TABLES, Workspace, march, sent, uid
+from topo_pipeline_tests.exports.conftest import ACTIVITIES, BOB
+
+ROOT = Path(__file__).parents[2]
+NOW = datetime(2026, 4, 2, 6, 30, tzinfo=UTC)
+EXPORTED = {*(f"engagement.{name}" for name in (*TABLES, *KEPT_BESIDE)), "topo.activities", "topo.loads"} | {
+    "topo.sequence_templates"
+}
+
+
+def export(world: Workspace, hour: int = 0) -> Export:
+    return export_all(world.warehouse, root(world), now=NOW + timedelta(hours=hour))
+
+
+def root(world: Workspace) -> Path:
+    return Path(world.target).parent / "it's a \U0001f4e6 folder"
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
+
+
+def read(sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        return connection.execute(sql).fetchall()
+
+
+def parquet(*parts: str | Path) -> str:
+    return "read_parquet('" + str(Path(*parts)).replace("'", "''") + "')"
+
+
+def test_every_row_of_every_table_is_there(world: Workspace) -> None:
+    done = export(world)
+    latest = root(world) / "latest"
+    told = manifest(latest)
+    assert set(told["tables"]) == EXPORTED
+    for name, table in told["tables"].items():
+        files = [latest / file["path"] for file in table["files"]]
+        rows = sorted(map(repr, (row for file in files for row in read(f"FROM {parquet(file)}"))))
+        columns = "* EXCLUDE (payload)" if name == "topo.activities" else "*"
+        assert rows == sorted(map(repr, world.select(f"SELECT {columns} FROM {name}")))  # noqa: S608
+        assert table["rows"] == len(rows)
+        assert [file["bytes"] for file in table["files"]] == [file.stat().st_size for file in files]
+    assert (done.tables, done.rows) == (len(EXPORTED), sum(table["rows"] for table in told["tables"].values()))
+    assert done.bytes == sum(path.stat().st_size for path in done.folder.rglob("*.parquet"))
+
+
+def test_types_are_the_warehouses_own_and_none_is_a_hugeint(world: Workspace) -> None:
+    export(world)
+    for table in manifest(root(world) / "latest")["tables"].values():
+        for file in table["files"]:
+            described = read(f"DESCRIBE FROM {parquet(root(world), 'latest', file['path'])}")
+            assert [(name, kind) for name, kind, *_ in described] == [(c["name"], c["type"]) for c in table["columns"]]
+            assert not {"HUGEINT", "TIMESTAMP"} & {kind for _, kind, *_ in described}
+
+
+def test_the_manifest_says_whose_it_is_up_to_when_and_what_each_column_means(world: Workspace) -> None:
+    organization = uuid.uuid4()
+    with world.warehouse.transaction() as connection:
+        connection.execute("UPDATE topo.workspace SET organization_id = ?", [organization])
+    export(world)
+    told = manifest(root(world) / "latest")
+    assert told["organization_id"] == str(organization)
+    assert (told["timezone"], told["first_day"], told["last_day"]) == ("UTC", "2026-03-01", "2026-04-02")
+    assert told["as_of"] == "2026-03-04T00:00:00+00:00"  # the 2nd of April is still open, the days between are missing
+    assert told["written_at"] == "2026-04-02T06:30:00+00:00"
+    assert all(table["comment"] for table in told["tables"].values())
+    assert all(column["comment"] for table in told["tables"].values() for column in table["columns"])
+
+
+def test_payloads_and_keys_of_hashes_stay_at_home(world: Workspace) -> None:
+    folder = export(world).folder
+    names = {row[0] for path in folder.rglob("*.parquet") for row in read(f"DESCRIBE FROM {parquet(path)}")}
+    assert not {"payload", "raw", "hash_key", "id_hash"} & names
+
+
+def test_activities_are_a_file_a_month_in_the_order_in_which_they_were(world: Workspace) -> None:
+    export(world)
+    folder = root(world) / "latest" / "topo" / "activities"
+    assert sorted(path.name for path in folder.iterdir()) == ["2026-03.parquet", "2026-04.parquet"]
+    instants = [row[1] for row in read(f"FROM {parquet(folder, '2026-03.parquet')}")]
+    assert instants == sorted(activity.created_at for activity in ACTIVITIES[:-1])
+
+
+def test_a_month_that_is_as_it_was_is_not_written_again(world: Workspace) -> None:
+    first = export(world)
+    world.land(march(33).date(), [*ACTIVITIES[-1:], sent(march(33, 15), **BOB)])
+    second = export(world)
+    for month, is_kept in {"topo/activities/2026-03.parquet": True, "topo/activities/2026-04.parquet": False}.items():
+        assert (first.folder / month).samefile(second.folder / month) == is_kept
+    assert (first.linked, second.linked) == (0, 1)
+    assert manifest(second.folder)["tables"]["topo.activities"]["rows"] == len(ACTIVITIES) + 1
+
+
+def test_a_month_whose_last_file_is_not_what_it_was_is_written_again(world: Workspace) -> None:
+    first = export(world)
+    (first.folder / "topo/activities/2026-03.parquet").write_bytes(b"spilt")
+    assert export(world).linked == 1
+    assert len(read(f"FROM {parquet(root(world), 'latest/topo/activities/2026-03.parquet')}")) == len(ACTIVITIES) - 1
+
+
+def test_who_is_forgotten_is_in_no_later_export(world: Workspace) -> None:
+    export(world)
+    forget(world.warehouse, uuid.UUID(uid("Ada")), timezone="UTC", rules=DEFAULT_RULES, now=NOW)
+    folder = export(world).folder
+    shown = str([read(f"FROM {parquet(path)}") for path in folder.rglob("*.parquet")])
+    assert uid("Bob") in shown
+    assert uid("Ada") not in shown
+    assert uid("A") not in shown
+
+
+def test_the_export_before_is_kept_and_older_ones_are_not_nor_is_anything_of_others_touched(world: Workspace) -> None:
+    folders = [export(world, hour).folder for hour in range(3)]
+    (root(world) / "mine").mkdir()
+    folders.append(export(world, 3).folder)
+    assert [folder.exists() for folder in folders] == [False, False, True, True]
+    assert sorted(path.name for path in root(world).iterdir()) == sorted(
+        ["latest", "mine", folders[2].name, folders[3].name]
+    )
+    assert (root(world) / "latest").resolve() == folders[3].resolve()
+
+
+def test_who_is_reading_one_export_reads_on_while_the_next_is_published(world: Workspace) -> None:
+    export(world)
+    reading = (root(world) / "latest").resolve()
+    world.land(march(33).date(), [])
+    export(world)
+    assert len(read(f"FROM {parquet(reading, 'topo/activities/*.parquet')}")) == len(ACTIVITIES)
+    assert len(read(f"FROM {parquet(root(world), 'latest/topo/activities/*.parquet')}")) == len(ACTIVITIES) - 1
+
+
+DIES = """
+import os, signal, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from topo_pipeline.exports import parquet
+from topo_pipeline.warehouse.connection import Warehouse
+dies, target, folder = sys.argv[1:]
+place = Path if dies == "replace" else parquet
+true = getattr(place, dies)
+def die(*values, **named):
+    if dies == "_whole" and not values[1].name.endswith("sequence_steps"):
+        return true(*values, **named)
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(place, dies, die)
+parquet.export_all(Warehouse(target), Path(folder), now=datetime(2026, 4, 3, tzinfo=UTC))
+"""
+
+
+@pytest.mark.parametrize("dies", ["_whole", "_publish", "replace"])
+def test_a_kill_leaves_the_export_before_and_the_next_one_clears_up(world: Workspace, dies: str) -> None:
+    before = export(world).folder
+    told = manifest(root(world) / "latest")
+    killed = subprocess.run([sys.executable, "-c", DIES, dies, world.target, root(world)], cwd=ROOT, check=False)  # noqa: S603
+    assert killed.returncode == -signal.SIGKILL
+    assert (root(world) / "latest").resolve() == before.resolve()
+    assert manifest(root(world) / "latest") == told
+    export(world)
+    assert len(list(root(world).iterdir())) == 3  # two exports and the link
+
+
+def test_a_full_disk_is_said_in_one_sentence_and_the_export_before_stays(world: Workspace) -> None:
+    before = export(world).folder
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    world.land(march(33).date(), [])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, limits[1]))
+    try:
+        with pytest.raises(WarehouseError, match="can't be written") as error:
+            export(world)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert "\n" not in str(error.value)
+    assert (root(world) / "latest").resolve() == before.resolve()
+    assert not (root(world) / ".writing").exists()
+
+
+def test_a_place_that_can_not_be_written_is_said_in_one_sentence(world: Workspace) -> None:
+    root(world).write_text("a file where the folder would be")
+    with pytest.raises(WarehouseError, match="The export to .* can't be written"):
+        export(world)
+
+
+def test_without_a_warehouse_there_is_nothing_to_export(tmp_path: Path) -> None:
+    with pytest.raises(WarehouseError, match="no warehouse"):
+        export_all(Warehouse(str(tmp_path / "none.duckdb")), tmp_path / "out", now=NOW)
+    assert not os.path.lexists(tmp_path / "out" / "latest")
+
+
+def test_a_lake_is_exported_too(tmp_path: Path) -> None:
+    lake = Workspace(f"ducklake:{tmp_path / 'lake.ducklake'}")
+    lake.land_all(ACTIVITIES)
+    lake.build("sequence_activity")
+    assert export_all(lake.warehouse, tmp_path / "out", now=NOW).tables == 4
+    assert len(read(f"FROM {parquet(tmp_path, 'out/latest/topo/activities/*.parquet')}")) == len(ACTIVITIES)

@@ -1,0 +1,100 @@
+"""One table as a file."""
+
+import csv
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from topo_pipeline.exports.tables import Format, export, tables
+from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline_tests.engagement.helpers import Workspace
+from topo_pipeline_tests.exports.conftest import ACTIVITIES
+
+
+def test_a_csv_holds_every_row_and_a_name_that_is_hostile(world: Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "it's \U0001f600.csv"
+    rows = export(world.warehouse, "topo.sequence_templates", file, form="csv")
+    with file.open(encoding="utf-8", newline="") as opened:
+        [row] = csv.DictReader(opened)
+    assert rows == 1
+    assert [(row["name"],)] == world.select("SELECT name FROM topo.sequence_templates")
+
+
+def test_instants_are_in_utc_and_say_so(world: Workspace, tmp_path: Path) -> None:
+    export(world.warehouse, "activities", tmp_path / "a.csv", form="csv")
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as opened:
+        assert next(csv.DictReader(opened))["created_at"] == "2026-03-01 09:00:00+00"
+
+
+def test_parquet_holds_the_whole_table_with_payloads(world: Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    assert export(world.warehouse, "topo.activities", file, form="parquet") == len(ACTIVITIES)
+    with duckdb.connect() as connection:
+        payloads = connection.read_parquet(str(file)).project("payload").fetchall()
+    assert sorted(payloads) == sorted((activity.payload,) for activity in ACTIVITIES)
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [("activities", "day"), ("sequence_daily", "day"), ("SEQUENCE_COHORTS", "cohort_day")],
+)
+def test_rows_of_earlier_days_are_left_out(world: Workspace, tmp_path: Path, table: str, column: str) -> None:
+    since = date(2026, 3, 2)
+    export(world.warehouse, table, tmp_path / "since.csv", form="csv", since=since)
+    with (tmp_path / "since.csv").open(encoding="utf-8", newline="") as opened:
+        days = sorted(row[column] for row in csv.DictReader(opened))
+    schema = "topo" if table == "activities" else "engagement"
+    whole = [day for (day,) in world.select(f"SELECT {column} FROM {schema}.{table}")]  # noqa: S608
+    assert days == sorted(str(day) for day in whole if day >= since)
+    assert 0 < len(days) < len(whole)
+
+
+def test_a_table_without_days_says_so(world: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(WarehouseError, match="engagement.sequence_summary has no days"):
+        export(world.warehouse, "sequence_summary", tmp_path / "s.csv", form="csv", since=date(2026, 3, 1))
+    assert list(tmp_path.iterdir()) == [world.warehouse.path]
+
+
+@pytest.mark.parametrize("name", ["nope", "topo.workspace", "topo.forgotten", "builds", "x; DROP TABLE topo.loads"])
+def test_what_is_no_table_for_others_is_answered_with_those_that_are(
+    world: Workspace, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(WarehouseError) as error:
+        export(world.warehouse, name, tmp_path / "n.csv", form="csv")
+    with world.warehouse.reader() as connection:
+        assert all(table in str(error.value) for table in tables(connection))
+    assert "\n" not in str(error.value)
+
+
+def test_rows_are_sorted_by_what_tells_them_apart(world: Workspace, tmp_path: Path) -> None:
+    export(world.warehouse, "sequence_daily", tmp_path / "d.csv", form="csv")
+    with (tmp_path / "d.csv").open(encoding="utf-8", newline="") as opened:
+        days = [row["day"] for row in csv.DictReader(opened)]
+    assert days == sorted(days)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_the_warehouse_itself_is_never_written_over(world: Workspace, form: Format) -> None:
+    with pytest.raises(WarehouseError, match="the warehouse itself"):
+        export(world.warehouse, "topo.loads", world.warehouse.path, form=form)
+    assert world.select("SELECT count(*) FROM topo.activities") == [(len(ACTIVITIES),)]
+
+
+def test_a_file_that_is_there_is_replaced_only_by_a_whole_one(world: Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "loads.csv"
+    file.write_text("of last week")
+    with pytest.raises(WarehouseError, match="no table"):
+        export(world.warehouse, "nope", file, form="csv")
+    assert file.read_text() == "of last week"
+    assert export(world.warehouse, "topo.loads", file, form="csv") == 4
+    assert len(file.read_text().splitlines()) == 5
+
+
+def test_a_place_that_can_not_be_written_is_said_in_one_sentence(world: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(WarehouseError, match="No such file") as error:
+        export(world.warehouse, "topo.loads", tmp_path / "nowhere" / "a.csv", form="csv")
+    assert "\n" not in str(error.value)
+    with pytest.raises(WarehouseError, match="directory"):
+        export(world.warehouse, "topo.loads", tmp_path, form="csv")

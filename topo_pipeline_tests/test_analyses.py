@@ -1,0 +1,146 @@
+"""The example analyses of docs/analyses, run as their texts say, over an export of a simulated workspace.
+
+What they say is computed here once more, from the runs and without SQL or pandas; intervals by statsmodels.
+"""
+
+import csv
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from statsmodels.stats.proportion import proportion_confint
+
+from topo_pipeline.engagement.rules import DEFAULT_RULES
+from topo_pipeline.engagement.tables import build, in_order
+from topo_pipeline.exports.parquet import export_all
+from topo_pipeline.ingest import Day, load_days
+from topo_pipeline.sandbox.app import create_app
+from topo_pipeline.sandbox.server import serve
+from topo_pipeline.sandbox.world import World
+from topo_pipeline.topo_api.client import TopoClient
+from topo_pipeline.topo_api.reading import Window
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.landing import Load
+
+ANALYSES = Path(__file__).parents[1] / "docs" / "analyses"
+DUCKDB = Path(sys.executable).parent / "duckdb"
+FIRST, DAYS = date(2026, 3, 2), 45
+NOW = datetime(2026, 4, 16, 6, tzinfo=UTC)
+WINDOW = timedelta(days=30)
+CLOSED_UNTIL = datetime(2026, 4, 16, tzinfo=UTC) - WINDOW
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+Row = dict[str, Any]
+
+
+def midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The export of six weeks of a workspace that began with them."""
+    folder = tmp_path_factory.mktemp("analysed")
+    warehouse = Warehouse(str(folder / "topo.duckdb"))
+    days = [FIRST + timedelta(days=n) for n in range(DAYS)]
+    windows = [Day(day, Window(midnight(day), midnight(day + timedelta(days=1)))) for day in days]
+    api = create_app(World(11, scale=0.2, starts=FIRST), api_key="topo_k", now=lambda: NOW)
+    with serve(api) as address:
+
+        def connect() -> TopoClient:
+            return TopoClient(f"{address}/v1", "topo_k", requests_per_second=10_000, clock=lambda: NOW)
+
+        loads = load_days(
+            connect, warehouse, windows, run_id="run", clock=lambda: NOW, timezone="UTC", label_channels=False
+        )
+        assert len([load for load in loads if isinstance(load, Load)]) == DAYS
+    with warehouse.transaction() as connection:
+        for table in in_order():
+            build(connection, table, timezone="UTC", now=NOW, rules=DEFAULT_RULES, days=days if table.is_daily else ())
+    export_all(warehouse, folder / "data" / "report" / "parquet", now=NOW)
+    yield folder / "data" / "report" / "parquet" / "latest"
+
+
+def table(export: Path, name: str) -> list[Row]:
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        found = connection.read_parquet(str(export / "engagement" / f"{name}.parquet"))
+        return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
+
+
+def interval(k: int, n: int) -> tuple[float, float]:
+    low, high = proportion_confint(k, n, method="wilson")
+    return float(low), float(high)
+
+
+def test_the_weekdays_of_first_messages(export: Path) -> None:
+    script = (ANALYSES / "weekdays.sql").read_text(encoding="utf-8")
+    command = [DUCKDB, "-no-init", "-csv", "-bail"]
+    done = subprocess.run(command, cwd=export, input=script, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    assert done.stderr == ""
+    said = {row["weekday"]: row for row in csv.DictReader(done.stdout.splitlines())}
+
+    runs = [
+        (run["sequence_template_id"], WEEKDAYS[run["contacted_at"].weekday()], has_replied(run))
+        for run in table(export, "sequence_runs")
+        if run["contacted_at"] and run["contacted_at"] <= CLOSED_UNTIL and not run["left_censored"]
+    ]
+    contacted, replied = Counter(day for _, day, _ in runs), Counter(day for _, day, has in runs if has)
+    of_sequence, replied_to = Counter(s for s, _, _ in runs), Counter(s for s, _, has in runs if has)
+    assert list(said) == [day for day in WEEKDAYS if contacted[day]]
+    assert sum(replied.values()) > 5
+    for day, row in said.items():
+        n, k = contacted[day], replied[day]
+        assert (int(row["contacted"]), int(row["replied"])) == (n, k)
+        expected = sum(replied_to[s] / of_sequence[s] for s, weekday, _ in runs if weekday == day) / n
+        numbers = (k / n, *interval(k, n), expected)
+        assert [float(row[name]) for name in ("reply_rate", "low", "high", "expected")] == pytest.approx(
+            numbers, abs=0.0001
+        )
+
+
+def has_replied(run: Row) -> bool:
+    replied_at = run["first_valid_reply_at"]
+    return bool(replied_at and run["contacted_at"] <= replied_at <= run["contacted_at"] + WINDOW)
+
+
+def test_how_far_down_replies_come_from(export: Path) -> None:
+    command = [sys.executable, "-W", "error", ANALYSES / "steps.py", export]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    assert done.stderr == ""
+    heading, *lines = (line.split() for line in done.stdout.splitlines())
+    said = {
+        (int(row["step"]), row["channel"]): row for row in (dict(zip(heading, line, strict=True)) for line in lines)
+    }
+
+    runs: Counter[tuple[int, str]] = Counter()
+    replied: Counter[tuple[int, str]] = Counter()
+    replies: Counter[int] = Counter()
+    for row in table(export, "sequence_steps"):
+        if row["step"] is not None:
+            runs[row["step"], row["channel"]] += row["step_reply_rate_den"]
+            replied[row["step"], row["channel"]] += row["step_reply_rate_num"]
+            replies[row["step"]] += row["share_of_replies_num"]
+    assert list(said) == sorted(where for where, n in runs.items() if n)
+    assert sum(replied.values()) > 20
+    for (step, channel), row in said.items():
+        k, n = replied[step, channel], runs[step, channel]
+        so_far = sum(count for other, count in replies.items() if other <= step) / sum(replies.values())
+        assert (int(row["runs"]), int(row["replied"])) == (n, k)
+        assert [float(row[name]) for name in ("reply_rate", "low", "high", "replies_so_far")] == pytest.approx(
+            (k / n, *interval(k, n), so_far), abs=0.0006
+        )
+
+
+@pytest.mark.parametrize("script", ["weekdays.sql", "steps.py"])
+def test_an_analysis_says_how_to_run_it_and_what_its_numbers_do_not_say(script: str) -> None:
+    text = (ANALYSES / script).read_text(encoding="utf-8")
+    assert f"docs/analyses/{script}" in text
+    assert "What it says:" in text
+    assert "What it does not say:" in text

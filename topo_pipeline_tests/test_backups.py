@@ -1,0 +1,364 @@
+"""A backup is the warehouse of one moment, and a restore is that moment again, but for who was forgotten since."""
+
+import gzip
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from topo_pipeline import backups
+from topo_pipeline.backups import About, Restored, backup, look, restore
+from topo_pipeline.engagement.rules import DEFAULT_RULES
+from topo_pipeline.forget import forget
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
+from topo_pipeline.warehouse.forgetting import Trace
+from topo_pipeline_tests.engagement.helpers import Workspace, canonical, march, sent, uid
+from topo_pipeline_tests.test_forget import BOB, FORGOTTEN_AT, HERS, HIS, bytes_in, forget_ada, workspace_of
+from topo_pipeline_tests.warehouse import conftest as of_the_warehouse
+from topo_pipeline_tests.warehouse import old as old_ones
+from topo_pipeline_tests.warehouse.worker import worker
+
+ROOT = Path(__file__).parents[1]
+NOW = datetime(2026, 6, 3, tzinfo=UTC)
+WORKERS_DAY = date(2026, 3, 20)
+SetHook, on_waiting = of_the_warehouse.SetHook, of_the_warehouse.on_waiting
+EVERYTHING = (
+    *("topo.activities", "topo.activity_changes", "topo.rejects", "topo.loads", "topo.sequence_templates"),
+    *("topo.workspace", "topo.forgotten", "topo.migrations", "engagement.builds"),
+)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return workspace_of(tmp_path_factory.mktemp("built"), [*HERS, *HIS]).warehouse.path
+
+
+@pytest.fixture
+def world(built: Path, tmp_path: Path) -> Workspace:
+    """Ada and Bob, every table built."""
+    (tmp_path / "data").mkdir()
+    return Workspace(str(shutil.copy(built, tmp_path / "data" / "topo.duckdb")))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "it's a \U0001f4be.duckdb"
+
+
+def restored(world: Workspace, file: Path) -> Restored:
+    return restore(world.warehouse, file, timezone="UTC", rules=DEFAULT_RULES, now=NOW)
+
+
+def everything(target: str | Path) -> dict[str, Any]:
+    """Every row and every comment."""
+    whole = Workspace(str(target))
+    kept: dict[str, Any] = {name: sorted(map(repr, whole.select(f"FROM {name}"))) for name in EVERYTHING}
+    comments = whole.select(
+        "SELECT table_name, column_name, comment FROM duckdb_columns()"
+        " WHERE database_name = current_database() AND NOT internal ORDER BY ALL"
+    )
+    return kept | whole.all_rows() | {"comments": comments}
+
+
+def beside(world: Workspace) -> list[str]:
+    return sorted(path.name for path in world.warehouse.path.parent.iterdir())
+
+
+def test_a_backup_holds_every_table_row_and_comment(world: Workspace, file: Path) -> None:
+    forget_ada(world)
+    about = backup(world.warehouse, file)
+    assert about.last_day == date(2026, 3, 5)
+    assert everything(file) == everything(world.target)
+    assert all(comment for *_, comment in everything(file)["comments"])
+
+
+def test_what_was_restored_is_what_was_backed_up(world: Workspace, file: Path) -> None:
+    before = everything(world.target)
+    backup(world.warehouse, file)
+    world.land(date(2026, 3, 3), [])
+    assert everything(world.target) != before
+    outcome = restored(world, file)
+    assert everything(world.target) == before
+    assert outcome == Restored(
+        About(None, date(2026, 3, 5)),
+        world.warehouse.path.with_name("topo.duckdb.replaced-20260603T000000Z"),
+        Trace(0, 0, 0, 0),
+        forgot_nobody=False,
+    )
+    assert everything(file) == before
+
+
+def test_what_was_there_is_kept_beside(world: Workspace, file: Path) -> None:
+    backup(world.warehouse, file)
+    world.land(date(2026, 3, 3), [])
+    replaced = everything(world.target)
+    kept = restored(world, file).replaced
+    assert kept is not None
+    assert everything(kept) == replaced
+    assert beside(world) == ["topo.duckdb", kept.name]
+
+
+def test_a_restored_warehouse_takes_in_days_as_ever(world: Workspace, file: Path) -> None:
+    backup(world.warehouse, file)
+    restored(world, file)
+    world.land(march(6).date(), [sent(march(6), **BOB)])
+    world.build()
+    before = len([a for a in (*HERS, *HIS) if a.type == "message.sent" and a.sequence == "outbound"])
+    assert world.summary()["total_sent"] == before + 1
+
+
+def test_a_backup_waits_for_a_writer_and_has_what_it_wrote(world: Workspace, file: Path, on_waiting: SetHook) -> None:
+    with worker(world.warehouse, "hold", WORKERS_DAY) as writer:
+        writer.hears("inside")
+        on_waiting(writer.go_on)
+        backup(world.warehouse, file)
+    assert look(file).last_day == WORKERS_DAY
+
+
+def test_a_writer_waits_for_a_backup_and_loses_nothing(
+    world: Workspace, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = everything(world.target)
+    copy = backups._copy
+    with ExitStack() as until_it_ends:
+
+        def copy_while_somebody_waits(*names: Path) -> None:
+            until_it_ends.enter_context(worker(world.warehouse, "land", WORKERS_DAY)).hears("waiting")
+            copy(*names)
+
+        monkeypatch.setattr(backups, "_copy", copy_while_somebody_waits)
+        backup(world.warehouse, file)
+    assert everything(file) == before
+    assert world.select("SELECT count(*) FROM topo.activities WHERE day = '2026-03-20'") == [(1,)]
+
+
+def test_a_backup_takes_in_what_only_the_log_holds(world: Workspace, file: Path) -> None:
+    commits_and_dies = (
+        "import os, sys, duckdb; c = duckdb.connect(sys.argv[1]);"
+        "c.execute(\"INSERT INTO topo.topo.rejects VALUES ('2026-03-01', 'in the log', 'x', now(), uuid())\");"
+        "os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", commits_and_dies, world.target], check=True)  # noqa: S603
+    assert "topo.duckdb.wal" in beside(world)
+    backup(world.warehouse, file)
+    assert Workspace(str(file)).select("SELECT raw FROM topo.rejects") == [("in the log",)]
+    assert not Path(f"{file}.wal").exists()
+
+
+def test_who_was_forgotten_since_the_backup_does_not_come_back(world: Workspace, file: Path, tmp_path: Path) -> None:
+    with world.warehouse.transaction() as connection:
+        connection.execute(
+            "INSERT INTO topo.rejects VALUES ('2026-03-01', ?, 'cut', now(), uuid())", [f'{{"person":"{uid("Ada")}"']
+        )
+    backup(world.warehouse, file)
+    forget_ada(world)
+    forgotten = {name: canonical(rows) for name, rows in world.all_rows().items()}
+    assert restored(world, file).erased == Trace(activities=len(HERS), changes=0, rejects=1, runs=2)
+    assert {name: canonical(rows) for name, rows in world.all_rows().items()} == forgotten
+    assert world.select("SELECT sum(suppressed), sum(rows) FROM landed_days") == [(len(HERS), len(HIS))]
+    file.unlink()
+    assert bytes_in(tmp_path, uid("Ada")) == set()
+    world.land_all([*HERS, *HIS])
+    assert world.select("SELECT count(*) FROM topo.activities") == [(len(HIS),)]
+
+
+def test_who_was_forgotten_before_and_since_the_backup_stays_forgotten(world: Workspace, file: Path) -> None:
+    forget_ada(world)
+    backup(world.warehouse, file)
+    forget(world.warehouse, uuid.UUID(uid("Bob")), timezone="UTC", rules=DEFAULT_RULES, now=FORGOTTEN_AT)
+    assert restored(world, file).erased.activities == len([a for a in HIS if a.run == "B"])
+    world.land_all([*HERS, *HIS])
+    assert world.select("SELECT count(*) FROM topo.activities") == [(len([a for a in HIS if a.run == "D"]),)]
+
+
+def test_people_forgotten_under_different_keys_are_not_confused(world: Workspace, file: Path) -> None:
+    forget_ada(world)
+    backup(world.warehouse, file)
+    anew = workspace_of(file.parent, HIS)  # read anew into another file, where Bob asks to be forgotten
+    forget(anew.warehouse, uuid.UUID(uid("Bob")), timezone="UTC", rules=DEFAULT_RULES, now=FORGOTTEN_AT)
+    before = everything(anew.target)
+    with pytest.raises(WarehouseError, match="different keys"):
+        restored(anew, file)
+    assert everything(anew.target) == before
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a database", None])
+def test_a_damaged_warehouse_is_replaced_and_its_memory_is_said_to_be_lost(
+    world: Workspace, file: Path, damage: bytes | None
+) -> None:
+    before = everything(world.target)
+    backup(world.warehouse, file)
+    whole = world.warehouse.path.read_bytes()
+    world.warehouse.path.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    Path(f"{world.target}.wal").write_bytes(b"of the damaged one")
+    outcome = restored(world, file)
+    assert outcome.forgot_nobody
+    assert everything(world.target) == before
+    assert not Path(f"{world.target}.wal").exists()
+    assert beside(world) == ["topo.duckdb", *(f"topo.duckdb.replaced-20260603T000000Z{end}" for end in ("", ".wal"))]
+
+
+def test_where_there_is_no_warehouse_the_backup_becomes_it(world: Workspace, file: Path, tmp_path: Path) -> None:
+    backup(world.warehouse, file)
+    new = Workspace(str(tmp_path / "another" / "machine" / "topo.duckdb"))
+    outcome = restored(new, file)
+    assert (outcome.replaced, outcome.forgot_nobody) == (None, False)
+    assert everything(new.target) == everything(world.target)
+
+
+def refused(world: Workspace, file: Path, *words: str) -> None:
+    """The restore ends in one sentence, and the warehouse is as it was."""
+    before = world.warehouse.path.read_bytes()
+    with pytest.raises(WarehouseError) as error:
+        restored(world, file)
+    assert all(word in str(error.value) for word in words), str(error.value)
+    assert "\n" not in str(error.value)
+    assert world.warehouse.path.read_bytes() == before
+    assert beside(world) == ["topo.duckdb"]
+
+
+def test_what_is_no_backup_is_refused(world: Workspace, file: Path) -> None:
+    refused(world, file, "There is no backup")
+    file.write_text("Dear diary")
+    refused(world, file, "can't be restored", "not a valid DuckDB database file")
+    file.unlink()
+    duckdb.connect(file).close()
+    refused(world, file, "nothing in it is topo-pipeline's")
+    refused(world, world.warehouse.path, "is the warehouse itself")
+    refused(world, file.parent, "There is no backup")
+
+
+def changed(file: Path, sql: str) -> Path:
+    with Warehouse(str(file)).transaction() as connection:
+        connection.execute(sql)
+    return file
+
+
+def test_a_backup_of_another_organization_zone_or_version_is_refused(world: Workspace, file: Path) -> None:
+    backup(world.warehouse, file)
+    ours, theirs = (f"UPDATE topo.workspace SET organization_id = '{uuid.uuid4()}'" for _ in range(2))  # noqa: S608
+    changed(world.warehouse.path, ours)
+    refused(world, changed(file, theirs), "backup of organization")
+    changed(file, "UPDATE topo.workspace SET organization_id = NULL, timezone = 'Asia/Tokyo'")
+    refused(world, file, "Asia/Tokyo")
+    changed(file, "INSERT INTO topo.migrations VALUES (99, 'of the future')")
+    refused(world, file, "schema version 99", "upgrade")
+
+
+def test_an_older_backup_is_brought_up_to_date(world: Workspace, file: Path) -> None:
+    file.write_bytes(gzip.decompress((Path(old_ones.__file__).parent / "0001.duckdb.gz").read_bytes()))
+    old = look(file)
+    assert restored(world, file).about == old
+    with world.warehouse.reader() as connection:
+        assert connection.execute("SELECT max(day) FROM topo.loads").fetchone() == (old.last_day,)
+
+
+def test_a_warehouse_that_somebody_writes_is_not_replaced(world: Workspace, file: Path) -> None:
+    backup(world.warehouse, file)
+    with worker(world.warehouse, "hold", WORKERS_DAY) as writer:
+        writer.hears("inside")
+        with pytest.raises(WarehouseInUse, match="has it"):
+            restore(Warehouse(world.target, wait_seconds=0.1), file, timezone="UTC", rules=DEFAULT_RULES, now=NOW)
+        writer.go_on()
+    assert world.select("SELECT count(*) FROM topo.loads WHERE day = '2026-03-20'") == [(1,)]
+
+
+def test_a_backup_is_never_written_over_a_file(world: Workspace, file: Path) -> None:
+    file.write_text("precious")
+    for there in (file, world.warehouse.path, file.parent):
+        with pytest.raises(WarehouseError, match="there already"):
+            backup(world.warehouse, there)
+    assert file.read_text() == "precious"
+
+
+@contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """As a full disk, for this process and those that it starts."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+
+
+def test_without_room_there_is_one_sentence_and_nothing_half_done(world: Workspace, file: Path) -> None:
+    before = everything(world.target)
+    with files_no_larger_than(100_000), pytest.raises(WarehouseError, match="can't be written") as error:
+        backup(world.warehouse, file)
+    assert "\n" not in str(error.value)
+    assert list(file.parent.iterdir()) == [world.warehouse.path.parent]
+    backup(world.warehouse, file)
+    with files_no_larger_than(100_000):
+        refused(world, file, "can't be restored")
+    assert everything(world.target) == before
+
+
+def test_a_place_that_is_not_there_is_said_in_one_sentence(world: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(WarehouseError, match="can't be written: No such file or directory"):
+        backup(world.warehouse, tmp_path / "nowhere" / "backup.duckdb")
+
+
+def test_a_backup_of_nothing_makes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(WarehouseError, match="no warehouse"):
+        backup(Warehouse(str(tmp_path / "none.duckdb")), tmp_path / "backup.duckdb")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lake_is_told_how(tmp_path: Path) -> None:
+    lake = Warehouse(f"ducklake:{tmp_path / 'lake.ducklake'}")
+    with pytest.raises(WarehouseError, match="is a lake: copy its catalog"):
+        backup(lake, tmp_path / "b.duckdb")
+    with pytest.raises(WarehouseError, match="is a lake"):
+        restore(lake, tmp_path / "b.duckdb", timezone="UTC", rules=DEFAULT_RULES, now=NOW)
+
+
+DIES = """
+import os, signal, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from topo_pipeline import backups
+from topo_pipeline.engagement.rules import DEFAULT_RULES
+from topo_pipeline.forget import forget
+from topo_pipeline.warehouse.connection import Warehouse
+true = os.replace
+def die(*names):
+    if sys.argv[1] == "after":
+        true(*names)
+    os.kill(os.getpid(), signal.SIGKILL)
+os.replace = die
+backups.restore(
+    Warehouse(sys.argv[2]), Path(sys.argv[3]), timezone="UTC", rules=DEFAULT_RULES, now=datetime(2026, 6, 3, tzinfo=UTC)
+)
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_kill_leaves_the_one_or_the_other_and_the_next_restore_clears_up(
+    world: Workspace, file: Path, when: str
+) -> None:
+    backed_up = everything(world.target)
+    backup(world.warehouse, file)
+    world.land(date(2026, 3, 3), [])
+    there = everything(world.target)
+    killed = subprocess.run([sys.executable, "-c", DIES, when, world.target, file], cwd=ROOT, check=False)  # noqa: S603
+    assert killed.returncode == -signal.SIGKILL
+    assert everything(world.target) == (there if when == "before" else backed_up)
+    restore(world.warehouse, file, timezone="UTC", rules=DEFAULT_RULES, now=datetime(2026, 6, 4, tzinfo=UTC))
+    assert everything(world.target) == backed_up
+    assert not [name for name in beside(world) if name.endswith("restoring")]
+    assert os.path.lexists(file)

@@ -1,0 +1,192 @@
+"""Export, backup and restore as a person meets them, a hostile or hurried one too."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+
+from topo_pipeline.exports.parquet import export_all
+from topo_pipeline.instance import owner_tag, prepare
+from topo_pipeline_tests.command_line import WHERE_IT_STANDS, answer, assert_one_sentence
+from topo_pipeline_tests.engagement.helpers import Workspace, march, uid
+from topo_pipeline_tests.test_forget import HERS, HIS, bytes_in, forget_ada, workspace_of
+
+ROWS = len(HERS) + len(HIS)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return workspace_of(tmp_path_factory.mktemp("built"), [*HERS, *HIS]).warehouse.path
+
+
+@pytest.fixture
+def folder(built: Path, tmp_path: Path) -> Path:
+    """Where somebody works: with a space, a quote and more in its name."""
+    folder = tmp_path / "it's \U0001f600 here"
+    (folder / "data").mkdir(parents=True)
+    shutil.copy(built, folder / "data" / "topo.duckdb")
+    return folder
+
+
+def workspace(folder: Path) -> Workspace:
+    return Workspace(str(folder / "data" / "topo.duckdb"))
+
+
+def test_a_table_goes_into_a_pipe_as_csv(folder: Path) -> None:
+    done = answer(folder, "export", "activities", "--since", "2026-03-03")
+    heading, *rows = done.stdout.splitlines()
+    assert heading.startswith("id,created_at,day,type,")
+    assert len(rows) == len([a for a in (*HERS, *HIS) if a.created_at >= march(3, 0)])
+    assert done.stderr == ""
+
+
+def test_a_table_goes_into_a_file_as_parquet(folder: Path) -> None:
+    done = answer(folder, "export", "topo.activities", "--format", "parquet", "--output", "a 'b' \U0001f4be.parquet")
+    assert done.returncode == 0, done.stderr
+    assert duckdb.read_parquet(str(folder / "a 'b' \U0001f4be.parquet")).count("*").fetchall() == [(ROWS,)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("nope",), ("no table nope", "engagement.sequence_summary", "topo.activities")),
+        (("topo.forgotten",), ("no table topo.forgotten",)),
+        (("sequence_runs", "--since", "2026-03-01"), ("engagement.sequence_runs has no days",)),
+        (("sequence_daily", "--since", "yesterday"), ("'yesterday' is not a day",)),
+        (("sequence_daily", "--format", "parquet"), ("--output FILE",)),
+        (("sequence_daily", "--output", "nowhere/daily.csv"), ("No such file",)),
+        (("sequence_daily", "--output", "data"), ("data can't be written",)),
+        (("sequence_daily", "--output", "data/topo.duckdb"), ("the warehouse itself",)),
+    ],
+)
+def test_what_can_not_be_exported_is_said_in_one_sentence(
+    folder: Path, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    before = (folder / "data" / "topo.duckdb").read_bytes()
+    assert_one_sentence(answer(folder, "export", *arguments), *words)
+    assert (folder / "data" / "topo.duckdb").read_bytes() == before
+    assert [path.name for path in folder.iterdir()] == ["data"]
+
+
+def test_a_reader_that_has_had_enough_gets_no_traceback(folder: Path) -> None:
+    environment = {**os.environ, "TOPO_WAREHOUSE": str(folder / "data" / "topo.duckdb")}
+    with workspace(folder).warehouse.transaction() as connection:  # more than a pipe holds
+        connection.execute(
+            "INSERT INTO topo.rejects SELECT day, repeat('x', 9999), 'long', now(), uuid() FROM range(99), topo.loads"
+        )
+    command = [WHERE_IT_STANDS, "export", "topo.rejects"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as export:  # noqa: S603
+        assert export.stdout is not None and export.stderr is not None
+        assert export.stdout.read(4) == b"day,"
+        export.stdout.close()
+        assert export.stderr.read() == b""
+
+
+def test_a_backup_and_back(folder: Path) -> None:
+    done = answer(folder, "backup", "b 'x' \U0001f4be.duckdb")
+    assert done.returncode == 0, done.stderr
+    assert "days up to 2026-03-05" in done.stdout
+    forget_ada(workspace(folder))
+    (folder / "data" / "topo.duckdb.wal").unlink(missing_ok=True)
+    done = answer(folder, "restore", "b 'x' \U0001f4be.duckdb", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "data/topo.duckdb is restored: days up to 2026-03-05." in done.stdout
+    assert "What was there is data/topo.duckdb.replaced-" in done.stdout
+    assert f"Erased of people who were forgotten since: {len(HERS)} activities." in done.stdout
+    assert "Read the days since: topo-pipeline backfill 2026-03-06 " in done.stdout
+    assert workspace(folder).select("SELECT count(*) FROM topo.activities") == [(len(HIS),)]
+
+
+def test_who_is_forgotten_is_in_no_export_any_more(folder: Path) -> None:
+    reports = folder / "report"
+    for hour in (1, 2):
+        export_all(workspace(folder).warehouse, reports / "parquet", now=march(20, hour))
+    assert bytes_in(reports, uid("Ada"))
+    done = answer(folder, "forget", uid("Ada"), "--yes", TOPO_REPORT_DIR=str(reports))
+    assert done.returncode == 0, done.stderr
+    [export, latest] = sorted((reports / "parquet").iterdir())
+    assert latest.resolve() == export.resolve()
+    people = duckdb.read_parquet(str(latest / "engagement" / "sequence_runs.parquet")).project("person_id::VARCHAR")
+    assert set(people.fetchall()) == {(uid("Bob"),), (None,)}
+
+
+def test_a_damaged_warehouse_is_restored_and_said_to_have_forgotten_whom_it_forgot(folder: Path) -> None:
+    assert answer(folder, "backup", "b.duckdb").returncode == 0
+    (folder / "data" / "topo.duckdb").write_bytes(b"spilt")
+    done = answer(folder, "restore", "b.duckdb", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "forget again whoever was forgotten since the backup" in done.stdout
+    assert workspace(folder).select("SELECT count(*) FROM topo.activities") == [(ROWS,)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("backup", "data/topo.duckdb"), ("there already",)),
+        (("backup", "nowhere/b.duckdb"), ("can't be written", "No such file")),
+        (("restore", "none.duckdb", "--yes"), ("There is no backup",)),
+        (("restore", "text", "--yes"), ("can't be restored", "not a valid DuckDB database file")),
+        (("restore", "data/topo.duckdb", "--yes"), ("the warehouse itself",)),
+        (("restore", "b.duckdb"), ("say --yes",)),
+    ],
+)
+def test_what_can_not_be_done_is_said_in_one_sentence_and_changes_nothing(
+    folder: Path, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    warehouse = folder / "data" / "topo.duckdb"
+    (folder / "text").write_text("Dear diary")
+    shutil.copy(warehouse, folder / "b.duckdb")
+    before = warehouse.read_bytes()
+    assert_one_sentence(answer(folder, *arguments), *words)
+    assert warehouse.read_bytes() == before
+    assert [path.name for path in warehouse.parent.iterdir()] == ["topo.duckdb"]
+
+
+def test_nothing_is_restored_under_a_run(folder: Path) -> None:
+    assert answer(folder, "backup", "b.duckdb").returncode == 0
+    home = folder / "home"
+    prepare(home)
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+
+        @dg.job
+        def reading() -> None: ...
+
+        run = instance.create_run_for_job(reading, status=dg.DagsterRunStatus.STARTED)
+        instance.add_run_tags(run.run_id, owner_tag(run.run_id))  # this process, which is alive
+    done = answer(folder, "restore", "b.duckdb", "--yes", DAGSTER_HOME=str(home))
+    assert_one_sentence(done, f"Run {run.run_id[:8]} is under way")
+
+
+SLOW_COPY = """
+import subprocess, sys, time
+from topo_pipeline import backups
+from topo_pipeline.cli import app
+def copy(file, to):
+    to.write_bytes(b"half")
+    print("copying", flush=True)
+    subprocess.run(["sleep", "30"], check=True)
+backups._copy = copy
+app(["backup", "b.duckdb"])
+"""
+
+
+def test_an_interrupted_backup_leaves_nothing(folder: Path) -> None:
+    environment = {**os.environ, "TOPO_WAREHOUSE": str(folder / "data" / "topo.duckdb"), "PYTHONPATH": str(Path.cwd())}
+    command = [sys.executable, "-c", SLOW_COPY]
+    with subprocess.Popen(  # noqa: S603
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as backup:
+        assert backup.stdout is not None and backup.stderr is not None
+        assert backup.stdout.readline() == "copying\n"
+        backup.send_signal(signal.SIGINT)
+        assert "Traceback" not in backup.stderr.read()
+    assert backup.returncode not in {0, None}
+    assert [path.name for path in folder.iterdir()] == ["data"]
+    assert workspace(folder).select("SELECT max(day) FROM topo.loads") == [(date(2026, 3, 5),)]
