@@ -1,4 +1,4 @@
-"""Ways to read the same days from the bench's server, each a process of its own: `python -m bench.reading WAY ADDRESS …`.
+"""Ways to read the same days from the bench's server, a process each: `python -m bench.reading WAY ADDRESS DAYS ROWS`.
 
 Each prints one line of JSON: seconds of the work, without the start of Python and the imports; requests; peak memory.
 """
@@ -70,8 +70,8 @@ def pipeline(address: str, days: int, per_day: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         warehouse = Warehouse(str(Path(folder, "bench.duckdb")))
         for load in load_days(connect, warehouse, _days(days), run_id="bench", clock=now, timezone="UTC"):
-            assert isinstance(load, Load), load
-            assert load.rows == per_day, load
+            if not isinstance(load, Load) or load.rows != per_day:
+                raise RuntimeError(f"not what the server holds: {load}")
 
 
 WAYS: dict[str, Callable[[str, int, int], None]] = {"bare": bare, "pipeline": pipeline}
@@ -88,7 +88,12 @@ if __name__ == "__main__":
     began = clock.perf_counter()
     WAYS[way](address, days, per_day)
     seconds = clock.perf_counter() - began
-    print(json.dumps({
-        "seconds": seconds, "requests": _served(address) - before - 1,
-        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }))
+    print(
+        json.dumps(
+            {
+                "seconds": seconds,
+                "requests": _served(address) - before - 1,
+                "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            }
+        )
+    )

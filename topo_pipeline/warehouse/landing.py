@@ -4,11 +4,13 @@ A reload compares before it writes: what did not change is not touched. How a pa
 """
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.warehouse.errors import ShrinkingDay
+from topo_pipeline.warehouse.spool import Spool
 from topo_pipeline.warehouse.staging import follow_the_forgotten, stage, suppress
 from topo_pipeline.warehouse.workspace import keep_to_organization
 
@@ -34,8 +36,8 @@ class ReadDay:
         api_total_count: the API's own count between the bounds.
         requests: requests made, retries included.
         started_at: when the reading began.
-        activities: one row each: `id` (uuid text, unique), `created_at` (datetime64, UTC), `payload` (JSON text),
-            `channel` (as the API's filter told it, else None).
+        activities: what was received of the day.
+        channels: of those whose payload tells none, by their ids: the channel that the API's filter told.
         rejects: rows that could not be read: `raw`, `reason`.
     """
 
@@ -47,7 +49,8 @@ class ReadDay:
     api_total_count: int
     requests: int
     started_at: datetime
-    activities: "pd.DataFrame"
+    activities: Spool
+    channels: Mapping[str, str]
     rejects: "pd.DataFrame"
 
 
@@ -134,7 +137,7 @@ def land(
         WarehouseError: the activities are of another organization than the warehouse.
     """
     load_id = uuid.uuid4()
-    stage(connection, read.activities, read.rejects, day=read.day, load_id=load_id, now=now)
+    stage(connection, read.activities, read.rejects, read.channels, day=read.day, load_id=load_id, now=now)
     replaced = _replace(connection, read.day, load_id, now, may_shrink)
     load = Load(
         day=read.day,
