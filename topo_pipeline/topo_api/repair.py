@@ -114,7 +114,7 @@ class _Reader:
             if tally.proved:
                 return tally
             if self._is_deep(tally.count) and (mark := await self._mark(query)):
-                return _joined(tally, await self._read_slices(query, tally.count, mark))
+                return Tally(query, tally.count, await self._read_slices(query, tally.count, mark))
         if tally.count <= MAX_PAGE_SIZE:
             return self._refuse(tally)
         return await self._split(tally)
@@ -183,26 +183,26 @@ class _Reader:
                 return _Mark(cut, known)
         return None
 
-    async def _read_slices(self, query: ActivityQuery, count: int, mark: "_Mark | None") -> list[Tally]:
+    async def _read_slices(self, query: ActivityQuery, count: int, mark: "_Mark | None") -> Rows:
         """Slices up to each mark, and what is behind the last; the next mark is looked for while they are read."""
         turns = asyncio.Semaphore(PARTS_AT_ONCE)
+        rows = Rows()
 
-        async def read(part: ActivityQuery) -> Tally:
+        async def read(part: ActivityQuery) -> None:
             async with turns:
                 tally = await self._prove(part)
                 if self._keeper:
                     await self._keeper.keep(tally.rows.hand_over())
-                return tally
+                rows.merge(tally.rows)
 
         async with _tasks() as group:
-            slices = []
             while mark:
                 before, query = _cut(query, mark.cut)
-                slices.append(group.create_task(read(before)))
+                group.create_task(read(before))
                 count -= mark.rows
                 mark = await self._mark(query) if self._is_deep(count) else None
-            slices.append(group.create_task(read(query)))
-        return [each.result() for each in slices]
+            group.create_task(read(query))
+        return rows
 
     # What is too short to be split in time
 

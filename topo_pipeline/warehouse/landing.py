@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
+# A day is landed in so much memory, whatever its size, and room for some thousand rows at a time: what is more goes by
+# way of the disk.
+MEMORY = 128_000_000
+ROWS_AT_ONCE = 20_000
+
 # A reload that takes away more than so many rows, and more than this share of the day, is not believed.
 SHRINK_ROWS = 20
 SHRINK_SHARE = 0.5
@@ -137,6 +142,7 @@ def land(
         WarehouseError: the activities are of another organization than the warehouse.
     """
     load_id = uuid.uuid4()
+    connection.execute(f"SET threads = 1; SET memory_limit = '{MEMORY + ROWS_AT_ONCE * read.activities.longest}B'")
     stage(connection, read.activities, read.rejects, read.channels, day=read.day, load_id=load_id, now=now)
     replaced = _replace(connection, read.day, load_id, now, may_shrink)
     load = Load(

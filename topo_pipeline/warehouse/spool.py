@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Self
 
 import duckdb
 
+from topo_pipeline.warehouse.errors import WarehouseError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -61,6 +63,8 @@ class Spool:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._one_at_a_time = threading.Lock()
+        self.longest = 0
+        """Characters of the longest payload."""
         self.files: list[str] = []
         """Parquet files of what was written, in the order received."""
 
@@ -80,13 +84,24 @@ class Spool:
         """Take `id` (uuid text), `created_at` (datetime64, UTC), `payload` (JSON text); from any thread.
 
         Of an id that was added before, this is the version that counts.
+
+        Raises:
+            WarehouseError: the folder for temporary files can't take them.
         """
         with self._one_at_a_time:
             first = self._received
             self._received += len(activities)
+            self.longest = max(self.longest, activities["payload"].str.len().max() if len(activities) else 0)
             self._pending.append(activities.assign(received=range(first, self._received)))
-            if sum(map(len, self._pending)) >= PART:
+            if sum(map(len, self._pending)) < PART:
+                return
+            try:
                 self._write()
+            except (duckdb.Error, OSError) as error:
+                raise WarehouseError(
+                    f"What was read can't be kept in {tempfile.gettempdir()} until it is landed, set TMPDIR to a folder"
+                    f" with room: {str(error).strip().partition(chr(10))[0]}"
+                ) from error
 
     def clear(self) -> None:
         """Let go of everything that was added."""
