@@ -6,7 +6,6 @@ Each prints one line of JSON: seconds of the work, without the start of Python a
 import asyncio
 import json
 import os
-import resource
 import sys
 import tempfile
 import time as clock
@@ -19,6 +18,7 @@ from typing import Any
 import duckdb
 import httpx
 
+from bench.pairs import peak_megabytes
 from bench.server import FIRST_DAY, KEY
 from topo_pipeline.ingest import Day, load_days
 from topo_pipeline.topo_api.client import TopoClient
@@ -163,7 +163,7 @@ if __name__ == "__main__":
             {
                 "seconds": seconds,
                 "requests": _served(address) - before - 1,
-                "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                "megabytes": peak_megabytes(),
             }
         )
     )
