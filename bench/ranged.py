@@ -51,6 +51,7 @@ def _in_dagster(address: str, days: int, folder: Path) -> Callable[[], None]:
     from topo_pipeline.instance import prepare  # noqa: PLC0415
 
     prepare(folder)
+    dg.DagsterInstance.get().dispose()  # its tables are made once in its life
     every = days_of(days)
 
     def read() -> None:
