@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test lint docs snapshot lock clean
+.PHONY: help install demo dev test bench lint docs snapshot lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ dev: install ## Open Dagster's UI on port 3000 (the sandbox, or Topo where TOPO_
 
 test: install ## Run the tests with the coverage gate
 	@$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term-missing
+
+bench: install ## Measure what is promised and write docs/benchmarks.md (about 20 minutes)
+	@$(BIN)/python -W ignore -m bench
 
 lint: install ## Check style and types
 	@$(BIN)/ruff check .

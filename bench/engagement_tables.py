@@ -4,14 +4,17 @@ Run as `python -m bench.engagement_tables [RUNS]`. Each build is a process of it
 The activities are made in SQL, without payloads: no table reads them.
 """
 
-import resource
-import subprocess
+import json
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import duckdb
+
+from bench.pairs import measure, peak_megabytes
 from topo_pipeline.engagement.tables import build, in_order
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.workspace import keep_to_timezone
@@ -69,47 +72,46 @@ GROUP BY day, load_id
 """
 
 
-def land(warehouse: Warehouse, runs: int, from_day: date, to_day: date) -> None:
+def land(warehouse: Warehouse, runs: int, days: int, from_day: date, to_day: date) -> None:
     """Make the activities of these days, and the ledger of their loads."""
-    days = {"from_day": from_day, "to_day": to_day, "now": NOW}
+    landed = {"from_day": from_day, "to_day": to_day, "now": NOW}
     with warehouse.transaction() as connection:
         keep_to_timezone(connection, "UTC", now=NOW)
-        made = {"runs": runs, "days": DAYS, "sequences": SEQUENCES, "first_day": FIRST_DAY}
-        connection.execute(_MAKE, days | made)
-        connection.execute(_NOTE, days)
+        made = {"runs": runs, "days": days, "sequences": SEQUENCES, "first_day": FIRST_DAY}
+        connection.execute(_MAKE, landed | made)
+        connection.execute(_NOTE, landed)
 
 
 def refresh(warehouse: Warehouse, from_day: date, to_day: date) -> None:
-    """Build every table, the daily one over these days; print the seconds of each and the memory of all."""
+    """Build every table, the daily one over these days; print the seconds of each and of all, and the memory."""
     days = [from_day + timedelta(days=n) for n in range((to_day - from_day).days + 1)]
+    duckdb.execute("SELECT ?", [0])  # its first bound value makes DuckDB import pandas: that is the process's beginning
     began = time.perf_counter()
     for table in in_order():
         started = time.perf_counter()
         with warehouse.transaction() as connection:
             connection.execute("SET threads = 2; SET memory_limit = '3GB'")
             rows = build(connection, table, timezone="UTC", now=NOW, days=days).rows
-        print(f"  {table.name:<20} {rows:>12,} rows {time.perf_counter() - started:>8.1f} s", flush=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-    print(f"  {'all':<20} {'':>17} {time.perf_counter() - began:>8.1f} s, at most {peak:.1f} GB of memory", flush=True)
+        print(
+            f"  {table.name:<20} {rows:>12,} rows {time.perf_counter() - started:>8.1f} s", file=sys.stderr, flush=True
+        )
+    peak = peak_megabytes() / 1024
+    print(json.dumps({"seconds": time.perf_counter() - began, "gigabytes": peak}))
+
+
+def of_history(warehouse: Warehouse, runs: int, days: int) -> Iterator[dict[str, float]]:
+    """Land so many days, build from nothing; land one more, build again; yield what each build took."""
+    last = FIRST_DAY + timedelta(days=days - 1)
+    for from_day, to_day in ((FIRST_DAY, last), (last + timedelta(days=1), last + timedelta(days=1))):
+        land(warehouse, runs, days, from_day, to_day)
+        yield measure("bench.engagement_tables", warehouse.target, str(from_day), str(to_day))
 
 
 def main(runs: int) -> None:
-    """Land a year, build from nothing, land one more day, build again."""
-    last = FIRST_DAY + timedelta(days=DAYS - 1)
+    """A year from nothing, and after one more day."""
     with tempfile.TemporaryDirectory() as folder:
-        warehouse = Warehouse(str(Path(folder, "bench.duckdb")))
-        for title, from_day, to_day in (
-            ("From nothing", FIRST_DAY, last),
-            ("After one more day", last + timedelta(days=1), last + timedelta(days=1)),
-        ):
-            land(warehouse, runs, from_day, to_day)
-            with warehouse.reader() as connection:
-                [[count]] = connection.execute("SELECT count(*) FROM topo.activities").fetchall()
-            print(f"{title}: {count:,} activities of {runs:,} runs", flush=True)
-            subprocess.run(  # noqa: S603
-                [sys.executable, "-m", "bench.engagement_tables", warehouse.target, str(from_day), str(to_day)],
-                check=True,
-            )
+        for built in of_history(Warehouse(str(Path(folder, "bench.duckdb"))), runs, DAYS):
+            print(built, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,24 @@
-"""Ways to read the same days from the bench's server, each a process of its own: `python -m bench.reading WAY ADDRESS …`.
+"""Ways to read the same days from the bench's server, a process each: `python -m bench.reading WAY ADDRESS DAYS ROWS`.
 
 Each prints one line of JSON: seconds of the work, without the start of Python and the imports; requests; peak memory.
 """
 
 import asyncio
 import json
-import resource
+import os
 import sys
 import tempfile
 import time as clock
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import httpx
 
+from bench.pairs import peak_megabytes
 from bench.server import FIRST_DAY, KEY
 from topo_pipeline.ingest import Day, load_days
 from topo_pipeline.topo_api.client import TopoClient
@@ -28,26 +31,32 @@ NO_PACING = 10_000.0
 _DAY = timedelta(days=1)
 
 
-def _days(count: int) -> list[Day]:
+def days_of(count: int) -> list[Day]:
+    """The first days that the server knows."""
     start = datetime.combine(FIRST_DAY, time.min, UTC)
     return [Day(FIRST_DAY + _DAY * n, Window(start + _DAY * n, start + _DAY * (n + 1))) for n in range(count)]
+
+
+def _asked(day: Day) -> dict[str, str]:
+    return {
+        "size": "100",
+        "sort_by": "created_at",
+        "sort_order": "asc",
+        "created_at_after": (day.window.start - timedelta(seconds=1)).isoformat().replace("+00:00", "Z"),
+        "created_at_before": day.window.end.isoformat().replace("+00:00", "Z"),
+    }
 
 
 async def _throw_away(address: str, days: int, per_day: int) -> None:
     """The same pages by a bare httpx loop, day by day; nothing is done with a body."""
     limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT)
     async with httpx.AsyncClient(limits=limits, trust_env=False) as client:
-        for day in _days(days):
-            asked = {
-                "size": "100", "sort_by": "created_at", "sort_order": "asc",
-                "created_at_after": (day.window.start - timedelta(seconds=1)).isoformat().replace("+00:00", "Z"),
-                "created_at_before": day.window.end.isoformat().replace("+00:00", "Z"),
-            }  # fmt: skip
+        for day in days_of(days):
             numbers = iter(range(1, -(-per_day // 100) + 1))
 
-            async def work(numbers: "object" = numbers, asked: dict[str, str] = asked) -> None:
-                for number in numbers:  # type: ignore[attr-defined]
-                    response = await client.get(f"{address}/activities", params={"page": str(number), **asked})
+            async def work(numbers: Iterator[int] = numbers, day: Day = day) -> None:
+                for number in numbers:
+                    response = await client.get(f"{address}/activities", params={"page": str(number), **_asked(day)})
                     response.raise_for_status()
 
             await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
@@ -69,12 +78,71 @@ def pipeline(address: str, days: int, per_day: int) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         warehouse = Warehouse(str(Path(folder, "bench.duckdb")))
-        for load in load_days(connect, warehouse, _days(days), run_id="bench", clock=now, timezone="UTC"):
-            assert isinstance(load, Load), load
-            assert load.rows == per_day, load
+        for load in load_days(connect, warehouse, days_of(days), run_id="bench", clock=now, timezone="UTC"):
+            if not isinstance(load, Load) or load.rows != per_day:
+                raise RuntimeError(f"not what the server holds: {load}")
 
 
-WAYS: dict[str, Callable[[str, int, int], None]] = {"bare": bare, "pipeline": pipeline}
+def _by_dlt(address: str, days: int, folder: str, *, in_parallel: bool) -> Any:
+    """The rest_api source of dlt over the same windows, a resource each, to be merged by id; and where to."""
+    os.environ |= {"RUNTIME__DLTHUB_TELEMETRY": "false"} | ({"EXTRACT__WORKERS": str(IN_FLIGHT)} if in_parallel else {})
+    import dlt  # noqa: PLC0415 - the others have no need of it
+    from dlt.sources.rest_api import rest_api_resources  # noqa: PLC0415
+
+    resources = rest_api_resources(
+        {
+            "client": {
+                "base_url": f"{address}/",
+                "paginator": {"type": "page_number", "base_page": 1, "total_path": "total_pages"},
+            },
+            "resources": [
+                {
+                    "name": f"day_{number}",
+                    "table_name": "activities",
+                    "primary_key": "id",
+                    "write_disposition": "merge",
+                    "parallelized": in_parallel,
+                    "endpoint": {"path": "activities", "params": _asked(day), "data_selector": "items"},
+                }
+                for number, day in enumerate(days_of(days))
+            ],
+        }
+    )
+    target = dlt.destinations.duckdb(str(Path(folder, "dlt.duckdb")))
+    return resources, dlt.pipeline("bench", pipelines_dir=folder, destination=target, dataset_name="topo")
+
+
+def dlt_default(address: str, days: int, per_day: int) -> None:
+    """What dlt does unless it is told otherwise."""
+    with tempfile.TemporaryDirectory() as folder:
+        resources, pipeline = _by_dlt(address, days, folder, in_parallel=False)
+        pipeline.run(resources)
+        _check(Path(folder, "dlt.duckdb"), days * per_day)
+
+
+def dlt_best(address: str, days: int, per_day: int) -> None:
+    """Days in parallel, by way of Parquet, payloads left as they are."""
+    with tempfile.TemporaryDirectory() as folder:
+        resources, pipeline = _by_dlt(address, days, folder, in_parallel=True)
+        for resource in resources:
+            resource.max_table_nesting = 0
+        pipeline.run(resources, loader_file_format="parquet")
+        _check(Path(folder, "dlt.duckdb"), days * per_day)
+
+
+def _check(file: Path, rows: int) -> None:
+    with duckdb.connect(str(file), read_only=True) as connection:
+        [[landed]] = connection.execute("SELECT count(*) FROM topo.activities").fetchall()
+    if landed != rows:
+        raise RuntimeError(f"{landed} rows instead of {rows}")
+
+
+WAYS: dict[str, Callable[[str, int, int], None]] = {
+    "bare": bare,
+    "pipeline": pipeline,
+    "dlt_default": dlt_default,
+    "dlt_best": dlt_best,
+}
 
 
 def _served(address: str) -> int:
@@ -84,11 +152,18 @@ def _served(address: str) -> int:
 
 if __name__ == "__main__":
     way, address, days, per_day = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    if way.startswith("dlt"):
+        pass  # so that its import is not counted
     before = _served(address)
     began = clock.perf_counter()
     WAYS[way](address, days, per_day)
     seconds = clock.perf_counter() - began
-    print(json.dumps({
-        "seconds": seconds, "requests": _served(address) - before - 1,
-        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }))
+    print(
+        json.dumps(
+            {
+                "seconds": seconds,
+                "requests": _served(address) - before - 1,
+                "megabytes": peak_megabytes(),
+            }
+        )
+    )

@@ -5,6 +5,7 @@ Plain ASGI on uvloop, in a process of its own. It knows `GET /v1/activities` wit
 """
 
 import asyncio
+import socket
 import subprocess
 import sys
 import uuid
@@ -15,10 +16,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
-import uvicorn
-
 KEY = "topo_bench"
-FIRST_DAY = date(2026, 1, 1)
+FIRST_DAY = date(2025, 1, 1)
 ORGANIZATION = str(uuid.UUID(int=1))
 _TYPES = ("message.sent", "message.opened", "sequence.created", "message.replied", "message.link_clicked")
 _MICROSECOND = timedelta(microseconds=1)
@@ -68,7 +67,7 @@ class Api:
             if self._latency:
                 await asyncio.sleep(self._latency)
         elif scope["path"] == "/v1/me":
-            body = f'{{"organization_id":"{ORGANIZATION}","scopes":["activities:read"]}}'.encode()
+            body = f'{{"id":"{ORGANIZATION}","organization_id":"{ORGANIZATION}","scopes":["activities:read"]}}'.encode()
         else:
             body = b"%d" % self.requests
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
@@ -107,17 +106,14 @@ def serving(days: int, per_day: int, latency: float = 0.0) -> Iterator[str]:
             process.terminate()
 
 
-class _Told(uvicorn.Server):
-    async def startup(self, sockets: Any = None) -> None:
-        """Say where it listens."""
-        await super().startup(sockets)
-        port = self.servers[0].sockets[0].getsockname()[1]
-        print(f"http://127.0.0.1:{port}/v1", flush=True)  # noqa: T201
+def _serve(api: Api) -> None:
+    import uvicorn  # noqa: PLC0415 - whoever reads has no need of it
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    print(f"http://127.0.0.1:{listening.getsockname()[1]}/v1", flush=True)  # who connects now is answered soon
+    config = uvicorn.Config(api, loop="uvloop", http="httptools", lifespan="off", log_level="error", access_log=False)
+    uvicorn.Server(config).run([listening])
 
 
 if __name__ == "__main__":
-    api = Api(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
-    config = uvicorn.Config(
-        api, port=0, loop="uvloop", http="httptools", lifespan="off", log_level="error", access_log=False
-    )
-    _Told(config).run()
+    _serve(Api(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))

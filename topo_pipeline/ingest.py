@@ -10,12 +10,14 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+import anyio.to_thread
 import msgspec
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from topo_pipeline.topo_api.channels import Labels, label
+from topo_pipeline.topo_api.channels import Labels, Messages, label
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import (
     IncompleteWindow,
@@ -26,10 +28,11 @@ from topo_pipeline.topo_api.errors import (
 )
 from topo_pipeline.topo_api.reading import Reading, Window
 from topo_pipeline.topo_api.windows import read_window
-from topo_pipeline.topo_api.wire import SequenceTemplate
+from topo_pipeline.topo_api.wire import Activity, SequenceTemplate
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import ShrinkingDay
 from topo_pipeline.warehouse.landing import Load, ReadDay, land, land_templates
+from topo_pipeline.warehouse.spool import Spool
 from topo_pipeline.warehouse.workspace import keep_to_organization, keep_to_timezone
 
 if TYPE_CHECKING:
@@ -103,6 +106,7 @@ def load_days(
     """
     if not days:
         return
+    read = partial(_read_day, completeness=completeness, label_channels=label_channels)
     with connected(connect) as (client, portal):
         outage = _outage_at_once(client, portal, warehouse, timezone, clock())
         for day in days:
@@ -110,9 +114,10 @@ def load_days(
                 yield Refusal(day.day, str(outage[-1]))
                 continue
             try:
-                read = portal.call(_read_day, client, day, clock(), completeness, label_channels)
-                with warehouse.transaction() as connection:
-                    load = land(connection, read, run_id=run_id, now=clock(), may_shrink=day.day in may_shrink)
+                with Spool() as spool:
+                    reading = portal.call(read, client, day, spool, clock())
+                    with warehouse.transaction() as connection:
+                        load = land(connection, reading, run_id=run_id, now=clock(), may_shrink=day.day in may_shrink)
                 outage.clear()
                 yield load
             except (IncompleteWindow, ShrinkingDay) as error:
@@ -146,19 +151,25 @@ def begin(client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, time
 
 
 async def _read_day(
-    client: TopoClient, day: Day, started_at: datetime, completeness: Completeness, label_channels: bool
+    client: TopoClient,
+    day: Day,
+    spool: Spool,
+    started_at: datetime,
+    *,
+    completeness: Completeness,
+    label_channels: bool,
 ) -> ReadDay:
     """A day as far as it can be read by now, ready to land."""
     window = day.window.readable(started_at)
+    into = _Into(spool, window)
     try:
-        reading, proved = await read_window(client, window), True
+        reading, proved = await read_window(client, window, keeper=into), True
     except IncompleteWindow as error:
         if completeness == "refuse":
             raise
         _LOG.warning("Landed unproved: %s", error)
         reading, proved = error.reading, False
-    labels = await _labels(client, reading) if label_channels else Labels({}, 0)
-    activities, rejects = frames(reading, labels)
+    labels = await _labels(client, reading, into.messages) if label_channels else Labels({}, 0)
     return ReadDay(
         day=day.day,
         asked_after=reading.asked_after,
@@ -168,14 +179,34 @@ async def _read_day(
         api_total_count=reading.total_count,
         requests=reading.requests + labels.requests,
         started_at=started_at,
-        activities=activities,
-        rejects=rejects,
+        activities=spool,
+        channels=labels.channels,
+        rejects=reject_frame(reading),
     )
 
 
-async def _labels(client: TopoClient, reading: Reading) -> Labels:
+class _Into:
+    """A keeper that lets the activities of a window go to a spool, while Topo is asked for more."""
+
+    def __init__(self, spool: Spool, window: Window) -> None:
+        self.messages = Messages(window)
+        self._spool = spool
+        self._window = window
+
+    async def keep(self, activities: Sequence[Activity]) -> None:
+        self.messages.add(activities)
+        within = [activity for activity in activities if activity.created_at in self._window]
+        if within:
+            await anyio.to_thread.run_sync(self._spool.add, activity_frame(within))
+
+    def start_again(self) -> None:
+        self.messages = Messages(self._window)
+        self._spool.clear()
+
+
+async def _labels(client: TopoClient, reading: Reading, messages: Messages) -> Labels:
     try:
-        return await label(client, reading)
+        return await label(client, reading, messages)
     except (RequestRefused, ResponseInvalid) as error:  # the day is had without; if Topo is down, nothing is
         _LOG.warning("Going on without the channels that payloads don't tell: %s", error)
         return Labels({}, 0)
@@ -228,19 +259,22 @@ def _is_over(outage: list[TopoError]) -> bool:
     return len(outage) >= OUTAGE_DAYS or any(isinstance(error, RequestRefused) for error in outage)
 
 
-def frames(reading: Reading, labels: Labels) -> "tuple[pd.DataFrame, pd.DataFrame]":
-    """The activities and the rejects of a reading as the warehouse takes them."""
+def activity_frame(activities: Sequence[Activity]) -> "pd.DataFrame":
+    """Activities as a spool takes them."""
     import pandas as pd  # noqa: PLC0415 - loading the definitions needs no frames
 
-    activities, rejects = reading.activities, reading.rejects
-    return (
-        pd.DataFrame(
-            {
-                "id": [activity.id for activity in activities],
-                "created_at": pd.to_datetime([activity.created_at for activity in activities], utc=True),
-                "payload": [activity.payload for activity in activities],
-                "channel": pd.Series([labels.channels.get(activity.id) for activity in activities], dtype=object),
-            }
-        ),
-        pd.DataFrame({"raw": [r.raw for r in rejects], "reason": [r.reason for r in rejects]}, dtype=object),
+    return pd.DataFrame(
+        {
+            "id": pd.Series([activity.id for activity in activities], dtype=object),
+            "created_at": pd.to_datetime([activity.created_at for activity in activities], utc=True),
+            "payload": pd.Series([activity.payload for activity in activities], dtype=object),
+        }
     )
+
+
+def reject_frame(reading: Reading) -> "pd.DataFrame":
+    """The rejects of a reading as the warehouse takes them."""
+    import pandas as pd  # noqa: PLC0415 - as above
+
+    rejects = reading.rejects
+    return pd.DataFrame({"raw": [r.raw for r in rejects], "reason": [r.reason for r in rejects]}, dtype=object)

@@ -7,8 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 
-from topo_pipeline.ingest import Clock, Completeness, Day, begin, connected, frames
-from topo_pipeline.topo_api.channels import Labels
+from topo_pipeline.ingest import Clock, Completeness, Day, activity_frame, begin, connected, reject_frame
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import IncompleteWindow
 from topo_pipeline.topo_api.reading import Reading, Window
@@ -16,6 +15,7 @@ from topo_pipeline.topo_api.windows import read_window
 from topo_pipeline.topo_api.wire import EventType
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.replies import Version, landed_replies, replies_among
+from topo_pipeline.warehouse.spool import Spool
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,8 +46,9 @@ def days_with_other_replies(
     with connected(connect) as (client, portal):
         begin(client, portal, warehouse, timezone, clock())
         reading, is_whole = portal.call(_read, client, window, completeness)
-    with warehouse.reader() as connection:
-        shown = replies_among(connection, *frames(reading, Labels({}, 0)), now=clock())
+    with Spool() as spool, warehouse.reader() as connection:
+        spool.add(activity_frame(reading.activities))
+        shown = replies_among(connection, spool, reject_frame(reading), now=clock())
     return differing(days, landed, shown, is_whole=is_whole)
 
 

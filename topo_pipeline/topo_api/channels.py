@@ -7,15 +7,14 @@ channels' pages. Where the count does not prove it, the largest is read too; wha
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Any
 
 import msgspec
 
 from topo_pipeline.topo_api.client import TopoClient
-from topo_pipeline.topo_api.reading import Reading
+from topo_pipeline.topo_api.reading import Reading, Window
 from topo_pipeline.topo_api.repair import read_proved
 from topo_pipeline.topo_api.wire import Activity, ActivityQuery, Channel, ResourceType
 
@@ -34,18 +33,37 @@ class Labels:
     """Requests it took, retries included."""
 
 
-async def label(client: TopoClient, reading: Reading) -> Labels:
+class Messages:
+    """The messages among the activities of a reading, as far as their channels are concerned; fed part by part."""
+
+    def __init__(self, window: Window) -> None:
+        self.ids: set[str] = set()
+        """Of all messages between the bounds asked."""
+        self.unlabelled: dict[str, None] = {}
+        """Of those of the window whose channel neither their payload nor their type tells."""
+        self._window = window
+
+    def add(self, activities: Iterable[Activity]) -> None:
+        """Take in what was received."""
+        for activity in activities:
+            payload = _payload(activity)
+            if _is_message(payload):
+                self.ids.add(activity.id)
+            if payload.type in _ASKED_FOR and not payload.channel and activity.created_at in self._window:
+                self.unlabelled[activity.id] = None
+
+
+async def label(client: TopoClient, reading: Reading, messages: Messages) -> Labels:
     """Ask Topo for the channels of the sent messages and replies of a reading.
 
     Raises:
         TopoError: Topo refused, or could not be reached.
     """
-    messages, unlabelled = _messages(reading)
+    unlabelled = messages.unlabelled
     if not unlabelled:
         return Labels({}, 0)
     asker = _Asker(client, reading)
-    is_whole = len(reading.activities) + len(reading.overlap) == reading.total_count
-    channels = await asker.channels_of(messages, is_whole=is_whole)
+    channels = await asker.channels_of(messages.ids, is_whole=reading.received == reading.total_count)
     labelled = {id_: channels[id_] for id_ in unlabelled if id_ in channels}
     if len(labelled) < len(unlabelled):
         _LOG.warning(
@@ -101,18 +119,6 @@ class _Payload(msgspec.Struct):
 
 
 _PAYLOAD = msgspec.json.Decoder(_Payload)
-
-
-def _messages(reading: Reading) -> tuple[set[str], list[str]]:
-    """The ids of all messages between the bounds asked, and of those of the window that need a label."""
-    messages, unlabelled = set(), []
-    for activity in chain(reading.overlap, reading.activities):
-        payload = _payload(activity)
-        if _is_message(payload):
-            messages.add(activity.id)
-        if payload.type in _ASKED_FOR and not payload.channel and activity.created_at in reading.window:
-            unlabelled.append(activity.id)
-    return messages, unlabelled
 
 
 def _payload(activity: Activity) -> _Payload:

@@ -46,10 +46,12 @@ class Reading:
     """Exclusive."""
     total_count: int
     """Topo's count between the asked bounds: the overlap's activities are in it."""
+    received: int
+    """Distinct activities between the asked bounds."""
     activities: list[Activity]
-    """Each id once, in order of time, then id."""
+    """Those of the window, each id once, in order of time, then id; none where a keeper took them."""
     overlap: list[Activity]
-    """What is between the asked bounds and not in the window."""
+    """What is between the asked bounds and not in the window; none where a keeper took it."""
     rejects: list[Reject]
     """Those within the window, or of no readable instant."""
     requests: int

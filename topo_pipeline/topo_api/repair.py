@@ -18,14 +18,15 @@ in time. That page costs one request for each part, but a guess at the distribut
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.tally import Rows, Tally
-from topo_pipeline.topo_api.wire import MAX_PAGE_SIZE, ActivityPage, ActivityQuery, EventType, ResourceType
+from topo_pipeline.topo_api.wire import MAX_PAGE_SIZE, Activity, ActivityPage, ActivityQuery, EventType, ResourceType
 
 OVERLAP = timedelta(seconds=1)
 """Asked for before a start: the bound is exclusive and Topo promises no precision."""
@@ -43,6 +44,16 @@ PARTS_AT_ONCE = 2
 _STEP = timedelta(seconds=1)
 
 
+class Keeper(Protocol):
+    """Takes what was received, a part of a deep query at a time: none of it then stays in memory but its ids."""
+
+    async def keep(self, activities: Sequence[Activity]) -> None:
+        """Take these; of an id that came before, this is the version that counts."""
+
+    def start_again(self) -> None:
+        """Let go of everything so far: it is read once more."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """Everything that was received, and what of it could not be proved."""
@@ -54,8 +65,12 @@ class Outcome:
     """Requests it took, retries included."""
 
 
-async def read_proved(client: TopoClient, query: ActivityQuery, depth: int = DEPTH) -> Outcome:
+async def read_proved(
+    client: TopoClient, query: ActivityQuery, depth: int = DEPTH, keeper: Keeper | None = None
+) -> Outcome:
     """Every row of `query`, which has both bounds; proved, unless something is refused.
+
+    With a keeper, the parts of a deep query go there as they are read; the tally then holds their ids.
 
     Raises:
         ValueError: `depth` is not positive.
@@ -63,7 +78,7 @@ async def read_proved(client: TopoClient, query: ActivityQuery, depth: int = DEP
     """
     if depth < 1:
         raise ValueError(f"a depth of {depth} pages: at least one must be read")
-    reader = _Reader(client, depth)
+    reader = _Reader(client, depth, keeper)
     tally = await reader.whole(query)
     return Outcome(tally, reader.refused, reader.requests)
 
@@ -71,15 +86,18 @@ async def read_proved(client: TopoClient, query: ActivityQuery, depth: int = DEP
 class _Reader:
     """Reads one query. Once a part is refused nothing can prove the whole: the rest is then read once, as it comes."""
 
-    def __init__(self, client: TopoClient, depth: int) -> None:
+    def __init__(self, client: TopoClient, depth: int, keeper: Keeper | None) -> None:
         self.refused: Tally | None = None
         self.requests = 0
         self._client = client
         self._depth = depth
+        self._keeper = keeper
 
     async def whole(self, query: ActivityQuery) -> Tally:
         """Parts that are each proved must also add up to the whole's count, which goes into the ledger."""
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
+            if attempt and self._keeper:
+                self._keeper.start_again()
             tally = await self._prove(query)
             if self.refused or tally.proved:
                 return tally
@@ -96,7 +114,7 @@ class _Reader:
             if tally.proved:
                 return tally
             if self._is_deep(tally.count) and (mark := await self._mark(query)):
-                return _joined(tally, await self._read_slices(query, tally.count, mark))
+                return Tally(query, tally.count, await self._read_slices(query, tally.count, mark))
         if tally.count <= MAX_PAGE_SIZE:
             return self._refuse(tally)
         return await self._split(tally)
@@ -165,23 +183,26 @@ class _Reader:
                 return _Mark(cut, known)
         return None
 
-    async def _read_slices(self, query: ActivityQuery, count: int, mark: "_Mark | None") -> list[Tally]:
+    async def _read_slices(self, query: ActivityQuery, count: int, mark: "_Mark | None") -> Rows:
         """Slices up to each mark, and what is behind the last; the next mark is looked for while they are read."""
         turns = asyncio.Semaphore(PARTS_AT_ONCE)
+        rows = Rows()
 
-        async def read(part: ActivityQuery) -> Tally:
+        async def read(part: ActivityQuery) -> None:
             async with turns:
-                return await self._prove(part)
+                tally = await self._prove(part)
+                if self._keeper:
+                    await self._keeper.keep(tally.rows.hand_over())
+                rows.merge(tally.rows)
 
         async with _tasks() as group:
-            slices = []
             while mark:
                 before, query = _cut(query, mark.cut)
-                slices.append(group.create_task(read(before)))
+                group.create_task(read(before))
                 count -= mark.rows
                 mark = await self._mark(query) if self._is_deep(count) else None
-            slices.append(group.create_task(read(query)))
-        return [each.result() for each in slices]
+            group.create_task(read(query))
+        return rows
 
     # What is too short to be split in time
 

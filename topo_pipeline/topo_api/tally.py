@@ -13,7 +13,8 @@ from topo_pipeline.topo_api.wire import Activity, ActivityPage, ActivityQuery, R
 class Rows:
     """Distinct rows: of an id received twice, the last version."""
 
-    activities: dict[str, Activity] = field(default_factory=dict)
+    activities: dict[str, Activity | None] = field(default_factory=dict)
+    """By their ids, which alone prove anything; one that was handed over is None."""
     unreadable: dict[str, Reject] = field(default_factory=dict)
     """Rejects whose id can be read."""
     nameless: Counter[Reject] = field(default_factory=Counter)
@@ -42,6 +43,12 @@ class Rows:
             others.unreadable.keys(),
             others.nameless,
         )
+
+    def hand_over(self) -> list[Activity]:
+        """The activities that are still here, each id once; only their ids stay."""
+        held = [activity for activity in self.activities.values() if activity is not None]
+        self.activities = dict.fromkeys(self.activities)
+        return held
 
     def rejects(self) -> list[Reject]:
         """What is not an activity."""

@@ -154,6 +154,8 @@ class Warehouse:
             connection.load_extension(str(_lake_extension()))
         target = literal(f"{LAKE_PREFIX if self.is_lake else ''}{self.path}")
         attach = f"ATTACH {target} AS warehouse" + (" (READ_ONLY)" if read_only else "")
+        # What memory can't hold goes beside the warehouse, not to where the process happens to run.
+        connection.execute(f"SET temp_directory = {literal(f'{self.path}.tmp')}")
         try:
             if read_only and not self.path.exists():
                 raise WarehouseError(f"There is no warehouse at {self.path} yet: load a day first.")

@@ -4,11 +4,13 @@ A reload compares before it writes: what did not change is not touched. How a pa
 """
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.warehouse.errors import ShrinkingDay
+from topo_pipeline.warehouse.spool import Spool
 from topo_pipeline.warehouse.staging import follow_the_forgotten, stage, suppress
 from topo_pipeline.warehouse.workspace import keep_to_organization
 
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from duckdb import DuckDBPyConnection
 
+
+# A day is landed in so much memory, whatever its size, and room for some thousand rows at a time: what is more goes by
+# way of the disk.
+MEMORY = 128_000_000
+ROWS_AT_ONCE = 20_000
 
 # A reload that takes away more than so many rows, and more than this share of the day, is not believed.
 SHRINK_ROWS = 20
@@ -34,8 +41,8 @@ class ReadDay:
         api_total_count: the API's own count between the bounds.
         requests: requests made, retries included.
         started_at: when the reading began.
-        activities: one row each: `id` (uuid text, unique), `created_at` (datetime64, UTC), `payload` (JSON text),
-            `channel` (as the API's filter told it, else None).
+        activities: what was received of the day.
+        channels: of those whose payload tells none, by their ids: the channel that the API's filter told.
         rejects: rows that could not be read: `raw`, `reason`.
     """
 
@@ -47,7 +54,8 @@ class ReadDay:
     api_total_count: int
     requests: int
     started_at: datetime
-    activities: "pd.DataFrame"
+    activities: Spool
+    channels: Mapping[str, str]
     rejects: "pd.DataFrame"
 
 
@@ -134,7 +142,8 @@ def land(
         WarehouseError: the activities are of another organization than the warehouse.
     """
     load_id = uuid.uuid4()
-    stage(connection, read.activities, read.rejects, day=read.day, load_id=load_id, now=now)
+    connection.execute(f"SET threads = 1; SET memory_limit = '{MEMORY + ROWS_AT_ONCE * read.activities.longest}B'")
+    stage(connection, read.activities, read.rejects, read.channels, day=read.day, load_id=load_id, now=now)
     replaced = _replace(connection, read.day, load_id, now, may_shrink)
     load = Load(
         day=read.day,

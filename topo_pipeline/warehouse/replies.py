@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
+from topo_pipeline.warehouse.spool import Spool
 from topo_pipeline.warehouse.staging import stage, suppress
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def landed_replies(connection: "DuckDBPyConnection", days: Sequence[date]) -> di
 
 
 def replies_among(
-    connection: "DuckDBPyConnection", activities: "pd.DataFrame", rejects: "pd.DataFrame", *, now: datetime
+    connection: "DuckDBPyConnection", activities: Spool, rejects: "pd.DataFrame", *, now: datetime
 ) -> set[Version]:
     """The replies that would be landed of what was received; without those of forgotten people.
 
@@ -40,7 +41,7 @@ def replies_among(
         rejects: as `landing.ReadDay` has them.
         now: of no consequence here.
     """
-    stage(connection, activities, rejects, day=now.date(), load_id=uuid.uuid4(), now=now)
+    stage(connection, activities, rejects, {}, day=now.date(), load_id=uuid.uuid4(), now=now)
     suppress(connection)
     rows = connection.execute(
         "SELECT id::VARCHAR, created_at, payload FROM staged WHERE event_type = 'REPLIED'"

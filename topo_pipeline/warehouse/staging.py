@@ -1,50 +1,36 @@
 """What was received, made into rows as they would be landed: in temporary tables, nothing of it is written yet.
 
-The columns are extracted from the payload here, in SQL, so that both of the API's spellings meet in one place; and what
-names somebody who is forgotten is left out here.
+What the columns mean is told here, whichever of its spellings the API used (`spool` reads both); and what names
+somebody who is forgotten is left out here.
 """
 
 import uuid
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
+from topo_pipeline.warehouse.connection import literal
 from topo_pipeline.warehouse.forgetting import know_the_forgotten
+from topo_pipeline.warehouse.spool import EXTRACT, Spool
 
 if TYPE_CHECKING:
     import pandas as pd
     from duckdb import DuckDBPyConnection
 
-# Where each column stands in the payload, in both spellings; a list is one walk through the JSON for all of them.
-_PATHS = {
-    "type": ("$.type", "$.type"),
-    "organization_id": ("$.organization_id", "$.organizationId"),
-    "person_id": ("$.person_id", "$.personId"),
-    "sequence_id": ("$.sequence_id", "$.sequenceId"),
-    "sequence_template_id": ("$.sequence_template_id", "$.sequenceTemplateId"),
-    "message_id": ("$.message_id", "$.messageId"),
-    "hot_lead_id": ("$.hot_lead_id", "$.hotLeadId"),
-    "calendar_event_id": ("$.calendar_event_id", "$.calendarEventId"),
-    "task_id": ("$.task_id", "$.taskId"),
-    "resource_type": ("$.resource_type", "$.resourceType"),
-    "channel": ("$.channel", "$.channel"),
-    "step_number": ("$.metadata.step_number", "$.metadata.stepNumber"),
-    "reply_category": ("$.metadata.reply_category", "$.metadata.replyCategory"),
-}
-_FIELDS = ", ".join(f"nullif(coalesce(f[{2 * i + 1}], f[{2 * i + 2}]), '') AS {name}" for i, name in enumerate(_PATHS))
-
-_STAGE = f"""
+# Of an id that came twice, the last version; few did, so that to look for them needs no row to be held against another.
+_TWICE = """
+CREATE OR REPLACE TEMP TABLE twice AS
+SELECT id, max(received) AS last FROM extracted GROUP BY id HAVING count(*) > 1
+"""
+_STAGE = """
 CREATE OR REPLACE TEMP TABLE staged AS
-WITH received AS (
-    SELECT
-        id::UUID AS id, created_at, payload, channel::VARCHAR AS filtered,
-        json_extract_string(payload, $paths::VARCHAR[]) AS f
-    FROM batch
-    WHERE json_valid(payload)
-), fields AS (
-    SELECT id, created_at, payload, filtered, {_FIELDS} FROM received
+WITH fields AS (
+    SELECT extracted.*, labels.channel::VARCHAR AS filtered
+    FROM extracted LEFT JOIN labels ON labels.id::VARCHAR = extracted.id
+    WHERE is_json AND NOT EXISTS (FROM twice WHERE twice.id = extracted.id AND last > received)
 )
 SELECT
-    id, created_at, $day::DATE AS day, type,
+    id::UUID AS id, created_at, $day::DATE AS day, type,
     try_cast(organization_id AS UUID) AS organization_id,
     try_cast(person_id AS UUID) AS person_id,
     try_cast(sequence_id AS UUID) AS sequence_id,
@@ -64,8 +50,7 @@ SELECT
     upper(reply_category) AS reply_category,
     payload, $now::TIMESTAMPTZ AS landed_at, $load_id::UUID AS load_id
 FROM fields
-ORDER BY created_at, id
-"""  # noqa: S608 - the field list is made of the constants above
+"""
 
 _SET_ASIDE = """
 CREATE OR REPLACE TEMP TABLE set_aside AS
@@ -77,7 +62,7 @@ FROM (
     SELECT
         format('{{"id":"{}","created_at":"{}","payload":{}}}', id, created_at, payload),
         'DuckDB can''t read its payload'
-    FROM batch WHERE NOT json_valid(payload)
+    FROM extracted WHERE NOT is_json
 )
 """
 # What names somebody who is forgotten; the ids of a text are hashed once each, however many are forgotten.
@@ -105,8 +90,9 @@ DELETE FROM set_aside WHERE raw IN ({_NAMING_THE_FORGOTTEN.format("raw", "raw", 
 
 def stage(
     connection: "DuckDBPyConnection",
-    activities: "pd.DataFrame",
+    activities: Spool,
     rejects: "pd.DataFrame",
+    channels: Mapping[str, str],
     *,
     day: date,
     load_id: uuid.UUID,
@@ -118,19 +104,31 @@ def stage(
         connection: any connection to the warehouse.
         activities: as `landing.ReadDay` has them.
         rejects: as `landing.ReadDay` has them.
+        channels: as `landing.ReadDay` has them.
         day: the day that the rows get.
         load_id: the load that the rows get.
         now: when the rows are landed.
     """
-    connection.register("batch", activities)
-    connection.register("unreadable", rejects)
+    import pandas as pd  # noqa: PLC0415 - loading the definitions needs no frames
+
+    frames = {
+        "batch": activities.pending(),
+        "unreadable": rejects,
+        "labels": pd.DataFrame({"id": list(channels), "channel": list(channels.values())}, dtype=object),
+    }
+    for name, frame in frames.items():
+        connection.register(name, frame)
     try:
-        paths = [path for paths in _PATHS.values() for path in paths]
-        connection.execute(_STAGE, {"day": day, "load_id": load_id, "now": now, "paths": paths})
+        files = ", ".join(map(literal, activities.files))
+        written = f" UNION ALL FROM read_parquet([{files}])" if files else ""
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW extracted AS {EXTRACT.format('batch')}{written}")
+        connection.execute(_TWICE)
+        connection.execute(_STAGE, {"day": day, "load_id": load_id, "now": now})
         connection.execute(_SET_ASIDE)
+        connection.execute("DROP VIEW extracted")
     finally:
-        connection.unregister("batch")
-        connection.unregister("unreadable")
+        for name in frames:
+            connection.unregister(name)
 
 
 def follow_the_forgotten(connection: "DuckDBPyConnection", *, now: datetime) -> None:

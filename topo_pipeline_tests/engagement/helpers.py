@@ -17,6 +17,7 @@ from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.engagement.tables import Built, build, tables
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import ReadDay, land, land_templates
+from topo_pipeline_tests.warehouse.builders import spool_of
 
 # In the order in which each is made of those before it.
 TABLES = (
@@ -275,14 +276,8 @@ class Workspace:
             api_total_count=len(activities),
             requests=1,
             started_at=self.now,
-            activities=pd.DataFrame(
-                {
-                    "id": pd.Series([activity.id for activity in activities], dtype=object),
-                    "created_at": pd.to_datetime([activity.created_at for activity in activities], utc=True),
-                    "payload": pd.Series([activity.payload for activity in activities], dtype=object),
-                    "channel": pd.Series([None] * len(activities), dtype=object),
-                }
-            ),
+            activities=spool_of(*((activity.id, activity.created_at, activity.payload) for activity in activities)),
+            channels={},
             rejects=pd.DataFrame({"raw": [], "reason": []}, dtype=object),
         )
 

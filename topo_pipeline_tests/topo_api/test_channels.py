@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from topo_pipeline.sandbox.server import serve
-from topo_pipeline.topo_api.channels import Labels, label
+from topo_pipeline.topo_api.channels import Labels, Messages, label
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import TopoError
 from topo_pipeline.topo_api.windows import read_window
@@ -62,7 +62,9 @@ class Filtering(Model):
         async def read_and_label(client: TopoClient) -> Labels:
             reading = await read_window(client, DAY)
             self.requests.clear()
-            return await label(client, reading)
+            messages = Messages(DAY)
+            messages.add([*reading.overlap, *reading.activities])
+            return await label(client, reading, messages)
 
         with serve(self) as address:
             labels: Labels = run(address, read_and_label)

@@ -17,7 +17,7 @@ def test_a_request_id_is_quoted_where_there_is_one() -> None:
 
 def test_many_request_ids_are_kept_but_three_are_shown() -> None:
     ids = [f"req_{number}" for number in range(5)]
-    reading = Reading(Window(START, END), START, END, 2, activities=[], overlap=[], rejects=[], requests=5)
+    reading = Reading(Window(START, END), START, END, 2, received=0, activities=[], overlap=[], rejects=[], requests=5)
     error = IncompleteWindow(reading=reading, got=2, because="so", request_ids=ids)
     assert "(none missing); so (request ids req_0, req_1, req_2 and 2 more); read it again" in str(error)
     assert error.request_ids == tuple(ids)

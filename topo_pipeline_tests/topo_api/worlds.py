@@ -1,8 +1,8 @@
 """A world of activities that answers as the API does, and may change between any two requests."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, cast
@@ -70,13 +70,38 @@ class World:
             request_id=f"req_{len(self.asked)}",
         )
 
-    def read(self, window: Window = DAY, **options: Any) -> Reading:
-        return asyncio.run(read_window(cast(TopoClient, self), window, **options))
+    def read(self, window: Window = DAY, keeper: "Kept | None" = None, **options: Any) -> Reading:
+        """The window as it is read by way of a keeper, and then put together."""
+        keeper = keeper or Kept()
+        reading = asyncio.run(read_window(cast(TopoClient, self), window, keeper=keeper, **options))
+        return keeper.put_into(reading)
 
     def refuse(self, window: Window = DAY, **options: Any) -> IncompleteWindow:
+        keeper = Kept()
         with pytest.raises(IncompleteWindow) as caught:
-            self.read(window, **options)
+            self.read(window, keeper, **options)
+        caught.value.reading = keeper.put_into(caught.value.reading)
         return caught.value
+
+
+@dataclass
+class Kept:
+    """A keeper that has all in memory, in the parts that came."""
+
+    parts: list[list[Activity]] = field(default_factory=list)
+
+    async def keep(self, activities: Sequence[Activity]) -> None:
+        self.parts.append([*activities])
+
+    def start_again(self) -> None:
+        self.parts.clear()
+
+    def put_into(self, reading: Reading) -> Reading:
+        assert (reading.activities, reading.overlap) == ([], [])
+        latest = {activity.id: activity for part in self.parts for activity in part}
+        received = sorted(latest.values(), key=lambda activity: (activity.created_at, activity.id))
+        within = [activity for activity in received if activity.created_at in reading.window]
+        return replace(reading, activities=within, overlap=[each for each in received if each not in within])
 
 
 def meant(rows: list[Row], query: ActivityQuery) -> list[Row]:

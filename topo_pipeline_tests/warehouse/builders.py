@@ -10,6 +10,7 @@ from duckdb import DuckDBPyConnection
 
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load, ReadDay, land, land_templates
+from topo_pipeline.warehouse.spool import Spool
 
 DAY = date(2026, 3, 1)
 NEXT_DAY = DAY + timedelta(days=1)
@@ -43,7 +44,7 @@ def reading(
     labels: Mapping[str, str] = {},
     **changes: Any,
 ) -> ReadDay:
-    """The reading of a day, its frames made as `topo_pipeline.ingest` makes them."""
+    """The reading of a day, as `topo_pipeline.ingest` makes it."""
     whole: dict[str, Any] = {
         "day": day,
         "asked_after": noon(day) - timedelta(hours=12, seconds=1),
@@ -53,17 +54,26 @@ def reading(
         "api_total_count": len(activities) + len(rejects),
         "requests": 1,
         "started_at": LANDED - timedelta(minutes=1),
-        "activities": pd.DataFrame(
+        "activities": spool_of(*activities),
+        "channels": dict(labels),
+        "rejects": pd.DataFrame({"raw": [r for r, _ in rejects], "reason": [why for _, why in rejects]}, dtype=object),
+    }
+    return ReadDay(**(whole | changes))
+
+
+def spool_of(*activities: Activity) -> Spool:
+    """What needs no closing: so few rows never reach the disk."""
+    spool = Spool()
+    spool.add(
+        pd.DataFrame(
             {
                 "id": [id_ for id_, _, _ in activities],
                 "created_at": pd.to_datetime([at for _, at, _ in activities], utc=True),
                 "payload": [payload for _, _, payload in activities],
-                "channel": pd.Series([labels.get(id_) for id_, _, _ in activities], dtype=object),
             }
-        ),
-        "rejects": pd.DataFrame({"raw": [r for r, _ in rejects], "reason": [why for _, why in rejects]}, dtype=object),
-    }
-    return ReadDay(**(whole | changes))
+        )
+    )
+    return spool
 
 
 def land_into(

@@ -1,0 +1,11 @@
+"""How long an import takes: `python -m bench.loading MODULE`; prints a line of JSON."""
+
+import importlib
+import json
+import sys
+import time
+
+if __name__ == "__main__":
+    began = time.perf_counter()
+    importlib.import_module(sys.argv[1])
+    print(json.dumps({"seconds": time.perf_counter() - began}))
