@@ -163,9 +163,8 @@ def _of_ten_million(anew: dict[str, float], after: dict[str, float]) -> Iterator
 
 
 def _report(warehouse: Warehouse) -> Line:
-    from topo_pipeline.report.page import publish  # noqa: PLC0415 - altair takes a second
-
     from topo_pipeline.engagement.rules import DEFAULT_RULES  # noqa: PLC0415
+    from topo_pipeline.report.page import publish  # noqa: PLC0415 - altair takes a second
 
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, warehouse.reader() as connection:

@@ -70,7 +70,7 @@ def test_every_asset_says_whose_it_is_and_what_it_is() -> None:
     specs = list(defs.resolve_all_asset_specs())
     assert {spec.key.to_user_string() for spec in specs} == {
         "topo/activities", "topo/sequence_templates", *(f"engagement/{table}" for table in TABLES),
-        "publish/engagement_report",
+        "publish/engagement_report", "publish/parquet",
     }  # fmt: skip
     for spec in specs:
         assert spec.group_name == spec.key.path[0]
