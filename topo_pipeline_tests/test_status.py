@@ -118,11 +118,14 @@ def held(path: Path) -> Iterator[int]:
         holder.go_on()
 
 
-def test_while_somebody_writes_for_long_it_says_who(landed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_somebody_writes_for_long_it_says_who_and_nothing_else(
+    landed: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(looking, "_PATIENCE", 0.01)
     with held(landed / "topo.duckdb") as process:
         result = answer(landed, "status", TOPO_WAREHOUSE="topo.duckdb")
     assert_one_sentence(result, f"process {process}", "topo.duckdb")
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize(("hours", "says"), [(0.2, "within the hour"), (5, "5 hours ago"), (72, "3 days ago")])

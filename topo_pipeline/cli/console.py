@@ -1,6 +1,7 @@
 """What every command says, and how: results to one stream, the rest to the other, errors in one sentence."""
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -68,6 +69,18 @@ def fail(sentence: str, code: int = 1) -> NoReturn:
     """Say what went wrong, and exit with `code`: 2 where the command was mistyped."""
     complain(sentence)
     raise typer.Exit(code)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leave out what is logged on the way, such as each try: the command tells what came of it."""
+    log = logging.getLogger("topo_pipeline")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 @contextmanager

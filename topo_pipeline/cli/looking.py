@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from topo_pipeline.cli.board import leaderboard_table
-from topo_pipeline.cli.console import AsJson, clear_errors, counted, err, now, out, show_json
+from topo_pipeline.cli.console import AsJson, clear_errors, counted, err, now, out, quiet, show_json
 from topo_pipeline.days import in_words, last_due_day
 from topo_pipeline.settings import Settings, get_settings
 
@@ -41,7 +41,7 @@ def doctor(as_json: AsJson = False) -> None:
       topo-pipeline doctor
       topo-pipeline doctor --json | jq '.findings[] | select(.level == "problem")'
     """
-    with clear_errors():
+    with clear_errors(), quiet():
         from topo_pipeline.doctor import examine
 
         with err.status("Looking"):
@@ -80,7 +80,7 @@ def status(as_json: AsJson = False) -> None:
       topo-pipeline status
       topo-pipeline status --json | jq -r .complete
     """
-    with clear_errors():
+    with clear_errors(), quiet():
         from topo_pipeline import status as standing
         from topo_pipeline.warehouse.connection import Warehouse
 
@@ -157,7 +157,7 @@ def report(
       topo-pipeline report --open
       cp "$(topo-pipeline report)" /srv/www/engagement.html
     """
-    with clear_errors():
+    with clear_errors(), quiet():
         from topo_pipeline.report.page import publish
         from topo_pipeline.warehouse.connection import Warehouse
 
