@@ -92,6 +92,8 @@ def test_a_script_reads_all_of_it(landed: Path) -> None:
     result = answer(landed, "status", "--json", TOPO_WAREHOUSE="topo.duckdb")
     told = json.loads(result.stdout)
     assert (told["first"], told["complete"], told["days"]) == ("2026-03-01", "2026-03-01", 1)
+    assert datetime.fromisoformat(told["read_at"]).utcoffset() == timedelta()
+    assert "T" in told["read_at"]
     assert told["missing"][0] == "2026-03-02"
     assert [row["sequence"] for row in told["sequences"]][0] == NAME
     assert len(told["sequences"]) == 6

@@ -1,8 +1,8 @@
 """`doctor`, `status` and `report`: how things stand."""
 
-import math
 import webbrowser
 from collections import Counter
+from collections.abc import Hashable
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -104,13 +104,9 @@ def _as_json(settings: Settings, found: "Status") -> dict[str, Any]:
     }
 
 
-def _records(board: "pd.DataFrame | None") -> list[dict[str, Any]]:
+def _records(board: "pd.DataFrame | None") -> list[dict[Hashable, Any]]:
     """Every sequence; what can't be told is null, JSON has no NaN."""
-    rows: list[dict[str, Any]] = [] if board is None else board.to_dict("records")  # type: ignore[assignment]
-    return [
-        {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
-        for row in rows
-    ]
+    return [] if board is None else board.astype(object).where(board.notna(), None).to_dict("records")
 
 
 def _show(found: "Status") -> None:

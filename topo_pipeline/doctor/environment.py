@@ -12,7 +12,9 @@ def look() -> tuple[Settings, list[Finding]]:
     try:
         settings = get_settings()
     except (SettingsError, OSError) as error:
-        return usable_settings(), [problem("settings", f"{error}.", "Correct it; the rest was looked at without it.")]
+        return usable_settings(), [
+            problem("settings", f"{str(error).rstrip('.')}.", "Correct it; the rest was looked at without it.")
+        ]
     findings = list(_slips())
     if not findings:
         findings.append(ok("settings", f"{_sources()}; days are cut in {settings.timezone}."))
