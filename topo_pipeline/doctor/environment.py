@@ -11,7 +11,7 @@ def look() -> tuple[Settings, list[Finding]]:
     """The settings as far as they can be used, and what is to be said of them."""
     try:
         settings = get_settings()
-    except (SettingsError, OSError) as error:
+    except SettingsError as error:
         return usable_settings(), [
             problem("settings", f"{str(error).rstrip('.')}.", "Correct it; the rest was looked at without it.")
         ]
