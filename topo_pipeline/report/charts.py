@@ -37,16 +37,15 @@ def daily_activity(days: "pd.DataFrame", palette: Palette = LIGHT, *, width: int
     base = alt.Chart(_data(days)).properties(width=width, height=84)
     last = list(DAILY)[-1]
     x = alt.X("day:T", timeUnit="yearmonthdate", title=None)
+    whole = "datum.value % 1 ? '' : datum.label"
+    counts = alt.Axis(tickCount=3, format="~s", labelExpr=whole, minExtent=AXIS_WIDTH, maxExtent=AXIS_WIDTH)
     views = []
     for measure, title in DAILY.items():
         axis = alt.Axis(labels=measure == last, ticks=measure == last, format="%-d %b", labelOverlap=True, grid=False)
+        scale = alt.Scale(domainMin=0) if days[measure].any() else alt.Scale(domain=[0, 1])
         bars = base.mark_bar(color=palette.accent, binSpacing=0.5).encode(
             x=x.axis(axis),
-            y=alt.Y(
-                f"{measure}:Q",
-                title=None,
-                axis=alt.Axis(tickCount=3, format="~s", tickMinStep=1, minExtent=AXIS_WIDTH, maxExtent=AXIS_WIDTH),
-            ),
+            y=alt.Y(f"{measure}:Q", title=None, axis=counts, scale=scale),
             tooltip=[_tip("day:T", "Day", _DAY), _tip(f"{measure}:Q", title, ",")],
         )
         views.append(alt.layer(*_never_landed(days, base, x, palette), bars).properties(title=title))

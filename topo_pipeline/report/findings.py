@@ -126,7 +126,7 @@ def _changes(connection: "DuckDBPyConnection", label: Label) -> Finding:
             )
             for row in _rows(clear)
         ],
-        f"None among the {words.many(len(compared), 'sequence')} with enough contacts to compare."
+        f"None in {words.many(len(compared), 'sequence')} with enough contacts to compare."
         if len(compared)
         else "No sequence has enough contacts in both weeks to compare.",
     )

@@ -21,20 +21,27 @@
   prefersDark.addEventListener("change", showTheme);
   showTheme();
 
-  if (!find("data")) return;
+  if (!find("data")) { root.dataset.ready = ""; return; }
   const { charts, sequences } = JSON.parse(find("data").textContent);
 
   // Charts: Vega's own interpreter evaluates their expressions, so the page's policy can forbid eval.
-  const options = { renderer: "svg", actions: false, ast: true, defaultStyle: false, logLevel: 1, tooltip: { disableDefaultStyle: true } };
+  const options = { renderer: "svg", actions: false, ast: true, defaultStyle: false, tooltip: { disableDefaultStyle: true } };
   const AXIS = 50; // what charts.AXIS_WIDTH and the padding take beside the plots that stand one above the other
+  const drawn = {};
   const draw = async (name, rows) => {
     const place = find(`chart-${name}`);
     if (!place) return;
+    const stage = document.createElement("div"); // Vega names what it draws in: ours, outside, is the one to be read
+    stage.ariaHidden = "true";
     const spec = structuredClone(charts[name]);
-    if (rows) spec.datasets = { [Object.keys(spec.datasets)[0]]: rows };
+    const [data] = Object.keys(spec.datasets);
+    if (rows) spec.datasets[data] = rows;
+    if (spec.height?.step) spec.height = spec.height.step * spec.datasets[data].length; // Vega-Lite warns of steps
     if (place.clientWidth < 480) spec.config.legend.columns = 2;
     for (const view of spec.vconcat ?? []) view.width = Math.max(120, place.clientWidth - AXIS);
-    await vegaEmbed(place, spec, options);
+    drawn[name]?.finalize();
+    place.replaceChildren(stage);
+    drawn[name] = await vegaEmbed(stage, spec, options);
   };
   const ready = Promise.all(["daily", "weekly", "curve", "channels"].map((name) => draw(name)));
   let width = innerWidth, waiting;

@@ -83,17 +83,16 @@ def publish(
 
 def render(connection: "DuckDBPyConnection", *, timezone: str, rules: "Rules", now: datetime) -> Page:
     """Make the report of what the tables hold; see `publish`."""
-    frame = {"timezone": timezone, "written": f"{now.astimezone(ZoneInfo(timezone)):%H:%M}", "rules": rules}
-    frame["written"] = f"{words.day(now.astimezone(ZoneInfo(timezone)).date())}, {frame['written']}"
+    local = now.astimezone(ZoneInfo(timezone))
+    about = {"timezone": timezone, "written": f"{words.day(local.date())}, {local:%H:%M}", "rules": rules}
     missing = queries.missing_tables(connection)
     if missing:
-        return Page(_html(frame | {"missing": missing}))
-    quality = attention.quality(connection, timezone)
-    board = queries.sequences(connection)
-    if quality.first_day is None or board.empty:
-        return Page(_html(frame | {"missing": [], "facts": facts(quality)}), quality.as_of)
-    shown = _shown(connection, quality, board, rules)
-    return Page(_html(frame | shown), quality.as_of, len(board))
+        return Page(_html({**about, "missing": missing}))
+    quality, board = attention.quality(connection, timezone), queries.sequences(connection)
+    shown = {"quality": quality, "facts": facts(quality), "missing": missing}
+    if not board.empty:
+        shown |= _shown(connection, quality, board, rules)
+    return Page(_html(about | shown), quality.as_of, len(board))
 
 
 def _shown(connection: "DuckDBPyConnection", quality: Quality, board: "pd.DataFrame", rules: "Rules") -> dict[str, Any]:
@@ -118,8 +117,6 @@ def _shown(connection: "DuckDBPyConnection", quality: Quality, board: "pd.DataFr
     }
     judgements = judged(weeks, evidence_small=rules.evidence_small)
     return {
-        "quality": quality,
-        "facts": facts(quality),
         "judged": judgements,
         "not_yet": None if judgements else not_yet(quality, reply_window_days=rules.reply_window_days),
         "recent": _records(attention.recent_weeks(connection)),
@@ -156,17 +153,18 @@ def _scale(board: "pd.DataFrame") -> float:
 
 
 def _pickable(board: "pd.DataFrame", steps: "pd.DataFrame", labels: Mapping[str | None, str]) -> list[dict[str, Any]]:
-    """Each sequence with the rows of its own charts, as lists in the order of their columns."""
-    columns = [column for column in steps.columns if column != "sequence_id"]
-    of = {id_: rows[columns] for id_, rows in steps.groupby("sequence_id", dropna=False)}
+    """Each sequence with the rows of its own charts."""
+    of: dict[str | None, list[dict[str, Any]]] = {}
+    for step in _records(steps):
+        of.setdefault(step.pop("sequence_id"), []).append(step)
     return [
         {
             "label": labels[row["sequence_id"]],
             "facts": _facts(row),
-            "funnel": _records(queries.funnel(board[at : at + 1])),
-            "steps": _records(of[row["sequence_id"]]) if row["sequence_id"] in of else [],
+            "funnel": queries.stages(row),
+            "steps": of.get(row["sequence_id"], []),
         }
-        for at, row in enumerate(_records(board))
+        for row in _records(board)
     ]
 
 
@@ -200,7 +198,7 @@ def _html(shown: Mapping[str, Any]) -> str:
         f"default-src 'none'; script-src {' '.join(map(_hash, scripts))}; style-src {_hash(style)};"
         " img-src data:; base-uri 'none'; form-action 'none'"
     )
-    return _template().render(shown | {"scripts": scripts, "style": style, "policy": policy})
+    return _template().render({**shown, "scripts": scripts, "style": style, "policy": policy})
 
 
 @cache
@@ -220,7 +218,7 @@ def _template() -> jinja2.Template:
 def _bundle() -> str:
     """Vega, Vega-Lite and Vega-Embed, of the version that the charts are written for."""
     major, minor = alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2]
-    script: str = vl_convert.javascript_bundle(vl_version=f"{major}.{minor}")
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=f"{major}.{minor}")
     return script
 
 

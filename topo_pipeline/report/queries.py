@@ -11,6 +11,8 @@ from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.warehouse.catalogue import columns_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
     from duckdb import DuckDBPyConnection
 
@@ -163,8 +165,7 @@ ORDER BY touches DESC, channel
 _STEPS = """
 SELECT
     sequence_template_id::VARCHAR AS sequence_id,
-    step AS number,
-    inferred_position AS position,
+    coalesce('Step ' || step, 'Send ' || inferred_position) AS label,
     channel,
     runs_reached,
     greatest(0, runs_reached - exits_replied - exits_completed - exits_stopped - exits_active) AS went_on,
@@ -274,11 +275,9 @@ def steps(connection: "DuckDBPyConnection") -> "pd.DataFrame":
         exits_active; rate, low, high, den (runs that replied to it, of those that had not before).
     """
     found = frame(connection, _STEPS)
-    labels = [
-        f"{f'Step {number:.0f}' if number == number else f'Send {position:.0f}'} · {channel_name(channel)}"  # noqa: PLR0124 - NaN
-        for number, position, channel in zip(found["number"], found["position"], found["channel"], strict=True)
-    ]
-    return found.assign(step=labels).drop(columns=["number", "position", "channel"])
+    labels = zip(found["label"], found["channel"], strict=True)
+    found.insert(1, "step", [f"{label} · {channel_name(channel)}" for label, channel in labels])
+    return found.drop(columns=["label", "channel"])
 
 
 def sequences(connection: "DuckDBPyConnection") -> "pd.DataFrame":
@@ -300,10 +299,16 @@ def funnel(board: "pd.DataFrame") -> "pd.DataFrame":
     """
     import pandas as pd  # noqa: PLC0415 - definitions load without it
 
-    runs = [int(board[column].sum()) for column in _STAGES]
-    _, contacted, *later = runs
-    shares = [None, None, *(count / contacted if contacted else None for count in later)]
-    return pd.DataFrame({"stage": _STAGES.values(), "runs": runs, "share": shares})
+    return pd.DataFrame(stages({column: int(board[column].sum()) for column in _STAGES}))
+
+
+def stages(counts: "Mapping[str, Any]") -> list[dict[str, Any]]:
+    """The rows of `funnel`, of the counts of one row of `sequences`; what is not known is None."""
+    contacted = counts["unique_sent"]
+    return [
+        {"stage": stage, "runs": counts[column], "share": counts[column] / contacted if nth > 1 and contacted else None}
+        for nth, (column, stage) in enumerate(_STAGES.items())
+    ]
 
 
 def channel_name(channel: str) -> str:

@@ -1,0 +1,43 @@
+"""Workspaces to report on: made once, looked at by many tests."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from topo_pipeline.engagement.rules import DEFAULT_RULES
+from topo_pipeline.report.page import Published, publish
+from topo_pipeline_tests.engagement.helpers import Activity, Workspace
+from topo_pipeline_tests.report import worlds
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A workspace, what happened in it, and the report of it."""
+
+    workspace: Workspace
+    happened: list[Activity]
+    published: Published
+
+    @property
+    def page(self) -> str:
+        return self.published.path.read_text(encoding="utf-8")
+
+
+def report(workspace: Workspace, folder: Path, zone: str = "UTC") -> Published:
+    with workspace.warehouse.reader() as connection:
+        return publish(connection, folder, timezone=zone, rules=DEFAULT_RULES, now=worlds.NOW)
+
+
+@pytest.fixture(scope="package")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Reported:
+    """300 sequences, the first of them with names that mean harm."""
+    folder = tmp_path_factory.mktemp("many")
+    workspace = Workspace(str(folder / "topo.duckdb"))
+    happened = worlds.land(workspace, 300, worlds.HOSTILE)
+    return Reported(workspace, happened, report(workspace, folder / "report"))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(str(tmp_path / "topo.duckdb"))

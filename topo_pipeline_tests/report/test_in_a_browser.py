@@ -1,0 +1,179 @@
+"""The report in a real browser, opened from disk: what people do with it, at three widths, in light and dark.
+
+Chromium comes from the distribution's package (`apt-get install chromium`); without it these tests are skipped.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+
+from topo_pipeline_tests.report import worlds
+from topo_pipeline_tests.report.conftest import Reported
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+WIDTHS = (390, 900, 1600)
+
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}: apt-get install chromium")
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+    with sync_playwright() as playwright:
+        profile = tmp_path_factory.mktemp("profile")
+        context = playwright.chromium.launch_persistent_context(profile, executable_path=CHROMIUM, args=FLAGS)
+        yield context
+        context.close()
+
+
+@pytest.fixture
+def opened(browser: BrowserContext) -> Iterator[Open]:
+    """Opens a report; at the end, nothing may have been said on the console, thrown, or asked of anybody."""
+    pages, said = [], []
+
+    def open_(reported: Reported, width: int = 1600) -> Page:
+        page = browser.new_page()
+        pages.append(page)
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme="light")
+        file = reported.published.path.as_uri()
+        page.on("console", lambda message: said.append(f"console {message.type}: {message.text}"))
+        page.on("pageerror", lambda error: said.append(f"thrown: {error}"))
+        page.on("request", lambda asked: asked.url in {file, "data:,"} or said.append(f"asked: {asked.url}"))
+        page.on("dialog", lambda dialog: said.append(f"dialog: {dialog.message}"))
+        page.goto(file)
+        page.wait_for_selector("html[data-ready]", state="attached")
+        return page
+
+    yield open_
+    for page in pages:
+        assert page.evaluate("window.hacked") is None
+        page.close()
+    assert said == []
+
+
+def column(page: Page, nth: int) -> list[str]:
+    """The values of a column of the leaderboard, of the rows that are shown."""
+    rows = page.locator("#board tbody tr:visible")
+    values: list[str] = rows.evaluate_all(f"rows => rows.map(row => row.cells[{nth}].dataset.value)")
+    return values
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_it_fits_every_width_in_light_and_dark(many: Reported, opened: Open, tmp_path: Path, width: int) -> None:
+    page = opened(many, width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    boxes = page.locator(".chart svg").evaluate_all("all => all.map(one => one.getBoundingClientRect().toJSON())")
+    assert len(boxes) == 6
+    assert all(box["left"] >= 0 and box["right"] <= width and box["height"] > 40 for box in boxes)
+    for scheme, brightness in {"light": range(230, 256), "dark": range(40)}.items():
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.screenshot(path=tmp_path / "page.png")
+        with Image.open(tmp_path / "page.png") as image:
+            assert image.width == width
+            assert image.convert("L").getpixel((3, 3)) in brightness
+
+
+def test_the_leaderboard_sorts_by_any_column_and_says_so(many: Reported, opened: Open) -> None:
+    page = opened(many)
+    heads = page.locator("#board thead th")
+    for nth, name in enumerate(heads.evaluate_all("heads => heads.map(head => head.dataset.key)")):
+        is_text = name in {"label", "status"}
+        for _ in range(2):
+            heads.nth(nth).get_by_role("button").press("Enter")
+            order = heads.nth(nth).get_attribute("aria-sort")
+            known = [value for value in column(page, nth) if value != ""]
+            # Of names that mean harm, the order is the language's matter.
+            values = [v for v in known if v.startswith("Outreach") or nth != 1] if is_text else list(map(float, known))
+            assert values == sorted(values, reverse=order == "descending")
+            assert column(page, nth)[len(known) :] == [""] * (300 - len(known))  # what is not known comes last
+        assert page.locator("#board th[aria-sort]").count() == 1
+
+
+def test_the_leaderboard_is_filtered_by_name_status_and_evidence(many: Reported, opened: Open) -> None:
+    page = opened(many)
+    shown = page.locator("#shown")
+    expect(shown).to_have_text("300 sequences")
+    region = page.get_by_role("region", name="Leaderboard").bounding_box()
+    assert region is not None
+    assert region["height"] < 900  # it scrolls in its place
+    page.get_by_label("Name").fill("outreach 01")
+    expect(shown).to_have_text("10 of 300 sequences")
+    page.get_by_label("Status").select_option("ARCHIVED")
+    assert set(column(page, 2)) == {"ARCHIVED"}
+    assert all("01" in name for name in column(page, 1))
+    page.get_by_label("Name").fill("nowhere")
+    expect(page.locator("#none-shown")).to_be_visible()
+    page.get_by_label("Name").fill("")
+    page.get_by_label("Status").select_option("")
+    page.get_by_label("Only where it can be told").check()
+    assert column(page, 1) == list(worlds.HOSTILE[:2])
+
+
+def test_one_sequence_is_picked_from_the_board_or_by_a_part_of_its_name(many: Reported, opened: Open) -> None:
+    page = opened(many)
+    pick = page.get_by_label("Sequence", exact=True)
+    chart = page.locator("#chart-funnel svg")
+    before = chart.inner_html()
+    page.get_by_role("button", name=worlds.HOSTILE[1], exact=True).click()
+    expect(pick).to_be_focused()
+    expect(page.locator("#picked")).to_have_text(worlds.HOSTILE[1])
+    expect(page.locator("#funnel-table tbody td").nth(2)).to_have_text("108")
+    page.wait_for_function("before => document.querySelector('#chart-funnel svg')?.innerHTML !== before", arg=before)
+    page.get_by_label("Find").fill("213")
+    expect(pick.locator("option")).to_have_count(1)
+    expect(page.locator("#picked")).to_have_text("Outreach 213 to buyers")
+    page.get_by_label("Find").fill("nothing of that name")
+    expect(pick.locator("option")).to_have_count(0)
+    expect(page.locator("#picked")).to_have_text("Outreach 213 to buyers")
+
+
+def test_the_theme_is_switched_and_remembered_and_paper_is_always_light(many: Reported, opened: Open) -> None:
+    page = opened(many)
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(paper)
+    bar = page.locator("#chart-channels svg .mark-rect path").first
+    page.get_by_role("button", name="Switch to dark colours").click()
+    dark = page.evaluate(paper)
+    assert dark != light
+    page.reload()
+    page.wait_for_selector("html[data-ready]", state="attached")
+    assert page.evaluate(paper) == dark
+    colour = bar.evaluate("bar => getComputedStyle(bar).fill")
+    page.emulate_media(media="print")
+    assert bar.evaluate("bar => getComputedStyle(bar).fill") != colour
+    expect(page.locator("#filters")).to_be_hidden()
+    page.emulate_media(media="screen")
+    page.get_by_role("button", name="Switch to light colours").click()
+    assert page.evaluate(paper) == light
+
+
+def test_the_keyboard_gets_everywhere_and_is_seen(many: Reported, opened: Open) -> None:
+    page = opened(many)
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to the report")
+    expect(skip).to_be_focused()
+    assert (skip.bounding_box() or {"width": 0})["width"] > 100
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    met = []
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        met.append(page.evaluate("document.activeElement.id || document.activeElement.className"))
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none", met[-1]
+    assert {"by-name", "by-status", "by-evidence", "sort", "name"} <= set(met)
+    unnamed = page.locator("button, select, input").evaluate_all(
+        "all => all.filter(one => !one.textContent.trim() && !one.labels?.length && !one.ariaLabel).map(one => one.id)"
+    )
+    assert unnamed == []
+    assert page.locator(".chart").evaluate_all(
+        "all => all.every(one => one.role === 'img' && one.ariaLabel.length > 20)"
+    )

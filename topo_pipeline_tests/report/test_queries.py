@@ -1,0 +1,183 @@
+"""What the report asks of the tables, against what happened, counted by other means."""
+
+from collections import Counter
+from datetime import date, datetime, timedelta
+
+import pandas as pd
+import pytest
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+
+from topo_pipeline.engagement.rules import DEFAULT_RULES
+from topo_pipeline.report import attention, queries
+from topo_pipeline_tests.engagement.helpers import Activity, Workspace, enrolled, march, opened, replied, sent, uid
+from topo_pipeline_tests.report.conftest import Reported
+
+WINDOW = timedelta(days=30)
+
+
+def first(activities: list[Activity], kind: str) -> dict[str | None, datetime]:
+    """Each run's first activity of a kind."""
+    found: dict[str | None, datetime] = {}
+    for activity in sorted((a for a in activities if a.type == kind), key=lambda a: a.created_at):
+        found.setdefault(activity.run, activity.created_at)
+    return found
+
+
+def ask(workspace: Workspace, query: object, *values: object) -> pd.DataFrame:
+    with workspace.warehouse.reader() as connection:
+        return query(connection, *values)  # type: ignore[operator]
+
+
+def test_the_days_add_up_to_what_happened(many: Reported) -> None:
+    days = ask(many.workspace, queries.daily).set_index("day")
+    for column, kind in {"sent": "message.sent", "replies": "message.replied"}.items():
+        counted = Counter(pd.Timestamp(a.created_at.date()) for a in many.happened if a.type == kind)
+        assert {day: n for day, n in days[column].items() if n} == counted
+    assert len(days) == 63
+    assert days["is_landed"].all()
+
+
+def test_a_week_is_that_of_all_its_sequences_and_its_change_has_newcombes_interval(many: Reported) -> None:
+    contacted, answered = first(many.happened, "message.sent"), first(many.happened, "message.replied")
+    judged, replies = Counter[date](), Counter[date]()
+    for run, at in contacted.items():
+        monday = at.date() - timedelta(days=at.weekday())
+        judged[monday] += 1
+        replies[monday] += run in answered and answered[run] - at <= WINDOW
+    weeks = ask(many.workspace, queries.weekly_reply_rate, DEFAULT_RULES)
+    assert [monday.date() for monday in weeks["week_start"]] == sorted(judged)[:4]  # ended 30 days before 4 May
+    for row in weeks.to_dict("records"):
+        monday = row["week_start"].date()
+        assert (row["num"], row["den"], row["members"]) == (replies[monday], judged[monday], judged[monday])
+        expected = proportion_confint(replies[monday], judged[monday], method="wilson")
+        assert (row["low"], row["high"]) == pytest.approx(expected, abs=1e-9)
+    last, before = sorted(judged)[3], sorted(judged)[2]
+    change = confint_proportions_2indep(
+        replies[last], judged[last], replies[before], judged[before], method="newcomb", compare="diff"
+    )
+    assert (row["change_low"], row["change_high"]) == pytest.approx(change, abs=1e-9)
+    assert row["is_comparable"]
+
+
+def test_the_curve_counts_replies_by_age_and_ends_at_the_cohorts_rate(many: Reported) -> None:
+    contacted, answered = first(many.happened, "message.sent"), first(many.happened, "message.replied")
+    closed = {run: at for run, at in contacted.items() if at <= march(65, 0) - WINDOW}
+    ages = sorted(answered[run] - at for run, at in closed.items() if run in answered and answered[run] - at <= WINDOW)
+    curve = ask(many.workspace, queries.reply_curve, DEFAULT_RULES)
+    assert list(curve["replied"]) == [sum(age <= timedelta(days=days) for age in ages) for days in range(31)]
+    assert set(curve["contacted"]) == {len(closed)}
+    [(num, den)] = many.workspace.select(
+        "SELECT sum(reply_rate_num), sum(reply_rate_den) FROM engagement.sequence_cohorts WHERE axis = 'sent'"
+    )
+    assert (curve["replied"].iloc[-1], curve["contacted"].iloc[-1]) == (num, den)
+
+
+def test_a_funnel_counts_the_runs_that_got_so_far(many: Reported) -> None:
+    board = ask(many.workspace, queries.sequences)
+    stages = queries.funnel(board)
+    answered = [a for a in many.happened if a.type == "message.replied"]
+    assert dict(zip(stages["stage"], stages["runs"], strict=True)) == {
+        "Enrolled": len(first(many.happened, "sequence.created")),
+        "Contacted": len(first(many.happened, "message.sent")),
+        "Replied": len({a.run for a in answered}),
+        "Positive reply": len({a.run for a in answered if a.category in ("INTERESTED", "MEETING")}),
+        "Meeting": 0,
+    }
+    assert stages["share"].isna().tolist() == [True, True, False, False, False]
+    assert queries.funnel(board[board["unique_sent"] < 0])["share"].isna().all()
+
+
+def test_the_steps_part_those_who_got_there(many: Reported) -> None:
+    steps = ask(many.workspace, queries.steps)
+    of_first = steps[steps["sequence_id"] == uid("sequence 0")].set_index("step")
+    answered = {a.run for a in many.happened if a.type == "message.replied" and a.sequence == "sequence 0"}
+    runs = {a.run for a in many.happened if a.sequence == "sequence 0"}
+    assert list(of_first.index) == ["Step 1 · Email", "Step 2 · Email"]
+    assert of_first.loc["Step 1 · Email", "runs_reached"] == len(runs)
+    assert of_first.loc["Step 1 · Email", "exits_replied"] == len(answered)
+    ends = ["went_on", "exits_replied", "exits_completed", "exits_stopped", "exits_active"]
+    assert (steps[ends].sum(axis=1) == steps["runs_reached"]).all()
+    assert {step.partition(" ")[0] for step in steps["step"]} == {"Step", "Send"}
+
+
+def test_channels_add_up_over_sequences(many: Reported) -> None:
+    channels = ask(many.workspace, queries.channels).set_index("channel")
+    sends = Counter(a.channel for a in many.happened if a.type == "message.sent")
+    assert dict(channels["sends"]) == {"Email": sends["EMAIL"], "LinkedIn": sends["LINKEDIN"]}
+    assert channels["share"].sum() == pytest.approx(1)
+
+
+def test_the_last_weeks_that_are_over_are_counted_as_they_stand(many: Reported) -> None:
+    weeks = ask(many.workspace, attention.recent_weeks).to_dict("records")
+    assert [row["week_start"].date() for row in weeks] == [date(2026, 4, 27), date(2026, 4, 20)]
+    for row in weeks:
+        start = row["week_start"].date()
+        of_week = [a for a in many.happened if start <= a.created_at.date() < start + timedelta(days=7)]
+        assert row["sent"] == sum(a.type == "message.sent" for a in of_week)
+        assert row["replies"] == sum(a.type == "message.replied" for a in of_week)
+        assert row["days"] == 7
+
+
+@pytest.fixture
+def lately(workspace: Workspace) -> Workspace:
+    """A sequence that fell silent, one whose mail is opened and that sent much on the last day; 10 March is missing."""
+    happened = [
+        activity
+        for n in range(60)
+        for activity in (
+            enrolled(march(4, 8), f"quiet {n}", sequence="quiet"),
+            sent(march(4), f"quiet {n}", sequence="quiet"),
+        )
+    ]
+    for day in range(-32, 32):
+        count = 40 if day == 31 else 10 + day % 5
+        happened += [sent(march(day), f"lively {day} {n}", sequence="lively") for n in range(count)]
+        happened.append(opened(march(day, 10), f"lively {day} 0", sequence="lively"))
+    happened += [replied(march(29, 12), "lively 29 1", sequence="lively")]
+    workspace.land_all([a for a in happened if a.created_at.date() != date(2026, 3, 10)])
+    workspace.build()
+    return workspace
+
+
+def test_what_wants_attention_is_found_and_nothing_else(lately: Workspace) -> None:
+    [silent] = ask(lately, attention.silent).to_dict("records")
+    assert (silent["sequence_id"], silent["waiting"], silent["last_day"].date()) == (uid("quiet"), 60, date(2026, 3, 4))
+    [off] = ask(lately, attention.tracking_off).to_dict("records")
+    assert (off["sequence_id"], off["sends"]) == (uid("quiet"), 60)
+    [unusual] = ask(lately, attention.unusual_volumes).to_dict("records")
+    assert (unusual["sequence_id"], unusual["day"].date()) == (uid("lively"), date(2026, 3, 31))
+    assert (unusual["sent"], unusual["expected"]) == (40, 12)
+
+
+def test_the_quality_of_the_data_is_told(lately: Workspace) -> None:
+    with lately.warehouse.reader() as connection:
+        quality = attention.quality(connection, "UTC")
+    assert (quality.first_day, quality.last_day, quality.last_closed_day) == (
+        date(2026, 1, 27),
+        date(2026, 3, 31),
+        date(2026, 3, 31),
+    )
+    assert quality.as_of == date(2026, 3, 31)
+    assert (quality.days_missing, quality.unproved, quality.unreadable) == (1, [], 0)
+    assert (quality.pending, quality.replies) == (1, 1)
+    [counted] = lately.select("SELECT count(*), count(*) FILTER (left_censored) FROM engagement.sequence_runs")
+    assert (quality.runs, quality.left_censored) == counted
+    assert 0 < quality.left_censored < quality.runs
+
+
+def test_a_day_that_was_never_read_has_no_numbers(lately: Workspace) -> None:
+    days = ask(lately, queries.daily).set_index("day")
+    missing = days.loc[pd.Timestamp("2026-03-10")]
+    assert not missing["is_landed"]
+    assert pd.isna(missing["sent"])
+    assert days["sent"].notna().sum() == 63
+
+
+def test_an_empty_workspace_answers_every_question(workspace: Workspace) -> None:
+    workspace.build()
+    for query in (queries.daily, queries.steps, queries.sequences, queries.channels, attention.silent,
+                  attention.tracking_off, attention.unusual_volumes, attention.recent_weeks):  # fmt: skip
+        assert ask(workspace, query).empty
+    assert ask(workspace, queries.weekly_rates, DEFAULT_RULES).empty
+    assert ask(workspace, queries.reply_curve, DEFAULT_RULES).empty
+    assert ask(workspace, queries.missing_tables) == []

@@ -1,0 +1,70 @@
+"""Workspaces to report on: nine weeks from Monday 2 March 2026, of as many sequences as wanted, the same every time."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+
+from topo_pipeline.warehouse.landing import land_templates
+from topo_pipeline_tests.engagement.helpers import Activity, Workspace, enrolled, march, replied, sent, uid
+
+FIRST, LAST = 2, 64  # Monday 2 March, Sunday 3 May
+NOW = datetime(2026, 5, 4, 6, 30, tzinfo=UTC)
+STATUSES = ("ACTIVE", "FINISHING", "ARCHIVED")
+HOSTILE = (
+    "<script>window.hacked = 1</script>",
+    "</script><script>window.hacked = 1</script>",
+    "<!--<script>",
+    '"><img src=x onerror="window.hacked = 1">',
+    "{{ 7 * 7 }} {% raw %} ${7*7}",
+    "\N{RIGHT-TO-LEFT OVERRIDE}drawkcab\N{ARABIC LETTER ALEF}",
+    "\N{PARTY POPPER}\N{FAMILY}\N{ZERO WIDTH JOINER} emoji & 'quotes' \"double\"",
+    "**bold** [link](javascript:window.hacked=1) | pipe",
+    "W" * 500,
+    "line\nfeed\x07bell\N{LINE SEPARATOR}end",
+)
+
+
+def activities(sequences: int) -> Iterator[Activity]:
+    """What happened: the first sequence is large, the second middling, the others tiny; the last has only begun."""
+    for number in range(sequences):
+        name = f"sequence {number}"
+        only_begun = bool(number) and number == sequences - 1
+        for week in [8] if only_begun else range(9):
+            for run in range({0: 40, 1: 12}.get(number, int(only_begun or week % 4 == number % 4))):
+                yield from _run(name, number, week, run)
+
+
+def _run(sequence: str, number: int, week: int, run: int) -> Iterator[Activity]:
+    name = f"{sequence} {week} {run}"
+    start = FIRST + 7 * week + run % 5
+    channel = "LINKEDIN" if number % 4 == 3 else "EMAIL"
+    details = {"sequence": sequence, "channel": channel}
+    step = (lambda nth: None) if number % 5 == 4 else (lambda nth: nth)
+    yield enrolled(march(start, 8), name, sequence=sequence)
+    yield sent(march(start, 9), name, step=step(1), message=f"{name} 1", **details)
+    if (7 * run + number + week) % (5 + number % 11) == 0 and start + 12 <= LAST:
+        category = (None, "INTERESTED", "NOT_INTERESTED", "MEETING")[(run + week) % 4]
+        yield replied(march(start + 1 + run % 12, 15), name, message=f"{name} 1", category=category, **details)
+    elif start + 3 <= LAST:
+        yield sent(march(start + 3, 9), name, step=step(2), message=f"{name} 2", **details)
+
+
+def land(workspace: Workspace, sequences: int, names: tuple[str, ...] = ()) -> list[Activity]:
+    """Land and name them and build the tables; the first sequences get `names`, the others plain ones."""
+    happened = list(activities(sequences))
+    quiet = [(march(FIRST) + timedelta(days=n)).date() for n in range(LAST - FIRST + 1)]
+    workspace.land_all(happened, *quiet)
+    called = [names[n] if n < len(names) else f"Outreach {n:03} to buyers" for n in range(sequences)]
+    frame = pd.DataFrame(
+        {
+            "id": [uid(f"sequence {n}") for n in range(sequences)],
+            "name": called,
+            "status": [STATUSES[n % 3] for n in range(sequences)],
+            "step_count": 2,
+        }
+    )
+    with workspace.warehouse.transaction() as connection:
+        land_templates(connection, frame, now=workspace.now)
+    workspace.build()
+    return happened
