@@ -145,6 +145,8 @@ def get_settings() -> Settings:
         raise SettingsError("; ".join(_sentence(dict(problem)) for problem in error.errors())) from None
     except UnicodeDecodeError:
         raise SettingsError("The file .env is not UTF-8 text: save it as such.") from None
+    except OSError as error:
+        raise SettingsError(f"The file .env can't be read: {error.strerror}.") from None
 
 
 def usable_settings() -> Settings:

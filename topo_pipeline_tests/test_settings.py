@@ -1,5 +1,8 @@
 """The environment becomes one frozen object, or one clear sentence."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -164,3 +167,23 @@ def test_the_demo_is_not_told_of_what_dotenv_says(bare: pytest.MonkeyPatch, tmp_
     settings = get_settings()
     assert "strange" not in str(settings.model_dump())
     assert (settings.alert_webhook, settings.alert_slack_token, settings.rules_file) == (None, None, None)
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """As somebody whom permissions concern: root may read everything."""
+    user = os.geteuid()
+    os.seteuid(user or 65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_a_file_that_may_not_be_read_is_said_to_be_so(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("TOPO_LOOKBACK_DAYS=5")
+    file.chmod(0)
+    tmp_path.chmod(0o755)
+    with unprivileged(), pytest.raises(SettingsError, match=r"\.env can't be read: Permission denied"):
+        get_settings()

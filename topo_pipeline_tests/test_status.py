@@ -1,6 +1,7 @@
 """`status`: how far the days have landed, what is missing, and the best sequences."""
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from topo_pipeline.cli import looking
+from topo_pipeline.cli.console import quiet
 from topo_pipeline.status import status
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.command_line import answer, assert_one_sentence
@@ -46,6 +48,13 @@ def test_gaps_are_what_is_missing_not_over_not_proved_or_not_in_the_tables(works
     assert days.unclosed == (MARCH[3],)
     assert days.unproved == (MARCH[1],)
     assert found.behind == (MARCH[4],)
+
+
+def test_a_day_that_only_the_runs_have_taken_in_is_not_in_the_tables_yet(workspace: Workspace) -> None:
+    workspace.land_all([*begun("a", 1)])
+    workspace.build("sequence_runs")
+    with workspace.warehouse.reader() as connection:
+        assert status(connection, due=MARCH[0]).behind == (MARCH[0],)
 
 
 def test_today_which_is_still_open_is_no_gap(workspace: Workspace) -> None:
@@ -92,6 +101,8 @@ def test_a_script_reads_all_of_it(landed: Path) -> None:
     result = answer(landed, "status", "--json", TOPO_WAREHOUSE="topo.duckdb")
     told = json.loads(result.stdout)
     assert (told["first"], told["complete"], told["days"]) == ("2026-03-01", "2026-03-01", 1)
+    assert datetime.fromisoformat(told["read_at"]).utcoffset() == timedelta()
+    assert "T" in told["read_at"]
     assert told["missing"][0] == "2026-03-02"
     assert [row["sequence"] for row in told["sequences"]][0] == NAME
     assert len(told["sequences"]) == 6
@@ -123,6 +134,16 @@ def test_while_somebody_writes_for_long_it_says_who(landed: Path, monkeypatch: p
     with held(landed / "topo.duckdb") as process:
         result = answer(landed, "status", TOPO_WAREHOUSE="topo.duckdb")
     assert_one_sentence(result, f"process {process}", "topo.duckdb")
+
+
+def test_what_is_logged_on_the_way_is_left_out_where_a_command_tells_what_came_of_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = logging.getLogger("topo_pipeline.any")
+    with quiet():
+        log.warning("trying again")
+    log.warning("afterwards")
+    assert caplog.messages == ["afterwards"]
 
 
 @pytest.mark.parametrize(("hours", "says"), [(0.2, "within the hour"), (5, "5 hours ago"), (72, "3 days ago")])

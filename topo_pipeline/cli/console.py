@@ -1,12 +1,13 @@
 """What every command says, and how: results to one stream, the rest to the other, errors in one sentence."""
 
 import json
+import logging
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -71,6 +72,18 @@ def fail(sentence: str, code: int = 1) -> NoReturn:
 
 
 @contextmanager
+def quiet() -> Iterator[None]:
+    """Leave out what is logged on the way, such as each try: the command tells what came of it."""
+    log = logging.getLogger("topo_pipeline")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
+@contextmanager
 def undisturbed() -> Iterator[None]:
     """Say what is said where it is said now: while a step runs, Dagster takes the process's streams for its own log."""
     with os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8") as own:
@@ -88,7 +101,11 @@ def counted(number: int, what: str) -> str:
 
 def show_json(value: object) -> None:
     """Write what a script reads: one JSON document, alone on its stream."""
-    typer.echo(json.dumps(value, default=str, ensure_ascii=False, indent=2))
+    typer.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def line(text: str) -> None:

@@ -1,8 +1,8 @@
 """`doctor`, `status` and `report`: how things stand."""
 
-import math
 import webbrowser
 from collections import Counter
+from collections.abc import Hashable
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from topo_pipeline.cli.board import leaderboard_table
-from topo_pipeline.cli.console import AsJson, clear_errors, counted, err, now, out, show_json
+from topo_pipeline.cli.console import AsJson, clear_errors, counted, err, now, out, quiet, show_json
 from topo_pipeline.days import in_words, last_due_day
 from topo_pipeline.settings import Settings, get_settings
 
@@ -41,7 +41,7 @@ def doctor(as_json: AsJson = False) -> None:
       topo-pipeline doctor
       topo-pipeline doctor --json | jq '.findings[] | select(.level == "problem")'
     """
-    with clear_errors():
+    with clear_errors(), quiet():
         from topo_pipeline.doctor import examine
 
         with err.status("Looking"):
@@ -80,7 +80,7 @@ def status(as_json: AsJson = False) -> None:
       topo-pipeline status
       topo-pipeline status --json | jq -r .complete
     """
-    with clear_errors():
+    with clear_errors(), quiet():
         from topo_pipeline import status as standing
         from topo_pipeline.warehouse.connection import Warehouse
 
@@ -104,13 +104,9 @@ def _as_json(settings: Settings, found: "Status") -> dict[str, Any]:
     }
 
 
-def _records(board: "pd.DataFrame | None") -> list[dict[str, Any]]:
+def _records(board: "pd.DataFrame | None") -> list[dict[Hashable, Any]]:
     """Every sequence; what can't be told is null, JSON has no NaN."""
-    rows: list[dict[str, Any]] = [] if board is None else board.to_dict("records")  # type: ignore[assignment]
-    return [
-        {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
-        for row in rows
-    ]
+    return [] if board is None else board.astype(object).where(board.notna(), None).to_dict("records")
 
 
 def _show(found: "Status") -> None:
@@ -157,7 +153,7 @@ def report(
       topo-pipeline report --open
       cp "$(topo-pipeline report)" /srv/www/engagement.html
     """
-    with clear_errors():
+    with clear_errors(), quiet():
         from topo_pipeline.report.page import publish
         from topo_pipeline.warehouse.connection import Warehouse
 

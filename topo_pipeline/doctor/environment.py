@@ -11,8 +11,10 @@ def look() -> tuple[Settings, list[Finding]]:
     """The settings as far as they can be used, and what is to be said of them."""
     try:
         settings = get_settings()
-    except (SettingsError, OSError) as error:
-        return usable_settings(), [problem("settings", f"{error}.", "Correct it; the rest was looked at without it.")]
+    except SettingsError as error:
+        return usable_settings(), [
+            problem("settings", f"{str(error).rstrip('.')}.", "Correct it; the rest was looked at without it.")
+        ]
     findings = list(_slips())
     if not findings:
         findings.append(ok("settings", f"{_sources()}; days are cut in {settings.timezone}."))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from topo_pipeline.days import days_between, in_words, last_due_day
 from topo_pipeline.doctor.finding import Finding, ok, problem, unknown, warning
+from topo_pipeline.doctor.places import can_be_written
 from topo_pipeline.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ def look(settings: "Settings", now: datetime) -> Iterator[Finding]:
     import dagster as dg
 
     home = settings.dagster_home
+    if not can_be_written(home):
+        yield problem("dagster home", f"{home} can't be written.", "Set DAGSTER_HOME to where this user may write.")
+        yield unknown("automation", "there is no Dagster home")
+        return
     if not home.exists():
         yield warning("dagster home", f"There is none at {home} yet.", "The first backfill, or make dev, makes it.")
         yield unknown("automation", "there is no Dagster home yet")

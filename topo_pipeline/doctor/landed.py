@@ -1,6 +1,5 @@
 """The warehouse: whether it can be used, whose it is, and how far the days have landed."""
 
-import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from topo_pipeline.days import in_words, last_due_day
 from topo_pipeline.doctor.finding import Finding, ok, problem, unknown, warning
+from topo_pipeline.doctor.places import can_be_written
 from topo_pipeline.instance import program_of
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import OlderWarehouse, WarehouseError, WarehouseInUse
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 def look_at_warehouse(settings: "Settings", warehouse: Warehouse, organization_id: str | None) -> Iterator[Finding]:
     """Whether it is there, can be written, is free, of our version and of this workspace."""
     path = warehouse.path
-    folder = next(parent for parent in path.parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+    if not can_be_written(path) or not can_be_written(path.parent):  # where DuckDB writes ahead
         yield problem("warehouse", f"{path} can't be written.", "Set TOPO_WAREHOUSE to where this user may write.")
         return
     if not path.exists():

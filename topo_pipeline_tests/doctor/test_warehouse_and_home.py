@@ -112,6 +112,7 @@ def test_a_folder_that_cannot_be_written_is_a_problem_and_the_rest_is_looked_at(
     found = finds(TOPO_WAREHOUSE="data/topo.duckdb", DAGSTER_HOME=str(tmp_path / "data" / "home"))
     assert found["warehouse"].level == "problem"
     assert "can't be written" in found["warehouse"].found
+    assert found["dagster home"].level == "problem"
     assert found["key"].level == "ok"
 
 

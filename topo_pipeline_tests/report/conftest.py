@@ -29,22 +29,13 @@ def report(workspace: Workspace, folder: Path, zone: str = "UTC") -> Published:
         return publish(connection, folder, timezone=zone, rules=DEFAULT_RULES, now=worlds.NOW)
 
 
-def reported(folder: Path, sequences: int, names: tuple[str, ...] = ()) -> Reported:
-    workspace = Workspace(str(folder / "topo.duckdb"))
-    happened = worlds.land(workspace, sequences, names)
-    return Reported(workspace, happened, report(workspace, folder / "report"))
-
-
-@pytest.fixture(scope="package")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Reported:
-    """Some sequences, most of them with a name that means harm."""
-    return reported(tmp_path_factory.mktemp("hostile"), len(worlds.HOSTILE) + 4, worlds.HOSTILE)
-
-
 @pytest.fixture(scope="package")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Reported:
-    """300 sequences."""
-    return reported(tmp_path_factory.mktemp("many"), 300)
+    """300 sequences, the first of them with names that mean harm."""
+    folder = tmp_path_factory.mktemp("many")
+    workspace = Workspace(str(folder / "topo.duckdb"))
+    happened = worlds.land(workspace, 300, worlds.HOSTILE)
+    return Reported(workspace, happened, report(workspace, folder / "report"))
 
 
 @pytest.fixture

@@ -50,11 +50,9 @@ class Seen(HTMLParser):
         return [text for inside, text in self.texts if inside == tag]
 
 
-@pytest.mark.parametrize("which", ["hostile", "many"])
-def test_the_page_is_one_small_file_that_loads_nothing(which: str, request: pytest.FixtureRequest) -> None:
-    reported: Reported = request.getfixturevalue(which)
-    page = reported.page
-    assert reported.published.size == len(page.encode()) < 3_000_000
+def test_the_page_is_one_small_file_that_loads_nothing(many: Reported) -> None:
+    page = many.page
+    assert many.published.size == len(page.encode()) < 3_000_000
     seen = Seen(page)
     assert {tag for tag, _ in seen.tags} & {"iframe", "object", "embed", "img", "audio", "video", "form-data"} == set()
     loads = {(tag, value) for tag, attributes in seen.tags for name, value in attributes.items() if name in LOADING}
@@ -65,8 +63,8 @@ def test_the_page_is_one_small_file_that_loads_nothing(which: str, request: pyte
     assert "@import" not in style
 
 
-def test_the_policy_allows_the_pages_own_scripts_by_their_hashes_and_nothing_else(hostile: Reported) -> None:
-    seen = Seen(hostile.page)
+def test_the_policy_allows_the_pages_own_scripts_by_their_hashes_and_nothing_else(many: Reported) -> None:
+    seen = Seen(many.page)
     [policy] = [meta["content"] for meta in seen.of("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
     assert policy is not None
     directives = dict(directive.strip().split(" ", 1) for directive in policy.split(";"))
@@ -82,12 +80,12 @@ def test_the_policy_allows_the_pages_own_scripts_by_their_hashes_and_nothing_els
     json.loads(data)
 
 
-def test_hostile_names_are_text_in_the_page_and_in_its_data(hostile: Reported) -> None:
-    seen = Seen(hostile.page)
+def test_hostile_names_are_text_in_the_page_and_in_its_data(many: Reported) -> None:
+    seen = Seen(many.page)
     # The parser met our own scripts, and nothing that a name brought along.
     assert len(list(seen.of("script"))) == 3
     assert "onerror" not in {name for _, attributes in seen.tags for name in attributes}
-    [data] = [t for t in re.findall(r'<script type="application/json" id="data">(.*?)</script>', hostile.page, re.S)]
+    [data] = [t for t in re.findall(r'<script type="application/json" id="data">(.*?)</script>', many.page, re.S)]
     assert not set("<>&'") & set(data)
     labels = {sequence["label"] for sequence in json.loads(data)["sequences"]}
     shown = set(seen.within("bdi"))
@@ -153,35 +151,35 @@ def test_an_open_day_alone_is_shown_without_rates(workspace: Workspace, tmp_path
     assert "No day is over yet" in published.path.read_text(encoding="utf-8")
 
 
-def test_the_page_holds_what_the_tables_hold(hostile: Reported) -> None:
-    seen = Seen(hostile.page)
-    [(sequences, contacted)] = hostile.workspace.select(
+def test_the_page_holds_what_the_tables_hold(many: Reported) -> None:
+    seen = Seen(many.page)
+    [(sequences, contacted)] = many.workspace.select(
         "SELECT count(*), sum(unique_sent) FROM engagement.sequence_summary WHERE period = 'lifetime'"
     )
-    [data] = re.findall(r'id="data">(.*?)</script>', hostile.page, re.S)
+    [data] = re.findall(r'id="data">(.*?)</script>', many.page, re.S)
     picked = json.loads(data)["sequences"]
-    assert len(picked) == hostile.published.sequences == sequences
+    assert len(picked) == many.published.sequences == sequences
     assert (
         sum(stage["runs"] for each in picked for stage in each["funnel"] if stage["stage"] == "Contacted") == contacted
     )
     numbers = json.loads(data)["charts"]["daily"]["datasets"]
     [days] = numbers.values()
-    [(messages,)] = hostile.workspace.select("SELECT count(*) FROM topo.activities WHERE type = 'message.sent'")
+    [(messages,)] = many.workspace.select("SELECT count(*) FROM topo.activities WHERE type = 'message.sent'")
     assert sum(day["sent"] for day in days) == messages
     assert len(list(seen.of("tr"))) > sequences
 
 
-def test_the_old_report_stays_until_the_new_one_is_whole(hostile: Reported, tmp_path: Path) -> None:
+def test_the_old_report_stays_until_the_new_one_is_whole(many: Reported, tmp_path: Path) -> None:
     folder = tmp_path / "report"
     folder.mkdir()
     old = folder / "engagement_report.html"
     old.write_text("old")
     (folder / ".engagement_report.html.new").mkdir()  # where it would be written aside
     with pytest.raises(OSError, match="new"):
-        report(hostile.workspace, folder)
+        report(many.workspace, folder)
     assert old.read_text() == "old"
     (folder / ".engagement_report.html.new").rmdir()
-    report(hostile.workspace, folder)
+    report(many.workspace, folder)
     assert [file.name for file in folder.iterdir()] == [old.name]
     assert "Engagement report" in old.read_text(encoding="utf-8")
     assert stat.S_IMODE(old.stat().st_mode) & stat.S_IRUSR

@@ -28,23 +28,23 @@ def ask(workspace: Workspace, query: object, *values: object) -> pd.DataFrame:
         return query(connection, *values)  # type: ignore[operator]
 
 
-def test_the_days_add_up_to_what_happened(hostile: Reported) -> None:
-    days = ask(hostile.workspace, queries.daily).set_index("day")
+def test_the_days_add_up_to_what_happened(many: Reported) -> None:
+    days = ask(many.workspace, queries.daily).set_index("day")
     for column, kind in {"sent": "message.sent", "replies": "message.replied"}.items():
-        counted = Counter(pd.Timestamp(a.created_at.date()) for a in hostile.happened if a.type == kind)
+        counted = Counter(pd.Timestamp(a.created_at.date()) for a in many.happened if a.type == kind)
         assert {day: n for day, n in days[column].items() if n} == counted
     assert len(days) == 63
     assert days["is_landed"].all()
 
 
-def test_a_week_is_that_of_all_its_sequences_and_its_change_has_newcombes_interval(hostile: Reported) -> None:
-    contacted, answered = first(hostile.happened, "message.sent"), first(hostile.happened, "message.replied")
+def test_a_week_is_that_of_all_its_sequences_and_its_change_has_newcombes_interval(many: Reported) -> None:
+    contacted, answered = first(many.happened, "message.sent"), first(many.happened, "message.replied")
     judged, replies = Counter[date](), Counter[date]()
     for run, at in contacted.items():
         monday = at.date() - timedelta(days=at.weekday())
         judged[monday] += 1
         replies[monday] += run in answered and answered[run] - at <= WINDOW
-    weeks = ask(hostile.workspace, queries.weekly_reply_rate, DEFAULT_RULES)
+    weeks = ask(many.workspace, queries.weekly_reply_rate, DEFAULT_RULES)
     assert [monday.date() for monday in weeks["week_start"]] == sorted(judged)[:4]  # ended 30 days before 4 May
     for row in weeks.to_dict("records"):
         monday = row["week_start"].date()
@@ -59,26 +59,26 @@ def test_a_week_is_that_of_all_its_sequences_and_its_change_has_newcombes_interv
     assert row["is_comparable"]
 
 
-def test_the_curve_counts_replies_by_age_and_ends_at_the_cohorts_rate(hostile: Reported) -> None:
-    contacted, answered = first(hostile.happened, "message.sent"), first(hostile.happened, "message.replied")
+def test_the_curve_counts_replies_by_age_and_ends_at_the_cohorts_rate(many: Reported) -> None:
+    contacted, answered = first(many.happened, "message.sent"), first(many.happened, "message.replied")
     closed = {run: at for run, at in contacted.items() if at <= march(65, 0) - WINDOW}
     ages = sorted(answered[run] - at for run, at in closed.items() if run in answered and answered[run] - at <= WINDOW)
-    curve = ask(hostile.workspace, queries.reply_curve, DEFAULT_RULES)
+    curve = ask(many.workspace, queries.reply_curve, DEFAULT_RULES)
     assert list(curve["replied"]) == [sum(age <= timedelta(days=days) for age in ages) for days in range(31)]
     assert set(curve["contacted"]) == {len(closed)}
-    [(num, den)] = hostile.workspace.select(
+    [(num, den)] = many.workspace.select(
         "SELECT sum(reply_rate_num), sum(reply_rate_den) FROM engagement.sequence_cohorts WHERE axis = 'sent'"
     )
     assert (curve["replied"].iloc[-1], curve["contacted"].iloc[-1]) == (num, den)
 
 
-def test_a_funnel_counts_the_runs_that_got_so_far(hostile: Reported) -> None:
-    board = ask(hostile.workspace, queries.sequences)
+def test_a_funnel_counts_the_runs_that_got_so_far(many: Reported) -> None:
+    board = ask(many.workspace, queries.sequences)
     stages = queries.funnel(board)
-    answered = [a for a in hostile.happened if a.type == "message.replied"]
+    answered = [a for a in many.happened if a.type == "message.replied"]
     assert dict(zip(stages["stage"], stages["runs"], strict=True)) == {
-        "Enrolled": len(first(hostile.happened, "sequence.created")),
-        "Contacted": len(first(hostile.happened, "message.sent")),
+        "Enrolled": len(first(many.happened, "sequence.created")),
+        "Contacted": len(first(many.happened, "message.sent")),
         "Replied": len({a.run for a in answered}),
         "Positive reply": len({a.run for a in answered if a.category in ("INTERESTED", "MEETING")}),
         "Meeting": 0,
@@ -87,11 +87,11 @@ def test_a_funnel_counts_the_runs_that_got_so_far(hostile: Reported) -> None:
     assert queries.funnel(board[board["unique_sent"] < 0])["share"].isna().all()
 
 
-def test_the_steps_part_those_who_got_there(hostile: Reported) -> None:
-    steps = ask(hostile.workspace, queries.steps)
+def test_the_steps_part_those_who_got_there(many: Reported) -> None:
+    steps = ask(many.workspace, queries.steps)
     of_first = steps[steps["sequence_id"] == uid("sequence 0")].set_index("step")
-    answered = {a.run for a in hostile.happened if a.type == "message.replied" and a.sequence == "sequence 0"}
-    runs = {a.run for a in hostile.happened if a.sequence == "sequence 0"}
+    answered = {a.run for a in many.happened if a.type == "message.replied" and a.sequence == "sequence 0"}
+    runs = {a.run for a in many.happened if a.sequence == "sequence 0"}
     assert list(of_first.index) == ["Step 1 · Email", "Step 2 · Email"]
     assert of_first.loc["Step 1 · Email", "runs_reached"] == len(runs)
     assert of_first.loc["Step 1 · Email", "exits_replied"] == len(answered)
@@ -100,19 +100,19 @@ def test_the_steps_part_those_who_got_there(hostile: Reported) -> None:
     assert {step.partition(" ")[0] for step in steps["step"]} == {"Step", "Send"}
 
 
-def test_channels_add_up_over_sequences(hostile: Reported) -> None:
-    channels = ask(hostile.workspace, queries.channels).set_index("channel")
-    sends = Counter(a.channel for a in hostile.happened if a.type == "message.sent")
+def test_channels_add_up_over_sequences(many: Reported) -> None:
+    channels = ask(many.workspace, queries.channels).set_index("channel")
+    sends = Counter(a.channel for a in many.happened if a.type == "message.sent")
     assert dict(channels["sends"]) == {"Email": sends["EMAIL"], "LinkedIn": sends["LINKEDIN"]}
     assert channels["share"].sum() == pytest.approx(1)
 
 
-def test_the_last_weeks_that_are_over_are_counted_as_they_stand(hostile: Reported) -> None:
-    weeks = ask(hostile.workspace, attention.recent_weeks).to_dict("records")
+def test_the_last_weeks_that_are_over_are_counted_as_they_stand(many: Reported) -> None:
+    weeks = ask(many.workspace, attention.recent_weeks).to_dict("records")
     assert [row["week_start"].date() for row in weeks] == [date(2026, 4, 27), date(2026, 4, 20)]
     for row in weeks:
         start = row["week_start"].date()
-        of_week = [a for a in hostile.happened if start <= a.created_at.date() < start + timedelta(days=7)]
+        of_week = [a for a in many.happened if start <= a.created_at.date() < start + timedelta(days=7)]
         assert row["sent"] == sum(a.type == "message.sent" for a in of_week)
         assert row["replies"] == sum(a.type == "message.replied" for a in of_week)
         assert row["days"] == 7
