@@ -90,16 +90,24 @@ SELECT sequence_id FROM topo.activity_changes
 WHERE replaced_by IN (SELECT load_id FROM pending) AND sequence_id IS NOT NULL
 );
 
+-- The days say nothing that the runs don't: they let DuckDB skip what holds none of them. What was taken in of a run lies
+-- between its first and its last activity, a day more on either side since zones differ; the rest is pending.
+CREATE OR REPLACE TEMP TABLE days AS
+SELECT first_day + unnest(range(last_day - first_day + 1))::INTEGER AS day
+FROM (
+    SELECT DISTINCT first_activity_at::DATE - 1 AS first_day, last_activity_at::DATE + 1 AS last_day
+    FROM engagement.sequence_runs
+    WHERE sequence_id IN (SELECT sequence_id FROM touched)
+)
+UNION
+SELECT day FROM topo.loads WHERE load_id IN (SELECT load_id FROM pending);
+
 DELETE FROM engagement.sequence_runs WHERE sequence_id IN (SELECT sequence_id FROM touched);
 DELETE FROM engagement.sequence_actions WHERE sequence_id IN (SELECT sequence_id FROM touched);
 
 -- For each slice of touched, so that memory does not grow with history:
 
 CREATE OR REPLACE TEMP TABLE of_slice AS SELECT sequence_id FROM touched WHERE slice = $slice;
-
--- The days say nothing that the runs don't: they let DuckDB skip what holds none of them.
-CREATE OR REPLACE TEMP TABLE days AS
-SELECT DISTINCT day FROM topo.activities WHERE sequence_id IN (SELECT sequence_id FROM of_slice);
 
 -- Runs by number. An activity without a sequence belongs to the run's only other one.
 CREATE OR REPLACE TEMP TABLE runs AS
