@@ -101,8 +101,7 @@ SELECT
         CASE axis WHEN 'enrolled' THEN completed END AS completed,
         CASE axis WHEN 'enrolled' THEN stopped END AS stopped),
     days_missing
-FROM counted LEFT JOIN windows USING (cohort_day)
-ORDER BY sequence_template_id, cohort_day, axis; -- rows in order are written once, others twice: by commit and by checkpoint
+FROM counted LEFT JOIN windows USING (cohort_day);
 
 {% set shown %}
 SELECT
@@ -134,7 +133,8 @@ sequence_template_id, cohort_day, axis, members, eligible, days_missing,
     median_hours_to_first_reply, p90_hours_to_first_reply
     {%- for count, _, _, _ in to_date %}, {{ count }}{% endfor %}
 {%- endset %}
-CREATE TABLE IF NOT EXISTS engagement.sequence_cohorts AS {{ shown }};
+CREATE TABLE IF NOT EXISTS engagement.sequence_cohorts AS {{ shown }}
+ORDER BY sequence_template_id, cohort_day, axis; -- rows in order are written once, others twice: by commit and by checkpoint
 
 DELETE FROM engagement.sequence_cohorts AS built
 USING (

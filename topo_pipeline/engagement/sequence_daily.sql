@@ -67,19 +67,16 @@ changes AS (
     {{ joined(unique ~ '_by_day') }}
     {% endfor %}
 ), usual AS (
-    SELECT
-        *,
-        CASE WHEN count(*) FILTER (is_closed) OVER same_weekday >= $anomaly_weeks_known
-            THEN median(total_sent) FILTER (is_closed) OVER same_weekday END AS sent_expected,
-        nullif(mad(total_sent) FILTER (is_closed) OVER same_weekday, 0) AS sent_mad
+    SELECT *, list(total_sent) FILTER (is_closed) OVER same_weekday AS sent_before
     FROM counted
     WINDOW same_weekday AS (
         PARTITION BY sequence_template_id, isodow(day) ORDER BY day
         RANGE BETWEEN to_days(7 * $anomaly_weeks::INTEGER) PRECEDING AND to_days(7) PRECEDING)
 )
 SELECT
-    * EXCLUDE (sent_mad),
-    (total_sent - sent_expected) / sent_mad AS sent_deviation,
+    * EXCLUDE (sent_before),
+    CASE WHEN len(sent_before) >= $anomaly_weeks_known THEN list_median(sent_before) END AS sent_expected,
+    (total_sent - sent_expected) / nullif(list_mad(sent_before), 0) AS sent_deviation,
     CASE WHEN is_closed THEN abs(sent_deviation) >= $anomaly_mads END AS is_volume_anomaly
 FROM usual;
 
