@@ -60,7 +60,6 @@ WITH {{ horizon() }}, {{ quarters() }}, runs AS (
         day AS cohort_day,
         axis,
         count(*) AS members,
-        count(*) FILTER (started_at <= closed_until) AS eligible,
         count(*) FILTER (closed) AS closed,
         count(*) FILTER (replied) AS replied,
         count(*) FILTER (replied_at_all) AS replied_at_all,
@@ -95,6 +94,7 @@ WITH {{ horizon() }}, {{ quarters() }}, runs AS (
     GROUP BY cohort_day, last_day
 )
 SELECT
+    CASE axis WHEN 'sent' THEN closed ELSE enrolment_closed END AS eligible,
     counted.* REPLACE (
         CASE axis WHEN 'enrolled' THEN enrolment_closed END AS enrolment_closed,
         CASE axis WHEN 'enrolled' THEN contacted END AS contacted,
@@ -122,7 +122,6 @@ SELECT
     {{ count }},
     rate({{ count }}, members) AS {{ name }},
     {% endfor %}
-FROM counted_cohorts
 {%- endset %}
 {# What the rest of a row is computed of. #}
 {% set counts %}
@@ -134,13 +133,13 @@ sequence_template_id, cohort_day, axis, members, eligible, days_missing,
     {%- for count, _, _, _ in to_date %}, {{ count }}{% endfor %}
 {%- endset %}
 CREATE TABLE IF NOT EXISTS engagement.sequence_cohorts AS {{ shown }}
-ORDER BY sequence_template_id, cohort_day, axis; -- rows in order are written once, others twice: by commit and by checkpoint
+FROM (FROM counted_cohorts ORDER BY sequence_template_id, cohort_day, axis); -- rows in order are written once, others twice: by commit and by checkpoint
 
 DELETE FROM engagement.sequence_cohorts AS built
 USING (
     SELECT {{ counts }} FROM engagement.sequence_cohorts
     EXCEPT
-    SELECT {{ counts }} FROM ({{ shown }})
+    SELECT {{ counts }} FROM ({{ shown }} FROM counted_cohorts)
 ) AS stale
 WHERE built.cohort_day = stale.cohort_day
     AND built.axis = stale.axis
@@ -148,6 +147,7 @@ WHERE built.cohort_day = stale.cohort_day
 
 INSERT INTO engagement.sequence_cohorts
 {{ shown }}
+FROM counted_cohorts
 WHERE NOT EXISTS (
     FROM engagement.sequence_cohorts AS built
     WHERE built.cohort_day = counted_cohorts.cohort_day
