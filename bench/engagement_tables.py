@@ -4,15 +4,13 @@ Run as `python -m bench.engagement_tables [RUNS]`. Each build is a process of it
 The activities are made in SQL, without payloads: no table reads them.
 """
 
-import re
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-
-import duckdb
 
 from topo_pipeline.engagement.tables import build, in_order
 from topo_pipeline.warehouse.connection import Warehouse
@@ -84,7 +82,6 @@ def land(warehouse: Warehouse, runs: int, from_day: date, to_day: date) -> None:
 def refresh(warehouse: Warehouse, from_day: date, to_day: date) -> None:
     """Build every table, the daily one over these days; print the seconds of each and the memory of all."""
     days = [from_day + timedelta(days=n) for n in range((to_day - from_day).days + 1)]
-    duckdb.execute("SELECT ?", [0])  # its first bound value makes DuckDB import pandas: that is the process's beginning
     began = time.perf_counter()
     for table in in_order():
         started = time.perf_counter()
@@ -92,14 +89,8 @@ def refresh(warehouse: Warehouse, from_day: date, to_day: date) -> None:
             connection.execute("SET threads = 2; SET memory_limit = '3GB'")
             rows = build(connection, table, timezone="UTC", now=NOW, days=days).rows
         print(f"  {table.name:<20} {rows:>12,} rows {time.perf_counter() - started:>8.1f} s", flush=True)
-    seconds = time.perf_counter() - began
-    print(f"  {'all':<20} {'':>17} {seconds:>8.1f} s, at most {_peak_memory():.1f} GB of memory", flush=True)
-
-
-def _peak_memory() -> float:
-    """The most memory (GB) that this process had; getrusage counts in what its parent had when it began."""
-    [kilobytes] = re.findall(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    return int(kilobytes) / 1024**2
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    print(f"  {'all':<20} {'':>17} {time.perf_counter() - began:>8.1f} s, at most {peak:.1f} GB of memory", flush=True)
 
 
 def main(runs: int) -> None:
