@@ -7,7 +7,7 @@ from topo_pipeline.engagement.tables import MetricTable, tables
 
 # A count of the same name in a table that this one is made of: the name says the same thing in every table.
 _COUNT = re.compile(r"(?:total|unique)_\w+")
-_FIRST = re.compile(r"\b(\w+_at) AS (unique_\w+)")
+_FIRST = re.compile(r"\bcount\((\w+)\) AS (unique_\w+)")
 _TEMPLATE = re.compile(r"\btemplates\.(?!id\b)(\w+)(?: AS (\w+))?")
 
 

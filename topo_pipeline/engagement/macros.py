@@ -32,11 +32,13 @@ CREATE OR REPLACE TEMP MACRO newcombe_high(num, den, num_before, den_before) AS
         + pow(rate(num_before, den_before) - wilson_low(num_before, den_before), 2));
 """
 
+# What the tables are made by, beside their own SQL.
+DEFINITIONS = _WILSON.format(z=repr(Z_95), z2=repr(Z_95**2)) + _NEWCOMBE
+
 
 def define(connection: DuckDBPyConnection) -> None:
     """Define `rate`, `wilson_low`, `wilson_high`, `newcombe_low`, `newcombe_high` (95 %) and `evidence`.
 
     A rate and its bounds are NULL where the denominator is 0, and all of it where there is no denominator.
     """
-    connection.execute(_WILSON.format(z=repr(Z_95), z2=repr(Z_95**2)))
-    connection.execute(_NEWCOMBE)
+    connection.execute(DEFINITIONS)

@@ -3,7 +3,7 @@
 {% from 'horizon.jinja' import horizon %}
 {# A moment's age in whole days, before as_of: of a period of n days are those aged 0 to n - 1; a window of n days has
    closed once n days have passed. They differ where something was sent at the very stroke of as_of. #}
-{% macro aged(types) %}
+{% macro aged(which) %}
         SELECT
             *,
             CASE WHEN since >= 0 THEN least(since // {{ days(1) }}, old) END AS days_since,
@@ -11,11 +11,10 @@
         FROM (
             SELECT *, epoch_us(as_of) - epoch_us(acted_at) AS since
             FROM engagement.sequence_actions CROSS JOIN bounds
-            WHERE type IN ({{ types }})
+            WHERE {{ which }}
         )
     {% endmacro %}
 -- Grain: sequence_template_id, channel, period
-{% macro within(at, window) %}count(*) FILTER (epoch_us({{ at }}) - epoch_us(acted_at) <= {{ days(window) }}){% endmacro %}
 {% macro closed_within(window) %}days_since >= {{ window }} AND coalesce(days_since < days + {{ window }}, days IS NULL){% endmacro %}
 CREATE OR REPLACE TABLE engagement.sequence_channels AS
 WITH {{ horizon() }}, bounds AS (
@@ -26,15 +25,12 @@ WITH {{ horizon() }}, bounds AS (
     SELECT
         sequence_template_id, channel, type, left_censored, age, days_since,
         count(*) AS actions,
-        {{ within('opened_at', '$open_window_days') }} AS opened,
-        {{ within('looked_at', '$open_window_days') }} AS looked,
-        {{ within('clicked_at', '$open_window_days') }} AS clicked,
-        {{ within('replied_at', '$message_reply_window_days') }} AS replied,
-        {{ within('accepted_at', '$acceptance_window_days') }} AS accepted,
-        {{ within('replied_after_at', '$acceptance_window_days') }} AS replied_after,
+        {% for answer in ['opened', 'looked', 'clicked', 'replied', 'accepted', 'replied_after'] %}
+        count(*) FILTER ({{ answer }}_in_time) AS {{ answer }},
+        {% endfor %}
         count(*) FILTER (closed_by = 'task.completed') AS completed,
         count(*) FILTER (closed_by = 'task.skipped') AS skipped
-    FROM ({{ aged("'message.sent', 'invitation.sent', 'task.created'") }})
+    FROM ({{ aged("type NOT IN ('sequence_step.completed', 'sequence_step.skipped')") }})
     GROUP BY ALL
 ), periods(period, days) AS (
     VALUES ('lifetime', NULL), ('7d', 7), ('28d', 28), ('90d', 90)
@@ -56,9 +52,8 @@ WITH {{ horizon() }}, bounds AS (
     SELECT
         sequence_template_id, channel, period,
         quantile_cont(epoch(closed_at - acted_at) / 3600, 0.5) AS median_hours
-    FROM ({{ aged("'task.created'") }}) CROSS JOIN periods
-    WHERE closed_by = 'task.completed' AND coalesce(age < days, days IS NULL)
-        AND NOT left_censored
+    FROM ({{ aged("closed_by = 'task.completed' AND NOT left_censored") }}) CROSS JOIN periods
+    WHERE coalesce(age < days, days IS NULL)
     GROUP BY ALL
 ), summed AS (
     SELECT

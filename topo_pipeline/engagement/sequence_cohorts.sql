@@ -10,8 +10,23 @@
 {% macro within(event, start) -%}
 epoch_us({{ event }}) - epoch_us({{ start }}) BETWEEN 0 AND $reply_window_days * 86_400_000_000
 {%- endmacro %}
+{% set rates = message_rates + [
+    ('touch_reply_rate', 'touch_replied', 'touch_closed',
+        'Of those runs: whose first valid reply came within the window from the first message or invitation.',
+        'Runs touched (a message or an invitation) whose window from then has closed.'),
+    ('contact_rate', 'contacted', 'enrolment_closed',
+        'Of those runs: whose first message was sent within the window from enrolment; NULL on axis sent.',
+        'Enrolled runs whose window from enrolment has closed; NULL on axis sent, where all were contacted.'),
+    ('completion_rate', 'completed', 'enrolment_closed',
+        'Of those runs: that came to their end within the window from enrolment; NULL on axis sent.',
+        'Enrolled runs whose window from enrolment has closed; NULL on axis sent.'),
+    ('stop_rate', 'stopped', 'enrolment_closed',
+        'Of those runs: that were stopped within the window from enrolment; NULL on axis sent.',
+        'Enrolled runs whose window from enrolment has closed; NULL on axis sent.'),
+] %}
 -- Grain: sequence_template_id, cohort_day, axis
-CREATE OR REPLACE TABLE engagement.sequence_cohorts AS
+-- Counted whole at each build, of which only the rows that have changed are written: that is the dearer half.
+CREATE OR REPLACE TEMP TABLE counted_cohorts AS
 WITH {{ horizon() }}, {{ quarters() }}, runs AS (
     SELECT *, coalesce(contacted_at <= closed_until, false) AS closed
     FROM engagement.sequence_runs CROSS JOIN horizon
@@ -45,7 +60,6 @@ WITH {{ horizon() }}, {{ quarters() }}, runs AS (
         day AS cohort_day,
         axis,
         count(*) AS members,
-        count(*) FILTER (started_at <= closed_until) AS eligible,
         count(*) FILTER (closed) AS closed,
         count(*) FILTER (replied) AS replied,
         count(*) FILTER (replied_at_all) AS replied_at_all,
@@ -78,17 +92,18 @@ WITH {{ horizon() }}, {{ quarters() }}, runs AS (
     )
     LEFT JOIN landed_days ON landed_days.day BETWEEN cohort_day AND last_day
     GROUP BY cohort_day, last_day
-), placed AS (
-    SELECT
-        counted.* REPLACE (
-            CASE axis WHEN 'enrolled' THEN enrolment_closed END AS enrolment_closed,
-            CASE axis WHEN 'enrolled' THEN contacted END AS contacted,
-            CASE axis WHEN 'enrolled' THEN completed END AS completed,
-            CASE axis WHEN 'enrolled' THEN stopped END AS stopped),
-        days_missing
-    FROM counted LEFT JOIN windows USING (cohort_day)
-    ORDER BY sequence_template_id, cohort_day, axis -- rows in order are written once, others twice: by commit and by checkpoint
 )
+SELECT
+    CASE axis WHEN 'sent' THEN closed ELSE enrolment_closed END AS eligible,
+    counted.* REPLACE (
+        CASE axis WHEN 'enrolled' THEN enrolment_closed END AS enrolment_closed,
+        CASE axis WHEN 'enrolled' THEN contacted END AS contacted,
+        CASE axis WHEN 'enrolled' THEN completed END AS completed,
+        CASE axis WHEN 'enrolled' THEN stopped END AS stopped),
+    days_missing
+FROM counted LEFT JOIN windows USING (cohort_day);
+
+{% set shown %}
 SELECT
     sequence_template_id,
     cohort_day,
@@ -98,22 +113,53 @@ SELECT
     rate(eligible, members) AS maturity,
     days_missing,
     eligible = members AND days_missing = 0 AS is_mature,
-    {% for name, num, den, _, _ in message_rates %}
+    {% for name, num, den, _, _ in rates %}
     {{ rate(name, num, den) }},
     {% endfor %}
-    {{ rate('touch_reply_rate', 'touch_replied', 'touch_closed') }},
-    {{ rate('contact_rate', 'contacted', 'enrolment_closed') }},
-    {{ rate('completion_rate', 'completed', 'enrolment_closed') }},
-    {{ rate('stop_rate', 'stopped', 'enrolment_closed') }},
     CASE WHEN replied >= $quantile_repliers THEN median_hours END AS median_hours_to_first_reply,
     CASE WHEN replied >= $quantile_repliers THEN p90_hours END AS p90_hours_to_first_reply,
     {% for count, name, _, _ in to_date %}
     {{ count }},
     rate({{ count }}, members) AS {{ name }},
     {% endfor %}
-FROM placed;
+{%- endset %}
+{# What the rest of a row is computed of. #}
+{% set counts %}
+sequence_template_id, cohort_day, axis, members, eligible, days_missing,
+    {% for name, _, _, _, _ in rates %}
+    {{ name }}_num, {{ name }}_den,
+    {% endfor %}
+    median_hours_to_first_reply, p90_hours_to_first_reply
+    {%- for count, _, _, _ in to_date %}, {{ count }}{% endfor %}
+{%- endset %}
+CREATE TABLE IF NOT EXISTS engagement.sequence_cohorts AS {{ shown }}
+FROM (FROM counted_cohorts ORDER BY sequence_template_id, cohort_day, axis); -- rows in order are written once, others twice: by commit and by checkpoint
 
-{% set table = 'engagement.sequence_cohorts' %}
+DELETE FROM engagement.sequence_cohorts AS built
+USING (
+    SELECT {{ counts }} FROM engagement.sequence_cohorts
+    EXCEPT
+    SELECT {{ counts }} FROM ({{ shown }} FROM counted_cohorts)
+) AS stale
+WHERE built.cohort_day = stale.cohort_day
+    AND built.axis = stale.axis
+    AND built.sequence_template_id IS NOT DISTINCT FROM stale.sequence_template_id;
+
+INSERT INTO engagement.sequence_cohorts
+{{ shown }}
+FROM counted_cohorts
+WHERE NOT EXISTS (
+    FROM engagement.sequence_cohorts AS built
+    WHERE built.cohort_day = counted_cohorts.cohort_day
+        AND built.axis = counted_cohorts.axis
+        AND built.sequence_template_id IS NOT DISTINCT FROM counted_cohorts.sequence_template_id);
+
+INSERT INTO engagement.builds
+SELECT 'sequence_cohorts', load_id, $fingerprint, $now
+FROM engagement.builds
+WHERE table_name = 'sequence_runs'
+    AND load_id NOT IN (SELECT load_id FROM engagement.builds WHERE table_name = 'sequence_cohorts');
+
 COMMENT ON TABLE engagement.sequence_cohorts IS 'One row per sequence, cohort day and axis: the runs that started on the day, and what became of those whose outcome window has closed. Counts, num and den add up over days; left-censored runs are in no cohort.';
 COMMENT ON COLUMN engagement.sequence_cohorts.sequence_template_id IS 'The sequence; NULL where the activities name none.';
 COMMENT ON COLUMN engagement.sequence_cohorts.cohort_day IS 'The reporting day on which the runs started.';
@@ -123,13 +169,9 @@ COMMENT ON COLUMN engagement.sequence_cohorts.eligible IS 'Of the members: whose
 COMMENT ON COLUMN engagement.sequence_cohorts.maturity IS 'eligible / members.';
 COMMENT ON COLUMN engagement.sequence_cohorts.days_missing IS 'Days from the cohort day to the end of its outcome window, as far as days are closed, that were never landed.';
 COMMENT ON COLUMN engagement.sequence_cohorts.is_mature IS 'Whether all members are eligible and no day is missing.';
-{% for name, _, _, num, den in message_rates %}
-{{ rate_comments(table, name, num, den) }}
+{% for name, _, _, num, den in rates %}
+{{ rate_comments('engagement.sequence_cohorts', name, num, den) }}
 {% endfor %}
-{{ rate_comments(table, 'touch_reply_rate', 'Of those runs: whose first valid reply came within the window from the first message or invitation.', 'Runs touched (a message or an invitation) whose window from then has closed.') }}
-{{ rate_comments(table, 'contact_rate', 'Of those runs: whose first message was sent within the window from enrolment; NULL on axis sent.', 'Enrolled runs whose window from enrolment has closed; NULL on axis sent, where all were contacted.') }}
-{{ rate_comments(table, 'completion_rate', 'Of those runs: that came to their end within the window from enrolment; NULL on axis sent.', 'Enrolled runs whose window from enrolment has closed; NULL on axis sent.') }}
-{{ rate_comments(table, 'stop_rate', 'Of those runs: that were stopped within the window from enrolment; NULL on axis sent.', 'Enrolled runs whose window from enrolment has closed; NULL on axis sent.') }}
 COMMENT ON COLUMN engagement.sequence_cohorts.median_hours_to_first_reply IS 'Median of the hours from the first message to the first valid reply, of the runs in reply_rate_num; NULL below five. Does not add up over days.';
 COMMENT ON COLUMN engagement.sequence_cohorts.p90_hours_to_first_reply IS 'The hours within which 90 % of the runs in reply_rate_num replied; NULL below five. Does not add up over days.';
 {% for count, name, _, what in to_date %}

@@ -1,25 +1,35 @@
 {% from 'horizon.jinja' import quarter, quarters %}
+{# The uniques, and the first of a run that each of them counts. #}
+{% set firsts = [
+    ('unique_found', 'enrolled_at'),
+    ('unique_sent', 'contacted_at'),
+    ('unique_invitations', 'first_invitation_at'),
+    ('unique_accepted', 'accepted_at'),
+    ('unique_opens', 'first_open_at'),
+    ('unique_clicks', 'first_click_at'),
+    ('unique_replies', 'first_reply_at'),
+    ('unique_valid_replies', 'first_valid_reply_at'),
+    ('unique_positive_replies', 'first_positive_reply_at'),
+    ('unique_hot_leads', 'hot_lead_at'),
+    ('unique_meetings', 'meeting_at'),
+] %}
+{% macro joined(counts) -%}
+LEFT JOIN {{ counts }}
+        ON {{ counts }}.sequence_template_id IS NOT DISTINCT FROM grid.sequence_template_id
+        AND {{ counts }}.day = grid.day
+{%- endmacro %}
 -- Grain: sequence_template_id, day
 CREATE OR REPLACE TABLE engagement.sequence_daily AS
-WITH {{ quarters() }}, firsts AS (
-    UNPIVOT (
-        SELECT
-            sequence_template_id,
-            enrolled_at AS unique_found,
-            contacted_at AS unique_sent,
-            first_invitation_at AS unique_invitations,
-            accepted_at AS unique_accepted,
-            first_open_at AS unique_opens,
-            first_click_at AS unique_clicks,
-            first_reply_at AS unique_replies,
-            first_valid_reply_at AS unique_valid_replies,
-            first_positive_reply_at AS unique_positive_replies,
-            hot_lead_at AS unique_hot_leads,
-            meeting_at AS unique_meetings
-        FROM engagement.sequence_runs
-        WHERE NOT left_censored
-    ) ON COLUMNS('^unique_') INTO NAME kind VALUE first_at
-), changes AS (
+WITH {{ quarters() }},
+{% for unique, first_at in firsts %}
+{{ unique }}_by_day AS (
+    SELECT sequence_template_id, day, count({{ first_at }}) AS {{ unique }}
+    FROM engagement.sequence_runs JOIN quarters ON quarter = {{ quarter(first_at) }}
+    WHERE NOT left_censored
+    GROUP BY ALL
+),
+{% endfor %}
+changes AS (
     SELECT sequence_template_id, day, sum(change) AS active_change
     FROM (
         SELECT sequence_template_id, {{ quarter('first_activity_at') }} AS quarter, 1 AS change
@@ -39,23 +49,6 @@ WITH {{ quarters() }}, firsts AS (
     GROUP BY ALL
 ), totals AS (
     SELECT sequence_template_id, day, sum(COLUMNS('^total_'))::BIGINT FROM engagement.sequence_activity GROUP BY ALL
-), uniques AS (
-    SELECT
-        sequence_template_id,
-        day,
-        count(*) FILTER (kind = 'unique_found') AS unique_found,
-        count(*) FILTER (kind = 'unique_sent') AS unique_sent,
-        count(*) FILTER (kind = 'unique_invitations') AS unique_invitations,
-        count(*) FILTER (kind = 'unique_accepted') AS unique_accepted,
-        count(*) FILTER (kind = 'unique_opens') AS unique_opens,
-        count(*) FILTER (kind = 'unique_clicks') AS unique_clicks,
-        count(*) FILTER (kind = 'unique_replies') AS unique_replies,
-        count(*) FILTER (kind = 'unique_valid_replies') AS unique_valid_replies,
-        count(*) FILTER (kind = 'unique_positive_replies') AS unique_positive_replies,
-        count(*) FILTER (kind = 'unique_hot_leads') AS unique_hot_leads,
-        count(*) FILTER (kind = 'unique_meetings') AS unique_meetings
-    FROM firsts JOIN quarters ON quarter = {{ quarter('first_at') }}
-    GROUP BY ALL
 ), grid AS (
     -- Every landed day from the sequence's first one on, so that a quiet day is a 0 and an absent one absent.
     SELECT sequence_template_id, day, NOT is_open AS is_closed FROM begun JOIN landed_days ON day >= first_day
@@ -68,25 +61,22 @@ WITH {{ quarters() }}, firsts AS (
             AS active_runs,
         is_closed
     FROM grid
-    {% for counts in ['totals', 'uniques', 'changes'] %}
-    LEFT JOIN {{ counts }}
-        ON {{ counts }}.sequence_template_id IS NOT DISTINCT FROM grid.sequence_template_id
-        AND {{ counts }}.day = grid.day
+    {{ joined('totals') }}
+    {{ joined('changes') }}
+    {% for unique, _ in firsts %}
+    {{ joined(unique ~ '_by_day') }}
     {% endfor %}
 ), usual AS (
-    SELECT
-        *,
-        CASE WHEN count(*) FILTER (is_closed) OVER same_weekday >= $anomaly_weeks_known
-            THEN median(total_sent) FILTER (is_closed) OVER same_weekday END AS sent_expected,
-        nullif(mad(total_sent) FILTER (is_closed) OVER same_weekday, 0) AS sent_mad
+    SELECT *, list(total_sent) FILTER (is_closed) OVER same_weekday AS sent_before
     FROM counted
     WINDOW same_weekday AS (
         PARTITION BY sequence_template_id, isodow(day) ORDER BY day
         RANGE BETWEEN to_days(7 * $anomaly_weeks::INTEGER) PRECEDING AND to_days(7) PRECEDING)
 )
 SELECT
-    * EXCLUDE (sent_mad),
-    (total_sent - sent_expected) / sent_mad AS sent_deviation,
+    * EXCLUDE (sent_before),
+    CASE WHEN len(sent_before) >= $anomaly_weeks_known THEN list_median(sent_before) END AS sent_expected,
+    (total_sent - sent_expected) / nullif(list_mad(sent_before), 0) AS sent_deviation,
     CASE WHEN is_closed THEN abs(sent_deviation) >= $anomaly_mads END AS is_volume_anomaly
 FROM usual;
 

@@ -1,5 +1,16 @@
-{% from 'runs.jinja' import channel_group %}
+{% from 'runs.jinja' import channel_group, days %}
 {% set is_instant = 'epoch_us(created_at) - epoch_us(acted_at) <= $instant_open_seconds * 1_000_000' %}
+{# What answers a touch, within how many days of it that counts, and what the table says of it. #}
+{% set answers = [
+    ('opened', '$open_window_days', 'Of a message: whether it was opened within the window for opens (rule open_window_days).'),
+    ('looked', '$open_window_days', 'Of a message: whether looked_at came within that window.'),
+    ('clicked', '$open_window_days', 'Of a message: whether a link was clicked within that window.'),
+    ('replied', '$message_reply_window_days',
+        'Of a message or an invitation: whether replied_at came within the window for replies (rule message_reply_window_days).'),
+    ('accepted', '$acceptance_window_days',
+        'Of an invitation: whether it was accepted within the window for that (rule acceptance_window_days).'),
+    ('replied_after', '$acceptance_window_days', 'Of an invitation: whether replied_after_at came within that window.'),
+] %}
 -- Grain: sequence_template_id, sequence_id
 -- Incremental: rebuilds, from their full history, the runs that any load not yet taken in has touched.
 CREATE TABLE IF NOT EXISTS engagement.sequence_runs (
@@ -71,6 +82,9 @@ CREATE TABLE IF NOT EXISTS engagement.sequence_actions (
     is_replied_before BOOLEAN,
     accepted_at TIMESTAMP WITH TIME ZONE,
     replied_after_at TIMESTAMP WITH TIME ZONE,
+    {% for answer, _, _ in answers %}
+    {{ answer }}_in_time BOOLEAN,
+    {% endfor %}
     closed_at TIMESTAMP WITH TIME ZONE,
     closed_by VARCHAR,
     run_over_at TIMESTAMP WITH TIME ZONE,
@@ -90,16 +104,24 @@ SELECT sequence_id FROM topo.activity_changes
 WHERE replaced_by IN (SELECT load_id FROM pending) AND sequence_id IS NOT NULL
 );
 
+-- The days say nothing that the runs don't: they let DuckDB skip what holds none of them. What was taken in of a run lies
+-- between its first and its last activity, a day more on either side since zones differ; the rest is pending.
+CREATE OR REPLACE TEMP TABLE days AS
+SELECT first_day + unnest(range(last_day - first_day + 1))::INTEGER AS day
+FROM (
+    SELECT DISTINCT first_activity_at::DATE - 1 AS first_day, last_activity_at::DATE + 1 AS last_day
+    FROM engagement.sequence_runs
+    WHERE sequence_id IN (SELECT sequence_id FROM touched)
+)
+UNION
+SELECT day FROM topo.loads WHERE load_id IN (SELECT load_id FROM pending);
+
 DELETE FROM engagement.sequence_runs WHERE sequence_id IN (SELECT sequence_id FROM touched);
 DELETE FROM engagement.sequence_actions WHERE sequence_id IN (SELECT sequence_id FROM touched);
 
 -- For each slice of touched, so that memory does not grow with history:
 
 CREATE OR REPLACE TEMP TABLE of_slice AS SELECT sequence_id FROM touched WHERE slice = $slice;
-
--- The days say nothing that the runs don't: they let DuckDB skip what holds none of them.
-CREATE OR REPLACE TEMP TABLE days AS
-SELECT DISTINCT day FROM topo.activities WHERE sequence_id IN (SELECT sequence_id FROM of_slice);
 
 -- Runs by number. An activity without a sequence belongs to the run's only other one.
 CREATE OR REPLACE TEMP TABLE runs AS
@@ -341,6 +363,9 @@ WITH whole AS (
 SELECT
     * EXCLUDE (run, is_last, first_valid_reply_at) REPLACE (if(is_last, exit_reason, NULL) AS exit_reason),
     false AS left_censored,
+    {% for answer, window, _ in answers %}
+    coalesce(epoch_us({{ answer }}_at) - epoch_us(acted_at) <= {{ days(window) }}, false) AS {{ answer }}_in_time,
+    {% endfor %}
     coalesce(first_valid_reply_at < acted_at, false) AS is_replied_before
 FROM actions JOIN whole USING (run)
 ORDER BY sequence_template_id, acted_at;
@@ -436,6 +461,9 @@ COMMENT ON COLUMN engagement.sequence_actions.is_first_reply IS 'Of a message or
 COMMENT ON COLUMN engagement.sequence_actions.is_replied_before IS 'Whether the run''s first valid reply had come before.';
 COMMENT ON COLUMN engagement.sequence_actions.accepted_at IS 'Of an invitation: its acceptance (UTC), the first after it and before another invitation.';
 COMMENT ON COLUMN engagement.sequence_actions.replied_after_at IS 'Of an invitation: the first valid reply on LinkedIn after it and before another invitation (UTC).';
+{% for answer, _, what in answers %}
+COMMENT ON COLUMN engagement.sequence_actions.{{ answer }}_in_time IS '{{ what }}';
+{% endfor %}
 COMMENT ON COLUMN engagement.sequence_actions.closed_at IS 'Of a task: when it was first completed or skipped (UTC).';
 COMMENT ON COLUMN engagement.sequence_actions.closed_by IS 'Of a task: task.completed or task.skipped, whichever came first; NULL while it is open.';
 COMMENT ON COLUMN engagement.sequence_actions.run_over_at IS 'When the run was or will be over (UTC): completed, stopped, or still for as long as the window of its replies.';

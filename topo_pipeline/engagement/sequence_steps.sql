@@ -1,43 +1,48 @@
 {% from 'rates.jinja' import rate, rate_comments %}
-{% from 'runs.jinja' import days %}
 {% from 'horizon.jinja' import horizon %}
+{% macro actions(which) %}coalesce(sum(actions) FILTER ({{ which }}), 0)::BIGINT{% endmacro %}
 -- Grain: sequence_template_id, step, inferred_position, channel
 CREATE OR REPLACE TABLE engagement.sequence_steps AS
 WITH {{ horizon() }}, actions AS (
+    -- First by all that is asked of an action, then by step: the many rows are read once.
     SELECT
-        *,
+        sequence_template_id,
+        step,
+        CASE WHEN step IS NULL THEN position END AS inferred_position, -- shown only where no step is known
+        channel,
+        type,
         position IS NOT NULL AS is_touch,
         is_touch AND NOT is_repeat AS is_arrival, -- the run's first touch here
-        CASE WHEN step IS NULL THEN position END AS inferred_position, -- shown only where no step is known
+        is_first_reply,
+        is_first_reply AND replied_in_time AS is_answered,
+        is_replied_before,
         acted_at <= closed_until AS is_closed,
-        is_first_reply AND epoch_us(replied_at) - epoch_us(acted_at) <= {{ days('$message_reply_window_days') }}
-            AS is_answered,
-        run_over_at <= as_of AS is_settled
+        run_over_at <= as_of AS is_settled,
+        exit_reason,
+        count(*) AS actions
     FROM engagement.sequence_actions
     CROSS JOIN (SELECT as_of, as_of - to_days($message_reply_window_days::INTEGER) AS closed_until FROM horizon)
-    WHERE type IN ('message.sent', 'invitation.sent', 'sequence_step.completed', 'sequence_step.skipped')
-        AND (position IS NOT NULL OR step IS NOT NULL)
-        AND NOT left_censored
+    WHERE type <> 'task.created' AND (position IS NOT NULL OR step IS NOT NULL) AND NOT left_censored
+    GROUP BY ALL
 ), counted AS (
     SELECT
         sequence_template_id,
         step,
         inferred_position,
         channel,
-        count(*) FILTER (is_arrival) AS runs_reached,
-        count(*) FILTER (is_touch) AS sends,
-        count(*) FILTER (is_arrival AND is_closed AND NOT is_replied_before) AS eligible,
-        count(*) FILTER (is_answered AND is_closed) AS replied,
-        count(*) FILTER (is_first_reply) AS replies,
-        count(*) FILTER (is_arrival AND is_settled) AS settled,
-        count(*) FILTER (is_arrival AND is_settled) - count(*) FILTER (exit_reason IS NOT NULL AND is_settled)
-            AS advanced,
-        count(*) FILTER (exit_reason IN ('replied', 'positive', 'meeting')) AS exits_replied,
-        count(*) FILTER (exit_reason = 'stopped') AS exits_stopped,
-        count(*) FILTER (exit_reason = 'completed') AS exits_completed,
-        count(*) FILTER (exit_reason = 'active') AS exits_active,
-        count(*) FILTER (NOT is_touch) AS ended,
-        count(*) FILTER (type = 'sequence_step.skipped') AS skipped
+        {{ actions('is_arrival') }} AS runs_reached,
+        {{ actions('is_touch') }} AS sends,
+        {{ actions('is_arrival AND is_closed AND NOT is_replied_before') }} AS eligible,
+        {{ actions('is_answered AND is_closed') }} AS replied,
+        {{ actions('is_first_reply') }} AS replies,
+        {{ actions('is_arrival AND is_settled') }} AS settled,
+        {{ actions('is_arrival AND is_settled') }} - {{ actions('exit_reason IS NOT NULL AND is_settled') }} AS advanced,
+        {{ actions("exit_reason IN ('replied', 'positive', 'meeting')") }} AS exits_replied,
+        {{ actions("exit_reason = 'stopped'") }} AS exits_stopped,
+        {{ actions("exit_reason = 'completed'") }} AS exits_completed,
+        {{ actions("exit_reason = 'active'") }} AS exits_active,
+        {{ actions('NOT is_touch') }} AS ended,
+        {{ actions("type = 'sequence_step.skipped'") }} AS skipped
     FROM actions
     GROUP BY ALL
 ), shown AS (

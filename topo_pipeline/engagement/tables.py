@@ -2,9 +2,9 @@
 
 A file is a script: statements that leave `engagement.<file name>` built and commented, and what they keep beside it in
 the same transaction. What it names says what it is: `$days` makes it partitioned by day; a note in `engagement.builds`
-makes it incremental; the line `-- Grain:` names the columns that tell its rows apart. What a file reads is read off the
-schema-qualified names in it; what is kept beside a table counts as that table. What many rates have in common is a
-Jinja macro (`rates.jinja`). A new table is a new file, nothing else.
+means that it is kept between builds; the line `-- Grain:` names the columns that tell its rows apart. What a file reads
+is read off the schema-qualified names in it; what is kept beside a table counts as that table. What many rates have in
+common is a Jinja macro (`rates.jinja`). A new table is a new file, nothing else.
 """
 
 import hashlib
@@ -82,7 +82,7 @@ class MetricTable:
 
     @property
     def is_incremental(self) -> bool:
-        """Whether it is kept between builds, which note the loads that they took in."""
+        """Whether it is kept between builds, which note the loads that they took in and by what it was made."""
         return "engagement.builds" in self.sql
 
     @property
@@ -93,8 +93,8 @@ class MetricTable:
         return frozenset((schema, name) for schema, _, name in (full.partition(".") for full in made_of))
 
     def fingerprint(self, rules: Rules, timezone: str) -> str:
-        """Tell apart what the table is made by: another SQL, rule or zone gives another fingerprint."""
-        made_by = json.dumps([self.sql, asdict(rules), timezone])
+        """Tell apart what the table is made by: another SQL, macro, rule or zone gives another fingerprint."""
+        made_by = json.dumps([self.sql, macros.DEFINITIONS, asdict(rules), timezone])
         return hashlib.sha256(made_by.encode()).hexdigest()[:16]
 
 

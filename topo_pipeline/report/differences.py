@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 DIFFERENCES = (
     (
         "opens",
-        "opens* *_opens email_open* *_for_open *_open_at opened_at *click* *look*",
+        "opens* *_opens email_open* *_for_open *_open_at opened_* *click* *look*",
         "Topo's screens count the same opens and clicks. Privacy proxies and mail scanners make many of them; here they"
         " are of emails alone, of the message that they name, and rates take them within a window.",
     ),
@@ -30,7 +30,7 @@ DIFFERENCES = (
     ),
     (
         "answer",
-        "repl*_step reply_attribution reply_channel replied_* is_first_reply is_replied_before accepted_at"
+        "repl*_step reply_attribution reply_channel replied_* is_first_reply is_replied_before accepted_*"
         " touches_before_reply runs_reached exits_*",
         "What a reply answers is told by the message that it names, else inferred from channel and time; Topo may go by"
         " what it knows beside the activities.",

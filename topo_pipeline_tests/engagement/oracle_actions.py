@@ -24,6 +24,11 @@ OF_TOUCHES = (
     "replied_after_at", "exit_reason",
 )  # fmt: skip
 OF_TASKS = ("closed_at", "closed_by")
+# False on every action that nothing answered.
+IN_TIME = (
+    "opened_in_time", "looked_in_time", "clicked_in_time", "replied_in_time", "accepted_in_time",
+    "replied_after_in_time",
+)  # fmt: skip
 
 
 def sequence_actions(landed: Landed, runs: list[Row]) -> list[Row]:
@@ -47,8 +52,9 @@ def _actions(landed: Landed, history: list[Activity], came_to: str) -> list[Row]
     did += [(task.created, _of_task(task)) for task in tasks_of(history)]
     for n, touch in enumerate(touched):
         of_run = {"is_first_reply": touch.sent is answered, "exit_reason": came_to if touch is touched[-1] else None}
-        did.append((touch.sent, _of_touch(touch, touched[:n], landed.instant) | of_run))
-    of_all: Row = dict.fromkeys((*OF_TOUCHES, *OF_TASKS)) | {"run_over_at": _over_at(history, landed.reply_window)}
+        did.append((touch.sent, _of_touch(touch, touched[:n], landed.instant) | _in_time(touch, landed) | of_run))
+    of_all: Row = dict.fromkeys((*OF_TOUCHES, *OF_TASKS)) | dict.fromkeys(IN_TIME, False)
+    of_all["run_over_at"] = _over_at(history, landed.reply_window)
     return [
         of_all
         | {
@@ -75,6 +81,22 @@ def _of_touch(touch: Touch, earlier: list[Touch], instant: timedelta) -> Row:
         "replied_at": _first(touch.replies),
         "accepted_at": _first(touch.acceptances),
         "replied_after_at": _first(touch.replies_after),
+    }
+
+
+def _in_time(touch: Touch, landed: Landed) -> Row:
+    """Which answers came while they counted, each in its window."""
+    windows = {
+        "opened": (touch.opens, landed.open_window),
+        "looked": (touch.slow_opens(landed.instant), landed.open_window),
+        "clicked": (touch.clicks, landed.open_window),
+        "replied": (touch.replies, landed.message_window),
+        "accepted": (touch.acceptances, landed.acceptance_window),
+        "replied_after": (touch.replies_after, landed.acceptance_window),
+    }
+    return {
+        f"{answer}_in_time": any(moment <= touch.sent.created_at + window for moment in moments)
+        for answer, (moments, window) in windows.items()
     }
 
 

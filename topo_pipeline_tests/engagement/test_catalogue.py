@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.engagement.tables import MetricTable, build, tables
 from topo_pipeline_tests.engagement.helpers import KEPT_BESIDE, TABLES, Workspace, enrolled, march, sent
@@ -44,9 +45,10 @@ def test_what_is_kept_beside_a_table_is_told_by_its_file_and_is_no_table_of_its_
     assert not tables().keys() & {*KEPT_BESIDE}
 
 
-def test_one_table_is_daily_and_two_are_kept_between_builds() -> None:
+def test_one_table_is_daily_and_three_are_kept_between_builds() -> None:
     assert {name for name in TABLES if tables()[name].is_daily} == {"sequence_activity"}
-    assert {name for name in TABLES if tables()[name].is_incremental} == {"sequence_activity", "sequence_runs"}
+    kept = {"sequence_activity", "sequence_runs", "sequence_cohorts"}
+    assert {name for name in TABLES if tables()[name].is_incremental} == kept
 
 
 def test_every_table_and_column_is_commented_in_the_warehouse(anywhere: Workspace) -> None:
@@ -104,15 +106,19 @@ def test_a_build_tells_its_rows(workspace: Workspace) -> None:
     assert built["sequence_activity"].rows_by_day == {march(day).date(): 1 for day in (1, 2)}
 
 
-def test_what_a_table_is_made_by_has_a_fingerprint() -> None:
+def test_what_a_table_is_made_by_has_a_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     table = tables()["sequence_runs"]
+    with monkeypatch.context() as another:
+        another.setattr(macros, "DEFINITIONS", macros.DEFINITIONS + " ")
+        of_another_macro = table.fingerprint(DEFAULT_RULES, "UTC")
     prints = {
+        of_another_macro,
         table.fingerprint(DEFAULT_RULES, "UTC"),
         table.fingerprint(DEFAULT_RULES, "Europe/Paris"),
         table.fingerprint(replace(DEFAULT_RULES, censored_days=0), "UTC"),
         MetricTable(table.name, table.sql + " ").fingerprint(DEFAULT_RULES, "UTC"),
     }
-    assert len(prints) == 4
+    assert len(prints) == 5
     assert table.fingerprint(DEFAULT_RULES, "UTC") in prints
 
 

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from topo_pipeline.engagement.rules import DEFAULT_RULES
+from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.engagement.tables import build, tables
 from topo_pipeline_tests.engagement.helpers import (
     CLOCK_STARTS,
@@ -21,6 +21,7 @@ from topo_pipeline_tests.engagement.helpers import (
 
 DAY_1, DAY_2 = date(2026, 3, 1), date(2026, 3, 2)
 INCREMENTAL = ("sequence_activity", "sequence_runs")
+AXES = ("sent", "enrolled")
 
 
 def tamper(workspace: Workspace) -> None:
@@ -136,7 +137,8 @@ def test_each_load_is_noted_once_for_each_incremental_table(workspace: Workspace
         workspace.stale |= {DAY_1, DAY_2}
         workspace.build()
     noted = "SELECT table_name, count(*), count(DISTINCT load_id) FROM engagement.builds GROUP BY ALL ORDER BY ALL"
-    assert workspace.select(noted) == [(table, 4, 4) for table in INCREMENTAL]
+    noting = ("sequence_activity", "sequence_cohorts", "sequence_runs")
+    assert workspace.select(noted) == [(table, 4, 4) for table in noting]
 
 
 def test_a_build_that_is_rolled_back_is_not_noted(workspace: Workspace) -> None:
@@ -181,3 +183,40 @@ def test_a_table_made_before_anything_landed_takes_on_columns_that_its_sql_gaine
             built = build(connection, table, timezone="UTC", now=CLOCK_STARTS, days=[DAY_1])
     assert built.rows > 0
     assert not any(column.name.startswith("somebody") for column in built.columns)
+
+
+def cohorts_written(workspace: Workspace, rules: Rules = DEFAULT_RULES) -> set[tuple[str | None, date, str]]:
+    """Build the cohorts; return the sequence, day and axis of the rows that this wrote."""
+    with workspace.warehouse.transaction() as connection:
+        connection.execute("UPDATE engagement.sequence_cohorts SET maturity = -1")
+    workspace.build(rules=rules)
+    rows = workspace.rows("sequence_cohorts")
+    return {(row["sequence_template_id"], row["cohort_day"], row["axis"]) for row in rows if row["maturity"] != -1}
+
+
+def test_of_the_cohorts_only_those_that_have_changed_are_written(anywhere: Workspace) -> None:
+    first, then = sent(march(1), sequence=None), sent(march(2), "B")
+    anywhere.land_all([enrolled(march(1)), first, enrolled(march(2), "B"), then], march(50).date())
+    anywhere.build()
+    assert cohorts_written(anywhere) == set()
+    anywhere.land(march(51).date(), [replied(march(51), "B")])  # late: it counts to date alone
+    assert cohorts_written(anywhere) == {(uid("outbound"), DAY_2, axis) for axis in AXES}
+
+
+def test_a_cohort_that_is_gone_or_not_of_any_sequence_is_told_as_one_that_changed(workspace: Workspace) -> None:
+    nobodys = {"sequence": None}
+    workspace.land_all([sent(march(1), "A", **nobodys), sent(march(1), "B"), sent(march(2), "C", **nobodys)])
+    workspace.build(rules=Rules(censored_days=0))
+    workspace.land_all([sent(march(1), "A", **nobodys), sent(march(1), "D", **nobodys), sent(march(2), "C", **nobodys)])
+    assert cohorts_written(workspace, Rules(censored_days=0)) == {(None, DAY_1, "sent")}
+    days = [(row["sequence_template_id"], row["cohort_day"]) for row in workspace.rows("sequence_cohorts")]
+    assert sorted(days) == [(None, DAY_1), (None, DAY_2)]
+
+
+def test_cohorts_of_the_same_counts_are_written_whole_where_what_makes_their_rates_has_changed(
+    workspace: Workspace,
+) -> None:
+    workspace.land_all([enrolled(march(1)), sent(march(1))], march(50).date())
+    workspace.build()
+    assert cohorts_written(workspace, Rules(evidence_small=1)) == {(uid("outbound"), DAY_1, axis) for axis in AXES}
+    assert workspace.cohorts()[DAY_1]["reply_rate_evidence"] == "directional"

@@ -157,6 +157,30 @@ def test_an_acceptance_is_of_the_last_invitation_before_it_whatever_its_channel(
     assert answers(rows[later.id]) == {}
 
 
+@pytest.mark.parametrize(("late", "in_time"), [(timedelta(0), True), (SECOND, False)], ids=["just", "too late"])
+def test_an_answer_is_in_time_up_to_the_end_of_its_window(workspace: Workspace, late: timedelta, in_time: bool) -> None:
+    mail, invitation, done = sent(march(1), message="m"), invited(march(1, 10)), step("completed", march(1), step=1)
+    rows = kept(
+        *(workspace, mail, invitation, done),
+        opened(march(1) + 7 * DAY + late, message="m"),
+        Activity("message.link_clicked", march(1) + 7 * DAY + late, message="m"),
+        replied(march(1) + 14 * DAY + late, message="m"),
+        accepted(march(1, 10) + 30 * DAY + late),
+        replied(march(1, 10) + 30 * DAY + late, channel="LINKEDIN", message="another"),
+    )
+    told = {activity.type: {a for a in ANSWERS if rows[activity.id][in_time_of(a)]} for activity in (mail, invitation)}
+    if in_time:
+        assert told["message.sent"] == {"opened_at", "looked_at", "clicked_at", "replied_at"}
+        assert told["invitation.sent"] == {"accepted_at", "replied_after_at"}  # 14 days for the reply to it are over
+    else:
+        assert told == {"message.sent": set(), "invitation.sent": set()}
+    assert {rows[done.id][in_time_of(answer)] for answer in ANSWERS} == {False}
+
+
+def in_time_of(answer: str) -> str:
+    return answer.replace("_at", "_in_time")
+
+
 def test_the_first_valid_reply_is_to_one_touch_and_comes_before_what_is_done_later(workspace: Workspace) -> None:
     mails = [sent(march(day), message=f"m{day}") for day in (1, 3, 6)]
     ended = [step("completed", march(day)) for day in (2, 6)]
