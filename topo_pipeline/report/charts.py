@@ -23,6 +23,7 @@ EXITS = {
     "exits_active": "still here",
 }
 AXIS_WIDTH = 44  # of daily_activity, in pixels, so that its plots stand one above the other
+MANY_DAYS, MANY_WEEKS = 120, 26  # from which on marks are finer
 _DAY = "%a %-d %b %Y"
 
 
@@ -43,7 +44,7 @@ def daily_activity(days: "pd.DataFrame", palette: Palette = LIGHT, *, width: int
     for measure, title in DAILY.items():
         axis = alt.Axis(labels=measure == last, ticks=measure == last, format="%-d %b", labelOverlap=True, grid=False)
         scale = alt.Scale(domainMin=0) if days[measure].any() else alt.Scale(domain=[0, 1])
-        bars = base.mark_bar(color=palette.accent, binSpacing=0.5).encode(
+        bars = base.mark_bar(color=palette.accent, binSpacing=0.5 if len(days) <= MANY_DAYS else 0).encode(
             x=x.axis(axis),
             y=alt.Y(f"{measure}:Q", title=None, axis=counts, scale=scale),
             tooltip=[_tip("day:T", "Day", _DAY), _tip(f"{measure}:Q", title, ",")],
@@ -76,7 +77,9 @@ def weekly_reply_rate(weeks: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
     line = base.mark_line(color=palette.accent, strokeWidth=2).encode(y=y)
     # Filled where the rate can be told; hollow where it rests on too little, or on days that are missing.
     fill = alt.when(_CAN_BE_TOLD).then(alt.value(palette.accent)).otherwise(alt.value(palette.card))
-    points = base.mark_point(size=64, stroke=palette.accent, strokeWidth=2, opacity=1).encode(y=y, fill=fill)
+    points = base.mark_point(
+        size=64 if len(weeks) <= MANY_WEEKS else 16, stroke=palette.accent, strokeWidth=2, opacity=1
+    ).encode(y=y, fill=fill)
     return _styled((band + bars + line + points).properties(width="container", height=260), palette)
 
 
@@ -288,7 +291,7 @@ def _styled(chart: Any, palette: Palette) -> Chart:
         ),
         axisY=alt.AxisConfig(domain=False, ticks=False),
         title=alt.TitleConfig(anchor="start", frame="bounds", color=palette.ink, fontSize=13, fontWeight=600, offset=6),
-        legend=alt.LegendConfig(columns=5, labelColor=palette.ink, labelFontSize=12, symbolSize=110, offset=8),
+        legend=alt.LegendConfig(columns=3, labelColor=palette.ink, labelFontSize=12, symbolSize=110, offset=8),
         text=alt.MarkConfig(fontSize=13),
         padding=2,
     )

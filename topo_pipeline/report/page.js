@@ -37,7 +37,7 @@
     const [data] = Object.keys(spec.datasets);
     if (rows) spec.datasets[data] = rows;
     if (spec.height?.step) spec.height = spec.height.step * spec.datasets[data].length; // Vega-Lite warns of steps
-    if (place.clientWidth < 480) spec.config.legend.columns = 2;
+    if (place.clientWidth < 360) spec.config.legend.columns = 2;
     for (const view of spec.vconcat ?? []) view.width = Math.max(120, place.clientWidth - AXIS);
     drawn[name]?.finalize();
     place.replaceChildren(stage);

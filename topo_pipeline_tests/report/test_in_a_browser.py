@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
+from topo_pipeline.report.palette import DARK, LIGHT
 from topo_pipeline_tests.report import worlds
 from topo_pipeline_tests.report.conftest import Reported
 
@@ -19,6 +20,8 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 WIDTHS = (390, 900, 1600)
+
+expect.set_options(timeout=30_000)  # a slow machine is no fault of the page
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}: apt-get install chromium")
 
@@ -148,12 +151,19 @@ def test_the_theme_is_switched_and_remembered_and_paper_is_always_light(many: Re
     page.wait_for_selector("html[data-ready]", state="attached")
     assert page.evaluate(paper) == dark
     colour = bar.evaluate("bar => getComputedStyle(bar).fill")
+    ink = "getComputedStyle(document.documentElement).getPropertyValue('--ink')"
+    assert page.evaluate(ink) == DARK.ink
     page.emulate_media(media="print")
     assert bar.evaluate("bar => getComputedStyle(bar).fill") != colour
     expect(page.locator("#filters")).to_be_hidden()
     page.emulate_media(media="screen")
     page.get_by_role("button", name="Switch to light colours").click()
     assert page.evaluate(paper) == light
+    page.evaluate("delete document.documentElement.dataset.theme")  # as where nobody has chosen
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate(ink) == DARK.ink
+    page.emulate_media(color_scheme="dark", media="print")
+    assert page.evaluate(ink) == LIGHT.ink
 
 
 def test_the_keyboard_gets_everywhere_and_is_seen(many: Reported, opened: Open) -> None:

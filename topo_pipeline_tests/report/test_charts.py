@@ -1,0 +1,93 @@
+"""The charts: each is valid, is drawn of little and of nothing, and keeps the colours of its palette."""
+
+import json
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+import vl_convert
+
+from topo_pipeline.report import charts
+from topo_pipeline.report.palette import DARK, IN_THE_PAGE, LIGHT, Palette
+
+DAYS = pd.DataFrame(
+    {
+        "day": pd.to_datetime(["2026-03-01", "2026-03-02", "2026-03-03"]),
+        "sent": [5, None, 7],
+        "replies": [0, None, 0],
+        "meetings": [0, None, 1],
+        "is_landed": [True, False, True],
+    }
+)
+WEEKS = pd.DataFrame(
+    {
+        "week_start": pd.to_datetime(["2026-03-02", "2026-03-09"]),
+        "num": [9, 0],
+        "den": [120, 3],
+        "rate": [0.075, 0.0],
+        "low": [0.04, 0.0],
+        "high": [0.136, 0.56],
+        "evidence": ["usable", "too_small"],
+        "is_mature": [True, True],
+    }
+)
+CURVE = pd.DataFrame({"days": [0, 1, 2], "replied": [0, 2, 3], "share": [0.0, 0.02, 0.03]})
+CHANNELS = pd.DataFrame({"channel": ["Email", "LinkedIn"], "touches": [12, 4], "share": [0.75, 0.25]})
+STAGES = pd.DataFrame({"stage": ["Enrolled", "Contacted", "Replied"], "runs": [9, 8, 0], "share": [None, None, 0.0]})
+STEPS = pd.DataFrame(
+    {
+        "step": ["Step 1 · Email", "Send 2 · LinkedIn"], "runs_reached": [9, 4], "went_on": [4, 0],
+        "exits_replied": [1, 0], "exits_completed": [1, 4], "exits_stopped": [1, 0], "exits_active": [2, 0],
+    }
+)  # fmt: skip
+CASES = {
+    "daily": (charts.daily_activity, DAYS),
+    "weekly": (charts.weekly_reply_rate, WEEKS),
+    "curve": (charts.time_to_reply, CURVE),
+    "channels": (charts.channel_split, CHANNELS),
+    "funnel": (charts.funnel, STAGES),
+    "steps": (charts.step_drop_off, STEPS),
+}
+Draw = Callable[[pd.DataFrame, Palette], charts.Chart]
+
+
+def svg(chart: charts.Chart) -> str:
+    drawn: str = vl_convert.vegalite_to_svg(json.dumps(chart.to_dict()))
+    return drawn
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_chart_is_drawn_in_the_colours_of_its_palette_alone(name: str) -> None:
+    draw, frame = CASES[name]
+    for palette, other in ((LIGHT, DARK), (DARK, LIGHT)):
+        drawn = svg(draw(frame, palette))
+        assert palette.accent in drawn
+        assert palette.muted in drawn
+        assert other.accent not in drawn
+    assert "#" not in json.dumps(draw(frame, IN_THE_PAGE).to_dict())  # the page's variables, and no colour of its own
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("rows", [0, 1])
+def test_a_chart_of_little_or_nothing_is_still_one(name: str, rows: int) -> None:
+    draw, frame = CASES[name]
+    assert svg(draw(frame[:rows], LIGHT)).startswith("<svg")
+
+
+def test_bars_and_stages_keep_the_order_of_their_frame() -> None:
+    drawn = svg(charts.funnel(STAGES))
+    assert [drawn.index(f">{stage}<") for stage in STAGES["stage"]] == sorted(
+        drawn.index(f">{stage}<") for stage in STAGES["stage"]
+    )
+
+
+def test_a_day_that_was_never_landed_is_shaded() -> None:
+    assert LIGHT.missing in svg(charts.daily_activity(DAYS))
+    assert LIGHT.missing not in svg(charts.daily_activity(DAYS[DAYS["is_landed"]]))
+
+
+def test_a_week_that_rests_on_too_little_is_hollow() -> None:
+    points = svg(charts.weekly_reply_rate(WEEKS)).split("mark-symbol")[1].split("</g>")[0]
+    assert [f'fill="{colour}"' in points for colour in (LIGHT.accent, LIGHT.card)] == [True, True]
+    sure = svg(charts.weekly_reply_rate(WEEKS[:1])).split("mark-symbol")[1].split("</g>")[0]
+    assert f'fill="{LIGHT.card}"' not in sure
