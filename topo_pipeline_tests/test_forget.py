@@ -87,6 +87,21 @@ def test_the_tables_are_built_by_the_rules_in_force(tmp_path: Path) -> None:
     assert workspace.summary()["unique_positive_replies"] == 1
 
 
+def test_a_warehouse_that_lacks_tables_of_this_version_gets_those_that_its_others_are_made_of(tmp_path: Path) -> None:
+    workspace = workspace_of(tmp_path, [*HERS, *HIS])
+    with workspace.warehouse.transaction() as connection:
+        connection.execute("DROP TABLE engagement.sequence_cohorts; DROP TABLE engagement.sequence_steps")
+    forget_ada(workspace)
+    left = {
+        name for (name,) in workspace.select("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'engagement'")
+    }
+    assert "sequence_cohorts" in left  # the summary is made of it
+    assert "sequence_steps" not in left  # and nothing of these
+    assert canonical(workspace.rows("sequence_summary")) == canonical(
+        without_ada(tmp_path / "twin")["sequence_summary"]
+    )
+
+
 def test_no_later_load_or_build_brings_the_person_back(workspace: Workspace, tmp_path: Path) -> None:
     forget_ada(workspace)
     workspace.land_all([*HERS, *HIS], *QUIET)

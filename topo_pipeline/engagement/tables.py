@@ -171,15 +171,18 @@ def build(
 def rebuild(connection: "DuckDBPyConnection", *, timezone: str, now: datetime, rules: Rules) -> list[str]:
     """Build every table that there is from nothing, over the days that it was made of; return their names.
 
-    For what took rows away in another way than a load does: no table can tell which of its own rows that touched.
+    For what took rows away in another way than a load does: no table can tell which of its own rows that touched. One
+    that is not there is built where another that is there is made of it by now: an older version had fewer tables.
     """
-    rebuilt = []
-    for table in in_order():
-        if columns_of(connection, "engagement", table.name):
+    tables_in_order = list(in_order())
+    due = {table.name for table in tables_in_order if columns_of(connection, "engagement", table.name)}
+    for table in reversed(tables_in_order):
+        due |= {name for _, name in table.reads if table.name in due} & tables().keys()
+    for table in tables_in_order:
+        if table.name in due:
             days = _start_anew(connection, table, all_days=False) if table.is_incremental else ()
             build(connection, table, timezone=timezone, now=now, rules=rules, days=sorted(days))
-            rebuilt.append(table.name)
-    return rebuilt
+    return [table.name for table in tables_in_order if table.name in due]
 
 
 def in_order() -> "Iterator[MetricTable]":
