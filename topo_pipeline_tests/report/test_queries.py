@@ -72,6 +72,25 @@ def test_the_curve_counts_replies_by_age_and_ends_at_the_cohorts_rate(many: Repo
     assert (curve["replied"].iloc[-1], curve["contacted"].iloc[-1]) == (num, den)
 
 
+def test_the_curve_is_of_the_runs_whose_windows_have_closed_to_the_second(workspace: Workspace) -> None:
+    starts = {
+        "just closed": march(5, 0),
+        "still open": march(5, 0, 0, 1),
+        "last second": march(3),
+        "too late": march(3),
+    }
+    happened = [enrolled(march(2), run) for run in starts]
+    happened += [sent(at, run) for run, at in starts.items()]
+    happened += [sent(march(2), "left-censored"), replied(march(2, 12), "left-censored")]
+    happened += [replied(march(5, 12), "just closed"), replied(march(5, 12), "still open")]
+    happened += [replied(march(33), "last second"), replied(march(33, 9, 0, 1), "too late")]
+    workspace.land_all(happened, march(34).date())  # as of the end of it: 30 days after march(5, 0)
+    workspace.build()
+    curve = ask(workspace, queries.reply_curve, DEFAULT_RULES).set_index("days")
+    assert set(curve["contacted"]) == {3}
+    assert [curve["replied"][days] for days in (0, 1, 29, 30)] == [0, 1, 1, 2]
+
+
 def test_a_funnel_counts_the_runs_that_got_so_far(many: Reported) -> None:
     board = ask(many.workspace, queries.sequences)
     stages = queries.funnel(board)
