@@ -167,6 +167,14 @@ def test_a_young_workspace_says_when_its_first_week_can_be_judged(workspace: Wor
     assert "Nobody’s 30 days are over yet." in text
 
 
+def test_where_nothing_was_sent_yet_no_chart_stands_empty(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.land_all([enrolled(march(3, 8), "1")])
+    workspace.build()
+    page = report(workspace, tmp_path / "report").path.read_text(encoding="utf-8")
+    assert "Nothing was sent yet." in page
+    assert re.findall(r'id="chart-(\w+)"', page) == ["funnel", "steps", "daily"]
+
+
 def test_an_open_day_alone_is_shown_without_rates(workspace: Workspace, tmp_path: Path) -> None:
     workspace.land(march(3).date(), [sent(march(3), "1")], is_open=True)
     workspace.build()
