@@ -23,6 +23,7 @@ os.environ.update(
         "TOPO_WAREHOUSE": str(Path(_home, "unused.duckdb")),
         "TOPO_START_DATE": "2026-01-01",
         "TOPO_TIMEZONE": "UTC",
+        "TOPO_REPORT_DIR": str(Path(_home, "report")),
         "DAGSTER_HOME": _home,
     }
 )

@@ -321,5 +321,7 @@ def _lines(rules: Rules) -> dict[str, int]:
 
 
 def frame(connection: "DuckDBPyConnection", sql: str, **values: Any) -> "pd.DataFrame":
-    """The rows of a statement with these values."""
-    return connection.execute(sql, values).df()
+    """The rows of a statement with these values; a text that is NULL is None."""
+    found = connection.execute(sql, values).df()
+    texts = [column for column, kind in found.dtypes.items() if kind in ("object", "str")]
+    return found.assign(**{str(name): found[name].astype(object).where(found[name].notna(), None) for name in texts})

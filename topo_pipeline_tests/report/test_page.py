@@ -108,6 +108,30 @@ def test_sequences_of_one_name_are_told_apart_by_their_ids(workspace: Workspace,
     assert set(Seen(page).within("bdi")) >= {f"Twin ({uid('a')[:8]})", f"Twin ({uid('b')[:8]})", "Other"}
 
 
+def test_sequences_without_a_name_or_an_id_are_shown_beside_those_with_one(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    quiet = [march(day).date() for day in range(2, 40)]
+    happened = [
+        a
+        for name in ("named", "unnamed", None)
+        for n in range(60)
+        for a in (enrolled(march(2, 8), f"{name} {n}", sequence=name), sent(march(2), f"{name} {n}", sequence=name))
+    ]
+    workspace.land_all(happened, *quiet)
+    workspace.name(named="Outbound")
+    workspace.build()
+    published = report(workspace, tmp_path / "report")
+    seen = Seen(published.path.read_text(encoding="utf-8"))
+    called = {"Outbound", uid("unnamed"), "(no sequence)"}
+    # Silent, all of them: named among the findings as on the board.
+    assert [text for text in seen.within("bdi") if text in called] == [*seen.within("bdi")]
+    assert {text for text in seen.within("bdi")} == called
+    assert len(seen.within("bdi")) == 6
+    [data] = re.findall(r'id="data">(.*?)</script>', published.path.read_text(encoding="utf-8"), re.S)
+    assert [len(sequence["steps"]) for sequence in json.loads(data)["sequences"]] == [1, 1, 1]
+
+
 def test_a_warehouse_without_tables_says_what_to_do(workspace: Workspace, tmp_path: Path) -> None:
     Warehouse(workspace.target).prepare()
     published = report(workspace, tmp_path / "report")
@@ -141,6 +165,14 @@ def test_a_young_workspace_says_when_its_first_week_can_be_judged(workspace: Wor
     assert "No week can be judged yet" in text
     assert "2–8 March 2026" in text
     assert "Nobody’s 30 days are over yet." in text
+
+
+def test_where_nothing_was_sent_yet_no_chart_stands_empty(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.land_all([enrolled(march(3, 8), "1")])
+    workspace.build()
+    page = report(workspace, tmp_path / "report").path.read_text(encoding="utf-8")
+    assert "Nothing was sent yet." in page
+    assert re.findall(r'id="chart-(\w+)"', page) == ["funnel", "steps", "daily"]
 
 
 def test_an_open_day_alone_is_shown_without_rates(workspace: Workspace, tmp_path: Path) -> None:
