@@ -27,7 +27,7 @@ dev: install ## Open Dagster's UI on port 3000 (the sandbox, or Topo where TOPO_
 	@$(BIN)/topo-pipeline dev
 
 test: install ## Run the tests with the coverage gate
-	@$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term-missing
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term-missing
 
 bench: install ## Measure what is promised and write docs/benchmarks.md (about 20 minutes)
 	@$(BIN)/python -W ignore -m bench

@@ -37,6 +37,15 @@ MEASURED = {name: os.environ.pop(name) for name in list(os.environ) if name.star
 duckdb.connect = functools.partial(duckdb.connect, config={"threads": 1, "allow_unsigned_extensions": True})
 
 
+# What takes minutes, most of them waiting, is begun first: else one worker would wait for it alone at the end.
+LONGEST = ("test_end_to_end", "test_dev", "test_backfills_of_the_ui", "test_killed_runs", "test_in_a_browser")
+
+
+@pytest.hookimpl(trylast=True)  # after the order was drawn
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
 @pytest.fixture
 def api_key() -> str:
     """The key that the tests' APIs accept; it may turn up nowhere."""

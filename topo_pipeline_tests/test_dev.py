@@ -93,7 +93,7 @@ def loaded(graphql: str) -> None:
     query = "{repositoriesOrError{... on RepositoryConnection{nodes{location{name} assetNodes{id}}}}}"
     [location] = ask(graphql, query)["repositoriesOrError"]["nodes"]
     assert location["location"]["name"] == "topo_pipeline"
-    assert len(location["assetNodes"]) == 2 + len(tables())
+    assert len(location["assetNodes"]) == 2 + len(tables()) + 2  # what is read, and what is published
 
 
 def test_without_a_key_dev_serves_the_ui_over_the_demo_and_ends_with_all_its_services(tmp_path: Path) -> None:

@@ -28,9 +28,10 @@ def export(
 ) -> None:
     """Write one table, every column of it, to a file, or as CSV into a pipe.
 
-    Example: topo-pipeline export sequence_daily --since 2026-03-01 > daily.csv
-
-    Example: topo-pipeline export topo.activities --format parquet --output activities.parquet
+    \b
+    Examples:
+      topo-pipeline export sequence_daily --since 2026-03-01 > daily.csv
+      topo-pipeline export topo.activities --format parquet --output activities.parquet
     """
     with clear_errors():
         from topo_pipeline.exports.tables import export as write
@@ -63,7 +64,9 @@ def _pour(file: Path) -> None:
 def backup(file: AFile) -> None:
     """Copy the warehouse, as it is at one moment, while others work.
 
-    Example: topo-pipeline backup /backups/topo-2026-03-31.duckdb
+    \b
+    Examples:
+      topo-pipeline backup /backups/topo-2026-03-31.duckdb
     """
     with clear_errors():
         from topo_pipeline import backups
@@ -83,7 +86,9 @@ def restore(
 
     Whoever was forgotten since the backup was made is erased from it first.
 
-    Example: topo-pipeline restore /backups/topo-2026-03-31.duckdb
+    \b
+    Examples:
+      topo-pipeline restore /backups/topo-2026-03-31.duckdb
     """
     with clear_errors():
         from topo_pipeline import backups

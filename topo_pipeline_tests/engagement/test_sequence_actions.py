@@ -47,7 +47,7 @@ def test_messages_invitations_tasks_and_ended_steps_are_actions_and_nothing_else
     ]
     left_out = [
         *(enrolled(march(1)), opened(march(2)), replied(march(3)), accepted(march(3)), task("completed", march(5))),
-        *(task("created", march(4), task=None), task("skipped", march(4), task="never created")),
+        *(task("created", march(4, 12), task=None), task("skipped", march(4), task="never created")),
         *(sent(march(1), run=None), Activity("message.bounced", march(1)), Activity("meeting.created", march(7))),
     ]
     rows = kept(anywhere, *did, *left_out)

@@ -141,7 +141,7 @@ def test_a_step_is_skipped_or_completed_and_a_position_is_neither(workspace: Wor
         step("skipped", march(1), "B", step=1),
         step("completed", march(1), "C", step=1),
         step("skipped", march(2), "C", step=2, channel="MANUAL"),
-        step("skipped", march(2), "C"),
+        step("skipped", march(3), "C"),
     )
     assert set(rows) == {(None, 1, "EMAIL"), (1, None, "EMAIL"), (2, None, "MANUAL")}
     assert share(rows[1, None, "EMAIL"], "step_skip_rate") == (1, 3)
