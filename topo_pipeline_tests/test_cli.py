@@ -147,6 +147,8 @@ def test_the_demo_lives_apart_from_a_real_workspace(demo: tuple[Path, CompletedP
     assert sorted(path.relative_to(folder).parts[:2] for path in folder.rglob("*.duckdb")) == [("data", "demo")]
     assert not (folder / ".dagster").exists()
     assert "data/demo/topo.duckdb" in result.stdout
+    assert "data/demo/report/engagement_report.html" in result.stdout
+    assert (folder / "data" / "demo" / "report" / "engagement_report.html").is_file()
 
 
 def test_the_demo_shows_what_its_tables_hold(demo: tuple[Path, CompletedProcess[str]]) -> None:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Hashable
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -154,15 +155,20 @@ def report(
       cp "$(topo-pipeline report)" /srv/www/engagement.html
     """
     with clear_errors(), quiet():
-        from topo_pipeline.report.page import publish
-        from topo_pipeline.warehouse.connection import Warehouse
-
-        settings = get_settings()
-        warehouse = Warehouse(settings.warehouse, wait_seconds=_PATIENCE)
-        with err.status("Writing the report"), warehouse.reader() as connection:
-            written = publish(
-                connection, settings.report_dir, timezone=settings.timezone, rules=settings.rules, now=now()
-            )
-    out.print(str(written.path), soft_wrap=True, markup=False, highlight=False)
-    if open_it and not webbrowser.open(written.path.as_uri()):
+        path = write_report()
+    out.print(str(path), soft_wrap=True, markup=False, highlight=False)
+    if open_it and not webbrowser.open(path.as_uri()):
         err.print("No browser was found to open it with: open the file yourself.")
+
+
+def write_report() -> Path:
+    """Write the report of what the tables hold now; return the file."""
+    from topo_pipeline.report.page import publish
+    from topo_pipeline.warehouse.connection import Warehouse
+
+    settings = get_settings()
+    warehouse = Warehouse(settings.warehouse, wait_seconds=_PATIENCE)
+    with err.status("Writing the report"), warehouse.reader() as connection:
+        return publish(
+            connection, settings.report_dir, timezone=settings.timezone, rules=settings.rules, now=now()
+        ).path

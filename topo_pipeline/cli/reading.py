@@ -24,6 +24,7 @@ from topo_pipeline.cli.console import (
     show_json,
     undisturbed,
 )
+from topo_pipeline.cli.looking import write_report
 from topo_pipeline.cli.progress import shown
 from topo_pipeline.cli.stopping import Stop, stoppable
 from topo_pipeline.days import in_words
@@ -54,6 +55,9 @@ def demo() -> None:
             outcome = _backfill(days, f"Reading {len(days)} days from the sandbox", stop)
     _finish(outcome, stop)
     show_leaderboard()
+    with clear_errors():
+        report = write_report()
+    out.print(f"The report: [bold]{escape(relative(str(report)))}[/] (open it in a browser)")
     out.print(f"The warehouse: [bold]{escape(relative(get_settings().warehouse))}[/] (open it with DuckDB)")
     out.print(
         "Next: [bold]make dev[/] shows the same in Dagster's UI; the README shows how to read your own workspace."
