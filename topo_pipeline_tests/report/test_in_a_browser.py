@@ -20,6 +20,8 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 WIDTHS = (390, 900, 1600)
+# A picture taken at once may still show what was painted before.
+PAINTED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 expect.set_options(timeout=30_000)  # a slow machine is no fault of the page
 
@@ -79,6 +81,7 @@ def test_it_fits_every_width_in_light_and_dark(many: Reported, opened: Open, tmp
     assert all(box["left"] >= 0 and box["right"] <= width and box["height"] > 40 for box in boxes)
     for scheme, brightness in {"light": range(230, 256), "dark": range(40)}.items():
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.evaluate(PAINTED)
         page.screenshot(path=tmp_path / "page.png")
         with Image.open(tmp_path / "page.png") as image:
             assert image.width == width
