@@ -79,13 +79,12 @@ class TopoClient:
         base = _checked_url(url)
         self.requests = 0
         """Requests sent so far, retries included."""
-        self.heard: wire.Heard | None = None
-        """What the latest answer told beside its body; None before the first."""
         self.concurrency = concurrency
         self._key = _checked_key(api_key)
         self._host = base.netloc.decode("ascii")
         self._retries = retries
         self._clock = clock
+        self._latest: tuple[httpx.Headers, float, datetime] | None = None
         self._limiter = AsyncLimiter(1, 1 / requests_per_second)
         self._slots = asyncio.Semaphore(concurrency)
         try:
@@ -107,6 +106,14 @@ class TopoClient:
         traceback: TracebackType | None,
     ) -> None:
         await self._http.__aexit__(exc_type, exc, traceback)
+
+    @property
+    def heard(self) -> wire.Heard | None:
+        """What the latest answer told beside its body; None before the first."""
+        if self._latest is None:
+            return None
+        headers, seconds, ended_at = self._latest
+        return wire.heard({name: self._shown(value, 100) for name, value in headers.items()}, seconds, ended_at)
 
     async def activities(self, query: wire.ActivityQuery) -> wire.ActivityPage:
         """One page of activities.
@@ -226,8 +233,7 @@ class TopoClient:
                 return self._shown(f"{type(error).__name__} {error}")
             except TimeoutError:
                 return f"no whole answer within {self._retries.attempt_timeout:g} s"
-        headers = {name: self._shown(value, 100) for name, value in response.headers.items()}
-        self.heard = wire.heard(headers, response.elapsed.total_seconds(), self._clock())
+        self._latest = response.headers, response.elapsed.total_seconds(), self._clock()
         return response
 
     def _decoded(self, response: httpx.Response, decode: Callable[[bytes], _T], number: int) -> _T:

@@ -19,12 +19,15 @@ _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _INSTANT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
 _ANY_UUID = re.compile(f"{_UUID}|[0-9a-f]{{32}}", re.IGNORECASE | re.ASCII)
 _ANY_INSTANT = re.compile(_INSTANT)
+# For all items of a page at once: a fifth of the time that a match for each would take.
+_IDS = re.compile(f"(?:{_UUID},)*", re.ASCII)
+_INSTANTS = re.compile(f"(?:{_INSTANT},)*")
 
 
 class _Item(msgspec.Struct, frozen=True, gc=False):
     # The instant is text here: msgspec would round beyond microseconds, perhaps into the next day.
-    id: Annotated[str, msgspec.Meta(pattern=rf"\A{_UUID}\Z")]
-    created_at: Annotated[str, msgspec.Meta(pattern=rf"\A{_INSTANT}\Z")]
+    id: str
+    created_at: str
     payload: msgspec.Raw
 
 
@@ -46,11 +49,22 @@ def decode_page(body: bytes) -> ActivityPage:
     """
     try:
         page = _ENVELOPE.decode(body)
+        _check(page.items)
         activities = [_activity(item.id, item.created_at, item.payload) for item in page.items]
     except (ValueError, OverflowError, RecursionError):
         # Some item is odd, or the whole body is: take it apart to keep what is sound.
         return _decode_piecemeal(body)
     return ActivityPage(activities, [], page.total_count, page.total_pages, page.has_more)
+
+
+def _check(items: list[_Item]) -> None:
+    """Raises ValueError where an id or an instant is not spelled as documented."""
+    ids = "".join([f"{item.id}," for item in items])
+    # What has a comma in it, so that it could pass for two, is no instant to `_instant`; ids are told by their length.
+    if len(ids) != 37 * len(items) or not _IDS.fullmatch(ids):
+        raise ValueError("an id that is no uuid in lower case")
+    if not _INSTANTS.fullmatch("".join([f"{item.created_at}," for item in items])):
+        raise ValueError("an instant of another format")
 
 
 def _activity(id_: str, created_at: str, payload: msgspec.Raw) -> Activity:

@@ -89,19 +89,13 @@ class Spool:
             WarehouseError: the folder for temporary files can't take them.
         """
         with self._one_at_a_time:
+            # The last rows stay in memory: landing would read a file of theirs the moment it is written.
+            if sum(map(len, self._pending)) >= PART:
+                self._write()
             first = self._received
             self._received += len(activities)
             self.longest = max(self.longest, activities["payload"].str.len().max() if len(activities) else 0)
             self._pending.append(activities.assign(received=range(first, self._received)))
-            if sum(map(len, self._pending)) < PART:
-                return
-            try:
-                self._write()
-            except (duckdb.Error, OSError) as error:
-                raise WarehouseError(
-                    f"What was read can't be kept in {tempfile.gettempdir()} until it is landed, set TMPDIR to a folder"
-                    f" with room: {str(error).strip().partition(chr(10))[0]}"
-                ) from error
 
     def clear(self) -> None:
         """Let go of everything that was added."""
@@ -120,13 +114,22 @@ class Spool:
         return pd.concat(self._pending, ignore_index=True)
 
     def _write(self) -> None:
+        try:
+            self._copy(self.pending())
+        except (duckdb.Error, OSError) as error:
+            raise WarehouseError(
+                f"What was read can't be kept in {tempfile.gettempdir()} until it is landed, set TMPDIR to a folder"
+                f" with room: {str(error).strip().partition(chr(10))[0]}"
+            ) from error
+        self._pending.clear()
+
+    def _copy(self, batch: "pd.DataFrame") -> None:
         if self._connection is None or self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="topo_pipeline_")
             self._connection = duckdb.connect()
             self._connection.execute(f"SET TimeZone = 'UTC'; SET threads = 1; SET memory_limit = '{MEMORY}'")
         file = str(Path(self._folder.name, f"{len(self.files):06}.parquet"))
-        self._connection.register("batch", self.pending())
+        self._connection.register("batch", batch)
         self._connection.execute(f"COPY ({EXTRACT.format('batch')}) TO $file (FORMAT parquet)", {"file": file})
         self._connection.unregister("batch")
-        self._pending.clear()
         self.files.append(file)

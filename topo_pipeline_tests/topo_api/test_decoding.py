@@ -49,6 +49,7 @@ def test_an_instant_is_truncated_to_microseconds_and_brought_to_utc(text: str, e
         "2026-03-01T00:00:00.1234567890Z",
         "2026-W10-1T00:00:00Z",
         "2026-03-01T00:00:00Z\n",
+        "2026-03-01T00:00:00Z,2026-03-01T00:00:00Z",
         "",
     ],
 )
@@ -64,7 +65,9 @@ def test_an_id_is_brought_to_its_canonical_form(spelled: str) -> None:
     assert activity.id == "00000000-0000-4000-8000-00000000abcd"
 
 
-@pytest.mark.parametrize("id_", [None, "", 7, "abc", f"{{{uuid_of(1)}}}", f"{uuid_of(1)}\n"])
+@pytest.mark.parametrize(
+    "id_", [None, "", 7, "abc", f"{{{uuid_of(1)}}}", f"{uuid_of(1)}\n", f"{uuid_of(1)},{uuid_of(2)}"]
+)
 def test_an_id_that_is_no_uuid_is_rejected_with_its_instant(id_: Any) -> None:
     [reject] = decoded(json.dumps(item_of(1) | {"id": id_})).rejects
     assert reject.id is None

@@ -58,7 +58,7 @@ def test_what_went_by_way_of_the_disk_lands_as_what_was_in_memory(
     with Spool() as spool:
         for each in READ:
             spool.add(frame(each))
-        assert len(spool.files) == len(READ)
+        assert len(spool.files) == len(READ) - 1  # the last rows stay in memory
         by_disk = landed(Warehouse(str(tmp_path / "disk.duckdb")), spool)
     monkeypatch.undo()
     with Spool() as spool:
@@ -68,7 +68,7 @@ def test_what_went_by_way_of_the_disk_lands_as_what_was_in_memory(
     assert len(by_disk) == len(READ)
 
 
-@pytest.mark.parametrize("part", [1, 2, 1000], ids=["both on disk", "both in one file", "both in memory"])
+@pytest.mark.parametrize("part", [1, 2, 1000], ids=["in two files", "in one file", "in memory"])
 def test_of_an_activity_that_came_twice_the_last_version_lands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int
 ) -> None:
@@ -78,8 +78,9 @@ def test_of_an_activity_that_came_twice_the_last_version_lands(
     with Spool() as spool:
         for version in versions:
             spool.add(frame(activity(1, version)))
-        land_into(warehouse, reading(activities=spool, api_total_count=1))
-    assert payloads(warehouse) == {uuid_of(1): versions[1]}
+        spool.add(frame(activity(2, "{}")))
+        land_into(warehouse, reading(activities=spool, api_total_count=2))
+    assert payloads(warehouse) == {uuid_of(1): versions[1], uuid_of(2): "{}"}
 
 
 @pytest.mark.usefixtures("written_at_once")
@@ -87,10 +88,11 @@ def test_what_is_let_go_of_does_not_land(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
     with Spool() as spool:
         spool.add(frame(activity(1)))
-        spool.clear()
         spool.add(frame(activity(2)))
+        spool.clear()
+        spool.add(frame(activity(3)))
         land_into(warehouse, reading(activities=spool, api_total_count=1))
-    assert payloads(warehouse).keys() == {uuid_of(2)}
+    assert payloads(warehouse).keys() == {uuid_of(3)}
 
 
 @pytest.mark.usefixtures("written_at_once")
@@ -100,6 +102,7 @@ def test_nothing_is_left_on_the_disk_even_where_the_reading_failed(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(ConnectionError), Spool() as spool:
         spool.add(frame(activity(1)))
+        spool.add(frame(activity(2)))
         assert [*tmp_path.iterdir()]
         raise ConnectionError
     assert not [*tmp_path.iterdir()]
@@ -108,8 +111,10 @@ def test_nothing_is_left_on_the_disk_even_where_the_reading_failed(
 @pytest.mark.usefixtures("written_at_once")
 def test_a_folder_that_takes_nothing_is_named_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
-    with Spool() as spool, pytest.raises(WarehouseError, match=r"can't be kept in .*gone.*TMPDIR"):
+    with Spool() as spool:
         spool.add(frame(activity(1)))
+        with pytest.raises(WarehouseError, match=r"can't be kept in .*gone.*TMPDIR"):
+            spool.add(frame(activity(2)))
 
 
 def test_an_instant_keeps_its_microseconds_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,5 +123,6 @@ def test_an_instant_keeps_its_microseconds_on_the_way(tmp_path: Path, monkeypatc
     moment = noon().replace(microsecond=123_456)
     with Spool() as spool:
         spool.add(frame(activity(1, at=moment)))
-        land_into(warehouse, reading(activities=spool, api_total_count=1))
-    assert [row["created_at"] for row in records(warehouse, "topo.activities")] == [moment]
+        spool.add(frame(activity(2, at=moment)))
+        land_into(warehouse, reading(activities=spool, api_total_count=2))
+    assert [row["created_at"] for row in records(warehouse, "topo.activities")] == [moment] * 2
