@@ -7,14 +7,14 @@ from topo_pipeline.engagement.tables import MetricTable, tables
 
 # A count of the same name in a table that this one is made of: the name says the same thing in every table.
 _COUNT = re.compile(r"(?:total|unique)_\w+")
-_FIRST = re.compile(r"\bcount\((\w+)\) AS (unique_\w+)")
+_FIRST = re.compile(r"\bif\(left_censored, NULL, (\w+)\) AS (unique_\w+)")
 _TEMPLATE = re.compile(r"\btemplates\.(?!id\b)(\w+)(?: AS (\w+))?")
 
 
 @cache
 def firsts() -> dict[str, str]:
     """For each unique of `sequence_daily`, the column of `sequence_runs` that it counts."""
-    return {unique: first for first, unique in _FIRST.findall(tables()["sequence_daily"].sql)}
+    return {unique: first for first, unique in _FIRST.findall(tables()["sequence_runs"].sql)}
 
 
 def lineage(table: MetricTable) -> dict[str, set[tuple[str, str, str]]]:

@@ -25,15 +25,83 @@ epoch_us({{ event }}) - epoch_us({{ start }}) BETWEEN 0 AND $reply_window_days *
         'Enrolled runs whose window from enrolment has closed; NULL on axis sent.'),
 ] %}
 -- Grain: sequence_template_id, cohort_day, axis
--- Counted whole at each build, of which only the rows that have changed are written: that is the dearer half.
+-- Incremental: counts the sequences' days anew of which the runs, the closed windows or the missing days have changed.
+CREATE TABLE IF NOT EXISTS engagement.sequence_cohorts (
+    sequence_template_id UUID,
+    cohort_day DATE,
+    axis VARCHAR,
+    members BIGINT,
+    eligible BIGINT,
+    maturity DOUBLE,
+    days_missing BIGINT,
+    is_mature BOOLEAN,
+    {% for name, _, _, _, _ in rates %}
+    {{ name }}_num BIGINT,
+    {{ name }}_den BIGINT,
+    {{ name }} DOUBLE,
+    {{ name }}_low DOUBLE,
+    {{ name }}_high DOUBLE,
+    {{ name }}_evidence VARCHAR,
+    {% endfor %}
+    median_hours_to_first_reply DOUBLE,
+    p90_hours_to_first_reply DOUBLE
+    {%- for count, name, _, _ in to_date %},
+    {{ count }} BIGINT,
+    {{ name }} DOUBLE
+    {%- endfor %}
+
+);
+
+-- Beside it, up to when it knew windows to have closed.
+CREATE TABLE IF NOT EXISTS engagement.sequence_cohorts_known (closed_until TIMESTAMP WITH TIME ZONE);
+
+-- A cohort day is a landed one. One that is still open has no closed day in its window that could be missing.
+CREATE OR REPLACE TEMP TABLE outcome_windows AS
+WITH {{ horizon() }}
+SELECT cohort_day, greatest(0, last_day - cohort_day + 1 - count(landed_days.day)) AS days_missing
+FROM (
+    SELECT day AS cohort_day, least(day + $reply_window_days::INTEGER, coalesce(last_closed_day, day)) AS last_day
+    FROM landed_days CROSS JOIN horizon
+)
+LEFT JOIN landed_days ON landed_days.day BETWEEN cohort_day AND last_day
+GROUP BY cohort_day, last_day;
+
+CREATE OR REPLACE TEMP TABLE stale AS
+WITH {{ horizon() }}, {{ quarters() }}, turned AS (
+    SELECT sequence_template_id, contacted_at, enrolled_at
+    FROM engagement.sequence_runs
+    CROSS JOIN horizon
+    CROSS JOIN (SELECT closed_until AS known_until FROM engagement.sequence_cohorts_known)
+    WHERE {% for start in ['contacted_at', 'touched_at', 'enrolled_at'] %}
+        {{ 'OR ' if not loop.first }}({{ start }} <= closed_until) IS DISTINCT FROM ({{ start }} <= known_until)
+        {% endfor %}
+)
+SELECT sequence_template_id, day AS cohort_day
+FROM engagement.sequence_firsts
+WHERE load_id NOT IN (SELECT load_id FROM engagement.builds WHERE table_name = 'sequence_cohorts')
+UNION
+SELECT sequence_template_id, day
+FROM (UNPIVOT turned ON contacted_at, enrolled_at INTO NAME axis VALUE started_at)
+JOIN quarters ON quarter = {{ quarter('started_at') }}
+UNION
+SELECT sequence_template_id, cohort_day
+FROM engagement.sequence_cohorts AS built LEFT JOIN outcome_windows USING (cohort_day)
+WHERE built.days_missing IS DISTINCT FROM outcome_windows.days_missing;
+
 CREATE OR REPLACE TEMP TABLE counted_cohorts AS
-WITH {{ horizon() }}, {{ quarters() }}, runs AS (
-    SELECT *, coalesce(contacted_at <= closed_until, false) AS closed
-    FROM engagement.sequence_runs CROSS JOIN horizon
-    WHERE NOT left_censored
+WITH {{ horizon() }}, {{ quarters() }}, started AS (
+    SELECT runs.*, day AS cohort_day
+    FROM (
+        SELECT *, CASE axis WHEN 'sent' THEN contacted_at ELSE enrolled_at END AS started_at
+        FROM engagement.sequence_runs CROSS JOIN (VALUES ('sent'), ('enrolled')) AS axes(axis)
+        WHERE NOT left_censored
+    ) AS runs
+    JOIN quarters ON quarter = {{ quarter('started_at') }}
+    SEMI JOIN stale ON cohort_day = day AND stale.sequence_template_id IS NOT DISTINCT FROM runs.sequence_template_id
 ), outcomes AS (
     SELECT
         *,
+        coalesce(contacted_at <= closed_until, false) AS closed,
         -- An outcome is one of the first message, so nothing that came before it counts; and a rate's numerator has
         -- to say again what its denominator says: the first reply may precede the first message, and a later,
         -- classified one follow it.
@@ -49,15 +117,11 @@ WITH {{ horizon() }}, {{ quarters() }}, runs AS (
         enrolment_closed AND {{ within('contacted_at', 'enrolled_at') }} AS contacted,
         enrolment_closed AND {{ within('completed_at', 'enrolled_at') }} AS completed,
         enrolment_closed AND {{ within('stopped_at', 'enrolled_at') }} AS stopped
-    FROM runs
-), started AS (
-    SELECT *, CASE axis WHEN 'sent' THEN contacted_at ELSE enrolled_at END AS started_at
-    FROM outcomes CROSS JOIN (VALUES ('sent'), ('enrolled')) AS axes(axis)
-    WHERE started_at IS NOT NULL
+    FROM started CROSS JOIN horizon
 ), counted AS (
     SELECT
         sequence_template_id,
-        day AS cohort_day,
+        cohort_day,
         axis,
         count(*) AS members,
         count(*) FILTER (closed) AS closed,
@@ -81,78 +145,61 @@ WITH {{ horizon() }}, {{ quarters() }}, runs AS (
         {% endfor %}
         quantile_cont(hours_to_first_reply, 0.5) FILTER (replied) AS median_hours,
         quantile_cont(hours_to_first_reply, 0.9) FILTER (replied) AS p90_hours
-    FROM started JOIN quarters ON quarter = {{ quarter('started_at') }}
+    FROM outcomes
     GROUP BY ALL
-), windows AS (
-    -- A cohort day is a landed one. One that is still open has no closed day in its window that could be missing.
-    SELECT cohort_day, greatest(0, last_day - cohort_day + 1 - count(landed_days.day)) AS days_missing
-    FROM (
-        SELECT day AS cohort_day, least(day + $reply_window_days::INTEGER, coalesce(last_closed_day, day)) AS last_day
-        FROM landed_days CROSS JOIN horizon
-    )
-    LEFT JOIN landed_days ON landed_days.day BETWEEN cohort_day AND last_day
-    GROUP BY cohort_day, last_day
+), of_axis AS (
+    SELECT
+        CASE axis WHEN 'sent' THEN closed ELSE enrolment_closed END AS eligible,
+        counted.* REPLACE (
+            CASE axis WHEN 'enrolled' THEN enrolment_closed END AS enrolment_closed,
+            CASE axis WHEN 'enrolled' THEN contacted END AS contacted,
+            CASE axis WHEN 'enrolled' THEN completed END AS completed,
+            CASE axis WHEN 'enrolled' THEN stopped END AS stopped),
+        days_missing
+    FROM counted LEFT JOIN outcome_windows USING (cohort_day)
 )
-SELECT
-    CASE axis WHEN 'sent' THEN closed ELSE enrolment_closed END AS eligible,
-    counted.* REPLACE (
-        CASE axis WHEN 'enrolled' THEN enrolment_closed END AS enrolment_closed,
-        CASE axis WHEN 'enrolled' THEN contacted END AS contacted,
-        CASE axis WHEN 'enrolled' THEN completed END AS completed,
-        CASE axis WHEN 'enrolled' THEN stopped END AS stopped),
-    days_missing
-FROM counted LEFT JOIN windows USING (cohort_day);
-
-{% set shown %}
 SELECT
     sequence_template_id,
     cohort_day,
     axis,
     members,
     eligible,
-    rate(eligible, members) AS maturity,
+    rate(eligible, members),
     days_missing,
-    eligible = members AND days_missing = 0 AS is_mature,
+    eligible = members AND days_missing = 0,
     {% for name, num, den, _, _ in rates %}
     {{ rate(name, num, den) }},
     {% endfor %}
-    CASE WHEN replied >= $quantile_repliers THEN median_hours END AS median_hours_to_first_reply,
-    CASE WHEN replied >= $quantile_repliers THEN p90_hours END AS p90_hours_to_first_reply,
-    {% for count, name, _, _ in to_date %}
+    CASE WHEN replied >= $quantile_repliers THEN median_hours END,
+    CASE WHEN replied >= $quantile_repliers THEN p90_hours END
+    {%- for count, name, _, _ in to_date %},
     {{ count }},
-    rate({{ count }}, members) AS {{ name }},
-    {% endfor %}
-{%- endset %}
-{# What the rest of a row is computed of. #}
-{% set counts %}
-sequence_template_id, cohort_day, axis, members, eligible, days_missing,
-    {% for name, _, _, _, _ in rates %}
-    {{ name }}_num, {{ name }}_den,
-    {% endfor %}
-    median_hours_to_first_reply, p90_hours_to_first_reply
-    {%- for count, _, _, _ in to_date %}, {{ count }}{% endfor %}
-{%- endset %}
-CREATE TABLE IF NOT EXISTS engagement.sequence_cohorts AS {{ shown }}
-FROM (FROM counted_cohorts ORDER BY sequence_template_id, cohort_day, axis); -- rows in order are written once, others twice: by commit and by checkpoint
+    rate({{ count }}, members)
+    {%- endfor %}
 
+FROM of_axis;
+
+{% macro same(one, other) -%}
+{{ one }}.cohort_day = {{ other }}.cohort_day
+    AND {{ one }}.sequence_template_id IS NOT DISTINCT FROM {{ other }}.sequence_template_id
+{%- endmacro %}
+-- Few of the rows counted anew come out otherwise: to write them is the dearer half.
 DELETE FROM engagement.sequence_cohorts AS built
 USING (
-    SELECT {{ counts }} FROM engagement.sequence_cohorts
+    FROM engagement.sequence_cohorts AS built SEMI JOIN stale ON {{ same('built', 'stale') }}
     EXCEPT
-    SELECT {{ counts }} FROM ({{ shown }} FROM counted_cohorts)
-) AS stale
-WHERE built.cohort_day = stale.cohort_day
-    AND built.axis = stale.axis
-    AND built.sequence_template_id IS NOT DISTINCT FROM stale.sequence_template_id;
+    FROM counted_cohorts
+) AS gone
+WHERE {{ same('built', 'gone') }} AND built.axis = gone.axis;
 
 INSERT INTO engagement.sequence_cohorts
-{{ shown }}
-FROM counted_cohorts
-WHERE NOT EXISTS (
-    FROM engagement.sequence_cohorts AS built
-    WHERE built.cohort_day = counted_cohorts.cohort_day
-        AND built.axis = counted_cohorts.axis
-        AND built.sequence_template_id IS NOT DISTINCT FROM counted_cohorts.sequence_template_id);
+FROM counted_cohorts ANTI JOIN engagement.sequence_cohorts AS built
+    ON {{ same('built', 'counted_cohorts') }} AND built.axis = counted_cohorts.axis
+ORDER BY sequence_template_id, cohort_day, axis; -- rows in order are written once, others twice: by commit and by checkpoint
+
+DELETE FROM engagement.sequence_cohorts_known;
+
+INSERT INTO engagement.sequence_cohorts_known WITH {{ horizon() }} SELECT closed_until FROM horizon;
 
 INSERT INTO engagement.builds
 SELECT 'sequence_cohorts', load_id, $fingerprint, $now
@@ -178,3 +225,6 @@ COMMENT ON COLUMN engagement.sequence_cohorts.p90_hours_to_first_reply IS 'The h
 COMMENT ON COLUMN engagement.sequence_cohorts.{{ count }} IS 'Still growing: of all members, those with {{ what }} since their start, however late.';
 COMMENT ON COLUMN engagement.sequence_cohorts.{{ name }} IS 'Still growing: {{ count }} / members. Young cohorts read low: compare reply windows that have closed instead.';
 {% endfor %}
+
+COMMENT ON TABLE engagement.sequence_cohorts_known IS 'What sequence_cohorts was last counted by: one row, kept with it in the same transaction.';
+COMMENT ON COLUMN engagement.sequence_cohorts_known.closed_until IS 'A window that began by then (UTC) had closed; NULL where no day had.';

@@ -1,54 +1,15 @@
-{% from 'horizon.jinja' import quarter, quarters %}
-{# The uniques, and the first of a run that each of them counts. #}
-{% set firsts = [
-    ('unique_found', 'enrolled_at'),
-    ('unique_sent', 'contacted_at'),
-    ('unique_invitations', 'first_invitation_at'),
-    ('unique_accepted', 'accepted_at'),
-    ('unique_opens', 'first_open_at'),
-    ('unique_clicks', 'first_click_at'),
-    ('unique_replies', 'first_reply_at'),
-    ('unique_valid_replies', 'first_valid_reply_at'),
-    ('unique_positive_replies', 'first_positive_reply_at'),
-    ('unique_hot_leads', 'hot_lead_at'),
-    ('unique_meetings', 'meeting_at'),
-] %}
-{% macro joined(counts) -%}
-LEFT JOIN {{ counts }}
-        ON {{ counts }}.sequence_template_id IS NOT DISTINCT FROM grid.sequence_template_id
-        AND {{ counts }}.day = grid.day
-{%- endmacro %}
 -- Grain: sequence_template_id, day
 CREATE OR REPLACE TABLE engagement.sequence_daily AS
-WITH {{ quarters() }},
-{% for unique, first_at in firsts %}
-{{ unique }}_by_day AS (
-    SELECT sequence_template_id, day, count({{ first_at }}) AS {{ unique }}
-    FROM engagement.sequence_runs JOIN quarters ON quarter = {{ quarter(first_at) }}
-    WHERE NOT left_censored
-    GROUP BY ALL
-),
-{% endfor %}
-changes AS (
-    SELECT sequence_template_id, day, sum(change) AS active_change
-    FROM (
-        SELECT sequence_template_id, {{ quarter('first_activity_at') }} AS quarter, 1 AS change
-        FROM engagement.sequence_runs
-        UNION ALL
-        SELECT sequence_template_id, {{ quarter('least(completed_at, stopped_at)') }}, -1 FROM engagement.sequence_runs
-    )
-    JOIN quarters USING (quarter)
-    GROUP BY ALL
+WITH totals AS (
+    SELECT sequence_template_id, day, sum(COLUMNS('^total_'))::BIGINT FROM engagement.sequence_activity GROUP BY ALL
 ), begun AS (
     SELECT sequence_template_id, min(day) AS first_day
     FROM (
-        SELECT sequence_template_id, day FROM engagement.sequence_activity
+        SELECT sequence_template_id, day FROM totals
         UNION ALL
-        SELECT sequence_template_id, day FROM changes
+        SELECT sequence_template_id, day FROM engagement.sequence_firsts WHERE runs_begun + runs_ended > 0
     )
     GROUP BY ALL
-), totals AS (
-    SELECT sequence_template_id, day, sum(COLUMNS('^total_'))::BIGINT FROM engagement.sequence_activity GROUP BY ALL
 ), grid AS (
     -- Every landed day from the sequence's first one on, so that a quiet day is a 0 and an absent one absent.
     SELECT sequence_template_id, day, NOT is_open AS is_closed FROM begun JOIN landed_days ON day >= first_day
@@ -57,15 +18,14 @@ changes AS (
         grid.sequence_template_id,
         grid.day,
         coalesce(COLUMNS('^(total|unique)_'), 0),
-        coalesce(sum(active_change) OVER (PARTITION BY grid.sequence_template_id ORDER BY grid.day), 0)::BIGINT
+        coalesce(sum(runs_begun - runs_ended) OVER (PARTITION BY grid.sequence_template_id ORDER BY grid.day), 0)::BIGINT
             AS active_runs,
         is_closed
     FROM grid
-    {{ joined('totals') }}
-    {{ joined('changes') }}
-    {% for unique, _ in firsts %}
-    {{ joined(unique ~ '_by_day') }}
-    {% endfor %}
+    LEFT JOIN totals
+        ON totals.sequence_template_id IS NOT DISTINCT FROM grid.sequence_template_id AND totals.day = grid.day
+    LEFT JOIN engagement.sequence_firsts AS firsts
+        ON firsts.sequence_template_id IS NOT DISTINCT FROM grid.sequence_template_id AND firsts.day = grid.day
 ), usual AS (
     SELECT *, list(total_sent) FILTER (is_closed) OVER same_weekday AS sent_before
     FROM counted

@@ -1,4 +1,5 @@
 {% from 'runs.jinja' import channel_group, days %}
+{% from 'horizon.jinja' import quarter, quarters %}
 {% set is_instant = 'epoch_us(created_at) - epoch_us(acted_at) <= $instant_open_seconds * 1_000_000' %}
 {# What answers a touch, within how many days of it that counts, and what the table says of it. #}
 {% set answers = [
@@ -11,6 +12,33 @@
         'Of an invitation: whether it was accepted within the window for that (rule acceptance_window_days).'),
     ('replied_after', '$acceptance_window_days', 'Of an invitation: whether replied_after_at came within that window.'),
 ] %}
+{# What is counted by day of a run, and what of it falls on that day. #}
+{% set firsts = [
+    ('unique_found', 'enrolled_at'),
+    ('unique_sent', 'contacted_at'),
+    ('unique_invitations', 'first_invitation_at'),
+    ('unique_accepted', 'accepted_at'),
+    ('unique_opens', 'first_open_at'),
+    ('unique_clicks', 'first_click_at'),
+    ('unique_replies', 'first_reply_at'),
+    ('unique_valid_replies', 'first_valid_reply_at'),
+    ('unique_positive_replies', 'first_positive_reply_at'),
+    ('unique_hot_leads', 'hot_lead_at'),
+    ('unique_meetings', 'meeting_at'),
+] %}
+{% set counts = firsts | map(attribute=0) | list + ['runs_begun', 'runs_ended'] %}
+{% macro facts(change, of) %}
+SELECT
+    {{ change }} AS change,
+    sequence_template_id,
+    {% for unique, first_at in firsts %}
+    if(left_censored, NULL, {{ first_at }}) AS {{ unique }},
+    {% endfor %}
+    first_activity_at AS runs_begun,
+    least(completed_at, stopped_at) AS runs_ended
+FROM engagement.sequence_runs
+WHERE sequence_id IN (SELECT sequence_id FROM {{ of }})
+{%- endmacro %}
 -- Grain: sequence_template_id, sequence_id
 -- Incremental: rebuilds, from their full history, the runs that any load not yet taken in has touched.
 CREATE TABLE IF NOT EXISTS engagement.sequence_runs (
@@ -91,6 +119,16 @@ CREATE TABLE IF NOT EXISTS engagement.sequence_actions (
     exit_reason VARCHAR
 );
 
+-- And what falls on each day, counted: a load changes the counts by what it changes of the runs that it touched.
+CREATE TABLE IF NOT EXISTS engagement.sequence_firsts (
+    sequence_template_id UUID,
+    day DATE,
+    load_id UUID,
+    {% for count in counts %}
+    {{ count }} BIGINT{{ '' if loop.last else ',' }}
+    {% endfor %}
+);
+
 CREATE OR REPLACE TEMP TABLE pending AS
 SELECT load_id FROM topo.loads
 WHERE load_id NOT IN (SELECT load_id FROM engagement.builds WHERE table_name = 'sequence_runs');
@@ -115,6 +153,8 @@ FROM (
 )
 UNION
 SELECT day FROM topo.loads WHERE load_id IN (SELECT load_id FROM pending);
+
+CREATE OR REPLACE TEMP TABLE facts AS {{ facts(-1, 'touched') }};
 
 DELETE FROM engagement.sequence_runs WHERE sequence_id IN (SELECT sequence_id FROM touched);
 DELETE FROM engagement.sequence_actions WHERE sequence_id IN (SELECT sequence_id FROM touched);
@@ -153,16 +193,14 @@ JOIN runs
 -- A run's messages and invitations, in order.
 CREATE OR REPLACE TEMP TABLE touches AS
 SELECT
-    *,
-    position = count(*) OVER (PARTITION BY run) AS is_last,
-    step IS NOT NULL AND position > min(position) OVER (PARTITION BY run, step, channel_group) AS is_repeat
-FROM (
-    SELECT
-        run, id, type, created_at AS acted_at, message_id, channel, {{ channel_group() }} AS channel_group, step,
-        row_number() OVER (PARTITION BY run ORDER BY created_at, id) AS position
-    FROM events
-    WHERE is_touch
-);
+    run, id, type, created_at AS acted_at, message_id, channel, {{ channel_group() }} AS channel_group, step,
+    row_number() OVER in_order AS position,
+    lead(id) OVER in_order IS NULL AS is_last,
+    step IS NOT NULL AND lag(id) OVER (PARTITION BY run, step, {{ channel_group() }} ORDER BY created_at, id) IS NOT NULL
+        AS is_repeat
+FROM events
+WHERE is_touch
+WINDOW in_order AS (PARTITION BY run ORDER BY created_at, id);
 
 -- Which touch an event answers: the one whose message it names. Where it names none, an open or a click answers the
 -- last email before it; an acceptance the last invitation; a reply the last touch in its channel, else the last one,
@@ -384,6 +422,8 @@ SELECT sequence_id, sequence_template_id
 FROM engagement.sequence_runs CROSS JOIN history
 WHERE left_censored <> (can_tell AND enrolled_at IS NULL AND first_activity_at < censored_before);
 
+INSERT INTO facts {{ facts(-1, 'otherwise') }} AND sequence_id NOT IN (SELECT sequence_id FROM touched);
+
 {% for table in ['sequence_runs', 'sequence_actions'] %}
 UPDATE engagement.{{ table }} AS told
 SET left_censored = NOT left_censored
@@ -392,6 +432,38 @@ WHERE otherwise.sequence_id = told.sequence_id
     AND otherwise.sequence_template_id IS NOT DISTINCT FROM told.sequence_template_id;
 
 {% endfor %}
+CREATE OR REPLACE TEMP TABLE changed AS
+WITH {{ quarters() }}, changes AS (
+    FROM facts
+    UNION ALL
+    {{ facts(1, '(FROM otherwise SELECT sequence_id UNION FROM touched SELECT sequence_id)') }}
+), counted AS (
+    SELECT
+        sequence_template_id,
+        day,
+        {% for count in counts %}
+        coalesce(sum(change) FILTER (fact = '{{ count }}'), 0) AS {{ count }},
+        {% endfor %}
+    FROM (UNPIVOT changes ON COLUMNS(* EXCLUDE (change, sequence_template_id)) INTO NAME fact VALUE told_at)
+    JOIN quarters ON quarter = {{ quarter('told_at') }}
+    GROUP BY ALL
+)
+SELECT
+    counted.sequence_template_id,
+    counted.day,
+    (SELECT max(load_id) FROM pending) AS load_id,
+    {% for count in counts %}
+    (counted.{{ count }} + coalesce(built.{{ count }}, 0))::BIGINT AS {{ count }},
+    {% endfor %}
+FROM counted LEFT JOIN engagement.sequence_firsts AS built
+    ON built.day = counted.day AND built.sequence_template_id IS NOT DISTINCT FROM counted.sequence_template_id;
+
+-- A day of which nothing is left stays, with zeros: what is made of it has to see that it changed.
+DELETE FROM engagement.sequence_firsts AS built USING changed
+WHERE built.day = changed.day AND built.sequence_template_id IS NOT DISTINCT FROM changed.sequence_template_id;
+
+INSERT INTO engagement.sequence_firsts FROM changed ORDER BY sequence_template_id, day;
+
 INSERT INTO engagement.builds SELECT 'sequence_runs', load_id, $fingerprint, $now FROM pending;
 
 COMMENT ON TABLE engagement.sequence_runs IS 'One row per run (one contact going through one sequence), over its whole landed history. What the runs did is kept with it, in sequence_actions.';
@@ -468,3 +540,13 @@ COMMENT ON COLUMN engagement.sequence_actions.closed_at IS 'Of a task: when it w
 COMMENT ON COLUMN engagement.sequence_actions.closed_by IS 'Of a task: task.completed or task.skipped, whichever came first; NULL while it is open.';
 COMMENT ON COLUMN engagement.sequence_actions.run_over_at IS 'When the run was or will be over (UTC): completed, stopped, or still for as long as the window of its replies.';
 COMMENT ON COLUMN engagement.sequence_actions.exit_reason IS 'Of a run''s last message or invitation: what the run came to; NULL on everything else.';
+
+COMMENT ON TABLE engagement.sequence_firsts IS 'How many runs have what each unique counts on a day: one row per sequence and day on which any run has, or had, something of it. Kept with sequence_runs, in the same transaction.';
+COMMENT ON COLUMN engagement.sequence_firsts.sequence_template_id IS 'The sequence; NULL where the runs name none.';
+COMMENT ON COLUMN engagement.sequence_firsts.day IS 'The reporting day.';
+COMMENT ON COLUMN engagement.sequence_firsts.load_id IS 'The load by which runs that have something on the day were last built, or one of those taken in with it.';
+{% for unique, first_at in firsts %}
+COMMENT ON COLUMN engagement.sequence_firsts.{{ unique }} IS 'Runs whose {{ first_at }} falls on the day; left-censored ones are left out.';
+{% endfor %}
+COMMENT ON COLUMN engagement.sequence_firsts.runs_begun IS 'Runs whose first activity falls on the day.';
+COMMENT ON COLUMN engagement.sequence_firsts.runs_ended IS 'Runs that were first completed or stopped on the day.';

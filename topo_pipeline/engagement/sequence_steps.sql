@@ -10,7 +10,7 @@ WITH {{ horizon() }}, actions AS (
         step,
         CASE WHEN step IS NULL THEN position END AS inferred_position, -- shown only where no step is known
         channel,
-        type,
+        type = 'sequence_step.skipped' AS is_skipped,
         position IS NOT NULL AS is_touch,
         is_touch AND NOT is_repeat AS is_arrival, -- the run's first touch here
         is_first_reply,
@@ -42,7 +42,7 @@ WITH {{ horizon() }}, actions AS (
         {{ actions("exit_reason = 'completed'") }} AS exits_completed,
         {{ actions("exit_reason = 'active'") }} AS exits_active,
         {{ actions('NOT is_touch') }} AS ended,
-        {{ actions("type = 'sequence_step.skipped'") }} AS skipped
+        {{ actions('is_skipped') }} AS skipped
     FROM actions
     GROUP BY ALL
 ), shown AS (

@@ -31,6 +31,7 @@ _NAME = re.compile(r"\b(?:FROM|JOIN)\s+((?:topo|engagement)\.\w+|landed_days)")
 _TEXT = r"'((?:[^']|'')*)'"
 _COMMENT = re.compile(rf"COMMENT ON TABLE engagement\.(\w+) IS {_TEXT}")
 _COLUMN = re.compile(rf"COMMENT ON COLUMN engagement\.(\w+)\.(\w+) IS {_TEXT}")
+_COMMENTS = re.compile(rf"^COMMENT ON (?:TABLE|COLUMN) [\w.]+ IS {_TEXT};$", re.MULTILINE)
 _SLICED = re.compile(r"^-- For each slice of (\w+)[^\n]*\n(.*?)^-- End of slice\.$", re.MULTILINE | re.DOTALL)
 _GRAIN = re.compile(r"^-- Grain: (.+)$", re.MULTILINE)
 # What landing writes beside the activities is part of that asset.
@@ -155,14 +156,16 @@ def build(
         full_refresh: whether to rebuild from nothing, over every landed day.
     """
     fingerprint = table.fingerprint(rules, timezone)
-    building = set(days)
+    building, script = set(days), table.sql
     if table.is_incremental and (full_refresh or not _made_so(connection, table, fingerprint)):
         building |= _start_anew(connection, table, all_days=full_refresh)
+    elif table.is_incremental:  # its comments are those of the same SQL
+        script = _COMMENTS.sub("", script)
     macros.define(connection)
     settings = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(rules).items()}
     _run(
         connection,
-        table.sql,
+        script,
         settings | {"timezone": timezone, "now": now, "days": sorted(building), "fingerprint": fingerprint},
     )
     return _describe(connection, table, days)
@@ -231,8 +234,16 @@ def _start_anew(connection: "DuckDBPyConnection", table: MetricTable, *, all_day
     ).fetchall()
     for name in table.descriptions:
         connection.execute(f"DROP TABLE IF EXISTS engagement.{name}")
-    connection.execute("DELETE FROM engagement.builds WHERE table_name = ?", [table.name])
+    _forget(connection, table)
     return {day for (day,) in made_of}
+
+
+def _forget(connection: "DuckDBPyConnection", table: MetricTable) -> None:
+    """Delete what the table noted of its builds, and what the kept tables made of it noted: all are due anew."""
+    connection.execute("DELETE FROM engagement.builds WHERE table_name = ?", [table.name])
+    for reader in tables().values():
+        if reader.is_incremental and ("engagement", table.name) in reader.reads:
+            _forget(connection, reader)
 
 
 def _describe(connection: "DuckDBPyConnection", table: MetricTable, days: "Sequence[date]") -> Built:

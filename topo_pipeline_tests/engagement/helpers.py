@@ -32,6 +32,8 @@ TABLES = (
 )
 # What a table keeps beside it, in the same transaction.
 KEPT_BESIDE = ("sequence_actions",)
+# What tells a table that is kept what has changed since.
+CHANGES_BESIDE = ("sequence_firsts", "sequence_cohorts_known")
 CLOCK_STARTS = datetime(2026, 6, 1, tzinfo=UTC)
 
 Row = dict[str, Any]

@@ -8,7 +8,7 @@ import pytest
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.engagement.tables import MetricTable, build, tables
-from topo_pipeline_tests.engagement.helpers import KEPT_BESIDE, TABLES, Workspace, enrolled, march, sent
+from topo_pipeline_tests.engagement.helpers import CHANGES_BESIDE, KEPT_BESIDE, TABLES, Workspace, enrolled, march, sent
 from topo_pipeline_tests.engagement.oracle import Oracle
 
 ACTIVITIES, RUNS = ("topo", "activities"), ("engagement", "sequence_runs")
@@ -41,8 +41,11 @@ def test_a_table_names_what_it_is_made_of(name: str, reads: set[tuple[str, str]]
 
 def test_what_is_kept_beside_a_table_is_told_by_its_file_and_is_no_table_of_its_own() -> None:
     beside = {name: table.descriptions.keys() - {name} for name, table in tables().items()}
-    assert {name: kept for name, kept in beside.items() if kept} == {"sequence_runs": set(KEPT_BESIDE)}
-    assert not tables().keys() & {*KEPT_BESIDE}
+    assert {name: kept for name, kept in beside.items() if kept} == {
+        "sequence_runs": {"sequence_actions", "sequence_firsts"},
+        "sequence_cohorts": {"sequence_cohorts_known"},
+    }
+    assert not tables().keys() & {*KEPT_BESIDE, *CHANGES_BESIDE}
 
 
 def test_one_table_is_daily_and_three_are_kept_between_builds() -> None:

@@ -69,10 +69,11 @@ def test_a_full_refresh_starts_from_nothing(anywhere: Workspace) -> None:
         # As a version left it that did not keep the actions.
         ("UPDATE engagement.builds SET fingerprint = 'of its time'", "DROP TABLE engagement.sequence_actions"),
         ("DROP TABLE engagement.sequence_actions",),
+        ("DROP TABLE engagement.sequence_firsts",),
         ("DROP TABLE engagement.sequence_runs",),
         ("DROP TABLE engagement.sequence_activity",),
     ],
-    ids=["an older version's", "without actions", "without runs", "without counts"],
+    ids=["an older version's", "without actions", "without firsts", "without runs", "without counts"],
 )
 def test_where_one_of_the_tables_kept_between_builds_is_gone_it_is_built_whole(
     anywhere: Workspace, left: tuple[str, ...]
@@ -201,6 +202,44 @@ def test_of_the_cohorts_only_those_that_have_changed_are_written(anywhere: Works
     assert cohorts_written(anywhere) == set()
     anywhere.land(march(51).date(), [replied(march(51), "B")])  # late: it counts to date alone
     assert cohorts_written(anywhere) == {(uid("outbound"), DAY_2, axis) for axis in AXES}
+
+
+def test_a_cohort_is_written_where_time_alone_closed_its_window_and_where_a_day_of_it_is_missing(
+    workspace: Workspace,
+) -> None:
+    rules = Rules(censored_days=0, reply_window_days=3)
+    workspace.land_all([sent(march(1)), sent(march(5), "B")], *(march(day).date() for day in range(1, 7)))
+    workspace.build(rules=rules)
+    workspace.land(march(7).date(), [])
+    assert cohorts_written(workspace, rules) == set()
+    workspace.land(march(9).date(), [])  # not the 8th
+    assert cohorts_written(workspace, rules) == {(uid("outbound"), march(5).date(), "sent")}
+    assert (workspace.cohorts()[march(5).date()]["eligible"], workspace.cohorts()[march(5).date()]["days_missing"]) == (
+        1,
+        1,
+    )
+    workspace.land(march(8).date(), [])
+    assert cohorts_written(workspace, rules) == {(uid("outbound"), march(5).date(), "sent")}
+    assert workspace.cohorts()[march(5).date()]["days_missing"] == 0
+
+
+def test_cohorts_are_counted_anew_where_the_runs_were_made_anew(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1)), sent(march(1)), enrolled(march(2), "B")])
+    workspace.build()
+    workspace.build("sequence_runs", full_refresh=True)
+    of_all = {(uid("outbound"), day, "enrolled") for day in (DAY_1, DAY_2)} | {(uid("outbound"), DAY_1, "sent")}
+    assert cohorts_written(workspace) == of_all
+
+
+def test_firsts_are_counted_where_they_lie_and_no_longer_where_they_lay(anywhere: Workspace) -> None:
+    anywhere.land_all([enrolled(march(1)), sent(march(2)), sent(march(3)), sent(march(2), "B")])
+    anywhere.build("sequence_runs")
+    anywhere.land(DAY_2, [sent(march(2), "B")])
+    anywhere.build("sequence_runs")
+    firsts = anywhere.select(
+        "SELECT day, unique_found, unique_sent, runs_begun FROM engagement.sequence_firsts ORDER BY day"
+    )
+    assert firsts == [(DAY_1, 1, 0, 1), (DAY_2, 0, 0, 1), (date(2026, 3, 3), 0, 1, 0)]
 
 
 def test_a_cohort_that_is_gone_or_not_of_any_sequence_is_told_as_one_that_changed(workspace: Workspace) -> None:

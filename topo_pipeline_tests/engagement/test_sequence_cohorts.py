@@ -242,6 +242,10 @@ def test_a_cohort_of_more_runs_than_an_integers_root_has_its_interval(workspace:
     workspace.build()
     with workspace.warehouse.transaction() as connection:
         connection.execute(MANY, {"sequence": uid("outbound"), "replies": 49_000})
+        connection.execute(  # as the build of the runs notes what it changed
+            "INSERT INTO engagement.sequence_firsts (sequence_template_id, day, load_id)"
+            " SELECT DISTINCT sequence_template_id, contacted_at::DATE, uuid() FROM engagement.sequence_runs"
+        )
     workspace.build("sequence_cohorts", "sequence_trends")
     expected = rate("reply_rate", 49_000, 50_000)
     for row in (*workspace.cohorts().values(), *workspace.trend().values()):
