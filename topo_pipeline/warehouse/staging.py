@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 # Of an id that came twice, the last version; few did, so that to look for them needs no row to be held against another.
 _TWICE = """
 CREATE OR REPLACE TEMP TABLE twice AS
-SELECT id, max(received) AS last FROM extracted GROUP BY id HAVING count(*) > 1
+SELECT id::UUID AS id, max(received) AS last FROM extracted GROUP BY ALL HAVING count(*) > 1
 """
 _STAGE = """
 CREATE OR REPLACE TEMP TABLE staged AS
 WITH fields AS (
     SELECT extracted.*, labels.channel::VARCHAR AS filtered
     FROM extracted LEFT JOIN labels ON labels.id::VARCHAR = extracted.id
-    WHERE is_json AND NOT EXISTS (FROM twice WHERE twice.id = extracted.id AND last > received)
+    WHERE is_json AND NOT EXISTS (FROM twice WHERE twice.id = extracted.id::UUID AND last > received)
 )
 SELECT
     id::UUID AS id, created_at, $day::DATE AS day, type,
