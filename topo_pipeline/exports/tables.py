@@ -15,7 +15,10 @@ from topo_pipeline.warehouse.errors import WarehouseError
 
 Format = Literal["csv", "parquet"]
 # Bookkeeping, and in the workspace the key of the hashes of forgotten people.
-_OURS_ALONE = ["engagement.builds", "topo.forgotten", "topo.migrations", "topo.workspace"]
+_OURS_ALONE = [
+    "engagement.builds", "engagement.sequence_cohorts_known", "engagement.sequence_firsts",
+    "topo.forgotten", "topo.migrations", "topo.workspace",
+]  # fmt: skip
 _TABLES = """
 SELECT schema_name, table_name, comment FROM duckdb_tables()
 WHERE database_name = current_database() AND schema_name IN ('engagement', 'topo')
