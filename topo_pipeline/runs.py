@@ -77,8 +77,7 @@ def backfill(
     """
     bury_the_dead(instance)
     make_sure_nobody_reads(instance)
-    refresh = definitions.resolve_job_def("refresh")
-    config = {"ops": {READING: {"config": {"allow_shrink": [key_of(day) for day in may_shrink]}}}}
+    refresh, config = definitions.resolve_job_def("refresh"), _config(may_shrink)
     counted: dict[date, Progress] = {}
 
     def count(progress: Progress) -> None:
@@ -93,15 +92,19 @@ def backfill(
         for stretch in contiguous(landed):
             failures += _run(refresh, stretch, instance, tell, selection=daily_tables)[1]
         failures += _run(refresh, landed, instance, tell, selection=other_tables)[1]
-    problems = list(dict.fromkeys(failure.sentence for failure in failures))
+    problems = tuple(dict.fromkeys(failure.sentence for failure in failures))
     if not problems and set(landed) != set(days):
-        problems.append(f"only {len(landed)} of {len(days)} days landed, and the run does not say why")
+        problems = (f"only {len(landed)} of {len(days)} days landed, and the run does not say why",)
     return Outcome(
         tuple(landed),
-        tuple(problems),
+        problems,
         activities=sum(progress.activities for progress in counted.values()),
         requests=sum(progress.requests for progress in counted.values()),
     )
+
+
+def _config(may_shrink: Iterable[date]) -> dict[str, Any]:
+    return {"ops": {READING: {"config": {"allow_shrink": [key_of(day) for day in may_shrink]}}}}
 
 
 def _run(

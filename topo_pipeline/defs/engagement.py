@@ -86,19 +86,22 @@ def _asset(table: metrics.MetricTable, under: Settings) -> dg.AssetsDefinition:
             )
             seen = look_at(connection, table.name, settings.rules, days)
         context.log.info(of_table(table.name, built.rows, days, clock() - began))
-        about = {
-            **(picture_and_preview(seen) if seen else {}),
-            "dagster/row_count": built.rows,
-            "dagster/column_schema": table_schema(built.columns),
-            "dagster/column_lineage": column_lineage(lineage(table)),
-            "rules": dg.MetadataValue.json(asdict(settings.rules)),
-        }
+        about = (picture_and_preview(seen) if seen else {}) | _made_of(table, built, settings)
         if not table.is_daily:
             return dg.MaterializeResult(metadata=about | (seen.totals() if seen else {}))
         _record_days(context, built, days, seen.by_day() if seen else {}, about)
         return dg.MaterializeResult()
 
     return metric_table
+
+
+def _made_of(table: metrics.MetricTable, built: metrics.Built, settings: Settings) -> dict[str, Any]:
+    return {
+        "dagster/row_count": built.rows,
+        "dagster/column_schema": table_schema(built.columns),
+        "dagster/column_lineage": column_lineage(lineage(table)),
+        "rules": dg.MetadataValue.json(asdict(settings.rules)),
+    }
 
 
 def _record_days(
