@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from topo_pipeline.report.palette import DARK, LIGHT
 from topo_pipeline_tests.report import worlds
@@ -20,8 +20,6 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 WIDTHS = (390, 900, 1600)
-# A picture taken at once may still show what was painted before.
-PAINTED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 expect.set_options(timeout=30_000)  # a slow machine is no fault of the page
 
@@ -31,22 +29,23 @@ Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        profile = tmp_path_factory.mktemp("profile")
-        context = playwright.chromium.launch_persistent_context(profile, executable_path=CHROMIUM, args=FLAGS)
-        yield context
-        context.close()
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield launched
+        launched.close()
 
 
 @pytest.fixture
-def opened(browser: BrowserContext) -> Iterator[Open]:
-    """Opens a report; at the end, nothing may have been said on the console, thrown, or asked of anybody."""
-    pages, said = [], []
+def opened(browser: Browser) -> Iterator[Open]:
+    """Opens a report; at the end, nothing may have been said on the console, thrown, or asked of anybody.
+
+    Each test has its own storage: what one chose (a theme, say) is not remembered in the next.
+    """
+    context, said = browser.new_context(), []
 
     def open_(reported: Reported, width: int = 1600) -> Page:
-        page = browser.new_page()
-        pages.append(page)
+        page = context.new_page()
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme="light")
         file = reported.published.path.as_uri()
@@ -59,9 +58,8 @@ def opened(browser: BrowserContext) -> Iterator[Open]:
         return page
 
     yield open_
-    for page in pages:
-        assert page.evaluate("window.hacked") is None
-        page.close()
+    assert all(page.evaluate("window.hacked") is None for page in context.pages)
+    context.close()
     assert said == []
 
 
@@ -81,7 +79,6 @@ def test_it_fits_every_width_in_light_and_dark(many: Reported, opened: Open, tmp
     assert all(box["left"] >= 0 and box["right"] <= width and box["height"] > 40 for box in boxes)
     for scheme, brightness in {"light": range(230, 256), "dark": range(40)}.items():
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        page.evaluate(PAINTED)
         page.screenshot(path=tmp_path / "page.png")
         with Image.open(tmp_path / "page.png") as image:
             assert image.width == width
