@@ -29,7 +29,7 @@ dev: install ## Open Dagster's UI on port 3000 (the sandbox, or Topo where TOPO_
 test: install ## Run the tests with the coverage gate
 	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term-missing
 
-bench: install ## Measure what is promised and write docs/benchmarks.md (about 20 minutes)
+bench: install ## Measure what is promised and write docs/benchmarks.md (about half an hour)
 	@$(BIN)/python -W ignore -m bench
 
 lint: install ## Check style and types

@@ -5,10 +5,11 @@ The activities are made in SQL, without payloads: no table reads them.
 """
 
 import json
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -99,24 +100,58 @@ def refresh(warehouse: Warehouse, from_day: date, to_day: date) -> None:
     print(json.dumps({"seconds": time.perf_counter() - began, "gigabytes": peak}))
 
 
-def of_history(warehouse: Warehouse, runs: int, days: int) -> Iterator[dict[str, float]]:
-    """Land so many days, build from nothing; land one more, build again; yield what each build took."""
+@dataclass(frozen=True)
+class History:
+    """One warehouse in which nothing is built, and one in which all is, but for the day after `last`."""
+
+    landed: Warehouse
+    built: Warehouse
+    last: date
+
+    @property
+    def anew(self) -> tuple[str, ...]:
+        """The command that builds all tables from nothing, in a copy."""
+        return ("bench.engagement_tables", "copy", self.landed.target, str(FIRST_DAY), str(self.last))
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """The command that builds them once more after the one day, in a copy."""
+        day = str(self.last + timedelta(days=1))
+        return ("bench.engagement_tables", "copy", self.built.target, day, day)
+
+
+def history(folder: Path, runs: int, days: int) -> History:
+    """Land so many days in a new warehouse; build all tables of a copy, and land one more day there."""
     last = FIRST_DAY + timedelta(days=days - 1)
-    for from_day, to_day in ((FIRST_DAY, last), (last + timedelta(days=1), last + timedelta(days=1))):
-        land(warehouse, runs, days, from_day, to_day)
-        yield measure("bench.engagement_tables", warehouse.target, str(from_day), str(to_day))
+    landed, built = (Warehouse(str(folder / f"{days}_{state}.duckdb")) for state in ("landed", "built"))
+    land(landed, runs, days, FIRST_DAY, last)
+    shutil.copy(landed.path, built.path)
+    measure("bench.engagement_tables", built.target, str(FIRST_DAY), str(last))
+    land(built, runs, days, last + timedelta(days=1), last + timedelta(days=1))
+    return History(landed, built, last)
+
+
+def refresh_copy(warehouse: Warehouse, from_day: date, to_day: date) -> None:
+    """As `refresh`, and the warehouse stays as it is."""
+    with tempfile.TemporaryDirectory(dir=warehouse.path.parent) as folder:
+        copy = Path(folder, "copy.duckdb")
+        shutil.copy(warehouse.path, copy)
+        refresh(Warehouse(str(copy)), from_day, to_day)
 
 
 def main(runs: int) -> None:
     """A year from nothing, and after one more day."""
     with tempfile.TemporaryDirectory() as folder:
-        for built in of_history(Warehouse(str(Path(folder, "bench.duckdb"))), runs, DAYS):
-            print(built, flush=True)
+        of_a_year = history(Path(folder), runs, DAYS)
+        for command in (of_a_year.anew, of_a_year.after):
+            print(measure(*command), flush=True)
 
 
 if __name__ == "__main__":
     match sys.argv[1:]:
         case [target, from_day, to_day]:
             refresh(Warehouse(target), date.fromisoformat(from_day), date.fromisoformat(to_day))
+        case ["copy", target, from_day, to_day]:
+            refresh_copy(Warehouse(target), date.fromisoformat(from_day), date.fromisoformat(to_day))
         case arguments:
             main(int(arguments[0]) if arguments else RUNS)

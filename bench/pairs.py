@@ -24,10 +24,10 @@ def peak_megabytes() -> float:
     return int(kilobytes) / 1024
 
 
-def by_turns(commands: Mapping[str, Sequence[str]], rounds: int = ROUNDS) -> dict[str, dict[str, float]]:
+def by_turns(commands: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
     """The medians of what each command tells, by its name."""
     told: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         for name, command in commands.items():
             told[name].append(measure(*command))
     return {name: {key: median(each[key] for each in runs) for key in runs[0]} for name, runs in told.items()}
