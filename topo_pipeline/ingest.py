@@ -6,7 +6,7 @@ What does not: how a window is proved (`topo_api.windows`) or a day replaced (`w
 
 import logging
 import uuid
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Container, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -17,6 +17,7 @@ import anyio.to_thread
 import msgspec
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from topo_pipeline.ahead import Ahead
 from topo_pipeline.topo_api.channels import Labels, Messages, label
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import (
@@ -87,8 +88,10 @@ def load_days(
     completeness: Completeness = "refuse",
     label_channels: bool = True,
     may_shrink: Container[date] = (),
-) -> Iterator[Load | Refusal]:
+) -> Generator[Load | Refusal]:
     """Read and land `days` in turn, each in a transaction of its own; yield what became of each.
+
+    While one is landed, the next one is read.
 
     Args:
         connect: Makes a client.
@@ -109,23 +112,29 @@ def load_days(
     read = partial(_read_day, completeness=completeness, label_channels=label_channels)
     with connected(connect) as (client, portal):
         outage = _outage_at_once(client, portal, warehouse, timezone, clock())
-        for day in days:
-            if _is_over(outage):
-                yield Refusal(day.day, str(outage[-1]))
-                continue
-            try:
-                with Spool() as spool:
-                    reading = portal.call(read, client, day, spool, clock())
-                    with warehouse.transaction() as connection:
-                        load = land(connection, reading, run_id=run_id, now=clock(), may_shrink=day.day in may_shrink)
-                outage.clear()
-                yield load
-            except (IncompleteWindow, ShrinkingDay) as error:
-                outage.clear()
-                yield Refusal(day.day, str(error))
-            except (RequestRefused, ResponseInvalid, TopoUnavailable) as error:
-                outage.append(error)
-                yield Refusal(day.day, str(error))
+        ahead = Ahead[Day, ReadDay | TopoError](portal, lambda day, spool: _try(read(client, day, spool, clock())))
+        with ahead:
+            for day, next_day in zip(days, [*days[1:], None], strict=True):
+                if _is_over(outage):
+                    yield Refusal(day.day, str(outage[-1]))
+                    continue
+                with ahead.reading(day) as reading:
+                    _note(outage, reading)
+                    if next_day and not _is_over(outage):
+                        ahead.begin(next_day)
+                    if isinstance(reading, ReadDay):
+                        outcome = _land(warehouse, reading, run_id, clock(), may_shrink=day.day in may_shrink)
+                    else:
+                        outcome = Refusal(day.day, str(reading))
+                yield outcome
+
+
+def _land(warehouse: Warehouse, reading: ReadDay, run_id: str, now: datetime, *, may_shrink: bool) -> Load | Refusal:
+    try:
+        with warehouse.transaction(beside=reading.activities) as connection:
+            return land(connection, reading, run_id=run_id, now=now, may_shrink=may_shrink)
+    except ShrinkingDay as error:
+        return Refusal(reading.day, str(error))
 
 
 def _outage_at_once(
@@ -148,6 +157,13 @@ def begin(client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, time
     if organization_id:
         with warehouse.transaction() as connection:
             keep_to_organization(connection, organization_id)
+
+
+async def _try(read: Awaitable[ReadDay]) -> ReadDay | TopoError:
+    try:
+        return await read
+    except (IncompleteWindow, RequestRefused, ResponseInvalid, TopoUnavailable) as error:
+        return error
 
 
 async def _read_day(
@@ -252,6 +268,14 @@ def _uuid(text: str | None) -> uuid.UUID | None:
         return uuid.UUID(text)
     except (TypeError, ValueError):
         return None
+
+
+def _note(outage: list[TopoError], reading: ReadDay | TopoError) -> None:
+    """Add an answer that was not to be had; any other ends the outage."""
+    if isinstance(reading, TopoError) and not isinstance(reading, IncompleteWindow):
+        outage.append(reading)
+    else:
+        outage.clear()
 
 
 def _is_over(outage: list[TopoError]) -> bool:

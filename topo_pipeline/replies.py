@@ -46,9 +46,10 @@ def days_with_other_replies(
     with connected(connect) as (client, portal):
         begin(client, portal, warehouse, timezone, clock())
         reading, is_whole = portal.call(_read, client, window, completeness)
-    with Spool() as spool, warehouse.reader() as connection:
+    with Spool() as spool:
         spool.add(activity_frame(reading.activities))
-        shown = replies_among(connection, spool, reject_frame(reading), now=clock())
+        with warehouse.reader(beside=spool) as connection:
+            shown = replies_among(connection, reject_frame(reading), now=clock())
     return differing(days, landed, shown, is_whole=is_whole)
 
 

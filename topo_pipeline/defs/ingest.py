@@ -1,6 +1,7 @@
 """What is read from Topo: every activity, day by day, and the names of the sequences."""
 
 from collections.abc import Container, Iterator, Sequence
+from contextlib import closing
 from datetime import date
 from itertools import chain, groupby
 from operator import attrgetter
@@ -104,15 +105,16 @@ def land(
         label_channels=topo.settings.label_channels == "on",
         may_shrink=may_shrink,
     )
-    for done, outcome in enumerate(outcomes, start=1):
-        sentence = sentences.of_day(outcome, done, len(days), clock() - began)
-        if isinstance(outcome, Refusal):
-            context.log.error(sentence)
-            refusals.append(outcome)
-        else:
-            context.log.info(sentence)
-            _tell(context, outcome)
-            yield outcome
+    with closing(outcomes):  # an interruption ends the reading too
+        for done, outcome in enumerate(outcomes, start=1):
+            sentence = sentences.of_day(outcome, done, len(days), clock() - began)
+            if isinstance(outcome, Refusal):
+                context.log.error(sentence)
+                refusals.append(outcome)
+            else:
+                context.log.info(sentence)
+                _tell(context, outcome)
+                yield outcome
     if refusals:
         # The run ends here, and its checks are skipped.
         tell_of_activities(context, warehouse, clock, {refusal.day for refusal in refusals})

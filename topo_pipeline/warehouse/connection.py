@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 import stamina
@@ -19,6 +20,9 @@ from duckdb import DuckDBPyConnection
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.files import being_opened
 from topo_pipeline.warehouse.migrate import check, migrate
+
+if TYPE_CHECKING:
+    from topo_pipeline.warehouse.spool import Spool
 
 LAKE_PREFIX = "ducklake:"
 # What DuckDB says where another process, or another connection of this one, has the file.
@@ -29,7 +33,7 @@ _SESSION = "SET TimeZone = 'UTC'; SET python_enable_replacements = false; SET au
 # The ledger's last row for each day. Not a view in the file: topo.duckdb opened by its name is a catalog "topo", in
 # which DuckDB finds "topo.loads" ambiguous.
 _LANDED_DAYS = """
-CREATE TEMP VIEW landed_days AS
+CREATE OR REPLACE TEMP VIEW landed_days AS
 SELECT * FROM topo.loads
 QUALIFY row_number() OVER (PARTITION BY day ORDER BY finished_at DESC, load_id DESC) = 1
 """
@@ -66,15 +70,16 @@ class Warehouse:
             raise WarehouseError(f"The warehouse {path} can't be opened: {error}") from error
 
     @contextmanager
-    def transaction(self) -> Iterator[DuckDBPyConnection]:
+    def transaction(self, beside: "Spool | None" = None) -> Iterator[DuckDBPyConnection]:
         """Yield a connection in one transaction on the newest schema; all of it is committed, or nothing.
 
-        The connection also knows `landed_days`: each landed day with the ledger's row of its last load.
+        The connection also knows `landed_days`: each landed day with the ledger's row of its last load. It is the
+        spool's own where the warehouse is opened beside one.
 
         Raises:
             WarehouseError: the warehouse can't be opened or written, or was made by a newer version.
         """
-        with self._open() as connection:
+        with self._open(beside) as connection:
             connection.begin()
             try:
                 self._bring_up_to_date(connection)
@@ -85,13 +90,13 @@ class Warehouse:
             self._commit(connection)
 
     @contextmanager
-    def reader(self) -> Iterator[DuckDBPyConnection]:
-        """Yield a connection that can't write, with `landed_days` as in a transaction.
+    def reader(self, beside: "Spool | None" = None) -> Iterator[DuckDBPyConnection]:
+        """Yield a connection that can't write; `landed_days` and a spool are as in a transaction.
 
         Raises:
             WarehouseError: there is no warehouse yet, or it can't be opened.
         """
-        with self._open(read_only=True) as connection:
+        with self._open(beside, read_only=True) as connection:
             check(connection)
             connection.execute(_LANDED_DAYS)
             yield connection
@@ -137,16 +142,21 @@ class Warehouse:
             raise WarehouseError(f"The warehouse {self.path} can't be written: {first_line(error)}") from error
 
     @contextmanager
-    def _open(self, *, read_only: bool = False) -> Iterator[DuckDBPyConnection]:
-        connection = duckdb.connect()
+    def _open(self, beside: "Spool | None" = None, *, read_only: bool = False) -> Iterator[DuckDBPyConnection]:
+        connection = beside.connection if beside else duckdb.connect()
         try:
             connection.execute(_SESSION)
+            if not beside:  # what memory can't hold goes beside the warehouse, not to where the process happens to run
+                connection.execute(f"SET temp_directory = {literal(f'{self.path}.tmp')}")
             self._attach(connection, read_only)
             yield connection
         except duckdb.IOException as error:
             raise WarehouseError(f"The warehouse {self.path} can't be used: {first_line(error)}") from error
         finally:
-            connection.close()
+            if beside:
+                _detach(connection)
+            else:
+                connection.close()
 
     def _attach(self, connection: DuckDBPyConnection, read_only: bool) -> None:
         """Attach the warehouse under a name of its own, waiting while somebody else has it."""
@@ -154,8 +164,6 @@ class Warehouse:
             connection.load_extension(str(_lake_extension()))
         target = literal(f"{LAKE_PREFIX if self.is_lake else ''}{self.path}")
         attach = f"ATTACH {target} AS warehouse" + (" (READ_ONLY)" if read_only else "")
-        # What memory can't hold goes beside the warehouse, not to where the process happens to run.
-        connection.execute(f"SET temp_directory = {literal(f'{self.path}.tmp')}")
         try:
             if read_only and not self.path.exists():
                 raise WarehouseError(f"There is no warehouse at {self.path} yet: load a day first.")
@@ -197,6 +205,12 @@ def _lake_extension() -> Path:
 
 def _is_locked(error: Exception) -> bool:
     return isinstance(error, duckdb.Error) and any(words in str(error) for words in LOCKED)
+
+
+def _detach(connection: DuckDBPyConnection) -> None:
+    """Let go of the warehouse, where it was had at all; of one that DuckDB has given up, it has let go itself."""
+    with suppress(duckdb.Error):
+        connection.execute("USE memory; DETACH warehouse")
 
 
 def _roll_back(connection: DuckDBPyConnection) -> None:

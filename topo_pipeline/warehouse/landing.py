@@ -135,15 +135,16 @@ def land(
 ) -> Load:
     """Make the warehouse hold exactly what `read` holds of its day, and say what that changed.
 
-    Runs in the caller's transaction, which alone makes it whole. Landing the same reading twice changes no row.
+    Runs in the caller's transaction, which alone makes it whole, beside `read.activities`. Landing the same reading
+    twice changes no row.
 
     Raises:
         ShrinkingDay: it would take away more than 20 rows and more than half of the day, and `may_shrink` is false.
         WarehouseError: the activities are of another organization than the warehouse.
     """
     load_id = uuid.uuid4()
-    connection.execute(f"SET threads = 1; SET memory_limit = '{MEMORY + ROWS_AT_ONCE * read.activities.longest}B'")
-    stage(connection, read.activities, read.rejects, read.channels, day=read.day, load_id=load_id, now=now)
+    connection.execute(f"SET memory_limit = '{MEMORY + ROWS_AT_ONCE * read.activities.longest}B'")
+    stage(connection, read.rejects, read.channels, day=read.day, load_id=load_id, now=now)
     replaced = _replace(connection, read.day, load_id, now, may_shrink)
     load = Load(
         day=read.day,

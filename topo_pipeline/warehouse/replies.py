@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from topo_pipeline.warehouse.spool import Spool
 from topo_pipeline.warehouse.staging import stage, suppress
 
 if TYPE_CHECKING:
@@ -30,18 +29,15 @@ def landed_replies(connection: "DuckDBPyConnection", days: Sequence[date]) -> di
     return found
 
 
-def replies_among(
-    connection: "DuckDBPyConnection", activities: Spool, rejects: "pd.DataFrame", *, now: datetime
-) -> set[Version]:
+def replies_among(connection: "DuckDBPyConnection", rejects: "pd.DataFrame", *, now: datetime) -> set[Version]:
     """The replies that would be landed of what was received; without those of forgotten people.
 
     Args:
-        connection: any connection to the warehouse.
-        activities: as `landing.ReadDay` has them.
+        connection: to a warehouse that was opened beside the spool of the activities.
         rejects: as `landing.ReadDay` has them.
         now: of no consequence here.
     """
-    stage(connection, activities, rejects, {}, day=now.date(), load_id=uuid.uuid4(), now=now)
+    stage(connection, rejects, {}, day=now.date(), load_id=uuid.uuid4(), now=now)
     suppress(connection)
     rows = connection.execute(
         "SELECT id::VARCHAR, created_at, payload FROM staged WHERE event_type = 'REPLIED'"

@@ -1,72 +1,125 @@
-"""What is read of a day, on its way to the warehouse: on disk, a part at a time, its columns already extracted.
+"""What is read of a day, on its way to the warehouse: in a database in memory, its columns already extracted.
 
-A day then never is in memory, whatever its size, and what can be done while Topo answers is not left for the moment
-when the warehouse is held. Few rows stay in memory: a file for them would cost more than it saves.
+What can be done while Topo answers is not left for the moment when the warehouse is held; the warehouse is then opened
+on the very connection that has the rows, so that nothing is handed over. What memory should not hold goes to a folder
+for temporary files: a day then never is in memory, whatever its size.
 """
 
+import json
 import tempfile
 import threading
-from pathlib import Path
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import duckdb
 
+from topo_pipeline.warehouse.connection import first_line, literal
 from topo_pipeline.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# So many rows are written together.
-PART = 10_000
-MEMORY = "64MB"
+# So much stays in memory. A row needs ten times its length while its columns are extracted.
+MEMORY = 64_000_000
+AT_ONCE = 4_000_000
+# So many parts may wait for their columns to be extracted; to read on would only make them more.
+WAITING = 2
 
-# Where each column stands in the payload, in both spellings; a list is one walk through the JSON for all of them.
-_PATHS = {
-    "type": ("$.type", "$.type"),
-    "organization_id": ("$.organization_id", "$.organizationId"),
-    "person_id": ("$.person_id", "$.personId"),
-    "sequence_id": ("$.sequence_id", "$.sequenceId"),
-    "sequence_template_id": ("$.sequence_template_id", "$.sequenceTemplateId"),
-    "message_id": ("$.message_id", "$.messageId"),
-    "hot_lead_id": ("$.hot_lead_id", "$.hotLeadId"),
-    "calendar_event_id": ("$.calendar_event_id", "$.calendarEventId"),
-    "task_id": ("$.task_id", "$.taskId"),
-    "resource_type": ("$.resource_type", "$.resourceType"),
-    "channel": ("$.channel", "$.channel"),
-    "step_number": ("$.metadata.step_number", "$.metadata.stepNumber"),
-    "reply_category": ("$.metadata.reply_category", "$.metadata.replyCategory"),
+# Where a column stands in the payload, in both spellings.
+_SPELLINGS = {
+    "type": ("type", "type"),
+    "organization_id": ("organization_id", "organizationId"),
+    "person_id": ("person_id", "personId"),
+    "sequence_id": ("sequence_id", "sequenceId"),
+    "sequence_template_id": ("sequence_template_id", "sequenceTemplateId"),
+    "message_id": ("message_id", "messageId"),
+    "hot_lead_id": ("hot_lead_id", "hotLeadId"),
+    "calendar_event_id": ("calendar_event_id", "calendarEventId"),
+    "task_id": ("task_id", "taskId"),
+    "resource_type": ("resource_type", "resourceType"),
+    "channel": ("channel", "channel"),
 }
-_FIELDS = ", ".join(f"nullif(coalesce(f[{2 * i + 1}], f[{2 * i + 2}]), '') AS {name}" for i, name in enumerate(_PATHS))
-_WALK = ", ".join(f"'{path}'" for paths in _PATHS.values() for path in paths)
+_DETAILS = {"step_number": ("step_number", "stepNumber"), "reply_category": ("reply_category", "replyCategory")}
 
-# The columns of a relation of `received` (a running number), `id`, `created_at`, `payload`.
-EXTRACT = f"""
-SELECT received, id, created_at, payload, is_json, {_FIELDS}
+
+def _members(spellings: dict[str, tuple[str, str]]) -> dict[str, str]:
+    return {member: "VARCHAR" for both in spellings.values() for member in both}
+
+
+def _columns(spellings: dict[str, tuple[str, str]], within: str) -> list[str]:
+    return [
+        f"nullif(coalesce({within}.{snake}, {within}.{camel}), '') AS {column}"
+        for column, (snake, camel) in spellings.items()
+    ]
+
+
+_SHAPE = json.dumps(_members(_SPELLINGS) | {"metadata": _members(_DETAILS)}).replace("{", "{{").replace("}", "}}")
+_FIELDS = ", ".join(_columns(_SPELLINGS, "told") + _columns(_DETAILS, "told.metadata"))
+# What a payload means: the columns of `topo.activities` that it alone tells; of what is no JSON to DuckDB, none.
+_EXTRACT = f"""
+SELECT
+    received, id, created_at, type,
+    try_cast(organization_id AS UUID) AS organization_id,
+    try_cast(person_id AS UUID) AS person_id,
+    try_cast(sequence_id AS UUID) AS sequence_id,
+    try_cast(sequence_template_id AS UUID) AS sequence_template_id,
+    message_id, hot_lead_id, calendar_event_id, task_id,
+    upper(coalesce(resource_type, nullif(split_part(type, '.', 1), ''))) AS resource_type,
+    upper(nullif(split_part(type, '.', 2), '')) AS event_type,
+    upper(coalesce(channel, CASE
+        WHEN type IN ('message.opened', 'message.link_clicked') THEN 'EMAIL'
+        WHEN type LIKE 'invitation.%' THEN 'LINKEDIN' END)) AS channel,
+    CASE
+        WHEN channel IS NOT NULL THEN 'payload'
+        WHEN type IN ('message.opened', 'message.link_clicked') OR type LIKE 'invitation.%' THEN 'type'
+        ELSE 'unknown' END AS channel_source,
+    try_cast(step_number AS INTEGER) AS step_number,
+    upper(reply_category) AS reply_category,
+    payload, is_json
 FROM (
-    SELECT *, CASE WHEN is_json THEN json_extract_string(payload, [{_WALK}]) END AS f
+    SELECT received, id, created_at, {_FIELDS}, payload, is_json
     FROM (
-        SELECT received, id::VARCHAR AS id, created_at::TIMESTAMPTZ AS created_at, payload::VARCHAR AS payload,
-            json_valid(payload::VARCHAR) AS is_json
-        FROM {{}}
+        SELECT *, json_valid(payload) AS is_json,
+            CASE WHEN json_valid(payload) THEN json_transform(payload, '{_SHAPE}') END AS told
+        FROM (
+            SELECT received, id::UUID AS id, created_at::TIMESTAMPTZ AS created_at, payload::VARCHAR AS payload
+            FROM {{}}
+        )
     )
 )
 """  # noqa: S608 - names of our own
+_NOTHING = "(SELECT 0 AS received, NULL AS id, NULL AS created_at, NULL AS payload LIMIT 0)"
 
 
 class Spool:
-    """The activities of one reading, as they come; to be entered, and to be let go of once they are landed."""
+    """The activities of one reading, as they come; to be entered, and to be let go of once they are landed.
+
+    Columns are extracted in a thread of its own, in the order in which the activities came.
+
+    Attributes:
+        longest: characters of the longest payload.
+
+    Raises:
+        WarehouseError: there is no folder for temporary files.
+    """
 
     def __init__(self) -> None:
-        self._pending: list[pd.DataFrame] = []
-        self._received = 0
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._connection: duckdb.DuckDBPyConnection | None = None
-        self._one_at_a_time = threading.Lock()
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix="topo_pipeline_")
+        except OSError as error:
+            raise WarehouseError(f"There is no folder for temporary files, set TMPDIR to one: {error}") from error
         self.longest = 0
-        """Characters of the longest payload."""
-        self.files: list[str] = []
-        """Parquet files of what was written, in the order received."""
+        self._received = 0
+        self._one_at_a_time = threading.Lock()
+        self._worker = ThreadPoolExecutor(1, "spool")
+        self._waiting: deque[Future[None]] = deque()
+        self._connection = duckdb.connect()
+        self._connection.execute(
+            f"SET TimeZone = 'UTC'; SET threads = 1; SET temp_directory = {literal(self._folder.name)}"
+        )
+        self._begin()
 
     def __enter__(self) -> Self:
         return self
@@ -74,62 +127,66 @@ class Spool:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.clear()
-        if self._connection:
-            self._connection.close()
-        if self._folder:
-            self._folder.cleanup()
+        self._worker.shutdown(cancel_futures=True)
+        self._connection.close()
+        self._folder.cleanup()
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """What has all that was added, in its temporary table `received`.
+
+        Its columns: a running number `received`, those of `topo.activities` that an activity alone tells, and whether
+        its payload `is_json`.
+
+        Raises:
+            WarehouseError: the folder for temporary files could not take it.
+        """
+        self._wait(for_all_but=0)
+        return self._connection
 
     def add(self, activities: "pd.DataFrame") -> None:
         """Take `id` (uuid text), `created_at` (datetime64, UTC), `payload` (JSON text); from any thread.
 
-        Of an id that was added before, this is the version that counts.
+        Of an id that was added before, this is the version that counts. Waits only where others wait already.
 
         Raises:
-            WarehouseError: the folder for temporary files can't take them.
+            WarehouseError: the folder for temporary files can't take what was added.
         """
         with self._one_at_a_time:
-            # The last rows stay in memory: landing would read a file of theirs the moment it is written.
-            if sum(map(len, self._pending)) >= PART:
-                self._write()
-            first = self._received
-            self._received += len(activities)
-            self.longest = max(self.longest, activities["payload"].str.len().max() if len(activities) else 0)
-            self._pending.append(activities.assign(received=range(first, self._received)))
+            self._wait(for_all_but=WAITING)
+            first, self._received = self._received, self._received + len(activities)
+            numbered = activities.assign(received=range(first, self._received))
+            self._waiting.append(self._worker.submit(self._take, numbered))
 
     def clear(self) -> None:
-        """Let go of everything that was added."""
+        """Let go of everything that was added, and of what could not be taken."""
         with self._one_at_a_time:
-            self._pending.clear()
-            for file in self.files:
-                Path(file).unlink()
-            self.files.clear()
+            wait(self._waiting)
+            self._waiting.clear()
+            self._begin()
 
-    def pending(self) -> "pd.DataFrame":
-        """What is not written: `received`, `id`, `created_at`, `payload`."""
-        import pandas as pd  # noqa: PLC0415 - loading the definitions needs no frames
+    def _wait(self, *, for_all_but: int) -> None:
+        while len(self._waiting) > for_all_but:
+            try:
+                self._waiting.popleft().result()
+            except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+                raise WarehouseError(
+                    f"What was read can't be kept in {self._folder.name} until it is landed, set TMPDIR to a folder"
+                    f" with room: {first_line(error)}"
+                ) from error
 
-        if not self._pending:
-            return pd.DataFrame({"received": [], "id": [], "created_at": [], "payload": []})
-        return pd.concat(self._pending, ignore_index=True)
+    def _begin(self) -> None:
+        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE received AS {_EXTRACT.format(_NOTHING)}")
 
-    def _write(self) -> None:
-        try:
-            self._copy(self.pending())
-        except (duckdb.Error, OSError) as error:
-            raise WarehouseError(
-                f"What was read can't be kept in {tempfile.gettempdir()} until it is landed, set TMPDIR to a folder"
-                f" with room: {str(error).strip().partition(chr(10))[0]}"
-            ) from error
-        self._pending.clear()
-
-    def _copy(self, batch: "pd.DataFrame") -> None:
-        if self._connection is None or self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="topo_pipeline_")
-            self._connection = duckdb.connect()
-            self._connection.execute(f"SET TimeZone = 'UTC'; SET threads = 1; SET memory_limit = '{MEMORY}'")
-        file = str(Path(self._folder.name, f"{len(self.files):06}.parquet"))
-        self._connection.register("batch", batch)
-        self._connection.execute(f"COPY ({EXTRACT.format('batch')}) TO $file (FORMAT parquet)", {"file": file})
-        self._connection.unregister("batch")
-        self.files.append(file)
+    def _take(self, activities: "pd.DataFrame") -> None:
+        longest = max([1, *map(len, activities["payload"])])
+        if longest > self.longest:
+            self.longest = longest
+            self._connection.execute(f"SET memory_limit = '{MEMORY + 20 * longest}B'")
+        rows = max(1, AT_ONCE // longest)
+        for start in range(0, len(activities), rows):
+            self._connection.register("batch", activities.iloc[start : start + rows])
+            try:
+                self._connection.execute(f"INSERT INTO received {_EXTRACT.format('batch')}")
+            finally:
+                self._connection.unregister("batch")

@@ -1,7 +1,6 @@
 """What was received, made into rows as they would be landed: in temporary tables, nothing of it is written yet.
 
-What the columns mean is told here, whichever of its spellings the API used (`spool` reads both); and what names
-somebody who is forgotten is left out here.
+What a payload says is in the columns already (`spool`); what names somebody who is forgotten is left out here.
 """
 
 import uuid
@@ -9,9 +8,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from topo_pipeline.warehouse.connection import literal
 from topo_pipeline.warehouse.forgetting import know_the_forgotten
-from topo_pipeline.warehouse.spool import EXTRACT, Spool
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,36 +17,19 @@ if TYPE_CHECKING:
 # Of an id that came twice, the last version; few did, so that to look for them needs no row to be held against another.
 _TWICE = """
 CREATE OR REPLACE TEMP TABLE twice AS
-SELECT id::UUID AS id, max(received) AS last FROM extracted GROUP BY ALL HAVING count(*) > 1
+SELECT id, max(received) AS last FROM received GROUP BY id HAVING count(*) > 1
 """
 _STAGE = """
 CREATE OR REPLACE TEMP TABLE staged AS
-WITH fields AS (
-    SELECT extracted.*, labels.channel::VARCHAR AS filtered
-    FROM extracted LEFT JOIN labels ON labels.id::VARCHAR = extracted.id
-    WHERE is_json AND NOT EXISTS (FROM twice WHERE twice.id = extracted.id::UUID AND last > received)
-)
 SELECT
-    id::UUID AS id, created_at, $day::DATE AS day, type,
-    try_cast(organization_id AS UUID) AS organization_id,
-    try_cast(person_id AS UUID) AS person_id,
-    try_cast(sequence_id AS UUID) AS sequence_id,
-    try_cast(sequence_template_id AS UUID) AS sequence_template_id,
-    message_id, hot_lead_id, calendar_event_id, task_id,
-    upper(coalesce(resource_type, nullif(split_part(type, '.', 1), ''))) AS resource_type,
-    upper(nullif(split_part(type, '.', 2), '')) AS event_type,
-    upper(coalesce(channel, CASE
-        WHEN type IN ('message.opened', 'message.link_clicked') THEN 'EMAIL'
-        WHEN type LIKE 'invitation.%' THEN 'LINKEDIN' END, filtered)) AS channel,
-    CASE
-        WHEN fields.channel IS NOT NULL THEN 'payload'
-        WHEN type IN ('message.opened', 'message.link_clicked') OR type LIKE 'invitation.%' THEN 'type'
-        WHEN filtered IS NOT NULL THEN 'filter'
-        ELSE 'unknown' END AS channel_source,
-    try_cast(step_number AS INTEGER) AS step_number,
-    upper(reply_category) AS reply_category,
-    payload, $now::TIMESTAMPTZ AS landed_at, $load_id::UUID AS load_id
-FROM fields
+    id, created_at, $day::DATE AS day, type, organization_id, person_id, sequence_id, sequence_template_id,
+    message_id, hot_lead_id, calendar_event_id, task_id, resource_type, event_type,
+    coalesce(received.channel, filtered) AS channel,
+    if(channel_source = 'unknown' AND filtered IS NOT NULL, 'filter', channel_source) AS channel_source,
+    step_number, reply_category, payload, $now::TIMESTAMPTZ AS landed_at, $load_id::UUID AS load_id
+FROM received
+LEFT JOIN (SELECT id::UUID AS id, upper(channel::VARCHAR) AS filtered FROM labels) AS labels USING (id)
+WHERE is_json AND NOT EXISTS (FROM twice WHERE twice.id = received.id AND last > received)
 """
 
 _SET_ASIDE = """
@@ -62,7 +42,7 @@ FROM (
     SELECT
         format('{{"id":"{}","created_at":"{}","payload":{}}}', id, created_at, payload),
         'DuckDB can''t read its payload'
-    FROM extracted WHERE NOT is_json
+    FROM received WHERE NOT is_json
 )
 """
 # What names somebody who is forgotten; the ids of a text are hashed once each, however many are forgotten.
@@ -90,7 +70,6 @@ DELETE FROM set_aside WHERE raw IN ({_NAMING_THE_FORGOTTEN.format("raw", "raw", 
 
 def stage(
     connection: "DuckDBPyConnection",
-    activities: Spool,
     rejects: "pd.DataFrame",
     channels: Mapping[str, str],
     *,
@@ -101,8 +80,7 @@ def stage(
     """Make the temporary tables `staged` (rows of `topo.activities`) and `set_aside` (`raw`, `reason`).
 
     Args:
-        connection: any connection to the warehouse.
-        activities: as `landing.ReadDay` has them.
+        connection: to a warehouse that was opened beside the spool of the activities.
         rejects: as `landing.ReadDay` has them.
         channels: as `landing.ReadDay` has them.
         day: the day that the rows get.
@@ -111,24 +89,16 @@ def stage(
     """
     import pandas as pd  # noqa: PLC0415 - loading the definitions needs no frames
 
-    frames = {
-        "batch": activities.pending(),
-        "unreadable": rejects,
-        "labels": pd.DataFrame({"id": list(channels), "channel": list(channels.values())}, dtype=object),
-    }
-    for name, frame in frames.items():
-        connection.register(name, frame)
+    labels = pd.DataFrame({"id": list(channels), "channel": list(channels.values())}, dtype=object)
+    connection.register("unreadable", rejects)
+    connection.register("labels", labels)
     try:
-        files = ", ".join(map(literal, activities.files))
-        written = f" UNION ALL FROM read_parquet([{files}])" if files else ""
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW extracted AS {EXTRACT.format('batch')}{written}")
         connection.execute(_TWICE)
         connection.execute(_STAGE, {"day": day, "load_id": load_id, "now": now})
         connection.execute(_SET_ASIDE)
-        connection.execute("DROP VIEW extracted")
     finally:
-        for name in frames:
-            connection.unregister(name)
+        connection.unregister("unreadable")
+        connection.unregister("labels")
 
 
 def follow_the_forgotten(connection: "DuckDBPyConnection", *, now: datetime) -> None:

@@ -27,9 +27,9 @@ from topo_pipeline.engagement.tables import build, tables
 from topo_pipeline.ingest import load_days
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
-from topo_pipeline.warehouse.landing import land
+from topo_pipeline.warehouse.landing import Load
 from topo_pipeline_tests.crashes.source import DAYS, Version, client, days_of
-from topo_pipeline_tests.warehouse.builders import LATER, activity, reading
+from topo_pipeline_tests.warehouse.builders import LATER, activity, landing_in, reading
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["__main__", __name__])
@@ -141,8 +141,8 @@ def land_with_little_room(target: str, count: int, room: int, pipe: Any) -> None
     largest_file = Path(target).stat().st_size + room
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     try:
-        with Warehouse(target).transaction() as connection:
-            land(connection, read, run_id="2 starved", now=LATER)
+        with landing_in(Warehouse(target)) as (_, land):
+            land(read, LATER, "2 starved")
         pipe.send("it was landed")
     except WarehouseError as error:
         pipe.send(str(error))
@@ -162,8 +162,11 @@ def write_step_by_step(target: str, pipe: Any) -> None:
     """
     _wait_briefly(lambda details: pipe.send("waiting") if details.retry_num == 1 else None)
     for what, *terms in iter(pipe.recv, None):
-        with Warehouse(target).transaction() as connection:
-            _DOING[what](connection, *terms)
+        with landing_in(Warehouse(target)) as (connection, land):
+            if what == "build":
+                _build_runs(connection, *terms)
+            else:
+                _land_version(land, *terms)
             pipe.send("inside")
             pipe.recv()
         pipe.send("committed")
@@ -175,8 +178,8 @@ def land_versions(target: str, pipe: Any) -> None:
     clock = (LATER - timedelta(minutes=n) for n in itertools.count())  # of a machine that runs behind
     for version in iter(pipe.recv, None):
         for day in DAYS:
-            with Warehouse(target).transaction() as connection:
-                _land_version(connection, version, day, next(clock))
+            with landing_in(Warehouse(target)) as (_, land):
+                _land_version(land, version, day, next(clock))
         pipe.send("landed")
 
 
@@ -191,15 +194,12 @@ def build_again_and_again(target: str, pipe: Any) -> None:
             return
 
 
-def _land_version(connection: DuckDBPyConnection, version: Version, day: date, now: datetime) -> None:
-    land(connection, version.read(day), run_id="a run", now=now, may_shrink=True)
+def _land_version(land: Callable[..., Load], version: Version, day: date, now: datetime) -> None:
+    land(version.read(day), now, "a run", may_shrink=True)
 
 
 def _build_runs(connection: DuckDBPyConnection, now: datetime) -> None:
     build(connection, tables()["sequence_runs"], timezone="UTC", now=now)
-
-
-_DOING: dict[str, Callable[..., None]] = {"land": _land_version, "build": _build_runs}
 
 
 def _wait_briefly(on_waiting: Callable[[RetryDetails], None] = lambda _: None) -> None:

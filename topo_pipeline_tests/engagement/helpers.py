@@ -16,8 +16,8 @@ from duckdb import DuckDBPyConnection
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.engagement.tables import Built, build, tables
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.landing import ReadDay, land, land_templates
-from topo_pipeline_tests.warehouse.builders import spool_of
+from topo_pipeline.warehouse.landing import Load, ReadDay, land_templates
+from topo_pipeline_tests.warehouse.builders import landing_in
 
 # In the order in which each is made of those before it.
 TABLES = (
@@ -150,8 +150,8 @@ class Workspace:
         finished_at: datetime | None = None,
     ) -> None:
         """Make the warehouse hold exactly these activities of the day."""
-        with self.warehouse.transaction() as connection:
-            self._land(connection, day, activities, is_open, finished_at)
+        with landing_in(self.warehouse) as (_, land):
+            self._land(land, day, activities, is_open, finished_at)
 
     def land_all(self, activities: Iterable[Activity], *quiet: date, still_open: date | None = None) -> None:
         """Land every day that something happened on, and the quiet days."""
@@ -160,20 +160,20 @@ class Workspace:
 
     def land_each(self, loads: Iterable[tuple[date, list[Activity]]], still_open: date | None = None) -> None:
         """Land one version of a day after the other."""
-        with self.warehouse.transaction() as connection:
+        with landing_in(self.warehouse) as (_, land):
             for day, version in loads:
-                self._land(connection, day, version, day == still_open)
+                self._land(land, day, version, day == still_open)
 
     def _land(
         self,
-        connection: DuckDBPyConnection,
+        land: Callable[..., Load],
         day: date,
         activities: Iterable[Activity],
         is_open: bool = False,
         finished_at: datetime | None = None,
     ) -> None:
         self.now += timedelta(minutes=1)
-        land(connection, self._reading(day, list(activities), is_open), run_id="a run", now=finished_at or self.now)
+        land(self._reading(day, list(activities), is_open), finished_at or self.now, "a run")
         self.stale.add(day)
 
     def name(self, **names: str | None) -> None:
@@ -278,7 +278,7 @@ class Workspace:
             api_total_count=len(activities),
             requests=1,
             started_at=self.now,
-            activities=spool_of(*((activity.id, activity.created_at, activity.payload) for activity in activities)),
+            activities=[(activity.id, activity.created_at, activity.payload) for activity in activities],
             channels={},
             rejects=pd.DataFrame({"raw": [], "reason": []}, dtype=object),
         )

@@ -1,7 +1,9 @@
 """Readings as the API might give them, ways to land them, and looks at what the warehouse then holds."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -44,7 +46,7 @@ def reading(
     labels: Mapping[str, str] = {},
     **changes: Any,
 ) -> ReadDay:
-    """The reading of a day, as `topo_pipeline.ingest` makes it."""
+    """The reading of a day, as `topo_pipeline.ingest` makes it; what was received is yet to be put into a spool."""
     whole: dict[str, Any] = {
         "day": day,
         "asked_after": noon(day) - timedelta(hours=12, seconds=1),
@@ -54,33 +56,44 @@ def reading(
         "api_total_count": len(activities) + len(rejects),
         "requests": 1,
         "started_at": LANDED - timedelta(minutes=1),
-        "activities": spool_of(*activities),
+        "activities": activities,
         "channels": dict(labels),
         "rejects": pd.DataFrame({"raw": [r for r, _ in rejects], "reason": [why for _, why in rejects]}, dtype=object),
     }
     return ReadDay(**(whole | changes))
 
 
-def spool_of(*activities: Activity) -> Spool:
-    """What needs no closing: so few rows never reach the disk."""
-    spool = Spool()
-    spool.add(
-        pd.DataFrame(
-            {
-                "id": [id_ for id_, _, _ in activities],
-                "created_at": pd.to_datetime([at for _, at, _ in activities], utc=True),
-                "payload": [payload for _, _, payload in activities],
-            }
-        )
+def frame(*activities: Activity) -> pd.DataFrame:
+    """Activities as a spool takes them."""
+    return pd.DataFrame(
+        {
+            "id": [id_ for id_, _, _ in activities],
+            "created_at": pd.to_datetime([at for _, at, _ in activities], utc=True),
+            "payload": [payload for _, _, payload in activities],
+        }
     )
-    return spool
+
+
+@contextmanager
+def landing_in(warehouse: Warehouse) -> Iterator[tuple[DuckDBPyConnection, Callable[..., Load]]]:
+    """Yield a transaction, and what lands readings in it, one after the other."""
+    with Spool() as spool, warehouse.transaction(beside=spool) as connection:
+
+        def land_one(read: ReadDay, now: datetime = LANDED, run_id: str = "run", *, may_shrink: bool = False) -> Load:
+            spool.clear()
+            spool.add(frame(*read.activities))
+            return land(
+                spool.connection, replace(read, activities=spool), run_id=run_id, now=now, may_shrink=may_shrink
+            )
+
+        yield connection, land_one
 
 
 def land_into(
     warehouse: Warehouse, read: ReadDay, now: datetime = LANDED, run_id: str = "run", *, may_shrink: bool = False
 ) -> Load:
-    with warehouse.transaction() as connection:
-        return land(connection, read, run_id=run_id, now=now, may_shrink=may_shrink)
+    with landing_in(warehouse) as (_, land_one):
+        return land_one(read, now, run_id, may_shrink=may_shrink)
 
 
 def template(number: int, **known: Any) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 import pytest
 
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.landing import land
 from topo_pipeline_tests.warehouse.builders import (
     DAY,
     LATER,
     LONE_SURROGATE,
     activity,
     land_into,
+    landing_in,
     noon,
     reading,
     records,
@@ -28,16 +28,16 @@ SECOND = reading(
 def test_a_crash_after_landing_leaves_the_old_day_and_the_old_ledger(warehouse: Warehouse) -> None:
     land_into(warehouse, FIRST)
     before = snapshot(warehouse)
-    with pytest.raises(KeyboardInterrupt), warehouse.transaction() as connection:
-        land(connection, SECOND, run_id="crashing", now=LATER, may_shrink=True)
+    with pytest.raises(KeyboardInterrupt), landing_in(warehouse) as (_, land):
+        land(SECOND, LATER, "crashing", may_shrink=True)
         raise KeyboardInterrupt
     assert snapshot(warehouse) == before
     assert land_into(warehouse, SECOND, now=LATER).changed == 10
 
 
 def test_a_crash_in_the_very_first_transaction_leaves_a_warehouse_that_can_be_begun_again(warehouse: Warehouse) -> None:
-    with pytest.raises(RuntimeError), warehouse.transaction() as connection:
-        land(connection, FIRST, run_id="crashing", now=LATER, may_shrink=True)
+    with pytest.raises(RuntimeError), landing_in(warehouse) as (_, land):
+        land(FIRST, LATER, "crashing", may_shrink=True)
         raise RuntimeError
     land_into(warehouse, SECOND)
     assert [row["run_id"] for row in records(warehouse, "topo.loads")] == ["run"]

@@ -7,7 +7,6 @@ import duckdb
 import pytest
 
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.landing import land
 from topo_pipeline_tests.warehouse.builders import (
     DAY,
     HOSTILE,
@@ -16,6 +15,7 @@ from topo_pipeline_tests.warehouse.builders import (
     NEXT_DAY,
     activity,
     land_into,
+    landing_in,
     noon,
     payloads,
     reading,
@@ -85,10 +85,10 @@ def test_every_load_has_an_id_of_its_own(file_warehouse: Warehouse) -> None:
 
 
 def test_several_days_may_land_in_one_transaction(file_warehouse: Warehouse) -> None:
-    with file_warehouse.transaction() as connection:
+    with landing_in(file_warehouse) as (_, land):
         for number, day in enumerate((DAY, NEXT_DAY)):
             read = reading(activity(number, at=noon(day)), rejects=((f"{number}", "cut"),), day=day)
-            land(connection, read, run_id="run", now=LANDED)
+            land(read)
     assert [payloads(file_warehouse, day).keys() for day in (DAY, NEXT_DAY)] == [{uuid_of(0)}, {uuid_of(1)}]
 
 

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.landing import land
 from topo_pipeline_tests.warehouse.builders import (
     DAY,
     LANDED,
@@ -21,6 +20,7 @@ from topo_pipeline_tests.warehouse.builders import (
     NEXT_DAY,
     activity,
     land_into,
+    landing_in,
     noon,
     reading,
     records,
@@ -153,14 +153,14 @@ class Undo(Exception):
 @given(loads=LOADS)
 def agree_with_a_count_in_python(warehouse: Warehouse, loads: list[Any]) -> None:
     model = Model()
-    with pytest.raises(Undo), warehouse.transaction() as connection:
+    with pytest.raises(Undo), landing_in(warehouse) as (connection, land):
         for hours, (day, texts, raws) in enumerate(loads):
             now = LANDED + timedelta(hours=hours)
             # Ids belong to a day, as activities do.
             ids = {number + (1000 if day == NEXT_DAY else 0): text for number, text in texts.items()}
             rows = [activity(number, text, at=noon(day)) for number, text in ids.items()]
             read = reading(*rows, day=day, rejects=tuple((raw, "odd") for raw in raws))
-            load = land(connection, read, run_id="run", now=now)
+            load = land(read, now)
             counted = model.land(day, {uuid_of(n): text for n, text in ids.items()}, raws, now)
             assert (load.rows, load.added, load.changed, load.removed, load.rejects) == counted
         holds_what(connection, model)

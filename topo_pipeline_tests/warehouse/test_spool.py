@@ -1,19 +1,21 @@
-"""What is read goes by way of the disk, and lands as if it had been in memory all the time."""
+"""What is read waits in a spool, on the disk where it is much, and lands as it was received."""
 
+import tempfile
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from topo_pipeline.warehouse import spool as spooling
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.landing import land
 from topo_pipeline.warehouse.spool import Spool
 from topo_pipeline_tests.warehouse.builders import (
     HOSTILE,
+    LANDED,
     LONE_SURROGATE,
     Activity,
     activity,
+    frame,
     land_into,
     noon,
     payloads,
@@ -28,101 +30,122 @@ READ = [
     activity(3, LONE_SURROGATE),
     activity(4, {"type": "task.created", "channel": "MANUAL"}),
 ]
+LETTERS = 20_000
+"""Of payloads so long, a few thousand are more than a spool keeps in memory."""
 
 
-def frame(*activities: Activity) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "id": [id_ for id_, _, _ in activities],
-            "created_at": pd.to_datetime([at for _, at, _ in activities], utc=True),
-            "payload": [payload for _, _, payload in activities],
-        }
-    )
+def land_spool(warehouse: Warehouse, spool: Spool, count: int) -> None:
+    with warehouse.transaction(beside=spool) as connection:
+        land(connection, reading(activities=spool, api_total_count=count), run_id="run", now=LANDED)
 
 
-@pytest.fixture
-def written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spooling, "PART", 1)
-
-
-def landed(warehouse: Warehouse, spool: Spool) -> list[dict[str, object]]:
-    land_into(warehouse, reading(activities=spool, api_total_count=4, labels={uuid_of(1): "LINKEDIN"}))
+def landed(warehouse: Warehouse) -> list[dict[str, object]]:
     rows = records(warehouse, "topo.activities") + records(warehouse, "topo.rejects")
     return [{name: value for name, value in row.items() if name != "load_id"} for row in rows]
 
 
-@pytest.mark.usefixtures("written_at_once")
-def test_what_went_by_way_of_the_disk_lands_as_what_was_in_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_came_in_parts_lands_as_what_came_at_once(tmp_path: Path) -> None:
+    in_parts, at_once = (Warehouse(str(tmp_path / f"{name}.duckdb")) for name in ("parts", "once"))
     with Spool() as spool:
         for each in READ:
             spool.add(frame(each))
-        assert len(spool.files) == len(READ) - 1  # the last rows stay in memory
-        by_disk = landed(Warehouse(str(tmp_path / "disk.duckdb")), spool)
-    monkeypatch.undo()
-    with Spool() as spool:
-        spool.add(frame(*READ))
-        assert not spool.files
-        assert by_disk == landed(Warehouse(str(tmp_path / "memory.duckdb")), spool)
-    assert len(by_disk) == len(READ)
+        land_spool(in_parts, spool, len(READ))
+    land_into(at_once, reading(*READ))
+    assert landed(in_parts) == landed(at_once)
+    assert len(landed(at_once)) == len(READ)
 
 
-@pytest.mark.parametrize("part", [1, 2, 1000], ids=["in two files", "in one file", "in memory"])
-def test_of_an_activity_that_came_twice_the_last_version_lands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int
-) -> None:
-    monkeypatch.setattr(spooling, "PART", part)
+@pytest.mark.parametrize("together", [True, False], ids=["in one part", "in two parts"])
+def test_of_an_activity_that_came_twice_the_last_version_lands(tmp_path: Path, together: bool) -> None:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
     versions = ['{"type":"message.sent","v":1}', '{"type":"message.sent","v":2}']
+    came: list[Activity] = [activity(1, versions[0]), activity(2, "{}"), activity(1, versions[1])]
     with Spool() as spool:
-        for version in versions:
-            spool.add(frame(activity(1, version)))
-        spool.add(frame(activity(2, "{}")))
-        land_into(warehouse, reading(activities=spool, api_total_count=2))
+        for part in [came] if together else [came[:1], came[1:]]:
+            spool.add(frame(*part))
+        land_spool(warehouse, spool, 2)
     assert payloads(warehouse) == {uuid_of(1): versions[1], uuid_of(2): "{}"}
 
 
-@pytest.mark.usefixtures("written_at_once")
 def test_what_is_let_go_of_does_not_land(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
     with Spool() as spool:
-        spool.add(frame(activity(1)))
-        spool.add(frame(activity(2)))
+        spool.add(frame(activity(1), activity(2)))
         spool.clear()
         spool.add(frame(activity(3)))
-        land_into(warehouse, reading(activities=spool, api_total_count=1))
+        land_spool(warehouse, spool, 1)
     assert payloads(warehouse).keys() == {uuid_of(3)}
 
 
-@pytest.mark.usefixtures("written_at_once")
+def test_an_empty_part_is_no_harm(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
+    with Spool() as spool:
+        for part in ([], [activity(1)], []):
+            spool.add(frame(*part))
+        land_spool(warehouse, spool, 1)
+    assert payloads(warehouse).keys() == {uuid_of(1)}
+
+
+def test_what_is_too_much_for_memory_goes_by_way_of_the_disk_and_is_whole_when_it_lands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
+    sent = [activity(number, f'{{"note":"{number:0{LETTERS}}"}}') for number in range(8_000)]
+    with Spool() as spool:
+        for first in range(0, len(sent), 1_000):
+            spool.add(frame(*sent[first : first + 1_000]))
+        assert spool.connection
+        assert sum(file.stat().st_size for file in temporary.rglob("*") if file.is_file()) > 0
+        land_spool(warehouse, spool, len(sent))
+    assert payloads(warehouse) == {id_: payload for id_, _, payload in sent}
+    assert not [*temporary.iterdir()]
+
+
 def test_nothing_is_left_on_the_disk_even_where_the_reading_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(ConnectionError), Spool() as spool:
         spool.add(frame(activity(1)))
-        spool.add(frame(activity(2)))
         assert [*tmp_path.iterdir()]
         raise ConnectionError
     assert not [*tmp_path.iterdir()]
 
 
-@pytest.mark.usefixtures("written_at_once")
 def test_a_folder_that_takes_nothing_is_named_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(WarehouseError, match=r"TMPDIR.*gone"):
+        Spool()
+
+
+def test_what_the_folder_has_no_room_for_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
+    with Spool() as spool:
+        spool.connection.execute("SET max_temp_directory_size = '1MB'")
+        with pytest.raises(WarehouseError, match=r"can't be kept in .*topo_pipeline_.*TMPDIR"):
+            for first in range(0, 8_000, 1_000):
+                spool.add(frame(*(activity(n, f'{{"note":"{n:0{LETTERS}}"}}') for n in range(first, first + 1_000))))
+            assert spool.connection
+        spool.clear()
+        spool.add(frame(activity(1)))
+        land_spool(warehouse, spool, 1)
+    assert payloads(warehouse).keys() == {uuid_of(1)}
+
+
+def test_a_spool_may_be_landed_in_one_warehouse_after_the_other(tmp_path: Path) -> None:
     with Spool() as spool:
         spool.add(frame(activity(1)))
-        with pytest.raises(WarehouseError, match=r"can't be kept in .*gone.*TMPDIR"):
-            spool.add(frame(activity(2)))
+        for name in ("one", "other"):
+            warehouse = Warehouse(str(tmp_path / f"{name}.duckdb"))
+            land_spool(warehouse, spool, 1)
+            assert payloads(warehouse).keys() == {uuid_of(1)}  # it is not held on to
 
 
-def test_an_instant_keeps_its_microseconds_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spooling, "PART", 1)
+def test_an_instant_keeps_its_microseconds_on_the_way(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
     moment = noon().replace(microsecond=123_456)
-    with Spool() as spool:
-        spool.add(frame(activity(1, at=moment)))
-        spool.add(frame(activity(2, at=moment)))
-        land_into(warehouse, reading(activities=spool, api_total_count=2))
-    assert [row["created_at"] for row in records(warehouse, "topo.activities")] == [moment] * 2
+    land_into(warehouse, reading(activity(1, at=moment)))
+    assert [row["created_at"] for row in records(warehouse, "topo.activities")] == [moment]

@@ -7,13 +7,12 @@ import pytest
 
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
-from topo_pipeline.warehouse.landing import land
 from topo_pipeline_tests.warehouse.builders import (
     DAY,
-    LANDED,
     NEXT_DAY,
     activity,
     land_into,
+    landing_in,
     payloads,
     reading,
     records,
@@ -80,10 +79,10 @@ def test_two_connections_in_one_process_wait_for_each_other(warehouse: Warehouse
         seen.extend(payloads(patient(warehouse)))
 
     thread = threading.Thread(target=read)
-    with warehouse.transaction() as connection:
+    with landing_in(warehouse) as (_, land):
         thread.start()
         assert waiting.wait(PATIENT)
-        land(connection, reading(activity(1)), run_id="run", now=LANDED)
+        land(reading(activity(1)))
     thread.join(PATIENT)
     assert seen == [uuid_of(1)]
 

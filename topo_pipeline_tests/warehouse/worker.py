@@ -13,8 +13,7 @@ from pathlib import Path
 import stamina.instrumentation
 
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.landing import land
-from topo_pipeline_tests.warehouse.builders import LATER, activity, noon, reading
+from topo_pipeline_tests.warehouse.builders import LATER, activity, landing_in, noon, reading
 
 ROOT = Path(__file__).parents[2]
 WORKERS_ROW = 77
@@ -59,8 +58,8 @@ def worker(warehouse: Warehouse, action: str, day: date) -> Iterator[Worker]:
 def main(target: str, action: str, day: date) -> None:
     stamina.instrumentation.set_on_retry_hooks([_say_once])
     read = reading(activity(WORKERS_ROW, at=noon(day)), day=day)
-    with Warehouse(target, wait_seconds=30).transaction() as connection:
-        land(connection, read, run_id="worker", now=LATER, may_shrink=True)
+    with landing_in(Warehouse(target, wait_seconds=30)) as (_, land):
+        land(read, LATER, "worker", may_shrink=True)
         if action == "hold":
             _say("inside")
             sys.stdin.readline()
