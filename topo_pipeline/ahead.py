@@ -6,7 +6,7 @@ What does not: what a reading is, or what becomes of it (`ingest`).
 
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -30,6 +30,8 @@ class Ahead(Generic[_Day, _Reading]):
         self._portal = portal
         self._read = read
         self._begun: tuple[Future[_Reading], Spool] | None = None
+        self._spools = ExitStack()
+        self._free: list[Spool] = []
 
     def begin(self, day: _Day) -> tuple[Future[_Reading], Spool]:
         """Begin to read a day; none is being read.
@@ -37,7 +39,7 @@ class Ahead(Generic[_Day, _Reading]):
         Raises:
             WarehouseError: there is no room for what is read.
         """
-        spool = Spool()
+        spool = self._free.pop() if self._free else self._spools.enter_context(Spool())
         self._begun = self._portal.start_task_soon(self._read, day, spool), spool
         return self._begun
 
@@ -47,8 +49,9 @@ class Ahead(Generic[_Day, _Reading]):
         under_way, spool = self._begun or self.begin(day)
         read = under_way.result()
         self._begun = None
-        with spool:
-            yield read
+        yield read
+        spool.clear()
+        self._free.append(spool)
 
     def __enter__(self) -> Self:
         return self
@@ -57,7 +60,5 @@ class Ahead(Generic[_Day, _Reading]):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._begun:
-            under_way, spool = self._begun
-            under_way.cancel()
-            with spool:
-                pass
+            self._begun[0].cancel()
+        self._spools.close()

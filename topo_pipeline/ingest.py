@@ -211,7 +211,8 @@ class _Into:
 
     async def keep(self, activities: Sequence[Activity]) -> None:
         self.messages.add(activities)
-        within = [activity for activity in activities if activity.created_at in self._window]
+        start, end = self._window.start, self._window.end
+        within = [activity for activity in activities if start <= activity.created_at < end]
         if within:
             await anyio.to_thread.run_sync(self._spool.add, activity_frame(within))
 

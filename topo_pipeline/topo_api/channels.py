@@ -45,11 +45,10 @@ class Messages:
 
     def add(self, activities: Iterable[Activity]) -> None:
         """Take in what was received."""
-        for activity in activities:
-            payload = _payload(activity)
-            if _is_message(payload):
-                self.ids.add(activity.id)
-            if payload.type in _ASKED_FOR and not payload.channel and activity.created_at in self._window:
+        told = [(activity, _payload(activity.payload)) for activity in activities]
+        self.ids.update([activity.id for activity, payload in told if _is_message(payload)])
+        for activity, payload in told:
+            if not payload.channel and payload.type in _ASKED_FOR and activity.created_at in self._window:
                 self.unlabelled[activity.id] = None
 
 
@@ -111,7 +110,7 @@ class _Asker:
         return set(outcome.tally.rows.activities)
 
 
-class _Payload(msgspec.Struct):
+class _Payload(msgspec.Struct, gc=False):
     type: Any = ""
     channel: Any = None
     resource_type: Any = None
@@ -121,9 +120,9 @@ class _Payload(msgspec.Struct):
 _PAYLOAD = msgspec.json.Decoder(_Payload)
 
 
-def _payload(activity: Activity) -> _Payload:
+def _payload(text: str) -> _Payload:
     try:
-        payload = _PAYLOAD.decode(activity.payload)
+        payload = _PAYLOAD.decode(text)
     except msgspec.DecodeError:  # text that only a lenient reader takes
         return _Payload()
     return payload if isinstance(payload.type, str) else msgspec.structs.replace(payload, type="")

@@ -77,6 +77,7 @@ class TopoClient:
         if not 0 < requests_per_second < math.inf or concurrency < 1 or retries.attempts < 1:
             raise ValueError("requests per second, concurrency and attempts must be positive")
         base = _checked_url(url)
+        self._base = str(base).rstrip("/")
         self.requests = 0
         """Requests sent so far, retries included."""
         self.concurrency = concurrency
@@ -88,7 +89,7 @@ class TopoClient:
         self._limiter = AsyncLimiter(1, 1 / requests_per_second)
         self._slots = asyncio.Semaphore(concurrency)
         try:
-            self._http = _http_client(base, self._key, concurrency, retries.read_timeout)
+            self._http = _http_client(base.host, self._key, concurrency, retries.read_timeout)
         except ImportError as error:  # a SOCKS proxy wants a package of its own
             raise ValueError(f"the environment's proxy can't be used: {error}") from None
 
@@ -228,7 +229,7 @@ class TopoClient:
             self.requests += 1
             try:
                 async with asyncio.timeout(self._retries.attempt_timeout):
-                    response = await self._http.get(path, params=params)
+                    response = await self._http.get(httpx.URL(f"{self._base}/{path}", params=params))
             except httpx.RequestError as error:
                 return self._shown(f"{type(error).__name__} {error}")
             except TimeoutError:
@@ -297,9 +298,8 @@ class _Answer(Generic[_T]):
     requests: int
 
 
-def _http_client(base: httpx.URL, key: str, concurrency: int, read_timeout: float) -> httpx.AsyncClient:
+def _http_client(host: str, key: str, concurrency: int, read_timeout: float) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        base_url=base,
         headers={
             "Authorization": f"Bearer {key}",
             "Accept": "application/json",
@@ -309,7 +309,7 @@ def _http_client(base: httpx.URL, key: str, concurrency: int, read_timeout: floa
         limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
         follow_redirects=False,
         # Others may be reached through the environment's proxy; this machine itself never is.
-        trust_env=not _is_loopback(base.host),
+        trust_env=not _is_loopback(host),
     )
 
 

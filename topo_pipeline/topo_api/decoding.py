@@ -49,30 +49,26 @@ def decode_page(body: bytes) -> ActivityPage:
     """
     try:
         page = _ENVELOPE.decode(body)
-        _check(page.items)
-        activities = [_activity(item.id, item.created_at, item.payload) for item in page.items]
+        activities = _activities(page.items)
     except (ValueError, OverflowError, RecursionError):
         # Some item is odd, or the whole body is: take it apart to keep what is sound.
         return _decode_piecemeal(body)
     return ActivityPage(activities, [], page.total_count, page.total_pages, page.has_more)
 
 
-def _check(items: list[_Item]) -> None:
-    """Raises ValueError where an id or an instant is not spelled as documented."""
-    ids = "".join([f"{item.id}," for item in items])
+def _activities(items: list[_Item]) -> list[Activity]:
+    """Raises ValueError or OverflowError where one is not spelled as documented, or its payload is not an object."""
+    ids = [item.id for item in items]
     # What has a comma in it, so that it could pass for two, is no instant to `_instant`; ids are told by their length.
-    if len(ids) != 37 * len(items) or not _IDS.fullmatch(ids):
+    if sum(map(len, ids)) != 36 * len(ids) or not _IDS.fullmatch(",".join([*ids, ""])):
         raise ValueError("an id that is no uuid in lower case")
-    if not _INSTANTS.fullmatch("".join([f"{item.created_at}," for item in items])):
+    moments = [item.created_at for item in items]
+    if not _INSTANTS.fullmatch(",".join([*moments, ""])):
         raise ValueError("an instant of another format")
-
-
-def _activity(id_: str, created_at: str, payload: msgspec.Raw) -> Activity:
-    """Raises ValueError or OverflowError where the instant doesn't exist or the payload is not an object."""
-    text = str(memoryview(payload), "utf-8")
-    if not text.startswith("{"):
-        raise ValueError("payload is not an object")
-    return Activity(id_, _instant(created_at), text)
+    payloads = [str(memoryview(item.payload), "utf-8") for item in items]
+    if not all([payload[0] == "{" for payload in payloads]):
+        raise ValueError("a payload that is not an object")
+    return list(map(Activity, ids, map(_instant, moments), payloads))
 
 
 def _instant(text: str) -> datetime:

@@ -90,7 +90,9 @@ class ActivityQuery:
     def __post_init__(self) -> None:
         if self.page < 1 or not 1 <= self.size <= MAX_PAGE_SIZE:
             raise ValueError(f"page {self.page} of size {self.size}: pages start at 1 and hold 1 to 100")
-        self.params()
+        for bound in (self.created_at_after, self.created_at_before):
+            if bound:
+                to_utc(bound)
 
     def params(self) -> dict[str, str]:
         """The query string's parameters; what is not set is not sent, date-times are UTC with Z."""
