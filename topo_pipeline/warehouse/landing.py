@@ -105,7 +105,6 @@ _DELETE = "DELETE FROM topo.activities WHERE day = $day AND id IN (SELECT id FRO
 _INSERT = """
 INSERT INTO topo.activities
 SELECT * FROM staged WHERE id NOT IN (SELECT id FROM topo.activities WHERE day = $day)
-ORDER BY created_at, id
 """
 _REJECT = """
 INSERT INTO topo.rejects
