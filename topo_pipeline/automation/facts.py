@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Generic, TypeVar
-
-import msgspec
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from topo_pipeline.days import contiguous
 
-_Memory = TypeVar("_Memory", bound=msgspec.Struct)
+if TYPE_CHECKING:
+    import msgspec
+
+_Memory = TypeVar("_Memory", bound="msgspec.Struct")
 
 
 @dataclass(frozen=True)
