@@ -6,9 +6,7 @@ from datetime import datetime, timedelta
 import dagster as dg
 
 from topo_pipeline.alerts.delivery import Destination, Slack, Undelivered, Webhook
-from topo_pipeline.alerts.streaks import Memory, message, news, remembered, written
-from topo_pipeline.defs.outcomes import end_of, outcomes
-from topo_pipeline.ingest import Clock
+from topo_pipeline.defs.resources import Clock
 from topo_pipeline.settings import Settings
 
 # Ended runs that one tick looks at: many more than end within the overlap.
@@ -23,6 +21,9 @@ def run_alert_sensor(
     context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], clock: dg.ResourceParam[Clock]
 ) -> dg.SensorResult | dg.SkipReason:
     """Tells what began to fail and what works again, to Slack or a webhook; silent where neither is configured."""
+    from topo_pipeline.alerts.streaks import Memory, message, news, remembered, written
+    from topo_pipeline.defs.outcomes import end_of, outcomes
+
     destination = destination_of(settings)
     if destination is None:
         return dg.SkipReason("Nobody is told: set TOPO_ALERT_WEBHOOK, or TOPO_ALERT_SLACK_TOKEN and _CHANNEL.")

@@ -6,7 +6,6 @@ from typing import Any, ParamSpec, TypeVar
 
 import dagster as dg
 
-from topo_pipeline.automation.cursors import write_cursor
 from topo_pipeline.automation.facts import Decision, Request
 from topo_pipeline.defs.names import ACTIVITIES
 from topo_pipeline.defs.partitions import range_tags
@@ -39,6 +38,8 @@ def run_request(request: Request, *others: dg.AssetKey) -> dg.RunRequest:
 
 def tick_result(decision: Decision[Any]) -> dg.SensorResult:
     """A sensor's decision as Dagster takes it."""
+    from topo_pipeline.automation.cursors import write_cursor
+
     return dg.SensorResult(
         run_requests=[run_request(request) for request in decision.requests],
         skip_reason=None if decision.requests else decision.why,
