@@ -8,7 +8,10 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from typing import Protocol
+
+import httpx
 
 TIMEOUT_SECONDS = 10
 LONGEST_FAULT = 200
@@ -47,8 +50,6 @@ class Webhook:
 
     def _post(self, text: str) -> str | None:
         """What befell the message, if anything: told, not raised, so that nothing chains to httpx's exception."""
-        import httpx  # noqa: PLC0415 - definitions load without it
-
         try:
             with (
                 _unlogged("httpx"),
@@ -78,8 +79,6 @@ class Slack:
             raise Undelivered(fault)
 
     def _post(self, text: str) -> str | None:
-        from http.client import HTTPException  # noqa: PLC0415 - as above
-
         try:
             from dagster_slack import SlackResource  # noqa: PLC0415 - an extra
             from slack_sdk.errors import SlackApiError, SlackClientError  # noqa: PLC0415

@@ -3,14 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
+
+import msgspec
 
 from topo_pipeline.days import contiguous
 
-if TYPE_CHECKING:
-    import msgspec
-
-_Memory = TypeVar("_Memory", bound="msgspec.Struct")
+_Memory = TypeVar("_Memory", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True)

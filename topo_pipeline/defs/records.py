@@ -8,6 +8,7 @@ import dagster as dg
 from topo_pipeline.automation.facts import LastLoad, UnderWay
 from topo_pipeline.defs.names import ACTIVITIES
 from topo_pipeline.defs.partitions import RANGE_END, RANGE_START, daily, date_at, day_of, key_of
+from topo_pipeline.ingest import CLOSING_TIME
 
 _PARTITION = "dagster/partition"
 _ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
@@ -78,8 +79,6 @@ def is_under_way(instance: dg.DagsterInstance, job: str) -> bool:
 
 
 def _under_way(record: dg.RunRecord) -> UnderWay | None:
-    from topo_pipeline.ingest import CLOSING_TIME
-
     run = record.dagster_run
     first, last = (run.tags.get(end, run.tags.get(_PARTITION)) for end in (RANGE_START, RANGE_END))
     if first is None or last is None or ACTIVITIES not in (run.asset_selection or {ACTIVITIES}):

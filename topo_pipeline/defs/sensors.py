@@ -8,7 +8,6 @@ import dagster as dg
 
 from topo_pipeline.defs.jobs import refresh
 from topo_pipeline.defs.partitions import FIRST_DAY, date_at, day_of, key_of
-from topo_pipeline.defs.records import last_loads, under_way
 from topo_pipeline.defs.requests import skipping, tick_result
 from topo_pipeline.defs.resources import Clock, Topo
 from topo_pipeline.settings import Settings
@@ -34,6 +33,7 @@ def new_activity_sensor(
     """Asks for today once Topo has other activities of it than are landed, at least 15 minutes apart."""
     from topo_pipeline.automation import news
     from topo_pipeline.automation.cursors import read_cursor
+    from topo_pipeline.defs.records import last_loads, under_way
 
     now, memory = clock(), read_cursor(context.cursor, news.Memory)
     day = day_of(key_of(date_at(now)))
@@ -54,6 +54,7 @@ def late_activity_sensor(
     """Counts the last 35 days anew between the bounds of their loads, the last 3 hourly; reads again what moved."""
     from topo_pipeline.automation import drift
     from topo_pipeline.automation.cursors import read_cursor
+    from topo_pipeline.defs.records import last_loads, under_way
 
     now, memory = clock(), read_cursor(context.cursor, drift.Memory)
     today, runs = date_at(now), under_way(context.instance)
