@@ -58,7 +58,7 @@ def test_dagsters_tools_load_it_without_a_key_and_without_a_warning_of_ours(
         pytest.param({"altair", "vl_convert", "PIL"}, id="what draws charts"),
         pytest.param({"httpx", "anyio", "aiolimiter"}, id="what asks Topo"),
         pytest.param({"duckdb", "pandas", "numpy"}, id="what opens the warehouse"),
-        pytest.param({"msgspec", "psutil"}, id="what a tick looks at"),
+        pytest.param({"msgspec", "psutil", "stamina"}, id="what a tick looks at"),
     ],
 )
 def test_it_loads_without_what_only_a_run_or_a_tick_needs(tmp_path: Path, unneeded: set[str]) -> None:
