@@ -10,8 +10,8 @@ from topo_pipeline.topo_api.wire import ActivityQuery
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.ledger import Counted, closed_days
 
-# So many days are asked for at most, and none that was read so lately.
-DAYS, LATELY = 7, timedelta(hours=12)
+# No day is asked for that was read so lately.
+LATELY = timedelta(hours=12)
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,14 @@ class Comparison:
 
 
 def compare_counts(
-    connect: Callable[[], TopoClient], warehouse: Warehouse, last: date, *, clock: Clock, timezone: str
+    connect: Callable[[], TopoClient], warehouse: Warehouse, first: date, last: date, *, clock: Clock, timezone: str
 ) -> Comparison:
-    """Ask Topo for the counts of the closed days up to `last`, over the very bounds of their loads.
+    """Ask Topo for the counts of the closed days from `first` to `last`, over the very bounds of their loads.
 
     Raises:
         TopoError: the key is refused, or Topo can't be reached.
         WarehouseError: there is no warehouse yet, it can't be used, or is another workspace's.
     """
-    first = last - timedelta(days=DAYS - 1)
     with warehouse.reader() as connection:
         landed = closed_days(connection, first, last, begun_before=clock() - LATELY)
     if not landed:

@@ -2,8 +2,7 @@
 
 import dagster as dg
 
-from topo_pipeline import defs as modules
-from topo_pipeline.defs import jobs, schedules, sensors
+from topo_pipeline.defs import checks, ingest, jobs, publish, schedules, sensors
 from topo_pipeline.defs.alerts import alert_sensor
 from topo_pipeline.defs.engagement import metric_tables
 from topo_pipeline.defs.executor import one_process
@@ -14,8 +13,8 @@ from topo_pipeline.defs.resources import Resources, resources
 def build(using: Resources) -> dg.Definitions:
     """Make the code location over these resources."""
     return dg.Definitions(
-        assets=[*dg.load_assets_from_package_module(modules), *metric_tables(using["settings"])],
-        asset_checks=dg.load_asset_checks_from_package_module(modules),
+        assets=[*dg.load_assets_from_modules([ingest, publish]), *metric_tables(using["settings"])],
+        asset_checks=dg.load_asset_checks_from_modules([checks]),
         jobs=[jobs.refresh, jobs.reread_replies, jobs.publish],
         schedules=schedules.schedules(using["settings"]),
         sensors=[

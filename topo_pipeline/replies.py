@@ -19,9 +19,6 @@ from topo_pipeline.warehouse.spool import Spool
 
 _LOG = logging.getLogger(__name__)
 
-# A run's reply counts for 30 days after its first message, and its category may come some days later.
-REPLY_DAYS = 35
-
 
 def days_with_other_replies(
     connect: Callable[[], TopoClient],

@@ -10,8 +10,9 @@ PACKAGE = Path(__file__).parents[1] / "topo_pipeline"
 # A room may import these rooms of ours, and itself. What stands beside the rooms is a room of its own.
 ROOMS = {
     "settings": {"engagement"},  # whose rules are settings too
-    "topo_api": set(),
-    "warehouse": {"days"},
+    "retries": set(),
+    "topo_api": {"retries"},
+    "warehouse": {"days", "retries"},
     "instance": set(),
     "sandbox": set(),
     "engagement": {"warehouse"},

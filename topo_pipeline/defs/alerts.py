@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from topo_pipeline.alerts.delivery import Destination, Slack, Undelivered, Webhook
-from topo_pipeline.alerts.streaks import Memory, message, news, remembered, written
-from topo_pipeline.defs.outcomes import end_of, outcomes
-from topo_pipeline.ingest import Clock
+from topo_pipeline.defs.resources import Clock
 from topo_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from topo_pipeline.alerts.delivery import Destination
 
 # Ended runs that one tick looks at: many more than end within the overlap.
 RUNS = 1000
@@ -23,6 +24,10 @@ def run_alert_sensor(
     context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], clock: dg.ResourceParam[Clock]
 ) -> dg.SensorResult | dg.SkipReason:
     """Tells what began to fail and what works again, to Slack or a webhook; silent where neither is configured."""
+    from topo_pipeline.alerts.delivery import Undelivered
+    from topo_pipeline.alerts.streaks import Memory, message, news, remembered, written
+    from topo_pipeline.defs.outcomes import end_of, outcomes
+
     destination = destination_of(settings)
     if destination is None:
         return dg.SkipReason("Nobody is told: set TOPO_ALERT_WEBHOOK, or TOPO_ALERT_SLACK_TOKEN and _CHANNEL.")
@@ -43,8 +48,10 @@ def run_alert_sensor(
     return dg.SensorResult(skip_reason=said, cursor=written(Memory(until, failing)))
 
 
-def destination_of(settings: Settings) -> Destination | None:
+def destination_of(settings: Settings) -> "Destination | None":
     """Where alerts go, or None."""
+    from topo_pipeline.alerts.delivery import Slack, Webhook
+
     if settings.alert_webhook is not None:
         return Webhook(settings.alert_webhook.get_secret_value())
     if settings.alert_slack_token is not None and settings.alert_slack_channel is not None:
@@ -54,7 +61,7 @@ def destination_of(settings: Settings) -> Destination | None:
 
 def alert_sensor(settings: Settings) -> dg.SensorDefinition:
     """On by default where somebody is to be told: it calls no API, and where nobody is it would only skip."""
-    to_tell = destination_of(settings) is not None
+    to_tell = settings.alert_webhook or settings.alert_slack_token
     return dg.sensor(
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING if to_tell else dg.DefaultSensorStatus.STOPPED,

@@ -4,25 +4,24 @@ And one that asks Topo.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
-from topo_pipeline.counts import DAYS, compare_counts
 from topo_pipeline.defs.due import last_due_day
 from topo_pipeline.defs.failures import one_sentence
 from topo_pipeline.defs.names import ACTIVITIES
 from topo_pipeline.defs.recorded import recorded_days
-from topo_pipeline.defs.resources import Topo
+from topo_pipeline.defs.resources import Clock, Topo, Warehouse
 from topo_pipeline.engagement.checks import Recorded, Verdict, checks_of, evaluate
 from topo_pipeline.engagement.tables import tables
-from topo_pipeline.ingest import Clock
 from topo_pipeline.settings import SettingsError
 from topo_pipeline.topo_api.errors import TopoError
-from topo_pipeline.warehouse.connection import Warehouse
 
 COUNTS = "topo_counts_what_landed"
+# So many days Topo is asked for at most.
+DAYS = 7
 
 
 def _checks(asset: dg.AssetKey) -> dg.AssetChecksDefinition:
@@ -101,9 +100,12 @@ def topo_counts_what_landed(
 
 
 def _counted(topo: Topo, warehouse: Warehouse, clock: Clock) -> Verdict:
-    timezone = topo.settings.timezone
+    from topo_pipeline.counts import compare_counts
+
+    last, timezone = last_due_day(clock()), topo.settings.timezone
+    first = last - timedelta(days=DAYS - 1)
     try:
-        found = compare_counts(topo.client, warehouse, last_due_day(clock()), clock=clock, timezone=timezone)
+        found = compare_counts(topo.client, warehouse, first, last, clock=clock, timezone=timezone)
     except (SettingsError, TopoError) as error:
         return Verdict(False, "WARN", f"Can't be told: {error}")
     if not found.differences:

@@ -13,12 +13,10 @@ from topo_pipeline.defs.failures import one_sentence
 from topo_pipeline.defs.names import OWNERS
 from topo_pipeline.defs.pages import description, links, picture_and_preview
 from topo_pipeline.defs.partitions import daily, day_of, key_of
-from topo_pipeline.defs.sentences import of_table
+from topo_pipeline.defs.resources import Clock, Warehouse
 from topo_pipeline.engagement import tables as metrics
 from topo_pipeline.engagement.lineage import lineage
-from topo_pipeline.ingest import Clock
 from topo_pipeline.settings import Settings
-from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.workspace import keep_to_timezone
 
 # A table follows what landed, once nothing above it is being made; what failed above it holds nothing up.
@@ -69,7 +67,8 @@ def _asset(table: metrics.MetricTable, under: Settings) -> dg.AssetsDefinition:
         clock: dg.ResourceParam[Clock],
         settings: dg.ResourceParam[Settings],
     ) -> dg.MaterializeResult[None]:
-        from topo_pipeline.report.previews import look_at  # noqa: PLC0415 - definitions load without what draws
+        from topo_pipeline.defs.sentences import of_table
+        from topo_pipeline.report.previews import look_at
 
         days = [day_of(key).day for key in context.partition_keys] if table.is_daily else []
         with one_sentence(), warehouse.transaction() as connection:

@@ -5,8 +5,6 @@ from typing import Any
 
 import dagster as dg
 
-from topo_pipeline.instance import owner_tag
-
 
 class _Owned(dg.Executor):
     """Dagster's own executor, which also notes whose process the run is: one that is killed can't say that it ended."""
@@ -21,6 +19,8 @@ class _Owned(dg.Executor):
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
         """Execute the run in this process."""
+        from topo_pipeline.instance import owner_tag
+
         plan_context.instance.add_run_tags(plan_context.run_id, owner_tag(plan_context.run_id))
         yield from self._inner.execute(plan_context, execution_plan)
 

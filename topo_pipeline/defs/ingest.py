@@ -5,24 +5,23 @@ from contextlib import closing
 from datetime import date
 from itertools import chain, groupby
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
-from topo_pipeline.defs import sentences
 from topo_pipeline.defs.checks import tell_of_activities
 from topo_pipeline.defs.columns import table_schema
 from topo_pipeline.defs.due import EVERY_MORNING
 from topo_pipeline.defs.failures import one_sentence
 from topo_pipeline.defs.names import ACTIVITIES, OWNERS, SEQUENCE_TEMPLATES
 from topo_pipeline.defs.partitions import daily, day_of, key_of
-from topo_pipeline.defs.reexecution import landed_before
-from topo_pipeline.defs.resources import Topo
-from topo_pipeline.ingest import Clock, Day, Refusal, load_days, load_templates
+from topo_pipeline.defs.resources import Clock, Topo, Warehouse
 from topo_pipeline.warehouse.catalogue import columns_of
-from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.landing import Load
+
+if TYPE_CHECKING:
+    from topo_pipeline.ingest import Day, Refusal
+    from topo_pipeline.warehouse.landing import Load
 
 
 class Reload(dg.Config):
@@ -63,11 +62,13 @@ def activities(
         context.add_asset_metadata({"dagster/column_schema": _columns(warehouse, "activities")})
 
 
-def _keep(context: dg.AssetExecutionContext, days: Sequence[Day], warehouse: Warehouse) -> list[Load]:
+def _keep(context: dg.AssetExecutionContext, days: "Sequence[Day]", warehouse: Warehouse) -> "list[Load]":
     """The loads of the days that the failed run which this one begins again has landed, told to Dagster once more.
 
     Without an event in this run, they would show as failed if it fails too.
     """
+    from topo_pipeline.defs.reexecution import landed_before
+
     kept = landed_before(context.instance, context.run, warehouse, days)
     if kept:
         context.log.info(f"{len(kept)} of {len(days)} days were landed by what this run begins again: not read again.")
@@ -78,18 +79,21 @@ def _keep(context: dg.AssetExecutionContext, days: Sequence[Day], warehouse: War
 
 def land(
     context: dg.AssetExecutionContext | dg.OpExecutionContext,
-    days: Sequence[Day],
+    days: "Sequence[Day]",
     topo: Topo,
     warehouse: Warehouse,
     clock: Clock,
     *,
     may_shrink: Container[date] = (),
-) -> Iterator[Load]:
+) -> "Iterator[Load]":
     """Read and land `days`, telling Dagster of each at once; yield each that landed.
 
     Raises:
         dg.Failure: at the end, naming the days that did not land.
     """
+    from topo_pipeline.defs import sentences
+    from topo_pipeline.ingest import Refusal, load_days
+
     refusals: list[Refusal] = []
     if len(days) > 1:
         context.log.info(sentences.of_range(days))
@@ -121,7 +125,7 @@ def land(
         raise _failure(refusals, len(days))
 
 
-def _tell(context: dg.AssetExecutionContext | dg.OpExecutionContext, load: Load) -> None:
+def _tell(context: dg.AssetExecutionContext | dg.OpExecutionContext, load: "Load") -> None:
     context.log_event(dg.AssetMaterialization(ACTIVITIES, partition=key_of(load.day), metadata=_metadata(load)))
 
 
@@ -142,6 +146,8 @@ def sequence_templates(
     clock: dg.ResourceParam[Clock],
 ) -> dg.MaterializeResult[None]:
     """The sequences by name and status, as last known; ids must do where the key may not read them."""
+    from topo_pipeline.ingest import load_templates
+
     with one_sentence():
         known = load_templates(topo.client, warehouse, clock=clock)
         schema = {"dagster/column_schema": _columns(warehouse, "sequence_templates")}
@@ -156,7 +162,7 @@ def _columns(warehouse: Warehouse, table: str) -> dg.TableSchema:
         return table_schema(columns_of(connection, "topo", table))
 
 
-def _metadata(load: Load) -> dict[str, Any]:
+def _metadata(load: "Load") -> dict[str, Any]:
     return {
         "dagster/partition_row_count": load.rows,
         "api_total_count": load.api_total_count,
@@ -175,7 +181,7 @@ def _metadata(load: Load) -> dict[str, Any]:
     }
 
 
-def _failure(refusals: list[Refusal], asked: int) -> dg.Failure:
+def _failure(refusals: "list[Refusal]", asked: int) -> dg.Failure:
     """Name every refused day, days with one reason together; to try again would meet the same."""
     reasons = [
         f"{', '.join(str(refusal.day) for refusal in alike)}: {reason}"

@@ -1,12 +1,14 @@
 """The day as a partition. Windows come from here, never from parsing a key: a day has 23 to 25 hours."""
 
 from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from topo_pipeline.ingest import Day
 from topo_pipeline.settings import get_settings
-from topo_pipeline.topo_api.reading import Window
+
+if TYPE_CHECKING:
+    from topo_pipeline.ingest import Day
 
 _settings = get_settings()
 FIRST_DAY = _settings.start_date
@@ -23,8 +25,11 @@ daily = dg.DailyPartitionsDefinition(
 )
 
 
-def day_of(partition_key: str, partitions_def: dg.DailyPartitionsDefinition = daily) -> Day:
+def day_of(partition_key: str, partitions_def: dg.DailyPartitionsDefinition = daily) -> "Day":
     """The reporting day that a partition stands for, with its window."""
+    from topo_pipeline.ingest import Day
+    from topo_pipeline.topo_api.reading import Window
+
     window = partitions_def.time_window_for_partition_key(partition_key)
     return Day(window.start.date(), Window(window.start, window.end))
 
@@ -34,7 +39,7 @@ def date_at(moment: datetime) -> date:
     return moment.astimezone(_settings.zone).date()
 
 
-def days_before(now: datetime, count: int) -> list[Day]:
+def days_before(now: datetime, count: int) -> "list[Day]":
     """The last `count` days that are over at `now`, as far as there are partitions for them, in order."""
     days = (date_at(now) - timedelta(days=ago) for ago in range(count, 0, -1))
     return [day_of(key_of(day)) for day in days if day >= FIRST_DAY]

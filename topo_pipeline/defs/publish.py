@@ -4,12 +4,10 @@ import dagster as dg
 
 from topo_pipeline.defs.failures import one_sentence
 from topo_pipeline.defs.names import ACTIVITIES, OWNERS, SEQUENCE_TEMPLATES
+from topo_pipeline.defs.resources import Clock, Warehouse
 from topo_pipeline.engagement.tables import tables
-from topo_pipeline.exports.parquet import LATEST, export_all
-from topo_pipeline.ingest import Clock
 from topo_pipeline.report.queries import READS
 from topo_pipeline.settings import Settings
-from topo_pipeline.warehouse.connection import Warehouse
 
 _TABLES = [dg.AssetKey(["engagement", name]) for name in tables()]
 
@@ -27,7 +25,7 @@ def engagement_report(
     warehouse: dg.ResourceParam[Warehouse], clock: dg.ResourceParam[Clock], settings: dg.ResourceParam[Settings]
 ) -> dg.MaterializeResult[None]:
     """The page that people look at: one HTML file in `TOPO_REPORT_DIR`, of what the tables hold when it is made."""
-    from topo_pipeline.report.page import publish  # noqa: PLC0415 - altair takes a second, and definitions load without
+    from topo_pipeline.report.page import publish
 
     try:
         with one_sentence(), warehouse.reader() as connection:
@@ -63,6 +61,8 @@ def parquet(
     warehouse: dg.ResourceParam[Warehouse], settings: dg.ResourceParam[Settings], clock: dg.ResourceParam[Clock]
 ) -> dg.MaterializeResult[None]:
     """Every table, and the activities by month, as Parquet with a manifest: what BI tools read."""
+    from topo_pipeline.exports.parquet import LATEST, export_all
+
     with one_sentence():
         done = export_all(warehouse, settings.report_dir / "parquet", now=clock())
     return dg.MaterializeResult(

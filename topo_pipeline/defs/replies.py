@@ -7,10 +7,10 @@ from topo_pipeline.defs.checks import tell_of_activities
 from topo_pipeline.defs.failures import one_sentence
 from topo_pipeline.defs.ingest import land
 from topo_pipeline.defs.partitions import days_before
-from topo_pipeline.defs.resources import Topo
-from topo_pipeline.ingest import Clock
-from topo_pipeline.replies import REPLY_DAYS, days_with_other_replies
-from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.defs.resources import Clock, Topo, Warehouse
+
+# A run's reply counts for 30 days after its first message, and its category may come some days later.
+REPLY_DAYS = 35
 
 
 class Look(dg.Config):
@@ -28,6 +28,8 @@ def reread_days_with_other_replies(
     clock: dg.ResourceParam[Clock],
 ) -> None:
     """Read the replies of the last weeks as one window, compare, and read each landed day that differs whole."""
+    from topo_pipeline.replies import days_with_other_replies
+
     days = days_before(clock(), config.days)
     with one_sentence():
         differ = days_with_other_replies(

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import dagster as dg
 
-from topo_pipeline.automation.cursors import write_cursor
-from topo_pipeline.automation.facts import Decision, Request
 from topo_pipeline.defs.names import ACTIVITIES
 from topo_pipeline.defs.partitions import range_tags
 from topo_pipeline.settings import SettingsError
 from topo_pipeline.topo_api.errors import TopoError
+
+if TYPE_CHECKING:
+    from topo_pipeline.automation.facts import Decision, Request
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -30,15 +31,17 @@ def skipping(evaluate: Callable[_P, _T]) -> Callable[_P, _T | dg.SkipReason]:
     return evaluated
 
 
-def run_request(request: Request, *others: dg.AssetKey) -> dg.RunRequest:
+def run_request(request: "Request", *others: dg.AssetKey) -> dg.RunRequest:
     """A run that reads the days asked for, and `others`; no tables, since they follow what lands."""
     return dg.RunRequest(
         run_key=request.key, asset_selection=[ACTIVITIES, *others], tags=range_tags(request.first, request.last)
     )
 
 
-def tick_result(decision: Decision[Any]) -> dg.SensorResult:
+def tick_result(decision: "Decision[Any]") -> dg.SensorResult:
     """A sensor's decision as Dagster takes it."""
+    from topo_pipeline.automation.cursors import write_cursor
+
     return dg.SensorResult(
         run_requests=[run_request(request) for request in decision.requests],
         skip_reason=None if decision.requests else decision.why,

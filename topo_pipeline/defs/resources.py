@@ -2,12 +2,20 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from topo_pipeline.ingest import Clock
+import dagster as dg
+
 from topo_pipeline.settings import Settings, SettingsError, get_settings
-from topo_pipeline.topo_api.client import Retries, TopoClient
-from topo_pipeline.warehouse.connection import Warehouse
+
+if TYPE_CHECKING:
+    from topo_pipeline.ingest import Clock
+    from topo_pipeline.topo_api.client import Retries, TopoClient
+    from topo_pipeline.warehouse.connection import Warehouse
+else:  # definitions load without what these import: of a resource's type, Dagster reads only that it is a resource's
+    Clock = Warehouse = Any
+
+__all__ = ["Clock", "Resources", "Topo", "Warehouse", "resources"]
 
 
 @dataclass(frozen=True)
@@ -16,14 +24,17 @@ class Topo:
 
     settings: Settings
     clock: Clock
-    retries: Retries = Retries()
+    retries: "Retries | None" = None
+    """Other than the client's own."""
 
-    def client(self) -> TopoClient:
+    def client(self) -> "TopoClient":
         """Return a client, to be entered.
 
         Raises:
             SettingsError: there is no key, or the key or the address can't be used.
         """
+        from topo_pipeline.topo_api.client import Retries, TopoClient
+
         if self.settings.api_key is None:
             raise SettingsError(
                 "TOPO_API_KEY is not set: put it into the environment or into .env (make demo needs none)."
@@ -34,7 +45,7 @@ class Topo:
                 self.settings.api_key.get_secret_value(),
                 requests_per_second=self.settings.requests_per_second,
                 concurrency=self.settings.concurrency,
-                retries=self.retries,
+                retries=self.retries or Retries(),
                 clock=self.clock,
             )
         except ValueError as error:
@@ -45,7 +56,7 @@ class Resources(TypedDict):
     """What the code location is built over."""
 
     topo: Topo
-    warehouse: Warehouse
+    warehouse: "Warehouse | dg.ResourceDefinition"
     settings: Settings
     clock: Clock
 
@@ -55,9 +66,15 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def _warehouse(_context: dg.InitResourceContext) -> Warehouse:
+    from topo_pipeline.warehouse.connection import Warehouse
+
+    return Warehouse(get_settings().warehouse)
+
+
 resources: Resources = {
     "topo": Topo(get_settings(), utc_now),
-    "warehouse": Warehouse(get_settings().warehouse),
+    "warehouse": dg.ResourceDefinition(_warehouse),
     "settings": get_settings(),
     "clock": utc_now,
 }

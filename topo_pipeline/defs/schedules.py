@@ -4,12 +4,9 @@ from typing import Any
 
 import dagster as dg
 
-from topo_pipeline.automation import nightly
-from topo_pipeline.automation.facts import requests
 from topo_pipeline.defs.jobs import publish, refresh, reread_replies
 from topo_pipeline.defs.names import ACTIVITIES, SEQUENCE_TEMPLATES
 from topo_pipeline.defs.partitions import FIRST_DAY, date_at
-from topo_pipeline.defs.records import failed_days, is_under_way, last_loads, under_way
 from topo_pipeline.defs.requests import run_request, skipping
 from topo_pipeline.defs.resources import Topo
 from topo_pipeline.settings import Settings
@@ -20,6 +17,10 @@ def nightly_refresh_schedule(
     context: dg.ScheduleEvaluationContext, topo: dg.ResourceParam[Topo], settings: dg.ResourceParam[Settings]
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Reads yesterday, some days before it once more, what is missing since the first landed day, and the names."""
+    from topo_pipeline.automation import nightly
+    from topo_pipeline.automation.facts import requests
+    from topo_pipeline.defs.records import failed_days, last_loads, under_way
+
     topo.client()  # no key: better a skip each night than a failed run
     at, loads = context.scheduled_execution_time, last_loads(context.instance)
     days = nightly.days_to_read(
@@ -40,6 +41,8 @@ def nightly_replies_schedule(
     context: dg.ScheduleEvaluationContext, topo: dg.ResourceParam[Topo]
 ) -> dg.RunRequest | dg.SkipReason:
     """Reads the replies of the last weeks, and each day again whose replies are other by now."""
+    from topo_pipeline.defs.records import is_under_way
+
     topo.client()
     if is_under_way(context.instance, reread_replies.name):
         return dg.SkipReason("The replies are still being read since another night.")

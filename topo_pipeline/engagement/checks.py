@@ -8,14 +8,14 @@ own code can be wrong, a WARN where data can.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Literal
-
-import duckdb
-from duckdb import DuckDBPyConnection
+from typing import TYPE_CHECKING, Any, Literal
 
 from topo_pipeline.engagement.lineage import firsts
 from topo_pipeline.engagement.tables import MetricTable, tables
 from topo_pipeline.warehouse.catalogue import columns_of
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 EXAMPLES_TOLD, EXAMPLES_KEPT, LONGEST_EXAMPLE = 5, 100, 80
 
@@ -269,7 +269,7 @@ def checks_of(table: str) -> list[Check]:
 
 
 def evaluate(
-    connection: DuckDBPyConnection, table: str, *, now: datetime, due: date, recorded: Sequence[Recorded] = ()
+    connection: "DuckDBPyConnection", table: str, *, now: datetime, due: date, recorded: Sequence[Recorded] = ()
 ) -> Iterator[tuple[Check, Verdict]]:
     """Evaluate every check of a table.
 
@@ -294,7 +294,9 @@ def evaluate(
         yield check, _verdict(connection, check, {"now": now, "due": due})
 
 
-def _verdict(connection: DuckDBPyConnection, check: Check, values: Mapping[str, Any]) -> Verdict:
+def _verdict(connection: "DuckDBPyConnection", check: Check, values: Mapping[str, Any]) -> Verdict:
+    import duckdb  # noqa: PLC0415 - definitions load without it
+
     schema, _, name = check.table.partition(".")
     columns = [column.name for column in columns_of(connection, schema, name)]
     sql = check.sql if isinstance(check.sql, str) else check.sql(columns)

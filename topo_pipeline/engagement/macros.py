@@ -1,6 +1,9 @@
 """Statistics in SQL: temporary macros, so that they serve a file and a lake alike and leave nothing behind."""
 
-from duckdb import DuckDBPyConnection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 # The standard normal's 97.5 % quantile, to double precision.
 Z_95 = 1.959963984540054
@@ -36,7 +39,7 @@ CREATE OR REPLACE TEMP MACRO newcombe_high(num, den, num_before, den_before) AS
 DEFINITIONS = _WILSON.format(z=repr(Z_95), z2=repr(Z_95**2)) + _NEWCOMBE
 
 
-def define(connection: DuckDBPyConnection) -> None:
+def define(connection: "DuckDBPyConnection") -> None:
     """Define `rate`, `wilson_low`, `wilson_high`, `newcombe_low`, `newcombe_high` (95 %) and `evidence`.
 
     A rate and its bounds are NULL where the denominator is 0, and all of it where there is no denominator.

@@ -20,9 +20,9 @@ from urllib.parse import quote
 
 import httpx
 import msgspec
-import stamina
 from aiolimiter import AsyncLimiter
 
+from topo_pipeline.retries import stamina
 from topo_pipeline.topo_api import wire
 from topo_pipeline.topo_api.decoding import decode_page
 from topo_pipeline.topo_api.errors import RequestRefused, ResponseInvalid, TopoUnavailable

@@ -1,8 +1,10 @@
 """What the warehouse says of its own tables."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from duckdb import DuckDBPyConnection
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 
 @dataclass(frozen=True)
@@ -14,7 +16,7 @@ class Column:
     comment: str | None
 
 
-def columns_of(connection: DuckDBPyConnection, schema: str, table: str) -> tuple[Column, ...]:
+def columns_of(connection: "DuckDBPyConnection", schema: str, table: str) -> tuple[Column, ...]:
     """The columns of a table, in order; none where it does not exist."""
     found = connection.execute(
         "SELECT column_name, data_type, comment FROM duckdb_columns()"

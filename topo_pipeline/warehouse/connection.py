@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
-import stamina
 from duckdb import DuckDBPyConnection
 
+from topo_pipeline.retries import stamina
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.files import being_opened
 from topo_pipeline.warehouse.migrate import check, migrate

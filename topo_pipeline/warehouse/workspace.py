@@ -5,13 +5,15 @@ Both functions run in the caller's transaction, before anything of a day is writ
 
 import uuid
 from datetime import datetime
-
-from duckdb import DuckDBPyConnection
+from typing import TYPE_CHECKING
 
 from topo_pipeline.warehouse.errors import WarehouseError
 
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
-def keep_to_timezone(connection: DuckDBPyConnection, timezone: str, *, now: datetime) -> None:
+
+def keep_to_timezone(connection: "DuckDBPyConnection", timezone: str, *, now: datetime) -> None:
     """Note the reporting zone (IANA) of a new warehouse; make sure that an old one's is meant.
 
     Raises:
@@ -27,7 +29,7 @@ def keep_to_timezone(connection: DuckDBPyConnection, timezone: str, *, now: date
         )
 
 
-def keep_to_organization(connection: DuckDBPyConnection, organization_id: uuid.UUID) -> None:
+def keep_to_organization(connection: "DuckDBPyConnection", organization_id: uuid.UUID) -> None:
     """Note the organization of a warehouse that has none yet; make sure that it is this one.
 
     Raises:

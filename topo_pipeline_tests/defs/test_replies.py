@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from msgspec.structs import replace
 
-from topo_pipeline.replies import REPLY_DAYS
+from topo_pipeline.defs.replies import REPLY_DAYS
 from topo_pipeline.sandbox.activity import Activity
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.world import World
