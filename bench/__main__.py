@@ -168,9 +168,7 @@ def _report(warehouse: Warehouse) -> Line:
     with tempfile.TemporaryDirectory() as folder, warehouse.reader() as connection:
         publish(connection, Path(folder), timezone="UTC", rules=DEFAULT_RULES, now=datetime.now(UTC))
     seconds = time.perf_counter() - began
-    return Line(
-        11, "the report, from the tables of 11 million activities", "≤ 15 s", f"{seconds:.1f} s", seconds <= 15
-    )
+    return Line(11, "the report, from the tables of 11 million activities", "≤ 15 s", f"{seconds:.1f} s", seconds <= 15)
 
 
 def loading() -> Iterator[Line]:
