@@ -1,7 +1,8 @@
 """All metric tables over ten million activities: from nothing, and again after one more day.
 
-Run as `python -m bench.engagement_tables [RUNS]`. Each build is a process of its own, so that its memory is its own.
-The activities are made in SQL, without payloads: no table reads them.
+Run as `python -m bench.engagement_tables`. Each build is a process of its own, so that its memory is its own.
+The activities are made in SQL, without payloads: no table reads them. A history is cut out of a workspace that has long
+been running, so that a day is as full in a short one as in a long one: what is compared is the history, not the day.
 """
 
 import json
@@ -20,8 +21,9 @@ from topo_pipeline.engagement.tables import build, in_order
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.workspace import keep_to_timezone
 
-RUNS = 1_000_000
 DAYS = 365
+RUNS_A_DAY = 2_740
+LASTS = 17  # days, from a run's enrolment to its end
 SEQUENCES = 300
 FIRST_DAY = date(2025, 1, 1)
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -73,12 +75,13 @@ GROUP BY day, load_id
 """
 
 
-def land(warehouse: Warehouse, runs: int, days: int, from_day: date, to_day: date) -> None:
-    """Make the activities of these days, and the ledger of their loads."""
+def land(warehouse: Warehouse, days: int, from_day: date, to_day: date) -> None:
+    """Make the activities of these days, and the ledger of their loads, of a history of `days` and the day after it."""
     landed = {"from_day": from_day, "to_day": to_day, "now": NOW}
     with warehouse.transaction() as connection:
         keep_to_timezone(connection, "UTC", now=NOW)
-        made = {"runs": runs, "days": days, "sequences": SEQUENCES, "first_day": FIRST_DAY}
+        begun = {"first_day": FIRST_DAY - timedelta(days=LASTS), "days": LASTS + days + 1}
+        made = begun | {"runs": RUNS_A_DAY * (LASTS + days + 1), "sequences": SEQUENCES}
         connection.execute(_MAKE, landed | made)
         connection.execute(_NOTE, landed)
 
@@ -120,14 +123,14 @@ class History:
         return ("bench.engagement_tables", "copy", self.built.target, day, day)
 
 
-def history(folder: Path, runs: int, days: int) -> History:
+def history(folder: Path, days: int) -> History:
     """Land so many days in a new warehouse; build all tables of a copy, and land one more day there."""
     last = FIRST_DAY + timedelta(days=days - 1)
     landed, built = (Warehouse(str(folder / f"{days}_{state}.duckdb")) for state in ("landed", "built"))
-    land(landed, runs, days, FIRST_DAY, last)
+    land(landed, days, FIRST_DAY, last)
     shutil.copy(landed.path, built.path)
     measure("bench.engagement_tables", built.target, str(FIRST_DAY), str(last))
-    land(built, runs, days, last + timedelta(days=1), last + timedelta(days=1))
+    land(built, days, last + timedelta(days=1), last + timedelta(days=1))
     return History(landed, built, last)
 
 
@@ -139,10 +142,10 @@ def refresh_copy(warehouse: Warehouse, from_day: date, to_day: date) -> None:
         refresh(Warehouse(str(copy)), from_day, to_day)
 
 
-def main(runs: int) -> None:
+def main() -> None:
     """A year from nothing, and after one more day."""
     with tempfile.TemporaryDirectory() as folder:
-        of_a_year = history(Path(folder), runs, DAYS)
+        of_a_year = history(Path(folder), DAYS)
         for command in (of_a_year.anew, of_a_year.after):
             print(measure(*command), flush=True)
 
@@ -153,5 +156,5 @@ if __name__ == "__main__":
             refresh(Warehouse(target), date.fromisoformat(from_day), date.fromisoformat(to_day))
         case ["copy", target, from_day, to_day]:
             refresh_copy(Warehouse(target), date.fromisoformat(from_day), date.fromisoformat(to_day))
-        case arguments:
-            main(int(arguments[0]) if arguments else RUNS)
+        case _:
+            main()
