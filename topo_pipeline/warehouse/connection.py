@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from topo_pipeline.warehouse.spool import Spool
 
 LAKE_PREFIX = "ducklake:"
+# Whatever is written into a row group has DuckDB write it anew, and a day is seldom as much as one of its usual size.
+ROW_GROUP_SIZE = 20_480
 # What DuckDB says where another process, or another connection of this one, has the file.
 LOCKED = ("Could not set lock on file", "Conflicting lock is held", "Unique file handle conflict")
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<process>\d+)\)")
@@ -163,7 +165,8 @@ class Warehouse:
         if self.is_lake:
             connection.load_extension(str(_lake_extension()))
         target = literal(f"{LAKE_PREFIX if self.is_lake else ''}{self.path}")
-        attach = f"ATTACH {target} AS warehouse" + (" (READ_ONLY)" if read_only else "")
+        options = "(READ_ONLY)" if read_only else "" if self.is_lake else f"(ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
+        attach = f"ATTACH {target} AS warehouse {options}"
         try:
             if read_only and not self.path.exists():
                 raise WarehouseError(f"There is no warehouse at {self.path} yet: load a day first.")
