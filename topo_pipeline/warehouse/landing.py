@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.warehouse.errors import ShrinkingDay
 from topo_pipeline.warehouse.spool import Spool
-from topo_pipeline.warehouse.staging import follow_the_forgotten, stage, suppress
+from topo_pipeline.warehouse.staging import follow_the_forgotten, stage, suppress, unstage
 from topo_pipeline.warehouse.workspace import keep_to_organization
 
 if TYPE_CHECKING:
@@ -160,6 +160,7 @@ def land(
         **replaced,
     )
     connection.execute(_LEDGER, vars(load))
+    unstage(connection)
     return load
 
 
@@ -181,6 +182,7 @@ def _replace(
     inserted = _one_row(connection.execute(_INSERT, where))[0]
     connection.execute(_REJECT, where | {"load_id": load_id, "now": now})
     rows, changed, removed, rejects = _one_row(connection.execute(_COUNTS, where))
+    connection.execute("DROP TABLE superseded")
     return {
         "rows": rows,
         "added": inserted - changed,

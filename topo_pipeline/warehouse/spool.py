@@ -119,6 +119,7 @@ class Spool:
         self._connection.execute(
             f"SET TimeZone = 'UTC'; SET threads = 1; SET temp_directory = {literal(self._folder.name)}"
         )
+        self._connection.execute(f"CREATE TEMP TABLE nothing AS {_EXTRACT.format(_NOTHING)}")
         self._begin()
 
     def __enter__(self) -> Self:
@@ -176,13 +177,17 @@ class Spool:
                 ) from error
 
     def _begin(self) -> None:
-        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE received AS {_EXTRACT.format(_NOTHING)}")
+        self._connection.execute("CREATE OR REPLACE TEMP TABLE received AS FROM nothing")
+        self._make_room()  # landing took more
+
+    def _make_room(self) -> None:
+        self._connection.execute(f"SET memory_limit = '{MEMORY + 20 * self.longest}B'")
 
     def _take(self, activities: "pd.DataFrame") -> None:
         longest = max([1, *map(len, activities["payload"])])
         if longest > self.longest:
             self.longest = longest
-            self._connection.execute(f"SET memory_limit = '{MEMORY + 20 * longest}B'")
+            self._make_room()
         rows = max(1, AT_ONCE // longest)
         for start in range(0, len(activities), rows):
             self._connection.register("batch", activities.iloc[start : start + rows])

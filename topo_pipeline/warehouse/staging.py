@@ -101,6 +101,12 @@ def stage(
         connection.unregister("labels")
 
 
+def unstage(connection: "DuckDBPyConnection") -> None:
+    """Let go of what `stage` made: the next day is read on the same connection."""
+    for table in ("staged", "set_aside", "twice"):
+        connection.execute(f"DROP TABLE {table}")
+
+
 def follow_the_forgotten(connection: "DuckDBPyConnection", *, now: datetime) -> None:
     """Note the runs that forgotten people have entered since, as far as `staged` shows them."""
     if know_the_forgotten(connection):

@@ -149,3 +149,16 @@ def test_an_instant_keeps_its_microseconds_on_the_way(tmp_path: Path) -> None:
     moment = noon().replace(microsecond=123_456)
     land_into(warehouse, reading(activity(1, at=moment)))
     assert [row["created_at"] for row in records(warehouse, "topo.activities")] == [moment]
+
+
+def test_what_a_landing_made_of_a_spool_is_let_go_of(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
+
+    def tables(spool: Spool) -> set[tuple[str]]:
+        return set(spool.connection.execute("SELECT table_name FROM duckdb_tables()").fetchall())
+
+    with Spool() as spool:
+        before = tables(spool)
+        spool.add(frame(activity(1)))
+        land_spool(warehouse, spool, 1)
+        assert tables(spool) == before
