@@ -129,8 +129,9 @@ def _run(
         is_news = progress.landed is not None and progress.landed not in landed
         if progress.landed:
             landed.add(progress.landed)
-        tell(progress)
-        if is_news and len(landed) < len(days) and is_stopped():
+        is_over = is_news and len(landed) < len(days) and is_stopped()
+        tell(progress)  # whoever asks for an end from now on asks for it after the next day
+        if is_over:
             stopped.append(_Failure(READING, f"Ended as asked: {len(landed)} of {len(days)} days landed."))
             raise dg.DagsterExecutionInterruptedError
 

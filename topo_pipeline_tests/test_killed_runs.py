@@ -56,9 +56,17 @@ def reading(held: tuple[Held, str], tmp_path: Path) -> Iterator[subprocess.Popen
         [WHERE_IT_STANDS, "backfill", *RANGE],
         cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
+        _hear(process, b"2026-03-02 landed")
         assert api.waiting.wait(120)
         yield process
         process.kill()
+
+
+def _hear(process: subprocess.Popen[bytes], words: bytes) -> None:
+    """Read what it says until it says this."""
+    assert process.stderr is not None
+    while words not in (line := process.stderr.readline()):
+        assert line, "it ended"
 
 
 def _landed(folder: Path) -> list[int]:
@@ -117,10 +125,8 @@ def test_a_signal_ends_it_with_one_sentence_and_keeps_what_landed(
 
 def _ctrl_c(process: subprocess.Popen[bytes]) -> None:
     """The first one; it is answered at once."""
-    assert process.stderr is not None
     process.send_signal(signal.SIGINT)
-    while b"Ending once" not in (line := process.stderr.readline()):
-        assert line, "it ended"
+    _hear(process, b"Ending once")
 
 
 def test_ctrl_c_ends_it_after_the_day_under_way_and_the_tables_take_in_what_landed(
