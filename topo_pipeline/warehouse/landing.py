@@ -142,7 +142,7 @@ def land(
         WarehouseError: the activities are of another organization than the warehouse.
     """
     load_id = uuid.uuid4()
-    connection.execute(f"SET memory_limit = '{MEMORY + ROWS_AT_ONCE * read.activities.longest}B'")
+    read.activities.make_room(MEMORY + ROWS_AT_ONCE * read.activities.longest)
     stage(connection, read.rejects, read.channels, day=read.day, load_id=load_id, now=now)
     replaced = _replace(connection, read.day, load_id, now, may_shrink)
     load = Load(

@@ -111,7 +111,7 @@ class Spool:
         except OSError as error:
             raise WarehouseError(f"There is no folder for temporary files, set TMPDIR to one: {error}") from error
         self.longest = 0
-        self._received = 0
+        self._received = self._memory = 0
         self._one_at_a_time = threading.Lock()
         self._worker = ThreadPoolExecutor(1, "spool")
         self._waiting: deque[Future[None]] = deque()
@@ -119,6 +119,7 @@ class Spool:
         self._connection.execute(
             f"SET TimeZone = 'UTC'; SET threads = 1; SET temp_directory = {literal(self._folder.name)}"
         )
+        self.make_room(MEMORY)
         self._connection.execute(f"CREATE TEMP TABLE nothing AS {_EXTRACT.format(_NOTHING)}")
         self._begin()
 
@@ -159,6 +160,12 @@ class Spool:
             numbered = activities.assign(received=range(first, self._received))
             self._waiting.append(self._worker.submit(self._take, numbered))
 
+    def make_room(self, memory: int) -> None:
+        """Let DuckDB have so many bytes of memory, if it had less."""
+        if memory > self._memory:
+            self._memory = memory
+            self._connection.execute(f"SET memory_limit = '{memory}B'")
+
     def clear(self) -> None:
         """Let go of everything that was added, and of what could not be taken."""
         with self._one_at_a_time:
@@ -178,16 +185,12 @@ class Spool:
 
     def _begin(self) -> None:
         self._connection.execute("CREATE OR REPLACE TEMP TABLE received AS FROM nothing")
-        self._make_room()  # landing took more
-
-    def _make_room(self) -> None:
-        self._connection.execute(f"SET memory_limit = '{MEMORY + 20 * self.longest}B'")
 
     def _take(self, activities: "pd.DataFrame") -> None:
         longest = max([1, *map(len, activities["payload"])])
         if longest > self.longest:
             self.longest = longest
-            self._make_room()
+            self.make_room(MEMORY + 20 * longest)
         rows = max(1, AT_ONCE // longest)
         for start in range(0, len(activities), rows):
             self._connection.register("batch", activities.iloc[start : start + rows])
