@@ -21,6 +21,7 @@ from topo_pipeline.alerts.streaks import Failure
 from topo_pipeline.definitions import defs
 from topo_pipeline.defs.executor import one_process
 from topo_pipeline.defs.killed import killed_runs_sensor
+from topo_pipeline.defs.names import ACTIVITIES
 from topo_pipeline.defs.outcomes import outcomes
 from topo_pipeline.instance import AlreadyReading, bury_the_dead, make_sure_nobody_reads, owner_tag, prepare
 from topo_pipeline.sandbox.server import serve
@@ -56,6 +57,9 @@ def left_behind(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, object]
             command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
             assert api.waiting.wait(120)
+            with dg.DagsterInstance.from_config(str(home)) as instance:
+                while not instance.get_materialized_partitions(ACTIVITIES):
+                    assert process.poll() is None, "it ended before a day had landed"
             process.kill()
         api.go_on.set()
     return home, before
