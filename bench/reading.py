@@ -29,7 +29,7 @@ from topo_pipeline.warehouse.landing import Load
 
 IN_FLIGHT = 8
 MANY = 64
-NO_PACING = 1_000_000.0
+NO_PACING = 10_000.0
 _DAY = timedelta(days=1)
 
 
