@@ -61,7 +61,7 @@ def destination_of(settings: Settings) -> "Destination | None":
 
 def alert_sensor(settings: Settings) -> dg.SensorDefinition:
     """On by default where somebody is to be told: it calls no API, and where nobody is it would only skip."""
-    to_tell = settings.alert_webhook or settings.alert_slack_token
+    to_tell = settings.alert_webhook or (settings.alert_slack_token and settings.alert_slack_channel)
     return dg.sensor(
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING if to_tell else dg.DefaultSensorStatus.STOPPED,
