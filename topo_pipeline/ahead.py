@@ -1,12 +1,14 @@
 """Reads one day after the other, the next one while its caller lands the last: Topo is asked without a pause.
 
-What belongs here: that no more than one day is read, and one held, at a time, and that nothing goes on once it is left.
-What does not: what a reading is, or what becomes of it (`ingest`).
+What belongs here: when a day is begun, that no more than two are held at a time, and that nothing goes on once it is
+left. What does not: what a reading is, or what becomes of it (`ingest`).
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -18,40 +20,60 @@ _Day = TypeVar("_Day")
 _Reading = TypeVar("_Reading")
 
 
+@dataclass(frozen=True)
+class _Begun(Generic[_Reading]):
+    reading: Future[_Reading]
+    spool: Spool
+    its_turn: asyncio.Event
+    next_turn: asyncio.Event
+
+
 class Ahead(Generic[_Day, _Reading]):
-    """What reads days into spools; to be entered, and days to be asked for in the order in which they were begun.
+    """What reads days into spools; to be entered, and days to be asked for one after the other.
 
     Args:
         portal: Where it reads.
-        read: Reads a day into a spool.
+        read: Reads a day into a spool, and calls what it is given last once the next day may be begun beside it.
     """
 
-    def __init__(self, portal: BlockingPortal, read: Callable[[_Day, Spool], Awaitable[_Reading]]) -> None:
+    def __init__(
+        self, portal: BlockingPortal, read: Callable[[_Day, Spool, Callable[[], None]], Awaitable[_Reading]]
+    ) -> None:
         self._portal = portal
         self._read = read
-        self._begun: tuple[Future[_Reading], Spool] | None = None
+        self._next: _Begun[_Reading] | None = None
+        self._under_way: list[Future[_Reading]] = []
         self._spools = ExitStack()
         self._free: list[Spool] = []
 
-    def begin(self, day: _Day) -> tuple[Future[_Reading], Spool]:
-        """Begin to read a day; none is being read.
+    @contextmanager
+    def reading(self, day: _Day, then: _Day | None) -> Iterator[_Reading]:
+        """Wait for `day`; yield what was read, to be had meanwhile. It is what `then` was before, if that was any.
+
+        `then` waits for its turn: until this reading says so, or until it is asked for itself.
 
         Raises:
             WarehouseError: there is no room for what is read.
         """
-        spool = self._free.pop() if self._free else self._spools.enter_context(Spool())
-        self._begun = self._portal.start_task_soon(self._read, day, spool), spool
-        return self._begun
+        begun = self._next or self._begin(day, asyncio.Event())
+        self._portal.call(begun.its_turn.set)
+        self._next = self._begin(then, begun.next_turn) if then else None
+        yield begun.reading.result()
+        self._under_way.remove(begun.reading)
+        begun.spool.clear()
+        self._free.append(begun.spool)
 
-    @contextmanager
-    def reading(self, day: _Day) -> Iterator[_Reading]:
-        """Wait for the day that was begun, or for this one if none was; yield what was read, to be had meanwhile."""
-        under_way, spool = self._begun or self.begin(day)
-        read = under_way.result()
-        self._begun = None
-        yield read
-        spool.clear()
-        self._free.append(spool)
+    def _begin(self, day: _Day, its_turn: asyncio.Event) -> _Begun[_Reading]:
+        spool = self._free.pop() if self._free else self._spools.enter_context(Spool())
+        next_turn = asyncio.Event()
+
+        async def read() -> _Reading:
+            await its_turn.wait()
+            return await self._read(day, spool, next_turn.set)
+
+        begun = _Begun(self._portal.start_task_soon(read), spool, its_turn, next_turn)
+        self._under_way.append(begun.reading)
+        return begun
 
     def __enter__(self) -> Self:
         return self
@@ -59,6 +81,6 @@ class Ahead(Generic[_Day, _Reading]):
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._begun:
-            self._begun[0].cancel()
+        for reading in self._under_way:
+            reading.cancel()
         self._spools.close()

@@ -91,7 +91,7 @@ def load_days(
 ) -> Generator[Load | Refusal]:
     """Read and land `days` in turn, each in a transaction of its own; yield what became of each.
 
-    While one is landed, the next one is read.
+    While one is landed, the next one is read; it is begun once the last pages of the one before are asked for.
 
     Args:
         connect: Makes a client.
@@ -112,16 +112,16 @@ def load_days(
     read = partial(_read_day, completeness=completeness, label_channels=label_channels)
     with connected(connect) as (client, portal):
         outage = _outage_at_once(client, portal, warehouse, timezone, clock())
-        ahead = Ahead[Day, ReadDay | TopoError](portal, lambda day, spool: _try(read(client, day, spool, clock())))
+        ahead = Ahead[Day, ReadDay | TopoError](
+            portal, lambda day, spool, go_on: _try(read(client, day, spool, clock(), go_on), go_on)
+        )
         with ahead:
             for day, next_day in zip(days, [*days[1:], None], strict=True):
                 if _is_over(outage):
                     yield Refusal(day.day, str(outage[-1]))
                     continue
-                with ahead.reading(day) as reading:
+                with ahead.reading(day, then=next_day) as reading:
                     _note(outage, reading)
-                    if next_day and not _is_over(outage):
-                        ahead.begin(next_day)
                     if isinstance(reading, ReadDay):
                         outcome = _land(warehouse, reading, run_id, clock(), may_shrink=day.day in may_shrink)
                     else:
@@ -159,11 +159,14 @@ def begin(client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, time
             keep_to_organization(connection, organization_id)
 
 
-async def _try(read: Awaitable[ReadDay]) -> ReadDay | TopoError:
+async def _try(read: Awaitable[ReadDay], go_on: Callable[[], None]) -> ReadDay | TopoError:
+    """What was read, and on with the next; or why it was not, and whether to go on is for somebody else to say."""
     try:
-        return await read
+        reading = await read
     except (IncompleteWindow, RequestRefused, ResponseInvalid, TopoUnavailable) as error:
         return error
+    go_on()
+    return reading
 
 
 async def _read_day(
@@ -171,13 +174,14 @@ async def _read_day(
     day: Day,
     spool: Spool,
     started_at: datetime,
+    go_on: Callable[[], None],
     *,
     completeness: Completeness,
     label_channels: bool,
 ) -> ReadDay:
     """A day as far as it can be read by now, ready to land."""
     window = day.window.readable(started_at)
-    into = _Into(spool, window)
+    into = _Into(spool, window, go_on)
     try:
         reading, proved = await read_window(client, window, keeper=into), True
     except IncompleteWindow as error:
@@ -204,8 +208,9 @@ async def _read_day(
 class _Into:
     """A keeper that lets the activities of a window go to a spool, while Topo is asked for more."""
 
-    def __init__(self, spool: Spool, window: Window) -> None:
+    def __init__(self, spool: Spool, window: Window, on_last_pages: Callable[[], None]) -> None:
         self.messages = Messages(window)
+        self.on_last_pages = on_last_pages
         self._spool = spool
         self._window = window
 

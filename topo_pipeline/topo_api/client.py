@@ -6,11 +6,13 @@ No exception leaves here with httpx's own in its chain: those hold the request, 
 
 import asyncio
 import ipaddress
+import itertools
 import json
 import logging
 import math
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
@@ -26,6 +28,7 @@ from topo_pipeline.retries import stamina
 from topo_pipeline.topo_api import wire
 from topo_pipeline.topo_api.decoding import decode_page
 from topo_pipeline.topo_api.errors import RequestRefused, ResponseInvalid, TopoUnavailable
+from topo_pipeline.topo_api.slots import Slots
 
 _LOG = logging.getLogger(__name__)
 _SCOPES = {"activities": "activities:read", "sequence-templates": "sequences:read"}
@@ -81,23 +84,29 @@ class TopoClient:
         self.requests = 0
         """Requests sent so far, retries included."""
         self.concurrency = concurrency
+        self.turns = itertools.count(1)
+        """For requests of which those that were thought of first go first; one without a turn goes before them."""
         self._key = _checked_key(api_key)
         self._host = base.netloc.decode("ascii")
         self._retries = retries
         self._clock = clock
         self._latest: tuple[httpx.Headers, float, datetime] | None = None
         self._limiter = AsyncLimiter(1, 1 / requests_per_second)
-        self._slots = asyncio.Semaphore(concurrency)
         try:
-            self._http = _http_client(base.host, self._key, concurrency, retries.read_timeout)
+            # One connection each: a pool of several asks all that wait, at each request, whether they are still good.
+            self._connections = [*_connections(base.host, self._key, concurrency, retries.read_timeout)]
         except ImportError as error:  # a SOCKS proxy wants a package of its own
             raise ValueError(f"the environment's proxy can't be used: {error}") from None
+        self._slots = Slots(self._connections)
 
     def __repr__(self) -> str:
         return f"<TopoClient of {self._host}>"
 
     async def __aenter__(self) -> Self:
-        await self._http.__aenter__()
+        async with AsyncExitStack() as entered:
+            for connection in self._connections:
+                await entered.enter_async_context(connection)
+            self._entered = entered.pop_all()
         return self
 
     async def __aexit__(
@@ -106,7 +115,7 @@ class TopoClient:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._http.__aexit__(exc_type, exc, traceback)
+        await self._entered.__aexit__(exc_type, exc, traceback)
 
     @property
     def heard(self) -> wire.Heard | None:
@@ -116,13 +125,17 @@ class TopoClient:
         headers, seconds, ended_at = self._latest
         return wire.heard({name: self._shown(value, 100) for name, value in headers.items()}, seconds, ended_at)
 
-    async def activities(self, query: wire.ActivityQuery) -> wire.ActivityPage:
+    async def activities(self, query: wire.ActivityQuery, *, turn: int = 0) -> wire.ActivityPage:
         """One page of activities.
+
+        Args:
+            query: Which.
+            turn: Of the requests that wait for others to be answered, those with the smallest go first.
 
         Raises:
             TopoError: refused, unavailable or not the documented shape.
         """
-        answer = await self._get("activities", query.params(), decode_page)
+        answer = await self._get("activities", query.params(), decode_page, turn)
         return replace(answer.value, request_id=answer.request_id, requests=answer.requests)
 
     async def sequence_templates(self) -> list[wire.SequenceTemplate] | None:
@@ -184,7 +197,9 @@ class TopoClient:
         _LOG.warning("Going on without %s: %s", what, reason)
         return None
 
-    async def _get(self, path: str, params: Mapping[str, str], decode: Callable[[bytes], _T]) -> "_Answer[_T]":
+    async def _get(
+        self, path: str, params: Mapping[str, str], decode: Callable[[bytes], _T], turn: int = 0
+    ) -> "_Answer[_T]":
         """The one retry layer: every fault that may pass is met here, and only here."""
         async for attempt in stamina.retry_context(
             on=self._patience,
@@ -195,7 +210,7 @@ class TopoClient:
             wait_jitter=self._retries.wait_jitter,
         ):
             with attempt:
-                response = await self._attempt(path, params, attempt.num)
+                response = await self._attempt(path, params, attempt.num, turn)
                 value = self._decoded(response, decode, attempt.num)
                 return _Answer(value, self._request_id(response), attempt.num)
         raise AssertionError("stamina ends with a result or raises")
@@ -206,8 +221,8 @@ class TopoClient:
             return min(error.retry_after, self._retries.retry_after_max)
         return isinstance(error, TopoUnavailable | ResponseInvalid)
 
-    async def _attempt(self, path: str, params: Mapping[str, str], number: int) -> httpx.Response:
-        answer = await self._exchange(path, params)
+    async def _attempt(self, path: str, params: Mapping[str, str], number: int, turn: int) -> httpx.Response:
+        answer = await self._exchange(path, params, turn)
         if isinstance(answer, str):
             raise TopoUnavailable(self._gave_up(number, answer))
         status = answer.status_code
@@ -222,14 +237,14 @@ class TopoClient:
             raise self._refusal(path, answer)
         return answer
 
-    async def _exchange(self, path: str, params: Mapping[str, str]) -> httpx.Response | str:
+    async def _exchange(self, path: str, params: Mapping[str, str], turn: int) -> httpx.Response | str:
         """The response, or what befell it: told, not raised, so that nothing chains to httpx's exception."""
-        async with self._slots:
+        async with self._slots.one(turn) as connection:
             await self._limiter.acquire()
             self.requests += 1
             try:
                 async with asyncio.timeout(self._retries.attempt_timeout):
-                    response = await self._http.get(httpx.URL(f"{self._base}/{path}", params=params))
+                    response = await connection.get(httpx.URL(f"{self._base}/{path}", params=params))
             except httpx.RequestError as error:
                 return self._shown(f"{type(error).__name__} {error}")
             except TimeoutError:
@@ -298,19 +313,23 @@ class _Answer(Generic[_T]):
     requests: int
 
 
-def _http_client(host: str, key: str, concurrency: int, read_timeout: float) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        headers={
-            "Authorization": f"Bearer {key}",
-            "Accept": "application/json",
-            "User-Agent": f"topo-pipeline/{version('topo-pipeline')}",
-        },
-        timeout=httpx.Timeout(connect=10, read=read_timeout, write=10, pool=120),
-        limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
-        follow_redirects=False,
-        # Others may be reached through the environment's proxy; this machine itself never is.
-        trust_env=not _is_loopback(host),
-    )
+def _connections(host: str, key: str, number: int, read_timeout: float) -> Iterator[httpx.AsyncClient]:
+    # Others may be reached through the environment's proxy; this machine itself never is.
+    trust_env = not _is_loopback(host)
+    context = httpx.create_ssl_context(trust_env=trust_env)
+    for _ in range(number):
+        yield httpx.AsyncClient(
+            headers={
+                "Authorization": f"Bearer {key}",
+                "Accept": "application/json",
+                "User-Agent": f"topo-pipeline/{version('topo-pipeline')}",
+            },
+            timeout=httpx.Timeout(connect=10, read=read_timeout, write=10, pool=10),
+            limits=httpx.Limits(max_connections=1),
+            follow_redirects=False,
+            verify=context,
+            trust_env=trust_env,
+        )
 
 
 def _checked_url(text: str) -> httpx.URL:

@@ -53,6 +53,9 @@ class Keeper(Protocol):
     def start_again(self) -> None:
         """Let go of everything so far: it is read once more."""
 
+    def on_last_pages(self) -> None:
+        """The last pages are about to be asked for; told again where some are asked for again."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -78,23 +81,25 @@ async def read_proved(
     """
     if depth < 1:
         raise ValueError(f"a depth of {depth} pages: at least one must be read")
-    reader = _Reader(client, depth, keeper)
-    tally = await reader.whole(query)
+    reader = _Reader(client, query, depth, keeper)
+    tally = await reader.whole()
     return Outcome(tally, reader.refused, reader.requests)
 
 
 class _Reader:
     """Reads one query. Once a part is refused nothing can prove the whole: the rest is then read once, as it comes."""
 
-    def __init__(self, client: TopoClient, depth: int, keeper: Keeper | None) -> None:
+    def __init__(self, client: TopoClient, query: ActivityQuery, depth: int, keeper: Keeper | None) -> None:
         self.refused: Tally | None = None
         self.requests = 0
         self._client = client
+        self._query = query
         self._depth = depth
         self._keeper = keeper
 
-    async def whole(self, query: ActivityQuery) -> Tally:
+    async def whole(self) -> Tally:
         """Parts that are each proved must also add up to the whole's count, which goes into the ledger."""
+        query = self._query
         for attempt in range(ATTEMPTS):
             if attempt and self._keeper:
                 self._keeper.start_again()
@@ -135,8 +140,8 @@ class _Reader:
 
     # Reading one query
 
-    async def _ask(self, query: ActivityQuery) -> ActivityPage:
-        page = await self._client.activities(query)
+    async def _ask(self, query: ActivityQuery, turn: int = 0) -> ActivityPage:
+        page = await self._client.activities(query, turn=turn)
         self.requests += page.requests
         return page
 
@@ -146,12 +151,15 @@ class _Reader:
         if most is None:
             most = 1 if self._is_deep(tally.count) else self._depth
         last = min(-(-tally.count // MAX_PAGE_SIZE), most)
+        if self._keeper and query.created_at_before == self._query.created_at_before and not self._is_deep(tally.count):
+            self._keeper.on_last_pages()
         numbers = iter(range(2, last + 1))
+        turn = next(self._client.turns)
 
         async def work() -> None:
             # Shared: each number goes to one worker. After an empty page there is nothing, whatever was counted.
             while not tally.ended and (number := next(numbers, None)):
-                tally.add(await self._ask(replace(query, page=number)))
+                tally.add(await self._ask(replace(query, page=number), turn))
 
         async with _tasks() as group:
             for _ in range(min(self._client.concurrency, last - 1)):

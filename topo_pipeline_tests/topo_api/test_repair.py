@@ -227,7 +227,7 @@ def test_an_instant_deeper_than_the_depth_is_read_all_the_same() -> None:
 def test_a_filter_that_selects_everything_is_found_out() -> None:
     world = World(at_once(300, KNOWN), ties=Random(5))  # noqa: S311
     ask = world.activities
-    world.activities = lambda query: ask(replace(query, resource_type=None, event_type=None))  # type: ignore[method-assign]
+    world.activities = lambda query, **_: ask(replace(query, resource_type=None, event_type=None))  # type: ignore[method-assign]
     assert ids_of(world.read()) == all_of(world.rows)
     assert len(world.asked) < 300
 
@@ -273,7 +273,7 @@ def test_bounds_that_are_ignored_are_found_out(shift: int) -> None:
     world = World(spread(6000, start=START + shift * HOUR))
     ask = world.activities
     others: dict[str, Any] = {"created_at_after": START - 90 * HOUR, "created_at_before": START + 90 * HOUR}
-    world.activities = lambda query: ask(replace(query, **others))  # type: ignore[method-assign]
+    world.activities = lambda query, **_: ask(replace(query, **others))  # type: ignore[method-assign]
     assert world.refuse().reading.activities == []
     assert len(world.asked) < 100
 
@@ -291,12 +291,28 @@ def test_a_failure_in_the_midst_of_parts_is_raised_as_itself(page: int) -> None:
         world.read()
 
 
+def test_the_last_pages_are_told_of_before_they_are_asked_for_and_when_nothing_else_is_to_be_asked_for() -> None:
+    asked_before: list[int] = []
+
+    class Told(Kept):
+        def on_last_pages(self) -> None:
+            asked_before.append(len(world.asked))
+
+    world = World(spread(12_000))
+    world.read(keeper=Told())
+    [before] = asked_before
+    assert 0 < before < len(world.asked)
+    assert [query.page for query in world.asked[before:] if query.created_at_before == DAY.end] == [*range(2, 23)]
+    known = {query.created_at_before for query in world.asked[:before]}
+    assert {query.created_at_before for query in world.asked} == known
+
+
 # Over real HTTP
 
 
-def over_http(app: Model, **options: Any) -> Reading:
+def over_http(app: Model, concurrency: int = 4, **options: Any) -> Reading:
     async def go(address: str) -> Reading:
-        async with client_of(address) as client:
+        async with client_of(address, concurrency=concurrency) as client:
             return await read_window(client, DAY, **options)
 
     with serve(app) as address:
@@ -318,6 +334,19 @@ def test_a_deep_window_over_http() -> None:
     assert len(reading.activities) == reading.total_count == 1000
     assert reading.requests == len(app.requests)
     assert max(int(request.params["page"]) for request in app.requests) == 3
+
+
+def test_an_earlier_part_is_read_before_a_later_one_and_what_opens_the_way_before_both() -> None:
+    app = Model([item_of(row.number, row.at.isoformat()) for row in spread(4000)])
+    over_http(app, depth=10, concurrency=1)
+    asked = [(request.params["created_at_before"], int(request.params["page"])) for request in app.requests]
+    parts = [before for before, page in asked if page in range(2, 10)]
+    assert parts == sorted(parts)
+    assert len(set(parts)) == 5
+    first_pages = [place for place, (_, page) in enumerate(asked) if page == 1]
+    [*_, second, third] = [place for place, (before, page) in enumerate(asked) if page == 2][:3]
+    assert [place < second for place in first_pages[:3]] == [True] * 3  # the whole's, and of both parts that are read
+    assert third > first_pages[3]
 
 
 def test_rows_that_come_while_pages_are_read_over_http() -> None:

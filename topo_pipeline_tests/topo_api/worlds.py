@@ -1,9 +1,10 @@
 """A world of activities that answers as the API does, and may change between any two requests."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from random import Random
 from typing import Any, cast
 
@@ -46,11 +47,12 @@ class World:
     change: Callable[[ActivityQuery], None] = lambda _: None
     ties: Random | None = None
     page_size: int = 100
-    tell: Callable[[int, ActivityQuery], int] = lambda count, _: count
+    tell: Callable[[int, ActivityQuery], int] = lambda number, _: number
     concurrency: int = 4
     asked: list[ActivityQuery] = field(default_factory=list)
+    turns: Iterator[int] = field(default_factory=lambda: count(1))
 
-    async def activities(self, query: ActivityQuery) -> ActivityPage:
+    async def activities(self, query: ActivityQuery, *, turn: int = 0) -> ActivityPage:  # noqa: ARG002 - nobody waits
         await asyncio.sleep(0)  # lets the other tasks ask in between
         self.change(query)
         self.asked.append(query)
@@ -60,13 +62,13 @@ class World:
         found.sort(key=lambda row: row.at)
         size = min(query.size, self.page_size)
         shown = found[(query.page - 1) * size : query.page * size]
-        count = self.tell(len(found), query)
+        told = self.tell(len(found), query)
         return ActivityPage(
             activities=[Activity(row.id, row.at, "{}") for row in shown],
             rejects=[],
-            total_count=count,
-            total_pages=-(-count // size),
-            has_more=query.page * size < count,
+            total_count=told,
+            total_pages=-(-told // size),
+            has_more=query.page * size < told,
             request_id=f"req_{len(self.asked)}",
         )
 
@@ -95,6 +97,8 @@ class Kept:
 
     def start_again(self) -> None:
         self.parts.clear()
+
+    def on_last_pages(self) -> None: ...
 
     def put_into(self, reading: Reading) -> Reading:
         assert (reading.activities, reading.overlap) == ([], [])
