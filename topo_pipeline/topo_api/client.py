@@ -11,7 +11,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -94,7 +94,7 @@ class TopoClient:
         self._limiter = AsyncLimiter(1, 1 / requests_per_second)
         try:
             # One connection each: a pool of several asks all that wait, at each request, whether they are still good.
-            self._connections = [*_connections(base.host, self._key, concurrency, retries.read_timeout)]
+            self._connections = _connections(base.host, self._key, concurrency, retries.read_timeout)
         except ImportError as error:  # a SOCKS proxy wants a package of its own
             raise ValueError(f"the environment's proxy can't be used: {error}") from None
         self._slots = Slots(self._connections)
@@ -313,23 +313,26 @@ class _Answer(Generic[_T]):
     requests: int
 
 
-def _connections(host: str, key: str, number: int, read_timeout: float) -> Iterator[httpx.AsyncClient]:
+def _connections(host: str, key: str, number: int, read_timeout: float) -> list[httpx.AsyncClient]:
     # Others may be reached through the environment's proxy; this machine itself never is.
     trust_env = not _is_loopback(host)
     context = httpx.create_ssl_context(trust_env=trust_env)
-    for _ in range(number):
-        yield httpx.AsyncClient(
-            headers={
-                "Authorization": f"Bearer {key}",
-                "Accept": "application/json",
-                "User-Agent": f"topo-pipeline/{version('topo-pipeline')}",
-            },
+    headers = {
+        "Authorization": f"Bearer {key}",
+        "Accept": "application/json",
+        "User-Agent": f"topo-pipeline/{version('topo-pipeline')}",
+    }
+    return [
+        httpx.AsyncClient(
+            headers=headers,
             timeout=httpx.Timeout(connect=10, read=read_timeout, write=10, pool=10),
             limits=httpx.Limits(max_connections=1),
             follow_redirects=False,
             verify=context,
             trust_env=trust_env,
         )
+        for _ in range(number)
+    ]
 
 
 def _checked_url(text: str) -> httpx.URL:
