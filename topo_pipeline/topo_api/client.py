@@ -12,9 +12,9 @@ import logging
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -93,8 +93,8 @@ class TopoClient:
         self._latest: tuple[httpx.Headers, float, datetime] | None = None
         self._limiter = AsyncLimiter(1, 1 / requests_per_second)
         try:
-            # One connection each: a pool of several asks all that wait, at each request, whether they are still good.
-            self._connections = _connections(base.host, self._key, concurrency, retries.read_timeout)
+            make = _maker(base.host, self._key, retries.read_timeout)
+            self._connections = [_Connection(make) for _ in range(concurrency)]
         except ImportError as error:  # a SOCKS proxy wants a package of its own
             raise ValueError(f"the environment's proxy can't be used: {error}") from None
         self._slots = Slots(self._connections)
@@ -103,10 +103,6 @@ class TopoClient:
         return f"<TopoClient of {self._host}>"
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as entered:
-            for connection in self._connections:
-                await entered.enter_async_context(connection)
-            self._entered = entered.pop_all()
         return self
 
     async def __aexit__(
@@ -115,7 +111,8 @@ class TopoClient:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._entered.__aexit__(exc_type, exc, traceback)
+        for connection in self._connections:
+            await connection.close()
 
     @property
     def heard(self) -> wire.Heard | None:
@@ -313,26 +310,45 @@ class _Answer(Generic[_T]):
     requests: int
 
 
-def _connections(host: str, key: str, number: int, read_timeout: float) -> list[httpx.AsyncClient]:
+class _Connection:
+    """One at a time, made anew once a request on it did not end well.
+
+    httpcore can hold a connection for taken for ever if its request was cancelled (seen with 1.0.9), and of several in
+    a pool it asks all that wait, at each request, whether they are still good.
+    """
+
+    def __init__(self, make: Callable[[], httpx.AsyncClient]) -> None:
+        self._make = make
+        self._http = make()
+
+    async def get(self, url: httpx.URL) -> httpx.Response:
+        try:
+            return await self._http.get(url)
+        except BaseException:  # goes on its way, a cancellation too
+            spoiled, self._http = self._http, self._make()
+            await spoiled.aclose()
+            raise
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+
+def _maker(host: str, key: str, read_timeout: float) -> Callable[[], httpx.AsyncClient]:
     # Others may be reached through the environment's proxy; this machine itself never is.
     trust_env = not _is_loopback(host)
-    context = httpx.create_ssl_context(trust_env=trust_env)
-    headers = {
-        "Authorization": f"Bearer {key}",
-        "Accept": "application/json",
-        "User-Agent": f"topo-pipeline/{version('topo-pipeline')}",
-    }
-    return [
-        httpx.AsyncClient(
-            headers=headers,
-            timeout=httpx.Timeout(connect=10, read=read_timeout, write=10, pool=10),
-            limits=httpx.Limits(max_connections=1),
-            follow_redirects=False,
-            verify=context,
-            trust_env=trust_env,
-        )
-        for _ in range(number)
-    ]
+    return partial(
+        httpx.AsyncClient,
+        headers={
+            "Authorization": f"Bearer {key}",
+            "Accept": "application/json",
+            "User-Agent": f"topo-pipeline/{version('topo-pipeline')}",
+        },
+        timeout=httpx.Timeout(connect=10, read=read_timeout, write=10, pool=10),
+        limits=httpx.Limits(max_connections=1),
+        follow_redirects=False,
+        verify=httpx.create_ssl_context(trust_env=trust_env),
+        trust_env=trust_env,
+    )
 
 
 def _checked_url(text: str) -> httpx.URL:

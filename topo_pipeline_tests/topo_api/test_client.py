@@ -257,6 +257,20 @@ def test_no_more_requests_are_in_flight_than_allowed() -> None:
     assert app.peak == 3
 
 
+@pytest.mark.parametrize("steps", range(30))
+def test_a_request_that_was_cancelled_at_whatever_moment_takes_no_connection_along(steps: int) -> None:
+    async def go(client: TopoClient) -> None:
+        request = asyncio.create_task(client.activities(ActivityQuery()))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        request.cancel()
+        await asyncio.wait([request])
+        assert (await client.activities(ActivityQuery())).total_count == 0
+
+    with serve(Scripted()) as address:
+        run(address, go, concurrency=1, retries=Retries(attempts=1))
+
+
 def _templates(*numbers: int, more: bool) -> Answer:
     return Answer(page_of([{"id": uuid_of(n), "name": f"S{n}"} for n in numbers], 3, has_more=more))
 
