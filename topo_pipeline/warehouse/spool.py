@@ -117,7 +117,8 @@ class Spool:
         self._waiting: deque[Future[None]] = deque()
         self._connection = duckdb.connect()
         self._connection.execute(
-            f"SET TimeZone = 'UTC'; SET threads = 1; SET temp_directory = {literal(self._folder.name)}"
+            f"SET TimeZone = 'UTC'; SET threads = 1; SET temp_directory = {literal(self._folder.name)};"
+            " SET pandas_analyze_sample = 1"  # what is in a column of objects: it is text in each row
         )
         self.make_room(MEMORY)
         self._connection.execute(f"CREATE TEMP TABLE nothing AS {_EXTRACT.format(_NOTHING)}")
