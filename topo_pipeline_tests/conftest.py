@@ -37,8 +37,12 @@ MEASURED = {name: os.environ.pop(name) for name in list(os.environ) if name.star
 duckdb.connect = functools.partial(duckdb.connect, config={"threads": 1, "allow_unsigned_extensions": True})
 
 
-# What takes minutes, most of them waiting, is begun first: else one worker would wait for it alone at the end.
-LONGEST = ("test_end_to_end", "test_dev", "test_backfills_of_the_ui", "test_killed_runs", "test_in_a_browser")
+# What takes half a minute and more, much of it in other processes, is begun first: else one worker would wait for it
+# alone at the end.
+LONGEST = (
+    *("test_end_to_end", "test_dev", "test_backfills_of_the_ui", "test_killed_runs", "test_cli", "test_many_backfills"),
+    *("test_cli_forget", "test_in_a_browser", "test_faults", "test_incremental", "test_ranged_runs"),
+)
 
 
 @pytest.hookimpl(trylast=True)  # after the order was drawn

@@ -32,6 +32,7 @@ from topo_pipeline_tests.conftest import API_KEY
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 FIRST_DAY = date(2026, 3, 1)
 ACTIVITIES = dg.AssetKey(["topo", "activities"])
+WORLD = World(11, scale=0.1)  # one for all: what happened on a day is worked out once, and never changes
 
 
 def days(count: int, first: date = FIRST_DAY) -> list[date]:
@@ -159,8 +160,7 @@ def pipeline_over(
     **settings_changed: str,
 ) -> Iterator[Pipeline]:
     """A pipeline whose tables draw their charts only if it `draws`: that is most of the time that small tables take."""
-    world = World(11, scale=0.1)
-    api = Bent(create_app(world, api_key=api_key, now=clock, spelling=spelling))
+    api = Bent(create_app(WORLD, api_key=api_key, now=clock, spelling=spelling))
     quiet = {"telemetry": {"enabled": False}}
     persistent = partial(dg.DagsterInstance.local_temp, str(folder), overrides=quiet)
     make = persistent if is_persistent else dg.DagsterInstance.ephemeral
@@ -184,7 +184,7 @@ def pipeline_over(
             "settings": settings,
             "clock": clock,
         }
-        yield Pipeline(definitions.build(resources), instance, warehouse, api, world, api_url)
+        yield Pipeline(definitions.build(resources), instance, warehouse, api, WORLD, api_url)
 
 
 @pytest.fixture(scope="package")
