@@ -104,15 +104,19 @@ class Kept:
         assert (reading.activities, reading.overlap) == ([], [])
         latest = {activity.id: activity for part in self.parts for activity in part}
         received = sorted(latest.values(), key=lambda activity: (activity.created_at, activity.id))
-        within = [activity for activity in received if activity.created_at in reading.window]
-        return replace(reading, activities=within, overlap=[each for each in received if each not in within])
+        within, beyond = (
+            [activity for activity in received if (activity.created_at in reading.window) == is_within]
+            for is_within in (True, False)
+        )
+        return replace(reading, activities=within, overlap=beyond)
 
 
 def meant(rows: list[Row], query: ActivityQuery) -> list[Row]:
     after, before, params = query.created_at_after, query.created_at_before, query.params()
     assert after
     assert before
-    return [row for row in rows if after < row.at < before and is_selected(row.type, params)]
+    types = {type_ for type_ in {row.type for row in rows} if is_selected(type_, params)}
+    return [row for row in rows if after < row.at < before and row.type in types]
 
 
 def ids_of(reading: Reading) -> list[str]:
