@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from topo_pipeline.warehouse.connection import LAKE_PREFIX, ROW_GROUP_SIZE, Warehouse, literal
+from topo_pipeline.warehouse.connection import FILE_OPTIONS, LAKE_PREFIX, Warehouse, literal
 from topo_pipeline.warehouse.errors import NotCompacted, WarehouseError
 from topo_pipeline.warehouse.files import folder_aside, logs_of, put_in_place, sync
 
@@ -114,7 +114,7 @@ def _copy(warehouse: Warehouse, connection: DuckDBPyConnection, copy: Path) -> N
         folder = f"{_data_folder(warehouse)}/"
         connection.execute(f"ATTACH {literal(f'{LAKE_PREFIX}{copy}')} AS compacted (DATA_PATH {literal(folder)})")
     else:
-        connection.execute(f"ATTACH {literal(str(copy))} AS compacted (ROW_GROUP_SIZE {ROW_GROUP_SIZE})")
+        connection.execute(f"ATTACH {literal(str(copy))} AS compacted ({FILE_OPTIONS})")
     connection.execute("COPY FROM DATABASE warehouse TO compacted")
     if warehouse.is_lake:
         _copy_comments(connection)

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 LAKE_PREFIX = "ducklake:"
 # Whatever is written into a row group has DuckDB write it anew, and a day is seldom as much as one of its usual size.
-ROW_GROUP_SIZE = 20_480
+# Before storage v1.4.0 each checkpoint reads what the file says of every row group, however little was written.
+FILE_OPTIONS = "ROW_GROUP_SIZE 20_480, STORAGE_VERSION 'v1.4.0'"
 # What DuckDB says where another process, or another connection of this one, has the file.
 LOCKED = ("Could not set lock on file", "Conflicting lock is held", "Unique file handle conflict")
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<process>\d+)\)")
@@ -165,7 +166,7 @@ class Warehouse:
         if self.is_lake:
             connection.load_extension(str(_lake_extension()))
         target = literal(f"{LAKE_PREFIX if self.is_lake else ''}{self.path}")
-        options = "(READ_ONLY)" if read_only else "" if self.is_lake else f"(ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
+        options = "(READ_ONLY)" if read_only else "" if self.is_lake else f"({FILE_OPTIONS})"
         attach = f"ATTACH {target} AS warehouse {options}"
         try:
             if read_only and not self.path.exists():
