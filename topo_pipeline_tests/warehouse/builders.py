@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 from duckdb import DuckDBPyConnection
 
@@ -110,6 +112,16 @@ def land_templates_into(warehouse: Warehouse, *templates: dict[str, Any], now: d
 def ask(warehouse: Warehouse, sql: str, *values: Any) -> list[tuple[Any, ...]]:
     with warehouse.reader() as connection:
         return connection.execute(sql, values).fetchall()
+
+
+def storage_of(path: Path) -> str:
+    """The oldest storage version that a file's own says it needs."""
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{path}' AS looked_at (READ_ONLY)")
+        [(version,)] = connection.execute(
+            "SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = 'looked_at'"
+        ).fetchall()
+        return str(version)
 
 
 def records(warehouse: Warehouse, relation: str) -> list[dict[str, Any]]:

@@ -34,6 +34,7 @@ from topo_pipeline_tests.warehouse.builders import (
     payloads,
     reading,
     snapshot,
+    storage_of,
     template,
     uuid_of,
 )
@@ -176,6 +177,11 @@ def test_a_compacted_warehouse_is_loaded_and_compacted_on(warehouse: Warehouse) 
     before = everything(warehouse)
     compact(warehouse)
     assert everything(warehouse) == before
+
+
+def test_the_copy_is_of_the_storage_of_a_new_file(file_warehouse: Warehouse) -> None:
+    compact(filled(file_warehouse))
+    assert storage_of(file_warehouse.path) == "v1.4.0+"
 
 
 def test_an_empty_warehouse_can_be_compacted(warehouse: Warehouse) -> None:

@@ -11,7 +11,15 @@ import pytest
 
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
-from topo_pipeline_tests.warehouse.builders import activity, land_into, payloads, reading, records, uuid_of
+from topo_pipeline_tests.warehouse.builders import (
+    activity,
+    land_into,
+    payloads,
+    reading,
+    records,
+    storage_of,
+    uuid_of,
+)
 
 UNUSABLE = {
     "a file as parent folder": "file.txt/topo.duckdb",
@@ -78,6 +86,27 @@ def test_a_file_is_plain_duckdb_for_everybody_else(file_warehouse: Warehouse) ->
     land_into(file_warehouse, reading(activity(1)))
     with duckdb.connect(str(file_warehouse.path), read_only=True) as connection:
         assert connection.execute("SELECT id::VARCHAR FROM topo.topo.activities").fetchall() == [(uuid_of(1),)]
+
+
+def test_a_file_is_of_a_storage_whose_checkpoints_pass_over_what_did_not_change(file_warehouse: Warehouse) -> None:
+    file_warehouse.prepare()
+    assert storage_of(file_warehouse.path) == "v1.4.0+"
+
+
+def test_a_file_of_an_older_storage_is_taken_over_by_the_next_transaction_and_only_read_by_a_reader(
+    file_warehouse: Warehouse,
+) -> None:
+    land_into(file_warehouse, reading(activity(1)))
+    as_it_was = file_warehouse.path.rename(file_warehouse.path.with_name("newer.duckdb"))
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{as_it_was}' AS newer (READ_ONLY)")
+        connection.execute(f"ATTACH '{file_warehouse.path}' AS older (STORAGE_VERSION 'v1.0.0')")
+        connection.execute("COPY FROM DATABASE newer TO older")
+    assert payloads(file_warehouse).keys() == {uuid_of(1)}
+    assert storage_of(file_warehouse.path) == "v1.0.0+"
+    land_into(file_warehouse, reading(activity(1), activity(2)))
+    assert payloads(file_warehouse).keys() == {uuid_of(1), uuid_of(2)}
+    assert storage_of(file_warehouse.path) == "v1.4.0+"
 
 
 def test_a_home_and_a_relative_path_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
