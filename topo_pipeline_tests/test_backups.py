@@ -201,7 +201,7 @@ def test_a_damaged_warehouse_is_replaced_and_its_memory_is_said_to_be_lost(
     before = everything(world.target)
     backup(world.warehouse, file)
     whole = world.warehouse.path.read_bytes()
-    world.warehouse.path.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    world.warehouse.path.write_bytes(whole[:16_384] if damage is None else damage)  # DuckDB's headers and no more
     Path(f"{world.target}.wal").write_bytes(b"of the damaged one")
     outcome = restored(world, file)
     assert outcome.forgot_nobody
