@@ -21,7 +21,8 @@ _Reading = TypeVar("_Reading")
 
 
 @dataclass(frozen=True)
-class _Begun(Generic[_Reading]):
+class _Begun(Generic[_Day, _Reading]):
+    day: _Day
     reading: Future[_Reading]
     spool: Spool
     its_turn: asyncio.Event
@@ -41,29 +42,39 @@ class Ahead(Generic[_Day, _Reading]):
     ) -> None:
         self._portal = portal
         self._read = read
-        self._next: _Begun[_Reading] | None = None
+        self._next: _Begun[_Day, _Reading] | None = None
         self._under_way: list[Future[_Reading]] = []
         self._spools = ExitStack()
         self._free: list[Spool] = []
 
     @contextmanager
     def reading(self, day: _Day, then: _Day | None) -> Iterator[_Reading]:
-        """Wait for `day`; yield what was read, to be had meanwhile. It is what `then` was before, if that was any.
+        """Wait for `day`; yield what was read, to be had meanwhile.
 
         `then` waits for its turn: until this reading says so, or until it is asked for itself.
 
         Raises:
             WarehouseError: there is no room for what is read.
         """
+        if self._next and self._next.day != day:
+            self.give_up()
         begun = self._next or self._begin(day, asyncio.Event())
         self._portal.call(begun.its_turn.set)
-        self._next = self._begin(then, begun.next_turn) if then else None
+        self._next = None if then is None else self._begin(then, begun.next_turn)
         yield begun.reading.result()
         self._under_way.remove(begun.reading)
         begun.spool.clear()
         self._free.append(begun.spool)
 
-    def _begin(self, day: _Day, its_turn: asyncio.Event) -> _Begun[_Reading]:
+    def give_up(self) -> None:
+        """Let go of what was begun beside the day that was asked for last; it is begun anew if it is asked for."""
+        if self._next:
+            self._next.reading.cancel()
+            self._under_way.remove(self._next.reading)
+            self._next.spool.close()  # it may still be written to, for a moment
+            self._next = None
+
+    def _begin(self, day: _Day, its_turn: asyncio.Event) -> _Begun[_Day, _Reading]:
         spool = self._free.pop() if self._free else self._spools.enter_context(Spool())
         next_turn = asyncio.Event()
 
@@ -71,7 +82,7 @@ class Ahead(Generic[_Day, _Reading]):
             await its_turn.wait()
             return await self._read(day, spool, next_turn.set)
 
-        begun = _Begun(self._portal.start_task_soon(read), spool, its_turn, next_turn)
+        begun = _Begun(day, self._portal.start_task_soon(read), spool, its_turn, next_turn)
         self._under_way.append(begun.reading)
         return begun
 

@@ -122,6 +122,8 @@ def load_days(
                     continue
                 with ahead.reading(day, then=next_day) as reading:
                     _note(outage, reading)
+                    if outage:
+                        ahead.give_up()  # what was begun beside it has met the same outage
                     if isinstance(reading, ReadDay):
                         outcome = _land(warehouse, reading, run_id, clock(), may_shrink=day.day in may_shrink)
                     else:
@@ -160,7 +162,7 @@ def begin(client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, time
 
 
 async def _try(read: Awaitable[ReadDay], go_on: Callable[[], None]) -> ReadDay | TopoError:
-    """What was read, and on with the next; or why it was not, and whether to go on is for somebody else to say."""
+    """What was read, and on with the next; or why it was not."""
     try:
         reading = await read
     except (IncompleteWindow, RequestRefused, ResponseInvalid, TopoUnavailable) as error:
@@ -212,6 +214,7 @@ class _Into:
         self.messages = Messages(window)
         self.on_last_pages = on_last_pages
         self._spool = spool
+        self._add = spool.adder()
         self._window = window
 
     async def keep(self, activities: Sequence[Activity]) -> None:
@@ -219,11 +222,12 @@ class _Into:
         start, end = self._window.start, self._window.end
         within = [activity for activity in activities if start <= activity.created_at < end]
         if within:
-            await anyio.to_thread.run_sync(self._spool.add, activity_frame(within))
+            await anyio.to_thread.run_sync(self._add, activity_frame(within))
 
     def start_again(self) -> None:
         self.messages = Messages(self._window)
         self._spool.clear()
+        self._add = self._spool.adder()
 
 
 async def _labels(client: TopoClient, reading: Reading, messages: Messages) -> Labels:

@@ -1,6 +1,8 @@
 """What becomes of days that can't be had, over real HTTP; what can be had lands all the same."""
 
+import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -124,6 +126,66 @@ def test_after_two_days_without_an_answer_the_others_are_not_asked_for(
     outcomes = load(api, tmp_path, [day(n) for n in range(1, 20)])
     assert landed(outcomes) == [True] + [False] * 18
     assert api.asked.count("activities") == 1 + 2 * QUICK.attempts
+
+
+class TwoPages(Scripted):
+    """An API of 150 activities a day."""
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        query = parse_qs(scope["query_string"].decode())
+        if "created_at_before" in query:
+            asked = datetime.fromisoformat(query["created_at_before"][0]).date() - timedelta(days=1)
+            self.answers[asked] = await self.answer(asked, int(query["page"][0]))
+        await super().__call__(scope, receive, send)
+
+    async def answer(self, asked: date, page: int) -> tuple[int, object]:
+        numbers = range((page - 1) * 100, min(page * 100, 150))
+        payload = {"type": "message.sent", "channel": "EMAIL"}
+        ids = [str(UUID(int=asked.toordinal() * 1000 + number)) for number in numbers]
+        items = [{"id": id_, "created_at": f"{asked}T10:00:00Z", "payload": payload} for id_ in ids]
+        return 200, {**EMPTY, "items": items, "total_count": 150, "total_pages": 2}
+
+
+def test_an_outage_in_the_midst_of_a_day_costs_that_day_and_not_the_next_which_was_begun_beside_it(
+    tmp_path: Path,
+) -> None:
+    class Out(TwoPages):
+        """Down from the first day's second page on, until all attempts at it and at the next day have failed."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.failed = Counter[date]()
+            self.next_has_failed = asyncio.Event()
+
+        async def answer(self, asked: date, page: int) -> tuple[int, object]:
+            is_up = self.failed[date(2026, 3, 1)] == QUICK.attempts
+            if is_up or (asked == date(2026, 3, 1) and page == 1):
+                return await super().answer(asked, page)
+            if asked == date(2026, 3, 1) and self.failed[asked] + 1 == QUICK.attempts:
+                await asyncio.wait_for(self.next_has_failed.wait(), 30)
+            self.failed[asked] += 1
+            if self.failed[date(2026, 3, 2)] == QUICK.attempts:
+                self.next_has_failed.set()
+            return 503, b""
+
+    outcomes = load(Out(), tmp_path, [day(n) for n in range(1, 5)])
+    assert landed(outcomes) == [False, True, True, True]
+    assert [outcome.rows for outcome in outcomes if isinstance(outcome, Load)] == [150] * 3
+
+
+def test_where_no_day_is_answered_to_its_end_two_are_tried_and_what_was_begun_beside_them(tmp_path: Path) -> None:
+    class Down(TwoPages):
+        def __init__(self) -> None:
+            super().__init__()
+            self.days: set[date] = set()
+
+        async def answer(self, asked: date, page: int) -> tuple[int, object]:
+            self.days.add(asked)
+            return (503, b"") if page == 2 else await super().answer(asked, page)
+
+    api = Down()
+    assert landed(load(api, tmp_path, [day(n) for n in range(1, 20)])) == [False] * 19
+    assert {date(2026, 3, 1), date(2026, 3, 2)} <= api.days <= {date(2026, 3, n) for n in (1, 2, 3)}
 
 
 def test_a_refused_request_ends_the_asking_at_once(tmp_path: Path) -> None:

@@ -242,10 +242,10 @@ class TopoClient:
             try:
                 async with asyncio.timeout(self._retries.attempt_timeout):
                     response = await connection.get(httpx.URL(f"{self._base}/{path}", params=params))
-            except httpx.RequestError as error:
-                return self._shown(f"{type(error).__name__} {error}")
             except TimeoutError:
                 return f"no whole answer within {self._retries.attempt_timeout:g} s"
+        if isinstance(response, str):
+            return self._shown(response)
         self._latest = response.headers, response.elapsed.total_seconds(), self._clock()
         return response
 
@@ -320,16 +320,28 @@ class _Connection:
     def __init__(self, make: Callable[[], httpx.AsyncClient]) -> None:
         self._make = make
         self._http = make()
+        self._is_closed = False
 
-    async def get(self, url: httpx.URL) -> httpx.Response:
+    async def get(self, url: httpx.URL) -> httpx.Response | str:
+        """The response, or what befell it."""
         try:
             return await self._http.get(url)
+        except httpx.RequestError as error:
+            fault = f"{type(error).__name__} {error}"
         except BaseException:  # goes on its way, a cancellation too
-            spoiled, self._http = self._http, self._make()
-            await spoiled.aclose()
+            await self._renew()
             raise
+        await self._renew()
+        return fault
+
+    async def _renew(self) -> None:
+        spoiled = self._http
+        if not self._is_closed:
+            self._http = self._make()
+        await spoiled.aclose()
 
     async def close(self) -> None:
+        self._is_closed = True
         await self._http.aclose()
 
 

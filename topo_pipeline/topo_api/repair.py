@@ -54,7 +54,7 @@ class Keeper(Protocol):
         """Let go of everything so far: it is read once more."""
 
     def on_last_pages(self) -> None:
-        """The last pages are about to be asked for; told again where some are asked for again."""
+        """The last part's pages are known and asked for next; told again where they are asked for again."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,7 @@ class _Reader:
 
     async def _read(self, query: ActivityQuery, most: int | None = None) -> Tally:
         """Its pages, `most` at most; where that is left open all, but of a deep query only the first."""
+        turn = next(self._client.turns)
         tally = Tally.of(query, await self._ask(query))
         if most is None:
             most = 1 if self._is_deep(tally.count) else self._depth
@@ -154,7 +155,6 @@ class _Reader:
         if self._keeper and query.created_at_before == self._query.created_at_before and not self._is_deep(tally.count):
             self._keeper.on_last_pages()
         numbers = iter(range(2, last + 1))
-        turn = next(self._client.turns)
 
         async def work() -> None:
             # Shared: each number goes to one worker. After an empty page there is nothing, whatever was counted.

@@ -9,7 +9,9 @@ import json
 import tempfile
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -111,7 +113,7 @@ class Spool:
         except OSError as error:
             raise WarehouseError(f"There is no folder for temporary files, set TMPDIR to one: {error}") from error
         self.longest = 0
-        self._received = self._memory = 0
+        self._received = self._memory = self._cleared = 0
         self._one_at_a_time = threading.Lock()
         self._worker = ThreadPoolExecutor(1, "spool")
         self._waiting: deque[Future[None]] = deque()
@@ -130,6 +132,10 @@ class Spool:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of everything, for good; once more is no harm."""
         self._worker.shutdown(cancel_futures=True)
         self._connection.close()
         self._folder.cleanup()
@@ -155,7 +161,16 @@ class Spool:
         Raises:
             WarehouseError: the folder for temporary files can't take what was added.
         """
+        self.adder()(activities)
+
+    def adder(self) -> Callable[["pd.DataFrame"], None]:
+        """What adds until `clear` is called: who was given up, and goes on nevertheless, adds to nobody else's."""
+        return partial(self._add, self._cleared)
+
+    def _add(self, cleared: int, activities: "pd.DataFrame") -> None:
         with self._one_at_a_time:
+            if cleared != self._cleared:
+                return
             self._wait(for_all_but=WAITING)
             first, self._received = self._received, self._received + len(activities)
             numbered = activities.assign(received=range(first, self._received))
@@ -172,6 +187,7 @@ class Spool:
         with self._one_at_a_time:
             wait(self._waiting)
             self._waiting.clear()
+            self._cleared += 1
             self._begin()
 
     def _wait(self, *, for_all_but: int) -> None:

@@ -271,6 +271,27 @@ def test_a_request_that_was_cancelled_at_whatever_moment_takes_no_connection_alo
         run(address, go, concurrency=1, retries=Retries(attempts=1))
 
 
+def test_a_client_that_was_left_asks_no_more() -> None:
+    class Slow(Scripted):
+        async def answer(self, request: Any) -> Answer:
+            asked.set()
+            await asyncio.to_thread(is_left.wait, 30)
+            return await super().answer(request)
+
+    app, asked, is_left = Slow(), threading.Event(), threading.Event()
+
+    async def go(client: TopoClient) -> None:
+        waiting = asyncio.gather(*(client.activities(ActivityQuery()) for _ in range(3)), return_exceptions=True)
+        await asyncio.to_thread(asked.wait, 30)
+        await client.__aexit__(None, None, None)
+        is_left.set()
+        assert all(isinstance(each, Exception) for each in await waiting)
+
+    with serve(app) as address:
+        run(address, go, concurrency=1)
+    assert len(app.requests) == 1
+
+
 def _templates(*numbers: int, more: bool) -> Answer:
     return Answer(page_of([{"id": uuid_of(n), "name": f"S{n}"} for n in numbers], 3, has_more=more))
 

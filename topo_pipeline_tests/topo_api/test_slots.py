@@ -69,7 +69,7 @@ def test_who_gives_up_takes_nothing_along(late: bool) -> None:
                 waiting.cancel()
                 await settle()
         if late:
-            waiting.cancel()
+            asyncio.get_running_loop().call_soon(waiting.cancel)  # after it was handed out, before who has it goes on
         with pytest.raises(asyncio.CancelledError):
             await waiting
         async with slots.one(0) as thing:
@@ -88,3 +88,24 @@ def test_a_failure_gives_back_what_it_had() -> None:
             assert thing == "only"
 
     run(go)
+
+
+def test_who_gives_it_back_and_asks_again_at_once_has_its_turn_before_a_later_one() -> None:
+    order: list[str] = []
+
+    async def go() -> None:
+        slots = Slots(["only"])
+
+        async def later() -> None:
+            async with slots.one(2):
+                order.append("later")
+
+        async with asyncio.TaskGroup() as group:
+            async with slots.one(1):
+                group.create_task(later())
+                await settle()
+            async with slots.one(1):
+                order.append("again")
+
+    run(go)
+    assert order == ["again", "later"]
