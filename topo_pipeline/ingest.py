@@ -91,7 +91,7 @@ def load_days(
 ) -> Generator[Load | Refusal]:
     """Read and land `days` in turn, each in a transaction of its own; yield what became of each.
 
-    While one is landed, the next one is read; it is begun once the last pages of the one before are asked for.
+    While one is landed, the next one is read; beside one that is read in parts, it is begun with the last part.
 
     Args:
         connect: Makes a client.
@@ -210,9 +210,9 @@ async def _read_day(
 class _Into:
     """A keeper that lets the activities of a window go to a spool, while Topo is asked for more."""
 
-    def __init__(self, spool: Spool, window: Window, on_last_pages: Callable[[], None]) -> None:
+    def __init__(self, spool: Spool, window: Window, on_last_part: Callable[[], None]) -> None:
         self.messages = Messages(window)
-        self.on_last_pages = on_last_pages
+        self.on_last_part = on_last_part
         self._spool = spool
         self._add = spool.adder()
         self._window = window

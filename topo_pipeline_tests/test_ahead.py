@@ -21,6 +21,7 @@ from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.reading import Window
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load
+from topo_pipeline_tests.topo_api.helpers import Answer, Model, Request, instants, item_of
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 ONE_DAY = timedelta(days=1)
@@ -29,42 +30,29 @@ ONE, TWO, THREE, FOUR = (date(2026, 3, number) for number in range(1, 5))
 
 @dataclass
 class Api:
-    """`rows` activities a day; `when_asked` is called with each day that is asked for."""
+    """One activity a day; `when_asked` is called with each day that is asked for."""
 
     when_asked: Any = lambda day: None
-    rows: int = 1
     events: list[tuple[str, date]] = field(default_factory=list)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         query = parse_qs(scope["query_string"].decode())
         body: dict[str, Any] = {"id": str(UUID(int=1)), "organization_id": str(UUID(int=1))}
         if "created_at_before" in query:
-            day, page = datetime.fromisoformat(query["created_at_before"][0]).date() - ONE_DAY, int(query["page"][0])
+            day = datetime.fromisoformat(query["created_at_before"][0]).date() - ONE_DAY
             self.events.append(("asked", day))
             self.when_asked(day)
-            await self.hold_back(day, page)
-            items = [item(day, number) for number in range((page - 1) * 100, min(page * 100, self.rows))]
-            body = {"items": items, "total_count": self.rows, "total_pages": -(-self.rows // 100), "has_more": False}
+            payload = {"type": "message.sent", "channel": "EMAIL"}
+            item = {"id": str(UUID(int=day.toordinal())), "created_at": f"{day}T12:00:00Z", "payload": payload}
+            body = {"items": [item], "total_count": 1, "total_pages": 1, "has_more": False}
         content = json.dumps(body).encode()
         headers = [(b"content-length", b"%d" % len(content))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
-    async def hold_back(self, day: date, page: int) -> None:
-        """Wait with the answer."""
-
-
-def item(day: date, number: int) -> dict[str, Any]:
-    payload = {"type": "message.sent", "channel": "EMAIL"}
-    return {"id": str(id_of(day, number)), "created_at": f"{day}T12:00:00Z", "payload": payload}
-
-
-def id_of(day: date, number: int) -> UUID:
-    return UUID(int=day.toordinal() * 1000 + number)
-
 
 @contextmanager
-def loading(api: Api, warehouse: Warehouse, *days: date) -> Iterator[Any]:
+def loading(api: Any, warehouse: Warehouse, *days: date) -> Iterator[Any]:
     def window(day: date) -> Window:
         start = datetime(day.year, day.month, day.day, tzinfo=UTC)
         return Window(start, start + ONE_DAY)
@@ -93,20 +81,21 @@ def test_the_next_day_is_asked_for_while_one_waits_to_be_landed(tmp_path: Path) 
         assert [outcome.rows for outcome in outcomes] == [1, 1]
 
 
-def test_the_next_day_is_asked_for_while_the_last_pages_of_one_are_under_way(tmp_path: Path) -> None:
-    class Slow(Api):
-        def __init__(self) -> None:
-            super().__init__(rows=250)
-            self.next_is_asked = asyncio.Event()
+def test_the_next_day_is_asked_for_while_the_last_part_of_a_deep_one_is_read(tmp_path: Path) -> None:
+    class Slow(Model):
+        next_is_asked = asyncio.Event()
 
-        async def hold_back(self, day: date, page: int) -> None:
-            if day == TWO:
+        async def answer(self, request: Request) -> Answer:
+            if request.params.get("created_at_before", "").startswith(str(THREE)):
                 self.next_is_asked.set()
-            elif page == 3:
+            elif request.params.get("created_at_before", "").startswith(str(TWO)) and request.params["page"] == "2":
                 await asyncio.wait_for(self.next_is_asked.wait(), 30)
+            return await super().answer(request)
 
-    with loading(Slow(), Warehouse(str(tmp_path / "topo.duckdb")), ONE, TWO) as outcomes:
-        assert [outcome.rows for outcome in outcomes] == [250, 250]
+    start, step = datetime(2026, 3, 1, tzinfo=UTC), timedelta(seconds=16)
+    items = [item_of(number, moment) for number, moment in enumerate(instants(2 * 5400, start, step))]
+    with loading(Slow(items), Warehouse(str(tmp_path / "topo.duckdb")), ONE, TWO) as outcomes:
+        assert [outcome.rows for outcome in outcomes] == [5400, 5400]
 
 
 def test_no_day_is_asked_for_before_the_last_but_one_has_landed(tmp_path: Path) -> None:
@@ -151,4 +140,4 @@ def test_what_was_read_of_a_day_is_in_no_other(tmp_path: Path) -> None:
         assert not any(isinstance(outcome, Refusal) for outcome in outcomes)
     with warehouse.reader() as connection:
         landed = connection.execute("SELECT day, id FROM topo.activities ORDER BY ALL").fetchall()
-    assert landed == [(day, id_of(day, 0)) for day in (ONE, TWO, THREE, FOUR)]
+    assert landed == [(day, UUID(int=day.toordinal())) for day in (ONE, TWO, THREE, FOUR)]

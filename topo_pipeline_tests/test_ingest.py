@@ -22,6 +22,7 @@ from topo_pipeline.topo_api.reading import Window
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.landing import Load
+from topo_pipeline_tests.topo_api.helpers import Answer, Model, Request, instants, item_of
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 QUICK = Retries(attempts=2, wait_initial=0.001, wait_max=0.001, wait_jitter=0.0)
@@ -52,7 +53,7 @@ class Scripted:
 
 
 @contextmanager
-def connecting_to(api: Scripted) -> Iterator[Callable[[], TopoClient]]:
+def connecting_to(api: Any) -> Iterator[Callable[[], TopoClient]]:
     with serve(api) as address:
         yield lambda: TopoClient(
             f"{address}/v1", "topo_k", requests_per_second=10_000, retries=QUICK, clock=lambda: NOW
@@ -68,7 +69,7 @@ def problem(status: int, type_: str) -> tuple[int, object]:
     return status, {"status_code": status, "type": type_, "message": "no", "request_id": f"req_{status}"}
 
 
-def load(api: Scripted, folder: Path, days: list[Day], **options: Any) -> list[Load | Refusal]:
+def load(api: Any, folder: Path, days: list[Day], **options: Any) -> list[Load | Refusal]:
     warehouse = Warehouse(str(folder / "w.duckdb"))
     with connecting_to(api) as connect:
         terms = {"run_id": "r", "clock": lambda: NOW, "timezone": "UTC"} | options
@@ -128,64 +129,61 @@ def test_after_two_days_without_an_answer_the_others_are_not_asked_for(
     assert api.asked.count("activities") == 1 + 2 * QUICK.attempts
 
 
-class TwoPages(Scripted):
-    """An API of 150 activities a day."""
+class Deep(Model):
+    """Four days that are each read in two parts."""
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        query = parse_qs(scope["query_string"].decode())
-        if "created_at_before" in query:
-            asked = datetime.fromisoformat(query["created_at_before"][0]).date() - timedelta(days=1)
-            self.answers[asked] = await self.answer(asked, int(query["page"][0]))
-        await super().__call__(scope, receive, send)
+    def __init__(self) -> None:
+        start, step = datetime(2026, 3, 1, tzinfo=UTC), timedelta(seconds=16)
+        moments = enumerate(instants(4 * 5400, start, step))
+        super().__init__([item_of(number, moment, channel="EMAIL") for number, moment in moments])
+        self.days: Counter[int] = Counter()
 
-    async def answer(self, asked: date, page: int) -> tuple[int, object]:
-        numbers = range((page - 1) * 100, min(page * 100, 150))
-        payload = {"type": "message.sent", "channel": "EMAIL"}
-        ids = [str(UUID(int=asked.toordinal() * 1000 + number)) for number in numbers]
-        items = [{"id": id_, "created_at": f"{asked}T10:00:00Z", "payload": payload} for id_ in ids]
-        return 200, {**EMPTY, "items": items, "total_count": 150, "total_pages": 2}
+    async def answer(self, request: Request) -> Answer:
+        if "created_at_before" not in request.params:
+            return await super().answer(request)
+        after, before = (datetime.fromisoformat(request.params[f"created_at_{bound}"]) for bound in ("after", "before"))
+        number = (before - timedelta(seconds=1)).day
+        self.days[number] += 1
+        is_end = before == day(number).window.end and after > day(number).window.start
+        return Answer(b"", status=503) if await self.is_down(number, is_end) else await super().answer(request)
+
+    async def is_down(self, number: int, is_end: bool) -> bool:
+        """Whether the last part of this day, or anything else of it, is not answered."""
+        raise NotImplementedError
 
 
 def test_an_outage_in_the_midst_of_a_day_costs_that_day_and_not_the_next_which_was_begun_beside_it(
     tmp_path: Path,
 ) -> None:
-    class Out(TwoPages):
-        """Down from the first day's second page on, until all attempts at it and at the next day have failed."""
+    class Out(Deep):
+        """Down from the first day's last part on, until all attempts at it and at the next day have failed."""
 
-        def __init__(self) -> None:
-            super().__init__()
-            self.failed = Counter[date]()
-            self.next_has_failed = asyncio.Event()
+        failed: Counter[int] = Counter()
+        next_has_failed = asyncio.Event()
 
-        async def answer(self, asked: date, page: int) -> tuple[int, object]:
-            is_up = self.failed[date(2026, 3, 1)] == QUICK.attempts
-            if is_up or (asked == date(2026, 3, 1) and page == 1):
-                return await super().answer(asked, page)
-            if asked == date(2026, 3, 1) and self.failed[asked] + 1 == QUICK.attempts:
+        async def is_down(self, number: int, is_end: bool) -> bool:
+            if self.failed[1] == QUICK.attempts or not (number == 2 or is_end):
+                return False
+            if number == 1 and self.failed[1] + 1 == QUICK.attempts:
                 await asyncio.wait_for(self.next_has_failed.wait(), 30)
-            self.failed[asked] += 1
-            if self.failed[date(2026, 3, 2)] == QUICK.attempts:
+            self.failed[number] += 1
+            if self.failed[2] == QUICK.attempts:
                 self.next_has_failed.set()
-            return 503, b""
+            return True
 
     outcomes = load(Out(), tmp_path, [day(n) for n in range(1, 5)])
     assert landed(outcomes) == [False, True, True, True]
-    assert [outcome.rows for outcome in outcomes if isinstance(outcome, Load)] == [150] * 3
+    assert [outcome.rows for outcome in outcomes if isinstance(outcome, Load)] == [5400] * 3
 
 
 def test_where_no_day_is_answered_to_its_end_two_are_tried_and_what_was_begun_beside_them(tmp_path: Path) -> None:
-    class Down(TwoPages):
-        def __init__(self) -> None:
-            super().__init__()
-            self.days: set[date] = set()
-
-        async def answer(self, asked: date, page: int) -> tuple[int, object]:
-            self.days.add(asked)
-            return (503, b"") if page == 2 else await super().answer(asked, page)
+    class Down(Deep):
+        async def is_down(self, number: int, is_end: bool) -> bool:
+            return is_end
 
     api = Down()
-    assert landed(load(api, tmp_path, [day(n) for n in range(1, 20)])) == [False] * 19
-    assert {date(2026, 3, 1), date(2026, 3, 2)} <= api.days <= {date(2026, 3, n) for n in (1, 2, 3)}
+    assert landed(load(api, tmp_path, [day(n) for n in range(1, 5)])) == [False] * 4
+    assert {1, 2} <= set(api.days) <= {1, 2, 3}
 
 
 def test_a_refused_request_ends_the_asking_at_once(tmp_path: Path) -> None:

@@ -53,8 +53,8 @@ class Keeper(Protocol):
     def start_again(self) -> None:
         """Let go of everything so far: it is read once more."""
 
-    def on_last_pages(self) -> None:
-        """The last part's pages are known and asked for next; told again where they are asked for again."""
+    def on_last_part(self) -> None:
+        """The last part of a deep query is begun, while the one before may still be read; told for each reading."""
 
 
 @dataclass(frozen=True)
@@ -81,25 +81,23 @@ async def read_proved(
     """
     if depth < 1:
         raise ValueError(f"a depth of {depth} pages: at least one must be read")
-    reader = _Reader(client, query, depth, keeper)
-    tally = await reader.whole()
+    reader = _Reader(client, depth, keeper)
+    tally = await reader.whole(query)
     return Outcome(tally, reader.refused, reader.requests)
 
 
 class _Reader:
     """Reads one query. Once a part is refused nothing can prove the whole: the rest is then read once, as it comes."""
 
-    def __init__(self, client: TopoClient, query: ActivityQuery, depth: int, keeper: Keeper | None) -> None:
+    def __init__(self, client: TopoClient, depth: int, keeper: Keeper | None) -> None:
         self.refused: Tally | None = None
         self.requests = 0
         self._client = client
-        self._query = query
         self._depth = depth
         self._keeper = keeper
 
-    async def whole(self) -> Tally:
+    async def whole(self, query: ActivityQuery) -> Tally:
         """Parts that are each proved must also add up to the whole's count, which goes into the ledger."""
-        query = self._query
         for attempt in range(ATTEMPTS):
             if attempt and self._keeper:
                 self._keeper.start_again()
@@ -152,8 +150,6 @@ class _Reader:
         if most is None:
             most = 1 if self._is_deep(tally.count) else self._depth
         last = min(-(-tally.count // MAX_PAGE_SIZE), most)
-        if self._keeper and query.created_at_before == self._query.created_at_before and not self._is_deep(tally.count):
-            self._keeper.on_last_pages()
         numbers = iter(range(2, last + 1))
 
         async def work() -> None:
@@ -196,8 +192,10 @@ class _Reader:
         turns = asyncio.Semaphore(PARTS_AT_ONCE)
         rows = Rows()
 
-        async def read(part: ActivityQuery) -> None:
+        async def read(part: ActivityQuery, *, is_last: bool = False) -> None:
             async with turns:
+                if is_last and self._keeper:
+                    self._keeper.on_last_part()
                 tally = await self._prove(part)
                 if self._keeper:
                     await self._keeper.keep(tally.rows.hand_over())
@@ -209,7 +207,7 @@ class _Reader:
                 group.create_task(read(before))
                 count -= mark.rows
                 mark = await self._mark(query) if self._is_deep(count) else None
-            group.create_task(read(query))
+            group.create_task(read(query, is_last=True))
         return rows
 
     # What is too short to be split in time

@@ -291,20 +291,30 @@ def test_a_failure_in_the_midst_of_parts_is_raised_as_itself(page: int) -> None:
         world.read()
 
 
-def test_the_last_pages_are_told_of_before_they_are_asked_for_and_when_nothing_else_is_to_be_asked_for() -> None:
+def test_the_last_part_of_a_deep_window_is_told_of_when_it_begins() -> None:
     asked_before: list[int] = []
 
     class Told(Kept):
-        def on_last_pages(self) -> None:
+        def on_last_part(self) -> None:
             asked_before.append(len(world.asked))
 
     world = World(spread(12_000))
     world.read(keeper=Told())
     [before] = asked_before
-    assert 0 < before < len(world.asked)
-    assert [query.page for query in world.asked[before:] if query.created_at_before == DAY.end] == [*range(2, 23)]
-    known = {query.created_at_before for query in world.asked[:before]}
-    assert {query.created_at_before for query in world.asked} == known
+    parts = {query.created_at_after for query in world.asked}
+    last = [query.page for query in world.asked[before:] if query.created_at_after == max(parts)]
+    assert last == [*range(1, 23)]  # what is left of 12,000, and nothing of it before
+    assert {query.created_at_after for query in world.asked[:before]} | {max(parts)} == parts
+
+
+def test_of_a_window_that_is_not_deep_no_last_part_is_told() -> None:
+    class Told(Kept):
+        def on_last_part(self) -> None:
+            raise AssertionError("it has no parts")
+
+    world = World(spread(1200))
+    world.read(keeper=Told())
+    assert len(world.asked) == 12
 
 
 # Over real HTTP

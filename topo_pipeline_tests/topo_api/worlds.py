@@ -98,7 +98,7 @@ class Kept:
     def start_again(self) -> None:
         self.parts.clear()
 
-    def on_last_pages(self) -> None: ...
+    def on_last_part(self) -> None: ...
 
     def put_into(self, reading: Reading) -> Reading:
         assert (reading.activities, reading.overlap) == ([], [])
