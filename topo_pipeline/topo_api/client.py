@@ -93,7 +93,7 @@ class TopoClient:
         self._latest: tuple[httpx.Headers, float, datetime] | None = None
         self._limiter = AsyncLimiter(1, 1 / requests_per_second)
         try:
-            make = _maker(base.host, self._key, retries.read_timeout)
+            make = _maker(base, self._key, retries.read_timeout)
             self._connections = [_Connection(make) for _ in range(concurrency)]
         except ImportError as error:  # a SOCKS proxy wants a package of its own
             raise ValueError(f"the environment's proxy can't be used: {error}") from None
@@ -345,9 +345,11 @@ class _Connection:
         await self._http.aclose()
 
 
-def _maker(host: str, key: str, read_timeout: float) -> Callable[[], httpx.AsyncClient]:
+def _maker(base: httpx.URL, key: str, read_timeout: float) -> Callable[[], httpx.AsyncClient]:
     # Others may be reached through the environment's proxy; this machine itself never is.
-    trust_env = not _is_loopback(host)
+    trust_env = not _is_loopback(base.host)
+    # Reading the certificates takes longer than some days do; without TLS there is nothing to verify.
+    verify = httpx.create_ssl_context(trust_env=trust_env) if base.scheme == "https" else False
     return partial(
         httpx.AsyncClient,
         headers={
@@ -358,7 +360,7 @@ def _maker(host: str, key: str, read_timeout: float) -> Callable[[], httpx.Async
         timeout=httpx.Timeout(connect=10, read=read_timeout, write=10, pool=10),
         limits=httpx.Limits(max_connections=1),
         follow_redirects=False,
-        verify=httpx.create_ssl_context(trust_env=trust_env),
+        verify=verify,
         trust_env=trust_env,
     )
 

@@ -1,6 +1,7 @@
 """The key shows nowhere and goes only where it should."""
 
 import asyncio
+import ssl
 import logging
 import traceback
 from typing import Any
@@ -127,6 +128,12 @@ def test_an_address_the_key_should_not_go_to_is_refused(url: str) -> None:
 )
 def test_https_and_loopback_are_accepted(url: str) -> None:
     assert TopoClient(url, KEY, clock=lambda: NOW).requests == 0
+
+
+def test_where_there_is_a_certificate_it_is_verified() -> None:
+    client = TopoClient("https://api.topo.io/v1", KEY, clock=lambda: NOW)
+    context = client._connections[0]._http._transport._pool._ssl_context  # type: ignore[attr-defined]
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
 @pytest.mark.parametrize(
