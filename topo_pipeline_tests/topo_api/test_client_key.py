@@ -1,8 +1,8 @@
 """The key shows nowhere and goes only where it should."""
 
 import asyncio
-import ssl
 import logging
+import ssl
 import traceback
 from typing import Any
 
