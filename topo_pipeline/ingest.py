@@ -112,10 +112,9 @@ def load_days(
     read = partial(_read_day, completeness=completeness, label_channels=label_channels)
     with connected(connect) as (client, portal):
         outage = _outage_at_once(client, portal, warehouse, timezone, clock())
-        ahead = Ahead[Day, ReadDay | TopoError](
-            portal, lambda day, spool, go_on: _try(read(client, day, spool, clock(), go_on), go_on)
-        )
-        with ahead:
+        with Ahead[Day, ReadDay | TopoError](
+            portal, lambda day, spool, go_on: _try(read(client, day, spool, clock(), go_on))
+        ) as ahead:
             for day, next_day in zip(days, [*days[1:], None], strict=True):
                 if _is_over(outage):
                     yield Refusal(day.day, str(outage[-1]))
@@ -124,19 +123,20 @@ def load_days(
                     _note(outage, reading)
                     if outage:
                         ahead.give_up()  # what was begun beside it has met the same outage
-                    if isinstance(reading, ReadDay):
-                        outcome = _land(warehouse, reading, run_id, clock(), may_shrink=day.day in may_shrink)
-                    else:
-                        outcome = Refusal(day.day, str(reading))
+                    outcome = _land(warehouse, day.day, reading, run_id, clock(), may_shrink=day.day in may_shrink)
                 yield outcome
 
 
-def _land(warehouse: Warehouse, reading: ReadDay, run_id: str, now: datetime, *, may_shrink: bool) -> Load | Refusal:
+def _land(
+    warehouse: Warehouse, day: date, reading: ReadDay | TopoError, run_id: str, now: datetime, *, may_shrink: bool
+) -> Load | Refusal:
+    if isinstance(reading, TopoError):
+        return Refusal(day, str(reading))
     try:
         with warehouse.transaction(beside=reading.activities) as connection:
             return land(connection, reading, run_id=run_id, now=now, may_shrink=may_shrink)
     except ShrinkingDay as error:
-        return Refusal(reading.day, str(error))
+        return Refusal(day, str(error))
 
 
 def _outage_at_once(
@@ -161,14 +161,11 @@ def begin(client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, time
             keep_to_organization(connection, organization_id)
 
 
-async def _try(read: Awaitable[ReadDay], go_on: Callable[[], None]) -> ReadDay | TopoError:
-    """What was read, and on with the next; or why it was not."""
+async def _try(read: Awaitable[ReadDay]) -> ReadDay | TopoError:
     try:
-        reading = await read
+        return await read
     except (IncompleteWindow, RequestRefused, ResponseInvalid, TopoUnavailable) as error:
         return error
-    go_on()
-    return reading
 
 
 async def _read_day(
@@ -181,7 +178,7 @@ async def _read_day(
     completeness: Completeness,
     label_channels: bool,
 ) -> ReadDay:
-    """A day as far as it can be read by now, ready to land."""
+    """A day as far as it can be read by now, ready to land; `go_on` is called once the next may be begun."""
     window = day.window.readable(started_at)
     into = _Into(spool, window, go_on)
     try:
@@ -192,6 +189,7 @@ async def _read_day(
         _LOG.warning("Landed unproved: %s", error)
         reading, proved = error.reading, False
     labels = await _labels(client, reading, into.messages) if label_channels else Labels({}, 0)
+    go_on()
     return ReadDay(
         day=day.day,
         asked_after=reading.asked_after,

@@ -189,11 +189,11 @@ class _Reader:
 
     async def _read_slices(self, query: ActivityQuery, count: int, mark: "_Mark | None") -> Rows:
         """Slices up to each mark, and what is behind the last; the next mark is looked for while they are read."""
-        turns = asyncio.Semaphore(PARTS_AT_ONCE)
+        at_once = asyncio.Semaphore(PARTS_AT_ONCE)
         rows = Rows()
 
         async def read(part: ActivityQuery, *, is_last: bool = False) -> None:
-            async with turns:
+            async with at_once:
                 if is_last and self._keeper:
                     self._keeper.on_last_part()
                 tally = await self._prove(part)
