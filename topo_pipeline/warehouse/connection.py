@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from topo_pipeline.warehouse.spool import Spool
 
 LAKE_PREFIX = "ducklake:"
-# Whatever is written into a row group has DuckDB write it anew, and a day is seldom as much as one of its usual size.
+# Whatever is written into a row group has DuckDB write it anew, and a day is seldom as much as one of its usual size;
+# a day of at least one goes straight into its place, where a smaller one is written to the log first.
 # Before storage v1.4.0 each checkpoint reads what the file says of every row group, however little was written.
-FILE_OPTIONS = "ROW_GROUP_SIZE 20_480, STORAGE_VERSION 'v1.4.0'"
+FILE_OPTIONS = "ROW_GROUP_SIZE 10_240, STORAGE_VERSION 'v1.4.0'"
 # What DuckDB says where another process, or another connection of this one, has the file.
 LOCKED = ("Could not set lock on file", "Conflicting lock is held", "Unique file handle conflict")
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<process>\d+)\)")
