@@ -18,7 +18,7 @@ import msgspec
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from topo_pipeline.ahead import Ahead
-from topo_pipeline.topo_api.channels import Labels, Messages, label
+from topo_pipeline.topo_api.channels import ASKED_FOR, Labels, Messages, label, messages_among
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import (
     IncompleteWindow,
@@ -188,7 +188,7 @@ async def _read_day(
             raise
         _LOG.warning("Landed unproved: %s", error)
         reading, proved = error.reading, False
-    labels = await _labels(client, reading, into.messages) if label_channels else Labels({}, 0)
+    labels = await _labels(client, reading, into) if label_channels else Labels({}, 0)
     go_on()
     return ReadDay(
         day=day.day,
@@ -209,26 +209,32 @@ class _Into:
     """A keeper that lets the activities of a window go to a spool, while Topo is asked for more."""
 
     def __init__(self, spool: Spool, window: Window, on_last_part: Callable[[], None]) -> None:
-        self.messages = Messages(window)
         self.on_last_part = on_last_part
         self._spool = spool
         self._add = spool.adder()
         self._window = window
+        self._overlap: list[Activity] = []
 
     async def keep(self, activities: Sequence[Activity]) -> None:
-        self.messages.add(activities)
         start, end = self._window.start, self._window.end
         within = [activity for activity in activities if start <= activity.created_at < end]
+        if len(within) < len(activities):
+            self._overlap += [activity for activity in activities if activity.created_at not in self._window]
         if within:
             await anyio.to_thread.run_sync(self._add, activity_frame(within))
 
     def start_again(self) -> None:
-        self.messages = Messages(self._window)
+        self._overlap.clear()
         self._spool.clear()
         self._add = self._spool.adder()
 
+    def messages(self) -> Messages:
+        unlabelled = self._spool.unlabelled(ASKED_FOR)
+        return Messages(unlabelled, self._spool.messages() | messages_among(self._overlap) if unlabelled else set())
 
-async def _labels(client: TopoClient, reading: Reading, messages: Messages) -> Labels:
+
+async def _labels(client: TopoClient, reading: Reading, into: _Into) -> Labels:
+    messages = await anyio.to_thread.run_sync(into.messages)
     try:
         return await label(client, reading, messages)
     except (RequestRefused, ResponseInvalid) as error:  # the day is had without; if Topo is down, nothing is

@@ -23,6 +23,7 @@ from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.landing import Load
 from topo_pipeline_tests.topo_api.helpers import Answer, Model, Request, instants, item_of
+from topo_pipeline_tests.topo_api.test_channels import Filtering, Sent, sent
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 QUICK = Retries(attempts=2, wait_initial=0.001, wait_max=0.001, wait_jitter=0.0)
@@ -248,3 +249,12 @@ def test_a_refused_channel_filter_costs_the_labels_and_not_the_day(
     api = Refusing({date(2026, 3, 2): (200, {**EMPTY, "items": [item], "total_count": 1})})
     assert landed(load(api, tmp_path, [day(2), day(3)])) == [True, True]
     assert "Going on without the channels" in caplog.text
+
+
+def test_a_message_in_the_second_before_a_day_counts_with_its_messages_so_that_the_largest_channel_need_not_be_read(
+    tmp_path: Path,
+) -> None:
+    before = Sent(9, "EMAIL", at="2026-02-28T23:59:59.500Z")
+    api = Filtering([before, *sent(3, "EMAIL", 0), *sent(1, "LINKEDIN", 1000)])
+    assert landed(load(api, tmp_path, [day(1)])) == [True]
+    assert api.asked() == ["LINKEDIN"]

@@ -7,21 +7,21 @@ channels' pages. Where the count does not prove it, the largest is read too; wha
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from topo_pipeline.topo_api.client import TopoClient
-from topo_pipeline.topo_api.reading import Reading, Window
+from topo_pipeline.topo_api.reading import Reading
 from topo_pipeline.topo_api.repair import read_proved
 from topo_pipeline.topo_api.wire import Activity, ActivityQuery, Channel, ResourceType
 
 _LOG = logging.getLogger(__name__)
 
 # Other messages' channel follows from their type.
-_ASKED_FOR = {"message.sent", "message.replied"}
+ASKED_FOR = ("message.sent", "message.replied")
 
 
 @dataclass(frozen=True)
@@ -33,23 +33,19 @@ class Labels:
     """Requests it took, retries included."""
 
 
+@dataclass(frozen=True)
 class Messages:
-    """The messages among the activities of a reading, as far as their channels are concerned; fed part by part."""
+    """The messages among the activities of a reading, by their ids."""
 
-    def __init__(self, window: Window) -> None:
-        self.ids: set[str] = set()
-        """Of all messages between the bounds asked."""
-        self.unlabelled: dict[str, None] = {}
-        """Of those of the window whose channel neither their payload nor their type tells."""
-        self._window = window
+    unlabelled: Set[str]
+    """Those of the window that are to be asked for, and whose payload tells no channel."""
+    all: Set[str]
+    """Those between the bounds asked; needed only where some are unlabelled."""
 
-    def add(self, activities: Iterable[Activity]) -> None:
-        """Take in what was received."""
-        told = [(activity, _payload(activity.payload)) for activity in activities]
-        self.ids.update([activity.id for activity, payload in told if _is_message(payload)])
-        for activity, payload in told:
-            if not payload.channel and payload.type in _ASKED_FOR and activity.created_at in self._window:
-                self.unlabelled[activity.id] = None
+
+def messages_among(activities: Iterable[Activity]) -> set[str]:
+    """The ids of those that are messages, as far as their payloads can be read."""
+    return {activity.id for activity in activities if _is_message(_payload(activity.payload))}
 
 
 async def label(client: TopoClient, reading: Reading, messages: Messages) -> Labels:
@@ -62,7 +58,7 @@ async def label(client: TopoClient, reading: Reading, messages: Messages) -> Lab
     if not unlabelled:
         return Labels({}, 0)
     asker = _Asker(client, reading)
-    channels = await asker.channels_of(messages.ids, is_whole=reading.received == reading.total_count)
+    channels = await asker.channels_of(messages.all, is_whole=reading.received == reading.total_count)
     labelled = {id_: channels[id_] for id_ in unlabelled if id_ in channels}
     if len(labelled) < len(unlabelled):
         _LOG.warning(
@@ -85,13 +81,13 @@ class _Asker:
             resource_type=ResourceType.MESSAGE,
         )
 
-    async def channels_of(self, messages: set[str], *, is_whole: bool) -> dict[str, Channel]:
+    async def channels_of(self, messages: Set[str], *, is_whole: bool) -> dict[str, Channel]:
         counts = dict(zip(Channel, await asyncio.gather(*map(self._count, Channel)), strict=True))
         if sum(count >= len(messages) for count in counts.values()) > 1:
             return {}  # the filter selects everything
         *smaller, largest = sorted(Channel, key=lambda channel: counts[channel])
         found = {channel: await self._read(channel) if counts[channel] else set() for channel in smaller}
-        rest = messages.difference(*found.values())
+        rest = {*messages}.difference(*found.values())
         # A row that was not received, or not understood, could make up in the count for one that no channel shows.
         is_proved = is_whole and len(rest) == counts[largest]
         found[largest] = rest if is_proved else await self._read(largest)
@@ -112,7 +108,6 @@ class _Asker:
 
 class _Payload(msgspec.Struct, gc=False):
     type: Any = ""
-    channel: Any = None
     resource_type: Any = None
     resourceType: Any = None  # noqa: N815 - as one of the two spellings has it
 

@@ -9,7 +9,7 @@ import json
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from types import TracebackType
@@ -28,6 +28,8 @@ MEMORY = 64_000_000
 AT_ONCE = 4_000_000
 # So many parts may wait for their columns to be extracted; to read on would only make them more.
 WAITING = 2
+
+_IDS_AT_ONCE = 10_000
 
 # Where a column stands in the payload, in both spellings.
 _SPELLINGS = {
@@ -175,6 +177,30 @@ class Spool:
             first, self._received = self._received, self._received + len(activities)
             numbered = activities.assign(received=range(first, self._received))
             self._waiting.append(self._worker.submit(self._take, numbered))
+
+    def unlabelled(self, types: Sequence[str]) -> set[str]:
+        """The ids of those of `types` whose channel nothing tells; waits until all that was added is taken.
+
+        Raises:
+            WarehouseError: the folder for temporary files could not take it.
+        """
+        return self._ids("channel_source = 'unknown' AND list_contains($types, type)", {"types": types})
+
+    def messages(self) -> set[str]:
+        """The ids of all messages; as above."""
+        return self._ids("resource_type = 'MESSAGE' OR type LIKE 'message.%'", {})
+
+    def _ids(self, which: str, told: dict[str, Sequence[str]]) -> set[str]:
+        def ask() -> set[str]:
+            found = self._connection.execute(f"SELECT id::VARCHAR FROM received WHERE {which}", told)  # noqa: S608
+            ids: set[str] = set()
+            while rows := found.fetchmany(_IDS_AT_ONCE):
+                ids.update([id_ for (id_,) in rows])
+            return ids
+
+        with self._one_at_a_time:
+            self._wait(for_all_but=0)
+            return self._worker.submit(ask).result()  # where it is taken: who closes waits for that
 
     def make_room(self, memory: int) -> None:
         """Let DuckDB have so many bytes of memory, if it had less."""

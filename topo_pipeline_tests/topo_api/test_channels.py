@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from topo_pipeline.ingest import activity_frame
 from topo_pipeline.sandbox.server import serve
-from topo_pipeline.topo_api.channels import Labels, Messages, label
+from topo_pipeline.topo_api.channels import ASKED_FOR, Labels, Messages, label, messages_among
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import TopoError
 from topo_pipeline.topo_api.windows import read_window
+from topo_pipeline.warehouse.spool import Spool
 from topo_pipeline_tests.topo_api.helpers import (
     Answer,
     Model,
@@ -62,8 +64,9 @@ class Filtering(Model):
         async def read_and_label(client: TopoClient) -> Labels:
             reading = await read_window(client, DAY)
             self.requests.clear()
-            messages = Messages(DAY)
-            messages.add([*reading.overlap, *reading.activities])
+            with Spool() as spool:
+                spool.add(activity_frame(reading.activities))
+                messages = Messages(spool.unlabelled(ASKED_FOR), spool.messages() | messages_among(reading.overlap))
             return await label(client, reading, messages)
 
         with serve(self) as address:

@@ -174,3 +174,24 @@ def test_what_a_landing_made_of_a_spool_is_let_go_of(tmp_path: Path) -> None:
         spool.add(frame(activity(1)))
         land_spool(warehouse, spool, 1)
         assert tables(spool) == before
+
+
+def test_it_tells_whose_channel_nothing_tells_and_what_is_a_message() -> None:
+    told = [
+        activity(1, {"type": "message.sent"}),
+        activity(2, {"type": "message.sent", "channel": "EMAIL"}),
+        activity(3, {"type": "message.replied", "channel": ""}),
+        activity(4, {"type": "message.opened"}),
+        activity(5, {"type": "invitation.sent"}),
+        activity(6, {"type": "task.created"}),
+        activity(7, {"type": "message_draft.made", "resourceType": "MESSAGE"}),
+        activity(8, LONE_SURROGATE),
+        activity(1, {"type": "message.sent"}),
+    ]
+    with Spool() as spool:
+        for part in (told[:4], told[4:]):
+            spool.add(frame(*part))
+        assert spool.unlabelled(["message.sent", "message.replied"]) == {uuid_of(1), uuid_of(3)}
+        assert spool.messages() == {uuid_of(number) for number in (1, 2, 3, 4, 7)}
+        spool.clear()
+        assert spool.unlabelled(["message.sent"]) == spool.messages() == set()
