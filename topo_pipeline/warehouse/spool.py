@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import duckdb
 
@@ -22,6 +22,8 @@ from topo_pipeline.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_Result = TypeVar("_Result")
 
 # So much stays in memory. A row needs ten times its length while its columns are extracted.
 MEMORY = 64_000_000
@@ -200,7 +202,7 @@ class Spool:
 
         with self._one_at_a_time:
             self._wait(for_all_but=0)
-            return self._worker.submit(ask).result()  # where it is taken: who closes waits for that
+            return self._done(self._worker.submit(ask))  # where it is taken: who closes waits for that
 
     def make_room(self, memory: int) -> None:
         """Let DuckDB have so many bytes of memory, if it had less."""
@@ -218,13 +220,16 @@ class Spool:
 
     def _wait(self, *, for_all_but: int) -> None:
         while len(self._waiting) > for_all_but:
-            try:
-                self._waiting.popleft().result()
-            except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
-                raise WarehouseError(
-                    f"What was read can't be kept in {self._folder.name} until it is landed, set TMPDIR to a folder"
-                    f" with room: {first_line(error)}"
-                ) from error
+            self._done(self._waiting.popleft())
+
+    def _done(self, task: Future[_Result]) -> _Result:
+        try:
+            return task.result()
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            raise WarehouseError(
+                f"What was read can't be kept in {self._folder.name} until it is landed, set TMPDIR to a folder"
+                f" with room: {first_line(error)}"
+            ) from error
 
     def _begin(self) -> None:
         self._connection.execute("CREATE OR REPLACE TEMP TABLE received AS FROM nothing")
