@@ -18,7 +18,7 @@ import msgspec
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from topo_pipeline.ahead import Ahead
-from topo_pipeline.topo_api.channels import ASKED_FOR, Labels, Messages, label, messages_among
+from topo_pipeline.topo_api.channels import ASKED_FOR, Labels, Messages, label
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import (
     IncompleteWindow,
@@ -230,7 +230,7 @@ class _Into:
 
     def messages(self) -> Messages:
         unlabelled = self._spool.unlabelled(ASKED_FOR)
-        return Messages(unlabelled, self._spool.messages() | messages_among(self._overlap) if unlabelled else set())
+        return Messages(unlabelled, self._spool.messages(activity_frame(self._overlap)) if unlabelled else set())
 
 
 async def _labels(client: TopoClient, reading: Reading, into: _Into) -> Labels:

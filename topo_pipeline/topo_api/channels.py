@@ -7,16 +7,13 @@ channels' pages. Where the count does not prove it, the largest is read too; wha
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
-from typing import Any
-
-import msgspec
 
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.reading import Reading
 from topo_pipeline.topo_api.repair import read_proved
-from topo_pipeline.topo_api.wire import Activity, ActivityQuery, Channel, ResourceType
+from topo_pipeline.topo_api.wire import ActivityQuery, Channel, ResourceType
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,11 +38,6 @@ class Messages:
     """Those of the window that are to be asked for, and whose payload tells no channel."""
     all: Set[str]
     """Those between the bounds asked; needed only where some are unlabelled."""
-
-
-def messages_among(activities: Iterable[Activity]) -> set[str]:
-    """The ids of those that are messages, as far as their payloads can be read."""
-    return {activity.id for activity in activities if _is_message(_payload(activity.payload))}
 
 
 async def label(client: TopoClient, reading: Reading, messages: Messages) -> Labels:
@@ -104,24 +96,3 @@ class _Asker:
         outcome = await read_proved(self._client, replace(self._query, channel=channel))
         self.requests += outcome.requests
         return set(outcome.tally.rows.activities)
-
-
-class _Payload(msgspec.Struct, gc=False):
-    type: Any = ""
-    resource_type: Any = None
-    resourceType: Any = None  # noqa: N815 - as one of the two spellings has it
-
-
-_PAYLOAD = msgspec.json.Decoder(_Payload)
-
-
-def _payload(text: str) -> _Payload:
-    try:
-        payload = _PAYLOAD.decode(text)
-    except msgspec.DecodeError:  # text that only a lenient reader takes
-        return _Payload()
-    return payload if isinstance(payload.type, str) else msgspec.structs.replace(payload, type="")
-
-
-def _is_message(payload: _Payload) -> bool:
-    return payload.type.startswith("message.") or ResourceType.MESSAGE in (payload.resource_type, payload.resourceType)

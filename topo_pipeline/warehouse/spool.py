@@ -9,8 +9,9 @@ import json
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -23,15 +24,14 @@ from topo_pipeline.warehouse.errors import WarehouseError
 if TYPE_CHECKING:
     import pandas as pd
 
-_Result = TypeVar("_Result")
-
 # So much stays in memory. A row needs ten times its length while its columns are extracted.
 MEMORY = 64_000_000
 AT_ONCE = 4_000_000
 # So many parts may wait for their columns to be extracted; to read on would only make them more.
 WAITING = 2
-
+# So many ids are fetched at once.
 _IDS_AT_ONCE = 10_000
+_Result = TypeVar("_Result")
 
 # Where a column stands in the payload, in both spellings.
 _SPELLINGS = {
@@ -186,23 +186,31 @@ class Spool:
         Raises:
             WarehouseError: the folder for temporary files could not take it.
         """
-        return self._ids("channel_source = 'unknown' AND list_contains($types, type)", {"types": types})
+        which = "channel_source = 'unknown' AND list_contains($types, type)"
+        return self._in_turn(lambda: self._ids("received", which, {"types": types}))
 
-    def messages(self) -> set[str]:
-        """The ids of all messages; as above."""
-        return self._ids("resource_type = 'MESSAGE' OR type LIKE 'message.%'", {})
+    def messages(self, others: "pd.DataFrame") -> set[str]:
+        """The ids of all messages, those among `others` too, which are as `add` takes them; as above."""
+        columns = "SELECT id, type, resource_type FROM"
+        with_others = f"({columns} received UNION ALL {columns} ({_EXTRACT.format('batch')}))"
 
-    def _ids(self, which: str, told: dict[str, Sequence[str]]) -> set[str]:
         def ask() -> set[str]:
-            found = self._connection.execute(f"SELECT id::VARCHAR FROM received WHERE {which}", told)  # noqa: S608
-            ids: set[str] = set()
-            while rows := found.fetchmany(_IDS_AT_ONCE):
-                ids.update([id_ for (id_,) in rows])
-            return ids
+            with self._batch(others.assign(received=0)):
+                return self._ids(with_others, "resource_type = 'MESSAGE' OR type LIKE 'message.%'")
 
+        return self._in_turn(ask)
+
+    def _in_turn(self, ask: Callable[[], set[str]]) -> set[str]:
         with self._one_at_a_time:
             self._wait(for_all_but=0)
             return self._done(self._worker.submit(ask))  # where it is taken: who closes waits for that
+
+    def _ids(self, of: str, which: str, told: Mapping[str, Sequence[str]] | None = None) -> set[str]:
+        found = self._connection.execute(f"SELECT id::VARCHAR FROM {of} WHERE {which}", told)  # noqa: S608
+        ids: set[str] = set()
+        while rows := found.fetchmany(_IDS_AT_ONCE):
+            ids.update([id_ for (id_,) in rows])
+        return ids
 
     def make_room(self, memory: int) -> None:
         """Let DuckDB have so many bytes of memory, if it had less."""
@@ -241,8 +249,14 @@ class Spool:
             self.make_room(MEMORY + 20 * longest)
         rows = max(1, AT_ONCE // longest)
         for start in range(0, len(activities), rows):
-            self._connection.register("batch", activities.iloc[start : start + rows])
-            try:
+            with self._batch(activities.iloc[start : start + rows]):
                 self._connection.execute(f"INSERT INTO received {_EXTRACT.format('batch')}")
-            finally:
-                self._connection.unregister("batch")
+
+    @contextmanager
+    def _batch(self, activities: "pd.DataFrame") -> Iterator[None]:
+        """For so long the connection knows these as `batch`."""
+        self._connection.register("batch", activities)
+        try:
+            yield
+        finally:
+            self._connection.unregister("batch")

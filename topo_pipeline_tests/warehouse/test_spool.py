@@ -192,6 +192,8 @@ def test_it_tells_whose_channel_nothing_tells_and_what_is_a_message() -> None:
         for part in (told[:4], told[4:]):
             spool.add(frame(*part))
         assert spool.unlabelled(["message.sent", "message.replied"]) == {uuid_of(1), uuid_of(3)}
-        assert spool.messages() == {uuid_of(number) for number in (1, 2, 3, 4, 7)}
+        assert spool.messages(frame()) == {uuid_of(number) for number in (1, 2, 3, 4, 7)}
+        others = frame(activity(9, {"type": "message.sent"}), activity(10, {"type": "task.created"}))
+        assert spool.messages(others) == {uuid_of(number) for number in (1, 2, 3, 4, 7, 9)}
         spool.clear()
-        assert spool.unlabelled(["message.sent"]) == spool.messages() == set()
+        assert spool.unlabelled(["message.sent"]) == spool.messages(frame()) == set()
