@@ -7,10 +7,13 @@ import functools
 import itertools
 import multiprocessing
 import os
+import re
 import resource
 import signal
+import threading
 import uuid
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -24,7 +27,7 @@ from duckdb import DuckDBPyConnection
 from stamina.instrumentation import RetryDetails
 
 from topo_pipeline.engagement.tables import build, tables
-from topo_pipeline.ingest import load_days
+from topo_pipeline.ingest import Refusal, load_days
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.landing import Load
@@ -54,40 +57,55 @@ class Child:
         assert self.pipe.poll(PATIENCE), "the child says nothing"
         return self.pipe.recv()
 
+    def hears_all(self) -> list[Any]:
+        """All that it says until its end."""
+        said = []
+        with suppress(EOFError):
+            while True:
+                said.append(self.hears())
+        return said
+
     def ends(self) -> int | None:
         """Wait for its end: its exit code, or minus the signal that ended it."""
         self.process.join(PATIENCE)
         return self.process.exitcode
 
 
-class Points:
-    """Counts what a process does to the API and to the warehouse; at the chosen point it is killed before it does."""
+Point = tuple[str, int]  # what a process is about to do, for the how manieth time: threads may do things in any order
 
-    def __init__(self, fatal: int | None) -> None:
-        self.names: list[str] = []
+
+class Points:
+    """Tells what a process does to the API and to the warehouse; at the chosen point it is killed before it does."""
+
+    def __init__(self, fatal: Point | None, tell: Callable[[str], None]) -> None:
         self._fatal = fatal
+        self._tell = tell
+        self._times: Counter[str] = Counter()
+        self._one_at_a_time = threading.Lock()
 
     def reach(self, name: str) -> None:
-        self.names.append(name)
-        if len(self.names) == self._fatal:
-            os.kill(os.getpid(), signal.SIGKILL)
+        with self._one_at_a_time:
+            self._times[name] += 1
+            if (name, self._times[name]) == self._fatal:
+                os.kill(os.getpid(), signal.SIGKILL)
+            self._tell(name)
 
     def watch(self) -> None:
-        """Count from now on, in all of this process."""
+        """Tell it from now on, of all of this process."""
         duckdb.connect = functools.partial(_Watched.connect, self, duckdb.connect)
         ask = httpx.AsyncHTTPTransport.handle_async_request
 
-        async def counted(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        async def told(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
             self.reach(f"ask {request.url.path}")
             response = await ask(transport, request)
             self.reach(f"answer of {request.url.path}")
             return response
 
-        httpx.AsyncHTTPTransport.handle_async_request = counted
+        httpx.AsyncHTTPTransport.handle_async_request = told
 
 
 class _Watched:
-    """A connection each of whose calls is a point."""
+    """A connection each of whose calls is a point, and what comes after a COMMIT another."""
 
     def __init__(self, points: Points, connection: duckdb.DuckDBPyConnection) -> None:
         self._points, self._connection = points, connection
@@ -99,20 +117,28 @@ class _Watched:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
-            self._points.reach(" ".join([name, *str(arguments[0] if arguments else "").split()[:4]]))
+            statement = re.sub("'.*?'", "'…'", str(arguments[0] if arguments else ""))  # paths are each load's own
+            self._points.reach(" ".join([name, *statement.split()[:4]]))
             result = getattr(self._connection, name)(*arguments, **named)
+            if name == "commit":
+                self._points.reach("committed")
             return self if result is self._connection else result
 
         return call
 
 
-def load(target: str, api_url: str, now: datetime, fatal: int | None, pipe: Any) -> None:
-    """Read and land the three days; be killed at a point, or send the names of all of them."""
-    points = Points(fatal)
+def load(target: str, api_url: str, now: datetime, fatal: Point | None, pipe: Any) -> None:
+    """Read and land the three days, tell each point that is passed, and be killed at the fatal one."""
+    points = Points(fatal, pipe.send)
     points.watch()
+    for outcome in _load(target, api_url, now):
+        points.reach(f"landed {outcome.day}")
+
+
+def _load(target: str, api_url: str, now: datetime) -> Iterator[Load | Refusal]:
     numbers = itertools.count(1)
     uuid.uuid4 = lambda: uuid.UUID(int=next(numbers))  # what is killed at the same state leaves the same bytes
-    outcomes = load_days(
+    return load_days(
         lambda: client(api_url, now),
         Warehouse(target),
         days_of(DAYS),
@@ -120,17 +146,14 @@ def load(target: str, api_url: str, now: datetime, fatal: int | None, pipe: Any)
         clock=lambda: now,
         timezone="UTC",
     )
-    for outcome in outcomes:
-        points.reach(f"landed {outcome.day}")
-    with suppress(BrokenPipeError):
-        pipe.send(points.names)
 
 
 def load_with_little_room(target: str, api_url: str, now: datetime, largest_file: int, pipe: Any) -> None:
     """Read and land the three days where no file can grow beyond a size; send what the pipeline says of it."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     try:
-        load(target, api_url, now, None, pipe)
+        for outcome in _load(target, api_url, now):
+            pipe.send(f"landed {outcome.day}")
     except WarehouseError as error:
         pipe.send(str(error))
 

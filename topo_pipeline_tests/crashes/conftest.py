@@ -29,10 +29,10 @@ def new_api() -> Iterator[str]:
 
 @pytest.fixture(scope="package")
 def points(old_warehouse: Path, new_api: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """All that a load does which nobody kills, in order."""
+    """All that a load does which nobody kills, in the order in which it once did."""
     target = shutil.copy(old_warehouse, tmp_path_factory.mktemp("dry"))
     child = Child(load, target, new_api, NEW.now, None)
-    names = child.hears()
+    names = child.hears_all()
     assert child.ends() == 0
     return names
 
