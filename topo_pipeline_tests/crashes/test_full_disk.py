@@ -19,7 +19,7 @@ from topo_pipeline_tests.crashes.source import DAYS, NEW
 from topo_pipeline_tests.crashes.whole_days import at_once, found, read_all
 from topo_pipeline_tests.warehouse.builders import LATER, activity, land_into, reading, snapshot
 
-ROW_GROUP = 122_880  # activities that DuckDB writes into the file at once
+ROW_GROUP = 10_240  # activities that DuckDB writes into the file at once, before the COMMIT
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,9 @@ def log_size(old_warehouse: Path, new_api: str, tmp_path_factory: pytest.TempPat
     """Bytes that the first day's COMMIT writes to the log, before they go into the file."""
     target = shutil.copy(old_warehouse, tmp_path_factory.mktemp("log"))
     first_day_is_committed = ("committed", 3)  # after the zone and the organization
-    assert Child(load, target, new_api, NEW.now, first_day_is_committed).ends() == -signal.SIGKILL
+    child = Child(load, target, new_api, NEW.now, first_day_is_committed)
+    child.hears_all()
+    assert child.ends() == -signal.SIGKILL
     return Path(f"{target}.wal").stat().st_size
 
 
@@ -55,7 +57,7 @@ def test_where_a_large_day_finds_no_room_the_old_day_stays(tmp_path: Path) -> No
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
     land_into(warehouse, reading(activity(1)))
     before = snapshot(warehouse)
-    child = Child(land_with_little_room, warehouse.target, ROW_GROUP, 1000)
+    child = Child(land_with_little_room, warehouse.target, 2 * ROW_GROUP, 1000)
     said = child.hears()
     assert child.ends() == 0
     assert warehouse.target in said
