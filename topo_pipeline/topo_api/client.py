@@ -345,13 +345,34 @@ class _Connection:
         await self._http.aclose()
 
 
+class _NoCookies(httpx.Cookies):
+    """Stays empty; httpx else looks for cookies in each answer, a fifteenth of what a request takes."""
+
+    def extract_cookies(self, response: httpx.Response) -> None:
+        pass
+
+
+class _Http(httpx.AsyncClient):
+    """Keeps no cookies: an answer depends on what is asked and on the key, not on what was answered before."""
+
+    _none = _NoCookies()
+
+    @property
+    def cookies(self) -> httpx.Cookies:
+        return self._none
+
+    @cookies.setter
+    def cookies(self, cookies: object) -> None:
+        raise TypeError("no cookies are kept")
+
+
 def _maker(base: httpx.URL, key: str, read_timeout: float) -> Callable[[], httpx.AsyncClient]:
     # Others may be reached through the environment's proxy; this machine itself never is.
     trust_env = not _is_loopback(base.host)
     # Reading the certificates takes longer than some days do; without TLS there is nothing to verify.
     verify = httpx.create_ssl_context(trust_env=trust_env) if base.scheme == "https" else False
     return partial(
-        httpx.AsyncClient,
+        _Http,
         headers={
             "Authorization": f"Bearer {key}",
             "Accept": "application/json",

@@ -91,14 +91,16 @@ class Memory:
     hashes: dict[str, datetime]
 
 
-def know_the_forgotten(connection: DuckDBPyConnection) -> bool:
-    """Define `ids_in(text)` and `keyed_hash(id)` on this connection; return whether anybody is forgotten at all."""
-    [(hash_key, anybody)] = connection.execute(
-        "SELECT (SELECT hash_key FROM topo.workspace), EXISTS (FROM topo.forgotten)"
-    ).fetchall()
+def is_anybody_forgotten(connection: DuckDBPyConnection) -> bool:
+    """Whether there is whom to leave out; mostly there is not, and a landing need know no more."""
+    return bool(connection.execute("SELECT EXISTS (FROM topo.forgotten)").fetchall()[0][0])
+
+
+def know_the_forgotten(connection: DuckDBPyConnection) -> None:
+    """Define `ids_in(text)` and `keyed_hash(id)` on this connection."""
+    [(hash_key,)] = connection.execute("SELECT max(hash_key) FROM topo.workspace").fetchall()
     connection.execute("SET VARIABLE hash_key = $key::VARCHAR", {"key": hash_key})
     connection.execute(_DEFINE)
-    return bool(anybody)
 
 
 def trace(connection: DuckDBPyConnection, person_id: uuid.UUID) -> Trace:

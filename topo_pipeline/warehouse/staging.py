@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from topo_pipeline.warehouse.forgetting import know_the_forgotten
+from topo_pipeline.warehouse.forgetting import is_anybody_forgotten, know_the_forgotten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,18 +103,19 @@ def stage(
 
 def unstage(connection: "DuckDBPyConnection") -> None:
     """Let go of what `stage` made: the next day is read on the same connection."""
-    for table in ("staged", "set_aside", "twice"):
-        connection.execute(f"DROP TABLE {table}")
+    connection.execute("DROP TABLE staged; DROP TABLE set_aside; DROP TABLE twice")
 
 
 def follow_the_forgotten(connection: "DuckDBPyConnection", *, now: datetime) -> None:
     """Note the runs that forgotten people have entered since, as far as `staged` shows them."""
-    if know_the_forgotten(connection):
+    if is_anybody_forgotten(connection):
+        know_the_forgotten(connection)
         connection.execute(_NOTE_RUNS, {"now": now})
 
 
 def suppress(connection: "DuckDBPyConnection") -> int:
     """Take what names somebody who is forgotten out of `staged` and `set_aside`; return how many rows that were."""
-    if not know_the_forgotten(connection):
+    if not is_anybody_forgotten(connection):
         return 0
+    know_the_forgotten(connection)
     return sum(connection.execute(sql).fetchall()[0][0] for sql in (_SUPPRESS, _SUPPRESS_REJECTS))

@@ -69,6 +69,18 @@ def test_a_request_carries_the_key_the_query_and_its_sender() -> None:
     assert request.headers["user-agent"] == f"topo-pipeline/{version('topo-pipeline')}"
 
 
+def test_a_cookie_is_not_sent_back() -> None:
+    app = Scripted(Answer(page_of([], 0), headers={"set-cookie": "node=3"}), Answer(page_of([], 0)))
+
+    async def twice(client: TopoClient) -> None:
+        await client.activities(ActivityQuery())
+        await client.activities(ActivityQuery())
+
+    with serve(app) as address:
+        run(address, twice)
+    assert ["cookie" in request.headers for request in app.requests] == [False, False]
+
+
 def test_date_times_arrive_as_they_were_meant() -> None:
     app = Scripted()
     query = ActivityQuery(created_at_after=NOW, created_at_before=NOW + timedelta(microseconds=1))
