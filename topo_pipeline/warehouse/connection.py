@@ -33,7 +33,7 @@ FILE_OPTIONS = "ROW_GROUP_SIZE 10_240, STORAGE_VERSION 'v1.4.0'"
 LOCKED = ("Could not set lock on file", "Conflicting lock is held", "Unique file handle conflict")
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<process>\d+)\)")
 # Instants are shown and cast in UTC; a name in SQL never means a Python variable; nothing is downloaded.
-_SESSION = "SET TimeZone = 'UTC'; SET python_enable_replacements = false; SET autoinstall_known_extensions = false"
+SESSION = "SET TimeZone = 'UTC'; SET python_enable_replacements = false; SET autoinstall_known_extensions = false"
 # The ledger's last row for each day. Not a view in the file: topo.duckdb opened by its name is a catalog "topo", in
 # which DuckDB finds "topo.loads" ambiguous.
 _LANDED_DAYS = """
@@ -149,9 +149,8 @@ class Warehouse:
     def _open(self, beside: "Spool | None" = None, *, read_only: bool = False) -> Iterator[DuckDBPyConnection]:
         connection = beside.connection if beside else duckdb.connect()
         try:
-            connection.execute(_SESSION)
             if not beside:  # what memory can't hold goes beside the warehouse, not to where the process happens to run
-                connection.execute(f"SET temp_directory = {literal(f'{self.path}.tmp')}")
+                connection.execute(f"{SESSION}; SET temp_directory = {literal(f'{self.path}.tmp')}")
             self._attach(connection, read_only)
             yield connection
         except duckdb.IOException as error:
@@ -168,7 +167,7 @@ class Warehouse:
             connection.load_extension(str(_lake_extension()))
         target = literal(f"{LAKE_PREFIX if self.is_lake else ''}{self.path}")
         options = "(READ_ONLY)" if read_only else "" if self.is_lake else f"({FILE_OPTIONS})"
-        attach = f"ATTACH {target} AS warehouse {options}"
+        attach = f"ATTACH {target} AS warehouse {options}; USE warehouse"
         try:
             if read_only and not self.path.exists():
                 raise WarehouseError(f"There is no warehouse at {self.path} yet: load a day first.")
@@ -182,7 +181,6 @@ class Warehouse:
             if _is_locked(error):
                 raise self._in_use(error) from error
             raise WarehouseError(f"The warehouse {self.path} can't be opened: {first_line(error)}") from error
-        connection.execute("USE warehouse")
 
     def _in_use(self, error: Exception) -> WarehouseInUse:
         holder = _HOLDER.search(str(error))

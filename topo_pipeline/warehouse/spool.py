@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import duckdb
 
-from topo_pipeline.warehouse.connection import first_line, literal
+from topo_pipeline.warehouse.connection import SESSION, first_line, literal
 from topo_pipeline.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Spool:
         self._waiting: deque[Future[None]] = deque()
         self._connection = duckdb.connect()
         self._connection.execute(
-            f"SET TimeZone = 'UTC'; SET threads = 1; SET temp_directory = {literal(self._folder.name)};"
+            f"{SESSION}; SET threads = 1; SET temp_directory = {literal(self._folder.name)};"
             " SET pandas_analyze_sample = 1"  # what is in a column of objects: it is text in each row
         )
         self.make_room(MEMORY)
