@@ -65,7 +65,7 @@ def _activities(items: list[_Item]) -> list[Activity]:
     moments = [item.created_at for item in items]
     if not _INSTANTS.fullmatch(",".join([*moments, ""])):
         raise ValueError("an instant of another format")
-    payloads = [str(memoryview(item.payload), "utf-8") for item in items]
+    payloads = [bytes(item.payload).decode() for item in items]
     if not all([payload[0] == "{" for payload in payloads]):
         raise ValueError("a payload that is not an object")
     return list(map(Activity, ids, map(_instant, moments), payloads))
@@ -156,7 +156,7 @@ def _decode_item(raw: str) -> Activity | Reject:
     except (msgspec.DecodeError, RecursionError) as error:
         return Reject(raw, f"unusable: {error}", *_salvage(raw))
     id_, created_at = _read_id(parts.id), _read_instant(parts.created_at)
-    payload = str(memoryview(parts.payload), "utf-8")
+    payload = bytes(parts.payload).decode()
     if id_ is None or created_at is None or not payload.startswith("{"):
         return Reject(raw, _reason(id_, created_at, payload), id_, created_at)
     return Activity(id_, created_at, payload)
