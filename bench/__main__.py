@@ -3,7 +3,6 @@
 A measurement is a function that yields lines of the page's table. `python -m bench NAME…` runs only those named.
 """
 
-import compileall
 import os
 import platform
 import sys
@@ -14,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-import topo_pipeline
 from bench.engagement_tables import DAYS, history
 from bench.pairs import by_turns, measure
 from bench.server import serving
@@ -173,7 +171,7 @@ def _report(warehouse: Warehouse) -> Line:
 
 def loading() -> Iterator[Line]:
     """What the code location costs beside Dagster itself, once compiled, as after its first start."""
-    compileall.compile_dir(Path(topo_pipeline.__file__).parent, quiet=1)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     told = by_turns({module: ("bench.loading", module) for module in ("dagster", "topo_pipeline.definitions")})
     ratio = told["topo_pipeline.definitions"]["seconds"] / told["dagster"]["seconds"]
     yield Line(
