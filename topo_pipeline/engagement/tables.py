@@ -113,10 +113,18 @@ class Built:
 
 
 class CompiledScripts(jinja2.FileSystemBytecodeCache):
-    """What Jinja compiled, kept where Python keeps what it compiles: to do it anew takes most of a script's loading."""
+    """What Jinja compiled, kept where Python keeps what it compiles: to do it anew takes most of a script's loading.
+
+    As with Python's own, a folder that can't be used costs that time and nothing else.
+    """
+
+    def load_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        """Take what was kept, if it is of the same script."""
+        with suppress(OSError):
+            super().load_bytecode(bucket)
 
     def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
-        """Keep it, unless Python is told not to; a folder that can't be written costs that time, as with Python's."""
+        """Keep it, unless Python is told to keep nothing."""
         if not sys.dont_write_bytecode:
             with suppress(OSError):
                 super().dump_bytecode(bucket)

@@ -31,9 +31,11 @@ def test_a_script_that_was_changed_is_compiled_anew(tmp_path: Path) -> None:
     assert [rendered(f"SELECT {{{{ {n} + 1 }}}}", tmp_path) for n in (1, 2)] == ["SELECT 2", "SELECT 3"]
 
 
-def test_where_nothing_can_be_kept_a_script_is_compiled_each_time(tmp_path: Path) -> None:
-    assert rendered("SELECT {{ 1 + 1 }}", tmp_path / "absent") == "SELECT 2"
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("folder", ["absent", "file"])
+def test_where_nothing_can_be_kept_a_script_is_compiled_each_time(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "file").touch()
+    assert rendered("SELECT {{ 1 + 1 }}", tmp_path / folder) == "SELECT 2"
+    assert [kept.name for kept in tmp_path.iterdir()] == ["file"]
 
 
 def test_nothing_is_kept_where_python_is_told_not_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
