@@ -10,6 +10,7 @@ common is a Jinja macro (`rates.jinja`). A new table is a new file, nothing else
 import hashlib
 import importlib.util
 import json
+import pickle
 import re
 import sys
 from contextlib import suppress
@@ -115,12 +116,12 @@ class Built:
 class CompiledScripts(jinja2.FileSystemBytecodeCache):
     """What Jinja compiled, kept where Python keeps what it compiles: to do it anew takes most of a script's loading.
 
-    As with Python's own, a folder that can't be used costs that time and nothing else.
+    What can't be kept, or was cut short, costs that time and nothing else.
     """
 
     def load_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
-        """Take what was kept, if it is of the same script."""
-        with suppress(OSError):
+        """Take what was kept, if it is whole and of the same script."""
+        with suppress(OSError, EOFError, pickle.UnpicklingError):
             super().load_bytecode(bucket)
 
     def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:

@@ -31,6 +31,16 @@ def test_a_script_that_was_changed_is_compiled_anew(tmp_path: Path) -> None:
     assert [rendered(f"SELECT {{{{ {n} + 1 }}}}", tmp_path) for n in (1, 2)] == ["SELECT 2", "SELECT 3"]
 
 
+@pytest.mark.parametrize("length", range(0, 80, 4))
+def test_what_was_cut_short_is_compiled_anew(tmp_path: Path, length: int) -> None:
+    rendered("SELECT {{ 1 + 1 }}", tmp_path)
+    [kept] = tmp_path.iterdir()
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:length])
+    assert rendered("SELECT {{ 1 + 1 }}", tmp_path) == "SELECT 2"
+    assert kept.read_bytes() == whole
+
+
 @pytest.mark.parametrize("folder", ["absent", "file"])
 def test_where_nothing_can_be_kept_a_script_is_compiled_each_time(tmp_path: Path, folder: str) -> None:
     (tmp_path / "file").touch()
