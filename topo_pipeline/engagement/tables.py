@@ -8,23 +8,17 @@ common is a Jinja macro (`rates.jinja`). A new table is a new file, nothing else
 """
 
 import hashlib
-import importlib.util
 import json
-import pickle
 import re
-import sys
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from functools import cache
 from graphlib import TopologicalSorter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import jinja2
 
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
+from topo_pipeline.engagement.scripts import scripts
 from topo_pipeline.warehouse.catalogue import Column, columns_of
 
 if TYPE_CHECKING:
@@ -113,38 +107,10 @@ class Built:
     rows_by_day: dict[date, int]
 
 
-class CompiledScripts(jinja2.FileSystemBytecodeCache):
-    """What Jinja compiled, kept where Python keeps what it compiles: to do it anew takes most of a script's loading.
-
-    What can't be kept, or was cut short, costs that time and nothing else.
-    """
-
-    def load_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
-        """Take what was kept, if it is whole and of the same script."""
-        with suppress(OSError, EOFError, pickle.UnpicklingError):
-            super().load_bytecode(bucket)
-
-    def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
-        """Keep it, unless Python is told to keep nothing."""
-        if not sys.dont_write_bytecode:
-            with suppress(OSError):
-                super().dump_bytecode(bucket)
-
-
 @cache
 def tables() -> dict[str, MetricTable]:
     """Every metric table by its name."""
-    beside_python = str(Path(importlib.util.cache_from_source(__file__)).parent)
-    files = jinja2.Environment(
-        loader=jinja2.PackageLoader("topo_pipeline", "engagement"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        autoescape=False,  # noqa: S701 - SQL of our own, no HTML
-        optimized=False,  # it would take longer than what it saves: each is rendered once
-        bytecode_cache=CompiledScripts(beside_python),
-    )
-    names = sorted(name.removesuffix(".sql") for name in files.list_templates(["sql"]))
-    return {name: MetricTable(name, files.get_template(f"{name}.sql").render()) for name in names}
+    return {name: MetricTable(name, sql) for name, sql in scripts().items()}
 
 
 @cache

@@ -6,7 +6,7 @@ from pathlib import Path
 import jinja2
 import pytest
 
-from topo_pipeline.engagement.tables import CompiledScripts
+from topo_pipeline.engagement.scripts import CompiledScripts
 
 
 def rendered(script: str, folder: Path) -> str:
