@@ -149,7 +149,8 @@ class Warehouse:
     def _open(self, beside: "Spool | None" = None, *, read_only: bool = False) -> Iterator[DuckDBPyConnection]:
         connection = beside.connection if beside else duckdb.connect()
         try:
-            if not beside:  # what memory can't hold goes beside the warehouse, not to where the process happens to run
+            if not beside:  # a spool has set up its own
+                # What memory can't hold goes beside the warehouse, not to where the process happens to run.
                 connection.execute(f"{SESSION}; SET temp_directory = {literal(f'{self.path}.tmp')}")
             self._attach(connection, read_only)
             yield connection

@@ -91,16 +91,19 @@ class Memory:
     hashes: dict[str, datetime]
 
 
-def is_anybody_forgotten(connection: DuckDBPyConnection) -> bool:
-    """Whether there is whom to leave out; mostly there is not, and a landing need know no more."""
-    return bool(connection.execute("SELECT EXISTS (FROM topo.forgotten)").fetchall()[0][0])
-
-
 def know_the_forgotten(connection: DuckDBPyConnection) -> None:
     """Define `ids_in(text)` and `keyed_hash(id)` on this connection."""
     [(hash_key,)] = connection.execute("SELECT max(hash_key) FROM topo.workspace").fetchall()
     connection.execute("SET VARIABLE hash_key = $key::VARCHAR", {"key": hash_key})
     connection.execute(_DEFINE)
+
+
+def knows_anybody_forgotten(connection: DuckDBPyConnection) -> bool:
+    """Whether anybody is forgotten; who it is, is then known as above. Mostly nobody is: there is no more to ask."""
+    [(anybody,)] = connection.execute("SELECT EXISTS (FROM topo.forgotten)").fetchall()
+    if anybody:
+        know_the_forgotten(connection)
+    return bool(anybody)
 
 
 def trace(connection: DuckDBPyConnection, person_id: uuid.UUID) -> Trace:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from topo_pipeline.warehouse.forgetting import is_anybody_forgotten, know_the_forgotten
+from topo_pipeline.warehouse.forgetting import knows_anybody_forgotten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,14 +108,12 @@ def unstage(connection: "DuckDBPyConnection") -> None:
 
 def follow_the_forgotten(connection: "DuckDBPyConnection", *, now: datetime) -> None:
     """Note the runs that forgotten people have entered since, as far as `staged` shows them."""
-    if is_anybody_forgotten(connection):
-        know_the_forgotten(connection)
+    if knows_anybody_forgotten(connection):
         connection.execute(_NOTE_RUNS, {"now": now})
 
 
 def suppress(connection: "DuckDBPyConnection") -> int:
     """Take what names somebody who is forgotten out of `staged` and `set_aside`; return how many rows that were."""
-    if not is_anybody_forgotten(connection):
+    if not knows_anybody_forgotten(connection):
         return 0
-    know_the_forgotten(connection)
     return sum(connection.execute(sql).fetchall()[0][0] for sql in (_SUPPRESS, _SUPPRESS_REJECTS))

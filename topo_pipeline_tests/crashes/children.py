@@ -71,7 +71,7 @@ class Child:
         return self.process.exitcode
 
 
-Point = tuple[str, int]  # what a process is about to do, for the how manieth time: threads may do things in any order
+Point = tuple[str, int]  # what a process does, and which time it does it: threads do things in any order
 
 
 class Points:
