@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 INSTALLER ?= uv
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+TEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
@@ -42,8 +43,11 @@ demo: install ## Materialise 60 days of a simulated workspace and print what the
 dev: install ## Open Dagster's UI on port 3000 (the sandbox, or Topo where TOPO_API_KEY is set)
 	@$(BIN)/topo-pipeline dev
 
-test: install-dev ## Run the tests with the coverage gate
-	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=term-missing
+test: install-dev ## Run the tests with the coverage gate (about four minutes on two cores)
+	@$(TEST) --cov --cov-report=term-missing
+
+test-all: install-dev ## Run them in full: every kill point, fault, place and large world, and a day of the real daemon
+	@$(TEST) -m ""
 
 bench: install-dev ## Measure what is promised and write docs/benchmarks.md (about half an hour)
 	@$(BIN)/python -W ignore -m bench

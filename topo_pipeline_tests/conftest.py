@@ -1,13 +1,11 @@
 """What every test stands on. The environment is set before anything of the pipeline reads it."""
 
 import atexit
-import functools
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
-import duckdb
 import pytest
 
 API_KEY = "topo_test_3f9c2e7a41b8"
@@ -31,11 +29,9 @@ os.environ.update(
 # Coverage would trace every process that a test starts, for a third more of its time. Those are, that are told to be.
 MEASURED = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("COVERAGE_PROCESS_")}
 
-# A test's tables are tiny and are built thousands of times: a second thread costs more than it does, and to hash
-# DuckLake's extension for its signature costs a tenth of a second each time that a lake is opened.
-# Other processes (the command line, Dagster's own) connect as they always do.
-duckdb.connect = functools.partial(duckdb.connect, config={"threads": 1, "allow_unsigned_extensions": True})
-
+# Seconds after which a test gives up waiting for an event. Nothing takes that long: it is for machines that are slow and
+# busy, and a test that waits for what never comes must end some time.
+PATIENCE = 900.0
 
 # What takes half a minute and more, much of it in other processes, is begun first: else one worker would wait for it
 # alone at the end.
