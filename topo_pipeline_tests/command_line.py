@@ -1,62 +1,107 @@
-"""The command line as the tests run it: in a process of its own, or in theirs where no run would begin."""
+"""The command line as the tests run it: in a process of its own, or in theirs, which has imported everything."""
 
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
-from typer.testing import CliRunner
 
-import topo_pipeline.definitions  # noqa: F401 - its settings are those of the tests, whatever a command is told
-from topo_pipeline.cli import app
+from topo_pipeline import definitions
+from topo_pipeline.cli import app, console
+from topo_pipeline.defs.resources import Topo, utc_now
 from topo_pipeline.settings import get_settings
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline_tests.conftest import PATIENCE
 
-WHERE_IT_STANDS = str(Path(sys.executable).parent / "topo-pipeline")
+COMMAND = str(Path(sys.executable).parent / "topo-pipeline")
 
 
 def topo_pipeline(folder: Path, *arguments: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
-    """Run the command in `folder` as a newcomer would; a variable that is None is unset."""
-    return run(folder, WHERE_IT_STANDS, *arguments, **environment)
+    """Run the command in `folder` in a process of its own; a variable that is None is unset."""
+    return run(folder, COMMAND, *arguments, **environment)
 
 
 def run(folder: Path, *command: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
-    """Run any command so."""
-    base = {**os.environ, **_told(environment)}
+    """Run any command in the same way."""
     return subprocess.run(  # noqa: S603
         command,
         cwd=folder,
-        env={name: value for name, value in base.items() if value is not None},
+        env=_environment(environment),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
         check=False,
     )
 
 
 def answer(folder: Path, *arguments: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
-    """As `topo_pipeline`, in this process, which has imported everything: for a command that ends before any run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for name, value in _told(environment).items():
-            if value is None:
-                patch.delenv(name, raising=False)
-            else:
-                patch.setenv(name, value)
+    """Run the command in this process, which saves the seconds that a new one takes to import Dagster.
+
+    Its settings and definitions are made from the environment of the call, as in a new process. Partitions are not: they
+    start on the tests' date, in the tests' zone.
+    """
+    with (
+        patch.dict(os.environ, _environment(environment), clear=True),
+        pytest.MonkeyPatch.context() as monkeypatch,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as stdout,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as stderr,
+        Path(os.devnull).open(encoding="utf-8") as stdin,
+        _new_settings(monkeypatch),
+    ):
+        monkeypatch.chdir(folder)
+        for name, stream in {"stdin": stdin, "stdout": stdout, "stderr": stderr}.items():
+            monkeypatch.setattr(sys, name, stream)
+        monkeypatch.setattr(console.err, "_file", None)  # a backfill leaves it bound to this call's stream
+        with pytest.raises(SystemExit) as end:
+            app(arguments, prog_name="topo-pipeline")
+        assert isinstance(end.value.code, int)
+        return subprocess.CompletedProcess(arguments, end.value.code, _read(stdout), _read(stderr))
+
+
+def _environment(changes: dict[str, str | None]) -> dict[str, str]:
+    whole = {**os.environ, "TOPO_WAREHOUSE": "data/topo.duckdb", "DAGSTER_HOME": None, **changes}
+    return {name: value for name, value in whole.items() if value is not None}
+
+
+@contextmanager
+def _new_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Forget the settings that this process has read, and the definitions that were built from them."""
+
+    def build(name: str) -> object:
+        if name != "defs":
+            raise AttributeError(name)
+        settings = get_settings()
+        return definitions.build(
+            {
+                "topo": Topo(settings, utc_now),
+                "warehouse": Warehouse(settings.warehouse),
+                "settings": settings,
+                "clock": utc_now,
+            }
+        )
+
+    monkeypatch.delattr(definitions, "defs")
+    monkeypatch.setattr(definitions, "__getattr__", build, raising=False)
+    get_settings.cache_clear()
+    try:
+        yield
+    finally:
         get_settings.cache_clear()
-        try:
-            result = CliRunner().invoke(app, arguments, catch_exceptions=False)
-        finally:
-            get_settings.cache_clear()
-    return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)
 
 
-def _told(environment: dict[str, str | None]) -> dict[str, str | None]:
-    return {"TOPO_WAREHOUSE": "data/topo.duckdb", "DAGSTER_HOME": None, **environment}
+def _read(stream: "tempfile._TemporaryFileWrapper[str]") -> str:
+    stream.flush()
+    stream.seek(0)
+    return stream.read()
 
 
 def assert_one_sentence(result: subprocess.CompletedProcess[str], *words: str) -> None:
-    """Whoever meets the error reads one line, without a traceback, that says what to do."""
+    """A person who meets the error reads one line, without a traceback, that says what to do."""
     said = [line for line in result.stderr.splitlines() if line.startswith("topo-pipeline:")]
     assert result.returncode != 0
     assert len(said) == 1, result.stderr

@@ -1,10 +1,12 @@
-"""The command line as a person meets it: another process, real HTTP, exit codes, one sentence where it fails."""
+"""The command line as a person meets it: real HTTP, real files, exit codes, one sentence where it fails."""
 
 import os
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -14,12 +16,12 @@ import pytest
 import stamina
 from typer.main import get_command
 
+from topo_pipeline import demo as simulated
 from topo_pipeline.cli import app
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
 from topo_pipeline_tests.command_line import answer, assert_one_sentence, run, topo_pipeline
-from topo_pipeline_tests.conftest import MEASURED
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 
@@ -34,7 +36,7 @@ def api_url() -> Iterator[str]:
 def backfilled(tmp_path_factory: pytest.TempPathFactory, api_url: str) -> tuple[Path, CompletedProcess[str]]:
     """A folder in which somebody has backfilled four days, and what was printed."""
     folder = tmp_path_factory.mktemp("backfilled")
-    return folder, topo_pipeline(folder, "backfill", "2026-03-01", "2026-03-04", TOPO_API_URL=api_url, **MEASURED)
+    return folder, answer(folder, "backfill", "2026-03-01", "2026-03-04", TOPO_API_URL=api_url)
 
 
 def test_a_backfill_lands_every_day_and_exits_with_0(backfilled: tuple[Path, CompletedProcess[str]]) -> None:
@@ -133,51 +135,73 @@ def test_a_setting_that_cannot_be_used_ends_in_one_sentence(
     assert_one_sentence(result, says)
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CompletedProcess[str]]:
-    """A folder in which somebody with a key of their own has run the demo, and what it printed."""
+@dataclass(frozen=True)
+class Demo:
+    """A folder in which a person who has a key of their own has run the demo, and what it printed."""
+
+    folder: Path
+    days: int
+    stdout: str
+
+    @property
+    def warehouse(self) -> duckdb.DuckDBPyConnection:
+        return duckdb.connect(self.folder / "data" / "demo" / "topo.duckdb", read_only=True)
+
+    def run_again(self) -> CompletedProcess[str]:
+        return run_demo(self.folder, self.days, TOPO_API_KEY=None)
+
+
+def run_demo(folder: Path, days: int, **environment: str | None) -> CompletedProcess[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulated, "DAYS", days)
+        return answer(folder, "demo", **environment)
+
+
+@pytest.fixture(scope="module", params=[7, pytest.param(60, marks=pytest.mark.full)])
+def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     folder = tmp_path_factory.mktemp("demo")
-    result = topo_pipeline(folder, "demo", TOPO_API_KEY="topo_real_key", COLUMNS="160")
+    result = run_demo(folder, request.param, TOPO_API_KEY="topo_real_key")
     assert result.returncode == 0, result.stderr
-    return folder, result
+    return Demo(folder, request.param, result.stdout)
 
 
-def test_the_demo_lives_apart_from_a_real_workspace(demo: tuple[Path, CompletedProcess[str]]) -> None:
-    folder, result = demo
-    assert sorted(path.relative_to(folder).parts[:2] for path in folder.rglob("*.duckdb")) == [("data", "demo")]
-    assert not (folder / ".dagster").exists()
-    assert "data/demo/topo.duckdb" in result.stdout
-    assert "data/demo/report/engagement_report.html" in result.stdout
-    assert (folder / "data" / "demo" / "report" / "engagement_report.html").is_file()
+def test_the_demo_reads_60_days() -> None:
+    assert simulated.DAYS == 60
 
 
-def test_the_demo_shows_what_its_tables_hold(demo: tuple[Path, CompletedProcess[str]]) -> None:
-    folder, result = demo
-    with duckdb.connect(folder / "data" / "demo" / "topo.duckdb", read_only=True) as connection:
+def test_the_demo_lives_apart_from_a_real_workspace(demo: Demo) -> None:
+    assert sorted(path.relative_to(demo.folder).parts[:2] for path in demo.folder.rglob("*.duckdb")) == [
+        ("data", "demo")
+    ]
+    assert not (demo.folder / ".dagster").exists()
+    assert "data/demo/topo.duckdb" in demo.stdout
+    assert "data/demo/report/engagement_report.html" in demo.stdout
+    assert (demo.folder / "data" / "demo" / "report" / "engagement_report.html").is_file()
+
+
+def test_the_demo_shows_what_its_tables_hold(demo: Demo) -> None:
+    with demo.warehouse as connection:
         summary = connection.execute(
             "SELECT sequence_name, unique_sent, total_sent, total_opens, total_replies, reply_rate"
             " FROM engagement.sequence_summary WHERE period = 'lifetime'"
         ).fetchall()
         landed = connection.execute("SELECT count(DISTINCT day) FROM topo.topo.loads").fetchone()
-    assert landed == (60,)
+    assert landed == (demo.days,)
     assert len(summary) >= 12
-    lines = result.stdout.splitlines()
+    lines = demo.stdout.splitlines()
     for name, *counts, rate in summary:
         [line] = [line for line in lines if name in line]
         assert line.split(name)[1].split()[:4] == [f"{count:,}" for count in counts]
         assert f"{100 * rate:.1f} %" in line if rate is not None else "–" in line
 
 
-def test_the_demo_run_again_changes_no_number(demo: tuple[Path, CompletedProcess[str]]) -> None:
-    folder, first = demo
-    # The last days alone: in them something would still change, did the sandbox not stand still.
-    last_days = "from topo_pipeline import cli, demo; demo.DAYS = 5; cli.app()"
-    second = run(folder, sys.executable, "-c", last_days, "demo", TOPO_API_KEY=None, COLUMNS="160", **MEASURED)
-    assert second.stdout == first.stdout
-    with duckdb.connect(folder / "data" / "demo" / "topo.duckdb", read_only=True) as connection:
+def test_the_demo_run_again_changes_no_number(demo: Demo, tmp_path: Path) -> None:
+    again = replace(demo, folder=shutil.copytree(demo.folder, tmp_path, dirs_exist_ok=True))
+    assert again.run_again().stdout == demo.stdout
+    with again.warehouse as connection:
         loads = connection.execute("SELECT count(*), count(DISTINCT day) FROM topo.topo.loads").fetchone()
         changes = connection.execute("SELECT count(*) FROM topo.topo.activity_changes").fetchone()
-    assert loads == (65, 60)
+    assert loads == (2 * demo.days, demo.days)
     assert changes == (0,)
 
 
