@@ -42,8 +42,8 @@ def run(folder: Path, *command: str, **environment: str | None) -> subprocess.Co
 def answer(folder: Path, *arguments: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
     """Run the command in this process, which saves the seconds that a new one takes to import Dagster.
 
-    Its settings and definitions are made from the environment of the call, as in a new process. Partitions are not: they
-    start on the tests' date, in the tests' zone.
+    Its settings and definitions are made from the environment of the call, as in a new process. Partitions are not:
+    they start on the tests' date, in the tests' zone.
     """
     with (
         patch.dict(os.environ, _environment(environment), clear=True),

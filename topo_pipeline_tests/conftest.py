@@ -29,8 +29,8 @@ os.environ.update(
 # Coverage would trace every process that a test starts, for a third more of its time. Those are, that are told to be.
 MEASURED = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("COVERAGE_PROCESS_")}
 
-# Seconds after which a test gives up waiting for an event. Nothing takes that long: it is for machines that are slow and
-# busy, and a test that waits for what never comes must end some time.
+# Seconds after which a test gives up waiting for an event. Nothing takes that long, even on a slow and busy machine:
+# it ends a test that waits for an event that never comes.
 PATIENCE = 900.0
 
 # What takes half a minute and more, much of it in other processes, is begun first: else one worker would wait for it

@@ -1,6 +1,8 @@
 """The rooms and their arrows: who may know whom."""
 
 import ast
+import itertools
+import re
 import tomllib
 from pathlib import Path
 
@@ -66,7 +68,6 @@ def room_of(module: Path) -> str:
 
 
 def imports_of(module: Path) -> set[str]:
-    """Full names of what a module imports, wherever in it."""
     found = set()
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -76,20 +77,27 @@ def imports_of(module: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_arrows_run_one_way(module: Path) -> None:
-    room = room_of(module)
-    if room == "__init__":
-        return
-    ours = {name.split(".")[1] for name in imports_of(module) if name.startswith("topo_pipeline.")}
-    assert ours <= ROOMS[room] | {room}
+@pytest.fixture(scope="module")
+def imports() -> dict[Path, set[str]]:
+    """Full names of what each module imports, wherever in it."""
+    return {module: imports_of(module) for module in MODULES if room_of(module) != "__init__"}
 
 
-@pytest.mark.parametrize("library", sorted(LIBRARIES))
-def test_a_library_is_known_to_its_rooms_alone(library: str) -> None:
-    users = {room_of(m) for m in MODULES if any(name.split(".")[0] == library for name in imports_of(m))}
-    assert users <= LIBRARIES[library]
-    assert users
+def test_rooms_import_only_the_rooms_that_they_may(imports: dict[Path, set[str]]) -> None:
+    wrong = {
+        (module.relative_to(PACKAGE).as_posix(), name)
+        for module, names in imports.items()
+        for name in names
+        if name.startswith("topo_pipeline.") and name.split(".")[1] not in ROOMS[room_of(module)] | {room_of(module)}
+    }
+    assert wrong == set()
+
+
+def test_a_library_is_imported_by_its_rooms_alone(imports: dict[Path, set[str]]) -> None:
+    for library, rooms in LIBRARIES.items():
+        users = {room_of(m) for m, names in imports.items() if any(name.split(".")[0] == library for name in names)}
+        assert users, library
+        assert users <= rooms, library
 
 
 def test_httpx_is_known_to_the_client_alone_and_to_what_delivers_alerts() -> None:
@@ -122,15 +130,17 @@ def test_every_module_says_what_it_is_for() -> None:
     assert [str(m) for m in MODULES if not ast.get_docstring(ast.parse(m.read_text(encoding="utf-8")))] == []
 
 
-def test_the_lock_names_no_registry_and_holds_every_dependency() -> None:
+def test_the_locks_name_no_registry_and_hold_what_they_are_for_at_the_same_versions() -> None:
     checkout = PACKAGE.parent
-    lock = (checkout / "requirements.lock").read_text(encoding="utf-8")
-    assert "://" not in lock
     project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))
-    wanted = [
-        *project["project"]["dependencies"],
-        *(name for extra in project["project"]["optional-dependencies"].values() for name in extra),
-        *(name for group in project["dependency-groups"].values() for name in group),
-    ]
-    locked = {line.split("==")[0] for line in lock.splitlines() if "==" in line and not line.startswith(" ")}
-    assert {requirement.split(">=")[0] for requirement in wanted} <= locked
+    extras, groups = project["project"]["optional-dependencies"], project["dependency-groups"]
+    runtime = [*project["project"]["dependencies"], *extras["sandbox"], *groups["install"]]
+    everything = [*runtime, *itertools.chain(*extras.values()), *itertools.chain(*groups.values())]
+    pins = {}
+    for name, wanted in {"requirements.lock": runtime, "requirements-dev.lock": everything}.items():
+        lock = (checkout / name).read_text(encoding="utf-8")
+        assert "://" not in lock
+        pins[name] = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", lock, re.MULTILINE))
+        assert {re.split("[>=<]", requirement)[0] for requirement in wanted} <= pins[name].keys()
+        assert lock.count("==") <= lock.count("--hash=sha256:")
+    assert pins["requirements.lock"].items() <= pins["requirements-dev.lock"].items()

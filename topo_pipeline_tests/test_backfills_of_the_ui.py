@@ -17,7 +17,7 @@ from dagster_graphql.schema import create_schema
 from topo_pipeline.defs.partitions import RANGE_END, RANGE_START
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline_tests.conftest import CHECKOUT
+from topo_pipeline_tests.conftest import CHECKOUT, PATIENCE
 from topo_pipeline_tests.defs.conftest import ACTIVITIES
 from topo_pipeline_tests.test_dev import until
 from topo_pipeline_tests.test_killed_runs import Held
@@ -124,7 +124,7 @@ def test_two_take_turns_and_one_that_is_terminated_keeps_its_days_and_is_finishe
 ) -> None:
     [first], [second] = ui.backfill(HELD), ui.backfill(OTHERS)
     ui.start(first.run_id)
-    assert ui.api.waiting.wait(120)
+    assert ui.api.waiting.wait(PATIENCE)
     ui.start(second.run_id)
 
     def waits() -> None:

@@ -1,6 +1,7 @@
 """The UI as `make dev` opens it, and a range of days launched by Dagster's own command line."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -21,24 +22,28 @@ from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.test_definitions import BIN
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 RANGE = "2026-03-02...2026-03-04"
 T = TypeVar("T")
 LAST_WORDS = 6000  # characters
-PATIENCE = {"attempts": None, "timeout": 180.0, "wait_initial": 0.2, "wait_max": 0.5}
 
 
 def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+    """A port that nobody listens on and that the system gives to nobody who asks for any: those begin higher up."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 30_000)
+        with socket.socket() as taken, suppress(OSError):
+            taken.bind(("127.0.0.1", port))
+            return port
 
 
 def until(holds: Callable[[], T]) -> T:
-    """Ask again until it holds, for as long as a slow machine may need, and return what it then returns."""
-    return stamina.retry(on=(httpx.HTTPError, AssertionError, WarehouseError), **PATIENCE)(holds)()
+    """Ask again until it holds, and return what it then returns."""
+    faults = (httpx.HTTPError, AssertionError, WarehouseError)
+    return stamina.retry(on=faults, attempts=None, timeout=PATIENCE, wait_initial=0.2, wait_max=0.5)(holds)()
 
 
 @contextmanager
@@ -74,17 +79,17 @@ def _end(process: subprocess.Popen[bytes]) -> list[str]:
         family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(timeout=60)
+        process.wait(PATIENCE)
     except subprocess.TimeoutExpired:
         process.kill()
-    _, left = psutil.wait_procs(family, timeout=15)
+    _, left = psutil.wait_procs(family, timeout=60)
     for each in left:
         each.kill()
     return [str(each) for each in left]
 
 
 def ask(graphql: str, query: str, **variables: object) -> dict[str, Any]:
-    answer = httpx.post(graphql, json={"query": query, "variables": variables}, timeout=30).json()
+    answer = httpx.post(graphql, json={"query": query, "variables": variables}, timeout=PATIENCE).json()
     assert "errors" not in answer, answer
     return dict(answer["data"])
 
@@ -96,17 +101,6 @@ def loaded(graphql: str) -> None:
     assert len(location["assetNodes"]) == 2 + len(tables()) + 2  # what is read, and what is published
 
 
-def test_without_a_key_dev_serves_the_ui_over_the_demo_and_ends_with_all_its_services(tmp_path: Path) -> None:
-    with dev_in(tmp_path) as (graphql, log):
-        until(lambda: loaded(graphql))
-    assert (tmp_path / "data" / "demo" / "dagster" / "dagster.yaml").exists()
-    assert not (tmp_path / ".dagster").exists()
-    said = log.read_text()
-    assert "TOPO_API_KEY is not set" in said
-    assert "Warning" not in said
-    assert "Traceback" not in said
-
-
 LAUNCH = """
 mutation($selector: JobOrPipelineSelector!) {
   launchPipelineExecution(executionParams: {selector: $selector}) {
@@ -116,10 +110,12 @@ mutation($selector: JobOrPipelineSelector!) {
 """
 
 
-def test_what_a_dotenv_file_says_of_a_real_workspace_never_meets_the_sandbox(tmp_path: Path) -> None:
+def test_without_a_key_dev_serves_the_demo_runs_what_is_launched_in_its_ui_and_ends_with_all_its_services(
+    tmp_path: Path,
+) -> None:
     """Dagster's own services read `.env` from their folder, and let it overrule the environment."""
     (tmp_path / ".env").write_text("TOPO_API_KEY=\nTOPO_WAREHOUSE=data/real.duckdb\nTOPO_TIMEZONE=Europe/Paris\n")
-    with dev_in(tmp_path) as (graphql, _):
+    with dev_in(tmp_path) as (graphql, log):
         until(lambda: loaded(graphql))
         selector = {
             "repositoryName": "__repository__",
@@ -135,30 +131,30 @@ def test_what_a_dotenv_file_says_of_a_real_workspace_never_meets_the_sandbox(tmp
 
         until(succeeded)
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.duckdb")] == ["data/demo/topo.duckdb"]
+    assert (tmp_path / "data" / "demo" / "dagster" / "dagster.yaml").exists()
+    assert not (tmp_path / ".dagster").exists()
+    said = log.read_text()
+    assert "TOPO_API_KEY is not set" in said
+    assert "Warning" not in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize(
     "command",
     [
-        ("dg", "launch", "--assets", "*", "--partition-range", RANGE),
-        (
-            "dagster",
-            "asset",
-            "materialize",
-            "--select",
-            "*",
-            "-m",
-            "topo_pipeline.definitions",
-            "--partition-range",
-            RANGE,
+        "dg launch --assets * --partition-range {}",
+        pytest.param(
+            "dagster asset materialize --select * -m topo_pipeline.definitions --partition-range {}",
+            marks=pytest.mark.full,
         ),
     ],
     ids=["dg launch", "dagster asset materialize"],
 )
-def test_dagsters_command_line_reads_a_range(tmp_path: Path, elsewhere: Path, command: tuple[str, ...]) -> None:
+def test_dagsters_command_line_reads_a_range(tmp_path: Path, elsewhere: Path, command: str) -> None:
+    program, *arguments = command.format(RANGE).split()
     with serve(create_app(World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW)) as address:
         result = subprocess.run(  # noqa: S603
-            [str(BIN / command[0]), *command[1:]],
+            [str(BIN / program), *arguments],
             cwd=elsewhere,
             env={
                 **os.environ,
@@ -166,7 +162,7 @@ def test_dagsters_command_line_reads_a_range(tmp_path: Path, elsewhere: Path, co
                 "TOPO_WAREHOUSE": str(tmp_path / "topo.duckdb"),
                 "DAGSTER_HOME": str(tmp_path),
             },
-            capture_output=True, text=True, timeout=240, check=False,
+            capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
     with duckdb.connect(tmp_path / "topo.duckdb", read_only=True) as connection:

@@ -41,7 +41,8 @@ from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.alerts.receiver import Receiver, receiving
-from topo_pipeline_tests.test_cli import topo_pipeline
+from topo_pipeline_tests.command_line import topo_pipeline
+from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.test_dev import ask, dev_in, loaded, until
 
 DAY = timedelta(days=1)
@@ -306,7 +307,7 @@ def life(tmp_path: Path) -> Iterator[Life]:
         before = topo_pipeline(tmp_path, "backfill", str(topo.day(6)), str(topo.day(6)), **environment)
         assert before.returncode == 0, before.stderr
         topo.knows_until = None
-        httpx.put(f"{address}/faults", json=[{"kind": "miscount"}], timeout=30).raise_for_status()
+        httpx.put(f"{address}/faults", json=[{"kind": "miscount"}], timeout=PATIENCE).raise_for_status()
         with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
             killed = leave_a_killed_run(instance)
             had_run_since(instance, "nightly_refresh_schedule", "15 1 * * *", topo.midnight(1) + DAY / 2)
@@ -315,6 +316,7 @@ def life(tmp_path: Path) -> Iterator[Life]:
                 yield Life(graphql, topo, address, receiver, instance, warehouse, killed)
 
 
+@pytest.mark.full
 def test_what_was_missed_is_made_up_for_what_fails_is_told_and_healed_and_the_tables_come_out_right(life: Life) -> None:
     topo, graphql = life.topo, life.graphql
     a_backfill = backfill(graphql, [topo.day(9), topo.day(8), topo.day(7)])
@@ -339,7 +341,7 @@ def test_what_was_missed_is_made_up_for_what_fails_is_told_and_healed_and_the_ta
     until(lambda: assert_right(life, but={topo.bad_day}))
     assert any(tick["status"] == "SUCCESS" for tick in ticks(graphql, "tables_follow_what_landed"))
 
-    httpx.delete(f"{life.address}/faults", timeout=30).raise_for_status()
+    httpx.delete(f"{life.address}/faults", timeout=PATIENCE).raise_for_status()
     healing = re_execute(graphql, night["id"])
     assert until(lambda: ended(graphql, healing))["status"] == "SUCCESS"
     until(told(life, "Works again", str(topo.bad_day)))

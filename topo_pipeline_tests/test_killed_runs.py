@@ -17,7 +17,8 @@ import pytest
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
-from topo_pipeline_tests.command_line import WHERE_IT_STANDS, assert_one_sentence, topo_pipeline
+from topo_pipeline_tests.command_line import COMMAND, answer, assert_one_sentence
+from topo_pipeline_tests.conftest import PATIENCE
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 RANGE = ("2026-03-02", "2026-03-04")
@@ -34,7 +35,7 @@ class Held:
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if b"created_at_before=2026-03-04" in scope["query_string"]:
             self.waiting.set()
-            await asyncio.get_running_loop().run_in_executor(None, self.go_on.wait, 120)
+            await asyncio.get_running_loop().run_in_executor(None, self.go_on.wait, PATIENCE)
         await self.app(scope, receive, send)
 
 
@@ -53,11 +54,11 @@ def reading(held: tuple[Held, str], tmp_path: Path) -> Iterator[subprocess.Popen
     environment = {**os.environ, "TOPO_API_URL": api_url, "TOPO_WAREHOUSE": "data/topo.duckdb"}
     del environment["DAGSTER_HOME"]
     with subprocess.Popen(  # noqa: S603
-        [WHERE_IT_STANDS, "backfill", *RANGE],
+        [COMMAND, "backfill", *RANGE],
         cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
         _hear(process, b"2026-03-02 landed")
-        assert api.waiting.wait(120)
+        assert api.waiting.wait(PATIENCE)
         yield process
         process.kill()
 
@@ -85,7 +86,7 @@ def test_after_a_kill_the_next_backfill_buries_the_run_and_reads_on(
     api.go_on.set()
     assert _landed(tmp_path) == [2]
 
-    again = topo_pipeline(tmp_path, "backfill", *RANGE, TOPO_API_URL=api_url)
+    again = answer(tmp_path, "backfill", *RANGE, TOPO_API_URL=api_url)
 
     assert again.returncode == 0, again.stderr
     assert _landed(tmp_path) == [2, 3, 4]
@@ -99,16 +100,14 @@ def test_while_one_reads_another_says_so_and_leaves_it_alone(
     reading: subprocess.Popen[bytes], held: tuple[Held, str], tmp_path: Path
 ) -> None:
     api, api_url = held
-    second = topo_pipeline(tmp_path, "backfill", *RANGE, TOPO_API_URL=api_url)
-    assert_one_sentence(second, "is reading Topo")
+    assert_one_sentence(answer(tmp_path, "backfill", *RANGE, TOPO_API_URL=api_url), "is reading Topo")
     api.go_on.set()
-    assert reading.wait(120) == 0
-    assert _landed(tmp_path) == [2, 3, 4]
+    _hear(reading, b"2026-03-04 landed")
 
 
 def _ended(process: subprocess.Popen[bytes]) -> list[str]:
     """What it says as it ends."""
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=PATIENCE)
     assert b"Traceback" not in said
     return [line for line in said.decode().splitlines() if line.startswith("topo-pipeline:")]
 

@@ -26,7 +26,7 @@ def _looks_like(pattern: str, what: str) -> Callable[[object], object]:
     return check
 
 
-_whole_number = BeforeValidator(_looks_like(r"-?\d{1,18}", "a whole number"))
+_whole_number = BeforeValidator(_looks_like(r"-?\d+", "a whole number"))
 _uuid = BeforeValidator(_looks_like(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "a UUID"))
 _date_time = BeforeValidator(
     _looks_like(

@@ -62,8 +62,9 @@ def test_equal_moments_are_ordered_by_id(day_items: list[dict[str, Any]]) -> Non
     assert day_items == sorted(day_items, key=lambda item: (created(item), item["id"]))
 
 
-def test_a_page_past_the_end_is_empty(api: Api, day_items: list[dict[str, Any]]) -> None:
-    page = api.page(page=10_000, **DAY)
+@pytest.mark.parametrize("number", [10_000, 10**30])
+def test_a_page_past_the_end_is_empty(api: Api, day_items: list[dict[str, Any]], number: int) -> None:
+    page = api.page(page=number, **DAY)
     assert page["items"] == []
     assert page["has_more"] is False
     assert page["total_count"] == len(day_items)
