@@ -22,12 +22,25 @@ def workspace(tmp_path: Path, empty_file: Path) -> Workspace:
     return Workspace(str(shutil.copy(empty_file, tmp_path)))
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, empty_file: Path) -> Workspace:
+    """For the module's fixture `together`, which lands and builds in it what `cases` of the module hold."""
+    return Workspace(str(shutil.copy(empty_file, tmp_path_factory.mktemp("shared"))))
+
+
+@pytest.fixture
+def case(request: pytest.FixtureRequest, together: Workspace) -> Workspace:
+    """The test's case in the workspace that the module's tests share: to look at, never to change."""
+    name: str = getattr(request, "param", None) or request.module.cases.of(request.function.__name__)
+    return together.of_case(name)
+
+
 @pytest.fixture
 def lake(tmp_path: Path) -> Workspace:
     return Workspace(f"ducklake:{tmp_path / 'lake.ducklake'}")
 
 
-@pytest.fixture(params=["workspace", "lake"])
+@pytest.fixture(params=["workspace", pytest.param("lake", marks=pytest.mark.full)])
 def anywhere(request: pytest.FixtureRequest) -> Workspace:
     """A test that asks for this one runs on a file and on a lake."""
     return request.getfixturevalue(request.param)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -30,6 +30,10 @@ TABLES = (
     "sequence_channels",
     "sequence_steps",
 )
+# Those that are kept between builds: the others are made from nothing each time.
+KEPT = ("sequence_activity", "sequence_runs", "sequence_cohorts")
+# The daily table and those that it is made of.
+DAILY = ("sequence_activity", "sequence_runs", "sequence_daily")
 # What a table keeps beside it, in the same transaction.
 KEPT_BESIDE = ("sequence_actions",)
 # What tells a table that is kept what has changed since.
@@ -37,6 +41,7 @@ CHANGES_BESIDE = ("sequence_firsts", "sequence_cohorts_known")
 CLOCK_STARTS = datetime(2026, 6, 1, tzinfo=UTC)
 
 Row = dict[str, Any]
+Test = TypeVar("Test", bound=Callable[..., None])
 
 
 @functools.cache
@@ -92,6 +97,11 @@ class Activity:
     def relabelled(self, category: str) -> "Activity":
         return replace(self, category=category)
 
+    def of_case(self, case: str) -> "Activity":
+        """The same of a run and a sequence that only this case has."""
+        run, sequence = (None if name is None else f"{case} {name}" for name in (self.run, self.sequence))
+        return replace(self, run=run, sequence=sequence)
+
 
 def enrolled(at: datetime, run: str | None = "A", **details: Any) -> Activity:
     return Activity("sequence.created", at, run, **details)
@@ -117,6 +127,39 @@ def by_day(activities: Iterable[Activity], zone: str = "UTC") -> dict[date, list
     return days
 
 
+class Cases:
+    """What happened in the tests of a module that share one workspace, each with runs and sequences of its own.
+
+    A table's rows of one sequence do not depend on other sequences. They do depend on the landed days, on which days
+    are open and on the rules: a test that needs other ones than the rest of its module has a workspace of its own.
+    """
+
+    def __init__(self) -> None:
+        self.activities: list[Activity] = []
+        self._added = 0
+        self._of_test: dict[str, str] = {}
+
+    def add(self, *activities: Activity) -> str:
+        """Add a case, for a parameter of the fixture `case`; return its name."""
+        self._added += 1
+        name = f"case {self._added}"
+        self.activities += [activity.of_case(name) for activity in activities]
+        return name
+
+    def happened(self, *activities: Activity) -> Callable[[Test], Test]:
+        """Decorate a test that uses the fixture `case`: this is what happened in it."""
+
+        def decorate(test: Test) -> Test:
+            self._of_test[test.__name__] = self.add(*activities)
+            return test
+
+        return decorate
+
+    def of(self, test: str) -> str:
+        """The name of a decorated test's case."""
+        return self._of_test[test]
+
+
 @dataclass
 class Workspace:
     """A warehouse whose days the test lands and whose tables it builds; its clock ticks once a load.
@@ -131,8 +174,13 @@ class Workspace:
     rules: Rules = DEFAULT_RULES
     now: datetime = CLOCK_STARTS
     stale: set[date] = field(default_factory=set)
+    case: str | None = None
     _due: dict[str, Callable[[DuckDBPyConnection], Built]] = field(default_factory=dict)
     _read: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def of_case(self, case: str) -> "Workspace":
+        """The same workspace, to look at one of the cases in it by the names that the case was written with."""
+        return replace(self, case=case)
 
     @property
     def warehouse(self) -> Warehouse:
@@ -195,7 +243,8 @@ class Workspace:
             "days": sorted(self.stale),
             "full_refresh": full_refresh,
         }
-        self._due = {name: functools.partial(build, table=tables()[name], **how) for name in names or TABLES}
+        for name in names or TABLES:
+            self._due[name] = functools.partial(build, table=tables()[name], **how)
         if "sequence_activity" in self._due:
             self.stale.clear()
         if not names:
@@ -231,40 +280,48 @@ class Workspace:
         with self._seeing(*TABLES) as connection:
             return {name: _rows(connection, name) for name in (*TABLES, *KEPT_BESIDE)}
 
+    def rows_of(self, table: str, sequence: str | None = "outbound") -> list[Row]:
+        """The table's rows of one sequence."""
+        return [row for row in self.rows(table) if is_of(row, self._name(sequence))]
+
+    def _name(self, name: str | None) -> str | None:
+        """The name of a run or a sequence in the workspace."""
+        return name if self.case is None or name is None else f"{self.case} {name}"
+
     def daily(self, sequence: str | None = "outbound") -> dict[date, dict[str, Any]]:
         """The daily rows of one sequence, by day."""
-        return {row["day"]: row for row in self.rows("sequence_daily") if is_of(row, sequence)}
+        return {row["day"]: row for row in self.rows_of("sequence_daily", sequence)}
 
     def run(self, name: str = "A", sequence: str | None = "outbound") -> dict[str, Any]:
         """The one row of a run."""
-        (row,) = (r for r in self.rows("sequence_runs") if r["sequence_id"] == uid(name) and is_of(r, sequence))
+        id_ = uid(self._name(name) or "")
+        (row,) = (row for row in self.rows_of("sequence_runs", sequence) if row["sequence_id"] == id_)
         return row
 
     def summary(self, sequence: str | None = "outbound", period: str = "lifetime") -> dict[str, Any]:
         """The one row of a sequence and period."""
-        rows = (row for row in self.rows("sequence_summary") if is_of(row, sequence) and row["period"] == period)
-        (row,) = rows
+        (row,) = (row for row in self.rows_of("sequence_summary", sequence) if row["period"] == period)
         return row
 
     def channel(self, channel: str = "EMAIL", period: str = "lifetime", sequence: str | None = "outbound") -> Row:
         """The one row of a sequence's channel and period."""
-        rows = (row for row in self.rows("sequence_channels") if is_of(row, sequence))
+        rows = self.rows_of("sequence_channels", sequence)
         (row,) = (row for row in rows if (row["channel"], row["period"]) == (channel, period))
         return row
 
     def steps(self, sequence: str | None = "outbound") -> dict[tuple[int | None, int | None, str], Row]:
         """A sequence's rows by step, inferred position and channel."""
-        rows = (row for row in self.rows("sequence_steps") if is_of(row, sequence))
+        rows = self.rows_of("sequence_steps", sequence)
         return {(row["step"], row["inferred_position"], row["channel"]): row for row in rows}
 
     def cohorts(self, axis: str = "sent", sequence: str | None = "outbound") -> dict[date, dict[str, Any]]:
         """The cohorts of one sequence and axis, by day."""
-        rows = self.rows("sequence_cohorts")
-        return {row["cohort_day"]: row for row in rows if is_of(row, sequence) and row["axis"] == axis}
+        rows = self.rows_of("sequence_cohorts", sequence)
+        return {row["cohort_day"]: row for row in rows if row["axis"] == axis}
 
     def trend(self, sequence: str | None = "outbound") -> dict[date, dict[str, Any]]:
         """The weeks of one sequence, by their Monday."""
-        rows = (row for row in self.rows("sequence_trends") if is_of(row, sequence))
+        rows = self.rows_of("sequence_trends", sequence)
         return {row["week_start"]: row for row in sorted(rows, key=lambda row: row["week_start"])}
 
     def _reading(self, day: date, activities: list[Activity], is_open: bool) -> ReadDay:

@@ -142,16 +142,28 @@ def assert_equals_a_rebuild_and_the_oracle(lived: Workspace, fresh: Workspace, w
         assert canonical(rows) == canonical(expected[table]), table
 
 
-@settings(SAME_EVERY_TIME, max_examples=6)
+@settings(SAME_EVERY_TIME, max_examples=3)  # the first of which is the smallest world that there is
 @given(world=worlds())
 def test_any_order_of_loads_and_builds_equals_a_rebuild_and_the_definitions(
     tmp_path_factory: pytest.TempPathFactory, world: World
 ) -> None:
+    assert_on_files(tmp_path_factory, world)
+
+
+@pytest.mark.full
+@settings(SAME_EVERY_TIME, max_examples=12)
+@given(world=worlds())
+def test_any_order_equals_a_rebuild_in_more_worlds(tmp_path_factory: pytest.TempPathFactory, world: World) -> None:
+    assert_on_files(tmp_path_factory, world)
+
+
+def assert_on_files(tmp_path_factory: pytest.TempPathFactory, world: World) -> None:
     folder = tmp_path_factory.mktemp("world")
     lived, fresh = (Workspace(str(folder / f"{name}.duckdb"), world.zone, world.rules) for name in ("lived", "fresh"))
     assert_equals_a_rebuild_and_the_oracle(lived, fresh, world)
 
 
+@pytest.mark.full
 @settings(SAME_EVERY_TIME, max_examples=1)
 @given(world=worlds().filter(lambda world: len(world.loads) in (6, 7) and sum(map(len, world.final.values())) > 20))
 def test_a_lake_ends_in_the_same_rows(tmp_path_factory: pytest.TempPathFactory, world: World) -> None:

@@ -31,7 +31,7 @@ def test_a_script_that_was_changed_is_compiled_anew(tmp_path: Path) -> None:
     assert [rendered(f"SELECT {{{{ {n} + 1 }}}}", tmp_path) for n in (1, 2)] == ["SELECT 2", "SELECT 3"]
 
 
-@pytest.mark.parametrize("length", range(0, 80, 4))
+@pytest.mark.parametrize("length", [0, 20, 60])
 def test_what_was_cut_short_is_compiled_anew(tmp_path: Path, length: int) -> None:
     rendered("SELECT {{ 1 + 1 }}", tmp_path)
     [kept] = tmp_path.iterdir()

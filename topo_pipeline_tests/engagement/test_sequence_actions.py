@@ -5,7 +5,18 @@ from typing import Any
 
 import pytest
 
-from topo_pipeline_tests.engagement.helpers import Activity, Row, Workspace, enrolled, march, opened, replied, sent, uid
+from topo_pipeline_tests.engagement.helpers import (
+    Activity,
+    Cases,
+    Row,
+    Workspace,
+    enrolled,
+    march,
+    opened,
+    replied,
+    sent,
+    uid,
+)
 
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 ANSWERS = ("opened_at", "looked_at", "clicked_at", "replied_at", "accepted_at", "replied_after_at")
@@ -25,6 +36,24 @@ def task(event: str, at: datetime, **details: Any) -> Activity:
 
 def step(event: str, at: datetime, **details: Any) -> Activity:
     return Activity(f"sequence_step.{event}", at, **details)
+
+
+cases = Cases()
+
+
+@pytest.fixture(scope="module")
+def together(shared: Workspace) -> Workspace:
+    shared.land_all(cases.activities)
+    shared.build("sequence_runs")
+    return shared
+
+
+def did(case: Workspace) -> dict[datetime, Row]:
+    """The actions of a case, by their moment."""
+    rows = case.rows_of("sequence_actions")
+    by_moment: dict[datetime, Row] = {row["acted_at"]: row for row in rows}
+    assert len(by_moment) == len(rows)
+    return by_moment
 
 
 def kept(workspace: Workspace, *activities: Activity) -> dict[str, Row]:
@@ -93,11 +122,12 @@ def test_a_run_in_two_sequences_is_two_and_an_answer_without_a_sequence_is_of_ne
     assert answers(rows[nowhere.id]) == {"replied_at": march(5)}
 
 
-def test_what_names_no_sequence_is_of_the_runs_only_other_one(workspace: Workspace) -> None:
-    mail, note = sent(march(1), message="m"), sent(march(2), sequence=None)
-    rows = kept(workspace, mail, note, opened(march(3), message="m", sequence=None))
-    assert {row["sequence_template_id"] for row in rows.values()} == {uid("outbound")}
-    assert (rows[note.id]["position"], rows[mail.id]["opened_at"]) == (2, march(3))
+@cases.happened(
+    sent(march(1), message="m"), sent(march(2), sequence=None), opened(march(3), message="m", sequence=None)
+)
+def test_what_names_no_sequence_is_of_the_runs_only_other_one(case: Workspace) -> None:
+    mail, note = did(case)[march(1)], did(case)[march(2)]
+    assert (note["position"], mail["opened_at"]) == (2, march(3))
 
 
 def test_at_the_same_instant_touches_are_in_the_order_of_their_ids_and_answers_come_after_them(
@@ -111,29 +141,25 @@ def test_at_the_same_instant_touches_are_in_the_order_of_their_ids_and_answers_c
     assert not rows[last.id]["is_replied_before"]
 
 
-def test_a_touch_repeats_one_of_the_same_known_step_and_channel(workspace: Workspace) -> None:
-    touches = [
-        *(sent(march(1), step=1), sent(march(2), step=1, channel="LINKEDIN"), sent(march(3), step=2)),
-        *(sent(march(4), step=1), invited(march(5), step=1), sent(march(6)), sent(march(7))),
-        *(sent(march(8), step=3, channel="FAX"), sent(march(9), step=3, channel="PIGEON")),
-    ]
-    rows = kept(workspace, *touches, step("completed", march(8), step=1))
-    repeats = [touch.created_at for touch in touches if rows[touch.id]["is_repeat"]]
-    assert repeats == [march(4), march(5), march(9)]
+@cases.happened(
+    *(sent(march(1), step=1), sent(march(2), step=1, channel="LINKEDIN"), sent(march(3), step=2)),
+    *(sent(march(4), step=1), invited(march(5), step=1), sent(march(6)), sent(march(7))),
+    *(sent(march(8), step=3, channel="FAX"), sent(march(9), step=3, channel="PIGEON")),
+    step("completed", march(10), step=1),
+)
+def test_a_touch_repeats_one_of_the_same_known_step_and_channel(case: Workspace) -> None:
+    assert sorted(at for at, row in did(case).items() if row["is_repeat"]) == [march(4), march(5), march(9)]
 
 
-def test_an_answer_is_to_the_last_send_before_it_of_a_message_that_was_sent_twice(workspace: Workspace) -> None:
-    first, again = (sent(march(day), message="m") for day in (1, 3))
-    click = Activity("message.link_clicked", march(4), message="m")
-    looks = [
-        opened(march(2), message="m"),
-        opened(march(3) + SECOND, message="m"),
-        click,
-        opened(march(5), message="m"),
-    ]
-    rows = kept(workspace, first, again, *looks, replied(march(6), message="m"))
-    assert answers(rows[first.id]) == {"opened_at": march(2), "looked_at": march(2)}
-    assert answers(rows[again.id]) == {
+@cases.happened(
+    *(sent(march(day), message="m") for day in (1, 3)),
+    *(opened(at, message="m") for at in (march(2), march(3) + SECOND, march(5))),
+    Activity("message.link_clicked", march(4), message="m"),
+    replied(march(6), message="m"),
+)
+def test_an_answer_is_to_the_last_send_before_it_of_a_message_that_was_sent_twice(case: Workspace) -> None:
+    assert answers(did(case)[march(1)]) == {"opened_at": march(2), "looked_at": march(2)}
+    assert answers(did(case)[march(3)]) == {
         "opened_at": march(3) + SECOND,
         "looked_at": march(5),
         "clicked_at": march(4),
@@ -141,87 +167,109 @@ def test_an_answer_is_to_the_last_send_before_it_of_a_message_that_was_sent_twic
     }
 
 
-def test_an_answer_without_a_message_passes_by_what_it_can_not_be_to(workspace: Workspace) -> None:
-    mail, note, letter = sent(march(1)), sent(march(2), channel="LINKEDIN"), sent(march(3), channel="MANUAL")
-    rows = kept(workspace, mail, note, letter, opened(march(4)), replied(march(5), channel="LINKEDIN"))
-    assert answers(rows[mail.id]) == {"opened_at": march(4), "looked_at": march(4)}
-    assert answers(rows[note.id]) == {"replied_at": march(5)}
-    assert answers(rows[letter.id]) == {}
+@cases.happened(
+    *(sent(march(1)), sent(march(2), channel="LINKEDIN"), sent(march(3), channel="MANUAL")),
+    *(opened(march(4)), replied(march(5), channel="LINKEDIN")),
+)
+def test_an_answer_without_a_message_passes_by_what_it_can_not_be_to(case: Workspace) -> None:
+    mail, note, letter = (did(case)[march(day)] for day in (1, 2, 3))
+    assert answers(mail) == {"opened_at": march(4), "looked_at": march(4)}
+    assert answers(note) == {"replied_at": march(5)}
+    assert answers(letter) == {}
 
 
-def test_an_acceptance_is_of_the_last_invitation_before_it_whatever_its_channel(workspace: Workspace) -> None:
-    first, last, later = invited(march(1)), invited(march(3), channel="PIGEON"), invited(march(6))
-    rows = kept(workspace, first, last, accepted(march(4)), replied(march(5), channel="LINKEDIN"), later)
-    assert answers(rows[first.id]) == {"replied_at": march(5)}  # the last touch in its channel
-    assert answers(rows[last.id]) == {"accepted_at": march(4), "replied_after_at": march(5)}
-    assert answers(rows[later.id]) == {}
+@cases.happened(
+    *(invited(march(1)), invited(march(3), channel="PIGEON"), invited(march(6))),
+    *(accepted(march(4)), replied(march(5), channel="LINKEDIN")),
+)
+def test_an_acceptance_is_of_the_last_invitation_before_it_whatever_its_channel(case: Workspace) -> None:
+    first, last, later = (did(case)[march(day)] for day in (1, 3, 6))
+    assert answers(first) == {"replied_at": march(5)}  # the last touch in its channel
+    assert answers(last) == {"accepted_at": march(4), "replied_after_at": march(5)}
+    assert answers(later) == {}
 
 
-@pytest.mark.parametrize(("late", "in_time"), [(timedelta(0), True), (SECOND, False)], ids=["just", "too late"])
-def test_an_answer_is_in_time_up_to_the_end_of_its_window(workspace: Workspace, late: timedelta, in_time: bool) -> None:
-    mail, invitation, done = sent(march(1), message="m"), invited(march(1, 10)), step("completed", march(1), step=1)
-    rows = kept(
-        *(workspace, mail, invitation, done),
+def answered(late: timedelta) -> str:
+    """The case of a mail, an invitation and a step whose answers come `late` after the end of their windows."""
+    return cases.add(
+        *(sent(march(1), message="m"), invited(march(1, 10)), step("completed", march(1, 11), step=1)),
         opened(march(1) + 7 * DAY + late, message="m"),
         Activity("message.link_clicked", march(1) + 7 * DAY + late, message="m"),
         replied(march(1) + 14 * DAY + late, message="m"),
         accepted(march(1, 10) + 30 * DAY + late),
         replied(march(1, 10) + 30 * DAY + late, channel="LINKEDIN", message="another"),
     )
-    told = {activity.type: {a for a in ANSWERS if rows[activity.id][in_time_of(a)]} for activity in (mail, invitation)}
-    if in_time:
-        assert told["message.sent"] == {"opened_at", "looked_at", "clicked_at", "replied_at"}
-        assert told["invitation.sent"] == {"accepted_at", "replied_after_at"}  # 14 days for the reply to it are over
-    else:
-        assert told == {"message.sent": set(), "invitation.sent": set()}
-    assert {rows[done.id][in_time_of(answer)] for answer in ANSWERS} == {False}
+
+
+@pytest.mark.parametrize(
+    ("case", "of_mail", "of_invitation"),
+    [
+        # The 14 days for the reply to the invitation are over.
+        (
+            answered(timedelta(0)),
+            {"opened_at", "looked_at", "clicked_at", "replied_at"},
+            {"accepted_at", "replied_after_at"},
+        ),
+        (answered(SECOND), set(), set()),
+    ],
+    indirect=["case"],
+    ids=["just", "too late"],
+)
+def test_an_answer_is_in_time_up_to_the_end_of_its_window(
+    case: Workspace, of_mail: set[str], of_invitation: set[str]
+) -> None:
+    mail, invitation, done = (did(case)[at] for at in (march(1), march(1, 10), march(1, 11)))
+    in_time = [{a for a in ANSWERS if row[in_time_of(a)]} for row in (mail, invitation)]
+    assert in_time == [of_mail, of_invitation]
+    assert {done[in_time_of(answer)] for answer in ANSWERS} == {False}
 
 
 def in_time_of(answer: str) -> str:
     return answer.replace("_at", "_in_time")
 
 
-def test_the_first_valid_reply_is_to_one_touch_and_comes_before_what_is_done_later(workspace: Workspace) -> None:
-    mails = [sent(march(day), message=f"m{day}") for day in (1, 3, 6)]
-    ended = [step("completed", march(day)) for day in (2, 6)]
-    answering = [
-        replied(march(2), category="OUT_OF_OFFICE", message="m1"),
-        replied(march(4), message="m1"),
-        replied(march(7), message="m3"),
-    ]
-    rows = kept(workspace, *mails, *ended, *answering)
-    assert [rows[mail.id]["is_first_reply"] for mail in mails] == [True, False, False]
-    assert [rows[mail.id]["replied_at"] for mail in mails] == [march(4), march(7), None]
-    assert [rows[mail.id]["is_replied_before"] for mail in mails] == [False, False, True]
-    assert [(rows[a.id]["is_replied_before"], rows[a.id]["is_first_reply"]) for a in ended] == [
-        (False, None),
-        (True, None),
-    ]
+@cases.happened(
+    *(sent(march(day), message=f"m{day}") for day in (1, 3, 6)),
+    *(step("completed", march(day)) for day in (2, 5)),
+    replied(march(2), category="OUT_OF_OFFICE", message="m1"),
+    replied(march(4), message="m1"),
+    replied(march(7), message="m3"),
+)
+def test_the_first_valid_reply_is_to_one_touch_and_comes_before_what_is_done_later(case: Workspace) -> None:
+    mails, ended = [did(case)[march(day)] for day in (1, 3, 6)], [did(case)[march(day)] for day in (2, 5)]
+    assert [mail["is_first_reply"] for mail in mails] == [True, False, False]
+    assert [mail["replied_at"] for mail in mails] == [march(4), march(7), None]
+    assert [mail["is_replied_before"] for mail in mails] == [False, False, True]
+    assert [(row["is_replied_before"], row["is_first_reply"]) for row in ended] == [(False, None), (True, None)]
 
 
-def test_a_reply_before_any_touch_is_to_none_and_before_them_all(workspace: Workspace) -> None:
-    mail, later = sent(march(2)), task("created", march(3))
-    rows = kept(workspace, replied(march(1)), mail, later, replied(march(4)))
-    assert (rows[mail.id]["is_first_reply"], rows[mail.id]["replied_at"]) == (False, march(4))
-    assert [rows[a.id]["is_replied_before"] for a in (mail, later)] == [True, True]
+@cases.happened(replied(march(1)), sent(march(2)), task("created", march(3)), replied(march(4)))
+def test_a_reply_before_any_touch_is_to_none_and_before_them_all(case: Workspace) -> None:
+    mail, later = did(case)[march(2)], did(case)[march(3)]
+    assert (mail["is_first_reply"], mail["replied_at"]) == (False, march(4))
+    assert [row["is_replied_before"] for row in (mail, later)] == [True, True]
+
+
+def closed_by(*closings: Activity) -> str:
+    return cases.add(task("created", march(2)), *closings)
 
 
 @pytest.mark.parametrize(
-    ("closings", "closed"),
+    ("case", "closed"),
     [
-        ([], (None, None)),
-        ([task("completed", march(4)), task("skipped", march(3))], (march(3), "task.skipped")),
-        ([task("skipped", march(1)), task("completed", march(4))], (march(4), "task.completed")),
-        ([task("completed", march(2))], (march(2), "task.completed")),
-        ([task("completed", march(3), task="another"), task("completed", march(3), task=None)], (None, None)),
+        (closed_by(), (None, None)),
+        (closed_by(task("completed", march(4)), task("skipped", march(3))), (march(3), "task.skipped")),
+        (closed_by(task("skipped", march(1)), task("completed", march(4))), (march(4), "task.completed")),
+        (closed_by(task("completed", march(2))), (march(2), "task.completed")),
+        (closed_by(task("completed", march(3), task="another"), task("completed", march(3), task=None)), (None, None)),
     ],
+    indirect=["case"],
     ids=["nothing", "the first", "never before it was created", "at the same instant", "nothing of another"],
 )
 def test_a_task_is_closed_by_the_first_that_comes_after_it(
-    workspace: Workspace, closings: list[Activity], closed: tuple[datetime | None, str | None]
+    case: Workspace, closed: tuple[datetime | None, str | None]
 ) -> None:
-    created = task("created", march(2))
-    row = kept(workspace, created, *closings)[created.id]
+    [row] = did(case).values()
     assert (row["closed_at"], row["closed_by"]) == closed
 
 
@@ -240,25 +288,28 @@ def test_a_task_is_told_by_its_first_creation_and_closed_at_once_by_what_has_the
 STOPPED, COMPLETED = Activity("sequence.stopped", march(5)), Activity("sequence.completed", march(4))
 
 
+def ended(*ends: Activity) -> str:
+    return cases.add(sent(march(1)), step("completed", march(2)), task("created", march(3)), *ends)
+
+
 @pytest.mark.parametrize(
-    ("ends", "over_at"),
+    ("case", "over_at"),
     [
-        ([], march(3) + 30 * DAY),
-        ([opened(march(9))], march(9) + 30 * DAY),
-        ([STOPPED], march(5)),
-        ([STOPPED, COMPLETED, opened(march(9))], march(4)),
-        ([Activity("sequence.completed", march(60), salt="late")], march(60)),
+        (ended(), march(3) + 30 * DAY),
+        (ended(opened(march(9))), march(9) + 30 * DAY),
+        (ended(STOPPED), march(5)),
+        (ended(STOPPED, COMPLETED, opened(march(9))), march(4)),
+        (ended(Activity("sequence.completed", march(60), salt="late")), march(60)),
     ],
+    indirect=["case"],
     ids=["still", "not yet still", "stopped", "the first end", "ended long after"],
 )
-def test_a_run_is_over_at_its_first_end_or_when_it_was_still_for_long(
-    workspace: Workspace, ends: list[Activity], over_at: datetime
-) -> None:
-    did = [sent(march(1)), step("completed", march(2)), task("created", march(3))]
-    assert {row["run_over_at"] for row in kept(workspace, *did, *ends).values()} == {over_at}
+def test_a_run_is_over_at_its_first_end_or_when_it_was_still_for_long(case: Workspace, over_at: datetime) -> None:
+    assert [row["run_over_at"] for row in did(case).values()] == [over_at] * 3
 
 
-def test_what_a_run_came_to_stands_on_its_last_touch_alone(workspace: Workspace) -> None:
-    mail, last, later = sent(march(1)), invited(march(2)), task("created", march(9))
-    rows = kept(workspace, mail, last, later, replied(march(3), category="INTERESTED"), STOPPED)
-    assert [rows[a.id]["exit_reason"] for a in (mail, last, later)] == [None, "positive", None]
+@cases.happened(
+    *(sent(march(1)), invited(march(2)), task("created", march(9)), replied(march(3), category="INTERESTED"), STOPPED)
+)
+def test_what_a_run_came_to_stands_on_its_last_touch_alone(case: Workspace) -> None:
+    assert [did(case)[march(day)]["exit_reason"] for day in (1, 2, 9)] == [None, "positive", None]

@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 
+import pytest
+
 from topo_pipeline.engagement.rules import Rules
-from topo_pipeline_tests.engagement.helpers import Activity, Workspace, canonical, enrolled, march, replied, sent
+from topo_pipeline_tests.engagement.helpers import Activity, Cases, Workspace, canonical, enrolled, march, replied, sent
 from topo_pipeline_tests.engagement.oracle_cohorts import OVER_CONTACTED, OVER_OUTCOMES
 from topo_pipeline_tests.engagement.oracle_rates import rate
 from topo_pipeline_tests.engagement.oracle_summary import PERIODS
@@ -14,6 +16,16 @@ LAST_DAY = date(2026, 4, 30)
 AS_OF = datetime(2026, 5, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 LINES = [(29, 29), (30, 0), (99, 50), (100, 4), (100, 5)]  # runs and replies on both sides of each line of evidence
+
+
+cases = Cases()
+
+
+@pytest.fixture(scope="module")
+def together(shared: Workspace) -> Workspace:
+    shared.land_all(cases.activities, LAST_DAY)
+    shared.build()
+    return shared
 
 
 def cohort(sequence: str, runs: int, replies: int) -> Iterable[Activity]:
@@ -26,31 +38,29 @@ def cohort(sequence: str, runs: int, replies: int) -> Iterable[Activity]:
             yield replied(march(2), run, sequence=sequence)
 
 
-def test_a_run_is_eligible_once_its_window_has_closed_and_not_a_second_before(workspace: Workspace) -> None:
-    just_closed = AS_OF - timedelta(days=30)
-    workspace.land_all(
-        [enrolled(march(1), "A"), sent(just_closed, "A"), enrolled(march(1), "B"), sent(just_closed + SECOND, "B")],
-        LAST_DAY,
-    )
-    workspace.build()
-    summary = workspace.summary()
+JUST_CLOSED = AS_OF - timedelta(days=30)
+
+
+@cases.happened(
+    enrolled(march(1), "A"), sent(JUST_CLOSED, "A"), enrolled(march(1), "B"), sent(JUST_CLOSED + SECOND, "B")
+)
+def test_a_run_is_eligible_once_its_window_has_closed_and_not_a_second_before(case: Workspace) -> None:
+    summary = case.summary()
     assert summary["as_of"] == AS_OF
     assert (summary["unique_sent"], summary["eligible"], summary["maturity"]) == (2, 1, 0.5)
 
 
-def test_what_comes_after_the_window_is_in_the_totals_alone(workspace: Workspace) -> None:
-    end = march(1) + timedelta(days=30)
-    workspace.land_all(
-        [
-            *(enrolled(march(1, 8), run) for run in "ABC"),
-            *(sent(march(1), run) for run in "ABC"),
-            replied(end, "A"),
-            replied(end + SECOND, "B"),
-        ],
-        LAST_DAY,
-    )
-    workspace.build()
-    summary = workspace.summary()
+CLOSES = march(1) + timedelta(days=30)
+
+
+@cases.happened(
+    *(enrolled(march(1, 8), run) for run in "ABC"),
+    *(sent(march(1), run) for run in "ABC"),
+    replied(CLOSES, "A"),
+    replied(CLOSES + SECOND, "B"),
+)
+def test_what_comes_after_the_window_is_in_the_totals_alone(case: Workspace) -> None:
+    summary = case.summary()
     assert (summary["reply_rate_num"], summary["reply_rate_den"], summary["unique_replies"]) == (1, 3, 2)
 
 
@@ -62,22 +72,25 @@ def test_the_window_is_a_setting(workspace: Workspace) -> None:
     assert (workspace.summary()["reply_rate_num"], workspace.summary()["reply_rate_den"]) == (1, 1)
 
 
-def test_each_rate_counts_its_own_outcome(workspace: Workspace) -> None:
-    outcomes = {
-        "automatic": replied(march(2), "automatic", category="OUT_OF_OFFICE"),
-        "pending": replied(march(2), "pending"),
-        "positive": replied(march(2), "positive", category="MEETING"),
-        "positive too": replied(march(2), "positive too", category="INTERESTED"),
-        "hot": Activity("hot_lead.created", march(2), "hot"),
-        "hot too": Activity("hot_lead.created", march(2), "hot too"),
-        "hot as well": Activity("hot_lead.created", march(2), "hot as well"),
-        "met": Activity("meeting.created", march(2), "met"),
-        "silent": Activity("message.opened", march(2), "silent"),
-    }
-    begun = [activity for run in outcomes for activity in (enrolled(march(1, 8), run), sent(march(1), run))]
-    workspace.land_all([*begun, *outcomes.values()], LAST_DAY)
-    workspace.build()
-    summary = workspace.summary()
+OUTCOMES = {
+    "automatic": replied(march(2), "automatic", category="OUT_OF_OFFICE"),
+    "pending": replied(march(2), "pending"),
+    "positive": replied(march(2), "positive", category="MEETING"),
+    "positive too": replied(march(2), "positive too", category="INTERESTED"),
+    "hot": Activity("hot_lead.created", march(2), "hot"),
+    "hot too": Activity("hot_lead.created", march(2), "hot too"),
+    "hot as well": Activity("hot_lead.created", march(2), "hot as well"),
+    "met": Activity("meeting.created", march(2), "met"),
+    "silent": Activity("message.opened", march(2), "silent"),
+}
+
+
+@cases.happened(
+    *(did for run in OUTCOMES for did in (enrolled(march(1, 8), run), sent(march(1), run))),
+    *OUTCOMES.values(),
+)
+def test_each_rate_counts_its_own_outcome(case: Workspace) -> None:
+    summary = case.summary()
     nums = {name: summary[f"{name}_num"] for name in OVER_CONTACTED}
     assert nums == {
         "reply_rate": 3,
@@ -86,28 +99,26 @@ def test_each_rate_counts_its_own_outcome(workspace: Workspace) -> None:
         "hot_lead_rate": 3,
         "meeting_rate": 1,
     }
-    assert {summary[f"{name}_den"] for name in OVER_CONTACTED} == {len(outcomes)}
+    assert {summary[f"{name}_den"] for name in OVER_CONTACTED} == {len(OUTCOMES)}
 
 
-def test_a_run_that_was_only_invited_is_in_no_rate(workspace: Workspace) -> None:
-    invited = [enrolled(march(1, 8)), Activity("invitation.sent", march(1)), replied(march(2), channel="LINKEDIN")]
-    workspace.land_all(invited, LAST_DAY)
-    workspace.build()
-    assert (workspace.summary()["eligible"], workspace.summary()["unique_replies"]) == (0, 1)
+@cases.happened(enrolled(march(1, 8)), Activity("invitation.sent", march(1)), replied(march(2), channel="LINKEDIN"))
+def test_a_run_that_was_only_invited_is_in_no_rate(case: Workspace) -> None:
+    assert (case.summary()["eligible"], case.summary()["unique_replies"]) == (0, 1)
 
 
-def test_what_came_before_the_first_message_is_no_outcome_of_it(workspace: Workspace) -> None:
-    early = [replied(march(1), channel="LINKEDIN"), Activity("meeting.created", march(1))]
-    workspace.land_all([enrolled(march(1, 8)), *early, sent(march(2))], LAST_DAY)
-    workspace.build()
-    summary = workspace.summary()
+@cases.happened(
+    *(enrolled(march(1, 8)), replied(march(1), channel="LINKEDIN"), Activity("meeting.created", march(1))),
+    sent(march(2)),
+)
+def test_what_came_before_the_first_message_is_no_outcome_of_it(case: Workspace) -> None:
+    summary = case.summary()
     assert (summary["reply_rate_num"], summary["meeting_rate_num"], summary["reply_rate_den"]) == (0, 0, 1)
 
 
-def test_a_rate_over_nothing_is_null_and_never_zero(workspace: Workspace) -> None:
-    workspace.land_all([enrolled(march(1)), sent(march(2))])
-    workspace.build()
-    summary = workspace.summary()
+@cases.happened(enrolled(march(58)), sent(march(59)))
+def test_a_rate_over_nothing_is_null_and_never_zero(case: Workspace) -> None:
+    summary = case.summary()
     for name in (*OVER_CONTACTED, *OVER_OUTCOMES):
         assert (summary[f"{name}_num"], summary[f"{name}_den"]) == (0, 0)
         assert (summary[name], summary[f"{name}_low"], summary[f"{name}_high"]) == (None, None, None)
@@ -115,18 +126,16 @@ def test_a_rate_over_nothing_is_null_and_never_zero(workspace: Workspace) -> Non
     assert (summary["reply_rank"], summary["maturity"]) == (None, 0.0)
 
 
-def test_maturity_over_no_contact_is_null(workspace: Workspace) -> None:
-    workspace.land_all([enrolled(march(1))])
-    workspace.build()
-    assert workspace.summary()["maturity"] is None
+@cases.happened(enrolled(march(1)))
+def test_maturity_over_no_contact_is_null(case: Workspace) -> None:
+    assert case.summary()["maturity"] is None
 
 
-def test_a_rate_comes_with_its_interval_and_its_evidence(workspace: Workspace) -> None:
-    cohorts = {f"{replies} of {runs}": (replies, runs) for runs, replies in LINES}
-    workspace.land_all([a for name, (replies, runs) in cohorts.items() for a in cohort(name, runs, replies)], LAST_DAY)
-    workspace.build()
-    for name, share in cohorts.items():
-        summary, expected = workspace.summary(name), rate("reply_rate", *share)
+@cases.happened(*(did for runs, replies in LINES for did in cohort(f"{replies} of {runs}", runs, replies)))
+def test_a_rate_comes_with_its_interval_and_its_evidence(case: Workspace) -> None:
+    for runs, replies in LINES:
+        name = f"{replies} of {runs}"
+        summary, expected = case.summary(name), rate("reply_rate", replies, runs)
         assert canonical([{column: summary[column] for column in expected}]) == canonical([expected]), name
 
 
@@ -194,19 +203,13 @@ def test_names_and_status_come_from_the_templates_untouched(workspace: Workspace
     assert len(workspace.rows("sequence_summary")) == 3 * len(PERIODS)
 
 
-def test_a_sequence_that_is_renamed_is_shown_by_its_new_name(workspace: Workspace) -> None:
-    workspace.land_all([enrolled(march(1))])
-    for name in ("Old", "New"):
-        workspace.name(outbound=name)
-    workspace.build()
-    assert workspace.summary()["sequence_name"] == "New"
-
-
-def test_a_template_that_disappears_keeps_its_last_known_name(workspace: Workspace) -> None:
+def test_a_sequence_has_the_newest_name_of_its_template_and_the_last_known_one_once_that_disappears(
+    workspace: Workspace,
+) -> None:
     workspace.land_all([enrolled(march(1)), enrolled(march(1), "B", sequence="nurture")])
-    workspace.name(outbound="Outbound", nurture="Nurture")
-    workspace.name(nurture="Nurture")
+    workspace.name(outbound="Old", nurture="Nurture")
+    workspace.name(outbound="New")
     workspace.build()
     names = {key: workspace.summary(key)["sequence_name"] for key in ("outbound", "nurture")}
-    assert names == {"outbound": "Outbound", "nurture": "Nurture"}
-    assert workspace.summary()["status"] == "ACTIVE"
+    assert names == {"outbound": "New", "nurture": "Nurture"}
+    assert workspace.summary("nurture")["status"] == "ACTIVE"

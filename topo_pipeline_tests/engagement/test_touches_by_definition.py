@@ -4,6 +4,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.engagement.tables import tables
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, by_day, canonical, march
@@ -47,9 +49,10 @@ def _something(chance: Random) -> Activity:
     )
 
 
-def test_busy_workspaces_equal_the_definitions(tmp_path: Path, empty_file: Path) -> None:
+@pytest.mark.parametrize("worlds", [5, pytest.param(12, marks=pytest.mark.full)])
+def test_busy_workspaces_equal_the_definitions(tmp_path: Path, empty_file: Path, worlds: int) -> None:
     seen: set[tuple[str, str]] = set()
-    for seed in range(12):
+    for seed in range(worlds):
         chance = Random(seed)  # noqa: S311 - the same every time
         activities, days, open_day = busy(chance), chance.choice((0, 2, 3, 4)), chance.choice((None, None, LAST_DAY))
         file = tmp_path / f"{seed}.duckdb"

@@ -29,7 +29,7 @@ def report(workspace: Workspace, folder: Path, zone: str = "UTC") -> Published:
         return publish(connection, folder, timezone=zone, rules=DEFAULT_RULES, now=worlds.NOW)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Reported:
     """300 sequences, the first of them with names that mean harm."""
     folder = tmp_path_factory.mktemp("many")

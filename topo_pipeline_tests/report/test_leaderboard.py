@@ -55,18 +55,12 @@ def test_sequences_stand_by_the_lower_bound_then_by_size(workspace: Workspace) -
     assert board["reply_rate"].isna().tolist() == [False, False, True, True]
 
 
-def test_a_sequence_without_a_name_is_shown_by_its_id_and_none_as_such(workspace: Workspace) -> None:
-    workspace.land_all([*cohort("outbound", 2, 0), *cohort(None, 1, 0)])
-    workspace.build()
-    assert list(board_of(workspace)["sequence"]) == [uid("outbound"), "(no sequence)"]
-
-
-def test_where_no_rate_is_known_yet_the_board_is_shown_all_the_same(workspace: Workspace) -> None:
-    workspace.land_all(cohort("outbound", 2, 1))
+def test_sequences_without_a_name_and_without_a_known_rate_are_shown_all_the_same(workspace: Workspace) -> None:
+    workspace.land_all([*cohort("outbound", 2, 1), *cohort(None, 1, 0)])
     workspace.build()
     board = board_of(workspace)
-    assert list(board["sequence"]) == [uid("outbound")]
-    assert math.isnan(board["reply_rate"][0])
+    assert list(board["sequence"]) == [uid("outbound"), "(no sequence)"]
+    assert board["reply_rate"].isna().all()
 
 
 def test_an_empty_warehouse_has_an_empty_board(workspace: Workspace) -> None:

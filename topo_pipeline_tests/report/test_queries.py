@@ -137,9 +137,10 @@ def test_the_last_weeks_that_are_over_are_counted_as_they_stand(many: Reported) 
         assert row["days"] == 7
 
 
-@pytest.fixture
-def lately(workspace: Workspace) -> Workspace:
+@pytest.fixture(scope="module")
+def lately(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A sequence that fell silent, one whose mail is opened and that sent much on the last day; 10 March is missing."""
+    workspace = Workspace(str(tmp_path_factory.mktemp("lately") / "topo.duckdb"))
     happened = [
         activity
         for n in range(60)
