@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ from topo_pipeline.defs.names import ACTIVITIES
 from topo_pipeline.defs.outcomes import outcomes
 from topo_pipeline.instance import AlreadyReading, bury_the_dead, make_sure_nobody_reads, owner_tag, prepare
 from topo_pipeline.sandbox.server import serve
+from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.engagement.helpers import TABLES
 from topo_pipeline_tests.test_definitions import BIN
 from topo_pipeline_tests.test_killed_runs import RANGE, Held
@@ -56,10 +58,11 @@ def left_behind(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, object]
         with subprocess.Popen(  # noqa: S603
             command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
-            assert api.waiting.wait(120)
+            assert api.waiting.wait(PATIENCE)
             with dg.DagsterInstance.from_config(str(home)) as instance:
                 while not instance.get_materialized_partitions(ACTIVITIES):
                     assert process.poll() is None, "it ended before a day had landed"
+                    time.sleep(0.05)
             process.kill()
         api.go_on.set()
     return home, before
@@ -126,10 +129,12 @@ def test_it_is_told_as_the_failure_of_what_it_was_at(killed: dg.DagsterInstance)
 
 def test_without_the_sensor_monitoring_ends_it_after_its_maximum_runtime(killed: dg.DagsterInstance) -> None:
     logger = dg.get_dagster_logger()
+    [record] = killed.get_run_records()
+    began = datetime.fromtimestamp(record.start_time or 0, UTC)
     with WorkspaceProcessContext(killed, EmptyWorkspaceTarget()) as workspace:
 
         def daemon(after: timedelta) -> None:
-            with freeze_time(datetime.now(UTC) + after):
+            with freeze_time(began + after):
                 assert [error for error in execute_run_monitoring_iteration(workspace, logger) if error] == []
                 assert [error for error in execute_concurrency_slots_iteration(workspace, logger) if error] == []
 

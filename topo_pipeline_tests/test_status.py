@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -14,7 +15,7 @@ from topo_pipeline.cli.console import quiet
 from topo_pipeline.status import status
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.command_line import answer, assert_one_sentence
-from topo_pipeline_tests.engagement.helpers import Activity, Workspace, enrolled, march, replied, sent
+from topo_pipeline_tests.engagement.helpers import TABLES, Activity, Workspace, enrolled, march, replied, sent
 from topo_pipeline_tests.warehouse.worker import worker
 
 MARCH = [date(2026, 3, day) for day in range(1, 10)]
@@ -36,7 +37,7 @@ def begun(sequence: str, day: int, runs: int = 1) -> list[Activity]:
 
 def test_gaps_are_what_is_missing_not_over_not_proved_or_not_in_the_tables(workspace: Workspace) -> None:
     workspace.land_all([*begun("a", 1), *begun("a", 2), *begun("a", 4)], still_open=MARCH[3])
-    workspace.build()
+    workspace.build("sequence_activity")
     workspace.land(MARCH[4], begun("a", 5))
     with workspace.warehouse.transaction() as connection:
         connection.execute("UPDATE topo.loads SET proved = false WHERE day = ?", [MARCH[1]])
@@ -59,7 +60,7 @@ def test_a_day_that_only_the_runs_have_taken_in_is_not_in_the_tables_yet(workspa
 
 def test_today_which_is_still_open_is_no_gap(workspace: Workspace) -> None:
     workspace.land_all([*begun("a", 1), *begun("a", 2)], still_open=MARCH[1])
-    workspace.build()
+    workspace.build("sequence_activity")
     with workspace.warehouse.reader() as connection:
         found = status(connection, due=MARCH[0])
     assert (found.days.missing, found.days.unclosed, found.behind) == ((), (), ())
@@ -76,14 +77,21 @@ def test_replies_without_a_category_are_pending(workspace: Workspace) -> None:
     assert found.board is None
 
 
-@pytest.fixture
-def landed(workspace: Workspace, tmp_path: Path) -> Path:
-    """A folder with a warehouse of six sequences, one of them with a name that is hard to show."""
+@pytest.fixture(scope="module")
+def six_sequences(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse of six sequences, one of them with a name that is hard to show."""
+    workspace = Workspace(str(tmp_path_factory.mktemp("six") / "topo.duckdb"))
     names = {f"sequence {n}": f"Sequence {n}" for n in range(6)} | {"sequence 0": NAME}
     workspace.land_all([activity for n, name in enumerate(names) for activity in begun(name, 1, runs=9 - n)])
     workspace.name(**names)
-    workspace.build()
-    assert workspace.warehouse.path.exists()
+    workspace.build(*TABLES)
+    return workspace.warehouse.path
+
+
+@pytest.fixture
+def landed(six_sequences: Path, tmp_path: Path) -> Path:
+    """A folder with a copy of that warehouse."""
+    shutil.copy(six_sequences, tmp_path)
     return tmp_path
 
 
@@ -163,7 +171,7 @@ def test_the_report_is_written_and_its_path_alone_is_printed(landed: Path) -> No
 
 @pytest.mark.parametrize("has_browser", [True, False])
 def test_the_report_opens_in_the_browser_if_there_is_one(
-    landed: Path, monkeypatch: pytest.MonkeyPatch, has_browser: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_browser: bool
 ) -> None:
     opened: list[str] = []
 
@@ -172,9 +180,11 @@ def test_the_report_opens_in_the_browser_if_there_is_one(
         return has_browser
 
     monkeypatch.setattr("webbrowser.open", browser)
-    result = answer(landed, "report", "--open", TOPO_WAREHOUSE="topo.duckdb", TOPO_REPORT_DIR="here")
+    monkeypatch.setattr(looking, "write_report", lambda: tmp_path / "report.html")
+    result = answer(tmp_path, "report", "--open")
     assert result.returncode == 0
-    assert opened == [Path(result.stdout.strip()).as_uri()]
+    assert result.stdout.split() == [str(tmp_path / "report.html")]
+    assert opened == [(tmp_path / "report.html").as_uri()]
     assert ("open the file yourself" in result.stderr) is not has_browser
 
 

@@ -13,7 +13,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from topo_pipeline.sandbox.plan import TRANSPORT
 
 HOST = "127.0.0.1"
-START_TIMEOUT_SECONDS = 10.0
+START_TIMEOUT_SECONDS = 60.0
 
 
 class _Server(uvicorn.Server):

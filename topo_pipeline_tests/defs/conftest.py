@@ -3,9 +3,8 @@
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -18,6 +17,7 @@ from topo_pipeline import definitions
 from topo_pipeline.automation.facts import Request
 from topo_pipeline.defs.requests import run_request
 from topo_pipeline.defs.resources import Topo
+from topo_pipeline.engagement.tables import build, tables
 from topo_pipeline.ingest import Clock
 from topo_pipeline.report.previews import Seen
 from topo_pipeline.runs import QUIET, Outcome, backfill
@@ -28,6 +28,7 @@ from topo_pipeline.sandbox.world import World
 from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.conftest import API_KEY
+from topo_pipeline_tests.engagement.helpers import TABLES
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 FIRST_DAY = date(2026, 3, 1)
@@ -40,6 +41,8 @@ def days(count: int, first: date = FIRST_DAY) -> list[date]:
 
 
 LAST_DAYS = days(4, NOW.date() - timedelta(days=4))
+SOME = ("sequence_activity", "sequence_runs", "sequence_daily")
+"""Tables of each kind: one that is built by day, one that is not, and one that reads both."""
 
 
 @dataclass
@@ -85,7 +88,7 @@ class Bent:
 
 @dataclass
 class Pipeline:
-    """One workspace, seen through Dagster."""
+    """One workspace, seen through Dagster; its tables draw their charts, which takes long, only if it `draws`."""
 
     definitions: dg.Definitions
     instance: dg.DagsterInstance
@@ -93,47 +96,65 @@ class Pipeline:
     api: Bent
     world: World
     api_url: str
+    draws: bool = False
+
+    def only(self, *assets: str, checked: bool = False) -> "Pipeline":
+        """The same workspace without its other assets, and with the checks of these only if they are `checked`."""
+        whole = self.definitions
+        checks = [
+            check
+            for check in (whole.asset_checks or () if checked else ())
+            if all(key.asset_key.path[-1] in assets for key in check.check_keys)
+        ]
+        kept = dg.Definitions(
+            assets=[asset for asset in whole.assets or () if asset.key.path[-1] in assets],
+            asset_checks=checks,
+            jobs=whole.jobs,
+            resources=whole.resources,
+            executor=whole.executor,
+        )
+        return replace(self, definitions=kept)
+
+    def unchecked(self) -> "Pipeline":
+        """The same workspace without any checks."""
+        return self.only(*(asset.key.path[-1] for asset in self.definitions.assets or ()))
 
     def backfill(self, days: Sequence[date], may_shrink: Sequence[date] = ()) -> Outcome:
-        return backfill(self.definitions, days, instance=self.instance, tell=lambda _: None, may_shrink=may_shrink)
+        with self._charts():
+            return backfill(self.definitions, days, instance=self.instance, tell=lambda _: None, may_shrink=may_shrink)
 
     def land(self, days: Sequence[date], may_shrink: Sequence[date] = ()) -> Outcome:
-        """As `backfill`, without the tables: they take most of a run's time, and have no say in what lands."""
-        without = _without_tables(self.definitions)
-        outcome = backfill(without, days, instance=self.instance, tell=lambda _: None, may_shrink=may_shrink)
+        """As `backfill`, without the tables and checks: they take most of a run's time and don't affect what lands."""
+        outcome = self.only("activities", "sequence_templates").backfill(days, may_shrink)
         assert not (outcome.landed and outcome.problems), "where some days are refused, tables follow: backfill"
         return outcome
 
-    def read(self, days: Sequence[date]) -> dg.ExecuteInProcessResult:
-        """Read the days, from the first to the last, in a run of their own without the tables."""
+    def read(self, days: Sequence[date], *, checked: bool = False) -> dg.ExecuteInProcessResult:
+        """Read the days, from the first to the last, in a run of the activities alone."""
         request = run_request(Request(days[0], days[-1], ""))
-        return self.run(request)
+        return self.only("activities", checked=checked).run(request)
 
-    def run(self, request: dg.RunRequest, job: str = "refresh") -> dg.ExecuteInProcessResult:
-        """What a schedule or a sensor asks for, done."""
-        return self.definitions.resolve_job_def(job).execute_in_process(
-            instance=self.instance,
-            asset_selection=request.asset_selection,
-            tags=dict(request.tags),
-            run_config=QUIET,
-            raise_on_error=False,
-        )
+    def run(self, request: dg.RunRequest, job: str = "refresh", **config: Any) -> dg.ExecuteInProcessResult:
+        """Execute what a schedule or a sensor asks for."""
+        with self._charts():
+            return self.definitions.resolve_job_def(job).execute_in_process(
+                instance=self.instance,
+                asset_selection=request.asset_selection,
+                tags=dict(request.tags),
+                run_config=QUIET | config,
+                raise_on_error=False,
+            )
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         with self.warehouse.reader() as connection:
             return connection.execute(sql).fetchall()
 
-
-def _without_tables(whole: dg.Definitions) -> dg.Definitions:
-    return dg.Definitions(
-        assets=[asset for asset in whole.assets or () if asset.key.path[0] == "topo"],
-        asset_checks=[
-            checks for checks in whole.asset_checks or () if all(k.asset_key == ACTIVITIES for k in checks.check_keys)
-        ],
-        jobs=whole.jobs,
-        resources=whole.resources,
-        executor=whole.executor,
-    )
+    @contextmanager
+    def _charts(self) -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            if not self.draws:
+                patch.setattr(Seen, "picture", lambda _: None)
+            yield
 
 
 def last_check(
@@ -146,6 +167,10 @@ def last_check(
     return next(e.asset_check_evaluation_data for e in evaluated if e.event_type_value == "ASSET_CHECK_EVALUATION")
 
 
+def instance_of(home: Path) -> dg.DagsterInstance:
+    return dg.DagsterInstance.local_temp(str(home), overrides={"telemetry": {"enabled": False}})
+
+
 @contextmanager
 def pipeline_over(
     folder: Path,
@@ -154,19 +179,14 @@ def pipeline_over(
     key_used: str | None = None,
     clock: Clock = lambda: NOW,
     timezone: str = "UTC",
-    is_persistent: bool = False,
+    home: Path | None = None,
     spelling: Spelling = "snake",
     draws: bool = False,
     **settings_changed: str,
 ) -> Iterator[Pipeline]:
-    """A pipeline whose tables draw their charts only if it `draws`: that is most of the time that small tables take."""
+    """A pipeline over a warehouse in this folder; its Dagster instance is in memory unless it has a `home`."""
     api = Bent(create_app(WORLD, api_key=api_key, now=clock, spelling=spelling))
-    quiet = {"telemetry": {"enabled": False}}
-    persistent = partial(dg.DagsterInstance.local_temp, str(folder), overrides=quiet)
-    make = persistent if is_persistent else dg.DagsterInstance.ephemeral
-    with serve(api) as address, make() as instance, pytest.MonkeyPatch.context() as patch:
-        if not draws:
-            patch.setattr(Seen, "picture", lambda _: None)
+    with serve(api) as address, instance_of(home) if home else dg.DagsterInstance.ephemeral() as instance:
         api_url = f"{address}/v1"
         settings = Settings(
             _env_file=None,
@@ -184,23 +204,61 @@ def pipeline_over(
             "settings": settings,
             "clock": clock,
         }
-        yield Pipeline(definitions.build(resources), instance, warehouse, api, WORLD, api_url)
+        yield Pipeline(definitions.build(resources), instance, warehouse, api, WORLD, api_url, draws)
 
 
-@pytest.fixture(scope="package")
-def refreshed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    """The last four days, which one run has read and made every table of: to be looked at, and left as they are."""
+@pytest.fixture(scope="session")
+def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Dagster home without any run, to be copied: Dagster takes long to make one."""
+    home = tmp_path_factory.mktemp("home")
+    instance_of(home).dispose()
+    return home
+
+
+@pytest.fixture(scope="session")  # with "package", pytest builds it again after tests of another package
+def _refreshed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     with pipeline_over(tmp_path_factory.mktemp("refreshed"), API_KEY, draws=True) as built:
         assert built.backfill(LAST_DAYS).problems == ()
         yield built
 
 
 @pytest.fixture
-def copied(refreshed: Pipeline, tmp_path: Path, api_key: str) -> Iterator[Pipeline]:
-    """The same four days in a warehouse of the test's own; Dagster's records know nothing of them."""
-    shutil.copy(refreshed.warehouse.path, tmp_path)
-    with pipeline_over(tmp_path, api_key) as built:
-        yield built
+def refreshed(_refreshed: Pipeline) -> Iterator[Pipeline]:
+    """The last four days, which one run has read and built every table of; shared, so no test may change it."""
+    with unchanged(_refreshed):
+        yield _refreshed
+
+
+@contextmanager
+def unchanged(shared: Pipeline) -> Iterator[None]:
+    """Fail the test that changes what others look at: runs, events, the warehouse, or what the API was asked."""
+
+    def state() -> tuple[object, ...]:
+        file, storage = shared.warehouse.path.stat(), shared.instance.event_log_storage
+        return storage.get_maximum_record_id(), list(shared.api.asked), file.st_mtime_ns, file.st_size
+
+    before = state()
+    yield
+    assert state() == before, "this test changed a shared pipeline: it needs one of its own"
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse with the last four days and every table, to be copied; the tables are built without Dagster."""
+    with pipeline_over(tmp_path_factory.mktemp("built"), API_KEY) as landed:
+        assert landed.land(LAST_DAYS).problems == ()
+        with landed.warehouse.transaction() as connection:
+            for table in map(tables().__getitem__, TABLES):
+                build(connection, table, timezone="UTC", now=NOW, days=LAST_DAYS if table.is_daily else ())
+        return landed.warehouse.path
+
+
+@pytest.fixture
+def copied(built: Path, tmp_path: Path, api_key: str) -> Iterator[Pipeline]:
+    """A pipeline over a copy of that warehouse; Dagster's records know nothing of its days."""
+    shutil.copy(built, tmp_path)
+    with pipeline_over(tmp_path, api_key) as pipeline:
+        yield pipeline
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def true_channels(pipeline: Pipeline) -> Counter[tuple[str, str | None]]:
 
 def test_messages_get_the_channel_that_topos_filter_tells(tmp_path: Path, api_key: str) -> None:
     with pipeline_over(tmp_path, api_key, spelling="camel") as pipeline:
-        assert pipeline.land([BUSY_DAY]).problems == ()
+        assert pipeline.read([BUSY_DAY]).success
         rows = pipeline.rows(f"SELECT id::VARCHAR, channel {LANDED}")
         assert Counter(rows) == true_channels(pipeline)
         assert {channel for _, channel in rows} == {"EMAIL", "LINKEDIN"}
@@ -40,11 +40,11 @@ def test_messages_get_the_channel_that_topos_filter_tells(tmp_path: Path, api_ke
 
 def test_one_setting_turns_the_asking_off(tmp_path: Path, api_key: str) -> None:
     with pipeline_over(tmp_path, api_key, spelling="camel", label_channels="off") as pipeline:
-        assert pipeline.land([BUSY_DAY]).problems == ()
+        assert pipeline.read([BUSY_DAY]).success
         assert pipeline.rows(f"SELECT DISTINCT channel, channel_source {LANDED}") == [(None, "unknown")]
         assert pipeline.rows(PAGES_ALONE) == [(True,)]
 
 
 def test_payloads_that_tell_cost_no_further_request(pipeline: Pipeline) -> None:
-    assert pipeline.land([BUSY_DAY]).problems == ()
+    assert pipeline.read([BUSY_DAY]).success
     assert pipeline.rows(PAGES_ALONE) == [(True,)]

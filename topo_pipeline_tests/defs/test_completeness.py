@@ -57,53 +57,48 @@ def test_yesterday_is_due_once_the_night_has_had_its_time(
     assert last_due_day(now.astimezone(UTC)) == date.fromisoformat(expected)
 
 
-def test_what_is_not_there_is_told_until_it_is(pipeline: Pipeline) -> None:
+def test_what_is_not_there_or_was_refused_is_told_until_it_lands(pipeline: Pipeline) -> None:
     [*_, one, two, three] = WEEK
-    pipeline.read([one])
+    pipeline.read([one], checked=True)
     assert told(pipeline, "yesterday_is_landed") == (str(three),)
     assert told(pipeline, "no_day_is_missing") == (str(three), str(two))
-    pipeline.read([three])
+    assert told(pipeline, "last_reading_landed") == ()
+    pipeline.api.miscounted = {one, two}  # one of them has landed before
+    pipeline.read([one, two, three], checked=True)
     assert told(pipeline, "yesterday_is_landed") == ()
     assert told(pipeline, "no_day_is_missing") == (str(two),)
-    pipeline.read([two])
-    assert told(pipeline, "no_day_is_missing") == ()
-
-
-def test_a_refused_day_is_told_in_its_own_run_and_after_until_it_lands(pipeline: Pipeline) -> None:
-    [*_, one, two] = WEEK
-    pipeline.read([one, two])
-    assert told(pipeline, "last_reading_landed") == ()
-    pipeline.api.miscounted = {one}
-    pipeline.read([one, two])
-    assert told(pipeline, "last_reading_landed") == (str(one),)
-    pipeline.read([two])
-    assert told(pipeline, "last_reading_landed") == (str(one),)
+    assert told(pipeline, "last_reading_landed") == (str(two), str(one))
+    pipeline.read([three], checked=True)
+    assert told(pipeline, "last_reading_landed") == (str(two), str(one))
     pipeline.api.miscounted = set()
-    pipeline.read([one])
+    pipeline.read([one, two], checked=True)
     assert told(pipeline, "last_reading_landed") == ()
     assert told(pipeline, "no_day_is_missing") == ()
 
 
-def test_today_is_no_day_that_should_be_closed_and_yesterday_is(tmp_path: Path, api_key: str) -> None:
+def test_a_day_that_landed_before_its_end_should_be_closed_once_it_is_over_and_is_not_compared(
+    tmp_path: Path, api_key: str
+) -> None:
     with pipeline_over(tmp_path, api_key) as pipeline:
-        pipeline.read([NOW.date()])
+        pipeline.read([YESTERDAY, NOW.date()], checked=True)
         assert told(pipeline, "every_day_is_closed") == ()
     with pipeline_over(tmp_path, api_key, clock=lambda: NOW + timedelta(days=1)) as pipeline:
-        pipeline.read([YESTERDAY])
+        evaluate(pipeline)
         assert told(pipeline, "every_day_is_closed") == (str(NOW.date()),)
+        assert pipeline.api.asked == ["/v1/me", "/v1/activities"]  # for yesterday alone
 
 
 def test_records_that_were_lost_or_written_by_hand_do_not_agree_with_the_ledger(tmp_path: Path, api_key: str) -> None:
     [*_, one, two] = WEEK
     with pipeline_over(tmp_path, api_key) as pipeline:
-        pipeline.read([one])
+        pipeline.read([one], checked=True)
         assert told(pipeline, "ledger_agrees_with_dagster") == ()
         for day in (one, two):
             pipeline.instance.report_runless_asset_event(dg.AssetMaterialization(ACTIVITIES, partition=str(day)))
         evaluate(pipeline)
         assert told(pipeline, "ledger_agrees_with_dagster") == (str(two), str(one))
     with pipeline_over(tmp_path, api_key) as afresh:
-        afresh.read([two])
+        afresh.read([two], checked=True)
         assert told(afresh, "ledger_agrees_with_dagster") == (str(one),)
 
 
@@ -116,10 +111,10 @@ def evaluate(pipeline: Pipeline) -> None:
 
 @pytest.fixture(scope="module")
 def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a warehouse in which the last nine days have landed."""
+    """A folder with a warehouse in which the last eight days have landed."""
     folder = tmp_path_factory.mktemp("landed")
     with pipeline_over(folder, API_KEY) as pipeline:
-        pipeline.read(days(9, WEEK[0] - timedelta(days=2)))
+        pipeline.read(days(8, WEEK[0] - timedelta(days=1)))
     return folder
 
 
@@ -144,7 +139,7 @@ def test_days_that_topo_counts_otherwise_by_now_are_told_with_the_difference(lat
 
 
 def test_what_was_read_less_than_twelve_hours_ago_is_not_asked_for_again(landed: Path, api_key: str) -> None:
-    with pipeline_over(landed, api_key, now=NOW + timedelta(hours=12)) as pipeline:
+    with pipeline_over(landed, api_key, clock=lambda: NOW + timedelta(hours=12)) as pipeline:
         evaluate(pipeline)
         assert told(pipeline, COUNTS) == ()
         assert pipeline.api.asked == []
@@ -156,11 +151,3 @@ def test_where_topo_cannot_be_asked_the_check_warns_and_no_run_fails(landed: Pat
         said = last_check(pipeline, COUNTS)
     assert (said.passed, said.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert str(said.description).startswith("Can't be told: Topo does not accept the API key")
-
-
-def test_a_day_that_landed_before_its_end_is_not_compared(tmp_path: Path, api_key: str) -> None:
-    with pipeline_over(tmp_path, api_key) as pipeline:
-        pipeline.read([YESTERDAY, NOW.date()])
-    with pipeline_over(tmp_path, api_key, clock=lambda: NOW + timedelta(days=1)) as pipeline:
-        evaluate(pipeline)
-        assert pipeline.api.asked == ["/v1/me", "/v1/activities"]

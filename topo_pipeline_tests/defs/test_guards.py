@@ -10,17 +10,18 @@ BUSY_DAY = days(10)[4]
 
 
 def test_a_day_that_would_shrink_is_refused_until_a_person_names_it(pipeline: Pipeline) -> None:
-    pipeline.land([BUSY_DAY])
+    activities = pipeline.only("activities")
+    activities.backfill([BUSY_DAY])
     before = pipeline.rows("SELECT id FROM topo.activities ORDER BY id")
     assert len(before) > 20
     ours = pipeline.world.organization_id
     pipeline.api.only_first = 5  # the source now shows no more than these
-    refused = pipeline.land([BUSY_DAY])
+    refused = activities.backfill([BUSY_DAY])
     assert refused.landed == ()
     assert f"--allow-shrink {BUSY_DAY}" in refused.problems[0]
     assert pipeline.rows("SELECT id FROM topo.activities ORDER BY id") == before
 
-    allowed = pipeline.land([BUSY_DAY], may_shrink=[BUSY_DAY])
+    allowed = activities.backfill([BUSY_DAY], may_shrink=[BUSY_DAY])
     assert allowed.problems == ()
     assert pipeline.rows("SELECT count(*) FROM topo.activities") == [(5,)]
     assert pipeline.rows("SELECT organization_id::VARCHAR FROM topo.workspace") == [(ours,)]
@@ -29,11 +30,11 @@ def test_a_day_that_would_shrink_is_refused_until_a_person_names_it(pipeline: Pi
 def test_another_organizations_key_is_refused_before_any_activity_is_asked_for(
     pipeline: Pipeline, api_key: str
 ) -> None:
-    pipeline.land([BUSY_DAY])
+    pipeline.read([BUSY_DAY])
     ours, before = pipeline.world.organization_id, pipeline.rows("FROM topo.activities ORDER BY id")
     pipeline.api.app = create_app(World(12, scale=0.1), api_key=api_key, now=lambda: NOW)
     asked = len(pipeline.api.asked)
-    outcome = pipeline.land([BUSY_DAY])
+    outcome = pipeline.only("activities").backfill([BUSY_DAY])
     assert outcome.landed == ()
     assert f"holds organization {ours}" in outcome.problems[0]
     assert "/v1/activities" not in pipeline.api.asked[asked:]
@@ -43,9 +44,9 @@ def test_another_organizations_key_is_refused_before_any_activity_is_asked_for(
 def test_another_time_zone_is_refused_before_any_activity_is_asked_for(
     pipeline: Pipeline, tmp_path: Path, api_key: str
 ) -> None:
-    pipeline.land([BUSY_DAY])
+    pipeline.read([BUSY_DAY])
     with pipeline_over(tmp_path, api_key, timezone="Europe/Paris") as elsewhere:
-        outcome = elsewhere.land([BUSY_DAY])
+        outcome = elsewhere.only("activities").backfill([BUSY_DAY])
         assert "/v1/activities" not in elsewhere.api.asked
     assert outcome.landed == ()
     assert "TOPO_TIMEZONE=UTC" in outcome.problems[0]

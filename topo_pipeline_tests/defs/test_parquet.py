@@ -16,8 +16,8 @@ def materialise(pipeline: Pipeline, report_dir: Path) -> dg.ExecuteInProcessResu
     return dg.materialize([parquet], resources=resources, instance=pipeline.instance, raise_on_error=False)
 
 
-def test_it_writes_below_the_report_dir_and_shows_how_much(refreshed: Pipeline, tmp_path: Path) -> None:
-    result = materialise(refreshed, tmp_path / "report")
+def test_it_writes_below_the_report_dir_and_shows_how_much(copied: Pipeline, tmp_path: Path) -> None:
+    result = materialise(copied, tmp_path / "report")
     assert result.success
     [event] = result.asset_materializations_for_node("publish__parquet")
     shown = {name: value.value for name, value in event.metadata.items()}
@@ -30,14 +30,14 @@ def test_it_writes_below_the_report_dir_and_shows_how_much(refreshed: Pipeline, 
     assert shown["rows"] == sum(rows)
 
 
-def test_it_hangs_on_every_table_that_it_exports(refreshed: Pipeline) -> None:
+def test_it_hangs_on_every_table_that_it_exports() -> None:
     above = {key.to_user_string() for key in parquet.dependency_keys}
     assert above == {"topo/activities", "topo/sequence_templates", *(f"engagement/{name}" for name in TABLES)}
 
 
-def test_where_it_can_not_be_written_the_run_ends_in_one_sentence(refreshed: Pipeline, tmp_path: Path) -> None:
+def test_where_it_can_not_be_written_the_run_ends_in_one_sentence(copied: Pipeline, tmp_path: Path) -> None:
     (tmp_path / "report").write_text("a file where the folder would be")
-    result = materialise(refreshed, tmp_path / "report")
+    result = materialise(copied, tmp_path / "report")
     [failure] = result.get_step_failure_events()
     told = failure.step_failure_data.user_failure_data
     assert told is not None

@@ -1,17 +1,32 @@
 """A range of days is one run, and a day is still the unit."""
 
-from datetime import date
+import shutil
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import dagster as dg
-import httpx
 import pytest
 from dagster import AssetRecordsFilter
 
 from topo_pipeline.defs.partitions import daily, range_tags
-from topo_pipeline_tests.defs.conftest import ACTIVITIES, FIRST_DAY, LAST_DAYS, NOW, Pipeline, days, pipeline_over
+from topo_pipeline.runs import Outcome
+from topo_pipeline_tests.conftest import API_KEY
+from topo_pipeline_tests.defs.conftest import (
+    ACTIVITIES,
+    LAST_DAYS,
+    NOW,
+    SOME,
+    Pipeline,
+    last_check,
+    pipeline_over,
+    unchanged,
+)
+from topo_pipeline_tests.engagement.helpers import TABLES
 
-BAD_DAY = days(10)[4]
+BAD_DAY = LAST_DAYS[1]
+GOOD_DAYS = [day for day in LAST_DAYS if day != BAD_DAY]
+BY_DAY = dg.AssetKey(["engagement", "sequence_activity"])
 
 
 def _statuses(pipeline: Pipeline, of: list[date]) -> dict[str, str]:
@@ -31,33 +46,25 @@ def _events(pipeline: Pipeline, day: date, asset: dg.AssetKey = ACTIVITIES) -> l
     ]
 
 
-def _tables(pipeline: Pipeline) -> dict[str, list[tuple[object, ...]]]:
-    """Every row of every table that the pipeline keeps, loads aside."""
-    names = ("engagement.sequence_activity", "engagement.sequence_runs", "engagement.sequence_daily")
-    names += ("engagement.sequence_summary", "topo.activities")
+def check_keys(pipeline: Pipeline) -> list[dg.AssetCheckKey]:
+    return list(pipeline.definitions.resolve_asset_graph().asset_check_keys)
+
+
+def _tables(pipeline: Pipeline, of: Sequence[str] = TABLES) -> dict[str, list[tuple[object, ...]]]:
+    """Every row of the activities and of the tables, loads aside."""
+    names = ["topo.activities", *(f"engagement.{table}" for table in of)]
     without = {"topo.activities": "EXCLUDE (landed_at, load_id)"}
     return {name: pipeline.rows(f"SELECT * {without.get(name, '')} FROM {name} ORDER BY ALL") for name in names}  # noqa: S608
 
 
-def _api_count(pipeline: Pipeline, api_key: str, first: date, last: date) -> int:
-    """What the API itself counts from the first day to the last, asked apart from the pipeline's client."""
-    answer = httpx.get(
-        f"{pipeline.api_url}/activities",
-        params={"size": 1, "created_at_after": f"{first}T00:00:00Z", "created_at_before": f"{last}T23:59:59.999999Z"},
-        headers={"Authorization": f"Bearer {api_key}"},
-    )
-    return int(answer.json()["total_count"])
-
-
-def test_a_range_lands_every_activity_in_one_run_and_builds_every_table(pipeline: Pipeline, api_key: str) -> None:
-    outcome = pipeline.backfill(days(5))
-
-    assert outcome.problems == ()
-    assert list(outcome.landed) == days(5)
-    assert len(pipeline.instance.get_runs()) == 1
-    [(landed, distinct)] = pipeline.rows("SELECT count(*), count(DISTINCT id) FROM topo.activities")
-    assert landed == distinct == _api_count(pipeline, api_key, days(5)[0], days(5)[-1])
-    assert all(rows for rows in _tables(pipeline).values())
+def test_a_range_lands_every_activity_in_one_run_and_builds_every_table(refreshed: Pipeline) -> None:
+    assert len(refreshed.instance.get_runs()) == 1
+    start = datetime.combine(LAST_DAYS[0], time(), UTC)
+    happened = refreshed.world.activities(start - timedelta(microseconds=1), start + timedelta(days=len(LAST_DAYS)))
+    landed = refreshed.rows("SELECT id::VARCHAR FROM topo.activities ORDER BY ALL")
+    assert landed == [(id_,) for id_ in sorted(activity.id for activity in happened)]
+    empty = {name for name, rows in _tables(refreshed).items() if not rows}
+    assert empty == {"engagement.sequence_trends"}  # four days are too few for a trend
 
 
 def test_the_latest_event_of_each_day_carries_what_the_ledger_says(refreshed: Pipeline) -> None:
@@ -76,61 +83,88 @@ def test_the_latest_event_of_each_day_carries_what_the_ledger_says(refreshed: Pi
             assert event["proved"] is True
 
 
-def test_one_refused_day_of_ten_fails_alone_and_the_tables_take_in_the_nine(pipeline: Pipeline) -> None:
-    pipeline.api.miscounted.add(BAD_DAY)
-    outcome = pipeline.backfill(days(10))
+def test_a_range_evaluates_every_check_once_leaves_none_planned_and_all_pass(refreshed: Pipeline) -> None:
+    keys = check_keys(refreshed)
+    assert {key.asset_key.path[-1] for key in keys} == {"activities", *TABLES}
+    storage = refreshed.instance.event_log_storage
+    for key in keys:
+        records = storage.get_asset_check_execution_history(key, limit=99)
+        assert [record.status.name for record in records] == ["SUCCEEDED"], key
+    assert last_check(refreshed).passed
+    assert last_check(refreshed, "key_is_unique", BY_DAY).metadata["rows"].value == 0
 
-    good = [day for day in days(10) if day != BAD_DAY]
-    assert list(outcome.landed) == good, outcome.problems
+
+@pytest.fixture(scope="module")
+def _one_refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pipeline, Outcome]]:
+    with pipeline_over(tmp_path_factory.mktemp("one_refused"), API_KEY) as whole:
+        pipeline = whole.only("activities", *SOME, checked=True)
+        pipeline.api.miscounted.add(BAD_DAY)
+        yield pipeline, pipeline.backfill(LAST_DAYS)
+
+
+@pytest.fixture
+def one_refused(_one_refused: tuple[Pipeline, Outcome]) -> Iterator[tuple[Pipeline, Outcome]]:
+    """What a backfill of four days left, one of which was refused, with some of the tables; shared as `refreshed`."""
+    with unchanged(_one_refused[0]):
+        yield _one_refused
+
+
+def test_one_refused_day_fails_alone_and_the_tables_take_in_the_others(one_refused: tuple[Pipeline, Outcome]) -> None:
+    pipeline, outcome = one_refused
+    assert list(outcome.landed) == GOOD_DAYS, outcome.problems
     assert len(outcome.problems) == 1
     assert str(BAD_DAY) in outcome.problems[0]
     assert "1 missing" in outcome.problems[0]
-    assert _statuses(pipeline, days(10)) == {str(d): "FAILED" if d == BAD_DAY else "MATERIALIZED" for d in days(10)}
-    assert pipeline.rows("SELECT day FROM topo.loads ORDER BY day") == [(day,) for day in good]
-    by_day = dg.AssetKey(["engagement", "sequence_activity"])
-    assert pipeline.instance.get_materialized_partitions(by_day) == {str(day) for day in good}
-    lifetimes = "FROM engagement.sequence_summary WHERE period = 'lifetime'"
-    [(sent_in_tables,)] = pipeline.rows(f"SELECT sum(total_sent) {lifetimes}")
+    assert _statuses(pipeline, LAST_DAYS) == {str(d): "FAILED" if d == BAD_DAY else "MATERIALIZED" for d in LAST_DAYS}
+    assert pipeline.rows("SELECT day FROM topo.loads ORDER BY day") == [(day,) for day in GOOD_DAYS]
+    assert pipeline.instance.get_materialized_partitions(BY_DAY) == {str(day) for day in GOOD_DAYS}
+    [(sent_in_tables,)] = pipeline.rows("SELECT sum(total_sent) FROM engagement.sequence_daily")
     [(sent,)] = pipeline.rows("SELECT count(*) FROM topo.activities WHERE type = 'message.sent'")
     assert sent_in_tables == sent > 0
-    assert pipeline.rows(f"SELECT DISTINCT days_missing {lifetimes}") == [(1,)]
+
+
+def test_after_a_refused_day_the_tables_that_follow_are_checked_and_the_activities_too(
+    one_refused: tuple[Pipeline, Outcome],
+) -> None:
+    pipeline, _ = one_refused
+    keys = check_keys(pipeline)
+    latest = pipeline.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    statuses = {key: record.status.name for key, record in latest.items()}
+    assert set(statuses) == set(keys)
+    assert {key.name for key, status in statuses.items() if status != "SUCCEEDED"} == {
+        "no_day_is_missing", "last_reading_landed", "topo_counts_what_landed"
+    }  # fmt: skip
+    assert set(statuses.values()) == {"SUCCEEDED", "FAILED"}
 
 
 def test_a_second_run_of_the_failed_day_heals_it_as_if_it_had_never_failed(
-    pipeline: Pipeline,
+    one_refused: tuple[Pipeline, Outcome], refreshed: Pipeline, tmp_path: Path, api_key: str
 ) -> None:
-    pipeline.api.miscounted.add(BAD_DAY)
-    pipeline.backfill(days(10))
-    pipeline.api.miscounted.clear()
-    outcome = pipeline.backfill([BAD_DAY])
-
-    assert outcome.problems == ()
-    assert set(_statuses(pipeline, days(10)).values()) == {"MATERIALIZED"}
-    healed = _tables(pipeline)
-    pipeline.warehouse.path.unlink()
-    pipeline.backfill(days(10))
-    assert _tables(pipeline) == healed
+    shutil.copy(one_refused[0].warehouse.path, tmp_path)
+    with pipeline_over(tmp_path, api_key) as pipeline:
+        assert pipeline.only("activities", *SOME).backfill([BAD_DAY]).problems == ()
+        assert _tables(pipeline, SOME) == _tables(refreshed, SOME)
 
 
 def test_a_refused_reload_leaves_the_day_as_it_was(pipeline: Pipeline) -> None:
-    pipeline.land([BAD_DAY])
+    pipeline.read([BAD_DAY])
     before = pipeline.rows("SELECT * FROM topo.activities ORDER BY id")
+    assert len(before) > 0
     pipeline.api.miscounted.add(BAD_DAY)
-    outcome = pipeline.land([BAD_DAY])
+    assert not pipeline.read([BAD_DAY]).success
 
-    assert outcome.landed == ()
     assert pipeline.rows("SELECT * FROM topo.activities ORDER BY id") == before
     [(loads,)] = pipeline.rows("SELECT count(*) FROM topo.loads")
     assert loads == 1
 
 
 def test_reading_a_range_twice_changes_no_number(copied: Pipeline) -> None:
-    first = _tables(copied)
+    first = _tables(copied, SOME)
     loads = {load for (load,) in copied.rows("SELECT load_id FROM topo.loads")}
     assert len(loads) == 4
-    copied.backfill(LAST_DAYS)
+    assert copied.only("activities", *SOME).backfill(LAST_DAYS).problems == ()
 
-    assert _tables(copied) == first
+    assert _tables(copied, SOME) == first
     reloads = copied.rows("SELECT load_id, added, changed, removed FROM topo.loads")
     assert [tuple(counts) for load, *counts in reloads if load not in loads] == [(0, 0, 0)] * 4
 
@@ -139,18 +173,16 @@ def test_a_refused_key_ends_the_run_before_any_activity_is_asked_for_and_names_e
     tmp_path: Path, api_key: str
 ) -> None:
     with pipeline_over(tmp_path, api_key, key_used="topo_wrong_key") as refused:
-        outcome = refused.backfill(days(5))
+        outcome = refused.unchecked().backfill(LAST_DAYS)
         asked = refused.api.asked
     assert outcome.landed == ()
-    assert "5 of 5 days did not land" in outcome.problems[0]
+    assert "4 of 4 days did not land" in outcome.problems[0]
     assert "TOPO_API_KEY" in outcome.problems[0]
     assert "/v1/activities" not in asked
 
 
 def test_today_lands_as_an_open_day_up_to_two_minutes_ago(pipeline: Pipeline) -> None:
-    outcome = pipeline.land([NOW.date()])
-
-    assert outcome.problems == ()
+    assert pipeline.read([NOW.date()]).success
     [(is_open, asked_before, rows)] = pipeline.rows("SELECT is_open, asked_before, rows FROM topo.loads")
     assert is_open
     assert (NOW - asked_before).total_seconds() == 120
@@ -159,18 +191,19 @@ def test_today_lands_as_an_open_day_up_to_two_minutes_ago(pipeline: Pipeline) ->
     assert latest < asked_before
 
 
-@pytest.mark.parametrize("asked_for", ["activities", "every asset by name", "the whole job"])
+@pytest.mark.parametrize(
+    "asked_for", ["activities", pytest.param("every asset by name", marks=pytest.mark.full), "the whole job"]
+)
 def test_the_tables_follow_after_a_run_with_a_refused_day(pipeline: Pipeline, asked_for: str) -> None:
     """Also where the run that failed was to build them itself, as one of all assets is that is begun in the UI."""
     of = {"activities": [ACTIVITIES], "the whole job": None}
     every = [spec.key for spec in pipeline.definitions.resolve_all_asset_specs() if spec.group_name != "publish"]
     pipeline.api.miscounted.add(BAD_DAY)
     before = dg.evaluate_automation_conditions(pipeline.definitions, pipeline.instance)
-    tags = range_tags(FIRST_DAY, days(10)[-1])
+    tags = range_tags(LAST_DAYS[0], LAST_DAYS[-1])
     assert not pipeline.run(dg.RunRequest(asset_selection=of.get(asked_for, every), tags=tags)).success
     after = dg.evaluate_automation_conditions(pipeline.definitions, pipeline.instance, cursor=before.cursor)
 
-    asked = after.get_requested_partitions(dg.AssetKey(["engagement", "sequence_activity"]))
-    assert asked == {str(day) for day in days(10) if day != BAD_DAY}
+    assert after.get_requested_partitions(BY_DAY) == {str(day) for day in GOOD_DAYS}
     for table in ("sequence_runs", "sequence_daily", "sequence_cohorts", "sequence_summary", "sequence_trends"):
         assert after.get_num_requested(dg.AssetKey(["engagement", table])) == 1, table

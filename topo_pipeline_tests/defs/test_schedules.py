@@ -1,5 +1,6 @@
 """Nights: what they ask for, what comes of it, and that a day which never lands holds up nothing else."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -9,12 +10,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from topo_pipeline.defs import schedules
 from topo_pipeline.defs.partitions import range_tags
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, NOW, Pipeline, pipeline_over
 from topo_pipeline_tests.defs.test_records import land
 from topo_pipeline_tests.engagement.helpers import TABLES
 
-BUILT = [dg.AssetKey(["engagement", table]) for table in ("sequence_activity", "sequence_runs", "sequence_daily")]
 TEMPLATES = dg.AssetKey(["topo", "sequence_templates"])
 BY_DAY = dg.AssetKey(["engagement", "sequence_activity"])
 OTHERS = [dg.AssetKey(["engagement", table]) for table in TABLES if table != "sequence_activity"]
@@ -22,10 +23,9 @@ OTHERS = [dg.AssetKey(["engagement", table]) for table in TABLES if table != "se
 
 @dataclass
 class Nights:
-    """The scheduler, and the automation sensor that follows it."""
+    """The scheduler: real ticks, over an instance on disk, which Dagster opens once more for each of them."""
 
     pipeline: Pipeline
-    cursor: Any = None
 
     def tick(self, schedule: str, at: datetime) -> list[dg.RunRequest] | str:
         definitions = self.pipeline.definitions
@@ -34,11 +34,27 @@ class Nights:
         return list(result.run_requests or []) or str(result.skip_message)
 
     def asks(self, day: date, schedule: str = "nightly_refresh_schedule") -> list[dg.RunRequest]:
-        requests = self.tick(schedule, datetime(day.year, day.month, day.day, 1, 15, tzinfo=UTC))
+        requests = self.tick(schedule, a_quarter_past_one(day))
         assert not isinstance(requests, str), requests
         return requests
 
-    def follow(self) -> dict[dg.AssetKey, set[str]]:
+
+@dataclass
+class Tick:
+    """What a schedule reads off the context that Dagster gives it."""
+
+    instance: dg.DagsterInstance
+    scheduled_execution_time: datetime
+
+
+@dataclass
+class Follower:
+    """The automation sensor."""
+
+    pipeline: Pipeline
+    cursor: Any = None
+
+    def asks(self) -> dict[dg.AssetKey, set[str]]:
         """The tables whose conditions ask for them now, the daily one with its days."""
         asked = dg.evaluate_automation_conditions(self.pipeline.definitions, self.pipeline.instance, cursor=self.cursor)
         self.cursor = asked.cursor
@@ -47,14 +63,23 @@ class Nights:
         return others | ({BY_DAY: by_day} if by_day else {})
 
 
+def a_quarter_past_one(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, 1, 15, tzinfo=UTC)
+
+
 def days_of(request: dg.RunRequest) -> tuple[int, ...]:
     """The first and the last day of March that a run request names."""
     return tuple(int(request.tags[f"dagster/asset_partition_range_{end}"][-2:]) for end in ("start", "end"))
 
 
 @pytest.fixture
-def nights(tmp_path: Path, api_key: str) -> Iterator[Nights]:
-    with pipeline_over(tmp_path, api_key, is_persistent=True, lookback_days="1") as pipeline:
+def home(tmp_path: Path, empty_home: Path) -> Path:
+    return shutil.copytree(empty_home, tmp_path / "home")
+
+
+@pytest.fixture
+def nights(tmp_path: Path, api_key: str, home: Path) -> Iterator[Nights]:
+    with pipeline_over(tmp_path, api_key, home=home, lookback_days="1") as pipeline:
         yield Nights(pipeline)
 
 
@@ -62,41 +87,48 @@ def march(*numbers: int) -> list[date]:
     return [date(2026, 3, number) for number in numbers]
 
 
-def test_a_day_refused_every_night_is_tried_every_night_and_holds_up_no_table(nights: Nights) -> None:
-    pipeline, bad = nights.pipeline, date(2026, 3, 15)
-    pipeline.api.miscounted = {bad}
-    assert nights.follow() == {}
-    keys = []
-    for tonight, ranges, new in (
-        (16, [(14, 15)], march(14)),
-        (17, [(15, 16)], march(16)),
-        (19, [(15, 15), (17, 18)], march(17, 18)),
-    ):
-        requests = nights.asks(date(2026, 3, tonight))
-        assert [days_of(request) for request in requests] == ranges
-        keys += [request.run_key for request in requests]
-        assert [pipeline.run(request).success for request in requests] == [False, True][: len(ranges)]
-        assert nights.follow() == {BY_DAY: {str(day) for day in new}} | {table: set() for table in OTHERS}
-    assert len(set(keys)) == len(keys) == 4
-    assert nights.follow() == {}
+def test_a_day_refused_every_night_is_tried_every_night_and_holds_up_no_table(tmp_path: Path, api_key: str) -> None:
+    with pipeline_over(tmp_path, api_key, lookback_days="1") as whole:
+        pipeline, tables, bad = whole.unchecked(), Follower(whole), date(2026, 3, 15)
 
-    assert pipeline.run(dg.RunRequest(asset_selection=BUILT, tags=range_tags(*march(16, 18)))).success
-    [(counted,)] = pipeline.rows("SELECT sum(total_sent)::INT FROM engagement.sequence_daily")
-    sent = "SELECT count(*) FROM topo.activities WHERE day > '2026-03-15' AND type = 'message.sent'"
-    assert pipeline.rows(sent) == [(counted,)]
-    assert counted > 0
+        def night(day: date) -> list[dg.RunRequest]:
+            resources = whole.definitions.resources or {}
+            tick = Tick(pipeline.instance, a_quarter_past_one(day))
+            return schedules.nightly_refresh_schedule(tick, resources["topo"], resources["settings"])
 
-    pipeline.api.miscounted = set()
-    [healing, _] = nights.asks(date(2026, 3, 19))
-    assert pipeline.run(healing).success
-    assert nights.follow() == {BY_DAY: {str(bad)}} | {table: set() for table in OTHERS}
-    assert [days_of(request) for request in nights.asks(date(2026, 3, 19))] == [(17, 18)]
+        pipeline.api.miscounted = {bad}
+        assert tables.asks() == {}
+        keys = []
+        for tonight, ranges, new in (
+            (16, [(14, 15)], march(14)),
+            (17, [(15, 16)], march(16)),
+            (19, [(15, 15), (17, 18)], march(17, 18)),
+        ):
+            requests = night(date(2026, 3, tonight))
+            assert [days_of(request) for request in requests] == ranges
+            keys += [request.run_key for request in requests]
+            assert [pipeline.run(request).success for request in requests] == [False, True][: len(ranges)]
+            assert tables.asks() == {BY_DAY: {str(day) for day in new}} | {table: set() for table in OTHERS}
+        assert len(set(keys)) == len(keys) == 4
+        assert tables.asks() == {}
+
+        assert pipeline.run(dg.RunRequest(asset_selection=[BY_DAY], tags=range_tags(*march(16, 18)))).success
+        [(counted,)] = pipeline.rows("SELECT sum(total_sent)::INT FROM engagement.sequence_activity")
+        sent = "SELECT count(*) FROM topo.activities WHERE day > '2026-03-15' AND type = 'message.sent'"
+        assert pipeline.rows(sent) == [(counted,)]
+        assert counted > 0
+
+        pipeline.api.miscounted = set()
+        [healing, _] = night(date(2026, 3, 19))
+        assert pipeline.run(healing).success
+        assert tables.asks() == {BY_DAY: {str(bad)}} | {table: set() for table in OTHERS}
+        assert [days_of(request) for request in night(date(2026, 3, 19))] == [(17, 18)]
 
 
 def test_a_night_reads_the_names_of_the_sequences_too(nights: Nights) -> None:
     [request] = nights.asks(date(2026, 3, 20))
     assert request.asset_selection == [ACTIVITIES, TEMPLATES]
-    result = nights.pipeline.run(request)
+    result = nights.pipeline.unchecked().run(request)
     assert {event.asset_key for event in result.get_asset_materialization_events()} == {ACTIVITIES, TEMPLATES}
     assert nights.pipeline.rows("SELECT count(*) > 0 FROM topo.sequence_templates") == [(True,)]
 
@@ -137,7 +169,8 @@ def test_the_replies_are_read_once_something_is_landed_and_one_look_at_a_time(ni
     at, schedule = datetime(2026, 3, 20, 1, 30, tzinfo=UTC), "nightly_replies_schedule"
     pipeline = nights.pipeline
     assert nights.tick(schedule, at) == "Nothing is landed yet."
-    assert all(pipeline.run(request).success for request in nights.asks(date(2026, 3, 20)))
+    land(pipeline.instance, date(2026, 3, 19))
+    pipeline.warehouse.prepare()
     [request] = nights.asks(date(2026, 3, 20), schedule)
     assert pipeline.run(request, job="reread_replies").success
     job = pipeline.definitions.resolve_job_def("reread_replies")
@@ -146,8 +179,8 @@ def test_the_replies_are_read_once_something_is_landed_and_one_look_at_a_time(ni
 
 
 @pytest.mark.parametrize("schedule", ["nightly_refresh_schedule", "nightly_replies_schedule"])
-def test_without_a_key_a_night_is_skipped_and_says_so(tmp_path: Path, api_key: str, schedule: str) -> None:
-    with pipeline_over(tmp_path, api_key, is_persistent=True, key_used=" ") as pipeline:
+def test_without_a_key_a_night_is_skipped_and_says_so(tmp_path: Path, api_key: str, home: Path, schedule: str) -> None:
+    with pipeline_over(tmp_path, api_key, home=home, key_used=" ") as pipeline:
         land(pipeline.instance, date(2026, 3, 17))
         assert "TOPO_API_KEY is not set" in Nights(pipeline).tick(schedule, NOW)
 

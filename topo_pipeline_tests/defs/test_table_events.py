@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -10,7 +11,7 @@ from dagster import AssetRecordsFilter
 from PIL import Image
 
 from topo_pipeline.defs.partitions import range_tags
-from topo_pipeline_tests.defs.conftest import ACTIVITIES, LAST_DAYS, Pipeline, days
+from topo_pipeline_tests.defs.conftest import ACTIVITIES, LAST_DAYS, SOME, Pipeline, days
 from topo_pipeline_tests.engagement.helpers import TABLES
 
 
@@ -106,7 +107,7 @@ def test_each_table_leads_to_the_report_its_sql_its_documentation_and_its_last_b
 
 
 def test_a_run_logs_a_line_for_its_range_for_each_day_and_each_table(refreshed: Pipeline) -> None:
-    [run] = refreshed.instance.get_runs()
+    [run] = refreshed.instance.get_runs()  # `refreshed` makes sure that no test adds one
     told = [e.user_message for e in refreshed.instance.all_logs(run.run_id) if not e.is_dagster_event]
     counted = refreshed.rows("SELECT rows, requests, api_total_count FROM topo.loads ORDER BY day")
     read = [line for line in told if line.startswith("2026-")]
@@ -125,20 +126,13 @@ def test_a_run_logs_a_line_for_its_range_for_each_day_and_each_table(refreshed: 
 
 def test_days_that_never_landed_are_not_materialised_and_hold_up_no_other(pipeline: Pipeline) -> None:
     pipeline.read(days(2))
-    result = pipeline.definitions.resolve_job_def("refresh").execute_in_process(
-        instance=pipeline.instance,
-        asset_selection=[dg.AssetKey(["engagement", "sequence_activity"])],
-        tags={
-            "dagster/asset_partition_range_start": str(days(1)[0]),
-            "dagster/asset_partition_range_end": str(days(5)[-1]),
-        },
-        raise_on_error=False,
-    )
+    by_day = dg.AssetKey(["engagement", "sequence_activity"])
+    tags = range_tags(days(1)[0], days(5)[-1])
+    result = pipeline.unchecked().run(dg.RunRequest(asset_selection=[by_day], tags=tags))
     [event] = result.get_step_failure_events()
     assert event.step_failure_data.user_failure_data.description == (
         f"Never landed: {', '.join(str(day) for day in days(5)[2:])}. Read them first."
     )
-    by_day = dg.AssetKey(["engagement", "sequence_activity"])
     assert pipeline.instance.get_materialized_partitions(by_day) == {str(day) for day in days(2)}
 
 
@@ -162,19 +156,17 @@ def test_no_failure_of_ours_is_retried_even_where_a_job_would(pipeline: Pipeline
 def test_a_full_refresh_makes_the_runs_of_every_load_again(copied: Pipeline) -> None:
     with copied.warehouse.transaction() as connection:
         connection.execute("UPDATE engagement.sequence_runs SET messages_sent = -1")
-    job = copied.definitions.resolve_job_def("refresh")
-    runs = dg.AssetKey(["engagement", "sequence_runs"])
+    runs = dg.RunRequest(asset_selection=[dg.AssetKey(["engagement", "sequence_runs"])])
     untouched = "SELECT count(*) FROM engagement.sequence_runs WHERE messages_sent >= 0"
-    job.execute_in_process(instance=copied.instance, asset_selection=[runs])
+    copied.unchecked().run(runs)
     assert copied.rows(untouched) == [(0,)]
-    config = {"ops": {"engagement__sequence_runs": {"config": {"full_refresh": True}}}}
-    job.execute_in_process(instance=copied.instance, asset_selection=[runs], run_config=config)
+    copied.unchecked().run(runs, ops={"engagement__sequence_runs": {"config": {"full_refresh": True}}})
     assert copied.rows(untouched) == copied.rows("SELECT count(*) FROM engagement.sequence_runs")
 
 
-def _requested(pipeline: Pipeline, cursor: object) -> tuple[object, dict[str, int]]:
+def _requested(pipeline: Pipeline, cursor: object, tables: Sequence[str] = TABLES) -> tuple[object, dict[str, int]]:
     result = dg.evaluate_automation_conditions(pipeline.definitions, pipeline.instance, cursor=cursor)
-    return result.cursor, {t: result.get_num_requested(dg.AssetKey(["engagement", t])) for t in TABLES}
+    return result.cursor, {t: result.get_num_requested(dg.AssetKey(["engagement", t])) for t in tables}
 
 
 def test_tables_follow_once_and_not_again_until_something_else_lands(pipeline: Pipeline) -> None:
@@ -187,30 +179,22 @@ def test_tables_follow_once_and_not_again_until_something_else_lands(pipeline: P
     assert second == dict.fromkeys(TABLES, 0)
 
 
-def test_tables_that_were_built_with_what_landed_do_not_follow_it(pipeline: Pipeline) -> None:
-    cursor, _ = _requested(pipeline, None)
-    pipeline.backfill(days(2))
-    for _ in range(2):
-        cursor, asked = _requested(pipeline, cursor)
-        assert asked == dict.fromkeys(TABLES, 0)
+def test_tables_follow_what_they_were_not_built_with(pipeline: Pipeline) -> None:
+    some = pipeline.only("activities", *SOME)
+    start, _ = _requested(some, None, SOME)
+    one, two = days(2)
+    some.backfill([one])
+    built, asked = _requested(some, start, SOME)
+    assert asked == dict.fromkeys(SOME, 0)
+    assert _requested(some, built, SOME)[1] == dict.fromkeys(SOME, 0)
 
+    some.read([two])
+    for cursor in (built, start):  # also where nobody looked between the build and the second day
+        after, asked = _requested(some, cursor, SOME)
+        assert asked == dict.fromkeys(SOME, 1)
 
-def test_a_day_that_lands_after_the_tables_were_built_is_followed_between_the_same_two_looks(
-    pipeline: Pipeline,
-) -> None:
-    cursor, _ = _requested(pipeline, None)
-    pipeline.backfill(days(1))
-    pipeline.read([days(2)[1]])
-    assert _requested(pipeline, cursor)[1] == dict.fromkeys(TABLES, 1)
-
-
-def test_a_table_that_was_built_before_one_that_it_reads_is_built_again(pipeline: Pipeline) -> None:
-    """What is asked for at once comes in two runs, in any order: one of them has partitions."""
-    cursor, _ = _requested(pipeline, None)
-    pipeline.backfill(days(1))
-    pipeline.read(days(1))
-    cursor, _ = _requested(pipeline, cursor)
+    # What is asked for at once comes in two runs, in any order, since one of them has partitions.
     for table in ("sequence_daily", "sequence_activity"):
-        tables = dg.RunRequest(asset_selection=[dg.AssetKey(["engagement", table])], tags=range_tags(*days(1) * 2))
-        assert pipeline.run(tables).success
-    assert _requested(pipeline, cursor)[1]["sequence_daily"] == 1
+        build = dg.RunRequest(asset_selection=[dg.AssetKey(["engagement", table])], tags=range_tags(two, two))
+        assert some.run(build).success
+    assert _requested(some, after, SOME)[1]["sequence_daily"] == 1  # it was built before one that it reads

@@ -1,10 +1,11 @@
 """The warehouse, its days and the Dagster home: each fault is one finding, and everything else is looked at."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from topo_pipeline import runs
 from topo_pipeline.definitions import defs
+from topo_pipeline.defs.ingest import activities
+from topo_pipeline.defs.jobs import refresh
 from topo_pipeline.doctor import Finding, landed
 from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
@@ -28,9 +31,14 @@ from topo_pipeline_tests.test_orphaned_runs import prepared, started
 from topo_pipeline_tests.warehouse.builders import LANDED, activity, land_into, noon, reading
 from topo_pipeline_tests.warehouse.worker import worker
 
+DaysAgo = Callable[[int], date]
 
-def days_ago(days: int) -> date:
-    return now().date() - timedelta(days=days)
+
+@pytest.fixture
+def days_ago() -> DaysAgo:
+    """Days before today, which stays the same for the whole test, though midnight may pass."""
+    today = now().date()
+    return lambda days: today - timedelta(days=days)
 
 
 @pytest.fixture
@@ -50,31 +58,44 @@ def change(warehouse: Warehouse, sql: str) -> None:
         connection.execute(sql)
 
 
+@pytest.fixture(scope="module")
+def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Dagster home without any run, to be copied: Dagster takes long to make one."""
+    home = prepared(tmp_path_factory.mktemp("dagster") / "home")
+    dg.DagsterInstance.from_config(str(home)).dispose()
+    return home
+
+
 @pytest.fixture
-def dagster_home(tmp_path: Path) -> Path:
-    return prepared(tmp_path / "home")
+def dagster_home(tmp_path: Path, empty_home: Path) -> Path:
+    return shutil.copytree(empty_home, tmp_path / "home")
 
 
-def test_where_all_is_well_nothing_but_ok_is_found(finds: Examine, warehouse: Warehouse, dagster_home: Path) -> None:
+def test_where_all_is_well_nothing_but_ok_is_found(
+    finds: Examine, warehouse: Warehouse, dagster_home: Path, days_ago: DaysAgo
+) -> None:
     for ago in (3, 2, 1):
         land(warehouse, days_ago(ago))
     assert {finding.level for finding in finds().values()} == {"ok"}
 
 
-def test_days_that_are_missing_not_over_or_not_proved_are_named(finds: Examine, warehouse: Warehouse) -> None:
+def test_days_that_are_missing_not_over_or_not_proved_are_named(
+    finds: Examine, warehouse: Warehouse, days_ago: DaysAgo
+) -> None:
     land(warehouse, days_ago(7))
     land(warehouse, days_ago(6), is_open=True)
     land(warehouse, days_ago(5), proved=False)
-    found = finds()["days"]
+    at = now()
+    found = finds(clock=lambda: at)["days"]
     assert found.level == "warning"
-    due = landed.last_due_day(now(), Settings().zone)
+    due = landed.last_due_day(at, Settings().zone)
     assert f"missing ({days_ago(4)} to {due})" in found.found
     assert f"1 last read before they were over ({days_ago(6)})" in found.found
     assert f"1 not proved ({days_ago(5)})" in found.found
     assert f"from {days_ago(6)}" in found.do
 
 
-def test_who_holds_the_warehouse_is_named(finds: Examine, warehouse: Warehouse) -> None:
+def test_who_holds_the_warehouse_is_named(finds: Examine, warehouse: Warehouse, days_ago: DaysAgo) -> None:
     with worker(warehouse, "hold", days_ago(1)) as holder:
         holder.hears("inside")
         found = finds()
@@ -154,9 +175,10 @@ def test_a_run_under_way_is_told_and_left_alone(finds: Examine, instance: dg.Dag
     assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.STARTED]
 
 
-def test_days_that_were_refused_are_named(finds: Examine, instance: dg.DagsterInstance) -> None:
+def test_days_that_were_refused_are_named(finds: Examine, instance: dg.DagsterInstance, days_ago: DaysAgo) -> None:
+    reading = dg.Definitions([activities], jobs=[refresh], resources=defs.resources, executor=defs.executor)
     with stamina.set_testing(True, attempts=1):
-        outcome = runs.backfill(defs, [days_ago(3)], instance=instance, tell=lambda _: None)  # nobody listens there
+        outcome = runs.backfill(reading, [days_ago(3)], instance=instance, tell=lambda _: None)  # nobody listens there
     assert outcome.landed == ()
     found = finds()["refused days"]
     assert found.level == "warning"
