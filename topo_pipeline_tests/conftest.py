@@ -1,12 +1,16 @@
-"""What every test stands on. The environment is set before anything of the pipeline reads it."""
+"""What every test relies on. The environment is set before anything of the pipeline reads it."""
 
 import atexit
+import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from topo_pipeline.settings import get_settings
 
 API_KEY = "topo_test_3f9c2e7a41b8"
 
@@ -14,6 +18,8 @@ CHECKOUT = Path(__file__).parents[1]
 
 _home = tempfile.mkdtemp(prefix="topo_pipeline_tests_")
 atexit.register(shutil.rmtree, _home, ignore_errors=True)
+for name in [name for name in os.environ if name.startswith(("TOPO_", "DAGSTER_"))]:
+    del os.environ[name]
 os.environ.update(
     {
         "TOPO_API_KEY": API_KEY,
@@ -25,27 +31,26 @@ os.environ.update(
         "DAGSTER_HOME": _home,
     }
 )
-
-# Coverage would trace every process that a test starts, for a third more of its time. Those are, that are told to be.
-MEASURED = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("COVERAGE_PROCESS_")}
+with contextlib.chdir(_home):  # there is no .env: the developer's own settings have no effect on the tests
+    get_settings()
 
 # Seconds after which a test gives up waiting for an event. Nothing takes that long, even on a slow and busy machine:
 # it ends a test that waits for an event that never comes.
 PATIENCE = 900.0
 
-# What takes half a minute and more, much of it in other processes, is begun first: else one worker would wait for it
-# alone at the end.
-LONGEST = (
-    *("test_end_to_end", "test_dev", "test_backfills_of_the_ui", "test_killed_runs", "test_cli", "test_many_backfills"),
-    *("test_cli_forget", "test_in_a_browser", "test_faults", "test_incremental", "test_ranged_runs"),
+# These files take longest, mostly in other processes. They begin first, so that no worker runs one alone at the end.
+LONGEST = ("test_dev", "test_killed_runs", "test_backfills_of_the_ui", "test_cli", "test_many_backfills")
+
+# Coverage makes code half as slow again. These run the whole pipeline, whose parts have tests of their own, and are not
+# traced; nor is any process that a test starts.
+UNTRACED = (
+    *("engagement/", "crashes/", "exports/"),
+    *(f"defs/test_{name}" for name in ("checks", "completeness", "faults", "ranged_runs", "schedules", "sensors")),
+    *(f"defs/test_{name}" for name in ("reexecution", "settings_of_tables", "table_events")),
+    *("report/test_page", "sandbox/test_openapi", "topo_api/test_repair.", "warehouse/test_compaction"),
+    *(f"test_{name}" for name in ("ahead", "backfills", "backups", "cli.", "definitions", "dev", "end_to_end")),
+    *(f"test_{name}" for name in ("forget", "ingest", "killed_runs", "orphaned_runs")),
 )
-
-
-# Coverage takes half as long again. These run the whole for their own ends, and its parts have tests that are traced.
-UNTRACED = {
-    *(f"defs/test_{name}.py" for name in ("faults", "ranged_runs", "schedules", "sensors", "table_events")),
-    "topo_api/test_repair.py",
-}
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -56,9 +61,16 @@ def pytest_xdist_auto_num_workers() -> int:
 @pytest.hookimpl(trylast=True)  # after the order was drawn
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.relative_to(Path(__file__).parent).as_posix() in UNTRACED:
+        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(UNTRACED):
             item.add_marker("no_cover")
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _without_the_developers_settings() -> Iterator[None]:
+    """Tests run in a folder without a .env; settings that are read again there are those above."""
+    with contextlib.chdir(_home):
+        yield
 
 
 @pytest.fixture
