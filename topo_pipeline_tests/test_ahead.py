@@ -1,6 +1,7 @@
 """The next day is read while one lands, and no more than that, over real HTTP and in a real warehouse."""
 
 import asyncio
+import functools
 import json
 import tempfile
 import threading
@@ -15,12 +16,15 @@ from uuid import UUID
 
 import pytest
 
+from topo_pipeline import ingest
 from topo_pipeline.ingest import Day, Refusal, load_days
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.reading import Window
+from topo_pipeline.topo_api.windows import read_window
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load
+from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.topo_api.helpers import Answer, Model, Request, instants, item_of
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
@@ -68,7 +72,7 @@ def loading(api: Any, warehouse: Warehouse, *days: date) -> Iterator[Any]:
 
 
 def test_the_next_day_is_asked_for_while_one_waits_to_be_landed(tmp_path: Path) -> None:
-    warehouse = Warehouse(str(tmp_path / "topo.duckdb"), wait_seconds=30)
+    warehouse = Warehouse(str(tmp_path / "topo.duckdb"), wait_seconds=PATIENCE)
     somebody = ExitStack()
 
     def when_asked(day: date) -> None:
@@ -81,21 +85,26 @@ def test_the_next_day_is_asked_for_while_one_waits_to_be_landed(tmp_path: Path) 
         assert [outcome.rows for outcome in outcomes] == [1, 1]
 
 
-def test_the_next_day_is_asked_for_while_the_last_part_of_a_deep_one_is_read(tmp_path: Path) -> None:
+def test_the_next_day_is_asked_for_while_the_last_part_of_a_deep_one_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Slow(Model):
         next_is_asked = asyncio.Event()
 
         async def answer(self, request: Request) -> Answer:
+            if request.path == "/v1/me":
+                return Answer({"id": str(UUID(int=1)), "organization_id": str(UUID(int=1))})
             if request.params.get("created_at_before", "").startswith(str(THREE)):
                 self.next_is_asked.set()
             elif request.params.get("created_at_before", "").startswith(str(TWO)) and request.params["page"] == "2":
-                await asyncio.wait_for(self.next_is_asked.wait(), 30)
+                await asyncio.wait_for(self.next_is_asked.wait(), PATIENCE)
             return await super().answer(request)
 
-    start, step = datetime(2026, 3, 1, tzinfo=UTC), timedelta(seconds=16)
-    items = [item_of(number, moment) for number, moment in enumerate(instants(2 * 5400, start, step))]
+    monkeypatch.setattr(ingest, "read_window", functools.partial(read_window, depth=3))  # pages of a hundred
+    start, step = datetime(2026, 3, 1, tzinfo=UTC), timedelta(minutes=2)
+    items = [item_of(number, moment) for number, moment in enumerate(instants(2 * 720, start, step))]
     with loading(Slow(items), Warehouse(str(tmp_path / "topo.duckdb")), ONE, TWO) as outcomes:
-        assert [outcome.rows for outcome in outcomes] == [5400, 5400]
+        assert [outcome.rows for outcome in outcomes] == [720, 720]
 
 
 def test_no_day_is_asked_for_before_the_last_but_one_has_landed(tmp_path: Path) -> None:
@@ -118,13 +127,13 @@ def test_once_it_is_left_nothing_goes_on_and_nothing_stays(tmp_path: Path, monke
     def when_asked(day: date) -> None:
         if day == TWO:
             is_asked.set()
-            may_answer.wait(30)
+            may_answer.wait(PATIENCE)
 
     api, warehouse = Api(when_asked), Warehouse(str(tmp_path / "topo.duckdb"))
     before = set(threading.enumerate())
     with loading(api, warehouse, ONE, TWO, THREE) as outcomes:
         assert isinstance(next(outcomes), Load)
-        assert is_asked.wait(30)
+        assert is_asked.wait(PATIENCE)
         outcomes.close()  # in the midst of the second day
         assert not [*temporary.iterdir()]
         assert not [each for each in set(threading.enumerate()) - before if each.name.startswith("spool")]

@@ -4,10 +4,10 @@ What they say is computed here once more, from the runs and without SQL or panda
 """
 
 import csv
+import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,12 @@ from statsmodels.stats.proportion import proportion_confint
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.engagement.tables import build, in_order
 from topo_pipeline.exports.parquet import export_all
-from topo_pipeline.ingest import Day, load_days
-from topo_pipeline.sandbox.app import create_app
-from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
-from topo_pipeline.topo_api.client import TopoClient
-from topo_pipeline.topo_api.reading import Window
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.landing import Load
+from topo_pipeline.warehouse.workspace import keep_to_timezone
+from topo_pipeline_tests.conftest import PATIENCE
+from topo_pipeline_tests.crashes.source import payload_of
+from topo_pipeline_tests.warehouse.builders import landing_in, reading
 
 ANALYSES = Path(__file__).parents[1] / "docs" / "analyses"
 DUCKDB = Path(sys.executable).parent / "duckdb"
@@ -44,27 +42,23 @@ def midnight(day: date) -> datetime:
 
 
 @pytest.fixture(scope="module")
-def export(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The export of six weeks of a workspace that began with them."""
     folder = tmp_path_factory.mktemp("analysed")
     warehouse = Warehouse(str(folder / "topo.duckdb"))
     days = [FIRST + timedelta(days=n) for n in range(DAYS)]
-    windows = [Day(day, Window(midnight(day), midnight(day + timedelta(days=1)))) for day in days]
-    api = create_app(World(11, scale=0.2, starts=FIRST), api_key="topo_k", now=lambda: NOW)
-    with serve(api) as address:
-
-        def connect() -> TopoClient:
-            return TopoClient(f"{address}/v1", "topo_k", requests_per_second=10_000, clock=lambda: NOW)
-
-        loads = load_days(
-            connect, warehouse, windows, run_id="run", clock=lambda: NOW, timezone="UTC", label_channels=False
-        )
-        assert len([load for load in loads if isinstance(load, Load)]) == DAYS
+    world = World(11, scale=0.2, starts=FIRST)
+    with landing_in(warehouse) as (connection, land):
+        keep_to_timezone(connection, "UTC", now=NOW)
+        for day in days:
+            activities = world.activities(midnight(day) - timedelta(microseconds=1), midnight(day + timedelta(days=1)))
+            rows = [(each.id, each.created_at, json.dumps(payload_of(each, world, NOW))) for each in activities]
+            land(reading(*rows, day=day))
     with warehouse.transaction() as connection:
         for table in in_order():
             build(connection, table, timezone="UTC", now=NOW, rules=DEFAULT_RULES, days=days if table.is_daily else ())
     export_all(warehouse, folder / "data" / "report" / "parquet", now=NOW)
-    yield folder / "data" / "report" / "parquet" / "latest"
+    return folder / "data" / "report" / "parquet" / "latest"
 
 
 def table(export: Path, name: str) -> list[Row]:
@@ -82,7 +76,9 @@ def interval(k: int, n: int) -> tuple[float, float]:
 def test_the_weekdays_of_first_messages(export: Path) -> None:
     script = (ANALYSES / "weekdays.sql").read_text(encoding="utf-8")
     command = [DUCKDB, "-no-init", "-csv", "-bail"]
-    done = subprocess.run(command, cwd=export, input=script, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    done = subprocess.run(  # noqa: S603
+        command, cwd=export, input=script, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     assert done.stderr == ""
     said = {row["weekday"]: row for row in csv.DictReader(done.stdout.splitlines())}
 
@@ -112,7 +108,7 @@ def has_replied(run: Row) -> bool:
 
 def test_how_far_down_replies_come_from(export: Path) -> None:
     command = [sys.executable, "-W", "error", ANALYSES / "steps.py", export]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)  # noqa: S603
     assert done.stderr == ""
     heading, *lines = (line.split() for line in done.stdout.splitlines())
     said = {

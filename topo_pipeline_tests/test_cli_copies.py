@@ -14,7 +14,8 @@ import pytest
 
 from topo_pipeline.exports.parquet import export_all
 from topo_pipeline.instance import owner_tag, prepare
-from topo_pipeline_tests.command_line import WHERE_IT_STANDS, answer, assert_one_sentence
+from topo_pipeline_tests.command_line import COMMAND, answer, assert_one_sentence
+from topo_pipeline_tests.conftest import CHECKOUT
 from topo_pipeline_tests.engagement.helpers import Workspace, march, uid
 from topo_pipeline_tests.test_forget import HERS, HIS, bytes_in, forget_ada, workspace_of
 
@@ -81,7 +82,7 @@ def test_a_reader_that_has_had_enough_gets_no_traceback(folder: Path) -> None:
         connection.execute(
             "INSERT INTO topo.rejects SELECT day, repeat('x', 9999), 'long', now(), uuid() FROM range(99), topo.loads"
         )
-    command = [WHERE_IT_STANDS, "export", "topo.rejects"]
+    command = [COMMAND, "export", "topo.rejects"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as export:  # noqa: S603
         assert export.stdout is not None and export.stderr is not None
         assert export.stdout.read(4) == b"day,"
@@ -165,20 +166,21 @@ def test_nothing_is_restored_under_a_run(folder: Path) -> None:
 
 
 SLOW_COPY = """
-import subprocess, sys, time
+import time
 from topo_pipeline import backups
 from topo_pipeline.cli import app
 def copy(file, to):
     to.write_bytes(b"half")
     print("copying", flush=True)
-    subprocess.run(["sleep", "30"], check=True)
+    while True:  # an interruption just before one sleep is noticed after it
+        time.sleep(0.1)
 backups._copy = copy
 app(["backup", "b.duckdb"])
 """
 
 
 def test_an_interrupted_backup_leaves_nothing(folder: Path) -> None:
-    environment = {**os.environ, "TOPO_WAREHOUSE": str(folder / "data" / "topo.duckdb"), "PYTHONPATH": str(Path.cwd())}
+    environment = {**os.environ, "TOPO_WAREHOUSE": str(folder / "data" / "topo.duckdb"), "PYTHONPATH": str(CHECKOUT)}
     command = [sys.executable, "-c", SLOW_COPY]
     with subprocess.Popen(  # noqa: S603
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -1,23 +1,28 @@
-"""Forgetting a person from the command line: said twice before it is done, told afterwards, and thorough."""
+"""Forgetting a person from the command line: said twice before it is done, reported afterwards, and complete."""
 
 import os
 import pty
 import shutil
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from topo_pipeline.ingest import load_days
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
-from topo_pipeline_tests.command_line import WHERE_IT_STANDS, answer, assert_one_sentence, topo_pipeline
-from topo_pipeline_tests.conftest import MEASURED
-from topo_pipeline_tests.test_cli import NOW
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.landing import Load
+from topo_pipeline_tests.command_line import COMMAND, answer, assert_one_sentence
+from topo_pipeline_tests.conftest import PATIENCE
+from topo_pipeline_tests.crashes.source import client, days_of
 
-RANGE = ("2026-03-02", "2026-03-04")
+DAYS = [date(2026, 3, 2), date(2026, 3, 3)]
+NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 OF_THEM = "FROM topo.topo.activities WHERE person_id = ?"
 
 
@@ -27,18 +32,34 @@ def api_url() -> Iterator[str]:
         yield f"{address}/v1"
 
 
+def read_days(warehouse: Path, api_url: str) -> list[Load]:
+    loads = list(
+        load_days(
+            lambda: client(api_url, NOW),
+            Warehouse(str(warehouse)),
+            days_of(DAYS),
+            run_id="a run",
+            clock=lambda: NOW,
+            timezone="UTC",
+        )
+    )
+    return [load for load in loads if isinstance(load, Load)]
+
+
 @pytest.fixture(scope="module")
-def backfilled(tmp_path_factory: pytest.TempPathFactory, api_url: str) -> Path:
-    folder = tmp_path_factory.mktemp("backfilled")
-    result = topo_pipeline(folder, "backfill", *RANGE, TOPO_API_URL=api_url)
-    assert result.returncode == 0, result.stderr
-    return folder
+def landed(tmp_path_factory: pytest.TempPathFactory, api_url: str) -> Path:
+    path = tmp_path_factory.mktemp("landed") / "topo.duckdb"
+    assert len(read_days(path, api_url)) == len(DAYS)
+    return path
 
 
 @pytest.fixture
-def folder(backfilled: Path, tmp_path: Path) -> Path:
-    """A folder of one's own in which three days are landed."""
-    return Path(shutil.copytree(backfilled, tmp_path / "here"))
+def folder(landed: Path, tmp_path: Path) -> Path:
+    """A folder of one's own in which two days are landed."""
+    folder = tmp_path / "here"
+    (folder / "data").mkdir(parents=True)
+    shutil.copy(landed, folder / "data" / "topo.duckdb")
+    return folder
 
 
 def ask(folder: Path, sql: str, *values: object) -> list[tuple[object, ...]]:
@@ -54,12 +75,13 @@ def somebody(folder: Path) -> str:
 def test_it_says_what_it_erased_and_no_reading_brings_it_back(folder: Path, api_url: str) -> None:
     person = somebody(folder)
     [(theirs,)] = ask(folder, f"SELECT count(*) {OF_THEM}", person)
-    result = topo_pipeline(folder, "forget", person, "--yes", **MEASURED)
+    result = answer(folder, "forget", person, "--yes")
     assert result.returncode == 0, result.stderr
     assert f"Erased (activities: {theirs}," in result.stdout
     assert ask(folder, f"SELECT count(*) {OF_THEM}", person) == [(0,)]
 
-    assert topo_pipeline(folder, "backfill", *RANGE, TOPO_API_URL=api_url).returncode == 0
+    again = read_days(folder / "data" / "topo.duckdb", api_url)
+    assert sum(load.suppressed for load in again) == theirs
     assert ask(folder, f"SELECT count(*) {OF_THEM}", person) == [(0,)]
     shown = [path for path in folder.rglob("*") if path.is_file() and person.encode() in path.read_bytes()]
     assert shown == []
@@ -70,15 +92,15 @@ def test_nobody_is_erased_where_nobody_can_be_asked(folder: Path) -> None:
     assert ask(folder, f"SELECT count(*) > 0 {OF_THEM}", somebody(folder)) == [(True,)]
 
 
-@pytest.mark.parametrize(("answer", "erased"), [("", False), ("y", True)])
-def test_a_person_at_a_terminal_is_asked_first(folder: Path, answer: str, erased: bool) -> None:
+@pytest.mark.parametrize(("typed", "erased"), [("", False), ("y", True)])
+def test_a_person_at_a_terminal_is_asked_first(folder: Path, typed: str, erased: bool) -> None:
     person = somebody(folder)
     ours, theirs = pty.openpty()
-    os.write(ours, f"{answer}\n".encode())
+    os.write(ours, f"{typed}\n".encode())
     done = subprocess.run(  # noqa: S603
-        [WHERE_IT_STANDS, "forget", person],
+        [COMMAND, "forget", person],
         cwd=folder, env={**os.environ, "TOPO_WAREHOUSE": "data/topo.duckdb"}, stdin=theirs,
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     os.close(ours)
     os.close(theirs)

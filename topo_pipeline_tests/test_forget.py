@@ -1,5 +1,6 @@
 """After a person is forgotten, every table is what it would be had the person never been there."""
 
+import shutil
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
@@ -54,9 +55,17 @@ def workspace_of(folder: Path, activities: Iterable[Activity], prefix: str = "")
     return workspace
 
 
-@pytest.fixture(params=["file", "lake"])
-def workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
-    return workspace_of(tmp_path, [*HERS, *HIS], "ducklake:" if request.param == "lake" else "")
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return workspace_of(tmp_path_factory.mktemp("built"), [*HERS, *HIS]).warehouse.path
+
+
+@pytest.fixture(params=["file", pytest.param("lake", marks=pytest.mark.full)])
+def workspace(request: pytest.FixtureRequest, built: Path, tmp_path: Path) -> Workspace:
+    """Ada and Bob, every table built."""
+    if request.param == "lake":
+        return workspace_of(tmp_path, [*HERS, *HIS], "ducklake:")
+    return Workspace(str(shutil.copy(built, tmp_path)))
 
 
 def forget_ada(workspace: Workspace) -> Trace:
@@ -68,27 +77,38 @@ def same(tables: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, An
     return {name: canonical(rows) for name, rows in tables.items()}
 
 
-def without_ada(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    folder.mkdir()
-    return workspace_of(folder, HIS).all_rows()
+@pytest.fixture(scope="module")
+def without_ada(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    """The tables of a world in which she never was."""
+    return same(workspace_of(tmp_path_factory.mktemp("without"), HIS).all_rows())
 
 
-def test_the_tables_are_those_of_a_world_without_the_person(workspace: Workspace, tmp_path: Path) -> None:
+def test_the_tables_are_those_of_a_world_without_the_person(
+    workspace: Workspace, without_ada: dict[str, list[dict[str, Any]]]
+) -> None:
     assert forget_ada(workspace) == Trace(activities=len(HERS), changes=0, rejects=0, runs=2)
-    assert same(workspace.all_rows()) == same(without_ada(tmp_path / "twin"))
+    assert same(workspace.all_rows()) == without_ada
 
 
-def test_the_tables_are_built_by_the_rules_in_force(tmp_path: Path) -> None:
-    workspace = workspace_of(tmp_path, [*HERS, *HIS, replied(march(4), category="REFERRAL", **BOB)])
-    workspace.rules = Rules(positive_replies=("REFERRAL",))
-    workspace.build()
-    ada = uuid.UUID(uid("Ada"))
-    forget(workspace.warehouse, ada, timezone="UTC", rules=workspace.rules, now=FORGOTTEN_AT)
+def test_a_lake_forgets_a_person_too(tmp_path: Path) -> None:
+    lake = Workspace(f"ducklake:{tmp_path / 'topo.duckdb'}")
+    lake.land_all([*HERS, *HIS])
+    lake.build("sequence_runs")
+    assert forget_ada(lake) == Trace(activities=len(HERS), changes=0, rejects=0, runs=2)
+    assert {row["sequence_id"] for row in lake.rows("sequence_runs")} == {uid("B"), uid("D")}
+    assert bytes_in(tmp_path, uid("Ada")) == set()
+
+
+def test_the_tables_are_built_by_the_rules_in_force(workspace: Workspace) -> None:
+    workspace.land(march(4).date(), [replied(march(4), category="REFERRAL", **BOB)])
+    rules = Rules(positive_replies=("REFERRAL",))
+    forget(workspace.warehouse, uuid.UUID(uid("Ada")), timezone="UTC", rules=rules, now=FORGOTTEN_AT)
     assert workspace.summary()["unique_positive_replies"] == 1
 
 
-def test_a_warehouse_that_lacks_tables_of_this_version_gets_those_that_its_others_are_made_of(tmp_path: Path) -> None:
-    workspace = workspace_of(tmp_path, [*HERS, *HIS])
+def test_a_warehouse_that_lacks_tables_of_this_version_gets_those_that_its_others_are_made_of(
+    workspace: Workspace, without_ada: dict[str, list[dict[str, Any]]]
+) -> None:
     with workspace.warehouse.transaction() as connection:
         connection.execute("DROP TABLE engagement.sequence_cohorts; DROP TABLE engagement.sequence_steps")
     forget_ada(workspace)
@@ -97,28 +117,26 @@ def test_a_warehouse_that_lacks_tables_of_this_version_gets_those_that_its_other
     }
     assert "sequence_cohorts" in left  # the summary is made of it
     assert "sequence_steps" not in left  # and nothing of these
-    assert canonical(workspace.rows("sequence_summary")) == canonical(
-        without_ada(tmp_path / "twin")["sequence_summary"]
-    )
+    assert canonical(workspace.rows("sequence_summary")) == without_ada["sequence_summary"]
 
 
-def test_no_later_load_or_build_brings_the_person_back(workspace: Workspace, tmp_path: Path) -> None:
+def test_no_later_load_or_build_brings_the_person_back(
+    workspace: Workspace, without_ada: dict[str, list[dict[str, Any]]]
+) -> None:
     forget_ada(workspace)
     workspace.land_all([*HERS, *HIS], *QUIET)
     workspace.build()
-    assert same(workspace.all_rows()) == same(without_ada(tmp_path / "twin"))
+    assert same(workspace.all_rows()) == without_ada
     assert workspace.select("SELECT sum(suppressed) FROM landed_days") == [(len(HERS),)]
 
 
-def test_a_table_that_was_made_of_some_days_is_still_made_of_these_alone(tmp_path: Path) -> None:
-    workspace = workspace_of(tmp_path, [*HERS, *HIS])
+def test_a_table_that_was_made_of_some_days_is_still_made_of_these_alone(workspace: Workspace) -> None:
     workspace.land(date(2026, 3, 9), [sent(march(9), **BOB)])  # landed, and not yet built
     forget_ada(workspace)
     assert max(row["day"] for row in workspace.rows("sequence_activity")) < date(2026, 3, 9)
 
 
-def test_no_file_holds_the_person_and_the_tables_keep_their_comments(tmp_path: Path) -> None:
-    workspace = workspace_of(tmp_path, [*HERS, *HIS])
+def test_no_file_holds_the_person_and_the_tables_keep_their_comments(workspace: Workspace, tmp_path: Path) -> None:
     comments = (
         "SELECT schema_name, table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal ORDER BY ALL"
     )
@@ -151,10 +169,9 @@ def test_without_a_warehouse_there_is_nobody_to_forget_and_none_is_made(tmp_path
     assert not warehouse.path.exists()
 
 
-def test_in_another_time_zone_nothing_is_erased(tmp_path: Path) -> None:
-    workspace = workspace_of(tmp_path, HERS)
+def test_in_another_time_zone_nothing_is_erased(workspace: Workspace) -> None:
     with pytest.raises(WarehouseError, match="TOPO_TIMEZONE=UTC"):
         forget(
             workspace.warehouse, uuid.UUID(uid("Ada")), timezone="Europe/Paris", rules=DEFAULT_RULES, now=FORGOTTEN_AT
         )
-    assert workspace.select("SELECT count(*) FROM topo.activities") == [(len(HERS),)]
+    assert workspace.select("SELECT count(*) FROM topo.activities") == [(len(HERS) + len(HIS),)]

@@ -1,27 +1,22 @@
-"""Processes to be killed, crowded or starved: forked, one after the other, from a server that has imported it all.
-
-A fork of the tests' own process would inherit threads' locks; a new interpreter for each would take a second.
-"""
+"""What the processes do that are killed, run at the same time as others, or have no room to write."""
 
 import functools
 import itertools
-import multiprocessing
 import os
 import re
 import resource
 import signal
+import tempfile
 import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import httpx
-import pandas as pd  # noqa: F401 - what landing imports late
 import stamina.instrumentation
 from duckdb import DuckDBPyConnection
 from stamina.instrumentation import RetryDetails
@@ -31,45 +26,9 @@ from topo_pipeline.ingest import Refusal, load_days
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.landing import Load
+from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.crashes.source import DAYS, Version, client, days_of
 from topo_pipeline_tests.warehouse.builders import LATER, activity, landing_in, reading
-
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["__main__", __name__])
-PATIENCE = 60.0
-
-
-class Child:
-    """A process that does one thing and may send back what came of it."""
-
-    def __init__(self, do: Callable[..., None], *arguments: Any) -> None:
-        self.pipe, theirs = _SERVER.Pipe()
-        self.process = _SERVER.Process(target=do, args=(*arguments, theirs), daemon=True)
-        self.process.start()
-        theirs.close()
-
-    def hears(self) -> Any:
-        """Wait for what it says next.
-
-        Raises:
-            EOFError: it ended without a word.
-        """
-        assert self.pipe.poll(PATIENCE), "the child says nothing"
-        return self.pipe.recv()
-
-    def hears_all(self) -> list[Any]:
-        """All that it says until its end."""
-        said = []
-        with suppress(EOFError):
-            while True:
-                said.append(self.hears())
-        return said
-
-    def ends(self) -> int | None:
-        """Wait for its end: its exit code, or minus the signal that ended it."""
-        self.process.join(PATIENCE)
-        return self.process.exitcode
-
 
 Point = tuple[str, int]  # what a process does, and which time it does it: threads do things in any order
 
@@ -136,8 +95,9 @@ def load(target: str, api_url: str, now: datetime, fatal: Point | None, pipe: An
 
 
 def _load(target: str, api_url: str, now: datetime) -> Iterator[Load | Refusal]:
+    tempfile.tempdir = str(Path(target).parent)  # the spools of a killed process stay there
     numbers = itertools.count(1)
-    uuid.uuid4 = lambda: uuid.UUID(int=next(numbers))  # what is killed at the same state leaves the same bytes
+    uuid.uuid4 = lambda: uuid.UUID(int=next(numbers))  # each such load writes the same bytes
     return load_days(
         lambda: client(api_url, now),
         Warehouse(target),
@@ -183,9 +143,10 @@ def write_step_by_step(target: str, pipe: Any) -> None:
 
     Says `waiting` where the file is another's, `inside` before the commit, `committed` after it.
     """
+    tempfile.tempdir = str(Path(target).parent)
     _wait_briefly(lambda details: pipe.send("waiting") if details.retry_num == 1 else None)
     for what, *terms in iter(pipe.recv, None):
-        with landing_in(Warehouse(target)) as (connection, land):
+        with landing_in(Warehouse(target, wait_seconds=PATIENCE)) as (connection, land):
             if what == "build":
                 _build_runs(connection, *terms)
             else:
@@ -197,11 +158,12 @@ def write_step_by_step(target: str, pipe: Any) -> None:
 
 def land_versions(target: str, pipe: Any) -> None:
     """Land all days of each version that is sent, as fast as the others let it; say when they are landed."""
+    tempfile.tempdir = str(Path(target).parent)
     _wait_briefly()
     clock = (LATER - timedelta(minutes=n) for n in itertools.count())  # of a machine that runs behind
     for version in iter(pipe.recv, None):
         for day in DAYS:
-            with landing_in(Warehouse(target)) as (_, land):
+            with landing_in(Warehouse(target, wait_seconds=PATIENCE)) as (_, land):
                 _land_version(land, version, day, next(clock))
         pipe.send("landed")
 
@@ -210,7 +172,7 @@ def build_again_and_again(target: str, pipe: Any) -> None:
     """Build `sequence_runs` until something is sent; say after each build that it is done."""
     _wait_briefly()
     for number in itertools.count(1):
-        with Warehouse(target).transaction() as connection:
+        with Warehouse(target, wait_seconds=PATIENCE).transaction() as connection:
             _build_runs(connection, LATER + timedelta(minutes=number))
         pipe.send("built")
         if pipe.poll():

@@ -6,9 +6,10 @@ import pytest
 
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.warehouse.landing import Load
-from topo_pipeline_tests.crashes.children import Child, load
+from topo_pipeline_tests.crashes.children import load
 from topo_pipeline_tests.crashes.source import NEW, OLD
 from topo_pipeline_tests.crashes.whole_days import read_all
+from topo_pipeline_tests.warehouse.processes import Child
 
 
 @pytest.fixture(scope="package")

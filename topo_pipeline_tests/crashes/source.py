@@ -72,13 +72,16 @@ class Version(Enum):
         window = window_of(day)
         end = min(window.end, self.now - SETTLING)
         for activity in self.world.activities(window.start - timedelta(microseconds=1), end):
-            spelled = snake_activity(self.world.organization_id, activity, self.now)
-            yield activity.id, activity.created_at, msgspec.to_builtins(spelled.payload)
+            yield activity.id, activity.created_at, payload_of(activity, self.world, self.now)
 
 
 OLD, NEW = Version
 _NOW = {OLD: datetime(2026, 3, 4, 12, tzinfo=UTC), NEW: datetime(2026, 3, 10, 12, tzinfo=UTC)}
 _WORLDS = {OLD: Shown(hides="0", corrects=""), NEW: Shown(hides="f", corrects="8")}
+
+
+def payload_of(activity: Activity, world: World, now: datetime) -> Any:
+    return msgspec.to_builtins(snake_activity(world.organization_id, activity, now).payload)
 
 
 def window_of(day: date) -> Window:

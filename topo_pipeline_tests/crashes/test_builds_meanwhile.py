@@ -12,22 +12,17 @@ from typing import Any
 import pytest
 
 from topo_pipeline.sandbox.server import serve
-from topo_pipeline_tests.crashes.children import (
-    PATIENCE,
-    Child,
-    build_again_and_again,
-    land_versions,
-    load,
-    write_step_by_step,
-)
+from topo_pipeline_tests.conftest import PATIENCE
+from topo_pipeline_tests.crashes.children import build_again_and_again, land_versions, load, write_step_by_step
 from topo_pipeline_tests.crashes.source import DAYS, NEW, OLD
 from topo_pipeline_tests.crashes.whole_days import at_once
 from topo_pipeline_tests.engagement.helpers import Workspace
 from topo_pipeline_tests.warehouse.builders import LANDED, LATER, land_into, records
+from topo_pipeline_tests.warehouse.processes import Child
 
 MONDAY, TUESDAY, WEDNESDAY = DAYS
 EARLIER = LANDED - timedelta(days=1)  # by the clock of a machine that runs behind
-ROUNDS = (OLD, NEW, OLD)
+ROUNDS = (NEW, OLD)
 
 
 class Writer(Child):
@@ -52,14 +47,19 @@ class Writer(Child):
         assert self.ends() == -signal.SIGKILL
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> str:
-    """A warehouse in which Monday's old version is landed and built, and Tuesday's is landed."""
-    workspace = Workspace(str(tmp_path / "topo.duckdb"))
+@pytest.fixture(scope="module")
+def half_built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workspace = Workspace(str(tmp_path_factory.mktemp("half_built") / "topo.duckdb"))
     land_into(workspace.warehouse, OLD.read(MONDAY))
     workspace.build("sequence_runs")
     land_into(workspace.warehouse, OLD.read(TUESDAY), now=LANDED + timedelta(hours=1))
-    return workspace.target
+    return workspace.warehouse.path
+
+
+@pytest.fixture
+def target(half_built: Path, tmp_path: Path) -> str:
+    """A warehouse in which Monday's old version is landed and built, and Tuesday's is landed."""
+    return str(shutil.copy(half_built, tmp_path))
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load
 from topo_pipeline_tests.crashes.children import (
-    Child,
     land_with_little_room,
     load,
     load_to_be_torn,
@@ -18,6 +17,7 @@ from topo_pipeline_tests.crashes.children import (
 from topo_pipeline_tests.crashes.source import DAYS, NEW
 from topo_pipeline_tests.crashes.whole_days import at_once, found, read_all
 from topo_pipeline_tests.warehouse.builders import LATER, activity, land_into, reading, snapshot
+from topo_pipeline_tests.warehouse.processes import Child
 
 ROW_GROUP = 10_240  # activities that DuckDB writes into the file at once, before the COMMIT
 
@@ -39,7 +39,7 @@ def completes(target: str, api_url: str) -> bool:
     return all(isinstance(outcome, Load) for outcome in outcomes) and all(day.is_new() for day in found(target))
 
 
-@pytest.mark.parametrize("share", [0.0, 0.99])
+@pytest.mark.parametrize("share", [pytest.param(0.0, marks=pytest.mark.full), 0.99])
 def test_where_a_commit_finds_no_room_the_old_day_stays_and_one_sentence_says_why(
     target: str, log_size: int, new_api: str, share: float
 ) -> None:
@@ -66,7 +66,7 @@ def test_where_a_large_day_finds_no_room_the_old_day_stays(tmp_path: Path) -> No
     assert land_into(at_once(warehouse.target), reading(activity(2), activity(3)), now=LATER).rows == 2
 
 
-@pytest.mark.parametrize("share", [0.01, 0.5, 1.0])
+@pytest.mark.parametrize("share", [pytest.param(0.01, marks=pytest.mark.full), 0.5, 1.0])
 def test_a_kill_in_the_midst_of_a_write_leaves_whole_days(
     target: str, log_size: int, new_api: str, share: float
 ) -> None:

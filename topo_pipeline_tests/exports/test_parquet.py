@@ -3,9 +3,8 @@
 import json
 import os
 import resource
+import shutil
 import signal
-import subprocess
-import sys
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,14 +14,15 @@ import duckdb
 import pytest
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES
+from topo_pipeline.exports import parquet as parquet_module
 from topo_pipeline.exports.parquet import Export, export_all
 from topo_pipeline.forget import forget
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline_tests.engagement.helpers import KEPT_BESIDE, TABLES, Workspace, march, sent, uid
 from topo_pipeline_tests.exports.conftest import ACTIVITIES, BOB
+from topo_pipeline_tests.warehouse.processes import Child
 
-ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 4, 2, 6, 30, tzinfo=UTC)
 EXPORTED = {*(f"engagement.{name}" for name in (*TABLES, *KEPT_BESIDE)), "topo.activities", "topo.loads"} | {
     "topo.sequence_templates"
@@ -51,8 +51,15 @@ def parquet(*parts: str | Path) -> str:
     return "read_parquet('" + str(Path(*parts)).replace("'", "''") + "')"
 
 
-def test_every_row_of_every_table_is_there(world: Workspace) -> None:
-    done = export(world)
+@pytest.fixture(scope="module")
+def exported(exported_world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Export]:
+    """A world and its first export, to be looked at only."""
+    world = Workspace(str(shutil.copy(exported_world, tmp_path_factory.mktemp("exported"))))
+    return world, export(world)
+
+
+def test_every_row_of_every_table_is_there(exported: tuple[Workspace, Export]) -> None:
+    world, done = exported
     latest = root(world) / "latest"
     told = manifest(latest)
     assert set(told["tables"]) == EXPORTED
@@ -67,8 +74,8 @@ def test_every_row_of_every_table_is_there(world: Workspace) -> None:
     assert done.bytes == sum(path.stat().st_size for path in done.folder.rglob("*.parquet"))
 
 
-def test_types_are_the_warehouses_own_and_none_is_a_hugeint(world: Workspace) -> None:
-    export(world)
+def test_types_are_the_warehouses_own_and_none_is_a_hugeint(exported: tuple[Workspace, Export]) -> None:
+    world, _ = exported
     for table in manifest(root(world) / "latest")["tables"].values():
         for file in table["files"]:
             described = read(f"DESCRIBE FROM {parquet(root(world), 'latest', file['path'])}")
@@ -90,15 +97,14 @@ def test_the_manifest_says_whose_it_is_up_to_when_and_what_each_column_means(wor
     assert all(column["comment"] for table in told["tables"].values() for column in table["columns"])
 
 
-def test_payloads_and_keys_of_hashes_stay_at_home(world: Workspace) -> None:
-    folder = export(world).folder
+def test_payloads_and_keys_of_hashes_stay_at_home(exported: tuple[Workspace, Export]) -> None:
+    folder = exported[1].folder
     names = {row[0] for path in folder.rglob("*.parquet") for row in read(f"DESCRIBE FROM {parquet(path)}")}
     assert not {"payload", "raw", "hash_key", "id_hash"} & names
 
 
-def test_activities_are_a_file_a_month_in_the_order_in_which_they_were(world: Workspace) -> None:
-    export(world)
-    folder = root(world) / "latest" / "topo" / "activities"
+def test_activities_are_a_file_a_month_in_the_order_in_which_they_were(exported: tuple[Workspace, Export]) -> None:
+    folder = exported[1].folder / "topo" / "activities"
     assert sorted(path.name for path in folder.iterdir()) == ["2026-03.parquet", "2026-04.parquet"]
     instants = [row[1] for row in read(f"FROM {parquet(folder, '2026-03.parquet')}")]
     assert instants == sorted(activity.created_at for activity in ACTIVITIES[:-1])
@@ -151,30 +157,25 @@ def test_who_is_reading_one_export_reads_on_while_the_next_is_published(world: W
     assert len(read(f"FROM {parquet(root(world), 'latest/topo/activities/*.parquet')}")) == len(ACTIVITIES) - 1
 
 
-DIES = """
-import os, signal, sys
-from datetime import UTC, datetime
-from pathlib import Path
-from topo_pipeline.exports import parquet
-from topo_pipeline.warehouse.connection import Warehouse
-dies, target, folder = sys.argv[1:]
-place = Path if dies == "replace" else parquet
-true = getattr(place, dies)
-def die(*values, **named):
-    if dies == "_whole" and not values[1].name.endswith("sequence_steps"):
-        return true(*values, **named)
-    os.kill(os.getpid(), signal.SIGKILL)
-setattr(place, dies, die)
-parquet.export_all(Warehouse(target), Path(folder), now=datetime(2026, 4, 3, tzinfo=UTC))
-"""
+def export_and_be_killed(dies: str, target: str, folder: Path, _: Any) -> None:
+    """Export, and be killed where the function of this name is called: while files are written, or at the end."""
+    place: Any = Path if dies == "replace" else parquet_module
+    original = getattr(place, dies)
+
+    def die(*values: Any, **named: Any) -> Any:
+        if dies != "_whole" or values[1].name.endswith("sequence_steps"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*values, **named)
+
+    setattr(place, dies, die)
+    export_all(Warehouse(target), folder, now=NOW + timedelta(days=1))
 
 
 @pytest.mark.parametrize("dies", ["_whole", "_publish", "replace"])
 def test_a_kill_leaves_the_export_before_and_the_next_one_clears_up(world: Workspace, dies: str) -> None:
     before = export(world).folder
     told = manifest(root(world) / "latest")
-    killed = subprocess.run([sys.executable, "-c", DIES, dies, world.target, root(world)], cwd=ROOT, check=False)  # noqa: S603
-    assert killed.returncode == -signal.SIGKILL
+    assert Child(export_and_be_killed, dies, world.target, root(world)).ends() == -signal.SIGKILL
     assert (root(world) / "latest").resolve() == before.resolve()
     assert manifest(root(world) / "latest") == told
     export(world)
@@ -210,6 +211,7 @@ def test_without_a_warehouse_there_is_nothing_to_export(tmp_path: Path) -> None:
     assert not os.path.lexists(tmp_path / "out" / "latest")
 
 
+@pytest.mark.full
 def test_a_lake_is_exported_too(tmp_path: Path) -> None:
     lake = Workspace(f"ducklake:{tmp_path / 'lake.ducklake'}")
     lake.land_all(ACTIVITIES)

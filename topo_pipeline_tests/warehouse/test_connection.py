@@ -11,9 +11,11 @@ import pytest
 
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.warehouse.builders import (
     activity,
     land_into,
+    landing_in,
     payloads,
     reading,
     records,
@@ -40,10 +42,10 @@ def unusable(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("unusable", UNUSABLE, indirect=True)
-@pytest.mark.parametrize("prefix", ["", "ducklake:"])
+@pytest.mark.parametrize("prefix", ["", pytest.param("ducklake:", marks=pytest.mark.full)])
 @pytest.mark.parametrize("way", ["transaction", "reader"])
 def test_an_unusable_path_is_one_sentence_that_names_it(unusable: str, prefix: str, way: str) -> None:
-    warehouse = Warehouse(prefix + unusable, wait_seconds=30)
+    warehouse = Warehouse(prefix + unusable, wait_seconds=PATIENCE)
     with pytest.raises(WarehouseError) as caught:
         getattr(warehouse, way)().__enter__()
     assert Path(unusable).name in str(caught.value)
@@ -68,8 +70,9 @@ def test_the_first_transaction_makes_the_folders_above_the_warehouse(tmp_path: P
 )
 def test_the_file_may_have_any_name(tmp_path: Path, name: str) -> None:
     warehouse = Warehouse(str(tmp_path / name))
-    land_into(warehouse, reading(activity(1)))
-    land_into(warehouse, reading(activity(1), activity(2)))
+    with landing_in(warehouse) as (_, land):
+        land(reading(activity(1)))
+        land(reading(activity(1), activity(2)))
     assert len(records(warehouse, "landed_days")) == 1
     assert payloads(warehouse).keys() == {uuid_of(1), uuid_of(2)}
 

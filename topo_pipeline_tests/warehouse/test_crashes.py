@@ -49,6 +49,6 @@ def test_a_process_that_is_killed_leaves_the_old_day_and_no_lock(warehouse: Ware
     with worker(warehouse, "hold", DAY) as other:
         other.hears("inside")
         other.kill()
-    at_once = Warehouse(warehouse.target, wait_seconds=0.001)
+    at_once = Warehouse(warehouse.target, wait_seconds=0.001)  # a process that has ended holds no lock
     assert snapshot(at_once) == before
     assert land_into(at_once, SECOND, now=LATER).changed == 10

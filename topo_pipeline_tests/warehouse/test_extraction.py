@@ -4,8 +4,6 @@ import json
 from typing import Any
 from uuid import UUID
 
-import pytest
-
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.warehouse.builders import (
     DAY,
@@ -64,11 +62,13 @@ DETAILED = {"channel": "LINKEDIN", "channel_source": "payload", "step_number": 3
 NOTHING = dict.fromkeys(COLUMNS) | BARE
 
 
-def extracted(warehouse: Warehouse, payload: dict[str, Any] | str) -> dict[str, Any]:
-    """Land one activity and give what was read off its payload."""
-    land_into(warehouse, reading(activity(1, payload)))
-    (row,) = records(warehouse, "topo.activities")
-    return {name: value for name, value in row.items() if name in NOTHING}
+def extracted(warehouse: Warehouse, *payloads: dict[str, Any] | str) -> list[dict[str, Any]]:
+    """Land an activity with each payload; return what was read off each."""
+    land_into(warehouse, reading(*(activity(number, payload) for number, payload in enumerate(payloads))))
+    rows = {row["id"]: row for row in records(warehouse, "topo.activities")}
+    assert len(rows) == len(payloads)
+    in_order = (rows[UUID(uuid_of(number))] for number in range(len(payloads)))
+    return [{name: value for name, value in row.items() if name in NOTHING} for row in in_order]
 
 
 def test_every_column_of_a_row_is_what_was_received(warehouse: Warehouse) -> None:
@@ -90,40 +90,35 @@ def test_every_column_of_a_row_is_what_was_received(warehouse: Warehouse) -> Non
 
 
 def test_a_payload_in_camel_case_without_channel_and_metadata_fills_the_same_columns(file_warehouse: Warehouse) -> None:
-    assert extracted(file_warehouse, CAMEL) == COLUMNS | BARE
+    assert extracted(file_warehouse, CAMEL) == [COLUMNS | BARE]
 
 
 def test_details_are_read_in_camel_case_too(file_warehouse: Warehouse) -> None:
     details = {"resourceType": "MESSAGE", "metadata": {"stepNumber": 3, "replyCategory": "INTERESTED"}}
-    assert extracted(file_warehouse, CAMEL | details) == COLUMNS | DETAILED | {
-        "channel": None,
-        "channel_source": "unknown",
+    row = COLUMNS | DETAILED | {"channel": None, "channel_source": "unknown"}
+    assert extracted(file_warehouse, CAMEL | details) == [row]
+
+
+def test_a_null_in_one_spelling_hides_no_value_in_the_other(file_warehouse: Warehouse) -> None:
+    payloads = [
+        {key: None for key in nulled if key not in kept} | kept for nulled, kept in ((CAMEL, SNAKE), (SNAKE, CAMEL))
+    ]
+    for row in extracted(file_warehouse, *payloads):
+        assert {name: row[name] for name in COLUMNS} == COLUMNS
+
+
+def test_what_is_null_empty_or_missing_is_null(file_warehouse: Warehouse) -> None:
+    payloads: dict[str, dict[str, Any]] = {
+        "empty": {},
+        "nulls": dict.fromkeys(SNAKE | CAMEL),
+        "empty texts": dict.fromkeys(SNAKE | CAMEL, ""),
+        "null details": {"metadata": {"step_number": None, "reply_category": None}},
+        "list of details": {"metadata": []},
+        "text of details": {"metadata": "none"},
+        "unknown keys": {"TYPE": "message.sent", "payload": SNAKE, "Channel": "EMAIL"},
     }
-
-
-@pytest.mark.parametrize("camel_is_null", [True, False])
-def test_a_null_in_one_spelling_hides_no_value_in_the_other(file_warehouse: Warehouse, camel_is_null: bool) -> None:
-    nulled, kept = (CAMEL, SNAKE) if camel_is_null else (SNAKE, CAMEL)
-    nulls = {key: None for key in nulled if key not in kept}
-    row = extracted(file_warehouse, nulls | kept)
-    assert {name: row[name] for name in COLUMNS} == COLUMNS
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        {},
-        dict.fromkeys(SNAKE | CAMEL),
-        dict.fromkeys(SNAKE | CAMEL, ""),
-        {"metadata": {"step_number": None, "reply_category": None}},
-        {"metadata": []},
-        {"metadata": "none"},
-        {"TYPE": "message.sent", "payload": SNAKE, "Channel": "EMAIL"},
-    ],
-    ids=["empty", "nulls", "empty texts", "null details", "list of details", "text of details", "unknown keys"],
-)
-def test_what_is_null_empty_or_missing_is_null(file_warehouse: Warehouse, payload: dict[str, Any]) -> None:
-    assert extracted(file_warehouse, payload) == NOTHING
+    rows = extracted(file_warehouse, *payloads.values())
+    assert dict(zip(payloads, rows, strict=True)) == dict.fromkeys(payloads, NOTHING)
 
 
 def test_types_channels_categories_and_fields_that_topo_adds_are_kept(file_warehouse: Warehouse) -> None:
@@ -133,44 +128,41 @@ def test_types_channels_categories_and_fields_that_topo_adds_are_kept(file_wareh
         "metadata": {"reply_category": "Maybe_Later", "mood": 1},
         "somethingNew": {"deep": [1, {"deeper": None}]},
     }
-    assert extracted(file_warehouse, payload) == NOTHING | {
-        "type": "voicemail.left_twice",
-        "resource_type": "VOICEMAIL",
-        "event_type": "LEFT_TWICE",
-        "channel": "CARRIER_PIGEON",
-        "channel_source": "payload",
-        "reply_category": "MAYBE_LATER",
-    }
+    assert extracted(file_warehouse, payload) == [
+        NOTHING
+        | {
+            "type": "voicemail.left_twice",
+            "resource_type": "VOICEMAIL",
+            "event_type": "LEFT_TWICE",
+            "channel": "CARRIER_PIGEON",
+            "channel_source": "payload",
+            "reply_category": "MAYBE_LATER",
+        }
+    ]
 
 
-@pytest.mark.parametrize("type_", ["ping", ".", ""])
-def test_a_type_without_two_parts_is_no_error(file_warehouse: Warehouse, type_: str) -> None:
-    row = extracted(file_warehouse, {"type": type_})
-    assert (row["type"], row["resource_type"], row["event_type"]) == (
-        type_ or None,
-        "PING" if type_ == "ping" else None,
-        None,
-    )
+def test_a_type_without_two_parts_is_no_error(file_warehouse: Warehouse) -> None:
+    rows = extracted(file_warehouse, *({"type": type_} for type_ in ("ping", ".", "")))
+    found = [(row["type"], row["resource_type"], row["event_type"]) for row in rows]
+    assert found == [("ping", "PING", None), (".", None, None), (None, None, None)]
 
 
-@pytest.mark.parametrize("id_", ["42", "not-a-uuid", uuid_of(1) + "0", HOSTILE, 7, True, ["x"], {"id": 1}])
-def test_an_id_that_is_no_uuid_is_null_and_stays_in_the_payload(file_warehouse: Warehouse, id_: Any) -> None:
-    text = json.dumps({"type": "message.sent", "person_id": id_, "sequence_id": uuid_of(9)})
-    row = extracted(file_warehouse, text)
-    assert (row["person_id"], row["sequence_id"]) == (None, UUID(uuid_of(9)))
-    assert ask(file_warehouse, "SELECT payload FROM topo.activities") == [(text,)]
+def test_an_id_that_is_no_uuid_is_null_and_stays_in_the_payload(file_warehouse: Warehouse) -> None:
+    ids = ["42", "not-a-uuid", uuid_of(1) + "0", HOSTILE, 7, True, ["x"], {"id": 1}]
+    texts = [json.dumps({"type": "message.sent", "person_id": id_, "sequence_id": uuid_of(9)}) for id_ in ids]
+    for row in extracted(file_warehouse, *texts):
+        assert (row["person_id"], row["sequence_id"]) == (None, UUID(uuid_of(9)))
+    assert ask(file_warehouse, "SELECT payload FROM topo.activities ORDER BY id") == [(text,) for text in texts]
 
 
-@pytest.mark.parametrize(
-    ("step", "expected"), [(3, 3), ("3", 3), (0, 0), ("two", None), (99999999999, None), ({}, None)]
-)
-def test_a_step_number_that_is_no_number_is_null(file_warehouse: Warehouse, step: Any, expected: int | None) -> None:
-    assert extracted(file_warehouse, {"metadata": {"step_number": step}})["step_number"] == expected
+def test_a_step_number_that_is_no_number_is_null(file_warehouse: Warehouse) -> None:
+    steps = [(3, 3), ("3", 3), (0, 0), ("two", None), (99999999999, None), ({}, None)]
+    rows = extracted(file_warehouse, *({"metadata": {"step_number": step}} for step, _ in steps))
+    assert [row["step_number"] for row in rows] == [expected for _, expected in steps]
 
 
-@pytest.mark.parametrize(
-    ("type_", "channel", "expected"),
-    [
+def test_the_channel_is_the_payloads_or_what_the_type_tells(file_warehouse: Warehouse) -> None:
+    cases: list[tuple[str | None, str | None, tuple[str | None, str]]] = [
         ("message.opened", None, ("EMAIL", "type")),
         ("message.link_clicked", None, ("EMAIL", "type")),
         ("message.opened", "", ("EMAIL", "type")),
@@ -186,17 +178,14 @@ def test_a_step_number_that_is_no_number_is_null(file_warehouse: Warehouse, step
         ("invitation.sent", "email", ("EMAIL", "payload")),
         ("message.sent", "MANUAL", ("MANUAL", "payload")),
         (None, "EMAIL", ("EMAIL", "payload")),
-    ],
-)
-def test_the_channel_is_the_payloads_or_what_the_type_tells(
-    file_warehouse: Warehouse, type_: str | None, channel: str | None, expected: tuple[str | None, str]
-) -> None:
-    row = extracted(file_warehouse, {"type": type_, "channel": channel})
-    assert (row["channel"], row["channel_source"]) == expected
+    ]
+    rows = extracted(file_warehouse, *({"type": type_, "channel": channel} for type_, channel, _ in cases))
+    for (type_, channel, expected), row in zip(cases, rows, strict=True):
+        assert (row["channel"], row["channel_source"]) == expected, (type_, channel)
 
 
 def test_the_resource_type_that_was_sent_is_believed(file_warehouse: Warehouse) -> None:
-    row = extracted(file_warehouse, {"type": "message.sent", "resource_type": "Carrier"})
+    [row] = extracted(file_warehouse, {"type": "message.sent", "resource_type": "Carrier"})
     assert (row["resource_type"], row["event_type"]) == ("CARRIER", "SENT")
 
 
@@ -221,4 +210,5 @@ def test_a_payload_is_kept_byte_for_byte(warehouse: Warehouse) -> None:
 
 
 def test_a_nul_within_a_value_reaches_its_column(file_warehouse: Warehouse) -> None:
-    assert extracted(file_warehouse, PAYLOADS["a NUL escape"])["message_id"] == "a\0b"
+    [row] = extracted(file_warehouse, PAYLOADS["a NUL escape"])
+    assert row["message_id"] == "a\0b"

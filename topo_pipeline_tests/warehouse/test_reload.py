@@ -28,6 +28,7 @@ from topo_pipeline_tests.warehouse.builders import (
     snapshot,
     uuid_of,
 )
+from topo_pipeline_tests.warehouse.conftest import ON_A_LAKE_TOO
 
 OLD, NEW = '{"type":"message.replied"}', '{"type":"message.replied","metadata":{"reply_category":"MEETING"}}'
 
@@ -41,6 +42,7 @@ def number_of(row: dict[str, Any]) -> int:
     return int(row["id"].hex[-12:], 16)
 
 
+@ON_A_LAKE_TOO
 def test_a_reload_makes_the_day_what_was_read_last(warehouse: Warehouse) -> None:
     land_into(warehouse, reading(activity(1, OLD), activity(2, OLD), activity(3, OLD)))
     load = land_into(warehouse, reading(activity(1, OLD), activity(2, NEW), activity(4, OLD)), now=LATER)
@@ -149,9 +151,7 @@ class Undo(Exception):
     """Rolls an example back."""
 
 
-@settings(max_examples=20, derandomize=True, deadline=None, database=None)
-@given(loads=LOADS)
-def agree_with_a_count_in_python(warehouse: Warehouse, loads: list[Any]) -> None:
+def agrees_with_a_count_in_python(warehouse: Warehouse, loads: list[Any]) -> None:
     model = Model()
     with pytest.raises(Undo), landing_in(warehouse) as (connection, land):
         for hours, (day, texts, raws) in enumerate(loads):
@@ -167,9 +167,10 @@ def agree_with_a_count_in_python(warehouse: Warehouse, loads: list[Any]) -> None
         raise Undo
 
 
-def test_whatever_is_landed_in_whatever_order_rows_and_ledger_agree_with_a_count(file_warehouse: Warehouse) -> None:
-    file_warehouse.prepare()
-    agree_with_a_count_in_python(file_warehouse)
+@pytest.mark.parametrize("examples", [8, pytest.param(50, marks=pytest.mark.full)])
+def test_in_any_order_of_loads_rows_and_ledger_agree_with_a_count(file_warehouse: Warehouse, examples: int) -> None:
+    check = given(loads=LOADS)(agrees_with_a_count_in_python)
+    settings(max_examples=examples, derandomize=True, deadline=None, database=None)(check)(file_warehouse)
 
 
 def holds_what(connection: DuckDBPyConnection, model: Model) -> None:

@@ -31,7 +31,7 @@ READ = [
     activity(4, {"type": "task.created", "channel": "MANUAL"}),
 ]
 LETTERS = 20_000
-"""Of payloads so long, a few thousand are more than a spool keeps in memory."""
+"""Of payloads this long, a spool keeps about three thousand in memory."""
 
 
 def land_spool(warehouse: Warehouse, spool: Spool, count: int) -> None:
@@ -105,7 +105,7 @@ def test_what_is_too_much_for_memory_goes_by_way_of_the_disk_and_is_whole_when_i
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
-    sent = [activity(number, f'{{"note":"{number:0{LETTERS}}"}}') for number in range(8_000)]
+    sent = [activity(number, f'{{"note":"{number:0{LETTERS}}"}}') for number in range(4_000)]
     with Spool() as spool:
         for first in range(0, len(sent), 1_000):
             spool.add(frame(*sent[first : first + 1_000]))

@@ -1,12 +1,14 @@
 """One writer at a time: the others wait, as long as they are willing to."""
 
 import threading
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
 
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.warehouse.builders import (
     DAY,
     NEXT_DAY,
@@ -21,11 +23,9 @@ from topo_pipeline_tests.warehouse.builders import (
 from topo_pipeline_tests.warehouse.conftest import SetHook
 from topo_pipeline_tests.warehouse.worker import WORKERS_ROW, worker
 
-PATIENT = 30.0
-
 
 def patient(warehouse: Warehouse) -> Warehouse:
-    return Warehouse(warehouse.target, wait_seconds=PATIENT)
+    return Warehouse(warehouse.target, wait_seconds=PATIENCE)
 
 
 def test_who_can_not_have_the_warehouse_in_time_is_told_its_path(
@@ -60,8 +60,9 @@ def test_a_writer_waits_for_another_process_and_then_sees_what_it_wrote(
 
 
 def test_two_processes_that_want_to_write_at_once_both_do(file_warehouse: Warehouse) -> None:
-    with worker(file_warehouse, "land", DAY) as one, worker(file_warehouse, "land", NEXT_DAY) as two:
+    with ExitStack() as workers:
         with file_warehouse.transaction():
+            one, two = (workers.enter_context(worker(file_warehouse, "land", day)) for day in (DAY, NEXT_DAY))
             one.hears("waiting")
             two.hears("waiting")
         one.hears("landed")
@@ -81,9 +82,9 @@ def test_two_connections_in_one_process_wait_for_each_other(warehouse: Warehouse
     thread = threading.Thread(target=read)
     with landing_in(warehouse) as (_, land):
         thread.start()
-        assert waiting.wait(PATIENT)
+        assert waiting.wait(PATIENCE)
         land(reading(activity(1)))
-    thread.join(PATIENT)
+    thread.join(PATIENCE)
     assert seen == [uuid_of(1)]
 
 
@@ -99,9 +100,9 @@ def test_writers_in_threads_lose_nothing(file_warehouse: Warehouse, on_waiting: 
     with file_warehouse.transaction():
         for thread in threads:
             thread.start()
-        assert waiting.wait(PATIENT)
+        assert waiting.wait(PATIENCE)
     for thread in threads:
-        thread.join(PATIENT)
+        thread.join(PATIENCE)
     assert sorted(row["day"] for row in records(file_warehouse, "topo.loads")) == days
 
 

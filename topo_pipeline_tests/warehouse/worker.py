@@ -1,79 +1,81 @@
-"""Another process that writes the warehouse, steered line by line over its standard input and output.
+"""Other processes that write the warehouse: one that the test leads step by step, and one that leaves a log behind.
 
-`land` lands a day and says when it has to wait, `hold` stays within its transaction until it is told to go on.
+`land` lands a day and says when it has to wait, `hold` stays within its transaction until the test lets it continue.
 """
 
-import subprocess
-import sys
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
-from pathlib import Path
+from typing import Any
 
+import duckdb
 import stamina.instrumentation
 
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.warehouse.builders import LATER, activity, landing_in, noon, reading
+from topo_pipeline_tests.warehouse.processes import Child
 
-ROOT = Path(__file__).parents[2]
 WORKERS_ROW = 77
 
 
 class Worker:
-    """The parent's end of the process."""
+    """The test's end of the process."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self.process = process
+    def __init__(self, child: Child) -> None:
+        self.process = child.process
+        self._child = child
+        self._may_go_on = False
 
     def hears(self, word: str) -> None:
-        """Block until the worker has said `word`."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line == word + "\n", f"{line!r} is not {word!r}"
+        """Wait until the worker has sent `word`."""
+        assert self._child.hears() == word
 
     def go_on(self) -> None:
-        assert self.process.stdin is not None
-        if not self.process.stdin.closed:
-            self.process.stdin.close()
+        if not self._may_go_on:
+            self._may_go_on = True
+            self._child.pipe.send("go on")
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(timeout=20)
+        self._child.ends()
 
 
 @contextmanager
 def worker(warehouse: Warehouse, action: str, day: date) -> Iterator[Worker]:
-    command = [sys.executable, "-m", __name__, warehouse.target, action, day.isoformat()]
-    process = subprocess.Popen(  # noqa: S603 - our own
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    with process:
-        try:
-            yield Worker(process)
-            process.wait(timeout=30)
-        finally:
-            process.kill()
+    child = Child(_work, warehouse.target, action, day)
+    try:
+        yield Worker(child)
+        child.ends()
+    finally:
+        child.process.kill()
+        child.ends()
 
 
-def main(target: str, action: str, day: date) -> None:
-    stamina.instrumentation.set_on_retry_hooks([_say_once])
+def leave_in_the_log(path: str, statement: str) -> None:
+    """Have a process commit a statement and end, so that the log holds it and the file does not."""
+    assert Child(_commit_and_exit, path, statement).ends() == 0
+
+
+def _commit_and_exit(path: str, statement: str, _: Any) -> None:
+    connection = duckdb.connect(path)
+    connection.execute(statement)
+    os._exit(0)  # without closing the connection, which would write the log into the file
+
+
+def _work(target: str, action: str, day: date, pipe: Any) -> None:
+    def say_once(details: stamina.instrumentation.RetryDetails) -> None:
+        if details.retry_num == 1:
+            pipe.send("waiting")
+
+    tempfile.tempdir = str(Warehouse(target).path.parent)  # the spool of a killed process stays there
+    stamina.instrumentation.set_on_retry_hooks([say_once])
     read = reading(activity(WORKERS_ROW, at=noon(day)), day=day)
-    with landing_in(Warehouse(target, wait_seconds=30)) as (_, land):
+    with landing_in(Warehouse(target, wait_seconds=PATIENCE)) as (_, land):
         land(read, LATER, "worker", may_shrink=True)
         if action == "hold":
-            _say("inside")
-            sys.stdin.readline()
-    _say("landed")
-
-
-def _say_once(details: stamina.instrumentation.RetryDetails) -> None:
-    if details.retry_num == 1:
-        _say("waiting")
-
-
-def _say(word: str) -> None:
-    print(word, flush=True)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], date.fromisoformat(sys.argv[3]))
+            pipe.send("inside")
+            pipe.recv()
+    pipe.send("landed")
