@@ -195,6 +195,7 @@ def test_the_demo_shows_what_its_tables_hold(demo: Demo) -> None:
         assert f"{100 * rate:.1f} %" in line if rate is not None else "–" in line
 
 
+@pytest.mark.full  # a range that is read twice changes no number: defs/test_ranged_runs
 def test_the_demo_run_again_changes_no_number(demo: Demo, tmp_path: Path) -> None:
     again = replace(demo, folder=shutil.copytree(demo.folder, tmp_path, dirs_exist_ok=True))
     assert again.run_again().stdout == demo.stdout
