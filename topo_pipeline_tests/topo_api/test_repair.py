@@ -4,16 +4,17 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.topo_api import repair
+from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import IncompleteWindow, RequestRefused
 from topo_pipeline.topo_api.reading import Reading
 from topo_pipeline.topo_api.windows import read_window
-from topo_pipeline.topo_api.wire import ActivityQuery
+from topo_pipeline.topo_api.wire import ActivityQuery, EventType
 from topo_pipeline_tests.topo_api.helpers import Model, client_of, item_of, uuid_of
 from topo_pipeline_tests.topo_api.worlds import (
     DAY,
@@ -366,3 +367,84 @@ def test_rows_that_come_while_pages_are_read_over_http() -> None:
     reading = over_http(app)
     assert {activity.id for activity in reading.activities} == {item["id"] for item in items}
     assert len(items) == 453
+
+
+# Edge cases of the repair
+
+
+def test_of_one_event_type_only_its_activities_are_read() -> None:
+    rows = [*spread(30), *at_once(20, ("message.replied",))]
+    world = World([replace(row, number=number) for number, row in enumerate(rows)])
+    reading = world.read(event_type=EventType.REPLIED)
+    assert ids_of(reading) == all_of([row for row in world.rows if row.type == "message.replied"])
+    assert reading.total_count == 20
+
+
+def test_a_part_by_type_that_is_not_proved_is_named_by_its_type() -> None:
+    world = World(at_once(250, ("message.sent", "task.created")), ties=Random(8))  # noqa: S311
+    world.tell = lambda count, query: count + (query.resource_type == "MESSAGE")
+    assert (
+        "its part 2026-03-01T00:59:59Z to 2026-03-01T01:00:01Z resource_type=MESSAGE event_type=SENT is not proved:"
+        " 126 counted, 125 received"
+    ) in str(world.refuse())
+
+
+def test_a_row_that_only_torn_readings_show_is_not_in_the_reading() -> None:
+    world, guest = World(spread(250)), Row(999, START + 23 * HOUR)
+
+    def visit(query: ActivityQuery) -> None:
+        world.rows = [*spread(250), *([guest] if query.page > 1 else [])]
+
+    world.change = visit
+    reading = world.read()
+    assert ids_of(reading) == all_of(spread(250))
+    assert reading.total_count == 250
+
+
+def test_a_refused_window_returns_the_reading_that_received_most() -> None:
+    rows = spread(250)
+    world = World(rows, tell=_LIES["one more"])
+
+    def hide(query: ActivityQuery) -> None:
+        world.rows = rows if query.params().items() >= _WHOLE.items() else rows[::2]
+
+    world.change = hide
+    assert ids_of(world.refuse().reading) == all_of(rows)
+
+
+def test_without_a_keeper_parts_that_do_not_add_up_are_read_again_too() -> None:
+    world = World(spread(450))
+    at_request(len(_asked(450, depth=2)) - 1, lambda: world.rows.pop(440) and world.rows.pop(0), world)
+    query = ActivityQuery(created_at_after=DAY.start - SECOND, created_at_before=DAY.end)
+    outcome = asyncio.run(repair.read_proved(cast(TopoClient, world), query, depth=2))
+    assert outcome.refused is None
+    assert outcome.tally.rows.activities.keys() == set(all_of(world.rows))
+
+
+def test_a_row_that_comes_before_the_parts_by_type_are_read_is_in_their_proof() -> None:
+    types = tuple(f"{kind}.created" for kind in ("message", "task", "meeting", "hot_lead", "sequence"))
+    world = World(at_once(400, types), ties=Random(9))  # noqa: S311
+    late = iter([Row(999, START + HOUR, types[0])])
+    pages: list[int] = []
+
+    def come(query: ActivityQuery) -> None:
+        if query.resource_type:
+            world.rows.extend(late)
+        if len(world.rows) > 400:
+            pages.append(query.page)
+
+    world.change = come
+    reading = world.read()
+    assert (ids_of(reading), reading.total_count) == (all_of(world.rows), 401)
+    assert set(pages) == {1}  # no query is read again until every row was seen
+
+
+def test_a_deepest_page_of_one_row_is_enough_to_cut_at() -> None:
+    world = World(spread(401), tell=lambda count, _: count + 500)
+    assert ids_of(world.refuse(depth=5).reading) == all_of(world.rows)
+
+
+def test_after_a_part_is_refused_the_rest_is_read_only_once() -> None:
+    world = World(spread(2000), tell=_LIES["one more"])
+    assert ids_of(world.refuse(depth=5).reading) == all_of(world.rows)
+    assert len(world.asked) <= 4 * 20  # only the pages of the first part are read again and split

@@ -1,5 +1,7 @@
 """Distinct rows are counted, whatever can be read of them."""
 
+from dataclasses import replace
+
 from topo_pipeline.topo_api.tally import Rows, Tally
 from topo_pipeline.topo_api.wire import Activity, ActivityPage, ActivityQuery, Reject
 from topo_pipeline_tests.topo_api.helpers import NOW, uuid_of
@@ -52,3 +54,25 @@ def test_a_proof_wants_the_same_count_on_every_page() -> None:
     assert tally.proved
     tally.add(page_of(activity(2), count=3))
     assert not tally.proved
+
+
+def test_unreadable_rows_of_every_page_and_of_every_part_are_kept() -> None:
+    rows = rows_of(Reject("x", "odd", uuid_of(1)))
+    rows.add(page_of(Reject("y", "odd", uuid_of(2))))
+    rows.merge(rows_of(Reject("z", "odd", uuid_of(3))))
+    assert [reject.raw for reject in rows.rejects()] == ["x", "y", "z"]
+
+
+def test_a_count_that_moves_and_comes_back_is_no_proof() -> None:
+    tally = Tally.of(ActivityQuery(), page_of(activity(1), count=3))
+    tally.add(page_of(activity(2), count=4))
+    tally.add(page_of(activity(3), count=3))
+    assert len(tally.rows) == tally.count
+    assert not tally.proved
+
+
+def test_the_request_ids_of_all_pages_are_kept() -> None:
+    tally = Tally.of(ActivityQuery(), replace(page_of(activity(1), count=3), request_id="req_1"))
+    tally.add(page_of(activity(2), count=3))  # a page may come without one
+    tally.add(replace(page_of(activity(3), count=3), request_id="req_3"))
+    assert tally.request_ids == ["req_1", "req_3"]

@@ -239,3 +239,17 @@ def test_a_day_that_is_not_over_is_readable_up_to_two_minutes_ago(now: datetime,
 def test_a_row_outside_the_window_is_left_out_even_where_the_server_ignores_the_bounds() -> None:
     items = [item_of(1, "2026-02-28T00:00:00Z"), item_of(2), item_of(3, "2026-03-02T00:00:00Z")]
     assert ids_of(read(Scripted(Answer(page_of(items))))) == [uuid_of(2)]
+
+
+def test_a_window_has_both_bounds_in_utc() -> None:
+    havana = ZoneInfo("America/Havana")
+    window = Window(datetime(2026, 11, 1, tzinfo=havana), datetime(2026, 11, 2, tzinfo=havana))
+    assert [bound.isoformat() for bound in (window.start, window.end)] == [
+        "2026-11-01T04:00:00+00:00",
+        "2026-11-02T05:00:00+00:00",
+    ]
+
+
+def test_a_full_page_that_lacks_a_row_is_asked_for_twice_at_most() -> None:
+    app = Scripted(Answer(page_of([item_of(number) for number in range(99)], 100)))
+    assert (refused(app).got, len(app.requests)) == (99, 2)

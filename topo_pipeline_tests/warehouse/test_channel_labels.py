@@ -58,3 +58,22 @@ def test_a_reload_that_tells_another_channel_is_believed(file_warehouse: Warehou
     land_labelled(file_warehouse, LINKEDIN)
     assert land_labelled(file_warehouse, {uuid_of(1): "MANUAL"}, now=LATER) == 1
     assert channels(file_warehouse)[uuid_of(1)] == ("MANUAL", "filter")
+
+
+def test_a_row_that_changes_keeps_the_channel_that_the_filter_returned_before(file_warehouse: Warehouse) -> None:
+    land_labelled(file_warehouse, LINKEDIN)
+    changed = activity(1, {"type": "message.sent", "v": 2})
+    assert land_into(file_warehouse, reading(changed, OPENED, OWN), now=LATER).changed == 1
+    assert channels(file_warehouse)[uuid_of(1)] == ("LINKEDIN", "filter")
+
+
+def test_the_channel_of_one_message_is_not_given_to_another(file_warehouse: Warehouse) -> None:
+    land_into(file_warehouse, reading(SENT, activity(4), labels=LINKEDIN))
+    assert land_into(file_warehouse, reading(SENT, activity(4)), now=LATER).changed == 0
+    assert channels(file_warehouse) == {uuid_of(1): ("LINKEDIN", "filter"), uuid_of(4): (None, "unknown")}
+
+
+def test_a_channel_that_a_payload_no_longer_has_is_unknown(file_warehouse: Warehouse) -> None:
+    land_into(file_warehouse, reading(OWN))
+    land_into(file_warehouse, reading(activity(3)), now=LATER)
+    assert channels(file_warehouse) == {uuid_of(3): (None, "unknown")}

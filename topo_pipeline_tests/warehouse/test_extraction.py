@@ -212,3 +212,9 @@ def test_a_payload_is_kept_byte_for_byte(warehouse: Warehouse) -> None:
 def test_a_nul_within_a_value_reaches_its_column(file_warehouse: Warehouse) -> None:
     [row] = extracted(file_warehouse, PAYLOADS["a NUL escape"])
     assert row["message_id"] == "a\0b"
+
+
+def test_an_activity_whose_ids_are_no_uuids_lands_without_them(file_warehouse: Warehouse) -> None:
+    names = ("organization_id", "person_id", "sequence_id", "sequence_template_id")
+    [row] = extracted(file_warehouse, SNAKE | dict.fromkeys(names, "42"))
+    assert {name: row[name] for name in COLUMNS} == COLUMNS | dict.fromkeys(names)

@@ -1,6 +1,9 @@
 """A forgotten person is in no row, comes back by no reading, and takes nobody else along."""
 
 import json
+import shutil
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -8,8 +11,8 @@ import pytest
 
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
-from topo_pipeline.warehouse.forgetting import Trace, erase
-from topo_pipeline.warehouse.landing import Load
+from topo_pipeline.warehouse.forgetting import Memory, Trace, erase, erase_again, memory
+from topo_pipeline.warehouse.landing import Load, ReadDay
 from topo_pipeline.warehouse.workspace import keep_to_timezone
 from topo_pipeline_tests.warehouse.builders import (
     DAY,
@@ -21,9 +24,11 @@ from topo_pipeline_tests.warehouse.builders import (
     activity,
     ask,
     land_into,
+    land_templates_into,
     noon,
     reading,
     snapshot,
+    template,
     uuid_of,
 )
 
@@ -227,3 +232,149 @@ def test_what_is_kept_is_a_hash_that_only_the_warehouses_own_key_makes(
 def test_where_nothing_was_ever_landed_there_is_nobody_to_forget(file_warehouse: Warehouse) -> None:
     with pytest.raises(WarehouseError, match="Nothing was ever landed"):
         erase_from(file_warehouse)
+
+
+def escaped(id_: UUID | str) -> str:
+    """Return an id as JSON text in which every character is an escape."""
+    return "".join(f"\\u{ord(character):04x}" for character in str(id_))
+
+
+def test_a_run_whose_id_is_escaped_in_the_json_is_found(file_warehouse: Warehouse) -> None:
+    bind(file_warehouse)
+    hidden = activity(2, f'{{"type":"sequence.completed","sequence_id":"{escaped(HER_RUN)}"}}')
+    rows = (of(ADA, 1, HER_RUN), hidden, in_run(3, HIS_RUN))
+    land_into(file_warehouse, reading(*rows))
+    assert erase_from(file_warehouse).activities == 2
+    assert land_into(file_warehouse, reading(*rows), LATER).suppressed == 2
+    assert kept(file_warehouse) == [uuid_of(3)]
+
+
+def test_a_reject_that_names_the_person_in_upper_case_is_erased_and_not_landed_again(file_warehouse: Warehouse) -> None:
+    bind(file_warehouse)
+    read = reading(of(BOB, 2), rejects=((f'["{str(ADA).upper()}"', "cut"), (f'["{str(BOB).upper()}"', "cut")))
+    land_into(file_warehouse, read)
+    assert erase_from(file_warehouse).rejects == 1
+    again = land_into(file_warehouse, read, LATER)
+    assert (again.rejects, again.suppressed) == (1, 1)
+    assert len(snapshot(file_warehouse)["rejects"]) == 1
+
+
+def test_only_the_last_load_of_a_day_counts_the_rows_that_were_erased(file_warehouse: Warehouse) -> None:
+    bind(file_warehouse)
+    land_into(file_warehouse, reading(of(ADA, 1), of(BOB, 2)))
+    land_into(file_warehouse, reading(of(ADA, 1), of(BOB, 2), of(ADA, 3)), LATER)
+    erase_from(file_warehouse)
+    loads = ask(file_warehouse, "SELECT rows, suppressed FROM topo.loads ORDER BY finished_at")
+    assert loads == [(2, 0), (1, 2)]
+
+
+def test_the_id_of_a_sequence_without_activities_is_refused_and_people_can_still_be_erased(
+    file_warehouse: Warehouse,
+) -> None:
+    bind(file_warehouse)
+    land_into(file_warehouse, reading(of(ADA, 1), of(BOB, 2)))
+    land_templates_into(file_warehouse, template(950))
+    with pytest.raises(WarehouseError, match="the id of a sequence, not of a person"):
+        erase_from(file_warehouse, UUID(uuid_of(950)))
+    assert erase_from(file_warehouse).activities == 1
+
+
+HIDDEN = activity(1, f'{{"type":"message.sent","person_id":"{escaped(ADA)}"}}')
+HIS = of(BOB, 9)
+
+
+@pytest.mark.parametrize(
+    ("readings", "erased"),
+    [
+        ([reading(HIDDEN, HIS)], Trace(activities=1, changes=0, rejects=0, runs=0)),
+        ([reading(HIDDEN, HIS), reading(HIS)], Trace(activities=0, changes=1, rejects=0, runs=0)),
+        (
+            [reading(of(ADA, 1, v=1), HIS), reading(of(ADA, 1, v=2), HIS)],
+            Trace(activities=1, changes=1, rejects=0, runs=0),
+        ),
+        ([reading(HIS, rejects=((f'["{ADA}"', "cut"),))], Trace(activities=0, changes=0, rejects=1, runs=0)),
+    ],
+    ids=["an activity", "a change", "both", "a reject"],
+)
+def test_a_person_erased_elsewhere_is_erased_from_every_table_that_names_the_person(
+    file_warehouse: Warehouse, tmp_path: Path, readings: list[ReadDay], erased: Trace
+) -> None:
+    bind(file_warehouse)
+    for hours, read in enumerate(readings):
+        land_into(file_warehouse, read, LANDED + timedelta(hours=hours))
+    backup = copy_of(file_warehouse, tmp_path)
+    erase_from(file_warehouse)
+    known = memory_of(file_warehouse)
+    with backup.transaction() as connection:
+        assert erase_again(connection, known, now=LATER + timedelta(days=1)) == erased
+    assert memory_of(backup) == known  # with the original dates
+    left = snapshot(backup, "activity_changes", "rejects")
+    assert (kept(backup), left) == ([uuid_of(9)], {"activity_changes": [], "rejects": []})
+
+
+def copy_of(warehouse: Warehouse, folder: Path) -> Warehouse:
+    return Warehouse(str(shutil.copy(warehouse.path, folder / "backup.duckdb")))
+
+
+def memory_of(warehouse: Warehouse) -> Memory:
+    with warehouse.reader() as connection:
+        return memory(connection)
+
+
+def test_an_id_that_nothing_names_is_refused_although_somebody_else_was_erased(file_warehouse: Warehouse) -> None:
+    bind(file_warehouse)
+    land_into(file_warehouse, reading(of(ADA, 1), of(BOB, 2)))
+    erase_from(file_warehouse, ADA)
+    nobody = UUID(uuid_of(0xC1D))
+    with pytest.raises(WarehouseError, match=f"Nothing that is landed names {nobody}"):
+        erase_from(file_warehouse, nobody)
+    assert erase_from(file_warehouse, ADA) == Trace(0, 0, 0, 0)
+
+
+def test_the_end_of_a_longer_hexadecimal_number_is_not_the_persons_id(file_warehouse: Warehouse) -> None:
+    bind(file_warehouse)
+    longer = activity(1, {"type": "message.sent", "note": f"c0ffee{ADA.hex}"})
+    land_into(file_warehouse, reading(longer, of(ADA, 2)))
+    assert erase_from(file_warehouse).activities == 1
+    assert land_into(file_warehouse, reading(longer, of(ADA, 2)), LATER).suppressed == 1
+    assert kept(file_warehouse) == [uuid_of(1)]
+
+
+def test_a_run_whose_person_only_an_earlier_version_names_is_the_persons(file_warehouse: Warehouse) -> None:
+    bind(file_warehouse)
+    land_into(file_warehouse, reading(of(ADA, 1, HER_RUN), in_run(2, HER_RUN)))
+    land_into(file_warehouse, reading(in_run(1, HER_RUN), in_run(2, HER_RUN)), LATER)
+    assert erase_from(file_warehouse) == Trace(activities=2, changes=1, rejects=0, runs=1)
+
+
+def test_rows_that_mention_a_run_of_the_person_only_in_their_text_are_erased_too(file_warehouse: Warehouse) -> None:
+    bind(file_warehouse)
+    mentions = activity(2, {"type": "task.created", "metadata": {"continues": HER_RUN}})
+    whole = reading(of(ADA, 1, HER_RUN), mentions, of(BOB, 3), rejects=((f'["{HER_RUN}"', "cut"),))
+    land_into(file_warehouse, whole)
+    assert erase_from(file_warehouse) == Trace(activities=2, changes=0, rejects=1, runs=1)
+    assert land_into(file_warehouse, whole, LATER).suppressed == 3
+    assert kept(file_warehouse) == [uuid_of(3)]
+
+
+def test_the_ledger_adds_up_after_two_people_are_erased_one_after_the_other(file_warehouse: Warehouse) -> None:
+    bind(file_warehouse)
+    land_into(file_warehouse, reading(of(ADA, 1), of(BOB, 2), of(BOB, 3), activity(4)))
+    erase_from(file_warehouse, ADA)
+    erase_from(file_warehouse, BOB)
+    assert ask(file_warehouse, "SELECT rows, suppressed FROM landed_days") == [(1, 3)]
+
+
+def test_landed_rows_of_a_run_that_an_erased_person_enters_later_go_with_the_next_load(
+    file_warehouse: Warehouse,
+) -> None:
+    bind(file_warehouse)
+    new_run = uuid_of(0xADA2)
+    land_into(file_warehouse, reading(of(ADA, 1, HER_RUN), in_run(2, new_run)))
+    erase_from(file_warehouse)
+    assert kept(file_warehouse) == [uuid_of(2)]
+    load = land_into(file_warehouse, reading(in_run(2, new_run), of(ADA, 3, new_run), of(ADA, 4, new_run)), LATER)
+    assert (load.rows, load.removed, load.suppressed) == (0, 1, 3)
+    assert kept(file_warehouse) == []
+    noted = ask(file_warehouse, "SELECT id_hash FROM topo.forgotten")
+    assert len(noted) == len(set(noted)) == 3  # the person and both runs

@@ -92,3 +92,9 @@ def test_a_warehouse_keeps_to_the_first_organization_and_time_zone(warehouse: Wa
     assert ask(warehouse, "SELECT organization_id, timezone, bound_at FROM topo.workspace") == [
         (UUID(OURS), "Europe/Paris", LANDED)
     ]
+
+
+def test_a_reload_that_changes_every_row_takes_none_away(file_warehouse: Warehouse) -> None:
+    land_into(file_warehouse, reading(*(activity(n) for n in range(60))))
+    load = land_into(file_warehouse, reading(*(activity(n, '{"type":"message.replied"}') for n in range(60))), LATER)
+    assert (load.rows, load.changed, load.removed) == (60, 60, 0)

@@ -118,3 +118,13 @@ def test_text_is_never_run_as_sql(file_warehouse: Warehouse) -> None:
     assert (held["rejects"][0]["raw"], held["rejects"][0]["reason"]) == (HOSTILE, HOSTILE)
     land_into(file_warehouse, reading(activity(2)), now=LATER)
     assert [row["type"] for row in records(file_warehouse, "topo.activity_changes")] == [HOSTILE]
+
+
+def test_each_load_of_a_day_is_later_than_the_one_before_even_if_the_clock_goes_back_twice(
+    file_warehouse: Warehouse,
+) -> None:
+    moments = (LATER, LATER - timedelta(hours=1), LATER - timedelta(hours=2))
+    loads = [land_into(file_warehouse, reading(activity(1)), now=now) for now in moments]
+    assert [load.finished_at - LATER for load in loads] == [timedelta(microseconds=number) for number in range(3)]
+    other = land_into(file_warehouse, reading(day=NEXT_DAY), now=LANDED)
+    assert other.finished_at == LANDED  # only loads of the same day matter

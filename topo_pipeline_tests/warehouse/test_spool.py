@@ -197,3 +197,22 @@ def test_it_tells_whose_channel_nothing_tells_and_what_is_a_message() -> None:
         assert spool.messages(others) == {uuid_of(number) for number in (1, 2, 3, 4, 7, 9)}
         spool.clear()
         assert spool.unlabelled(["message.sent"]) == spool.messages(frame()) == set()
+
+
+def test_a_message_is_known_by_its_type_or_resource_type_and_a_similar_type_is_not_one() -> None:
+    with Spool() as spool:
+        spool.add(
+            frame(
+                activity(1, {"type": "message.sent", "resource_type": "LETTER"}),
+                activity(2, {"type": "letter.sent", "resource_type": "message"}),
+                activity(3, {"type": "message_draft.made"}),
+            )
+        )
+        assert spool.messages(frame()) == {uuid_of(1), uuid_of(2)}
+
+
+def test_more_ids_than_are_fetched_at_once_are_all_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("topo_pipeline.warehouse.spool._IDS_AT_ONCE", 2)
+    with Spool() as spool:
+        spool.add(frame(*(activity(number) for number in range(5))))
+        assert spool.messages(frame()) == spool.unlabelled(["message.sent"]) == {uuid_of(n) for n in range(5)}
