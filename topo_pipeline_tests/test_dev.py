@@ -139,14 +139,12 @@ def test_without_a_key_dev_serves_the_demo_runs_what_is_launched_in_its_ui_and_e
     assert "Traceback" not in said
 
 
+@pytest.mark.full  # a range that the UI launches: test_backfills_of_the_ui
 @pytest.mark.parametrize(
     "command",
     [
         "dg launch --assets * --partition-range {}",
-        pytest.param(
-            "dagster asset materialize --select * -m topo_pipeline.definitions --partition-range {}",
-            marks=pytest.mark.full,
-        ),
+        "dagster asset materialize --select * -m topo_pipeline.definitions --partition-range {}",
     ],
     ids=["dg launch", "dagster asset materialize"],
 )

@@ -112,7 +112,10 @@ def _ended(process: subprocess.Popen[bytes]) -> list[str]:
     return [line for line in said.decode().splitlines() if line.startswith("topo-pipeline:")]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(signal.SIGTERM, id="SIGTERM"), pytest.param(signal.SIGHUP, id="SIGHUP", marks=pytest.mark.full)],
+)
 def test_a_signal_ends_it_with_one_sentence_and_keeps_what_landed(
     reading: subprocess.Popen[bytes], tmp_path: Path, number: signal.Signals
 ) -> None:

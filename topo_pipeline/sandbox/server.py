@@ -17,15 +17,27 @@ START_TIMEOUT_SECONDS = 60.0
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that says when it accepts connections."""
+    """A uvicorn server that says when it accepts connections, and ends when it is asked to, not at its next tick."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.accepting = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop, self._is_over = asyncio.get_running_loop(), asyncio.Event()
         await super().startup(sockets)
         self.accepting.set()
+
+    async def main_loop(self) -> None:
+        ticking = asyncio.create_task(super().main_loop())
+        await self._is_over.wait()
+        ticking.cancel()
+
+    def end(self) -> None:
+        """Ask it to end, from any thread."""
+        self.should_exit = True
+        if self.accepting.is_set():
+            self._loop.call_soon_threadsafe(self._is_over.set)
 
 
 class _Protocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type] # one of two classes, by what is installed
@@ -58,5 +70,5 @@ def serve(app: Callable[..., Any], port: int = 0) -> Iterator[str]:
                 raise TimeoutError(f"the server did not start within {START_TIMEOUT_SECONDS:.0f} s")
             yield f"http://{HOST}:{listener.getsockname()[1]}"
         finally:
-            server.should_exit = True
+            server.end()
             thread.join()

@@ -294,7 +294,7 @@ def test_under_a_fault_that_can_be_overcome_every_row_lands_once(case: Case, sta
     assert needed <= outcome.requests <= needed + case.overhead
 
 
-@_each(REFUSED, "a redirect with the key in it", "the key in a gateway's page, in every spelling")
+@_each(REFUSED, "the key in a gateway's page, in every spelling")
 def test_under_a_fault_that_lasts_the_days_are_refused_and_left_as_they_were(case: Case, stage: Stage) -> None:
     before = _landed(stage)
     outcome = stage.play(case)

@@ -19,7 +19,7 @@ CONFIG = {
     "seed": 20260114,
     "generation": {"allow-extra-parameters": False, "with-security-parameters": False},
 }
-FUZZ = settings(max_examples=40, derandomize=True, deadline=None, database=None)
+FUZZ = settings(max_examples=20, derandomize=True, deadline=None, database=None)
 
 
 def load(spelling: Literal["camel", "snake"]) -> Any:

@@ -193,7 +193,7 @@ def test_a_known_row_that_comes_and_goes_does_not_stand_in_for_an_unknown_one() 
 
 
 def test_readings_between_which_the_count_moved_are_not_put_together() -> None:
-    outcomes = [_reads_those_that_stayed(seed) for seed in range(40)]
+    outcomes = [_reads_those_that_stayed(seed) for seed in range(15)]
     assert False not in outcomes
     assert True in outcomes
 
@@ -330,12 +330,12 @@ def over_http(app: Model, concurrency: int = 4, **options: Any) -> Reading:
         return asyncio.run(go(address))
 
 
-def test_a_thousand_at_one_instant_over_http() -> None:
+def test_three_hundred_at_one_instant_over_http() -> None:
     types = [*KNOWN, *UNKNOWN]
-    items = [item_of(number, "2026-03-01T10:00:00Z", type=types[number % len(types)]) for number in range(1000)]
+    items = [item_of(number, "2026-03-01T10:00:00Z", type=types[number % len(types)]) for number in range(300)]
     app = Model(items, ties=Random(6))  # noqa: S311
     reading = over_http(app)
-    assert ids_of(reading) == [uuid_of(number) for number in range(1000)]
+    assert ids_of(reading) == [uuid_of(number) for number in range(300)]
     assert reading.requests == len(app.requests)
 
 
