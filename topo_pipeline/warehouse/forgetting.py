@@ -16,6 +16,7 @@ from topo_pipeline.warehouse.errors import WarehouseError
 # An id in a text, in whatever spelling, but not the end of a longer number.
 _BEFORE = "(?:^|[^0-9a-f])"
 _UUID = "[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}"
+_NO_TEXT = r"[^\s\S]"  # matches nothing; an empty pattern would match every text
 _DEFINE = f"""
 CREATE OR REPLACE TEMP MACRO ids_in(text) AS regexp_extract_all(lower(text), '{_BEFORE}({_UUID})', 1);
 CREATE OR REPLACE TEMP MACRO keyed_hash(id) AS
@@ -187,7 +188,7 @@ class _Theirs:
 
     def named_in(self, statement: str) -> dict[str, object]:
         """The values that a statement names: DuckDB takes no others."""
-        spellings = "|".join(f"{id_}|{id_.hex}" for id_ in (*self.people, *self.runs))
+        spellings = "|".join(f"{id_}|{id_.hex}" for id_ in (*self.people, *self.runs)) or _NO_TEXT
         values = {"people": self.people, "runs": self.runs, "named": f"{_BEFORE}({spellings})"}
         return {name: value for name, value in values.items() if f"${name}" in statement}
 

@@ -378,3 +378,20 @@ def test_landed_rows_of_a_run_that_an_erased_person_enters_later_go_with_the_nex
     assert kept(file_warehouse) == []
     noted = ask(file_warehouse, "SELECT id_hash FROM topo.forgotten")
     assert len(noted) == len(set(noted)) == 3  # the person and both runs
+
+
+def test_a_copy_that_names_nobody_who_was_erased_elsewhere_loses_nothing(
+    file_warehouse: Warehouse, tmp_path: Path
+) -> None:
+    bind(file_warehouse)
+    land_into(file_warehouse, reading(HIS, activity(2), rejects=(("[", "cut"),)))
+    land_into(file_warehouse, reading(HIS, rejects=(("[", "cut"),)), LATER)
+    backup = copy_of(file_warehouse, tmp_path)
+    before = snapshot(backup)
+    land_into(file_warehouse, reading(of(ADA, 1), day=NEXT_DAY), LATER)
+    erase_from(file_warehouse)
+    with backup.transaction() as connection:
+        assert erase_again(connection, memory_of(file_warehouse), now=LATER) == Trace(0, 0, 0, 0)
+    assert snapshot(backup) == before
+    assert memory_of(backup) == memory_of(file_warehouse)
+    assert land_into(backup, reading(of(ADA, 1), day=NEXT_DAY), LATER).suppressed == 1
