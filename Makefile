@@ -24,7 +24,7 @@ define install
 @echo "Installing $< into $(VENV)"
 @test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 @test $(INSTALLER) = pip || sed -n '/^uv==/,/[^\]$$/p' $< | $(PIP) --require-hashes --no-deps -r /dev/stdin \
-	|| echo "uv could not be installed; pip takes about a minute longer"
+	|| echo "uv could not be installed; pip takes half a minute longer"
 @test $(INSTALLER) != pip && $(UV) --require-hashes --no-deps -r $< || $(PIP) --require-hashes --no-deps -r $<
 @$(PIP) --no-deps --no-build-isolation --editable .
 @touch $@
