@@ -5,7 +5,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,6 +28,7 @@ from topo_pipeline.sandbox.server import serve
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.engagement.helpers import TABLES
 from topo_pipeline_tests.test_definitions import BIN
+from topo_pipeline_tests.test_dev import until
 from topo_pipeline_tests.test_killed_runs import RANGE, Held
 
 UNPARTITIONED = set(TABLES) - {"sequence_activity"}
@@ -60,12 +60,16 @@ def left_behind(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, object]
         ) as process:
             assert api.waiting.wait(PATIENCE)
             with dg.DagsterInstance.from_config(str(home)) as instance:
-                while not instance.get_materialized_partitions(ACTIVITIES):
-                    assert process.poll() is None, "it ended before a day had landed"
-                    time.sleep(0.05)
+                until(lambda: a_day_has_landed(process, instance))
             process.kill()
         api.go_on.set()
     return home, before
+
+
+def a_day_has_landed(process: subprocess.Popen[bytes], instance: dg.DagsterInstance) -> None:
+    if process.poll() is not None:
+        pytest.fail("it ended before a day had landed")
+    assert instance.get_materialized_partitions(ACTIVITIES)
 
 
 @pytest.fixture
