@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 INSTALLER ?= uv
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
-TEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+# Bytecode is kept, whatever the environment says: tests start many processes, and each would compile every module anew.
+TEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help

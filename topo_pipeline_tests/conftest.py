@@ -5,7 +5,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -41,18 +41,12 @@ PATIENCE = 900.0
 # These files take longest, mostly in other processes. They begin first, so that no worker runs one alone at the end.
 LONGEST = ("test_dev", "test_killed_runs", "test_backfills_of_the_ui", "test_cli", "test_many_backfills")
 
-# Coverage makes code half as slow again. These run the whole pipeline, whose parts have tests of their own, and are not
-# traced; nor is any process that a test starts.
+# Coverage makes code half as slow again. These run the whole pipeline, whose parts have tests of their own, and neither
+# they nor what is set up for them is traced; nor is any process that a test starts.
 UNTRACED = (
     *("crashes/", "engagement/", "exports/", "topo_api/test_repair.py"),
     *("defs/test_channels", "defs/test_checks", "defs/test_completeness", "defs/test_faults", "defs/test_guards"),
-    *(
-        "defs/test_publish",
-        "defs/test_ranged_runs",
-        "defs/test_reexecution",
-        "defs/test_replies",
-        "defs/test_schedules",
-    ),
+    *("defs/test_publish", "defs/test_ranged_runs", "defs/test_reexecution", "defs/test_replies"),
     *("defs/test_schedules", "defs/test_sensors", "defs/test_settings_of_tables", "defs/test_table_events"),
     *("report/test_page", "report/test_previews", "report/test_queries"),
     *("sandbox/test_activities_api", "sandbox/test_openapi", "sandbox/test_other_endpoints", "sandbox/test_timelines"),
@@ -70,10 +64,19 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(trylast=True)  # after the order was drawn
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(UNTRACED):
-            item.add_marker("no_cover")
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    coverage = item.config.pluginmanager.getplugin("_cov")  # None without --cov
+    if not coverage or not item.path.relative_to(Path(__file__).parent).as_posix().startswith(UNTRACED):
+        return (yield)
+    coverage.cov_controller.pause()
+    try:
+        return (yield)
+    finally:
+        coverage.cov_controller.resume()
 
 
 @pytest.fixture(scope="session", autouse=True)
