@@ -56,3 +56,7 @@ class Reading:
     """Those within the window, or of no readable instant."""
     requests: int
     """Requests it took, retries included."""
+    count_capped: bool = False
+    """Whether Topo counts fewer than there are: then `total_count` is the number of rows in proved parts."""
+    as_of: datetime | None = None
+    """When the oldest answer was made, by Topo's clock; None where no answer says."""
