@@ -74,13 +74,15 @@ def _runs(instance: "dg.DagsterInstance") -> Finding:
 
 
 def _refused(instance: "dg.DagsterInstance", settings: "Settings", now: datetime) -> Finding:
-    from topo_pipeline.defs.records import failed_days
+    from topo_pipeline.defs.records import failed_days, why_refused
 
     due = last_due_day(now, settings.zone)
     failed = sorted(failed_days(instance, days_between(settings.start_date, due)))
     if failed:
+        reason = why_refused(instance, failed[-1])
+        why = f" {failed[-1]}: {reason}" if reason else ""
         do = "The runs that failed say why; read the days again."
-        return warning("refused days", f"{len(failed)} did not land when read last ({in_words(failed)}).", do)
+        return warning("refused days", f"{len(failed)} did not land when read last ({in_words(failed)}).{why}", do)
     return ok("refused days", "Every day landed when it was read last.")
 
 

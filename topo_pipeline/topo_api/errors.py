@@ -87,6 +87,20 @@ class IncompleteWindow(TopoError):
         self.request_ids = tuple(request_ids)
 
 
+class UnreadableRows(IncompleteWindow):
+    """Everything that Topo counts was received, but too many of the rows can't be read."""
+
+    def __init__(self, *, reading: "Reading", unreadable: int, rows: int, reason: str) -> None:
+        TopoError.__init__(
+            self, f"{unreadable:,} of the {rows:,} rows that Topo sent can't be read (first reason: {reason})"
+        )
+        self.reading = reading
+        self.window = reading.window
+        self.expected = reading.total_count
+        self.got = rows
+        self.request_ids = ()
+
+
 def _instant(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 

@@ -65,6 +65,7 @@ def _reading(window: Window, outcome: Outcome, received: list[Activity]) -> Read
         overlap=[activity for activity in received if activity.created_at not in window],
         rejects=[r for r in rejects if r.created_at is None or r.created_at in window],
         requests=outcome.requests,
+        unreadable=[reject for reject in rejects if reject.id not in outcome.tally.rows.activities],
     )
 
 
