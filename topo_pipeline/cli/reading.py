@@ -69,6 +69,7 @@ def demo() -> None:
 def backfill(
     start: Annotated[str, typer.Argument(metavar="FROM", help="First day, such as 2026-03-01.")],
     end: Annotated[str, typer.Argument(metavar="TO", help="Last day, included.")],
+    *,
     allow_shrink: Annotated[
         list[str] | None,
         typer.Option(metavar="DAY", help="A day of which any number of landed rows may be removed; can be repeated."),
@@ -86,9 +87,9 @@ def backfill(
 
     FROM is the first day, TO the last: both are read, and what lies between.
 
-    Exits with 0 only if every day landed and is proved complete; with 1 if one is not, 2 if the command is mistyped, 130 if Ctrl-C
-    ended it: the first after the day under way, with the tables brought up to date, the second at once. Days that had
-    landed stay either way.
+    Exits with 0 only if every day landed and is proved complete; with 1 if one is not, 2 if the command is mistyped,
+    130 if Ctrl-C ended it: the first after the day under way, with the tables brought up to date, the second at once.
+    Days that had landed stay either way.
 
     \b
     Examples:
@@ -196,9 +197,7 @@ def _finish(outcome: "Outcome", stop: Stop) -> None:
     """Say what did not work, and exit unless every day landed and is proved complete."""
     if outcome.unreadable:
         rows = counted(sum(outcome.unreadable.values()), "row")
-        warn(
-            f"{rows} could not be read: {counts_in_words(outcome.unreadable)}. topo.rejects has them, with the reason."
-        )
+        warn(f"{rows} could not be read: {counts_in_words(outcome.unreadable)}. topo.rejects has the reasons.")
     unproved = [f"{day} landed, but is not proved complete: {why}." for day, why in outcome.unproved.items()]
     problems = [*unproved, *outcome.problems]
     for problem in problems[:-1]:

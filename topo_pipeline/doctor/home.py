@@ -80,9 +80,8 @@ def _refused(instance: "dg.DagsterInstance", settings: "Settings", now: datetime
     failed = sorted(failed_days(instance, days_between(settings.start_date, due)))
     if failed:
         reason = why_refused(instance, failed[-1])
-        why = f" {failed[-1]}: {reason}" if reason else ""
-        do = "The runs that failed say why; read the days again."
-        return warning("refused days", f"{len(failed)} did not land when read last ({in_words(failed)}).{why}", do)
+        do = f"Why {failed[-1]} did not: {reason}" if reason else "The runs that failed say why; read the days again."
+        return warning("refused days", f"{len(failed)} did not land when read last ({in_words(failed)}).", do)
     return ok("refused days", "Every day landed when it was read last.")
 
 
