@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from topo_pipeline.cli.board import leaderboard_table
-from topo_pipeline.cli.console import AsJson, clear_errors, counted, err, now, out, quiet, show_json
-from topo_pipeline.days import in_words, last_due_day
+from topo_pipeline.cli.console import AsJson, by_day, clear_errors, counted, err, now, out, quiet, show_json
+from topo_pipeline.days import counts_in_words, in_words, last_due_day
 from topo_pipeline.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def _as_json(settings: Settings, found: "Status") -> dict[str, Any]:
         "warehouse": settings.warehouse,
         "timezone": settings.timezone,
         **asdict(found.days),
+        "unreadable": by_day(found.days.unreadable),
         "behind": found.behind,
         "pending_replies": found.pending,
         "sequences": _records(found.board),
@@ -127,6 +128,9 @@ def _show(found: "Status") -> None:
             table.add_row("[yellow]Gap[/]", f"{counted(len(which), 'day')} {what}: {in_words(which)}")
     if not any(gaps.values()):
         table.add_row("Gaps", "none")
+    if days.unreadable:
+        rows = counted(sum(days.unreadable.values()), "row")
+        table.add_row("[yellow]Unreadable[/]", f"{rows} could not be read: {counts_in_words(days.unreadable)}")
     table.add_row("Pending", f"{found.pending:,} replies without a category yet")
     out.print(table, highlight=False)
     if found.board is None:

@@ -99,6 +99,16 @@ class EchoMissing(TimesDisagree):
     """A row that was read is not among those of the seconds around the time it shows: true of every day alike."""
 
 
+class UnreadableRows(IncompleteWindow):
+    """Everything that Topo counts was received, but too many of the rows can't be read."""
+
+    advice = ""
+
+    def __init__(self, *, reading: "Reading", unreadable: int, rows: int, reason: str) -> None:
+        because = f"{unreadable:,} of the {rows:,} rows that Topo sent can't be read (first reason: {reason})"
+        super().__init__(reading=reading, got=rows, because=because)
+
+
 def _instant(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 

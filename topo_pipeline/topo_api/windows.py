@@ -203,6 +203,7 @@ def _reading(asked: _Asked, outcome: Outcome, received: list[Activity], requests
         requests=requests,
         count_capped=outcome.tally.capped,
         as_of=outcome.as_of,
+        unreadable=[reject for reject in rejects if reject.id not in outcome.tally.rows.activities],
     )
 
 
