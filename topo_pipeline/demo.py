@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from topo_pipeline.sandbox.app import create_app
+from topo_pipeline.sandbox.quirks import NO_QUIRKS, Quirks
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
 
@@ -18,13 +19,28 @@ SEED = 7
 
 
 @contextmanager
-def sandbox(now: Callable[[], datetime], *, port: int = 0, seed: int = SEED) -> Iterator[str]:
+def sandbox(
+    now: Callable[[], datetime],
+    *,
+    port: int = 0,
+    seed: int = SEED,
+    quirks: Quirks = NO_QUIRKS,
+    dated_by: Callable[[], datetime] | None = None,
+) -> Iterator[str]:
     """Serve the simulated workspace on loopback and yield the API's base address.
+
+    Args:
+        now: The workspace's clock.
+        port: The port; 0 takes a free one.
+        seed: Another seed is another workspace.
+        quirks: How the API differs from what is documented.
+        dated_by: The clock of its Date headers; `now` where it is left out.
 
     Raises:
         OSError: the port is taken.
     """
-    with serve(create_app(World(seed), api_key=API_KEY, now=now), port) as address:
+    app = create_app(World(seed), api_key=API_KEY, now=now, quirks=quirks, dated_by=dated_by)
+    with serve(app, port) as address:
         yield f"{address}/v1"
 
 

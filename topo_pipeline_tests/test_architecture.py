@@ -41,7 +41,7 @@ ROOMS = {
     "runs": {"days", "defs", "instance"},
     "cli": {
         "backups", "days", "definitions", "defs", "demo", "doctor", "estimate", "exports", "forget", "ingest",
-        "instance", "report", "runs", "settings", "status", "topo_api", "warehouse",
+        "instance", "report", "runs", "sandbox", "settings", "status", "topo_api", "warehouse",
     },
 }  # fmt: skip
 LIBRARIES = {

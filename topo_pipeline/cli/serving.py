@@ -5,19 +5,26 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from dotenv import dotenv_values
 from rich.markup import escape
 
-from topo_pipeline.cli.console import ENDINGS, clear_errors, err, now, out
+from topo_pipeline.cli.console import ENDINGS, clear_errors, err, fail, now, out
 from topo_pipeline.settings import get_settings
+
+if TYPE_CHECKING:
+    from topo_pipeline.sandbox.quirks import Quirks
 
 
 def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0 takes a free one.")] = 8100,
     seed: Annotated[int, typer.Option(help="Another seed is another workspace.")] = 7,
+    quirk: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[=VALUE]", help="How the API differs from what is documented; can be repeated."),
+    ] = None,
 ) -> None:
     """Serve a simulated Topo API until Ctrl-C.
 
@@ -27,14 +34,24 @@ def sandbox(
     Examples:
       topo-pipeline sandbox
       topo-pipeline sandbox --port 0 --seed 11
+      topo-pipeline sandbox --quirk bounds_inclusive --quirk max_page_size=50
     """
     with clear_errors():
         from topo_pipeline import demo as simulated
 
-        with simulated.sandbox(now, port=port, seed=seed) as api_url:
+        with simulated.sandbox(now, port=port, seed=seed, quirks=_quirks(quirk or [])) as api_url:
             out.print(f"TOPO_API_URL={api_url}\nTOPO_API_KEY={simulated.API_KEY}", highlight=False)
             err.print("The sandbox serves until Ctrl-C.")
             _wait_for_signal()
+
+
+def _quirks(switches: list[str]) -> "Quirks":
+    from topo_pipeline.sandbox.quirks import parse
+
+    try:
+        return parse(switches)
+    except ValueError as error:
+        fail(str(error), 2)
 
 
 def dev(port: Annotated[int, typer.Option(min=1, max=65535, help="The port of Dagster's UI.")] = 3000) -> None:

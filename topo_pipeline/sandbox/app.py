@@ -1,5 +1,6 @@
 """The stand-in Topo API: a FastAPI app over a simulated world."""
 
+import itertools
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, TypeVar
@@ -8,13 +9,16 @@ import msgspec
 from fastapi import Depends, FastAPI, Query, Request, Response
 
 from topo_pipeline.sandbox import wire
-from topo_pipeline.sandbox.errors import answer_errors
+from topo_pipeline.sandbox.activity import Activity
+from topo_pipeline.sandbox.errors import NOT_FOUND, Refusal, answer_errors
 from topo_pipeline.sandbox.faults import Fault
 from topo_pipeline.sandbox.gate import Gate
+from topo_pipeline.sandbox.headers import WithHeaders
 from topo_pipeline.sandbox.openapi import DescribedApp, responses
 from topo_pipeline.sandbox.plan import Faulty, Plan, bend, take_plans
 from topo_pipeline.sandbox.query import ActivityQuery, Paging, TemplateQuery
-from topo_pipeline.sandbox.wire import Spelling
+from topo_pipeline.sandbox.quirks import NO_QUIRKS, Quirks
+from topo_pipeline.sandbox.wire import CamelActivity, SnakeActivity, Spelling
 from topo_pipeline.sandbox.world import World
 
 ACTIVITIES_READ, SEQUENCES_READ = "activities:read", "sequences:read"
@@ -34,26 +38,42 @@ def create_app(
     spelling: Spelling = "snake",
     scopes: Collection[str] = ALL_SCOPES,
     faults: Sequence[Fault] = (),
+    quirks: Quirks = NO_QUIRKS,
+    dated_by: Clock | None = None,
 ) -> FastAPI:
     """Build the API over `world`, for one key; nothing later than `now()` can be seen.
 
-    The default spelling is the one that tells channels, steps and reply categories. `faults` strike its answers
-    until others are set.
+    Args:
+        world: The activities.
+        api_key: The key that it accepts.
+        now: The API's clock, with a time zone.
+        spelling: Of the payloads. The default is the one that has channels, steps and reply categories.
+        scopes: What the key may read.
+        faults: What goes wrong with its answers until other faults are set.
+        quirks: How it differs from what is documented.
+        dated_by: The clock of the Date header; `now` where it is left out.
     """
     app = DescribedApp(title="Topo sandbox", docs_url=None, redoc_url=None, redirect_slashes=False)
     answer_errors(app)
     gate = Gate(api_key, scopes)
-    _serve_activities(app, world, gate, now, spelling)
-    _serve_sequence_templates(app, world, gate, now)
-    _serve_me(app, world, gate, now)
+    _serve_activities(app, world, gate, now, spelling=spelling, quirks=quirks)
+    if not quirks.no_templates:
+        _serve_sequence_templates(app, world, gate, now)
+    if not quirks.no_me:
+        _serve_me(app, world, gate, now)
     plan = Plan(faults)
     take_plans(app, plan)
     app.add_middleware(Faulty, plan=plan)
+    clock = dated_by or now
+    app.add_middleware(WithHeaders, headers=lambda: quirks.headers(clock()))
     return app
 
 
-def _serve_activities(app: FastAPI, world: World, gate: Gate, now: Clock, spelling: Spelling) -> None:
-    spell = wire.SPELLERS[spelling]
+def _serve_activities(
+    app: FastAPI, world: World, gate: Gate, now: Clock, *, spelling: Spelling, quirks: Quirks
+) -> None:
+    spell = _speller(spelling, quirks)
+    turns = itertools.count()
 
     @app.get(
         "/v1/activities",
@@ -65,14 +85,26 @@ def _serve_activities(app: FastAPI, world: World, gate: Gate, now: Clock, spelli
         """List activities."""
         present = now()
         end = present + _NEXT_INSTANT
+        query = quirks.applied(query)
         found = world.activities(query.created_at_after, min(query.created_at_before or end, end))
         selects = query.selects()
         if selects is not None:
             found = [activity for activity in found if selects(activity)]
         found = bend(request, found, query)
-        if query.sort_order == "desc":
-            found.reverse()
-        return _page(found, query, lambda activity: spell(world.organization_id, activity, present))
+        found = quirks.arranged(found, query, next(turns))
+        return _page(found, query, lambda activity: spell(world.organization_id, activity, present), quirks)
+
+
+def _speller(spelling: Spelling, quirks: Quirks) -> wire.ActivitySpeller:
+    spell = wire.SPELLERS[spelling]
+    if quirks == NO_QUIRKS:  # a benchmark's sandbox does no more than it has to
+        return spell
+
+    def spelled(organization_id: str, activity: Activity, now: datetime) -> CamelActivity | SnakeActivity:
+        shown = msgspec.structs.replace(activity, created_at=quirks.shown(activity.created_at))
+        return quirks.spelled(spell(organization_id, shown, now))
+
+    return spelled
 
 
 def _serve_sequence_templates(app: FastAPI, world: World, gate: Gate, now: Clock) -> None:
@@ -110,15 +142,20 @@ def _serve_me(app: FastAPI, world: World, gate: Gate, now: Clock) -> None:
         return _json(body)
 
 
-def _page(rows: Sequence[Row], query: Paging, spell: Callable[[Row], object]) -> Response:
-    """Answer one page of `rows`; a page past the end is empty."""
-    total_pages = -(-len(rows) // query.size)
-    start = (query.page - 1) * query.size
+def _page(rows: Sequence[Row], query: Paging, spell: Callable[[Row], object], quirks: Quirks = NO_QUIRKS) -> Response:
+    """Answer one page of `rows`; a page past the end is empty, unless a quirk says otherwise."""
+    size = min(query.size, quirks.max_page_size or query.size)
+    last, number = -(-len(rows) // size), query.page
+    if number > last > 0 and quirks.after_last_page != "empty":
+        if quirks.after_last_page == "error":
+            raise Refusal(404, NOT_FOUND, f"there is no page {number}")
+        number = last
+    total_count = quirks.count(len(rows))
     body = wire.Page(
-        items=[spell(row) for row in rows[start : start + query.size]],
-        total_count=len(rows),
-        total_pages=total_pages,
-        has_more=query.page < total_pages,
+        items=[spell(row) for row in rows[(number - 1) * size : number * size]],
+        total_count=total_count,
+        total_pages=-(-total_count // size),
+        has_more=quirks.follows(number, last),
     )
     return _json(body)
 

@@ -61,7 +61,10 @@ def serve(app: Callable[..., Any], port: int = 0) -> Iterator[str]:
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, port))
-        config = uvicorn.Config(app, http=_Protocol, log_level="warning", access_log=False, lifespan="off")
+        # The pipeline compares clocks: the Date header is the app's to send, from the clock that it lives by.
+        config = uvicorn.Config(
+            app, http=_Protocol, log_level="warning", access_log=False, lifespan="off", date_header=False
+        )
         server = _Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

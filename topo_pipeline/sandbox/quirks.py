@@ -1,0 +1,206 @@
+"""How a real API may differ from what the pipeline assumes about it: one switch each, all off unless it is asked for.
+
+A fault (`faults`, `moving`) is something that goes wrong for a while. A quirk is how this API always works.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Literal
+
+import msgspec
+
+from topo_pipeline.sandbox.activity import Activity
+from topo_pipeline.sandbox.moving import Ties
+from topo_pipeline.sandbox.query import ActivityQuery
+from topo_pipeline.sandbox.wire import CamelActivity, SnakeActivity, SnakePayload
+
+UNLISTED_EVERY = 4
+"""About one activity in this many has an unlisted type, channel or reply category."""
+
+_NEXT_INSTANT = timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quirks:
+    """What is unusual about this API.
+
+    Attributes:
+        bounds_inclusive: `created_at_after` and `created_at_before` include their own instant.
+        bounds_shift_seconds: added to both bounds before they are applied: they are read in another time zone.
+        shown_shift_seconds: added to each `created_at` that is shown: local time labelled Z.
+        shown_unit_seconds: each `created_at` is shown in multiples of this; the filter works on the exact instant.
+        shown_rounding: how an instant becomes such a multiple.
+        count_cap: `total_count` is never more than this; `has_more` still says that rows follow.
+        count_off_by: added to `total_count`.
+        order: `asked`, or what the API does whatever `sort_order` says; `unsorted` is by id.
+        ties_shuffled: activities of one instant come in another order at each request.
+        max_page_size: a page holds no more than this, whatever `size` says.
+        after_last_page: what a page past the end is: empty, the last page again, or a 404.
+        ignored_filter: a filter that has no effect.
+        has_more: `right`, or what it says whatever follows.
+        unlisted_types: some payloads have a type that is not documented.
+        unlisted_channels: some payloads have a channel that is not documented.
+        unlisted_categories: some replies have a category that is not documented.
+        no_step_numbers: `metadata.step_number` is always null.
+        no_message_ids: the message id is always null.
+        no_me: `/me` does not exist.
+        no_templates: `/sequence-templates` does not exist.
+        clock_ahead_seconds: added to the Date header.
+        no_date_header: no Date header is sent.
+        rate_limit_headers: answers carry `X-RateLimit-Limit` and `X-RateLimit-Remaining`.
+    """
+
+    bounds_inclusive: bool = False
+    bounds_shift_seconds: int = 0
+    shown_shift_seconds: int = 0
+    shown_unit_seconds: int = 0
+    shown_rounding: Literal["down", "nearest"] = "down"
+    count_cap: int | None = None
+    count_off_by: int = 0
+    order: Literal["asked", "descending", "unsorted"] = "asked"
+    ties_shuffled: bool = False
+    max_page_size: int | None = None
+    after_last_page: Literal["empty", "repeat", "error"] = "empty"
+    ignored_filter: Literal["resource_type", "event_type", "channel"] | None = None
+    has_more: Literal["right", "always", "never"] = "right"
+    unlisted_types: bool = False
+    unlisted_channels: bool = False
+    unlisted_categories: bool = False
+    no_step_numbers: bool = False
+    no_message_ids: bool = False
+    no_me: bool = False
+    no_templates: bool = False
+    clock_ahead_seconds: int = 0
+    no_date_header: bool = False
+    rate_limit_headers: bool = False
+
+    def applied(self, query: ActivityQuery) -> ActivityQuery:
+        """Return the query that is answered in place of the one that was asked."""
+        moved = timedelta(seconds=self.bounds_shift_seconds)
+        wider = _NEXT_INSTANT if self.bounds_inclusive else timedelta()
+        after, before = query.created_at_after, query.created_at_before
+        answered: dict[str, object] = {
+            "created_at_after": after and after + moved - wider,
+            "created_at_before": before and before + moved + wider,
+        }
+        if self.ignored_filter:
+            answered[self.ignored_filter] = None
+        return query.model_copy(update=answered)
+
+    def arranged(self, found: list[Activity], query: ActivityQuery, turn: int) -> list[Activity]:
+        """Return the activities found (ascending) in the order in which they are sent; `turn` counts the requests."""
+        if self.ties_shuffled:
+            found = Ties().rows(found, query, turn)
+        if self.order == "unsorted":
+            return sorted(found, key=lambda activity: activity.id)
+        return found[::-1] if "desc" in (query.sort_order, self.order[:4]) else found
+
+    def spelled(self, item: CamelActivity | SnakeActivity) -> CamelActivity | SnakeActivity:
+        """Change what is shown of one activity, in place."""
+        payload = item.payload
+        if self.no_message_ids:
+            payload.message_id = None
+        is_chosen = int(item.id[:8], 16) % UNLISTED_EVERY == 0
+        if is_chosen and self.unlisted_types:
+            payload.type = "weather.changed"
+        if isinstance(payload, SnakePayload):
+            self._details(payload, is_chosen=is_chosen)
+        return item
+
+    def _details(self, payload: SnakePayload, *, is_chosen: bool) -> None:
+        if self.no_step_numbers:
+            payload.metadata.step_number = None
+        if is_chosen and self.unlisted_types:
+            payload.resource_type = "WEATHER"
+        if is_chosen and self.unlisted_channels and payload.channel:
+            payload.channel = "PIGEON"
+        if is_chosen and self.unlisted_categories and payload.metadata.reply_category:
+            payload.metadata.reply_category = "FLATTERED"
+
+    def shown(self, moment: datetime) -> datetime:
+        """Return the instant that is shown for an activity of `moment`."""
+        moment += timedelta(seconds=self.shown_shift_seconds)
+        if not self.shown_unit_seconds:
+            return moment
+        unit = timedelta(seconds=self.shown_unit_seconds)
+        moved = moment - _EPOCH + (unit / 2 if self.shown_rounding == "nearest" else timedelta())
+        return _EPOCH + moved // unit * unit
+
+    def count(self, rows: int) -> int:
+        """Return `total_count` of a query that finds this many rows."""
+        return max(0, min(rows, self.count_cap if self.count_cap is not None else rows) + self.count_off_by)
+
+    def follows(self, page: int, last: int) -> bool:
+        """Return `has_more` of a page, where `last` is the last one that has rows."""
+        return page < last if self.has_more == "right" else self.has_more == "always"
+
+    def headers(self, now: datetime) -> dict[str, str]:
+        """Return the headers that each answer sent at `now` carries."""
+        headers = {}
+        if not self.no_date_header:
+            headers["date"] = format_datetime(now + timedelta(seconds=self.clock_ahead_seconds), usegmt=True)
+        if self.rate_limit_headers:
+            headers |= {"x-ratelimit-limit": "600", "x-ratelimit-remaining": "599"}
+        return headers
+
+
+NO_QUIRKS = Quirks()
+
+EACH: dict[str, Quirks] = {
+    "bounds inclusive": Quirks(bounds_inclusive=True),
+    "bounds read two hours east": Quirks(bounds_shift_seconds=-7200),
+    "bounds read five hours west": Quirks(bounds_shift_seconds=5 * 3600),
+    "bounds off by ten seconds": Quirks(bounds_shift_seconds=10),
+    "times shown two hours east": Quirks(shown_shift_seconds=7200),
+    "times shown five hours west": Quirks(shown_shift_seconds=-5 * 3600),
+    "times shown cut to the second": Quirks(shown_unit_seconds=1),
+    "times shown rounded to the second": Quirks(shown_unit_seconds=1, shown_rounding="nearest"),
+    "times shown cut to the minute": Quirks(shown_unit_seconds=60),
+    "times shown rounded to the minute": Quirks(shown_unit_seconds=60, shown_rounding="nearest"),
+    "count capped": Quirks(count_cap=1000),
+    "count too high": Quirks(count_off_by=1),
+    "count too low": Quirks(count_off_by=-1),
+    "always descending": Quirks(order="descending"),
+    "unsorted": Quirks(order="unsorted"),
+    "ties shuffled": Quirks(ties_shuffled=True),
+    "50 rows a page": Quirks(max_page_size=50),
+    "last page repeated": Quirks(after_last_page="repeat"),
+    "error after the last page": Quirks(after_last_page="error"),
+    "resource filter ignored": Quirks(ignored_filter="resource_type"),
+    "event filter ignored": Quirks(ignored_filter="event_type"),
+    "channel filter ignored": Quirks(ignored_filter="channel"),
+    "has_more always true": Quirks(has_more="always"),
+    "has_more always false": Quirks(has_more="never"),
+    "unlisted types": Quirks(unlisted_types=True),
+    "unlisted channels": Quirks(unlisted_channels=True),
+    "unlisted categories": Quirks(unlisted_categories=True),
+    "no step numbers": Quirks(no_step_numbers=True),
+    "no message ids": Quirks(no_message_ids=True),
+    "/me missing": Quirks(no_me=True),
+    "/sequence-templates missing": Quirks(no_templates=True),
+    "clock ahead": Quirks(clock_ahead_seconds=1200),
+    "clock behind": Quirks(clock_ahead_seconds=-1200),
+    "no Date header": Quirks(no_date_header=True),
+    "rate-limit headers": Quirks(rate_limit_headers=True),
+}
+"""Each way in which the API may differ, by a name of its own: for tests that go through all of them."""
+
+
+def parse(switches: Iterable[str]) -> Quirks:
+    """Return the quirks that are written as `NAME` or `NAME=VALUE`.
+
+    Raises:
+        ValueError: a name is not one of the switches, or a value can't be used.
+    """
+    values = {name: value or "true" for name, _, value in (switch.partition("=") for switch in switches)}
+    known = [field.name for field in fields(Quirks)]
+    for name in values:
+        if name not in known:
+            raise ValueError(f"{name!r} is not a quirk. Use one of {', '.join(known)}.")
+    try:
+        return msgspec.convert(values, Quirks, strict=False)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"The quirk can't be used: {error}.") from None
