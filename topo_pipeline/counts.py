@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 from topo_pipeline.ingest import Clock, begin, connected
 from topo_pipeline.topo_api.client import TopoClient
+from topo_pipeline.topo_api.counting import count
 from topo_pipeline.topo_api.wire import ActivityQuery
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.ledger import Counted, closed_days
@@ -38,9 +39,8 @@ def compare_counts(
     with connected(connect) as (client, portal):
         begin(client, portal, warehouse, timezone, clock())
         counts = {day: portal.call(_count, client, day) for day in landed}
-    return Comparison(len(landed), {day.day: count - day.count for day, count in counts.items() if count != day.count})
+    return Comparison(len(landed), {day.day: now - day.count for day, now in counts.items() if now != day.count})
 
 
 async def _count(client: TopoClient, day: Counted) -> int:
-    page = await client.activities(ActivityQuery(size=1, created_at_after=day.after, created_at_before=day.before))
-    return page.total_count
+    return await count(client, ActivityQuery(created_at_after=day.after, created_at_before=day.before), day.count)

@@ -6,6 +6,7 @@ from datetime import date
 
 from topo_pipeline.ingest import Day, connected
 from topo_pipeline.topo_api.client import TopoClient
+from topo_pipeline.topo_api.counting import count
 from topo_pipeline.topo_api.repair import OVERLAP
 from topo_pipeline.topo_api.wire import MAX_PAGE_SIZE, ActivityQuery
 from topo_pipeline.warehouse.connection import Warehouse
@@ -33,23 +34,21 @@ class Estimate:
 def estimate(
     connect: Callable[[], TopoClient], warehouse: Warehouse, days: Sequence[Day], *, requests_per_second: float
 ) -> Estimate:
-    """Estimate the reading of `days`, which are in a row, by one request for them all.
+    """Estimate the reading of `days`, which are in a row, by one request for them all where its count is no cap.
 
     Raises:
         TopoError: Topo refuses the key or can't be reached.
         WarehouseError: the warehouse is there and can't be read.
     """
     landed = _landed(warehouse) & {day.day for day in days}
-    window = ActivityQuery(
-        size=1, created_at_after=days[0].window.start - OVERLAP, created_at_before=days[-1].window.end
-    )
+    window = ActivityQuery(created_at_after=days[0].window.start - OVERLAP, created_at_before=days[-1].window.end)
     with connected(connect) as (client, portal):
-        count = portal.call(client.activities, window).total_count
-    requests = len(days) + count // MAX_PAGE_SIZE  # of each day, the last page is not full
+        activities = portal.call(count, client, window)
+    requests = len(days) + activities // MAX_PAGE_SIZE  # of each day, the last page is not full
     return Estimate(
         new=tuple(day.day for day in days if day.day not in landed),
         again=tuple(sorted(landed)),
-        activities=count,
+        activities=activities,
         requests=requests,
         seconds=requests / requests_per_second,
     )

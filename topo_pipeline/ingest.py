@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Container, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -21,19 +21,24 @@ from topo_pipeline.ahead import Ahead
 from topo_pipeline.topo_api.channels import ASKED_FOR, Labels, Messages, label
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import (
+    ClocksApart,
+    EchoMissing,
     IncompleteWindow,
+    LimitExceeded,
     RequestRefused,
     ResponseInvalid,
+    TimesDisagree,
     TopoError,
     TopoUnavailable,
     UnreadableRows,
 )
 from topo_pipeline.topo_api.reading import Reading, Window, too_many_unreadable
-from topo_pipeline.topo_api.windows import read_window
-from topo_pipeline.topo_api.wire import Activity, SequenceTemplate
+from topo_pipeline.topo_api.windows import Evidence, read_window
+from topo_pipeline.topo_api.wire import Activity, Heard, SequenceTemplate
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import ShrinkingDay
 from topo_pipeline.warehouse.landing import Load, ReadDay, land, land_templates
+from topo_pipeline.warehouse.ledger import call_unproved
 from topo_pipeline.warehouse.spool import Spool
 from topo_pipeline.warehouse.staging import UNPARSED
 from topo_pipeline.warehouse.workspace import keep_to_organization, keep_to_timezone
@@ -48,6 +53,8 @@ Completeness = Literal["refuse", "warn"]
 
 # A load that begins sooner after the day's end may miss what Topo is still recording.
 CLOSING_TIME = timedelta(minutes=5)
+# Seconds by which clocks may seem apart because Topo's is read from an answer; and by which they may not be apart.
+CLOCK_NOISE, CLOCKS_APART = 2, 15 * 60
 # So many days in a row that Topo did not answer for are an outage: the days after them are not tried.
 OUTAGE_DAYS = 2
 
@@ -121,7 +128,11 @@ def load_days(
     if not days:
         return
     read = partial(
-        _read_day, completeness=completeness, accept_unreadable=accept_unreadable, label_channels=label_channels
+        _read_day,
+        evidence=Evidence(),
+        completeness=completeness,
+        accept_unreadable=accept_unreadable,
+        label_channels=label_channels,
     )
     with connected(connect) as (client, portal):
         outage = _outage_at_once(client, portal, warehouse, timezone, clock())
@@ -143,6 +154,9 @@ def load_days(
 def _land(
     warehouse: Warehouse, day: date, reading: ReadDay | TopoError, run_id: str, now: datetime, *, may_shrink: bool
 ) -> Load | Refusal:
+    if isinstance(reading, TimesDisagree) or (isinstance(reading, ReadDay) and reading.times_disagree):
+        with warehouse.transaction() as connection:  # rows of theirs may be in this day, or in none
+            call_unproved(connection, [day - timedelta(days=1), day + timedelta(days=1)])
     if isinstance(reading, TopoError):
         return Refusal(day, _why_refused(day, reading))
     try:
@@ -174,20 +188,33 @@ def _outage_at_once(
 
 
 def begin(client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, timezone: str, now: datetime) -> None:
-    """Before any activity is asked for: the warehouse can be written, the key works, both are of one workspace."""
+    """Check, before any activity is asked for, what would fail every day.
+
+    Raises:
+        TopoError: the key is refused, Topo can't be reached, or its clock and this machine's are far apart.
+        WarehouseError: the warehouse can't be written, or is another workspace's.
+    """
     with warehouse.transaction() as connection:
         keep_to_timezone(connection, timezone, now=now)
     me = portal.call(client.me)
+    _compare_clocks(client.heard, now)
     organization_id = _uuid(me.organization_id) if me else None
     if organization_id:
         with warehouse.transaction() as connection:
             keep_to_organization(connection, organization_id)
 
 
+def _compare_clocks(heard: Heard | None, now: datetime) -> None:
+    if heard is None or heard.clock_ahead is None or abs(heard.clock_ahead) < CLOCKS_APART:
+        return
+    ours, theirs = (f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" for moment in (now, heard.answered_at or now))
+    raise ClocksApart(f"this machine's clock says {ours}, Topo's {theirs}")
+
+
 async def _try(read: Awaitable[ReadDay]) -> ReadDay | TopoError:
     try:
         return await read
-    except (IncompleteWindow, RequestRefused, ResponseInvalid, TopoUnavailable) as error:
+    except (IncompleteWindow, LimitExceeded, RequestRefused, ResponseInvalid, TopoUnavailable) as error:
         return error
 
 
@@ -198,15 +225,18 @@ async def _read_day(
     started_at: datetime,
     go_on: Callable[[], None],
     *,
+    evidence: Evidence,
     completeness: Completeness,
     accept_unreadable: Container[date],
     label_channels: bool,
 ) -> ReadDay:
     """A day as far as it can be read by now, ready to land; `go_on` is called once the next may be begun."""
-    window = day.window.readable(started_at)
+    now = _cautious(started_at, client.heard)
+    window = day.window.readable(now)
     into = _Into(spool, window, go_on)
+    times_disagree = False
     try:
-        reading, unproved_because = await read_window(client, window, keeper=into), None
+        reading, unproved_because = await read_window(client, window, keeper=into, evidence=evidence), None
         await _refuse_unreadable(reading, spool)
     except IncompleteWindow as error:
         is_accepted = isinstance(error, UnreadableRows) and day.day in accept_unreadable
@@ -214,22 +244,31 @@ async def _read_day(
             raise
         _LOG.warning("Landed unproved: %s", error)
         reading, unproved_because = error.reading, str(error)
+        times_disagree = isinstance(error, TimesDisagree)
     labels = await _labels(client, reading, into) if label_channels else Labels({}, 0)
     go_on()
     return ReadDay(
         day=day.day,
         asked_after=reading.asked_after,
         asked_before=reading.asked_before,
-        is_open=started_at < day.window.end + CLOSING_TIME,
+        is_open=min(now, reading.as_of or now) < day.window.end + CLOSING_TIME,
         proved=unproved_because is None,
         unproved_because=unproved_because,
         api_total_count=reading.total_count,
+        count_capped=reading.count_capped,
+        times_disagree=times_disagree,
         requests=reading.requests + labels.requests,
         started_at=started_at,
         activities=spool,
         channels=labels.channels,
         rejects=reject_frame(reading),
     )
+
+
+def _cautious(now: datetime, heard: Heard | None) -> datetime:
+    """Now by the more cautious of two clocks: this machine's, and Topo's as far as it is known."""
+    ahead = (heard.clock_ahead if heard else None) or 0
+    return now - timedelta(seconds=ahead) if ahead > CLOCK_NOISE else now
 
 
 async def _refuse_unreadable(reading: Reading, spool: Spool) -> None:
@@ -326,15 +365,17 @@ def _uuid(text: str | None) -> uuid.UUID | None:
 
 def _note(outage: list[TopoError], reading: ReadDay | TopoError) -> None:
     """Add an answer that was not to be had; any other ends the outage."""
-    if isinstance(reading, TopoError) and not isinstance(reading, IncompleteWindow):
+    if isinstance(reading, EchoMissing) or (
+        isinstance(reading, TopoError) and not isinstance(reading, IncompleteWindow)
+    ):
         outage.append(reading)
     else:
         outage.clear()
 
 
 def _is_over(outage: list[TopoError]) -> bool:
-    """Whether to stop asking: a refused request is refused again, and Topo that is down stays down for a while."""
-    return len(outage) >= OUTAGE_DAYS or any(isinstance(error, RequestRefused) for error in outage)
+    """Whether to stop asking: what is true of every day stays true, and Topo that is down stays down for a while."""
+    return len(outage) >= OUTAGE_DAYS or any(isinstance(error, RequestRefused | EchoMissing) for error in outage)
 
 
 def activity_frame(activities: Sequence[Activity]) -> "pd.DataFrame":

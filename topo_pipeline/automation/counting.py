@@ -6,6 +6,7 @@ from datetime import datetime
 
 from topo_pipeline.ingest import OUTAGE_DAYS, connected
 from topo_pipeline.topo_api.client import Retries, TopoClient
+from topo_pipeline.topo_api.counting import count
 from topo_pipeline.topo_api.errors import RequestRefused, TopoError, TopoUnavailable
 from topo_pipeline.topo_api.wire import ActivityQuery
 
@@ -47,10 +48,9 @@ async def _ask(client: TopoClient, bounds: Sequence[Bounds], seconds: float) -> 
 
 async def _count(client: TopoClient, after: datetime, before: datetime) -> int | TopoError:
     try:
-        page = await client.activities(ActivityQuery(size=1, created_at_after=after, created_at_before=before))
+        return await count(client, ActivityQuery(created_at_after=after, created_at_before=before))
     except TopoError as error:
         return error
-    return page.total_count
 
 
 def _is_over(answers: Sequence[int | TopoError]) -> bool:

@@ -66,6 +66,12 @@ class LimitExceeded(TopoError):
     advice = "; no day should take that: tell Topo's support"
 
 
+class ClocksApart(TopoError):
+    """Which day it is, and whether it is over, is unknown."""
+
+    advice = ": 15 minutes apart or more. Set this machine's clock; if it is right, tell Topo's support"
+
+
 class IncompleteWindow(TopoError):
     """What was received of a window could not be proved to be all of it.
 

@@ -224,7 +224,10 @@ class _Reader:
         elif tally.rows.latest and tally.count == last * tally.page_size and tally.count >= self.largest:
             # By bounds and by order, so that one that is ignored still shows what is there.
             since = max(_second(tally.rows.latest.created_at) - OVERLAP, tally.query.created_at_after or _EPOCH)
-            beyond = await self._ask(replace(tally.query, sort_order="desc", created_at_after=since))
+            tail = replace(tally.query, sort_order="desc", created_at_after=since)
+            beyond = await self._ask(tail)
+            if not tally.is_short(beyond) and not tally.rows.lacks(beyond):
+                beyond = await self._ask(replace(tail, page=2))
         else:
             return
         if tally.rows.lacks(beyond):

@@ -76,7 +76,9 @@ class Evidence:
             unit = unit_of(self.step)
             around = ECHO + timedelta(seconds=unit if unit > FINEST else 0)
             for row in {row.id: row for row in edges}.values():
-                query = ActivityQuery(created_at_after=row.created_at - around, created_at_before=row.created_at + around)
+                query = ActivityQuery(
+                    created_at_after=row.created_at - around, created_at_before=row.created_at + around
+                )
                 outcome = await read_proved(client, query)
                 requests += outcome.requests
                 if row.id not in outcome.tally.rows.activities:

@@ -34,7 +34,9 @@ class ReadDay:
         asked_after, asked_before: the exclusive bounds that the API was asked for.
         is_open: whether the day was not safely over when the reading began.
         proved: whether what was received agrees with `api_total_count`.
-        api_total_count: the API's own count between the bounds.
+        api_total_count: the API's own count between the bounds; where it is capped, the rows of the proved parts.
+        count_capped: whether the API counts fewer rows than there are.
+        times_disagree: whether it was read unproved because the API's filter and its timestamps disagree.
         requests: requests made, retries included.
         started_at: when the reading began.
         activities: what was received of the day.
@@ -55,6 +57,8 @@ class ReadDay:
     channels: Mapping[str, str]
     rejects: "pd.DataFrame"
     unproved_because: str | None = None
+    count_capped: bool = False
+    times_disagree: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class Load:
     started_at: datetime
     finished_at: datetime
     suppressed: int
+    count_capped: bool
 
 
 # A channel that the filter once told is not lost because this time it was not asked, or did not tell.
@@ -153,6 +158,7 @@ def land(
         is_open=read.is_open,
         proved=read.proved,
         api_total_count=read.api_total_count,
+        count_capped=read.count_capped,
         requests=read.requests,
         started_at=read.started_at,
         finished_at=_after_the_last(connection, read.day, now),

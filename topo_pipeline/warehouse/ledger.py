@@ -80,6 +80,15 @@ def closed_days(connection: DuckDBPyConnection, first: date, last: date, *, begu
     return [Counted(*row) for row in rows]
 
 
+def call_unproved(connection: DuckDBPyConnection, days: Sequence[date]) -> None:
+    """Mark the last load of each of these days as not proved, where there is one."""
+    connection.execute(
+        "UPDATE topo.loads SET proved = false"
+        " WHERE day IN (SELECT unnest($days)) AND load_id IN (SELECT load_id FROM landed_days)",
+        {"days": list(days)},
+    )
+
+
 def landed_whole(connection: DuckDBPyConnection, run_ids: Sequence[str], first: date, last: date) -> list[Load]:
     """The last load, whosever it is, of each day from `first` to `last` that one of these runs landed.
 
