@@ -90,7 +90,8 @@ class IncompleteWindow(TopoError):
 class UnreadableRows(IncompleteWindow):
     """Everything that Topo counts was received, but too many of the rows can't be read."""
 
-    def __init__(self, *, reading: "Reading", unreadable: int, rows: int, reason: str) -> None:
+    def __init__(self, *, reading: "Reading", rows: int) -> None:
+        unreadable, reason = len(reading.unreadable), reading.unreadable[0].reason
         TopoError.__init__(
             self, f"{unreadable:,} of the {rows:,} rows that Topo sent can't be read (first reason: {reason})"
         )
