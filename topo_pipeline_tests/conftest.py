@@ -52,7 +52,15 @@ UNTRACED = (
     *("sandbox/test_activities_api", "sandbox/test_openapi", "sandbox/test_other_endpoints", "sandbox/test_timelines"),
     *("sandbox/test_world", "warehouse/test_compaction", "warehouse/test_extraction", "warehouse/test_forgetting"),
     *("warehouse/test_landing", "warehouse/test_old_warehouses", "warehouse/test_reload", "warehouse/test_waiting"),
-    *("test_ahead", "test_analyses", "test_backfills_of_the_ui", "test_backups", "test_cli.py", "test_definitions"),
+    *(
+        "test_ahead",
+        "test_analyses",
+        "test_backfills_of_the_ui",
+        "test_backups",
+        "test_cli.py",
+        "test_cli_unproved",
+        "test_definitions",
+    ),
     *("test_dev", "test_end_to_end", "test_forget", "test_ingest", "test_killed_runs", "test_orphaned_runs"),
 )
 
