@@ -65,7 +65,7 @@ def test_unreadable_rows_of_the_last_load_of_each_day_are_counted_and_are_no_gap
     folder = workspace.warehouse.path.parent
     shown = answer(folder, "status", TOPO_WAREHOUSE="topo.duckdb")
     [line] = [line for line in shown.stdout.splitlines() if line.startswith("Unreadable")]
-    assert line.split(maxsplit=1)[1] == "3 rows could not be read: 2026-03-03 (3)"
+    assert line.split(maxsplit=1)[1].rstrip() == "3 rows could not be read: 2026-03-03 (3)"
     told = json.loads(answer(folder, "status", "--json", TOPO_WAREHOUSE="topo.duckdb").stdout)
     assert told["unreadable"] == {"2026-03-03": 3}
 
