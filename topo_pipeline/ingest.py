@@ -40,7 +40,6 @@ from topo_pipeline.warehouse.errors import ShrinkingDay
 from topo_pipeline.warehouse.landing import Load, ReadDay, land, land_templates
 from topo_pipeline.warehouse.ledger import call_unproved
 from topo_pipeline.warehouse.spool import Spool
-from topo_pipeline.warehouse.staging import UNPARSED
 from topo_pipeline.warehouse.workspace import keep_to_organization, keep_to_timezone
 
 if TYPE_CHECKING:
@@ -237,7 +236,7 @@ async def _read_day(
     times_disagree = False
     try:
         reading, unproved_because = await read_window(client, window, keeper=into, evidence=evidence), None
-        await _refuse_unreadable(reading, spool)
+        _refuse_unreadable(reading)
     except IncompleteWindow as error:
         is_accepted = isinstance(error, UnreadableRows) and day.day in accept_unreadable
         if completeness == "refuse" and not is_accepted:
@@ -271,17 +270,15 @@ def _cautious(now: datetime, heard: Heard | None) -> datetime:
     return now - timedelta(seconds=ahead) if ahead > CLOCK_NOISE else now
 
 
-async def _refuse_unreadable(reading: Reading, spool: Spool) -> None:
-    """Refuse a reading of which too many rows can't be read, by us or by DuckDB.
+def _refuse_unreadable(reading: Reading) -> None:
+    """Refuse a reading of which too many rows can't be read.
 
     Raises:
         UnreadableRows: there are too many.
     """
-    unparsed = await anyio.to_thread.run_sync(spool.unparsed)
-    unreadable, rows = len(reading.unreadable) + len(unparsed), reading.received + len(reading.unreadable)
+    unreadable, rows = len(reading.unreadable), reading.received + len(reading.unreadable)
     if too_many_unreadable(unreadable, rows):
-        reason = reading.unreadable[0].reason if reading.unreadable else UNPARSED
-        raise UnreadableRows(reading=reading, unreadable=unreadable, rows=rows, reason=reason)
+        raise UnreadableRows(reading=reading, rows=rows)
 
 
 class _Into:

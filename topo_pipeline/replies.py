@@ -52,12 +52,13 @@ def days_with_other_replies(
 
 async def _read(client: TopoClient, window: Window, completeness: Completeness) -> tuple[Reading, bool]:
     try:
-        return await read_window(client, window, event_type=EventType.REPLIED), True
+        reading = await read_window(client, window, event_type=EventType.REPLIED)
     except IncompleteWindow as error:
         if completeness == "refuse":
             raise
         _LOG.warning("A landed reply that is not among these may still be there: %s", error)
         return error.reading, False
+    return reading, not reading.unreadable
 
 
 def differing(
@@ -65,7 +66,7 @@ def differing(
 ) -> list[Day]:
     """The landed days whose replies are not what Topo shows now: one more, one less or another version of one.
 
-    Where what is shown is not the whole, one less means nothing.
+    Where what is shown is not the whole, or some of it can't be read, one less means nothing.
     """
     versions = list(shown)
 

@@ -2,10 +2,11 @@
 
 from datetime import date, timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topo_pipeline.days import contiguous
+from topo_pipeline.days import contiguous, counts_in_words
 
 DAYS = st.lists(st.dates(date(2026, 1, 1), date(2026, 2, 28)), unique=True)
 
@@ -20,3 +21,19 @@ def test_stretches_hold_every_day_once_without_a_gap_within_and_with_one_between
         later - earlier == one for stretch in stretches for earlier, later in zip(stretch, stretch[1:], strict=False)
     )
     assert all(after[0] - before[-1] > one for before, after in zip(stretches, stretches[1:], strict=False))
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({}, ""),
+        ({1: 3}, "2026-03-01 (3)"),
+        ({1: 3, 4: 1_200}, "2026-03-04 (1,200), 2026-03-01 (3)"),
+        (
+            dict.fromkeys(range(1, 6), 1),
+            "2026-03-05 (1), 2026-03-04 (1), 2026-03-03 (1), 2026-03-02 (1), and earlier ones",
+        ),
+    ],
+)
+def test_days_with_a_count_are_said_from_the_latest_on(counts: dict[int, int], said: str) -> None:
+    assert counts_in_words({date(2026, 3, day): count for day, count in counts.items()}) == said

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import pytest
 
-from topo_pipeline.ingest import Day, Refusal, check, load_days, load_templates
+from topo_pipeline.ingest import Day, Refusal, UnprovedLoad, check, load_days, load_templates
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.topo_api.client import Retries, TopoClient
 from topo_pipeline.topo_api.errors import RequestRefused
@@ -100,6 +100,8 @@ def test_where_it_is_so_wished_an_incomplete_day_lands_and_is_called_unproved(
     assert isinstance(two, Load)
     assert (one.proved, two.proved) == (True, False)
     assert (two.rows, two.api_total_count) == (1, 3)
+    assert isinstance(two, UnprovedLoad)
+    assert "2 missing" in two.because
     assert "Landed unproved: window 2026-03-02T00:00:00Z" in caplog.text
 
 
@@ -258,3 +260,103 @@ def test_a_message_in_the_second_before_a_day_counts_with_its_messages_so_that_t
     api = Filtering([before, *sent(3, "EMAIL", 0), *sent(1, "LINKEDIN", 1000)])
     assert landed(load(api, tmp_path, [day(1)])) == [True]
     assert api.asked() == ["LINKEDIN"]
+
+
+# Kinds of rows that can't be read: what each does to an item, and the reason that is given.
+UNREADABLE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "no zone": (lambda item: item | {"created_at": item["created_at"].removesuffix("+00:00")}, "created_at"),
+    "another name": (lambda item: {**item, "createdAt": item["created_at"], "created_at": None}, "created_at"),
+    "an epoch": (lambda item: item | {"created_at": 1_772_359_200_000}, "created_at"),
+    "integer ids": (lambda item: item | {"id": UUID(item["id"]).int}, "no uuid as `id`"),
+    "no payload": (lambda item: item | {"payload": None}, "payload"),
+    "no object": (lambda item: [item], "unusable"),
+    "a lone surrogate": (lambda item: item | {"payload": {"type": "\ud800"}}, "unusable"),
+}
+
+
+class Odd(Model):
+    """A day's rows, of which some are shown in a way that can't be read; what is asked for beside them is not there."""
+
+    def __init__(self, rows: int, unreadable: int, kind: str = "no zone", *, missing: int = 0) -> None:
+        start, step = datetime(2026, 3, 2, tzinfo=UTC), timedelta(seconds=40)
+        super().__init__([item_of(n, at, channel="EMAIL") for n, at in enumerate(instants(rows, start, step))])
+        self.odd = {item["id"] for item in self.items[:unreadable]}
+        self.spoil = UNREADABLE[kind][0]
+        self.missing = missing
+
+    async def answer(self, request: Request) -> Answer:
+        if request.path != "/v1/activities":
+            return Answer(b"", status=404)
+        answer = await super().answer(request)
+        page = answer.body
+        page["items"] = [self.spoil(item) if item["id"] in self.odd else item for item in page["items"]]
+        page["total_count"] += self.missing
+        return answer
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_a_day_of_which_no_row_can_be_read_is_refused_with_the_reason_and_what_to_do(tmp_path: Path, kind: str) -> None:
+    [refused, other] = load(Odd(250, 250, kind), tmp_path, [day(2), day(3)])
+    assert isinstance(refused, Refusal)
+    assert refused.reason.startswith("250 of the 250 rows that Topo sent can't be read (first reason: ")
+    assert UNREADABLE[kind][1] in refused.reason
+    assert refused.reason.endswith("topo-pipeline backfill 2026-03-02 2026-03-02 --accept-unreadable 2026-03-02")
+    assert isinstance(other, Load)
+
+
+@pytest.mark.parametrize(
+    ("rows", "unreadable", "lands"),
+    [(200, 5, True), (200, 6, False), (1000, 10, True), (1000, 11, False), (11, 5, True), (10, 5, False)],
+)
+@pytest.mark.parametrize("kind", ["integer ids", "a lone surrogate"])
+def test_a_day_with_few_unreadable_rows_lands_proved_and_counts_them(
+    tmp_path: Path, rows: int, unreadable: int, lands: bool, kind: str
+) -> None:
+    [outcome] = load(Odd(rows, unreadable, kind), tmp_path, [day(2)])
+    assert isinstance(outcome, Load) == lands
+    if isinstance(outcome, Load):
+        assert (outcome.proved, outcome.rows, outcome.rejects) == (True, rows - unreadable, unreadable)
+
+
+@pytest.mark.parametrize("how", [{"accept_unreadable": [day(2).day]}, {"completeness": "warn"}], ids=["named", "warn"])
+def test_a_day_with_too_many_unreadable_rows_that_is_accepted_lands_unproved_and_says_why(
+    tmp_path: Path, how: dict[str, Any]
+) -> None:
+    [outcome] = load(Odd(200, 60), tmp_path, [day(2)], **how)
+    assert isinstance(outcome, UnprovedLoad)
+    assert (outcome.proved, outcome.rows, outcome.rejects) == (False, 140, 60)
+    assert "60 of the 200 rows that Topo sent can't be read" in outcome.because
+    assert "--accept-unreadable" not in outcome.because
+
+
+def test_to_accept_unreadable_rows_accepts_nothing_else(tmp_path: Path) -> None:
+    [other_day] = load(Odd(200, 60), tmp_path, [day(2)], accept_unreadable=[day(3).day])
+    [incomplete] = load(Odd(200, 60, missing=1), tmp_path, [day(2)], accept_unreadable=[day(2).day])
+    [sound] = load(Odd(200, 0), tmp_path, [day(2)], accept_unreadable=[day(2).day])
+    assert isinstance(other_day, Refusal)
+    assert isinstance(incomplete, Refusal)
+    assert "1 missing" in incomplete.reason
+    assert isinstance(sound, Load)
+    assert sound.proved
+
+
+@pytest.mark.parametrize(
+    ("kind", "stays"), [("no zone", True), ("no payload", True), ("a lone surrogate", True), ("integer ids", False)]
+)
+def test_a_landed_day_whose_rows_come_back_unreadable_is_left_as_it_was_even_where_they_are_accepted(
+    tmp_path: Path, kind: str, stays: bool
+) -> None:
+    [first] = load(Odd(200, 0), tmp_path, [day(2)])
+    [refused] = load(Odd(200, 200, kind), tmp_path, [day(2)])
+    [accepted] = load(Odd(200, 200, kind), tmp_path, [day(2)], accept_unreadable=[day(2).day])
+    assert isinstance(first, Load)
+    assert isinstance(refused, Refusal)
+    assert "--allow-shrink" not in refused.reason
+    if stays:
+        assert isinstance(accepted, UnprovedLoad)
+        assert (accepted.rows, accepted.removed, accepted.rejects) == (first.rows, 0, first.rows)
+    else:
+        assert isinstance(accepted, Refusal)
+        assert "Up to 200 of the missing may have come back unreadable." in accepted.reason
+    with Warehouse(str(tmp_path / "w.duckdb")).reader() as connection:
+        assert connection.execute("SELECT count(*) FROM topo.activities").fetchall() == [(first.rows,)]

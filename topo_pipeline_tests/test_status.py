@@ -51,6 +51,25 @@ def test_gaps_are_what_is_missing_not_over_not_proved_or_not_in_the_tables(works
     assert found.behind == (MARCH[4],)
 
 
+def test_unreadable_rows_of_the_last_load_of_each_day_are_counted_and_are_no_gap(workspace: Workspace) -> None:
+    workspace.land_all([*begun("a", 1), *begun("a", 2), *begun("a", 3)])
+    workspace.build("sequence_activity")
+    with workspace.warehouse.transaction() as connection:
+        for day, rejects in ((MARCH[0], 2), (MARCH[2], 3)):
+            connection.execute("UPDATE topo.loads SET rejects = ? WHERE day = ?", [rejects, day])
+    workspace.land(MARCH[0], begun("a", 1))  # where all rows can be read again
+    with workspace.warehouse.reader() as connection:
+        days = status(connection, due=MARCH[2]).days
+    assert days.unreadable == {MARCH[2]: 3}
+    assert (days.missing, days.unclosed, days.unproved) == ((), (), ())
+    folder = workspace.warehouse.path.parent
+    shown = answer(folder, "status", TOPO_WAREHOUSE="topo.duckdb")
+    [line] = [line for line in shown.stdout.splitlines() if line.startswith("Unreadable")]
+    assert line.split(maxsplit=1)[1].rstrip() == "3 rows could not be read: 2026-03-03 (3)"
+    told = json.loads(answer(folder, "status", "--json", TOPO_WAREHOUSE="topo.duckdb").stdout)
+    assert told["unreadable"] == {"2026-03-03": 3}
+
+
 def test_a_day_that_only_the_runs_have_taken_in_is_not_in_the_tables_yet(workspace: Workspace) -> None:
     workspace.land_all([*begun("a", 1)])
     workspace.build("sequence_runs")

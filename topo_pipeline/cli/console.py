@@ -68,7 +68,7 @@ def complain(sentence: str) -> None:
 
 def warn(sentence: str) -> None:
     """Say what a person should know although it worked."""
-    err.print(f"[yellow]topo-pipeline:[/] {escape(sentence)}", soft_wrap=True, highlight=False)
+    err.print(f"[yellow]{escape(sentence)}[/]", soft_wrap=True, highlight=False)
 
 
 def fail(sentence: str, code: int = 1) -> NoReturn:

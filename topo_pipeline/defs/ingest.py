@@ -202,7 +202,7 @@ def _failure(refusals: "list[Refusal]", asked: int) -> dg.Failure:
         for reason, alike in groupby(refusals, key=attrgetter("reason"))
     ]
     return dg.Failure(
-        description=f"{len(refusals)} of {asked} days did not land. " + "\n".join(reasons),
+        description=f"{len(refusals)} of {asked} days did not land. " + "; ".join(reasons),
         metadata={
             "refused_days": [str(refusal.day) for refusal in refusals],
             "reasons": {str(refusal.day): refusal.reason for refusal in refusals},

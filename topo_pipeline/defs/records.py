@@ -68,7 +68,7 @@ def failed_days(instance: dg.DagsterInstance, days: Iterable[date]) -> set[date]
 
 
 def why_refused(instance: dg.DagsterInstance, day: date) -> str | None:
-    """Return why a day did not land when it was read last; None where none of the recent failed runs says so."""
+    """Return why a day did not land, as the latest failed run that says so; None where no recent one does."""
     failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])
     for run in instance.get_runs(failed, limit=_BACK):  # latest first
         for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE):

@@ -110,7 +110,8 @@ class UnreadableRows(IncompleteWindow):
 
     advice = ""
 
-    def __init__(self, *, reading: "Reading", unreadable: int, rows: int, reason: str) -> None:
+    def __init__(self, *, reading: "Reading", rows: int) -> None:
+        unreadable, reason = len(reading.unreadable), reading.unreadable[0].reason
         because = f"{unreadable:,} of the {rows:,} rows that Topo sent can't be read (first reason: {reason})"
         super().__init__(reading=reading, got=rows, because=because)
 

@@ -19,7 +19,7 @@ class OlderWarehouse(WarehouseError):
 
 
 class ShrinkingDay(WarehouseError):
-    """A reload would take away so much of a day that a person has to say that it is meant."""
+    """A reload would remove so much of a day that a person has to allow it."""
 
 
 class NotCompacted(WarehouseError):

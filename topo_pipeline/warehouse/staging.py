@@ -32,7 +32,6 @@ LEFT JOIN (SELECT id::UUID AS id, upper(channel::VARCHAR) AS filtered FROM label
 WHERE is_json AND NOT EXISTS (FROM twice WHERE twice.id = received.id AND last > received)
 """
 
-UNPARSED = "DuckDB can't read its payload"
 _SET_ASIDE = """
 CREATE OR REPLACE TEMP TABLE set_aside AS
 SELECT raw, reason, id
@@ -41,7 +40,9 @@ FROM (
     UNION ALL
     -- What is JSON to a lenient decoder need not be to DuckDB: a lone surrogate, say.
     SELECT
-        format('{{"id":"{}","created_at":"{}","payload":{}}}', id, created_at, payload), $unparsed, id
+        format('{{"id":"{}","created_at":"{}","payload":{}}}', id, created_at, payload),
+        'DuckDB can''t read its payload',
+        id
     FROM received WHERE NOT is_json
 )
 """
@@ -95,7 +96,7 @@ def stage(
     try:
         connection.execute(_TWICE)
         connection.execute(_STAGE, {"day": day, "load_id": load_id, "now": now})
-        connection.execute(_SET_ASIDE, {"unparsed": UNPARSED})
+        connection.execute(_SET_ASIDE)
     finally:
         connection.unregister("unreadable")
         connection.unregister("labels")

@@ -112,7 +112,7 @@ LANDS = {
     "rows that go between the pages": Case([{"kind": "vanishing", "count": 3}], 8),
     "unknown types, channels and fields": Case([{"kind": "unknown"}], 0),
     "null and missing ids": Case([{"kind": "nulls"}], 0),
-    "rows that can't be read": Case([{"kind": "unreadable"}], 0, unreadable=True),
+    "rows that can't be read": Case([{"kind": "unreadable", "every": 40}], 0, unreadable=True),
     "nobody tells whose key it is, or what sequences are called": Case(
         [{"kind": "answer", "path": path} for path in ("me", "sequence-templates")], 0
     ),
@@ -123,7 +123,7 @@ LANDS = {
             {"kind": "crowd", "count": 80},
             {"kind": "ties"},
             {"kind": "unknown"},
-            {"kind": "unreadable", "every": 9},
+            {"kind": "unreadable", "every": 40},
         ],
         60,
         added=80,
@@ -171,6 +171,9 @@ REFUSED = {
         2 * len(SHAPES) - PAGES,
         says=("answered 200 with no `has_more`, in 8 attempts", "request id req_shape"),
         retries=replace(QUICK, attempts=len(SHAPES)),
+    ),
+    "too many rows that can't be read": Case(
+        [{"kind": "unreadable"}], 0, says=("rows that Topo sent can't be read", "--accept-unreadable")
     ),
     "a count that is one too high": Case([{"kind": "miscount", "by": 1}], 12, says=("1 missing",)),
     "a count that is one too low": Case([{"kind": "miscount", "by": -1}], 12, says=("1 surplus",)),

@@ -7,6 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 import dagster as dg
+import httpx
 import pytest
 from msgspec.structs import replace
 
@@ -117,6 +118,12 @@ def test_a_reply_that_vanished_and_one_that_is_new_are_found(settled: Pipeline, 
     assert read_again(settled) == [first.created_at.date()]
     edit(settled, api_key, lambda activity: activity)
     assert read_again(settled) == [first.created_at.date()]
+
+
+def test_a_reply_that_comes_back_unreadable_is_not_one_that_is_gone(settled: Pipeline) -> None:
+    faults = httpx.URL(settled.api_url).join("/faults")
+    httpx.put(faults, json=[{"kind": "unreadable", "every": 2}]).raise_for_status()
+    assert read_again(settled) == []
 
 
 def test_what_else_changed_is_not_looked_for(settled: Pipeline, api_key: str) -> None:

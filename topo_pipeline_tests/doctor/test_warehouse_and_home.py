@@ -22,6 +22,7 @@ from topo_pipeline import runs
 from topo_pipeline.definitions import defs
 from topo_pipeline.defs.ingest import activities
 from topo_pipeline.defs.jobs import refresh
+from topo_pipeline.defs.records import why_refused
 from topo_pipeline.doctor import Finding, landed
 from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
@@ -93,6 +94,18 @@ def test_days_that_are_missing_not_over_or_not_proved_are_named(
     assert f"1 last read before they were over ({days_ago(6)})" in found.found
     assert f"1 not proved ({days_ago(5)})" in found.found
     assert f"from {days_ago(6)}" in found.do
+
+
+def test_rows_that_could_not_be_read_are_counted_by_day(
+    finds: Examine, warehouse: Warehouse, days_ago: DaysAgo
+) -> None:
+    land(warehouse, days_ago(2), rejected=(1, 2))
+    land(warehouse, days_ago(1))
+    found = finds()
+    assert found["days"].level == "ok"
+    assert found["unreadable"].level == "warning"
+    assert found["unreadable"].found == f"2 rows could not be read: {days_ago(2)} (2)."
+    assert "topo.rejects" in found["unreadable"].do
 
 
 def test_who_holds_the_warehouse_is_named(finds: Examine, warehouse: Warehouse, days_ago: DaysAgo) -> None:
@@ -183,6 +196,8 @@ def test_days_that_were_refused_are_named(finds: Examine, instance: dg.DagsterIn
     found = finds()["refused days"]
     assert found.level == "warning"
     assert str(days_ago(3)) in found.found
+    assert outcome.problems[0].endswith(found.do.removeprefix(f"Why {days_ago(3)} did not: "))
+    assert why_refused(instance, days_ago(4)) is None
 
 
 def switch(instance: dg.DagsterInstance, schedule: str, status: InstigatorStatus) -> None:

@@ -107,6 +107,12 @@ def test_where_all_is_well_in_a_lake_every_check_passes(lake: Workspace) -> None
 @pytest.mark.parametrize(
     ("check", "wrong", "rows", "example"),
     [
+        (
+            "activities.every_row_is_readable",
+            "UPDATE topo.loads SET rejects = 3 WHERE day = '2026-03-02'",
+            1,
+            "2026-03-02 (3)",
+        ),
         ("activities.every_day_is_proved", "UPDATE topo.loads SET proved = day <> '2026-03-02'", 1, "2026-03-02"),
         (
             "activities.every_day_is_closed",

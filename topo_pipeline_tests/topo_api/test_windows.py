@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.topo_api.errors import IncompleteWindow, RequestRefused
-from topo_pipeline.topo_api.reading import Reading, Window
+from topo_pipeline.topo_api.reading import Reading, Window, too_many_unreadable
 from topo_pipeline.topo_api.windows import Evidence, read_window
 from topo_pipeline_tests.topo_api.helpers import (
     Answer,
@@ -267,3 +267,35 @@ def test_a_window_has_both_bounds_in_utc() -> None:
 def test_a_full_page_that_lacks_a_row_is_asked_for_twice_at_most() -> None:
     app = Scripted(Answer(page_of([item_of(number) for number in range(99)], 100)))
     assert (refused(app).got, len(app.requests)) == (99, 2)
+
+
+@pytest.mark.parametrize(
+    ("unreadable", "rows", "too_many"),
+    [
+        (0, 0, False),
+        (0, 500, False),
+        (1, 1, True),
+        (1, 2, True),
+        (1, 3, False),
+        (5, 11, False),
+        (5, 10, True),
+        (6, 500, True),
+        (6, 600, False),
+        (7, 600, True),
+        (100, 10_000, False),
+        (101, 10_000, True),
+    ],
+)
+def test_too_many_rows_are_unreadable_beyond_five_and_one_in_a_hundred_or_from_half_on(
+    unreadable: int, rows: int, too_many: bool
+) -> None:
+    assert too_many_unreadable(unreadable, rows) == too_many
+
+
+def test_unreadable_rows_of_the_overlap_are_counted_and_are_not_of_the_window() -> None:
+    def spoil(_: int, page: dict[str, Any]) -> None:
+        page["items"] = [item | {"payload": None} if item["id"] != uuid_of(3) else item for item in page["items"]]
+
+    reading = read(Model([item_of(n, at) for n, at in enumerate(["2026-02-28T23:59:59.5Z", START.isoformat()])], spoil))
+    assert [reject.id for reject in reading.unreadable] == [uuid_of(0), uuid_of(1)]
+    assert [reject.id for reject in reading.rejects] == [uuid_of(1)]
