@@ -18,6 +18,7 @@ import msgspec
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from topo_pipeline.ahead import Ahead
+from topo_pipeline.first_contact import check_after_the_first_day, is_first_contact
 from topo_pipeline.topo_api.channels import ASKED_FOR, Labels, Messages, label
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import (
@@ -88,10 +89,12 @@ def load_days(
     completeness: Completeness = "refuse",
     label_channels: bool = True,
     may_shrink: Container[date] = (),
+    checks_contract: bool | None = None,
 ) -> Generator[Load | Refusal]:
     """Read and land `days` in turn, each in a transaction of its own; yield what became of each.
 
     While one is landed, the next one is read; beside one that is read in parts, it is begun with the last part.
+    After the first day with activities in a new warehouse, Topo's API is checked (`first_contact`).
 
     Args:
         connect: Makes a client.
@@ -103,6 +106,8 @@ def load_days(
         completeness: What becomes of a day that can't be proved complete: a refusal, or a load with `proved` False.
         label_channels: Whether to ask for the channels of messages whose payloads tell none.
         may_shrink: Days of which a reload may take away more than half.
+        checks_contract: Whether a new warehouse's first day is followed by the contract check; if it is left out, it
+            is where the API is not on this machine.
 
     Raises:
         WarehouseError: the warehouse can't be used, or is another workspace's; the days yielded before are landed.
@@ -112,6 +117,8 @@ def load_days(
     read = partial(_read_day, completeness=completeness, label_channels=label_channels)
     with connected(connect) as (client, portal):
         outage = _outage_at_once(client, portal, warehouse, timezone, clock())
+        may_check = not client.is_loopback if checks_contract is None else checks_contract
+        is_unchecked = may_check and is_first_contact(warehouse)
         with Ahead[Day, ReadDay | TopoError](
             portal, lambda day, spool, go_on: _try(read(client, day, spool, clock(), go_on))
         ) as ahead:
@@ -119,12 +126,16 @@ def load_days(
                 if _is_over(outage):
                     yield Refusal(day.day, str(outage[-1]))
                     continue
-                with ahead.reading(day, then=next_day) as reading:
+                # The check counts its requests: no other day is read at the same time.
+                with ahead.reading(day, then=None if is_unchecked else next_day) as reading:
                     _note(outage, reading)
                     if outage:
                         ahead.give_up()  # what was begun beside it has met the same outage
                     outcome = _land(warehouse, day.day, reading, run_id, clock(), may_shrink=day.day in may_shrink)
                 yield outcome
+                if is_unchecked and isinstance(outcome, Load) and outcome.rows:
+                    is_unchecked = False
+                    check_after_the_first_day(client, portal, warehouse, [day.window], clock)
 
 
 def _land(
