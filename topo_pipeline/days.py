@@ -1,9 +1,9 @@
 """Days: in a row, and by when one is due."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta, tzinfo
 
-_TOLD = 4  # stretches
+_TOLD = 4  # stretches, or days with a count
 # When the night's reading begins; before that, nobody has had to read yesterday.
 NIGHT = time(1, 15)
 
@@ -37,3 +37,9 @@ def in_words(days: Iterable[date]) -> str:
         str(stretch[0]) if len(stretch) == 1 else f"{stretch[0]} to {stretch[-1]}" for stretch in contiguous(days)
     ][::-1]
     return ", ".join(stretches[:_TOLD]) + (", and earlier ones" if len(stretches) > _TOLD else "")
+
+
+def counts_in_words(counts: Mapping[date, int]) -> str:
+    """Return days with a count each as a person reads them, the latest first, and of many the latest alone."""
+    told = [f"{day} ({counts[day]:,})" for day in sorted(counts, reverse=True)]
+    return ", ".join(told[:_TOLD]) + (", and earlier ones" if len(told) > _TOLD else "")

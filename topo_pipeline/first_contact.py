@@ -5,7 +5,7 @@ What belongs here: when the check runs by itself, and that its result is kept. W
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple
 from datetime import datetime
 
@@ -15,7 +15,12 @@ from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.contract import ContractResult, check_contract, summary
 from topo_pipeline.topo_api.reading import Window
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.contract_checks import KeptResult, has_landed_activities, keep_contract_check
+from topo_pipeline.warehouse.contract_checks import (
+    KeptResult,
+    has_landed_activities,
+    keep_contract_check,
+    latest_contract_check,
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,9 +54,35 @@ def check_and_keep(
         WarehouseError: the warehouse can't be written.
     """
     results = portal.call(check_contract, client, windows, clock)
-    with warehouse.transaction() as connection:
-        keep_contract_check(connection, [KeptResult(*astuple(result)) for result in results], checked_at=clock())
+    keep(warehouse, results, clock())
     return results
+
+
+def keep(warehouse: Warehouse, results: Iterable[ContractResult], checked_at: datetime) -> None:
+    """Keep the results of a check in the warehouse, which is made if there is none.
+
+    Raises:
+        WarehouseError: the warehouse can't be written.
+    """
+    with warehouse.transaction() as connection:
+        keep_contract_check(connection, [KeptResult(*astuple(result)) for result in results], checked_at=checked_at)
+
+
+def latest_summary(warehouse: Warehouse, since: datetime) -> str | None:
+    """Return one line about the latest check, if there was one since an instant.
+
+    Raises:
+        WarehouseError: the warehouse can't be read.
+    """
+    with warehouse.reader() as connection:
+        latest = latest_contract_check(connection)
+    if latest is None or latest[0] < since:
+        return None
+    return _sentence([ContractResult(**vars(result)) for result in latest[1]])
+
+
+def _sentence(results: Sequence[ContractResult]) -> str:
+    return f"Contract check of Topo's API: {summary(results)}. {DETAILS}"
 
 
 def check_after_the_first_day(
@@ -68,4 +99,4 @@ def check_after_the_first_day(
         _LOG.warning("The contract check failed (%s): run topo-pipeline doctor --contract.", type(error).__name__)
         return
     level = logging.WARNING if any(result.outcome == "differs" for result in results) else logging.INFO
-    _LOG.log(level, "Contract check of Topo's API: %s. %s", summary(results), DETAILS)
+    _LOG.log(level, "%s", _sentence(results))

@@ -27,14 +27,16 @@ from topo_pipeline.topo_api.errors import (
     ResponseInvalid,
     TopoError,
     TopoUnavailable,
+    UnreadableRows,
 )
-from topo_pipeline.topo_api.reading import Reading, Window
+from topo_pipeline.topo_api.reading import Reading, Window, too_many_unreadable
 from topo_pipeline.topo_api.windows import read_window
 from topo_pipeline.topo_api.wire import Activity, SequenceTemplate
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import ShrinkingDay
 from topo_pipeline.warehouse.landing import Load, ReadDay, land, land_templates
 from topo_pipeline.warehouse.spool import Spool
+from topo_pipeline.warehouse.staging import UNPARSED
 from topo_pipeline.warehouse.workspace import keep_to_organization, keep_to_timezone
 
 if TYPE_CHECKING:
@@ -67,6 +69,13 @@ class Refusal:
     reason: str
 
 
+@dataclass(frozen=True)
+class UnprovedLoad(Load):
+    """A load of a day that could not be proved complete, and why."""
+
+    because: str
+
+
 def check(connect: Callable[[], TopoClient], warehouse: Warehouse, *, timezone: str, clock: Clock) -> None:
     """Meet what would fail every day: a key that Topo refuses, a warehouse that can't be written or is another's.
 
@@ -89,12 +98,14 @@ def load_days(
     completeness: Completeness = "refuse",
     label_channels: bool = True,
     may_shrink: Container[date] = (),
+    accept_unreadable: Container[date] = (),
     checks_contract: bool | None = None,
 ) -> Generator[Load | Refusal]:
     """Read and land `days` in turn, each in a transaction of its own; yield what became of each.
 
     While one is landed, the next one is read; beside one that is read in parts, it is begun with the last part.
-    After the first day with activities in a new warehouse, Topo's API is checked (`first_contact`).
+    After the first day of a new warehouse that had activities, or was refused because it could not be proved, the
+    contract check runs (`first_contact`).
 
     Args:
         connect: Makes a client.
@@ -103,18 +114,21 @@ def load_days(
         run_id: For the ledger.
         clock: Now, aware.
         timezone: The reporting zone (IANA) in which the days are cut.
-        completeness: What becomes of a day that can't be proved complete: a refusal, or a load with `proved` False.
+        completeness: What becomes of a day that can't be proved complete: a refusal, or an `UnprovedLoad`.
         label_channels: Whether to ask for the channels of messages whose payloads tell none.
-        may_shrink: Days of which a reload may take away more than half.
-        checks_contract: Whether a new warehouse's first day is followed by the contract check; if it is left out, it
-            is where the API is not on this machine.
+        may_shrink: Days of which a reload may remove any number of rows.
+        accept_unreadable: Days that land, as an `UnprovedLoad`, however many of their rows can't be read.
+        checks_contract: Whether the first day of a new warehouse is followed by the contract check. None: if the API
+            is not on this machine.
 
     Raises:
         WarehouseError: the warehouse can't be used, or is another workspace's; the days yielded before are landed.
     """
     if not days:
         return
-    read = partial(_read_day, completeness=completeness, label_channels=label_channels)
+    read = partial(
+        _read_day, completeness=completeness, accept_unreadable=accept_unreadable, label_channels=label_channels
+    )
     with connected(connect) as (client, portal):
         outage = _outage_at_once(client, portal, warehouse, timezone, clock())
         may_check = not client.is_loopback if checks_contract is None else checks_contract
@@ -133,7 +147,7 @@ def load_days(
                         ahead.give_up()  # what was begun beside it has met the same outage
                     outcome = _land(warehouse, day.day, reading, run_id, clock(), may_shrink=day.day in may_shrink)
                 yield outcome
-                if is_unchecked and isinstance(outcome, Load) and outcome.rows:
+                if is_unchecked and _shows_the_api(outcome, reading):
                     is_unchecked = False
                     check_after_the_first_day(client, portal, warehouse, [day.window], clock)
 
@@ -142,12 +156,27 @@ def _land(
     warehouse: Warehouse, day: date, reading: ReadDay | TopoError, run_id: str, now: datetime, *, may_shrink: bool
 ) -> Load | Refusal:
     if isinstance(reading, TopoError):
-        return Refusal(day, str(reading))
+        return Refusal(day, _why_refused(day, reading))
     try:
         with warehouse.transaction(beside=reading.activities) as connection:
-            return land(connection, reading, run_id=run_id, now=now, may_shrink=may_shrink)
+            load = land(connection, reading, run_id=run_id, now=now, may_shrink=may_shrink)
     except ShrinkingDay as error:
         return Refusal(day, str(error))
+    return UnprovedLoad(**vars(load), because=reading.unproved_because) if reading.unproved_because else load
+
+
+def _shows_the_api(outcome: Load | Refusal, reading: ReadDay | TopoError) -> bool:
+    """Whether a day had activities; one that could not be proved needs the contract check most."""
+    return isinstance(reading, IncompleteWindow) or (isinstance(outcome, Load) and outcome.rows > 0)
+
+
+def _why_refused(day: date, error: TopoError) -> str:
+    if not isinstance(error, UnreadableRows):
+        return str(error)
+    return (
+        f"{error}. To land the rows that can be read, not proved complete:"
+        f" topo-pipeline backfill {day} {day} --accept-unreadable {day}"
+    )
 
 
 def _outage_at_once(
@@ -187,18 +216,21 @@ async def _read_day(
     go_on: Callable[[], None],
     *,
     completeness: Completeness,
+    accept_unreadable: Container[date],
     label_channels: bool,
 ) -> ReadDay:
     """A day as far as it can be read by now, ready to land; `go_on` is called once the next may be begun."""
     window = day.window.readable(started_at)
     into = _Into(spool, window, go_on)
     try:
-        reading, proved = await read_window(client, window, keeper=into), True
+        reading, unproved_because = await read_window(client, window, keeper=into), None
+        await _refuse_unreadable(reading, spool)
     except IncompleteWindow as error:
-        if completeness == "refuse":
+        is_accepted = isinstance(error, UnreadableRows) and day.day in accept_unreadable
+        if completeness == "refuse" and not is_accepted:
             raise
         _LOG.warning("Landed unproved: %s", error)
-        reading, proved = error.reading, False
+        reading, unproved_because = error.reading, str(error)
     labels = await _labels(client, reading, into) if label_channels else Labels({}, 0)
     go_on()
     return ReadDay(
@@ -206,7 +238,8 @@ async def _read_day(
         asked_after=reading.asked_after,
         asked_before=reading.asked_before,
         is_open=started_at < day.window.end + CLOSING_TIME,
-        proved=proved,
+        proved=unproved_because is None,
+        unproved_because=unproved_because,
         api_total_count=reading.total_count,
         requests=reading.requests + labels.requests,
         started_at=started_at,
@@ -214,6 +247,19 @@ async def _read_day(
         channels=labels.channels,
         rejects=reject_frame(reading),
     )
+
+
+async def _refuse_unreadable(reading: Reading, spool: Spool) -> None:
+    """Refuse a reading of which too many rows can't be read, by us or by DuckDB.
+
+    Raises:
+        UnreadableRows: there are too many.
+    """
+    unparsed = await anyio.to_thread.run_sync(spool.unparsed)
+    unreadable, rows = len(reading.unreadable) + len(unparsed), reading.received + len(reading.unreadable)
+    if too_many_unreadable(unreadable, rows):
+        reason = reading.unreadable[0].reason if reading.unreadable else UNPARSED
+        raise UnreadableRows(reading=reading, unreadable=unreadable, rows=rows, reason=reason)
 
 
 class _Into:
@@ -326,4 +372,5 @@ def reject_frame(reading: Reading) -> "pd.DataFrame":
     import pandas as pd  # noqa: PLC0415 - as above
 
     rejects = reading.rejects
-    return pd.DataFrame({"raw": [r.raw for r in rejects], "reason": [r.reason for r in rejects]}, dtype=object)
+    columns = {name: [getattr(reject, name) for reject in rejects] for name in ("raw", "reason", "id")}
+    return pd.DataFrame(columns, dtype=object)

@@ -5,7 +5,7 @@ What belongs here: driving Dagster from a command line. What does not: printing,
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -26,12 +26,19 @@ READING = "topo__activities"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a backfill came to: the days that landed, and a sentence for each thing that did not work."""
+    """What a backfill came to: the days that landed, and a sentence for each thing that did not work.
+
+    An unproved day is no problem of the run, but nobody should call the backfill complete.
+    """
 
     landed: tuple[date, ...]
     problems: tuple[str, ...]
     activities: int = 0
     requests: int = 0
+    unproved: dict[date, str] = field(default_factory=dict)
+    """Why, of each day that landed without being proved complete."""
+    unreadable: dict[date, int] = field(default_factory=dict)
+    """How many rows, of each day that landed with rows that could not be read."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,8 @@ class Progress:
     step: str | None = None
     activities: int = 0
     requests: int = 0
+    unreadable: int = 0
+    unproved_because: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,7 @@ def backfill(
     instance: dg.DagsterInstance,
     tell: Callable[[Progress], None],
     may_shrink: Iterable[date] = (),
+    accept_unreadable: Iterable[date] = (),
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Read `days` (contiguous) in one run of the job `refresh`; a refused day holds up no table of the others.
@@ -69,7 +79,8 @@ def backfill(
         days: What to read.
         instance: Where the runs are recorded.
         tell: Is told of each day that landed and each step that begins.
-        may_shrink: Days of which a reload may take away more than half.
+        may_shrink: Days of which a reload may remove any number of rows.
+        accept_unreadable: Days that land, unproved, however many of their rows can't be read.
         is_stopped: Asked after each day: whether to end here.
 
     Raises:
@@ -77,7 +88,7 @@ def backfill(
     """
     bury_the_dead(instance)
     make_sure_nobody_reads(instance)
-    refresh, config = definitions.resolve_job_def("refresh"), _config(may_shrink)
+    refresh, config = definitions.resolve_job_def("refresh"), _config(may_shrink, accept_unreadable)
     counted: dict[date, Progress] = {}
 
     def count(progress: Progress) -> None:
@@ -100,11 +111,14 @@ def backfill(
         problems,
         activities=sum(progress.activities for progress in counted.values()),
         requests=sum(progress.requests for progress in counted.values()),
+        unproved={day: progress.unproved_because for day, progress in counted.items() if progress.unproved_because},
+        unreadable={day: progress.unreadable for day, progress in counted.items() if progress.unreadable},
     )
 
 
-def _config(may_shrink: Iterable[date]) -> dict[str, Any]:
-    return {"ops": {READING: {"config": {"allow_shrink": [key_of(day) for day in may_shrink]}}}}
+def _config(may_shrink: Iterable[date], accept_unreadable: Iterable[date]) -> dict[str, Any]:
+    named = {"allow_shrink": may_shrink, "accept_unreadable": accept_unreadable}
+    return {"ops": {READING: {"config": {name: [key_of(day) for day in days] for name, days in named.items()}}}}
 
 
 def _run(
@@ -167,6 +181,8 @@ def _progress(entry: dg.EventLogEntry) -> Progress | None:
             landed=day_of(event.partition).day,
             activities=_number(told.get("dagster/partition_row_count")),
             requests=_number(told.get("requests")),
+            unreadable=_number(told.get("rejects")),
+            unproved_because=str(told["unproved_because"]) if "unproved_because" in told else None,
         )
     return None
 

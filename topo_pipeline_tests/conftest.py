@@ -45,15 +45,14 @@ LONGEST = ("test_dev", "test_killed_runs", "test_backfills_of_the_ui", "test_cli
 # they nor what is set up for them is traced; nor is any process that a test starts.
 UNTRACED = (
     *("crashes/", "engagement/", "exports/", "topo_api/test_repair.py"),
-    *("defs/test_channels", "defs/test_checks", "defs/test_completeness", "defs/test_faults", "defs/test_guards"),
-    *("defs/test_publish", "defs/test_ranged_runs", "defs/test_reexecution", "defs/test_replies"),
-    *("defs/test_schedules", "defs/test_sensors", "defs/test_settings_of_tables", "defs/test_table_events"),
-    *("report/test_page", "report/test_previews", "report/test_queries"),
+    *("defs/test_channels", "defs/test_faults", "defs/test_guards", "defs/test_publish", "defs/test_ranged_runs"),
+    *("defs/test_reexecution", "defs/test_schedules", "defs/test_settings_of_tables", "defs/test_table_events"),
+    *("report/test_page", "report/test_queries"),
     *("sandbox/test_activities_api", "sandbox/test_openapi", "sandbox/test_other_endpoints", "sandbox/test_timelines"),
     *("sandbox/test_world", "warehouse/test_compaction", "warehouse/test_extraction", "warehouse/test_forgetting"),
     *("warehouse/test_landing", "warehouse/test_old_warehouses", "warehouse/test_reload", "warehouse/test_waiting"),
-    *("test_ahead", "test_analyses", "test_backfills_of_the_ui", "test_backups", "test_cli.py", "test_definitions"),
-    *("test_dev", "test_end_to_end", "test_forget", "test_ingest", "test_killed_runs", "test_orphaned_runs"),
+    *("test_ahead", "test_analyses", "test_backfills_of_the_ui", "test_backups", "test_definitions"),
+    *("test_dev", "test_end_to_end", "test_forget", "test_killed_runs", "test_orphaned_runs"),
 )
 
 

@@ -5,11 +5,11 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TypeVar
 
 import typer
 from rich.console import Console, ConsoleDimensions
@@ -19,6 +19,7 @@ from topo_pipeline.settings import SettingsError
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _UNBOUNDED = 1000  # columns
+Value = TypeVar("Value")
 
 
 class _Console(Console):
@@ -65,6 +66,11 @@ def complain(sentence: str) -> None:
     err.print(f"[red]topo-pipeline:[/] {escape(sentence)}", soft_wrap=True, highlight=False)
 
 
+def warn(sentence: str) -> None:
+    """Say what a person should know although it worked."""
+    err.print(f"[yellow]topo-pipeline:[/] {escape(sentence)}", soft_wrap=True, highlight=False)
+
+
 def fail(sentence: str, code: int = 1) -> NoReturn:
     """Say what went wrong, and exit with `code`: 2 where the command was mistyped."""
     complain(sentence)
@@ -97,6 +103,11 @@ def undisturbed() -> Iterator[None]:
 def counted(number: int, what: str) -> str:
     """So many of them, in words that agree."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def by_day(values: Mapping[date, Value]) -> dict[str, Value]:
+    """Values by their days, as JSON takes them."""
+    return {str(day): value for day, value in values.items()}
 
 
 def show_json(value: object) -> None:

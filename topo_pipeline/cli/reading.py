@@ -13,6 +13,7 @@ from topo_pipeline.cli import arguments
 from topo_pipeline.cli.board import show_leaderboard
 from topo_pipeline.cli.console import (
     AsJson,
+    by_day,
     clear_errors,
     complain,
     counted,
@@ -23,11 +24,13 @@ from topo_pipeline.cli.console import (
     relative,
     show_json,
     undisturbed,
+    warn,
 )
+from topo_pipeline.cli.contract_report import show_latest
 from topo_pipeline.cli.looking import write_report
 from topo_pipeline.cli.progress import shown
 from topo_pipeline.cli.stopping import Stop, stoppable
-from topo_pipeline.days import in_words
+from topo_pipeline.days import counts_in_words, in_words
 from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
@@ -68,9 +71,14 @@ def demo() -> None:
 def backfill(
     start: Annotated[str, typer.Argument(metavar="FROM", help="First day, such as 2026-03-01.")],
     end: Annotated[str, typer.Argument(metavar="TO", help="Last day, included.")],
+    *,
     allow_shrink: Annotated[
         list[str] | None,
-        typer.Option(metavar="DAY", help="A day of which more than half of what is landed may go; can be repeated."),
+        typer.Option(metavar="DAY", help="A day of which any number of landed rows may be removed; can be repeated."),
+    ] = None,
+    accept_unreadable: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DAY", help="A day to land however many of its rows can't be read; can be repeated."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what would be read, by one request; change nothing.")
@@ -81,34 +89,40 @@ def backfill(
 
     FROM is the first day, TO the last: both are read, and what lies between.
 
-    Exits with 0 only if every day landed complete; with 1 if one did not, 2 if the command is mistyped, 130 if Ctrl-C
-    ended it: the first after the day under way, with the tables brought up to date, the second at once. Days that had
-    landed stay either way.
+    Exits with 0 only if every day landed and is proved complete; with 1 if one is not, 2 if the command is mistyped,
+    130 if Ctrl-C ended it: the first after the day under way, with the tables brought up to date, the second at once.
+    Days that had landed stay either way.
 
     \b
     Examples:
       topo-pipeline backfill 2026-03-01 2026-03-31
       topo-pipeline backfill 2026-01-01 2026-12-31 --dry-run
       topo-pipeline backfill 2026-03-14 2026-03-14 --allow-shrink 2026-03-14
+      topo-pipeline backfill 2026-03-14 2026-03-14 --accept-unreadable 2026-03-14
     """
     with clear_errors(), stoppable() as stop:
         days = arguments.days(arguments.day(start), arguments.day(end))
         may_shrink = [arguments.day(day) for day in allow_shrink or []]
+        accepted = [arguments.day(day) for day in accept_unreadable or []]
         if dry_run:
             _foretell(days, as_json)
             return
         _check()
-        outcome = _backfill(days, f"Reading {counted(len(days), 'day')}", stop, may_shrink)
+        began = now()
+        outcome = _backfill(days, f"Reading {counted(len(days), 'day')}", stop, may_shrink, accepted)
     if as_json:
-        show_json(asdict(outcome))
-    _finish(outcome, stop)
-    if not as_json:
+        days_told = {"unproved": by_day(outcome.unproved), "unreadable": by_day(outcome.unreadable)}
+        show_json(asdict(outcome) | days_told)
+    elif not outcome.problems:
         where = escape(relative(get_settings().warehouse))
         out.print(
             f"{counted(len(outcome.landed), 'day')} landed in {where}:"
             f" {outcome.activities:,} activities in {outcome.requests:,} requests.",
             highlight=False,
         )
+    if not as_json:
+        show_latest(since=began)
+    _finish(outcome, stop)
 
 
 def _check() -> None:
@@ -151,7 +165,13 @@ def _foretell(days: Sequence[date], as_json: bool) -> None:
     )
 
 
-def _backfill(days: Sequence[date], title: str, stop: Stop, may_shrink: Sequence[date] = ()) -> "Outcome":
+def _backfill(
+    days: Sequence[date],
+    title: str,
+    stop: Stop,
+    may_shrink: Sequence[date] = (),
+    accept_unreadable: Sequence[date] = (),
+) -> "Outcome":
     """Run the days and show how far it is."""
     import dagster as dg
 
@@ -167,11 +187,25 @@ def _backfill(days: Sequence[date], title: str, stop: Stop, may_shrink: Sequence
             stop.is_reading = True
             show(progress)
 
-        return runs.backfill(defs, days, instance=instance, tell=tell, may_shrink=may_shrink, is_stopped=stop)
+        return runs.backfill(
+            defs,
+            days,
+            instance=instance,
+            tell=tell,
+            may_shrink=may_shrink,
+            accept_unreadable=accept_unreadable,
+            is_stopped=stop,
+        )
 
 
 def _finish(outcome: "Outcome", stop: Stop) -> None:
-    for problem in outcome.problems[:-1]:
+    """Say what did not work, and exit unless every day landed and is proved complete."""
+    if outcome.unreadable:
+        rows = counted(sum(outcome.unreadable.values()), "row")
+        warn(f"{rows} could not be read: {counts_in_words(outcome.unreadable)}. topo.rejects has the reasons.")
+    unproved = [f"{day} landed, but is not proved complete: {why}." for day, why in outcome.unproved.items()]
+    problems = [*unproved, *outcome.problems]
+    for problem in problems[:-1]:
         complain(problem)
-    if outcome.problems:
-        fail(outcome.problems[-1], _INTERRUPTED if stop.is_asked else 1)
+    if problems:
+        fail(problems[-1], _INTERRUPTED if stop.is_asked else 1)

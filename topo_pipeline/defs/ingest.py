@@ -28,8 +28,18 @@ class Reload(dg.Config):
     """What a person has to say of a day that is read again."""
 
     allow_shrink: list[str] = Field(
-        default=[], description="Days, such as 2026-03-14, of which more than half of what is landed may go."
+        default=[], description="Days, such as 2026-03-14, of which a reload may remove any number of rows."
     )
+    accept_unreadable: list[str] = Field(
+        default=[], description="Days, such as 2026-03-14, that land however many of their rows can't be read."
+    )
+
+    def allows(self, days: "Sequence[Day]") -> dict[str, set[date]]:
+        """The days that it names, as `land` takes them."""
+        return {
+            "may_shrink": {day.day for day in days if key_of(day.day) in self.allow_shrink},
+            "accept_unreadable": {day.day for day in days if key_of(day.day) in self.accept_unreadable},
+        }
 
 
 @dg.asset(
@@ -52,11 +62,10 @@ def activities(
 ) -> None:
     """Every engagement event of the workspace, a day a partition, each day proved complete or refused."""
     days = [day_of(key) for key in context.partition_keys]
-    may_shrink = {day.day for day in days if key_of(day.day) in config.allow_shrink}
     with one_sentence():
         kept = _keep(context, days, warehouse)
         to_read = [day for day in days if day.day not in {load.day for load in kept}]
-        for load in chain(kept, land(context, to_read, topo, warehouse, clock, may_shrink=may_shrink)):
+        for load in chain(kept, land(context, to_read, topo, warehouse, clock, **config.allows(days))):
             # Once more at the run's end, when Dagster writes a second event for the day.
             context.add_asset_metadata(_metadata(load), partition_key=key_of(load.day))
         context.add_asset_metadata({"dagster/column_schema": _columns(warehouse, "activities")})
@@ -85,6 +94,7 @@ def land(
     clock: Clock,
     *,
     may_shrink: Container[date] = (),
+    accept_unreadable: Container[date] = (),
 ) -> "Iterator[Load]":
     """Read and land `days`, telling Dagster of each at once; yield each that landed.
 
@@ -108,6 +118,7 @@ def land(
         completeness=topo.settings.completeness,
         label_channels=topo.settings.label_channels == "on",
         may_shrink=may_shrink,
+        accept_unreadable=accept_unreadable,
     )
     with closing(outcomes):  # an interruption ends the reading too
         for done, outcome in enumerate(outcomes, start=1):
@@ -163,6 +174,8 @@ def _columns(warehouse: Warehouse, table: str) -> dg.TableSchema:
 
 
 def _metadata(load: "Load") -> dict[str, Any]:
+    from topo_pipeline.ingest import UnprovedLoad
+
     return {
         "dagster/partition_row_count": load.rows,
         "api_total_count": load.api_total_count,
@@ -178,6 +191,7 @@ def _metadata(load: "Load") -> dict[str, Any]:
         "requests": load.requests,
         "seconds": (load.finished_at - load.started_at).total_seconds(),
         "load_id": str(load.load_id),
+        **({"unproved_because": load.because} if isinstance(load, UnprovedLoad) else {}),
     }
 
 
@@ -188,7 +202,7 @@ def _failure(refusals: "list[Refusal]", asked: int) -> dg.Failure:
         for reason, alike in groupby(refusals, key=attrgetter("reason"))
     ]
     return dg.Failure(
-        description=f"{len(refusals)} of {asked} days did not land. " + " ".join(reasons),
+        description=f"{len(refusals)} of {asked} days did not land. " + "\n".join(reasons),
         metadata={
             "refused_days": [str(refusal.day) for refusal in refusals],
             "reasons": {str(refusal.day): refusal.reason for refusal in refusals},

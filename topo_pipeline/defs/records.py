@@ -67,6 +67,19 @@ def failed_days(instance: dg.DagsterInstance, days: Iterable[date]) -> set[date]
     return {keys[key] for key, status in statuses.items() if status == dg.AssetPartitionStatus.FAILED}
 
 
+def why_refused(instance: dg.DagsterInstance, day: date) -> str | None:
+    """Return why a day did not land when it was read last; None where none of the recent failed runs says so."""
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])
+    for run in instance.get_runs(failed, limit=_BACK):  # latest first
+        for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+            failure = entry.get_dagster_event().step_failure_data.user_failure_data
+            told = {name: value.value for name, value in (failure.metadata if failure else {}).items()}
+            match told:
+                case {"reasons": dict(reasons)} if str(day) in reasons:
+                    return str(reasons[str(day)])
+    return None
+
+
 def under_way(instance: dg.DagsterInstance) -> list[UnderWay]:
     """The runs that read days of the activities and have not ended, queued ones included."""
     records = instance.get_run_records(dg.RunsFilter(statuses=_UNDER_WAY))

@@ -74,12 +74,13 @@ def _runs(instance: "dg.DagsterInstance") -> Finding:
 
 
 def _refused(instance: "dg.DagsterInstance", settings: "Settings", now: datetime) -> Finding:
-    from topo_pipeline.defs.records import failed_days
+    from topo_pipeline.defs.records import failed_days, why_refused
 
     due = last_due_day(now, settings.zone)
     failed = sorted(failed_days(instance, days_between(settings.start_date, due)))
     if failed:
-        do = "The runs that failed say why; read the days again."
+        reason = why_refused(instance, failed[-1])
+        do = f"Why {failed[-1]} did not: {reason}" if reason else "The runs that failed say why; read the days again."
         return warning("refused days", f"{len(failed)} did not land when read last ({in_words(failed)}).", do)
     return ok("refused days", "Every day landed when it was read last.")
 

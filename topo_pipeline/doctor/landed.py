@@ -5,13 +5,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from topo_pipeline.days import in_words, last_due_day
+from topo_pipeline.days import counts_in_words, in_words, last_due_day
 from topo_pipeline.doctor.finding import Finding, ok, problem, unknown, warning
 from topo_pipeline.doctor.places import can_be_written
 from topo_pipeline.instance import program_of
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import OlderWarehouse, WarehouseError, WarehouseInUse
-from topo_pipeline.warehouse.ledger import standing
+from topo_pipeline.warehouse.ledger import Standing, standing
 from topo_pipeline.warehouse.migrate import migrations
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _whose(
 
 
 def look_at_days(settings: "Settings", warehouse: Warehouse, now: datetime) -> Iterator[Finding]:
-    """Which days are missing, not closed or not proved."""
+    """Which days are missing, not closed or not proved, or have rows that could not be read."""
     if not warehouse.path.exists():
         yield unknown("days", "there is no warehouse yet")
         return
@@ -78,3 +78,12 @@ def look_at_days(settings: "Settings", warehouse: Warehouse, now: datetime) -> I
         again = min(day for days in gaps.values() for day in days)
         do = f"Read them: topo-pipeline backfill, from {again}; each night does so where TOPO_AUTOMATION is on."
         yield warning("days", f"{span}; {', '.join(told)}.", do)
+    yield _unreadable(found)
+
+
+def _unreadable(found: Standing) -> Finding:
+    rows = sum(found.unreadable.values())
+    if not rows:
+        return ok("unreadable", "Every row that the last load of each day received could be read.")
+    told = f"{rows:,} row{'' if rows == 1 else 's'} could not be read: {counts_in_words(found.unreadable)}."
+    return warning("unreadable", told, "topo.rejects has the text and the reason of each; tell Topo's support.")

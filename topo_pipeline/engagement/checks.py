@@ -86,6 +86,15 @@ CHECKS = (
     ),
     Check(
         "topo.activities",
+        "every_row_is_readable",
+        "WARN",
+        "Every row that the last load of each day received could be read.",
+        "days have rows that could not be read",
+        "SELECT day || ' (' || rejects || ')' FROM landed_days WHERE rejects > 0 ORDER BY day DESC",
+        "topo.rejects has their text and the reason.",
+    ),
+    Check(
+        "topo.activities",
         "every_day_is_closed",
         "WARN",
         "Every landed day that is over was last read after its end.",

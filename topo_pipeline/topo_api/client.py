@@ -137,7 +137,12 @@ class TopoClient:
             TopoError: refused, unavailable or not the documented shape.
         """
         answer = await self._get("activities", query.params(), decode_page, turn)
-        return replace(answer.value, request_id=answer.request_id, requests=answer.requests)
+        return replace(
+            answer.value,
+            request_id=answer.request_id,
+            requests=answer.requests,
+            answered_at=answer.answered_at,
+        )
 
     async def sequence_templates(self) -> list[wire.SequenceTemplate] | None:
         """Every sequence template, or None and a warning where the key may not read them.
@@ -225,7 +230,7 @@ class TopoClient:
             with attempt:
                 response = await self._attempt(path, params, attempt.num, turn)
                 value = self._decoded(response, decode, attempt.num)
-                return _Answer(value, self._request_id(response), attempt.num)
+                return _Answer(value, self._request_id(response), attempt.num, wire.answered_at(response.headers))
         raise AssertionError("stamina ends with a result or raises")
 
     def _patience(self, error: Exception) -> bool | float:
@@ -324,6 +329,7 @@ class _Answer(Generic[_T]):
     value: _T
     request_id: str | None
     requests: int
+    answered_at: datetime | None
 
 
 class _Connection:

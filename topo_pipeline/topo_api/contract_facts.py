@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import RequestRefused, TopoError
 from topo_pipeline.topo_api.reading import Window
+from topo_pipeline.topo_api.resolution import FINEST, common_step, unit_of
 from topo_pipeline.topo_api.wire import (
     MAX_PAGE_SIZE,
     Activity,
@@ -40,9 +41,7 @@ _LONG = timedelta(days=28)
 _SECOND = timedelta(seconds=1)
 _INSTANT = timedelta(microseconds=1)
 _AROUND = timedelta(seconds=1.5)
-# Seconds; an API that shows coarser times than the overlap of one second shows multiples of one of these.
-_COARSE_UNITS = (3600, 1800, 900, 300, 60, 30, 15, 10, 5, 2)
-_FEW_ROWS = 8  # fewer can all be multiples of two seconds by chance
+_FEW_ROWS = 8  # times of fewer rows can all be multiples of two seconds by chance
 
 _T = TypeVar("_T")
 
@@ -324,9 +323,10 @@ async def _read_sample(asker: _Asker, window: Window, facts: Facts) -> None:
 
 
 def _coarse_unit(moments: Sequence[datetime]) -> int | None:
-    if len(set(moments)) < _FEW_ROWS and len(moments) < _ENOUGH_ROWS:
+    if len(moments) < _FEW_ROWS:
         return None
-    return next((unit for unit in _COARSE_UNITS if all(moment.timestamp() % unit == 0 for moment in moments)), None)
+    unit = unit_of(common_step(moments))
+    return unit if unit > FINEST else None
 
 
 async def _probe(asker: _Asker, facts: Facts) -> list[Probe]:

@@ -60,35 +60,62 @@ class ResponseInvalid(TopoError):
     advice = "; try again later, and if it stays, tell Topo's support"
 
 
+class LimitExceeded(TopoError):
+    """A window takes more requests, or more time, than any day of a workspace should."""
+
+    advice = "; no day should take that: tell Topo's support"
+
+
 class IncompleteWindow(TopoError):
-    """What was received of a window could not be proved to be all of it."""
+    """What was received of a window could not be proved to be all of it.
+
+    Attributes:
+        reading: The best there is, for a caller that takes it unproved.
+        window: The window.
+        expected: Topo's count.
+        got: Distinct rows received.
+        request_ids: Of the answers that disagree.
+    """
 
     advice = "; read it again, and if it stays, tell Topo's support"
 
-    def __init__(
-        self,
-        *,
-        reading: "Reading",
-        got: int,
-        because: str,
-        request_ids: Sequence[str] = (),
-    ) -> None:
-        super().__init__(
-            f"window {_instant(reading.window.start)} to {_instant(reading.window.end)}: "
-            f"Topo counts {reading.total_count} activities, "
-            f"{got} distinct ones were received ({_difference(reading.total_count, got)}); "
-            f"{because}{_quoted(request_ids)}"
-        )
+    def __init__(self, *, reading: "Reading", got: int, because: str, request_ids: Sequence[str] = ()) -> None:
+        window = reading.window
+        super().__init__(f"window {_instant(window.start)} to {_instant(window.end)}: {because}{_quoted(request_ids)}")
         self.reading = reading
-        """The best there is, for whoever takes it unproved."""
-        self.window = reading.window
+        self.window = window
         self.expected = reading.total_count
         self.got = got
         self.request_ids = tuple(request_ids)
 
 
+class TimesDisagree(IncompleteWindow):
+    """Topo's time filter selects by other times than those it shows: which rows are of a window is unknown."""
+
+    advice = "; nothing can be read by day until Topo's support has put that right"
+
+
+class EchoMissing(TimesDisagree):
+    """A row that was read is not among those of the seconds around the time it shows: true of every day alike."""
+
+
+class UnreadableRows(IncompleteWindow):
+    """Everything that Topo counts was received, but too many of the rows can't be read."""
+
+    advice = ""
+
+    def __init__(self, *, reading: "Reading", unreadable: int, rows: int, reason: str) -> None:
+        because = f"{unreadable:,} of the {rows:,} rows that Topo sent can't be read (first reason: {reason})"
+        super().__init__(reading=reading, got=rows, because=because)
+
+
 def _instant(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def counted(expected: int, got: int) -> str:
+    """Say what Topo counts and how many distinct rows were received."""
+    return f"Topo counts {expected} activities, {got} distinct ones were received ({_difference(expected, got)})"
 
 
 def _difference(expected: int, got: int) -> str:

@@ -1,12 +1,16 @@
 """A window of time, and what was read in it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from topo_pipeline.topo_api.wire import Activity, Reject, to_utc
 
 SETTLING = timedelta(minutes=2)
 """What is younger may not be visible on every page yet."""
+FEW_UNREADABLE = 5
+"""So many unreadable rows do not make a reading of many rows incomplete."""
+UNREADABLE_SHARE = 0.01
+"""Nor does this share of them."""
 
 
 @dataclass(frozen=True)
@@ -56,3 +60,14 @@ class Reading:
     """Those within the window, or of no readable instant."""
     requests: int
     """Requests it took, retries included."""
+    count_capped: bool = False
+    """Whether Topo counts fewer than there are: then `total_count` is the number of rows in proved parts."""
+    as_of: datetime | None = None
+    """When the oldest answer was made, by Topo's clock; None where no answer says."""
+    unreadable: list[Reject] = field(default_factory=list)
+    """Rows between the asked bounds of which no version can be read; those of the overlap too."""
+
+
+def too_many_unreadable(unreadable: int, rows: int) -> bool:
+    """Return whether too many of the `rows` received can't be read: more than 5 and 1%, or half of them or more."""
+    return unreadable > max(FEW_UNREADABLE, rows * UNREADABLE_SHARE) or 0 < rows <= 2 * unreadable

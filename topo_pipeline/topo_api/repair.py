@@ -3,6 +3,11 @@
 A proof is that the distinct rows received are as many as Topo counts, on every page of the query alike: then nothing
 came or went between its first page and its last, and no page was torn. A part that fits one page is one response.
 
+Nor may the count be a cap. Where the last page that was counted says that there is more, the page after it is asked
+for. Where that page is full and no larger count was ever seen, the count may be the largest that Topo gives: the rows
+from the last instant on are asked for. Where either holds a new row, the count is capped: the query is split until no
+part's count is, and the distinct rows of the proved parts are the count.
+
 In the order in which they are tried:
 
 1. read, and read again;
@@ -21,10 +26,11 @@ import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from topo_pipeline.topo_api.client import TopoClient
+from topo_pipeline.topo_api.errors import LimitExceeded
 from topo_pipeline.topo_api.tally import Rows, Tally
 from topo_pipeline.topo_api.wire import MAX_PAGE_SIZE, Activity, ActivityPage, ActivityQuery, EventType, ResourceType
 
@@ -42,6 +48,13 @@ PARTS_AT_ONCE = 2
 """One whose last pages are under way, and the next: each is read fast, so that little can change meanwhile."""
 
 _STEP = timedelta(seconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+MAX_REQUESTS = 20_000
+"""Requests for one query: two million rows and what it takes to repair them. Also ends what has no end."""
+MAX_TIME = timedelta(hours=2)
+"""For one query."""
 
 
 class Keeper(Protocol):
@@ -66,32 +79,50 @@ class Outcome:
     """The first part that still disagreed after everything was tried."""
     requests: int
     """Requests it took, retries included."""
+    as_of: datetime | None
+    """When the oldest of its answers was made, by Topo's clock; None where no answer says."""
+    largest: int
+    """The largest count that Topo has given, by now."""
 
 
 async def read_proved(
-    client: TopoClient, query: ActivityQuery, depth: int = DEPTH, keeper: Keeper | None = None
+    client: TopoClient, query: ActivityQuery, depth: int = DEPTH, keeper: Keeper | None = None, largest: int = 0
 ) -> Outcome:
     """Every row of `query`, which has both bounds; proved, unless something is refused.
 
-    With a keeper, the parts of a deep query go there as they are read; the tally then holds their ids.
+    With a keeper, the parts of a deep query go there as they are read; the tally then holds their ids. A count below
+    `largest`, one that Topo gave before, is no cap.
 
     Raises:
         ValueError: `depth` is not positive.
+        LimitExceeded: it takes more than MAX_REQUESTS requests or MAX_TIME.
         TopoError: Topo refused, or could not be reached.
     """
     if depth < 1:
         raise ValueError(f"a depth of {depth} pages: at least one must be read")
-    reader = _Reader(client, depth, keeper)
-    tally = await reader.whole(query)
-    return Outcome(tally, reader.refused, reader.requests)
+    reader = _Reader(client, depth, keeper, largest)
+    try:
+        async with asyncio.timeout(MAX_TIME.total_seconds()) as limit:
+            tally = await reader.whole(query)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        exceeded = LimitExceeded(f"{_window(query)} took longer than {MAX_TIME}, {reader.requests} requests so far")
+    else:
+        return Outcome(tally, reader.refused, reader.requests, reader.as_of, reader.largest)
+    raise exceeded
 
 
 class _Reader:
     """Reads one query. Once a part is refused nothing can prove the whole: the rest is then read once, as it comes."""
 
-    def __init__(self, client: TopoClient, depth: int, keeper: Keeper | None) -> None:
+    def __init__(self, client: TopoClient, depth: int, keeper: Keeper | None, largest: int) -> None:
         self.refused: Tally | None = None
         self.requests = 0
+        self.as_of: datetime | None = None
+        self.largest = largest
+        self._page_size = MAX_PAGE_SIZE
+        self._cap: int | None = None
         self._client = client
         self._depth = depth
         self._keeper = keeper
@@ -104,31 +135,39 @@ class _Reader:
             tally = await self._prove(query)
             if self.refused or tally.proved:
                 return tally
+            if tally.foreign:
+                break
             # Read in parts, and Topo counted otherwise at the outset: what does it count now?
             now = await self._ask(replace(query, size=1))
-            tally = replace(tally, count=now.total_count, request_ids=[now.request_id] if now.request_id else [])
+            was_capped = tally.capped or (tally.count == now.total_count and tally.count % self._page_size == 0)
+            tally = replace(tally, count=now.total_count, capped=False, request_ids=_ids(now))
             if tally.proved:
                 return tally
+            if was_capped and tally.count < len(tally.rows):
+                return replace(tally, count=len(tally.rows), capped=True)
         return self._refuse(tally)
 
     async def _prove(self, query: ActivityQuery) -> Tally:
         for _ in range(1 if self.refused else ATTEMPTS):
             tally = await self._read(query)
-            if tally.proved:
+            if tally.proved or tally.foreign:
                 return tally
+            if tally.capped:
+                break
             if self._is_deep(tally.count) and (mark := await self._mark(query)):
                 return Tally(query, tally.count, await self._read_slices(query, tally.count, mark))
-        if tally.count <= MAX_PAGE_SIZE:
+        if tally.count <= self._page_size and not tally.capped:
             return self._refuse(tally)
         return await self._split(tally)
 
     async def _split(self, tally: Tally) -> Tally:
         cut = _middle(tally.query)
+        if cut is None and tally.capped:  # of what has no count, no split by type can be proved to be all
+            return self._refuse(tally)
         if cut is None and not self.refused:
             return await self._by_type(tally)
-        if self._is_deep(
-            tally.count
-        ):  # where it can be cut, yet nothing stands on its deepest page: no such count is met
+        if self._is_deep(tally.count) and not tally.capped:
+            # It can be cut, yet nothing is on its deepest page: no such count is met.
             return self._refuse(await self._read(tally.query, most=self._depth if cut else sys.maxsize))
         if cut is None or self.refused:
             return tally
@@ -139,28 +178,58 @@ class _Reader:
     # Reading one query
 
     async def _ask(self, query: ActivityQuery, turn: int = 0) -> ActivityPage:
+        if self.requests >= MAX_REQUESTS:
+            raise LimitExceeded(f"{_window(query)}: {self.requests} requests were not enough to read it")
         page = await self._client.activities(query, turn=turn)
         self.requests += page.requests
+        self.largest = max(self.largest, page.total_count)
+        self.as_of = min(self.as_of or page.answered_at, page.answered_at) if page.answered_at else self.as_of
         return page
 
     async def _read(self, query: ActivityQuery, most: int | None = None) -> Tally:
         """Its pages, `most` at most; where that is left open all, but of a deep query only the first."""
         turn = next(self._client.turns)
-        tally = Tally.of(query, await self._ask(query))
+        page = await self._ask(query)
+        tally = Tally.of(query, page)
+        if tally.pages > MAX_REQUESTS and not tally.is_short(page):
+            raise LimitExceeded(f"{_window(query)}: Topo counts {tally.count} activities")
+        self._page_size = min(self._page_size, tally.page_size)
+        if tally.count == self._cap:
+            tally.capped = True
+            return tally
         if most is None:
             most = 1 if self._is_deep(tally.count) else self._depth
-        last = min(-(-tally.count // MAX_PAGE_SIZE), most)
+        last = max(1, min(tally.pages, most))
         numbers = iter(range(2, last + 1))
 
         async def work() -> None:
             # Shared: each number goes to one worker. After an empty page there is nothing, whatever was counted.
+            nonlocal page
             while not tally.ended and (number := next(numbers, None)):
-                tally.add(await self._ask(replace(query, page=number), turn))
+                got = await self._ask(replace(query, page=number), turn)
+                tally.add(got)
+                page = got if number == last else page
 
         async with _tasks() as group:
             for _ in range(min(self._client.concurrency, last - 1)):
                 group.create_task(work())
+        if tally.proved and tally.pages <= last:
+            await self._look_beyond(tally, last, has_more=page.has_more)
         return tally
+
+    async def _look_beyond(self, tally: Tally, last: int, *, has_more: bool) -> None:
+        """Find out whether a count that every page agrees with is a cap."""
+        if has_more:
+            beyond = await self._ask(replace(tally.query, page=last + 1))
+        elif tally.rows.latest and tally.count == last * tally.page_size and tally.count >= self.largest:
+            # By bounds and by order, so that one that is ignored still shows what is there.
+            since = max(_second(tally.rows.latest.created_at) - OVERLAP, tally.query.created_at_after or _EPOCH)
+            beyond = await self._ask(replace(tally.query, sort_order="desc", created_at_after=since))
+        else:
+            return
+        if tally.rows.lacks(beyond):
+            self._cap = tally.count
+            tally.capped = True
 
     def _refuse(self, tally: Tally) -> Tally:
         self.refused = self.refused or tally
@@ -169,7 +238,7 @@ class _Reader:
     # Deep queries
 
     def _is_deep(self, count: int) -> bool:
-        return count > self._depth * MAX_PAGE_SIZE
+        return count > self._depth * self._page_size
 
     async def _mark(self, query: ActivityQuery) -> "_Mark | None":
         """Where to cut a deep query; None where it is too short, or holds fewer pages than were counted."""
@@ -183,7 +252,7 @@ class _Reader:
         # Where the page begins: what is before it fills its pages. Else as late as it goes, but after the first second.
         for cut in (_second(moments[0]), max(_second(moments[-1]), _second(start) + _STEP)):
             if start < cut < end:
-                known = (self._depth - 1) * MAX_PAGE_SIZE + sum(moment < cut for moment in moments)
+                known = (self._depth - 1) * self._page_size + sum(moment < cut for moment in moments)
                 return _Mark(cut, known)
         return None
 
@@ -231,11 +300,12 @@ class _Reader:
     async def _read_kinds(self, tally: Tally, kinds: list[ActivityQuery]) -> Tally:
         parts: list[Tally] = []
         for kind in kinds:
-            if sum(part.count for part in parts) <= tally.count:  # else the filter selects everything
+            # A filter that selects other types, too, proves nothing.
+            if not any(part.foreign for part in parts) and sum(part.count for part in parts) <= tally.count:
                 parts.append(await self._prove(kind))
         now = await self._ask(replace(tally.query, size=1))
-        joined = _joined(tally, parts)
-        return replace(joined, count=now.total_count, steady=now.total_count == sum(part.count for part in parts))
+        is_sum = now.total_count == sum(part.count for part in parts) and not any(part.foreign for part in parts)
+        return replace(_joined(tally, parts), count=now.total_count, steady=is_sum)
 
     async def _until_seen(self, query: ActivityQuery) -> Tally:
         """Rows gathered from readings between which the count did not move, deep pages too: there is no other way."""
@@ -265,7 +335,16 @@ def _joined(tally: Tally, parts: Iterable[Tally]) -> Tally:
     rows = Rows()
     for part in parts:
         rows.merge(part.rows)
-    return Tally(tally.query, tally.count, rows)
+    return Tally(tally.query, tally.count, rows, capped=tally.capped)
+
+
+def _ids(page: ActivityPage) -> list[str]:
+    return [page.request_id] if page.request_id else []
+
+
+def _window(query: ActivityQuery) -> str:
+    asked = query.params()
+    return f"{asked.get('created_at_after')} to {asked.get('created_at_before')}"
 
 
 def _span(query: ActivityQuery) -> tuple[datetime, datetime]:

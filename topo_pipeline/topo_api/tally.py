@@ -1,12 +1,17 @@
-"""What came back for one query: its distinct rows, held against Topo's own count.
+"""Count what one query returned: its distinct rows, and what Topo's own answers say about them.
 
-Only adds up. What to ask for, and what to do where the two disagree, is for `repair`.
+Only adds up. Which requests to send, and what to do where rows and count disagree, is decided in `repair`.
 """
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
+from operator import attrgetter
 
-from topo_pipeline.topo_api.wire import Activity, ActivityPage, ActivityQuery, Reject
+from topo_pipeline.topo_api.resolution import FINEST, common_step
+from topo_pipeline.topo_api.wire import MAX_PAGE_SIZE, Activity, ActivityPage, ActivityQuery, Reject
+
+_created_at = attrgetter("created_at")
 
 
 @dataclass
@@ -19,22 +24,38 @@ class Rows:
     """Rejects whose id can be read."""
     nameless: Counter[Reject] = field(default_factory=Counter)
     """The others: they can only be counted."""
+    earliest: Activity | None = None
+    latest: Activity | None = None
+    step: int = 0
+    """Seconds that every instant of an activity is a multiple of; 0 without any, 1 where they are as fine or finer."""
 
     def __len__(self) -> int:
         also_readable = self.activities.keys() & self.unreadable.keys()
         return len(self.activities) + len(self.unreadable) - len(also_readable) + self.nameless.total()
 
     def add(self, page: ActivityPage) -> None:
-        """Take in another page of the same query."""
+        """Add another page of the same query."""
         self.activities |= {activity.id: activity for activity in page.activities}
-        self.unreadable |= {reject.id: reject for reject in page.rejects if reject.id is not None}
-        self.nameless.update(reject for reject in page.rejects if reject.id is None)
+        if page.rejects:
+            self.unreadable |= {reject.id: reject for reject in page.rejects if reject.id is not None}
+            self.nameless.update(reject for reject in page.rejects if reject.id is None)
+        if page.activities:
+            moments = () if self.step == FINEST else map(_created_at, page.activities)
+            earliest, latest = min(page.activities, key=_created_at), max(page.activities, key=_created_at)
+            self._widen(earliest, latest, common_step(moments, self.step))
 
     def merge(self, others: "Rows") -> None:
-        """Take in rows of another query, or of another reading, some of which may be the same."""
+        """Add rows of another query, or of another reading, some of which may be the same."""
         self.activities |= others.activities
         self.unreadable |= others.unreadable
         self.nameless |= others.nameless  # the greater number of each: a text that is in both is one row seen twice
+        if others.earliest and others.latest:
+            self._widen(others.earliest, others.latest, math.gcd(self.step, others.step))
+
+    def _widen(self, earliest: Activity, latest: Activity, step: int) -> None:
+        self.earliest = min(self.earliest or earliest, earliest, key=_created_at)
+        self.latest = max(self.latest or latest, latest, key=_created_at)
+        self.step = step
 
     def are(self, others: "Rows") -> bool:
         """Whether both are the same rows, in whatever versions."""
@@ -43,6 +64,13 @@ class Rows:
             others.unreadable.keys(),
             others.nameless,
         )
+
+    def lacks(self, page: ActivityPage) -> bool:
+        """Whether the page holds a row that is not here."""
+        ids = {activity.id for activity in page.activities} | {reject.id for reject in page.rejects if reject.id}
+        if ids - self.activities.keys() - self.unreadable.keys():
+            return True
+        return bool(Counter(reject for reject in page.rejects if reject.id is None) - self.nameless)
 
     def hand_over(self) -> list[Activity]:
         """The activities that are still here, each id once; only their ids stay."""
@@ -63,8 +91,14 @@ class Tally:
     count: int = 0
     """Topo's, as first told."""
     rows: Rows = field(default_factory=Rows)
+    page_size: int = MAX_PAGE_SIZE
+    """Rows of a full page, which may be fewer than were asked for."""
     steady: bool = True
     """Whether every page told the same count."""
+    capped: bool = False
+    """Whether there are rows beyond those that Topo counts: then the count proves nothing."""
+    foreign: str = ""
+    """The type of a row that is not of the type that was asked for."""
     ended: bool = False
     """Whether a page was empty."""
     request_ids: list[str] = field(default_factory=list)
@@ -73,18 +107,35 @@ class Tally:
     @classmethod
     def of(cls, query: ActivityQuery, first: ActivityPage) -> "Tally":
         """The tally of a query whose first page came."""
-        tally = cls(query, first.total_count)
+        tally = cls(query, first.total_count, page_size=_page_size(query, first))
         tally.add(first)
         return tally
 
+    @property
+    def pages(self) -> int:
+        """How many pages the count comes to."""
+        return -(-self.count // self.page_size)
+
+    def is_short(self, page: ActivityPage) -> bool:
+        """Whether a page of this query is not full."""
+        return len(page.activities) + len(page.rejects) < self.page_size
+
     def add(self, page: ActivityPage) -> None:
-        """Take in a page."""
+        """Add a page."""
         self.rows.add(page)
         self.steady &= page.total_count == self.count
         self.ended |= not (page.activities or page.rejects)
+        self.foreign = self.foreign or self.query.foreign(page.activities)
         self.request_ids += [page.request_id] if page.request_id else []
 
     @property
     def proved(self) -> bool:
-        """Whether what was received is what Topo counts."""
-        return self.steady and len(self.rows) == self.count
+        """Whether what was received is what Topo counts, and was asked for."""
+        return self.steady and not self.capped and not self.foreign and len(self.rows) == self.count
+
+
+def _page_size(query: ActivityQuery, first: ActivityPage) -> int:
+    """How many rows a full page has: fewer than asked for only where the number of pages agrees with that."""
+    got = len(first.activities) + len(first.rejects)
+    is_short = 0 < got < min(query.size, first.total_count)
+    return got if is_short and first.total_pages == -(-first.total_count // got) else query.size

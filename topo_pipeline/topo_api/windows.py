@@ -1,16 +1,91 @@
 """A window of time → all its activities, proved complete, or an error.
 
-The proof holds the distinct ids received against Topo's own count, over the bounds that were asked,
-before anything is filtered to the window; how it is come by where pages disagree is for `repair`.
+Three claims make the proof, over the bounds that were asked and before anything is filtered to the window:
+
+1. As many distinct rows were received as Topo counts, and the count is not a cap (`repair`).
+2. They are the rows that were asked for: none shows a time outside the bounds by more than a second.
+3. The filter works on the times that are shown. Once a run (`Evidence`), the seconds around the time of a row are asked
+   for, which must hold that row. Else a filter in another zone could hide behind hours in which nothing happened.
+
+Topo promises no precision. What is as fine as a second, the margins cover: a row that the filter takes for up to a
+second earlier or later than it shows is still within them. Where every time is a multiple of a coarser unit, the window
+is read again with wider margins.
+
 What a window means (a day, an hour) is for the caller.
 """
 
+import asyncio
+import math
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
 from topo_pipeline.topo_api.client import TopoClient
-from topo_pipeline.topo_api.errors import IncompleteWindow
+from topo_pipeline.topo_api.errors import EchoMissing, IncompleteWindow, TimesDisagree, counted
 from topo_pipeline.topo_api.reading import Reading, Window
-from topo_pipeline.topo_api.repair import DEPTH, OVERLAP, Keeper, Outcome, read_proved
-from topo_pipeline.topo_api.tally import Tally
+from topo_pipeline.topo_api.repair import DEPTH, Keeper, Outcome, read_proved
+from topo_pipeline.topo_api.resolution import FINEST, common_step, unit_of
+from topo_pipeline.topo_api.tally import Rows, Tally
 from topo_pipeline.topo_api.wire import Activity, ActivityQuery, EventType
+
+ECHO = timedelta(seconds=1.5)
+"""Around the time of a row: what an echo asks for."""
+MARGIN = timedelta(seconds=3)
+"""Asked for on both sides of a window: more than the shift that an echo does not notice and a second of rounding."""
+
+FEW = 5
+"""Of fewer rows, no common unit of their times is concluded where others of the run are finer."""
+_TWO_MINUTES = 120
+_A_DAY_OF_ANY_ZONE = timedelta(hours=38)
+"""A day, and by how much zones differ."""
+
+
+@dataclass
+class Evidence:
+    """What one run has learned about Topo's times; to be handed from window to window.
+
+    Attributes:
+        step: Seconds that every instant so far is a multiple of; 0 before the first.
+        largest: The largest count that Topo has given.
+    """
+
+    step: int = 0
+    largest: int = 0
+    _echoed: int | None = None
+    """The unit of the times of the last echo: of finer times it proves nothing."""
+    _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def echo(self, client: TopoClient, window: Window, rows: Rows) -> tuple[str, int]:
+        """Once a run, ask for the seconds around the times of two rows, which must hold them.
+
+        Where a window is empty, the latest row that is to be found before its end, or in the day after, serves. Once
+        times turn out to be finer than those of the rows that were asked for, it is done again.
+
+        Returns:
+            What is wrong, if anything, and the requests it took. Windows that come meanwhile wait for the answer.
+        """
+        async with self._asking:
+            self.step = math.gcd(self.step, rows.step)
+            if self._echoed is not None and self._echoed <= unit_of(self.step):
+                return "", 0
+            edges, requests = [row for row in (rows.earliest, rows.latest) if row], 0
+            if not edges:
+                latest = ActivityQuery(size=1, sort_order="desc", created_at_before=window.end + _A_DAY_OF_ANY_ZONE)
+                page = await client.activities(latest)
+                edges, requests = page.activities, page.requests
+                self.step = common_step([row.created_at for row in edges], self.step)
+            unit = unit_of(self.step)
+            around = ECHO + timedelta(seconds=unit if unit > FINEST else 0)
+            for row in {row.id: row for row in edges}.values():
+                query = ActivityQuery(
+                    created_at_after=row.created_at - around, created_at_before=row.created_at + around
+                )
+                outcome = await read_proved(client, query)
+                requests += outcome.requests
+                if row.id not in outcome.tally.rows.activities:
+                    at = row.created_at.isoformat()
+                    return f"activity {row.id} of {at} is not among those of the seconds around that time", requests
+            self._echoed = unit if edges else None
+            return "", requests
 
 
 async def read_window(
@@ -20,8 +95,9 @@ async def read_window(
     event_type: EventType | None = None,
     depth: int = DEPTH,
     keeper: Keeper | None = None,
+    evidence: Evidence | None = None,
 ) -> Reading:
-    """Every activity of `window`, also an empty window's count.
+    """Read every activity of `window`, also an empty window's count.
 
     Args:
         client: Whom to ask.
@@ -30,48 +106,125 @@ async def read_window(
         depth: Pages of one query that are read; a window that holds more is read in parts.
         keeper: Who takes the activities, those between the asked bounds and outside the window too; then none is in
             the reading, and of a window that is read in parts only one or two are in memory.
+        evidence: Of the windows read before in this run. Without it no echo is asked for.
 
     Raises:
-        IncompleteWindow: what was received is not what Topo counts, however it was asked for; holds what was received.
+        IncompleteWindow: what was received is not proved to be what there is; holds what was received.
+        TimesDisagree: the rows are not those that were asked for.
+        EchoMissing: the same, and it will be so for every window.
+        LimitExceeded: it takes too many requests, or too long.
         TopoError: Topo refused, or could not be reached.
     """
-    query = ActivityQuery(created_at_after=window.start - OVERLAP, created_at_before=window.end, event_type=event_type)
-    outcome = await read_proved(client, query, depth, keeper)
-    got = len(outcome.tally.rows)
-    received = outcome.tally.rows.hand_over()
+    seen = evidence or Evidence()
+    asked = _Asked(window, seen.step)
+    outcome = await read_proved(client, asked.query(event_type), depth, keeper, seen.largest)
+    requests, missing = outcome.requests, ""
+    if evidence and window.start < window.end:
+        missing, more = await evidence.echo(client, window, outcome.tally.rows)
+        requests += more
+    wider = _Asked(window, _step(outcome.tally.rows, seen))
+    if wider.margin > asked.margin and not (missing or outcome.refused):
+        if keeper:
+            keeper.start_again()
+        asked = wider
+        outcome = await read_proved(client, asked.query(event_type), depth, keeper, outcome.largest)
+        requests += outcome.requests
+        if evidence:
+            missing, more = await evidence.echo(client, window, outcome.tally.rows)
+            requests += more
+    rows = outcome.tally.rows
+    seen.step = math.gcd(seen.step, rows.step)
+    seen.largest = max(seen.largest, outcome.largest)
+    got = len(rows)
+    received = rows.hand_over()
     if keeper:
         await keeper.keep(received)
-    reading = _reading(window, outcome, [] if keeper else received)
+    reading = _reading(asked, outcome, [] if keeper else received, requests)
+    excess = asked.excess(rows)
+    if missing or excess:
+        because = "; ".join(filter(None, [f"Topo's time filter and its timestamps disagree{excess}", missing]))
+        raise (EchoMissing if missing else TimesDisagree)(reading=reading, got=got, because=because)
     if outcome.refused:
-        raise IncompleteWindow(
-            reading=reading,
-            got=got,
-            because=_because(outcome.refused, query),
-            request_ids=outcome.refused.request_ids,
-        )
+        because = f"{counted(reading.total_count, got)}; {_because(outcome.refused, asked.query(event_type))}"
+        raise IncompleteWindow(reading=reading, got=got, because=because, request_ids=outcome.refused.request_ids)
     return reading
 
 
-def _reading(window: Window, outcome: Outcome, received: list[Activity]) -> Reading:
+def _step(rows: Rows, seen: Evidence) -> int:
+    """The step of a window's own times; of a few, which may share one by chance, that of all that were seen."""
+    return rows.step if len(rows) >= FEW else math.gcd(rows.step, seen.step)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked for to read a window whose times are multiples of `step` seconds; 0 where that is unknown."""
+
+    window: Window
+    step: int
+
+    @property
+    def margin(self) -> timedelta:
+        # Twice the unit: a row may be rounded by one, and the row of the echo by another.
+        return MARGIN if self.step <= FINEST else MARGIN + timedelta(seconds=2 * unit_of(self.step))
+
+    @property
+    def after(self) -> datetime:
+        return self.window.start - self.margin
+
+    @property
+    def before(self) -> datetime:
+        return self.window.end + self.margin
+
+    def query(self, event_type: EventType | None) -> ActivityQuery:
+        return ActivityQuery(created_at_after=self.after, created_at_before=self.before, event_type=event_type)
+
+    def excess(self, rows: Rows) -> str:
+        """Say by how much a row shows a time that was not asked for, and which row; empty where none does."""
+        if rows.earliest is None or rows.latest is None:
+            return ""
+        early, late = self.after - rows.earliest.created_at, rows.latest.created_at - self.before
+        row, by = (rows.earliest, early) if early > late else (rows.latest, late)
+        if by <= timedelta(seconds=unit_of(self.step or FINEST)):
+            return ""
+        return f" by {_duration(by)} or more: activity {row.id} of {row.created_at.isoformat()} was returned"
+
+
+def _reading(asked: _Asked, outcome: Outcome, received: list[Activity], requests: int) -> Reading:
     rejects = outcome.tally.rows.rejects()
+    window = asked.window
     received.sort(key=lambda activity: (activity.created_at, activity.id))
     return Reading(
         window=window,
-        asked_after=window.start - OVERLAP,
-        asked_before=window.end,
+        asked_after=asked.after,
+        asked_before=asked.before,
         total_count=outcome.tally.count,
         received=len(outcome.tally.rows.activities),
         activities=[activity for activity in received if activity.created_at in window],
         overlap=[activity for activity in received if activity.created_at not in window],
         rejects=[r for r in rejects if r.created_at is None or r.created_at in window],
-        requests=outcome.requests,
+        requests=requests,
+        count_capped=outcome.tally.capped,
+        as_of=outcome.as_of,
+        unreadable=[reject for reject in rejects if reject.id not in outcome.tally.rows.activities],
     )
 
 
 def _because(refused: Tally, whole: ActivityQuery) -> str:
     if refused.query == whole:
-        return "it is not proved"
-    asked = refused.query.params()
-    kinds = [f"{name}={asked[name]}" for name in ("resource_type", "event_type") if name in asked]
-    part = " ".join([f"{asked['created_at_after']} to {asked['created_at_before']}", *kinds])
-    return f"its part {part} is not proved: {refused.count} counted, {len(refused.rows)} received"
+        reason = "it is not proved"
+    else:
+        asked = refused.query.params()
+        kinds = [f"{name}={asked[name]}" for name in ("resource_type", "event_type") if name in asked]
+        part = " ".join([f"{asked['created_at_after']} to {asked['created_at_before']}", *kinds])
+        reason = f"its part {part} is not proved: {refused.count} counted, {len(refused.rows)} received"
+    if refused.foreign:
+        reason += f"; Topo's type filter returned {refused.foreign}"
+    return f"{reason}; more rows than Topo counts can be read there" if refused.capped else reason
+
+
+def _duration(time: timedelta) -> str:
+    seconds = round(time.total_seconds(), 1)
+    if seconds < _TWO_MINUTES:
+        return f"{seconds:g} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return " ".join(part for part in (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "") if part)

@@ -6,10 +6,10 @@ nothing here talks to a network or knows why something is asked for.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeVar
@@ -98,6 +98,35 @@ class ActivityQuery:
         """The query string's parameters; what is not set is not sent, date-times are UTC with Z."""
         return {name: _parameter(value) for name, value in vars(self).items() if value is not None}
 
+    def foreign(self, activities: Sequence["Activity"]) -> str:
+        """The type of one of these that is of another resource or event than was asked for; empty where none is.
+
+        A type is taken for RESOURCE.EVENT in lower case. A payload without a type that is text tells nothing.
+        """
+        if self.resource_type is None and self.event_type is None:
+            return ""
+        for activity in activities:
+            type_ = _type_of(activity.payload)
+            resource, _, event = type_.upper().partition(".")
+            if type_ and (resource, event) != (self.resource_type or resource, self.event_type or event):
+                return type_
+        return ""
+
+
+class _Typed(msgspec.Struct):
+    type: Any = None
+
+
+_TYPED = msgspec.json.Decoder(_Typed)
+
+
+def _type_of(payload: str) -> str:
+    try:
+        type_ = _TYPED.decode(payload).type
+    except (msgspec.DecodeError, RecursionError):
+        return ""
+    return type_ if isinstance(type_, str) else ""
+
 
 def _parameter(value: object) -> str:
     if isinstance(value, datetime):
@@ -138,6 +167,8 @@ class ActivityPage:
     request_id: str | None = None
     requests: int = 1
     """Requests it took to get this page, retries included."""
+    answered_at: datetime | None = None
+    """When its content was made, by Topo's own clock; None where the answer does not say."""
 
 
 _Aware = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -177,11 +208,13 @@ class Heard:
     Attributes:
         seconds: from the request to the answer's end.
         clock_ahead: seconds by which our clock is ahead of the server's, give or take one; None where it tells no time.
+        answered_at: when its content was made, by the server's clock: Date less Age; None where it tells no time.
         limits: the headers that speak of limits, as they are: Topo documents none.
     """
 
     seconds: float
     clock_ahead: float | None
+    answered_at: datetime | None
     limits: dict[str, str]
 
 
@@ -190,7 +223,18 @@ def heard(headers: Mapping[str, str], seconds: float, now: datetime) -> Heard:
     theirs = _http_date(headers.get("date", ""))
     ahead = (now - theirs).total_seconds() - seconds / 2 if theirs else None
     limits = {name: text for name, text in headers.items() if re.search("rate-?limit|retry-after", name)}
-    return Heard(seconds, ahead, limits)
+    return Heard(seconds, ahead, answered_at(headers), limits)
+
+
+def answered_at(headers: Mapping[str, str]) -> datetime | None:
+    """When an answer's content was made, by the server's clock: its Date less the time that a cache kept it."""
+    date, age = _http_date(headers.get("date", "")), headers.get("age", "0").strip()
+    if date is None or not re.fullmatch("[0-9]{1,8}", age):
+        return None
+    try:
+        return date - timedelta(seconds=int(age))
+    except OverflowError:
+        return None
 
 
 def decode_templates(value: object) -> tuple[list[SequenceTemplate], bool]:

@@ -49,6 +49,9 @@ def day_for_a_sample(connection: DuckDBPyConnection, rows: int) -> tuple[datetim
     The connection must know `landed_days`.
     """
     return connection.execute(
-        "SELECT asked_after, asked_before FROM landed_days WHERE NOT is_open AND rows >= $rows ORDER BY day DESC LIMIT 1",
+        """
+        SELECT asked_after, asked_before FROM landed_days WHERE NOT is_open AND rows >= $rows
+        ORDER BY day DESC LIMIT 1
+        """,
         {"rows": rows},
     ).fetchone()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from topo_pipeline.warehouse.errors import ShrinkingDay
+from topo_pipeline.warehouse.shrinking import refuse_to_shrink
 from topo_pipeline.warehouse.spool import Spool
 from topo_pipeline.warehouse.staging import follow_the_forgotten, stage, suppress, unstage
 from topo_pipeline.warehouse.workspace import keep_to_organization
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 # way of the disk.
 MEMORY = 128_000_000
 ROWS_AT_ONCE = 20_000
-
-# A reload that takes away more than so many rows, and more than this share of the day, is not believed.
-SHRINK_ROWS = 20
-SHRINK_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,8 @@ class ReadDay:
         started_at: when the reading began.
         activities: what was received of the day.
         channels: of those whose payload tells none, by their ids: the channel that the API's filter told.
-        rejects: rows that could not be read: `raw`, `reason`.
+        rejects: rows that could not be read: `raw`, `reason` and, where it could be read, `id`.
+        unproved_because: why the day is not proved; None where it is.
     """
 
     day: date
@@ -57,6 +54,7 @@ class ReadDay:
     activities: Spool
     channels: Mapping[str, str]
     rejects: "pd.DataFrame"
+    unproved_because: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,15 +87,17 @@ FROM topo.activities AS landed
 WHERE staged.id = landed.id AND landed.day = $day
     AND staged.channel_source = 'unknown' AND landed.channel_source = 'filter'
 """
+# A row whose new version can't be read is not gone: it keeps the last version that could.
 _SUPERSEDED = """
 CREATE OR REPLACE TEMP TABLE superseded AS
 SELECT landed.*, if(staged.id IS NULL, 'removed', 'changed') AS change
 FROM topo.activities AS landed LEFT JOIN staged ON staged.id = landed.id
-WHERE landed.day = $day AND (
-    staged.id IS NULL
-    OR staged.payload <> landed.payload
-    OR staged.created_at <> landed.created_at
-    OR staged.channel IS DISTINCT FROM landed.channel)
+WHERE landed.day = $day AND if(
+    staged.id IS NULL,
+    landed.id NOT IN (SELECT id FROM set_aside WHERE id IS NOT NULL),
+    staged.payload <> landed.payload
+        OR staged.created_at <> landed.created_at
+        OR staged.channel IS DISTINCT FROM landed.channel)
 """
 
 _KEEP = "INSERT INTO topo.activity_changes SELECT *, $load_id::UUID, $now::TIMESTAMPTZ FROM superseded"
@@ -120,9 +120,6 @@ SELECT
     (SELECT count(*) FROM set_aside) AS rejects
 """
 _ORGANIZATIONS = "SELECT DISTINCT organization_id FROM staged WHERE organization_id IS NOT NULL ORDER BY ALL"
-_SHRINKS = """
-SELECT count(*) FILTER (change = 'removed'), (SELECT count(*) FROM topo.activities WHERE day = $day) FROM superseded
-"""
 _LEDGER = f"""
 INSERT INTO topo.loads ({", ".join(field.name for field in fields(Load))})
 VALUES ({", ".join(f"${field.name}" for field in fields(Load))})
@@ -132,13 +129,15 @@ VALUES ({", ".join(f"${field.name}" for field in fields(Load))})
 def land(
     connection: "DuckDBPyConnection", read: ReadDay, *, run_id: str, now: datetime, may_shrink: bool = False
 ) -> Load:
-    """Make the warehouse hold exactly what `read` holds of its day, and say what that changed.
+    """Make the warehouse hold what `read` holds of its day, and say what that changed.
+
+    A landed row whose new version can't be read stays as it is.
 
     Runs in the caller's transaction, which alone makes it whole, beside `read.activities`. Landing the same reading
     twice changes no row.
 
     Raises:
-        ShrinkingDay: it would take away more than 20 rows and more than half of the day, and `may_shrink` is false.
+        ShrinkingDay: it would remove more rows than `shrinking` believes, and `may_shrink` is false.
         WarehouseError: the activities are of another organization than the warehouse.
     """
     load_id = uuid.uuid4()
@@ -176,7 +175,7 @@ def _replace(
     connection.execute(_KEEP_CHANNELS, where)
     connection.execute(_SUPERSEDED, where)
     if not may_shrink:
-        _refuse_to_shrink(connection, day)
+        refuse_to_shrink(connection, day)
     connection.execute(_KEEP, {"load_id": load_id, "now": now})
     connection.execute(_DELETE, where)
     inserted = _one_row(connection.execute(_INSERT, where))[0]
@@ -197,15 +196,6 @@ def _after_the_last(connection: "DuckDBPyConnection", day: date, now: datetime) 
     """Now, or just after the day's last load where a clock was set back: the last load is the last one by its time."""
     [last] = _one_row(connection.execute("SELECT max(finished_at) FROM topo.loads WHERE day = $day", {"day": day}))
     return max(now, last + timedelta(microseconds=1)) if last else now
-
-
-def _refuse_to_shrink(connection: "DuckDBPyConnection", day: date) -> None:
-    removed, landed = _one_row(connection.execute(_SHRINKS, {"day": day}))
-    if removed > SHRINK_ROWS and removed > landed * SHRINK_SHARE:
-        raise ShrinkingDay(
-            f"reading it again would take away {removed} of its {landed} activities; what is landed stays."
-            f" If they are gone from Topo for good, allow it: topo-pipeline backfill {day} {day} --allow-shrink {day}"
-        )
 
 
 def land_templates(connection: "DuckDBPyConnection", templates: "pd.DataFrame", *, now: datetime) -> int:

@@ -33,6 +33,7 @@ class Standing:
         missing: days between the first one and the last that is due that never landed.
         unproved: landed days that could not be proved complete.
         unclosed: days that are due and were last read before their end.
+        unreadable: how many rows the last load of a day could not read, for each day that has any.
     """
 
     first: date | None
@@ -43,11 +44,14 @@ class Standing:
     missing: tuple[date, ...]
     unproved: tuple[date, ...]
     unclosed: tuple[date, ...]
+    unreadable: dict[date, int]
 
 
 def standing(connection: DuckDBPyConnection, due: date) -> Standing:
     """How far the days have landed, where `due` is the last that has to be there."""
-    rows = connection.execute("SELECT day, is_open, proved, rows, finished_at FROM landed_days ORDER BY day").fetchall()
+    rows = connection.execute(
+        "SELECT day, is_open, proved, rejects, rows, finished_at FROM landed_days ORDER BY day"
+    ).fetchall()
     days = [day for day, *_ in rows]
     expected = days_between(days[0], due) if days else []
     return Standing(
@@ -59,6 +63,7 @@ def standing(connection: DuckDBPyConnection, due: date) -> Standing:
         missing=tuple(sorted(set(expected) - set(days))),
         unproved=tuple(day for day, _, proved, *_ in rows if not proved),
         unclosed=tuple(day for day, is_open, *_ in rows if is_open and day <= due),
+        unreadable={day: rejects for day, _, _, rejects, *_ in rows if rejects},
     )
 
 

@@ -189,6 +189,10 @@ class Spool:
         which = "channel_source = 'unknown' AND list_contains($types, type)"
         return self._in_turn(lambda: self._ids("received", which, {"types": types}))
 
+    def unparsed(self) -> set[str]:
+        """The ids of activities whose payload is no JSON to DuckDB; as above."""
+        return self._in_turn(lambda: self._ids("received", "NOT is_json"))
+
     def messages(self, others: "pd.DataFrame") -> set[str]:
         """The ids of all messages, those among `others` too, which are as `add` takes them; as above."""
         columns = "SELECT id, type, resource_type FROM"

@@ -32,16 +32,16 @@ LEFT JOIN (SELECT id::UUID AS id, upper(channel::VARCHAR) AS filtered FROM label
 WHERE is_json AND NOT EXISTS (FROM twice WHERE twice.id = received.id AND last > received)
 """
 
+UNPARSED = "DuckDB can't read its payload"
 _SET_ASIDE = """
 CREATE OR REPLACE TEMP TABLE set_aside AS
-SELECT raw, reason
+SELECT raw, reason, id
 FROM (
-    SELECT raw::VARCHAR AS raw, reason FROM unreadable
+    SELECT raw::VARCHAR AS raw, reason::VARCHAR AS reason, id::VARCHAR::UUID AS id FROM unreadable
     UNION ALL
     -- What is JSON to a lenient decoder need not be to DuckDB: a lone surrogate, say.
     SELECT
-        format('{{"id":"{}","created_at":"{}","payload":{}}}', id, created_at, payload),
-        'DuckDB can''t read its payload'
+        format('{{"id":"{}","created_at":"{}","payload":{}}}', id, created_at, payload), $unparsed, id
     FROM received WHERE NOT is_json
 )
 """
@@ -77,7 +77,7 @@ def stage(
     load_id: uuid.UUID,
     now: datetime,
 ) -> None:
-    """Make the temporary tables `staged` (rows of `topo.activities`) and `set_aside` (`raw`, `reason`).
+    """Make the temporary tables `staged` (rows of `topo.activities`) and `set_aside` (`raw`, `reason`, `id`).
 
     Args:
         connection: to a warehouse that was opened beside the spool of the activities.
@@ -95,7 +95,7 @@ def stage(
     try:
         connection.execute(_TWICE)
         connection.execute(_STAGE, {"day": day, "load_id": load_id, "now": now})
-        connection.execute(_SET_ASIDE)
+        connection.execute(_SET_ASIDE, {"unparsed": UNPARSED})
     finally:
         connection.unregister("unreadable")
         connection.unregister("labels")

@@ -337,7 +337,7 @@ class Workspace:
             started_at=self.now,
             activities=[(activity.id, activity.created_at, activity.payload) for activity in activities],
             channels={},
-            rejects=pd.DataFrame({"raw": [], "reason": []}, dtype=object),
+            rejects=pd.DataFrame({"raw": [], "reason": [], "id": []}, dtype=object),
         )
 
 

@@ -112,7 +112,10 @@ class Model(Scripted):
 
     async def answer(self, request: Request) -> Answer:
         number, size = int(request.params["page"]), int(request.params["size"])
-        after, before = (datetime.fromisoformat(request.params[f"created_at_{bound}"]) for bound in ("after", "before"))
+        after, before = (
+            datetime.fromisoformat(request.params.get(f"created_at_{bound}", "2000-01-01T00:00:00Z"))
+            for bound in ("after", "before")
+        )
         found = [item for item in self.items if after < datetime.fromisoformat(item["created_at"]) < before]
         found = [item for item in found if is_selected(item["payload"]["type"], request.params)]
         if self.ties:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from random import Random
 from typing import Any, cast
 
@@ -11,15 +12,16 @@ import pytest
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.topo_api import repair
 from topo_pipeline.topo_api.client import TopoClient
-from topo_pipeline.topo_api.errors import IncompleteWindow, RequestRefused
+from topo_pipeline.topo_api.errors import IncompleteWindow, LimitExceeded, RequestRefused
 from topo_pipeline.topo_api.reading import Reading
-from topo_pipeline.topo_api.windows import read_window
+from topo_pipeline.topo_api.windows import MARGIN, read_window
 from topo_pipeline.topo_api.wire import ActivityQuery, EventType
 from topo_pipeline_tests.topo_api.helpers import Model, client_of, item_of, uuid_of
 from topo_pipeline_tests.topo_api.worlds import (
     DAY,
     HOUR,
     KNOWN,
+    MOMENT,
     SECOND,
     START,
     UNKNOWN,
@@ -55,8 +57,9 @@ def test_a_deep_window_is_read_in_parts_for_five_percent_more_requests_at_most(s
 
 
 def test_a_window_as_deep_as_may_be_costs_its_pages_and_nothing_more() -> None:
-    world = World(spread(5000))
-    assert len(world.read().activities) == len(world.asked) * 100 == 5000
+    world = World(spread(4999))
+    assert len(world.read().activities) == 4999
+    assert len(world.asked) == 50
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5])
@@ -120,12 +123,12 @@ def test_a_window_that_is_torn_whenever_it_takes_pages_is_read_in_parts_of_one()
 
 
 def test_a_row_that_goes_while_parts_are_read_shows_in_the_count_that_is_asked_at_the_end() -> None:
-    world = World(spread(450))
-    at_request(len(_asked(450, depth=2)) // 2, lambda: world.rows.pop(440), world)
+    world = World(spread(460))
+    at_request(len(_asked(460, depth=2)) // 2, lambda: world.rows.pop(440), world)
     reading = world.read(depth=2)
     assert ids_of(reading) == all_of(world.rows)
-    assert (reading.total_count, world.asked[-1].size) == (449, 1)
-    assert len(world.asked) == len(_asked(450, depth=2)) + 1
+    assert (reading.total_count, world.asked[-1].size) == (459, 1)
+    assert len(world.asked) == len(_asked(460, depth=2)) + 1
 
 
 def _asked(count: int, **options: Any) -> list[ActivityQuery]:
@@ -135,13 +138,13 @@ def _asked(count: int, **options: Any) -> list[ActivityQuery]:
 
 
 def test_parts_that_no_longer_add_up_to_the_whole_are_read_again() -> None:
-    world = World(spread(450))
-    quiet = len(_asked(450, depth=2))
+    world = World(spread(460))
+    quiet = len(_asked(460, depth=2))
     # Of one the part has been read, of the other not yet.
     at_request(quiet - 1, lambda: world.rows.pop(440) and world.rows.pop(0), world)
     reading = world.read(depth=2)
     assert ids_of(reading) == all_of(world.rows)
-    assert reading.total_count == 448
+    assert reading.total_count == 458
     assert quiet + 1 < len(world.asked) <= 2 * quiet + 1
 
 
@@ -242,18 +245,17 @@ _LIES: dict[str, Callable[[int, ActivityQuery], int]] = {
     "a hundred times": lambda count, _: 100 * count,
     "none": lambda count, _: 0,
     "always the same": lambda count, _: 12_345,
-    "absurd": lambda count, _: 10**15,
     "another on each page": lambda count, query: count + query.page,
-    "of parts only": lambda count, query: count + (query.created_at_after != DAY.start - SECOND),
+    "of parts only": lambda count, query: count + (query.created_at_after != DAY.start - MARGIN),
     "of the whole only": lambda count, query: count + (query.params().items() >= _WHOLE.items()),
 }
-_WHOLE = {"created_at_after": "2026-02-28T23:59:59Z", "created_at_before": "2026-03-02T00:00:00Z"}
+_WHOLE = {"created_at_after": "2026-02-28T23:59:57Z", "created_at_before": "2026-03-02T00:00:03Z"}
 
 
 @pytest.mark.parametrize("lie", _LIES)
 @pytest.mark.parametrize(
     "rows",
-    [spread(30), spread(250), spread(700), at_once(250), at_once(700)],
+    [spread(31), spread(250), spread(700), at_once(250), at_once(700)],
     ids=["a page", "some pages", "deep", "an instant", "a deep instant"],
 )
 def test_a_count_that_lies_is_refused_in_time_and_what_was_received_is_there(lie: str, rows: list[Row]) -> None:
@@ -267,6 +269,29 @@ def test_a_count_that_lies_is_refused_in_time_and_what_was_received_is_there(lie
         assert ids_of(error.reading) == all_of(rows)
     assert error.reading.requests == len(world.asked) <= 120 + 60 * -(-len(rows) // 100)
     assert error.request_ids
+
+
+@pytest.mark.parametrize("rows", [spread(250), spread(700), at_once(250)], ids=["some pages", "deep", "an instant"])
+@pytest.mark.parametrize("count", [2_000_001, 10**9, 2**63 - 1])
+def test_a_count_that_no_day_has_ends_the_reading_at_once(count: int, rows: list[Row]) -> None:
+    world = World(rows, tell=lambda *_: count)
+    with pytest.raises(LimitExceeded, match=f"Topo counts {count} activities"):
+        world.read()
+    assert len(world.asked) == 1
+
+
+def test_a_day_that_takes_more_requests_than_any_should_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repair, "MAX_REQUESTS", 40)
+    world = World(spread(3900), tell=lambda count, query: count + query.page)
+    with pytest.raises(LimitExceeded, match="40 requests"):
+        world.read()
+    assert len(world.asked) == 40
+
+
+def test_a_day_that_takes_longer_than_any_should_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repair, "MAX_TIME", timedelta(0))
+    with pytest.raises(LimitExceeded, match="took longer"):
+        World(spread(250)).read()
 
 
 @pytest.mark.parametrize("shift", [-30, 30])
@@ -313,7 +338,7 @@ def test_of_a_window_that_is_not_deep_no_last_part_is_told() -> None:
         def on_last_part(self) -> None:
             raise AssertionError("it has no parts")
 
-    world = World(spread(1200))
+    world = World(spread(1150))
     world.read(keeper=Told())
     assert len(world.asked) == 12
 
@@ -361,12 +386,12 @@ def test_an_earlier_part_is_read_before_a_later_one_and_what_opens_the_way_befor
 
 
 def test_rows_that_come_while_pages_are_read_over_http() -> None:
-    items = [item_of(row.number, row.at.isoformat()) for row in spread(450)]
+    items = [item_of(row.number, row.at.isoformat()) for row in spread(460)]
     late = [item_of(1000 + number, START.isoformat()) for number in range(3)]
     app = Model(items, between=lambda page, _: items.append(late.pop()) if late and page > 1 else None)
     reading = over_http(app)
     assert {activity.id for activity in reading.activities} == {item["id"] for item in items}
-    assert len(items) == 453
+    assert len(items) == 463
 
 
 # Edge cases of the repair
@@ -413,8 +438,8 @@ def test_a_refused_window_returns_the_reading_that_received_most() -> None:
 
 
 def test_without_a_keeper_parts_that_do_not_add_up_are_read_again_too() -> None:
-    world = World(spread(450))
-    at_request(len(_asked(450, depth=2)) - 1, lambda: world.rows.pop(440) and world.rows.pop(0), world)
+    world = World(spread(460))
+    at_request(len(_asked(460, depth=2)) - 1, lambda: world.rows.pop(440) and world.rows.pop(0), world)
     query = ActivityQuery(created_at_after=DAY.start - SECOND, created_at_before=DAY.end)
     outcome = asyncio.run(repair.read_proved(cast(TopoClient, world), query, depth=2))
     assert outcome.refused is None
@@ -424,19 +449,20 @@ def test_without_a_keeper_parts_that_do_not_add_up_are_read_again_too() -> None:
 def test_a_row_that_comes_before_the_parts_by_type_are_read_is_in_their_proof() -> None:
     types = tuple(f"{kind}.created" for kind in ("message", "task", "meeting", "hot_lead", "sequence"))
     world = World(at_once(400, types), ties=Random(9))  # noqa: S311
-    late = iter([Row(999, START + HOUR, types[0])])
-    pages: list[int] = []
+    late = iter([Row(999, START + HOUR + MOMENT, types[0])])
+    by_type: list[ActivityQuery] = []
 
     def come(query: ActivityQuery) -> None:
         if query.resource_type:
             world.rows.extend(late)
-        if len(world.rows) > 400:
-            pages.append(query.page)
+            by_type.append(query)
 
     world.change = come
     reading = world.read()
     assert (ids_of(reading), reading.total_count) == (all_of(world.rows), 401)
-    assert set(pages) == {1}  # no query is read again until every row was seen
+    # No part that was read by type is read again until every row was seen.
+    assert {query.page for query in by_type} == {1}
+    assert all(world.asked.count(replace(query, resource_type=None)) <= repair.ATTEMPTS for query in by_type)
 
 
 def test_a_deepest_page_of_one_row_is_enough_to_cut_at() -> None:

@@ -21,6 +21,8 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = Window(START, START + timedelta(days=1))
 HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
+MOMENT = timedelta(milliseconds=125)
+"""So that times are not taken for rounded ones."""
 KNOWN = ("message.sent", "message.opened", "message.replied", "task.created", "invitation.sent")
 UNKNOWN = ("weather.changed", "message.purred")
 
@@ -64,7 +66,7 @@ class World:
         shown = found[(query.page - 1) * size : query.page * size]
         told = self.tell(len(found), query)
         return ActivityPage(
-            activities=[Activity(row.id, row.at, "{}") for row in shown],
+            activities=[Activity(row.id, row.at, f'{{"type": "{row.type}"}}') for row in shown],
             rejects=[],
             total_count=told,
             total_pages=-(-told // size),
@@ -127,7 +129,7 @@ def spread(count: int, over: timedelta = timedelta(days=1), start: datetime = ST
     return [Row(number, start + over * number / count) for number in range(count)]
 
 
-def at_once(count: int, types: tuple[str, ...] = ("message.sent",), at: datetime = START + HOUR) -> list[Row]:
+def at_once(count: int, types: tuple[str, ...] = ("message.sent",), at: datetime = START + HOUR + MOMENT) -> list[Row]:
     return [Row(number, at, types[number % len(types)]) for number in range(count)]
 
 

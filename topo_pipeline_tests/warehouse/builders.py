@@ -45,22 +45,28 @@ def reading(
     *activities: Activity,
     day: date = DAY,
     rejects: tuple[tuple[str, str], ...] = (),
+    rejected: tuple[int, ...] = (),
     labels: Mapping[str, str] = {},
     **changes: Any,
 ) -> ReadDay:
-    """The reading of a day, as `topo_pipeline.ingest` makes it; what was received is yet to be put into a spool."""
+    """The reading of a day, as `topo_pipeline.ingest` makes it; what was received is yet to be put into a spool.
+
+    `rejects` are unreadable rows by their text and reason; those of `rejected` have the ids of these activities.
+    """
+    unreadable = [(raw, why, None) for raw, why in rejects]
+    unreadable += [(f'{{"id":"{uuid_of(number)}"}}', "odd", uuid_of(number)) for number in rejected]
     whole: dict[str, Any] = {
         "day": day,
         "asked_after": noon(day) - timedelta(hours=12, seconds=1),
         "asked_before": noon(day) + timedelta(hours=12),
         "is_open": False,
         "proved": True,
-        "api_total_count": len(activities) + len(rejects),
+        "api_total_count": len(activities) + len(unreadable),
         "requests": 1,
         "started_at": LANDED - timedelta(minutes=1),
         "activities": activities,
         "channels": dict(labels),
-        "rejects": pd.DataFrame({"raw": [r for r, _ in rejects], "reason": [why for _, why in rejects]}, dtype=object),
+        "rejects": pd.DataFrame(unreadable, columns=["raw", "reason", "id"], dtype=object),
     }
     return ReadDay(**(whole | changes))
 

@@ -2,7 +2,10 @@
 
 import json
 
+import pytest
+
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.landing import ReadDay
 from topo_pipeline_tests.warehouse.builders import (
     DAY,
     LANDED,
@@ -15,8 +18,10 @@ from topo_pipeline_tests.warehouse.builders import (
     payloads,
     reading,
     records,
+    snapshot,
     uuid_of,
 )
+from topo_pipeline_tests.warehouse.conftest import ON_A_LAKE_TOO
 
 ODD = '{"id":7,\0 "emoji":"👩‍🚀'
 
@@ -40,12 +45,40 @@ def test_a_payload_that_duckdb_can_not_parse_is_set_aside_with_its_text(file_war
     assert (load.rows, load.added, load.rejects) == (1, 1, 1)
 
 
-def test_a_row_that_can_no_longer_be_read_leaves_its_last_version_in_the_changes(file_warehouse: Warehouse) -> None:
-    land_into(file_warehouse, reading(activity(1, '{"type":"message.sent"}')))
-    load = land_into(file_warehouse, reading(activity(1, LONE_SURROGATE)), now=LATER)
-    (kept,) = records(file_warehouse, "topo.activity_changes")
-    assert (kept["payload"], kept["change"]) == ('{"type":"message.sent"}', "removed")
-    assert (load.rows, load.removed, load.rejects) == (0, 1, 1)
+@pytest.mark.parametrize(
+    "unreadable",
+    [reading(activity(1), activity(2, LONE_SURROGATE)), reading(activity(1), rejected=(2,))],
+    ids=["by DuckDB", "by the decoder"],
+)
+@ON_A_LAKE_TOO
+def test_a_row_that_can_no_longer_be_read_keeps_its_last_readable_version(
+    warehouse: Warehouse, unreadable: ReadDay
+) -> None:
+    landed = land_into(warehouse, reading(activity(1), activity(2)))
+    before = snapshot(warehouse, "activities")
+    load = land_into(warehouse, unreadable, now=LATER)
+    assert snapshot(warehouse, "activities") == before
+    assert records(warehouse, "topo.activity_changes") == []
+    assert (load.rows, load.removed, load.rejects) == (landed.rows, 0, 1)
+
+
+def test_a_row_that_is_kept_unreadable_is_replaced_once_it_can_be_read_and_removed_once_it_is_gone(
+    file_warehouse: Warehouse,
+) -> None:
+    land_into(file_warehouse, reading(activity(1), activity(2)))
+    land_into(file_warehouse, reading(rejected=(1, 2)), now=LATER)
+    load = land_into(file_warehouse, reading(activity(1, "{}")), now=LATER)
+    assert payloads(file_warehouse) == {uuid_of(1): "{}"}
+    assert (load.rows, load.changed, load.removed, load.rejects) == (1, 1, 1, 0)
+
+
+def test_of_a_row_that_came_in_both_a_readable_and_an_unreadable_version_the_readable_one_lands(
+    file_warehouse: Warehouse,
+) -> None:
+    land_into(file_warehouse, reading(activity(1)))
+    load = land_into(file_warehouse, reading(activity(1, "{}"), rejected=(1,)), now=LATER)
+    assert payloads(file_warehouse) == {uuid_of(1): "{}"}
+    assert (load.rows, load.changed, load.rejects) == (1, 1, 1)
 
 
 def test_a_row_that_can_be_read_at_last_lands_and_its_reject_stays(file_warehouse: Warehouse) -> None:

@@ -124,7 +124,7 @@ class Model:
     def land(self, day: Any, received: dict[str, str], raws: list[str], now: Any) -> tuple[int, ...]:
         fine = {id_: text for id_, text in received.items() if text != LONE_SURROGATE}
         had = {id_: version for (d, id_), version in self.rows.items() if d == day}
-        gone = [id_ for id_ in had if id_ not in fine]
+        gone = [id_ for id_ in had if id_ not in received]
         changed = [id_ for id_ in had if id_ in fine and fine[id_] != had[id_][0]]
         new = [id_ for id_ in fine if id_ not in had]
         for change, ids in (("removed", gone), ("changed", changed)):
@@ -132,7 +132,8 @@ class Model:
         self.rows |= {(day, id_): (fine[id_], now) for id_ in new + changed}
         broken = [id_ for id_ in received if id_ not in fine]
         self.rejects |= {(day, raw) for raw in raws} | {(day, id_) for id_ in broken}
-        return len(fine), len(new), len(changed), len(gone), len(raws) + len(broken)
+        kept = [id_ for id_ in broken if id_ in had]
+        return len(fine) + len(kept), len(new), len(changed), len(gone), len(raws) + len(broken)
 
 
 VERSIONS = st.sampled_from([OLD, NEW, OLD + " ", LONE_SURROGATE])

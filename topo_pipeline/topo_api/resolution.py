@@ -1,0 +1,32 @@
+"""How fine the instants are that Topo shows: it promises no precision, and some APIs round to minutes or hours."""
+
+import math
+from collections.abc import Iterable
+from datetime import datetime
+
+FINEST = 1
+"""Seconds. The margins of every window cover what is as fine as this."""
+COARSEST = 3600
+"""Seconds. No coarser unit is expected; of times without an hour, the echo finds none."""
+
+
+def common_step(moments: Iterable[datetime], so_far: int = 0) -> int:
+    """Return the largest number of seconds that these instants are all multiples of.
+
+    Args:
+        moments: Instants in UTC.
+        so_far: The step of instants seen before; 0 where there were none.
+
+    Returns:
+        0 without any instant; 1 where they have fractions of a second, too.
+    """
+    for moment in moments:
+        if so_far == FINEST:
+            break
+        so_far = FINEST if moment.microsecond else math.gcd(so_far, int(moment.timestamp()))
+    return so_far
+
+
+def unit_of(step: int) -> int:
+    """Return the unit, in seconds, that instants with this step may have been rounded to."""
+    return min(step, COARSEST) if step else COARSEST
