@@ -328,7 +328,7 @@ def test_words_of_the_workspaces_own_making_are_counted_and_not_quoted() -> None
 
 def test_a_limit_is_quoted_only_if_it_is_a_number() -> None:
     limits = {"x-ratelimit-limit": "600", "x-ratelimit-policy": "for Acme Corp"}
-    of = replace(facts(), heard=wire.Heard(0.1, 0.0, limits))
+    of = replace(facts(), heard=wire.Heard(seconds=0.1, clock_ahead=0.0, answered_at=NOW, limits=limits))
     [seen] = [result.seen for result in judge(of) if result.assumption == LIMITS]
     assert seen == "x-ratelimit-limit: 600, x-ratelimit-policy"
 
