@@ -18,6 +18,7 @@ import msgspec
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from topo_pipeline.ahead import Ahead
+from topo_pipeline.first_contact import check_after_the_first_day, is_first_contact
 from topo_pipeline.topo_api.channels import ASKED_FOR, Labels, Messages, label
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import (
@@ -104,10 +105,13 @@ def load_days(
     label_channels: bool = True,
     may_shrink: Container[date] = (),
     accept_unreadable: Container[date] = (),
+    checks_contract: bool | None = None,
 ) -> Generator[Load | Refusal]:
     """Read and land `days` in turn, each in a transaction of its own; yield what became of each.
 
     While one is landed, the next one is read; beside one that is read in parts, it is begun with the last part.
+    After the first day of a new warehouse that had activities, or was refused because it could not be proved, the
+    contract check runs (`first_contact`).
 
     Args:
         connect: Makes a client.
@@ -120,6 +124,8 @@ def load_days(
         label_channels: Whether to ask for the channels of messages whose payloads tell none.
         may_shrink: Days of which a reload may remove any number of rows.
         accept_unreadable: Days that land, as an `UnprovedLoad`, however many of their rows can't be read.
+        checks_contract: Whether the first day of a new warehouse is followed by the contract check. None: if the API
+            is not on this machine.
 
     Raises:
         WarehouseError: the warehouse can't be used, or is another workspace's; the days yielded before are landed.
@@ -135,6 +141,8 @@ def load_days(
     )
     with connected(connect) as (client, portal):
         outage = _outage_at_once(client, portal, warehouse, timezone, clock())
+        may_check = not client.is_loopback if checks_contract is None else checks_contract
+        is_unchecked = may_check and is_first_contact(warehouse)
         with Ahead[Day, ReadDay | TopoError](
             portal, lambda day, spool, go_on: _try(read(client, day, spool, clock(), go_on))
         ) as ahead:
@@ -142,12 +150,16 @@ def load_days(
                 if _is_over(outage):
                     yield Refusal(day.day, str(outage[-1]))
                     continue
-                with ahead.reading(day, then=next_day) as reading:
+                # The check counts its requests: no other day is read at the same time.
+                with ahead.reading(day, then=None if is_unchecked else next_day) as reading:
                     _note(outage, reading)
                     if outage:
                         ahead.give_up()  # what was begun beside it has met the same outage
                     outcome = _land(warehouse, day.day, reading, run_id, clock(), may_shrink=day.day in may_shrink)
                 yield outcome
+                if is_unchecked and _shows_the_api(outcome, reading):
+                    is_unchecked = False
+                    check_after_the_first_day(client, portal, warehouse, [day.window], clock)
 
 
 def _land(
@@ -164,6 +176,11 @@ def _land(
     except ShrinkingDay as error:
         return Refusal(day, str(error))
     return UnprovedLoad(**vars(load), because=reading.unproved_because) if reading.unproved_because else load
+
+
+def _shows_the_api(outcome: Load | Refusal, reading: ReadDay | TopoError) -> bool:
+    """Whether a day had activities; one that could not be proved needs the contract check most."""
+    return isinstance(reading, IncompleteWindow) or (isinstance(outcome, Load) and outcome.rows > 0)
 
 
 def _why_refused(day: date, error: TopoError) -> str:

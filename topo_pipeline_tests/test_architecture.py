@@ -21,12 +21,13 @@ ROOMS = {
     "report": {"warehouse", "engagement"},
     "exports": {"warehouse"},
     "ahead": {"warehouse"},
-    "ingest": {"ahead", "topo_api", "warehouse"},
+    "first_contact": {"topo_api", "warehouse"},
+    "ingest": {"ahead", "first_contact", "topo_api", "warehouse"},
     "replies": {"ingest", "topo_api", "warehouse"},
     "counts": {"ingest", "topo_api", "warehouse"},
     "status": {"report", "warehouse"},
     "estimate": {"ingest", "topo_api", "warehouse"},
-    "doctor": {"days", "defs", "instance", "settings", "topo_api", "warehouse"},
+    "doctor": {"days", "defs", "ingest", "instance", "settings", "topo_api", "warehouse"},
     "forget": {"engagement", "warehouse"},
     "backups": {"engagement", "warehouse"},
     "alerts": set(),
@@ -40,8 +41,8 @@ ROOMS = {
     "definitions": {"defs"},
     "runs": {"days", "defs", "instance"},
     "cli": {
-        "backups", "days", "definitions", "defs", "demo", "doctor", "estimate", "exports", "forget", "ingest",
-        "instance", "report", "runs", "sandbox", "settings", "status", "topo_api", "warehouse",
+        "backups", "days", "definitions", "defs", "demo", "doctor", "estimate", "exports", "first_contact", "forget",
+        "ingest", "instance", "report", "runs", "sandbox", "settings", "status", "topo_api", "warehouse",
     },
 }  # fmt: skip
 LIBRARIES = {

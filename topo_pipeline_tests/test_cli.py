@@ -18,6 +18,7 @@ from typer.main import get_command
 
 from topo_pipeline import demo as simulated
 from topo_pipeline.cli import app
+from topo_pipeline.ingest import load_days
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
@@ -64,6 +65,29 @@ def test_a_backfill_lands_every_day_and_exits_with_0(backfilled: tuple[Path, Com
     assert tables is not None
     assert tables[0] > 0
     assert (folder / ".dagster" / "dagster.yaml").exists()
+
+
+def test_the_first_backfill_prints_one_line_about_the_contract_check_and_the_next_one_none(
+    tmp_path: Path, api_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the API were not on this machine."""
+    monkeypatch.setitem(load_days.__kwdefaults__, "checks_contract", True)
+    printed = [
+        [line for line in result.stdout.splitlines() if "Contract check" in line]
+        for day in ("2026-03-03", "2026-03-04")
+        for result in [answer(tmp_path, "backfill", day, day, TOPO_API_URL=api_url)]
+    ]
+    [line], none = printed
+    assert "assumptions hold" in line
+    assert "topo-pipeline doctor --contract" in line
+    assert none == []
+
+
+def test_an_api_on_this_machine_is_not_checked(backfilled: tuple[Path, CompletedProcess[str]]) -> None:
+    folder, result = backfilled
+    assert "Contract check" not in result.stdout + result.stderr
+    with duckdb.connect(folder / "data" / "topo.duckdb", read_only=True) as connection:
+        assert connection.execute("FROM topo.topo.contract_checks").fetchall() == []
 
 
 def test_the_key_is_in_nothing_that_a_backfill_leaves_behind(backfilled: tuple[Path, CompletedProcess[str]]) -> None:

@@ -2,12 +2,21 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from topo_pipeline.sandbox.app import create_app
+from topo_pipeline.sandbox.quirks import Quirks
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
-from topo_pipeline_tests.command_line import answer, topo_pipeline
+from topo_pipeline.topo_api.contract import ASSUMPTIONS
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline_tests.command_line import answer, assert_one_sentence, topo_pipeline
 from topo_pipeline_tests.doctor.conftest import now
 
 
@@ -41,3 +50,88 @@ def test_in_a_pipe_each_finding_is_a_line_whatever_is_wrong(tmp_path: Path) -> N
     assert last.startswith("4 problems")
     assert "Traceback" not in result.stdout + result.stderr
     assert "\x1b" not in result.stdout
+
+
+@contextmanager
+def sandbox(**options: Any) -> Iterator[str]:
+    """A workspace's API, in which the last days had activities."""
+    app = create_app(World(11), api_key=os.environ["TOPO_API_KEY"], now=now, **options)
+    with serve(app) as address:
+        yield f"{address}/v1"
+
+
+def contract_line(folder: Path, url: str) -> str:
+    result = answer(folder, "doctor", TOPO_API_URL=url)
+    [line] = [line for line in result.stdout.splitlines() if line.split()[1] == "contract"]
+    return line
+
+
+def test_the_contract_check_is_shown_written_and_kept(tmp_path: Path) -> None:
+    with sandbox(quirks=Quirks(max_page_size=50)) as url:
+        result = answer(tmp_path, "doctor", "--contract", "--output", "contract.txt", TOPO_API_URL=url)
+        assert result.returncode == 0, result.stderr
+        *lines, total = result.stdout.splitlines()
+        assert [line.split()[0] for line in lines].count("differs") == 1
+        [differing] = [line for line in lines if line.startswith("differs")]
+        assert "a page holds 100 rows. Seen: 50 rows" in differing
+        assert total == f"{len(ASSUMPTIONS) - 1} assumptions hold, 1 differ (a page holds 100 rows), 0 unknown."
+        written = (tmp_path / "contract.txt").read_text()
+        assert all(assumption.name in written for assumption in ASSUMPTIONS)
+        assert World(11).organization_id not in written
+        line = contract_line(tmp_path, url)
+    assert line.startswith("warning")
+    assert total.rstrip(".") in line
+
+
+def test_a_contract_under_which_no_day_is_proved_is_a_problem_of_both_commands(tmp_path: Path) -> None:
+    with sandbox(quirks=Quirks(bounds_shift_seconds=7200)) as url:
+        result = answer(tmp_path, "doctor", "--contract", "--json", TOPO_API_URL=url)
+        line = contract_line(tmp_path, url)
+    assert result.returncode == 1
+    told = json.loads(result.stdout)
+    assert datetime.fromisoformat(told["checked_at"]) <= now()
+    refusing = [found["assumption"] for found in told["assumptions"] if found["refuses_days"]]
+    assert refusing == [ASSUMPTIONS[0].name]
+    assert line.startswith("problem")
+    assert refusing[0] in line
+
+
+def test_a_contract_that_was_never_checked_is_no_fault(tmp_path: Path) -> None:
+    Warehouse(str(tmp_path / "data" / "topo.duckdb")).prepare()
+    with sandbox() as url:
+        line = contract_line(tmp_path, url)
+    assert line.startswith("ok")
+    assert "topo-pipeline doctor --contract" in line
+
+
+def test_a_result_that_can_not_be_kept_is_shown_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file where a folder should be")
+    with sandbox() as url:
+        result = answer(tmp_path, "doctor", "--contract", TOPO_API_URL=url)
+    assert result.returncode == 1
+    assert f"{len(ASSUMPTIONS)} assumptions hold" in result.stdout
+    assert_one_sentence(result, "The result was not kept")
+
+
+def test_the_sample_can_be_taken_from_a_day_that_is_named(tmp_path: Path) -> None:
+    """A year before the workspace began nothing is known."""
+    with sandbox() as url:
+        result = answer(tmp_path, "doctor", "--contract", "--day", "2024-03-05", TOPO_API_URL=url)
+    assert "there is no activity in the days that were looked at" in result.stdout
+
+
+@pytest.mark.parametrize("options", [("--output", "x.txt"), ("--day", "2026-01-01")])
+def test_what_belongs_to_the_contract_check_is_refused_without_it(tmp_path: Path, options: tuple[str, str]) -> None:
+    result = answer(tmp_path, "doctor", *options)
+    assert result.returncode == 2
+    assert_one_sentence(result, "--contract")
+
+
+def test_without_a_key_the_contract_check_says_what_is_missing(tmp_path: Path) -> None:
+    assert_one_sentence(answer(tmp_path, "doctor", "--contract", TOPO_API_KEY=None), "TOPO_API_KEY is not set")
+
+
+def test_a_slip_in_the_name_of_a_quirk_is_met_before_anything_is_served(tmp_path: Path) -> None:
+    result = answer(tmp_path, "sandbox", "--quirk", "bounds_inclusiv")
+    assert result.returncode == 2
+    assert_one_sentence(result, "bounds_inclusiv", "bounds_inclusive")

@@ -12,8 +12,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from topo_pipeline.cli import arguments
 from topo_pipeline.cli.board import leaderboard_table
 from topo_pipeline.cli.console import AsJson, by_day, clear_errors, counted, err, now, out, quiet, show_json
+from topo_pipeline.cli.contract_report import check_contract, refuse_without_contract
 from topo_pipeline.days import counts_in_words, in_words, last_due_day
 from topo_pipeline.settings import Settings, get_settings
 
@@ -29,19 +31,37 @@ _TOP = 5  # sequences
 _TWO_DAYS = 48  # hours
 
 
-def doctor(as_json: AsJson = False) -> None:
+def doctor(
+    contract: Annotated[
+        bool, typer.Option("--contract", help="Test what is assumed about Topo's API, with at most 40 requests.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where the contract check is written, fit for Topo's support.")
+    ] = None,
+    day: Annotated[
+        list[str] | None, typer.Option(metavar="DAY", help="A day to take the sample from; can be repeated.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Look at all that the pipeline needs, and say what to do.
 
-    Settings, Topo, key, clocks, rate, warehouse, days, Dagster home, runs and automation.
+    Settings, Topo, key, clocks, rate, warehouse, contract, days, Dagster home, runs and automation.
 
     Exits with 0 where nothing is a problem (a warning is none), else with 1. Runs whose process is gone are marked as
     failed; nothing else is changed.
+
+    With --contract it tests what is assumed about Topo's API instead, and keeps the result in the warehouse. Exits
+    with 1 if days are refused because of what differs.
 
     \b
     Examples:
       topo-pipeline doctor
       topo-pipeline doctor --json | jq '.findings[] | select(.level == "problem")'
+      topo-pipeline doctor --contract --output contract.txt
     """
+    if contract:
+        raise typer.Exit(check_contract([arguments.day(text) for text in day or []], output, as_json=as_json))
+    refuse_without_contract(output, day)
     with clear_errors(), quiet():
         from topo_pipeline.doctor import examine
 

@@ -26,6 +26,7 @@ from topo_pipeline.cli.console import (
     undisturbed,
     warn,
 )
+from topo_pipeline.cli.contract_report import show_latest
 from topo_pipeline.cli.looking import write_report
 from topo_pipeline.cli.progress import shown
 from topo_pipeline.cli.stopping import Stop, stoppable
@@ -107,6 +108,7 @@ def backfill(
             _foretell(days, as_json)
             return
         _check()
+        began = now()
         outcome = _backfill(days, f"Reading {counted(len(days), 'day')}", stop, may_shrink, accepted)
     if as_json:
         days_told = {"unproved": by_day(outcome.unproved), "unreadable": by_day(outcome.unreadable)}
@@ -118,6 +120,8 @@ def backfill(
             f" {outcome.activities:,} activities in {outcome.requests:,} requests.",
             highlight=False,
         )
+    if not as_json:
+        show_latest(since=began)
     _finish(outcome, stop)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from topo_pipeline.doctor import api, environment, home, landed
+from topo_pipeline.doctor import api, api_contract, environment, home, landed
 from topo_pipeline.doctor.finding import Finding, problem
 from topo_pipeline.warehouse.connection import Warehouse
 
@@ -34,6 +34,7 @@ def examine(clock: Callable[[], datetime]) -> list[Finding]:
     for check, look in (
         ("topo", lambda: api.look(settings, clock, known)),
         ("warehouse", lambda: landed.look_at_warehouse(settings, warehouse, known.organization_id)),
+        ("contract", lambda: iter(api_contract.look_at_contract(warehouse))),
         ("days", lambda: landed.look_at_days(settings, warehouse, clock())),
         ("dagster home", lambda: home.look(settings, clock())),
     ):

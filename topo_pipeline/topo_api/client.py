@@ -86,6 +86,10 @@ class TopoClient:
         self.concurrency = concurrency
         self.turns = itertools.count(1)
         """For requests of which those that were thought of first go first; one without a turn goes before them."""
+        self.attempts = retries.attempts
+        """How many requests one call sends at most."""
+        self.is_loopback = _is_loopback(base.host)
+        """Whether the API is on this machine: a sandbox, not somebody's workspace."""
         self._key = _checked_key(api_key)
         self._host = base.netloc.decode("ascii")
         self._retries = retries
@@ -163,6 +167,18 @@ class TopoClient:
             TopoError: the key is wrong, or Topo unavailable or does not tell.
         """
         return self._shape(wire.decode_me, await self._get("me", {}, msgspec.json.decode))
+
+    async def first_template(self) -> list[wire.SequenceTemplate]:
+        """Return the first sequence template, in a list that is empty where there is none; one small request.
+
+        Raises:
+            TopoError: the key may not read them, or Topo is unavailable.
+        """
+        params = {"page": "1", "size": "1", "sort_by": "created_at", "sort_order": "asc"}
+        templates, _ = self._shape(
+            wire.decode_templates, await self._get("sequence-templates", params, msgspec.json.decode)
+        )
+        return templates
 
     async def _read_templates(self) -> list[wire.SequenceTemplate]:
         found: dict[str, wire.SequenceTemplate] = {}

@@ -1,0 +1,82 @@
+"""The contract check on demand, and what the last one found."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+from topo_pipeline.doctor.finding import Finding, ok, problem, warning
+from topo_pipeline.topo_api.client import Retries
+from topo_pipeline.topo_api.contract import ContractResult, check_contract, summary
+from topo_pipeline.topo_api.reading import Window
+from topo_pipeline.topo_api.wire import MAX_PAGE_SIZE
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.contract_checks import day_for_a_sample, latest_contract_check
+from topo_pipeline.warehouse.errors import WarehouseError
+
+if TYPE_CHECKING:
+    from topo_pipeline.settings import Settings
+
+# A second attempt, for a connection that is dropped once; more would take too much of the 40 requests.
+_TWO_TRIES = Retries(attempts=2)
+_RECENT_DAYS = 3
+_COMMAND = "topo-pipeline doctor --contract"
+
+
+def check_api(settings: "Settings", clock: Callable[[], datetime], days: Sequence[date] = ()) -> list[ContractResult]:
+    """Check Topo's API.
+
+    Args:
+        settings: Which API, and in which zone days are cut.
+        clock: Now, with a time zone.
+        days: Where the sample may come from. None: a landed day, else the last days that are over.
+
+    Raises:
+        SettingsError: there is no key, or the key or the address can't be used.
+        TopoError: Topo can't be reached, or does not accept the key.
+    """
+    from topo_pipeline.defs.resources import Topo  # noqa: PLC0415 - Dagster takes seconds to import
+    from topo_pipeline.ingest import connected  # noqa: PLC0415 - as above
+
+    windows = [_window(settings, day) for day in days] or [*_landed(settings), *_recent(settings, clock())]
+    with connected(Topo(settings, clock, _TWO_TRIES).client) as (client, portal):
+        return portal.call(check_contract, client, windows, clock)
+
+
+def _window(settings: "Settings", day: date) -> Window:
+    start, end = (datetime.combine(day + timedelta(days=n), time(), settings.zone) for n in (0, 1))
+    return Window(start, end)
+
+
+def _landed(settings: "Settings") -> list[Window]:
+    """Return the latest landed day that has more rows than a page; none where the warehouse can't say."""
+    with suppress(WarehouseError), Warehouse(settings.warehouse, wait_seconds=0.01).reader() as connection:
+        bounds = day_for_a_sample(connection, rows=MAX_PAGE_SIZE + 1)
+        return [Window(*bounds)] if bounds else []
+    return []
+
+
+def _recent(settings: "Settings", now: datetime) -> list[Window]:
+    today = now.astimezone(settings.zone).date()
+    return [_window(settings, today - timedelta(days=ago)) for ago in range(1, _RECENT_DAYS + 1)]
+
+
+def look_at_contract(warehouse: Warehouse) -> list[Finding]:
+    """Return what the last contract check found; nothing where there is no warehouse that can be read."""
+    if not warehouse.path.exists():
+        return []
+    try:
+        with warehouse.reader() as connection:
+            latest = latest_contract_check(connection)
+    except WarehouseError:  # a finding of its own
+        return []
+    if latest is None:
+        return [Finding("contract", "ok", "What is assumed about Topo's API was not checked yet.", f"Run {_COMMAND}.")]
+    checked_at, kept = latest
+    results = [ContractResult(**vars(result)) for result in kept]
+    found = f"Checked {checked_at:%Y-%m-%d %H:%M} UTC: {summary(results)}."
+    if any(result.refuses_days for result in results):
+        return [problem("contract", found, f"Run {_COMMAND} --output FILE, and send the file to Topo's support.")]
+    if any(result.outcome == "differs" for result in results):
+        return [warning("contract", found, f"{_COMMAND} shows what the pipeline does about it.")]
+    return [ok("contract", found)]

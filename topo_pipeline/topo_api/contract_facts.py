@@ -1,0 +1,441 @@
+"""What Topo answers to at most 40 small requests, for the contract check.
+
+What belongs here: which requests are sent, and the budget that limits them. What the answers say about each assumption
+is decided in `contract`.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import chain, zip_longest
+from typing import Any, TypeVar
+
+from topo_pipeline.topo_api.client import TopoClient
+from topo_pipeline.topo_api.errors import RequestRefused, TopoError
+from topo_pipeline.topo_api.reading import Window
+from topo_pipeline.topo_api.resolution import FINEST, common_step, unit_of
+from topo_pipeline.topo_api.wire import (
+    MAX_PAGE_SIZE,
+    Activity,
+    ActivityPage,
+    ActivityQuery,
+    Channel,
+    EventType,
+    Heard,
+    Me,
+    ResourceType,
+    SequenceTemplate,
+)
+
+REQUEST_LIMIT = 40
+"""The most requests that one check sends, retries included."""
+
+# The sample is a window of one full page and some more rows, read whole.
+_ENOUGH_ROWS, _MANY_ROWS, _MOST_PAGES = 101, 250, 5
+_DAYS_TRIED = 4
+_HALVINGS = 8
+_VALUES_ASKED = 4  # of each filter, the most frequent first
+_LONG = timedelta(days=28)
+_SECOND = timedelta(seconds=1)
+_INSTANT = timedelta(microseconds=1)
+_AROUND = timedelta(seconds=1.5)
+_FEW_ROWS = 8  # times of fewer rows can all be multiples of two seconds by chance
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Missing:
+    """An answer that there is not, and why, in words that hold nothing of the workspace.
+
+    Attributes:
+        reason: a phrase.
+        status: the HTTP status with which Topo refused the request, if it did.
+    """
+
+    reason: str
+    status: int | None = None
+
+
+NOT_ASKED = Missing("it was not asked")
+
+
+class Budget:
+    """How many requests a check may send, retries included.
+
+    Args:
+        client: The client that sends them, and nothing else at the same time.
+        limit: The most requests.
+    """
+
+    def __init__(self, client: TopoClient, limit: int = REQUEST_LIMIT) -> None:
+        self._client = client
+        self._limit = limit
+        self._before = client.requests
+
+    @property
+    def spent(self) -> int:
+        """Return how many requests were sent."""
+        return self._client.requests - self._before
+
+    @property
+    def allows_another(self) -> bool:
+        """Return whether one more call stays within the limit even if each of its attempts fails."""
+        return self.spent + self._client.attempts <= self._limit
+
+
+@dataclass(frozen=True)
+class Row:
+    """An activity, and what its payload says, in either spelling."""
+
+    id: str
+    created_at: datetime
+    payload: dict[str, Any]
+
+    @property
+    def type(self) -> str | None:
+        """Return the type, such as `message.sent`."""
+        value = self.payload.get("type")
+        return value if isinstance(value, str) else None
+
+    def get(self, snake: str, camel: str) -> Any:
+        """Return a field of the payload, or of its `metadata`; None where there is none."""
+        details = self.payload.get("metadata")
+        for place in (self.payload, details if isinstance(details, dict) else {}):
+            for name in (snake, camel):
+                if place.get(name) is not None:
+                    return place[name]
+        return None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A window that was read page by page.
+
+    Attributes:
+        query: what was asked, of the first page.
+        pages: the pages, in order.
+        is_whole: whether every page that Topo counted was read.
+    """
+
+    query: ActivityQuery
+    pages: list[ActivityPage]
+    is_whole: bool
+
+    @property
+    def rows(self) -> list[Row]:
+        """Return the activities in the order in which they came, repeated ones too."""
+        return [row for page in self.pages for row in rows_of(page)]
+
+    @property
+    def first(self) -> ActivityPage:
+        """Return the first page."""
+        return self.pages[0]
+
+    @property
+    def page_size(self) -> int:
+        """Return how many rows a full page has, as far as the sample shows it."""
+        return len(self.first.activities) + len(self.first.rejects) if len(self.pages) > 1 else MAX_PAGE_SIZE
+
+
+@dataclass(frozen=True)
+class Additivity:
+    """Counts of a long window, of its two halves, and of the second that is in both halves."""
+
+    whole: int
+    halves: tuple[int, int]
+    shared: int
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Which of the windows around the instant t that is shown for a row hold that row; None where it is unknown.
+
+    Attributes:
+        around: a bit before t to a bit after it.
+        after: t (exclusive) to a bit after it.
+        before: a bit before t to t (exclusive).
+        just_after: the same as `after`, from a microsecond later on.
+        just_before: the same as `before`, up to a microsecond earlier.
+    """
+
+    around: bool | None
+    after: bool | None = None
+    before: bool | None = None
+    just_after: bool | None = None
+    just_before: bool | None = None
+
+
+@dataclass
+class Facts:
+    """What was found out."""
+
+    sample: Sample | None = None
+    """None where the workspace has no activity in the days that were looked at."""
+    again: ActivityPage | Missing = NOT_ASKED
+    """The sample's first page, asked once more."""
+    beyond: ActivityPage | Missing = NOT_ASKED
+    """The page after the last one of the sample."""
+    additivity: Additivity | Missing = NOT_ASKED
+    unit: int | None = None
+    """Seconds of which every instant shown is a multiple, if that is two or more."""
+    probes: list[Probe] = field(default_factory=list)
+    replies: list[Row] = field(default_factory=list)
+    by_resource: dict[str, int] = field(default_factory=dict)
+    by_event: dict[str, int] = field(default_factory=dict)
+    by_channel: dict[str, int] = field(default_factory=dict)
+    """Counts of messages."""
+    me: Me | Missing = NOT_ASKED
+    templates: list[SequenceTemplate] | Missing = NOT_ASKED
+    heard: Heard | None = None
+    """What the first answer said beside its body."""
+    seconds: list[float] = field(default_factory=list)
+    """How long each answer took."""
+
+    @property
+    def margin(self) -> timedelta:
+        """Return by how much a row may be shown outside the bounds that were asked."""
+        return _AROUND + timedelta(seconds=self.unit or 0)
+
+
+def rows_of(page: ActivityPage) -> list[Row]:
+    """Return the activities of a page in order."""
+    return [_row(activity) for activity in page.activities]
+
+
+async def gather(client: TopoClient, windows: Sequence[Window], budget: Budget) -> Facts:
+    """Ask Topo.
+
+    Args:
+        client: The client; it sends nothing else at the same time.
+        windows: Where a sample may come from, the preferred one first; each is over.
+        budget: Limits the requests.
+
+    Raises:
+        TopoError: the first request failed: nothing can be found out.
+    """
+    facts = Facts()
+    asker = _Asker(client, budget, facts.seconds)
+    long = Window(windows[0].end - _LONG, windows[0].end)
+    whole = (await client.activities(_between(long, size=1))).total_count
+    facts.heard = client.heard
+    facts.seconds += [facts.heard.seconds] if facts.heard else []
+    facts.me = await asker.ask(client.identity)
+    facts.templates = await asker.ask(client.first_template)
+    chosen = await _choose(asker, [*windows[:_DAYS_TRIED]], (long, whole))
+    if chosen is None:
+        return facts
+    await _read_sample(asker, chosen, facts)
+    if facts.sample is None:
+        return facts
+    facts.unit = _coarse_unit([row.created_at for row in facts.sample.rows])
+    facts.probes = await _probe(asker, facts)
+    facts.additivity = await _add_up(asker, long, whole)
+    facts.replies = await _replies(asker, long, facts.sample)
+    await _filter(asker, facts, facts.sample)
+    return facts
+
+
+class _Asker:
+    """Asks one request at a time, within the budget; a request that fails leaves something unknown, no more."""
+
+    def __init__(self, client: TopoClient, budget: Budget, seconds: list[float]) -> None:
+        self._client = client
+        self._budget = budget
+        self._seconds = seconds
+
+    async def page(self, query: ActivityQuery) -> ActivityPage | Missing:
+        return await self.ask(lambda: self._client.activities(query))
+
+    async def count(self, query: ActivityQuery) -> int | Missing:
+        page = await self.page(replace(query, size=1))
+        return page if isinstance(page, Missing) else page.total_count
+
+    async def ask(self, call: Callable[[], Awaitable[_T]]) -> _T | Missing:
+        if not self._budget.allows_another:
+            return Missing(f"the limit of {REQUEST_LIMIT} requests was reached")
+        try:
+            value = await call()
+        except RequestRefused as error:
+            return Missing(f"Topo answered {error.status}", error.status)
+        except TopoError as error:
+            return Missing(f"Topo gave no usable answer ({type(error).__name__})")
+        if self._client.heard:
+            self._seconds.append(self._client.heard.seconds)
+        return value
+
+
+def _between(window: Window, **others: Any) -> ActivityQuery:
+    """Return the query that the pipeline itself asks for a window."""
+    return ActivityQuery(created_at_after=window.start - _SECOND, created_at_before=window.end, **others)
+
+
+def _middle(window: Window) -> datetime:
+    return (window.start + (window.end - window.start) / 2).replace(microsecond=0)
+
+
+async def _choose(asker: _Asker, windows: Sequence[Window], long: tuple[Window, int]) -> Window | None:
+    """Return a window of some more rows than a page holds, or the fullest there is; None where all are empty."""
+    window, count = windows[0], 0
+    for candidate in windows:
+        found = await asker.count(_between(candidate))
+        if not isinstance(found, Missing) and found > count:
+            window, count = candidate, found
+        if count >= _ENOUGH_ROWS:
+            break
+    if count < _ENOUGH_ROWS and long[1] > count:
+        window, count = long
+    return await _narrowed(asker, window, count) if count else None
+
+
+async def _narrowed(asker: _Asker, window: Window, count: int) -> Window:
+    """Return the fuller half of the window, and of that the fuller half, until few enough rows are left."""
+    for _ in range(_HALVINGS):
+        if count <= _MANY_ROWS:
+            break
+        first, second = Window(window.start, _middle(window)), Window(_middle(window), window.end)
+        found = await asker.count(_between(first))
+        if isinstance(found, Missing):
+            break
+        window, count = max((first, found), (second, count - found), key=lambda half: half[1])
+    return window
+
+
+async def _read_sample(asker: _Asker, window: Window, facts: Facts) -> None:
+    query = _between(window)
+    first = await asker.page(query)
+    if isinstance(first, Missing) or not first.activities:
+        return
+    length = len(first.activities) + len(first.rejects)
+    counted = -(-first.total_count // length)
+    pages = [first]
+    for number in range(2, min(counted, _MOST_PAGES) + 1):
+        page = await asker.page(replace(query, page=number))
+        if isinstance(page, Missing):
+            break
+        pages.append(page)
+    facts.sample = Sample(query, pages, is_whole=len(pages) >= counted)
+    facts.again = await asker.page(query)
+    if facts.sample.is_whole:
+        facts.beyond = await asker.page(replace(query, page=len(pages) + 1))
+
+
+def _coarse_unit(moments: Sequence[datetime]) -> int | None:
+    if len(moments) < _FEW_ROWS:
+        return None
+    unit = unit_of(common_step(moments))
+    return unit if unit > FINEST else None
+
+
+async def _probe(asker: _Asker, facts: Facts) -> list[Probe]:
+    """Ask for the time around two rows, and at both sides of the instant of the first of them."""
+    assert facts.sample is not None  # noqa: S101 - the caller looked
+    rows = sorted(facts.sample.rows, key=lambda row: row.created_at)
+    half = (len(rows) + 1) // 2
+    first, *others = [_quietest(part, facts.margin) for part in (rows[:half], rows[half:]) if part]
+    finder = _Finder(asker, facts.margin, facts.sample.page_size)
+    probes = [Probe(await finder.around(row)) for row in (first, *others)]
+    if all(probe.around for probe in probes):
+        probes[0] = await finder.at_both_sides(first)
+    return probes
+
+
+def _quietest(rows: Sequence[Row], margin: timedelta) -> Row:
+    """Return the row that has the fewest others around it: a page is to hold all of them."""
+
+    def neighbours(row: Row) -> int:
+        return sum(abs(other.created_at - row.created_at) <= margin for other in rows)
+
+    return min(rows, key=neighbours)
+
+
+class _Finder:
+    """Asks which windows around the instant that is shown for a row hold that row."""
+
+    def __init__(self, asker: _Asker, margin: timedelta, page_size: int) -> None:
+        self._asker = asker
+        self._margin = margin
+        self._page_size = page_size
+
+    async def around(self, row: Row) -> bool | None:
+        return await self._holds(row, -self._margin, self._margin)
+
+    async def at_both_sides(self, row: Row) -> Probe:
+        nothing = timedelta()
+        after = await self._holds(row, nothing, self._margin)
+        before = await self._holds(row, -self._margin, nothing)
+        return Probe(
+            around=True,
+            after=after,
+            before=before,
+            just_after=await self._holds(row, _INSTANT, self._margin) if after else None,
+            just_before=await self._holds(row, -self._margin, -_INSTANT) if before else None,
+        )
+
+    async def _holds(self, row: Row, since: timedelta, until: timedelta) -> bool | None:
+        """Return whether the window between two offsets from the row's instant holds the row; None if unknown."""
+        moment = row.created_at
+        page = await self._asker.page(ActivityQuery(created_at_after=moment + since, created_at_before=moment + until))
+        if isinstance(page, Missing):
+            return None
+        if row.id in {activity.id for activity in page.activities}:
+            return True
+        # A full page may have others after it, on which the row could be.
+        return False if len(page.activities) + len(page.rejects) < self._page_size else None
+
+
+async def _add_up(asker: _Asker, window: Window, whole: int) -> Additivity | Missing:
+    """Count the halves of a window. They share a second, so that no bound decides in which half a row is."""
+    middle = _middle(window)
+    counts = [
+        await asker.count(_between(part))
+        for part in (Window(window.start, middle), Window(middle, window.end), Window(middle, middle))
+    ]
+    found = [count for count in counts if not isinstance(count, Missing)]
+    if len(found) < len(counts):
+        return next(count for count in counts if isinstance(count, Missing))
+    first, second, shared = found
+    return Additivity(whole, (first, second), shared)
+
+
+async def _replies(asker: _Asker, window: Window, sample: Sample) -> list[Row]:
+    """Return replies, the oldest of a long window: those have their categories."""
+    page = await asker.page(_between(window, event_type=EventType.REPLIED))
+    asked = [] if isinstance(page, Missing) else rows_of(page)
+    return [row for row in (*asked, *sample.rows) if row.type == "message.replied"]
+
+
+async def _filter(asker: _Asker, facts: Facts, sample: Sample) -> None:
+    """Count the sample by each filter's most frequent values, as far as the budget goes."""
+    kinds = [tuple((row.type or "").upper().split(".")) for row in sample.rows]
+    pairs = [kind for kind in kinds if len(kind) == 2]  # noqa: PLR2004
+    resources = [value for value, _ in Counter(pair[0] for pair in pairs).most_common() if value in set(ResourceType)]
+    events = [value for value, _ in Counter(pair[1] for pair in pairs).most_common() if value in set(EventType)]
+    asked: Iterator[tuple[dict[str, int], str, ActivityQuery]] = chain(
+        (
+            (facts.by_channel, channel, replace(sample.query, resource_type=ResourceType.MESSAGE, channel=channel))
+            for channel in Channel
+        ),
+        chain.from_iterable(
+            zip_longest(
+                [(facts.by_resource, v, replace(sample.query, resource_type=ResourceType(v))) for v in resources],
+                [(facts.by_event, v, replace(sample.query, event_type=EventType(v))) for v in events],
+            )
+        ),
+    )
+    for item in asked:
+        if item and len(item[0]) < _VALUES_ASKED:
+            counts, value, query = item
+            found = await asker.count(query)
+            if not isinstance(found, Missing):
+                counts[value] = found
+
+
+def _row(activity: Activity) -> Row:
+    try:
+        payload = json.loads(activity.payload)
+    except (ValueError, RecursionError):  # a number of thousands of digits, a thousand brackets
+        payload = None
+    return Row(activity.id, activity.created_at.astimezone(UTC), payload if isinstance(payload, dict) else {})

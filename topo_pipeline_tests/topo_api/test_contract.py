@@ -1,0 +1,350 @@
+"""The contract check: what it says of a real API that differs in one thing, over real HTTP."""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from topo_pipeline.sandbox.activity import Activity
+from topo_pipeline.sandbox.app import create_app
+from topo_pipeline.sandbox.faults import Answer, Fault
+from topo_pipeline.sandbox.quirks import EACH, NO_QUIRKS, Quirks
+from topo_pipeline.sandbox.server import serve
+from topo_pipeline.sandbox.world import World
+from topo_pipeline.topo_api import wire
+from topo_pipeline.topo_api.client import Retries, TopoClient
+from topo_pipeline.topo_api.contract import ASSUMPTIONS, ContractResult, as_text, check_contract, judge, summary
+from topo_pipeline.topo_api.contract_facts import REQUEST_LIMIT, Budget, Facts, Missing, Probe, Sample, gather
+from topo_pipeline.topo_api.errors import RequestRefused, TopoUnavailable
+from topo_pipeline.topo_api.reading import Window
+
+KEY = "topo_contract_0123"
+NOW = datetime(2026, 1, 21, 15, tzinfo=UTC)
+WORLD = World()
+QUICK = {"wait_initial": 0.001, "wait_max": 0.001, "wait_jitter": 0.0}
+
+ZONE, BOUNDS, RESOLUTION = (
+    "the time filter works on the times that are shown",
+    "time bounds are exclusive",
+    "times are to the second",
+)
+COUNT, ADDITIVE, ORDER = "the count is exact", "counts add up", "rows come in ascending order"
+TIES, PAGE_SIZE = "rows of one time keep their order", "a page holds 100 rows"
+AFTER_LAST, HAS_MORE = "a page after the last is empty", "has_more is right"
+RESOURCE, EVENT, CHANNEL = (f"the {name} filter works" for name in ("resource", "event", "channel"))
+TYPES, CHANNELS, CATEGORIES = (f"every {name} is listed" for name in ("type", "channel", "reply category"))
+STEPS, MESSAGES, SPELLING = (
+    "sends carry a step number",
+    "replies carry a message id",
+    "payload fields have a known spelling",
+)
+ORGANIZATION, NAMES = "the organization is readable", "sequence names are readable"
+CLOCKS, LIMITS = "the clocks agree", "no rate limit is announced"
+
+Deviations = Mapping[str, str]
+# A row cannot be asked for by its own instant where that is not the one that is shown.
+SHIFTED = {ZONE: "differs", BOUNDS: "unknown"}
+# Filters and halves are compared by their counts.
+MISCOUNTED = {COUNT: "differs", **dict.fromkeys((ADDITIVE, RESOURCE, EVENT, CHANNEL), "unknown")}
+FOUND: dict[str, Deviations] = {
+    "bounds inclusive": {BOUNDS: "differs"},
+    "bounds read two hours east": SHIFTED,
+    "bounds read five hours west": SHIFTED,
+    "bounds off by ten seconds": SHIFTED,
+    "times shown two hours east": SHIFTED,
+    "times shown five hours west": SHIFTED,
+    "times shown cut to the second": {BOUNDS: "unknown"},  # and nothing differs: the overlap is a second
+    "times shown rounded to the second": {BOUNDS: "unknown"},
+    "times shown cut to the minute": {RESOLUTION: "differs", BOUNDS: "unknown"},
+    "times shown rounded to the minute": {RESOLUTION: "differs", BOUNDS: "unknown"},
+    "count capped": {ADDITIVE: "differs"},  # a small window counts less than the cap
+    "count too high": MISCOUNTED,
+    "count too low": MISCOUNTED,
+    "always descending": {ORDER: "differs"},
+    "unsorted": {ORDER: "differs"},
+    "ties shuffled": {TIES: "differs"},
+    "50 rows a page": {PAGE_SIZE: "differs"},
+    "last page repeated": {AFTER_LAST: "differs"},
+    "error after the last page": {AFTER_LAST: "differs"},
+    "resource filter ignored": {RESOURCE: "differs", CHANNEL: "unknown"},  # of messages alone each has a channel
+    "event filter ignored": {EVENT: "differs"},
+    "channel filter ignored": {CHANNEL: "differs"},
+    "has_more always true": {HAS_MORE: "differs"},
+    "has_more always false": {HAS_MORE: "differs"},
+    "unlisted types": {TYPES: "differs"},
+    "unlisted channels": {CHANNELS: "differs"},
+    "unlisted categories": {CATEGORIES: "differs"},
+    "no step numbers": {STEPS: "differs"},
+    "no message ids": {MESSAGES: "differs"},
+    "/me missing": {ORGANIZATION: "differs"},
+    "/sequence-templates missing": {NAMES: "differs"},
+    "clock ahead": {CLOCKS: "differs"},
+    "clock behind": {CLOCKS: "differs"},
+    "no Date header": {CLOCKS: "unknown"},
+    "rate-limit headers": {LIMITS: "differs"},
+}
+
+
+def windows(*days: int) -> list[Window]:
+    starts = [datetime(2026, 1, day, tzinfo=UTC) for day in days]
+    return [Window(start, start + timedelta(days=1)) for start in starts]
+
+
+TUESDAY = windows(20, 19)
+SATURDAY = windows(17)
+
+
+@dataclass
+class Checked:
+    results: list[ContractResult]
+    requests: int
+
+    @property
+    def deviations(self) -> dict[str, str]:
+        return {result.assumption: result.outcome for result in self.results if result.outcome != "holds"}
+
+    def seen(self, assumption: str) -> str:
+        return next(result.seen for result in self.results if result.assumption == assumption)
+
+
+@contextmanager
+def client_of(world: World = WORLD, attempts: int = 1, **options: Any) -> Iterator[TopoClient]:
+    with serve(create_app(world, api_key=KEY, now=lambda: NOW, **options)) as address:
+        yield TopoClient(
+            f"{address}/v1",
+            KEY,
+            requests_per_second=10_000,
+            retries=Retries(attempts=attempts, **QUICK),
+            clock=lambda: NOW,
+        )
+
+
+def check(of: Sequence[Window] = TUESDAY, **options: Any) -> Checked:
+    async def run(client: TopoClient) -> list[ContractResult]:
+        async with client:
+            return await check_contract(client, of, lambda: NOW)
+
+    with client_of(**options) as client:
+        return Checked(asyncio.run(run(client)), client.requests)
+
+
+def test_every_assumption_holds_of_an_api_that_is_as_documented() -> None:
+    checked = check()
+    assert checked.deviations == {}
+    assert [result.assumption for result in checked.results] == [assumption.name for assumption in ASSUMPTIONS]
+    assert {result.refuses_days for result in checked.results} == {False}
+
+
+def test_there_is_an_expectation_for_each_way_in_which_the_sandbox_may_differ() -> None:
+    assert FOUND.keys() == EACH.keys()
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_what_differs_is_found_and_nothing_else(name: str) -> None:
+    checked = check(quirks=EACH[name])
+    assert checked.deviations == FOUND[name]
+    assert checked.requests <= REQUEST_LIMIT
+    for result in checked.results:
+        assert result.refuses_days == (result.outcome == "differs" and result.assumption in {ZONE, COUNT})
+
+
+def test_every_assumption_can_be_found_to_differ() -> None:
+    """By one of the sandbox's switches, or below by facts that no switch produces."""
+    by_quirks = {name for found in FOUND.values() for name, outcome in found.items() if outcome == "differs"}
+    by_facts = {SPELLING, "a request takes less than 2 s"}
+    assert by_quirks | by_facts == {assumption.name for assumption in ASSUMPTIONS}
+
+
+def test_the_spelling_of_the_reference_page_holds_and_lacks_what_only_the_other_one_has() -> None:
+    checked = check(spelling="camel")
+    assert checked.deviations == {CHANNELS: "unknown", CATEGORIES: "unknown", STEPS: "differs"}
+    assert (checked.seen(SPELLING), check().seen(SPELLING)) == ("camelCase", "snake_case")
+
+
+def facts(payload: str = "{}", seconds: Iterable[float] = ()) -> Facts:
+    """What a page of one activity comes to."""
+    activity = wire.Activity("0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10", NOW - timedelta(hours=1), payload)
+    page = wire.ActivityPage([activity], [], total_count=1, total_pages=1, has_more=False)
+    query = wire.ActivityQuery(created_at_after=NOW - timedelta(days=1), created_at_before=NOW)
+    return Facts(sample=Sample(query, [page], is_whole=True), probes=[Probe(None)], seconds=[*seconds])
+
+
+def outcomes(of: Facts) -> dict[str, str]:
+    return {result.assumption: result.outcome for result in judge(of)}
+
+
+@pytest.mark.parametrize(
+    ("payload", "outcome"),
+    [('{"person_id": null}', "holds"), ('{"personId": "x"}', "holds"), ('{"PersonId": "x"}', "differs")],
+)
+def test_a_third_spelling_differs(payload: str, outcome: str) -> None:
+    assert outcomes(facts(payload))[SPELLING] == outcome
+
+
+@pytest.mark.parametrize(("seconds", "outcome"), [([0.1, 9.0, 0.2], "holds"), ([3.0], "differs"), ([], "unknown")])
+def test_requests_that_usually_take_long_differ(seconds: list[float], outcome: str) -> None:
+    assert outcomes(facts(seconds=seconds))["a request takes less than 2 s"] == outcome
+
+
+def test_a_day_that_fits_on_a_page_leaves_unknown_what_it_does_not_show() -> None:
+    world = World(scale=0.001)
+    assert 0 < len(world.activities(NOW - timedelta(days=40), NOW)) <= 100
+    checked = check(world=world)
+    assert "differs" not in checked.deviations.values()
+    assert {PAGE_SIZE: "unknown"}.items() <= checked.deviations.items()
+
+
+def test_a_quiet_day_gives_way_to_the_weeks_before_it() -> None:
+    assert check(SATURDAY).deviations == {}
+
+
+class Nothing(World):
+    """A workspace in which nothing has happened yet."""
+
+    def activities(self, after: datetime | None, before: datetime) -> list[Activity]:
+        return []
+
+
+def test_of_an_empty_workspace_all_that_needs_activities_is_unknown() -> None:
+    checked = check(world=Nothing())
+    holding = {result.assumption for result in checked.results if result.outcome == "holds"}
+    assert holding == {ORGANIZATION, NAMES, CLOCKS, LIMITS, "a request takes less than 2 s"}
+    assert set(checked.deviations.values()) == {"unknown"}
+    assert {checked.seen(name) for name in checked.deviations} == {
+        "there is no activity in the days that were looked at"
+    }
+
+
+def test_what_is_not_over_yet_is_not_looked_at() -> None:
+    class Asked(World):
+        latest = datetime.min.replace(tzinfo=UTC)
+
+        def activities(self, after: datetime | None, before: datetime) -> list[Activity]:
+            self.latest = max(self.latest, before)
+            return super().activities(after, before)
+
+    world = Asked()
+    check(windows(21, 20), world=world)
+    assert NOW - timedelta(hours=1) < world.latest < NOW
+
+
+def test_no_more_requests_are_sent_than_allowed_however_many_fail() -> None:
+    """Each request fails twice and succeeds at the third attempt."""
+    checked = check(attempts=3, faults=[Answer(status=503, times=2)])
+    assert REQUEST_LIMIT - 3 < checked.requests <= REQUEST_LIMIT
+    assert "unknown" in checked.deviations.values()
+    assert f"the limit of {REQUEST_LIMIT} requests was reached" in {result.seen for result in checked.results}
+
+
+@pytest.mark.parametrize("limit", range(1, 12))
+def test_a_budget_is_never_exceeded_and_what_was_found_out_until_then_counts(limit: int) -> None:
+    async def run(client: TopoClient) -> list[ContractResult]:
+        async with client:
+            return judge(await gather(client, TUESDAY, Budget(client, limit)))
+
+    with client_of() as client:
+        results = asyncio.run(run(client))
+    assert client.requests == limit
+    assert "differs" not in {result.outcome for result in results}
+
+
+def test_a_request_that_fails_leaves_one_thing_unknown() -> None:
+    fault: Fault = Answer(path="sequence-templates", status=503)
+    assert check(faults=[fault]).deviations == {NAMES: "unknown"}
+
+
+def test_a_key_that_may_not_read_names_is_a_finding() -> None:
+    checked = check(scopes=("activities:read",))
+    assert checked.deviations == {NAMES: "differs"}
+    assert "403" in checked.seen(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [({"scopes": ()}, RequestRefused), ({"faults": [Answer(status=503)]}, TopoUnavailable)],
+    ids=["refused", "down"],
+)
+def test_where_nothing_can_be_read_the_error_says_why(options: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        check(**options)
+
+
+def test_a_check_needs_a_window() -> None:
+    with pytest.raises(ValueError, match="window"):
+        check([])
+
+
+# What may be sent to support
+
+
+EVERYTHING = Quirks(
+    bounds_shift_seconds=7200,
+    order="unsorted",
+    ties_shuffled=True,
+    count_off_by=3,
+    max_page_size=50,
+    after_last_page="error",
+    has_more="always",
+    unlisted_types=True,
+    unlisted_channels=True,
+    unlisted_categories=True,
+    no_step_numbers=True,
+    rate_limit_headers=True,
+    clock_ahead_seconds=1200,
+)
+
+
+@pytest.mark.parametrize("quirks", [NO_QUIRKS, EVERYTHING], ids=["nothing differs", "much differs"])
+def test_the_text_for_support_holds_nothing_of_the_workspace(quirks: Quirks) -> None:
+    text = as_text(check(quirks=quirks).results, checked_at=NOW, version="0.1.0")
+    activities = WORLD.activities(datetime(2025, 12, 20, tzinfo=UTC), NOW)
+    ids = {
+        value
+        for activity in activities
+        for value in (activity.id, activity.person_id, activity.sequence_id, activity.sequence_template_id)
+    }
+    names = {name for template in WORLD.templates(NOW) for name in (template.name, template.summary) if name}
+    for secret in (*ids, *names, WORLD.organization_id, KEY, "Sandbox key", "127.0.0.1"):
+        assert secret not in text
+    counts = [len(WORLD.activities(window.start, window.end)) for window in windows(*range(1, 21))]
+    assert not {str(count) for count in counts if count > REQUEST_LIMIT} & set(text.split())
+    assert all(assumption.name in text for assumption in ASSUMPTIONS)
+    assert "2026-01-21" in text
+
+
+def test_words_of_the_workspaces_own_making_are_counted_and_not_quoted() -> None:
+    """Whatever a person typed into a category may name somebody."""
+    categories = ["Jane Doe said no", "jane@example.com", "PIPELINE_WON"]
+    of = facts()
+    payloads = [f'{{"type": "message.replied", "metadata": {{"reply_category": "{text}"}}}}' for text in categories]
+    of.replies = [row for payload in payloads for sample in [facts(payload).sample] if sample for row in sample.rows]
+    [seen] = [result.seen for result in judge(of) if result.assumption == CATEGORIES]
+    assert seen == "not listed: PIPELINE_WON, 2 more"
+
+
+def test_a_limit_is_quoted_only_if_it_is_a_number() -> None:
+    limits = {"x-ratelimit-limit": "600", "x-ratelimit-policy": "for Acme Corp"}
+    of = replace(facts(), heard=wire.Heard(seconds=0.1, clock_ahead=0.0, answered_at=NOW, limits=limits))
+    [seen] = [result.seen for result in judge(of) if result.assumption == LIMITS]
+    assert seen == "x-ratelimit-limit: 600, x-ratelimit-policy"
+
+
+def test_the_summary_counts_the_outcomes_and_names_what_differs() -> None:
+    text = summary(check(quirks=Quirks(max_page_size=50, no_date_header=True)).results)
+    assert text == f"{len(ASSUMPTIONS) - 2} assumptions hold, 1 differ ({PAGE_SIZE}), 1 unknown"
+
+
+def test_a_missing_answer_is_unknown_unless_topo_refused_it() -> None:
+    of = facts()
+    for missing, outcome in ((Missing("later"), "unknown"), (Missing("Topo answered 403", 403), "differs")):
+        assert outcomes(replace(of, me=missing, beyond=missing))[ORGANIZATION] == outcome
+        assert outcomes(replace(of, me=missing, beyond=missing))[AFTER_LAST] == outcome
+
+
+def test_the_sample_may_be_any_day_that_is_given() -> None:
+    assert date(2026, 1, 7) not in {window.start.date() for window in TUESDAY}
+    assert check(windows(7)).deviations == {}
