@@ -121,6 +121,15 @@ def test_a_redirect_is_not_followed_and_its_host_named(location: str) -> None:
     assert len(app.requests) == 1
 
 
+@pytest.mark.parametrize("location", ["http://xn--a/", "http://a..b/", f"http://{'a' * 66_000}/", f"/{'a' * 66_000}"])
+def test_a_redirect_to_an_address_that_is_none_is_refused_in_one_sentence(location: str) -> None:
+    error, app = refused(Answer(b"", 302, {"location": location}))
+    assert isinstance(error, RequestRefused)
+    assert "not followed" in str(error)
+    assert len(str(error)) < 300
+    assert len(app.requests) == 1
+
+
 @pytest.mark.parametrize("headers", [{}, {"location": ""}, {"location": "http://["}])
 def test_a_redirect_to_nowhere_is_still_one_sentence(headers: dict[str, str]) -> None:
     error, _ = refused(Answer(b"", 302, headers))

@@ -12,7 +12,7 @@ from topo_pipeline.topo_api.errors import TopoUnavailable
 from topo_pipeline.topo_api.network import network_for
 from topo_pipeline_tests.topo_api.helpers import KEY, NOW, raw_server, run
 
-SECRET = "hunter2"
+PRIVATE = "hunter2"
 URL = "https://topo.invalid/v1"
 NAMES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
 ONCE = Retries(attempts=1)
@@ -34,7 +34,7 @@ def refusal(url: str = URL) -> str:
     """Why no client can be made."""
     with pytest.raises(ValueError, match="can't be used|TOPO_API_URL|SOCKS") as caught:
         TopoClient(url, KEY, clock=lambda: NOW)
-    assert SECRET not in "".join(traceback.format_exception(caught.value))
+    assert PRIVATE not in "".join(traceback.format_exception(caught.value))
     return str(caught.value)
 
 
@@ -42,21 +42,21 @@ def refusal(url: str = URL) -> str:
 @pytest.mark.parametrize(
     "value",
     [
-        f"http://corp:{SECRET}#pw@127.0.0.1:9",
-        f"http://corp:1#{SECRET}@127.0.0.1:9",
-        f"http://corp:{SECRET}/pw@127.0.0.1:9",
-        f"http://corp:1/{SECRET}@127.0.0.1:9",
-        f"http://corp:1?{SECRET}@127.0.0.1:9",
-        f"corp:{SECRET}@127.0.0.1:99999",
-        f"http://corp:{SECRET}@[::1",
-        f"http://corp:{SECRET}@xn--a:9",
-        f"http://corp:{SECRET}@a..b:9",
-        f"http://corp:{SECRET}@h:9\x01",
-        f"http://corp:{SECRET}@{'a' * 70}:9",
-        f"ftp://corp:{SECRET}@h:9",
-        f"socks4://corp:{SECRET}@h:9",
-        f"//{SECRET}:9",
-        f"http:/{SECRET}",
+        f"http://corp:{PRIVATE}#pw@127.0.0.1:9",
+        f"http://corp:1#{PRIVATE}@127.0.0.1:9",
+        f"http://corp:{PRIVATE}/pw@127.0.0.1:9",
+        f"http://corp:1/{PRIVATE}@127.0.0.1:9",
+        f"http://corp:1?{PRIVATE}@127.0.0.1:9",
+        f"corp:{PRIVATE}@127.0.0.1:99999",
+        f"http://corp:{PRIVATE}@[::1",
+        f"http://corp:{PRIVATE}@xn--a:9",
+        f"http://corp:{PRIVATE}@a..b:9",
+        f"http://corp:{PRIVATE}@h:9\x01",
+        f"http://corp:{PRIVATE}@{'a' * 70}:9",
+        f"ftp://corp:{PRIVATE}@h:9",
+        f"socks4://corp:{PRIVATE}@h:9",
+        f"//{PRIVATE}:9",
+        f"http:/{PRIVATE}",
         "http://",
     ],
 )
@@ -68,7 +68,7 @@ def test_a_proxy_that_cannot_be_used_is_named_and_its_value_is_not_shown(
 
 
 def test_a_socks_proxy_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALL_PROXY", f"socks5://corp:{SECRET}@127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", f"socks5://corp:{PRIVATE}@127.0.0.1:9")
     assert refusal().startswith("ALL_PROXY names a SOCKS proxy")
 
 
@@ -112,19 +112,19 @@ def test_this_machine_is_not_reached_through_a_proxy_that_cannot_be_used(monkeyp
 def test_a_proxy_that_refuses_is_named_and_its_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     refusing = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
     with raw_server(refusing) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", proxy.replace("//", f"//corp:{SECRET}@"))
+        monkeypatch.setenv("HTTPS_PROXY", proxy.replace("//", f"//corp:{PRIVATE}@"))
         with pytest.raises(TopoUnavailable, match="407 .*through the proxy of HTTPS_PROXY") as caught:
             run("https://topo.invalid", retries=ONCE)
-    assert SECRET not in "".join(traceback.format_exception(caught.value))
+    assert PRIVATE not in "".join(traceback.format_exception(caught.value))
     assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize("host", ["proxy.invalid", "127.0.0.1:1"])
 def test_a_proxy_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    monkeypatch.setenv("ALL_PROXY", f"http://corp:{SECRET}@{host}")
+    monkeypatch.setenv("ALL_PROXY", f"http://corp:{PRIVATE}@{host}")
     with pytest.raises(TopoUnavailable, match="ConnectError .*through the proxy of ALL_PROXY") as caught:
         run("https://topo.invalid", retries=ONCE)
-    assert SECRET not in "".join(traceback.format_exception(caught.value))
+    assert PRIVATE not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_proxy_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, hos
 def test_certificates_that_cannot_be_read_are_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None
 ) -> None:
-    file = tmp_path / SECRET
+    file = tmp_path / PRIVATE
     if text is not None:
         file.write_text(text)
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
