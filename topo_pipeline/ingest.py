@@ -86,7 +86,7 @@ def check(connect: Callable[[], TopoClient], warehouse: Warehouse, *, timezone: 
     """Meet what would fail every day: a key that Topo refuses, a warehouse that can't be written or is another's.
 
     Raises:
-        TopoError: the key is refused or Topo can't be reached.
+        TopoError: the key is refused.
         WarehouseError: the warehouse can't be used, or is another workspace's.
     """
     with connected(connect) as (client, portal):
@@ -206,8 +206,10 @@ def _outage_at_once(
 def begin(client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, timezone: str, now: datetime) -> None:
     """Check, before any activity is asked for, what would fail every day.
 
+    Where Topo does not say whose key it is, the organization is taken from the activities.
+
     Raises:
-        TopoError: the key is refused, Topo can't be reached, or its clock and this machine's are far apart.
+        TopoError: the key is refused, or Topo's clock and this machine's are far apart.
         WarehouseError: the warehouse can't be written, or is another workspace's.
     """
     with warehouse.transaction() as connection:
@@ -336,13 +338,13 @@ async def _labels(client: TopoClient, reading: Reading, into: _Into) -> Labels:
 
 
 def load_templates(connect: Callable[[], TopoClient], warehouse: Warehouse, *, clock: Clock) -> int | None:
-    """Read and land the names of the sequences; None where the key may not read them.
+    """Read and land the names of the sequences; names that are not read stay as they are.
 
     Returns:
-        How many sequences the warehouse knows by now.
+        How many sequences the warehouse knows now; None where no names could be read.
 
     Raises:
-        TopoError: the key is refused or Topo can't be reached.
+        TopoError: the key is refused.
         WarehouseError: the warehouse can't be used.
     """
     import pandas as pd  # noqa: PLC0415 - as below

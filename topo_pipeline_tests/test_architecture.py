@@ -101,13 +101,13 @@ def test_a_library_is_imported_by_its_rooms_alone(imports: dict[Path, set[str]])
         assert users <= rooms, library
 
 
-def test_httpx_is_known_to_the_client_alone_and_to_what_delivers_alerts() -> None:
+def test_httpx_is_known_to_the_client_and_its_network_alone_and_to_what_delivers_alerts() -> None:
     users = {
         module.relative_to(PACKAGE).as_posix()
         for module in MODULES
         if any(name.split(".")[0] == "httpx" for name in imports_of(module))
     }
-    assert users == {"topo_api/client.py", "alerts/delivery.py"}
+    assert users == {"topo_api/client.py", "topo_api/network.py", "alerts/delivery.py"}
 
 
 def test_only_the_edge_reads_the_clock_and_only_settings_the_environment() -> None:

@@ -217,10 +217,67 @@ def test_a_day_is_closed_only_if_its_load_began_five_minutes_after_its_end(tmp_p
             assert outcome.is_open == (late < timedelta(minutes=5))
 
 
-def test_without_the_scope_the_names_are_done_without(tmp_path: Path) -> None:
-    api = Scripted(others={"sequence-templates": problem(403, "UnauthorizedIssue")})
+SEQUENCES = [{"id": str(UUID(int=n)), "name": f"S{n}"} for n in range(1, 4)]
+NAMED = (200, {**EMPTY, "items": SEQUENCES, "total_count": 3})
+
+
+def names(warehouse: Warehouse) -> list[str]:
+    with warehouse.reader() as connection:
+        return [
+            name for (name,) in connection.execute("SELECT name FROM topo.sequence_templates ORDER BY id").fetchall()
+        ]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [problem(403, "UnauthorizedIssue"), problem(404, "NotFoundIssue"), (503, b"<html>"), (200, b"<html>"), (200, [1])],
+)
+def test_names_that_cannot_be_read_stay_as_they_were(tmp_path: Path, answer: tuple[int, object]) -> None:
+    warehouse = Warehouse(str(tmp_path / "w.duckdb"))
+    api = Scripted(others={"sequence-templates": NAMED})
     with connecting_to(api) as connect:
-        assert load_templates(connect, Warehouse(str(tmp_path / "w.duckdb")), clock=lambda: NOW) is None
+        assert load_templates(connect, warehouse, clock=lambda: NOW) == 3
+        api.others["sequence-templates"] = answer
+        assert load_templates(connect, warehouse, clock=lambda: NOW) is None
+    assert names(warehouse) == ["S1", "S2", "S3"]
+
+
+def test_of_names_that_can_be_read_in_part_the_others_stay(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path / "w.duckdb"))
+    api = Scripted(others={"sequence-templates": NAMED})
+    with connecting_to(api) as connect:
+        load_templates(connect, warehouse, clock=lambda: NOW)
+        renamed = [{**SEQUENCES[0], "name": "New"}]
+        api.others["sequence-templates"] = (200, {**EMPTY, "items": renamed, "total_count": 3})
+        assert load_templates(connect, warehouse, clock=lambda: NOW) == 3
+    assert names(warehouse) == ["New", "S2", "S3"]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"step_count": 10**30},
+        {"step_count": 2**63 - 1},
+        {"created_at": "0001-01-01T00:00:00+14:00"},
+        {"updated_at": "9999-12-31T23:59:59-14:00"},
+        {"status": "x" * 100_000},
+    ],
+)
+def test_a_field_of_a_sequence_that_cannot_be_stored_costs_no_name(tmp_path: Path, field: dict[str, object]) -> None:
+    warehouse = Warehouse(str(tmp_path / "w.duckdb"))
+    items = [SEQUENCES[0] | field, *SEQUENCES[1:]]
+    with connecting_to(Scripted(others={"sequence-templates": (200, {**EMPTY, "items": items})})) as connect:
+        load_templates(connect, warehouse, clock=lambda: NOW)
+    assert names(warehouse) == ["S1", "S2", "S3"]
+
+
+@pytest.mark.parametrize("count", [2**63, 10**30])
+def test_a_count_that_cannot_be_stored_costs_its_day_alone(tmp_path: Path, count: int) -> None:
+    api = Scripted({date(2026, 3, 2): (200, {**EMPTY, "total_count": count})})
+    outcomes = load(api, tmp_path, [day(n) for n in range(1, 4)])
+    assert landed(outcomes) == [True, False, True]
+    assert isinstance(outcomes[1], Refusal)
+    assert "total_count" in outcomes[1].reason
 
 
 def test_a_workspace_without_sequences_has_none(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from typing import Protocol
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -53,11 +55,46 @@ class Webhook:
         try:
             with (
                 _unlogged("httpx"),
-                httpx.stream("POST", self.url, json={"text": text}, timeout=TIMEOUT_SECONDS) as answer,
+                _client_for(self.url) as client,
+                client.stream("POST", self.url, json={"text": text}) as answer,
             ):
                 return None if answer.is_success else f"answered {answer.status_code}"
-        except (httpx.HTTPError, httpx.InvalidURL, ImportError) as error:  # some proxies want a package of their own
-            return f"can't be reached: {type(error).__name__}"
+        except OSError as error:  # those of the network are httpx's own
+            return f"can't be reached: {type(error).__name__}; check SSL_CERT_FILE and SSL_CERT_DIR"
+        except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError, OverflowError) as error:
+            # The last three: a proxy or a redirect that can't be used. What they say may quote a secret.
+            return f"can't be reached: {type(error).__name__}{_proxy_hint(self.url)}"
+
+
+def _client_for(url: str) -> httpx.Client:
+    """Return a client that goes through the proxy of the environment, where it names one for this address.
+
+    Not left to httpx, which fails on addresses that others accept in NO_PROXY.
+    """
+    proxy = _proxy_for(url)
+    verify = httpx.create_ssl_context() if urlsplit(url).scheme == "https" else False
+    return httpx.Client(
+        verify=verify,
+        proxy=proxy if proxy is None or "://" in proxy else f"http://{proxy}",
+        trust_env=False,
+        timeout=TIMEOUT_SECONDS,
+    )
+
+
+def _proxy_for(url: str) -> str | None:
+    address, proxies = urlsplit(url), getproxies()
+    if proxy_bypass(address.netloc.rpartition("@")[2]):
+        return None
+    return proxies.get(address.scheme) or proxies.get("all")
+
+
+def _proxy_hint(url: str) -> str:
+    """Name the variables of a proxy that is in use, and nothing of their values."""
+    try:
+        is_proxied = _proxy_for(url) is not None
+    except ValueError:  # the address can't be read
+        return ""
+    return "; check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY" if is_proxied else ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +129,7 @@ class Slack:
         except SlackApiError as error:
             return f"Slack refused: {str(error.response.get('error', 'no reason given'))[:LONGEST_FAULT]}"
         except (SlackClientError, HTTPException, OSError, ValueError) as error:
-            return f"Slack can't be reached: {type(error).__name__}"
+            return f"Slack can't be reached: {type(error).__name__}{_proxy_hint(self.api_url)}"
         return None
 
 

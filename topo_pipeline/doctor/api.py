@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _ONE_TRY = Retries(attempts=1, read_timeout=10, attempt_timeout=15)
 # Without a key it can still be told whether there is an API: it answers that this one is wrong.
 _NO_KEY = "topo_none"
-_UNAUTHORIZED, _FORBIDDEN, _TOO_MANY = 401, 403, 429
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
 _OF_THE_KEY = {_UNAUTHORIZED, _FORBIDDEN}
 # Seconds that clocks may differ: a day that is not over is read up to two minutes before now.
 _WORTH_TELLING, _TOO_MUCH = 30, 120
@@ -101,7 +101,12 @@ def _reached(host: str, answers: _Answers) -> Finding:
 
 
 def _status(error: TopoError | None) -> int | None:
-    return error.status if isinstance(error, RequestRefused | TopoUnavailable) else None
+    """Of a refusal; of a fault that may pass it says nothing about the key or the address."""
+    return error.status if isinstance(error, RequestRefused) else None
+
+
+def _is_rate_limit(error: TopoError | None) -> bool:
+    return isinstance(error, TopoUnavailable) and error.is_rate_limit
 
 
 def _key(answers: _Answers) -> Finding:
@@ -140,7 +145,7 @@ def _clock(heard: Heard) -> Finding:
 
 def _rate(settings: "Settings", answers: _Answers) -> Finding:
     ours = f"{settings.requests_per_second:g} requests a second, {settings.concurrency} at once"
-    if _TOO_MANY in {_status(answers.unread), _status(answers.unnamed)}:
+    if _is_rate_limit(answers.unread) or _is_rate_limit(answers.unnamed):
         return warning("rate", f"Topo asks to slow down; ours is {ours}.", "Set TOPO_REQUESTS_PER_SECOND to less.")
     limits = ", ".join(f"{name}: {value}" for name, value in answers.heard.limits.items()) if answers.heard else ""
     return ok("rate", f"{ours}; Topo tells {limits or 'no limit'}.")

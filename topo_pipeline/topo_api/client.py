@@ -1,24 +1,25 @@
 """The client of Topo's API: authentication, pacing, retries; one request, one decoded page.
 
-The only module that knows httpx. What the pages of a window mean together is for `windows`.
+With `network`, the only module that knows httpx. What the pages of a window mean together is for `windows`.
 No exception leaves here with httpx's own in its chain: those hold the request, and that holds the key.
 """
 
 import asyncio
-import ipaddress
 import itertools
 import json
 import logging
 import math
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+import zlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import version
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
-from urllib.parse import quote
+from typing import Any, Generic, Self, TypeVar, cast
+from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
 import msgspec
@@ -27,12 +28,15 @@ from aiolimiter import AsyncLimiter
 from topo_pipeline.retries import stamina
 from topo_pipeline.topo_api import wire
 from topo_pipeline.topo_api.decoding import decode_page
-from topo_pipeline.topo_api.errors import RequestRefused, ResponseInvalid, TopoUnavailable
+from topo_pipeline.topo_api.errors import RequestRefused, ResponseInvalid, TopoError, TopoUnavailable
+from topo_pipeline.topo_api.network import Network, checked_url, network_for
+from topo_pipeline.topo_api.paging import Listing, read_list
 from topo_pipeline.topo_api.slots import Slots
 
 _LOG = logging.getLogger(__name__)
 _SCOPES = {"activities": "activities:read", "sequence-templates": "sequences:read"}
-_MAX_TEMPLATE_PAGES = 1000
+MAX_ANSWER_BYTES = 32 * 2**20
+"""The longest answer that is read, decompressed: 300 kB for each row of a page."""
 _T = TypeVar("_T")
 
 
@@ -50,6 +54,16 @@ class Retries:
     """The longest silence within an answer."""
     attempt_timeout: float = 120.0
     """For one whole attempt: the read timeout alone would let an answer drip for ever."""
+
+    def at_most(self, other: "Retries") -> "Retries":
+        """Return the smaller value of each setting."""
+        return Retries(*map(min, astuple(self), astuple(other)))
+
+
+# For what is optional: nothing waits for it longer than half a minute.
+_OPTIONAL = Retries(attempts=2, wait_max=2, retry_after_max=5, attempt_timeout=10)
+# A timeout of the server's; too early.
+_NOT_NOW = {408, 425}
 
 
 class TopoClient:
@@ -79,7 +93,7 @@ class TopoClient:
     ) -> None:
         if not 0 < requests_per_second < math.inf or concurrency < 1 or retries.attempts < 1:
             raise ValueError("requests per second, concurrency and attempts must be positive")
-        base = _checked_url(url)
+        base = checked_url(url)
         self._base = str(base).rstrip("/")
         self.requests = 0
         """Requests sent so far, retries included."""
@@ -93,14 +107,14 @@ class TopoClient:
         self._key = _checked_key(api_key)
         self._host = base.netloc.decode("ascii")
         self._retries = retries
+        self._briefly = retries.at_most(_OPTIONAL)
         self._clock = clock
         self._latest: tuple[httpx.Headers, float, datetime] | None = None
         self._limiter = AsyncLimiter(1, 1 / requests_per_second)
-        try:
-            make = _maker(base, self._key, retries.read_timeout)
-            self._connections = [_Connection(make) for _ in range(concurrency)]
-        except ImportError as error:  # a SOCKS proxy wants a package of its own
-            raise ValueError(f"the environment's proxy can't be used: {error}") from None
+        network = network_for(base)
+        self._through = f", through the proxy of {network.variable}" if network.variable else ""
+        make = _maker(network, self._key, retries.read_timeout)
+        self._connections = [_Connection(make) for _ in range(concurrency)]
         self._slots = Slots(self._connections)
 
     def __repr__(self) -> str:
@@ -145,28 +159,34 @@ class TopoClient:
         )
 
     async def sequence_templates(self) -> list[wire.SequenceTemplate] | None:
-        """Every sequence template, or None and a warning where the key may not read them.
+        """Every sequence template that can be read, or None; what is missing is logged in one warning.
 
         Raises:
-            TopoError: the key is wrong, or Topo unavailable.
+            RequestRefused: the key is wrong.
         """
-        return await self._optional("sequence templates", self._read_templates)
+        listing = await self._optional("the names of sequences", self._list_templates())
+        if listing is None:
+            return None
+        if not listing.is_whole:
+            why = f": {listing.stopped_by}" if listing.stopped_by else ""
+            _LOG.warning("%s sequences were read, Topo counts %s%s", len(listing.items), listing.total_count, why)
+        return listing.items
 
     async def me(self) -> wire.Me | None:
-        """Whose key this is, or None and a warning where Topo does not tell.
+        """Whose key this is, or None and a warning where Topo does not say.
 
         Raises:
-            TopoError: the key is wrong, or Topo unavailable.
+            RequestRefused: the key is wrong.
         """
-        return await self._optional("the key's owner", self.identity)
+        return await self._optional("knowing whose key this is", self._identity(self._briefly))
 
     async def identity(self) -> wire.Me:
         """Whose key this is.
 
         Raises:
-            TopoError: the key is wrong, or Topo unavailable or does not tell.
+            TopoError: the key is wrong, or Topo unavailable or does not say.
         """
-        return self._shape(wire.decode_me, await self._get("me", {}, msgspec.json.decode))
+        return await self._identity(self._retries)
 
     async def first_template(self) -> list[wire.SequenceTemplate]:
         """Return the first sequence template, in a list that is empty where there is none; one small request.
@@ -175,21 +195,19 @@ class TopoClient:
             TopoError: the key may not read them, or Topo is unavailable.
         """
         params = {"page": "1", "size": "1", "sort_by": "created_at", "sort_order": "asc"}
-        templates, _ = self._shape(
-            wire.decode_templates, await self._get("sequence-templates", params, msgspec.json.decode)
-        )
-        return templates
+        answer = await self._get("sequence-templates", params, msgspec.json.decode)
+        return self._shape(wire.decode_templates, answer).items
 
-    async def _read_templates(self) -> list[wire.SequenceTemplate]:
-        found: dict[str, wire.SequenceTemplate] = {}
-        for page in range(1, _MAX_TEMPLATE_PAGES + 1):
+    async def _identity(self, retries: Retries) -> wire.Me:
+        return self._shape(wire.decode_me, await self._get("me", {}, msgspec.json.decode, retries=retries))
+
+    async def _list_templates(self) -> Listing[wire.SequenceTemplate]:
+        async def ask(page: int) -> wire.ListPage[wire.SequenceTemplate]:
             params = {"page": str(page), "size": "100", "sort_by": "created_at", "sort_order": "asc"}
-            answer = await self._get("sequence-templates", params, msgspec.json.decode)
-            templates, more = self._shape(wire.decode_templates, answer)
-            found |= {template.id: template for template in templates}
-            if not (more and templates):
-                return list(found.values())
-        raise ResponseInvalid(f"{self._host} has no last page of sequence templates")
+            answer = await self._get("sequence-templates", params, msgspec.json.decode, retries=self._briefly)
+            return self._shape(wire.decode_templates, answer)
+
+        return await read_list(ask, lambda template: template.id)
 
     def _shape(self, decode: Callable[[object], _T], answer: "_Answer[Any]") -> _T:
         # Outside the retries: JSON of another shape is another API, not a fault that passes.
@@ -199,89 +217,90 @@ class TopoClient:
             reason = self._shown(str(error))
         raise ResponseInvalid(f"{self._host} answered with {reason}", request_id=answer.request_id)
 
-    async def _optional(self, what: str, read: Callable[[], Awaitable[_T]]) -> _T | None:
+    async def _optional(self, what: str, reading: Awaitable[_T]) -> _T | None:
         try:
-            return await read()
-        except RequestRefused as error:
-            if error.status == httpx.codes.UNAUTHORIZED:
+            return await reading
+        except TopoError as error:
+            if error.is_of_key:
                 raise
-            reason = str(error)
-        except TopoUnavailable as error:
-            if error.status is None:
-                raise
-            reason = str(error)
-        except ResponseInvalid as error:
-            reason = str(error)
-        _LOG.warning("Going on without %s: %s", what, reason)
+            _LOG.warning("Continuing without %s: %s", what, error)
         return None
 
     async def _get(
-        self, path: str, params: Mapping[str, str], decode: Callable[[bytes], _T], turn: int = 0
+        self,
+        path: str,
+        params: Mapping[str, str],
+        decode: Callable[[bytes], _T],
+        turn: int = 0,
+        *,
+        retries: Retries | None = None,
     ) -> "_Answer[_T]":
         """The one retry layer: every fault that may pass is met here, and only here."""
+        retries = retries or self._retries
         async for attempt in stamina.retry_context(
-            on=self._patience,
-            attempts=self._retries.attempts,
+            on=partial(_patience, retries),
+            attempts=retries.attempts,
             timeout=None,
-            wait_initial=self._retries.wait_initial,
-            wait_max=self._retries.wait_max,
-            wait_jitter=self._retries.wait_jitter,
+            wait_initial=retries.wait_initial,
+            wait_max=retries.wait_max,
+            wait_jitter=retries.wait_jitter,
         ):
             with attempt:
-                response = await self._attempt(path, params, attempt.num, turn)
+                answer = await self._exchange(path, params, turn, retries.attempt_timeout)
+                response = self._accepted(path, answer, attempt.num)
                 value = self._decoded(response, decode, attempt.num)
                 return _Answer(value, self._request_id(response), attempt.num, wire.answered_at(response.headers))
         raise AssertionError("stamina ends with a result or raises")
 
-    def _patience(self, error: Exception) -> bool | float:
-        """Whether to try again, or the seconds to wait before."""
-        if isinstance(error, TopoUnavailable) and error.retry_after is not None:
-            return min(error.retry_after, self._retries.retry_after_max)
-        return isinstance(error, TopoUnavailable | ResponseInvalid)
-
-    async def _attempt(self, path: str, params: Mapping[str, str], number: int, turn: int) -> httpx.Response:
-        answer = await self._exchange(path, params, turn)
+    def _accepted(self, path: str, answer: "_Response | str", number: int) -> "_Response":
+        """Return an answer of success; raise what any other means."""
         if isinstance(answer, str):
             raise TopoUnavailable(self._gave_up(number, answer))
-        status = answer.status_code
-        if status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        status = answer.status
+        if status < httpx.codes.MULTIPLE_CHOICES:
+            return answer
+        is_rate_limit = status == httpx.codes.TOO_MANY_REQUESTS or (
+            status >= httpx.codes.BAD_REQUEST
+            and status != httpx.codes.UNAUTHORIZED
+            and wire.is_rate_limit(answer.problem)
+        )
+        if is_rate_limit or status in _NOT_NOW or status >= httpx.codes.INTERNAL_SERVER_ERROR:
             raise TopoUnavailable(
                 self._gave_up(number, self._described(answer)),
                 status=status,
                 request_id=self._request_id(answer),
                 retry_after=wire.retry_after(answer.headers.get("retry-after"), self._clock()),
+                is_rate_limit=is_rate_limit,
             )
-        if status >= httpx.codes.MULTIPLE_CHOICES:
-            raise self._refusal(path, answer)
-        return answer
+        raise self._refusal(path, answer)
 
-    async def _exchange(self, path: str, params: Mapping[str, str], turn: int) -> httpx.Response | str:
-        """The response, or what befell it: told, not raised, so that nothing chains to httpx's exception."""
+    async def _exchange(self, path: str, params: Mapping[str, str], turn: int, timeout: float) -> "_Response | str":
+        """Return the response, or why there is none: not raised, so that nothing chains to httpx's exception."""
         async with self._slots.one(turn) as connection:
             await self._limiter.acquire()
             self.requests += 1
             try:
-                async with asyncio.timeout(self._retries.attempt_timeout):
+                async with asyncio.timeout(timeout):
                     response = await connection.get(httpx.URL(f"{self._base}/{path}", params=params))
             except TimeoutError:
-                return f"no whole answer within {self._retries.attempt_timeout:g} s"
+                return f"no whole answer within {timeout:g} s{self._through}"
         if isinstance(response, str):
-            return self._shown(response)
-        self._latest = response.headers, response.elapsed.total_seconds(), self._clock()
+            return f"{self._shown(response)}{self._through}"
+        self._latest = response.headers, response.seconds, self._clock()
         return response
 
-    def _decoded(self, response: httpx.Response, decode: Callable[[bytes], _T], number: int) -> _T:
+    def _decoded(self, response: "_Response", decode: Callable[[bytes], _T], number: int) -> _T:
         try:
-            return decode(response.content)
+            return decode(response.body)
         except (ValueError, RecursionError) as error:
             reason = self._shown(str(error))
         raise ResponseInvalid(
-            f"{self._host} answered {response.status_code} with {reason}, {_times(number)}",
+            f"{self._host} answered {response.status} with {reason}, {_times(number)}",
             request_id=self._request_id(response),
         )
 
-    def _refusal(self, path: str, response: httpx.Response) -> RequestRefused:
-        status, described = response.status_code, self._described(response)
+    def _refusal(self, path: str, response: "_Response") -> RequestRefused:
+        status, described = response.status, self._described(response)
         if status < httpx.codes.BAD_REQUEST:
             sentence = f"{self._host} redirected to {self._target(response)}, not followed: check TOPO_API_URL"
         elif status == httpx.codes.UNAUTHORIZED:
@@ -294,27 +313,30 @@ class TopoClient:
         return RequestRefused(
             sentence,
             status=status,
-            type=self._shown(wire.decode_problem(response.content).type),
+            type=self._shown(response.problem.type),
             request_id=self._request_id(response),
         )
 
-    def _target(self, response: httpx.Response) -> str:
-        target = response.next_request
-        return self._shown(target.url.netloc.decode("ascii")) if target else "an unnamed host"
+    def _target(self, response: "_Response") -> str:
+        try:
+            host = urlsplit(urljoin(self._base, response.location)).netloc.rpartition("@")[2]
+        except ValueError:
+            host = ""
+        return (response.location and self._shown(host, 100)) or "an unnamed host"
 
     def _gave_up(self, attempts: int, fault: str) -> str:
         return f"{self._host} gave no usable answer {_times(attempts)}; the last fault: {fault}"
 
-    def _described(self, response: httpx.Response) -> str:
-        problem = wire.decode_problem(response.content)
-        head = f"{response.status_code} {problem.type}".strip()
+    def _described(self, response: "_Response") -> str:
+        problem = response.problem
+        head = f"{response.status} {problem.type}".strip()
         parts = [self._shown(head), self._shown(problem.message), self._shown(problem.data, 200)]
         return ": ".join(part for part in parts if part)
 
-    def _request_id(self, response: httpx.Response) -> str | None:
+    def _request_id(self, response: "_Response") -> str | None:
         told = response.headers.get("x-request-id", "")
-        if response.is_error:
-            told = wire.decode_problem(response.content).request_id or told
+        if response.status >= httpx.codes.BAD_REQUEST:
+            told = response.problem.request_id or told
         return self._shown(told, 100) or None
 
     def _shown(self, text: str, limit: int = 300) -> str:
@@ -332,6 +354,28 @@ class _Answer(Generic[_T]):
     answered_at: datetime | None
 
 
+@dataclass(frozen=True, repr=False)  # what a server sends may hold the key
+class _Response:
+    status: int
+    headers: httpx.Headers
+    body: bytes
+    seconds: float
+    location: str
+    """Of a redirect that was not followed."""
+
+    @cached_property
+    def problem(self) -> wire.Problem:
+        """What the body of an error says."""
+        return wire.decode_problem(self.body)
+
+
+def _patience(retries: Retries, error: Exception) -> bool | float:
+    """Whether to try again, or the seconds to wait before."""
+    if isinstance(error, TopoUnavailable) and error.retry_after is not None:
+        return min(error.retry_after, retries.retry_after_max)
+    return isinstance(error, TopoUnavailable | ResponseInvalid)
+
+
 class _Connection:
     """One at a time, made anew once a request on it did not end well.
 
@@ -344,12 +388,21 @@ class _Connection:
         self._http = make()
         self._is_closed = False
 
-    async def get(self, url: httpx.URL) -> httpx.Response | str:
-        """The response, or what befell it."""
+    async def get(self, url: httpx.URL) -> _Response | str:
+        """Return the response, or why there is none."""
         try:
-            return await self._http.get(url)
+            async with self._http.stream("GET", url) as response:
+                body = await _read(response)
+            if not response.is_success or len(body) <= MAX_ANSWER_BYTES:
+                location = response.extensions.get(_LOCATION, "")
+                seconds = response.elapsed.total_seconds()
+                return _Response(response.status_code, response.headers, body, seconds, location)
+            fault = f"the answer is longer than {MAX_ANSWER_BYTES // 2**20} MB"
         except httpx.RequestError as error:
             fault = f"{type(error).__name__} {error}"
+        except (httpx.InvalidURL, OSError, ValueError, OverflowError) as error:
+            # Of a name or a number from outside that httpx and what is below it did not expect; it may quote a secret.
+            fault = type(error).__name__
         except BaseException:  # goes on its way, a cancellation too
             await self._renew()
             raise
@@ -365,6 +418,45 @@ class _Connection:
     async def close(self) -> None:
         self._is_closed = True
         await self._http.aclose()
+
+
+async def _read(response: httpx.Response) -> bytes:
+    """Return the body as far as it is of use, decompressed: of one that is too long, one byte more than its limit.
+
+    Not left to httpx, which decompresses whatever comes in one piece, and keeps all of it.
+    """
+    room = 1 + (MAX_ANSWER_BYTES if response.is_success else wire.MAX_PROBLEM_BYTES)
+    decode, parts = _decoder(response.headers.get("content-encoding", "")), []
+    try:
+        async with aclosing(cast(AsyncGenerator[bytes], response.aiter_raw())) as chunks:
+            async for chunk in chunks:
+                parts.append(decode(chunk, room))
+                room -= len(parts[-1])
+                if room <= 0:
+                    break
+    except zlib.error as error:
+        fault = str(error)
+    else:
+        return b"".join(parts)
+    if not response.is_success:
+        return b""  # its status says enough
+    raise httpx.DecodingError(fault)
+
+
+def _decoder(encoding: str) -> Callable[[bytes, int], bytes]:
+    """Return what decodes a part of a body into so many bytes at most; of the compressions, gzip alone is asked for."""
+    if encoding.strip().lower() in ("", "identity"):
+        return lambda chunk, room: chunk[:room]
+    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress
+
+
+_LOCATION = "topo_pipeline.location"
+
+
+async def _keep_location(response: httpx.Response) -> None:
+    """Take the address of a redirect away from httpx, which reads it even if it is not to be followed, and may fail."""
+    if response.has_redirect_location:
+        response.extensions[_LOCATION] = response.headers.pop("location")
 
 
 class _NoCookies(httpx.Cookies):
@@ -388,45 +480,23 @@ class _Http(httpx.AsyncClient):
         raise TypeError("no cookies are kept")
 
 
-def _maker(base: httpx.URL, key: str, read_timeout: float) -> Callable[[], httpx.AsyncClient]:
-    # Others may be reached through the environment's proxy; this machine itself never is.
-    trust_env = not _is_loopback(base.host)
-    # Reading the certificates takes longer than some days do; without TLS there is nothing to verify.
-    verify = httpx.create_ssl_context(trust_env=trust_env) if base.scheme == "https" else False
+def _maker(network: Network, key: str, read_timeout: float) -> Callable[[], httpx.AsyncClient]:
     return partial(
         _Http,
         headers={
             "Authorization": f"Bearer {key}",
             "Accept": "application/json",
+            "Accept-Encoding": "gzip",
             "User-Agent": f"topo-pipeline/{version('topo-pipeline')}",
         },
         timeout=httpx.Timeout(connect=10, read=read_timeout, write=10, pool=10),
         limits=httpx.Limits(max_connections=1),
+        event_hooks={"response": [_keep_location]},
         follow_redirects=False,
-        verify=verify,
-        trust_env=trust_env,
+        verify=network.verify,
+        proxy=network.proxy,
+        trust_env=False,
     )
-
-
-def _checked_url(text: str) -> httpx.URL:
-    try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL:
-        raise ValueError("TOPO_API_URL is not a URL") from None
-    if not url.host or url.scheme not in ("https", "http"):
-        raise ValueError("TOPO_API_URL must be an https address")
-    if url.userinfo or url.query or url.fragment:
-        raise ValueError("TOPO_API_URL must hold no user name, password, query or fragment")
-    if url.scheme == "http" and not _is_loopback(url.host):
-        raise ValueError(f"TOPO_API_URL must use https: plain http to {url.host} would show the key to the network")
-    return url
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _checked_key(key: str) -> str:

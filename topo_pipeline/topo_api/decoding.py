@@ -7,14 +7,13 @@ A page is decoded whole where all is as documented (fast), else item by item (no
 import json
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from topo_pipeline.topo_api.wire import Activity, ActivityPage, Reject
+from topo_pipeline.topo_api.wire import Activity, ActivityPage, Count, Reject
 
-_Count = Annotated[int, msgspec.Meta(ge=0)]
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _INSTANT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
 _ANY_UUID = re.compile(f"{_UUID}|[0-9a-f]{{32}}", re.IGNORECASE | re.ASCII)
@@ -33,8 +32,8 @@ class _Item(msgspec.Struct, frozen=True, gc=False):
 
 class _Envelope(msgspec.Struct, frozen=True):
     items: list[_Item]
-    total_count: _Count
-    total_pages: _Count
+    total_count: Count
+    total_pages: Count
     has_more: bool
 
 
@@ -84,8 +83,8 @@ def _decode_piecemeal(body: bytes) -> ActivityPage:
     return ActivityPage(
         activities=[item for item in items if isinstance(item, Activity)],
         rejects=[item for item in items if isinstance(item, Reject)],
-        total_count=_field(envelope, "total_count", _Count),
-        total_pages=_field(envelope, "total_pages", _Count),
+        total_count=_field(envelope, "total_count", Count),
+        total_pages=_field(envelope, "total_pages", Count),
         has_more=_field(envelope, "has_more", bool),
     )
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from topo_pipeline.topo_api.reading import Reading
 
 _REQUEST_IDS_SHOWN = 3
+_UNAUTHORIZED = 401
 
 
 class TopoError(Exception):
@@ -18,6 +19,8 @@ class TopoError(Exception):
 
     advice = ""
     """What a person can do, where the sentence itself does not say so."""
+    is_of_key = False
+    """Whether Topo does not accept the key at all."""
 
     def __init__(self, sentence: str, *, request_id: str | None = None) -> None:
         quoted = f" (request id {request_id})" if request_id else ""
@@ -32,6 +35,7 @@ class RequestRefused(TopoError):
         super().__init__(sentence, request_id=request_id)
         self.status = status
         self.type = type
+        self.is_of_key = status == _UNAUTHORIZED
 
 
 class TopoUnavailable(TopoError):
@@ -46,10 +50,13 @@ class TopoUnavailable(TopoError):
         status: int | None = None,
         request_id: str | None = None,
         retry_after: float | None = None,
+        is_rate_limit: bool = False,
     ) -> None:
         super().__init__(sentence, request_id=request_id)
         self.status = status
         """Of the last answer; None where there was none."""
+        self.is_rate_limit = is_rate_limit
+        """Whether that answer says that there are too many requests."""
         self.retry_after = retry_after
         """Seconds the server asked to be left alone, where it said so."""
 

@@ -12,11 +12,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeGuard, TypeVar
 
 import msgspec
 
 MAX_PAGE_SIZE = 100
+MAX_INTEGER = 2**63 - 1
+"""The largest integer that the warehouse can store."""
+MAX_PROBLEM_BYTES = 16_384
+"""Of an error body, this much is looked at."""
+MAX_HEADER_LENGTH = 100
+"""Of a header that is interpreted, this much is looked at."""
 
 
 class ResourceType(StrEnum):
@@ -172,6 +178,7 @@ class ActivityPage:
 
 
 _Aware = Annotated[datetime, msgspec.Meta(tz=True)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
 
 
 class SequenceTemplate(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,7 +188,7 @@ class SequenceTemplate(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
     summary: str | None = None
     status: str | None = None
-    step_count: int | None = None
+    step_count: Count | None = None
     language: str | None = None
     timezone: str | None = None
     activated_at: _Aware | None = None
@@ -199,6 +206,10 @@ class Me(msgspec.Struct, frozen=True, kw_only=True):
     scopes: list[str] | None = None
     last_used_at: _Aware | None = None
     created_at: _Aware | None = None
+
+
+_S = TypeVar("_S", SequenceTemplate, Me)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -237,17 +248,44 @@ def answered_at(headers: Mapping[str, str]) -> datetime | None:
         return None
 
 
-def decode_templates(value: object) -> tuple[list[SequenceTemplate], bool]:
-    """One page of sequence templates, and whether more follow.
+@dataclass(frozen=True)
+class ListPage(Generic[_T]):
+    """One page of a list.
+
+    Attributes:
+        items: those that can be read.
+        total_count: how many the whole list has; None where it does not say.
+        has_more: whether it says that pages follow.
+    """
+
+    items: list[_T]
+    total_count: int | None
+    has_more: bool
+
+
+def decode_templates(value: object) -> ListPage[SequenceTemplate]:
+    """Return one page of sequence templates, without the items that have no id.
 
     Raises:
-        ValueError: it is not the documented shape.
+        ValueError: it is not the documented shape, or no item of several can be read.
     """
     if not isinstance(value, dict) or not isinstance(value.get("items"), list):
         raise ValueError("no list of `items`")
     if not isinstance(value.get("has_more"), bool):
         raise ValueError("no `has_more`")
-    return [_tolerant(SequenceTemplate, item) for item in value["items"]], value["has_more"]
+    identified = [item for item in value["items"] if _has_id(item)]
+    if value["items"] and not identified:
+        raise ValueError("`items` without `id`")
+    return ListPage(
+        [_tolerant(SequenceTemplate, item) for item in identified], _count(value.get("total_count")), value["has_more"]
+    )
+
+
+def _count(value: object) -> int | None:
+    try:
+        return msgspec.convert(value, Count)
+    except msgspec.ValidationError:
+        return None
 
 
 def decode_me(value: object) -> Me:
@@ -256,15 +294,16 @@ def decode_me(value: object) -> Me:
     Raises:
         ValueError: it is not the documented shape.
     """
+    if not _has_id(value):
+        raise ValueError("an object without `id`")
     return _tolerant(Me, value)
 
 
-_S = TypeVar("_S", SequenceTemplate, Me)
+def _has_id(value: object) -> TypeGuard[dict[str, object]]:
+    return isinstance(value, dict) and isinstance(value.get("id"), str)
 
 
-def _tolerant(struct: type[_S], value: object) -> _S:
-    if not isinstance(value, dict) or not isinstance(value.get("id"), str):
-        raise ValueError("an object without `id`")
+def _tolerant(struct: type[_S], value: Mapping[str, object]) -> _S:
     read: dict[str, Any] = {}
     for field in msgspec.structs.fields(struct):
         with suppress(msgspec.ValidationError):
@@ -282,23 +321,34 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 def decode_problem(body: bytes) -> Problem:
-    """What an error body says; a body that is not JSON (a gateway's page) is its own message."""
-    text = body.decode(errors="replace")
+    """Return what an error body says; a body of another shape (a gateway's page) is its own message."""
+    text = _beginning(body)
     try:
         value = json.loads(text)
+        fields = {name: _text(value.get(name)) for name in ("type", "message", "data")}
+        request_id = _text(value.get("request_id")) or None
+    except AttributeError:  # not an object
+        return Problem(message=text)
     except (ValueError, RecursionError):
         return Problem(message=_MARKUP.sub(" ", text))
-    if not isinstance(value, dict):
-        return Problem(message=text)
-    return Problem(
-        type=_text(value.get("type")),
-        message=_text(value.get("message")),
-        data=_text(value.get("data")),
-        request_id=_text(value.get("request_id")) or None,
-    )
+    says_nothing = not (fields["type"] or fields["message"])
+    return Problem(**(fields | {"message": text} if says_nothing else fields), request_id=request_id)
 
 
-_MARKUP = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+def _beginning(body: bytes) -> str:
+    """Return the text of a body, cut at a space where it is long: half a word could be half of the key."""
+    text = body[:MAX_PROBLEM_BYTES].decode(errors="replace")
+    return text if len(body) <= MAX_PROBLEM_BYTES else text[: max(0, *map(text.rfind, " \n\t"))]
+
+
+# In linear time: a script that is not closed ends with the text, so that no text is searched once for each tag.
+_MARKUP = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^<>]*>", re.IGNORECASE | re.DOTALL)
+_RATE_LIMIT = re.compile(r"rate.?limit|too many requests|request limit|throttl|quota", re.IGNORECASE)
+
+
+def is_rate_limit(problem: Problem) -> bool:
+    """Whether an error is about the number of requests; not every API answers 429 then."""
+    return any(map(_RATE_LIMIT.search, (problem.type, problem.message)))
 
 
 def _text(value: object) -> str:
@@ -318,6 +368,7 @@ def retry_after(header: str | None, now: datetime) -> float | None:
     """The seconds a Retry-After header asks for at `now`; None where it says nothing to be waited for."""
     if header is None:
         return None
+    header = header[:MAX_HEADER_LENGTH]
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", header.strip()):
         seconds = float(header)
     else:
@@ -330,7 +381,7 @@ def retry_after(header: str | None, now: datetime) -> float | None:
 
 def _http_date(text: str) -> datetime | None:
     try:
-        moment = parsedate_to_datetime(text)
+        moment = parsedate_to_datetime(text[:MAX_HEADER_LENGTH])
     except (ValueError, OverflowError):
         return None
     return moment.replace(tzinfo=moment.tzinfo or UTC)

@@ -17,6 +17,7 @@ class Receiver:
     """Keeps what it is sent, and answers as it is told to."""
 
     status: int = 200
+    location: str = "http://127.0.0.1:9/elsewhere"
     answer: dict[str, Any] = field(default_factory=lambda: {"ok": True})
     received: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -37,7 +38,7 @@ class Receiver:
         self.paths.append(scope["path"])
         self.headers.append(headers)
         self.received.append(json.loads(body) if is_json else dict(parse_qsl(body.decode())))
-        kind = [(b"content-type", b"application/json"), (b"location", b"http://127.0.0.1:9/elsewhere")]
+        kind = [(b"content-type", b"application/json"), (b"location", self.location.encode())]
         await send({"type": "http.response.start", "status": self.status, "headers": kind})
         await send({"type": "http.response.body", "body": json.dumps(self.answer).encode()})
 
@@ -46,7 +47,7 @@ class Receiver:
 def receiving() -> Iterator[Receiver]:
     receiver = Receiver()
     with serve(receiver) as address, pytest.MonkeyPatch.context() as environment:
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):  # of whoever runs the tests
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):  # of whoever runs the tests
             environment.delenv(name, raising=False)
             environment.delenv(name.lower(), raising=False)
         receiver.address = address

@@ -11,6 +11,7 @@ import pytest
 from topo_pipeline.alerts import delivery
 from topo_pipeline.alerts.delivery import Destination, Slack, Undelivered, Webhook
 from topo_pipeline_tests.alerts.receiver import Receiver, receiving
+from topo_pipeline_tests.topo_api.helpers import raw_server
 
 PRIVATE = "T0PRIVATE42"
 TEXT = "topo_pipeline\nFailed: 2026-03-05 (run 1f2e3d4c): « 1 missing »"
@@ -119,3 +120,45 @@ def test_without_its_extra_slack_says_what_to_install(monkeypatch: pytest.Monkey
 
 def test_an_address_that_is_none_is_said_without_it() -> None:
     assert why_not(Webhook(f"https://{PRIVATE}\x00")) == "the webhook can't be reached: InvalidURL"
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        f"http://corp:{PRIVATE}#pw@127.0.0.1:9",
+        f"http://{PRIVATE}:99999",
+        f"ftp://{PRIVATE}",
+        f"socks5://{PRIVATE}:9",
+        "http://",
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_named_without_its_value(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    assert "HTTPS_PROXY" in why_not(Webhook("https://hooks.invalid/x"))
+
+
+def test_a_proxy_that_refuses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with raw_server(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n") as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy.replace("//", f"//corp:{PRIVATE}@"))
+        assert "ALL_PROXY" in why_not(Webhook("https://hooks.invalid/x"))
+
+
+@pytest.mark.parametrize("exempt", ["localhost,fe11::/16,127.0.0.1", "127.0.0.1,[::1]", "*"])
+def test_any_spelling_of_no_proxy_lets_messages_through(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, exempt: str
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://")
+    monkeypatch.setenv("NO_PROXY", exempt)
+    webhook(receiver).tell(TEXT)
+    assert receiver.received == [{"text": TEXT}]
+
+
+def test_certificates_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", f"/nowhere/{PRIVATE}")
+    assert "SSL_CERT_FILE" in why_not(Webhook("https://hooks.invalid/x"))
+
+
+@pytest.mark.parametrize("location", ["http://xn--a/", "http://[", f"http://{'a' * 66_000}/"])
+def test_a_redirect_to_no_address_is_not_delivered(receiver: Receiver, location: str) -> None:
+    receiver.status, receiver.location = 302, location
+    assert why_not(webhook(receiver)).startswith("the webhook ")

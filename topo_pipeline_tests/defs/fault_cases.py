@@ -86,6 +86,28 @@ class Case:
 PAGES = 4
 """That the two days need: where each is struck so many times, so many times this many requests are lost."""
 
+
+def _optional(fault: dict[str, Any]) -> list[dict[str, Any]]:
+    """The fault in each call that is optional."""
+    return [fault | {"path": path} for path in ("me", "sequence-templates")]
+
+
+OPTIONAL = {
+    "a reset": Case(_optional({"kind": "reset"}), 0),
+    "a reset in the midst of a body": Case(_optional({"kind": "reset", "midway": True}), 0),
+    "a body cut under a right length": Case(_optional({"kind": "cut"}), 0),
+    "a body cut under a wrong length": Case(_optional({"kind": "short"}), 0),
+    "an error with a gateway's page": Case(_optional({"kind": "answer"}), 0),
+    "a gateway's page": Case(_optional({"kind": "answer", "status": 200}), 0),
+    "JSON of another shape": Case(_optional(_shape(["sorry"])), 0),
+    "a scope that is missing": Case(_optional(_error(403, "no")), 0),
+    "a path that is not there": Case(_optional(_error(404, "no")), 0),
+    "a rate limit": Case(_optional(_limit("3600")), 0),
+    "a redirect to an address that is none": Case(_optional(_error(302, "there", Location="http://xn--a/")), 0),
+    "a hang": Case(_optional({"kind": "drip", "pause": 60}), 0, retries=IMPATIENT),
+}
+"""Each costs the names and one warning a call."""
+
 LANDS = {
     "errors with a gateway's page": Case(_in_turn(*GATEWAY), len(GATEWAY) * PAGES),
     "rate limits": Case(_in_turn(*LIMITS[:3]), 3 * PAGES),
@@ -113,8 +135,18 @@ LANDS = {
     "unknown types, channels and fields": Case([{"kind": "unknown"}], 0),
     "null and missing ids": Case([{"kind": "nulls"}], 0),
     "rows that can't be read": Case([{"kind": "unreadable", "every": 40}], 0, unreadable=True),
-    "nobody tells whose key it is, or what sequences are called": Case(
-        [{"kind": "answer", "path": path} for path in ("me", "sequence-templates")], 0
+    **{
+        f"whose key it is, and names: {name}": Case(case.plan, 0, retries=case.retries)
+        for name, case in OPTIONAL.items()
+    },
+    "rate limits under other statuses": Case(
+        _in_turn(
+            _error(403, "API rate limit exceeded"),
+            _error(400, "Too many requests"),
+            _error(408, "no"),
+            _error(425, "no"),
+        ),
+        4 * PAGES,
     ),
     "everything at once": Case(
         [
@@ -181,14 +213,25 @@ REFUSED = {
     "rows of one instant hidden behind their pages": Case(
         [{"kind": "crowd", "count": 130}, {"kind": "torn"}], 400, says=("missing", "not proved")
     ),
-    "resets before it is known whose key it is": Case(
-        [{"kind": "reset", "path": "me"}], -PAGES, says=(GAVE_UP, "ReadError")
-    ),
     "a key refused, and echoed": Case(
         [_error(401, f"who is {KEY}?")], AT_ONCE, says=("check TOPO_API_KEY", "who is [key]?", "request id req_401")
     ),
     "a scope that is missing": Case([_error(403, "no")], AT_ONCE, says=("activities:read", "request id req_403")),
     "a request that is not understood": Case([_error(422, "no")], AT_ONCE, says=("Topo refused", "request id req_422")),
+    "a rate limit that is called a missing scope": Case(
+        [_error(403, "API rate limit exceeded")], FIRST_PAGES, says=(GAVE_UP, "rate limit", "request id req_403")
+    ),
+    "a count that no warehouse can store": Case(
+        [_shape({"items": [], "total_count": 10**30, "total_pages": 0, "has_more": False})],
+        FIRST_PAGES,
+        says=("an unusable `total_count`",),
+    ),
+    "a key refused where it is asked whose it is": Case(
+        [_error(401, "no") | {"path": "me"}], -PAGES, says=("check TOPO_API_KEY",)
+    ),
+    "an error page that is one tag after the other": Case(
+        [{"kind": "answer", "body": "<script" * 16_000}], FIRST_PAGES, says=(GAVE_UP, "503")
+    ),
     "a redirect with the key in it": Case(
         [_error(302, "there", Location=f"https://elsewhere.example/{quote(KEY)}")],
         AT_ONCE,

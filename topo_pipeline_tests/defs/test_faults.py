@@ -19,7 +19,7 @@ import pytest
 from topo_pipeline import definitions
 from topo_pipeline.defs.partitions import day_of, key_of
 from topo_pipeline.defs.resources import Topo
-from topo_pipeline.ingest import Refusal, load_days
+from topo_pipeline.ingest import Refusal, load_days, load_templates
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
@@ -29,7 +29,7 @@ from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load
 from topo_pipeline_tests.conftest import CHECKOUT, PATIENCE
 from topo_pipeline_tests.defs.conftest import NOW, Bent, Pipeline
-from topo_pipeline_tests.defs.fault_cases import ADVICE, CORE, KEY, LANDS, PAGES, REFUSED, Case
+from topo_pipeline_tests.defs.fault_cases import ADVICE, CORE, KEY, LANDS, OPTIONAL, PAGES, REFUSED, Case
 
 OLD, NEW = date(2026, 3, 2), date(2026, 3, 3)
 DAYS = [OLD, NEW]
@@ -168,8 +168,15 @@ class DagsterStage(Stage):
     instance: dg.DagsterInstance
 
     def read(self, topo: Topo) -> tuple[list[date], str]:
+        outcome = self.pipeline(topo).land(DAYS)
+        assert len(outcome.problems) <= 1
+        assert not outcome.problems or "2 of 2 days did not land" in outcome.problems[0]
+        return list(outcome.landed), "".join(outcome.problems)
+
+    def pipeline(self, topo: Topo) -> Pipeline:
+        """The workspace, read with these resources."""
         resources = {"topo": topo, "warehouse": self.warehouse, "settings": topo.settings, "clock": lambda: NOW}
-        pipeline = Pipeline(
+        return Pipeline(
             definitions.build(resources),
             self.instance,
             self.warehouse,
@@ -177,10 +184,6 @@ class DagsterStage(Stage):
             self.sandbox.world,
             topo.settings.api_url,
         )
-        outcome = pipeline.land(DAYS)
-        assert len(outcome.problems) <= 1
-        assert not outcome.problems or "2 of 2 days did not land" in outcome.problems[0]
-        return list(outcome.landed), "".join(outcome.problems)
 
     def recorded(self) -> list[Any]:
         runs = self.instance.get_runs()
@@ -240,14 +243,16 @@ def stage(
         yield DagsterStage(sandbox, tmp_path, caplog, capfd, instance)
 
 
-def _each(cases: dict[str, Case], *by_dagster_too: str) -> pytest.MarkDecorator:
+def _each(
+    cases: dict[str, Case], *by_dagster_too: str, kinds: tuple[type[Stage], ...] = (Stage, DagsterStage)
+) -> pytest.MarkDecorator:
     """Each case without Dagster, and these with it; all of them with it in full."""
     return pytest.mark.parametrize(
         ("case", "stage"),
         [
             pytest.param(case, kind, id=f"{name}-{kind.__name__}", marks=pytest.mark.full if is_full else ())
             for name, case in cases.items()
-            for kind in (Stage, DagsterStage)
+            for kind in kinds
             for is_full in [case.waits or (kind is DagsterStage and name not in by_dagster_too)]
         ],
         indirect=["stage"],
@@ -306,3 +311,27 @@ def test_under_a_fault_that_lasts_the_days_are_refused_and_left_as_they_were(cas
     assert "\n" not in outcome.said
     assert _landed(stage) == before
     assert outcome.requests <= PAGES + case.overhead
+
+
+@_each(OPTIONAL, "a reset", kinds=(DagsterStage,))
+def test_under_a_fault_of_what_is_optional_every_table_is_built_and_names_stay(case: Case, stage: DagsterStage) -> None:
+    topo = stage.topo(case.retries)
+    stage.sandbox.plan()
+    [template] = stage.sandbox.http.get("/v1/sequence-templates", params={"size": 1}).json()["items"]
+    load_templates(topo.client, stage.warehouse, clock=lambda: NOW)
+    stage.sandbox.plan(*case.plan)
+    stage.log.clear()
+
+    outcome = stage.pipeline(topo).unchecked().backfill(DAYS)
+
+    assert (list(outcome.problems), list(outcome.landed)) == ([], DAYS)
+    [summary, names] = stage.rows(
+        "FROM engagement.sequence_summary", "SELECT id::VARCHAR, name FROM topo.sequence_templates"
+    )
+    assert summary
+    assert (template["id"], template["name"]) in names
+    said = [record.getMessage() for record in stage.log.records if record.name == "topo_pipeline.topo_api.client"]
+    assert [message.rpartition("Continuing without ")[2].partition(":")[0] for message in said] == [
+        "knowing whose key this is",
+        "the names of sequences",
+    ]

@@ -101,11 +101,32 @@ def test_what_topo_says_of_limits_stands_beside_our_pace(finds: Examine) -> None
     assert "x-ratelimit-remaining: 17" in rate.found
 
 
-def test_topo_that_asks_to_slow_down_is_obeyed_by_less(finds: Examine, world: World) -> None:
-    with serving(world, faults=[AnswerFault(status=429)]) as address:
-        rate = finds(TOPO_API_URL=address)["rate"]
-    assert rate.level == "warning"
-    assert "TOPO_REQUESTS_PER_SECOND" in rate.do
+@pytest.mark.parametrize("status", [429, 403, 400])
+def test_topo_that_asks_to_slow_down_is_obeyed_by_less(finds: Examine, world: World, status: int) -> None:
+    limited = AnswerFault(status=status, body='{"message": "API rate limit exceeded"}')
+    with serving(world, faults=[limited]) as address:
+        found = finds(TOPO_API_URL=address)
+    assert found["rate"].level == "warning"
+    assert "TOPO_REQUESTS_PER_SECOND" in found["rate"].do
+    assert found["key"].level == "ok"
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"HTTPS_PROXY": "http://corp:hunter2#pw@127.0.0.1:9"}, "HTTPS_PROXY"),
+        ({"SSL_CERT_FILE": "/nowhere/hunter2"}, "SSL_CERT_FILE"),
+        ({"TOPO_API_URL": "https://xn--a/hunter2"}, "TOPO_API_URL"),
+    ],
+)
+def test_an_environment_that_lets_nothing_through_is_one_problem_that_shows_no_value(
+    finds: Examine, variables: dict[str, str], says: str
+) -> None:
+    found = finds(**({"TOPO_API_URL": "https://topo.invalid/v1"} | variables))
+    assert found.keys() == EVERY_CHECK
+    assert found["topo"].level == "problem"
+    assert says in found["topo"].found
+    assert "hunter2" not in str(found)
 
 
 @pytest.mark.parametrize(

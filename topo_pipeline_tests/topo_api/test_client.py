@@ -1,9 +1,12 @@
 """The client over real HTTP: refusals and retries."""
 
 import asyncio
+import gzip
 import json
 import logging
 import threading
+import tracemalloc
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from email.utils import format_datetime
 from importlib.metadata import version
@@ -13,11 +16,12 @@ import pytest
 
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.topo_api import client as client_module
-from topo_pipeline.topo_api.client import Retries, TopoClient
-from topo_pipeline.topo_api.errors import RequestRefused, ResponseInvalid, TopoUnavailable
+from topo_pipeline.topo_api.client import MAX_ANSWER_BYTES, Retries, TopoClient
+from topo_pipeline.topo_api.errors import RequestRefused, ResponseInvalid, TopoError, TopoUnavailable
 from topo_pipeline.topo_api.wire import ActivityQuery, Me, SequenceTemplate
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.topo_api.helpers import (
+    EAGER,
     KEY,
     NOW,
     Answer,
@@ -117,13 +121,58 @@ def test_a_redirect_is_not_followed_and_its_host_named(location: str) -> None:
     assert len(app.requests) == 1
 
 
-@pytest.mark.parametrize("headers", [{}, {"location": ""}])
+@pytest.mark.parametrize("location", ["http://xn--a/", "http://a..b/", f"http://{'a' * 66_000}/", f"/{'a' * 66_000}"])
+def test_a_redirect_to_an_address_that_is_none_is_refused_in_one_sentence(location: str) -> None:
+    error, app = refused(Answer(b"", 302, {"location": location}))
+    assert isinstance(error, RequestRefused)
+    assert "not followed" in str(error)
+    assert len(str(error)) < 300
+    assert len(app.requests) == 1
+
+
+@pytest.mark.parametrize("headers", [{}, {"location": ""}, {"location": "http://["}])
 def test_a_redirect_to_nowhere_is_still_one_sentence(headers: dict[str, str]) -> None:
-    error, _ = refused(Answer(b"", 304, headers))
+    error, _ = refused(Answer(b"", 302, headers))
     assert "redirected to an unnamed host, not followed" in str(error)
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 520])
+LIMITED = [
+    problem_of(403, "UnauthorizedIssue", "API rate limit exceeded"),
+    problem_of(400, "RateLimitIssue"),
+    problem_of(422, "BusinessIssue", "Request was throttled."),
+    {"message": "TOO MANY REQUESTS"},
+    {"error": {"message": "Quota exceeded"}},
+    {"errors": ["over request limit"]},
+    b"<html><h1>Rate-limited</h1></html>",
+]
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 422])
+@pytest.mark.parametrize("body", LIMITED)
+def test_a_refusal_about_the_number_of_requests_passes_and_retry_after_is_obeyed(
+    status: int, body: Any, waits: list[float]
+) -> None:
+    app = Scripted(Answer(body, status, {"retry-after": "7"}), Answer())
+    with serve(app) as address:
+        assert run(address, retries=Retries(wait_jitter=0)).requests == 2
+    assert waits == [7]
+
+
+def test_a_limit_that_lasts_is_no_missing_scope() -> None:
+    error, _ = refused(Answer(LIMITED[0], 403))
+    assert isinstance(error, TopoUnavailable)
+    assert error.is_rate_limit
+    assert "403 UnauthorizedIssue: API rate limit exceeded" in str(error)
+    assert "scope" not in str(error)
+
+
+def test_a_success_that_holds_an_error_is_asked_again() -> None:
+    app = Scripted(Answer(problem_of(429, "RateLimitIssue")), Answer())
+    with serve(app) as address:
+        assert run(address).requests == 2
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 520])
 def test_a_passing_fault_is_asked_again_and_counted(status: int) -> None:
     app = Scripted(Answer(b"<h1>oops</h1>", status), Answer())
 
@@ -162,7 +211,7 @@ def test_a_long_message_is_shortened() -> None:
         (format_datetime(NOW - timedelta(days=1), usegmt=True), 0.5),
     ],
 )
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("status", [408, 425, 429, 503])
 def test_retry_after_is_obeyed_within_bounds(status: int, header: str, seconds: float, waits: list[float]) -> None:
     app = Scripted(Answer(b"", status, {"retry-after": header}), Answer())
     with serve(app) as address:
@@ -206,6 +255,97 @@ def test_a_broken_answer_is_asked_again(fault: bytes | None) -> None:
     assert page.requests == 2
 
 
+def _gzipped(length: int) -> Answer:
+    return Answer(gzip.compress(b" " * length), headers={"content-encoding": "gzip"})
+
+
+@pytest.mark.parametrize("answer", [Answer(b" " * (MAX_ANSWER_BYTES + 1)), _gzipped(MAX_ANSWER_BYTES + 1)])
+def test_an_answer_is_read_no_further_than_its_limit(answer: Answer) -> None:
+    error, _ = refused(answer, retries=Retries(attempts=1))
+    assert isinstance(error, TopoUnavailable)
+    assert f"the answer is longer than {MAX_ANSWER_BYTES // 2**20} MB" in str(error)
+
+
+def test_what_gzip_makes_of_a_small_answer_is_never_in_memory() -> None:
+    bomb = _gzipped(6 * MAX_ANSWER_BYTES)
+    with serve(Scripted(bomb)) as address, pytest.raises(TopoUnavailable):
+        tracemalloc.start()
+        try:
+            run(address, retries=Retries(attempts=1))
+        finally:
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+    assert peak < 3 * MAX_ANSWER_BYTES
+
+
+def test_an_answer_in_several_compressed_parts_is_read() -> None:
+    body = gzip.compress(_PAGE)
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with raw_server(head + body) as address:
+        assert [activity.id for activity in run(address).activities] == [uuid_of(1)]
+
+
+@pytest.mark.parametrize("encoding", ["br", "gzip, gzip", "deflate", "x" * 60_000])
+def test_a_compression_that_was_not_asked_for_is_a_fault(encoding: str) -> None:
+    error, _ = refused(Answer(headers={"content-encoding": encoding}))
+    assert isinstance(error, TopoUnavailable)
+
+
+def test_an_error_of_any_length_is_cut_and_its_status_counts() -> None:
+    for body in (b"<script" * 10**6, gzip.compress(b"<script" * 10**6), b"\x00not gzip"):
+        encoding = {} if body.startswith(b"<") else {"content-encoding": "gzip"}
+        error, app = refused(Answer(body, 404, encoding))
+        assert isinstance(error, RequestRefused)
+        assert error.status == 404
+        assert len(app.requests) == 1
+
+
+_NONSENSE = [
+    "9" * 400,
+    "\xff\xfe",
+    "\u00e9" * 200,
+    "http://xn--a/",
+    "//[",
+    f"http://{'a' * 65_000}/",
+    "Tue, 99 Xxx",
+    " ",
+]
+
+
+@pytest.mark.parametrize("value", _NONSENSE)
+@pytest.mark.parametrize("status", [200, 302, 403, 429, 503])
+def test_nothing_in_a_header_raises_what_is_not_ours(status: int, value: str) -> None:
+    names = (
+        "X-Request-Id",
+        "Retry-After",
+        "Date",
+        "Age",
+        "Location",
+        "Set-Cookie",
+        "Content-Type",
+        "Link",
+        "X-RateLimit-Reset",
+    )
+    headers = "".join(f"{name}: {value}\r\n" for name in names).encode()
+    script = b"HTTP/1.1 %d Any\r\n%bContent-Length: 2\r\nConnection: close\r\n\r\n{}" % (status, headers)
+
+    async def read(client: TopoClient) -> Any:
+        try:
+            return await client.activities(ActivityQuery())
+        except TopoError as error:
+            return str(error), client.heard
+
+    with raw_server(script) as address:
+        run(address, read, retries=Retries(attempts=1))
+
+
+@pytest.mark.parametrize("value", ["9" * 400, "9" * 5000, "-1", "1, 2", "x"])
+def test_a_length_that_makes_no_sense_is_a_fault(value: str) -> None:
+    script = f"HTTP/1.1 200 OK\r\nContent-Length: {value}\r\n\r\n{{}}".encode()
+    with raw_server(script) as address, pytest.raises(TopoUnavailable):
+        run(address, retries=Retries(attempts=1))
+
+
 def test_an_answer_that_stays_broken_is_an_error_that_says_how() -> None:
     error, app = refused(Answer({"items": []}, headers={"x-request-id": "req_9"}))
     assert isinstance(error, ResponseInvalid)
@@ -220,15 +360,16 @@ def test_an_unreachable_host_is_unavailable() -> None:
         run(address)
 
 
-def test_an_answer_that_never_ends_is_given_up() -> None:
-    async def stall(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b" ", "more_body": True})
-        await receive()
-        await receive()
+async def _stall(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b" ", "more_body": True})
+    await receive()
+    await receive()
 
+
+def test_an_answer_that_never_ends_is_given_up() -> None:
     retries = Retries(attempts=1, attempt_timeout=0.05)
-    with serve(stall) as address, pytest.raises(TopoUnavailable, match="no whole answer within 0.05 s"):
+    with serve(_stall) as address, pytest.raises(TopoUnavailable, match="no whole answer within 0.05 s"):
         run(address, retries=retries)
 
 
@@ -305,11 +446,18 @@ def test_a_client_that_was_left_asks_no_more() -> None:
     assert len(app.requests) == 1
 
 
-def _templates(*numbers: int, more: bool) -> Answer:
-    return Answer(page_of([{"id": uuid_of(n), "name": f"S{n}"} for n in numbers], 3, has_more=more))
+def _templates(*numbers: int, more: bool, total: int | None = 3) -> Answer:
+    items = [{"id": uuid_of(n), "name": f"S{n}"} for n in numbers]
+    return Answer(page_of(items, 3, has_more=more) | {"total_count": total})
 
 
-def test_sequence_templates_are_read_to_the_last_page_each_once() -> None:
+def _of_client(log: pytest.LogCaptureFixture) -> list[str]:
+    records = [record for record in log.records if record.name == "topo_pipeline.topo_api.client"]
+    assert {record.levelno for record in records} <= {logging.WARNING}
+    return [record.getMessage() for record in records]
+
+
+def test_sequence_templates_are_read_to_the_last_page_each_once(caplog: pytest.LogCaptureFixture) -> None:
     app = Scripted(_templates(1, 2, more=True), _templates(2, 3, more=False))
     with serve(app) as address:
         found = run(address, TopoClient.sequence_templates)
@@ -319,20 +467,61 @@ def test_sequence_templates_are_read_to_the_last_page_each_once() -> None:
         ("1", "100"),
         ("2", "100"),
     ]
+    assert _of_client(caplog) == []
 
 
-def test_sequence_templates_end_with_an_empty_page_whatever_it_claims() -> None:
-    with serve(Scripted(_templates(1, more=True), _templates(more=True))) as address:
-        assert len(run(address, TopoClient.sequence_templates)) == 1
+@dataclass(frozen=True)
+class _List:
+    """Pages of a list, the last of which is repeated for ever, and what comes of reading them."""
+
+    pages: list[Answer]
+    found: int
+    requests: int
+    warns: tuple[str, ...] = ()
 
 
-def test_sequence_templates_without_a_last_page_are_given_up(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+_LISTS = {
+    "an empty last page that says there are more": _List(
+        [_templates(1, more=True), _templates(more=True)], 1, 2, ("1 sequences", "counts 3")
+    ),
+    "the last page again and again, each time with more to come": _List(
+        [_templates(1, 2, more=True), _templates(3, more=True)], 3, 3
+    ),
+    "an end that comes too early": _List([_templates(1, 2, more=False), _templates(3, more=False)], 3, 2),
+    "an end that comes too early, and nothing after it": _List(
+        [_templates(1, 2, more=False), _templates(more=False)], 2, 2, ("2 sequences", "counts 3")
+    ),
+    "more items than are counted": _List([_templates(1, 2, 3, 4, more=False)], 4, 1, ("4 sequences", "counts 3")),
+    "no count": _List([_templates(1, more=True, total=None), _templates(2, more=False, total=None)], 2, 2),
+    "items that cannot be read": _List(
+        [Answer(page_of([{"id": uuid_of(1)}, {}], 3)), Answer(page_of([], 3))], 1, 2, ("1 sequences", "counts 3")
+    ),
+    "a second page that is refused": _List(
+        [_templates(1, 2, more=True), Answer(b"", 404)], 2, 2, ("2 sequences", "counts 3", "404")
+    ),
+    "a second page that is not answered": _List(
+        [_templates(1, 2, more=True), Answer(b"", 503)], 2, 3, ("2 sequences", "counts 3", "503")
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", _LISTS.values(), ids=_LISTS)
+def test_of_a_list_what_can_be_read_is_kept_and_what_is_missing_is_one_warning(
+    case: _List, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(client_module, "_MAX_TEMPLATE_PAGES", 3)
-    with serve(Scripted(_templates(1, more=True))) as address:
-        assert run(address, TopoClient.sequence_templates) is None
-    assert "no last page" in caplog.text
+    app = Scripted(*case.pages)
+    with serve(app) as address:
+        assert len(run(address, TopoClient.sequence_templates)) == case.found
+    assert len(app.requests) == case.requests
+    said = _of_client(caplog)
+    assert len(said) == bool(case.warns)
+    assert all(part in said[0] for part in case.warns)
+
+
+def test_a_key_that_is_revoked_between_two_pages_is_refused() -> None:
+    pages = _templates(1, more=True), Answer(problem_of(401, "UnauthorizedIssue"), 401)
+    with serve(Scripted(*pages)) as address, pytest.raises(RequestRefused):
+        run(address, TopoClient.sequence_templates)
 
 
 def test_me_tells_whose_key_it_is() -> None:
@@ -342,15 +531,21 @@ def test_me_tells_whose_key_it_is() -> None:
     assert app.requests[0].path == "/v1/me"
 
 
-@pytest.mark.parametrize("call", [TopoClient.me, TopoClient.sequence_templates])
+OPTIONAL = pytest.mark.parametrize("call", [TopoClient.me, TopoClient.sequence_templates])
+
+
+@OPTIONAL
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
         (Answer(problem_of(403, "UnauthorizedIssue"), 403), "the API key lacks"),
         (Answer(problem_of(404, "NotFoundIssue"), 404), "404 NotFoundIssue"),
+        (Answer(b"", 302, {"location": "http://xn--a/"}), "redirected to"),
         (Answer(["another", "API"]), "answered with"),
         (Answer(b"<html>"), "answered 200 with"),
         (Answer(b"[" * 5000), "answered 200 with"),
+        (Answer(b"<html>", 408), "408"),
+        (Answer(problem_of(429, "RateLimitIssue"), 429), "429"),
         (Answer(b"", 503), "503"),
     ],
 )
@@ -359,9 +554,33 @@ def test_what_is_optional_is_gone_without_after_one_warning(
 ) -> None:
     with serve(Scripted(answer)) as address:
         assert run(address, call) is None
-    [record] = [record for record in caplog.records if record.name == "topo_pipeline.topo_api.client"]
-    assert record.levelno == logging.WARNING
-    assert says in record.getMessage()
+    [said] = _of_client(caplog)
+    assert says in said
+
+
+@OPTIONAL
+@pytest.mark.parametrize("fault", [None, b"", b"HTTP/1.1 200 OK\r\n", http(b"[" * 40, 41)])
+def test_a_connection_that_is_dropped_costs_what_is_optional_two_attempts_and_one_warning(
+    call: Any, fault: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with raw_server(fault, fault) as address:
+        assert run(address, call, retries=replace(EAGER, attempts=6)) is None
+    [said] = _of_client(caplog)
+    assert "in 2 attempts" in said
+
+
+@OPTIONAL
+def test_what_is_optional_and_hangs_is_given_up(call: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with serve(_stall) as address:
+        assert run(address, call, retries=replace(EAGER, attempt_timeout=0.05)) is None
+    [said] = _of_client(caplog)
+    assert "no whole answer within 0.05 s" in said
+
+
+def test_what_is_optional_is_waited_for_no_longer_than_half_a_minute(waits: list[float]) -> None:
+    with serve(Scripted(Answer(b"", 429, {"retry-after": "3600"}))) as address:
+        run(address, TopoClient.me, retries=Retries())
+    assert sum(waits) + 2 * Retries().at_most(client_module._OPTIONAL).attempt_timeout <= 30
 
 
 def test_templates_name_the_scope_they_need(caplog: pytest.LogCaptureFixture) -> None:
@@ -370,9 +589,13 @@ def test_templates_name_the_scope_they_need(caplog: pytest.LogCaptureFixture) ->
     assert "sequences:read" in caplog.text
 
 
-@pytest.mark.parametrize("call", [TopoClient.me, TopoClient.sequence_templates])
-def test_what_is_optional_still_fails_on_a_wrong_key_or_where_nobody_answers(call: Any) -> None:
-    with serve(Scripted(Answer(b"", 401))) as address, pytest.raises(RequestRefused):
+@OPTIONAL
+def test_what_is_optional_still_fails_on_a_wrong_key(call: Any) -> None:
+    wrong = Answer(problem_of(401, "RateLimitIssue", "rate limit"), 401)
+    with serve(Scripted(wrong)) as address, pytest.raises(RequestRefused):
         run(address, call)
-    with raw_server(*[None] * 3) as address, pytest.raises(TopoUnavailable):
-        run(address, call)
+
+
+def test_whose_key_it_is_fails_with_the_fault_where_it_is_not_optional() -> None:
+    with raw_server(*[None] * 3) as address, pytest.raises(TopoUnavailable, match="in 3 attempts"):
+        run(address, TopoClient.identity)

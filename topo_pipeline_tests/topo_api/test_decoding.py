@@ -1,6 +1,8 @@
 """Every item of a page is an activity or a reject."""
 
 import json
+import timeit
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -133,7 +135,11 @@ def test_of_a_key_given_twice_the_last_counts(extra: tuple[str, ...]) -> None:
         {"total_count": "3"},
         {"total_count": 1.5},
         {"total_count": None},
+        {"total_count": 2**63},
+        {"total_count": 10**30},
+        {"total_count": 1e30},
         {"total_pages": -1},
+        {"total_pages": 2**64},
         {"has_more": "no"},
         {"has_more": None},
     ],
@@ -141,6 +147,26 @@ def test_of_a_key_given_twice_the_last_counts(extra: tuple[str, ...]) -> None:
 def test_an_envelope_with_nonsense_is_an_error(items: list[Any], changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(changes))):
         decode_page(json.dumps(page_of(items) | changes).encode())
+
+
+@pytest.mark.parametrize("items", [[], [None]])
+def test_the_largest_count_is_one_that_the_warehouse_can_store(items: list[Any]) -> None:
+    assert decode_page(json.dumps(page_of(items, 2**63 - 1)).encode()).total_count == 2**63 - 1
+
+
+@pytest.mark.parametrize("text", ['"', '\\"', '["', "[", "{", '{"a":[', '"a",', '"\\', ",", " ", "1"])
+def test_any_repetition_in_a_page_costs_time_in_proportion_to_its_length(text: str) -> None:
+    def seconds(length: int) -> float:
+        body = b'{"items": [' + (text * length)[:length].encode()
+
+        def decode() -> None:
+            with suppress(ValueError):
+                decode_page(body)
+
+        return min(timeit.repeat(decode, number=1, repeat=3))
+
+    # Were it by the square, 64 times.
+    assert seconds(160_000) < max(20 * seconds(20_000), 0.01)
 
 
 @pytest.mark.parametrize("missing", ["items", "total_count", "total_pages", "has_more"])

@@ -1,8 +1,11 @@
 """What is sent as a query, and the tolerant shapes around the activities."""
 
+import timeit
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from topo_pipeline.topo_api import wire
 from topo_pipeline_tests.topo_api.helpers import NOW, uuid_of
@@ -60,9 +63,26 @@ def test_a_page_out_of_range_is_refused(paging: dict[str, int]) -> None:
 
 def test_a_template_keeps_unknown_statuses_and_drops_what_it_cannot_type() -> None:
     raw = {"id": "t", "name": None, "status": "NEW_ONE", "step_count": "4", "created_at": "soon", "x": 1}
-    [template], more = wire.decode_templates({"items": [raw], "has_more": True})
-    assert template == wire.SequenceTemplate(id="t", status="NEW_ONE", step_count=4)
-    assert more
+    page = wire.decode_templates({"items": [raw], "has_more": True})
+    assert page.items == [wire.SequenceTemplate(id="t", status="NEW_ONE", step_count=4)]
+    assert page.has_more
+
+
+def test_an_item_without_an_id_spoils_no_other_of_its_page() -> None:
+    page = wire.decode_templates({"items": [None, {"id": "t"}, {}, 7], "total_count": 4, "has_more": False})
+    assert page == wire.ListPage([wire.SequenceTemplate(id="t")], 4, has_more=False)
+
+
+@pytest.mark.parametrize("count", [None, "4", -1, 1.5, True, wire.MAX_INTEGER + 1, 10**30])
+def test_a_count_of_a_list_that_is_none_is_unknown(count: object) -> None:
+    assert wire.decode_templates({"items": [], "total_count": count, "has_more": False}).total_count is None
+
+
+@pytest.mark.parametrize("steps", [-1, wire.MAX_INTEGER + 1, 10**30, "1" * 5000])
+def test_a_number_that_the_warehouse_cannot_store_is_dropped(steps: object) -> None:
+    raw = {"id": "t", "name": "S", "step_count": steps}
+    [template] = wire.decode_templates({"items": [raw], "has_more": False}).items
+    assert template == wire.SequenceTemplate(id="t", name="S")
 
 
 def test_an_instant_without_a_zone_is_not_taken_for_one() -> None:
@@ -92,7 +112,7 @@ def test_templates_of_another_shape_are_an_error(body: object) -> None:
     [
         ("30", 30),
         ("1.5", 1.5),
-        ("9" * 5000, float("inf")),
+        ("9" * 5000, float("9" * wire.MAX_HEADER_LENGTH)),
         ("Tue, 10 Mar 2026 12:00:20 GMT", 20),
         ("Tue, 10 Mar 2026 12:00:20 -0000", 20),
         ("Tue, 10 Mar 2026 11:00:20 GMT", None),
@@ -114,7 +134,13 @@ def test_a_gateways_page_becomes_text() -> None:
     assert wire.one_line(wire.decode_problem(page).message) == "502 Bad gateway"
 
 
-@pytest.mark.parametrize("body", [b"[1]", b"null", b'{"message": {"a": 1}, "request_id": null}', b"\xff", b""])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[1]", b"null", b'{"message": {"a": 1}, "request_id": null}', b"\xff", b"", b"[" * 5000, b"9" * 5000,
+        b'{"data": ' + b"[" * 900 + b"]" * 900 + b"}",
+    ],
+)  # fmt: skip
 def test_an_error_body_of_any_shape_is_readable(body: bytes) -> None:
     assert wire.decode_problem(body).request_id is None
 
@@ -122,3 +148,35 @@ def test_an_error_body_of_any_shape_is_readable(body: bytes) -> None:
 def test_one_line_is_one_line() -> None:
     assert wire.one_line("a\r\n\tb\x1b[31m\x00\u202e\ud800c") == "a b [31m c"
     assert wire.one_line("x" * 301) == "x" * 299 + "…"
+
+
+def test_an_error_of_another_shape_is_its_own_message() -> None:
+    problem = wire.decode_problem(b'{"error": {"text": "no"}, "request_id": "r"}')
+    assert problem == wire.Problem(message='{"error": {"text": "no"}, "request_id": "r"}', request_id="r")
+
+
+def test_a_long_error_body_is_cut_between_words() -> None:
+    word = "topo_SecretSecret"
+    body = f"<p>{'stop ' * (wire.MAX_PROBLEM_BYTES // 5)}{word * wire.MAX_PROBLEM_BYTES}".encode()
+    for start in range(len(word)):
+        assert word[:4] not in wire.decode_problem(body[start:]).message
+    assert wire.decode_problem(word.encode() * wire.MAX_PROBLEM_BYTES).message == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["<script", "<script>", "<style ", "<", "< ", "</script ", "<a", "&lt;", '{"', "rate too many request "]
+)
+def test_any_repetition_in_an_error_body_costs_time_in_proportion_to_its_length(text: str) -> None:
+    def seconds(length: int) -> float:
+        body = (text * length)[:length].encode()
+        return min(timeit.repeat(lambda: wire.is_rate_limit(wire.decode_problem(body)), number=1, repeat=5))
+
+    # Were it by the square, 64 times; and a tenth of a second is nothing that anybody waits for.
+    assert seconds(wire.MAX_PROBLEM_BYTES) < max(20 * seconds(wire.MAX_PROBLEM_BYTES // 8), 0.01)
+
+
+@given(st.text() | st.text("0123456789 :,+-TueMarGMT"))
+def test_no_text_in_a_header_is_more_than_seconds_or_nothing(text: str) -> None:
+    seconds = wire.retry_after(text, NOW)
+    assert seconds is None or seconds > 0
+    assert wire.heard({"date": text, "retry-after": text}, 0.1, NOW).limits == {"retry-after": text}
