@@ -29,7 +29,7 @@ from topo_pipeline.retries import stamina
 from topo_pipeline.topo_api import wire
 from topo_pipeline.topo_api.decoding import decode_page
 from topo_pipeline.topo_api.errors import RequestRefused, ResponseInvalid, TopoError, TopoUnavailable
-from topo_pipeline.topo_api.network import Network, checked_url, network_for
+from topo_pipeline.topo_api.network import Network, checked_url, is_loopback, network_for
 from topo_pipeline.topo_api.paging import Listing, read_list
 from topo_pipeline.topo_api.slots import Slots
 
@@ -102,7 +102,7 @@ class TopoClient:
         """For requests of which those that were thought of first go first; one without a turn goes before them."""
         self.attempts = retries.attempts
         """How many requests one call sends at most."""
-        self.is_loopback = _is_loopback(base.host)
+        self.is_loopback = is_loopback(base.host)
         """Whether the API is on this machine: a sandbox, not somebody's workspace."""
         self._key = _checked_key(api_key)
         self._host = base.netloc.decode("ascii")

@@ -42,7 +42,7 @@ def checked_url(text: str) -> httpx.URL:
         raise ValueError("TOPO_API_URL must be an https address")
     if url.userinfo or url.query or url.fragment:
         raise ValueError("TOPO_API_URL must hold no user name, password, query or fragment")
-    if url.scheme == "http" and not _is_loopback(url.host):
+    if url.scheme == "http" and not is_loopback(url.host):
         raise ValueError(f"TOPO_API_URL must use https: plain http to {url.host} would show the key to the network")
     return url
 
@@ -53,7 +53,7 @@ def network_for(url: httpx.URL) -> Network:
     Raises:
         ValueError: a variable can't be used; says which.
     """
-    is_local = _is_loopback(url.host)
+    is_local = is_loopback(url.host)
     # Reading the certificates takes longer than some days do; without TLS there is nothing to verify.
     verify = _certificates(trust_env=not is_local) if url.scheme == "https" else False
     # Not left to httpx: it fails on addresses that others accept in NO_PROXY, and shows a part of a proxy's password.
@@ -103,7 +103,8 @@ def _parsed(text: str) -> httpx.URL | None:
     return url if url.port is None or 0 < url.port <= _MAX_PORT else None
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a host name is this machine's."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
