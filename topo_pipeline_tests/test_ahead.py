@@ -32,6 +32,15 @@ ONE_DAY = timedelta(days=1)
 ONE, TWO, THREE, FOUR = (date(2026, 3, number) for number in range(1, 5))
 
 
+def _item(moment: datetime) -> dict[str, Any]:
+    payload = {"type": "message.sent", "channel": "EMAIL"}
+    return {"id": str(UUID(int=moment.toordinal())), "created_at": moment.isoformat(), "payload": payload}
+
+
+_NOONS = [datetime(2026, 3, number, 12, 0, 0, 500_000, tzinfo=UTC) for number in range(1, 31)]
+_ITEMS = [(moment, _item(moment)) for moment in _NOONS]
+
+
 @dataclass
 class Api:
     """One activity a day; `when_asked` is called with each day that is asked for."""
@@ -43,12 +52,13 @@ class Api:
         query = parse_qs(scope["query_string"].decode())
         body: dict[str, Any] = {"id": str(UUID(int=1)), "organization_id": str(UUID(int=1))}
         if "created_at_before" in query:
-            day = datetime.fromisoformat(query["created_at_before"][0]).date() - ONE_DAY
-            self.events.append(("asked", day))
-            self.when_asked(day)
-            payload = {"type": "message.sent", "channel": "EMAIL"}
-            item = {"id": str(UUID(int=day.toordinal())), "created_at": f"{day}T12:00:00Z", "payload": payload}
-            body = {"items": [item], "total_count": 1, "total_pages": 1, "has_more": False}
+            after, before = (datetime.fromisoformat(query[f"created_at_{bound}"][0]) for bound in ("after", "before"))
+            if before - after > ONE_DAY:
+                day = (before - timedelta(minutes=1)).date()
+                self.events.append(("asked", day))
+                self.when_asked(day)
+            items = [item for moment, item in _ITEMS if after < moment < before]
+            body = {"items": items, "total_count": len(items), "total_pages": 1, "has_more": False}
         content = json.dumps(body).encode()
         headers = [(b"content-length", b"%d" % len(content))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -101,7 +111,7 @@ def test_the_next_day_is_asked_for_while_the_last_part_of_a_deep_one_is_read(
             return await super().answer(request)
 
     monkeypatch.setattr(ingest, "read_window", functools.partial(read_window, depth=3))  # pages of a hundred
-    start, step = datetime(2026, 3, 1, tzinfo=UTC), timedelta(minutes=2)
+    start, step = datetime(2026, 3, 1, tzinfo=UTC), timedelta(minutes=2) - timedelta(microseconds=7)
     items = [item_of(number, moment) for number, moment in enumerate(instants(2 * 720, start, step))]
     with loading(Slow(items), Warehouse(str(tmp_path / "topo.duckdb")), ONE, TWO) as outcomes:
         assert [outcome.rows for outcome in outcomes] == [720, 720]

@@ -44,13 +44,25 @@ class Scripted:
         self.asked.append(path)
         status, body = self.others.get(path, (200, EMPTY))
         if "created_at_before" in query:
-            end = datetime.fromisoformat(query["created_at_before"][0])
-            status, body = self.answers.get((end - timedelta(days=1)).date(), (200, EMPTY))
+            status, body = self._activities(query)
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         await send(
             {"type": "http.response.start", "status": status, "headers": [(b"content-length", b"%d" % len(content))]}
         )
         await send({"type": "http.response.body", "body": content})
+
+
+    def _activities(self, query: dict[str, list[str]]) -> tuple[int, object]:
+        before = datetime.fromisoformat(query["created_at_before"][0])
+        if "created_at_after" not in query:
+            return 200, EMPTY
+        after = datetime.fromisoformat(query["created_at_after"][0])
+        if before - after > timedelta(hours=12):
+            return self.answers.get((before - timedelta(days=1)).date(), (200, EMPTY))
+        bodies = [body for _, body in self.answers.values() if isinstance(body, dict)]
+        items = {item["id"]: item for body in bodies for item in body.get("items", [])}
+        found = [item for item in items.values() if after < datetime.fromisoformat(item["created_at"]) < before]
+        return 200, EMPTY | {"items": found, "total_count": len(found)}
 
 
 @contextmanager

@@ -91,10 +91,13 @@ class IncompleteWindow(TopoError):
     """
 
     advice = "; read it again, and if it stays, tell Topo's support"
+    says_window = True
+    """Whether the sentence begins with the window."""
 
     def __init__(self, *, reading: "Reading", got: int, because: str, request_ids: Sequence[str] = ()) -> None:
         window = reading.window
-        super().__init__(f"window {_instant(window.start)} to {_instant(window.end)}: {because}{_quoted(request_ids)}")
+        which = f"window {_instant(window.start)} to {_instant(window.end)}: " if self.says_window else ""
+        super().__init__(f"{which}{because}{_quoted(request_ids)}")
         self.reading = reading
         self.window = window
         self.expected = reading.total_count
@@ -116,6 +119,7 @@ class UnreadableRows(IncompleteWindow):
     """Everything that Topo counts was received, but too many of the rows can't be read."""
 
     advice = ""
+    says_window = False
 
     def __init__(self, *, reading: "Reading", rows: int) -> None:
         unreadable, reason = len(reading.unreadable), reading.unreadable[0].reason
