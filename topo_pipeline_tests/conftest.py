@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ from topo_pipeline.settings import get_settings
 API_KEY = "topo_test_3f9c2e7a41b8"
 
 CHECKOUT = Path(__file__).parents[1]
+
+# A shell starts what runs in the background with SIGINT ignored, and so would every process that a test interrupts be.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _home = tempfile.mkdtemp(prefix="topo_pipeline_tests_")
 atexit.register(shutil.rmtree, _home, ignore_errors=True)
