@@ -74,7 +74,10 @@ def test_the_contract_check_is_shown_written_and_kept(tmp_path: Path) -> None:
         assert [line.split()[0] for line in lines].count("differs") == 1
         [differing] = [line for line in lines if line.startswith("differs")]
         assert "a page holds 100 rows. Seen: 50 rows" in differing
-        assert total == f"{len(ASSUMPTIONS) - 1} assumptions hold, 1 differ (a page holds 100 rows), 0 unknown."
+        assert total == (
+            f"{len(ASSUMPTIONS) - 1} of {len(ASSUMPTIONS)} assumptions hold, 1 differs (a page holds 100 rows),"
+            " 0 are unknown."
+        )
         written = (tmp_path / "contract.txt").read_text()
         assert all(assumption.name in written for assumption in ASSUMPTIONS)
         assert World(11).organization_id not in written
@@ -109,7 +112,7 @@ def test_a_result_that_can_not_be_kept_is_shown_all_the_same(tmp_path: Path) -> 
     with sandbox() as url:
         result = answer(tmp_path, "doctor", "--contract", TOPO_API_URL=url)
     assert result.returncode == 1
-    assert f"{len(ASSUMPTIONS)} assumptions hold" in result.stdout
+    assert f"{len(ASSUMPTIONS)} of {len(ASSUMPTIONS)} assumptions hold" in result.stdout
     assert_one_sentence(result, "The result was not kept")
 
 

@@ -34,7 +34,7 @@ def examine(clock: Callable[[], datetime]) -> list[Finding]:
     for check, look in (
         ("topo", lambda: api.look(settings, clock, known)),
         ("warehouse", lambda: landed.look_at_warehouse(settings, warehouse, known.organization_id)),
-        ("contract", lambda: iter(api_contract.look_at_contract(warehouse))),
+        ("contract", lambda: api_contract.look_at_contract(warehouse)),
         ("days", lambda: landed.look_at_days(settings, warehouse, clock())),
         ("dagster home", lambda: home.look(settings, clock())),
     ):

@@ -1,6 +1,6 @@
 """The contract check on demand, and what the last one found."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING
@@ -61,22 +61,26 @@ def _recent(settings: "Settings", now: datetime) -> list[Window]:
     return [_window(settings, today - timedelta(days=ago)) for ago in range(1, _RECENT_DAYS + 1)]
 
 
-def look_at_contract(warehouse: Warehouse) -> list[Finding]:
-    """Return what the last contract check found; nothing where there is no warehouse that can be read."""
+def look_at_contract(warehouse: Warehouse) -> Iterator[Finding]:
+    """Yield what the last contract check found; nothing where there is no warehouse that can be read."""
     if not warehouse.path.exists():
-        return []
+        return
     try:
         with warehouse.reader() as connection:
             latest = latest_contract_check(connection)
     except WarehouseError:  # a finding of its own
-        return []
+        return
     if latest is None:
-        return [Finding("contract", "ok", "What is assumed about Topo's API was not checked yet.", f"Run {_COMMAND}.")]
+        yield Finding("contract", "ok", "What is assumed about Topo's API was not checked yet.", f"Run {_COMMAND}.")
+        return
     checked_at, kept = latest
-    results = [ContractResult(**vars(result)) for result in kept]
+    yield _finding(checked_at, [ContractResult(**vars(result)) for result in kept])
+
+
+def _finding(checked_at: datetime, results: Sequence[ContractResult]) -> Finding:
     found = f"Checked {checked_at:%Y-%m-%d %H:%M} UTC: {summary(results)}."
     if any(result.refuses_days for result in results):
-        return [problem("contract", found, f"Run {_COMMAND} --output FILE, and send the file to Topo's support.")]
+        return problem("contract", found, f"Run {_COMMAND} --output FILE, and send the file to Topo's support.")
     if any(result.outcome == "differs" for result in results):
-        return [warning("contract", found, f"{_COMMAND} shows what the pipeline does about it.")]
-    return [ok("contract", found)]
+        return warning("contract", found, f"{_COMMAND} shows what the pipeline does about it.")
+    return ok("contract", found)

@@ -149,7 +149,7 @@ class Quirks:
 
 NO_QUIRKS = Quirks()
 
-EACH: dict[str, Quirks] = {
+EXAMPLES: dict[str, Quirks] = {
     "bounds inclusive": Quirks(bounds_inclusive=True),
     "bounds read two hours east": Quirks(bounds_shift_seconds=-7200),
     "bounds read five hours west": Quirks(bounds_shift_seconds=5 * 3600),

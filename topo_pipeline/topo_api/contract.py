@@ -117,7 +117,11 @@ def summary(results: Iterable[ContractResult]) -> str:
     counts = Counter(result.outcome for result in results)
     differing = [result.assumption for result in results if result.outcome == "differs"]
     named = f" ({', '.join(differing)})" if differing else ""
-    return f"{counts['holds']} assumptions hold, {counts['differs']} differ{named}, {counts['unknown']} unknown"
+    return (
+        f"{counts['holds']} of {len(results)} assumptions hold,"
+        f" {counts['differs']} {'differs' if len(differing) == 1 else 'differ'}{named},"
+        f" {counts['unknown']} {'is' if counts['unknown'] == 1 else 'are'} unknown"
+    )
 
 
 def as_text(results: Iterable[ContractResult], *, checked_at: datetime, version: str) -> str:
@@ -159,8 +163,8 @@ def _of_sample(judge_sample: Callable[[Facts, Sample], _Verdict]) -> Callable[[F
     """Make a judge that needs activities."""
 
     def judge_facts(facts: Facts) -> _Verdict:
-        if facts.sample is None:
-            return _unknown("there is no activity in the days that were looked at")
+        if isinstance(facts.sample, Missing):
+            return _unknown(facts.sample.reason)
         return judge_sample(facts, facts.sample)
 
     return judge_facts

@@ -4,6 +4,7 @@ What belongs here: which requests are sent, and the budget that limits them. Wha
 is decided in `contract`.
 """
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -31,6 +32,8 @@ from topo_pipeline.topo_api.wire import (
 
 REQUEST_LIMIT = 40
 """The most requests that one check sends, retries included."""
+TIME_LIMIT = 300.0
+"""Seconds. A load waits for its check; no API that works takes as long."""
 
 # The sample is a window of one full page and some more rows, read whole.
 _ENOUGH_ROWS, _MANY_ROWS, _MOST_PAGES = 101, 250, 5
@@ -60,6 +63,8 @@ class Missing:
 
 
 NOT_ASKED = Missing("it was not asked")
+NO_ACTIVITY = Missing("there is no activity in the days that were looked at")
+_TOO_LATE = Missing(f"the limit of {TIME_LIMIT:g} seconds was reached")
 
 
 class Budget:
@@ -172,8 +177,7 @@ class Probe:
 class Facts:
     """What was found out."""
 
-    sample: Sample | None = None
-    """None where the workspace has no activity in the days that were looked at."""
+    sample: Sample | Missing = NO_ACTIVITY
     again: ActivityPage | Missing = NOT_ASKED
     """The sample's first page, asked once more."""
     beyond: ActivityPage | Missing = NOT_ASKED
@@ -225,16 +229,20 @@ async def gather(client: TopoClient, windows: Sequence[Window], budget: Budget) 
     facts.me = await asker.ask(client.identity)
     facts.templates = await asker.ask(client.first_template)
     chosen = await _choose(asker, [*windows[:_DAYS_TRIED]], (long, whole))
-    if chosen is None:
+    if isinstance(chosen, Missing):
+        facts.sample = chosen
         return facts
-    await _read_sample(asker, chosen, facts)
-    if facts.sample is None:
+    sample = facts.sample = await _read_sample(asker, chosen)
+    if isinstance(sample, Missing):
         return facts
-    facts.unit = _coarse_unit([row.created_at for row in facts.sample.rows])
-    facts.probes = await _probe(asker, facts)
+    facts.again = await asker.page(sample.query)
+    if sample.is_whole:
+        facts.beyond = await asker.page(replace(sample.query, page=len(sample.pages) + 1))
+    facts.unit = _coarse_unit([row.created_at for row in sample.rows])
+    facts.probes = await _probe(asker, sample, facts.margin)
     facts.additivity = await _add_up(asker, long, whole)
-    facts.replies = await _replies(asker, long, facts.sample)
-    await _filter(asker, facts, facts.sample)
+    facts.replies = await _replies(asker, long, sample)
+    await _filter(asker, facts, sample)
     return facts
 
 
@@ -245,6 +253,7 @@ class _Asker:
         self._client = client
         self._budget = budget
         self._seconds = seconds
+        self._deadline = asyncio.get_running_loop().time() + TIME_LIMIT
 
     async def page(self, query: ActivityQuery) -> ActivityPage | Missing:
         return await self.ask(lambda: self._client.activities(query))
@@ -256,8 +265,13 @@ class _Asker:
     async def ask(self, call: Callable[[], Awaitable[_T]]) -> _T | Missing:
         if not self._budget.allows_another:
             return Missing(f"the limit of {REQUEST_LIMIT} requests was reached")
+        if asyncio.get_running_loop().time() >= self._deadline:
+            return _TOO_LATE
         try:
-            value = await call()
+            async with asyncio.timeout_at(self._deadline):
+                value = await call()
+        except TimeoutError:
+            return _TOO_LATE
         except RequestRefused as error:
             return Missing(f"Topo answered {error.status}", error.status)
         except TopoError as error:
@@ -276,18 +290,19 @@ def _middle(window: Window) -> datetime:
     return (window.start + (window.end - window.start) / 2).replace(microsecond=0)
 
 
-async def _choose(asker: _Asker, windows: Sequence[Window], long: tuple[Window, int]) -> Window | None:
-    """Return a window of some more rows than a page holds, or the fullest there is; None where all are empty."""
-    window, count = windows[0], 0
+async def _choose(asker: _Asker, windows: Sequence[Window], long: tuple[Window, int]) -> Window | Missing:
+    """Return a window of some more rows than a page holds, or the fullest there is."""
+    counted, why_none = [long], NO_ACTIVITY
     for candidate in windows:
         found = await asker.count(_between(candidate))
-        if not isinstance(found, Missing) and found > count:
-            window, count = candidate, found
-        if count >= _ENOUGH_ROWS:
-            break
-    if count < _ENOUGH_ROWS and long[1] > count:
-        window, count = long
-    return await _narrowed(asker, window, count) if count else None
+        if isinstance(found, Missing):
+            why_none = found
+        elif found >= _ENOUGH_ROWS:
+            return await _narrowed(asker, candidate, found)
+        else:
+            counted.append((candidate, found))
+    window, count = max(counted, key=lambda pair: pair[1])
+    return await _narrowed(asker, window, count) if count else why_none
 
 
 async def _narrowed(asker: _Asker, window: Window, count: int) -> Window:
@@ -303,23 +318,21 @@ async def _narrowed(asker: _Asker, window: Window, count: int) -> Window:
     return window
 
 
-async def _read_sample(asker: _Asker, window: Window, facts: Facts) -> None:
+async def _read_sample(asker: _Asker, window: Window) -> Sample | Missing:
     query = _between(window)
     first = await asker.page(query)
-    if isinstance(first, Missing) or not first.activities:
-        return
-    length = len(first.activities) + len(first.rejects)
-    counted = -(-first.total_count // length)
+    if isinstance(first, Missing):
+        return first
+    if not first.activities:
+        return NO_ACTIVITY
+    counted = -(-first.total_count // (len(first.activities) + len(first.rejects)))
     pages = [first]
     for number in range(2, min(counted, _MOST_PAGES) + 1):
         page = await asker.page(replace(query, page=number))
         if isinstance(page, Missing):
             break
         pages.append(page)
-    facts.sample = Sample(query, pages, is_whole=len(pages) >= counted)
-    facts.again = await asker.page(query)
-    if facts.sample.is_whole:
-        facts.beyond = await asker.page(replace(query, page=len(pages) + 1))
+    return Sample(query, pages, is_whole=len(pages) >= counted)
 
 
 def _coarse_unit(moments: Sequence[datetime]) -> int | None:
@@ -329,13 +342,12 @@ def _coarse_unit(moments: Sequence[datetime]) -> int | None:
     return unit if unit > FINEST else None
 
 
-async def _probe(asker: _Asker, facts: Facts) -> list[Probe]:
+async def _probe(asker: _Asker, sample: Sample, margin: timedelta) -> list[Probe]:
     """Ask for the time around two rows, and at both sides of the instant of the first of them."""
-    assert facts.sample is not None  # noqa: S101 - the caller looked
-    rows = sorted(facts.sample.rows, key=lambda row: row.created_at)
+    rows = sorted(sample.rows, key=lambda row: row.created_at)
     half = (len(rows) + 1) // 2
-    first, *others = [_quietest(part, facts.margin) for part in (rows[:half], rows[half:]) if part]
-    finder = _Finder(asker, facts.margin, facts.sample.page_size)
+    first, *others = [_quietest(part, margin) for part in (rows[:half], rows[half:]) if part]
+    finder = _Finder(asker, margin, sample.page_size)
     probes = [Probe(await finder.around(row)) for row in (first, *others)]
     if all(probe.around for probe in probes):
         probes[0] = await finder.at_both_sides(first)

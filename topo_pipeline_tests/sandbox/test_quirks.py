@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from topo_pipeline.sandbox.quirks import EACH, NO_QUIRKS, Quirks, parse
+from topo_pipeline.sandbox.quirks import EXAMPLES, NO_QUIRKS, Quirks, parse
 from topo_pipeline_tests.sandbox.conftest import NOW, Api, Clock, day_window
 
 SATURDAY = day_window(date(2026, 1, 17))  # a day of one page
@@ -181,8 +181,8 @@ def test_other_endpoints_can_be_missing(open_sandbox: Open) -> None:
 
 
 def test_each_example_is_a_quirk_of_its_own() -> None:
-    assert NO_QUIRKS not in EACH.values()
-    assert len(set(EACH.values())) == len(EACH)
+    assert NO_QUIRKS not in EXAMPLES.values()
+    assert len(set(EXAMPLES.values())) == len(EXAMPLES)
 
 
 def test_quirks_are_read_from_text() -> None:
