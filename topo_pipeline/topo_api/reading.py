@@ -45,11 +45,11 @@ class Reading:
 
     window: Window
     asked_after: datetime
-    """Exclusive; earlier than the window's start by the overlap."""
+    """Exclusive; earlier than the window's start by a margin."""
     asked_before: datetime
-    """Exclusive."""
+    """Exclusive; later than the window's end by a margin."""
     total_count: int
-    """Topo's count between the asked bounds: the overlap's activities are in it."""
+    """Topo's count between the asked bounds: the activities of the margins are in it."""
     received: int
     """Distinct activities between the asked bounds."""
     activities: list[Activity]
@@ -65,7 +65,7 @@ class Reading:
     as_of: datetime | None = None
     """When the oldest answer was made, by Topo's clock; None where no answer says."""
     unreadable: list[Reject] = field(default_factory=list)
-    """Rows between the asked bounds of which no version can be read; those of the overlap too."""
+    """Rows between the asked bounds of which no version can be read; those of the margins too."""
 
 
 def too_many_unreadable(unreadable: int, rows: int) -> bool:
