@@ -52,7 +52,6 @@ class Scripted:
         )
         await send({"type": "http.response.body", "body": content})
 
-
     def _activities(self, query: dict[str, list[str]]) -> tuple[int, object]:
         before = datetime.fromisoformat(query["created_at_before"][0])
         if "created_at_after" not in query:

@@ -45,6 +45,7 @@ LISTED_CATEGORIES = frozenset(
 )
 
 _SLOW = 2.0  # seconds
+_CLOCKS_APART = 15 * 60  # seconds; as in `ingest`, which refuses days then
 _WORD = re.compile(r"[a-z]+(_[a-z]+)*(\.[a-z]+(_[a-z]+)*)?", re.IGNORECASE)
 _NUMBERS = re.compile(r"[0-9][0-9 ,;=w]*")
 _WORDS_SHOWN, _WORD_LENGTH = 5, 40
@@ -73,6 +74,7 @@ class ContractResult:
 class _Verdict:
     outcome: Outcome
     seen: str
+    refuses_days: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def _result(assumption: _Assumption, verdict: _Verdict) -> ContractResult:
         outcome=verdict.outcome,
         seen=verdict.seen,
         consequence=consequences[verdict.outcome],
-        refuses_days=verdict.outcome == "differs" and assumption.refuses_days,
+        refuses_days=verdict.refuses_days or (verdict.outcome == "differs" and assumption.refuses_days),
     )
 
 
@@ -429,7 +431,8 @@ def _clock(facts: Facts) -> _Verdict:
         return _unknown("answers have no Date header")
     if abs(ahead) > SETTLING.total_seconds():
         which = "ahead of" if ahead > 0 else "behind"
-        return _differs(f"this machine's clock is {_duration(timedelta(seconds=abs(ahead)))} {which} Topo's")
+        seen = f"this machine's clock is {_duration(timedelta(seconds=abs(ahead)))} {which} Topo's"
+        return _Verdict("differs", seen, refuses_days=abs(ahead) >= _CLOCKS_APART)
     return _holds("the two clocks agree")
 
 
@@ -569,7 +572,8 @@ ASSUMPTIONS = (
     _Assumption(
         "the clocks agree",
         _clock,
-        "The more cautious of the two clocks decides whether a day is over. Set this machine's clock (NTP).",
+        "The more cautious of the two clocks decides whether a day is over. If they are 15 minutes apart or more, days "
+        "are refused. Set this machine's clock (NTP).",
     ),
     _Assumption(
         "no rate limit is announced",

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from topo_pipeline.ingest import CLOCKS_APART
 from topo_pipeline.sandbox.activity import Activity
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.faults import Answer, Fault
@@ -54,6 +55,7 @@ STEPS, MESSAGES, SPELLING = (
 ORGANIZATION, NAMES = "the organization is readable", "sequence names are readable"
 CLOCKS, LIMITS = "the clocks agree", "no rate limit is announced"
 
+FAR = CLOCKS_APART // 60  # minutes
 Deviations = Mapping[str, str]
 # A row cannot be asked for by its own instant where that is not the one that is shown.
 SHIFTED = {ZONE: "differs", BOUNDS: "unknown"}
@@ -158,7 +160,7 @@ def test_what_differs_is_found_and_nothing_else(name: str) -> None:
     assert checked.deviations == FOUND[name]
     assert checked.requests <= REQUEST_LIMIT
     for result in checked.results:
-        assert result.refuses_days == (result.outcome == "differs" and result.assumption in {ZONE, COUNT})
+        assert result.refuses_days == (result.outcome == "differs" and result.assumption in {ZONE, COUNT, CLOCKS})
 
 
 def test_every_assumption_can_be_found_to_differ() -> None:
@@ -197,6 +199,13 @@ def test_a_third_spelling_differs(payload: str, outcome: str) -> None:
 @pytest.mark.parametrize(("seconds", "outcome"), [([0.1, 9.0, 0.2], "holds"), ([3.0], "differs"), ([], "unknown")])
 def test_requests_that_usually_take_long_differ(seconds: list[float], outcome: str) -> None:
     assert outcomes(facts(seconds=seconds))["a request takes less than 2 s"] == outcome
+
+
+@pytest.mark.parametrize(("minutes", "outcome"), [(1, "holds"), (5, "differs"), (-5, "differs"), (FAR, "differs")])
+def test_clocks_refuse_days_only_if_they_are_far_apart(minutes: int, outcome: str) -> None:
+    heard = wire.Heard(seconds=0.1, clock_ahead=60.0 * minutes, answered_at=NOW, limits={})
+    [clocks] = [result for result in judge(replace(facts(), heard=heard)) if result.assumption == CLOCKS]
+    assert (clocks.outcome, clocks.refuses_days) == (outcome, minutes == FAR)
 
 
 def test_a_day_that_fits_on_a_page_leaves_unknown_what_it_does_not_show() -> None:

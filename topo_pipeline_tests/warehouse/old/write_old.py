@@ -93,7 +93,7 @@ UNLABELLED = activity(103, "message.replied", sunday(12), FIRST_LOAD)
 WITHDRAWN = activity(104, "message.opened", sunday(13), FIRST_LOAD)
 REPLACED = {"replaced_by": RELOAD, "replaced_at": RELOADED}
 REJECT = {"day": SUNDAY, "raw": '{"id":', "reason": "cut", "landed_at": LANDED, "load_id": FIRST_LOAD}
-LANDING, BUILDS, WORKSPACE = 1, 2, 3
+LANDING, BUILDS, WORKSPACE, FORGETTING, CONTRACT = 1, 2, 3, 4, 6
 # What is in a table, and the migration that brought it.
 ROWS: list[tuple[int, str, list[Row]]] = [
     (
@@ -135,6 +135,21 @@ ROWS: list[tuple[int, str, list[Row]]] = [
         ],
     ),
     (WORKSPACE, "topo.workspace", [{"organization_id": ORGANIZATION, "timezone": "UTC", "bound_at": LANDED}]),
+    (FORGETTING, "topo.forgotten", [{"id_hash": "0" * 64, "forgotten_at": LANDED}]),
+    (
+        CONTRACT,
+        "topo.contract_checks",
+        [
+            {
+                "checked_at": LANDED,
+                "assumption": "the count is exact",
+                "outcome": "holds",
+                "seen": "as many distinct rows as counted",
+                "consequence": "Nothing to do.",
+                "refuses_days": False,
+            }
+        ],
+    ),
 ]
 
 
