@@ -18,6 +18,7 @@ from typer.main import get_command
 
 from topo_pipeline import demo as simulated
 from topo_pipeline.cli import app
+from topo_pipeline.defs.resources import utc_now
 from topo_pipeline.ingest import load_days
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
@@ -29,7 +30,9 @@ NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def api_url() -> Iterator[str]:
-    with serve(create_app(World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW)) as address:
+    with serve(
+        create_app(World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW, dated_by=utc_now)
+    ) as address:
         yield f"{address}/v1"
 
 

@@ -17,6 +17,7 @@ import psutil
 import pytest
 import stamina
 
+from topo_pipeline.defs.resources import utc_now
 from topo_pipeline.engagement.tables import tables
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
@@ -150,7 +151,9 @@ def test_without_a_key_dev_serves_the_demo_runs_what_is_launched_in_its_ui_and_e
 )
 def test_dagsters_command_line_reads_a_range(tmp_path: Path, elsewhere: Path, command: str) -> None:
     program, *arguments = command.format(RANGE).split()
-    with serve(create_app(World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW)) as address:
+    with serve(
+        create_app(World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW, dated_by=utc_now)
+    ) as address:
         result = subprocess.run(  # noqa: S603
             [str(BIN / program), *arguments],
             cwd=elsewhere,

@@ -35,6 +35,7 @@ from dagster._core.scheduler.instigation import (
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
+from topo_pipeline.defs.resources import utc_now
 from topo_pipeline.sandbox.activity import Activity
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
@@ -93,8 +94,8 @@ class Topo:
         self.knows_until: datetime | None = None
         self.bad_day = self.day(5)
         key = os.environ["TOPO_API_KEY"]
-        self._sound = create_app(self.world, api_key=key, now=self._now)
-        self._faulty = create_app(self.world, api_key=key, now=self._now)
+        self._sound = create_app(self.world, api_key=key, now=self._now, dated_by=utc_now)
+        self._faulty = create_app(self.world, api_key=key, now=self._now, dated_by=utc_now)
 
     def day(self, ago: int) -> date:
         return self.today - ago * DAY

@@ -14,6 +14,7 @@ import dagster as dg
 import duckdb
 import pytest
 
+from topo_pipeline.defs.resources import utc_now
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
@@ -28,7 +29,9 @@ class Held:
     """The sandbox, which while it is held answers for one day of activities and leaves the next without an answer."""
 
     def __init__(self) -> None:
-        self.app = create_app(World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW)
+        self.app = create_app(
+            World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW, dated_by=utc_now
+        )
         self.waiting = threading.Event()
         self.go_on = threading.Event()
 

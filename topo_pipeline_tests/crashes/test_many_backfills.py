@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from topo_pipeline.defs.resources import utc_now
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
@@ -35,7 +36,7 @@ class Gathering:
     """The sandbox, which answers for no day until each machine has asked for its first."""
 
     def __init__(self, ranges: list[list[date]]) -> None:
-        self.app = create_app(WORLD, api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW)
+        self.app = create_app(WORLD, api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW, dated_by=utc_now)
         self.missing = {days[0] + ONE_DAY for days in ranges}
         self.all_are_here = asyncio.Event()
 
