@@ -11,7 +11,6 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from topo_pipeline.defs.resources import utc_now
 from topo_pipeline.ingest import load_days
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
@@ -29,9 +28,7 @@ OF_THEM = "FROM topo.topo.activities WHERE person_id = ?"
 
 @pytest.fixture(scope="module")
 def api_url() -> Iterator[str]:
-    with serve(
-        create_app(World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW, dated_by=utc_now)
-    ) as address:
+    with serve(create_app(World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW)) as address:
         yield f"{address}/v1"
 
 
