@@ -111,7 +111,7 @@ def test_the_next_day_is_asked_for_while_the_last_part_of_a_deep_one_is_read(
             return await super().answer(request)
 
     monkeypatch.setattr(ingest, "read_window", functools.partial(read_window, depth=3))  # pages of a hundred
-    start, step = datetime(2026, 3, 1, tzinfo=UTC), timedelta(minutes=2) - timedelta(microseconds=7)
+    start, step = datetime(2026, 3, 1, 0, 0, 0, 7_000, tzinfo=UTC), timedelta(minutes=2)
     items = [item_of(number, moment) for number, moment in enumerate(instants(2 * 720, start, step))]
     with loading(Slow(items), Warehouse(str(tmp_path / "topo.duckdb")), ONE, TWO) as outcomes:
         assert [outcome.rows for outcome in outcomes] == [720, 720]
