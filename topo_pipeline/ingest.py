@@ -8,7 +8,7 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Container, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -141,6 +141,7 @@ def load_days(
     )
     with connected(connect) as (client, portal):
         outage = _outage_at_once(client, portal, warehouse, timezone, clock())
+        doubted: dict[date, str] = {}  # days whose rows may be among those of the day before
         may_check = not client.is_loopback if checks_contract is None else checks_contract
         is_unchecked = may_check and is_first_contact(warehouse)
         with Ahead[Day, ReadDay | TopoError](
@@ -151,11 +152,20 @@ def load_days(
                     yield Refusal(day.day, str(outage[-1]))
                     continue
                 # The check counts its requests: no other day is read at the same time.
-                with ahead.reading(day, then=None if is_unchecked else next_day) as reading:
+                with ahead.reading(day, then=None if is_unchecked else next_day) as read_:
+                    reading = read_
                     _note(outage, reading)
                     if outage:
                         ahead.give_up()  # what was begun beside it has met the same outage
-                    outcome = _land(warehouse, day.day, reading, run_id, clock(), may_shrink=day.day in may_shrink)
+                    doubt = doubted.get(day.day)
+                    if _disagrees(reading):
+                        doubted[day.day + timedelta(days=1)] = f"the times of {day.day} disagree with Topo's filter"
+                    elif isinstance(reading, ReadDay) and doubt:
+                        reading = replace(reading, proved=False, unproved_because=doubt)
+                    if doubt and completeness == "refuse":
+                        outcome: Load | Refusal = Refusal(day.day, f"{doubt}: its rows may be among them")
+                    else:
+                        outcome = _land(warehouse, day.day, reading, run_id, clock(), may_shrink=day.day in may_shrink)
                 yield outcome
                 if is_unchecked and _shows_the_api(outcome, reading):
                     is_unchecked = False
@@ -165,7 +175,7 @@ def load_days(
 def _land(
     warehouse: Warehouse, day: date, reading: ReadDay | TopoError, run_id: str, now: datetime, *, may_shrink: bool
 ) -> Load | Refusal:
-    if isinstance(reading, TimesDisagree) or (isinstance(reading, ReadDay) and reading.times_disagree):
+    if _disagrees(reading):
         with warehouse.transaction() as connection:  # rows of theirs may be in this day, or in none
             call_unproved(connection, [day - timedelta(days=1), day + timedelta(days=1)])
     if isinstance(reading, TopoError):
@@ -176,6 +186,11 @@ def _land(
     except ShrinkingDay as error:
         return Refusal(day, str(error))
     return UnprovedLoad(**vars(load), because=reading.unproved_because) if reading.unproved_because else load
+
+
+def _disagrees(reading: ReadDay | TopoError) -> bool:
+    """Whether Topo's time filter and its timestamps were found to disagree."""
+    return reading.times_disagree if isinstance(reading, ReadDay) else isinstance(reading, TimesDisagree)
 
 
 def _shows_the_api(outcome: Load | Refusal, reading: ReadDay | TopoError) -> bool:

@@ -1,7 +1,7 @@
 """`backfill` and `demo`: days read in this process, and shown as they land."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -104,6 +104,7 @@ def backfill(
         days = arguments.days(arguments.day(start), arguments.day(end))
         may_shrink = [arguments.day(day) for day in allow_shrink or []]
         accepted = [arguments.day(day) for day in accept_unreadable or []]
+        _within(days, {"--allow-shrink": may_shrink, "--accept-unreadable": accepted})
         if dry_run:
             _foretell(days, as_json)
             return
@@ -163,6 +164,14 @@ def _foretell(days: Sequence[date], as_json: bool) -> None:
         " the tables. Nothing was changed.",
         highlight=False,
     )
+
+
+def _within(days: Sequence[date], options: Mapping[str, Sequence[date]]) -> None:
+    """Refuse an option for a day that is not read: it would have no effect."""
+    for option, named in options.items():
+        for day in named:
+            if day not in days:
+                raise ValueError(f"{option} {day}: that day is not between {days[0]} and {days[-1]}.")
 
 
 def _backfill(

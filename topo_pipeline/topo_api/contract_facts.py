@@ -147,7 +147,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Additivity:
-    """Counts of a long window, of its two halves, and of the second that is in both halves."""
+    """Counts of a long window, of its two parts, and of the second that is in both."""
 
     whole: int
     halves: tuple[int, int]
@@ -240,7 +240,7 @@ async def gather(client: TopoClient, windows: Sequence[Window], budget: Budget) 
         facts.beyond = await asker.page(replace(sample.query, page=len(sample.pages) + 1))
     facts.unit = _coarse_unit([row.created_at for row in sample.rows])
     facts.probes = await _probe(asker, sample, facts.margin)
-    facts.additivity = await _add_up(asker, long, whole)
+    facts.additivity = await _add_up(asker, long, whole, sample.rows)
     facts.replies = await _replies(asker, long, sample)
     await _filter(asker, facts, sample)
     return facts
@@ -388,8 +388,11 @@ class _Finder:
 
     async def _holds(self, row: Row, since: timedelta, until: timedelta) -> bool | None:
         """Return whether the window between two offsets from the row's instant holds the row; None if unknown."""
-        moment = row.created_at
-        page = await self._asker.page(ActivityQuery(created_at_after=moment + since, created_at_before=moment + until))
+        try:
+            query = ActivityQuery(created_at_after=row.created_at + since, created_at_before=row.created_at + until)
+        except OverflowError:  # the year 1 or 9999
+            return None
+        page = await self._asker.page(query)
         if isinstance(page, Missing):
             return None
         if row.id in {activity.id for activity in page.activities}:
@@ -398,9 +401,13 @@ class _Finder:
         return False if len(page.activities) + len(page.rejects) < self._page_size else None
 
 
-async def _add_up(asker: _Asker, window: Window, whole: int) -> Additivity | Missing:
-    """Count the halves of a window. They share a second, so that no bound decides in which half a row is."""
-    middle = _middle(window)
+async def _add_up(asker: _Asker, window: Window, whole: int, rows: Sequence[Row]) -> Additivity | Missing:
+    """Count the parts of a window before and after the middle one of these rows, so that both have some of them.
+
+    The parts share a second, so that no bound decides in which one a row is.
+    """
+    moments = sorted(row.created_at for row in rows if window.start < row.created_at < window.end)
+    middle = moments[len(moments) // 2].replace(microsecond=0) if moments else _middle(window)
     counts = [
         await asker.count(_between(part))
         for part in (Window(window.start, middle), Window(middle, window.end), Window(middle, middle))

@@ -7,7 +7,7 @@ A page is decoded whole where all is as documented (fast), else item by item (no
 import json
 import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -23,6 +23,10 @@ _IDS = re.compile(f"(?:{_UUID},)*", re.ASCII)
 _INSTANTS = re.compile(f"(?:{_INSTANT},)*")
 
 
+MAX_ITEMS = 1000
+"""Of one page: ten times as many as are asked for."""
+
+
 class _Item(msgspec.Struct, frozen=True, gc=False):
     # The instant is text here: msgspec would round beyond microseconds, perhaps into the next day.
     id: str
@@ -31,7 +35,7 @@ class _Item(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Envelope(msgspec.Struct, frozen=True):
-    items: list[_Item]
+    items: Annotated[list[_Item], msgspec.Meta(max_length=MAX_ITEMS)]
     total_count: Count
     total_pages: Count
     has_more: bool
@@ -98,13 +102,16 @@ def _members(text: str, brackets: str) -> list[str]:
     text = text.strip(_SPACE)
     if text[:1] != brackets[0] or text[-1:] != brackets[1]:
         raise ValueError(f"no JSON {'object' if brackets == '{}' else 'array'} where one is due")
-    depth, start, members = 0, 1, []
+    depth, start = 0, 1
+    members: list[str] = []
     for token in _TOKEN.finditer(text):
         depth += _DEPTH.get(token[0], 0)
         closed = depth == 0 or token[0] == '"'
         if closed and token.end() < len(text):
             raise ValueError("JSON with unbalanced brackets or quotes")
         if closed or (depth == 1 and token[0] == ","):
+            if len(members) == MAX_ITEMS:
+                raise ValueError(f"more than {MAX_ITEMS} items")
             members.append(text[start : token.start()].strip(_SPACE))
             start = token.end()
     if depth:

@@ -4,9 +4,9 @@ A proof is that the distinct rows received are as many as Topo counts, on every 
 came or went between its first page and its last, and no page was torn. A part that fits one page is one response.
 
 Nor may the count be a cap. Where the last page that was counted says that there is more, the page after it is asked
-for. Where that page is full and no larger count was ever seen, the count may be the largest that Topo gives: the rows
-from the last instant on are asked for. Where either holds a new row, the count is capped: the query is split until no
-part's count is, and the distinct rows of the proved parts are the count.
+for. Where it says so, or the count looks like a cap, the rows before and after the middle one are counted. Where either
+shows a row that was not received, the count is capped: the query is split until no part's count is, and the distinct
+rows of the proved parts are the count.
 
 In the order in which they are tried:
 
@@ -26,11 +26,11 @@ import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from topo_pipeline.topo_api.client import TopoClient
-from topo_pipeline.topo_api.errors import LimitExceeded
+from topo_pipeline.topo_api.errors import LimitExceeded, RequestRefused
 from topo_pipeline.topo_api.tally import Rows, Tally
 from topo_pipeline.topo_api.wire import MAX_PAGE_SIZE, Activity, ActivityPage, ActivityQuery, EventType, ResourceType
 
@@ -48,7 +48,9 @@ PARTS_AT_ONCE = 2
 """One whose last pages are under way, and the next: each is read fast, so that little can change meanwhile."""
 
 _STEP = timedelta(seconds=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ROUND = 50
+SMALLEST_CAP = 50
+"""No smaller count is taken for a cap."""
 
 
 MAX_REQUESTS = 20_000
@@ -81,17 +83,14 @@ class Outcome:
     """Requests it took, retries included."""
     as_of: datetime | None
     """When the oldest of its answers was made, by Topo's clock; None where no answer says."""
-    largest: int
-    """The largest count that Topo has given, by now."""
 
 
 async def read_proved(
-    client: TopoClient, query: ActivityQuery, depth: int = DEPTH, keeper: Keeper | None = None, largest: int = 0
+    client: TopoClient, query: ActivityQuery, depth: int = DEPTH, keeper: Keeper | None = None
 ) -> Outcome:
     """Every row of `query`, which has both bounds; proved, unless something is refused.
 
-    With a keeper, the parts of a deep query go there as they are read; the tally then holds their ids. A count below
-    `largest`, one that Topo gave before, is no cap.
+    With a keeper, the parts of a deep query go there as they are read; the tally then holds their ids.
 
     Raises:
         ValueError: `depth` is not positive.
@@ -100,7 +99,7 @@ async def read_proved(
     """
     if depth < 1:
         raise ValueError(f"a depth of {depth} pages: at least one must be read")
-    reader = _Reader(client, depth, keeper, largest)
+    reader = _Reader(client, depth, keeper)
     try:
         async with asyncio.timeout(MAX_TIME.total_seconds()) as limit:
             tally = await reader.whole(query)
@@ -109,18 +108,17 @@ async def read_proved(
             raise
         exceeded = LimitExceeded(f"{_window(query)} took longer than {MAX_TIME}, {reader.requests} requests so far")
     else:
-        return Outcome(tally, reader.refused, reader.requests, reader.as_of, reader.largest)
+        return Outcome(tally, reader.refused, reader.requests, reader.as_of)
     raise exceeded
 
 
 class _Reader:
     """Reads one query. Once a part is refused nothing can prove the whole: the rest is then read once, as it comes."""
 
-    def __init__(self, client: TopoClient, depth: int, keeper: Keeper | None, largest: int) -> None:
+    def __init__(self, client: TopoClient, depth: int, keeper: Keeper | None) -> None:
         self.refused: Tally | None = None
         self.requests = 0
         self.as_of: datetime | None = None
-        self.largest = largest
         self._page_size = MAX_PAGE_SIZE
         self._cap: int | None = None
         self._client = client
@@ -139,7 +137,7 @@ class _Reader:
                 break
             # Read in parts, and Topo counted otherwise at the outset: what does it count now?
             now = await self._ask(replace(query, size=1))
-            was_capped = tally.capped or (tally.count == now.total_count and tally.count % self._page_size == 0)
+            was_capped = tally.capped or (tally.count == now.total_count and looks_capped(tally.count))
             tally = replace(tally, count=now.total_count, capped=False, request_ids=_ids(now))
             if tally.proved:
                 return tally
@@ -147,9 +145,10 @@ class _Reader:
                 return replace(tally, count=len(tally.rows), capped=True)
         return self._refuse(tally)
 
-    async def _prove(self, query: ActivityQuery) -> Tally:
+    async def _prove(self, query: ActivityQuery, known: int = 0) -> Tally:
+        """Read a query; a count of `known` rows, which follows from another query's pages, is no cap."""
         for _ in range(1 if self.refused else ATTEMPTS):
-            tally = await self._read(query)
+            tally = await self._read(query, known=known)
             if tally.proved or tally.foreign:
                 return tally
             if tally.capped:
@@ -159,6 +158,12 @@ class _Reader:
         if tally.count <= self._page_size and not tally.capped:
             return self._refuse(tally)
         return await self._split(tally)
+
+    async def _part(self, query: ActivityQuery, known: int = 0) -> Tally:
+        """A part of a query. Where counts are capped no sum of the whole proves it: it has to add up by itself."""
+        tally = await self._prove(query, known)
+        is_open = self._cap is not None and not (tally.proved or tally.capped or self.refused)
+        return self._refuse(tally) if is_open else tally
 
     async def _split(self, tally: Tally) -> Tally:
         cut = _middle(tally.query)
@@ -171,7 +176,7 @@ class _Reader:
             return self._refuse(await self._read(tally.query, most=self._depth if cut else sys.maxsize))
         if cut is None or self.refused:
             return tally
-        halves = [await self._prove(half) for half in _cut(tally.query, cut)]
+        halves = [await self._part(half) for half in _cut(tally.query, cut)]
         joined = _joined(tally, halves)
         return max(joined, tally, key=lambda each: len(each.rows)) if self.refused else joined
 
@@ -182,11 +187,10 @@ class _Reader:
             raise LimitExceeded(f"{_window(query)}: {self.requests} requests were not enough to read it")
         page = await self._client.activities(query, turn=turn)
         self.requests += page.requests
-        self.largest = max(self.largest, page.total_count)
         self.as_of = min(self.as_of or page.answered_at, page.answered_at) if page.answered_at else self.as_of
         return page
 
-    async def _read(self, query: ActivityQuery, most: int | None = None) -> Tally:
+    async def _read(self, query: ActivityQuery, most: int | None = None, known: int = 0) -> Tally:
         """Its pages, `most` at most; where that is left open all, but of a deep query only the first."""
         turn = next(self._client.turns)
         page = await self._ask(query)
@@ -213,26 +217,36 @@ class _Reader:
         async with _tasks() as group:
             for _ in range(min(self._client.concurrency, last - 1)):
                 group.create_task(work())
-        if tally.proved and tally.pages <= last:
-            await self._look_beyond(tally, last, has_more=page.has_more)
+        if (
+            tally.proved
+            and tally.pages <= last
+            and (page.has_more or (looks_capped(tally.count) and tally.count != known))
+        ):
+            tally.capped = await self._is_capped(tally, page.has_more and last + 1)
+            self._cap = tally.count if tally.capped else self._cap
         return tally
 
-    async def _look_beyond(self, tally: Tally, last: int, *, has_more: bool) -> None:
-        """Find out whether a count that every page agrees with is a cap."""
-        if has_more:
-            beyond = await self._ask(replace(tally.query, page=last + 1))
-        elif tally.rows.latest and tally.count == last * tally.page_size and tally.count >= self.largest:
-            # By bounds and by order, so that one that is ignored still shows what is there.
-            since = max(_second(tally.rows.latest.created_at) - OVERLAP, tally.query.created_at_after or _EPOCH)
-            tail = replace(tally.query, sort_order="desc", created_at_after=since)
-            beyond = await self._ask(tail)
-            if not tally.is_short(beyond) and not tally.rows.lacks(beyond):
-                beyond = await self._ask(replace(tail, page=2))
-        else:
-            return
-        if tally.rows.lacks(beyond):
-            self._cap = tally.count
-            tally.capped = True
+    async def _is_capped(self, tally: Tally, beyond: int) -> bool:
+        """Whether there are rows that a count leaves out which every page agrees with.
+
+        Args:
+            tally: What was received.
+            beyond: The page after the last one, where it is said to exist; else 0.
+        """
+        if beyond and tally.rows.lacks(await self._ask_beyond(replace(tally.query, page=beyond))):
+            return True
+        for part in _around_the_middle(tally):
+            counted = (await self._ask(replace(part, size=1))).total_count
+            if counted > sum(moment in _Span(part) for moment in tally.rows.moments()) + len(tally.rows.rejects()):
+                return True
+        return False
+
+    async def _ask_beyond(self, query: ActivityQuery) -> ActivityPage:
+        """A page past the end, which may be refused; that is as good as an empty one."""
+        try:
+            return await self._ask(query)
+        except RequestRefused:
+            return ActivityPage([], [], 0, 0, has_more=False)
 
     def _refuse(self, tally: Tally) -> Tally:
         self.refused = self.refused or tally
@@ -264,11 +278,11 @@ class _Reader:
         at_once = asyncio.Semaphore(PARTS_AT_ONCE)
         rows = Rows()
 
-        async def read(part: ActivityQuery, *, is_last: bool = False) -> None:
+        async def read(part: ActivityQuery, known: int, *, is_last: bool = False) -> None:
             async with at_once:
                 if is_last and self._keeper:
                     self._keeper.on_last_part()
-                tally = await self._prove(part)
+                tally = await self._part(part, known)
                 if self._keeper:
                     await self._keeper.keep(tally.rows.hand_over())
                 rows.merge(tally.rows)
@@ -276,10 +290,10 @@ class _Reader:
         async with _tasks() as group:
             while mark:
                 before, query = _cut(query, mark.cut)
-                group.create_task(read(before))
+                group.create_task(read(before, mark.rows))
                 count -= mark.rows
                 mark = await self._mark(query) if self._is_deep(count) else None
-            group.create_task(read(query, is_last=True))
+            group.create_task(read(query, 0, is_last=True))
         return rows
 
     # What is too short to be split in time
@@ -339,6 +353,35 @@ def _joined(tally: Tally, parts: Iterable[Tally]) -> Tally:
     for part in parts:
         rows.merge(part.rows)
     return Tally(tally.query, tally.count, rows, capped=tally.capped)
+
+
+def looks_capped(count: int) -> bool:
+    """Whether a count may be the largest that Topo gives: a multiple of 50, or a power of two."""
+    return count >= SMALLEST_CAP and (count % _ROUND == 0 or count.bit_count() == 1)
+
+
+def _around_the_middle(tally: Tally) -> list[ActivityQuery]:
+    """What is before and after the middle row, each with rows of its own; empty if all are of one second."""
+    moments = sorted(tally.rows.moments())
+    if not moments:
+        return []
+    start, end = _span(tally.query)
+    middle = _second(moments[len(moments) // 2])
+    for cut in (middle, middle + _STEP):
+        if start < cut < end and moments[0] < cut <= moments[-1]:
+            return list(_cut(tally.query, cut))
+    return []
+
+
+class _Span:
+    """The bounds of a query, both exclusive."""
+
+    def __init__(self, query: ActivityQuery) -> None:
+        self._query = query
+
+    def __contains__(self, moment: datetime) -> bool:
+        after, before = self._query.created_at_after, self._query.created_at_before
+        return (after is None or after < moment) and (before is None or moment < before)
 
 
 def _ids(page: ActivityPage) -> list[str]:

@@ -6,6 +6,7 @@ Only adds up. Which requests to send, and what to do where rows and count disagr
 import math
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 from operator import attrgetter
 
 from topo_pipeline.topo_api.resolution import FINEST, common_step
@@ -24,8 +25,9 @@ class Rows:
     """Rejects whose id can be read."""
     nameless: Counter[Reject] = field(default_factory=Counter)
     """The others: they can only be counted."""
-    earliest: Activity | None = None
-    latest: Activity | None = None
+    earliest: Activity | Reject | None = None
+    latest: Activity | Reject | None = None
+    """Of the rows whose instant can be read."""
     step: int = 0
     """Seconds that every instant of an activity is a multiple of; 0 without any, 1 where they are as fine or finer."""
 
@@ -38,11 +40,13 @@ class Rows:
         self.activities |= {activity.id: activity for activity in page.activities}
         if page.rejects:
             self.unreadable |= {reject.id: reject for reject in page.rejects if reject.id is not None}
-            self.nameless.update(reject for reject in page.rejects if reject.id is None)
-        if page.activities:
+            # The same text on two pages is one row that moved from one to the other.
+            self.nameless |= Counter(reject for reject in page.rejects if reject.id is None)
+        dated: list[Activity | Reject] = [*page.activities, *(reject for reject in page.rejects if reject.created_at)]
+        if dated:
             moments = () if self.step == FINEST else map(_created_at, page.activities)
-            earliest, latest = min(page.activities, key=_created_at), max(page.activities, key=_created_at)
-            self._widen(earliest, latest, common_step(moments, self.step))
+            step = common_step(moments, self.step)
+            self._widen(min(dated, key=_created_at), max(dated, key=_created_at), step)
 
     def merge(self, others: "Rows") -> None:
         """Add rows of another query, or of another reading, some of which may be the same."""
@@ -52,7 +56,7 @@ class Rows:
         if others.earliest and others.latest:
             self._widen(others.earliest, others.latest, math.gcd(self.step, others.step))
 
-    def _widen(self, earliest: Activity, latest: Activity, step: int) -> None:
+    def _widen(self, earliest: Activity | Reject, latest: Activity | Reject, step: int) -> None:
         self.earliest = min(self.earliest or earliest, earliest, key=_created_at)
         self.latest = max(self.latest or latest, latest, key=_created_at)
         self.step = step
@@ -71,6 +75,10 @@ class Rows:
         if ids - self.activities.keys() - self.unreadable.keys():
             return True
         return bool(Counter(reject for reject in page.rejects if reject.id is None) - self.nameless)
+
+    def moments(self) -> list[datetime]:
+        """The instants of the activities that were not handed over."""
+        return [activity.created_at for activity in self.activities.values() if activity is not None]
 
     def hand_over(self) -> list[Activity]:
         """The activities that are still here, each id once; only their ids stay."""

@@ -1,10 +1,11 @@
 """A window of time → all its activities, proved complete, or an error.
 
-Three claims make the proof, over the bounds that were asked and before anything is filtered to the window:
+Four claims make the proof, over the bounds that were asked and before anything is filtered to the window:
 
 1. As many distinct rows were received as Topo counts, and the count is not a cap (`repair`).
 2. They are the rows that were asked for: none shows a time outside the bounds by more than a second.
-3. The filter works on the times that are shown. Once a run (`Evidence`), the seconds around the time of a row are asked
+3. Where two windows of a run meet, each has received what the other shows of its time.
+4. The filter works on the times that are shown. Once a run (`Evidence`), the seconds around the time of a row are asked
    for, which must hold that row. Else a filter in another zone could hide behind hours in which nothing happened.
 
 Topo promises no precision. What is as fine as a second, the margins cover: a row that the filter takes for up to a
@@ -16,8 +17,9 @@ What a window means (a day, an hour) is for the caller.
 
 import asyncio
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import EchoMissing, IncompleteWindow, TimesDisagree, counted
@@ -25,7 +27,7 @@ from topo_pipeline.topo_api.reading import Reading, Window
 from topo_pipeline.topo_api.repair import DEPTH, Keeper, Outcome, read_proved
 from topo_pipeline.topo_api.resolution import FINEST, common_step, unit_of
 from topo_pipeline.topo_api.tally import Rows, Tally
-from topo_pipeline.topo_api.wire import Activity, ActivityQuery, EventType
+from topo_pipeline.topo_api.wire import Activity, ActivityQuery, EventType, Reject
 
 ECHO = timedelta(seconds=1.5)
 """Around the time of a row: what an echo asks for."""
@@ -35,6 +37,7 @@ MARGIN = timedelta(seconds=3)
 FEW = 5
 """Of fewer rows, no common unit of their times is concluded where others of the run are finer."""
 _TWO_MINUTES = 120
+_REASONABLE = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _A_DAY_OF_ANY_ZONE = timedelta(hours=38)
 """A day, and by how much zones differ."""
 
@@ -45,14 +48,14 @@ class Evidence:
 
     Attributes:
         step: Seconds that every instant so far is a multiple of; 0 before the first.
-        largest: The largest count that Topo has given.
     """
 
     step: int = 0
-    largest: int = 0
     _echoed: int | None = None
     """The unit of the times of the last echo: of finer times it proves nothing."""
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _sides: dict[datetime, list[Activity]] = field(default_factory=dict)
+    """What the reading on one side of a bound between two windows has received near it."""
 
     async def echo(self, client: TopoClient, window: Window, rows: Rows) -> tuple[str, int]:
         """Once a run, ask for the seconds around the times of two rows, which must hold them.
@@ -67,25 +70,59 @@ class Evidence:
             self.step = math.gcd(self.step, rows.step)
             if self._echoed is not None and self._echoed <= unit_of(self.step):
                 return "", 0
-            edges, requests = [row for row in (rows.earliest, rows.latest) if row], 0
+            edges, requests = [row for row in (rows.earliest, rows.latest) if row and row.id], 0
             if not edges:
                 latest = ActivityQuery(size=1, sort_order="desc", created_at_before=window.end + _A_DAY_OF_ANY_ZONE)
                 page = await client.activities(latest)
-                edges, requests = page.activities, page.requests
-                self.step = common_step([row.created_at for row in edges], self.step)
-            unit = unit_of(self.step)
-            around = ECHO + timedelta(seconds=unit if unit > FINEST else 0)
-            for row in {row.id: row for row in edges}.values():
-                query = ActivityQuery(
-                    created_at_after=row.created_at - around, created_at_before=row.created_at + around
-                )
-                outcome = await read_proved(client, query)
-                requests += outcome.requests
-                if row.id not in outcome.tally.rows.activities:
-                    at = row.created_at.isoformat()
-                    return f"activity {row.id} of {at} is not among those of the seconds around that time", requests
-            self._echoed = unit if edges else None
-            return "", requests
+                edges, requests = [*page.activities], page.requests
+                self.step = common_step([row.created_at for row in page.activities], self.step)
+            missing, more = await self._first_missing(client, edges)
+            self._echoed = unit_of(self.step) if edges and not missing else None
+            return missing, requests + more
+
+    async def compare(self, client: TopoClient, window: Window, near: list[Activity]) -> tuple[str, int]:
+        """Compare what two windows that meet have received near the bound between them.
+
+        A row that shows a time of the other one must have been received there, too. If it was not, it may have come
+        since: then an echo finds it.
+
+        Args:
+            client: Whom to ask.
+            window: What was read.
+            near: The activities that were received within a margin of its bounds, on either side.
+
+        Returns:
+            As `echo` does.
+        """
+        strangers: list[Activity] = []
+        for bound, is_start in ((window.start, True), (window.end, False)):
+            side = [row for row in near if abs(row.created_at - bound) <= MARGIN]
+            other = self._sides.pop(bound, None)
+            if other is None:
+                # Of days that are read in a row, the next one may be done first; no more than two are under way.
+                self._sides = dict([*self._sides.items(), (bound, side)][-4:])
+                continue
+            theirs, ours = ({row.id for row in rows} for rows in (other, side))
+            strangers += [row for row in side if (row.created_at < bound) == is_start and row.id not in theirs]
+            strangers += [row for row in other if (row.created_at >= bound) == is_start and row.id not in ours]
+        return await self._first_missing(client, strangers)
+
+    async def _first_missing(self, client: TopoClient, rows: Iterable[Activity | Reject]) -> tuple[str, int]:
+        requests = 0
+        unit = unit_of(self.step)
+        around = ECHO + timedelta(seconds=unit if unit > FINEST else 0)
+        for row in {row.id: row for row in rows}.values():
+            at = row.created_at
+            if at is None or not _REASONABLE[0] < at < _REASONABLE[1]:
+                continue  # of what is centuries away, the bounds tell
+            outcome = await read_proved(
+                client, ActivityQuery(created_at_after=at - around, created_at_before=at + around)
+            )
+            requests += outcome.requests
+            found = outcome.tally.rows
+            if row.id not in found.activities and row.id not in found.unreadable:
+                return f"activity {row.id} of {at.isoformat()} is not among those of the seconds around it", requests
+        return "", requests
 
 
 async def read_window(
@@ -117,30 +154,33 @@ async def read_window(
     """
     seen = evidence or Evidence()
     asked = _Asked(window, seen.step)
-    outcome = await read_proved(client, asked.query(event_type), depth, keeper, seen.largest)
+    sieve = _Sieve(keeper, window) if keeper else None
+    outcome = await read_proved(client, asked.query(event_type), depth, sieve)
     requests, missing = outcome.requests, ""
     if evidence and window.start < window.end:
         missing, more = await evidence.echo(client, window, outcome.tally.rows)
         requests += more
     wider = _Asked(window, _step(outcome.tally.rows, seen))
     if wider.margin > asked.margin and not (missing or outcome.refused):
-        if keeper:
-            keeper.start_again()
+        if sieve:
+            sieve.start_again()
         asked = wider
-        outcome = await read_proved(client, asked.query(event_type), depth, keeper, outcome.largest)
+        outcome = await read_proved(client, asked.query(event_type), depth, sieve)
         requests += outcome.requests
         if evidence:
             missing, more = await evidence.echo(client, window, outcome.tally.rows)
             requests += more
     rows = outcome.tally.rows
     seen.step = math.gcd(seen.step, rows.step)
-    seen.largest = max(seen.largest, outcome.largest)
     got = len(rows)
     received = rows.hand_over()
-    if keeper:
-        await keeper.keep(received)
-    reading = _reading(asked, outcome, [] if keeper else received, requests)
+    if sieve:
+        await sieve.keep(received)
     excess = asked.excess(rows)
+    if evidence and window.start < window.end and not (missing or excess or outcome.refused):
+        apart, more = await evidence.compare(client, window, sieve.near if sieve else received)
+        excess, requests = apart and f": {apart}", requests + more
+    reading = _reading(asked, outcome, [] if keeper else received, requests)
     if missing or excess:
         because = "; ".join(filter(None, [f"Topo's time filter and its timestamps disagree{excess}", missing]))
         raise (EchoMissing if missing else TimesDisagree)(reading=reading, got=got, because=because)
@@ -148,6 +188,29 @@ async def read_window(
         because = f"{counted(reading.total_count, got)}; {_because(outcome.refused, asked.query(event_type))}"
         raise IncompleteWindow(reading=reading, got=got, because=because, request_ids=outcome.refused.request_ids)
     return reading
+
+
+class _Sieve:
+    """A keeper that also remembers what is near the bounds of a window."""
+
+    def __init__(self, keeper: Keeper, window: Window) -> None:
+        self._keeper = keeper
+        self._inside = window.start + MARGIN, window.end - MARGIN
+        self._near: dict[str, Activity] = {}
+        self.on_last_part = keeper.on_last_part
+
+    @property
+    def near(self) -> list[Activity]:
+        return list(self._near.values())
+
+    async def keep(self, activities: Sequence[Activity]) -> None:
+        first, last = self._inside
+        self._near |= {row.id: row for row in activities if not first < row.created_at < last}
+        await self._keeper.keep(activities)
+
+    def start_again(self) -> None:
+        self._near.clear()
+        self._keeper.start_again()
 
 
 def _step(rows: Rows, seen: Evidence) -> int:
@@ -182,11 +245,13 @@ class _Asked:
         """Say by how much a row shows a time that was not asked for, and which row; empty where none does."""
         if rows.earliest is None or rows.latest is None:
             return ""
-        early, late = self.after - rows.earliest.created_at, rows.latest.created_at - self.before
+        first, last = rows.earliest.created_at or self.after, rows.latest.created_at or self.before
+        early, late = self.after - first, last - self.before
         row, by = (rows.earliest, early) if early > late else (rows.latest, late)
         if by <= timedelta(seconds=unit_of(self.step or FINEST)):
             return ""
-        return f" by {_duration(by)} or more: activity {row.id} of {row.created_at.isoformat()} was returned"
+        at = first if early > late else last
+        return f" by {_duration(by)} or more: activity {row.id or 'without an id'} of {at.isoformat()} was returned"
 
 
 def _reading(asked: _Asked, outcome: Outcome, received: list[Activity], requests: int) -> Reading:

@@ -115,7 +115,7 @@ class ActivityQuery:
             type_ = _type_of(activity.payload)
             resource, _, event = type_.upper().partition(".")
             if type_ and (resource, event) != (self.resource_type or resource, self.event_type or event):
-                return type_
+                return type_ if _PLAIN_TYPE.fullmatch(type_) else "another type"
         return ""
 
 
@@ -124,6 +124,7 @@ class _Typed(msgspec.Struct):
 
 
 _TYPED = msgspec.json.Decoder(_Typed)
+_PLAIN_TYPE = re.compile(r"[a-z_]{1,40}\.[a-z_]{1,40}")  # else it may be anything, and is not shown
 
 
 def _type_of(payload: str) -> str:
@@ -382,6 +383,6 @@ def retry_after(header: str | None, now: datetime) -> float | None:
 def _http_date(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text[:MAX_HEADER_LENGTH])
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return moment.replace(tzinfo=moment.tzinfo or UTC)

@@ -222,7 +222,8 @@ def land_templates(connection: "DuckDBPyConnection", templates: "pd.DataFrame", 
         connection.execute(
             "INSERT INTO topo.sequence_templates BY NAME"
             " SELECT * REPLACE (try_cast(id::VARCHAR AS UUID) AS id, try_cast(step_count AS INTEGER) AS step_count),"
-            " $now::TIMESTAMPTZ AS seen_at FROM templates WHERE try_cast(id::VARCHAR AS UUID) IS NOT NULL",
+            " $now::TIMESTAMPTZ AS seen_at FROM templates WHERE try_cast(id::VARCHAR AS UUID) IS NOT NULL"
+            " QUALIFY row_number() OVER (PARTITION BY try_cast(templates.id::VARCHAR AS UUID)) = 1",
             {"now": now},
         )
     finally:

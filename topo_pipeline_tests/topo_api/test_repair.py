@@ -46,7 +46,7 @@ _SHAPES: dict[str, Callable[[int], list[Row]]] = {
 
 
 @pytest.mark.parametrize("shape", _SHAPES)
-@pytest.mark.parametrize("count", [5050, *(pytest.param(n, marks=pytest.mark.full) for n in (5001, 10_000, 20_000))])
+@pytest.mark.parametrize("count", [5051, *(pytest.param(n, marks=pytest.mark.full) for n in (5001, 10_000, 20_000))])
 def test_a_deep_window_is_read_in_parts_for_five_percent_more_requests_at_most(shape: str, count: int) -> None:
     world = World(_SHAPES[shape](count))
     reading = world.read()
@@ -93,18 +93,18 @@ def at_request(number: int, change: Callable[[], object], world: World) -> None:
 
 
 def test_a_window_torn_once_is_read_again_and_no_more() -> None:
-    world = World(spread(250))
+    world = World(spread(251))
     at_request(2, lambda: world.rows.append(Row(999, START)), world)
     assert set(ids_of(world.read())) == {row.id for row in world.rows}
     assert len(world.asked) == 6
 
 
 def test_a_count_that_moves_between_pages_is_no_proof_even_where_the_rows_are_as_many() -> None:
-    world = World(spread(250))
+    world = World(spread(251))
     at_request(3, lambda: world.rows.append(Row(999, START + 24 * HOUR - SECOND)), world)
     world.rows.pop(240)
     reading = world.read()
-    assert (reading.total_count, len(reading.activities)) == (250, 250)
+    assert (reading.total_count, len(reading.activities)) == (251, 251)
     assert len(world.asked) == 6
 
 
@@ -255,7 +255,7 @@ _WHOLE = {"created_at_after": "2026-02-28T23:59:57Z", "created_at_before": "2026
 @pytest.mark.parametrize("lie", _LIES)
 @pytest.mark.parametrize(
     "rows",
-    [spread(31), spread(250), spread(700), at_once(250), at_once(700)],
+    [spread(31), spread(251), spread(700), at_once(250), at_once(700)],
     ids=["a page", "some pages", "deep", "an instant", "a deep instant"],
 )
 def test_a_count_that_lies_is_refused_in_time_and_what_was_received_is_there(lie: str, rows: list[Row]) -> None:
@@ -271,7 +271,7 @@ def test_a_count_that_lies_is_refused_in_time_and_what_was_received_is_there(lie
     assert error.request_ids
 
 
-@pytest.mark.parametrize("rows", [spread(250), spread(700), at_once(250)], ids=["some pages", "deep", "an instant"])
+@pytest.mark.parametrize("rows", [spread(251), spread(700), at_once(250)], ids=["some pages", "deep", "an instant"])
 @pytest.mark.parametrize("count", [2_000_001, 10**9, 2**63 - 1])
 def test_a_count_that_no_day_has_ends_the_reading_at_once(count: int, rows: list[Row]) -> None:
     world = World(rows, tell=lambda *_: count)
@@ -291,7 +291,7 @@ def test_a_day_that_takes_more_requests_than_any_should_is_given_up(monkeypatch:
 def test_a_day_that_takes_longer_than_any_should_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repair, "MAX_TIME", timedelta(0))
     with pytest.raises(LimitExceeded, match="took longer"):
-        World(spread(250)).read()
+        World(spread(251)).read()
 
 
 @pytest.mark.parametrize("shift", [-30, 30])
@@ -306,7 +306,7 @@ def test_bounds_that_are_ignored_are_found_out(shift: int) -> None:
 
 @pytest.mark.parametrize("page", [1, 3, 50])
 def test_a_failure_in_the_midst_of_parts_is_raised_as_itself(page: int) -> None:
-    world = World(spread(12_000))
+    world = World(spread(12_001))
 
     def fail(query: ActivityQuery) -> None:
         if query.page == page and len(world.asked) > 1:
@@ -324,12 +324,12 @@ def test_the_last_part_of_a_deep_window_is_told_of_when_it_begins() -> None:
         def on_last_part(self) -> None:
             asked_before.append(len(world.asked))
 
-    world = World(spread(12_000))
+    world = World(spread(12_001))
     world.read(keeper=Told())
     [before] = asked_before
     parts = {query.created_at_after for query in world.asked}
     last = [query.page for query in world.asked[before:] if query.created_at_after == max(parts)]
-    assert last == [*range(1, 23)]  # what is left of 12,000, and nothing of it before
+    assert last == [*range(1, 23)]  # what is left of 12,001, and nothing of it before
     assert {query.created_at_after for query in world.asked[:before]} | {max(parts)} == parts
 
 
@@ -338,7 +338,7 @@ def test_of_a_window_that_is_not_deep_no_last_part_is_told() -> None:
         def on_last_part(self) -> None:
             raise AssertionError("it has no parts")
 
-    world = World(spread(1150))
+    world = World(spread(1151))
     world.read(keeper=Told())
     assert len(world.asked) == 12
 
@@ -415,19 +415,19 @@ def test_a_part_by_type_that_is_not_proved_is_named_by_its_type() -> None:
 
 
 def test_a_row_that_only_torn_readings_show_is_not_in_the_reading() -> None:
-    world, guest = World(spread(250)), Row(999, START + 23 * HOUR)
+    world, guest = World(spread(251)), Row(999, START + 23 * HOUR)
 
     def visit(query: ActivityQuery) -> None:
-        world.rows = [*spread(250), *([guest] if query.page > 1 else [])]
+        world.rows = [*spread(251), *([guest] if query.page > 1 else [])]
 
     world.change = visit
     reading = world.read()
-    assert ids_of(reading) == all_of(spread(250))
+    assert ids_of(reading) == all_of(spread(251))
     assert reading.total_count == 250
 
 
 def test_a_refused_window_returns_the_reading_that_received_most() -> None:
-    rows = spread(250)
+    rows = spread(251)
     world = World(rows, tell=_LIES["one more"])
 
     def hide(query: ActivityQuery) -> None:

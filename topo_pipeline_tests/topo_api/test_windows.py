@@ -70,20 +70,18 @@ def test_a_run_costs_two_requests_beside_its_pages_also_where_its_first_day_is_e
     days = [Window(START + timedelta(days=n), START + timedelta(days=n + 1)) for n in range(3)]
     later = Model([item_of(1, "2026-03-02T10:00:00.5Z")])
     assert [read(later, day, evidence=evidence).requests for day in days] == [3, 1, 1]
-    assert [read(Model(world(150)), day, evidence=Evidence()).requests for day in days[:1]] == [4]
+    assert [read(Model(world(151)), day, evidence=Evidence()).requests for day in days[:1]] == [4]
 
 
-@pytest.mark.parametrize("count", [100, 200])
-def test_a_count_of_full_pages_is_compared_with_what_follows_unless_a_larger_one_was_seen(count: int) -> None:
+@pytest.mark.parametrize("count", [50, 100, 128, 200, 250])
+def test_a_count_that_may_be_a_cap_costs_two_small_requests(count: int) -> None:
     app = Model(world(count))
-    evidence = Evidence()
-    assert read(app, evidence=evidence).requests == count // 100 + 1 + 2  # two for the echo
-    evidence.largest += 1
-    assert read(app, evidence=evidence).requests == count // 100
+    assert read(app).requests == -(-count // 100) + 2
+    assert [request.params["size"] for request in app.requests[-2:]] == ["1", "1"]
 
 
 def test_the_bounds_asked_are_strict_and_beyond_both_ends_by_three_seconds() -> None:
-    app = Model(world(150))
+    app = Model(world(151))
     reading = read(app)
     assert {request.params["created_at_after"] for request in app.requests} == {"2026-02-28T23:59:57Z"}
     assert {request.params["created_at_before"] for request in app.requests} == {"2026-03-02T00:00:03Z"}
