@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 
 from topo_pipeline.ingest import Day
+from topo_pipeline.topo_api.windows import MARGIN
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load
 from topo_pipeline.warehouse.ledger import landed_whole
@@ -29,7 +30,9 @@ def landed_before(
         loads = landed_whole(connection, run_ids, days[0].day, days[-1].day)
     # A day of the same name that was cut in another time zone ends at another instant.
     ends = {day.day: day.window.end for day in days}
-    return [load for load in loads if ends.get(load.day) == load.asked_before]
+    return [
+        load for load in loads if load.day in ends and ends[load.day] <= load.asked_before <= ends[load.day] + MARGIN
+    ]
 
 
 def _begun_again(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[str]:

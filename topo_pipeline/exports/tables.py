@@ -17,7 +17,7 @@ Format = Literal["csv", "parquet"]
 # Bookkeeping, and in the workspace the key of the hashes of forgotten people.
 _OURS_ALONE = [
     "engagement.builds", "engagement.sequence_cohorts_known", "engagement.sequence_firsts",
-    "topo.forgotten", "topo.migrations", "topo.workspace",
+    "topo.contract_checks", "topo.forgotten", "topo.migrations", "topo.workspace",
 ]  # fmt: skip
 _TABLES = """
 SELECT schema_name, table_name, comment FROM duckdb_tables()

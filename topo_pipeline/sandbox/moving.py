@@ -34,22 +34,26 @@ class Crowd(Fault, frozen=True):
         return _with(found, query, self.count, starts=_NOON)
 
 
+_EARLY = timedelta(minutes=1)
+"""After midnight: nearer to it, a day's neighbours are asked for these rows, too."""
+
+
 class Appearing(Fault, frozen=True):
-    """One more message at each request, up to so many, before all others of the day."""
+    """One more message at each request, up to so many, before the office opens."""
 
     count: Positive = 3
 
     def rows(self, found: list[Activity], query: ActivityQuery, turn: int) -> list[Activity]:
-        return _with(found, query, min(turn, self.count), step=timedelta(seconds=1))
+        return _with(found, query, min(turn, self.count), starts=_EARLY, step=timedelta(seconds=1))
 
 
 class Vanishing(Fault, frozen=True):
-    """So many messages before all others of the day, and one fewer of them at each request."""
+    """So many messages before the office opens, and one fewer of them at each request."""
 
     count: Positive = 3
 
     def rows(self, found: list[Activity], query: ActivityQuery, turn: int) -> list[Activity]:
-        return _with(found, query, self.count - turn, step=timedelta(seconds=1))
+        return _with(found, query, self.count - turn, starts=_EARLY, step=timedelta(seconds=1))
 
 
 def _with(

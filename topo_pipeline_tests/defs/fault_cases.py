@@ -83,8 +83,9 @@ class Case:
         return self.retries in (IMPATIENT, BREATHLESS)
 
 
-PAGES = 4
-"""That the two days need: where each is struck so many times, so many times this many requests are lost."""
+ECHOES = 2
+PAGES = 4 + ECHOES
+"""Requests that the two days need: where each is struck so many times, so many times this many are lost."""
 
 
 def _optional(fault: dict[str, Any]) -> list[dict[str, Any]]:
@@ -170,7 +171,14 @@ SECOND_PAGES = FIRST_PAGES + 2
 AT_ONCE = 1 - PAGES
 """One request, and never again."""
 
-ADVICE = ("again later", "read it again", "check TOPO_", "lacks the scope", "Topo refused the request")
+ADVICE = (
+    "again later",
+    "read it again",
+    "check TOPO_",
+    "lacks the scope",
+    "Topo refused the request",
+    "--accept-unreadable",
+)
 
 REFUSED = {
     "errors with a gateway's page": Case(

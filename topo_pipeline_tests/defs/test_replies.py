@@ -162,9 +162,10 @@ def test_replies_that_cannot_be_proved_complete_are_refused_in_one_sentence(land
     assert landed.rows("FROM topo.activities ORDER BY id") == before
 
 
-def test_a_filter_that_selects_everything_is_seen_through(settled: Pipeline) -> None:
+def test_a_filter_that_selects_everything_is_refused(settled: Pipeline) -> None:
     settled.api.ignores = "event_type"
-    assert read_again(settled) == []
+    [failure] = [event for event in look(settled).all_events if event.is_step_failure]
+    assert "Topo's type filter returned" in str(failure.step_failure_data.error)
 
 
 def test_where_unproved_days_may_land_a_reply_that_is_not_shown_is_not_taken_for_gone(

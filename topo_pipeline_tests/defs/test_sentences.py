@@ -30,6 +30,7 @@ LOAD = Load(
     started_at=LATER,
     finished_at=LATER,
     suppressed=0,
+    count_capped=False,
 )
 SAYS = "1,812 activities in 19 requests, proved against Topo's count of 1,812; 1,800 added, 10 changed, 2 removed"
 

@@ -26,9 +26,9 @@ def test_an_id_is_one_row_readable_or_not() -> None:
     assert len(rows_of(activity(1), activity(1), Reject("x", "odd", uuid_of(1)), Reject("y", "odd", uuid_of(2)))) == 2
 
 
-def test_rows_without_an_id_are_each_one_on_the_pages_of_one_query() -> None:
+def test_rows_without_an_id_are_each_one_on_a_page_and_one_row_where_it_comes_again_on_another() -> None:
     rows = rows_of(Reject("null", "odd"), Reject("null", "odd"))
-    rows.add(page_of(Reject("null", "odd")))
+    rows.add(page_of(Reject("null", "odd"), Reject("[]", "odd")))
     assert len(rows) == len(rows.rejects()) == 3
 
 

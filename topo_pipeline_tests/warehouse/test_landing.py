@@ -56,6 +56,7 @@ def test_the_ledger_says_how_a_day_was_read_and_what_landing_it_did(file_warehou
             "started_at": read.started_at,
             "finished_at": LANDED,
             "suppressed": 0,
+            "count_capped": False,
         }
     ]
     assert records(file_warehouse, "topo.loads") == [asdict(load)]

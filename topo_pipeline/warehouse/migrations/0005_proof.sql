@@ -1,6 +1,7 @@
 -- What a proof establishes beside the number of rows.
 
-ALTER TABLE topo.loads ADD COLUMN count_capped BOOLEAN DEFAULT false;
+ALTER TABLE topo.loads ADD COLUMN count_capped BOOLEAN;
+UPDATE topo.loads SET count_capped = false;
 COMMENT ON COLUMN topo.loads.count_capped IS 'Whether the API counts fewer rows than there are.';
 
 COMMENT ON COLUMN topo.loads.proved IS 'Whether the rows received are those of the day, and all of them, as far as the API shows.';
