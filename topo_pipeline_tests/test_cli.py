@@ -244,6 +244,13 @@ def test_every_command_says_how_it_is_used_with_examples_that_it_understands() -
             command.make_context(name, shlex.split(re.split("[|>]", example)[0])[2:])  # or raises what a person is told
 
 
+@pytest.mark.parametrize("option", ["--accept-unreadable", "--allow-shrink"])
+def test_an_option_for_a_day_that_is_not_read_is_refused(tmp_path: Path, option: str) -> None:
+    result = answer(tmp_path, "backfill", "2026-03-01", "2026-03-02", option, "2026-03-09")
+    assert_one_sentence(result, f"{option} 2026-03-09", "not between 2026-03-01 and 2026-03-02")
+    assert result.returncode == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -171,7 +171,7 @@ def _within(days: Sequence[date], options: Mapping[str, Sequence[date]]) -> None
     for option, named in options.items():
         for day in named:
             if day not in days:
-                raise ValueError(f"{option} {day}: that day is not between {days[0]} and {days[-1]}.")
+                fail(f"{option} {day}: that day is not between {days[0]} and {days[-1]}.", 2)
 
 
 def _backfill(

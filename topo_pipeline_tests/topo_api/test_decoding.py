@@ -266,3 +266,10 @@ def test_what_is_wrong_with_a_body_is_said(body: bytes, says: str) -> None:
 def test_an_odd_page_without_items_has_no_items() -> None:
     page = decode_page(json.dumps(page_of([], odd=float("nan"))).encode())
     assert (page.activities, page.rejects) == ([], [])
+
+
+@pytest.mark.parametrize("items", ["," * 1500, "1," * 1500 + "1", ",".join([json.dumps(item_of(1))] * 1500)])
+def test_a_page_of_many_more_items_than_were_asked_for_is_refused(items: str) -> None:
+    body = json.dumps(page_of([])).replace("[]", f"[{items}]").encode()
+    with pytest.raises(ValueError, match="more than 1000 items"):
+        decode_page(body)

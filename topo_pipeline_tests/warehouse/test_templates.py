@@ -51,6 +51,12 @@ def test_templates_are_replaced_by_id_and_the_vanished_kept_as_last_known(wareho
     }
 
 
+def test_a_template_whose_id_comes_in_two_spellings_is_one(warehouse: Warehouse) -> None:
+    twins = template(1, name="one"), template(1, name="one") | {"id": "{" + uuid_of(1) + "}"}
+    assert land_templates_into(warehouse, *twins) == 1
+    assert names(warehouse) == {UUID(uuid_of(1)): "one"}
+
+
 def test_a_template_may_have_nothing_but_an_id(file_warehouse: Warehouse) -> None:
     land_templates_into(file_warehouse, template(1))
     assert records(file_warehouse, "topo.sequence_templates") == [
