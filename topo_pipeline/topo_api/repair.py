@@ -235,11 +235,13 @@ class _Reader:
         """
         if beyond and tally.rows.lacks(await self._ask_beyond(replace(tally.query, page=beyond))):
             return True
-        for part in _around_the_middle(tally):
+        parts = _around_the_middle(tally)
+        for part in parts:
             counted = (await self._ask(replace(part, size=1))).total_count
             if counted > sum(moment in _Span(part) for moment in tally.rows.moments()) + len(tally.rows.rejects()):
                 return True
-        return False
+        # Of rows of one second nothing else can be learned. It says that there are more, and the number looks like it.
+        return bool(beyond and not parts and looks_capped(tally.count))
 
     async def _ask_beyond(self, query: ActivityQuery) -> ActivityPage:
         """A page past the end, which may be refused; that is as good as an empty one."""
