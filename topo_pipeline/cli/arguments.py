@@ -34,10 +34,18 @@ def day(text: str) -> date:
         fail(f"{text!r} is not a day: write it as 2026-03-01.", 2)
 
 
+def begun(day: date) -> date:
+    """A day that has begun, in the reporting time zone."""
+    settings = get_settings()
+    today = now().astimezone(settings.zone).date()
+    if day > today:
+        fail(f"{day} has not begun yet: today is {today} in {settings.timezone}.", 2)
+    return day
+
+
 def days(start: date, end: date) -> list[date]:
     """The days from `start` to `end`, both included, of which each is a partition that has begun."""
     settings = get_settings()
-    today = now().astimezone(settings.zone).date()
     if end < start:
         fail(f"The last day {end} is before the first one {start}.", 2)
     if start < settings.start_date:
@@ -45,6 +53,5 @@ def days(start: date, end: date) -> list[date]:
             f"{start} is before the first partition {settings.start_date}: set TOPO_START_DATE to an earlier day.",
             2,
         )
-    if end > today:
-        fail(f"{end} has not begun yet: today is {today} in {settings.timezone}.", 2)
+    begun(end)
     return [start + timedelta(days=n) for n in range((end - start).days + 1)]

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from topo_pipeline.cli.console import clear_errors, complain, err, now, out, quiet, show_json
+from topo_pipeline.cli.console import clear_errors, complain, err, fail, now, out, quiet, show_json
 from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ def check_contract(days: Sequence[date], output: Path | None, *, as_json: bool) 
         else:
             _show(results)
             out.print(f"{summary(results)}.", highlight=False, soft_wrap=True)
-        if output:
-            _write(results, checked_at, output)
     is_kept = _keep(results, checked_at)
+    if output:
+        _write(results, checked_at, output)
     return 1 if any(result.refuses_days for result in results) or not is_kept else 0
 
 
@@ -58,16 +58,26 @@ def _show(results: "Sequence[ContractResult]") -> None:
 def _write(results: "Sequence[ContractResult]", checked_at: datetime, output: Path) -> None:
     from topo_pipeline.topo_api.contract import as_text
 
-    output.write_text(as_text(results, checked_at=checked_at, version=version("topo-pipeline")), encoding="utf-8")
-    err.print(f"Written to {escape(str(output))}: nothing in it is of your workspace.", soft_wrap=True, highlight=False)
+    text = as_text(results, checked_at=checked_at, version=version("topo-pipeline"))
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        fail(f"{output} can't be written: {error.strerror}.")
+    err.print(
+        f"Written to {escape(str(output))}. It contains no data from your workspace.", soft_wrap=True, highlight=False
+    )
 
 
 def _keep(results: "Sequence[ContractResult]", checked_at: datetime) -> bool:
     """Keep the results in the warehouse; say so where it can't be written."""
     from topo_pipeline.first_contact import keep
+    from topo_pipeline.topo_api.contract import has_sample
     from topo_pipeline.warehouse.connection import Warehouse
     from topo_pipeline.warehouse.errors import WarehouseError
 
+    if not has_sample(results):
+        complain("The result was not kept: the days that were looked at have no activity.")
+        return True
     try:
         keep(Warehouse(get_settings().warehouse), results, checked_at)
     except WarehouseError as error:

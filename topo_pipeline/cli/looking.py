@@ -60,7 +60,9 @@ def doctor(
       topo-pipeline doctor --contract --output contract.txt
     """
     if contract:
-        raise typer.Exit(check_contract([arguments.day(text) for text in day or []], output, as_json=as_json))
+        raise typer.Exit(
+            check_contract([arguments.begun(arguments.day(text)) for text in day or []], output, as_json=as_json)
+        )
     refuse_without_contract(output, day)
     with clear_errors(), quiet():
         from topo_pipeline.doctor import examine

@@ -79,8 +79,9 @@ def look_at_contract(warehouse: Warehouse) -> Iterator[Finding]:
 
 def _finding(checked_at: datetime, results: Sequence[ContractResult]) -> Finding:
     found = f"Checked {checked_at:%Y-%m-%d %H:%M} UTC: {summary(results)}."
-    if any(result.refuses_days for result in results):
-        return problem("contract", found, f"Run {_COMMAND} --output FILE, and send the file to Topo's support.")
+    refusing = [result for result in results if result.refuses_days]
+    if refusing:
+        return problem("contract", found, f"{refusing[0].consequence} Details: {_COMMAND}")
     if any(result.outcome == "differs" for result in results):
         return warning("contract", found, f"{_COMMAND} shows what the pipeline does about it.")
     return ok("contract", found)

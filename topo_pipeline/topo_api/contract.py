@@ -44,6 +44,8 @@ LISTED_CATEGORIES = frozenset(
     }
 )
 
+ESSENTIAL = 6
+"""The first so many assumptions: without them no day is proved, unless the pipeline handles what differs."""
 _SLOW = 2.0  # seconds
 _CLOCKS_APART = 15 * 60  # seconds; as in `ingest`, which refuses days then
 _WORD = re.compile(r"[a-z]+(_[a-z]+)*(\.[a-z]+(_[a-z]+)*)?", re.IGNORECASE)
@@ -108,6 +110,11 @@ async def check_contract(
     return judge(await gather(client, [window.readable(now) for window in windows], Budget(client)))
 
 
+def has_sample(results: Iterable[ContractResult]) -> bool:
+    """Return whether any activity was found to check the API with."""
+    return any(result.outcome != "unknown" for result in list(results)[:ESSENTIAL])
+
+
 def judge(facts: Facts) -> list[ContractResult]:
     """Return what the facts say about each assumption."""
     return [_result(assumption, assumption.judge(facts)) for assumption in ASSUMPTIONS]
@@ -138,7 +145,7 @@ def _result(assumption: _Assumption, verdict: _Verdict) -> ContractResult:
     consequences: dict[Outcome, str] = {
         "holds": "Nothing to do.",
         "differs": assumption.if_differs,
-        "unknown": "Nothing changes: each day is proved complete or refused. Check again when there is more data.",
+        "unknown": "Nothing changes: each day is proved complete or refused.",
     }
     return ContractResult(
         assumption=assumption.name,
@@ -477,7 +484,7 @@ ASSUMPTIONS = (
     _Assumption(
         "times are to the second",
         _of_sample(_resolution),
-        "Handled: each day is asked again with an overlap of that unit on both sides.",
+        "Handled: each day is read again with bounds that are wider by two such units on both sides.",
     ),
     _Assumption("the count is exact", _of_sample(_count), _DAYS_REFUSED, refuses_days=True),
     _Assumption(
@@ -586,4 +593,13 @@ ASSUMPTIONS = (
         "A backfill takes long. Nothing else changes.",
     ),
 )
-__all__ = ["ASSUMPTIONS", "REQUEST_LIMIT", "ContractResult", "as_text", "check_contract", "judge", "summary"]
+__all__ = [
+    "ASSUMPTIONS",
+    "REQUEST_LIMIT",
+    "ContractResult",
+    "as_text",
+    "check_contract",
+    "has_sample",
+    "judge",
+    "summary",
+]

@@ -64,7 +64,7 @@ class TopoUnavailable(TopoError):
 class ResponseInvalid(TopoError):
     """An answer of success whose body is not the documented shape, at every attempt."""
 
-    advice = "; try again later, and if it stays, tell Topo's support"
+    advice = "; try again later, and if it happens again, tell Topo's support"
 
 
 class LimitExceeded(TopoError):
@@ -90,7 +90,7 @@ class IncompleteWindow(TopoError):
         request_ids: Of the answers that disagree.
     """
 
-    advice = "; read it again, and if it stays, tell Topo's support"
+    advice = "; read it again, and if it happens again, tell Topo's support"
     says_window = True
     """Whether the sentence begins with the window."""
 
@@ -108,11 +108,13 @@ class IncompleteWindow(TopoError):
 class TimesDisagree(IncompleteWindow):
     """Topo's time filter selects by other times than those it shows: which rows are of a window is unknown."""
 
-    advice = "; nothing can be read by day until Topo's support has put that right"
+    advice = ". Run topo-pipeline doctor --contract --output FILE, and send the file to Topo's support"
 
 
 class EchoMissing(TimesDisagree):
-    """A row that was read is not among those of the seconds around the time it shows: true of every day alike."""
+    """A row that was read is not among those of the seconds around the time it shows. This affects every day."""
+
+    says_window = False
 
 
 class UnreadableRows(IncompleteWindow):

@@ -112,7 +112,7 @@ def _sentence(day: date, loss: _Loss) -> str:
     allow = f"topo-pipeline backfill {day} {day} --allow-shrink {day}"
     if loss.unidentified and loss.is_explained:
         said.append(
-            "Read the day again later, and if it stays, tell Topo's support."
+            "Read the day again later, and if it happens again, tell Topo's support."
             f" Only if the missing are gone from Topo for good, allow it: {allow}"
         )
     else:
