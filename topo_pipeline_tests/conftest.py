@@ -57,7 +57,8 @@ UNTRACED = (
     *("warehouse/test_landing", "warehouse/test_old_warehouses", "warehouse/test_reload", "warehouse/test_waiting"),
     *("test_ahead", "test_analyses", "test_backfills_of_the_ui", "test_backups", "test_definitions"),
     *("test_dev", "test_end_to_end", "test_forget", "test_killed_runs", "test_orphaned_runs"),
-    *("test_cli_unproved", "test_days_that_meet", "test_unusual_apis"),
+    *("defs/test_completeness", "defs/test_sensors", "test_cli.py", "test_cli_unproved", "test_days_that_meet"),
+    "test_unusual_apis",
 )
 
 

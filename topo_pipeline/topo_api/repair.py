@@ -47,16 +47,14 @@ IDLE_ROUNDS = 6
 PARTS_AT_ONCE = 2
 """One whose last pages are under way, and the next: each is read fast, so that little can change meanwhile."""
 
-_STEP = timedelta(seconds=1)
-_ROUND = 50
-SMALLEST_CAP = 50
+SMALLEST_CAP = 100
 """No smaller count is taken for a cap."""
-
-
 MAX_REQUESTS = 20_000
 """Requests for one query: two million rows and what it takes to repair them. Also ends what has no end."""
 MAX_TIME = timedelta(hours=2)
 """For one query."""
+
+_STEP = timedelta(seconds=1)
 
 
 class Keeper(Protocol):
@@ -358,8 +356,9 @@ def _joined(tally: Tally, parts: Iterable[Tally]) -> Tally:
 
 
 def looks_capped(count: int) -> bool:
-    """Whether a count may be the largest that Topo gives: a multiple of 50, or a power of two."""
-    return count >= SMALLEST_CAP and (count % _ROUND == 0 or count.bit_count() == 1)
+    """Whether a count may be the largest that Topo gives: a number such as 200, 1,500 or 10,000, or a power of two."""
+    digits = str(count).rstrip("0")
+    return count >= SMALLEST_CAP and (len(digits) == 1 or digits in {"15", "25"} or count.bit_count() == 1)
 
 
 def _around_the_middle(tally: Tally) -> list[ActivityQuery]:

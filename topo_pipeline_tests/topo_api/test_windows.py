@@ -28,6 +28,7 @@ from topo_pipeline_tests.topo_api.helpers import (
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = Window(START, START + timedelta(days=1))
 MINUTE = timedelta(minutes=1)
+QUARTER_MINUTE = timedelta(seconds=15)
 
 
 def read(app: Scripted, window: Window = DAY, evidence: Evidence | None = None) -> Reading:
@@ -54,9 +55,9 @@ def ids_of(reading: Reading) -> list[str]:
     return [activity.id for activity in reading.activities]
 
 
-@pytest.mark.parametrize("count", [2, 99, 101, 199, 201, 730])
+@pytest.mark.parametrize("count", [2, 50, 99, 101, 199, 201, 350, 730, 4950])
 def test_every_activity_of_a_day_is_read_with_no_page_too_many(count: int) -> None:
-    app = Model(world(count))
+    app = Model(world(count, QUARTER_MINUTE))
     reading = read(app)
     assert ids_of(reading) == [uuid_of(number) for number in range(count)]
     assert reading.total_count == count
@@ -73,9 +74,9 @@ def test_a_run_costs_two_requests_beside_its_pages_also_where_its_first_day_is_e
     assert [read(Model(world(151)), day, evidence=Evidence()).requests for day in days[:1]] == [4]
 
 
-@pytest.mark.parametrize("count", [50, 100, 128, 200, 250])
+@pytest.mark.parametrize("count", [100, 128, 200, 250, 1500])
 def test_a_count_that_may_be_a_cap_costs_two_small_requests(count: int) -> None:
-    app = Model(world(count))
+    app = Model(world(count, QUARTER_MINUTE))
     assert read(app).requests == -(-count // 100) + 2
     assert [request.params["size"] for request in app.requests[-2:]] == ["1", "1"]
 
