@@ -25,7 +25,7 @@ import httpx
 import msgspec
 from aiolimiter import AsyncLimiter
 
-from topo_pipeline.retries import stamina
+from topo_pipeline.retries import retry_level, stamina
 from topo_pipeline.topo_api import wire
 from topo_pipeline.topo_api.decoding import decode_page
 from topo_pipeline.topo_api.errors import RequestRefused, ResponseInvalid, TopoError, TopoUnavailable
@@ -218,12 +218,15 @@ class TopoClient:
         raise ResponseInvalid(f"{self._host} answered with {reason}", request_id=answer.request_id)
 
     async def _optional(self, what: str, reading: Awaitable[_T]) -> _T | None:
+        level = retry_level.set(logging.INFO)
         try:
             return await reading
         except TopoError as error:
             if error.is_of_key:
                 raise
             _LOG.warning("Continuing without %s: %s", what, error)
+        finally:
+            retry_level.reset(level)
         return None
 
     async def _get(
