@@ -19,7 +19,7 @@ from duckdb import DuckDBPyConnection
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.engagement.tables import rebuild
 from topo_pipeline.warehouse import forgetting
-from topo_pipeline.warehouse.catalogue import columns_of
+from topo_pipeline.warehouse.catalogue import tables_of
 from topo_pipeline.warehouse.compaction import compact
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
@@ -149,10 +149,10 @@ def _refuse_lake(warehouse: Warehouse) -> None:
 
 
 def _about(connection: DuckDBPyConnection) -> About:
-    organization, last_day = None, None
-    if columns_of(connection, "topo", "workspace"):
+    organization, last_day, there = None, None, tables_of(connection)
+    if ("topo", "workspace") in there:
         organization = connection.execute("SELECT organization_id FROM topo.workspace").fetchone()
-    if columns_of(connection, "topo", "loads"):
+    if ("topo", "loads") in there:
         last_day = connection.execute("SELECT max(day) FROM topo.loads").fetchone()
     return About(organization[0] if organization else None, last_day[0] if last_day else None)
 
@@ -189,7 +189,7 @@ def _kept_out(warehouse: Warehouse) -> Iterator[_Known]:
             try:
                 connection = held.enter_context(warehouse.exclusive())
                 connection.execute("CHECKPOINT warehouse")
-                has_memory = bool(columns_of(connection, "topo", "forgotten"))
+                has_memory = ("topo", "forgotten") in tables_of(connection)
                 known = _Known(
                     _about(connection), forgetting.memory(connection) if has_memory else None, is_readable=True
                 )

@@ -5,7 +5,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from topo_pipeline.report.leaderboard import leaderboard
-from topo_pipeline.warehouse.catalogue import columns_of
+from topo_pipeline.warehouse.catalogue import tables_of
 from topo_pipeline.warehouse.ledger import Standing, standing
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def status(connection: "DuckDBPyConnection", due: date) -> Status:
         "SELECT day FROM landed_days ANTI JOIN"
         " (SELECT load_id FROM engagement.builds WHERE table_name = 'sequence_activity') USING (load_id) ORDER BY day"
     ).fetchall()
-    has_board = columns_of(connection, "engagement", "sequence_summary")
+    has_board = ("engagement", "sequence_summary") in tables_of(connection)
     return Status(
         days=standing(connection, due),
         behind=tuple(day for (day,) in behind),

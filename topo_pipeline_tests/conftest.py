@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from coverage import Coverage
 
 from topo_pipeline.settings import get_settings
 
@@ -74,14 +75,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    coverage = item.config.pluginmanager.getplugin("_cov")  # None without --cov
-    if not coverage or not item.path.relative_to(Path(__file__).parent).as_posix().startswith(UNTRACED):
+    if not item.path.relative_to(Path(__file__).parent).as_posix().startswith(UNTRACED):
         return (yield)
-    coverage.cov_controller.pause()
+    paused = []  # pytest-cov has two in each worker: one stopped alone leaves the other tracing
+    while tracing := Coverage.current():
+        tracing.stop()
+        paused.append(tracing)
     try:
         return (yield)
     finally:
-        coverage.cov_controller.resume()
+        for tracing in reversed(paused):
+            tracing.start()
 
 
 @pytest.fixture(scope="session", autouse=True)

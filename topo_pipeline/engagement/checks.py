@@ -307,8 +307,10 @@ def _verdict(connection: "DuckDBPyConnection", check: Check, values: Mapping[str
     import duckdb  # noqa: PLC0415 - definitions load without it
 
     schema, _, name = check.table.partition(".")
-    columns = [column.name for column in columns_of(connection, schema, name)]
-    sql = check.sql if isinstance(check.sql, str) else check.sql(columns)
+    if isinstance(check.sql, str):
+        sql = check.sql
+    else:
+        sql = check.sql([column.name for column in columns_of(connection, schema, name)])
     try:
         found = connection.execute(sql, {name: it for name, it in values.items() if f"${name}" in sql}).fetchall()
     except (duckdb.BinderException, duckdb.CatalogException) as error:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.engagement.scripts import scripts
-from topo_pipeline.warehouse.catalogue import Column, columns_of
+from topo_pipeline.warehouse.catalogue import Column, columns_of, tables_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -170,7 +170,8 @@ def rebuild(connection: "DuckDBPyConnection", *, timezone: str, now: datetime, r
     that is not there is built where another that is there is made of it by now: an older version had fewer tables.
     """
     tables_in_order = list(in_order())
-    due = {table.name for table in tables_in_order if columns_of(connection, "engagement", table.name)}
+    there = tables_of(connection)
+    due = {table.name for table in tables_in_order if ("engagement", table.name) in there}
     for table in reversed(tables_in_order):
         due |= {name for _, name in table.reads if table.name in due} & tables().keys()
     for table in tables_in_order:
@@ -209,7 +210,7 @@ def _made_so(connection: "DuckDBPyConnection", table: MetricTable, fingerprint: 
 
     So can one that is gone, or has lost what it keeps beside it: a build would take in the loads to come alone.
     """
-    if not all(columns_of(connection, "engagement", name) for name in table.descriptions):
+    if not {("engagement", name) for name in table.descriptions} <= tables_of(connection):
         return False
     built = connection.execute(
         "SELECT 1 FROM engagement.builds WHERE table_name = ? AND fingerprint = ? LIMIT 1", [table.name, fingerprint]

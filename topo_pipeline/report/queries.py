@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.rules import Rules
-from topo_pipeline.warehouse.catalogue import columns_of
+from topo_pipeline.warehouse.catalogue import tables_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -216,7 +216,8 @@ ORDER BY reply_rank NULLS LAST, unique_sent DESC, sequence_name, sequence_id
 
 def missing_tables(connection: "DuckDBPyConnection") -> list[str]:
     """The tables of `READS` that were never built."""
-    return [f"{schema}.{name}" for schema, name in READS if not columns_of(connection, schema, name)]
+    there = tables_of(connection)
+    return [f"{schema}.{name}" for schema, name in READS if (schema, name) not in there]
 
 
 def daily(connection: "DuckDBPyConnection") -> "pd.DataFrame":

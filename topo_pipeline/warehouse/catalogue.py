@@ -16,6 +16,12 @@ class Column:
     comment: str | None
 
 
+def tables_of(connection: "DuckDBPyConnection") -> set[tuple[str, str]]:
+    """Every table that there is: its schema and its name."""
+    there = "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = current_database()"
+    return {(schema, name) for schema, name in connection.execute(there).fetchall()}
+
+
 def columns_of(connection: "DuckDBPyConnection", schema: str, table: str) -> tuple[Column, ...]:
     """The columns of a table, in order; none where it does not exist."""
     found = connection.execute(

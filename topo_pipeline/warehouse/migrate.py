@@ -5,6 +5,7 @@ from functools import cache
 
 from duckdb import DuckDBPyConnection
 
+from topo_pipeline.warehouse.catalogue import tables_of
 from topo_pipeline.warehouse.errors import OlderWarehouse, WarehouseError
 
 _LEDGER = """
@@ -53,11 +54,9 @@ def check(connection: DuckDBPyConnection) -> None:
 
 def schema_version(connection: DuckDBPyConnection) -> int:
     """Return the newest migration applied, 0 for an empty warehouse; a newer one than we know is an error."""
-    found = connection.execute(
-        "SELECT 1 FROM information_schema.tables"
-        " WHERE table_catalog = current_database() AND table_schema = 'topo' AND table_name = 'migrations'"
-    ).fetchone()
-    row = connection.execute("SELECT max(version) FROM topo.migrations").fetchone() if found else None
+    row = None
+    if ("topo", "migrations") in tables_of(connection):
+        row = connection.execute("SELECT max(version) FROM topo.migrations").fetchone()
     applied, known = int(row[0]) if row else 0, max(migrations())
     if applied > known:
         raise WarehouseError(
