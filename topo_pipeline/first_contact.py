@@ -5,14 +5,14 @@ What belongs here: when the check runs by itself, and that its result is kept. W
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from datetime import datetime
 
 from anyio.from_thread import BlockingPortal
 
 from topo_pipeline.topo_api.client import TopoClient
-from topo_pipeline.topo_api.contract import ContractResult, check_contract, summary
+from topo_pipeline.topo_api.contract import ContractResult, check_contract, has_sample, summary
 from topo_pipeline.topo_api.reading import Window
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.contract_checks import (
@@ -40,7 +40,7 @@ def check_and_keep(
     windows: Sequence[Window],
     clock: Callable[[], datetime],
 ) -> list[ContractResult]:
-    """Check Topo's API and keep the result.
+    """Check Topo's API and keep the result, as `keep` does.
 
     Args:
         client: The client; it must send nothing else at the same time.
@@ -58,14 +58,19 @@ def check_and_keep(
     return results
 
 
-def keep(warehouse: Warehouse, results: Iterable[ContractResult], checked_at: datetime) -> None:
-    """Keep the results of a check in the warehouse, which is made if there is none.
+def keep(warehouse: Warehouse, results: Sequence[ContractResult], checked_at: datetime) -> bool:
+    """Keep the results of a check in the warehouse, which is made if there is none; return whether they were kept.
+
+    A check that found no activity says nothing about the API: it is not kept, and an earlier one stays the latest.
 
     Raises:
         WarehouseError: the warehouse can't be written.
     """
+    if not has_sample(results):
+        return False
     with warehouse.transaction() as connection:
         keep_contract_check(connection, [KeptResult(*astuple(result)) for result in results], checked_at=checked_at)
+    return True
 
 
 def latest_summary(warehouse: Warehouse, since: datetime) -> str | None:

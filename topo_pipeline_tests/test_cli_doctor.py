@@ -116,11 +116,28 @@ def test_a_result_that_can_not_be_kept_is_shown_all_the_same(tmp_path: Path) -> 
     assert_one_sentence(result, "The result was not kept")
 
 
+def test_a_file_that_can_not_be_written_loses_no_result(tmp_path: Path) -> None:
+    with sandbox() as url:
+        result = answer(tmp_path, "doctor", "--contract", "--output", "missing/contract.txt", TOPO_API_URL=url)
+        assert result.returncode == 1
+        assert f"{len(ASSUMPTIONS)} of {len(ASSUMPTIONS)} assumptions hold" in result.stdout
+        assert_one_sentence(result, "missing/contract.txt can't be written: No such file or directory")
+        assert contract_line(tmp_path, url).startswith("ok")
+
+
 def test_the_sample_can_be_taken_from_a_day_that_is_named(tmp_path: Path) -> None:
-    """A year before the workspace began nothing is known."""
+    """A year before the workspace began nothing is known, which is no result to keep."""
     with sandbox() as url:
         result = answer(tmp_path, "doctor", "--contract", "--day", "2024-03-05", TOPO_API_URL=url)
     assert "there is no activity in the days that were looked at" in result.stdout
+    assert "The result was not kept: the days that were looked at have no activity." in result.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_day_that_has_not_begun_has_no_sample(tmp_path: Path) -> None:
+    result = answer(tmp_path, "doctor", "--contract", "--day", "2999-01-01", TOPO_API_URL="http://127.0.0.1:9/v1")
+    assert result.returncode == 2
+    assert_one_sentence(result, "2999-01-01 has not begun yet")
 
 
 @pytest.mark.parametrize("options", [("--output", "x.txt"), ("--day", "2026-01-01")])

@@ -164,10 +164,16 @@ def results(*outcomes: Any) -> list[ContractResult]:
 
 
 def test_each_check_is_kept_and_the_latest_one_is_shown(warehouse: Warehouse) -> None:
-    keep(warehouse, results("holds", "differs"), NOW)
-    keep(warehouse, results("unknown"), NOW + timedelta(days=1))
+    assert keep(warehouse, results("holds", "differs"), NOW)
+    assert keep(warehouse, results("differs"), NOW + timedelta(days=1))
     assert [count for _, count in checks_of(warehouse)] == [2, 1]
-    assert [(result.assumption, result.outcome) for result in latest(warehouse)] == [("assumption 0", "unknown")]
+    assert [(result.assumption, result.outcome) for result in latest(warehouse)] == [("assumption 0", "differs")]
+
+
+def test_a_check_that_found_no_activity_does_not_take_the_place_of_one_that_did(warehouse: Warehouse) -> None:
+    keep(warehouse, results("holds"), NOW)
+    assert not keep(warehouse, results("unknown", "unknown"), NOW + timedelta(days=1))
+    assert [result.outcome for result in latest(warehouse)] == ["holds"]
 
 
 def test_only_a_check_since_then_is_summed_up(warehouse: Warehouse) -> None:

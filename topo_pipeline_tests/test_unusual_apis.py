@@ -38,6 +38,7 @@ REFUSED = {
 AGE = 16 * 3600
 """Seconds: more than have passed since the last midnight."""
 SMALLER: dict[str, Quirks] = {"count capped": replace(EXAMPLES["count capped"], count_cap=100)}
+TOGETHER = {"has_more always true, error after the last page": Quirks(has_more="always", after_last_page="error")}
 
 
 def window(day: date) -> Window:
@@ -67,9 +68,9 @@ def truth(quirks: Quirks) -> set[tuple[date, str]]:
     return {(day, id_) for day, id_ in shown if day in DAYS}
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", EXAMPLES | TOGETHER)
 def test_each_day_holds_its_rows_or_is_refused_with_the_reason(name: str, tmp_path: Path) -> None:
-    quirks = SMALLER.get(name, EXAMPLES[name])
+    quirks = (EXAMPLES | SMALLER | TOGETHER)[name]
     warehouse, outcomes = load(tmp_path, quirks, *DAYS)
     if name in REFUSED:
         assert all(isinstance(outcome, Refusal) and REFUSED[name] in outcome.reason for outcome in outcomes), outcomes

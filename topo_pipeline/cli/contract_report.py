@@ -71,15 +71,12 @@ def _write(results: "Sequence[ContractResult]", checked_at: datetime, output: Pa
 def _keep(results: "Sequence[ContractResult]", checked_at: datetime) -> bool:
     """Keep the results in the warehouse; say so where it can't be written."""
     from topo_pipeline.first_contact import keep
-    from topo_pipeline.topo_api.contract import has_sample
     from topo_pipeline.warehouse.connection import Warehouse
     from topo_pipeline.warehouse.errors import WarehouseError
 
-    if not has_sample(results):
-        complain("The result was not kept: the days that were looked at have no activity.")
-        return True
     try:
-        keep(Warehouse(get_settings().warehouse), results, checked_at)
+        if not keep(Warehouse(get_settings().warehouse), results, checked_at):
+            complain("The result was not kept: the days that were looked at have no activity.")
     except WarehouseError as error:
         complain(f"The result was not kept: {error}")
         return False

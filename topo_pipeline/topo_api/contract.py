@@ -15,6 +15,7 @@ from typing import Any, Literal
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.contract_facts import (
     REQUEST_LIMIT,
+    Additivity,
     Budget,
     Facts,
     Missing,
@@ -228,7 +229,8 @@ def _count(facts: Facts, sample: Sample) -> _Verdict:
     ids = {row.id for row in sample.rows}
     rejects = sum(len(page.rejects) for page in sample.pages)
     if isinstance(facts.beyond, ActivityPage) and _new_rows(facts.beyond, ids):
-        return _differs("more rows follow the last page that is counted")
+        is_capped = isinstance(facts.additivity, Additivity) and facts.additivity.lacking > 0
+        return (_unknown if is_capped else _differs)("more rows follow the last page that is counted")
     if not sample.is_whole:
         return _unknown("the sample has more pages than the check reads")
     if _moved(facts, sample):
@@ -250,10 +252,9 @@ def _additive(facts: Facts, sample: Sample) -> _Verdict:
         return _unknown(found.reason)
     if _count(facts, sample).outcome == "differs":
         return _unknown("the sample's count is not exact")
-    parts = sum(found.halves) - found.shared
-    if found.whole == parts:
+    if not found.lacking:
         return _holds("a window counts as much as its halves together")
-    return _differs(f"a window counts {'less' if found.whole < parts else 'more'} than its halves together")
+    return _differs(f"a window counts {'less' if found.lacking > 0 else 'more'} than its halves together")
 
 
 def _order(_: Facts, sample: Sample) -> _Verdict:

@@ -153,6 +153,11 @@ class Additivity:
     halves: tuple[int, int]
     shared: int
 
+    @property
+    def lacking(self) -> int:
+        """Return by how much the window counts less than its two parts together."""
+        return sum(self.halves) - self.shared - self.whole
+
 
 @dataclass(frozen=True)
 class Probe:

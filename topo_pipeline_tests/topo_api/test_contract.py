@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from msgspec import structs
 
 from topo_pipeline.ingest import CLOCKS_APART
 from topo_pipeline.sandbox.activity import Activity
@@ -161,6 +162,26 @@ def test_what_differs_is_found_and_nothing_else(name: str) -> None:
     assert checked.requests <= REQUEST_LIMIT
     for result in checked.results:
         assert result.refuses_days == (result.outcome == "differs" and result.assumption in {ZONE, COUNT, CLOCKS})
+
+
+@pytest.mark.parametrize("cap", [100, 250])
+@pytest.mark.parametrize("has_more", ["right", "never"])
+def test_a_count_that_stops_within_the_sample_is_found_to_be_capped_which_refuses_no_day(
+    cap: int, has_more: Literal["right", "never"]
+) -> None:
+    checked = check(quirks=Quirks(count_cap=cap, has_more=has_more))
+    assert checked.deviations.items() >= {COUNT: "unknown", ADDITIVE: "differs"}.items()
+    assert not any(result.refuses_days for result in checked.results)
+
+
+@pytest.mark.parametrize("year", [1, 9999])
+def test_rows_at_either_end_of_time_end_no_check(year: int) -> None:
+    class AtTheEnd(World):
+        def activities(self, after: datetime | None, before: datetime) -> list[Activity]:
+            found = super().activities(after, before)
+            return [structs.replace(activity, created_at=activity.created_at.replace(year=year)) for activity in found]
+
+    assert check(world=AtTheEnd()).deviations[ZONE] == "differs"
 
 
 def test_every_assumption_can_be_found_to_differ() -> None:

@@ -1,5 +1,6 @@
 """What is sent as a query, and the tolerant shapes around the activities."""
 
+import json
 import timeit
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from topo_pipeline.topo_api import wire
+from topo_pipeline.topo_api.wire import ActivityQuery, ResourceType
 from topo_pipeline_tests.topo_api.helpers import NOW, uuid_of
 
 
@@ -127,6 +129,33 @@ def test_templates_of_another_shape_are_an_error(body: object) -> None:
 )
 def test_retry_after_is_read_in_both_forms_and_nonsense_is_no_answer(header: str | None, seconds: float | None) -> None:
     assert wire.retry_after(header, NOW) == seconds
+
+
+@pytest.mark.parametrize("date", ["Fri, 31 Dec 9999 23:59:59 -0100", "now", ""])
+def test_a_date_that_is_none_tells_nothing_of_a_clock(date: str) -> None:
+    heard = wire.heard({"date": date}, 0.1, datetime(2026, 3, 1, tzinfo=UTC))
+    assert (heard.clock_ahead, heard.answered_at) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("type_", "shown"),
+    [
+        ("message.sent", ""),
+        ("invitation.sent", "invitation.sent"),
+        ("Jane Doe <jane@example.com>", "another type"),
+        ("invitation.sent.to_jane_doe", "another type"),
+        ("", ""),
+        (None, ""),
+        (5, ""),
+    ],
+)
+def test_of_a_row_of_another_type_only_a_plain_type_is_shown(type_: object, shown: str) -> None:
+    """It stands in an error: whatever else is in its place may name a person."""
+    query = ActivityQuery(resource_type=ResourceType.MESSAGE)
+    row = wire.Activity(
+        "0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10", datetime(2026, 3, 1, tzinfo=UTC), json.dumps({"type": type_})
+    )
+    assert query.foreign([row]) == shown
 
 
 def test_a_gateways_page_becomes_text() -> None:
