@@ -17,7 +17,7 @@ from topo_pipeline.topo_api.errors import EchoMissing, IncompleteWindow, TimesDi
 from topo_pipeline.topo_api.reading import Window
 from topo_pipeline.topo_api.windows import Evidence, read_window
 from topo_pipeline.topo_api.wire import Activity, ActivityPage, ActivityQuery
-from topo_pipeline_tests.topo_api.worlds import KNOWN, START, Row, is_selected
+from topo_pipeline_tests.topo_api.worlds import KNOWN, START, UNKNOWN, Row, is_selected
 
 DAY = timedelta(days=1)
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -180,6 +180,14 @@ def test_times_that_disagree_refuse_every_day_with_that_sentence(quirk: str, cou
 def test_the_sentence_says_by_how_much_where_that_shows() -> None:
     error = Quirky(busy(1500), shift=timedelta(hours=5)).day(DAYS[0], Evidence())
     assert "disagree by 4 h 5" in str(error)
+
+
+@pytest.mark.parametrize("hides", [True, False])
+def test_a_second_of_more_rows_than_the_cap_is_refused_even_where_its_types_count_as_much(hides: bool) -> None:
+    """A hundred rows are of types that a filter selects, the cap is a hundred, and fifty more are of other types."""
+    types = KNOWN * 20 + UNKNOWN * 25
+    api = Quirky(world([36_000.3] * len(types), types), cap=100, hides=hides)
+    assert isinstance(api.day(DAYS[0], Evidence()), IncompleteWindow)
 
 
 _units = st.sampled_from([1, 2, 3, 7, 10, 12, 60, 90, 300, 1800, 3600])
