@@ -167,9 +167,6 @@ async def read_window(
         asked = wider
         outcome = await read_proved(client, asked.query(event_type), depth, sieve)
         requests += outcome.requests
-        if evidence:
-            missing, more = await evidence.echo(client, window, outcome.tally.rows)
-            requests += more
     rows = outcome.tally.rows
     seen.step = math.gcd(seen.step, rows.step)
     got = len(rows)

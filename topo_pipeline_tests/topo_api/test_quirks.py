@@ -17,7 +17,7 @@ from topo_pipeline.topo_api.errors import EchoMissing, IncompleteWindow, TimesDi
 from topo_pipeline.topo_api.reading import Window
 from topo_pipeline.topo_api.windows import Evidence, read_window
 from topo_pipeline.topo_api.wire import Activity, ActivityPage, ActivityQuery
-from topo_pipeline_tests.topo_api.worlds import KNOWN, START, UNKNOWN, Row, is_selected
+from topo_pipeline_tests.topo_api.worlds import KNOWN, START, UNKNOWN, Kept, Row, is_selected
 
 DAY = timedelta(days=1)
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -94,11 +94,13 @@ class Quirky:
         )
 
     def day(self, window: Window, evidence: Evidence) -> set[str] | IncompleteWindow:
+        keeper, before, client = Kept(), self.requests, cast(TopoClient, self)
         try:
-            reading = asyncio.run(read_window(cast(TopoClient, self), window, evidence=evidence, depth=4))
+            reading = asyncio.run(read_window(client, window, evidence=evidence, depth=4, keeper=keeper))
         except IncompleteWindow as error:
             return error
-        return {activity.id for activity in reading.activities}
+        assert reading.requests == self.requests - before
+        return {activity.id for activity in keeper.put_into(reading).activities}
 
     def is_right(self) -> list[bool]:
         """Read the days in order, as a run does; of each, whether it was proved. Fails where one is proved wrongly."""
@@ -182,11 +184,36 @@ def test_the_sentence_says_by_how_much_where_that_shows() -> None:
     assert "disagree by 4 h 5" in str(error)
 
 
-@pytest.mark.parametrize("hides", [True, False])
-def test_a_second_of_more_rows_than_the_cap_is_refused_even_where_its_types_count_as_much(hides: bool) -> None:
-    """A hundred rows are of types that a filter selects, the cap is a hundred, and fifty more are of other types."""
+def test_a_shift_of_seconds_is_told_in_seconds() -> None:
+    """Of the row 20.3 s after the day, 3 s of which were asked for."""
+    api = Quirky(world([43_200.3, 86_420.3]), shift=timedelta(seconds=36))
+    assert "disagree by 17.3 s or more" in str(api.day(DAYS[0], Evidence()))
+
+
+def test_a_row_that_is_gone_when_a_day_of_rounded_times_is_read_again_is_not_of_that_day() -> None:
+    """Of so many rows the first reading was handed over in parts; one stood on the bound that the next day shares."""
+    rows = world([-30.0, 0.0, 43_200.0, 86_400.0, *(minute * 60.0 for minute in range(1, 600))])
+    gone = rows[2:4]
+
+    class Losing(Quirky):
+        async def activities(self, query: ActivityQuery, *, turn: int = 0) -> ActivityPage:
+            assert query.created_at_before
+            if query.created_at_before - (query.created_at_after or LONG_AGO) > DAY + timedelta(minutes=1):
+                self.rows = [row for row in self.rows if row not in gone]
+            return await super().activities(query, turn=turn)
+
+    api, evidence = Losing(rows, shown=rounded(timedelta(minutes=1), timedelta(0))), Evidence()
+    assert gone[0].id not in cast(set[str], api.day(DAYS[0], evidence))
+    assert api.day(DAYS[1], evidence) == set()
+
+
+@pytest.mark.parametrize(("cap", "page", "hides"), [(100, 100, True), (100, 100, False), (130, 65, False)])
+def test_a_second_of_more_rows_than_the_cap_is_refused_even_where_its_types_count_as_much(
+    cap: int, page: int, hides: bool
+) -> None:
+    """A hundred rows are of types that a filter selects, and fifty more are of other types."""
     types = KNOWN * 20 + UNKNOWN * 25
-    api = Quirky(world([36_000.3] * len(types), types), cap=100, hides=hides)
+    api = Quirky(world([36_000.3] * len(types), types), cap=cap, largest_page=page, hides=hides)
     assert isinstance(api.day(DAYS[0], Evidence()), IncompleteWindow)
 
 

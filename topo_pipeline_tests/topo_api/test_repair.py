@@ -236,6 +236,14 @@ def test_a_filter_that_selects_everything_is_found_out() -> None:
     assert len(world.asked) < 300
 
 
+def test_a_filter_that_returns_other_types_is_refused_with_one_of_them() -> None:
+    world = World(spread(20))
+    ask = world.activities
+    world.activities = lambda query, **_: ask(replace(query, event_type=None))  # type: ignore[method-assign]
+    refused = world.refuse(event_type=EventType.REPLIED)
+    assert "Topo's type filter returned message.sent" in str(refused)
+
+
 # What can't be had
 
 _LIES: dict[str, Callable[[int, ActivityQuery], int]] = {
