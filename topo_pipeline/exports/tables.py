@@ -1,7 +1,7 @@
 """A table as a file, CSV or Parquet: which tables there are for others to read, and how their rows are written."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -39,7 +39,7 @@ class Table:
     Attributes:
         name: with its schema.
         comment: what the warehouse says it is.
-        columns: in order.
+        columns: in order, of the types that they are written with.
     """
 
     name: str
@@ -61,7 +61,9 @@ def tables(connection: DuckDBPyConnection) -> dict[str, Table]:
     """Every table that can be exported, by its name with its schema."""
     found = connection.execute(_TABLES, {"ours_alone": _OURS_ALONE}).fetchall()
     return {
-        f"{schema}.{name}": Table(f"{schema}.{name}", comment, columns_of(connection, schema, name))
+        f"{schema}.{name}": Table(
+            f"{schema}.{name}", comment, tuple(map(_as_written, columns_of(connection, schema, name)))
+        )
         for schema, name, comment in found
     }
 
@@ -119,7 +121,8 @@ def write(
     Raises:
         WarehouseError: the file can't be written.
     """
-    select = f"SELECT *{f' EXCLUDE ({without})' if without else ''} FROM {table.name}"  # noqa: S608 - our own names
+    columns = ", ".join(f"{it.name}::{it.type} AS {it.name}" for it in table.columns if it.name != without)
+    select = f"SELECT {columns} FROM {table.name}"  # noqa: S608 - our own names
     named = {name: value for name, value in (values or {}).items() if f"${name}" in where}
     copy = f"COPY ({select} WHERE {where} ORDER BY {table.order}) TO {literal(str(file))} ({_OPTIONS[form]})"
     try:
@@ -127,6 +130,11 @@ def write(
     except duckdb.IOException as error:
         raise WarehouseError(f"The export can't be written: {first_line(error)}") from error
     return int(rows)
+
+
+def _as_written(column: Column) -> Column:
+    """Write ids as text: of a UUID in Parquet, pandas and polars make sixteen bytes that equal no id elsewhere."""
+    return replace(column, type=column.type.replace("UUID", "VARCHAR"))
 
 
 def _named(known: Mapping[str, Table], name: str) -> Table:

@@ -36,6 +36,17 @@ def test_parquet_holds_the_whole_table_with_payloads(world: Workspace, tmp_path:
     assert sorted(payloads) == sorted((activity.payload,) for activity in ACTIVITIES)
 
 
+def test_ids_are_the_same_text_in_both_formats(world: Workspace, tmp_path: Path) -> None:
+    for form in ("csv", "parquet"):
+        export(world.warehouse, "activities", tmp_path / f"a.{form}", form=form)
+    with duckdb.connect() as connection:
+        in_parquet = connection.read_parquet(str(tmp_path / "a.parquet")).project("id, person_id").fetchall()
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as opened:
+        in_csv = [(row["id"], row["person_id"] or None) for row in csv.DictReader(opened)]
+    assert in_parquet == in_csv
+    assert in_csv == world.select("SELECT id::VARCHAR, person_id::VARCHAR FROM topo.activities ORDER BY created_at, id")
+
+
 @pytest.mark.parametrize(
     ("table", "column"),
     [("activities", "day"), ("sequence_daily", "day"), ("SEQUENCE_COHORTS", "cohort_day")],
