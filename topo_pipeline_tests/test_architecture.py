@@ -13,12 +13,12 @@ PACKAGE = Path(__file__).parents[1] / "topo_pipeline"
 ROOMS = {
     "settings": {"engagement"},  # whose rules are settings too
     "retries": set(),
-    "topo_api": {"retries"},
+    "topo_api": {"retries", "text"},
     "warehouse": {"days", "retries"},
     "instance": set(),
     "sandbox": set(),
-    "engagement": {"warehouse"},
-    "report": {"warehouse", "engagement"},
+    "engagement": {"text", "warehouse"},
+    "report": {"engagement", "text", "warehouse"},
     "exports": {"warehouse"},
     "ahead": {"warehouse"},
     "first_contact": {"topo_api", "warehouse"},
@@ -27,11 +27,12 @@ ROOMS = {
     "counts": {"ingest", "topo_api", "warehouse"},
     "status": {"report", "warehouse"},
     "estimate": {"ingest", "topo_api", "warehouse"},
-    "doctor": {"days", "defs", "ingest", "instance", "settings", "topo_api", "warehouse"},
+    "doctor": {"days", "defs", "ingest", "instance", "settings", "text", "topo_api", "warehouse"},
     "forget": {"engagement", "warehouse"},
     "backups": {"engagement", "warehouse"},
-    "alerts": set(),
+    "alerts": {"text"},
     "days": set(),
+    "text": set(),
     "automation": {"days", "ingest", "topo_api"},
     "demo": {"sandbox"},
     "defs": {
@@ -42,7 +43,7 @@ ROOMS = {
     "runs": {"days", "defs", "instance"},
     "cli": {
         "backups", "days", "definitions", "defs", "demo", "doctor", "estimate", "exports", "first_contact", "forget",
-        "ingest", "instance", "report", "runs", "sandbox", "settings", "status", "topo_api", "warehouse",
+        "ingest", "instance", "report", "runs", "sandbox", "settings", "status", "text", "topo_api", "warehouse",
     },
 }  # fmt: skip
 LIBRARIES = {

@@ -114,6 +114,16 @@ def landed(six_sequences: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("name", ["\x1b[2J\x9b31m red \u202e", "x" * 10_000])
+def test_a_hostile_name_does_nothing_to_a_terminal_and_leaves_its_row_readable(landed: Path, name: str) -> None:
+    with Warehouse(str(landed / "topo.duckdb")).transaction() as connection:
+        connection.execute("UPDATE engagement.sequence_summary SET sequence_name = ?", [name])
+    shown = [answer(landed, "status", *how, TOPO_WAREHOUSE="topo.duckdb").stdout for how in ([], ["--json"])]
+    assert all(character.isprintable() or character == "\n" for text in shown for character in text)
+    assert max(map(len, shown[0].splitlines())) < 300
+    assert {row["sequence"] for row in json.loads(shown[1])["sequences"]} == {name}
+
+
 def test_it_shows_the_last_complete_day_and_five_sequences_whole_in_a_pipe(landed: Path) -> None:
     result = answer(landed, "status", TOPO_WAREHOUSE="topo.duckdb", COLUMNS="80")
     assert result.returncode == 0

@@ -14,12 +14,12 @@ from typing import Annotated
 
 import msgspec
 
+from topo_pipeline.text import in_chat, one_line
+
 LINES, SUBJECTS, SENTENCE = 20, 6, 600
 """The most that one message tells: lines, subjects a line, characters of a reason."""
 
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
-# Others' words can't call on people there: receivers of webhooks take <!channel> for a mention.
-_HARMLESS = str.maketrans({"<": "‹", ">": "›"})
 
 
 @dataclass(frozen=True)
@@ -103,20 +103,15 @@ def message(told: News) -> str:
         lines = [*lines[:LINES], f"… and {len(lines) - LINES} more reasons: see the runs in Dagster's UI."]
     if told.well_again:
         lines.append(f"Works again: {_listed(told.well_again)}")
-    return "\n".join(["topo_pipeline", *lines]).translate(_HARMLESS)
+    return in_chat("\n".join(["topo_pipeline", *lines]))
 
 
 def _line(alike: Sequence[Failure]) -> str:
     first = alike[0]
     run = f" (run {first.run})" if first.run else ""
-    return f"Failed: {_listed([failure.subject for failure in alike])}{run}: {_cut(first.reason)}"
+    return f"Failed: {_listed([failure.subject for failure in alike])}{run}: {one_line(first.reason, SENTENCE)}"
 
 
 def _listed(subjects: Sequence[str]) -> str:
     more = f" and {len(subjects) - SUBJECTS} more" if len(subjects) > SUBJECTS else ""
     return f"{', '.join(sorted(subjects)[:SUBJECTS])}{more}"
-
-
-def _cut(text: str) -> str:
-    plain = " ".join(text.split())
-    return plain if len(plain) <= SENTENCE else f"{plain[: SENTENCE - 1]}…"

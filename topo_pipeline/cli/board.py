@@ -8,6 +8,7 @@ from rich.table import Table
 
 from topo_pipeline.cli.console import clear_errors, out
 from topo_pipeline.settings import get_settings
+from topo_pipeline.text import LONGEST, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +43,7 @@ def leaderboard_table(board: "pd.DataFrame") -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in board.to_dict("records"):
         table.add_row(
-            escape(row["sequence"]),
+            escape(one_line(row["sequence"], LONGEST)),
             *(f"{row[count]:,}" for count in counts),
             rate_with_interval(row["reply_rate"], row["reply_rate_low"], row["reply_rate_high"]),
             style="dim" if row["evidence"] in {"none", "too_small"} else None,

@@ -16,9 +16,11 @@ from rich.console import Console, ConsoleDimensions
 from rich.markup import escape
 
 from topo_pipeline.settings import SettingsError
+from topo_pipeline.text import in_json, one_line
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _UNBOUNDED = 1000  # columns
+_LONGEST = 10_000  # characters of a sentence, which may name every day of a year
 Value = TypeVar("Value")
 
 
@@ -63,12 +65,12 @@ def clear_errors() -> Iterator[None]:
 
 def complain(sentence: str) -> None:
     """Say what went wrong."""
-    err.print(f"[red]topo-pipeline:[/] {escape(sentence)}", soft_wrap=True, highlight=False)
+    err.print(f"[red]topo-pipeline:[/] {escape(one_line(sentence, _LONGEST))}", soft_wrap=True, highlight=False)
 
 
 def warn(sentence: str) -> None:
     """Say what a person should know although it worked."""
-    err.print(f"[yellow]{escape(sentence)}[/]", soft_wrap=True, highlight=False)
+    err.print(f"[yellow]{escape(one_line(sentence, _LONGEST))}[/]", soft_wrap=True, highlight=False)
 
 
 def fail(sentence: str, code: int = 1) -> NoReturn:
@@ -112,7 +114,7 @@ def by_day(values: Mapping[date, Value]) -> dict[str, Value]:
 
 def show_json(value: object) -> None:
     """Write what a script reads: one JSON document, alone on its stream."""
-    typer.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
+    typer.echo(in_json(json.dumps(value, default=_plain, ensure_ascii=False, indent=2)))
 
 
 def _plain(value: object) -> str:

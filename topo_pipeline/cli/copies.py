@@ -25,8 +25,11 @@ def export(
     form: Annotated[Literal["csv", "parquet"], typer.Option("--format", help="What to write.")] = "csv",
     since: Annotated[str | None, typer.Option(metavar="DAY", help="Leave out earlier days.")] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to; replaced if it is there.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Leave a CSV's text as it is, formulas too.")] = False,
 ) -> None:
     """Write one table, every column of it, to a file, or as CSV into a pipe.
+
+    Text in a CSV that a spreadsheet would take for a formula (it begins with =, +, - or @) gets a ' before it.
 
     \b
     Examples:
@@ -39,7 +42,7 @@ def export(
 
         warehouse, first = Warehouse(get_settings().warehouse), arguments.day(since) if since else None
         if output:
-            rows = write(warehouse, table, output.absolute(), form=form, since=first)
+            rows = write(warehouse, table, output.absolute(), form=form, since=first, raw=raw)
             err.print(f"{rows:,} rows in {output}", highlight=False, markup=False)
             return
         if form == "parquet" or sys.stdout.isatty():
@@ -47,7 +50,7 @@ def export(
         with tempfile.TemporaryDirectory() as folder:
             # Not straight into the pipe: who reads it slowly would keep the warehouse from being written.
             aside = Path(folder) / "table.csv"
-            write(warehouse, table, aside, form=form, since=first)
+            write(warehouse, table, aside, form=form, since=first, raw=raw)
             _pour(aside)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from topo_pipeline.engagement.lineage import firsts
 from topo_pipeline.engagement.tables import MetricTable, tables
+from topo_pipeline.text import one_line
 from topo_pipeline.warehouse.catalogue import columns_of
 
 if TYPE_CHECKING:
@@ -317,18 +318,12 @@ def _verdict(connection: "DuckDBPyConnection", check: Check, values: Mapping[str
         # The table is not there yet, or was built by a version that knew less: a build mends both.
         reason = str(error).strip().partition("\n")[0]
         return Verdict(False, "WARN", f"Can't be told before the tables are built anew: {reason}")
-    examples = list(dict.fromkeys(_plain(str(example)) for (example,) in found))
+    examples = list(dict.fromkeys(one_line(str(example), LONGEST_EXAMPLE) for (example,) in found))
     if not found:
         return Verdict(True, check.severity, check.holds, 0)
     more = f" and {len(examples) - EXAMPLES_TOLD} more" if len(examples) > EXAMPLES_TOLD else ""
     sentence = f"{len(found)} {check.else_rows}: {', '.join(examples[:EXAMPLES_TOLD])}{more}. {check.then}".rstrip()
     return Verdict(False, check.severity, sentence, len(found), tuple(examples[:EXAMPLES_KEPT]))
-
-
-def _plain(text: str) -> str:
-    """A name on one line, without what a terminal would act on, cut where it is endless."""
-    printable = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return printable if len(printable) <= LONGEST_EXAMPLE else f"{printable[: LONGEST_EXAMPLE - 1]}…"
 
 
 def _uniques_that_differ() -> str:

@@ -26,6 +26,8 @@ WHERE database_name = current_database() AND schema_name IN ('engagement', 'topo
 ORDER BY ALL
 """
 _OPTIONS = {"csv": "FORMAT csv, HEADER", "parquet": "FORMAT parquet, COMPRESSION zstd"}
+# A spreadsheet runs a cell that begins so, and takes one that begins with ' for text; no CSV holds a NUL.
+_QUOTED = r"regexp_replace(replace({}::VARCHAR, chr(0), ''), '^([=+@＝＋＠－\t\r-])', chr(39) || '\1')"
 _DAYS = ("day", "cohort_day", "week_start")
 # What tells a metric table's rows apart stands first; an activity is looked for by when it was.
 _ORDER = {"topo.activities": "created_at, id"}
@@ -68,7 +70,9 @@ def tables(connection: DuckDBPyConnection) -> dict[str, Table]:
     }
 
 
-def export(warehouse: Warehouse, name: str, file: Path, *, form: Format, since: date | None = None) -> int:
+def export(
+    warehouse: Warehouse, name: str, file: Path, *, form: Format, since: date | None = None, raw: bool = False
+) -> int:
     """Write one table, every column of it, to `file`, which is replaced if it is there; return the number of rows.
 
     Args:
@@ -77,6 +81,7 @@ def export(warehouse: Warehouse, name: str, file: Path, *, form: Format, since: 
         file: Named anew only once it is whole. A CSV whose name ends in `.gz` is compressed.
         form: CSV has a header, and instants in UTC.
         since: Leave out rows of earlier days.
+        raw: Whether text that a spreadsheet would run stands in a CSV as it is.
 
     Raises:
         WarehouseError: there is no such table, it has no days, or the file can't be written.
@@ -87,7 +92,9 @@ def export(warehouse: Warehouse, name: str, file: Path, *, form: Format, since: 
     try:
         with warehouse.reader() as connection:
             table = _named(tables(connection), name)
-            rows = write(connection, table, aside, form=form, where=_since(table, since), values={"since": since})
+            rows = write(
+                connection, table, aside, form=form, where=_since(table, since), values={"since": since}, raw=raw
+            )
         aside.replace(file)
     except OSError as error:
         raise WarehouseError(f"{file} can't be written: {error.strerror}") from error
@@ -106,6 +113,7 @@ def write(
     where: str = "true",
     values: Mapping[str, Any] | None = None,
     without: str = "",
+    raw: bool = False,
 ) -> int:
     """Write a table's rows, sorted, to `file`, and return how many; DuckDB streams them, and sorts on disk if need be.
 
@@ -117,11 +125,17 @@ def write(
         where: A condition of our own.
         values: What it may name; others are left out.
         without: A column to leave out.
+        raw: Whether text that a spreadsheet would run stands in a CSV as it is.
 
     Raises:
         WarehouseError: the file can't be written.
     """
-    columns = ", ".join(f"{it.name}::{it.type} AS {it.name}" for it in table.columns if it.name != without)
+    is_quoted = form == "csv" and not raw
+    columns = ", ".join(
+        f"{_QUOTED.format(it.name) if is_quoted and it.type == 'VARCHAR' else it.name}::{it.type} AS {it.name}"
+        for it in table.columns
+        if it.name != without
+    )
     select = f"SELECT {columns} FROM {table.name}"  # noqa: S608 - our own names
     named = {name: value for name, value in (values or {}).items() if f"${name}" in where}
     copy = f"COPY ({select} WHERE {where} ORDER BY {table.order}) TO {literal(str(file))} ({_OPTIONS[form]})"

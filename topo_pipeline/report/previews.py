@@ -9,6 +9,7 @@ count alone.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -17,6 +18,7 @@ from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.report import charts, markdown, pictures
 from topo_pipeline.report.leaderboard import rate_with_interval
+from topo_pipeline.text import in_markdown, one_line
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -211,7 +213,7 @@ class Seen:
 def _intervals(rows: pd.DataFrame) -> charts.Chart:
     """The first ten, each with a name of its own: two of one name would stand on one line."""
     first = rows.head(DRAWN)
-    names = first["name"].map(markdown.one_line)
+    names = first["name"].map(partial(one_line, limit=markdown.LONGEST))
     again = first.groupby(names).cumcount()
     labels = [f"{name} ({count + 1})" if count else name for name, count in zip(names, again, strict=True)]
     return charts.intervals(first.assign(name=labels))
@@ -343,7 +345,7 @@ def _cell(column: str, row: Mapping[Any, Any]) -> str:
     if pd.isna(value):
         return "–"
     if isinstance(value, str):
-        return markdown.as_text(value)
+        return in_markdown(value, markdown.LONGEST)
     if isinstance(value, datetime):
         return markdown.unbroken(f"{value:%Y-%m-%d}")
     if column == "value":

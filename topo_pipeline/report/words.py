@@ -1,9 +1,10 @@
 """Numbers, days and names as people read them."""
 
 import math
-import unicodedata
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
+
+from topo_pipeline.text import LONGEST, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,6 +84,5 @@ def listed(parts: "Iterable[str]") -> str:
 
 
 def label(name: str | None, sequence_id: str | None) -> str:
-    """What a sequence is called, on one line: its name, else its id; names are other people's text."""
-    text = "".join(" " if unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} else c for c in name or "")
-    return " ".join(text.split()) or sequence_id or "(no sequence)"
+    """What a sequence is called, on one line: its name, else its id."""
+    return one_line(name or "", LONGEST) or sequence_id or "(no sequence)"

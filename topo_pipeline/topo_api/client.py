@@ -26,6 +26,7 @@ import msgspec
 from aiolimiter import AsyncLimiter
 
 from topo_pipeline.retries import retry_level, stamina
+from topo_pipeline.text import one_line
 from topo_pipeline.topo_api import wire
 from topo_pipeline.topo_api.decoding import decode_page
 from topo_pipeline.topo_api.errors import RequestRefused, ResponseInvalid, TopoError, TopoUnavailable
@@ -346,7 +347,7 @@ class TopoClient:
         """Text from outside, fit to be shown: without the key, in one line, shortened last."""
         for spelling in {self._key, quote(self._key, safe=""), json.dumps(self._key)[1:-1]}:
             text = re.sub(re.escape(spelling), "[key]", text, flags=re.IGNORECASE)
-        return wire.one_line(text, limit)
+        return one_line(text, limit)
 
 
 @dataclass(frozen=True)

@@ -358,13 +358,6 @@ def _text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def one_line(text: str, limit: int = 300) -> str:
-    """`text` without control characters and line breaks, at most `limit` characters long."""
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    line = " ".join(printable.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
 def retry_after(header: str | None, now: datetime) -> float | None:
     """The seconds a Retry-After header asks for at `now`; None where it says nothing to be waited for."""
     if header is None:

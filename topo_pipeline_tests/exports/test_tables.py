@@ -15,7 +15,7 @@ from topo_pipeline_tests.exports.conftest import ACTIVITIES
 
 def test_a_csv_holds_every_row_and_a_name_that_is_hostile(world: Workspace, tmp_path: Path) -> None:
     file = tmp_path / "it's \U0001f600.csv"
-    rows = export(world.warehouse, "topo.sequence_templates", file, form="csv")
+    rows = export(world.warehouse, "topo.sequence_templates", file, form="csv", raw=True)
     with file.open(encoding="utf-8", newline="") as opened:
         [row] = csv.DictReader(opened)
     assert rows == 1
@@ -45,6 +45,36 @@ def test_ids_are_the_same_text_in_both_formats(world: Workspace, tmp_path: Path)
         in_csv = [(row["id"], row["person_id"] or None) for row in csv.DictReader(opened)]
     assert in_parquet == in_csv
     assert in_csv == world.select("SELECT id::VARCHAR, person_id::VARCHAR FROM topo.activities ORDER BY created_at, id")
+
+
+HOSTILE = [
+    *('=HYPERLINK("https://evil.example")', "@SUM(A1:A9)", "+1", "-1+cmd", "\t=1", "\r=1", "＝1", "a\x00b"),
+    *("plain", "1 = 1", "'quoted"),
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_spreadsheet_runs_no_cell_of_a_csv_unless_it_is_asked_for_raw(
+    world: Workspace, tmp_path: Path, name: str
+) -> None:
+    world.name(outbound=name)
+    shown = {}
+    for raw in (False, True):
+        export(world.warehouse, "topo.sequence_templates", tmp_path / "t.csv", form="csv", raw=raw)
+        with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as opened:
+            shown[raw] = [row["name"] for row in csv.DictReader(opened)]
+    assert shown[True] == [name]
+    [cell] = shown[False]
+    assert cell[0] not in "=+-@＝＋－＠\t\r"
+    assert "\x00" not in cell
+    assert cell.removeprefix("'") == name.replace("\x00", "").removeprefix("'")
+
+
+def test_parquet_holds_a_name_as_it_is(world: Workspace, tmp_path: Path) -> None:
+    world.name(outbound=HOSTILE[0])
+    export(world.warehouse, "topo.sequence_templates", tmp_path / "t.parquet", form="parquet")
+    with duckdb.connect() as connection:
+        assert connection.read_parquet(str(tmp_path / "t.parquet")).project("name").fetchall() == [(HOSTILE[0],)]
 
 
 @pytest.mark.parametrize(

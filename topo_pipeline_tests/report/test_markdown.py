@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
-from topo_pipeline.report.markdown import LONGEST, as_text, table, unbroken
+from topo_pipeline.report.markdown import LONGEST, table, unbroken
+from topo_pipeline.text import in_markdown
 
 HOSTILE = [
     "a | b || c",
@@ -35,7 +36,9 @@ def cells_of(markdown: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_hostile_name_stays_text_in_its_cell(name: str) -> None:
-    markdown = table(pd.DataFrame({"sequence": ["before", as_text(name), "after"], "runs": ["1", "2", "3"]}))
+    markdown = table(
+        pd.DataFrame({"sequence": ["before", in_markdown(name, LONGEST), "after"], "runs": ["1", "2", "3"]})
+    )
     assert len(markdown.split("\n")) == len(markdown.splitlines()) == 5
     assert all(character.isprintable() or character == "\n" for character in markdown)
     shown = " ".join("".join(c if c.isprintable() else " " for c in name).split())
@@ -45,7 +48,7 @@ def test_a_hostile_name_stays_text_in_its_cell(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["007", "1e5", "1.10", "nan", "inf", "True"])
 def test_a_name_that_looks_like_a_number_is_a_name(name: str) -> None:
-    assert cells_of(table(pd.DataFrame({"sequence": [as_text(name)], "runs": ["1"]})))[1][0] == name
+    assert cells_of(table(pd.DataFrame({"sequence": [in_markdown(name, LONGEST)], "runs": ["1"]})))[1][0] == name
 
 
 def test_a_rate_and_its_interval_have_no_place_to_break() -> None:

@@ -127,7 +127,8 @@ def test_what_is_not_known_is_a_dash_and_never_a_zero() -> None:
         ("two\nlines\tand\x07a bell\u2028end", "two lines and a bell end"),
         (" \n ", "an id"),
         (None, "an id"),
-        ("\u202eright to left", "\u202eright to left"),
+        ("\u202eright to left", "right to left"),
+        ("x" * 10_000, "x" * 119 + "…"),
         ("👨\u200d👩\u200d👧 family", "👨\u200d👩\u200d👧 family"),
     ],
 )

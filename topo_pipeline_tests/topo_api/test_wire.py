@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from topo_pipeline.text import one_line
 from topo_pipeline.topo_api import wire
 from topo_pipeline.topo_api.wire import ActivityQuery, ResourceType
 from topo_pipeline_tests.topo_api.helpers import NOW, uuid_of
@@ -160,7 +161,7 @@ def test_of_a_row_of_another_type_only_a_plain_type_is_shown(type_: object, show
 
 def test_a_gateways_page_becomes_text() -> None:
     page = b"<html><style>p {color: red}</style><h1>502</h1>\n<p>Bad gateway</p></html>"
-    assert wire.one_line(wire.decode_problem(page).message) == "502 Bad gateway"
+    assert one_line(wire.decode_problem(page).message) == "502 Bad gateway"
 
 
 @pytest.mark.parametrize(
@@ -172,11 +173,6 @@ def test_a_gateways_page_becomes_text() -> None:
 )  # fmt: skip
 def test_an_error_body_of_any_shape_is_readable(body: bytes) -> None:
     assert wire.decode_problem(body).request_id is None
-
-
-def test_one_line_is_one_line() -> None:
-    assert wire.one_line("a\r\n\tb\x1b[31m\x00\u202e\ud800c") == "a b [31m c"
-    assert wire.one_line("x" * 301) == "x" * 299 + "…"
 
 
 def test_an_error_of_another_shape_is_its_own_message() -> None:

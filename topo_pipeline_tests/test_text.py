@@ -1,0 +1,57 @@
+"""Other people's text, wherever it is shown."""
+
+import json
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from topo_pipeline.text import in_chat, in_json, one_line
+
+# What makes a terminal, a log or a bidirectional text do something. Joiners are part of words and of emoji.
+ACTS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+JOINERS = {"\u200c", "\u200d"}
+
+
+def acting(text: str) -> set[str]:
+    return {character for character in text if unicodedata.category(character) in ACTS} - JOINERS
+
+
+@given(st.text(), st.integers(2, 50))
+def test_whatever_the_text_one_line_of_it_is_short_and_does_nothing(text: str, limit: int) -> None:
+    line = one_line(text, limit)
+    assert acting(line) == set()
+    assert len(line) <= limit
+    assert line == " ".join(line.split())
+
+
+def test_what_can_be_read_stays() -> None:
+    assert one_line("a\r\n\tb\x1b[31m\x9b1m\x00\u202e\ud800c") == "a b [31m 1m c"
+    assert one_line("x" * 301) == "x" * 299 + "…"
+    assert (
+        one_line("שלום 👨\u200d👩\u200d👧 نمی\u200cخواهم été 東京") == "שלום 👨\u200d👩\u200d👧 نمی\u200cخواهم été 東京"
+    )
+
+
+@given(st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5))
+def test_json_says_the_same_without_a_character_that_acts(value: object) -> None:
+    shown = in_json(json.dumps(value, ensure_ascii=False, indent=2))
+    assert json.loads(shown) == value
+    assert acting(shown) <= {"\n"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!channel> now",
+        "@channel @here @everyone",
+        "[your invoice](https://evil.example)",
+        "<https://evil.example|here>",
+    ],
+)
+def test_a_message_calls_on_nobody_and_hides_no_address(text: str) -> None:
+    shown = in_chat(text)
+    assert not set("<>") & set(shown)
+    assert "](" not in shown
+    assert not any(word in shown for word in ("@channel", "@here", "@everyone"))
