@@ -5,10 +5,12 @@ hold the request.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException
+from threading import Thread
 from typing import Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -16,6 +18,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 
 TIMEOUT_SECONDS = 10
+"""For each step of a delivery; twice that for all of it, since an answer may come a byte at a time."""
 LONGEST_FAULT = 200
 
 
@@ -46,7 +49,7 @@ class Webhook:
         Raises:
             Undelivered: the webhook can't be reached, or does not answer with success.
         """
-        fault = self._post(text)
+        fault = _in_time(self._post, text)
         if fault:
             raise Undelivered(f"the webhook {fault}")
 
@@ -64,6 +67,26 @@ class Webhook:
         except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError, OverflowError) as error:
             # The last three: a proxy or a redirect that can't be used. What they say may quote a secret.
             return f"can't be reached: {type(error).__name__}{_proxy_hint(self.url)}"
+
+
+def _in_time(post: Callable[[str], str | None], text: str) -> str | None:
+    """Return what befell the message.
+
+    Raises:
+        Undelivered: it took too long; the thread that sends it is left to itself.
+    """
+    outcome: Future[str | None] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(post(text))
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+            outcome.set_exception(error)
+
+    Thread(target=run, name="alert", daemon=True).start()
+    if wait([outcome], timeout=2 * TIMEOUT_SECONDS).not_done:
+        raise Undelivered(f"there was no whole answer within {2 * TIMEOUT_SECONDS} s")
+    return outcome.result()
 
 
 def _client_for(url: str) -> httpx.Client:
@@ -111,7 +134,7 @@ class Slack:
         Raises:
             Undelivered: Slack can't be reached, or refuses.
         """
-        fault = self._post(text)
+        fault = _in_time(self._post, text)
         if fault:
             raise Undelivered(fault)
 

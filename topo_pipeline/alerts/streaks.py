@@ -7,7 +7,7 @@ between two looks asks nothing of anybody, and so a sensor that was off for a we
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
 from typing import Annotated
@@ -18,6 +18,9 @@ from topo_pipeline.text import in_chat, one_line
 
 LINES, SUBJECTS, SENTENCE = 20, 6, 600
 """The most that one message tells: lines, subjects a line, characters of a reason."""
+
+LONGEST_WAIT = timedelta(hours=1)
+"""Between two attempts to send one message."""
 
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -56,10 +59,22 @@ class Memory(msgspec.Struct, frozen=True):
     Attributes:
         until: up to when ended runs have been looked at.
         failing: the subjects that were told to fail, and when each last did.
+        attempts: how often in a row the next message did not arrive.
+        next_attempt: before then it is not sent again; None where the last one arrived.
     """
 
     until: Instant
     failing: dict[str, Instant] = {}
+    attempts: int = 0
+    next_attempt: Instant | None = None
+
+    def postponed(self, now: datetime) -> "Memory":
+        """The memory after a message that may not have arrived: each attempt waits twice as long, up to an hour.
+
+        A receiver that takes a message and answers with an error gets it a few times, not every minute.
+        """
+        wait = min(timedelta(minutes=2) * 2 ** min(self.attempts, 10), LONGEST_WAIT)
+        return msgspec.structs.replace(self, attempts=self.attempts + 1, next_attempt=now + wait)
 
 
 def remembered(cursor: str | None, otherwise: Memory) -> Memory:

@@ -32,6 +32,10 @@ def run_alert_sensor(
     if destination is None:
         return dg.SkipReason("Nobody is told: set TOPO_ALERT_WEBHOOK, or TOPO_ALERT_SLACK_TOKEN and _CHANNEL.")
     memory = remembered(context.cursor, otherwise=Memory(clock() - FIRST_LOOK))
+    if memory.next_attempt and clock() < memory.next_attempt:
+        return dg.SkipReason(
+            f"The last message did not arrive; the next attempt is at {memory.next_attempt:%H:%M} UTC."
+        )
     since = memory.until - OVERLAP
     changed = _changed_since(context.instance, since)
     ended = [record for record in changed if end_of(record) > since]
@@ -42,7 +46,9 @@ def run_alert_sensor(
         try:
             destination.tell(message(told))
         except Undelivered as error:  # all of it is looked at again
-            return dg.SkipReason(f"Not told, the next tick tries again: {error}.")
+            later = memory.postponed(clock())
+            said = f"Not told, the next attempt is at {later.next_attempt:%H:%M} UTC: {error}."
+            return dg.SensorResult(skip_reason=said, cursor=written(later))
     said = f"{len(told.failing)} failures and {len(told.well_again)} recoveries were told, {len(failing)} last."
     until = max([memory.until, *(record.update_timestamp for record in changed)])
     return dg.SensorResult(skip_reason=said, cursor=written(Memory(until, failing)))

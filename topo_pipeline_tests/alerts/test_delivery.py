@@ -3,8 +3,10 @@
 import logging
 import socket
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -84,6 +86,30 @@ def test_one_that_takes_it_and_never_answers_is_waited_for_no_longer_than_the_ti
     with socket.create_server(("127.0.0.1", 0)) as silent:
         receiver.address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         assert "can't be reached: " in why_not(to(receiver))
+
+
+@BOTH
+def test_one_whose_headers_come_a_byte_at_a_time_is_not_waited_for_either(
+    receiver: Receiver, to: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "TIMEOUT_SECONDS", 0.2)
+    over = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Endless: ")
+            while not over.wait(0.02):
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        dripping = threading.Thread(target=drip, args=(listener,))
+        dripping.start()
+        receiver.address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        said = why_not(to(receiver))
+        over.set()
+        dripping.join()
+    assert said == "there was no whole answer within 0.4 s"
 
 
 @pytest.mark.parametrize("token", ["a\nb", "中"])

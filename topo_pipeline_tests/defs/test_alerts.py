@@ -1,5 +1,6 @@
 """People are told when something begins to fail and when it works again, once each."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,11 +29,12 @@ class Watch:
     definitions: dg.Definitions
     receiver: Receiver
     cursor: str | None = None
+    later: timedelta = timedelta(0)
 
     def tick(self, **settings: str) -> str | None:
         """Let the sensor look once; what it says."""
         told = Settings(_env_file=None, **(settings or {"alert_webhook": f"{self.receiver.address}/hook"}))
-        resources = {"settings": told, "clock": lambda: datetime.now(UTC)}
+        resources = {"settings": told, "clock": lambda: datetime.now(UTC) + self.later}
         with dg.build_sensor_context(
             instance=self.instance, cursor=self.cursor, definitions=self.definitions, resources=resources
         ) as context:
@@ -189,17 +191,37 @@ def test_a_webhook_that_is_down_loses_nothing_and_repeats_nothing(small: Small, 
     receiver.status = 503
     small.run(second=refuse)
     small.check(dg.AssetCheckSeverity.ERROR)
-    before = small.cursor
-    assert small.tick() == "Not told, the next tick tries again: the webhook answered 503."
-    assert small.cursor == before
+    assert "Not told" in str(small.tick())
     small.run(first=refuse)
-    small.tick()
+    small.later = timedelta(minutes=3)
+    assert "the webhook answered 503." in str(small.tick())
     receiver.status = 200
+    small.later = timedelta(minutes=8)
     # Of the step that was told to fail, and failed again after a success that nobody was told of, there is no news.
     assert [line.partition(" (")[0] for line in small.told()] == [
         "Failed: second",
         "Failed: check engagement/table:key_is_unique",
     ]
+    assert small.told() == []
+
+
+def test_a_receiver_that_takes_a_message_and_answers_with_an_error_gets_it_ever_more_seldom(
+    small: Small, receiver: Receiver
+) -> None:
+    receiver.status = 500
+    small.run(first=refuse)
+    sent = []
+    for minute in range(4 * 60):
+        small.later = timedelta(minutes=minute)
+        before = len(receiver.texts)
+        small.tick()
+        sent += [minute] * (len(receiver.texts) - before)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(sent)]
+    assert pauses == [2, 4, 8, 16, 32, *[60] * (len(pauses) - 5)]
+    assert len(pauses) > 5
+    receiver.status = 200
+    small.later += timedelta(hours=1)
+    assert [line.partition(" (")[0] for line in small.told()] == ["Failed: first"]
     assert small.told() == []
 
 
