@@ -13,12 +13,23 @@ from duckdb import DuckDBPyConnection
 
 from topo_pipeline.warehouse.errors import WarehouseError
 
-# An id in a text, in whatever spelling, but not the end of a longer number.
-_BEFORE = "(?:^|[^0-9a-f])"
-_UUID = "[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}"
 _NO_TEXT = r"[^\s\S]"  # matches nothing; an empty pattern would match every text
-_DEFINE = f"""
-CREATE OR REPLACE TEMP MACRO ids_in(text) AS regexp_extract_all(lower(text), '{_BEFORE}({_UUID})', 1);
+# An id may be part of a longer hexadecimal number, as in p%2F<id>. Of one that is longer than this, which is content,
+# its beginning and its end are looked at.
+_LONGEST_NUMBER = 1000
+# Percent-encoding and JSON's escapes, as far as they stand for ASCII: DuckDB refuses to decode half a character.
+_ASCII_ESCAPES = r"regexp_replace(regexp_replace({}, '%([89a-f])', '%25\1', 'gi'), '\\u00([0-7][0-9a-f])', '%\1', 'gi')"
+_DEFINE = rf"""
+CREATE OR REPLACE TEMP MACRO decoded_once(text) AS url_decode({_ASCII_ESCAPES.format("text")});
+CREATE OR REPLACE TEMP MACRO hexadecimal(text) AS replace(lower(
+    CASE WHEN contains(text, '%') OR contains(text, '\u') THEN decoded_once(decoded_once(text)) ELSE text END
+), '-', '');
+CREATE OR REPLACE TEMP MACRO ids_in(text) AS list_distinct(flatten(list_transform(
+    regexp_extract_all(hexadecimal(text), '[0-9a-f]{{32,}}'),
+    lambda number: CASE
+        WHEN length(number) > {_LONGEST_NUMBER} THEN [left(number, 32), right(number, 32)]
+        ELSE list_transform(range(1, length(number) - 30), lambda i: substring(number, i, 32)) END
+)));
 CREATE OR REPLACE TEMP MACRO keyed_hash(id) AS
     sha256(getvariable('hash_key') || replace(lower(id::VARCHAR), '-', ''))
 """
@@ -41,12 +52,12 @@ WHERE keyed_hash(sequence_id) IN (SELECT id_hash FROM topo.forgotten)
 """
 _OF_THEM = (
     "(list_contains($people::UUID[], person_id) OR list_contains($runs::UUID[], sequence_id)"
-    " OR regexp_matches(lower({}), $named))"
+    " OR regexp_matches(hexadecimal({}), $named))"
 )
 _ROWS = {
     "activities": f"topo.activities WHERE {_OF_THEM.format('payload')}",
     "changes": f"topo.activity_changes WHERE {_OF_THEM.format('payload')}",
-    "rejects": "topo.rejects WHERE regexp_matches(lower(raw), $named)",
+    "rejects": "topo.rejects WHERE regexp_matches(hexadecimal(raw), $named)",
 }
 # Whoever of the forgotten, people and runs, is named anywhere.
 _FORGOTTEN_IDS = """
@@ -93,7 +104,7 @@ class Memory:
 
 
 def know_the_forgotten(connection: DuckDBPyConnection) -> None:
-    """Define `ids_in(text)` and `keyed_hash(id)` on this connection."""
+    """Define `ids_in(text)`, `hexadecimal(text)` and `keyed_hash(id)` on this connection."""
     [(hash_key,)] = connection.execute("SELECT max(hash_key) FROM topo.workspace").fetchall()
     connection.execute("SET VARIABLE hash_key = $key::VARCHAR", {"key": hash_key})
     connection.execute(_DEFINE)
@@ -188,8 +199,8 @@ class _Theirs:
 
     def named_in(self, statement: str) -> dict[str, object]:
         """The values that a statement names: DuckDB takes no others."""
-        spellings = "|".join(f"{id_}|{id_.hex}" for id_ in (*self.people, *self.runs)) or _NO_TEXT
-        values = {"people": self.people, "runs": self.runs, "named": f"{_BEFORE}({spellings})"}
+        named = "|".join(id_.hex for id_ in (*self.people, *self.runs)) or _NO_TEXT
+        values = {"people": self.people, "runs": self.runs, "named": named}
         return {name: value for name, value in values.items() if f"${name}" in statement}
 
 

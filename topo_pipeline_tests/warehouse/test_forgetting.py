@@ -2,16 +2,20 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import duckdb
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
-from topo_pipeline.warehouse.forgetting import Memory, Trace, erase, erase_again, memory
+from topo_pipeline.warehouse.forgetting import Memory, Trace, erase, erase_again, know_the_forgotten, memory
 from topo_pipeline.warehouse.landing import Load, ReadDay
 from topo_pipeline.warehouse.workspace import keep_to_timezone
 from topo_pipeline_tests.warehouse.builders import (
@@ -31,6 +35,10 @@ from topo_pipeline_tests.warehouse.builders import (
     template,
     uuid_of,
 )
+
+MACROS = duckdb.connect()
+MACROS.execute("CREATE SCHEMA topo; CREATE TABLE topo.workspace (hash_key VARCHAR)")
+know_the_forgotten(MACROS)
 
 ADA, BOB = UUID(uuid_of(0xADA)), UUID(uuid_of(0xB0B))
 HER_RUN, HIS_RUN = uuid_of(0xADA1), uuid_of(0xB0B1)
@@ -205,7 +213,7 @@ def test_what_is_erased_is_what_is_left_out(file_warehouse: Warehouse) -> None:
     erased = erase_from(file_warehouse).activities
     stayed = kept(file_warehouse)
     assert land_into(file_warehouse, whole, LATER).suppressed == erased
-    assert kept(file_warehouse) == stayed == [uuid_of(0), uuid_of(4)]
+    assert kept(file_warehouse) == stayed == [uuid_of(4)]
 
 
 def test_two_forgotten_people_are_both_kept_out(file_warehouse: Warehouse) -> None:
@@ -331,13 +339,50 @@ def test_an_id_that_nothing_names_is_refused_although_somebody_else_was_erased(f
     assert erase_from(file_warehouse, ADA) == Trace(0, 0, 0, 0)
 
 
-def test_the_end_of_a_longer_hexadecimal_number_is_not_the_persons_id(file_warehouse: Warehouse) -> None:
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "as Topo writes it": str,
+    "upper case": str.upper,
+    "without hyphens": lambda id_: id_.replace("-", ""),
+    "after a percent-encoded character": lambda id_: f"p%2F{id_}",
+    "after a character that JSON escapes": lambda id_: f"\\u003d{id_}",
+    "after letters that are digits too": lambda id_: f"id=fade{id_}",
+    "percent-encoded": lambda id_: "".join(f"%{ord(character):02X}" for character in id_),
+    "percent-encoded twice": lambda id_: id_.replace("-", "%252D"),
+    "escaped in JSON": lambda id_: "".join(f"\\u{ord(character):04x}" for character in id_),
+    "JSON within JSON": lambda id_: json.dumps(f"\\u0022{id_}\\u0022")[1:-1],
+    "beside what is no text": lambda id_: f"%E2%82{id_}%zz%ff",
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_however_an_id_is_encoded_it_is_erased_from_everything_and_kept_out(
+    file_warehouse: Warehouse, encoding: str
+) -> None:
     bind(file_warehouse)
-    longer = activity(1, {"type": "message.sent", "note": f"c0ffee{ADA.hex}"})
-    land_into(file_warehouse, reading(longer, of(ADA, 2)))
-    assert erase_from(file_warehouse).activities == 1
-    assert land_into(file_warehouse, reading(longer, of(ADA, 2)), LATER).suppressed == 1
-    assert kept(file_warehouse) == [uuid_of(1)]
+    hidden = ENCODINGS[encoding](str(ADA))
+    naming, other = activity(1, f'{{"type":"message.sent","v":1,"note":"{hidden}"}}'), of(BOB, 2)
+    reject = (f'{{"id":"x","note":"{hidden}"', "cut")
+    land_into(file_warehouse, reading(naming, other, rejects=(reject,)))
+    changed = activity(1, f'{{"type":"message.sent","v":2,"note":"{hidden}"}}')
+    land_into(file_warehouse, reading(changed, other, rejects=(reject,)), LATER)
+    assert erase_from(file_warehouse) == Trace(activities=1, changes=1, rejects=1, runs=0)
+    assert land_into(file_warehouse, reading(changed, other, rejects=(reject,)), LATER).suppressed == 2
+    assert kept(file_warehouse) == [uuid_of(2)]
+    assert hidden not in "".join(map(repr, ask(file_warehouse, "SELECT raw FROM topo.rejects")))
+
+
+@given(st.text(max_size=40), st.text(max_size=40), st.sampled_from(sorted(ENCODINGS)))
+@settings(deadline=None, max_examples=200, derandomize=True, database=None)
+def test_whatever_stands_around_an_id_it_is_found(before: str, after: str, encoding: str) -> None:
+    text = f"{before}{ENCODINGS[encoding](str(ADA))}{after}"
+    [(found,)] = MACROS.execute("SELECT list_contains(ids_in($text), $id)", {"text": text, "id": ADA.hex}).fetchall()
+    assert found
+
+
+def test_a_number_of_a_million_digits_is_looked_at_from_both_ends() -> None:
+    text = f"{'0' * 1_000_000}{ADA.hex}"
+    [(ids,)] = MACROS.execute("SELECT ids_in($text)", {"text": text}).fetchall()
+    assert set(ids) == {"0" * 32, ADA.hex}
 
 
 def test_a_run_whose_person_only_an_earlier_version_names_is_the_persons(file_warehouse: Warehouse) -> None:
