@@ -61,7 +61,7 @@ def check_and_keep(
 def keep(warehouse: Warehouse, results: Sequence[ContractResult], checked_at: datetime) -> bool:
     """Keep the results of a check in the warehouse, which is made if there is none; return whether they were kept.
 
-    A check that found no activity says nothing about the API: it is not kept, and an earlier one stays the latest.
+    A check that found no activities says nothing about the API, so it is not kept; an earlier one stays the latest.
 
     Raises:
         WarehouseError: the warehouse can't be written.

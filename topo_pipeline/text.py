@@ -1,40 +1,55 @@
-"""Other people's text, made fit to show: a sequence's name, the reason in an answer, an error page.
+"""Make text from outside safe to show: sequence names, API error messages, error pages.
 
-What belongs here: one function for each kind of place where some characters do more than stand there. Pages of HTML
-need none: Jinja escapes what they show. A spreadsheet's cells are quoted in SQL, by `exports.tables`.
+One function for each kind of output in which some characters have a special meaning. HTML needs none, since Jinja
+escapes it. CSV cells are quoted in SQL, in `exports.tables`.
 """
 
 import re
+import unicodedata
 
 LONGEST = 120
-"""Characters of a name: more would push everything else off the screen."""
-_JOINERS = "\u200c\u200d"  # not printable to Python, and part of words and emoji
-# What markdown or HTML may read as more than text; as a character reference it is nothing but text.
+"""Characters of a name that are shown."""
+_CONTROL = {"Cc", "Cs", "Zl", "Zp"}
+_FORMATTING = "Cf"
+# Formatting characters that are part of words, emoji and flags.
+_KEPT = {"\u200c", "\u200d", *map(chr, range(0xE0020, 0xE0080))}
+# Characters with a meaning in markdown or HTML.
 _MARKUP = re.compile(r"[!\"$&'*<>\[\\\]_`|~]")
-# Receivers of webhooks take <!channel> and @channel for mentions, and [text](address) for a link.
+# Chat apps turn <!channel> and @channel into mentions, and [text](address) into a link.
 _MENTIONS = str.maketrans({"<": "‹", ">": "›", "@": "@\N{WORD JOINER}", "]": "]\N{WORD JOINER}"})
 
 
 def one_line(text: str, limit: int = 300) -> str:
-    """The text without control and formatting characters and line breaks, at most `limit` characters long."""
-    shown = "".join(character if character.isprintable() or character in _JOINERS else " " for character in text)
-    line = " ".join(shown.split())
+    """Return the text on one line, without control or formatting characters, cut to `limit` characters."""
+    line = " ".join("".join(map(_harmless, text)).split())
+    if not line.strip("".join(_KEPT)):
+        return ""
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
 def in_markdown(text: str, limit: int = LONGEST) -> str:
-    """The text as a markdown reader shows it, on one line, and does nothing else with it."""
+    """Return the text on one line, with markdown and HTML escaped."""
     return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", one_line(text, limit))
 
 
 def in_chat(message: str) -> str:
-    """A message in which nothing calls on people or leads elsewhere, line by line."""
+    """Return the message without mentions and without links whose address is hidden; line breaks stay."""
     return message.translate(_MENTIONS)
 
 
 def in_json(document: str) -> str:
-    r"""A JSON document whose strings hold what is not printable as `\u…`: a terminal would act on it."""
-    return "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in document)
+    r"""Return the JSON document with control and formatting characters written as `\uXXXX`."""
+    return "".join(c if c == "\n" or _harmless(c) == c else _escaped(c) for c in document)
+
+
+def _harmless(character: str) -> str:
+    """The character, a space for one that controls, nothing for one that formats."""
+    if character.isprintable() or character in _KEPT:
+        return character
+    category = unicodedata.category(character)
+    if category in _CONTROL:
+        return " "
+    return "" if category == _FORMATTING else character
 
 
 def _escaped(character: str) -> str:

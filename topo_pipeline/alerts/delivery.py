@@ -1,4 +1,4 @@
-"""How a message gets to people: one attempt, within seconds. The next look is the retry.
+"""How a message gets to people: one attempt, within seconds. A later tick retries, see `Memory.postponed`.
 
 Addresses and tokens are secrets: nothing here shows them, and no exception leaves with httpx's own in its chain, which
 hold the request.
@@ -10,7 +10,7 @@ from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException
-from threading import Thread
+from threading import Thread, get_ident
 from typing import Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -18,7 +18,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 
 TIMEOUT_SECONDS = 10
-"""For each step of a delivery; twice that for all of it, since an answer may come a byte at a time."""
+"""For each network operation; a delivery as a whole gets twice that, since a response can arrive byte by byte."""
 LONGEST_FAULT = 200
 
 
@@ -70,10 +70,10 @@ class Webhook:
 
 
 def _in_time(post: Callable[[str], str | None], text: str) -> str | None:
-    """Return what befell the message.
+    """Call `post` with a time limit and return its result.
 
     Raises:
-        Undelivered: it took too long; the thread that sends it is left to itself.
+        Undelivered: it took too long; its thread is abandoned.
     """
     outcome: Future[str | None] = Future()
 
@@ -85,7 +85,7 @@ def _in_time(post: Callable[[str], str | None], text: str) -> str | None:
 
     Thread(target=run, name="alert", daemon=True).start()
     if wait([outcome], timeout=2 * TIMEOUT_SECONDS).not_done:
-        raise Undelivered(f"there was no whole answer within {2 * TIMEOUT_SECONDS} s")
+        raise Undelivered(f"no complete response within {2 * TIMEOUT_SECONDS} s")
     return outcome.result()
 
 
@@ -159,9 +159,10 @@ class Slack:
 @contextmanager
 def _unlogged(name: str) -> Iterator[None]:
     """Drop what a library logs meanwhile: httpx tells each request's address, slack_sdk what is wrong with a token."""
+    own = get_ident()  # a delivery that took too long may still be under way in another thread
 
     def drop(record: logging.LogRecord) -> bool:
-        return False
+        return record.thread != own
 
     logger = logging.getLogger(name)
     logger.addFilter(drop)

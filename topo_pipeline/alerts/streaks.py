@@ -20,7 +20,7 @@ LINES, SUBJECTS, SENTENCE = 20, 6, 600
 """The most that one message tells: lines, subjects a line, characters of a reason."""
 
 LONGEST_WAIT = timedelta(hours=1)
-"""Between two attempts to send one message."""
+"""Between two attempts to deliver a message."""
 
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -59,22 +59,30 @@ class Memory(msgspec.Struct, frozen=True):
     Attributes:
         until: up to when ended runs have been looked at.
         failing: the subjects that were told to fail, and when each last did.
-        attempts: how often in a row the next message did not arrive.
-        next_attempt: before then it is not sent again; None where the last one arrived.
+        undelivered: fingerprint of the message that was not delivered; empty if the last delivery succeeded.
+        attempts: failed deliveries of it in a row.
+        next_attempt: when to try it again.
     """
 
     until: Instant
     failing: dict[str, Instant] = {}
+    undelivered: str = ""
     attempts: int = 0
     next_attempt: Instant | None = None
 
-    def postponed(self, now: datetime) -> "Memory":
-        """The memory after a message that may not have arrived: each attempt waits twice as long, up to an hour.
+    def must_wait(self, fingerprint: str, now: datetime) -> bool:
+        """Return whether this message failed before and is not due again; a clock that was wrong then is ignored."""
+        due = self.next_attempt
+        return fingerprint == self.undelivered and due is not None and now < due <= now + LONGEST_WAIT
 
-        A receiver that takes a message and answers with an error gets it a few times, not every minute.
+    def postponed(self, fingerprint: str, now: datetime) -> "Memory":
+        """Return the memory after a failed delivery: the wait doubles with each attempt, up to an hour.
+
+        A receiver that accepts a message but answers with an error would otherwise get it every minute.
         """
-        wait = min(timedelta(minutes=2) * 2 ** min(self.attempts, 10), LONGEST_WAIT)
-        return msgspec.structs.replace(self, attempts=self.attempts + 1, next_attempt=now + wait)
+        attempts = self.attempts if fingerprint == self.undelivered else 0
+        wait = min(timedelta(minutes=2) * 2 ** min(attempts, 10), LONGEST_WAIT)
+        return msgspec.structs.replace(self, undelivered=fingerprint, attempts=attempts + 1, next_attempt=now + wait)
 
 
 def remembered(cursor: str | None, otherwise: Memory) -> Memory:

@@ -25,11 +25,11 @@ def export(
     form: Annotated[Literal["csv", "parquet"], typer.Option("--format", help="What to write.")] = "csv",
     since: Annotated[str | None, typer.Option(metavar="DAY", help="Leave out earlier days.")] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to; replaced if it is there.")] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="Leave a CSV's text as it is, formulas too.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Don't quote formulas in a CSV.")] = False,
 ) -> None:
     """Write one table, every column of it, to a file, or as CSV into a pipe.
 
-    Text in a CSV that a spreadsheet would take for a formula (it begins with =, +, - or @) gets a ' before it.
+    In a CSV, text that a spreadsheet would treat as a formula (it starts with =, +, - or @) is prefixed with '.
 
     \b
     Examples:

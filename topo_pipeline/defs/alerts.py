@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -18,6 +19,7 @@ RUNS = 1000
 FIRST_LOOK = timedelta(days=1)
 # A run may show as ended somewhat later than it says that it did; one that is looked at twice is no news.
 OVERLAP = timedelta(minutes=1)
+_MINUTE = "%Y-%m-%d %H:%M UTC"
 
 
 def run_alert_sensor(
@@ -32,10 +34,6 @@ def run_alert_sensor(
     if destination is None:
         return dg.SkipReason("Nobody is told: set TOPO_ALERT_WEBHOOK, or TOPO_ALERT_SLACK_TOKEN and _CHANNEL.")
     memory = remembered(context.cursor, otherwise=Memory(clock() - FIRST_LOOK))
-    if memory.next_attempt and clock() < memory.next_attempt:
-        return dg.SkipReason(
-            f"The last message did not arrive; the next attempt is at {memory.next_attempt:%H:%M} UTC."
-        )
     since = memory.until - OVERLAP
     changed = _changed_since(context.instance, since)
     ended = [record for record in changed if end_of(record) > since]
@@ -43,11 +41,15 @@ def run_alert_sensor(
     found = outcomes(context.instance, ended, checks, memory.failing)
     told, failing = news(memory.failing, found.failures, found.worked)
     if told:
+        text, now = message(told), clock()
+        fingerprint = sha256(f"{vars(destination)} {text}".encode()).hexdigest()[:16]
+        if memory.must_wait(fingerprint, now):
+            return dg.SkipReason(f"The last message was not delivered. Next attempt: {memory.next_attempt:{_MINUTE}}.")
         try:
-            destination.tell(message(told))
-        except Undelivered as error:  # all of it is looked at again
-            later = memory.postponed(clock())
-            said = f"Not told, the next attempt is at {later.next_attempt:%H:%M} UTC: {error}."
+            destination.tell(text)
+        except Undelivered as error:  # the same runs are looked at again
+            later = memory.postponed(fingerprint, now)
+            said = f"Not delivered: {error}. Next attempt: {later.next_attempt:{_MINUTE}}."
             return dg.SensorResult(skip_reason=said, cursor=written(later))
     said = f"{len(told.failing)} failures and {len(told.well_again)} recoveries were told, {len(failing)} last."
     until = max([memory.until, *(record.update_timestamp for record in changed)])

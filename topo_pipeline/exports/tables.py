@@ -10,7 +10,7 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from topo_pipeline.warehouse.catalogue import Column, columns_of
-from topo_pipeline.warehouse.connection import Warehouse, first_line, literal
+from topo_pipeline.warehouse.connection import Warehouse, first_line, identifier, literal
 from topo_pipeline.warehouse.errors import WarehouseError
 
 Format = Literal["csv", "parquet"]
@@ -26,11 +26,14 @@ WHERE database_name = current_database() AND schema_name IN ('engagement', 'topo
 ORDER BY ALL
 """
 _OPTIONS = {"csv": "FORMAT csv, HEADER", "parquet": "FORMAT parquet, COMPRESSION zstd"}
-# A spreadsheet runs a cell that begins so, and takes one that begins with ' for text; no CSV holds a NUL.
-_QUOTED = r"regexp_replace(replace({}::VARCHAR, chr(0), ''), '^([=+@＝＋＠－\t\r-])', chr(39) || '\1')"
+# Spreadsheets treat a cell that starts with one of these as a formula, and one that starts with ' as text. Some split a
+# cell at semicolons, tabs and line breaks.
+_QUOTED = (
+    r"regexp_replace(replace({}::VARCHAR, chr(0), ''), '(^|[;\t\r\n])([=+@＝＋＠－-])', '\1' || chr(39) || '\2', 'g')"
+)
 _DAYS = ("day", "cohort_day", "week_start")
 # What tells a metric table's rows apart stands first; an activity is looked for by when it was.
-_ORDER = {"topo.activities": "created_at, id"}
+_ORDER = {"topo.activities": ("created_at", "id")}
 _LEADING = 4
 
 
@@ -41,7 +44,7 @@ class Table:
     Attributes:
         name: with its schema.
         comment: what the warehouse says it is.
-        columns: in order, of the types that they are written with.
+        columns: in order, with the types they are exported as.
     """
 
     name: str
@@ -54,9 +57,9 @@ class Table:
         return next((column.name for column in self.columns if column.name in _DAYS), None)
 
     @property
-    def order(self) -> str:
-        """What its rows are sorted by, as columns of a statement."""
-        return _ORDER.get(self.name) or ", ".join(column.name for column in self.columns[:_LEADING])
+    def order(self) -> tuple[str, ...]:
+        """The columns that its rows are sorted by."""
+        return _ORDER.get(self.name) or tuple(column.name for column in self.columns[:_LEADING])
 
 
 def tables(connection: DuckDBPyConnection) -> dict[str, Table]:
@@ -81,7 +84,7 @@ def export(
         file: Named anew only once it is whole. A CSV whose name ends in `.gz` is compressed.
         form: CSV has a header, and instants in UTC.
         since: Leave out rows of earlier days.
-        raw: Whether text that a spreadsheet would run stands in a CSV as it is.
+        raw: Whether a CSV keeps text that a spreadsheet would treat as a formula unquoted.
 
     Raises:
         WarehouseError: there is no such table, it has no days, or the file can't be written.
@@ -125,20 +128,21 @@ def write(
         where: A condition of our own.
         values: What it may name; others are left out.
         without: A column to leave out.
-        raw: Whether text that a spreadsheet would run stands in a CSV as it is.
+        raw: Whether a CSV keeps text that a spreadsheet would treat as a formula unquoted.
 
     Raises:
         WarehouseError: the file can't be written.
     """
-    is_quoted = form == "csv" and not raw
+    quote = _QUOTED if form == "csv" and not raw else "{}"
     columns = ", ".join(
-        f"{_QUOTED.format(it.name) if is_quoted and it.type == 'VARCHAR' else it.name}::{it.type} AS {it.name}"
+        f"{quote.format(_of(it.name)) if it.type == 'VARCHAR' else _of(it.name)}::{it.type} AS {identifier(it.name)}"
         for it in table.columns
         if it.name != without
     )
-    select = f"SELECT {columns} FROM {table.name}"  # noqa: S608 - our own names
+    select = f"SELECT {columns} FROM {table.name} AS source"  # noqa: S608 - our own names
+    order = ", ".join(map(_of, table.order))
     named = {name: value for name, value in (values or {}).items() if f"${name}" in where}
-    copy = f"COPY ({select} WHERE {where} ORDER BY {table.order}) TO {literal(str(file))} ({_OPTIONS[form]})"
+    copy = f"COPY ({select} WHERE {where} ORDER BY {order}) TO {literal(str(file))} ({_OPTIONS[form]})"
     try:
         [(rows,)] = connection.execute(copy, named).fetchall()
     except duckdb.IOException as error:
@@ -147,8 +151,12 @@ def write(
 
 
 def _as_written(column: Column) -> Column:
-    """Write ids as text: of a UUID in Parquet, pandas and polars make sixteen bytes that equal no id elsewhere."""
-    return replace(column, type=column.type.replace("UUID", "VARCHAR"))
+    """Return the column as exported: UUIDs as text, since pandas and polars read a Parquet UUID as 16 raw bytes."""
+    return replace(column, type="VARCHAR") if column.type == "UUID" else column
+
+
+def _of(column: str) -> str:
+    return f"source.{identifier(column)}"
 
 
 def _named(known: Mapping[str, Table], name: str) -> Table:

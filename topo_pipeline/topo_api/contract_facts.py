@@ -155,7 +155,7 @@ class Additivity:
 
     @property
     def lacking(self) -> int:
-        """Return by how much the window counts less than its two parts together."""
+        """Return the two parts' total minus the window's count."""
         return sum(self.halves) - self.shared - self.whole
 
 

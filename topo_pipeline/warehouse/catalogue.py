@@ -17,7 +17,7 @@ class Column:
 
 
 def tables_of(connection: "DuckDBPyConnection") -> set[tuple[str, str]]:
-    """Every table that there is: its schema and its name."""
+    """Return every table as (schema, name)."""
     there = "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = current_database()"
     return {(schema, name) for schema, name in connection.execute(there).fetchall()}
 

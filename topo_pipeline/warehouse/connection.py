@@ -198,6 +198,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def identifier(name: str) -> str:
+    """Quote a name for a statement."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def _lake_extension() -> Path:
     """Find DuckLake's extension in its own package: a network that INSTALL needs may not be there."""
     try:

@@ -14,22 +14,29 @@ from duckdb import DuckDBPyConnection
 from topo_pipeline.warehouse.errors import WarehouseError
 
 _NO_TEXT = r"[^\s\S]"  # matches nothing; an empty pattern would match every text
-# An id may be part of a longer hexadecimal number, as in p%2F<id>. Of one that is longer than this, which is content,
-# its beginning and its end are looked at.
-_LONGEST_NUMBER = 1000
-# Percent-encoding and JSON's escapes, as far as they stand for ASCII: DuckDB refuses to decode half a character.
-_ASCII_ESCAPES = r"regexp_replace(regexp_replace({}, '%([89a-f])', '%25\1', 'gi'), '\\u00([0-7][0-9a-f])', '%\1', 'gi')"
+# An id can be part of a longer hexadecimal number, as in p%2F<id>. In a number longer than this only the first and the
+# last 32 digits are checked.
+_LONGEST_NUMBER = 10_000
+_HYPHENATED = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+# Percent-encoded and JSON-escaped ASCII. Other bytes stay encoded: DuckDB rejects invalid UTF-8.
+_ASCII_ESCAPES = (
+    r"regexp_replace(regexp_replace({}, '%([89a-f])', '%25\1', 'gi'), '\\+u00([0-7][0-9a-f])', '%\1', 'gi')"
+)
 _DEFINE = rf"""
 CREATE OR REPLACE TEMP MACRO decoded_once(text) AS url_decode({_ASCII_ESCAPES.format("text")});
-CREATE OR REPLACE TEMP MACRO hexadecimal(text) AS replace(lower(
+CREATE OR REPLACE TEMP MACRO decoded(text) AS lower(
     CASE WHEN contains(text, '%') OR contains(text, '\u') THEN decoded_once(decoded_once(text)) ELSE text END
-), '-', '');
-CREATE OR REPLACE TEMP MACRO ids_in(text) AS list_distinct(flatten(list_transform(
-    regexp_extract_all(hexadecimal(text), '[0-9a-f]{{32,}}'),
-    lambda number: CASE
-        WHEN length(number) > {_LONGEST_NUMBER} THEN [left(number, 32), right(number, 32)]
-        ELSE list_transform(range(1, length(number) - 30), lambda i: substring(number, i, 32)) END
-)));
+);
+CREATE OR REPLACE TEMP MACRO hexadecimal(text) AS replace(decoded(text), '-', '');
+CREATE OR REPLACE TEMP MACRO ids_in(text) AS list_distinct(list_concat(
+    list_transform(regexp_extract_all(decoded(text), '{_HYPHENATED}'), lambda id: replace(id, '-', '')),
+    flatten(list_transform(
+        regexp_extract_all(hexadecimal(text), '[0-9a-f]{{32,}}'),
+        lambda number: CASE
+            WHEN length(number) > {_LONGEST_NUMBER} THEN [left(number, 32), right(number, 32)]
+            ELSE list_transform(range(1, length(number) - 30), lambda i: substring(number, i, 32)) END
+    ))
+));
 CREATE OR REPLACE TEMP MACRO keyed_hash(id) AS
     sha256(getvariable('hash_key') || replace(lower(id::VARCHAR), '-', ''))
 """

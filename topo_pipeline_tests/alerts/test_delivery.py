@@ -109,7 +109,7 @@ def test_one_whose_headers_come_a_byte_at_a_time_is_not_waited_for_either(
         said = why_not(to(receiver))
         over.set()
         dripping.join()
-    assert said == "there was no whole answer within 0.4 s"
+    assert said == "no complete response within 0.4 s"
 
 
 @pytest.mark.parametrize("token", ["a\nb", "中"])

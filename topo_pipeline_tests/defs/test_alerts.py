@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,12 +29,13 @@ class Watch:
     definitions: dg.Definitions
     receiver: Receiver
     cursor: str | None = None
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))
     later: timedelta = timedelta(0)
 
     def tick(self, **settings: str) -> str | None:
         """Let the sensor look once; what it says."""
         told = Settings(_env_file=None, **(settings or {"alert_webhook": f"{self.receiver.address}/hook"}))
-        resources = {"settings": told, "clock": lambda: datetime.now(UTC) + self.later}
+        resources = {"settings": told, "clock": lambda: self.began + self.later}
         with dg.build_sensor_context(
             instance=self.instance, cursor=self.cursor, definitions=self.definitions, resources=resources
         ) as context:
@@ -191,7 +192,7 @@ def test_a_webhook_that_is_down_loses_nothing_and_repeats_nothing(small: Small, 
     receiver.status = 503
     small.run(second=refuse)
     small.check(dg.AssetCheckSeverity.ERROR)
-    assert "Not told" in str(small.tick())
+    assert "Not delivered" in str(small.tick())
     small.run(first=refuse)
     small.later = timedelta(minutes=3)
     assert "the webhook answered 503." in str(small.tick())
@@ -223,6 +224,35 @@ def test_a_receiver_that_takes_a_message_and_answers_with_an_error_gets_it_ever_
     small.later += timedelta(hours=1)
     assert [line.partition(" (")[0] for line in small.told()] == ["Failed: first"]
     assert small.told() == []
+
+
+def test_a_failed_delivery_holds_up_neither_later_news_nor_another_destination(
+    small: Small, receiver: Receiver
+) -> None:
+    receiver.status = 500
+    small.run(first=refuse)
+    for minute in (0, 2, 6, 14, 30):
+        small.later = timedelta(minutes=minute)
+        small.tick()
+    assert len(receiver.texts) == 5
+    small.later += timedelta(minutes=1)
+    small.run(second=refuse)
+    assert [line.partition(" (")[0] for line in small.told()] == ["Failed: second"]
+    receiver.status = 200
+    assert "Not delivered" not in str(small.tick(alert_webhook=f"{receiver.address}/another"))
+    assert len(receiver.texts) == 7
+    assert small.told() == []
+
+
+def test_a_clock_that_was_wrong_at_a_failed_delivery_silences_nothing(small: Small, receiver: Receiver) -> None:
+    small.tick()
+    receiver.status = 500
+    small.run(first=refuse)
+    small.later = timedelta(days=365)
+    small.tick()
+    receiver.status = 200
+    small.later = timedelta(0)
+    assert len(small.told()) == 1
 
 
 def test_where_nobody_is_to_be_told_it_is_stopped_and_skips_and_says_so(small: Small) -> None:

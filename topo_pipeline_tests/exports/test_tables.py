@@ -49,6 +49,7 @@ def test_ids_are_the_same_text_in_both_formats(world: Workspace, tmp_path: Path)
 
 HOSTILE = [
     *('=HYPERLINK("https://evil.example")', "@SUM(A1:A9)", "+1", "-1+cmd", "\t=1", "\r=1", "＝1", "a\x00b"),
+    *("hello;=cmd|' /C calc'!A0", "a\n=1+1", "a\t=1", "\n-1", "a;@x;+1"),
     *("plain", "1 = 1", "'quoted"),
 ]
 
@@ -65,9 +66,10 @@ def test_a_spreadsheet_runs_no_cell_of_a_csv_unless_it_is_asked_for_raw(
             shown[raw] = [row["name"] for row in csv.DictReader(opened)]
     assert shown[True] == [name]
     [cell] = shown[False]
-    assert cell[0] not in "=+-@＝＋－＠\t\r"
+    parts = [part.lstrip("\t\r\n") for part in cell.replace(";", "\n").replace("\t", "\n").split("\n")]
+    assert not any(part.startswith(tuple("=+-@＝＋－＠")) for part in parts)
     assert "\x00" not in cell
-    assert cell.removeprefix("'") == name.replace("\x00", "").removeprefix("'")
+    assert cell.replace("'", "") == name.replace("\x00", "").replace("'", "")
 
 
 def test_parquet_holds_a_name_as_it_is(world: Workspace, tmp_path: Path) -> None:

@@ -350,6 +350,10 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "percent-encoded twice": lambda id_: id_.replace("-", "%252D"),
     "escaped in JSON": lambda id_: "".join(f"\\u{ord(character):04x}" for character in id_),
     "JSON within JSON": lambda id_: json.dumps(f"\\u0022{id_}\\u0022")[1:-1],
+    "escaped in JSON within JSON": lambda id_: "".join(f"\\\\u{ord(character):04x}" for character in id_),
+    "hyphens escaped in JSON within JSON": lambda id_: id_.replace("-", "\\\\u002d"),
+    "among many others": lambda id_: "-".join([*map(uuid_of, range(400)), id_, *map(uuid_of, range(400))]),
+    "in a number of thousands of digits": lambda id_: "ab" * 2000 + id_.replace("-", "") + "cd" * 2000,
     "beside what is no text": lambda id_: f"%E2%82{id_}%zz%ff",
 }
 
