@@ -307,7 +307,7 @@ def _new_rows(page: ActivityPage, known: set[str]) -> bool:
 def _has_more(facts: Facts, sample: Sample) -> _Verdict:
     *earlier, last = sample.pages
     if any(not page.has_more for page in earlier):
-        return _differs("has_more is false on a page that others follow")
+        return _differs("has_more is false on a page that has others after it")
     if isinstance(facts.beyond, ActivityPage) and _new_rows(facts.beyond, {row.id for row in sample.rows}):
         return _unknown("rows follow that the count leaves out")
     if not sample.is_whole:
@@ -519,7 +519,7 @@ ASSUMPTIONS = (
     _Assumption(
         "has_more is right",
         _of_sample(_has_more),
-        "The count decides. One page more is asked for where has_more contradicts it.",
+        "The count decides. One more page is requested where has_more contradicts it.",
     ),
     _Assumption(
         "the resource filter works",
