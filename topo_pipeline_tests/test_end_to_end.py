@@ -117,7 +117,8 @@ class Topo:
         if not all(bounds):
             return False
         after, before = map(datetime.fromisoformat, bounds)
-        return self.midnight(5) - timedelta(seconds=1) <= after and before <= self.midnight(4)
+        seconds = timedelta(seconds=3)  # that are asked for on either side of a day
+        return self.midnight(5) - seconds <= after and before <= self.midnight(4) + seconds
 
 
 @dataclass(frozen=True)

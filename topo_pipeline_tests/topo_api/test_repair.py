@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from fractions import Fraction
 from random import Random
 from typing import Any, cast
 
@@ -53,7 +54,7 @@ def test_a_deep_window_is_read_in_parts_for_five_percent_more_requests_at_most(s
     assert ids_of(reading) == all_of(world.rows)
     assert (reading.total_count, reading.requests) == (count, len(world.asked))
     assert max(query.page for query in world.asked) <= 50
-    assert excess(world) <= 0.05
+    assert excess(world) <= Fraction(5, 100)
 
 
 def test_a_window_as_deep_as_may_be_costs_its_pages_and_nothing_more() -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from itertools import count
 from random import Random
 from typing import Any, cast
@@ -137,9 +138,9 @@ def all_of(rows: list[Row]) -> list[str]:
     return [row.id for row in sorted(rows, key=lambda row: (row.at, row.id))]
 
 
-def excess(world: World) -> float:
+def excess(world: World) -> Fraction:
     """Requests beyond the pages needed, as a share of them."""
-    return len(world.asked) / max(1, -(-len(world.rows) // 100)) - 1
+    return Fraction(len(world.asked), max(1, -(-len(world.rows) // 100))) - 1
 
 
 # A world that changes between any two requests
