@@ -49,14 +49,8 @@ LONGEST = ("test_dev", "test_killed_runs", "test_backfills_of_the_ui", "test_cli
 # Coverage makes code half as slow again. These run the whole pipeline, whose parts have tests of their own, and neither
 # they nor what is set up for them is traced; nor is any process that a test starts.
 UNTRACED = (
-    *(
-        "crashes/",
-        "engagement/",
-        "exports/",
-        "topo_api/test_contract",
-        "topo_api/test_quirks",
-        "topo_api/test_repair.py",
-    ),
+    *("crashes/", "engagement/", "exports/"),
+    *("topo_api/test_contract", "topo_api/test_quirks", "topo_api/test_repair.py"),
     *("defs/test_channels", "defs/test_faults", "defs/test_guards", "defs/test_publish", "defs/test_ranged_runs"),
     *("defs/test_reexecution", "defs/test_schedules", "defs/test_settings_of_tables", "defs/test_table_events"),
     *("report/test_page", "report/test_queries"),

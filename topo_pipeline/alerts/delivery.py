@@ -18,7 +18,9 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 
 TIMEOUT_SECONDS = 10
-"""For each network operation; a delivery as a whole gets twice that, since a response can arrive byte by byte."""
+"""For each network operation."""
+DELIVERY_SECONDS = 20
+"""For a delivery as a whole: a response can arrive byte by byte."""
 LONGEST_FAULT = 200
 
 
@@ -84,8 +86,8 @@ def _in_time(post: Callable[[str], str | None], text: str) -> str | None:
             outcome.set_exception(error)
 
     Thread(target=run, name="alert", daemon=True).start()
-    if wait([outcome], timeout=2 * TIMEOUT_SECONDS).not_done:
-        raise Undelivered(f"no complete response within {2 * TIMEOUT_SECONDS} s")
+    if wait([outcome], timeout=DELIVERY_SECONDS).not_done:
+        raise Undelivered(f"no complete response within {DELIVERY_SECONDS} s")
     return outcome.result()
 
 
