@@ -14,6 +14,7 @@ import pytest
 from topo_pipeline import definitions
 from topo_pipeline.cli import app, console
 from topo_pipeline.defs.resources import Topo, utc_now
+from topo_pipeline.report.previews import Seen
 from topo_pipeline.settings import get_settings
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.conftest import PATIENCE
@@ -43,7 +44,8 @@ def answer(folder: Path, *arguments: str, **environment: str | None) -> subproce
     """Run the command in this process, which saves the seconds that a new one takes to import Dagster.
 
     Its settings and definitions are made from the environment of the call, as in a new process. Partitions are not:
-    they start on the tests' date, in the tests' zone.
+    they start on the tests' date, in the tests' zone. Previews are without charts, which take most of the time and
+    have tests of their own.
     """
     with (
         patch.dict(os.environ, _environment(environment), clear=True),
@@ -54,6 +56,7 @@ def answer(folder: Path, *arguments: str, **environment: str | None) -> subproce
         _new_settings(monkeypatch),
     ):
         monkeypatch.chdir(folder)
+        monkeypatch.setattr(Seen, "picture", lambda _: None)
         for name, stream in {"stdin": stdin, "stdout": stdout, "stderr": stderr}.items():
             monkeypatch.setattr(sys, name, stream)
         monkeypatch.setattr(console.err, "_file", None)  # a backfill leaves it bound to this call's stream
@@ -64,7 +67,8 @@ def answer(folder: Path, *arguments: str, **environment: str | None) -> subproce
 
 
 def _environment(changes: dict[str, str | None]) -> dict[str, str]:
-    whole = {**os.environ, "TOPO_WAREHOUSE": "data/topo.duckdb", "DAGSTER_HOME": None, **changes}
+    usual = {"TOPO_WAREHOUSE": "data/topo.duckdb", "TOPO_REQUESTS_PER_SECOND": "1000", "DAGSTER_HOME": None}
+    whole = {**os.environ, **usual, **changes}
     return {name: value for name, value in whole.items() if value is not None}
 
 

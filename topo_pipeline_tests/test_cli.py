@@ -20,7 +20,6 @@ from topo_pipeline import demo as simulated
 from topo_pipeline.cli import app
 from topo_pipeline.defs.resources import utc_now
 from topo_pipeline.ingest import load_days
-from topo_pipeline.report.previews import Seen
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
@@ -74,8 +73,7 @@ def test_a_backfill_lands_every_day_and_exits_with_0(backfilled: tuple[Path, Com
 def test_the_first_backfill_prints_one_line_about_the_contract_check(
     tmp_path: Path, api_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As if the API were not on this machine; without charts, which take most of the time."""
-    monkeypatch.setattr(Seen, "picture", lambda _: None)
+    """As if the API were not on this machine."""
     monkeypatch.setitem(load_days.__kwdefaults__, "checks_contract", True)
     result = answer(tmp_path, "backfill", "2026-03-03", "2026-03-03", TOPO_API_URL=api_url)
     [line] = [line for line in result.stdout.splitlines() if "Contract check" in line]

@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from topo_pipeline.defs.resources import utc_now
-from topo_pipeline.report.previews import Seen
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
@@ -46,8 +45,7 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    monkeypatch.setattr(Seen, "picture", lambda _: None)  # no charts: they take most of the time
+def place(tmp_path: Path) -> Iterator[Place]:
     api = Bent(create_app(World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW, dated_by=utc_now))
     with serve(api) as address:
         yield Place(tmp_path, api, address)
