@@ -1,13 +1,17 @@
 """Forget a person: erase what names the person or one of the person's runs, and keep it from being landed again.
 
+Rows that name neither a person nor a run are the person's if they name a message, hot lead, meeting or task that only
+rows of the person have.
+
 What is kept is a keyed hash of each of these ids, so that a re-read can tell what to leave out. The key is the
 warehouse's own and stands in it: copies of the hashes alone tell nothing, and a restored warehouse still forgets.
 """
 
 import secrets
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from duckdb import DuckDBPyConnection
 
@@ -38,33 +42,74 @@ CREATE OR REPLACE TEMP MACRO ids_in(text) AS list_distinct(list_concat(
     ))
 ));
 CREATE OR REPLACE TEMP MACRO keyed_hash(id) AS
-    sha256(getvariable('hash_key') || replace(lower(id::VARCHAR), '-', ''))
+    sha256(getvariable('hash_key') || replace(lower(id::VARCHAR), '-', ''));
+CREATE OR REPLACE TEMP MACRO resource(kind, id) AS kind || ' ' || replace(lower(nullif(id, '')), '-', '');
+CREATE OR REPLACE TEMP MACRO resources(message_id, hot_lead_id, calendar_event_id, task_id) AS list_filter([
+    resource('message', message_id), resource('hot_lead', hot_lead_id),
+    resource('calendar_event', calendar_event_id), resource('task', task_id)
+], lambda id: id IS NOT NULL);
+CREATE OR REPLACE TEMP MACRO resources_in(text) AS flatten(list_transform(
+    ids_in(text), lambda id: [kind || ' ' || id for kind in ['message', 'hot_lead', 'calendar_event', 'task']]
+))
 """
 _NOTE = """
 INSERT INTO topo.forgotten
 SELECT id_hash, $now FROM (SELECT DISTINCT keyed_hash(unnest($ids::VARCHAR[])) AS id_hash)
 WHERE id_hash NOT IN (SELECT id_hash FROM topo.forgotten)
 """
+RESOURCES = "resources(message_id, hot_lead_id, calendar_event_id, task_id)"
+"""Of a row: the message, hot lead, meeting and task that it names, each as `kind id`."""
 
-# A row that only mentions the person is of somebody else's run. A run that was met since is known by its hash.
-_RUNS = """
+_LANDED = f"""
 WITH landed AS (
-    SELECT person_id, sequence_id FROM topo.activities
-    UNION ALL SELECT person_id, sequence_id FROM topo.activity_changes
+    SELECT person_id, sequence_id, {RESOURCES} AS resources, payload FROM topo.activities
+    UNION ALL SELECT person_id, sequence_id, {RESOURCES}, payload FROM topo.activity_changes
+), runs_of_others AS (
+    SELECT DISTINCT sequence_id FROM landed
+    WHERE person_id IS NOT NULL AND sequence_id IS NOT NULL
+        AND NOT list_contains($people::UUID[], person_id) AND NOT list_contains($runs::UUID[], sequence_id)
 )
+"""  # noqa: S608 - as the others: made of the constants above
+# A row that only mentions the person is of somebody else's run. A run that was met since is known by its hash.
+_RUNS = f"""
+{_LANDED}
 SELECT sequence_id FROM landed WHERE list_contains($people::UUID[], person_id) AND sequence_id IS NOT NULL
+UNION
+SELECT sequence_id FROM landed
+WHERE person_id IS NULL AND sequence_id IS NOT NULL AND sequence_id NOT IN (FROM runs_of_others)
+    AND list_has_any(resources, $resources::VARCHAR[])
 UNION
 SELECT sequence_id FROM (SELECT DISTINCT sequence_id FROM landed WHERE sequence_id IS NOT NULL)
 WHERE keyed_hash(sequence_id) IN (SELECT id_hash FROM topo.forgotten)
-"""
+"""  # noqa: S608
+# A resource that a row of somebody else has too is not followed.
+_THEIR_RESOURCES = f"""
+{_LANDED}, named AS (
+    SELECT unnest(resources) AS resource, CASE
+        WHEN list_contains($people::UUID[], person_id) OR list_contains($runs::UUID[], sequence_id) THEN 'theirs'
+        WHEN person_id IS NOT NULL OR sequence_id IN (FROM runs_of_others) THEN 'of others'
+        WHEN sequence_id IS NULL AND (
+            list_has_any(resources, $resources::VARCHAR[]) OR regexp_matches(hexadecimal(payload), $named)
+        ) THEN 'theirs' END AS whose
+    FROM landed
+)
+SELECT resource FROM named WHERE whose = 'theirs' OR (whose IS NULL AND keyed_hash(resource) IN (
+    SELECT id_hash FROM topo.forgotten
+))
+EXCEPT SELECT resource FROM named WHERE whose = 'of others'
+"""  # noqa: S608
 _OF_THEM = (
     "(list_contains($people::UUID[], person_id) OR list_contains($runs::UUID[], sequence_id)"
-    " OR regexp_matches(hexadecimal({}), $named))"
+    f" OR (person_id IS NULL AND sequence_id IS NULL AND list_has_any({RESOURCES}, $resources::VARCHAR[]))"
+    " OR regexp_matches(hexadecimal(payload), $named))"
 )
 _ROWS = {
-    "activities": f"topo.activities WHERE {_OF_THEM.format('payload')}",
-    "changes": f"topo.activity_changes WHERE {_OF_THEM.format('payload')}",
-    "rejects": "topo.rejects WHERE regexp_matches(hexadecimal(raw), $named)",
+    "activities": f"topo.activities WHERE {_OF_THEM}",
+    "changes": f"topo.activity_changes WHERE {_OF_THEM}",
+    "rejects": (
+        "topo.rejects WHERE regexp_matches(hexadecimal(raw), $named)"
+        " OR list_has_any(resources_in(raw), $resources::VARCHAR[])"
+    ),
 }
 # Whoever of the forgotten, people and runs, is named anywhere.
 _FORGOTTEN_IDS = """
@@ -182,8 +227,7 @@ def erase_again(connection: DuckDBPyConnection, known: Memory, *, now: datetime)
     for id_hash in known.hashes.keys() - ours.hashes.keys():
         connection.execute("INSERT INTO topo.forgotten VALUES (?, ?)", [id_hash, known.hashes[id_hash]])
     know_the_forgotten(connection)
-    named = [id_ for (id_,) in connection.execute(_FORGOTTEN_IDS).fetchall()]
-    theirs = _Theirs(named, _runs_of(connection, named))
+    theirs = _of(connection, [id_ for (id_,) in connection.execute(_FORGOTTEN_IDS).fetchall()])
     erased = _counted(connection, theirs)
     _delete(connection, theirs, now=now)
     return erased
@@ -191,7 +235,8 @@ def erase_again(connection: DuckDBPyConnection, known: Memory, *, now: datetime)
 
 def _delete(connection: DuckDBPyConnection, theirs: "_Theirs", *, now: datetime) -> None:
     """Note who it is, and erase what is theirs; the ledger tells how many rows it leaves out now."""
-    connection.execute(_NOTE, {"ids": [str(id_) for id_ in (*theirs.people, *theirs.runs)], "now": now})
+    ids = [str(id_) for id_ in (*theirs.people, *theirs.runs, *theirs.resources)]
+    connection.execute(_NOTE, {"ids": ids, "now": now})
     connection.execute(_SUPPRESS, theirs.named_in(_SUPPRESS))
     for rows in _ROWS.values():
         connection.execute(f"DELETE FROM {rows}", theirs.named_in(rows))  # noqa: S608 - as above
@@ -203,22 +248,33 @@ class _Theirs:
 
     people: list[uuid.UUID]
     runs: list[uuid.UUID]
+    resources: list[str]
 
     def named_in(self, statement: str) -> dict[str, object]:
         """The values that a statement names: DuckDB takes no others."""
         named = "|".join(id_.hex for id_ in (*self.people, *self.runs)) or _NO_TEXT
-        values = {"people": self.people, "runs": self.runs, "named": named}
+        values = {"people": self.people, "runs": self.runs, "resources": self.resources, "named": named}
         return {name: value for name, value in values.items() if f"${name}" in statement}
 
 
 def _found(connection: DuckDBPyConnection, person_id: uuid.UUID) -> _Theirs:
     _refuse_other_things(connection, person_id)
     know_the_forgotten(connection)
-    return _Theirs([person_id], _runs_of(connection, [person_id]))
+    return _of(connection, [person_id])
 
 
-def _runs_of(connection: DuckDBPyConnection, people: list[uuid.UUID]) -> list[uuid.UUID]:
-    return [run for (run,) in connection.execute(_RUNS, {"people": people}).fetchall()]
+def _of(connection: DuckDBPyConnection, people: list[uuid.UUID]) -> _Theirs:
+    """Follow the ids of their rows until there are no more."""
+    theirs, before = _Theirs(people, [], []), None
+    while theirs != before:
+        before = theirs
+        theirs = replace(theirs, runs=_column(connection, _RUNS, theirs))
+        theirs = replace(theirs, resources=_column(connection, _THEIR_RESOURCES, theirs))
+    return theirs
+
+
+def _column(connection: DuckDBPyConnection, statement: str, theirs: _Theirs) -> list[Any]:
+    return sorted(value for (value,) in connection.execute(statement, theirs.named_in(statement)).fetchall())
 
 
 def _is_noted(connection: DuckDBPyConnection, id_: uuid.UUID) -> bool:

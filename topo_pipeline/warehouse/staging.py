@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from topo_pipeline.warehouse.forgetting import knows_anybody_forgotten
+from topo_pipeline.warehouse.forgetting import RESOURCES, knows_anybody_forgotten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,24 +48,46 @@ FROM (
 """
 # What names somebody who is forgotten; the ids of a text are hashed once each, however many are forgotten.
 _NAMING_THE_FORGOTTEN = """
-SELECT {0} FROM (SELECT DISTINCT {0}, unnest(ids_in({1})) AS named FROM {2})
+SELECT {0} FROM (SELECT DISTINCT {0}, unnest({1}) AS named FROM {2})
 WHERE keyed_hash(named) IN (SELECT id_hash FROM topo.forgotten)
 """
-# A run that a forgotten person has entered since: its later activities need not name the person.
-_NOTE_RUNS = """
+_NOTE = """
 INSERT INTO topo.forgotten
-SELECT DISTINCT keyed_hash(sequence_id), $now::TIMESTAMPTZ
-FROM staged
-WHERE keyed_hash(person_id) IN (SELECT id_hash FROM topo.forgotten)
-    AND keyed_hash(sequence_id) NOT IN (SELECT id_hash FROM topo.forgotten)
+SELECT id_hash, $now::TIMESTAMPTZ FROM (SELECT DISTINCT keyed_hash(id) AS id_hash FROM ({}))
+WHERE id_hash IS NOT NULL AND id_hash NOT IN (SELECT id_hash FROM topo.forgotten)
 """
+_IS_FORGOTTEN = "keyed_hash({}) IN (SELECT id_hash FROM topo.forgotten)"
+# What a forgotten person has begun since: a run, whose later activities need not name the person, and what those name
+# that have no run either (`forgetting`); not what activities of others name too.
+_THEIR_RUNS = f"SELECT sequence_id AS id FROM staged WHERE {_IS_FORGOTTEN.format('person_id')}"  # noqa: S608
+_RUNS_OF_OTHERS = f"""
+SELECT sequence_id FROM (
+    SELECT person_id, sequence_id FROM staged
+    UNION ALL
+    SELECT person_id, sequence_id FROM topo.activities
+    WHERE sequence_id IN (SELECT sequence_id FROM staged WHERE person_id IS NULL)
+)
+WHERE person_id IS NOT NULL AND sequence_id IS NOT NULL AND NOT {_IS_FORGOTTEN.format("person_id")}
+"""  # noqa: S608
+_THEIR_RESOURCES = f"""
+SELECT unnest({RESOURCES}) AS id FROM staged
+WHERE {_IS_FORGOTTEN.format("person_id")} OR {_IS_FORGOTTEN.format("sequence_id")}
+EXCEPT SELECT unnest({RESOURCES}) FROM staged
+WHERE NOT {_IS_FORGOTTEN.format("person_id")} OR sequence_id IN ({_RUNS_OF_OTHERS})
+"""  # noqa: S608
+_RUNS_OF_RESOURCES = f"""
+SELECT sequence_id AS id FROM (SELECT sequence_id, unnest({RESOURCES}) AS resource FROM staged WHERE person_id IS NULL)
+WHERE {_IS_FORGOTTEN.format("resource")} AND sequence_id NOT IN ({_RUNS_OF_OTHERS})
+"""  # noqa: S608
 # Ids are looked for as columns too: in the text they may be escaped.
 _SUPPRESS = f"""
 DELETE FROM staged
-WHERE id IN ({_NAMING_THE_FORGOTTEN.format("id", "concat_ws(' ', payload, person_id, sequence_id)", "staged")})
+WHERE id IN ({_NAMING_THE_FORGOTTEN.format("id", "ids_in(concat_ws(' ', payload, person_id, sequence_id))", "staged")})
+    OR id IN ({_NAMING_THE_FORGOTTEN.format("id", RESOURCES, "staged WHERE person_id IS NULL AND sequence_id IS NULL")})
 """  # noqa: S608 - names of our own
 _SUPPRESS_REJECTS = f"""
-DELETE FROM set_aside WHERE raw IN ({_NAMING_THE_FORGOTTEN.format("raw", "raw", "set_aside")})
+DELETE FROM set_aside
+WHERE raw IN ({_NAMING_THE_FORGOTTEN.format("raw", "list_concat(ids_in(raw), resources_in(raw))", "set_aside")})
 """  # noqa: S608
 
 
@@ -108,9 +130,10 @@ def unstage(connection: "DuckDBPyConnection") -> None:
 
 
 def follow_the_forgotten(connection: "DuckDBPyConnection", *, now: datetime) -> None:
-    """Note the runs that forgotten people have entered since, as far as `staged` shows them."""
+    """Note the runs that forgotten people have entered since, and what these name, as far as `staged` shows them."""
     if knows_anybody_forgotten(connection):
-        connection.execute(_NOTE_RUNS, {"now": now})
+        for ids in (_THEIR_RUNS, _THEIR_RESOURCES, _RUNS_OF_RESOURCES):
+            connection.execute(_NOTE.format(ids), {"now": now})
 
 
 def suppress(connection: "DuckDBPyConnection") -> int:

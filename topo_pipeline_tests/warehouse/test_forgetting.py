@@ -446,3 +446,96 @@ def test_a_copy_that_names_nobody_who_was_erased_elsewhere_loses_nothing(
     assert snapshot(backup) == before
     assert memory_of(backup) == memory_of(file_warehouse)
     assert land_into(backup, reading(of(ADA, 1), day=NEXT_DAY), LATER).suppressed == 1
+
+
+KINDS = ("message_id", "hot_lead_id", "calendar_event_id", "task_id")
+THING = uuid_of(0x7417)
+
+
+def naming(number: int, kind: str, id_: str = THING, **more: Any) -> Activity:
+    """An activity that names neither a person nor a run."""
+    return activity(number, {"type": "message.opened", kind: id_, **more})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("id_", [THING, THING.upper(), "msg_1"])
+def test_a_row_without_a_person_goes_if_only_rows_of_the_person_name_the_same_thing(
+    file_warehouse: Warehouse, kind: str, id_: str
+) -> None:
+    bind(file_warehouse)
+    others = [naming(3, other, id_) for other in KINDS if other != kind][:1]
+    land_into(file_warehouse, reading(of(ADA, 1, HER_RUN, **{kind: id_}), of(BOB, 4, HIS_RUN, **{kind: "msg_2"})))
+    land_into(file_warehouse, reading(naming(2, kind, id_), *others, naming(5, kind, "msg_2"), day=NEXT_DAY))
+    assert erase_from(file_warehouse).activities == 2
+    assert kept(file_warehouse) == [uuid_of(3), uuid_of(4), uuid_of(5)]
+    load = land_into(file_warehouse, reading(naming(2, kind, id_), *others, naming(5, kind, "msg_2"), day=NEXT_DAY))
+    assert (load.rows, load.suppressed) == (2, 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_somebody_elses_row_names_too_is_not_followed(file_warehouse: Warehouse, kind: str) -> None:
+    bind(file_warehouse)
+    shared = {kind: THING}
+    rows = (of(ADA, 1, HER_RUN, **shared), of(BOB, 2, HIS_RUN, **shared), naming(3, kind))
+    in_his_run = activity(4, {"type": "task.created", "sequence_id": HIS_RUN, "message_id": "msg_9"})
+    hers = (of(ADA, 5, HER_RUN, message_id="msg_9"), naming(6, "message_id", "msg_9"))
+    land_into(file_warehouse, reading(*rows, in_his_run, *hers))
+    assert erase_from(file_warehouse).activities == 2
+    assert kept(file_warehouse) == [uuid_of(number) for number in (2, 3, 4, 6)]
+    assert land_into(file_warehouse, reading(*rows, in_his_run, *hers), LATER).suppressed == 2
+
+
+def test_the_things_are_followed_to_a_run_that_names_nobody_and_from_there_on(file_warehouse: Warehouse) -> None:
+    bind(file_warehouse)
+    nameless = uuid_of(0xADA3)
+    rows = (
+        of(ADA, 1, None, message_id="msg_1"),
+        activity(2, {"type": "message.opened", "sequence_id": nameless, "message_id": "msg_1"}),
+        activity(3, {"type": "task.created", "sequence_id": nameless, "task_id": "task_1"}),
+        activity(4, {"type": "task.completed", "task_id": "task_1"}),
+        of(BOB, 5, HIS_RUN, task_id="task_2"),
+        activity(6, {"type": "task.completed", "task_id": "task_2"}),
+    )
+    land_into(file_warehouse, reading(*rows))
+    assert erase_from(file_warehouse).activities == 4
+    assert kept(file_warehouse) == [uuid_of(5), uuid_of(6)]
+    assert land_into(file_warehouse, reading(*rows), LATER).suppressed == 4
+
+
+def test_what_a_person_does_after_being_forgotten_is_followed_too(file_warehouse: Warehouse) -> None:
+    bind(file_warehouse)
+    nameless = uuid_of(0xADA3)
+    land_into(file_warehouse, reading(of(ADA, 1, HER_RUN), of(BOB, 2, HIS_RUN)))
+    erase_from(file_warehouse)
+    rows = (
+        of(ADA, 3, HER_RUN, message_id="msg_1"),
+        naming(4, "message_id", "msg_1"),
+        activity(5, {"type": "message.opened", "sequence_id": nameless, "message_id": "msg_1"}),
+        of(BOB, 6, HIS_RUN, message_id="msg_2"),
+        naming(7, "message_id", "msg_2"),
+    )
+    assert land_into(file_warehouse, reading(*rows, day=NEXT_DAY), LATER).suppressed == 3
+    assert kept(file_warehouse) == [uuid_of(2), uuid_of(6), uuid_of(7)]
+    later = activity(8, {"type": "message.opened", "sequence_id": nameless})
+    assert land_into(file_warehouse, reading(later, *rows, day=NEXT_DAY), LATER).suppressed == 4
+
+
+def test_earlier_versions_and_unreadable_rows_are_followed_too(file_warehouse: Warehouse) -> None:
+    bind(file_warehouse)
+    cut = ((f'{{"messageId":"{THING}"', "cut"), (f'{{"messageId":"{uuid_of(77)}"', "cut"))
+    land_into(file_warehouse, reading(of(ADA, 1, HER_RUN, message_id=THING), naming(2, "message_id", v=1), rejects=cut))
+    land_into(file_warehouse, reading(of(ADA, 1, HER_RUN), naming(2, "message_id", v=2), rejects=cut), LATER)
+    assert erase_from(file_warehouse) == Trace(activities=2, changes=2, rejects=1, runs=1)
+    assert THING not in everything(file_warehouse)
+    again = land_into(file_warehouse, reading(naming(2, "message_id", v=2), rejects=cut), LATER)
+    assert (again.rows, again.rejects, again.suppressed) == (0, 1, 2)
+
+
+def test_a_backup_is_rid_of_what_was_followed(file_warehouse: Warehouse, tmp_path: Path) -> None:
+    bind(file_warehouse)
+    land_into(file_warehouse, reading(of(ADA, 1, HER_RUN, message_id=THING), naming(2, "message_id"), of(BOB, 3)))
+    backup = copy_of(file_warehouse, tmp_path)
+    erase_from(file_warehouse)
+    with backup.transaction() as connection:
+        assert erase_again(connection, memory_of(file_warehouse), now=LATER).activities == 2
+    assert kept(backup) == [uuid_of(3)]
