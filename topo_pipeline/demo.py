@@ -59,6 +59,7 @@ def environment(api_url: str) -> dict[str, str]:
         "TOPO_COMPLETENESS": "refuse",
         "TOPO_LABEL_CHANNELS": "on",
         "TOPO_AUTOMATION": "off",
+        "TOPO_PAYLOAD_DAYS": NOTHING,
         "TOPO_REPORT_DIR": str(folder / "report"),
         "TOPO_RULES": NOTHING,
         "TOPO_ALERT_WEBHOOK": NOTHING,

@@ -103,6 +103,7 @@ class Settings(BaseSettings):
     completeness: Literal["refuse", "warn"] = "refuse"
     label_channels: Literal["on", "off"] = "on"
     automation: Literal["off", "on"] = "off"
+    payload_days: Annotated[Annotated[int, Field(ge=1, le=36_500)] | None, BeforeValidator(_blank_is_none)] = None
     alert_webhook: Annotated[Secret, AfterValidator(_webhook)] = None
     alert_slack_token: Secret = None
     alert_slack_channel: Annotated[str | None, BeforeValidator(_blank_is_none)] = None

@@ -17,7 +17,7 @@ VARIABLES = {
     "TOPO_API_KEY", "TOPO_API_URL", "TOPO_WAREHOUSE", "TOPO_START_DATE", "TOPO_TIMEZONE", "TOPO_LOOKBACK_DAYS",
     "TOPO_REQUESTS_PER_SECOND", "TOPO_CONCURRENCY", "TOPO_COMPLETENESS", "TOPO_LABEL_CHANNELS", "TOPO_AUTOMATION",
     "TOPO_ALERT_WEBHOOK", "TOPO_ALERT_SLACK_TOKEN", "TOPO_ALERT_SLACK_CHANNEL", "TOPO_REPORT_DIR", "TOPO_RULES",
-    "DAGSTER_HOME",
+    "TOPO_PAYLOAD_DAYS", "DAGSTER_HOME",
 }  # fmt: skip
 CHECKOUT = Path(__file__).parents[1]
 
@@ -85,6 +85,19 @@ def test_automation_is_on_or_off_and_anything_else_is_told_in_one_sentence(
         bare.setenv("TOPO_AUTOMATION", known)
         get_settings.cache_clear()
         assert get_settings().automation == known
+
+
+def test_payloads_are_kept_for_ever_or_for_a_number_of_days(bare: pytest.MonkeyPatch) -> None:
+    assert get_settings().payload_days is None
+    for value, kept in {"": None, "1": 1, "365": 365}.items():
+        bare.setenv("TOPO_PAYLOAD_DAYS", value)
+        get_settings.cache_clear()
+        assert get_settings().payload_days == kept
+    for value in ("0", "-1", "1.5", "a year"):
+        bare.setenv("TOPO_PAYLOAD_DAYS", value)
+        get_settings.cache_clear()
+        with pytest.raises(SettingsError, match="^TOPO_PAYLOAD_DAYS: "):
+            get_settings()
 
 
 def test_the_key_shows_in_no_representation(bare: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Iterator, Sequence
 from contextlib import closing
-from datetime import date
+from datetime import date, timedelta
 from itertools import chain, groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from topo_pipeline.defs.columns import table_schema
 from topo_pipeline.defs.due import EVERY_MORNING
 from topo_pipeline.defs.failures import one_sentence
 from topo_pipeline.defs.names import ACTIVITIES, OWNERS, SEQUENCE_TEMPLATES
-from topo_pipeline.defs.partitions import daily, day_of, key_of
+from topo_pipeline.defs.partitions import daily, date_at, day_of, key_of
 from topo_pipeline.defs.resources import Clock, Topo, Warehouse
 from topo_pipeline.warehouse.catalogue import columns_of
 
@@ -130,10 +130,26 @@ def land(
                 context.log.info(sentence)
                 _tell(context, outcome)
                 yield outcome
+    if topo.settings.payload_days is not None:
+        _empty_payloads(context, warehouse, date_at(clock()) - timedelta(days=topo.settings.payload_days))
     if refusals:
         # The run ends here, and its checks are skipped.
         tell_of_activities(context, warehouse, clock, {refusal.day for refusal in refusals})
         raise _failure(refusals, len(days))
+
+
+def _empty_payloads(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext, warehouse: Warehouse, before: date
+) -> None:
+    """Keep to the retention period. Where that fails, days that landed stay green, and the next run tries again."""
+    from topo_pipeline.warehouse.errors import WarehouseError
+    from topo_pipeline.warehouse.retention import empty_payloads
+
+    try:
+        if emptied := empty_payloads(warehouse, before):
+            context.log.info(f"Retention: the text of {emptied:,} payloads before {before} was emptied.")
+    except WarehouseError as error:
+        context.log.error(f"Retention (TOPO_PAYLOAD_DAYS): {error}")
 
 
 def _tell(context: dg.AssetExecutionContext | dg.OpExecutionContext, load: "Load") -> None:

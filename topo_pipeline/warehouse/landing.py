@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.warehouse.shrinking import refuse_to_shrink
 from topo_pipeline.warehouse.spool import Spool
-from topo_pipeline.warehouse.staging import follow_the_forgotten, stage, suppress, unstage
+from topo_pipeline.warehouse.staging import IS_ANOTHER_VERSION, follow_the_forgotten, stage, suppress, unstage
 from topo_pipeline.warehouse.workspace import keep_to_organization
 
 if TYPE_CHECKING:
@@ -93,17 +93,15 @@ WHERE staged.id = landed.id AND landed.day = $day
     AND staged.channel_source = 'unknown' AND landed.channel_source = 'filter'
 """
 # A row whose new version can't be read is not gone: it keeps the last version that could.
-_SUPERSEDED = """
+_SUPERSEDED = f"""
 CREATE OR REPLACE TEMP TABLE superseded AS
 SELECT landed.*, if(staged.id IS NULL, 'removed', 'changed') AS change
 FROM topo.activities AS landed LEFT JOIN staged ON staged.id = landed.id
 WHERE landed.day = $day AND if(
     staged.id IS NULL,
     landed.id NOT IN (SELECT id FROM set_aside WHERE id IS NOT NULL),
-    staged.payload <> landed.payload
-        OR staged.created_at <> landed.created_at
-        OR staged.channel IS DISTINCT FROM landed.channel)
-"""
+    {IS_ANOTHER_VERSION} OR staged.channel IS DISTINCT FROM landed.channel)
+"""  # noqa: S608 - names of our own
 
 _KEEP = "INSERT INTO topo.activity_changes SELECT *, $load_id::UUID, $now::TIMESTAMPTZ FROM superseded"
 _DELETE = "DELETE FROM topo.activities WHERE day = $day AND id IN (SELECT id FROM superseded)"

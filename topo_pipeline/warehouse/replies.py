@@ -5,14 +5,20 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from topo_pipeline.warehouse.staging import stage, suppress
+from topo_pipeline.warehouse.staging import IS_ANOTHER_VERSION, stage, suppress
 
 if TYPE_CHECKING:
     import pandas as pd
     from duckdb import DuckDBPyConnection
 
 Version = tuple[str, datetime, str]
-"""A reply as it was received: id, instant (UTC), payload."""
+"""A reply as it was received: id, instant (UTC), payload; '' where retention has emptied what is landed."""
+_SHOWN = f"""
+SELECT staged.id::VARCHAR, staged.created_at,
+    if(landed.payload = '' AND NOT {IS_ANOTHER_VERSION}, '', staged.payload)
+FROM staged LEFT JOIN topo.activities AS landed ON landed.id = staged.id AND landed.event_type = 'REPLIED'
+WHERE staged.event_type = 'REPLIED'
+"""  # noqa: S608 - names of our own
 
 
 def landed_replies(connection: "DuckDBPyConnection", days: Sequence[date]) -> dict[date, set[Version]]:
@@ -39,7 +45,5 @@ def replies_among(connection: "DuckDBPyConnection", rejects: "pd.DataFrame", *, 
     """
     stage(connection, rejects, {}, day=now.date(), load_id=uuid.uuid4(), now=now)
     suppress(connection)
-    rows = connection.execute(
-        "SELECT id::VARCHAR, created_at, payload FROM staged WHERE event_type = 'REPLIED'"
-    ).fetchall()
+    rows = connection.execute(_SHOWN).fetchall()
     return {(id_, created_at, payload) for id_, created_at, payload in rows}

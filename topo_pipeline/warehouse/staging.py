@@ -31,6 +31,16 @@ FROM received
 LEFT JOIN (SELECT id::UUID AS id, upper(channel::VARCHAR) AS filtered FROM labels) AS labels USING (id)
 WHERE is_json AND NOT EXISTS (FROM twice WHERE twice.id = received.id AND last > received)
 """
+# Whether a staged row is another version of a landed one. Of a landed row whose text retention has emptied, the columns
+# tell; the channel may be known from elsewhere, and is for the caller to compare.
+_TOLD = (
+    "type", "organization_id", "person_id", "sequence_id", "sequence_template_id", "message_id", "hot_lead_id",
+    "calendar_event_id", "task_id", "resource_type", "event_type", "step_number", "reply_category",
+)  # fmt: skip
+IS_ANOTHER_VERSION = f"""(staged.created_at <> landed.created_at OR CASE WHEN landed.payload <> ''
+    THEN staged.payload <> landed.payload
+    ELSE ({", ".join(f"staged.{column}" for column in _TOLD)})
+        IS DISTINCT FROM ({", ".join(f"landed.{column}" for column in _TOLD)}) END)"""
 
 _SET_ASIDE = """
 CREATE OR REPLACE TEMP TABLE set_aside AS

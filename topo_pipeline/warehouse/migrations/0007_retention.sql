@@ -1,0 +1,5 @@
+-- Texts can be emptied once they are older than TOPO_PAYLOAD_DAYS.
+
+COMMENT ON COLUMN topo.activities.payload IS 'The payload''s JSON text as received; empty once it is older than TOPO_PAYLOAD_DAYS.';
+COMMENT ON COLUMN topo.activity_changes.payload IS 'The payload''s JSON text as received; empty once it is older than TOPO_PAYLOAD_DAYS.';
+COMMENT ON COLUMN topo.rejects.raw IS 'The row''s JSON text as received; empty once it is older than TOPO_PAYLOAD_DAYS.';

@@ -1,0 +1,39 @@
+"""Retention: the text of older payloads, of their earlier versions and of unreadable rows is emptied.
+
+Their columns stay, so that no metric table changes. A reload compares a row without text by its columns (`staging`).
+"""
+
+from datetime import date
+
+from topo_pipeline.warehouse.compaction import compact, require_compactable
+from topo_pipeline.warehouse.connection import Warehouse
+
+_TEXTS = {"topo.activities": "payload", "topo.activity_changes": "payload", "topo.rejects": "raw"}
+_FULL = """
+SELECT count(*) FROM (
+    SELECT day, payload AS text FROM topo.activities
+    UNION ALL SELECT day, payload FROM topo.activity_changes
+    UNION ALL SELECT day, raw FROM topo.rejects
+)
+WHERE day < $before AND text <> ''
+"""
+
+
+def empty_payloads(warehouse: Warehouse, before: date) -> int:
+    """Empty the texts of all days before `before`, in the tables and in the file's bytes; return how many there were.
+
+    Raises:
+        NotCompacted: the texts are gone from the tables; their bytes may still be on disk.
+        WarehouseError: the warehouse can't be read or written.
+    """
+    where = {"before": before}
+    with warehouse.reader() as connection:
+        [(full,)] = connection.execute(_FULL, where).fetchall()
+    if not full:
+        return 0
+    require_compactable(warehouse)
+    with warehouse.transaction() as connection:
+        for table, text in _TEXTS.items():
+            connection.execute(f"UPDATE {table} SET {text} = '' WHERE day < $before AND {text} <> ''", where)  # noqa: S608
+    compact(warehouse)
+    return int(full)

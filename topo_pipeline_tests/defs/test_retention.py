@@ -1,0 +1,50 @@
+"""Payloads that are older than the retention period are emptied by each run that reads days."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from topo_pipeline.warehouse import retention
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import NotCompacted
+from topo_pipeline_tests.defs.conftest import LAST_DAYS, NOW, Pipeline, pipeline_over
+
+FULL = "SELECT DISTINCT day FROM topo.activities WHERE payload <> '' ORDER BY day"
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path, api_key: str) -> Iterator[Pipeline]:
+    with pipeline_over(tmp_path, api_key, payload_days="2") as built:
+        yield built
+
+
+def test_a_run_that_reads_days_leaves_the_text_of_the_last_ones_alone(pipeline: Pipeline) -> None:
+    assert pipeline.read(LAST_DAYS).success
+    kept = [(day,) for day in LAST_DAYS if day >= NOW.date() - timedelta(days=2)]
+    assert pipeline.rows(FULL) == kept
+    assert pipeline.rows("SELECT count(DISTINCT day) FROM topo.activities") == [(len(LAST_DAYS),)]
+    again = pipeline.read(LAST_DAYS)
+    assert again.success
+    assert pipeline.rows("SELECT sum(added + changed + removed) FROM landed_days") == [(0,)]
+    assert pipeline.rows(FULL) == kept
+
+
+def test_days_that_are_refused_do_not_hold_it_up(pipeline: Pipeline) -> None:
+    pipeline.api.miscounted.add(LAST_DAYS[-1])
+    assert not pipeline.read(LAST_DAYS).success
+    assert pipeline.rows(FULL) == [(LAST_DAYS[-2],)]
+
+
+def test_where_it_fails_the_days_stay_landed_and_the_log_says_why(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(_: Warehouse) -> None:
+        raise NotCompacted("no room")
+
+    monkeypatch.setattr(retention, "compact", full_disk)
+    result = pipeline.read(LAST_DAYS)
+    assert result.success
+    errors = [entry.user_message for entry in pipeline.instance.all_logs(result.run_id) if entry.level == 40]
+    assert errors == ["Retention (TOPO_PAYLOAD_DAYS): no room"]
