@@ -267,3 +267,15 @@ def test_help_waits_for_neither_dagster_nor_the_warehouse() -> None:
     """What loads them takes seconds."""
     told = "import sys; from topo_pipeline.cli import app; print({'dagster', 'duckdb', 'pandas'} & sys.modules.keys())"
     assert run(Path(), sys.executable, "-c", told).stdout == "set()\n"
+
+
+def test_a_backfill_into_a_warehouse_that_lacks_landed_days_says_so(
+    backfilled: tuple[Path, CompletedProcess[str]], api_url: str, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(backfilled[0], tmp_path / "copy")
+    mistyped = {"TOPO_API_URL": api_url, "TOPO_WAREHOUSE": "data/tpoo.duckdb"}
+    result = answer(folder, "backfill", "2026-03-04", "2026-03-04", **mistyped)
+    assert result.returncode == 0
+    [warning] = [line for line in result.stderr.splitlines() if "according to Dagster's records" in line]
+    assert "are not in data/tpoo.duckdb: 2026-03-01 to 2026-03-03." in warning
+    assert "If TOPO_WAREHOUSE is wrong, correct it." in warning

@@ -189,8 +189,13 @@ def _backfill(
     prepare(get_settings().dagster_home)
     from topo_pipeline import runs
     from topo_pipeline.definitions import defs
+    from topo_pipeline.defs.agreement import compare, told
+    from topo_pipeline.warehouse.connection import Warehouse
 
     with undisturbed(), dg.DagsterInstance.get() as instance, shown(title, len(days)) as show:
+        warehouse = get_settings().warehouse
+        if lost := set(compare(instance, Warehouse(warehouse)).lost) - set(days):
+            warn(" ".join(told(lost, relative(warehouse))))
 
         def tell(progress: "Progress") -> None:
             stop.is_reading = True

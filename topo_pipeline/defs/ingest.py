@@ -5,11 +5,12 @@ from contextlib import closing
 from datetime import date, timedelta
 from itertools import chain, groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
+from topo_pipeline.defs.agreement import agree, load_metadata
 from topo_pipeline.defs.checks import tell_of_activities
 from topo_pipeline.defs.columns import table_schema
 from topo_pipeline.defs.due import EVERY_MORNING
@@ -67,7 +68,7 @@ def activities(
         to_read = [day for day in days if day.day not in {load.day for load in kept}]
         for load in chain(kept, land(context, to_read, topo, warehouse, clock, **config.allows(days))):
             # Once more at the run's end, when Dagster writes a second event for the day.
-            context.add_asset_metadata(_metadata(load), partition_key=key_of(load.day))
+            context.add_asset_metadata(load_metadata(load), partition_key=key_of(load.day))
         context.add_asset_metadata({"dagster/column_schema": _columns(warehouse, "activities")})
 
 
@@ -104,6 +105,7 @@ def land(
     from topo_pipeline.defs import sentences
     from topo_pipeline.ingest import Refusal, load_days
 
+    agree(context, warehouse, {day.day for day in days})
     refusals: list[Refusal] = []
     if len(days) > 1:
         context.log.info(sentences.of_range(days))
@@ -153,7 +155,7 @@ def _empty_payloads(
 
 
 def _tell(context: dg.AssetExecutionContext | dg.OpExecutionContext, load: "Load") -> None:
-    context.log_event(dg.AssetMaterialization(ACTIVITIES, partition=key_of(load.day), metadata=_metadata(load)))
+    context.log_event(dg.AssetMaterialization(ACTIVITIES, partition=key_of(load.day), metadata=load_metadata(load)))
 
 
 @dg.asset(
@@ -187,28 +189,6 @@ def sequence_templates(
 def _columns(warehouse: Warehouse, table: str) -> dg.TableSchema:
     with warehouse.reader() as connection:
         return table_schema(columns_of(connection, "topo", table))
-
-
-def _metadata(load: "Load") -> dict[str, Any]:
-    from topo_pipeline.ingest import UnprovedLoad
-
-    return {
-        "dagster/partition_row_count": load.rows,
-        "api_total_count": load.api_total_count,
-        "asked_after": dg.MetadataValue.timestamp(load.asked_after),
-        "asked_before": dg.MetadataValue.timestamp(load.asked_before),
-        "is_open": load.is_open,
-        "proved": load.proved,
-        "added": load.added,
-        "changed": load.changed,
-        "removed": load.removed,
-        "rejects": load.rejects,
-        "suppressed": load.suppressed,
-        "requests": load.requests,
-        "seconds": (load.finished_at - load.started_at).total_seconds(),
-        "load_id": str(load.load_id),
-        **({"unproved_because": load.because} if isinstance(load, UnprovedLoad) else {}),
-    }
 
 
 def _failure(refusals: "list[Refusal]", asked: int) -> dg.Failure:

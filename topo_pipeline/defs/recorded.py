@@ -12,6 +12,9 @@ from topo_pipeline.engagement.checks import Recorded
 
 # Records read at once.
 BATCH = 500
+# In the metadata of an observation of the activities, which `agreement` logs; and so far back it is looked for.
+LOST_DAYS = "lost_days"
+_BACK = 50
 
 
 def recorded_days(instance: dg.DagsterInstance, now: datetime, refused: Collection[date] = ()) -> list[Recorded]:
@@ -22,15 +25,15 @@ def recorded_days(instance: dg.DagsterInstance, now: datetime, refused: Collecti
         now: Up to which partitions there are.
         refused: Days that the run under way has refused: its records don't say so before it ends.
     """
-    loads = dict(_loads(instance))
+    loads = dict(recorded_loads(instance))
     statuses = instance.get_status_by_partition(ACTIVITIES, daily.get_partition_keys(current_time=now), daily) or {}
     failed = {key for key, status in statuses.items() if status == dg.AssetPartitionStatus.FAILED}
     days = {key: day_of(key).day for key in loads.keys() | failed | {str(day) for day in refused}}
     return [Recorded(day, loads.get(key), key in failed or day in refused) for key, day in sorted(days.items())]
 
 
-def _loads(instance: dg.DagsterInstance) -> Iterator[tuple[str, str]]:
-    """The load that the latest materialisation of each day tells of; one that a person reported tells of none."""
+def recorded_loads(instance: dg.DagsterInstance) -> Iterator[tuple[str, str]]:
+    """Each partition key with the load that its latest materialization tells of; one reported by hand tells of none."""
     newest = instance.get_latest_storage_id_by_partition(ACTIVITIES, dg.DagsterEventType.ASSET_MATERIALIZATION)
     ids = iter(sorted(newest.values()))
     while batch := list(islice(ids, BATCH)):
@@ -40,3 +43,16 @@ def _loads(instance: dg.DagsterInstance) -> Iterator[tuple[str, str]]:
             told = record.asset_materialization.metadata if record.asset_materialization else {}
             if record.partition_key is not None:
                 yield record.partition_key, str(told["load_id"].value) if "load_id" in told else "reported by hand"
+
+
+def lost_days(instance: dg.DagsterInstance) -> set[date]:
+    """The landed days that the last run did not find in the warehouse, without those that have landed since."""
+    for record in instance.fetch_observations(ACTIVITIES, _BACK).records:  # latest first
+        observation = record.asset_observation
+        if observation is not None and LOST_DAYS in observation.metadata:
+            noted = observation.metadata[LOST_DAYS].value
+            keys = {str(key) for key in noted} if isinstance(noted, list) else set()
+            kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+            newest = instance.get_latest_storage_id_by_partition(ACTIVITIES, kind, keys) if keys else {}
+            return {day_of(key).day for key in keys if newest.get(key, 0) < record.storage_id}
+    return set()

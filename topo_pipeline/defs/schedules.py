@@ -19,6 +19,7 @@ def nightly_refresh_schedule(
     """Reads yesterday, some days before it once more, what is missing since the first landed day, and the names."""
     from topo_pipeline.automation import nightly
     from topo_pipeline.automation.facts import requests
+    from topo_pipeline.defs.recorded import lost_days
     from topo_pipeline.defs.records import failed_days, last_loads, under_way
 
     topo.client()  # no key: better a skip each night than a failed run
@@ -29,6 +30,7 @@ def nightly_refresh_schedule(
         lookback=settings.lookback_days,
         loads=loads,
         failed=failed_days(context.instance, loads),
+        lost=lost_days(context.instance),
         under_way=under_way(context.instance),
     )
     if not days:

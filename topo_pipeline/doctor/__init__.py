@@ -36,7 +36,7 @@ def examine(clock: Callable[[], datetime]) -> list[Finding]:
         ("warehouse", lambda: landed.look_at_warehouse(settings, warehouse, known.organization_id)),
         ("contract", lambda: api_contract.look_at_contract(warehouse)),
         ("days", lambda: landed.look_at_days(settings, warehouse, clock())),
-        ("dagster home", lambda: home.look(settings, clock())),
+        ("dagster home", lambda: home.look(settings, warehouse, clock())),
     ):
         findings += _whatever_happens(check, look)
     return [_without_key(finding, settings) for finding in findings]

@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from topo_pipeline.days import days_between, in_words, last_due_day
+from topo_pipeline.doctor.agreement import compare_records
 from topo_pipeline.doctor.finding import Finding, ok, problem, unknown, warning
 from topo_pipeline.doctor.places import can_be_written
 from topo_pipeline.settings import SettingsError
+from topo_pipeline.warehouse.connection import Warehouse
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 _ALIVE = timedelta(minutes=5)
 
 
-def look(settings: "Settings", now: datetime) -> Iterator[Finding]:
+def look(settings: "Settings", warehouse: Warehouse, now: datetime) -> Iterator[Finding]:
     """Look at the home, and mark the runs in it whose process is gone as failed."""
     import dagster as dg
 
@@ -34,6 +36,7 @@ def look(settings: "Settings", now: datetime) -> Iterator[Finding]:
     with dg.DagsterInstance.from_config(str(home)) as instance:
         yield _ours(instance, settings)
         yield _runs(instance)
+        yield compare_records(instance, warehouse)
         try:
             yield _refused(instance, settings, now)
             yield _automation(instance, settings, now)

@@ -2,7 +2,7 @@
 
 A check is an entry of `CHECKS`. Its SQL returns one row for whatever is wrong, with one column that shows it: a day, a
 sequence, never a person. Every table's key and rates are checked without an entry. A check is an ERROR where only our
-own code can be wrong, a WARN where data can.
+own code can be wrong or the warehouse is lost, a WARN where data can be wrong.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -135,12 +135,12 @@ CHECKS = (
     Check(
         "topo.activities",
         "ledger_agrees_with_dagster",
-        "WARN",
+        "ERROR",
         "The ledger's last load of each day is the one that Dagster has recorded.",
         "days are landed otherwise than Dagster has recorded",
         "SELECT day FROM landed_days AS landed FULL JOIN recorded_days AS recorded USING (day)"
         " WHERE landed.load_id::VARCHAR IS DISTINCT FROM recorded.load_id ORDER BY day DESC",
-        "Read them again: both are written then. It comes of a warehouse or a DAGSTER_HOME that was put back or lost.",
+        "A warehouse or a DAGSTER_HOME was lost or replaced: topo-pipeline doctor says which, and what to do.",
     ),
     Check(
         "topo.activities",

@@ -89,6 +89,13 @@ def call_unproved(connection: DuckDBPyConnection, days: Sequence[date]) -> None:
     )
 
 
+def last_loads(connection: DuckDBPyConnection) -> dict[date, Load]:
+    """The last load of each landed day."""
+    names = ", ".join(field.name for field in fields(Load))
+    rows = connection.execute(f"SELECT {names} FROM landed_days ORDER BY day").fetchall()  # noqa: S608 - of a class
+    return {load.day: load for load in (Load(*row) for row in rows)}
+
+
 def landed_whole(connection: DuckDBPyConnection, run_ids: Sequence[str], first: date, last: date) -> list[Load]:
     """The last load, whosever it is, of each day from `first` to `last` that one of these runs landed.
 

@@ -33,6 +33,7 @@ def night(**changes: Any) -> list[date]:
         "lookback": 3,
         "loads": dict.fromkeys(days_between(date(2026, 3, 10), date(2026, 3, 19)), CLOSED),
         "failed": [],
+        "lost": [],
         "under_way": [],
     }
     return days_to_read(**facts | changes)
@@ -48,6 +49,10 @@ def landed(first: int, last: int = 19, **others: LastLoad | None) -> dict[date, 
 @pytest.mark.parametrize(("lookback", "expected"), [(3, [16, 17, 18, 19]), (0, [19]), (5, [14, 15, 16, 17, 18, 19])])
 def test_yesterday_and_the_days_of_the_lookback_are_read_again(lookback: int, expected: list[int]) -> None:
     assert night(lookback=lookback) == march(*expected)
+
+
+def test_days_that_the_warehouse_lost_are_read_again_as_if_they_had_never_landed() -> None:
+    assert night(lost=march(10, 12, 19)) == march(10, 12, 16, 17, 18, 19)
 
 
 def test_where_nothing_is_landed_the_last_days_are_a_beginning() -> None:

@@ -145,8 +145,7 @@ def test_a_night_asks_neither_topo_nor_the_warehouse(nights: Nights) -> None:
 
 
 def test_a_landed_day_that_was_refused_when_it_was_read_again_is_tried_the_next_night(nights: Nights) -> None:
-    for day in march(15, 16, 17):
-        land(nights.pipeline.instance, day)
+    assert nights.pipeline.read(march(15, 16, 17)).success
     assert [days_of(request) for request in nights.asks(date(2026, 3, 20))] == [(18, 19)]
     nights.pipeline.api.miscounted = {date(2026, 3, 15)}
     assert not nights.pipeline.read(march(15)).success

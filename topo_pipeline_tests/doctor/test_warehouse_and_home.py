@@ -20,12 +20,14 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from topo_pipeline import runs
 from topo_pipeline.definitions import defs
+from topo_pipeline.defs.agreement import load_metadata
 from topo_pipeline.defs.ingest import activities
 from topo_pipeline.defs.jobs import refresh
 from topo_pipeline.defs.records import why_refused
 from topo_pipeline.doctor import Finding, landed
 from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.landing import Load
 from topo_pipeline.warehouse.workspace import keep_to_timezone
 from topo_pipeline_tests.doctor.conftest import Examine, now
 from topo_pipeline_tests.test_orphaned_runs import prepared, started
@@ -50,8 +52,8 @@ def warehouse(tmp_path: Path) -> Warehouse:
     return warehouse
 
 
-def land(warehouse: Warehouse, day: date, **changes: object) -> None:
-    land_into(warehouse, reading(activity(day.toordinal(), at=noon(day)), day=day, **changes), now=noon(day))
+def land(warehouse: Warehouse, day: date, **changes: object) -> Load:
+    return land_into(warehouse, reading(activity(day.toordinal(), at=noon(day)), day=day, **changes), now=noon(day))
 
 
 def change(warehouse: Warehouse, sql: str) -> None:
@@ -75,9 +77,41 @@ def dagster_home(tmp_path: Path, empty_home: Path) -> Path:
 def test_where_all_is_well_nothing_but_ok_is_found(
     finds: Examine, warehouse: Warehouse, dagster_home: Path, days_ago: DaysAgo
 ) -> None:
-    for ago in (3, 2, 1):
-        land(warehouse, days_ago(ago))
+    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+        for ago in (3, 2, 1):
+            record(instance, land(warehouse, days_ago(ago)))
     assert {finding.level for finding in finds().values()} == {"ok"}
+
+
+def test_days_that_the_warehouse_or_dagsters_records_have_lost_are_a_problem_with_a_way_out(
+    finds: Examine, warehouse: Warehouse, dagster_home: Path, days_ago: DaysAgo
+) -> None:
+    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+        record(instance, land(warehouse, days_ago(3)))
+        land(warehouse, days_ago(2))
+    found = finds()["records"]
+    assert (found.level, found.found) == (
+        "problem",
+        f"Dagster's records don't tell of the last load of these landed days: {days_ago(2)}.",
+    )
+    assert "DAGSTER_HOME" in found.do
+
+    warehouse.path.unlink()
+    found = finds()["records"]
+    assert (found.level, found.found) == (
+        "problem",
+        f"Days that are landed according to Dagster's records are not in {warehouse.path}: {days_ago(3)}.",
+    )
+    assert "TOPO_WAREHOUSE" in found.do
+    assert f"topo-pipeline backfill {days_ago(3)} {days_ago(3)}" in found.do
+
+
+def record(instance: dg.DagsterInstance, load: Load) -> None:
+    """Have Dagster's records tell of a load."""
+    day = str(load.day)
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(activities.key, partition=day, metadata=load_metadata(load))
+    )
 
 
 def test_days_that_are_missing_not_over_or_not_proved_are_named(
