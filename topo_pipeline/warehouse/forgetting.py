@@ -44,10 +44,10 @@ CREATE OR REPLACE TEMP MACRO ids_in(text) AS list_distinct(list_concat(
 CREATE OR REPLACE TEMP MACRO keyed_hash(id) AS
     sha256(getvariable('hash_key') || replace(lower(id::VARCHAR), '-', ''));
 CREATE OR REPLACE TEMP MACRO resource(kind, id) AS kind || ' ' || replace(lower(nullif(id, '')), '-', '');
-CREATE OR REPLACE TEMP MACRO resources(message_id, hot_lead_id, calendar_event_id, task_id) AS list_filter([
+CREATE OR REPLACE TEMP MACRO resources(message_id, hot_lead_id, calendar_event_id, task_id) AS [
     resource('message', message_id), resource('hot_lead', hot_lead_id),
     resource('calendar_event', calendar_event_id), resource('task', task_id)
-], lambda id: id IS NOT NULL);
+];
 CREATE OR REPLACE TEMP MACRO resources_in(text) AS flatten(list_transform(
     ids_in(text), lambda id: [kind || ' ' || id for kind in ['message', 'hot_lead', 'calendar_event', 'task']]
 ))
@@ -58,18 +58,20 @@ SELECT id_hash, $now FROM (SELECT DISTINCT keyed_hash(unnest($ids::VARCHAR[])) A
 WHERE id_hash NOT IN (SELECT id_hash FROM topo.forgotten)
 """
 RESOURCES = "resources(message_id, hot_lead_id, calendar_event_id, task_id)"
-"""Of a row: the message, hot lead, meeting and task that it names, each as `kind id`."""
+"""Of a row: the message, hot lead, meeting and task that it names, each as `kind id`, or NULL."""
 
-_LANDED = f"""
+_LANDED = """
 WITH landed AS (
-    SELECT person_id, sequence_id, {RESOURCES} AS resources, payload FROM topo.activities
-    UNION ALL SELECT person_id, sequence_id, {RESOURCES}, payload FROM topo.activity_changes
+    SELECT person_id, sequence_id, message_id, hot_lead_id, calendar_event_id, task_id, payload FROM topo.activities
+    UNION ALL
+    SELECT person_id, sequence_id, message_id, hot_lead_id, calendar_event_id, task_id, payload
+    FROM topo.activity_changes
 ), runs_of_others AS (
     SELECT DISTINCT sequence_id FROM landed
     WHERE person_id IS NOT NULL AND sequence_id IS NOT NULL
         AND NOT list_contains($people::UUID[], person_id) AND NOT list_contains($runs::UUID[], sequence_id)
 )
-"""  # noqa: S608 - as the others: made of the constants above
+"""
 # A row that only mentions the person is of somebody else's run. A run that was met since is known by its hash.
 _RUNS = f"""
 {_LANDED}
@@ -77,26 +79,30 @@ SELECT sequence_id FROM landed WHERE list_contains($people::UUID[], person_id) A
 UNION
 SELECT sequence_id FROM landed
 WHERE person_id IS NULL AND sequence_id IS NOT NULL AND sequence_id NOT IN (FROM runs_of_others)
-    AND list_has_any(resources, $resources::VARCHAR[])
+    AND list_has_any({RESOURCES}, $resources::VARCHAR[])
 UNION
 SELECT sequence_id FROM (SELECT DISTINCT sequence_id FROM landed WHERE sequence_id IS NOT NULL)
 WHERE keyed_hash(sequence_id) IN (SELECT id_hash FROM topo.forgotten)
-"""  # noqa: S608
+"""  # noqa: S608 - as the others: made of the constants above
 # A resource that a row of somebody else has too is not followed.
 _THEIR_RESOURCES = f"""
-{_LANDED}, named AS (
-    SELECT unnest(resources) AS resource, CASE
-        WHEN list_contains($people::UUID[], person_id) OR list_contains($runs::UUID[], sequence_id) THEN 'theirs'
-        WHEN person_id IS NOT NULL OR sequence_id IN (FROM runs_of_others) THEN 'of others'
-        WHEN sequence_id IS NULL AND (
-            list_has_any(resources, $resources::VARCHAR[]) OR regexp_matches(hexadecimal(payload), $named)
-        ) THEN 'theirs' END AS whose
-    FROM landed
+{_LANDED}, theirs AS (
+    SELECT DISTINCT unnest({RESOURCES}) AS resource FROM landed
+    WHERE list_contains($people::UUID[], person_id) OR list_contains($runs::UUID[], sequence_id)
+        OR (person_id IS NULL AND sequence_id IS NULL AND (
+            list_has_any({RESOURCES}, $resources::VARCHAR[]) OR regexp_matches(hexadecimal(payload), $named)
+        ))
+    UNION
+    SELECT resource FROM (SELECT DISTINCT unnest({RESOURCES}) AS resource FROM landed WHERE person_id IS NULL)
+    WHERE keyed_hash(resource) IN (SELECT id_hash FROM topo.forgotten)
+), of_others AS (
+    SELECT unnest({RESOURCES}) AS resource FROM landed
+    WHERE NOT (list_contains($people::UUID[], person_id) OR coalesce(list_contains($runs::UUID[], sequence_id), false))
+        OR (person_id IS NULL AND sequence_id IN (FROM runs_of_others))
 )
-SELECT resource FROM named WHERE whose = 'theirs' OR (whose IS NULL AND keyed_hash(resource) IN (
-    SELECT id_hash FROM topo.forgotten
-))
-EXCEPT SELECT resource FROM named WHERE whose = 'of others'
+SELECT resource FROM theirs WHERE resource IS NOT NULL AND resource NOT IN (
+    SELECT resource FROM of_others WHERE resource IN (FROM theirs)
+)
 """  # noqa: S608
 _OF_THEM = (
     "(list_contains($people::UUID[], person_id) OR list_contains($runs::UUID[], sequence_id)"
