@@ -182,15 +182,14 @@ def _backfill(
     accept_unreadable: Sequence[date] = (),
 ) -> "Outcome":
     """Run the days and show how far it is."""
-    import dagster as dg
+    from topo_pipeline.instance import opened, prepare
 
-    from topo_pipeline.instance import prepare
-
-    prepare(get_settings().dagster_home)
+    home = get_settings().dagster_home
+    prepare(home)
     from topo_pipeline import runs
     from topo_pipeline.definitions import defs
 
-    with undisturbed(), dg.DagsterInstance.get() as instance, shown(title, len(days)) as show:
+    with undisturbed(), opened(home) as instance, shown(title, len(days)) as show:
 
         def tell(progress: "Progress") -> None:
             stop.is_reading = True
