@@ -159,8 +159,11 @@ def services_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """The processes of Dagster under this one, once its UI and its daemon are among them; `dagster dev` comes first."""
     assert process.poll() is None
     family = psutil.Process(process.pid).children(recursive=True)
-    said = " ".join(word for each in family for word in each.cmdline())
-    assert "dagster_webserver" in said and "dagster._daemon" in said
+    words = set()
+    for each in family:
+        with suppress(psutil.Error):  # it has ended
+            words |= set(each.cmdline())
+    assert {"dagster_webserver", "dagster._daemon"} <= words
     return family
 
 
