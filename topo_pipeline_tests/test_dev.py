@@ -133,6 +133,11 @@ def test_without_a_key_dev_serves_the_demo_runs_what_is_launched_in_its_ui_and_e
     (tmp_path / ".env").write_text("TOPO_API_KEY=\nTOPO_WAREHOUSE=data/real.duckdb\nTOPO_TIMEZONE=Europe/Paris\n")
     with dev_in(tmp_path) as (graphql, log):
         until(lambda: loaded(graphql))
+        listening = [each for each in psutil.net_connections("tcp") if each.laddr[1:] == (httpx.URL(graphql).port,)]
+        assert {each.laddr[0] for each in listening} == {"127.0.0.1"}
+        # docs/operations.md warns of it. A Dagster that refuses this needs no warning and no proxy against it.
+        mutation = {"params": {"query": "mutation {setNuxSeen}"}, "headers": {"Host": "elsewhere.example"}}
+        assert httpx.get(graphql, timeout=PATIENCE, **mutation).json() == {"data": {"setNuxSeen": True}}
         selector = {
             "repositoryName": "__repository__",
             "repositoryLocationName": "topo_pipeline",
