@@ -6,7 +6,9 @@ from topo_pipeline.defs import checks, ingest, jobs, publish, schedules, sensors
 from topo_pipeline.defs.alerts import alert_sensor
 from topo_pipeline.defs.engagement import metric_tables
 from topo_pipeline.defs.executor import one_process
+from topo_pipeline.defs.heartbeat import heartbeat_sensor
 from topo_pipeline.defs.killed import killed_runs_sensor
+from topo_pipeline.defs.old_records import old_records_sensor
 from topo_pipeline.defs.resources import Resources, resources
 
 
@@ -22,6 +24,8 @@ def build(using: Resources) -> dg.Definitions:
             *sensors.sensors(using["settings"]),
             killed_runs_sensor,
             alert_sensor(using["settings"]),
+            heartbeat_sensor(using["settings"]),
+            old_records_sensor(using["settings"]),
         ],
         resources=dict(using),
         executor=one_process,

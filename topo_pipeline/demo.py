@@ -65,6 +65,8 @@ def environment(api_url: str) -> dict[str, str]:
         "TOPO_ALERT_WEBHOOK": NOTHING,
         "TOPO_ALERT_SLACK_TOKEN": NOTHING,
         "TOPO_ALERT_SLACK_CHANNEL": NOTHING,
+        "TOPO_HEARTBEAT_URL": NOTHING,
+        "TOPO_DAGSTER_RECORD_DAYS": NOTHING,
         "DAGSTER_HOME": str(folder / "dagster"),
     }
 

@@ -60,7 +60,7 @@ def _blank_is_none(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-def _webhook(url: SecretStr | None) -> SecretStr | None:
+def _private_address(url: SecretStr | None) -> SecretStr | None:
     """The address is the secret: what is wrong with it is said without showing it."""
     if url is None or _is_private(url.get_secret_value()):
         return url
@@ -104,9 +104,13 @@ class Settings(BaseSettings):
     label_channels: Literal["on", "off"] = "on"
     automation: Literal["off", "on"] = "off"
     payload_days: Annotated[Annotated[int, Field(ge=1, le=36_500)] | None, BeforeValidator(_blank_is_none)] = None
-    alert_webhook: Annotated[Secret, AfterValidator(_webhook)] = None
+    alert_webhook: Annotated[Secret, AfterValidator(_private_address)] = None
     alert_slack_token: Secret = None
     alert_slack_channel: Annotated[str | None, BeforeValidator(_blank_is_none)] = None
+    heartbeat_url: Annotated[Secret, AfterValidator(_private_address)] = None
+    dagster_record_days: Annotated[Annotated[int, Field(ge=7, le=36_500)] | None, BeforeValidator(_blank_is_none)] = (
+        None
+    )
     report_dir: AbsolutePath = Field(default=Path("data/report"), validate_default=True)
     rules_file: Annotated[
         Annotated[AbsolutePath, AfterValidator(_holds_rules)] | None, BeforeValidator(_blank_is_none)

@@ -16,6 +16,7 @@ ROOMS = {
     "topo_api": {"retries", "text"},
     "warehouse": {"days", "retries"},
     "instance": set(),
+    "services": {"instance"},
     "sandbox": set(),
     "engagement": {"text", "warehouse"},
     "report": {"engagement", "text", "warehouse"},
@@ -43,14 +44,15 @@ ROOMS = {
     "runs": {"days", "defs", "instance"},
     "cli": {
         "backups", "days", "definitions", "defs", "demo", "doctor", "estimate", "exports", "first_contact", "forget",
-        "ingest", "instance", "report", "runs", "sandbox", "settings", "status", "text", "topo_api", "warehouse",
+        "ingest", "instance", "report", "runs", "sandbox", "services", "settings", "status", "text",
+        "topo_api", "warehouse",
     },
 }  # fmt: skip
 LIBRARIES = {
-    "dagster": {"defs", "definitions", "doctor", "instance", "runs", "cli"},
+    "dagster": {"defs", "definitions", "doctor", "instance", "runs", "services", "cli"},
     "dagster_slack": {"alerts"},
     "httpx": {"topo_api", "alerts"},
-    "psutil": {"instance"},
+    "psutil": {"instance", "services"},
     "duckdb": {"warehouse", "engagement", "report", "exports", "backups", "status"},
     "pydantic_settings": {"settings"},
     "PIL": {"report"},

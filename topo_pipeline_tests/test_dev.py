@@ -5,6 +5,7 @@ import random
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -22,7 +23,9 @@ from topo_pipeline.engagement.tables import tables
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
+from topo_pipeline.services import Occupied, reserved
 from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline_tests.command_line import answer, assert_one_sentence
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.test_definitions import BIN
 
@@ -54,12 +57,8 @@ def dev_in(folder: Path, **environment: str) -> Iterator[tuple[str, Path]]:
     Every process of theirs has ended afterwards; what the services said stands under whatever failed meanwhile.
     """
     port = _free_port()
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("TOPO_", "DAGSTER_"))}
     log = folder / "log"
-    with log.open("wb") as output, subprocess.Popen(  # noqa: S603
-        [BIN / "topo-pipeline", "dev", "--port", str(port)],
-        cwd=folder, env={**inherited, **environment}, stdout=output, stderr=output, start_new_session=True,
-    ) as process:  # fmt: skip
+    with started(folder, port, **environment) as process:
         try:
             yield f"http://127.0.0.1:{port}/graphql", log
         except BaseException as error:
@@ -73,6 +72,17 @@ def dev_in(folder: Path, **environment: str) -> Iterator[tuple[str, Path]]:
         again.bind(("127.0.0.1", port))  # nobody serves there any more
 
 
+@contextmanager
+def started(folder: Path, port: int, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`topo-pipeline dev`, started in a session of its own."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("TOPO_", "DAGSTER_"))}
+    with (folder / "log").open("wb") as output, subprocess.Popen(  # noqa: S603
+        [BIN / "topo-pipeline", "dev", "--port", str(port)],
+        cwd=folder, env={**inherited, **environment}, stdout=output, stderr=output, start_new_session=True,
+    ) as process:  # fmt: skip
+        yield process
+
+
 def _end(process: subprocess.Popen[bytes]) -> list[str]:
     """End the services as a signal does; who does not follow is killed, and returned."""
     family: list[psutil.Process] = []
@@ -83,7 +93,12 @@ def _end(process: subprocess.Popen[bytes]) -> list[str]:
         process.wait(PATIENCE)
     except subprocess.TimeoutExpired:
         process.kill()
-    _, left = psutil.wait_procs(family, timeout=60)
+    return left_of(family)
+
+
+def left_of(family: list[psutil.Process]) -> list[str]:
+    """Wait until these processes have ended; those that don't are killed, and returned."""
+    _, left = psutil.wait_procs(family, timeout=PATIENCE)
     for each in left:
         each.kill()
     return [str(each) for each in left]
@@ -118,6 +133,11 @@ def test_without_a_key_dev_serves_the_demo_runs_what_is_launched_in_its_ui_and_e
     (tmp_path / ".env").write_text("TOPO_API_KEY=\nTOPO_WAREHOUSE=data/real.duckdb\nTOPO_TIMEZONE=Europe/Paris\n")
     with dev_in(tmp_path) as (graphql, log):
         until(lambda: loaded(graphql))
+        listening = [each for each in psutil.net_connections("tcp") if each.laddr[1:] == (httpx.URL(graphql).port,)]
+        assert {each.laddr[0] for each in listening} == {"127.0.0.1"}
+        # docs/operations.md warns of it. A Dagster that refuses this needs no warning and no proxy against it.
+        mutation = {"params": {"query": "mutation {setNuxSeen}"}, "headers": {"Host": "elsewhere.example"}}
+        assert httpx.get(graphql, timeout=PATIENCE, **mutation).json() == {"data": {"setNuxSeen": True}}
         selector = {
             "repositoryName": "__repository__",
             "repositoryLocationName": "topo_pipeline",
@@ -138,6 +158,70 @@ def test_without_a_key_dev_serves_the_demo_runs_what_is_launched_in_its_ui_and_e
     assert "TOPO_API_KEY is not set" in said
     assert "Warning" not in said
     assert "Traceback" not in said
+
+
+def services_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The processes of Dagster under this one, once its UI and its daemon are among them; `dagster dev` comes first."""
+    assert process.poll() is None
+    family = psutil.Process(process.pid).children(recursive=True)
+    words = set()
+    for each in family:
+        with suppress(psutil.Error):  # it has ended
+            words |= set(each.cmdline())
+    assert {"dagster_webserver", "dagster._daemon"} <= words
+    return family
+
+
+@pytest.mark.parametrize("killed", ["the command", "dagster dev"])
+def test_a_kill_that_nothing_can_answer_leaves_no_process_and_the_home_free(tmp_path: Path, killed: str) -> None:
+    with started(tmp_path, _free_port()) as process:
+        family = until(lambda: services_of(process))
+        try:
+            process.kill() if killed == "the command" else family[0].kill()
+            assert process.wait(PATIENCE) != 0
+        finally:
+            left = left_of(family)
+    assert left == []
+    with reserved(tmp_path / "data" / "demo" / "dagster", _free_port()):
+        pass
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return folder
+
+
+def test_a_port_that_is_in_use_is_named_with_its_process_and_what_to_do(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        result = answer(tmp_path, "dev", "--port", str(port), DAGSTER_HOME=str(tmp_path / "home"))
+    assert_one_sentence(result, f"Port {port} is in use by process {os.getpid()}", "--port")
+
+
+def test_a_home_has_one_set_of_services_and_the_next_is_told_which_process_to_stop(tmp_path: Path, home: Path) -> None:
+    with reserved(home, _free_port()):
+        result = answer(tmp_path, "dev", "--port", str(_free_port()), DAGSTER_HOME=str(home))
+    assert_one_sentence(result, "already runs", f"stop process {os.getpid()} ")
+    with reserved(home, _free_port()):
+        pass
+
+
+def test_a_daemon_that_was_started_otherwise_is_named_where_it_has_the_same_home(tmp_path: Path, home: Path) -> None:
+    daemon = tmp_path / "dagster-daemon"
+    daemon.write_text("print('ready', flush=True)\ninput()\n")
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, daemon, "run"], env={**os.environ, "DAGSTER_HOME": str(home)},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        with pytest.raises(Occupied, match=f"stop process {process.pid} first"), reserved(home, _free_port()):
+            pytest.fail("two daemons over one home")
+        (tmp_path / "another").mkdir()
+        with reserved(tmp_path / "another", _free_port()):
+            pass
+        process.communicate(b"\n")
 
 
 @pytest.mark.full  # a range that the UI launches: test_backfills_of_the_ui

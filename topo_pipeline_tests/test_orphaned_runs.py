@@ -15,6 +15,8 @@ from dagster._core.test_utils import freeze_time
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster._daemon.monitoring import execute_concurrency_slots_iteration, execute_run_monitoring_iteration
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from topo_pipeline import instance as instances
 from topo_pipeline.alerts.streaks import Failure
@@ -204,6 +206,23 @@ def test_what_cannot_be_known_to_be_dead_is_left_alone(instance: dg.DagsterInsta
     started(instance, owner.format(dead=zombie))
     assert bury_the_dead(instance) == []
     assert statuses(instance) == [STARTED]
+
+
+NO_PROCESS = ["-1", "0", "1_0", " 7", "²", "٣", "1.5", "1e3", "9" * 30, "0x1f", "07"]
+
+
+@settings(deadline=None, derandomize=True, database=None, max_examples=40)
+@given(
+    st.sampled_from(["{}", f"{HERE}:{{}}", f"{HERE}:{{}}:RUN", "{}:1:RUN"]),
+    st.text() | st.sampled_from(NO_PROCESS) | st.from_regex(r"[0-9:]*"),
+)
+def test_no_text_in_the_tag_of_an_owner_ends_a_run_or_the_look_at_it(form: str, text: str) -> None:
+    assume(not (text.isascii() and text.isdecimal() and 1 <= int(text) < 10**10))  # which is a process
+    run = dg.DagsterRun("nothing", status=STARTED)
+    tagged = run.with_tags({"topo_pipeline/owner": form.format(text).replace("RUN", run.run_id)})
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_run(tagged)
+        assert bury_the_dead(instance) == []
 
 
 def test_every_run_of_the_location_says_whose_process_it_is(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ VARIABLES = {
     "TOPO_API_KEY", "TOPO_API_URL", "TOPO_WAREHOUSE", "TOPO_START_DATE", "TOPO_TIMEZONE", "TOPO_LOOKBACK_DAYS",
     "TOPO_REQUESTS_PER_SECOND", "TOPO_CONCURRENCY", "TOPO_COMPLETENESS", "TOPO_LABEL_CHANNELS", "TOPO_AUTOMATION",
     "TOPO_ALERT_WEBHOOK", "TOPO_ALERT_SLACK_TOKEN", "TOPO_ALERT_SLACK_CHANNEL", "TOPO_REPORT_DIR", "TOPO_RULES",
-    "TOPO_PAYLOAD_DAYS", "DAGSTER_HOME",
+    "TOPO_HEARTBEAT_URL", "TOPO_DAGSTER_RECORD_DAYS", "TOPO_PAYLOAD_DAYS", "DAGSTER_HOME",
 }  # fmt: skip
 CHECKOUT = Path(__file__).parents[1]
 
@@ -150,13 +150,23 @@ def test_rules_that_cannot_be_used_are_told_with_the_variable_before_anything_ru
         "https://[T0PRIVATE",
     ],
 )
-def test_a_webhook_that_would_show_its_address_is_refused_without_showing_it(
-    bare: pytest.MonkeyPatch, address: str
+@pytest.mark.parametrize("variable", ["TOPO_ALERT_WEBHOOK", "TOPO_HEARTBEAT_URL"])
+def test_an_address_that_everybody_could_read_on_its_way_is_refused_without_showing_it(
+    bare: pytest.MonkeyPatch, variable: str, address: str
 ) -> None:
-    bare.setenv("TOPO_ALERT_WEBHOOK", address)
-    with pytest.raises(SettingsError, match="^TOPO_ALERT_WEBHOOK: .*begins with https://") as raised:
+    bare.setenv(variable, address)
+    with pytest.raises(SettingsError, match=f"^{variable}: .*begins with https://") as raised:
         get_settings()
     assert "T0PRIVATE" not in str(raised.value)
+
+
+def test_records_are_kept_for_ever_or_for_a_week_at_least(bare: pytest.MonkeyPatch) -> None:
+    assert get_settings().dagster_record_days is None
+    for value, says in (("6", "greater than or equal to 7"), ("soon", "valid integer")):
+        get_settings.cache_clear()
+        bare.setenv("TOPO_DAGSTER_RECORD_DAYS", value)
+        with pytest.raises(SettingsError, match=f"^TOPO_DAGSTER_RECORD_DAYS: .*{says}"):
+            get_settings()
 
 
 def test_alerts_go_to_one_place_and_slack_needs_a_channel(bare: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,11 @@
-"""How a message gets to people: one attempt, within seconds. A later tick retries, see `Memory.postponed`.
+"""How a message or a heartbeat is delivered: one attempt, within seconds. A later tick retries.
 
 Addresses and tokens are secrets: nothing here shows them, and no exception leaves with httpx's own in its chain, which
 hold the request.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ LONGEST_FAULT = 200
 
 
 class Undelivered(Exception):
-    """Nobody was told; the sentence says why, without any secret."""
+    """The request was not answered with success; the sentence says why, without any secret."""
 
 
 class Destination(Protocol):
@@ -51,28 +51,49 @@ class Webhook:
         Raises:
             Undelivered: the webhook can't be reached, or does not answer with success.
         """
-        fault = _in_time(self._post, text)
-        if fault:
-            raise Undelivered(f"the webhook {fault}")
-
-    def _post(self, text: str) -> str | None:
-        """What befell the message, if anything: told, not raised, so that nothing chains to httpx's exception."""
-        try:
-            with (
-                _unlogged("httpx"),
-                _client_for(self.url) as client,
-                client.stream("POST", self.url, json={"text": text}) as answer,
-            ):
-                return None if answer.is_success else f"answered {answer.status_code}"
-        except OSError as error:  # those of the network are httpx's own
-            return f"can't be reached: {type(error).__name__}; check SSL_CERT_FILE and SSL_CERT_DIR"
-        except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError, OverflowError) as error:
-            # The last three: a proxy or a redirect that can't be used. What they say may quote a secret.
-            return f"can't be reached: {type(error).__name__}{_proxy_hint(self.url)}"
+        _request("the webhook", "POST", self.url, {"text": text})
 
 
-def _in_time(post: Callable[[str], str | None], text: str) -> str | None:
-    """Call `post` with a time limit and return its result.
+@dataclass(frozen=True)
+class Heartbeat:
+    """An address that is requested after each good night, such as a check of healthchecks.io or Uptime Kuma."""
+
+    url: str = field(repr=False)
+
+    def beat(self) -> None:
+        """Request the address.
+
+        Raises:
+            Undelivered: it can't be reached, or does not answer with success.
+        """
+        _request("the heartbeat's address", "GET", self.url)
+
+
+def _request(name: str, method: str, url: str, body: Mapping[str, str] | None = None) -> None:
+    """Send one request; redirects are not followed.
+
+    Raises:
+        Undelivered: it was not answered with success in time.
+    """
+    fault = _in_time(lambda: _fault(method, url, body))
+    if fault:
+        raise Undelivered(f"{name} {fault}")
+
+
+def _fault(method: str, url: str, body: Mapping[str, str] | None) -> str | None:
+    """Send the request and return what went wrong: not raised, so that nothing chains to httpx's exception."""
+    try:
+        with _unlogged("httpx"), _client_for(url) as client, client.stream(method, url, json=body) as answer:
+            return None if answer.is_success else f"answered {answer.status_code}"
+    except OSError as error:  # those of the network are httpx's own
+        return f"can't be reached: {type(error).__name__}; check SSL_CERT_FILE and SSL_CERT_DIR"
+    except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError, OverflowError) as error:
+        # The last three: a proxy or a redirect that can't be used. What they say may quote a secret.
+        return f"can't be reached: {type(error).__name__}{_proxy_hint(url)}"
+
+
+def _in_time(send: Callable[[], str | None]) -> str | None:
+    """Call `send` with a time limit and return its result.
 
     Raises:
         Undelivered: it took too long; its thread is abandoned.
@@ -81,7 +102,7 @@ def _in_time(post: Callable[[str], str | None], text: str) -> str | None:
 
     def run() -> None:
         try:
-            outcome.set_result(post(text))
+            outcome.set_result(send())
         except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
             outcome.set_exception(error)
 
@@ -136,7 +157,7 @@ class Slack:
         Raises:
             Undelivered: Slack can't be reached, or refuses.
         """
-        fault = _in_time(self._post, text)
+        fault = _in_time(lambda: self._post(text))
         if fault:
             raise Undelivered(fault)
 

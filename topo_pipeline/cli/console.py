@@ -49,13 +49,13 @@ def now() -> datetime:
 @contextmanager
 def clear_errors() -> Iterator[None]:
     """Say what a person can mend in one sentence, and exit with 1."""
-    from topo_pipeline.instance import UnderWay
+    from topo_pipeline.instance import HomeUnusable, UnderWay
     from topo_pipeline.topo_api.errors import TopoError
     from topo_pipeline.warehouse.errors import WarehouseError
 
     try:
         yield
-    except (UnderWay, SettingsError, TopoError, WarehouseError, OSError) as error:
+    except (HomeUnusable, UnderWay, SettingsError, TopoError, WarehouseError, OSError) as error:
         fail(str(error))
     except ModuleNotFoundError as error:
         if error.name not in {"fastapi", "uvicorn"}:

@@ -182,17 +182,16 @@ def _backfill(
     accept_unreadable: Sequence[date] = (),
 ) -> "Outcome":
     """Run the days and show how far it is."""
-    import dagster as dg
+    from topo_pipeline.instance import opened, prepare
 
-    from topo_pipeline.instance import prepare
-
-    prepare(get_settings().dagster_home)
+    home = get_settings().dagster_home
+    prepare(home)
     from topo_pipeline import runs
     from topo_pipeline.definitions import defs
     from topo_pipeline.defs.agreement import compare, told
     from topo_pipeline.warehouse.connection import Warehouse
 
-    with undisturbed(), dg.DagsterInstance.get() as instance, shown(title, len(days)) as show:
+    with undisturbed(), opened(home) as instance, shown(title, len(days)) as show:
         warehouse = get_settings().warehouse
         if lost := set(compare(instance, Warehouse(warehouse)).lost) - set(days):
             warn(" ".join(told(lost, relative(warehouse))))

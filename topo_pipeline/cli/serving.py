@@ -2,10 +2,8 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from dotenv import dotenv_values
@@ -65,29 +63,26 @@ def dev(port: Annotated[int, typer.Option(min=1, max=65535, help="The port of Da
       topo-pipeline dev --port 3001
     """
     with clear_errors():
-        ui = f"http://127.0.0.1:{port}"
         if get_settings().api_key is not None:
             from topo_pipeline.defs.resources import Topo
 
             Topo(get_settings(), now).client()  # an address or a key that can't be used is met here, not shown
-            err.print(f"Dagster's UI over {escape(get_settings().api_url)}: {ui}", highlight=False)
-            raise typer.Exit(_dagster_dev(port, {**dotenv_values(".env"), **os.environ}))
+            _serve(port, {**dotenv_values(".env"), **os.environ}, f"Dagster's UI over {get_settings().api_url}")
         from topo_pipeline import demo as simulated
 
         get_settings.cache_clear()
         with simulated.sandbox(now) as api_url:
             simulated.enter(api_url)
-            err.print(f"TOPO_API_KEY is not set: Dagster's UI over the demo's sandbox: {ui}", highlight=False)
-            raise typer.Exit(_dagster_dev(port, dict(os.environ)))
+            _serve(port, dict(os.environ), "TOPO_API_KEY is not set: Dagster's UI over the demo's sandbox")
 
 
-def _dagster_dev(port: int, environment: dict[str, str | None]) -> int:
-    """Run Dagster's UI and daemon until they end, or until a signal tells us to end them."""
+def _serve(port: int, environment: dict[str, str | None], title: str) -> NoReturn:
+    """Run Dagster's UI and daemon until they end, or until a signal tells us to end them; exit as they do."""
     from topo_pipeline.instance import prepare
+    from topo_pipeline.services import HOST, reserved, run
 
     settings = get_settings()
     workspace = prepare(settings.dagster_home)
-    command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-p", str(port)]
     told = {
         **{name: value for name, value in environment.items() if value is not None},
         "DAGSTER_HOME": str(settings.dagster_home),
@@ -97,16 +92,11 @@ def _dagster_dev(port: int, environment: dict[str, str | None]) -> int:
         # dg dev supersedes it, but is no part of what an installed package brings.
         "PYTHONWARNINGS": "ignore:Function `dev_command` is superseded",
     }
-    for number in ENDINGS:
-        signal.signal(number, signal.default_int_handler)
-    # Away from .env, which Dagster would let overrule all this; in a session of its own, so that Ctrl-C reaches it
-    # once, through us.
-    with subprocess.Popen(command, env=told, cwd=settings.dagster_home, start_new_session=True) as process:  # noqa: S603
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
-            return process.wait()
+    with reserved(settings.dagster_home, port) as lock:
+        err.print(f"{escape(title)}: http://{HOST}:{port}", highlight=False)
+        for number in ENDINGS:
+            signal.signal(number, signal.default_int_handler)
+        raise typer.Exit(run(workspace, port, lock, told))
 
 
 def _wait_for_signal() -> None:

@@ -11,8 +11,8 @@ from topo_pipeline.defs.partitions import RANGE_END, RANGE_START, daily, date_at
 from topo_pipeline.ingest import CLOSING_TIME
 
 _PARTITION = "dagster/partition"
-_ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
-_UNDER_WAY = [status for status in dg.DagsterRunStatus if status not in _ENDED]
+ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+UNDER_WAY = [status for status in dg.DagsterRunStatus if status not in ENDED]
 # So many records are read at once; and so far back, where a day's latest one tells nothing.
 _BATCH, _BACK = 500, 50
 
@@ -82,13 +82,13 @@ def why_refused(instance: dg.DagsterInstance, day: date) -> str | None:
 
 def under_way(instance: dg.DagsterInstance) -> list[UnderWay]:
     """The runs that read days of the activities and have not ended, queued ones included."""
-    records = instance.get_run_records(dg.RunsFilter(statuses=_UNDER_WAY))
+    records = instance.get_run_records(dg.RunsFilter(statuses=UNDER_WAY))
     return [found for record in records if (found := _under_way(record)) is not None]
 
 
 def is_under_way(instance: dg.DagsterInstance, job: str) -> bool:
     """Whether a run of this job has not ended."""
-    return bool(instance.get_runs(dg.RunsFilter(job_name=job, statuses=_UNDER_WAY), limit=1))
+    return bool(instance.get_runs(dg.RunsFilter(job_name=job, statuses=UNDER_WAY), limit=1))
 
 
 def _under_way(record: dg.RunRecord) -> UnderWay | None:

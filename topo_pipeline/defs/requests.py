@@ -1,7 +1,8 @@
 """What the schedules and sensors that call the API have in common: when they run, when they skip, what they launch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import dagster as dg
@@ -31,10 +32,14 @@ def skipping(evaluate: Callable[_P, _T]) -> Callable[_P, _T | dg.SkipReason]:
     return evaluated
 
 
-def run_request(request: "Request", *others: dg.AssetKey) -> dg.RunRequest:
+def run_request(
+    request: "Request", *others: dg.AssetKey, tags: Mapping[str, str] = MappingProxyType({})
+) -> dg.RunRequest:
     """A run that reads the days asked for, and `others`; no tables, since they follow what lands."""
     return dg.RunRequest(
-        run_key=request.key, asset_selection=[ACTIVITIES, *others], tags=range_tags(request.first, request.last)
+        run_key=request.key,
+        asset_selection=[ACTIVITIES, *others],
+        tags={**range_tags(request.first, request.last), **tags},
     )
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from topo_pipeline.defs.heartbeat import night_tags
 from topo_pipeline.defs.jobs import publish, refresh, reread_replies
 from topo_pipeline.defs.names import ACTIVITIES, SEQUENCE_TEMPLATES
 from topo_pipeline.defs.partitions import FIRST_DAY, date_at
@@ -35,7 +36,9 @@ def nightly_refresh_schedule(
     )
     if not days:
         return dg.SkipReason("Each day that the night would read is being read, or comes before TOPO_START_DATE.")
-    return [run_request(request, SEQUENCE_TEMPLATES) for request in requests(days, why="night of", at=at)]
+    stretches = requests(days, why="night of", at=at)
+    tags = night_tags(at, len(stretches))
+    return [run_request(request, SEQUENCE_TEMPLATES, tags=tags) for request in stretches]
 
 
 @skipping

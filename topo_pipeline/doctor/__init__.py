@@ -36,6 +36,7 @@ def examine(clock: Callable[[], datetime]) -> list[Finding]:
         ("warehouse", lambda: landed.look_at_warehouse(settings, warehouse, known.organization_id)),
         ("contract", lambda: api_contract.look_at_contract(warehouse)),
         ("days", lambda: landed.look_at_days(settings, warehouse, clock())),
+        ("heartbeat", lambda: environment.look_at_heartbeat(settings)),
         ("dagster home", lambda: home.look(settings, warehouse, clock())),
     ):
         findings += _whatever_happens(check, look)

@@ -21,6 +21,14 @@ def look() -> tuple[Settings, list[Finding]]:
     return settings, findings
 
 
+def look_at_heartbeat(settings: Settings) -> Iterator[Finding]:
+    """Whether a watcher elsewhere is told of good nights; it is not asked."""
+    if settings.heartbeat_url:
+        yield ok("heartbeat", "TOPO_HEARTBEAT_URL is set: it is requested after each good night.")
+    else:
+        yield ok("heartbeat", "TOPO_HEARTBEAT_URL is not set: nobody outside notices when nothing runs.")
+
+
 def _sources() -> str:
     places = where_set()
     told = [

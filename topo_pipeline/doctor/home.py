@@ -22,7 +22,7 @@ _ALIVE = timedelta(minutes=5)
 
 def look(settings: "Settings", warehouse: Warehouse, now: datetime) -> Iterator[Finding]:
     """Look at the home, and mark the runs in it whose process is gone as failed."""
-    import dagster as dg
+    from topo_pipeline.instance import HomeUnusable
 
     home = settings.dagster_home
     if not can_be_written(home):
@@ -33,7 +33,17 @@ def look(settings: "Settings", warehouse: Warehouse, now: datetime) -> Iterator[
         yield warning("dagster home", f"There is none at {home} yet.", "The first backfill, or make dev, makes it.")
         yield unknown("automation", "there is no Dagster home yet")
         return
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    try:
+        yield from _look_inside(settings, warehouse, now)
+    except HomeUnusable as error:
+        yield problem("dagster home", error.found, error.do)
+        yield unknown("automation", "the Dagster home can't be used")
+
+
+def _look_inside(settings: "Settings", warehouse: Warehouse, now: datetime) -> Iterator[Finding]:
+    from topo_pipeline.instance import opened
+
+    with opened(settings.dagster_home) as instance:
         yield _ours(instance, settings)
         yield _runs(instance)
         yield compare_records(instance, warehouse)

@@ -21,6 +21,7 @@ class Receiver:
     answer: dict[str, Any] = field(default_factory=lambda: {"ok": True})
     received: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    methods: list[str] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     address: str = ""
 
@@ -35,6 +36,7 @@ class Receiver:
             body, more = body + part.get("body", b""), part.get("more_body", False)
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         is_json = headers.get("content-type", "").startswith("application/json")
+        self.methods.append(scope["method"])
         self.paths.append(scope["path"])
         self.headers.append(headers)
         self.received.append(json.loads(body) if is_json else dict(parse_qsl(body.decode())))

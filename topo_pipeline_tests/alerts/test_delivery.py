@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 
 from topo_pipeline.alerts import delivery
-from topo_pipeline.alerts.delivery import Destination, Slack, Undelivered, Webhook
+from topo_pipeline.alerts.delivery import Destination, Heartbeat, Slack, Undelivered, Webhook
 from topo_pipeline_tests.alerts.receiver import Receiver, receiving
 from topo_pipeline_tests.topo_api.helpers import raw_server
 
@@ -188,3 +188,23 @@ def test_certificates_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPa
 def test_a_redirect_to_no_address_is_not_delivered(receiver: Receiver, location: str) -> None:
     receiver.status, receiver.location = 302, location
     assert why_not(webhook(receiver)).startswith("the webhook ")
+
+
+def test_a_heartbeat_is_one_get_of_its_address(receiver: Receiver) -> None:
+    Heartbeat(f"{receiver.address}/ping/{PRIVATE}?x=1").beat()
+    assert (receiver.methods, receiver.paths) == (["GET"], [f"/ping/{PRIVATE}"])
+
+
+@pytest.mark.parametrize("status", [302, 404, 500])
+def test_a_heartbeat_that_is_not_answered_with_success_is_said_without_its_address(
+    receiver: Receiver, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    receiver.status = status
+    heartbeat = Heartbeat(f"{receiver.address}/{PRIVATE}")
+    with pytest.raises(Undelivered) as raised:
+        heartbeat.beat()
+    assert str(raised.value) == f"the heartbeat's address answered {status}"
+    assert raised.value.__context__ is None
+    assert receiver.methods == ["GET"]  # neither repeated nor sent elsewhere
+    assert PRIVATE not in caplog.text + repr(heartbeat)

@@ -12,7 +12,8 @@ from topo_pipeline_tests.doctor.conftest import Examine, now, serving
 from topo_pipeline_tests.topo_api.helpers import Answer, Request, Scripted, page_of, problem_of
 
 EVERY_CHECK = {
-    "settings", "topo", "key", "clock", "rate", "warehouse", "days", "dagster home", "automation",
+    "settings", "topo", "key", "clock", "rate", "warehouse", "days", "heartbeat", "dagster home",
+    "automation",
 }  # fmt: skip
 NOWHERE = "http://127.0.0.1:9/v1"
 
@@ -177,3 +178,12 @@ def test_a_slip_in_a_variables_name_is_told_with_what_was_meant(finds: Examine) 
     assert settings.level == "warning"
     assert "TOPO_TIMEZOEN" in settings.found
     assert "TOPO_TIMEZONE" in settings.do
+
+
+@pytest.mark.parametrize(("address", "says"), [(None, "is not set"), ("http://127.0.0.1:9/T0PRIVATE", "is set")])
+def test_whether_a_watcher_elsewhere_is_told_of_good_nights_is_said_without_asking_it_or_showing_its_address(
+    finds: Examine, address: str | None, says: str
+) -> None:
+    found = finds(TOPO_HEARTBEAT_URL=address)
+    assert (found["heartbeat"].level, f"TOPO_HEARTBEAT_URL {says}" in found["heartbeat"].found) == ("ok", True)
+    assert "T0PRIVATE" not in str(found)

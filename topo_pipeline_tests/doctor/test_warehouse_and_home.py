@@ -191,6 +191,20 @@ def test_a_dagster_home_that_is_spoilt_is_a_problem_and_no_traceback(finds: Exam
     assert "\n" not in found.found
 
 
+def test_records_that_are_damaged_are_a_problem_and_the_rest_is_looked_at(
+    finds: Examine, dagster_home: Path, warehouse: Warehouse, days_ago: DaysAgo
+) -> None:
+    land(warehouse, days_ago(1))
+    file = dagster_home / "history" / "runs.db"
+    file.write_bytes(b"no database " * 1000)
+    found = finds()
+    assert found["dagster home"].level == "problem"
+    assert str(file) in found["dagster home"].found
+    assert f"{file}.damaged" in found["dagster home"].do
+    assert {found[check].level for check in ("settings", "key", "warehouse", "days")} == {"ok"}
+    assert found["automation"].found == "Not looked at: the Dagster home can't be used."
+
+
 @pytest.mark.parametrize("limits", [None, "concurrency: {pools: {granularity: op, default_limit: 4}}"])
 def test_a_dagster_home_without_our_limits_is_a_problem(finds: Examine, dagster_home: Path, limits: str | None) -> None:
     file = dagster_home / "dagster.yaml"

@@ -1,0 +1,119 @@
+"""A watcher elsewhere hears of each good night, over real HTTP, by Dagster's own records."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from topo_pipeline.defs.heartbeat import heartbeat_sensor, night_tags
+from topo_pipeline.defs.partitions import range_tags
+from topo_pipeline.settings import Settings
+from topo_pipeline_tests.alerts.receiver import Receiver, receiving
+from topo_pipeline_tests.defs.test_records import land, start
+from topo_pipeline_tests.defs.test_schedules import Nights, home, nights  # noqa: F401 - fixtures
+
+AT = datetime(2026, 3, 20, 1, 15, tzinfo=UTC)
+SCHEDULED = {"dagster/schedule_name": "nightly_refresh_schedule"}
+SUCCESS, FAILURE, STARTED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED
+
+
+@dataclass
+class Watcher:
+    """The sensor over an instance, with the cursor that Dagster would keep, and what its address received."""
+
+    instance: dg.DagsterInstance
+    receiver: Receiver
+    now: datetime = AT + timedelta(minutes=5)
+    cursor: str | None = None
+    days: list[date] = field(default_factory=list)
+
+    def tick(self, **settings: str) -> str:
+        told = Settings(_env_file=None, **(settings or {"heartbeat_url": f"{self.receiver.address}/T0PRIVATE"}))
+        resources = {"settings": told, "clock": lambda: self.now}
+        with dg.build_sensor_context(instance=self.instance, cursor=self.cursor, resources=resources) as context:
+            data = heartbeat_sensor(told).evaluate_tick(context)
+        self.cursor = data.cursor
+        assert data.run_requests == []
+        assert "T0PRIVATE" not in f"{data.skip_message} {data.cursor}"
+        return str(data.skip_message)
+
+    def run(self, day: int, status: dg.DagsterRunStatus, stretches: int = 1, at: datetime = AT) -> None:
+        """A run of the night that reads this one day of March, and the day's landing."""
+        if status == SUCCESS:
+            land(self.instance, date(2026, 3, day))
+        days = range_tags(date(2026, 3, day), date(2026, 3, day))
+        start(self.instance, status, tags={**days, **SCHEDULED, **night_tags(at, stretches)})
+
+
+@pytest.fixture
+def watcher() -> Iterator[Watcher]:
+    with receiving() as receiver, dg.DagsterInstance.ephemeral() as instance:
+        yield Watcher(instance, receiver)
+
+
+def test_a_good_night_is_reported_once_and_the_next_one_again(watcher: Watcher) -> None:
+    watcher.run(19, SUCCESS)
+    assert "was good" in watcher.tick()
+    assert "is done" in watcher.tick()
+    assert watcher.receiver.paths == ["/T0PRIVATE"]
+    watcher.now += timedelta(days=1)
+    watcher.run(20, SUCCESS, at=AT + timedelta(days=1))
+    assert "was good" in watcher.tick()
+    assert len(watcher.receiver.paths) == 2
+
+
+def test_a_night_of_several_runs_is_reported_after_its_last_run_and_not_where_one_failed(watcher: Watcher) -> None:
+    watcher.run(15, SUCCESS, stretches=2)
+    assert "under way" in watcher.tick()  # the tick has not launched the other one yet
+    watcher.run(19, FAILURE, stretches=2)
+    assert "failed" in watcher.tick()
+    assert watcher.receiver.paths == []
+    watcher.run(19, SUCCESS, stretches=2)  # it was begun again
+    assert "was good" in watcher.tick()
+
+
+def test_runs_that_the_nightly_schedule_did_not_launch_are_no_night(watcher: Watcher) -> None:
+    land(watcher.instance, date(2026, 3, 19))
+    start(watcher.instance, SUCCESS)
+    start(watcher.instance, SUCCESS, tags={**SCHEDULED, "dagster/schedule_name": "nightly_replies_schedule"})
+    start(watcher.instance, SUCCESS, tags=SCHEDULED)  # of an earlier version
+    assert "No night" in watcher.tick()
+    assert watcher.receiver.paths == []
+
+
+def test_an_address_that_does_not_answer_is_tried_again_later_and_no_run_fails(watcher: Watcher) -> None:
+    watcher.run(19, SUCCESS)
+    watcher.receiver.status = 500
+    assert "the heartbeat's address answered 500. Next attempt: 2026-03-20 01:22 UTC." in watcher.tick()
+    assert "Next attempt" in watcher.tick()
+    assert len(watcher.receiver.paths) == 1
+    watcher.receiver.status, watcher.now = 200, watcher.now + timedelta(minutes=3)
+    assert "was good" in watcher.tick()
+    assert [run.status for run in watcher.instance.get_runs()] == [SUCCESS]
+
+
+def test_the_sensor_runs_by_default_only_where_there_is_an_address(watcher: Watcher) -> None:
+    statuses = {
+        heartbeat_sensor(Settings(_env_file=None, heartbeat_url=url)).default_status.value
+        for url in (None, "https://hc.example.com/1")
+    }
+    assert statuses == {"RUNNING", "STOPPED"}
+    assert "set TOPO_HEARTBEAT_URL" in watcher.tick(timezone="UTC")
+
+
+def test_the_runs_that_the_nightly_schedule_asks_for_make_a_good_night(nights: Nights) -> None:  # noqa: F811
+    instance = nights.pipeline.instance
+    with receiving() as receiver:
+        land(instance, date(2026, 3, 16))
+        requests = nights.asks(date(2026, 3, 20))
+        watcher = Watcher(instance, receiver)
+        for request in requests:
+            assert "was good" not in watcher.tick()
+            job = nights.pipeline.only("activities", "sequence_templates").definitions.resolve_job_def("refresh")
+            job.execute_in_process(
+                instance=instance, asset_selection=request.asset_selection, tags={**request.tags, **SCHEDULED}
+            )
+        assert "was good" in watcher.tick()
+    assert len(receiver.paths) == 1
