@@ -200,7 +200,9 @@ def test_a_port_that_is_in_use_is_named_with_its_process_and_what_to_do(tmp_path
     assert_one_sentence(result, f"Port {port} is in use by process {os.getpid()}", "--port")
 
 
-def test_a_home_has_one_set_of_services_and_the_next_is_told_which_process_to_stop(tmp_path: Path, home: Path) -> None:
+def test_a_home_has_one_set_of_services_and_the_next_command_says_which_process_to_stop(
+    tmp_path: Path, home: Path
+) -> None:
     with reserved(home, _free_port()):
         result = answer(tmp_path, "dev", "--port", str(_free_port()), DAGSTER_HOME=str(home))
     assert_one_sentence(result, "already runs", f"stop process {os.getpid()} ")

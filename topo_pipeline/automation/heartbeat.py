@@ -1,7 +1,7 @@
-"""When the address that watches over the nights is requested: once for each good night.
+"""When the heartbeat's address is requested: once for each good night.
 
 A night is good once the last run of each of its stretches has succeeded and every day of them is landed as a closed
-day. A run that is repeated after a failure makes the night good late.
+day. A failed run that is re-executed with success makes the night good late.
 """
 
 from collections.abc import Collection, Mapping
@@ -58,11 +58,11 @@ class Night:
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """What has been requested.
+    """The requests so far.
 
     Attributes:
-        night: the night that was requested last.
-        done: whether that is over: it was answered, or given up.
+        night: the night that the last request was for.
+        done: whether no more are made for it: one succeeded, or all attempts failed.
         attempts: requests for it that failed.
         next_attempt: not before then.
     """
@@ -93,7 +93,7 @@ def hold_back(
     """Return why nothing is requested now; None where the night is good and a request is due.
 
     Args:
-        memory: What has been requested.
+        memory: The requests so far.
         night: The last night that launched a run.
         loads: The last load of each landed day of that night.
         failed: Days whose last reading failed.

@@ -57,16 +57,16 @@ def _delete(instance: dg.DagsterInstance, run: str) -> None:
 
 def needed_runs(instance: dg.DagsterInstance, checks: Collection[dg.AssetCheckKey]) -> set[str]:
     """Return the runs that hold the latest record of anything, and those that a run under way re-executes."""
-    storage, needed = instance.event_log_storage, set(_begun_again(instance))
+    storage, needed = instance.event_log_storage, set(_re_executed(instance))
     for record in instance.get_asset_records(instance.all_asset_keys()):
         entry = record.asset_entry
         latest = (entry.last_materialization_record, entry.last_observation_record)
         needed |= {event.run_id for event in latest if event}
         needed |= {run for run in (entry.last_run_id, entry.last_planned_materialization_run_id) if run}
         needed |= set(_last_of_each_partition(instance, entry.asset_key))
-        # The last try of a day that failed: that it did is why the night reads the day again.
-        tries = storage.get_latest_asset_partition_materialization_attempts_without_materializations(entry.asset_key)
-        needed |= {run for run, _ in tries.values()}
+        # The failed run is why the next night reads the day again.
+        attempts = storage.get_latest_asset_partition_materialization_attempts_without_materializations(entry.asset_key)
+        needed |= {run for run, _ in attempts.values()}
     for check in checks:
         needed |= {record.run_id for record in storage.get_asset_check_execution_history(check, limit=1)}
         completed = storage.get_asset_check_execution_history(
@@ -88,7 +88,7 @@ def _last_of_each_partition(instance: dg.DagsterInstance, asset: dg.AssetKey) ->
                 yield from (before.run_id for before in instance.fetch_materializations(which, _BACK).records)
 
 
-def _begun_again(instance: dg.DagsterInstance) -> Iterator[str]:
+def _re_executed(instance: dg.DagsterInstance) -> Iterator[str]:
     from topo_pipeline.defs.records import UNDER_WAY
 
     for under_way in instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY)):

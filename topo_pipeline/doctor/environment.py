@@ -22,7 +22,7 @@ def look() -> tuple[Settings, list[Finding]]:
 
 
 def look_at_heartbeat(settings: Settings) -> Iterator[Finding]:
-    """Whether a watcher elsewhere is told of good nights; it is not asked."""
+    """Say whether a heartbeat address is set; it is not requested."""
     if settings.heartbeat_url:
         yield ok("heartbeat", "TOPO_HEARTBEAT_URL is set: it is requested after each good night.")
     else:

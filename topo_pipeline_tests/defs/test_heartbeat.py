@@ -1,4 +1,4 @@
-"""A watcher elsewhere hears of each good night, over real HTTP, by Dagster's own records."""
+"""Each good night in Dagster's records is one request of the heartbeat's address, over real HTTP."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -181,7 +181,7 @@ def test_a_slip_in_a_variables_name_is_told_with_what_was_meant(finds: Examine) 
 
 
 @pytest.mark.parametrize(("address", "says"), [(None, "is not set"), ("http://127.0.0.1:9/T0PRIVATE", "is set")])
-def test_whether_a_watcher_elsewhere_is_told_of_good_nights_is_said_without_asking_it_or_showing_its_address(
+def test_doctor_says_whether_a_heartbeat_address_is_set_without_requesting_or_showing_it(
     finds: Examine, address: str | None, says: str
 ) -> None:
     found = finds(TOPO_HEARTBEAT_URL=address)
