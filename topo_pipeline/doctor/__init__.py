@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from topo_pipeline.doctor import api, api_contract, environment, home, landed
+from topo_pipeline.doctor import api, api_contract, environment, home, landed, permissions
 from topo_pipeline.doctor.finding import Finding, problem
 from topo_pipeline.warehouse.connection import Warehouse
 
@@ -37,6 +37,7 @@ def examine(clock: Callable[[], datetime]) -> list[Finding]:
         ("contract", lambda: api_contract.look_at_contract(warehouse)),
         ("days", lambda: landed.look_at_days(settings, warehouse, clock())),
         ("dagster home", lambda: home.look(settings, clock())),
+        ("permissions", lambda: permissions.look(settings, warehouse)),
     ):
         findings += _whatever_happens(check, look)
     return [_without_key(finding, settings) for finding in findings]

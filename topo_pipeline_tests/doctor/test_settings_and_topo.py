@@ -12,7 +12,7 @@ from topo_pipeline_tests.doctor.conftest import Examine, now, serving
 from topo_pipeline_tests.topo_api.helpers import Answer, Request, Scripted, page_of, problem_of
 
 EVERY_CHECK = {
-    "settings", "topo", "key", "clock", "rate", "warehouse", "days", "dagster home", "automation",
+    "settings", "topo", "key", "clock", "rate", "warehouse", "days", "dagster home", "permissions", "automation",
 }  # fmt: skip
 NOWHERE = "http://127.0.0.1:9/v1"
 
