@@ -7,7 +7,7 @@ built (`engagement.tables`), how a file gets another's name (`warehouse.files`).
 import os
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -21,9 +21,9 @@ from topo_pipeline.engagement.tables import rebuild
 from topo_pipeline.warehouse import forgetting
 from topo_pipeline.warehouse.catalogue import tables_of
 from topo_pipeline.warehouse.compaction import compact
-from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.connection import Warehouse, first_line, identifier
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
-from topo_pipeline.warehouse.files import folder_aside, logs_of, put_in_place, sync
+from topo_pipeline.warehouse.files import folder_aside, logs_of, put_in_place, put_new, sync
 from topo_pipeline.warehouse.forgetting import Memory, Trace
 from topo_pipeline.warehouse.migrate import schema_version
 from topo_pipeline.warehouse.workspace import keep_to_timezone
@@ -64,21 +64,26 @@ class Restored:
 
 
 def backup(warehouse: Warehouse, file: Path) -> About:
-    """Copy the warehouse, as it is at one moment, to `file`; others read meanwhile, and wait with writing.
+    """Copy the warehouse, as it is at one moment, to `file`, and read the copy through.
+
+    Meanwhile others read the warehouse, and wait with writing until it is copied. The backup is private.
 
     Raises:
-        WarehouseError: there is no warehouse, or it is a lake; `file` is there already, or can't be written.
+        WarehouseError: there is no warehouse, or it is a lake; `file` is there already, or can't be written; the copy
+            can't be read. Nothing was written.
     """
     _refuse_lake(warehouse)
-    if file.exists():
+    if os.path.lexists(file):
         raise WarehouseError(f"{file} is there already: nothing was written. Give the backup another name.")
-    with _told(f"The backup {file} can't be written"), folder_aside(file, "partial") as aside:
-        copy = aside / file.name
+    failed = f"The backup {file} can't be written"
+    with _told(failed), folder_aside(file, "copying") as aside:
+        copy = Warehouse(str(aside / file.name))
         with warehouse.as_it_is() as connection:
             about = _about(connection)
-            _copy(warehouse.path, copy)
-        _take_in_logs(Warehouse(str(copy)))
-        _name(copy, file)
+            _copy(warehouse.path, copy.path)
+        _take_in_logs(copy)
+        _read_through(copy, failed)
+        put_new(copy.path, file)
     return about
 
 
@@ -99,7 +104,15 @@ def look(file: Path) -> About:
         raise WarehouseError(f"{file} can't be restored: {error}") from error
 
 
-def restore(warehouse: Warehouse, file: Path, *, timezone: str, rules: Rules, now: datetime) -> Restored:
+def restore(
+    warehouse: Warehouse,
+    file: Path,
+    *,
+    timezone: str,
+    rules: Rules,
+    now: datetime,
+    require_quiet: Callable[[], None] = lambda: None,
+) -> Restored:
     """Put a backup in the warehouse's place; whoever was forgotten since it was made is erased from it first.
 
     Everybody else is kept out until it is done. A crash leaves the one or the other.
@@ -110,16 +123,19 @@ def restore(warehouse: Warehouse, file: Path, *, timezone: str, rules: Rules, no
         timezone: The reporting zone (IANA).
         rules: Those of the tables, which are built anew where somebody had to be erased.
         now: Names what is replaced.
+        require_quiet: Called right before the warehouse is replaced, while everybody else is kept out of it. It raises
+            if the warehouse may not be replaced now; nothing is changed then.
 
     Raises:
-        WarehouseError: it is no backup, or of another organization or time zone; somebody has the warehouse; there is
-            no room. The warehouse is as it was.
+        WarehouseError: it is no backup, or can't be read, or is of another organization or time zone; somebody has the
+            warehouse; there is no room. The warehouse is as it was.
     """
     _refuse_lake(warehouse)
     about, path = look(file), Path(os.path.realpath(warehouse.path))
     if path.exists() and file.samefile(path):
         raise WarehouseError(f"{file} is the warehouse itself.")
-    with _told(f"{file} can't be restored"), _kept_out(warehouse) as known:
+    failed = f"{file} can't be restored"
+    with _told(failed), _kept_out(warehouse) as known:
         _refuse_another(known.about, about)
         path.parent.mkdir(parents=True, exist_ok=True)
         with folder_aside(path, "restoring") as aside:
@@ -127,7 +143,9 @@ def restore(warehouse: Warehouse, file: Path, *, timezone: str, rules: Rules, no
             _copy(file, copy.path)
             erased = _erase_again(copy, known.memory, timezone=timezone, rules=rules, now=now)
             _take_in_logs(copy)
-            replaced = _put_in_place(copy.path, path, warehouse.path, now=now)
+            _read_through(copy, failed)
+            require_quiet()
+            replaced = _put_in_place(copy.path, path, warehouse, now=now)
     return Restored(about, replaced, erased, forgot_nobody=replaced is not None and not known.is_readable)
 
 
@@ -139,6 +157,8 @@ def _told(what_failed: str) -> Iterator[None]:
         raise WarehouseError(f"{what_failed}: {error.strerror or error}") from error
     except subprocess.CalledProcessError as error:
         raise WarehouseError(f"{what_failed}: {error.stderr.strip().rpartition(': ')[2]}") from error
+    except duckdb.Error as error:
+        raise WarehouseError(f"{what_failed}: {first_line(error)}") from error
 
 
 def _refuse_lake(warehouse: Warehouse) -> None:
@@ -174,10 +194,28 @@ def _take_in_logs(copy: Warehouse) -> None:
         connection.execute("CHECKPOINT warehouse")
 
 
-def _name(copy: Path, file: Path) -> None:
-    sync(copy)
-    copy.rename(file)
-    sync(file.parent)
+def _read_through(copy: Warehouse, what_failed: str) -> None:
+    """Read every column of every row from the disk: DuckDB compares each block with its checksum only then."""
+    sync(copy.path)
+    _drop_from_memory(copy.path)
+    with copy.as_it_is() as connection:
+        for name in sorted(tables_of(connection)):
+            table = ".".join(map(identifier, name))
+            try:
+                connection.execute(f"SELECT count(*), bit_xor(hash(it)) FROM {table} AS it").fetchall()  # noqa: S608
+            except duckdb.Error as error:
+                raise WarehouseError(
+                    f"{what_failed}: the table {'.'.join(name)} in it is damaged ({first_line(error)})"
+                ) from error
+
+
+def _drop_from_memory(file: Path) -> None:
+    """Have the next reading come from the disk, and not from what the system remembers of the writing."""
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -222,18 +260,31 @@ def _erase_again(copy: Warehouse, memory: Memory | None, *, timezone: str, rules
     return erased
 
 
-def _put_in_place(copy: Path, path: Path, *names: Path, now: datetime) -> Path | None:
-    """Give the copy the warehouse's name, and what had it, with its logs, another; return that name."""
+def _put_in_place(copy: Path, path: Path, warehouse: Warehouse, *, now: datetime) -> Path | None:
+    """Give the copy the warehouse's name, and what had it, with its logs, another; return that name.
+
+    If that fails or is interrupted, everything has its old name again.
+    """
     kept = path.with_name(f"{path.name}.replaced-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
     is_there = path.exists()
-    if is_there:
-        kept.hardlink_to(path)
-    # A log that stayed would be taken into the copy. There is one only where the file could not be opened.
-    for name in (path, *names):
-        for log in logs_of(name):
-            log.rename(f"{kept}{str(log).removeprefix(str(name))}")
-    if is_there:
-        put_in_place(copy, path)
-    else:
-        _name(copy, path)
+    # A log that stayed would be applied to the copy. There is one only where the file could not be opened.
+    names = {
+        log: f"{kept}{str(log).removeprefix(str(name))}" for name in (path, warehouse.path) for log in logs_of(name)
+    }
+    try:
+        if is_there:
+            kept.hardlink_to(path)
+        for log, name in names.items():
+            log.rename(name)
+        if is_there:
+            put_in_place(copy, path, wait_seconds=warehouse.wait_seconds)
+        else:
+            put_new(copy, path)
+    except BaseException:
+        if not path.exists() or (kept.exists() and kept.samefile(path)):
+            for log, name in names.items():
+                if not log.exists():
+                    Path(name).rename(log)
+            kept.unlink(missing_ok=True)
+        raise
     return kept if is_there else None

@@ -15,6 +15,8 @@ import dagster as dg
 import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
+from topo_pipeline.warehouse.files import replacing
+
 # Whose process a run is: one that is killed leaves its run "started" and its place in the pool taken for ever.
 _OWNER = "topo_pipeline/owner"
 UNFINISHED = [
@@ -51,6 +53,8 @@ class AlreadyReading(UnderWay):
 def prepare(home: Path) -> Path:
     """Make `home` a Dagster home where it isn't one and let Dagster find it; a dagster.yaml in it is left alone.
 
+    A new home is private: run logs and Dagster's records may quote what was read.
+
     Returns:
         The workspace file for Dagster's services, which are better run elsewhere than beside a `.env`: Dagster would
         let it overrule the environment.
@@ -58,8 +62,9 @@ def prepare(home: Path) -> Path:
     Raises:
         OSError: the folder can't be made or written.
         HomeUnusable: Dagster can't open it.
+        WarehouseError: one of its files is not a regular file.
     """
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     _copy("dagster.yaml", home, replace=False)
     os.environ["DAGSTER_HOME"] = str(home)
     workspace = _copy("workspace.yaml", home, replace=True)
@@ -123,9 +128,10 @@ def _fault_of_database(file: Path) -> str | None:
 
 def _copy(name: str, home: Path, *, replace: bool) -> Path:
     target = home / name
-    if replace or not target.exists():
-        template = importlib.resources.files("topo_pipeline") / name
-        target.write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
+    template = (importlib.resources.files("topo_pipeline") / name).read_text(encoding="utf-8")
+    if not target.exists() or (replace and target.read_text(encoding="utf-8") != template):
+        with replacing(target) as new:
+            new.write_text(template, encoding="utf-8")
     return target
 
 

@@ -15,7 +15,7 @@ ROOMS = {
     "retries": set(),
     "topo_api": {"retries", "text"},
     "warehouse": {"days", "retries"},
-    "instance": set(),
+    "instance": {"warehouse"},  # how files are written
     "services": {"instance"},
     "sandbox": set(),
     "engagement": {"text", "warehouse"},

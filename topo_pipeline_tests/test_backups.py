@@ -2,12 +2,11 @@
 
 import gzip
 import os
-import resource
 import shutil
 import signal
+import stat
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,11 @@ from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.forget import forget
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
+from topo_pipeline.warehouse.files import left_aside
 from topo_pipeline.warehouse.forgetting import Trace
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.engagement.helpers import KEPT_BESIDE, TABLES, Workspace, canonical, march, sent, uid
+from topo_pipeline_tests.limits import files_no_larger_than, umask
 from topo_pipeline_tests.test_forget import BOB, FORGOTTEN_AT, HERS, HIS, bytes_in, forget_ada, workspace_of
 from topo_pipeline_tests.warehouse import conftest as of_the_warehouse
 from topo_pipeline_tests.warehouse import old as old_ones
@@ -298,19 +299,6 @@ def test_a_backup_is_never_written_over_a_file(world: Workspace, file: Path) -> 
     assert file.read_text() == "precious"
 
 
-@contextmanager
-def files_no_larger_than(size: int) -> Iterator[None]:
-    """As a full disk, for this process and those that it starts."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, before)
-
-
 def test_without_room_there_is_one_sentence_and_nothing_half_done(world: Workspace, file: Path) -> None:
     before = everything(world.target)
     with files_no_larger_than(100_000), pytest.raises(WarehouseError, match="can't be written") as error:
@@ -326,6 +314,115 @@ def test_without_room_there_is_one_sentence_and_nothing_half_done(world: Workspa
 def test_a_place_that_is_not_there_is_said_in_one_sentence(world: Workspace, tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match="can't be written: No such file or directory"):
         backup(world.warehouse, tmp_path / "nowhere" / "backup.duckdb")
+
+
+def rot(file: Path) -> Path:
+    """Spoil a block that holds payloads, and nothing else, as a bad disk does."""
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{str(file).replace(chr(39), chr(39) * 2)}' AS it (READ_ONLY)")
+        [(block,)] = connection.execute(
+            "SELECT max(block_id) FROM pragma_storage_info('it.topo.activities') WHERE column_name = 'payload'"
+        ).fetchall()
+    with file.open("r+b") as opened:
+        opened.seek(3 * 4096 + block * 262_144 + 64)
+        opened.write(b"rotten")
+    return file
+
+
+def test_a_warehouse_with_a_damaged_block_is_not_backed_up(world: Workspace, file: Path) -> None:
+    rot(world.warehouse.path)
+    with pytest.raises(WarehouseError, match=r"topo\.activities in it is damaged .*checksum") as error:
+        backup(world.warehouse, file)
+    assert str(file) in str(error.value)
+    assert "\n" not in str(error.value)
+    assert list(file.parent.iterdir()) == [world.warehouse.path.parent]
+    assert beside(world) == ["topo.duckdb"]
+
+
+def test_a_backup_with_a_damaged_block_is_not_restored(world: Workspace, file: Path) -> None:
+    backup(world.warehouse, file)
+    refused(world, rot(file), "can't be restored", "topo.activities in it is damaged")
+
+
+def test_a_backup_is_private_whatever_the_umask_and_the_mode_of_the_warehouse(world: Workspace, file: Path) -> None:
+    world.warehouse.path.chmod(0o644)
+    with umask(0):
+        backup(world.warehouse, file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    new = Workspace(str(file.parent / "new" / "topo.duckdb"))
+    with umask(0):
+        restored(new, file)
+        restored(world, file)
+    assert stat.S_IMODE(new.warehouse.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(world.warehouse.path.stat().st_mode) == 0o644  # as somebody chose it
+
+
+def test_a_backup_deletes_nothing_that_is_not_its_own(world: Workspace, file: Path) -> None:
+    for name in ("partial", "copying"):
+        folder = file.with_name(f"{file.name}.{name}")
+        folder.mkdir()
+        (folder / "precious").write_text("precious")
+    before = sorted(file.parent.rglob("precious"))
+    backup(world.warehouse, file)
+    assert sorted(file.parent.rglob("precious")) == before
+
+
+def test_a_file_that_appears_while_the_warehouse_is_copied_is_not_replaced(
+    world: Workspace, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = backups._copy
+
+    def copy_while_it_appears(*names: Path) -> None:
+        copy(*names)
+        file.write_text("precious")
+
+    monkeypatch.setattr(backups, "_copy", copy_while_it_appears)
+    with pytest.raises(WarehouseError, match="can't be written: File exists"):
+        backup(world.warehouse, file)
+    assert file.read_text() == "precious"
+    assert left_aside(file) == []
+
+
+def test_what_forbids_a_restore_at_the_last_moment_leaves_everything(world: Workspace, file: Path) -> None:
+    class Forbidden(Exception):
+        pass
+
+    seen = []
+
+    def forbid() -> None:
+        with pytest.raises(WarehouseInUse), Warehouse(world.target, wait_seconds=0.01).reader():
+            pass
+        seen.append(len(list(world.warehouse.path.parent.glob(".topo.duckdb.restoring-*/files/*.duckdb"))))
+        raise Forbidden
+
+    backup(world.warehouse, file)
+    before = world.warehouse.path.read_bytes()
+    with pytest.raises(Forbidden):
+        restore(world.warehouse, file, timezone="UTC", rules=DEFAULT_RULES, now=NOW, require_quiet=forbid)
+    assert seen == [1]
+    assert world.warehouse.path.read_bytes() == before
+    assert beside(world) == ["topo.duckdb"]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_restore_that_fails_at_the_rename_leaves_every_name_as_it_was(
+    world: Workspace, file: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError("no locks here")
+
+    backup(world.warehouse, file)
+    if is_there:
+        world.warehouse.path.write_bytes(b"spilt")
+    else:
+        world.warehouse.path.unlink()
+    Path(f"{world.target}.wal").write_bytes(b"of the damaged one")
+    before = {path.name: path.read_bytes() for path in world.warehouse.path.parent.iterdir()}
+    monkeypatch.setattr(backups, "put_in_place", fail)
+    monkeypatch.setattr(backups, "put_new", fail)
+    with pytest.raises(WarehouseError, match="no locks here"):
+        restored(world, file)
+    assert {path.name: path.read_bytes() for path in world.warehouse.path.parent.iterdir()} == before
 
 
 def test_a_backup_of_nothing_makes_nothing(tmp_path: Path) -> None:
@@ -359,5 +456,6 @@ def test_a_kill_leaves_the_one_or_the_other_and_the_next_restore_clears_up(
     assert everything(world.target) == (there if when == "before" else backed_up)
     restore(world.warehouse, file, timezone="UTC", rules=DEFAULT_RULES, now=datetime(2026, 6, 4, tzinfo=UTC))
     assert everything(world.target) == backed_up
-    assert not [name for name in beside(world) if name.endswith("restoring")]
+    assert left_aside(world.warehouse.path) == []
+    assert not [name for name in beside(world) if name.startswith(".")]
     assert os.path.lexists(file)

@@ -5,17 +5,23 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import duckdb
+import psutil
 import pytest
 
+from topo_pipeline import backups
+from topo_pipeline.cli import arguments
 from topo_pipeline.exports.parquet import export_all
 from topo_pipeline.instance import owner_tag, prepare
-from topo_pipeline_tests.command_line import COMMAND, answer, assert_one_sentence
-from topo_pipeline_tests.conftest import CHECKOUT
+from topo_pipeline_tests.command_line import COMMAND, answer, assert_one_sentence, run
+from topo_pipeline_tests.conftest import CHECKOUT, PATIENCE
 from topo_pipeline_tests.engagement.helpers import Workspace, march, uid
 from topo_pipeline_tests.test_forget import HERS, HIS, bytes_in, forget_ada, workspace_of
 
@@ -63,7 +69,7 @@ def test_a_table_goes_into_a_file_as_parquet(folder: Path) -> None:
         (("sequence_daily", "--since", "yesterday"), ("'yesterday' is not a day",)),
         (("sequence_daily", "--format", "parquet"), ("--output FILE",)),
         (("sequence_daily", "--output", "nowhere/daily.csv"), ("No such file",)),
-        (("sequence_daily", "--output", "data"), ("data can't be written",)),
+        (("sequence_daily", "--output", "data"), ("data can't be written: it is a folder",)),
         (("sequence_daily", "--output", "data/topo.duckdb"), ("the warehouse itself",)),
     ],
 )
@@ -165,29 +171,183 @@ def test_nothing_is_restored_under_a_run(folder: Path) -> None:
     assert_one_sentence(done, f"Run {run.run_id[:8]} is under way")
 
 
-ENDLESS_COPY = """
-from topo_pipeline import backups
+@pytest.mark.parametrize("answers", ["--yes", "at a terminal"])
+def test_a_run_that_begins_after_the_answer_keeps_the_warehouse_from_being_replaced(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, answers: str
+) -> None:
+    assert answer(folder, "backup", "b.duckdb").returncode == 0
+    home, before = folder / "home", (folder / "data" / "topo.duckdb").read_bytes()
+    prepare(home)
+    look, begun = backups.restore, []
+
+    @dg.job
+    def reading() -> None: ...
+
+    def begin(*values: Any, **named: Any) -> backups.Restored:
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            run = instance.create_run_for_job(reading, status=dg.DagsterRunStatus.STARTED)
+            instance.add_run_tags(run.run_id, owner_tag(run.run_id))  # this process, which is alive
+        begun.append(run.run_id)
+        return look(*values, **named)
+
+    monkeypatch.setattr(backups, "restore", begin)
+    if answers != "--yes":
+        monkeypatch.setattr(arguments, "confirm", lambda *_: None)
+    options = ["--yes"] if answers == "--yes" else []
+    done = answer(folder, "restore", "b.duckdb", *options, DAGSTER_HOME=str(home))
+    assert_one_sentence(done, f"Run {begun[0][:8]} is under way")
+    assert (folder / "data" / "topo.duckdb").read_bytes() == before
+    assert [path.name for path in (folder / "data").iterdir()] == ["topo.duckdb"]
+
+
+# As cp, but it writes half of the copy and then waits for ever.
+HALF_A_COPY = """#!/bin/sh
+printf half > "$3"
+echo $$ > "{ready}"
+exec cat "{never}"
+"""
+ENDLESS_EXPORT = """
+import sys
+from topo_pipeline.exports import tables
 from topo_pipeline.cli import app
-def copy(file, to):
-    to.write_bytes(b"half")
-    print("copying", flush=True)
-    while True:
-        pass
-backups._copy = copy
-app(["backup", "b.duckdb"])
+def write(connection, table, file, **_):
+    file.write_bytes(b"half")
+    print("ready", file=sys.stderr, flush=True)
+    connection.execute("SELECT count(*) FROM range(100000000) AS a, range(1000) AS b")
+tables.write = write
+app(sys.argv[1:])
 """
 
 
-def test_an_interrupted_backup_leaves_nothing(folder: Path) -> None:
-    environment = {**os.environ, "TOPO_WAREHOUSE": str(folder / "data" / "topo.duckdb"), "PYTHONPATH": str(CHECKOUT)}
-    command = [sys.executable, "-c", ENDLESS_COPY]
+def environment_of(folder: Path, **changes: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "TOPO_WAREHOUSE": str(folder / "data" / "topo.duckdb"),
+        "PYTHONPATH": str(CHECKOUT),
+        "TMPDIR": str(folder / "tmp"),
+        **changes,
+    }
+
+
+@pytest.fixture
+def slow_copy(folder: Path) -> dict[str, str]:
+    """An environment whose cp says that it has begun, in `ready`, and never ends."""
+    (folder / "tmp").mkdir()
+    (folder / "bin").mkdir()
+    ready, never = folder / "bin" / "ready", folder / "bin" / "never"
+    for pipe in (ready, never):
+        os.mkfifo(pipe)
+    copy = folder / "bin" / "cp"
+    copy.write_text(HALF_A_COPY.format(ready=ready, never=never), encoding="utf-8")
+    copy.chmod(0o755)
+    return environment_of(folder, PATH=f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
+
+
+@contextmanager
+def running(folder: Path, command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(  # noqa: S603
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as backup:
-        assert backup.stdout is not None and backup.stderr is not None
-        assert backup.stdout.readline() == "copying\n"
-        backup.send_signal(signal.SIGINT)
-        assert "Traceback" not in backup.stderr.read()
-    assert backup.returncode not in {0, None}
-    assert [path.name for path in folder.iterdir()] == ["data"]
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.parts[-2] != "bin")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("command", ["backup", "restore"])
+def test_a_copy_that_a_signal_stops_leaves_nothing(
+    folder: Path, slow_copy: dict[str, str], command: str, number: signal.Signals
+) -> None:
+    shutil.copy(folder / "data" / "topo.duckdb", folder / "b.duckdb")
+    name, target, options = {
+        "backup": ("new.duckdb", "new.duckdb", []),
+        "restore": ("b.duckdb", str(folder / "data" / "topo.duckdb"), ["--yes"]),
+    }[command]
+    home = folder.with_name("home")
+    before = files_in(folder)
+    with (
+        running(folder, [COMMAND, command, name, *options], {**slow_copy, "DAGSTER_HOME": str(home)}) as process,
+        (folder / "bin" / "ready").open(encoding="utf-8") as ready,
+    ):
+        copying = int(ready.read())
+        assert [path.read_text() for path in folder.rglob(".*/files/*.duckdb")] == ["half"]
+        process.send_signal(number)
+        _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 128 + number
+    assert said.strip() == f"topo-pipeline: Stopped by {number.name}: nothing was written to {target}."
+    assert not psutil.pid_exists(copying)
+    assert files_in(folder) == before
     assert workspace(folder).select("SELECT max(day) FROM topo.loads") == [(date(2026, 3, 5),)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("options", [(), ("--output", "loads.csv")])
+def test_an_export_that_a_signal_stops_leaves_nothing(
+    folder: Path, options: tuple[str, ...], number: signal.Signals
+) -> None:
+    (folder / "tmp").mkdir()
+    (folder / "loads.csv").write_text("of last week")
+    before = files_in(folder)
+    command = [sys.executable, "-c", ENDLESS_EXPORT, "export", "topo.loads", *options]
+    with running(folder, command, environment_of(folder)) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "ready\n"
+        process.send_signal(number)
+        out, said = process.communicate(timeout=PATIENCE)
+    to = " to loads.csv" if options else ""
+    assert (process.returncode, out) == (128 + number, "")
+    assert said.strip() == f"topo-pipeline: Stopped by {number.name}: nothing was written{to}."
+    assert files_in(folder) == before
+    assert (folder / "loads.csv").read_text() == "of last week"
+
+
+def test_a_signal_that_comes_after_the_file_was_written_does_not_deny_it(folder: Path) -> None:
+    program = """
+import os, signal, sys
+from topo_pipeline import backups
+from topo_pipeline.cli import app
+put_new = backups.put_new
+def put(*names):
+    put_new(*names)
+    os.kill(os.getpid(), signal.SIGTERM)
+backups.put_new = put
+app(["backup", "b.duckdb"])
+"""
+    done = run(folder, sys.executable, "-c", program, PYTHONPATH=str(CHECKOUT))
+    assert_one_sentence(done, "Stopped by SIGTERM: b.duckdb was written.")
+    assert done.returncode == 128 + signal.SIGTERM
+    assert Workspace(str(folder / "b.duckdb")).select("SELECT count(*) FROM topo.activities") == [(ROWS,)]
+    assert sorted(path.name for path in folder.iterdir()) == ["b.duckdb", "data"]
+
+
+def test_what_was_told_to_ignore_a_closed_terminal_ignores_it(folder: Path) -> None:
+    program = """
+import os, signal
+from topo_pipeline.cli import app
+from topo_pipeline import backups
+copy = backups._copy
+def slow(*names):
+    os.kill(os.getpid(), signal.SIGHUP)
+    copy(*names)
+backups._copy = slow
+app(["backup", "b.duckdb"])
+"""
+    done = run(folder, "nohup", sys.executable, "-c", program, PYTHONPATH=str(CHECKOUT))
+    assert done.returncode == 0, done.stderr
+    assert (folder / "b.duckdb").exists()
+
+
+def test_an_export_to_what_is_no_regular_file_is_refused_in_one_sentence(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    (folder / "link").symlink_to("data")
+    before = files_in(folder)
+    for name, words in {"pipe": "it is a named pipe", "link": "it is a symbolic link"}.items():
+        done = answer(folder, "export", "topo.loads", "--output", name)
+        assert_one_sentence(done, words)
+        assert done.returncode == 1
+    assert files_in(folder) == before

@@ -57,10 +57,15 @@ def _show(results: "Sequence[ContractResult]") -> None:
 
 def _write(results: "Sequence[ContractResult]", checked_at: datetime, output: Path) -> None:
     from topo_pipeline.topo_api.contract import as_text
+    from topo_pipeline.warehouse.errors import WarehouseError
+    from topo_pipeline.warehouse.files import replacing
 
     text = as_text(results, checked_at=checked_at, version=version("topo-pipeline"))
     try:
-        output.write_text(text, encoding="utf-8")
+        with replacing(output.absolute()) as new:
+            new.write_text(text, encoding="utf-8")
+    except WarehouseError as error:
+        fail(str(error))
     except OSError as error:
         fail(f"{output} can't be written: {error.strerror}.")
     err.print(

@@ -6,13 +6,14 @@ import sys
 import tempfile
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
 
 import typer
 
 from topo_pipeline.cli import arguments
 from topo_pipeline.cli.console import clear_errors, err, fail, now, out, relative
-from topo_pipeline.settings import get_settings
+from topo_pipeline.cli.stopping import undone_by_signals
+from topo_pipeline.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from topo_pipeline.backups import Restored
@@ -36,7 +37,7 @@ def export(
       topo-pipeline export sequence_daily --since 2026-03-01 > daily.csv
       topo-pipeline export topo.activities --format parquet --output activities.parquet
     """
-    with clear_errors():
+    with clear_errors(), undone_by_signals(output):
         from topo_pipeline.exports.tables import export as write
         from topo_pipeline.warehouse.connection import Warehouse
 
@@ -47,35 +48,36 @@ def export(
             return
         if form == "parquet" or sys.stdout.isatty():
             fail("Say where to: --output FILE, or for CSV a pipe.", 2)
-        with tempfile.TemporaryDirectory() as folder:
-            # Not straight into the pipe: who reads it slowly would keep the warehouse from being written.
+        with tempfile.TemporaryDirectory(prefix="topo_pipeline_") as folder:
+            # Not straight into the pipe: a slow reader would keep the warehouse from being written.
             aside = Path(folder) / "table.csv"
             write(warehouse, table, aside, form=form, since=first, raw=raw)
-            _pour(aside)
+            whole = aside.open("rb")  # has its content although the folder is removed
+    with clear_errors(), whole:
+        _pour(whole)
 
 
-def _pour(file: Path) -> None:
+def _pour(whole: BinaryIO) -> None:
     try:
-        with file.open("rb") as whole:
-            shutil.copyfileobj(whole, sys.stdout.buffer)
+        shutil.copyfileobj(whole, sys.stdout.buffer)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads has had enough, such as head
+    except BrokenPipeError:  # the reader wants no more, such as head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
 
 
 def backup(file: AFile) -> None:
-    """Copy the warehouse, as it is at one moment, while others work.
+    """Copy the warehouse, as it is at one moment, while others work, and check that the copy can be read.
 
     \b
     Examples:
       topo-pipeline backup /backups/topo-2026-03-31.duckdb
     """
-    with clear_errors():
+    with clear_errors(), undone_by_signals(file):
         from topo_pipeline import backups
         from topo_pipeline.warehouse.connection import Warehouse
 
-        with err.status("Copying the warehouse"):
+        with err.status("Copying the warehouse and reading the copy"):
             about = backups.backup(Warehouse(get_settings().warehouse), file.absolute())
         size = file.stat().st_size
     out.print(f"{file}: {size / 1e6:,.1f} MB, {_until(about.last_day)}.", highlight=False, markup=False, soft_wrap=True)
@@ -94,20 +96,33 @@ def restore(
       topo-pipeline restore /backups/topo-2026-03-31.duckdb
     """
     with clear_errors():
-        from topo_pipeline import backups
         from topo_pipeline.warehouse.connection import Warehouse
 
-        settings, chosen = get_settings(), file.absolute()
-        about = backups.look(chosen)
-        _make_sure_nothing_runs(settings.dagster_home)
-        if not yes:
-            arguments.confirm(
-                f"Put {file} ({_until(about.last_day)}) in the place of {relative(settings.warehouse)}?", "restored"
-            )
-        with err.status("Restoring"):
-            restored = backups.restore(
-                Warehouse(settings.warehouse), chosen, timezone=settings.timezone, rules=settings.rules, now=now()
-            )
+        settings = get_settings()
+        with undone_by_signals(Warehouse(settings.warehouse).path):
+            _restore(settings, file, yes=yes)
+
+
+def _restore(settings: Settings, file: Path, *, yes: bool) -> None:
+    from topo_pipeline import backups
+    from topo_pipeline.warehouse.connection import Warehouse
+
+    chosen = file.absolute()
+    about = backups.look(chosen)
+    _make_sure_nothing_runs(settings.dagster_home)
+    if not yes:
+        arguments.confirm(
+            f"Put {file} ({_until(about.last_day)}) in the place of {relative(settings.warehouse)}?", "restored"
+        )
+    with err.status("Restoring"):
+        restored = backups.restore(
+            Warehouse(settings.warehouse),
+            chosen,
+            timezone=settings.timezone,
+            rules=settings.rules,
+            now=now(),
+            require_quiet=lambda: _make_sure_nothing_runs(settings.dagster_home),
+        )
     _tell(restored, relative(settings.warehouse))
 
 

@@ -1,11 +1,14 @@
-"""Ctrl-C while days are read: the first ends after the day under way, the second at once."""
+"""What signals do to a command: end it after the day under way, or at once with its temporary files removed."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from topo_pipeline.cli.console import err
+from topo_pipeline.cli.console import ENDINGS, err, fail
+
+_BY_SIGNAL = 128  # a shell's exit code of a command that a signal ended, less the signal's number
 
 
 class Stop:
@@ -52,3 +55,50 @@ def stoppable() -> Iterator[Stop]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         for number, handler in before:
             signal.signal(number, handler)
+
+
+class _Stopped(BaseException):
+    """Not KeyboardInterrupt: subprocess would not wait for the end of what it ends."""
+
+
+@contextmanager
+def undone_by_signals(file: Path | None = None) -> Iterator[None]:
+    """Turn Ctrl-C, SIGTERM and a closed terminal into an exception, so that temporary files are removed.
+
+    Then say whether `file` was written, and exit. Further signals are ignored: they would interrupt the removing.
+    """
+    received: list[signal.Signals] = []
+    before = _identity(file)
+
+    def stop(number: int, _: object) -> None:
+        if not received:
+            received.append(signal.Signals(number))
+            raise _Stopped
+
+    # What was ignored from the beginning, as SIGHUP by nohup, stays so.
+    handlers = {number: signal.getsignal(number) for number in ENDINGS}
+    for number, handler in handlers.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, stop)
+    try:
+        yield
+    except BaseException:  # DuckDB raises an exception of its own
+        if not received:
+            raise
+    else:
+        received.clear()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for by in received:
+        was_written = _identity(file) != before
+        what = f"{file} was written" if was_written else f"nothing was written{f' to {file}' if file else ''}"
+        fail(f"Stopped by {by.name}: {what}.", _BY_SIGNAL + by)
+
+
+def _identity(file: Path | None) -> tuple[int, int] | None:
+    try:
+        found = file.stat() if file else None
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found else None

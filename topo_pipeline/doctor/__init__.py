@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from topo_pipeline.doctor import api, api_contract, environment, home, landed
+from topo_pipeline.doctor import api, api_contract, environment, home, landed, permissions
 from topo_pipeline.doctor.finding import Finding, problem
 from topo_pipeline.warehouse.connection import Warehouse
 
@@ -38,6 +38,7 @@ def examine(clock: Callable[[], datetime]) -> list[Finding]:
         ("days", lambda: landed.look_at_days(settings, warehouse, clock())),
         ("heartbeat", lambda: environment.look_at_heartbeat(settings)),
         ("dagster home", lambda: home.look(settings, warehouse, clock())),
+        ("permissions", lambda: permissions.look(settings, warehouse)),
     ):
         findings += _whatever_happens(check, look)
     return [_without_key(finding, settings) for finding in findings]

@@ -7,13 +7,12 @@ Months whose activities are as they were are not written again but linked: two n
 Left out are payloads, changes and rejects: no chart needs them, and one more copy of what people wrote has a cost.
 """
 
-import fcntl
 import json
 import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from itertools import chain, count
@@ -25,7 +24,7 @@ from duckdb import DuckDBPyConnection
 from topo_pipeline.exports.tables import Table, tables, write
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
-from topo_pipeline.warehouse.files import sync
+from topo_pipeline.warehouse.files import folder_aside, locked, sync
 from topo_pipeline.warehouse.migrate import schema_version
 
 LATEST = "latest"
@@ -33,7 +32,6 @@ MANIFEST = "manifest.json"
 _ACTIVITIES = "topo.activities"
 _LEFT_OUT = {"topo.activity_changes", "topo.rejects"}
 _FORMAT = 1  # of the manifest
-_WRITING = ".writing"
 _NAME = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
 # Rows of a load only ever go: as many of the same loads are the same rows.
 _MONTHS = """
@@ -89,17 +87,15 @@ def export_all(warehouse: Warehouse, root: Path, *, now: datetime, keep_last: bo
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _alone(root):
+        with _alone(root, warehouse.wait_seconds):
+            _refuse_what_is_no_link(root / LATEST)
             last = _last(root)
-            aside = root / _WRITING
-            if aside.exists():  # of an export that was killed
-                shutil.rmtree(aside)
-            try:
-                manifest = _write(warehouse, aside, last, now)
-                linked = sum(path.stat().st_nlink > 1 for path in aside.rglob("*.parquet"))
-                done = _publish(aside, root, now)
-            finally:
-                shutil.rmtree(aside, ignore_errors=True)
+            with folder_aside(root / LATEST, "writing") as aside:
+                new = aside / "export"
+                new.mkdir()  # unlike the folder around it, for others to read
+                manifest = _write(warehouse, new, last, now)
+                linked = sum(path.stat().st_nlink > 1 for path in new.rglob("*.parquet"))
+                done = _publish(new, root, now)
             _remove_all_but({done.name, last.name if last and keep_last else None}, root)
     except OSError as error:
         raise WarehouseError(f"The export to {root} can't be written: {error}") from error
@@ -109,15 +105,17 @@ def export_all(warehouse: Warehouse, root: Path, *, now: datetime, keep_last: bo
 
 
 @contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Wait for whoever else exports to this folder."""
-    descriptor = os.open(root, os.O_RDONLY)
-    try:
+def _alone(root: Path, wait_seconds: float) -> Iterator[None]:
+    """Wait until no other process exports to this folder."""
+    with ExitStack() as held:
         with suppress(OSError):  # not every file system has locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            held.enter_context(locked(root, wait_seconds=wait_seconds))
         yield
-    finally:
-        os.close(descriptor)
+
+
+def _refuse_what_is_no_link(latest: Path) -> None:
+    if os.path.lexists(latest) and not latest.is_symlink():
+        raise WarehouseError(f"{latest} is not the link to the last export: move it away and export again.")
 
 
 def _last(root: Path) -> Path | None:
@@ -228,13 +226,12 @@ def _manifest(
 
 
 def _publish(aside: Path, root: Path, now: datetime) -> Path:
-    """Give the export its name, and set `latest` to it in one rename."""
+    """Rename the export to its name, and set the link `latest` to it in one rename."""
     stem = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     names = chain([stem], (f"{stem}-{number}" for number in count(2)))
     done = next(root / name for name in names if not (root / name).exists())
     aside.rename(done)
-    link = root / f".{LATEST}"
-    link.unlink(missing_ok=True)
+    link = aside.with_name(LATEST)
     link.symlink_to(done.name)
     link.replace(root / LATEST)
     sync(root)

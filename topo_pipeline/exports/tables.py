@@ -12,6 +12,7 @@ from duckdb import DuckDBPyConnection
 from topo_pipeline.warehouse.catalogue import Column, columns_of
 from topo_pipeline.warehouse.connection import Warehouse, first_line, identifier, literal
 from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.files import logs_of, replacing
 
 Format = Literal["csv", "parquet"]
 # Bookkeeping, and in the workspace the key of the hashes of forgotten people.
@@ -81,29 +82,24 @@ def export(
     Args:
         warehouse: Whose table; others wait with writing meanwhile.
         name: The table, with its schema or without.
-        file: Named anew only once it is whole. A CSV whose name ends in `.gz` is compressed.
+        file: A regular file, which is replaced once the new one is whole, or nothing. Its mode follows the umask. A CSV
+            whose name ends in `.gz` is compressed.
         form: CSV has a header, and instants in UTC.
         since: Leave out rows of earlier days.
         raw: Whether a CSV keeps text that a spreadsheet would treat as a formula unquoted.
 
     Raises:
-        WarehouseError: there is no such table, it has no days, or the file can't be written.
+        WarehouseError: there is no such table, it has no days, or the file is not a regular file or can't be written.
     """
-    if file.exists() and warehouse.path.exists() and file.samefile(warehouse.path):
-        raise WarehouseError(f"{file} is the warehouse itself: export to another file.")
-    aside = file.with_name(f".partial-{file.name}")
+    _refuse_the_warehouse(warehouse, file)
     try:
-        with warehouse.reader() as connection:
+        with replacing(file) as new, warehouse.reader() as connection:
             table = _named(tables(connection), name)
             rows = write(
-                connection, table, aside, form=form, where=_since(table, since), values={"since": since}, raw=raw
+                connection, table, new, form=form, where=_since(table, since), values={"since": since}, raw=raw
             )
-        aside.replace(file)
     except OSError as error:
         raise WarehouseError(f"{file} can't be written: {error.strerror}") from error
-    finally:
-        if aside.is_file():
-            aside.unlink()
     return rows
 
 
@@ -148,6 +144,12 @@ def write(
     except duckdb.IOException as error:
         raise WarehouseError(f"The export can't be written: {first_line(error)}") from error
     return int(rows)
+
+
+def _refuse_the_warehouse(warehouse: Warehouse, file: Path) -> None:
+    for ours in (warehouse.path, *logs_of(warehouse.path)):
+        if file.exists() and ours.exists() and file.samefile(ours):
+            raise WarehouseError(f"{file} is the warehouse itself: export to another file.")
 
 
 def _as_written(column: Column) -> Column:

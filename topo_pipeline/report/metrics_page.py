@@ -9,6 +9,7 @@ from pathlib import Path
 from topo_pipeline.engagement.checks import checks_of
 from topo_pipeline.engagement.tables import MetricTable, tables
 from topo_pipeline.report.differences import DIFFERENCES, kind_of
+from topo_pipeline.warehouse.files import replacing
 
 BEGIN, END = "<!-- written by make docs: begin -->", "<!-- written by make docs: end -->"
 
@@ -76,4 +77,5 @@ def _cell(text: str) -> str:
 
 if __name__ == "__main__":
     path = Path(sys.argv[1])
-    path.write_text(with_catalogue(path.read_text(encoding="utf-8")), encoding="utf-8")
+    with replacing(path) as new:
+        new.write_text(with_catalogue(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -20,6 +20,7 @@ from topo_pipeline.report import attention, charts, palette, queries, words
 from topo_pipeline.report.attention import Quality
 from topo_pipeline.report.findings import Label, facts, findings
 from topo_pipeline.report.headline import VERDICTS, judged, not_yet
+from topo_pipeline.warehouse.files import replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,13 +72,13 @@ def publish(
 
     Raises:
         OSError: the folder can't be written.
+        WarehouseError: something that is not a regular file has the report's name.
     """
     page = render(connection, timezone=timezone, rules=rules, now=now)
     path = folder / FILE_NAME
-    aside = folder / f".{FILE_NAME}.new"
     folder.mkdir(parents=True, exist_ok=True)
-    aside.write_text(page.html, encoding="utf-8")
-    aside.replace(path)
+    with replacing(path) as new:
+        new.write_text(page.html, encoding="utf-8")
     return Published(path, path.stat().st_size, page.as_of, page.sequences)
 
 

@@ -98,7 +98,7 @@ def _rewrite(warehouse: Warehouse, connection: DuckDBPyConnection) -> None:
     with folder_aside(file, "compacting") as aside:
         copy = aside / file.name
         _copy(warehouse, connection, copy)
-        put_in_place(copy, file)
+        put_in_place(copy, file, wait_seconds=warehouse.wait_seconds)
 
 
 def _refuse_logs(*names: Path) -> None:

@@ -6,9 +6,10 @@ whoever finds the file taken waits with jitter. SQL of this package stays within
 """
 
 import importlib.resources
+import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from duckdb import DuckDBPyConnection
 
 from topo_pipeline.retries import stamina
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
-from topo_pipeline.warehouse.files import being_opened
+from topo_pipeline.warehouse.files import being_opened, folder_aside, put_new
 from topo_pipeline.warehouse.migrate import check, migrate
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Warehouse:
         Raises:
             WarehouseError: the warehouse can't be opened or written, or was made by a newer version.
         """
-        with self._open(beside) as connection:
+        with self._open(beside) as connection, self._private_log():
             connection.begin()
             try:
                 self._bring_up_to_date(connection)
@@ -147,20 +148,29 @@ class Warehouse:
 
     @contextmanager
     def _open(self, beside: "Spool | None" = None, *, read_only: bool = False) -> Iterator[DuckDBPyConnection]:
-        connection = beside.connection if beside else duckdb.connect()
-        try:
-            if not beside:  # a spool has set up its own
-                # What memory can't hold goes beside the warehouse, not to where the process happens to run.
-                connection.execute(f"{SESSION}; SET temp_directory = {literal(f'{self.path}.tmp')}")
-            self._attach(connection, read_only)
-            yield connection
-        except duckdb.IOException as error:
-            raise WarehouseError(f"The warehouse {self.path} can't be used: {first_line(error)}") from error
-        finally:
+        with ExitStack() as held:
             if beside:
-                _detach(connection)
+                connection = beside.connection
+                held.callback(_detach, connection)
             else:
-                connection.close()
+                connection = duckdb.connect()
+                held.callback(connection.close)
+                connection.execute(SESSION)
+            try:
+                self._attach(connection, read_only)
+                if not beside:  # a spool has a folder of its own
+                    connection.execute(f"SET temp_directory = {literal(str(self._spill(held)))}")
+                    held.callback(connection.close)  # before the folder is removed
+                yield connection
+            except duckdb.IOException as error:
+                raise WarehouseError(f"The warehouse {self.path} can't be used: {first_line(error)}") from error
+
+    def _spill(self, held: ExitStack) -> Path:
+        """Return the folder for what memory can't hold: a private one, next to the warehouse."""
+        try:
+            return held.enter_context(folder_aside(self.path, "spilling"))
+        except OSError:  # a folder that can't be written: DuckDB says so, if it ever needs it
+            return Path(f"{self.path}.tmp")
 
     def _attach(self, connection: DuckDBPyConnection, read_only: bool) -> None:
         """Attach the warehouse under a name of its own, waiting while somebody else has it."""
@@ -173,6 +183,8 @@ class Warehouse:
             if read_only and not self.path.exists():
                 raise WarehouseError(f"There is no warehouse at {self.path} yet: load a day first.")
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self.path.exists():
+                self._create(connection)
             for attempt in stamina.retry_context(
                 on=_is_locked, attempts=None, timeout=self.wait_seconds, wait_initial=0.2, wait_max=5.0
             ):
@@ -182,6 +194,38 @@ class Warehouse:
             if _is_locked(error):
                 raise self._in_use(error) from error
             raise WarehouseError(f"The warehouse {self.path} can't be opened: {first_line(error)}") from error
+
+    def _create(self, connection: DuckDBPyConnection) -> None:
+        """Create a private file, and for a lake the private folder of its data.
+
+        DuckDB creates both for everybody to read, and takes no empty file for a database. The folder of the warehouse
+        follows the umask: the report is published below it.
+        """
+        file = Path(os.path.realpath(self.path))  # the file that a link leads to
+        with (
+            suppress(OSError),
+            folder_aside(file, "creating") as aside,
+        ):  # DuckDB then says what is wrong, or creates it
+            new = aside / file.name
+            connection.execute(f"ATTACH {literal(str(new))} AS created ({FILE_OPTIONS}); DETACH created")
+            if self.is_lake:
+                Path(f"{self.path}.files").mkdir(mode=0o700, exist_ok=True)
+            put_new(new, file)
+
+    @contextmanager
+    def _private_log(self) -> Iterator[None]:
+        """Create the write-ahead log with the mode of the file: DuckDB would create it for everybody to read."""
+        log = Path(f"{self.path}.wal")
+        with suppress(OSError):  # DuckDB then creates it
+            descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            os.fchmod(descriptor, self.path.stat().st_mode & 0o666)
+            os.close(descriptor)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                if not log.stat().st_size:  # nothing was written
+                    log.unlink()
 
     def _in_use(self, error: Exception) -> WarehouseInUse:
         holder = _HOLDER.search(str(error))
@@ -213,7 +257,9 @@ def _lake_extension() -> Path:
 
 
 def _is_locked(error: Exception) -> bool:
-    return isinstance(error, duckdb.Error) and any(words in str(error) for words in LOCKED)
+    return isinstance(error, WarehouseInUse) or (
+        isinstance(error, duckdb.Error) and any(words in str(error) for words in LOCKED)
+    )
 
 
 def _detach(connection: DuckDBPyConnection) -> None:

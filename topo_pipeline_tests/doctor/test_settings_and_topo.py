@@ -13,7 +13,7 @@ from topo_pipeline_tests.topo_api.helpers import Answer, Request, Scripted, page
 
 EVERY_CHECK = {
     "settings", "topo", "key", "clock", "rate", "warehouse", "days", "heartbeat", "dagster home",
-    "automation",
+    "permissions", "automation",
 }  # fmt: skip
 NOWHERE = "http://127.0.0.1:9/v1"
 

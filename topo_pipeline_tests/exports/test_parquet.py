@@ -2,9 +2,9 @@
 
 import json
 import os
-import resource
 import shutil
 import signal
+import stat
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,10 +19,14 @@ from topo_pipeline.exports.parquet import Export, export_all
 from topo_pipeline.forget import forget
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.files import locked
 from topo_pipeline_tests.engagement.helpers import KEPT_BESIDE, TABLES, Workspace, march, sent, uid
 from topo_pipeline_tests.exports.conftest import ACTIVITIES, BOB
+from topo_pipeline_tests.limits import files_no_larger_than, umask
+from topo_pipeline_tests.warehouse import conftest as of_the_warehouse
 from topo_pipeline_tests.warehouse.processes import Child
 
+SetHook, on_waiting = of_the_warehouse.SetHook, of_the_warehouse.on_waiting
 NOW = datetime(2026, 4, 2, 6, 30, tzinfo=UTC)
 EXPORTED = {*(f"engagement.{name}" for name in (*TABLES, *KEPT_BESIDE)), "topo.activities", "topo.loads"} | {
     "topo.sequence_templates"
@@ -190,25 +194,46 @@ def test_a_kill_leaves_the_export_before_and_the_next_one_clears_up(world: Works
 
 def test_a_full_disk_is_said_in_one_sentence_and_the_export_before_stays(world: Workspace) -> None:
     before = export(world).folder
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     world.land(march(33).date(), [])
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, limits[1]))
-    try:
-        with pytest.raises(WarehouseError, match="can't be written") as error:
-            export(world)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, ignored)
+    with files_no_larger_than(4_000), pytest.raises(WarehouseError, match="can't be written") as error:
+        export(world)
     assert "\n" not in str(error.value)
     assert (root(world) / "latest").resolve() == before.resolve()
-    assert not (root(world) / ".writing").exists()
+    assert sorted(root(world).iterdir()) == [before, root(world) / "latest"]
 
 
 def test_a_place_that_can_not_be_written_is_said_in_one_sentence(world: Workspace) -> None:
     root(world).write_text("a file where the folder would be")
     with pytest.raises(WarehouseError, match="The export to .* can't be written"):
         export(world)
+
+
+def test_what_has_the_name_of_the_link_is_not_replaced(world: Workspace) -> None:
+    root(world).mkdir()
+    (root(world) / "latest").write_text("precious")
+    with pytest.raises(WarehouseError, match="latest is not the link to the last export"):
+        export(world)
+    assert (root(world) / "latest").read_text() == "precious"
+    assert [path.name for path in root(world).iterdir()] == ["latest"]
+
+
+@pytest.mark.parametrize(("mask", "modes"), [(0o022, {0o755, 0o644}), (0o077, {0o700, 0o600})])
+def test_modes_follow_the_umask(world: Workspace, mask: int, modes: set[int]) -> None:
+    with umask(mask):
+        folder = export(world).folder
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.rglob("*"))} == modes
+
+
+def test_an_export_waits_for_another_as_long_as_for_the_warehouse(world: Workspace, on_waiting: SetHook) -> None:
+    root(world).mkdir()
+    tries: list[None] = []
+    on_waiting(lambda: tries.append(None))
+    impatient = Warehouse(world.target, wait_seconds=0.1)
+    with locked(root(world), wait_seconds=0.01), pytest.raises(WarehouseError, match="has locked the folder") as error:
+        export_all(impatient, root(world), now=NOW)
+    assert tries
+    assert str(root(world)) in str(error.value)
+    assert list(root(world).iterdir()) == []
 
 
 def test_without_a_warehouse_there_is_nothing_to_export(tmp_path: Path) -> None:

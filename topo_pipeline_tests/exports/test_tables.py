@@ -1,16 +1,24 @@
 """One table as a file."""
 
+import contextlib
 import csv
+import os
+import socket
+import stat
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
+from topo_pipeline.exports import tables as exported_tables
 from topo_pipeline.exports.tables import Format, export, tables
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline_tests.engagement.helpers import Workspace
 from topo_pipeline_tests.exports.conftest import ACTIVITIES
+from topo_pipeline_tests.limits import umask
+from topo_pipeline_tests.warehouse.worker import leave_in_the_log
 
 
 def test_a_csv_holds_every_row_and_a_name_that_is_hostile(world: Workspace, tmp_path: Path) -> None:
@@ -139,5 +147,79 @@ def test_a_place_that_can_not_be_written_is_said_in_one_sentence(world: Workspac
     with pytest.raises(WarehouseError, match="No such file") as error:
         export(world.warehouse, "topo.loads", tmp_path / "nowhere" / "a.csv", form="csv")
     assert "\n" not in str(error.value)
-    with pytest.raises(WarehouseError, match="directory"):
-        export(world.warehouse, "topo.loads", tmp_path, form="csv")
+
+
+def special_files(folder: Path) -> dict[str, Path]:
+    """What is no regular file, by the words for it."""
+    (folder / "folder").mkdir()
+    (folder / "link").symlink_to(folder / "precious")
+    (folder / "dangling").symlink_to(folder / "nothing")
+    os.mkfifo(folder / "pipe")
+    with socket.socket(socket.AF_UNIX) as opened, contextlib.chdir(folder):  # the whole path may be too long for one
+        opened.bind("socket")
+    return {
+        "it is a folder": folder / "folder",
+        "it is a symbolic link": folder / "link",
+        "it is a symbolic link.": folder / "dangling",
+        "it is a named pipe": folder / "pipe",
+        "it is a socket": folder / "socket",
+        "it is a device": Path(os.devnull),
+    }
+
+
+def look_of(folder: Path) -> list[tuple[str, int, int]]:
+    return sorted((path.name, path.lstat().st_mode, path.lstat().st_ino) for path in folder.iterdir())
+
+
+def test_only_a_regular_file_is_replaced(world: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "special"
+    folder.mkdir()
+    (folder / "precious").write_text("precious")
+    special = special_files(folder)
+    before, device = look_of(folder), Path(os.devnull).lstat()
+    for words, file in special.items():
+        with pytest.raises(WarehouseError, match=words) as error:
+            export(world.warehouse, "topo.loads", file, form="csv")
+        assert str(file) in str(error.value)
+        assert "\n" not in str(error.value)
+    assert look_of(folder) == before
+    assert (folder / "precious").read_text() == "precious"
+    assert (Path(os.devnull).lstat().st_rdev, Path(os.devnull).lstat().st_ino) == (device.st_rdev, device.st_ino)
+
+
+def test_a_link_that_somebody_planted_is_not_written_through(
+    world: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands under the name at the last moment, when the table is written."""
+    victim, file = tmp_path / "victim", tmp_path / "loads.csv"
+    victim.write_text("precious")
+    write = exported_tables.write
+
+    def write_and_be_too_late(*values: Any, **named: Any) -> int:
+        rows = write(*values, **named)
+        file.symlink_to(victim)
+        return rows
+
+    monkeypatch.setattr(exported_tables, "write", write_and_be_too_late)
+    with pytest.raises(WarehouseError, match="symbolic link"):
+        export(world.warehouse, "topo.loads", file, form="csv")
+    assert victim.read_text() == "precious"
+    assert {path.name for path in tmp_path.iterdir()} == {"victim", "loads.csv", world.warehouse.path.name}
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_the_mode_of_an_export_follows_the_umask(world: Workspace, tmp_path: Path, mask: int, mode: int) -> None:
+    file = tmp_path / "loads.parquet"
+    with umask(mask):
+        export(world.warehouse, "topo.loads", file, form="parquet")
+    assert stat.S_IMODE(file.stat().st_mode) == mode
+
+
+def test_a_log_of_the_warehouse_is_never_written_over(world: Workspace) -> None:
+    leave_in_the_log(
+        world.target, "INSERT INTO topo.topo.rejects VALUES ('2026-03-01', 'in the log', 'x', now(), uuid())"
+    )
+    log = Path(f"{world.target}.wal")
+    with pytest.raises(WarehouseError, match="the warehouse itself"):
+        export(world.warehouse, "topo.loads", log, form="csv")
+    assert world.select("SELECT raw FROM topo.rejects") == [("in the log",)]

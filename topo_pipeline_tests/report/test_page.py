@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline_tests.engagement.helpers import Workspace, enrolled, march, sent, uid
+from topo_pipeline_tests.limits import files_no_larger_than, umask
 from topo_pipeline_tests.report import worlds
 from topo_pipeline_tests.report.conftest import Reported, report
 
@@ -202,16 +204,28 @@ def test_the_page_holds_what_the_tables_hold(many: Reported) -> None:
     assert len(list(seen.of("tr"))) > sequences
 
 
+def test_a_link_under_the_name_of_the_report_is_left_alone(many: Reported, tmp_path: Path) -> None:
+    (tmp_path / "engagement_report.html").symlink_to(tmp_path / "elsewhere.html")
+    with pytest.raises(WarehouseError, match="can't be written: it is a symbolic link"):
+        report(many.workspace, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["engagement_report.html"]
+
+
+def test_others_may_read_the_report_as_far_as_the_umask_lets_them(many: Reported, tmp_path: Path) -> None:
+    with umask(0o027):
+        report(many.workspace, tmp_path)
+    assert stat.S_IMODE((tmp_path / "engagement_report.html").stat().st_mode) == 0o640
+
+
 def test_the_old_report_stays_until_the_new_one_is_whole(many: Reported, tmp_path: Path) -> None:
     folder = tmp_path / "report"
     folder.mkdir()
     old = folder / "engagement_report.html"
     old.write_text("old")
-    (folder / ".engagement_report.html.new").mkdir()  # where it would be written aside
-    with pytest.raises(OSError, match="new"):
+    with files_no_larger_than(1_000), pytest.raises(OSError, match="too large"):
         report(many.workspace, folder)
     assert old.read_text() == "old"
-    (folder / ".engagement_report.html.new").rmdir()
+    assert [file.name for file in folder.iterdir()] == [old.name]
     report(many.workspace, folder)
     assert [file.name for file in folder.iterdir()] == [old.name]
     assert "Engagement report" in old.read_text(encoding="utf-8")

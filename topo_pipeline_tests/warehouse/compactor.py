@@ -1,10 +1,8 @@
 """Another process that compacts the warehouse, and is killed, short of disk or watched while it does."""
 
-import fcntl
 import os
 import resource
 import signal
-from collections.abc import Callable
 from typing import Any
 
 from topo_pipeline.warehouse.compaction import compact
@@ -12,6 +10,7 @@ from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import NotCompacted
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.warehouse.processes import Child
+from topo_pipeline_tests.warehouse.worker import say_when_waiting
 
 
 def compactor(warehouse: Warehouse, action: str) -> Child:
@@ -39,7 +38,7 @@ def _compact(target: str, action: str, pipe: Any) -> None:
     if action.startswith("dies-"):
         be_killed_at_the_rename(action.removeprefix("dies-"))
     elif action == "watched":
-        fcntl.flock = _told(fcntl.flock, pipe)
+        say_when_waiting(pipe)
     else:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(action), int(action)))
     try:
@@ -48,14 +47,3 @@ def _compact(target: str, action: str, pipe: Any) -> None:
         pipe.send(str(error))
     else:
         pipe.send("compacted")
-
-
-def _told(flock: Callable[[int, int], None], pipe: Any) -> Callable[[int, int], None]:
-    def tell(descriptor: int, kind: int) -> None:
-        try:
-            flock(descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pipe.send("waiting")
-            flock(descriptor, kind)
-
-    return tell

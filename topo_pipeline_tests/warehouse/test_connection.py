@@ -1,6 +1,8 @@
 """Opening the warehouse: what it is called, what it can't be, how its sessions are set."""
 
 import os
+import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +12,10 @@ import pandas as pd
 import pytest
 
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
+from topo_pipeline.warehouse.files import locked
 from topo_pipeline_tests.conftest import PATIENCE
+from topo_pipeline_tests.limits import umask
 from topo_pipeline_tests.warehouse.builders import (
     activity,
     land_into,
@@ -22,6 +26,8 @@ from topo_pipeline_tests.warehouse.builders import (
     storage_of,
     uuid_of,
 )
+from topo_pipeline_tests.warehouse.conftest import SetHook
+from topo_pipeline_tests.warehouse.processes import Child
 
 UNUSABLE = {
     "a file as parent folder": "file.txt/topo.duckdb",
@@ -162,3 +168,76 @@ def test_a_connection_is_closed_when_its_transaction_is_over(file_warehouse: War
     for connection in (writer, reader):
         with pytest.raises(duckdb.ConnectionException, match="closed"):
             connection.execute("SELECT 1")
+
+
+def modes_in(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+def test_a_new_warehouse_its_log_and_what_it_spills_are_private_whatever_the_umask(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path / "data" / "topo.duckdb"))
+    with umask(0), warehouse.transaction():
+        during = modes_in(warehouse.path.parent)
+        [spilling] = (name for name in during if name.startswith(".topo.duckdb.spilling-"))
+        assert during == {"topo.duckdb": 0o600, "topo.duckdb.wal": 0o600, spilling: 0o700}
+    assert modes_in(warehouse.path.parent) == {"topo.duckdb": 0o600}
+
+
+def test_a_log_that_a_crash_leaves_is_private(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
+    with umask(0):
+        assert Child(commit_and_be_killed, warehouse.target).ends() == -signal.SIGKILL
+    modes = modes_in(tmp_path)
+    assert {name: mode for name, mode in modes.items() if not name.startswith(".")} == {
+        "topo.duckdb": 0o600,
+        "topo.duckdb.wal": 0o600,
+    }
+    assert records(warehouse, "topo.activities") == []
+    assert not any(name.startswith(".") for name in modes_in(tmp_path))
+
+
+def commit_and_be_killed(target: str, _: object) -> None:
+    os.umask(0)
+    with Warehouse(target).transaction() as connection:
+        connection.commit()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_new_lake_is_private_with_its_data(tmp_path: Path) -> None:
+    lake = Warehouse(f"ducklake:{tmp_path / 'lake.db'}")
+    with umask(0):
+        land_into(lake, reading(activity(1)))
+    assert modes_in(tmp_path) == {"lake.db": 0o600, "lake.db.files": 0o700}
+
+
+def test_a_mode_that_somebody_chose_stays_and_the_log_has_it_too(file_warehouse: Warehouse) -> None:
+    file_warehouse.path.chmod(0o640)
+    with file_warehouse.transaction():
+        assert stat.S_IMODE(Path(f"{file_warehouse.path}.wal").stat().st_mode) == 0o640
+    assert modes_in(file_warehouse.path.parent) == {"topo.duckdb": 0o640}
+
+
+def test_a_link_to_where_the_warehouse_is_to_be_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "topo.duckdb"
+    link.symlink_to(tmp_path / "disk" / "real.duckdb")
+    with umask(0):
+        Warehouse(str(link)).prepare()
+    assert link.is_symlink()
+    assert modes_in(tmp_path / "disk") == {"real.duckdb": 0o600}
+
+
+@pytest.mark.parametrize("way", ["transaction", "reader"])
+def test_a_folder_that_somebody_has_locked_is_waited_for_only_as_long_as_the_warehouse(
+    file_warehouse: Warehouse, on_waiting: SetHook, way: str
+) -> None:
+    tries: list[None] = []
+    on_waiting(lambda: tries.append(None))
+    impatient = Warehouse(file_warehouse.target, wait_seconds=0.1)
+    folder = file_warehouse.path.parent
+    with locked(folder, wait_seconds=0.1), pytest.raises(WarehouseInUse, match="locked the folder") as error:
+        getattr(impatient, way)().__enter__()
+    assert tries
+    assert str(folder) in str(error.value)
+    assert "\n" not in str(error.value)
+    file_warehouse.prepare()

@@ -65,13 +65,19 @@ def _commit_and_exit(path: str, statement: str, _: Any) -> None:
     os._exit(0)  # without closing the connection, which would write the log into the file
 
 
-def _work(target: str, action: str, day: date, pipe: Any) -> None:
+def say_when_waiting(pipe: Any) -> None:
+    """Have this process send "waiting" when it first has to wait for a lock."""
+
     def say_once(details: stamina.instrumentation.RetryDetails) -> None:
         if details.retry_num == 1:
             pipe.send("waiting")
 
-    tempfile.tempdir = str(Warehouse(target).path.parent)  # the spool of a killed process stays there
     stamina.instrumentation.set_on_retry_hooks([say_once])
+
+
+def _work(target: str, action: str, day: date, pipe: Any) -> None:
+    tempfile.tempdir = str(Warehouse(target).path.parent)  # the spool of a killed process stays there
+    say_when_waiting(pipe)
     read = reading(activity(WORKERS_ROW, at=noon(day)), day=day)
     with landing_in(Warehouse(target, wait_seconds=PATIENCE)) as (_, land):
         land(read, LATER, "worker", may_shrink=True)

@@ -1,0 +1,29 @@
+"""Permissions: whether other users can read what is private. What is published, and backups, are not looked at."""
+
+import shlex
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from topo_pipeline.doctor.finding import Finding, ok, warning
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.files import logs_of
+
+if TYPE_CHECKING:
+    from topo_pipeline.settings import Settings
+
+_OTHERS = 0o077  # the group and everybody else
+
+
+def look(settings: "Settings", warehouse: Warehouse) -> Iterator[Finding]:
+    """Yield each private file and folder that its mode opens to other users."""
+    data = [Path(f"{warehouse.path}.files")] if warehouse.is_lake else []
+    private = [Path(".env"), warehouse.path, *logs_of(warehouse.path), *data, settings.dagster_home]
+    exposed = {path: path.stat().st_mode for path in private if path.exists() and path.stat().st_mode & _OTHERS}
+    for path, mode in exposed.items():
+        wanted = "700" if stat.S_ISDIR(mode) else "600"
+        found = f"{path} has mode {stat.S_IMODE(mode):o}: other users may read it."
+        yield warning("permissions", found, f"Run: chmod {wanted} {shlex.quote(str(path))}")
+    if not exposed:
+        yield ok("permissions", "No other user can read the warehouse, .env or Dagster's home.")

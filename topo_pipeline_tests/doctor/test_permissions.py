@@ -1,0 +1,44 @@
+"""Whether others can read what is private."""
+
+import shlex
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from topo_pipeline.instance import prepare
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline_tests.doctor.conftest import Examine
+from topo_pipeline_tests.limits import umask
+
+
+@pytest.fixture
+def private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """Everything that is private, as it is created where the umask takes nothing away."""
+    monkeypatch.setenv("DAGSTER_HOME", "")  # put back afterwards what prepare sets
+    with umask(0):
+        Warehouse(str(tmp_path / "topo.duckdb")).prepare()
+        prepare(tmp_path / "home")
+        (tmp_path / ".env").write_text("TOPO_CONCURRENCY=2")
+    (tmp_path / ".env").chmod(0o600)
+    return {"file": tmp_path / "topo.duckdb", "home": tmp_path / "home", ".env": tmp_path / ".env"}
+
+
+def test_what_the_pipeline_creates_is_private(finds: Examine, private: dict[str, Path]) -> None:
+    assert private
+    assert finds()["permissions"].level == "ok"
+
+
+@pytest.mark.parametrize(("name", "mode"), [("file", 0o640), ("home", 0o755), (".env", 0o644)])
+def test_what_others_may_read_is_named_with_the_command_that_repairs_it(
+    finds: Examine, private: dict[str, Path], name: str, mode: int
+) -> None:
+    path = private[name]
+    path.chmod(mode)
+    found = finds()["permissions"]
+    assert found.level == "warning"
+    assert f"{path.name} has mode {mode:o}" in found.found
+    assert stat.S_IMODE(path.stat().st_mode) == mode  # it is looked at only
+    subprocess.run(shlex.split(found.do.removeprefix("Run: ")), check=True)  # noqa: S603
+    assert finds()["permissions"].level == "ok"
