@@ -16,10 +16,10 @@ import duckdb
 import psutil
 import pytest
 
-from topo_pipeline import backups
 from topo_pipeline.cli import arguments
 from topo_pipeline.exports.parquet import export_all
 from topo_pipeline.instance import owner_tag, prepare
+from topo_pipeline.maintenance import backups
 from topo_pipeline_tests.command_line import COMMAND, answer, assert_one_sentence, run
 from topo_pipeline_tests.conftest import CHECKOUT, PATIENCE
 from topo_pipeline_tests.engagement.helpers import Workspace, march, uid
@@ -309,7 +309,7 @@ def test_an_export_that_a_signal_stops_leaves_nothing(
 def test_a_signal_that_comes_after_the_file_was_written_does_not_deny_it(folder: Path) -> None:
     program = """
 import os, signal, sys
-from topo_pipeline import backups
+from topo_pipeline.maintenance import backups
 from topo_pipeline.cli import app
 put_new = backups.put_new
 def put(*names):
@@ -329,7 +329,7 @@ def test_what_was_told_to_ignore_a_closed_terminal_ignores_it(folder: Path) -> N
     program = """
 import os, signal
 from topo_pipeline.cli import app
-from topo_pipeline import backups
+from topo_pipeline.maintenance import backups
 copy = backups._copy
 def slow(*names):
     os.kill(os.getpid(), signal.SIGHUP)

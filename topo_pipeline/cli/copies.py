@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-import tempfile
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
@@ -16,7 +15,7 @@ from topo_pipeline.cli.stopping import undone_by_signals
 from topo_pipeline.settings import Settings, get_settings
 
 if TYPE_CHECKING:
-    from topo_pipeline.backups import Restored
+    from topo_pipeline.maintenance.backups import Restored
 
 AFile = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
 
@@ -40,6 +39,7 @@ def export(
     with clear_errors(), undone_by_signals(output):
         from topo_pipeline.exports.tables import export as write
         from topo_pipeline.warehouse.connection import Warehouse
+        from topo_pipeline.warehouse.files import folder_aside, temporary
 
         warehouse, first = Warehouse(get_settings().warehouse), arguments.day(since) if since else None
         if output:
@@ -48,9 +48,9 @@ def export(
             return
         if form == "parquet" or sys.stdout.isatty():
             fail("Say where to: --output FILE, or for CSV a pipe.", 2)
-        with tempfile.TemporaryDirectory(prefix="topo_pipeline_") as folder:
+        with folder_aside(temporary(), "exporting") as folder:
             # Not straight into the pipe: a slow reader would keep the warehouse from being written.
-            aside = Path(folder) / "table.csv"
+            aside = folder / "table.csv"
             write(warehouse, table, aside, form=form, since=first, raw=raw)
             whole = aside.open("rb")  # has its content although the folder is removed
     with clear_errors(), whole:
@@ -74,7 +74,7 @@ def backup(file: AFile) -> None:
       topo-pipeline backup /backups/topo-2026-03-31.duckdb
     """
     with clear_errors(), undone_by_signals(file):
-        from topo_pipeline import backups
+        from topo_pipeline.maintenance import backups
         from topo_pipeline.warehouse.connection import Warehouse
 
         with err.status("Copying the warehouse and reading the copy"):
@@ -104,7 +104,7 @@ def restore(
 
 
 def _restore(settings: Settings, file: Path, *, yes: bool) -> None:
-    from topo_pipeline import backups
+    from topo_pipeline.maintenance import backups
     from topo_pipeline.warehouse.connection import Warehouse
 
     chosen = file.absolute()
@@ -128,12 +128,10 @@ def _restore(settings: Settings, file: Path, *, yes: bool) -> None:
 
 def _make_sure_nothing_runs(home: Path) -> None:
     """A run that goes on would write its next days into what was restored, and Dagster's records would tell of both."""
-    import dagster as dg
-
-    from topo_pipeline.instance import bury_the_dead, make_sure_nothing_runs, prepare
+    from topo_pipeline.instance import bury_the_dead, make_sure_nothing_runs, opened, prepare
 
     prepare(home)
-    with dg.DagsterInstance.get() as instance:
+    with opened(home) as instance:
         bury_the_dead(instance)
         make_sure_nothing_runs(instance)
 

@@ -104,6 +104,11 @@ def export_all(warehouse: Warehouse, root: Path, *, now: datetime, keep_last: bo
     return Export(done, len(manifest["tables"]), len(files), rows, size, linked)
 
 
+def is_exported(root: Path) -> bool:
+    """Whether there is an export, or what a user has left of one, in this folder."""
+    return root.is_dir() and any(path.name == LATEST or _NAME.fullmatch(path.name) for path in root.iterdir())
+
+
 @contextmanager
 def _alone(root: Path, wait_seconds: float) -> Iterator[None]:
     """Wait until no other process exports to this folder."""

@@ -82,6 +82,23 @@ def left_aside(file: Path) -> list[Path]:
     return [folder for folder in _left(file) if not _is_in_use(folder)]
 
 
+def remove_left_aside(file: Path) -> list[Path]:
+    """Remove the temporary folders for `file` that killed processes left, and return them.
+
+    Raises:
+        OSError: one can't be removed.
+    """
+    left = left_aside(file)
+    for folder in left:
+        _remove_if_unused(folder)
+    return left
+
+
+def temporary() -> Path:
+    """Return the name that temporary folders elsewhere than next to a file have: `folder_aside(temporary(), …)`."""
+    return Path(tempfile.gettempdir(), "topo_pipeline")
+
+
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
     """Yield a path to write to; that file becomes `file` when the block ends without an error.

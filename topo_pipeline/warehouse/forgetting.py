@@ -153,6 +153,9 @@ class Trace:
     runs: int
 
 
+NOTHING = Trace(0, 0, 0, 0)
+
+
 @dataclass(frozen=True)
 class Memory:
     """Whom a warehouse leaves out: hashes of ids and when each was noted, and the key of the hashes."""
@@ -202,7 +205,7 @@ def erase(connection: DuckDBPyConnection, person_id: uuid.UUID, *, now: datetime
     )
     theirs = _found(connection, person_id)
     erased = _counted(connection, theirs)
-    if erased == Trace(0, 0, 0, 0) and not _is_noted(connection, person_id):
+    if erased == NOTHING and not _is_noted(connection, person_id):
         raise WarehouseError(f"Nothing that is landed names {person_id}: nobody was forgotten.")
     _delete(connection, theirs, now=now)
     return erased
@@ -226,7 +229,7 @@ def erase_again(connection: DuckDBPyConnection, known: Memory, *, now: datetime)
     """
     ours = memory(connection)
     if not known.hashes.keys() - ours.hashes.keys():
-        return Trace(0, 0, 0, 0)
+        return NOTHING
     if ours.hashes and ours.hash_key != known.hash_key:
         raise WarehouseError("It and the warehouse here have forgotten people under different keys.")
     connection.execute("UPDATE topo.workspace SET hash_key = $key", {"key": known.hash_key})

@@ -6,12 +6,11 @@ for temporary files: a day then never is in memory, whatever its size.
 """
 
 import json
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -20,6 +19,7 @@ import duckdb
 
 from topo_pipeline.warehouse.connection import SESSION, first_line, literal
 from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.files import folder_aside, temporary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,8 +112,9 @@ class Spool:
     """
 
     def __init__(self) -> None:
+        self._held = ExitStack()
         try:
-            self._folder = tempfile.TemporaryDirectory(prefix="topo_pipeline_")
+            self._folder = self._held.enter_context(folder_aside(temporary(), "reading"))
         except OSError as error:
             raise WarehouseError(f"There is no folder for temporary files, set TMPDIR to one: {error}") from error
         self.longest = 0
@@ -123,7 +124,7 @@ class Spool:
         self._waiting: deque[Future[None]] = deque()
         self._connection = duckdb.connect()
         self._connection.execute(
-            f"{SESSION}; SET threads = 1; SET temp_directory = {literal(self._folder.name)};"
+            f"{SESSION}; SET threads = 1; SET temp_directory = {literal(str(self._folder))};"
             " SET pandas_analyze_sample = 1"  # what is in a column of objects: it is text in each row
         )
         self.make_room(MEMORY)
@@ -142,7 +143,7 @@ class Spool:
         """Let go of everything, for good; once more is no harm."""
         self._worker.shutdown(cancel_futures=True)
         self._connection.close()
-        self._folder.cleanup()
+        self._held.close()
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -235,7 +236,7 @@ class Spool:
             return task.result()
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise WarehouseError(
-                f"What was read can't be kept in {self._folder.name} until it is landed, set TMPDIR to a folder"
+                f"What was read can't be kept in {self._folder} until it is landed, set TMPDIR to a folder"
                 f" with room: {first_line(error)}"
             ) from error
 

@@ -13,16 +13,15 @@ from typing import Any
 import duckdb
 import pytest
 
-from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.exports import parquet as parquet_module
 from topo_pipeline.exports.parquet import Export, export_all
-from topo_pipeline.forget import forget
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.files import locked
 from topo_pipeline_tests.engagement.helpers import KEPT_BESIDE, TABLES, Workspace, march, sent, uid
 from topo_pipeline_tests.exports.conftest import ACTIVITIES, BOB
 from topo_pipeline_tests.limits import files_no_larger_than, umask
+from topo_pipeline_tests.maintenance.test_forget import forget_from
 from topo_pipeline_tests.warehouse import conftest as of_the_warehouse
 from topo_pipeline_tests.warehouse.processes import Child
 
@@ -139,7 +138,7 @@ def test_a_month_whose_last_file_is_not_what_it_was_is_written_again(world: Work
 
 def test_who_is_forgotten_is_in_no_later_export(world: Workspace) -> None:
     export(world)
-    forget(world.warehouse, uuid.UUID(uid("Ada")), timezone="UTC", rules=DEFAULT_RULES, now=NOW)
+    forget_from(world.warehouse, uuid.UUID(uid("Ada")), now=NOW)
     folder = export(world).folder
     shown = str([read(f"FROM {parquet(path)}") for path in folder.rglob("*.parquet")])
     assert uid("Bob") in shown

@@ -14,7 +14,7 @@ _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
     [
         "__main__",
-        "topo_pipeline.backups",
+        "topo_pipeline.maintenance.backups",
         "topo_pipeline.exports.parquet",
         "topo_pipeline.ingest",
         "topo_pipeline_tests.crashes.children",

@@ -9,11 +9,10 @@ from uuid import UUID
 import duckdb
 import pytest
 
-from topo_pipeline.engagement.rules import DEFAULT_RULES
-from topo_pipeline.forget import forget
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.migrate import migrations
 from topo_pipeline_tests.engagement.helpers import Workspace, enrolled, march, sent
+from topo_pipeline_tests.maintenance.test_forget import forget_from
 from topo_pipeline_tests.warehouse.builders import LATER, ask, land_into, reading, records
 from topo_pipeline_tests.warehouse.old.write_old import FOLDER, MONDAY, PERSON, RUN, SUNDAY
 
@@ -118,6 +117,6 @@ def test_a_day_can_be_landed_and_every_table_is_made_of_the_old_days_and_the_new
 
 @THE_OLDEST
 def test_a_person_in_it_is_forgotten(old: Warehouse) -> None:
-    erased = forget(old, UUID(PERSON), timezone="UTC", rules=DEFAULT_RULES, now=LATER)
+    erased = forget_from(old, UUID(PERSON), now=LATER)
     assert erased.activities > 0
     assert ask(old, "SELECT count(*) FROM topo.activities WHERE person_id = ?", UUID(PERSON)) == [(0,)]

@@ -14,10 +14,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from topo_pipeline import backups
-from topo_pipeline.backups import About, Restored, backup, look, restore
 from topo_pipeline.engagement.rules import DEFAULT_RULES
-from topo_pipeline.forget import forget
+from topo_pipeline.maintenance import backups
+from topo_pipeline.maintenance.backups import About, Restored, backup, look, restore
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.files import left_aside
@@ -25,6 +24,7 @@ from topo_pipeline.warehouse.forgetting import Trace
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.engagement.helpers import KEPT_BESIDE, TABLES, Workspace, canonical, march, sent, uid
 from topo_pipeline_tests.limits import files_no_larger_than, umask
+from topo_pipeline_tests.maintenance.test_forget import forget_from
 from topo_pipeline_tests.test_forget import BOB, FORGOTTEN_AT, HERS, HIS, bytes_in, forget_ada, workspace_of
 from topo_pipeline_tests.warehouse import conftest as of_the_warehouse
 from topo_pipeline_tests.warehouse import old as old_ones
@@ -195,7 +195,7 @@ def test_who_was_forgotten_before_and_since_the_backup_stays_forgotten(
     world = world_without_tables
     forget_ada(world)
     backup(world.warehouse, file)
-    forget(world.warehouse, uuid.UUID(uid("Bob")), timezone="UTC", rules=DEFAULT_RULES, now=FORGOTTEN_AT)
+    forget_from(world.warehouse, uuid.UUID(uid("Bob")), now=FORGOTTEN_AT)
     assert restored(world, file).erased.activities == len([a for a in HIS if a.run == "B"])
     world.land_all([*HERS, *HIS])
     assert world.select("SELECT count(*) FROM topo.activities") == [(len([a for a in HIS if a.run == "D"]),)]
@@ -206,7 +206,7 @@ def test_people_forgotten_under_different_keys_are_not_confused(world_without_ta
     backup(world_without_tables.warehouse, file)
     other = Workspace(str(file.parent / "again" / "topo.duckdb"))  # Bob is forgotten there
     other.land_all(HIS)
-    forget(other.warehouse, uuid.UUID(uid("Bob")), timezone="UTC", rules=DEFAULT_RULES, now=FORGOTTEN_AT)
+    forget_from(other.warehouse, uuid.UUID(uid("Bob")), now=FORGOTTEN_AT)
     refused(other, file, "different keys")
 
 

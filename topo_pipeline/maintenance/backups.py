@@ -5,6 +5,7 @@ built (`engagement.tables`), how a file gets another's name (`warehouse.files`).
 """
 
 import os
+import signal
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,16 +18,15 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from topo_pipeline.engagement.rules import Rules
-from topo_pipeline.engagement.tables import rebuild
+from topo_pipeline.maintenance.forget import bring_up_to_date
 from topo_pipeline.warehouse import forgetting
 from topo_pipeline.warehouse.catalogue import tables_of
 from topo_pipeline.warehouse.compaction import compact
 from topo_pipeline.warehouse.connection import Warehouse, first_line, identifier
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.files import folder_aside, logs_of, put_in_place, put_new, sync
-from topo_pipeline.warehouse.forgetting import Memory, Trace
+from topo_pipeline.warehouse.forgetting import NOTHING, Memory, Trace
 from topo_pipeline.warehouse.migrate import schema_version
-from topo_pipeline.warehouse.workspace import keep_to_timezone
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,9 @@ def restore(
         with folder_aside(path, "restoring") as aside:
             copy = Warehouse(str(aside / path.name))
             _copy(file, copy.path)
-            erased = _erase_again(copy, known.memory, timezone=timezone, rules=rules, now=now)
+            erased = bring_up_to_date(copy, known.memory, timezone=timezone, rules=rules, now=now)
+            if erased != NOTHING:
+                compact(copy)
             _take_in_logs(copy)
             _read_through(copy, failed)
             require_quiet()
@@ -184,8 +186,24 @@ def _copy(file: Path, to: Path) -> None:
     DuckDB: COPY FROM DATABASE takes twenty times as long, for which everybody would wait.
     """
     for there in (file, *logs_of(file)):
-        command = ["cp", "--", str(there), f"{to}{str(there).removeprefix(str(file))}"]
-        subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+        _cp(there, Path(f"{to}{str(there).removeprefix(str(file))}"))
+
+
+def _cp(file: Path, to: Path) -> None:
+    """Run cp, and kill it if this process is interrupted meanwhile."""
+    command, said = ["cp", "--", str(file), str(to)], to.with_name("errors")
+    # One call that returns once cp runs. An exception within subprocess.Popen would leave it running.
+    errors = (os.POSIX_SPAWN_OPEN, 2, str(said), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    process = os.posix_spawnp(command[0], command, os.environ, file_actions=[errors])
+    try:
+        _, status = os.waitpid(process, 0)
+    except BaseException:
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        raise
+    if code := os.waitstatus_to_exitcode(status):
+        raise subprocess.CalledProcessError(code, command, stderr=said.read_text(encoding="utf-8", errors="replace"))
+    said.unlink()
 
 
 def _take_in_logs(copy: Warehouse) -> None:
@@ -244,20 +262,6 @@ def _refuse_another(known: About, about: About) -> None:
             f"It is a backup of organization {about.organization_id}, and the warehouse holds {known.organization_id}:"
             " set TOPO_WAREHOUSE to another file to have both."
         )
-
-
-def _erase_again(copy: Warehouse, memory: Memory | None, *, timezone: str, rules: Rules, now: datetime) -> Trace:
-    """Bring the copy up to date, and rid its rows, tables and bytes of whoever was forgotten since."""
-    erased = Trace(0, 0, 0, 0)
-    with copy.transaction() as connection:
-        keep_to_timezone(connection, timezone, now=now)
-        if memory is not None:
-            erased = forgetting.erase_again(connection, memory, now=now)
-        if erased != Trace(0, 0, 0, 0):
-            rebuild(connection, timezone=timezone, now=now, rules=rules)
-    if erased != Trace(0, 0, 0, 0):
-        compact(copy)
-    return erased
 
 
 def _put_in_place(copy: Path, path: Path, warehouse: Warehouse, *, now: datetime) -> Path | None:

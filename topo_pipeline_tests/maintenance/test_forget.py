@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
-from topo_pipeline.forget import forget
+from topo_pipeline.maintenance.forget import forget
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.forgetting import Trace
@@ -68,8 +68,22 @@ def workspace(request: pytest.FixtureRequest, built: Path, tmp_path: Path) -> Wo
     return Workspace(str(shutil.copy(built, tmp_path)))
 
 
+def forget_from(
+    warehouse: Warehouse,
+    person: uuid.UUID,
+    *,
+    timezone: str = "UTC",
+    rules: Rules = DEFAULT_RULES,
+    now: datetime = FORGOTTEN_AT,
+) -> Trace:
+    """Forget a person where nothing is published but beside the warehouse."""
+    published = warehouse.path.parent / "report"
+    how = {"exports": published / "parquet", "report": published / "report.html"}
+    return forget(warehouse, person, timezone=timezone, rules=rules, now=now, **how).trace
+
+
 def forget_ada(workspace: Workspace) -> Trace:
-    return forget(workspace.warehouse, uuid.UUID(uid("Ada")), timezone="UTC", rules=DEFAULT_RULES, now=FORGOTTEN_AT)
+    return forget_from(workspace.warehouse, uuid.UUID(uid("Ada")))
 
 
 def same(tables: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
@@ -102,7 +116,7 @@ def test_a_lake_forgets_a_person_too(tmp_path: Path) -> None:
 def test_the_tables_are_built_by_the_rules_in_force(workspace: Workspace) -> None:
     workspace.land(march(4).date(), [replied(march(4), category="REFERRAL", **BOB)])
     rules = Rules(positive_replies=("REFERRAL",))
-    forget(workspace.warehouse, uuid.UUID(uid("Ada")), timezone="UTC", rules=rules, now=FORGOTTEN_AT)
+    forget_from(workspace.warehouse, uuid.UUID(uid("Ada")), rules=rules)
     assert workspace.summary()["unique_positive_replies"] == 1
 
 
@@ -165,13 +179,11 @@ def bytes_in(folder: Path, id_: str) -> set[bytes]:
 def test_without_a_warehouse_there_is_nobody_to_forget_and_none_is_made(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "none.duckdb"))
     with pytest.raises(WarehouseError, match="no warehouse"):
-        forget(warehouse, uuid.uuid4(), timezone="UTC", rules=DEFAULT_RULES, now=FORGOTTEN_AT)
+        forget_from(warehouse, uuid.uuid4())
     assert not warehouse.path.exists()
 
 
 def test_in_another_time_zone_nothing_is_erased(workspace: Workspace) -> None:
     with pytest.raises(WarehouseError, match="TOPO_TIMEZONE=UTC"):
-        forget(
-            workspace.warehouse, uuid.UUID(uid("Ada")), timezone="Europe/Paris", rules=DEFAULT_RULES, now=FORGOTTEN_AT
-        )
+        forget_from(workspace.warehouse, uuid.UUID(uid("Ada")), timezone="Europe/Paris")
     assert workspace.select("SELECT count(*) FROM topo.activities") == [(len(HERS) + len(HIS),)]

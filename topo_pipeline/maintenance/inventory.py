@@ -1,0 +1,54 @@
+"""Every place where a person can be, and what `forget` does about it.
+
+A new table, file or temporary folder gets an entry here. Tests compare the tables with those of a built warehouse, and
+look for a person in every place after `forget`.
+
+Known to hold no person: the report and the table pages in Dagster (sequences' names and numbers), Dagster's records
+(days, counts, ids of sequences), logs and alerts. Not known here, so that the user has to delete them: backups, files
+that `export` wrote, and what others have copied.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from topo_pipeline.exports.parquet import LATEST
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.files import temporary
+
+TABLES: Mapping[str, str] = {
+    "topo.activities": "rows are erased",
+    "topo.activity_changes": "rows are erased",
+    "topo.rejects": "rows are erased",
+    "topo.forgotten": "keyed hashes of ids are kept",
+    "topo.contract_checks": "holds no person",
+    "topo.loads": "holds no person",
+    "topo.migrations": "holds no person",
+    "topo.sequence_templates": "holds no person",
+    "topo.workspace": "holds no person",
+}
+"""What happens to each table of schema `topo`. Those of schema `engagement` are built anew."""
+_REPLACED = r"{}\.replaced-\d{{8}}T\d{{6}}Z"
+
+
+def replaced_copies(warehouse: Warehouse) -> list[Path]:
+    """Return the warehouses that `restore` has replaced; they are kept beside the one in place."""
+    file = warehouse.path.resolve()
+    ours = re.compile(_REPLACED.format(re.escape(file.name)))
+    return sorted(path for path in file.parent.glob("*") if ours.fullmatch(path.name) and path.is_file())
+
+
+def written_files(warehouse: Warehouse, exports: Path, report: Path) -> list[Path]:
+    """Return the files for which killed processes may have left temporary folders.
+
+    Args:
+        warehouse: The warehouse.
+        exports: The folder of the Parquet export.
+        report: The file of the report.
+    """
+    return list(dict.fromkeys((warehouse.path, warehouse.path.resolve(), exports / LATEST, report, temporary())))
+
+
+def spilled(warehouse: Warehouse) -> Path:
+    """Return the folder in which earlier versions put what memory could not hold."""
+    return Path(f"{warehouse.path}.tmp")

@@ -1,0 +1,1 @@
+"""Tests of topo_pipeline.warehouse."""

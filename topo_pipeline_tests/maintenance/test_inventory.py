@@ -1,0 +1,220 @@
+"""A person is planted in every place of the inventory, in many encodings; `forget` leaves no byte of the person."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import duckdb
+import pytest
+
+from topo_pipeline.engagement.rules import DEFAULT_RULES
+from topo_pipeline.exports.parquet import LATEST, export_all
+from topo_pipeline.maintenance.backups import backup, restore
+from topo_pipeline.maintenance.inventory import TABLES, replaced_copies
+from topo_pipeline.report.page import FILE_NAME
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.files import folder_aside, logs_of
+from topo_pipeline_tests.command_line import answer
+from topo_pipeline_tests.engagement.helpers import Workspace
+from topo_pipeline_tests.maintenance.test_forget import person_bytes
+from topo_pipeline_tests.warehouse.builders import (
+    DAY,
+    LATER,
+    Activity,
+    activity,
+    ask,
+    land_into,
+    land_templates_into,
+    reading,
+    template,
+    uuid_of,
+)
+from topo_pipeline_tests.warehouse.test_forgetting import ADA, BOB, ENCODINGS, HER_RUN, HIS_RUN, bind, in_run, of
+
+EARLIER = datetime(2026, 5, 1, tzinfo=UTC)
+SEQUENCE = uuid_of(0x5E9)
+MESSAGE = uuid_of(0x3E55)
+HERS = (str(ADA), HER_RUN, MESSAGE)
+UNFINISHED = """
+import os, sys, duckdb
+connection = duckdb.connect(sys.argv[1])
+connection.execute("SET wal_autocheckpoint = '1GB'")
+change = "SELECT *, 'changed', load_id, landed_at FROM topo.topo.activities"
+connection.execute(f"INSERT INTO topo.topo.activity_changes {change}")
+os._exit(0)
+"""
+"""A process that dies after a commit: its rows are in the log beside the file."""
+
+
+def rows(version: int) -> list[Activity]:
+    hers = {"sequence_template_id": SEQUENCE, "message_id": MESSAGE, "channel": "EMAIL", "v": version}
+    naming = [
+        activity(100 + number, f'{{"type":"message.sent","v":{version},"note":"{encode(str(ADA))}"}}')
+        for number, encode in enumerate(ENCODINGS.values())
+    ]
+    return [
+        of(ADA, 1, HER_RUN, **hers),
+        in_run(2, HER_RUN),
+        activity(3, {"type": "message.opened", "message_id": MESSAGE, "v": version}),
+        of(BOB, 4, HIS_RUN, sequence_template_id=SEQUENCE, channel="EMAIL", v=version),
+        *naming,
+    ]
+
+
+def her_ids() -> list[str]:
+    """The ids of the activities that are hers; his are the others."""
+    return [id_ for id_, _, _ in rows(1) if id_ != uuid_of(4)]
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a warehouse, exports, a report and what killed processes leave, with Ada in all of it."""
+    folder = tmp_path_factory.mktemp("planted")
+    data = folder / "data"
+    data.mkdir()
+    workspace = Workspace(str(data / "topo.duckdb"))
+    warehouse = workspace.warehouse
+    bind(warehouse)
+    rejects = tuple((f'{{"id":"x","note":"{encode(str(ADA))}', "cut") for encode in ENCODINGS.values())
+    land_into(warehouse, reading(*rows(1), rejects=rejects))
+    land_into(warehouse, reading(*rows(2), rejects=rejects), LATER)
+    land_templates_into(warehouse, template(0x5E9, name="Outbound", status="ACTIVE"))
+    workspace.stale.add(DAY)
+    workspace.build()
+    warehouse = workspace.warehouse
+
+    backup(warehouse, folder / "backup.duckdb")
+    how = {"timezone": "UTC", "rules": DEFAULT_RULES, "require_quiet": lambda: None}
+    restore(warehouse, folder / "backup.duckdb", now=EARLIER, **how)
+    (folder / "backup.duckdb").unlink()  # the user's to delete
+
+    exports = data / "report" / "parquet"
+    for now in (EARLIER, LATER):
+        export_all(warehouse, exports, now=now)
+    (data / "report" / FILE_NAME).write_text(f"<p>{ADA}</p>")
+    for file in (warehouse.path, exports / LATEST, data / "report" / FILE_NAME, folder / "tmp" / "topo_pipeline"):
+        killed(file).joinpath("half").write_text(" ".join(HERS))
+    spilled = Path(f"{warehouse.path}.tmp")
+    spilled.mkdir()
+    (spilled / "duckdb_temp_storage_DEFAULT-0.tmp").write_text(" ".join(HERS))
+    subprocess.run([sys.executable, "-c", UNFINISHED, str(warehouse.path)], check=True)  # noqa: S603
+    assert logs_of(warehouse.path)
+    return folder
+
+
+def killed(file: Path) -> Path:
+    """A temporary folder as a killed process leaves it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f".{file.name}.writing-", dir=file.parent))
+
+
+@pytest.fixture
+def folder(planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = shutil.copytree(planted, tmp_path / "here", symlinks=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / "tmp"))
+    return folder
+
+
+def forget_ada(folder: Path) -> CompletedProcess[str]:
+    return answer(folder, "forget", str(ADA), "--yes", TOPO_REPORT_DIR="data/report")
+
+
+def encoded(id_: str) -> set[bytes]:
+    return person_bytes(id_) | {encode(id_).encode() for encode in ENCODINGS.values()}
+
+
+def files_with(folder: Path, ids: list[str]) -> set[str]:
+    """The files in which one of the ids stands, in any encoding; a Parquet file is looked at as it reads."""
+    found = set()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            content = as_text(path) if path.suffix == ".parquet" else path.read_bytes()
+            found |= {str(path.relative_to(folder)) for id_ in ids if any(text in content for text in encoded(id_))}
+    return found
+
+
+def as_text(file: Path) -> bytes:
+    with duckdb.connect() as connection:
+        return repr(connection.execute(f"FROM '{file}'").fetchall()).encode()  # noqa: S608
+
+
+def test_no_byte_of_the_person_is_left_in_any_place_and_everybody_else_is_still_there(folder: Path) -> None:
+    hers = [*HERS, *her_ids()]
+    before = files_with(folder, hers)
+    kinds = ("data/topo.duckdb", ".wal", ".tmp/", ".replaced-", "/sequence_runs.parquet", FILE_NAME, "/half")
+    assert all(any(kind in name for name in before) for kind in kinds), before
+    assert len({name for name in before if name.endswith("/half")}) == 4
+
+    result = forget_ada(folder)
+
+    assert result.returncode == 0, result.stderr
+    assert files_with(folder, hers) == set()
+    for file in (folder / "data" / "topo.duckdb", *replaced_copies(Warehouse(str(folder / "data" / "topo.duckdb")))):
+        assert ask(Warehouse(str(file)), "SELECT id::VARCHAR FROM topo.activities") == [(uuid_of(4),)]
+    assert "sequence_id" in as_text_of_export(folder)
+    assert HIS_RUN in as_text_of_export(folder)
+    assert "Outbound" in (folder / "data" / "report" / FILE_NAME).read_text()
+
+
+def as_text_of_export(folder: Path) -> str:
+    latest = folder / "data" / "report" / "parquet" / LATEST
+    with duckdb.connect() as connection:
+        result = connection.execute(f"FROM '{latest}/engagement/sequence_runs.parquet'")  # noqa: S608
+        return repr([column[0] for column in result.description or ()]) + repr(result.fetchall())
+
+
+def test_every_place_that_was_cleaned_is_named(folder: Path) -> None:
+    result = forget_ada(folder)
+    cleaned = [line.removeprefix("Cleaned too: ") for line in result.stdout.splitlines() if line.startswith("Cleaned")]
+    assert "data/report/parquet" in cleaned
+    assert f"data/report/{FILE_NAME}" in cleaned
+    assert any(".replaced-" in name for name in cleaned)
+    assert sum(".writing-" in name for name in cleaned) >= 3
+
+
+def test_a_replaced_warehouse_that_can_not_be_cleaned_is_named_with_the_reason(folder: Path) -> None:
+    [copy] = replaced_copies(Warehouse(str(folder / "data" / "topo.duckdb")))
+    copy.write_bytes(b"damaged" * 1000)
+    result = forget_ada(folder)
+    assert result.returncode == 1
+    assert f"{copy.relative_to(folder)} may still hold the person, delete it: " in result.stderr
+    assert files_with(folder, [*HERS, *her_ids()]) == set()
+
+
+def test_to_forget_again_cleans_what_came_since(folder: Path) -> None:
+    assert forget_ada(folder).returncode == 0
+    killed(folder / "data" / "topo.duckdb").joinpath("half").write_text(str(ADA))
+    assert forget_ada(folder).returncode == 0
+    assert files_with(folder, [str(ADA)]) == set()
+
+
+def test_folders_that_are_in_use_or_not_ours_are_left_alone(folder: Path) -> None:
+    warehouse = Warehouse(str(folder / "data" / "topo.duckdb"))
+    open_to_others = killed(warehouse.path)
+    open_to_others.chmod(0o755)
+    named_alike = warehouse.path.with_name(".topo.duckdb.notes")
+    named_alike.mkdir()
+    with folder_aside(warehouse.path, "compacting") as in_use:
+        forget_ada(folder)
+        assert all(path.is_dir() for path in (open_to_others, named_alike, in_use))
+
+
+def test_every_table_of_a_warehouse_is_in_the_inventory(folder: Path) -> None:
+    with duckdb.connect(folder / "data" / "topo.duckdb", read_only=True) as connection:
+        found = connection.execute(
+            "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE schema_name <> 'engagement'"
+        ).fetchall()
+    assert {name for (name,) in found} == set(TABLES)
+
+
+def test_what_holds_no_person_names_none(folder: Path) -> None:
+    """Tables that are not erased from, in a warehouse in which Ada is everywhere."""
+    with duckdb.connect(folder / "data" / "topo.duckdb", read_only=True) as connection:
+        for table, what in TABLES.items():
+            text = repr(connection.execute(f"FROM topo.{table}").fetchall())  # noqa: S608
+            names_her = any(id_ in text for id_ in HERS)
+            assert names_her == (what == "rows are erased"), table
