@@ -91,20 +91,19 @@ def run(workspace: Path, port: int, lock: int, environment: Mapping[str, str]) -
         command, env=environment, cwd=workspace.parent, stdin=subprocess.PIPE, pass_fds=[lock], start_new_session=True
     ) as process:
         try:
-            code = process.wait()
+            return process.wait()
         except KeyboardInterrupt:
             if process.stdin is not None:
                 process.stdin.close()
-            code = process.wait()
-    _end_group(process.pid, code)
-    return code
+            return process.wait()
+        finally:
+            _end_group(process.pid)
 
 
-def _end_group(group: int, code: object) -> None:
-    """End what is left of the services where `dagster dev` failed or was killed: it ends them itself otherwise."""
-    if code:
-        with suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGTERM)
+def _end_group(group: int) -> None:
+    """End what is left: a run under way, which `dagster dev` leaves behind; the services, if it was killed itself."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGTERM)
 
 
 def _end_with_parent() -> None:
@@ -117,16 +116,12 @@ def _main() -> None:
     from dagster._cli import main  # noqa: PLC0415 - only this process runs it
 
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-    code: object = "interrupted"
     try:
         cast("Callable[[], None]", main)()
-    except SystemExit as end:
-        code = end.code
-        raise
     finally:
         if os.getpgrp() == os.getpid():
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            _end_group(os.getpid(), code)
+            _end_group(os.getpid())
 
 
 if __name__ == "__main__":

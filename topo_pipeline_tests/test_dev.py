@@ -8,18 +8,21 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+import dagster as dg
 import duckdb
 import httpx
 import psutil
 import pytest
 import stamina
 
+from topo_pipeline.defs.partitions import range_tags
 from topo_pipeline.defs.resources import utc_now
 from topo_pipeline.engagement.tables import tables
+from topo_pipeline.instance import opened
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
@@ -28,6 +31,7 @@ from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline_tests.command_line import answer, assert_one_sentence
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.test_definitions import BIN
+from topo_pipeline_tests.test_killed_runs import Held
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 RANGE = "2026-03-02...2026-03-04"
@@ -126,6 +130,13 @@ mutation($selector: JobOrPipelineSelector!) {
 """
 
 
+LAUNCH_TAGGED = """
+mutation($params: ExecutionParams!) {
+  launchPipelineExecution(executionParams: $params) { ... on LaunchRunSuccess { run { runId } } }
+}
+"""
+
+
 def test_without_a_key_dev_serves_the_demo_runs_what_is_launched_in_its_ui_and_ends_with_all_its_services(
     tmp_path: Path,
 ) -> None:
@@ -184,6 +195,32 @@ def test_a_kill_that_nothing_can_answer_leaves_no_process_and_the_home_free(tmp_
     assert left == []
     with reserved(tmp_path / "data" / "demo" / "dagster", _free_port()):
         pass
+
+
+@pytest.mark.full  # without a run under way: the test above
+def test_a_kill_of_the_command_ends_the_run_under_way_too_and_records_that(tmp_path: Path) -> None:
+    api, port = Held(), _free_port()
+    selector = {
+        "repositoryName": "__repository__",
+        "repositoryLocationName": "topo_pipeline",
+        "jobName": "__ASSET_JOB",
+        "assetSelection": [{"path": ["topo", "activities"]}],
+    }
+    tags = [{"key": key, "value": value} for key, value in range_tags(date(2026, 3, 2), date(2026, 3, 4)).items()]
+    with serve(api) as address, started(
+        tmp_path, port, TOPO_API_URL=f"{address}/v1", TOPO_API_KEY=os.environ["TOPO_API_KEY"]
+    ) as process:  # fmt: skip
+        graphql = f"http://127.0.0.1:{port}/graphql"
+        until(lambda: loaded(graphql))
+        ask(graphql, LAUNCH_TAGGED, params={"selector": selector, "executionMetadata": {"tags": tags}})
+        assert api.waiting.wait(PATIENCE)
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        left = left_of(family)
+        api.go_on.set()
+    assert left == []
+    with opened(tmp_path / ".dagster") as instance:
+        assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE]
 
 
 @pytest.fixture
