@@ -8,6 +8,8 @@ import yaml
 from dagster._core.definitions.run_request import InstigatorType
 
 from topo_pipeline.instance import prepare
+from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline_tests.limits import umask
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +44,21 @@ def test_a_home_that_somebody_configured_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "dagster.yaml").write_text("telemetry:\n  enabled: true\n")
     prepare(tmp_path)
     assert yaml.safe_load((tmp_path / "dagster.yaml").read_text()) == {"telemetry": {"enabled": True}}
+
+
+def test_a_new_home_is_private_and_one_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    with umask(0):
+        prepare(tmp_path / "deep" / "home")
+    assert (tmp_path / "deep" / "home").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "deep" / "home").chmod(0o750)
+    prepare(tmp_path / "deep" / "home")
+    assert (tmp_path / "deep" / "home").stat().st_mode & 0o777 == 0o750
+
+
+def test_a_link_in_the_home_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "workspace.yaml").symlink_to(tmp_path / "precious")
+    with pytest.raises(WarehouseError, match=r"workspace.yaml can't be written: it is a symbolic link"):
+        prepare(tmp_path / "home")
+    assert (tmp_path / "precious").read_text() == "precious"
