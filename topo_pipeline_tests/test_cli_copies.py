@@ -13,7 +13,6 @@ from typing import Any
 
 import dagster as dg
 import duckdb
-import psutil
 import pytest
 
 from topo_pipeline.cli import arguments
@@ -23,7 +22,7 @@ from topo_pipeline.maintenance import backups
 from topo_pipeline_tests.command_line import COMMAND, answer, assert_one_sentence, run
 from topo_pipeline_tests.conftest import CHECKOUT, PATIENCE
 from topo_pipeline_tests.engagement.helpers import Workspace, march, uid
-from topo_pipeline_tests.test_forget import HERS, HIS, bytes_in, forget_ada, workspace_of
+from topo_pipeline_tests.maintenance.test_forget import HERS, HIS, bytes_in, forget_ada, workspace_of
 
 ROWS = len(HERS) + len(HIS)
 
@@ -201,10 +200,18 @@ def test_a_run_that_begins_after_the_answer_keeps_the_warehouse_from_being_repla
 
 
 # As cp, but it writes half of the copy and then waits for ever.
-HALF_A_COPY = """#!/bin/sh
-printf half > "$3"
-echo $$ > "{ready}"
-exec cat "{never}"
+ENDLESS_COPY = """
+import sys, threading
+from pathlib import Path
+from topo_pipeline.cli import app
+from topo_pipeline.maintenance import backups
+def copy(file, to, held):
+    held.enter_context(file.open("rb"))
+    to.write_bytes(b"half")
+    print("ready", file=sys.stderr, flush=True)
+    threading.Event().wait()
+backups._copy = copy
+app(sys.argv[1:])
 """
 ENDLESS_EXPORT = """
 import sys
@@ -229,20 +236,6 @@ def environment_of(folder: Path, **changes: str) -> dict[str, str]:
     }
 
 
-@pytest.fixture
-def slow_copy(folder: Path) -> dict[str, str]:
-    """An environment whose cp says that it has begun, in `ready`, and never ends."""
-    (folder / "tmp").mkdir()
-    (folder / "bin").mkdir()
-    ready, never = folder / "bin" / "ready", folder / "bin" / "never"
-    for pipe in (ready, never):
-        os.mkfifo(pipe)
-    copy = folder / "bin" / "cp"
-    copy.write_text(HALF_A_COPY.format(ready=ready, never=never), encoding="utf-8")
-    copy.chmod(0o755)
-    return environment_of(folder, PATH=f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
-
-
 @contextmanager
 def running(folder: Path, command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(  # noqa: S603
@@ -255,32 +248,28 @@ def running(folder: Path, command: list[str], environment: dict[str, str]) -> It
 
 
 def files_in(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.parts[-2] != "bin")
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("command", ["backup", "restore"])
-def test_a_copy_that_a_signal_stops_leaves_nothing(
-    folder: Path, slow_copy: dict[str, str], command: str, number: signal.Signals
-) -> None:
+def test_a_copy_that_a_signal_stops_leaves_nothing(folder: Path, command: str, number: signal.Signals) -> None:
+    (folder / "tmp").mkdir()
     shutil.copy(folder / "data" / "topo.duckdb", folder / "b.duckdb")
     name, target, options = {
         "backup": ("new.duckdb", "new.duckdb", []),
         "restore": ("b.duckdb", str(folder / "data" / "topo.duckdb"), ["--yes"]),
     }[command]
-    home = folder.with_name("home")
+    environment = environment_of(folder, DAGSTER_HOME=str(folder.with_name("home")))
     before = files_in(folder)
-    with (
-        running(folder, [COMMAND, command, name, *options], {**slow_copy, "DAGSTER_HOME": str(home)}) as process,
-        (folder / "bin" / "ready").open(encoding="utf-8") as ready,
-    ):
-        copying = int(ready.read())
+    with running(folder, [sys.executable, "-c", ENDLESS_COPY, command, name, *options], environment) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "ready\n"
         assert [path.read_text() for path in folder.rglob(".*/files/*.duckdb")] == ["half"]
         process.send_signal(number)
         _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + number
     assert said.strip() == f"topo-pipeline: Stopped by {number.name}: nothing was written to {target}."
-    assert not psutil.pid_exists(copying)
     assert files_in(folder) == before
     assert workspace(folder).select("SELECT max(day) FROM topo.loads") == [(date(2026, 3, 5),)]
 

@@ -120,6 +120,10 @@ def test_a_result_that_can_not_be_kept_is_shown_all_the_same(tmp_path: Path) -> 
 
 def test_a_file_that_can_not_be_written_loses_no_result(tmp_path: Path) -> None:
     with sandbox() as url:
+        (tmp_path / "link").symlink_to("precious")
+        refused = answer(tmp_path, "doctor", "--contract", "--output", "link", TOPO_API_URL=url)
+        assert_one_sentence(refused, "link can't be written: it is a symbolic link")
+        assert not (tmp_path / "precious").exists()
         result = answer(tmp_path, "doctor", "--contract", "--output", "missing/contract.txt", TOPO_API_URL=url)
         assert result.returncode == 1
         assert f"{len(ASSUMPTIONS)} of {len(ASSUMPTIONS)} assumptions hold" in result.stdout

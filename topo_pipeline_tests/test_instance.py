@@ -13,7 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from topo_pipeline.demo import FOLDER
 from topo_pipeline.instance import HomeUnusable, opened, prepare
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline_tests.command_line import answer, assert_one_sentence
+from topo_pipeline_tests.limits import umask
 from topo_pipeline_tests.test_orphaned_runs import prepared, started
 
 
@@ -155,3 +157,21 @@ def test_a_command_over_a_damaged_home_says_so_in_one_line(
     Warehouse(str(tmp_path / "old.duckdb")).prepare()
     garbage(home / name)
     assert_one_sentence(answer(tmp_path, *command, DAGSTER_HOME=str(home)), str(home / name), "ove ")
+
+
+def test_a_new_home_is_private_and_one_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    with umask(0):
+        prepare(tmp_path / "deep" / "home")
+    assert (tmp_path / "deep" / "home").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "deep" / "home").chmod(0o750)
+    prepare(tmp_path / "deep" / "home")
+    assert (tmp_path / "deep" / "home").stat().st_mode & 0o777 == 0o750
+
+
+def test_a_link_in_the_home_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "workspace.yaml").symlink_to(tmp_path / "precious")
+    with pytest.raises(WarehouseError, match=r"workspace.yaml can't be written: it is a symbolic link"):
+        prepare(tmp_path / "home")
+    assert (tmp_path / "precious").read_text() == "precious"

@@ -5,8 +5,7 @@ built (`engagement.tables`), how a file gets another's name (`warehouse.files`).
 """
 
 import os
-import signal
-import subprocess
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,6 +26,8 @@ from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.files import folder_aside, logs_of, put_in_place, put_new, sync
 from topo_pipeline.warehouse.forgetting import NOTHING, Memory, Trace
 from topo_pipeline.warehouse.migrate import schema_version
+
+_AT_ONCE = 16_000_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,9 @@ def backup(warehouse: Warehouse, file: Path) -> About:
     failed = f"The backup {file} can't be written"
     with _told(failed), folder_aside(file, "copying") as aside:
         copy = Warehouse(str(aside / file.name))
-        with warehouse.as_it_is() as connection:
+        with ExitStack() as held, warehouse.as_it_is() as connection:
             about = _about(connection)
-            _copy(warehouse.path, copy.path)
+            _copy(warehouse.path, copy.path, held)
         _take_in_logs(copy)
         _read_through(copy, failed)
         put_new(copy.path, file)
@@ -140,7 +141,8 @@ def restore(
         path.parent.mkdir(parents=True, exist_ok=True)
         with folder_aside(path, "restoring") as aside:
             copy = Warehouse(str(aside / path.name))
-            _copy(file, copy.path)
+            with ExitStack() as held:
+                _copy(file, copy.path, held)
             erased = bring_up_to_date(copy, known.memory, timezone=timezone, rules=rules, now=now)
             if erased != NOTHING:
                 compact(copy)
@@ -157,8 +159,6 @@ def _told(what_failed: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise WarehouseError(f"{what_failed}: {error.strerror or error}") from error
-    except subprocess.CalledProcessError as error:
-        raise WarehouseError(f"{what_failed}: {error.stderr.strip().rpartition(': ')[2]}") from error
     except duckdb.Error as error:
         raise WarehouseError(f"{what_failed}: {first_line(error)}") from error
 
@@ -179,31 +179,16 @@ def _about(connection: DuckDBPyConnection) -> About:
     return About(organization[0] if organization else None, last_day[0] if last_day else None)
 
 
-def _copy(file: Path, to: Path) -> None:
-    """Copy a DuckDB file and its log byte by byte, for which the caller keeps writers out.
+def _copy(file: Path, to: Path, held: ExitStack) -> None:
+    """Copy a DuckDB file and its log byte by byte, while the caller keeps writers out.
 
-    In a process of its own: to open and close the file in this one would let go of DuckDB's lock on it. And not by
-    DuckDB: COPY FROM DATABASE takes twenty times as long, for which everybody would wait.
+    The files are closed with `held`, which must come after DuckDB's connection: closing a file releases all locks that
+    this process has on it. DuckDB's own COPY FROM DATABASE takes twenty times as long, and everybody would wait for it.
     """
     for there in (file, *logs_of(file)):
-        _cp(there, Path(f"{to}{str(there).removeprefix(str(file))}"))
-
-
-def _cp(file: Path, to: Path) -> None:
-    """Run cp, and kill it if this process is interrupted meanwhile."""
-    command, said = ["cp", "--", str(file), str(to)], to.with_name("errors")
-    # One call that returns once cp runs. An exception within subprocess.Popen would leave it running.
-    errors = (os.POSIX_SPAWN_OPEN, 2, str(said), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    process = os.posix_spawnp(command[0], command, os.environ, file_actions=[errors])
-    try:
-        _, status = os.waitpid(process, 0)
-    except BaseException:
-        os.kill(process, signal.SIGKILL)
-        os.waitpid(process, 0)
-        raise
-    if code := os.waitstatus_to_exitcode(status):
-        raise subprocess.CalledProcessError(code, command, stderr=said.read_text(encoding="utf-8", errors="replace"))
-    said.unlink()
+        source = held.enter_context(there.open("rb"))
+        with Path(f"{to}{str(there).removeprefix(str(file))}").open("wb") as target:
+            shutil.copyfileobj(source, target, _AT_ONCE)
 
 
 def _take_in_logs(copy: Warehouse) -> None:

@@ -24,8 +24,16 @@ from topo_pipeline.warehouse.forgetting import Trace
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.engagement.helpers import KEPT_BESIDE, TABLES, Workspace, canonical, march, sent, uid
 from topo_pipeline_tests.limits import files_no_larger_than, umask
-from topo_pipeline_tests.maintenance.test_forget import forget_from
-from topo_pipeline_tests.test_forget import BOB, FORGOTTEN_AT, HERS, HIS, bytes_in, forget_ada, workspace_of
+from topo_pipeline_tests.maintenance.test_forget import (
+    BOB,
+    FORGOTTEN_AT,
+    HERS,
+    HIS,
+    bytes_in,
+    forget_ada,
+    forget_from,
+    workspace_of,
+)
 from topo_pipeline_tests.warehouse import conftest as of_the_warehouse
 from topo_pipeline_tests.warehouse import old as old_ones
 from topo_pipeline_tests.warehouse.compactor import be_killed_at_the_rename
