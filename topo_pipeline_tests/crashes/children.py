@@ -74,6 +74,9 @@ class _Watched:
         points.reach("connect")
         return cls(points, connect())
 
+    def cursor(self) -> "_Watched":
+        return _Watched(self._points, self._connection.cursor())
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
             statement = re.sub("'.*?'", "'…'", str(arguments[0] if arguments else ""))  # paths are each load's own

@@ -1,0 +1,122 @@
+"""A DuckDB instance is used again once it is free, and nothing of the one use is seen by the next."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+from duckdb import DuckDBPyConnection
+
+from topo_pipeline.warehouse import connection as opening
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline_tests.conftest import PATIENCE
+
+FORKS = """
+import os, sys
+from topo_pipeline.warehouse.connection import Warehouse
+def count():
+    with Warehouse(sys.argv[1]).reader() as connection:
+        return connection.execute("SELECT count(*) FROM topo.loads").fetchall()
+count()
+child = os.fork()
+if child == 0:
+    os._exit(7 if count() == [(0,)] else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.fixture(autouse=True)
+def created(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[DuckDBPyConnection]]:
+    """The instances that are created from here on; those that the tests before have left are put aside."""
+    instances: list[DuckDBPyConnection] = []
+    connect = duckdb.connect
+
+    def create() -> DuckDBPyConnection:
+        instances.append(connect())
+        return instances[-1]
+
+    monkeypatch.setattr(opening.duckdb, "connect", create)
+    monkeypatch.setattr(opening, "_IDLE", [])
+    yield instances
+    for instance in instances:
+        instance.close()
+
+
+def count(warehouse: Warehouse) -> int:
+    with warehouse.reader() as connection:
+        [(rows,)] = connection.execute("SELECT count(*) FROM topo.loads").fetchall()
+        return int(rows)
+
+
+def test_one_instance_serves_one_use_after_the_other(tmp_path: Path, created: list[DuckDBPyConnection]) -> None:
+    for name in ("one", "two"):
+        warehouse = Warehouse(str(tmp_path / f"{name}.duckdb"))
+        warehouse.prepare()
+        assert count(warehouse) == 0
+    assert len(created) == 1
+    [databases] = created[0].execute("SELECT list(database_name) FROM duckdb_databases() WHERE NOT internal").fetchall()
+    assert databases == (["memory"],)
+
+
+def test_the_next_use_sees_nothing_of_the_one_before(
+    file_warehouse: Warehouse, created: list[DuckDBPyConnection]
+) -> None:
+    with file_warehouse.transaction() as connection:
+        connection.execute("CREATE TEMP TABLE mine AS SELECT 1")
+        connection.execute("CREATE TEMP MACRO own() AS 1")
+        connection.execute("SET VARIABLE hash_key = 'secret'; SET TimeZone = 'Asia/Tokyo'")
+    with file_warehouse.reader() as connection:
+        assert connection.execute("SELECT getvariable('hash_key'), current_setting('TimeZone')").fetchall() == [
+            (None, "UTC")
+        ]
+        for statement in ("FROM mine", "SELECT own()"):
+            with pytest.raises(duckdb.CatalogException):
+                connection.execute(statement)
+    assert len(created) == 1
+
+
+def test_after_a_fault_the_instance_is_closed_and_the_file_is_free(
+    file_warehouse: Warehouse, created: list[DuckDBPyConnection]
+) -> None:
+    with pytest.raises(ZeroDivisionError), file_warehouse.transaction() as connection:
+        connection.execute("CREATE TABLE topo.half AS SELECT 1")
+        raise ZeroDivisionError
+    with pytest.raises(duckdb.ConnectionException):
+        created[0].execute("SELECT 1")
+    assert count(file_warehouse) == 0
+    assert len(created) == 2
+
+
+def test_two_uses_at_once_have_an_instance_each(tmp_path: Path, created: list[DuckDBPyConnection]) -> None:
+    one, other = (Warehouse(str(tmp_path / f"{name}.duckdb")) for name in ("one", "other"))
+    with one.transaction() as connection, other.transaction():
+        assert connection.execute("SELECT count(*) FROM topo.loads").fetchall() == [(0,)]
+    assert len(created) == 2
+    counted: list[int] = []
+    threads = [threading.Thread(target=lambda each: counted.append(count(each)), args=[each]) for each in (one, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert counted == [0, 0]
+
+
+def test_an_instance_that_has_used_its_folder_is_not_used_again(
+    file_warehouse: Warehouse, created: list[DuckDBPyConnection]
+) -> None:
+    file_warehouse.prepare()
+    with file_warehouse.reader() as connection:
+        connection.execute("SET memory_limit = '20MB'")
+        connection.execute("CREATE TEMP TABLE much AS SELECT i, repeat('a', 100) AS text FROM range(1_000_000) AS t(i)")
+    assert count(file_warehouse) == 0
+    assert len(created) == 2
+    assert [path.name for path in file_warehouse.path.parent.iterdir()] == [file_warehouse.path.name]
+
+
+def test_a_forked_process_creates_an_instance_of_its_own(file_warehouse: Warehouse) -> None:
+    file_warehouse.prepare()
+    forks = [sys.executable, "-c", FORKS, file_warehouse.target]
+    assert subprocess.run(forks, timeout=PATIENCE, check=False).returncode == 7  # noqa: S603
