@@ -220,7 +220,7 @@ from topo_pipeline.cli import app
 def write(connection, table, file, **_):
     file.write_bytes(b"half")
     print("ready", file=sys.stderr, flush=True)
-    connection.execute("SELECT count(*) FROM range(100000000) AS a, range(1000) AS b")
+    connection.execute("SELECT max(md5(i::VARCHAR)) FROM range(10_000_000_000) AS t(i)")
 tables.write = write
 app(sys.argv[1:])
 """

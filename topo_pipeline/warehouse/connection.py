@@ -287,6 +287,7 @@ def _connected(spill: Path) -> Iterator[DuckDBPyConnection]:
         connection.execute(f"{SESSION}; SET temp_directory = {literal(str(spill))}")
         yield connection
     except BaseException:
+        connection.interrupt()  # else closing waits for a query that an exception has left running
         connection.close()
         instance.close()
         raise
