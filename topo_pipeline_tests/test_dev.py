@@ -183,7 +183,7 @@ def services_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return family
 
 
-@pytest.mark.parametrize("killed", ["the command", "dagster dev"])
+@pytest.mark.parametrize("killed", ["the command", pytest.param("dagster dev", marks=pytest.mark.full)])
 def test_a_kill_that_nothing_can_answer_leaves_no_process_and_the_home_free(tmp_path: Path, killed: str) -> None:
     with started(tmp_path, _free_port()) as process:
         family = until(lambda: services_of(process))

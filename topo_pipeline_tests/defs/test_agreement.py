@@ -16,19 +16,19 @@ from topo_pipeline_tests.defs.conftest import NOW, Pipeline, days, pipeline_over
 from topo_pipeline_tests.defs.test_schedules import Tick
 
 YESTERDAY = NOW.date() - timedelta(days=1)
-TWO_WEEKS = days(14, YESTERDAY - timedelta(days=13))
-HOLE = TWO_WEEKS[5]
-LANDED = [day for day in TWO_WEEKS[:-2] if day != HOLE]
+TEN_DAYS = days(10, YESTERDAY - timedelta(days=9))
+HOLE = TEN_DAYS[4]
+LANDED = [day for day in TEN_DAYS[:-2] if day != HOLE]
 NIGHT = datetime(2026, 3, 20, 1, 15, tzinfo=UTC)
 
 
 @contextmanager
 def some_landed(folder: Path) -> Iterator[Pipeline]:
-    """Two weeks without the last two days, and with a hole."""
+    """Ten days without the last two, and with a hole."""
     folder.mkdir()
     with pipeline_over(folder, API_KEY) as pipeline:
-        assert pipeline.read(TWO_WEEKS[:5]).success
-        assert pipeline.read(TWO_WEEKS[6:-2]).success
+        assert pipeline.read(TEN_DAYS[:4]).success
+        assert pipeline.read(TEN_DAYS[5:-2]).success
         yield pipeline
 
 
@@ -58,28 +58,28 @@ def test_a_lost_warehouse_is_an_error_in_the_next_run_and_the_nights_read_it_aga
     with some_landed(tmp_path / "here") as pipeline:
         assert compare(pipeline.instance, pipeline.warehouse) == Disagreement()
         pipeline.warehouse.path.unlink()
-        result = pipeline.read([TWO_WEEKS[-2]])
+        result = pipeline.read([TEN_DAYS[-2]])
         assert result.success
         [error] = errors(pipeline, result)
         assert str(pipeline.warehouse.path) in error
         assert "TOPO_WAREHOUSE" in error
         assert f"topo-pipeline backfill {LANDED[0]} {LANDED[-1]}" in error
         assert lost_days(pipeline.instance) == set(LANDED)
-        assert asked_for_at_night(pipeline) == TWO_WEEKS
+        assert asked_for_at_night(pipeline) == TEN_DAYS
 
-        assert pipeline.read(TWO_WEEKS).success
+        assert pipeline.read(TEN_DAYS).success
         assert lost_days(pipeline.instance) == set()
         assert compare(pipeline.instance, pipeline.warehouse) == Disagreement()
-        assert asked_for_at_night(pipeline) == TWO_WEEKS[-4:]  # as every night
+        assert asked_for_at_night(pipeline) == TEN_DAYS[-4:]  # as every night
 
 
 def test_days_of_a_lost_warehouse_that_landed_since_are_not_read_once_more(tmp_path: Path) -> None:
     with some_landed(tmp_path / "here") as pipeline:
         pipeline.warehouse.path.unlink()
-        assert pipeline.read([TWO_WEEKS[-2]]).success
-        assert pipeline.read(TWO_WEEKS[:3]).success
+        assert pipeline.read([TEN_DAYS[-2]]).success
+        assert pipeline.read(TEN_DAYS[:3]).success
         assert lost_days(pipeline.instance) == set(LANDED[3:])
-        assert asked_for_at_night(pipeline) == TWO_WEEKS[3:]
+        assert asked_for_at_night(pipeline) == TEN_DAYS[3:]
 
 
 def test_a_warehouse_that_was_looked_for_under_a_wrong_path_is_not_read_anew_once_the_path_is_right(
@@ -88,12 +88,12 @@ def test_a_warehouse_that_was_looked_for_under_a_wrong_path_is_not_read_anew_onc
     with some_landed(tmp_path / "here") as pipeline:
         right, elsewhere = pipeline.warehouse.path, tmp_path / "elsewhere.duckdb"
         right.rename(elsewhere)
-        assert pipeline.read([TWO_WEEKS[-2]]).success
+        assert pipeline.read([TEN_DAYS[-2]]).success
         elsewhere.replace(right)
-        result = pipeline.read([TWO_WEEKS[-1]])
+        result = pipeline.read([TEN_DAYS[-1]])
         assert result.success
-        assert lost_days(pipeline.instance) == {TWO_WEEKS[-2]}  # landed in the other file
-        assert asked_for_at_night(pipeline) == [HOLE, *TWO_WEEKS[-4:]]
+        assert lost_days(pipeline.instance) == {TEN_DAYS[-2]}  # landed in the other file
+        assert asked_for_at_night(pipeline) == [HOLE, *TEN_DAYS[-4:]]
 
 
 def test_a_lost_dagster_home_knows_every_landed_day_after_the_next_run_and_the_night_fills_the_holes(
@@ -102,19 +102,19 @@ def test_a_lost_dagster_home_knows_every_landed_day_after_the_next_run_and_the_n
     with some_landed(tmp_path / "here"):
         pass
     with pipeline_over(tmp_path / "here", API_KEY) as afresh:
-        assert asked_for_at_night(afresh) == TWO_WEEKS[-4:]
-        result = afresh.read([TWO_WEEKS[-1]])
+        assert asked_for_at_night(afresh) == TEN_DAYS[-4:]
+        result = afresh.read([TEN_DAYS[-1]])
         assert result.success
         [error] = errors(afresh, result)
         assert error.startswith("Dagster's records did not tell of the last load of these landed days")
-        assert recorded_days_of(afresh) == [str(day) for day in [*LANDED, TWO_WEEKS[-1]]]
+        assert recorded_days_of(afresh) == [str(day) for day in [*LANDED, TEN_DAYS[-1]]]
         assert compare(afresh.instance, afresh.warehouse) == Disagreement()
-        assert asked_for_at_night(afresh) == [HOLE, *TWO_WEEKS[-4:]]
+        assert asked_for_at_night(afresh) == [HOLE, *TEN_DAYS[-4:]]
 
 
 def test_where_both_agree_a_run_adds_no_event_and_no_word(tmp_path: Path) -> None:
     with some_landed(tmp_path / "here") as pipeline:
-        result = pipeline.read([TWO_WEEKS[-2]])
+        result = pipeline.read([TEN_DAYS[-2]])
         assert errors(pipeline, result) == []
         filters = dg.AssetRecordsFilter(dg.AssetKey(["topo", "activities"]))
         assert pipeline.instance.fetch_observations(filters, 9).records == []

@@ -159,21 +159,17 @@ def test_no_byte_of_the_person_is_left_in_any_place_and_everybody_else_is_still_
     assert HIS_RUN in as_text_of_export(folder)
     assert "Outbound" in (folder / "data" / "report" / FILE_NAME).read_text()
 
+    cleaned = [line.removeprefix("Cleaned too: ") for line in result.stdout.splitlines() if line.startswith("Cleaned")]
+    assert {"data/report/parquet", f"data/report/{FILE_NAME}"} <= set(cleaned)
+    assert any(".replaced-" in name for name in cleaned)
+    assert sum(".writing-" in name for name in cleaned) == 3  # the warehouse's own is removed when it is opened
+
 
 def as_text_of_export(folder: Path) -> str:
     latest = folder / "data" / "report" / "parquet" / LATEST
     with duckdb.connect() as connection:
         result = connection.execute(f"FROM '{latest}/engagement/sequence_runs.parquet'")  # noqa: S608
         return repr([column[0] for column in result.description or ()]) + repr(result.fetchall())
-
-
-def test_every_place_that_was_cleaned_is_named(folder: Path) -> None:
-    result = forget_ada(folder)
-    cleaned = [line.removeprefix("Cleaned too: ") for line in result.stdout.splitlines() if line.startswith("Cleaned")]
-    assert "data/report/parquet" in cleaned
-    assert f"data/report/{FILE_NAME}" in cleaned
-    assert any(".replaced-" in name for name in cleaned)
-    assert sum(".writing-" in name for name in cleaned) >= 3
 
 
 def test_a_replaced_warehouse_that_can_not_be_cleaned_is_named_with_the_reason(folder: Path) -> None:
@@ -185,22 +181,18 @@ def test_a_replaced_warehouse_that_can_not_be_cleaned_is_named_with_the_reason(f
     assert files_with(folder, [*HERS, *her_ids()]) == set()
 
 
-def test_to_forget_again_cleans_what_came_since(folder: Path) -> None:
+def test_to_forget_again_cleans_what_came_since_but_no_folder_that_is_in_use_or_not_ours(folder: Path) -> None:
+    file = folder / "data" / "topo.duckdb"
     assert forget_ada(folder).returncode == 0
-    killed(folder / "data" / "topo.duckdb").joinpath("half").write_text(str(ADA))
-    assert forget_ada(folder).returncode == 0
-    assert files_with(folder, [str(ADA)]) == set()
-
-
-def test_folders_that_are_in_use_or_not_ours_are_left_alone(folder: Path) -> None:
-    warehouse = Warehouse(str(folder / "data" / "topo.duckdb"))
-    open_to_others = killed(warehouse.path)
+    killed(file).joinpath("half").write_text(str(ADA))
+    open_to_others = killed(file)
     open_to_others.chmod(0o755)
-    named_alike = warehouse.path.with_name(".topo.duckdb.notes")
+    named_alike = file.with_name(".topo.duckdb.notes")
     named_alike.mkdir()
-    with folder_aside(warehouse.path, "compacting") as in_use:
-        forget_ada(folder)
+    with folder_aside(file, "compacting") as in_use:
+        assert forget_ada(folder).returncode == 0
         assert all(path.is_dir() for path in (open_to_others, named_alike, in_use))
+    assert files_with(folder, [str(ADA)]) == set()
 
 
 def test_every_table_of_a_warehouse_is_in_the_inventory(folder: Path) -> None:
