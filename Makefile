@@ -44,7 +44,7 @@ demo: install ## Materialise 60 days of a simulated workspace and print what the
 dev: install ## Open Dagster's UI on port 3000 (the sandbox, or Topo where TOPO_API_KEY is set)
 	@$(BIN)/topo-pipeline dev
 
-test: install-dev ## Run the tests with the coverage gate (about four minutes on two cores)
+test: install-dev ## Run the tests with the coverage gate (about five minutes on two cores)
 	@$(TEST) --cov --cov-report=term-missing
 
 test-all: install-dev ## Run them in full: every kill point, fault, place and large world, and a day of the real daemon
