@@ -317,6 +317,7 @@ def _detach(connection: DuckDBPyConnection) -> None:
 
 def _roll_back(connection: DuckDBPyConnection) -> None:
     """Undo what is open; a failed COMMIT or a full disk has already ended the transaction."""
+    connection.interrupt()  # else it waits for a query that an exception has left running
     with suppress(duckdb.TransactionException):
         connection.rollback()
 

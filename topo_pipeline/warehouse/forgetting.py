@@ -43,22 +43,29 @@ CREATE OR REPLACE TEMP MACRO ids_in(text) AS list_distinct(list_concat(
 ));
 CREATE OR REPLACE TEMP MACRO keyed_hash(id) AS
     sha256(getvariable('hash_key') || replace(lower(id::VARCHAR), '-', ''));
-CREATE OR REPLACE TEMP MACRO resource(kind, id) AS kind || ' ' || replace(lower(nullif(id, '')), '-', '');
-CREATE OR REPLACE TEMP MACRO resources(message_id, hot_lead_id, calendar_event_id, task_id) AS [
-    resource('message', message_id), resource('hot_lead', hot_lead_id),
-    resource('calendar_event', calendar_event_id), resource('task', task_id)
+CREATE OR REPLACE TEMP MACRO hexadecimal_or_itself(id) AS CASE
+    WHEN regexp_full_match(replace(lower(id), '-', ''), '[0-9a-f]{{32}}') THEN replace(lower(id), '-', '')
+    ELSE nullif(id, '') END;
+CREATE OR REPLACE TEMP MACRO resources(message_id, hot_lead_id, calendar_event_id, task_id, sequence_id) AS [
+    'message ' || hexadecimal_or_itself(message_id), 'hot_lead ' || hexadecimal_or_itself(hot_lead_id),
+    'calendar_event ' || hexadecimal_or_itself(calendar_event_id), 'task ' || hexadecimal_or_itself(task_id),
+    'run ' || hexadecimal_or_itself(sequence_id::VARCHAR)
 ];
+CREATE OR REPLACE TEMP MACRO resource_hash(resource) AS sha256(getvariable('hash_key') || resource);
 CREATE OR REPLACE TEMP MACRO resources_in(text) AS flatten(list_transform(
-    ids_in(text), lambda id: [kind || ' ' || id for kind in ['message', 'hot_lead', 'calendar_event', 'task']]
+    ids_in(text), lambda id: [kind || ' ' || id for kind in ['message', 'hot_lead', 'calendar_event', 'task', 'run']]
 ))
 """
 _NOTE = """
 INSERT INTO topo.forgotten
-SELECT id_hash, $now FROM (SELECT DISTINCT keyed_hash(unnest($ids::VARCHAR[])) AS id_hash)
+SELECT id_hash, $now FROM (
+    SELECT DISTINCT keyed_hash(unnest($ids::VARCHAR[])) AS id_hash
+    UNION SELECT DISTINCT resource_hash(unnest($resources::VARCHAR[]))
+)
 WHERE id_hash NOT IN (SELECT id_hash FROM topo.forgotten)
 """
-RESOURCES = "resources(message_id, hot_lead_id, calendar_event_id, task_id)"
-"""Of a row: the message, hot lead, meeting and task that it names, each as `kind id`, or NULL."""
+RESOURCES = "resources(message_id, hot_lead_id, calendar_event_id, task_id, sequence_id)"
+"""Of a row: the message, hot lead, meeting, task and run that it names, each as `kind id`, or NULL."""
 
 _LANDED = """
 WITH landed AS (
@@ -73,40 +80,42 @@ WITH landed AS (
 )
 """
 # A row that only mentions the person is of somebody else's run. A run that was met since is known by its hash.
-_RUNS = f"""
-{_LANDED}
+_RUNS = """
+WITH landed AS (
+    SELECT person_id, sequence_id FROM topo.activities
+    UNION ALL SELECT person_id, sequence_id FROM topo.activity_changes
+)
 SELECT sequence_id FROM landed WHERE list_contains($people::UUID[], person_id) AND sequence_id IS NOT NULL
-UNION
-SELECT sequence_id FROM landed
-WHERE person_id IS NULL AND sequence_id IS NOT NULL AND sequence_id NOT IN (FROM runs_of_others)
-    AND list_has_any({RESOURCES}, $resources::VARCHAR[])
 UNION
 SELECT sequence_id FROM (SELECT DISTINCT sequence_id FROM landed WHERE sequence_id IS NOT NULL)
 WHERE keyed_hash(sequence_id) IN (SELECT id_hash FROM topo.forgotten)
-"""  # noqa: S608 - as the others: made of the constants above
-# A resource that a row of somebody else has too is not followed.
+"""
+# A resource that a row of somebody else has too is not followed. A run that names nobody is a resource like another.
 _THEIR_RESOURCES = f"""
 {_LANDED}, theirs AS (
     SELECT DISTINCT unnest({RESOURCES}) AS resource FROM landed
     WHERE list_contains($people::UUID[], person_id) OR list_contains($runs::UUID[], sequence_id)
-        OR (person_id IS NULL AND sequence_id IS NULL AND (
-            list_has_any({RESOURCES}, $resources::VARCHAR[]) OR regexp_matches(hexadecimal(payload), $named)
+        OR (person_id IS NULL AND (
+            list_has_any({RESOURCES}, $resources::VARCHAR[])
+            OR (sequence_id IS NULL AND regexp_matches(hexadecimal(payload), $named))
         ))
     UNION
     SELECT resource FROM (SELECT DISTINCT unnest({RESOURCES}) AS resource FROM landed WHERE person_id IS NULL)
-    WHERE keyed_hash(resource) IN (SELECT id_hash FROM topo.forgotten)
+    WHERE resource_hash(resource) IN (SELECT id_hash FROM topo.forgotten)
 ), of_others AS (
     SELECT unnest({RESOURCES}) AS resource FROM landed
-    WHERE NOT (list_contains($people::UUID[], person_id) OR coalesce(list_contains($runs::UUID[], sequence_id), false))
-        OR (person_id IS NULL AND sequence_id IN (FROM runs_of_others))
+    WHERE sequence_id IN (FROM runs_of_others) OR (
+        person_id IS NOT NULL AND NOT list_contains($people::UUID[], person_id)
+        AND NOT coalesce(list_contains($runs::UUID[], sequence_id), false)
+    )
 )
 SELECT resource FROM theirs WHERE resource IS NOT NULL AND resource NOT IN (
     SELECT resource FROM of_others WHERE resource IN (FROM theirs)
 )
-"""  # noqa: S608
+"""  # noqa: S608 - as the others: made of the constants above
 _OF_THEM = (
     "(list_contains($people::UUID[], person_id) OR list_contains($runs::UUID[], sequence_id)"
-    f" OR (person_id IS NULL AND sequence_id IS NULL AND list_has_any({RESOURCES}, $resources::VARCHAR[]))"
+    f" OR (person_id IS NULL AND list_has_any({RESOURCES}, $resources::VARCHAR[]))"
     " OR regexp_matches(hexadecimal(payload), $named))"
 )
 _ROWS = {
@@ -205,7 +214,7 @@ def erase(connection: DuckDBPyConnection, person_id: uuid.UUID, *, now: datetime
     )
     theirs = _found(connection, person_id)
     erased = _counted(connection, theirs)
-    if erased == NOTHING and not _is_noted(connection, person_id):
+    if _counted(connection, _Theirs([person_id], [], [])) == NOTHING and not _is_noted(connection, person_id):
         raise WarehouseError(f"Nothing that is landed names {person_id}: nobody was forgotten.")
     _delete(connection, theirs, now=now)
     return erased
@@ -244,8 +253,8 @@ def erase_again(connection: DuckDBPyConnection, known: Memory, *, now: datetime)
 
 def _delete(connection: DuckDBPyConnection, theirs: "_Theirs", *, now: datetime) -> None:
     """Note who it is, and erase what is theirs; the ledger tells how many rows it leaves out now."""
-    ids = [str(id_) for id_ in (*theirs.people, *theirs.runs, *theirs.resources)]
-    connection.execute(_NOTE, {"ids": ids, "now": now})
+    ids = [str(id_) for id_ in (*theirs.people, *theirs.runs)]
+    connection.execute(_NOTE, {"ids": ids, "resources": theirs.resources, "now": now})
     connection.execute(_SUPPRESS, theirs.named_in(_SUPPRESS))
     for rows in _ROWS.values():
         connection.execute(f"DELETE FROM {rows}", theirs.named_in(rows))  # noqa: S608 - as above
@@ -275,9 +284,9 @@ def _found(connection: DuckDBPyConnection, person_id: uuid.UUID) -> _Theirs:
 def _of(connection: DuckDBPyConnection, people: list[uuid.UUID]) -> _Theirs:
     """Follow the ids of their rows until there are no more."""
     theirs, before = _Theirs(people, [], []), None
+    theirs = replace(theirs, runs=_column(connection, _RUNS, theirs))
     while theirs != before:
         before = theirs
-        theirs = replace(theirs, runs=_column(connection, _RUNS, theirs))
         theirs = replace(theirs, resources=_column(connection, _THEIR_RESOURCES, theirs))
     return theirs
 

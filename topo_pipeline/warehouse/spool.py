@@ -142,6 +142,7 @@ class Spool:
     def close(self) -> None:
         """Let go of everything, for good; once more is no harm."""
         self._worker.shutdown(cancel_futures=True)
+        self._connection.interrupt()
         self._connection.close()
         self._held.close()
 

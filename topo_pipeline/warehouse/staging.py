@@ -61,43 +61,64 @@ _NAMING_THE_FORGOTTEN = """
 SELECT {0} FROM (SELECT DISTINCT {0}, unnest({1}) AS named FROM {2})
 WHERE keyed_hash(named) IN (SELECT id_hash FROM topo.forgotten)
 """
-_NOTE = """
-INSERT INTO topo.forgotten
-SELECT id_hash, $now::TIMESTAMPTZ FROM (SELECT DISTINCT keyed_hash(id) AS id_hash FROM ({}))
-WHERE id_hash IS NOT NULL AND id_hash NOT IN (SELECT id_hash FROM topo.forgotten)
-"""
 _IS_FORGOTTEN = "keyed_hash({}) IN (SELECT id_hash FROM topo.forgotten)"
-# What a forgotten person has begun since: a run, whose later activities need not name the person, and what those name
-# that have no run either (`forgetting`); not what activities of others name too.
-_THEIR_RUNS = f"SELECT sequence_id AS id FROM staged WHERE {_IS_FORGOTTEN.format('person_id')}"  # noqa: S608
-_RUNS_OF_OTHERS = f"""
-SELECT sequence_id FROM (
-    SELECT person_id, sequence_id FROM staged
-    UNION ALL
-    SELECT person_id, sequence_id FROM topo.activities
-    WHERE sequence_id IN (SELECT sequence_id FROM staged WHERE person_id IS NULL)
+# A run that a forgotten person has entered since: its later activities need not name the person.
+_NOTE_RUNS = f"""
+INSERT INTO topo.forgotten
+SELECT DISTINCT keyed_hash(sequence_id), $now::TIMESTAMPTZ FROM staged
+WHERE {_IS_FORGOTTEN.format("person_id")} AND NOT {_IS_FORGOTTEN.format("sequence_id")} AND sequence_id IS NOT NULL
+"""  # noqa: S608
+_IS_FORGOTTEN_RESOURCE = "resource_hash({}) IN (SELECT id_hash FROM topo.forgotten)"
+# What activities name that are of forgotten people, or may be: they name nobody, and what a forgotten person has named.
+_LINKED = f"""
+CREATE OR REPLACE TEMP TABLE linked AS
+WITH named AS (SELECT id, person_id, sequence_id, unnest({RESOURCES}) AS resource FROM staged),
+nobodys AS (SELECT * FROM named WHERE person_id IS NULL AND resource IS NOT NULL)
+SELECT DISTINCT resource FROM named
+WHERE resource IS NOT NULL AND ({_IS_FORGOTTEN.format("person_id")} OR {_IS_FORGOTTEN.format("sequence_id")})
+UNION
+SELECT DISTINCT resource FROM nobodys
+WHERE id IN (SELECT id FROM nobodys WHERE {_IS_FORGOTTEN_RESOURCE.format("resource")})
+"""  # noqa: S608
+# Those of them that activities of others name too: they tell nothing.
+_SHARED = f"""
+CREATE OR REPLACE TEMP TABLE shared AS
+WITH known AS (
+    SELECT person_id, sequence_id, {RESOURCES} AS resources FROM staged
+    UNION ALL SELECT person_id, sequence_id, {RESOURCES} FROM topo.activities
+    WHERE EXISTS (FROM linked) AND list_has_any({RESOURCES}, (SELECT list(resource) FROM linked))
+), of_others AS (
+    SELECT sequence_id, resources FROM known WHERE person_id IS NOT NULL AND NOT {_IS_FORGOTTEN.format("person_id")}
 )
-WHERE person_id IS NOT NULL AND sequence_id IS NOT NULL AND NOT {_IS_FORGOTTEN.format("person_id")}
+SELECT DISTINCT resource FROM (
+    SELECT unnest(resources) AS resource FROM of_others
+    UNION ALL
+    SELECT unnest(resources) FROM known WHERE sequence_id IN (SELECT sequence_id FROM of_others)
+)
+WHERE resource IN (FROM linked)
 """  # noqa: S608
-_THEIR_RESOURCES = f"""
-SELECT unnest({RESOURCES}) AS id FROM staged
-WHERE {_IS_FORGOTTEN.format("person_id")} OR {_IS_FORGOTTEN.format("sequence_id")}
-EXCEPT SELECT unnest({RESOURCES}) FROM staged
-WHERE NOT {_IS_FORGOTTEN.format("person_id")} OR sequence_id IN ({_RUNS_OF_OTHERS})
-"""  # noqa: S608
-_RUNS_OF_RESOURCES = f"""
-SELECT sequence_id AS id FROM (SELECT sequence_id, unnest({RESOURCES}) AS resource FROM staged WHERE person_id IS NULL)
-WHERE {_IS_FORGOTTEN.format("resource")} AND sequence_id NOT IN ({_RUNS_OF_OTHERS})
+_NOTE_RESOURCES = f"""
+INSERT INTO topo.forgotten
+SELECT DISTINCT resource_hash(resource), $now::TIMESTAMPTZ FROM linked
+WHERE resource NOT IN (FROM shared) AND NOT {_IS_FORGOTTEN_RESOURCE.format("resource")}
 """  # noqa: S608
 # Ids are looked for as columns too: in the text they may be escaped.
 _SUPPRESS = f"""
 DELETE FROM staged
 WHERE id IN ({_NAMING_THE_FORGOTTEN.format("id", "ids_in(concat_ws(' ', payload, person_id, sequence_id))", "staged")})
-    OR id IN ({_NAMING_THE_FORGOTTEN.format("id", RESOURCES, "staged WHERE person_id IS NULL AND sequence_id IS NULL")})
+    OR id IN (
+        SELECT id FROM (SELECT id, unnest({RESOURCES}) AS resource FROM staged WHERE person_id IS NULL)
+        GROUP BY id
+        HAVING bool_or({_IS_FORGOTTEN_RESOURCE.format("resource")} AND resource NOT IN (FROM shared))
+            AND NOT bool_or(resource IN (FROM shared) AND starts_with(resource, 'run '))
+    )
 """  # noqa: S608 - names of our own
 _SUPPRESS_REJECTS = f"""
 DELETE FROM set_aside
-WHERE raw IN ({_NAMING_THE_FORGOTTEN.format("raw", "list_concat(ids_in(raw), resources_in(raw))", "set_aside")})
+WHERE raw IN ({_NAMING_THE_FORGOTTEN.format("raw", "ids_in(raw)", "set_aside")}) OR raw IN (
+    SELECT raw FROM (SELECT DISTINCT raw, unnest(resources_in(raw)) AS resource FROM set_aside)
+    WHERE {_IS_FORGOTTEN_RESOURCE.format("resource")}
+)
 """  # noqa: S608
 
 
@@ -142,12 +163,19 @@ def unstage(connection: "DuckDBPyConnection") -> None:
 def follow_the_forgotten(connection: "DuckDBPyConnection", *, now: datetime) -> None:
     """Note the runs that forgotten people have entered since, and what these name, as far as `staged` shows them."""
     if knows_anybody_forgotten(connection):
-        for ids in (_THEIR_RUNS, _THEIR_RESOURCES, _RUNS_OF_RESOURCES):
-            connection.execute(_NOTE.format(ids), {"now": now})
+        connection.execute(_NOTE_RUNS, {"now": now})
+        _find_links(connection)
+        connection.execute(_NOTE_RESOURCES, {"now": now})
 
 
 def suppress(connection: "DuckDBPyConnection") -> int:
     """Take what names somebody who is forgotten out of `staged` and `set_aside`; return how many rows that were."""
     if not knows_anybody_forgotten(connection):
         return 0
+    _find_links(connection)
     return sum(connection.execute(sql).fetchall()[0][0] for sql in (_SUPPRESS, _SUPPRESS_REJECTS))
+
+
+def _find_links(connection: "DuckDBPyConnection") -> None:
+    connection.execute(_LINKED)
+    connection.execute(_SHARED)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
-from topo_pipeline.warehouse.forgetting import Memory, Trace, erase, erase_again, know_the_forgotten, memory
+from topo_pipeline.warehouse.forgetting import NOTHING, Memory, Trace, erase, erase_again, know_the_forgotten, memory
 from topo_pipeline.warehouse.landing import Load, ReadDay
 from topo_pipeline.warehouse.workspace import keep_to_timezone
 from topo_pipeline_tests.warehouse.builders import (
@@ -429,7 +429,7 @@ def test_landed_rows_of_a_run_that_an_erased_person_enters_later_go_with_the_nex
     assert (load.rows, load.removed, load.suppressed) == (0, 1, 3)
     assert kept(file_warehouse) == []
     noted = ask(file_warehouse, "SELECT id_hash FROM topo.forgotten")
-    assert len(noted) == len(set(noted)) == 3  # the person and both runs
+    assert len(noted) == len(set(noted)) == 5  # the person and both runs, each of these in two ways
 
 
 def test_a_copy_that_names_nobody_who_was_erased_elsewhere_loses_nothing(
@@ -541,3 +541,66 @@ def test_a_backup_is_rid_of_what_was_followed(file_warehouse: Warehouse, tmp_pat
     with backup.transaction() as connection:
         assert erase_again(connection, memory_of(file_warehouse), now=LATER).activities == 2
     assert kept(backup) == [uuid_of(3)]
+
+
+NAMELESS = uuid_of(0xADA3)
+
+
+def opened_in(number: int, run: str | None, **names: str) -> Activity:
+    """An activity that names no person."""
+    return activity(number, {"type": "message.opened", "sequence_id": run} | names)
+
+
+def test_rows_of_somebody_who_turns_out_to_be_in_a_run_that_was_followed_land(file_warehouse: Warehouse) -> None:
+    bind(file_warehouse)
+    linked = reading(of(ADA, 1, HER_RUN, message_id=THING), opened_in(2, NAMELESS, message_id=THING), day=NEXT_DAY)
+    land_into(file_warehouse, linked)
+    assert erase_from(file_warehouse).activities == 2
+    load = land_into(file_warehouse, reading(of(BOB, 3, NAMELESS), of(BOB, 4, NAMELESS)), LATER)
+    assert (load.rows, load.suppressed) == (2, 0)
+    again = land_into(file_warehouse, linked, LATER)
+    assert (again.rows, again.suppressed) == (1, 1)  # the run is his: its row too
+
+
+def test_what_an_earlier_day_shows_to_be_somebody_elses_too_is_not_left_out(file_warehouse: Warehouse) -> None:
+    bind(file_warehouse)
+    first = reading(of(BOB, 1, HIS_RUN, message_id=THING), naming(2, "message_id"))
+    land_into(file_warehouse, first)
+    land_into(file_warehouse, reading(of(ADA, 3, HER_RUN), day=NEXT_DAY))
+    erase_from(file_warehouse)
+    land_into(file_warehouse, reading(of(ADA, 4, HER_RUN, message_id=THING), day=NEXT_DAY), LATER)
+    again = land_into(file_warehouse, first, LATER)
+    assert (again.rows, again.removed, again.suppressed) == (2, 0, 0)
+
+
+def test_a_backup_that_knows_whose_run_it_is_keeps_that_persons_rows(file_warehouse: Warehouse, tmp_path: Path) -> None:
+    bind(file_warehouse)
+    land_into(file_warehouse, reading(of(BOB, 3, NAMELESS), of(BOB, 4, NAMELESS)))
+    backup = copy_of(file_warehouse, tmp_path)
+    with file_warehouse.transaction() as connection:
+        connection.execute("DELETE FROM topo.activities")
+    linked = (of(ADA, 1, HER_RUN, message_id=THING), opened_in(2, NAMELESS, message_id=THING))
+    land_into(file_warehouse, reading(*linked, day=NEXT_DAY))
+    erase_from(file_warehouse)
+    with backup.transaction() as connection:
+        assert erase_again(connection, memory_of(file_warehouse), now=LATER) == NOTHING
+    assert kept(backup) == [uuid_of(3), uuid_of(4)]
+
+
+def test_an_id_that_nothing_names_is_refused_although_rows_of_somebody_forgotten_are_left(
+    file_warehouse: Warehouse,
+) -> None:
+    bind(file_warehouse)
+    land_into(file_warehouse, reading(of(ADA, 1, HER_RUN), in_run(2, NAMELESS)))
+    erase_from(file_warehouse)
+    land_into(file_warehouse, reading(of(ADA, 3, NAMELESS), day=NEXT_DAY), LATER)
+    with pytest.raises(WarehouseError, match="Nothing that is landed names"):
+        erase_from(file_warehouse, UUID(uuid_of(0xC1D)))
+    assert kept(file_warehouse) == [uuid_of(2)]
+
+
+def test_ids_that_differ_in_case_alone_are_two_unless_they_are_uuids(file_warehouse: Warehouse) -> None:
+    bind(file_warehouse)
+    land_into(file_warehouse, reading(of(ADA, 1, HER_RUN, message_id="aB-1"), naming(2, "message_id", "Ab1")))
+    assert erase_from(file_warehouse).activities == 1
+    assert kept(file_warehouse) == [uuid_of(2)]
