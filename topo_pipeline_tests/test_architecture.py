@@ -28,7 +28,7 @@ ROOMS = {
     "counts": {"ingest", "topo_api", "warehouse"},
     "status": {"report", "warehouse"},
     "estimate": {"ingest", "topo_api", "warehouse"},
-    "doctor": {"days", "defs", "ingest", "instance", "settings", "text", "topo_api", "warehouse"},
+    "doctor": {"days", "defs", "ingest", "instance", "maintenance", "settings", "text", "topo_api", "warehouse"},
     "maintenance": {"engagement", "exports", "warehouse"},
     "alerts": {"text"},
     "days": set(),

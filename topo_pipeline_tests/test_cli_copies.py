@@ -128,7 +128,7 @@ def test_a_damaged_warehouse_is_restored_and_said_to_have_forgotten_whom_it_forg
     (folder / "data" / "topo.duckdb").write_bytes(b"spilt")
     done = answer(folder, "restore", "b.duckdb", "--yes")
     assert done.returncode == 0, done.stderr
-    assert "forget again whoever was forgotten since the backup" in done.stdout
+    assert "Who was forgotten since the backup is not known here: forget them again." in done.stdout
     assert workspace(folder).select("SELECT count(*) FROM topo.activities") == [(ROWS,)]
 
 

@@ -143,7 +143,7 @@ def _tell(restored: "Restored", warehouse: str) -> None:
     if restored.erased.activities or restored.erased.changes or restored.erased.rejects:
         said.append(f"Erased of people who were forgotten since: {restored.erased.activities} activities.")
     if restored.forgot_nobody:
-        said.append("What was there could not be read: forget again whoever was forgotten since the backup.")
+        said.append("Who was forgotten since the backup is not known here: forget them again.")
     yesterday = now().astimezone(get_settings().zone).date() - timedelta(days=1)
     if restored.about.last_day and restored.about.last_day < yesterday:
         first = restored.about.last_day + timedelta(days=1)

@@ -14,7 +14,7 @@ import dagster as dg
 from topo_pipeline.days import in_words
 from topo_pipeline.defs.names import ACTIVITIES
 from topo_pipeline.defs.partitions import day_of, key_of
-from topo_pipeline.defs.recorded import LOST_DAYS, lost_days, recorded_loads
+from topo_pipeline.defs.recorded import BY_HAND, LOST_DAYS, lost_days, recorded_loads
 
 if TYPE_CHECKING:
     from topo_pipeline.warehouse.connection import Warehouse
@@ -26,8 +26,8 @@ class Disagreement:
     """Where Dagster's records and the ledger differ.
 
     Attributes:
-        lost: days that landed according to Dagster's records, and are not in the ledger.
-        unrecorded: last loads in the ledger that Dagster's latest record of their day does not tell of.
+        lost: days whose load in Dagster's latest record is not in the ledger: it lacks the day, or is an older one.
+        unrecorded: last loads of all other days that Dagster's latest record does not tell of.
     """
 
     lost: tuple[date, ...] = ()
@@ -40,17 +40,17 @@ def compare(instance: dg.DagsterInstance, warehouse: "Warehouse") -> Disagreemen
     Raises:
         WarehouseError: it can't be read.
     """
-    from topo_pipeline.warehouse.ledger import last_loads
+    from topo_pipeline.warehouse.ledger import last_loads, load_ids
 
     recorded = {day_of(key).day: load_id for key, load_id in recorded_loads(instance)}
     landed: dict[date, Load] = {}
+    known = {BY_HAND}
     if warehouse.path.exists():
         with warehouse.reader() as connection:
-            landed = last_loads(connection)
-    return Disagreement(
-        tuple(sorted(recorded.keys() - landed.keys())),
-        tuple(load for day, load in landed.items() if recorded.get(day) != str(load.load_id)),
-    )
+            landed, known = last_loads(connection), known | load_ids(connection)
+    lost = {day for day, load_id in recorded.items() if day not in landed or load_id not in known}
+    others = [load for day, load in landed.items() if day not in lost and recorded.get(day) != str(load.load_id)]
+    return Disagreement(tuple(sorted(lost)), tuple(others))
 
 
 def agree(
@@ -93,10 +93,11 @@ def agree(
 def told(lost: Collection[date], warehouse: str) -> tuple[str, str]:
     """Say which days are lost, and what to do about it, a text each."""
     days = sorted(lost)
-    found = f"Days that are landed according to Dagster's records are not in {warehouse}: {in_words(days)}."
+    found = f"Days in Dagster's records are not in {warehouse}, or only as an older load: {in_words(days)}."
     do = (
         "If TOPO_WAREHOUSE is wrong, correct it. If the warehouse is lost, restore a backup or read the days again:"
         f" topo-pipeline backfill {days[0]} {days[-1]}; each night does so where TOPO_AUTOMATION is on."
+        " Then forget again whoever was forgotten."
     )
     return found, do
 

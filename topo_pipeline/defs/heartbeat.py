@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NIGHT, STRETCHES = "topo_pipeline/night", "topo_pipeline/stretches"
 """Tags of each run of a night: the tick, and how many runs the tick asked for."""
+_RECENT = 50  # runs
 
 
 def night_tags(at: datetime, stretches: int) -> Mapping[str, str]:
@@ -62,9 +63,9 @@ def last_night(instance: dg.DagsterInstance) -> "Night | None":
     from topo_pipeline.automation.heartbeat import Night
 
     launched_by = {"dagster/schedule_name": "nightly_refresh_schedule"}
-    for newest in instance.get_runs(dg.RunsFilter(tags=launched_by), limit=1):
-        if NIGHT not in newest.tags:  # launched by an earlier version
-            return None
+    recent = instance.get_runs(dg.RunsFilter(tags=launched_by), limit=_RECENT)
+    # Not the newest run, which may be the re-execution of an earlier night's.
+    for newest in sorted((run for run in recent if NIGHT in run.tags), key=lambda run: run.tags[NIGHT])[-1:]:
         runs = instance.get_runs(dg.RunsFilter(tags={NIGHT: newest.tags[NIGHT]}))  # re-executions too, newest first
         last: dict[str, Status] = {}
         days = set()

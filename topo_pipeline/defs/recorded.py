@@ -14,6 +14,7 @@ from topo_pipeline.engagement.checks import Recorded
 BATCH = 500
 # In the metadata of an observation of the activities, which `agreement` logs; and so far back it is looked for.
 LOST_DAYS = "lost_days"
+BY_HAND = "reported by hand"
 _BACK = 50
 
 
@@ -42,7 +43,7 @@ def recorded_loads(instance: dg.DagsterInstance) -> Iterator[tuple[str, str]]:
         ).records:
             told = record.asset_materialization.metadata if record.asset_materialization else {}
             if record.partition_key is not None:
-                yield record.partition_key, str(told["load_id"].value) if "load_id" in told else "reported by hand"
+                yield record.partition_key, str(told["load_id"].value) if "load_id" in told else BY_HAND
 
 
 def lost_days(instance: dg.DagsterInstance) -> set[date]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from topo_pipeline.doctor.finding import Finding, ok, warning
+from topo_pipeline.maintenance.inventory import replaced_copies
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.files import logs_of
 
@@ -19,7 +20,8 @@ _OTHERS = 0o077  # the group and everybody else
 def look(settings: "Settings", warehouse: Warehouse) -> Iterator[Finding]:
     """Yield each private file and folder that its mode opens to other users."""
     data = [Path(f"{warehouse.path}.files")] if warehouse.is_lake else []
-    private = [Path(".env"), warehouse.path, *logs_of(warehouse.path), *data, settings.dagster_home]
+    files = [warehouse.path, *logs_of(warehouse.path), *replaced_copies(warehouse)]
+    private = [Path(".env"), *files, *data, settings.dagster_home]
     exposed = {path: path.stat().st_mode for path in private if path.exists() and path.stat().st_mode & _OTHERS}
     for path, mode in exposed.items():
         wanted = "700" if stat.S_ISDIR(mode) else "600"

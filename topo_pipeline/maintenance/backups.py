@@ -23,7 +23,7 @@ from topo_pipeline.warehouse.catalogue import tables_of
 from topo_pipeline.warehouse.compaction import compact
 from topo_pipeline.warehouse.connection import Warehouse, first_line, identifier
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
-from topo_pipeline.warehouse.files import folder_aside, logs_of, put_in_place, put_new, sync
+from topo_pipeline.warehouse.files import PRIVATE, folder_aside, logs_of, put_in_place, put_new, remove_unused, sync
 from topo_pipeline.warehouse.forgetting import NOTHING, Memory, Trace
 from topo_pipeline.warehouse.migrate import schema_version
 
@@ -55,7 +55,7 @@ class Restored:
         about: what is in place now.
         replaced: where the warehouse that was there is now; None where there was none.
         erased: what the backup still held of people who were forgotten since.
-        forgot_nobody: whether the one that was there could not be read, and with it who was forgotten since.
+        forgot_nobody: whether there was no warehouse, or none that could be read: whom it had forgotten is not known.
     """
 
     about: About
@@ -77,6 +77,7 @@ def backup(warehouse: Warehouse, file: Path) -> About:
     if os.path.lexists(file):
         raise WarehouseError(f"{file} is there already: nothing was written. Give the backup another name.")
     failed = f"The backup {file} can't be written"
+    remove_unused(file.parent, "copying")  # of killed processes: a backup has another name each time
     with _told(failed), folder_aside(file, "copying") as aside:
         copy = Warehouse(str(aside / file.name))
         with ExitStack() as held, warehouse.as_it_is() as connection:
@@ -150,7 +151,7 @@ def restore(
             _read_through(copy, failed)
             require_quiet()
             replaced = _put_in_place(copy.path, path, warehouse, now=now)
-    return Restored(about, replaced, erased, forgot_nobody=replaced is not None and not known.is_readable)
+    return Restored(about, replaced, erased, forgot_nobody=known.memory is None)
 
 
 @contextmanager
@@ -267,6 +268,7 @@ def _put_in_place(copy: Path, path: Path, warehouse: Warehouse, *, now: datetime
             log.rename(name)
         if is_there:
             put_in_place(copy, path, wait_seconds=warehouse.wait_seconds)
+            kept.chmod(PRIVATE)
         else:
             put_new(copy, path)
     except BaseException:

@@ -82,12 +82,13 @@ def forget(
         rebuild(connection, timezone=timezone, rules=rules, now=now)
         memory = forgetting.memory(connection)
     compact(warehouse)
-    cleaned = [left for file in written_files(warehouse, exports, report) for left in remove_left_aside(file)]
+    left = [folder for file in written_files(warehouse, exports, report) for folder in remove_left_aside(file)]
+    cleaned = [folder for folder in left if not folder.exists()]
+    remaining = [(folder, "it can't be removed") for folder in left if folder.exists()]
     if (folder := spilled(warehouse)).is_dir():
         with warehouse.exclusive():
             shutil.rmtree(folder)
         cleaned.append(folder)
-    remaining = []
     for copy in replaced_copies(warehouse):
         try:
             bring_up_to_date(Warehouse(str(copy)), memory, timezone=timezone, rules=rules, now=now)

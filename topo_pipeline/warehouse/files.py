@@ -83,15 +83,17 @@ def left_aside(file: Path) -> list[Path]:
 
 
 def remove_left_aside(file: Path) -> list[Path]:
-    """Remove the temporary folders for `file` that killed processes left, and return them.
-
-    Raises:
-        OSError: one can't be removed.
-    """
+    """Remove the temporary folders for `file` that killed processes left; return all of them, removed or not."""
     left = left_aside(file)
     for folder in left:
         _remove_if_unused(folder)
     return left
+
+
+def remove_unused(folder: Path, doing: str) -> None:
+    """Remove the temporary folders for whatever file in `folder` that killed processes left while they did this."""
+    for left in _matching(folder, re.compile(rf"\..+\.{doing}-[a-z0-9_]{{8}}")):
+        _remove_if_unused(left)
 
 
 def temporary() -> Path:
@@ -208,10 +210,14 @@ def sync(path: Path) -> None:
 
 def _left(file: Path) -> list[Path]:
     """Return the temporary folders for `file`, in use or not."""
-    ours = re.compile(rf"\.{re.escape(file.name)}\.[a-z]+-[a-z0-9_]{{8}}")  # as tempfile.mkdtemp names them
+    return _matching(file.parent, re.compile(rf"\.{re.escape(file.name)}\.[a-z]+-[a-z0-9_]{{8}}"))
+
+
+def _matching(folder: Path, names: re.Pattern[str]) -> list[Path]:
+    """Return the private folders with such a name, as `tempfile.mkdtemp` gives it."""
     try:
-        with os.scandir(file.parent) as entries:
-            return sorted(Path(entry.path) for entry in entries if ours.fullmatch(entry.name) and _is_ours(entry))
+        with os.scandir(folder) as entries:
+            return sorted(Path(entry.path) for entry in entries if names.fullmatch(entry.name) and _is_ours(entry))
     except OSError:  # creating the new folder then says why
         return []
 

@@ -103,7 +103,11 @@ WHERE landed.day = $day AND if(
     {IS_ANOTHER_VERSION} OR staged.channel IS DISTINCT FROM landed.channel)
 """  # noqa: S608 - names of our own
 
-_KEEP = "INSERT INTO topo.activity_changes SELECT *, $load_id::UUID, $now::TIMESTAMPTZ FROM superseded"
+# Of a row that is left out now, since it is of somebody who is forgotten, nothing is kept.
+_KEEP = """
+INSERT INTO topo.activity_changes SELECT *, $load_id::UUID, $now::TIMESTAMPTZ FROM superseded
+WHERE id NOT IN (SELECT id FROM left_out)
+"""
 _DELETE = "DELETE FROM topo.activities WHERE day = $day AND id IN (SELECT id FROM superseded)"
 _INSERT = """
 INSERT INTO topo.activities

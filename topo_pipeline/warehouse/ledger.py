@@ -96,6 +96,11 @@ def last_loads(connection: DuckDBPyConnection) -> dict[date, Load]:
     return {load.day: load for load in (Load(*row) for row in rows)}
 
 
+def load_ids(connection: DuckDBPyConnection) -> set[str]:
+    """The ids of all loads, also of those that a later one has replaced."""
+    return {load_id for (load_id,) in connection.execute("SELECT load_id::VARCHAR FROM topo.loads").fetchall()}
+
+
 def landed_whole(connection: DuckDBPyConnection, run_ids: Sequence[str], first: date, last: date) -> list[Load]:
     """The last load, whosever it is, of each day from `first` to `last` that one of these runs landed.
 

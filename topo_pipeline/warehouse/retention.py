@@ -17,6 +17,8 @@ SELECT count(*) FROM (
 )
 WHERE day < $before AND text <> ''
 """
+# A run emptied texts, and failed or was killed before their bytes were gone.
+_IS_UNFINISHED = "SELECT coalesce(bool_or(holds_deleted), false) FROM topo.workspace"
 
 
 def empty_payloads(warehouse: Warehouse, before: date) -> int:
@@ -29,11 +31,15 @@ def empty_payloads(warehouse: Warehouse, before: date) -> int:
     where = {"before": before}
     with warehouse.reader() as connection:
         [(full,)] = connection.execute(_FULL, where).fetchall()
-    if not full:
+        [(is_unfinished,)] = connection.execute(_IS_UNFINISHED).fetchall()
+    if not full and not is_unfinished:
         return 0
     require_compactable(warehouse)
     with warehouse.transaction() as connection:
+        connection.execute("UPDATE topo.workspace SET holds_deleted = true")
         for table, text in _TEXTS.items():
             connection.execute(f"UPDATE {table} SET {text} = '' WHERE day < $before AND {text} <> ''", where)  # noqa: S608
     compact(warehouse)
+    with warehouse.transaction() as connection:
+        connection.execute("UPDATE topo.workspace SET holds_deleted = NULL")
     return int(full)

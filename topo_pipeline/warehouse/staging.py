@@ -103,8 +103,8 @@ SELECT DISTINCT resource_hash(resource), $now::TIMESTAMPTZ FROM linked
 WHERE resource NOT IN (FROM shared) AND NOT {_IS_FORGOTTEN_RESOURCE.format("resource")}
 """  # noqa: S608
 # Ids are looked for as columns too: in the text they may be escaped.
-_SUPPRESS = f"""
-DELETE FROM staged
+_LEFT_OUT = f"""
+CREATE OR REPLACE TEMP TABLE left_out AS SELECT id FROM staged
 WHERE id IN ({_NAMING_THE_FORGOTTEN.format("id", "ids_in(concat_ws(' ', payload, person_id, sequence_id))", "staged")})
     OR id IN (
         SELECT id FROM (SELECT id, unnest({RESOURCES}) AS resource FROM staged WHERE person_id IS NULL)
@@ -113,6 +113,7 @@ WHERE id IN ({_NAMING_THE_FORGOTTEN.format("id", "ids_in(concat_ws(' ', payload,
             AND NOT bool_or(resource IN (FROM shared) AND starts_with(resource, 'run '))
     )
 """  # noqa: S608 - names of our own
+_SUPPRESS = "DELETE FROM staged WHERE id IN (SELECT id FROM left_out)"
 _SUPPRESS_REJECTS = f"""
 DELETE FROM set_aside
 WHERE raw IN ({_NAMING_THE_FORGOTTEN.format("raw", "ids_in(raw)", "set_aside")}) OR raw IN (
@@ -157,7 +158,8 @@ def stage(
 
 def unstage(connection: "DuckDBPyConnection") -> None:
     """Let go of what `stage` made: the next day is read on the same connection."""
-    connection.execute("DROP TABLE staged; DROP TABLE set_aside; DROP TABLE twice")
+    made = ("staged", "set_aside", "twice", "left_out", "linked", "shared")
+    connection.execute("; ".join(f"DROP TABLE IF EXISTS {table}" for table in made))
 
 
 def follow_the_forgotten(connection: "DuckDBPyConnection", *, now: datetime) -> None:
@@ -171,8 +173,10 @@ def follow_the_forgotten(connection: "DuckDBPyConnection", *, now: datetime) -> 
 def suppress(connection: "DuckDBPyConnection") -> int:
     """Take what names somebody who is forgotten out of `staged` and `set_aside`; return how many rows that were."""
     if not knows_anybody_forgotten(connection):
+        connection.execute("CREATE OR REPLACE TEMP TABLE left_out (id UUID)")
         return 0
     _find_links(connection)
+    connection.execute(_LEFT_OUT)
     return sum(connection.execute(sql).fetchall()[0][0] for sql in (_SUPPRESS, _SUPPRESS_REJECTS))
 
 

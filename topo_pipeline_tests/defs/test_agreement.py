@@ -1,5 +1,6 @@
 """A lost warehouse or a lost DAGSTER_HOME: the next run says so, and the nights read what can be read again."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -110,6 +111,16 @@ def test_a_lost_dagster_home_knows_every_landed_day_after_the_next_run_and_the_n
         assert recorded_days_of(afresh) == [str(day) for day in [*LANDED, TEN_DAYS[-1]]]
         assert compare(afresh.instance, afresh.warehouse) == Disagreement()
         assert asked_for_at_night(afresh) == [HOLE, *TEN_DAYS[-4:]]
+
+
+def test_days_that_a_backup_holds_as_older_loads_are_read_again(tmp_path: Path) -> None:
+    with some_landed(tmp_path / "here") as pipeline:
+        backup = Path(shutil.copy(pipeline.warehouse.path, tmp_path / "backup.duckdb"))
+        assert pipeline.read(LANDED[:2]).success
+        backup.replace(pipeline.warehouse.path)
+        assert compare(pipeline.instance, pipeline.warehouse) == Disagreement(lost=tuple(LANDED[:2]))
+        assert pipeline.read([TEN_DAYS[-2]]).success
+        assert asked_for_at_night(pipeline) == [*LANDED[:2], HOLE, *TEN_DAYS[-4:]]
 
 
 def test_where_both_agree_a_run_adds_no_event_and_no_word(tmp_path: Path) -> None:

@@ -238,7 +238,7 @@ def test_where_there_is_no_warehouse_the_backup_becomes_it(world: Workspace, fil
     backup(world.warehouse, file)
     new = Workspace(str(tmp_path / "another" / "machine" / "topo.duckdb"))
     outcome = restored(new, file)
-    assert (outcome.replaced, outcome.forgot_nobody) == (None, False)
+    assert (outcome.replaced, outcome.forgot_nobody) == (None, True)
     assert everything(new.target) == everything(world.target)
 
 

@@ -604,3 +604,12 @@ def test_ids_that_differ_in_case_alone_are_two_unless_they_are_uuids(file_wareho
     land_into(file_warehouse, reading(of(ADA, 1, HER_RUN, message_id="aB-1"), naming(2, "message_id", "Ab1")))
     assert erase_from(file_warehouse).activities == 1
     assert kept(file_warehouse) == [uuid_of(2)]
+
+
+def test_a_landed_row_that_is_left_out_from_now_on_is_not_kept_as_a_change(file_warehouse: Warehouse) -> None:
+    bind(file_warehouse)
+    land_into(file_warehouse, reading(of(ADA, 1, HER_RUN), in_run(2, NAMELESS)))
+    erase_from(file_warehouse)
+    again = land_into(file_warehouse, reading(in_run(2, NAMELESS), of(ADA, 3, NAMELESS)), LATER)
+    assert (again.rows, again.removed) == (0, 1)
+    assert ask(file_warehouse, "FROM topo.activity_changes") == []

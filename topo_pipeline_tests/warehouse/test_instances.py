@@ -1,5 +1,6 @@
 """A DuckDB instance is used again once it is free, and nothing of the one use is seen by the next."""
 
+import signal
 import subprocess
 import sys
 import threading
@@ -120,3 +121,17 @@ def test_a_forked_process_creates_an_instance_of_its_own(file_warehouse: Warehou
     file_warehouse.prepare()
     forks = [sys.executable, "-c", FORKS, file_warehouse.target]
     assert subprocess.run(forks, timeout=PATIENCE, check=False).returncode == 7  # noqa: S603
+
+
+@pytest.mark.parametrize("use", ["transaction", "reader", "exclusive"])
+def test_an_exception_that_leaves_a_query_running_does_not_wait_for_it(file_warehouse: Warehouse, use: str) -> None:
+    """The query would take hours."""
+    file_warehouse.prepare()
+    interrupted = threading.Timer(0.2, signal.raise_signal, [signal.SIGUSR1])
+    before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    try:
+        with pytest.raises((KeyboardInterrupt, RuntimeError)), getattr(file_warehouse, use)() as connection:
+            interrupted.start()
+            connection.execute("SELECT max(md5(i::VARCHAR)) FROM range(100_000_000_000) AS t(i)")
+    finally:
+        signal.signal(signal.SIGUSR1, before)

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from topo_pipeline.warehouse import retention
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import NotCompacted
 from topo_pipeline.warehouse.replies import Version, landed_replies, replies_among
 from topo_pipeline.warehouse.retention import empty_payloads
 from topo_pipeline.warehouse.spool import Spool
@@ -25,6 +27,7 @@ from topo_pipeline_tests.warehouse.builders import (
     snapshot,
     uuid_of,
 )
+from topo_pipeline_tests.warehouse.test_forgetting import bind
 
 WORDS = "the words of a person, long enough to be found in the bytes of a file"
 CUT = ((f'{{"id":"x","text":"{WORDS}', "cut"),)
@@ -66,6 +69,25 @@ def test_the_bytes_are_gone_from_the_disk(warehouse: Warehouse, tmp_path: Path) 
 
 def holds(folder: Path) -> bool:
     return any(WORDS.encode() in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_where_the_bytes_could_not_be_removed_the_next_time_does_it(
+    file_warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bind(file_warehouse)
+    land_into(file_warehouse, reading(reply(1, text=WORDS)))
+
+    def full_disk(_: Warehouse) -> None:
+        raise NotCompacted("no room")
+
+    with monkeypatch.context() as patch, pytest.raises(NotCompacted):
+        patch.setattr(retention, "compact", full_disk)
+        empty_payloads(file_warehouse, NEXT_DAY)
+    assert empty_payloads(file_warehouse, NEXT_DAY) == 0
+    assert not holds(tmp_path)
+    size = file_warehouse.path.stat().st_ino
+    assert empty_payloads(file_warehouse, NEXT_DAY) == 0
+    assert file_warehouse.path.stat().st_ino == size  # nothing is left to do
 
 
 def test_to_read_an_emptied_day_again_changes_nothing(file_warehouse: Warehouse) -> None:
