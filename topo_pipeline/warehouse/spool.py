@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -142,7 +142,8 @@ class Spool:
     def close(self) -> None:
         """Let go of everything, for good; once more is no harm."""
         self._worker.shutdown(cancel_futures=True)
-        self._connection.interrupt()
+        with suppress(duckdb.ConnectionException):  # it is closed
+            self._connection.interrupt()
         self._connection.close()
         self._held.close()
 
