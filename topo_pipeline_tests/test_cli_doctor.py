@@ -18,6 +18,7 @@ from topo_pipeline.topo_api.contract import ASSUMPTIONS
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.command_line import answer, assert_one_sentence, topo_pipeline
 from topo_pipeline_tests.doctor.conftest import now
+from topo_pipeline_tests.special_files import look_of, special_files
 
 
 def test_warnings_are_no_reason_to_fail(tmp_path: Path) -> None:
@@ -119,11 +120,14 @@ def test_a_result_that_can_not_be_kept_is_shown_all_the_same(tmp_path: Path) -> 
 
 
 def test_a_file_that_can_not_be_written_loses_no_result(tmp_path: Path) -> None:
+    special = special_files(tmp_path)
+    before = look_of(special.values())
     with sandbox() as url:
-        (tmp_path / "link").symlink_to("precious")
-        refused = answer(tmp_path, "doctor", "--contract", "--output", "link", TOPO_API_URL=url)
-        assert_one_sentence(refused, "link can't be written: it is a symbolic link")
-        assert not (tmp_path / "precious").exists()
+        for words, file in special.items():
+            refused = answer(tmp_path, "doctor", "--contract", "--output", str(file), TOPO_API_URL=url)
+            assert_one_sentence(refused, f"{file} can't be written: {words}")
+            assert f"{len(ASSUMPTIONS)} of {len(ASSUMPTIONS)} assumptions hold" in refused.stdout
+        assert look_of(special.values()) == before
         result = answer(tmp_path, "doctor", "--contract", "--output", "missing/contract.txt", TOPO_API_URL=url)
         assert result.returncode == 1
         assert f"{len(ASSUMPTIONS)} of {len(ASSUMPTIONS)} assumptions hold" in result.stdout

@@ -57,10 +57,6 @@ def stoppable() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
-class _Stopped(BaseException):
-    """Not KeyboardInterrupt: subprocess would not wait for the end of what it ends."""
-
-
 @contextmanager
 def undone_by_signals(file: Path | None = None) -> Iterator[None]:
     """Turn Ctrl-C, SIGTERM and a closed terminal into an exception, so that temporary files are removed.
@@ -73,7 +69,7 @@ def undone_by_signals(file: Path | None = None) -> Iterator[None]:
     def stop(number: int, _: object) -> None:
         if not received:
             received.append(signal.Signals(number))
-            raise _Stopped
+            raise KeyboardInterrupt
 
     # What was ignored from the beginning, as SIGHUP by nohup, stays so.
     handlers = {number: signal.getsignal(number) for number in ENDINGS}

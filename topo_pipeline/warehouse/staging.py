@@ -79,6 +79,9 @@ WHERE resource IS NOT NULL AND ({_IS_FORGOTTEN.format("person_id")} OR {_IS_FORG
 UNION
 SELECT DISTINCT resource FROM nobodys
 WHERE id IN (SELECT id FROM nobodys WHERE {_IS_FORGOTTEN_RESOURCE.format("resource")})
+UNION
+SELECT DISTINCT resource FROM (SELECT unnest(resources_in(raw)) AS resource FROM set_aside)
+WHERE {_IS_FORGOTTEN_RESOURCE.format("resource")}
 """  # noqa: S608
 # Those of them that activities of others name too: they tell nothing.
 _SHARED = f"""
@@ -118,7 +121,7 @@ _SUPPRESS_REJECTS = f"""
 DELETE FROM set_aside
 WHERE raw IN ({_NAMING_THE_FORGOTTEN.format("raw", "ids_in(raw)", "set_aside")}) OR raw IN (
     SELECT raw FROM (SELECT DISTINCT raw, unnest(resources_in(raw)) AS resource FROM set_aside)
-    WHERE {_IS_FORGOTTEN_RESOURCE.format("resource")}
+    WHERE {_IS_FORGOTTEN_RESOURCE.format("resource")} AND resource NOT IN (FROM shared)
 )
 """  # noqa: S608
 

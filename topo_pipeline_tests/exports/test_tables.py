@@ -1,9 +1,6 @@
 """One table as a file."""
 
-import contextlib
 import csv
-import os
-import socket
 import stat
 from datetime import date
 from pathlib import Path
@@ -18,6 +15,7 @@ from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline_tests.engagement.helpers import Workspace
 from topo_pipeline_tests.exports.conftest import ACTIVITIES
 from topo_pipeline_tests.limits import umask
+from topo_pipeline_tests.special_files import look_of, special_files
 from topo_pipeline_tests.warehouse.worker import leave_in_the_log
 
 
@@ -149,42 +147,15 @@ def test_a_place_that_can_not_be_written_is_said_in_one_sentence(world: Workspac
     assert "\n" not in str(error.value)
 
 
-def special_files(folder: Path) -> dict[str, Path]:
-    """What is no regular file, by the words for it."""
-    (folder / "folder").mkdir()
-    (folder / "link").symlink_to(folder / "precious")
-    (folder / "dangling").symlink_to(folder / "nothing")
-    os.mkfifo(folder / "pipe")
-    with socket.socket(socket.AF_UNIX) as opened, contextlib.chdir(folder):  # the whole path may be too long for one
-        opened.bind("socket")
-    return {
-        "it is a folder": folder / "folder",
-        "it is a symbolic link": folder / "link",
-        "it is a symbolic link.": folder / "dangling",
-        "it is a named pipe": folder / "pipe",
-        "it is a socket": folder / "socket",
-        "it is a device": Path(os.devnull),
-    }
-
-
-def look_of(folder: Path) -> list[tuple[str, int, int]]:
-    return sorted((path.name, path.lstat().st_mode, path.lstat().st_ino) for path in folder.iterdir())
-
-
 def test_only_a_regular_file_is_replaced(world: Workspace, tmp_path: Path) -> None:
-    folder = tmp_path / "special"
-    folder.mkdir()
-    (folder / "precious").write_text("precious")
-    special = special_files(folder)
-    before, device = look_of(folder), Path(os.devnull).lstat()
+    special = special_files(tmp_path)
+    before = look_of(special.values())
     for words, file in special.items():
         with pytest.raises(WarehouseError, match=words) as error:
             export(world.warehouse, "topo.loads", file, form="csv")
         assert str(file) in str(error.value)
         assert "\n" not in str(error.value)
-    assert look_of(folder) == before
-    assert (folder / "precious").read_text() == "precious"
-    assert (Path(os.devnull).lstat().st_rdev, Path(os.devnull).lstat().st_ino) == (device.st_rdev, device.st_ino)
+    assert look_of(special.values()) == before
 
 
 def test_a_link_that_somebody_planted_is_not_written_through(

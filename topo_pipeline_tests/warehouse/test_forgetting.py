@@ -562,6 +562,21 @@ def test_rows_of_somebody_who_turns_out_to_be_in_a_run_that_was_followed_land(fi
     assert (again.rows, again.suppressed) == (1, 1)  # the run is his: its row too
 
 
+@pytest.mark.parametrize("kind", ["message_id", "sequence_id"])
+def test_an_unreadable_row_of_what_turns_out_to_be_somebody_elses_too_stays(
+    file_warehouse: Warehouse, kind: str
+) -> None:
+    bind(file_warehouse)
+    cut = ((f'{{"id":"{NAMELESS}"', "cut"), (f'{{"id":"{THING}"', "cut"))
+    rows = (of(ADA, 1, HER_RUN, message_id=THING), opened_in(2, NAMELESS, message_id=THING))
+    land_into(file_warehouse, reading(*rows, rejects=cut))
+    assert erase_from(file_warehouse).rejects == 2
+    his = {"message_id": {"run": HIS_RUN, "message_id": THING}, "sequence_id": {"run": NAMELESS}}[kind]
+    again = land_into(file_warehouse, reading(of(BOB, 3, **his), rejects=cut, day=NEXT_DAY), LATER)
+    assert (again.rows, again.rejects, again.suppressed) == (1, 1, 1)
+    assert ask(file_warehouse, "SELECT raw FROM topo.rejects") == [(cut[kind == "message_id"][0],)]
+
+
 def test_what_an_earlier_day_shows_to_be_somebody_elses_too_is_not_left_out(file_warehouse: Warehouse) -> None:
     bind(file_warehouse)
     first = reading(of(BOB, 1, HIS_RUN, message_id=THING), naming(2, "message_id"))
