@@ -22,7 +22,7 @@ def lineage(table: MetricTable) -> dict[str, set[tuple[str, str, str]]]:
     origins: dict[str, set[tuple[str, str, str]]] = {}
     for schema, name in sorted(table.reads):
         if schema == "engagement":
-            for column in filter(_COUNT.fullmatch, table.columns.keys() & tables()[name].columns.keys()):
+            for column in filter(_COUNT.fullmatch, {*table.columns} & {*tables()[name].columns}):
                 origins.setdefault(column, set()).add((schema, name, column))
     if table.name == "sequence_daily":
         for unique, first in firsts().items():

@@ -219,8 +219,8 @@ COMMENT ON COLUMN engagement.sequence_cohorts.is_mature IS 'Whether all members 
 {% for name, _, _, num, den in rates %}
 {{ rate_comments('engagement.sequence_cohorts', name, num, den) }}
 {% endfor %}
-COMMENT ON COLUMN engagement.sequence_cohorts.median_hours_to_first_reply IS 'Median of the hours from the first message to the first valid reply, of the runs in reply_rate_num; NULL below five. Does not add up over days.';
-COMMENT ON COLUMN engagement.sequence_cohorts.p90_hours_to_first_reply IS 'The hours within which 90 % of the runs in reply_rate_num replied; NULL below five. Does not add up over days.';
+COMMENT ON COLUMN engagement.sequence_cohorts.median_hours_to_first_reply IS 'Median of the hours from the first message to the first valid reply, of the runs in reply_rate_num; NULL for fewer than $quantile_repliers (rule quantile_repliers). Does not add up over days.';
+COMMENT ON COLUMN engagement.sequence_cohorts.p90_hours_to_first_reply IS 'The hours within which 90 % of the runs in reply_rate_num replied; NULL for fewer than $quantile_repliers (rule quantile_repliers). Does not add up over days.';
 {% for count, name, _, what in to_date %}
 COMMENT ON COLUMN engagement.sequence_cohorts.{{ count }} IS 'Still growing: of all members, those with {{ what }} since their start, however late.';
 COMMENT ON COLUMN engagement.sequence_cohorts.{{ name }} IS 'Still growing: {{ count }} / members. Young cohorts read low: compare reply windows that have closed instead.';

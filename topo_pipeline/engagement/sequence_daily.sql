@@ -67,6 +67,6 @@ COMMENT ON COLUMN engagement.sequence_daily.unique_hot_leads IS 'Runs that first
 COMMENT ON COLUMN engagement.sequence_daily.unique_meetings IS 'Runs whose first ever meeting was booked on the day.';
 COMMENT ON COLUMN engagement.sequence_daily.active_runs IS 'Runs begun and neither completed nor stopped at the end of the day; paused ones count.';
 COMMENT ON COLUMN engagement.sequence_daily.is_closed IS 'Whether the day was over when it was last read; an open day will still grow.';
-COMMENT ON COLUMN engagement.sequence_daily.sent_expected IS 'Median of total_sent on the same weekday of the eight weeks before, over closed days; NULL where fewer than four are known.';
+COMMENT ON COLUMN engagement.sequence_daily.sent_expected IS 'Median of total_sent on the same weekday of the $anomaly_weeks weeks before, over closed days; NULL if fewer than $anomaly_weeks_known are known (rules anomaly_weeks, anomaly_weeks_known).';
 COMMENT ON COLUMN engagement.sequence_daily.sent_deviation IS 'total_sent less sent_expected, in median absolute deviations of those days; NULL where these are 0.';
-COMMENT ON COLUMN engagement.sequence_daily.is_volume_anomaly IS 'Whether a closed day''s sent_deviation is 3 or more, up or down; NULL where that is NULL or the day is open.';
+COMMENT ON COLUMN engagement.sequence_daily.is_volume_anomaly IS 'Whether a closed day''s sent_deviation is at least $anomaly_mads, up or down (rule anomaly_mads); NULL if that is NULL or the day is open.';

@@ -180,6 +180,6 @@ COMMENT ON COLUMN engagement.sequence_summary.maturity IS 'eligible / unique_sen
 {{ rate_comments('engagement.sequence_summary', name, num, den) }}
 {% endfor %}
 COMMENT ON COLUMN engagement.sequence_summary.reply_rank IS 'Rank within the period by reply_rate_low, never by the rate; NULL where nothing is eligible.';
-COMMENT ON COLUMN engagement.sequence_summary.is_silent IS 'Lifetime only: whether it has active runs that are not paused, and no message or invitation was sent since the last three business days (Monday to Friday) up to as_of began; NULL where one of the days since then is not landed and closed.';
+COMMENT ON COLUMN engagement.sequence_summary.is_silent IS 'Lifetime only: whether it has active runs that are not paused, and no message or invitation was sent since the last $silent_business_days business days (Monday to Friday) up to as_of began (rule silent_business_days); NULL where one of the days since then is not landed and closed.';
 COMMENT ON COLUMN engagement.sequence_summary.as_of IS 'The end of the last closed day (UTC): what the rates know.';
 COMMENT ON COLUMN engagement.sequence_summary.days_missing IS 'Days that were never landed: in lifetime between the first and the last landed one, else from period_start to the last day of the period''s outcome windows.';

@@ -54,7 +54,7 @@ COMMENT ON COLUMN engagement.sequence_trends.is_mature IS 'Whether no day of the
 {{ rate_comments('engagement.sequence_trends', 'reply_rate', 'Of those runs: whose first valid reply came within the window.', 'Runs contacted in the week.') }}
 COMMENT ON COLUMN engagement.sequence_trends.previous_num IS 'reply_rate_num of the week before; NULL where that week has no row.';
 COMMENT ON COLUMN engagement.sequence_trends.previous_den IS 'reply_rate_den of the week before; NULL where that week has no row.';
-COMMENT ON COLUMN engagement.sequence_trends.change IS 'reply_rate less that of the week before, as a difference of shares; NULL where either week has too few runs (below 30), a day missing, or no row.';
+COMMENT ON COLUMN engagement.sequence_trends.change IS 'reply_rate less that of the week before, as a difference of shares; NULL where either week has too few runs (fewer than $evidence_small, rule evidence_small), a day missing, or no row.';
 COMMENT ON COLUMN engagement.sequence_trends.change_low IS 'Lower bound of change: Newcombe''s hybrid score interval, 95 %.';
 COMMENT ON COLUMN engagement.sequence_trends.change_high IS 'Upper bound of change: Newcombe''s hybrid score interval, 95 %.';
 COMMENT ON COLUMN engagement.sequence_trends.signal IS 'up or down where the interval of change leaves out 0, else no_clear_change; NULL where change is.';

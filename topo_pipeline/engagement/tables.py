@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from functools import cache
 from graphlib import TopologicalSorter
+from string import Template
 from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.engagement import macros
@@ -27,14 +28,22 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _NAME = re.compile(r"\b(?:FROM|JOIN)\s+((?:topo|engagement)\.\w+|landed_days)")
-_TEXT = r"'((?:[^']|'')*)'"
-_COMMENT = re.compile(rf"COMMENT ON TABLE engagement\.(\w+) IS {_TEXT}")
-_COLUMN = re.compile(rf"COMMENT ON COLUMN engagement\.(\w+)\.(\w+) IS {_TEXT}")
-_COMMENTS = re.compile(rf"^COMMENT ON (?:TABLE|COLUMN) [\w.]+ IS {_TEXT};$", re.MULTILINE)
+_COMMENT = re.compile(
+    r"^COMMENT ON (?:TABLE|COLUMN) engagement\.(\w+)(?:\.(\w+))? IS '((?:[^']|'')*)';\n?", re.MULTILINE
+)
+_TEXT_OR_REMARK = re.compile(r"('(?:[^']|'')*')|\s*--[^\n]*")
+_PARAMETER = re.compile(r"\$(\w+)")
 _SLICED = re.compile(r"^-- For each slice of (\w+)[^\n]*\n(.*?)^-- End of slice\.$", re.MULTILINE | re.DOTALL)
 _GRAIN = re.compile(r"^-- Grain: (.+)$", re.MULTILINE)
 # What landing writes beside the activities is part of that asset.
 _MADE_OF = dict.fromkeys(("landed_days", "topo.loads", "topo.activity_changes", "topo.rejects"), "topo.activities")
+_COMMENTS_THERE = """
+SELECT table_name, '', comment FROM duckdb_tables()
+WHERE database_name = current_database() AND schema_name = 'engagement'
+UNION ALL
+SELECT table_name, column_name, comment FROM duckdb_columns()
+WHERE database_name = current_database() AND schema_name = 'engagement'
+"""
 _BOOKKEEPING = {"engagement.builds"}
 
 
@@ -46,26 +55,31 @@ class MetricTable:
     sql: str
 
     @property
-    def description(self) -> str:
-        """What the table is: its own comment."""
-        return self.descriptions[self.name]
+    def statements(self) -> str:
+        """The script without the comments on tables and columns."""
+        return _COMMENT.sub("", self.sql)
 
-    @property
-    def descriptions(self) -> dict[str, str]:
-        """What each table that the script builds is: its own, and what it keeps beside it."""
-        found = {table: comment.replace("''", "'") for table, comment in _COMMENT.findall(self.sql)}
-        if self.name not in found:
-            raise ValueError(f"{self.name}.sql does not comment its table")
+    def comments(self, rules: Rules = DEFAULT_RULES) -> dict[str, dict[str, str]]:
+        """Return the comments on the tables that the script builds, its own first, by column; "" is the table.
+
+        A rule that a comment names as `$rule` is replaced by its value.
+        """
+        found: dict[str, dict[str, str]] = {self.name: {}}
+        for table, column, text in _COMMENT.findall(self.sql):
+            found.setdefault(table, {})[column] = Template(text.replace("''", "'")).substitute(asdict(rules))
+        if "" not in found[self.name]:
+            raise ValueError(f"{self.name}.sql has no comment on its table")
         return found
 
     @property
-    def columns(self) -> dict[str, str]:
-        """Its columns with their comments, in order."""
-        return self.columns_of(self.name)
+    def description(self) -> str:
+        """The comment on the table."""
+        return self.comments()[self.name][""]
 
-    def columns_of(self, table: str) -> dict[str, str]:
-        """The columns of a table that the script builds, with their comments, in order."""
-        return {column: comment.replace("''", "'") for of, column, comment in _COLUMN.findall(self.sql) if of == table}
+    @property
+    def columns(self) -> list[str]:
+        """The names of its columns, in order."""
+        return [column for column in self.comments()[self.name] if column]
 
     @property
     def grain(self) -> tuple[str, ...]:
@@ -93,8 +107,11 @@ class MetricTable:
         return frozenset((schema, name) for schema, _, name in (full.partition(".") for full in made_of))
 
     def fingerprint(self, rules: Rules, timezone: str) -> str:
-        """Tell apart what the table is made by: another SQL, macro, rule or zone gives another fingerprint."""
-        made_by = json.dumps([self.sql, macros.DEFINITIONS, asdict(rules), timezone])
+        """Return a hash of what decides the rows: statements, macros, and the rules and time zone that they name."""
+        statements = _TEXT_OR_REMARK.sub(r"\1", self.statements)
+        values = asdict(rules) | {"timezone": timezone}
+        named = {name: values[name] for name in sorted({*_PARAMETER.findall(statements)} & values.keys())}
+        made_by = json.dumps([statements, macros.DEFINITIONS, named])
         return hashlib.sha256(made_by.encode()).hexdigest()[:16]
 
 
@@ -117,9 +134,7 @@ def tables() -> dict[str, MetricTable]:
 def _kept_with() -> dict[str, str]:
     """For each table that is kept beside another by its script: that other, by their full names."""
     return {
-        f"engagement.{beside}": f"engagement.{table.name}"
-        for table in tables().values()
-        for beside in table.descriptions
+        f"engagement.{beside}": f"engagement.{table.name}" for table in tables().values() for beside in table.comments()
     }
 
 
@@ -148,18 +163,17 @@ def build(
         full_refresh: whether to rebuild from nothing, over every landed day.
     """
     fingerprint = table.fingerprint(rules, timezone)
-    building, script = set(days), table.sql
+    building = set(days)
     if table.is_incremental and (full_refresh or not _made_so(connection, table, fingerprint)):
         building |= _start_anew(connection, table, all_days=full_refresh)
-    elif table.is_incremental:  # its comments are those of the same SQL
-        script = _COMMENTS.sub("", script)
     macros.define(connection)
     settings = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(rules).items()}
     _run(
         connection,
-        script,
+        table.statements,
         settings | {"timezone": timezone, "now": now, "days": sorted(building), "fingerprint": fingerprint},
     )
+    _comment(connection, table.comments(rules))
     return _describe(connection, table, days)
 
 
@@ -205,12 +219,22 @@ def _execute(connection: "DuckDBPyConnection", script: str, values: dict[str, An
         connection.execute(statement, {name: values[name] for name in statement.named_parameters})
 
 
+def _comment(connection: "DuckDBPyConnection", wanted: dict[str, dict[str, str]]) -> None:
+    """Write the comments that differ from those in the warehouse."""
+    there = {(table, column): text for table, column, text in connection.execute(_COMMENTS_THERE).fetchall()}
+    for table, comments in wanted.items():
+        for column, text in comments.items():
+            if there.get((table, column)) != text:
+                target = f"COLUMN engagement.{table}.{column}" if column else f"TABLE engagement.{table}"
+                connection.execute(f"COMMENT ON {target} IS '{text.replace(chr(39), chr(39) * 2)}'")
+
+
 def _made_so(connection: "DuckDBPyConnection", table: MetricTable, fingerprint: str) -> bool:
     """Whether the table took in its loads by this SQL and these rules; one that took in none can be made anew.
 
     So can one that is gone, or has lost what it keeps beside it: a build would take in the loads to come alone.
     """
-    if not {("engagement", name) for name in table.descriptions} <= tables_of(connection):
+    if not {("engagement", name) for name in table.comments()} <= tables_of(connection):
         return False
     built = connection.execute(
         "SELECT 1 FROM engagement.builds WHERE table_name = ? AND fingerprint = ? LIMIT 1", [table.name, fingerprint]
@@ -225,7 +249,7 @@ def _start_anew(connection: "DuckDBPyConnection", table: MetricTable, *, all_day
         " WHERE $all_days OR load_id IN (SELECT load_id FROM engagement.builds WHERE table_name = $table)",
         {"all_days": all_days, "table": table.name},
     ).fetchall()
-    for name in table.descriptions:
+    for name in table.comments():
         connection.execute(f"DROP TABLE IF EXISTS engagement.{name}")
     _forget(connection, table)
     return {day for (day,) in made_of}

@@ -40,17 +40,18 @@ def _differences() -> str:
 def _section(table: MetricTable) -> str:
     described = [
         line
-        for name, description in table.descriptions.items()
+        for name, comments in table.comments().items()
         for line in [
             f"### engagement.{name}",
             "",
-            description,
+            comments[""],
             "",
             "| Column | | Kind |",
             "| --- | --- | --- |",
             *(
                 f"| `{column}` | {_cell(comment)} | {kind_of(column)} |"
-                for column, comment in table.columns_of(name).items()
+                for column, comment in comments.items()
+                if column
             ),
             "",
         ]

@@ -344,7 +344,7 @@ class Workspace:
 @functools.cache
 def made_of(*names: str) -> set[str]:
     """The tables whose scripts make these, and all that those are made of."""
-    makers = [table for table in tables().values() if table.descriptions.keys() & set(names)]
+    makers = [table for table in tables().values() if table.comments().keys() & set(names)]
     above = {read for table in makers for schema, read in table.reads if schema == "engagement"}
     return {*(table.name for table in makers), *made_of(*above)} if makers else set()
 

@@ -49,7 +49,7 @@ def test_a_table_names_what_it_is_made_of(name: str, reads: set[tuple[str, str]]
 
 
 def test_what_is_kept_beside_a_table_is_told_by_its_file_and_is_no_table_of_its_own() -> None:
-    beside = {name: table.descriptions.keys() - {name} for name, table in tables().items()}
+    beside = {name: table.comments().keys() - {name} for name, table in tables().items()}
     assert {name: kept for name, kept in beside.items() if kept} == {
         "sequence_runs": {"sequence_actions", "sequence_firsts"},
         "sequence_cohorts": {"sequence_cohorts_known"},
@@ -72,7 +72,7 @@ def test_every_table_and_column_is_commented_in_the_warehouse(anywhere: Workspac
         assert "HUGEINT" not in {column.type for column in built.columns}, name
     of_ours = "WHERE database_name = current_database() AND schema_name = 'engagement' AND table_name <> 'builds'"
     comments = anywhere.select(f"SELECT table_name, comment FROM duckdb_tables() {of_ours}")  # noqa: S608
-    assert dict(comments) == {name: text for table in TABLES for name, text in tables()[table].descriptions.items()}
+    assert dict(comments) == {name: texts[""] for table in TABLES for name, texts in tables()[table].comments().items()}
     columns = anywhere.select(f"SELECT table_name, data_type, comment FROM duckdb_columns() {of_ours}")  # noqa: S608
     assert {name for name, _, comment in columns if not comment} == set()
     assert {name for name, type_, _ in columns if type_ == "HUGEINT"} == set()
@@ -81,12 +81,12 @@ def test_every_table_and_column_is_commented_in_the_warehouse(anywhere: Workspac
 def test_the_files_comment_each_column_of_their_tables_once_and_no_other(workspace: Workspace) -> None:
     built = workspace.build(*TABLES)
     for table in built:
-        for name in tables()[table].descriptions:
+        for name, comments in tables()[table].comments().items():
             commented = re.findall(
                 rf"^COMMENT ON COLUMN engagement\.{name}\.(\w+) IS '", tables()[table].sql, re.MULTILINE
             )
             there = workspace.select(f"SELECT column_name FROM (DESCRIBE engagement.{name})")  # noqa: S608
-            assert commented == [column for (column,) in there] == list(tables()[table].columns_of(name)), name
+            assert commented == [column for (column,) in there] == [column for column in comments if column], name
 
 
 def test_the_tables_have_the_columns_of_their_definitions(workspace: Workspace) -> None:
@@ -117,15 +117,49 @@ def test_what_a_table_is_made_by_has_a_fingerprint(monkeypatch: pytest.MonkeyPat
     with monkeypatch.context() as another:
         another.setattr(macros, "DEFINITIONS", macros.DEFINITIONS + " ")
         of_another_macro = table.fingerprint(DEFAULT_RULES, "UTC")
-    prints = {
+    fingerprints = {
         of_another_macro,
         table.fingerprint(DEFAULT_RULES, "UTC"),
         table.fingerprint(DEFAULT_RULES, "Europe/Paris"),
         table.fingerprint(replace(DEFAULT_RULES, censored_days=0), "UTC"),
-        MetricTable(table.name, table.sql + " ").fingerprint(DEFAULT_RULES, "UTC"),
+        MetricTable(table.name, f"{table.sql}SELECT '-- a text';").fingerprint(DEFAULT_RULES, "UTC"),
+        MetricTable(table.name, f"{table.sql}SELECT '-- another';").fingerprint(DEFAULT_RULES, "UTC"),
     }
-    assert len(prints) == 5
-    assert table.fingerprint(DEFAULT_RULES, "UTC") in prints
+    assert len(fingerprints) == 6
+
+
+def test_neither_words_nor_a_rule_that_a_table_does_not_use_change_its_fingerprint() -> None:
+    table = tables()["sequence_runs"]
+    reworded = re.sub(r"(?m)^--.*$|(?<=;) --.*$", "-- It's a remark", table.sql).replace(" IS 'One row", " IS 'A row")
+    assert reworded != table.sql
+    other_rules = replace(DEFAULT_RULES, anomaly_weeks=3)
+    assert MetricTable(table.name, reworded).fingerprint(other_rules, "UTC") == table.fingerprint(DEFAULT_RULES, "UTC")
+
+
+def test_other_words_reach_a_kept_table_without_a_rebuild(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1))])
+    workspace.build()
+    table = tables()["sequence_runs"]
+    marked = "UPDATE engagement.sequence_runs SET opens = 42"
+    comment = "SELECT comment FROM duckdb_tables() WHERE table_name = 'sequence_runs'"
+    with workspace.warehouse.transaction() as connection:
+        connection.execute(marked)
+        reworded = replace(table, sql=table.sql.replace("IS 'One row per run (", "IS 'It''s one row per run ("))
+        build(connection, reworded, timezone="UTC", now=workspace.now)
+    assert workspace.rows("sequence_runs")[0]["opens"] == 42
+    assert str(workspace.select(comment)[0][0]).startswith("It's one row per run (")
+
+
+def test_comments_state_the_rules_in_force(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1))])
+    rules = replace(DEFAULT_RULES, anomaly_weeks=6, quantile_repliers=9)
+    with workspace.warehouse.transaction() as connection:
+        for name in ("sequence_activity", "sequence_runs", "sequence_daily", "sequence_cohorts"):
+            build(connection, tables()[name], timezone="UTC", now=workspace.now, rules=rules)
+    comments = dict(workspace.select("SELECT column_name, comment FROM duckdb_columns() WHERE comment LIKE '%(rule%'"))
+    assert "of the 6 weeks before" in comments["sent_expected"]
+    assert "fewer than 9 " in comments["median_hours_to_first_reply"]
+    assert [text for text in comments.values() if "$" in text] == []
 
 
 def test_a_file_without_a_line_on_its_grain_is_an_error() -> None:

@@ -180,7 +180,8 @@ def test_a_table_made_before_anything_landed_takes_on_columns_that_its_sql_gaine
     workspace: Workspace, name: str
 ) -> None:
     today = tables()[name]
-    older = replace(today, sql=today.sql.partition(";")[0].replace("person", "somebody") + ";")
+    creates = today.sql.partition(";")[0].replace("person", "somebody")
+    older = replace(today, sql=f"{creates};\nCOMMENT ON TABLE engagement.{name} IS 'of its time';\n")
     workspace.land_all([enrolled(march(1)), sent(march(1))])
     with workspace.warehouse.transaction() as connection:
         for table in (older, today):

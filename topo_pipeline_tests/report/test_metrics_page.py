@@ -24,15 +24,13 @@ def test_every_column_of_every_table_is_on_the_page_with_its_comment() -> None:
     cells = ["".join(c.content for c in token.children or []) for token in tokens if token.type == "inline"]
     pairs = set(zip(cells, cells[1:], strict=False))
     for table in tables().values():
-        for name in table.descriptions:
+        for name, comments in table.comments().items():
             assert f"engagement.{name}" in cells
-            assert set(table.columns_of(name).items()) <= pairs
+            assert {(column, comment) for column, comment in comments.items() if column} <= pairs
 
 
 def test_every_column_says_why_it_may_differ_from_topos_screens_and_no_kind_is_without_columns() -> None:
-    columns = {
-        column for table in tables().values() for name in table.descriptions for column in table.columns_of(name)
-    }
+    columns = {column for table in tables().values() for of in table.comments().values() for column in of if column}
     kinds = {column: kind_of(column) for column in columns}
     assert set(kinds.values()) == {kind for kind, _, _ in DIFFERENCES}
     assert {kinds[f"{what}_{event}"] for what in ("total",) for event in ("sent", "replies", "meetings")} == {"count"}
