@@ -17,9 +17,10 @@ from graphlib import TopologicalSorter
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+import jinja2
+
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
-from topo_pipeline.engagement.scripts import scripts
 from topo_pipeline.warehouse.catalogue import Column, columns_of, tables_of
 
 if TYPE_CHECKING:
@@ -126,8 +127,15 @@ class Built:
 
 @cache
 def tables() -> dict[str, MetricTable]:
-    """Every metric table by its name."""
-    return {name: MetricTable(name, sql) for name, sql in scripts().items()}
+    """Return every metric table by its name, in the order of the names."""
+    files = jinja2.Environment(
+        loader=jinja2.PackageLoader("topo_pipeline", "engagement"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        autoescape=False,  # noqa: S701 - SQL of our own, no HTML
+    )
+    names = sorted(name.removesuffix(".sql") for name in files.list_templates(["sql"]))
+    return {name: MetricTable(name, files.get_template(f"{name}.sql").render()) for name in names}
 
 
 @cache
