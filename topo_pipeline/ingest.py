@@ -321,7 +321,6 @@ class _Into:
     def __init__(self, spool: Spool, window: Window, on_last_part: Callable[[], None]) -> None:
         self.on_last_part = on_last_part
         self._spool = spool
-        self._add = spool.adder()
         self._window = window
         self._overlap: list[Activity] = []
 
@@ -331,12 +330,11 @@ class _Into:
         if len(within) < len(activities):
             self._overlap += [activity for activity in activities if activity.created_at not in self._window]
         if within:
-            await anyio.to_thread.run_sync(self._add, activity_frame(within))
+            await anyio.to_thread.run_sync(self._spool.add, activity_frame(within))
 
     def start_again(self) -> None:
         self._overlap.clear()
         self._spool.clear()
-        self._add = self._spool.adder()
 
     def messages(self) -> Messages:
         unlabelled = self._spool.unlabelled(ASKED_FOR)

@@ -71,7 +71,6 @@ def parquet(
             "latest": dg.MetadataValue.path(str(done.folder.with_name(LATEST))),
             "tables": done.tables,
             "files": done.files,
-            "files_kept_as_they_were": done.linked,
             "rows": done.rows,
             "bytes": done.bytes,
         }

@@ -2,7 +2,6 @@
 
 Each export is a folder of its own, named by its time. Once all of it is on disk, the link `latest` is set to it in one
 rename. So a crash leaves the export before, and who reads that one still finds it: it stays until the next but one.
-Months whose activities are as they were are not written again but linked: two names of one file.
 
 Left out are payloads, changes and rejects: no chart needs them, and one more copy of what people wrote has a cost.
 """
@@ -33,12 +32,7 @@ _ACTIVITIES = "topo.activities"
 _LEFT_OUT = {"topo.activity_changes", "topo.rejects"}
 _FORMAT = 1  # of the manifest
 _NAME = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
-# Rows of a load only ever go: as many of the same loads are the same rows.
-_MONTHS = """
-SELECT month, md5(string_agg(load_id::VARCHAR || ' ' || rows::VARCHAR, ',' ORDER BY load_id))
-FROM (SELECT date_trunc('month', day)::DATE AS month, load_id, count(*) AS rows FROM topo.activities GROUP BY ALL)
-GROUP BY month ORDER BY month
-"""
+_MONTHS = "SELECT DISTINCT date_trunc('month', day)::DATE FROM topo.activities ORDER BY ALL"
 _ABOUT = """
 SELECT
     (SELECT organization_id::VARCHAR FROM topo.workspace) AS organization_id,
@@ -53,24 +47,22 @@ FROM landed_days
 
 @dataclass(frozen=True)
 class Export:
-    """What was written: the folder, its tables, files, rows and bytes, and how many of the files were linked."""
+    """What was written: the folder, its tables, files, rows and bytes."""
 
     folder: Path
     tables: int
     files: int
     rows: int
     bytes: int
-    linked: int
 
 
 @dataclass(frozen=True)
 class _File:
-    """A file of a table: its path below the export's folder, and for a month of activities what tells it unchanged."""
+    """A file of a table; its path is relative to the export's folder."""
 
     path: str
     rows: int
     bytes: int
-    loads: str | None = None
 
 
 def export_all(warehouse: Warehouse, root: Path, *, now: datetime, keep_last: bool = True) -> Export:
@@ -93,15 +85,14 @@ def export_all(warehouse: Warehouse, root: Path, *, now: datetime, keep_last: bo
             with folder_aside(root / LATEST, "writing") as aside:
                 new = aside / "export"
                 new.mkdir()  # unlike the folder around it, for others to read
-                manifest = _write(warehouse, new, last, now)
-                linked = sum(path.stat().st_nlink > 1 for path in new.rglob("*.parquet"))
+                manifest = _write(warehouse, new, now)
                 done = _publish(new, root, now)
             _remove_all_but({done.name, last.name if last and keep_last else None}, root)
     except OSError as error:
         raise WarehouseError(f"The export to {root} can't be written: {error}") from error
     files = [file for table in manifest["tables"].values() for file in table["files"]]
     rows, size = (sum(file[what] for file in files) for what in ("rows", "bytes"))
-    return Export(done, len(manifest["tables"]), len(files), rows, size, linked)
+    return Export(done, len(manifest["tables"]), len(files), rows, size)
 
 
 def is_exported(root: Path) -> bool:
@@ -129,13 +120,13 @@ def _last(root: Path) -> Path | None:
     return link.resolve() if (link / MANIFEST).is_file() else None
 
 
-def _write(warehouse: Warehouse, aside: Path, last: Path | None, now: datetime) -> dict[str, Any]:
+def _write(warehouse: Warehouse, aside: Path, now: datetime) -> dict[str, Any]:
     with warehouse.reader() as connection:
         connection.begin()  # in a lake, the other statements would see what others commit
         found = {name: table for name, table in tables(connection).items() if name not in _LEFT_OUT}
         activities = found[_ACTIVITIES]
         written = {name: _whole(connection, table, aside) for name, table in found.items() if table is not activities}
-        written[_ACTIVITIES] = _activities(connection, activities, aside, _months_of(last, activities))
+        written[_ACTIVITIES] = _activities(connection, activities, aside)
         manifest = _manifest(connection, found, written, now)
     (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
     for path in (*aside.rglob("*"), aside):
@@ -148,58 +139,27 @@ def _whole(connection: DuckDBPyConnection, table: Table, aside: Path) -> list[_F
     return [_file(aside, path, write(connection, table, _place(aside, path), form="parquet"))]
 
 
-def _activities(
-    connection: DuckDBPyConnection, table: Table, aside: Path, before: dict[str, tuple[Path, _File]]
-) -> list[_File]:
-    """Write the activities by month of the reporting day, or link a month that is as it was."""
+def _activities(connection: DuckDBPyConnection, table: Table, aside: Path) -> list[_File]:
+    """Write the activities by month of the reporting day."""
     files = []
-    for month, loads in connection.execute(_MONTHS).fetchall():
+    for (month,) in connection.execute(_MONTHS).fetchall():
         path = f"topo/activities/{month:%Y-%m}.parquet"
-        file = before.get(loads) and _link(before[loads], _place(aside, path), path)
-        if not file:
-            rows = write(
-                connection, table, _place(aside, path), form="parquet", without="payload",
-                where="day BETWEEN $month AND last_day($month)", values={"month": month},
-            )  # fmt: skip
-            file = _file(aside, path, rows, loads)
-        files.append(file)
+        rows = write(
+            connection, table, _place(aside, path), form="parquet", without="payload",
+            where="day BETWEEN $month AND last_day($month)", values={"month": month},
+        )  # fmt: skip
+        files.append(_file(aside, path, rows))
     return files
 
 
-def _link(before: tuple[Path, _File], to: Path, path: str) -> _File | None:
-    """Give the file a second name; not every file system can."""
-    there, file = before
-    try:
-        if there.stat().st_size != file.bytes:
-            return None
-        to.hardlink_to(there)
-    except OSError:
-        return None
-    return _File(path, file.rows, file.bytes, file.loads)
-
-
-def _file(aside: Path, path: str, rows: int, loads: str | None = None) -> _File:
-    return _File(path, rows, (aside / path).stat().st_size, loads)
+def _file(aside: Path, path: str, rows: int) -> _File:
+    return _File(path, rows, (aside / path).stat().st_size)
 
 
 def _place(aside: Path, path: str) -> Path:
     place = aside / path
     place.parent.mkdir(parents=True, exist_ok=True)
     return place
-
-
-def _months_of(last: Path | None, table: Table) -> dict[str, tuple[Path, _File]]:
-    """The last export's months by what tells them unchanged; none where its columns were others."""
-    try:
-        manifest = json.loads((last / MANIFEST).read_text(encoding="utf-8")) if last else {}
-    except ValueError:  # somebody else's doing: then every month is written
-        return {}
-    if last is None or manifest.get("format") != _FORMAT:
-        return {}
-    about = manifest["tables"][_ACTIVITIES]
-    if about["columns"] != _columns(table):
-        return {}
-    return {file["loads"]: (last / file["path"], _File(**file)) for file in about["files"]}
 
 
 def _columns(table: Table) -> list[dict[str, Any]]:

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -118,7 +117,7 @@ class Spool:
         except OSError as error:
             raise WarehouseError(f"There is no folder for temporary files, set TMPDIR to one: {error}") from error
         self.longest = 0
-        self._received = self._memory = self._cleared = 0
+        self._received = self._memory = 0
         self._one_at_a_time = threading.Lock()
         self._worker = ThreadPoolExecutor(1, "spool")
         self._waiting: deque[Future[None]] = deque()
@@ -168,16 +167,7 @@ class Spool:
         Raises:
             WarehouseError: the folder for temporary files can't take what was added.
         """
-        self.adder()(activities)
-
-    def adder(self) -> Callable[["pd.DataFrame"], None]:
-        """What adds until `clear` is called: who was given up, and goes on nevertheless, adds to nobody else's."""
-        return partial(self._add, self._cleared)
-
-    def _add(self, cleared: int, activities: "pd.DataFrame") -> None:
         with self._one_at_a_time:
-            if cleared != self._cleared:
-                return
             self._wait(for_all_but=WAITING)
             first, self._received = self._received, self._received + len(activities)
             numbered = activities.assign(received=range(first, self._received))
@@ -226,7 +216,6 @@ class Spool:
         with self._one_at_a_time:
             wait(self._waiting)
             self._waiting.clear()
-            self._cleared += 1
             self._begin()
 
     def _wait(self, *, for_all_but: int) -> None:

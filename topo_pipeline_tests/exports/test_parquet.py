@@ -18,8 +18,8 @@ from topo_pipeline.exports.parquet import Export, export_all
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.files import locked
-from topo_pipeline_tests.engagement.helpers import KEPT_BESIDE, TABLES, Workspace, march, sent, uid
-from topo_pipeline_tests.exports.conftest import ACTIVITIES, BOB
+from topo_pipeline_tests.engagement.helpers import KEPT_BESIDE, TABLES, Workspace, march, uid
+from topo_pipeline_tests.exports.conftest import ACTIVITIES
 from topo_pipeline_tests.limits import files_no_larger_than, umask
 from topo_pipeline_tests.maintenance.test_forget import forget_from
 from topo_pipeline_tests.warehouse import conftest as of_the_warehouse
@@ -117,23 +117,6 @@ def test_activities_are_a_file_a_month_in_the_order_in_which_they_were(exported:
     assert sorted(path.name for path in folder.iterdir()) == ["2026-03.parquet", "2026-04.parquet"]
     instants = [row[1] for row in read(f"FROM {parquet(folder, '2026-03.parquet')}")]
     assert instants == sorted(activity.created_at for activity in ACTIVITIES[:-1])
-
-
-def test_a_month_that_is_as_it_was_is_not_written_again(world: Workspace) -> None:
-    first = export(world)
-    world.land(march(33).date(), [*ACTIVITIES[-1:], sent(march(33, 15), **BOB)])
-    second = export(world)
-    for month, is_kept in {"topo/activities/2026-03.parquet": True, "topo/activities/2026-04.parquet": False}.items():
-        assert (first.folder / month).samefile(second.folder / month) == is_kept
-    assert (first.linked, second.linked) == (0, 1)
-    assert manifest(second.folder)["tables"]["topo.activities"]["rows"] == len(ACTIVITIES) + 1
-
-
-def test_a_month_whose_last_file_is_not_what_it_was_is_written_again(world: Workspace) -> None:
-    first = export(world)
-    (first.folder / "topo/activities/2026-03.parquet").write_bytes(b"spilt")
-    assert export(world).linked == 1
-    assert len(read(f"FROM {parquet(root(world), 'latest/topo/activities/2026-03.parquet')}")) == len(ACTIVITIES) - 1
 
 
 def test_who_is_forgotten_is_in_no_later_export(world: Workspace) -> None:

@@ -77,18 +77,6 @@ def test_what_is_let_go_of_does_not_land(tmp_path: Path) -> None:
     assert payloads(warehouse).keys() == {uuid_of(3)}
 
 
-def test_who_was_given_up_and_goes_on_adding_adds_to_nobody_elses(tmp_path: Path) -> None:
-    warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
-    with Spool() as spool:
-        given_up = spool.adder()
-        given_up(frame(activity(1)))
-        spool.clear()
-        spool.adder()(frame(activity(2)))
-        given_up(frame(activity(3)))
-        land_spool(warehouse, spool, 1)
-    assert payloads(warehouse).keys() == {uuid_of(2)}
-
-
 def test_an_empty_part_is_no_harm(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
     with Spool() as spool:
