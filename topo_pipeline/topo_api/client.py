@@ -5,7 +5,6 @@ No exception leaves here with httpx's own in its chain: those hold the request, 
 """
 
 import asyncio
-import itertools
 import json
 import logging
 import math
@@ -16,6 +15,7 @@ from contextlib import aclosing
 from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 from functools import cached_property, partial
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
@@ -32,7 +32,6 @@ from topo_pipeline.topo_api.decoding import decode_page
 from topo_pipeline.topo_api.errors import RequestRefused, ResponseInvalid, TopoError, TopoUnavailable
 from topo_pipeline.topo_api.network import Network, checked_url, is_loopback, network_for
 from topo_pipeline.topo_api.paging import Listing, read_list
-from topo_pipeline.topo_api.slots import Slots
 
 _LOG = logging.getLogger(__name__)
 _SCOPES = {"activities": "activities:read", "sequence-templates": "sequences:read"}
@@ -99,8 +98,6 @@ class TopoClient:
         self.requests = 0
         """Requests sent so far, retries included."""
         self.concurrency = concurrency
-        self.turns = itertools.count(1)
-        """For requests of which those that were thought of first go first; one without a turn goes before them."""
         self.attempts = retries.attempts
         """How many requests one call sends at most."""
         self.is_loopback = is_loopback(base.host)
@@ -116,7 +113,10 @@ class TopoClient:
         self._through = f", through the proxy of {network.variable}" if network.variable else ""
         make = _maker(network, self._key, retries.read_timeout)
         self._connections = [_Connection(make) for _ in range(concurrency)]
-        self._slots = Slots(self._connections)
+        # The one that was used last is used next, so that few are kept alive.
+        self._idle: asyncio.LifoQueue[_Connection] = asyncio.LifoQueue()
+        for connection in self._connections:
+            self._idle.put_nowait(connection)
 
     def __repr__(self) -> str:
         return f"<TopoClient of {self._host}>"
@@ -141,17 +141,13 @@ class TopoClient:
         headers, seconds, ended_at = self._latest
         return wire.heard({name: self._shown(value, 100) for name, value in headers.items()}, seconds, ended_at)
 
-    async def activities(self, query: wire.ActivityQuery, *, turn: int = 0) -> wire.ActivityPage:
-        """One page of activities.
-
-        Args:
-            query: Which.
-            turn: Of the requests that wait for others to be answered, those with the smallest go first.
+    async def activities(self, query: wire.ActivityQuery) -> wire.ActivityPage:
+        """Return one page of activities.
 
         Raises:
             TopoError: refused, unavailable or not the documented shape.
         """
-        answer = await self._get("activities", query.params(), decode_page, turn)
+        answer = await self._get("activities", query.params(), decode_page)
         return replace(
             answer.value,
             request_id=answer.request_id,
@@ -235,7 +231,6 @@ class TopoClient:
         path: str,
         params: Mapping[str, str],
         decode: Callable[[bytes], _T],
-        turn: int = 0,
         *,
         retries: Retries | None = None,
     ) -> "_Answer[_T]":
@@ -250,7 +245,7 @@ class TopoClient:
             wait_jitter=retries.wait_jitter,
         ):
             with attempt:
-                answer = await self._exchange(path, params, turn, retries.attempt_timeout)
+                answer = await self._exchange(path, params, retries.attempt_timeout)
                 response = self._accepted(path, answer, attempt.num)
                 value = self._decoded(response, decode, attempt.num)
                 return _Answer(value, self._request_id(response), attempt.num, wire.answered_at(response.headers))
@@ -278,16 +273,18 @@ class TopoClient:
             )
         raise self._refusal(path, answer)
 
-    async def _exchange(self, path: str, params: Mapping[str, str], turn: int, timeout: float) -> "_Response | str":
+    async def _exchange(self, path: str, params: Mapping[str, str], timeout: float) -> "_Response | str":
         """Return the response, or why there is none: not raised, so that nothing chains to httpx's exception."""
-        async with self._slots.one(turn) as connection:
+        connection = await self._idle.get()
+        try:
             await self._limiter.acquire()
             self.requests += 1
-            try:
-                async with asyncio.timeout(timeout):
-                    response = await connection.get(httpx.URL(f"{self._base}/{path}", params=params))
-            except TimeoutError:
-                return f"no whole answer within {timeout:g} s{self._through}"
+            async with asyncio.timeout(timeout):
+                response = await connection.get(httpx.URL(f"{self._base}/{path}", params=params))
+        except TimeoutError:
+            return f"no whole answer within {timeout:g} s{self._through}"
+        finally:
+            self._idle.put_nowait(connection)
         if isinstance(response, str):
             return f"{self._shown(response)}{self._through}"
         self._latest = response.headers, response.seconds, self._clock()
@@ -463,30 +460,12 @@ async def _keep_location(response: httpx.Response) -> None:
         response.extensions[_LOCATION] = response.headers.pop("location")
 
 
-class _NoCookies(httpx.Cookies):
-    """Stays empty; httpx else looks for cookies in each answer, a fifteenth of what a request takes."""
-
-    def extract_cookies(self, response: httpx.Response) -> None:
-        pass
-
-
-class _Http(httpx.AsyncClient):
-    """Keeps no cookies: an answer depends on what is asked and on the key, not on what was answered before."""
-
-    _none = _NoCookies()
-
-    @property
-    def cookies(self) -> httpx.Cookies:
-        return self._none
-
-    @cookies.setter
-    def cookies(self, cookies: object) -> None:
-        raise TypeError("no cookies are kept")
-
-
 def _maker(network: Network, key: str, read_timeout: float) -> Callable[[], httpx.AsyncClient]:
     return partial(
-        _Http,
+        httpx.AsyncClient,
+        cookies=CookieJar(
+            DefaultCookiePolicy(allowed_domains=[])
+        ),  # an answer depends on the request and the key alone
         headers={
             "Authorization": f"Bearer {key}",
             "Accept": "application/json",

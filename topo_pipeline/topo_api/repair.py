@@ -45,7 +45,7 @@ ROUNDS = 16
 IDLE_ROUNDS = 6
 """After so many in a row that brought nothing new, nothing more is looked for."""
 PARTS_AT_ONCE = 2
-"""One whose last pages are under way, and the next: each is read fast, so that little can change meanwhile."""
+"""Parts of a deep query that are read at the same time: fewer are read faster, so that less changes meanwhile."""
 
 SMALLEST_CAP = 100
 """No smaller count is taken for a cap."""
@@ -180,17 +180,16 @@ class _Reader:
 
     # Reading one query
 
-    async def _ask(self, query: ActivityQuery, turn: int = 0) -> ActivityPage:
+    async def _ask(self, query: ActivityQuery) -> ActivityPage:
         if self.requests >= MAX_REQUESTS:
             raise LimitExceeded(f"{_window(query)}: {self.requests} requests were not enough to read it")
-        page = await self._client.activities(query, turn=turn)
+        page = await self._client.activities(query)
         self.requests += page.requests
         self.as_of = min(self.as_of or page.answered_at, page.answered_at) if page.answered_at else self.as_of
         return page
 
     async def _read(self, query: ActivityQuery, most: int | None = None, known: int = 0) -> Tally:
         """Its pages, `most` at most; where that is left open all, but of a deep query only the first."""
-        turn = next(self._client.turns)
         page = await self._ask(query)
         tally = Tally.of(query, page)
         if tally.pages > MAX_REQUESTS and not tally.is_short(page):
@@ -208,7 +207,7 @@ class _Reader:
             # Shared: each number goes to one worker. After an empty page there is nothing, whatever was counted.
             nonlocal page
             while not tally.ended and (number := next(numbers, None)):
-                got = await self._ask(replace(query, page=number), turn)
+                got = await self._ask(replace(query, page=number))
                 tally.add(got)
                 page = got if number == last else page
 

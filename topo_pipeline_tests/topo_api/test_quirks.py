@@ -65,9 +65,8 @@ class Quirky:
     order: str = "asc"
     concurrency: int = 4
     requests: int = 0
-    turns: object = iter(range(10**9))
 
-    async def activities(self, query: ActivityQuery, *, turn: int = 0) -> ActivityPage:  # noqa: ARG002
+    async def activities(self, query: ActivityQuery) -> ActivityPage:
         self.requests += 1
         assert query.created_at_before
         after, before = (query.created_at_after or LONG_AGO) + self.shift, query.created_at_before + self.shift
@@ -196,11 +195,11 @@ def test_a_row_that_is_gone_when_a_day_of_rounded_times_is_read_again_is_not_of_
     gone = rows[2:4]
 
     class Losing(Quirky):
-        async def activities(self, query: ActivityQuery, *, turn: int = 0) -> ActivityPage:
+        async def activities(self, query: ActivityQuery) -> ActivityPage:
             assert query.created_at_before
             if query.created_at_before - (query.created_at_after or LONG_AGO) > DAY + timedelta(minutes=1):
                 self.rows = [row for row in self.rows if row not in gone]
-            return await super().activities(query, turn=turn)
+            return await super().activities(query)
 
     api, evidence = Losing(rows, shown=rounded(timedelta(minutes=1), timedelta(0))), Evidence()
     assert gone[0].id not in cast(set[str], api.day(DAYS[0], evidence))

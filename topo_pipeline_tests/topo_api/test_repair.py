@@ -381,19 +381,6 @@ def test_a_deep_window_over_http() -> None:
     assert max(int(request.params["page"]) for request in app.requests) == 3
 
 
-def test_an_earlier_part_is_read_before_a_later_one_and_what_opens_the_way_before_both() -> None:
-    app = Model([item_of(row.number, row.at.isoformat()) for row in spread(4000)])
-    over_http(app, depth=10, concurrency=1)
-    asked = [(request.params["created_at_before"], int(request.params["page"])) for request in app.requests]
-    parts = [before for before, page in asked if page in range(2, 10)]
-    assert parts == sorted(parts)
-    assert len(set(parts)) == 5
-    first_pages = [place for place, (_, page) in enumerate(asked) if page == 1]
-    [*_, second, third] = [place for place, (before, page) in enumerate(asked) if page == 2][:3]
-    assert [place < second for place in first_pages[:3]] == [True] * 3  # the whole's, and of both parts that are read
-    assert third > first_pages[3]
-
-
 def test_rows_that_come_while_pages_are_read_over_http() -> None:
     items = [item_of(row.number, row.at.isoformat()) for row in spread(460)]
     late = [item_of(1000 + number, START.isoformat()) for number in range(3)]

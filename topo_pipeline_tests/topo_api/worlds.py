@@ -1,11 +1,10 @@
 """A world of activities that answers as the API does, and may change between any two requests."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from itertools import count
 from random import Random
 from typing import Any, cast
 
@@ -53,9 +52,8 @@ class World:
     tell: Callable[[int, ActivityQuery], int] = lambda number, _: number
     concurrency: int = 4
     asked: list[ActivityQuery] = field(default_factory=list)
-    turns: Iterator[int] = field(default_factory=lambda: count(1))
 
-    async def activities(self, query: ActivityQuery, *, turn: int = 0) -> ActivityPage:  # noqa: ARG002 - nobody waits
+    async def activities(self, query: ActivityQuery) -> ActivityPage:
         await asyncio.sleep(0)  # lets the other tasks ask in between
         self.change(query)
         self.asked.append(query)
