@@ -1,1 +1,1 @@
-"""Measures, never asserts: what the pipeline costs on this machine."""
+"""Benchmarks of the pipeline. They measure and never fail."""

@@ -1,8 +1,8 @@
-"""All metric tables over ten million activities: from nothing, and again after one more day.
+"""Build all metric tables of ten million activities from scratch, and refresh them after one more day.
 
-Run as `python -m bench.engagement_tables`. Each build is a process of its own, so that its memory is its own.
-The activities are made in SQL, without payloads: no table reads them. A history is cut out of a workspace that has long
-been running, so that a day is as full in a short one as in a long one: what is compared is the history, not the day.
+Run as `python -m bench.engagement_tables`. Each build runs in its own process, so that its memory can be measured.
+The activities are generated in SQL, without payloads, which no table reads. A history is cut out of a workspace that is
+already busy, so that days in a short history have as many activities as days in a long one.
 """
 
 import json
@@ -23,12 +23,12 @@ from topo_pipeline.warehouse.workspace import keep_to_timezone
 
 DAYS = 365
 RUNS_A_DAY = 2_740
-LASTS = 17  # days, from a run's enrolment to its end
+LASTS = 17  # days from a run's enrolment to its end
 SEQUENCES = 300
 FIRST_DAY = date(2025, 1, 1)
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
-# What a run leaves: kind, type, channel, the message it is about, hours after the enrolment, in how many runs of 100.
+# The events of a run: kind, type, channel, its message, hours after the enrolment, and how many of 100 runs have it.
 _MAKE = """
 INSERT INTO topo.activities BY NAME
 WITH kinds (kind, type, channel, message, after_hours, share) AS (VALUES
@@ -76,7 +76,7 @@ GROUP BY day, load_id
 
 
 def land(warehouse: Warehouse, days: int, from_day: date, to_day: date) -> None:
-    """Make the activities of these days, and the ledger of their loads, of a history of `days` and the day after it."""
+    """Generate the activities and ledger of these days, for a history of `days` days and the day after it."""
     landed = {"from_day": from_day, "to_day": to_day, "now": NOW}
     with warehouse.transaction() as connection:
         keep_to_timezone(connection, "UTC", now=NOW)
@@ -87,9 +87,9 @@ def land(warehouse: Warehouse, days: int, from_day: date, to_day: date) -> None:
 
 
 def refresh(warehouse: Warehouse, from_day: date, to_day: date) -> None:
-    """Build every table, the daily one over these days; print the seconds of each and of all, and the memory."""
+    """Build every table, the daily one for these days, and print the time of each, the total time and the memory."""
     days = [from_day + timedelta(days=n) for n in range((to_day - from_day).days + 1)]
-    duckdb.execute("SELECT ?", [0])  # its first bound value makes DuckDB import pandas: that is the process's beginning
+    duckdb.execute("SELECT ?", [0])  # the first bound value makes DuckDB import pandas, which is not measured
     began = time.perf_counter()
     for table in in_order():
         started = time.perf_counter()
@@ -105,26 +105,26 @@ def refresh(warehouse: Warehouse, from_day: date, to_day: date) -> None:
 
 @dataclass(frozen=True)
 class History:
-    """One warehouse in which nothing is built, and one in which all is, but for the day after `last`."""
+    """Two warehouses: one without tables, and one with all tables built up to `last` and one more day landed."""
 
     landed: Warehouse
     built: Warehouse
     last: date
 
     @property
-    def anew(self) -> tuple[str, ...]:
-        """The command that builds all tables from nothing, in a copy."""
+    def from_scratch(self) -> tuple[str, ...]:
+        """Return the command that builds all tables from scratch in a copy."""
         return ("bench.engagement_tables", "copy", self.landed.target, str(FIRST_DAY), str(self.last))
 
     @property
     def after(self) -> tuple[str, ...]:
-        """The command that builds them once more after the one day, in a copy."""
+        """Return the command that refreshes them in a copy after one more day."""
         day = str(self.last + timedelta(days=1))
         return ("bench.engagement_tables", "copy", self.built.target, day, day)
 
 
 def history(folder: Path, days: int) -> History:
-    """Land so many days in a new warehouse; build all tables of a copy, and land one more day there."""
+    """Land `days` days in a new warehouse, build all tables in a copy, and land one more day there."""
     last = FIRST_DAY + timedelta(days=days - 1)
     landed, built = (Warehouse(str(folder / f"{days}_{state}.duckdb")) for state in ("landed", "built"))
     land(landed, days, FIRST_DAY, last)
@@ -135,7 +135,7 @@ def history(folder: Path, days: int) -> History:
 
 
 def refresh_copy(warehouse: Warehouse, from_day: date, to_day: date) -> None:
-    """As `refresh`, and the warehouse stays as it is."""
+    """Run `refresh` on a copy of the warehouse."""
     with tempfile.TemporaryDirectory(dir=warehouse.path.parent) as folder:
         copy = Path(folder, "copy.duckdb")
         shutil.copy(warehouse.path, copy)
@@ -143,10 +143,10 @@ def refresh_copy(warehouse: Warehouse, from_day: date, to_day: date) -> None:
 
 
 def main() -> None:
-    """A year from nothing, and after one more day."""
+    """Measure a year from scratch and after one more day."""
     with tempfile.TemporaryDirectory() as folder:
         of_a_year = history(Path(folder), DAYS)
-        for command in (of_a_year.anew, of_a_year.after):
+        for command in (of_a_year.from_scratch, of_a_year.after):
             print(measure(*command), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""How long an import takes: `python -m bench.loading MODULE`; prints a line of JSON."""
+"""Measure an import and print a line of JSON: `python -m bench.loading MODULE`."""
 
 import importlib
 import json

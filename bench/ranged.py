@@ -1,7 +1,7 @@
-"""A year of days in one run of Dagster, against the same reading and landing called as a library; then read again.
+"""Load days in one Dagster run, or by calling the same code as a library, then load them again.
 
-Run as `python -m bench.ranged WAY ADDRESS DAYS ROWS`; prints a line of JSON: seconds of the first reading and of
-another, and how many activities the other one wrote.
+Run as `python -m bench.ranged WAY ADDRESS DAYS ROWS`. Prints a line of JSON: the seconds of the first and second load,
+and how many activities the second one wrote.
 """
 
 import json
@@ -19,7 +19,7 @@ from topo_pipeline.warehouse.connection import Warehouse
 
 
 def _as_library(address: str, days: int, folder: Path) -> Callable[[], None]:
-    from topo_pipeline.ingest import load_days  # noqa: PLC0415 - after the environment is set, as below
+    from topo_pipeline.ingest import load_days  # noqa: PLC0415 - imported after the environment is set, as below
     from topo_pipeline.topo_api.client import TopoClient  # noqa: PLC0415
 
     def connect() -> TopoClient:
@@ -51,7 +51,7 @@ def _in_dagster(address: str, days: int, folder: Path) -> Callable[[], None]:
     from topo_pipeline.instance import prepare  # noqa: PLC0415
 
     prepare(folder)
-    dg.DagsterInstance.get().dispose()  # its tables are made once in its life
+    dg.DagsterInstance.get().dispose()  # creates the instance's tables, which is not measured
     every = days_of(days)
 
     def read() -> None:
@@ -72,7 +72,7 @@ def _now() -> datetime:
 
 
 def main(way: str, address: str, days: int, per_day: int) -> None:
-    """Read the days, and once more."""
+    """Load the days twice and print the results."""
     with tempfile.TemporaryDirectory() as folder:
         read = {"library": _as_library, "dagster": _in_dagster}[way](address, days, Path(folder))
         seconds = []

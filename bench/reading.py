@@ -1,6 +1,7 @@
-"""Ways to read the same days from the bench's server, a process each: `python -m bench.reading WAY ADDRESS DAYS ROWS`.
+"""Read the same days from the benchmark server in one of several ways.
 
-Each prints one line of JSON: seconds of the work, without the start of Python and the imports; requests; peak memory.
+Run as `python -m bench.reading WAY ADDRESS DAYS ROWS`. Prints one line of JSON: the seconds without Python's start and
+imports, the requests and the peak memory.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ _DAY = timedelta(days=1)
 
 
 def days_of(count: int) -> list[Day]:
-    """The first days that the server knows."""
+    """Return the first `count` days of the server."""
     start = datetime.combine(FIRST_DAY, time.min, UTC)
     return [Day(FIRST_DAY + _DAY * n, Window(start + _DAY * n, start + _DAY * (n + 1))) for n in range(count)]
 
@@ -50,7 +51,7 @@ def _asked(day: Day) -> dict[str, str]:
 
 
 async def _throw_away(address: str, days: int, per_day: int) -> None:
-    """The same pages by a bare httpx loop, day by day; nothing is done with a body."""
+    """Request the same pages in a bare httpx loop, day by day, and ignore the bodies."""
     limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT)
     async with httpx.AsyncClient(limits=limits, trust_env=False) as client:
         for day in days_of(days):
@@ -65,7 +66,7 @@ async def _throw_away(address: str, days: int, per_day: int) -> None:
 
 
 async def _take(address: str, requests: list[bytes]) -> None:
-    """Ask for these on one connection and skip each answer's bytes: next to nothing is spent beside the server."""
+    """Send these requests on one connection and skip the responses, so that nearly all time is the server's."""
     reader, writer = await asyncio.open_connection(*address.removeprefix("http://").removesuffix("/v1").split(":"))
     for request in requests:
         writer.write(request)
@@ -85,12 +86,12 @@ async def _take_all(address: str, days: int, per_day: int) -> None:
 
 
 def ceiling(address: str, days: int, per_day: int) -> None:
-    """The same pages as fast as the server can give them, over many connections."""
+    """Request the same pages as fast as the server can send them, over many connections."""
     asyncio.run(_take_all(address, days, per_day))
 
 
 def bare(address: str, days: int, per_day: int) -> None:
-    """Throw the bodies away."""
+    """Read the pages and discard the bodies."""
     asyncio.run(_throw_away(address, days, per_day))
 
 
@@ -107,13 +108,13 @@ def pipeline(address: str, days: int, per_day: int) -> None:
         warehouse = Warehouse(str(Path(folder, "bench.duckdb")))
         for load in load_days(connect, warehouse, days_of(days), run_id="bench", clock=now, timezone="UTC"):
             if not isinstance(load, Load) or load.rows != per_day:
-                raise RuntimeError(f"not what the server holds: {load}")
+                raise RuntimeError(f"the load differs from the server's data: {load}")
 
 
 def _by_dlt(address: str, days: int, folder: str, *, in_parallel: bool) -> Any:
-    """The rest_api source of dlt over the same windows, a resource each, to be merged by id; and where to."""
+    """Return dlt's rest_api resources, one per window and merged by id, and the pipeline to run them."""
     os.environ |= {"RUNTIME__DLTHUB_TELEMETRY": "false"} | ({"EXTRACT__WORKERS": str(IN_FLIGHT)} if in_parallel else {})
-    import dlt  # noqa: PLC0415 - the others have no need of it
+    import dlt  # noqa: PLC0415 - only dlt's benchmarks need it
     from dlt.sources.rest_api import rest_api_resources  # noqa: PLC0415
 
     resources = rest_api_resources(
@@ -140,7 +141,7 @@ def _by_dlt(address: str, days: int, folder: str, *, in_parallel: bool) -> Any:
 
 
 def dlt_default(address: str, days: int, per_day: int) -> None:
-    """What dlt does unless it is told otherwise."""
+    """Read with dlt's defaults."""
     with tempfile.TemporaryDirectory() as folder:
         resources, pipeline = _by_dlt(address, days, folder, in_parallel=False)
         pipeline.run(resources)
@@ -148,7 +149,7 @@ def dlt_default(address: str, days: int, per_day: int) -> None:
 
 
 def dlt_best(address: str, days: int, per_day: int) -> None:
-    """Days in parallel, by way of Parquet, payloads left as they are."""
+    """Read days in parallel with dlt, load them through Parquet, and keep payloads as they are."""
     with tempfile.TemporaryDirectory() as folder:
         resources, pipeline = _by_dlt(address, days, folder, in_parallel=True)
         for resource in resources:
@@ -181,9 +182,9 @@ def _served(address: str) -> int:
 if __name__ == "__main__":
     way, address, days, per_day = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     if way == "pipeline":
-        sys.modules["pyarrow"] = None  # comes with dlt, users don't have it: pandas then does without
+        sys.modules["pyarrow"] = None  # installed with dlt only; without it pandas behaves as for users
     for needed in ("dlt.sources.rest_api",) if way.startswith("dlt") else ("pandas",) if way == "pipeline" else ():
-        importlib.import_module(needed)  # imported where it is used, which is not to be counted
+        importlib.import_module(needed)  # imported later anyway, which must not be measured
     before = _served(address)
     began = clock.perf_counter()
     WAYS[way](address, days, per_day)

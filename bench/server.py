@@ -1,7 +1,7 @@
-"""A Topo API that is never the bottleneck: every activity is serialised before the first request comes.
+"""A Topo API that is never the bottleneck: every activity is serialised before the first request.
 
-Plain ASGI on uvloop, in a process of its own. It knows `GET /v1/activities` with time filters, page and size, and
-`GET /v1/me`; what it serves is even over the day, whole, and told in the documented order.
+Plain ASGI on uvloop in its own process. It serves `GET /v1/activities` with time filters, page and size, and
+`GET /v1/me`. Activities are spread evenly over the day and come in the documented order.
 """
 
 import asyncio
@@ -39,12 +39,12 @@ def _activity(number: int, moment: datetime) -> bytes:
 
 
 class Api:
-    """An ASGI application over `days` days of `per_day` activities each."""
+    """An ASGI application with `days` days of `per_day` activities each."""
 
     def __init__(self, days: int, per_day: int, latency: float) -> None:
         start = datetime.combine(FIRST_DAY, time.min, UTC)
         step = timedelta(days=1) / per_day
-        # As microseconds since the first day: integers are quick to find.
+        # Microseconds since the first day: integers are quick to search.
         self._moments = [
             (timedelta(days=day) + step * number) // _MICROSECOND for day in range(days) for number in range(per_day)
         ]
@@ -57,7 +57,7 @@ class Api:
         self.requests = 0
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """Answer a request; a page that was asked for before is at hand."""
+        """Answer a request. Pages are cached."""
         self.requests += 1
         query = scope["query_string"]
         if scope["path"] == "/v1/activities":
@@ -90,27 +90,27 @@ class Api:
 
 @contextmanager
 def serving(days: int, per_day: int, latency: float = 0.0) -> Iterator[str]:
-    """Yield the address of an API of its own process.
+    """Yield the address of an API that runs in its own process.
 
     Raises:
-        RuntimeError: it did not begin to serve.
+        RuntimeError: The server did not start.
     """
     command = [sys.executable, "-m", "bench.server", str(days), str(per_day), str(latency)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         try:
             address = process.stdout.readline().strip() if process.stdout else ""
             if not address:
-                raise RuntimeError("the bench's server did not begin to serve")
+                raise RuntimeError("the benchmark server did not start")
             yield address
         finally:
             process.terminate()
 
 
 def _serve(api: Api) -> None:
-    import uvicorn  # noqa: PLC0415 - whoever reads has no need of it
+    import uvicorn  # noqa: PLC0415 - only the server needs it
 
     listening = socket.create_server(("127.0.0.1", 0))
-    print(f"http://127.0.0.1:{listening.getsockname()[1]}/v1", flush=True)  # who connects now is answered soon
+    print(f"http://127.0.0.1:{listening.getsockname()[1]}/v1", flush=True)  # the socket already accepts connections
     config = uvicorn.Config(api, loop="uvloop", http="httptools", lifespan="off", log_level="error", access_log=False)
     uvicorn.Server(config).run([listening])
 
