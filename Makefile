@@ -11,7 +11,7 @@ TEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo dev test test-all bench lint docs snapshot lock clean
+.PHONY: help install install-dev demo dev test test-all bench lint docs snapshot fixture lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ docs: install-dev ## Update the tables and columns in docs/metrics.md from the .
 
 snapshot: install-dev ## Write the Dagster definitions to topo_pipeline_tests/definitions.yaml
 	@$(BIN)/python -W ignore -m topo_pipeline_tests.snapshot
+
+fixture: install-dev ## Save a warehouse of this schema version for the tests, before you add a migration
+	@$(BIN)/python -m topo_pipeline_tests.warehouse.old.write_old
 
 lock: install-dev ## Update both locks from pyproject.toml to the newest version of each package
 	@$(LOCK) --upgrade --all-extras --group install --group test --group dev --group bench --output-file requirements-dev.lock pyproject.toml

@@ -1,22 +1,18 @@
-"""Write the warehouse that a past schema version left behind: a small DuckDB file, compressed, kept as a fixture.
+"""Write a warehouse of the current schema version: a small DuckDB file, compressed, kept as a fixture.
 
-When a migration is added, first write the file of the one before it, which by then is past, and commit it:
+Run `make fixture` before you add a migration, and commit the file. It represents the warehouses that people have, so a
+committed file never changes.
 
-    python -m topo_pipeline_tests.warehouse.old.write_old 3
-
-It applies the migrations up to that number and fills the tables in plain SQL, as the pipeline of the time did: two
-days landed, the first of them reloaded with a change and a removal, a row that could not be read. A migration that
-adds a table adds its rows here. A file that is committed stays as it is: it stands for what people have.
+The tables are filled in plain SQL, as the pipeline does: two days landed, the first of them reloaded with a change and
+a removal, and a row that could not be read. After you add a migration that adds a table, add its rows here.
 """
 
 import gzip
 import json
-import sys
 import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from duckdb import DuckDBPyConnection
 
@@ -93,78 +89,55 @@ UNLABELLED = activity(103, "message.replied", sunday(12), FIRST_LOAD)
 WITHDRAWN = activity(104, "message.opened", sunday(13), FIRST_LOAD)
 REPLACED = {"replaced_by": RELOAD, "replaced_at": RELOADED}
 REJECT = {"day": SUNDAY, "raw": '{"id":', "reason": "cut", "landed_at": LANDED, "load_id": FIRST_LOAD}
-LANDING, BUILDS, WORKSPACE, FORGETTING, CONTRACT = 1, 2, 3, 4, 6
-# What is in a table, and the migration that brought it.
-ROWS: list[tuple[int, str, list[Row]]] = [
-    (
-        LANDING,
-        "topo.activities",
-        [
-            activity(101, "sequence.created", sunday(9), FIRST_LOAD),
-            activity(102, "message.sent", sunday(10), FIRST_LOAD),
-            activity(103, "message.replied", sunday(12), RELOAD, "INTERESTED"),
-            activity(105, "meeting.created", sunday(10) + timedelta(days=1), SECOND_LOAD),
-        ],
-    ),
-    (
-        LANDING,
-        "topo.activity_changes",
-        [UNLABELLED | REPLACED | {"change": "changed"}, WITHDRAWN | REPLACED | {"change": "removed"}],
-    ),
-    (LANDING, "topo.rejects", [REJECT]),
-    (
-        LANDING,
-        "topo.loads",
-        [
-            load(FIRST_LOAD, SUNDAY, LANDED, rows=4, added=4, changed=0, removed=0, rejects=1),
-            load(SECOND_LOAD, MONDAY, LANDED, rows=1, added=1, changed=0, removed=0, rejects=0),
-            load(RELOAD, SUNDAY, RELOADED, rows=3, added=0, changed=1, removed=1, rejects=1),
-        ],
-    ),
-    (
-        LANDING,
-        "topo.sequence_templates",
-        [{"id": SEQUENCE, "name": "Outbound", "status": "ACTIVE", "step_count": 1, "seen_at": LANDED}],
-    ),
-    (
-        BUILDS,
-        "engagement.builds",
-        [
-            {"table_name": "sequence_runs", "load_id": taken_in, "fingerprint": "of its time", "built_at": LANDED}
-            for taken_in in (FIRST_LOAD, SECOND_LOAD)
-        ],
-    ),
-    (WORKSPACE, "topo.workspace", [{"organization_id": ORGANIZATION, "timezone": "UTC", "bound_at": LANDED}]),
-    (FORGETTING, "topo.forgotten", [{"id_hash": "0" * 64, "forgotten_at": LANDED}]),
-    (
-        CONTRACT,
-        "topo.contract_checks",
-        [
-            {
-                "checked_at": LANDED,
-                "assumption": "the count is exact",
-                "outcome": "holds",
-                "seen": "as many distinct rows as counted",
-                "consequence": "Nothing to do.",
-                "refuses_days": False,
-            }
-        ],
-    ),
-]
+ROWS: dict[str, list[Row]] = {
+    "topo.activities": [
+        activity(101, "sequence.created", sunday(9), FIRST_LOAD),
+        activity(102, "message.sent", sunday(10), FIRST_LOAD),
+        activity(103, "message.replied", sunday(12), RELOAD, "INTERESTED"),
+        activity(105, "meeting.created", sunday(10) + timedelta(days=1), SECOND_LOAD),
+    ],
+    "topo.activity_changes": [
+        UNLABELLED | REPLACED | {"change": "changed"},
+        WITHDRAWN | REPLACED | {"change": "removed"},
+    ],
+    "topo.rejects": [REJECT],
+    "topo.loads": [
+        load(FIRST_LOAD, SUNDAY, LANDED, rows=4, added=4, changed=0, removed=0, rejects=1),
+        load(SECOND_LOAD, MONDAY, LANDED, rows=1, added=1, changed=0, removed=0, rejects=0),
+        load(RELOAD, SUNDAY, RELOADED, rows=3, added=0, changed=1, removed=1, rejects=1),
+    ],
+    "topo.sequence_templates": [
+        {"id": SEQUENCE, "name": "Outbound", "status": "ACTIVE", "step_count": 1, "seen_at": LANDED}
+    ],
+    "engagement.builds": [
+        {"table_name": "sequence_runs", "load_id": load_id, "fingerprint": "of its time", "built_at": LANDED}
+        for load_id in (FIRST_LOAD, SECOND_LOAD)
+    ],
+    "topo.workspace": [{"organization_id": ORGANIZATION, "timezone": "UTC", "bound_at": LANDED}],
+    "topo.forgotten": [{"id_hash": "0" * 64, "forgotten_at": LANDED}],
+    "topo.contract_checks": [
+        {
+            "checked_at": LANDED,
+            "assumption": "the count is exact",
+            "outcome": "holds",
+            "seen": "as many distinct rows as counted",
+            "consequence": "Nothing to do.",
+            "refuses_days": False,
+        }
+    ],
+}
 
 
-def write(version: int) -> Path:
-    """Write the file of schema version `version` into this folder."""
-    then = {n: migration for n, migration in migrate.migrations().items() if n <= version}
-    target = FOLDER / f"{version:04d}.duckdb.gz"
+def write() -> Path:
+    """Write the file of the newest schema version into this folder."""
+    target = FOLDER / f"{max(migrate.migrations()):04d}.duckdb.gz"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "topo.duckdb")
-        with patch.object(migrate, "migrations", lambda: then), Warehouse(str(path)).transaction() as connection:
-            for since, table, rows in ROWS:
-                if since <= version:
-                    _insert(connection, table, rows)
-            if version >= BUILDS:  # a metric table, as its own SQL of the time may have made it
-                connection.execute("CREATE TABLE engagement.sequence_runs AS SELECT 7 AS opens")
+        with Warehouse(str(path)).transaction() as connection:
+            for table, rows in ROWS.items():
+                _insert(connection, table, rows)
+            # A metric table with columns that its current SQL does not have.
+            connection.execute("CREATE TABLE engagement.sequence_runs AS SELECT 7 AS opens")
         target.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
     return target
 
@@ -176,4 +149,4 @@ def _insert(connection: DuckDBPyConnection, table: str, rows: list[Row]) -> None
 
 
 if __name__ == "__main__":
-    print(write(int(sys.argv[1])))
+    print(write())
