@@ -102,9 +102,9 @@ class MetricTable:
     @property
     def reads(self) -> frozenset[tuple[str, str]]:
         """The upstream tables (schema, name)."""
-        made_of = {_OWNERS.get(name, name) for name in _NAME.findall(self.sql)} - _BOOKKEEPING
-        made_of = {_main_tables().get(name, name) for name in made_of} - {f"engagement.{self.name}"}
-        return frozenset((schema, name) for schema, _, name in (full.partition(".") for full in made_of))
+        upstream = {_OWNERS.get(name, name) for name in _NAME.findall(self.sql)} - _BOOKKEEPING
+        upstream = {_main_tables().get(name, name) for name in upstream} - {f"engagement.{self.name}"}
+        return frozenset((schema, name) for schema, _, name in (full.partition(".") for full in upstream))
 
     def fingerprint(self, rules: Rules, timezone: str) -> str:
         """Return a hash of what decides the rows: statements, macros, and the rules and time zone that they use."""
