@@ -214,7 +214,7 @@ def test_the_demo_shows_what_its_tables_hold(demo: Demo) -> None:
     for name, *counts, rate in summary:
         [line] = [line for line in lines if name in line]
         assert line.split(name)[1].split()[:4] == [f"{count:,}" for count in counts]
-        assert f"{100 * rate:.1f} %" in line if rate is not None else "–" in line
+        assert f"{100 * rate:.1f}%" in line if rate is not None else "–" in line
 
 
 @pytest.mark.full  # a range that is read twice changes no number: defs/test_ranged_runs

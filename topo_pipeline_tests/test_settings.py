@@ -133,11 +133,11 @@ def test_rules_that_cannot_be_used_are_told_with_the_variable_before_anything_ru
     bare: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     bare.setenv("TOPO_RULES", "none.toml")
-    with pytest.raises(SettingsError, match=r"^TOPO_RULES: .*none\.toml can't be read: No such file or directory$"):
+    with pytest.raises(SettingsError, match=r"^TOPO_RULES: .*none\.toml cannot be read: No such file or directory$"):
         get_settings()
     (tmp_path / "bad.toml").write_text("reply_days = 21\n")
     bare.setenv("TOPO_RULES", "bad.toml")
-    with pytest.raises(SettingsError, match=r"^TOPO_RULES: .*bad\.toml: reply_days: no such rule"):
+    with pytest.raises(SettingsError, match=r"^TOPO_RULES: .*bad\.toml: reply_days: unknown rule"):
         get_settings()
 
 

@@ -1,1 +1,1 @@
-"""The metric tables: one .sql file a table; the file's name is the table's and the asset's. Knows no Dagster."""
+"""The metric tables: one .sql file per table, named like the table and its asset. Nothing here imports Dagster."""

@@ -1,11 +1,11 @@
-"""Which columns a column comes from, as far as the .sql files say so by name; what they don't is left out."""
+"""Column lineage, as far as the names in the .sql files show it. Other origins are left out."""
 
 import re
 from functools import cache
 
 from topo_pipeline.engagement.tables import MetricTable, tables
 
-# A count of the same name in a table that this one is made of: the name says the same thing in every table.
+# A count that has the same name in an upstream table has the same meaning there.
 _COUNT = re.compile(r"(?:total|unique)_\w+")
 _FIRST = re.compile(r"\bif\(left_censored, NULL, (\w+)\) AS (unique_\w+)")
 _TEMPLATE = re.compile(r"\btemplates\.(?!id\b)(\w+)(?: AS (\w+))?")
@@ -13,12 +13,12 @@ _TEMPLATE = re.compile(r"\btemplates\.(?!id\b)(\w+)(?: AS (\w+))?")
 
 @cache
 def firsts() -> dict[str, str]:
-    """For each unique of `sequence_daily`, the column of `sequence_runs` that it counts."""
+    """Return the column of `sequence_runs` that each unique count of `sequence_daily` counts."""
     return {unique: first for first, unique in _FIRST.findall(tables()["sequence_runs"].sql)}
 
 
 def lineage(table: MetricTable) -> dict[str, set[tuple[str, str, str]]]:
-    """The known origins (schema, table, column) of the table's columns."""
+    """Return the known origins (schema, table, column) of each column of the table."""
     origins: dict[str, set[tuple[str, str, str]]] = {}
     for schema, name in sorted(table.reads):
         if schema == "engagement":

@@ -1,6 +1,6 @@
-"""What the metrics take for granted and a company may see otherwise: reply classes, windows, lines of evidence.
+"""The rules that a company can change: reply classes, outcome windows, evidence thresholds.
 
-The rules are fields of `Rules`, the numbers of a company a TOML file of their names: what it leaves out stays as it is.
+A TOML file sets rules by their names in `Rules`. A rule that the file leaves out keeps its default.
 """
 
 import tomllib
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-# As landing writes them: in upper case.
+# Upper case, as in topo.activities.
 Categories = tuple[Annotated[str, Field(pattern=r"^[^a-z]+$")], ...]
 Days = Annotated[int, Field(strict=True, ge=0, le=3650)]
 Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
@@ -21,27 +21,27 @@ Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Rules:
-    """The settings of the metric tables; every field can be used in their SQL as a parameter of its name.
+    """The settings of the metric tables. Their SQL can use every field as a parameter of the same name.
 
     Attributes:
-        positive_replies: reply categories that mean interest.
-        not_human_replies: categories of replies that no person wrote; all others are valid, pending ones too.
-        reply_window_days: days from the first message within which a run's reply counts (its outcome window).
-        message_reply_window_days: days from a message within which a reply to it counts.
-        open_window_days: days from an email within which its opens and clicks count.
-        acceptance_window_days: days from an invitation within which its acceptance counts.
-        instant_open_seconds: an open so soon after its send is a machine's.
-        tracking_off_sends: so many emails in 28 days without an open or a click mean that nothing tracks them.
-        censored_days: a run without its enrolment whose first activity falls within so many days of the first
-            landed day may have begun before it; 0 turns the rule off.
-        evidence_small: below so many runs a rate says nothing.
-        evidence_usable: from so many runs on a rate can be used, if also
-        evidence_events: it rests on so many events.
-        quantile_repliers: below so many repliers the hours to a reply have no median.
-        anomaly_weeks: a day's messages are held against the same weekday of so many weeks before,
-        anomaly_weeks_known: of which so many have to be known.
-        anomaly_mads: so many median absolute deviations from their median are an anomaly.
-        silent_business_days: without a message for so many days (Monday to Friday) a sequence is silent.
+        positive_replies: Reply categories that mean interest.
+        not_human_replies: Categories of replies that no person wrote. All others are valid, pending ones included.
+        reply_window_days: Outcome window: days after a run's first message in which a reply counts.
+        message_reply_window_days: Days after a message in which a reply to it counts.
+        open_window_days: Days after an email in which its opens and clicks count.
+        acceptance_window_days: Days after an invitation in which its acceptance counts.
+        instant_open_seconds: An open at most this many seconds after the send is attributed to a machine.
+        tracking_off_sends: Tracking counts as off from this many emails in 28 days without an open or a click.
+        censored_days: A run without an enrolment whose first activity is less than this many days after the first
+            landed day is left-censored. 0 turns the rule off.
+        evidence_small: Denominator below which a rate is `too_small`.
+        evidence_usable: Smallest denominator of a `usable` rate.
+        evidence_events: Smallest numerator of a `usable` rate.
+        quantile_repliers: Smallest number of repliers for a median or 90th percentile of the hours to a reply.
+        anomaly_weeks: Weeks before a day whose same weekday its messages are compared with.
+        anomaly_weeks_known: Smallest number of landed, closed days among them.
+        anomaly_mads: A day is an anomaly from this many median absolute deviations from the median.
+        silent_business_days: A sequence is silent after this many business days (Monday to Friday) without a send.
     """
 
     positive_replies: Categories = ("MEETING", "INTERESTED")
@@ -65,9 +65,9 @@ class Rules:
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         if both := sorted({*self.positive_replies} & {*self.not_human_replies}):
-            raise ValueError(f"{', '.join(both)} can't be both positive and not human")
+            raise ValueError(f"{', '.join(both)} cannot be in both positive_replies and not_human_replies")
         if self.evidence_usable < self.evidence_small:
-            raise ValueError("evidence_usable can't be below evidence_small")
+            raise ValueError("evidence_usable cannot be below evidence_small")
         return self
 
 
@@ -76,15 +76,15 @@ DEFAULT_RULES = Rules()
 
 @cache
 def read_rules(path: Path) -> Rules:
-    """Read a TOML file of rules, once in a process.
+    """Read a TOML file of rules. The result is cached for the life of the process.
 
     Raises:
-        ValueError: the file can't be read, or names what is no rule, or a value can't be used; in one sentence.
+        ValueError: The file cannot be read, names an unknown rule or has an invalid value. The message is one line.
     """
     try:
         return _checked(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise ValueError(f"{path} can't be read: {error.strerror}") from None
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     except ValidationError as error:
         problems = ("; ".join(_sentence(dict(problem)) for problem in error.errors())).replace("\n", " ")
         raise ValueError(f"{path}: {problems}") from None
@@ -95,7 +95,7 @@ def read_rules(path: Path) -> Rules:
 def _checked(values: Mapping[str, Any]) -> Rules:
     known = [field.name for field in fields(Rules)]
     if unknown := sorted(values.keys() - {*known}):
-        raise ValueError(f"{', '.join(unknown)}: no such rule; there are {', '.join(known)}")
+        raise ValueError(f"{', '.join(unknown)}: unknown rule. The rules are {', '.join(known)}")
     return Rules(**values)
 
 

@@ -1,6 +1,6 @@
 {% from 'runs.jinja' import channel_group %}
 -- Grain: sequence_template_id, channel, day
--- Pure: the rows of a day come from that day's activities alone.
+-- The rows of a day depend on that day's activities alone.
 CREATE TABLE IF NOT EXISTS engagement.sequence_activity (
     sequence_template_id UUID,
     channel VARCHAR,
@@ -38,7 +38,7 @@ INSERT INTO engagement.sequence_activity
 WITH events AS (
     SELECT
         *,
-        CASE WHEN sequence_id IS NOT NULL THEN coalesce(type, '') END AS event, -- NULL: an orphan
+        CASE WHEN sequence_id IS NOT NULL THEN coalesce(type, '') END AS event, -- NULL for an orphan
         coalesce(reply_category NOT IN (SELECT unnest($not_human_replies::VARCHAR[])), true) AS is_valid,
         coalesce(reply_category IN (SELECT unnest($positive_replies::VARCHAR[])), false) AS is_positive
     FROM topo.activities
@@ -86,32 +86,32 @@ FROM landed_days
 WHERE day IN (SELECT unnest($days::DATE[]))
     AND load_id NOT IN (SELECT load_id FROM engagement.builds WHERE table_name = 'sequence_activity');
 
-COMMENT ON TABLE engagement.sequence_activity IS 'What happened, counted: one row per sequence, channel and day, made of that day''s activities alone. Counts add up; persons_messaged does not.';
-COMMENT ON COLUMN engagement.sequence_activity.sequence_template_id IS 'The sequence; NULL where the activity names none.';
-COMMENT ON COLUMN engagement.sequence_activity.channel IS 'EMAIL, LINKEDIN, MANUAL; OTHER for what Topo adds, NONE where nothing tells.';
+COMMENT ON TABLE engagement.sequence_activity IS 'One row per sequence, channel and day: the activities of the day, counted. Built from the activities of that day alone. Every count can be summed over days, channels and sequences, except persons_messaged.';
+COMMENT ON COLUMN engagement.sequence_activity.sequence_template_id IS 'Id of the sequence. NULL when the activities name none.';
+COMMENT ON COLUMN engagement.sequence_activity.channel IS 'EMAIL, LINKEDIN or MANUAL. OTHER for any other channel that Topo sends, NONE when the channel is unknown.';
 COMMENT ON COLUMN engagement.sequence_activity.day IS 'The reporting day.';
-COMMENT ON COLUMN engagement.sequence_activity.total_found IS 'Contacts enrolled (sequence.created).';
-COMMENT ON COLUMN engagement.sequence_activity.total_sent IS 'Messages sent; an invitation is no message.';
-COMMENT ON COLUMN engagement.sequence_activity.total_invitations IS 'LinkedIn invitations sent.';
-COMMENT ON COLUMN engagement.sequence_activity.total_accepted IS 'LinkedIn invitations accepted.';
-COMMENT ON COLUMN engagement.sequence_activity.total_opens IS 'Opens of emails, every one; privacy proxies inflate them.';
-COMMENT ON COLUMN engagement.sequence_activity.total_clicks IS 'Clicks on links in emails.';
-COMMENT ON COLUMN engagement.sequence_activity.total_replies IS 'Replies of any kind, automatic ones too.';
-COMMENT ON COLUMN engagement.sequence_activity.total_valid_replies IS 'Replies not known to be automatic; a pending one counts until it is classified.';
-COMMENT ON COLUMN engagement.sequence_activity.total_positive_replies IS 'Replies classified as interest.';
-COMMENT ON COLUMN engagement.sequence_activity.total_hot_leads IS 'Hot leads: a high engagement score, not the same as a positive reply.';
-COMMENT ON COLUMN engagement.sequence_activity.total_meetings IS 'Meetings booked.';
+COMMENT ON COLUMN engagement.sequence_activity.total_found IS 'Enrolments (sequence.created activities).';
+COMMENT ON COLUMN engagement.sequence_activity.total_sent IS 'Messages sent (message.sent activities). Does not include invitations.';
+COMMENT ON COLUMN engagement.sequence_activity.total_invitations IS 'LinkedIn invitations sent (invitation.sent activities).';
+COMMENT ON COLUMN engagement.sequence_activity.total_accepted IS 'LinkedIn invitations accepted (invitation.accepted activities).';
+COMMENT ON COLUMN engagement.sequence_activity.total_opens IS 'Email opens (message.opened activities), repeated opens included. Inflated by privacy proxies.';
+COMMENT ON COLUMN engagement.sequence_activity.total_clicks IS 'Clicks on links in emails (message.link_clicked activities), repeated clicks included.';
+COMMENT ON COLUMN engagement.sequence_activity.total_replies IS 'Replies of any kind (message.replied activities), automatic ones included.';
+COMMENT ON COLUMN engagement.sequence_activity.total_valid_replies IS 'Replies that are not known to be automatic: their category is not in the rule not_human_replies. A reply that Topo has not classified yet counts as valid.';
+COMMENT ON COLUMN engagement.sequence_activity.total_positive_replies IS 'Replies that show interest: their category is in the rule positive_replies.';
+COMMENT ON COLUMN engagement.sequence_activity.total_hot_leads IS 'Hot leads (hot_lead.created activities): contacts with a high engagement score. Not the same as positive replies.';
+COMMENT ON COLUMN engagement.sequence_activity.total_meetings IS 'Meetings booked (meeting.created activities).';
 COMMENT ON COLUMN engagement.sequence_activity.replies_pending IS 'Replies that Topo has not classified yet.';
-COMMENT ON COLUMN engagement.sequence_activity.replies_not_human IS 'Replies that no person wrote (rule not_human_replies).';
-COMMENT ON COLUMN engagement.sequence_activity.runs_completed IS 'Runs that came to their end.';
-COMMENT ON COLUMN engagement.sequence_activity.runs_stopped IS 'Runs that were stopped.';
-COMMENT ON COLUMN engagement.sequence_activity.runs_paused IS 'Pauses of runs.';
-COMMENT ON COLUMN engagement.sequence_activity.runs_resumed IS 'Resumptions of runs.';
-COMMENT ON COLUMN engagement.sequence_activity.steps_completed IS 'Steps completed.';
-COMMENT ON COLUMN engagement.sequence_activity.steps_skipped IS 'Steps skipped.';
-COMMENT ON COLUMN engagement.sequence_activity.tasks_created IS 'Manual tasks created.';
-COMMENT ON COLUMN engagement.sequence_activity.tasks_completed IS 'Manual tasks completed.';
-COMMENT ON COLUMN engagement.sequence_activity.tasks_skipped IS 'Manual tasks skipped.';
-COMMENT ON COLUMN engagement.sequence_activity.persons_messaged IS 'Distinct contacts who were sent a message; not additive over days, channels or sequences.';
-COMMENT ON COLUMN engagement.sequence_activity.orphans IS 'Activities without a run; they are in no other column.';
-COMMENT ON COLUMN engagement.sequence_activity.other IS 'Activities of a type that this table does not know.';
+COMMENT ON COLUMN engagement.sequence_activity.replies_not_human IS 'Replies that no person wrote: their category is in the rule not_human_replies.';
+COMMENT ON COLUMN engagement.sequence_activity.runs_completed IS 'Sequence runs that reached the end of the sequence (sequence.completed activities).';
+COMMENT ON COLUMN engagement.sequence_activity.runs_stopped IS 'Runs that were stopped (sequence.stopped activities).';
+COMMENT ON COLUMN engagement.sequence_activity.runs_paused IS 'Times that a run was paused (sequence.paused activities).';
+COMMENT ON COLUMN engagement.sequence_activity.runs_resumed IS 'Times that a run was resumed (sequence.resumed activities).';
+COMMENT ON COLUMN engagement.sequence_activity.steps_completed IS 'Steps completed (sequence_step.completed activities).';
+COMMENT ON COLUMN engagement.sequence_activity.steps_skipped IS 'Steps skipped (sequence_step.skipped activities).';
+COMMENT ON COLUMN engagement.sequence_activity.tasks_created IS 'Tasks created (task.created activities).';
+COMMENT ON COLUMN engagement.sequence_activity.tasks_completed IS 'Tasks completed (task.completed activities).';
+COMMENT ON COLUMN engagement.sequence_activity.tasks_skipped IS 'Tasks skipped (task.skipped activities).';
+COMMENT ON COLUMN engagement.sequence_activity.persons_messaged IS 'Distinct contacts who were sent a message. Cannot be summed over days, channels or sequences.';
+COMMENT ON COLUMN engagement.sequence_activity.orphans IS 'Activities that name no run. They are in no other column.';
+COMMENT ON COLUMN engagement.sequence_activity.other IS 'Activities of a run whose type is in no other column, such as a type that Topo has added.';

@@ -1,8 +1,8 @@
 {% from 'rates.jinja' import rate, rate_comments %}
 {% from 'runs.jinja' import days %}
 {% from 'horizon.jinja' import horizon %}
-{# A moment's age in whole days, before as_of: of a period of n days are those aged 0 to n - 1; a window of n days has
-   closed once n days have passed. They differ where something was sent at the very stroke of as_of. #}
+{# Age in whole days before as_of. A period of n days contains the ages 0 to n - 1. A window of n days has closed when
+   days_since is n or more. The two columns differ only for an action exactly a whole number of days before as_of. #}
 {% macro aged(which) %}
         SELECT
             *,
@@ -18,10 +18,10 @@
 {% macro closed_within(window) %}days_since >= {{ window }} AND coalesce(days_since < days + {{ window }}, days IS NULL){% endmacro %}
 CREATE OR REPLACE TABLE engagement.sequence_channels AS
 WITH {{ horizon() }}, bounds AS (
-    -- No period and no window reaches back further: what is older is all the same.
+    -- No period and window together reach back further, so older actions are treated alike.
     SELECT *, 90 + greatest($open_window_days, $message_reply_window_days, $acceptance_window_days) AS old FROM horizon
 ), by_day AS (
-    -- First by day, then by period: the many rows are read once.
+    -- By day first, then by period, so that the many rows are read only once.
     SELECT
         sequence_template_id, channel, type, left_censored, age, days_since,
         count(*) AS actions,
@@ -45,8 +45,8 @@ WITH {{ horizon() }}, bounds AS (
     CROSS JOIN (SELECT as_of - to_days(28) AS seen_since FROM horizon)
     GROUP BY ALL
 ), tracking AS (
-    -- A fact about the sequence's mail, whoever's: left-censored runs tell it too.
-    SELECT mails.sequence_template_id, mails >= $tracking_off_sends AND NOT coalesce(is_looked_at, false) AS is_mute
+    -- Tracking is a property of the sequence, so left-censored runs count too.
+    SELECT mails.sequence_template_id, mails >= $tracking_off_sends AND NOT coalesce(is_looked_at, false) AS is_untracked
     FROM mails LEFT JOIN looks ON looks.sequence_template_id IS NOT DISTINCT FROM mails.sequence_template_id
 ), medians AS (
     SELECT
@@ -89,7 +89,7 @@ WITH {{ horizon() }}, bounds AS (
     )
     GROUP BY ALL
 ), shown AS (
-    -- A rate that means nothing on a channel is NULL there, its counts too: a sum over channels must not take them in.
+    -- A rate without meaning on a channel is NULL there. So are its counts, so that sums over channels leave them out.
     SELECT
         counted.* REPLACE (
             if(is_tracked, opened, NULL) AS opened,
@@ -103,7 +103,7 @@ WITH {{ horizon() }}, bounds AS (
         SELECT
             summed.*,
             median_hours,
-            CASE WHEN summed.channel = 'EMAIL' THEN coalesce(is_mute, false) END AS tracking_off,
+            CASE WHEN summed.channel = 'EMAIL' THEN coalesce(is_untracked, false) END AS tracking_off,
             tracking_off IS NOT DISTINCT FROM false AS is_tracked
         FROM summed
         LEFT JOIN tracking ON tracking.sequence_template_id IS NOT DISTINCT FROM summed.sequence_template_id
@@ -134,23 +134,23 @@ SELECT
     as_of
 FROM shown CROSS JOIN horizon;
 
-COMMENT ON TABLE engagement.sequence_channels IS 'One row per sequence, channel and period: what became of each message, invitation and task. Rates are over those whose outcome window has closed; what left-censored runs did is in sends, invitations and open_tasks, and in no rate.';
-COMMENT ON COLUMN engagement.sequence_channels.sequence_template_id IS 'The sequence; NULL where the activities name none.';
-COMMENT ON COLUMN engagement.sequence_channels.channel IS 'EMAIL, LINKEDIN, MANUAL; OTHER for what Topo adds, NONE where nothing tells.';
-COMMENT ON COLUMN engagement.sequence_channels.period IS 'lifetime: all landed days. 7d, 28d, 90d: the days up to as_of; a rate takes what was sent so that its outcome window closed within them.';
-COMMENT ON COLUMN engagement.sequence_channels.sends IS 'Messages sent in the period, their windows closed or not.';
-COMMENT ON COLUMN engagement.sequence_channels.eligible_for_open IS 'Messages whose window for opens and clicks closed in the period.';
-COMMENT ON COLUMN engagement.sequence_channels.eligible_for_reply IS 'Messages whose window for replies closed in the period.';
-COMMENT ON COLUMN engagement.sequence_channels.tracking_off IS 'Whether the sequence sent at least $tracking_off_sends emails in the 28 days up to as_of (rule tracking_off_sends), and no open or click of any run was seen since those days began: nothing tells them, and the rates of opens and clicks are NULL in every period. NULL on other channels.';
-{{ rate_comments('engagement.sequence_channels', 'email_open_rate', 'Of them: opened within the window, by a privacy proxy perhaps.', 'Emails eligible for opens; NULL on other channels and where tracking is off.') }}
-{{ rate_comments('engagement.sequence_channels', 'email_open_rate_adjusted', 'Of them: opened within the window, and not only within seconds of the send, as machines do.', 'Emails eligible for opens; NULL on other channels and where tracking is off.') }}
-{{ rate_comments('engagement.sequence_channels', 'email_click_rate', 'Of them: with a link clicked within the window.', 'Emails eligible for clicks; NULL on other channels and where tracking is off.') }}
-{{ rate_comments('engagement.sequence_channels', 'reply_rate', 'Of them: answered by a valid reply within the window. A reply is to the message that it names, else to the last touch in its channel, else to the last one.', 'Messages eligible for replies.') }}
-COMMENT ON COLUMN engagement.sequence_channels.invitations IS 'Invitations sent in the period.';
-{{ rate_comments('engagement.sequence_channels', 'invitation_acceptance_rate', 'Of them: accepted within the window.', 'Invitations whose window closed in the period; NULL on channels other than LINKEDIN.') }}
-{{ rate_comments('engagement.sequence_channels', 'invitation_to_reply_rate', 'Of them: followed by a valid reply on LinkedIn within the window.', 'Invitations whose window closed in the period; NULL on channels other than LINKEDIN.') }}
-{{ rate_comments('engagement.sequence_channels', 'task_completion_rate', 'Of them: completed, whenever.', 'Tasks created in the period.') }}
-{{ rate_comments('engagement.sequence_channels', 'task_skip_rate', 'Of them: skipped, whenever.', 'Tasks created in the period.') }}
-COMMENT ON COLUMN engagement.sequence_channels.open_tasks IS 'Tasks created in the period, neither completed nor skipped yet.';
-COMMENT ON COLUMN engagement.sequence_channels.median_hours_to_complete_task IS 'Median hours from creation to completion of the tasks created in the period; NULL where none is completed.';
-COMMENT ON COLUMN engagement.sequence_channels.as_of IS 'The end of the last closed day (UTC): what the rates know.';
+COMMENT ON TABLE engagement.sequence_channels IS 'One row per sequence, channel and period: the outcomes of single messages, invitations and tasks. Rates of messages and invitations cover those whose outcome window has closed. Messages, invitations and tasks of left-censored runs are in sends, invitations and open_tasks, but in no other number.';
+COMMENT ON COLUMN engagement.sequence_channels.sequence_template_id IS 'Id of the sequence. NULL when the activities name none.';
+COMMENT ON COLUMN engagement.sequence_channels.channel IS 'EMAIL, LINKEDIN or MANUAL. OTHER for any other channel that Topo sends, NONE when the channel is unknown.';
+COMMENT ON COLUMN engagement.sequence_channels.period IS 'lifetime: all landed days. 7d, 28d and 90d: the last 7, 28 or 90 days up to as_of. A rate of messages or invitations covers those whose outcome window closed in the period.';
+COMMENT ON COLUMN engagement.sequence_channels.sends IS 'Messages sent in the period, whether or not their windows have closed. Includes left-censored runs.';
+COMMENT ON COLUMN engagement.sequence_channels.eligible_for_open IS 'Messages whose window for opens and clicks closed in the period ($open_window_days days, rule open_window_days). Excludes left-censored runs.';
+COMMENT ON COLUMN engagement.sequence_channels.eligible_for_reply IS 'Messages whose window for replies closed in the period ($message_reply_window_days days, rule message_reply_window_days). Excludes left-censored runs.';
+COMMENT ON COLUMN engagement.sequence_channels.tracking_off IS 'TRUE when opens and clicks do not seem to be tracked: the sequence sent at least $tracking_off_sends emails in the 28 days up to as_of (rule tracking_off_sends), and none of its runs has an open or a click since those days began. The rates of opens and clicks are then NULL in every period. NULL on channels other than EMAIL.';
+{{ rate_comments('engagement.sequence_channels', 'email_open_rate', 'Emails in email_open_rate_den that were opened at most $open_window_days days after the send (rule open_window_days), opens by privacy proxies included. NULL on other channels and when tracking is off.', 'Emails whose window for opens closed in the period. NULL on other channels and when tracking is off.') }}
+{{ rate_comments('engagement.sequence_channels', 'email_open_rate_adjusted', 'Emails in email_open_rate_adjusted_den that were opened at most $open_window_days days (rule open_window_days) and more than $instant_open_seconds seconds (rule instant_open_seconds) after the send. Earlier opens are attributed to machines. NULL on other channels and when tracking is off.', 'Emails whose window for opens closed in the period. NULL on other channels and when tracking is off.') }}
+{{ rate_comments('engagement.sequence_channels', 'email_click_rate', 'Emails in email_click_rate_den with a click on a link at most $open_window_days days after the send (rule open_window_days). NULL on other channels and when tracking is off.', 'Emails whose window for clicks closed in the period. NULL on other channels and when tracking is off.') }}
+{{ rate_comments('engagement.sequence_channels', 'reply_rate', 'Messages in reply_rate_den with a valid reply at most $message_reply_window_days days after the send (rule message_reply_window_days). A reply belongs to the message that it names; else to the last message or invitation on its channel before it; else to the last one on any channel.', 'Messages whose window for replies closed in the period.') }}
+COMMENT ON COLUMN engagement.sequence_channels.invitations IS 'Invitations sent in the period, whether or not their windows have closed. Includes left-censored runs.';
+{{ rate_comments('engagement.sequence_channels', 'invitation_acceptance_rate', 'Invitations in invitation_acceptance_rate_den that were accepted at most $acceptance_window_days days later (rule acceptance_window_days). NULL on channels other than LINKEDIN.', 'Invitations whose window for acceptance closed in the period. NULL on channels other than LINKEDIN.') }}
+{{ rate_comments('engagement.sequence_channels', 'invitation_to_reply_rate', 'Invitations in invitation_to_reply_rate_den that were followed by a valid reply on LinkedIn at most $acceptance_window_days days later (rule acceptance_window_days). NULL on channels other than LINKEDIN.', 'Invitations whose window for acceptance closed in the period. NULL on channels other than LINKEDIN.') }}
+{{ rate_comments('engagement.sequence_channels', 'task_completion_rate', 'Tasks in task_completion_rate_den that have been completed, however late.', 'Tasks created in the period.') }}
+{{ rate_comments('engagement.sequence_channels', 'task_skip_rate', 'Tasks in task_skip_rate_den that have been skipped, however late.', 'Tasks created in the period.') }}
+COMMENT ON COLUMN engagement.sequence_channels.open_tasks IS 'Tasks created in the period that are neither completed nor skipped. Includes left-censored runs.';
+COMMENT ON COLUMN engagement.sequence_channels.median_hours_to_complete_task IS 'Median hours from creation to completion of the tasks in task_completion_rate_num. NULL when there are none.';
+COMMENT ON COLUMN engagement.sequence_channels.as_of IS 'End of the last closed day (UTC). The rates count only windows that had closed by then.';

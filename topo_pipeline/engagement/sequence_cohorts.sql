@@ -1,31 +1,33 @@
 {% from 'rates.jinja' import rate, rate_comments, message_rates %}
 {% from 'horizon.jinja' import horizon, quarter, quarters %}
 {% set to_date = [
-    ('replies_to_date', 'reply_rate_to_date', 'first_valid_reply_at', 'a valid reply'),
-    ('positive_replies_to_date', 'positive_reply_rate_to_date', 'first_positive_reply_at', 'a positive reply'),
-    ('hot_leads_to_date', 'hot_lead_rate_to_date', 'hot_lead_at', 'a hot lead'),
-    ('meetings_to_date', 'meeting_rate_to_date', 'meeting_at', 'a meeting'),
+    ('replies_to_date', 'reply_rate_to_date', 'first_valid_reply_at', 'valid reply'),
+    ('positive_replies_to_date', 'positive_reply_rate_to_date', 'first_positive_reply_at', 'positive reply'),
+    ('hot_leads_to_date', 'hot_lead_rate_to_date', 'hot_lead_at', 'hot lead'),
+    ('meetings_to_date', 'meeting_rate_to_date', 'meeting_at', 'meeting booking'),
 ] %}
-{# In microseconds: to add an interval to an instant asks the calendar, which costs seconds for a million runs. #}
+{# In microseconds, because adding an interval to a TIMESTAMPTZ costs seconds per million runs. #}
 {% macro within(event, start) -%}
 epoch_us({{ event }}) - epoch_us({{ start }}) BETWEEN 0 AND $reply_window_days * 86_400_000_000
 {%- endmacro %}
+{% set after_enrolment = 'at most $reply_window_days days after enrolment (rule reply_window_days). NULL on axis sent.' %}
+{% set enrolled = 'Runs enrolled at least $reply_window_days days before the end of the last closed day (rule reply_window_days). NULL on axis sent.' %}
 {% set rates = message_rates + [
     ('touch_reply_rate', 'touch_replied', 'touch_closed',
-        'Of those runs: whose first valid reply came within the window from the first message or invitation.',
-        'Runs touched (a message or an invitation) whose window from then has closed.'),
+        'Runs in touch_reply_rate_den whose first valid reply came at most $reply_window_days days after the first message or invitation (rule reply_window_days).',
+        'Runs whose first message or invitation was sent at least $reply_window_days days before the end of the last closed day (rule reply_window_days).'),
     ('contact_rate', 'contacted', 'enrolment_closed',
-        'Of those runs: whose first message was sent within the window from enrolment; NULL on axis sent.',
-        'Enrolled runs whose window from enrolment has closed; NULL on axis sent, where all were contacted.'),
+        'Runs in contact_rate_den whose first message was sent ' ~ after_enrolment,
+        enrolled),
     ('completion_rate', 'completed', 'enrolment_closed',
-        'Of those runs: that came to their end within the window from enrolment; NULL on axis sent.',
-        'Enrolled runs whose window from enrolment has closed; NULL on axis sent.'),
+        'Runs in completion_rate_den that were completed ' ~ after_enrolment,
+        enrolled),
     ('stop_rate', 'stopped', 'enrolment_closed',
-        'Of those runs: that were stopped within the window from enrolment; NULL on axis sent.',
-        'Enrolled runs whose window from enrolment has closed; NULL on axis sent.'),
+        'Runs in stop_rate_den that were stopped ' ~ after_enrolment,
+        enrolled),
 ] %}
 -- Grain: sequence_template_id, cohort_day, axis
--- Incremental: counts the sequences' days anew of which the runs, the closed windows or the missing days have changed.
+-- Incremental: recounts a sequence's cohort day when its runs, its closed windows or its missing days have changed.
 CREATE TABLE IF NOT EXISTS engagement.sequence_cohorts (
     sequence_template_id UUID,
     cohort_day DATE,
@@ -52,10 +54,10 @@ CREATE TABLE IF NOT EXISTS engagement.sequence_cohorts (
 
 );
 
--- Beside it, up to when it knew windows to have closed.
+-- Updated with sequence_cohorts: the closed_until that it was last counted with.
 CREATE TABLE IF NOT EXISTS engagement.sequence_cohorts_known (closed_until TIMESTAMP WITH TIME ZONE);
 
--- A cohort day is a landed one. One that is still open has no closed day in its window that could be missing.
+-- Every cohort day is a landed day. An open one has no closed day in its window, so none can be missing.
 CREATE OR REPLACE TEMP TABLE outcome_windows AS
 WITH {{ horizon() }}
 SELECT cohort_day, greatest(0, last_day - cohort_day + 1 - count(landed_days.day)) AS days_missing
@@ -67,7 +69,7 @@ LEFT JOIN landed_days ON landed_days.day BETWEEN cohort_day AND last_day
 GROUP BY cohort_day, last_day;
 
 CREATE OR REPLACE TEMP TABLE stale AS
-WITH {{ horizon() }}, {{ quarters() }}, turned AS (
+WITH {{ horizon() }}, {{ quarters() }}, newly_closed AS (
     SELECT sequence_template_id, contacted_at, enrolled_at
     FROM engagement.sequence_runs
     CROSS JOIN horizon
@@ -81,7 +83,7 @@ FROM engagement.sequence_firsts
 WHERE load_id NOT IN (SELECT load_id FROM engagement.builds WHERE table_name = 'sequence_cohorts')
 UNION
 SELECT sequence_template_id, day
-FROM (UNPIVOT turned ON contacted_at, enrolled_at INTO NAME axis VALUE started_at)
+FROM (UNPIVOT newly_closed ON contacted_at, enrolled_at INTO NAME axis VALUE started_at)
 JOIN quarters ON quarter = {{ quarter('started_at') }}
 UNION
 SELECT sequence_template_id, cohort_day
@@ -102,9 +104,8 @@ WITH {{ horizon() }}, {{ quarters() }}, started AS (
     SELECT
         *,
         coalesce(contacted_at <= closed_until, false) AS closed,
-        -- An outcome is one of the first message, so nothing that came before it counts; and a rate's numerator has
-        -- to say again what its denominator says: the first reply may precede the first message, and a later,
-        -- classified one follow it.
+        -- An outcome before the first message does not count. Each numerator repeats the condition of its denominator,
+        -- because the first reply can precede the first message while the first classified reply follows it.
         closed AND {{ within('first_valid_reply_at', 'contacted_at') }} AS replied,
         closed AND {{ within('first_reply_at', 'contacted_at') }} AS replied_at_all,
         closed AND {{ within('first_positive_reply_at', 'contacted_at') }} AS positive,
@@ -183,7 +184,7 @@ FROM of_axis;
 {{ one }}.cohort_day = {{ other }}.cohort_day
     AND {{ one }}.sequence_template_id IS NOT DISTINCT FROM {{ other }}.sequence_template_id
 {%- endmacro %}
--- Few of the rows counted anew come out otherwise: to write them is the dearer half.
+-- Writing costs more than counting and few recounted rows differ, so write only those.
 DELETE FROM engagement.sequence_cohorts AS built
 USING (
     FROM engagement.sequence_cohorts AS built SEMI JOIN stale ON {{ same('built', 'stale') }}
@@ -195,7 +196,7 @@ WHERE {{ same('built', 'gone') }} AND built.axis = gone.axis;
 INSERT INTO engagement.sequence_cohorts
 FROM counted_cohorts ANTI JOIN engagement.sequence_cohorts AS built
     ON {{ same('built', 'counted_cohorts') }} AND built.axis = counted_cohorts.axis
-ORDER BY sequence_template_id, cohort_day, axis; -- rows in order are written once, others twice: by commit and by checkpoint
+ORDER BY sequence_template_id, cohort_day, axis; -- unsorted rows would be written twice, at commit and at checkpoint
 
 DELETE FROM engagement.sequence_cohorts_known;
 
@@ -207,24 +208,24 @@ FROM engagement.builds
 WHERE table_name = 'sequence_runs'
     AND load_id NOT IN (SELECT load_id FROM engagement.builds WHERE table_name = 'sequence_cohorts');
 
-COMMENT ON TABLE engagement.sequence_cohorts IS 'One row per sequence, cohort day and axis: the runs that started on the day, and what became of those whose outcome window has closed. Counts, num and den add up over days; left-censored runs are in no cohort.';
-COMMENT ON COLUMN engagement.sequence_cohorts.sequence_template_id IS 'The sequence; NULL where the activities name none.';
-COMMENT ON COLUMN engagement.sequence_cohorts.cohort_day IS 'The reporting day on which the runs started.';
-COMMENT ON COLUMN engagement.sequence_cohorts.axis IS 'What a run''s start is: sent (its first message) or enrolled (its enrolment). A run can be in a cohort of each: never add the two.';
+COMMENT ON TABLE engagement.sequence_cohorts IS 'One row per sequence, cohort day and axis: the runs that started on the day, and the outcomes of those whose outcome window has closed. Counts, num and den can be summed over days. Excludes left-censored runs.';
+COMMENT ON COLUMN engagement.sequence_cohorts.sequence_template_id IS 'Id of the sequence. NULL when the activities name none.';
+COMMENT ON COLUMN engagement.sequence_cohorts.cohort_day IS 'Reporting day on which the runs started.';
+COMMENT ON COLUMN engagement.sequence_cohorts.axis IS 'What counts as the start of a run: sent (its first message) or enrolled (its enrolment). A run can be in a cohort of each axis, so never add the two.';
 COMMENT ON COLUMN engagement.sequence_cohorts.members IS 'Runs that started on the day.';
-COMMENT ON COLUMN engagement.sequence_cohorts.eligible IS 'Of the members: whose outcome window, counted from the start, had closed at as_of.';
-COMMENT ON COLUMN engagement.sequence_cohorts.maturity IS 'eligible / members.';
-COMMENT ON COLUMN engagement.sequence_cohorts.days_missing IS 'Days from the cohort day to the end of its outcome window, as far as days are closed, that were never landed.';
-COMMENT ON COLUMN engagement.sequence_cohorts.is_mature IS 'Whether all members are eligible and no day is missing.';
+COMMENT ON COLUMN engagement.sequence_cohorts.eligible IS 'Members whose outcome window has closed: they started at least $reply_window_days days before the end of the last closed day (rule reply_window_days).';
+COMMENT ON COLUMN engagement.sequence_cohorts.maturity IS 'eligible / members, a share from 0 to 1.';
+COMMENT ON COLUMN engagement.sequence_cohorts.days_missing IS 'Days from the cohort day to the end of its outcome window, but no later than the last closed day, that have not been landed.';
+COMMENT ON COLUMN engagement.sequence_cohorts.is_mature IS 'TRUE when all members are eligible and no day is missing.';
 {% for name, _, _, num, den in rates %}
 {{ rate_comments('engagement.sequence_cohorts', name, num, den) }}
 {% endfor %}
-COMMENT ON COLUMN engagement.sequence_cohorts.median_hours_to_first_reply IS 'Median of the hours from the first message to the first valid reply, of the runs in reply_rate_num; NULL for fewer than $quantile_repliers (rule quantile_repliers). Does not add up over days.';
-COMMENT ON COLUMN engagement.sequence_cohorts.p90_hours_to_first_reply IS 'The hours within which 90 % of the runs in reply_rate_num replied; NULL for fewer than $quantile_repliers (rule quantile_repliers). Does not add up over days.';
-{% for count, name, _, what in to_date %}
-COMMENT ON COLUMN engagement.sequence_cohorts.{{ count }} IS 'Still growing: of all members, those with {{ what }} since their start, however late.';
-COMMENT ON COLUMN engagement.sequence_cohorts.{{ name }} IS 'Still growing: {{ count }} / members. Young cohorts read low: compare reply windows that have closed instead.';
+COMMENT ON COLUMN engagement.sequence_cohorts.median_hours_to_first_reply IS 'Median hours from the first message to the first valid reply, over the runs in reply_rate_num. NULL when there are fewer than $quantile_repliers of them (rule quantile_repliers). Cannot be summed or averaged over days.';
+COMMENT ON COLUMN engagement.sequence_cohorts.p90_hours_to_first_reply IS '90th percentile of the hours from the first message to the first valid reply, over the runs in reply_rate_num. NULL when there are fewer than $quantile_repliers of them (rule quantile_repliers). Cannot be summed or averaged over days.';
+{% for count, name, _, event in to_date %}
+COMMENT ON COLUMN engagement.sequence_cohorts.{{ count }} IS 'Members whose first {{ event }} came after their start, however late. Still growing: not limited to closed windows.';
+COMMENT ON COLUMN engagement.sequence_cohorts.{{ name }} IS '{{ count }} / members, a share from 0 to 1. Still growing: recent cohorts have had less time. To compare cohorts, use {{ name | replace("_to_date", "") }}.';
 {% endfor %}
 
-COMMENT ON TABLE engagement.sequence_cohorts_known IS 'What sequence_cohorts was last counted by: one row, kept with it in the same transaction.';
-COMMENT ON COLUMN engagement.sequence_cohorts_known.closed_until IS 'A window that began by then (UTC) had closed; NULL where no day had.';
+COMMENT ON TABLE engagement.sequence_cohorts_known IS 'State of the last build of sequence_cohorts: one row, updated with it in the same transaction.';
+COMMENT ON COLUMN engagement.sequence_cohorts_known.closed_until IS 'Outcome windows that began at or before this time (UTC) had closed at the last build. NULL when no day was closed.';

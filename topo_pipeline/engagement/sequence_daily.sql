@@ -11,7 +11,7 @@ WITH totals AS (
     )
     GROUP BY ALL
 ), grid AS (
-    -- Every landed day from the sequence's first one on, so that a quiet day is a 0 and an absent one absent.
+    -- Every landed day from the sequence's first day on: a quiet day is 0, and a day that has not landed has no row.
     SELECT sequence_template_id, day, NOT is_open AS is_closed FROM begun JOIN landed_days ON day >= first_day
 ), counted AS (
     SELECT
@@ -40,33 +40,33 @@ SELECT
     CASE WHEN is_closed THEN abs(sent_deviation) >= $anomaly_mads END AS is_volume_anomaly
 FROM usual;
 
-COMMENT ON TABLE engagement.sequence_daily IS 'One row per sequence and landed day, from the sequence''s first day to the last landed one: totals (events of the day) and uniques (runs whose first ever such event falls on the day; they add up over days).';
-COMMENT ON COLUMN engagement.sequence_daily.sequence_template_id IS 'The sequence; NULL where the activities name none.';
-COMMENT ON COLUMN engagement.sequence_daily.day IS 'The reporting day; a day that was never landed has no row.';
-COMMENT ON COLUMN engagement.sequence_daily.total_found IS 'Contacts enrolled on the day.';
-COMMENT ON COLUMN engagement.sequence_daily.total_sent IS 'Messages sent on the day.';
+COMMENT ON TABLE engagement.sequence_daily IS 'One row per sequence and landed day, from the first day of the sequence to the last landed day. total_ columns count activities of the day. unique_ columns count runs whose first such activity ever falls on the day, so they can be summed over days; they exclude left-censored runs.';
+COMMENT ON COLUMN engagement.sequence_daily.sequence_template_id IS 'Id of the sequence. NULL when the activities name none.';
+COMMENT ON COLUMN engagement.sequence_daily.day IS 'The reporting day. A day that has not been landed has no row.';
+COMMENT ON COLUMN engagement.sequence_daily.total_found IS 'Enrolments on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.total_sent IS 'Messages sent on the day, invitations not included.';
 COMMENT ON COLUMN engagement.sequence_daily.total_invitations IS 'Invitations sent on the day.';
 COMMENT ON COLUMN engagement.sequence_daily.total_accepted IS 'Invitations accepted on the day.';
-COMMENT ON COLUMN engagement.sequence_daily.total_opens IS 'Opens on the day, every one; privacy proxies inflate them.';
-COMMENT ON COLUMN engagement.sequence_daily.total_clicks IS 'Clicks on the day, every one.';
-COMMENT ON COLUMN engagement.sequence_daily.total_replies IS 'Replies on the day, automatic ones too.';
-COMMENT ON COLUMN engagement.sequence_daily.total_valid_replies IS 'Replies on the day not known to be automatic.';
-COMMENT ON COLUMN engagement.sequence_daily.total_positive_replies IS 'Replies on the day classified as interest.';
-COMMENT ON COLUMN engagement.sequence_daily.total_hot_leads IS 'Hot leads on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.total_opens IS 'Opens on the day, repeated opens included. Inflated by privacy proxies.';
+COMMENT ON COLUMN engagement.sequence_daily.total_clicks IS 'Clicks on the day, repeated clicks included.';
+COMMENT ON COLUMN engagement.sequence_daily.total_replies IS 'Replies of any kind on the day, automatic ones included.';
+COMMENT ON COLUMN engagement.sequence_daily.total_valid_replies IS 'Replies on the day that are not known to be automatic.';
+COMMENT ON COLUMN engagement.sequence_daily.total_positive_replies IS 'Replies on the day that show interest.';
+COMMENT ON COLUMN engagement.sequence_daily.total_hot_leads IS 'Hot leads created on the day.';
 COMMENT ON COLUMN engagement.sequence_daily.total_meetings IS 'Meetings booked on the day.';
-COMMENT ON COLUMN engagement.sequence_daily.unique_found IS 'Runs enrolled for the first time on the day.';
-COMMENT ON COLUMN engagement.sequence_daily.unique_sent IS 'Runs contacted: their first ever message was sent on the day.';
-COMMENT ON COLUMN engagement.sequence_daily.unique_invitations IS 'Runs whose first ever invitation was sent on the day.';
-COMMENT ON COLUMN engagement.sequence_daily.unique_accepted IS 'Runs whose first ever invitation accepted was on the day.';
-COMMENT ON COLUMN engagement.sequence_daily.unique_opens IS 'Runs whose first ever open was on the day.';
-COMMENT ON COLUMN engagement.sequence_daily.unique_clicks IS 'Runs whose first ever click was on the day.';
-COMMENT ON COLUMN engagement.sequence_daily.unique_replies IS 'Runs whose first ever reply was on the day.';
-COMMENT ON COLUMN engagement.sequence_daily.unique_valid_replies IS 'Runs whose first ever valid reply was on the day.';
-COMMENT ON COLUMN engagement.sequence_daily.unique_positive_replies IS 'Runs whose first ever positive reply was on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.unique_found IS 'Runs whose first enrolment was on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.unique_sent IS 'Runs whose first message was sent on the day (contacted runs).';
+COMMENT ON COLUMN engagement.sequence_daily.unique_invitations IS 'Runs whose first invitation was sent on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.unique_accepted IS 'Runs whose first acceptance of an invitation was on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.unique_opens IS 'Runs whose first open was on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.unique_clicks IS 'Runs whose first click was on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.unique_replies IS 'Runs whose first reply of any kind was on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.unique_valid_replies IS 'Runs whose first valid reply was on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.unique_positive_replies IS 'Runs whose first positive reply was on the day.';
 COMMENT ON COLUMN engagement.sequence_daily.unique_hot_leads IS 'Runs that first became hot leads on the day.';
-COMMENT ON COLUMN engagement.sequence_daily.unique_meetings IS 'Runs whose first ever meeting was booked on the day.';
-COMMENT ON COLUMN engagement.sequence_daily.active_runs IS 'Runs begun and neither completed nor stopped at the end of the day; paused ones count.';
-COMMENT ON COLUMN engagement.sequence_daily.is_closed IS 'Whether the day was over when it was last read; an open day will still grow.';
-COMMENT ON COLUMN engagement.sequence_daily.sent_expected IS 'Median of total_sent on the same weekday of the $anomaly_weeks weeks before, over closed days; NULL if fewer than $anomaly_weeks_known are known (rules anomaly_weeks, anomaly_weeks_known).';
-COMMENT ON COLUMN engagement.sequence_daily.sent_deviation IS 'total_sent less sent_expected, in median absolute deviations of those days; NULL where these are 0.';
-COMMENT ON COLUMN engagement.sequence_daily.is_volume_anomaly IS 'Whether a closed day''s sent_deviation is at least $anomaly_mads, up or down (rule anomaly_mads); NULL if that is NULL or the day is open.';
+COMMENT ON COLUMN engagement.sequence_daily.unique_meetings IS 'Runs whose first meeting was booked on the day.';
+COMMENT ON COLUMN engagement.sequence_daily.active_runs IS 'Runs that had begun and were neither completed nor stopped at the end of the day. Includes paused and left-censored runs.';
+COMMENT ON COLUMN engagement.sequence_daily.is_closed IS 'TRUE when the day was over when it was last read. The numbers of an open day can still grow.';
+COMMENT ON COLUMN engagement.sequence_daily.sent_expected IS 'Median of total_sent over the closed days on the same weekday in the $anomaly_weeks weeks before. NULL when there are fewer than $anomaly_weeks_known such days (rules anomaly_weeks, anomaly_weeks_known).';
+COMMENT ON COLUMN engagement.sequence_daily.sent_deviation IS 'total_sent minus sent_expected, divided by the median absolute deviation of total_sent over the same days. NULL when sent_expected is NULL or that deviation is 0.';
+COMMENT ON COLUMN engagement.sequence_daily.is_volume_anomaly IS 'TRUE when sent_deviation is at least $anomaly_mads up or down (rule anomaly_mads). NULL when sent_deviation is NULL or the day is open.';

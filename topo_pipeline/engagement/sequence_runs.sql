@@ -1,18 +1,16 @@
 {% from 'runs.jinja' import channel_group, days %}
 {% from 'horizon.jinja' import quarter, quarters %}
 {% set is_instant = 'epoch_us(created_at) - epoch_us(acted_at) <= $instant_open_seconds * 1_000_000' %}
-{# What answers a touch, within how many days of it that counts, and what the table says of it. #}
+{# What can follow a touch, and the days within which it counts. #}
 {% set answers = [
-    ('opened', '$open_window_days', 'Of a message: whether it was opened within the window for opens (rule open_window_days).'),
-    ('looked', '$open_window_days', 'Of a message: whether looked_at came within that window.'),
-    ('clicked', '$open_window_days', 'Of a message: whether a link was clicked within that window.'),
-    ('replied', '$message_reply_window_days',
-        'Of a message or an invitation: whether replied_at came within the window for replies (rule message_reply_window_days).'),
-    ('accepted', '$acceptance_window_days',
-        'Of an invitation: whether it was accepted within the window for that (rule acceptance_window_days).'),
-    ('replied_after', '$acceptance_window_days', 'Of an invitation: whether replied_after_at came within that window.'),
+    ('opened', '$open_window_days'),
+    ('looked', '$open_window_days'),
+    ('clicked', '$open_window_days'),
+    ('replied', '$message_reply_window_days'),
+    ('accepted', '$acceptance_window_days'),
+    ('replied_after', '$acceptance_window_days'),
 ] %}
-{# What is counted by day of a run, and what of it falls on that day. #}
+{# The unique counts by day, and the time of a run that decides the day. #}
 {% set firsts = [
     ('unique_found', 'enrolled_at'),
     ('unique_sent', 'contacted_at'),
@@ -40,7 +38,7 @@ FROM engagement.sequence_runs
 WHERE sequence_id IN (SELECT sequence_id FROM {{ of }})
 {%- endmacro %}
 -- Grain: sequence_template_id, sequence_id
--- Incremental: rebuilds, from their full history, the runs that any load not yet taken in has touched.
+-- Incremental: rebuilds the runs that a new load touches, each from its full history.
 CREATE TABLE IF NOT EXISTS engagement.sequence_runs (
     sequence_template_id UUID,
     sequence_id UUID,
@@ -90,7 +88,7 @@ CREATE TABLE IF NOT EXISTS engagement.sequence_runs (
     anomalies VARCHAR[]
 );
 
--- Beside it, and in the same transaction, what the runs did: one row per message, invitation, task and ended step.
+-- Updated with sequence_runs: one row per message, invitation, task and ended step of the runs.
 CREATE TABLE IF NOT EXISTS engagement.sequence_actions (
     sequence_template_id UUID,
     sequence_id UUID,
@@ -110,7 +108,7 @@ CREATE TABLE IF NOT EXISTS engagement.sequence_actions (
     is_replied_before BOOLEAN,
     accepted_at TIMESTAMP WITH TIME ZONE,
     replied_after_at TIMESTAMP WITH TIME ZONE,
-    {% for answer, _, _ in answers %}
+    {% for answer, _ in answers %}
     {{ answer }}_in_time BOOLEAN,
     {% endfor %}
     closed_at TIMESTAMP WITH TIME ZONE,
@@ -119,7 +117,7 @@ CREATE TABLE IF NOT EXISTS engagement.sequence_actions (
     exit_reason VARCHAR
 );
 
--- And what falls on each day, counted: a load changes the counts by what it changes of the runs that it touched.
+-- Updated with sequence_runs: counts by day. A load changes them by the difference in the runs that it touches.
 CREATE TABLE IF NOT EXISTS engagement.sequence_firsts (
     sequence_template_id UUID,
     day DATE,
@@ -142,8 +140,8 @@ SELECT sequence_id FROM topo.activity_changes
 WHERE replaced_by IN (SELECT load_id FROM pending) AND sequence_id IS NOT NULL
 );
 
--- The days say nothing that the runs don't: they let DuckDB skip what holds none of them. What was taken in of a run lies
--- between its first and its last activity, a day more on either side since zones differ; the rest is pending.
+-- The days add no condition. They let DuckDB skip row groups: a run's processed activities lie between its first and
+-- last one, give or take a day for time zones, and its other activities are in pending loads.
 CREATE OR REPLACE TEMP TABLE days AS
 SELECT first_day + unnest(range(last_day - first_day + 1))::INTEGER AS day
 FROM (
@@ -159,11 +157,11 @@ CREATE OR REPLACE TEMP TABLE facts AS {{ facts(-1, 'touched') }};
 DELETE FROM engagement.sequence_runs WHERE sequence_id IN (SELECT sequence_id FROM touched);
 DELETE FROM engagement.sequence_actions WHERE sequence_id IN (SELECT sequence_id FROM touched);
 
--- For each slice of touched, so that memory does not grow with history:
+-- For each slice of touched, so that memory use does not grow with history:
 
 CREATE OR REPLACE TEMP TABLE of_slice AS SELECT sequence_id FROM touched WHERE slice = $slice;
 
--- Runs by number. An activity without a sequence belongs to the run's only other one.
+-- Runs by number. An activity that names no sequence belongs to the run's only other sequence.
 CREATE OR REPLACE TEMP TABLE runs AS
 SELECT *, row_number() OVER () AS run
 FROM (
@@ -202,9 +200,9 @@ FROM events
 WHERE is_touch
 WINDOW in_order AS (PARTITION BY run ORDER BY created_at, id);
 
--- Which touch an event answers: the one whose message it names. Where it names none, an open or a click answers the
--- last email before it; an acceptance the last invitation; a reply the last touch in its channel, else the last one,
--- and on LinkedIn it follows the last invitation too.
+-- The touch that an event answers is the one whose message it names. If it names none, an open or a click answers the
+-- last email before it, an acceptance the last invitation, a reply the last touch on its channel, else the last touch.
+-- A reply on LinkedIn also follows the last invitation.
 CREATE OR REPLACE TEMP TABLE answers AS
 WITH answering AS (
     SELECT run, id, created_at, message_id, channel, CASE type WHEN 'message.opened' THEN 'open'
@@ -234,7 +232,7 @@ SELECT
     answer,
     any_value(created_at) AS created_at,
     max(struct_pack(likeness, position)) AS touch,
-    max(position) AS touches_before -- of a reply: it is paired with each
+    max(position) AS touches_before -- right for replies, which are paired with every touch before them
 FROM pairs
 GROUP BY id, answer;
 
@@ -357,7 +355,7 @@ FROM summed
 JOIN runs USING (run)
 LEFT JOIN first_replies USING (run)
 LEFT JOIN instant USING (run)
-ORDER BY sequence_template_id, contacted_at; -- what is read by sequence and day lies together
+ORDER BY sequence_template_id, contacted_at; -- rows that are read together are stored together
 
 INSERT INTO engagement.sequence_actions BY NAME
 WITH whole AS (
@@ -377,7 +375,7 @@ WITH whole AS (
     WHERE type = 'task.created' AND task_id IS NOT NULL
     GROUP BY ALL
 ), tasks AS (
-    -- A task ends with the first of its closings; what closed before it was created is not believed.
+    -- A task ends with its first closing. A closing before its creation is ignored.
     SELECT
         created.run, 'task.created' AS type, any_value(created.channel) AS channel, any_value(step) AS step,
         created.acted_at, activity_id, min(created_at) AS closed_at, arg_min(closings.type, (created_at, id)) AS closed_by
@@ -401,7 +399,7 @@ WITH whole AS (
 SELECT
     * EXCLUDE (run, is_last, first_valid_reply_at) REPLACE (if(is_last, exit_reason, NULL) AS exit_reason),
     false AS left_censored,
-    {% for answer, window, _ in answers %}
+    {% for answer, window in answers %}
     coalesce(epoch_us({{ answer }}_at) - epoch_us(acted_at) <= {{ days(window) }}, false) AS {{ answer }}_in_time,
     {% endfor %}
     coalesce(first_valid_reply_at < acted_at, false) AS is_replied_before
@@ -410,33 +408,33 @@ ORDER BY sequence_template_id, acted_at;
 
 -- End of slice.
 
--- What is censored hangs on the first landed day and on whether the workspace shows enrolments at all: a load can
--- change it for runs that it did not touch.
+-- left_censored depends on the first landed day and on whether there are enrolments at all, so a load can change it for
+-- runs that it does not touch.
 CREATE OR REPLACE TEMP TABLE history AS
 SELECT
     ((SELECT min(day) FROM topo.loads) + $censored_days::INTEGER)::TIMESTAMP AT TIME ZONE $timezone AS censored_before,
     EXISTS (FROM engagement.sequence_runs WHERE enrolled_at IS NOT NULL) AND $censored_days > 0 AS can_tell;
 
-CREATE OR REPLACE TEMP TABLE otherwise AS
+CREATE OR REPLACE TEMP TABLE censoring_changed AS
 SELECT sequence_id, sequence_template_id
 FROM engagement.sequence_runs CROSS JOIN history
 WHERE left_censored <> (can_tell AND enrolled_at IS NULL AND first_activity_at < censored_before);
 
-INSERT INTO facts {{ facts(-1, 'otherwise') }} AND sequence_id NOT IN (SELECT sequence_id FROM touched);
+INSERT INTO facts {{ facts(-1, 'censoring_changed') }} AND sequence_id NOT IN (SELECT sequence_id FROM touched);
 
 {% for table in ['sequence_runs', 'sequence_actions'] %}
-UPDATE engagement.{{ table }} AS told
+UPDATE engagement.{{ table }} AS built
 SET left_censored = NOT left_censored
-FROM otherwise
-WHERE otherwise.sequence_id = told.sequence_id
-    AND otherwise.sequence_template_id IS NOT DISTINCT FROM told.sequence_template_id;
+FROM censoring_changed
+WHERE censoring_changed.sequence_id = built.sequence_id
+    AND censoring_changed.sequence_template_id IS NOT DISTINCT FROM built.sequence_template_id;
 
 {% endfor %}
 CREATE OR REPLACE TEMP TABLE changed AS
 WITH {{ quarters() }}, changes AS (
     FROM facts
     UNION ALL
-    {{ facts(1, '(FROM otherwise SELECT sequence_id UNION FROM touched SELECT sequence_id)') }}
+    {{ facts(1, '(FROM censoring_changed SELECT sequence_id UNION FROM touched SELECT sequence_id)') }}
 ), counted AS (
     SELECT
         sequence_template_id,
@@ -444,8 +442,8 @@ WITH {{ quarters() }}, changes AS (
         {% for count in counts %}
         coalesce(sum(change) FILTER (fact = '{{ count }}'), 0) AS {{ count }},
         {% endfor %}
-    FROM (UNPIVOT changes ON COLUMNS(* EXCLUDE (change, sequence_template_id)) INTO NAME fact VALUE told_at)
-    JOIN quarters ON quarter = {{ quarter('told_at') }}
+    FROM (UNPIVOT changes ON COLUMNS(* EXCLUDE (change, sequence_template_id)) INTO NAME fact VALUE happened_at)
+    JOIN quarters ON quarter = {{ quarter('happened_at') }}
     GROUP BY ALL
 )
 SELECT
@@ -458,7 +456,7 @@ SELECT
 FROM counted LEFT JOIN engagement.sequence_firsts AS built
     ON built.day = counted.day AND built.sequence_template_id IS NOT DISTINCT FROM counted.sequence_template_id;
 
--- A day of which nothing is left stays, with zeros: what is made of it has to see that it changed.
+-- A day whose counts drop to zero stays, so that tables built from this one see that it changed.
 DELETE FROM engagement.sequence_firsts AS built USING changed
 WHERE built.day = changed.day AND built.sequence_template_id IS NOT DISTINCT FROM changed.sequence_template_id;
 
@@ -466,87 +464,87 @@ INSERT INTO engagement.sequence_firsts FROM changed ORDER BY sequence_template_i
 
 INSERT INTO engagement.builds SELECT 'sequence_runs', load_id, $fingerprint, $now FROM pending;
 
-COMMENT ON TABLE engagement.sequence_runs IS 'One row per run (one contact going through one sequence), over its whole landed history. What the runs did is kept with it, in sequence_actions.';
-COMMENT ON COLUMN engagement.sequence_runs.sequence_template_id IS 'The sequence; where activities name none, the run''s only other one.';
-COMMENT ON COLUMN engagement.sequence_runs.sequence_id IS 'The run.';
-COMMENT ON COLUMN engagement.sequence_runs.person_id IS 'The contact; of several, which Topo does not mean to be, the smallest id.';
-COMMENT ON COLUMN engagement.sequence_runs.left_censored IS 'Whether the run may have begun before the first landed day: no enrolment seen, first activity soon after that day. Such a run is in no unique and no rate.';
-COMMENT ON COLUMN engagement.sequence_runs.first_activity_at IS 'The first activity of any kind (UTC).';
-COMMENT ON COLUMN engagement.sequence_runs.last_activity_at IS 'The last activity of any kind (UTC).';
-COMMENT ON COLUMN engagement.sequence_runs.enrolled_at IS 'When the contact was enrolled (UTC).';
-COMMENT ON COLUMN engagement.sequence_runs.touched_at IS 'The first message or invitation (UTC).';
-COMMENT ON COLUMN engagement.sequence_runs.contacted_at IS 'The first message (UTC); an invitation is no message.';
-COMMENT ON COLUMN engagement.sequence_runs.first_email_at IS 'The first message by email (UTC).';
-COMMENT ON COLUMN engagement.sequence_runs.first_linkedin_at IS 'The first message on LinkedIn, invitations left out (UTC).';
-COMMENT ON COLUMN engagement.sequence_runs.first_invitation_at IS 'The first invitation (UTC).';
-COMMENT ON COLUMN engagement.sequence_runs.accepted_at IS 'The first acceptance of an invitation (UTC).';
-COMMENT ON COLUMN engagement.sequence_runs.first_open_at IS 'The first open (UTC).';
-COMMENT ON COLUMN engagement.sequence_runs.first_click_at IS 'The first click (UTC).';
-COMMENT ON COLUMN engagement.sequence_runs.last_look_at IS 'The last open or click (UTC).';
-COMMENT ON COLUMN engagement.sequence_runs.first_reply_at IS 'The first reply of any kind (UTC).';
-COMMENT ON COLUMN engagement.sequence_runs.first_valid_reply_at IS 'The first reply not known to be automatic (UTC).';
-COMMENT ON COLUMN engagement.sequence_runs.first_classified_reply_at IS 'The first valid reply that Topo has classified (UTC).';
-COMMENT ON COLUMN engagement.sequence_runs.first_positive_reply_at IS 'The first reply classified as interest (UTC).';
-COMMENT ON COLUMN engagement.sequence_runs.hot_lead_at IS 'When it first became a hot lead (UTC).';
-COMMENT ON COLUMN engagement.sequence_runs.meeting_at IS 'The first meeting booked (UTC).';
-COMMENT ON COLUMN engagement.sequence_runs.completed_at IS 'When it first came to its end (UTC).';
-COMMENT ON COLUMN engagement.sequence_runs.stopped_at IS 'When it was first stopped (UTC).';
-COMMENT ON COLUMN engagement.sequence_runs.messages_sent IS 'Messages sent, all channels.';
+COMMENT ON TABLE engagement.sequence_runs IS 'One row per sequence run (one contact going through one sequence), over all its landed activities. The messages, invitations, tasks and steps of each run are in sequence_actions.';
+COMMENT ON COLUMN engagement.sequence_runs.sequence_template_id IS 'Id of the sequence. An activity that names no sequence belongs to the only other sequence of its run, if there is exactly one; otherwise NULL.';
+COMMENT ON COLUMN engagement.sequence_runs.sequence_id IS 'Id of the run.';
+COMMENT ON COLUMN engagement.sequence_runs.person_id IS 'Id of the contact. The smallest id when the activities of the run name several, which Topo should never send.';
+COMMENT ON COLUMN engagement.sequence_runs.left_censored IS 'TRUE when the run may have begun before the first landed day: it has no enrolment, and its first activity is less than $censored_days days after the start of that day (rule censored_days). Such a run is in no unique count and no rate. FALSE for every run when the workspace has no enrolments at all or the rule is 0.';
+COMMENT ON COLUMN engagement.sequence_runs.first_activity_at IS 'Time of the first activity of any type (UTC).';
+COMMENT ON COLUMN engagement.sequence_runs.last_activity_at IS 'Time of the last activity of any type (UTC).';
+COMMENT ON COLUMN engagement.sequence_runs.enrolled_at IS 'Time of the first enrolment (UTC). NULL without one.';
+COMMENT ON COLUMN engagement.sequence_runs.touched_at IS 'Time of the first message or invitation sent (UTC). NULL without one.';
+COMMENT ON COLUMN engagement.sequence_runs.contacted_at IS 'Time of the first message sent (UTC), invitations not included. NULL without one.';
+COMMENT ON COLUMN engagement.sequence_runs.first_email_at IS 'Time of the first message sent by email (UTC). NULL without one.';
+COMMENT ON COLUMN engagement.sequence_runs.first_linkedin_at IS 'Time of the first message sent on LinkedIn (UTC), invitations not included. NULL without one.';
+COMMENT ON COLUMN engagement.sequence_runs.first_invitation_at IS 'Time of the first invitation sent (UTC). NULL without one.';
+COMMENT ON COLUMN engagement.sequence_runs.accepted_at IS 'Time of the first acceptance of an invitation (UTC). NULL without one.';
+COMMENT ON COLUMN engagement.sequence_runs.first_open_at IS 'Time of the first open (UTC). NULL without one.';
+COMMENT ON COLUMN engagement.sequence_runs.first_click_at IS 'Time of the first click (UTC). NULL without one.';
+COMMENT ON COLUMN engagement.sequence_runs.last_look_at IS 'Time of the last open or click (UTC). NULL without one.';
+COMMENT ON COLUMN engagement.sequence_runs.first_reply_at IS 'Time of the first reply of any kind, automatic ones included (UTC). NULL without one.';
+COMMENT ON COLUMN engagement.sequence_runs.first_valid_reply_at IS 'Time of the first reply that is not known to be automatic (UTC). NULL without one.';
+COMMENT ON COLUMN engagement.sequence_runs.first_classified_reply_at IS 'Time of the first valid reply that Topo has classified (UTC). NULL without one.';
+COMMENT ON COLUMN engagement.sequence_runs.first_positive_reply_at IS 'Time of the first reply that shows interest (UTC, rule positive_replies). NULL without one.';
+COMMENT ON COLUMN engagement.sequence_runs.hot_lead_at IS 'Time at which the run first became a hot lead (UTC). NULL if it never did.';
+COMMENT ON COLUMN engagement.sequence_runs.meeting_at IS 'Time of the first meeting booking (UTC). NULL without one.';
+COMMENT ON COLUMN engagement.sequence_runs.completed_at IS 'Time of the first completion (UTC). NULL if the run was never completed.';
+COMMENT ON COLUMN engagement.sequence_runs.stopped_at IS 'Time of the first stop (UTC). NULL if the run was never stopped.';
+COMMENT ON COLUMN engagement.sequence_runs.messages_sent IS 'Messages sent on all channels, invitations not included.';
 COMMENT ON COLUMN engagement.sequence_runs.emails_sent IS 'Messages sent by email.';
-COMMENT ON COLUMN engagement.sequence_runs.linkedin_sent IS 'Messages sent on LinkedIn, invitations left out.';
+COMMENT ON COLUMN engagement.sequence_runs.linkedin_sent IS 'Messages sent on LinkedIn, invitations not included.';
 COMMENT ON COLUMN engagement.sequence_runs.invitations_sent IS 'Invitations sent.';
-COMMENT ON COLUMN engagement.sequence_runs.opens IS 'Opens, every one.';
-COMMENT ON COLUMN engagement.sequence_runs.opens_instant IS 'Opens too soon after the send of what was opened to be a person''s (rule instant_open_seconds). An open is of the message that it names; where it names none, of the run''s last email before it.';
-COMMENT ON COLUMN engagement.sequence_runs.clicks IS 'Clicks, every one.';
-COMMENT ON COLUMN engagement.sequence_runs.replies IS 'Replies of any kind.';
-COMMENT ON COLUMN engagement.sequence_runs.reply_channel IS 'The channel of the first valid reply.';
-COMMENT ON COLUMN engagement.sequence_runs.replied_step IS 'The step that the first valid reply answers, where known.';
-COMMENT ON COLUMN engagement.sequence_runs.reply_attribution IS 'How that step is known: exact (the reply names the message), last_touch_same_channel, last_touch_any or none; NULL without a valid reply.';
-COMMENT ON COLUMN engagement.sequence_runs.touches_before_reply IS 'Messages and invitations up to the first valid reply; NULL without one.';
-COMMENT ON COLUMN engagement.sequence_runs.hours_to_first_reply IS 'Hours from the first message to the first valid reply; NULL where either is missing or the reply came first.';
-COMMENT ON COLUMN engagement.sequence_runs.hours_from_last_touch IS 'Hours from the last message or invitation before the first valid reply to it.';
-COMMENT ON COLUMN engagement.sequence_runs.pause_count IS 'How often it was paused.';
-COMMENT ON COLUMN engagement.sequence_runs.is_paused IS 'Whether it is paused: its last pause has no resumption, and it has not ended.';
+COMMENT ON COLUMN engagement.sequence_runs.opens IS 'Opens, repeated opens included.';
+COMMENT ON COLUMN engagement.sequence_runs.opens_instant IS 'Opens at most $instant_open_seconds seconds after the message was sent, too soon to be a person (rule instant_open_seconds). An open belongs to the message that it names; if it names none, to the last email of the run before it.';
+COMMENT ON COLUMN engagement.sequence_runs.clicks IS 'Clicks, repeated clicks included.';
+COMMENT ON COLUMN engagement.sequence_runs.replies IS 'Replies of any kind, automatic ones included.';
+COMMENT ON COLUMN engagement.sequence_runs.reply_channel IS 'Channel of the first valid reply, as Topo sends it. NULL without a valid reply or when the channel is unknown.';
+COMMENT ON COLUMN engagement.sequence_runs.replied_step IS 'Number of the step that the first valid reply answers. NULL without a valid reply or when the step is unknown.';
+COMMENT ON COLUMN engagement.sequence_runs.reply_attribution IS 'How the message or invitation that the first valid reply answers was found: exact (the reply names the message), last_touch_same_channel (the last one on its channel before it), last_touch_any (the last one before it) or none (nothing was sent before it). NULL without a valid reply.';
+COMMENT ON COLUMN engagement.sequence_runs.touches_before_reply IS 'Messages and invitations sent up to the first valid reply. NULL without a valid reply.';
+COMMENT ON COLUMN engagement.sequence_runs.hours_to_first_reply IS 'Hours from the first message to the first valid reply. NULL when either is missing or the reply came first.';
+COMMENT ON COLUMN engagement.sequence_runs.hours_from_last_touch IS 'Hours from the last message or invitation before the first valid reply to that reply. NULL when either is missing.';
+COMMENT ON COLUMN engagement.sequence_runs.pause_count IS 'Times that the run was paused.';
+COMMENT ON COLUMN engagement.sequence_runs.is_paused IS 'TRUE when the run is paused now: its last pause has not been followed by a resumption, and it is neither completed nor stopped.';
 COMMENT ON COLUMN engagement.sequence_runs.steps_completed IS 'Steps completed.';
 COMMENT ON COLUMN engagement.sequence_runs.steps_skipped IS 'Steps skipped.';
-COMMENT ON COLUMN engagement.sequence_runs.last_step IS 'The highest step that any activity names; NULL where none does.';
-COMMENT ON COLUMN engagement.sequence_runs.max_stage IS 'How far it came: enrolled < touched < engaged (open, click, acceptance) < replied (valid) < positive < meeting.';
-COMMENT ON COLUMN engagement.sequence_runs.exit_reason IS 'What it came to: meeting, positive, replied (valid), stopped, completed; else active.';
-COMMENT ON COLUMN engagement.sequence_runs.anomalies IS 'What does not fit: reply_before_touch, open_without_send, click_without_send, acceptance_without_invitation, event_after_stop (a message or invitation after the run was stopped).';
+COMMENT ON COLUMN engagement.sequence_runs.last_step IS 'Highest step number that any activity of the run names. NULL when none names one.';
+COMMENT ON COLUMN engagement.sequence_runs.max_stage IS 'Furthest stage that the run reached: enrolled < touched (message or invitation sent) < engaged (open, click or acceptance) < replied (valid reply) < positive (positive reply) < meeting.';
+COMMENT ON COLUMN engagement.sequence_runs.exit_reason IS 'Outcome of the run, the first that applies of meeting, positive (positive reply), replied (valid reply), stopped, completed and active.';
+COMMENT ON COLUMN engagement.sequence_runs.anomalies IS 'List of inconsistencies: reply_before_touch, open_without_send, click_without_send and acceptance_without_invitation (the first reply, open, click or acceptance came before the first message or invitation that it needs, or there is none), event_after_stop (a message or invitation was sent after the run was stopped). Empty when there is none.';
 
-COMMENT ON TABLE engagement.sequence_actions IS 'What the runs did and what came of it: one row per message, invitation, task and ended step. Kept with sequence_runs, in the same transaction.';
-COMMENT ON COLUMN engagement.sequence_actions.sequence_template_id IS 'The sequence; where activities name none, the run''s only other one.';
-COMMENT ON COLUMN engagement.sequence_actions.sequence_id IS 'The run.';
-COMMENT ON COLUMN engagement.sequence_actions.left_censored IS 'Whether the run is left-censored.';
-COMMENT ON COLUMN engagement.sequence_actions.activity_id IS 'The activity that tells of the action; of a task, its creation.';
+COMMENT ON TABLE engagement.sequence_actions IS 'One row per message, invitation, task, completed step and skipped step of a run, with what followed it. Updated with sequence_runs, in the same transaction.';
+COMMENT ON COLUMN engagement.sequence_actions.sequence_template_id IS 'Id of the sequence, as in sequence_runs.';
+COMMENT ON COLUMN engagement.sequence_actions.sequence_id IS 'Id of the run.';
+COMMENT ON COLUMN engagement.sequence_actions.left_censored IS 'TRUE when the run is left-censored (see sequence_runs).';
+COMMENT ON COLUMN engagement.sequence_actions.activity_id IS 'Id of the activity that records the action. For a task, its creation.';
 COMMENT ON COLUMN engagement.sequence_actions.type IS 'message.sent, invitation.sent, task.created, sequence_step.completed or sequence_step.skipped.';
-COMMENT ON COLUMN engagement.sequence_actions.channel IS 'EMAIL, LINKEDIN, MANUAL; OTHER for what Topo adds, NONE where nothing tells.';
-COMMENT ON COLUMN engagement.sequence_actions.step IS 'The step''s number as Topo tells it; NULL where it doesn''t.';
-COMMENT ON COLUMN engagement.sequence_actions.acted_at IS 'When it was done (UTC).';
-COMMENT ON COLUMN engagement.sequence_actions.position IS 'Of a message or an invitation: its position among those of its run, from 1; NULL otherwise.';
-COMMENT ON COLUMN engagement.sequence_actions.is_repeat IS 'Of a message or an invitation: whether the run had one of the same step and channel before; false where the step is not known.';
-COMMENT ON COLUMN engagement.sequence_actions.opened_at IS 'Of a message: its first open (UTC). An open is of the message that it names; where it names none, of the run''s last email before it.';
-COMMENT ON COLUMN engagement.sequence_actions.looked_at IS 'Of a message: its first open that came too late to be a machine''s (rule instant_open_seconds).';
-COMMENT ON COLUMN engagement.sequence_actions.clicked_at IS 'Of a message: its first click (UTC).';
-COMMENT ON COLUMN engagement.sequence_actions.replied_at IS 'Of a message or an invitation: the first valid reply to it (UTC). A reply is to the message that it names, else to the last touch in its channel, else to the last one.';
-COMMENT ON COLUMN engagement.sequence_actions.is_first_reply IS 'Of a message or an invitation: whether the run''s first valid reply is to it.';
-COMMENT ON COLUMN engagement.sequence_actions.is_replied_before IS 'Whether the run''s first valid reply had come before.';
-COMMENT ON COLUMN engagement.sequence_actions.accepted_at IS 'Of an invitation: its acceptance (UTC), the first after it and before another invitation.';
-COMMENT ON COLUMN engagement.sequence_actions.replied_after_at IS 'Of an invitation: the first valid reply on LinkedIn after it and before another invitation (UTC).';
-{% for answer, _, what in answers %}
-COMMENT ON COLUMN engagement.sequence_actions.{{ answer }}_in_time IS '{{ what }}';
+COMMENT ON COLUMN engagement.sequence_actions.channel IS 'EMAIL, LINKEDIN or MANUAL. OTHER for any other channel that Topo sends, NONE when the channel is unknown.';
+COMMENT ON COLUMN engagement.sequence_actions.step IS 'Step number that Topo sends. NULL when it sends none.';
+COMMENT ON COLUMN engagement.sequence_actions.acted_at IS 'Time of the action (UTC).';
+COMMENT ON COLUMN engagement.sequence_actions.position IS 'For messages and invitations: position among the messages and invitations of the run in order of time, from 1. NULL for tasks and steps.';
+COMMENT ON COLUMN engagement.sequence_actions.is_repeat IS 'For messages and invitations: TRUE when the run had an earlier one with the same step and channel, FALSE when the step is unknown. NULL for tasks and steps.';
+COMMENT ON COLUMN engagement.sequence_actions.opened_at IS 'For messages: time of the first open (UTC). An open belongs to the message that it names; if it names none, to the last email of the run before it. NULL without an open.';
+COMMENT ON COLUMN engagement.sequence_actions.looked_at IS 'For messages: time of the first open that came more than $instant_open_seconds seconds after the send (UTC, rule instant_open_seconds). Earlier opens are attributed to machines. NULL without one.';
+COMMENT ON COLUMN engagement.sequence_actions.clicked_at IS 'For messages: time of the first click (UTC). NULL without a click.';
+COMMENT ON COLUMN engagement.sequence_actions.replied_at IS 'For messages and invitations: time of the first valid reply to it (UTC). A reply belongs to the message that it names; else to the last message or invitation on its channel before it; else to the last one on any channel. NULL without a reply.';
+COMMENT ON COLUMN engagement.sequence_actions.is_first_reply IS 'For messages and invitations: TRUE when the first valid reply of the run answers it. NULL for tasks and steps.';
+COMMENT ON COLUMN engagement.sequence_actions.is_replied_before IS 'TRUE when the first valid reply of the run came before the action.';
+COMMENT ON COLUMN engagement.sequence_actions.accepted_at IS 'For invitations: time of the first acceptance after it and before the next invitation of the run (UTC). NULL without one.';
+COMMENT ON COLUMN engagement.sequence_actions.replied_after_at IS 'For invitations: time of the first valid reply on LinkedIn after it and before the next invitation of the run (UTC). NULL without one.';
+{% for answer, window in answers %}
+COMMENT ON COLUMN engagement.sequence_actions.{{ answer }}_in_time IS 'TRUE when {{ answer }}_at is at most {{ window }} days after acted_at (rule {{ window[1:] }}). FALSE otherwise, also when {{ answer }}_at is NULL.';
 {% endfor %}
-COMMENT ON COLUMN engagement.sequence_actions.closed_at IS 'Of a task: when it was first completed or skipped (UTC).';
-COMMENT ON COLUMN engagement.sequence_actions.closed_by IS 'Of a task: task.completed or task.skipped, whichever came first; NULL while it is open.';
-COMMENT ON COLUMN engagement.sequence_actions.run_over_at IS 'When the run was or will be over (UTC): completed, stopped, or still for as long as the window of its replies.';
-COMMENT ON COLUMN engagement.sequence_actions.exit_reason IS 'Of a run''s last message or invitation: what the run came to; NULL on everything else.';
+COMMENT ON COLUMN engagement.sequence_actions.closed_at IS 'For tasks: time at which the task was first completed or skipped (UTC). NULL while it is open.';
+COMMENT ON COLUMN engagement.sequence_actions.closed_by IS 'For tasks: the first of task.completed and task.skipped. NULL while the task is open.';
+COMMENT ON COLUMN engagement.sequence_actions.run_over_at IS 'Time at which the run was or will be over (UTC): its completion, its stop, or $reply_window_days days after its last activity (rule reply_window_days), whichever comes first.';
+COMMENT ON COLUMN engagement.sequence_actions.exit_reason IS 'On the last message or invitation of a run: the exit_reason of the run (see sequence_runs). NULL on every other row.';
 
-COMMENT ON TABLE engagement.sequence_firsts IS 'How many runs have what each unique counts on a day: one row per sequence and day on which any run has, or had, something of it. Kept with sequence_runs, in the same transaction.';
-COMMENT ON COLUMN engagement.sequence_firsts.sequence_template_id IS 'The sequence; NULL where the runs name none.';
+COMMENT ON TABLE engagement.sequence_firsts IS 'Runs by the day of their first activity of each kind: one row per sequence and day. A day whose runs have moved to other days stays, with zeros. Updated with sequence_runs, in the same transaction.';
+COMMENT ON COLUMN engagement.sequence_firsts.sequence_template_id IS 'Id of the sequence. NULL when the runs name none.';
 COMMENT ON COLUMN engagement.sequence_firsts.day IS 'The reporting day.';
-COMMENT ON COLUMN engagement.sequence_firsts.load_id IS 'The load by which runs that have something on the day were last built, or one of those taken in with it.';
+COMMENT ON COLUMN engagement.sequence_firsts.load_id IS 'Load that last changed the row. When several loads were processed together, one of them.';
 {% for unique, first_at in firsts %}
-COMMENT ON COLUMN engagement.sequence_firsts.{{ unique }} IS 'Runs whose {{ first_at }} falls on the day; left-censored ones are left out.';
+COMMENT ON COLUMN engagement.sequence_firsts.{{ unique }} IS 'Runs whose {{ first_at }} falls on the day. Excludes left-censored runs.';
 {% endfor %}
-COMMENT ON COLUMN engagement.sequence_firsts.runs_begun IS 'Runs whose first activity falls on the day.';
-COMMENT ON COLUMN engagement.sequence_firsts.runs_ended IS 'Runs that were first completed or stopped on the day.';
+COMMENT ON COLUMN engagement.sequence_firsts.runs_begun IS 'Runs whose first activity falls on the day. Includes left-censored runs.';
+COMMENT ON COLUMN engagement.sequence_firsts.runs_ended IS 'Runs whose first completion or stop, whichever is earlier, falls on the day. Includes left-censored runs.';

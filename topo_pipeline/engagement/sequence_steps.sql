@@ -4,15 +4,15 @@
 -- Grain: sequence_template_id, step, inferred_position, channel
 CREATE OR REPLACE TABLE engagement.sequence_steps AS
 WITH {{ horizon() }}, actions AS (
-    -- First by all that is asked of an action, then by step: the many rows are read once.
+    -- By all conditions first, then by step, so that the many rows are read only once.
     SELECT
         sequence_template_id,
         step,
-        CASE WHEN step IS NULL THEN position END AS inferred_position, -- shown only where no step is known
+        CASE WHEN step IS NULL THEN position END AS inferred_position, -- only when the step is unknown
         channel,
         type = 'sequence_step.skipped' AS is_skipped,
         position IS NOT NULL AS is_touch,
-        is_touch AND NOT is_repeat AS is_arrival, -- the run's first touch here
+        is_touch AND NOT is_repeat AS is_arrival, -- the run's first touch in this row
         is_first_reply,
         is_first_reply AND replied_in_time AS is_answered,
         is_replied_before,
@@ -73,20 +73,20 @@ SELECT
     as_of
 FROM shown CROSS JOIN horizon;
 
-COMMENT ON TABLE engagement.sequence_steps IS 'One row per sequence, step and channel: how many runs got there, and what became of them. Where the step is not known the position of the send in its run stands instead, in a column of its own. Left-censored runs are in no number.';
-COMMENT ON COLUMN engagement.sequence_steps.sequence_template_id IS 'The sequence; NULL where the activities name none.';
-COMMENT ON COLUMN engagement.sequence_steps.step IS 'The step''s number as Topo tells it; NULL where it doesn''t.';
-COMMENT ON COLUMN engagement.sequence_steps.inferred_position IS 'Where no step is known: the position of the send among the messages and invitations of its run, from 1. Not a step: manual steps leave no send.';
-COMMENT ON COLUMN engagement.sequence_steps.channel IS 'EMAIL, LINKEDIN, MANUAL; OTHER for what Topo adds, NONE where nothing tells.';
-COMMENT ON COLUMN engagement.sequence_steps.runs_reached IS 'Runs with a message or an invitation of this row; a step without one (a task, say) shows 0.';
-COMMENT ON COLUMN engagement.sequence_steps.sends IS 'Messages and invitations.';
-{{ rate_comments('engagement.sequence_steps', 'step_reply_rate', 'Of them: whose first valid reply is to a message or an invitation of this row, within its window, which has closed too.', 'Runs that got here without an earlier valid reply and whose window has closed.') }}
-{{ rate_comments('engagement.sequence_steps', 'share_of_replies', 'Of them: to this row, whenever. A reply is to the message that it names, else to the last touch in its channel, else to the last one.', "First valid replies of the sequence''s runs that are to any row.") }}
-{{ rate_comments('engagement.sequence_steps', 'step_skip_rate', 'Of them: skipped.', 'Times that the step was completed or skipped; NULL where the step is not known.') }}
-{{ rate_comments('engagement.sequence_steps', 'advance_rate', "Of them: went on to another row; the run''s last message or invitation is not here.", "Runs that got here and are over: completed, stopped, or still for as long as the window of a run''s replies.") }}
-COMMENT ON COLUMN engagement.sequence_steps.exits_replied IS 'Runs whose last message or invitation is here and that brought a valid reply or a meeting.';
-COMMENT ON COLUMN engagement.sequence_steps.exits_stopped IS 'Runs whose last message or invitation is here and that were stopped without one.';
-COMMENT ON COLUMN engagement.sequence_steps.exits_completed IS 'Runs whose last message or invitation is here and that came to their end without one.';
-COMMENT ON COLUMN engagement.sequence_steps.exits_active IS 'Runs whose last message or invitation is here and that have not ended.';
-COMMENT ON COLUMN engagement.sequence_steps.step_coverage IS 'Share of the sequence''s messages and invitations whose step is known; the same in all its rows.';
-COMMENT ON COLUMN engagement.sequence_steps.as_of IS 'The end of the last closed day (UTC): what the rates know.';
+COMMENT ON TABLE engagement.sequence_steps IS 'One row per sequence, step and channel: how many runs reached it and what followed. When the step is unknown, rows are by inferred_position instead, the position of the message or invitation in its run. Excludes left-censored runs.';
+COMMENT ON COLUMN engagement.sequence_steps.sequence_template_id IS 'Id of the sequence. NULL when the activities name none.';
+COMMENT ON COLUMN engagement.sequence_steps.step IS 'Step number that Topo sends. NULL when it sends none.';
+COMMENT ON COLUMN engagement.sequence_steps.inferred_position IS 'When step is NULL: position of the message or invitation among those of its run, from 1. Not a step number, since manual steps send nothing. NULL when step is known.';
+COMMENT ON COLUMN engagement.sequence_steps.channel IS 'EMAIL, LINKEDIN or MANUAL. OTHER for any other channel that Topo sends, NONE when the channel is unknown.';
+COMMENT ON COLUMN engagement.sequence_steps.runs_reached IS 'Runs with a message or invitation in this row. 0 for a step that sends nothing, such as a task.';
+COMMENT ON COLUMN engagement.sequence_steps.sends IS 'Messages and invitations sent.';
+{{ rate_comments('engagement.sequence_steps', 'step_reply_rate', 'Runs in step_reply_rate_den whose first valid reply answers a message or invitation in this row at most $message_reply_window_days days after it was sent (rule message_reply_window_days), with that window closed too.', 'Runs without an earlier valid reply whose first message or invitation in this row was sent at least $message_reply_window_days days before as_of (rule message_reply_window_days).') }}
+{{ rate_comments('engagement.sequence_steps', 'share_of_replies', 'Runs whose first valid reply answers a message or invitation in this row, however late. A reply belongs to the message that it names; else to the last message or invitation on its channel before it; else to the last one on any channel.', 'Runs of the sequence whose first valid reply answers a message or invitation in any row.') }}
+{{ rate_comments('engagement.sequence_steps', 'step_skip_rate', 'Times that the step was skipped. NULL when the step is unknown.', 'Times that the step was completed or skipped. NULL when the step is unknown.') }}
+{{ rate_comments('engagement.sequence_steps', 'advance_rate', 'Runs in advance_rate_den whose last message or invitation is in another row.', 'Runs that reached this row and were over at as_of: completed, stopped, or without an activity for $reply_window_days days (rule reply_window_days).') }}
+COMMENT ON COLUMN engagement.sequence_steps.exits_replied IS 'Runs whose last message or invitation is in this row and whose exit_reason is replied, positive or meeting.';
+COMMENT ON COLUMN engagement.sequence_steps.exits_stopped IS 'Runs whose last message or invitation is in this row and whose exit_reason is stopped.';
+COMMENT ON COLUMN engagement.sequence_steps.exits_completed IS 'Runs whose last message or invitation is in this row and whose exit_reason is completed.';
+COMMENT ON COLUMN engagement.sequence_steps.exits_active IS 'Runs whose last message or invitation is in this row and whose exit_reason is active.';
+COMMENT ON COLUMN engagement.sequence_steps.step_coverage IS 'Share of the messages and invitations of the sequence whose step is known, from 0 to 1. The same in all rows of the sequence. NULL when it sent none.';
+COMMENT ON COLUMN engagement.sequence_steps.as_of IS 'End of the last closed day (UTC). The rates count only windows that had closed by then.';

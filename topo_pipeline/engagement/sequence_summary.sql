@@ -4,7 +4,7 @@
 -- Grain: sequence_template_id, period
 CREATE OR REPLACE TABLE engagement.sequence_summary AS
 WITH {{ horizon() }}, {{ quarters() }}, periods AS (
-    -- A period of n days is the last n cohort days whose outcome windows have closed, landed or not.
+    -- A period of n days is the last n cohort days whose outcome windows have all closed, landed or not.
     SELECT
         'lifetime' AS period, min(day) AS period_start, max(day) AS period_end, max(day) AS last_known_day
     FROM landed_days
@@ -76,7 +76,7 @@ WITH {{ horizon() }}, {{ quarters() }}, periods AS (
         {% endfor %}
     FROM known
 ), halves AS (
-    -- First by the periods that the days are in, then by period: the many rows are read once.
+    -- By the set of periods that a day is in first, then by period, so that the many rows are read only once.
     SELECT
         sequence_template_id,
         {% for period in periods %}
@@ -89,7 +89,7 @@ WITH {{ horizon() }}, {{ quarters() }}, periods AS (
     SELECT
         sequence_template_id,
         period,
-        -- What tells of now and not of a period.
+        -- Independent of the period.
         coalesce(sum(sent_lately), 0)::BIGINT AS sent_lately,
         coalesce(
             sum(COLUMNS(halves.* EXCLUDE (sequence_template_id, sent_lately{% for period in periods %}, in_{{ period }}{% endfor %})))
@@ -134,52 +134,52 @@ LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_templa
 CROSS JOIN horizon
 CROSS JOIN silence;
 
-COMMENT ON TABLE engagement.sequence_summary IS 'One row per sequence and period: what it came to, with rates over the runs whose outcome window has closed.';
-COMMENT ON COLUMN engagement.sequence_summary.sequence_template_id IS 'The sequence; NULL where the activities name none.';
-COMMENT ON COLUMN engagement.sequence_summary.period IS 'lifetime: all landed days. 7d, 28d, 90d: the last so many cohort days whose outcome windows have all closed at as_of; they end a window before it.';
-COMMENT ON COLUMN engagement.sequence_summary.period_start IS 'The period''s first day, landed or not.';
-COMMENT ON COLUMN engagement.sequence_summary.period_end IS 'The period''s last day.';
-COMMENT ON COLUMN engagement.sequence_summary.sequence_name IS 'Its name in Topo, as last known; NULL where the key may not read it.';
-COMMENT ON COLUMN engagement.sequence_summary.status IS 'Its status in Topo, as last known.';
-COMMENT ON COLUMN engagement.sequence_summary.total_found IS 'Contacts enrolled.';
-COMMENT ON COLUMN engagement.sequence_summary.total_sent IS 'Messages sent.';
-COMMENT ON COLUMN engagement.sequence_summary.total_invitations IS 'Invitations sent.';
-COMMENT ON COLUMN engagement.sequence_summary.total_accepted IS 'Invitations accepted.';
-COMMENT ON COLUMN engagement.sequence_summary.total_opens IS 'Opens, every one; privacy proxies inflate them.';
-COMMENT ON COLUMN engagement.sequence_summary.total_clicks IS 'Clicks, every one.';
-COMMENT ON COLUMN engagement.sequence_summary.total_replies IS 'Replies, automatic ones too.';
-COMMENT ON COLUMN engagement.sequence_summary.total_valid_replies IS 'Replies not known to be automatic.';
-COMMENT ON COLUMN engagement.sequence_summary.total_positive_replies IS 'Replies classified as interest.';
-COMMENT ON COLUMN engagement.sequence_summary.total_hot_leads IS 'Hot leads.';
-COMMENT ON COLUMN engagement.sequence_summary.total_meetings IS 'Meetings booked.';
-COMMENT ON COLUMN engagement.sequence_summary.unique_found IS 'Runs enrolled.';
-COMMENT ON COLUMN engagement.sequence_summary.unique_sent IS 'Runs contacted (a first message sent).';
-COMMENT ON COLUMN engagement.sequence_summary.unique_invitations IS 'Runs with an invitation sent.';
-COMMENT ON COLUMN engagement.sequence_summary.unique_accepted IS 'Runs with an invitation accepted.';
-COMMENT ON COLUMN engagement.sequence_summary.unique_opens IS 'Runs with an open.';
-COMMENT ON COLUMN engagement.sequence_summary.unique_clicks IS 'Runs with a click.';
-COMMENT ON COLUMN engagement.sequence_summary.unique_replies IS 'Runs with a reply.';
-COMMENT ON COLUMN engagement.sequence_summary.unique_valid_replies IS 'Runs with a valid reply.';
-COMMENT ON COLUMN engagement.sequence_summary.unique_positive_replies IS 'Runs with a positive reply.';
-COMMENT ON COLUMN engagement.sequence_summary.unique_hot_leads IS 'Runs that became hot leads.';
-COMMENT ON COLUMN engagement.sequence_summary.unique_meetings IS 'Runs with a meeting.';
-COMMENT ON COLUMN engagement.sequence_summary.runs IS 'Runs whose first activity falls in the period, left-censored ones too.';
-COMMENT ON COLUMN engagement.sequence_summary.runs_active IS 'Of these runs: now neither completed nor stopped; paused ones count.';
-COMMENT ON COLUMN engagement.sequence_summary.runs_paused IS 'Of these runs: now paused.';
-COMMENT ON COLUMN engagement.sequence_summary.runs_stopped IS 'Of these runs: stopped.';
-COMMENT ON COLUMN engagement.sequence_summary.runs_left_censored IS 'Of these runs: that may have begun before the first landed day: in totals, in no unique and no rate.';
-COMMENT ON COLUMN engagement.sequence_summary.active_share IS 'runs_active / runs; NULL without a run.';
-COMMENT ON COLUMN engagement.sequence_summary.paused_share IS 'runs_paused / runs; NULL without a run.';
-COMMENT ON COLUMN engagement.sequence_summary.stopped_share IS 'runs_stopped / runs; NULL without a run.';
-COMMENT ON COLUMN engagement.sequence_summary.messages_per_contacted_run IS 'Messages so far to the runs in unique_sent, per run.';
-COMMENT ON COLUMN engagement.sequence_summary.replies_per_message IS 'Replies so far of the runs in unique_sent, automatic ones too, per message to them; not a share, it can exceed 1.';
-COMMENT ON COLUMN engagement.sequence_summary.touches_to_reply IS 'Messages and invitations up to the first valid reply: their mean over the runs in unique_sent that replied.';
-COMMENT ON COLUMN engagement.sequence_summary.eligible IS 'Of the runs in unique_sent: whose outcome window had closed at as_of.';
-COMMENT ON COLUMN engagement.sequence_summary.maturity IS 'eligible / unique_sent: the share of contacted runs that the rates already know.';
+COMMENT ON TABLE engagement.sequence_summary IS 'One row per sequence and period: totals, unique runs, states of runs, and rates over the contacted runs whose outcome window has closed.';
+COMMENT ON COLUMN engagement.sequence_summary.sequence_template_id IS 'Id of the sequence. NULL when the activities name none.';
+COMMENT ON COLUMN engagement.sequence_summary.period IS 'lifetime: all landed days. 7d, 28d and 90d: the last 7, 28 or 90 days on which every outcome window that began has closed at as_of. These periods end one outcome window before as_of ($reply_window_days days, rule reply_window_days).';
+COMMENT ON COLUMN engagement.sequence_summary.period_start IS 'First day of the period, landed or not.';
+COMMENT ON COLUMN engagement.sequence_summary.period_end IS 'Last day of the period.';
+COMMENT ON COLUMN engagement.sequence_summary.sequence_name IS 'Name of the sequence in Topo when it was last read. NULL when it has not been read, for example because the API key may not read it.';
+COMMENT ON COLUMN engagement.sequence_summary.status IS 'Status of the sequence in Topo when it was last read. NULL when it has not been read.';
+COMMENT ON COLUMN engagement.sequence_summary.total_found IS 'Enrolments in the period.';
+COMMENT ON COLUMN engagement.sequence_summary.total_sent IS 'Messages sent in the period, invitations not included.';
+COMMENT ON COLUMN engagement.sequence_summary.total_invitations IS 'Invitations sent in the period.';
+COMMENT ON COLUMN engagement.sequence_summary.total_accepted IS 'Invitations accepted in the period.';
+COMMENT ON COLUMN engagement.sequence_summary.total_opens IS 'Opens in the period, repeated opens included. Inflated by privacy proxies.';
+COMMENT ON COLUMN engagement.sequence_summary.total_clicks IS 'Clicks in the period, repeated clicks included.';
+COMMENT ON COLUMN engagement.sequence_summary.total_replies IS 'Replies of any kind in the period, automatic ones included.';
+COMMENT ON COLUMN engagement.sequence_summary.total_valid_replies IS 'Replies in the period that are not known to be automatic.';
+COMMENT ON COLUMN engagement.sequence_summary.total_positive_replies IS 'Replies in the period that show interest.';
+COMMENT ON COLUMN engagement.sequence_summary.total_hot_leads IS 'Hot leads created in the period.';
+COMMENT ON COLUMN engagement.sequence_summary.total_meetings IS 'Meetings booked in the period.';
+COMMENT ON COLUMN engagement.sequence_summary.unique_found IS 'Runs whose first enrolment was in the period. Excludes left-censored runs, as all unique_ columns do.';
+COMMENT ON COLUMN engagement.sequence_summary.unique_sent IS 'Runs whose first message was sent in the period (contacted runs).';
+COMMENT ON COLUMN engagement.sequence_summary.unique_invitations IS 'Runs whose first invitation was sent in the period.';
+COMMENT ON COLUMN engagement.sequence_summary.unique_accepted IS 'Runs whose first acceptance of an invitation was in the period.';
+COMMENT ON COLUMN engagement.sequence_summary.unique_opens IS 'Runs whose first open was in the period.';
+COMMENT ON COLUMN engagement.sequence_summary.unique_clicks IS 'Runs whose first click was in the period.';
+COMMENT ON COLUMN engagement.sequence_summary.unique_replies IS 'Runs whose first reply of any kind was in the period.';
+COMMENT ON COLUMN engagement.sequence_summary.unique_valid_replies IS 'Runs whose first valid reply was in the period.';
+COMMENT ON COLUMN engagement.sequence_summary.unique_positive_replies IS 'Runs whose first positive reply was in the period.';
+COMMENT ON COLUMN engagement.sequence_summary.unique_hot_leads IS 'Runs that first became hot leads in the period.';
+COMMENT ON COLUMN engagement.sequence_summary.unique_meetings IS 'Runs whose first meeting was booked in the period.';
+COMMENT ON COLUMN engagement.sequence_summary.runs IS 'Runs whose first activity falls in the period. Includes left-censored runs.';
+COMMENT ON COLUMN engagement.sequence_summary.runs_active IS 'Runs counted in runs that are neither completed nor stopped now. Includes paused runs.';
+COMMENT ON COLUMN engagement.sequence_summary.runs_paused IS 'Runs counted in runs that are paused now.';
+COMMENT ON COLUMN engagement.sequence_summary.runs_stopped IS 'Runs counted in runs that have been stopped.';
+COMMENT ON COLUMN engagement.sequence_summary.runs_left_censored IS 'Runs counted in runs that may have begun before the first landed day. They are in totals, but in no unique count and no rate.';
+COMMENT ON COLUMN engagement.sequence_summary.active_share IS 'runs_active / runs. NULL when runs is 0.';
+COMMENT ON COLUMN engagement.sequence_summary.paused_share IS 'runs_paused / runs. NULL when runs is 0.';
+COMMENT ON COLUMN engagement.sequence_summary.stopped_share IS 'runs_stopped / runs. NULL when runs is 0.';
+COMMENT ON COLUMN engagement.sequence_summary.messages_per_contacted_run IS 'Messages sent so far to the runs in unique_sent, per run. NULL when unique_sent is 0.';
+COMMENT ON COLUMN engagement.sequence_summary.replies_per_message IS 'Replies so far from the runs in unique_sent, automatic ones included, per message sent to them. Not a share: it can exceed 1. NULL when unique_sent is 0.';
+COMMENT ON COLUMN engagement.sequence_summary.touches_to_reply IS 'Mean number of messages and invitations up to the first valid reply, over the runs in unique_sent that replied. NULL when none did.';
+COMMENT ON COLUMN engagement.sequence_summary.eligible IS 'Runs in unique_sent whose outcome window had closed at as_of.';
+COMMENT ON COLUMN engagement.sequence_summary.maturity IS 'eligible / unique_sent, the share of contacted runs that the rates cover. NULL when unique_sent is 0.';
 {% for name, _, _, num, den in message_rates %}
 {{ rate_comments('engagement.sequence_summary', name, num, den) }}
 {% endfor %}
-COMMENT ON COLUMN engagement.sequence_summary.reply_rank IS 'Rank within the period by reply_rate_low, never by the rate; NULL where nothing is eligible.';
-COMMENT ON COLUMN engagement.sequence_summary.is_silent IS 'Lifetime only: whether it has active runs that are not paused, and no message or invitation was sent since the last $silent_business_days business days (Monday to Friday) up to as_of began (rule silent_business_days); NULL where one of the days since then is not landed and closed.';
-COMMENT ON COLUMN engagement.sequence_summary.as_of IS 'The end of the last closed day (UTC): what the rates know.';
-COMMENT ON COLUMN engagement.sequence_summary.days_missing IS 'Days that were never landed: in lifetime between the first and the last landed one, else from period_start to the last day of the period''s outcome windows.';
+COMMENT ON COLUMN engagement.sequence_summary.reply_rank IS 'Rank of the sequence within the period by reply_rate_low, from 1 (highest). NULL when eligible is 0.';
+COMMENT ON COLUMN engagement.sequence_summary.is_silent IS 'In period lifetime: TRUE when the sequence has active runs that are not paused but sent no message or invitation from the first of the last $silent_business_days business days (Monday to Friday, rule silent_business_days) to the last closed day. NULL instead of TRUE when one of the days since then is not landed and closed. NULL in other periods.';
+COMMENT ON COLUMN engagement.sequence_summary.as_of IS 'End of the last closed day (UTC). The rates count only windows that had closed by then.';
+COMMENT ON COLUMN engagement.sequence_summary.days_missing IS 'Days that have not been landed. In period lifetime between the first and the last landed day, in other periods from period_start to the last closed day.';

@@ -22,7 +22,7 @@ WITH {{ horizon() }}, weeks AS (
     FROM weeks
     WINDOW by_week AS (PARTITION BY sequence_template_id ORDER BY week_start)
 ), compared AS (
-    -- A day that is missing from either week's outcome windows would look like a change.
+    -- A day missing from the outcome windows of either week would look like a change.
     SELECT
         *,
         closed >= $evidence_small AND closed_before >= $evidence_small AND is_mature AND was_mature AS comparable,
@@ -46,15 +46,15 @@ SELECT
         AS signal
 FROM compared;
 
-COMMENT ON TABLE engagement.sequence_trends IS 'One row per sequence and week of first messages, once the outcome windows of all seven days have closed: the reply rate and its change from the week before.';
-COMMENT ON COLUMN engagement.sequence_trends.sequence_template_id IS 'The sequence; NULL where the activities name none.';
-COMMENT ON COLUMN engagement.sequence_trends.week_start IS 'The Monday of the ISO week of the runs'' first messages; a week without one has no row.';
-COMMENT ON COLUMN engagement.sequence_trends.members IS 'Runs contacted for the first time in the week, all of them with closed windows.';
-COMMENT ON COLUMN engagement.sequence_trends.is_mature IS 'Whether no day of the outcome windows is missing.';
-{{ rate_comments('engagement.sequence_trends', 'reply_rate', 'Of those runs: whose first valid reply came within the window.', 'Runs contacted in the week.') }}
-COMMENT ON COLUMN engagement.sequence_trends.previous_num IS 'reply_rate_num of the week before; NULL where that week has no row.';
-COMMENT ON COLUMN engagement.sequence_trends.previous_den IS 'reply_rate_den of the week before; NULL where that week has no row.';
-COMMENT ON COLUMN engagement.sequence_trends.change IS 'reply_rate less that of the week before, as a difference of shares; NULL where either week has too few runs (fewer than $evidence_small, rule evidence_small), a day missing, or no row.';
-COMMENT ON COLUMN engagement.sequence_trends.change_low IS 'Lower bound of change: Newcombe''s hybrid score interval, 95 %.';
-COMMENT ON COLUMN engagement.sequence_trends.change_high IS 'Upper bound of change: Newcombe''s hybrid score interval, 95 %.';
-COMMENT ON COLUMN engagement.sequence_trends.signal IS 'up or down where the interval of change leaves out 0, else no_clear_change; NULL where change is.';
+COMMENT ON TABLE engagement.sequence_trends IS 'One row per sequence and ISO week of first messages: the reply rate and its change from the week before. A week appears once the outcome windows of all its seven days have closed. Excludes left-censored runs.';
+COMMENT ON COLUMN engagement.sequence_trends.sequence_template_id IS 'Id of the sequence. NULL when the activities name none.';
+COMMENT ON COLUMN engagement.sequence_trends.week_start IS 'Monday of the week in which the runs got their first message. A week without first messages has no row.';
+COMMENT ON COLUMN engagement.sequence_trends.members IS 'Runs whose first message was sent in the week. All their outcome windows have closed.';
+COMMENT ON COLUMN engagement.sequence_trends.is_mature IS 'TRUE when no day of the outcome windows is missing.';
+{{ rate_comments('engagement.sequence_trends', 'reply_rate', 'Runs in reply_rate_den whose first valid reply came at most $reply_window_days days after their first message (rule reply_window_days).', 'Runs whose first message was sent in the week.') }}
+COMMENT ON COLUMN engagement.sequence_trends.previous_num IS 'reply_rate_num of the week before. NULL when that week has no row.';
+COMMENT ON COLUMN engagement.sequence_trends.previous_den IS 'reply_rate_den of the week before. NULL when that week has no row.';
+COMMENT ON COLUMN engagement.sequence_trends.change IS 'reply_rate minus reply_rate of the week before, as a difference of shares (0.01 is one percentage point). NULL when either week has fewer than $evidence_small runs (rule evidence_small), a missing day or no row.';
+COMMENT ON COLUMN engagement.sequence_trends.change_low IS 'Lower bound of the 95% interval of change (hybrid score interval by Newcombe). NULL when change is NULL.';
+COMMENT ON COLUMN engagement.sequence_trends.change_high IS 'Upper bound of the 95% interval of change (hybrid score interval by Newcombe). NULL when change is NULL.';
+COMMENT ON COLUMN engagement.sequence_trends.signal IS 'up when change_low is above 0, down when change_high is below 0, otherwise no_clear_change. NULL when change is NULL.';

@@ -1,10 +1,10 @@
-"""The metric tables as their .sql files tell of them: what they are, what they read, how they are built.
+"""The metric tables, as defined by their .sql files: description, lineage, grain, and how to build them.
 
-A file is a script: statements that leave `engagement.<file name>` built and commented, and what they keep beside it in
-the same transaction. What it names says what it is: `$days` makes it partitioned by day; a note in `engagement.builds`
-means that it is kept between builds; the line `-- Grain:` names the columns that tell its rows apart. What a file reads
-is read off the schema-qualified names in it; what is kept beside a table counts as that table. What many rates have in
-common is a Jinja macro (`rates.jinja`). A new table is a new file, nothing else.
+A file is a script that builds and comments `engagement.<file name>`, and any companion tables, in one transaction. A
+table whose script uses `$days` is partitioned by day. One whose script writes to `engagement.builds` is incremental.
+The line `-- Grain:` names the key columns. Upstream tables are the schema-qualified names in the script. A companion
+table counts as part of its main table. Columns that all rates share are a Jinja macro (`rates.jinja`). To add a table,
+add a file.
 """
 
 import hashlib
@@ -36,9 +36,9 @@ _TEXT_OR_REMARK = re.compile(r"('(?:[^']|'')*')|\s*--[^\n]*")
 _PARAMETER = re.compile(r"\$(\w+)")
 _SLICED = re.compile(r"^-- For each slice of (\w+)[^\n]*\n(.*?)^-- End of slice\.$", re.MULTILINE | re.DOTALL)
 _GRAIN = re.compile(r"^-- Grain: (.+)$", re.MULTILINE)
-# What landing writes beside the activities is part of that asset.
-_MADE_OF = dict.fromkeys(("landed_days", "topo.loads", "topo.activity_changes", "topo.rejects"), "topo.activities")
-_COMMENTS_THERE = """
+# Tables that landing writes with the activities belong to that asset.
+_OWNERS = dict.fromkeys(("landed_days", "topo.loads", "topo.activity_changes", "topo.rejects"), "topo.activities")
+_CURRENT_COMMENTS = """
 SELECT table_name, '', comment FROM duckdb_tables()
 WHERE database_name = current_database() AND schema_name = 'engagement'
 UNION ALL
@@ -61,9 +61,9 @@ class MetricTable:
         return _COMMENT.sub("", self.sql)
 
     def comments(self, rules: Rules = DEFAULT_RULES) -> dict[str, dict[str, str]]:
-        """Return the comments on the tables that the script builds, its own first, by column; "" is the table.
+        """Return the comments by table and column, the main table first. The key "" is the table itself.
 
-        A rule that a comment names as `$rule` is replaced by its value.
+        `$rule` in a comment is replaced by the value of that rule.
         """
         found: dict[str, dict[str, str]] = {self.name: {}}
         for table, column, text in _COMMENT.findall(self.sql):
@@ -74,17 +74,17 @@ class MetricTable:
 
     @property
     def description(self) -> str:
-        """The comment on the table."""
+        """The table comment."""
         return self.comments()[self.name][""]
 
     @property
     def columns(self) -> list[str]:
-        """The names of its columns, in order."""
+        """The column names, in order."""
         return [column for column in self.comments()[self.name] if column]
 
     @property
     def grain(self) -> tuple[str, ...]:
-        """The columns that tell its rows apart."""
+        """The key columns."""
         found = _GRAIN.search(self.sql)
         if found is None:
             raise ValueError(f"{self.name}.sql has no line `-- Grain: …`")
@@ -92,23 +92,23 @@ class MetricTable:
 
     @property
     def is_daily(self) -> bool:
-        """Whether it is built day by day."""
+        """Whether the table is partitioned by day."""
         return "$days" in self.sql
 
     @property
     def is_incremental(self) -> bool:
-        """Whether it is kept between builds, which note the loads that they took in and by what it was made."""
+        """Whether a build only processes new loads; `engagement.builds` records the loads and the fingerprint."""
         return "engagement.builds" in self.sql
 
     @property
     def reads(self) -> frozenset[tuple[str, str]]:
-        """The tables (schema, name) that it is made of."""
-        made_of = {_MADE_OF.get(name, name) for name in _NAME.findall(self.sql)} - _BOOKKEEPING
-        made_of = {_kept_with().get(name, name) for name in made_of} - {f"engagement.{self.name}"}
-        return frozenset((schema, name) for schema, _, name in (full.partition(".") for full in made_of))
+        """The upstream tables (schema, name)."""
+        upstream = {_OWNERS.get(name, name) for name in _NAME.findall(self.sql)} - _BOOKKEEPING
+        upstream = {_main_tables().get(name, name) for name in upstream} - {f"engagement.{self.name}"}
+        return frozenset((schema, name) for schema, _, name in (full.partition(".") for full in upstream))
 
     def fingerprint(self, rules: Rules, timezone: str) -> str:
-        """Return a hash of what decides the rows: statements, macros, and the rules and time zone that they name."""
+        """Return a hash of what decides the rows: statements, macros, and the rules and time zone that they use."""
         statements = _TEXT_OR_REMARK.sub(r"\1", self.statements)
         values = asdict(rules) | {"timezone": timezone}
         named = {name: values[name] for name in sorted({*_PARAMETER.findall(statements)} & values.keys())}
@@ -118,7 +118,7 @@ class MetricTable:
 
 @dataclass(frozen=True)
 class Built:
-    """A table as a build left it; `rows_by_day` holds those of the days asked for that are landed."""
+    """A table after a build. `rows_by_day` covers the requested days that have landed."""
 
     rows: int
     columns: tuple[Column, ...]
@@ -139,10 +139,10 @@ def tables() -> dict[str, MetricTable]:
 
 
 @cache
-def _kept_with() -> dict[str, str]:
-    """For each table that is kept beside another by its script: that other, by their full names."""
+def _main_tables() -> dict[str, str]:
+    """Return the main table of every table that a script builds, by full name."""
     return {
-        f"engagement.{beside}": f"engagement.{table.name}" for table in tables().values() for beside in table.comments()
+        f"engagement.{name}": f"engagement.{table.name}" for table in tables().values() for name in table.comments()
     }
 
 
@@ -158,22 +158,22 @@ def build(
 ) -> Built:
     """Build `table` in the caller's transaction.
 
-    A table that takes loads in one by one, but was made by other SQL or rules than these, or of which something is
-    gone, is rebuilt from nothing, over the days that it was made of.
+    An incremental table is rebuilt from scratch, over the days it was built from, when its fingerprint has changed or
+    one of its tables is missing.
 
     Args:
-        connection: a connection in a transaction.
-        table: what to build.
-        timezone: the reporting zone (IANA).
-        now: noted as the time of the build; no number depends on it.
-        rules: reply classes, windows and lines of evidence.
-        days: for a daily table: the days to build.
-        full_refresh: whether to rebuild from nothing, over every landed day.
+        connection: A connection in a transaction.
+        table: The table to build.
+        timezone: The reporting time zone (IANA name).
+        now: Recorded as the time of the build. No number depends on it.
+        rules: Reply classes, outcome windows and evidence thresholds.
+        days: For a daily table, the days to build.
+        full_refresh: Whether to rebuild from scratch, over every landed day.
     """
     fingerprint = table.fingerprint(rules, timezone)
     building = set(days)
-    if table.is_incremental and (full_refresh or not _made_so(connection, table, fingerprint)):
-        building |= _start_anew(connection, table, all_days=full_refresh)
+    if table.is_incremental and (full_refresh or not _is_current(connection, table, fingerprint)):
+        building |= _reset(connection, table, all_days=full_refresh)
     macros.define(connection)
     settings = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(rules).items()}
     _run(
@@ -186,31 +186,31 @@ def build(
 
 
 def rebuild(connection: "DuckDBPyConnection", *, timezone: str, now: datetime, rules: Rules) -> list[str]:
-    """Build every table that there is from nothing, over the days that it was made of; return their names.
+    """Rebuild every existing table from scratch, over the days it was built from, and return the names.
 
-    For what took rows away in another way than a load does: no table can tell which of its own rows that touched. One
-    that is not there is built where another that is there is made of it by now: an older version had fewer tables.
+    Used after rows were removed other than by a load, when no table can tell which of its rows that changed. A missing
+    table is built if an existing one reads it, because an older version had fewer tables.
     """
     tables_in_order = list(in_order())
-    there = tables_of(connection)
-    due = {table.name for table in tables_in_order if ("engagement", table.name) in there}
+    existing = tables_of(connection)
+    due = {table.name for table in tables_in_order if ("engagement", table.name) in existing}
     for table in reversed(tables_in_order):
         due |= {name for _, name in table.reads if table.name in due} & tables().keys()
     for table in tables_in_order:
         if table.name in due:
-            days = _start_anew(connection, table, all_days=False) if table.is_incremental else ()
+            days = _reset(connection, table, all_days=False) if table.is_incremental else ()
             build(connection, table, timezone=timezone, now=now, rules=rules, days=sorted(days))
     return [table.name for table in tables_in_order if table.name in due]
 
 
 def in_order() -> "Iterator[MetricTable]":
-    """Every table after those that it is made of."""
+    """Return the tables, each after its upstream tables."""
     graph = {name: {read for schema, read in table.reads if schema == "engagement"} for name, table in tables().items()}
     return (tables()[name] for name in TopologicalSorter(graph).static_order())
 
 
 def _run(connection: "DuckDBPyConnection", script: str, values: dict[str, Any]) -> None:
-    """Execute a script; what stands between `-- For each slice of <table>` and `-- End of slice.` once a slice."""
+    """Execute a script. The part from `-- For each slice of <table>` to `-- End of slice.` runs once per slice."""
     sliced = _SLICED.search(script)
     if sliced is None:
         return _execute(connection, script, values)
@@ -222,25 +222,25 @@ def _run(connection: "DuckDBPyConnection", script: str, values: dict[str, Any]) 
 
 
 def _execute(connection: "DuckDBPyConnection", script: str, values: dict[str, Any]) -> None:
-    """Execute statement by statement, each with the values that it names."""
+    """Execute each statement with the parameters it uses."""
     for statement in connection.extract_statements(script):
         connection.execute(statement, {name: values[name] for name in statement.named_parameters})
 
 
 def _comment(connection: "DuckDBPyConnection", wanted: dict[str, dict[str, str]]) -> None:
-    """Write the comments that differ from those in the warehouse."""
-    there = {(table, column): text for table, column, text in connection.execute(_COMMENTS_THERE).fetchall()}
+    """Write the comments that differ from the ones in the warehouse."""
+    current = {(table, column): text for table, column, text in connection.execute(_CURRENT_COMMENTS).fetchall()}
     for table, comments in wanted.items():
         for column, text in comments.items():
-            if there.get((table, column)) != text:
+            if current.get((table, column)) != text:
                 target = f"COLUMN engagement.{table}.{column}" if column else f"TABLE engagement.{table}"
                 connection.execute(f"COMMENT ON {target} IS '{text.replace(chr(39), chr(39) * 2)}'")
 
 
-def _made_so(connection: "DuckDBPyConnection", table: MetricTable, fingerprint: str) -> bool:
-    """Whether the table took in its loads by this SQL and these rules; one that took in none can be made anew.
+def _is_current(connection: "DuckDBPyConnection", table: MetricTable, fingerprint: str) -> bool:
+    """Return whether the table and its companions exist and its recorded builds have this fingerprint.
 
-    So can one that is gone, or has lost what it keeps beside it: a build would take in the loads to come alone.
+    A build without either would only process new loads. A table that has no recorded builds is not current either.
     """
     if not {("engagement", name) for name in table.comments()} <= tables_of(connection):
         return False
@@ -250,29 +250,29 @@ def _made_so(connection: "DuckDBPyConnection", table: MetricTable, fingerprint: 
     return built.fetchone() is not None
 
 
-def _start_anew(connection: "DuckDBPyConnection", table: MetricTable, *, all_days: bool) -> set[date]:
-    """Drop the table and what it noted; return the days to make it of again: those it was made of, or every one."""
-    made_of = connection.execute(
+def _reset(connection: "DuckDBPyConnection", table: MetricTable, *, all_days: bool) -> set[date]:
+    """Drop the table and its build records. Return the days to rebuild: those it was built from, or all landed days."""
+    rows = connection.execute(
         "SELECT DISTINCT day FROM topo.loads"
         " WHERE $all_days OR load_id IN (SELECT load_id FROM engagement.builds WHERE table_name = $table)",
         {"all_days": all_days, "table": table.name},
     ).fetchall()
     for name in table.comments():
         connection.execute(f"DROP TABLE IF EXISTS engagement.{name}")
-    _forget(connection, table)
-    return {day for (day,) in made_of}
+    _clear_builds(connection, table)
+    return {day for (day,) in rows}
 
 
-def _forget(connection: "DuckDBPyConnection", table: MetricTable) -> None:
-    """Delete what the table noted of its builds, and what the kept tables made of it noted: all are due anew."""
+def _clear_builds(connection: "DuckDBPyConnection", table: MetricTable) -> None:
+    """Delete the build records of the table and of the incremental tables that read it, so that all are rebuilt."""
     connection.execute("DELETE FROM engagement.builds WHERE table_name = ?", [table.name])
     for reader in tables().values():
         if reader.is_incremental and ("engagement", table.name) in reader.reads:
-            _forget(connection, reader)
+            _clear_builds(connection, reader)
 
 
 def _describe(connection: "DuckDBPyConnection", table: MetricTable, days: "Sequence[date]") -> Built:
-    """Read back what the build left. A table's name is its file's, so it can stand in a statement."""
+    """Return the table's rows and columns. Its name comes from a file of this package, so it is safe in SQL."""
     rows = connection.execute(f"SELECT count(*) FROM engagement.{table.name}").fetchall()  # noqa: S608
     rows_by_day = {}
     if table.is_daily:

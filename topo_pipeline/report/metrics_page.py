@@ -1,6 +1,6 @@
-"""The part of docs/metrics.md that the .sql files tell: every table, every column, in their own words.
+"""The generated part of docs/metrics.md: every metric table and column with its comment, and the checks.
 
-`make docs` writes it; a test holds the page to the files.
+`make docs` writes it, and a test compares the page with the .sql files.
 """
 
 import sys
@@ -15,26 +15,26 @@ BEGIN, END = "<!-- written by make docs: begin -->", "<!-- written by make docs:
 
 
 def catalogue() -> str:
-    """The kinds of columns, every metric table with its columns and checks, the checks of what landed, as markdown."""
-    return "\n\n".join([_differences(), *(_section(table) for table in tables().values()), _landed()])
+    """Return the generated part as markdown: kinds of columns, metric tables with their checks, topo.activities."""
+    return "\n\n".join([_differences(), *(_section(table) for table in tables().values()), _landed_activities()])
 
 
 def with_catalogue(page: str) -> str:
-    """The page with what stands between its marks written anew.
+    """Return the page with the part between the marks regenerated.
 
     Raises:
-        ValueError: the page has no such marks.
+        ValueError: The page does not have both marks.
     """
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"The page has no {BEGIN} … {END}")
+        raise ValueError(f"The page lacks the marks {BEGIN} and {END}")
     return f"{before}{BEGIN}\n\n{catalogue()}\n\n{END}{after}"
 
 
 def _differences() -> str:
     rows = (f"| {kind} | {_cell(reason)} |" for kind, _, reason in DIFFERENCES)
-    return "\n".join(["| Kind of column | Why it may differ from Topo's screens |", "| --- | --- |", *rows])
+    return "\n".join(["| Kind of column | Why it can differ from Topo's screens |", "| --- | --- |", *rows])
 
 
 def _section(table: MetricTable) -> str:
@@ -59,7 +59,7 @@ def _section(table: MetricTable) -> str:
     return "\n".join([*described, _checks(f"engagement.{table.name}")])
 
 
-def _landed() -> str:
+def _landed_activities() -> str:
     return f"### topo.activities\n\nEvery activity as landed.\n\n{_checks('topo.activities')}"
 
 
@@ -68,11 +68,11 @@ def _checks(table: str) -> str:
         f"| `{check.name}` | {'error' if check.severity == 'ERROR' else 'warning'} | {_cell(check.holds)} |"
         for check in checks_of(table)
     )
-    return "\n".join(["| Check | Where it fails | Passes where |", "| --- | --- | --- |", *rows])
+    return "\n".join(["| Check | If it fails | Passes when |", "| --- | --- | --- |", *rows])
 
 
 def _cell(text: str) -> str:
-    """A comment in a cell: what markdown would take for something else stays what it is."""
+    """Escape a comment for a cell of a markdown table."""
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 

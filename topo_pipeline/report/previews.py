@@ -1,9 +1,8 @@
-"""What a metric table's page in Dagster shows of it: a chart, a few rows, numbers that plot over its builds.
+"""Previews of metric tables for their pages in Dagster: a chart, a few rows, and numbers to plot over builds.
 
-All of it is counted over sequences or named by them: no contact and no run is named, for Dagster's records are kept
-for ever and know of nobody who was forgotten. It reads the table itself (and the sequences' names), not those that are
-made of it, and while it draws the warehouse is closed. A table that is not named here shows its columns and its row
-count alone.
+Previews contain counts and names of sequences, never a contact or a sequence run, because Dagster keeps its records
+when a person is erased. A preview reads its own table and the names of sequences, and the warehouse is closed while the
+chart is drawn. A table without an entry here shows only its columns and its row count.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,8 +22,8 @@ from topo_pipeline.text import in_markdown, one_line
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-ROWS = 7  # of a preview
-DRAWN = 10  # sequences of a chart
+ROWS = 7  # in a preview
+DRAWN = 10  # sequences in a chart
 
 _ACTIVITY = """
 SELECT
@@ -156,16 +155,16 @@ ORDER BY coalesce(built.step, inferred_position), built.step IS NULL, channel
 
 @dataclass(frozen=True)
 class Look:
-    """What is shown of a table.
+    """The definition of a table's preview.
 
     Attributes:
-        rows: a statement; its rows are drawn and the first of them shown.
-        chart: draws them, unless there is none.
-        title: of the chart.
-        columns: of the preview: a heading, and what stands under it. `value` stands with its bounds `low` and `high`.
-        numbers: a statement of one row, each column of it a number to plot; of a table that is built day by day one row
-            a day, the day first.
-        newest_first: whether the last rows are shown, not the first.
+        rows: A query for the rows of the chart. The preview shows the first few of them.
+        chart: Draws the rows.
+        title: Title of the chart.
+        columns: Columns of the preview by heading. `value` is shown with its bounds `low` and `high`.
+        numbers: A query for one row, whose columns are numbers to plot. For a daily table, one row per day with its day
+            in the first column.
+        newest_first: Whether the preview shows the last rows, in reverse order.
     """
 
     rows: str
@@ -178,30 +177,30 @@ class Look:
 
 @dataclass(frozen=True)
 class Seen:
-    """A table as it was looked at: the rows to draw, the numbers to plot."""
+    """The data of a table's preview: rows to draw and numbers to plot."""
 
     look: Look
     rows: pd.DataFrame
     numbers: pd.DataFrame
 
     def by_day(self) -> dict[date, dict[Any, float]]:
-        """The numbers of each day."""
+        """Return the numbers of each day."""
         rows = self.numbers.drop(columns="day").to_dict("records")
         return dict(zip(self.numbers["day"].dt.date, rows, strict=True))
 
     def totals(self) -> dict[str, float]:
-        """The numbers of the whole table; one that is not known is left out."""
+        """Return the numbers of the whole table, without unknown ones."""
         [row] = self.numbers.to_dict("records")
         return {str(name): value for name, value in row.items() if not pd.isna(value)}
 
     def picture(self) -> bytes | None:
-        """The chart as PNG; None of a table without rows."""
+        """Return the chart as PNG, or None for a table without rows."""
         return None if self.rows.empty else pictures.png(self.look.chart(self.rows), self.look.title)
 
     def preview(self) -> str:
-        """A few rows as markdown."""
+        """Return a few rows as markdown."""
         if self.rows.empty:
-            return "Nothing yet."
+            return "No rows yet."
         rows = self.rows[:: -1 if self.look.newest_first else 1].head(ROWS)
         shown = {
             heading: [_cell(column, row) for row in rows.to_dict("records")]
@@ -211,7 +210,7 @@ class Seen:
 
 
 def _intervals(rows: pd.DataFrame) -> charts.Chart:
-    """The first ten, each with a name of its own: two of one name would stand on one line."""
+    """Draw the first ten sequences. Equal names get a number, because they would share a line of the chart."""
     first = rows.head(DRAWN)
     names = first["name"].map(partial(one_line, limit=markdown.LONGEST))
     again = first.groupby(names).cumcount()
@@ -223,7 +222,7 @@ LOOKS = {
     "sequence_activity": Look(
         _ACTIVITY,
         lambda rows: charts.daily_activity(rows, width=pictures.WIDTH - 60),
-        "What happened each day",
+        "Activity by day",
         {"day": "day", "messages": "sent", "replies": "replies", "positive": "positive", "meetings": "meetings"},
         """
         SELECT day, coalesce(sum(total_sent), 0)::BIGINT AS messages, coalesce(sum(total_replies), 0)::BIGINT AS replies
@@ -236,7 +235,7 @@ LOOKS = {
     "sequence_runs": Look(
         _RUNS,
         charts.funnel,
-        "How far the runs came",
+        "Stages that the sequence runs reached",
         {"stage": "stage", "runs": "runs", "of contacted": "share"},
         """
         SELECT count(contacted_at) AS contacted, count(first_valid_reply_at) AS replied,
@@ -272,7 +271,7 @@ LOOKS = {
     "sequence_summary": Look(
         _SUMMARY,
         _intervals,
-        "Reply rates and their 95 % intervals, the best ten",
+        "Reply rates with 95% intervals, top ten sequences",
         {"sequence": "name", "contacted": "contacted", "reply rate": "value", "evidence": "evidence"},
         """
         SELECT count(*) AS sequences, count(*) FILTER (is_silent) AS silent_sequences, max(days_missing) AS days_missing
@@ -305,7 +304,7 @@ LOOKS = {
     "sequence_steps": Look(
         _STEPS,
         charts.step_drop_off,
-        "Runs that got to each step, and where they ended, all sequences",
+        "Sequence runs by step, and where they ended, all sequences",
         {"step": "step", "runs": "runs_reached", "went on": "went_on", "answered": "value"},
         """
         SELECT 100 * rate(
@@ -317,13 +316,13 @@ LOOKS = {
 
 
 def look_at(connection: "DuckDBPyConnection", table: str, rules: Rules, days: Sequence[date] = ()) -> Seen | None:
-    """Read what is shown of `table`, in the caller's transaction; None of a table that has no look of its own.
+    """Read the preview of `table` in the caller's transaction. Return None for a table without a preview.
 
     Args:
-        connection: a connection to a warehouse that has the table.
-        table: its name.
-        rules: the lines of evidence.
-        days: those whose numbers are wanted, of a table that is built day by day.
+        connection: A connection to a warehouse that has the table.
+        table: Name of the table.
+        rules: The evidence thresholds.
+        days: For a daily table, the days whose numbers to return.
     """
     look = LOOKS.get(table)
     if look is None:
@@ -340,7 +339,7 @@ def _frame(connection: "DuckDBPyConnection", sql: str, values: Mapping[str, Any]
 
 
 def _cell(column: str, row: Mapping[Any, Any]) -> str:
-    """A value as a person reads it, `value` and `change` with their bounds; a dash where it is not known."""
+    """Format a value, `value` and `change` with their bounds. An unknown value is a dash."""
     value = row[column]
     if pd.isna(value):
         return "–"
@@ -352,4 +351,4 @@ def _cell(column: str, row: Mapping[Any, Any]) -> str:
         return markdown.unbroken(rate_with_interval(value, row["low"], row["high"]))
     if column == "change":
         return markdown.unbroken(f"{100 * value:+.1f} ({100 * row['low']:+.1f} to {100 * row['high']:+.1f})")
-    return markdown.unbroken(f"{100 * value:.1f} %") if isinstance(value, float) else f"{value:,}"
+    return markdown.unbroken(f"{100 * value:.1f}%") if isinstance(value, float) else f"{value:,}"

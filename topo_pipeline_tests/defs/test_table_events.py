@@ -77,7 +77,7 @@ def test_each_table_shows_a_chart_a_preview_and_numbers_of_what_was_built(refres
     told = _latest(refreshed, "engagement", table)
     assert told.keys() >= NUMBERS[table]
     if table in {"sequence_cohorts", "sequence_trends"}:  # of four days no outcome window has closed
-        assert (told["preview"], "chart" in told) == ("Nothing yet.", False)
+        assert (told["preview"], "chart" in told) == ("No rows yet.", False)
         return
     assert str(told["preview"]).count("\n|") > 1
     kind, _, picture = str(told["chart"]).partition("(data:image/png;base64,")

@@ -144,10 +144,10 @@ def test_other_words_reach_a_kept_table_without_a_rebuild(workspace: Workspace) 
     comment = "SELECT comment FROM duckdb_tables() WHERE table_name = 'sequence_runs'"
     with workspace.warehouse.transaction() as connection:
         connection.execute(marked)
-        reworded = replace(table, sql=table.sql.replace("IS 'One row per run (", "IS 'It''s one row per run ("))
+        reworded = replace(table, sql=table.sql.replace("IS 'One row per sequence", "IS 'It''s one row per sequence"))
         build(connection, reworded, timezone="UTC", now=workspace.now)
     assert workspace.rows("sequence_runs")[0]["opens"] == 42
-    assert str(workspace.select(comment)[0][0]).startswith("It's one row per run (")
+    assert str(workspace.select(comment)[0][0]).startswith("It's one row per sequence run (")
 
 
 def test_comments_state_the_rules_in_force(workspace: Workspace) -> None:
@@ -157,7 +157,7 @@ def test_comments_state_the_rules_in_force(workspace: Workspace) -> None:
         for name in ("sequence_activity", "sequence_runs", "sequence_daily", "sequence_cohorts"):
             build(connection, tables()[name], timezone="UTC", now=workspace.now, rules=rules)
     comments = dict(workspace.select("SELECT column_name, comment FROM duckdb_columns() WHERE comment LIKE '%(rule%'"))
-    assert "of the 6 weeks before" in comments["sent_expected"]
+    assert "in the 6 weeks before" in comments["sent_expected"]
     assert "fewer than 9 " in comments["median_hours_to_first_reply"]
     assert [text for text in comments.values() if "$" in text] == []
 

@@ -92,7 +92,7 @@ def assert_that_all_is_well(workspace: Workspace) -> None:
     said = verdicts(workspace)
     assert {name: verdict.sentence for name, verdict in said.items() if not verdict.passed} == {}
     assert {verdict.rows for verdict in said.values()} == {0}
-    assert said["engagement.sequence_daily.key_is_unique"].sentence == "One row for each sequence_template_id, day."
+    assert said["engagement.sequence_daily.key_is_unique"].sentence == "One row per sequence_template_id, day."
 
 
 def test_where_all_is_well_every_check_passes_and_says_what_holds(good: Workspace) -> None:
@@ -321,7 +321,7 @@ def test_a_table_that_is_not_there_yet_or_lacks_a_column_is_said_to_be_built_fir
     ):
         verdict = said[f"engagement.{name}"]
         assert (verdict.passed, verdict.severity, verdict.rows) == (False, "WARN", None)
-        assert verdict.sentence.startswith("Can't be told before the tables are built anew: ")
+        assert verdict.sentence.startswith("Could not run. Build the tables of this check first: ")
         assert "\n" not in verdict.sentence
 
 

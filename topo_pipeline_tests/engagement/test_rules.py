@@ -26,15 +26,15 @@ def test_what_the_file_leaves_out_stays_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("reply_window = 21", "reply_window: no such rule; there are positive_replies, not_human_replies"),
+        ("reply_window = 21", "reply_window: unknown rule. The rules are positive_replies, not_human_replies"),
         ("reply_window_days = -1", "reply_window_days: Input should be greater than or equal to 0"),
         ("reply_window_days = 1.5", "reply_window_days: Input should be a valid integer"),
         ("reply_window_days = true", "reply_window_days: Input should be a valid integer"),
         ('censored_days = "ten"', "censored_days: Input should be a valid integer"),
         ('positive_replies = "MEETING"', "positive_replies: "),
         ('positive_replies = ["meeting"]', "positive_replies: "),
-        ('positive_replies = ["BOUNCED"]', "BOUNCED can't be both positive and not human"),
-        ("evidence_usable = 20", "evidence_usable can't be below evidence_small"),
+        ('positive_replies = ["BOUNCED"]', "BOUNCED cannot be in both positive_replies and not_human_replies"),
+        ("evidence_usable = 20", "evidence_usable cannot be below evidence_small"),
         ("reply_window_days = 21, 5", "rules.toml: Expected newline"),
     ],
 )

@@ -52,7 +52,7 @@ def test_a_name_that_looks_like_a_number_is_a_name(name: str) -> None:
 
 
 def test_a_rate_and_its_interval_have_no_place_to_break() -> None:
-    kept = unbroken("6.3 % (3.8–10.3)")
+    kept = unbroken("6.3% (3.8–10.3)")
     assert " " not in kept
     assert kept.count("\u2060–\u2060") == 1
     assert unbroken("2026-03-14") == "2026-\u206003-\u206014"

@@ -119,7 +119,7 @@ def test_an_empty_table_has_no_picture_and_says_so(tmp_path: Path) -> None:
     workspace = Workspace(str(tmp_path / "topo.duckdb"))
     workspace.build()
     for table, look in seen_of(workspace).items():
-        assert (table, look.picture(), look.preview()) == (table, None, "Nothing yet.")
+        assert (table, look.picture(), look.preview()) == (table, None, "No rows yet.")
         assert all(value == 0 for value in (look.by_day() if table == "sequence_activity" else look.totals()).values())
 
 
