@@ -20,8 +20,8 @@ from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.workspace import keep_to_timezone
 
 # A table is built after its upstream assets change, once none of them is in progress. Failed ones do not block it.
-# `any_deps_updated` ignores days landed by a run that was to build the table too but failed first.
-# `since_last_handled` counts days as handled that land just after the table was requested.
+# Not `any_deps_updated`, which ignores days landed by a run that was to build the table too but failed first.
+# Not `since_last_handled`, which counts days as handled that land just after the table was requested.
 _LANDED = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.newly_updated())
 FOLLOW = (
     (

@@ -19,7 +19,7 @@ DOCS = PACKAGE.parent / "docs" / "metrics.md"  # only in a checkout
 
 def description(table: MetricTable) -> str:
     """Return the table's description with a link to its last build, which is hard to find below a hundred columns."""
-    return f"{table.description}\n\n[Chart, first rows and totals](/assets/engagement/{table.name}?view=events)"
+    return f"{table.description}\n\n[Chart, first rows and figures](/assets/engagement/{table.name}?view=events)"
 
 
 def links(table: MetricTable, settings: Settings) -> dict[str, Any]:
