@@ -276,6 +276,6 @@ def test_a_backfill_into_a_warehouse_that_lacks_landed_days_says_so(
     mistyped = {"TOPO_API_URL": api_url, "TOPO_WAREHOUSE": "data/tpoo.duckdb"}
     result = answer(folder, "backfill", "2026-03-04", "2026-03-04", **mistyped)
     assert result.returncode == 0
-    [warning] = [line for line in result.stderr.splitlines() if "Dagster's records" in line]
-    assert "are not in data/tpoo.duckdb, or only as an older load: 2026-03-01 to 2026-03-03." in warning
+    [warning] = [line for line in result.stderr.splitlines() if "Dagster has records" in line]
+    assert "are not in data/tpoo.duckdb: 2026-03-01 to 2026-03-03." in warning
     assert "If TOPO_WAREHOUSE is wrong, correct it." in warning

@@ -353,7 +353,7 @@ def test_what_was_missed_is_made_up_for_what_fails_is_told_and_healed_and_the_ta
 
 def buried(life: Life) -> None:
     said = [tick["skipReason"] for tick in ticks(life.graphql, "killed_runs_sensor")]
-    assert f"Failed: {life.killed}." in said
+    assert f"Ended orphaned runs: {life.killed}." in said
 
 
 def assert_right(life: Life, but: Collection[date] = ()) -> None:

@@ -1,4 +1,4 @@
-"""What a person is told by themselves: what began to fail, what works again, and how it gets to them.
+"""Alerts: which failures and recoveries to report, and how to deliver messages.
 
-Knows neither the pipeline's runs nor its records: `defs.alerts` reads those.
+Reads no runs and no records of Dagster. `defs.alerts` does.
 """

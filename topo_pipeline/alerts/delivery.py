@@ -1,7 +1,7 @@
-"""How a message or a heartbeat is delivered: one attempt, within seconds. A later tick retries.
+"""Deliver a message or a heartbeat: one attempt, within seconds. A later tick retries.
 
-Addresses and tokens are secrets: nothing here shows them, and no exception leaves with httpx's own in its chain, which
-hold the request.
+URLs and tokens are secrets and must not appear in errors or logs. No exception raised here chains to one of httpx's,
+because those hold the request.
 """
 
 import logging
@@ -18,92 +18,92 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 
 TIMEOUT_SECONDS = 10
-"""For each network operation."""
+"""Limit for each network operation."""
 DELIVERY_SECONDS = 20
-"""For a delivery as a whole: a response can arrive byte by byte."""
-LONGEST_FAULT = 200
+"""Limit for a whole delivery, because a response can arrive byte by byte."""
+MAX_ERROR = 200
 
 
 class Undelivered(Exception):
-    """The request was not answered with success; the sentence says why, without any secret."""
+    """The request did not succeed. The message says why and contains no secret."""
 
 
 class Destination(Protocol):
     """Where messages go."""
 
-    def tell(self, text: str) -> None:
+    def send(self, text: str) -> None:
         """Deliver a message.
 
         Raises:
-            Undelivered: it may not have arrived.
+            Undelivered: the message may not have arrived.
         """
 
 
 @dataclass(frozen=True)
 class Webhook:
-    """Any address that takes `{"text": …}`, as the incoming webhooks of Slack and of its likes do."""
+    """A URL that accepts `{"text": …}`, such as an incoming webhook of Slack."""
 
     url: str = field(repr=False)
 
-    def tell(self, text: str) -> None:
+    def send(self, text: str) -> None:
         """Post the message.
 
         Raises:
-            Undelivered: the webhook can't be reached, or does not answer with success.
+            Undelivered: the webhook can't be reached or does not answer with 2xx.
         """
         _request("the webhook", "POST", self.url, {"text": text})
 
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """An address that is requested after each good night, such as a check of healthchecks.io or Uptime Kuma."""
+    """A URL to request after each successful nightly refresh, such as a check of healthchecks.io or Uptime Kuma."""
 
     url: str = field(repr=False)
 
-    def beat(self) -> None:
-        """Request the address.
+    def ping(self) -> None:
+        """Request the URL.
 
         Raises:
-            Undelivered: it can't be reached, or does not answer with success.
+            Undelivered: the URL can't be reached or does not answer with 2xx.
         """
-        _request("the heartbeat's address", "GET", self.url)
+        _request("the heartbeat URL", "GET", self.url)
 
 
 def _request(name: str, method: str, url: str, body: Mapping[str, str] | None = None) -> None:
-    """Send one request; redirects are not followed.
+    """Send one request without following redirects.
 
     Raises:
-        Undelivered: it was not answered with success in time.
+        Undelivered: the request failed or took too long.
     """
-    fault = _in_time(lambda: _fault(method, url, body))
-    if fault:
-        raise Undelivered(f"{name} {fault}")
+    error = _with_deadline(lambda: _error_of(method, url, body))
+    if error:
+        raise Undelivered(f"{name} {error}")
 
 
-def _fault(method: str, url: str, body: Mapping[str, str] | None) -> str | None:
-    """Send the request and return what went wrong: not raised, so that nothing chains to httpx's exception."""
+def _error_of(method: str, url: str, body: Mapping[str, str] | None) -> str | None:
+    """Send the request and return its error, if any. Not raised, so that nothing chains to httpx's exception."""
     try:
-        with _unlogged("httpx"), _client_for(url) as client, client.stream(method, url, json=body) as answer:
+        with _logs_suppressed("httpx"), _client_for(url) as client, client.stream(method, url, json=body) as answer:
             return None if answer.is_success else f"answered {answer.status_code}"
-    except OSError as error:  # those of the network are httpx's own
+    except OSError as error:  # from reading certificates: httpx wraps network errors
         return f"can't be reached: {type(error).__name__}; check SSL_CERT_FILE and SSL_CERT_DIR"
     except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError, OverflowError) as error:
-        # The last three: a proxy or a redirect that can't be used. What they say may quote a secret.
+        # The last three come from an unusable proxy or redirect. Their messages may quote a secret.
         return f"can't be reached: {type(error).__name__}{_proxy_hint(url)}"
 
 
-def _in_time(send: Callable[[], str | None]) -> str | None:
-    """Call `send` with a time limit and return its result.
+def _with_deadline(send: Callable[[], str | None]) -> str | None:
+    """Call `send` in a thread and return its result.
 
     Raises:
-        Undelivered: it took too long; its thread is abandoned.
+        Undelivered: it took longer than `DELIVERY_SECONDS`. Its thread is abandoned.
     """
     outcome: Future[str | None] = Future()
 
     def run() -> None:
         try:
             outcome.set_result(send())
-        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+        except BaseException as error:  # noqa: BLE001 - re-raised in the caller's thread
             outcome.set_exception(error)
 
     Thread(target=run, name="alert", daemon=True).start()
@@ -113,9 +113,9 @@ def _in_time(send: Callable[[], str | None]) -> str | None:
 
 
 def _client_for(url: str) -> httpx.Client:
-    """Return a client that goes through the proxy of the environment, where it names one for this address.
+    """Return a client that uses the proxy that the environment sets for this URL, if any.
 
-    Not left to httpx, which fails on addresses that others accept in NO_PROXY.
+    httpx's own proxy detection fails on NO_PROXY entries that other tools accept.
     """
     proxy = _proxy_for(url)
     verify = httpx.create_ssl_context() if urlsplit(url).scheme == "https" else False
@@ -135,54 +135,54 @@ def _proxy_for(url: str) -> str | None:
 
 
 def _proxy_hint(url: str) -> str:
-    """Name the variables of a proxy that is in use, and nothing of their values."""
+    """Return the proxy variables to check if a proxy is in use, without their values."""
     try:
         is_proxied = _proxy_for(url) is not None
-    except ValueError:  # the address can't be read
+    except ValueError:  # the URL can't be parsed
         return ""
     return "; check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY" if is_proxied else ""
 
 
 @dataclass(frozen=True)
 class Slack:
-    """A channel, by a bot's token with the scope `chat:write`."""
+    """A Slack channel. The bot token needs the scope `chat:write`."""
 
     token: str = field(repr=False)
     channel: str
     api_url: str = "https://slack.com/api/"
 
-    def tell(self, text: str) -> None:
+    def send(self, text: str) -> None:
         """Post the message.
 
         Raises:
-            Undelivered: Slack can't be reached, or refuses.
+            Undelivered: Slack can't be reached or rejects the message.
         """
-        fault = _in_time(lambda: self._post(text))
-        if fault:
-            raise Undelivered(fault)
+        error = _with_deadline(lambda: self._post(text))
+        if error:
+            raise Undelivered(error)
 
     def _post(self, text: str) -> str | None:
         try:
             from dagster_slack import SlackResource  # noqa: PLC0415 - an extra
             from slack_sdk.errors import SlackApiError, SlackClientError  # noqa: PLC0415
         except ModuleNotFoundError:
-            return "Slack needs its extra: pip install 'topo-pipeline[slack]'"
+            return "the Slack extra is not installed; run pip install 'topo-pipeline[slack]'"
         client = SlackResource(token=self.token).get_client()
         client.base_url, client.timeout = self.api_url, TIMEOUT_SECONDS
         try:
-            with _unlogged("slack_sdk.web.base_client"):
+            with _logs_suppressed("slack_sdk.web.base_client"):
                 client.chat_postMessage(channel=self.channel, text=text)
         except SlackApiError as error:
-            return f"Slack refused: {str(error.response.get('error', 'no reason given'))[:LONGEST_FAULT]}"
+            return f"Slack rejected the message: {str(error.response.get('error', 'no reason given'))[:MAX_ERROR]}"
         except (SlackClientError, HTTPException, OSError, ValueError) as error:
             return f"Slack can't be reached: {type(error).__name__}{_proxy_hint(self.api_url)}"
         return None
 
 
 @contextmanager
-def _unlogged(name: str) -> Iterator[None]:
-    """Drop what a library logs meanwhile: httpx tells each request's address, slack_sdk what is wrong with a token."""
-    own = get_ident()  # a delivery that took too long may still be under way in another thread
+def _logs_suppressed(name: str) -> Iterator[None]:
+    """Drop this thread's records of a library's logger: httpx logs request URLs, slack_sdk logs details of tokens."""
+    own = get_ident()  # a delivery that timed out may still be running in another thread
 
     def drop(record: logging.LogRecord) -> bool:
         return record.thread != own

@@ -1,8 +1,8 @@
-"""Which of all failures are news: the first of a streak, and its end.
+"""Decide which failures to report: the first failure of a streak, and the recovery that ends it.
 
-A subject is whatever can fail and work again: a day, a step, a job, a check. It fails from its first failure until it
-was seen to work later than it last failed. Only what stands at the end of a look is told: what failed and was healed
-between two looks asks nothing of anybody, and so a sensor that was off for a week tells no history.
+A subject is a day, a step, a job or a check. It is failing from its first failure until it succeeds after its last
+failure. Only the state at the end of a tick is reported. A subject that failed and recovered between two ticks is not
+reported, so a sensor that was off for a week does not report a week of history.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,24 +16,24 @@ import msgspec
 
 from topo_pipeline.text import in_chat, one_line
 
-LINES, SUBJECTS, SENTENCE = 20, 6, 600
-"""The most that one message tells: lines, subjects a line, characters of a reason."""
+MAX_LINES, MAX_SUBJECTS, MAX_REASON = 20, 6, 600
+"""Limits of one message: lines, subjects per line, characters per reason."""
 
-LONGEST_WAIT = timedelta(hours=1)
-"""Between two attempts to deliver a message."""
+MAX_WAIT = timedelta(hours=1)
+"""Longest wait between two attempts to deliver a message."""
 
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Something failed, once.
+    """One failure.
 
     Attributes:
-        subject: what, as people are told.
-        at: when, aware.
-        run: the run that it happened in, in short; None where it was in none.
-        reason: a sentence.
+        subject: name of what failed, as shown in messages.
+        at: when it failed (aware).
+        run: first part of the run id; None for a failure outside of runs.
+        reason: one sentence.
     """
 
     subject: str
@@ -43,25 +43,25 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class News:
-    """What is told in one message: of each subject that began to fail its last failure, and what works again."""
+class Alert:
+    """The content of one message: the last failure of each newly failing subject, and the recovered subjects."""
 
     failing: tuple[Failure, ...] = ()
-    well_again: tuple[str, ...] = ()
+    recovered: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.failing or self.well_again)
+        return bool(self.failing or self.recovered)
 
 
-class Memory(msgspec.Struct, frozen=True):
-    """What has been told.
+class AlertState(msgspec.Struct, frozen=True):
+    """The sensor's state between ticks.
 
     Attributes:
-        until: up to when ended runs have been looked at.
-        failing: the subjects that were told to fail, and when each last did.
+        until: runs that ended before this have been processed.
+        failing: the subjects reported as failing, with the time of their last failure.
         undelivered: fingerprint of the message that was not delivered; empty if the last delivery succeeded.
-        attempts: failed deliveries of it in a row.
-        next_attempt: when to try it again.
+        attempts: failed deliveries of that message in a row.
+        next_attempt: when to try that message again.
     """
 
     until: Instant
@@ -71,70 +71,70 @@ class Memory(msgspec.Struct, frozen=True):
     next_attempt: Instant | None = None
 
     def must_wait(self, fingerprint: str, now: datetime) -> bool:
-        """Return whether this message failed before and is not due again; a clock that was wrong then is ignored."""
+        """Return whether this message failed before and is not due yet. Ignores times set by a wrong clock."""
         due = self.next_attempt
-        return fingerprint == self.undelivered and due is not None and now < due <= now + LONGEST_WAIT
+        return fingerprint == self.undelivered and due is not None and now < due <= now + MAX_WAIT
 
-    def postponed(self, fingerprint: str, now: datetime) -> "Memory":
-        """Return the memory after a failed delivery: the wait doubles with each attempt, up to an hour.
+    def after_failed_delivery(self, fingerprint: str, now: datetime) -> "AlertState":
+        """Return the state after a failed delivery. The wait doubles with each attempt, up to `MAX_WAIT`.
 
-        A receiver that accepts a message but answers with an error would otherwise get it every minute.
+        Without the wait, a receiver that accepts a message but answers with an error would get it every minute.
         """
         attempts = self.attempts if fingerprint == self.undelivered else 0
-        wait = min(timedelta(minutes=2) * 2 ** min(attempts, 10), LONGEST_WAIT)
+        wait = min(timedelta(minutes=2) * 2 ** min(attempts, 10), MAX_WAIT)
         return msgspec.structs.replace(self, undelivered=fingerprint, attempts=attempts + 1, next_attempt=now + wait)
 
 
-def remembered(cursor: str | None, otherwise: Memory) -> Memory:
-    """The memory in a cursor, or another one where there is none or it is of another making."""
+def decode_state(cursor: str | None, default: AlertState) -> AlertState:
+    """Return the state in a cursor, or `default` if there is no cursor or it can't be decoded."""
     try:
-        return msgspec.json.decode(cursor or "", type=Memory)
+        return msgspec.json.decode(cursor or "", type=AlertState)
     except (msgspec.MsgspecError, ValueError):
-        return otherwise
+        return default
 
 
-def written(memory: Memory) -> str:
-    """The cursor that holds a memory."""
-    return msgspec.json.encode(memory).decode()
+def encode_state(state: AlertState) -> str:
+    """Return the cursor for a state."""
+    return msgspec.json.encode(state).decode()
 
 
-def news(
+def find_alert(
     failing: Mapping[str, datetime], failures: Iterable[Failure], worked: Mapping[str, datetime]
-) -> tuple[News, dict[str, datetime]]:
-    """Tell what is new, and what fails now.
+) -> tuple[Alert, dict[str, datetime]]:
+    """Return what to report now, and the subjects that are failing now.
 
     Args:
-        failing: what was told to fail, and when it last did.
-        failures: what failed since, in any order.
-        worked: when a subject was last seen to work, whether it ever failed or not.
+        failing: the subjects reported as failing, with the time of their last failure.
+        failures: the failures since then, in any order.
+        worked: when each subject last succeeded, including subjects that never failed.
 
     Returns:
-        The news, and the next `failing`.
+        The alert, and the value of `failing` for the next call.
     """
     latest = {failure.subject: failure for failure in sorted(failures, key=attrgetter("at"))}
     last_failed = {**failing, **{subject: failure.at for subject, failure in latest.items()}}
     now = {subject: at for subject, at in last_failed.items() if subject not in worked or worked[subject] <= at}
     began = tuple(failure for subject, failure in latest.items() if subject in now and subject not in failing)
-    return News(began, tuple(subject for subject in failing if subject not in now)), now
+    return Alert(began, tuple(subject for subject in failing if subject not in now)), now
 
 
-def message(told: News) -> str:
-    """The news as plain text, cut where it is endless."""
-    in_order = sorted(told.failing, key=lambda failure: (failure.at, failure.run or "", failure.reason))
+def message(alert: Alert) -> str:
+    """Return the alert as plain text of limited length."""
+    in_order = sorted(alert.failing, key=lambda failure: (failure.at, failure.run or "", failure.reason))
     lines = [_line(list(alike)) for _, alike in groupby(in_order, key=attrgetter("run", "reason"))]
-    if len(lines) > LINES:
-        lines = [*lines[:LINES], f"… and {len(lines) - LINES} more reasons: see the runs in Dagster's UI."]
-    if told.well_again:
-        lines.append(f"Works again: {_listed(told.well_again)}")
+    if len(lines) > MAX_LINES:
+        lines = [*lines[:MAX_LINES], f"… and {len(lines) - MAX_LINES} more reasons: see the runs in Dagster's UI."]
+    if alert.recovered:
+        lines.append(f"Recovered: {_joined(alert.recovered)}")
     return in_chat("\n".join(["topo_pipeline", *lines]))
 
 
 def _line(alike: Sequence[Failure]) -> str:
     first = alike[0]
     run = f" (run {first.run})" if first.run else ""
-    return f"Failed: {_listed([failure.subject for failure in alike])}{run}: {one_line(first.reason, SENTENCE)}"
+    return f"Failed: {_joined([failure.subject for failure in alike])}{run}: {one_line(first.reason, MAX_REASON)}"
 
 
-def _listed(subjects: Sequence[str]) -> str:
-    more = f" and {len(subjects) - SUBJECTS} more" if len(subjects) > SUBJECTS else ""
-    return f"{', '.join(sorted(subjects)[:SUBJECTS])}{more}"
+def _joined(subjects: Sequence[str]) -> str:
+    more = f" and {len(subjects) - MAX_SUBJECTS} more" if len(subjects) > MAX_SUBJECTS else ""
+    return f"{', '.join(sorted(subjects)[:MAX_SUBJECTS])}{more}"

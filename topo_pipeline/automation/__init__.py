@@ -1,1 +1,1 @@
-"""What happens by itself: each decision a function of facts, without Dagster. `defs` brings the facts and acts."""
+"""Decisions of schedules and sensors, as functions of plain data without Dagster. `defs` reads the data and acts."""

@@ -1,4 +1,4 @@
-"""Topo's own counts, asked within a sensor's tick: few requests, none of them repeated, and an end to waiting."""
+"""Fetch Topo's counts within a sensor's tick: few requests, no retries, and a time limit."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -11,38 +11,38 @@ from topo_pipeline.topo_api.errors import RequestRefused, TopoError, TopoUnavail
 from topo_pipeline.topo_api.wire import ActivityQuery
 
 # The next tick is the retry.
-ONE_TRY = Retries(attempts=1, read_timeout=10, attempt_timeout=10)
-# Dagster gives a tick 60 seconds.
-PATIENCE_SECONDS = 20.0
+SINGLE_ATTEMPT = Retries(attempts=1, read_timeout=10, attempt_timeout=10)
+# Dagster ends a tick after 60 seconds.
+TIMEOUT_SECONDS = 20.0
 
 Bounds = tuple[datetime, datetime]
-"""Between which instants, both exclusive."""
+"""Two instants, both exclusive."""
 
 
-def ask_counts(
-    connect: Callable[[], TopoClient], bounds: Sequence[Bounds], *, seconds: float = PATIENCE_SECONDS
+def fetch_counts(
+    connect: Callable[[], TopoClient], bounds: Sequence[Bounds], *, seconds: float = TIMEOUT_SECONDS
 ) -> list[int | TopoError]:
-    """Topo's counts between `bounds`, in their order, or what befell the asking; fewer where it was no use to go on.
+    """Return the count or the error for each of `bounds`, in order. The list ends early where `_should_stop` says so.
 
     Args:
-        connect: Makes a client that does not repeat requests, see `ONE_TRY`.
-        bounds: What to count.
-        seconds: For all of it.
+        connect: Returns a client that does not retry, see `SINGLE_ATTEMPT`.
+        bounds: The periods to count.
+        seconds: Time limit for all requests together.
     """
     with connected(connect) as (client, portal):
-        return portal.call(_ask, client, bounds, seconds)
+        return portal.call(_fetch, client, bounds, seconds)
 
 
-async def _ask(client: TopoClient, bounds: Sequence[Bounds], seconds: float) -> list[int | TopoError]:
+async def _fetch(client: TopoClient, bounds: Sequence[Bounds], seconds: float) -> list[int | TopoError]:
     answers: list[int | TopoError] = []
     try:
         async with asyncio.timeout(seconds):
             for after, before in bounds:
                 answers.append(await _count(client, after, before))
-                if _is_over(answers):
+                if _should_stop(answers):
                     break
     except TimeoutError:
-        answers.append(TopoUnavailable(f"Topo answered {len(answers)} of {len(bounds)} questions within {seconds:g} s"))
+        answers.append(TopoUnavailable(f"Topo answered {len(answers)} of {len(bounds)} requests within {seconds:g} s"))
     return answers
 
 
@@ -53,8 +53,8 @@ async def _count(client: TopoClient, after: datetime, before: datetime) -> int |
         return error
 
 
-def _is_over(answers: Sequence[int | TopoError]) -> bool:
-    """Whether to stop: what is refused is refused again, and faults in a row are an outage."""
+def _should_stop(answers: Sequence[int | TopoError]) -> bool:
+    """Return whether to stop: Topo refused a request, or enough errors in a row make an outage."""
     latest = answers[-OUTAGE_DAYS:]
-    faults = [answer for answer in latest if isinstance(answer, TopoError)]
-    return isinstance(answers[-1], RequestRefused) or len(faults) == OUTAGE_DAYS
+    errors = [answer for answer in latest if isinstance(answer, TopoError)]
+    return isinstance(answers[-1], RequestRefused) or len(errors) == OUTAGE_DAYS

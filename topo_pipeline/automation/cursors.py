@@ -1,4 +1,4 @@
-"""What a sensor remembers from tick to tick, as JSON that a person can read."""
+"""The state that a sensor keeps between ticks, as readable JSON in Dagster's cursor."""
 
 from datetime import datetime
 from typing import Annotated, TypeVar
@@ -11,13 +11,13 @@ Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 def read_cursor(text: str | None, kind: type[_T]) -> _T:
-    """The memory in a cursor; an empty one where there is none, or one of another making: that costs requests only."""
+    """Return the state in a cursor, or an empty one if it can't be decoded. Losing the state only costs requests."""
     try:
         return msgspec.json.decode(text or "{}", type=kind)
     except (msgspec.MsgspecError, ValueError):
         return kind()
 
 
-def write_cursor(memory: msgspec.Struct) -> str:
-    """The cursor that holds `memory`."""
-    return msgspec.json.encode(memory).decode()
+def write_cursor(state: msgspec.Struct) -> str:
+    """Return the cursor for `state`."""
+    return msgspec.json.encode(state).decode()

@@ -1,4 +1,4 @@
-"""What the decisions go by, and what they come to. `defs.records` reads the facts off Dagster's records."""
+"""The inputs and results of the decisions. `defs.records` reads the inputs from Dagster's records."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,61 +9,61 @@ import msgspec
 
 from topo_pipeline.days import contiguous
 
-_Memory = TypeVar("_Memory", bound=msgspec.Struct)
+_State = TypeVar("_State", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True)
 class LastLoad:
-    """How a day was last landed, as its latest materialisation tells."""
+    """The last load of a day, from the metadata of its latest materialization."""
 
     asked_after: datetime
     asked_before: datetime
     total_count: int
-    """Topo's count between these bounds, then."""
+    """Topo's count between these bounds at that time."""
     is_open: bool
-    """Whether it was landed before it was closed."""
+    """Whether the load began before the day was closed."""
 
 
 @dataclass(frozen=True)
-class UnderWay:
-    """A run that reads the days from `first` to `last`, both included, and has not ended: queued or running."""
+class RunInProgress:
+    """A queued or running run that reads the days from `first` to `last`, both included."""
 
     first: date
     last: date
-    begun_on: date | None = None
-    """The earliest day that was not closed yet when it began; None while it has not begun."""
+    started_on: date | None = None
+    """The earliest day that was not closed yet when the run started; None if it has not started."""
 
     def __contains__(self, day: date) -> bool:
         return self.first <= day <= self.last
 
     def closes(self, day: date) -> bool:
-        """Whether what it lands of the day will be the closed day."""
-        return day in self and (self.begun_on is None or day < self.begun_on)
+        """Return whether the run will land this day as a closed day."""
+        return day in self and (self.started_on is None or day < self.started_on)
 
 
 @dataclass(frozen=True)
 class Request:
-    """Days in a row that one run is to read."""
+    """Consecutive days for one run to read."""
 
     first: date
     last: date
     key: str
-    """Dagster remembers it for ever, and starts no second run for it: the tick is in it."""
+    """Dagster's run key. Dagster never launches a second run for a key, so each key contains the time of the tick."""
 
 
 @dataclass(frozen=True)
-class Decision(Generic[_Memory]):
-    """What a sensor's tick comes to."""
+class Decision(Generic[_State]):
+    """The result of a sensor's tick."""
 
-    why: str
-    memory: _Memory
-    """For the next tick."""
+    reason: str
+    state: _State
+    """State for the next tick."""
     requests: tuple[Request, ...] = ()
 
 
-def requests(days: Iterable[date], *, why: str, at: datetime) -> tuple[Request, ...]:
-    """One request for each stretch of days without a gap, made at the tick `at`."""
+def make_requests(days: Iterable[date], *, purpose: str, at: datetime) -> tuple[Request, ...]:
+    """Return one request for each stretch of consecutive days. `at` is the time of the tick."""
     return tuple(
-        Request(stretch[0], stretch[-1], f"{why} {stretch[0]}..{stretch[-1]} at {at.isoformat()}")
+        Request(stretch[0], stretch[-1], f"{purpose} {stretch[0]}..{stretch[-1]} at {at.isoformat()}")
         for stretch in contiguous(days)
     )

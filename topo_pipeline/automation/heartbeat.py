@@ -1,7 +1,7 @@
-"""When the heartbeat's address is requested: once for each good night.
+"""Decide when to request the heartbeat URL: once for each successful nightly refresh.
 
-A night is good once the last run of each of its stretches has succeeded and every day of them is landed as a closed
-day. A failed run that is re-executed with success makes the night good late.
+A nightly refresh is successful once the last run of each of its stretches of days has succeeded and every one of these
+days has landed as a closed day. A failed run that is re-executed successfully makes it successful later.
 """
 
 from collections.abc import Collection, Mapping
@@ -14,22 +14,22 @@ import msgspec
 from topo_pipeline.automation.cursors import Instant
 from topo_pipeline.automation.facts import LastLoad
 
-ATTEMPTS = 8
-"""Requests for one night: the last one is made about two hours after the first."""
-LONGEST_WAIT = timedelta(minutes=30)
-OLDEST = timedelta(days=1)
-"""A night that began longer ago says nothing of today."""
+MAX_ATTEMPTS = 8
+"""Requests for one nightly refresh. The last one is made about two hours after the first."""
+MAX_WAIT = timedelta(minutes=30)
+MAX_AGE = timedelta(days=1)
+"""A nightly refresh that began longer ago is ignored."""
 
-Status = Literal["succeeded", "failed", "under way"]
+Status = Literal["succeeded", "failed", "in progress"]
 
 
 @dataclass(frozen=True)
-class Night:
-    """What one tick of the nightly schedule asked for, and what came of it.
+class NightlyRefresh:
+    """The runs that one tick of the nightly schedule requested.
 
     Attributes:
-        at: the tick.
-        stretches: how many stretches of days it asked for.
+        at: the time of the tick.
+        stretches: number of stretches of consecutive days that it requested.
         runs: the status of the last run of each stretch that has one, by the name of the stretch.
         days: the days of these stretches.
     """
@@ -39,32 +39,33 @@ class Night:
     runs: Mapping[str, Status]
     days: Collection[date]
 
-    def why_not_good(self, loads: Mapping[date, LastLoad | None], failed: Collection[date]) -> str | None:
-        """Return why the night is not good, or not yet; None where it is.
+    def why_not_successful(self, loads: Mapping[date, LastLoad | None], failed: Collection[date]) -> str | None:
+        """Return why the refresh is not successful, or not yet; None if it is.
 
         Args:
             loads: The last load of each of its landed days.
-            failed: Days whose last reading failed.
+            failed: Days whose last read failed.
         """
         if "failed" in self.runs.values():
-            return f"The night of {self.at:%Y-%m-%d} failed."
-        if len(self.runs) < self.stretches or "under way" in self.runs.values():
-            return f"The night of {self.at:%Y-%m-%d} is under way."
+            return f"The nightly refresh of {self.at:%Y-%m-%d} failed."
+        if len(self.runs) < self.stretches or "in progress" in self.runs.values():
+            return f"The nightly refresh of {self.at:%Y-%m-%d} is in progress."
         missing = [day for day in sorted(self.days) if (load := loads.get(day)) is None or load.is_open]
         missing += sorted(set(self.days) & set(failed) - set(missing))
         if missing:
-            return f"Days of the night of {self.at:%Y-%m-%d} did not land: {', '.join(map(str, missing))}."
+            days = ", ".join(map(str, missing))
+            return f"The nightly refresh of {self.at:%Y-%m-%d} did not land these days: {days}."
         return None
 
 
-class Memory(msgspec.Struct, frozen=True):
-    """The requests so far.
+class HeartbeatState(msgspec.Struct, frozen=True):
+    """The sensor's state between ticks.
 
     Attributes:
-        night: the night that the last request was for.
-        done: whether no more are made for it: one succeeded, or all attempts failed.
-        attempts: requests for it that failed.
-        next_attempt: not before then.
+        night: the tick of the nightly refresh that the last request was for.
+        done: whether no more requests are made for it: one succeeded, or all attempts failed.
+        attempts: number of failed requests for it.
+        next_attempt: earliest time of the next attempt.
     """
 
     night: Instant | None = None
@@ -72,39 +73,39 @@ class Memory(msgspec.Struct, frozen=True):
     attempts: int = 0
     next_attempt: Instant | None = None
 
-    def answered(self, night: datetime) -> "Memory":
-        """Return the memory after a request that succeeded."""
-        return Memory(night, done=True)
+    def after_success(self, night: datetime) -> "HeartbeatState":
+        """Return the state after a request that succeeded."""
+        return HeartbeatState(night, done=True)
 
-    def failed(self, night: datetime, now: datetime) -> "Memory":
-        """Return the memory after a request that failed: the wait doubles with each of them."""
+    def after_failure(self, night: datetime, now: datetime) -> "HeartbeatState":
+        """Return the state after a request that failed. The wait doubles with each failure, up to `MAX_WAIT`."""
         attempts = self.attempts + 1 if night == self.night else 1
-        wait = min(timedelta(minutes=2) * 2 ** (attempts - 1), LONGEST_WAIT)
-        return Memory(night, attempts >= ATTEMPTS, attempts, now + wait)
+        wait = min(timedelta(minutes=2) * 2 ** (attempts - 1), MAX_WAIT)
+        return HeartbeatState(night, attempts >= MAX_ATTEMPTS, attempts, now + wait)
 
 
-def hold_back(
-    memory: Memory,
-    night: Night | None,
+def skip_reason(
+    state: HeartbeatState,
+    night: NightlyRefresh | None,
     loads: Mapping[date, LastLoad | None],
     failed: Collection[date],
     now: datetime,
 ) -> str | None:
-    """Return why nothing is requested now; None where the night is good and a request is due.
+    """Return why to send no heartbeat now; None if the nightly refresh was successful and a request is due.
 
     Args:
-        memory: The requests so far.
-        night: The last night that launched a run.
-        loads: The last load of each landed day of that night.
-        failed: Days whose last reading failed.
-        now: The time, aware.
+        state: State of the previous ticks.
+        night: The last nightly refresh that launched a run.
+        loads: The last load of each of its landed days.
+        failed: Days whose last read failed.
+        now: The current time (aware).
     """
-    if night is None or now - night.at > OLDEST:
-        return "No night of the last 24 hours has launched a run."
-    if night.at == memory.night and memory.done:
-        return f"The night of {night.at:%Y-%m-%d} is done."
-    if reason := night.why_not_good(loads, failed):
+    if night is None or now - night.at > MAX_AGE:
+        return "No nightly refresh has launched a run in the last 24 hours."
+    if night.at == state.night and state.done:
+        return f"Nothing left to send for the nightly refresh of {night.at:%Y-%m-%d}."
+    if reason := night.why_not_successful(loads, failed):
         return reason
-    if night.at == memory.night and memory.next_attempt is not None and now < memory.next_attempt:
-        return f"The last request failed. Next attempt: {memory.next_attempt:%Y-%m-%d %H:%M UTC}."
+    if night.at == state.night and state.next_attempt is not None and now < state.next_attempt:
+        return f"The last heartbeat was not delivered. Next attempt: {state.next_attempt:%Y-%m-%d %H:%M UTC}."
     return None

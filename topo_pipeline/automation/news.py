@@ -1,4 +1,4 @@
-"""Whether Topo has more of today than is landed: then today is read again, now and then."""
+"""Decide whether to read today again because Topo's count differs from the landed one."""
 
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
@@ -7,56 +7,58 @@ import msgspec
 
 from topo_pipeline.automation.counting import Bounds
 from topo_pipeline.automation.cursors import Instant
-from topo_pipeline.automation.facts import Decision, LastLoad, UnderWay, requests
+from topo_pipeline.automation.facts import Decision, LastLoad, RunInProgress, make_requests
 from topo_pipeline.ingest import Day
 from topo_pipeline.topo_api.repair import OVERLAP
 
-APART = timedelta(minutes=15)
+MIN_INTERVAL = timedelta(minutes=15)
 
 
-class Memory(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What was asked for."""
+class NewsState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The last request."""
 
     at: Instant | None = None
-    """When a reading was last asked for."""
+    """When a read was last requested."""
     day: date | None = None
-    """Of which day."""
+    """The day that was requested."""
     tried: int | None = None
-    """Topo's count of that day then, until a load has it: no reason to ask once more."""
+    """Topo's count of that day at that time, until a load has it. The same count requests no second read."""
 
 
-def hold_back(memory: Memory, day: Day, now: datetime, *, start: date, under_way: Iterable[UnderWay]) -> str | None:
-    """Why not even to look at today now, or None.
+def skip_reason(
+    state: NewsState, day: Day, now: datetime, *, start: date, in_progress: Iterable[RunInProgress]
+) -> str | None:
+    """Return why not to ask Topo for today's count now, or None.
 
     Args:
-        memory: Of the ticks before.
+        state: State of the previous ticks.
         day: Today.
-        now: The tick.
-        start: The first day there is a partition for.
-        under_way: Today is left to whichever of these runs reads it.
+        now: The time of the tick.
+        start: The day of the first partition.
+        in_progress: Runs that have not ended. If one of them reads today, the tick is skipped.
     """
     if day.day < start:
-        return f"Today, {day.day}, comes before TOPO_START_DATE."
+        return f"Today ({day.day}) is before TOPO_START_DATE."
     if day.window.readable(now).end == day.window.start:
         return f"{day.day} has only just begun."
-    if any(day.day in run for run in under_way):
-        return f"{day.day} is being read."
-    if memory.at is not None and memory.at <= now < memory.at + APART:
-        return f"A reading was asked for at {memory.at:%H:%M} UTC: the next may be {APART.seconds // 60} minutes later."
+    if any(day.day in run for run in in_progress):
+        return f"A queued or running run already reads {day.day}."
+    if state.at is not None and state.at <= now < state.at + MIN_INTERVAL:
+        return f"Last requested at {state.at:%H:%M} UTC. The minimum interval is {MIN_INTERVAL.seconds // 60} minutes."
     return None
 
 
 def bounds_of(day: Day, last: LastLoad | None, now: datetime) -> Bounds:
-    """Between which instants to count today, so that the count can be held against that of its last load."""
+    """Return the bounds within which to count today, so that the count is comparable with that of its last load."""
     return (last.asked_after if last else day.window.start - OVERLAP), day.window.readable(now).end
 
 
-def decide(memory: Memory, day: date, last: LastLoad | None, count: int, now: datetime) -> Decision[Memory]:
-    """Ask for today if Topo's count is neither the one that landed nor the one for which it was asked before."""
+def decide(state: NewsState, day: date, last: LastLoad | None, count: int, now: datetime) -> Decision[NewsState]:
+    """Request today if Topo's count differs from the landed one and from the one it was last requested for."""
     landed = last.total_count if last else 0
     if count == landed:
-        return Decision(f"Topo counts {count} activities of {day}, as landed.", Memory(memory.at))
-    if count == memory.tried and day == memory.day:
-        return Decision(f"{day} was read when Topo counted {count}, and that did not land.", memory)
-    why = f"Topo counts {count} activities of {day}, {landed} are landed."
-    return Decision(why, Memory(now, day, count), requests([day], why="news of", at=now))
+        return Decision(f"Topo counts {count} activities for {day}, as many as landed.", NewsState(state.at))
+    if count == state.tried and day == state.day:
+        return Decision(f"A read of {day} was already requested at Topo's count of {count} and did not land.", state)
+    reason = f"Topo counts {count} activities for {day}, {landed} have landed."
+    return Decision(reason, NewsState(now, day, count), make_requests([day], purpose="news of", at=now))

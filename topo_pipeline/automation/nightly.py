@@ -1,9 +1,9 @@
-"""Which days a night reads: the last ones, since they may have changed, and the holes."""
+"""Decide which days the nightly refresh reads: the last few, which may have changed, and the missing ones."""
 
 from collections.abc import Collection, Mapping
 from datetime import date, timedelta
 
-from topo_pipeline.automation.facts import LastLoad, UnderWay
+from topo_pipeline.automation.facts import LastLoad, RunInProgress
 from topo_pipeline.days import days_between
 
 
@@ -15,24 +15,24 @@ def days_to_read(
     loads: Mapping[date, LastLoad | None],
     failed: Collection[date],
     lost: Collection[date],
-    under_way: Collection[UnderWay],
+    in_progress: Collection[RunInProgress],
 ) -> list[date]:
-    """Yesterday and `lookback` days more; from the first landed day on, all that is not landed as a closed day.
+    """Return yesterday, the `lookback` days before it, and the open, failed, lost and missing days since the first one.
 
     Args:
         today: The reporting day of the tick.
-        start: The first day there is a partition for.
-        lookback: Days before yesterday that are read again.
-        loads: The last load of each landed day; None where nothing is told of it.
-        failed: Days whose last reading failed: each night tries them once.
-        lost: Days that landed and are not in the warehouse any more.
-        under_way: A day that one of these runs will close is left to it.
+        start: The day of the first partition.
+        lookback: Number of days before yesterday to read again.
+        loads: The last load of each landed day; None if it is unknown.
+        failed: Days whose last read failed. Each nightly refresh tries them once.
+        lost: Days that landed but are no longer in the warehouse.
+        in_progress: Runs that have not ended. Days that one of them will close are skipped.
     """
     yesterday = today - timedelta(days=1)
     again = days_between(yesterday - timedelta(days=lookback), yesterday)
     since_first = days_between(min(loads, default=today), yesterday)
-    holes = (day for day in since_first if day in failed or day in lost or not _is_closed(loads.get(day)))
-    return [day for day in sorted({*again, *holes}) if day >= start and not any(run.closes(day) for run in under_way)]
+    gaps = (day for day in since_first if day in failed or day in lost or not _is_closed(loads.get(day)))
+    return [day for day in sorted({*again, *gaps}) if day >= start and not any(run.closes(day) for run in in_progress)]
 
 
 def _is_closed(load: LastLoad | None) -> bool:

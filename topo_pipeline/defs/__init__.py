@@ -1,14 +1,13 @@
-"""Dagster's objects, one kind a module. Each is a few lines that call the other rooms; no logic lives here."""
+"""Dagster objects, one kind per module. They call the other packages and contain no logic of their own."""
 
 import gc
 import warnings
 
 import dagster as dg
 
-# Ranged runs hang on backfill_policy, links to files on code references, both of which Dagster still calls beta: said
-# once here, not at every start.
+# Ranged runs need backfill_policy and links to files need code references. Dagster warns that both are beta.
 warnings.filterwarnings("ignore", message=".*(backfill_policy|CodeReference)", category=dg.BetaWarning)
 
-# What Dagster has made so far lives as long as the process: no garbage collection need go through it again. One would
-# while the definitions load, and take a quarter of that time.
+# The objects that Dagster has created so far live as long as the process. Scanning them again in a garbage collection
+# would take a quarter of the time in which the definitions load.
 gc.freeze()

@@ -1,7 +1,7 @@
-"""Whether Dagster's records and the ledger tell of the same loads, and what a run does where they don't.
+"""Compare Dagster's records with the ledger, and correct the records where they differ.
 
-The ledger is right: it is written with the rows, in one transaction. A warehouse that is lost, replaced by a backup or
-looked for under a wrong path makes Dagster's records tell too much; a lost DAGSTER_HOME makes them tell too little.
+The ledger is right, because it is written in the same transaction as the rows. If the warehouse is lost, replaced by a
+backup or configured with a wrong path, Dagster has records of too many loads. If DAGSTER_HOME is lost, it has too few.
 """
 
 from collections.abc import Collection
@@ -26,8 +26,8 @@ class Disagreement:
     """Where Dagster's records and the ledger differ.
 
     Attributes:
-        lost: days whose load in Dagster's latest record is not in the ledger: it lacks the day, or is an older one.
-        unrecorded: last loads of all other days that Dagster's latest record does not tell of.
+        lost: days whose latest load in Dagster's records is not in the ledger. The ledger has an older load or none.
+        unrecorded: last loads of the other days, where Dagster's latest record is not of that load.
     """
 
     lost: tuple[date, ...] = ()
@@ -35,10 +35,10 @@ class Disagreement:
 
 
 def compare(instance: dg.DagsterInstance, warehouse: "Warehouse") -> Disagreement:
-    """Compare Dagster's records with the ledger; a warehouse that is not there has no day.
+    """Compare Dagster's records with the ledger. A missing warehouse counts as empty.
 
     Raises:
-        WarehouseError: it can't be read.
+        WarehouseError: the warehouse can't be read.
     """
     from topo_pipeline.warehouse.ledger import last_loads, load_ids
 
@@ -53,15 +53,15 @@ def compare(instance: dg.DagsterInstance, warehouse: "Warehouse") -> Disagreemen
     return Disagreement(tuple(sorted(lost)), tuple(others))
 
 
-def agree(
+def sync_records(
     context: dg.AssetExecutionContext | dg.OpExecutionContext, warehouse: "Warehouse", reading: Collection[date]
 ) -> None:
-    """Make Dagster's records tell of what the ledger has, and note what it lacks for the next night to read.
+    """Record the ledger's loads in Dagster, and note the days that it lacks for the next nightly refresh to read.
 
     Args:
-        context: The run's.
-        warehouse: Whose ledger; its schema is brought up to date first.
-        reading: Days that the run reads, of which it tells itself.
+        context: Context of the run.
+        warehouse: The warehouse with the ledger. Its schema is migrated first.
+        reading: Days that this run reads. It records them itself.
 
     Raises:
         WarehouseError: the warehouse can't be used.
@@ -76,7 +76,7 @@ def agree(
             )
     if days := [load.day for load in found.unrecorded if load.day not in reading]:
         context.log.error(
-            f"Dagster's records did not tell of the last load of these landed days: {in_words(days)}. They do now."
+            f"Dagster had no record of the last load of these landed days: {in_words(days)}. It has been added."
         )
     if found.lost:
         context.log.error(" ".join(told(found.lost, str(warehouse.path))))
@@ -84,26 +84,26 @@ def agree(
         context.instance.report_runless_asset_event(
             dg.AssetObservation(
                 ACTIVITIES,
-                description="Days in Dagster's records that the warehouse does not hold: the nights read them.",
+                description="Days with a load in Dagster's records, not in the ledger. The nightly refresh reads them.",
                 metadata={LOST_DAYS: dg.MetadataValue.json([key_of(day) for day in found.lost])},
             )
         )
 
 
 def told(lost: Collection[date], warehouse: str) -> tuple[str, str]:
-    """Say which days are lost, and what to do about it, a text each."""
+    """Return two texts: which days are lost, and what to do about it."""
     days = sorted(lost)
-    found = f"Days in Dagster's records are not in {warehouse}, or only as an older load: {in_words(days)}."
+    found = f"Dagster has records of loads that are not in {warehouse}: {in_words(days)}."
     do = (
         "If TOPO_WAREHOUSE is wrong, correct it. If the warehouse is lost, restore a backup or read the days again:"
-        f" topo-pipeline backfill {days[0]} {days[-1]}; each night does so where TOPO_AUTOMATION is on."
-        " Then forget again whoever was forgotten."
+        f" topo-pipeline backfill {days[0]} {days[-1]} (the nightly refresh does so if TOPO_AUTOMATION is on)."
+        " Then erase again everyone who had been erased: topo-pipeline forget."
     )
     return found, do
 
 
 def load_metadata(load: "Load") -> dict[str, Any]:
-    """What Dagster records of a load; `records` and `recorded` read it."""
+    """Return the metadata of a load's materialization. `records` and `recorded` read it back."""
     from topo_pipeline.ingest import UnprovedLoad
 
     return {

@@ -1,4 +1,4 @@
-"""When data is due: by when a day has to be there, and by when an asset has to have been made again."""
+"""When data is due: the last day that must have landed, and the freshness policy of the assets."""
 
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -10,13 +10,13 @@ from topo_pipeline.defs.partitions import daily
 
 _ZONE = ZoneInfo(daily.timezone)
 
-# By six in the morning, something has been made since midnight. Dagster looks at the last materialisation of any day:
-# whether yesterday is among them is for the checks.
+# By 06:00, the asset has been materialized since midnight. Dagster looks at the last materialization of any partition,
+# so the checks verify that yesterday is among them.
 EVERY_MORNING = dg.FreshnessPolicy.cron(
     deadline_cron="0 6 * * *", lower_bound_delta=timedelta(hours=6), timezone=daily.timezone
 )
 
 
 def last_due_day(now: datetime) -> date:
-    """The last day that has to be there."""
+    """Return the last day that must have landed."""
     return days.last_due_day(now, _ZONE)

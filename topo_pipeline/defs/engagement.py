@@ -1,4 +1,4 @@
-"""One asset for each metric table, made from its .sql file."""
+"""One asset per metric table, built from its .sql file."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -9,9 +9,9 @@ import dagster as dg
 
 from topo_pipeline.defs.columns import column_lineage, table_schema
 from topo_pipeline.defs.due import EVERY_MORNING
-from topo_pipeline.defs.failures import one_sentence
+from topo_pipeline.defs.failures import as_dagster_failure
 from topo_pipeline.defs.names import OWNERS
-from topo_pipeline.defs.pages import description, links, picture_and_preview
+from topo_pipeline.defs.pages import chart_and_preview, description, links
 from topo_pipeline.defs.partitions import daily, day_of, key_of
 from topo_pipeline.defs.resources import Clock, Warehouse
 from topo_pipeline.engagement import tables as metrics
@@ -19,9 +19,9 @@ from topo_pipeline.engagement.lineage import lineage
 from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.workspace import keep_to_timezone
 
-# A table follows what landed, once nothing above it is being made; what failed above it holds nothing up.
-# Not `any_deps_updated`: it passes over what a run landed that was to build the table too, and failed before that.
-# Not `since_last_handled`: what lands just after a table was asked for would count as handled. These tell by the time.
+# A table is built after its upstream assets change, once none of them is in progress. Failed ones do not block it.
+# Not `any_deps_updated`, which ignores days landed by a run that was to build the table too but failed first.
+# Not `since_last_handled`, which counts days as handled that land just after the table was requested.
 _LANDED = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.newly_updated())
 FOLLOW = (
     (
@@ -33,36 +33,36 @@ FOLLOW = (
 ).with_label("follows_what_landed")
 
 
-class Build(dg.Config):
+class BuildConfig(dg.Config):
     """How an incremental table is built."""
 
     full_refresh: bool = False
 
 
 def metric_tables(settings: Settings) -> list[dg.AssetsDefinition]:
-    """The metric tables as assets; what they are made by under these settings is their code version."""
+    """Return the metric tables as assets. Their code version covers the SQL and the settings it is built with."""
     return [_asset(table, settings) for table in metrics.tables().values()]
 
 
-def _asset(table: metrics.MetricTable, under: Settings) -> dg.AssetsDefinition:
+def _asset(table: metrics.MetricTable, definition_settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(
         key=["engagement", table.name],
         deps=[dg.AssetKey(path) for path in sorted(table.reads)],
         partitions_def=daily if table.is_daily else None,
-        backfill_policy=dg.BackfillPolicy.single_run(),  # on all: dg launch takes a range only then
+        backfill_policy=dg.BackfillPolicy.single_run(),  # dg launch accepts a range only if every asset has it
         group_name="engagement",
         kinds={"sql", "duckdb"},
         owners=OWNERS,
         pool="warehouse",
-        code_version=table.fingerprint(under.rules, under.timezone),
+        code_version=table.fingerprint(definition_settings.rules, definition_settings.timezone),
         description=description(table),
         automation_condition=FOLLOW,
         freshness_policy=EVERY_MORNING,
-        metadata=links(table, under),
+        metadata=links(table, definition_settings),
     )
     def metric_table(
         context: dg.AssetExecutionContext,
-        config: Build,
+        config: BuildConfig,
         warehouse: dg.ResourceParam[Warehouse],
         clock: dg.ResourceParam[Clock],
         settings: dg.ResourceParam[Settings],
@@ -71,7 +71,7 @@ def _asset(table: metrics.MetricTable, under: Settings) -> dg.AssetsDefinition:
         from topo_pipeline.report.previews import look_at
 
         days = [day_of(key).day for key in context.partition_keys] if table.is_daily else []
-        with one_sentence(), warehouse.transaction() as connection:
+        with as_dagster_failure(), warehouse.transaction() as connection:
             began = clock()
             keep_to_timezone(connection, settings.timezone, now=began)
             built = metrics.build(
@@ -85,7 +85,7 @@ def _asset(table: metrics.MetricTable, under: Settings) -> dg.AssetsDefinition:
             )
             seen = look_at(connection, table.name, settings.rules, days)
         context.log.info(of_table(table.name, built.rows, days, clock() - began))
-        about = (picture_and_preview(seen) if seen else {}) | _made_of(table, built, settings)
+        about = (chart_and_preview(seen) if seen else {}) | _table_metadata(table, built, settings)
         if not table.is_daily:
             return dg.MaterializeResult(metadata=about | (seen.totals() if seen else {}))
         _record_days(context, built, days, seen.by_day() if seen else {}, about)
@@ -94,7 +94,7 @@ def _asset(table: metrics.MetricTable, under: Settings) -> dg.AssetsDefinition:
     return metric_table
 
 
-def _made_of(table: metrics.MetricTable, built: metrics.Built, settings: Settings) -> dict[str, Any]:
+def _table_metadata(table: metrics.MetricTable, built: metrics.Built, settings: Settings) -> dict[str, Any]:
     return {
         "dagster/row_count": built.rows,
         "dagster/column_schema": table_schema(built.columns),
@@ -110,10 +110,10 @@ def _record_days(
     numbers: Mapping[date, Mapping[str, float]],
     about: Mapping[str, Any],
 ) -> None:
-    """Tell Dagster each day's rows and numbers, and with the last one what is to be told of the table.
+    """Record each day's rows and numbers in Dagster, and with the last day the table's metadata, which has a chart.
 
-    Once in a run: with each day of a year it would be as many charts. A day that never landed is not materialised, and
-    the others are all the same.
+    Raises:
+        dg.Failure: days never landed. The other days are recorded all the same.
     """
     never_landed = [str(day) for day in days if day not in built.rows_by_day]
     for day, rows in built.rows_by_day.items():
@@ -121,7 +121,8 @@ def _record_days(
         if day == max(built.rows_by_day):
             metadata = {**about, **metadata}
         context.add_asset_metadata(metadata, partition_key=key_of(day))
-        if never_landed:  # the run fails: no event of its end will tell
+        if never_landed:  # the step fails, so Dagster writes no materializations at its end
             context.log_event(dg.AssetMaterialization(context.asset_key, partition=key_of(day), metadata=metadata))
     if never_landed:
-        raise dg.Failure(f"Never landed: {', '.join(never_landed)}. Read them first.", allow_retries=False)
+        command = f"topo-pipeline backfill {never_landed[0]} {never_landed[-1]}"
+        raise dg.Failure(f"Never landed: {', '.join(never_landed)}. Read them first: {command}", allow_retries=False)

@@ -1,4 +1,4 @@
-"""One process a run: no step contends with its sibling for DuckDB's single writer, none pays a start-up."""
+"""The executor: one process per run, so steps don't compete for DuckDB's single writer or start processes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 import dagster as dg
 
 
-class _Owned(dg.Executor):
-    """Dagster's own executor, which also notes whose process the run is: one that is killed can't say that it ended."""
+class _OwnerTaggingExecutor(dg.Executor):
+    """Dagster's executor, which also tags the run with its process, so that an orphaned run can be recognized."""
 
     def __init__(self, inner: dg.Executor) -> None:
         self._inner = inner
 
     @property
     def retries(self) -> Any:
-        """As the executor within has them."""
+        """The retry mode of the wrapped executor."""
         return self._inner.retries
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
@@ -27,7 +27,7 @@ class _Owned(dg.Executor):
 
 def _make(context: dg.InitExecutorContext) -> dg.Executor:
     make: Any = dg.in_process_executor.executor_creation_fn
-    return _Owned(make(context))
+    return _OwnerTaggingExecutor(make(context))
 
 
 _config: Any = dg.in_process_executor.config_schema

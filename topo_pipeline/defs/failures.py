@@ -1,4 +1,4 @@
-"""Turn what the rooms raise into a failure that Dagster shows as one sentence and does not repeat, and read it back."""
+"""Turn our own exceptions into Dagster failures with one message and no retries, and read the cause of a failure."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +15,9 @@ class Fault(NamedTuple):
     """Why a step failed.
 
     Attributes:
-        sentence: our own words, where it is a failure of our own making.
-        kind: the class of what was raised first.
-        detail: the first line of what it says, which may quote anything.
+        sentence: our own description; None for an unexpected exception.
+        kind: the class of the first exception in the chain.
+        detail: the first line of its message, which may quote any data.
     """
 
     sentence: str | None
@@ -26,20 +26,20 @@ class Fault(NamedTuple):
 
 
 def fault_of(event: dg.DagsterEvent) -> Fault:
-    """What is behind a step's failure."""
-    told, cause = event.step_failure_data.user_failure_data, event.step_failure_data.error
+    """Return the cause of a step's failure."""
+    failure, cause = event.step_failure_data.user_failure_data, event.step_failure_data.error
     while cause is not None and cause.cause is not None:
         cause = cause.cause
     return Fault(
-        told.description or None if told is not None else None,
-        (cause.cls_name if cause else None) or "a fault",
+        failure.description or None if failure is not None else None,
+        (cause.cls_name if cause else None) or "an error",
         cause.message.strip().partition("\n")[0] if cause else "no reason given",
     )
 
 
 @contextmanager
-def one_sentence() -> Iterator[None]:
-    """Raise `dg.Failure` in the place of our own errors: a retry would meet the same."""
+def as_dagster_failure() -> Iterator[None]:
+    """Raise `dg.Failure` without retries in place of our own errors. A retry would fail the same way."""
     try:
         yield
     except (SettingsError, TopoError, WarehouseError) as error:

@@ -1,4 +1,4 @@
-"""What is read from Topo: every activity, day by day, and the names of the sequences."""
+"""The assets read from Topo: the activities, one partition per day, and the sequences' names."""
 
 from collections.abc import Container, Iterator, Sequence
 from contextlib import closing
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from topo_pipeline.defs.agreement import agree, load_metadata
-from topo_pipeline.defs.checks import tell_of_activities
+from topo_pipeline.defs.agreement import load_metadata, sync_records
+from topo_pipeline.defs.checks import report_activity_checks
 from topo_pipeline.defs.columns import table_schema
 from topo_pipeline.defs.due import EVERY_MORNING
-from topo_pipeline.defs.failures import one_sentence
+from topo_pipeline.defs.failures import as_dagster_failure
 from topo_pipeline.defs.names import ACTIVITIES, OWNERS, SEQUENCE_TEMPLATES
 from topo_pipeline.defs.partitions import daily, date_at, day_of, key_of
 from topo_pipeline.defs.resources import Clock, Topo, Warehouse
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from topo_pipeline.warehouse.landing import Load
 
 
-class Reload(dg.Config):
-    """What a person has to say of a day that is read again."""
+class ReloadConfig(dg.Config):
+    """Days for which a safety limit is lifted."""
 
     allow_shrink: list[str] = Field(
-        default=[], description="Days, such as 2026-03-14, of which a reload may remove any number of rows."
+        default=[], description="Days, such as 2026-03-14, whose reload may remove any number of rows."
     )
     accept_unreadable: list[str] = Field(
-        default=[], description="Days, such as 2026-03-14, that land however many of their rows can't be read."
+        default=[], description="Days, such as 2026-03-14, that may land with any number of unreadable rows."
     )
 
     def allows(self, days: "Sequence[Day]") -> dict[str, set[date]]:
-        """The days that it names, as `land` takes them."""
+        """Return those of `days` that are named here, as arguments of `land`."""
         return {
             "may_shrink": {day.day for day in days if key_of(day.day) in self.allow_shrink},
             "accept_unreadable": {day.day for day in days if key_of(day.day) in self.accept_unreadable},
@@ -56,34 +56,34 @@ class Reload(dg.Config):
 )
 def activities(
     context: dg.AssetExecutionContext,
-    config: Reload,
+    config: ReloadConfig,
     topo: dg.ResourceParam[Topo],
     warehouse: dg.ResourceParam[Warehouse],
     clock: dg.ResourceParam[Clock],
 ) -> None:
-    """Every engagement event of the workspace, a day a partition, each day proved complete or refused."""
+    """Every engagement event of the workspace. One partition per day, each proved complete or refused."""
     days = [day_of(key) for key in context.partition_keys]
-    with one_sentence():
-        kept = _keep(context, days, warehouse)
+    with as_dagster_failure():
+        kept = _reuse_landed_days(context, days, warehouse)
         to_read = [day for day in days if day.day not in {load.day for load in kept}]
         for load in chain(kept, land(context, to_read, topo, warehouse, clock, **config.allows(days))):
-            # Once more at the run's end, when Dagster writes a second event for the day.
+            # At the end of the step, Dagster writes a second materialization of the day. It needs the same metadata.
             context.add_asset_metadata(load_metadata(load), partition_key=key_of(load.day))
         context.add_asset_metadata({"dagster/column_schema": _columns(warehouse, "activities")})
 
 
-def _keep(context: dg.AssetExecutionContext, days: "Sequence[Day]", warehouse: Warehouse) -> "list[Load]":
-    """The loads of the days that the failed run which this one begins again has landed, told to Dagster once more.
+def _reuse_landed_days(context: dg.AssetExecutionContext, days: "Sequence[Day]", warehouse: Warehouse) -> "list[Load]":
+    """Return the loads of the re-executed run's landed days, and log their materializations in this run.
 
-    Without an event in this run, they would show as failed if it fails too.
+    Without an event in this run, these days would show as failed if this run fails too.
     """
     from topo_pipeline.defs.reexecution import landed_before
 
     kept = landed_before(context.instance, context.run, warehouse, days)
     if kept:
-        context.log.info(f"{len(kept)} of {len(days)} days were landed by what this run begins again: not read again.")
+        context.log.info(f"The re-executed run landed {len(kept)} of {len(days)} days. They are not read again.")
     for load in kept:
-        _tell(context, load)
+        _log_materialization(context, load)
     return kept
 
 
@@ -97,15 +97,15 @@ def land(
     may_shrink: Container[date] = (),
     accept_unreadable: Container[date] = (),
 ) -> "Iterator[Load]":
-    """Read and land `days`, telling Dagster of each at once; yield each that landed.
+    """Read and land `days`. Log each day's materialization as soon as it lands, and yield its load.
 
     Raises:
-        dg.Failure: at the end, naming the days that did not land.
+        dg.Failure: at the end, if days did not land. It names them.
     """
     from topo_pipeline.defs import sentences
     from topo_pipeline.ingest import Refusal, load_days
 
-    agree(context, warehouse, {day.day for day in days})
+    sync_records(context, warehouse, {day.day for day in days})
     refusals: list[Refusal] = []
     if len(days) > 1:
         context.log.info(sentences.of_range(days))
@@ -122,7 +122,7 @@ def land(
         may_shrink=may_shrink,
         accept_unreadable=accept_unreadable,
     )
-    with closing(outcomes):  # an interruption ends the reading too
+    with closing(outcomes):  # so that an interruption also ends the requests
         for done, outcome in enumerate(outcomes, start=1):
             sentence = sentences.of_day(outcome, done, len(days), clock() - began)
             if isinstance(outcome, Refusal):
@@ -130,31 +130,31 @@ def land(
                 refusals.append(outcome)
             else:
                 context.log.info(sentence)
-                _tell(context, outcome)
+                _log_materialization(context, outcome)
                 yield outcome
     if topo.settings.payload_days is not None:
         _empty_payloads(context, warehouse, date_at(clock()) - timedelta(days=topo.settings.payload_days))
     if refusals:
-        # The run ends here, and its checks are skipped.
-        tell_of_activities(context, warehouse, clock, {refusal.day for refusal in refusals})
+        # The step fails here, so the run skips the checks that follow it.
+        report_activity_checks(context, warehouse, clock, {refusal.day for refusal in refusals})
         raise _failure(refusals, len(days))
 
 
 def _empty_payloads(
     context: dg.AssetExecutionContext | dg.OpExecutionContext, warehouse: Warehouse, before: date
 ) -> None:
-    """Keep to the retention period. Where that fails, days that landed stay green, and the next run tries again."""
+    """Empty payloads beyond the retention period. A failure is only logged; the next run tries again."""
     from topo_pipeline.warehouse.errors import WarehouseError
     from topo_pipeline.warehouse.retention import empty_payloads
 
     try:
         if emptied := empty_payloads(warehouse, before):
-            context.log.info(f"Retention: the text of {emptied:,} payloads before {before} was emptied.")
+            context.log.info(f"Retention: emptied the text of {emptied:,} payloads from before {before}.")
     except WarehouseError as error:
         context.log.error(f"Retention (TOPO_PAYLOAD_DAYS): {error}")
 
 
-def _tell(context: dg.AssetExecutionContext | dg.OpExecutionContext, load: "Load") -> None:
+def _log_materialization(context: dg.AssetExecutionContext | dg.OpExecutionContext, load: "Load") -> None:
     context.log_event(dg.AssetMaterialization(ACTIVITIES, partition=key_of(load.day), metadata=load_metadata(load)))
 
 
@@ -174,14 +174,14 @@ def sequence_templates(
     warehouse: dg.ResourceParam[Warehouse],
     clock: dg.ResourceParam[Clock],
 ) -> dg.MaterializeResult[None]:
-    """The sequences by name and status, as last known; the tables show ids where Topo gives no names."""
+    """Name and status of each sequence, as last read. Without a name, tables show the sequence's id."""
     from topo_pipeline.ingest import load_templates
 
-    with one_sentence():
+    with as_dagster_failure():
         known = load_templates(topo.client, warehouse, clock=clock)
         schema = {"dagster/column_schema": _columns(warehouse, "sequence_templates")}
-    if known is None:  # the client has logged why
-        context.log.info("No sequence names were read: names known before stay, other sequences show as ids.")
+    if known is None:  # the client has logged the reason
+        context.log.info("No sequence names were read. Known names are kept, other sequences are shown by id.")
         return dg.MaterializeResult(metadata=schema)
     return dg.MaterializeResult(metadata=schema | {"dagster/row_count": known})
 
@@ -192,7 +192,7 @@ def _columns(warehouse: Warehouse, table: str) -> dg.TableSchema:
 
 
 def _failure(refusals: "list[Refusal]", asked: int) -> dg.Failure:
-    """Name every refused day, days with one reason together; to try again would meet the same."""
+    """Return the failure that names every refused day, grouped by reason. A retry would fail the same way."""
     reasons = [
         f"{', '.join(str(refusal.day) for refusal in alike)}: {reason}"
         for reason, alike in groupby(refusals, key=attrgetter("reason"))

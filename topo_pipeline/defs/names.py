@@ -1,4 +1,4 @@
-"""Names that more than one kind of object needs."""
+"""Names that several modules use."""
 
 import dagster as dg
 

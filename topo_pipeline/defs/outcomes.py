@@ -1,4 +1,4 @@
-"""What Dagster's records say failed and worked: runs that ended, days that landed, checks. No warehouse is opened."""
+"""Read failures and successes of runs, days and checks from Dagster's records. The warehouse is not opened."""
 
 import re
 from collections.abc import Collection, Iterable, Iterator
@@ -11,12 +11,12 @@ from topo_pipeline.alerts.streaks import Failure
 from topo_pipeline.defs.failures import fault_of
 from topo_pipeline.defs.names import ACTIVITIES
 
-# Landings looked at in one go.
+# Materializations per query.
 LANDINGS = 1000
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
-# What Dagster calls a run that a signal ended: Ctrl-C, or its service was stopped.
+# Dagster's tag of a run that a signal ended: Ctrl-C, or its service was stopped.
 _STOPPED = {"dagster/failure_reason": "UNEXPECTED_TERMINATION"}
-_TELLING = {
+_EVENT_TYPES = {
     dg.DagsterEventType.STEP_START,
     dg.DagsterEventType.STEP_SUCCESS,
     dg.DagsterEventType.STEP_FAILURE,
@@ -26,13 +26,13 @@ _TELLING = {
 
 @dataclass
 class Outcomes:
-    """What failed, and when what was last seen to work."""
+    """The failures, and when each subject last succeeded."""
 
     failures: list[Failure] = field(default_factory=list)
     worked: dict[str, datetime] = field(default_factory=dict)
 
-    def works(self, subject: str, at: datetime) -> None:
-        """Note that it worked then."""
+    def add_success(self, subject: str, at: datetime) -> None:
+        """Note that the subject succeeded at this time."""
         self.worked[subject] = max(at, self.worked.get(subject, at))
 
 
@@ -42,7 +42,7 @@ def outcomes(
     checks: Collection[dg.AssetCheckKey],
     failing: Iterable[str],
 ) -> Outcomes:
-    """What came of the runs that `ended`, of all `checks`, and of what was `failing` before."""
+    """Return the outcomes of the runs that `ended`, of all `checks`, and of the subjects that were `failing` before."""
     found = Outcomes()
     for record in ended:
         _add_run(found, instance, record)
@@ -53,7 +53,7 @@ def outcomes(
 
 
 def end_of(record: dg.RunRecord) -> datetime:
-    """When a run ended."""
+    """Return when a run ended (UTC)."""
     return datetime.fromtimestamp(record.end_time, UTC) if record.end_time else record.update_timestamp
 
 
@@ -61,13 +61,13 @@ def _add_run(found: Outcomes, instance: dg.DagsterInstance, record: dg.RunRecord
     run, at, job = record.dagster_run, end_of(record), f"job {record.dagster_run.job_name}"
     if run.status == dg.DagsterRunStatus.SUCCESS:
         for subject in (job, *map(_name, run.step_keys_to_execute or ())):
-            found.works(subject, at)
+            found.add_success(subject, at)
         return
-    told = instance.get_records_for_run(run.run_id, of_type=_TELLING).records
-    events = [(entry.get_dagster_event(), _instant(entry)) for entry in (record.event_log_entry for record in told)]
+    records = instance.get_records_for_run(run.run_id, of_type=_EVENT_TYPES).records
+    events = [(entry.get_dagster_event(), _instant(entry)) for entry in (record.event_log_entry for record in records)]
     for event, worked_at in events:
         if event.is_step_success:
-            found.works(_name(event.step_key), worked_at)
+            found.add_success(_name(event.step_key), worked_at)
     if not _STOPPED.items() <= run.tags.items():
         found.failures += _failures_of(found, events, job, run.run_id, at)
 
@@ -75,7 +75,7 @@ def _add_run(found: Outcomes, instance: dg.DagsterInstance, record: dg.RunRecord
 def _failures_of(
     found: Outcomes, events: list[tuple[dg.DagsterEvent, datetime]], job: str, run_id: str, at: datetime
 ) -> list[Failure]:
-    """The failed steps; where there are none, what was under way when the run ended, or the job."""
+    """Return the failed steps; without any, the steps that were running when the run ended; else the job."""
     short = run_id.partition("-")[0]
     failures: list[Failure] = []
     for event, failed_at in events:
@@ -90,41 +90,41 @@ def _failures_of(
 
 
 def _failures_of_step(found: Outcomes, event: dg.DagsterEvent, at: datetime, run: str) -> Iterator[Failure]:
-    """The days that a step refused, each for its reason, since the step itself did its work; else the step."""
-    told, fault = event.step_failure_data.user_failure_data, fault_of(event)
-    metadata = {name: entry.value for name, entry in (told.metadata if told else {}).items()}
-    reason = fault.sentence or f"{fault.kind}, see the run's log"  # its detail may quote anything, people too
+    """Yield the days that a step refused, with their reasons, and count the step as a success. Else yield the step."""
+    failure, fault = event.step_failure_data.user_failure_data, fault_of(event)
+    metadata = {name: entry.value for name, entry in (failure.metadata if failure else {}).items()}
+    reason = fault.sentence or f"{fault.kind}, see the run's log"  # the detail may quote personal data
     match metadata:
         case {"refused_days": list(days), "reasons": dict(reasons)}:
-            found.works(_name(event.step_key), at)
+            found.add_success(_name(event.step_key), at)
             yield from (Failure(day, at, run, reasons.get(day, reason)) for day in days)
         case _:
             yield Failure(_name(event.step_key), at, run, reason)
 
 
 def _add_checks(found: Outcomes, instance: dg.DagsterInstance, checks: Collection[dg.AssetCheckKey]) -> None:
-    """What each check said last: an error has failed, a warning has not."""
+    """Add the last evaluation of each check. An error is a failure, a warning is not."""
     latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(checks))
     for key, record in latest.items():
         evaluation = record.evaluation
         if record.event is None or not isinstance(evaluation, dg.AssetCheckEvaluation):
-            continue  # it is being evaluated
+            continue  # planned or running
         subject, at = f"check {key.to_user_string()}", _instant(record.event)
         if evaluation.passed or evaluation.severity != dg.AssetCheckSeverity.ERROR:
-            found.works(subject, at)
+            found.add_success(subject, at)
         else:
             run = record.run_id.partition("-")[0] or None
             found.failures.append(Failure(subject, at, run, evaluation.description or "no reason given"))
 
 
 def _add_landings(found: Outcomes, instance: dg.DagsterInstance, days: list[str]) -> None:
-    """When these days last landed, whatever run did it."""
+    """Add when these days last landed, in any run."""
     if not days:
         return
     landings = instance.fetch_materializations(dg.AssetRecordsFilter(ACTIVITIES, asset_partitions=days), LANDINGS)
     for record in landings.records:  # latest first
         if record.partition_key:
-            found.works(record.partition_key, _instant(record.event_log_entry))
+            found.add_success(record.partition_key, _instant(record.event_log_entry))
 
 
 def _instant(entry: dg.EventLogEntry) -> datetime:
@@ -132,5 +132,5 @@ def _instant(entry: dg.EventLogEntry) -> datetime:
 
 
 def _name(step_key: str | None) -> str:
-    """An asset's step as its key is written."""
+    """Return the asset key of a step in the usual notation."""
     return (step_key or "").replace("__", "/")

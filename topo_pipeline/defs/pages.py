@@ -1,4 +1,4 @@
-"""What a metric table's page in the UI shows beyond its columns: where to read on, a chart, a few rows."""
+"""Metadata for a metric table's page in the UI: links, a chart and the first rows."""
 
 import base64
 from functools import cache
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from topo_pipeline.report.previews import Seen
 
 PACKAGE = Path(__file__).parents[1]
-DOCS = PACKAGE.parent / "docs" / "metrics.md"  # of a checkout; an installed package has none
+DOCS = PACKAGE.parent / "docs" / "metrics.md"  # only in a checkout
 
 
 def description(table: MetricTable) -> str:
-    """What the table is, and the way to what its last build shows: below a hundred columns nobody would look for it."""
-    return f"{table.description}\n\n[Its chart, first rows and numbers](/assets/engagement/{table.name}?view=events)"
+    """Return the table's description with a link to its last build, which is hard to find below a hundred columns."""
+    return f"{table.description}\n\n[Chart, first rows and figures](/assets/engagement/{table.name}?view=events)"
 
 
 def links(table: MetricTable, settings: Settings) -> dict[str, Any]:
-    """The definition's metadata: the table's name, and where the report, the SQL and the documentation are."""
+    """Return the definition metadata: the table's name, and links to the report, the SQL and the documentation."""
     sources = [_source(PACKAGE / "engagement" / f"{table.name}.sql", 1, "the SQL")]
-    if line := _sections().get(f"### engagement.{table.name}"):
+    if line := _heading_lines().get(f"### engagement.{table.name}"):
         sources.append(_source(DOCS, line, "docs/metrics.md"))
     return {
         "dagster/table_name": f"engagement.{table.name}",
@@ -34,8 +34,8 @@ def links(table: MetricTable, settings: Settings) -> dict[str, Any]:
     }
 
 
-def picture_and_preview(seen: "Seen") -> dict[str, Any]:
-    """The metadata of a build that show what it built; a table without rows has no chart."""
+def chart_and_preview(seen: "Seen") -> dict[str, Any]:
+    """Return the chart and the first rows of a build as metadata. A table without rows has no chart."""
     picture = seen.picture()
     chart = f"![{seen.look.title}](data:image/png;base64,{base64.b64encode(picture).decode()})" if picture else None
     return {
@@ -49,8 +49,8 @@ def _source(path: Path, line: int, label: str) -> dg.LocalFileCodeReference:
 
 
 @cache
-def _sections() -> dict[str, int]:
-    """The lines of the documentation's headings, from 1."""
+def _heading_lines() -> dict[str, int]:
+    """Return the line number of each heading of the documentation, counted from 1."""
     if not DOCS.exists():
         return {}
     lines = DOCS.read_text(encoding="utf-8").splitlines()

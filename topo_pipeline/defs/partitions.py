@@ -1,4 +1,4 @@
-"""The day as a partition. Windows come from here, never from parsing a key: a day has 23 to 25 hours."""
+"""Reporting days as partitions. Take a day's window from here, not from its key: a day has 23 to 25 hours."""
 
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 _settings = get_settings()
 FIRST_DAY = _settings.start_date
 
-# What a run that reads several days carries; Dagster plans and shows each of them.
+# Tags of a run that reads several days. Dagster plans and shows each of them.
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 
-# end_offset: today is a partition too, read as far as it has come.
+# end_offset: today is a partition too, and is read up to now.
 daily = dg.DailyPartitionsDefinition(
     start_date=datetime.combine(FIRST_DAY, time.min, _settings.zone),
     timezone=_settings.timezone,
@@ -26,7 +26,7 @@ daily = dg.DailyPartitionsDefinition(
 
 
 def day_of(partition_key: str, partitions_def: dg.DailyPartitionsDefinition = daily) -> "Day":
-    """The reporting day that a partition stands for, with its window."""
+    """Return the reporting day of a partition, with its window."""
     from topo_pipeline.ingest import Day
     from topo_pipeline.topo_api.reading import Window
 
@@ -35,21 +35,21 @@ def day_of(partition_key: str, partitions_def: dg.DailyPartitionsDefinition = da
 
 
 def date_at(moment: datetime) -> date:
-    """The reporting day in which an instant lies."""
+    """Return the reporting day that contains an instant."""
     return moment.astimezone(_settings.zone).date()
 
 
 def days_before(now: datetime, count: int) -> "list[Day]":
-    """The last `count` days that are over at `now`, as far as there are partitions for them, in order."""
+    """Return the last `count` complete days before `now` that have partitions, in order."""
     days = (date_at(now) - timedelta(days=ago) for ago in range(count, 0, -1))
     return [day_of(key_of(day)) for day in days if day >= FIRST_DAY]
 
 
 def key_of(day: date) -> str:
-    """The partition key of a reporting day."""
+    """Return the partition key of a reporting day."""
     return day.strftime(daily.fmt)
 
 
 def range_tags(first: date, last: date) -> dict[str, str]:
-    """The tags of a run over the days from `first` to `last`, both included."""
+    """Return the tags of a run over the days from `first` to `last`, both included."""
     return {RANGE_START: key_of(first), RANGE_END: key_of(last)}

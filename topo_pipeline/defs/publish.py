@@ -1,8 +1,8 @@
-"""What is published of the tables for people and tools outside: files, made of what the tables hold at the time."""
+"""The assets that publish files from the current tables: the report and the Parquet export."""
 
 import dagster as dg
 
-from topo_pipeline.defs.failures import one_sentence
+from topo_pipeline.defs.failures import as_dagster_failure
 from topo_pipeline.defs.names import ACTIVITIES, OWNERS, SEQUENCE_TEMPLATES
 from topo_pipeline.defs.resources import Clock, Warehouse
 from topo_pipeline.engagement.tables import tables
@@ -24,17 +24,17 @@ _TABLES = [dg.AssetKey(["engagement", name]) for name in tables()]
 def engagement_report(
     warehouse: dg.ResourceParam[Warehouse], clock: dg.ResourceParam[Clock], settings: dg.ResourceParam[Settings]
 ) -> dg.MaterializeResult[None]:
-    """The page that people look at: one HTML file in `TOPO_REPORT_DIR`, of what the tables hold when it is made."""
+    """The engagement report: one HTML file in `TOPO_REPORT_DIR`, written from the current tables."""
     from topo_pipeline.report.page import publish
 
     try:
-        with one_sentence(), warehouse.reader() as connection:
+        with as_dagster_failure(), warehouse.reader() as connection:
             published = publish(
                 connection, settings.report_dir, timezone=settings.timezone, rules=settings.rules, now=clock()
             )
     except OSError as error:
         raise dg.Failure(
-            f"The report can't be written into {settings.report_dir} (TOPO_REPORT_DIR): {error.strerror}.",
+            f"Could not write the report to {settings.report_dir} (TOPO_REPORT_DIR): {error.strerror}.",
             allow_retries=False,
         ) from error
     return dg.MaterializeResult(
@@ -42,7 +42,7 @@ def engagement_report(
             "path": dg.MetadataValue.path(published.path),
             "open": dg.MetadataValue.url(published.path.as_uri()),
             "bytes": published.size,
-            "as_of": str(published.as_of or "no day is over"),
+            "as_of": str(published.as_of or "no complete day yet"),
             "sequences": published.sequences,
         }
     )
@@ -60,10 +60,10 @@ def engagement_report(
 def parquet(
     warehouse: dg.ResourceParam[Warehouse], settings: dg.ResourceParam[Settings], clock: dg.ResourceParam[Clock]
 ) -> dg.MaterializeResult[None]:
-    """Every table, and the activities by month, as Parquet with a manifest: what BI tools read."""
+    """Every table, and the activities by month, as Parquet files with a manifest, for BI tools."""
     from topo_pipeline.exports.parquet import LATEST, export_all
 
-    with one_sentence():
+    with as_dagster_failure():
         done = export_all(warehouse, settings.report_dir / "parquet", now=clock())
     return dg.MaterializeResult(
         metadata={

@@ -1,4 +1,4 @@
-"""What Dagster's records say of the days, to be held against the warehouse."""
+"""Read the loads in Dagster's records, for comparison with the warehouse."""
 
 from collections.abc import Collection, Iterator
 from datetime import date, datetime
@@ -10,21 +10,21 @@ from topo_pipeline.defs.names import ACTIVITIES
 from topo_pipeline.defs.partitions import daily, day_of
 from topo_pipeline.engagement.checks import Recorded
 
-# Records read at once.
+# Records per query.
 BATCH = 500
-# In the metadata of an observation of the activities, which `agreement` logs; and so far back it is looked for.
+# Metadata of an observation of the activities that `agreement` reports.
 LOST_DAYS = "lost_days"
 BY_HAND = "reported by hand"
-_BACK = 50
+_LIMIT = 50  # observations to search for `LOST_DAYS`
 
 
 def recorded_days(instance: dg.DagsterInstance, now: datetime, refused: Collection[date] = ()) -> list[Recorded]:
-    """Every day that landed or was asked for, as Dagster's records have it.
+    """Return every day that landed, failed or was refused, from Dagster's records.
 
     Args:
-        instance: Whose records.
-        now: Up to which partitions there are.
-        refused: Days that the run under way has refused: its records don't say so before it ends.
+        instance: The Dagster instance.
+        now: The current time. Partitions up to then are read.
+        refused: Days that the current run has refused. Dagster records them only when the run ends.
     """
     loads = dict(recorded_loads(instance))
     statuses = instance.get_status_by_partition(ACTIVITIES, daily.get_partition_keys(current_time=now), daily) or {}
@@ -34,21 +34,21 @@ def recorded_days(instance: dg.DagsterInstance, now: datetime, refused: Collecti
 
 
 def recorded_loads(instance: dg.DagsterInstance) -> Iterator[tuple[str, str]]:
-    """Each partition key with the load that its latest materialization tells of; one reported by hand tells of none."""
+    """Yield each partition key with the load id of its latest materialization, or `BY_HAND` if that has none."""
     newest = instance.get_latest_storage_id_by_partition(ACTIVITIES, dg.DagsterEventType.ASSET_MATERIALIZATION)
     ids = iter(sorted(newest.values()))
     while batch := list(islice(ids, BATCH)):
         for record in instance.fetch_materializations(
             dg.AssetRecordsFilter(ACTIVITIES, storage_ids=batch), BATCH
         ).records:
-            told = record.asset_materialization.metadata if record.asset_materialization else {}
+            metadata = record.asset_materialization.metadata if record.asset_materialization else {}
             if record.partition_key is not None:
-                yield record.partition_key, str(told["load_id"].value) if "load_id" in told else BY_HAND
+                yield record.partition_key, str(metadata["load_id"].value) if "load_id" in metadata else BY_HAND
 
 
 def lost_days(instance: dg.DagsterInstance) -> set[date]:
-    """The landed days that the last run did not find in the warehouse, without those that have landed since."""
-    for record in instance.fetch_observations(ACTIVITIES, _BACK).records:  # latest first
+    """Return the landed days that the last run did not find in the warehouse and that have not landed since."""
+    for record in instance.fetch_observations(ACTIVITIES, _LIMIT).records:  # latest first
         observation = record.asset_observation
         if observation is not None and LOST_DAYS in observation.metadata:
             noted = observation.metadata[LOST_DAYS].value

@@ -1,4 +1,4 @@
-"""A run that begins a failed one again: what that one landed is not read again."""
+"""Re-execution of a failed run: days that the failed run landed are not read again."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,31 +14,31 @@ from topo_pipeline.warehouse.ledger import landed_whole
 def landed_before(
     instance: dg.DagsterInstance, run: dg.DagsterRun, warehouse: Warehouse, days: Sequence[Day]
 ) -> list[Load]:
-    """The last load of each of `days` that the run which `run` begins again has landed, closed and proved.
+    """Return the last load of each of `days` that the run re-executed by `run` has landed, closed and proved.
 
-    The ledger tells, not Dagster's records: a warehouse that was exchanged in between holds none of these loads, and a
-    run that was killed between a commit and its event landed the day all the same.
+    The loads come from the ledger, not from Dagster's records. The warehouse may have been replaced since then, and a
+    run that was killed between a commit and its event has landed the day without a record.
 
     Raises:
         WarehouseError: the warehouse can't be used.
     """
-    run_ids = list(_begun_again(instance, run))
+    run_ids = list(_unsuccessful_ancestors(instance, run))
     if not run_ids or not days:
         return []
     warehouse.prepare()
     with warehouse.reader() as connection:
         loads = landed_whole(connection, run_ids, days[0].day, days[-1].day)
-    # A day of the same name that was cut in another time zone ends at another instant.
+    # If TOPO_TIMEZONE has changed since then, the same date ends at another instant.
     ends = {day.day: day.window.end for day in days}
     return [
         load for load in loads if load.day in ends and ends[load.day] <= load.asked_before <= ends[load.day] + MARGIN
     ]
 
 
-def _begun_again(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[str]:
-    """The failed or cancelled run that `run` begins again, the one that this one did, and so on, by id.
+def _unsuccessful_ancestors(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[str]:
+    """Yield the ids of the failed or cancelled runs that `run` re-executes, directly and indirectly, newest first.
 
-    To begin a run again that succeeded is to want everything read again.
+    Stops at a run that succeeded: re-executing such a run means to read everything again.
     """
     while run.parent_run_id and (parent := instance.get_run_by_id(run.parent_run_id)):
         if parent.status == dg.DagsterRunStatus.SUCCESS:

@@ -1,4 +1,4 @@
-"""What the schedules and sensors that call the API have in common: when they run, when they skip, what they launch."""
+"""Shared parts of the schedules and sensors that call the API: skipping ticks and building run requests."""
 
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -19,8 +19,8 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-def skipping(evaluate: Callable[_P, _T]) -> Callable[_P, _T | dg.SkipReason]:
-    """Let a tick that can't ask Topo skip and say why: no key, no answer. The next tick is the retry."""
+def skip_on_error(evaluate: Callable[_P, _T]) -> Callable[_P, _T | dg.SkipReason]:
+    """Turn errors such as a missing key or no answer from Topo into a skipped tick. The next tick is the retry."""
 
     @wraps(evaluate)
     def evaluated(*args: _P.args, **kwargs: _P.kwargs) -> _T | dg.SkipReason:
@@ -35,7 +35,7 @@ def skipping(evaluate: Callable[_P, _T]) -> Callable[_P, _T | dg.SkipReason]:
 def run_request(
     request: "Request", *others: dg.AssetKey, tags: Mapping[str, str] = MappingProxyType({})
 ) -> dg.RunRequest:
-    """A run that reads the days asked for, and `others`; no tables, since they follow what lands."""
+    """Return a run that reads the requested days and `others`. A sensor builds the tables afterwards."""
     return dg.RunRequest(
         run_key=request.key,
         asset_selection=[ACTIVITIES, *others],
@@ -44,11 +44,11 @@ def run_request(
 
 
 def tick_result(decision: "Decision[Any]") -> dg.SensorResult:
-    """A sensor's decision as Dagster takes it."""
+    """Return a decision as Dagster's sensor result."""
     from topo_pipeline.automation.cursors import write_cursor
 
     return dg.SensorResult(
         run_requests=[run_request(request) for request in decision.requests],
-        skip_reason=None if decision.requests else decision.why,
-        cursor=write_cursor(decision.memory),
+        skip_reason=None if decision.requests else decision.reason,
+        cursor=write_cursor(decision.state),
     )

@@ -1,4 +1,4 @@
-"""What assets are handed: the API, the warehouse, the clock. Plain objects: the UI shows none of their insides."""
+"""Resources of the assets: API, warehouse, clock. They are plain objects, so the UI shows none of their fields."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from topo_pipeline.ingest import Clock
     from topo_pipeline.topo_api.client import Retries, TopoClient
     from topo_pipeline.warehouse.connection import Warehouse
-else:  # definitions load without what these import: of a resource's type, Dagster reads only that it is a resource's
+else:  # not imported when the definitions load: Dagster does not use a resource's type
     Clock = Warehouse = Any
 
 __all__ = ["Clock", "Resources", "Topo", "Warehouse", "resources"]
@@ -20,25 +20,23 @@ __all__ = ["Clock", "Resources", "Topo", "Warehouse", "resources"]
 
 @dataclass(frozen=True)
 class Topo:
-    """Topo's API as the settings name it; a key is needed only where it is used."""
+    """Topo's API as configured. A key is needed only when a client is created."""
 
     settings: Settings
     clock: Clock
     retries: "Retries | None" = None
-    """Other than the client's own."""
+    """Retries other than the client's defaults."""
 
     def client(self) -> "TopoClient":
-        """Return a client, to be entered.
+        """Return a client. Use it as a context manager.
 
         Raises:
-            SettingsError: there is no key, or the key or the address can't be used.
+            SettingsError: there is no key, or the key or the URL can't be used.
         """
         from topo_pipeline.topo_api.client import Retries, TopoClient
 
         if self.settings.api_key is None:
-            raise SettingsError(
-                "TOPO_API_KEY is not set: put it into the environment or into .env (make demo needs none)."
-            )
+            raise SettingsError("TOPO_API_KEY is not set. Set it in the environment or in .env (make demo needs none).")
         try:
             return TopoClient(
                 self.settings.api_url,
@@ -53,7 +51,7 @@ class Topo:
 
 
 class Resources(TypedDict):
-    """What the code location is built over."""
+    """The resources of the code location."""
 
     topo: Topo
     warehouse: "Warehouse | dg.ResourceDefinition"
@@ -62,7 +60,7 @@ class Resources(TypedDict):
 
 
 def utc_now() -> datetime:
-    """The clock of every run: the one place that reads it."""
+    """Return the current time. The clock of every run, and the only place that reads it."""
     return datetime.now(UTC)
 
 

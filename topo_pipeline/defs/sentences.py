@@ -1,4 +1,4 @@
-"""What a run's log says: a line for each day that was read and for each table that was built."""
+"""Lines of a run's log: one for each day read and each table built."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -8,27 +8,27 @@ from topo_pipeline.warehouse.landing import Load
 
 
 def of_range(days: Sequence[Day]) -> str:
-    """What is about to be read."""
+    """Return the line that announces a range of days."""
     return f"Reading {len(days)} days, {days[0].day} to {days[-1].day}"
 
 
 def of_day(outcome: Load | Refusal, done: int, total: int, elapsed: timedelta) -> str:
-    """What was read, proved and changed of a day, or why nothing was; and how far the range is.
+    """Return the line about a day: what was read, proved and changed, or why it was refused, and the progress.
 
     Args:
-        outcome: what became of the day.
-        done: how many days of the range have been dealt with, this one included.
-        total: the days of the range.
-        elapsed: since the first of them was begun.
+        outcome: the day's load or refusal.
+        done: number of days of the range that are done, including this one.
+        total: number of days of the range.
+        elapsed: time since the start of the range.
     """
     where = f"{outcome.day}{_progress(done, total, elapsed)}"
     return f"{where}: refused. {outcome.reason}" if isinstance(outcome, Refusal) else f"{where}: {_landed(outcome)}"
 
 
 def of_table(table: str, rows: int, days: Sequence[date], elapsed: timedelta) -> str:
-    """What a build came to; `days` are those that were asked for, of a table that is built day by day."""
-    asked = f", {_count(len(days), 'day')} of them built anew" if days else ""
-    return f"{table}: {rows:,} rows{asked}, in {elapsed.total_seconds():.1f} s"
+    """Return the line about a build. `days` are the rebuilt days of a table that is built day by day."""
+    rebuilt = f", {_count(len(days), 'day')} rebuilt" if days else ""
+    return f"{table}: {rows:,} rows{rebuilt}, in {elapsed.total_seconds():.1f} s"
 
 
 def _progress(done: int, total: int, elapsed: timedelta) -> str:
@@ -52,7 +52,7 @@ def _landed(load: Load) -> str:
         f" {'' if load.proved else 'NOT '}proved against Topo's count of {load.api_total_count:,};"
         f" {_changes(load)}"
         + (f", {load.rejects:,} unreadable" if load.rejects else "")
-        + (f", {load.suppressed:,} of forgotten people left out" if load.suppressed else "")
+        + (f", {load.suppressed:,} of erased people suppressed" if load.suppressed else "")
         + (" (the day is still open)" if load.is_open else "")
     )
 

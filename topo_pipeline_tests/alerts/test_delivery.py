@@ -38,20 +38,20 @@ BOTH = pytest.mark.parametrize("to", [webhook, slack])
 
 def why_not(destination: Destination) -> str:
     with pytest.raises(Undelivered) as raised:
-        destination.tell(TEXT)
+        destination.send(TEXT)
     assert PRIVATE not in "".join(traceback.format_exception(raised.value))
     assert raised.value.__context__ is None
     return str(raised.value)
 
 
 def test_a_webhook_gets_the_text_as_json(receiver: Receiver) -> None:
-    webhook(receiver).tell(TEXT)
+    webhook(receiver).send(TEXT)
     assert receiver.received == [{"text": TEXT}]
     assert receiver.paths == [f"/services/{PRIVATE}"]
 
 
 def test_slack_gets_it_for_the_channel_from_the_bot(receiver: Receiver) -> None:
-    slack(receiver).tell(TEXT)
+    slack(receiver).send(TEXT)
     [message] = receiver.received
     assert (message["channel"], message["text"]) == ("#data", TEXT)
     assert receiver.paths == ["/api/chat.postMessage"]
@@ -67,7 +67,7 @@ def test_a_webhook_that_does_not_take_it_is_said_with_its_answer(receiver: Recei
 
 def test_what_slack_refuses_is_said_with_its_reason(receiver: Receiver) -> None:
     receiver.answer = {"ok": False, "error": "channel_not_found"}
-    assert why_not(slack(receiver)) == "Slack refused: channel_not_found"
+    assert why_not(slack(receiver)) == "Slack rejected the message: channel_not_found"
 
 
 @BOTH
@@ -130,7 +130,7 @@ def test_no_log_and_no_representation_shows_the_secret(
     for name in ("httpx", "httpcore", "slack_sdk", "slack_sdk.web.base_client"):
         caplog.set_level(logging.DEBUG, logger=name)
     destination = to(receiver)
-    destination.tell(TEXT)
+    destination.send(TEXT)
     receiver.status = 500
     why_not(destination)
     assert PRIVATE not in caplog.text
@@ -141,7 +141,9 @@ def test_no_log_and_no_representation_shows_the_secret(
 
 def test_without_its_extra_slack_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dagster_slack", None)
-    assert why_not(Slack(f"xoxb-{PRIVATE}", "#data")) == "Slack needs its extra: pip install 'topo-pipeline[slack]'"
+    assert why_not(Slack(f"xoxb-{PRIVATE}", "#data")) == (
+        "the Slack extra is not installed; run pip install 'topo-pipeline[slack]'"
+    )
 
 
 def test_an_address_that_is_none_is_said_without_it() -> None:
@@ -175,7 +177,7 @@ def test_any_spelling_of_no_proxy_lets_messages_through(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://")
     monkeypatch.setenv("NO_PROXY", exempt)
-    webhook(receiver).tell(TEXT)
+    webhook(receiver).send(TEXT)
     assert receiver.received == [{"text": TEXT}]
 
 
@@ -191,7 +193,7 @@ def test_a_redirect_to_no_address_is_not_delivered(receiver: Receiver, location:
 
 
 def test_a_heartbeat_is_one_get_of_its_address(receiver: Receiver) -> None:
-    Heartbeat(f"{receiver.address}/ping/{PRIVATE}?x=1").beat()
+    Heartbeat(f"{receiver.address}/ping/{PRIVATE}?x=1").ping()
     assert (receiver.methods, receiver.paths) == (["GET"], [f"/ping/{PRIVATE}"])
 
 
@@ -203,8 +205,8 @@ def test_a_heartbeat_that_is_not_answered_with_success_is_said_without_its_addre
     receiver.status = status
     heartbeat = Heartbeat(f"{receiver.address}/{PRIVATE}")
     with pytest.raises(Undelivered) as raised:
-        heartbeat.beat()
-    assert str(raised.value) == f"the heartbeat's address answered {status}"
+        heartbeat.ping()
+    assert str(raised.value) == f"the heartbeat URL answered {status}"
     assert raised.value.__context__ is None
     assert receiver.methods == ["GET"]  # neither repeated nor sent elsewhere
     assert PRIVATE not in caplog.text + repr(heartbeat)

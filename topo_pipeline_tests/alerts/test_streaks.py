@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topo_pipeline.alerts.streaks import Failure, Memory, News, message, news, remembered, written
+from topo_pipeline.alerts.streaks import Alert, AlertState, Failure, decode_state, encode_state, find_alert, message
 
 START = datetime(2026, 3, 20, 1, 15, tzinfo=UTC)
 DAY, OTHER = "2026-03-05", "2026-03-06"
@@ -22,52 +22,52 @@ def failed(subject: str, minute: int, run: str | None = "1f2e3d4c", reason: str 
     return Failure(subject, at(minute), run, reason)
 
 
-def told(found: News) -> tuple[list[str], list[str]]:
-    return [failure.subject for failure in found.failing], list(found.well_again)
+def told(found: Alert) -> tuple[list[str], list[str]]:
+    return [failure.subject for failure in found.failing], list(found.recovered)
 
 
 def test_the_first_failure_of_a_streak_is_told_and_no_other() -> None:
-    first, failing = news({}, [failed(DAY, 1)], {})
+    first, failing = find_alert({}, [failed(DAY, 1)], {})
     assert told(first) == ([DAY], [])
-    again, failing = news(failing, [failed(DAY, 2)], {})
+    again, failing = find_alert(failing, [failed(DAY, 2)], {})
     assert not again
-    between, failing = news(failing, [], {})
+    between, failing = find_alert(failing, [], {})
     assert not between
     assert failing == {DAY: at(2)}
 
 
 def test_recovery_is_told_once_and_a_new_streak_then() -> None:
-    _, failing = news({}, [failed(DAY, 1)], {})
-    recovery, failing = news(failing, [], {DAY: at(5)})
+    _, failing = find_alert({}, [failed(DAY, 1)], {})
+    recovery, failing = find_alert(failing, [], {DAY: at(5)})
     assert told(recovery) == ([], [DAY])
-    assert not news(failing, [], {DAY: at(5)})[0]
-    relapse, _ = news(failing, [failed(DAY, 6)], {DAY: at(5)})
+    assert not find_alert(failing, [], {DAY: at(5)})[0]
+    relapse, _ = find_alert(failing, [failed(DAY, 6)], {DAY: at(5)})
     assert told(relapse) == ([DAY], [])
 
 
 def test_a_success_before_the_last_failure_is_no_recovery() -> None:
-    _, failing = news({}, [failed(DAY, 1)], {})
-    relapsed, failing = news(failing, [failed(DAY, 3)], {DAY: at(2)})
+    _, failing = find_alert({}, [failed(DAY, 1)], {})
+    relapsed, failing = find_alert(failing, [failed(DAY, 3)], {DAY: at(2)})
     assert not relapsed
-    assert not news(failing, [], {DAY: at(2)})[0]
-    assert not news(failing, [], {DAY: at(3)})[0]
+    assert not find_alert(failing, [], {DAY: at(2)})[0]
+    assert not find_alert(failing, [], {DAY: at(3)})[0]
 
 
 def test_each_day_is_a_streak_of_its_own() -> None:
-    _, failing = news({}, [failed(DAY, 1)], {})
-    found, failing = news(failing, [failed(DAY, 2), failed(OTHER, 2)], {})
+    _, failing = find_alert({}, [failed(DAY, 1)], {})
+    found, failing = find_alert(failing, [failed(DAY, 2), failed(OTHER, 2)], {})
     assert told(found) == ([OTHER], [])
-    found, failing = news(failing, [], {DAY: at(3)})
+    found, failing = find_alert(failing, [], {DAY: at(3)})
     assert told(found) == ([], [DAY])
     assert failing == {OTHER: at(2)}
 
 
 def test_what_failed_and_was_healed_between_two_looks_is_not_told() -> None:
-    assert news({}, [failed(DAY, 1)], {DAY: at(2)}) == (News(), {})
+    assert find_alert({}, [failed(DAY, 1)], {DAY: at(2)}) == (Alert(), {})
 
 
 def test_what_works_and_never_failed_is_not_told() -> None:
-    assert news({}, [], {"job refresh": at(1)}) == (News(), {})
+    assert find_alert({}, [], {"job refresh": at(1)}) == (Alert(), {})
 
 
 STEP = st.tuples(st.sampled_from("abc"), st.booleans())
@@ -89,7 +89,7 @@ def test_what_was_told_so_far_is_always_what_stands(looks: list[list[tuple[str, 
                 worked[subject] = at(minute)
             else:
                 failures.append(failed(subject, minute))
-        found, failing = news(failing, failures, worked)
+        found, failing = find_alert(failing, failures, worked)
         began, ended = told(found)
         assert believed.isdisjoint(began)
         assert believed >= set(ended)
@@ -97,16 +97,16 @@ def test_what_was_told_so_far_is_always_what_stands(looks: list[list[tuple[str, 
         assert believed == {subject for subject, works in stands.items() if not works}
 
 
-def said(*failures: Failure, well_again: Sequence[str] = ()) -> list[str]:
-    return message(News(failures, tuple(well_again))).splitlines()
+def said(*failures: Failure, recovered: Sequence[str] = ()) -> list[str]:
+    return message(Alert(failures, tuple(recovered))).splitlines()
 
 
 def test_days_of_one_run_and_one_reason_are_one_line() -> None:
-    assert said(failed(OTHER, 1), failed(DAY, 1), failed("topo/x", 1, reason="No."), well_again=["job y"]) == [
+    assert said(failed(OTHER, 1), failed(DAY, 1), failed("topo/x", 1, reason="No."), recovered=["job y"]) == [
         "topo_pipeline",
         f"Failed: {DAY}, {OTHER} (run 1f2e3d4c): 1 missing",
         "Failed: topo/x (run 1f2e3d4c): No.",
-        "Works again: job y",
+        "Recovered: job y",
     ]
 
 
@@ -130,12 +130,12 @@ def test_the_words_of_others_stay_on_their_line_and_call_nobody() -> None:
     assert line == "Failed: t (run 1f2e3d4c): a b ‹!channel›"
 
 
-MEMORY = Memory(START, {DAY: at(1)})
-OTHERWISE = Memory(at(99))
+STATE = AlertState(START, {DAY: at(1)})
+DEFAULT = AlertState(at(99))
 
 
 def test_a_cursor_holds_the_memory() -> None:
-    assert remembered(written(MEMORY), OTHERWISE) == MEMORY
+    assert decode_state(encode_state(STATE), DEFAULT) == STATE
 
 
 @pytest.mark.parametrize(
@@ -143,9 +143,9 @@ def test_a_cursor_holds_the_memory() -> None:
     [None, "", "12", "null", "{}", "\x00", '{"until": "yesterday"}', '{"until": "2026-03-20T01:15:00"}', "{" * 9999],
 )
 def test_a_cursor_of_another_making_is_none(cursor: str | None) -> None:
-    assert remembered(cursor, OTHERWISE) == OTHERWISE
+    assert decode_state(cursor, DEFAULT) == DEFAULT
 
 
 def test_a_cursor_stays_small_where_a_year_of_days_fails() -> None:
     days = {str(START.date() + timedelta(days=n)): START for n in range(365)}
-    assert len(written(Memory(START, days))) < 20_000
+    assert len(encode_state(AlertState(START, days))) < 20_000

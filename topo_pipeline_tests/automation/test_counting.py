@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from topo_pipeline.automation.counting import ONE_TRY, PATIENCE_SECONDS, Bounds, ask_counts
+from topo_pipeline.automation.counting import SINGLE_ATTEMPT, TIMEOUT_SECONDS, Bounds, fetch_counts
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.topo_api.errors import RequestRefused, TopoError, TopoUnavailable
 from topo_pipeline_tests.topo_api.helpers import (
@@ -28,7 +28,7 @@ DOWN = Answer(problem_of(503, "Unavailable"), status=503)
 
 def ask(api: Scripted, bounds: list[Bounds] = HOURS, **options: Any) -> list[int | TopoError]:
     with serve(api) as address:
-        return ask_counts(lambda: client_of(address, retries=ONE_TRY), bounds, **options)
+        return fetch_counts(lambda: client_of(address, retries=SINGLE_ATTEMPT), bounds, **options)
 
 
 def counted(count: int) -> Answer:
@@ -79,21 +79,21 @@ def test_patience_ends_in_the_midst_and_what_was_answered_counts() -> None:
     *answered, silence = ask(Silent(counted(4)), seconds=ENOUGH)
     assert answered == [4, 4]
     assert isinstance(silence, TopoUnavailable)
-    assert f"2 of 6 questions within {ENOUGH:g} s" in str(silence)
+    assert f"2 of 6 requests within {ENOUGH:g} s" in str(silence)
 
 
 def test_a_pace_that_is_too_slow_for_a_tick_is_kept_and_the_rest_left_for_the_next() -> None:
     with serve(Scripted(counted(5))) as address:
-        slow = lambda: client_of(address, retries=ONE_TRY, requests_per_second=0.001)  # noqa: E731
-        answers = ask_counts(slow, HOURS, seconds=ENOUGH)
+        slow = lambda: client_of(address, retries=SINGLE_ATTEMPT, requests_per_second=0.001)  # noqa: E731
+        answers = fetch_counts(slow, HOURS, seconds=ENOUGH)
     assert told(answers) == [5, TopoUnavailable]
 
 
 def test_nobody_answers_at_all() -> None:
-    answers = ask_counts(lambda: client_of("http://127.0.0.1:9", retries=ONE_TRY), HOURS)
+    answers = fetch_counts(lambda: client_of("http://127.0.0.1:9", retries=SINGLE_ATTEMPT), HOURS)
     assert told(answers) == [TopoUnavailable, TopoUnavailable]
 
 
 def test_the_longest_tick_is_far_below_the_sixty_seconds_that_dagster_gives_it() -> None:
-    assert ONE_TRY.attempts == 1
-    assert ONE_TRY.attempt_timeout <= PATIENCE_SECONDS <= 30
+    assert SINGLE_ATTEMPT.attempts == 1
+    assert SINGLE_ATTEMPT.attempt_timeout <= TIMEOUT_SECONDS <= 30

@@ -11,12 +11,12 @@ from topo_pipeline.automation import drift, news
 from topo_pipeline.automation.cursors import read_cursor, write_cursor
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
-FULL = [news.Memory(NOW, date(2026, 3, 20), 7), drift.Memory({date(2026, 3, 1): drift.Look(NOW, 3)})]
+FULL = [news.NewsState(NOW, date(2026, 3, 20), 7), drift.DriftState({date(2026, 3, 1): drift.Comparison(NOW, 3)})]
 
 
-@pytest.mark.parametrize("memory", FULL, ids=["news", "drift"])
-def test_a_memory_comes_back_as_it_was(memory: msgspec.Struct) -> None:
-    assert read_cursor(write_cursor(memory), type(memory)) == memory
+@pytest.mark.parametrize("state", FULL, ids=["news", "drift"])
+def test_a_memory_comes_back_as_it_was(state: msgspec.Struct) -> None:
+    assert read_cursor(write_cursor(state), type(state)) == state
 
 
 @pytest.mark.parametrize(
@@ -27,14 +27,14 @@ def test_a_memory_comes_back_as_it_was(memory: msgspec.Struct) -> None:
         '{"tried":"many"}', "\ud800", "[" * 100_000,
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("kind", [news.Memory, drift.Memory])
+@pytest.mark.parametrize("kind", [news.NewsState, drift.DriftState])
 def test_a_cursor_of_another_making_is_an_empty_memory(kind: type[msgspec.Struct], text: str | None) -> None:
     assert read_cursor(text, kind) == kind()
 
 
 @settings(derandomize=True, max_examples=60)
 @given(st.text(), st.sampled_from(FULL), st.integers(0, 60))
-def test_no_cursor_stops_a_sensor(junk: str, memory: msgspec.Struct, at: int) -> None:
-    text = write_cursor(memory)
+def test_no_cursor_stops_a_sensor(junk: str, state: msgspec.Struct, at: int) -> None:
+    text = write_cursor(state)
     for cursor in (junk, text[:at] + junk + text[at + 1 :]):
-        read_cursor(cursor, type(memory))
+        read_cursor(cursor, type(state))

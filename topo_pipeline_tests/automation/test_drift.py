@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from topo_pipeline.automation.cursors import read_cursor, write_cursor
-from topo_pipeline.automation.drift import FAR_DAYS, NEAR_DAYS, Look, Memory, decide, due
+from topo_pipeline.automation.drift import OLDER_DAYS, RECENT_DAYS, Comparison, DriftState, decide, due
 from topo_pipeline.automation.facts import LastLoad
 from topo_pipeline.days import days_between
 from topo_pipeline.topo_api.errors import TopoError, TopoUnavailable
@@ -24,85 +24,84 @@ def before(days: int) -> date:
 
 
 def tick(
-    memory: Memory, landed: dict[date, int], counts: dict[date, int | TopoError], now: datetime = NOW
-) -> tuple[Memory, list[date]]:
-    """One tick over days that landed with a count each; what Topo counts now. The memory goes through its cursor."""
-    decision = decide(memory, {day: load(count) for day, count in landed.items()}, counts, TODAY, now)
+    state: DriftState, landed: dict[date, int], counts: dict[date, int | TopoError], now: datetime = NOW
+) -> tuple[DriftState, list[date]]:
+    """One tick over days that landed with a count each; what Topo counts now. The state goes through its cursor."""
+    decision = decide(state, {day: load(count) for day, count in landed.items()}, counts, TODAY, now)
     asked = [day for request in decision.requests for day in days_between(request.first, request.last)]
-    return read_cursor(write_cursor(decision.memory), Memory), asked
+    return read_cursor(write_cursor(decision.state), DriftState), asked
 
 
 def test_at_first_every_day_of_the_last_weeks_is_due_and_today_is_not() -> None:
-    assert sorted(due(Memory(), TODAY, NOW)) == [before(ago) for ago in range(FAR_DAYS, 0, -1)]
+    assert sorted(due(DriftState(), TODAY, NOW)) == [before(ago) for ago in range(OLDER_DAYS, 0, -1)]
 
 
-@pytest.mark.parametrize(("after", "expected"), [(59, 0), (60, NEAR_DAYS), (1439, NEAR_DAYS), (1440, FAR_DAYS)])
+@pytest.mark.parametrize(("after", "expected"), [(59, 0), (60, RECENT_DAYS), (1439, RECENT_DAYS), (1440, OLDER_DAYS)])
 def test_near_days_are_due_after_an_hour_and_far_ones_after_a_day(after: int, expected: int) -> None:
-    looked = Memory({before(ago): Look(NOW) for ago in range(1, FAR_DAYS + 1)})
+    looked = DriftState({before(ago): Comparison(NOW) for ago in range(1, OLDER_DAYS + 1)})
     assert len(due(looked, TODAY, NOW + timedelta(minutes=after))) == expected
 
 
 def test_what_was_not_looked_at_for_longest_comes_first() -> None:
     at = {1: 90, 2: 120, 3: 60}
-    looked = Memory({before(ago): Look(NOW - timedelta(minutes=minutes)) for ago, minutes in at.items()})
+    looked = DriftState({before(ago): Comparison(NOW - timedelta(minutes=minutes)) for ago, minutes in at.items()})
     order = due(looked, TODAY, NOW)
     assert order[-3:] == [before(2), before(1), before(3)]
 
 
 def test_a_look_in_the_future_is_no_reason_to_wait_for_it() -> None:
-    assert before(1) in due(Memory({before(1): Look(NOW + timedelta(days=9))}), TODAY, NOW)
+    assert before(1) in due(DriftState({before(1): Comparison(NOW + timedelta(days=9))}), TODAY, NOW)
 
 
 @pytest.mark.parametrize(("count", "expected"), [(7, []), (8, [ONE]), (6, [ONE])], ids=["the same", "more", "less"])
 def test_a_day_is_read_again_if_topo_counts_other_than_when_it_landed(count: int, expected: list[date]) -> None:
-    _, asked = tick(Memory(), {ONE: 7}, {ONE: count})
+    _, asked = tick(DriftState(), {ONE: 7}, {ONE: count})
     assert asked == expected
 
 
 def test_a_day_that_does_not_land_is_asked_for_once_for_each_count() -> None:
-    memory, asked = Memory(), []
+    state, asked = DriftState(), []
     for hour, count in enumerate([8, 8, 8, 9, 9, 8]):
-        memory, days = tick(memory, {ONE: 7}, {ONE: count}, NOW + timedelta(hours=hour))
+        state, days = tick(state, {ONE: 7}, {ONE: count}, NOW + timedelta(hours=hour))
         asked.append(days)
     assert asked == [[ONE], [], [], [ONE], [], [ONE]]
 
 
 def test_a_day_that_lands_with_another_count_than_the_one_asked_for_is_not_asked_for_without_end() -> None:
-    memory, asked = Memory(), 0
+    state, asked = DriftState(), 0
     for hour in range(10):  # as if a small page were counted otherwise than a full one
-        memory, days = tick(memory, {ONE: 7 + (hour > 0)}, {ONE: 9}, NOW + timedelta(hours=hour))
+        state, days = tick(state, {ONE: 7 + (hour > 0)}, {ONE: 9}, NOW + timedelta(hours=hour))
         asked += len(days)
     assert asked == 1
 
 
 def test_after_a_load_agreed_an_old_count_is_news_again() -> None:
-    memory, _ = tick(Memory(), {ONE: 7}, {ONE: 8})
-    memory, none = tick(memory, {ONE: 9}, {ONE: 9})
-    _, asked = tick(memory, {ONE: 9}, {ONE: 8})
+    state, _ = tick(DriftState(), {ONE: 7}, {ONE: 8})
+    state, none = tick(state, {ONE: 9}, {ONE: 9})
+    _, asked = tick(state, {ONE: 9}, {ONE: 8})
     assert (none, asked) == ([], [ONE])
 
 
 def test_days_in_a_row_are_one_run_and_every_tick_has_keys_of_its_own() -> None:
     landed = {before(ago): 7 for ago in (2, 3, 4, 9)}
-    ticks = [
-        decide(Memory(), {day: load(7) for day in landed}, dict.fromkeys(landed, 8), TODAY, NOW + timedelta(minutes=m))
-        for m in (0, 5)
-    ]
+    loads, counts = {day: load(7) for day in landed}, dict.fromkeys(landed, 8)
+    ticks = [decide(DriftState(), loads, counts, TODAY, NOW + timedelta(minutes=m)) for m in (0, 5)]
     assert [(r.first, r.last) for r in ticks[0].requests] == [(before(9), before(9)), (before(4), before(2))]
     assert len({request.key for decision in ticks for request in decision.requests}) == 4
 
 
 def test_a_day_that_topo_did_not_answer_for_stays_due_and_keeps_what_was_tried() -> None:
-    known = Memory({ONE: Look(NOW - timedelta(days=2), tried=8), before(1): Look(NOW - timedelta(days=2))})
+    then = NOW - timedelta(days=2)
+    known = DriftState({ONE: Comparison(then, tried=8), before(1): Comparison(then)})
     down = TopoUnavailable("api.topo.io gave no usable answer")
     decision = decide(known, {ONE: load(7), before(1): load(7)}, {before(1): 7, ONE: down}, TODAY, NOW)
-    assert decision.memory.looks == {ONE: known.looks[ONE], before(1): Look(NOW)}
+    assert decision.state.looks == {ONE: known.looks[ONE], before(1): Comparison(NOW)}
     assert decision.requests == ()
-    assert "no usable answer" in decision.why
+    assert "no usable answer" in decision.reason
 
 
 def test_the_memory_holds_no_more_than_the_days_that_are_looked_at() -> None:
-    full = Memory({before(ago): Look(NOW, tried=123_456) for ago in range(1, 100)})
-    memory, _ = tick(full, {}, {})
-    assert set(memory.looks) == {before(ago) for ago in range(1, FAR_DAYS + 1)}
-    assert len(write_cursor(memory)) < 3000
+    full = DriftState({before(ago): Comparison(NOW, tried=123_456) for ago in range(1, 100)})
+    state, _ = tick(full, {}, {})
+    assert set(state.looks) == {before(ago) for ago in range(1, OLDER_DAYS + 1)}
+    assert len(write_cursor(state)) < 3000

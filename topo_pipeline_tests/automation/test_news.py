@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from topo_pipeline.automation.facts import LastLoad, UnderWay
-from topo_pipeline.automation.news import Memory, bounds_of, decide, hold_back
+from topo_pipeline.automation.facts import LastLoad, RunInProgress
+from topo_pipeline.automation.news import NewsState, bounds_of, decide, skip_reason
 from topo_pipeline.ingest import Day
 from topo_pipeline.topo_api.reading import Window
 
@@ -21,8 +21,8 @@ def landed(count: int) -> LastLoad:
     return LastLoad(START - timedelta(seconds=1), NOW - timedelta(hours=1), count, is_open=True)
 
 
-def minutes_ago(count: int, tried: int | None = None, day: date = TODAY) -> Memory:
-    return Memory(NOW - timedelta(minutes=count), day, tried)
+def minutes_ago(count: int, tried: int | None = None, day: date = TODAY) -> NewsState:
+    return NewsState(NOW - timedelta(minutes=count), day, tried)
 
 
 @pytest.mark.parametrize(
@@ -39,22 +39,22 @@ def minutes_ago(count: int, tried: int | None = None, day: date = TODAY) -> Memo
 def test_today_is_asked_for_when_topo_counts_other_than_what_landed(
     last: LastLoad | None, count: int, is_asked_for: bool
 ) -> None:
-    decision = decide(Memory(), TODAY, last, count, NOW)
+    decision = decide(NewsState(), TODAY, last, count, NOW)
     assert [(request.first, request.last) for request in decision.requests] == [(TODAY, TODAY)] * is_asked_for
-    assert str(count) in decision.why
+    assert str(count) in decision.reason
 
 
 def test_a_count_that_was_tried_in_vain_is_no_reason_to_try_again() -> None:
-    first = decide(Memory(), TODAY, landed(4), 5, NOW)
-    again = decide(first.memory, TODAY, landed(4), 5, NOW + timedelta(hours=1))
+    first = decide(NewsState(), TODAY, landed(4), 5, NOW)
+    again = decide(first.state, TODAY, landed(4), 5, NOW + timedelta(hours=1))
     assert (len(first.requests), len(again.requests)) == (1, 0)
-    assert again.memory == first.memory
-    assert len(decide(again.memory, TODAY, landed(4), 6, NOW + timedelta(hours=1)).requests) == 1
+    assert again.state == first.state
+    assert len(decide(again.state, TODAY, landed(4), 6, NOW + timedelta(hours=1)).requests) == 1
 
 
 def test_once_a_count_has_landed_it_may_be_a_reason_anew() -> None:
-    tried = decide(Memory(), TODAY, landed(4), 5, NOW).memory
-    agreed = decide(tried, TODAY, landed(6), 6, NOW).memory
+    tried = decide(NewsState(), TODAY, landed(4), 5, NOW).state
+    agreed = decide(tried, TODAY, landed(6), 6, NOW).state
     assert len(decide(agreed, TODAY, landed(6), 5, NOW).requests) == 1
 
 
@@ -65,17 +65,17 @@ def test_what_was_tried_of_yesterday_says_nothing_of_today() -> None:
 
 @pytest.mark.parametrize(("ago", "held"), [(0, True), (14, True), (15, False), (-30, False)])
 def test_requests_are_fifteen_minutes_apart_whatever_is_new(ago: int, held: bool) -> None:
-    reason = hold_back(minutes_ago(ago), DAY, NOW, start=FIRST_DAY, under_way=[])
+    reason = skip_reason(minutes_ago(ago), DAY, NOW, start=FIRST_DAY, in_progress=[])
     assert (reason is not None) == held  # a clock that was set back holds nothing up
 
 
 def test_requests_are_fifteen_minutes_apart_over_a_busy_hour_of_ticks() -> None:
-    memory, asked = Memory(), []
+    state, asked = NewsState(), []
     for minute in range(0, 60, 5):
         now = NOW + timedelta(minutes=minute)
-        if hold_back(memory, DAY, now, start=FIRST_DAY, under_way=[]) is None:
-            decision = decide(memory, TODAY, landed(0), 10 + minute, now)
-            memory = decision.memory
+        if skip_reason(state, DAY, now, start=FIRST_DAY, in_progress=[]) is None:
+            decision = decide(state, TODAY, landed(0), 10 + minute, now)
+            state = decision.state
             asked += [(minute, request.key) for request in decision.requests]
     assert [minute for minute, _ in asked] == [0, 15, 30, 45]
     assert len({key for _, key in asked}) == 4
@@ -84,25 +84,25 @@ def test_requests_are_fifteen_minutes_apart_over_a_busy_hour_of_ticks() -> None:
 @pytest.mark.parametrize(
     ("run", "held"),
     [
-        (UnderWay(TODAY, TODAY), True),
-        (UnderWay(date(2026, 3, 1), TODAY, begun_on=TODAY), True),
-        (UnderWay(date(2026, 3, 1), date(2026, 3, 19), begun_on=TODAY), False),
+        (RunInProgress(TODAY, TODAY), True),
+        (RunInProgress(date(2026, 3, 1), TODAY, started_on=TODAY), True),
+        (RunInProgress(date(2026, 3, 1), date(2026, 3, 19), started_on=TODAY), False),
     ],
     ids=["queued", "running", "of other days"],
 )
-def test_a_day_that_is_queued_or_running_is_not_looked_at(run: UnderWay, held: bool) -> None:
-    assert (hold_back(Memory(), DAY, NOW, start=FIRST_DAY, under_way=[run]) is not None) == held
+def test_a_day_that_is_queued_or_running_is_not_looked_at(run: RunInProgress, held: bool) -> None:
+    assert (skip_reason(NewsState(), DAY, NOW, start=FIRST_DAY, in_progress=[run]) is not None) == held
 
 
 def test_before_the_first_partition_there_is_no_today() -> None:
-    reason = hold_back(Memory(), DAY, NOW, start=date(2026, 3, 21), under_way=[])
+    reason = skip_reason(NewsState(), DAY, NOW, start=date(2026, 3, 21), in_progress=[])
     assert reason is not None
     assert "TOPO_START_DATE" in reason
 
 
 def test_the_first_minutes_after_midnight_cannot_be_read_yet() -> None:
     held = [
-        hold_back(Memory(), DAY, START + timedelta(minutes=minute), start=FIRST_DAY, under_way=[]) is not None
+        skip_reason(NewsState(), DAY, START + timedelta(minutes=minute), start=FIRST_DAY, in_progress=[]) is not None
         for minute in (0, 1, 2, 3)
     ]
     assert held == [True, True, True, False]

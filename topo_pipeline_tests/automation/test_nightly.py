@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 from dagster._utils.schedules import schedule_execution_time_iterator
 
-from topo_pipeline.automation.facts import LastLoad, UnderWay, requests
+from topo_pipeline.automation.facts import LastLoad, RunInProgress, make_requests
 from topo_pipeline.automation.nightly import days_to_read
 from topo_pipeline.days import days_between
 from topo_pipeline.definitions import defs
@@ -34,7 +34,7 @@ def night(**changes: Any) -> list[date]:
         "loads": dict.fromkeys(days_between(date(2026, 3, 10), date(2026, 3, 19)), CLOSED),
         "failed": [],
         "lost": [],
-        "under_way": [],
+        "in_progress": [],
     }
     return days_to_read(**facts | changes)
 
@@ -78,14 +78,14 @@ def test_what_is_not_landed_as_a_closed_day_is_tried(facts: dict[str, Any], requ
 def test_a_hole_after_an_outage_fills_itself_and_is_one_run_with_the_last_days() -> None:
     days = night(loads=landed(1, 9))
     assert days == march(*range(10, 20))
-    [request] = requests(days, why="night of", at=datetime(2026, 3, 20, 1, 15, tzinfo=UTC))
+    [request] = make_requests(days, purpose="night of", at=datetime(2026, 3, 20, 1, 15, tzinfo=UTC))
     assert (request.first, request.last) == (date(2026, 3, 10), date(2026, 3, 19))
 
 
 def test_days_apart_are_runs_apart_and_each_tick_has_keys_of_its_own() -> None:
     days = night(failed=march(11, 12, 14))
     tonight, tomorrow = (
-        requests(days, why="night of", at=datetime(2026, 3, day, 1, 15, tzinfo=UTC)) for day in (20, 21)
+        make_requests(days, purpose="night of", at=datetime(2026, 3, day, 1, 15, tzinfo=UTC)) for day in (20, 21)
     )
     assert [(r.first.day, r.last.day) for r in tonight] == [(11, 12), (14, 14), (16, 19)]
     assert len({request.key for request in (*tonight, *tomorrow)}) == 6
@@ -109,15 +109,15 @@ def test_today_is_not_the_nights_to_read() -> None:
 @pytest.mark.parametrize(
     ("run", "expected"),
     [
-        (UnderWay(date(2026, 3, 16), date(2026, 3, 18)), [19]),
-        (UnderWay(date(2026, 3, 1), date(2026, 3, 19)), []),
-        (UnderWay(date(2026, 3, 16), date(2026, 3, 19), begun_on=date(2026, 3, 19)), [19]),
-        (UnderWay(date(2026, 3, 19), date(2026, 3, 19), begun_on=date(2026, 3, 20)), [16, 17, 18]),
+        (RunInProgress(date(2026, 3, 16), date(2026, 3, 18)), [19]),
+        (RunInProgress(date(2026, 3, 1), date(2026, 3, 19)), []),
+        (RunInProgress(date(2026, 3, 16), date(2026, 3, 19), started_on=date(2026, 3, 19)), [19]),
+        (RunInProgress(date(2026, 3, 19), date(2026, 3, 19), started_on=date(2026, 3, 20)), [16, 17, 18]),
     ],
     ids=["queued", "queued, of all", "begun before yesterday was closed", "begun since"],
 )
-def test_a_day_is_left_to_a_run_under_way_that_will_close_it(run: UnderWay, expected: list[int]) -> None:
-    assert night(under_way=[run]) == march(*expected)
+def test_a_day_is_left_to_a_run_under_way_that_will_close_it(run: RunInProgress, expected: list[int]) -> None:
+    assert night(in_progress=[run]) == march(*expected)
 
 
 CRON = next(schedule.cron_schedule for schedule in defs.schedules or [] if schedule.name == "nightly_refresh_schedule")

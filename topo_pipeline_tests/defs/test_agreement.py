@@ -107,7 +107,7 @@ def test_a_lost_dagster_home_knows_every_landed_day_after_the_next_run_and_the_n
         result = afresh.read([TEN_DAYS[-1]])
         assert result.success
         [error] = errors(afresh, result)
-        assert error.startswith("Dagster's records did not tell of the last load of these landed days")
+        assert error.startswith("Dagster had no record of the last load of these landed days")
         assert recorded_days_of(afresh) == [str(day) for day in [*LANDED, TEN_DAYS[-1]]]
         assert compare(afresh.instance, afresh.warehouse) == Disagreement()
         assert asked_for_at_night(afresh) == [HOLE, *TEN_DAYS[-4:]]

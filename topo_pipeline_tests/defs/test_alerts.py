@@ -137,7 +137,7 @@ def test_a_step_that_fails_is_told_in_our_words_once_and_its_recovery_once(small
     small.run(first=refuse)
     assert small.told() == []
     small.run()
-    assert small.told() == ["Works again: first"]
+    assert small.told() == ["Recovered: first"]
     assert small.told() == []
 
 
@@ -145,11 +145,11 @@ def test_it_also_works_again_where_another_step_fails_or_another_job_runs_it(sma
     small.run(first=refuse)
     assert len(small.told()) == 1
     second = small.run(second=refuse)
-    assert small.told() == [f"Failed: second (run {second}): {OURS}", "Works again: first"]
+    assert small.told() == [f"Failed: second (run {second}): {OURS}", "Recovered: first"]
     small.run(first=refuse)
     assert len(small.told()) == 1
     small.run("only_first")
-    assert small.told() == ["Works again: first"]
+    assert small.told() == ["Recovered: first"]
 
 
 def test_a_fault_that_is_none_of_ours_is_told_without_quoting_it(small: Small) -> None:
@@ -172,7 +172,7 @@ def test_a_run_that_ends_without_a_failed_step_is_told_by_its_job_until_one_succ
     small.run("only_first")
     assert small.told() == []
     small.run("both")
-    assert small.told() == ["Works again: job both"]
+    assert small.told() == ["Recovered: job both"]
 
 
 def test_a_check_of_severity_error_is_told_and_a_warning_is_not(small: Small) -> None:
@@ -183,7 +183,7 @@ def test_a_check_of_severity_error_is_told_and_a_warning_is_not(small: Small) ->
     small.check(dg.AssetCheckSeverity.ERROR)
     assert small.told() == []
     small.check()
-    assert small.told() == ["Works again: check engagement/table:key_is_unique"]
+    assert small.told() == ["Recovered: check engagement/table:key_is_unique"]
 
 
 def test_a_webhook_that_is_down_loses_nothing_and_repeats_nothing(small: Small, receiver: Receiver) -> None:
@@ -260,7 +260,7 @@ def test_where_nobody_is_to_be_told_it_is_stopped_and_skips_and_says_so(small: S
     assert alert_sensor(silent).default_status == dg.DefaultSensorStatus.STOPPED
     assert alert_sensor(telling).default_status == dg.DefaultSensorStatus.RUNNING
     small.run(first=refuse)
-    assert "Nobody is told: set TOPO_ALERT_WEBHOOK" in str(small.tick(timezone="UTC"))
+    assert "No alerts are sent. Set TOPO_ALERT_WEBHOOK" in str(small.tick(timezone="UTC"))
     assert small.cursor is None
     assert len(small.told()) == 1
 
@@ -273,7 +273,7 @@ def test_a_look_is_bounded_and_the_next_goes_on_from_there(small: Small, monkeyp
         small.instance.report_run_failed(small.instance.create_run_for_job(job), "It is down.")
     small.run("both")
     assert len(small.told()) == 1
-    assert small.told() == ["Works again: job both"]
+    assert small.told() == ["Recovered: job both"]
     assert small.told() == []
 
 
@@ -294,7 +294,7 @@ def test_a_tag_on_a_run_that_failed_long_ago_is_no_failure(small: Small, monkeyp
     small.run(first=refuse)
     small.tick()
     small.run()
-    assert small.told() == ["Works again: first"]
+    assert small.told() == ["Recovered: first"]
     [failed] = small.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
     small.instance.add_run_tags(failed.run_id, {"looked": "at"})
     assert small.told() == []
@@ -310,7 +310,7 @@ def test_refused_days_are_told_with_their_reasons_until_each_lands(pipeline: Pip
     pipeline.api.miscounted = {one, two}
     pipeline.read([one, two, three])
     [first, second, third] = watch.told()
-    assert third == "Works again: topo/activities"  # it refused two days, as it should
+    assert third == "Recovered: topo/activities"  # it refused two days, as it should
     assert first.startswith(f"Failed: {one} (run ")
     assert f"window {one}T00:00:00Z" in first
     assert "1 missing" in first
@@ -319,10 +319,10 @@ def test_refused_days_are_told_with_their_reasons_until_each_lands(pipeline: Pip
     assert watch.told() == []
     pipeline.api.miscounted = {two}
     pipeline.read([one, two])
-    assert watch.told() == [f"Works again: {one}"]
+    assert watch.told() == [f"Recovered: {one}"]
     pipeline.api.miscounted = set()
     pipeline.read([two])
-    assert watch.told() == [f"Works again: {two}"]
+    assert watch.told() == [f"Recovered: {two}"]
 
 
 def test_a_key_that_is_refused_is_one_line_for_all_days_with_its_request_id(

@@ -127,7 +127,7 @@ def test_topo_is_asked_once_for_each_of_the_last_seven_days_that_were_not_just_r
     evaluate(later)
     assert told(later, COUNTS) == ()
     assert later.api.asked == ["/v1/me"] + ["/v1/activities"] * 7
-    assert "asked for 7 days" in str(last_check(later, COUNTS).description)
+    assert "Days compared: 7" in str(last_check(later, COUNTS).description)
 
 
 def test_days_that_topo_counts_otherwise_by_now_are_told_with_the_difference(later: Pipeline) -> None:
@@ -148,4 +148,4 @@ def test_where_topo_cannot_be_asked_the_check_warns_and_no_run_fails(landed: Pat
         evaluate(pipeline)
         said = last_check(pipeline, COUNTS)
     assert (said.passed, said.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert str(said.description).startswith("Can't be told: Topo does not accept the API key")
+    assert str(said.description).startswith("Could not be determined: Topo does not accept the API key")

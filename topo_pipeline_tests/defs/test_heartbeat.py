@@ -55,23 +55,23 @@ def watcher() -> Iterator[Watcher]:
 
 def test_a_good_night_is_reported_once_and_the_next_one_again(watcher: Watcher) -> None:
     watcher.run(19, SUCCESS)
-    assert "was good" in watcher.tick()
-    assert "is done" in watcher.tick()
+    assert "succeeded" in watcher.tick()
+    assert "Nothing left to send" in watcher.tick()
     assert watcher.receiver.paths == ["/T0PRIVATE"]
     watcher.now += timedelta(days=1)
     watcher.run(20, SUCCESS, at=AT + timedelta(days=1))
-    assert "was good" in watcher.tick()
+    assert "succeeded" in watcher.tick()
     assert len(watcher.receiver.paths) == 2
 
 
 def test_a_night_of_several_runs_is_reported_after_its_last_run_and_not_where_one_failed(watcher: Watcher) -> None:
     watcher.run(15, SUCCESS, stretches=2)
-    assert "under way" in watcher.tick()  # the tick has not launched the other one yet
+    assert "in progress" in watcher.tick()  # the tick has not launched the other one yet
     watcher.run(19, FAILURE, stretches=2)
     assert "failed" in watcher.tick()
     assert watcher.receiver.paths == []
     watcher.run(19, SUCCESS, stretches=2)  # it was begun again
-    assert "was good" in watcher.tick()
+    assert "succeeded" in watcher.tick()
 
 
 def test_runs_that_the_nightly_schedule_did_not_launch_are_no_night(watcher: Watcher) -> None:
@@ -79,18 +79,18 @@ def test_runs_that_the_nightly_schedule_did_not_launch_are_no_night(watcher: Wat
     start(watcher.instance, SUCCESS)
     start(watcher.instance, SUCCESS, tags={**SCHEDULED, "dagster/schedule_name": "nightly_replies_schedule"})
     start(watcher.instance, SUCCESS, tags=SCHEDULED)  # of an earlier version
-    assert "No night" in watcher.tick()
+    assert "No nightly refresh" in watcher.tick()
     assert watcher.receiver.paths == []
 
 
 def test_an_address_that_does_not_answer_is_tried_again_later_and_no_run_fails(watcher: Watcher) -> None:
     watcher.run(19, SUCCESS)
     watcher.receiver.status = 500
-    assert "the heartbeat's address answered 500. Next attempt: 2026-03-20 01:22 UTC." in watcher.tick()
+    assert "the heartbeat URL answered 500. Next attempt: 2026-03-20 01:22 UTC." in watcher.tick()
     assert "Next attempt" in watcher.tick()
     assert len(watcher.receiver.paths) == 1
     watcher.receiver.status, watcher.now = 200, watcher.now + timedelta(minutes=3)
-    assert "was good" in watcher.tick()
+    assert "succeeded" in watcher.tick()
     assert [run.status for run in watcher.instance.get_runs()] == [SUCCESS]
 
 
@@ -100,7 +100,7 @@ def test_the_sensor_runs_by_default_only_where_there_is_an_address(watcher: Watc
         for url in (None, "https://hc.example.com/1")
     }
     assert statuses == {"RUNNING", "STOPPED"}
-    assert "set TOPO_HEARTBEAT_URL" in watcher.tick(timezone="UTC")
+    assert "Set TOPO_HEARTBEAT_URL" in watcher.tick(timezone="UTC")
 
 
 def test_the_runs_that_the_nightly_schedule_asks_for_make_a_good_night(nights: Nights) -> None:  # noqa: F811
@@ -110,7 +110,7 @@ def test_the_runs_that_the_nightly_schedule_asks_for_make_a_good_night(nights: N
         requests = nights.asks(date(2026, 3, 20))
         watcher = Watcher(instance, receiver)
         for request in requests:
-            assert "was good" not in watcher.tick()
+            assert "succeeded" not in watcher.tick()
             job = nights.pipeline.only("activities", "sequence_templates").definitions.resolve_job_def("refresh")
             job.execute_in_process(
                 instance=instance, asset_selection=request.asset_selection, tags={**request.tags, **SCHEDULED}
@@ -120,5 +120,5 @@ def test_the_runs_that_the_nightly_schedule_asks_for_make_a_good_night(nights: N
         assert "did not land: 2026-03-18." in watcher.tick()  # read again since, and refused
         nights.pipeline.api.miscounted = set()
         nights.pipeline.read([date(2026, 3, 18)])
-        assert "was good" in watcher.tick()
+        assert "succeeded" in watcher.tick()
     assert len(receiver.paths) == 1

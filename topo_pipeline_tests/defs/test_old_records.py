@@ -226,7 +226,7 @@ def test_more_than_one_tick_has_time_for_are_deleted_by_the_next_ones(
 
 def test_where_it_is_not_set_every_record_is_kept_and_the_sensor_is_off(pipeline: Pipeline) -> None:
     run(pipeline.instance, SUCCESS)
-    assert "set TOPO_DAGSTER_RECORD_DAYS" in tick(pipeline.instance, pipeline.definitions, kept=None)
+    assert "Set TOPO_DAGSTER_RECORD_DAYS" in tick(pipeline.instance, pipeline.definitions, kept=None)
     assert len(runs(pipeline.instance)) == 1
     defaults = {kept: old_records_sensor(Settings(_env_file=None, dagster_record_days=kept)) for kept in (None, 30)}
     assert {kept: sensor.default_status.value for kept, sensor in defaults.items()} == {None: "STOPPED", 30: "RUNNING"}

@@ -54,7 +54,7 @@ def test_a_folder_that_cannot_be_written_ends_in_one_sentence(reporting: Pipelin
     [event] = publish(reporting).get_step_failure_events()
     told = event.step_failure_data.user_failure_data
     assert told is not None
-    assert told.description.startswith(f"The report can't be written into {tmp_path / 'not there' / 'yet'}")
+    assert told.description.startswith(f"Could not write the report to {tmp_path / 'not there' / 'yet'}")
 
 
 def test_without_a_warehouse_there_is_nothing_to_publish(reporting: Pipeline) -> None:

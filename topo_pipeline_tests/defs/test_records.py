@@ -9,12 +9,12 @@ import pytest
 from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-from topo_pipeline.automation.facts import LastLoad, UnderWay
+from topo_pipeline.automation.facts import LastLoad, RunInProgress
 from topo_pipeline.definitions import defs
 from topo_pipeline.defs import records
 from topo_pipeline.defs.names import ACTIVITIES
 from topo_pipeline.defs.partitions import range_tags
-from topo_pipeline.defs.records import failed_days, is_under_way, last_loads, under_way
+from topo_pipeline.defs.records import failed_days, has_run_in_progress, last_loads, runs_in_progress
 from topo_pipeline_tests.defs.conftest import FIRST_DAY, Pipeline, days
 
 AFTER = datetime(2026, 2, 28, 23, 59, 59, 123_457, tzinfo=UTC)
@@ -121,27 +121,27 @@ def test_a_run_is_under_way_until_it_has_ended(instance: dg.DagsterInstance) -> 
     day_of = dict(zip(dg.DagsterRunStatus, days(len(dg.DagsterRunStatus)), strict=True))
     for status, day in day_of.items():
         start(instance, status, tags=range_tags(day, day))
-    found = sorted(run.first for run in under_way(instance))
+    found = sorted(run.first for run in runs_in_progress(instance))
     assert found == [day for status, day in day_of.items() if status not in ended]
 
 
 def test_a_run_of_one_partition_and_one_of_everything_are_seen(instance: dg.DagsterInstance) -> None:
     start(instance, tags={"dagster/partition": "2026-03-07"}, asset_selection=None)
-    assert under_way(instance) == [UnderWay(date(2026, 3, 7), date(2026, 3, 7))]
+    assert runs_in_progress(instance) == [RunInProgress(date(2026, 3, 7), date(2026, 3, 7))]
 
 
 def test_a_run_that_reads_no_days_is_none_of_them(instance: dg.DagsterInstance) -> None:
     start(instance, asset_selection=frozenset({dg.AssetKey(["engagement", "sequence_activity"])}))
     start(instance, tags={})
     replies = defs.resolve_job_def("reread_replies")
-    assert not is_under_way(instance, "reread_replies")
+    assert not has_run_in_progress(instance, "reread_replies")
     instance.create_run_for_job(replies, status=RUNNING)
-    assert under_way(instance) == []
-    assert is_under_way(instance, "reread_replies")
+    assert runs_in_progress(instance) == []
+    assert has_run_in_progress(instance, "reread_replies")
 
 
 @pytest.mark.parametrize(
-    ("begun", "begun_on"),
+    ("begun", "started_on"),
     [
         (datetime(2026, 3, 6, 0, 4, 59, tzinfo=UTC), date(2026, 3, 5)),
         (datetime(2026, 3, 6, 0, 5, tzinfo=UTC), date(2026, 3, 6)),
@@ -149,11 +149,11 @@ def test_a_run_that_reads_no_days_is_none_of_them(instance: dg.DagsterInstance) 
     ids=["before the day is closed", "once it is"],
 )
 def test_when_a_run_began_tells_which_days_it_closes(
-    instance: dg.DagsterInstance, begun: datetime, begun_on: date
+    instance: dg.DagsterInstance, begun: datetime, started_on: date
 ) -> None:
     run = start(instance, dg.DagsterRunStatus.STARTING)
     event = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "refresh")
     instance.run_storage.handle_run_event(run.run_id, event, begun)
-    [found] = under_way(instance)
-    assert found.begun_on == begun_on
-    assert [found.closes(day) for day in days(6)] == [day < begun_on for day in days(5)] + [False]
+    [found] = runs_in_progress(instance)
+    assert found.started_on == started_on
+    assert [found.closes(day) for day in days(6)] == [day < started_on for day in days(5)] + [False]

@@ -160,21 +160,21 @@ def test_days_that_a_run_under_way_will_close_are_left_to_it(nights: Nights) -> 
         asset_selection=frozenset({ACTIVITIES}),
         status=dg.DagsterRunStatus.STARTING,
     )
-    assert "is being read" in nights.tick("nightly_refresh_schedule", datetime(2026, 3, 20, 1, 15, tzinfo=UTC))
+    assert "No days to read" in nights.tick("nightly_refresh_schedule", datetime(2026, 3, 20, 1, 15, tzinfo=UTC))
     assert [days_of(request) for request in nights.asks(date(2026, 3, 21))] == [(20, 20)]
 
 
 def test_the_replies_are_read_once_something_is_landed_and_one_look_at_a_time(nights: Nights) -> None:
     at, schedule = datetime(2026, 3, 20, 1, 30, tzinfo=UTC), "nightly_replies_schedule"
     pipeline = nights.pipeline
-    assert nights.tick(schedule, at) == "Nothing is landed yet."
+    assert nights.tick(schedule, at) == "No day has landed yet."
     land(pipeline.instance, date(2026, 3, 19))
     pipeline.warehouse.prepare()
     [request] = nights.asks(date(2026, 3, 20), schedule)
     assert pipeline.run(request, job="reread_replies").success
     job = pipeline.definitions.resolve_job_def("reread_replies")
     pipeline.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
-    assert "still being read" in nights.tick(schedule, at)
+    assert "has not ended" in nights.tick(schedule, at)
 
 
 @pytest.mark.parametrize("schedule", ["nightly_refresh_schedule", "nightly_replies_schedule"])

@@ -70,8 +70,8 @@ class Daemon:
         [request] = requests
         return request
 
-    def memory(self) -> news.Memory | drift.Memory:
-        return read_cursor(self.cursor, news.Memory if self.sensor == "new_activity_sensor" else drift.Memory)
+    def state(self) -> news.NewsState | drift.DriftState:
+        return read_cursor(self.cursor, news.NewsState if self.sensor == "new_activity_sensor" else drift.DriftState)
 
 
 def days_of(request: dg.RunRequest) -> tuple[str, str]:
@@ -137,7 +137,7 @@ def test_today_is_read_when_there_is_news_and_left_alone_while_there_is_none(new
         assert news_of.pipeline.run(request).success
     landed = news_of.pipeline.rows("SELECT count(*) FROM topo.activities")[0][0]
     assert landed > 0
-    assert f"Topo counts {landed} activities of {TODAY}, as landed." in news_of.skips(HOUR)
+    assert f"Topo counts {landed} activities for {TODAY}, as many as landed." in news_of.skips(HOUR)
     assert days_of(news_of.asks(2 * HOUR)) == only(TODAY)
 
 
@@ -145,7 +145,7 @@ def test_a_tick_is_one_small_request_and_none_within_a_quarter_of_an_hour(news_o
     asked = news_of.pipeline.api.asked
     news_of.asks()
     assert asked == ["/v1/activities"]
-    assert "15 minutes later" in news_of.skips(QUARTER - timedelta(seconds=1))
+    assert "interval is 15 minutes" in news_of.skips(QUARTER - timedelta(seconds=1))
     assert asked == ["/v1/activities"]
     news_of.tick(timedelta(seconds=1))
     assert asked == ["/v1/activities"] * 2
@@ -166,7 +166,7 @@ def test_a_day_that_is_queued_or_running_is_not_asked_for(news_of: Daemon) -> No
         status=dg.DagsterRunStatus.STARTED,
     )
     asked = len(pipeline.api.asked)
-    assert "is being read" in news_of.skips(HOUR)
+    assert "already reads" in news_of.skips(HOUR)
     assert len(pipeline.api.asked) == asked
     pipeline.instance.report_run_failed(run)
     assert days_of(news_of.asks(HOUR)) == only(TODAY)
@@ -183,23 +183,23 @@ def test_a_today_that_is_refused_is_not_read_again_until_there_is_other_news(new
 
 def test_days_that_moved_at_the_source_are_read_again_and_agree_then(late: Daemon, api_key: str) -> None:
     late.pipeline.read(LAST_DAYS)
-    assert "3 landed days were looked at, 0 are to be read again" in late.skips()
+    assert "compared with Topo: 3. To read again: 0" in late.skips()
     lose_one(late, api_key, LAST_DAYS[1])
     assert "No landed day is due" in late.skips(HOUR - timedelta(seconds=1))
     request = late.asks(timedelta(seconds=1))
     assert days_of(request) == only(LAST_DAYS[1])
     assert late.pipeline.run(request).success
     assert late.pipeline.rows("SELECT sum(removed)::INT FROM topo.loads") == [(1,)]
-    assert "3 landed days were looked at, 0 are to be read again" in late.skips(HOUR)
+    assert "compared with Topo: 3. To read again: 0" in late.skips(HOUR)
 
 
 def test_a_day_that_moved_and_is_refused_is_asked_for_once(late: Daemon) -> None:
     late.pipeline.read(LAST_DAYS)
     late.pipeline.api.miscounted = {LAST_DAYS[0]}
     assert not late.pipeline.run(late.asks()).success
-    assert all("0 are to be read again" in late.skips(HOUR) for _ in range(5))
+    assert all("To read again: 0" in late.skips(HOUR) for _ in range(5))
     late.pipeline.api.miscounted = set()
-    assert "0 are to be read again" in late.skips(HOUR)
+    assert "To read again: 0" in late.skips(HOUR)
     late.pipeline.api.miscounted = {LAST_DAYS[0]}
     assert days_of(late.asks(HOUR)) == only(LAST_DAYS[0])
 
@@ -209,12 +209,12 @@ def test_a_day_that_landed_unproved_is_not_read_again_for_that(tmp_path: Path, a
         pipeline.api.miscounted = {LAST_DAYS[0]}
         assert pipeline.read(LAST_DAYS).success
         daemon = Daemon(pipeline, "late_activity_sensor", clock)
-        assert "3 landed days were looked at, 0 are to be read again" in daemon.skips()
+        assert "compared with Topo: 3. To read again: 0" in daemon.skips()
 
 
 def test_an_open_day_is_compared_over_the_part_that_was_read(late: Daemon, api_key: str) -> None:
     late.pipeline.read([TODAY])
-    assert "1 landed days were looked at, 0 are to be read again" in late.skips(timedelta(days=1))
+    assert "compared with Topo: 1. To read again: 0" in late.skips(timedelta(days=1))
     lose_one(late, api_key, TODAY)
     assert days_of(late.asks(HOUR)) == only(TODAY)
 
@@ -236,7 +236,7 @@ def test_days_under_way_are_looked_at_once_their_run_has_ended(late: Daemon, api
         tags={"dagster/partition": str(LAST_DAYS[1])},
         status=dg.DagsterRunStatus.STARTED,
     )
-    assert "2 landed days were looked at" in late.skips()
+    assert "compared with Topo: 2." in late.skips()
     pipeline.instance.report_run_failed(run)
     assert days_of(late.asks()) == only(LAST_DAYS[1])
 
@@ -268,7 +268,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
 def test_a_cursor_of_another_making_is_survived(known: Pipeline, clock: Clock, sensor: str, cursor: str) -> None:
     daemon = Daemon(known, sensor, clock, cursor)
     daemon.tick()
-    assert daemon.memory() not in (news.Memory(), drift.Memory())
+    assert daemon.state() not in (news.NewsState(), drift.DriftState())
 
 
 @BOTH
@@ -288,11 +288,11 @@ def test_a_tick_that_cannot_ask_says_why_in_one_sentence_and_keeps_what_it_knew(
 ) -> None:
     at = '"at":"2026-03-19T09:00:00Z"'
     daemon = Daemon(known, sensor, clock, f'{{{at},"tried":1,"looks":{{"2026-03-17":{{{at}}}}}}}', changes)
-    before = daemon.memory()
+    before = daemon.state()
     reason = daemon.skips()
     assert says in reason
     assert "\n" not in reason
-    assert daemon.memory() == before != type(before)()
+    assert daemon.state() == before != type(before)()
 
 
 @BOTH

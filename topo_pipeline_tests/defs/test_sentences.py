@@ -49,7 +49,7 @@ def test_what_is_not_as_it_should_be_is_said_of_the_day() -> None:
     odd = replace(LOAD, rows=1, proved=False, rejects=3, suppressed=4, is_open=True, requests=1)
     assert of_day(odd, 1, 1, timedelta(0)) == (
         "2026-03-14: 1 activity in 1 request, NOT proved against Topo's count of 1,812; 1,800 added, 10 changed,"
-        " 2 removed, 3 unreadable, 4 of forgotten people left out (the day is still open)"
+        " 2 removed, 3 unreadable, 4 of erased people suppressed (the day is still open)"
     )
 
 
@@ -77,5 +77,5 @@ def test_a_refused_day_says_why_and_counts_as_dealt_with() -> None:
 def test_a_table_says_its_rows_and_how_long_it_took() -> None:
     assert of_table("sequence_runs", 12_345, [], timedelta(seconds=1.26)) == "sequence_runs: 12,345 rows, in 1.3 s"
     assert of_table("sequence_activity", 7, [DAY], timedelta(0)) == (
-        "sequence_activity: 7 rows, 1 day of them built anew, in 0.0 s"
+        "sequence_activity: 7 rows, 1 day rebuilt, in 0.0 s"
     )

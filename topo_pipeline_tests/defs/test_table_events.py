@@ -131,7 +131,8 @@ def test_days_that_never_landed_are_not_materialised_and_hold_up_no_other(pipeli
     result = pipeline.unchecked().run(dg.RunRequest(asset_selection=[by_day], tags=tags))
     [event] = result.get_step_failure_events()
     assert event.step_failure_data.user_failure_data.description == (
-        f"Never landed: {', '.join(str(day) for day in days(5)[2:])}. Read them first."
+        f"Never landed: {', '.join(str(day) for day in days(5)[2:])}."
+        f" Read them first: topo-pipeline backfill {days(5)[2]} {days(5)[-1]}"
     )
     assert pipeline.instance.get_materialized_partitions(by_day) == {str(day) for day in days(2)}
 

@@ -100,7 +100,7 @@ def test_days_that_the_warehouse_or_dagsters_records_have_lost_are_a_problem_wit
     found = finds()["records"]
     assert (found.level, found.found) == (
         "problem",
-        f"Days in Dagster's records are not in {warehouse.path}, or only as an older load: {days_ago(3)}.",
+        f"Dagster has records of loads that are not in {warehouse.path}: {days_ago(3)}.",
     )
     assert "TOPO_WAREHOUSE" in found.do
     assert f"topo-pipeline backfill {days_ago(3)} {days_ago(3)}" in found.do
