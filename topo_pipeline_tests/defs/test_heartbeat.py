@@ -117,7 +117,7 @@ def test_the_runs_that_the_nightly_schedule_asks_for_make_a_good_night(nights: N
             )
         nights.pipeline.api.miscounted = {date(2026, 3, 18)}
         nights.pipeline.read([date(2026, 3, 18)])
-        assert "did not land: 2026-03-18." in watcher.tick()  # read again since, and refused
+        assert "did not land these days: 2026-03-18." in watcher.tick()  # read again since, and refused
         nights.pipeline.api.miscounted = set()
         nights.pipeline.read([date(2026, 3, 18)])
         assert "succeeded" in watcher.tick()
