@@ -19,7 +19,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from topo_pipeline.ahead import Ahead
 from topo_pipeline.first_contact import check_after_the_first_day, is_first_contact
-from topo_pipeline.topo_api.channels import ASKED_FOR, Labels, Messages, label
+from topo_pipeline.topo_api.channels import TYPES_WITHOUT_CHANNEL, Labels, Messages, label
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import (
     ClocksApart,
@@ -144,16 +144,16 @@ def load_days(
         may_check = not client.is_loopback if checks_contract is None else checks_contract
         is_unchecked = may_check and is_first_contact(warehouse)
         with Ahead[Day, ReadDay | TopoError](
-            portal, lambda day, spool, go_on: _try(read(client, day, spool, clock(), go_on))
+            portal, lambda day, spool, go_on: _catch(read(client, day, spool, clock(), go_on))
         ) as ahead:
             for day, next_day in zip(days, [*days[1:], None], strict=True):
-                if _is_over(outage):
+                if _must_stop(outage):
                     yield Refusal(day.day, str(outage[-1]))
                     continue
                 # The contract check counts its requests, so no other day is read at the same time.
                 with ahead.reading(day, then=None if is_unchecked else next_day) as read_:
                     reading = read_
-                    _note(outage, reading)
+                    _update_outage(outage, reading)
                     if outage:
                         ahead.give_up()  # the next day has met the same outage
                     doubt = doubted.get(day.day)
@@ -175,8 +175,7 @@ def _land(
     warehouse: Warehouse, day: date, reading: ReadDay | TopoError, run_id: str, now: datetime, *, may_shrink: bool
 ) -> Load | Refusal:
     if _disagrees(reading):
-        # Topo may return rows of the days before and after for this day, or for no day.
-        with warehouse.transaction() as connection:
+        with warehouse.transaction() as connection:  # their rows may be returned for this day or not at all
             call_unproved(connection, [day - timedelta(days=1), day + timedelta(days=1)])
     if isinstance(reading, TopoError):
         return Refusal(day, _why_refused(day, reading))
@@ -248,7 +247,7 @@ def _compare_clocks(heard: Heard | None, now: datetime) -> None:
     raise ClocksApart(f"This machine's clock says {our_time}, Topo's says {topo_time}")
 
 
-async def _try(read: Awaitable[ReadDay]) -> ReadDay | TopoError:
+async def _catch(read: Awaitable[ReadDay]) -> ReadDay | TopoError:
     try:
         return await read
     except (IncompleteWindow, LimitExceeded, RequestRefused, ResponseInvalid, TopoUnavailable) as error:
@@ -268,7 +267,7 @@ async def _read_day(
     label_channels: bool,
 ) -> ReadDay:
     """Read a day up to the time that is readable now. `go_on` is called once the next day may start."""
-    now = _cautious(started_at, client.heard)
+    now = _earlier_now(started_at, client.heard)
     window = day.window.readable(now)
     into = _Into(spool, window, go_on)
     times_disagree = False
@@ -302,7 +301,7 @@ async def _read_day(
     )
 
 
-def _cautious(now: datetime, heard: Heard | None) -> datetime:
+def _earlier_now(now: datetime, heard: Heard | None) -> datetime:
     """Return now by the earlier of two clocks: this machine's and, if known, Topo's."""
     ahead = (heard.clock_ahead if heard else None) or 0
     return now - timedelta(seconds=ahead) if ahead > CLOCK_NOISE else now
@@ -343,7 +342,7 @@ class _Into:
         self._add = self._spool.adder()
 
     def messages(self) -> Messages:
-        unlabelled = self._spool.unlabelled(ASKED_FOR)
+        unlabelled = self._spool.unlabelled(TYPES_WITHOUT_CHANNEL)
         return Messages(unlabelled, self._spool.messages(activity_frame(self._overlap)) if unlabelled else set())
 
 
@@ -398,7 +397,7 @@ def _uuid(text: str | None) -> uuid.UUID | None:
         return None
 
 
-def _note(outage: list[TopoError], reading: ReadDay | TopoError) -> None:
+def _update_outage(outage: list[TopoError], reading: ReadDay | TopoError) -> None:
     """Add a failed reading to the outage. Any other reading ends it."""
     if isinstance(reading, EchoMissing) or (
         isinstance(reading, TopoError) and not isinstance(reading, IncompleteWindow)
@@ -408,7 +407,7 @@ def _note(outage: list[TopoError], reading: ReadDay | TopoError) -> None:
         outage.clear()
 
 
-def _is_over(outage: list[TopoError]) -> bool:
+def _must_stop(outage: list[TopoError]) -> bool:
     """Return whether to stop: the error affects every day, or Topo has been down for several days in a row."""
     return len(outage) >= OUTAGE_DAYS or any(isinstance(error, RequestRefused | EchoMissing) for error in outage)
 

@@ -56,10 +56,7 @@ async def _read(client: TopoClient, window: Window, completeness: Completeness) 
     except IncompleteWindow as error:
         if completeness == "refuse":
             raise
-        _LOG.warning(
-            "Replies are not proved complete, so missing ones are not taken as removed: %s",
-            error,
-        )
+        _LOG.warning("Replies are not proved complete, so missing ones are not taken as removed: %s", error)
         return error.reading, False
     return reading, not reading.unreadable
 

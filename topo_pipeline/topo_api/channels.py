@@ -1,8 +1,7 @@
 """Find the channel of messages whose payload has none. Only the API's `channel` filter knows it.
 
-The smaller channels are read. The remaining messages belong to the largest one, and its count proves that, so only the
-smaller channels cost pages. If the count does not prove it, the largest channel is read too. A message that no channel
-returns stays without one.
+Only the smaller channels are read. The remaining messages belong to the largest one, which its count proves. If it does
+not, the largest channel is read too. A message that no channel returns stays without one.
 """
 
 import asyncio
@@ -19,7 +18,7 @@ from topo_pipeline.topo_api.wire import ActivityQuery, Channel, ResourceType
 _LOG = logging.getLogger(__name__)
 
 # The channel of other messages follows from their type.
-ASKED_FOR = ("message.sent", "message.replied")
+TYPES_WITHOUT_CHANNEL = ("message.sent", "message.replied")
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ class TopoClient:
         """Requests sent so far, retries included."""
         self.concurrency = concurrency
         self.turns = itertools.count(1)
-        """For requests of which those that were thought of first go first; one without a turn goes before them."""
+        """Turn numbers for requests. Smaller ones go first, and requests without a turn before them."""
         self.attempts = retries.attempts
         """Maximum number of requests that one call sends."""
         self.is_loopback = is_loopback(base.host)
@@ -223,7 +223,7 @@ class TopoClient:
         try:
             return await reading
         except TopoError as error:
-            if error.is_of_key:
+            if error.is_key_refused:
                 raise
             _LOG.warning("Continuing without %s: %s", what, error)
         finally:
@@ -306,9 +306,8 @@ class TopoClient:
     def _refusal(self, path: str, response: "_Response") -> RequestRefused:
         status, described = response.status, self._described(response)
         if status < httpx.codes.BAD_REQUEST:
-            sentence = (
-                f"{self._host} redirected to {self._target(response)}. Redirects are not followed: check TOPO_API_URL"
-            )
+            target = self._target(response)
+            sentence = f"{self._host} redirected to {target}, which is not followed: check TOPO_API_URL"
         elif status == httpx.codes.UNAUTHORIZED:
             sentence = f"Topo does not accept the API key: check TOPO_API_KEY. Topo said: {described}"
         elif status == httpx.codes.FORBIDDEN:
@@ -466,14 +465,14 @@ async def _keep_location(response: httpx.Response) -> None:
 
 
 class _NoCookies(httpx.Cookies):
-    """Stays empty; httpx else looks for cookies in each answer, a fifteenth of what a request takes."""
+    """Always empty. Otherwise httpx looks for cookies in each response, 1/15 of a request's time."""
 
     def extract_cookies(self, response: httpx.Response) -> None:
         pass
 
 
 class _Http(httpx.AsyncClient):
-    """Keeps no cookies: an answer depends on what is asked and on the key, not on what was answered before."""
+    """A client without cookies, so that a response depends only on the request and the key."""
 
     _none = _NoCookies()
 
@@ -509,9 +508,7 @@ def _checked_key(key: str) -> str:
     if not key:
         raise ValueError("TOPO_API_KEY is empty")
     if not re.fullmatch("[!-~]+", key):
-        raise ValueError(
-            "TOPO_API_KEY contains white space or a character that no key has. Was a line break pasted with it?"
-        )
+        raise ValueError("TOPO_API_KEY contains white space or a character no key has. Was a line break pasted?")
     return key
 
 

@@ -426,8 +426,8 @@ async def _add_up(requester: _Requester, window: Window, whole: int, rows: Seque
 async def _replies(requester: _Requester, window: Window, sample: Sample) -> list[Row]:
     """Return the sample's replies and the oldest ones of a long window, which have their categories."""
     page = await requester.page(_between(window, event_type=EventType.REPLIED))
-    asked = [] if isinstance(page, Missing) else rows_of(page)
-    return [row for row in (*asked, *sample.rows) if row.type == "message.replied"]
+    oldest = [] if isinstance(page, Missing) else rows_of(page)
+    return [row for row in (*oldest, *sample.rows) if row.type == "message.replied"]
 
 
 async def _filter(requester: _Requester, facts: Facts, sample: Sample) -> None:
@@ -436,7 +436,7 @@ async def _filter(requester: _Requester, facts: Facts, sample: Sample) -> None:
     pairs = [kind for kind in kinds if len(kind) == 2]  # noqa: PLR2004
     resources = [value for value, _ in Counter(pair[0] for pair in pairs).most_common() if value in set(ResourceType)]
     events = [value for value, _ in Counter(pair[1] for pair in pairs).most_common() if value in set(EventType)]
-    asked: Iterator[tuple[dict[str, int], str, ActivityQuery]] = chain(
+    queries: Iterator[tuple[dict[str, int], str, ActivityQuery]] = chain(
         (
             (facts.by_channel, channel, replace(sample.query, resource_type=ResourceType.MESSAGE, channel=channel))
             for channel in Channel
@@ -448,7 +448,7 @@ async def _filter(requester: _Requester, facts: Facts, sample: Sample) -> None:
             )
         ),
     )
-    for item in asked:
+    for item in queries:
         if item and len(item[0]) < _VALUES_ASKED:
             counts, value, query = item
             found = await requester.count(query)

@@ -19,7 +19,7 @@ class TopoError(Exception):
 
     advice = ""
     """What to do next, where the sentence does not say so itself."""
-    is_of_key = False
+    is_key_refused = False
     """Whether Topo rejects the API key itself."""
 
     def __init__(self, sentence: str, *, request_id: str | None = None) -> None:
@@ -35,7 +35,7 @@ class RequestRefused(TopoError):
         super().__init__(sentence, request_id=request_id)
         self.status = status
         self.type = type
-        self.is_of_key = status == _UNAUTHORIZED
+        self.is_key_refused = status == _UNAUTHORIZED
 
 
 class TopoUnavailable(TopoError):
@@ -91,12 +91,12 @@ class IncompleteWindow(TopoError):
     """
 
     advice = ". Read it again. If it happens again, contact Topo's support"
-    says_window = True
+    names_window = True
     """Whether the message begins with the window."""
 
     def __init__(self, *, reading: "Reading", got: int, because: str, request_ids: Sequence[str] = ()) -> None:
         window = reading.window
-        which = f"Window {_instant(window.start)} to {_instant(window.end)}: " if self.says_window else ""
+        which = f"Window {_instant(window.start)} to {_instant(window.end)}: " if self.names_window else ""
         super().__init__(f"{which}{because}{_quoted(request_ids)}")
         self.reading = reading
         self.window = window
@@ -114,14 +114,14 @@ class TimesDisagree(IncompleteWindow):
 class EchoMissing(TimesDisagree):
     """Topo does not return a row for the seconds around the time it shows for it. This affects every day."""
 
-    says_window = False
+    names_window = False
 
 
 class UnreadableRows(IncompleteWindow):
     """Every row that Topo counts was received, but too many of them can't be read."""
 
     advice = ""
-    says_window = False
+    names_window = False
 
     def __init__(self, *, reading: "Reading", rows: int) -> None:
         unreadable, reason = len(reading.unreadable), reading.unreadable[0].reason

@@ -62,7 +62,7 @@ async def read_list(
         try:
             page = await ask(number)
         except TopoError as error:
-            if number == 1 or error.is_of_key:
+            if number == 1 or error.is_key_refused:
                 raise
             return Listing([*found.values()], total, str(error))
         before, total = len(found), page.total_count

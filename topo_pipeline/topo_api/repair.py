@@ -1,8 +1,7 @@
 """Read all rows of a query and prove each part by its own count. A part that disagrees is read again, then split.
 
-A part is proved if the number of distinct rows received equals Topo's count and every page reports the same count. Then
-no row appeared or vanished between the first page and the last, and no page was torn. A part that fits on one page is a
-single response.
+A part is proved if the number of distinct rows received equals Topo's count and every page has the same count. Then no
+row appeared or vanished between the first and the last page, and no page was torn. One page is a single response.
 
 The count must not be a cap either. If the last counted page says that there is more, the next page is requested. If it
 says so, or the count looks like a cap, the rows before and after the middle row are counted. If either shows a row that
@@ -104,9 +103,7 @@ async def read_proved(
     except TimeoutError:
         if not limit.expired():
             raise
-        exceeded = LimitExceeded(
-            f"Reading {_window(query)} took longer than {MAX_TIME}, with {reader.requests} requests sent"
-        )
+        exceeded = LimitExceeded(f"Reading {_window(query)} took longer than {MAX_TIME} ({reader.requests} requests)")
     else:
         return Outcome(tally, reader.refused, reader.requests, reader.as_of)
     raise exceeded
@@ -196,9 +193,7 @@ class _Reader:
         page = await self._ask(query)
         tally = Tally.of(query, page)
         if tally.pages > MAX_REQUESTS and not tally.is_short(page):
-            raise LimitExceeded(
-                f"Topo counts {tally.count} activities from {_window(query)}, too many for {MAX_REQUESTS} requests"
-            )
+            raise LimitExceeded(f"Topo counts {tally.count} activities from {_window(query)}, too many to read")
         self._page_size = min(self._page_size, tally.page_size)
         if tally.count == self._cap:
             tally.capped = True
@@ -394,8 +389,8 @@ def _ids(page: ActivityPage) -> list[str]:
 
 
 def _window(query: ActivityQuery) -> str:
-    asked = query.params()
-    return f"{asked.get('created_at_after')} to {asked.get('created_at_before')}"
+    params = query.params()
+    return f"{params.get('created_at_after')} to {params.get('created_at_before')}"
 
 
 def _span(query: ActivityQuery) -> tuple[datetime, datetime]:

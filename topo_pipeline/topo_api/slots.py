@@ -1,7 +1,6 @@
-"""Things that one user at a time can have; who waits gets one by precedence, not by patience.
+"""A pool of exclusive resources. Waiting tasks get one by priority, not by arrival.
 
-So what opens the way (where more is known once it is answered) needn't stand in line, and of two parts that are read at
-once the earlier one is soon over.
+Requests whose answer leads to further requests need not wait, and the earlier of two parts in progress ends first.
 """
 
 import asyncio
@@ -15,10 +14,10 @@ _Thing = TypeVar("_Thing")
 
 
 class Slots(Generic[_Thing]):
-    """What is to be had, and who waits for it.
+    """The free resources and the waiting tasks.
 
     Args:
-        things: What there is.
+        things: The resources.
     """
 
     def __init__(self, things: Iterable[_Thing]) -> None:
@@ -28,14 +27,14 @@ class Slots(Generic[_Thing]):
 
     @asynccontextmanager
     async def one(self, turn: int) -> AsyncIterator[_Thing]:
-        """Have the one that was used last, once nobody of a smaller turn waits, nor of this one who came before."""
+        """Wait for a resource, most recently used first. Smaller turns go first, then earlier arrivals."""
         thing: asyncio.Future[_Thing] = asyncio.get_running_loop().create_future()
         heappush(self._waiting, (turn, next(self._came), thing))
         self._hand_out()
         try:
             await thing
         except asyncio.CancelledError:
-            if thing.done() and not thing.cancelled():  # it was handed out in the same moment
+            if thing.done() and not thing.cancelled():  # it was handed out at the same time
                 self._give_back(thing.result())
             raise
         try:
@@ -45,7 +44,7 @@ class Slots(Generic[_Thing]):
 
     def _give_back(self, thing: _Thing) -> None:
         self._free.append(thing)
-        # Not at once: who gives it back may be about to ask for the next, with the better right to it.
+        # Deferred: the task that returns it may request it again with a smaller turn.
         asyncio.get_running_loop().call_soon(self._hand_out)
 
     def _hand_out(self) -> None:

@@ -23,7 +23,7 @@ class Rows:
     """By id, which is all the proof needs. An activity that was handed over is None."""
     unreadable: dict[str, Reject] = field(default_factory=dict)
     """Rejects with a readable id."""
-    nameless: Counter[Reject] = field(default_factory=Counter)
+    unidentified: Counter[Reject] = field(default_factory=Counter)
     """Rejects without a readable id. They can only be counted."""
     earliest: Activity | Reject | None = None
     latest: Activity | Reject | None = None
@@ -33,7 +33,7 @@ class Rows:
 
     def __len__(self) -> int:
         also_readable = self.activities.keys() & self.unreadable.keys()
-        return len(self.activities) + len(self.unreadable) - len(also_readable) + self.nameless.total()
+        return len(self.activities) + len(self.unreadable) - len(also_readable) + self.unidentified.total()
 
     def add(self, page: ActivityPage) -> None:
         """Add a page of the same query."""
@@ -41,7 +41,7 @@ class Rows:
         if page.rejects:
             self.unreadable |= {reject.id: reject for reject in page.rejects if reject.id is not None}
             # The same text on two pages is one row that moved from one to the other.
-            self.nameless |= Counter(reject for reject in page.rejects if reject.id is None)
+            self.unidentified |= Counter(reject for reject in page.rejects if reject.id is None)
         dated: list[Activity | Reject] = [*page.activities, *(reject for reject in page.rejects if reject.created_at)]
         if dated:
             moments = () if self.step == FINEST else map(_created_at, page.activities)
@@ -52,7 +52,7 @@ class Rows:
         """Add the rows of another query or reading. Some may be the same."""
         self.activities |= others.activities
         self.unreadable |= others.unreadable
-        self.nameless |= others.nameless  # the larger number: a text in both is one row seen twice
+        self.unidentified |= others.unidentified  # the larger number: a text in both is one row seen twice
         if others.earliest and others.latest:
             self._widen(others.earliest, others.latest, math.gcd(self.step, others.step))
 
@@ -63,10 +63,10 @@ class Rows:
 
     def are(self, others: "Rows") -> bool:
         """Return whether both contain the same rows, in any version."""
-        return (self.activities.keys(), self.unreadable.keys(), self.nameless) == (
+        return (self.activities.keys(), self.unreadable.keys(), self.unidentified) == (
             others.activities.keys(),
             others.unreadable.keys(),
-            others.nameless,
+            others.unidentified,
         )
 
     def lacks(self, page: ActivityPage) -> bool:
@@ -74,7 +74,7 @@ class Rows:
         ids = {activity.id for activity in page.activities} | {reject.id for reject in page.rejects if reject.id}
         if ids - self.activities.keys() - self.unreadable.keys():
             return True
-        return bool(Counter(reject for reject in page.rejects if reject.id is None) - self.nameless)
+        return bool(Counter(reject for reject in page.rejects if reject.id is None) - self.unidentified)
 
     def moments(self) -> list[datetime]:
         """Return the instants of the activities that were not handed over."""
@@ -88,7 +88,7 @@ class Rows:
 
     def rejects(self) -> list[Reject]:
         """Return all rejects."""
-        return [*self.unreadable.values(), *self.nameless.elements()]
+        return [*self.unreadable.values(), *self.unidentified.elements()]
 
 
 @dataclass

@@ -121,10 +121,7 @@ class Evidence:
             requests += outcome.requests
             found = outcome.tally.rows
             if row.id not in found.activities and row.id not in found.unreadable:
-                return (
-                    f"Topo does not return activity {row.id} for the seconds around its time, {at.isoformat()}",
-                    requests,
-                )
+                return f"Topo does not return activity {row.id} for the seconds around {at.isoformat()}", requests
         return "", requests
 
 
@@ -156,19 +153,19 @@ async def read_window(
         TopoError: Topo refused, or could not be reached.
     """
     seen = evidence or Evidence()
-    asked = _Asked(window, seen.step)
+    bounds = _Bounds(window, seen.step)
     sieve = _Sieve(keeper, window) if keeper else None
-    outcome = await read_proved(client, asked.query(event_type), depth, sieve)
+    outcome = await read_proved(client, bounds.query(event_type), depth, sieve)
     requests, missing = outcome.requests, ""
     if evidence and window.start < window.end:
         missing, more = await evidence.echo(client, window, outcome.tally.rows)
         requests += more
-    wider = _Asked(window, _step(outcome.tally.rows, seen))
-    if wider.margin > asked.margin and not (missing or outcome.refused):
+    wider = _Bounds(window, _step(outcome.tally.rows, seen))
+    if wider.margin > bounds.margin and not (missing or outcome.refused):
         if sieve:
             sieve.start_again()
-        asked = wider
-        outcome = await read_proved(client, asked.query(event_type), depth, sieve)
+        bounds = wider
+        outcome = await read_proved(client, bounds.query(event_type), depth, sieve)
         requests += outcome.requests
     rows = outcome.tally.rows
     seen.step = math.gcd(seen.step, rows.step)
@@ -176,16 +173,16 @@ async def read_window(
     received = rows.hand_over()
     if sieve:
         await sieve.keep(received)
-    excess = asked.excess(rows)
+    excess = bounds.excess(rows)
     if evidence and window.start < window.end and not (missing or excess or outcome.refused):
         apart, more = await evidence.compare(client, window, sieve.near if sieve else received)
         excess, requests = apart and f". {apart}", requests + more
-    reading = _reading(asked, outcome, [] if keeper else received, requests)
+    reading = _reading(bounds, outcome, [] if keeper else received, requests)
     if missing or excess:
         because = ". ".join(filter(None, [f"Topo's time filter and its timestamps disagree{excess}", missing]))
         raise (EchoMissing if missing else TimesDisagree)(reading=reading, got=got, because=because)
     if outcome.refused:
-        because = f"{counted(reading.total_count, got)}. {_because(outcome.refused, asked.query(event_type))}"
+        because = f"{counted(reading.total_count, got)}. {_because(outcome.refused, bounds.query(event_type))}"
         raise IncompleteWindow(reading=reading, got=got, because=because, request_ids=outcome.refused.request_ids)
     return reading
 
@@ -219,7 +216,7 @@ def _step(rows: Rows, seen: Evidence) -> int:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Bounds:
     """The query for a window whose times are multiples of `step` seconds. 0 if that is unknown."""
 
     window: Window
@@ -254,14 +251,14 @@ class _Asked:
         return f" by {_duration(by)} or more: Topo returned activity {row.id or 'without an id'} of {at.isoformat()}"
 
 
-def _reading(asked: _Asked, outcome: Outcome, received: list[Activity], requests: int) -> Reading:
+def _reading(bounds: _Bounds, outcome: Outcome, received: list[Activity], requests: int) -> Reading:
     rejects = outcome.tally.rows.rejects()
-    window = asked.window
+    window = bounds.window
     received.sort(key=lambda activity: (activity.created_at, activity.id))
     return Reading(
         window=window,
-        asked_after=asked.after,
-        asked_before=asked.before,
+        asked_after=bounds.after,
+        asked_before=bounds.before,
         total_count=outcome.tally.count,
         received=len(outcome.tally.rows.activities),
         activities=[activity for activity in received if activity.created_at in window],
@@ -278,11 +275,11 @@ def _because(refused: Tally, whole: ActivityQuery) -> str:
     if refused.query == whole:
         reasons = ["The window is not proved complete"]
     else:
-        asked = refused.query.params()
-        kinds = [f"{name}={asked[name]}" for name in ("resource_type", "event_type") if name in asked]
-        part = " ".join([f"{asked['created_at_after']} to {asked['created_at_before']}", *kinds])
-        received = len(refused.rows)
-        reasons = [f"The part {part} is not proved complete: {refused.count} counted, {received} received"]
+        params = refused.query.params()
+        kinds = [f"{name}={params[name]}" for name in ("resource_type", "event_type") if name in params]
+        part = " ".join([f"{params['created_at_after']} to {params['created_at_before']}", *kinds])
+        numbers = f"{refused.count} counted, {len(refused.rows)} received"
+        reasons = [f"The part {part} is not proved complete: {numbers}"]
     if refused.foreign:
         reasons.append(f"Topo's type filter returned {refused.foreign}")
     if refused.capped:

@@ -80,7 +80,7 @@ def test_of_a_deep_window_no_more_than_a_part_is_handed_over_at_once_and_nothing
 
 
 def test_a_depth_must_be_positive() -> None:
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="at least 1"):
         World([]).read(depth=0)
 
 
