@@ -53,7 +53,7 @@ Completeness = Literal["refuse", "warn"]
 
 # A load that starts sooner after the day's end may miss activities that Topo is still recording.
 CLOSING_TIME = timedelta(minutes=5)
-# Seconds of clock difference: ignored, because Topo's time comes from a response, and treated as an error.
+# Clock differences in seconds: ignored up to the first (Topo's time comes from a response), an error from the second.
 CLOCK_NOISE, CLOCKS_APART = 2, 15 * 60
 # After this many days in a row without an answer from Topo, the remaining days are not tried.
 OUTAGE_DAYS = 2
