@@ -144,7 +144,7 @@ def load_days(
         may_check = not client.is_loopback if checks_contract is None else checks_contract
         is_unchecked = may_check and is_first_contact(warehouse)
         with Ahead[Day, ReadDay | TopoError](
-            portal, lambda day, spool, go_on: _catch(read(client, day, spool, clock(), go_on))
+            portal, lambda day, spool, allow_next: _catch(read(client, day, spool, clock(), allow_next))
         ) as ahead:
             for day, next_day in zip(days, [*days[1:], None], strict=True):
                 if _must_stop(outage):
@@ -259,17 +259,17 @@ async def _read_day(
     day: Day,
     spool: Spool,
     started_at: datetime,
-    go_on: Callable[[], None],
+    allow_next: Callable[[], None],
     *,
     evidence: Evidence,
     completeness: Completeness,
     accept_unreadable: Container[date],
     label_channels: bool,
 ) -> ReadDay:
-    """Read a day up to the time that is readable now. `go_on` is called once the next day may start."""
+    """Read a day up to the time that is readable now. `allow_next` is called once the next day may start."""
     now = _earlier_now(started_at, client.heard)
     window = day.window.readable(now)
-    into = _Into(spool, window, go_on)
+    into = _Into(spool, window, allow_next)
     times_disagree = False
     try:
         reading, unproved_because = await read_window(client, window, keeper=into, evidence=evidence), None
@@ -282,7 +282,7 @@ async def _read_day(
         reading, unproved_because = error.reading, str(error)
         times_disagree = isinstance(error, TimesDisagree)
     labels = await _labels(client, reading, into) if label_channels else Labels({}, 0)
-    go_on()
+    allow_next()
     return ReadDay(
         day=day.day,
         asked_after=reading.asked_after,
