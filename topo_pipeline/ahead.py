@@ -1,7 +1,7 @@
-"""Reads one day after the other, the next one while its caller lands the last: Topo is asked without a pause.
+"""Read days in order, the next one while the caller lands the current one, so that requests don't pause.
 
-What belongs here: when a day is begun, that no more than two are held at a time, and that nothing goes on once it is
-left. What does not: what a reading is, or what becomes of it (`ingest`).
+This module decides when a day starts, keeps at most two days in memory, and cancels everything on exit. The meaning and
+use of a reading belong in `ingest`.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _Reading = TypeVar("_Reading")
 
 
 @dataclass(frozen=True)
-class _Begun(Generic[_Day, _Reading]):
+class _Started(Generic[_Day, _Reading]):
     day: _Day
     reading: Future[_Reading]
     spool: Spool
@@ -30,11 +30,11 @@ class _Begun(Generic[_Day, _Reading]):
 
 
 class Ahead(Generic[_Day, _Reading]):
-    """What reads days into spools; to be entered, and days to be asked for one after the other.
+    """Reads days into spools. Use it as a context manager and request one day after the other.
 
     Args:
-        portal: Where it reads.
-        read: Reads a day into a spool, and calls what it is given last once the next day may be begun beside it.
+        portal: The portal to read in.
+        read: Reads a day into a spool. Calls its last argument once the next day may start.
     """
 
     def __init__(
@@ -42,39 +42,39 @@ class Ahead(Generic[_Day, _Reading]):
     ) -> None:
         self._portal = portal
         self._read = read
-        self._next: _Begun[_Day, _Reading] | None = None
-        self._under_way: list[Future[_Reading]] = []
+        self._next: _Started[_Day, _Reading] | None = None
+        self._in_progress: list[Future[_Reading]] = []
         self._spools = ExitStack()
         self._free: list[Spool] = []
 
     @contextmanager
     def reading(self, day: _Day, then: _Day | None) -> Iterator[_Reading]:
-        """Wait for `day`; yield what was read, to be had meanwhile.
+        """Wait for `day` and yield its reading, which is valid inside the block.
 
-        `then` waits for its turn: until this reading says so, or until it is asked for itself.
+        `then` is the next day. It starts when this reading allows it, or when it is requested itself.
 
         Raises:
-            WarehouseError: there is no room for what is read.
+            WarehouseError: there is no room for the rows.
         """
         if self._next and self._next.day != day:
             self.give_up()
-        begun = self._next or self._begin(day, asyncio.Event())
-        self._portal.call(begun.its_turn.set)
-        self._next = None if then is None else self._begin(then, begun.next_turn)
-        yield begun.reading.result()
-        self._under_way.remove(begun.reading)
-        begun.spool.clear()
-        self._free.append(begun.spool)
+        started = self._next or self._start(day, asyncio.Event())
+        self._portal.call(started.its_turn.set)
+        self._next = None if then is None else self._start(then, started.next_turn)
+        yield started.reading.result()
+        self._in_progress.remove(started.reading)
+        started.spool.clear()
+        self._free.append(started.spool)
 
     def give_up(self) -> None:
-        """Let go of what was begun beside the day that was asked for last; it is begun anew if it is asked for."""
+        """Cancel the next day. It starts again if it is requested."""
         if self._next:
             self._next.reading.cancel()
-            self._under_way.remove(self._next.reading)
-            self._next.spool.close()  # it may still be written to, for a moment
+            self._in_progress.remove(self._next.reading)
+            self._next.spool.close()  # the cancelled reading may still write to it for a moment
             self._next = None
 
-    def _begin(self, day: _Day, its_turn: asyncio.Event) -> _Begun[_Day, _Reading]:
+    def _start(self, day: _Day, its_turn: asyncio.Event) -> _Started[_Day, _Reading]:
         spool = self._free.pop() if self._free else self._spools.enter_context(Spool())
         next_turn = asyncio.Event()
 
@@ -82,9 +82,9 @@ class Ahead(Generic[_Day, _Reading]):
             await its_turn.wait()
             return await self._read(day, spool, next_turn.set)
 
-        begun = _Begun(day, self._portal.start_task_soon(read), spool, its_turn, next_turn)
-        self._under_way.append(begun.reading)
-        return begun
+        started = _Started(day, self._portal.start_task_soon(read), spool, its_turn, next_turn)
+        self._in_progress.append(started.reading)
+        return started
 
     def __enter__(self) -> Self:
         return self
@@ -92,6 +92,6 @@ class Ahead(Generic[_Day, _Reading]):
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for reading in self._under_way:
+        for reading in self._in_progress:
             reading.cancel()
         self._spools.close()

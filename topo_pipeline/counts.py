@@ -1,4 +1,4 @@
-"""Whether Topo counts by now what it counted when the last days landed: one small request a day."""
+"""Compare Topo's current counts with those of the landed days, with one small request a day."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from topo_pipeline.topo_api.wire import ActivityQuery
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.ledger import Counted, closed_days
 
-# No day is asked for that was read so lately.
-LATELY = timedelta(hours=12)
+# Days read more recently than this are not counted.
+RECENT = timedelta(hours=12)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How many days were asked for, and by how much Topo's count differs from that of the load where it does."""
+    """The number of days counted, and for days that differ, Topo's count minus the count of the load."""
 
     asked: int
     differences: dict[date, int]
@@ -26,14 +26,14 @@ class Comparison:
 def compare_counts(
     connect: Callable[[], TopoClient], warehouse: Warehouse, first: date, last: date, *, clock: Clock, timezone: str
 ) -> Comparison:
-    """Ask Topo for the counts of the closed days from `first` to `last`, over the very bounds of their loads.
+    """Count the closed days from `first` to `last` again, over the same bounds as their loads.
 
     Raises:
         TopoError: the key is refused, or Topo can't be reached.
-        WarehouseError: there is no warehouse yet, it can't be used, or is another workspace's.
+        WarehouseError: the warehouse does not exist, can't be used, or belongs to another workspace.
     """
     with warehouse.reader() as connection:
-        landed = closed_days(connection, first, last, begun_before=clock() - LATELY)
+        landed = closed_days(connection, first, last, begun_before=clock() - RECENT)
     if not landed:
         return Comparison(0, {})
     with connected(connect) as (client, portal):

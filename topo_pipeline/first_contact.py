@@ -1,7 +1,6 @@
-"""The contract check of a workspace, kept in its warehouse.
+"""Run the contract check for a new warehouse and store its result there.
 
-What belongs here: when the check runs by itself, and that its result is kept. What is checked, and how, is in
-`topo_api.contract`.
+The check itself is in `topo_api.contract`.
 """
 
 import logging
@@ -28,7 +27,7 @@ DETAILS = "Details: topo-pipeline doctor --contract, and docs/operations.md, 'Th
 
 
 def is_first_contact(warehouse: Warehouse) -> bool:
-    """Return whether the warehouse, which exists, holds no activity yet."""
+    """Return whether the existing warehouse has no activity yet."""
     with warehouse.reader() as connection:
         return not has_landed_activities(connection)
 
@@ -40,14 +39,14 @@ def check_and_keep(
     windows: Sequence[Window],
     clock: Callable[[], datetime],
 ) -> list[ContractResult]:
-    """Check Topo's API and keep the result, as `keep` does.
+    """Check Topo's API and store the result, as `keep` does.
 
     Args:
-        client: The client; it must send nothing else at the same time.
-        portal: Where the client lives.
-        warehouse: Where the result is kept; it is made if there is none.
-        windows: Days of which a sample may be taken, the preferred one first.
-        clock: Now, with a time zone.
+        client: The client. It must send nothing else at the same time.
+        portal: The portal of the client.
+        warehouse: The warehouse for the result. Created if it does not exist.
+        windows: Days to take the sample from, the preferred one first.
+        clock: Returns now, with a time zone.
 
     Raises:
         TopoError: Topo can't be reached, or does not accept the key.
@@ -59,9 +58,9 @@ def check_and_keep(
 
 
 def keep(warehouse: Warehouse, results: Sequence[ContractResult], checked_at: datetime) -> bool:
-    """Keep the results of a check in the warehouse, which is made if there is none; return whether they were kept.
+    """Store the results of a check in the warehouse, creating it if needed, and return whether they were stored.
 
-    A check that found no activities says nothing about the API, so it is not kept; an earlier one stays the latest.
+    A check that found no activities says nothing about the API. It is not stored, and an earlier one stays the latest.
 
     Raises:
         WarehouseError: the warehouse can't be written.
@@ -74,7 +73,7 @@ def keep(warehouse: Warehouse, results: Sequence[ContractResult], checked_at: da
 
 
 def latest_summary(warehouse: Warehouse, since: datetime) -> str | None:
-    """Return one line about the latest check, if there was one since an instant.
+    """Return one line about the latest check since an instant. None if there was none.
 
     Raises:
         WarehouseError: the warehouse can't be read.
@@ -97,11 +96,11 @@ def check_after_the_first_day(
     windows: Sequence[Window],
     clock: Callable[[], datetime],
 ) -> None:
-    """Check Topo's API as `check_and_keep` does, and log one line; a check that fails is no reason to end a load."""
+    """Check Topo's API as `check_and_keep` does, and log one line. A failing check does not end the load."""
     try:
         results = check_and_keep(client, portal, warehouse, windows, clock)
-    except Exception as error:  # noqa: BLE001 - nobody knows what a first contact meets
-        _LOG.warning("The contract check failed (%s): run topo-pipeline doctor --contract.", type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - the first contact with an API can fail in any way
+        _LOG.warning("The contract check failed (%s). Run topo-pipeline doctor --contract.", type(error).__name__)
         return
     level = logging.WARNING if any(result.outcome == "differs" for result in results) else logging.INFO
     _LOG.log(level, "%s", _sentence(results))

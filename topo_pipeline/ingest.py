@@ -1,7 +1,7 @@
-"""From the API to the warehouse, day by day: the one place where the two meet. Knows no Dagster.
+"""Load days from the API into the warehouse. Only this module uses both, and it does not know Dagster.
 
-What belongs here: the order of things (read whole, then write) and what becomes of a day that can't be had.
-What does not: how a window is proved (`topo_api.windows`) or a day replaced (`warehouse.landing`).
+It reads each day completely before it writes, and refuses days that can't be read. Proving a window belongs in
+`topo_api.windows`, replacing a day in `warehouse.landing`.
 """
 
 import logging
@@ -19,7 +19,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from topo_pipeline.ahead import Ahead
 from topo_pipeline.first_contact import check_after_the_first_day, is_first_contact
-from topo_pipeline.topo_api.channels import ASKED_FOR, Labels, Messages, label
+from topo_pipeline.topo_api.channels import TYPES_WITHOUT_CHANNEL, Labels, Messages, label
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import (
     ClocksApart,
@@ -51,17 +51,17 @@ _LOG = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
 Completeness = Literal["refuse", "warn"]
 
-# A load that begins sooner after the day's end may miss what Topo is still recording.
+# A load that starts sooner after the day's end may miss activities that Topo is still recording.
 CLOSING_TIME = timedelta(minutes=5)
-# Seconds by which clocks may seem apart because Topo's is read from an answer; and by which they may not be apart.
+# Clock differences in seconds: ignored up to the first (Topo's time comes from a response), an error from the second.
 CLOCK_NOISE, CLOCKS_APART = 2, 15 * 60
-# So many days in a row that Topo did not answer for are an outage: the days after them are not tried.
+# After this many days in a row without an answer from Topo, the remaining days are not tried.
 OUTAGE_DAYS = 2
 
 
 @dataclass(frozen=True)
 class Day:
-    """A reporting day and its window, as the partitions define them: 23 to 25 hours where clocks change."""
+    """A reporting day and its window, as the partitions define them. 23 to 25 hours where clocks change."""
 
     day: date
     window: Window
@@ -69,7 +69,7 @@ class Day:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A day that did not land; what was landed of it before is untouched."""
+    """A day that did not land. Its rows in the warehouse, if any, are unchanged."""
 
     day: date
     reason: str
@@ -77,17 +77,17 @@ class Refusal:
 
 @dataclass(frozen=True)
 class UnprovedLoad(Load):
-    """A load of a day that could not be proved complete, and why."""
+    """A load of a day that could not be proved complete, and the reason."""
 
     because: str
 
 
 def check(connect: Callable[[], TopoClient], warehouse: Warehouse, *, timezone: str, clock: Clock) -> None:
-    """Meet what would fail every day: a key that Topo refuses, a warehouse that can't be written or is another's.
+    """Check for errors that would fail every day, such as a refused key or an unusable warehouse.
 
     Raises:
         TopoError: the key is refused.
-        WarehouseError: the warehouse can't be used, or is another workspace's.
+        WarehouseError: the warehouse can't be used, or belongs to another workspace.
     """
     with connected(connect) as (client, portal):
         begin(client, portal, warehouse, timezone, clock())
@@ -107,28 +107,27 @@ def load_days(
     accept_unreadable: Container[date] = (),
     checks_contract: bool | None = None,
 ) -> Generator[Load | Refusal]:
-    """Read and land `days` in turn, each in a transaction of its own; yield what became of each.
+    """Read and land `days` in order, each in its own transaction, and yield the outcome of each.
 
-    While one is landed, the next one is read; beside one that is read in parts, it is begun with the last part.
-    After the first day of a new warehouse that had activities, or was refused because it could not be proved, the
-    contract check runs (`first_contact`).
+    The next day is read while one is landed. If a day is read in parts, the next one starts with its last part. In a
+    new warehouse the contract check (`first_contact`) runs once, after the first day that had activities or could not
+    be proved.
 
     Args:
-        connect: Makes a client.
-        warehouse: Where they land.
-        days: What to read, in order.
-        run_id: For the ledger.
-        clock: Now, aware.
-        timezone: The reporting zone (IANA) in which the days are cut.
-        completeness: What becomes of a day that can't be proved complete: a refusal, or an `UnprovedLoad`.
-        label_channels: Whether to ask for the channels of messages whose payloads tell none.
-        may_shrink: Days of which a reload may remove any number of rows.
-        accept_unreadable: Days that land, as an `UnprovedLoad`, however many of their rows can't be read.
-        checks_contract: Whether the first day of a new warehouse is followed by the contract check. None: if the API
-            is not on this machine.
+        connect: Creates a client.
+        warehouse: The warehouse to land in.
+        days: The days to read, in order.
+        run_id: Written to the ledger.
+        clock: Returns now, with a time zone.
+        timezone: The reporting zone (IANA) of the days.
+        completeness: Whether a day that can't be proved complete is refused or landed as an `UnprovedLoad`.
+        label_channels: Whether to request the channels of messages whose payload has none.
+        may_shrink: Days that a reload may shrink by any number of rows.
+        accept_unreadable: Days that land, as an `UnprovedLoad`, regardless of unreadable rows.
+        checks_contract: Whether the contract check may run. None: only if the API is not on loopback.
 
     Raises:
-        WarehouseError: the warehouse can't be used, or is another workspace's; the days yielded before are landed.
+        WarehouseError: the warehouse can't be used, or belongs to another workspace. Days yielded before have landed.
     """
     if not days:
         return
@@ -140,30 +139,30 @@ def load_days(
         label_channels=label_channels,
     )
     with connected(connect) as (client, portal):
-        outage = _outage_at_once(client, portal, warehouse, timezone, clock())
-        doubted: dict[date, str] = {}  # days whose rows may be among those of the day before
+        outage = _begin_or_outage(client, portal, warehouse, timezone, clock())
+        doubted: dict[date, str] = {}  # days whose rows Topo may return for the day before
         may_check = not client.is_loopback if checks_contract is None else checks_contract
         is_unchecked = may_check and is_first_contact(warehouse)
         with Ahead[Day, ReadDay | TopoError](
-            portal, lambda day, spool, go_on: _try(read(client, day, spool, clock(), go_on))
+            portal, lambda day, spool, allow_next: _catch(read(client, day, spool, clock(), allow_next))
         ) as ahead:
             for day, next_day in zip(days, [*days[1:], None], strict=True):
-                if _is_over(outage):
+                if _must_stop(outage):
                     yield Refusal(day.day, str(outage[-1]))
                     continue
-                # The check counts its requests: no other day is read at the same time.
+                # The contract check counts its requests, so no other day is read at the same time.
                 with ahead.reading(day, then=None if is_unchecked else next_day) as read_:
                     reading = read_
-                    _note(outage, reading)
+                    _update_outage(outage, reading)
                     if outage:
-                        ahead.give_up()  # what was begun beside it has met the same outage
+                        ahead.give_up()  # the next day has met the same outage
                     doubt = doubted.get(day.day)
                     if _disagrees(reading):
-                        doubted[day.day + timedelta(days=1)] = f"the times of {day.day} disagree with Topo's filter"
+                        doubted[day.day + timedelta(days=1)] = _doubt_after(day.day)
                     elif isinstance(reading, ReadDay) and doubt:
                         reading = replace(reading, proved=False, unproved_because=doubt)
                     if doubt and completeness == "refuse":
-                        outcome: Load | Refusal = Refusal(day.day, f"{doubt}: its rows may be among them")
+                        outcome: Load | Refusal = Refusal(day.day, doubt)
                     else:
                         outcome = _land(warehouse, day.day, reading, run_id, clock(), may_shrink=day.day in may_shrink)
                 yield outcome
@@ -176,7 +175,7 @@ def _land(
     warehouse: Warehouse, day: date, reading: ReadDay | TopoError, run_id: str, now: datetime, *, may_shrink: bool
 ) -> Load | Refusal:
     if _disagrees(reading):
-        with warehouse.transaction() as connection:  # rows of theirs may be in this day, or in none
+        with warehouse.transaction() as connection:  # their rows may be returned for this day or not at all
             call_unproved(connection, [day - timedelta(days=1), day + timedelta(days=1)])
     if isinstance(reading, TopoError):
         return Refusal(day, _why_refused(day, reading))
@@ -188,29 +187,33 @@ def _land(
     return UnprovedLoad(**vars(load), because=reading.unproved_because) if reading.unproved_because else load
 
 
+def _doubt_after(day: date) -> str:
+    return f"Topo's time filter and its timestamps disagree on {day}, so rows of this day may be missing"
+
+
 def _disagrees(reading: ReadDay | TopoError) -> bool:
-    """Whether Topo's time filter and its timestamps were found to disagree."""
+    """Return whether Topo's time filter and its timestamps disagree on the day."""
     return reading.times_disagree if isinstance(reading, ReadDay) else isinstance(reading, TimesDisagree)
 
 
 def _shows_the_api(outcome: Load | Refusal, reading: ReadDay | TopoError) -> bool:
-    """Whether a day had activities; one that could not be proved needs the contract check most."""
+    """Return whether a day calls for the contract check: it had activities or could not be proved."""
     return isinstance(reading, IncompleteWindow) or (isinstance(outcome, Load) and outcome.rows > 0)
 
 
 def _why_refused(day: date, error: TopoError) -> str:
-    if not isinstance(error, UnreadableRows):
-        return str(error)
-    return (
-        f"{error}. To land the rows that can be read, not proved complete:"
-        f" topo-pipeline backfill {day} {day} --accept-unreadable {day}"
-    )
+    command = f"topo-pipeline backfill {day} {day}"
+    if isinstance(error, UnreadableRows):
+        return f"{error}. To land the readable rows as an unproved day: {command} --accept-unreadable {day}"
+    if isinstance(error, IncompleteWindow) and not isinstance(error, TimesDisagree):
+        return f"{error}. To read the day again: {command}"
+    return str(error)
 
 
-def _outage_at_once(
+def _begin_or_outage(
     client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, timezone: str, now: datetime
 ) -> list[TopoError]:
-    """Begin; what Topo says against that is said of every day."""
+    """Run `begin` and return its error as an outage that covers every day, or an empty list."""
     try:
         begin(client, portal, warehouse, timezone, now)
     except TopoError as error:
@@ -219,13 +222,13 @@ def _outage_at_once(
 
 
 def begin(client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, timezone: str, now: datetime) -> None:
-    """Check, before any activity is asked for, what would fail every day.
+    """Check for errors that would fail every day, before any activity is requested.
 
-    Where Topo does not say whose key it is, the organization is taken from the activities.
+    If Topo does not return the key's organization, it is taken from the activities.
 
     Raises:
         TopoError: the key is refused, or Topo's clock and this machine's are far apart.
-        WarehouseError: the warehouse can't be written, or is another workspace's.
+        WarehouseError: the warehouse can't be written, or belongs to another workspace.
     """
     with warehouse.transaction() as connection:
         keep_to_timezone(connection, timezone, now=now)
@@ -240,11 +243,11 @@ def begin(client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, time
 def _compare_clocks(heard: Heard | None, now: datetime) -> None:
     if heard is None or heard.clock_ahead is None or abs(heard.clock_ahead) < CLOCKS_APART:
         return
-    ours, theirs = (f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" for moment in (now, heard.answered_at or now))
-    raise ClocksApart(f"this machine's clock says {ours}, Topo's {theirs}")
+    our_time, topo_time = (f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" for moment in (now, heard.answered_at or now))
+    raise ClocksApart(f"This machine's clock says {our_time}, Topo's says {topo_time}")
 
 
-async def _try(read: Awaitable[ReadDay]) -> ReadDay | TopoError:
+async def _catch(read: Awaitable[ReadDay]) -> ReadDay | TopoError:
     try:
         return await read
     except (IncompleteWindow, LimitExceeded, RequestRefused, ResponseInvalid, TopoUnavailable) as error:
@@ -256,17 +259,17 @@ async def _read_day(
     day: Day,
     spool: Spool,
     started_at: datetime,
-    go_on: Callable[[], None],
+    allow_next: Callable[[], None],
     *,
     evidence: Evidence,
     completeness: Completeness,
     accept_unreadable: Container[date],
     label_channels: bool,
 ) -> ReadDay:
-    """A day as far as it can be read by now, ready to land; `go_on` is called once the next may be begun."""
-    now = _cautious(started_at, client.heard)
+    """Read a day up to the time that is readable now. `allow_next` is called once the next day may start."""
+    now = _earlier_now(started_at, client.heard)
     window = day.window.readable(now)
-    into = _Into(spool, window, go_on)
+    into = _Into(spool, window, allow_next)
     times_disagree = False
     try:
         reading, unproved_because = await read_window(client, window, keeper=into, evidence=evidence), None
@@ -275,11 +278,11 @@ async def _read_day(
         is_accepted = isinstance(error, UnreadableRows) and day.day in accept_unreadable
         if completeness == "refuse" and not is_accepted:
             raise
-        _LOG.warning("Landed unproved: %s", error)
+        _LOG.warning("Landing %s unproved: %s", day.day, error)
         reading, unproved_because = error.reading, str(error)
         times_disagree = isinstance(error, TimesDisagree)
     labels = await _labels(client, reading, into) if label_channels else Labels({}, 0)
-    go_on()
+    allow_next()
     return ReadDay(
         day=day.day,
         asked_after=reading.asked_after,
@@ -298,14 +301,14 @@ async def _read_day(
     )
 
 
-def _cautious(now: datetime, heard: Heard | None) -> datetime:
-    """Now by the more cautious of two clocks: this machine's, and Topo's as far as it is known."""
+def _earlier_now(now: datetime, heard: Heard | None) -> datetime:
+    """Return now by the earlier of two clocks: this machine's and, if known, Topo's."""
     ahead = (heard.clock_ahead if heard else None) or 0
     return now - timedelta(seconds=ahead) if ahead > CLOCK_NOISE else now
 
 
 def _refuse_unreadable(reading: Reading) -> None:
-    """Refuse a reading of which too many rows can't be read.
+    """Raise an error if too many rows of a reading are unreadable.
 
     Raises:
         UnreadableRows: there are too many.
@@ -316,7 +319,7 @@ def _refuse_unreadable(reading: Reading) -> None:
 
 
 class _Into:
-    """A keeper that lets the activities of a window go to a spool, while Topo is asked for more."""
+    """A keeper that writes the activities of a window to a spool while more are read."""
 
     def __init__(self, spool: Spool, window: Window, on_last_part: Callable[[], None]) -> None:
         self.on_last_part = on_last_part
@@ -337,7 +340,7 @@ class _Into:
         self._spool.clear()
 
     def messages(self) -> Messages:
-        unlabelled = self._spool.unlabelled(ASKED_FOR)
+        unlabelled = self._spool.unlabelled(TYPES_WITHOUT_CHANNEL)
         return Messages(unlabelled, self._spool.messages(activity_frame(self._overlap)) if unlabelled else set())
 
 
@@ -345,16 +348,16 @@ async def _labels(client: TopoClient, reading: Reading, into: _Into) -> Labels:
     messages = await anyio.to_thread.run_sync(into.messages)
     try:
         return await label(client, reading, messages)
-    except (RequestRefused, ResponseInvalid) as error:  # the day is had without; if Topo is down, nothing is
-        _LOG.warning("Going on without the channels that payloads don't tell: %s", error)
+    except (RequestRefused, ResponseInvalid) as error:  # the day can land without channels
+        _LOG.warning("Continuing without the channels of messages whose payload has none: %s", error)
         return Labels({}, 0)
 
 
 def load_templates(connect: Callable[[], TopoClient], warehouse: Warehouse, *, clock: Clock) -> int | None:
-    """Read and land the names of the sequences; names that are not read stay as they are.
+    """Read and land the names of the sequences. Names that are not read stay unchanged.
 
     Returns:
-        How many sequences the warehouse knows now; None where no names could be read.
+        The number of sequences now in the warehouse. None if no names could be read.
 
     Raises:
         TopoError: the key is refused.
@@ -375,25 +378,25 @@ def load_templates(connect: Callable[[], TopoClient], warehouse: Warehouse, *, c
 
 @contextmanager
 def connected(connect: Callable[[], TopoClient]) -> Iterator[tuple[TopoClient, BlockingPortal]]:
-    """Yield an open client, and the way to call it: its connections are kept from day to day.
+    """Yield an open client and the portal to call it. Its connections are reused from day to day.
 
-    It lives in a thread of its own. A signal is raised in the main thread, and in the midst of asyncio it could be
-    taken for a fault of the connection and be lost.
+    The client runs in its own thread. A signal is raised in the main thread. If asyncio ran there, the signal could be
+    mistaken for a connection error and lost.
     """
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(connect()) as client:
         yield client, portal
 
 
 def _uuid(text: str | None) -> uuid.UUID | None:
-    """An id that is none can't be held against the payloads'."""
+    """Return the id as a UUID, or None if it is not one and can't be compared with the payloads."""
     try:
         return uuid.UUID(text)
     except (TypeError, ValueError):
         return None
 
 
-def _note(outage: list[TopoError], reading: ReadDay | TopoError) -> None:
-    """Add an answer that was not to be had; any other ends the outage."""
+def _update_outage(outage: list[TopoError], reading: ReadDay | TopoError) -> None:
+    """Add a failed reading to the outage. Any other reading ends it."""
     if isinstance(reading, EchoMissing) or (
         isinstance(reading, TopoError) and not isinstance(reading, IncompleteWindow)
     ):
@@ -402,14 +405,14 @@ def _note(outage: list[TopoError], reading: ReadDay | TopoError) -> None:
         outage.clear()
 
 
-def _is_over(outage: list[TopoError]) -> bool:
-    """Whether to stop asking: what is true of every day stays true, and Topo that is down stays down for a while."""
+def _must_stop(outage: list[TopoError]) -> bool:
+    """Return whether to stop: the error affects every day, or Topo has been down for several days in a row."""
     return len(outage) >= OUTAGE_DAYS or any(isinstance(error, RequestRefused | EchoMissing) for error in outage)
 
 
 def activity_frame(activities: Sequence[Activity]) -> "pd.DataFrame":
-    """Activities as a spool takes them."""
-    import pandas as pd  # noqa: PLC0415 - loading the definitions needs no frames
+    """Return activities as a frame for a spool."""
+    import pandas as pd  # noqa: PLC0415 - not needed to load the definitions
 
     return pd.DataFrame(
         {
@@ -421,7 +424,7 @@ def activity_frame(activities: Sequence[Activity]) -> "pd.DataFrame":
 
 
 def reject_frame(reading: Reading) -> "pd.DataFrame":
-    """The rejects of a reading as the warehouse takes them."""
+    """Return the rejects of a reading as a frame for the warehouse."""
     import pandas as pd  # noqa: PLC0415 - as above
 
     rejects = reading.rejects

@@ -1,6 +1,6 @@
-"""Replies change after their day was read: a category is filled in later or relabelled, a reply comes late or goes.
+"""Find landed days whose replies have changed: a category was set or relabelled, a reply was added or removed.
 
-What belongs here: which days to read again for that. What does not: how a day is read (`ingest`).
+This module only selects the days to read again. Reading a day belongs in `ingest`.
 """
 
 import logging
@@ -32,8 +32,8 @@ def days_with_other_replies(
     """Read the replies of `days` (contiguous, in order) as one proved window; return the days to read again.
 
     Raises:
-        TopoError: the replies can't be read; or not be proved complete, and `completeness` is not "warn".
-        WarehouseError: there is no warehouse yet, it can't be used, or is another workspace's.
+        TopoError: the replies can't be read, or can't be proved complete and `completeness` is "refuse".
+        WarehouseError: the warehouse does not exist, can't be used, or belongs to another workspace.
     """
     with warehouse.reader() as connection:
         landed = landed_replies(connection, [day.day for day in days])
@@ -56,7 +56,7 @@ async def _read(client: TopoClient, window: Window, completeness: Completeness) 
     except IncompleteWindow as error:
         if completeness == "refuse":
             raise
-        _LOG.warning("A landed reply that is not among these may still be there: %s", error)
+        _LOG.warning("Replies are not proved complete, so missing ones are not taken as removed: %s", error)
         return error.reading, False
     return reading, not reading.unreadable
 
@@ -64,9 +64,9 @@ async def _read(client: TopoClient, window: Window, completeness: Completeness) 
 def differing(
     days: Iterable[Day], landed: Mapping[date, set[Version]], shown: Iterable[Version], *, is_whole: bool = True
 ) -> list[Day]:
-    """The landed days whose replies are not what Topo shows now: one more, one less or another version of one.
+    """Return the landed days whose replies differ from the ones Topo shows now: one added, removed or changed.
 
-    Where what is shown is not the whole, or some of it can't be read, one less means nothing.
+    Unless `is_whole`, a missing reply is ignored, because it may not have been read.
     """
     versions = list(shown)
 

@@ -139,7 +139,7 @@ def test_the_sample_can_be_taken_from_a_day_that_is_named(tmp_path: Path) -> Non
     """A year before the workspace began nothing is known, which is no result to keep."""
     with sandbox() as url:
         result = answer(tmp_path, "doctor", "--contract", "--day", "2024-03-05", TOPO_API_URL=url)
-    assert "there is no activity in the days that were looked at" in result.stdout
+    assert "the days that were checked have no activity" in result.stdout
     assert "The result was not kept: the days that were looked at have no activity." in result.stderr
     assert not (tmp_path / "data").exists()
 

@@ -155,7 +155,7 @@ def test_a_check_that_fails_is_no_reason_to_end_a_load(
     outcomes, _ = load(warehouse, 13, 14)
     assert [type(outcome) for outcome in outcomes] == [Load] * 2
     assert checks_of(warehouse) == []
-    assert "contract check failed (ZeroDivisionError): run topo-pipeline doctor --contract" in caplog.text
+    assert "contract check failed (ZeroDivisionError). Run topo-pipeline doctor --contract" in caplog.text
     assert "a secret" not in caplog.text
 
 

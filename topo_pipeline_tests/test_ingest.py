@@ -114,7 +114,7 @@ def test_where_it_is_so_wished_an_incomplete_day_lands_and_is_called_unproved(
     assert (two.rows, two.api_total_count) == (1, 3)
     assert isinstance(two, UnprovedLoad)
     assert "2 missing" in two.because
-    assert "Landed unproved: window 2026-03-02T00:00:00Z" in caplog.text
+    assert "Landing 2026-03-02 unproved: Window 2026-03-02T00:00:00Z" in caplog.text
 
 
 def test_where_incomplete_days_may_land_what_was_not_answered_is_still_refused(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_a_refused_channel_filter_costs_the_labels_and_not_the_day(
 
     api = Refusing({date(2026, 3, 2): (200, {**EMPTY, "items": [item], "total_count": 1})})
     assert landed(load(api, tmp_path, [day(2), day(3)])) == [True, True]
-    assert "Going on without the channels" in caplog.text
+    assert "Continuing without the channels" in caplog.text
 
 
 def test_a_message_in_the_second_before_a_day_counts_with_its_messages_so_that_the_largest_channel_need_not_be_read(

@@ -23,7 +23,7 @@ KEY = "topo_unusual_0123"
 NOW = datetime(2026, 1, 21, 15, tzinfo=UTC)
 WORLD = World(scale=0.15)
 DAYS = [date(2026, 1, 13), date(2026, 1, 14), date(2026, 1, 15)]
-DISAGREE, COUNTS, CLOCKS = "Topo's time filter and its timestamps disagree", "Topo counts", "this machine's clock says"
+DISAGREE, COUNTS, CLOCKS = "Topo's time filter and its timestamps disagree", "Topo counts", "This machine's clock says"
 REFUSED = {
     "bounds read two hours east": DISAGREE,
     "bounds read five hours west": DISAGREE,

@@ -1,1 +1,1 @@
-"""A stand-in Topo API over real HTTP: for the demo, development and tests. Knows nothing of the pipeline."""
+"""A sandbox version of Topo's API over real HTTP, for the demo, development and tests. Independent of the pipeline."""

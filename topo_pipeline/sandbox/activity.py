@@ -1,4 +1,4 @@
-"""What an activity is, in the API's own vocabulary. How it is spelled on the wire is in `wire`."""
+"""The sandbox's activities, in the API's vocabulary. Their JSON form is in `wire`."""
 
 from datetime import datetime
 from typing import Literal
@@ -23,7 +23,7 @@ EventType = Literal[
 
 
 class Activity(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One thing that happened in one run (`sequence_id`) of one sequence (`sequence_template_id`)."""
+    """One event in one run (`sequence_id`) of one sequence (`sequence_template_id`)."""
 
     id: str
     created_at: datetime
@@ -40,13 +40,13 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     task_id: str | None = None
     reply_category: str | None = None
     classified_at: datetime | None = None
-    """When `reply_category` gets its value; the API shows null until then."""
+    """Time from which the API shows `reply_category`. Until then it shows null."""
 
     @property
     def type(self) -> str:
-        """The payload's discriminator, such as `message.sent`."""
+        """The payload's type, such as `message.sent`."""
         return f"{self.resource_type}.{self.event_type}".lower()
 
     def category_at(self, now: datetime) -> str | None:
-        """The reply category as far as it is known at `now`."""
+        """Return the reply category that the API shows at `now`."""
         return self.reply_category if self.classified_at and self.classified_at <= now else None

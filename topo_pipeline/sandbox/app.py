@@ -1,4 +1,4 @@
-"""The stand-in Topo API: a FastAPI app over a simulated world."""
+"""The sandbox API: a FastAPI app over a simulated workspace."""
 
 import itertools
 from collections.abc import Callable, Collection, Sequence
@@ -15,7 +15,7 @@ from topo_pipeline.sandbox.faults import Fault
 from topo_pipeline.sandbox.gate import Gate
 from topo_pipeline.sandbox.headers import WithHeaders
 from topo_pipeline.sandbox.openapi import DescribedApp, responses
-from topo_pipeline.sandbox.plan import Faulty, Plan, bend, take_plans
+from topo_pipeline.sandbox.plan import FaultMiddleware, Plan, add_plan_routes, apply_row_faults
 from topo_pipeline.sandbox.query import ActivityQuery, Paging, TemplateQuery
 from topo_pipeline.sandbox.quirks import NO_QUIRKS, Quirks
 from topo_pipeline.sandbox.wire import CamelActivity, SnakeActivity, Spelling
@@ -41,17 +41,17 @@ def create_app(
     quirks: Quirks = NO_QUIRKS,
     dated_by: Clock | None = None,
 ) -> FastAPI:
-    """Build the API over `world`, for one key; nothing later than `now()` can be seen.
+    """Build the API over `world` for one key. Nothing later than `now()` is visible.
 
     Args:
-        world: The activities.
-        api_key: The key that it accepts.
+        world: The simulated workspace.
+        api_key: The accepted key.
         now: The API's clock, with a time zone.
-        spelling: Of the payloads. The default is the one that has channels, steps and reply categories.
-        scopes: What the key may read.
-        faults: What goes wrong with its answers until other faults are set.
-        quirks: How it differs from what is documented.
-        dated_by: The clock of the Date header; `now` where it is left out.
+        spelling: Spelling of the payloads. The default includes channels, steps and reply categories.
+        scopes: Scopes of the key.
+        faults: Faults in force until others are set.
+        quirks: Differences from the documentation.
+        dated_by: Clock of the Date header. Default: `now`.
     """
     app = DescribedApp(title="Topo sandbox", docs_url=None, redoc_url=None, redirect_slashes=False)
     answer_errors(app)
@@ -62,8 +62,8 @@ def create_app(
     if not quirks.no_me:
         _serve_me(app, world, gate, now)
     plan = Plan(faults)
-    take_plans(app, plan)
-    app.add_middleware(Faulty, plan=plan)
+    add_plan_routes(app, plan)
+    app.add_middleware(FaultMiddleware, plan=plan)
     clock = dated_by or now
     app.add_middleware(WithHeaders, headers=lambda: quirks.headers(clock()))
     return app
@@ -90,14 +90,14 @@ def _serve_activities(
         selects = query.selects()
         if selects is not None:
             found = [activity for activity in found if selects(activity)]
-        found = bend(request, found, query)
+        found = apply_row_faults(request, found, query)
         found = quirks.arranged(found, query, next(turns))
         return _page(found, query, lambda activity: spell(world.organization_id, activity, present), quirks)
 
 
 def _speller(spelling: Spelling, quirks: Quirks) -> wire.ActivitySpeller:
     spell = wire.SPELLERS[spelling]
-    if quirks == NO_QUIRKS:  # a benchmark's sandbox does no more than it has to
+    if quirks == NO_QUIRKS:  # keeps benchmarks fast
         return spell
 
     def spelled(organization_id: str, activity: Activity, now: datetime) -> CamelActivity | SnakeActivity:
@@ -129,7 +129,7 @@ def _serve_me(app: FastAPI, world: World, gate: Gate, now: Clock) -> None:
         dependencies=[Depends(gate.needs())],
     )
     async def me() -> Response:
-        """Tell what the key is."""
+        """Describe the key."""
         body = wire.ApiKey(
             id=world.make_id("api key"),
             organization_id=world.organization_id,
@@ -143,7 +143,7 @@ def _serve_me(app: FastAPI, world: World, gate: Gate, now: Clock) -> None:
 
 
 def _page(rows: Sequence[Row], query: Paging, spell: Callable[[Row], object], quirks: Quirks = NO_QUIRKS) -> Response:
-    """Answer one page of `rows`; a page past the end is empty, unless a quirk says otherwise."""
+    """Return one page of `rows`. A page past the end is empty unless a quirk changes that."""
     size = min(query.size, quirks.max_page_size or query.size)
     last, number = -(-len(rows) // size), query.page
     if number > last > 0 and quirks.after_last_page != "empty":

@@ -1,4 +1,4 @@
-"""Topo's error body, on every error that the sandbox answers with."""
+"""Return every error of the sandbox with Topo's error body."""
 
 import uuid
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ VALIDATION, UNAUTHORIZED, NOT_FOUND = "ValidationIssue", "UnauthorizedIssue", "N
 
 
 class Refusal(Exception):
-    """A request that is answered with an error."""
+    """Raised to answer a request with an error."""
 
     def __init__(self, status_code: int, type_: str, message: str) -> None:
         super().__init__(message)
@@ -25,10 +25,10 @@ class Refusal(Exception):
 
 
 def answer_errors(app: FastAPI) -> None:
-    """Let `app` answer its refusals, bad parameters and unknown paths in Topo's form."""
+    """Make `app` return refusals, bad parameters and unknown paths with Topo's error body."""
     app.add_exception_handler(Refusal, _refusal)
     app.add_exception_handler(RequestValidationError, _bad_parameters)
-    app.add_exception_handler(HTTPException, _no_such_thing)
+    app.add_exception_handler(HTTPException, _no_such_route)
 
 
 def _refusal(_: Request, error: Exception) -> Response:
@@ -49,8 +49,8 @@ def _issue(fault: dict[str, Any]) -> dict[str, str]:
     return {"parameter": str(parameter), "message": fault["msg"].removeprefix("Value error, ")}
 
 
-def _no_such_thing(request: Request, error: Exception) -> Response:
-    """An unknown path (404) or method (405), for which no type of its own is documented."""
+def _no_such_route(request: Request, error: Exception) -> Response:
+    """Answer an unknown path (404) or method (405). Topo documents no type for the latter."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
     message = f"there is no {request.method} {request.url.path}"
     return _respond(error.status_code, NOT_FOUND, message, headers=error.headers)

@@ -1,7 +1,7 @@
-"""What networks, gateways and a source that moves do to a client: faults, each a class that bends one thing.
+"""Faults of networks, gateways and a changing source. Each class changes one thing.
 
-A fault bends the rows that a query finds, the answer that is made of them, or the way on which the answer travels.
-Those of the rows stand in `moving`; which are in force, and how a plan of them is given, is for `plan`.
+A fault changes the rows that a query finds, the response, or the way the response is sent. Faults of rows are in
+`moving`. The plan of faults in force is in `plan`.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _Status = Annotated[int, msgspec.Meta(ge=200, le=599)]
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer before it is sent."""
+    """A response before it is sent."""
 
     status: int
     headers: dict[str, str]
@@ -33,32 +33,32 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Wire:
-    """The way back to the client."""
+class Connection:
+    """The connection to the client."""
 
     transport: asyncio.Transport
     send: Any
-    left: "asyncio.Future[None]"
-    """Done when the connection is gone."""
+    disconnected: "asyncio.Future[None]"
+    """Done when the client has disconnected."""
 
-    async def promise(self, reply: Reply) -> None:
+    async def send_head(self, reply: Reply) -> None:
         """Send all but the body."""
         headers = reply.headers | {"content-length": str(len(reply.body))}
         encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
         await self.send({"type": "http.response.start", "status": reply.status, "headers": encoded})
 
-    async def part(self, body: bytes) -> None:
+    async def send_part(self, body: bytes) -> None:
         """Send a part of the body."""
         await self.send({"type": "http.response.body", "body": body, "more_body": True})
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=str.lower, forbid_unknown_fields=True):
-    """What all kinds have in common: which requests they strike.
+    """The base of all faults: which requests they apply to.
 
     Attributes:
-        path: the operation, as it stands behind `/v1/`.
-        page: the only page that is struck; every page where left open.
-        times: how often each request (each query) is struck before it is spared; always where left open.
+        path: the operation, as written after `/v1/`.
+        page: the only page affected. None: every page.
+        times: how often each request (each query) is affected. None: always.
     """
 
     path: str = "activities"
@@ -66,68 +66,69 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=str
     times: Positive | None = None
 
     def rows(self, found: list[Activity], query: ActivityQuery, turn: int) -> list[Activity]:
-        """Bend what `query` finds, ascending; `turn` counts the requests struck before."""
+        """Change the rows that `query` finds (ascending). `turn` is the number of requests affected before."""
         return found
 
     def reply(self, reply: Reply, authorization: str) -> Reply:
-        """Bend the answer to a request with this header."""
+        """Change the response to a request with this Authorization header."""
         return reply
 
 
-# Of the way
+# Transport faults
 
 
-class WireFault(Fault, frozen=True):
-    """A fault that sends the answer itself, badly."""
+class TransportFault(Fault, frozen=True):
+    """A fault that sends the response itself, incorrectly."""
 
-    async def deliver(self, reply: Reply, wire: Wire) -> None:
-        """Send what there is to be sent."""
+    async def deliver(self, reply: Reply, connection: Connection) -> None:
+        """Send the response."""
         raise NotImplementedError
 
 
-class Reset(WireFault, frozen=True):
-    """The connection is reset; where `midway`, in the midst of the body."""
+class Reset(TransportFault, frozen=True):
+    """Reset the connection. If `midway`, in the middle of the body."""
 
     midway: bool = False
 
-    async def deliver(self, reply: Reply, wire: Wire) -> None:
+    async def deliver(self, reply: Reply, connection: Connection) -> None:
         if self.midway:
-            await wire.promise(reply)
-            await wire.part(reply.body[: len(reply.body) // 2])
-        wire.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_WHEN_CLOSED)
-        wire.transport.abort()
+            await connection.send_head(reply)
+            await connection.send_part(reply.body[: len(reply.body) // 2])
+        tcp = connection.transport.get_extra_info("socket")
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_WHEN_CLOSED)
+        connection.transport.abort()
 
 
-class Short(WireFault, frozen=True):
-    """Half of the body comes, under a length that promises all of it; then the connection is closed."""
+class Short(TransportFault, frozen=True):
+    """Send half of the body, with the length of the whole, and close the connection."""
 
-    async def deliver(self, reply: Reply, wire: Wire) -> None:
-        await wire.promise(reply)
-        await wire.part(reply.body[: len(reply.body) // 2])
-        wire.transport.close()
+    async def deliver(self, reply: Reply, connection: Connection) -> None:
+        await connection.send_head(reply)
+        await connection.send_part(reply.body[: len(reply.body) // 2])
+        connection.transport.close()
 
 
-class Drip(WireFault, frozen=True):
-    """The body comes byte by byte, with a pause of so many seconds after each."""
+class Drip(TransportFault, frozen=True):
+    """Send the body byte by byte, with a pause (seconds) after each."""
 
     pause: Annotated[float, msgspec.Meta(gt=0)] = 1.0
 
-    async def deliver(self, reply: Reply, wire: Wire) -> None:
-        await wire.promise(reply)
+    async def deliver(self, reply: Reply, connection: Connection) -> None:
+        await connection.send_head(reply)
         for number in range(len(reply.body)):
-            await wire.part(reply.body[number : number + 1])
-            await asyncio.wait([wire.left], timeout=self.pause)
-            if wire.left.done():
+            await connection.send_part(reply.body[number : number + 1])
+            await asyncio.wait([connection.disconnected], timeout=self.pause)
+            if connection.disconnected.done():
                 return
 
 
-# Of the answer
+# Response faults
 
 
 class Answer(Fault, frozen=True):
-    """Another answer altogether: an error, a gateway's page, JSON of another shape.
+    """Send another response: an error, a gateway's page, JSON of another shape.
 
-    `{authorization}` in its body or headers becomes what the request sent.
+    `{authorization}` in its body or headers is replaced with the request's header.
     """
 
     status: _Status = 503
@@ -142,39 +143,39 @@ class Answer(Fault, frozen=True):
 
 
 class Cut(Fault, frozen=True):
-    """Half of the body, under a length that is right."""
+    """Send half of the body, with a matching length."""
 
     def reply(self, reply: Reply, authorization: str) -> Reply:
         return replace(reply, body=reply.body[: len(reply.body) // 2])
 
 
 class PageFault(Fault, frozen=True):
-    """A fault of a page's JSON."""
+    """A fault in a page's JSON."""
 
     def reply(self, reply: Reply, authorization: str) -> Reply:
         page = msgspec.json.decode(reply.body)
-        return replace(reply, body=msgspec.json.encode(self.bent(page))) if "items" in page else reply
+        return replace(reply, body=msgspec.json.encode(self.changed(page))) if "items" in page else reply
 
-    def bent(self, page: dict[str, Any]) -> dict[str, Any]:
-        """The page as it should not be."""
+    def changed(self, page: dict[str, Any]) -> dict[str, Any]:
+        """Return the faulty page."""
         raise NotImplementedError
 
 
 class Miscount(PageFault, frozen=True):
-    """`total_count` is off by so many."""
+    """Add `by` to `total_count`."""
 
     by: int = 1
 
-    def bent(self, page: dict[str, Any]) -> dict[str, Any]:
+    def changed(self, page: dict[str, Any]) -> dict[str, Any]:
         return page | {"total_count": max(0, page["total_count"] + self.by)}
 
 
 class ItemFault(PageFault, frozen=True):
-    """A fault of about one item in so many, always the same ones."""
+    """A fault in about one of `every` items, always the same ones."""
 
     every: Positive = 8
 
-    def bent(self, page: dict[str, Any]) -> dict[str, Any]:
+    def changed(self, page: dict[str, Any]) -> dict[str, Any]:
         return page | {"items": [self._item(item) for item in page["items"]]}
 
     def _item(self, item: dict[str, Any]) -> Any:
@@ -182,21 +183,21 @@ class ItemFault(PageFault, frozen=True):
         return item if rest else self.item(item, number)
 
     def item(self, item: dict[str, Any], number: int) -> Any:
-        """The item as it should not be; `number` is its own, and as good as chance."""
+        """Return the faulty item. `number` is derived from its id and effectively random."""
         raise NotImplementedError
 
 
 class Unknown(ItemFault, frozen=True):
-    """A type, a channel, a reply category and fields that nobody has heard of."""
+    """Use an undocumented type, channel, reply category and fields."""
 
     def item(self, item: dict[str, Any], number: int) -> Any:
-        told = {"type": "weather.changed", "resource_type": "WEATHER", "channel": "PIGEON", "mood": {"is": ["mild"]}}
+        odd = {"type": "weather.changed", "resource_type": "WEATHER", "channel": "PIGEON", "mood": {"is": ["mild"]}}
         metadata = {"step_number": "third", "reply_category": "FLATTERED"}
-        return item | {"payload": item["payload"] | told | {"metadata": metadata}, "weight": 1e300}
+        return item | {"payload": item["payload"] | odd | {"metadata": metadata}, "weight": 1e300}
 
 
 class Nulls(ItemFault, frozen=True):
-    """A payload whose ids are null, or are missing."""
+    """Make a payload's ids null or leave them out."""
 
     def item(self, item: dict[str, Any], number: int) -> Any:
         known = {name: value for name, value in item["payload"].items() if not name.lower().endswith("id")}
@@ -205,12 +206,12 @@ class Nulls(ItemFault, frozen=True):
 
 
 class Unreadable(ItemFault, frozen=True):
-    """Not an activity: without an id, at no instant, without a payload, or not even an object."""
+    """Make an item unreadable: no id, no instant, no payload, or not an object."""
 
     def item(self, item: dict[str, Any], number: int) -> Any:
         forms = (item | {"id": None}, item | {"created_at": "yesterday"}, item | {"payload": []}, [item])
         return forms[number % len(forms)]
 
 
-OfTheWay = Reset | Short | Drip
-OfTheAnswer = Answer | Cut | Miscount | Unknown | Nulls | Unreadable
+AnyTransportFault = Reset | Short | Drip
+AnyResponseFault = Answer | Cut | Miscount | Unknown | Nulls | Unreadable

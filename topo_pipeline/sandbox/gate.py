@@ -1,4 +1,4 @@
-"""Who may ask: one bearer key, with scopes."""
+"""Authentication: one bearer key with scopes."""
 
 import hmac
 from collections.abc import Callable, Collection
@@ -15,19 +15,19 @@ _bearer = HTTPBearer(auto_error=False)
 
 @dataclass(frozen=True)
 class Gate:
-    """The key that opens the API, and how far."""
+    """The accepted key and its scopes."""
 
     api_key: str = field(repr=False)
     scopes: Collection[str]
 
     def needs(self, scope: str | None = None) -> Callable[..., None]:
-        """Make the check of one operation, which refuses with 401 (key) or 403 (scope)."""
+        """Return the check for one operation. It refuses with 401 (key) or 403 (scope)."""
 
         def check(request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]) -> None:
             if "Authorization" not in request.headers:
                 raise Refusal(401, UNAUTHORIZED, "the Authorization header is missing")
             if given is None:
-                raise Refusal(401, UNAUTHORIZED, "the Authorization header is not of the form: Bearer <key>")
+                raise Refusal(401, UNAUTHORIZED, "the Authorization header must have the form: Bearer <key>")
             if not hmac.compare_digest(given.credentials.encode(), self.api_key.encode()):
                 raise Refusal(401, UNAUTHORIZED, "the API key is invalid")
             if scope is not None and scope not in self.scopes:
@@ -37,5 +37,5 @@ class Gate:
 
     @property
     def key_prefix(self) -> str:
-        """As much of the key as may be shown."""
+        """The part of the key that may be shown."""
         return self.api_key[: min(9, len(self.api_key) // 2)]

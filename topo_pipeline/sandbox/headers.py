@@ -1,4 +1,4 @@
-"""Headers that every answer of the sandbox carries, whatever it is an answer to."""
+"""Add headers to every response of the sandbox."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -7,11 +7,11 @@ _Message = MutableMapping[str, Any]
 
 
 class WithHeaders:
-    """An app whose answers carry these headers too; one that an answer already has is left alone.
+    """Middleware that adds headers to each response. Existing headers are not replaced.
 
     Args:
         app: The app.
-        headers: Makes the headers of one answer, names in lower case.
+        headers: Returns the headers of one response, names in lower case.
     """
 
     def __init__(self, app: Callable[..., Awaitable[None]], headers: Callable[[], dict[str, str]]) -> None:

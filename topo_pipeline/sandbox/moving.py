@@ -1,4 +1,4 @@
-"""Faults of the source: rows that stand in another order, come, go, or crowd at one instant."""
+"""Faults of the source: rows that change order, appear, vanish, or share one instant."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
@@ -12,21 +12,21 @@ _NOON = timedelta(hours=12)
 
 
 class Ties(Fault, frozen=True):
-    """Rows of one instant stand in another order at each request."""
+    """Shuffle rows with the same instant at each request."""
 
     def rows(self, found: list[Activity], query: ActivityQuery, turn: int) -> list[Activity]:
         return sorted(found, key=lambda row: (row.created_at, Dice(turn, row.id).between(0, 1)))
 
 
 class Torn(Fault, frozen=True):
-    """Each page begins with the row that ended the one before, in the place of its own first row."""
+    """Replace the first row of each page with the last row of the page before."""
 
     def rows(self, found: list[Activity], query: ActivityQuery, turn: int) -> list[Activity]:
         return [found[n - 1] if n and n % query.size == 0 else row for n, row in enumerate(found)]
 
 
 class Crowd(Fault, frozen=True):
-    """So many more messages, all sent at noon."""
+    """Add `count` messages, all sent at noon (UTC)."""
 
     count: Positive = 1000
 
@@ -35,11 +35,11 @@ class Crowd(Fault, frozen=True):
 
 
 _EARLY = timedelta(minutes=1)
-"""After midnight: nearer to it, a day's neighbours are asked for these rows, too."""
+"""Offset from midnight, so that the requests for the day before do not include these rows."""
 
 
 class Appearing(Fault, frozen=True):
-    """One more message at each request, up to so many, before the office opens."""
+    """Add one more message at each request, up to `count`, shortly after midnight."""
 
     count: Positive = 3
 
@@ -48,7 +48,7 @@ class Appearing(Fault, frozen=True):
 
 
 class Vanishing(Fault, frozen=True):
-    """So many messages before the office opens, and one fewer of them at each request."""
+    """Add `count` messages shortly after midnight, and one fewer at each request."""
 
     count: Positive = 3
 
@@ -64,7 +64,7 @@ def _with(
     starts: timedelta = timedelta(),
     step: timedelta = timedelta(),
 ) -> list[Activity]:
-    """The rows, and `count` more on each day of a query that has both bounds."""
+    """Return the rows and `count` more on each day (UTC) of a query with both bounds."""
     after, before, selects = query.created_at_after, query.created_at_before, query.selects()
     if after is None or before is None:
         return found
@@ -99,4 +99,4 @@ def _message(at: datetime, number: int) -> Activity:
     )
 
 
-OfTheRows = Ties | Torn | Crowd | Appearing | Vanishing
+AnyRowFault = Ties | Torn | Crowd | Appearing | Vanishing

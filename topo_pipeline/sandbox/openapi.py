@@ -1,4 +1,4 @@
-"""The sandbox's OpenAPI schema: responses are described by the very structs that are encoded."""
+"""The sandbox's OpenAPI schema. Responses are described by the structs that are encoded."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ _REFS, _COMPONENTS = msgspec.json.schema_components(BODIES, ref_template="#/comp
 
 
 def responses(body: Any, *refusals: int) -> dict[int | str, dict[str, Any]]:
-    """What an operation answers: `body`, or Topo's error body under each of these status codes."""
+    """Return an operation's responses: `body`, and Topo's error body for each of these status codes."""
     described: dict[int | str, dict[str, Any]] = {200: _json(body, "Done")}
     for status in refusals:
         described[status] = _json(wire.Error, "Refused")
@@ -31,10 +31,10 @@ def _json(body: Any, description: str) -> dict[str, Any]:
 
 
 class DescribedApp(FastAPI):
-    """An app whose schema knows the wire structs, and no 422: bad parameters are answered with 400."""
+    """An app whose schema uses the wire structs and has no 422, because bad parameters get 400."""
 
     def openapi(self) -> dict[str, Any]:
-        """Make the schema, once."""
+        """Return the schema, built once."""
         if self.openapi_schema is None:
             schema = get_openapi(title=self.title, version=self.version, routes=self.routes)
             for path in schema["paths"].values():

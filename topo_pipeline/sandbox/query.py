@@ -1,4 +1,4 @@
-"""The query parameters of the API, refused where the contract refuses them."""
+"""The API's query parameters, validated as the contract requires."""
 
 import re
 from collections.abc import Callable
@@ -15,7 +15,7 @@ SortOrder = Literal["asc", "desc"]
 
 
 def _looks_like(pattern: str, what: str) -> Callable[[object], object]:
-    """Refuse the other forms that pydantic would read generously, such as `1.0`, `1_000` or a Unix time."""
+    """Refuse forms that pydantic would also accept, such as `1.0`, `1_000` or a Unix time."""
     form = re.compile(pattern, re.ASCII)
 
     def check(value: object) -> object:
@@ -43,16 +43,16 @@ Bound = Annotated[AwareDatetime, _date_time, WithJsonSchema({"type": "string", "
 
 
 class Paging(BaseModel):
-    """Which page, of what size, of what was created strictly between two moments."""
+    """The page, its size, and the exclusive bounds of `created_at`."""
 
     page: PageNumber = 1
     size: PageSize = 10
-    created_at_after: Bound | Missing = Field(None, description="Strictly after this moment.")
-    created_at_before: Bound | Missing = Field(None, description="Strictly before this moment.")
+    created_at_after: Bound | Missing = Field(None, description="Strictly after this instant.")
+    created_at_before: Bound | Missing = Field(None, description="Strictly before this instant.")
 
 
 class ActivityQuery(Paging):
-    """What `GET /activities` may be asked."""
+    """The parameters of `GET /activities`."""
 
     sort_by: Literal["created_at"] | Missing = None
     sort_order: SortOrder = "desc"
@@ -64,26 +64,26 @@ class ActivityQuery(Paging):
     event_type: EventType | Missing = None
 
     def selects(self) -> Callable[[Activity], bool] | None:
-        """What decides whether an activity is meant; None where every one is."""
+        """Return a filter for activities. None if every activity matches."""
         ids = ("person_id", "sequence_id", "sequence_template_id")
         enums = ("resource_type", "channel", "event_type")
-        asked = {name: getattr(self, name) for name in (*ids, *enums)}
-        wanted = [(name, value.lower() if name in ids else value) for name, value in asked.items() if value is not None]
+        given = {name: getattr(self, name) for name in (*ids, *enums)}
+        wanted = [(name, value.lower() if name in ids else value) for name, value in given.items() if value is not None]
         if not wanted:
             return None
         return lambda activity: all(getattr(activity, name) == value for name, value in wanted)
 
 
 class TemplateQuery(Paging):
-    """What `GET /sequence-templates` may be asked."""
+    """The parameters of `GET /sequence-templates`."""
 
     sort_by: Literal["created_at", "updated_at", "name"] | Missing = None
     sort_order: SortOrder = "asc"
-    name: str | Missing = Field(None, description="A part of the name, in any case.")
+    name: str | Missing = Field(None, description="Part of the name, case-insensitive.")
     status: TemplateStatus | Missing = None
 
     def wants(self, template: Template) -> bool:
-        """Is this template meant?"""
+        """Return whether the template matches."""
         return (
             (self.name is None or self.name.lower() in (template.name or "").lower())
             and self.status in (None, template.status)
@@ -92,6 +92,6 @@ class TemplateQuery(Paging):
         )
 
     def sort_key(self, template: Template) -> tuple[bool, str | datetime, str]:
-        """Order by what was asked; templates without a name come after all names."""
+        """Return the sort key for `sort_by`. Templates without a name come last."""
         value = getattr(template, self.sort_by or "created_at")
         return value is None, value or "", template.id

@@ -1,6 +1,6 @@
-"""How a real API may differ from what the pipeline assumes about it: one switch each, all off unless it is asked for.
+"""Ways in which a real API may differ from the pipeline's assumptions. Each is one switch, off by default.
 
-A fault (`faults`, `moving`) is something that goes wrong for a while. A quirk is how this API always works.
+A fault (`faults`, `moving`) is a temporary error. A quirk is how the API always works.
 """
 
 from collections.abc import Iterable
@@ -25,22 +25,22 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True)
 class Quirks:
-    """What is unusual about this API.
+    """The switches.
 
     Attributes:
         bounds_inclusive: `created_at_after` and `created_at_before` include their own instant.
-        bounds_shift_seconds: added to both bounds before they are applied: they are read in another time zone.
-        shown_shift_seconds: added to each `created_at` that is shown: local time labelled Z.
-        shown_unit_seconds: each `created_at` is shown in multiples of this; the filter works on the exact instant.
-        shown_rounding: how an instant becomes such a multiple.
-        count_cap: `total_count` is never more than this; `has_more` still says that rows follow.
+        bounds_shift_seconds: added to both bounds, as if they were read in another time zone.
+        shown_shift_seconds: added to each `created_at` shown, as in local time labelled Z.
+        shown_unit_seconds: each `created_at` is shown as a multiple of this. The filter uses the exact instant.
+        shown_rounding: how an instant is rounded to such a multiple.
+        count_cap: maximum of `total_count`. `has_more` is still right.
         count_off_by: added to `total_count`.
-        order: `asked`, or what the API does whatever `sort_order` says; `unsorted` is by id.
-        ties_shuffled: activities of one instant come in another order at each request.
-        max_page_size: a page holds no more than this, whatever `size` says.
-        after_last_page: what a page past the end is: empty, the last page again, or a 404.
+        order: `asked`, or an order that ignores `sort_order`. `unsorted` is by id.
+        ties_shuffled: activities with the same instant are shuffled at each request.
+        max_page_size: maximum rows on a page, even if `size` is larger.
+        after_last_page: a page past the end is empty, the last page again, or a 404.
         ignored_filter: a filter that has no effect.
-        has_more: `right`, or what it says whatever follows.
+        has_more: `right`, or always true or always false.
         unlisted_types: some payloads have a type that is not documented.
         unlisted_channels: some payloads have a channel that is not documented.
         unlisted_categories: some replies have a category that is not documented.
@@ -78,7 +78,7 @@ class Quirks:
     rate_limit_headers: bool = False
 
     def applied(self, query: ActivityQuery) -> ActivityQuery:
-        """Return the query that is answered in place of the one that was asked."""
+        """Return the query that is answered instead of the requested one."""
         moved = timedelta(seconds=self.bounds_shift_seconds)
         wider = _NEXT_INSTANT if self.bounds_inclusive else timedelta()
         after, before = query.created_at_after, query.created_at_before
@@ -91,7 +91,7 @@ class Quirks:
         return query.model_copy(update=answered)
 
     def arranged(self, found: list[Activity], query: ActivityQuery, turn: int) -> list[Activity]:
-        """Return the activities found (ascending) in the order in which they are sent; `turn` counts the requests."""
+        """Return the activities found (ascending) in the order sent. `turn` is the number of the request."""
         if self.ties_shuffled:
             found = Ties().rows(found, query, turn)
         if self.order == "unsorted":
@@ -99,7 +99,7 @@ class Quirks:
         return found[::-1] if "desc" in (query.sort_order, self.order[:4]) else found
 
     def spelled(self, item: CamelActivity | SnakeActivity) -> CamelActivity | SnakeActivity:
-        """Change what is shown of one activity, in place."""
+        """Change an activity's JSON form in place."""
         payload = item.payload
         if self.no_message_ids:
             payload.message_id = None
@@ -121,7 +121,7 @@ class Quirks:
             payload.metadata.reply_category = "FLATTERED"
 
     def shown(self, moment: datetime) -> datetime:
-        """Return the instant that is shown for an activity of `moment`."""
+        """Return the instant shown for an activity at `moment`."""
         moment += timedelta(seconds=self.shown_shift_seconds)
         if not self.shown_unit_seconds:
             return moment
@@ -130,15 +130,15 @@ class Quirks:
         return _EPOCH + moved // unit * unit
 
     def count(self, rows: int) -> int:
-        """Return `total_count` of a query that finds this many rows."""
+        """Return `total_count` for a query that finds `rows` rows."""
         return max(0, min(rows, self.count_cap if self.count_cap is not None else rows) + self.count_off_by)
 
     def follows(self, page: int, last: int) -> bool:
-        """Return `has_more` of a page, where `last` is the last one that has rows."""
+        """Return `has_more` of a page. `last` is the last page with rows."""
         return page < last if self.has_more == "right" else self.has_more == "always"
 
     def headers(self, now: datetime) -> dict[str, str]:
-        """Return the headers that each answer sent at `now` carries."""
+        """Return the headers of a response sent at `now`."""
         headers = {}
         if not self.no_date_header:
             headers["date"] = format_datetime(now + timedelta(seconds=self.clock_ahead_seconds), usegmt=True)
@@ -186,14 +186,14 @@ EXAMPLES: dict[str, Quirks] = {
     "no Date header": Quirks(no_date_header=True),
     "rate-limit headers": Quirks(rate_limit_headers=True),
 }
-"""Each way in which the API may differ, by a name of its own: for tests that go through all of them."""
+"""Each difference by name, for tests that go through all of them."""
 
 
 def parse(switches: Iterable[str]) -> Quirks:
-    """Return the quirks that are written as `NAME` or `NAME=VALUE`.
+    """Parse quirks written as `NAME` or `NAME=VALUE`.
 
     Raises:
-        ValueError: a name is not one of the switches, or a value can't be used.
+        ValueError: a name is unknown, or a value can't be used.
     """
     values = {name: value or "true" for name, _, value in (switch.partition("=") for switch in switches)}
     known = [field.name for field in fields(Quirks)]

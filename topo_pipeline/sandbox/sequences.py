@@ -1,4 +1,4 @@
-"""The sequences of the simulated workspace: what they send, to how many, and how people answer."""
+"""The sequences of the simulated workspace: their steps, volumes and reply behaviour."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ _FIRST_MONDAY = date(2025, 12, 1)
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a sequence, so many working days after the step before."""
+    """One step of a sequence, `after_days` working days after the step before."""
 
     kind: StepKind
     after_days: int
@@ -54,10 +54,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Season:
-    """Weeks in which a sequence takes contacts in, coming round for ever.
+    """Alternating weeks in which a sequence does and does not enrol contacts, repeated for ever.
 
-    A world has no "today", so a campaign that "began lately" or "has just ended" must do so again and again:
-    of two that take turns, one is always the newcomer and the other the one that is running out.
+    The world has no fixed "today", so a sequence that "started recently" or "just ended" must do so repeatedly. Of two
+    sequences with opposite seasons, one is always new and the other is always running out.
     """
 
     weeks_on: int
@@ -65,11 +65,11 @@ class Season:
     first_week: int = 0
 
     def is_on(self, day: date) -> bool:
-        """Are contacts taken in on this day?"""
+        """Return whether contacts are enrolled on this day."""
         return self._day_of_cycle(day) < self.weeks_on * 7
 
     def changed(self, day: date) -> date:
-        """The last day, up to this one, on which the season began or ended; `date.min` if it never does."""
+        """Return the latest day up to `day` on which a season started or ended. `date.min` if it never changes."""
         if not self.weeks_off:
             return date.min
         passed = self._day_of_cycle(day)
@@ -85,10 +85,10 @@ ALL_YEAR = Season(weeks_on=1, weeks_off=0)
 
 @dataclass(frozen=True)
 class Sequence:
-    """One sequence template, with the behaviour of the people it is sent to.
+    """One sequence template and the behaviour of its contacts.
 
-    `reply_rate` is the chance that a contact who gets every message answers one of them; `mood` weighs the
-    categories of the answers; `open_rate` and `click_rate` count per message and per opening.
+    `reply_rate` is the probability that a contact who gets every message replies to one. `mood` has the weights of the
+    reply categories. `open_rate` is per message, `click_rate` per opening.
     """
 
     name: str
@@ -107,7 +107,7 @@ class Sequence:
 
 
 def _steps(plan: str) -> tuple[Step, ...]:
-    """Read a plan such as `email+0 task+2 email+3`."""
+    """Parse steps such as `email+0 task+2 email+3`."""
     kinds: Mapping[str, StepKind] = {
         "email": "email",
         "linkedin": "linkedin",

@@ -1,4 +1,4 @@
-"""Serve an ASGI application on loopback from a thread, for as long as a `with` block lasts."""
+"""Serve an ASGI application on loopback in a thread, inside a `with` block."""
 
 import asyncio
 import socket
@@ -17,31 +17,31 @@ START_TIMEOUT_SECONDS = 60.0
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that says when it accepts connections, and ends when it is asked to, not at its next tick."""
+    """A uvicorn server that signals when it accepts connections, and stops immediately instead of at its next tick."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.accepting = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._loop, self._is_over = asyncio.get_running_loop(), asyncio.Event()
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         await super().startup(sockets)
         self.accepting.set()
 
     async def main_loop(self) -> None:
         ticking = asyncio.create_task(super().main_loop())
-        await self._is_over.wait()
+        await self._stopping.wait()
         ticking.cancel()
 
-    def end(self) -> None:
-        """Ask it to end, from any thread."""
+    def stop(self) -> None:
+        """Stop the server. Callable from any thread."""
         self.should_exit = True
         if self.accepting.is_set():
-            self._loop.call_soon_threadsafe(self._is_over.set)
+            self._loop.call_soon_threadsafe(self._stopping.set)
 
 
-class _Protocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type] # one of two classes, by what is installed
-    """HTTP that lets a request's state hold its connection: a fault may break it."""
+class _Protocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type] # one of two classes, depending on the installation
+    """HTTP protocol that stores the connection in the request's state, so that faults can break it."""
 
     app_state: dict[str, Any]
 
@@ -52,16 +52,16 @@ class _Protocol(AutoHTTPProtocol):  # type: ignore[misc,valid-type] # one of two
 
 @contextmanager
 def serve(app: Callable[..., Any], port: int = 0) -> Iterator[str]:
-    """Yield the address (`http://127.0.0.1:PORT`) of `app`; port 0 takes a free one.
+    """Serve `app` and yield its address (`http://127.0.0.1:PORT`). Port 0 picks a free port.
 
     Raises:
-        OSError: the port is taken.
-        TimeoutError: the server did not come up.
+        OSError: the port is in use.
+        TimeoutError: the server did not start in time.
     """
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, port))
-        # The pipeline compares clocks: the Date header is the app's to send, from the clock that it lives by.
+        # The app sends the Date header from its own clock, because the pipeline compares clocks.
         config = uvicorn.Config(
             app, http=_Protocol, log_level="warning", access_log=False, lifespan="off", date_header=False
         )
@@ -73,5 +73,5 @@ def serve(app: Callable[..., Any], port: int = 0) -> Iterator[str]:
                 raise TimeoutError(f"the server did not start within {START_TIMEOUT_SECONDS:.0f} s")
             yield f"http://{HOST}:{listener.getsockname()[1]}"
         finally:
-            server.end()
+            server.stop()
             thread.join()

@@ -1,4 +1,4 @@
-"""One run from enrolment to its end: the activities that one contact's way through a sequence leaves."""
+"""Generate the activities of one sequence run, from enrolment to its end."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from topo_pipeline.sandbox.dice import Dice
 from topo_pipeline.sandbox.sequences import Sequence, StepKind
 
 HORIZON = timedelta(days=45)
-"""Nothing of a run is later than this after midnight of its enrolment day."""
+"""Latest time of a run's activities, counted from midnight (UTC) of its enrolment day."""
 
 CLOSING_DAYS = 3
 PAUSED = 0.006
@@ -32,7 +32,7 @@ SCORES: dict[EventType, int] = {"OPENED": 1, "LINK_CLICKED": 3, "ACCEPTED": 3, "
 
 @dataclass(frozen=True)
 class _Message:
-    """A message that was sent, for what comes back to it."""
+    """A sent message, used to generate its opens and replies."""
 
     sent_at: datetime
     channel: Channel
@@ -42,7 +42,7 @@ class _Message:
 
 @dataclass
 class _Run:
-    """A run while it is being told."""
+    """A run while it is generated."""
 
     sequence: Sequence
     dice: Dice
@@ -79,7 +79,7 @@ class _Run:
 def timeline(
     sequence: Sequence, dice: Dice, enrolled_at: datetime, *, template_id: str, person_id: str
 ) -> list[Activity]:
-    """Every activity of one run, in no particular order."""
+    """Return every activity of one run, unsorted."""
     run = _Run(sequence, dice, template_id, person_id, id=dice.uuid())
     run.record("SEQUENCE", "CREATED", enrolled_at)
     at = enrolled_at
@@ -90,15 +90,15 @@ def timeline(
         if dice.chance(STOPPED_BY_HAND):
             run.stop(at)
             break
-        _TAKE_STEP[step.kind](run, number, at)
+        _STEP_ACTIONS[step.kind](run, number, at)
     _close(run, at)
-    _heat(run)
+    _record_hot_lead(run)
     last = datetime.combine(enrolled_at.date(), time(), UTC) + HORIZON
     return [activity for activity in run.activities if activity.created_at < last]
 
 
 def _next_slot(run: _Run, before: datetime, after_days: int) -> datetime:
-    """When the next step is due; a pause in between puts it off."""
+    """Return the time of the next step. A pause before it delays it."""
     slot = run.dice.in_office_hours(before.date(), after_days)
     if after_days == 0 or run.was_paused or not run.dice.chance(PAUSED * after_days):
         return slot
@@ -124,16 +124,16 @@ def _email(run: _Run, number: int, at: datetime) -> None:
         _answer(run, message, run.dice.soon(at, 15, 600), "OUT_OF_OFFICE")
     if run.sequence.is_tracked:
         _open(run, message)
-    _perhaps_reply(run, message)
+    _maybe_reply(run, message)
 
 
 def _linkedin(run: _Run, number: int, at: datetime) -> None:
-    """A LinkedIn message; where the sequence invites first, only those who accepted get it."""
+    """Send a LinkedIn message. If the sequence has an invitation, only contacts who accepted get it."""
     invites = any(step.kind == "invitation" for step in run.sequence.steps)
     if invites and (run.accepted_at is None or run.accepted_at > at):
         run.record("SEQUENCE_STEP", "SKIPPED", at, channel="LINKEDIN", step_number=number)
         return
-    _perhaps_reply(run, _send(run, number, "LINKEDIN", at))
+    _maybe_reply(run, _send(run, number, "LINKEDIN", at))
 
 
 def _invitation(run: _Run, number: int, at: datetime) -> None:
@@ -146,7 +146,7 @@ def _invitation(run: _Run, number: int, at: datetime) -> None:
 
 
 def _task(run: _Run, number: int, at: datetime) -> None:
-    """A call or the like: some are done, some skipped, some stay open."""
+    """Create a manual task, such as a call, which is completed, skipped or left open."""
     step: dict[str, Any] = {"channel": "MANUAL", "step_number": number}
     task_id = run.dice.uuid()
     run.record("TASK", "CREATED", at, task_id=task_id, **step)
@@ -159,7 +159,7 @@ def _task(run: _Run, number: int, at: datetime) -> None:
     run.record("SEQUENCE_STEP", event, closed_at, **step)
 
 
-_TAKE_STEP: dict[StepKind, Callable[[_Run, int, datetime], None]] = {
+_STEP_ACTIONS: dict[StepKind, Callable[[_Run, int, datetime], None]] = {
     "email": _email,
     "linkedin": _linkedin,
     "invitation": _invitation,
@@ -170,12 +170,12 @@ _TAKE_STEP: dict[StepKind, Callable[[_Run, int, datetime], None]] = {
 def _send(run: _Run, number: int, channel: Channel, at: datetime) -> _Message:
     message = _Message(at, channel, number, run.dice.uuid())
     run.messages += 1
-    run.record("MESSAGE", "SENT", at, **_about(message))
+    run.record("MESSAGE", "SENT", at, **_message_fields(message))
     run.record("SEQUENCE_STEP", "COMPLETED", at, channel=channel, step_number=number)
     return message
 
 
-def _about(message: _Message) -> dict[str, Any]:
+def _message_fields(message: _Message) -> dict[str, Any]:
     return {
         "channel": message.channel,
         "step_number": message.step_number,
@@ -184,23 +184,23 @@ def _about(message: _Message) -> dict[str, Any]:
 
 
 def _open(run: _Run, message: _Message) -> None:
-    """A privacy proxy opens within seconds; a person within days, perhaps again, perhaps with a click."""
+    """Record opens: a privacy proxy within seconds, a person within days, possibly repeatedly and with clicks."""
     dice = run.dice
     if dice.chance(PREFETCHED):
-        run.record("MESSAGE", "OPENED", dice.soon(message.sent_at, 1, 8), **_about(message))
+        run.record("MESSAGE", "OPENED", dice.soon(message.sent_at, 1, 8), **_message_fields(message))
     if not dice.chance(run.sequence.open_rate):
         return
     opened_at = dice.reaction(message.sent_at, 4, 6 * 24)
     for _ in range(MOST_OPENS):
-        run.record("MESSAGE", "OPENED", opened_at, **_about(message))
+        run.record("MESSAGE", "OPENED", opened_at, **_message_fields(message))
         if dice.chance(run.sequence.click_rate):
-            run.record("MESSAGE", "LINK_CLICKED", dice.soon(opened_at, 4, 120), **_about(message))
+            run.record("MESSAGE", "LINK_CLICKED", dice.soon(opened_at, 4, 120), **_message_fields(message))
         if not dice.chance(OPENED_AGAIN):
             return
         opened_at = dice.reaction(opened_at, 10, 4 * 24)
 
 
-def _perhaps_reply(run: _Run, message: _Message) -> None:
+def _maybe_reply(run: _Run, message: _Message) -> None:
     if not run.dice.chance(_reply_chance(run)):
         return
     replied_at = run.dice.reaction(message.sent_at, 16, 9 * 24)
@@ -215,7 +215,7 @@ def _perhaps_reply(run: _Run, message: _Message) -> None:
 
 
 def _reply_chance(run: _Run) -> float:
-    """The share of the sequence's reply rate that this message has: the first draws most."""
+    """Return this message's share of the sequence's reply rate. The first message has the largest."""
     planned = sum(step.kind in ("email", "linkedin") for step in run.sequence.steps)
     weights = [LATER_MESSAGES_WEIGH**n for n in range(planned)]
     return run.sequence.reply_rate * weights[run.messages - 1] / sum(weights)
@@ -224,12 +224,12 @@ def _reply_chance(run: _Run) -> float:
 def _answer(run: _Run, message: _Message, at: datetime, category: str) -> None:
     span = LONGEST_CLASSIFICATION / SHORTEST_CLASSIFICATION
     delay = SHORTEST_CLASSIFICATION * span ** run.dice.between(0, 1)
-    facts = _about(message) | {"reply_category": category, "classified_at": at + delay}
+    facts = _message_fields(message) | {"reply_category": category, "classified_at": at + delay}
     run.record("MESSAGE", "REPLIED", at, **facts)
 
 
 def _close(run: _Run, last_step_at: datetime) -> None:
-    """End the run: stopped where someone replied or stopped it in time, else completed."""
+    """End the run: stopped after a reply or by hand before its completion time, otherwise completed."""
     completed_at = run.dice.in_office_hours(last_step_at.date(), CLOSING_DAYS)
     if run.stopped_at is not None and run.stopped_at <= completed_at:
         run.record("SEQUENCE", "STOPPED", run.dice.soon(run.stopped_at, 1, 4))
@@ -237,8 +237,8 @@ def _close(run: _Run, last_step_at: datetime) -> None:
         run.record("SEQUENCE", "COMPLETED", completed_at)
 
 
-def _heat(run: _Run) -> None:
-    """A hot lead, once, right after the activity that carries the engagement over the mark."""
+def _record_hot_lead(run: _Run) -> None:
+    """Record one hot lead, right after the activity that brings the engagement score to the threshold."""
     score = 0
     for activity in sorted(run.activities, key=lambda activity: activity.created_at):
         score += SCORES.get(activity.event_type, 0)

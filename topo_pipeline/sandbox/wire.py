@@ -1,4 +1,4 @@
-"""How the sandbox spells its answers: these structs are what is encoded and what the OpenAPI schema shows."""
+"""The JSON structs of the sandbox's responses. They are encoded and described in the OpenAPI schema."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from topo_pipeline.sandbox.activity import Activity
 from topo_pipeline.sandbox.world import Template, TemplateStatus
 
 Spelling = Literal["camel", "snake"]
-"""`camel` as in Topo's reference page (bare ids), `snake` as in its prose documentation (with details)."""
+"""`camel` as in Topo's reference page (only ids), `snake` as in its prose documentation (with details)."""
 
 Uuid = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uuid"})]
 Moment = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
@@ -18,7 +18,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class CamelPayload(msgspec.Struct, rename="camel"):
-    """A payload as the reference page has it."""
+    """A payload as in the reference page."""
 
     type: str
     organization_id: Uuid | None
@@ -32,14 +32,14 @@ class CamelPayload(msgspec.Struct, rename="camel"):
 
 
 class Metadata(msgspec.Struct):
-    """What only the prose documentation shows."""
+    """Fields that only the prose documentation has."""
 
     step_number: int | None
     reply_category: str | None
 
 
 class SnakePayload(msgspec.Struct):
-    """A payload as the prose documentation has it."""
+    """A payload as in the prose documentation."""
 
     type: str
     resource_type: str
@@ -87,7 +87,7 @@ class SequenceTemplate(msgspec.Struct):
 
 
 class ApiKey(msgspec.Struct):
-    """What a key may know about itself."""
+    """The API key's own record."""
 
     id: Uuid
     organization_id: Uuid
@@ -126,13 +126,13 @@ ActivitySpeller = Callable[[str, Activity, datetime], CamelActivity | SnakeActiv
 
 
 def moment(at: datetime) -> str:
-    """Whole seconds bare, all else in milliseconds: clients must not rely on one precision."""
+    """Format an instant in seconds, or in milliseconds if it has a fraction, so that the precision varies."""
     text = at.astimezone(UTC).isoformat(timespec="milliseconds" if at.microsecond else "seconds")
     return text.replace("+00:00", "Z")
 
 
 def camel_activity(organization_id: str, activity: Activity, _now: datetime) -> CamelActivity:
-    """Spell as the reference page does, which has no room for a reply category."""
+    """Encode an activity as in the reference page, which has no reply category."""
     payload = CamelPayload(
         type=activity.type,
         organization_id=organization_id,
@@ -148,7 +148,7 @@ def camel_activity(organization_id: str, activity: Activity, _now: datetime) -> 
 
 
 def snake_activity(organization_id: str, activity: Activity, now: datetime) -> SnakeActivity:
-    """Spell as the prose documentation does, with the reply category as far as it is known at `now`."""
+    """Encode an activity as in the prose documentation, with the reply category known at `now`."""
     payload = SnakePayload(
         type=activity.type,
         resource_type=activity.resource_type,
@@ -171,7 +171,7 @@ ACTIVITY_PAGES: dict[Spelling, Any] = {"camel": Page[CamelActivity], "snake": Pa
 
 
 def sequence_template(template: Template) -> SequenceTemplate:
-    """Spell a sequence template."""
+    """Encode a sequence template."""
     return SequenceTemplate(
         id=template.id,
         name=template.name,

@@ -1,4 +1,4 @@
-"""A simulated workspace: any span of its activities, made on the spot from a seed and stored nowhere."""
+"""A simulated workspace. Its activities are generated on demand from a seed and not stored."""
 
 import uuid
 from collections import defaultdict
@@ -14,7 +14,7 @@ from topo_pipeline.sandbox.sequences import SEQUENCES, Sequence
 from topo_pipeline.sandbox.timeline import HORIZON, timeline
 
 PEOPLE = 40_000
-"""Few enough for some people to be in two sequences."""
+"""Small enough that some people are in two sequences."""
 
 IMPORT_HOURS = (6.0, 7.5)
 IMPORTED_TOGETHER = 0.3
@@ -27,7 +27,7 @@ TemplateStatus = Literal["PENDING_SETUP", "ACTIVE", "INACTIVE", "FINISHING", "AR
 
 @dataclass(frozen=True)
 class Template:
-    """A sequence template as it stands at some moment."""
+    """A sequence template at one point in time."""
 
     id: str
     name: str | None
@@ -42,11 +42,10 @@ class Template:
 
 
 class World:
-    """The activities of a workspace, from the day it `starts` on and without end.
+    """The activities of a workspace from the day it `starts`, without an end.
 
-    `scale` multiplies its contacts.
-    A run is told from (seed, sequence, day of enrolment, number) alone, so a day needs no more than the runs
-    that were enrolled within the horizon before it.
+    `scale` multiplies the number of contacts. A run depends only on (seed, sequence, day of enrolment, number), so a
+    day is generated from the runs enrolled within the horizon before it.
     """
 
     def __init__(self, seed: int = 7, *, scale: float = 1.0, starts: date = date(2025, 12, 1)) -> None:
@@ -54,15 +53,15 @@ class World:
         self.scale = scale
         self.starts = starts
         self.organization_id = self.make_id("organization")
-        self._day = lru_cache(DAYS_KEPT)(self._happening_on)
+        self._day = lru_cache(DAYS_KEPT)(self._activities_on)
         self._cohort = lru_cache(DAYS_KEPT)(self._enrolled_on)
 
     def make_id(self, *subject: object) -> str:
-        """The id that something of this world has."""
+        """Return the id of an object in this world."""
         return str(uuid.uuid5(uuid.NAMESPACE_OID, "/".join(map(str, (self.seed, *subject)))))
 
     def activities(self, after: datetime | None, before: datetime) -> list[Activity]:
-        """The activities strictly between two moments, by `created_at` and then id."""
+        """Return the activities strictly between two instants, sorted by `created_at`, then id."""
         found: list[Activity] = []
         eve = _midnight(self.starts - _ONE_DAY)
         after = max(after or eve, eve)
@@ -75,19 +74,19 @@ class World:
         return found
 
     def templates(self, now: datetime) -> list[Template]:
-        """The sequence templates as they stand at `now`, in the order in which they were made."""
+        """Return the sequence templates at `now`, in order of creation."""
         running = [self._template(number, sequence, now) for number, sequence in enumerate(SEQUENCES)]
         return [*running, self._draft(len(running))]
 
-    def _happening_on(self, day: date) -> tuple[Activity, ...]:
-        """The activities of one day (UTC), by `created_at` and then id."""
+    def _activities_on(self, day: date) -> tuple[Activity, ...]:
+        """Return the activities of one day (UTC), sorted by `created_at`, then id."""
         first = max(self.starts, day - HORIZON)
         cohorts = (self._cohort(first + timedelta(days=n)) for n in range((day - first).days + 1))
         activities = (activity for cohort in cohorts for activity in cohort.get(day, ()))
         return tuple(sorted(activities, key=lambda activity: (activity.created_at, activity.id)))
 
     def _enrolled_on(self, day: date) -> Mapping[date, list[Activity]]:
-        """All that the runs enrolled on one day ever leave, by the day on which it happens."""
+        """Return all activities of the runs enrolled on `day`, by the day of the activity."""
         by_day: dict[date, list[Activity]] = defaultdict(list)
         for sequence in SEQUENCES:
             if sequence.season.is_on(day):
@@ -106,7 +105,7 @@ class World:
             yield from self._run(sequence, imported_at, index)
 
     def _run(self, sequence: Sequence, imported_at: datetime, index: int) -> list[Activity]:
-        """One run; contacts that are imported together share the moment of their enrolment."""
+        """Return the activities of one run. Contacts imported together have the same enrolment time."""
         day = imported_at.date()
         dice = Dice(self.seed, sequence.name, day, index)
         return timeline(
@@ -135,7 +134,7 @@ class World:
         )
 
     def _draft(self, number: int) -> Template:
-        """A template that nobody has named or filled yet."""
+        """Return a template without a name and steps."""
         made_at = self._template_created_at(number)
         return Template(
             id=self.make_id("template", "draft"),
@@ -173,7 +172,7 @@ def _midnight(day: date) -> datetime:
 
 
 def _days(after: datetime, before: datetime) -> Iterator[date]:
-    """The days (UTC) on which something strictly between the two moments can be."""
+    """Return the days (UTC) that overlap the time between two instants."""
     if before <= after:
         return
     day, last = after.astimezone(UTC).date(), before.astimezone(UTC).date()

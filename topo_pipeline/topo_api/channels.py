@@ -1,7 +1,7 @@
-"""Which channel a message went through, where payloads do not tell: only the API's own `channel` filter knows.
+"""Find the channel of messages whose payload has none. Only the API's `channel` filter knows it.
 
-The smaller channels are read, the largest is what remains, and a count proves that: no price but the smaller
-channels' pages. Where the count does not prove it, the largest is read too; what no channel shows stays unknown.
+Only the smaller channels are read. The remaining messages belong to the largest one, which its count proves. If it does
+not, the largest channel is read too. A message that no channel returns stays without one.
 """
 
 import asyncio
@@ -17,31 +17,31 @@ from topo_pipeline.topo_api.wire import ActivityQuery, Channel, ResourceType
 
 _LOG = logging.getLogger(__name__)
 
-# Other messages' channel follows from their type.
-ASKED_FOR = ("message.sent", "message.replied")
+# The channel of other messages follows from their type.
+TYPES_WITHOUT_CHANNEL = ("message.sent", "message.replied")
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The channel of each message (by its id) that has none in its payload; of one that no channel shows, none."""
+    """Channels by message id, for messages whose payload has none. A message that no channel returns is left out."""
 
     channels: Mapping[str, Channel]
     requests: int
-    """Requests it took, retries included."""
+    """Number of requests, retries included."""
 
 
 @dataclass(frozen=True)
 class Messages:
-    """The messages among the activities of a reading, by their ids."""
+    """Ids of the messages in a reading."""
 
     unlabelled: Set[str]
-    """Those of the window that are to be asked for, and whose payload tells no channel."""
+    """Sent messages and replies in the window whose payload has no channel."""
     all: Set[str]
-    """Those between the bounds asked; needed only where some are unlabelled."""
+    """All messages between the requested bounds. Needed only if some are unlabelled."""
 
 
 async def label(client: TopoClient, reading: Reading, messages: Messages) -> Labels:
-    """Ask Topo for the channels of the sent messages and replies of a reading.
+    """Return the channels of a reading's sent messages and replies, using Topo's channel filter.
 
     Raises:
         TopoError: Topo refused, or could not be reached.
@@ -49,24 +49,24 @@ async def label(client: TopoClient, reading: Reading, messages: Messages) -> Lab
     unlabelled = messages.unlabelled
     if not unlabelled:
         return Labels({}, 0)
-    asker = _Asker(client, reading)
-    channels = await asker.channels_of(messages.all, is_whole=reading.received == reading.total_count)
+    reader = _ChannelReader(client, reading)
+    channels = await reader.channels_of(messages.all, is_whole=reading.received == reading.total_count)
     labelled = {id_: channels[id_] for id_ in unlabelled if id_ in channels}
     if len(labelled) < len(unlabelled):
         _LOG.warning(
-            "No channel is known for %s of %s messages from %s on: Topo's channel filter does not show them",
+            "No channel is known for %s of %s messages from %s on: Topo's channel filter does not return them",
             len(unlabelled) - len(labelled),
             len(unlabelled),
             reading.window.start.isoformat(),
         )
-    return Labels(labelled, asker.requests)
+    return Labels(labelled, reader.requests)
 
 
-class _Asker:
+class _ChannelReader:
     def __init__(self, client: TopoClient, reading: Reading) -> None:
         self.requests = 0
         self._client = client
-        # The very bounds of the reading, the overlap included: else no count could be held against it.
+        # The same bounds as the reading, including the overlap, so that the counts are comparable.
         self._query = ActivityQuery(
             created_at_after=reading.asked_after,
             created_at_before=reading.asked_before,
@@ -80,7 +80,7 @@ class _Asker:
         *smaller, largest = sorted(Channel, key=lambda channel: counts[channel])
         found = {channel: await self._read(channel) if counts[channel] else set() for channel in smaller}
         rest = {*messages}.difference(*found.values())
-        # A row that was not received, or not understood, could make up in the count for one that no channel shows.
+        # A row that was not received or can't be read could offset one that no channel returns.
         is_proved = is_whole and len(rest) == counts[largest]
         found[largest] = rest if is_proved else await self._read(largest)
         shown = Counter(id_ for ids in found.values() for id_ in ids)
@@ -92,7 +92,7 @@ class _Asker:
         return page.total_count
 
     async def _read(self, channel: Channel) -> set[str]:
-        """The ids of a channel, as far as they are to be had: what it shows is of it, proved complete or not."""
+        """Return the ids that Topo returns for a channel, whether or not they are proved complete."""
         outcome = await read_proved(self._client, replace(self._query, channel=channel))
         self.requests += outcome.requests
         return set(outcome.tally.rows.activities)

@@ -1,7 +1,7 @@
-"""The client of Topo's API: authentication, pacing, retries; one request, one decoded page.
+"""The client of Topo's API: authentication, pacing, retries. One request returns one decoded page.
 
-With `network`, the only module that knows httpx. What the pages of a window mean together is for `windows`.
-No exception leaves here with httpx's own in its chain: those hold the request, and that holds the key.
+Only this module and `network` use httpx. Reading the pages of a whole window belongs in `windows`.
+No exception raised here is chained to one of httpx's: those contain the request, and with it the key.
 """
 
 import asyncio
@@ -36,49 +36,49 @@ from topo_pipeline.topo_api.paging import Listing, read_list
 _LOG = logging.getLogger(__name__)
 _SCOPES = {"activities": "activities:read", "sequence-templates": "sequences:read"}
 MAX_ANSWER_BYTES = 32 * 2**20
-"""The longest answer that is read, decompressed: 300 kB for each row of a page."""
+"""Largest response body that is read, decompressed: 300 kB for each row of a page."""
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Retries:
-    """How often and how patiently a request is repeated; all times in seconds."""
+    """How a request is retried. All times are in seconds."""
 
     attempts: int = 6
     wait_initial: float = 0.5
     wait_max: float = 20.0
     wait_jitter: float = 0.5
     retry_after_max: float = 60.0
-    """The longest a server's Retry-After is obeyed."""
+    """Longest wait for a server's Retry-After."""
     read_timeout: float = 30.0
-    """The longest silence within an answer."""
+    """Longest time without receiving data."""
     attempt_timeout: float = 120.0
-    """For one whole attempt: the read timeout alone would let an answer drip for ever."""
+    """Limit for one whole attempt. With the read timeout alone, a slow trickle of bytes would never end."""
 
     def at_most(self, other: "Retries") -> "Retries":
         """Return the smaller value of each setting."""
         return Retries(*map(min, astuple(self), astuple(other)))
 
 
-# For what is optional: nothing waits for it longer than half a minute.
+# For optional requests, so that nothing waits for them longer than half a minute.
 _OPTIONAL = Retries(attempts=2, wait_max=2, retry_after_max=5, attempt_timeout=10)
-# A timeout of the server's; too early.
+# Request Timeout, Too Early.
 _NOT_NOW = {408, 425}
 
 
 class TopoClient:
-    """Asks Topo, politely; to be entered once, within one event loop.
+    """Sends requests to Topo within a rate limit. Enter it once, in one event loop.
 
     Args:
-        url: The API's base, https (plain http on loopback only).
-        api_key: Sent as bearer token, shown nowhere.
-        requests_per_second: Evenly spaced, retries included.
-        concurrency: Requests in flight at most.
-        retries: How failed requests are repeated.
-        clock: Now, with a time zone: what a Retry-After date is measured against.
+        url: The API's base URL: https, or plain http on loopback.
+        api_key: Sent as a bearer token, never shown.
+        requests_per_second: Maximum rate, evenly spaced, retries included.
+        concurrency: Maximum number of requests in flight.
+        retries: How failed requests are retried.
+        clock: Returns now, with a time zone. A Retry-After date is compared with it.
 
     Raises:
-        ValueError: an argument can't be used; says which, without showing the key.
+        ValueError: an argument can't be used. The message names it and does not show the key.
     """
 
     def __init__(
@@ -99,9 +99,9 @@ class TopoClient:
         """Requests sent so far, retries included."""
         self.concurrency = concurrency
         self.attempts = retries.attempts
-        """How many requests one call sends at most."""
+        """Maximum number of requests that one call sends."""
         self.is_loopback = is_loopback(base.host)
-        """Whether the API is on this machine: a sandbox, not somebody's workspace."""
+        """Whether the API is on this machine: a sandbox, not a real workspace."""
         self._key = _checked_key(api_key)
         self._host = base.netloc.decode("ascii")
         self._retries = retries
@@ -113,7 +113,7 @@ class TopoClient:
         self._through = f", through the proxy of {network.variable}" if network.variable else ""
         make = _maker(network, self._key, retries.read_timeout)
         self._connections = [_Connection(make) for _ in range(concurrency)]
-        # The one that was used last is used next, so that few are kept alive.
+        # LIFO, so that few connections are kept alive.
         self._idle: asyncio.LifoQueue[_Connection] = asyncio.LifoQueue()
         for connection in self._connections:
             self._idle.put_nowait(connection)
@@ -135,7 +135,7 @@ class TopoClient:
 
     @property
     def heard(self) -> wire.Heard | None:
-        """What the latest answer told beside its body; None before the first."""
+        """Facts from the latest response's headers. None before the first response."""
         if self._latest is None:
             return None
         headers, seconds, ended_at = self._latest
@@ -156,40 +156,40 @@ class TopoClient:
         )
 
     async def sequence_templates(self) -> list[wire.SequenceTemplate] | None:
-        """Every sequence template that can be read, or None; what is missing is logged in one warning.
+        """Return the sequence templates that can be read, or None if none can. Log one warning if any are missing.
 
         Raises:
-            RequestRefused: the key is wrong.
+            RequestRefused: Topo does not accept the key.
         """
         listing = await self._optional("the names of sequences", self._list_templates())
         if listing is None:
             return None
         if not listing.is_whole:
             why = f": {listing.stopped_by}" if listing.stopped_by else ""
-            _LOG.warning("%s sequences were read, Topo counts %s%s", len(listing.items), listing.total_count, why)
+            _LOG.warning("%s sequences were read, but Topo counts %s%s", len(listing.items), listing.total_count, why)
         return listing.items
 
     async def me(self) -> wire.Me | None:
-        """Whose key this is, or None and a warning where Topo does not say.
+        """Return the owner of the key. Log a warning and return None if Topo does not say.
 
         Raises:
-            RequestRefused: the key is wrong.
+            RequestRefused: Topo does not accept the key.
         """
         return await self._optional("knowing whose key this is", self._identity(self._briefly))
 
     async def identity(self) -> wire.Me:
-        """Whose key this is.
+        """Return the owner of the key.
 
         Raises:
-            TopoError: the key is wrong, or Topo unavailable or does not say.
+            TopoError: Topo does not accept the key, is unavailable or does not say.
         """
         return await self._identity(self._retries)
 
     async def first_template(self) -> list[wire.SequenceTemplate]:
-        """Return the first sequence template, in a list that is empty where there is none; one small request.
+        """Return a list with the first sequence template, or an empty one. Sends one small request.
 
         Raises:
-            TopoError: the key may not read them, or Topo is unavailable.
+            TopoError: the key may not read templates, or Topo is unavailable.
         """
         params = {"page": "1", "size": "1", "sort_by": "created_at", "sort_order": "asc"}
         answer = await self._get("sequence-templates", params, msgspec.json.decode)
@@ -207,7 +207,7 @@ class TopoClient:
         return await read_list(ask, lambda template: template.id)
 
     def _shape(self, decode: Callable[[object], _T], answer: "_Answer[Any]") -> _T:
-        # Outside the retries: JSON of another shape is another API, not a fault that passes.
+        # Not retried: JSON of another shape comes from another API and would stay the same.
         try:
             return decode(answer.value)
         except ValueError as error:
@@ -219,7 +219,7 @@ class TopoClient:
         try:
             return await reading
         except TopoError as error:
-            if error.is_of_key:
+            if error.is_key_refused:
                 raise
             _LOG.warning("Continuing without %s: %s", what, error)
         finally:
@@ -234,10 +234,10 @@ class TopoClient:
         *,
         retries: Retries | None = None,
     ) -> "_Answer[_T]":
-        """The one retry layer: every fault that may pass is met here, and only here."""
+        """Send a request and retry transient errors. This is the only retry layer for HTTP."""
         retries = retries or self._retries
         async for attempt in stamina.retry_context(
-            on=partial(_patience, retries),
+            on=partial(_retry_decision, retries),
             attempts=retries.attempts,
             timeout=None,
             wait_initial=retries.wait_initial,
@@ -249,10 +249,10 @@ class TopoClient:
                 response = self._accepted(path, answer, attempt.num)
                 value = self._decoded(response, decode, attempt.num)
                 return _Answer(value, self._request_id(response), attempt.num, wire.answered_at(response.headers))
-        raise AssertionError("stamina ends with a result or raises")
+        raise AssertionError("stamina returns a result or raises")
 
     def _accepted(self, path: str, answer: "_Response | str", number: int) -> "_Response":
-        """Return an answer of success; raise what any other means."""
+        """Return a successful response. Raise the matching error for any other."""
         if isinstance(answer, str):
             raise TopoUnavailable(self._gave_up(number, answer))
         status = answer.status
@@ -274,7 +274,7 @@ class TopoClient:
         raise self._refusal(path, answer)
 
     async def _exchange(self, path: str, params: Mapping[str, str], timeout: float) -> "_Response | str":
-        """Return the response, or why there is none: not raised, so that nothing chains to httpx's exception."""
+        """Return the response, or the reason why there is none: raising it would chain to httpx's exception."""
         connection = await self._idle.get()
         try:
             await self._limiter.acquire()
@@ -282,7 +282,7 @@ class TopoClient:
             async with asyncio.timeout(timeout):
                 response = await connection.get(httpx.URL(f"{self._base}/{path}", params=params))
         except TimeoutError:
-            return f"no whole answer within {timeout:g} s{self._through}"
+            return f"no complete answer within {timeout:g} s{self._through}"
         finally:
             self._idle.put_nowait(connection)
         if isinstance(response, str):
@@ -303,12 +303,13 @@ class TopoClient:
     def _refusal(self, path: str, response: "_Response") -> RequestRefused:
         status, described = response.status, self._described(response)
         if status < httpx.codes.BAD_REQUEST:
-            sentence = f"{self._host} redirected to {self._target(response)}, not followed: check TOPO_API_URL"
+            target = self._target(response)
+            sentence = f"{self._host} redirected to {target}, which is not followed: check TOPO_API_URL"
         elif status == httpx.codes.UNAUTHORIZED:
-            sentence = f"Topo does not accept the API key: check TOPO_API_KEY; it said {described}"
+            sentence = f"Topo does not accept the API key: check TOPO_API_KEY. Topo said: {described}"
         elif status == httpx.codes.FORBIDDEN:
             scope = f"the scope {_SCOPES[path]}" if path in _SCOPES else f"access to /{path}"
-            sentence = f"the API key lacks {scope}; Topo said {described}"
+            sentence = f"The API key lacks {scope}. Grant it in Topo. Topo said: {described}"
         else:
             sentence = f"Topo refused the request for {path}: {described}"
         return RequestRefused(
@@ -326,7 +327,7 @@ class TopoClient:
         return (response.location and self._shown(host, 100)) or "an unnamed host"
 
     def _gave_up(self, attempts: int, fault: str) -> str:
-        return f"{self._host} gave no usable answer {_times(attempts)}; the last fault: {fault}"
+        return f"{self._host} gave no usable answer {_times(attempts)}. Last error: {fault}"
 
     def _described(self, response: "_Response") -> str:
         problem = response.problem
@@ -335,13 +336,13 @@ class TopoClient:
         return ": ".join(part for part in parts if part)
 
     def _request_id(self, response: "_Response") -> str | None:
-        told = response.headers.get("x-request-id", "")
+        request_id = response.headers.get("x-request-id", "")
         if response.status >= httpx.codes.BAD_REQUEST:
-            told = response.problem.request_id or told
-        return self._shown(told, 100) or None
+            request_id = response.problem.request_id or request_id
+        return self._shown(request_id, 100) or None
 
     def _shown(self, text: str, limit: int = 300) -> str:
-        """Text from outside, fit to be shown: without the key, in one line, shortened last."""
+        """Return outside text that is safe to show: key removed, on one line, then shortened."""
         for spelling in {self._key, quote(self._key, safe=""), json.dumps(self._key)[1:-1]}:
             text = re.sub(re.escape(spelling), "[key]", text, flags=re.IGNORECASE)
         return one_line(text, limit)
@@ -355,33 +356,33 @@ class _Answer(Generic[_T]):
     answered_at: datetime | None
 
 
-@dataclass(frozen=True, repr=False)  # what a server sends may hold the key
+@dataclass(frozen=True, repr=False)  # a response may contain the key
 class _Response:
     status: int
     headers: httpx.Headers
     body: bytes
     seconds: float
     location: str
-    """Of a redirect that was not followed."""
+    """Target of a redirect, which is not followed."""
 
     @cached_property
     def problem(self) -> wire.Problem:
-        """What the body of an error says."""
+        """The decoded body of an error."""
         return wire.decode_problem(self.body)
 
 
-def _patience(retries: Retries, error: Exception) -> bool | float:
-    """Whether to try again, or the seconds to wait before."""
+def _retry_decision(retries: Retries, error: Exception) -> bool | float:
+    """Return whether to retry, or the seconds to wait before retrying."""
     if isinstance(error, TopoUnavailable) and error.retry_after is not None:
         return min(error.retry_after, retries.retry_after_max)
     return isinstance(error, TopoUnavailable | ResponseInvalid)
 
 
 class _Connection:
-    """One at a time, made anew once a request on it did not end well.
+    """One HTTP connection, replaced after a request on it fails.
 
-    httpcore can hold a connection for taken for ever if its request was cancelled (seen with 1.0.9), and of several in
-    a pool it asks all that wait, at each request, whether they are still good.
+    After a cancelled request, httpcore can treat a pooled connection as busy for ever (seen with 1.0.9). In a larger
+    pool it also checks every idle connection at each request.
     """
 
     def __init__(self, make: Callable[[], httpx.AsyncClient]) -> None:
@@ -390,7 +391,7 @@ class _Connection:
         self._is_closed = False
 
     async def get(self, url: httpx.URL) -> _Response | str:
-        """Return the response, or why there is none."""
+        """Return the response, or the reason why there is none."""
         try:
             async with self._http.stream("GET", url) as response:
                 body = await _read(response)
@@ -402,19 +403,19 @@ class _Connection:
         except httpx.RequestError as error:
             fault = f"{type(error).__name__} {error}"
         except (httpx.InvalidURL, OSError, ValueError, OverflowError) as error:
-            # Of a name or a number from outside that httpx and what is below it did not expect; it may quote a secret.
+            # Outside input that httpx and its libraries did not expect. The message may quote a secret.
             fault = type(error).__name__
-        except BaseException:  # goes on its way, a cancellation too
-            await self._renew()
+        except BaseException:  # also a cancellation
+            await self._replace()
             raise
-        await self._renew()
+        await self._replace()
         return fault
 
-    async def _renew(self) -> None:
-        spoiled = self._http
+    async def _replace(self) -> None:
+        failed = self._http
         if not self._is_closed:
             self._http = self._make()
-        await spoiled.aclose()
+        await failed.aclose()
 
     async def close(self) -> None:
         self._is_closed = True
@@ -422,9 +423,9 @@ class _Connection:
 
 
 async def _read(response: httpx.Response) -> bytes:
-    """Return the body as far as it is of use, decompressed: of one that is too long, one byte more than its limit.
+    """Return the decompressed body, or one byte more than the limit if it is too long.
 
-    Not left to httpx, which decompresses whatever comes in one piece, and keeps all of it.
+    httpx itself would decompress each chunk whole and keep everything.
     """
     room = 1 + (MAX_ANSWER_BYTES if response.is_success else wire.MAX_PROBLEM_BYTES)
     decode, parts = _decoder(response.headers.get("content-encoding", "")), []
@@ -440,12 +441,12 @@ async def _read(response: httpx.Response) -> bytes:
     else:
         return b"".join(parts)
     if not response.is_success:
-        return b""  # its status says enough
+        return b""  # the status is enough
     raise httpx.DecodingError(fault)
 
 
 def _decoder(encoding: str) -> Callable[[bytes, int], bytes]:
-    """Return what decodes a part of a body into so many bytes at most; of the compressions, gzip alone is asked for."""
+    """Return a function that decodes a chunk into at most N bytes. Only gzip is requested."""
     if encoding.strip().lower() in ("", "identity"):
         return lambda chunk, room: chunk[:room]
     return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress
@@ -455,7 +456,7 @@ _LOCATION = "topo_pipeline.location"
 
 
 async def _keep_location(response: httpx.Response) -> None:
-    """Take the address of a redirect away from httpx, which reads it even if it is not to be followed, and may fail."""
+    """Hide a redirect's target from httpx, which parses it even if redirects are off, and can fail on it."""
     if response.has_redirect_location:
         response.extensions[_LOCATION] = response.headers.pop("location")
 
@@ -463,9 +464,7 @@ async def _keep_location(response: httpx.Response) -> None:
 def _maker(network: Network, key: str, read_timeout: float) -> Callable[[], httpx.AsyncClient]:
     return partial(
         httpx.AsyncClient,
-        cookies=CookieJar(
-            DefaultCookiePolicy(allowed_domains=[])
-        ),  # an answer depends on the request and the key alone
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # keeps none
         headers={
             "Authorization": f"Bearer {key}",
             "Accept": "application/json",
@@ -486,7 +485,7 @@ def _checked_key(key: str) -> str:
     if not key:
         raise ValueError("TOPO_API_KEY is empty")
     if not re.fullmatch("[!-~]+", key):
-        raise ValueError("TOPO_API_KEY holds white space or characters no key has (a line break pasted with it?)")
+        raise ValueError("TOPO_API_KEY contains white space or a character no key has. Was a line break pasted?")
     return key
 
 

@@ -1,7 +1,7 @@
-"""The contract check: what the pipeline assumes about Topo's API, tested against a real workspace.
+"""The contract check: test the pipeline's assumptions about Topo's API against a real workspace.
 
-Each assumption is one function that looks at the facts that `contract_facts` gathered, and one line of `ASSUMPTIONS`.
-No text that a check returns holds anything of the workspace: no id, no name, no number of activities.
+Each assumption is one function over the facts that `contract_facts` gathered, and one entry in `ASSUMPTIONS`.
+The results contain nothing from the workspace: no ids, no names, no numbers of activities.
 """
 
 import re
@@ -47,9 +47,9 @@ LISTED_CATEGORIES = frozenset(
 )
 
 ESSENTIAL = 6
-"""The first so many assumptions: without them no day is proved, unless the pipeline handles what differs."""
+"""Number of essential assumptions, which come first. If one differs and is not handled, no day is proved."""
 _SLOW = 2.0  # seconds
-_CLOCKS_APART = 15 * 60  # seconds; as in `ingest`, which refuses days then
+_CLOCKS_APART = 15 * 60  # seconds; `ingest` refuses days from here on
 _WORD = re.compile(r"[a-z]+(_[a-z]+)*(\.[a-z]+(_[a-z]+)*)?", re.IGNORECASE)
 _NUMBERS = re.compile(r"[0-9][0-9 ,;=w]*")
 _WORDS_SHOWN, _WORD_LENGTH = 5, 40
@@ -57,13 +57,13 @@ _WORDS_SHOWN, _WORD_LENGTH = 5, 40
 
 @dataclass(frozen=True)
 class ContractResult:
-    """What was found out about one assumption.
+    """The result for one assumption.
 
     Attributes:
-        assumption: what is assumed, in a few words.
-        outcome: holds, differs, or unknown where the workspace's activities don't show it.
-        seen: what was seen, a phrase without anything of the workspace.
-        consequence: what the pipeline does about it.
+        assumption: its name.
+        outcome: holds, differs, or unknown if the workspace's activities don't show it.
+        seen: the observation, without anything from the workspace.
+        consequence: the effect on the pipeline.
         refuses_days: whether days are refused because of it.
     """
 
@@ -95,8 +95,8 @@ async def check_contract(
     """Test each assumption with at most 40 small requests.
 
     Args:
-        client: The client; it must send nothing else at the same time.
-        windows: Days of which a sample may be taken, the preferred one first; what is not over yet is left out.
+        client: The client. It must send nothing else at the same time.
+        windows: Days to take the sample from, the preferred one first. The time that is not over yet is left out.
         clock: Now, with a time zone.
 
     Returns:
@@ -104,21 +104,21 @@ async def check_contract(
 
     Raises:
         TopoError: Topo can't be reached, or does not accept the key.
-        ValueError: there is no window.
+        ValueError: `windows` is empty.
     """
     if not windows:
-        raise ValueError("The contract check needs a window of time to take its sample from.")
+        raise ValueError("The contract check needs at least one window to take its sample from.")
     now = clock()
     return judge(await gather(client, [window.readable(now) for window in windows], Budget(client)))
 
 
 def has_sample(results: Iterable[ContractResult]) -> bool:
-    """Return whether any activity was found to check the API with."""
+    """Return whether the check found any activity."""
     return any(result.outcome != "unknown" for result in list(results)[:ESSENTIAL])
 
 
 def judge(facts: Facts) -> list[ContractResult]:
-    """Return what the facts say about each assumption."""
+    """Return the result for each assumption."""
     return [_result(assumption, assumption.judge(facts)) for assumption in ASSUMPTIONS]
 
 
@@ -136,7 +136,7 @@ def summary(results: Iterable[ContractResult]) -> str:
 
 
 def as_text(results: Iterable[ContractResult], *, checked_at: datetime, version: str) -> str:
-    """Return the results as a text that can be sent to support: nothing in it is of the workspace."""
+    """Return the results as text for Topo's support. It contains nothing from the workspace."""
     lines = [f"Contract check of topo-pipeline {version}, {checked_at:%Y-%m-%d %H:%M} UTC"]
     for result in results:
         lines += ["", f"{result.outcome}: {result.assumption}", f"  Seen: {result.seen}", f"  {result.consequence}"]
@@ -171,7 +171,7 @@ def _unknown(why: str) -> _Verdict:
 
 
 def _of_sample(judge_sample: Callable[[Facts, Sample], _Verdict]) -> Callable[[Facts], _Verdict]:
-    """Make a judge that needs activities."""
+    """Wrap a judge that needs activities."""
 
     def judge_facts(facts: Facts) -> _Verdict:
         if isinstance(facts.sample, Missing):
@@ -186,28 +186,28 @@ def _of_sample(judge_sample: Callable[[Facts, Sample], _Verdict]) -> Callable[[F
 
 def _zone(facts: Facts, sample: Sample) -> _Verdict:
     after, before = sample.query.created_at_after, sample.query.created_at_before
-    assert after is not None  # noqa: S101 - the sample was asked so
+    assert after is not None  # noqa: S101 - the sample's query has bounds
     assert before is not None  # noqa: S101 - as above
     outside = max(max(after - row.created_at, row.created_at - before) for row in sample.rows)
     if outside > facts.margin:
-        return _differs(f"rows are shown up to {_duration(outside)} outside the bounds that were asked")
+        return _differs(f"rows show times up to {_duration(outside)} outside the requested bounds")
     if any(probe.around is False for probe in facts.probes):
-        return _differs(f"a row is not found within {_duration(facts.margin)} of the time that is shown for it")
+        return _differs(f"a row is not found within {_duration(facts.margin)} of the time it shows")
     if any(probe.around is None for probe in facts.probes):
-        return _unknown("the time around a row could not be read")
-    return _holds("rows are found by the time that is shown for them")
+        return _unknown("the seconds around a row could not be read")
+    return _holds("rows are found by the times they show")
 
 
 def _bounds(facts: Facts, _: Sample) -> _Verdict:
     probe = facts.probes[0]
     if not all(probe.around for probe in facts.probes):
-        return _unknown("rows are not found by the time that is shown for them")
+        return _unknown("rows are not found by the times they show")
     if probe.after is None or probe.before is None:
-        return _unknown("the time right before or after a row could not be read")
+        return _unknown("the seconds right before or after a row could not be read")
     if not (probe.after or probe.before):
-        return _holds("a row on either bound is left out")
+        return _holds("a row on either bound is excluded")
     if probe.just_after or probe.just_before:
-        return _unknown("the filter works on finer times than those that are shown")
+        return _unknown("the filter uses finer times than the ones shown")
     return _differs(f"a row on {_which_bound(probe)} is included")
 
 
@@ -220,7 +220,7 @@ def _which_bound(probe: Probe) -> str:
 def _resolution(facts: Facts, _: Sample) -> _Verdict:
     if facts.unit:
         return _differs(f"all times are multiples of {_duration(timedelta(seconds=facts.unit))}")
-    return _holds("times are shown to the second or finer")
+    return _holds("times are to the second or finer")
 
 
 # Counts and pages
@@ -231,7 +231,7 @@ def _count(facts: Facts, sample: Sample) -> _Verdict:
     rejects = sum(len(page.rejects) for page in sample.pages)
     if isinstance(facts.beyond, ActivityPage) and _new_rows(facts.beyond, ids):
         is_capped = isinstance(facts.additivity, Additivity) and facts.additivity.lacking > 0
-        return (_unknown if is_capped else _differs)("more rows follow the last page that is counted")
+        return (_unknown if is_capped else _differs)("more rows follow the last counted page")
     if not sample.is_whole:
         return _unknown("the sample has more pages than the check reads")
     if _moved(facts, sample):
@@ -239,7 +239,7 @@ def _count(facts: Facts, sample: Sample) -> _Verdict:
     difference = sample.first.total_count - len(ids) - rejects
     if difference:
         return _differs(f"the count is {abs(difference)} too {'high' if difference > 0 else 'low'}")
-    return _holds("as many distinct rows as counted")
+    return _holds("distinct rows equal the count")
 
 
 def _moved(facts: Facts, sample: Sample) -> bool:
@@ -254,16 +254,16 @@ def _additive(facts: Facts, sample: Sample) -> _Verdict:
     if _count(facts, sample).outcome == "differs":
         return _unknown("the sample's count is not exact")
     if not found.lacking:
-        return _holds("a window counts as much as its halves together")
-    return _differs(f"a window counts {'less' if found.lacking > 0 else 'more'} than its halves together")
+        return _holds("a window's count equals the sum of its halves")
+    return _differs(f"a window's count is {'lower' if found.lacking > 0 else 'higher'} than the sum of its halves")
 
 
 def _order(_: Facts, sample: Sample) -> _Verdict:
     moments = [row.created_at for row in sample.rows]
     if len(set(moments)) == 1:
-        return _unknown("all rows of the sample have one time")
+        return _unknown("all rows of the sample have the same time")
     if moments == sorted(moments):
-        return _holds("ascending, also from page to page")
+        return _holds("ascending within and across pages")
     return _differs("descending" if moments == sorted(moments, reverse=True) else "neither ascending nor descending")
 
 
@@ -272,13 +272,13 @@ def _ties(facts: Facts, sample: Sample) -> _Verdict:
         return _unknown(facts.again.reason)
     once, twice = ([row.id for row in rows_of(page)] for page in (sample.first, facts.again))
     if once != twice and _moved(facts, sample):
-        return _unknown("rows came or went while the sample was read")
+        return _unknown("rows were added or removed while the sample was read")
     if once != twice:
-        return _differs("the same page has another order each time")
+        return _differs("the order of a page changes from request to request")
     moments = [row.created_at for row in rows_of(sample.first)]
     if len(moments) == len(set(moments)):
         return _unknown("no two rows of the page have the same time")
-    return _holds("the same page has the same order each time")
+    return _holds("the order of a page stays the same")
 
 
 def _page_size(_: Facts, sample: Sample) -> _Verdict:
@@ -286,7 +286,7 @@ def _page_size(_: Facts, sample: Sample) -> _Verdict:
     if length == MAX_PAGE_SIZE:
         return _holds(f"{MAX_PAGE_SIZE} rows on a page")
     if len(sample.pages) > 1:
-        return _differs(f"{length} rows on a page, where {MAX_PAGE_SIZE} were asked for")
+        return _differs(f"{length} rows on a page, although {MAX_PAGE_SIZE} were requested")
     return _unknown("the sample fits on one page" if length >= total else "the first page is shorter than the count")
 
 
@@ -296,8 +296,8 @@ def _after_the_last(facts: Facts, sample: Sample) -> _Verdict:
     if not rows_of(facts.beyond):
         return _holds("an empty page")
     is_new = _new_rows(facts.beyond, {row.id for row in sample.rows})
-    # What the count leaves out is a finding about the count.
-    return _unknown("rows that the count leaves out") if is_new else _differs("rows that were on earlier pages")
+    # Rows beyond the count are a finding about the count.
+    return _unknown("rows that are not counted") if is_new else _differs("rows that were on earlier pages")
 
 
 def _new_rows(page: ActivityPage, known: set[str]) -> bool:
@@ -307,12 +307,12 @@ def _new_rows(page: ActivityPage, known: set[str]) -> bool:
 def _has_more(facts: Facts, sample: Sample) -> _Verdict:
     *earlier, last = sample.pages
     if any(not page.has_more for page in earlier):
-        return _differs("has_more is false on a page that has others after it")
+        return _differs("has_more is false on a page before the last")
     if isinstance(facts.beyond, ActivityPage) and _new_rows(facts.beyond, {row.id for row in sample.rows}):
-        return _unknown("rows follow that the count leaves out")
+        return _unknown("rows that are not counted follow")
     if not sample.is_whole:
         return _unknown("the last page was not read")
-    return _differs("has_more is true on the last page") if last.has_more else _holds("false on the last page alone")
+    return _differs("has_more is true on the last page") if last.has_more else _holds("false only on the last page")
 
 
 # Filters
@@ -327,7 +327,7 @@ def _event_filter(facts: Facts, sample: Sample) -> _Verdict:
 
 
 def _partition(facts: Facts, sample: Sample, counts: dict[str, int], part: int) -> _Verdict:
-    """Compare a filter's counts with the rows; a row of an unlisted type may be of any value."""
+    """Compare a filter's counts with the rows. A row of an unlisted type may have any value."""
     why_not = _why_not_compared(facts, sample, counts)
     if why_not:
         return _unknown(why_not)
@@ -336,22 +336,22 @@ def _partition(facts: Facts, sample: Sample, counts: dict[str, int], part: int) 
     unlisted = sum(type_ not in LISTED_TYPES for type_ in types)
     wrong = sorted(value for value, count in counts.items() if not shown[value] <= count <= shown[value] + unlisted)
     if wrong:
-        return _differs(f"{', '.join(wrong)} count other rows than their own")
-    return _holds(f"{', '.join(sorted(counts))} count their own rows")
+        return _differs(f"the counts for {', '.join(wrong)} are wrong")
+    return _holds(f"the counts for {', '.join(sorted(counts))} are right")
 
 
 def _why_not_compared(facts: Facts, sample: Sample, counts: dict[str, int]) -> str:
     if not counts:
-        return "no filter was asked: the sample shows no listed type, or the limit of requests was reached"
+        return "no filter was tested: the sample has no listed type, or the request limit was reached"
     return "" if _count(facts, sample).outcome == "holds" else "the sample's count is not exact"
 
 
 def _channel_filter(facts: Facts, sample: Sample) -> _Verdict:
     why_not = _why_not_compared(facts, sample, facts.by_channel)
     if why_not or len(facts.by_channel) < len(Channel):
-        return _unknown(why_not or "not every channel was asked")
+        return _unknown(why_not or "not every channel was counted")
     if _resource_filter(facts, sample).outcome == "differs":
-        return _unknown("the filter by resource does not work, and the channels are counted with it")
+        return _unknown("the channel counts need the resource filter, which does not work")
     types = {row.id: row.type or "" for row in sample.rows}.values()
     messages = sum(type_.startswith("message.") for type_ in types)
     unlisted = sum(type_ not in LISTED_TYPES for type_ in types)
@@ -359,7 +359,7 @@ def _channel_filter(facts: Facts, sample: Sample) -> _Verdict:
         return _unknown("the sample has no message")
     if messages <= sum(facts.by_channel.values()) <= messages + unlisted:
         return _holds("each message has one channel")
-    return _differs("the channels together don't count each message once")
+    return _differs("the channels' counts do not add up to the messages")
 
 
 # Payloads
@@ -388,13 +388,13 @@ def _categories(facts: Facts, _: Sample) -> _Verdict:
 def _listed(values: Iterable[Any], listed: frozenset[str], what: str) -> _Verdict:
     found = {str(value) for value in values if value is not None}
     if not found:
-        return _unknown(f"no payload of the sample has a {what}")
+        return _unknown(f"no payload in the sample has a {what}")
     unlisted = sorted(found - listed)
-    return _differs(f"not listed: {_words(unlisted)}") if unlisted else _holds(f"every {what} that occurs is listed")
+    return _differs(f"not listed: {_words(unlisted)}") if unlisted else _holds(f"every {what} in the sample is listed")
 
 
 def _words(values: Sequence[str]) -> str:
-    """Return those that look like words of an API; of others the number, since they may hold anything."""
+    """Return the values that look like API words, and the number of the others, which may contain anything."""
     shown = [value for value in values if _WORD.fullmatch(value) and len(value) <= _WORD_LENGTH][:_WORDS_SHOWN]
     rest = len(values) - len(shown)
     return ", ".join([*shown, f"{rest} more"] if rest else shown)
@@ -424,7 +424,7 @@ def _carried(rows: Sequence[Row], names: tuple[str, str], which: str, what: str)
 def _organization(facts: Facts) -> _Verdict:
     if isinstance(facts.me, Missing):
         return (_differs if facts.me.status else _unknown)(f"/me: {facts.me.reason}")
-    return _holds("/me names it") if facts.me.organization_id else _differs("/me does not name it")
+    return _holds("/me returns it") if facts.me.organization_id else _differs("/me does not return it")
 
 
 def _names(facts: Facts) -> _Verdict:
@@ -437,7 +437,7 @@ def _names(facts: Facts) -> _Verdict:
 def _clock(facts: Facts) -> _Verdict:
     ahead = facts.heard.clock_ahead if facts.heard else None
     if ahead is None:
-        return _unknown("answers have no Date header")
+        return _unknown("responses have no Date header")
     if abs(ahead) > SETTLING.total_seconds():
         which = "ahead of" if ahead > 0 else "behind"
         seen = f"this machine's clock is {_duration(timedelta(seconds=abs(ahead)))} {which} Topo's"
@@ -449,8 +449,8 @@ def _limits(facts: Facts) -> _Verdict:
     limits = facts.heard.limits if facts.heard else {}
     if not limits:
         return _holds("none")
-    told = [f"{one_line(name, _WORD_LENGTH)}{_number(text)}" for name, text in sorted(limits.items())]
-    return _differs(", ".join(told))
+    shown = [f"{one_line(name, _WORD_LENGTH)}{_number(text)}" for name, text in sorted(limits.items())]
+    return _differs(", ".join(shown))
 
 
 def _number(text: str) -> str:
@@ -461,12 +461,12 @@ def _speed(facts: Facts) -> _Verdict:
     if not facts.seconds:
         return _unknown("nothing was measured")
     usual, longest = statistics.median(facts.seconds), max(facts.seconds)
-    told = f"{usual:.2f} s at the median, {longest:.2f} s at most"
-    return _holds(told) if usual <= _SLOW else _differs(told)
+    seen = f"median {usual:.2f} s, maximum {longest:.2f} s"
+    return _holds(seen) if usual <= _SLOW else _differs(seen)
 
 
 def _duration(span: timedelta) -> str:
-    """Return a span such as `2:00:00`, or in seconds where it is less than a minute."""
+    """Return a span such as `2:00:00`, or in seconds if it is less than a minute."""
     seconds = span.total_seconds()
     return f"{seconds:g} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))  # noqa: PLR2004 - a minute
 
@@ -474,47 +474,45 @@ def _duration(span: timedelta) -> str:
 _DAYS_REFUSED = "Days are refused until topo-pipeline handles this. Send this result to Topo's support and to us."
 
 ASSUMPTIONS = (
-    # Essential: without these no day is proved, unless the pipeline handles what differs.
-    _Assumption(
-        "the time filter works on the times that are shown", _of_sample(_zone), _DAYS_REFUSED, refuses_days=True
-    ),
+    # Essential: if one of these differs and the pipeline does not handle it, no day is proved.
+    _Assumption("the time filter uses the times that are shown", _of_sample(_zone), _DAYS_REFUSED, refuses_days=True),
     _Assumption(
         "time bounds are exclusive",
         _of_sample(_bounds),
-        "Handled: a row on a bound is counted, and lands in the one day that it belongs to.",
+        "Handled: a row on a bound is counted, and lands only in the day it belongs to.",
     ),
     _Assumption(
         "times are to the second",
         _of_sample(_resolution),
-        "Handled: each day is read again with bounds that are wider by two such units on both sides.",
+        "Handled: each day is read again with bounds that are two such units wider on both sides.",
     ),
     _Assumption("the count is exact", _of_sample(_count), _DAYS_REFUSED, refuses_days=True),
     _Assumption(
         "counts add up",
         _of_sample(_additive),
-        "Handled: a day is split until the count of each part is proved, and refused if that can't be done. The "
-        "estimate of --dry-run may be too low.",
+        "Handled: a day is split until the count of each part is proved, or refused if that fails. The estimate of "
+        "--dry-run may be too low.",
     ),
     _Assumption(
         "rows come in ascending order",
         _of_sample(_order),
-        "Handled: a day lands if its pages together hold every row that is counted, and is refused otherwise.",
+        "Handled: a day lands if its pages together contain every counted row. Otherwise it is refused.",
     ),
-    # The others change how a day is read or what its rows can be used for.
+    # The others affect how a day is read or how its rows can be used.
     _Assumption(
-        "rows of one time keep their order",
+        "rows with the same time keep their order",
         _of_sample(_ties),
-        "A day whose pages disagree is read again, then in parts that fit on one page.",
+        "A day whose pages disagree is read again, then read in parts that fit on one page.",
     ),
     _Assumption(
         f"a page holds {MAX_PAGE_SIZE} rows",
         _of_sample(_page_size),
-        "The length of the first page is taken as the page size; reading takes more requests.",
+        "The length of the first page is used as the page size. Reading takes more requests.",
     ),
     _Assumption(
         "a page after the last is empty",
         _of_sample(_after_the_last),
-        "Rows that repeat are counted once, and an error there is no reason to refuse a day whose count is proved.",
+        "Repeated rows are counted once. An error on that page does not refuse a day whose count is proved.",
     ),
     _Assumption(
         "has_more is right",
@@ -524,49 +522,49 @@ ASSUMPTIONS = (
     _Assumption(
         "the resource filter works",
         _of_sample(_resource_filter),
-        "Days are split by time only, and a part that holds another type is refused. Channels may stay unknown.",
+        "Days are split only by time. A part with rows of another type is refused. Channels may stay unknown.",
     ),
     _Assumption(
         "the event filter works",
         _of_sample(_event_filter),
-        "Days are split by time only, and a part that holds another type is refused. Late replies are found by "
+        "Days are split only by time. A part with rows of another type is refused. Late replies are found by "
         "reading days again.",
     ),
     _Assumption(
         "the channel filter works",
         _of_sample(_channel_filter),
-        "Channels come from the payloads; where those have none, the channel stays unknown.",
+        "Channels come from the payloads. If those have none, the channel stays unknown.",
     ),
     _Assumption(
         "payload fields have a known spelling",
         _of_sample(_spelling),
-        "Rows land with their payloads, but without ids: the tables can't use them until topo-pipeline knows the "
+        "Rows land with their payloads but without ids. The tables can't use them until topo-pipeline knows the "
         "spelling.",
     ),
     _Assumption(
         "every type is listed",
         _of_sample(_types),
-        "Rows of such types land and are counted in no metric.",
+        "Rows of unlisted types land, but no metric counts them.",
     ),
     _Assumption(
         "every channel is listed",
         _of_sample(_channels),
-        "Rows of such channels land and appear under that name.",
+        "Rows of unlisted channels land and appear under that name.",
     ),
     _Assumption(
         "every reply category is listed",
         _of_sample(_categories),
-        "Such replies land and count as replies; add the category to a class in TOPO_RULES.",
+        "Such replies land and count as replies. Add the category to a class in TOPO_RULES.",
     ),
     _Assumption(
         "sends carry a step number",
         _of_sample(_step_numbers),
-        "The table of steps leaves out sends without one.",
+        "The table of steps leaves out sends without a step number.",
     ),
     _Assumption(
         "replies carry a message id",
         _of_sample(_message_ids),
-        "A reply without one is assigned to its sequence run, not to a message.",
+        "A reply without one is assigned to its sequence run, but not to a message.",
     ),
     _Assumption(
         "the organization is readable",
@@ -576,7 +574,7 @@ ASSUMPTIONS = (
     _Assumption(
         "sequence names are readable",
         _names,
-        "Tables and report show ids in place of names. Give the key the scope sequences:read.",
+        "Tables and report show ids instead of names. Give the key the scope sequences:read.",
     ),
     _Assumption(
         "the clocks agree",
@@ -587,12 +585,12 @@ ASSUMPTIONS = (
     _Assumption(
         "no rate limit is announced",
         _limits,
-        "Set TOPO_REQUESTS_PER_SECOND to less than this. Retry-After is obeyed.",
+        "Set TOPO_REQUESTS_PER_SECOND below this limit. Retry-After is obeyed.",
     ),
     _Assumption(
         f"a request takes less than {_SLOW:g} s",
         _speed,
-        "A backfill takes long. Nothing else changes.",
+        "Backfills are slow. Nothing else changes.",
     ),
 )
 __all__ = [

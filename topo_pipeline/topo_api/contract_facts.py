@@ -1,7 +1,6 @@
-"""What Topo answers to at most 40 small requests, for the contract check.
+"""Gather the facts for the contract check with at most 40 small requests.
 
-What belongs here: which requests are sent, and the budget that limits them. What the answers say about each assumption
-is decided in `contract`.
+This module decides which requests are sent and enforces their limit. Judging the assumptions belongs in `contract`.
 """
 
 import asyncio
@@ -31,11 +30,11 @@ from topo_pipeline.topo_api.wire import (
 )
 
 REQUEST_LIMIT = 40
-"""The most requests that one check sends, retries included."""
+"""Maximum number of requests of one check, retries included."""
 TIME_LIMIT = 300.0
-"""Seconds. A load waits for its check; no API that works takes as long."""
+"""Seconds. A load waits for its check, and a working API needs far less."""
 
-# The sample is a window of one full page and some more rows, read whole.
+# The sample is a window with slightly more rows than one page, read completely.
 _ENOUGH_ROWS, _MANY_ROWS, _MOST_PAGES = 101, 250, 5
 _DAYS_TRIED = 4
 _HALVINGS = 8
@@ -51,28 +50,28 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Missing:
-    """An answer that there is not, and why, in words that hold nothing of the workspace.
+    """A missing answer and its reason, without anything from the workspace.
 
     Attributes:
         reason: a phrase.
-        status: the HTTP status with which Topo refused the request, if it did.
+        status: the HTTP status of the refusal, if Topo refused the request.
     """
 
     reason: str
     status: int | None = None
 
 
-NOT_ASKED = Missing("it was not asked")
-NO_ACTIVITY = Missing("there is no activity in the days that were looked at")
+NOT_ASKED = Missing("it was not requested")
+NO_ACTIVITY = Missing("the days that were checked have no activity")
 _TOO_LATE = Missing(f"the limit of {TIME_LIMIT:g} seconds was reached")
 
 
 class Budget:
-    """How many requests a check may send, retries included.
+    """Limits the requests of a check, retries included.
 
     Args:
-        client: The client that sends them, and nothing else at the same time.
-        limit: The most requests.
+        client: The client. It must send nothing else at the same time.
+        limit: Maximum number of requests.
     """
 
     def __init__(self, client: TopoClient, limit: int = REQUEST_LIMIT) -> None:
@@ -82,18 +81,18 @@ class Budget:
 
     @property
     def spent(self) -> int:
-        """Return how many requests were sent."""
+        """Number of requests sent."""
         return self._client.requests - self._before
 
     @property
     def allows_another(self) -> bool:
-        """Return whether one more call stays within the limit even if each of its attempts fails."""
+        """Whether one more call stays within the limit even if all its attempts fail."""
         return self.spent + self._client.attempts <= self._limit
 
 
 @dataclass(frozen=True)
 class Row:
-    """An activity, and what its payload says, in either spelling."""
+    """An activity with its decoded payload, in either spelling."""
 
     id: str
     created_at: datetime
@@ -101,12 +100,12 @@ class Row:
 
     @property
     def type(self) -> str | None:
-        """Return the type, such as `message.sent`."""
+        """The type, such as `message.sent`."""
         value = self.payload.get("type")
         return value if isinstance(value, str) else None
 
     def get(self, snake: str, camel: str) -> Any:
-        """Return a field of the payload, or of its `metadata`; None where there is none."""
+        """Return a field of the payload or of its `metadata`. None if there is none."""
         details = self.payload.get("metadata")
         for place in (self.payload, details if isinstance(details, dict) else {}):
             for name in (snake, camel):
@@ -120,9 +119,9 @@ class Sample:
     """A window that was read page by page.
 
     Attributes:
-        query: what was asked, of the first page.
+        query: the query of the first page.
         pages: the pages, in order.
-        is_whole: whether every page that Topo counted was read.
+        is_whole: whether every counted page was read.
     """
 
     query: ActivityQuery
@@ -131,23 +130,23 @@ class Sample:
 
     @property
     def rows(self) -> list[Row]:
-        """Return the activities in the order in which they came, repeated ones too."""
+        """The activities in the order received, including repeated ones."""
         return [row for page in self.pages for row in rows_of(page)]
 
     @property
     def first(self) -> ActivityPage:
-        """Return the first page."""
+        """The first page."""
         return self.pages[0]
 
     @property
     def page_size(self) -> int:
-        """Return how many rows a full page has, as far as the sample shows it."""
+        """Number of rows on a full page, as far as the sample shows it."""
         return len(self.first.activities) + len(self.first.rejects) if len(self.pages) > 1 else MAX_PAGE_SIZE
 
 
 @dataclass(frozen=True)
 class Additivity:
-    """Counts of a long window, of its two parts, and of the second that is in both."""
+    """Counts of a long window, of its two parts, and of the second that both parts share."""
 
     whole: int
     halves: tuple[int, int]
@@ -155,20 +154,20 @@ class Additivity:
 
     @property
     def lacking(self) -> int:
-        """Return the two parts' total minus the window's count."""
+        """The sum of the two parts minus the window's count."""
         return sum(self.halves) - self.shared - self.whole
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Which of the windows around the instant t that is shown for a row hold that row; None where it is unknown.
+    """Which windows around the instant t shown for a row contain that row. None if unknown.
 
     Attributes:
-        around: a bit before t to a bit after it.
-        after: t (exclusive) to a bit after it.
-        before: a bit before t to t (exclusive).
-        just_after: the same as `after`, from a microsecond later on.
-        just_before: the same as `before`, up to a microsecond earlier.
+        around: t minus the margin to t plus the margin.
+        after: t (exclusive) to t plus the margin.
+        before: t minus the margin to t (exclusive).
+        just_after: like `after`, but starting a microsecond later.
+        just_before: like `before`, but ending a microsecond earlier.
     """
 
     around: bool | None
@@ -180,32 +179,32 @@ class Probe:
 
 @dataclass
 class Facts:
-    """What was found out."""
+    """The facts gathered."""
 
     sample: Sample | Missing = NO_ACTIVITY
     again: ActivityPage | Missing = NOT_ASKED
-    """The sample's first page, asked once more."""
+    """The sample's first page, requested again."""
     beyond: ActivityPage | Missing = NOT_ASKED
-    """The page after the last one of the sample."""
+    """The page after the sample's last page."""
     additivity: Additivity | Missing = NOT_ASKED
     unit: int | None = None
-    """Seconds of which every instant shown is a multiple, if that is two or more."""
+    """Seconds that every instant shown is a multiple of, if two or more."""
     probes: list[Probe] = field(default_factory=list)
     replies: list[Row] = field(default_factory=list)
     by_resource: dict[str, int] = field(default_factory=dict)
     by_event: dict[str, int] = field(default_factory=dict)
     by_channel: dict[str, int] = field(default_factory=dict)
-    """Counts of messages."""
+    """Counts of messages by channel."""
     me: Me | Missing = NOT_ASKED
     templates: list[SequenceTemplate] | Missing = NOT_ASKED
     heard: Heard | None = None
-    """What the first answer said beside its body."""
+    """Facts from the first response's headers."""
     seconds: list[float] = field(default_factory=list)
-    """How long each answer took."""
+    """Duration of each request."""
 
     @property
     def margin(self) -> timedelta:
-        """Return by how much a row may be shown outside the bounds that were asked."""
+        """How far outside the requested bounds a row may be shown."""
         return _AROUND + timedelta(seconds=self.unit or 0)
 
 
@@ -215,44 +214,44 @@ def rows_of(page: ActivityPage) -> list[Row]:
 
 
 async def gather(client: TopoClient, windows: Sequence[Window], budget: Budget) -> Facts:
-    """Ask Topo.
+    """Send the requests and return the facts.
 
     Args:
-        client: The client; it sends nothing else at the same time.
-        windows: Where a sample may come from, the preferred one first; each is over.
+        client: The client. It must send nothing else at the same time.
+        windows: Windows to take the sample from, the preferred one first. Each is over.
         budget: Limits the requests.
 
     Raises:
-        TopoError: the first request failed: nothing can be found out.
+        TopoError: the first request failed, so nothing can be checked.
     """
     facts = Facts()
-    asker = _Asker(client, budget, facts.seconds)
+    requester = _Requester(client, budget, facts.seconds)
     long = Window(windows[0].end - _LONG, windows[0].end)
     whole = (await client.activities(_between(long, size=1))).total_count
     facts.heard = client.heard
     facts.seconds += [facts.heard.seconds] if facts.heard else []
-    facts.me = await asker.ask(client.identity)
-    facts.templates = await asker.ask(client.first_template)
-    chosen = await _choose(asker, [*windows[:_DAYS_TRIED]], (long, whole))
+    facts.me = await requester.ask(client.identity)
+    facts.templates = await requester.ask(client.first_template)
+    chosen = await _choose(requester, [*windows[:_DAYS_TRIED]], (long, whole))
     if isinstance(chosen, Missing):
         facts.sample = chosen
         return facts
-    sample = facts.sample = await _read_sample(asker, chosen)
+    sample = facts.sample = await _read_sample(requester, chosen)
     if isinstance(sample, Missing):
         return facts
-    facts.again = await asker.page(sample.query)
+    facts.again = await requester.page(sample.query)
     if sample.is_whole:
-        facts.beyond = await asker.page(replace(sample.query, page=len(sample.pages) + 1))
+        facts.beyond = await requester.page(replace(sample.query, page=len(sample.pages) + 1))
     facts.unit = _coarse_unit([row.created_at for row in sample.rows])
-    facts.probes = await _probe(asker, sample, facts.margin)
-    facts.additivity = await _add_up(asker, long, whole, sample.rows)
-    facts.replies = await _replies(asker, long, sample)
-    await _filter(asker, facts, sample)
+    facts.probes = await _probe(requester, sample, facts.margin)
+    facts.additivity = await _add_up(requester, long, whole, sample.rows)
+    facts.replies = await _replies(requester, long, sample)
+    await _filter(requester, facts, sample)
     return facts
 
 
-class _Asker:
-    """Asks one request at a time, within the budget; a request that fails leaves something unknown, no more."""
+class _Requester:
+    """Sends one request at a time within the budget. If one fails, only its fact is unknown."""
 
     def __init__(self, client: TopoClient, budget: Budget, seconds: list[float]) -> None:
         self._client = client
@@ -287,7 +286,7 @@ class _Asker:
 
 
 def _between(window: Window, **others: Any) -> ActivityQuery:
-    """Return the query that the pipeline itself asks for a window."""
+    """Return the query for a window, with the lower bound a second earlier."""
     return ActivityQuery(created_at_after=window.start - _SECOND, created_at_before=window.end, **others)
 
 
@@ -295,37 +294,37 @@ def _middle(window: Window) -> datetime:
     return (window.start + (window.end - window.start) / 2).replace(microsecond=0)
 
 
-async def _choose(asker: _Asker, windows: Sequence[Window], long: tuple[Window, int]) -> Window | Missing:
-    """Return a window of some more rows than a page holds, or the fullest there is."""
+async def _choose(requester: _Requester, windows: Sequence[Window], long: tuple[Window, int]) -> Window | Missing:
+    """Return a window with slightly more rows than a page, or the fullest one."""
     counted, why_none = [long], NO_ACTIVITY
     for candidate in windows:
-        found = await asker.count(_between(candidate))
+        found = await requester.count(_between(candidate))
         if isinstance(found, Missing):
             why_none = found
         elif found >= _ENOUGH_ROWS:
-            return await _narrowed(asker, candidate, found)
+            return await _narrowed(requester, candidate, found)
         else:
             counted.append((candidate, found))
     window, count = max(counted, key=lambda pair: pair[1])
-    return await _narrowed(asker, window, count) if count else why_none
+    return await _narrowed(requester, window, count) if count else why_none
 
 
-async def _narrowed(asker: _Asker, window: Window, count: int) -> Window:
-    """Return the fuller half of the window, and of that the fuller half, until few enough rows are left."""
+async def _narrowed(requester: _Requester, window: Window, count: int) -> Window:
+    """Halve the window, keeping the fuller half, until it has few enough rows."""
     for _ in range(_HALVINGS):
         if count <= _MANY_ROWS:
             break
         first, second = Window(window.start, _middle(window)), Window(_middle(window), window.end)
-        found = await asker.count(_between(first))
+        found = await requester.count(_between(first))
         if isinstance(found, Missing):
             break
         window, count = max((first, found), (second, count - found), key=lambda half: half[1])
     return window
 
 
-async def _read_sample(asker: _Asker, window: Window) -> Sample | Missing:
+async def _read_sample(requester: _Requester, window: Window) -> Sample | Missing:
     query = _between(window)
-    first = await asker.page(query)
+    first = await requester.page(query)
     if isinstance(first, Missing):
         return first
     if not first.activities:
@@ -333,7 +332,7 @@ async def _read_sample(asker: _Asker, window: Window) -> Sample | Missing:
     counted = -(-first.total_count // (len(first.activities) + len(first.rejects)))
     pages = [first]
     for number in range(2, min(counted, _MOST_PAGES) + 1):
-        page = await asker.page(replace(query, page=number))
+        page = await requester.page(replace(query, page=number))
         if isinstance(page, Missing):
             break
         pages.append(page)
@@ -347,12 +346,12 @@ def _coarse_unit(moments: Sequence[datetime]) -> int | None:
     return unit if unit > FINEST else None
 
 
-async def _probe(asker: _Asker, sample: Sample, margin: timedelta) -> list[Probe]:
-    """Ask for the time around two rows, and at both sides of the instant of the first of them."""
+async def _probe(requester: _Requester, sample: Sample, margin: timedelta) -> list[Probe]:
+    """Request the seconds around two rows, and both sides of the first one's instant."""
     rows = sorted(sample.rows, key=lambda row: row.created_at)
     half = (len(rows) + 1) // 2
     first, *others = [_quietest(part, margin) for part in (rows[:half], rows[half:]) if part]
-    finder = _Finder(asker, margin, sample.page_size)
+    finder = _Finder(requester, margin, sample.page_size)
     probes = [Probe(await finder.around(row)) for row in (first, *others)]
     if all(probe.around for probe in probes):
         probes[0] = await finder.at_both_sides(first)
@@ -360,7 +359,7 @@ async def _probe(asker: _Asker, sample: Sample, margin: timedelta) -> list[Probe
 
 
 def _quietest(rows: Sequence[Row], margin: timedelta) -> Row:
-    """Return the row that has the fewest others around it: a page is to hold all of them."""
+    """Return the row with the fewest others around it, so that all of them fit on one page."""
 
     def neighbours(row: Row) -> int:
         return sum(abs(other.created_at - row.created_at) <= margin for other in rows)
@@ -369,10 +368,10 @@ def _quietest(rows: Sequence[Row], margin: timedelta) -> Row:
 
 
 class _Finder:
-    """Asks which windows around the instant that is shown for a row hold that row."""
+    """Tests which windows around the instant shown for a row contain it."""
 
-    def __init__(self, asker: _Asker, margin: timedelta, page_size: int) -> None:
-        self._asker = asker
+    def __init__(self, requester: _Requester, margin: timedelta, page_size: int) -> None:
+        self._requester = requester
         self._margin = margin
         self._page_size = page_size
 
@@ -392,29 +391,29 @@ class _Finder:
         )
 
     async def _holds(self, row: Row, since: timedelta, until: timedelta) -> bool | None:
-        """Return whether the window between two offsets from the row's instant holds the row; None if unknown."""
+        """Return whether the window between two offsets from the row's instant contains the row. None if unknown."""
         try:
             query = ActivityQuery(created_at_after=row.created_at + since, created_at_before=row.created_at + until)
         except OverflowError:  # the year 1 or 9999
             return None
-        page = await self._asker.page(query)
+        page = await self._requester.page(query)
         if isinstance(page, Missing):
             return None
         if row.id in {activity.id for activity in page.activities}:
             return True
-        # A full page may have others after it, on which the row could be.
+        # If the page is full, the row could be on a later one.
         return False if len(page.activities) + len(page.rejects) < self._page_size else None
 
 
-async def _add_up(asker: _Asker, window: Window, whole: int, rows: Sequence[Row]) -> Additivity | Missing:
-    """Count the parts of a window before and after the middle one of these rows, so that both have some of them.
+async def _add_up(requester: _Requester, window: Window, whole: int, rows: Sequence[Row]) -> Additivity | Missing:
+    """Count the parts of a window before and after the middle one of these rows, so that neither part is empty.
 
-    The parts share a second, so that no bound decides in which one a row is.
+    The parts share a second, so that the result does not depend on how bounds are treated.
     """
     moments = sorted(row.created_at for row in rows if window.start < row.created_at < window.end)
     middle = moments[len(moments) // 2].replace(microsecond=0) if moments else _middle(window)
     counts = [
-        await asker.count(_between(part))
+        await requester.count(_between(part))
         for part in (Window(window.start, middle), Window(middle, window.end), Window(middle, middle))
     ]
     found = [count for count in counts if not isinstance(count, Missing)]
@@ -424,20 +423,20 @@ async def _add_up(asker: _Asker, window: Window, whole: int, rows: Sequence[Row]
     return Additivity(whole, (first, second), shared)
 
 
-async def _replies(asker: _Asker, window: Window, sample: Sample) -> list[Row]:
-    """Return replies, the oldest of a long window: those have their categories."""
-    page = await asker.page(_between(window, event_type=EventType.REPLIED))
-    asked = [] if isinstance(page, Missing) else rows_of(page)
-    return [row for row in (*asked, *sample.rows) if row.type == "message.replied"]
+async def _replies(requester: _Requester, window: Window, sample: Sample) -> list[Row]:
+    """Return the sample's replies and the oldest ones of a long window, which have their categories."""
+    page = await requester.page(_between(window, event_type=EventType.REPLIED))
+    oldest = [] if isinstance(page, Missing) else rows_of(page)
+    return [row for row in (*oldest, *sample.rows) if row.type == "message.replied"]
 
 
-async def _filter(asker: _Asker, facts: Facts, sample: Sample) -> None:
-    """Count the sample by each filter's most frequent values, as far as the budget goes."""
+async def _filter(requester: _Requester, facts: Facts, sample: Sample) -> None:
+    """Count the sample by each filter's most frequent values, as far as the budget allows."""
     kinds = [tuple((row.type or "").upper().split(".")) for row in sample.rows]
     pairs = [kind for kind in kinds if len(kind) == 2]  # noqa: PLR2004
     resources = [value for value, _ in Counter(pair[0] for pair in pairs).most_common() if value in set(ResourceType)]
     events = [value for value, _ in Counter(pair[1] for pair in pairs).most_common() if value in set(EventType)]
-    asked: Iterator[tuple[dict[str, int], str, ActivityQuery]] = chain(
+    queries: Iterator[tuple[dict[str, int], str, ActivityQuery]] = chain(
         (
             (facts.by_channel, channel, replace(sample.query, resource_type=ResourceType.MESSAGE, channel=channel))
             for channel in Channel
@@ -449,10 +448,10 @@ async def _filter(asker: _Asker, facts: Facts, sample: Sample) -> None:
             )
         ),
     )
-    for item in asked:
+    for item in queries:
         if item and len(item[0]) < _VALUES_ASKED:
             counts, value, query = item
-            found = await asker.count(query)
+            found = await requester.count(query)
             if not isinstance(found, Missing):
                 counts[value] = found
 

@@ -1,4 +1,4 @@
-"""Count the activities of a window by small requests, without reading them."""
+"""Count the activities of a window with small requests, without reading them."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -8,18 +8,18 @@ from topo_pipeline.topo_api.repair import OVERLAP
 from topo_pipeline.topo_api.wire import MAX_PAGE_SIZE, ActivityQuery
 
 SHORTEST = timedelta(seconds=4)
-"""A window that is not split any more."""
+"""Shorter windows are not split."""
 
 
 async def count(client: TopoClient, query: ActivityQuery, expected: int | None = None) -> int:
     """Return how many activities Topo counts between the bounds of `query`.
 
-    A count that is a multiple of a page may be a cap. It is compared with those of its halves, of which such a one is
-    compared in turn: three requests more for each.
+    A count that is a multiple of the page size may be a cap. It is compared with the counts of its halves, and those in
+    turn if they are such multiples. Each comparison takes three more requests.
 
     Args:
-        client: Whom to ask.
-        query: What to count, between two bounds.
+        client: The client to use.
+        query: The query to count, with two bounds.
         expected: A count that needs no comparison.
 
     Raises:
@@ -30,7 +30,7 @@ async def count(client: TopoClient, query: ActivityQuery, expected: int | None =
     if total in (expected, 0) or total % MAX_PAGE_SIZE or not after or not before or before - after < SHORTEST:
         return total
     middle = (after + (before - after) / 2).replace(microsecond=0)
-    # Both bounds are exclusive: the halves overlap, so that none depends on how Topo rounds.
+    # Both bounds are exclusive. The halves overlap so that neither depends on how Topo rounds.
     halves = replace(query, created_at_before=middle), replace(query, created_at_after=middle - OVERLAP)
     twice = await _count(client, replace(halves[1], created_at_before=middle))
     counts = [await _count(client, half) for half in halves]

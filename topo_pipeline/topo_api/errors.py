@@ -1,6 +1,6 @@
-"""What can go wrong between here and Topo, each error one sentence for a person.
+"""The errors of reading Topo's API. Each message says what happened and what to do next.
 
-No message holds the API key: whoever raises one of these has taken it out of every text the server sent.
+No message contains the API key: the code that raises an error removes it from the server's text first.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ _UNAUTHORIZED = 401
 
 
 class TopoError(Exception):
-    """Anything Topo's API, or the way to it, refused, failed or garbled."""
+    """A request that Topo or the network refused, failed or corrupted."""
 
     advice = ""
-    """What a person can do, where the sentence itself does not say so."""
-    is_of_key = False
-    """Whether Topo does not accept the key at all."""
+    """What to do next, where the sentence does not say so itself."""
+    is_key_refused = False
+    """Whether Topo rejects the API key itself."""
 
     def __init__(self, sentence: str, *, request_id: str | None = None) -> None:
         quoted = f" (request id {request_id})" if request_id else ""
@@ -29,19 +29,19 @@ class TopoError(Exception):
 
 
 class RequestRefused(TopoError):
-    """A permanent answer: asking again would change nothing."""
+    """Topo refused the request for good. Retrying would not help."""
 
     def __init__(self, sentence: str, *, status: int, type: str, request_id: str | None = None) -> None:
         super().__init__(sentence, request_id=request_id)
         self.status = status
         self.type = type
-        self.is_of_key = status == _UNAUTHORIZED
+        self.is_key_refused = status == _UNAUTHORIZED
 
 
 class TopoUnavailable(TopoError):
-    """Network faults, rate limiting or server errors that outlasted every retry."""
+    """A network error, rate limit or server error persisted through every retry."""
 
-    advice = "; try again later"
+    advice = ". Try again later"
 
     def __init__(
         self,
@@ -54,49 +54,49 @@ class TopoUnavailable(TopoError):
     ) -> None:
         super().__init__(sentence, request_id=request_id)
         self.status = status
-        """Of the last answer; None where there was none."""
+        """HTTP status of the last response. None if there was none."""
         self.is_rate_limit = is_rate_limit
-        """Whether that answer says that there are too many requests."""
+        """Whether that response reports too many requests."""
         self.retry_after = retry_after
-        """Seconds the server asked to be left alone, where it said so."""
+        """Seconds to wait, if the server named a time."""
 
 
 class ResponseInvalid(TopoError):
-    """An answer of success whose body is not the documented shape, at every attempt."""
+    """Topo answered with success, but the body was not the documented shape in any attempt."""
 
-    advice = "; try again later, and if it happens again, tell Topo's support"
+    advice = ". Try again later. If it happens again, contact Topo's support"
 
 
 class LimitExceeded(TopoError):
-    """A window takes more requests, or more time, than any day of a workspace should."""
+    """A window needs more requests or more time than any day of a workspace should."""
 
-    advice = "; no day should take that: tell Topo's support"
+    advice = ". No day should reach this limit: contact Topo's support"
 
 
 class ClocksApart(TopoError):
-    """Which day it is, and whether it is over, is unknown."""
+    """The clocks differ too much to say which day it is and whether it is over."""
 
-    advice = ": 15 minutes apart or more. Set this machine's clock; if it is right, tell Topo's support"
+    advice = ". They are 15 minutes apart or more. Set this machine's clock. If it is right, contact Topo's support"
 
 
 class IncompleteWindow(TopoError):
-    """What was received of a window could not be proved to be all of it.
+    """The rows received for a window could not be proved complete.
 
     Attributes:
-        reading: The best there is, for a caller that takes it unproved.
+        reading: The rows received, for a caller that accepts them unproved.
         window: The window.
         expected: Topo's count.
         got: Distinct rows received.
-        request_ids: Of the answers that disagree.
+        request_ids: Ids of the requests whose responses disagree.
     """
 
-    advice = "; read it again, and if it happens again, tell Topo's support"
-    says_window = True
-    """Whether the sentence begins with the window."""
+    advice = ". Read it again. If it happens again, contact Topo's support"
+    names_window = True
+    """Whether the message begins with the window."""
 
     def __init__(self, *, reading: "Reading", got: int, because: str, request_ids: Sequence[str] = ()) -> None:
         window = reading.window
-        which = f"window {_instant(window.start)} to {_instant(window.end)}: " if self.says_window else ""
+        which = f"Window {_instant(window.start)} to {_instant(window.end)}: " if self.names_window else ""
         super().__init__(f"{which}{because}{_quoted(request_ids)}")
         self.reading = reading
         self.window = window
@@ -106,22 +106,22 @@ class IncompleteWindow(TopoError):
 
 
 class TimesDisagree(IncompleteWindow):
-    """Topo's time filter selects by other times than those it shows: which rows are of a window is unknown."""
+    """Topo's time filter uses other times than the ones it returns, so the rows of a window are unknown."""
 
-    advice = ". Run topo-pipeline doctor --contract --output FILE, and send the file to Topo's support"
+    advice = ". Run topo-pipeline doctor --contract --output contract.txt and send the file to Topo's support"
 
 
 class EchoMissing(TimesDisagree):
-    """A row that was read is not among those of the seconds around the time it shows. This affects every day."""
+    """Topo does not return a row for the seconds around the time it shows for it. This affects every day."""
 
-    says_window = False
+    names_window = False
 
 
 class UnreadableRows(IncompleteWindow):
-    """Everything that Topo counts was received, but too many of the rows can't be read."""
+    """Every row that Topo counts was received, but too many of them can't be read."""
 
     advice = ""
-    says_window = False
+    names_window = False
 
     def __init__(self, *, reading: "Reading", rows: int) -> None:
         unreadable, reason = len(reading.unreadable), reading.unreadable[0].reason
@@ -134,14 +134,14 @@ def _instant(moment: datetime) -> str:
 
 
 def counted(expected: int, got: int) -> str:
-    """Say what Topo counts and how many distinct rows were received."""
-    return f"Topo counts {expected} activities, {got} distinct ones were received ({_difference(expected, got)})"
+    """Return a sentence with Topo's count and the number of distinct rows received."""
+    return f"Topo counts {expected} activities and sent {got} distinct rows ({_difference(expected, got)})"
 
 
 def _difference(expected: int, got: int) -> str:
     if got == expected:
         return "none missing"
-    return f"{expected - got} missing" if got < expected else f"{got - expected} surplus"
+    return f"{expected - got} missing" if got < expected else f"{got - expected} too many"
 
 
 def _quoted(request_ids: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
-"""The way to a host: its address, the proxy and the certificates that the environment names.
+"""Network settings: the API's address, and the proxy and certificates named by the environment.
 
-The one place where a setting of the network that can't be used becomes a sentence. It names the variable and shows
-nothing of its value, which may hold a password.
+Errors about these settings are raised only here. They name the variable and never show its value, which may contain a
+password.
 """
 
 import ipaddress
@@ -16,12 +16,12 @@ _MAX_PORT = 65_535
 
 @dataclass(frozen=True)
 class Network:
-    """How requests get to a host.
+    """How requests reach a host.
 
     Attributes:
-        verify: what certificates are verified with; False where there is no TLS.
-        proxy: what the requests go through.
-        variable: the name of the variable that the proxy is from.
+        verify: what certificates are verified with. False if there is no TLS.
+        proxy: the proxy, if requests go through one.
+        variable: the environment variable that names the proxy.
     """
 
     verify: ssl.SSLContext | bool
@@ -33,7 +33,7 @@ def checked_url(text: str) -> httpx.URL:
     """Return the address of the API.
 
     Raises:
-        ValueError: it is not one that the key may be sent to.
+        ValueError: the key must not be sent to this address.
     """
     url = _parsed(text)
     if url is None:
@@ -41,22 +41,22 @@ def checked_url(text: str) -> httpx.URL:
     if not url.host or url.scheme not in ("https", "http"):
         raise ValueError("TOPO_API_URL must be an https address")
     if url.userinfo or url.query or url.fragment:
-        raise ValueError("TOPO_API_URL must hold no user name, password, query or fragment")
+        raise ValueError("TOPO_API_URL must not contain a user name, password, query or fragment")
     if url.scheme == "http" and not is_loopback(url.host):
-        raise ValueError(f"TOPO_API_URL must use https: plain http to {url.host} would show the key to the network")
+        raise ValueError(f"TOPO_API_URL must use https: plain http to {url.host} would expose the key on the network")
     return url
 
 
 def network_for(url: httpx.URL) -> Network:
-    """Return how the environment says that `url` is reached; this machine itself is never reached through a proxy.
+    """Return how `url` is reached according to the environment. Loopback is never reached through a proxy.
 
     Raises:
-        ValueError: a variable can't be used; says which.
+        ValueError: a variable can't be used. The message names it.
     """
     is_local = is_loopback(url.host)
-    # Reading the certificates takes longer than some days do; without TLS there is nothing to verify.
+    # Loading the certificates can take longer than reading a day. Without TLS there is nothing to verify.
     verify = _certificates(trust_env=not is_local) if url.scheme == "https" else False
-    # Not left to httpx: it fails on addresses that others accept in NO_PROXY, and shows a part of a proxy's password.
+    # httpx fails on NO_PROXY entries that other tools accept, and its errors show part of a proxy's password.
     proxies = getproxies()
     scheme = url.scheme if proxies.get(url.scheme) else "all"
     if is_local or not proxies.get(scheme) or proxy_bypass(url.netloc.decode("ascii")):
@@ -78,23 +78,23 @@ def _proxy(variable: str, value: str) -> httpx.Proxy:
     if url is not None and url.host and url.path in ("", "/") and not (url.query or url.fragment):
         try:
             proxy = httpx.Proxy(url)
-            httpx.AsyncHTTPTransport(proxy=proxy, verify=False)  # noqa: S501 - never used: only whether it can be made
-        except ValueError:  # another scheme
+            httpx.AsyncHTTPTransport(proxy=proxy, verify=False)  # noqa: S501 - only tests that it can be created
+        except ValueError:  # an unsupported scheme
             pass
         except ImportError:
             raise ValueError(
-                f"{variable} names a SOCKS proxy, which needs another package: pip install 'httpx[socks]'"
+                f"{variable} names a SOCKS proxy, which needs an extra package: pip install 'httpx[socks]'"
             ) from None
         else:
             return proxy
     raise ValueError(
-        f"{variable} can't be used: write it as http://name:password@host:port,"
-        " and percent-encode special characters of the password (# is %23)"
+        f"{variable} can't be used: use http://name:password@host:port,"
+        " and percent-encode special characters in the password (# is %23)"
     )
 
 
 def _parsed(text: str) -> httpx.URL | None:
-    """Return a URL of which name and port can be connected to, which httpx itself finds out too late."""
+    """Return the URL, or None if its host or port is invalid, which httpx only notices when it connects."""
     try:
         url = httpx.URL(text)
         url.host.encode("idna")
@@ -104,7 +104,7 @@ def _parsed(text: str) -> httpx.URL | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host name is this machine's."""
+    """Return whether a host is on loopback."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,6 +1,6 @@
-"""Lists that come in pages, read until a page brings nothing new: what `has_more` says is a hint.
+"""Read a paged list until a page has nothing new. `has_more` is only a hint.
 
-For lists that are optional and small. How a window of activities is read and proved is in `windows`.
+For small, optional lists. Reading and proving a window of activities is in `windows`.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Listing(Generic[_T]):
-    """What was read of a list.
+    """The part of a list that was read.
 
     Attributes:
-        items: the distinct ones.
-        total_count: how many there are, as the last page says; None where it does not.
-        stopped_by: why reading stopped before the end; None where it did not.
+        items: the distinct items.
+        total_count: the count on the last page. None if it has none.
+        stopped_by: why reading stopped before the end. None if it reached the end.
     """
 
     items: list[_T]
@@ -33,7 +33,7 @@ class Listing(Generic[_T]):
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing says that there are more, or fewer."""
+        """Whether the end was reached and the count matches."""
         return self.stopped_by is None and self.total_count in (None, len(self.items))
 
 
@@ -44,13 +44,13 @@ async def read_list(
     most: int = MAX_PAGES,
     seconds: float = MAX_SECONDS,
 ) -> Listing[_T]:
-    """Read a list as far as it can be read.
+    """Read a list as far as possible.
 
     Args:
-        ask: Returns the page of a number, from 1 on.
-        id_of: Of two items with one id, the later one counts.
-        most: Pages that are read.
-        seconds: After this time no further page is asked for.
+        ask: Returns the page with a number, starting at 1.
+        id_of: Returns an item's id. Of two items with the same id, the later one counts.
+        most: Maximum number of pages.
+        seconds: No further page is requested after this time.
 
     Raises:
         TopoError: the first page could not be read, or the key is refused.
@@ -62,7 +62,7 @@ async def read_list(
         try:
             page = await ask(number)
         except TopoError as error:
-            if number == 1 or error.is_of_key:
+            if number == 1 or error.is_key_refused:
                 raise
             return Listing([*found.values()], total, str(error))
         before, total = len(found), page.total_count
@@ -71,5 +71,5 @@ async def read_list(
         if len(found) == before or not (page.has_more or is_short):
             return Listing([*found.values()], total)
         if asyncio.get_running_loop().time() > deadline:
-            return Listing([*found.values()], total, f"no last page within {seconds:g} s")
-    return Listing([*found.values()], total, f"no last page within {most:,} pages")
+            return Listing([*found.values()], total, f"the end was not reached within {seconds:g} s")
+    return Listing([*found.values()], total, f"the end was not reached within {most:,} pages")

@@ -1,4 +1,4 @@
-"""A window of time, and what was read in it."""
+"""A time window, and the result of reading it."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -6,33 +6,33 @@ from datetime import datetime, timedelta
 from topo_pipeline.topo_api.wire import Activity, Reject, to_utc
 
 SETTLING = timedelta(minutes=2)
-"""What is younger may not be visible on every page yet."""
+"""Newer rows may not be visible on every page yet."""
 FEW_UNREADABLE = 5
-"""So many unreadable rows do not make a reading of many rows incomplete."""
+"""Up to this many unreadable rows are accepted in a reading of many rows."""
 UNREADABLE_SHARE = 0.01
-"""Nor does this share of them."""
+"""Up to this share of unreadable rows is accepted."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """Half-open: [start, end), kept in UTC whatever zone they come in.
+    """Half-open: [start, end). Both bounds are converted to UTC.
 
     Raises:
-        ValueError: a bound has no time zone, or the end lies before the start.
+        ValueError: a bound has no time zone, or the end is before the start.
     """
 
     start: datetime
     end: datetime
 
     def __post_init__(self) -> None:
-        # In UTC, since arithmetic on local times goes wrong where clocks change.
+        # In UTC, because arithmetic on local times is wrong where clocks change.
         object.__setattr__(self, "start", to_utc(self.start))
         object.__setattr__(self, "end", to_utc(self.end))
         if self.end < self.start:
             raise ValueError(f"a window can't end ({self.end}) before it starts ({self.start})")
 
     def readable(self, now: datetime) -> "Window":
-        """The part that can be read at `now`: up to two minutes before it, empty where that is too early."""
+        """Return the part that can be read at `now`, which ends two minutes earlier. It may be empty."""
         return replace(self, end=max(self.start, min(self.end, to_utc(now) - SETTLING)))
 
     def __contains__(self, moment: datetime) -> bool:
@@ -41,33 +41,33 @@ class Window:
 
 @dataclass(frozen=True)
 class Reading:
-    """Everything in a window: proved complete when it was read, unless an `IncompleteWindow` holds it."""
+    """The rows of a window. Proved complete unless it comes with an `IncompleteWindow`."""
 
     window: Window
     asked_after: datetime
-    """Exclusive; earlier than the window's start by a margin."""
+    """Exclusive. A margin before the window's start."""
     asked_before: datetime
-    """Exclusive; later than the window's end by a margin."""
+    """Exclusive. A margin after the window's end."""
     total_count: int
-    """Topo's count between the asked bounds: the activities of the margins are in it."""
+    """Topo's count between the requested bounds, so the margins are included."""
     received: int
-    """Distinct activities between the asked bounds."""
+    """Distinct activities received between the requested bounds."""
     activities: list[Activity]
-    """Those of the window, each id once, in order of time, then id; none where a keeper took them."""
+    """The window's activities, each id once, sorted by time, then id. Empty if a keeper received them."""
     overlap: list[Activity]
-    """What is between the asked bounds and not in the window; none where a keeper took it."""
+    """Activities between the requested bounds but outside the window. Empty if a keeper received them."""
     rejects: list[Reject]
-    """Those within the window, or of no readable instant."""
+    """Rejects within the window or without a readable instant."""
     requests: int
-    """Requests it took, retries included."""
+    """Number of requests, retries included."""
     count_capped: bool = False
-    """Whether Topo counts fewer than there are: then `total_count` is the number of rows in proved parts."""
+    """Whether Topo's count is capped. Then `total_count` is the number of rows in the proved parts."""
     as_of: datetime | None = None
-    """When the oldest answer was made, by Topo's clock; None where no answer says."""
+    """Time of the oldest response by Topo's clock. None if no response has one."""
     unreadable: list[Reject] = field(default_factory=list)
-    """Rows between the asked bounds of which no version can be read; those of the margins too."""
+    """Rows between the requested bounds, including the margins, of which no version can be read."""
 
 
 def too_many_unreadable(unreadable: int, rows: int) -> bool:
-    """Return whether too many of the `rows` received can't be read: more than 5 and 1%, or half of them or more."""
+    """Return whether too many of the `rows` received can't be read: more than both 5 and 1%, or at least half."""
     return unreadable > max(FEW_UNREADABLE, rows * UNREADABLE_SHARE) or 0 < rows <= 2 * unreadable

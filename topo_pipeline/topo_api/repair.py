@@ -1,24 +1,23 @@
-"""All rows of a query, each part of it proved by a count of its own; what disagrees is read again, then split.
+"""Read all rows of a query and prove each part by its own count. A part that disagrees is read again, then split.
 
-A proof is that the distinct rows received are as many as Topo counts, on every page of the query alike: then nothing
-came or went between its first page and its last, and no page was torn. A part that fits one page is one response.
+A part is proved if the number of distinct rows received equals Topo's count and every page has the same count. Then no
+row appeared or vanished between the first and the last page, and no page was torn. One page is a single response.
 
-Nor may the count be a cap. Where the last page that was counted says that there is more, the page after it is asked
-for. Where it says so, or the count looks like a cap, the rows before and after the middle one are counted. Where either
-shows a row that was not received, the count is capped: the query is split until no part's count is, and the distinct
-rows of the proved parts are the count.
+The count must not be a cap either. If the last counted page says that there is more, the next page is requested. If it
+says so, or the count looks like a cap, the rows before and after the middle row are counted. If either shows a row that
+was not received, the count is capped. The query is then split until no part's count is capped, and the distinct rows of
+the proved parts are the count.
 
-In the order in which they are tried:
+The steps, in order:
 
-1. read, and read again;
-2. split in time. Each part is asked for with the overlap before its start, so that none depends on how Topo rounds;
-   its rows are taken as they come, and filtered to the window by whoever asked for all of it.
-   Cuts lie on whole seconds, the only precision that every example of the API shares;
-3. split by type, where a second holds more than a page;
-4. read until every row has been seen, where one type does.
+1. Read, and read again.
+2. Split in time. Each part is requested with the overlap before its start, so that no part depends on how Topo rounds.
+   The caller filters the rows to its window. Cuts are on whole seconds, the only precision that all examples share.
+3. Split by type, if one second has more than a page.
+4. Read until every row has been seen, if one type in one second has more than a page.
 
-No part's deep pages are read where it can be split: a deep query is cut where its last page that is not deep stands
-in time. That page costs one request for each part, but a guess at the distribution over the day would cost more.
+Deep pages of a part that can be split are never read. A deep query is cut at the time of its last page that is not
+deep. Finding that page costs one request for each part. Guessing the distribution over the day would cost more.
 """
 
 import asyncio
@@ -35,68 +34,68 @@ from topo_pipeline.topo_api.tally import Rows, Tally
 from topo_pipeline.topo_api.wire import MAX_PAGE_SIZE, Activity, ActivityPage, ActivityQuery, EventType, ResourceType
 
 OVERLAP = timedelta(seconds=1)
-"""Asked for before a start: the bound is exclusive and Topo promises no precision."""
+"""Requested before each start, because the bound is exclusive and Topo promises no precision."""
 DEPTH = 50
-"""Pages of one query that are read; how a server bears deeper ones is not documented."""
+"""Maximum page number read of one query. How the server handles deeper pages is not documented."""
 ATTEMPTS = 2
-"""Readings of a query before it is split, and of the whole where its parts don't add up to it."""
+"""Attempts to read a query before it is split, and to read the whole if its parts don't add up."""
 ROUNDS = 16
-"""Readings of what can't be split. With its order drawn anew for each request, 1 row in 10,000,000 stays unseen."""
+"""Attempts to read a query that can't be split. If each has a random order, 1 row in 10,000,000 is missed."""
 IDLE_ROUNDS = 6
-"""After so many in a row that brought nothing new, nothing more is looked for."""
+"""Stop after this many attempts in a row that found no new row."""
 PARTS_AT_ONCE = 2
-"""Parts of a deep query that are read at the same time: fewer are read faster, so that less changes meanwhile."""
+"""Parts of a deep query that are read at the same time. With fewer, each is read faster and less changes during it."""
 
 SMALLEST_CAP = 100
-"""No smaller count is taken for a cap."""
+"""Smallest count that can be a cap."""
 MAX_REQUESTS = 20_000
-"""Requests for one query: two million rows and what it takes to repair them. Also ends what has no end."""
+"""Limit for one query: two million rows plus repairs. Also ends a query without an end."""
 MAX_TIME = timedelta(hours=2)
-"""For one query."""
+"""Limit for one query."""
 
 _STEP = timedelta(seconds=1)
 
 
 class Keeper(Protocol):
-    """Takes what was received, a part of a deep query at a time: none of it then stays in memory but its ids."""
+    """Receives the activities of a deep query part by part, so that only their ids stay in memory."""
 
     async def keep(self, activities: Sequence[Activity]) -> None:
-        """Take these; of an id that came before, this is the version that counts."""
+        """Add activities. A later version of an id replaces an earlier one."""
 
     def start_again(self) -> None:
-        """Let go of everything so far: it is read once more."""
+        """Discard everything added so far. It is read again."""
 
     def on_last_part(self) -> None:
-        """The last part of a deep query is begun, while the one before may still be read; told for each reading."""
+        """Called in each attempt when the last part of a deep query starts, maybe before the previous part ends."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Everything that was received, and what of it could not be proved."""
+    """The rows received, and the part that could not be proved."""
 
     tally: Tally
     refused: Tally | None
-    """The first part that still disagreed after everything was tried."""
+    """The first part that still disagreed after every step."""
     requests: int
-    """Requests it took, retries included."""
+    """Number of requests, retries included."""
     as_of: datetime | None
-    """When the oldest of its answers was made, by Topo's clock; None where no answer says."""
+    """Time of the oldest response by Topo's clock. None if no response has one."""
 
 
 async def read_proved(
     client: TopoClient, query: ActivityQuery, depth: int = DEPTH, keeper: Keeper | None = None
 ) -> Outcome:
-    """Every row of `query`, which has both bounds; proved, unless something is refused.
+    """Read every row of `query`, which must have both bounds. The rows are proved unless a part is refused.
 
-    With a keeper, the parts of a deep query go there as they are read; the tally then holds their ids.
+    With a keeper, the parts of a deep query go there as they are read, and the tally keeps only their ids.
 
     Raises:
         ValueError: `depth` is not positive.
-        LimitExceeded: it takes more than MAX_REQUESTS requests or MAX_TIME.
+        LimitExceeded: more than MAX_REQUESTS requests or MAX_TIME are needed.
         TopoError: Topo refused, or could not be reached.
     """
     if depth < 1:
-        raise ValueError(f"a depth of {depth} pages: at least one must be read")
+        raise ValueError(f"depth must be at least 1 page, not {depth}")
     reader = _Reader(client, depth, keeper)
     try:
         async with asyncio.timeout(MAX_TIME.total_seconds()) as limit:
@@ -104,14 +103,14 @@ async def read_proved(
     except TimeoutError:
         if not limit.expired():
             raise
-        exceeded = LimitExceeded(f"{_window(query)} took longer than {MAX_TIME}, {reader.requests} requests so far")
+        exceeded = LimitExceeded(f"Reading {_window(query)} took longer than {MAX_TIME} ({reader.requests} requests)")
     else:
         return Outcome(tally, reader.refused, reader.requests, reader.as_of)
     raise exceeded
 
 
 class _Reader:
-    """Reads one query. Once a part is refused nothing can prove the whole: the rest is then read once, as it comes."""
+    """Reads one query. A refused part makes the whole unprovable, so the rest is then read only once."""
 
     def __init__(self, client: TopoClient, depth: int, keeper: Keeper | None) -> None:
         self.refused: Tally | None = None
@@ -124,7 +123,7 @@ class _Reader:
         self._keeper = keeper
 
     async def whole(self, query: ActivityQuery) -> Tally:
-        """Parts that are each proved must also add up to the whole's count, which goes into the ledger."""
+        """Read the query. Its proved parts must also add up to the total count, which goes into the ledger."""
         for attempt in range(ATTEMPTS):
             if attempt and self._keeper:
                 self._keeper.start_again()
@@ -133,7 +132,7 @@ class _Reader:
                 return tally
             if tally.foreign:
                 break
-            # Read in parts, and Topo counted otherwise at the outset: what does it count now?
+            # Read in parts, and the sum differs from the first count. Ask for the current count.
             now = await self._ask(replace(query, size=1))
             was_capped = tally.capped or (tally.count == now.total_count and looks_capped(tally.count))
             tally = replace(tally, count=now.total_count, capped=False, request_ids=_ids(now))
@@ -144,7 +143,7 @@ class _Reader:
         return self._refuse(tally)
 
     async def _prove(self, query: ActivityQuery, known: int = 0) -> Tally:
-        """Read a query; a count of `known` rows, which follows from another query's pages, is no cap."""
+        """Read and prove a query. A count of `known` rows, derived from another query's pages, is not a cap."""
         for _ in range(1 if self.refused else ATTEMPTS):
             tally = await self._read(query, known=known)
             if tally.proved or tally.foreign:
@@ -158,19 +157,19 @@ class _Reader:
         return await self._split(tally)
 
     async def _part(self, query: ActivityQuery, known: int = 0) -> Tally:
-        """A part of a query. Where counts are capped no sum of the whole proves it: it has to add up by itself."""
+        """Read a part of a query. If counts are capped, no total can prove it, so it must be proved by itself."""
         tally = await self._prove(query, known)
         is_open = self._cap is not None and not (tally.proved or tally.capped or self.refused)
         return self._refuse(tally) if is_open else tally
 
     async def _split(self, tally: Tally) -> Tally:
         cut = _middle(tally.query)
-        if cut is None and tally.capped:  # of what has no count, no split by type can be proved to be all
+        if cut is None and tally.capped:  # without a true count, a split by type can't be proved complete
             return self._refuse(tally)
         if cut is None and not self.refused:
             return await self._by_type(tally)
         if self._is_deep(tally.count) and not tally.capped:
-            # It can be cut, yet nothing is on its deepest page: no such count is met.
+            # It could be cut, but its deepest page is empty, so the count can't be reached.
             return self._refuse(await self._read(tally.query, most=self._depth if cut else sys.maxsize))
         if cut is None or self.refused:
             return tally
@@ -182,18 +181,18 @@ class _Reader:
 
     async def _ask(self, query: ActivityQuery) -> ActivityPage:
         if self.requests >= MAX_REQUESTS:
-            raise LimitExceeded(f"{_window(query)}: {self.requests} requests were not enough to read it")
+            raise LimitExceeded(f"Reading {_window(query)} needs more than the limit of {MAX_REQUESTS} requests")
         page = await self._client.activities(query)
         self.requests += page.requests
         self.as_of = min(self.as_of or page.answered_at, page.answered_at) if page.answered_at else self.as_of
         return page
 
     async def _read(self, query: ActivityQuery, most: int | None = None, known: int = 0) -> Tally:
-        """Its pages, `most` at most; where that is left open all, but of a deep query only the first."""
+        """Read up to `most` pages. By default all of them, or only the first of a deep query."""
         page = await self._ask(query)
         tally = Tally.of(query, page)
         if tally.pages > MAX_REQUESTS and not tally.is_short(page):
-            raise LimitExceeded(f"{_window(query)}: Topo counts {tally.count} activities")
+            raise LimitExceeded(f"Topo counts {tally.count} activities from {_window(query)}, too many to read")
         self._page_size = min(self._page_size, tally.page_size)
         if tally.count == self._cap:
             tally.capped = True
@@ -204,7 +203,7 @@ class _Reader:
         numbers = iter(range(2, last + 1))
 
         async def work() -> None:
-            # Shared: each number goes to one worker. After an empty page there is nothing, whatever was counted.
+            # The iterator is shared, so each page goes to one worker. Nothing follows an empty page.
             nonlocal page
             while not tally.ended and (number := next(numbers, None)):
                 got = await self._ask(replace(query, page=number))
@@ -224,11 +223,11 @@ class _Reader:
         return tally
 
     async def _is_capped(self, tally: Tally, beyond: int) -> bool:
-        """Whether there are rows that a count leaves out which every page agrees with.
+        """Return whether a count that every page agrees on leaves rows out.
 
         Args:
-            tally: What was received.
-            beyond: The page after the last one, where it is said to exist; else 0.
+            tally: The rows received.
+            beyond: Number of the page after the last one if has_more announces it, else 0.
         """
         if beyond and tally.rows.lacks(await self._ask_beyond(replace(tally.query, page=beyond))):
             return True
@@ -237,11 +236,11 @@ class _Reader:
             counted = (await self._ask(replace(part, size=1))).total_count
             if counted > sum(moment in _Span(part) for moment in tally.rows.moments()) + len(tally.rows.rejects()):
                 return True
-        # Of rows of one second nothing else can be learned. It says that there are more, and the number looks like it.
+        # All rows are in one second, so nothing more can be counted. has_more is true and the count looks like a cap.
         return bool(beyond and not parts and looks_capped(tally.count))
 
     async def _ask_beyond(self, query: ActivityQuery) -> ActivityPage:
-        """A page past the end, which may be refused; that is as good as an empty one."""
+        """Request a page past the end. If Topo refuses it, return an empty page."""
         try:
             return await self._ask(query)
         except RequestRefused:
@@ -257,7 +256,7 @@ class _Reader:
         return count > self._depth * self._page_size
 
     async def _mark(self, query: ActivityQuery) -> "_Mark | None":
-        """Where to cut a deep query; None where it is too short, or holds fewer pages than were counted."""
+        """Return where to cut a deep query. None if it is too short or has fewer pages than counted."""
         start, end = _span(query)
         if _middle(query) is None:
             return None
@@ -265,7 +264,7 @@ class _Reader:
         moments = sorted(activity.created_at for activity in page.activities)
         if not moments or moments[-1] < start - OVERLAP:
             return None
-        # Where the page begins: what is before it fills its pages. Else as late as it goes, but after the first second.
+        # Cut where the page begins, so that the part before it fills its pages. Otherwise as late as possible.
         for cut in (_second(moments[0]), max(_second(moments[-1]), _second(start) + _STEP)):
             if start < cut < end:
                 known = (self._depth - 1) * self._page_size + sum(moment < cut for moment in moments)
@@ -273,7 +272,7 @@ class _Reader:
         return None
 
     async def _read_slices(self, query: ActivityQuery, count: int, mark: "_Mark | None") -> Rows:
-        """Slices up to each mark, and what is behind the last; the next mark is looked for while they are read."""
+        """Read the slice before each mark and the rest after the last. Marks are looked up while slices are read."""
         at_once = asyncio.Semaphore(PARTS_AT_ONCE)
         rows = Rows()
 
@@ -295,10 +294,10 @@ class _Reader:
             group.create_task(read(query, 0, is_last=True))
         return rows
 
-    # What is too short to be split in time
+    # Queries too short to be split in time
 
     async def _by_type(self, tally: Tally) -> Tally:
-        """By resource, then by event; a type that no filter selects shows as a sum below the count."""
+        """Split by resource, then by event. If no filter selects a type, the sum is below the count."""
         query = tally.query
         if query.resource_type is None:
             kinds = [replace(query, resource_type=kind) for kind in ResourceType]
@@ -307,8 +306,8 @@ class _Reader:
         else:
             return await self._until_seen(query)
         parts = await self._read_kinds(tally, kinds)
-        # The outer split is read twice, around its count. Had a known row come and gone again, it could make up in the
-        # sum for one that no filter selects; the same rows before and after the count say that none did.
+        # The outer split is read twice, before and after its count. A row that appeared and vanished again could offset
+        # a row that no filter selects. The same rows before and after the count rule that out.
         if parts.proved and (query.resource_type or parts.rows.are((await self._read_kinds(tally, kinds)).rows)):
             return parts
         return await self._until_seen(query)
@@ -316,7 +315,7 @@ class _Reader:
     async def _read_kinds(self, tally: Tally, kinds: list[ActivityQuery]) -> Tally:
         parts: list[Tally] = []
         for kind in kinds:
-            # A filter that selects other types, too, proves nothing.
+            # A filter that also selects other types proves nothing.
             if not any(part.foreign for part in parts) and sum(part.count for part in parts) <= tally.count:
                 parts.append(await self._prove(kind))
         now = await self._ask(replace(tally.query, size=1))
@@ -324,7 +323,7 @@ class _Reader:
         return replace(_joined(tally, parts), count=now.total_count, steady=is_sum)
 
     async def _until_seen(self, query: ActivityQuery) -> Tally:
-        """Rows gathered from readings between which the count did not move, deep pages too: there is no other way."""
+        """Collect rows over several readings with the same count, including deep pages, as the query can't be split."""
         seen = await self._read(query, most=sys.maxsize)
         idle = 0
         for _ in range(ROUNDS - 1):
@@ -344,7 +343,7 @@ class _Reader:
 class _Mark:
     cut: datetime
     rows: int
-    """How many stand before it."""
+    """Number of rows before the cut."""
 
 
 def _joined(tally: Tally, parts: Iterable[Tally]) -> Tally:
@@ -355,13 +354,13 @@ def _joined(tally: Tally, parts: Iterable[Tally]) -> Tally:
 
 
 def looks_capped(count: int) -> bool:
-    """Whether a count may be the largest that Topo gives: a number such as 200, 1,500 or 10,000, or a power of two."""
+    """Return whether a count may be a cap: a number such as 200, 1,500 or 10,000, or a power of two."""
     digits = str(count).rstrip("0")
     return count >= SMALLEST_CAP and (len(digits) == 1 or digits in {"15", "25"} or count.bit_count() == 1)
 
 
 def _around_the_middle(tally: Tally) -> list[ActivityQuery]:
-    """What is before and after the middle row, each with rows of its own; empty if all are of one second."""
+    """Return the queries before and after the middle row, each with rows. Empty if all rows are in one second."""
     moments = sorted(tally.rows.moments())
     if not moments:
         return []
@@ -389,12 +388,12 @@ def _ids(page: ActivityPage) -> list[str]:
 
 
 def _window(query: ActivityQuery) -> str:
-    asked = query.params()
-    return f"{asked.get('created_at_after')} to {asked.get('created_at_before')}"
+    params = query.params()
+    return f"{params.get('created_at_after')} to {params.get('created_at_before')}"
 
 
 def _span(query: ActivityQuery) -> tuple[datetime, datetime]:
-    """The half-open window that a query with both bounds is asked for."""
+    """Return the half-open window of a query with both bounds."""
     if query.created_at_after is None or query.created_at_before is None:
         raise ValueError("a query without both bounds can't be split")
     return query.created_at_after + OVERLAP, query.created_at_before
@@ -416,7 +415,7 @@ def _cut(query: ActivityQuery, moment: datetime) -> tuple[ActivityQuery, Activit
 
 @asynccontextmanager
 async def _tasks() -> AsyncIterator[asyncio.TaskGroup]:
-    """A task group whose first failure is raised as itself."""
+    """Run a task group and raise its first failure directly instead of an exception group."""
     try:
         async with asyncio.TaskGroup() as group:
             yield group
@@ -424,4 +423,4 @@ async def _tasks() -> AsyncIterator[asyncio.TaskGroup]:
         failure = failures.exceptions[0]
     else:
         return
-    raise failure  # outside the handler: the group is nobody's concern
+    raise failure  # outside the handler, so that it is not chained to the group

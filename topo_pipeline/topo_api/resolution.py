@@ -1,13 +1,13 @@
-"""How fine the instants are that Topo shows: it promises no precision, and some APIs round to minutes or hours."""
+"""Find the resolution of Topo's instants. Topo promises none, and some APIs round to minutes or hours."""
 
 import math
 from collections.abc import Iterable
 from datetime import datetime
 
 FINEST = 1
-"""Seconds. The margins of every window cover what is as fine as this."""
+"""Seconds. The margins of every window cover this resolution."""
 COARSEST = 3600
-"""Seconds. No coarser unit is expected; of times without an hour, the echo finds none."""
+"""Seconds. No coarser unit is expected. If times have no hour, the echo fails."""
 
 
 def common_step(moments: Iterable[datetime], so_far: int = 0) -> int:
@@ -15,10 +15,10 @@ def common_step(moments: Iterable[datetime], so_far: int = 0) -> int:
 
     Args:
         moments: Instants in UTC.
-        so_far: The step of instants seen before; 0 where there were none.
+        so_far: The step of instants seen before. 0 if there were none.
 
     Returns:
-        0 without any instant; 1 where they have fractions of a second, too.
+        0 without any instant. 1 also if they have fractions of a second.
     """
     for moment in moments:
         if so_far == FINEST:

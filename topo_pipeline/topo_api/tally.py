@@ -1,6 +1,6 @@
-"""Count what one query returned: its distinct rows, and what Topo's own answers say about them.
+"""Collect the distinct rows that a query returned and the counts in Topo's responses.
 
-Only adds up. Which requests to send, and what to do where rows and count disagree, is decided in `repair`.
+The decisions about requests, and about rows and counts that disagree, belong in `repair`.
 """
 
 import math
@@ -17,31 +17,31 @@ _created_at = attrgetter("created_at")
 
 @dataclass
 class Rows:
-    """Distinct rows: of an id received twice, the last version."""
+    """Distinct rows. If an id was received twice, the last version counts."""
 
     activities: dict[str, Activity | None] = field(default_factory=dict)
-    """By their ids, which alone prove anything; one that was handed over is None."""
+    """By id, which is all the proof needs. An activity that was handed over is None."""
     unreadable: dict[str, Reject] = field(default_factory=dict)
-    """Rejects whose id can be read."""
-    nameless: Counter[Reject] = field(default_factory=Counter)
-    """The others: they can only be counted."""
+    """Rejects with a readable id."""
+    unidentified: Counter[Reject] = field(default_factory=Counter)
+    """Rejects without a readable id. They can only be counted."""
     earliest: Activity | Reject | None = None
     latest: Activity | Reject | None = None
-    """Of the rows whose instant can be read."""
+    """Among the rows with a readable instant."""
     step: int = 0
-    """Seconds that every instant of an activity is a multiple of; 0 without any, 1 where they are as fine or finer."""
+    """Seconds that every activity's instant is a multiple of. 0 without activities, 1 for whole seconds or finer."""
 
     def __len__(self) -> int:
         also_readable = self.activities.keys() & self.unreadable.keys()
-        return len(self.activities) + len(self.unreadable) - len(also_readable) + self.nameless.total()
+        return len(self.activities) + len(self.unreadable) - len(also_readable) + self.unidentified.total()
 
     def add(self, page: ActivityPage) -> None:
-        """Add another page of the same query."""
+        """Add a page of the same query."""
         self.activities |= {activity.id: activity for activity in page.activities}
         if page.rejects:
             self.unreadable |= {reject.id: reject for reject in page.rejects if reject.id is not None}
             # The same text on two pages is one row that moved from one to the other.
-            self.nameless |= Counter(reject for reject in page.rejects if reject.id is None)
+            self.unidentified |= Counter(reject for reject in page.rejects if reject.id is None)
         dated: list[Activity | Reject] = [*page.activities, *(reject for reject in page.rejects if reject.created_at)]
         if dated:
             moments = () if self.step == FINEST else map(_created_at, page.activities)
@@ -49,10 +49,10 @@ class Rows:
             self._widen(min(dated, key=_created_at), max(dated, key=_created_at), step)
 
     def merge(self, others: "Rows") -> None:
-        """Add rows of another query, or of another reading, some of which may be the same."""
+        """Add the rows of another query or reading. Some may be the same."""
         self.activities |= others.activities
         self.unreadable |= others.unreadable
-        self.nameless |= others.nameless  # the greater number of each: a text that is in both is one row seen twice
+        self.unidentified |= others.unidentified  # the larger number: a text in both is one row seen twice
         if others.earliest and others.latest:
             self._widen(others.earliest, others.latest, math.gcd(self.step, others.step))
 
@@ -62,70 +62,70 @@ class Rows:
         self.step = step
 
     def are(self, others: "Rows") -> bool:
-        """Whether both are the same rows, in whatever versions."""
-        return (self.activities.keys(), self.unreadable.keys(), self.nameless) == (
+        """Return whether both contain the same rows, in any version."""
+        return (self.activities.keys(), self.unreadable.keys(), self.unidentified) == (
             others.activities.keys(),
             others.unreadable.keys(),
-            others.nameless,
+            others.unidentified,
         )
 
     def lacks(self, page: ActivityPage) -> bool:
-        """Whether the page holds a row that is not here."""
+        """Return whether the page has a row that is missing here."""
         ids = {activity.id for activity in page.activities} | {reject.id for reject in page.rejects if reject.id}
         if ids - self.activities.keys() - self.unreadable.keys():
             return True
-        return bool(Counter(reject for reject in page.rejects if reject.id is None) - self.nameless)
+        return bool(Counter(reject for reject in page.rejects if reject.id is None) - self.unidentified)
 
     def moments(self) -> list[datetime]:
-        """The instants of the activities that were not handed over."""
+        """Return the instants of the activities that were not handed over."""
         return [activity.created_at for activity in self.activities.values() if activity is not None]
 
     def hand_over(self) -> list[Activity]:
-        """The activities that are still here, each id once; only their ids stay."""
+        """Return the activities, each id once, and keep only their ids."""
         held = [activity for activity in self.activities.values() if activity is not None]
         self.activities = dict.fromkeys(self.activities)
         return held
 
     def rejects(self) -> list[Reject]:
-        """What is not an activity."""
-        return [*self.unreadable.values(), *self.nameless.elements()]
+        """Return all rejects."""
+        return [*self.unreadable.values(), *self.unidentified.elements()]
 
 
 @dataclass
 class Tally:
-    """What was received for `query` so far."""
+    """The rows received for `query` so far, and Topo's count."""
 
     query: ActivityQuery
     count: int = 0
-    """Topo's, as first told."""
+    """Topo's count on the first page."""
     rows: Rows = field(default_factory=Rows)
     page_size: int = MAX_PAGE_SIZE
-    """Rows of a full page, which may be fewer than were asked for."""
+    """Rows on a full page. May be fewer than requested."""
     steady: bool = True
-    """Whether every page told the same count."""
+    """Whether every page has the same count."""
     capped: bool = False
-    """Whether there are rows beyond those that Topo counts: then the count proves nothing."""
+    """Whether more rows exist than Topo counts. Then the count proves nothing."""
     foreign: str = ""
-    """The type of a row that is not of the type that was asked for."""
+    """Type of a row that was not of the requested type, if there was one."""
     ended: bool = False
     """Whether a page was empty."""
     request_ids: list[str] = field(default_factory=list)
-    """Of its pages; of one that was told by its parts, none."""
+    """Request ids of its pages. Empty if the tally was joined from parts."""
 
     @classmethod
     def of(cls, query: ActivityQuery, first: ActivityPage) -> "Tally":
-        """The tally of a query whose first page came."""
+        """Create the tally of a query from its first page."""
         tally = cls(query, first.total_count, page_size=_page_size(query, first))
         tally.add(first)
         return tally
 
     @property
     def pages(self) -> int:
-        """How many pages the count comes to."""
+        """Number of pages according to the count."""
         return -(-self.count // self.page_size)
 
     def is_short(self, page: ActivityPage) -> bool:
-        """Whether a page of this query is not full."""
+        """Return whether a page of this query is not full."""
         return len(page.activities) + len(page.rejects) < self.page_size
 
     def add(self, page: ActivityPage) -> None:
@@ -138,12 +138,12 @@ class Tally:
 
     @property
     def proved(self) -> bool:
-        """Whether what was received is what Topo counts, and was asked for."""
+        """Whether the rows received are as many as Topo counts, and of the requested type."""
         return self.steady and not self.capped and not self.foreign and len(self.rows) == self.count
 
 
 def _page_size(query: ActivityQuery, first: ActivityPage) -> int:
-    """How many rows a full page has: fewer than asked for only where the number of pages agrees with that."""
+    """Return the rows on a full page: fewer than requested only if total_pages agrees with that."""
     got = len(first.activities) + len(first.rejects)
     is_short = 0 < got < min(query.size, first.total_count)
     return got if is_short and first.total_pages == -(-first.total_count // got) else query.size

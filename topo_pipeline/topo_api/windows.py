@@ -1,18 +1,18 @@
-"""A window of time → all its activities, proved complete, or an error.
+"""Read all activities of a time window and prove them complete, or raise an error.
 
-Four claims make the proof, over the bounds that were asked and before anything is filtered to the window:
+The proof consists of four claims, checked over the requested bounds before the rows are filtered to the window:
 
 1. As many distinct rows were received as Topo counts, and the count is not a cap (`repair`).
-2. They are the rows that were asked for: none shows a time outside the bounds by more than a second.
-3. Where two windows of a run meet, each has received what the other shows of its time.
-4. The filter works on the times that are shown. Once a run (`Evidence`), the seconds around the time of a row are asked
-   for, which must hold that row. Else a filter in another zone could hide behind hours in which nothing happened.
+2. They are the rows that were requested: none shows a time more than a second outside the bounds.
+3. Where two windows of a run meet, each has received the rows that the other shows in its time.
+4. The filter uses the times that are shown. Once a run (`Evidence`), the seconds around a row's time are requested and
+   must contain that row. Otherwise a filter in another zone could go unnoticed next to hours without activities.
 
-Topo promises no precision. What is as fine as a second, the margins cover: a row that the filter takes for up to a
-second earlier or later than it shows is still within them. Where every time is a multiple of a coarser unit, the window
-is read again with wider margins.
+Topo promises no precision. The margins cover rounding to a second: a row that the filter places up to a second earlier
+or later than shown is still within them. If every time is a multiple of a coarser unit, the window is read again with
+wider margins.
 
-What a window means (a day, an hour) is for the caller.
+The meaning of a window (a day, an hour) is up to the caller.
 """
 
 import asyncio
@@ -30,41 +30,41 @@ from topo_pipeline.topo_api.tally import Rows, Tally
 from topo_pipeline.topo_api.wire import Activity, ActivityQuery, EventType, Reject
 
 ECHO = timedelta(seconds=1.5)
-"""Around the time of a row: what an echo asks for."""
+"""Time before and after a row's instant that an echo requests."""
 MARGIN = timedelta(seconds=3)
-"""Asked for on both sides of a window: more than the shift that an echo does not notice and a second of rounding."""
+"""Requested on both sides of a window: more than the shift an echo can miss plus a second of rounding."""
 
 FEW = 5
-"""Of fewer rows, no common unit of their times is concluded where others of the run are finer."""
+"""Minimum number of rows to infer a coarser unit than the run's other times have."""
 _TWO_MINUTES = 120
-_REASONABLE = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-_A_DAY_OF_ANY_ZONE = timedelta(hours=38)
-"""A day, and by how much zones differ."""
+_PLAUSIBLE = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+_DAY_IN_ANY_ZONE = timedelta(hours=38)
+"""A day plus the largest offset between time zones."""
 
 
 @dataclass
 class Evidence:
-    """What one run has learned about Topo's times; to be handed from window to window.
+    """Facts that one run has learned about Topo's times. Pass it from window to window.
 
     Attributes:
-        step: Seconds that every instant so far is a multiple of; 0 before the first.
+        step: Seconds that every instant so far is a multiple of. 0 before the first.
     """
 
     step: int = 0
     _echoed: int | None = None
-    """The unit of the times of the last echo: of finer times it proves nothing."""
+    """Unit of the times in the last echo. It proves nothing about finer times."""
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _sides: dict[datetime, list[Activity]] = field(default_factory=dict)
-    """What the reading on one side of a bound between two windows has received near it."""
+    """For each bound between two windows, the activities near it that the first of the two readings received."""
 
     async def echo(self, client: TopoClient, window: Window, rows: Rows) -> tuple[str, int]:
-        """Once a run, ask for the seconds around the times of two rows, which must hold them.
+        """Once a run, request the seconds around two rows' times, which must contain those rows.
 
-        Where a window is empty, the latest row that is to be found before its end, or in the day after, serves. Once
-        times turn out to be finer than those of the rows that were asked for, it is done again.
+        If the window is empty, use the latest row before its end or within the day after it. Repeat the echo once times
+        turn out to be finer than those of the rows it used. Other windows wait for the result.
 
         Returns:
-            What is wrong, if anything, and the requests it took. Windows that come meanwhile wait for the answer.
+            The mismatch found, or an empty text, and the number of requests.
         """
         async with self._asking:
             self.step = math.gcd(self.step, rows.step)
@@ -72,7 +72,7 @@ class Evidence:
                 return "", 0
             edges, requests = [row for row in (rows.earliest, rows.latest) if row and row.id], 0
             if not edges:
-                latest = ActivityQuery(size=1, sort_order="desc", created_at_before=window.end + _A_DAY_OF_ANY_ZONE)
+                latest = ActivityQuery(size=1, sort_order="desc", created_at_before=window.end + _DAY_IN_ANY_ZONE)
                 page = await client.activities(latest)
                 edges, requests = [*page.activities], page.requests
                 self.step = common_step([row.created_at for row in page.activities], self.step)
@@ -81,31 +81,31 @@ class Evidence:
             return missing, requests + more
 
     async def compare(self, client: TopoClient, window: Window, near: list[Activity]) -> tuple[str, int]:
-        """Compare what two windows that meet have received near the bound between them.
+        """Compare the rows that two adjacent windows received near the bound between them.
 
-        A row that shows a time of the other one must have been received there, too. If it was not, it may have come
-        since: then an echo finds it.
+        A row whose time belongs to the other window must have been received there, too. If it was not, it may have been
+        recorded since then. In that case an echo finds it.
 
         Args:
-            client: Whom to ask.
-            window: What was read.
-            near: The activities that were received within a margin of its bounds, on either side.
+            client: The client to use.
+            window: The window that was read.
+            near: The activities received within a margin of its bounds, on either side.
 
         Returns:
-            As `echo` does.
+            The same as `echo`.
         """
-        strangers: list[Activity] = []
+        unmatched: list[Activity] = []
         for bound, is_start in ((window.start, True), (window.end, False)):
             side = [row for row in near if abs(row.created_at - bound) <= MARGIN]
             other = self._sides.pop(bound, None)
             if other is None:
-                # Of days that are read in a row, the next one may be done first; no more than two are under way.
+                # At most two consecutive days are read at the same time, and the later one may finish first.
                 self._sides = dict([*self._sides.items(), (bound, side)][-4:])
                 continue
-            theirs, ours = ({row.id for row in rows} for rows in (other, side))
-            strangers += [row for row in side if (row.created_at < bound) == is_start and row.id not in theirs]
-            strangers += [row for row in other if (row.created_at >= bound) == is_start and row.id not in ours]
-        return await self._first_missing(client, strangers)
+            other_ids, side_ids = ({row.id for row in rows} for rows in (other, side))
+            unmatched += [row for row in side if (row.created_at < bound) == is_start and row.id not in other_ids]
+            unmatched += [row for row in other if (row.created_at >= bound) == is_start and row.id not in side_ids]
+        return await self._first_missing(client, unmatched)
 
     async def _first_missing(self, client: TopoClient, rows: Iterable[Activity | Reject]) -> tuple[str, int]:
         requests = 0
@@ -113,15 +113,15 @@ class Evidence:
         around = ECHO + timedelta(seconds=unit if unit > FINEST else 0)
         for row in {row.id: row for row in rows}.values():
             at = row.created_at
-            if at is None or not _REASONABLE[0] < at < _REASONABLE[1]:
-                continue  # of what is centuries away, the bounds tell
+            if at is None or not _PLAUSIBLE[0] < at < _PLAUSIBLE[1]:
+                continue  # a time centuries away is already outside the bounds
             outcome = await read_proved(
                 client, ActivityQuery(created_at_after=at - around, created_at_before=at + around)
             )
             requests += outcome.requests
             found = outcome.tally.rows
             if row.id not in found.activities and row.id not in found.unreadable:
-                return f"activity {row.id} of {at.isoformat()} is not among those of the seconds around it", requests
+                return f"Topo does not return activity {row.id} for the seconds around {at.isoformat()}", requests
         return "", requests
 
 
@@ -134,38 +134,38 @@ async def read_window(
     keeper: Keeper | None = None,
     evidence: Evidence | None = None,
 ) -> Reading:
-    """Read every activity of `window`, also an empty window's count.
+    """Read every activity of `window`, and the count of an empty one.
 
     Args:
-        client: Whom to ask.
-        window: What to read.
-        event_type: Only what happened so, where it is given.
-        depth: Pages of one query that are read; a window that holds more is read in parts.
-        keeper: Who takes the activities, those between the asked bounds and outside the window too; then none is in
-            the reading, and of a window that is read in parts only one or two are in memory.
-        evidence: Of the windows read before in this run. Without it no echo is asked for.
+        client: The client to use.
+        window: The window to read.
+        event_type: Read only this event type, if given.
+        depth: Maximum number of pages of one query. A window with more is read in parts.
+        keeper: Receives the activities between the requested bounds, including those outside the window. The reading
+            then contains none, and only one or two parts of a window are in memory.
+        evidence: Facts from the windows read before in this run. Without it no echo is requested.
 
     Raises:
-        IncompleteWindow: what was received is not proved to be what there is; holds what was received.
-        TimesDisagree: the rows are not those that were asked for.
-        EchoMissing: the same, and it will be so for every window.
-        LimitExceeded: it takes too many requests, or too long.
+        IncompleteWindow: the rows received are not proved complete. Contains them.
+        TimesDisagree: the rows are not the ones that were requested.
+        EchoMissing: the same, and it affects every window.
+        LimitExceeded: the window needs too many requests or too much time.
         TopoError: Topo refused, or could not be reached.
     """
     seen = evidence or Evidence()
-    asked = _Asked(window, seen.step)
+    bounds = _Bounds(window, seen.step)
     sieve = _Sieve(keeper, window) if keeper else None
-    outcome = await read_proved(client, asked.query(event_type), depth, sieve)
+    outcome = await read_proved(client, bounds.query(event_type), depth, sieve)
     requests, missing = outcome.requests, ""
     if evidence and window.start < window.end:
         missing, more = await evidence.echo(client, window, outcome.tally.rows)
         requests += more
-    wider = _Asked(window, _step(outcome.tally.rows, seen))
-    if wider.margin > asked.margin and not (missing or outcome.refused):
+    wider = _Bounds(window, _step(outcome.tally.rows, seen))
+    if wider.margin > bounds.margin and not (missing or outcome.refused):
         if sieve:
             sieve.start_again()
-        asked = wider
-        outcome = await read_proved(client, asked.query(event_type), depth, sieve)
+        bounds = wider
+        outcome = await read_proved(client, bounds.query(event_type), depth, sieve)
         requests += outcome.requests
     rows = outcome.tally.rows
     seen.step = math.gcd(seen.step, rows.step)
@@ -173,22 +173,22 @@ async def read_window(
     received = rows.hand_over()
     if sieve:
         await sieve.keep(received)
-    excess = asked.excess(rows)
+    excess = bounds.excess(rows)
     if evidence and window.start < window.end and not (missing or excess or outcome.refused):
         apart, more = await evidence.compare(client, window, sieve.near if sieve else received)
-        excess, requests = apart and f": {apart}", requests + more
-    reading = _reading(asked, outcome, [] if keeper else received, requests)
+        excess, requests = apart and f". {apart}", requests + more
+    reading = _reading(bounds, outcome, [] if keeper else received, requests)
     if missing or excess:
-        because = "; ".join(filter(None, [f"Topo's time filter and its timestamps disagree{excess}", missing]))
+        because = ". ".join(filter(None, [f"Topo's time filter and its timestamps disagree{excess}", missing]))
         raise (EchoMissing if missing else TimesDisagree)(reading=reading, got=got, because=because)
     if outcome.refused:
-        because = f"{counted(reading.total_count, got)}; {_because(outcome.refused, asked.query(event_type))}"
+        because = f"{counted(reading.total_count, got)}. {_because(outcome.refused, bounds.query(event_type))}"
         raise IncompleteWindow(reading=reading, got=got, because=because, request_ids=outcome.refused.request_ids)
     return reading
 
 
 class _Sieve:
-    """A keeper that also remembers what is near the bounds of a window."""
+    """A keeper that also records the activities near the bounds of a window."""
 
     def __init__(self, keeper: Keeper, window: Window) -> None:
         self._keeper = keeper
@@ -211,20 +211,20 @@ class _Sieve:
 
 
 def _step(rows: Rows, seen: Evidence) -> int:
-    """The step of a window's own times; of a few, which may share one by chance, that of all that were seen."""
+    """Return the step of a window's times. A few rows may share one by chance, so the run's step is used for those."""
     return rows.step if len(rows) >= FEW else math.gcd(rows.step, seen.step)
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What is asked for to read a window whose times are multiples of `step` seconds; 0 where that is unknown."""
+class _Bounds:
+    """The query for a window whose times are multiples of `step` seconds. 0 if that is unknown."""
 
     window: Window
     step: int
 
     @property
     def margin(self) -> timedelta:
-        # Twice the unit: a row may be rounded by one, and the row of the echo by another.
+        # Twice the unit: the row and the echo's row may each be rounded by one.
         return MARGIN if self.step <= FINEST else MARGIN + timedelta(seconds=2 * unit_of(self.step))
 
     @property
@@ -239,7 +239,7 @@ class _Asked:
         return ActivityQuery(created_at_after=self.after, created_at_before=self.before, event_type=event_type)
 
     def excess(self, rows: Rows) -> str:
-        """Say by how much a row shows a time that was not asked for, and which row; empty where none does."""
+        """Describe the row furthest outside the requested bounds. Empty if there is none."""
         if rows.earliest is None or rows.latest is None:
             return ""
         first, last = rows.earliest.created_at or self.after, rows.latest.created_at or self.before
@@ -248,17 +248,17 @@ class _Asked:
         if by <= timedelta(seconds=unit_of(self.step or FINEST)):
             return ""
         at = first if early > late else last
-        return f" by {_duration(by)} or more: activity {row.id or 'without an id'} of {at.isoformat()} was returned"
+        return f" by {_duration(by)} or more: Topo returned activity {row.id or 'without an id'} of {at.isoformat()}"
 
 
-def _reading(asked: _Asked, outcome: Outcome, received: list[Activity], requests: int) -> Reading:
+def _reading(bounds: _Bounds, outcome: Outcome, received: list[Activity], requests: int) -> Reading:
     rejects = outcome.tally.rows.rejects()
-    window = asked.window
+    window = bounds.window
     received.sort(key=lambda activity: (activity.created_at, activity.id))
     return Reading(
         window=window,
-        asked_after=asked.after,
-        asked_before=asked.before,
+        asked_after=bounds.after,
+        asked_before=bounds.before,
         total_count=outcome.tally.count,
         received=len(outcome.tally.rows.activities),
         activities=[activity for activity in received if activity.created_at in window],
@@ -273,15 +273,18 @@ def _reading(asked: _Asked, outcome: Outcome, received: list[Activity], requests
 
 def _because(refused: Tally, whole: ActivityQuery) -> str:
     if refused.query == whole:
-        reason = "it is not proved"
+        reasons = ["The window is not proved complete"]
     else:
-        asked = refused.query.params()
-        kinds = [f"{name}={asked[name]}" for name in ("resource_type", "event_type") if name in asked]
-        part = " ".join([f"{asked['created_at_after']} to {asked['created_at_before']}", *kinds])
-        reason = f"its part {part} is not proved: {refused.count} counted, {len(refused.rows)} received"
+        params = refused.query.params()
+        kinds = [f"{name}={params[name]}" for name in ("resource_type", "event_type") if name in params]
+        part = " ".join([f"{params['created_at_after']} to {params['created_at_before']}", *kinds])
+        numbers = f"{refused.count} counted, {len(refused.rows)} received"
+        reasons = [f"The part {part} is not proved complete: {numbers}"]
     if refused.foreign:
-        reason += f"; Topo's type filter returned {refused.foreign}"
-    return f"{reason}; more rows than Topo counts can be read there" if refused.capped else reason
+        reasons.append(f"Topo's type filter returned {refused.foreign}")
+    if refused.capped:
+        reasons.append("More rows than Topo counts can be read there")
+    return ". ".join(reasons)
 
 
 def _duration(time: timedelta) -> str:

@@ -1,7 +1,6 @@
-"""The shapes on the wire: what is sent as a query, what comes back as JSON.
+"""The API's data types: queries that are sent and JSON that comes back.
 
-Payloads pass through as text, whatever their spelling. How a page of activities is decoded is in `decoding`;
-nothing here talks to a network or knows why something is asked for.
+Payloads stay JSON text in either spelling. Decoding a page of activities is in `decoding`. Nothing here sends requests.
 """
 
 import json
@@ -20,13 +19,13 @@ MAX_PAGE_SIZE = 100
 MAX_INTEGER = 2**63 - 1
 """The largest integer that the warehouse can store."""
 MAX_PROBLEM_BYTES = 16_384
-"""Of an error body, this much is looked at."""
+"""Bytes of an error body that are read."""
 MAX_HEADER_LENGTH = 100
-"""Of a header that is interpreted, this much is looked at."""
+"""Characters of an interpreted header that are read."""
 
 
 class ResourceType(StrEnum):
-    """What an activity happened to."""
+    """The kind of object an activity belongs to."""
 
     MESSAGE = "MESSAGE"
     INVITATION = "INVITATION"
@@ -38,7 +37,7 @@ class ResourceType(StrEnum):
 
 
 class Channel(StrEnum):
-    """Where it happened."""
+    """The channel of an activity."""
 
     EMAIL = "EMAIL"
     LINKEDIN = "LINKEDIN"
@@ -46,7 +45,7 @@ class Channel(StrEnum):
 
 
 class EventType(StrEnum):
-    """What happened."""
+    """The kind of event."""
 
     SENT = "SENT"
     REPLIED = "REPLIED"
@@ -62,7 +61,7 @@ class EventType(StrEnum):
 
 
 def to_utc(moment: datetime) -> datetime:
-    """The same instant in UTC.
+    """Return the same instant in UTC.
 
     Raises:
         ValueError: `moment` has no time zone.
@@ -74,7 +73,7 @@ def to_utc(moment: datetime) -> datetime:
 
 @dataclass(frozen=True, kw_only=True)
 class ActivityQuery:
-    """One page of activities; both bounds are exclusive.
+    """A request for one page of activities. Both bounds are exclusive.
 
     Raises:
         ValueError: a bound has no time zone, or page or size is out of range.
@@ -95,19 +94,19 @@ class ActivityQuery:
 
     def __post_init__(self) -> None:
         if self.page < 1 or not 1 <= self.size <= MAX_PAGE_SIZE:
-            raise ValueError(f"page {self.page} of size {self.size}: pages start at 1 and hold 1 to 100")
+            raise ValueError(f"page {self.page} of size {self.size}: pages start at 1 and have 1 to 100 rows")
         for bound in (self.created_at_after, self.created_at_before):
             if bound:
                 to_utc(bound)
 
     def params(self) -> dict[str, str]:
-        """The query string's parameters; what is not set is not sent, date-times are UTC with Z."""
+        """Return the query parameters. Unset ones are left out, date-times are UTC with Z."""
         return {name: _parameter(value) for name, value in vars(self).items() if value is not None}
 
     def foreign(self, activities: Sequence["Activity"]) -> str:
-        """The type of one of these that is of another resource or event than was asked for; empty where none is.
+        """Return the type of an activity whose resource or event was not requested. Empty if there is none.
 
-        A type is taken for RESOURCE.EVENT in lower case. A payload without a type that is text tells nothing.
+        A type is read as RESOURCE.EVENT in lower case. A payload whose type is missing or not text is ignored.
         """
         if self.resource_type is None and self.event_type is None:
             return ""
@@ -124,7 +123,7 @@ class _Typed(msgspec.Struct):
 
 
 _TYPED = msgspec.json.Decoder(_Typed)
-_PLAIN_TYPE = re.compile(r"[a-z_]{1,40}\.[a-z_]{1,40}")  # else it may be anything, and is not shown
+_PLAIN_TYPE = re.compile(r"[a-z_]{1,40}\.[a-z_]{1,40}")  # other text is not shown, as it may contain anything
 
 
 def _type_of(payload: str) -> str:
@@ -145,18 +144,18 @@ class Activity(msgspec.Struct, frozen=True, gc=False):
     """One activity as received."""
 
     id: str
-    """Canonical: lower case, with hyphens."""
+    """Canonical uuid: lower case, with hyphens."""
     created_at: datetime
     """UTC, truncated to microseconds."""
     payload: str
-    """The payload's JSON text, untouched."""
+    """The payload's JSON text, unchanged."""
 
 
 class Reject(msgspec.Struct, frozen=True):
-    """An item that is not an activity, kept whole."""
+    """An item that can't be read as an activity, with its full text."""
 
     raw: str
-    """Its JSON text; bytes that are not UTF-8 appear as `\\xNN`."""
+    """The item's JSON text. Bytes that are not UTF-8 appear as `\\xNN`."""
     reason: str
     id: str | None = None
     created_at: datetime | None = None
@@ -164,7 +163,7 @@ class Reject(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class ActivityPage:
-    """One answer of `GET /activities`: every item is in `activities` or in `rejects`."""
+    """One response of `GET /activities`. Every item is in `activities` or in `rejects`."""
 
     activities: list[Activity]
     rejects: list[Reject]
@@ -173,9 +172,9 @@ class ActivityPage:
     has_more: bool
     request_id: str | None = None
     requests: int = 1
-    """Requests it took to get this page, retries included."""
+    """Requests sent for this page, retries included."""
     answered_at: datetime | None = None
-    """When its content was made, by Topo's own clock; None where the answer does not say."""
+    """Time of the response by Topo's clock. None if it does not say."""
 
 
 _Aware = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -183,7 +182,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
 
 
 class SequenceTemplate(msgspec.Struct, frozen=True, kw_only=True):
-    """A sequence as people set it up; a field that is missing or of an unknown type is None."""
+    """A sequence template. A field that is missing or has another type is None."""
 
     id: str
     name: str | None = None
@@ -198,7 +197,7 @@ class SequenceTemplate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Me(msgspec.Struct, frozen=True, kw_only=True):
-    """The key in use and whose it is; a field that is missing or of an unknown type is None."""
+    """The API key and its owner. A field that is missing or has another type is None."""
 
     id: str
     organization_id: str | None = None
@@ -215,13 +214,13 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Heard:
-    """What an answer tells beside its body.
+    """Facts from a response's headers and timing.
 
     Attributes:
-        seconds: from the request to the answer's end.
-        clock_ahead: seconds by which our clock is ahead of the server's, give or take one; None where it tells no time.
-        answered_at: when its content was made, by the server's clock: Date less Age; None where it tells no time.
-        limits: the headers that speak of limits, as they are: Topo documents none.
+        seconds: from the request to the end of the response.
+        clock_ahead: seconds by which our clock is ahead of the server's, within a second. None without a Date header.
+        answered_at: time of the content by the server's clock: Date minus Age. None without a Date header.
+        limits: the headers about rate limits, unchanged. Topo documents none.
     """
 
     seconds: float
@@ -231,15 +230,15 @@ class Heard:
 
 
 def heard(headers: Mapping[str, str], seconds: float, now: datetime) -> Heard:
-    """What these headers (names in lower case) tell of an answer that took so long and ended at `now`."""
-    theirs = _http_date(headers.get("date", ""))
-    ahead = (now - theirs).total_seconds() - seconds / 2 if theirs else None
+    """Read the headers (lower-case names) of a response that took `seconds` and ended at `now`."""
+    server_time = _http_date(headers.get("date", ""))
+    ahead = (now - server_time).total_seconds() - seconds / 2 if server_time else None
     limits = {name: text for name, text in headers.items() if re.search("rate-?limit|retry-after", name)}
     return Heard(seconds, ahead, answered_at(headers), limits)
 
 
 def answered_at(headers: Mapping[str, str]) -> datetime | None:
-    """When an answer's content was made, by the server's clock: its Date less the time that a cache kept it."""
+    """Return the time of a response's content by the server's clock: its Date minus its Age in a cache."""
     date, age = _http_date(headers.get("date", "")), headers.get("age", "0").strip()
     if date is None or not re.fullmatch("[0-9]{1,8}", age):
         return None
@@ -254,9 +253,9 @@ class ListPage(Generic[_T]):
     """One page of a list.
 
     Attributes:
-        items: those that can be read.
-        total_count: how many the whole list has; None where it does not say.
-        has_more: whether it says that pages follow.
+        items: the readable ones.
+        total_count: number of items in the whole list. None if the page has none.
+        has_more: whether more pages follow, according to Topo.
     """
 
     items: list[_T]
@@ -265,10 +264,10 @@ class ListPage(Generic[_T]):
 
 
 def decode_templates(value: object) -> ListPage[SequenceTemplate]:
-    """Return one page of sequence templates, without the items that have no id.
+    """Decode one page of sequence templates. Items without an id are left out.
 
     Raises:
-        ValueError: it is not the documented shape, or no item of several can be read.
+        ValueError: it is not the documented shape, or it has items and none has an id.
     """
     if not isinstance(value, dict) or not isinstance(value.get("items"), list):
         raise ValueError("no list of `items`")
@@ -290,7 +289,7 @@ def _count(value: object) -> int | None:
 
 
 def decode_me(value: object) -> Me:
-    """Who the key belongs to.
+    """Decode the owner of the key.
 
     Raises:
         ValueError: it is not the documented shape.
@@ -313,7 +312,7 @@ def _tolerant(struct: type[_S], value: Mapping[str, object]) -> _S:
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """What an error body says, as plain text; empty where it says nothing."""
+    """The fields of an error body as plain text. Missing ones are empty."""
 
     type: str = ""
     message: str = ""
@@ -322,7 +321,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 def decode_problem(body: bytes) -> Problem:
-    """Return what an error body says; a body of another shape (a gateway's page) is its own message."""
+    """Decode an error body. The text of a body of another shape, such as a gateway's page, becomes the message."""
     text = _beginning(body)
     try:
         value = json.loads(text)
@@ -337,18 +336,18 @@ def decode_problem(body: bytes) -> Problem:
 
 
 def _beginning(body: bytes) -> str:
-    """Return the text of a body, cut at a space where it is long: half a word could be half of the key."""
+    """Return the start of a body as text. It is cut at a space, because half a word could be half of the key."""
     text = body[:MAX_PROBLEM_BYTES].decode(errors="replace")
     return text if len(body) <= MAX_PROBLEM_BYTES else text[: max(0, *map(text.rfind, " \n\t"))]
 
 
-# In linear time: a script that is not closed ends with the text, so that no text is searched once for each tag.
+# Linear time: an unclosed script matches up to the end of the text, so the text is not searched once for each tag.
 _MARKUP = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^<>]*>", re.IGNORECASE | re.DOTALL)
 _RATE_LIMIT = re.compile(r"rate.?limit|too many requests|request limit|throttl|quota", re.IGNORECASE)
 
 
 def is_rate_limit(problem: Problem) -> bool:
-    """Whether an error is about the number of requests; not every API answers 429 then."""
+    """Return whether an error reports a rate limit. Not every API uses 429 for that."""
     return any(map(_RATE_LIMIT.search, (problem.type, problem.message)))
 
 
@@ -359,7 +358,7 @@ def _text(value: object) -> str:
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:
-    """The seconds a Retry-After header asks for at `now`; None where it says nothing to be waited for."""
+    """Return the seconds to wait according to a Retry-After header. None if there is nothing to wait for."""
     if header is None:
         return None
     header = header[:MAX_HEADER_LENGTH]

@@ -173,7 +173,7 @@ AT_ONCE = 1 - PAGES
 
 ADVICE = (
     "again later",
-    "read it again",
+    "Read it again",
     "check TOPO_",
     "lacks the scope",
     "Topo refused the request",
@@ -191,13 +191,13 @@ REFUSED = {
     "resets in the midst of a body": Case([{"kind": "reset", "midway": True}], FIRST_PAGES, says=(GAVE_UP,)),
     "resets of the second page": Case([{"kind": "reset"} | SECOND_PAGE], SECOND_PAGES, says=(GAVE_UP,)),
     "bodies cut under a right length": Case(
-        [{"kind": "cut"}], FIRST_PAGES, says=("answered 200 with no JSON object where one is due",)
+        [{"kind": "cut"}], FIRST_PAGES, says=("answered 200 with no JSON object where one is expected",)
     ),
     "bodies cut under a wrong length": Case([{"kind": "short"}], FIRST_PAGES, says=(GAVE_UP, "RemoteProtocolError")),
     "bodies that drip": Case(
         [{"kind": "drip", "pause": 0.1} | SECOND_PAGE],
         2 * (1 + IMPATIENT.attempts) - PAGES,
-        says=("gave no usable answer in 2 attempts", f"no whole answer within {TIMEOUT:g} s"),
+        says=("gave no usable answer in 2 attempts", f"no complete answer within {TIMEOUT:g} s"),
         retries=IMPATIENT,
     ),
     "bodies that stop": Case(
@@ -216,7 +216,7 @@ REFUSED = {
         [{"kind": "unreadable"}], 0, says=("rows that Topo sent can't be read", "--accept-unreadable")
     ),
     "a count that is one too high": Case([{"kind": "miscount", "by": 1}], 12, says=("1 missing",)),
-    "a count that is one too low": Case([{"kind": "miscount", "by": -1}], 12, says=("1 surplus",)),
+    "a count that is one too low": Case([{"kind": "miscount", "by": -1}], 12, says=("1 too many",)),
     "rows that come at every request": Case([{"kind": "appearing", "count": 10_000}], 30, says=("not proved",)),
     "rows of one instant hidden behind their pages": Case(
         [{"kind": "crowd", "count": 130}, {"kind": "torn"}], 400, says=("missing", "not proved")

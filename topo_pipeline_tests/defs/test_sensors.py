@@ -277,7 +277,7 @@ def test_a_cursor_of_another_making_is_survived(known: Pipeline, clock: Clock, s
     [
         ({"api_key": SecretStr("topo_wrong_key")}, "check TOPO_API_KEY"),
         ({"api_key": None}, "TOPO_API_KEY is not set"),
-        ({"api_key": SecretStr("two words")}, "TOPO_API_KEY holds white space"),
+        ({"api_key": SecretStr("two words")}, "TOPO_API_KEY contains white space"),
         ({"api_url": "http://127.0.0.1:9/v1"}, "127.0.0.1:9 gave no usable answer in 1 attempt"),
         ({"api_url": "http://topo.example/v1"}, "TOPO_API_URL must use https"),
     ],

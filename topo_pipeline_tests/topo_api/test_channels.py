@@ -8,7 +8,7 @@ import pytest
 
 from topo_pipeline.ingest import activity_frame
 from topo_pipeline.sandbox.server import serve
-from topo_pipeline.topo_api.channels import ASKED_FOR, Labels, Messages, label
+from topo_pipeline.topo_api.channels import TYPES_WITHOUT_CHANNEL, Labels, Messages, label
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import TopoError
 from topo_pipeline.topo_api.windows import read_window
@@ -66,7 +66,9 @@ class Filtering(Model):
             self.requests.clear()
             with Spool() as spool:
                 spool.add(activity_frame(reading.activities))
-                messages = Messages(spool.unlabelled(ASKED_FOR), spool.messages(activity_frame(reading.overlap)))
+                messages = Messages(
+                    spool.unlabelled(TYPES_WITHOUT_CHANNEL), spool.messages(activity_frame(reading.overlap))
+                )
             return await label(client, reading, messages)
 
         with serve(self) as address:

@@ -116,7 +116,7 @@ def test_a_permanent_answer_is_refused_at_once_and_explained(status: int, type_:
 @pytest.mark.parametrize("location", ["https://elsewhere.example/v1/activities", "//elsewhere.example"])
 def test_a_redirect_is_not_followed_and_its_host_named(location: str) -> None:
     error, app = refused(Answer(b"", 302, {"location": location}))
-    assert "redirected to elsewhere.example, not followed: check TOPO_API_URL" in str(error)
+    assert "redirected to elsewhere.example, which is not followed: check TOPO_API_URL" in str(error)
     assert isinstance(error, RequestRefused)
     assert len(app.requests) == 1
 
@@ -133,7 +133,7 @@ def test_a_redirect_to_an_address_that_is_none_is_refused_in_one_sentence(locati
 @pytest.mark.parametrize("headers", [{}, {"location": ""}, {"location": "http://["}])
 def test_a_redirect_to_nowhere_is_still_one_sentence(headers: dict[str, str]) -> None:
     error, _ = refused(Answer(b"", 302, headers))
-    assert "redirected to an unnamed host, not followed" in str(error)
+    assert "redirected to an unnamed host, which is not followed" in str(error)
 
 
 LIMITED = [
@@ -187,7 +187,7 @@ def test_a_passing_fault_is_asked_again_and_counted(status: int) -> None:
 def test_a_fault_that_lasts_ends_in_one_sentence_after_every_attempt() -> None:
     error, app = refused(Answer(b"<html><body>\n<h1>503</h1>\r\n<p>busy\x00</p></body></html>", 503))
     assert isinstance(error, TopoUnavailable)
-    assert "gave no usable answer in 3 attempts; the last fault: 503: 503 busy" in str(error)
+    assert "gave no usable answer in 3 attempts. Last error: 503: 503 busy" in str(error)
     assert "127.0.0.1" in str(error)
     assert "\n" not in str(error)
     assert len(app.requests) == 3
@@ -356,7 +356,7 @@ def test_an_answer_that_stays_broken_is_an_error_that_says_how() -> None:
 def test_an_unreachable_host_is_unavailable() -> None:
     with raw_server() as address:
         pass
-    with pytest.raises(TopoUnavailable, match=r"in 3 attempts; the last fault: ConnectError"):
+    with pytest.raises(TopoUnavailable, match=r"in 3 attempts. Last error: ConnectError"):
         run(address)
 
 
@@ -369,7 +369,7 @@ async def _stall(scope: Any, receive: Any, send: Any) -> None:
 
 def test_an_answer_that_never_ends_is_given_up() -> None:
     retries = Retries(attempts=1, attempt_timeout=0.05)
-    with serve(_stall) as address, pytest.raises(TopoUnavailable, match="no whole answer within 0.05 s"):
+    with serve(_stall) as address, pytest.raises(TopoUnavailable, match="no complete answer within 0.05 s"):
         run(address, retries=retries)
 
 
@@ -541,7 +541,7 @@ OPTIONAL = pytest.mark.parametrize("call", [TopoClient.me, TopoClient.sequence_t
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (Answer(problem_of(403, "UnauthorizedIssue"), 403), "the API key lacks"),
+        (Answer(problem_of(403, "UnauthorizedIssue"), 403), "The API key lacks"),
         (Answer(problem_of(404, "NotFoundIssue"), 404), "404 NotFoundIssue"),
         (Answer(b"", 302, {"location": "http://xn--a/"}), "redirected to"),
         (Answer(["another", "API"]), "answered with"),
@@ -577,7 +577,7 @@ def test_what_is_optional_and_hangs_is_given_up(call: Any, caplog: pytest.LogCap
     with serve(_stall) as address:
         assert run(address, call, retries=replace(EAGER, attempt_timeout=0.05)) is None
     [said] = _of_client(caplog)
-    assert "no whole answer within 0.05 s" in said
+    assert "no complete answer within 0.05 s" in said
 
 
 def test_what_is_optional_is_waited_for_no_longer_than_half_a_minute(waits: list[float]) -> None:

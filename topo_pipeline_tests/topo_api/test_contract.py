@@ -39,12 +39,12 @@ WORLD = World()
 QUICK = {"wait_initial": 0.001, "wait_max": 0.001, "wait_jitter": 0.0}
 
 ZONE, BOUNDS, RESOLUTION = (
-    "the time filter works on the times that are shown",
+    "the time filter uses the times that are shown",
     "time bounds are exclusive",
     "times are to the second",
 )
 COUNT, ADDITIVE, ORDER = "the count is exact", "counts add up", "rows come in ascending order"
-TIES, PAGE_SIZE = "rows of one time keep their order", "a page holds 100 rows"
+TIES, PAGE_SIZE = "rows with the same time keep their order", "a page holds 100 rows"
 AFTER_LAST, HAS_MORE = "a page after the last is empty", "has_more is right"
 RESOURCE, EVENT, CHANNEL = (f"the {name} filter works" for name in ("resource", "event", "channel"))
 TYPES, CHANNELS, CATEGORIES = (f"every {name} is listed" for name in ("type", "channel", "reply category"))
@@ -253,9 +253,7 @@ def test_of_an_empty_workspace_all_that_needs_activities_is_unknown() -> None:
     holding = {result.assumption for result in checked.results if result.outcome == "holds"}
     assert holding == {ORGANIZATION, NAMES, CLOCKS, LIMITS, "a request takes less than 2 s"}
     assert set(checked.deviations.values()) == {"unknown"}
-    assert {checked.seen(name) for name in checked.deviations} == {
-        "there is no activity in the days that were looked at"
-    }
+    assert {checked.seen(name) for name in checked.deviations} == {"the days that were checked have no activity"}
 
 
 def test_what_is_not_over_yet_is_not_looked_at() -> None:

@@ -22,7 +22,10 @@ def endless(**limits: float) -> tuple[Listing[str], int]:
 
 @pytest.mark.parametrize(
     ("limits", "pages", "says"),
-    [({"most": 7}, 7, "no last page within 7 pages"), ({"seconds": -1}, 1, "no last page within -1 s")],
+    [
+        ({"most": 7}, 7, "the end was not reached within 7 pages"),
+        ({"seconds": -1}, 1, "the end was not reached within -1 s"),
+    ],
 )
 def test_a_list_without_an_end_is_read_to_its_limit_and_kept(limits: dict[str, int], pages: int, says: str) -> None:
     listing, asked = endless(**limits)

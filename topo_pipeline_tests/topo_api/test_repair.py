@@ -80,7 +80,7 @@ def test_of_a_deep_window_no_more_than_a_part_is_handed_over_at_once_and_nothing
 
 
 def test_a_depth_must_be_positive() -> None:
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="at least 1"):
         World([]).read(depth=0)
 
 
@@ -405,8 +405,8 @@ def test_a_part_by_type_that_is_not_proved_is_named_by_its_type() -> None:
     world = World(at_once(250, ("message.sent", "task.created")), ties=Random(8))  # noqa: S311
     world.tell = lambda count, query: count + (query.resource_type == "MESSAGE")
     assert (
-        "its part 2026-03-01T00:59:59Z to 2026-03-01T01:00:01Z resource_type=MESSAGE event_type=SENT is not proved:"
-        " 126 counted, 125 received"
+        "The part 2026-03-01T00:59:59Z to 2026-03-01T01:00:01Z resource_type=MESSAGE event_type=SENT"
+        " is not proved complete: 126 counted, 125 received"
     ) in str(world.refuse())
 
 

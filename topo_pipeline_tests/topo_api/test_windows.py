@@ -135,9 +135,9 @@ def test_a_row_that_is_counted_and_never_comes_is_missed() -> None:
     error = refused(Model(world(250), lose))
     assert (error.window, error.expected, error.got) == (DAY, 250, 249)
     assert str(error).startswith(
-        "window 2026-03-01T00:00:00Z to 2026-03-02T00:00:00Z: Topo counts 250 activities, "
-        "249 distinct ones were received (1 missing); its part 2026-02-28T23:59:57Z to 2026-03-01T01:29:58Z "
-        "is not proved: 90 counted, 89 received (request ids req_1)"
+        "Window 2026-03-01T00:00:00Z to 2026-03-02T00:00:00Z: Topo counts 250 activities "
+        "and sent 249 distinct rows (1 missing). The part 2026-02-28T23:59:57Z to 2026-03-01T01:29:58Z "
+        "is not proved complete: 90 counted, 89 received (request ids req_1)"
     )
     assert error.request_ids == ("req_1",)
 
@@ -156,7 +156,7 @@ def test_what_was_received_of_a_refused_window_is_there_for_whoever_takes_it_unp
 
 def test_more_rows_than_counted_are_refused() -> None:
     error = refused(Scripted(Answer(page_of([item_of(1), item_of(2)], 1))))
-    assert "2 distinct ones were received (1 surplus); it is not proved" in str(error)
+    assert "sent 2 distinct rows (1 too many). The window is not proved complete" in str(error)
 
 
 def test_what_fits_a_page_is_asked_for_twice_at_most() -> None:
