@@ -1,1 +1,1 @@
-"""Topo engagement, proved complete and counted honestly."""
+"""Load Topo's engagement events into DuckDB, prove each day complete, and build engagement metrics."""

@@ -1,4 +1,4 @@
-"""The code location: every Dagster object of `defs`, with its resources. Loads without a key."""
+"""The code location: every Dagster object of `defs`, with its resources. It loads without an API key."""
 
 import dagster as dg
 
@@ -13,7 +13,7 @@ from topo_pipeline.defs.resources import Resources, resources
 
 
 def build(using: Resources) -> dg.Definitions:
-    """Make the code location over these resources."""
+    """Build the code location with these resources."""
     return dg.Definitions(
         assets=[*dg.load_assets_from_modules([ingest, publish]), *metric_tables(using["settings"])],
         asset_checks=dg.load_asset_checks_from_modules([checks]),

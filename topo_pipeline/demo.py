@@ -1,4 +1,4 @@
-"""The demo's own world: a simulated workspace, and settings that keep it apart from any real one."""
+"""The demo: a simulated workspace, and settings that keep it separate from any real workspace."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,9 +11,9 @@ from topo_pipeline.sandbox.quirks import NO_QUIRKS, Quirks
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
 
-API_KEY = "topo_sandbox"  # opens nothing but the sandbox
+API_KEY = "topo_sandbox"  # valid for the sandbox only
 FOLDER = Path("data/demo")
-NOTHING = " "  # a variable that is empty would leave the word to .env
+BLANK = " "  # counts as unset; an empty variable would let .env decide
 DAYS = 60
 SEED = 7
 
@@ -27,17 +27,17 @@ def sandbox(
     quirks: Quirks = NO_QUIRKS,
     dated_by: Callable[[], datetime] | None = None,
 ) -> Iterator[str]:
-    """Serve the simulated workspace on loopback and yield the API's base address.
+    """Serve the simulated workspace on loopback and yield the API's base URL.
 
     Args:
         now: The workspace's clock.
-        port: The port; 0 takes a free one.
-        seed: Another seed is another workspace.
-        quirks: How the API differs from what is documented.
-        dated_by: The clock of its Date headers; `now` where it is left out.
+        port: The port; 0 picks a free one.
+        seed: Each seed gives another workspace.
+        quirks: Differences from the documented API.
+        dated_by: The clock of its Date headers; `now` by default.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the port is in use.
     """
     app = create_app(World(seed), api_key=API_KEY, now=now, quirks=quirks, dated_by=dated_by)
     with serve(app, port) as address:
@@ -45,7 +45,7 @@ def sandbox(
 
 
 def environment(api_url: str) -> dict[str, str]:
-    """The environment in which the pipeline sees the sandbox and nothing of a real workspace."""
+    """Return an environment in which the pipeline uses the sandbox and nothing of a real workspace."""
     folder = FOLDER.absolute()
     return {
         "TOPO_API_KEY": API_KEY,
@@ -59,18 +59,18 @@ def environment(api_url: str) -> dict[str, str]:
         "TOPO_COMPLETENESS": "refuse",
         "TOPO_LABEL_CHANNELS": "on",
         "TOPO_AUTOMATION": "off",
-        "TOPO_PAYLOAD_DAYS": NOTHING,
+        "TOPO_PAYLOAD_DAYS": BLANK,
         "TOPO_REPORT_DIR": str(folder / "report"),
-        "TOPO_RULES": NOTHING,
-        "TOPO_ALERT_WEBHOOK": NOTHING,
-        "TOPO_ALERT_SLACK_TOKEN": NOTHING,
-        "TOPO_ALERT_SLACK_CHANNEL": NOTHING,
-        "TOPO_HEARTBEAT_URL": NOTHING,
-        "TOPO_DAGSTER_RECORD_DAYS": NOTHING,
+        "TOPO_RULES": BLANK,
+        "TOPO_ALERT_WEBHOOK": BLANK,
+        "TOPO_ALERT_SLACK_TOKEN": BLANK,
+        "TOPO_ALERT_SLACK_CHANNEL": BLANK,
+        "TOPO_HEARTBEAT_URL": BLANK,
+        "TOPO_DAGSTER_RECORD_DAYS": BLANK,
         "DAGSTER_HOME": str(folder / "dagster"),
     }
 
 
 def enter(api_url: str) -> None:
-    """Make the demo's environment this process's; before the settings are read."""
+    """Set the demo's environment for this process. Call it before the settings are read."""
     os.environ.update(environment(api_url))

@@ -1,4 +1,4 @@
-"""What a backfill would read, by Topo's own count and the ledger. Changes nothing."""
+"""Estimate what a backfill would read, from Topo's count and the ledger. Changes nothing."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from topo_pipeline.warehouse.connection import Warehouse
 
 @dataclass(frozen=True)
 class Estimate:
-    """What reading some days would come to.
+    """The estimated cost of reading days.
 
     Attributes:
-        new: days that are not landed yet.
-        again: days that are, and would be replaced.
-        activities: as many as Topo counts by now.
-        requests: about so many.
-        seconds: how long these take at least.
+        new: days that have not landed yet.
+        again: days that have landed and would be replaced.
+        activities: Topo's current count.
+        requests: the approximate number of requests.
+        seconds: the minimum time for the requests.
     """
 
     new: tuple[date, ...]
@@ -34,17 +34,17 @@ class Estimate:
 def estimate(
     connect: Callable[[], TopoClient], warehouse: Warehouse, days: Sequence[Day], *, requests_per_second: float
 ) -> Estimate:
-    """Estimate the reading of `days`, which are in a row, by one request for them all where its count is no cap.
+    """Estimate the cost of reading `days`, which are contiguous, with one request unless Topo caps its count.
 
     Raises:
-        TopoError: Topo refuses the key or can't be reached.
-        WarehouseError: the warehouse is there and can't be read.
+        TopoError: Topo rejects the key or can't be reached.
+        WarehouseError: the warehouse exists and can't be read.
     """
     landed = _landed(warehouse) & {day.day for day in days}
     window = ActivityQuery(created_at_after=days[0].window.start - OVERLAP, created_at_before=days[-1].window.end)
     with connected(connect) as (client, portal):
         activities = portal.call(count, client, window)
-    requests = len(days) + activities // MAX_PAGE_SIZE  # of each day, the last page is not full
+    requests = len(days) + activities // MAX_PAGE_SIZE  # the last page of each day is not full
     return Estimate(
         new=tuple(day.day for day in days if day.day not in landed),
         again=tuple(sorted(landed)),

@@ -1,4 +1,4 @@
-"""The Dagster instance: one home for the UI, the daemon and the command line, and whose runs are under way in it."""
+"""The Dagster instance: one home for the UI, the daemon and the command line, and the processes of its runs."""
 
 import importlib.resources
 import math
@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from topo_pipeline.warehouse.files import replacing
 
-# Whose process a run is: one that is killed leaves its run "started" and its place in the pool taken for ever.
+# The tag with a run's process. A killed process leaves its run "started" and its pool slot claimed for ever.
 _OWNER = "topo_pipeline/owner"
 UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -25,7 +25,7 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-# Seconds by which the system's account of when a process began may be off.
+# Seconds by which the system's start time of a process may be off.
 _CLOCKS_DIFFER = 60
 
 
@@ -33,7 +33,7 @@ class HomeUnusable(Exception):
     """Dagster's home can't be used.
 
     Attributes:
-        found: a sentence that names the file and the reason.
+        found: a sentence with the file and the reason.
         do: a sentence that says what to do.
     """
 
@@ -43,24 +43,24 @@ class HomeUnusable(Exception):
 
 
 class UnderWay(Exception):
-    """A run is under way, and what is asked for can't be done meanwhile."""
+    """The operation can't be done while a run is in progress."""
 
 
 class AlreadyReading(UnderWay):
-    """Another run reads Topo now: one reader a key."""
+    """Another run is reading Topo, and each key has one reader at a time."""
 
 
 def prepare(home: Path) -> Path:
-    """Make `home` a Dagster home where it isn't one and let Dagster find it; a dagster.yaml in it is left alone.
+    """Make `home` a Dagster home if it isn't one, and set DAGSTER_HOME. An existing dagster.yaml is kept.
 
-    A new home is private: run logs and Dagster's records may quote what was read.
+    A new home is private: run logs and Dagster's records may quote data from Topo.
 
     Returns:
-        The workspace file for Dagster's services, which are better run elsewhere than beside a `.env`: Dagster would
-        let it overrule the environment.
+        The workspace file for Dagster's services. Run them in a folder without a `.env` file, because Dagster lets
+        `.env` override the environment.
 
     Raises:
-        OSError: the folder can't be made or written.
+        OSError: the folder can't be created or written.
         HomeUnusable: Dagster can't open it.
         WarehouseError: one of its files is not a regular file.
     """
@@ -68,7 +68,7 @@ def prepare(home: Path) -> Path:
     _copy("dagster.yaml", home, replace=False)
     os.environ["DAGSTER_HOME"] = str(home)
     workspace = _copy("workspace.yaml", home, replace=True)
-    with opened(home):  # makes its databases: two services that begin to make them at once spoil them
+    with opened(home):  # creates its databases: two services that create them at the same time damage them
         return workspace
 
 
@@ -77,13 +77,13 @@ def opened(home: Path) -> Iterator[dg.DagsterInstance]:
     """Open the Dagster instance in `home`.
 
     Raises:
-        HomeUnusable: its dagster.yaml or one of its databases can't be used, at once or while it is open.
+        HomeUnusable: its dagster.yaml or one of its databases can't be used, on opening or later.
     """
     with ExitStack() as stack:
         try:
             instance = stack.enter_context(dg.DagsterInstance.from_config(str(home)))
-            instance.event_log_storage.get_maximum_record_id()  # the one database that is not opened before it is read
-        except Exception as error:  # noqa: BLE001 - of YAML, SQLite, the file system and four of Dagster's own kinds
+            instance.event_log_storage.get_maximum_record_id()  # opening the instance reads all others
+        except Exception as error:  # noqa: BLE001 - of YAML, SQLite, the file system and four Dagster classes
             raise _unusable(home, error) from None
         try:
             yield instance
@@ -92,26 +92,26 @@ def opened(home: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def _unusable(home: Path, error: Exception) -> HomeUnusable:
-    """Say which file is to blame."""
+    """Return an error that names the file at fault."""
     if isinstance(error, SQLAlchemyError):
         for file in sorted(home.rglob("*.db")):
             if fault := _fault_of_database(file):
                 do = f"mv {shlex.quote(str(file))} {shlex.quote(f'{file}.damaged')}"
                 return HomeUnusable(
                     f"Dagster's records in {file} can't be read ({fault}).",
-                    f"Move the file away ({do}) and run topo-pipeline doctor: the landed days are in the warehouse.",
+                    f"The landed days are in the warehouse. Move the file away and check: {do} && topo-pipeline doctor",
                 )
         reason = getattr(error, "orig", error)
-        return HomeUnusable(f"Dagster's records in {home} can't be used ({reason}).", "Remove the cause and try again.")
+        return HomeUnusable(f"Dagster's records in {home} can't be used ({reason}).", "Fix the cause and try again.")
     if isinstance(error, OSError) and error.filename:
         return HomeUnusable(f"{error.filename} can't be used ({error.strerror}).", "Move it away and try again.")
     reason = str(error).strip()
     if found := re.search(r"^\s*Error 1: (.*?)(?: Expected: |$)", reason, re.MULTILINE):
-        reason = found[1]  # of a setting; what Dagster expects instead fills pages
+        reason = found[1]  # an invalid setting; Dagster's list of what it expects fills pages
     reason = re.sub(r"^Failure condition: |, instead got.*", "", reason.partition("\n")[0])
     return HomeUnusable(
         f"{home / 'dagster.yaml'} can't be used ({reason.rstrip('.')}).",
-        "Correct it, or move it away: the next topo-pipeline backfill or dev writes a new one.",
+        "Correct it, or move it away. The next topo-pipeline backfill or topo-pipeline dev writes a new one.",
     )
 
 
@@ -136,13 +136,13 @@ def _copy(name: str, home: Path, *, replace: bool) -> Path:
 
 
 def owner_tag(run_id: str) -> dict[str, str]:
-    """The tag of a run that lives in this process. A re-execution is given its parent's: hence the id."""
+    """Return the tag of a run in this process, with the run id, because a re-execution copies its parent's tags."""
     return {_OWNER: f"{socket.gethostname()}:{os.getpid()}:{run_id}"}
 
 
 def bury_the_dead(instance: dg.DagsterInstance) -> list[str]:
-    """Fail the runs whose process on this machine is gone, free the places they held, and return their ids."""
-    buried = []
+    """Fail the runs whose process on this machine is gone, free their pool slots, and return their ids."""
+    orphaned = []
     for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED)):
         run = record.dagster_run
         pid = _process_of(run)
@@ -152,60 +152,61 @@ def bury_the_dead(instance: dg.DagsterInstance) -> list[str]:
             else:
                 instance.report_run_failed(run, "Its process was killed.")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-            buried.append(run.run_id)
-    return buried
+            orphaned.append(run.run_id)
+    return orphaned
 
 
 def _process_of(run: dg.DagsterRun) -> int | None:
-    """Return the id of the run's process; None unless its tag says that it is on this machine."""
+    """Return the id of the run's process, or None unless its tag names this machine."""
     here = f"{re.escape(socket.gethostname())}:([1-9][0-9]{{0,9}}):{re.escape(run.run_id)}"
     owner = re.fullmatch(here, run.tags.get(_OWNER, ""))
     return int(owner[1]) if owner else None
 
 
 def _is_alive(pid: int, started: float) -> bool:
-    """Whether the process of a run that started then is there, and not another one that has got its number since."""
+    """Return whether the process of a run that started at `started` still exists, and its id was not reused."""
     try:
         process = psutil.Process(pid)
         return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= started + _CLOCKS_DIFFER
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:
-        return True  # somebody else's
+        return True  # it belongs to another user
 
 
 def make_sure_nothing_runs(instance: dg.DagsterInstance) -> None:
-    """Refuse to change the ground under a run.
+    """Raise an error if a run is in progress.
 
     Raises:
-        UnderWay: a run is under way.
+        UnderWay: a run is in progress.
     """
     for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED), limit=1):
         raise UnderWay(
-            f"Run {record.dagster_run.run_id.partition('-')[0]} is under way: wait for it to end, or stop it in"
-            " Dagster's UI."
+            f"Run {record.dagster_run.run_id.partition('-')[0]} is in progress. Wait for it to end, or stop it in"
+            " Dagster's UI (topo-pipeline dev)."
         )
 
 
 def make_sure_nobody_reads(instance: dg.DagsterInstance) -> None:
-    """Refuse to wait behind another reader.
+    """Raise an error instead of waiting for another reader.
 
     Raises:
-        AlreadyReading: a run holds the place in pool `topo_api`.
+        AlreadyReading: a run holds the slot of pool `topo_api`.
     """
     if not instance.event_log_storage.supports_global_concurrency_limits:
         return
     for slot in instance.event_log_storage.get_concurrency_info("topo_api").claimed_slots:
         raise AlreadyReading(
-            f"Run {slot.run_id.partition('-')[0]} is reading Topo: wait for it to end, or stop it in Dagster's UI."
+            f"Run {slot.run_id.partition('-')[0]} is reading Topo. Wait for it to end, or stop it in Dagster's UI"
+            " (topo-pipeline dev)."
         )
 
 
 def program_of(process: int) -> str:
-    """What a process runs, in a word or two, without its arguments: they may be anybody's secrets."""
+    """Return the name of a process's program, without its arguments, which may contain secrets."""
     try:
         words = [Path(word).name for word in psutil.Process(process).cmdline()[:2]]
     except psutil.Error:
-        return "a process that can't be looked at"
+        return "a process that can't be inspected"
     is_script = len(words) > 1 and words[0].startswith("python") and not words[1].startswith("-")
-    return words[is_script] if words else "a process without a name"
+    return words[is_script] if words else "an unnamed process"

@@ -1,6 +1,6 @@
-"""Materialise a range of days in this process, on the instance that the UI shows, and say what came of it.
+"""Materialize a range of days in this process, on the instance that the UI shows, and return the outcome.
 
-What belongs here: driving Dagster from a command line. What does not: printing, or what a run does.
+This module drives Dagster for the command line. It doesn't print, and what a run does is defined in `defs`.
 """
 
 import uuid
@@ -17,7 +17,7 @@ from topo_pipeline.defs.names import ACTIVITIES
 from topo_pipeline.defs.partitions import day_of, key_of, range_tags
 from topo_pipeline.instance import bury_the_dead, make_sure_nobody_reads, owner_tag
 
-# The caller has its own way to say what goes on; the run's log is in the UI all the same.
+# The caller shows the progress itself. The run's log is still in the UI.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -26,9 +26,9 @@ READING = "topo__activities"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a backfill came to: the days that landed, and a sentence for each thing that did not work.
+    """The outcome of a backfill: the days that landed, and one sentence for each problem.
 
-    An unproved day is no problem of the run, but nobody should call the backfill complete.
+    An unproved day is not a problem of the run, but it makes the backfill incomplete.
     """
 
     landed: tuple[date, ...]
@@ -36,14 +36,14 @@ class Outcome:
     activities: int = 0
     requests: int = 0
     unproved: dict[date, str] = field(default_factory=dict)
-    """Why, of each day that landed without being proved complete."""
+    """The reason for each day that landed without being proved complete."""
     unreadable: dict[date, int] = field(default_factory=dict)
-    """How many rows, of each day that landed with rows that could not be read."""
+    """The number of unreadable rows of each landed day that has any."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What just happened: a day landed, with so many activities by so many requests, or a step began."""
+    """One event: a day landed (with its counts of activities and requests), or a step started."""
 
     landed: date | None = None
     step: str | None = None
@@ -70,21 +70,21 @@ def backfill(
     accept_unreadable: Iterable[date] = (),
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Read `days` (contiguous) in one run of the job `refresh`; a refused day holds up no table of the others.
+    """Read `days` (contiguous) in one run of the job `refresh`. A refused day doesn't delay the tables of other days.
 
-    Nor does an end that is asked for: it comes after a day, and the tables take in what landed.
+    A requested stop takes effect after a day, and the tables then process the days that landed.
 
     Args:
         definitions: The code location.
-        days: What to read.
-        instance: Where the runs are recorded.
-        tell: Is told of each day that landed and each step that begins.
-        may_shrink: Days of which a reload may remove any number of rows.
-        accept_unreadable: Days that land, unproved, however many of their rows can't be read.
-        is_stopped: Asked after each day: whether to end here.
+        days: The days to read.
+        instance: The instance that records the runs.
+        tell: Called for each day that lands and each step that starts.
+        may_shrink: Days whose reload may remove any number of rows.
+        accept_unreadable: Days that land, unproved, even if many of their rows can't be read.
+        is_stopped: Called after each day; returns whether to stop.
 
     Raises:
-        AlreadyReading: another run reads Topo now.
+        AlreadyReading: another run is reading Topo.
     """
     bury_the_dead(instance)
     make_sure_nobody_reads(instance)
@@ -98,14 +98,16 @@ def backfill(
 
     landed, failures = _run(refresh, days, instance, count, config=config, is_stopped=is_stopped)
     if landed and [failure.step for failure in failures] == [READING] and not failures[0].was_interrupted:
-        # The run ended at the refused days, or was to end, before the tables: they follow what did land.
+        # Refused days or a requested stop ended the run before the tables. Build them for the days that landed.
         daily_tables, other_tables = _tables(refresh)
         for stretch in contiguous(landed):
             failures += _run(refresh, stretch, instance, tell, selection=daily_tables)[1]
         failures += _run(refresh, landed, instance, tell, selection=other_tables)[1]
     problems = tuple(dict.fromkeys(failure.sentence for failure in failures))
     if not problems and set(landed) != set(days):
-        problems = (f"only {len(landed)} of {len(days)} days landed, and the run does not say why",)
+        problems = (
+            f"Only {len(landed)} of {len(days)} days landed. See the run's log in Dagster's UI: topo-pipeline dev",
+        )
     return Outcome(
         tuple(landed),
         problems,
@@ -131,7 +133,7 @@ def _run(
     config: Mapping[str, Any] | None = None,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> tuple[list[date], list[_Failure]]:
-    """Execute the job over `days`, or a selection of it; return the days that landed and what failed."""
+    """Execute the job, or a selection of its assets, for `days`; return the days that landed and the failures."""
     run_id = str(uuid.uuid4())
     landed: set[date] = set()
     stopped: list[_Failure] = []
@@ -140,16 +142,19 @@ def _run(
         progress = _progress(entry)
         if progress is None:
             return
-        is_news = progress.landed is not None and progress.landed not in landed
+        is_new = progress.landed is not None and progress.landed not in landed
         if progress.landed:
             landed.add(progress.landed)
-        is_over = is_news and len(landed) < len(days) and is_stopped()
-        tell(progress)  # whoever asks for an end from now on asks for it after the next day
-        if is_over:
-            stopped.append(_Failure(READING, f"Ended as asked: {len(landed)} of {len(days)} days landed."))
+        stops_here = is_new and len(landed) < len(days) and is_stopped()
+        tell(progress)  # a stop that is requested from here on takes effect after the next day
+        if stops_here:
+            rest = sorted(set(days) - landed)
+            sentence = f"Stopped as requested: {len(landed)} of {len(days)} days landed."
+            command = f"To read the rest: topo-pipeline backfill {rest[0]} {rest[-1]}"
+            stopped.append(_Failure(READING, f"{sentence} {command}"))
             raise dg.DagsterExecutionInterruptedError
 
-    # The result of a run that failed lacks the days that it logged before: they are heard as they land.
+    # The result of a failed run lacks the days that landed before the failure, so events are collected as they come.
     instance.add_event_listener(run_id, listen)
     result = job.execute_in_process(
         run_config={**QUIET, **(config or {})},
@@ -163,7 +168,7 @@ def _run(
 
 
 def _tables(job: dg.JobDefinition) -> tuple[list[dg.AssetKey], list[dg.AssetKey]]:
-    """The metric tables of the job: those built day by day, and the others."""
+    """Return the metric tables of the job: those built day by day, and the others."""
     tables = [key for key in job.asset_layer.executable_asset_keys if key.path[0] == "engagement"]
     by_day = [key for key in tables if job.asset_layer.get(key).partitions_def is not None]
     return by_day, [key for key in tables if key not in by_day]
@@ -176,13 +181,13 @@ def _progress(entry: dg.EventLogEntry) -> Progress | None:
     if event.is_step_start:
         return Progress(step=event.step_key)
     if event.is_step_materialization and event.asset_key == ACTIVITIES and event.partition:
-        told = {name: entry.value for name, entry in event.materialization.metadata.items()}
+        metadata = {name: entry.value for name, entry in event.materialization.metadata.items()}
         return Progress(
             landed=day_of(event.partition).day,
-            activities=_number(told.get("dagster/partition_row_count")),
-            requests=_number(told.get("requests")),
-            unreadable=_number(told.get("rejects")),
-            unproved_because=str(told["unproved_because"]) if "unproved_because" in told else None,
+            activities=_number(metadata.get("dagster/partition_row_count")),
+            requests=_number(metadata.get("requests")),
+            unreadable=_number(metadata.get("rejects")),
+            unproved_because=str(metadata["unproved_because"]) if "unproved_because" in metadata else None,
         )
     return None
 
@@ -192,10 +197,12 @@ def _number(value: object) -> int:
 
 
 def _failure(event: dg.DagsterEvent) -> _Failure:
-    """What a failed step says: our own failures in their own words, a fault of ours by its first line."""
+    """Return what a failed step reports: the sentence of an expected error, else the first line of the exception."""
     step, fault = str(event.step_key), fault_of(event)
     if fault.sentence is not None:
         return _Failure(step, fault.sentence)
     if fault.kind == dg.DagsterExecutionInterruptedError.__name__:
-        return _Failure(step, "Interrupted: the days that had landed stay.", was_interrupted=True)
-    return _Failure(step, f"{step} failed: {fault.detail} (the run's log in Dagster's UI has the details)")
+        return _Failure(step, "Interrupted. Days that had already landed are kept.", was_interrupted=True)
+    return _Failure(
+        step, f"{step} failed: {fault.detail} (the run's log in Dagster's UI has the details: topo-pipeline dev)"
+    )

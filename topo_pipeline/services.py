@@ -1,7 +1,7 @@
-"""Dagster's UI and daemon as processes: one set of them over a home, and none without the process that started it.
+"""Dagster's UI and daemon as processes: one set per home, which ends with the process that started it.
 
 Run as a module, this is `dagster dev` itself: `python -m topo_pipeline.services dev …`. It ends when its standard input
-does, which is when the process at the other end of that pipe ends, however that happened.
+is closed, which happens when the process at the other end of that pipe ends for any reason.
 """
 
 import errno
@@ -25,7 +25,7 @@ HOST = "127.0.0.1"
 
 
 class Occupied(UnderWay):
-    """The home has its services already, or the port is in use."""
+    """The home already has running services, or the port is in use."""
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def reserved(home: Path, port: int) -> Iterator[int]:
     """Reserve `home` for one set of services, until the processes that inherit the yielded descriptor have ended.
 
     Raises:
-        Occupied: services run over this home, or something listens on the port.
+        Occupied: services are running with this home, or something listens on the port.
     """
     with (home / "dev.lock").open("a+", encoding="utf-8") as lock:
         try:
@@ -41,11 +41,11 @@ def reserved(home: Path, port: int) -> Iterator[int]:
         except BlockingIOError:
             lock.seek(0)
             raise Occupied(
-                f"topo-pipeline dev already runs over {home}: stop process {lock.read()} (if it is gone, its services"
-                " are ending: try again in a minute)."
+                f"topo-pipeline dev is already running with {home}. Stop it: kill {lock.read()} (if that process is"
+                " gone, its services are still ending: try again in a minute)."
             ) from None
         if daemon := _daemon_of(home):
-            raise Occupied(f"A Dagster daemon already runs over {home}: stop process {daemon} first.")
+            raise Occupied(f"A Dagster daemon is already running with {home}. Stop it first: kill {daemon}")
         _check_port(port)
         lock.truncate(0)
         lock.write(str(os.getpid()))
@@ -54,9 +54,9 @@ def reserved(home: Path, port: int) -> Iterator[int]:
 
 
 def _daemon_of(home: Path) -> int | None:
-    """Return the id of a daemon over this home that was not started by topo-pipeline dev."""
+    """Return the process id of a daemon with this home that topo-pipeline dev did not start."""
     for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):  # it has ended, or is another user's
+        with suppress(psutil.Error, OSError):  # it has ended or belongs to another user
             words = process.cmdline()[:4]
             is_daemon = "dagster._daemon" in words or "dagster-daemon" in [Path(word).name for word in words]
             if is_daemon and Path(process.environ().get("DAGSTER_HOME", "")).resolve() == home.resolve():
@@ -71,11 +71,13 @@ def _check_port(port: int) -> None:
             probe.bind((HOST, port))
         except OSError as error:
             why = "is in use" if error.errno == errno.EADDRINUSE else f"can't be used ({error.strerror})"
-            raise Occupied(f"Port {port} {why}{_listener(port)}: choose another with --port.") from None
+            raise Occupied(
+                f"Port {port} {why}{_listener(port)}. Choose another: topo-pipeline dev --port PORT"
+            ) from None
 
 
 def _listener(port: int) -> str:
-    with suppress(psutil.Error, OSError):  # not everybody may know
+    with suppress(psutil.Error, OSError):  # not every user may list connections
         for connection in psutil.net_connections("tcp"):
             if connection.laddr[1:] == (port,) and connection.status == psutil.CONN_LISTEN and connection.pid:
                 return f" by process {connection.pid} ({program_of(connection.pid)})"
@@ -85,8 +87,8 @@ def _listener(port: int) -> str:
 def run(workspace: Path, port: int, lock: int, environment: Mapping[str, str]) -> int:
     """Run Dagster's UI and daemon until they end or a KeyboardInterrupt ends them, and return their exit code."""
     command = [sys.executable, "-m", __name__, "dev", "-w", str(workspace), "-h", HOST, "-p", str(port)]
-    # Away from .env, which Dagster would let overrule the environment; in a session of its own, so that Ctrl-C reaches
-    # it once, through us.
+    # In a folder without .env, because Dagster lets it override the environment. In its own session, so that Ctrl-C
+    # reaches it only through this process.
     with subprocess.Popen(  # noqa: S603
         command, env=environment, cwd=workspace.parent, stdin=subprocess.PIPE, pass_fds=[lock], start_new_session=True
     ) as process:
@@ -101,7 +103,7 @@ def run(workspace: Path, port: int, lock: int, environment: Mapping[str, str]) -
 
 
 def _end_group(group: int) -> None:
-    """End what is left: a run under way, which `dagster dev` leaves behind; the services, if it was killed itself."""
+    """End the remaining processes: runs, which `dagster dev` leaves behind, and its services if it was killed."""
     with suppress(ProcessLookupError):
         os.killpg(group, signal.SIGTERM)
 

@@ -1,6 +1,6 @@
-"""The environment, read once into one frozen object. Nothing else in the package reads the environment.
+"""The settings: the environment, read once into one frozen object. Nothing else in the package reads the environment.
 
-The file that `TOPO_RULES` names is read with it: what can't be used is said before anything runs.
+The file that `TOPO_RULES` names is read with them, so that an invalid file is reported before anything runs.
 """
 
 import importlib.resources
@@ -25,11 +25,11 @@ _ALERTS = {"alert_webhook", "alert_slack_token", "alert_slack_channel"}
 
 
 class SettingsError(Exception):
-    """The environment can't be used; the message names each variable and what is wrong with it."""
+    """The environment is invalid. The message names each variable and what is wrong with it."""
 
 
 def _known_zone(name: str) -> str:
-    # To gather the system's zones takes longer than all other settings: those that the package lists are at hand.
+    # Listing the system's zones takes longer than all other settings, so the zones of the tzdata package come first.
     listed = (importlib.resources.files("tzdata") / "zones").read_text(encoding="utf-8").split()
     if name not in listed and name not in available_timezones():
         raise ValueError(f"{name!r} is not an IANA time zone such as Europe/Paris")
@@ -40,14 +40,14 @@ def _absolute(path: Path) -> Path:
     try:
         return path.expanduser().absolute()
     except RuntimeError as error:
-        raise ValueError(f"{path} is nowhere: {error}") from None
+        raise ValueError(f"{path} cannot be resolved: {error}") from None
 
 
 def _warehouse(target: str) -> str:
-    """A DuckDB file or `ducklake:` and a catalog file; the path is made absolute: services run in other folders."""
+    """Check a DuckDB file or `ducklake:` and a catalog file. Make the path absolute: services run in other folders."""
     scheme, name = (LAKE, target.removeprefix(LAKE)) if target.startswith(LAKE) else ("", target)
     if not name or ":" in name:
-        raise ValueError(f"{target!r} is neither a file nor ducklake: and a file")
+        raise ValueError(f"{target!r} is neither a file path nor ducklake: and a file path")
     return f"{scheme}{_absolute(Path(name))}"
 
 
@@ -61,16 +61,16 @@ def _blank_is_none(value: Any) -> Any:
 
 
 def _private_address(url: SecretStr | None) -> SecretStr | None:
-    """The address is the secret: what is wrong with it is said without showing it."""
+    """Check the address without showing it in an error: the address itself is secret."""
     if url is None or _is_private(url.get_secret_value()):
         return url
-    raise ValueError("it has to be an address that begins with https:// (http:// on loopback only)")
+    raise ValueError("must be an address that begins with https:// (http:// on loopback only)")
 
 
 def _is_private(url: str) -> bool:
     try:
         parts = urlsplit(url)
-    except ValueError:  # which would quote it
+    except ValueError:  # its message would quote the address
         return False
     return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK))
 
@@ -80,7 +80,7 @@ Secret = Annotated[SecretStr | None, BeforeValidator(_blank_is_none)]
 
 
 class Settings(BaseSettings):
-    """What an operator can set: `TOPO_*` and `DAGSTER_HOME`, from the environment or a `.env` file."""
+    """All settings: `TOPO_*` and `DAGSTER_HOME`, from the environment or a `.env` file."""
 
     model_config = SettingsConfigDict(
         env_prefix="TOPO_",
@@ -120,9 +120,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _alerts_go_to_one_place(self) -> Self:
         if (self.alert_slack_token is None) != (self.alert_slack_channel is None):
-            raise ValueError("TOPO_ALERT_SLACK_TOKEN and TOPO_ALERT_SLACK_CHANNEL go together")
+            raise ValueError("TOPO_ALERT_SLACK_TOKEN and TOPO_ALERT_SLACK_CHANNEL must be set together")
         if self.alert_webhook and self.alert_slack_token:
-            raise ValueError("set TOPO_ALERT_WEBHOOK or TOPO_ALERT_SLACK_TOKEN, not both: alerts go to one place")
+            raise ValueError("TOPO_ALERT_WEBHOOK and TOPO_ALERT_SLACK_TOKEN can't both be set: alerts go to one place")
         return self
 
     @property
@@ -145,23 +145,23 @@ def get_settings() -> Settings:
     """Return the settings of this process.
 
     Raises:
-        SettingsError: a variable has a value that can't be used.
+        SettingsError: a variable has an invalid value.
     """
     try:
         return Settings()
     except ValidationError as error:
         raise SettingsError("; ".join(_sentence(dict(problem)) for problem in error.errors())) from None
     except UnicodeDecodeError:
-        raise SettingsError("The file .env is not UTF-8 text: save it as such.") from None
+        raise SettingsError("The file .env is not UTF-8 text. Save it as UTF-8.") from None
     except OSError as error:
         raise SettingsError(f"The file .env can't be read: {error.strerror}.") from None
 
 
 def usable_settings() -> Settings:
-    """The settings with defaults for what can't be used: for whoever looks at why nothing works.
+    """Return the settings with defaults for invalid values, for diagnostics.
 
     Raises:
-        SettingsError: nothing can.
+        SettingsError: no settings could be built.
     """
     defaults: dict[str, Any] = {}
     kind = Settings
@@ -178,7 +178,7 @@ def usable_settings() -> Settings:
 
 
 def where_set() -> dict[str, str]:
-    """Each variable that is ours, or looks like it, and is set: whether in `.env` or in the environment, if in both."""
+    """Return each variable that is set and looks like ours, with its source: the environment wins over `.env`."""
     try:
         written = dotenv_values(".env")
     except (OSError, UnicodeDecodeError):
@@ -193,7 +193,11 @@ def where_set() -> dict[str, str]:
 
 def _sentence(problem: dict[str, Any]) -> str:
     if not problem["loc"]:
-        return str(problem["msg"]).removeprefix("Value error, ")  # it names the variables itself
+        return str(problem["msg"]).removeprefix("Value error, ")  # the message names the variables
     name = str(problem["loc"][0])
     variable = name if name.isupper() else f"TOPO_{name.upper()}"
-    return f"{variable}: {problem['msg']}"
+    if problem["type"].startswith("date"):
+        return f"{variable} must be a date, for example 2026-03-01"
+    message = str(problem["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
+    message = message.partition(", unable to parse")[0]
+    return f"{variable} {message}" if message.startswith("must be") else f"{variable}: {message}"

@@ -1,4 +1,4 @@
-"""How things stand, in a few numbers: how far the days have landed, whether the tables follow, the best sequences."""
+"""The status of the warehouse: landed days, days missing from the tables, and the best sequences."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Status:
-    """How things stand.
+    """The status of the warehouse.
 
     Attributes:
-        days: how far they have landed.
-        behind: days whose last load the tables have not taken in.
-        pending: replies that Topo had not classified when their days were read last.
-        board: the sequences, best first; None while there is no table of them.
+        days: which days have landed.
+        behind: days whose last load is not in the tables yet.
+        pending: replies that Topo had not classified when their days were last read.
+        board: the sequences, best first; None while their table doesn't exist.
     """
 
     days: Standing
@@ -31,7 +31,7 @@ class Status:
 
 
 def status(connection: "DuckDBPyConnection", due: date) -> Status:
-    """How things stand, where `due` is the last day that has to be there."""
+    """Return the status; `due` is the last day that should have landed."""
     [(pending,)] = connection.execute(
         "SELECT count(*) FROM topo.activities WHERE type = 'message.replied' AND reply_category IS NULL"
     ).fetchall()

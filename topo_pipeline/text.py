@@ -1,14 +1,14 @@
-"""Make text from outside safe to show: sequence names, API error messages, error pages.
+"""Make text from outside safe to display: sequence names, API error messages, error pages.
 
-One function for each kind of output in which some characters have a special meaning. HTML needs none, since Jinja
-escapes it. CSV cells are quoted in SQL, in `exports.tables`.
+There is one function for each output format with special characters. HTML needs none, since Jinja escapes it. CSV cells
+are escaped in SQL, in `exports.tables`.
 """
 
 import re
 import unicodedata
 
 LONGEST = 120
-"""Characters of a name that are shown."""
+"""The number of characters of a name that are shown."""
 _CONTROL = {"Cc", "Cs", "Zl", "Zp"}
 _FORMATTING = "Cf"
 # Formatting characters that are part of words, emoji and flags.
@@ -33,7 +33,7 @@ def in_markdown(text: str, limit: int = LONGEST) -> str:
 
 
 def in_chat(message: str) -> str:
-    """Return the message without mentions and without links whose address is hidden; line breaks stay."""
+    """Return the message without mentions and without links that hide their address. Line breaks are kept."""
     return message.translate(_MENTIONS)
 
 
@@ -43,7 +43,7 @@ def in_json(document: str) -> str:
 
 
 def _harmless(character: str) -> str:
-    """The character, a space for one that controls, nothing for one that formats."""
+    """Return the character, a space for a control character, or nothing for a formatting character."""
     if character.isprintable() or character in _KEPT:
         return character
     category = unicodedata.category(character)

@@ -122,11 +122,11 @@ def test_an_unreachable_host_ends_in_one_sentence_that_names_it(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("start", "end", "says"),
     [
-        ("2026-03-02", "2026-03-01", "before the first one"),
-        ("2026-02-30", "2026-03-01", "'2026-02-30' is not a day"),
-        ("01/03/2026", "2026-03-01", "is not a day"),
+        ("2026-03-02", "2026-03-01", "before the first day"),
+        ("2026-02-30", "2026-03-01", "'2026-02-30' is not a date"),
+        ("01/03/2026", "2026-03-01", "is not a date"),
         ("2025-12-31", "2026-01-02", "TOPO_START_DATE"),
-        ("2026-03-01", str(datetime.now(UTC).date() + timedelta(days=2)), "has not begun"),
+        ("2026-03-01", str(datetime.now(UTC).date() + timedelta(days=2)), "is in the future"),
     ],
 )
 def test_a_bad_date_range_ends_in_one_sentence(tmp_path: Path, start: str, end: str, says: str) -> None:

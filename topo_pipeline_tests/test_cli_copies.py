@@ -65,8 +65,8 @@ def test_a_table_goes_into_a_file_as_parquet(folder: Path) -> None:
         (("nope",), ("no table nope", "engagement.sequence_summary", "topo.activities")),
         (("topo.forgotten",), ("no table topo.forgotten",)),
         (("sequence_runs", "--since", "2026-03-01"), ("engagement.sequence_runs has no days",)),
-        (("sequence_daily", "--since", "yesterday"), ("'yesterday' is not a day",)),
-        (("sequence_daily", "--format", "parquet"), ("--output FILE",)),
+        (("sequence_daily", "--since", "yesterday"), ("'yesterday' is not a date",)),
+        (("sequence_daily", "--format", "parquet"), ("--output sequence_daily.parquet",)),
         (("sequence_daily", "--output", "nowhere/daily.csv"), ("No such file",)),
         (("sequence_daily", "--output", "data"), ("data can't be written: it is a folder",)),
         (("sequence_daily", "--output", "data/topo.duckdb"), ("the warehouse itself",)),
@@ -104,9 +104,9 @@ def test_a_backup_and_back(folder: Path) -> None:
     done = answer(folder, "restore", "b 'x' \U0001f4be.duckdb", "--yes")
     assert done.returncode == 0, done.stderr
     assert "data/topo.duckdb is restored: days up to 2026-03-05." in done.stdout
-    assert "What was there is data/topo.duckdb.replaced-" in done.stdout
-    assert f"Erased of people who were forgotten since: {len(HERS)} activities." in done.stdout
-    assert "Read the days since: topo-pipeline backfill 2026-03-06 " in done.stdout
+    assert "The previous warehouse is now data/topo.duckdb.replaced-" in done.stdout
+    assert f"Activities of people erased since the backup, removed again: {len(HERS)}." in done.stdout
+    assert "To read the days since then: topo-pipeline backfill 2026-03-06 " in done.stdout
     assert workspace(folder).select("SELECT count(*) FROM topo.activities") == [(len(HIS),)]
 
 
@@ -128,7 +128,9 @@ def test_a_damaged_warehouse_is_restored_and_said_to_have_forgotten_whom_it_forg
     (folder / "data" / "topo.duckdb").write_bytes(b"spilt")
     done = answer(folder, "restore", "b.duckdb", "--yes")
     assert done.returncode == 0, done.stderr
-    assert "Who was forgotten since the backup is not known here: forget them again." in done.stdout
+    assert (
+        "It is unknown who was erased since the backup. Erase them again: topo-pipeline forget PERSON_ID" in done.stdout
+    )
     assert workspace(folder).select("SELECT count(*) FROM topo.activities") == [(ROWS,)]
 
 
@@ -140,7 +142,7 @@ def test_a_damaged_warehouse_is_restored_and_said_to_have_forgotten_whom_it_forg
         (("restore", "none.duckdb", "--yes"), ("There is no backup",)),
         (("restore", "text", "--yes"), ("can't be restored", "not a valid DuckDB database file")),
         (("restore", "data/topo.duckdb", "--yes"), ("the warehouse itself",)),
-        (("restore", "b.duckdb"), ("say --yes",)),
+        (("restore", "b.duckdb"), ("pass --yes",)),
     ],
 )
 def test_what_can_not_be_done_is_said_in_one_sentence_and_changes_nothing(
@@ -167,7 +169,7 @@ def test_nothing_is_restored_under_a_run(folder: Path) -> None:
         run = instance.create_run_for_job(reading, status=dg.DagsterRunStatus.STARTED)
         instance.add_run_tags(run.run_id, owner_tag(run.run_id))  # this process, which is alive
     done = answer(folder, "restore", "b.duckdb", "--yes", DAGSTER_HOME=str(home))
-    assert_one_sentence(done, f"Run {run.run_id[:8]} is under way")
+    assert_one_sentence(done, f"Run {run.run_id[:8]} is in progress")
 
 
 @pytest.mark.parametrize("answers", ["--yes", "at a terminal"])
@@ -194,7 +196,7 @@ def test_a_run_that_begins_after_the_answer_keeps_the_warehouse_from_being_repla
         monkeypatch.setattr(arguments, "confirm", lambda *_: None)
     options = ["--yes"] if answers == "--yes" else []
     done = answer(folder, "restore", "b.duckdb", *options, DAGSTER_HOME=str(home))
-    assert_one_sentence(done, f"Run {begun[0][:8]} is under way")
+    assert_one_sentence(done, f"Run {begun[0][:8]} is in progress")
     assert (folder / "data" / "topo.duckdb").read_bytes() == before
     assert [path.name for path in (folder / "data").iterdir()] == ["topo.duckdb"]
 

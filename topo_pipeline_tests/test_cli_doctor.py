@@ -47,8 +47,8 @@ def test_in_a_pipe_each_finding_is_a_line_whatever_is_wrong(tmp_path: Path) -> N
     assert result.returncode == 1
     *findings, last = result.stdout.splitlines()
     assert [line.split()[0] for line in findings].count("problem") == 4
-    undisturbed = {"heartbeat", "permissions"}
-    others = [words for line in findings if (words := line.split())[1] not in undisturbed]
+    unaffected = {"heartbeat", "permissions"}
+    others = [words for line in findings if (words := line.split())[1] not in unaffected]
     assert {level for level, *_ in others} == {"problem", "warning"}
     assert last.startswith("4 problems")
     assert "Traceback" not in result.stdout + result.stderr
@@ -116,7 +116,7 @@ def test_a_result_that_can_not_be_kept_is_shown_all_the_same(tmp_path: Path) -> 
         result = answer(tmp_path, "doctor", "--contract", TOPO_API_URL=url)
     assert result.returncode == 1
     assert f"{len(ASSUMPTIONS)} of {len(ASSUMPTIONS)} assumptions hold" in result.stdout
-    assert_one_sentence(result, "The result was not kept")
+    assert_one_sentence(result, "The result was not saved")
 
 
 def test_a_file_that_can_not_be_written_loses_no_result(tmp_path: Path) -> None:
@@ -140,14 +140,14 @@ def test_the_sample_can_be_taken_from_a_day_that_is_named(tmp_path: Path) -> Non
     with sandbox() as url:
         result = answer(tmp_path, "doctor", "--contract", "--day", "2024-03-05", TOPO_API_URL=url)
     assert "the days that were checked have no activity" in result.stdout
-    assert "The result was not kept: the days that were looked at have no activity." in result.stderr
+    assert "The result was not saved: the checked days have no activities." in result.stderr
     assert not (tmp_path / "data").exists()
 
 
 def test_a_day_that_has_not_begun_has_no_sample(tmp_path: Path) -> None:
     result = answer(tmp_path, "doctor", "--contract", "--day", "2999-01-01", TOPO_API_URL="http://127.0.0.1:9/v1")
     assert result.returncode == 2
-    assert_one_sentence(result, "2999-01-01 has not begun yet")
+    assert_one_sentence(result, "2999-01-01 is in the future")
 
 
 @pytest.mark.parametrize("options", [("--output", "x.txt"), ("--day", "2026-01-01")])

@@ -116,7 +116,7 @@ def test_who_is_in_nothing_that_is_landed_is_taken_for_a_slip(folder: Path) -> N
 
 @pytest.mark.parametrize("nobody", ["", "'; DROP TABLE topo.activities; --"])
 def test_what_is_no_id_is_refused_in_one_sentence(tmp_path: Path, nobody: str) -> None:
-    assert_one_sentence(answer(tmp_path, "forget", "--yes", "--", nobody), "no id of a person")
+    assert_one_sentence(answer(tmp_path, "forget", "--yes", "--", nobody), "is not a contact id")
     assert list(tmp_path.iterdir()) == []
 
 

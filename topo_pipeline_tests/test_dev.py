@@ -242,7 +242,7 @@ def test_a_home_has_one_set_of_services_and_the_next_command_says_which_process_
 ) -> None:
     with reserved(home, _free_port()):
         result = answer(tmp_path, "dev", "--port", str(_free_port()), DAGSTER_HOME=str(home))
-    assert_one_sentence(result, "already runs", f"stop process {os.getpid()} ")
+    assert_one_sentence(result, "already running", f"kill {os.getpid()} ")
     with reserved(home, _free_port()):
         pass
 
@@ -255,7 +255,7 @@ def test_a_daemon_that_was_started_otherwise_is_named_where_it_has_the_same_home
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     ) as process:  # fmt: skip
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
-        with pytest.raises(Occupied, match=f"stop process {process.pid} first"), reserved(home, _free_port()):
+        with pytest.raises(Occupied, match=f"Stop it first: kill {process.pid}"), reserved(home, _free_port()):
             pytest.fail("two daemons over one home")
         (tmp_path / "another").mkdir()
         with reserved(tmp_path / "another", _free_port()):

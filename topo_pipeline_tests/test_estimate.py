@@ -28,10 +28,10 @@ def test_it_tells_how_much_there_is_by_one_request_and_makes_nothing(tmp_path: P
             tmp_path, "backfill", *RANGE, "--dry-run", TOPO_API_URL=f"{address}/v1", TOPO_REQUESTS_PER_SECOND="2"
         )
     assert result.returncode == 0, result.stderr
-    assert "4 days, all of them new" in result.stdout
+    assert "4 days, 2026-03-01 to 2026-03-04 (none landed yet)" in result.stdout
     assert "1,234 activities" in result.stdout
     assert "about 16 requests" in result.stdout  # 12 full pages, and of each day a last one
-    assert "0:00:08 or longer at 2 a second" in result.stdout
+    assert "at 2 per second need at least 0:00:08" in result.stdout
     assert list(tmp_path.iterdir()) == []
     [asked] = topo.requests
     assert asked.params["size"] == "1"

@@ -123,7 +123,7 @@ def test_a_signal_ends_it_with_one_sentence_and_keeps_what_landed(
     reading: subprocess.Popen[bytes], tmp_path: Path, number: signal.Signals
 ) -> None:
     reading.send_signal(number)
-    assert _ended(reading) == ["topo-pipeline: Interrupted: the days that had landed stay."]
+    assert _ended(reading) == ["topo-pipeline: Interrupted. Days that had already landed are kept."]
     assert reading.returncode == 1
     assert _landed(tmp_path) == [2]
 
@@ -131,7 +131,7 @@ def test_a_signal_ends_it_with_one_sentence_and_keeps_what_landed(
 def _ctrl_c(process: subprocess.Popen[bytes]) -> None:
     """The first one; it is answered at once."""
     process.send_signal(signal.SIGINT)
-    _hear(process, b"Ending once")
+    _hear(process, b"Stopping after")
 
 
 def test_ctrl_c_ends_it_after_the_day_under_way_and_the_tables_take_in_what_landed(
@@ -139,7 +139,10 @@ def test_ctrl_c_ends_it_after_the_day_under_way_and_the_tables_take_in_what_land
 ) -> None:
     _ctrl_c(reading)
     held[0].go_on.set()
-    assert _ended(reading) == ["topo-pipeline: Ended as asked: 2 of 3 days landed."]
+    assert _ended(reading) == [
+        "topo-pipeline: Stopped as requested: 2 of 3 days landed."
+        " To read the rest: topo-pipeline backfill 2026-03-04 2026-03-04"
+    ]
     assert reading.returncode == 130
     assert _landed(tmp_path) == [2, 3]
     with duckdb.connect(tmp_path / "data" / "topo.duckdb", read_only=True) as connection:
@@ -150,6 +153,6 @@ def test_ctrl_c_ends_it_after_the_day_under_way_and_the_tables_take_in_what_land
 def test_ctrl_c_again_ends_it_at_once(reading: subprocess.Popen[bytes], tmp_path: Path) -> None:
     _ctrl_c(reading)
     reading.send_signal(signal.SIGINT)
-    assert _ended(reading) == ["topo-pipeline: Interrupted: the days that had landed stay."]
+    assert _ended(reading) == ["topo-pipeline: Interrupted. Days that had already landed are kept."]
     assert reading.returncode == 130
     assert _landed(tmp_path) == [2]

@@ -79,7 +79,7 @@ def test_automation_is_on_or_off_and_anything_else_is_told_in_one_sentence(
     bare: pytest.MonkeyPatch, value: str
 ) -> None:
     bare.setenv("TOPO_AUTOMATION", value)
-    with pytest.raises(SettingsError, match=r"^TOPO_AUTOMATION: Input should be 'off' or 'on'$"):
+    with pytest.raises(SettingsError, match=r"^TOPO_AUTOMATION must be 'off' or 'on'$"):
         get_settings()
     for known in ("off", "on"):
         bare.setenv("TOPO_AUTOMATION", known)
@@ -96,7 +96,7 @@ def test_payloads_are_kept_for_ever_or_for_a_number_of_days(bare: pytest.MonkeyP
     for value in ("0", "-1", "1.5", "a year"):
         bare.setenv("TOPO_PAYLOAD_DAYS", value)
         get_settings.cache_clear()
-        with pytest.raises(SettingsError, match="^TOPO_PAYLOAD_DAYS: "):
+        with pytest.raises(SettingsError, match="^TOPO_PAYLOAD_DAYS must be "):
             get_settings()
 
 
@@ -155,7 +155,7 @@ def test_an_address_that_everybody_could_read_on_its_way_is_refused_without_show
     bare: pytest.MonkeyPatch, variable: str, address: str
 ) -> None:
     bare.setenv(variable, address)
-    with pytest.raises(SettingsError, match=f"^{variable}: .*begins with https://") as raised:
+    with pytest.raises(SettingsError, match=f"^{variable} must be .*begins with https://") as raised:
         get_settings()
     assert "T0PRIVATE" not in str(raised.value)
 
@@ -165,19 +165,21 @@ def test_records_are_kept_for_ever_or_for_a_week_at_least(bare: pytest.MonkeyPat
     for value, says in (("6", "greater than or equal to 7"), ("soon", "valid integer")):
         get_settings.cache_clear()
         bare.setenv("TOPO_DAGSTER_RECORD_DAYS", value)
-        with pytest.raises(SettingsError, match=f"^TOPO_DAGSTER_RECORD_DAYS: .*{says}"):
+        with pytest.raises(SettingsError, match=f"^TOPO_DAGSTER_RECORD_DAYS must be .*{says}"):
             get_settings()
 
 
 def test_alerts_go_to_one_place_and_slack_needs_a_channel(bare: pytest.MonkeyPatch) -> None:
     bare.setenv("TOPO_ALERT_SLACK_TOKEN", "xoxb-T0PRIVATE")
-    with pytest.raises(SettingsError, match="^TOPO_ALERT_SLACK_TOKEN and TOPO_ALERT_SLACK_CHANNEL go together$"):
+    with pytest.raises(
+        SettingsError, match="^TOPO_ALERT_SLACK_TOKEN and TOPO_ALERT_SLACK_CHANNEL must be set together$"
+    ):
         get_settings()
     bare.setenv("TOPO_ALERT_SLACK_CHANNEL", "#data")
     assert "T0PRIVATE" not in repr(get_settings())
     get_settings.cache_clear()
     bare.setenv("TOPO_ALERT_WEBHOOK", "https://hooks.example.com/T0PRIVATE")
-    with pytest.raises(SettingsError, match="not both: alerts go to one place$") as raised:
+    with pytest.raises(SettingsError, match="can't both be set: alerts go to one place$") as raised:
         get_settings()
     assert "T0PRIVATE" not in str(raised.value)
 

@@ -132,6 +132,7 @@ def test_it_shows_the_last_complete_day_and_five_sequences_whole_in_a_pipe(lande
     assert first.split(NAME)[1].split()[:2] == ["9", "9"]
     assert [name in result.stdout for name in ("Sequence 4", "Sequence 5")] == [True, False]
     assert "\x1b" not in result.stdout
+    assert "Dimmed" not in result.stdout
 
 
 def test_a_script_reads_all_of_it(landed: Path) -> None:
@@ -183,7 +184,9 @@ def test_what_is_logged_on_the_way_is_left_out_where_a_command_tells_what_came_o
     assert caplog.messages == ["afterwards"]
 
 
-@pytest.mark.parametrize(("hours", "says"), [(0.2, "within the hour"), (5, "5 hours ago"), (72, "3 days ago")])
+@pytest.mark.parametrize(
+    ("hours", "says"), [(0.2, "less than an hour ago"), (1.2, "1 hour ago"), (5, "5 hours ago"), (72, "3 days ago")]
+)
 def test_how_long_ago_is_told_as_a_person_would(hours: float, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
     now = datetime(2026, 3, 5, tzinfo=UTC)
     monkeypatch.setattr(looking, "now", lambda: now)
@@ -214,7 +217,7 @@ def test_the_report_opens_in_the_browser_if_there_is_one(
     assert result.returncode == 0
     assert result.stdout.split() == [str(tmp_path / "report.html")]
     assert opened == [(tmp_path / "report.html").as_uri()]
-    assert ("open the file yourself" in result.stderr) is not has_browser
+    assert ("Open the file yourself" in result.stderr) is not has_browser
 
 
 def test_a_report_that_cannot_be_written_ends_in_one_sentence(landed: Path) -> None:

@@ -1,7 +1,8 @@
-"""The command line: `topo-pipeline COMMAND`. Parses, shows, and exits with a code that tells; the work is elsewhere.
+"""The command line: `topo-pipeline COMMAND`.
 
-A module a concern, each a few commands; what they share is in `console` and `arguments`. A command imports what it
-needs when it runs: `--help` must not wait for Dagster.
+The command modules parse arguments, print results and set the exit code. The work is done in other packages. Shared
+helpers are in `console` and `arguments`. A command imports what it needs when it runs, so that `--help` doesn't wait
+for Dagster.
 """
 
 import typer
@@ -12,7 +13,7 @@ from topo_pipeline.cli.looking import doctor, report, status
 from topo_pipeline.cli.reading import backfill, demo
 from topo_pipeline.cli.serving import dev, sandbox
 
-# Locals of a frame may hold the key: no traceback shows them.
+# Local variables may hold the API key, so tracebacks don't show them.
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False, rich_markup_mode=None
 )
@@ -20,7 +21,7 @@ app = typer.Typer(
 
 @app.callback()
 def main() -> None:
-    """Topo's engagement events, proved complete day by day, in DuckDB.
+    """Load Topo's engagement events into DuckDB day by day and prove each day complete.
 
     \b
     Examples:
@@ -30,6 +31,6 @@ def main() -> None:
     """
 
 
-# In the order in which --help lists them.
+# --help lists the commands in this order.
 for command in (demo, doctor, status, backfill, report, export, backup, restore, forget, sandbox, dev):
     app.command()(command)

@@ -1,4 +1,4 @@
-"""The leaderboard as a terminal shows it."""
+"""The leaderboard in the terminal."""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +6,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from topo_pipeline.cli.console import clear_errors, out
+from topo_pipeline.cli.console import out, report_errors
 from topo_pipeline.settings import get_settings
 from topo_pipeline.text import LONGEST, one_line
 
@@ -17,23 +17,24 @@ NARROW = 72  # columns, below which the reply rate would be cut
 
 
 def show_leaderboard() -> None:
-    """Show every sequence."""
+    """Print every sequence."""
     from topo_pipeline.report.leaderboard import leaderboard
     from topo_pipeline.warehouse.connection import Warehouse
 
-    with clear_errors(), Warehouse(get_settings().warehouse).reader() as connection:
+    with report_errors(), Warehouse(get_settings().warehouse).reader() as connection:
         out.print(leaderboard_table(leaderboard(connection)))
 
 
 def leaderboard_table(board: "pd.DataFrame") -> Table:
-    """A table that reads well in 80 columns, in fewer without its events; what rests on too few runs is dimmed."""
+    """Return a table for 80 columns, or without event counts for fewer. Sequences with too little data are dimmed."""
     from topo_pipeline.report.leaderboard import rate_with_interval
 
     window = get_settings().rules.reply_window_days
     table = Table(
-        title="Sequences, best first by what their reply rate is at least",
-        caption="Reply rate, with its 95 % interval: contacted runs with a valid reply\n"
-        f"within {window} days, of those whose {window} days are over. Dimmed: too few to tell.",
+        title="Sequences, ranked by reply rate, adjusted for the number of contacts",
+        caption="Reply rate (95% interval): contacted sequence runs with a valid reply\n"
+        f"within {window} days, among runs whose {window} days are over."
+        + (" Dimmed: too little data." if out.is_terminal else ""),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )

@@ -1,4 +1,4 @@
-"""What every command says, and how: results to one stream, the rest to the other, errors in one sentence."""
+"""Output that all commands share: results on stdout, everything else on stderr, each error as one sentence."""
 
 import json
 import logging
@@ -18,14 +18,14 @@ from rich.markup import escape
 from topo_pipeline.settings import SettingsError
 from topo_pipeline.text import in_json, one_line
 
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _UNBOUNDED = 1000  # columns
-_LONGEST = 10_000  # characters of a sentence, which may name every day of a year
+_LONGEST = 10_000  # characters: a sentence may list every day of a year
 Value = TypeVar("Value")
 
 
 class _Console(Console):
-    """As wide as the terminal; in a pipe nothing is cut or wrapped."""
+    """A console as wide as the terminal. In a pipe, nothing is cut or wrapped."""
 
     @property
     def size(self) -> ConsoleDimensions:
@@ -36,19 +36,19 @@ class _Console(Console):
         raise NotImplementedError
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, for scripts.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")]
 out = _Console()
 err = _Console(stderr=True)
 
 
 def now() -> datetime:
-    """The instant it is (UTC): the command line is an edge, and reads the clock here alone."""
+    """Return the current time (UTC). The command line reads the clock only here."""
     return datetime.now(UTC)
 
 
 @contextmanager
-def clear_errors() -> Iterator[None]:
-    """Say what a person can mend in one sentence, and exit with 1."""
+def report_errors() -> Iterator[None]:
+    """Print an error that the user can fix as one sentence, and exit with 1."""
     from topo_pipeline.instance import HomeUnusable, UnderWay
     from topo_pipeline.topo_api.errors import TopoError
     from topo_pipeline.warehouse.errors import WarehouseError
@@ -60,28 +60,28 @@ def clear_errors() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name not in {"fastapi", "uvicorn"}:
             raise
-        fail("The sandbox needs its extra: pip install 'topo-pipeline[sandbox]'.")
+        fail("The sandbox is not installed. Run: pip install 'topo-pipeline[sandbox]'")
 
 
-def complain(sentence: str) -> None:
-    """Say what went wrong."""
+def print_error(sentence: str) -> None:
+    """Print an error."""
     err.print(f"[red]topo-pipeline:[/] {escape(one_line(sentence, _LONGEST))}", soft_wrap=True, highlight=False)
 
 
-def warn(sentence: str) -> None:
-    """Say what a person should know although it worked."""
+def print_warning(sentence: str) -> None:
+    """Print a warning."""
     err.print(f"[yellow]{escape(one_line(sentence, _LONGEST))}[/]", soft_wrap=True, highlight=False)
 
 
 def fail(sentence: str, code: int = 1) -> NoReturn:
-    """Say what went wrong, and exit with `code`: 2 where the command was mistyped."""
-    complain(sentence)
+    """Print an error and exit with `code`. Use 2 for bad arguments."""
+    print_error(sentence)
     raise typer.Exit(code)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Leave out what is logged on the way, such as each try: the command tells what came of it."""
+    """Hide log messages below errors, such as retries: the command reports the result."""
     log = logging.getLogger("topo_pipeline")
     before = log.level
     log.setLevel(logging.ERROR)
@@ -92,8 +92,8 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Say what is said where it is said now: while a step runs, Dagster takes the process's streams for its own log."""
+def own_stderr() -> Iterator[None]:
+    """Keep printing to the current stderr: Dagster redirects the process's streams to its log while a step runs."""
     with os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8") as own:
         err.file = own
         try:
@@ -102,18 +102,18 @@ def undisturbed() -> Iterator[None]:
             err.file = sys.stderr
 
 
-def counted(number: int, what: str) -> str:
-    """So many of them, in words that agree."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun in the singular or plural."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def by_day(values: Mapping[date, Value]) -> dict[str, Value]:
-    """Values by their days, as JSON takes them."""
+    """Return the mapping with its days as text, for JSON."""
     return {str(day): value for day, value in values.items()}
 
 
 def show_json(value: object) -> None:
-    """Write what a script reads: one JSON document, alone on its stream."""
+    """Print one JSON document on stdout."""
     typer.echo(in_json(json.dumps(value, default=_plain, ensure_ascii=False, indent=2)))
 
 
@@ -121,13 +121,13 @@ def _plain(value: object) -> str:
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
-def line(text: str) -> None:
-    """Say it where no bar does: in a pipe, a log or a service's journal."""
+def print_line(text: str) -> None:
+    """Print a progress line where there is no progress bar: in a pipe or a log."""
     if not err.is_terminal:
         err.print(text, soft_wrap=True, highlight=False)
 
 
 def relative(path: str) -> str:
-    """A path as short as it can be told from here."""
+    """Return the path relative to the current folder if it is inside it, else unchanged."""
     target = Path(path)
     return str(target.relative_to(Path.cwd())) if target.is_relative_to(Path.cwd()) else path

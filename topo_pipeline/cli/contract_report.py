@@ -1,4 +1,4 @@
-"""What `doctor --contract` shows, writes and keeps."""
+"""The output of `doctor --contract`."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -8,11 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
 from rich.markup import escape
 from rich.table import Table
 
-from topo_pipeline.cli.console import clear_errors, complain, err, fail, now, out, quiet, show_json
+from topo_pipeline.cli.console import err, fail, now, out, print_error, quiet, report_errors, show_json
 from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
@@ -22,13 +21,13 @@ _COLOURS = {"holds": "green", "unknown": "yellow", "differs": "red"}
 
 
 def check_contract(days: Sequence[date], output: Path | None, *, as_json: bool) -> int:
-    """Check Topo's API, show the result, write it to a file and keep it in the warehouse; return the exit code."""
+    """Check Topo's API, print the result, save it to the warehouse and optionally a file; return the exit code."""
     from topo_pipeline.doctor.api_contract import check_api
     from topo_pipeline.topo_api.contract import summary
 
-    with clear_errors(), quiet():
+    with report_errors(), quiet():
         settings = get_settings()
-        with err.status("Asking Topo"):
+        with err.status("Checking Topo's API"):
             results = check_api(settings, now, days)
         checked_at = now()
         if as_json:
@@ -36,21 +35,21 @@ def check_contract(days: Sequence[date], output: Path | None, *, as_json: bool) 
         else:
             _show(results)
             out.print(f"{summary(results)}.", highlight=False, soft_wrap=True)
-    is_kept = _keep(results, checked_at)
+    is_saved = _save(results, checked_at)
     if output:
         _write(results, checked_at, output)
-    return 1 if any(result.refuses_days for result in results) or not is_kept else 0
+    return 1 if any(result.refuses_days for result in results) or not is_saved else 0
 
 
 def _show(results: "Sequence[ContractResult]") -> None:
-    """An assumption each: in columns on a terminal, on a line elsewhere."""
+    """Print one assumption per row: in columns in a terminal, else as one line each."""
     table = Table.grid(padding=(0, 1, 0, 0))
     for result in results:
-        told = f"Seen: {result.seen}." + (f" {result.consequence}" if result.outcome == "differs" else "")
+        text = f"Seen: {result.seen}." + (f" {result.consequence}" if result.outcome == "differs" else "")
         if out.is_terminal:
-            table.add_row(f"[{_COLOURS[result.outcome]}]{result.outcome}[/]", escape(result.assumption), escape(told))
+            table.add_row(f"[{_COLOURS[result.outcome]}]{result.outcome}[/]", escape(result.assumption), escape(text))
         else:
-            out.print(f"{result.outcome:8}{result.assumption}. {told}", markup=False, highlight=False)
+            out.print(f"{result.outcome:8}{result.assumption}. {text}", markup=False, highlight=False)
     if out.is_terminal:
         out.print(table, highlight=False)
 
@@ -73,35 +72,34 @@ def _write(results: "Sequence[ContractResult]", checked_at: datetime, output: Pa
     )
 
 
-def _keep(results: "Sequence[ContractResult]", checked_at: datetime) -> bool:
-    """Keep the results in the warehouse; say so where it can't be written."""
+def _save(results: "Sequence[ContractResult]", checked_at: datetime) -> bool:
+    """Save the results in the warehouse; return whether the warehouse could be written."""
     from topo_pipeline.first_contact import keep
     from topo_pipeline.warehouse.connection import Warehouse
     from topo_pipeline.warehouse.errors import WarehouseError
 
     try:
         if not keep(Warehouse(get_settings().warehouse), results, checked_at):
-            complain("The result was not kept: the days that were looked at have no activity.")
+            print_error("The result was not saved: the checked days have no activities.")
     except WarehouseError as error:
-        complain(f"The result was not kept: {error}")
+        print_error(f"The result was not saved: {error}")
         return False
     return True
 
 
 def show_latest(since: datetime) -> None:
-    """Show one line about the contract check that has run by itself since an instant, if one has."""
+    """Print one line about the contract check that ran automatically since `since`, if there is one."""
     from topo_pipeline.first_contact import latest_summary
     from topo_pipeline.warehouse.connection import Warehouse
     from topo_pipeline.warehouse.errors import WarehouseError
 
-    with suppress(WarehouseError):  # the days are what matters
+    with suppress(WarehouseError):  # a backfill that worked is not failed for this line
         sentence = latest_summary(Warehouse(get_settings().warehouse), since)
         if sentence:
             out.print(sentence, highlight=False, soft_wrap=True)
 
 
 def refuse_without_contract(*given: object) -> None:
-    """Exit where options were given that only the contract check has."""
+    """Exit if options of the contract check were given without --contract."""
     if any(given):
-        complain("--output and --day belong to --contract: topo-pipeline doctor --contract --output FILE.")
-        raise typer.Exit(2)
+        fail("--output and --day need --contract. Run: topo-pipeline doctor --contract --output FILE", 2)

@@ -1,4 +1,4 @@
-"""`doctor`, `status` and `report`: how things stand."""
+"""The commands `doctor`, `status` and `report`."""
 
 import webbrowser
 from collections import Counter
@@ -14,7 +14,7 @@ from rich.table import Table
 
 from topo_pipeline.cli import arguments
 from topo_pipeline.cli.board import leaderboard_table
-from topo_pipeline.cli.console import AsJson, by_day, clear_errors, counted, err, now, out, quiet, show_json
+from topo_pipeline.cli.console import AsJson, by_day, counted, err, now, out, quiet, report_errors, show_json
 from topo_pipeline.cli.contract_report import check_contract, refuse_without_contract
 from topo_pipeline.days import counts_in_words, in_words, last_due_day
 from topo_pipeline.settings import Settings, get_settings
@@ -26,32 +26,33 @@ if TYPE_CHECKING:
     from topo_pipeline.status import Status
 
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
-_PATIENCE = 5.0  # seconds that `status` waits for whoever writes
-_TOP = 5  # sequences
+_PATIENCE = 5.0  # seconds to wait while another process writes to the warehouse
+_TOP = 5  # sequences that `status` shows
 _TWO_DAYS = 48  # hours
 
 
 def doctor(
     contract: Annotated[
-        bool, typer.Option("--contract", help="Test what is assumed about Topo's API, with at most 40 requests.")
+        bool,
+        typer.Option("--contract", help="Test the assumptions about Topo's API with at most 40 requests."),
     ] = False,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where the contract check is written, fit for Topo's support.")
+        Path | None, typer.Option(metavar="FILE", help="Write the contract check to this file, for Topo's support.")
     ] = None,
     day: Annotated[
-        list[str] | None, typer.Option(metavar="DAY", help="A day to take the sample from; can be repeated.")
+        list[str] | None, typer.Option(metavar="DAY", help="A day to take the sample from. Can be repeated.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look at all that the pipeline needs, and say what to do.
+    """Check everything the pipeline needs and say how to fix what is wrong.
 
-    Settings, Topo, key, clocks, rate, warehouse, contract, days, Dagster home, runs and automation.
+    Checks settings, Topo, key, clock, rate, warehouse, contract, days, Dagster home, runs and automation.
 
-    Exits with 0 where nothing is a problem (a warning is none), else with 1. Runs whose process is gone are marked as
-    failed; nothing else is changed.
+    Exits with 1 if there is a problem, else with 0; warnings don't count. Orphaned runs (runs whose process is gone)
+    are marked as failed. Nothing else is changed.
 
-    With --contract it tests what is assumed about Topo's API instead, and keeps the result in the warehouse. Exits
-    with 1 if days are refused because of what differs.
+    With --contract, tests the assumptions about Topo's API instead and saves the result in the warehouse. Exits with 1
+    if days are refused because of a difference, or if the result can't be saved.
 
     \b
     Examples:
@@ -61,13 +62,13 @@ def doctor(
     """
     if contract:
         raise typer.Exit(
-            check_contract([arguments.begun(arguments.day(text)) for text in day or []], output, as_json=as_json)
+            check_contract([arguments.started(arguments.day(text)) for text in day or []], output, as_json=as_json)
         )
     refuse_without_contract(output, day)
-    with clear_errors(), quiet():
+    with report_errors(), quiet():
         from topo_pipeline.doctor import examine
 
-        with err.status("Looking"):
+        with err.status("Checking"):
             findings = examine(now)
     levels = Counter(finding.level for finding in findings)
     if as_json:
@@ -80,36 +81,37 @@ def doctor(
 
 
 def _show_findings(findings: "list[Finding]") -> None:
-    """A finding each: in columns on a terminal, on a line elsewhere."""
+    """Print one finding per row: in columns in a terminal, else as one line each."""
     table = Table.grid(padding=(0, 1, 0, 0))
     for finding in findings:
-        told = f"{finding.found} {finding.do}".strip()
+        text = f"{finding.found} {finding.do}".strip()
         level = f"[{_COLOURS[finding.level]}]{finding.level}[/]"
         if out.is_terminal:
-            table.add_row(level, f"[bold]{escape(finding.check)}[/]", escape(told))
+            table.add_row(level, f"[bold]{escape(finding.check)}[/]", escape(text))
         else:
-            out.print(f"{finding.level:8}{finding.check:13} {told}", markup=False, highlight=False)
+            text = text.replace(":\n", ": ").replace("\n", "; ")  # commands, one a line
+            out.print(f"{finding.level:8}{finding.check:13} {text}", markup=False, highlight=False)
     if out.is_terminal:
         out.print(table, highlight=False)
 
 
 def status(as_json: AsJson = False) -> None:
-    """Tell what is landed and what is missing, and the best sequences.
+    """Show which days have landed, which are missing, and the best sequences.
 
-    Waits some seconds for whoever writes to the warehouse. Exits with 0 where there is something to tell.
+    Waits up to 5 seconds while another process writes to the warehouse. Exits with 1 if the warehouse can't be read.
 
     \b
     Examples:
       topo-pipeline status
       topo-pipeline status --json | jq -r .complete
     """
-    with clear_errors(), quiet():
-        from topo_pipeline import status as standing
+    with report_errors(), quiet():
+        from topo_pipeline import status as status_of_warehouse
         from topo_pipeline.warehouse.connection import Warehouse
 
         settings = get_settings()
         with Warehouse(settings.warehouse, wait_seconds=_PATIENCE).reader() as connection:
-            found = standing.status(connection, last_due_day(now(), settings.zone))
+            found = status_of_warehouse.status(connection, last_due_day(now(), settings.zone))
     if as_json:
         show_json(_as_json(settings, found))
     else:
@@ -129,34 +131,38 @@ def _as_json(settings: Settings, found: "Status") -> dict[str, Any]:
 
 
 def _records(board: "pd.DataFrame | None") -> list[dict[Hashable, Any]]:
-    """Every sequence; what can't be told is null, JSON has no NaN."""
+    """Return one record per sequence. Unknown values are null, since JSON has no NaN."""
     return [] if board is None else board.astype(object).where(board.notna(), None).to_dict("records")
 
 
 def _show(found: "Status") -> None:
     days = found.days
     if days.first is None or days.read_at is None:
-        out.print("No day has landed yet. Read some: topo-pipeline backfill FROM TO")
+        due = last_due_day(now(), get_settings().zone)
+        out.print(f"No day has landed yet. To read one: topo-pipeline backfill {due} {due}", highlight=False)
         return
     gaps = {
-        "missing": days.missing, "read before they were over": days.unclosed, "not proved": days.unproved,
+        "missing": days.missing, "last read before the day was over": days.unclosed, "not proved": days.unproved,
         "not in the tables yet": found.behind,
     }  # fmt: skip
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_row("Complete up to", f"[bold]{days.complete or 'no day yet'}[/], last read {_ago(days.read_at)}")
-    table.add_row("Landed", f"{days.activities:,} activities, {counted(days.days, 'day')} since {days.first}")
-    for what, which in gaps.items():
-        if which:
-            table.add_row("[yellow]Gap[/]", f"{counted(len(which), 'day')} {what}: {in_words(which)}")
+    table.add_row(
+        "Landed",
+        f"{counted(days.activities, 'activity', 'activities')}, {counted(days.days, 'day')} since {days.first}",
+    )
+    for gap, affected in gaps.items():
+        if affected:
+            table.add_row("[yellow]Gap[/]", f"{counted(len(affected), 'day')} {gap}: {in_words(affected)}")
     if not any(gaps.values()):
         table.add_row("Gaps", "none")
     if days.unreadable:
         rows = counted(sum(days.unreadable.values()), "row")
         table.add_row("[yellow]Unreadable[/]", f"{rows} could not be read: {counts_in_words(days.unreadable)}")
-    table.add_row("Pending", f"{found.pending:,} replies without a category yet")
+    table.add_row("Pending", f"{counted(found.pending, 'reply', 'replies')} not classified by Topo yet")
     out.print(table, highlight=False)
     if found.board is None:
-        out.print("The tables are not built yet: make dev builds them, and so does a backfill.")
+        out.print("The tables are not built yet. topo-pipeline backfill builds them, and so does topo-pipeline dev.")
     else:
         out.print(leaderboard_table(found.board.head(_TOP)))
 
@@ -164,31 +170,31 @@ def _show(found: "Status") -> None:
 def _ago(moment: datetime) -> str:
     hours = (now() - moment).total_seconds() / 3600
     if hours < 1:
-        return "within the hour"
-    return f"{hours:.0f} hours ago" if hours < _TWO_DAYS else f"{hours / 24:.0f} days ago"
+        return "less than an hour ago"
+    return f"{counted(round(hours), 'hour')} ago" if hours < _TWO_DAYS else f"{hours / 24:.0f} days ago"
 
 
 def report(
-    open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser, too.")] = False,
+    open_it: Annotated[bool, typer.Option("--open", help="Also open it in a browser.")] = False,
 ) -> None:
-    """Write the engagement report, and print where it is.
+    """Write the engagement report and print its path.
 
-    One HTML file in TOPO_REPORT_DIR, of what the tables hold now.
+    The report is one HTML file in TOPO_REPORT_DIR, built from the current tables.
 
     \b
     Examples:
       topo-pipeline report --open
       cp "$(topo-pipeline report)" /srv/www/engagement.html
     """
-    with clear_errors(), quiet():
+    with report_errors(), quiet():
         path = write_report()
     out.print(str(path), soft_wrap=True, markup=False, highlight=False)
     if open_it and not webbrowser.open(path.as_uri()):
-        err.print("No browser was found to open it with: open the file yourself.")
+        err.print("No browser was found. Open the file yourself.")
 
 
 def write_report() -> Path:
-    """Write the report of what the tables hold now; return the file."""
+    """Write the report from the current tables and return its path."""
     from topo_pipeline.report.page import publish
     from topo_pipeline.warehouse.connection import Warehouse
 

@@ -1,4 +1,4 @@
-"""How far a backfill is: a bar on a terminal, a line for each day elsewhere."""
+"""The progress of a backfill: a bar in a terminal, else one line per day."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,46 +8,47 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
-from topo_pipeline.cli.console import err, line
+from topo_pipeline.cli.console import counted, err, print_line
 
 if TYPE_CHECKING:
-    from topo_pipeline.runs import Progress as Told
+    from topo_pipeline.runs import Progress as RunProgress
 
-_NARROW = 100  # columns, below which there is no room for all
-_RECENT = 300.0  # seconds: the time left goes by the pace of the last minutes
+_NARROW = 100  # columns, below which not every column fits
+_RECENT = 300.0  # seconds over which the pace for the time left is averaged
 
 
 @contextmanager
-def shown(title: str, total: int) -> Iterator[Callable[["Told"], None]]:
-    """Yield what shows each day that landed and each table that is begun."""
-    landed: dict[date, Told] = {}
-    begun = time.monotonic()
-    with Progress(*_columns(), console=err, disable=not err.is_terminal, speed_estimate_period=_RECENT) as bar:
+def shown(title: str, total: int) -> Iterator[Callable[["RunProgress"], None]]:
+    """Yield a function that shows each day that lands and each table whose build starts."""
+    landed: dict[date, RunProgress] = {}
+    started = time.monotonic()
+    columns = _columns("day" if total == 1 else "days")
+    with Progress(*columns, console=err, disable=not err.is_terminal, speed_estimate_period=_RECENT) as bar:
         task = bar.add_task(title, total=total, activities=0, pace=0.0)
 
-        def show(told: "Told") -> None:
-            if told.landed and told.landed not in landed:  # told once more as the run ends
-                landed[told.landed] = told
+        def show(progress: "RunProgress") -> None:
+            if progress.landed and progress.landed not in landed:  # Dagster repeats the event at the end of the run
+                landed[progress.landed] = progress
                 requests = sum(each.requests for each in landed.values())
                 bar.update(
                     task,
                     completed=len(landed),
                     activities=sum(each.activities for each in landed.values()),
-                    pace=requests / (time.monotonic() - begun),
+                    pace=requests / (time.monotonic() - started),
                 )
-                line(f"{told.landed} landed: {len(landed)} of {total} days")
-            elif told.step and told.step.startswith("engagement") and not told.step.endswith("checks"):
-                doing = f"Building {told.step.removeprefix('engagement__')}"
-                bar.update(task, description=doing)
-                line(doing)
+                print_line(f"{progress.landed} landed: {len(landed)} of {counted(total, 'day')}")
+            elif progress.step and progress.step.startswith("engagement") and not progress.step.endswith("checks"):
+                building = f"Building {progress.step.removeprefix('engagement__')}"
+                bar.update(task, description=building)
+                print_line(building)
 
-        line(title)
+        print_line(title)
         yield show
         bar.update(task, description=title)
 
 
-def _columns() -> list[ProgressColumn]:
-    days = [MofNCompleteColumn(), TextColumn("days")]
+def _columns(unit: str) -> list[ProgressColumn]:
+    days = [MofNCompleteColumn(), TextColumn(unit)]
     activities = [TextColumn("{task.fields[activities]:,} activities")]
     pace = [TextColumn("{task.fields[pace]:.1f} requests/s"), TimeRemainingColumn(compact=True), TextColumn("left")]
     if err.width < _NARROW:

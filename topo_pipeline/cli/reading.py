@@ -1,4 +1,4 @@
-"""`backfill` and `demo`: days read in this process, and shown as they land."""
+"""The commands `backfill` and `demo`, which read days in this process and show each one as it lands."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,17 +14,17 @@ from topo_pipeline.cli.board import show_leaderboard
 from topo_pipeline.cli.console import (
     AsJson,
     by_day,
-    clear_errors,
-    complain,
     counted,
     err,
     fail,
     now,
     out,
+    own_stderr,
+    print_error,
+    print_warning,
     relative,
+    report_errors,
     show_json,
-    undisturbed,
-    warn,
 )
 from topo_pipeline.cli.contract_report import show_latest
 from topo_pipeline.cli.looking import write_report
@@ -36,62 +36,60 @@ from topo_pipeline.settings import get_settings
 if TYPE_CHECKING:
     from topo_pipeline.runs import Outcome, Progress
 
-_INTERRUPTED = 130  # what a shell takes for an end by Ctrl-C
+_INTERRUPTED = 130  # the exit code that shells use for Ctrl-C
 
 
 def demo() -> None:
-    """Read 60 days of a simulated workspace and show them.
+    """Read 60 days of a simulated workspace and show the results.
 
     \b
     Example:
       topo-pipeline demo
     """
-    with clear_errors(), stoppable() as stop:
+    with report_errors(), stoppable() as stop:
         from topo_pipeline import demo as simulated
 
         today = now().date()
         days = [today - timedelta(days=ago) for ago in range(simulated.DAYS, 0, -1)]
-        # The sandbox stands still at last midnight: to run the demo again changes no number.
+        # The sandbox's clock stands at last midnight, so a second demo on the same day gives the same numbers.
         midnight = datetime.combine(today, time.min, UTC)
-        # Its answers are dated by the machine's clock all the same: the pipeline compares the two.
+        # Its responses carry the machine's time, because the pipeline compares the two clocks.
         with simulated.sandbox(lambda: midnight, dated_by=now) as api_url:
             simulated.enter(api_url)
             outcome = _backfill(days, f"Reading {len(days)} days from the sandbox", stop)
     _finish(outcome, stop)
     show_leaderboard()
-    with clear_errors():
+    with report_errors():
         report = write_report()
-    out.print(f"The report: [bold]{escape(relative(str(report)))}[/] (open it in a browser)")
-    out.print(f"The warehouse: [bold]{escape(relative(get_settings().warehouse))}[/] (open it with DuckDB)")
+    out.print(f"Report: [bold]{escape(relative(str(report)))}[/] (open it in a browser)")
+    out.print(f"Warehouse: [bold]{escape(relative(get_settings().warehouse))}[/] (open it with DuckDB)")
     out.print(
-        "Next: [bold]make dev[/] shows the same in Dagster's UI; the README shows how to read your own workspace."
+        "Next: [bold]make dev[/] shows the same data in Dagster's UI. To read your own workspace, see the README."
     )
 
 
 def backfill(
-    start: Annotated[str, typer.Argument(metavar="FROM", help="First day, such as 2026-03-01.")],
+    start: Annotated[str, typer.Argument(metavar="FROM", help="First day, for example 2026-03-01.")],
     end: Annotated[str, typer.Argument(metavar="TO", help="Last day, included.")],
     *,
     allow_shrink: Annotated[
         list[str] | None,
-        typer.Option(metavar="DAY", help="A day of which any number of landed rows may be removed; can be repeated."),
+        typer.Option(metavar="DAY", help="A day whose reload may remove any number of rows. Can be repeated."),
     ] = None,
     accept_unreadable: Annotated[
         list[str] | None,
-        typer.Option(metavar="DAY", help="A day to land however many of its rows can't be read; can be repeated."),
+        typer.Option(metavar="DAY", help="A day to land even if many of its rows can't be read. Can be repeated."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell what would be read, by one request; change nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be read. Sends one request and changes nothing.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read days, and bring the tables up to date.
+    """Read the days FROM to TO, both included, and update the tables.
 
-    FROM is the first day, TO the last: both are read, and what lies between.
-
-    Exits with 0 only if every day landed and is proved complete; with 1 if one is not, 2 if the command is mistyped,
-    130 if Ctrl-C ended it: the first after the day under way, with the tables brought up to date, the second at once.
-    Days that had landed stay either way.
+    Exits with 0 only if every day landed and is proved complete, with 1 if a day is not, with 2 for bad arguments, and
+    with 130 after Ctrl-C. The first Ctrl-C stops after the current day and updates the tables, the second stops at
+    once. Days that have landed are kept in both cases.
 
     \b
     Examples:
@@ -100,53 +98,53 @@ def backfill(
       topo-pipeline backfill 2026-03-14 2026-03-14 --allow-shrink 2026-03-14
       topo-pipeline backfill 2026-03-14 2026-03-14 --accept-unreadable 2026-03-14
     """
-    with clear_errors(), stoppable() as stop:
+    with report_errors(), stoppable() as stop:
         days = arguments.days(arguments.day(start), arguments.day(end))
         may_shrink = [arguments.day(day) for day in allow_shrink or []]
         accepted = [arguments.day(day) for day in accept_unreadable or []]
-        _within(days, {"--allow-shrink": may_shrink, "--accept-unreadable": accepted})
+        _require_in_range(days, {"--allow-shrink": may_shrink, "--accept-unreadable": accepted})
         if dry_run:
-            _foretell(days, as_json)
+            _show_estimate(days, as_json)
             return
         _check()
-        began = now()
+        started_at = now()
         outcome = _backfill(days, f"Reading {counted(len(days), 'day')}", stop, may_shrink, accepted)
     if as_json:
-        days_told = {"unproved": by_day(outcome.unproved), "unreadable": by_day(outcome.unreadable)}
-        show_json(asdict(outcome) | days_told)
+        details = {"unproved": by_day(outcome.unproved), "unreadable": by_day(outcome.unreadable)}
+        show_json(asdict(outcome) | details)
     elif not outcome.problems:
         where = escape(relative(get_settings().warehouse))
         out.print(
             f"{counted(len(outcome.landed), 'day')} landed in {where}:"
-            f" {outcome.activities:,} activities in {outcome.requests:,} requests.",
+            f" {counted(outcome.activities, 'activity', 'activities')} in {counted(outcome.requests, 'request')}.",
             highlight=False,
         )
     if not as_json:
-        show_latest(since=began)
+        show_latest(since=started_at)
     _finish(outcome, stop)
 
 
 def _check() -> None:
-    """Meet what would fail every day before a run is made of it."""
+    """Fail before the run starts if every day would fail."""
     from topo_pipeline.defs.resources import Topo
     from topo_pipeline.ingest import check
     from topo_pipeline.warehouse.connection import Warehouse
 
-    with err.status("Looking at the warehouse and the key"):
+    with err.status("Checking the warehouse and the key"):
         settings = get_settings()
         topo, warehouse = Topo(settings, now), Warehouse(settings.warehouse)
         check(topo.client, warehouse, timezone=settings.timezone, clock=now)
 
 
-def _foretell(days: Sequence[date], as_json: bool) -> None:
-    """Tell what would be read."""
+def _show_estimate(days: Sequence[date], as_json: bool) -> None:
+    """Print what would be read."""
     from topo_pipeline.defs.partitions import day_of, key_of
     from topo_pipeline.defs.resources import Topo
     from topo_pipeline.estimate import estimate
     from topo_pipeline.warehouse.connection import Warehouse
 
     settings = get_settings()
-    with err.status("Asking Topo how much there is"):
+    with err.status("Asking Topo for its count"):
         found = estimate(
             Topo(settings, now).client,
             Warehouse(settings.warehouse),
@@ -156,22 +154,22 @@ def _foretell(days: Sequence[date], as_json: bool) -> None:
     if as_json:
         show_json(asdict(found))
         return
-    again = f", {len(found.again)} of them again ({in_words(found.again)})" if found.again else ", all of them new"
-    out.print(f"Would read {counted(len(days), 'day')}{again}: {days[0]} to {days[-1]}.", highlight=False)
+    landed = f"{len(found.again)} already landed: {in_words(found.again)}" if found.again else "none landed yet"
+    out.print(f"Would read {counted(len(days), 'day')}, {days[0]} to {days[-1]} ({landed}).", highlight=False)
     out.print(
-        f"Topo counts {found.activities:,} activities by now: about {counted(found.requests, 'request')}, which take"
-        f" {timedelta(seconds=math.ceil(found.seconds))} or longer at {settings.requests_per_second:g} a second; then"
-        " the tables. Nothing was changed.",
+        f"Topo counts {counted(found.activities, 'activity', 'activities')}. Reading takes about"
+        f" {counted(found.requests, 'request')}, which at {settings.requests_per_second:g} per second need at least"
+        f" {timedelta(seconds=math.ceil(found.seconds))}. The tables are built after that. Nothing was changed.",
         highlight=False,
     )
 
 
-def _within(days: Sequence[date], options: Mapping[str, Sequence[date]]) -> None:
-    """Refuse an option for a day that is not read: it would have no effect."""
+def _require_in_range(days: Sequence[date], options: Mapping[str, Sequence[date]]) -> None:
+    """Exit if an option names a day that is not read."""
     for option, named in options.items():
         for day in named:
             if day not in days:
-                fail(f"{option} {day}: that day is not between {days[0]} and {days[-1]}.", 2)
+                fail(f"{option} {day} has no effect: that day is not between {days[0]} and {days[-1]}.", 2)
 
 
 def _backfill(
@@ -181,7 +179,7 @@ def _backfill(
     may_shrink: Sequence[date] = (),
     accept_unreadable: Sequence[date] = (),
 ) -> "Outcome":
-    """Run the days and show how far it is."""
+    """Read the days in one run and show the progress."""
     from topo_pipeline.instance import opened, prepare
 
     home = get_settings().dagster_home
@@ -191,12 +189,12 @@ def _backfill(
     from topo_pipeline.defs.agreement import compare, told
     from topo_pipeline.warehouse.connection import Warehouse
 
-    with undisturbed(), opened(home) as instance, shown(title, len(days)) as show:
+    with own_stderr(), opened(home) as instance, shown(title, len(days)) as show:
         warehouse = get_settings().warehouse
         if lost := set(compare(instance, Warehouse(warehouse)).lost) - set(days):
-            warn(" ".join(told(lost, relative(warehouse))))
+            print_warning(" ".join(told(lost, relative(warehouse))))
 
-        def tell(progress: "Progress") -> None:
+        def on_progress(progress: "Progress") -> None:
             stop.is_reading = True
             show(progress)
 
@@ -204,7 +202,7 @@ def _backfill(
             defs,
             days,
             instance=instance,
-            tell=tell,
+            tell=on_progress,
             may_shrink=may_shrink,
             accept_unreadable=accept_unreadable,
             is_stopped=stop,
@@ -212,13 +210,13 @@ def _backfill(
 
 
 def _finish(outcome: "Outcome", stop: Stop) -> None:
-    """Say what did not work, and exit unless every day landed and is proved complete."""
+    """Print what did not work, and exit with an error unless every day landed and is proved complete."""
     if outcome.unreadable:
         rows = counted(sum(outcome.unreadable.values()), "row")
-        warn(f"{rows} could not be read: {counts_in_words(outcome.unreadable)}. topo.rejects has the reasons.")
+        print_warning(f"{rows} could not be read: {counts_in_words(outcome.unreadable)}. topo.rejects has the reasons.")
     unproved = [f"{day} landed, but is not proved complete: {why}." for day, why in outcome.unproved.items()]
     problems = [*unproved, *outcome.problems]
     for problem in problems[:-1]:
-        complain(problem)
+        print_error(problem)
     if problems:
-        fail(problems[-1], _INTERRUPTED if stop.is_asked else 1)
+        fail(problems[-1], _INTERRUPTED if stop.is_requested else 1)

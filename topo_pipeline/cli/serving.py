@@ -1,4 +1,4 @@
-"""`sandbox` and `dev`: what serves until a signal ends it."""
+"""The commands `sandbox` and `dev`, which run until a signal ends them."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ import typer
 from dotenv import dotenv_values
 from rich.markup import escape
 
-from topo_pipeline.cli.console import ENDINGS, clear_errors, err, fail, now, out
+from topo_pipeline.cli.console import STOP_SIGNALS, err, fail, now, out, report_errors
 from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 def sandbox(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0 takes a free one.")] = 8100,
-    seed: Annotated[int, typer.Option(help="Another seed is another workspace.")] = 7,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0 picks a free one.")] = 8100,
+    seed: Annotated[int, typer.Option(help="Each seed gives another workspace.")] = 7,
     quirk: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME[=VALUE]", help="How the API differs from what is documented; can be repeated."),
+        typer.Option(metavar="NAME[=VALUE]", help="A difference from the documented API. Can be repeated."),
     ] = None,
 ) -> None:
     """Serve a simulated Topo API until Ctrl-C.
 
-    Its address and key are printed as lines that .env takes.
+    Prints its address and key as lines for .env.
 
     \b
     Examples:
@@ -34,12 +34,12 @@ def sandbox(
       topo-pipeline sandbox --port 0 --seed 11
       topo-pipeline sandbox --quirk bounds_inclusive --quirk max_page_size=50
     """
-    with clear_errors():
+    with report_errors():
         from topo_pipeline import demo as simulated
 
         with simulated.sandbox(now, port=port, seed=seed, quirks=_quirks(quirk or [])) as api_url:
             out.print(f"TOPO_API_URL={api_url}\nTOPO_API_KEY={simulated.API_KEY}", highlight=False)
-            err.print("The sandbox serves until Ctrl-C.")
+            err.print("The sandbox is running. Press Ctrl-C to stop it.")
             _wait_for_signal()
 
 
@@ -53,54 +53,54 @@ def _quirks(switches: list[str]) -> "Quirks":
 
 
 def dev(port: Annotated[int, typer.Option(min=1, max=65535, help="The port of Dagster's UI.")] = 3000) -> None:
-    """Open Dagster's UI: over Topo, or without a key over the sandbox.
+    """Start Dagster's UI for your workspace, or for a simulated one if TOPO_API_KEY is not set.
 
-    Its daemon runs with it: tables follow, and schedules where TOPO_AUTOMATION is on.
+    Dagster's daemon starts with it: tables follow what lands, and with TOPO_AUTOMATION=on the schedules run.
 
     \b
     Examples:
       topo-pipeline dev
       topo-pipeline dev --port 3001
     """
-    with clear_errors():
+    with report_errors():
         if get_settings().api_key is not None:
             from topo_pipeline.defs.resources import Topo
 
-            Topo(get_settings(), now).client()  # an address or a key that can't be used is met here, not shown
-            _serve(port, {**dotenv_values(".env"), **os.environ}, f"Dagster's UI over {get_settings().api_url}")
+            Topo(get_settings(), now).client()  # fails here if the address or the key can't be used
+            _serve(port, {**dotenv_values(".env"), **os.environ}, f"Dagster's UI for {get_settings().api_url}")
         from topo_pipeline import demo as simulated
 
         get_settings.cache_clear()
         with simulated.sandbox(now) as api_url:
             simulated.enter(api_url)
-            _serve(port, dict(os.environ), "TOPO_API_KEY is not set: Dagster's UI over the demo's sandbox")
+            _serve(port, dict(os.environ), "TOPO_API_KEY is not set. Dagster's UI for the demo's simulated workspace")
 
 
 def _serve(port: int, environment: dict[str, str | None], title: str) -> NoReturn:
-    """Run Dagster's UI and daemon until they end, or until a signal tells us to end them; exit as they do."""
+    """Run Dagster's UI and daemon until they end or a signal ends them, and exit with their exit code."""
     from topo_pipeline.instance import prepare
     from topo_pipeline.services import HOST, reserved, run
 
     settings = get_settings()
     workspace = prepare(settings.dagster_home)
-    told = {
+    variables = {
         **{name: value for name, value in environment.items() if value is not None},
         "DAGSTER_HOME": str(settings.dagster_home),
         "TOPO_WAREHOUSE": settings.warehouse,
         "TOPO_REPORT_DIR": str(settings.report_dir),
         "TOPO_RULES": str(settings.rules_file or ""),
-        # dg dev supersedes it, but is no part of what an installed package brings.
+        # dg dev supersedes it, but is not installed with the package.
         "PYTHONWARNINGS": "ignore:Function `dev_command` is superseded",
     }
     with reserved(settings.dagster_home, port) as lock:
         err.print(f"{escape(title)}: http://{HOST}:{port}", highlight=False)
-        for number in ENDINGS:
+        for number in STOP_SIGNALS:
             signal.signal(number, signal.default_int_handler)
-        raise typer.Exit(run(workspace, port, lock, told))
+        raise typer.Exit(run(workspace, port, lock, variables))
 
 
 def _wait_for_signal() -> None:
     stop = threading.Event()
-    for number in ENDINGS:
+    for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: stop.set())
     stop.wait()

@@ -1,4 +1,4 @@
-"""What signals do to a command: end it after the day under way, or at once with its temporary files removed."""
+"""Signal handling: stop a command after the current day, or at once with its temporary files removed."""
 
 import signal
 import threading
@@ -6,30 +6,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from topo_pipeline.cli.console import ENDINGS, err, fail
+from topo_pipeline.cli.console import STOP_SIGNALS, err, fail
 
-_BY_SIGNAL = 128  # a shell's exit code of a command that a signal ended, less the signal's number
+_BY_SIGNAL = 128  # plus the signal's number: the exit code that a shell reports for a command that a signal ended
 
 
 class Stop:
-    """Whether somebody wants an end, and whether there is a day under way to be waited for."""
+    """Whether a stop was requested, and whether a day is being read that should finish first."""
 
-    is_asked = False
+    is_requested = False
     is_reading = False
 
     def __call__(self) -> bool:
-        """Whether to end after this day."""
-        return self.is_asked
+        """Return whether to stop after this day."""
+        return self.is_requested
 
 
 @contextmanager
 def stoppable() -> Iterator[Stop]:
-    """Yield what Ctrl-C asks for; to be entered before anything starts threads, which inherit that they don't get it.
+    """Yield a flag that the first Ctrl-C sets; the second one stops the command at once.
 
-    Dagster would raise it in the midst of a day. Hence it is kept from every thread but one of our own, and the second
-    one is passed on as SIGTERM, which Dagster takes as it does Ctrl-C. So it takes a terminal that closes.
+    Enter this before any thread starts: threads inherit the signal mask. Dagster would raise KeyboardInterrupt in the
+    middle of a day, so SIGINT is blocked in every thread and one thread of ours waits for it. The second Ctrl-C, and a
+    closed terminal, are passed on as SIGTERM, which Dagster handles like Ctrl-C.
     """
-    stop, main, is_over = Stop(), threading.get_ident(), threading.Event()
+    stop, main, is_done = Stop(), threading.get_ident(), threading.Event()
     before = [
         (signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler)),
         (signal.SIGHUP, signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))),
@@ -37,10 +38,10 @@ def stoppable() -> Iterator[Stop]:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
     def wait() -> None:
-        while signal.sigwait({signal.SIGINT}) and not is_over.is_set():
-            if stop.is_reading and not stop.is_asked:
-                stop.is_asked = True
-                err.print("Ending once the day under way has landed and is in the tables; Ctrl-C again ends at once.")
+        while signal.sigwait({signal.SIGINT}) and not is_done.is_set():
+            if stop.is_reading and not stop.is_requested:
+                stop.is_requested = True
+                err.print("Stopping after the current day is in the tables. Press Ctrl-C again to stop at once.")
             else:
                 signal.pthread_kill(main, signal.SIGTERM)
 
@@ -49,7 +50,7 @@ def stoppable() -> Iterator[Stop]:
     try:
         yield stop
     finally:
-        is_over.set()
+        is_done.set()
         signal.pthread_kill(waiting.ident or 0, signal.SIGINT)
         waiting.join()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -61,7 +62,7 @@ def stoppable() -> Iterator[Stop]:
 def undone_by_signals(file: Path | None = None) -> Iterator[None]:
     """Turn Ctrl-C, SIGTERM and a closed terminal into an exception, so that temporary files are removed.
 
-    Then say whether `file` was written, and exit. Further signals are ignored: they would interrupt the removing.
+    Then print whether `file` was written, and exit. Further signals are ignored: they would interrupt the cleanup.
     """
     received: list[signal.Signals] = []
     before = _identity(file)
@@ -71,14 +72,14 @@ def undone_by_signals(file: Path | None = None) -> Iterator[None]:
             received.append(signal.Signals(number))
             raise KeyboardInterrupt
 
-    # What was ignored from the beginning, as SIGHUP by nohup, stays so.
-    handlers = {number: signal.getsignal(number) for number in ENDINGS}
+    # A signal that was ignored from the start, such as SIGHUP under nohup, stays ignored.
+    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     for number, handler in handlers.items():
         if handler is not signal.SIG_IGN:
             signal.signal(number, stop)
     try:
         yield
-    except BaseException:  # DuckDB raises an exception of its own
+    except BaseException:  # DuckDB raises its own exception
         if not received:
             raise
     else:
@@ -86,10 +87,10 @@ def undone_by_signals(file: Path | None = None) -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    for by in received:
+    for number in received:
         was_written = _identity(file) != before
-        what = f"{file} was written" if was_written else f"nothing was written{f' to {file}' if file else ''}"
-        fail(f"Stopped by {by.name}: {what}.", _BY_SIGNAL + by)
+        outcome = f"{file} was written" if was_written else f"nothing was written{f' to {file}' if file else ''}"
+        fail(f"Stopped by {number.name}: {outcome}.", _BY_SIGNAL + number)
 
 
 def _identity(file: Path | None) -> tuple[int, int] | None:

@@ -1,7 +1,7 @@
-"""Whether the pipeline can work here, and what to do where it can't: looks at everything, whatever it finds.
+"""Check whether the pipeline can work here and say how to fix what is wrong.
 
-Knows every room that it looks at; what it finds is for the command line to show. It changes one thing only: runs whose
-process is gone are marked as failed.
+Every check runs, whatever the others find. The command line prints the findings. One thing is changed: orphaned runs
+(runs whose process is gone) are marked as failed.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,42 +18,47 @@ if TYPE_CHECKING:
 
 __all__ = ["Finding", "examine"]
 
-# So long a writer may have the warehouse before the doctor says who it is.
+# Seconds to wait for another process to release the warehouse before it is reported.
 _PATIENCE = 2.0
 
 
 def examine(clock: Callable[[], datetime]) -> list[Finding]:
-    """Look at the settings of this process and everything that they name.
+    """Check the settings of this process and everything they refer to.
 
     Args:
-        clock: Now, aware.
+        clock: Returns the current time, with a time zone.
     """
     settings, findings = environment.look()
     warehouse = Warehouse(settings.warehouse, wait_seconds=_PATIENCE)
     known = api.Known()
     for check, look in (
         ("topo", lambda: api.look(settings, clock, known)),
-        ("warehouse", lambda: landed.look_at_warehouse(settings, warehouse, known.organization_id)),
+        ("warehouse", lambda: landed.look_at_warehouse(settings, warehouse, known.organization_id, clock())),
         ("contract", lambda: api_contract.look_at_contract(warehouse)),
         ("days", lambda: landed.look_at_days(settings, warehouse, clock())),
         ("heartbeat", lambda: environment.look_at_heartbeat(settings)),
         ("dagster home", lambda: home.look(settings, warehouse, clock())),
         ("permissions", lambda: permissions.look(settings, warehouse)),
     ):
-        findings += _whatever_happens(check, look)
+        findings += _run_check(check, look)
+    if not warehouse.path.exists() and any(f.check == "records" and f.level == "problem" for f in findings):
+        # To read a day into a new warehouse would be the wrong advice: the old one is lost or looked for elsewhere.
+        do = "Days have landed before: see the finding 'records' below first."
+        findings = [replace(finding, do=do) if finding.check == "warehouse" else finding for finding in findings]
     return [_without_key(finding, settings) for finding in findings]
 
 
-def _whatever_happens(check: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """What `look` finds; a fault that it does not know is a finding too, and the next is looked at."""
+def _run_check(check: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """Yield the findings of a check. An unexpected exception becomes a finding, so that the other checks still run."""
     try:
         yield from look()
-    except Exception as error:  # noqa: BLE001 - told, not swallowed
+    except Exception as error:  # noqa: BLE001 - reported as a finding
         detail = str(error).strip().partition("\n")[0]
-        yield problem(check, f"Looking at it failed: {type(error).__name__}: {detail}.", "Mend that, and ask again.")
+        do = "Fix the cause, then run topo-pipeline doctor again."
+        yield problem(check, f"The check failed: {type(error).__name__}: {detail}.", do)
 
 
 def _without_key(finding: Finding, settings: "Settings") -> Finding:
-    """Whoever quotes anything might quote the key."""
+    """Return the finding without the API key, which a quoted error might contain."""
     key = settings.api_key.get_secret_value() if settings.api_key else ""
     return replace(finding, found=finding.found.replace(key, "[key]")) if key else finding

@@ -1,4 +1,4 @@
-"""Whether Dagster's records and the warehouse tell of the same days."""
+"""Check that Dagster's records and the warehouse hold the same days."""
 
 from typing import TYPE_CHECKING
 
@@ -25,8 +25,8 @@ def compare_records(instance: "dg.DagsterInstance", warehouse: Warehouse) -> Fin
         days = [load.day for load in found.unrecorded]
         return problem(
             "records",
-            f"Dagster's records don't tell of the last load of these landed days: {in_words(days)}.",
-            "If DAGSTER_HOME is wrong, correct it. If it is lost, read any day: that records them all, and the nights"
-            " know again which days are missing.",
+            f"Dagster's records lack the last load of these landed days: {in_words(days)}.",
+            "If DAGSTER_HOME is wrong, correct it. If it is lost, read any day: this records them all, and the nightly"
+            f" run finds missing days again. Run: topo-pipeline backfill {max(days)} {max(days)}",
         )
-    return ok("records", "Dagster's records and the warehouse tell of the same days.")
+    return ok("records", "Dagster's records and the warehouse hold the same days.")

@@ -1,4 +1,4 @@
-"""Topo: whether it is reached and how fast, whose key this is and what it may read, clocks, and the pace."""
+"""Check Topo: reachability and response time, the key and its scopes, clocks, and request rate."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -16,20 +16,20 @@ from topo_pipeline.topo_api.wire import ActivityQuery, Heard, Me
 if TYPE_CHECKING:
     from topo_pipeline.settings import Settings
 
-# Nobody waits for a doctor: what does not answer at once is told.
+# The doctor doesn't retry: a slow answer is a finding.
 _ONE_TRY = Retries(attempts=1, read_timeout=10, attempt_timeout=15)
-# Without a key it can still be told whether there is an API: it answers that this one is wrong.
+# Shows without a real key whether there is an API: the API rejects this key.
 _NO_KEY = "topo_none"
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
-_OF_THE_KEY = {_UNAUTHORIZED, _FORBIDDEN}
-# Seconds that clocks may differ: a day that is not over is read up to two minutes before now.
-_WORTH_TELLING, _TOO_MUCH = 30, 120
+_KEY_STATUSES = {_UNAUTHORIZED, _FORBIDDEN}
+# Seconds by which the clocks may differ: an open day is read up to two minutes before now.
+_WARN_APART, _MAX_APART = 30, 120
 _SLOW = 2.0  # seconds
 
 
 @dataclass
 class Known:
-    """What Topo told and others need."""
+    """What Topo reported and other checks need."""
 
     organization_id: str | None = None
 
@@ -38,29 +38,29 @@ class Known:
 class _Answers:
     me: Me | None = None
     heard: Heard | None = None
-    unnamed: TopoError | None = None
-    """Why it is not told whose key it is."""
-    unread: TopoError | None = None
-    """Why no activity was had."""
+    identity_error: TopoError | None = None
+    """Why the key's owner is unknown."""
+    activities_error: TopoError | None = None
+    """Why the activities could not be read."""
 
 
 def look(settings: "Settings", clock: Callable[[], datetime], known: Known) -> Iterator[Finding]:
-    """Ask Topo two small questions, and tell what the answers are worth."""
+    """Send Topo two small requests and yield findings about the responses."""
     key = settings.api_key.get_secret_value() if settings.api_key else _NO_KEY
     try:
         client = TopoClient(
             settings.api_url, key, requests_per_second=1000, concurrency=1, retries=_ONE_TRY, clock=clock
         )
     except ValueError as error:
-        yield problem("topo", f"{error}.", "Correct it in the environment or in .env.")
-        yield from (unknown(check, "Topo can't be asked") for check in ("key", "clock", "rate"))
+        yield problem("topo", f"{error}.", "Correct it in .env or the environment.")
+        yield from (unknown(check, "no request could be sent to Topo") for check in ("key", "clock", "rate"))
         return
     answers = asyncio.run(_ask(client, clock()))
     known.organization_id = answers.me.organization_id if answers.me else None
     host = urlsplit(settings.api_url).netloc
     yield _reached(host, answers)
     if settings.api_key is None:
-        do = "Put a key into .env or the environment; make demo needs none."
+        do = "Set it in .env or the environment. The demo needs no key: topo-pipeline demo"
         yield problem("key", "TOPO_API_KEY is not set.", do)
     elif answers.heard is None:
         yield unknown("key", f"{host} was not reached")
@@ -75,34 +75,35 @@ def look(settings: "Settings", clock: Callable[[], datetime], known: Known) -> I
 
 async def _ask(client: TopoClient, now: datetime) -> _Answers:
     answers = _Answers()
-    lately = ActivityQuery(size=1, created_at_after=now - timedelta(hours=1), created_at_before=now)
+    recent = ActivityQuery(size=1, created_at_after=now - timedelta(hours=1), created_at_before=now)
     async with client:
         try:
             answers.me = await client.identity()
         except TopoError as error:
-            answers.unnamed = error
+            answers.identity_error = error
         if client.heard is not None:
             try:
-                await client.activities(lately)
+                await client.activities(recent)
             except TopoError as error:
-                answers.unread = error
+                answers.activities_error = error
         answers.heard = client.heard
     return answers
 
 
 def _reached(host: str, answers: _Answers) -> Finding:
     if answers.heard is None:
-        return problem("topo", f"{answers.unnamed}.", "Look at the network, a proxy's settings and TOPO_API_URL.")
-    took = f"{host} answers, in {answers.heard.seconds:.2f} s"
-    if answers.unread is not None and _status(answers.unread) not in _OF_THE_KEY:
-        return problem("topo", f"{took}, but: {answers.unread}.", "Check that TOPO_API_URL is the API's address.")
+        return problem("topo", f"{answers.identity_error}.", "Check the network, the proxy settings and TOPO_API_URL.")
+    took = f"{host} answered in {answers.heard.seconds:.2f} s"
+    if answers.activities_error is not None and _status(answers.activities_error) not in _KEY_STATUSES:
+        do = "Check that TOPO_API_URL is the API's address."
+        return problem("topo", f"{took}, but with an error: {answers.activities_error}.", do)
     if answers.heard.seconds > _SLOW:
-        return warning("topo", f"{took}: that is slow.", "A backfill will take long; look at the way to Topo.")
+        return warning("topo", f"{took}, which is slow.", "Backfills will take long. Check the network connection.")
     return ok("topo", f"{took}.")
 
 
 def _status(error: TopoError | None) -> int | None:
-    """Of a refusal; of a fault that may pass it says nothing about the key or the address."""
+    """Return the status of a refusal. A temporary error says nothing about the key or the address."""
     return error.status if isinstance(error, RequestRefused) else None
 
 
@@ -111,42 +112,43 @@ def _is_rate_limit(error: TopoError | None) -> bool:
 
 
 def _key(answers: _Answers) -> Finding:
-    me, status = answers.me, _status(answers.unread)
+    me, status = answers.me, _status(answers.activities_error)
     scopes = set(me.scopes) if me and me.scopes is not None else None
-    if _UNAUTHORIZED in {status, _status(answers.unnamed)}:
-        do = "Put a valid key behind TOPO_API_KEY (in Topo: Settings, API)."
+    if _UNAUTHORIZED in {status, _status(answers.identity_error)}:
+        do = "Set TOPO_API_KEY to a valid key (in Topo: Settings, API)."
         return problem("key", "Topo does not accept TOPO_API_KEY.", do)
     if status == _FORBIDDEN or (scopes is not None and "activities:read" not in scopes):
         return problem("key", "The key may not read activities.", "Give it the scope activities:read in Topo.")
     if me is None:
-        do = "Nothing: the organization is taken from what is read."
-        return warning("key", "Topo does not tell whose key this is.", do)
+        do = "No action needed: the organization is taken from the activities."
+        return warning("key", "Topo did not report which organization the key belongs to.", do)
     if scopes is not None and "sequences:read" not in scopes:
-        do = "Give it the scope sequences:read in Topo, or see ids for names."
-        return warning("key", f"{_called(me)} may not read sequences.", do)
-    return ok("key", f"{_called(me)} may read {'activities and sequences' if scopes else 'activities'}.")
+        do = "Give it the scope sequences:read in Topo. Without it, sequences have ids instead of names."
+        return warning("key", f"{_key_name(me)} may not read sequences.", do)
+    return ok("key", f"{_key_name(me)} may read {'activities and sequences' if scopes else 'activities'}.")
 
 
-def _called(me: Me) -> str:
+def _key_name(me: Me) -> str:
     name, prefix, whose = (one_line(text or "?", 60) for text in (me.name, me.key_prefix, me.organization_id))
     return f"The key {name} ({prefix}…) of organization {whose}"
 
 
 def _clock(heard: Heard) -> Finding:
     if heard.clock_ahead is None:
-        return warning("clock", "Topo's answers tell no time.", "See that this machine's clock is set (NTP).")
-    seconds = abs(heard.clock_ahead)
-    told = f"This machine's clock is {seconds:.0f} s {'ahead of' if heard.clock_ahead > 0 else 'behind'} Topo's"
-    if seconds > _TOO_MUCH:
-        return problem("clock", f"{told}: days would be read before they are over, or late.", "Set the clock (NTP).")
-    if seconds > _WORTH_TELLING:
-        return warning("clock", f"{told}.", "Set the clock (NTP).")
+        do = "Check that this machine's clock is synchronized (NTP)."
+        return warning("clock", "Topo's responses carry no date, so the clocks were not compared.", do)
+    seconds, do = abs(heard.clock_ahead), "Synchronize this machine's clock (NTP)."
+    apart = f"This machine's clock is {seconds:.0f} s {'ahead of' if heard.clock_ahead > 0 else 'behind'} Topo's"
+    if seconds > _MAX_APART:
+        return problem("clock", f"{apart}. Days would be read before they are over, or late.", do)
+    if seconds > _WARN_APART:
+        return warning("clock", f"{apart}.", do)
     return ok("clock", "This machine's clock agrees with Topo's.")
 
 
 def _rate(settings: "Settings", answers: _Answers) -> Finding:
-    ours = f"{settings.requests_per_second:g} requests a second, {settings.concurrency} at once"
-    if _is_rate_limit(answers.unread) or _is_rate_limit(answers.unnamed):
-        return warning("rate", f"Topo asks to slow down; ours is {ours}.", "Set TOPO_REQUESTS_PER_SECOND to less.")
+    ours = f"{settings.requests_per_second:g} requests per second, {settings.concurrency} at a time"
+    if _is_rate_limit(answers.activities_error) or _is_rate_limit(answers.identity_error):
+        return warning("rate", f"Topo asks to slow down. The setting is {ours}.", "Lower TOPO_REQUESTS_PER_SECOND.")
     limits = ", ".join(f"{name}: {value}" for name, value in answers.heard.limits.items()) if answers.heard else ""
-    return ok("rate", f"{ours}; Topo tells {limits or 'no limit'}.")
+    return ok("rate", f"The setting is {ours}. " + (f"Topo reports {limits}." if limits else "Topo reports no limit."))

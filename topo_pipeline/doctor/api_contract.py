@@ -1,4 +1,4 @@
-"""The contract check on demand, and what the last one found."""
+"""The contract check on demand, and the result of the last one."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -17,7 +17,7 @@ from topo_pipeline.warehouse.errors import WarehouseError
 if TYPE_CHECKING:
     from topo_pipeline.settings import Settings
 
-# A second attempt, for a connection that is dropped once; more would take too much of the 40 requests.
+# A second attempt for a dropped connection. More would use up too many of the 40 requests.
 _TWO_TRIES = Retries(attempts=2)
 _RECENT_DAYS = 3
 _COMMAND = "topo-pipeline doctor --contract"
@@ -27,9 +27,9 @@ def check_api(settings: "Settings", clock: Callable[[], datetime], days: Sequenc
     """Check Topo's API.
 
     Args:
-        settings: Which API, and in which zone days are cut.
-        clock: Now, with a time zone.
-        days: Where the sample may come from. None: a landed day, else the last days that are over.
+        settings: The API and the time zone of the days.
+        clock: Returns the current time, with a time zone.
+        days: Where the sample may come from. Empty: a landed day, else the last days that are over.
 
     Raises:
         SettingsError: there is no key, or the key or the address can't be used.
@@ -49,7 +49,7 @@ def _window(settings: "Settings", day: date) -> Window:
 
 
 def _landed(settings: "Settings") -> list[Window]:
-    """Return the latest landed day that has more rows than a page; none where the warehouse can't say."""
+    """Return the latest landed day with more rows than one page, or nothing if the warehouse can't be read."""
     with suppress(WarehouseError), Warehouse(settings.warehouse, wait_seconds=0.01).reader() as connection:
         bounds = day_for_a_sample(connection, rows=MAX_PAGE_SIZE + 1)
         return [Window(*bounds)] if bounds else []
@@ -62,16 +62,16 @@ def _recent(settings: "Settings", now: datetime) -> list[Window]:
 
 
 def look_at_contract(warehouse: Warehouse) -> Iterator[Finding]:
-    """Yield what the last contract check found; nothing where there is no warehouse that can be read."""
+    """Yield the result of the last contract check, or nothing if the warehouse can't be read."""
     if not warehouse.path.exists():
         return
     try:
         with warehouse.reader() as connection:
             latest = latest_contract_check(connection)
-    except WarehouseError:  # a finding of its own
+    except WarehouseError:  # another finding reports it
         return
     if latest is None:
-        yield Finding("contract", "ok", "What is assumed about Topo's API was not checked yet.", f"Run {_COMMAND}.")
+        yield Finding("contract", "ok", "The assumptions about Topo's API are not checked yet.", f"Run: {_COMMAND}")
         return
     checked_at, kept = latest
     yield _finding(checked_at, [ContractResult(**vars(result)) for result in kept])
@@ -83,5 +83,5 @@ def _finding(checked_at: datetime, results: Sequence[ContractResult]) -> Finding
     if refusing:
         return problem("contract", found, f"{refusing[0].consequence} Details: {_COMMAND}")
     if any(result.outcome == "differs" for result in results):
-        return warning("contract", found, f"{_COMMAND} shows what the pipeline does about it.")
+        return warning("contract", found, f"To see what the pipeline does about it: {_COMMAND}")
     return ok("contract", found)

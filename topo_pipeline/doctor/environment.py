@@ -1,4 +1,4 @@
-"""The settings: whether they can be used, and where they come from."""
+"""Check the settings: whether they are valid and where they come from."""
 
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -8,41 +8,41 @@ from topo_pipeline.settings import Settings, SettingsError, get_settings, usable
 
 
 def look() -> tuple[Settings, list[Finding]]:
-    """The settings as far as they can be used, and what is to be said of them."""
+    """Return the settings, with defaults for invalid ones, and the findings about them."""
     try:
         settings = get_settings()
     except SettingsError as error:
         return usable_settings(), [
-            problem("settings", f"{str(error).rstrip('.')}.", "Correct it; the rest was looked at without it.")
+            problem("settings", f"{str(error).rstrip('.')}.", "Correct it in .env or the environment.")
         ]
-    findings = list(_slips())
+    findings = list(_unknown_settings())
     if not findings:
-        findings.append(ok("settings", f"{_sources()}; days are cut in {settings.timezone}."))
+        findings.append(ok("settings", f"{_sources()}. Reporting days are in {settings.timezone}."))
     return settings, findings
 
 
 def look_at_heartbeat(settings: Settings) -> Iterator[Finding]:
-    """Say whether a heartbeat address is set; it is not requested."""
+    """Report whether a heartbeat address is set. It is not requested."""
     if settings.heartbeat_url:
-        yield ok("heartbeat", "TOPO_HEARTBEAT_URL is set: it is requested after each good night.")
+        yield ok("heartbeat", "TOPO_HEARTBEAT_URL is set. It is requested after each successful night.")
     else:
-        yield ok("heartbeat", "TOPO_HEARTBEAT_URL is not set: nobody outside notices when nothing runs.")
+        yield ok("heartbeat", "TOPO_HEARTBEAT_URL is not set, so no outside monitor notices when nothing runs.")
 
 
 def _sources() -> str:
     places = where_set()
-    told = [
+    sources = [
         f"{', '.join(sorted(name for name, where in places.items() if where == place))} from {place}"
         for place in sorted(set(places.values()))
     ]
-    return "; ".join(told) or "Nothing is set: all defaults"
+    return "; ".join(sources) or "No variables are set, so all settings are defaults"
 
 
-def _slips() -> Iterator[Finding]:
-    """What looks like a setting and is none: a slip would leave the default in force, unseen."""
+def _unknown_settings() -> Iterator[Finding]:
+    """Warn about unknown variables that look like settings: a typo silently leaves the default in force."""
     known = {str(field.validation_alias or f"TOPO_{name.upper()}") for name, field in Settings.model_fields.items()}
     for name, place in sorted(where_set().items()):
         if name.upper() not in known:
             meant = get_close_matches(name.upper(), known, 1)
             do = f"Did you mean {meant[0]}?" if meant else "Remove it."
-            yield warning("settings", f"{name} (from {place}) is no setting.", do)
+            yield warning("settings", f"{name} (from {place}) is not a known setting.", do)

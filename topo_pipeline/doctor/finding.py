@@ -1,4 +1,4 @@
-"""What the doctor finds: how bad it is, what it is, what to do."""
+"""Findings of the doctor: how serious each one is, what was found, and what to do."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,13 +8,13 @@ Level = Literal["ok", "warning", "problem"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        check: what was looked at, in a word or two.
-        level: ok; a warning, with which the pipeline works; a problem, with which it does not.
-        found: a sentence: what it is.
-        do: a sentence: what to do; empty where there is nothing to do.
+        check: what was checked, in a word or two.
+        level: `ok`, `warning` (the pipeline works) or `problem` (the pipeline doesn't work).
+        found: what was found, as a sentence.
+        do: what to do, as a sentence; commands after it are one a line. Empty if there is nothing to do.
     """
 
     check: str
@@ -24,20 +24,20 @@ class Finding:
 
 
 def ok(check: str, found: str) -> Finding:
-    """All is well."""
+    """Return a finding that needs no action."""
     return Finding(check, "ok", found)
 
 
 def warning(check: str, found: str, do: str) -> Finding:
-    """The pipeline works, but somebody should know."""
+    """Return a finding that needs attention although the pipeline works."""
     return Finding(check, "warning", found, do)
 
 
 def problem(check: str, found: str, do: str) -> Finding:
-    """The pipeline does not work so."""
+    """Return a finding that keeps the pipeline from working."""
     return Finding(check, "problem", found, do)
 
 
 def unknown(check: str, why: str) -> Finding:
-    """It could not be looked at, for a reason that another finding tells."""
-    return Finding(check, "warning", f"Not looked at: {why}.", "See to that first.")
+    """Return a warning for a check that could not run, for a reason that another finding reports."""
+    return Finding(check, "warning", f"Not checked: {why}.", "Fix that first.")

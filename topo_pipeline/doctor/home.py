@@ -1,4 +1,4 @@
-"""The Dagster home: whether it is ours, its runs, what was refused in them, and whether anything runs by itself."""
+"""Check the Dagster home: its configuration, its runs, refused days and automation."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,21 +16,22 @@ if TYPE_CHECKING:
 
     from topo_pipeline.settings import Settings
 
-# The daemon gives a sign of life twice a minute.
+# The daemon sends a heartbeat twice a minute.
 _ALIVE = timedelta(minutes=5)
 
 
 def look(settings: "Settings", warehouse: Warehouse, now: datetime) -> Iterator[Finding]:
-    """Look at the home, and mark the runs in it whose process is gone as failed."""
+    """Check the home and mark its orphaned runs as failed."""
     from topo_pipeline.instance import HomeUnusable
 
     home = settings.dagster_home
     if not can_be_written(home):
-        yield problem("dagster home", f"{home} can't be written.", "Set DAGSTER_HOME to where this user may write.")
+        yield problem("dagster home", f"{home} can't be written.", "Set DAGSTER_HOME to a folder you can write to.")
         yield unknown("automation", "there is no Dagster home")
         return
     if not home.exists():
-        yield warning("dagster home", f"There is none at {home} yet.", "The first backfill, or make dev, makes it.")
+        do = "The first topo-pipeline backfill or topo-pipeline dev creates it."
+        yield warning("dagster home", f"There is no Dagster home at {home} yet.", do)
         yield unknown("automation", "there is no Dagster home yet")
         return
     try:
@@ -44,7 +45,7 @@ def _look_inside(settings: "Settings", warehouse: Warehouse, now: datetime) -> I
     from topo_pipeline.instance import opened
 
     with opened(settings.dagster_home) as instance:
-        yield _ours(instance, settings)
+        yield _configuration(instance, settings)
         yield _runs(instance)
         try:
             yield compare_records(instance, warehouse)
@@ -54,21 +55,21 @@ def _look_inside(settings: "Settings", warehouse: Warehouse, now: datetime) -> I
             yield unknown("automation", "the settings can't be used")
 
 
-def _ours(instance: "dg.DagsterInstance", settings: "Settings") -> Finding:
+def _configuration(instance: "dg.DagsterInstance", settings: "Settings") -> Finding:
     home = settings.dagster_home
     file = home / "dagster.yaml"
     if not file.exists():
-        do = "Put it there with the next backfill or make dev."
-        return problem("dagster home", f"{home} has no dagster.yaml: two runs could read or write at once.", do)
+        do = "The next topo-pipeline backfill or topo-pipeline dev creates it."
+        return problem("dagster home", f"{home} has no dagster.yaml, so two runs could read or write at once.", do)
     pools = instance.get_concurrency_config().pool_config
     granularity = pools.pool_granularity.value if pools.pool_granularity else None
     if pools.default_pool_limit != 1 or granularity != "op":
-        do = "Set concurrency: pools: {granularity: op, default_limit: 1} in it."
+        do = "Set in it: concurrency: {pools: {granularity: op, default_limit: 1}}"
         return problem("dagster home", f"{file} does not limit pools to one step at a time.", do)
     if not instance.run_monitoring_enabled:
-        do = "Set run_monitoring: {enabled: true} in it, as in the one that comes with topo-pipeline."
-        return warning("dagster home", f"{file} does not watch over runs: one that hangs is never ended.", do)
-    return ok("dagster home", f"{home}: one reader and one builder at a time.")
+        do = "Set in it: run_monitoring: {enabled: true}, as in the file that comes with topo-pipeline."
+        return warning("dagster home", f"{file} has no run monitoring, so a run that hangs is never ended.", do)
+    return ok("dagster home", f"{home} allows one reader and one builder of tables at a time.")
 
 
 def _runs(instance: "dg.DagsterInstance") -> Finding:
@@ -76,14 +77,14 @@ def _runs(instance: "dg.DagsterInstance") -> Finding:
 
     from topo_pipeline.instance import UNFINISHED, bury_the_dead
 
-    buried = bury_the_dead(instance)
-    if buried:
-        names = ", ".join(run.partition("-")[0] for run in buried)
-        do = "Read again what they were to read; their days that had landed stay."
-        return warning("runs", f"The process of these runs was gone: {names}. They are marked as failed now.", do)
-    under_way = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
-    names = ", ".join(f"{run.job_name} {run.run_id.partition('-')[0]}" for run in under_way)
-    return ok("runs", f"Under way: {names or 'none'}.")
+    failed = bury_the_dead(instance)
+    if failed:
+        names = ", ".join(run.partition("-")[0] for run in failed)
+        do = "Read their days again. Days that had landed are kept."
+        return warning("runs", f"Orphaned runs (their process is gone): {names}. They are now marked as failed.", do)
+    running = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
+    names = ", ".join(f"{run.job_name} {run.run_id.partition('-')[0]}" for run in running)
+    return ok("runs", f"Runs in progress: {names or 'none'}.")
 
 
 def _refused(instance: "dg.DagsterInstance", settings: "Settings", now: datetime) -> Finding:
@@ -93,9 +94,11 @@ def _refused(instance: "dg.DagsterInstance", settings: "Settings", now: datetime
     failed = sorted(failed_days(instance, days_between(settings.start_date, due)))
     if failed:
         reason = why_refused(instance, failed[-1])
-        do = f"Why {failed[-1]} did not: {reason}" if reason else "The runs that failed say why; read the days again."
-        return warning("refused days", f"{len(failed)} did not land when read last ({in_words(failed)}).", do)
-    return ok("refused days", "Every day landed when it was read last.")
+        do = (
+            f"Reason for {failed[-1]}: {reason}" if reason else "See the failed runs in Dagster's UI: topo-pipeline dev"
+        )
+        return warning("refused days", f"{len(failed)} did not land when last read: {in_words(failed)}.", do)
+    return ok("refused days", "No day was refused the last time it was read.")
 
 
 def _automation(instance: "dg.DagsterInstance", settings: "Settings", now: datetime) -> Finding:
@@ -111,16 +114,17 @@ def _automation(instance: "dg.DagsterInstance", settings: "Settings", now: datet
     beats = [beat.timestamp for beat in instance.get_daemon_heartbeats().values()]
     seen = datetime.fromtimestamp(max(beats), UTC) if beats else None
     if not running:
-        alive = "; Dagster's daemon is alive, so the tables follow what lands" if _is_alive(seen, now) else ""
-        return ok("automation", f"Off: nothing reads Topo by itself (TOPO_AUTOMATION is {settings.automation}){alive}.")
+        alive = " Dagster's daemon is running, so the tables follow what lands." if _is_alive(seen, now) else ""
+        off = f"Off: Topo is not read automatically (TOPO_AUTOMATION is {settings.automation})."
+        return ok("automation", off + alive)
     if not _is_alive(seen, now):
-        since = f"since {seen:%Y-%m-%d %H:%M} UTC" if seen else "at all"
-        do = "Start make dev or the daemon: docs/operations.md, 'Running it as a service'."
-        return problem("automation", f"On, but Dagster's daemon has not been alive {since}: nothing is read.", do)
+        since = f"has not run since {seen:%Y-%m-%d %H:%M} UTC" if seen else "has never run"
+        do = "Start it: topo-pipeline dev, or as a service (docs/operations.md, 'Running it as a service')."
+        return problem("automation", f"On, but Dagster's daemon {since}, so nothing is read.", do)
     if stopped:
-        do = "Switch them in Dagster's UI, Automation, if that is not meant."
-        return warning("automation", f"On, but for {', '.join(stopped)}.", do)
-    return ok("automation", "On, and Dagster's daemon is alive.")
+        do = "If that is not intended, switch them on in Dagster's UI under Automation."
+        return warning("automation", f"On, except {', '.join(stopped)}.", do)
+    return ok("automation", "On, and Dagster's daemon is running.")
 
 
 def _is_alive(seen: datetime | None, now: datetime) -> bool:

@@ -1,11 +1,11 @@
-"""The warehouse: whether it can be used, whose it is, and how far the days have landed."""
+"""Check the warehouse: whether it can be used, its organization, and which days have landed."""
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from topo_pipeline.days import counts_in_words, in_words, last_due_day
+from topo_pipeline.days import contiguous, counts_in_words, in_words, last_due_day
 from topo_pipeline.doctor.finding import Finding, ok, problem, unknown, warning
 from topo_pipeline.doctor.places import can_be_written
 from topo_pipeline.instance import program_of
@@ -17,24 +17,29 @@ from topo_pipeline.warehouse.migrate import migrations
 if TYPE_CHECKING:
     from topo_pipeline.settings import Settings
 
+_MAX_COMMANDS = 5
 
-def look_at_warehouse(settings: "Settings", warehouse: Warehouse, organization_id: str | None) -> Iterator[Finding]:
-    """Whether it is there, can be written, is free, of our version and of this workspace."""
+
+def look_at_warehouse(
+    settings: "Settings", warehouse: Warehouse, organization_id: str | None, now: datetime
+) -> Iterator[Finding]:
+    """Check that it exists, can be written, is free, and has our schema version, organization and time zone."""
     path = warehouse.path
-    if not can_be_written(path) or not can_be_written(path.parent):  # where DuckDB writes ahead
-        yield problem("warehouse", f"{path} can't be written.", "Set TOPO_WAREHOUSE to where this user may write.")
+    if not can_be_written(path) or not can_be_written(path.parent):  # for DuckDB's write-ahead log
+        yield problem("warehouse", f"{path} can't be written.", "Set TOPO_WAREHOUSE to a file this user can write to.")
         return
     if not path.exists():
-        yield warning("warehouse", f"There is none at {path} yet.", "Read a day: topo-pipeline backfill DAY DAY.")
+        yield warning("warehouse", f"There is no warehouse at {path} yet.", _read_one(settings, now))
         return
     try:
         with warehouse.reader() as connection:
             bound = connection.execute("SELECT organization_id::VARCHAR, timezone FROM topo.workspace").fetchone()
     except WarehouseInUse as error:
-        who = f" ({program_of(error.process)})" if error.process else ""
-        yield warning("warehouse", f"{error}{who}", "A backfill lets go within seconds; close a client left open.")
+        holder = f"Process {error.process} is {program_of(error.process)}. " if error.process else ""
+        do = f"{holder}A backfill releases the warehouse within seconds. Close any client that was left open."
+        yield warning("warehouse", str(error), do)
     except OlderWarehouse as error:
-        yield warning("warehouse", str(error), "Nothing else is needed.")
+        yield warning("warehouse", str(error), "No other action is needed.")
     except WarehouseError as error:
         yield problem("warehouse", str(error), "See docs/operations.md, 'When a day is refused'.")
     else:
@@ -46,19 +51,19 @@ def _whose(
 ) -> Finding:
     organization, timezone = bound
     if timezone not in {None, settings.timezone}:
-        found = f"Its days were cut in {timezone}, and TOPO_TIMEZONE is {settings.timezone}."
+        found = f"The warehouse's days are in {timezone}, but TOPO_TIMEZONE is {settings.timezone}."
         return problem("warehouse", found, f"Set TOPO_TIMEZONE={timezone}, or TOPO_WAREHOUSE to another file.")
     if organization and organization_id and organization != organization_id.lower():
-        found = f"It holds organization {organization}, and the key is of {organization_id}."
-        return problem("warehouse", found, "Use the former's key, or set TOPO_WAREHOUSE to another file.")
+        found = f"The warehouse holds organization {organization}, but the key belongs to {organization_id}."
+        return problem("warehouse", found, "Use a key of the first one, or set TOPO_WAREHOUSE to another file.")
     whose = f"organization {organization}" if organization else "no organization yet"
-    return ok("warehouse", f"{path} can be written; schema version {max(migrations())}, {whose}.")
+    return ok("warehouse", f"{path} can be written: schema version {max(migrations())}, {whose}.")
 
 
 def look_at_days(settings: "Settings", warehouse: Warehouse, now: datetime) -> Iterator[Finding]:
-    """Which days are missing, not closed or not proved, or have rows that could not be read."""
+    """Report days that are missing, open or not proved, and rows that could not be read."""
     if not warehouse.path.exists():
-        yield unknown("days", "there is no warehouse yet")
+        yield unknown("days", "there is no warehouse")
         return
     try:
         with warehouse.reader() as connection:
@@ -67,23 +72,35 @@ def look_at_days(settings: "Settings", warehouse: Warehouse, now: datetime) -> I
         yield unknown("days", "the warehouse can't be read")
         return
     if found.first is None:
-        yield warning("days", "No day has landed yet.", "Read some: topo-pipeline backfill FROM TO.")
+        yield warning("days", "No day has landed yet.", _read_one(settings, now))
         return
     gaps = {"missing": found.missing, "last read before they were over": found.unclosed, "not proved": found.unproved}
-    told = [f"{len(days)} {what} ({in_words(days)})" for what, days in gaps.items() if days]
-    span = f"{found.days} days landed since {found.first}"
-    if not told:
-        yield ok("days", f"{span}, none is missing.")
+    problems = [f"{len(days)} {what} ({in_words(days)})" for what, days in gaps.items() if days]
+    span = f"{found.days} day{'' if found.days == 1 else 's'} landed since {found.first}"
+    if not problems:
+        yield ok("days", f"{span}, none are missing.")
     else:
-        again = min(day for days in gaps.values() for day in days)
-        do = f"Read them: topo-pipeline backfill, from {again}; each night does so where TOPO_AUTOMATION is on."
-        yield warning("days", f"{span}; {', '.join(told)}.", do)
+        do = _read_again({day for days in gaps.values() for day in days})
+        yield warning("days", f"{span}, {', '.join(problems)}.", do)
     yield _unreadable(found)
+
+
+def _read_one(settings: "Settings", now: datetime) -> str:
+    day = last_due_day(now, settings.zone)
+    return f"To read one day: topo-pipeline backfill {day} {day}"
+
+
+def _read_again(days: Iterable[date]) -> str:
+    """Return what to do about days that have to be read, with one command for each stretch of days."""
+    stretches = list(contiguous(days))
+    commands = [f"topo-pipeline backfill {stretch[0]} {stretch[-1]}" for stretch in stretches[:_MAX_COMMANDS]]
+    more = " Then run topo-pipeline doctor for the rest." if len(stretches) > _MAX_COMMANDS else ""
+    return "\n".join([f"With TOPO_AUTOMATION=on the nightly run reads them.{more} To read them now:", *commands])
 
 
 def _unreadable(found: Standing) -> Finding:
     rows = sum(found.unreadable.values())
     if not rows:
-        return ok("unreadable", "Every row that the last load of each day received could be read.")
-    told = f"{rows:,} row{'' if rows == 1 else 's'} could not be read: {counts_in_words(found.unreadable)}."
-    return warning("unreadable", told, "topo.rejects has the text and the reason of each; tell Topo's support.")
+        return ok("unreadable", "Every row of the last load of each day could be read.")
+    count = f"{rows:,} row{'' if rows == 1 else 's'} could not be read: {counts_in_words(found.unreadable)}."
+    return warning("unreadable", count, "topo.rejects has each text and its reason. Report them to Topo's support.")

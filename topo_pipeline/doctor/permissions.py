@@ -1,4 +1,4 @@
-"""Permissions: whether other users can read what is private. What is published, and backups, are not looked at."""
+"""Check whether other users can read private files. Published files and backups are not checked."""
 
 import shlex
 import stat
@@ -14,18 +14,18 @@ from topo_pipeline.warehouse.files import logs_of
 if TYPE_CHECKING:
     from topo_pipeline.settings import Settings
 
-_OTHERS = 0o077  # the group and everybody else
+_OTHERS = 0o077  # the group and all other users
 
 
 def look(settings: "Settings", warehouse: Warehouse) -> Iterator[Finding]:
-    """Yield each private file and folder that its mode opens to other users."""
+    """Yield each private file and folder whose mode gives other users access."""
     data = [Path(f"{warehouse.path}.files")] if warehouse.is_lake else []
     files = [warehouse.path, *logs_of(warehouse.path), *replaced_copies(warehouse)]
     private = [Path(".env"), *files, *data, settings.dagster_home]
     exposed = {path: path.stat().st_mode for path in private if path.exists() and path.stat().st_mode & _OTHERS}
     for path, mode in exposed.items():
         wanted = "700" if stat.S_ISDIR(mode) else "600"
-        found = f"{path} has mode {stat.S_IMODE(mode):o}: other users may read it."
+        found = f"{path} has mode {stat.S_IMODE(mode):o}, so other users may have access to it."
         yield warning("permissions", found, f"Run: chmod {wanted} {shlex.quote(str(path))}")
     if not exposed:
         yield ok("permissions", "No other user can read the warehouse, .env or Dagster's home.")

@@ -48,7 +48,7 @@ def test_where_topo_is_not_reached_what_it_would_tell_is_not_known_and_the_rest_
     found = finds(TOPO_API_URL=NOWHERE)
     assert found.keys() == EVERY_CHECK
     assert found["topo"].level == "problem"
-    assert {found[check].found for check in ("key", "clock", "rate")} == {"Not looked at: 127.0.0.1:9 was not reached."}
+    assert {found[check].found for check in ("key", "clock", "rate")} == {"Not checked: 127.0.0.1:9 was not reached."}
 
 
 def test_a_wrong_key_is_told_without_being_shown(finds: Examine) -> None:
@@ -98,7 +98,7 @@ def test_what_topo_says_of_limits_stands_beside_our_pace(finds: Examine) -> None
     with serve(_Untold(answer)) as address:
         rate = finds(TOPO_API_URL=f"{address}/v1", TOPO_REQUESTS_PER_SECOND="7")["rate"]
     assert rate.level == "ok"
-    assert "7 requests a second" in rate.found
+    assert "7 requests per second" in rate.found
     assert "x-ratelimit-remaining: 17" in rate.found
 
 

@@ -92,12 +92,14 @@ def test_days_that_the_warehouse_or_dagsters_records_have_lost_are_a_problem_wit
     found = finds()["records"]
     assert (found.level, found.found) == (
         "problem",
-        f"Dagster's records don't tell of the last load of these landed days: {days_ago(2)}.",
+        f"Dagster's records lack the last load of these landed days: {days_ago(2)}.",
     )
     assert "DAGSTER_HOME" in found.do
 
     warehouse.path.unlink()
-    found = finds()["records"]
+    findings = finds()
+    assert "records" in findings["warehouse"].do
+    found = findings["records"]
     assert (found.level, found.found) == (
         "problem",
         f"Dagster has records of loads that are not in {warehouse.path}: {days_ago(3)}.",
@@ -127,7 +129,19 @@ def test_days_that_are_missing_not_over_or_not_proved_are_named(
     assert f"missing ({days_ago(4)} to {due})" in found.found
     assert f"1 last read before they were over ({days_ago(6)})" in found.found
     assert f"1 not proved ({days_ago(5)})" in found.found
-    assert f"from {days_ago(6)}" in found.do
+    assert found.do.splitlines()[1:] == [f"topo-pipeline backfill {days_ago(6)} {due}"]
+
+
+def test_each_stretch_of_missing_days_has_its_command(finds: Examine, warehouse: Warehouse, days_ago: DaysAgo) -> None:
+    for ago in (9, 7, 5):
+        land(warehouse, days_ago(ago))
+    at = now()
+    due = landed.last_due_day(at, Settings().zone)
+    assert finds(clock=lambda: at)["days"].do.splitlines()[1:] == [
+        f"topo-pipeline backfill {days_ago(8)} {days_ago(8)}",
+        f"topo-pipeline backfill {days_ago(6)} {days_ago(6)}",
+        f"topo-pipeline backfill {days_ago(4)} {due}",
+    ]
 
 
 def test_rows_that_could_not_be_read_are_counted_by_day(
@@ -149,7 +163,7 @@ def test_who_holds_the_warehouse_is_named(finds: Examine, warehouse: Warehouse, 
         holder.go_on()
     assert found["warehouse"].level == "warning"
     assert f"process {holder.process.pid}" in found["warehouse"].found
-    assert found["days"].found == "Not looked at: the warehouse can't be read."
+    assert found["days"].found == "Not checked: the warehouse can't be read."
 
 
 @pytest.mark.parametrize(
@@ -158,7 +172,7 @@ def test_who_holds_the_warehouse_is_named(finds: Examine, warehouse: Warehouse, 
         ("DELETE FROM topo.migrations WHERE version > 1", "warning", "older topo-pipeline"),
         ("INSERT INTO topo.migrations VALUES (999, 'of tomorrow')", "problem", "upgrade"),
         ("UPDATE topo.workspace SET timezone = 'Europe/Paris'", "problem", "Europe/Paris"),
-        ("UPDATE topo.workspace SET organization_id = uuid()", "problem", "the key is of"),
+        ("UPDATE topo.workspace SET organization_id = uuid()", "problem", "the key belongs to"),
     ],
 )
 def test_a_warehouse_of_another_version_or_workspace_is_told(
@@ -202,7 +216,7 @@ def test_records_that_are_damaged_are_a_problem_and_the_rest_is_looked_at(
     assert str(file) in found["dagster home"].found
     assert f"{file}.damaged" in found["dagster home"].do
     assert {found[check].level for check in ("settings", "key", "warehouse", "days")} == {"ok"}
-    assert found["automation"].found == "Not looked at: the Dagster home can't be used."
+    assert found["automation"].found == "Not checked: the Dagster home can't be used."
 
 
 @pytest.mark.parametrize("limits", [None, "concurrency: {pools: {granularity: op, default_limit: 4}}"])
@@ -244,7 +258,7 @@ def test_days_that_were_refused_are_named(finds: Examine, instance: dg.DagsterIn
     found = finds()["refused days"]
     assert found.level == "warning"
     assert str(days_ago(3)) in found.found
-    assert outcome.problems[0].endswith(found.do.removeprefix(f"Why {days_ago(3)} did not: "))
+    assert outcome.problems[0].endswith(found.do.removeprefix(f"Reason for {days_ago(3)}: "))
     assert why_refused(instance, days_ago(4)) is None
 
 
@@ -268,7 +282,7 @@ def alive(instance: dg.DagsterInstance, minutes_ago: int = 0) -> None:
 def test_automation_that_is_on_wants_a_daemon_that_is_alive(finds: Examine, instance: dg.DagsterInstance) -> None:
     assert automation(finds, "off").level == "ok"
     never = automation(finds, "on")
-    assert (never.level, "not been alive at all" in never.found) == ("problem", True)
+    assert (never.level, "has never run" in never.found) == ("problem", True)
     alive(instance, minutes_ago=30)
     assert automation(finds, "on").level == "problem"
     alive(instance)
@@ -279,7 +293,7 @@ def test_what_was_switched_in_the_ui_counts(finds: Examine, instance: dg.Dagster
     alive(instance)
     switch(instance, "nightly_refresh_schedule", InstigatorStatus.STOPPED)
     on = automation(finds, "on")
-    assert (on.level, on.found) == ("warning", "On, but for nightly_refresh_schedule.")
+    assert (on.level, on.found) == ("warning", "On, except nightly_refresh_schedule.")
 
 
 def test_what_was_switched_on_in_the_ui_counts_too(finds: Examine, instance: dg.DagsterInstance) -> None:
@@ -296,6 +310,6 @@ def test_a_fault_that_nobody_thought_of_is_a_finding_too(
     monkeypatch.setattr(landed, "look_at_days", broken)
     found = finds()
     assert (found["days"].level, found["days"].found) == (
-        "problem", "Looking at it failed: RuntimeError: with [key] in it.",
+        "problem", "The check failed: RuntimeError: with [key] in it.",
     )  # fmt: skip
     assert found["dagster home"].level == "ok"

@@ -159,7 +159,9 @@ def test_no_byte_of_the_person_is_left_in_any_place_and_everybody_else_is_still_
     assert HIS_RUN in as_text_of_export(folder)
     assert "Outbound" in (folder / "data" / "report" / FILE_NAME).read_text()
 
-    cleaned = [line.removeprefix("Cleaned too: ") for line in result.stdout.splitlines() if line.startswith("Cleaned")]
+    cleaned = [
+        line.removeprefix("Also cleaned: ") for line in result.stdout.splitlines() if line.startswith("Also cleaned")
+    ]
     assert {"data/report/parquet", f"data/report/{FILE_NAME}"} <= set(cleaned)
     assert any(".replaced-" in name for name in cleaned)
     assert sum(".writing-" in name for name in cleaned) == 3  # the warehouse's own is removed when it is opened
@@ -177,7 +179,7 @@ def test_a_replaced_warehouse_that_can_not_be_cleaned_is_named_with_the_reason(f
     copy.write_bytes(b"damaged" * 1000)
     result = forget_ada(folder)
     assert result.returncode == 1
-    assert f"{copy.relative_to(folder)} may still hold the person, delete it: " in result.stderr
+    assert f"{copy.relative_to(folder)} may still contain the person (" in result.stderr
     assert files_with(folder, [*HERS, *her_ids()]) == set()
 
 
