@@ -1,10 +1,11 @@
-"""All that others read, as a folder of Parquet with a manifest, for BI tools that read while the pipeline writes.
+"""Export all tables as a folder of Parquet files with a manifest, for BI tools that read while the pipeline writes.
 
-Each export is a folder of its own, named by its time. Once all of it is on disk, the link `latest` is set to it in one
-rename. So a crash leaves the export before, and who reads that one still finds it: it stays until the next but one.
-Months whose activities are as they were are not written again but linked: two names of one file.
+Each export is a folder named by its time. Once it is complete on disk, one rename points the link `latest` to it. So a
+crash leaves the previous export in place. Its readers still find it: each export stays until the next but one. Months
+with unchanged activities are not written again, but hard-linked to the files of the previous export.
 
-Left out are payloads, changes and rejects: no chart needs them, and one more copy of what people wrote has a cost.
+Payloads, change history and rejects are left out: no chart needs them, and they would be one more copy of what people
+wrote.
 """
 
 import json
@@ -33,7 +34,7 @@ _ACTIVITIES = "topo.activities"
 _LEFT_OUT = {"topo.activity_changes", "topo.rejects"}
 _FORMAT = 1  # of the manifest
 _NAME = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
-# Rows of a load only ever go: as many of the same loads are the same rows.
+# Rows of a load are only ever deleted. So the same loads with the same row counts are the same rows.
 _MONTHS = """
 SELECT month, md5(string_agg(load_id::VARCHAR || ' ' || rows::VARCHAR, ',' ORDER BY load_id))
 FROM (SELECT date_trunc('month', day)::DATE AS month, load_id, count(*) AS rows FROM topo.activities GROUP BY ALL)
@@ -53,7 +54,7 @@ FROM landed_days
 
 @dataclass(frozen=True)
 class Export:
-    """What was written: the folder, its tables, files, rows and bytes, and how many of the files were linked."""
+    """A finished export: its folder, and the number of tables, files, rows, bytes and hard-linked files."""
 
     folder: Path
     tables: int
@@ -65,7 +66,7 @@ class Export:
 
 @dataclass(frozen=True)
 class _File:
-    """A file of a table: its path below the export's folder, and for a month of activities what tells it unchanged."""
+    """A file of a table: its path below the export's folder, its size and, for a month, the hash of its loads."""
 
     path: str
     rows: int
@@ -74,25 +75,25 @@ class _File:
 
 
 def export_all(warehouse: Warehouse, root: Path, *, now: datetime, keep_last: bool = True) -> Export:
-    """Export every table to a new folder below `root`, and have `root/latest` lead to it.
+    """Export every table to a new folder below `root`, and point `root/latest` to it.
 
     Args:
-        warehouse: What is read, as it is at one moment; others wait with writing meanwhile.
-        root: Made where it is missing. Of what is in it, older exports than the last are removed, and nothing else.
-        now: Names the folder, and is noted as the time of it.
-        keep_last: Whether the export before stays for who is reading it; not where somebody was forgotten.
+        warehouse: The warehouse to read, as it is at one moment. Writers wait until the export is done.
+        root: The folder of exports, created if missing. Exports older than the previous one are removed from it.
+        now: The time of the export, used in the folder's name and the manifest.
+        keep_last: Whether to keep the previous export for its readers. False after a person was erased.
 
     Raises:
-        WarehouseError: there is no warehouse, or the folder can't be written; what `latest` leads to is as it was.
+        WarehouseError: there is no warehouse, or the folder can't be written. `latest` is unchanged.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _alone(root, warehouse.wait_seconds):
-            _refuse_what_is_no_link(root / LATEST)
+        with _exclusive(root, warehouse.wait_seconds):
+            _require_link_or_nothing(root / LATEST)
             last = _last(root)
             with folder_aside(root / LATEST, "writing") as aside:
                 new = aside / "export"
-                new.mkdir()  # unlike the folder around it, for others to read
+                new.mkdir()  # follows the umask, unlike the private folder around it
                 manifest = _write(warehouse, new, last, now)
                 linked = sum(path.stat().st_nlink > 1 for path in new.rglob("*.parquet"))
                 done = _publish(new, root, now)
@@ -105,37 +106,37 @@ def export_all(warehouse: Warehouse, root: Path, *, now: datetime, keep_last: bo
 
 
 def is_exported(root: Path) -> bool:
-    """Whether there is an export, or what a user has left of one, in this folder."""
+    """Return whether this folder has an export, or parts of one."""
     return root.is_dir() and any(path.name == LATEST or _NAME.fullmatch(path.name) for path in root.iterdir())
 
 
 @contextmanager
-def _alone(root: Path, wait_seconds: float) -> Iterator[None]:
-    """Wait until no other process exports to this folder."""
+def _exclusive(root: Path, wait_seconds: float) -> Iterator[None]:
+    """Lock the folder, waiting until no other process exports to it."""
     with ExitStack() as held:
         with suppress(OSError):  # not every file system has locks
             held.enter_context(locked(root, wait_seconds=wait_seconds))
         yield
 
 
-def _refuse_what_is_no_link(latest: Path) -> None:
+def _require_link_or_nothing(latest: Path) -> None:
     if os.path.lexists(latest) and not latest.is_symlink():
-        raise WarehouseError(f"{latest} is not the link to the last export: move it away and export again.")
+        raise WarehouseError(f"{latest} is not the link to the last export. Move it away and export again.")
 
 
 def _last(root: Path) -> Path | None:
-    """The export that `latest` leads to."""
+    """Return the export that `latest` leads to, if any."""
     link = root / LATEST
     return link.resolve() if (link / MANIFEST).is_file() else None
 
 
 def _write(warehouse: Warehouse, aside: Path, last: Path | None, now: datetime) -> dict[str, Any]:
     with warehouse.reader() as connection:
-        connection.begin()  # in a lake, the other statements would see what others commit
+        connection.begin()  # in a lake, later statements would otherwise see new commits of other processes
         found = {name: table for name, table in tables(connection).items() if name not in _LEFT_OUT}
         activities = found[_ACTIVITIES]
-        written = {name: _whole(connection, table, aside) for name, table in found.items() if table is not activities}
-        written[_ACTIVITIES] = _activities(connection, activities, aside, _months_of(last, activities))
+        written = {name: _write_one(connection, table, aside) for name, table in found.items() if name != _ACTIVITIES}
+        written[_ACTIVITIES] = _write_activities(connection, activities, aside, _months_of(last, activities))
         manifest = _manifest(connection, found, written, now)
     (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
     for path in (*aside.rglob("*"), aside):
@@ -143,15 +144,15 @@ def _write(warehouse: Warehouse, aside: Path, last: Path | None, now: datetime) 
     return manifest
 
 
-def _whole(connection: DuckDBPyConnection, table: Table, aside: Path) -> list[_File]:
+def _write_one(connection: DuckDBPyConnection, table: Table, aside: Path) -> list[_File]:
     path = f"{table.name.replace('.', '/')}.parquet"
     return [_file(aside, path, write(connection, table, _place(aside, path), form="parquet"))]
 
 
-def _activities(
+def _write_activities(
     connection: DuckDBPyConnection, table: Table, aside: Path, before: dict[str, tuple[Path, _File]]
 ) -> list[_File]:
-    """Write the activities by month of the reporting day, or link a month that is as it was."""
+    """Write the activities by month of the reporting day, and hard-link unchanged months."""
     files = []
     for month, loads in connection.execute(_MONTHS).fetchall():
         path = f"topo/activities/{month:%Y-%m}.parquet"
@@ -167,12 +168,12 @@ def _activities(
 
 
 def _link(before: tuple[Path, _File], to: Path, path: str) -> _File | None:
-    """Give the file a second name; not every file system can."""
-    there, file = before
+    """Hard-link the previous export's file. Return None if its size has changed or it can't be linked."""
+    existing, file = before
     try:
-        if there.stat().st_size != file.bytes:
+        if existing.stat().st_size != file.bytes:
             return None
-        to.hardlink_to(there)
+        to.hardlink_to(existing)
     except OSError:
         return None
     return _File(path, file.rows, file.bytes, file.loads)
@@ -189,10 +190,10 @@ def _place(aside: Path, path: str) -> Path:
 
 
 def _months_of(last: Path | None, table: Table) -> dict[str, tuple[Path, _File]]:
-    """The last export's months by what tells them unchanged; none where its columns were others."""
+    """Return the last export's months of activities by their `loads`, or nothing if its columns were different."""
     try:
         manifest = json.loads((last / MANIFEST).read_text(encoding="utf-8")) if last else {}
-    except ValueError:  # somebody else's doing: then every month is written
+    except ValueError:  # not written by an export. Then every month is written
         return {}
     if last is None or manifest.get("format") != _FORMAT:
         return {}
@@ -209,7 +210,7 @@ def _columns(table: Table) -> list[dict[str, Any]]:
 def _manifest(
     connection: DuckDBPyConnection, found: dict[str, Table], written: dict[str, list[_File]], now: datetime
 ) -> dict[str, Any]:
-    """What stands beside the files: whose they are, up to when they know, each column's meaning."""
+    """Return the manifest: the organization, the days covered, and the files and column comments of each table."""
     about = connection.execute(_ABOUT)
     names = [column[0] for column in about.description or ()]
     [values] = about.fetchall()
@@ -231,7 +232,7 @@ def _manifest(
 
 
 def _publish(aside: Path, root: Path, now: datetime) -> Path:
-    """Rename the export to its name, and set the link `latest` to it in one rename."""
+    """Rename the export to its final name, and point the link `latest` to it in one rename."""
     stem = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     names = chain([stem], (f"{stem}-{number}" for number in count(2)))
     done = next(root / name for name in names if not (root / name).exists())
