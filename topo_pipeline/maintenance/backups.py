@@ -54,8 +54,8 @@ class Restored:
         about: the organization and last day of the restored warehouse.
         replaced: the new path of the warehouse that was in place; None if there was none.
         erased: the rows and runs of people erased since the backup, which were erased from the restored copy.
-        forgot_nobody: whether the people erased since the backup are unknown, because there was no warehouse, or it
-            could not be read or has no table of erased subjects.
+        forgot_nobody: whether the people erased since the backup are unknown: there was no warehouse, it could not be
+            read, or it has no table of erased subjects.
     """
 
     about: About
@@ -228,7 +228,7 @@ def _drop_from_page_cache(file: Path) -> None:
 
 @contextmanager
 def _locked(warehouse: Warehouse) -> Iterator[_Current]:
-    """Lock others out of the warehouse, if there is one, and yield its `_Current`."""
+    """Lock the warehouse, if there is one, and yield what a restore needs from it."""
     with ExitStack() as held:
         current = _Current()
         if warehouse.path.exists():

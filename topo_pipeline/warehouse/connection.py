@@ -86,10 +86,8 @@ class Warehouse:
     def transaction(self, beside: "Spool | None" = None) -> Iterator[DuckDBPyConnection]:
         """Yield a connection in one transaction on the newest schema. Everything is committed, or nothing.
 
-        The connection has the view `landed_days`: the ledger row of the last load of each landed day.
-
-        Args:
-            beside: a spool whose connection is used, so that its rows can be landed.
+        The connection has the view `landed_days`: the ledger row of the last load of each landed day. With `beside`, it
+        is the connection of that spool, so that the spool's rows can be landed.
 
         Raises:
             WarehouseError: the warehouse can't be opened or written, or was written by a newer version.

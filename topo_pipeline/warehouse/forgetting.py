@@ -241,10 +241,7 @@ def apply_erasures(connection: DuckDBPyConnection, known: ErasedSubjects, *, now
     if not known.hashes.keys() - own.hashes.keys():
         return NOTHING
     if own.hashes and own.hash_key != known.hash_key:
-        raise WarehouseError(
-            "People were erased from this copy and from the warehouse under different keys, so the copy can't be"
-            " checked for people erased from the warehouse."
-        )
+        raise WarehouseError("The erased ids of this copy and the warehouse can't be merged: they have different keys.")
     connection.execute("UPDATE topo.workspace SET hash_key = $key", {"key": known.hash_key})
     for id_hash in known.hashes.keys() - own.hashes.keys():
         connection.execute("INSERT INTO topo.forgotten VALUES (?, ?)", [id_hash, known.hashes[id_hash]])

@@ -53,18 +53,13 @@ def check(connection: DuckDBPyConnection) -> None:
 
 
 def schema_version(connection: DuckDBPyConnection) -> int:
-    """Return the version of the newest migration applied, 0 for an empty warehouse.
-
-    Raises:
-        WarehouseError: it is newer than the newest migration of this version.
-    """
+    """Return the schema version, 0 for an empty warehouse. Raise WarehouseError if it is newer than this version."""
     row = None
     if ("topo", "migrations") in tables_of(connection):
         row = connection.execute("SELECT max(version) FROM topo.migrations").fetchone()
     applied, known = int(row[0]) if row else 0, max(migrations())
     if applied > known:
         raise WarehouseError(
-            f"The warehouse is at schema version {applied}, but this topo-pipeline supports {known}: upgrade"
-            " topo-pipeline."
+            f"The warehouse is at schema version {applied}, but this version supports {known}: upgrade topo-pipeline."
         )
     return applied

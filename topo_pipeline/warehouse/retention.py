@@ -1,7 +1,6 @@
 """Retention: empty the text of old payloads, of their earlier versions and of unreadable rows.
 
-The extracted columns stay, so no metric table changes. A reload compares rows without text by their columns
-(`staging`).
+The extracted columns stay, so no metric table changes. A reload compares rows without text by column (`staging`).
 """
 
 from datetime import date

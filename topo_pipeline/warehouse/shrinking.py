@@ -102,9 +102,7 @@ def refuse_to_shrink(connection: "DuckDBPyConnection", day: date) -> None:
 
 
 def _message(day: date, loss: _Loss) -> str:
-    said = [
-        f"this reload would remove {loss.gone:,} of its {loss.landed:,} activities. The landed activities were kept."
-    ]
+    said = [f"this reload would remove {loss.gone:,} of its {loss.landed:,} activities. Nothing was changed."]
     if loss.lost > loss.gone:
         said.append(f"In total, {loss.lost:,} of the {loss.largest:,} activities of its largest load would be gone.")
     if loss.kept:

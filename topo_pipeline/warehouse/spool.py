@@ -194,11 +194,7 @@ class Spool:
         return self._in_worker(lambda: self._ids("received", condition, {"types": types}))
 
     def messages(self, others: "pd.DataFrame") -> set[str]:
-        """Return the ids of all messages, also of those in `others`, which has the columns that `add` expects.
-
-        Raises:
-            WarehouseError: the folder for temporary files is full or can't be written.
-        """
+        """Return the ids of all messages, including those in `others`. Columns and errors are as in `add`."""
         columns = "SELECT id, type, resource_type FROM"
         with_others = f"({columns} received UNION ALL {columns} ({_EXTRACT.format('batch')}))"
 
