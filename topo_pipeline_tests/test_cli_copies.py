@@ -137,10 +137,10 @@ def test_a_damaged_warehouse_is_restored_and_said_to_have_forgotten_whom_it_forg
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("backup", "data/topo.duckdb"), ("there already",)),
+        (("backup", "data/topo.duckdb"), ("already exists",)),
         (("backup", "nowhere/b.duckdb"), ("can't be written", "No such file")),
         (("restore", "none.duckdb", "--yes"), ("There is no backup",)),
-        (("restore", "text", "--yes"), ("can't be restored", "not a valid DuckDB database file")),
+        (("restore", "text", "--yes"), ("can't be restored", "it is not a DuckDB file")),
         (("restore", "data/topo.duckdb", "--yes"), ("the warehouse itself",)),
         (("restore", "b.duckdb"), ("pass --yes",)),
     ],

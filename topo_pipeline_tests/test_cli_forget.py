@@ -111,7 +111,7 @@ def test_a_person_at_a_terminal_is_asked_first(folder: Path, typed: str, erased:
 
 def test_who_is_in_nothing_that_is_landed_is_taken_for_a_slip(folder: Path) -> None:
     result = answer(folder, "forget", "0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10", "--yes")
-    assert_one_sentence(result, "Nothing that is landed names 0b9c4a52")
+    assert_one_sentence(result, "No landed row mentions 0b9c4a52")
 
 
 @pytest.mark.parametrize("nobody", ["", "'; DROP TABLE topo.activities; --"])

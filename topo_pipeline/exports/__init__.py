@@ -1,1 +1,1 @@
-"""What leaves the warehouse: one table as a file, or all of it as a folder of Parquet for BI tools. Only reads."""
+"""Export tables without changing the warehouse: one table as a file, or all as a folder of Parquet for BI tools."""

@@ -1,9 +1,10 @@
-"""All that others read, as a folder of Parquet with a manifest, for BI tools that read while the pipeline writes.
+"""Export all tables as a folder of Parquet files with a manifest, for BI tools that read while the pipeline writes.
 
-Each export is a folder of its own, named by its time. Once all of it is on disk, the link `latest` is set to it in one
-rename. So a crash leaves the export before, and who reads that one still finds it: it stays until the next but one.
+Each export is a folder named by its time. Once it is complete on disk, one rename points the link `latest` to it. So a
+crash leaves the previous export in place. Its readers still find it: each export stays until the next but one.
 
-Left out are payloads, changes and rejects: no chart needs them, and one more copy of what people wrote has a cost.
+Payloads, change history and rejects are left out: no chart needs them, and they would be one more copy of what people
+wrote.
 """
 
 import json
@@ -47,7 +48,7 @@ FROM landed_days
 
 @dataclass(frozen=True)
 class Export:
-    """What was written: the folder, its tables, files, rows and bytes."""
+    """A finished export: its folder, and the number of tables, files, rows and bytes."""
 
     folder: Path
     tables: int
@@ -66,25 +67,25 @@ class _File:
 
 
 def export_all(warehouse: Warehouse, root: Path, *, now: datetime, keep_last: bool = True) -> Export:
-    """Export every table to a new folder below `root`, and have `root/latest` lead to it.
+    """Export every table to a new folder below `root`, and point `root/latest` to it.
 
     Args:
-        warehouse: What is read, as it is at one moment; others wait with writing meanwhile.
-        root: Made where it is missing. Of what is in it, older exports than the last are removed, and nothing else.
-        now: Names the folder, and is noted as the time of it.
-        keep_last: Whether the export before stays for who is reading it; not where somebody was forgotten.
+        warehouse: The warehouse to read, as it is at one moment. Writers wait until the export is done.
+        root: The folder of exports, created if missing. Exports older than the previous one are removed from it.
+        now: The time of the export, used in the folder's name and the manifest.
+        keep_last: Whether to keep the previous export for its readers. False after a person was erased.
 
     Raises:
-        WarehouseError: there is no warehouse, or the folder can't be written; what `latest` leads to is as it was.
+        WarehouseError: there is no warehouse, or the folder can't be written. `latest` is unchanged.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _alone(root, warehouse.wait_seconds):
-            _refuse_what_is_no_link(root / LATEST)
+        with _exclusive(root, warehouse.wait_seconds):
+            _require_link_or_nothing(root / LATEST)
             last = _last(root)
             with folder_aside(root / LATEST, "writing") as aside:
                 new = aside / "export"
-                new.mkdir()  # unlike the folder around it, for others to read
+                new.mkdir()  # follows the umask, unlike the private folder around it
                 manifest = _write(warehouse, new, now)
                 done = _publish(new, root, now)
             _remove_all_but({done.name, last.name if last and keep_last else None}, root)
@@ -96,37 +97,37 @@ def export_all(warehouse: Warehouse, root: Path, *, now: datetime, keep_last: bo
 
 
 def is_exported(root: Path) -> bool:
-    """Whether there is an export, or what a user has left of one, in this folder."""
+    """Return whether this folder has an export, or parts of one."""
     return root.is_dir() and any(path.name == LATEST or _NAME.fullmatch(path.name) for path in root.iterdir())
 
 
 @contextmanager
-def _alone(root: Path, wait_seconds: float) -> Iterator[None]:
-    """Wait until no other process exports to this folder."""
+def _exclusive(root: Path, wait_seconds: float) -> Iterator[None]:
+    """Lock the folder, waiting until no other process exports to it."""
     with ExitStack() as held:
         with suppress(OSError):  # not every file system has locks
             held.enter_context(locked(root, wait_seconds=wait_seconds))
         yield
 
 
-def _refuse_what_is_no_link(latest: Path) -> None:
+def _require_link_or_nothing(latest: Path) -> None:
     if os.path.lexists(latest) and not latest.is_symlink():
-        raise WarehouseError(f"{latest} is not the link to the last export: move it away and export again.")
+        raise WarehouseError(f"{latest} is not the link to the last export. Move it away and export again.")
 
 
 def _last(root: Path) -> Path | None:
-    """The export that `latest` leads to."""
+    """Return the export that `latest` leads to, if any."""
     link = root / LATEST
     return link.resolve() if (link / MANIFEST).is_file() else None
 
 
 def _write(warehouse: Warehouse, aside: Path, now: datetime) -> dict[str, Any]:
     with warehouse.reader() as connection:
-        connection.begin()  # in a lake, the other statements would see what others commit
+        connection.begin()  # in a lake, later statements would otherwise see new commits of other processes
         found = {name: table for name, table in tables(connection).items() if name not in _LEFT_OUT}
         activities = found[_ACTIVITIES]
-        written = {name: _whole(connection, table, aside) for name, table in found.items() if table is not activities}
-        written[_ACTIVITIES] = _activities(connection, activities, aside)
+        written = {name: _write_one(connection, table, aside) for name, table in found.items() if name != _ACTIVITIES}
+        written[_ACTIVITIES] = _write_activities(connection, activities, aside)
         manifest = _manifest(connection, found, written, now)
     (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
     for path in (*aside.rglob("*"), aside):
@@ -134,12 +135,12 @@ def _write(warehouse: Warehouse, aside: Path, now: datetime) -> dict[str, Any]:
     return manifest
 
 
-def _whole(connection: DuckDBPyConnection, table: Table, aside: Path) -> list[_File]:
+def _write_one(connection: DuckDBPyConnection, table: Table, aside: Path) -> list[_File]:
     path = f"{table.name.replace('.', '/')}.parquet"
     return [_file(aside, path, write(connection, table, _place(aside, path), form="parquet"))]
 
 
-def _activities(connection: DuckDBPyConnection, table: Table, aside: Path) -> list[_File]:
+def _write_activities(connection: DuckDBPyConnection, table: Table, aside: Path) -> list[_File]:
     """Write the activities by month of the reporting day."""
     files = []
     for (month,) in connection.execute(_MONTHS).fetchall():
@@ -169,7 +170,7 @@ def _columns(table: Table) -> list[dict[str, Any]]:
 def _manifest(
     connection: DuckDBPyConnection, found: dict[str, Table], written: dict[str, list[_File]], now: datetime
 ) -> dict[str, Any]:
-    """What stands beside the files: whose they are, up to when they know, each column's meaning."""
+    """Return the manifest: the organization, the days covered, and the files and column comments of each table."""
     about = connection.execute(_ABOUT)
     names = [column[0] for column in about.description or ()]
     [values] = about.fetchall()
@@ -191,7 +192,7 @@ def _manifest(
 
 
 def _publish(aside: Path, root: Path, now: datetime) -> Path:
-    """Rename the export to its name, and set the link `latest` to it in one rename."""
+    """Rename the export to its final name, and point the link `latest` to it in one rename."""
     stem = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     names = chain([stem], (f"{stem}-{number}" for number in count(2)))
     done = next(root / name for name in names if not (root / name).exists())

@@ -1,5 +1,5 @@
-"""What an operator does to a warehouse as a whole: back it up, restore it, forget a person.
+"""Operations on a whole warehouse: back it up, restore it, erase a person.
 
-What belongs here: the order of steps, and what is done to files beside the warehouse. What does not: how rows are found
-(`warehouse.forgetting`), how tables are built (`engagement.tables`), how a file is rewritten (`warehouse.compaction`).
+The order of steps and changes to files next to the warehouse belong here. Elsewhere: finding rows
+(`warehouse.forgetting`), building tables (`engagement.tables`), rewriting a file (`warehouse.compaction`).
 """

@@ -1,7 +1,7 @@
-"""A copy of the warehouse while others work, and back; in between, nobody who was forgotten comes back with it.
+"""Back up the warehouse while others use it, and restore a backup without bringing erased people back.
 
-What belongs here: the order of things. What does not: how people are found (`warehouse.forgetting`), how tables are
-built (`engagement.tables`), how a file gets another's name (`warehouse.files`).
+The order of steps belongs here. Elsewhere: finding a person's rows (`warehouse.forgetting`), building tables
+(`engagement.tables`), replacing a file (`warehouse.files`).
 """
 
 import os
@@ -21,41 +21,41 @@ from topo_pipeline.maintenance.forget import bring_up_to_date
 from topo_pipeline.warehouse import forgetting
 from topo_pipeline.warehouse.catalogue import tables_of
 from topo_pipeline.warehouse.compaction import compact
-from topo_pipeline.warehouse.connection import Warehouse, first_line, identifier
+from topo_pipeline.warehouse.connection import Warehouse, identifier, reason_of
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.files import PRIVATE, folder_aside, logs_of, put_in_place, put_new, remove_unused, sync
-from topo_pipeline.warehouse.forgetting import NOTHING, Memory, Trace
+from topo_pipeline.warehouse.forgetting import NOTHING, ErasedSubjects, Trace
 from topo_pipeline.warehouse.migrate import schema_version
 
-_AT_ONCE = 16_000_000  # bytes
+_BUFFER_SIZE = 16_000_000  # bytes
 
 
 @dataclass(frozen=True)
 class About:
-    """What a warehouse says of itself: whose it is (None: nothing landed), and its last landed day."""
+    """The organization of a warehouse (None if nothing has landed) and its last landed day."""
 
     organization_id: uuid.UUID | None
     last_day: date | None
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What is to be kept of a warehouse that is replaced; of one that can't be read, nothing."""
+class _Current:
+    """The parts of the warehouse in place that a restore needs. The defaults are for one that can't be read."""
 
     about: About = About(None, None)
-    memory: Memory | None = None
-    is_readable: bool = False
+    erased_subjects: ErasedSubjects | None = None
 
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore came to.
+    """The result of a restore.
 
     Attributes:
-        about: what is in place now.
-        replaced: where the warehouse that was there is now; None where there was none.
-        erased: what the backup still held of people who were forgotten since.
-        forgot_nobody: whether there was no warehouse, or none that could be read: whom it had forgotten is not known.
+        about: the organization and last day of the restored warehouse.
+        replaced: the new path of the warehouse that was in place; None if there was none.
+        erased: the rows and runs of people erased since the backup, which were erased from the restored copy.
+        forgot_nobody: whether the people erased since the backup are unknown: there was no warehouse, it could not be
+            read, or it has no table of erased subjects.
     """
 
     about: About
@@ -65,45 +65,48 @@ class Restored:
 
 
 def backup(warehouse: Warehouse, file: Path) -> About:
-    """Copy the warehouse, as it is at one moment, to `file`, and read the copy through.
+    """Copy the warehouse, as it is at one moment, to `file`, and verify that every row of the copy can be read.
 
-    Meanwhile others read the warehouse, and wait with writing until it is copied. The backup is private.
+    Others can read the warehouse while it is copied, but have to wait to write. The backup gets mode 0600.
 
     Raises:
-        WarehouseError: there is no warehouse, or it is a lake; `file` is there already, or can't be written; the copy
-            can't be read. Nothing was written.
+        WarehouseError: there is no warehouse, or it is a lake; `file` exists or can't be written; or the copy can't be
+            read. Nothing was written.
     """
     _refuse_lake(warehouse)
     if os.path.lexists(file):
-        raise WarehouseError(f"{file} is there already: nothing was written. Give the backup another name.")
+        raise WarehouseError(f"{file} already exists. Nothing was written. Choose another name for the backup.")
     failed = f"The backup {file} can't be written"
-    remove_unused(file.parent, "copying")  # of killed processes: a backup has another name each time
-    with _told(failed), folder_aside(file, "copying") as aside:
+    remove_unused(file.parent, "copying")  # folder_aside removes only folders for the same file name
+    with _reported(failed), folder_aside(file, "copying") as aside:
         copy = Warehouse(str(aside / file.name))
-        with ExitStack() as held, warehouse.as_it_is() as connection:
+        with ExitStack() as held, warehouse.any_schema_reader() as connection:
             about = _about(connection)
             _copy(warehouse.path, copy.path, held)
-        _take_in_logs(copy)
-        _read_through(copy, failed)
+        _apply_log(copy)
+        _verify(copy, failed)
         put_new(copy.path, file)
     return about
 
 
 def look(file: Path) -> About:
-    """Say whose backup it is, and up to when.
+    """Return the organization and last day of a backup.
 
     Raises:
-        WarehouseError: it is none, or was made by a newer version.
+        WarehouseError: the file is not a backup, can't be read, or was written by a newer version.
     """
     if not file.is_file():
         raise WarehouseError(f"There is no backup {file}.")
     try:
-        with Warehouse(str(file)).as_it_is() as connection:
+        with Warehouse(str(file)).any_schema_reader() as connection:
             if not schema_version(connection):
-                raise WarehouseError("nothing in it is topo-pipeline's")
+                raise WarehouseError("it contains no topo-pipeline tables")
             return _about(connection)
-    except WarehouseError as error:
+    except WarehouseInUse as error:
         raise WarehouseError(f"{file} can't be restored: {error}") from error
+    except WarehouseError as error:
+        reason = reason_of(error.__cause__) if isinstance(error.__cause__, duckdb.Error) else error
+        raise WarehouseError(f"{file} can't be restored: {reason}") from error
 
 
 def restore(
@@ -115,67 +118,68 @@ def restore(
     now: datetime,
     require_quiet: Callable[[], None] = lambda: None,
 ) -> Restored:
-    """Put a backup in the warehouse's place; whoever was forgotten since it was made is erased from it first.
+    """Replace the warehouse by a copy of a backup, from which the people erased since the backup are erased first.
 
-    Everybody else is kept out until it is done. A crash leaves the one or the other.
+    The warehouse is locked until the restore is done. A crash leaves the old warehouse or the restored one.
 
     Args:
-        warehouse: What is replaced, if it is there; it is kept beside, under another name.
-        file: The backup; it stays as it is.
-        timezone: The reporting zone (IANA).
-        rules: Those of the tables, which are built anew where somebody had to be erased.
-        now: Names what is replaced.
-        require_quiet: Called right before the warehouse is replaced, while everybody else is kept out of it. It raises
-            if the warehouse may not be replaced now; nothing is changed then.
+        warehouse: The warehouse to replace. If it exists, it is kept next to the restored one, under another name.
+        file: The backup. It is not changed.
+        timezone: The reporting time zone (IANA).
+        rules: The rules of the tables, which are rebuilt if anyone had to be erased.
+        now: The time in the new name of the replaced warehouse.
+        require_quiet: Called right before the warehouse is replaced, while it is locked. It raises if the warehouse may
+            not be replaced now. Then nothing is changed.
 
     Raises:
-        WarehouseError: it is no backup, or can't be read, or is of another organization or time zone; somebody has the
-            warehouse; there is no room. The warehouse is as it was.
+        WarehouseError: the file is not a backup, can't be read, or belongs to another organization or time zone; the
+            warehouse is in use; or the disk is full. The warehouse is unchanged.
     """
     _refuse_lake(warehouse)
     about, path = look(file), Path(os.path.realpath(warehouse.path))
     if path.exists() and file.samefile(path):
         raise WarehouseError(f"{file} is the warehouse itself.")
     failed = f"{file} can't be restored"
-    with _told(failed), _kept_out(warehouse) as known:
-        _refuse_another(known.about, about)
+    with _reported(failed), _locked(warehouse) as current:
+        _refuse_other_organization(current.about, about)
         path.parent.mkdir(parents=True, exist_ok=True)
         with folder_aside(path, "restoring") as aside:
             copy = Warehouse(str(aside / path.name))
             with ExitStack() as held:
                 _copy(file, copy.path, held)
-            erased = bring_up_to_date(copy, known.memory, timezone=timezone, rules=rules, now=now)
+            erased = bring_up_to_date(copy, current.erased_subjects, timezone=timezone, rules=rules, now=now)
             if erased != NOTHING:
                 compact(copy)
-            _take_in_logs(copy)
-            _read_through(copy, failed)
+            _apply_log(copy)
+            _verify(copy, failed)
             require_quiet()
             replaced = _put_in_place(copy.path, path, warehouse, now=now)
-    return Restored(about, replaced, erased, forgot_nobody=known.memory is None)
+    return Restored(about, replaced, erased, forgot_nobody=current.erased_subjects is None)
 
 
 @contextmanager
-def _told(what_failed: str) -> Iterator[None]:
+def _reported(failed: str) -> Iterator[None]:
+    """Turn errors of files and DuckDB into a WarehouseError that starts with `failed`."""
     try:
         yield
     except OSError as error:
-        raise WarehouseError(f"{what_failed}: {error.strerror or error}") from error
+        raise WarehouseError(f"{failed}: {error.strerror or error}") from error
     except duckdb.Error as error:
-        raise WarehouseError(f"{what_failed}: {first_line(error)}") from error
+        raise WarehouseError(f"{failed}: {reason_of(error)}") from error
 
 
 def _refuse_lake(warehouse: Warehouse) -> None:
     if warehouse.is_lake:
         raise WarehouseError(
-            f"{warehouse.target} is a lake: copy its catalog and its data folder together, while nothing writes."
+            f"{warehouse.target} is a lake: copy its catalog and its data folder together, while nothing writes to it."
         )
 
 
 def _about(connection: DuckDBPyConnection) -> About:
-    organization, last_day, there = None, None, tables_of(connection)
-    if ("topo", "workspace") in there:
+    organization, last_day, tables = None, None, tables_of(connection)
+    if ("topo", "workspace") in tables:
         organization = connection.execute("SELECT organization_id FROM topo.workspace").fetchone()
-    if ("topo", "loads") in there:
+    if ("topo", "loads") in tables:
         last_day = connection.execute("SELECT max(day) FROM topo.loads").fetchone()
     return About(organization[0] if organization else None, last_day[0] if last_day else None)
 
@@ -183,38 +187,38 @@ def _about(connection: DuckDBPyConnection) -> About:
 def _copy(file: Path, to: Path, held: ExitStack) -> None:
     """Copy a DuckDB file and its log byte by byte, while the caller keeps writers out.
 
-    The files are closed with `held`, which must come after DuckDB's connection: closing a file releases all locks that
-    this process has on it. DuckDB's own COPY FROM DATABASE takes twenty times as long, and everybody would wait for it.
+    The files are closed with `held`, which must happen after DuckDB's connection is closed: closing a file releases all
+    locks that this process has on it. DuckDB's COPY FROM DATABASE takes twenty times as long, with writers waiting.
     """
-    for there in (file, *logs_of(file)):
-        source = held.enter_context(there.open("rb"))
-        with Path(f"{to}{str(there).removeprefix(str(file))}").open("wb") as target:
-            shutil.copyfileobj(source, target, _AT_ONCE)
+    for path in (file, *logs_of(file)):
+        source = held.enter_context(path.open("rb"))
+        with Path(f"{to}{str(path).removeprefix(str(file))}").open("wb") as target:
+            shutil.copyfileobj(source, target, _BUFFER_SIZE)
 
 
-def _take_in_logs(copy: Warehouse) -> None:
-    """Have one file of it, which can be renamed."""
+def _apply_log(copy: Warehouse) -> None:
+    """Move the commits of the log into the file, so that a single file can be renamed."""
     with copy.exclusive() as connection:
         connection.execute("CHECKPOINT warehouse")
 
 
-def _read_through(copy: Warehouse, what_failed: str) -> None:
-    """Read every column of every row from the disk: DuckDB compares each block with its checksum only then."""
+def _verify(copy: Warehouse, failed: str) -> None:
+    """Read every column of every row from the disk: DuckDB checks the checksum of a block when it reads the block."""
     sync(copy.path)
-    _drop_from_memory(copy.path)
-    with copy.as_it_is() as connection:
+    _drop_from_page_cache(copy.path)
+    with copy.any_schema_reader() as connection:
         for name in sorted(tables_of(connection)):
             table = ".".join(map(identifier, name))
             try:
                 connection.execute(f"SELECT count(*), bit_xor(hash(it)) FROM {table} AS it").fetchall()  # noqa: S608
             except duckdb.Error as error:
                 raise WarehouseError(
-                    f"{what_failed}: the table {'.'.join(name)} in it is damaged ({first_line(error)})"
+                    f"{failed}: the table {'.'.join(name)} can't be read ({reason_of(error)})"
                 ) from error
 
 
-def _drop_from_memory(file: Path) -> None:
-    """Have the next reading come from the disk, and not from what the system remembers of the writing."""
+def _drop_from_page_cache(file: Path) -> None:
+    """Drop the file from the page cache, so that the next read comes from the disk."""
     descriptor = os.open(file, os.O_RDONLY)
     try:
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -223,50 +227,49 @@ def _drop_from_memory(file: Path) -> None:
 
 
 @contextmanager
-def _kept_out(warehouse: Warehouse) -> Iterator[_Known]:
-    """Keep everybody else out of the warehouse, if there is one, and yield what has to be known of it."""
+def _locked(warehouse: Warehouse) -> Iterator[_Current]:
+    """Lock the warehouse, if there is one, and yield what a restore needs from it."""
     with ExitStack() as held:
-        known = _Known()
+        current = _Current()
         if warehouse.path.exists():
             try:
                 connection = held.enter_context(warehouse.exclusive())
                 connection.execute("CHECKPOINT warehouse")
-                has_memory = ("topo", "forgotten") in tables_of(connection)
-                known = _Known(
-                    _about(connection), forgetting.memory(connection) if has_memory else None, is_readable=True
-                )
+                has_table = ("topo", "forgotten") in tables_of(connection)
+                current = _Current(_about(connection), forgetting.erased_subjects(connection) if has_table else None)
             except WarehouseInUse:
                 raise
             except (WarehouseError, duckdb.Error):
-                pass  # it is damaged, and nobody can work with it; the caller tells
-        yield known
+                pass  # it is damaged, so no other process can use it. Restored.forgot_nobody reports it
+        yield current
 
 
-def _refuse_another(known: About, about: About) -> None:
-    if None not in {known.organization_id, about.organization_id} and known.organization_id != about.organization_id:
+def _refuse_other_organization(current: About, backed_up: About) -> None:
+    in_place, restored = current.organization_id, backed_up.organization_id
+    if None not in {in_place, restored} and in_place != restored:
         raise WarehouseError(
-            f"It is a backup of organization {about.organization_id}, and the warehouse holds {known.organization_id}:"
-            " set TOPO_WAREHOUSE to another file to have both."
+            f"This is a backup of organization {restored}, but the warehouse holds {in_place}. To keep both, set"
+            " TOPO_WAREHOUSE to another file."
         )
 
 
 def _put_in_place(copy: Path, path: Path, warehouse: Warehouse, *, now: datetime) -> Path | None:
-    """Give the copy the warehouse's name, and what had it, with its logs, another; return that name.
+    """Rename the old warehouse and its logs, give the copy the warehouse's name, and return the old one's new path.
 
-    If that fails or is interrupted, everything has its old name again.
+    If that fails or is interrupted, all files get their old names back.
     """
     kept = path.with_name(f"{path.name}.replaced-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
-    is_there = path.exists()
-    # A log that stayed would be applied to the copy. There is one only where the file could not be opened.
+    exists = path.exists()
+    # DuckDB would apply a remaining log to the copy. There is one only if the old file could not be opened.
     names = {
         log: f"{kept}{str(log).removeprefix(str(name))}" for name in (path, warehouse.path) for log in logs_of(name)
     }
     try:
-        if is_there:
+        if exists:
             kept.hardlink_to(path)
         for log, name in names.items():
             log.rename(name)
-        if is_there:
+        if exists:
             put_in_place(copy, path, wait_seconds=warehouse.wait_seconds)
             kept.chmod(PRIVATE)
         else:
@@ -278,4 +281,4 @@ def _put_in_place(copy: Path, path: Path, warehouse: Warehouse, *, now: datetime
                     Path(name).rename(log)
             kept.unlink(missing_ok=True)
         raise
-    return kept if is_there else None
+    return kept if exists else None

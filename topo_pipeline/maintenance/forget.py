@@ -1,4 +1,4 @@
-"""Forget a person for good: rows and tables in one transaction, then the file, then the files beside it."""
+"""Erase a person: rows and tables in one transaction, then the bytes of the file, then the files next to it."""
 
 import shutil
 import uuid
@@ -14,21 +14,21 @@ from topo_pipeline.exports.parquet import export_all, is_exported
 from topo_pipeline.maintenance.inventory import replaced_copies, spilled, written_files
 from topo_pipeline.warehouse import forgetting
 from topo_pipeline.warehouse.compaction import compact, require_compactable
-from topo_pipeline.warehouse.connection import Warehouse, first_line
+from topo_pipeline.warehouse.connection import Warehouse, reason_of
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.files import remove_left_aside
-from topo_pipeline.warehouse.forgetting import NOTHING, Memory, Trace
+from topo_pipeline.warehouse.forgetting import NOTHING, ErasedSubjects, Trace
 from topo_pipeline.warehouse.workspace import keep_to_timezone
 
 
 @dataclass(frozen=True)
-class Forgotten:
-    """What was done to forget a person.
+class ErasureResult:
+    """The result of erasing a person.
 
     Attributes:
-        trace: what there was of the person in the warehouse.
-        cleaned: files and folders beside it that were cleaned or removed.
-        remaining: files that could not be cleaned, each with the reason; they may still hold the person.
+        trace: the rows and runs erased from the warehouse.
+        cleaned: other files and folders that were cleaned or removed.
+        remaining: files that could not be cleaned, each with the reason. They may still hold the person's data.
     """
 
     trace: Trace
@@ -37,13 +37,13 @@ class Forgotten:
 
 
 def trace(warehouse: Warehouse, person_id: uuid.UUID) -> Trace:
-    """Say what there is of a person, before it is erased.
+    """Count the rows about a person, before they are erased.
 
     Raises:
-        WarehouseError: there is nothing to forget, or the id is not a person's.
+        WarehouseError: there is no warehouse, nothing was ever landed, or the id is not a person's.
     """
     if not warehouse.path.exists():
-        raise WarehouseError(f"There is no warehouse at {warehouse.path}: there is nobody to forget.")
+        raise WarehouseError(f"There is no warehouse at {warehouse.path}, so there is no person to erase.")
     warehouse.prepare()
     with warehouse.reader() as connection:
         return forgetting.trace(connection, person_id)
@@ -58,21 +58,21 @@ def forget(
     timezone: str,
     rules: Rules,
     now: datetime,
-) -> Forgotten:
-    """Erase a person from every place of the `inventory`; to do it again does no harm, and finishes what had failed.
+) -> ErasureResult:
+    """Erase a person from every place in the `inventory`. Running it again is safe and completes a failed erasure.
 
     Args:
-        warehouse: Whose landed rows and tables.
+        warehouse: The warehouse with the person's rows.
         person_id: Topo's id of the contact.
-        exports: The folder of the Parquet export, which is written anew if it is there.
-        report: The file of the report, which the caller writes anew.
-        timezone: The reporting zone (IANA): the tables are built anew.
-        rules: Those of the tables.
-        now: Noted as the time of it.
+        exports: The folder of the Parquet export. If there is an export, it is written again.
+        report: The file of the report, which the caller writes again.
+        timezone: The reporting time zone (IANA), to rebuild the tables.
+        rules: The rules, to rebuild the tables.
+        now: Recorded as the time of the erasure.
 
     Raises:
-        NotCompacted: the rows are gone, their bytes may not be.
-        WarehouseError: as `trace`; or the warehouse is of another time zone, or can't be written.
+        NotCompacted: the rows are deleted, but their bytes may still be on disk.
+        WarehouseError: as `trace`; or the warehouse is in another time zone, or can't be written.
     """
     trace(warehouse, person_id)
     require_compactable(warehouse)
@@ -80,7 +80,7 @@ def forget(
         keep_to_timezone(connection, timezone, now=now)
         erased = forgetting.erase(connection, person_id, now=now)
         rebuild(connection, timezone=timezone, rules=rules, now=now)
-        memory = forgetting.memory(connection)
+        erased_subjects = forgetting.erased_subjects(connection)
     compact(warehouse)
     left = [folder for file in written_files(warehouse, exports, report) for folder in remove_left_aside(file)]
     cleaned = [folder for folder in left if not folder.exists()]
@@ -91,31 +91,33 @@ def forget(
         cleaned.append(folder)
     for copy in replaced_copies(warehouse):
         try:
-            bring_up_to_date(Warehouse(str(copy)), memory, timezone=timezone, rules=rules, now=now)
+            bring_up_to_date(Warehouse(str(copy)), erased_subjects, timezone=timezone, rules=rules, now=now)
             compact(Warehouse(str(copy)))
             cleaned.append(copy)
         except (WarehouseError, duckdb.Error) as error:
-            remaining.append((copy, first_line(error)))
+            remaining.append((copy, reason_of(error)))
     if is_exported(exports):
         export_all(warehouse, exports, now=now, keep_last=False)
         cleaned.append(exports)
-    return Forgotten(erased, tuple(cleaned), tuple(remaining))
+    return ErasureResult(erased, tuple(cleaned), tuple(remaining))
 
 
-def bring_up_to_date(copy: Warehouse, memory: Memory | None, *, timezone: str, rules: Rules, now: datetime) -> Trace:
-    """Bring a copy of the warehouse up to date, and erase everybody whom the warehouse has forgotten (`memory`).
+def bring_up_to_date(
+    copy: Warehouse, erased_subjects: ErasedSubjects | None, *, timezone: str, rules: Rules, now: datetime
+) -> Trace:
+    """Migrate a copy of the warehouse to the current schema, and apply the warehouse's erasures to it.
 
     Returns:
-        What there was of those who had not been forgotten in the copy; their bytes are still in the file.
+        The number of rows and runs erased from the copy. Their bytes are still in its file.
 
     Raises:
-        WarehouseError: it can't be read, or has forgotten people under another key.
+        WarehouseError: the copy can't be read, or its erased subjects are hashed with another key.
     """
     erased = NOTHING
     with copy.transaction() as connection:
         keep_to_timezone(connection, timezone, now=now)
-        if memory is not None:
-            erased = forgetting.erase_again(connection, memory, now=now)
+        if erased_subjects is not None:
+            erased = forgetting.apply_erasures(connection, erased_subjects, now=now)
         if erased != NOTHING:
             rebuild(connection, timezone=timezone, now=now, rules=rules)
     return erased

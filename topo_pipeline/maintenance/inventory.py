@@ -1,11 +1,11 @@
-"""Every place where a person can be, and what `forget` does about it.
+"""Every place that can hold personal data, and how `forget` treats it.
 
 A new table, file or temporary folder gets an entry here. Tests compare the tables with those of a built warehouse, and
-look for a person in every place after `forget`.
+search every place for a person after `forget`.
 
-Known to hold no person: the report and the table pages in Dagster (sequences' names and numbers), Dagster's records
-(days, counts, ids of sequences), logs and alerts. Not known here, so that the user has to delete them: backups, files
-that `export` wrote, and what others have copied.
+These hold no personal data: the report and the table pages in Dagster (sequence names and numbers), Dagster's records
+(days, counts, sequence ids), logs and alerts. These are unknown here, so the user has to delete them: backups, files
+that `export` wrote, and copies made by others.
 """
 
 import re
@@ -27,15 +27,15 @@ TABLES: Mapping[str, str] = {
     "topo.sequence_templates": "holds no person",
     "topo.workspace": "holds no person",
 }
-"""What happens to each table of schema `topo`. Those of schema `engagement` are built anew."""
+"""What `forget` does with each table of schema `topo`. The tables of schema `engagement` are rebuilt."""
 _REPLACED = r"{}\.replaced-\d{{8}}T\d{{6}}Z"
 
 
 def replaced_copies(warehouse: Warehouse) -> list[Path]:
-    """Return the warehouses that `restore` has replaced; they are kept beside the one in place."""
+    """Return the warehouses that `restore` has replaced. It keeps them next to the current one."""
     file = warehouse.path.resolve()
-    ours = re.compile(_REPLACED.format(re.escape(file.name)))
-    return sorted(path for path in file.parent.glob("*") if ours.fullmatch(path.name) and path.is_file())
+    pattern = re.compile(_REPLACED.format(re.escape(file.name)))
+    return sorted(path for path in file.parent.glob("*") if pattern.fullmatch(path.name) and path.is_file())
 
 
 def written_files(warehouse: Warehouse, exports: Path, report: Path) -> list[Path]:
@@ -50,5 +50,5 @@ def written_files(warehouse: Warehouse, exports: Path, report: Path) -> list[Pat
 
 
 def spilled(warehouse: Warehouse) -> Path:
-    """Return the folder in which earlier versions put what memory could not hold."""
+    """Return the folder to which earlier versions spilled data that did not fit into memory."""
     return Path(f"{warehouse.path}.tmp")

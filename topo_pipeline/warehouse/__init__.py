@@ -1,1 +1,1 @@
-"""The warehouse: DuckDB, as a file or as a lake. Knows neither HTTP nor Dagster."""
+"""The warehouse: DuckDB, as a file or as a lake. It uses neither HTTP nor Dagster."""

@@ -1,4 +1,4 @@
-"""What the warehouse says of its own tables."""
+"""Read the tables, columns and comments of a warehouse from its catalog."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Column:
-    """A column as the warehouse describes it."""
+    """A column of a table, with its comment."""
 
     name: str
     type: str
@@ -18,12 +18,12 @@ class Column:
 
 def tables_of(connection: "DuckDBPyConnection") -> set[tuple[str, str]]:
     """Return every table as (schema, name)."""
-    there = "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = current_database()"
-    return {(schema, name) for schema, name in connection.execute(there).fetchall()}
+    tables = "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = current_database()"
+    return {(schema, name) for schema, name in connection.execute(tables).fetchall()}
 
 
 def columns_of(connection: "DuckDBPyConnection", schema: str, table: str) -> tuple[Column, ...]:
-    """The columns of a table, in order; none where it does not exist."""
+    """Return the columns of a table, in order, or nothing if it does not exist."""
     found = connection.execute(
         "SELECT column_name, data_type, comment FROM duckdb_columns()"
         " WHERE database_name = current_database() AND schema_name = ? AND table_name = ? ORDER BY column_index",

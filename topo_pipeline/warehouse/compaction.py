@@ -1,11 +1,11 @@
-"""Rewrite the warehouse without what was deleted: DuckDB marks a row as deleted and leaves its bytes in the file.
+"""Rewrite the warehouse without deleted rows: DuckDB marks a row as deleted and leaves its bytes in the file.
 
-A copy of the live rows is written aside and takes the warehouse's name in one rename, while others wait for its lock.
+A copy of the live rows is written to a temporary folder and renamed over the warehouse, while others wait for its lock.
 
-Promised: no file of the warehouse holds what was deleted. Not promised: what other names and copies hold (backups, hard
-links, snapshots of the file system), and what the disk holds in blocks that the file system has set free.
+Afterwards no file of the warehouse holds deleted rows. Other copies may (backups, hard links, snapshots of the file
+system), and so may disk blocks that the file system has freed.
 
-A DuckLake loses its older snapshots, which hold what was deleted, and the Parquet files that only they name.
+A DuckLake loses its older snapshots, which hold the deleted rows, and the Parquet files that only they refer to.
 """
 
 import os
@@ -16,20 +16,20 @@ from pathlib import Path
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from topo_pipeline.warehouse.connection import FILE_OPTIONS, LAKE_PREFIX, Warehouse, literal
+from topo_pipeline.warehouse.connection import FILE_OPTIONS, LAKE_PREFIX, Warehouse, first_line, identifier, literal
 from topo_pipeline.warehouse.errors import NotCompacted, WarehouseError
 from topo_pipeline.warehouse.files import folder_aside, logs_of, put_in_place, sync
 
 # DuckLake attaches its catalog, a DuckDB file, under this prefix and the lake's name.
 _CATALOG = "__ducklake_metadata_"
-# What a lake can be told that a copy of its tables would not keep.
+# The data path, and the number of settings of the lake that a copy of its tables would lose.
 _SETTINGS = f"""
 SELECT (SELECT value FROM {_CATALOG}warehouse.ducklake_metadata WHERE key = 'data_path'),
     (SELECT count(*) FROM {_CATALOG}warehouse.ducklake_metadata
      WHERE key NOT IN ('version', 'created_by', 'data_path') AND NOT (key = 'encrypted' AND value = 'false'))
     + (SELECT count(*) FROM {_CATALOG}warehouse.ducklake_partition_info)
     + (SELECT count(*) FROM {_CATALOG}warehouse.ducklake_sort_info)
-"""  # noqa: S608 - names of our own
+"""  # noqa: S608 - only constants of this module
 _COMMENTS = """
 SELECT 'TABLE', [schema_name, table_name], comment FROM duckdb_tables()
 WHERE database_name = 'warehouse' AND comment IS NOT NULL
@@ -40,59 +40,58 @@ WHERE database_name = 'warehouse' AND comment IS NOT NULL
 
 
 def require_compactable(warehouse: Warehouse) -> None:
-    """Make sure, before anything is deleted, that the bytes could then be removed too.
+    """Check, before anything is deleted, that the warehouse can be compacted.
 
     Raises:
-        WarehouseError: a lake has its Parquet files elsewhere than beside its catalog, or settings of its own.
+        WarehouseError: a lake has its Parquet files elsewhere than next to its catalog, or has settings of its own.
     """
     if not warehouse.is_lake:
         return
     with warehouse.reader() as connection:
         data_path, settings = connection.execute(_SETTINGS).fetchall()[0]
-    # A catalog that was copied or moved still names the files of the first one: they are not ours to delete.
+    # A copied or moved catalog still refers to the original's files, which must not be deleted.
     if Path(data_path) != _data_folder(warehouse):
         raise WarehouseError(
-            f"The lake {warehouse.path} has its data in {data_path}, perhaps not alone; only a lake whose data lie in"
-            f" {_data_folder(warehouse)} can be compacted."
+            f"The lake {warehouse.path} can't be compacted: its data is in {data_path}, which another lake may"
+            f" share. Only a lake with its data in {_data_folder(warehouse)} can be compacted."
         )
     if settings:
         raise WarehouseError(
-            f"The lake {warehouse.path} is partitioned, sorted or has options that compacting it would lose."
+            f"The lake {warehouse.path} can't be compacted: it is partitioned, sorted or has options that would be lost"
         )
 
 
 def compact(warehouse: Warehouse) -> None:
-    """Rewrite the warehouse from its live rows and put that in its place; others wait meanwhile.
+    """Replace the warehouse by a copy of its live rows, while others wait.
 
-    To do it once more does no harm and finishes what a crash or a full disk had interrupted.
+    Compacting again is safe, and finishes a compaction that a crash or a full disk interrupted.
 
     Raises:
-        NotCompacted: the warehouse is as it was, or some of its old files are still there.
+        NotCompacted: the warehouse is unchanged, or some of its old files are still there.
     """
-    with _told_what_remains(warehouse):
+    with _raises_not_compacted(warehouse):
         require_compactable(warehouse)
         try:
             with warehouse.exclusive() as connection:
                 _rewrite(warehouse, connection)
         finally:
             if warehouse.is_lake:
-                _delete_files_without_a_name(warehouse)
+                _delete_unreferenced_files(warehouse)
 
 
 @contextmanager
-def _told_what_remains(warehouse: Warehouse) -> Iterator[None]:
+def _raises_not_compacted(warehouse: Warehouse) -> Iterator[None]:
     try:
         yield
     except (WarehouseError, duckdb.Error, OSError) as error:
-        reason = str(error).strip().partition("\n")[0]
         raise NotCompacted(
-            f"The rows are deleted, but their bytes may still be on disk, in {warehouse.path} or beside it:"
-            f" run the same command again ({reason})"
+            f"The rows are deleted, but their bytes may still be on disk, in {warehouse.path} or next to it:"
+            f" run the same command again ({first_line(error)})"
         ) from error
 
 
 def _rewrite(warehouse: Warehouse, connection: DuckDBPyConnection) -> None:
-    file = Path(os.path.realpath(warehouse.path))  # the file that a link leads to, never the link
+    file = Path(os.path.realpath(warehouse.path))  # replaces the file that a link leads to, not the link
     connection.execute(f"CHECKPOINT {_CATALOG if warehouse.is_lake else ''}warehouse")
     _refuse_logs(warehouse.path, file)
     with folder_aside(file, "compacting") as aside:
@@ -102,10 +101,10 @@ def _rewrite(warehouse: Warehouse, connection: DuckDBPyConnection) -> None:
 
 
 def _refuse_logs(*names: Path) -> None:
-    """Make sure that no log of the old file is left: it holds rows, and DuckDB would replay it into the new one."""
+    """Require that no log of the old file is left: it holds rows, and DuckDB would replay it into the new file."""
     for log in logs_of(*names):
         raise WarehouseError(
-            f"{log} is a log that DuckDB did not take in: open the warehouse by that name, or move the log away"
+            f"DuckDB has not applied the log {log}: open the warehouse under that name, or move the log away"
         )
 
 
@@ -126,17 +125,17 @@ def _copy(warehouse: Warehouse, connection: DuckDBPyConnection, copy: Path) -> N
 
 
 def _copy_comments(connection: DuckDBPyConnection) -> None:
-    """Comment the copy of a lake; for a file, COPY FROM DATABASE has done it."""
+    """Copy the comments of a lake. For a file, COPY FROM DATABASE has copied them."""
     comments = connection.execute(_COMMENTS).fetchall()
     connection.begin()
     for kind, names, comment in comments:
-        name = ".".join('"' + name.replace('"', '""') + '"' for name in ("compacted", *names))
+        name = ".".join(map(identifier, ("compacted", *names)))
         connection.execute(f"COMMENT ON {kind} {name} IS {literal(comment)}")
     connection.commit()
 
 
-def _delete_files_without_a_name(warehouse: Warehouse) -> None:
-    """Delete the Parquet files that the catalog in place does not name: the old ones, or a failed copy's."""
+def _delete_unreferenced_files(warehouse: Warehouse) -> None:
+    """Delete the Parquet files that the current catalog does not refer to: old ones, or those of a failed copy."""
     with warehouse.exclusive() as connection:
         connection.execute("CALL ducklake_delete_orphaned_files('warehouse', cleanup_all => true)")
 

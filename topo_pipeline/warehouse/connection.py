@@ -1,8 +1,8 @@
-"""Open the warehouse, do one transaction, close it.
+"""Open the warehouse, run one transaction, close it.
 
-A DuckDB file has one writing process at a time, so nobody holds a connection for longer than a transaction, and
-whoever finds the file taken waits with jitter. SQL of this package stays within what DuckLake can do, so that
-`ducklake:CATALOG` serves in the place of a file.
+Only one process at a time can write a DuckDB file. So every connection lasts for one transaction, and a process that
+finds the file in use retries with jitter. The SQL of this package uses only features that DuckLake has, so that
+`ducklake:CATALOG` works in place of a file.
 """
 
 import importlib.resources
@@ -26,20 +26,25 @@ if TYPE_CHECKING:
     from topo_pipeline.warehouse.spool import Spool
 
 LAKE_PREFIX = "ducklake:"
-# Whatever is written into a row group has DuckDB write it anew, and a day is seldom as much as one of its usual size;
-# a day of at least one goes straight into its place, where a smaller one is written to the log first.
-# Before storage v1.4.0 each checkpoint reads what the file says of every row group, however little was written.
+# DuckDB rewrites a whole row group for every change in it, and a day rarely fills one of the default size. A day that
+# fills at least one is written directly to the file, a smaller one to the log first.
+# Before storage v1.4.0 each checkpoint reads the metadata of all row groups, however little was written.
 FILE_OPTIONS = "ROW_GROUP_SIZE 10_240, STORAGE_VERSION 'v1.4.0'"
-# What DuckDB says where another process, or another connection of this one, has the file.
-LOCKED = ("Could not set lock on file", "Conflicting lock is held", "Unique file handle conflict")
-_HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<process>\d+)\)")
-# Instants are shown and cast in UTC; a name in SQL never means a Python variable; nothing is downloaded.
+# DuckDB's messages if another process, or another connection of this process, has the file open.
+_LOCK_MESSAGES = ("Could not set lock on file", "Conflicting lock is held", "Unique file handle conflict")
+_LOCK_HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<process>\d+)\)")
+_REASONS = {
+    "not a valid DuckDB database file": "it is not a DuckDB file",
+    "Could not read enough bytes": "the file is truncated",
+    "does not match stored checksum": "the file is damaged, a checksum does not match",
+}
+# Instants are shown and cast in UTC, names in SQL never refer to Python variables, and nothing is downloaded.
 SESSION = "SET TimeZone = 'UTC'; SET python_enable_replacements = false; SET autoinstall_known_extensions = false"
-# DuckDB instances that this process has used and that are in use no more; each thread takes one of its own.
+# DuckDB instances of this process that can be used again. Each connection takes one out while it is open.
 _IDLE: list[DuckDBPyConnection] = []
 _ABANDONED: list[DuckDBPyConnection] = []
-# The ledger's last row for each day. Not a view in the file: topo.duckdb opened by its name is a catalog "topo", in
-# which DuckDB finds "topo.loads" ambiguous.
+# The ledger's last row for each day. It can't be a view in the file: in topo.duckdb the catalog is called "topo" too,
+# and DuckDB finds "topo.loads" ambiguous.
 _LANDED_DAYS = """
 CREATE OR REPLACE TEMP VIEW landed_days AS
 SELECT * FROM topo.loads
@@ -49,11 +54,11 @@ QUALIFY row_number() OVER (PARTITION BY day ORDER BY finished_at DESC, load_id D
 
 @dataclass(frozen=True)
 class Warehouse:
-    """A DuckDB file (its path) or a DuckLake (`ducklake:` and its catalog), opened anew for each transaction.
+    """A DuckDB file (its path) or a DuckLake (`ducklake:` and its catalog), opened for each transaction.
 
     Attributes:
-        target: what `TOPO_WAREHOUSE` says.
-        wait_seconds: how long a writer waits for another process to let go of the file.
+        target: the value of `TOPO_WAREHOUSE`.
+        wait_seconds: how long to wait for another process to close the file.
     """
 
     target: str
@@ -69,7 +74,7 @@ class Warehouse:
         """The DuckDB file, or the catalog file of the lake.
 
         Raises:
-            WarehouseError: it lies in the home of somebody who has none.
+            WarehouseError: the path starts with `~`, and that user has no home directory.
         """
         path = Path(self.target.removeprefix(LAKE_PREFIX))
         try:
@@ -79,30 +84,30 @@ class Warehouse:
 
     @contextmanager
     def transaction(self, beside: "Spool | None" = None) -> Iterator[DuckDBPyConnection]:
-        """Yield a connection in one transaction on the newest schema; all of it is committed, or nothing.
+        """Yield a connection in one transaction on the newest schema. Everything is committed, or nothing.
 
-        The connection also knows `landed_days`: each landed day with the ledger's row of its last load. It is the
-        spool's own where the warehouse is opened beside one.
+        The connection has the view `landed_days`: the ledger row of the last load of each landed day. With `beside`, it
+        is the connection of that spool, so that the spool's rows can be landed.
 
         Raises:
-            WarehouseError: the warehouse can't be opened or written, or was made by a newer version.
+            WarehouseError: the warehouse can't be opened or written, or was written by a newer version.
         """
         with self._open(beside) as connection, self._private_log():
             connection.begin()
             try:
-                self._bring_up_to_date(connection)
+                self._migrate(connection)
                 yield connection
-            except BaseException:  # an interruption too must leave the old day, and goes on its way
+            except BaseException:  # also after an interruption the old day must remain
                 _roll_back(connection)
                 raise
             self._commit(connection)
 
     @contextmanager
     def reader(self, beside: "Spool | None" = None) -> Iterator[DuckDBPyConnection]:
-        """Yield a connection that can't write; `landed_days` and a spool are as in a transaction.
+        """Yield a read-only connection. `landed_days` and `beside` are as in `transaction`.
 
         Raises:
-            WarehouseError: there is no warehouse yet, or it can't be opened.
+            WarehouseError: there is no warehouse yet, it can't be opened, or its schema is not current.
         """
         with self._open(beside, read_only=True) as connection:
             check(connection)
@@ -110,8 +115,8 @@ class Warehouse:
             yield connection
 
     @contextmanager
-    def as_it_is(self) -> Iterator[DuckDBPyConnection]:
-        """Yield a connection that can't write, on whatever schema there is; nobody writes while it is open.
+    def any_schema_reader(self) -> Iterator[DuckDBPyConnection]:
+        """Yield a read-only connection without checking the schema version. No process can write while it is open.
 
         Raises:
             WarehouseError: there is no warehouse yet, or it can't be opened.
@@ -121,7 +126,7 @@ class Warehouse:
 
     @contextmanager
     def exclusive(self) -> Iterator[DuckDBPyConnection]:
-        """Yield a connection that keeps everybody else out, in no transaction and on whatever schema there is.
+        """Yield a connection that locks others out, without a transaction and without checking the schema version.
 
         Raises:
             WarehouseError: the warehouse can't be opened or written.
@@ -130,58 +135,61 @@ class Warehouse:
             yield connection
 
     def prepare(self) -> None:
-        """Make the warehouse where there is none and bring its schema up to date: fails before any reading."""
+        """Create the warehouse if it is missing and update its schema, so that problems appear before any reading."""
         with self.transaction():
             pass
 
-    def _bring_up_to_date(self, connection: DuckDBPyConnection) -> None:
+    def _migrate(self, connection: DuckDBPyConnection) -> None:
         try:
             migrate(connection)
             connection.execute(_LANDED_DAYS)
         except duckdb.CatalogException as error:
             raise WarehouseError(
-                f"{self.path} holds tables of another making, set TOPO_WAREHOUSE to another file: {first_line(error)}"
+                f"{self.path} has tables that were not created by topo-pipeline. Set TOPO_WAREHOUSE to another file"
+                f" ({first_line(error)})."
             ) from error
 
     def _commit(self, connection: DuckDBPyConnection) -> None:
         try:
             connection.commit()
         except duckdb.Error as error:  # a full disk is no IOException here
-            raise WarehouseError(f"The warehouse {self.path} can't be written: {first_line(error)}") from error
+            raise WarehouseError(f"The warehouse {self.path} can't be written: {reason_of(error)}") from error
 
     @contextmanager
     def _open(self, beside: "Spool | None" = None, *, read_only: bool = False) -> Iterator[DuckDBPyConnection]:
         with ExitStack() as held:
-            self._find(read_only=read_only)
+            self._require_file_or_folder(read_only=read_only)
             if beside:
                 connection = beside.connection
                 held.callback(_detach, connection)
             else:
-                connection = held.enter_context(_connected(self._spill(held)))
+                connection = held.enter_context(_connect(self._spill_folder(held)))
             try:
                 self._attach(connection, read_only=read_only)
                 yield connection
             except duckdb.IOException as error:
-                raise WarehouseError(f"The warehouse {self.path} can't be used: {first_line(error)}") from error
+                raise WarehouseError(f"The warehouse {self.path} can't be used: {reason_of(error)}") from error
 
-    def _find(self, *, read_only: bool) -> None:
-        """Make sure that there is something to read, or a folder to write in."""
+    def _require_file_or_folder(self, *, read_only: bool) -> None:
+        """Require a file to read, or create the folder to write to."""
         try:
             if read_only and not self.path.exists():
-                raise WarehouseError(f"There is no warehouse at {self.path} yet: load a day first.")
+                raise WarehouseError(
+                    f"There is no warehouse at {self.path} yet: load a day first (topo-pipeline backfill DAY DAY)."
+                )
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise WarehouseError(f"The warehouse {self.path} can't be opened: {first_line(error)}") from error
+            raise WarehouseError(f"The warehouse {self.path} can't be opened: {reason_of(error)}") from error
 
-    def _spill(self, held: ExitStack) -> Path:
-        """Return the folder for what memory can't hold: a private one, next to the warehouse."""
+    def _spill_folder(self, held: ExitStack) -> Path:
+        """Return a private folder next to the warehouse, to which DuckDB spills data that does not fit into memory."""
         try:
             return held.enter_context(folder_aside(self.path, "spilling"))
-        except OSError:  # a folder that can't be written: DuckDB says so, if it ever needs it
+        except OSError:  # the folder can't be written. DuckDB reports it if it needs to spill
             return Path(f"{self.path}.tmp")
 
     def _attach(self, connection: DuckDBPyConnection, *, read_only: bool) -> None:
-        """Attach the warehouse under a name of its own, waiting while somebody else has it."""
+        """Attach the warehouse as `warehouse`, waiting while another process or connection has it open."""
         if self.is_lake:
             connection.load_extension(str(_lake_extension()))
         target = literal(f"{LAKE_PREFIX if self.is_lake else ''}{self.path}")
@@ -191,26 +199,22 @@ class Warehouse:
             if not self.path.exists():
                 self._create(connection)
             for attempt in stamina.retry_context(
-                on=_is_locked, attempts=None, timeout=self.wait_seconds, wait_initial=0.2, wait_max=5.0
+                on=WarehouseInUse, attempts=None, timeout=self.wait_seconds, wait_initial=0.2, wait_max=5.0
             ):
-                with attempt, being_opened(self.path):
+                with attempt, being_opened(self.path), self._lock_errors_named():
                     connection.execute(attach)
         except (duckdb.Error, OSError) as error:
-            if _is_locked(error):
-                raise self._in_use(error) from error
-            raise WarehouseError(f"The warehouse {self.path} can't be opened: {first_line(error)}") from error
+            raise WarehouseError(f"The warehouse {self.path} can't be opened: {reason_of(error)}") from error
 
     def _create(self, connection: DuckDBPyConnection) -> None:
         """Create a private file, and for a lake the private folder of its data.
 
-        DuckDB creates both for everybody to read, and takes no empty file for a database. The folder of the warehouse
-        follows the umask: the report is published below it.
+        DuckDB would make both readable by everyone, and it does not accept an empty file. The warehouse's own folder
+        follows the umask, because the report is published below it.
         """
         file = Path(os.path.realpath(self.path))  # the file that a link leads to
-        with (
-            suppress(OSError),
-            folder_aside(file, "creating") as aside,
-        ):  # DuckDB then says what is wrong, or creates it
+        # After an OSError, ATTACH creates the file or reports what is wrong.
+        with suppress(OSError), folder_aside(file, "creating") as aside:
             new = aside / file.name
             connection.execute(f"ATTACH {literal(str(new))} AS created ({FILE_OPTIONS}); DETACH created")
             if self.is_lake:
@@ -219,9 +223,9 @@ class Warehouse:
 
     @contextmanager
     def _private_log(self) -> Iterator[None]:
-        """Create the write-ahead log with the mode of the file: DuckDB would create it for everybody to read."""
+        """Create the write-ahead log with the mode of the file: DuckDB would make it readable by everyone."""
         log = Path(f"{self.path}.wal")
-        with suppress(OSError):  # DuckDB then creates it
+        with suppress(OSError):  # DuckDB creates it instead
             descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             os.fchmod(descriptor, self.path.stat().st_mode & 0o666)
             os.close(descriptor)
@@ -232,18 +236,24 @@ class Warehouse:
                 if not log.stat().st_size:  # nothing was written
                     log.unlink()
 
-    def _in_use(self, error: Exception) -> WarehouseInUse:
-        holder = _HOLDER.search(str(error))
-        process = int(holder["process"]) if holder else None
-        who = f"{Path(holder['program']).name} (process {process})" if holder else "another connection"
-        return WarehouseInUse(
-            f"The warehouse {self.path} can't be opened: {who} has it, wait for that to end or close it.",
-            process=process,
-        )
+    @contextmanager
+    def _lock_errors_named(self) -> Iterator[None]:
+        """Turn DuckDB's multi-line lock errors into one sentence that names the process."""
+        try:
+            yield
+        except duckdb.Error as error:
+            if not any(words in str(error) for words in _LOCK_MESSAGES):
+                raise
+            holder = _LOCK_HOLDER.search(str(error))
+            process = int(holder["process"]) if holder else None
+            who = f"{Path(holder['program']).name} (process {process})" if holder else "another connection"
+            raise WarehouseInUse(
+                f"The warehouse {self.path} is in use by {who}: wait for it to finish, or close it", process=process
+            ) from error
 
 
 def literal(text: str) -> str:
-    """Quote a text for a statement that can't have it bound."""
+    """Quote a text for a statement that does not accept it as a parameter."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -253,30 +263,24 @@ def identifier(name: str) -> str:
 
 
 def _lake_extension() -> Path:
-    """Find DuckLake's extension in its own package: a network that INSTALL needs may not be there."""
+    """Return DuckLake's extension file from its own Python package: INSTALL would need network access."""
     try:
         package = importlib.resources.files("duckdb_extension_ducklake")
     except ModuleNotFoundError:
-        raise WarehouseError("A ducklake: warehouse needs the extra: pip install 'topo-pipeline[lake]'.") from None
+        raise WarehouseError("A ducklake: warehouse needs an extra: pip install 'topo-pipeline[lake]'") from None
     return Path(str(package / "extensions" / f"v{duckdb.__version__}" / "ducklake.duckdb_extension"))
 
 
-def _is_locked(error: Exception) -> bool:
-    return isinstance(error, WarehouseInUse) or (
-        isinstance(error, duckdb.Error) and any(words in str(error) for words in LOCKED)
-    )
-
-
 @contextmanager
-def _connected(spill: Path) -> Iterator[DuckDBPyConnection]:
-    """Yield a connection to a DuckDB instance that nobody else uses meanwhile.
+def _connect(spill: Path) -> Iterator[DuckDBPyConnection]:
+    """Yield a connection to a DuckDB instance that no other connection uses at the same time.
 
-    To create an instance takes 7 ms, to load DuckLake into it 0.7 s: one that was used without a fault is used again.
-    Nothing but loaded extensions is left in it: temporary tables, macros, variables and settings of the session end
-    with the connection, and the warehouse is detached.
+    Creating an instance takes 7 ms, loading DuckLake into it 0.7 s. So an instance is used again unless an error
+    occurred. Only loaded extensions remain in it: temporary tables, macros, variables and session settings end with
+    the connection, and the warehouse is detached.
 
     Args:
-        spill: The folder for what memory can't hold.
+        spill: The folder to which DuckDB spills data that does not fit into memory.
     """
     try:
         instance = _IDLE.pop()
@@ -287,21 +291,21 @@ def _connected(spill: Path) -> Iterator[DuckDBPyConnection]:
         connection.execute(f"{SESSION}; SET temp_directory = {literal(str(spill))}")
         yield connection
     except BaseException:
-        connection.interrupt()  # else closing waits for a query that an exception has left running
+        connection.interrupt()  # otherwise closing waits for a query that an exception has left running
         connection.close()
         instance.close()
         raise
     connection.close()
     try:
         instance.execute("DETACH DATABASE IF EXISTS warehouse; SET temp_directory = ''")
-    except duckdb.Error:  # it has put something into the folder, which is removed now
+    except duckdb.Error:  # it has spilled to the folder, which is removed now
         instance.close()
     else:
         _IDLE.append(instance)
 
 
 def _abandon_instances() -> None:
-    """Use none of the parent's instances after a fork, nor close them: their threads are not in this process."""
+    """After a fork, neither use nor close the parent's instances: their threads don't exist in this process."""
     _ABANDONED.extend(_IDLE)
     _IDLE.clear()
 
@@ -310,18 +314,23 @@ os.register_at_fork(after_in_child=_abandon_instances)
 
 
 def _detach(connection: DuckDBPyConnection) -> None:
-    """Let go of the warehouse, where it was had at all; of one that DuckDB has given up, it has let go itself."""
+    """Detach the warehouse, unless it was never attached or DuckDB has already detached it after a fatal error."""
     with suppress(duckdb.Error):
         connection.execute("USE memory; DETACH warehouse")
 
 
 def _roll_back(connection: DuckDBPyConnection) -> None:
-    """Undo what is open; a failed COMMIT or a full disk has already ended the transaction."""
-    connection.interrupt()  # else it waits for a query that an exception has left running
+    """Roll back the transaction, unless a failed COMMIT or a full disk has already ended it."""
+    connection.interrupt()  # otherwise it waits for a query that an exception has left running
     with suppress(duckdb.TransactionException):
         connection.rollback()
 
 
 def first_line(error: Exception) -> str:
-    """What DuckDB says without what it adds: a link, a candidate, the statement."""
+    """Return the first line of an error. DuckDB appends links, suggestions and the statement to its messages."""
     return str(error).strip().partition("\n")[0]
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a file can't be used, in plain words if the error is a known one of DuckDB, else its first line."""
+    return next((reason for words, reason in _REASONS.items() if words in str(error)), first_line(error))

@@ -1,4 +1,4 @@
-"""The contract checks that the warehouse keeps: what was found out about Topo's API, and when."""
+"""Store and read the results of contract checks of Topo's API (`topo.contract_checks`)."""
 
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
@@ -9,7 +9,7 @@ from duckdb import DuckDBPyConnection
 
 @dataclass(frozen=True)
 class KeptResult:
-    """One row of `topo.contract_checks`, without the time of its check."""
+    """A row of `topo.contract_checks`, without the time of the check."""
 
     assumption: str
     outcome: str
@@ -28,7 +28,7 @@ def keep_contract_check(connection: DuckDBPyConnection, results: Iterable[KeptRe
 
 
 def latest_contract_check(connection: DuckDBPyConnection) -> tuple[datetime, list[KeptResult]] | None:
-    """Return when Topo's API was checked last (UTC) and what was found out; None if it never was."""
+    """Return the time (UTC) and the results of the latest contract check; None if there was none."""
     rows = connection.execute(
         """
         SELECT checked_at, assumption, outcome, seen, consequence, refuses_days FROM topo.contract_checks
@@ -39,14 +39,14 @@ def latest_contract_check(connection: DuckDBPyConnection) -> tuple[datetime, lis
 
 
 def has_landed_activities(connection: DuckDBPyConnection) -> bool:
-    """Return whether any day has landed that had activities."""
+    """Return whether any day with activities has landed."""
     return connection.execute("SELECT 1 FROM topo.loads WHERE rows > 0 LIMIT 1").fetchone() is not None
 
 
 def day_for_a_sample(connection: DuckDBPyConnection, rows: int) -> tuple[datetime, datetime] | None:
-    """Return the bounds (exclusive) of the latest closed day with at least this many activities; None without one.
+    """Return the exclusive bounds of the latest closed day with at least this many activities; None if there is none.
 
-    The connection must know `landed_days`.
+    The connection must have the view `landed_days`.
     """
     return connection.execute(
         """

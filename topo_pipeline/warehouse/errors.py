@@ -1,26 +1,26 @@
-"""What the warehouse raises: one sentence that tells a person what to do."""
+"""Errors of the warehouse. Each message says what happened and what to do."""
 
 
 class WarehouseError(Exception):
-    """The warehouse can't be used as asked; nothing was written."""
+    """The warehouse can't be used as requested. Nothing was written."""
 
 
 class WarehouseInUse(WarehouseError):
-    """Another program held the file for as long as anybody waited."""
+    """Another process or connection held the file for longer than the caller waits."""
 
     def __init__(self, sentence: str, *, process: int | None) -> None:
         super().__init__(sentence)
         self.process = process
-        """Its number on this machine, where DuckDB could tell."""
+        """The id of that process; None if DuckDB or the system did not report it."""
 
 
 class OlderWarehouse(WarehouseError):
-    """It only wants to be written to once by this version."""
+    """An older version wrote the warehouse. The next write by this version updates it."""
 
 
 class ShrinkingDay(WarehouseError):
-    """A reload would remove so much of a day that a person has to allow it."""
+    """A reload would remove so many rows of a day that the user has to allow it."""
 
 
 class NotCompacted(WarehouseError):
-    """What was to be deleted is deleted, but its bytes may still be in the warehouse's files."""
+    """The rows or texts are deleted, but their bytes may still be in the warehouse's files."""

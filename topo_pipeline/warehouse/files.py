@@ -1,11 +1,10 @@
-"""Write files so that others see the old file or the whole new one, and only files of ours are removed.
+"""Replace files atomically: readers see the old file or the complete new one. Only topo-pipeline's files are removed.
 
-Everything that topo-pipeline writes is written in a temporary folder next to its destination and then renamed. The
-folder is private, has a random name that begins with the name of the destination, and is locked while it is in use. So
-what a killed process left is found by its name (`left_aside`), and the next command that writes the same file removes
-it.
+Every file is written in a temporary folder next to its destination and then renamed. The folder is private, has a
+random name that begins with the name of the destination, and is locked while in use. `left_aside` finds the folders of
+killed processes by name, and the next command that writes the same file removes them.
 
-What is published (the report, exports) gets the mode that the umask gives to new files, because others read it. The
+Published files (the report, exports) get the mode that the umask gives to new files, because others read them. The
 warehouse and its backups get mode 0600.
 """
 
@@ -34,16 +33,16 @@ _KINDS = (
 
 @contextmanager
 def being_opened(file: Path) -> Iterator[None]:
-    """Keep `put_in_place` from renaming within the file's folder while the file is opened.
+    """Keep `put_in_place` from renaming files in the file's folder while the file is being opened.
 
     DuckDB opens a file first and locks it afterwards. If the file lost its name in between, DuckDB would still get the
-    lock, and what is committed would go into a file that nobody can open again.
+    lock, and commits would go into a file that nobody can open again.
 
     Raises:
         WarehouseInUse: another process holds the folder's lock.
     """
     with ExitStack() as held:
-        # Not every file system has locks. Without them the warehouse can be opened, but not replaced.
+        # On a file system without locks the warehouse can be opened, but not replaced.
         with suppress(OSError):
             held.enter_context(_locked(_folder_of(file), fcntl.LOCK_SH))
         yield
@@ -51,11 +50,11 @@ def being_opened(file: Path) -> Iterator[None]:
 
 @contextmanager
 def folder_aside(file: Path, doing: str) -> Iterator[Path]:
-    """Yield a private temporary folder next to `file`, and remove those that killed processes left there.
+    """Yield a private temporary folder next to `file`, after removing those that killed processes left there.
 
     Args:
-        file: The destination. The folder lies in `.NAME.DOING-RANDOM`, on the same file system.
-        doing: A word that says what the folder is for.
+        file: The destination. The folder is in `.NAME.DOING-RANDOM`, on the same file system.
+        doing: A word for the purpose of the folder.
 
     Raises:
         OSError: the folder can't be created.
@@ -66,24 +65,21 @@ def folder_aside(file: Path, doing: str) -> Iterator[Path]:
         aside = None
         while aside is None:
             made = Path(tempfile.mkdtemp(prefix=f".{file.name}.{doing}-", dir=file.parent))
-            aside = made if _is_kept(held, made) else None
+            aside = made if _lock_new(held, made) else None
         held.callback(_remove, aside)
-        # The lock of the folder says that it is in use. The folder of the files has one of its own: see being_opened.
+        # The lock on this folder marks it as in use. Files go into a subfolder, which being_opened can lock separately.
         files = aside / "files"
         files.mkdir(mode=0o700)
         yield files
 
 
 def left_aside(file: Path) -> list[Path]:
-    """Return the temporary folders for `file` that no process uses: killed processes left them.
-
-    Folders of other users are not among them.
-    """
+    """Return this user's temporary folders for `file` that no process uses: killed processes left them."""
     return [folder for folder in _left(file) if not _is_in_use(folder)]
 
 
 def remove_left_aside(file: Path) -> list[Path]:
-    """Remove the temporary folders for `file` that killed processes left; return all of them, removed or not."""
+    """Remove the temporary folders for `file` that killed processes left. Return all of them, removed or not."""
     left = left_aside(file)
     for folder in left:
         _remove_if_unused(folder)
@@ -91,24 +87,24 @@ def remove_left_aside(file: Path) -> list[Path]:
 
 
 def remove_unused(folder: Path, doing: str) -> None:
-    """Remove the temporary folders for whatever file in `folder` that killed processes left while they did this."""
+    """Remove the temporary folders with the purpose `doing` that killed processes left in `folder`, for any file."""
     for left in _matching(folder, re.compile(rf"\..+\.{doing}-[a-z0-9_]{{8}}")):
         _remove_if_unused(left)
 
 
 def temporary() -> Path:
-    """Return the name that temporary folders elsewhere than next to a file have: `folder_aside(temporary(), …)`."""
+    """Return the `file` to pass to `folder_aside` for a folder in the system's temporary directory."""
     return Path(tempfile.gettempdir(), "topo_pipeline")
 
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """Yield a path to write to; that file becomes `file` when the block ends without an error.
+    """Yield a path to write to. That file replaces `file` when the block ends without an error.
 
     Its mode follows the umask.
 
     Raises:
-        WarehouseError: `file` is there and is not a regular file.
+        WarehouseError: `file` exists and is not a regular file.
         OSError: the file can't be written.
     """
     require_file_or_nothing(file)
@@ -121,10 +117,10 @@ def replacing(file: Path) -> Iterator[Path]:
 
 
 def require_file_or_nothing(file: Path) -> None:
-    """Make sure that there is a regular file, or nothing, under this name.
+    """Require that this path is a regular file or does not exist.
 
     Raises:
-        WarehouseError: there is something else, such as a link, a named pipe or a device.
+        WarehouseError: it is something else, such as a link, a named pipe or a device.
     """
     try:
         mode = file.lstat().st_mode
@@ -132,11 +128,11 @@ def require_file_or_nothing(file: Path) -> None:
         return
     if not stat.S_ISREG(mode):
         kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "a device")
-        raise WarehouseError(f"{file} can't be written: it is {kind}. Choose another file.")
+        raise WarehouseError(f"{file} can't be written: it is {kind}. Choose another file name.")
 
 
 def logs_of(*files: Path) -> list[Path]:
-    """Return the write-ahead logs next to DuckDB files: they hold commits that are not in the file yet."""
+    """Return the write-ahead logs next to DuckDB files. They hold commits that are not in the file yet."""
     names = dict.fromkeys(Path(f"{file}{kind}") for file in files for kind in _LOGS)
     return [log for log in names if log.exists()]
 
@@ -147,15 +143,15 @@ def put_in_place(new: Path, old: Path, *, wait_seconds: float) -> None:
     A crash leaves one of the two.
 
     Args:
-        new: On the same file system.
-        old: A file that is there.
+        new: A file on the same file system.
+        old: An existing file.
         wait_seconds: How long to wait for the folder's lock.
 
     Raises:
         WarehouseInUse: another process holds the folder's lock.
         OSError: the file can't be replaced, or the file system has no locks.
     """
-    _keep_rights(old, new)
+    _copy_owner_and_mode(old, new)
     sync(new)
     with locked(_folder_of(old), wait_seconds=wait_seconds):
         new.replace(old)
@@ -163,10 +159,10 @@ def put_in_place(new: Path, old: Path, *, wait_seconds: float) -> None:
 
 
 def put_new(new: Path, file: Path) -> None:
-    """Give `new`, which becomes private, the name `file`, under which there must be nothing.
+    """Make `new` private and rename it to `file`, which must not exist.
 
     Raises:
-        FileExistsError: there is something under this name; it stays as it is.
+        FileExistsError: `file` exists. It is left as it is.
         OSError: the file can't be written.
     """
     new.chmod(PRIVATE)
@@ -177,7 +173,7 @@ def put_new(new: Path, file: Path) -> None:
         raise
     except OSError:  # the file system has no hard links
         if os.path.lexists(file):
-            raise FileExistsError(f"{file} is there already") from None
+            raise FileExistsError(f"{file} already exists") from None
         new.rename(file)
     sync(file.parent)
 
@@ -200,7 +196,7 @@ def locked(folder: Path, *, wait_seconds: float) -> Iterator[None]:
 
 
 def sync(path: Path) -> None:
-    """Have a file, or the names in a folder, written to the disk."""
+    """Flush a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -214,16 +210,16 @@ def _left(file: Path) -> list[Path]:
 
 
 def _matching(folder: Path, names: re.Pattern[str]) -> list[Path]:
-    """Return the private folders with such a name, as `tempfile.mkdtemp` gives it."""
+    """Return this user's private folders with a matching name."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(Path(entry.path) for entry in entries if names.fullmatch(entry.name) and _is_ours(entry))
-    except OSError:  # creating the new folder then says why
+            return sorted(Path(entry.path) for entry in entries if names.fullmatch(entry.name) and _is_private(entry))
+    except OSError:  # creating the new folder will fail too and report why
         return []
 
 
-def _is_ours(entry: "os.DirEntry[str]") -> bool:
-    """Whether it is a private folder of this user."""
+def _is_private(entry: "os.DirEntry[str]") -> bool:
+    """Return whether it is a private folder of this user."""
     try:
         found = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
@@ -231,13 +227,13 @@ def _is_ours(entry: "os.DirEntry[str]") -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not stat.S_IMODE(found.st_mode) & 0o077
 
 
-def _is_kept(held: ExitStack, folder: Path) -> bool:
-    """Lock a new folder. False if a process that looks for unused folders was faster, and removes it."""
+def _lock_new(held: ExitStack, folder: Path) -> bool:
+    """Lock a new folder. Return False if a process that removes unused folders was faster."""
     try:
         held.enter_context(_locked(folder, fcntl.LOCK_EX))
     except (FileNotFoundError, WarehouseInUse):
         return False
-    except OSError:  # without locks nobody removes it
+    except OSError:  # without locks no process removes it
         return True
     return folder.exists()
 
@@ -262,31 +258,31 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _keep_rights(old: Path, new: Path) -> None:
+def _copy_owner_and_mode(old: Path, new: Path) -> None:
     shutil.copystat(old, new)
-    os.utime(new)  # its contents are of now
+    os.utime(new)  # copystat has also copied the old times
     was, made = old.stat(), new.stat()
     if (was.st_uid, was.st_gid) != (made.st_uid, made.st_gid):
         os.chown(new, was.st_uid, was.st_gid)
 
 
 def _folder_of(file: Path) -> Path:
-    """Return the folder that the file really lies in."""
+    """Return the folder of the file that links lead to."""
     return Path(os.path.realpath(file)).parent
 
 
 @contextmanager
 def _locked(folder: Path, kind: int) -> Iterator[None]:
-    """Lock a folder without waiting. Not a DuckDB file: to close that would release DuckDB's own lock on it."""
+    """Lock a folder without waiting. Don't use this for DuckDB files: closing one releases DuckDB's own lock on it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError as error:
             process = _holder(descriptor)
-            who = f"process {process}" if process else "another process"
+            who = f"Process {process}" if process else "Another process"
             raise WarehouseInUse(
-                f"{who.capitalize()} has locked the folder {folder}: wait for it to end, or end it.", process=process
+                f"{who} has locked the folder {folder}. Wait for it to finish, or stop it.", process=process
             ) from error
         yield
     finally:
@@ -294,7 +290,7 @@ def _locked(folder: Path, kind: int) -> Iterator[None]:
 
 
 def _holder(descriptor: int) -> int | None:
-    """Return the process that holds a folder's lock, where the system says so."""
+    """Return the id of the process that holds a folder's lock, or None if the system does not report it."""
     found = os.fstat(descriptor)
     file = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
     with suppress(OSError):

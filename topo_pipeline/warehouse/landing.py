@@ -1,6 +1,6 @@
-"""Land one day: replace its rows, keep what was replaced, write the ledger, all in the caller's transaction.
+"""Land one day in the caller's transaction: replace its rows, record the replaced ones, write the ledger.
 
-A reload compares before it writes: what did not change is not touched. How a payload becomes columns is in `staging`.
+A reload compares before it writes and leaves unchanged rows alone. `staging` turns payloads into columns.
 """
 
 import uuid
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.warehouse.shrinking import refuse_to_shrink
 from topo_pipeline.warehouse.spool import Spool
-from topo_pipeline.warehouse.staging import IS_ANOTHER_VERSION, follow_the_forgotten, stage, suppress, unstage
+from topo_pipeline.warehouse.staging import IS_ANOTHER_VERSION, drop_staging, record_new_links, stage, suppress
 from topo_pipeline.warehouse.workspace import keep_to_organization
 
 if TYPE_CHECKING:
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
-# A day is landed in so much memory, whatever its size, and room for some thousand rows at a time: what is more goes by
-# way of the disk.
-MEMORY = 128_000_000
-ROWS_AT_ONCE = 20_000
+# The memory limit for landing a day is MEMORY plus room for this many of its longest rows. The rest spills to disk.
+MEMORY = 128_000_000  # bytes
+ROWS_IN_MEMORY = 20_000
 
 
 @dataclass(frozen=True)
@@ -31,18 +30,18 @@ class ReadDay:
 
     Attributes:
         day: the reporting day.
-        asked_after, asked_before: the exclusive bounds that the API was asked for.
-        is_open: whether the day was not safely over when the reading began.
-        proved: whether what was received agrees with `api_total_count`.
-        api_total_count: the API's own count between the bounds; where it is capped, the rows of the proved parts.
+        asked_after, asked_before: the exclusive bounds of the requests.
+        is_open: whether the day could still have been in progress when reading began.
+        proved: whether the rows received agree with `api_total_count`.
+        api_total_count: the API's own count between the bounds. If that is capped, the rows of the proved parts.
         count_capped: whether the API counts fewer rows than there are.
         times_disagree: whether it was read unproved because the API's filter and its timestamps disagree.
         requests: requests made, retries included.
-        started_at: when the reading began.
-        activities: what was received of the day.
-        channels: of those whose payload tells none, by their ids: the channel that the API's filter told.
-        rejects: rows that could not be read: `raw`, `reason` and, where it could be read, `id`.
-        unproved_because: why the day is not proved; None where it is.
+        started_at: when reading began.
+        activities: the activities received.
+        channels: by activity id, the channel found with the API's filter, for payloads that name none.
+        rejects: rows that could not be read: `raw`, `reason` and, if it could be read, `id`.
+        unproved_because: why the day is not proved; None if it is.
     """
 
     day: date
@@ -63,7 +62,7 @@ class ReadDay:
 
 @dataclass(frozen=True)
 class Load:
-    """A row of the ledger: what landing a day did."""
+    """A row of the ledger: the result of landing a day."""
 
     day: date
     load_id: uuid.UUID
@@ -85,14 +84,14 @@ class Load:
     count_capped: bool
 
 
-# A channel that the filter once told is not lost because this time it was not asked, or did not tell.
+# Keep a channel that the API's filter gave earlier, even if this load did not ask the filter or got no answer from it.
 _KEEP_CHANNELS = """
 UPDATE staged SET channel = landed.channel, channel_source = 'filter'
 FROM topo.activities AS landed
 WHERE staged.id = landed.id AND landed.day = $day
     AND staged.channel_source = 'unknown' AND landed.channel_source = 'filter'
 """
-# A row whose new version can't be read is not gone: it keeps the last version that could.
+# A row whose new version can't be read is not removed. It keeps its last readable version.
 _SUPERSEDED = f"""
 CREATE OR REPLACE TEMP TABLE superseded AS
 SELECT landed.*, if(staged.id IS NULL, 'removed', 'changed') AS change
@@ -101,10 +100,10 @@ WHERE landed.day = $day AND if(
     staged.id IS NULL,
     landed.id NOT IN (SELECT id FROM set_aside WHERE id IS NOT NULL),
     {IS_ANOTHER_VERSION} OR staged.channel IS DISTINCT FROM landed.channel)
-"""  # noqa: S608 - names of our own
+"""  # noqa: S608 - only constants of this package
 
-# Of a row that is left out now, since it is of somebody who is forgotten, nothing is kept.
-_KEEP = """
+# Rows that are left out because their person was erased get no change history.
+_KEEP_REPLACED = """
 INSERT INTO topo.activity_changes SELECT *, $load_id::UUID, $now::TIMESTAMPTZ FROM superseded
 WHERE id NOT IN (SELECT id FROM left_out)
 """
@@ -130,25 +129,24 @@ _ORGANIZATIONS = "SELECT DISTINCT organization_id FROM staged WHERE organization
 _LEDGER = f"""
 INSERT INTO topo.loads ({", ".join(field.name for field in fields(Load))})
 VALUES ({", ".join(f"${field.name}" for field in fields(Load))})
-"""  # noqa: S608 - the names of a class
+"""  # noqa: S608 - field names of Load
 
 
 def land(
     connection: "DuckDBPyConnection", read: ReadDay, *, run_id: str, now: datetime, may_shrink: bool = False
 ) -> Load:
-    """Make the warehouse hold what `read` holds of its day, and say what that changed.
+    """Replace the day's rows in the warehouse by those of `read`, and return the ledger row.
 
-    A landed row whose new version can't be read stays as it is.
+    A landed row whose new version can't be read stays as it is. Landing the same `ReadDay` twice changes no row.
 
-    Runs in the caller's transaction, which alone makes it whole, beside `read.activities`. Landing the same reading
-    twice changes no row.
+    The connection must be that of `read.activities`, in a transaction of the caller, which makes the load atomic.
 
     Raises:
-        ShrinkingDay: it would remove more rows than `shrinking` believes, and `may_shrink` is false.
-        WarehouseError: the activities are of another organization than the warehouse.
+        ShrinkingDay: the load would remove more rows than `shrinking` allows, and `may_shrink` is false.
+        WarehouseError: the activities belong to another organization than the warehouse.
     """
     load_id = uuid.uuid4()
-    read.activities.make_room(MEMORY + ROWS_AT_ONCE * read.activities.longest)
+    read.activities.raise_memory_limit(MEMORY + ROWS_IN_MEMORY * read.activities.longest)
     stage(connection, read.rejects, read.channels, day=read.day, load_id=load_id, now=now)
     replaced = _replace(connection, read.day, load_id, now, may_shrink)
     load = Load(
@@ -163,32 +161,32 @@ def land(
         count_capped=read.count_capped,
         requests=read.requests,
         started_at=read.started_at,
-        finished_at=_after_the_last(connection, read.day, now),
+        finished_at=_after_last_load(connection, read.day, now),
         **replaced,
     )
     connection.execute(_LEDGER, vars(load))
-    unstage(connection)
+    drop_staging(connection)
     return load
 
 
 def _replace(
     connection: "DuckDBPyConnection", day: date, load_id: uuid.UUID, now: datetime, may_shrink: bool
 ) -> dict[str, int]:
-    """Replace the day by what is staged; return the counts that the ledger keeps of it."""
+    """Replace the day's rows by the staged ones; return the counts for the ledger."""
     where = {"day": day}
     for (organization_id,) in connection.execute(_ORGANIZATIONS).fetchall():
         keep_to_organization(connection, organization_id)
-    follow_the_forgotten(connection, now=now)
+    record_new_links(connection, now=now)
     suppressed = suppress(connection)
     connection.execute(_KEEP_CHANNELS, where)
     connection.execute(_SUPERSEDED, where)
     if not may_shrink:
         refuse_to_shrink(connection, day)
-    connection.execute(_KEEP, {"load_id": load_id, "now": now})
+    connection.execute(_KEEP_REPLACED, {"load_id": load_id, "now": now})
     connection.execute(_DELETE, where)
-    inserted = _one_row(connection.execute(_INSERT, where))[0]
+    inserted = _fetch_one(connection.execute(_INSERT, where))[0]
     connection.execute(_REJECT, where | {"load_id": load_id, "now": now})
-    rows, changed, removed, rejects = _one_row(connection.execute(_COUNTS, where))
+    rows, changed, removed, rejects = _fetch_one(connection.execute(_COUNTS, where))
     connection.execute("DROP TABLE superseded")
     return {
         "rows": rows,
@@ -200,20 +198,20 @@ def _replace(
     }
 
 
-def _after_the_last(connection: "DuckDBPyConnection", day: date, now: datetime) -> datetime:
-    """Now, or just after the day's last load where a clock was set back: the last load is the last one by its time."""
-    [last] = _one_row(connection.execute("SELECT max(finished_at) FROM topo.loads WHERE day = $day", {"day": day}))
+def _after_last_load(connection: "DuckDBPyConnection", day: date, now: datetime) -> datetime:
+    """Return `now`, or an instant just after the day's last load if the clock was set back: time orders the loads."""
+    [last] = _fetch_one(connection.execute("SELECT max(finished_at) FROM topo.loads WHERE day = $day", {"day": day}))
     return max(now, last + timedelta(microseconds=1)) if last else now
 
 
 def land_templates(connection: "DuckDBPyConnection", templates: "pd.DataFrame", *, now: datetime) -> int:
-    """Replace the sequences that `templates` names and keep the others as last known; return how many there are.
+    """Replace the sequences in `templates`, keep the others as last known, and return how many there are in total.
 
-    One whose id is no uuid is left out: no activity can name it.
+    A template whose id is not a UUID is skipped: no activity can refer to it.
 
     Args:
         connection: a connection in a transaction.
-        templates: one row a sequence, the columns of `topo.sequence_templates` but `seen_at`.
+        templates: one row per sequence, with the columns of `topo.sequence_templates` except `seen_at`.
         now: when they were read.
     """
     connection.register("templates", templates)
@@ -230,11 +228,11 @@ def land_templates(connection: "DuckDBPyConnection", templates: "pd.DataFrame", 
         )
     finally:
         connection.unregister("templates")
-    return int(_one_row(connection.execute("SELECT count(*) FROM topo.sequence_templates"))[0])
+    return int(_fetch_one(connection.execute("SELECT count(*) FROM topo.sequence_templates"))[0])
 
 
-def _one_row(result: "DuckDBPyConnection") -> tuple[Any, ...]:
+def _fetch_one(result: "DuckDBPyConnection") -> tuple[Any, ...]:
     row = result.fetchone()
     if row is None:
-        raise LookupError("the statement gave no row")
+        raise LookupError("The statement returned no row.")
     return row

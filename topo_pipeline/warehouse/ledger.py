@@ -1,4 +1,4 @@
-"""What the ledger says of the days as they last landed."""
+"""Read the ledger (`topo.loads`), mostly the last load of each day."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -12,7 +12,7 @@ from topo_pipeline.warehouse.landing import Load
 
 @dataclass(frozen=True)
 class Counted:
-    """A day, the bounds (exclusive) between which it was asked for, and Topo's count between them then."""
+    """A day, the exclusive bounds of its requests, and Topo's count between them at that time."""
 
     day: date
     after: datetime
@@ -22,18 +22,18 @@ class Counted:
 
 @dataclass(frozen=True)
 class Standing:
-    """How far the days have landed.
+    """Which days have landed, and in what state.
 
     Attributes:
-        first: the first landed day; None where none is.
-        complete: the last day that was read after its end; None where none was.
-        days: how many days are landed.
-        activities: how many activities these hold.
-        read_at: when a day landed last (UTC).
-        missing: days between the first one and the last that is due that never landed.
+        first: the first landed day; None if there is none.
+        complete: the last day that was read after its end; None if there is none.
+        days: the number of landed days.
+        activities: the number of activities in them.
+        read_at: when the most recent load finished (UTC).
+        missing: days from the first landed day to the last due day that never landed.
         unproved: landed days that could not be proved complete.
-        unclosed: days that are due and were last read before their end.
-        unreadable: how many rows the last load of a day could not read, for each day that has any.
+        unclosed: due days that were last read before their end.
+        unreadable: rows that the last load could not read, for each day that has any.
     """
 
     first: date | None
@@ -48,7 +48,7 @@ class Standing:
 
 
 def standing(connection: DuckDBPyConnection, due: date) -> Standing:
-    """How far the days have landed, where `due` is the last that has to be there."""
+    """Return which days have landed. `due` is the last day that should have landed."""
     rows = connection.execute(
         "SELECT day, is_open, proved, rejects, rows, finished_at FROM landed_days ORDER BY day"
     ).fetchall()
@@ -68,7 +68,7 @@ def standing(connection: DuckDBPyConnection, due: date) -> Standing:
 
 
 def closed_days(connection: DuckDBPyConnection, first: date, last: date, *, begun_before: datetime) -> list[Counted]:
-    """The days from `first` to `last`, both included, that landed closed by a load that began before an instant."""
+    """Return the days from `first` to `last` whose last load found them closed and began before `begun_before`."""
     rows = connection.execute(
         """
         SELECT day, asked_after, asked_before, api_total_count FROM landed_days
@@ -81,7 +81,7 @@ def closed_days(connection: DuckDBPyConnection, first: date, last: date, *, begu
 
 
 def call_unproved(connection: DuckDBPyConnection, days: Sequence[date]) -> None:
-    """Mark the last load of each of these days as not proved, where there is one."""
+    """Mark the last load of each of these days, if any, as not proved."""
     connection.execute(
         "UPDATE topo.loads SET proved = false"
         " WHERE day IN (SELECT unnest($days)) AND load_id IN (SELECT load_id FROM landed_days)",
@@ -90,21 +90,21 @@ def call_unproved(connection: DuckDBPyConnection, days: Sequence[date]) -> None:
 
 
 def last_loads(connection: DuckDBPyConnection) -> dict[date, Load]:
-    """The last load of each landed day."""
+    """Return the last load of each landed day."""
     names = ", ".join(field.name for field in fields(Load))
-    rows = connection.execute(f"SELECT {names} FROM landed_days ORDER BY day").fetchall()  # noqa: S608 - of a class
+    rows = connection.execute(f"SELECT {names} FROM landed_days ORDER BY day").fetchall()  # noqa: S608 - field names
     return {load.day: load for load in (Load(*row) for row in rows)}
 
 
 def load_ids(connection: DuckDBPyConnection) -> set[str]:
-    """The ids of all loads, also of those that a later one has replaced."""
+    """Return the ids of all loads, including those that a later load has replaced."""
     return {load_id for (load_id,) in connection.execute("SELECT load_id::VARCHAR FROM topo.loads").fetchall()}
 
 
 def landed_whole(connection: DuckDBPyConnection, run_ids: Sequence[str], first: date, last: date) -> list[Load]:
-    """The last load, whosever it is, of each day from `first` to `last` that one of these runs landed.
+    """Return the last load, by any run, of each day from `first` to `last` that one of these runs landed.
 
-    Left out is a day whose last load found it still open, or could not prove it.
+    Days whose last load found them still open, or could not prove them, are left out.
     """
     rows = connection.execute(
         f"""
@@ -112,7 +112,7 @@ def landed_whole(connection: DuckDBPyConnection, run_ids: Sequence[str], first: 
         WHERE day BETWEEN $first AND $last AND NOT is_open AND proved
             AND day IN (SELECT day FROM topo.loads WHERE run_id IN (SELECT unnest($run_ids)))
         ORDER BY day
-        """,  # noqa: S608 - the names of a class
+        """,  # noqa: S608 - field names
         {"first": first, "last": last, "run_ids": list(run_ids)},
     ).fetchall()
     return [Load(*row) for row in rows]

@@ -1,4 +1,4 @@
-"""Bring a warehouse's schema up to date: numbered .sql files, each applied once, in order."""
+"""Migrate a warehouse's schema with numbered .sql files, each applied once, in order."""
 
 import importlib.resources
 from functools import cache
@@ -11,25 +11,25 @@ from topo_pipeline.warehouse.errors import OlderWarehouse, WarehouseError
 _LEDGER = """
 CREATE SCHEMA IF NOT EXISTS topo;
 CREATE TABLE IF NOT EXISTS topo.migrations (version INTEGER NOT NULL, name VARCHAR NOT NULL);
-COMMENT ON TABLE topo.migrations IS 'What brought this schema to where it is, each applied once.';
-COMMENT ON COLUMN topo.migrations.version IS 'The number of the migration; the highest is the schema''s version.';
-COMMENT ON COLUMN topo.migrations.name IS 'Its file.';
+COMMENT ON TABLE topo.migrations IS 'The schema migrations applied to this warehouse, each once.';
+COMMENT ON COLUMN topo.migrations.version IS 'The number of the migration; the highest is the schema version.';
+COMMENT ON COLUMN topo.migrations.name IS 'The file of the migration.';
 """
 
 
 @cache
 def migrations() -> dict[int, tuple[str, str]]:
-    """Version → (file name, SQL), in order; a file is called `0001_what_it_does.sql`."""
+    """Return the file name and SQL of each version, in order. A file is called `0001_what_it_does.sql`."""
     folder = importlib.resources.files("topo_pipeline.warehouse") / "migrations"
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
     return {int(f.name.partition("_")[0]): (f.name, f.read_text(encoding="utf-8")) for f in files}
 
 
 def migrate(connection: DuckDBPyConnection) -> None:
-    """Apply what this warehouse lacks, within the caller's transaction.
+    """Apply the missing migrations in the caller's transaction.
 
     Raises:
-        WarehouseError: the warehouse was written by a newer version of the pipeline.
+        WarehouseError: a newer version of topo-pipeline wrote the warehouse.
     """
     applied = schema_version(connection)
     if applied == max(migrations()):
@@ -42,24 +42,24 @@ def migrate(connection: DuckDBPyConnection) -> None:
 
 
 def check(connection: DuckDBPyConnection) -> None:
-    """Make sure that a warehouse that is only read has the schema that its readers know.
+    """Require the current schema, for a reader that can't migrate it.
 
     Raises:
-        OlderWarehouse: it is older.
-        WarehouseError: it is newer.
+        OlderWarehouse: the schema is older.
+        WarehouseError: the schema is newer.
     """
     if schema_version(connection) != max(migrations()):
-        raise OlderWarehouse("The warehouse was written by an older topo-pipeline: load a day to bring it up to date.")
+        raise OlderWarehouse("The warehouse was written by an older topo-pipeline: load a day to update its schema.")
 
 
 def schema_version(connection: DuckDBPyConnection) -> int:
-    """Return the newest migration applied, 0 for an empty warehouse; a newer one than we know is an error."""
+    """Return the schema version, 0 for an empty warehouse. Raise WarehouseError if it is newer than this version."""
     row = None
     if ("topo", "migrations") in tables_of(connection):
         row = connection.execute("SELECT max(version) FROM topo.migrations").fetchone()
     applied, known = int(row[0]) if row else 0, max(migrations())
     if applied > known:
         raise WarehouseError(
-            f"The warehouse is at schema version {applied} and this topo-pipeline knows {known}: upgrade it."
+            f"The warehouse is at schema version {applied}, but this version supports {known}: upgrade topo-pipeline."
         )
     return applied

@@ -1,4 +1,4 @@
-"""The replies as they are landed, and as what Topo shows now would be landed, to be compared."""
+"""Find landed replies, and the replies that newly received activities would land as, to compare the two."""
 
 import uuid
 from collections.abc import Sequence
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 Version = tuple[str, datetime, str]
-"""A reply as it was received: id, instant (UTC), payload; '' where retention has emptied what is landed."""
-_SHOWN = f"""
+"""A reply as received: id, instant (UTC), payload. The payload is '' if retention has emptied the landed one."""
+_RECEIVED = f"""
 SELECT staged.id::VARCHAR, staged.created_at,
     if(landed.payload = '' AND NOT {IS_ANOTHER_VERSION}, '', staged.payload)
 FROM staged LEFT JOIN topo.activities AS landed ON landed.id = staged.id AND landed.event_type = 'REPLIED'
 WHERE staged.event_type = 'REPLIED'
-"""  # noqa: S608 - names of our own
+"""  # noqa: S608 - only constants of this package
 
 
 def landed_replies(connection: "DuckDBPyConnection", days: Sequence[date]) -> dict[date, set[Version]]:
-    """The replies of those of `days` that are landed; of a landed day without replies, none."""
+    """Return the replies of the landed days among `days`: an empty set for a landed day without replies."""
     found: dict[date, set[Version]] = {}
     rows = connection.execute(
         "SELECT landed.day, id::VARCHAR, created_at, payload FROM landed_days AS landed"
@@ -36,14 +36,14 @@ def landed_replies(connection: "DuckDBPyConnection", days: Sequence[date]) -> di
 
 
 def replies_among(connection: "DuckDBPyConnection", rejects: "pd.DataFrame", *, now: datetime) -> set[Version]:
-    """The replies that would be landed of what was received; without those of forgotten people.
+    """Return the received replies as they would be landed, without those of erased people.
 
     Args:
-        connection: to a warehouse that was opened beside the spool of the activities.
-        rejects: as `landing.ReadDay` has them.
-        now: of no consequence here.
+        connection: the spool's connection, with the warehouse attached.
+        rejects: as in `landing.ReadDay`.
+        now: does not affect the result.
     """
     stage(connection, rejects, {}, day=now.date(), load_id=uuid.uuid4(), now=now)
     suppress(connection)
-    rows = connection.execute(_SHOWN).fetchall()
+    rows = connection.execute(_RECEIVED).fetchall()
     return {(id_, created_at, payload) for id_, created_at, payload in rows}

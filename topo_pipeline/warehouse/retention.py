@@ -1,6 +1,6 @@
-"""Retention: the text of older payloads, of their earlier versions and of unreadable rows is emptied.
+"""Retention: empty the text of old payloads, of their earlier versions and of unreadable rows.
 
-Their columns stay, so that no metric table changes. A reload compares a row without text by its columns (`staging`).
+The extracted columns stay, so no metric table changes. A reload compares rows without text by column (`staging`).
 """
 
 from datetime import date
@@ -17,15 +17,15 @@ SELECT count(*) FROM (
 )
 WHERE day < $before AND text <> ''
 """
-# A run emptied texts, and failed or was killed before their bytes were gone.
+# An earlier run emptied texts, and failed or was killed before it removed their bytes from the file.
 _IS_UNFINISHED = "SELECT coalesce(bool_or(holds_deleted), false) FROM topo.workspace"
 
 
 def empty_payloads(warehouse: Warehouse, before: date) -> int:
-    """Empty the texts of all days before `before`, in the tables and in the file's bytes; return how many there were.
+    """Empty the texts of all days before `before`, remove their bytes from the file, and return their number.
 
     Raises:
-        NotCompacted: the texts are gone from the tables; their bytes may still be on disk.
+        NotCompacted: the texts are gone from the tables, but their bytes may still be on disk.
         WarehouseError: the warehouse can't be read or written.
     """
     where = {"before": before}

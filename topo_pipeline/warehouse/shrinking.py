@@ -1,6 +1,6 @@
-"""Whether to believe a reload that removes rows of a day.
+"""Refuse a reload that would remove too many rows of a day.
 
-What belongs here: the limit, and what a reload is compared with. What does not: how rows are removed (`landing`).
+The limit and the size that a reload is compared with belong here. `landing` removes the rows.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from topo_pipeline.warehouse.errors import ShrinkingDay
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-# A reload that removes more rows than this, and more than this share of the day, is not believed.
+# A reload that removes more rows than this, and more than this share of the day, is refused.
 ROWS = 20
 SHARE = 0.2
 
 _LOADS = "SELECT added, removed FROM topo.loads WHERE day = $day ORDER BY finished_at"
-# A row that was received and is left out, because it names somebody who was erased, is not gone from Topo.
+# A row that was received but left out, because its person was erased, is not gone from Topo.
 _COUNTS = """
 SELECT
     (SELECT count(*) FROM topo.activities WHERE day = $day) AS landed,
@@ -32,12 +32,12 @@ SELECT
 
 @dataclass(frozen=True)
 class _Loss:
-    """What a reload would remove of a day.
+    """The rows of a day that a reload would remove.
 
     Attributes:
         landed: rows of the day now.
-        gone: those of them that the reload did not receive.
-        kept: those of them whose new version can't be read.
+        gone: landed rows that the reload did not receive.
+        kept: landed rows whose new version can't be read.
         unidentified: rows received that can't be read and have no readable id.
         largest: rows of the day's largest load, as `largest_load` counts them.
     """
@@ -50,7 +50,7 @@ class _Loss:
 
     @property
     def lost(self) -> int:
-        """How many rows the day would have lost since its largest load."""
+        """The rows that the day would have lost since its largest load."""
         return max(self.largest - self.landed, 0) + self.gone
 
     @property
@@ -60,19 +60,19 @@ class _Loss:
 
 
 def is_beyond_limit(lost: int, largest: int) -> bool:
-    """Return whether a day that has lost so many rows of its largest load is refused."""
+    """Return whether losing this many rows of a day's largest load is refused."""
     return lost > ROWS and lost > largest * SHARE
 
 
 def largest_load(landed: int, loads: Sequence[tuple[int, int]]) -> int:
-    """Return the most rows that a day has had since the last load that was allowed to shrink.
+    """Return the most rows that a day has had since the last load that was allowed to shrink it.
 
-    A load beyond the limit must have been allowed. The sizes are counted back from what is landed now, so that rows of
-    people who were erased since are not missed.
+    A past load beyond the limit must have been allowed. The sizes are counted back from the rows landed now, so that
+    rows of people erased since do not count as missing.
 
     Args:
         landed: rows of the day now.
-        loads: the rows that each load of the day added and removed, the oldest first.
+        loads: the rows that each load of the day added and removed, oldest first.
     """
     sizes = [*accumulate(reversed(loads), lambda size, load: size - load[0] + load[1], initial=landed)][::-1]
     largest = 0
@@ -83,14 +83,14 @@ def largest_load(landed: int, loads: Sequence[tuple[int, int]]) -> int:
 
 
 def refuse_to_shrink(connection: "DuckDBPyConnection", day: date) -> None:
-    """Refuse a reload of `day` that removes too much, before it is written.
+    """Refuse a reload of `day` that removes too many rows, before it is written.
 
     Args:
-        connection: has what `staging.stage` and `landing` made of the reload in temporary tables.
+        connection: has the temporary tables that `staging.stage` and `landing` created for the reload.
         day: the reporting day.
 
     Raises:
-        ShrinkingDay: more than 20 rows and more than 20% are gone since the day's largest load.
+        ShrinkingDay: more than 20 rows and more than 20% would be gone since the day's largest load.
     """
     [(landed, gone, kept, unidentified)] = connection.execute(_COUNTS, {"day": day}).fetchall()
     if not gone:
@@ -98,22 +98,22 @@ def refuse_to_shrink(connection: "DuckDBPyConnection", day: date) -> None:
     loads = connection.execute(_LOADS, {"day": day}).fetchall()
     loss = _Loss(landed, gone, kept, unidentified, largest_load(landed, loads))
     if is_beyond_limit(loss.lost, loss.largest):
-        raise ShrinkingDay(_sentence(day, loss))
+        raise ShrinkingDay(_message(day, loss))
 
 
-def _sentence(day: date, loss: _Loss) -> str:
-    said = [f"reading it again would remove {loss.gone:,} of its {loss.landed:,} activities; what is landed stays."]
+def _message(day: date, loss: _Loss) -> str:
+    said = [f"this reload would remove {loss.gone:,} of its {loss.landed:,} activities. Nothing was changed."]
     if loss.lost > loss.gone:
-        said.append(f"That makes {loss.lost:,} of the {loss.largest:,} activities of its largest load.")
+        said.append(f"In total, {loss.lost:,} of the {loss.largest:,} activities of its largest load would be gone.")
     if loss.kept:
         said.append(f"{loss.kept:,} others came back unreadable and would stay as they are.")
     if loss.unidentified:
-        said.append(f"Up to {min(loss.gone, loss.unidentified):,} of the missing may have come back unreadable.")
+        said.append(f"Up to {min(loss.gone, loss.unidentified):,} of the missing ones may have come back unreadable.")
     allow = f"topo-pipeline backfill {day} {day} --allow-shrink {day}"
     if loss.unidentified and loss.is_explained:
         said.append(
-            "Read the day again later, and if it happens again, tell Topo's support."
-            f" Only if the missing are gone from Topo for good, allow it: {allow}"
+            "Read the day again later. If it happens again, contact Topo's support."
+            f" Only if the missing ones are gone from Topo for good, allow it: {allow}"
         )
     else:
         said.append(f"If they are gone from Topo for good, allow it: {allow}")

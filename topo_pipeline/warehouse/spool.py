@@ -1,8 +1,8 @@
-"""What is read of a day, on its way to the warehouse: in a database in memory, its columns already extracted.
+"""Buffer the activities of a day between reading and landing, in an in-memory database with extracted columns.
 
-What can be done while Topo answers is not left for the moment when the warehouse is held; the warehouse is then opened
-on the very connection that has the rows, so that nothing is handed over. What memory should not hold goes to a folder
-for temporary files: a day then never is in memory, whatever its size.
+Columns are extracted while the next pages are requested, to keep the time short in which the warehouse is locked. The
+warehouse is then attached to the connection that has the rows, so that they need not be copied. Data beyond the memory
+limit spills to a temporary folder, so that a day of any size can be read.
 """
 
 import json
@@ -23,16 +23,17 @@ from topo_pipeline.warehouse.files import folder_aside, temporary
 if TYPE_CHECKING:
     import pandas as pd
 
-# So much stays in memory. A row needs ten times its length while its columns are extracted.
+# The memory limit in bytes, and the number of characters inserted at a time. A row needs ten times its length while its
+# columns are extracted.
 MEMORY = 64_000_000
-AT_ONCE = 4_000_000
-# So many parts may wait for their columns to be extracted; to read on would only make them more.
-WAITING = 2
-# So many ids are fetched at once.
+CHARACTERS_AT_ONCE = 4_000_000
+# Batches that may wait for extraction. Then `add` blocks, which slows reading down.
+MAX_WAITING = 2
+# Ids fetched at a time.
 _IDS_AT_ONCE = 10_000
 _Result = TypeVar("_Result")
 
-# Where a column stands in the payload, in both spellings.
+# The names of each column's field in the payload, in both spellings.
 _SPELLINGS = {
     "type": ("type", "type"),
     "organization_id": ("organization_id", "organizationId"),
@@ -61,8 +62,8 @@ def _columns(spellings: dict[str, tuple[str, str]], within: str) -> list[str]:
 
 
 _SHAPE = json.dumps(_members(_SPELLINGS) | {"metadata": _members(_DETAILS)}).replace("{", "{{").replace("}", "}}")
-_FIELDS = ", ".join(_columns(_SPELLINGS, "told") + _columns(_DETAILS, "told.metadata"))
-# What a payload means: the columns of `topo.activities` that it alone tells; of what is no JSON to DuckDB, none.
+_FIELDS = ", ".join(_columns(_SPELLINGS, "fields") + _columns(_DETAILS, "fields.metadata"))
+# Extracts the columns of `topo.activities` that depend on the payload alone. They are NULL if DuckDB can't parse it.
 _EXTRACT = f"""
 SELECT
     received, id, created_at, type,
@@ -87,24 +88,24 @@ FROM (
     SELECT received, id, created_at, {_FIELDS}, payload, is_json
     FROM (
         SELECT *, json_valid(payload) AS is_json,
-            CASE WHEN json_valid(payload) THEN json_transform(payload, '{_SHAPE}') END AS told
+            CASE WHEN json_valid(payload) THEN json_transform(payload, '{_SHAPE}') END AS fields
         FROM (
             SELECT received, id::UUID AS id, created_at::TIMESTAMPTZ AS created_at, payload::VARCHAR AS payload
             FROM {{}}
         )
     )
 )
-"""  # noqa: S608 - names of our own
-_NOTHING = "(SELECT 0 AS received, NULL AS id, NULL AS created_at, NULL AS payload LIMIT 0)"
+"""  # noqa: S608 - only constants of this module
+_NO_ROWS = "(SELECT 0 AS received, NULL AS id, NULL AS created_at, NULL AS payload LIMIT 0)"
 
 
 class Spool:
-    """The activities of one reading, as they come; to be entered, and to be let go of once they are landed.
+    """A buffer for the activities of one day. Use it as a context manager, until they are landed.
 
-    Columns are extracted in a thread of its own, in the order in which the activities came.
+    A separate thread extracts the columns, in the order in which the activities were added.
 
     Attributes:
-        longest: characters of the longest payload.
+        longest: the length of the longest payload, in characters.
 
     Raises:
         WarehouseError: there is no folder for temporary files.
@@ -115,20 +116,20 @@ class Spool:
         try:
             self._folder = self._held.enter_context(folder_aside(temporary(), "reading"))
         except OSError as error:
-            raise WarehouseError(f"There is no folder for temporary files, set TMPDIR to one: {error}") from error
+            raise WarehouseError(f"There is no folder for temporary files. Set TMPDIR to one ({error}).") from error
         self.longest = 0
         self._received = self._memory = 0
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
         self._worker = ThreadPoolExecutor(1, "spool")
         self._waiting: deque[Future[None]] = deque()
         self._connection = duckdb.connect()
         self._connection.execute(
             f"{SESSION}; SET threads = 1; SET temp_directory = {literal(str(self._folder))};"
-            " SET pandas_analyze_sample = 1"  # what is in a column of objects: it is text in each row
+            " SET pandas_analyze_sample = 1"  # one row shows the type of an object column: all rows are text
         )
-        self.make_room(MEMORY)
-        self._connection.execute(f"CREATE TEMP TABLE nothing AS {_EXTRACT.format(_NOTHING)}")
-        self._begin()
+        self.raise_memory_limit(MEMORY)
+        self._connection.execute(f"CREATE TEMP TABLE no_rows AS {_EXTRACT.format(_NO_ROWS)}")
+        self._empty_table()
 
     def __enter__(self) -> Self:
         return self
@@ -139,114 +140,114 @@ class Spool:
         self.close()
 
     def close(self) -> None:
-        """Let go of everything, for good; once more is no harm."""
+        """Discard the activities, the connection and the temporary folder. Can be called twice."""
         self._worker.shutdown(cancel_futures=True)
-        with suppress(duckdb.ConnectionException):  # it is closed
+        with suppress(duckdb.ConnectionException):  # already closed
             self._connection.interrupt()
         self._connection.close()
         self._held.close()
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """What has all that was added, in its temporary table `received`.
+        """The connection that has all added activities, in its temporary table `received`.
 
-        Its columns: a running number `received`, those of `topo.activities` that an activity alone tells, and whether
-        its payload `is_json`.
+        Its columns are a running number `received`, the columns of `topo.activities` that depend on the activity alone,
+        and `is_json`, whether DuckDB can parse the payload.
 
         Raises:
-            WarehouseError: the folder for temporary files could not take it.
+            WarehouseError: the folder for temporary files is full or can't be written.
         """
         self._wait(for_all_but=0)
         return self._connection
 
     def add(self, activities: "pd.DataFrame") -> None:
-        """Take `id` (uuid text), `created_at` (datetime64, UTC), `payload` (JSON text); from any thread.
+        """Add rows of `id` (UUID text), `created_at` (datetime64, UTC) and `payload` (JSON text), from any thread.
 
-        Of an id that was added before, this is the version that counts. Waits only where others wait already.
+        A later version of an id replaces an earlier one. Blocks while more than `MAX_WAITING` batches wait.
 
         Raises:
-            WarehouseError: the folder for temporary files can't take what was added.
+            WarehouseError: the folder for temporary files is full or can't be written.
         """
-        with self._one_at_a_time:
-            self._wait(for_all_but=WAITING)
+        with self._lock:
+            self._wait(for_all_but=MAX_WAITING)
             first, self._received = self._received, self._received + len(activities)
             numbered = activities.assign(received=range(first, self._received))
-            self._waiting.append(self._worker.submit(self._take, numbered))
+            self._waiting.append(self._worker.submit(self._insert, numbered))
 
     def unlabelled(self, types: Sequence[str]) -> set[str]:
-        """The ids of those of `types` whose channel nothing tells; waits until all that was added is taken.
+        """Return the ids of activities of these types without a known channel, once all added ones are extracted.
 
         Raises:
-            WarehouseError: the folder for temporary files could not take it.
+            WarehouseError: the folder for temporary files is full or can't be written.
         """
-        which = "channel_source = 'unknown' AND list_contains($types, type)"
-        return self._in_turn(lambda: self._ids("received", which, {"types": types}))
+        condition = "channel_source = 'unknown' AND list_contains($types, type)"
+        return self._in_worker(lambda: self._ids("received", condition, {"types": types}))
 
     def messages(self, others: "pd.DataFrame") -> set[str]:
-        """The ids of all messages, those among `others` too, which are as `add` takes them; as above."""
+        """Return the ids of all messages, including those in `others`. Columns and errors are as in `add`."""
         columns = "SELECT id, type, resource_type FROM"
         with_others = f"({columns} received UNION ALL {columns} ({_EXTRACT.format('batch')}))"
 
-        def ask() -> set[str]:
+        def query() -> set[str]:
             with self._batch(others.assign(received=0)):
                 return self._ids(with_others, "resource_type = 'MESSAGE' OR type LIKE 'message.%'")
 
-        return self._in_turn(ask)
+        return self._in_worker(query)
 
-    def _in_turn(self, ask: Callable[[], set[str]]) -> set[str]:
-        with self._one_at_a_time:
+    def _in_worker(self, query: Callable[[], set[str]]) -> set[str]:
+        with self._lock:
             self._wait(for_all_but=0)
-            return self._done(self._worker.submit(ask))  # where it is taken: who closes waits for that
+            return self._result(self._worker.submit(query))  # in the worker, because `close` waits for the worker
 
-    def _ids(self, of: str, which: str, told: Mapping[str, Sequence[str]] | None = None) -> set[str]:
-        found = self._connection.execute(f"SELECT id::VARCHAR FROM {of} WHERE {which}", told)  # noqa: S608
+    def _ids(self, source: str, condition: str, values: Mapping[str, Sequence[str]] | None = None) -> set[str]:
+        found = self._connection.execute(f"SELECT id::VARCHAR FROM {source} WHERE {condition}", values)  # noqa: S608
         ids: set[str] = set()
         while rows := found.fetchmany(_IDS_AT_ONCE):
             ids.update([id_ for (id_,) in rows])
         return ids
 
-    def make_room(self, memory: int) -> None:
-        """Let DuckDB have so many bytes of memory, if it had less."""
+    def raise_memory_limit(self, memory: int) -> None:
+        """Raise DuckDB's memory limit to this many bytes, if it is lower."""
         if memory > self._memory:
             self._memory = memory
             self._connection.execute(f"SET memory_limit = '{memory}B'")
 
     def clear(self) -> None:
-        """Let go of everything that was added, and of what could not be taken."""
-        with self._one_at_a_time:
+        """Discard all added activities, and errors of their extraction."""
+        with self._lock:
             wait(self._waiting)
             self._waiting.clear()
-            self._begin()
+            self._empty_table()
 
     def _wait(self, *, for_all_but: int) -> None:
         while len(self._waiting) > for_all_but:
-            self._done(self._waiting.popleft())
+            self._result(self._waiting.popleft())
 
-    def _done(self, task: Future[_Result]) -> _Result:
+    def _result(self, task: Future[_Result]) -> _Result:
         try:
             return task.result()
         except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
             raise WarehouseError(
-                f"What was read can't be kept in {self._folder} until it is landed, set TMPDIR to a folder"
-                f" with room: {first_line(error)}"
+                f"The activities read can't be stored in {self._folder} until they are landed. Set TMPDIR to a folder"
+                f" with more space ({first_line(error)})."
             ) from error
 
-    def _begin(self) -> None:
-        self._connection.execute("CREATE OR REPLACE TEMP TABLE received AS FROM nothing")
+    def _empty_table(self) -> None:
+        self._connection.execute("CREATE OR REPLACE TEMP TABLE received AS FROM no_rows")
 
-    def _take(self, activities: "pd.DataFrame") -> None:
+    def _insert(self, activities: "pd.DataFrame") -> None:
         longest = max([1, *map(len, activities["payload"])])
         if longest > self.longest:
             self.longest = longest
-            self.make_room(MEMORY + 20 * longest)
-        rows = max(1, AT_ONCE // longest)
+            self.raise_memory_limit(MEMORY + 20 * longest)
+        rows = max(1, CHARACTERS_AT_ONCE // longest)
         for start in range(0, len(activities), rows):
             with self._batch(activities.iloc[start : start + rows]):
                 self._connection.execute(f"INSERT INTO received {_EXTRACT.format('batch')}")
 
     @contextmanager
     def _batch(self, activities: "pd.DataFrame") -> Iterator[None]:
-        """For so long the connection knows these as `batch`."""
+        """Make these activities available as the table `batch`."""
         self._connection.register("batch", activities)
         try:
             yield

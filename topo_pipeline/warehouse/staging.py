@@ -1,6 +1,6 @@
-"""What was received, made into rows as they would be landed: in temporary tables, nothing of it is written yet.
+"""Turn received activities into rows that can be landed, in temporary tables.
 
-What a payload says is in the columns already (`spool`); what names somebody who is forgotten is left out here.
+`spool` has already extracted the columns from the payloads. Rows about erased people are left out here.
 """
 
 import uuid
@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from topo_pipeline.warehouse.forgetting import RESOURCES, knows_anybody_forgotten
+from topo_pipeline.warehouse.forgetting import RESOURCES, has_erased_subjects
 
 if TYPE_CHECKING:
     import pandas as pd
     from duckdb import DuckDBPyConnection
 
-# Of an id that came twice, the last version; few did, so that to look for them needs no row to be held against another.
-_TWICE = """
-CREATE OR REPLACE TEMP TABLE twice AS
+# Of an id received more than once, the last version is staged. Such ids are few: finding them first avoids comparing
+# every row with every other.
+_DUPLICATES = """
+CREATE OR REPLACE TEMP TABLE duplicates AS
 SELECT id, max(received) AS last FROM received GROUP BY id HAVING count(*) > 1
 """
 _STAGE = """
@@ -29,18 +30,18 @@ SELECT
     step_number, reply_category, payload, $now::TIMESTAMPTZ AS landed_at, $load_id::UUID AS load_id
 FROM received
 LEFT JOIN (SELECT id::UUID AS id, upper(channel::VARCHAR) AS filtered FROM labels) AS labels USING (id)
-WHERE is_json AND NOT EXISTS (FROM twice WHERE twice.id = received.id AND last > received)
+WHERE is_json AND NOT EXISTS (FROM duplicates WHERE duplicates.id = received.id AND last > received)
 """
-# Whether a staged row is another version of a landed one. Of a landed row whose text retention has emptied, the columns
-# tell; the channel may be known from elsewhere, and is for the caller to compare.
-_TOLD = (
+# Whether a staged row is another version of a landed one. If retention has emptied the landed payload, the columns are
+# compared. The channel may come from elsewhere, so the caller compares it.
+_PAYLOAD_COLUMNS = (
     "type", "organization_id", "person_id", "sequence_id", "sequence_template_id", "message_id", "hot_lead_id",
     "calendar_event_id", "task_id", "resource_type", "event_type", "step_number", "reply_category",
 )  # fmt: skip
 IS_ANOTHER_VERSION = f"""(staged.created_at <> landed.created_at OR CASE WHEN landed.payload <> ''
     THEN staged.payload <> landed.payload
-    ELSE ({", ".join(f"staged.{column}" for column in _TOLD)})
-        IS DISTINCT FROM ({", ".join(f"landed.{column}" for column in _TOLD)}) END)"""
+    ELSE ({", ".join(f"staged.{column}" for column in _PAYLOAD_COLUMNS)})
+        IS DISTINCT FROM ({", ".join(f"landed.{column}" for column in _PAYLOAD_COLUMNS)}) END)"""
 
 _SET_ASIDE = """
 CREATE OR REPLACE TEMP TABLE set_aside AS
@@ -48,7 +49,7 @@ SELECT raw, reason, id
 FROM (
     SELECT raw::VARCHAR AS raw, reason::VARCHAR AS reason, id::VARCHAR::UUID AS id FROM unreadable
     UNION ALL
-    -- What is JSON to a lenient decoder need not be to DuckDB: a lone surrogate, say.
+    -- DuckDB rejects some text that a lenient JSON decoder accepts, such as a lone surrogate.
     SELECT
         format('{{"id":"{}","created_at":"{}","payload":{}}}', id, created_at, payload),
         'DuckDB can''t read its payload',
@@ -56,72 +57,72 @@ FROM (
     FROM received WHERE NOT is_json
 )
 """
-# What names somebody who is forgotten; the ids of a text are hashed once each, however many are forgotten.
-_NAMING_THE_FORGOTTEN = """
+# Rows that mention an erased subject. Each id in a text is hashed only once, however many subjects are erased.
+_MENTIONING_ERASED = """
 SELECT {0} FROM (SELECT DISTINCT {0}, unnest({1}) AS named FROM {2})
 WHERE keyed_hash(named) IN (SELECT id_hash FROM topo.forgotten)
 """
-_IS_FORGOTTEN = "keyed_hash({}) IN (SELECT id_hash FROM topo.forgotten)"
-# A run that a forgotten person has entered since: its later activities need not name the person.
-_NOTE_RUNS = f"""
+_IS_ERASED = "keyed_hash({}) IN (SELECT id_hash FROM topo.forgotten)"
+# Runs that an erased person has entered since the erasure. Their later activities may not name the person.
+_RECORD_RUNS = f"""
 INSERT INTO topo.forgotten
 SELECT DISTINCT keyed_hash(sequence_id), $now::TIMESTAMPTZ FROM staged
-WHERE {_IS_FORGOTTEN.format("person_id")} AND NOT {_IS_FORGOTTEN.format("sequence_id")} AND sequence_id IS NOT NULL
+WHERE {_IS_ERASED.format("person_id")} AND NOT {_IS_ERASED.format("sequence_id")} AND sequence_id IS NOT NULL
 """  # noqa: S608
-_IS_FORGOTTEN_RESOURCE = "resource_hash({}) IN (SELECT id_hash FROM topo.forgotten)"
-# What activities name that are of forgotten people, or may be: they name nobody, and what a forgotten person has named.
+_IS_ERASED_RESOURCE = "resource_hash({}) IN (SELECT id_hash FROM topo.forgotten)"
+# Resources of activities of erased people, and of activities that name no person but share a resource with them.
 _LINKED = f"""
 CREATE OR REPLACE TEMP TABLE linked AS
 WITH named AS (SELECT id, person_id, sequence_id, unnest({RESOURCES}) AS resource FROM staged),
-nobodys AS (SELECT * FROM named WHERE person_id IS NULL AND resource IS NOT NULL)
+without_person AS (SELECT * FROM named WHERE person_id IS NULL AND resource IS NOT NULL)
 SELECT DISTINCT resource FROM named
-WHERE resource IS NOT NULL AND ({_IS_FORGOTTEN.format("person_id")} OR {_IS_FORGOTTEN.format("sequence_id")})
+WHERE resource IS NOT NULL AND ({_IS_ERASED.format("person_id")} OR {_IS_ERASED.format("sequence_id")})
 UNION
-SELECT DISTINCT resource FROM nobodys
-WHERE id IN (SELECT id FROM nobodys WHERE {_IS_FORGOTTEN_RESOURCE.format("resource")})
+SELECT DISTINCT resource FROM without_person
+WHERE id IN (SELECT id FROM without_person WHERE {_IS_ERASED_RESOURCE.format("resource")})
 UNION
 SELECT DISTINCT resource FROM (SELECT unnest(resources_in(raw)) AS resource FROM set_aside)
-WHERE {_IS_FORGOTTEN_RESOURCE.format("resource")}
+WHERE {_IS_ERASED_RESOURCE.format("resource")}
 """  # noqa: S608
-# Those of them that activities of others name too: they tell nothing.
+# Linked resources that activities of other people name too. They don't identify the erased person.
 _SHARED = f"""
 CREATE OR REPLACE TEMP TABLE shared AS
 WITH known AS (
     SELECT person_id, sequence_id, {RESOURCES} AS resources FROM staged
     UNION ALL SELECT person_id, sequence_id, {RESOURCES} FROM topo.activities
     WHERE EXISTS (FROM linked) AND list_has_any({RESOURCES}, (SELECT list(resource) FROM linked))
-), of_others AS (
-    SELECT sequence_id, resources FROM known WHERE person_id IS NOT NULL AND NOT {_IS_FORGOTTEN.format("person_id")}
+), of_other_people AS (
+    SELECT sequence_id, resources FROM known WHERE person_id IS NOT NULL AND NOT {_IS_ERASED.format("person_id")}
 )
 SELECT DISTINCT resource FROM (
-    SELECT unnest(resources) AS resource FROM of_others
+    SELECT unnest(resources) AS resource FROM of_other_people
     UNION ALL
-    SELECT unnest(resources) FROM known WHERE sequence_id IN (SELECT sequence_id FROM of_others)
+    SELECT unnest(resources) FROM known WHERE sequence_id IN (SELECT sequence_id FROM of_other_people)
 )
 WHERE resource IN (FROM linked)
 """  # noqa: S608
-_NOTE_RESOURCES = f"""
+_RECORD_RESOURCES = f"""
 INSERT INTO topo.forgotten
 SELECT DISTINCT resource_hash(resource), $now::TIMESTAMPTZ FROM linked
-WHERE resource NOT IN (FROM shared) AND NOT {_IS_FORGOTTEN_RESOURCE.format("resource")}
+WHERE resource NOT IN (FROM shared) AND NOT {_IS_ERASED_RESOURCE.format("resource")}
 """  # noqa: S608
-# Ids are looked for as columns too: in the text they may be escaped.
+# The columns are searched too: in the payload an id may be escaped.
 _LEFT_OUT = f"""
 CREATE OR REPLACE TEMP TABLE left_out AS SELECT id FROM staged
-WHERE id IN ({_NAMING_THE_FORGOTTEN.format("id", "ids_in(concat_ws(' ', payload, person_id, sequence_id))", "staged")})
+WHERE id IN ({_MENTIONING_ERASED.format("id", "ids_in(concat_ws(' ', payload, person_id, sequence_id))", "staged")})
     OR id IN (
         SELECT id FROM (SELECT id, unnest({RESOURCES}) AS resource FROM staged WHERE person_id IS NULL)
         GROUP BY id
-        HAVING bool_or({_IS_FORGOTTEN_RESOURCE.format("resource")} AND resource NOT IN (FROM shared))
+        HAVING bool_or({_IS_ERASED_RESOURCE.format("resource")} AND resource NOT IN (FROM shared))
             AND NOT bool_or(resource IN (FROM shared) AND starts_with(resource, 'run '))
     )
-"""  # noqa: S608 - names of our own
+"""  # noqa: S608 - only constants of this package
 _SUPPRESS = "DELETE FROM staged WHERE id IN (SELECT id FROM left_out)"
 _SUPPRESS_REJECTS = f"""
 DELETE FROM set_aside
-WHERE raw IN ({_NAMING_THE_FORGOTTEN.format("raw", "ids_in(raw)", "set_aside")}) OR raw IN (
+WHERE raw IN ({_MENTIONING_ERASED.format("raw", "ids_in(raw)", "set_aside")}) OR raw IN (
     SELECT raw FROM (SELECT DISTINCT raw, unnest(resources_in(raw)) AS resource FROM set_aside)
-    WHERE {_IS_FORGOTTEN_RESOURCE.format("resource")} AND resource NOT IN (FROM shared)
+    WHERE {_IS_ERASED_RESOURCE.format("resource")} AND resource NOT IN (FROM shared)
 )
 """  # noqa: S608
 
@@ -135,23 +136,23 @@ def stage(
     load_id: uuid.UUID,
     now: datetime,
 ) -> None:
-    """Make the temporary tables `staged` (rows of `topo.activities`) and `set_aside` (`raw`, `reason`, `id`).
+    """Create the temporary tables `staged` (rows of `topo.activities`) and `set_aside` (`raw`, `reason`, `id`).
 
     Args:
-        connection: to a warehouse that was opened beside the spool of the activities.
-        rejects: as `landing.ReadDay` has them.
-        channels: as `landing.ReadDay` has them.
-        day: the day that the rows get.
-        load_id: the load that the rows get.
-        now: when the rows are landed.
+        connection: the spool's connection, with the warehouse attached.
+        rejects: as in `landing.ReadDay`.
+        channels: as in `landing.ReadDay`.
+        day: the `day` of the rows.
+        load_id: the `load_id` of the rows.
+        now: the `landed_at` of the rows.
     """
-    import pandas as pd  # noqa: PLC0415 - loading the definitions needs no frames
+    import pandas as pd  # noqa: PLC0415 - keeps loading the Dagster definitions fast
 
     labels = pd.DataFrame({"id": list(channels), "channel": list(channels.values())}, dtype=object)
     connection.register("unreadable", rejects)
     connection.register("labels", labels)
     try:
-        connection.execute(_TWICE)
+        connection.execute(_DUPLICATES)
         connection.execute(_STAGE, {"day": day, "load_id": load_id, "now": now})
         connection.execute(_SET_ASIDE)
     finally:
@@ -159,23 +160,23 @@ def stage(
         connection.unregister("labels")
 
 
-def unstage(connection: "DuckDBPyConnection") -> None:
-    """Let go of what `stage` made: the next day is read on the same connection."""
-    made = ("staged", "set_aside", "twice", "left_out", "linked", "shared")
-    connection.execute("; ".join(f"DROP TABLE IF EXISTS {table}" for table in made))
+def drop_staging(connection: "DuckDBPyConnection") -> None:
+    """Drop the temporary tables of this module: the next day uses the same connection."""
+    tables = ("staged", "set_aside", "duplicates", "left_out", "linked", "shared")
+    connection.execute("; ".join(f"DROP TABLE IF EXISTS {table}" for table in tables))
 
 
-def follow_the_forgotten(connection: "DuckDBPyConnection", *, now: datetime) -> None:
-    """Note the runs that forgotten people have entered since, and what these name, as far as `staged` shows them."""
-    if knows_anybody_forgotten(connection):
-        connection.execute(_NOTE_RUNS, {"now": now})
+def record_new_links(connection: "DuckDBPyConnection", *, now: datetime) -> None:
+    """Record hashes of runs and resources in `staged` that now belong to erased people, in `topo.forgotten`."""
+    if has_erased_subjects(connection):
+        connection.execute(_RECORD_RUNS, {"now": now})
         _find_links(connection)
-        connection.execute(_NOTE_RESOURCES, {"now": now})
+        connection.execute(_RECORD_RESOURCES, {"now": now})
 
 
 def suppress(connection: "DuckDBPyConnection") -> int:
-    """Take what names somebody who is forgotten out of `staged` and `set_aside`; return how many rows that were."""
-    if not knows_anybody_forgotten(connection):
+    """Delete rows about erased people from `staged` and `set_aside`; return the number of rows deleted."""
+    if not has_erased_subjects(connection):
         connection.execute("CREATE OR REPLACE TEMP TABLE left_out (id UUID)")
         return 0
     _find_links(connection)

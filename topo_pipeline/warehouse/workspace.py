@@ -1,6 +1,6 @@
-"""Keep the warehouse to one workspace and one reporting time zone: days of two can't stand beside each other.
+"""Bind a warehouse to one workspace and one reporting time zone: the days of two can't be mixed.
 
-Both functions run in the caller's transaction, before anything of a day is written.
+Both functions run in the caller's transaction, before any row of a day is written.
 """
 
 import uuid
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 
 
 def keep_to_timezone(connection: "DuckDBPyConnection", timezone: str, *, now: datetime) -> None:
-    """Note the reporting zone (IANA) of a new warehouse; make sure that an old one's is meant.
+    """Record the reporting time zone (IANA) of a new warehouse, or require that an existing one has the same.
 
     Raises:
-        WarehouseError: its days were cut in another zone.
+        WarehouseError: the days of the warehouse start at midnight of another zone.
     """
     bound = connection.execute("SELECT timezone FROM topo.workspace").fetchone()
     if bound is None:
         connection.execute("INSERT INTO topo.workspace (timezone, bound_at) VALUES (?, ?)", [timezone, now])
     elif bound != (timezone,):
         raise WarehouseError(
-            f"The days of this warehouse were cut in {bound[0]}, not in {timezone}: set TOPO_TIMEZONE={bound[0]}, or"
-            " TOPO_WAREHOUSE to another file and read the days anew."
+            f"The days of this warehouse are in time zone {bound[0]}, not {timezone}. Set TOPO_TIMEZONE={bound[0]}, or"
+            " set TOPO_WAREHOUSE to another file and load the days again."
         )
 
 
 def keep_to_organization(connection: "DuckDBPyConnection", organization_id: uuid.UUID) -> None:
-    """Note the organization of a warehouse that has none yet; make sure that it is this one.
+    """Record the organization of a warehouse that has none yet, or require that it is the same.
 
     Raises:
         WarehouseError: the warehouse holds another organization's activities.
@@ -40,6 +40,6 @@ def keep_to_organization(connection: "DuckDBPyConnection", organization_id: uuid
         connection.execute("UPDATE topo.workspace SET organization_id = ?", [organization_id])
     elif bound != (organization_id,):
         raise WarehouseError(
-            f"This warehouse holds organization {bound[0]}, and Topo answers for {organization_id}: use the former's"
-            " key, or set TOPO_WAREHOUSE to another file."
+            f"This warehouse holds organization {bound[0]}, but the API key belongs to {organization_id}. Use a key of"
+            f" {bound[0]}, or set TOPO_WAREHOUSE to another file."
         )

@@ -155,7 +155,7 @@ def export_and_be_killed(dies: str, target: str, folder: Path, _: Any) -> None:
     original = getattr(place, dies)
 
     def die(*values: Any, **named: Any) -> Any:
-        if dies != "_whole" or values[1].name.endswith("sequence_steps"):
+        if dies != "_write_one" or values[1].name.endswith("sequence_steps"):
             os.kill(os.getpid(), signal.SIGKILL)
         return original(*values, **named)
 
@@ -163,7 +163,7 @@ def export_and_be_killed(dies: str, target: str, folder: Path, _: Any) -> None:
     export_all(Warehouse(target), folder, now=NOW + timedelta(days=1))
 
 
-@pytest.mark.parametrize("dies", ["_whole", "_publish", "replace"])
+@pytest.mark.parametrize("dies", ["_write_one", "_publish", "replace"])
 def test_a_kill_leaves_the_export_before_and_the_next_one_clears_up(world: Workspace, dies: str) -> None:
     before = export(world).folder
     told = manifest(root(world) / "latest")

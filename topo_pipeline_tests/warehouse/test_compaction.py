@@ -335,7 +335,7 @@ def test_a_log_that_duckdb_does_not_see_is_neither_lost_nor_replayed_into_the_co
     link.symlink_to(file_warehouse.path)
     leave_in_the_log(str(file_warehouse.path), IN_THE_LOG)
     elsewhere = log.rename(f"{link}{kind}")
-    with pytest.raises(NotCompacted, match=f"{elsewhere} is a log that DuckDB did not take in"):
+    with pytest.raises(NotCompacted, match=f"has not applied the log {elsewhere}"):
         compact(Warehouse(str(link)))
     elsewhere.rename(log)
     assert (-1, "in the log") in ask(file_warehouse, "FROM topo.migrations")
@@ -356,7 +356,7 @@ def test_a_copied_catalog_does_not_delete_the_files_of_the_lake_that_it_was_copi
     before = everything(lake)
     copied = Warehouse(f"ducklake:{tmp_path / 'two' / 'topo.duckdb'}")
     for way in (require_compactable, compact):
-        with pytest.raises(WarehouseError, match="one/topo.duckdb.files.*only a lake whose data lie in .*two"):
+        with pytest.raises(WarehouseError, match="one/topo.duckdb.files.*Only a lake with its data in .*two"):
             way(copied)
     assert everything(lake) == before
 

@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
-from topo_pipeline.warehouse.forgetting import NOTHING, Memory, Trace, erase, erase_again, know_the_forgotten, memory
+from topo_pipeline.warehouse.forgetting import (
+    NOTHING,
+    ErasedSubjects,
+    Trace,
+    apply_erasures,
+    define_erasure_macros,
+    erase,
+    erased_subjects,
+)
 from topo_pipeline.warehouse.landing import Load, ReadDay
 from topo_pipeline.warehouse.workspace import keep_to_timezone
 from topo_pipeline_tests.warehouse.builders import (
@@ -162,7 +170,7 @@ def test_to_forget_again_erases_nothing_more_and_notes_nobody_twice(warehouse: W
 def test_who_is_in_nothing_that_is_landed_is_taken_for_a_slip(file_warehouse: Warehouse) -> None:
     bind(file_warehouse)
     land_into(file_warehouse, reading(of(BOB, 2)))
-    with pytest.raises(WarehouseError, match=f"Nothing that is landed names {ADA}"):
+    with pytest.raises(WarehouseError, match=f"No landed row mentions {ADA}"):
         erase_from(file_warehouse, ADA)
     assert land_into(file_warehouse, reading(of(ADA, 1), of(BOB, 2)), LATER).rows == 2
 
@@ -172,7 +180,7 @@ def test_an_id_of_something_else_is_refused(file_warehouse: Warehouse) -> None:
     ids = {"organization_id": uuid_of(901), "sequence_template_id": uuid_of(902)}
     land_into(file_warehouse, reading(of(ADA, 1, uuid_of(903), **ids)))
     before = snapshot(file_warehouse)
-    for number, what in {901: "the organization", 902: "a sequence", 903: "a run", 1: "an activity"}.items():
+    for number, what in {901: "the organization", 902: "a sequence", 903: "a sequence run", 1: "an activity"}.items():
         with pytest.raises(WarehouseError, match=f"the id of {what}, not of a person"):
             erase_from(file_warehouse, UUID(uuid_of(number)))
     assert snapshot(file_warehouse) == before
@@ -234,7 +242,7 @@ def test_what_is_kept_is_a_hash_that_only_the_warehouses_own_key_makes(
 
 
 def test_where_nothing_was_ever_landed_there_is_nobody_to_forget(file_warehouse: Warehouse) -> None:
-    with pytest.raises(WarehouseError, match="Nothing was ever landed"):
+    with pytest.raises(WarehouseError, match="Nothing has been landed"):
         erase_from(file_warehouse)
 
 
@@ -308,10 +316,10 @@ def test_a_person_erased_elsewhere_is_erased_from_every_table_that_names_the_per
         land_into(file_warehouse, read, LANDED + timedelta(hours=hours))
     backup = copy_of(file_warehouse, tmp_path)
     erase_from(file_warehouse)
-    known = memory_of(file_warehouse)
+    known = erased_subjects_of(file_warehouse)
     with backup.transaction() as connection:
-        assert erase_again(connection, known, now=LATER + timedelta(days=1)) == erased
-    assert memory_of(backup) == known  # with the original dates
+        assert apply_erasures(connection, known, now=LATER + timedelta(days=1)) == erased
+    assert erased_subjects_of(backup) == known  # with the original dates
     left = snapshot(backup, "activity_changes", "rejects")
     assert (kept(backup), left) == ([uuid_of(9)], {"activity_changes": [], "rejects": []})
 
@@ -320,9 +328,9 @@ def copy_of(warehouse: Warehouse, folder: Path) -> Warehouse:
     return Warehouse(str(shutil.copy(warehouse.path, folder / "backup.duckdb")))
 
 
-def memory_of(warehouse: Warehouse) -> Memory:
+def erased_subjects_of(warehouse: Warehouse) -> ErasedSubjects:
     with warehouse.reader() as connection:
-        return memory(connection)
+        return erased_subjects(connection)
 
 
 def test_an_id_that_nothing_names_is_refused_although_somebody_else_was_erased(file_warehouse: Warehouse) -> None:
@@ -330,7 +338,7 @@ def test_an_id_that_nothing_names_is_refused_although_somebody_else_was_erased(f
     land_into(file_warehouse, reading(of(ADA, 1), of(BOB, 2)))
     erase_from(file_warehouse, ADA)
     nobody = UUID(uuid_of(0xC1D))
-    with pytest.raises(WarehouseError, match=f"Nothing that is landed names {nobody}"):
+    with pytest.raises(WarehouseError, match=f"No landed row mentions {nobody}"):
         erase_from(file_warehouse, nobody)
     assert erase_from(file_warehouse, ADA) == Trace(0, 0, 0, 0)
 
@@ -376,7 +384,7 @@ def test_however_an_id_is_encoded_it_is_erased_from_everything_and_kept_out(file
 def ids_in() -> Iterator[Callable[[str], set[str]]]:
     with duckdb.connect() as connection:
         connection.execute("CREATE SCHEMA topo; CREATE TABLE topo.workspace (hash_key VARCHAR)")
-        know_the_forgotten(connection)
+        define_erasure_macros(connection)
         yield lambda text: set(connection.execute("SELECT unnest(ids_in(?))", [text]).df().iloc[:, 0])
 
 
@@ -443,9 +451,9 @@ def test_a_copy_that_names_nobody_who_was_erased_elsewhere_loses_nothing(
     land_into(file_warehouse, reading(of(ADA, 1), day=NEXT_DAY), LATER)
     erase_from(file_warehouse)
     with backup.transaction() as connection:
-        assert erase_again(connection, memory_of(file_warehouse), now=LATER) == Trace(0, 0, 0, 0)
+        assert apply_erasures(connection, erased_subjects_of(file_warehouse), now=LATER) == Trace(0, 0, 0, 0)
     assert snapshot(backup) == before
-    assert memory_of(backup) == memory_of(file_warehouse)
+    assert erased_subjects_of(backup) == erased_subjects_of(file_warehouse)
     assert land_into(backup, reading(of(ADA, 1), day=NEXT_DAY), LATER).suppressed == 1
 
 
@@ -539,7 +547,7 @@ def test_a_backup_is_rid_of_what_was_followed(file_warehouse: Warehouse, tmp_pat
     backup = copy_of(file_warehouse, tmp_path)
     erase_from(file_warehouse)
     with backup.transaction() as connection:
-        assert erase_again(connection, memory_of(file_warehouse), now=LATER).activities == 2
+        assert apply_erasures(connection, erased_subjects_of(file_warehouse), now=LATER).activities == 2
     assert kept(backup) == [uuid_of(3)]
 
 
@@ -598,7 +606,7 @@ def test_a_backup_that_knows_whose_run_it_is_keeps_that_persons_rows(file_wareho
     land_into(file_warehouse, reading(*linked, day=NEXT_DAY))
     erase_from(file_warehouse)
     with backup.transaction() as connection:
-        assert erase_again(connection, memory_of(file_warehouse), now=LATER) == NOTHING
+        assert apply_erasures(connection, erased_subjects_of(file_warehouse), now=LATER) == NOTHING
     assert kept(backup) == [uuid_of(3), uuid_of(4)]
 
 
@@ -609,7 +617,7 @@ def test_an_id_that_nothing_names_is_refused_although_rows_of_somebody_forgotten
     land_into(file_warehouse, reading(of(ADA, 1, HER_RUN), in_run(2, NAMELESS)))
     erase_from(file_warehouse)
     land_into(file_warehouse, reading(of(ADA, 3, NAMELESS), day=NEXT_DAY), LATER)
-    with pytest.raises(WarehouseError, match="Nothing that is landed names"):
+    with pytest.raises(WarehouseError, match="No landed row mentions"):
         erase_from(file_warehouse, UUID(uuid_of(0xC1D)))
     assert kept(file_warehouse) == [uuid_of(2)]
 

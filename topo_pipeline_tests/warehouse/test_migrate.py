@@ -70,7 +70,7 @@ def test_a_newer_warehouse_is_refused_and_left_alone(file_warehouse: Warehouse, 
     land_into(file_warehouse, reading(activity(1)))
     before = snapshot(file_warehouse)
     set_version(file_warehouse, newer=True)
-    sentence = f"version {len(FILES) + 1} and this topo-pipeline knows {len(FILES)}: upgrade"
+    sentence = f"version {len(FILES) + 1}, but this version supports {len(FILES)}: upgrade"
     with pytest.raises(WarehouseError, match=sentence), getattr(file_warehouse, way)():
         pass
     with duckdb.connect(str(file_warehouse.path)) as connection:

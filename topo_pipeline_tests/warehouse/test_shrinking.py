@@ -163,8 +163,8 @@ def test_where_unreadable_rows_without_an_id_explain_the_loss_to_allow_it_is_not
     land_sizes(file_warehouse, 100)
     said = refusal(file_warehouse, *rows(range(30)), rejects=without_id(60))
     assert "would remove 70 of its 100" in said
-    assert "Up to 60 of the missing may have come back unreadable." in said
-    assert said.index("Read the day again later") < said.index("Only if the missing are gone") < said.index(ALLOW)
+    assert "Up to 60 of the missing ones may have come back unreadable." in said
+    assert said.index("Read the day again later") < said.index("Only if the missing ones are gone") < said.index(ALLOW)
 
 
 def test_where_unreadable_rows_explain_too_little_of_the_loss_both_numbers_are_said(file_warehouse: Warehouse) -> None:
@@ -172,7 +172,7 @@ def test_where_unreadable_rows_explain_too_little_of_the_loss_both_numbers_are_s
     said = refusal(file_warehouse, *rows(range(30)), rejects=without_id(3), rejected=(31, 32))
     assert "would remove 68 of its 100" in said
     assert "2 others came back unreadable and would stay" in said
-    assert "Up to 3 of the missing may have come back unreadable." in said
+    assert "Up to 3 of the missing ones may have come back unreadable." in said
     assert said.endswith(f"If they are gone from Topo for good, allow it: {ALLOW}")
 
 

@@ -125,7 +125,7 @@ def test_what_the_folder_has_no_room_for_is_refused_with_what_to_do(tmp_path: Pa
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
     with Spool() as spool:
         spool.connection.execute("SET max_temp_directory_size = '1MB'")
-        with pytest.raises(WarehouseError, match=r"can't be kept in .*topo_pipeline.*TMPDIR"):
+        with pytest.raises(WarehouseError, match=r"can't be stored in .*topo_pipeline.*TMPDIR"):
             for first in range(0, 8_000, 1_000):
                 spool.add(frame(*(activity(n, f'{{"note":"{n:0{LETTERS}}"}}') for n in range(first, first + 1_000))))
             assert spool.connection

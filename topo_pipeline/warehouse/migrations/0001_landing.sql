@@ -1,4 +1,4 @@
--- What was landed, load by load. No keys or sequences: a DuckLake has none.
+-- Landed activities, change history, rejects, loads and sequences. No keys or sequences in SQL: DuckLake has neither.
 
 CREATE TABLE topo.activities (
     id UUID NOT NULL,

@@ -1,4 +1,4 @@
--- The metric tables are made by their own .sql files; this notes which loads the incremental ones took in.
+-- Which loads the incremental metric tables have processed. The tables themselves are created by their own .sql files.
 
 CREATE SCHEMA engagement;
 

@@ -1,4 +1,4 @@
--- Whose activities the warehouse holds and what a day is in it: one row, written by the first load.
+-- The workspace and reporting time zone of the warehouse: one row, written by the first load.
 
 CREATE TABLE topo.workspace (
     organization_id UUID,

@@ -1,4 +1,4 @@
--- People who asked to be forgotten, and channels that only the API's filter tells.
+-- Erased subjects, and channels that are known only from the API's filter.
 
 CREATE TABLE topo.forgotten (
     id_hash VARCHAR NOT NULL,

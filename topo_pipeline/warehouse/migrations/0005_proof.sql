@@ -1,4 +1,4 @@
--- What a proof establishes beside the number of rows.
+-- Results of the completeness proof other than the number of rows.
 
 ALTER TABLE topo.loads ADD COLUMN count_capped BOOLEAN;
 UPDATE topo.loads SET count_capped = false;

@@ -1,4 +1,4 @@
--- What was found out about Topo's API, so that a later look can be compared with an earlier one.
+-- Results of contract checks of Topo's API, so that a later check can be compared with an earlier one.
 
 CREATE TABLE topo.contract_checks (
     checked_at TIMESTAMP WITH TIME ZONE NOT NULL,

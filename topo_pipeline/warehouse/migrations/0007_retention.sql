@@ -1,4 +1,4 @@
--- Texts can be emptied once they are older than TOPO_PAYLOAD_DAYS.
+-- Retention: texts older than TOPO_PAYLOAD_DAYS can be emptied.
 
 ALTER TABLE topo.workspace ADD COLUMN holds_deleted BOOLEAN;
 COMMENT ON COLUMN topo.workspace.holds_deleted IS 'Whether texts were emptied whose bytes may still be in the file.';
