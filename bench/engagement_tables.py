@@ -19,7 +19,7 @@ import duckdb
 from bench.pairs import measure, peak_megabytes
 from topo_pipeline.engagement.tables import build, in_order
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.workspace import keep_to_timezone
+from topo_pipeline.warehouse.workspace import bind_timezone
 
 DAYS = 365
 RUNS_A_DAY = 2_740
@@ -79,7 +79,7 @@ def land(warehouse: Warehouse, days: int, from_day: date, to_day: date) -> None:
     """Generate the activities and ledger of these days, for a history of `days` days and the day after it."""
     landed = {"from_day": from_day, "to_day": to_day, "now": NOW}
     with warehouse.transaction() as connection:
-        keep_to_timezone(connection, "UTC", now=NOW)
+        bind_timezone(connection, "UTC", now=NOW)
         begun = {"first_day": FIRST_DAY - timedelta(days=LASTS), "days": LASTS + days + 1}
         made = begun | {"runs": RUNS_A_DAY * (LASTS + days + 1), "sequences": SEQUENCES}
         connection.execute(_MAKE, landed | made)

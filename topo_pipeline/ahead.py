@@ -14,7 +14,7 @@ from typing import Generic, Self, TypeVar
 
 from anyio.from_thread import BlockingPortal
 
-from topo_pipeline.warehouse.spool import Spool
+from topo_pipeline.warehouse.buffer import Buffer
 
 _Day = TypeVar("_Day")
 _Reading = TypeVar("_Reading")
@@ -24,28 +24,28 @@ _Reading = TypeVar("_Reading")
 class _Started(Generic[_Day, _Reading]):
     day: _Day
     reading: Future[_Reading]
-    spool: Spool
+    buffer: Buffer
     its_turn: asyncio.Event
     next_turn: asyncio.Event
 
 
 class Ahead(Generic[_Day, _Reading]):
-    """Reads days into spools. Use it as a context manager and request one day after the other.
+    """Reads days into buffers. Use it as a context manager and request one day after the other.
 
     Args:
         portal: The portal to read in.
-        read: Reads a day into a spool. Calls its last argument once the next day may start.
+        read: Reads a day into a buffer. Calls its last argument once the next day may start.
     """
 
     def __init__(
-        self, portal: BlockingPortal, read: Callable[[_Day, Spool, Callable[[], None]], Awaitable[_Reading]]
+        self, portal: BlockingPortal, read: Callable[[_Day, Buffer, Callable[[], None]], Awaitable[_Reading]]
     ) -> None:
         self._portal = portal
         self._read = read
         self._next: _Started[_Day, _Reading] | None = None
         self._in_progress: list[Future[_Reading]] = []
-        self._spools = ExitStack()
-        self._free: list[Spool] = []
+        self._buffers = ExitStack()
+        self._free: list[Buffer] = []
 
     @contextmanager
     def reading(self, day: _Day, then: _Day | None) -> Iterator[_Reading]:
@@ -63,26 +63,26 @@ class Ahead(Generic[_Day, _Reading]):
         self._next = None if then is None else self._start(then, started.next_turn)
         yield started.reading.result()
         self._in_progress.remove(started.reading)
-        started.spool.clear()
-        self._free.append(started.spool)
+        started.buffer.clear()
+        self._free.append(started.buffer)
 
     def give_up(self) -> None:
         """Cancel the next day. It starts again if it is requested."""
         if self._next:
             self._next.reading.cancel()
             self._in_progress.remove(self._next.reading)
-            self._next.spool.close()  # the cancelled reading may still write to it for a moment
+            self._next.buffer.close()  # the cancelled reading may still write to it for a moment
             self._next = None
 
     def _start(self, day: _Day, its_turn: asyncio.Event) -> _Started[_Day, _Reading]:
-        spool = self._free.pop() if self._free else self._spools.enter_context(Spool())
+        buffer = self._free.pop() if self._free else self._buffers.enter_context(Buffer())
         next_turn = asyncio.Event()
 
         async def read() -> _Reading:
             await its_turn.wait()
-            return await self._read(day, spool, next_turn.set)
+            return await self._read(day, buffer, next_turn.set)
 
-        started = _Started(day, self._portal.start_task_soon(read), spool, its_turn, next_turn)
+        started = _Started(day, self._portal.start_task_soon(read), buffer, its_turn, next_turn)
         self._in_progress.append(started.reading)
         return started
 
@@ -94,4 +94,4 @@ class Ahead(Generic[_Day, _Reading]):
     ) -> None:
         for reading in self._in_progress:
             reading.cancel()
-        self._spools.close()
+        self._buffers.close()

@@ -9,7 +9,7 @@ from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.counting import count
 from topo_pipeline.topo_api.wire import ActivityQuery
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.ledger import Counted, closed_days
+from topo_pipeline.warehouse.ledger import CountedDay, closed_days
 
 # Days read more recently than this are not counted.
 RECENT = timedelta(hours=12)
@@ -42,5 +42,5 @@ def compare_counts(
     return Comparison(len(landed), {day.day: now - day.count for day, now in counts.items() if now != day.count})
 
 
-async def _count(client: TopoClient, day: Counted) -> int:
+async def _count(client: TopoClient, day: CountedDay) -> int:
     return await count(client, ActivityQuery(created_at_after=day.after, created_at_before=day.before), day.count)

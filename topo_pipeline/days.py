@@ -31,7 +31,7 @@ def last_due_day(now: datetime, zone: tzinfo) -> date:
     return local.date() - timedelta(days=1 if local.time() >= NIGHT else 2)
 
 
-def in_words(days: Iterable[date]) -> str:
+def format_days(days: Iterable[date]) -> str:
     """Return days as text: stretches, latest first, and only the latest if there are many."""
     stretches = [
         str(stretch[0]) if len(stretch) == 1 else f"{stretch[0]} to {stretch[-1]}" for stretch in contiguous(days)
@@ -39,7 +39,7 @@ def in_words(days: Iterable[date]) -> str:
     return ", ".join(stretches[:_SHOWN]) + (", and earlier ones" if len(stretches) > _SHOWN else "")
 
 
-def counts_in_words(counts: Mapping[date, int]) -> str:
+def format_counts(counts: Mapping[date, int]) -> str:
     """Return days and their counts as text, latest first, and only the latest if there are many."""
     items = [f"{day} ({counts[day]:,})" for day in sorted(counts, reverse=True)]
     return ", ".join(items[:_SHOWN]) + (", and earlier ones" if len(items) > _SHOWN else "")

@@ -25,7 +25,7 @@ def sandbox(
     port: int = 0,
     seed: int = SEED,
     quirks: Quirks = NO_QUIRKS,
-    dated_by: Callable[[], datetime] | None = None,
+    date_clock: Callable[[], datetime] | None = None,
 ) -> Iterator[str]:
     """Serve the simulated workspace on loopback and yield the API's base URL.
 
@@ -34,12 +34,12 @@ def sandbox(
         port: The port; 0 picks a free one.
         seed: Each seed gives another workspace.
         quirks: Differences from the documented API.
-        dated_by: The clock of its Date headers; `now` by default.
+        date_clock: The clock of its Date headers; `now` by default.
 
     Raises:
         OSError: the port is in use.
     """
-    app = create_app(World(seed), api_key=API_KEY, now=now, quirks=quirks, dated_by=dated_by)
+    app = create_app(World(seed), api_key=API_KEY, now=now, quirks=quirks, date_clock=date_clock)
     with serve(app, port) as address:
         yield f"{address}/v1"
 

@@ -15,10 +15,10 @@ from topo_pipeline.topo_api.contract import ContractResult, check_contract, has_
 from topo_pipeline.topo_api.reading import Window
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.contract_checks import (
-    KeptResult,
+    StoredResult,
     has_landed_activities,
-    keep_contract_check,
     latest_contract_check,
+    store_contract_check,
 )
 
 _LOG = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def keep(warehouse: Warehouse, results: Sequence[ContractResult], checked_at: da
     if not has_sample(results):
         return False
     with warehouse.transaction() as connection:
-        keep_contract_check(connection, [KeptResult(*astuple(result)) for result in results], checked_at=checked_at)
+        store_contract_check(connection, [StoredResult(*astuple(result)) for result in results], checked_at=checked_at)
     return True
 
 

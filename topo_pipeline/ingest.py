@@ -35,13 +35,13 @@ from topo_pipeline.topo_api.errors import (
 )
 from topo_pipeline.topo_api.reading import Reading, Window, too_many_unreadable
 from topo_pipeline.topo_api.windows import Evidence, read_window
-from topo_pipeline.topo_api.wire import Activity, Heard, SequenceTemplate
+from topo_pipeline.topo_api.wire import Activity, ResponseInfo, SequenceTemplate
+from topo_pipeline.warehouse.buffer import Buffer
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import ShrinkingDay
 from topo_pipeline.warehouse.landing import Load, ReadDay, land, land_templates
-from topo_pipeline.warehouse.ledger import call_unproved
-from topo_pipeline.warehouse.spool import Spool
-from topo_pipeline.warehouse.workspace import keep_to_organization, keep_to_timezone
+from topo_pipeline.warehouse.ledger import mark_unproved
+from topo_pipeline.warehouse.workspace import bind_organization, bind_timezone
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +56,7 @@ CLOSING_TIME = timedelta(minutes=5)
 # Clock differences in seconds: ignored up to the first (Topo's time comes from a response), an error from the second.
 CLOCK_NOISE, CLOCKS_APART = 2, 15 * 60
 # After this many days in a row without an answer from Topo, the remaining days are not tried.
-OUTAGE_DAYS = 2
+OUTAGE_ERRORS = 2
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def load_days(
         may_check = not client.is_loopback if checks_contract is None else checks_contract
         is_unchecked = may_check and is_first_contact(warehouse)
         with Ahead[Day, ReadDay | TopoError](
-            portal, lambda day, spool, allow_next: _catch(read(client, day, spool, clock(), allow_next))
+            portal, lambda day, buffer, allow_next: _catch(read(client, day, buffer, clock(), allow_next))
         ) as ahead:
             for day, next_day in zip(days, [*days[1:], None], strict=True):
                 if _must_stop(outage):
@@ -176,11 +176,11 @@ def _land(
 ) -> Load | Refusal:
     if _disagrees(reading):
         with warehouse.transaction() as connection:  # their rows may be returned for this day or not at all
-            call_unproved(connection, [day - timedelta(days=1), day + timedelta(days=1)])
+            mark_unproved(connection, [day - timedelta(days=1), day + timedelta(days=1)])
     if isinstance(reading, TopoError):
         return Refusal(day, _why_refused(day, reading))
     try:
-        with warehouse.transaction(beside=reading.activities) as connection:
+        with warehouse.transaction(buffer=reading.activities) as connection:
             load = land(connection, reading, run_id=run_id, now=now, may_shrink=may_shrink)
     except ShrinkingDay as error:
         return Refusal(day, str(error))
@@ -217,7 +217,7 @@ def _begin_or_outage(
     try:
         begin(client, portal, warehouse, timezone, now)
     except TopoError as error:
-        return [error] * OUTAGE_DAYS
+        return [error] * OUTAGE_ERRORS
     return []
 
 
@@ -231,19 +231,21 @@ def begin(client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, time
         WarehouseError: the warehouse can't be written, or belongs to another workspace.
     """
     with warehouse.transaction() as connection:
-        keep_to_timezone(connection, timezone, now=now)
+        bind_timezone(connection, timezone, now=now)
     me = portal.call(client.me)
-    _compare_clocks(client.heard, now)
+    _compare_clocks(client.last_response, now)
     organization_id = _uuid(me.organization_id) if me else None
     if organization_id:
         with warehouse.transaction() as connection:
-            keep_to_organization(connection, organization_id)
+            bind_organization(connection, organization_id)
 
 
-def _compare_clocks(heard: Heard | None, now: datetime) -> None:
-    if heard is None or heard.clock_ahead is None or abs(heard.clock_ahead) < CLOCKS_APART:
+def _compare_clocks(response: ResponseInfo | None, now: datetime) -> None:
+    if response is None or response.clock_ahead is None or abs(response.clock_ahead) < CLOCKS_APART:
         return
-    our_time, topo_time = (f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" for moment in (now, heard.answered_at or now))
+    our_time, topo_time = (
+        f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" for moment in (now, response.answered_at or now)
+    )
     raise ClocksApart(f"This machine's clock says {our_time}, Topo's says {topo_time}")
 
 
@@ -257,7 +259,7 @@ async def _catch(read: Awaitable[ReadDay]) -> ReadDay | TopoError:
 async def _read_day(
     client: TopoClient,
     day: Day,
-    spool: Spool,
+    buffer: Buffer,
     started_at: datetime,
     allow_next: Callable[[], None],
     *,
@@ -267,12 +269,12 @@ async def _read_day(
     label_channels: bool,
 ) -> ReadDay:
     """Read a day up to the time that is readable now. `allow_next` is called once the next day may start."""
-    now = _earlier_now(started_at, client.heard)
+    now = _earlier_now(started_at, client.last_response)
     window = day.window.readable(now)
-    into = _Into(spool, window, allow_next)
+    into = _BufferSink(buffer, window, allow_next)
     times_disagree = False
     try:
-        reading, unproved_because = await read_window(client, window, keeper=into, evidence=evidence), None
+        reading, unproved_because = await read_window(client, window, sink=into, evidence=evidence), None
         _refuse_unreadable(reading)
     except IncompleteWindow as error:
         is_accepted = isinstance(error, UnreadableRows) and day.day in accept_unreadable
@@ -295,15 +297,15 @@ async def _read_day(
         times_disagree=times_disagree,
         requests=reading.requests + labels.requests,
         started_at=started_at,
-        activities=spool,
+        activities=buffer,
         channels=labels.channels,
         rejects=reject_frame(reading),
     )
 
 
-def _earlier_now(now: datetime, heard: Heard | None) -> datetime:
+def _earlier_now(now: datetime, response: ResponseInfo | None) -> datetime:
     """Return now by the earlier of two clocks: this machine's and, if known, Topo's."""
-    ahead = (heard.clock_ahead if heard else None) or 0
+    ahead = (response.clock_ahead if response else None) or 0
     return now - timedelta(seconds=ahead) if ahead > CLOCK_NOISE else now
 
 
@@ -318,12 +320,12 @@ def _refuse_unreadable(reading: Reading) -> None:
         raise UnreadableRows(reading=reading, rows=rows)
 
 
-class _Into:
-    """A keeper that writes the activities of a window to a spool while more are read."""
+class _BufferSink:
+    """A sink that writes the activities of a window to a buffer while more are read."""
 
-    def __init__(self, spool: Spool, window: Window, on_last_part: Callable[[], None]) -> None:
+    def __init__(self, buffer: Buffer, window: Window, on_last_part: Callable[[], None]) -> None:
         self.on_last_part = on_last_part
-        self._spool = spool
+        self._buffer = buffer
         self._window = window
         self._overlap: list[Activity] = []
 
@@ -333,18 +335,18 @@ class _Into:
         if len(within) < len(activities):
             self._overlap += [activity for activity in activities if activity.created_at not in self._window]
         if within:
-            await anyio.to_thread.run_sync(self._spool.add, activity_frame(within))
+            await anyio.to_thread.run_sync(self._buffer.add, activity_frame(within))
 
     def start_again(self) -> None:
         self._overlap.clear()
-        self._spool.clear()
+        self._buffer.clear()
 
     def messages(self) -> Messages:
-        unlabelled = self._spool.unlabelled(TYPES_WITHOUT_CHANNEL)
-        return Messages(unlabelled, self._spool.messages(activity_frame(self._overlap)) if unlabelled else set())
+        unlabelled = self._buffer.unlabelled(TYPES_WITHOUT_CHANNEL)
+        return Messages(unlabelled, self._buffer.messages(activity_frame(self._overlap)) if unlabelled else set())
 
 
-async def _labels(client: TopoClient, reading: Reading, into: _Into) -> Labels:
+async def _labels(client: TopoClient, reading: Reading, into: _BufferSink) -> Labels:
     messages = await anyio.to_thread.run_sync(into.messages)
     try:
         return await label(client, reading, messages)
@@ -407,11 +409,11 @@ def _update_outage(outage: list[TopoError], reading: ReadDay | TopoError) -> Non
 
 def _must_stop(outage: list[TopoError]) -> bool:
     """Return whether to stop: the error affects every day, or Topo has been down for several days in a row."""
-    return len(outage) >= OUTAGE_DAYS or any(isinstance(error, RequestRefused | EchoMissing) for error in outage)
+    return len(outage) >= OUTAGE_ERRORS or any(isinstance(error, RequestRefused | EchoMissing) for error in outage)
 
 
 def activity_frame(activities: Sequence[Activity]) -> "pd.DataFrame":
-    """Return activities as a frame for a spool."""
+    """Return activities as a frame for a buffer."""
     import pandas as pd  # noqa: PLC0415 - not needed to load the definitions
 
     return pd.DataFrame(

@@ -140,7 +140,7 @@ def owner_tag(run_id: str) -> dict[str, str]:
     return {_OWNER: f"{socket.gethostname()}:{os.getpid()}:{run_id}"}
 
 
-def bury_the_dead(instance: dg.DagsterInstance) -> list[str]:
+def fail_orphaned_runs(instance: dg.DagsterInstance) -> list[str]:
     """Fail the runs whose process on this machine is gone, free their pool slots, and return their ids."""
     orphaned = []
     for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED)):
@@ -174,7 +174,7 @@ def _is_alive(pid: int, started: float) -> bool:
         return True  # it belongs to another user
 
 
-def make_sure_nothing_runs(instance: dg.DagsterInstance) -> None:
+def require_no_runs_under_way(instance: dg.DagsterInstance) -> None:
     """Raise an error if a run is in progress.
 
     Raises:
@@ -187,7 +187,7 @@ def make_sure_nothing_runs(instance: dg.DagsterInstance) -> None:
         )
 
 
-def make_sure_nobody_reads(instance: dg.DagsterInstance) -> None:
+def require_no_reader(instance: dg.DagsterInstance) -> None:
     """Raise an error instead of waiting for another reader.
 
     Raises:

@@ -13,14 +13,14 @@ from topo_pipeline.topo_api.errors import IncompleteWindow
 from topo_pipeline.topo_api.reading import Reading, Window
 from topo_pipeline.topo_api.windows import read_window
 from topo_pipeline.topo_api.wire import EventType
+from topo_pipeline.warehouse.buffer import Buffer
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.replies import Version, landed_replies, replies_among
-from topo_pipeline.warehouse.spool import Spool
 
 _LOG = logging.getLogger(__name__)
 
 
-def days_with_other_replies(
+def days_with_changed_replies(
     connect: Callable[[], TopoClient],
     warehouse: Warehouse,
     days: Sequence[Day],
@@ -43,9 +43,9 @@ def days_with_other_replies(
     with connected(connect) as (client, portal):
         begin(client, portal, warehouse, timezone, clock())
         reading, is_whole = portal.call(_read, client, window, completeness)
-    with Spool() as spool:
-        spool.add(activity_frame(reading.activities))
-        with warehouse.reader(beside=spool) as connection:
+    with Buffer() as buffer:
+        buffer.add(activity_frame(reading.activities))
+        with warehouse.reader(buffer=buffer) as connection:
             shown = replies_among(connection, reject_frame(reading), now=clock())
     return differing(days, landed, shown, is_whole=is_whole)
 

@@ -12,10 +12,10 @@ from typing import Any
 import dagster as dg
 
 from topo_pipeline.days import contiguous
-from topo_pipeline.defs.failures import fault_of
+from topo_pipeline.defs.failures import cause_of
 from topo_pipeline.defs.names import ACTIVITIES
 from topo_pipeline.defs.partitions import day_of, key_of, range_tags
-from topo_pipeline.instance import bury_the_dead, make_sure_nobody_reads, owner_tag
+from topo_pipeline.instance import fail_orphaned_runs, owner_tag, require_no_reader
 
 # The caller shows the progress itself. The run's log is still in the UI.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -65,7 +65,7 @@ def backfill(
     days: Sequence[date],
     *,
     instance: dg.DagsterInstance,
-    tell: Callable[[Progress], None],
+    on_progress: Callable[[Progress], None],
     may_shrink: Iterable[date] = (),
     accept_unreadable: Iterable[date] = (),
     is_stopped: Callable[[], bool] = lambda: False,
@@ -78,7 +78,7 @@ def backfill(
         definitions: The code location.
         days: The days to read.
         instance: The instance that records the runs.
-        tell: Called for each day that lands and each step that starts.
+        on_progress: Called for each day that lands and each step that starts.
         may_shrink: Days whose reload may remove any number of rows.
         accept_unreadable: Days that land, unproved, even if many of their rows can't be read.
         is_stopped: Called after each day; returns whether to stop.
@@ -86,23 +86,23 @@ def backfill(
     Raises:
         AlreadyReading: another run is reading Topo.
     """
-    bury_the_dead(instance)
-    make_sure_nobody_reads(instance)
+    fail_orphaned_runs(instance)
+    require_no_reader(instance)
     refresh, config = definitions.resolve_job_def("refresh"), _config(may_shrink, accept_unreadable)
     counted: dict[date, Progress] = {}
 
     def count(progress: Progress) -> None:
         if progress.landed:
             counted[progress.landed] = progress
-        tell(progress)
+        on_progress(progress)
 
     landed, failures = _run(refresh, days, instance, count, config=config, is_stopped=is_stopped)
     if landed and [failure.step for failure in failures] == [READING] and not failures[0].was_interrupted:
         # Refused days or a requested stop ended the run before the tables. Build them for the days that landed.
         daily_tables, other_tables = _tables(refresh)
         for stretch in contiguous(landed):
-            failures += _run(refresh, stretch, instance, tell, selection=daily_tables)[1]
-        failures += _run(refresh, landed, instance, tell, selection=other_tables)[1]
+            failures += _run(refresh, stretch, instance, on_progress, selection=daily_tables)[1]
+        failures += _run(refresh, landed, instance, on_progress, selection=other_tables)[1]
     problems = tuple(dict.fromkeys(failure.sentence for failure in failures))
     if not problems and set(landed) != set(days):
         problems = (
@@ -127,7 +127,7 @@ def _run(
     job: dg.JobDefinition,
     days: Sequence[date],
     instance: dg.DagsterInstance,
-    tell: Callable[[Progress], None],
+    on_progress: Callable[[Progress], None],
     *,
     selection: Sequence[dg.AssetKey] | None = None,
     config: Mapping[str, Any] | None = None,
@@ -146,7 +146,7 @@ def _run(
         if progress.landed:
             landed.add(progress.landed)
         stops_here = is_new and len(landed) < len(days) and is_stopped()
-        tell(progress)  # a stop that is requested from here on takes effect after the next day
+        on_progress(progress)  # a stop that is requested from here on takes effect after the next day
         if stops_here:
             rest = sorted(set(days) - landed)
             sentence = f"Stopped as requested: {len(landed)} of {len(days)} days landed."
@@ -198,7 +198,7 @@ def _number(value: object) -> int:
 
 def _failure(event: dg.DagsterEvent) -> _Failure:
     """Return what a failed step reports: the sentence of an expected error, else the first line of the exception."""
-    step, fault = str(event.step_key), fault_of(event)
+    step, fault = str(event.step_key), cause_of(event)
     if fault.sentence is not None:
         return _Failure(step, fault.sentence)
     if fault.kind == dg.DagsterExecutionInterruptedError.__name__:

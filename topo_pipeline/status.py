@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from topo_pipeline.report.leaderboard import leaderboard
 from topo_pipeline.warehouse.catalogue import tables_of
-from topo_pipeline.warehouse.ledger import Standing, standing
+from topo_pipeline.warehouse.ledger import LedgerStatus, ledger_status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,7 @@ class Status:
         board: the sequences, best first; None while their table doesn't exist.
     """
 
-    days: Standing
+    days: LedgerStatus
     behind: tuple[date, ...]
     pending: int
     board: "pd.DataFrame | None"
@@ -41,7 +41,7 @@ def status(connection: "DuckDBPyConnection", due: date) -> Status:
     ).fetchall()
     has_board = ("engagement", "sequence_summary") in tables_of(connection)
     return Status(
-        days=standing(connection, due),
+        days=ledger_status(connection, due),
         behind=tuple(day for (day,) in behind),
         pending=pending,
         board=leaderboard(connection) if has_board else None,

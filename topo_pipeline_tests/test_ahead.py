@@ -146,7 +146,7 @@ def test_once_it_is_left_nothing_goes_on_and_nothing_stays(tmp_path: Path, monke
         assert is_asked.wait(PATIENCE)
         outcomes.close()  # in the midst of the second day
         assert not [*temporary.iterdir()]
-        assert not [each for each in set(threading.enumerate()) - before if each.name.startswith("spool")]
+        assert not [each for each in set(threading.enumerate()) - before if each.name.startswith("buffer")]
         may_answer.set()
     assert ("asked", THREE) not in api.events
     with warehouse.reader() as connection:

@@ -21,7 +21,7 @@ from topo_pipeline.engagement.tables import build, in_order
 from topo_pipeline.exports.parquet import export_all
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.workspace import keep_to_timezone
+from topo_pipeline.warehouse.workspace import bind_timezone
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.crashes.source import payload_of
 from topo_pipeline_tests.warehouse.builders import landing_in, reading
@@ -49,7 +49,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     days = [FIRST + timedelta(days=n) for n in range(DAYS)]
     world = World(11, scale=0.2, starts=FIRST)
     with landing_in(warehouse) as (connection, land):
-        keep_to_timezone(connection, "UTC", now=NOW)
+        bind_timezone(connection, "UTC", now=NOW)
         for day in days:
             activities = world.activities(midnight(day) - timedelta(microseconds=1), midnight(day + timedelta(days=1)))
             rows = [(each.id, each.created_at, json.dumps(payload_of(each, world, NOW))) for each in activities]

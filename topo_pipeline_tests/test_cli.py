@@ -31,7 +31,7 @@ NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def api_url() -> Iterator[str]:
     with serve(
-        create_app(World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW, dated_by=utc_now)
+        create_app(World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW, date_clock=utc_now)
     ) as address:
         yield f"{address}/v1"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topo_pipeline.days import contiguous, counts_in_words
+from topo_pipeline.days import contiguous, format_counts
 
 DAYS = st.lists(st.dates(date(2026, 1, 1), date(2026, 2, 28)), unique=True)
 
@@ -36,4 +36,4 @@ def test_stretches_hold_every_day_once_without_a_gap_within_and_with_one_between
     ],
 )
 def test_days_with_a_count_are_said_from_the_latest_on(counts: dict[int, int], said: str) -> None:
-    assert counts_in_words({date(2026, 3, day): count for day, count in counts.items()}) == said
+    assert format_counts({date(2026, 3, day): count for day, count in counts.items()}) == said

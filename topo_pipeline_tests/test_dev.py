@@ -275,7 +275,7 @@ def test_a_daemon_that_was_started_otherwise_is_named_where_it_has_the_same_home
 def test_dagsters_command_line_reads_a_range(tmp_path: Path, elsewhere: Path, command: str) -> None:
     program, *arguments = command.format(RANGE).split()
     with serve(
-        create_app(World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW, dated_by=utc_now)
+        create_app(World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW, date_clock=utc_now)
     ) as address:
         result = subprocess.run(  # noqa: S603
             [str(BIN / program), *arguments],

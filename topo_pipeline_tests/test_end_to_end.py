@@ -94,8 +94,8 @@ class Topo:
         self.knows_until: datetime | None = None
         self.bad_day = self.day(5)
         key = os.environ["TOPO_API_KEY"]
-        self._sound = create_app(self.world, api_key=key, now=self._now, dated_by=utc_now)
-        self._faulty = create_app(self.world, api_key=key, now=self._now, dated_by=utc_now)
+        self._sound = create_app(self.world, api_key=key, now=self._now, date_clock=utc_now)
+        self._faulty = create_app(self.world, api_key=key, now=self._now, date_clock=utc_now)
 
     def day(self, ago: int) -> date:
         return self.today - ago * DAY

@@ -20,7 +20,7 @@ from topo_pipeline.topo_api.contract import ASSUMPTIONS, ContractResult, summary
 from topo_pipeline.topo_api.contract_facts import REQUEST_LIMIT
 from topo_pipeline.topo_api.reading import Window
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.contract_checks import KeptResult, latest_contract_check
+from topo_pipeline.warehouse.contract_checks import StoredResult, latest_contract_check
 from topo_pipeline.warehouse.landing import Load
 
 NOW = datetime(2026, 1, 21, 15, tzinfo=UTC)
@@ -83,7 +83,7 @@ def checks_of(warehouse: Warehouse) -> list[tuple[datetime, int]]:
         ).fetchall()
 
 
-def latest(warehouse: Warehouse) -> list[KeptResult]:
+def latest(warehouse: Warehouse) -> list[StoredResult]:
     with warehouse.reader() as connection:
         found = latest_contract_check(connection)
     assert found

@@ -30,7 +30,7 @@ class Held:
 
     def __init__(self) -> None:
         self.app = create_app(
-            World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW, dated_by=utc_now
+            World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW, date_clock=utc_now
         )
         self.waiting = threading.Event()
         self.go_on = threading.Event()

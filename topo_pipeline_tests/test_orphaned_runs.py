@@ -25,7 +25,7 @@ from topo_pipeline.defs.executor import one_process
 from topo_pipeline.defs.killed import killed_runs_sensor
 from topo_pipeline.defs.names import ACTIVITIES
 from topo_pipeline.defs.outcomes import outcomes
-from topo_pipeline.instance import AlreadyReading, bury_the_dead, make_sure_nobody_reads, owner_tag, prepare
+from topo_pipeline.instance import AlreadyReading, fail_orphaned_runs, owner_tag, prepare, require_no_reader
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.engagement.helpers import TABLES
@@ -113,7 +113,7 @@ def test_the_sensor_fails_it_frees_its_place_and_the_tables_follow_what_had_land
     killed: dg.DagsterInstance, left_behind: tuple[Path, object]
 ) -> None:
     with pytest.raises(AlreadyReading):
-        make_sure_nobody_reads(killed)
+        require_no_reader(killed)
     cursor, blocked = asked_for(killed, left_behind[1])
     assert blocked == set()
 
@@ -122,12 +122,12 @@ def test_the_sensor_fails_it_frees_its_place_and_the_tables_follow_what_had_land
 
     assert statuses(killed) == [FAILURE]
     assert slots(killed) == (0, 1)
-    make_sure_nobody_reads(killed)
+    require_no_reader(killed)
     assert asked_for(killed, cursor)[1] == UNPARTITIONED
 
 
 def test_it_is_told_as_the_failure_of_what_it_was_at(killed: dg.DagsterInstance) -> None:
-    [run_id] = bury_the_dead(killed)
+    [run_id] = fail_orphaned_runs(killed)
     [record] = killed.get_run_records()
     [failure] = outcomes(killed, [record], [], []).failures
     assert failure == Failure("topo/activities", failure.at, run_id.partition("-")[0], "Its process was killed.")
@@ -184,17 +184,17 @@ def zombie() -> Iterator[int]:
 
 def test_a_process_that_its_parent_never_buried_is_dead(instance: dg.DagsterInstance, zombie: int) -> None:
     run = started(instance, f"{HERE}:{zombie}:{{run}}")
-    assert bury_the_dead(instance) == [run.run_id]
-    assert bury_the_dead(instance) == []
+    assert fail_orphaned_runs(instance) == [run.run_id]
+    assert fail_orphaned_runs(instance) == []
 
 
 def test_a_process_that_began_after_the_run_is_another_one_with_its_number(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = started(instance, f"{HERE}:{os.getpid()}:{{run}}")
-    assert bury_the_dead(instance) == []
+    assert fail_orphaned_runs(instance) == []
     monkeypatch.setattr(instances, "_CLOCKS_DIFFER", -timedelta(days=1).total_seconds())
-    assert bury_the_dead(instance) == [run.run_id]
+    assert fail_orphaned_runs(instance) == [run.run_id]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_process_that_began_after_the_run_is_another_one_with_its_number(
 )
 def test_what_cannot_be_known_to_be_dead_is_left_alone(instance: dg.DagsterInstance, zombie: int, owner: str) -> None:
     started(instance, owner.format(dead=zombie))
-    assert bury_the_dead(instance) == []
+    assert fail_orphaned_runs(instance) == []
     assert statuses(instance) == [STARTED]
 
 
@@ -222,7 +222,7 @@ def test_no_text_in_the_tag_of_an_owner_ends_a_run_or_the_look_at_it(form: str, 
     tagged = run.with_tags({"topo_pipeline/owner": form.format(text).replace("RUN", run.run_id)})
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_run(tagged)
-        assert bury_the_dead(instance) == []
+        assert fail_orphaned_runs(instance) == []
 
 
 def test_every_run_of_the_location_says_whose_process_it_is(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[1]
 PACKAGE = CHECKOUT / "topo_pipeline"
-# Not checked yet: the report's own text.
-EXCLUDED = PACKAGE / "report"
+# The report's text is not checked yet, and released migrations never change.
+EXCLUDED = (PACKAGE / "report", PACKAGE / "warehouse" / "migrations")
 
 # Each expression (words separated by spaces, alternatives by |) and what to write instead.
 BANNED = {
@@ -63,7 +63,7 @@ def _texts() -> list[Path]:
         CHECKOUT / "README.md",
         CHECKOUT / "CONTRIBUTING.md",
         *sorted((CHECKOUT / "docs").glob("*.md")),
-        *sorted(path for path in code if not path.is_relative_to(EXCLUDED)),
+        *sorted(path for path in code if not any(map(path.is_relative_to, EXCLUDED))),
     ]
 
 

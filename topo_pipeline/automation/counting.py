@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from topo_pipeline.ingest import OUTAGE_DAYS, connected
+from topo_pipeline.ingest import OUTAGE_ERRORS, connected
 from topo_pipeline.topo_api.client import Retries, TopoClient
 from topo_pipeline.topo_api.counting import count
 from topo_pipeline.topo_api.errors import RequestRefused, TopoError, TopoUnavailable
@@ -55,6 +55,6 @@ async def _count(client: TopoClient, after: datetime, before: datetime) -> int |
 
 def _should_stop(answers: Sequence[int | TopoError]) -> bool:
     """Return whether to stop: Topo refused a request, or enough errors in a row make an outage."""
-    latest = answers[-OUTAGE_DAYS:]
+    latest = answers[-OUTAGE_ERRORS:]
     errors = [answer for answer in latest if isinstance(answer, TopoError)]
-    return isinstance(answers[-1], RequestRefused) or len(errors) == OUTAGE_DAYS
+    return isinstance(answers[-1], RequestRefused) or len(errors) == OUTAGE_ERRORS

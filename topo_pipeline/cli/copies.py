@@ -40,7 +40,7 @@ def export(
     with report_errors(), undone_by_signals(output):
         from topo_pipeline.exports.tables import export as write
         from topo_pipeline.warehouse.connection import Warehouse
-        from topo_pipeline.warehouse.files import folder_aside, temporary
+        from topo_pipeline.warehouse.files import temporary, temporary_folder
 
         warehouse, first = Warehouse(get_settings().warehouse), arguments.day(since) if since else None
         if output:
@@ -51,7 +51,7 @@ def export(
             why = "Parquet is written to a file only" if form == "parquet" else "CSV is not printed to a terminal"
             name = shlex.quote(table)
             fail(f"{why}. Run: topo-pipeline export {name} --format {form} --output {name}.{form}", 2)
-        with folder_aside(temporary(), "exporting") as folder:
+        with temporary_folder(temporary(), "exporting") as folder:
             # Not directly to the pipe: a slow reader would keep the warehouse locked.
             copy = folder / "table.csv"
             write(warehouse, table, copy, form=form, since=first, raw=raw)
@@ -131,12 +131,12 @@ def _restore(settings: Settings, file: Path, *, yes: bool) -> None:
 
 def _require_no_runs(home: Path) -> None:
     """Exit if a run is in progress: it would write its next days to the restored warehouse."""
-    from topo_pipeline.instance import bury_the_dead, make_sure_nothing_runs, opened, prepare
+    from topo_pipeline.instance import fail_orphaned_runs, opened, prepare, require_no_runs_under_way
 
     prepare(home)
     with opened(home) as instance:
-        bury_the_dead(instance)
-        make_sure_nothing_runs(instance)
+        fail_orphaned_runs(instance)
+        require_no_runs_under_way(instance)
 
 
 def _report(restored: "Restored", warehouse: str) -> None:
@@ -146,7 +146,7 @@ def _report(restored: "Restored", warehouse: str) -> None:
         lines.append(f"The previous warehouse is now {previous}. Delete it when you no longer need it.")
     if restored.erased.activities or restored.erased.changes or restored.erased.rejects:
         lines.append(f"Activities of people erased since the backup, removed again: {restored.erased.activities:,}.")
-    if restored.forgot_nobody:
+    if restored.erasures_unknown:
         lines.append("It is unknown who was erased since the backup. Erase them again: topo-pipeline forget PERSON_ID")
     yesterday = now().astimezone(get_settings().zone).date() - timedelta(days=1)
     if restored.about.last_day and restored.about.last_day < yesterday:

@@ -16,7 +16,7 @@ from topo_pipeline.cli import arguments
 from topo_pipeline.cli.board import leaderboard_table
 from topo_pipeline.cli.console import AsJson, by_day, counted, err, now, out, quiet, report_errors, show_json
 from topo_pipeline.cli.contract_report import check_contract, refuse_without_contract
-from topo_pipeline.days import counts_in_words, in_words, last_due_day
+from topo_pipeline.days import format_counts, format_days, last_due_day
 from topo_pipeline.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -153,12 +153,12 @@ def _show(found: "Status") -> None:
     )
     for gap, affected in gaps.items():
         if affected:
-            table.add_row("[yellow]Gap[/]", f"{counted(len(affected), 'day')} {gap}: {in_words(affected)}")
+            table.add_row("[yellow]Gap[/]", f"{counted(len(affected), 'day')} {gap}: {format_days(affected)}")
     if not any(gaps.values()):
         table.add_row("Gaps", "none")
     if days.unreadable:
         rows = counted(sum(days.unreadable.values()), "row")
-        table.add_row("[yellow]Unreadable[/]", f"{rows} could not be read: {counts_in_words(days.unreadable)}")
+        table.add_row("[yellow]Unreadable[/]", f"{rows} could not be read: {format_counts(days.unreadable)}")
     table.add_row("Pending", f"{counted(found.pending, 'reply', 'replies')} not classified by Topo yet")
     out.print(table, highlight=False)
     if found.board is None:

@@ -30,7 +30,7 @@ from topo_pipeline.cli.contract_report import show_latest
 from topo_pipeline.cli.looking import write_report
 from topo_pipeline.cli.progress import shown
 from topo_pipeline.cli.stopping import Stop, stoppable
-from topo_pipeline.days import counts_in_words, in_words
+from topo_pipeline.days import format_counts, format_days
 from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ def demo() -> None:
 
         today = now().date()
         days = [today - timedelta(days=ago) for ago in range(simulated.DAYS, 0, -1)]
-        # The sandbox's clock stands at last midnight, so a second demo on the same day gives the same numbers.
+        # The sandbox's clock shows last midnight, so a second demo on the same day gives the same numbers.
         midnight = datetime.combine(today, time.min, UTC)
         # Its responses carry the machine's time, because the pipeline compares the two clocks.
-        with simulated.sandbox(lambda: midnight, dated_by=now) as api_url:
+        with simulated.sandbox(lambda: midnight, date_clock=now) as api_url:
             simulated.enter(api_url)
             outcome = _backfill(days, f"Reading {len(days)} days from the sandbox", stop)
     _finish(outcome, stop)
@@ -154,7 +154,7 @@ def _show_estimate(days: Sequence[date], as_json: bool) -> None:
     if as_json:
         show_json(asdict(found))
         return
-    landed = f"{len(found.again)} already landed: {in_words(found.again)}" if found.again else "none landed yet"
+    landed = f"{len(found.again)} already landed: {format_days(found.again)}" if found.again else "none landed yet"
     out.print(f"Would read {counted(len(days), 'day')}, {days[0]} to {days[-1]} ({landed}).", highlight=False)
     out.print(
         f"Topo counts {counted(found.activities, 'activity', 'activities')}. Reading takes about"
@@ -186,13 +186,13 @@ def _backfill(
     prepare(home)
     from topo_pipeline import runs
     from topo_pipeline.definitions import defs
-    from topo_pipeline.defs.agreement import compare, told
+    from topo_pipeline.defs.agreement import compare, describe_lost_days
     from topo_pipeline.warehouse.connection import Warehouse
 
     with own_stderr(), opened(home) as instance, shown(title, len(days)) as show:
         warehouse = get_settings().warehouse
         if lost := set(compare(instance, Warehouse(warehouse)).lost) - set(days):
-            print_warning(" ".join(told(lost, relative(warehouse))))
+            print_warning(" ".join(describe_lost_days(lost, relative(warehouse))))
 
         def on_progress(progress: "Progress") -> None:
             stop.is_reading = True
@@ -202,7 +202,7 @@ def _backfill(
             defs,
             days,
             instance=instance,
-            tell=on_progress,
+            on_progress=on_progress,
             may_shrink=may_shrink,
             accept_unreadable=accept_unreadable,
             is_stopped=stop,
@@ -213,7 +213,7 @@ def _finish(outcome: "Outcome", stop: Stop) -> None:
     """Print what did not work, and exit with an error unless every day landed and is proved complete."""
     if outcome.unreadable:
         rows = counted(sum(outcome.unreadable.values()), "row")
-        print_warning(f"{rows} could not be read: {counts_in_words(outcome.unreadable)}. topo.rejects has the reasons.")
+        print_warning(f"{rows} could not be read: {format_counts(outcome.unreadable)}. topo.rejects has the reasons.")
     unproved = [f"{day} landed, but is not proved complete: {why}." for day, why in outcome.unproved.items()]
     problems = [*unproved, *outcome.problems]
     for problem in problems[:-1]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from topo_pipeline.days import in_words
+from topo_pipeline.days import format_days
 from topo_pipeline.defs.names import ACTIVITIES
 from topo_pipeline.defs.partitions import day_of, key_of
 from topo_pipeline.defs.recorded import BY_HAND, LOST_DAYS, lost_days, recorded_loads
@@ -76,10 +76,10 @@ def sync_records(
             )
     if days := [load.day for load in found.unrecorded if load.day not in reading]:
         context.log.error(
-            f"Dagster had no record of the last load of these landed days: {in_words(days)}. It has been added."
+            f"Dagster had no record of the last load of these landed days: {format_days(days)}. It has been added."
         )
     if found.lost:
-        context.log.error(" ".join(told(found.lost, str(warehouse.path))))
+        context.log.error(" ".join(describe_lost_days(found.lost, str(warehouse.path))))
     if set(found.lost) != lost_days(context.instance):
         context.instance.report_runless_asset_event(
             dg.AssetObservation(
@@ -90,10 +90,10 @@ def sync_records(
         )
 
 
-def told(lost: Collection[date], warehouse: str) -> tuple[str, str]:
+def describe_lost_days(lost: Collection[date], warehouse: str) -> tuple[str, str]:
     """Return two texts: which days are lost, and what to do about it."""
     days = sorted(lost)
-    found = f"Dagster has records of loads that are not in {warehouse}: {in_words(days)}."
+    found = f"Dagster has records of loads that are not in {warehouse}: {format_days(days)}."
     do = (
         "If TOPO_WAREHOUSE is wrong, correct it. If the warehouse is lost, restore a backup or read the days again:"
         f" topo-pipeline backfill {days[0]} {days[-1]} (the nightly refresh does so if TOPO_AUTOMATION is on)."

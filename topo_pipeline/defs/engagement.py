@@ -17,7 +17,7 @@ from topo_pipeline.defs.resources import Clock, Warehouse
 from topo_pipeline.engagement import tables as metrics
 from topo_pipeline.engagement.lineage import lineage
 from topo_pipeline.settings import Settings
-from topo_pipeline.warehouse.workspace import keep_to_timezone
+from topo_pipeline.warehouse.workspace import bind_timezone
 
 # A table is built after its upstream assets change, once none of them is in progress. Failed ones do not block it.
 # Not `any_deps_updated`, which ignores days landed by a run that was to build the table too but failed first.
@@ -73,7 +73,7 @@ def _asset(table: metrics.MetricTable, definition_settings: Settings) -> dg.Asse
         days = [day_of(key).day for key in context.partition_keys] if table.is_daily else []
         with as_dagster_failure(), warehouse.transaction() as connection:
             began = clock()
-            keep_to_timezone(connection, settings.timezone, now=began)
+            bind_timezone(connection, settings.timezone, now=began)
             built = metrics.build(
                 connection,
                 table,

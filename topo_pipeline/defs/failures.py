@@ -11,7 +11,7 @@ from topo_pipeline.topo_api.errors import TopoError
 from topo_pipeline.warehouse.errors import WarehouseError
 
 
-class Fault(NamedTuple):
+class Cause(NamedTuple):
     """Why a step failed.
 
     Attributes:
@@ -25,12 +25,12 @@ class Fault(NamedTuple):
     detail: str
 
 
-def fault_of(event: dg.DagsterEvent) -> Fault:
+def cause_of(event: dg.DagsterEvent) -> Cause:
     """Return the cause of a step's failure."""
     failure, cause = event.step_failure_data.user_failure_data, event.step_failure_data.error
     while cause is not None and cause.cause is not None:
         cause = cause.cause
-    return Fault(
+    return Cause(
         failure.description or None if failure is not None else None,
         (cause.cls_name if cause else None) or "an error",
         cause.message.strip().partition("\n")[0] if cause else "no reason given",

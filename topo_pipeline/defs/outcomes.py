@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from topo_pipeline.alerts.streaks import Failure
-from topo_pipeline.defs.failures import fault_of
+from topo_pipeline.defs.failures import cause_of
 from topo_pipeline.defs.names import ACTIVITIES
 
 # Materializations per query.
@@ -91,7 +91,7 @@ def _failures_of(
 
 def _failures_of_step(found: Outcomes, event: dg.DagsterEvent, at: datetime, run: str) -> Iterator[Failure]:
     """Yield the days that a step refused, with their reasons, and count the step as a success. Else yield the step."""
-    failure, fault = event.step_failure_data.user_failure_data, fault_of(event)
+    failure, fault = event.step_failure_data.user_failure_data, cause_of(event)
     metadata = {name: entry.value for name, entry in (failure.metadata if failure else {}).items()}
     reason = fault.sentence or f"{fault.kind}, see the run's log"  # the detail may quote personal data
     match metadata:

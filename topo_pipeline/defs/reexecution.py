@@ -8,7 +8,7 @@ from topo_pipeline.ingest import Day
 from topo_pipeline.topo_api.windows import MARGIN
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load
-from topo_pipeline.warehouse.ledger import landed_whole
+from topo_pipeline.warehouse.ledger import complete_loads
 
 
 def landed_before(
@@ -27,7 +27,7 @@ def landed_before(
         return []
     warehouse.prepare()
     with warehouse.reader() as connection:
-        loads = landed_whole(connection, run_ids, days[0].day, days[-1].day)
+        loads = complete_loads(connection, run_ids, days[0].day, days[-1].day)
     # If TOPO_TIMEZONE has changed since then, the same date ends at another instant.
     ends = {day.day: day.window.end for day in days}
     return [

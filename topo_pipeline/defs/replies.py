@@ -28,11 +28,11 @@ def reread_days_with_other_replies(
     clock: dg.ResourceParam[Clock],
 ) -> None:
     """Read the replies of the last weeks as one window, compare, and read each landed day that differs in full."""
-    from topo_pipeline.replies import days_with_other_replies
+    from topo_pipeline.replies import days_with_changed_replies
 
     days = days_before(clock(), config.days)
     with as_dagster_failure():
-        differ = days_with_other_replies(
+        differ = days_with_changed_replies(
             topo.client,
             warehouse,
             days,

@@ -1,6 +1,6 @@
 """Check whether the pipeline can work here and say how to fix what is wrong.
 
-Every check runs, whatever the others find. The command line prints the findings. One thing is changed: orphaned runs
+Every check runs, also after another one has failed. The command line prints the findings. One thing is changed: orphaned runs
 (runs whose process is gone) are marked as failed.
 """
 

@@ -11,7 +11,7 @@ from topo_pipeline.doctor.finding import Finding, ok, problem, unknown, warning
 from topo_pipeline.text import one_line
 from topo_pipeline.topo_api.client import Retries, TopoClient
 from topo_pipeline.topo_api.errors import RequestRefused, TopoError, TopoUnavailable
-from topo_pipeline.topo_api.wire import ActivityQuery, Heard, Me
+from topo_pipeline.topo_api.wire import ActivityQuery, Me, ResponseInfo
 
 if TYPE_CHECKING:
     from topo_pipeline.settings import Settings
@@ -37,7 +37,7 @@ class Known:
 @dataclass
 class _Answers:
     me: Me | None = None
-    heard: Heard | None = None
+    response: ResponseInfo | None = None
     identity_error: TopoError | None = None
     """Why the key's owner is unknown."""
     activities_error: TopoError | None = None
@@ -62,14 +62,14 @@ def look(settings: "Settings", clock: Callable[[], datetime], known: Known) -> I
     if settings.api_key is None:
         do = "Set it in .env or the environment. The demo needs no key: topo-pipeline demo"
         yield problem("key", "TOPO_API_KEY is not set.", do)
-    elif answers.heard is None:
+    elif answers.response is None:
         yield unknown("key", f"{host} was not reached")
     else:
         yield _key(answers)
-    if answers.heard is None:
+    if answers.response is None:
         yield from (unknown(check, f"{host} was not reached") for check in ("clock", "rate"))
         return
-    yield _clock(answers.heard)
+    yield _clock(answers.response)
     yield _rate(settings, answers)
 
 
@@ -81,23 +81,23 @@ async def _ask(client: TopoClient, now: datetime) -> _Answers:
             answers.me = await client.identity()
         except TopoError as error:
             answers.identity_error = error
-        if client.heard is not None:
+        if client.last_response is not None:
             try:
                 await client.activities(recent)
             except TopoError as error:
                 answers.activities_error = error
-        answers.heard = client.heard
+        answers.response = client.last_response
     return answers
 
 
 def _reached(host: str, answers: _Answers) -> Finding:
-    if answers.heard is None:
+    if answers.response is None:
         return problem("topo", f"{answers.identity_error}.", "Check the network, the proxy settings and TOPO_API_URL.")
-    took = f"{host} answered in {answers.heard.seconds:.2f} s"
+    took = f"{host} answered in {answers.response.seconds:.2f} s"
     if answers.activities_error is not None and _status(answers.activities_error) not in _KEY_STATUSES:
         do = "Check that TOPO_API_URL is the API's address."
         return problem("topo", f"{took}, but with an error: {answers.activities_error}.", do)
-    if answers.heard.seconds > _SLOW:
+    if answers.response.seconds > _SLOW:
         return warning("topo", f"{took}, which is slow.", "Backfills will take long. Check the network connection.")
     return ok("topo", f"{took}.")
 
@@ -133,12 +133,12 @@ def _key_name(me: Me) -> str:
     return f"The key {name} ({prefix}…) of organization {whose}"
 
 
-def _clock(heard: Heard) -> Finding:
-    if heard.clock_ahead is None:
+def _clock(response: ResponseInfo) -> Finding:
+    if response.clock_ahead is None:
         do = "Check that this machine's clock is synchronized (NTP)."
         return warning("clock", "Topo's responses carry no date, so the clocks were not compared.", do)
-    seconds, do = abs(heard.clock_ahead), "Synchronize this machine's clock (NTP)."
-    apart = f"This machine's clock is {seconds:.0f} s {'ahead of' if heard.clock_ahead > 0 else 'behind'} Topo's"
+    seconds, do = abs(response.clock_ahead), "Synchronize this machine's clock (NTP)."
+    apart = f"This machine's clock is {seconds:.0f} s {'ahead of' if response.clock_ahead > 0 else 'behind'} Topo's"
     if seconds > _MAX_APART:
         return problem("clock", f"{apart}. Days would be read before they are over, or late.", do)
     if seconds > _WARN_APART:
@@ -150,5 +150,7 @@ def _rate(settings: "Settings", answers: _Answers) -> Finding:
     ours = f"{settings.requests_per_second:g} requests per second, {settings.concurrency} at a time"
     if _is_rate_limit(answers.activities_error) or _is_rate_limit(answers.identity_error):
         return warning("rate", f"Topo asks to slow down. The setting is {ours}.", "Lower TOPO_REQUESTS_PER_SECOND.")
-    limits = ", ".join(f"{name}: {value}" for name, value in answers.heard.limits.items()) if answers.heard else ""
+    limits = (
+        ", ".join(f"{name}: {value}" for name, value in answers.response.limits.items()) if answers.response else ""
+    )
     return ok("rate", f"The setting is {ours}. " + (f"Topo reports {limits}." if limits else "Topo reports no limit."))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from topo_pipeline.days import days_between, in_words, last_due_day
+from topo_pipeline.days import days_between, format_days, last_due_day
 from topo_pipeline.doctor.agreement import compare_records
 from topo_pipeline.doctor.finding import Finding, ok, problem, unknown, warning
 from topo_pipeline.doctor.places import can_be_written
@@ -75,9 +75,9 @@ def _configuration(instance: "dg.DagsterInstance", settings: "Settings") -> Find
 def _runs(instance: "dg.DagsterInstance") -> Finding:
     import dagster as dg
 
-    from topo_pipeline.instance import UNFINISHED, bury_the_dead
+    from topo_pipeline.instance import UNFINISHED, fail_orphaned_runs
 
-    failed = bury_the_dead(instance)
+    failed = fail_orphaned_runs(instance)
     if failed:
         names = ", ".join(run.partition("-")[0] for run in failed)
         do = "Read their days again. Days that had landed are kept."
@@ -97,7 +97,7 @@ def _refused(instance: "dg.DagsterInstance", settings: "Settings", now: datetime
         do = (
             f"Reason for {failed[-1]}: {reason}" if reason else "See the failed runs in Dagster's UI: topo-pipeline dev"
         )
-        return warning("refused days", f"{len(failed)} did not land when last read: {in_words(failed)}.", do)
+        return warning("refused days", f"{len(failed)} did not land when last read: {format_days(failed)}.", do)
     return ok("refused days", "No day was refused the last time it was read.")
 
 

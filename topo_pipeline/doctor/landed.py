@@ -5,13 +5,13 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from topo_pipeline.days import contiguous, counts_in_words, in_words, last_due_day
+from topo_pipeline.days import contiguous, format_counts, format_days, last_due_day
 from topo_pipeline.doctor.finding import Finding, ok, problem, unknown, warning
 from topo_pipeline.doctor.places import can_be_written
 from topo_pipeline.instance import program_of
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import OlderWarehouse, WarehouseError, WarehouseInUse
-from topo_pipeline.warehouse.ledger import Standing, standing
+from topo_pipeline.warehouse.ledger import LedgerStatus, ledger_status
 from topo_pipeline.warehouse.migrate import migrations
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def look_at_days(settings: "Settings", warehouse: Warehouse, now: datetime) -> I
         return
     try:
         with warehouse.reader() as connection:
-            found = standing(connection, last_due_day(now, settings.zone))
+            found = ledger_status(connection, last_due_day(now, settings.zone))
     except WarehouseError:
         yield unknown("days", "the warehouse can't be read")
         return
@@ -75,7 +75,7 @@ def look_at_days(settings: "Settings", warehouse: Warehouse, now: datetime) -> I
         yield warning("days", "No day has landed yet.", _read_one(settings, now))
         return
     gaps = {"missing": found.missing, "last read before they were over": found.unclosed, "not proved": found.unproved}
-    problems = [f"{len(days)} {what} ({in_words(days)})" for what, days in gaps.items() if days]
+    problems = [f"{len(days)} {what} ({format_days(days)})" for what, days in gaps.items() if days]
     span = f"{found.days} day{'' if found.days == 1 else 's'} landed since {found.first}"
     if not problems:
         yield ok("days", f"{span}, none are missing.")
@@ -98,9 +98,9 @@ def _read_again(days: Iterable[date]) -> str:
     return "\n".join([f"With TOPO_AUTOMATION=on the nightly run reads them.{more} To read them now:", *commands])
 
 
-def _unreadable(found: Standing) -> Finding:
+def _unreadable(found: LedgerStatus) -> Finding:
     rows = sum(found.unreadable.values())
     if not rows:
         return ok("unreadable", "Every row of the last load of each day could be read.")
-    count = f"{rows:,} row{'' if rows == 1 else 's'} could not be read: {counts_in_words(found.unreadable)}."
+    count = f"{rows:,} row{'' if rows == 1 else 's'} could not be read: {format_counts(found.unreadable)}."
     return warning("unreadable", count, "topo.rejects has each text and its reason. Report them to Topo's support.")

@@ -24,7 +24,7 @@ from duckdb import DuckDBPyConnection
 from topo_pipeline.exports.tables import Table, tables, write
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
-from topo_pipeline.warehouse.files import folder_aside, locked, sync
+from topo_pipeline.warehouse.files import locked, sync, temporary_folder
 from topo_pipeline.warehouse.migrate import schema_version
 
 LATEST = "latest"
@@ -83,7 +83,7 @@ def export_all(warehouse: Warehouse, root: Path, *, now: datetime, keep_last: bo
         with _exclusive(root, warehouse.wait_seconds):
             _require_link_or_nothing(root / LATEST)
             last = _last(root)
-            with folder_aside(root / LATEST, "writing") as aside:
+            with temporary_folder(root / LATEST, "writing") as aside:
                 new = aside / "export"
                 new.mkdir()  # follows the umask, unlike the private folder around it
                 manifest = _write(warehouse, new, now)

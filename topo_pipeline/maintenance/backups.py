@@ -23,7 +23,7 @@ from topo_pipeline.warehouse.catalogue import tables_of
 from topo_pipeline.warehouse.compaction import compact
 from topo_pipeline.warehouse.connection import Warehouse, identifier, reason_of
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
-from topo_pipeline.warehouse.files import PRIVATE, folder_aside, logs_of, put_in_place, put_new, remove_unused, sync
+from topo_pipeline.warehouse.files import PRIVATE, logs_of, put_in_place, put_new, remove_unused, sync, temporary_folder
 from topo_pipeline.warehouse.forgetting import NOTHING, ErasedSubjects, Trace
 from topo_pipeline.warehouse.migrate import schema_version
 
@@ -54,14 +54,14 @@ class Restored:
         about: the organization and last day of the restored warehouse.
         replaced: the new path of the warehouse that was in place; None if there was none.
         erased: the rows and runs of people erased since the backup, which were erased from the restored copy.
-        forgot_nobody: whether the people erased since the backup are unknown: there was no warehouse, it could not be
+        erasures_unknown: whether it is unknown who was erased since the backup: there was no warehouse, it could not be
             read, or it has no table of erased subjects.
     """
 
     about: About
     replaced: Path | None
     erased: Trace
-    forgot_nobody: bool
+    erasures_unknown: bool
 
 
 def backup(warehouse: Warehouse, file: Path) -> About:
@@ -77,8 +77,8 @@ def backup(warehouse: Warehouse, file: Path) -> About:
     if os.path.lexists(file):
         raise WarehouseError(f"{file} already exists. Nothing was written. Choose another name for the backup.")
     failed = f"The backup {file} can't be written"
-    remove_unused(file.parent, "copying")  # folder_aside removes only folders for the same file name
-    with _reported(failed), folder_aside(file, "copying") as aside:
+    remove_unused(file.parent, "copying")  # temporary_folder removes only folders for the same file name
+    with _reported(failed), temporary_folder(file, "copying") as aside:
         copy = Warehouse(str(aside / file.name))
         with ExitStack() as held, warehouse.any_schema_reader() as connection:
             about = _about(connection)
@@ -143,7 +143,7 @@ def restore(
     with _reported(failed), _locked(warehouse) as current:
         _refuse_other_organization(current.about, about)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with folder_aside(path, "restoring") as aside:
+        with temporary_folder(path, "restoring") as aside:
             copy = Warehouse(str(aside / path.name))
             with ExitStack() as held:
                 _copy(file, copy.path, held)
@@ -154,7 +154,7 @@ def restore(
             _verify(copy, failed)
             require_quiet()
             replaced = _put_in_place(copy.path, path, warehouse, now=now)
-    return Restored(about, replaced, erased, forgot_nobody=current.erased_subjects is None)
+    return Restored(about, replaced, erased, erasures_unknown=current.erased_subjects is None)
 
 
 @contextmanager
@@ -240,7 +240,7 @@ def _locked(warehouse: Warehouse) -> Iterator[_Current]:
             except WarehouseInUse:
                 raise
             except (WarehouseError, duckdb.Error):
-                pass  # it is damaged, so no other process can use it. Restored.forgot_nobody reports it
+                pass  # it is damaged, so no other process can use it. Restored.erasures_unknown reports it
         yield current
 
 

@@ -16,9 +16,9 @@ from topo_pipeline.warehouse import forgetting
 from topo_pipeline.warehouse.compaction import compact, require_compactable
 from topo_pipeline.warehouse.connection import Warehouse, reason_of
 from topo_pipeline.warehouse.errors import WarehouseError
-from topo_pipeline.warehouse.files import remove_left_aside
+from topo_pipeline.warehouse.files import remove_leftovers
 from topo_pipeline.warehouse.forgetting import NOTHING, ErasedSubjects, Trace
-from topo_pipeline.warehouse.workspace import keep_to_timezone
+from topo_pipeline.warehouse.workspace import bind_timezone
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,12 @@ def forget(
     trace(warehouse, person_id)
     require_compactable(warehouse)
     with warehouse.transaction() as connection:
-        keep_to_timezone(connection, timezone, now=now)
+        bind_timezone(connection, timezone, now=now)
         erased = forgetting.erase(connection, person_id, now=now)
         rebuild(connection, timezone=timezone, rules=rules, now=now)
         erased_subjects = forgetting.erased_subjects(connection)
     compact(warehouse)
-    left = [folder for file in written_files(warehouse, exports, report) for folder in remove_left_aside(file)]
+    left = [folder for file in written_files(warehouse, exports, report) for folder in remove_leftovers(file)]
     cleaned = [folder for folder in left if not folder.exists()]
     remaining = [(folder, "it can't be removed") for folder in left if folder.exists()]
     if (folder := spilled(warehouse)).is_dir():
@@ -115,7 +115,7 @@ def bring_up_to_date(
     """
     erased = NOTHING
     with copy.transaction() as connection:
-        keep_to_timezone(connection, timezone, now=now)
+        bind_timezone(connection, timezone, now=now)
         if erased_subjects is not None:
             erased = forgetting.apply_erasures(connection, erased_subjects, now=now)
         if erased != NOTHING:

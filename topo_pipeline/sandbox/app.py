@@ -39,7 +39,7 @@ def create_app(
     scopes: Collection[str] = ALL_SCOPES,
     faults: Sequence[Fault] = (),
     quirks: Quirks = NO_QUIRKS,
-    dated_by: Clock | None = None,
+    date_clock: Clock | None = None,
 ) -> FastAPI:
     """Build the API over `world` for one key. Nothing later than `now()` is visible.
 
@@ -51,7 +51,7 @@ def create_app(
         scopes: Scopes of the key.
         faults: Faults in force until others are set.
         quirks: Differences from the documentation.
-        dated_by: Clock of the Date header. Default: `now`.
+        date_clock: Clock of the Date header. Default: `now`.
     """
     app = DescribedApp(title="Topo sandbox", docs_url=None, redoc_url=None, redirect_slashes=False)
     answer_errors(app)
@@ -64,7 +64,7 @@ def create_app(
     plan = Plan(faults)
     add_plan_routes(app, plan)
     app.add_middleware(FaultMiddleware, plan=plan)
-    clock = dated_by or now
+    clock = date_clock or now
     app.add_middleware(WithHeaders, headers=lambda: quirks.headers(clock()))
     return app
 

@@ -134,12 +134,12 @@ class TopoClient:
             await connection.close()
 
     @property
-    def heard(self) -> wire.Heard | None:
+    def last_response(self) -> wire.ResponseInfo | None:
         """Facts from the latest response's headers. None before the first response."""
         if self._latest is None:
             return None
         headers, seconds, ended_at = self._latest
-        return wire.heard({name: self._shown(value, 100) for name, value in headers.items()}, seconds, ended_at)
+        return wire.response_info({name: self._shown(value, 100) for name, value in headers.items()}, seconds, ended_at)
 
     async def activities(self, query: wire.ActivityQuery) -> wire.ActivityPage:
         """Return one page of activities.

@@ -435,7 +435,7 @@ def _names(facts: Facts) -> _Verdict:
 
 
 def _clock(facts: Facts) -> _Verdict:
-    ahead = facts.heard.clock_ahead if facts.heard else None
+    ahead = facts.response.clock_ahead if facts.response else None
     if ahead is None:
         return _unknown("responses have no Date header")
     if abs(ahead) > SETTLING.total_seconds():
@@ -446,7 +446,7 @@ def _clock(facts: Facts) -> _Verdict:
 
 
 def _limits(facts: Facts) -> _Verdict:
-    limits = facts.heard.limits if facts.heard else {}
+    limits = facts.response.limits if facts.response else {}
     if not limits:
         return _holds("none")
     shown = [f"{one_line(name, _WORD_LENGTH)}{_number(text)}" for name, text in sorted(limits.items())]

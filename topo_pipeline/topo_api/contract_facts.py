@@ -23,9 +23,9 @@ from topo_pipeline.topo_api.wire import (
     ActivityQuery,
     Channel,
     EventType,
-    Heard,
     Me,
     ResourceType,
+    ResponseInfo,
     SequenceTemplate,
 )
 
@@ -197,7 +197,7 @@ class Facts:
     """Counts of messages by channel."""
     me: Me | Missing = NOT_ASKED
     templates: list[SequenceTemplate] | Missing = NOT_ASKED
-    heard: Heard | None = None
+    response: ResponseInfo | None = None
     """Facts from the first response's headers."""
     seconds: list[float] = field(default_factory=list)
     """Duration of each request."""
@@ -228,8 +228,8 @@ async def gather(client: TopoClient, windows: Sequence[Window], budget: Budget) 
     requester = _Requester(client, budget, facts.seconds)
     long = Window(windows[0].end - _LONG, windows[0].end)
     whole = (await client.activities(_between(long, size=1))).total_count
-    facts.heard = client.heard
-    facts.seconds += [facts.heard.seconds] if facts.heard else []
+    facts.response = client.last_response
+    facts.seconds += [facts.response.seconds] if facts.response else []
     facts.me = await requester.ask(client.identity)
     facts.templates = await requester.ask(client.first_template)
     chosen = await _choose(requester, [*windows[:_DAYS_TRIED]], (long, whole))
@@ -280,8 +280,8 @@ class _Requester:
             return Missing(f"Topo answered {error.status}", error.status)
         except TopoError as error:
             return Missing(f"Topo gave no usable answer ({type(error).__name__})")
-        if self._client.heard:
-            self._seconds.append(self._client.heard.seconds)
+        if self._client.last_response:
+            self._seconds.append(self._client.last_response.seconds)
         return value
 
 

@@ -53,9 +53,9 @@ class Reading:
     received: int
     """Distinct activities received between the requested bounds."""
     activities: list[Activity]
-    """The window's activities, each id once, sorted by time, then id. Empty if a keeper received them."""
+    """The window's activities, each id once, sorted by time, then id. Empty if a sink received them."""
     overlap: list[Activity]
-    """Activities between the requested bounds but outside the window. Empty if a keeper received them."""
+    """Activities between the requested bounds but outside the window. Empty if a sink received them."""
     rejects: list[Reject]
     """Rejects within the window or without a readable instant."""
     requests: int

@@ -56,7 +56,7 @@ MAX_TIME = timedelta(hours=2)
 _STEP = timedelta(seconds=1)
 
 
-class Keeper(Protocol):
+class ActivitySink(Protocol):
     """Receives the activities of a deep query part by part, so that only their ids stay in memory."""
 
     async def keep(self, activities: Sequence[Activity]) -> None:
@@ -83,11 +83,11 @@ class Outcome:
 
 
 async def read_proved(
-    client: TopoClient, query: ActivityQuery, depth: int = DEPTH, keeper: Keeper | None = None
+    client: TopoClient, query: ActivityQuery, depth: int = DEPTH, sink: ActivitySink | None = None
 ) -> Outcome:
     """Read every row of `query`, which must have both bounds. The rows are proved unless a part is refused.
 
-    With a keeper, the parts of a deep query go there as they are read, and the tally keeps only their ids.
+    With a sink, the parts of a deep query go there as they are read, and the tally keeps only their ids.
 
     Raises:
         ValueError: `depth` is not positive.
@@ -96,7 +96,7 @@ async def read_proved(
     """
     if depth < 1:
         raise ValueError(f"depth must be at least 1 page, not {depth}")
-    reader = _Reader(client, depth, keeper)
+    reader = _Reader(client, depth, sink)
     try:
         async with asyncio.timeout(MAX_TIME.total_seconds()) as limit:
             tally = await reader.whole(query)
@@ -112,7 +112,7 @@ async def read_proved(
 class _Reader:
     """Reads one query. A refused part makes the whole unprovable, so the rest is then read only once."""
 
-    def __init__(self, client: TopoClient, depth: int, keeper: Keeper | None) -> None:
+    def __init__(self, client: TopoClient, depth: int, sink: ActivitySink | None) -> None:
         self.refused: Tally | None = None
         self.requests = 0
         self.as_of: datetime | None = None
@@ -120,17 +120,17 @@ class _Reader:
         self._cap: int | None = None
         self._client = client
         self._depth = depth
-        self._keeper = keeper
+        self._sink = sink
 
     async def whole(self, query: ActivityQuery) -> Tally:
         """Read the query. Its proved parts must also add up to the total count, which goes into the ledger."""
         for attempt in range(ATTEMPTS):
-            if attempt and self._keeper:
-                self._keeper.start_again()
+            if attempt and self._sink:
+                self._sink.start_again()
             tally = await self._prove(query)
             if self.refused or tally.proved:
                 return tally
-            if tally.foreign:
+            if tally.unexpected_type:
                 break
             # Read in parts, and the sum differs from the first count. Ask for the current count.
             now = await self._ask(replace(query, size=1))
@@ -146,7 +146,7 @@ class _Reader:
         """Read and prove a query. A count of `known` rows, derived from another query's pages, is not a cap."""
         for _ in range(1 if self.refused else ATTEMPTS):
             tally = await self._read(query, known=known)
-            if tally.proved or tally.foreign:
+            if tally.proved or tally.unexpected_type:
                 return tally
             if tally.capped:
                 break
@@ -278,11 +278,11 @@ class _Reader:
 
         async def read(part: ActivityQuery, known: int, *, is_last: bool = False) -> None:
             async with at_once:
-                if is_last and self._keeper:
-                    self._keeper.on_last_part()
+                if is_last and self._sink:
+                    self._sink.on_last_part()
                 tally = await self._part(part, known)
-                if self._keeper:
-                    await self._keeper.keep(tally.rows.hand_over())
+                if self._sink:
+                    await self._sink.keep(tally.rows.hand_over())
                 rows.merge(tally.rows)
 
         async with _tasks() as group:
@@ -316,10 +316,12 @@ class _Reader:
         parts: list[Tally] = []
         for kind in kinds:
             # A filter that also selects other types proves nothing.
-            if not any(part.foreign for part in parts) and sum(part.count for part in parts) <= tally.count:
+            if not any(part.unexpected_type for part in parts) and sum(part.count for part in parts) <= tally.count:
                 parts.append(await self._prove(kind))
         now = await self._ask(replace(tally.query, size=1))
-        is_sum = now.total_count == sum(part.count for part in parts) and not any(part.foreign for part in parts)
+        is_sum = now.total_count == sum(part.count for part in parts) and not any(
+            part.unexpected_type for part in parts
+        )
         return replace(_joined(tally, parts), count=now.total_count, steady=is_sum)
 
     async def _until_seen(self, query: ActivityQuery) -> Tally:

@@ -105,7 +105,7 @@ class Tally:
     """Whether every page has the same count."""
     capped: bool = False
     """Whether more rows exist than Topo counts. Then the count proves nothing."""
-    foreign: str = ""
+    unexpected_type: str = ""
     """Type of a row that was not of the requested type, if there was one."""
     ended: bool = False
     """Whether a page was empty."""
@@ -133,13 +133,13 @@ class Tally:
         self.rows.add(page)
         self.steady &= page.total_count == self.count
         self.ended |= not (page.activities or page.rejects)
-        self.foreign = self.foreign or self.query.foreign(page.activities)
+        self.unexpected_type = self.unexpected_type or self.query.unexpected_type(page.activities)
         self.request_ids += [page.request_id] if page.request_id else []
 
     @property
     def proved(self) -> bool:
         """Whether the rows received are as many as Topo counts, and of the requested type."""
-        return self.steady and not self.capped and not self.foreign and len(self.rows) == self.count
+        return self.steady and not self.capped and not self.unexpected_type and len(self.rows) == self.count
 
 
 def _page_size(query: ActivityQuery, first: ActivityPage) -> int:

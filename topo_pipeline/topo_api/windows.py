@@ -24,7 +24,7 @@ from datetime import UTC, datetime, timedelta
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import EchoMissing, IncompleteWindow, TimesDisagree, counted
 from topo_pipeline.topo_api.reading import Reading, Window
-from topo_pipeline.topo_api.repair import DEPTH, Keeper, Outcome, read_proved
+from topo_pipeline.topo_api.repair import DEPTH, ActivitySink, Outcome, read_proved
 from topo_pipeline.topo_api.resolution import FINEST, common_step, unit_of
 from topo_pipeline.topo_api.tally import Rows, Tally
 from topo_pipeline.topo_api.wire import Activity, ActivityQuery, EventType, Reject
@@ -131,7 +131,7 @@ async def read_window(
     *,
     event_type: EventType | None = None,
     depth: int = DEPTH,
-    keeper: Keeper | None = None,
+    sink: ActivitySink | None = None,
     evidence: Evidence | None = None,
 ) -> Reading:
     """Read every activity of `window`, and the count of an empty one.
@@ -141,7 +141,7 @@ async def read_window(
         window: The window to read.
         event_type: Read only this event type, if given.
         depth: Maximum number of pages of one query. A window with more is read in parts.
-        keeper: Receives the activities between the requested bounds, including those outside the window. The reading
+        sink: Receives the activities between the requested bounds, including those outside the window. The reading
             then contains none, and only one or two parts of a window are in memory.
         evidence: Facts from the windows read before in this run. Without it no echo is requested.
 
@@ -154,7 +154,7 @@ async def read_window(
     """
     seen = evidence or Evidence()
     bounds = _Bounds(window, seen.step)
-    sieve = _Sieve(keeper, window) if keeper else None
+    sieve = _BoundarySink(sink, window) if sink else None
     outcome = await read_proved(client, bounds.query(event_type), depth, sieve)
     requests, missing = outcome.requests, ""
     if evidence and window.start < window.end:
@@ -177,7 +177,7 @@ async def read_window(
     if evidence and window.start < window.end and not (missing or excess or outcome.refused):
         apart, more = await evidence.compare(client, window, sieve.near if sieve else received)
         excess, requests = apart and f". {apart}", requests + more
-    reading = _reading(bounds, outcome, [] if keeper else received, requests)
+    reading = _reading(bounds, outcome, [] if sink else received, requests)
     if missing or excess:
         because = ". ".join(filter(None, [f"Topo's time filter and its timestamps disagree{excess}", missing]))
         raise (EchoMissing if missing else TimesDisagree)(reading=reading, got=got, because=because)
@@ -187,14 +187,14 @@ async def read_window(
     return reading
 
 
-class _Sieve:
-    """A keeper that also records the activities near the bounds of a window."""
+class _BoundarySink:
+    """A sink that also records the activities near the bounds of a window."""
 
-    def __init__(self, keeper: Keeper, window: Window) -> None:
-        self._keeper = keeper
+    def __init__(self, sink: ActivitySink, window: Window) -> None:
+        self._sink = sink
         self._inside = window.start + MARGIN, window.end - MARGIN
         self._near: dict[str, Activity] = {}
-        self.on_last_part = keeper.on_last_part
+        self.on_last_part = sink.on_last_part
 
     @property
     def near(self) -> list[Activity]:
@@ -203,11 +203,11 @@ class _Sieve:
     async def keep(self, activities: Sequence[Activity]) -> None:
         first, last = self._inside
         self._near |= {row.id: row for row in activities if not first < row.created_at < last}
-        await self._keeper.keep(activities)
+        await self._sink.keep(activities)
 
     def start_again(self) -> None:
         self._near.clear()
-        self._keeper.start_again()
+        self._sink.start_again()
 
 
 def _step(rows: Rows, seen: Evidence) -> int:
@@ -280,8 +280,8 @@ def _because(refused: Tally, whole: ActivityQuery) -> str:
         part = " ".join([f"{params['created_at_after']} to {params['created_at_before']}", *kinds])
         numbers = f"{refused.count} counted, {len(refused.rows)} received"
         reasons = [f"The part {part} is not proved complete: {numbers}"]
-    if refused.foreign:
-        reasons.append(f"Topo's type filter returned {refused.foreign}")
+    if refused.unexpected_type:
+        reasons.append(f"Topo's type filter returned {refused.unexpected_type}")
     if refused.capped:
         reasons.append("More rows than Topo counts can be read there")
     return ". ".join(reasons)

@@ -103,7 +103,7 @@ class ActivityQuery:
         """Return the query parameters. Unset ones are left out, date-times are UTC with Z."""
         return {name: _parameter(value) for name, value in vars(self).items() if value is not None}
 
-    def foreign(self, activities: Sequence["Activity"]) -> str:
+    def unexpected_type(self, activities: Sequence["Activity"]) -> str:
         """Return the type of an activity whose resource or event was not requested. Empty if there is none.
 
         A type is read as RESOURCE.EVENT in lower case. A payload whose type is missing or not text is ignored.
@@ -213,7 +213,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Heard:
+class ResponseInfo:
     """Facts from a response's headers and timing.
 
     Attributes:
@@ -229,12 +229,12 @@ class Heard:
     limits: dict[str, str]
 
 
-def heard(headers: Mapping[str, str], seconds: float, now: datetime) -> Heard:
+def response_info(headers: Mapping[str, str], seconds: float, now: datetime) -> ResponseInfo:
     """Read the headers (lower-case names) of a response that took `seconds` and ended at `now`."""
     server_time = _http_date(headers.get("date", ""))
     ahead = (now - server_time).total_seconds() - seconds / 2 if server_time else None
     limits = {name: text for name, text in headers.items() if re.search("rate-?limit|retry-after", name)}
-    return Heard(seconds, ahead, answered_at(headers), limits)
+    return ResponseInfo(seconds, ahead, answered_at(headers), limits)
 
 
 def answered_at(headers: Mapping[str, str]) -> datetime | None:

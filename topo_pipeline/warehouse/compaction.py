@@ -18,7 +18,7 @@ from duckdb import DuckDBPyConnection
 
 from topo_pipeline.warehouse.connection import FILE_OPTIONS, LAKE_PREFIX, Warehouse, first_line, identifier, literal
 from topo_pipeline.warehouse.errors import NotCompacted, WarehouseError
-from topo_pipeline.warehouse.files import folder_aside, logs_of, put_in_place, sync
+from topo_pipeline.warehouse.files import logs_of, put_in_place, sync, temporary_folder
 
 # DuckLake attaches its catalog, a DuckDB file, under this prefix and the lake's name.
 _CATALOG = "__ducklake_metadata_"
@@ -94,7 +94,7 @@ def _rewrite(warehouse: Warehouse, connection: DuckDBPyConnection) -> None:
     file = Path(os.path.realpath(warehouse.path))  # replaces the file that a link leads to, not the link
     connection.execute(f"CHECKPOINT {_CATALOG if warehouse.is_lake else ''}warehouse")
     _refuse_logs(warehouse.path, file)
-    with folder_aside(file, "compacting") as aside:
+    with temporary_folder(file, "compacting") as aside:
         copy = aside / file.name
         _copy(warehouse, connection, copy)
         put_in_place(copy, file, wait_seconds=warehouse.wait_seconds)

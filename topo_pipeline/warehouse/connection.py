@@ -19,11 +19,11 @@ from duckdb import DuckDBPyConnection
 
 from topo_pipeline.retries import stamina
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
-from topo_pipeline.warehouse.files import being_opened, folder_aside, put_new
+from topo_pipeline.warehouse.files import being_opened, put_new, temporary_folder
 from topo_pipeline.warehouse.migrate import check, migrate
 
 if TYPE_CHECKING:
-    from topo_pipeline.warehouse.spool import Spool
+    from topo_pipeline.warehouse.buffer import Buffer
 
 LAKE_PREFIX = "ducklake:"
 # DuckDB rewrites a whole row group for every change in it, and a day rarely fills one of the default size. A day that
@@ -83,16 +83,16 @@ class Warehouse:
             raise WarehouseError(f"The warehouse {path} can't be opened: {error}") from error
 
     @contextmanager
-    def transaction(self, beside: "Spool | None" = None) -> Iterator[DuckDBPyConnection]:
+    def transaction(self, buffer: "Buffer | None" = None) -> Iterator[DuckDBPyConnection]:
         """Yield a connection in one transaction on the newest schema. Everything is committed, or nothing.
 
-        The connection has the view `landed_days`: the ledger row of the last load of each landed day. With `beside`, it
-        is the connection of that spool, so that the spool's rows can be landed.
+        The connection has the view `landed_days`: the ledger row of the last load of each landed day. With `buffer`, it
+        is the connection of that buffer, so that the buffer's rows can be landed.
 
         Raises:
             WarehouseError: the warehouse can't be opened or written, or was written by a newer version.
         """
-        with self._open(beside) as connection, self._private_log():
+        with self._open(buffer) as connection, self._private_log():
             connection.begin()
             try:
                 self._migrate(connection)
@@ -103,13 +103,13 @@ class Warehouse:
             self._commit(connection)
 
     @contextmanager
-    def reader(self, beside: "Spool | None" = None) -> Iterator[DuckDBPyConnection]:
-        """Yield a read-only connection. `landed_days` and `beside` are as in `transaction`.
+    def reader(self, buffer: "Buffer | None" = None) -> Iterator[DuckDBPyConnection]:
+        """Yield a read-only connection. `landed_days` and `buffer` are as in `transaction`.
 
         Raises:
             WarehouseError: there is no warehouse yet, it can't be opened, or its schema is not current.
         """
-        with self._open(beside, read_only=True) as connection:
+        with self._open(buffer, read_only=True) as connection:
             check(connection)
             connection.execute(_LANDED_DAYS)
             yield connection
@@ -156,11 +156,11 @@ class Warehouse:
             raise WarehouseError(f"The warehouse {self.path} can't be written: {reason_of(error)}") from error
 
     @contextmanager
-    def _open(self, beside: "Spool | None" = None, *, read_only: bool = False) -> Iterator[DuckDBPyConnection]:
+    def _open(self, buffer: "Buffer | None" = None, *, read_only: bool = False) -> Iterator[DuckDBPyConnection]:
         with ExitStack() as held:
             self._require_file_or_folder(read_only=read_only)
-            if beside:
-                connection = beside.connection
+            if buffer:
+                connection = buffer.connection
                 held.callback(_detach, connection)
             else:
                 connection = held.enter_context(_connect(self._spill_folder(held)))
@@ -184,7 +184,7 @@ class Warehouse:
     def _spill_folder(self, held: ExitStack) -> Path:
         """Return a private folder next to the warehouse, to which DuckDB spills data that does not fit into memory."""
         try:
-            return held.enter_context(folder_aside(self.path, "spilling"))
+            return held.enter_context(temporary_folder(self.path, "spilling"))
         except OSError:  # the folder can't be written. DuckDB reports it if it needs to spill
             return Path(f"{self.path}.tmp")
 
@@ -214,7 +214,7 @@ class Warehouse:
         """
         file = Path(os.path.realpath(self.path))  # the file that a link leads to
         # After an OSError, ATTACH creates the file or reports what is wrong.
-        with suppress(OSError), folder_aside(file, "creating") as aside:
+        with suppress(OSError), temporary_folder(file, "creating") as aside:
             new = aside / file.name
             connection.execute(f"ATTACH {literal(str(new))} AS created ({FILE_OPTIONS}); DETACH created")
             if self.is_lake:

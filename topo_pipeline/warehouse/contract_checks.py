@@ -8,7 +8,7 @@ from duckdb import DuckDBPyConnection
 
 
 @dataclass(frozen=True)
-class KeptResult:
+class StoredResult:
     """A row of `topo.contract_checks`, without the time of the check."""
 
     assumption: str
@@ -18,7 +18,9 @@ class KeptResult:
     refuses_days: bool
 
 
-def keep_contract_check(connection: DuckDBPyConnection, results: Iterable[KeptResult], *, checked_at: datetime) -> None:
+def store_contract_check(
+    connection: DuckDBPyConnection, results: Iterable[StoredResult], *, checked_at: datetime
+) -> None:
     """Add the results of one check, in the caller's transaction."""
     connection.executemany(
         "INSERT INTO topo.contract_checks (checked_at, assumption, outcome, seen, consequence, refuses_days)"
@@ -27,7 +29,7 @@ def keep_contract_check(connection: DuckDBPyConnection, results: Iterable[KeptRe
     )
 
 
-def latest_contract_check(connection: DuckDBPyConnection) -> tuple[datetime, list[KeptResult]] | None:
+def latest_contract_check(connection: DuckDBPyConnection) -> tuple[datetime, list[StoredResult]] | None:
     """Return the time (UTC) and the results of the latest contract check; None if there was none."""
     rows = connection.execute(
         """
@@ -35,7 +37,7 @@ def latest_contract_check(connection: DuckDBPyConnection) -> tuple[datetime, lis
         WHERE checked_at = (SELECT max(checked_at) FROM topo.contract_checks)
         """
     ).fetchall()
-    return (rows[0][0], [KeptResult(*values) for _, *values in rows]) if rows else None
+    return (rows[0][0], [StoredResult(*values) for _, *values in rows]) if rows else None
 
 
 def has_landed_activities(connection: DuckDBPyConnection) -> bool:

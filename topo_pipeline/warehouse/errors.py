@@ -19,7 +19,7 @@ class OlderWarehouse(WarehouseError):
 
 
 class ShrinkingDay(WarehouseError):
-    """A reload would remove so many rows of a day that the user has to allow it."""
+    """A reload would remove more rows of a day than is allowed without the user's consent."""
 
 
 class NotCompacted(WarehouseError):

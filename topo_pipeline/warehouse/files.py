@@ -1,8 +1,8 @@
 """Replace files atomically: readers see the old file or the complete new one. Only topo-pipeline's files are removed.
 
 Every file is written in a temporary folder next to its destination and then renamed. The folder is private, has a
-random name that begins with the name of the destination, and is locked while in use. `left_aside` finds the folders of
-killed processes by name, and the next command that writes the same file removes them.
+random name that begins with the name of the destination, and is locked while in use. `leftover_folders` finds the
+folders of killed processes by name, and the next command that writes the same file removes them.
 
 Published files (the report, exports) get the mode that the umask gives to new files, because others read them. The
 warehouse and its backups get mode 0600.
@@ -49,7 +49,7 @@ def being_opened(file: Path) -> Iterator[None]:
 
 
 @contextmanager
-def folder_aside(file: Path, doing: str) -> Iterator[Path]:
+def temporary_folder(file: Path, doing: str) -> Iterator[Path]:
     """Yield a private temporary folder next to `file`, after removing those that killed processes left there.
 
     Args:
@@ -73,14 +73,14 @@ def folder_aside(file: Path, doing: str) -> Iterator[Path]:
         yield files
 
 
-def left_aside(file: Path) -> list[Path]:
+def leftover_folders(file: Path) -> list[Path]:
     """Return this user's temporary folders for `file` that no process uses: killed processes left them."""
     return [folder for folder in _left(file) if not _is_in_use(folder)]
 
 
-def remove_left_aside(file: Path) -> list[Path]:
+def remove_leftovers(file: Path) -> list[Path]:
     """Remove the temporary folders for `file` that killed processes left. Return all of them, removed or not."""
-    left = left_aside(file)
+    left = leftover_folders(file)
     for folder in left:
         _remove_if_unused(folder)
     return left
@@ -93,7 +93,7 @@ def remove_unused(folder: Path, doing: str) -> None:
 
 
 def temporary() -> Path:
-    """Return the `file` to pass to `folder_aside` for a folder in the system's temporary directory."""
+    """Return the `file` to pass to `temporary_folder` for a folder in the system's temporary directory."""
     return Path(tempfile.gettempdir(), "topo_pipeline")
 
 
@@ -108,7 +108,7 @@ def replacing(file: Path) -> Iterator[Path]:
         OSError: the file can't be written.
     """
     require_file_or_nothing(file)
-    with folder_aside(file, "writing") as aside:
+    with temporary_folder(file, "writing") as aside:
         new = aside / file.name
         yield new
         sync(new)

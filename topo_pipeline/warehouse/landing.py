@@ -9,10 +9,10 @@ from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from topo_pipeline.warehouse.buffer import Buffer
 from topo_pipeline.warehouse.shrinking import refuse_to_shrink
-from topo_pipeline.warehouse.spool import Spool
 from topo_pipeline.warehouse.staging import IS_ANOTHER_VERSION, drop_staging, record_new_links, stage, suppress
-from topo_pipeline.warehouse.workspace import keep_to_organization
+from topo_pipeline.warehouse.workspace import bind_organization
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +52,7 @@ class ReadDay:
     api_total_count: int
     requests: int
     started_at: datetime
-    activities: Spool
+    activities: Buffer
     channels: Mapping[str, str]
     rejects: "pd.DataFrame"
     unproved_because: str | None = None
@@ -175,7 +175,7 @@ def _replace(
     """Replace the day's rows by the staged ones; return the counts for the ledger."""
     where = {"day": day}
     for (organization_id,) in connection.execute(_ORGANIZATIONS).fetchall():
-        keep_to_organization(connection, organization_id)
+        bind_organization(connection, organization_id)
     record_new_links(connection, now=now)
     suppressed = suppress(connection)
     connection.execute(_KEEP_CHANNELS, where)

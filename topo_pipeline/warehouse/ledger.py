@@ -11,7 +11,7 @@ from topo_pipeline.warehouse.landing import Load
 
 
 @dataclass(frozen=True)
-class Counted:
+class CountedDay:
     """A day, the exclusive bounds of its requests, and Topo's count between them at that time."""
 
     day: date
@@ -21,7 +21,7 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class Standing:
+class LedgerStatus:
     """Which days have landed, and in what state.
 
     Attributes:
@@ -47,14 +47,14 @@ class Standing:
     unreadable: dict[date, int]
 
 
-def standing(connection: DuckDBPyConnection, due: date) -> Standing:
+def ledger_status(connection: DuckDBPyConnection, due: date) -> LedgerStatus:
     """Return which days have landed. `due` is the last day that should have landed."""
     rows = connection.execute(
         "SELECT day, is_open, proved, rejects, rows, finished_at FROM landed_days ORDER BY day"
     ).fetchall()
     days = [day for day, *_ in rows]
     expected = days_between(days[0], due) if days else []
-    return Standing(
+    return LedgerStatus(
         first=min(days, default=None),
         complete=max((day for day, is_open, *_ in rows if not is_open), default=None),
         days=len(days),
@@ -67,7 +67,7 @@ def standing(connection: DuckDBPyConnection, due: date) -> Standing:
     )
 
 
-def closed_days(connection: DuckDBPyConnection, first: date, last: date, *, begun_before: datetime) -> list[Counted]:
+def closed_days(connection: DuckDBPyConnection, first: date, last: date, *, begun_before: datetime) -> list[CountedDay]:
     """Return the days from `first` to `last` whose last load found them closed and began before `begun_before`."""
     rows = connection.execute(
         """
@@ -77,10 +77,10 @@ def closed_days(connection: DuckDBPyConnection, first: date, last: date, *, begu
         """,
         {"first": first, "last": last, "begun_before": begun_before},
     ).fetchall()
-    return [Counted(*row) for row in rows]
+    return [CountedDay(*row) for row in rows]
 
 
-def call_unproved(connection: DuckDBPyConnection, days: Sequence[date]) -> None:
+def mark_unproved(connection: DuckDBPyConnection, days: Sequence[date]) -> None:
     """Mark the last load of each of these days, if any, as not proved."""
     connection.execute(
         "UPDATE topo.loads SET proved = false"
@@ -101,7 +101,7 @@ def load_ids(connection: DuckDBPyConnection) -> set[str]:
     return {load_id for (load_id,) in connection.execute("SELECT load_id::VARCHAR FROM topo.loads").fetchall()}
 
 
-def landed_whole(connection: DuckDBPyConnection, run_ids: Sequence[str], first: date, last: date) -> list[Load]:
+def complete_loads(connection: DuckDBPyConnection, run_ids: Sequence[str], first: date, last: date) -> list[Load]:
     """Return the last load, by any run, of each day from `first` to `last` that one of these runs landed.
 
     Days whose last load found them still open, or could not prove them, are left out.

@@ -39,7 +39,7 @@ def replies_among(connection: "DuckDBPyConnection", rejects: "pd.DataFrame", *, 
     """Return the received replies as they would be landed, without those of erased people.
 
     Args:
-        connection: the spool's connection, with the warehouse attached.
+        connection: the buffer's connection, with the warehouse attached.
         rejects: as in `landing.ReadDay`.
         now: does not affect the result.
     """

@@ -1,6 +1,6 @@
 """Turn received activities into rows that can be landed, in temporary tables.
 
-`spool` has already extracted the columns from the payloads. Rows about erased people are left out here.
+`buffer` has already extracted the columns from the payloads. Rows about erased people are left out here.
 """
 
 import uuid
@@ -139,7 +139,7 @@ def stage(
     """Create the temporary tables `staged` (rows of `topo.activities`) and `set_aside` (`raw`, `reason`, `id`).
 
     Args:
-        connection: the spool's connection, with the warehouse attached.
+        connection: the buffer's connection, with the warehouse attached.
         rejects: as in `landing.ReadDay`.
         channels: as in `landing.ReadDay`.
         day: the `day` of the rows.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
-def keep_to_timezone(connection: "DuckDBPyConnection", timezone: str, *, now: datetime) -> None:
+def bind_timezone(connection: "DuckDBPyConnection", timezone: str, *, now: datetime) -> None:
     """Record the reporting time zone (IANA) of a new warehouse, or require that an existing one has the same.
 
     Raises:
@@ -29,7 +29,7 @@ def keep_to_timezone(connection: "DuckDBPyConnection", timezone: str, *, now: da
         )
 
 
-def keep_to_organization(connection: "DuckDBPyConnection", organization_id: uuid.UUID) -> None:
+def bind_organization(connection: "DuckDBPyConnection", organization_id: uuid.UUID) -> None:
     """Record the organization of a warehouse that has none yet, or require that it is the same.
 
     Raises:

@@ -98,7 +98,7 @@ def load(target: str, api_url: str, now: datetime, fatal: Point | None, pipe: An
 
 
 def _load(target: str, api_url: str, now: datetime) -> Iterator[Load | Refusal]:
-    tempfile.tempdir = str(Path(target).parent)  # the spools of a killed process stay there
+    tempfile.tempdir = str(Path(target).parent)  # the buffers of a killed process stay there
     numbers = itertools.count(1)
     uuid.uuid4 = lambda: uuid.UUID(int=next(numbers))  # each such load writes the same bytes
     return load_days(

@@ -36,7 +36,7 @@ class Gathering:
     """The sandbox, which answers for no day until each machine has asked for its first."""
 
     def __init__(self, ranges: list[list[date]]) -> None:
-        self.app = create_app(WORLD, api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW, dated_by=utc_now)
+        self.app = create_app(WORLD, api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW, date_clock=utc_now)
         self.missing = {days[0] + ONE_DAY for days in ranges}
         self.all_are_here = asyncio.Event()
 

@@ -121,7 +121,9 @@ class Pipeline:
 
     def backfill(self, days: Sequence[date], may_shrink: Sequence[date] = ()) -> Outcome:
         with self._charts():
-            return backfill(self.definitions, days, instance=self.instance, tell=lambda _: None, may_shrink=may_shrink)
+            return backfill(
+                self.definitions, days, instance=self.instance, on_progress=lambda _: None, may_shrink=may_shrink
+            )
 
     def land(self, days: Sequence[date], may_shrink: Sequence[date] = ()) -> Outcome:
         """As `backfill`, without the tables and checks: they take most of a run's time and don't affect what lands."""

@@ -28,7 +28,7 @@ from topo_pipeline.doctor import Finding, landed
 from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load
-from topo_pipeline.warehouse.workspace import keep_to_timezone
+from topo_pipeline.warehouse.workspace import bind_timezone
 from topo_pipeline_tests.doctor.conftest import Examine, now
 from topo_pipeline_tests.test_orphaned_runs import prepared, started
 from topo_pipeline_tests.warehouse.builders import LANDED, activity, land_into, noon, reading
@@ -48,7 +48,7 @@ def days_ago() -> DaysAgo:
 def warehouse(tmp_path: Path) -> Warehouse:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"), wait_seconds=0.01)
     with warehouse.transaction() as connection:
-        keep_to_timezone(connection, "UTC", now=LANDED)
+        bind_timezone(connection, "UTC", now=LANDED)
     return warehouse
 
 
@@ -253,7 +253,9 @@ def test_a_run_under_way_is_told_and_left_alone(finds: Examine, instance: dg.Dag
 def test_days_that_were_refused_are_named(finds: Examine, instance: dg.DagsterInstance, days_ago: DaysAgo) -> None:
     reading = dg.Definitions([activities], jobs=[refresh], resources=defs.resources, executor=defs.executor)
     with stamina.set_testing(True, attempts=1):
-        outcome = runs.backfill(reading, [days_ago(3)], instance=instance, tell=lambda _: None)  # nobody listens there
+        outcome = runs.backfill(
+            reading, [days_ago(3)], instance=instance, on_progress=lambda _: None
+        )  # nobody listens there
     assert outcome.landed == ()
     found = finds()["refused days"]
     assert found.level == "warning"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from topo_pipeline.warehouse.workspace import keep_to_timezone
+from topo_pipeline.warehouse.workspace import bind_timezone
 from topo_pipeline_tests.engagement.helpers import Workspace, enrolled, march, opened, replied, sent
 
 ADA, BOB = {"run": "A", "person": "Ada"}, {"run": "B", "person": "Bob"}
@@ -24,7 +24,7 @@ ACTIVITIES = [
 def exported_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workspace = Workspace(str(tmp_path_factory.mktemp("world") / "topo.duckdb"))
     with workspace.warehouse.transaction() as connection:
-        keep_to_timezone(connection, "UTC", now=workspace.now)
+        bind_timezone(connection, "UTC", now=workspace.now)
     workspace.land_all(ACTIVITIES, still_open=date(2026, 4, 2))
     workspace.name(outbound='=1+1, "quoted"\n<script> \u202eRTL \U0001f600')
     workspace.build()

@@ -19,7 +19,7 @@ from topo_pipeline.maintenance import backups
 from topo_pipeline.maintenance.backups import About, Restored, backup, look, restore
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
-from topo_pipeline.warehouse.files import left_aside
+from topo_pipeline.warehouse.files import leftover_folders
 from topo_pipeline.warehouse.forgetting import Trace
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.engagement.helpers import KEPT_BESIDE, TABLES, Workspace, canonical, march, sent, uid
@@ -121,7 +121,7 @@ def test_what_was_restored_is_what_was_backed_up(world: Workspace, file: Path) -
         About(None, date(2026, 3, 5)),
         world.warehouse.path.with_name("topo.duckdb.replaced-20260603T000000Z"),
         Trace(0, 0, 0, 0),
-        forgot_nobody=False,
+        erasures_unknown=False,
     )
     assert everything(file) == before
 
@@ -228,7 +228,7 @@ def test_a_damaged_warehouse_is_replaced_and_its_memory_is_said_to_be_lost(
     world.warehouse.path.write_bytes(whole[:16_384] if damage is None else damage)  # DuckDB's headers and no more
     Path(f"{world.target}.wal").write_bytes(b"of the damaged one")
     outcome = restored(world, file)
-    assert outcome.forgot_nobody
+    assert outcome.erasures_unknown
     assert everything(world.target) == before
     assert not Path(f"{world.target}.wal").exists()
     assert beside(world) == ["topo.duckdb", *(f"topo.duckdb.replaced-20260603T000000Z{end}" for end in ("", ".wal"))]
@@ -238,7 +238,7 @@ def test_where_there_is_no_warehouse_the_backup_becomes_it(world: Workspace, fil
     backup(world.warehouse, file)
     new = Workspace(str(tmp_path / "another" / "machine" / "topo.duckdb"))
     outcome = restored(new, file)
-    assert (outcome.replaced, outcome.forgot_nobody) == (None, True)
+    assert (outcome.replaced, outcome.erasures_unknown) == (None, True)
     assert everything(new.target) == everything(world.target)
 
 
@@ -388,7 +388,7 @@ def test_a_file_that_appears_while_the_warehouse_is_copied_is_not_replaced(
     with pytest.raises(WarehouseError, match="can't be written: File exists"):
         backup(world.warehouse, file)
     assert file.read_text() == "precious"
-    assert left_aside(file) == []
+    assert leftover_folders(file) == []
 
 
 def test_what_forbids_a_restore_at_the_last_moment_leaves_everything(world: Workspace, file: Path) -> None:
@@ -464,6 +464,6 @@ def test_a_kill_leaves_the_one_or_the_other_and_the_next_restore_clears_up(
     assert everything(world.target) == (there if when == "before" else backed_up)
     restore(world.warehouse, file, timezone="UTC", rules=DEFAULT_RULES, now=datetime(2026, 6, 4, tzinfo=UTC))
     assert everything(world.target) == backed_up
-    assert left_aside(world.warehouse.path) == []
+    assert leftover_folders(world.warehouse.path) == []
     assert not [name for name in beside(world) if name.startswith(".")]
     assert os.path.lexists(file)

@@ -14,7 +14,7 @@ from topo_pipeline.maintenance.forget import forget
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.forgetting import Trace
-from topo_pipeline.warehouse.workspace import keep_to_timezone
+from topo_pipeline.warehouse.workspace import bind_timezone
 from topo_pipeline_tests.engagement.helpers import (
     Activity,
     Workspace,
@@ -49,7 +49,7 @@ QUIET = [date(2026, 3, day) for day in range(1, 6)]
 def workspace_of(folder: Path, activities: Iterable[Activity], prefix: str = "") -> Workspace:
     workspace = Workspace(f"{prefix}{folder / 'topo.duckdb'}")
     with workspace.warehouse.transaction() as connection:
-        keep_to_timezone(connection, "UTC", now=workspace.now)
+        bind_timezone(connection, "UTC", now=workspace.now)
     workspace.land_all(activities, *QUIET)
     workspace.build()
     return workspace

@@ -17,7 +17,7 @@ from topo_pipeline.maintenance.backups import backup, restore
 from topo_pipeline.maintenance.inventory import TABLES, replaced_copies
 from topo_pipeline.report.page import FILE_NAME
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.files import folder_aside, logs_of
+from topo_pipeline.warehouse.files import logs_of, temporary_folder
 from topo_pipeline_tests.command_line import answer
 from topo_pipeline_tests.engagement.helpers import Workspace
 from topo_pipeline_tests.maintenance.test_forget import person_bytes
@@ -191,7 +191,7 @@ def test_to_forget_again_cleans_what_came_since_but_no_folder_that_is_in_use_or_
     open_to_others.chmod(0o755)
     named_alike = file.with_name(".topo.duckdb.notes")
     named_alike.mkdir()
-    with folder_aside(file, "compacting") as in_use:
+    with temporary_folder(file, "compacting") as in_use:
         assert forget_ada(folder).returncode == 0
         assert all(path.is_dir() for path in (open_to_others, named_alike, in_use))
     assert files_with(folder, [str(ADA)]) == set()

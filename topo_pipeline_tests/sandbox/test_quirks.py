@@ -37,7 +37,7 @@ def test_answers_are_dated_by_the_clock_of_the_sandbox(open_sandbox: Open) -> No
 
 def test_answers_can_be_dated_by_another_clock(open_sandbox: Open) -> None:
     later = NOW + timedelta(hours=9)
-    answer = open_sandbox(dated_by=lambda: later).http.get("activities")
+    answer = open_sandbox(date_clock=lambda: later).http.get("activities")
     assert parsedate_to_datetime(answer.headers["date"]) == later
 
 

@@ -12,7 +12,7 @@ from topo_pipeline.topo_api.channels import TYPES_WITHOUT_CHANNEL, Labels, Messa
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import TopoError
 from topo_pipeline.topo_api.windows import read_window
-from topo_pipeline.warehouse.spool import Spool
+from topo_pipeline.warehouse.buffer import Buffer
 from topo_pipeline_tests.topo_api.helpers import (
     Answer,
     Model,
@@ -64,10 +64,10 @@ class Filtering(Model):
         async def read_and_label(client: TopoClient) -> Labels:
             reading = await read_window(client, DAY)
             self.requests.clear()
-            with Spool() as spool:
-                spool.add(activity_frame(reading.activities))
+            with Buffer() as buffer:
+                buffer.add(activity_frame(reading.activities))
                 messages = Messages(
-                    spool.unlabelled(TYPES_WITHOUT_CHANNEL), spool.messages(activity_frame(reading.overlap))
+                    buffer.unlabelled(TYPES_WITHOUT_CHANNEL), buffer.messages(activity_frame(reading.overlap))
                 )
             return await label(client, reading, messages)
 

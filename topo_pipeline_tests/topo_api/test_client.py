@@ -333,7 +333,7 @@ def test_nothing_in_a_header_raises_what_is_not_ours(status: int, value: str) ->
         try:
             return await client.activities(ActivityQuery())
         except TopoError as error:
-            return str(error), client.heard
+            return str(error), client.last_response
 
     with raw_server(script) as address:
         run(address, read, retries=Retries(attempts=1))

@@ -224,8 +224,8 @@ def test_requests_that_usually_take_long_differ(seconds: list[float], outcome: s
 
 @pytest.mark.parametrize(("minutes", "outcome"), [(1, "holds"), (5, "differs"), (-5, "differs"), (FAR, "differs")])
 def test_clocks_refuse_days_only_if_they_are_far_apart(minutes: int, outcome: str) -> None:
-    heard = wire.Heard(seconds=0.1, clock_ahead=60.0 * minutes, answered_at=NOW, limits={})
-    [clocks] = [result for result in judge(replace(facts(), heard=heard)) if result.assumption == CLOCKS]
+    heard = wire.ResponseInfo(seconds=0.1, clock_ahead=60.0 * minutes, answered_at=NOW, limits={})
+    [clocks] = [result for result in judge(replace(facts(), response=heard)) if result.assumption == CLOCKS]
     assert (clocks.outcome, clocks.refuses_days) == (outcome, minutes == FAR)
 
 
@@ -379,7 +379,7 @@ def test_words_of_the_workspaces_own_making_are_counted_and_not_quoted() -> None
 
 def test_a_limit_is_quoted_only_if_it_is_a_number() -> None:
     limits = {"x-ratelimit-limit": "600", "x-ratelimit-policy": "for Acme Corp"}
-    of = replace(facts(), heard=wire.Heard(seconds=0.1, clock_ahead=0.0, answered_at=NOW, limits=limits))
+    of = replace(facts(), response=wire.ResponseInfo(seconds=0.1, clock_ahead=0.0, answered_at=NOW, limits=limits))
     [seen] = [result.seen for result in judge(of) if result.assumption == LIMITS]
     assert seen == "x-ratelimit-limit: 600, x-ratelimit-policy"
 

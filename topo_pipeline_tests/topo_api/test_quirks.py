@@ -93,13 +93,13 @@ class Quirky:
         )
 
     def day(self, window: Window, evidence: Evidence) -> set[str] | IncompleteWindow:
-        keeper, before, client = Kept(), self.requests, cast(TopoClient, self)
+        sink, before, client = Kept(), self.requests, cast(TopoClient, self)
         try:
-            reading = asyncio.run(read_window(client, window, evidence=evidence, depth=4, keeper=keeper))
+            reading = asyncio.run(read_window(client, window, evidence=evidence, depth=4, sink=sink))
         except IncompleteWindow as error:
             return error
         assert reading.requests == self.requests - before
-        return {activity.id for activity in keeper.put_into(reading).activities}
+        return {activity.id for activity in sink.put_into(reading).activities}
 
     def is_right(self) -> list[bool]:
         """Read the days in order, as a run does; of each, whether it was proved. Fails where one is proved wrongly."""

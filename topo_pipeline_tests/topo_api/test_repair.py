@@ -71,11 +71,11 @@ def test_pages_beyond_the_depth_are_not_asked_for(depth: int) -> None:
 
 
 def test_of_a_deep_window_no_more_than_a_part_is_handed_over_at_once_and_nothing_twice() -> None:
-    world, keeper = World(spread(3000)), Kept()
-    reading = world.read(keeper=keeper, depth=5)
+    world, sink = World(spread(3000)), Kept()
+    reading = world.read(sink=sink, depth=5)
     assert ids_of(reading) == all_of(world.rows)
-    assert max(map(len, keeper.parts)) <= 5 * 100
-    handed_over = [activity.id for part in keeper.parts for activity in part]
+    assert max(map(len, sink.parts)) <= 5 * 100
+    handed_over = [activity.id for part in sink.parts for activity in part]
     assert len(handed_over) <= len(world.rows) * 1.01  # what is in a part's second of overlap comes with both
 
 
@@ -334,7 +334,7 @@ def test_the_last_part_of_a_deep_window_is_told_of_when_it_begins() -> None:
             asked_before.append(len(world.asked))
 
     world = World(spread(12_001))
-    world.read(keeper=Told())
+    world.read(sink=Told())
     [before] = asked_before
     parts = {query.created_at_after for query in world.asked}
     last = [query.page for query in world.asked[before:] if query.created_at_after == max(parts)]
@@ -348,7 +348,7 @@ def test_of_a_window_that_is_not_deep_no_last_part_is_told() -> None:
             raise AssertionError("it has no parts")
 
     world = World(spread(1151))
-    world.read(keeper=Told())
+    world.read(sink=Told())
     assert len(world.asked) == 12
 
 

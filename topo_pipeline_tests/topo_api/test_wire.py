@@ -134,7 +134,7 @@ def test_retry_after_is_read_in_both_forms_and_nonsense_is_no_answer(header: str
 
 @pytest.mark.parametrize("date", ["Fri, 31 Dec 9999 23:59:59 -0100", "now", ""])
 def test_a_date_that_is_none_tells_nothing_of_a_clock(date: str) -> None:
-    heard = wire.heard({"date": date}, 0.1, datetime(2026, 3, 1, tzinfo=UTC))
+    heard = wire.response_info({"date": date}, 0.1, datetime(2026, 3, 1, tzinfo=UTC))
     assert (heard.clock_ahead, heard.answered_at) == (None, None)
 
 
@@ -156,7 +156,7 @@ def test_of_a_row_of_another_type_only_a_plain_type_is_shown(type_: object, show
     row = wire.Activity(
         "0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10", datetime(2026, 3, 1, tzinfo=UTC), json.dumps({"type": type_})
     )
-    assert query.foreign([row]) == shown
+    assert query.unexpected_type([row]) == shown
 
 
 def test_a_gateways_page_becomes_text() -> None:
@@ -204,4 +204,4 @@ def test_any_repetition_in_an_error_body_costs_time_in_proportion_to_its_length(
 def test_no_text_in_a_header_is_more_than_seconds_or_nothing(text: str) -> None:
     seconds = wire.retry_after(text, NOW)
     assert seconds is None or seconds > 0
-    assert wire.heard({"date": text, "retry-after": text}, 0.1, NOW).limits == {"retry-after": text}
+    assert wire.response_info({"date": text, "retry-after": text}, 0.1, NOW).limits == {"retry-after": text}

@@ -73,23 +73,23 @@ class World:
             request_id=f"req_{len(self.asked)}",
         )
 
-    def read(self, window: Window = DAY, keeper: "Kept | None" = None, **options: Any) -> Reading:
-        """The window as it is read by way of a keeper, and then put together."""
-        keeper = keeper or Kept()
-        reading = asyncio.run(read_window(cast(TopoClient, self), window, keeper=keeper, **options))
-        return keeper.put_into(reading)
+    def read(self, window: Window = DAY, sink: "Kept | None" = None, **options: Any) -> Reading:
+        """The window as it is read by way of a sink, and then put together."""
+        sink = sink or Kept()
+        reading = asyncio.run(read_window(cast(TopoClient, self), window, sink=sink, **options))
+        return sink.put_into(reading)
 
     def refuse(self, window: Window = DAY, **options: Any) -> IncompleteWindow:
-        keeper = Kept()
+        sink = Kept()
         with pytest.raises(IncompleteWindow) as caught:
-            self.read(window, keeper, **options)
-        caught.value.reading = keeper.put_into(caught.value.reading)
+            self.read(window, sink, **options)
+        caught.value.reading = sink.put_into(caught.value.reading)
         return caught.value
 
 
 @dataclass
 class Kept:
-    """A keeper that has all in memory, in the parts that came."""
+    """A sink that has all in memory, in the parts that came."""
 
     parts: list[list[Activity]] = field(default_factory=list)
 

@@ -12,9 +12,9 @@ import duckdb
 import pandas as pd
 from duckdb import DuckDBPyConnection
 
+from topo_pipeline.warehouse.buffer import Buffer
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load, ReadDay, land, land_templates
-from topo_pipeline.warehouse.spool import Spool
 
 DAY = date(2026, 3, 1)
 NEXT_DAY = DAY + timedelta(days=1)
@@ -49,7 +49,7 @@ def reading(
     labels: Mapping[str, str] = {},
     **changes: Any,
 ) -> ReadDay:
-    """The reading of a day, as `topo_pipeline.ingest` makes it; what was received is yet to be put into a spool.
+    """The reading of a day, as `topo_pipeline.ingest` makes it; what was received is yet to be put into a buffer.
 
     `rejects` are unreadable rows by their text and reason; those of `rejected` have the ids of these activities.
     """
@@ -72,7 +72,7 @@ def reading(
 
 
 def frame(*activities: Activity) -> pd.DataFrame:
-    """Activities as a spool takes them."""
+    """Activities as a buffer takes them."""
     return pd.DataFrame(
         {
             "id": [id_ for id_, _, _ in activities],
@@ -85,13 +85,13 @@ def frame(*activities: Activity) -> pd.DataFrame:
 @contextmanager
 def landing_in(warehouse: Warehouse) -> Iterator[tuple[DuckDBPyConnection, Callable[..., Load]]]:
     """Yield a transaction, and what lands readings in it, one after the other."""
-    with Spool() as spool, warehouse.transaction(beside=spool) as connection:
+    with Buffer() as buffer, warehouse.transaction(buffer=buffer) as connection:
 
         def land_one(read: ReadDay, now: datetime = LANDED, run_id: str = "run", *, may_shrink: bool = False) -> Load:
-            spool.clear()
-            spool.add(frame(*read.activities))
+            buffer.clear()
+            buffer.add(frame(*read.activities))
             return land(
-                spool.connection, replace(read, activities=spool), run_id=run_id, now=now, may_shrink=may_shrink
+                buffer.connection, replace(read, activities=buffer), run_id=run_id, now=now, may_shrink=may_shrink
             )
 
         yield connection, land_one

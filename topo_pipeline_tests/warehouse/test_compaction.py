@@ -20,7 +20,7 @@ from topo_pipeline.warehouse import connection as connection_module
 from topo_pipeline.warehouse.compaction import compact, require_compactable
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import NotCompacted, WarehouseError
-from topo_pipeline.warehouse.files import being_opened, left_aside
+from topo_pipeline.warehouse.files import being_opened, leftover_folders
 from topo_pipeline.warehouse.landing import land_templates
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.warehouse.builders import (
@@ -227,7 +227,7 @@ def test_a_kill_around_the_rename_leaves_a_whole_warehouse_and_nothing_that_hind
     names, old = names_in(warehouse.path.parent), inode(warehouse.path)
     assert compactor(warehouse, when).ends() == -signal.SIGKILL
     assert (inode(warehouse.path) == old) is (when == "dies-before")
-    left = left_aside(warehouse.path)
+    left = leftover_folders(warehouse.path)
     assert {path.name for path in left} == names_in(warehouse.path.parent) - names
     assert any("compacting" in path.name for path in left)
     assert {path.stat().st_mode & 0o077 for path in left} == {0}

@@ -4,24 +4,24 @@ from datetime import UTC, date, datetime, timedelta
 
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.contract_checks import (
-    KeptResult,
+    StoredResult,
     day_for_a_sample,
     has_landed_activities,
-    keep_contract_check,
     latest_contract_check,
+    store_contract_check,
 )
 from topo_pipeline_tests.warehouse.builders import activity, land_into, noon, reading
 
 FIRST = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def results(outcome: str) -> list[KeptResult]:
-    return [KeptResult(name, outcome, "seen", "consequence", name == "one") for name in ("one", "two")]
+def results(outcome: str) -> list[StoredResult]:
+    return [StoredResult(name, outcome, "seen", "consequence", name == "one") for name in ("one", "two")]
 
 
 def keep(warehouse: Warehouse, outcome: str, checked_at: datetime) -> None:
     with warehouse.transaction() as connection:
-        keep_contract_check(connection, results(outcome), checked_at=checked_at)
+        store_contract_check(connection, results(outcome), checked_at=checked_at)
 
 
 def test_the_latest_check_is_the_one_that_counts(warehouse: Warehouse) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from topo_pipeline.warehouse.errors import WarehouseInUse
-from topo_pipeline.warehouse.files import folder_aside, left_aside, locked, put_new, replacing
+from topo_pipeline.warehouse.files import leftover_folders, locked, put_new, replacing, temporary_folder
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.limits import umask
 from topo_pipeline_tests.warehouse.conftest import SetHook
@@ -24,7 +24,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def use_a_folder(file: Path, pipe: Any) -> None:
-    with folder_aside(file, "copying") as aside:
+    with temporary_folder(file, "copying") as aside:
         (aside / "half").write_text("half of a file")
         pipe.send(str(aside.parent))
         pipe.recv()
@@ -41,9 +41,9 @@ def left(file: Path) -> Path:
 
 
 def test_what_a_killed_process_left_is_listed_and_removed_by_the_next_one(file: Path, left: Path) -> None:
-    assert left_aside(file) == [left]
+    assert leftover_folders(file) == [left]
     assert (left / "files" / "half").exists()
-    with folder_aside(file, "writing"):
+    with temporary_folder(file, "writing"):
         assert not left.exists()
     assert list(file.parent.iterdir()) == []
 
@@ -51,8 +51,8 @@ def test_what_a_killed_process_left_is_listed_and_removed_by_the_next_one(file: 
 def test_a_folder_that_another_process_uses_is_neither_listed_nor_removed(file: Path) -> None:
     child = Child(use_a_folder, file)
     used = Path(child.hears())
-    assert left_aside(file) == []
-    with folder_aside(file, "copying") as aside:
+    assert leftover_folders(file) == []
+    with temporary_folder(file, "copying") as aside:
         assert (used / "files" / "half").exists()
         assert aside.parent != used
     child.pipe.send("end")
@@ -72,8 +72,8 @@ def test_what_is_not_ours_is_neither_listed_nor_removed(file: Path, left: Path) 
     (file.parent / f".{file.name}.copying-2bcdefgh").symlink_to(file.parent / f"{file.name}.partial")
     (file.parent / f".{file.name}.copying-3bcdefgh").mkdir(mode=0o755)  # ours are private
     before = set(file.parent.rglob("*")) - {left, left / "files", left / "files" / "half"}
-    assert left_aside(file) == [left]
-    with folder_aside(file, "copying"):
+    assert leftover_folders(file) == [left]
+    with temporary_folder(file, "copying"):
         pass
     assert set(file.parent.rglob("*")) == before
 
@@ -81,13 +81,13 @@ def test_what_is_not_ours_is_neither_listed_nor_removed(file: Path, left: Path) 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
 def test_a_folder_of_another_user_is_neither_listed_nor_removed(file: Path, left: Path) -> None:
     os.chown(left, 65534, 65534)
-    assert left_aside(file) == []
-    with folder_aside(file, "copying"):
+    assert leftover_folders(file) == []
+    with temporary_folder(file, "copying"):
         assert left.exists()
 
 
 def test_the_folder_is_private_and_its_name_can_not_be_foreseen(file: Path) -> None:
-    with umask(0), folder_aside(file, "copying") as one, folder_aside(file, "copying") as two:
+    with umask(0), temporary_folder(file, "copying") as one, temporary_folder(file, "copying") as two:
         assert {stat.S_IMODE(aside.stat().st_mode) for aside in (one, one.parent, two)} == {0o700}
         assert one.parent.name != two.parent.name
         assert one.parent.name.startswith(f".{file.name}.copying-")
@@ -100,7 +100,7 @@ def test_without_locks_a_folder_that_may_be_in_use_is_listed_and_not_removed(
         raise OSError("no locks here")
 
     monkeypatch.setattr(fcntl, "flock", unsupported)
-    assert left_aside(file) == [left]
+    assert leftover_folders(file) == [left]
     with replacing(file) as new:
         new.write_text("whole")
     assert file.read_text() == "whole"
@@ -120,7 +120,7 @@ def test_a_folder_that_is_removed_before_it_is_locked_is_made_again(
         flock(descriptor, kind)
 
     monkeypatch.setattr(fcntl, "flock", be_too_late)
-    with folder_aside(file, "copying") as aside:
+    with temporary_folder(file, "copying") as aside:
         assert lost
         assert list(file.parent.iterdir()) == [aside.parent]
 

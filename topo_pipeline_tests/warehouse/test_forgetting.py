@@ -25,7 +25,7 @@ from topo_pipeline.warehouse.forgetting import (
     erased_subjects,
 )
 from topo_pipeline.warehouse.landing import Load, ReadDay
-from topo_pipeline.warehouse.workspace import keep_to_timezone
+from topo_pipeline.warehouse.workspace import bind_timezone
 from topo_pipeline_tests.warehouse.builders import (
     DAY,
     LANDED,
@@ -58,7 +58,7 @@ def in_run(number: int, run: str) -> Activity:
 
 def bind(warehouse: Warehouse) -> None:
     with warehouse.transaction() as connection:
-        keep_to_timezone(connection, "UTC", now=LANDED)
+        bind_timezone(connection, "UTC", now=LANDED)
 
 
 def erase_from(warehouse: Warehouse, person: UUID = ADA) -> Trace:

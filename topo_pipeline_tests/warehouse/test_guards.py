@@ -6,7 +6,7 @@ import pytest
 
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
-from topo_pipeline.warehouse.workspace import keep_to_organization, keep_to_timezone
+from topo_pipeline.warehouse.workspace import bind_organization, bind_timezone
 from topo_pipeline_tests.warehouse.builders import (
     LANDED,
     LATER,
@@ -28,7 +28,7 @@ def of_organization(number: int, organization: str) -> tuple[str, object, str]:
 
 def test_the_first_organization_that_a_payload_names_is_the_warehouses(file_warehouse: Warehouse) -> None:
     with file_warehouse.transaction() as connection:
-        keep_to_timezone(connection, "UTC", now=LANDED)
+        bind_timezone(connection, "UTC", now=LANDED)
     land_into(file_warehouse, reading(activity(1), of_organization(2, OURS)))
     before = snapshot(file_warehouse)
     with pytest.raises(WarehouseError, match=f"holds organization {OURS}.*{THEIRS}"):
@@ -39,7 +39,7 @@ def test_the_first_organization_that_a_payload_names_is_the_warehouses(file_ware
 
 def test_a_reading_of_two_organizations_lands_nothing(file_warehouse: Warehouse) -> None:
     with file_warehouse.transaction() as connection:
-        keep_to_timezone(connection, "UTC", now=LANDED)
+        bind_timezone(connection, "UTC", now=LANDED)
     with pytest.raises(WarehouseError):
         land_into(file_warehouse, reading(of_organization(1, OURS), of_organization(2, THEIRS)))
     assert ask(file_warehouse, "SELECT organization_id FROM topo.workspace") == [(None,)]
@@ -49,15 +49,15 @@ def test_a_reading_of_two_organizations_lands_nothing(file_warehouse: Warehouse)
 def test_a_warehouse_keeps_to_the_first_organization_and_time_zone(warehouse: Warehouse) -> None:
     for _ in range(2):  # to say the same again changes nothing
         with warehouse.transaction() as connection:
-            keep_to_timezone(connection, "Europe/Paris", now=LANDED)
-            keep_to_organization(connection, UUID(OURS))
+            bind_timezone(connection, "Europe/Paris", now=LANDED)
+            bind_organization(connection, UUID(OURS))
     assert ask(warehouse, "SELECT organization_id, timezone, bound_at FROM topo.workspace") == [
         (UUID(OURS), "Europe/Paris", LANDED)
     ]
     with pytest.raises(WarehouseError, match="TOPO_TIMEZONE=Europe/Paris"), warehouse.transaction() as connection:
-        keep_to_timezone(connection, "UTC", now=LATER)
+        bind_timezone(connection, "UTC", now=LATER)
     with pytest.raises(WarehouseError, match=OURS), warehouse.transaction() as connection:
-        keep_to_organization(connection, UUID(THEIRS))
+        bind_organization(connection, UUID(THEIRS))
     assert ask(warehouse, "SELECT organization_id, timezone, bound_at FROM topo.workspace") == [
         (UUID(OURS), "Europe/Paris", LANDED)
     ]

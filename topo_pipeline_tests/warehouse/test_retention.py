@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from topo_pipeline.warehouse import retention
+from topo_pipeline.warehouse.buffer import Buffer
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import NotCompacted
 from topo_pipeline.warehouse.replies import Version, landed_replies, replies_among
 from topo_pipeline.warehouse.retention import empty_payloads
-from topo_pipeline.warehouse.spool import Spool
 from topo_pipeline_tests.engagement.helpers import Workspace, canonical, enrolled, march, opened, replied, sent
 from topo_pipeline_tests.warehouse.builders import (
     DAY,
@@ -133,9 +133,9 @@ def test_the_nightly_look_at_replies_finds_an_emptied_one_the_same_until_it_is_r
 
 
 def shown(warehouse: Warehouse, *replies: Activity) -> set[Version]:
-    with Spool() as spool:
-        spool.add(frame(*replies))
-        with warehouse.reader(beside=spool) as connection:
+    with Buffer() as buffer:
+        buffer.add(frame(*replies))
+        with warehouse.reader(buffer=buffer) as connection:
             return replies_among(connection, reading().rejects, now=LANDED)
 
 

@@ -11,7 +11,7 @@ from topo_pipeline.warehouse.errors import ShrinkingDay
 from topo_pipeline.warehouse.forgetting import erase
 from topo_pipeline.warehouse.landing import Load
 from topo_pipeline.warehouse.shrinking import largest_load
-from topo_pipeline.warehouse.workspace import keep_to_timezone
+from topo_pipeline.warehouse.workspace import bind_timezone
 from topo_pipeline_tests.warehouse.builders import (
     LANDED,
     LATER,
@@ -120,7 +120,7 @@ def test_a_reload_that_changes_every_row_removes_none(file_warehouse: Warehouse)
 @pytest.mark.parametrize("forgets_too", [False, True], ids=["Topo still sends her", "Topo has erased her too"])
 def test_the_rows_of_an_erased_person_are_not_missed(file_warehouse: Warehouse, forgets_too: bool) -> None:
     with file_warehouse.transaction() as connection:
-        keep_to_timezone(connection, "UTC", now=LANDED)
+        bind_timezone(connection, "UTC", now=LANDED)
     hers = of_ada(range(1000, 1100))
     land_into(file_warehouse, reading(*rows(range(100)), *hers))
     land_into(file_warehouse, reading(*rows(range(95)), *hers), LANDED + timedelta(hours=1))
@@ -136,7 +136,7 @@ def test_the_rows_of_an_erased_person_are_not_missed(file_warehouse: Warehouse, 
 def test_rows_that_are_left_out_once_a_person_is_erased_are_not_missed(file_warehouse: Warehouse) -> None:
     """A run that the person enters later takes the rows along that it had before."""
     with file_warehouse.transaction() as connection:
-        keep_to_timezone(connection, "UTC", now=LANDED)
+        bind_timezone(connection, "UTC", now=LANDED)
     run = uuid_of(0xADA1)
     of_the_run = [activity(n, {"type": "sequence.completed", "sequence_id": run}) for n in range(100)]
     enters = activity(1000, {"type": "sequence.created", "person_id": str(ADA), "sequence_id": run})

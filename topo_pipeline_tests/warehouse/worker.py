@@ -76,7 +76,7 @@ def say_when_waiting(pipe: Any) -> None:
 
 
 def _work(target: str, action: str, day: date, pipe: Any) -> None:
-    tempfile.tempdir = str(Warehouse(target).path.parent)  # the spool of a killed process stays there
+    tempfile.tempdir = str(Warehouse(target).path.parent)  # the buffer of a killed process stays there
     say_when_waiting(pipe)
     read = reading(activity(WORKERS_ROW, at=noon(day)), day=day)
     with landing_in(Warehouse(target, wait_seconds=PATIENCE)) as (_, land):

@@ -1,14 +1,14 @@
-"""What is read waits in a spool, on the disk where it is much, and lands as it was received."""
+"""What is read waits in a buffer, on the disk where it is much, and lands as it was received."""
 
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from topo_pipeline.warehouse.buffer import Buffer
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.landing import land
-from topo_pipeline.warehouse.spool import Spool
 from topo_pipeline_tests.warehouse.builders import (
     HOSTILE,
     LANDED,
@@ -31,12 +31,12 @@ READ = [
     activity(4, {"type": "task.created", "channel": "MANUAL"}),
 ]
 LETTERS = 20_000
-"""Of payloads this long, a spool keeps about three thousand in memory."""
+"""Of payloads this long, a buffer keeps about three thousand in memory."""
 
 
-def land_spool(warehouse: Warehouse, spool: Spool, count: int) -> None:
-    with warehouse.transaction(beside=spool) as connection:
-        land(connection, reading(activities=spool, api_total_count=count), run_id="run", now=LANDED)
+def land_buffer(warehouse: Warehouse, buffer: Buffer, count: int) -> None:
+    with warehouse.transaction(buffer=buffer) as connection:
+        land(connection, reading(activities=buffer, api_total_count=count), run_id="run", now=LANDED)
 
 
 def landed(warehouse: Warehouse) -> list[dict[str, object]]:
@@ -46,10 +46,10 @@ def landed(warehouse: Warehouse) -> list[dict[str, object]]:
 
 def test_what_came_in_parts_lands_as_what_came_at_once(tmp_path: Path) -> None:
     in_parts, at_once = (Warehouse(str(tmp_path / f"{name}.duckdb")) for name in ("parts", "once"))
-    with Spool() as spool:
+    with Buffer() as buffer:
         for each in READ:
-            spool.add(frame(each))
-        land_spool(in_parts, spool, len(READ))
+            buffer.add(frame(each))
+        land_buffer(in_parts, buffer, len(READ))
     land_into(at_once, reading(*READ))
     assert landed(in_parts) == landed(at_once)
     assert len(landed(at_once)) == len(READ)
@@ -60,29 +60,29 @@ def test_of_an_activity_that_came_twice_the_last_version_lands(tmp_path: Path, t
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
     versions = ['{"type":"message.sent","v":1}', '{"type":"message.sent","v":2}']
     came: list[Activity] = [activity(1, versions[0]), activity(2, "{}"), activity(1, versions[1])]
-    with Spool() as spool:
+    with Buffer() as buffer:
         for part in [came] if together else [came[:1], came[1:]]:
-            spool.add(frame(*part))
-        land_spool(warehouse, spool, 2)
+            buffer.add(frame(*part))
+        land_buffer(warehouse, buffer, 2)
     assert payloads(warehouse) == {uuid_of(1): versions[1], uuid_of(2): "{}"}
 
 
 def test_what_is_let_go_of_does_not_land(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
-    with Spool() as spool:
-        spool.add(frame(activity(1), activity(2)))
-        spool.clear()
-        spool.add(frame(activity(3)))
-        land_spool(warehouse, spool, 1)
+    with Buffer() as buffer:
+        buffer.add(frame(activity(1), activity(2)))
+        buffer.clear()
+        buffer.add(frame(activity(3)))
+        land_buffer(warehouse, buffer, 1)
     assert payloads(warehouse).keys() == {uuid_of(3)}
 
 
 def test_an_empty_part_is_no_harm(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
-    with Spool() as spool:
+    with Buffer() as buffer:
         for part in ([], [activity(1)], []):
-            spool.add(frame(*part))
-        land_spool(warehouse, spool, 1)
+            buffer.add(frame(*part))
+        land_buffer(warehouse, buffer, 1)
     assert payloads(warehouse).keys() == {uuid_of(1)}
 
 
@@ -94,12 +94,12 @@ def test_what_is_too_much_for_memory_goes_by_way_of_the_disk_and_is_whole_when_i
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
     sent = [activity(number, f'{{"note":"{number:0{LETTERS}}"}}') for number in range(4_000)]
-    with Spool() as spool:
+    with Buffer() as buffer:
         for first in range(0, len(sent), 1_000):
-            spool.add(frame(*sent[first : first + 1_000]))
-        assert spool.connection
+            buffer.add(frame(*sent[first : first + 1_000]))
+        assert buffer.connection
         assert sum(file.stat().st_size for file in temporary.rglob("*") if file.is_file()) > 0
-        land_spool(warehouse, spool, len(sent))
+        land_buffer(warehouse, buffer, len(sent))
     assert payloads(warehouse) == {id_: payload for id_, _, payload in sent}
     assert not [*temporary.iterdir()]
 
@@ -108,8 +108,8 @@ def test_nothing_is_left_on_the_disk_even_where_the_reading_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with pytest.raises(ConnectionError), Spool() as spool:
-        spool.add(frame(activity(1)))
+    with pytest.raises(ConnectionError), Buffer() as buffer:
+        buffer.add(frame(activity(1)))
         assert [*tmp_path.iterdir()]
         raise ConnectionError
     assert not [*tmp_path.iterdir()]
@@ -118,29 +118,29 @@ def test_nothing_is_left_on_the_disk_even_where_the_reading_failed(
 def test_a_folder_that_takes_nothing_is_named_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with pytest.raises(WarehouseError, match=r"TMPDIR.*gone"):
-        Spool()
+        Buffer()
 
 
 def test_what_the_folder_has_no_room_for_is_refused_with_what_to_do(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
-    with Spool() as spool:
-        spool.connection.execute("SET max_temp_directory_size = '1MB'")
+    with Buffer() as buffer:
+        buffer.connection.execute("SET max_temp_directory_size = '1MB'")
         with pytest.raises(WarehouseError, match=r"can't be stored in .*topo_pipeline.*TMPDIR"):
             for first in range(0, 8_000, 1_000):
-                spool.add(frame(*(activity(n, f'{{"note":"{n:0{LETTERS}}"}}') for n in range(first, first + 1_000))))
-            assert spool.connection
-        spool.clear()
-        spool.add(frame(activity(1)))
-        land_spool(warehouse, spool, 1)
+                buffer.add(frame(*(activity(n, f'{{"note":"{n:0{LETTERS}}"}}') for n in range(first, first + 1_000))))
+            assert buffer.connection
+        buffer.clear()
+        buffer.add(frame(activity(1)))
+        land_buffer(warehouse, buffer, 1)
     assert payloads(warehouse).keys() == {uuid_of(1)}
 
 
 def test_a_spool_may_be_landed_in_one_warehouse_after_the_other(tmp_path: Path) -> None:
-    with Spool() as spool:
-        spool.add(frame(activity(1)))
+    with Buffer() as buffer:
+        buffer.add(frame(activity(1)))
         for name in ("one", "other"):
             warehouse = Warehouse(str(tmp_path / f"{name}.duckdb"))
-            land_spool(warehouse, spool, 1)
+            land_buffer(warehouse, buffer, 1)
             assert payloads(warehouse).keys() == {uuid_of(1)}  # it is not held on to
 
 
@@ -154,14 +154,14 @@ def test_an_instant_keeps_its_microseconds_on_the_way(tmp_path: Path) -> None:
 def test_what_a_landing_made_of_a_spool_is_let_go_of(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
 
-    def tables(spool: Spool) -> set[tuple[str]]:
-        return set(spool.connection.execute("SELECT table_name FROM duckdb_tables()").fetchall())
+    def tables(buffer: Buffer) -> set[tuple[str]]:
+        return set(buffer.connection.execute("SELECT table_name FROM duckdb_tables()").fetchall())
 
-    with Spool() as spool:
-        before = tables(spool)
-        spool.add(frame(activity(1)))
-        land_spool(warehouse, spool, 1)
-        assert tables(spool) == before
+    with Buffer() as buffer:
+        before = tables(buffer)
+        buffer.add(frame(activity(1)))
+        land_buffer(warehouse, buffer, 1)
+        assert tables(buffer) == before
 
 
 def test_it_tells_whose_channel_nothing_tells_and_what_is_a_message() -> None:
@@ -176,31 +176,31 @@ def test_it_tells_whose_channel_nothing_tells_and_what_is_a_message() -> None:
         activity(8, LONE_SURROGATE),
         activity(1, {"type": "message.sent"}),
     ]
-    with Spool() as spool:
+    with Buffer() as buffer:
         for part in (told[:4], told[4:]):
-            spool.add(frame(*part))
-        assert spool.unlabelled(["message.sent", "message.replied"]) == {uuid_of(1), uuid_of(3)}
-        assert spool.messages(frame()) == {uuid_of(number) for number in (1, 2, 3, 4, 7)}
+            buffer.add(frame(*part))
+        assert buffer.unlabelled(["message.sent", "message.replied"]) == {uuid_of(1), uuid_of(3)}
+        assert buffer.messages(frame()) == {uuid_of(number) for number in (1, 2, 3, 4, 7)}
         others = frame(activity(9, {"type": "message.sent"}), activity(10, {"type": "task.created"}))
-        assert spool.messages(others) == {uuid_of(number) for number in (1, 2, 3, 4, 7, 9)}
-        spool.clear()
-        assert spool.unlabelled(["message.sent"]) == spool.messages(frame()) == set()
+        assert buffer.messages(others) == {uuid_of(number) for number in (1, 2, 3, 4, 7, 9)}
+        buffer.clear()
+        assert buffer.unlabelled(["message.sent"]) == buffer.messages(frame()) == set()
 
 
 def test_a_message_is_known_by_its_type_or_resource_type_and_a_similar_type_is_not_one() -> None:
-    with Spool() as spool:
-        spool.add(
+    with Buffer() as buffer:
+        buffer.add(
             frame(
                 activity(1, {"type": "message.sent", "resource_type": "LETTER"}),
                 activity(2, {"type": "letter.sent", "resource_type": "message"}),
                 activity(3, {"type": "message_draft.made"}),
             )
         )
-        assert spool.messages(frame()) == {uuid_of(1), uuid_of(2)}
+        assert buffer.messages(frame()) == {uuid_of(1), uuid_of(2)}
 
 
 def test_more_ids_than_are_fetched_at_once_are_all_returned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("topo_pipeline.warehouse.spool._IDS_AT_ONCE", 2)
-    with Spool() as spool:
-        spool.add(frame(*(activity(number) for number in range(5))))
-        assert spool.messages(frame()) == spool.unlabelled(["message.sent"]) == {uuid_of(n) for n in range(5)}
+    monkeypatch.setattr("topo_pipeline.warehouse.buffer._IDS_AT_ONCE", 2)
+    with Buffer() as buffer:
+        buffer.add(frame(*(activity(number) for number in range(5))))
+        assert buffer.messages(frame()) == buffer.unlabelled(["message.sent"]) == {uuid_of(n) for n in range(5)}

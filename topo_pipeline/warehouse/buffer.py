@@ -18,7 +18,7 @@ import duckdb
 
 from topo_pipeline.warehouse.connection import SESSION, first_line, literal
 from topo_pipeline.warehouse.errors import WarehouseError
-from topo_pipeline.warehouse.files import folder_aside, temporary
+from topo_pipeline.warehouse.files import temporary, temporary_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,7 +99,7 @@ FROM (
 _NO_ROWS = "(SELECT 0 AS received, NULL AS id, NULL AS created_at, NULL AS payload LIMIT 0)"
 
 
-class Spool:
+class Buffer:
     """A buffer for the activities of one day. Use it as a context manager, until they are landed.
 
     A separate thread extracts the columns, in the order in which the activities were added.
@@ -114,13 +114,13 @@ class Spool:
     def __init__(self) -> None:
         self._held = ExitStack()
         try:
-            self._folder = self._held.enter_context(folder_aside(temporary(), "reading"))
+            self._folder = self._held.enter_context(temporary_folder(temporary(), "reading"))
         except OSError as error:
             raise WarehouseError(f"There is no folder for temporary files. Set TMPDIR to one ({error}).") from error
         self.longest = 0
         self._received = self._memory = 0
         self._lock = threading.Lock()
-        self._worker = ThreadPoolExecutor(1, "spool")
+        self._worker = ThreadPoolExecutor(1, "buffer")
         self._waiting: deque[Future[None]] = deque()
         self._connection = duckdb.connect()
         self._connection.execute(
