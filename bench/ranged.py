@@ -19,7 +19,7 @@ from topo_pipeline.warehouse.connection import Warehouse
 
 
 def _as_library(address: str, days: int, folder: Path) -> Callable[[], None]:
-    from topo_pipeline.ingest import load_days  # noqa: PLC0415 - imported after the environment is set, as below
+    from topo_pipeline.ingest.loading import load_days  # noqa: PLC0415 - imported after the environment is set, as below
     from topo_pipeline.topo_api.client import TopoClient  # noqa: PLC0415
 
     def connect() -> TopoClient:
@@ -48,7 +48,7 @@ def _in_dagster(address: str, days: int, folder: Path) -> Callable[[], None]:
     from topo_pipeline.defs.ingest import activities  # noqa: PLC0415
     from topo_pipeline.defs.partitions import range_tags  # noqa: PLC0415
     from topo_pipeline.defs.resources import resources  # noqa: PLC0415
-    from topo_pipeline.instance import prepare  # noqa: PLC0415
+    from topo_pipeline.orchestration.instance import prepare  # noqa: PLC0415
 
     prepare(folder)
     dg.DagsterInstance.get().dispose()  # creates the instance's tables, which is not measured

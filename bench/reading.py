@@ -22,9 +22,9 @@ import httpx
 
 from bench.pairs import peak_megabytes
 from bench.server import FIRST_DAY, KEY
-from topo_pipeline.ingest import Day, load_days
+from topo_pipeline.days import Day, Window
+from topo_pipeline.ingest.loading import load_days
 from topo_pipeline.topo_api.client import TopoClient
-from topo_pipeline.topo_api.reading import Window
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load
 

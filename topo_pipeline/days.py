@@ -1,11 +1,68 @@
-"""Ranges of days, and which day is due."""
+"""Reporting days and their windows: plain data that every room may import."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, datetime, time, timedelta, tzinfo
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+
+Clock = Callable[[], datetime]
+"""Returns now, with a time zone."""
+SETTLING = timedelta(minutes=2)
+"""Newer rows may not be visible on every page yet."""
+OVERLAP = timedelta(seconds=1)
+"""Requested before each start, because Topo's bounds are exclusive and it promises no precision."""
+Bounds = tuple[datetime, datetime]
+"""Two instants, both exclusive."""
+CLOSING_TIME = timedelta(minutes=5)
+"""A load that starts sooner after the day's end may miss activities that Topo is still recording."""
 
 _SHOWN = 4  # stretches, or days with a count
 # When the nightly run starts, in local time. Yesterday is not due before that.
 NIGHT = time(1, 15)
+
+
+def to_utc(moment: datetime) -> datetime:
+    """Return the same instant in UTC.
+
+    Raises:
+        ValueError: `moment` has no time zone.
+    """
+    if moment.utcoffset() is None:
+        raise ValueError(f"{moment.isoformat()} has no time zone")
+    return moment.astimezone(UTC)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Half-open: [start, end). Both bounds are converted to UTC.
+
+    Raises:
+        ValueError: a bound has no time zone, or the end is before the start.
+    """
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        # In UTC, because arithmetic on local times is wrong where clocks change.
+        object.__setattr__(self, "start", to_utc(self.start))
+        object.__setattr__(self, "end", to_utc(self.end))
+        if self.end < self.start:
+            raise ValueError(f"a window can't end ({self.end}) before it starts ({self.start})")
+
+    def readable(self, now: datetime) -> "Window":
+        """Return the part that can be read at `now`, which ends two minutes earlier. It may be empty."""
+        return replace(self, end=max(self.start, min(self.end, to_utc(now) - SETTLING)))
+
+    def __contains__(self, moment: datetime) -> bool:
+        return self.start <= moment < self.end
+
+
+@dataclass(frozen=True)
+class Day:
+    """A reporting day and its window, as the partitions define them. 23 to 25 hours where clocks change."""
+
+    day: date
+    window: Window
 
 
 def contiguous(days: Iterable[date]) -> Iterator[list[date]]:

@@ -5,10 +5,9 @@ import dagster as dg
 from topo_pipeline.defs import checks, ingest, jobs, publish, schedules, sensors
 from topo_pipeline.defs.alerts import alert_sensor
 from topo_pipeline.defs.engagement import metric_tables
-from topo_pipeline.defs.executor import one_process
 from topo_pipeline.defs.heartbeat import heartbeat_sensor
-from topo_pipeline.defs.killed import killed_runs_sensor
 from topo_pipeline.defs.old_records import old_records_sensor
+from topo_pipeline.defs.orphaned_runs import killed_runs_sensor, one_process
 from topo_pipeline.defs.resources import Resources, resources
 
 

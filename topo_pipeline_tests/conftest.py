@@ -55,12 +55,18 @@ UNTRACED = (
     *("defs/test_reexecution", "defs/test_schedules", "defs/test_settings_of_tables", "defs/test_table_events"),
     *("report/test_page", "report/test_queries"),
     *("sandbox/test_activities_api", "sandbox/test_openapi", "sandbox/test_other_endpoints", "sandbox/test_timelines"),
-    *("sandbox/test_world", "warehouse/test_compaction", "warehouse/test_extraction", "warehouse/test_forgetting"),
+    *("sandbox/test_world", "warehouse/test_erasure", "warehouse/test_extraction"),
     *("warehouse/test_landing", "warehouse/test_old_warehouses", "warehouse/test_reload", "warehouse/test_waiting"),
-    *("test_ahead", "test_analyses", "test_backfills_of_the_ui", "test_backups", "test_definitions"),
-    *("test_dev", "test_end_to_end", "test_forget", "test_killed_runs", "test_orphaned_runs"),
-    *("defs/test_completeness", "defs/test_sensors", "test_cli.py", "test_cli_unproved", "test_days_that_meet"),
-    "test_unusual_apis",
+    *("test_analyses", "test_definitions", "test_end_to_end", "cli/test_cli.py", "cli/test_cli_unproved"),
+    *("defs/test_completeness", "defs/test_sensors", "ingest/test_days_that_meet", "ingest/test_prefetch"),
+    *(
+        "ingest/test_unusual_apis",
+        "maintenance/test_backups",
+        "maintenance/test_compaction",
+        "maintenance/test_forget",
+        "orchestration/test_b",
+    ),
+    *("orchestration/test_dev", "orchestration/test_killed_runs", "orchestration/test_orphaned_runs"),
 )
 
 

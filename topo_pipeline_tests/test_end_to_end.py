@@ -44,7 +44,7 @@ from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.alerts.receiver import Receiver, receiving
 from topo_pipeline_tests.command_line import topo_pipeline
 from topo_pipeline_tests.conftest import PATIENCE
-from topo_pipeline_tests.test_dev import ask, dev_in, loaded, until
+from topo_pipeline_tests.orchestration.test_dev import ask, dev_in, loaded, until
 
 DAY = timedelta(days=1)
 LONG_AGO = 1.0

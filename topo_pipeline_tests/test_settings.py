@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from topo_pipeline.demo import environment
 from topo_pipeline.engagement.rules import DEFAULT_RULES
+from topo_pipeline.sandbox.demo import environment
 from topo_pipeline.settings import Settings, SettingsError, get_settings
 
 VARIABLES = {

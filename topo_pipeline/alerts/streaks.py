@@ -14,7 +14,7 @@ from typing import Annotated
 
 import msgspec
 
-from topo_pipeline.text import in_chat, one_line
+from topo_pipeline.common.text import in_chat, one_line
 
 MAX_LINES, MAX_SUBJECTS, MAX_REASON = 20, 6, 600
 """Limits of one message: lines, subjects per line, characters per reason."""

@@ -7,7 +7,6 @@ import msgspec
 
 from topo_pipeline.automation.cursors import Instant
 from topo_pipeline.automation.facts import Decision, LastLoad, make_requests
-from topo_pipeline.topo_api.errors import TopoError
 
 # The last 3 days are compared hourly, the last 35 daily.
 RECENT_DAYS, RECENT_INTERVAL = 3, timedelta(hours=1)
@@ -40,7 +39,7 @@ def due(state: DriftState, today: date, now: datetime) -> list[date]:
 def decide(
     state: DriftState,
     loads: Mapping[date, LastLoad],
-    answers: Mapping[date, int | TopoError],
+    answers: Mapping[date, int | Exception],
     today: date,
     now: datetime,
 ) -> Decision[DriftState]:
@@ -58,7 +57,7 @@ def decide(
     tried = {day: looks[day].tried for day in counts if day in looks}
     changed = [day for day, count in counts.items() if count not in (loads[day].total_count, tried.get(day))]
     looks |= {day: Comparison(now, None if count == loads[day].total_count else count) for day, count in counts.items()}
-    errors = [str(answer) for answer in answers.values() if isinstance(answer, TopoError)]
+    errors = [str(answer) for answer in answers.values() if isinstance(answer, Exception)]
     reason = errors[0] if errors else f"Landed days compared with Topo: {len(counts)}. To read again: {len(changed)}."
     return Decision(reason, DriftState(looks), make_requests(changed, purpose="late activity of", at=now))
 

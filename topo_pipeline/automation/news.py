@@ -5,11 +5,9 @@ from datetime import date, datetime, timedelta
 
 import msgspec
 
-from topo_pipeline.automation.counting import Bounds
 from topo_pipeline.automation.cursors import Instant
 from topo_pipeline.automation.facts import Decision, LastLoad, RunInProgress, make_requests
-from topo_pipeline.ingest import Day
-from topo_pipeline.topo_api.repair import OVERLAP
+from topo_pipeline.days import OVERLAP, Bounds, Day
 
 MIN_INTERVAL = timedelta(minutes=15)
 

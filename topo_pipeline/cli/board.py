@@ -7,8 +7,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from topo_pipeline.cli.console import out, report_errors
+from topo_pipeline.common.text import LONGEST, one_line
 from topo_pipeline.settings import get_settings
-from topo_pipeline.text import LONGEST, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,7 @@ NARROW = 72  # columns, below which the reply rate would be cut
 
 def show_leaderboard() -> None:
     """Print every sequence."""
-    from topo_pipeline.report.leaderboard import leaderboard
+    from topo_pipeline.engagement.leaderboard import leaderboard
     from topo_pipeline.warehouse.connection import Warehouse
 
     with report_errors(), Warehouse(get_settings().warehouse).reader() as connection:
@@ -27,7 +27,7 @@ def show_leaderboard() -> None:
 
 def leaderboard_table(board: "pd.DataFrame") -> Table:
     """Return a table for 80 columns, or without event counts for fewer. Sequences with too little data are dimmed."""
-    from topo_pipeline.report.leaderboard import rate_with_interval
+    from topo_pipeline.engagement.leaderboard import rate_with_interval
 
     window = get_settings().rules.reply_window_days
     table = Table(

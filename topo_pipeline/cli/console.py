@@ -15,8 +15,8 @@ import typer
 from rich.console import Console, ConsoleDimensions
 from rich.markup import escape
 
+from topo_pipeline.common.text import in_json, one_line
 from topo_pipeline.settings import SettingsError
-from topo_pipeline.text import in_json, one_line
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _UNBOUNDED = 1000  # columns
@@ -49,7 +49,7 @@ def now() -> datetime:
 @contextmanager
 def report_errors() -> Iterator[None]:
     """Print an error that the user can fix as one sentence, and exit with 1."""
-    from topo_pipeline.instance import HomeUnusable, UnderWay
+    from topo_pipeline.orchestration.instance import HomeUnusable, UnderWay
     from topo_pipeline.topo_api.errors import TopoError
     from topo_pipeline.warehouse.errors import WarehouseError
 

@@ -74,7 +74,7 @@ def _write(results: "Sequence[ContractResult]", checked_at: datetime, output: Pa
 
 def _save(results: "Sequence[ContractResult]", checked_at: datetime) -> bool:
     """Save the results in the warehouse; return whether the warehouse could be written."""
-    from topo_pipeline.first_contact import keep
+    from topo_pipeline.ingest.first_contact import keep
     from topo_pipeline.warehouse.connection import Warehouse
     from topo_pipeline.warehouse.errors import WarehouseError
 
@@ -89,7 +89,7 @@ def _save(results: "Sequence[ContractResult]", checked_at: datetime) -> bool:
 
 def show_latest(since: datetime) -> None:
     """Print one line about the contract check that ran automatically since `since`, if there is one."""
-    from topo_pipeline.first_contact import latest_summary
+    from topo_pipeline.ingest.first_contact import latest_summary
     from topo_pipeline.warehouse.connection import Warehouse
     from topo_pipeline.warehouse.errors import WarehouseError
 

@@ -11,7 +11,7 @@ from topo_pipeline.cli.looking import write_report
 from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
-    from topo_pipeline.warehouse.forgetting import Trace
+    from topo_pipeline.warehouse.erasure import Trace
 
 
 def forget(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from topo_pipeline.doctor import Finding
-    from topo_pipeline.status import Status
+    from topo_pipeline.engagement.status import Status
 
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 _PATIENCE = 5.0  # seconds to wait while another process writes to the warehouse
@@ -106,7 +106,7 @@ def status(as_json: AsJson = False) -> None:
       topo-pipeline status --json | jq -r .complete
     """
     with report_errors(), quiet():
-        from topo_pipeline import status as status_of_warehouse
+        from topo_pipeline.engagement import status as status_of_warehouse
         from topo_pipeline.warehouse.connection import Warehouse
 
         settings = get_settings()

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from topo_pipeline.cli.console import counted, err, print_line
 
 if TYPE_CHECKING:
-    from topo_pipeline.runs import Progress as RunProgress
+    from topo_pipeline.orchestration.ranged_runs import Progress as RunProgress
 
 _NARROW = 100  # columns, below which not every column fits
 _RECENT = 300.0  # seconds over which the pace for the time left is averaged

@@ -34,7 +34,7 @@ from topo_pipeline.days import format_counts, format_days
 from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
-    from topo_pipeline.runs import Outcome, Progress
+    from topo_pipeline.orchestration.ranged_runs import Outcome, Progress
 
 _INTERRUPTED = 130  # the exit code that shells use for Ctrl-C
 
@@ -47,7 +47,7 @@ def demo() -> None:
       topo-pipeline demo
     """
     with report_errors(), stoppable() as stop:
-        from topo_pipeline import demo as simulated
+        from topo_pipeline.sandbox import demo as simulated
 
         today = now().date()
         days = [today - timedelta(days=ago) for ago in range(simulated.DAYS, 0, -1)]
@@ -127,7 +127,7 @@ def backfill(
 def _check() -> None:
     """Fail before the run starts if every day would fail."""
     from topo_pipeline.defs.resources import Topo
-    from topo_pipeline.ingest import check
+    from topo_pipeline.ingest.session import check
     from topo_pipeline.warehouse.connection import Warehouse
 
     with err.status("Checking the warehouse and the key"):
@@ -140,7 +140,7 @@ def _show_estimate(days: Sequence[date], as_json: bool) -> None:
     """Print what would be read."""
     from topo_pipeline.defs.partitions import day_of, key_of
     from topo_pipeline.defs.resources import Topo
-    from topo_pipeline.estimate import estimate
+    from topo_pipeline.ingest.estimate import estimate
     from topo_pipeline.warehouse.connection import Warehouse
 
     settings = get_settings()
@@ -180,13 +180,13 @@ def _backfill(
     accept_unreadable: Sequence[date] = (),
 ) -> "Outcome":
     """Read the days in one run and show the progress."""
-    from topo_pipeline.instance import opened, prepare
+    from topo_pipeline.orchestration.instance import opened, prepare
 
     home = get_settings().dagster_home
     prepare(home)
-    from topo_pipeline import runs
     from topo_pipeline.definitions import defs
     from topo_pipeline.defs.agreement import compare, describe_lost_days
+    from topo_pipeline.orchestration import ranged_runs as runs
     from topo_pipeline.warehouse.connection import Warehouse
 
     with own_stderr(), opened(home) as instance, shown(title, len(days)) as show:

@@ -35,7 +35,7 @@ def sandbox(
       topo-pipeline sandbox --quirk bounds_inclusive --quirk max_page_size=50
     """
     with report_errors():
-        from topo_pipeline import demo as simulated
+        from topo_pipeline.sandbox import demo as simulated
 
         with simulated.sandbox(now, port=port, seed=seed, quirks=_quirks(quirk or [])) as api_url:
             out.print(f"TOPO_API_URL={api_url}\nTOPO_API_KEY={simulated.API_KEY}", highlight=False)
@@ -68,7 +68,7 @@ def dev(port: Annotated[int, typer.Option(min=1, max=65535, help="The port of Da
 
             Topo(get_settings(), now).client()  # fails here if the address or the key can't be used
             _serve(port, {**dotenv_values(".env"), **os.environ}, f"Dagster's UI for {get_settings().api_url}")
-        from topo_pipeline import demo as simulated
+        from topo_pipeline.sandbox import demo as simulated
 
         get_settings.cache_clear()
         with simulated.sandbox(now) as api_url:
@@ -78,8 +78,8 @@ def dev(port: Annotated[int, typer.Option(min=1, max=65535, help="The port of Da
 
 def _serve(port: int, environment: dict[str, str | None], title: str) -> NoReturn:
     """Run Dagster's UI and daemon until they end or a signal ends them, and exit with their exit code."""
-    from topo_pipeline.instance import prepare
-    from topo_pipeline.services import HOST, reserved, run
+    from topo_pipeline.orchestration.instance import prepare
+    from topo_pipeline.orchestration.services import HOST, reserved, run
 
     settings = get_settings()
     workspace = prepare(settings.dagster_home)

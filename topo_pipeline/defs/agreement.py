@@ -104,7 +104,7 @@ def describe_lost_days(lost: Collection[date], warehouse: str) -> tuple[str, str
 
 def load_metadata(load: "Load") -> dict[str, Any]:
     """Return the metadata of a load's materialization. `records` and `recorded` read it back."""
-    from topo_pipeline.ingest import UnprovedLoad
+    from topo_pipeline.ingest.loading import UnprovedLoad
 
     return {
         "dagster/partition_row_count": load.rows,

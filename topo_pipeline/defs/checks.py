@@ -100,7 +100,7 @@ def topo_counts_what_landed(
 
 
 def _counted(topo: Topo, warehouse: Warehouse, clock: Clock) -> Verdict:
-    from topo_pipeline.counts import compare_counts
+    from topo_pipeline.ingest.counts import compare_counts
 
     last, timezone = last_due_day(clock()), topo.settings.timezone
     first = last - timedelta(days=DAYS - 1)

@@ -21,7 +21,8 @@ from topo_pipeline.defs.resources import Clock, Topo, Warehouse
 from topo_pipeline.warehouse.catalogue import columns_of
 
 if TYPE_CHECKING:
-    from topo_pipeline.ingest import Day, Refusal
+    from topo_pipeline.days import Day
+    from topo_pipeline.ingest.loading import Refusal
     from topo_pipeline.warehouse.landing import Load
 
 
@@ -103,7 +104,7 @@ def land(
         dg.Failure: at the end, if days did not land. It names them.
     """
     from topo_pipeline.defs import sentences
-    from topo_pipeline.ingest import Refusal, load_days
+    from topo_pipeline.ingest.loading import Refusal, load_days
 
     sync_records(context, warehouse, {day.day for day in days})
     refusals: list[Refusal] = []
@@ -144,8 +145,8 @@ def _empty_payloads(
     context: dg.AssetExecutionContext | dg.OpExecutionContext, warehouse: Warehouse, before: date
 ) -> None:
     """Empty payloads beyond the retention period. A failure is only logged; the next run tries again."""
+    from topo_pipeline.maintenance.retention import empty_payloads
     from topo_pipeline.warehouse.errors import WarehouseError
-    from topo_pipeline.warehouse.retention import empty_payloads
 
     try:
         if emptied := empty_payloads(warehouse, before):
@@ -175,7 +176,7 @@ def sequence_templates(
     clock: dg.ResourceParam[Clock],
 ) -> dg.MaterializeResult[None]:
     """Name and status of each sequence, as last read. Without a name, tables show the sequence's id."""
-    from topo_pipeline.ingest import load_templates
+    from topo_pipeline.ingest.templates import load_templates
 
     with as_dagster_failure():
         known = load_templates(topo.client, warehouse, clock=clock)

@@ -8,7 +8,7 @@ import dagster as dg
 from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
-    from topo_pipeline.ingest import Day
+    from topo_pipeline.days import Day
 
 _settings = get_settings()
 FIRST_DAY = _settings.start_date
@@ -27,8 +27,7 @@ daily = dg.DailyPartitionsDefinition(
 
 def day_of(partition_key: str, partitions_def: dg.DailyPartitionsDefinition = daily) -> "Day":
     """Return the reporting day of a partition, with its window."""
-    from topo_pipeline.ingest import Day
-    from topo_pipeline.topo_api.reading import Window
+    from topo_pipeline.days import Day, Window
 
     window = partitions_def.time_window_for_partition_key(partition_key)
     return Day(window.start.date(), Window(window.start, window.end))

@@ -6,9 +6,9 @@ from datetime import UTC, date, datetime
 import dagster as dg
 
 from topo_pipeline.automation.facts import LastLoad, RunInProgress
+from topo_pipeline.days import CLOSING_TIME
 from topo_pipeline.defs.names import ACTIVITIES
 from topo_pipeline.defs.partitions import RANGE_END, RANGE_START, daily, date_at, day_of, key_of
-from topo_pipeline.ingest import CLOSING_TIME
 
 _PARTITION = "dagster/partition"
 ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}

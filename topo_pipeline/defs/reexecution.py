@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from topo_pipeline.ingest import Day
+from topo_pipeline.days import Day
 from topo_pipeline.topo_api.windows import MARGIN
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load

@@ -28,7 +28,7 @@ def reread_days_with_other_replies(
     clock: dg.ResourceParam[Clock],
 ) -> None:
     """Read the replies of the last weeks as one window, compare, and read each landed day that differs in full."""
-    from topo_pipeline.replies import days_with_changed_replies
+    from topo_pipeline.ingest.changed_replies import days_with_changed_replies
 
     days = days_before(clock(), config.days)
     with as_dagster_failure():

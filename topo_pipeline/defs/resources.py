@@ -9,7 +9,7 @@ import dagster as dg
 from topo_pipeline.settings import Settings, SettingsError, get_settings
 
 if TYPE_CHECKING:
-    from topo_pipeline.ingest import Clock
+    from topo_pipeline.days import Clock
     from topo_pipeline.topo_api.client import Retries, TopoClient
     from topo_pipeline.warehouse.connection import Warehouse
 else:  # not imported when the definitions load: Dagster does not use a resource's type

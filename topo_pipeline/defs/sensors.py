@@ -14,7 +14,7 @@ from topo_pipeline.settings import Settings
 from topo_pipeline.topo_api.errors import TopoError
 
 if TYPE_CHECKING:
-    from topo_pipeline.automation.counting import Bounds
+    from topo_pipeline.days import Bounds
 
 # On by default, because it calls no API.
 tables_follow = dg.AutomationConditionSensorDefinition(
@@ -70,7 +70,7 @@ def late_activity_sensor(
 
 def _fetch(topo: Topo, bounds: "Sequence[Bounds]") -> list[int | TopoError]:
     """Return Topo's counts, each requested without retries."""
-    from topo_pipeline.automation.counting import SINGLE_ATTEMPT, fetch_counts
+    from topo_pipeline.ingest.counts import SINGLE_ATTEMPT, fetch_counts
 
     return fetch_counts(replace(topo, retries=SINGLE_ATTEMPT).client, bounds)
 

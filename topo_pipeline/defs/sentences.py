@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from datetime import date, timedelta
 
-from topo_pipeline.ingest import Day, Refusal
+from topo_pipeline.days import Day
+from topo_pipeline.ingest.loading import Refusal
 from topo_pipeline.warehouse.landing import Load
 
 

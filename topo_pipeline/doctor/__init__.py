@@ -1,7 +1,7 @@
 """Check whether the pipeline can work here and say how to fix what is wrong.
 
-Every check runs, also after another one has failed. The command line prints the findings. One thing is changed: orphaned runs
-(runs whose process is gone) are marked as failed.
+Every check runs, also after another one has failed. The command line prints the findings. One thing is changed:
+orphaned runs (runs whose process is gone) are marked as failed.
 """
 
 from collections.abc import Callable, Iterator

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from topo_pipeline.common.text import one_line
 from topo_pipeline.doctor.finding import Finding, ok, problem, unknown, warning
-from topo_pipeline.text import one_line
 from topo_pipeline.topo_api.client import Retries, TopoClient
 from topo_pipeline.topo_api.errors import RequestRefused, TopoError, TopoUnavailable
 from topo_pipeline.topo_api.wire import ActivityQuery, Me, ResponseInfo

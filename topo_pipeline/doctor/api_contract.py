@@ -5,10 +5,10 @@ from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
+from topo_pipeline.days import Window
 from topo_pipeline.doctor.finding import Finding, ok, problem, warning
 from topo_pipeline.topo_api.client import Retries
 from topo_pipeline.topo_api.contract import ContractResult, check_contract, summary
-from topo_pipeline.topo_api.reading import Window
 from topo_pipeline.topo_api.wire import MAX_PAGE_SIZE
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.contract_checks import day_for_a_sample, latest_contract_check
@@ -36,7 +36,7 @@ def check_api(settings: "Settings", clock: Callable[[], datetime], days: Sequenc
         TopoError: Topo can't be reached, or does not accept the key.
     """
     from topo_pipeline.defs.resources import Topo  # noqa: PLC0415 - Dagster takes seconds to import
-    from topo_pipeline.ingest import connected  # noqa: PLC0415 - as above
+    from topo_pipeline.ingest.session import connected  # noqa: PLC0415 - as above
 
     windows = [_window(settings, day) for day in days] or [*_landed(settings), *_recent(settings, clock())]
     with connected(Topo(settings, clock, _TWO_TRIES).client) as (client, portal):

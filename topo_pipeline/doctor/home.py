@@ -22,7 +22,7 @@ _ALIVE = timedelta(minutes=5)
 
 def look(settings: "Settings", warehouse: Warehouse, now: datetime) -> Iterator[Finding]:
     """Check the home and mark its orphaned runs as failed."""
-    from topo_pipeline.instance import HomeUnusable
+    from topo_pipeline.orchestration.instance import HomeUnusable
 
     home = settings.dagster_home
     if not can_be_written(home):
@@ -42,7 +42,7 @@ def look(settings: "Settings", warehouse: Warehouse, now: datetime) -> Iterator[
 
 
 def _look_inside(settings: "Settings", warehouse: Warehouse, now: datetime) -> Iterator[Finding]:
-    from topo_pipeline.instance import opened
+    from topo_pipeline.orchestration.instance import opened
 
     with opened(settings.dagster_home) as instance:
         yield _configuration(instance, settings)
@@ -75,7 +75,7 @@ def _configuration(instance: "dg.DagsterInstance", settings: "Settings") -> Find
 def _runs(instance: "dg.DagsterInstance") -> Finding:
     import dagster as dg
 
-    from topo_pipeline.instance import UNFINISHED, fail_orphaned_runs
+    from topo_pipeline.defs.orphaned_runs import UNFINISHED, fail_orphaned_runs
 
     failed = fail_orphaned_runs(instance)
     if failed:

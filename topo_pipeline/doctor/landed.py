@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from topo_pipeline.days import contiguous, format_counts, format_days, last_due_day
 from topo_pipeline.doctor.finding import Finding, ok, problem, unknown, warning
 from topo_pipeline.doctor.places import can_be_written
-from topo_pipeline.instance import program_of
+from topo_pipeline.orchestration.instance import program_of
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import OlderWarehouse, WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.ledger import LedgerStatus, ledger_status

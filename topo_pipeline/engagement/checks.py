@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from topo_pipeline.common.text import one_line
 from topo_pipeline.engagement.lineage import firsts
 from topo_pipeline.engagement.tables import MetricTable, tables
-from topo_pipeline.text import one_line
 from topo_pipeline.warehouse.catalogue import columns_of
 
 if TYPE_CHECKING:

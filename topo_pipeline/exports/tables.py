@@ -10,9 +10,10 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from topo_pipeline.warehouse.catalogue import Column, columns_of
-from topo_pipeline.warehouse.connection import Warehouse, identifier, literal, reason_of
+from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.files import logs_of, replacing
+from topo_pipeline.warehouse.sql import identifier, literal, reason_of
 
 Format = Literal["csv", "parquet"]
 # Bookkeeping tables. topo.workspace also has the key of the hashes of erased subjects.

@@ -17,15 +17,16 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from topo_pipeline.engagement.rules import Rules
+from topo_pipeline.maintenance.compaction import compact
 from topo_pipeline.maintenance.forget import bring_up_to_date
-from topo_pipeline.warehouse import forgetting
+from topo_pipeline.warehouse import erasure
 from topo_pipeline.warehouse.catalogue import tables_of
-from topo_pipeline.warehouse.compaction import compact
-from topo_pipeline.warehouse.connection import Warehouse, identifier, reason_of
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.erasure import NOTHING, ErasedSubjects, Trace
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.files import PRIVATE, logs_of, put_in_place, put_new, remove_unused, sync, temporary_folder
-from topo_pipeline.warehouse.forgetting import NOTHING, ErasedSubjects, Trace
 from topo_pipeline.warehouse.migrate import schema_version
+from topo_pipeline.warehouse.sql import identifier, reason_of
 
 _BUFFER_SIZE = 16_000_000  # bytes
 
@@ -236,7 +237,7 @@ def _locked(warehouse: Warehouse) -> Iterator[_Current]:
                 connection = held.enter_context(warehouse.exclusive())
                 connection.execute("CHECKPOINT warehouse")
                 has_table = ("topo", "forgotten") in tables_of(connection)
-                current = _Current(_about(connection), forgetting.erased_subjects(connection) if has_table else None)
+                current = _Current(_about(connection), erasure.erased_subjects(connection) if has_table else None)
             except WarehouseInUse:
                 raise
             except (WarehouseError, duckdb.Error):

@@ -11,13 +11,14 @@ import duckdb
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.engagement.tables import rebuild
 from topo_pipeline.exports.parquet import export_all, is_exported
+from topo_pipeline.maintenance.compaction import compact, require_compactable
 from topo_pipeline.maintenance.inventory import replaced_copies, spilled, written_files
-from topo_pipeline.warehouse import forgetting
-from topo_pipeline.warehouse.compaction import compact, require_compactable
-from topo_pipeline.warehouse.connection import Warehouse, reason_of
+from topo_pipeline.warehouse import erasure
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.erasure import NOTHING, ErasedSubjects, Trace
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.files import remove_leftovers
-from topo_pipeline.warehouse.forgetting import NOTHING, ErasedSubjects, Trace
+from topo_pipeline.warehouse.sql import reason_of
 from topo_pipeline.warehouse.workspace import bind_timezone
 
 
@@ -46,7 +47,7 @@ def trace(warehouse: Warehouse, person_id: uuid.UUID) -> Trace:
         raise WarehouseError(f"There is no warehouse at {warehouse.path}, so there is no person to erase.")
     warehouse.prepare()
     with warehouse.reader() as connection:
-        return forgetting.trace(connection, person_id)
+        return erasure.trace(connection, person_id)
 
 
 def forget(
@@ -78,9 +79,9 @@ def forget(
     require_compactable(warehouse)
     with warehouse.transaction() as connection:
         bind_timezone(connection, timezone, now=now)
-        erased = forgetting.erase(connection, person_id, now=now)
+        erased = erasure.erase(connection, person_id, now=now)
         rebuild(connection, timezone=timezone, rules=rules, now=now)
-        erased_subjects = forgetting.erased_subjects(connection)
+        erased_subjects = erasure.erased_subjects(connection)
     compact(warehouse)
     left = [folder for file in written_files(warehouse, exports, report) for folder in remove_leftovers(file)]
     cleaned = [folder for folder in left if not folder.exists()]
@@ -117,7 +118,7 @@ def bring_up_to_date(
     with copy.transaction() as connection:
         bind_timezone(connection, timezone, now=now)
         if erased_subjects is not None:
-            erased = forgetting.apply_erasures(connection, erased_subjects, now=now)
+            erased = erasure.apply_erasures(connection, erased_subjects, now=now)
         if erased != NOTHING:
             rebuild(connection, timezone=timezone, now=now, rules=rules)
     return erased

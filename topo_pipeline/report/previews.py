@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from topo_pipeline.common.text import in_markdown, one_line
 from topo_pipeline.engagement import macros
+from topo_pipeline.engagement.leaderboard import rate_with_interval
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.report import charts, markdown, pictures
-from topo_pipeline.report.leaderboard import rate_with_interval
-from topo_pipeline.text import in_markdown, one_line
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

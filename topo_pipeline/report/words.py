@@ -4,7 +4,7 @@ import math
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from topo_pipeline.text import LONGEST, one_line
+from topo_pipeline.common.text import LONGEST, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -25,8 +25,8 @@ import httpx
 import msgspec
 from aiolimiter import AsyncLimiter
 
-from topo_pipeline.retries import retry_level, stamina
-from topo_pipeline.text import one_line
+from topo_pipeline.common.retries import retry_level, stamina
+from topo_pipeline.common.text import one_line
 from topo_pipeline.topo_api import wire
 from topo_pipeline.topo_api.decoding import decode_page
 from topo_pipeline.topo_api.errors import RequestRefused, ResponseInvalid, TopoError, TopoUnavailable

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from topo_pipeline.text import one_line
+from topo_pipeline.common.text import one_line
+from topo_pipeline.days import SETTLING, Window
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.contract_facts import (
     REQUEST_LIMIT,
@@ -26,7 +27,6 @@ from topo_pipeline.topo_api.contract_facts import (
     gather,
     rows_of,
 )
-from topo_pipeline.topo_api.reading import SETTLING, Window
 from topo_pipeline.topo_api.wire import MAX_PAGE_SIZE, ActivityPage, Channel
 
 Outcome = Literal["holds", "differs", "unknown"]

@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain, zip_longest
 from typing import Any, TypeVar
 
+from topo_pipeline.days import Window
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import RequestRefused, TopoError
-from topo_pipeline.topo_api.reading import Window
 from topo_pipeline.topo_api.resolution import FINEST, common_step, unit_of
 from topo_pipeline.topo_api.wire import (
     MAX_PAGE_SIZE,

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from topo_pipeline.days import OVERLAP
 from topo_pipeline.topo_api.client import TopoClient
-from topo_pipeline.topo_api.repair import OVERLAP
 from topo_pipeline.topo_api.wire import MAX_PAGE_SIZE, ActivityQuery
 
 SHORTEST = timedelta(seconds=4)

@@ -1,42 +1,15 @@
-"""A time window, and the result of reading it."""
+"""The result of reading a window."""
 
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime
 
-from topo_pipeline.topo_api.wire import Activity, Reject, to_utc
+from topo_pipeline.days import Window
+from topo_pipeline.topo_api.wire import Activity, Reject
 
-SETTLING = timedelta(minutes=2)
-"""Newer rows may not be visible on every page yet."""
 FEW_UNREADABLE = 5
 """Up to this many unreadable rows are accepted in a reading of many rows."""
 UNREADABLE_SHARE = 0.01
 """Up to this share of unreadable rows is accepted."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """Half-open: [start, end). Both bounds are converted to UTC.
-
-    Raises:
-        ValueError: a bound has no time zone, or the end is before the start.
-    """
-
-    start: datetime
-    end: datetime
-
-    def __post_init__(self) -> None:
-        # In UTC, because arithmetic on local times is wrong where clocks change.
-        object.__setattr__(self, "start", to_utc(self.start))
-        object.__setattr__(self, "end", to_utc(self.end))
-        if self.end < self.start:
-            raise ValueError(f"a window can't end ({self.end}) before it starts ({self.start})")
-
-    def readable(self, now: datetime) -> "Window":
-        """Return the part that can be read at `now`, which ends two minutes earlier. It may be empty."""
-        return replace(self, end=max(self.start, min(self.end, to_utc(now) - SETTLING)))
-
-    def __contains__(self, moment: datetime) -> bool:
-        return self.start <= moment < self.end
 
 
 @dataclass(frozen=True)

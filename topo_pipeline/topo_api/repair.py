@@ -28,13 +28,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from topo_pipeline.days import OVERLAP
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import LimitExceeded, RequestRefused
 from topo_pipeline.topo_api.tally import Rows, Tally
 from topo_pipeline.topo_api.wire import MAX_PAGE_SIZE, Activity, ActivityPage, ActivityQuery, EventType, ResourceType
 
-OVERLAP = timedelta(seconds=1)
-"""Requested before each start, because the bound is exclusive and Topo promises no precision."""
 DEPTH = 50
 """Maximum page number read of one query. How the server handles deeper pages is not documented."""
 ATTEMPTS = 2
@@ -64,9 +63,6 @@ class ActivitySink(Protocol):
 
     def start_again(self) -> None:
         """Discard everything added so far. It is read again."""
-
-    def on_last_part(self) -> None:
-        """Called in each attempt when the last part of a deep query starts, maybe before the previous part ends."""
 
 
 @dataclass(frozen=True)
@@ -276,10 +272,8 @@ class _Reader:
         at_once = asyncio.Semaphore(PARTS_AT_ONCE)
         rows = Rows()
 
-        async def read(part: ActivityQuery, known: int, *, is_last: bool = False) -> None:
+        async def read(part: ActivityQuery, known: int) -> None:
             async with at_once:
-                if is_last and self._sink:
-                    self._sink.on_last_part()
                 tally = await self._part(part, known)
                 if self._sink:
                     await self._sink.keep(tally.rows.hand_over())
@@ -291,7 +285,7 @@ class _Reader:
                 group.create_task(read(before, mark.rows))
                 count -= mark.rows
                 mark = await self._mark(query) if self._is_deep(count) else None
-            group.create_task(read(query, 0, is_last=True))
+            group.create_task(read(query, 0))
         return rows
 
     # Queries too short to be split in time

@@ -21,9 +21,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from topo_pipeline.days import Window
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import EchoMissing, IncompleteWindow, TimesDisagree, counted
-from topo_pipeline.topo_api.reading import Reading, Window
+from topo_pipeline.topo_api.reading import Reading
 from topo_pipeline.topo_api.repair import DEPTH, ActivitySink, Outcome, read_proved
 from topo_pipeline.topo_api.resolution import FINEST, common_step, unit_of
 from topo_pipeline.topo_api.tally import Rows, Tally
@@ -194,7 +195,6 @@ class _BoundarySink:
         self._sink = sink
         self._inside = window.start + MARGIN, window.end - MARGIN
         self._near: dict[str, Activity] = {}
-        self.on_last_part = sink.on_last_part
 
     @property
     def near(self) -> list[Activity]:

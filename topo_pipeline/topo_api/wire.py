@@ -15,6 +15,8 @@ from typing import Annotated, Any, Generic, Literal, TypeGuard, TypeVar
 
 import msgspec
 
+from topo_pipeline.days import to_utc
+
 MAX_PAGE_SIZE = 100
 MAX_INTEGER = 2**63 - 1
 """The largest integer that the warehouse can store."""
@@ -58,17 +60,6 @@ class EventType(StrEnum):
     STOPPED = "STOPPED"
     COMPLETED = "COMPLETED"
     SKIPPED = "SKIPPED"
-
-
-def to_utc(moment: datetime) -> datetime:
-    """Return the same instant in UTC.
-
-    Raises:
-        ValueError: `moment` has no time zone.
-    """
-    if moment.utcoffset() is None:
-        raise ValueError(f"{moment.isoformat()} has no time zone")
-    return moment.astimezone(UTC)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from topo_pipeline.retries import stamina
+from topo_pipeline.common.retries import stamina
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.files import being_opened, put_new, temporary_folder
 from topo_pipeline.warehouse.migrate import check, migrate
+from topo_pipeline.warehouse.sql import SESSION, first_line, literal, reason_of
 
 if TYPE_CHECKING:
     from topo_pipeline.warehouse.buffer import Buffer
@@ -33,13 +34,6 @@ FILE_OPTIONS = "ROW_GROUP_SIZE 10_240, STORAGE_VERSION 'v1.4.0'"
 # DuckDB's messages if another process, or another connection of this process, has the file open.
 _LOCK_MESSAGES = ("Could not set lock on file", "Conflicting lock is held", "Unique file handle conflict")
 _LOCK_HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<process>\d+)\)")
-_REASONS = {
-    "not a valid DuckDB database file": "it is not a DuckDB file",
-    "Could not read enough bytes": "the file is truncated",
-    "does not match stored checksum": "the file is damaged, a checksum does not match",
-}
-# Instants are shown and cast in UTC, names in SQL never refer to Python variables, and nothing is downloaded.
-SESSION = "SET TimeZone = 'UTC'; SET python_enable_replacements = false; SET autoinstall_known_extensions = false"
 # DuckDB instances of this process that can be used again. Each connection takes one out while it is open.
 _IDLE: list[DuckDBPyConnection] = []
 _ABANDONED: list[DuckDBPyConnection] = []
@@ -252,16 +246,6 @@ class Warehouse:
             ) from error
 
 
-def literal(text: str) -> str:
-    """Quote a text for a statement that does not accept it as a parameter."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def identifier(name: str) -> str:
-    """Quote a name for a statement."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _lake_extension() -> Path:
     """Return DuckLake's extension file from its own Python package: INSTALL would need network access."""
     try:
@@ -324,13 +308,3 @@ def _roll_back(connection: DuckDBPyConnection) -> None:
     connection.interrupt()  # otherwise it waits for a query that an exception has left running
     with suppress(duckdb.TransactionException):
         connection.rollback()
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error. DuckDB appends links, suggestions and the statement to its messages."""
-    return str(error).strip().partition("\n")[0]
-
-
-def reason_of(error: Exception) -> str:
-    """Return why a file can't be used, in plain words if the error is a known one of DuckDB, else its first line."""
-    return next((reason for words, reason in _REASONS.items() if words in str(error)), first_line(error))

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from topo_pipeline.retries import stamina
+from topo_pipeline.common.retries import stamina
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 
 PRIVATE = 0o600

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from topo_pipeline.warehouse.forgetting import RESOURCES, has_erased_subjects
+from topo_pipeline.warehouse.erasure import RESOURCES, has_erased_subjects
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,8 +7,7 @@ import pytest
 
 from topo_pipeline.automation.facts import LastLoad, RunInProgress
 from topo_pipeline.automation.news import NewsState, bounds_of, decide, skip_reason
-from topo_pipeline.ingest import Day
-from topo_pipeline.topo_api.reading import Window
+from topo_pipeline.days import Day, Window
 
 TODAY = date(2026, 3, 20)
 START = datetime(2026, 3, 20, tzinfo=UTC)

@@ -11,10 +11,9 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 
 from topo_pipeline.automation.facts import LastLoad, RunInProgress, make_requests
 from topo_pipeline.automation.nightly import days_to_read
-from topo_pipeline.days import days_between
+from topo_pipeline.days import CLOSING_TIME, days_between
 from topo_pipeline.definitions import defs
 from topo_pipeline.defs.partitions import day_of
-from topo_pipeline.ingest import CLOSING_TIME
 
 TODAY = date(2026, 3, 20)
 SOME = datetime(2026, 3, 1, tzinfo=UTC)

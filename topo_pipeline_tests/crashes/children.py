@@ -22,7 +22,7 @@ from duckdb import DuckDBPyConnection
 from stamina.instrumentation import RetryDetails
 
 from topo_pipeline.engagement.tables import build, tables
-from topo_pipeline.ingest import Refusal, load_days
+from topo_pipeline.ingest.loading import Refusal, load_days
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.landing import Load

@@ -8,13 +8,12 @@ from typing import Any
 
 import msgspec
 
-from topo_pipeline.ingest import Day
+from topo_pipeline.days import SETTLING, Day, Window
 from topo_pipeline.sandbox.activity import Activity
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.wire import snake_activity
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.topo_api.client import TopoClient
-from topo_pipeline.topo_api.reading import SETTLING, Window
 from topo_pipeline.warehouse.landing import ReadDay
 from topo_pipeline_tests.conftest import API_KEY
 from topo_pipeline_tests.warehouse.builders import reading

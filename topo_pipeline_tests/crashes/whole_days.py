@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from topo_pipeline.ingest import Refusal, load_days
+from topo_pipeline.ingest.loading import Refusal, load_days
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load
 from topo_pipeline_tests.crashes.source import DAYS, NEW, OLD, Version, client, days_of

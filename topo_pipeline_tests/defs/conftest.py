@@ -15,12 +15,12 @@ import pytest
 
 from topo_pipeline import definitions
 from topo_pipeline.automation.facts import Request
+from topo_pipeline.days import Clock
 from topo_pipeline.defs.requests import run_request
 from topo_pipeline.defs.resources import Topo
 from topo_pipeline.engagement.tables import build, tables
-from topo_pipeline.ingest import Clock
+from topo_pipeline.orchestration.ranged_runs import QUIET, Outcome, backfill
 from topo_pipeline.report.previews import Seen
-from topo_pipeline.runs import QUIET, Outcome, backfill
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.wire import Spelling

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from topo_pipeline.runs import QUIET
+from topo_pipeline.orchestration.ranged_runs import QUIET
 from topo_pipeline_tests.defs.conftest import Pipeline, days, last_check, pipeline_over
 
 DAILY = dg.AssetKey(["engagement", "sequence_daily"])

@@ -19,7 +19,8 @@ import pytest
 from topo_pipeline import definitions
 from topo_pipeline.defs.partitions import day_of, key_of
 from topo_pipeline.defs.resources import Topo
-from topo_pipeline.ingest import Refusal, load_days, load_templates
+from topo_pipeline.ingest.loading import Refusal, load_days
+from topo_pipeline.ingest.templates import load_templates
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World

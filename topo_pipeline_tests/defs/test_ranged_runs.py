@@ -10,7 +10,7 @@ import pytest
 from dagster import AssetRecordsFilter
 
 from topo_pipeline.defs.partitions import daily, range_tags
-from topo_pipeline.runs import Outcome
+from topo_pipeline.orchestration.ranged_runs import Outcome
 from topo_pipeline_tests.conftest import API_KEY
 from topo_pipeline_tests.defs.conftest import (
     ACTIVITIES,

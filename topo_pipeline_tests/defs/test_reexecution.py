@@ -8,12 +8,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from topo_pipeline.days import Day, Window
 from topo_pipeline.defs.partitions import daily
 from topo_pipeline.defs.recorded import recorded_days
 from topo_pipeline.defs.records import last_loads
 from topo_pipeline.defs.reexecution import landed_before
-from topo_pipeline.ingest import Day
-from topo_pipeline.topo_api.reading import Window
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, NOW, Pipeline, days
 from topo_pipeline_tests.warehouse.builders import DAY, LATER, NEXT_DAY, activity, land_into, noon, reading

@@ -15,7 +15,7 @@ from topo_pipeline.defs.replies import REPLY_DAYS
 from topo_pipeline.sandbox.activity import Activity
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.world import World
-from topo_pipeline.warehouse.forgetting import erase
+from topo_pipeline.warehouse.erasure import erase
 from topo_pipeline_tests.conftest import API_KEY
 from topo_pipeline_tests.defs.conftest import NOW, Pipeline, days, last_check, pipeline_over
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from topo_pipeline.warehouse import retention
+from topo_pipeline.maintenance import retention
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import NotCompacted
 from topo_pipeline_tests.defs.conftest import LAST_DAYS, NOW, Pipeline, pipeline_over

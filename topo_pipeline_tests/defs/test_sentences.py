@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 
 from topo_pipeline.defs.sentences import of_day, of_table
-from topo_pipeline.ingest import Refusal
+from topo_pipeline.ingest.loading import Refusal
 from topo_pipeline.warehouse.landing import Load
 from topo_pipeline_tests.warehouse.builders import LATER
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from topo_pipeline.instance import prepare
+from topo_pipeline.orchestration.instance import prepare
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.doctor.conftest import Examine
 from topo_pipeline_tests.limits import umask

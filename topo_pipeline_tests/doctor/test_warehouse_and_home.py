@@ -18,19 +18,19 @@ from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatu
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.types import DaemonHeartbeat
 
-from topo_pipeline import runs
 from topo_pipeline.definitions import defs
 from topo_pipeline.defs.agreement import load_metadata
 from topo_pipeline.defs.ingest import activities
 from topo_pipeline.defs.jobs import refresh
 from topo_pipeline.defs.records import why_refused
 from topo_pipeline.doctor import Finding, landed
+from topo_pipeline.orchestration import ranged_runs as runs
 from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load
 from topo_pipeline.warehouse.workspace import bind_timezone
 from topo_pipeline_tests.doctor.conftest import Examine, now
-from topo_pipeline_tests.test_orphaned_runs import prepared, started
+from topo_pipeline_tests.orchestration.test_orphaned_runs import prepared, started
 from topo_pipeline_tests.warehouse.builders import LANDED, activity, land_into, noon, reading
 from topo_pipeline_tests.warehouse.worker import worker
 

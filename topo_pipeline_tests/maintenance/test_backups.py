@@ -18,9 +18,9 @@ from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.maintenance import backups
 from topo_pipeline.maintenance.backups import About, Restored, backup, look, restore
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.erasure import Trace
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.files import leftover_folders
-from topo_pipeline.warehouse.forgetting import Trace
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.engagement.helpers import KEPT_BESIDE, TABLES, Workspace, canonical, march, sent, uid
 from topo_pipeline_tests.limits import files_no_larger_than, umask

@@ -12,8 +12,8 @@ import pytest
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.maintenance.forget import forget
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.erasure import Trace
 from topo_pipeline.warehouse.errors import WarehouseError
-from topo_pipeline.warehouse.forgetting import Trace
 from topo_pipeline.warehouse.workspace import bind_timezone
 from topo_pipeline_tests.engagement.helpers import (
     Activity,

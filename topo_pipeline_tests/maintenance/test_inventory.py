@@ -33,7 +33,7 @@ from topo_pipeline_tests.warehouse.builders import (
     template,
     uuid_of,
 )
-from topo_pipeline_tests.warehouse.test_forgetting import ADA, BOB, ENCODINGS, HER_RUN, HIS_RUN, bind, in_run, of
+from topo_pipeline_tests.warehouse.test_erasure import ADA, BOB, ENCODINGS, HER_RUN, HIS_RUN, bind, in_run, of
 
 EARLIER = datetime(2026, 5, 1, tzinfo=UTC)
 SEQUENCE = uuid_of(0x5E9)

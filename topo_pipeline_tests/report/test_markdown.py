@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
+from topo_pipeline.common.text import in_markdown
 from topo_pipeline.report.markdown import LONGEST, table, unbroken
-from topo_pipeline.text import in_markdown
 
 HOSTILE = [
     "a | b || c",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from topo_pipeline.ingest import activity_frame
+from topo_pipeline.ingest.frames import activity_frame
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.topo_api.channels import TYPES_WITHOUT_CHANNEL, Labels, Messages, label
 from topo_pipeline.topo_api.client import TopoClient

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import pytest
 from msgspec import structs
 
-from topo_pipeline.ingest import CLOCKS_APART
+from topo_pipeline.days import Window
+from topo_pipeline.ingest.session import CLOCKS_APART
 from topo_pipeline.sandbox.activity import Activity
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.faults import Answer, Fault
@@ -31,7 +32,6 @@ from topo_pipeline.topo_api.contract_facts import (
     gather,
 )
 from topo_pipeline.topo_api.errors import RequestRefused, TopoUnavailable
-from topo_pipeline.topo_api.reading import Window
 
 KEY = "topo_contract_0123"
 NOW = datetime(2026, 1, 21, 15, tzinfo=UTC)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from topo_pipeline.days import Window
 from topo_pipeline.topo_api import repair
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import EchoMissing, IncompleteWindow, TimesDisagree
-from topo_pipeline.topo_api.reading import Window
 from topo_pipeline.topo_api.windows import Evidence, read_window
 from topo_pipeline.topo_api.wire import Activity, ActivityPage, ActivityQuery
 from topo_pipeline_tests.topo_api.worlds import KNOWN, START, UNKNOWN, Kept, Row, is_selected

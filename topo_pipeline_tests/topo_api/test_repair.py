@@ -326,32 +326,6 @@ def test_a_failure_in_the_midst_of_parts_is_raised_as_itself(page: int) -> None:
         world.read()
 
 
-def test_the_last_part_of_a_deep_window_is_told_of_when_it_begins() -> None:
-    asked_before: list[int] = []
-
-    class Told(Kept):
-        def on_last_part(self) -> None:
-            asked_before.append(len(world.asked))
-
-    world = World(spread(12_001))
-    world.read(sink=Told())
-    [before] = asked_before
-    parts = {query.created_at_after for query in world.asked}
-    last = [query.page for query in world.asked[before:] if query.created_at_after == max(parts)]
-    assert last == [*range(1, 24)]  # what is left of 12,001, and nothing of it before
-    assert {query.created_at_after for query in world.asked[:before]} | {max(parts)} == parts
-
-
-def test_of_a_window_that_is_not_deep_no_last_part_is_told() -> None:
-    class Told(Kept):
-        def on_last_part(self) -> None:
-            raise AssertionError("it has no parts")
-
-    world = World(spread(1151))
-    world.read(sink=Told())
-    assert len(world.asked) == 12
-
-
 # Over real HTTP
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from topo_pipeline.days import Window
 from topo_pipeline.topo_api import repair
 from topo_pipeline.topo_api.errors import IncompleteWindow
-from topo_pipeline.topo_api.reading import Window
 from topo_pipeline.topo_api.wire import ActivityQuery
 from topo_pipeline_tests.topo_api.worlds import KNOWN, SECOND, START, UNKNOWN, Row, World, all_of, ids_of, meant
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from topo_pipeline.days import Window
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.topo_api.errors import IncompleteWindow, RequestRefused
-from topo_pipeline.topo_api.reading import Reading, Window, too_many_unreadable
+from topo_pipeline.topo_api.reading import Reading, too_many_unreadable
 from topo_pipeline.topo_api.windows import Evidence, read_window
 from topo_pipeline_tests.topo_api.helpers import (
     Answer,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topo_pipeline.text import one_line
+from topo_pipeline.common.text import one_line
 from topo_pipeline.topo_api import wire
 from topo_pipeline.topo_api.wire import ActivityQuery, ResourceType
 from topo_pipeline_tests.topo_api.helpers import NOW, uuid_of

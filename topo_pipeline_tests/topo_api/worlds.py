@@ -10,9 +10,10 @@ from typing import Any, cast
 
 import pytest
 
+from topo_pipeline.days import Window
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import IncompleteWindow
-from topo_pipeline.topo_api.reading import Reading, Window
+from topo_pipeline.topo_api.reading import Reading
 from topo_pipeline.topo_api.windows import read_window
 from topo_pipeline.topo_api.wire import Activity, ActivityPage, ActivityQuery
 from topo_pipeline_tests.topo_api.helpers import is_selected, uuid_of
@@ -98,8 +99,6 @@ class Kept:
 
     def start_again(self) -> None:
         self.parts.clear()
-
-    def on_last_part(self) -> None: ...
 
     def put_into(self, reading: Reading) -> Reading:
         assert (reading.activities, reading.overlap) == ([], [])

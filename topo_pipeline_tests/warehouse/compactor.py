@@ -5,7 +5,7 @@ import resource
 import signal
 from typing import Any
 
-from topo_pipeline.warehouse.compaction import compact
+from topo_pipeline.maintenance.compaction import compact
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import NotCompacted
 from topo_pipeline_tests.conftest import PATIENCE

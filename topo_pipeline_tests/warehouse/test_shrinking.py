@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.erasure import erase
 from topo_pipeline.warehouse.errors import ShrinkingDay
-from topo_pipeline.warehouse.forgetting import erase
 from topo_pipeline.warehouse.landing import Load
 from topo_pipeline.warehouse.shrinking import largest_load
 from topo_pipeline.warehouse.workspace import bind_timezone

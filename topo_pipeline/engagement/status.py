@@ -1,0 +1,48 @@
+"""The status of the warehouse: landed days, days missing from the tables, and the best sequences."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+from topo_pipeline.engagement.leaderboard import leaderboard
+from topo_pipeline.warehouse.catalogue import tables_of
+from topo_pipeline.warehouse.ledger import LedgerStatus, ledger_status
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from duckdb import DuckDBPyConnection
+
+
+@dataclass(frozen=True)
+class Status:
+    """The status of the warehouse.
+
+    Attributes:
+        days: which days have landed.
+        behind: days whose last load is not in the tables yet.
+        pending: replies that Topo had not classified when their days were last read.
+        board: the sequences, best first; None while their table doesn't exist.
+    """
+
+    days: LedgerStatus
+    behind: tuple[date, ...]
+    pending: int
+    board: "pd.DataFrame | None"
+
+
+def status(connection: "DuckDBPyConnection", due: date) -> Status:
+    """Return the status; `due` is the last day that should have landed."""
+    [(pending,)] = connection.execute(
+        "SELECT count(*) FROM topo.activities WHERE type = 'message.replied' AND reply_category IS NULL"
+    ).fetchall()
+    behind = connection.execute(
+        "SELECT day FROM landed_days ANTI JOIN"
+        " (SELECT load_id FROM engagement.builds WHERE table_name = 'sequence_activity') USING (load_id) ORDER BY day"
+    ).fetchall()
+    has_board = ("engagement", "sequence_summary") in tables_of(connection)
+    return Status(
+        days=ledger_status(connection, due),
+        behind=tuple(day for (day,) in behind),
+        pending=pending,
+        board=leaderboard(connection) if has_board else None,
+    )

@@ -1,0 +1,309 @@
+"""Load days from the API into the warehouse.
+
+Each day is read completely before it is written, and a day that can't be read is refused. Proving a window belongs in
+`topo_api.windows`, replacing a day in `warehouse.landing`.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Container, Generator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from functools import partial
+from typing import Literal
+
+import anyio.to_thread
+from anyio.from_thread import BlockingPortal
+
+from topo_pipeline.days import CLOSING_TIME, Clock, Day, Window
+from topo_pipeline.ingest.first_contact import check_after_the_first_day, is_first_contact
+from topo_pipeline.ingest.frames import activity_frame, reject_frame
+from topo_pipeline.ingest.prefetch import Prefetch
+from topo_pipeline.ingest.session import OUTAGE_ERRORS, begin, connected
+from topo_pipeline.topo_api.channels import TYPES_WITHOUT_CHANNEL, Labels, Messages, label
+from topo_pipeline.topo_api.client import TopoClient
+from topo_pipeline.topo_api.errors import (
+    EchoMissing,
+    IncompleteWindow,
+    LimitExceeded,
+    RequestRefused,
+    ResponseInvalid,
+    TimesDisagree,
+    TopoError,
+    TopoUnavailable,
+    UnreadableRows,
+)
+from topo_pipeline.topo_api.reading import Reading, too_many_unreadable
+from topo_pipeline.topo_api.windows import Evidence, read_window
+from topo_pipeline.topo_api.wire import Activity, ResponseInfo
+from topo_pipeline.warehouse.buffer import Buffer
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import ShrinkingDay
+from topo_pipeline.warehouse.landing import Load, ReadDay, land
+from topo_pipeline.warehouse.ledger import mark_unproved
+
+_LOG = logging.getLogger(__name__)
+
+Completeness = Literal["refuse", "warn"]
+
+# Differences between the clocks up to this many seconds are ignored, because Topo's time comes from a response.
+CLOCK_NOISE = 2
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A day that did not land. Its rows in the warehouse, if any, are unchanged."""
+
+    day: date
+    reason: str
+
+
+@dataclass(frozen=True)
+class UnprovedLoad(Load):
+    """A load of a day that could not be proved complete, and the reason."""
+
+    because: str
+
+
+def load_days(
+    connect: Callable[[], TopoClient],
+    warehouse: Warehouse,
+    days: Sequence[Day],
+    *,
+    run_id: str,
+    clock: Clock,
+    timezone: str,
+    completeness: Completeness = "refuse",
+    label_channels: bool = True,
+    may_shrink: Container[date] = (),
+    accept_unreadable: Container[date] = (),
+    checks_contract: bool | None = None,
+) -> Generator[Load | Refusal]:
+    """Read and land `days` in order, each in its own transaction, and yield the outcome of each.
+
+    The next day is read while one is landed. In a new warehouse the contract check (`first_contact`) runs once, after
+    the first day that had activities or could not be proved.
+
+    Args:
+        connect: Creates a client.
+        warehouse: The warehouse to land in.
+        days: The days to read, in order.
+        run_id: Written to the ledger.
+        clock: Returns now, with a time zone.
+        timezone: The reporting zone (IANA) of the days.
+        completeness: Whether a day that can't be proved complete is refused or landed as an `UnprovedLoad`.
+        label_channels: Whether to request the channels of messages whose payload has none.
+        may_shrink: Days that a reload may shrink by any number of rows.
+        accept_unreadable: Days that land, as an `UnprovedLoad`, regardless of unreadable rows.
+        checks_contract: Whether the contract check may run. None: only if the API is not on loopback.
+
+    Raises:
+        WarehouseError: the warehouse can't be used, or belongs to another workspace. Days yielded before have landed.
+    """
+    if not days:
+        return
+    read = partial(
+        _read_day,
+        evidence=Evidence(),
+        completeness=completeness,
+        accept_unreadable=accept_unreadable,
+        label_channels=label_channels,
+    )
+    with connected(connect) as (client, portal):
+        outage = _begin_or_outage(client, portal, warehouse, timezone, clock())
+        doubted: dict[date, str] = {}  # days whose rows Topo may return for the day before
+        may_check = not client.is_loopback if checks_contract is None else checks_contract
+        is_unchecked = may_check and is_first_contact(warehouse)
+        with Prefetch[Day, ReadDay | TopoError](
+            portal, lambda day, buffer: _catch(read(client, day, buffer, clock()))
+        ) as prefetch:
+            for day, next_day in zip(days, [*days[1:], None], strict=True):
+                if _must_stop(outage):
+                    yield Refusal(day.day, str(outage[-1]))
+                    continue
+                with prefetch.reading(day) as read_:
+                    reading = read_
+                    _update_outage(outage, reading)
+                    # The contract check counts its requests, so no other day is read at the same time.
+                    if next_day and not outage and not is_unchecked:
+                        prefetch.start(next_day)
+                    doubt = doubted.get(day.day)
+                    if _disagrees(reading):
+                        doubted[day.day + timedelta(days=1)] = _doubt_after(day.day)
+                    elif isinstance(reading, ReadDay) and doubt:
+                        reading = replace(reading, proved=False, unproved_because=doubt)
+                    if doubt and completeness == "refuse":
+                        outcome: Load | Refusal = Refusal(day.day, doubt)
+                    else:
+                        outcome = _land(warehouse, day.day, reading, run_id, clock(), may_shrink=day.day in may_shrink)
+                yield outcome
+                if is_unchecked and _shows_the_api(outcome, reading):
+                    is_unchecked = False
+                    check_after_the_first_day(client, portal, warehouse, [day.window], clock)
+
+
+def _land(
+    warehouse: Warehouse, day: date, reading: ReadDay | TopoError, run_id: str, now: datetime, *, may_shrink: bool
+) -> Load | Refusal:
+    if _disagrees(reading):
+        with warehouse.transaction() as connection:  # their rows may be returned for this day or not at all
+            mark_unproved(connection, [day - timedelta(days=1), day + timedelta(days=1)])
+    if isinstance(reading, TopoError):
+        return Refusal(day, _why_refused(day, reading))
+    try:
+        with warehouse.transaction(buffer=reading.activities) as connection:
+            load = land(connection, reading, run_id=run_id, now=now, may_shrink=may_shrink)
+    except ShrinkingDay as error:
+        return Refusal(day, str(error))
+    return UnprovedLoad(**vars(load), because=reading.unproved_because) if reading.unproved_because else load
+
+
+def _doubt_after(day: date) -> str:
+    return f"Topo's time filter and its timestamps disagree on {day}, so rows of this day may be missing"
+
+
+def _disagrees(reading: ReadDay | TopoError) -> bool:
+    """Return whether Topo's time filter and its timestamps disagree on the day."""
+    return reading.times_disagree if isinstance(reading, ReadDay) else isinstance(reading, TimesDisagree)
+
+
+def _shows_the_api(outcome: Load | Refusal, reading: ReadDay | TopoError) -> bool:
+    """Return whether a day calls for the contract check: it had activities or could not be proved."""
+    return isinstance(reading, IncompleteWindow) or (isinstance(outcome, Load) and outcome.rows > 0)
+
+
+def _why_refused(day: date, error: TopoError) -> str:
+    command = f"topo-pipeline backfill {day} {day}"
+    if isinstance(error, UnreadableRows):
+        return f"{error}. To land the readable rows as an unproved day: {command} --accept-unreadable {day}"
+    if isinstance(error, IncompleteWindow) and not isinstance(error, TimesDisagree):
+        return f"{error}. To read the day again: {command}"
+    return str(error)
+
+
+def _begin_or_outage(
+    client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, timezone: str, now: datetime
+) -> list[TopoError]:
+    """Run `begin` and return its error as an outage that covers every day, or an empty list."""
+    try:
+        begin(client, portal, warehouse, timezone, now)
+    except TopoError as error:
+        return [error] * OUTAGE_ERRORS
+    return []
+
+
+async def _catch(read: Awaitable[ReadDay]) -> ReadDay | TopoError:
+    try:
+        return await read
+    except (IncompleteWindow, LimitExceeded, RequestRefused, ResponseInvalid, TopoUnavailable) as error:
+        return error
+
+
+async def _read_day(
+    client: TopoClient,
+    day: Day,
+    buffer: Buffer,
+    started_at: datetime,
+    *,
+    evidence: Evidence,
+    completeness: Completeness,
+    accept_unreadable: Container[date],
+    label_channels: bool,
+) -> ReadDay:
+    """Read a day up to the time that is readable now."""
+    now = _earlier_now(started_at, client.last_response)
+    window = day.window.readable(now)
+    into = _BufferSink(buffer, window)
+    times_disagree = False
+    try:
+        reading, unproved_because = await read_window(client, window, sink=into, evidence=evidence), None
+        _refuse_unreadable(reading)
+    except IncompleteWindow as error:
+        is_accepted = isinstance(error, UnreadableRows) and day.day in accept_unreadable
+        if completeness == "refuse" and not is_accepted:
+            raise
+        _LOG.warning("Landing %s unproved: %s", day.day, error)
+        reading, unproved_because = error.reading, str(error)
+        times_disagree = isinstance(error, TimesDisagree)
+    labels = await _labels(client, reading, into) if label_channels else Labels({}, 0)
+    return ReadDay(
+        day=day.day,
+        asked_after=reading.asked_after,
+        asked_before=reading.asked_before,
+        is_open=min(now, reading.as_of or now) < day.window.end + CLOSING_TIME,
+        proved=unproved_because is None,
+        unproved_because=unproved_because,
+        api_total_count=reading.total_count,
+        count_capped=reading.count_capped,
+        times_disagree=times_disagree,
+        requests=reading.requests + labels.requests,
+        started_at=started_at,
+        activities=buffer,
+        channels=labels.channels,
+        rejects=reject_frame(reading),
+    )
+
+
+def _earlier_now(now: datetime, response: ResponseInfo | None) -> datetime:
+    """Return now by the earlier of two clocks: this machine's and, if known, Topo's."""
+    ahead = (response.clock_ahead if response else None) or 0
+    return now - timedelta(seconds=ahead) if ahead > CLOCK_NOISE else now
+
+
+def _refuse_unreadable(reading: Reading) -> None:
+    """Raise an error if too many rows of a reading are unreadable.
+
+    Raises:
+        UnreadableRows: there are too many.
+    """
+    unreadable, rows = len(reading.unreadable), reading.received + len(reading.unreadable)
+    if too_many_unreadable(unreadable, rows):
+        raise UnreadableRows(reading=reading, rows=rows)
+
+
+class _BufferSink:
+    """A sink that writes the activities of a window to a buffer while more are read."""
+
+    def __init__(self, buffer: Buffer, window: Window) -> None:
+        self._buffer = buffer
+        self._window = window
+        self._overlap: list[Activity] = []
+
+    async def keep(self, activities: Sequence[Activity]) -> None:
+        start, end = self._window.start, self._window.end
+        within = [activity for activity in activities if start <= activity.created_at < end]
+        if len(within) < len(activities):
+            self._overlap += [activity for activity in activities if activity.created_at not in self._window]
+        if within:
+            await anyio.to_thread.run_sync(self._buffer.add, activity_frame(within))
+
+    def start_again(self) -> None:
+        self._overlap.clear()
+        self._buffer.clear()
+
+    def messages(self) -> Messages:
+        unlabelled = self._buffer.unlabelled(TYPES_WITHOUT_CHANNEL)
+        return Messages(unlabelled, self._buffer.messages(activity_frame(self._overlap)) if unlabelled else set())
+
+
+async def _labels(client: TopoClient, reading: Reading, into: _BufferSink) -> Labels:
+    messages = await anyio.to_thread.run_sync(into.messages)
+    try:
+        return await label(client, reading, messages)
+    except (RequestRefused, ResponseInvalid) as error:  # the day can land without channels
+        _LOG.warning("Continuing without the channels of messages whose payload has none: %s", error)
+        return Labels({}, 0)
+
+
+def _update_outage(outage: list[TopoError], reading: ReadDay | TopoError) -> None:
+    """Add a failed reading to the outage. Any other reading ends it."""
+    if isinstance(reading, EchoMissing) or (
+        isinstance(reading, TopoError) and not isinstance(reading, IncompleteWindow)
+    ):
+        outage.append(reading)
+    else:
+        outage.clear()
+
+
+def _must_stop(outage: list[TopoError]) -> bool:
+    """Return whether to stop: the error affects every day, or Topo has been down for several days in a row."""
+    return len(outage) >= OUTAGE_ERRORS or any(isinstance(error, RequestRefused | EchoMissing) for error in outage)

@@ -1,0 +1,161 @@
+"""The Dagster instance: one home for the UI, the daemon and the command line."""
+
+import importlib.resources
+import os
+import re
+import shlex
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import dagster as dg
+import psutil
+from sqlalchemy.exc import SQLAlchemyError
+
+from topo_pipeline.defs.orphaned_runs import UNFINISHED
+from topo_pipeline.warehouse.files import replacing
+
+
+class HomeUnusable(Exception):
+    """Dagster's home can't be used.
+
+    Attributes:
+        found: a sentence with the file and the reason.
+        do: a sentence that says what to do.
+    """
+
+    def __init__(self, found: str, do: str) -> None:
+        super().__init__(f"{found} {do}")
+        self.found, self.do = found, do
+
+
+class UnderWay(Exception):
+    """The operation can't be done while a run is in progress."""
+
+
+class AlreadyReading(UnderWay):
+    """Another run is reading Topo, and each key has one reader at a time."""
+
+
+def prepare(home: Path) -> Path:
+    """Make `home` a Dagster home if it isn't one, and set DAGSTER_HOME. An existing dagster.yaml is kept.
+
+    A new home is private: run logs and Dagster's records may quote data from Topo.
+
+    Returns:
+        The workspace file for Dagster's services. Run them in a folder without a `.env` file, because Dagster lets
+        `.env` override the environment.
+
+    Raises:
+        OSError: the folder can't be created or written.
+        HomeUnusable: Dagster can't open it.
+        WarehouseError: one of its files is not a regular file.
+    """
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _copy("dagster.yaml", home, replace=False)
+    os.environ["DAGSTER_HOME"] = str(home)
+    workspace = _copy("workspace.yaml", home, replace=True)
+    with opened(home):  # creates its databases: two services that create them at the same time damage them
+        return workspace
+
+
+@contextmanager
+def opened(home: Path) -> Iterator[dg.DagsterInstance]:
+    """Open the Dagster instance in `home`.
+
+    Raises:
+        HomeUnusable: its dagster.yaml or one of its databases can't be used, on opening or later.
+    """
+    with ExitStack() as stack:
+        try:
+            instance = stack.enter_context(dg.DagsterInstance.from_config(str(home)))
+            instance.event_log_storage.get_maximum_record_id()  # opening the instance reads all others
+        except Exception as error:  # noqa: BLE001 - of YAML, SQLite, the file system and four Dagster classes
+            raise _unusable(home, error) from None
+        try:
+            yield instance
+        except SQLAlchemyError as error:
+            raise _unusable(home, error) from None
+
+
+def _unusable(home: Path, error: Exception) -> HomeUnusable:
+    """Return an error that names the file at fault."""
+    if isinstance(error, SQLAlchemyError):
+        for file in sorted(home.rglob("*.db")):
+            if fault := _fault_of_database(file):
+                do = f"mv {shlex.quote(str(file))} {shlex.quote(f'{file}.damaged')}"
+                return HomeUnusable(
+                    f"Dagster's records in {file} can't be read ({fault}).",
+                    f"The landed days are in the warehouse. Move the file away and check: {do} && topo-pipeline doctor",
+                )
+        reason = getattr(error, "orig", error)
+        return HomeUnusable(f"Dagster's records in {home} can't be used ({reason}).", "Fix the cause and try again.")
+    if isinstance(error, OSError) and error.filename:
+        return HomeUnusable(f"{error.filename} can't be used ({error.strerror}).", "Move it away and try again.")
+    reason = str(error).strip()
+    if found := re.search(r"^\s*Error 1: (.*?)(?: Expected: |$)", reason, re.MULTILINE):
+        reason = found[1]  # an invalid setting; Dagster's list of what it expects fills pages
+    reason = re.sub(r"^Failure condition: |, instead got.*", "", reason.partition("\n")[0])
+    return HomeUnusable(
+        f"{home / 'dagster.yaml'} can't be used ({reason.rstrip('.')}).",
+        "Correct it, or move it away. The next topo-pipeline backfill or topo-pipeline dev writes a new one.",
+    )
+
+
+def _fault_of_database(file: Path) -> str | None:
+    if not file.is_file():
+        return "it is not a file"
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True)) as connection:
+            [found] = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        return None if "locked" in str(error) else str(error)
+    return None if found == "ok" else str(found).partition("\n")[0]
+
+
+def _copy(name: str, home: Path, *, replace: bool) -> Path:
+    target = home / name
+    template = (importlib.resources.files("topo_pipeline") / name).read_text(encoding="utf-8")
+    if not target.exists() or (replace and target.read_text(encoding="utf-8") != template):
+        with replacing(target) as new:
+            new.write_text(template, encoding="utf-8")
+    return target
+
+
+def require_no_runs_under_way(instance: dg.DagsterInstance) -> None:
+    """Raise an error if a run is in progress.
+
+    Raises:
+        UnderWay: a run is in progress.
+    """
+    for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED), limit=1):
+        raise UnderWay(
+            f"Run {record.dagster_run.run_id.partition('-')[0]} is in progress. Wait for it to end, or stop it in"
+            " Dagster's UI (topo-pipeline dev)."
+        )
+
+
+def require_no_reader(instance: dg.DagsterInstance) -> None:
+    """Raise an error instead of waiting for another reader.
+
+    Raises:
+        AlreadyReading: a run holds the slot of pool `topo_api`.
+    """
+    if not instance.event_log_storage.supports_global_concurrency_limits:
+        return
+    for slot in instance.event_log_storage.get_concurrency_info("topo_api").claimed_slots:
+        raise AlreadyReading(
+            f"Run {slot.run_id.partition('-')[0]} is reading Topo. Wait for it to end, or stop it in Dagster's UI"
+            " (topo-pipeline dev)."
+        )
+
+
+def program_of(process: int) -> str:
+    """Return the name of a process's program, without its arguments, which may contain secrets."""
+    try:
+        words = [Path(word).name for word in psutil.Process(process).cmdline()[:2]]
+    except psutil.Error:
+        return "a process that can't be inspected"
+    is_script = len(words) > 1 and words[0].startswith("python") and not words[1].startswith("-")
+    return words[is_script] if words else "an unnamed process"

@@ -1,0 +1,209 @@
+"""Materialize a range of days in this process, on the instance that the UI shows, and return the outcome.
+
+This module drives Dagster for the command line. It doesn't print, and what a run does is defined in `defs`.
+"""
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from topo_pipeline.days import contiguous
+from topo_pipeline.defs.failures import cause_of
+from topo_pipeline.defs.names import ACTIVITIES
+from topo_pipeline.defs.orphaned_runs import fail_orphaned_runs, owner_tag
+from topo_pipeline.defs.partitions import day_of, key_of, range_tags
+from topo_pipeline.orchestration.instance import require_no_reader
+
+# The caller shows the progress itself. The run's log is still in the UI.
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+READING = "topo__activities"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome of a backfill: the days that landed, and one sentence for each problem.
+
+    An unproved day is not a problem of the run, but it makes the backfill incomplete.
+    """
+
+    landed: tuple[date, ...]
+    problems: tuple[str, ...]
+    activities: int = 0
+    requests: int = 0
+    unproved: dict[date, str] = field(default_factory=dict)
+    """The reason for each day that landed without being proved complete."""
+    unreadable: dict[date, int] = field(default_factory=dict)
+    """The number of unreadable rows of each landed day that has any."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One event: a day landed (with its counts of activities and requests), or a step started."""
+
+    landed: date | None = None
+    step: str | None = None
+    activities: int = 0
+    requests: int = 0
+    unreadable: int = 0
+    unproved_because: str | None = None
+
+
+@dataclass(frozen=True)
+class _Failure:
+    step: str
+    sentence: str
+    was_interrupted: bool = False
+
+
+def backfill(
+    definitions: dg.Definitions,
+    days: Sequence[date],
+    *,
+    instance: dg.DagsterInstance,
+    on_progress: Callable[[Progress], None],
+    may_shrink: Iterable[date] = (),
+    accept_unreadable: Iterable[date] = (),
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Read `days` (contiguous) in one run of the job `refresh`. A refused day doesn't delay the tables of other days.
+
+    A requested stop takes effect after a day, and the tables then process the days that landed.
+
+    Args:
+        definitions: The code location.
+        days: The days to read.
+        instance: The instance that records the runs.
+        on_progress: Called for each day that lands and each step that starts.
+        may_shrink: Days whose reload may remove any number of rows.
+        accept_unreadable: Days that land, unproved, even if many of their rows can't be read.
+        is_stopped: Called after each day; returns whether to stop.
+
+    Raises:
+        AlreadyReading: another run is reading Topo.
+    """
+    fail_orphaned_runs(instance)
+    require_no_reader(instance)
+    refresh, config = definitions.resolve_job_def("refresh"), _config(may_shrink, accept_unreadable)
+    counted: dict[date, Progress] = {}
+
+    def count(progress: Progress) -> None:
+        if progress.landed:
+            counted[progress.landed] = progress
+        on_progress(progress)
+
+    landed, failures = _run(refresh, days, instance, count, config=config, is_stopped=is_stopped)
+    if landed and [failure.step for failure in failures] == [READING] and not failures[0].was_interrupted:
+        # Refused days or a requested stop ended the run before the tables. Build them for the days that landed.
+        daily_tables, other_tables = _tables(refresh)
+        for stretch in contiguous(landed):
+            failures += _run(refresh, stretch, instance, on_progress, selection=daily_tables)[1]
+        failures += _run(refresh, landed, instance, on_progress, selection=other_tables)[1]
+    problems = tuple(dict.fromkeys(failure.sentence for failure in failures))
+    if not problems and set(landed) != set(days):
+        problems = (
+            f"Only {len(landed)} of {len(days)} days landed. See the run's log in Dagster's UI: topo-pipeline dev",
+        )
+    return Outcome(
+        tuple(landed),
+        problems,
+        activities=sum(progress.activities for progress in counted.values()),
+        requests=sum(progress.requests for progress in counted.values()),
+        unproved={day: progress.unproved_because for day, progress in counted.items() if progress.unproved_because},
+        unreadable={day: progress.unreadable for day, progress in counted.items() if progress.unreadable},
+    )
+
+
+def _config(may_shrink: Iterable[date], accept_unreadable: Iterable[date]) -> dict[str, Any]:
+    named = {"allow_shrink": may_shrink, "accept_unreadable": accept_unreadable}
+    return {"ops": {READING: {"config": {name: [key_of(day) for day in days] for name, days in named.items()}}}}
+
+
+def _run(
+    job: dg.JobDefinition,
+    days: Sequence[date],
+    instance: dg.DagsterInstance,
+    on_progress: Callable[[Progress], None],
+    *,
+    selection: Sequence[dg.AssetKey] | None = None,
+    config: Mapping[str, Any] | None = None,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> tuple[list[date], list[_Failure]]:
+    """Execute the job, or a selection of its assets, for `days`; return the days that landed and the failures."""
+    run_id = str(uuid.uuid4())
+    landed: set[date] = set()
+    stopped: list[_Failure] = []
+
+    def listen(entry: dg.EventLogEntry) -> None:
+        progress = _progress(entry)
+        if progress is None:
+            return
+        is_new = progress.landed is not None and progress.landed not in landed
+        if progress.landed:
+            landed.add(progress.landed)
+        stops_here = is_new and len(landed) < len(days) and is_stopped()
+        on_progress(progress)  # a stop that is requested from here on takes effect after the next day
+        if stops_here:
+            rest = sorted(set(days) - landed)
+            sentence = f"Stopped as requested: {len(landed)} of {len(days)} days landed."
+            command = f"To read the rest: topo-pipeline backfill {rest[0]} {rest[-1]}"
+            stopped.append(_Failure(READING, f"{sentence} {command}"))
+            raise dg.DagsterExecutionInterruptedError
+
+    # The result of a failed run lacks the days that landed before the failure, so events are collected as they come.
+    instance.add_event_listener(run_id, listen)
+    result = job.execute_in_process(
+        run_config={**QUIET, **(config or {})},
+        instance=instance,
+        asset_selection=selection,
+        tags={**range_tags(days[0], days[-1]), **owner_tag(run_id)},
+        raise_on_error=False,
+        run_id=run_id,
+    )
+    return sorted(landed), stopped or [_failure(event) for event in result.get_step_failure_events()]
+
+
+def _tables(job: dg.JobDefinition) -> tuple[list[dg.AssetKey], list[dg.AssetKey]]:
+    """Return the metric tables of the job: those built day by day, and the others."""
+    tables = [key for key in job.asset_layer.executable_asset_keys if key.path[0] == "engagement"]
+    by_day = [key for key in tables if job.asset_layer.get(key).partitions_def is not None]
+    return by_day, [key for key in tables if key not in by_day]
+
+
+def _progress(entry: dg.EventLogEntry) -> Progress | None:
+    event = entry.dagster_event
+    if event is None:
+        return None
+    if event.is_step_start:
+        return Progress(step=event.step_key)
+    if event.is_step_materialization and event.asset_key == ACTIVITIES and event.partition:
+        metadata = {name: entry.value for name, entry in event.materialization.metadata.items()}
+        return Progress(
+            landed=day_of(event.partition).day,
+            activities=_number(metadata.get("dagster/partition_row_count")),
+            requests=_number(metadata.get("requests")),
+            unreadable=_number(metadata.get("rejects")),
+            unproved_because=str(metadata["unproved_because"]) if "unproved_because" in metadata else None,
+        )
+    return None
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _failure(event: dg.DagsterEvent) -> _Failure:
+    """Return what a failed step reports: the sentence of an expected error, else the first line of the exception."""
+    step, fault = str(event.step_key), cause_of(event)
+    if fault.sentence is not None:
+        return _Failure(step, fault.sentence)
+    if fault.kind == dg.DagsterExecutionInterruptedError.__name__:
+        return _Failure(step, "Interrupted. Days that had already landed are kept.", was_interrupted=True)
+    return _Failure(
+        step, f"{step} failed: {fault.detail} (the run's log in Dagster's UI has the details: topo-pipeline dev)"
+    )

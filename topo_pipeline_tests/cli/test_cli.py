@@ -1,0 +1,281 @@
+"""The command line as a person meets it: real HTTP, real files, exit codes, one sentence where it fails."""
+
+import os
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import duckdb
+import pytest
+import stamina
+from typer.main import get_command
+
+from topo_pipeline.cli import app
+from topo_pipeline.defs.resources import utc_now
+from topo_pipeline.ingest.loading import load_days
+from topo_pipeline.sandbox import demo as simulated
+from topo_pipeline.sandbox.app import create_app
+from topo_pipeline.sandbox.server import serve
+from topo_pipeline.sandbox.world import World
+from topo_pipeline_tests.command_line import answer, assert_one_sentence, run, topo_pipeline
+
+NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def api_url() -> Iterator[str]:
+    with serve(
+        create_app(World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW, date_clock=utc_now)
+    ) as address:
+        yield f"{address}/v1"
+
+
+@pytest.fixture(scope="module")
+def backfilled(tmp_path_factory: pytest.TempPathFactory, api_url: str) -> tuple[Path, CompletedProcess[str]]:
+    """A folder in which somebody has backfilled four days, and what was printed."""
+    folder = tmp_path_factory.mktemp("backfilled")
+    return folder, answer(folder, "backfill", "2026-03-01", "2026-03-04", TOPO_API_URL=api_url)
+
+
+def test_a_backfill_lands_every_day_and_exits_with_0(backfilled: tuple[Path, CompletedProcess[str]]) -> None:
+    folder, result = backfilled
+    assert result.returncode == 0, result.stderr
+    assert "4 days landed" in result.stdout
+    with duckdb.connect(folder / "data" / "topo.duckdb", read_only=True) as connection:
+        read = connection.execute("SELECT sum(rows)::BIGINT, sum(requests)::BIGINT FROM topo.topo.loads").fetchone()
+    assert read is not None
+    assert f"{read[0]:,} activities in {read[1]:,} requests" in result.stdout
+    said = result.stderr.splitlines()
+    assert said[:5] == [
+        "Reading 4 days",
+        "2026-03-01 landed: 1 of 4 days",
+        "2026-03-02 landed: 2 of 4 days",
+        "2026-03-03 landed: 3 of 4 days",
+        "2026-03-04 landed: 4 of 4 days",
+    ]
+    assert [line for line in said[5:] if not line.startswith("Building ")] == []
+    assert "Building sequence_summary" in said
+    with duckdb.connect(folder / "data" / "topo.duckdb", read_only=True) as connection:
+        landed = connection.execute("SELECT day FROM topo.topo.loads ORDER BY day").fetchall()
+        tables = connection.execute("SELECT count(*) FROM engagement.sequence_summary").fetchone()
+    assert landed == [(date(2026, 3, day),) for day in range(1, 5)]
+    assert tables is not None
+    assert tables[0] > 0
+    assert (folder / ".dagster" / "dagster.yaml").exists()
+
+
+def test_the_first_backfill_prints_one_line_about_the_contract_check(
+    tmp_path: Path, api_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the API were not on this machine."""
+    monkeypatch.setitem(load_days.__kwdefaults__, "checks_contract", True)
+    result = answer(tmp_path, "backfill", "2026-03-03", "2026-03-03", TOPO_API_URL=api_url)
+    [line] = [line for line in result.stdout.splitlines() if "Contract check" in line]
+    assert "assumptions hold" in line
+    assert "topo-pipeline doctor --contract" in line
+
+
+def test_an_api_on_this_machine_is_not_checked(backfilled: tuple[Path, CompletedProcess[str]]) -> None:
+    folder, result = backfilled
+    assert "Contract check" not in result.stdout + result.stderr
+    with duckdb.connect(folder / "data" / "topo.duckdb", read_only=True) as connection:
+        assert connection.execute("FROM topo.topo.contract_checks").fetchall() == []
+
+
+def test_the_key_is_in_nothing_that_a_backfill_leaves_behind(backfilled: tuple[Path, CompletedProcess[str]]) -> None:
+    folder, result = backfilled
+    key = os.environ["TOPO_API_KEY"].encode()
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".duckdb" for path in files)
+    assert any(path.suffix == ".db" for path in files)
+    assert [path for path in files if key in path.read_bytes()] == []
+    assert key.decode() not in result.stdout + result.stderr
+
+
+def test_a_wrong_key_ends_in_one_sentence_that_names_the_variable(tmp_path: Path, api_url: str) -> None:
+    wrong = "topo_wrong_0123456789"
+    result = answer(tmp_path, "backfill", "2026-03-01", "2026-03-02", TOPO_API_URL=api_url, TOPO_API_KEY=wrong)
+    assert_one_sentence(result, "check TOPO_API_KEY", "request")
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in files if wrong.encode() in path.read_bytes()] == []
+    assert wrong not in result.stdout + result.stderr
+
+
+def test_no_key_ends_in_one_sentence_before_anything_is_made(tmp_path: Path) -> None:
+    result = topo_pipeline(tmp_path, "backfill", "2026-03-01", "2026-03-02", TOPO_API_KEY=None)
+    assert_one_sentence(result, "TOPO_API_KEY is not set")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unreachable_host_ends_in_one_sentence_that_names_it(tmp_path: Path) -> None:
+    with stamina.set_testing(True, attempts=6):  # as many as always, without the waiting
+        result = answer(tmp_path, "backfill", "2026-03-01", "2026-03-01", TOPO_API_URL="http://127.0.0.1:9/v1")
+    assert_one_sentence(result, "127.0.0.1:9", "in 6 attempts")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "says"),
+    [
+        ("2026-03-02", "2026-03-01", "before the first day"),
+        ("2026-02-30", "2026-03-01", "'2026-02-30' is not a date"),
+        ("01/03/2026", "2026-03-01", "is not a date"),
+        ("2025-12-31", "2026-01-02", "TOPO_START_DATE"),
+        ("2026-03-01", str(datetime.now(UTC).date() + timedelta(days=2)), "is in the future"),
+    ],
+)
+def test_a_bad_date_range_ends_in_one_sentence(tmp_path: Path, start: str, end: str, says: str) -> None:
+    assert_one_sentence(answer(tmp_path, "backfill", start, end), says)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_warehouse_that_cannot_be_written_ends_in_one_sentence_without_a_request(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file where a folder should be")
+    result = answer(tmp_path, "backfill", "2026-03-01", "2026-03-01", TOPO_API_URL="http://127.0.0.1:9/v1")
+    assert_one_sentence(result, "warehouse", "data/topo.duckdb")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("TOPO_TIMEZONE", "Mars/Olympus", "TOPO_TIMEZONE"),
+        ("TOPO_START_DATE", "soon", "TOPO_START_DATE"),
+        ("TOPO_API_URL", "http://api.example.com/v1", "https"),
+        ("TOPO_API_KEY", "two words", "TOPO_API_KEY"),
+        ("TOPO_CONCURRENCY", "0", "TOPO_CONCURRENCY"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_ends_in_one_sentence(
+    tmp_path: Path, variable: str, value: str, says: str
+) -> None:
+    result = answer(tmp_path, "backfill", "2026-03-01", "2026-03-01", **{variable: value})
+    assert_one_sentence(result, says)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A folder in which a person who has a key of their own has run the demo, and what it printed."""
+
+    folder: Path
+    days: int
+    stdout: str
+
+    @property
+    def warehouse(self) -> duckdb.DuckDBPyConnection:
+        return duckdb.connect(self.folder / "data" / "demo" / "topo.duckdb", read_only=True)
+
+    def run_again(self) -> CompletedProcess[str]:
+        return run_demo(self.folder, self.days, TOPO_API_KEY=None)
+
+
+def run_demo(folder: Path, days: int, **environment: str | None) -> CompletedProcess[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulated, "DAYS", days)
+        return answer(folder, "demo", **environment)
+
+
+@pytest.fixture(scope="module", params=[7, pytest.param(60, marks=pytest.mark.full)])
+def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    folder = tmp_path_factory.mktemp("demo")
+    result = run_demo(folder, request.param, TOPO_API_KEY="topo_real_key")
+    assert result.returncode == 0, result.stderr
+    return Demo(folder, request.param, result.stdout)
+
+
+def test_the_demo_reads_60_days() -> None:
+    assert simulated.DAYS == 60
+
+
+def test_the_demo_lives_apart_from_a_real_workspace(demo: Demo) -> None:
+    assert sorted(path.relative_to(demo.folder).parts[:2] for path in demo.folder.rglob("*.duckdb")) == [
+        ("data", "demo")
+    ]
+    assert not (demo.folder / ".dagster").exists()
+    assert "data/demo/topo.duckdb" in demo.stdout
+    assert "data/demo/report/engagement_report.html" in demo.stdout
+    assert (demo.folder / "data" / "demo" / "report" / "engagement_report.html").is_file()
+
+
+def test_the_demo_shows_what_its_tables_hold(demo: Demo) -> None:
+    with demo.warehouse as connection:
+        summary = connection.execute(
+            "SELECT sequence_name, unique_sent, total_sent, total_opens, total_replies, reply_rate"
+            " FROM engagement.sequence_summary WHERE period = 'lifetime'"
+        ).fetchall()
+        landed = connection.execute("SELECT count(DISTINCT day) FROM topo.topo.loads").fetchone()
+    assert landed == (demo.days,)
+    assert len(summary) >= 12
+    lines = demo.stdout.splitlines()
+    for name, *counts, rate in summary:
+        [line] = [line for line in lines if name in line]
+        assert line.split(name)[1].split()[:4] == [f"{count:,}" for count in counts]
+        assert f"{100 * rate:.1f}%" in line if rate is not None else "–" in line
+
+
+@pytest.mark.full  # a range that is read twice changes no number: defs/test_ranged_runs
+def test_the_demo_run_again_changes_no_number(demo: Demo, tmp_path: Path) -> None:
+    again = replace(demo, folder=shutil.copytree(demo.folder, tmp_path, dirs_exist_ok=True))
+    assert again.run_again().stdout == demo.stdout
+    with again.warehouse as connection:
+        loads = connection.execute("SELECT count(*), count(DISTINCT day) FROM topo.topo.loads").fetchone()
+        changes = connection.execute("SELECT count(*) FROM topo.topo.activity_changes").fetchone()
+    assert loads == (2 * demo.days, demo.days)
+    assert changes == (0,)
+
+
+def test_every_command_says_how_it_is_used_with_examples_that_it_understands() -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined] # a group
+    assert {"demo", "doctor", "status", "backfill", "report", "export", "restore", "forget"} <= commands.keys()
+    for name, command in commands.items():
+        said = answer(Path(), name, "--help").stdout
+        examples = [line for line in said.splitlines() if line.startswith(f"    topo-pipeline {name}")]
+        assert examples, name
+        for example in examples:
+            command.make_context(name, shlex.split(re.split("[|>]", example)[0])[2:])  # or raises what a person is told
+
+
+@pytest.mark.parametrize("option", ["--accept-unreadable", "--allow-shrink"])
+def test_an_option_for_a_day_that_is_not_read_is_refused(tmp_path: Path, option: str) -> None:
+    result = answer(tmp_path, "backfill", "2026-03-01", "2026-03-02", option, "2026-03-09")
+    assert_one_sentence(result, f"{option} 2026-03-09", "not between 2026-03-01 and 2026-03-02")
+    assert result.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("bakcfill",), "Did you mean 'backfill'?"),
+        (("backfill", "2026-03-01"), "Missing argument 'TO'"),
+        (("backfill", "2026-03-01", "2026-03-02", "--dryrun"), "--dry-run"),
+        (("sandbox", "--port", "http"), "Invalid value for '--port'"),
+    ],
+)
+def test_what_is_mistyped_is_told_in_one_plain_sentence(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
+    result = answer(tmp_path, *arguments)
+    assert result.returncode == 2
+    [error] = [line for line in result.stderr.splitlines() if line.startswith("Error:")]
+    assert says in error
+    assert result.stderr.isascii()  # no box around it
+
+
+def test_help_waits_for_neither_dagster_nor_the_warehouse() -> None:
+    """What loads them takes seconds."""
+    told = "import sys; from topo_pipeline.cli import app; print({'dagster', 'duckdb', 'pandas'} & sys.modules.keys())"
+    assert run(Path(), sys.executable, "-c", told).stdout == "set()\n"
+
+
+def test_a_backfill_into_a_warehouse_that_lacks_landed_days_says_so(
+    backfilled: tuple[Path, CompletedProcess[str]], api_url: str, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(backfilled[0], tmp_path / "copy")
+    mistyped = {"TOPO_API_URL": api_url, "TOPO_WAREHOUSE": "data/tpoo.duckdb"}
+    result = answer(folder, "backfill", "2026-03-04", "2026-03-04", **mistyped)
+    assert result.returncode == 0
+    [warning] = [line for line in result.stderr.splitlines() if "Dagster has records" in line]
+    assert "are not in data/tpoo.duckdb: 2026-03-01 to 2026-03-03." in warning
+    assert "If TOPO_WAREHOUSE is wrong, correct it." in warning

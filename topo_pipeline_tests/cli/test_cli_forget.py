@@ -1,0 +1,126 @@
+"""Forgetting a person from the command line: said twice before it is done, reported afterwards, and complete."""
+
+import os
+import pty
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from topo_pipeline.ingest.loading import load_days
+from topo_pipeline.sandbox.app import create_app
+from topo_pipeline.sandbox.server import serve
+from topo_pipeline.sandbox.world import World
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.landing import Load
+from topo_pipeline_tests.command_line import COMMAND, answer, assert_one_sentence
+from topo_pipeline_tests.conftest import PATIENCE
+from topo_pipeline_tests.crashes.source import client, days_of
+
+DAYS = [date(2026, 3, 2), date(2026, 3, 3)]
+NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
+OF_THEM = "FROM topo.topo.activities WHERE person_id = ?"
+
+
+@pytest.fixture(scope="module")
+def api_url() -> Iterator[str]:
+    with serve(create_app(World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW)) as address:
+        yield f"{address}/v1"
+
+
+def read_days(warehouse: Path, api_url: str) -> list[Load]:
+    loads = list(
+        load_days(
+            lambda: client(api_url, NOW),
+            Warehouse(str(warehouse)),
+            days_of(DAYS),
+            run_id="a run",
+            clock=lambda: NOW,
+            timezone="UTC",
+        )
+    )
+    return [load for load in loads if isinstance(load, Load)]
+
+
+@pytest.fixture(scope="module")
+def landed(tmp_path_factory: pytest.TempPathFactory, api_url: str) -> Path:
+    path = tmp_path_factory.mktemp("landed") / "topo.duckdb"
+    assert len(read_days(path, api_url)) == len(DAYS)
+    return path
+
+
+@pytest.fixture
+def folder(landed: Path, tmp_path: Path) -> Path:
+    """A folder of one's own in which two days are landed."""
+    folder = tmp_path / "here"
+    (folder / "data").mkdir(parents=True)
+    shutil.copy(landed, folder / "data" / "topo.duckdb")
+    return folder
+
+
+def ask(folder: Path, sql: str, *values: object) -> list[tuple[object, ...]]:
+    with duckdb.connect(folder / "data" / "topo.duckdb", read_only=True) as connection:
+        return connection.execute(sql, values).fetchall()
+
+
+def somebody(folder: Path) -> str:
+    [(person,)] = ask(folder, "SELECT max(person_id)::VARCHAR FROM topo.topo.activities")
+    return str(person)
+
+
+def test_it_says_what_it_erased_and_no_reading_brings_it_back(folder: Path, api_url: str) -> None:
+    person = somebody(folder)
+    [(theirs,)] = ask(folder, f"SELECT count(*) {OF_THEM}", person)
+    result = answer(folder, "forget", person, "--yes")
+    assert result.returncode == 0, result.stderr
+    assert f"Erased (activities: {theirs}," in result.stdout
+    assert ask(folder, f"SELECT count(*) {OF_THEM}", person) == [(0,)]
+
+    again = read_days(folder / "data" / "topo.duckdb", api_url)
+    assert sum(load.suppressed for load in again) == theirs
+    assert ask(folder, f"SELECT count(*) {OF_THEM}", person) == [(0,)]
+    shown = [path for path in folder.rglob("*") if path.is_file() and person.encode() in path.read_bytes()]
+    assert shown == []
+
+
+def test_nobody_is_erased_where_nobody_can_be_asked(folder: Path) -> None:
+    assert_one_sentence(answer(folder, "forget", somebody(folder)), "--yes")
+    assert ask(folder, f"SELECT count(*) > 0 {OF_THEM}", somebody(folder)) == [(True,)]
+
+
+@pytest.mark.parametrize(("typed", "erased"), [("", False), ("y", True)])
+def test_a_person_at_a_terminal_is_asked_first(folder: Path, typed: str, erased: bool) -> None:
+    person = somebody(folder)
+    ours, theirs = pty.openpty()
+    os.write(ours, f"{typed}\n".encode())
+    done = subprocess.run(  # noqa: S603
+        [COMMAND, "forget", person],
+        cwd=folder, env={**os.environ, "TOPO_WAREHOUSE": "data/topo.duckdb"}, stdin=theirs,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    os.close(ours)
+    os.close(theirs)
+    assert f"Erase {person} from data/topo.duckdb (activities: " in done.stdout + done.stderr
+    assert done.returncode == (0 if erased else 1)
+    assert ask(folder, f"SELECT count(*) = 0 {OF_THEM}", person) == [(erased,)]
+
+
+def test_who_is_in_nothing_that_is_landed_is_taken_for_a_slip(folder: Path) -> None:
+    result = answer(folder, "forget", "0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10", "--yes")
+    assert_one_sentence(result, "No landed row mentions 0b9c4a52")
+
+
+@pytest.mark.parametrize("nobody", ["", "'; DROP TABLE topo.activities; --"])
+def test_what_is_no_id_is_refused_in_one_sentence(tmp_path: Path, nobody: str) -> None:
+    assert_one_sentence(answer(tmp_path, "forget", "--yes", "--", nobody), "is not a contact id")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_warehouse_it_says_so_and_makes_none(tmp_path: Path) -> None:
+    result = answer(tmp_path, "forget", "0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10", "--yes")
+    assert_one_sentence(result, "no warehouse")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,64 @@
+"""Other people's text, wherever it is shown."""
+
+import json
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from topo_pipeline.common.text import in_chat, in_json, one_line
+
+# What makes a terminal, a log or a bidirectional text do something. Joiners are part of words and of emoji.
+ACTS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+KEPT = {"\u200c", "\u200d", *map(chr, range(0xE0020, 0xE0080))}
+
+
+def acting(text: str) -> set[str]:
+    return {character for character in text if unicodedata.category(character) in ACTS} - KEPT
+
+
+@given(st.text(), st.integers(2, 50))
+@settings(deadline=None, derandomize=True, database=None)
+def test_whatever_the_text_one_line_of_it_is_short_and_does_nothing(text: str, limit: int) -> None:
+    line = one_line(text, limit)
+    assert acting(line) == set()
+    assert len(line) <= limit
+    assert line == " ".join(line.split())
+
+
+def test_what_can_be_read_stays() -> None:
+    assert one_line("a\r\n\tb\x1b[31m\x9b1m\x00\u202e\ud800c") == "a b [31m 1m c"
+    assert one_line("x" * 301) == "x" * 299 + "…"
+    assert one_line("Zusammen\u00adarbeit") == "Zusammenarbeit"
+    flag = "\U0001f3f4" + "".join(chr(0xE0000 + ord(letter)) for letter in "gbeng") + "\U000e007f"
+    newer_than_python_knows, private = "\U0001fabf", "\ue000"
+    assert one_line(flag + newer_than_python_knows + private) == flag + newer_than_python_knows + private
+    assert one_line("\u200d") == ""
+    assert (
+        one_line("שלום 👨\u200d👩\u200d👧 نمی\u200cخواهم été 東京") == "שלום 👨\u200d👩\u200d👧 نمی\u200cخواهم été 東京"
+    )
+
+
+@given(st.text() | st.lists(st.text()) | st.dictionaries(st.text(), st.text()))
+@settings(deadline=None, derandomize=True, database=None)
+def test_json_says_the_same_without_a_character_that_acts(value: object) -> None:
+    shown = in_json(json.dumps(value, ensure_ascii=False, indent=2))
+    assert json.loads(shown) == value
+    assert acting(shown) <= {"\n"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!channel> now",
+        "@channel @here @everyone",
+        "[your invoice](https://evil.example)",
+        "<https://evil.example|here>",
+    ],
+)
+def test_a_message_calls_on_nobody_and_hides_no_address(text: str) -> None:
+    shown = in_chat(text)
+    assert not set("<>") & set(shown)
+    assert "](" not in shown
+    assert not any(word in shown for word in ("@channel", "@here", "@everyone"))

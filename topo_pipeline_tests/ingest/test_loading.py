@@ -1,0 +1,425 @@
+"""What becomes of days that can't be had, over real HTTP; what can be had lands all the same."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+from uuid import UUID
+
+import pytest
+
+from topo_pipeline.days import Day, Window
+from topo_pipeline.ingest.loading import Refusal, UnprovedLoad, load_days
+from topo_pipeline.ingest.session import check
+from topo_pipeline.ingest.templates import load_templates
+from topo_pipeline.sandbox.server import serve
+from topo_pipeline.topo_api.client import Retries, TopoClient
+from topo_pipeline.topo_api.errors import RequestRefused
+from topo_pipeline.topo_api.windows import MARGIN
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.landing import Load
+from topo_pipeline_tests.topo_api.helpers import Answer, Model, Request, instants, item_of
+from topo_pipeline_tests.topo_api.test_channels import Filtering, Sent, sent
+
+NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
+QUICK = Retries(attempts=2, wait_initial=0.001, wait_max=0.001, wait_jitter=0.0)
+EMPTY = {"items": [], "total_count": 0, "total_pages": 0, "has_more": False}
+
+
+@dataclass
+class Scripted:
+    """An API that answers each day as told: a status and a body; an empty page where nothing is told."""
+
+    answers: dict[date, tuple[int, object]] = field(default_factory=dict)
+    others: dict[str, tuple[int, object]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        query = parse_qs(scope["query_string"].decode())
+        path = scope["path"].removeprefix("/v1/")
+        self.asked.append(path)
+        status, body = self.others.get(path, (200, EMPTY))
+        if "created_at_before" in query:
+            status, body = self._activities(query)
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        await send(
+            {"type": "http.response.start", "status": status, "headers": [(b"content-length", b"%d" % len(content))]}
+        )
+        await send({"type": "http.response.body", "body": content})
+
+    def _activities(self, query: dict[str, list[str]]) -> tuple[int, object]:
+        before = datetime.fromisoformat(query["created_at_before"][0])
+        if "created_at_after" not in query:
+            return 200, EMPTY
+        after = datetime.fromisoformat(query["created_at_after"][0])
+        if before - after > timedelta(hours=12):
+            return self.answers.get((before - timedelta(days=1)).date(), (200, EMPTY))
+        bodies = [body for _, body in self.answers.values() if isinstance(body, dict)]
+        items = {item["id"]: item for body in bodies for item in body.get("items", [])}
+        found = [item for item in items.values() if after < datetime.fromisoformat(item["created_at"]) < before]
+        return 200, EMPTY | {"items": found, "total_count": len(found)}
+
+
+@contextmanager
+def connecting_to(api: Any) -> Iterator[Callable[[], TopoClient]]:
+    with serve(api) as address:
+        yield lambda: TopoClient(
+            f"{address}/v1", "topo_k", requests_per_second=10_000, retries=QUICK, clock=lambda: NOW
+        )
+
+
+def day(number: int) -> Day:
+    start = datetime(2026, 3, number, tzinfo=UTC)
+    return Day(start.date(), Window(start, start + timedelta(days=1)))
+
+
+def problem(status: int, type_: str) -> tuple[int, object]:
+    return status, {"status_code": status, "type": type_, "message": "no", "request_id": f"req_{status}"}
+
+
+def load(api: Any, folder: Path, days: list[Day], **options: Any) -> list[Load | Refusal]:
+    warehouse = Warehouse(str(folder / "w.duckdb"))
+    with connecting_to(api) as connect:
+        terms = {"run_id": "r", "clock": lambda: NOW, "timezone": "UTC"} | options
+        return list(load_days(connect, warehouse, days, **terms))
+
+
+def landed(outcomes: list[Load | Refusal]) -> list[bool]:
+    return [isinstance(outcome, Load) for outcome in outcomes]
+
+
+INCOMPLETE = (200, {**EMPTY, "total_count": 3})
+
+
+def test_each_day_has_one_outcome_and_a_refused_one_holds_up_no_other(tmp_path: Path) -> None:
+    outcomes = load(Scripted({date(2026, 3, 2): INCOMPLETE}), tmp_path, [day(n) for n in range(1, 6)])
+    assert [outcome.day for outcome in outcomes] == [date(2026, 3, n) for n in range(1, 6)]
+    assert landed(outcomes) == [True, False, True, True, True]
+
+
+def test_where_it_is_so_wished_an_incomplete_day_lands_and_is_called_unproved(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    item = {"id": str(UUID(int=7)), "created_at": "2026-03-02T10:00:00Z", "payload": {"type": "message.sent"}}
+    api = Scripted({date(2026, 3, 2): (200, {**EMPTY, "items": [item], "total_count": 3})})
+    [one, two] = load(api, tmp_path, [day(1), day(2)], completeness="warn")
+    assert isinstance(one, Load)
+    assert isinstance(two, Load)
+    assert (one.proved, two.proved) == (True, False)
+    assert (two.rows, two.api_total_count) == (1, 3)
+    assert isinstance(two, UnprovedLoad)
+    assert "2 missing" in two.because
+    assert "Landing 2026-03-02 unproved: Window 2026-03-02T00:00:00Z" in caplog.text
+
+
+def test_where_incomplete_days_may_land_what_was_not_answered_is_still_refused(tmp_path: Path) -> None:
+    api = Scripted({date(2026, 3, 1): (503, b"<html>gone</html>")})
+    assert landed(load(api, tmp_path, [day(1), day(2)], completeness="warn")) == [False, True]
+
+
+def test_any_number_of_incomplete_days_in_a_row_is_still_tried(tmp_path: Path) -> None:
+    bad = {date(2026, 3, n): INCOMPLETE for n in range(1, 5)}
+    outcomes = load(Scripted(bad), tmp_path, [day(n) for n in range(1, 6)])
+    assert landed(outcomes) == [False, False, False, False, True]
+
+
+@pytest.mark.parametrize("fault", [(503, b"<html>gone</html>"), (200, b"<html>welcome</html>")], ids=["5xx", "html"])
+def test_one_day_that_topo_does_not_answer_for_is_passed_over(tmp_path: Path, fault: tuple[int, object]) -> None:
+    outcomes = load(Scripted({date(2026, 3, 2): fault}), tmp_path, [day(n) for n in range(1, 4)])
+    assert landed(outcomes) == [True, False, True]
+
+
+@pytest.mark.parametrize("fault", [(503, b"<html>gone</html>"), (200, b"<html>welcome</html>")], ids=["5xx", "html"])
+def test_after_two_days_without_an_answer_the_others_are_not_asked_for(
+    tmp_path: Path, fault: tuple[int, object]
+) -> None:
+    api = Scripted({date(2026, 3, n): fault for n in range(2, 30)})
+    outcomes = load(api, tmp_path, [day(n) for n in range(1, 20)])
+    assert landed(outcomes) == [True] + [False] * 18
+    assert api.asked.count("activities") == 2 + 2 * QUICK.attempts  # the first day is empty: is there any activity?
+
+
+class Deep(Model):
+    """Four days that are each read in two parts."""
+
+    def __init__(self) -> None:
+        start, step = datetime(2026, 3, 1, 0, 0, 0, 7_000, tzinfo=UTC), timedelta(seconds=16)
+        moments = enumerate(instants(4 * 5400, start, step))
+        super().__init__([item_of(number, moment, channel="EMAIL") for number, moment in moments])
+        self.days: Counter[int] = Counter()
+
+    async def answer(self, request: Request) -> Answer:
+        if "created_at_before" not in request.params:
+            return await super().answer(request)
+        after, before = (datetime.fromisoformat(request.params[f"created_at_{bound}"]) for bound in ("after", "before"))
+        number = (before - timedelta(minutes=1)).day
+        self.days[number] += 1
+        is_end = before == day(number).window.end + MARGIN and after > day(number).window.start
+        return Answer(b"", status=503) if await self.is_down(number, is_end) else await super().answer(request)
+
+    async def is_down(self, number: int, is_end: bool) -> bool:
+        """Whether a request of this day, of its last part where `is_end`, is not answered; all are, unless told."""
+        return False
+
+
+def test_an_outage_in_the_midst_of_a_day_costs_that_day_and_not_the_next(tmp_path: Path) -> None:
+    class Out(Deep):
+        """Down from the first day's last part on, until all attempts at it have failed."""
+
+        failed = 0
+
+        async def is_down(self, number: int, is_end: bool) -> bool:
+            if self.failed == QUICK.attempts or not (number == 1 and is_end):
+                return False
+            self.failed += 1
+            return True
+
+    outcomes = load(Out(), tmp_path, [day(n) for n in range(1, 5)])
+    assert landed(outcomes) == [False, True, True, True]
+    assert [outcome.rows for outcome in outcomes if isinstance(outcome, Load)] == [5400] * 3
+
+
+def test_where_no_day_is_answered_to_its_end_two_are_tried_and_no_other(tmp_path: Path) -> None:
+    class Down(Deep):
+        async def is_down(self, number: int, is_end: bool) -> bool:
+            return is_end
+
+    api = Down()
+    assert landed(load(api, tmp_path, [day(n) for n in range(1, 5)])) == [False] * 4
+    assert set(api.days) == {1, 2}
+
+
+def test_a_refused_request_ends_the_asking_at_once(tmp_path: Path) -> None:
+    api = Scripted({date(2026, 3, n): problem(401, "UnauthorizedIssue") for n in range(1, 30)})
+    outcomes = load(api, tmp_path, [day(n) for n in range(1, 20)])
+    assert landed(outcomes) == [False] * 19
+    assert all("req_401" in outcome.reason for outcome in outcomes if isinstance(outcome, Refusal))
+    assert api.asked.count("activities") == 1
+
+
+def test_a_warehouse_that_cannot_be_written_is_met_before_the_first_request(tmp_path: Path) -> None:
+    api = Scripted()
+    (tmp_path / "w.duckdb").write_text("not a warehouse, but long enough to be looked at as if it were one")
+    with pytest.raises(WarehouseError):
+        load(api, tmp_path, [day(1)])
+    assert api.asked == []
+
+
+def test_a_day_is_closed_only_if_its_load_began_five_minutes_after_its_end(tmp_path: Path) -> None:
+    end = day(19).window.end
+    with connecting_to(Scripted()) as connect:
+        warehouse = Warehouse(str(tmp_path / "w.duckdb"))
+        for late in (timedelta(minutes=-1), timedelta(minutes=4, seconds=59), timedelta(minutes=5)):
+            [outcome] = load_days(
+                connect, warehouse, [day(19)], run_id="r", clock=lambda late=late: end + late, timezone="UTC"
+            )
+            assert isinstance(outcome, Load)
+            assert outcome.is_open == (late < timedelta(minutes=5))
+
+
+SEQUENCES = [{"id": str(UUID(int=n)), "name": f"S{n}"} for n in range(1, 4)]
+NAMED = (200, {**EMPTY, "items": SEQUENCES, "total_count": 3})
+
+
+def names(warehouse: Warehouse) -> list[str]:
+    with warehouse.reader() as connection:
+        return [
+            name for (name,) in connection.execute("SELECT name FROM topo.sequence_templates ORDER BY id").fetchall()
+        ]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [problem(403, "UnauthorizedIssue"), problem(404, "NotFoundIssue"), (503, b"<html>"), (200, b"<html>"), (200, [1])],
+)
+def test_names_that_cannot_be_read_stay_as_they_were(tmp_path: Path, answer: tuple[int, object]) -> None:
+    warehouse = Warehouse(str(tmp_path / "w.duckdb"))
+    api = Scripted(others={"sequence-templates": NAMED})
+    with connecting_to(api) as connect:
+        assert load_templates(connect, warehouse, clock=lambda: NOW) == 3
+        api.others["sequence-templates"] = answer
+        assert load_templates(connect, warehouse, clock=lambda: NOW) is None
+    assert names(warehouse) == ["S1", "S2", "S3"]
+
+
+def test_of_names_that_can_be_read_in_part_the_others_stay(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path / "w.duckdb"))
+    api = Scripted(others={"sequence-templates": NAMED})
+    with connecting_to(api) as connect:
+        load_templates(connect, warehouse, clock=lambda: NOW)
+        renamed = [{**SEQUENCES[0], "name": "New"}]
+        api.others["sequence-templates"] = (200, {**EMPTY, "items": renamed, "total_count": 3})
+        assert load_templates(connect, warehouse, clock=lambda: NOW) == 3
+    assert names(warehouse) == ["New", "S2", "S3"]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"step_count": 10**30},
+        {"step_count": 2**63 - 1},
+        {"created_at": "0001-01-01T00:00:00+14:00"},
+        {"updated_at": "9999-12-31T23:59:59-14:00"},
+        {"status": "x" * 100_000},
+    ],
+)
+def test_a_field_of_a_sequence_that_cannot_be_stored_costs_no_name(tmp_path: Path, field: dict[str, object]) -> None:
+    warehouse = Warehouse(str(tmp_path / "w.duckdb"))
+    items = [SEQUENCES[0] | field, *SEQUENCES[1:]]
+    with connecting_to(Scripted(others={"sequence-templates": (200, {**EMPTY, "items": items})})) as connect:
+        load_templates(connect, warehouse, clock=lambda: NOW)
+    assert names(warehouse) == ["S1", "S2", "S3"]
+
+
+@pytest.mark.parametrize("count", [2**63, 10**30])
+def test_a_count_that_cannot_be_stored_costs_its_day_alone(tmp_path: Path, count: int) -> None:
+    api = Scripted({date(2026, 3, 2): (200, {**EMPTY, "total_count": count})})
+    outcomes = load(api, tmp_path, [day(n) for n in range(1, 4)])
+    assert landed(outcomes) == [True, False, True]
+    assert isinstance(outcomes[1], Refusal)
+    assert "total_count" in outcomes[1].reason
+
+
+def test_a_workspace_without_sequences_has_none(tmp_path: Path) -> None:
+    with connecting_to(Scripted()) as connect:
+        assert load_templates(connect, Warehouse(str(tmp_path / "w.duckdb")), clock=lambda: NOW) == 0
+
+
+def test_the_check_meets_a_wrong_key_and_bears_with_a_key_that_may_not_ask_whose_it_is(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path / "w.duckdb"))
+    wrong = Scripted(others={"me": problem(401, "UnauthorizedIssue")})
+    with connecting_to(wrong) as connect, pytest.raises(RequestRefused):
+        check(connect, warehouse, timezone="UTC", clock=lambda: NOW)
+    with connecting_to(Scripted(others={"me": problem(403, "UnauthorizedIssue")})) as connect:
+        check(connect, warehouse, timezone="UTC", clock=lambda: NOW)
+
+
+def test_a_refused_channel_filter_costs_the_labels_and_not_the_day(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    item = {"id": str(UUID(int=7)), "created_at": "2026-03-02T10:00:00Z", "payload": {"type": "message.sent"}}
+
+    class Refusing(Scripted):
+        async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+            if b"channel=" in scope["query_string"]:
+                self.answers[date(2026, 3, 2)] = problem(400, "ValidationIssue")
+            await super().__call__(scope, receive, send)
+
+    api = Refusing({date(2026, 3, 2): (200, {**EMPTY, "items": [item], "total_count": 1})})
+    assert landed(load(api, tmp_path, [day(2), day(3)])) == [True, True]
+    assert "Continuing without the channels" in caplog.text
+
+
+def test_a_message_in_the_second_before_a_day_counts_with_its_messages_so_that_the_largest_channel_need_not_be_read(
+    tmp_path: Path,
+) -> None:
+    before = Sent(9, "EMAIL", at="2026-02-28T23:59:59.500Z")
+    api = Filtering([before, *sent(3, "EMAIL", 0), *sent(1, "LINKEDIN", 1000)])
+    assert landed(load(api, tmp_path, [day(1)])) == [True]
+    assert api.asked() == ["LINKEDIN"]
+
+
+# Kinds of rows that can't be read: what each does to an item, and the reason that is given.
+UNREADABLE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "no zone": (lambda item: item | {"created_at": item["created_at"].removesuffix("+00:00")}, "created_at"),
+    "another name": (lambda item: {**item, "createdAt": item["created_at"], "created_at": None}, "created_at"),
+    "an epoch": (lambda item: item | {"created_at": 1_772_359_200_000}, "created_at"),
+    "integer ids": (lambda item: item | {"id": UUID(item["id"]).int}, "no uuid as `id`"),
+    "no payload": (lambda item: item | {"payload": None}, "payload"),
+    "no object": (lambda item: [item], "unusable"),
+    "a lone surrogate": (lambda item: item | {"payload": {"type": "\ud800"}}, "unusable"),
+}
+
+
+class Odd(Model):
+    """A day's rows, of which some are shown in a way that can't be read; what is asked for beside them is not there."""
+
+    def __init__(self, rows: int, unreadable: int, kind: str = "no zone", *, missing: int = 0) -> None:
+        start, step = datetime(2026, 3, 2, tzinfo=UTC), timedelta(seconds=40)
+        super().__init__([item_of(n, at, channel="EMAIL") for n, at in enumerate(instants(rows, start, step))])
+        self.odd = {item["id"] for item in self.items[:unreadable]}
+        self.spoil = UNREADABLE[kind][0]
+        self.missing = missing
+
+    async def answer(self, request: Request) -> Answer:
+        if request.path != "/v1/activities":
+            return Answer(b"", status=404)
+        answer = await super().answer(request)
+        page = answer.body
+        page["items"] = [self.spoil(item) if item["id"] in self.odd else item for item in page["items"]]
+        page["total_count"] += self.missing
+        return answer
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_a_day_of_which_no_row_can_be_read_is_refused_with_the_reason_and_what_to_do(tmp_path: Path, kind: str) -> None:
+    [refused, other] = load(Odd(250, 250, kind), tmp_path, [day(2), day(3)])
+    assert isinstance(refused, Refusal)
+    assert refused.reason.startswith("250 of the 250 rows that Topo sent can't be read (first reason: ")
+    assert UNREADABLE[kind][1] in refused.reason
+    assert refused.reason.endswith("topo-pipeline backfill 2026-03-02 2026-03-02 --accept-unreadable 2026-03-02")
+    assert isinstance(other, Load)
+
+
+@pytest.mark.parametrize(
+    ("rows", "unreadable", "lands"),
+    [(200, 5, True), (200, 6, False), (1000, 10, True), (1000, 11, False), (11, 5, True), (10, 5, False)],
+)
+@pytest.mark.parametrize("kind", ["integer ids", "a lone surrogate"])
+def test_a_day_with_few_unreadable_rows_lands_proved_and_counts_them(
+    tmp_path: Path, rows: int, unreadable: int, lands: bool, kind: str
+) -> None:
+    [outcome] = load(Odd(rows, unreadable, kind), tmp_path, [day(2)])
+    assert isinstance(outcome, Load) == lands
+    if isinstance(outcome, Load):
+        assert (outcome.proved, outcome.rows, outcome.rejects) == (True, rows - unreadable, unreadable)
+
+
+@pytest.mark.parametrize("how", [{"accept_unreadable": [day(2).day]}, {"completeness": "warn"}], ids=["named", "warn"])
+def test_a_day_with_too_many_unreadable_rows_that_is_accepted_lands_unproved_and_says_why(
+    tmp_path: Path, how: dict[str, Any]
+) -> None:
+    [outcome] = load(Odd(200, 60), tmp_path, [day(2)], **how)
+    assert isinstance(outcome, UnprovedLoad)
+    assert (outcome.proved, outcome.rows, outcome.rejects) == (False, 140, 60)
+    assert "60 of the 200 rows that Topo sent can't be read" in outcome.because
+    assert "--accept-unreadable" not in outcome.because
+
+
+def test_to_accept_unreadable_rows_accepts_nothing_else(tmp_path: Path) -> None:
+    [other_day] = load(Odd(200, 60), tmp_path, [day(2)], accept_unreadable=[day(3).day])
+    [incomplete] = load(Odd(200, 60, missing=1), tmp_path, [day(2)], accept_unreadable=[day(2).day])
+    [sound] = load(Odd(200, 0), tmp_path, [day(2)], accept_unreadable=[day(2).day])
+    assert isinstance(other_day, Refusal)
+    assert isinstance(incomplete, Refusal)
+    assert "1 missing" in incomplete.reason
+    assert isinstance(sound, Load)
+    assert sound.proved
+
+
+@pytest.mark.parametrize(
+    ("kind", "stays"), [("no zone", True), ("no payload", True), ("a lone surrogate", True), ("integer ids", False)]
+)
+def test_a_landed_day_whose_rows_come_back_unreadable_is_left_as_it_was_even_where_they_are_accepted(
+    tmp_path: Path, kind: str, stays: bool
+) -> None:
+    [first] = load(Odd(200, 0), tmp_path, [day(2)])
+    [refused] = load(Odd(200, 200, kind), tmp_path, [day(2)])
+    [accepted] = load(Odd(200, 200, kind), tmp_path, [day(2)], accept_unreadable=[day(2).day])
+    assert isinstance(first, Load)
+    assert isinstance(refused, Refusal)
+    assert "--allow-shrink" not in refused.reason
+    if stays:
+        assert isinstance(accepted, UnprovedLoad)
+        assert (accepted.rows, accepted.removed, accepted.rejects) == (first.rows, 0, first.rows)
+    else:
+        assert isinstance(accepted, Refusal)
+        assert "Up to 200 of the missing ones may have come back unreadable." in accepted.reason
+    with Warehouse(str(tmp_path / "w.duckdb")).reader() as connection:
+        assert connection.execute("SELECT count(*) FROM topo.activities").fetchall() == [(first.rows,)]

@@ -1,0 +1,381 @@
+"""Compacting: what was deleted is gone from the files, all else is there, and nobody's commit is lost to it."""
+
+import errno
+import fcntl
+import os
+import random
+import shutil
+import signal
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pytest
+
+from topo_pipeline.maintenance.compaction import compact, require_compactable
+from topo_pipeline.warehouse import connection as connection_module
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import NotCompacted, WarehouseError
+from topo_pipeline.warehouse.files import being_opened, leftover_folders
+from topo_pipeline.warehouse.landing import land_templates
+from topo_pipeline_tests.conftest import PATIENCE
+from topo_pipeline_tests.warehouse.builders import (
+    DAY,
+    HOSTILE,
+    LANDED,
+    LATER,
+    activity,
+    ask,
+    land_into,
+    payloads,
+    reading,
+    snapshot,
+    storage_of,
+    template,
+    uuid_of,
+)
+from topo_pipeline_tests.warehouse.compactor import compactor
+from topo_pipeline_tests.warehouse.conftest import ON_A_LAKE_TOO, SetHook
+from topo_pipeline_tests.warehouse.worker import WORKERS_ROW, leave_in_the_log, worker
+
+# Beyond every other id, so that a column's maximum is one of the places that hold it.
+FORGOTTEN = uuid.UUID("feedc0de-9b1d-4e7f-8a6b-3d2c1f0e9d8b")
+ROWS = 1_000
+FORGOTTEN_ROWS = range(7, ROWS, 50)
+DESCRIBED = {
+    "duckdb_schemas": "schema_name",
+    "duckdb_tables": "schema_name, table_name, comment",
+    "duckdb_columns": "schema_name, table_name, column_index, column_name, data_type, is_nullable, column_default,"
+    " comment",
+    "duckdb_views": "schema_name, view_name, sql",
+}
+
+IN_THE_LOG = "INSERT INTO topo.topo.migrations VALUES (-1, 'in the log')"
+
+
+def filled(warehouse: Warehouse) -> Warehouse:
+    """Land people of whom one is going to be forgotten: among activities, their old versions and rejects."""
+    dice = random.Random(2026)  # noqa: S311 - no secret
+    people = [uuid.UUID(int=dice.getrandbits(126)) for _ in range(ROWS)]
+    for number in FORGOTTEN_ROWS:
+        people[number] = FORGOTTEN
+    for kind in ("message.sent", "message.opened"):
+        rows = (activity(n, {"type": kind, "person_id": str(person)}) for n, person in enumerate(people))
+        land_into(warehouse, reading(*rows, rejects=((f'{{"person_id":"{FORGOTTEN}"', "cut"), (HOSTILE, "cut"))))
+    with warehouse.transaction() as connection:
+        land_templates(connection, pd.DataFrame([template(1, name="it's"), template(2)]), now=LANDED)
+        connection.execute('CREATE TABLE engagement."od""d; name" (a INTEGER NOT NULL, "b ""c" DECIMAL(9, 2)[])')
+        connection.execute('INSERT INTO engagement."od""d; name" VALUES (1, [1.5, NULL])')
+        connection.execute("COMMENT ON TABLE engagement.\"od\"\"d; name\" IS 'it''s; --'")
+        connection.execute('COMMENT ON COLUMN engagement."od""d; name"."b ""c" IS \'"quoted"\'')
+    return warehouse
+
+
+def forgotten(warehouse: Warehouse) -> Warehouse:
+    filled(warehouse)
+    with warehouse.transaction() as connection:
+        for table in ("activities", "activity_changes"):
+            connection.execute(f"DELETE FROM topo.{table} WHERE person_id = ?", [FORGOTTEN])  # noqa: S608
+        connection.execute("DELETE FROM topo.rejects WHERE contains(raw, ?)", [str(FORGOTTEN)])
+    return warehouse
+
+
+def forms(id_: uuid.UUID) -> tuple[bytes, ...]:
+    """As text, as a UUID in Parquet, and as one in DuckDB: a little-endian number, its highest bit flipped."""
+    texts = (str(id_), id_.hex, str(id_).upper(), id_.hex.upper())
+    return (*(text.encode() for text in texts), id_.bytes, (id_.int ^ (1 << 127)).to_bytes(16, "little"))
+
+
+def places(folder: Path, id_: uuid.UUID = FORGOTTEN) -> set[str]:
+    """The files that hold an id in one form or another, and the Parquet files and catalogs that do when read."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    found = {path.name for path in files if any(form in path.read_bytes() for form in forms(id_))}
+    return found | {path.name for path in files if str(id_) in as_read(path)}
+
+
+def as_read(path: Path) -> str:
+    """Everything that DuckDB itself reads in a file: no compression hides it."""
+    with duckdb.connect() as connection:
+        if path.suffix == ".parquet":
+            return str(connection.read_parquet(str(path)).fetchall())
+        connection.execute(f"ATTACH '{path}' AS looked_at (READ_ONLY)")
+        names = connection.execute(
+            "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'looked_at'"
+        ).fetchall()
+        tables = (".".join(quoted("looked_at", *name)) for name in names)
+        return str([connection.execute(f"FROM {table}").fetchall() for table in tables])
+
+
+def quoted(*names: str) -> list[str]:
+    return ['"' + name.replace('"', '""') + '"' for name in names]
+
+
+def everything(warehouse: Warehouse) -> dict[str, Any]:
+    """Every table of every schema with its columns, types, comments and rows; of a file, in the order they lie in."""
+    with warehouse.reader() as connection:
+        found = {
+            view: connection.execute(
+                f"SELECT {columns} FROM {view}() WHERE database_name = 'warehouse' ORDER BY ALL"  # noqa: S608
+            ).fetchall()
+            for view, columns in DESCRIBED.items()
+        }
+        for schema, table, _ in found["duckdb_tables"]:
+            order = "ORDER BY ALL" if warehouse.is_lake else ""
+            rows = connection.execute(f"FROM {'.'.join(quoted(schema, table))} {order}").fetchall()
+            found[f"{schema}.{table}"] = rows
+    return found
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def inode(path: Path) -> int:
+    return path.stat().st_ino
+
+
+@pytest.fixture(scope="module")
+def forgotten_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return forgotten(Warehouse(str(tmp_path_factory.mktemp("forgotten") / "topo.duckdb"))).path
+
+
+@pytest.fixture
+def after_a_deletion(warehouse: Warehouse, forgotten_file: Path) -> Warehouse:
+    """A warehouse that held a person whose rows were deleted."""
+    if warehouse.is_lake:
+        return forgotten(warehouse)
+    warehouse.path.parent.mkdir()
+    shutil.copy(forgotten_file, warehouse.path)
+    return warehouse
+
+
+@ON_A_LAKE_TOO
+def test_what_was_deleted_is_in_no_file_any_more_and_nothing_else_is_lost(after_a_deletion: Warehouse) -> None:
+    warehouse = after_a_deletion
+    folder = warehouse.path.parent
+    held = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    as_text, _, _, _, in_parquet, in_duckdb = (form in held for form in forms(FORGOTTEN))
+    assert as_text
+    assert in_parquet if warehouse.is_lake else in_duckdb
+    assert warehouse.path.name in places(folder)
+    if warehouse.is_lake:
+        assert any(name.endswith(".parquet") for name in places(folder))
+    before, names = everything(warehouse), names_in(folder)
+    assert len(before["topo.activities"]) == ROWS - len(FORGOTTEN_ROWS)
+    compact(warehouse)
+    assert places(folder) == set()
+    assert everything(warehouse) == before
+    assert names_in(folder) == names
+
+
+def test_a_compacted_warehouse_is_loaded_and_compacted_on(after_a_deletion: Warehouse) -> None:
+    warehouse = after_a_deletion
+    compact(warehouse)
+    load = land_into(warehouse, reading(activity(1), activity(2)), now=LATER, may_shrink=True)
+    assert (load.rows, load.changed, load.removed) == (2, 2, ROWS - len(FORGOTTEN_ROWS) - 2)
+    before = everything(warehouse)
+    compact(warehouse)
+    assert everything(warehouse) == before
+
+
+def test_the_copy_is_of_the_storage_of_a_new_file(file_warehouse: Warehouse) -> None:
+    compact(file_warehouse)
+    assert storage_of(file_warehouse.path) == "v1.4.0+"
+
+
+def test_an_empty_warehouse_can_be_compacted(warehouse: Warehouse) -> None:
+    warehouse.prepare()
+    before = everything(warehouse)
+    compact(warehouse)
+    assert everything(warehouse) == before
+
+
+def test_compacting_waits_for_who_writes_and_keeps_what_it_wrote(warehouse: Warehouse, on_waiting: SetHook) -> None:
+    warehouse.prepare()
+    with worker(warehouse, "hold", DAY) as holder:
+        holder.hears("inside")
+        on_waiting(holder.go_on)
+        compact(Warehouse(warehouse.target, wait_seconds=PATIENCE))
+        holder.hears("landed")
+    assert payloads(warehouse).keys() == {uuid_of(WORKERS_ROW)}
+
+
+def test_who_can_not_have_the_file_in_time_is_told_that_the_bytes_remain(
+    file_warehouse: Warehouse, on_waiting: SetHook
+) -> None:
+    on_waiting(lambda: None)
+    with worker(file_warehouse, "hold", DAY) as holder:
+        holder.hears("inside")
+        with pytest.raises(NotCompacted, match="rows are deleted, but their bytes.*run the same command again") as told:
+            compact(Warehouse(file_warehouse.target, wait_seconds=0.01))
+        holder.go_on()
+        holder.hears("landed")
+    assert str(file_warehouse.path) in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("when", ["dies-before", "dies-after"])
+def test_a_kill_around_the_rename_leaves_a_whole_warehouse_and_nothing_that_hinders(
+    after_a_deletion: Warehouse, when: str
+) -> None:
+    warehouse = after_a_deletion
+    before = everything(warehouse)
+    names, old = names_in(warehouse.path.parent), inode(warehouse.path)
+    assert compactor(warehouse, when).ends() == -signal.SIGKILL
+    assert (inode(warehouse.path) == old) is (when == "dies-before")
+    left = leftover_folders(warehouse.path)
+    assert {path.name for path in left} == names_in(warehouse.path.parent) - names
+    assert any("compacting" in path.name for path in left)
+    assert {path.stat().st_mode & 0o077 for path in left} == {0}
+    assert everything(warehouse) == before
+    compact(warehouse)
+    assert everything(warehouse) == before
+    assert places(warehouse.path.parent) == set()
+    assert names_in(warehouse.path.parent) == names
+
+
+@pytest.mark.parametrize("limit", [4_096, 100_000])
+def test_a_copy_that_does_not_fit_leaves_the_old_warehouse_and_says_what_remains(
+    after_a_deletion: Warehouse, limit: int
+) -> None:
+    warehouse = after_a_deletion
+    before = everything(warehouse)
+    names = {path for path in warehouse.path.parent.rglob("*") if path.is_file()}
+    old = inode(warehouse.path)
+    child = compactor(warehouse, str(limit))
+    [said] = child.hears_all()
+    assert child.ends() == 0
+    assert said.startswith("The rows are deleted, but their bytes may still be on disk")
+    assert "\n" not in said
+    assert inode(warehouse.path) == old
+    assert {path for path in warehouse.path.parent.rglob("*") if path.is_file()} == names
+    assert everything(warehouse) == before
+    compact(warehouse)
+    assert places(warehouse.path.parent) == set()
+
+
+def test_a_name_is_not_taken_between_a_writers_opening_and_its_lock(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Had the writer's file lost its name by the time that it is locked, its commit would be lost."""
+    land_into(warehouse, reading(activity(1)))
+    old, children, heard = inode(warehouse.path), [], []
+
+    @contextmanager
+    def slowly_opened(file: Path) -> Iterator[None]:
+        with being_opened(file):
+            if not children:
+                children.append(compactor(warehouse, "watched"))
+                heard.append(children[0].hears())
+                assert inode(file) == old
+            yield
+
+    monkeypatch.setattr(connection_module, "being_opened", slowly_opened)
+    land_into(Warehouse(warehouse.target, wait_seconds=PATIENCE), reading(activity(1), activity(2)))
+    [child] = children
+    assert [*heard, *child.hears_all()] == ["waiting", "compacted"]
+    assert child.ends() == 0
+    assert inode(warehouse.path) != old
+    assert payloads(warehouse).keys() == {uuid_of(1), uuid_of(2)}
+
+
+def test_the_folder_that_is_held_is_the_one_that_a_link_leads_to(file_warehouse: Warehouse, tmp_path: Path) -> None:
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "link.duckdb"
+    link.symlink_to(file_warehouse.path)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with being_opened(link), pytest.raises(BlockingIOError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(folder)
+
+
+def test_where_a_folder_can_not_be_locked_the_warehouse_serves_but_is_not_compacted(
+    file_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(_: int, __: int) -> None:
+        raise OSError(errno.ENOTSUP, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    land_into(file_warehouse, reading(activity(1)))
+    before = snapshot(file_warehouse)
+    with pytest.raises(NotCompacted, match="no locks here"):
+        compact(file_warehouse)
+    assert snapshot(file_warehouse) == before
+
+
+def test_a_link_stays_and_what_it_leads_to_is_compacted_with_its_rights(
+    file_warehouse: Warehouse, forgotten_file: Path, tmp_path: Path
+) -> None:
+    shutil.copy(forgotten_file, file_warehouse.path)
+    file_warehouse.path.chmod(0o640)
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "by another name.duckdb"
+    link.symlink_to(file_warehouse.path)
+    names, old = names_in(tmp_path), inode(file_warehouse.path)
+    compact(Warehouse(str(link)))
+    assert link.readlink() == file_warehouse.path
+    assert inode(file_warehouse.path) != old
+    assert file_warehouse.path.stat().st_mode & 0o777 == 0o640
+    assert (names_in(tmp_path), names_in(link.parent)) == (names, {link.name})
+    assert places(tmp_path) == set()
+
+
+@pytest.mark.parametrize("kind", [".wal", ".wal.checkpoint"])
+def test_a_log_that_duckdb_does_not_see_is_neither_lost_nor_replayed_into_the_copy(
+    file_warehouse: Warehouse, tmp_path: Path, kind: str
+) -> None:
+    link, log = tmp_path / "link.duckdb", Path(f"{file_warehouse.path}.wal")
+    link.symlink_to(file_warehouse.path)
+    leave_in_the_log(str(file_warehouse.path), IN_THE_LOG)
+    elsewhere = log.rename(f"{link}{kind}")
+    with pytest.raises(NotCompacted, match=f"has not applied the log {elsewhere}"):
+        compact(Warehouse(str(link)))
+    elsewhere.rename(log)
+    assert (-1, "in the log") in ask(file_warehouse, "FROM topo.migrations")
+
+
+def test_a_log_that_a_crash_left_is_in_the_copy(file_warehouse: Warehouse, tmp_path: Path) -> None:
+    leave_in_the_log(str(file_warehouse.path), IN_THE_LOG)
+    assert f"{file_warehouse.path.name}.wal" in names_in(tmp_path)
+    compact(file_warehouse)
+    assert names_in(tmp_path) == {file_warehouse.path.name}
+    assert (-1, "in the log") in ask(file_warehouse, "FROM topo.migrations")
+
+
+def test_a_copied_catalog_does_not_delete_the_files_of_the_lake_that_it_was_copied_from(tmp_path: Path) -> None:
+    lake = Warehouse(f"ducklake:{tmp_path / 'one' / 'topo.duckdb'}")
+    land_into(lake, reading(activity(1), activity(2)))
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    before = everything(lake)
+    copied = Warehouse(f"ducklake:{tmp_path / 'two' / 'topo.duckdb'}")
+    for way in (require_compactable, compact):
+        with pytest.raises(WarehouseError, match="one/topo.duckdb.files.*Only a lake with its data in .*two"):
+            way(copied)
+    assert everything(lake) == before
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "CALL ducklake_set_option('warehouse', 'parquet_compression', 'zstd')",
+        pytest.param("ALTER TABLE topo.activities SET PARTITIONED BY (day)", marks=pytest.mark.full),
+        pytest.param("ALTER TABLE topo.activities SET SORTED BY (day)", marks=pytest.mark.full),
+    ],
+)
+def test_a_lake_whose_settings_would_be_lost_is_refused_before_anything_is_deleted(
+    tmp_path: Path, setting: str
+) -> None:
+    lake = Warehouse(f"ducklake:{tmp_path / 'topo.duckdb'}")
+    lake.prepare()
+    require_compactable(lake)
+    with lake.exclusive() as connection:
+        connection.execute(setting)
+    with pytest.raises(WarehouseError, match="partitioned, sorted or has options"):
+        require_compactable(lake)

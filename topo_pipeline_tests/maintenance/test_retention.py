@@ -1,0 +1,150 @@
+"""The texts of older payloads are emptied; what the columns say stays, and so does every table made of them."""
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from topo_pipeline.maintenance import retention
+from topo_pipeline.maintenance.retention import empty_payloads
+from topo_pipeline.warehouse.buffer import Buffer
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import NotCompacted
+from topo_pipeline.warehouse.replies import Version, landed_replies, replies_among
+from topo_pipeline_tests.engagement.helpers import Workspace, canonical, enrolled, march, opened, replied, sent
+from topo_pipeline_tests.warehouse.builders import (
+    DAY,
+    LANDED,
+    LATER,
+    NEXT_DAY,
+    Activity,
+    activity,
+    ask,
+    frame,
+    land_into,
+    reading,
+    snapshot,
+    uuid_of,
+)
+from topo_pipeline_tests.warehouse.test_erasure import bind
+
+WORDS = "the words of a person, long enough to be found in the bytes of a file"
+CUT = ((f'{{"id":"x","text":"{WORDS}', "cut"),)
+
+
+def reply(number: int, category: str = "INTERESTED", **more: Any) -> Activity:
+    details = {"replyCategory": category, "stepNumber": 2}
+    return activity(number, {"type": "message.replied", "channel": "EMAIL", "metadata": details, **more})
+
+
+def test_the_texts_of_earlier_days_are_emptied_and_nothing_else_changes(warehouse: Warehouse) -> None:
+    land_into(warehouse, reading(reply(1, v=1), reply(2), rejects=CUT))
+    land_into(warehouse, reading(reply(1, v=2), reply(2), rejects=CUT), LATER)
+    land_into(warehouse, reading(reply(3), day=NEXT_DAY, rejects=CUT))
+    columns = "SELECT * EXCLUDE (payload) FROM topo.activities ORDER BY id"
+    others = "SELECT * EXCLUDE (payload) FROM topo.activity_changes ORDER BY id"
+    ledger = "SELECT * FROM topo.loads ORDER BY load_id"
+    before = [ask(warehouse, sql) for sql in (columns, others, ledger)]
+    assert empty_payloads(warehouse, NEXT_DAY) == 4
+    assert [ask(warehouse, sql) for sql in (columns, others, ledger)] == before
+    texts = {
+        "topo.activities": "payload",
+        "topo.activity_changes": "payload",
+        "topo.rejects": "raw",
+    }
+    for table, text in texts.items():
+        empty = ask(warehouse, f"SELECT DISTINCT day, {text} = '' FROM {table} ORDER BY day")  # noqa: S608
+        assert empty in ([(DAY, True), (NEXT_DAY, False)], [(DAY, True)])
+    assert empty_payloads(warehouse, NEXT_DAY) == 0
+
+
+def test_the_bytes_are_gone_from_the_disk(warehouse: Warehouse, tmp_path: Path) -> None:
+    land_into(warehouse, reading(reply(1, text=WORDS), rejects=CUT))
+    land_into(warehouse, reading(reply(1, text=f"{WORDS}."), rejects=CUT), LATER)
+    assert holds(tmp_path)
+    empty_payloads(warehouse, NEXT_DAY)
+    assert not holds(tmp_path)
+
+
+def holds(folder: Path) -> bool:
+    return any(WORDS.encode() in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_where_the_bytes_could_not_be_removed_the_next_time_does_it(
+    file_warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bind(file_warehouse)
+    land_into(file_warehouse, reading(reply(1, text=WORDS)))
+
+    def full_disk(_: Warehouse) -> None:
+        raise NotCompacted("no room")
+
+    with monkeypatch.context() as patch, pytest.raises(NotCompacted):
+        patch.setattr(retention, "compact", full_disk)
+        empty_payloads(file_warehouse, NEXT_DAY)
+    assert empty_payloads(file_warehouse, NEXT_DAY) == 0
+    assert not holds(tmp_path)
+    size = file_warehouse.path.stat().st_ino
+    assert empty_payloads(file_warehouse, NEXT_DAY) == 0
+    assert file_warehouse.path.stat().st_ino == size  # nothing is left to do
+
+
+def test_to_read_an_emptied_day_again_changes_nothing(file_warehouse: Warehouse) -> None:
+    land_into(file_warehouse, reading(reply(1), reply(2)))
+    empty_payloads(file_warehouse, NEXT_DAY)
+    before = snapshot(file_warehouse, "activities", "activity_changes")
+    again = land_into(file_warehouse, reading(reply(1), reply(2)), LATER)
+    assert (again.added, again.changed, again.removed) == (0, 0, 0)
+    assert snapshot(file_warehouse, "activities", "activity_changes") == before
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        reply(1, category="NOT_INTERESTED"),
+        reply(1, person_id=uuid_of(9)),
+        reply(1, messageId="msg_1"),
+        activity(1, {"type": "message.replied", "channel": "LINKEDIN", "metadata": {"replyCategory": "INTERESTED"}}),
+        (reply(1)[0], reply(1)[1] + timedelta(seconds=1), reply(1)[2]),
+    ],
+    ids=["category", "person", "message", "channel", "time"],
+)
+def test_what_a_column_says_otherwise_is_landed_with_its_text(file_warehouse: Warehouse, other: Activity) -> None:
+    land_into(file_warehouse, reading(reply(1), reply(2)))
+    empty_payloads(file_warehouse, NEXT_DAY)
+    again = land_into(file_warehouse, reading(other, reply(2)), LATER)
+    assert (again.added, again.changed, again.removed) == (0, 1, 0)
+    texts = ask(file_warehouse, "SELECT payload FROM topo.activities ORDER BY id")
+    assert texts == [(other[2],), ("",)]
+    assert ask(file_warehouse, "SELECT payload FROM topo.activity_changes") == [("",)]
+
+
+def test_the_nightly_look_at_replies_finds_an_emptied_one_the_same_until_it_is_relabelled(
+    file_warehouse: Warehouse,
+) -> None:
+    land_into(file_warehouse, reading(reply(1), reply(2)))
+    empty_payloads(file_warehouse, NEXT_DAY)
+    with file_warehouse.reader() as connection:
+        landed = landed_replies(connection, [DAY])[DAY]
+    assert shown(file_warehouse, reply(1), reply(2)) == landed
+    assert shown(file_warehouse, reply(1), reply(2, category="REFERRAL")) != landed
+    assert shown(file_warehouse, reply(1)) < landed
+
+
+def shown(warehouse: Warehouse, *replies: Activity) -> set[Version]:
+    with Buffer() as buffer:
+        buffer.add(frame(*replies))
+        with warehouse.reader(buffer=buffer) as connection:
+            return replies_among(connection, reading().rejects, now=LANDED)
+
+
+def test_no_metric_table_changes_nor_does_one_that_is_made_anew(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path / "topo.duckdb"))
+    workspace.land_all([enrolled(march(1)), sent(march(1, 10)), opened(march(2)), replied(march(3), step=1)])
+    workspace.build()
+    before = {name: canonical(rows) for name, rows in workspace.all_rows().items()}
+    empty_payloads(workspace.warehouse, date(2026, 3, 9))
+    assert {name: canonical(rows) for name, rows in workspace.all_rows().items()} == before
+    workspace.build(full_refresh=True)
+    assert {name: canonical(rows) for name, rows in workspace.all_rows().items()} == before

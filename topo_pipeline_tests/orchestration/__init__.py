@@ -1,0 +1,1 @@
+"""Dagster as the command line drives it."""

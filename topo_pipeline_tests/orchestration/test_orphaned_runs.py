@@ -1,0 +1,233 @@
+"""A run whose process was killed, with nobody left who started it, blocks nothing."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.test_utils import freeze_time
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import EmptyWorkspaceTarget
+from dagster._daemon.monitoring import execute_concurrency_slots_iteration, execute_run_monitoring_iteration
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from topo_pipeline.alerts.streaks import Failure
+from topo_pipeline.definitions import defs
+from topo_pipeline.defs.names import ACTIVITIES
+from topo_pipeline.defs.orphaned_runs import fail_orphaned_runs, killed_runs_sensor, one_process, owner_tag
+from topo_pipeline.defs.outcomes import outcomes
+from topo_pipeline.orchestration import instance as instances
+from topo_pipeline.orchestration.instance import AlreadyReading, prepare, require_no_reader
+from topo_pipeline.sandbox.server import serve
+from topo_pipeline_tests.conftest import PATIENCE
+from topo_pipeline_tests.engagement.helpers import TABLES
+from topo_pipeline_tests.orchestration.test_dev import until
+from topo_pipeline_tests.orchestration.test_killed_runs import RANGE, Held
+from topo_pipeline_tests.test_definitions import BIN
+
+UNPARTITIONED = set(TABLES) - {"sequence_activity"}
+STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
+
+
+@pytest.fixture(scope="module")
+def left_behind(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, object]:
+    """A Dagster home in which a run had landed one of three days when its process was killed.
+
+    And the cursor of the tables' conditions from before that run.
+    """
+    folder = tmp_path_factory.mktemp("killed")
+    home = prepared(folder / "home")
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        before, _ = asked_for(instance)
+    api = Held()
+    with serve(api) as address:
+        environment = {
+            **os.environ,
+            "TOPO_API_URL": f"{address}/v1",
+            "TOPO_WAREHOUSE": str(folder / "topo.duckdb"),
+            "DAGSTER_HOME": str(home),
+        }
+        command = [BIN / "dagster", "asset", "materialize", "--select", "topo/activities"]
+        command += ["-m", "topo_pipeline.definitions", "--partition-range", "...".join(RANGE)]
+        with subprocess.Popen(  # noqa: S603
+            command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            assert api.waiting.wait(PATIENCE)
+            with dg.DagsterInstance.from_config(str(home)) as instance:
+                until(lambda: a_day_has_landed(process, instance))
+            process.kill()
+        api.go_on.set()
+    return home, before
+
+
+def a_day_has_landed(process: subprocess.Popen[bytes], instance: dg.DagsterInstance) -> None:
+    if process.poll() is not None:
+        pytest.fail("it ended before a day had landed")
+    assert instance.get_materialized_partitions(ACTIVITIES)
+
+
+@pytest.fixture
+def killed(left_behind: tuple[Path, object], tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance of its own over what the kill left."""
+    home = shutil.copytree(left_behind[0], tmp_path / "home")
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        assert statuses(instance) == [STARTED]
+        assert slots(instance) == (1, 1)
+        yield instance
+
+
+def prepared(home: Path) -> Path:
+    """The home as our commands make it."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DAGSTER_HOME", "")  # put back afterwards what prepare sets
+        prepare(home)
+    return home
+
+
+def statuses(instance: dg.DagsterInstance) -> list[dg.DagsterRunStatus]:
+    return [run.status for run in instance.get_runs()]
+
+
+def slots(instance: dg.DagsterInstance) -> tuple[int, int]:
+    """How many of how many places of the pool `topo_api` are taken."""
+    pool = instance.event_log_storage.get_concurrency_info("topo_api")
+    return pool.active_slot_count, pool.slot_count
+
+
+def asked_for(instance: dg.DagsterInstance, cursor: object = None) -> tuple[object, set[str]]:
+    """Which tables that are not built by day their conditions ask for."""
+    result = dg.evaluate_automation_conditions(defs, instance, cursor=cursor)
+    asked = {table for table in UNPARTITIONED if result.get_num_requested(dg.AssetKey(["engagement", table]))}
+    return result.cursor, asked
+
+
+def test_the_sensor_fails_it_frees_its_place_and_the_tables_follow_what_had_landed(
+    killed: dg.DagsterInstance, left_behind: tuple[Path, object]
+) -> None:
+    with pytest.raises(AlreadyReading):
+        require_no_reader(killed)
+    cursor, blocked = asked_for(killed, left_behind[1])
+    assert blocked == set()
+
+    with dg.build_sensor_context(instance=killed) as context:
+        killed_runs_sensor.evaluate_tick(context)
+
+    assert statuses(killed) == [FAILURE]
+    assert slots(killed) == (0, 1)
+    require_no_reader(killed)
+    assert asked_for(killed, cursor)[1] == UNPARTITIONED
+
+
+def test_it_is_told_as_the_failure_of_what_it_was_at(killed: dg.DagsterInstance) -> None:
+    [run_id] = fail_orphaned_runs(killed)
+    [record] = killed.get_run_records()
+    [failure] = outcomes(killed, [record], [], []).failures
+    assert failure == Failure("topo/activities", failure.at, run_id.partition("-")[0], "Its process was killed.")
+
+
+def test_without_the_sensor_monitoring_ends_it_after_its_maximum_runtime(killed: dg.DagsterInstance) -> None:
+    logger = dg.get_dagster_logger()
+    [record] = killed.get_run_records()
+    began = datetime.fromtimestamp(record.start_time or 0, UTC)
+    with WorkspaceProcessContext(killed, EmptyWorkspaceTarget()) as workspace:
+
+        def daemon(after: timedelta) -> None:
+            with freeze_time(began + after):
+                assert [error for error in execute_run_monitoring_iteration(workspace, logger) if error] == []
+                assert [error for error in execute_concurrency_slots_iteration(workspace, logger) if error] == []
+
+        daemon(timedelta(hours=11, minutes=59))
+        assert statuses(killed) == [STARTED]
+        daemon(timedelta(hours=12, minutes=1))
+        assert statuses(killed) == [FAILURE]
+        daemon(timedelta(hours=12, minutes=3))
+    assert slots(killed) == (0, 1)
+
+
+@dg.job(executor_def=one_process)
+def nothing() -> None:
+    """No step."""
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral
+
+
+def started(instance: dg.DagsterInstance, owner: str) -> dg.DagsterRun:
+    """A run that has started and whose owner is said to be this one; `{run}` stands for its id."""
+    run = instance.create_run_for_job(nothing)
+    instance.add_run_tags(run.run_id, {"topo_pipeline/owner": owner.format(run=run.run_id)})
+    instance.report_dagster_event(dg.DagsterEvent("PIPELINE_START", "nothing"), run.run_id)
+    return run
+
+
+HERE = socket.gethostname()
+
+
+@pytest.fixture
+def zombie() -> Iterator[int]:
+    """The number of a process that is dead, and whose parent has not noticed."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:  # noqa: S603
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        yield process.pid
+
+
+def test_a_process_that_its_parent_never_buried_is_dead(instance: dg.DagsterInstance, zombie: int) -> None:
+    run = started(instance, f"{HERE}:{zombie}:{{run}}")
+    assert fail_orphaned_runs(instance) == [run.run_id]
+    assert fail_orphaned_runs(instance) == []
+
+
+def test_a_process_that_began_after_the_run_is_another_one_with_its_number(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = started(instance, f"{HERE}:{os.getpid()}:{{run}}")
+    assert fail_orphaned_runs(instance) == []
+    monkeypatch.setattr(instances, "_CLOCKS_DIFFER", -timedelta(days=1).total_seconds())
+    assert fail_orphaned_runs(instance) == [run.run_id]
+
+
+@pytest.mark.parametrize(
+    "owner",
+    ["elsewhere:{dead}:{{run}}", f"{HERE}:{{dead}}:its parent's", "", "nonsense"],
+    ids=["on another machine", "a re-execution with its parent's tag", "nobody's", "nonsense"],
+)
+def test_what_cannot_be_known_to_be_dead_is_left_alone(instance: dg.DagsterInstance, zombie: int, owner: str) -> None:
+    started(instance, owner.format(dead=zombie))
+    assert fail_orphaned_runs(instance) == []
+    assert statuses(instance) == [STARTED]
+
+
+NO_PROCESS = ["-1", "0", "1_0", " 7", "²", "٣", "1.5", "1e3", "9" * 30, "0x1f", "07"]
+
+
+@settings(deadline=None, derandomize=True, database=None, max_examples=40)
+@given(
+    st.sampled_from(["{}", f"{HERE}:{{}}", f"{HERE}:{{}}:RUN", "{}:1:RUN"]),
+    st.text() | st.sampled_from(NO_PROCESS) | st.from_regex(r"[0-9:]*"),
+)
+def test_no_text_in_the_tag_of_an_owner_ends_a_run_or_the_look_at_it(form: str, text: str) -> None:
+    assume(not (text.isascii() and text.isdecimal() and 1 <= int(text) < 10**10))  # which is a process
+    run = dg.DagsterRun("nothing", status=STARTED)
+    tagged = run.with_tags({"topo_pipeline/owner": form.format(text).replace("RUN", run.run_id)})
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_run(tagged)
+        assert fail_orphaned_runs(instance) == []
+
+
+def test_every_run_of_the_location_says_whose_process_it_is(tmp_path: Path) -> None:
+    with dg.DagsterInstance.from_config(str(prepared(tmp_path))) as instance:
+        result = dg.execute_job(dg.reconstructable(nothing), instance=instance)
+        [run] = instance.get_runs()
+    assert result.success
+    assert owner_tag(run.run_id).items() <= run.tags.items()
+    assert defs.executor is one_process
