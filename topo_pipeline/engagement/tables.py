@@ -205,8 +205,10 @@ def rebuild(connection: "DuckDBPyConnection", *, timezone: str, now: datetime, r
 
 
 def in_order() -> "Iterator[MetricTable]":
-    """Return the tables, each after its upstream tables."""
-    graph = {name: {read for schema, read in table.reads if schema == "engagement"} for name, table in tables().items()}
+    """Return the tables, each after its upstream tables. The order is always the same."""
+    graph = {
+        name: sorted(read for schema, read in table.reads if schema == "engagement") for name, table in tables().items()
+    }
     return (tables()[name] for name in TopologicalSorter(graph).static_order())
 
 
