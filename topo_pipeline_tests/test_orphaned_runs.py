@@ -25,15 +25,14 @@ from topo_pipeline.defs.executor import one_process
 from topo_pipeline.defs.killed import killed_runs_sensor
 from topo_pipeline.defs.names import ACTIVITIES
 from topo_pipeline.defs.outcomes import outcomes
-from topo_pipeline.engagement.tables import tables
 from topo_pipeline.instance import AlreadyReading, bury_the_dead, make_sure_nobody_reads, owner_tag, prepare
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline_tests.conftest import PATIENCE
+from topo_pipeline_tests.engagement.helpers import UNPARTITIONED
 from topo_pipeline_tests.test_definitions import BIN
 from topo_pipeline_tests.test_dev import until
 from topo_pipeline_tests.test_killed_runs import RANGE, Held
 
-UNPARTITIONED = {table.name for table in tables().values() if not table.is_daily}
 STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
 
 

@@ -12,13 +12,13 @@ import pytest
 
 from topo_pipeline.defs import schedules
 from topo_pipeline.defs.partitions import range_tags
-from topo_pipeline.engagement.tables import tables
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, NOW, Pipeline, pipeline_over
 from topo_pipeline_tests.defs.test_records import land
+from topo_pipeline_tests.engagement.helpers import UNPARTITIONED
 
 TEMPLATES = dg.AssetKey(["topo", "sequence_templates"])
 BY_DAY = dg.AssetKey(["engagement", "sequence_activity"])
-OTHERS = [dg.AssetKey(["engagement", table.name]) for table in tables().values() if not table.is_daily]
+OTHERS = [dg.AssetKey(["engagement", table]) for table in UNPARTITIONED]
 
 
 @dataclass
