@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from topo_pipeline.definitions import defs
+from topo_pipeline.engagement.tables import tables
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.engagement.helpers import TABLES
 
@@ -79,7 +80,8 @@ def test_every_asset_says_whose_it_is_and_what_it_is() -> None:
 
 def test_the_activities_and_their_daily_counts_are_partitioned_by_day_and_nothing_else_is() -> None:
     partitioned = {s.key.to_user_string(): s.partitions_def for s in defs.resolve_all_asset_specs() if s.partitions_def}
-    assert set(partitioned) == {"topo/activities", "engagement/sequence_activity"}
+    daily = {f"engagement/{table.name}" for table in tables().values() if table.is_daily}
+    assert set(partitioned) == {"topo/activities", *daily} >= {"engagement/sequence_activity"}
     assert all(isinstance(definition, dg.DailyPartitionsDefinition) for definition in partitioned.values())
 
 
@@ -98,14 +100,14 @@ def test_the_tables_hang_on_what_their_sql_reads() -> None:
 def test_every_table_is_checked_in_one_step_of_the_warehouses_pool_and_by_itself() -> None:
     graph = defs.resolve_asset_graph()
     checks = {key.to_user_string(): graph.get(key) for key in graph.asset_check_keys}
-    tables = {"topo/activities", *(f"engagement/{table}" for table in TABLES)}
-    assert {name.partition(":")[0] for name in checks} == tables
+    checked = {"topo/activities", *(f"engagement/{table}" for table in TABLES)}
+    assert {name.partition(":")[0] for name in checks} == checked
     assert {f"engagement/{table}:key_is_unique" for table in TABLES} <= set(checks)
     # With a condition of its own a check would no longer ride along with its asset.
     assert [name for name, node in checks.items() if node.automation_condition or not node.description] == []
     pools = [step.node_def.pools for step in defs.asset_checks or []]
-    assert pools.count({"warehouse"}) == len(tables)
-    assert pools.count({"topo_api"}) == len(pools) - len(tables) == 1  # the one that asks Topo
+    assert pools.count({"warehouse"}) == len(checked)
+    assert pools.count({"topo_api"}) == len(pools) - len(checked) == 1  # the one that asks Topo
 
 
 def test_what_calls_no_api_runs_by_default_and_alerts_where_somebody_is_to_be_told() -> None:

@@ -1,1 +1,1 @@
-"""The metric tables: one .sql file per table, named like the table and its asset. Nothing here imports Dagster."""
+"""The metric tables: one .sql file per asset, named like its table. Nothing here imports Dagster."""

@@ -1,6 +1,7 @@
-{% from 'rates.jinja' import rate, rate_comments %}
+{% from 'rates.jinja' import rate_columns, rate_comments %}
 {% from 'runs.jinja' import days %}
 {% from 'horizon.jinja' import horizon %}
+{% from 'sequence_actions.jinja' import answers %}
 {# Age in whole days before as_of. A period of n days contains the ages 0 to n - 1. A window of n days has closed when
    days_since is n or more. The two columns differ only for an action exactly a whole number of days before as_of. #}
 {% macro aged(which) %}
@@ -25,8 +26,8 @@ WITH {{ horizon() }}, bounds AS (
     SELECT
         sequence_template_id, channel, type, left_censored, age, days_since,
         count(*) AS actions,
-        {% for answer in ['opened', 'looked', 'clicked', 'replied', 'accepted', 'replied_after'] %}
-        count(*) FILTER ({{ answer }}_in_time) AS {{ answer }},
+        {% for answer in answers %}
+        count(*) FILTER ({{ answer.name }}_in_time) AS {{ answer.name }},
         {% endfor %}
         count(*) FILTER (closed_by = 'task.completed') AS completed,
         count(*) FILTER (closed_by = 'task.skipped') AS skipped
@@ -120,15 +121,15 @@ SELECT
     eligible_for_open,
     eligible_for_reply,
     tracking_off,
-    {{ rate('email_open_rate', 'opened', 'tracked') }},
-    {{ rate('email_open_rate_adjusted', 'looked', 'tracked') }},
-    {{ rate('email_click_rate', 'clicked', 'tracked') }},
-    {{ rate('reply_rate', 'replied', 'eligible_for_reply') }},
+    {{ rate_columns('email_open_rate', 'opened', 'tracked') }},
+    {{ rate_columns('email_open_rate_adjusted', 'looked', 'tracked') }},
+    {{ rate_columns('email_click_rate', 'clicked', 'tracked') }},
+    {{ rate_columns('reply_rate', 'replied', 'eligible_for_reply') }},
     invitations,
-    {{ rate('invitation_acceptance_rate', 'accepted', 'invited') }},
-    {{ rate('invitation_to_reply_rate', 'replied_after', 'invited') }},
-    {{ rate('task_completion_rate', 'tasks_completed', 'tasks') }},
-    {{ rate('task_skip_rate', 'tasks_skipped', 'tasks') }},
+    {{ rate_columns('invitation_acceptance_rate', 'accepted', 'invited') }},
+    {{ rate_columns('invitation_to_reply_rate', 'replied_after', 'invited') }},
+    {{ rate_columns('task_completion_rate', 'tasks_completed', 'tasks') }},
+    {{ rate_columns('task_skip_rate', 'tasks_skipped', 'tasks') }},
     open_tasks,
     median_hours AS median_hours_to_complete_task,
     as_of

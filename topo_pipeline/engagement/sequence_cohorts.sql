@@ -1,10 +1,12 @@
-{% from 'rates.jinja' import rate, rate_comments, message_rates %}
+{% import 'sequence_cohorts_known.jinja' as sequence_cohorts_known %}
+{% from 'rates.jinja' import rate_columns, rate_comments, message_rates %}
 {% from 'horizon.jinja' import horizon, quarter, quarters %}
 {% set to_date = [
-    ('replies_to_date', 'reply_rate_to_date', 'first_valid_reply_at', 'valid reply'),
-    ('positive_replies_to_date', 'positive_reply_rate_to_date', 'first_positive_reply_at', 'positive reply'),
-    ('hot_leads_to_date', 'hot_lead_rate_to_date', 'hot_lead_at', 'hot lead'),
-    ('meetings_to_date', 'meeting_rate_to_date', 'meeting_at', 'meeting booking'),
+    {'count': 'replies_to_date', 'rate': 'reply_rate', 'first_at': 'first_valid_reply_at', 'event': 'valid reply'},
+    {'count': 'positive_replies_to_date', 'rate': 'positive_reply_rate', 'first_at': 'first_positive_reply_at',
+        'event': 'positive reply'},
+    {'count': 'hot_leads_to_date', 'rate': 'hot_lead_rate', 'first_at': 'hot_lead_at', 'event': 'hot lead'},
+    {'count': 'meetings_to_date', 'rate': 'meeting_rate', 'first_at': 'meeting_at', 'event': 'meeting booking'},
 ] %}
 {# In microseconds, because adding an interval to a TIMESTAMPTZ costs seconds per million runs. #}
 {% macro within(event, start) -%}
@@ -13,18 +15,15 @@ epoch_us({{ event }}) - epoch_us({{ start }}) BETWEEN 0 AND $reply_window_days *
 {% set after_enrolment = 'at most $reply_window_days days after enrolment (rule reply_window_days). NULL on axis sent.' %}
 {% set enrolled = 'Runs enrolled at least $reply_window_days days before the end of the last closed day (rule reply_window_days). NULL on axis sent.' %}
 {% set rates = message_rates + [
-    ('touch_reply_rate', 'touch_replied', 'touch_closed',
-        'Runs in touch_reply_rate_den whose first valid reply came at most $reply_window_days days after the first message or invitation (rule reply_window_days).',
-        'Runs whose first message or invitation was sent at least $reply_window_days days before the end of the last closed day (rule reply_window_days).'),
-    ('contact_rate', 'contacted', 'enrolment_closed',
-        'Runs in contact_rate_den whose first message was sent ' ~ after_enrolment,
-        enrolled),
-    ('completion_rate', 'completed', 'enrolment_closed',
-        'Runs in completion_rate_den that were completed ' ~ after_enrolment,
-        enrolled),
-    ('stop_rate', 'stopped', 'enrolment_closed',
-        'Runs in stop_rate_den that were stopped ' ~ after_enrolment,
-        enrolled),
+    {'name': 'touch_reply_rate', 'num': 'touch_replied', 'den': 'touch_closed',
+        'num_comment': 'Runs in touch_reply_rate_den whose first valid reply came at most $reply_window_days days after the first message or invitation (rule reply_window_days).',
+        'den_comment': 'Runs whose first message or invitation was sent at least $reply_window_days days before the end of the last closed day (rule reply_window_days).'},
+    {'name': 'contact_rate', 'num': 'contacted', 'den': 'enrolment_closed',
+        'num_comment': 'Runs in contact_rate_den whose first message was sent ' ~ after_enrolment, 'den_comment': enrolled},
+    {'name': 'completion_rate', 'num': 'completed', 'den': 'enrolment_closed',
+        'num_comment': 'Runs in completion_rate_den that were completed ' ~ after_enrolment, 'den_comment': enrolled},
+    {'name': 'stop_rate', 'num': 'stopped', 'den': 'enrolment_closed',
+        'num_comment': 'Runs in stop_rate_den that were stopped ' ~ after_enrolment, 'den_comment': enrolled},
 ] %}
 -- Grain: sequence_template_id, cohort_day, axis
 -- Incremental: recounts a sequence's cohort day when its runs, its closed windows or its missing days have changed.
@@ -37,25 +36,24 @@ CREATE TABLE IF NOT EXISTS engagement.sequence_cohorts (
     maturity DOUBLE,
     days_missing BIGINT,
     is_mature BOOLEAN,
-    {% for name, _, _, _, _ in rates %}
-    {{ name }}_num BIGINT,
-    {{ name }}_den BIGINT,
-    {{ name }} DOUBLE,
-    {{ name }}_low DOUBLE,
-    {{ name }}_high DOUBLE,
-    {{ name }}_evidence VARCHAR,
+    {% for rate in rates %}
+    {{ rate.name }}_num BIGINT,
+    {{ rate.name }}_den BIGINT,
+    {{ rate.name }} DOUBLE,
+    {{ rate.name }}_low DOUBLE,
+    {{ rate.name }}_high DOUBLE,
+    {{ rate.name }}_evidence VARCHAR,
     {% endfor %}
     median_hours_to_first_reply DOUBLE,
     p90_hours_to_first_reply DOUBLE
-    {%- for count, name, _, _ in to_date %},
-    {{ count }} BIGINT,
-    {{ name }} DOUBLE
+    {%- for outcome in to_date %},
+    {{ outcome.count }} BIGINT,
+    {{ outcome.rate }}_to_date DOUBLE
     {%- endfor %}
 
 );
 
--- Updated with sequence_cohorts: the closed_until that it was last counted with.
-CREATE TABLE IF NOT EXISTS engagement.sequence_cohorts_known (closed_until TIMESTAMP WITH TIME ZONE);
+{{ sequence_cohorts_known.create() }}
 
 -- Every cohort day is a landed day. An open one has no closed day in its window, so none can be missing.
 CREATE OR REPLACE TEMP TABLE outcome_windows AS
@@ -141,8 +139,8 @@ WITH {{ horizon() }}, {{ quarters() }}, started AS (
         count(*) FILTER (contacted) AS contacted,
         count(*) FILTER (completed) AS completed,
         count(*) FILTER (stopped) AS stopped,
-        {% for count, _, first_at, _ in to_date %}
-        count(*) FILTER ({{ first_at }} >= started_at) AS {{ count }},
+        {% for outcome in to_date %}
+        count(*) FILTER ({{ outcome.first_at }} >= started_at) AS {{ outcome.count }},
         {% endfor %}
         quantile_cont(hours_to_first_reply, 0.5) FILTER (replied) AS median_hours,
         quantile_cont(hours_to_first_reply, 0.9) FILTER (replied) AS p90_hours
@@ -168,14 +166,14 @@ SELECT
     rate(eligible, members),
     days_missing,
     eligible = members AND days_missing = 0,
-    {% for name, num, den, _, _ in rates %}
-    {{ rate(name, num, den) }},
+    {% for rate in rates %}
+    {{ rate_columns(rate.name, rate.num, rate.den) }},
     {% endfor %}
     CASE WHEN replied >= $quantile_repliers THEN median_hours END,
     CASE WHEN replied >= $quantile_repliers THEN p90_hours END
-    {%- for count, name, _, _ in to_date %},
-    {{ count }},
-    rate({{ count }}, members)
+    {%- for outcome in to_date %},
+    {{ outcome.count }},
+    rate({{ outcome.count }}, members)
     {%- endfor %}
 
 FROM of_axis;
@@ -198,9 +196,7 @@ FROM counted_cohorts ANTI JOIN engagement.sequence_cohorts AS built
     ON {{ same('built', 'counted_cohorts') }} AND built.axis = counted_cohorts.axis
 ORDER BY sequence_template_id, cohort_day, axis; -- unsorted rows would be written twice, at commit and at checkpoint
 
-DELETE FROM engagement.sequence_cohorts_known;
-
-INSERT INTO engagement.sequence_cohorts_known WITH {{ horizon() }} SELECT closed_until FROM horizon;
+{{ sequence_cohorts_known.update() }}
 
 INSERT INTO engagement.builds
 SELECT 'sequence_cohorts', load_id, $fingerprint, $now
@@ -217,15 +213,14 @@ COMMENT ON COLUMN engagement.sequence_cohorts.eligible IS 'Members whose outcome
 COMMENT ON COLUMN engagement.sequence_cohorts.maturity IS 'eligible / members, a share from 0 to 1.';
 COMMENT ON COLUMN engagement.sequence_cohorts.days_missing IS 'Days from the cohort day to the end of its outcome window, but no later than the last closed day, that have not been landed.';
 COMMENT ON COLUMN engagement.sequence_cohorts.is_mature IS 'TRUE when all members are eligible and no day is missing.';
-{% for name, _, _, num, den in rates %}
-{{ rate_comments('engagement.sequence_cohorts', name, num, den) }}
+{% for rate in rates %}
+{{ rate_comments('engagement.sequence_cohorts', rate.name, rate.num_comment, rate.den_comment) }}
 {% endfor %}
 COMMENT ON COLUMN engagement.sequence_cohorts.median_hours_to_first_reply IS 'Median hours from the first message to the first valid reply, over the runs in reply_rate_num. NULL when there are fewer than $quantile_repliers of them (rule quantile_repliers). Cannot be summed or averaged over days.';
 COMMENT ON COLUMN engagement.sequence_cohorts.p90_hours_to_first_reply IS '90th percentile of the hours from the first message to the first valid reply, over the runs in reply_rate_num. NULL when there are fewer than $quantile_repliers of them (rule quantile_repliers). Cannot be summed or averaged over days.';
-{% for count, name, _, event in to_date %}
-COMMENT ON COLUMN engagement.sequence_cohorts.{{ count }} IS 'Members whose first {{ event }} came after their start, however late. Still growing: not limited to closed windows.';
-COMMENT ON COLUMN engagement.sequence_cohorts.{{ name }} IS '{{ count }} / members, a share from 0 to 1. Still growing: recent cohorts have had less time. To compare cohorts, use {{ name | replace("_to_date", "") }}.';
+{% for outcome in to_date %}
+COMMENT ON COLUMN engagement.sequence_cohorts.{{ outcome.count }} IS 'Members whose first {{ outcome.event }} came after their start, however late. Still growing: not limited to closed windows.';
+COMMENT ON COLUMN engagement.sequence_cohorts.{{ outcome.rate }}_to_date IS '{{ outcome.count }} / members, a share from 0 to 1. Still growing: recent cohorts have had less time. To compare cohorts, use {{ outcome.rate }}.';
 {% endfor %}
 
-COMMENT ON TABLE engagement.sequence_cohorts_known IS 'State of the last build of sequence_cohorts: one row, updated with it in the same transaction.';
-COMMENT ON COLUMN engagement.sequence_cohorts_known.closed_until IS 'Outcome windows that began at or before this time (UTC) had closed at the last build. NULL when no day was closed.';
+{{ sequence_cohorts_known.comments() }}

@@ -1,42 +1,7 @@
-{% from 'runs.jinja' import channel_group, days %}
-{% from 'horizon.jinja' import quarter, quarters %}
+{% import 'sequence_actions.jinja' as sequence_actions %}
+{% import 'sequence_firsts.jinja' as sequence_firsts %}
+{% from 'runs.jinja' import channel_group %}
 {% set is_instant = 'epoch_us(created_at) - epoch_us(acted_at) <= $instant_open_seconds * 1_000_000' %}
-{# What can follow a touch, and the days within which it counts. #}
-{% set answers = [
-    ('opened', '$open_window_days'),
-    ('looked', '$open_window_days'),
-    ('clicked', '$open_window_days'),
-    ('replied', '$message_reply_window_days'),
-    ('accepted', '$acceptance_window_days'),
-    ('replied_after', '$acceptance_window_days'),
-] %}
-{# The unique counts by day, and the time of a run that decides the day. #}
-{% set firsts = [
-    ('unique_found', 'enrolled_at'),
-    ('unique_sent', 'contacted_at'),
-    ('unique_invitations', 'first_invitation_at'),
-    ('unique_accepted', 'accepted_at'),
-    ('unique_opens', 'first_open_at'),
-    ('unique_clicks', 'first_click_at'),
-    ('unique_replies', 'first_reply_at'),
-    ('unique_valid_replies', 'first_valid_reply_at'),
-    ('unique_positive_replies', 'first_positive_reply_at'),
-    ('unique_hot_leads', 'hot_lead_at'),
-    ('unique_meetings', 'meeting_at'),
-] %}
-{% set counts = firsts | map(attribute=0) | list + ['runs_begun', 'runs_ended'] %}
-{% macro facts(change, of) %}
-SELECT
-    {{ change }} AS change,
-    sequence_template_id,
-    {% for unique, first_at in firsts %}
-    if(left_censored, NULL, {{ first_at }}) AS {{ unique }},
-    {% endfor %}
-    first_activity_at AS runs_begun,
-    least(completed_at, stopped_at) AS runs_ended
-FROM engagement.sequence_runs
-WHERE sequence_id IN (SELECT sequence_id FROM {{ of }})
-{%- endmacro %}
 -- Grain: sequence_template_id, sequence_id
 -- Incremental: rebuilds the runs that a new load touches, each from its full history.
 CREATE TABLE IF NOT EXISTS engagement.sequence_runs (
@@ -88,44 +53,9 @@ CREATE TABLE IF NOT EXISTS engagement.sequence_runs (
     anomalies VARCHAR[]
 );
 
--- Updated with sequence_runs: one row per message, invitation, task and ended step of the runs.
-CREATE TABLE IF NOT EXISTS engagement.sequence_actions (
-    sequence_template_id UUID,
-    sequence_id UUID,
-    left_censored BOOLEAN,
-    activity_id UUID,
-    type VARCHAR,
-    channel VARCHAR,
-    step INTEGER,
-    acted_at TIMESTAMP WITH TIME ZONE,
-    position INTEGER,
-    is_repeat BOOLEAN,
-    opened_at TIMESTAMP WITH TIME ZONE,
-    looked_at TIMESTAMP WITH TIME ZONE,
-    clicked_at TIMESTAMP WITH TIME ZONE,
-    replied_at TIMESTAMP WITH TIME ZONE,
-    is_first_reply BOOLEAN,
-    is_replied_before BOOLEAN,
-    accepted_at TIMESTAMP WITH TIME ZONE,
-    replied_after_at TIMESTAMP WITH TIME ZONE,
-    {% for answer, _ in answers %}
-    {{ answer }}_in_time BOOLEAN,
-    {% endfor %}
-    closed_at TIMESTAMP WITH TIME ZONE,
-    closed_by VARCHAR,
-    run_over_at TIMESTAMP WITH TIME ZONE,
-    exit_reason VARCHAR
-);
+{{ sequence_actions.create() }}
 
--- Updated with sequence_runs: counts by day. A load changes them by the difference in the runs that it touches.
-CREATE TABLE IF NOT EXISTS engagement.sequence_firsts (
-    sequence_template_id UUID,
-    day DATE,
-    load_id UUID,
-    {% for count in counts %}
-    {{ count }} BIGINT{{ '' if loop.last else ',' }}
-    {% endfor %}
-);
+{{ sequence_firsts.create() }}
 
 CREATE OR REPLACE TEMP TABLE pending AS
 SELECT load_id FROM topo.loads
@@ -152,7 +82,7 @@ FROM (
 UNION
 SELECT day FROM topo.loads WHERE load_id IN (SELECT load_id FROM pending);
 
-CREATE OR REPLACE TEMP TABLE facts AS {{ facts(-1, 'touched') }};
+CREATE OR REPLACE TEMP TABLE facts AS {{ sequence_firsts.facts(-1, 'touched') }};
 
 DELETE FROM engagement.sequence_runs WHERE sequence_id IN (SELECT sequence_id FROM touched);
 DELETE FROM engagement.sequence_actions WHERE sequence_id IN (SELECT sequence_id FROM touched);
@@ -357,54 +287,7 @@ LEFT JOIN first_replies USING (run)
 LEFT JOIN instant USING (run)
 ORDER BY sequence_template_id, contacted_at; -- rows that are read together are stored together
 
-INSERT INTO engagement.sequence_actions BY NAME
-WITH whole AS (
-    SELECT
-        run, runs.sequence_template_id, runs.sequence_id, first_valid_reply_at, exit_reason,
-        least(completed_at, stopped_at, last_activity_at + to_days($reply_window_days::INTEGER)) AS run_over_at
-    FROM runs JOIN engagement.sequence_runs AS built
-        ON built.sequence_id = runs.sequence_id
-        AND built.sequence_template_id IS NOT DISTINCT FROM runs.sequence_template_id
-), closings AS (
-    SELECT run, task_id, type, created_at, id FROM events WHERE type IN ('task.completed', 'task.skipped')
-), created AS (
-    SELECT
-        run, task_id, min(created_at) AS acted_at, arg_min(id, (created_at, id)) AS activity_id,
-        arg_min({{ channel_group() }}, (created_at, id)) AS channel, arg_min_null(step, (created_at, id)) AS step
-    FROM events
-    WHERE type = 'task.created' AND task_id IS NOT NULL
-    GROUP BY ALL
-), tasks AS (
-    -- A task ends with its first closing. A closing before its creation is ignored.
-    SELECT
-        created.run, 'task.created' AS type, any_value(created.channel) AS channel, any_value(step) AS step,
-        created.acted_at, activity_id, min(created_at) AS closed_at, arg_min(closings.type, (created_at, id)) AS closed_by
-    FROM created LEFT JOIN closings
-        ON closings.run = created.run AND closings.task_id = created.task_id AND created_at >= acted_at
-    GROUP BY ALL
-), actions AS (
-    SELECT
-        run, id AS activity_id, type, channel_group AS channel, touches.step, acted_at, position, is_repeat, is_last,
-        opened_at, looked_at, clicked_at, replied_at,
-        coalesce(position = first_replies.position, false) AS is_first_reply,
-        accepted_at, replied_after_at
-    FROM touches LEFT JOIN answered USING (run, position) LEFT JOIN first_replies USING (run)
-    UNION ALL BY NAME
-    FROM tasks
-    UNION ALL BY NAME
-    SELECT run, id AS activity_id, type, {{ channel_group() }} AS channel, step, created_at AS acted_at
-    FROM events
-    WHERE type IN ('sequence_step.completed', 'sequence_step.skipped')
-)
-SELECT
-    * EXCLUDE (run, is_last, first_valid_reply_at) REPLACE (if(is_last, exit_reason, NULL) AS exit_reason),
-    false AS left_censored,
-    {% for answer, window in answers %}
-    coalesce(epoch_us({{ answer }}_at) - epoch_us(acted_at) <= {{ days(window) }}, false) AS {{ answer }}_in_time,
-    {% endfor %}
-    coalesce(first_valid_reply_at < acted_at, false) AS is_replied_before
-FROM actions JOIN whole USING (run)
-ORDER BY sequence_template_id, acted_at;
+{{ sequence_actions.insert() }}
 
 -- End of slice.
 
@@ -420,7 +303,7 @@ SELECT sequence_id, sequence_template_id
 FROM engagement.sequence_runs CROSS JOIN history
 WHERE left_censored <> (can_tell AND enrolled_at IS NULL AND first_activity_at < censored_before);
 
-INSERT INTO facts {{ facts(-1, 'censoring_changed') }} AND sequence_id NOT IN (SELECT sequence_id FROM touched);
+INSERT INTO facts {{ sequence_firsts.facts(-1, 'censoring_changed') }} AND sequence_id NOT IN (SELECT sequence_id FROM touched);
 
 {% for table in ['sequence_runs', 'sequence_actions'] %}
 UPDATE engagement.{{ table }} AS built
@@ -430,37 +313,7 @@ WHERE censoring_changed.sequence_id = built.sequence_id
     AND censoring_changed.sequence_template_id IS NOT DISTINCT FROM built.sequence_template_id;
 
 {% endfor %}
-CREATE OR REPLACE TEMP TABLE changed AS
-WITH {{ quarters() }}, changes AS (
-    FROM facts
-    UNION ALL
-    {{ facts(1, '(FROM censoring_changed SELECT sequence_id UNION FROM touched SELECT sequence_id)') }}
-), counted AS (
-    SELECT
-        sequence_template_id,
-        day,
-        {% for count in counts %}
-        coalesce(sum(change) FILTER (fact = '{{ count }}'), 0) AS {{ count }},
-        {% endfor %}
-    FROM (UNPIVOT changes ON COLUMNS(* EXCLUDE (change, sequence_template_id)) INTO NAME fact VALUE happened_at)
-    JOIN quarters ON quarter = {{ quarter('happened_at') }}
-    GROUP BY ALL
-)
-SELECT
-    counted.sequence_template_id,
-    counted.day,
-    (SELECT max(load_id) FROM pending) AS load_id,
-    {% for count in counts %}
-    (counted.{{ count }} + coalesce(built.{{ count }}, 0))::BIGINT AS {{ count }},
-    {% endfor %}
-FROM counted LEFT JOIN engagement.sequence_firsts AS built
-    ON built.day = counted.day AND built.sequence_template_id IS NOT DISTINCT FROM counted.sequence_template_id;
-
--- A day whose counts drop to zero stays, so that tables built from this one see that it changed.
-DELETE FROM engagement.sequence_firsts AS built USING changed
-WHERE built.day = changed.day AND built.sequence_template_id IS NOT DISTINCT FROM changed.sequence_template_id;
-
-INSERT INTO engagement.sequence_firsts FROM changed ORDER BY sequence_template_id, day;
+{{ sequence_firsts.update() }}
 
 INSERT INTO engagement.builds SELECT 'sequence_runs', load_id, $fingerprint, $now FROM pending;
 
@@ -512,39 +365,6 @@ COMMENT ON COLUMN engagement.sequence_runs.max_stage IS 'Furthest stage that the
 COMMENT ON COLUMN engagement.sequence_runs.exit_reason IS 'Outcome of the run, the first that applies of meeting, positive (positive reply), replied (valid reply), stopped, completed and active.';
 COMMENT ON COLUMN engagement.sequence_runs.anomalies IS 'List of inconsistencies: reply_before_touch, open_without_send, click_without_send and acceptance_without_invitation (the first reply, open, click or acceptance came before the first message or invitation that it needs, or there is none), event_after_stop (a message or invitation was sent after the run was stopped). Empty when there is none.';
 
-COMMENT ON TABLE engagement.sequence_actions IS 'One row per message, invitation, task, completed step and skipped step of a run, with what followed it. Updated with sequence_runs, in the same transaction.';
-COMMENT ON COLUMN engagement.sequence_actions.sequence_template_id IS 'Id of the sequence, as in sequence_runs.';
-COMMENT ON COLUMN engagement.sequence_actions.sequence_id IS 'Id of the run.';
-COMMENT ON COLUMN engagement.sequence_actions.left_censored IS 'TRUE when the run is left-censored (see sequence_runs).';
-COMMENT ON COLUMN engagement.sequence_actions.activity_id IS 'Id of the activity that records the action. For a task, its creation.';
-COMMENT ON COLUMN engagement.sequence_actions.type IS 'message.sent, invitation.sent, task.created, sequence_step.completed or sequence_step.skipped.';
-COMMENT ON COLUMN engagement.sequence_actions.channel IS 'EMAIL, LINKEDIN or MANUAL. OTHER for any other channel that Topo sends, NONE when the channel is unknown.';
-COMMENT ON COLUMN engagement.sequence_actions.step IS 'Step number that Topo sends. NULL when it sends none.';
-COMMENT ON COLUMN engagement.sequence_actions.acted_at IS 'Time of the action (UTC).';
-COMMENT ON COLUMN engagement.sequence_actions.position IS 'For messages and invitations: position among the messages and invitations of the run in order of time, from 1. NULL for tasks and steps.';
-COMMENT ON COLUMN engagement.sequence_actions.is_repeat IS 'For messages and invitations: TRUE when the run had an earlier one with the same step and channel, FALSE when the step is unknown. NULL for tasks and steps.';
-COMMENT ON COLUMN engagement.sequence_actions.opened_at IS 'For messages: time of the first open (UTC). An open belongs to the message that it names; if it names none, to the last email of the run before it. NULL without an open.';
-COMMENT ON COLUMN engagement.sequence_actions.looked_at IS 'For messages: time of the first open that came more than $instant_open_seconds seconds after the send (UTC, rule instant_open_seconds). Earlier opens are attributed to machines. NULL without one.';
-COMMENT ON COLUMN engagement.sequence_actions.clicked_at IS 'For messages: time of the first click (UTC). NULL without a click.';
-COMMENT ON COLUMN engagement.sequence_actions.replied_at IS 'For messages and invitations: time of the first valid reply to it (UTC). A reply belongs to the message that it names; else to the last message or invitation on its channel before it; else to the last one on any channel. NULL without a reply.';
-COMMENT ON COLUMN engagement.sequence_actions.is_first_reply IS 'For messages and invitations: TRUE when the first valid reply of the run answers it. NULL for tasks and steps.';
-COMMENT ON COLUMN engagement.sequence_actions.is_replied_before IS 'TRUE when the first valid reply of the run came before the action.';
-COMMENT ON COLUMN engagement.sequence_actions.accepted_at IS 'For invitations: time of the first acceptance after it and before the next invitation of the run (UTC). NULL without one.';
-COMMENT ON COLUMN engagement.sequence_actions.replied_after_at IS 'For invitations: time of the first valid reply on LinkedIn after it and before the next invitation of the run (UTC). NULL without one.';
-{% for answer, window in answers %}
-COMMENT ON COLUMN engagement.sequence_actions.{{ answer }}_in_time IS 'TRUE when {{ answer }}_at is at most {{ window }} days after acted_at (rule {{ window[1:] }}). FALSE otherwise, also when {{ answer }}_at is NULL.';
-{% endfor %}
-COMMENT ON COLUMN engagement.sequence_actions.closed_at IS 'For tasks: time at which the task was first completed or skipped (UTC). NULL while it is open.';
-COMMENT ON COLUMN engagement.sequence_actions.closed_by IS 'For tasks: the first of task.completed and task.skipped. NULL while the task is open.';
-COMMENT ON COLUMN engagement.sequence_actions.run_over_at IS 'Time at which the run was or will be over (UTC): its completion, its stop, or $reply_window_days days after its last activity (rule reply_window_days), whichever comes first.';
-COMMENT ON COLUMN engagement.sequence_actions.exit_reason IS 'On the last message or invitation of a run: the exit_reason of the run (see sequence_runs). NULL on every other row.';
+{{ sequence_actions.comments() }}
 
-COMMENT ON TABLE engagement.sequence_firsts IS 'Runs by the day of their first activity of each kind: one row per sequence and day. A day whose runs have moved to other days stays, with zeros. Updated with sequence_runs, in the same transaction.';
-COMMENT ON COLUMN engagement.sequence_firsts.sequence_template_id IS 'Id of the sequence. NULL when the runs name none.';
-COMMENT ON COLUMN engagement.sequence_firsts.day IS 'The reporting day.';
-COMMENT ON COLUMN engagement.sequence_firsts.load_id IS 'Load that last changed the row. When several loads were processed together, one of them.';
-{% for unique, first_at in firsts %}
-COMMENT ON COLUMN engagement.sequence_firsts.{{ unique }} IS 'Runs whose {{ first_at }} falls on the day. Excludes left-censored runs.';
-{% endfor %}
-COMMENT ON COLUMN engagement.sequence_firsts.runs_begun IS 'Runs whose first activity falls on the day. Includes left-censored runs.';
-COMMENT ON COLUMN engagement.sequence_firsts.runs_ended IS 'Runs whose first completion or stop, whichever is earlier, falls on the day. Includes left-censored runs.';
+{{ sequence_firsts.comments() }}

@@ -1,4 +1,4 @@
-{% from 'rates.jinja' import rate, rate_comments %}
+{% from 'rates.jinja' import rate_columns, rate_comments %}
 {% from 'horizon.jinja' import horizon %}
 {% macro actions(which) %}coalesce(sum(actions) FILTER ({{ which }}), 0)::BIGINT{% endmacro %}
 -- Grain: sequence_template_id, step, inferred_position, channel
@@ -61,10 +61,10 @@ SELECT
     channel,
     runs_reached,
     sends,
-    {{ rate('step_reply_rate', 'replied', 'eligible') }},
-    {{ rate('share_of_replies', 'replies', 'replies_of_sequence') }},
-    {{ rate('step_skip_rate', 'skipped', 'ended') }},
-    {{ rate('advance_rate', 'advanced', 'settled') }},
+    {{ rate_columns('step_reply_rate', 'replied', 'eligible') }},
+    {{ rate_columns('share_of_replies', 'replies', 'replies_of_sequence') }},
+    {{ rate_columns('step_skip_rate', 'skipped', 'ended') }},
+    {{ rate_columns('advance_rate', 'advanced', 'settled') }},
     exits_replied,
     exits_stopped,
     exits_completed,

@@ -1,4 +1,4 @@
-{% from 'rates.jinja' import rate, rate_comments, message_rates %}
+{% from 'rates.jinja' import rate_columns, rate_comments, message_rates %}
 {% from 'horizon.jinja' import horizon, quarter, quarters %}
 {% set periods = ['lifetime', '7d', '28d', '90d'] %}
 -- Grain: sequence_template_id, period
@@ -61,9 +61,9 @@ WITH {{ horizon() }}, {{ quarters() }}, periods AS (
     SELECT
         sequence_template_id,
         cohort_day AS day,
-        {% for name, _, _, _, _ in message_rates %}
-        {{ name }}_num,
-        {{ name }}_den,
+        {% for rate in message_rates %}
+        {{ rate.name }}_num,
+        {{ rate.name }}_den,
         {% endfor %}
         eligible
     FROM engagement.sequence_cohorts
@@ -119,8 +119,8 @@ SELECT
     rate(touches, repliers) AS touches_to_reply,
     eligible,
     rate(eligible, unique_sent) AS maturity,
-    {% for name, _, _, _, _ in message_rates %}
-    {{ rate(name, name ~ '_num', name ~ '_den') }},
+    {% for rate in message_rates %}
+    {{ rate_columns(rate.name, rate.name ~ '_num', rate.name ~ '_den') }},
     {% endfor %}
     CASE WHEN eligible > 0 THEN
         rank() OVER (PARTITION BY period ORDER BY wilson_low(reply_rate_num, eligible) DESC NULLS LAST) END AS reply_rank,
@@ -176,8 +176,8 @@ COMMENT ON COLUMN engagement.sequence_summary.replies_per_message IS 'Replies so
 COMMENT ON COLUMN engagement.sequence_summary.touches_to_reply IS 'Mean number of messages and invitations up to the first valid reply, over the runs in unique_sent that replied. NULL when none did.';
 COMMENT ON COLUMN engagement.sequence_summary.eligible IS 'Runs in unique_sent whose outcome window had closed at as_of.';
 COMMENT ON COLUMN engagement.sequence_summary.maturity IS 'eligible / unique_sent, the share of contacted runs that the rates cover. NULL when unique_sent is 0.';
-{% for name, _, _, num, den in message_rates %}
-{{ rate_comments('engagement.sequence_summary', name, num, den) }}
+{% for rate in message_rates %}
+{{ rate_comments('engagement.sequence_summary', rate.name, rate.num_comment, rate.den_comment) }}
 {% endfor %}
 COMMENT ON COLUMN engagement.sequence_summary.reply_rank IS 'Rank of the sequence within the period by reply_rate_low, from 1 (highest). NULL when eligible is 0.';
 COMMENT ON COLUMN engagement.sequence_summary.is_silent IS 'In period lifetime: TRUE when the sequence has active runs that are not paused but sent no message or invitation from the first of the last $silent_business_days business days (Monday to Friday, rule silent_business_days) to the last closed day. NULL instead of TRUE when one of the days since then is not landed and closed. NULL in other periods.';

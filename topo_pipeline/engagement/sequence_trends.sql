@@ -1,4 +1,4 @@
-{% from 'rates.jinja' import rate, rate_comments %}
+{% from 'rates.jinja' import rate_columns, rate_comments %}
 {% from 'horizon.jinja' import horizon %}
 -- Grain: sequence_template_id, week_start
 CREATE OR REPLACE TABLE engagement.sequence_trends AS
@@ -36,7 +36,7 @@ SELECT
     week_start,
     members,
     is_mature,
-    {{ rate('reply_rate', 'replied', 'closed') }},
+    {{ rate_columns('reply_rate', 'replied', 'closed') }},
     replied_before AS previous_num,
     closed_before AS previous_den,
     change,

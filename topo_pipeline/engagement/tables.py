@@ -1,10 +1,11 @@
 """The metric tables, as defined by their .sql files: description, lineage, grain, and how to build them.
 
-A file is a script that builds and comments `engagement.<file name>`, and any companion tables, in one transaction. A
-table whose script uses `$days` is partitioned by day. One whose script writes to `engagement.builds` is incremental.
-The line `-- Grain:` names the key columns. Upstream tables are the schema-qualified names in the script. A companion
-table counts as part of its main table. Columns that all rates share are a Jinja macro (`rates.jinja`). To add a table,
-add a file.
+A .sql file is a script that builds and comments `engagement.<file name>`, and any companion tables, in one transaction.
+The parts that build a companion are macros in a .jinja file with the name of the companion. A table whose script uses
+`$days` is partitioned by day. One whose script writes to `engagement.builds` is incremental. The line `-- Grain:` names
+the key columns. Upstream tables are the schema-qualified names in the script. A companion counts as part of its main
+table. The columns of a rate are a Jinja macro (`rates.jinja`); `macros.py` has the SQL macros. To add a table, add a
+file.
 """
 
 import hashlib
@@ -204,8 +205,10 @@ def rebuild(connection: "DuckDBPyConnection", *, timezone: str, now: datetime, r
 
 
 def in_order() -> "Iterator[MetricTable]":
-    """Return the tables, each after its upstream tables."""
-    graph = {name: {read for schema, read in table.reads if schema == "engagement"} for name, table in tables().items()}
+    """Return the tables, each after its upstream tables. The order is always the same."""
+    graph = {
+        name: sorted(read for schema, read in table.reads if schema == "engagement") for name, table in tables().items()
+    }
     return (tables()[name] for name in TopologicalSorter(graph).static_order())
 
 

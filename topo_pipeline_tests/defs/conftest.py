@@ -18,7 +18,7 @@ from topo_pipeline.automation.facts import Request
 from topo_pipeline.days import Clock
 from topo_pipeline.defs.requests import run_request
 from topo_pipeline.defs.resources import Topo
-from topo_pipeline.engagement.tables import build, tables
+from topo_pipeline.engagement.tables import build, in_order
 from topo_pipeline.orchestration.ranged_runs import QUIET, Outcome, backfill
 from topo_pipeline.report.previews import Seen
 from topo_pipeline.sandbox.app import create_app
@@ -28,7 +28,6 @@ from topo_pipeline.sandbox.world import World
 from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.conftest import API_KEY
-from topo_pipeline_tests.engagement.helpers import TABLES
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 FIRST_DAY = date(2026, 3, 1)
@@ -250,7 +249,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pipeline_over(tmp_path_factory.mktemp("built"), API_KEY) as landed:
         assert landed.land(LAST_DAYS).problems == ()
         with landed.warehouse.transaction() as connection:
-            for table in map(tables().__getitem__, TABLES):
+            for table in in_order():
                 build(connection, table, timezone="UTC", now=NOW, days=LAST_DAYS if table.is_daily else ())
         return landed.warehouse.path
 

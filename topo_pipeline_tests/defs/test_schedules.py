@@ -14,11 +14,11 @@ from topo_pipeline.defs import schedules
 from topo_pipeline.defs.partitions import range_tags
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, NOW, Pipeline, pipeline_over
 from topo_pipeline_tests.defs.test_records import land
-from topo_pipeline_tests.engagement.helpers import TABLES
+from topo_pipeline_tests.engagement.helpers import UNPARTITIONED
 
 TEMPLATES = dg.AssetKey(["topo", "sequence_templates"])
 BY_DAY = dg.AssetKey(["engagement", "sequence_activity"])
-OTHERS = [dg.AssetKey(["engagement", table]) for table in TABLES if table != "sequence_activity"]
+OTHERS = [dg.AssetKey(["engagement", table]) for table in UNPARTITIONED]
 
 
 @dataclass

@@ -14,30 +14,24 @@ import pandas as pd
 from duckdb import DuckDBPyConnection
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
-from topo_pipeline.engagement.tables import Built, build, tables
+from topo_pipeline.engagement.tables import Built, build, in_order, tables
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load, ReadDay, land_templates
 from topo_pipeline_tests.warehouse.builders import landing_in
 
-# In the order in which each is made of those before it.
-TABLES = (
-    "sequence_activity",
-    "sequence_runs",
-    "sequence_daily",
-    "sequence_cohorts",
-    "sequence_summary",
-    "sequence_trends",
-    "sequence_channels",
-    "sequence_steps",
-)
-# Those that are kept between builds: the others are made from nothing each time.
-KEPT = ("sequence_activity", "sequence_runs", "sequence_cohorts")
+# Every table that has a script, each after its upstream tables.
+TABLES = tuple(table.name for table in in_order())
+UNPARTITIONED = {name for name in TABLES if not tables()[name].is_daily}
+# The incremental ones. The others are rebuilt from scratch each time.
+KEPT = tuple(name for name in TABLES if tables()[name].is_incremental)
 # The daily table and those that it is made of.
 DAILY = ("sequence_activity", "sequence_runs", "sequence_daily")
-# What a table keeps beside it, in the same transaction.
-KEPT_BESIDE = ("sequence_actions",)
-# What tells a table that is kept what has changed since.
+# Companion tables that only record what has changed since a build.
 CHANGES_BESIDE = ("sequence_firsts", "sequence_cohorts_known")
+# The other companion tables.
+KEPT_BESIDE = tuple(
+    beside for table in in_order() for beside in table.comments() if beside not in (table.name, *CHANGES_BESIDE)
+)
 CLOCK_STARTS = datetime(2026, 6, 1, tzinfo=UTC)
 
 Row = dict[str, Any]

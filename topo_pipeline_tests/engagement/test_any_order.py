@@ -138,8 +138,8 @@ def assert_equals_a_rebuild_and_the_oracle(lived: Workspace, fresh: Workspace, w
     fresh.build(full_refresh=True)
     found, expected = lived.all_rows(), oracle_of(world).tables()
     assert found == fresh.all_rows()
-    for table, rows in found.items():
-        assert canonical(rows) == canonical(expected[table]), table
+    for table, rows in expected.items():
+        assert canonical(found[table]) == canonical(rows), table
 
 
 @settings(SAME_EVERY_TIME, max_examples=3)  # the first of which is the smallest world that there is

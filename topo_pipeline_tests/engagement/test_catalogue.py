@@ -10,7 +10,6 @@ from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.engagement.tables import MetricTable, build, tables
 from topo_pipeline_tests.engagement.helpers import (
     CHANGES_BESIDE,
-    KEPT,
     KEPT_BESIDE,
     TABLES,
     Workspace,
@@ -26,9 +25,10 @@ COHORTS = ("engagement", "sequence_cohorts")
 NAMES = ("topo", "sequence_templates")
 
 
-def test_the_tables_are_the_files() -> None:
-    assert set(tables()) >= set(TABLES)
-    assert all(table.name == name for name, table in tables().items())
+def test_each_table_comes_once_and_after_its_upstream_tables() -> None:
+    assert sorted(TABLES) == sorted(tables())
+    for place, name in enumerate(TABLES):
+        assert {read for schema, read in tables()[name].reads if schema == "engagement"} <= set(TABLES[:place])
 
 
 @pytest.mark.parametrize(
@@ -49,17 +49,16 @@ def test_a_table_names_what_it_is_made_of(name: str, reads: set[tuple[str, str]]
 
 
 def test_what_is_kept_beside_a_table_is_told_by_its_file_and_is_no_table_of_its_own() -> None:
-    beside = {name: table.comments().keys() - {name} for name, table in tables().items()}
-    assert {name: kept for name, kept in beside.items() if kept} == {
-        "sequence_runs": {"sequence_actions", "sequence_firsts"},
-        "sequence_cohorts": {"sequence_cohorts_known"},
-    }
+    assert tables()["sequence_runs"].comments().keys() == {"sequence_runs", "sequence_actions", "sequence_firsts"}
+    assert tables()["sequence_cohorts"].comments().keys() == {"sequence_cohorts", "sequence_cohorts_known"}
     assert not tables().keys() & {*KEPT_BESIDE, *CHANGES_BESIDE}
 
 
-def test_one_table_is_daily_and_three_are_kept_between_builds() -> None:
-    assert {name for name in TABLES if tables()[name].is_daily} == {"sequence_activity"}
-    assert {name for name in TABLES if tables()[name].is_incremental} == {*KEPT}
+def test_a_script_shows_whether_its_table_is_daily_and_whether_it_is_incremental() -> None:
+    kinds = {name: (table.is_daily, table.is_incremental) for name, table in tables().items()}
+    assert kinds["sequence_activity"] == (True, True)
+    assert kinds["sequence_runs"] == kinds["sequence_cohorts"] == (False, True)
+    assert kinds["sequence_daily"] == kinds["sequence_summary"] == (False, False)
 
 
 def test_every_table_and_column_is_commented_in_the_warehouse(anywhere: Workspace) -> None:
@@ -94,8 +93,9 @@ def test_the_tables_have_the_columns_of_their_definitions(workspace: Workspace) 
     workspace.land_all(activities, much_later)
     workspace.build()
     expected = Oracle({march(1).date(): activities, much_later: []}).tables()
-    for name, rows in workspace.all_rows().items():
-        assert set(rows[0]) == set(expected[name][0])
+    found = workspace.all_rows()
+    for name, rows in expected.items():
+        assert set(found[name][0]) == set(rows[0]), name
 
 
 def test_without_a_landed_day_or_with_an_empty_one_all_tables_are_built_empty(anywhere: Workspace) -> None:

@@ -27,12 +27,11 @@ from topo_pipeline.orchestration import instance as instances
 from topo_pipeline.orchestration.instance import AlreadyReading, prepare, require_no_reader
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline_tests.conftest import PATIENCE
-from topo_pipeline_tests.engagement.helpers import TABLES
+from topo_pipeline_tests.engagement.helpers import UNPARTITIONED
 from topo_pipeline_tests.orchestration.test_dev import until
 from topo_pipeline_tests.orchestration.test_killed_runs import RANGE, Held
 from topo_pipeline_tests.test_definitions import BIN
 
-UNPARTITIONED = set(TABLES) - {"sequence_activity"}
 STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.report.previews import LOOKS, ROWS, Seen, look_at
-from topo_pipeline_tests.engagement.helpers import TABLES, Workspace, enrolled, march, replied, sent, uid
+from topo_pipeline_tests.engagement.helpers import Workspace, enrolled, march, replied, sent, uid
 from topo_pipeline_tests.report.test_markdown import HOSTILE, cells_of
 
 SHOWN_AT_ONCE = 1000  # characters; Dagster hides a longer markdown behind a link
@@ -19,7 +19,7 @@ NAMES = [*HOSTILE, "twin", "twin"]
 
 def seen_of(workspace: Workspace, *days: date) -> dict[str, Seen]:
     with workspace.warehouse.reader() as connection:
-        looks = {table: look_at(connection, table, DEFAULT_RULES, days) for table in TABLES}
+        looks = {table: look_at(connection, table, DEFAULT_RULES, days) for table in LOOKS}
     return {table: look for table, look in looks.items() if look}
 
 
@@ -41,8 +41,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Seen]:
     return seen_of(workspace, march(2).date(), LAST_DAY)
 
 
-@pytest.mark.parametrize("table", TABLES)
-def test_every_table_has_a_picture_that_is_small_opaque_and_not_blank(seen: dict[str, Seen], table: str) -> None:
+@pytest.mark.parametrize("table", LOOKS)
+def test_every_chart_is_a_picture_that_is_small_opaque_and_not_blank(seen: dict[str, Seen], table: str) -> None:
     png = seen[table].picture()
     assert png is not None
     assert len(png) < 20_000
@@ -58,8 +58,8 @@ def test_every_table_has_a_picture_that_is_small_opaque_and_not_blank(seen: dict
     assert max(count for count, _ in counted) < 0.99 * drawn.width * drawn.height
 
 
-@pytest.mark.parametrize("table", TABLES)
-def test_every_table_has_a_preview_of_a_few_rows_that_is_shown_at_once(seen: dict[str, Seen], table: str) -> None:
+@pytest.mark.parametrize("table", LOOKS)
+def test_every_chart_has_a_preview_of_a_few_rows_that_is_shown_at_once(seen: dict[str, Seen], table: str) -> None:
     preview = seen[table].preview()
     headings, *rows = cells_of(preview)
     assert headings == list(LOOKS[table].columns)

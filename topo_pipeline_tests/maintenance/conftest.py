@@ -1,0 +1,5 @@
+"""Warehouses as the tests of `warehouse` have them."""
+
+from topo_pipeline_tests.warehouse.conftest import file_warehouse, on_waiting, prepared_file, warehouse
+
+__all__ = ["file_warehouse", "on_waiting", "prepared_file", "warehouse"]
