@@ -14,7 +14,7 @@ from typing import Literal
 import anyio.to_thread
 from anyio.from_thread import BlockingPortal
 
-from topo_pipeline.days import CLOSING_TIME, Clock, Day, Window
+from topo_pipeline.days import CLOSING_TIME, Clock, Day
 from topo_pipeline.ingest.first_contact import check_after_the_first_day, is_first_contact
 from topo_pipeline.ingest.frames import activity_frame, reject_frame
 from topo_pipeline.ingest.prefetch import Prefetch
@@ -34,7 +34,7 @@ from topo_pipeline.topo_api.errors import (
 )
 from topo_pipeline.topo_api.reading import Reading, too_many_unreadable
 from topo_pipeline.topo_api.windows import Evidence, read_window
-from topo_pipeline.topo_api.wire import Activity, ResponseInfo
+from topo_pipeline.topo_api.wire import ResponseInfo
 from topo_pipeline.warehouse.buffer import Buffer
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import ShrinkingDay
@@ -212,10 +212,9 @@ async def _read_day(
     """Read a day up to the time that is readable now."""
     now = _earlier_now(started_at, client.last_response)
     window = day.window.readable(now)
-    into = _BufferSink(buffer, window)
     times_disagree = False
     try:
-        reading, unproved_because = await read_window(client, window, sink=into, evidence=evidence), None
+        reading, unproved_because = await read_window(client, window, evidence=evidence), None
         _refuse_unreadable(reading)
     except IncompleteWindow as error:
         is_accepted = isinstance(error, UnreadableRows) and day.day in accept_unreadable
@@ -224,7 +223,8 @@ async def _read_day(
         _LOG.warning("Landing %s unproved: %s", day.day, error)
         reading, unproved_because = error.reading, str(error)
         times_disagree = isinstance(error, TimesDisagree)
-    labels = await _labels(client, reading, into) if label_channels else Labels({}, 0)
+    await anyio.to_thread.run_sync(buffer.add, activity_frame(reading.activities))
+    labels = await _labels(client, reading, buffer) if label_channels else Labels({}, 0)
     return ReadDay(
         day=day.day,
         asked_after=reading.asked_after,
@@ -260,35 +260,14 @@ def _refuse_unreadable(reading: Reading) -> None:
         raise UnreadableRows(reading=reading, rows=rows)
 
 
-class _BufferSink:
-    """A sink that writes the activities of a window to a buffer while more are read."""
+async def _labels(client: TopoClient, reading: Reading, buffer: Buffer) -> Labels:
+    def messages() -> Messages:
+        unlabelled = buffer.unlabelled(TYPES_WITHOUT_CHANNEL)
+        return Messages(unlabelled, buffer.messages(activity_frame(reading.overlap)) if unlabelled else set())
 
-    def __init__(self, buffer: Buffer, window: Window) -> None:
-        self._buffer = buffer
-        self._window = window
-        self._overlap: list[Activity] = []
-
-    async def keep(self, activities: Sequence[Activity]) -> None:
-        start, end = self._window.start, self._window.end
-        within = [activity for activity in activities if start <= activity.created_at < end]
-        if len(within) < len(activities):
-            self._overlap += [activity for activity in activities if activity.created_at not in self._window]
-        if within:
-            await anyio.to_thread.run_sync(self._buffer.add, activity_frame(within))
-
-    def start_again(self) -> None:
-        self._overlap.clear()
-        self._buffer.clear()
-
-    def messages(self) -> Messages:
-        unlabelled = self._buffer.unlabelled(TYPES_WITHOUT_CHANNEL)
-        return Messages(unlabelled, self._buffer.messages(activity_frame(self._overlap)) if unlabelled else set())
-
-
-async def _labels(client: TopoClient, reading: Reading, into: _BufferSink) -> Labels:
-    messages = await anyio.to_thread.run_sync(into.messages)
+    found = await anyio.to_thread.run_sync(messages)
     try:
-        return await label(client, reading, messages)
+        return await label(client, reading, found)
     except (RequestRefused, ResponseInvalid) as error:  # the day can land without channels
         _LOG.warning("Continuing without the channels of messages whose payload has none: %s", error)
         return Labels({}, 0)

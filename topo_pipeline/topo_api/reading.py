@@ -26,9 +26,9 @@ class Reading:
     received: int
     """Distinct activities received between the requested bounds."""
     activities: list[Activity]
-    """The window's activities, each id once, sorted by time, then id. Empty if a sink received them."""
+    """The window's activities, each id once, sorted by time, then id."""
     overlap: list[Activity]
-    """Activities between the requested bounds but outside the window. Empty if a sink received them."""
+    """Activities between the requested bounds but outside the window."""
     rejects: list[Reject]
     """Rejects within the window or without a readable instant."""
     requests: int

@@ -22,17 +22,16 @@ deep. Finding that page costs one request for each part. Guessing the distributi
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from topo_pipeline.days import OVERLAP
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import LimitExceeded, RequestRefused
 from topo_pipeline.topo_api.tally import Rows, Tally
-from topo_pipeline.topo_api.wire import MAX_PAGE_SIZE, Activity, ActivityPage, ActivityQuery, EventType, ResourceType
+from topo_pipeline.topo_api.wire import MAX_PAGE_SIZE, ActivityPage, ActivityQuery, EventType, ResourceType
 
 DEPTH = 50
 """Maximum page number read of one query. How the server handles deeper pages is not documented."""
@@ -55,16 +54,6 @@ MAX_TIME = timedelta(hours=2)
 _STEP = timedelta(seconds=1)
 
 
-class ActivitySink(Protocol):
-    """Receives the activities of a deep query part by part, so that only their ids stay in memory."""
-
-    async def keep(self, activities: Sequence[Activity]) -> None:
-        """Add activities. A later version of an id replaces an earlier one."""
-
-    def start_again(self) -> None:
-        """Discard everything added so far. It is read again."""
-
-
 @dataclass(frozen=True)
 class Outcome:
     """The rows received, and the part that could not be proved."""
@@ -78,12 +67,8 @@ class Outcome:
     """Time of the oldest response by Topo's clock. None if no response has one."""
 
 
-async def read_proved(
-    client: TopoClient, query: ActivityQuery, depth: int = DEPTH, sink: ActivitySink | None = None
-) -> Outcome:
+async def read_proved(client: TopoClient, query: ActivityQuery, depth: int = DEPTH) -> Outcome:
     """Read every row of `query`, which must have both bounds. The rows are proved unless a part is refused.
-
-    With a sink, the parts of a deep query go there as they are read, and the tally keeps only their ids.
 
     Raises:
         ValueError: `depth` is not positive.
@@ -92,7 +77,7 @@ async def read_proved(
     """
     if depth < 1:
         raise ValueError(f"depth must be at least 1 page, not {depth}")
-    reader = _Reader(client, depth, sink)
+    reader = _Reader(client, depth)
     try:
         async with asyncio.timeout(MAX_TIME.total_seconds()) as limit:
             tally = await reader.whole(query)
@@ -108,7 +93,7 @@ async def read_proved(
 class _Reader:
     """Reads one query. A refused part makes the whole unprovable, so the rest is then read only once."""
 
-    def __init__(self, client: TopoClient, depth: int, sink: ActivitySink | None) -> None:
+    def __init__(self, client: TopoClient, depth: int) -> None:
         self.refused: Tally | None = None
         self.requests = 0
         self.as_of: datetime | None = None
@@ -116,13 +101,10 @@ class _Reader:
         self._cap: int | None = None
         self._client = client
         self._depth = depth
-        self._sink = sink
 
     async def whole(self, query: ActivityQuery) -> Tally:
         """Read the query. Its proved parts must also add up to the total count, which goes into the ledger."""
-        for attempt in range(ATTEMPTS):
-            if attempt and self._sink:
-                self._sink.start_again()
+        for _ in range(ATTEMPTS):
             tally = await self._prove(query)
             if self.refused or tally.proved:
                 return tally
@@ -275,8 +257,6 @@ class _Reader:
         async def read(part: ActivityQuery, known: int) -> None:
             async with at_once:
                 tally = await self._part(part, known)
-                if self._sink:
-                    await self._sink.keep(tally.rows.hand_over())
                 rows.merge(tally.rows)
 
         async with _tasks() as group:

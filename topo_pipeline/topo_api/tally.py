@@ -19,8 +19,8 @@ _created_at = attrgetter("created_at")
 class Rows:
     """Distinct rows. If an id was received twice, the last version counts."""
 
-    activities: dict[str, Activity | None] = field(default_factory=dict)
-    """By id, which is all the proof needs. An activity that was handed over is None."""
+    activities: dict[str, Activity] = field(default_factory=dict)
+    """By id."""
     unreadable: dict[str, Reject] = field(default_factory=dict)
     """Rejects with a readable id."""
     unidentified: Counter[Reject] = field(default_factory=Counter)
@@ -77,14 +77,8 @@ class Rows:
         return bool(Counter(reject for reject in page.rejects if reject.id is None) - self.unidentified)
 
     def moments(self) -> list[datetime]:
-        """Return the instants of the activities that were not handed over."""
-        return [activity.created_at for activity in self.activities.values() if activity is not None]
-
-    def hand_over(self) -> list[Activity]:
-        """Return the activities, each id once, and keep only their ids."""
-        held = [activity for activity in self.activities.values() if activity is not None]
-        self.activities = dict.fromkeys(self.activities)
-        return held
+        """Return the instants of the activities."""
+        return [activity.created_at for activity in self.activities.values()]
 
     def rejects(self) -> list[Reject]:
         """Return all rejects."""

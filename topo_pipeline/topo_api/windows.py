@@ -17,7 +17,7 @@ The meaning of a window (a day, an hour) is up to the caller.
 
 import asyncio
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -25,7 +25,7 @@ from topo_pipeline.days import Window
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import EchoMissing, IncompleteWindow, TimesDisagree, counted
 from topo_pipeline.topo_api.reading import Reading
-from topo_pipeline.topo_api.repair import DEPTH, ActivitySink, Outcome, read_proved
+from topo_pipeline.topo_api.repair import DEPTH, Outcome, read_proved
 from topo_pipeline.topo_api.resolution import FINEST, common_step, unit_of
 from topo_pipeline.topo_api.tally import Rows, Tally
 from topo_pipeline.topo_api.wire import Activity, ActivityQuery, EventType, Reject
@@ -81,7 +81,7 @@ class Evidence:
             self._echoed = unit_of(self.step) if edges and not missing else None
             return missing, requests + more
 
-    async def compare(self, client: TopoClient, window: Window, near: list[Activity]) -> tuple[str, int]:
+    async def compare(self, client: TopoClient, window: Window, near: Iterable[Activity]) -> tuple[str, int]:
         """Compare the rows that two adjacent windows received near the bound between them.
 
         A row whose time belongs to the other window must have been received there, too. If it was not, it may have been
@@ -100,8 +100,8 @@ class Evidence:
             side = [row for row in near if abs(row.created_at - bound) <= MARGIN]
             other = self._sides.pop(bound, None)
             if other is None:
-                # At most two consecutive days are read at the same time, and the later one may finish first.
-                self._sides = dict([*self._sides.items(), (bound, side)][-4:])
+                # Windows are read in order, so only the latest bounds are needed.
+                self._sides = dict([*self._sides.items(), (bound, side)][-2:])
                 continue
             other_ids, side_ids = ({row.id for row in rows} for rows in (other, side))
             unmatched += [row for row in side if (row.created_at < bound) == is_start and row.id not in other_ids]
@@ -132,7 +132,6 @@ async def read_window(
     *,
     event_type: EventType | None = None,
     depth: int = DEPTH,
-    sink: ActivitySink | None = None,
     evidence: Evidence | None = None,
 ) -> Reading:
     """Read every activity of `window`, and the count of an empty one.
@@ -142,8 +141,6 @@ async def read_window(
         window: The window to read.
         event_type: Read only this event type, if given.
         depth: Maximum number of pages of one query. A window with more is read in parts.
-        sink: Receives the activities between the requested bounds, including those outside the window. The reading
-            then contains none, and only one or two parts of a window are in memory.
         evidence: Facts from the windows read before in this run. Without it no echo is requested.
 
     Raises:
@@ -155,30 +152,24 @@ async def read_window(
     """
     seen = evidence or Evidence()
     bounds = _Bounds(window, seen.step)
-    sieve = _BoundarySink(sink, window) if sink else None
-    outcome = await read_proved(client, bounds.query(event_type), depth, sieve)
+    outcome = await read_proved(client, bounds.query(event_type), depth)
     requests, missing = outcome.requests, ""
     if evidence and window.start < window.end:
         missing, more = await evidence.echo(client, window, outcome.tally.rows)
         requests += more
     wider = _Bounds(window, _step(outcome.tally.rows, seen))
     if wider.margin > bounds.margin and not (missing or outcome.refused):
-        if sieve:
-            sieve.start_again()
         bounds = wider
-        outcome = await read_proved(client, bounds.query(event_type), depth, sieve)
+        outcome = await read_proved(client, bounds.query(event_type), depth)
         requests += outcome.requests
     rows = outcome.tally.rows
     seen.step = math.gcd(seen.step, rows.step)
     got = len(rows)
-    received = rows.hand_over()
-    if sieve:
-        await sieve.keep(received)
     excess = bounds.excess(rows)
     if evidence and window.start < window.end and not (missing or excess or outcome.refused):
-        apart, more = await evidence.compare(client, window, sieve.near if sieve else received)
+        apart, more = await evidence.compare(client, window, rows.activities.values())
         excess, requests = apart and f". {apart}", requests + more
-    reading = _reading(bounds, outcome, [] if sink else received, requests)
+    reading = _reading(bounds, outcome, requests)
     if missing or excess:
         because = ". ".join(filter(None, [f"Topo's time filter and its timestamps disagree{excess}", missing]))
         raise (EchoMissing if missing else TimesDisagree)(reading=reading, got=got, because=because)
@@ -186,28 +177,6 @@ async def read_window(
         because = f"{counted(reading.total_count, got)}. {_because(outcome.refused, bounds.query(event_type))}"
         raise IncompleteWindow(reading=reading, got=got, because=because, request_ids=outcome.refused.request_ids)
     return reading
-
-
-class _BoundarySink:
-    """A sink that also records the activities near the bounds of a window."""
-
-    def __init__(self, sink: ActivitySink, window: Window) -> None:
-        self._sink = sink
-        self._inside = window.start + MARGIN, window.end - MARGIN
-        self._near: dict[str, Activity] = {}
-
-    @property
-    def near(self) -> list[Activity]:
-        return list(self._near.values())
-
-    async def keep(self, activities: Sequence[Activity]) -> None:
-        first, last = self._inside
-        self._near |= {row.id: row for row in activities if not first < row.created_at < last}
-        await self._sink.keep(activities)
-
-    def start_again(self) -> None:
-        self._near.clear()
-        self._sink.start_again()
 
 
 def _step(rows: Rows, seen: Evidence) -> int:
@@ -251,10 +220,10 @@ class _Bounds:
         return f" by {_duration(by)} or more: Topo returned activity {row.id or 'without an id'} of {at.isoformat()}"
 
 
-def _reading(bounds: _Bounds, outcome: Outcome, received: list[Activity], requests: int) -> Reading:
+def _reading(bounds: _Bounds, outcome: Outcome, requests: int) -> Reading:
     rejects = outcome.tally.rows.rejects()
     window = bounds.window
-    received.sort(key=lambda activity: (activity.created_at, activity.id))
+    received = sorted(outcome.tally.rows.activities.values(), key=lambda activity: (activity.created_at, activity.id))
     return Reading(
         window=window,
         asked_after=bounds.after,

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from topo_pipeline import doctor
-from topo_pipeline.doctor import Finding, api, examine
+from topo_pipeline.doctor import Finding, examine
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.settings import get_settings
-from topo_pipeline_tests.conftest import API_KEY, PATIENCE
+from topo_pipeline_tests.conftest import API_KEY
 
 Examine = Callable[..., dict[str, Finding]]
 
@@ -46,7 +46,6 @@ def finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api_url: str) -> Iter
     """What is found in the test's own folder under settings of its own; a variable that is None is unset."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(doctor, "_PATIENCE", 0.01)
-    monkeypatch.setattr(api, "_SLOW", PATIENCE)
     plain = {"TOPO_API_URL": api_url, "TOPO_WAREHOUSE": "topo.duckdb", "DAGSTER_HOME": str(tmp_path / "home")}
 
     def look(clock: Callable[[], datetime] = now, **variables: str | None) -> dict[str, Finding]:

@@ -18,7 +18,7 @@ from topo_pipeline.sandbox.faults import Answer, Fault
 from topo_pipeline.sandbox.quirks import EXAMPLES, NO_QUIRKS, Quirks
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
-from topo_pipeline.topo_api import contract_facts, wire
+from topo_pipeline.topo_api import contract, contract_facts, wire
 from topo_pipeline.topo_api.client import Retries, TopoClient
 from topo_pipeline.topo_api.contract import ASSUMPTIONS, ContractResult, as_text, check_contract, judge, summary
 from topo_pipeline.topo_api.contract_facts import (
@@ -218,7 +218,10 @@ def test_a_third_spelling_differs(payload: str, outcome: str) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "outcome"), [([0.1, 9.0, 0.2], "holds"), ([3.0], "differs"), ([], "unknown")])
-def test_requests_that_usually_take_long_differ(seconds: list[float], outcome: str) -> None:
+def test_requests_that_usually_take_long_differ(
+    seconds: list[float], outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contract, "_SLOW", 2.0)
     assert outcomes(facts(seconds=seconds))["a request takes less than 2 s"] == outcome
 
 

@@ -17,7 +17,7 @@ from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import EchoMissing, IncompleteWindow, TimesDisagree
 from topo_pipeline.topo_api.windows import Evidence, read_window
 from topo_pipeline.topo_api.wire import Activity, ActivityPage, ActivityQuery
-from topo_pipeline_tests.topo_api.worlds import KNOWN, START, UNKNOWN, Kept, Row, is_selected
+from topo_pipeline_tests.topo_api.worlds import KNOWN, START, UNKNOWN, Row, is_selected
 
 DAY = timedelta(days=1)
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -93,13 +93,13 @@ class Quirky:
         )
 
     def day(self, window: Window, evidence: Evidence) -> set[str] | IncompleteWindow:
-        sink, before, client = Kept(), self.requests, cast(TopoClient, self)
+        before, client = self.requests, cast(TopoClient, self)
         try:
-            reading = asyncio.run(read_window(client, window, evidence=evidence, depth=4, sink=sink))
+            reading = asyncio.run(read_window(client, window, evidence=evidence, depth=4))
         except IncompleteWindow as error:
             return error
         assert reading.requests == self.requests - before
-        return {activity.id for activity in sink.put_into(reading).activities}
+        return {activity.id for activity in reading.activities}
 
     def is_right(self) -> list[bool]:
         """Read the days in order, as a run does; of each, whether it was proved. Fails where one is proved wrongly."""

@@ -26,7 +26,6 @@ from topo_pipeline_tests.topo_api.worlds import (
     SECOND,
     START,
     UNKNOWN,
-    Kept,
     Row,
     World,
     all_of,
@@ -68,15 +67,6 @@ def test_pages_beyond_the_depth_are_not_asked_for(depth: int) -> None:
     world = World(spread(1700))
     assert ids_of(world.read(depth=depth)) == all_of(world.rows)
     assert max(query.page for query in world.asked) == depth
-
-
-def test_of_a_deep_window_no_more_than_a_part_is_handed_over_at_once_and_nothing_twice() -> None:
-    world, sink = World(spread(3000)), Kept()
-    reading = world.read(sink=sink, depth=5)
-    assert ids_of(reading) == all_of(world.rows)
-    assert max(map(len, sink.parts)) <= 5 * 100
-    handed_over = [activity.id for part in sink.parts for activity in part]
-    assert len(handed_over) <= len(world.rows) * 1.01  # what is in a part's second of overlap comes with both
 
 
 def test_a_depth_must_be_positive() -> None:

@@ -1,8 +1,8 @@
 """A world of activities that answers as the API does, and may change between any two requests."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from random import Random
@@ -74,41 +74,13 @@ class World:
             request_id=f"req_{len(self.asked)}",
         )
 
-    def read(self, window: Window = DAY, sink: "Kept | None" = None, **options: Any) -> Reading:
-        """The window as it is read by way of a sink, and then put together."""
-        sink = sink or Kept()
-        reading = asyncio.run(read_window(cast(TopoClient, self), window, sink=sink, **options))
-        return sink.put_into(reading)
+    def read(self, window: Window = DAY, **options: Any) -> Reading:
+        return asyncio.run(read_window(cast(TopoClient, self), window, **options))
 
     def refuse(self, window: Window = DAY, **options: Any) -> IncompleteWindow:
-        sink = Kept()
         with pytest.raises(IncompleteWindow) as caught:
-            self.read(window, sink, **options)
-        caught.value.reading = sink.put_into(caught.value.reading)
+            self.read(window, **options)
         return caught.value
-
-
-@dataclass
-class Kept:
-    """A sink that has all in memory, in the parts that came."""
-
-    parts: list[list[Activity]] = field(default_factory=list)
-
-    async def keep(self, activities: Sequence[Activity]) -> None:
-        self.parts.append([*activities])
-
-    def start_again(self) -> None:
-        self.parts.clear()
-
-    def put_into(self, reading: Reading) -> Reading:
-        assert (reading.activities, reading.overlap) == ([], [])
-        latest = {activity.id: activity for part in self.parts for activity in part}
-        received = sorted(latest.values(), key=lambda activity: (activity.created_at, activity.id))
-        within, beyond = (
-            [activity for activity in received if (activity.created_at in reading.window) == is_within]
-            for is_within in (True, False)
-        )
-        return replace(reading, activities=within, overlap=beyond)
 
 
 def meant(rows: list[Row], query: ActivityQuery) -> list[Row]:
