@@ -1,18 +1,16 @@
 """Buffer the activities of a day between reading and landing, in an in-memory database with extracted columns.
 
-Columns are extracted while the next pages are requested, to keep the time short in which the warehouse is locked. The
-warehouse is then attached to the connection that has the rows, so that they need not be copied. Data beyond the memory
-limit spills to a temporary folder, so that a day of any size can be read.
+Columns are extracted before the warehouse is opened, to keep the time short in which it is locked. It is then attached
+to the connection that has the rows, so that they need not be copied. Data beyond the memory limit spills to a temporary
+folder.
 """
 
 import json
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 import duckdb
 
@@ -27,11 +25,8 @@ if TYPE_CHECKING:
 # columns are extracted.
 MEMORY = 64_000_000
 CHARACTERS_AT_ONCE = 4_000_000
-# Batches that may wait for extraction. Then `add` blocks, which slows reading down.
-MAX_WAITING = 2
 # Ids fetched at a time.
 _IDS_AT_ONCE = 10_000
-_Result = TypeVar("_Result")
 
 # The names of each column's field in the payload, in both spellings.
 _SPELLINGS = {
@@ -102,7 +97,7 @@ _NO_ROWS = "(SELECT 0 AS received, NULL AS id, NULL AS created_at, NULL AS paylo
 class Buffer:
     """A buffer for the activities of one day. Use it as a context manager, until they are landed.
 
-    A separate thread extracts the columns, in the order in which the activities were added.
+    Its methods may be called from any thread. They wait for each other.
 
     Attributes:
         longest: the length of the longest payload, in characters.
@@ -120,8 +115,6 @@ class Buffer:
         self.longest = 0
         self._received = self._memory = 0
         self._lock = threading.Lock()
-        self._worker = ThreadPoolExecutor(1, "buffer")
-        self._waiting: deque[Future[None]] = deque()
         self._connection = duckdb.connect()
         self._connection.execute(
             f"{SESSION}; SET threads = 1; SET temp_directory = {literal(str(self._folder))};"
@@ -129,7 +122,7 @@ class Buffer:
         )
         self.raise_memory_limit(MEMORY)
         self._connection.execute(f"CREATE TEMP TABLE no_rows AS {_EXTRACT.format(_NO_ROWS)}")
-        self._empty_table()
+        self.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -140,64 +133,52 @@ class Buffer:
         self.close()
 
     def close(self) -> None:
-        """Discard the activities, the connection and the temporary folder. Can be called twice."""
-        self._worker.shutdown(cancel_futures=True)
-        with suppress(duckdb.ConnectionException):  # already closed
-            self._connection.interrupt()
-        self._connection.close()
-        self._held.close()
+        """Delete everything. Closing twice is allowed."""
+        with suppress(duckdb.ConnectionException):  # it is closed
+            self._connection.interrupt()  # what another thread still adds
+        with self._lock:
+            self._connection.close()
+            self._held.close()
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """The connection that has all added activities, in its temporary table `received`.
+        """The connection with all added activities in the temporary table `received`.
 
-        Its columns are a running number `received`, the columns of `topo.activities` that depend on the activity alone,
-        and `is_json`, whether DuckDB can parse the payload.
-
-        Raises:
-            WarehouseError: the folder for temporary files is full or can't be written.
+        Its columns are a number in order of arrival `received`, the columns of `topo.activities` that come from the
+        activity alone, and `is_json`, whether the payload is valid JSON.
         """
-        self._wait(for_all_but=0)
         return self._connection
 
     def add(self, activities: "pd.DataFrame") -> None:
-        """Add rows of `id` (UUID text), `created_at` (datetime64, UTC) and `payload` (JSON text), from any thread.
+        """Add rows of `id` (UUID text), `created_at` (datetime64, UTC) and `payload` (JSON text).
 
-        A later version of an id replaces an earlier one. Blocks while more than `MAX_WAITING` batches wait.
+        A later version of an id replaces an earlier one.
 
         Raises:
             WarehouseError: the folder for temporary files is full or can't be written.
         """
         with self._lock:
-            self._wait(for_all_but=MAX_WAITING)
             first, self._received = self._received, self._received + len(activities)
-            numbered = activities.assign(received=range(first, self._received))
-            self._waiting.append(self._worker.submit(self._insert, numbered))
+            try:
+                self._insert(activities.assign(received=range(first, self._received)))
+            except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+                raise WarehouseError(
+                    f"The activities read can't be stored in {self._folder} until they are landed. Set TMPDIR to a"
+                    f" folder with more space ({first_line(error)})."
+                ) from error
 
     def unlabelled(self, types: Sequence[str]) -> set[str]:
-        """Return the ids of activities of these types without a known channel, once all added ones are extracted.
-
-        Raises:
-            WarehouseError: the folder for temporary files is full or can't be written.
-        """
+        """Return the ids of activities of these types without a known channel."""
         condition = "channel_source = 'unknown' AND list_contains($types, type)"
-        return self._in_worker(lambda: self._ids("received", condition, {"types": types}))
+        with self._lock:
+            return self._ids("received", condition, {"types": types})
 
     def messages(self, others: "pd.DataFrame") -> set[str]:
-        """Return the ids of all messages, including those in `others`. Columns and errors are as in `add`."""
+        """Return the ids of all messages, including those in `others`, whose columns are as in `add`."""
         columns = "SELECT id, type, resource_type FROM"
         with_others = f"({columns} received UNION ALL {columns} ({_EXTRACT.format('batch')}))"
-
-        def query() -> set[str]:
-            with self._batch(others.assign(received=0)):
-                return self._ids(with_others, "resource_type = 'MESSAGE' OR type LIKE 'message.%'")
-
-        return self._in_worker(query)
-
-    def _in_worker(self, query: Callable[[], set[str]]) -> set[str]:
-        with self._lock:
-            self._wait(for_all_but=0)
-            return self._result(self._worker.submit(query))  # in the worker, because `close` waits for the worker
+        with self._lock, self._batch(others.assign(received=0)):
+            return self._ids(with_others, "resource_type = 'MESSAGE' OR type LIKE 'message.%'")
 
     def _ids(self, source: str, condition: str, values: Mapping[str, Sequence[str]] | None = None) -> set[str]:
         found = self._connection.execute(f"SELECT id::VARCHAR FROM {source} WHERE {condition}", values)  # noqa: S608
@@ -213,26 +194,7 @@ class Buffer:
             self._connection.execute(f"SET memory_limit = '{memory}B'")
 
     def clear(self) -> None:
-        """Discard all added activities, and errors of their extraction."""
-        with self._lock:
-            wait(self._waiting)
-            self._waiting.clear()
-            self._empty_table()
-
-    def _wait(self, *, for_all_but: int) -> None:
-        while len(self._waiting) > for_all_but:
-            self._result(self._waiting.popleft())
-
-    def _result(self, task: Future[_Result]) -> _Result:
-        try:
-            return task.result()
-        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
-            raise WarehouseError(
-                f"The activities read can't be stored in {self._folder} until they are landed. Set TMPDIR to a folder"
-                f" with more space ({first_line(error)})."
-            ) from error
-
-    def _empty_table(self) -> None:
+        """Discard all added activities."""
         self._connection.execute("CREATE OR REPLACE TEMP TABLE received AS FROM no_rows")
 
     def _insert(self, activities: "pd.DataFrame") -> None:
