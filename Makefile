@@ -59,7 +59,7 @@ lint: install-dev ## Check style and types
 	@$(BIN)/mypy
 
 docs: install-dev ## Update the tables and columns in docs/metrics.md from the .sql files
-	@$(BIN)/python -m topo_pipeline.report.metrics_page docs/metrics.md
+	@$(BIN)/python -m tools.metrics_page docs/metrics.md
 
 snapshot: install-dev ## Write the Dagster definitions to topo_pipeline_tests/definitions.yaml
 	@$(BIN)/python -W ignore -m topo_pipeline_tests.snapshot

@@ -6,9 +6,9 @@
 import sys
 from pathlib import Path
 
+from tools.column_differences import DIFFERENCES, kind_of
 from topo_pipeline.engagement.checks import checks_of
 from topo_pipeline.engagement.tables import MetricTable, tables
-from topo_pipeline.report.differences import DIFFERENCES, kind_of
 from topo_pipeline.warehouse.files import replacing
 
 BEGIN, END = "<!-- written by make docs: begin -->", "<!-- written by make docs: end -->"

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from tools.column_differences import DIFFERENCES, kind_of
+from tools.metrics_page import BEGIN, END, with_catalogue
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules, read_rules
 from topo_pipeline.engagement.tables import tables
-from topo_pipeline.report.differences import DIFFERENCES, kind_of
-from topo_pipeline.report.metrics_page import BEGIN, END, with_catalogue
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 
