@@ -150,7 +150,7 @@ COMMANDS: list[tuple[str, ...]] = [
 def test_a_command_over_a_damaged_home_says_so_in_one_line(
     tmp_path: Path, home: Path, command: tuple[str, ...], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("topo_pipeline.cli.reading._check", lambda: None)  # it asks Topo before the home is opened
+    monkeypatch.setattr("topo_pipeline.cli.backfill._check", lambda: None)  # it asks Topo before the home is opened
     if command == ("demo",):
         (tmp_path / FOLDER).mkdir(parents=True)
         home = home.rename(tmp_path / FOLDER / "dagster")

@@ -159,9 +159,3 @@ def test_what_belongs_to_the_contract_check_is_refused_without_it(tmp_path: Path
 
 def test_without_a_key_the_contract_check_says_what_is_missing(tmp_path: Path) -> None:
     assert_one_sentence(answer(tmp_path, "doctor", "--contract", TOPO_API_KEY=None), "TOPO_API_KEY is not set")
-
-
-def test_a_slip_in_the_name_of_a_quirk_is_met_before_anything_is_served(tmp_path: Path) -> None:
-    result = answer(tmp_path, "sandbox", "--quirk", "bounds_inclusiv")
-    assert result.returncode == 2
-    assert_one_sentence(result, "bounds_inclusiv", "bounds_inclusive")
