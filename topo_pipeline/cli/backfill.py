@@ -14,7 +14,6 @@ from topo_pipeline.cli import arguments
 from topo_pipeline.cli.console import (
     AsJson,
     by_day,
-    counted,
     err,
     fail,
     now,
@@ -28,6 +27,7 @@ from topo_pipeline.cli.console import (
 )
 from topo_pipeline.cli.progress import shown
 from topo_pipeline.cli.signals import Stop, stoppable
+from topo_pipeline.common.text import counted
 from topo_pipeline.days import format_counts, format_days
 from topo_pipeline.settings import get_settings
 

@@ -103,11 +103,6 @@ def own_stderr() -> Iterator[None]:
             err.file = sys.stderr
 
 
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """Return a number with its noun in the singular or plural."""
-    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
-
-
 def by_day(values: Mapping[date, Value]) -> dict[str, Value]:
     """Return the mapping with its days as text, for JSON."""
     return {str(day): value for day, value in values.items()}

@@ -13,7 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from topo_pipeline.cli import arguments
-from topo_pipeline.cli.console import AsJson, counted, err, fail, now, out, print_error, quiet, report_errors, show_json
+from topo_pipeline.cli.console import AsJson, err, fail, now, out, print_error, quiet, report_errors, show_json
+from topo_pipeline.common.text import counted
 from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import typer
 from topo_pipeline.cli import arguments
 from topo_pipeline.cli.console import err, fail, report_errors
 from topo_pipeline.cli.signals import undone_by_signals
+from topo_pipeline.common.text import counted
 from topo_pipeline.settings import get_settings
 
 
@@ -39,7 +40,7 @@ def export(
         warehouse, first = Warehouse(get_settings().warehouse), arguments.day(since) if since else None
         if output:
             rows = write(warehouse, table, output.absolute(), form=form, since=first, raw=raw)
-            err.print(f"{rows:,} rows written to {output}", highlight=False, markup=False)
+            err.print(f"{counted(rows, 'row')} written to {output}", highlight=False, markup=False)
             return
         if form == "parquet" or sys.stdout.isatty():
             why = "Parquet is written to a file only" if form == "parquet" else "CSV is not printed to a terminal"

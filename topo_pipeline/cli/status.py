@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from topo_pipeline.cli.console import PATIENCE, AsJson, by_day, counted, now, out, quiet, report_errors, show_json
+from topo_pipeline.cli.console import PATIENCE, AsJson, by_day, now, out, quiet, report_errors, show_json
 from topo_pipeline.cli.leaderboard_table import leaderboard_table
+from topo_pipeline.common.text import counted
 from topo_pipeline.days import format_counts, format_days, last_due_day
 from topo_pipeline.settings import Settings, get_settings
 
