@@ -46,7 +46,7 @@ def doctor(
 ) -> None:
     """Check everything the pipeline needs and say how to fix what is wrong.
 
-    Checks settings, Topo, key, clock, rate, warehouse, contract, days, Dagster home, runs and automation.
+    Checks the settings, Topo's API, the warehouse, the Dagster home, automation and file permissions.
 
     Exits with 1 if there is a problem, else with 0; warnings don't count. Orphaned runs (runs whose process is gone)
     are marked as failed. Nothing else is changed.
@@ -99,13 +99,20 @@ def _show(rows: Iterable[tuple[str, str, str]], width: int = 0) -> None:
 
 def _check_contract(days: Sequence[date], output: Path | None, *, as_json: bool) -> int:
     """Check Topo's API, print the result, save it to the warehouse and optionally a file; return the exit code."""
+    from topo_pipeline.doctor.api import CHECK_ADDRESS
     from topo_pipeline.doctor.api_contract import check_api
     from topo_pipeline.topo_api.contract import summary
+    from topo_pipeline.topo_api.errors import TopoUnavailable
 
     with report_errors(), quiet():
         settings = get_settings()
-        with err.status("Checking Topo's API"):
-            results = check_api(settings, now, days)
+        try:
+            with err.status("Checking Topo's API"):
+                results = check_api(settings, now, days)
+        except TopoUnavailable as error:
+            if error.status is None:  # nothing answered
+                fail(f"{error}. {CHECK_ADDRESS}")
+            raise
         checked_at = now()
         if as_json:
             show_json({"checked_at": checked_at, "assumptions": [asdict(result) for result in results]})

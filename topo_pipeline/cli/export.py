@@ -21,7 +21,7 @@ def export(
     form: Annotated[Literal["csv", "parquet"], typer.Option("--format", help="File format.")] = "csv",
     since: Annotated[str | None, typer.Option(metavar="DAY", help="First day to export.")] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="File to write or replace.")] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="Don't escape formulas in CSV.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Don't escape formulas. For CSV only.")] = False,
 ) -> None:
     """Export a table with all its columns to a file, or as CSV to a pipe.
 
@@ -32,6 +32,8 @@ def export(
       topo-pipeline export sequence_daily --since 2026-03-01 > daily.csv
       topo-pipeline export topo.activities --format parquet --output activities.parquet
     """
+    if raw and form == "parquet":
+        fail("--raw applies to CSV only: Parquet is never escaped. Run the command again without it.", 2)
     with report_errors(), undone_by_signals(output):
         from topo_pipeline.exports.tables import export as write
         from topo_pipeline.warehouse.connection import Warehouse

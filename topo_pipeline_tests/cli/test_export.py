@@ -31,6 +31,13 @@ def test_a_table_goes_into_a_file_as_parquet(folder: Path) -> None:
     assert duckdb.read_parquet(str(folder / "a 'b' \U0001f4be.parquet")).count("*").fetchall() == [(ROWS,)]
 
 
+def test_raw_is_refused_for_parquet_which_is_never_escaped(folder: Path) -> None:
+    done = answer(folder, "export", "topo.loads", "--format", "parquet", "--raw", "--output", "loads.parquet")
+    assert_one_sentence(done, "--raw applies to CSV only")
+    assert (done.returncode, files_in(folder)) == (2, ["data", "data/topo.duckdb"])
+    assert "For CSV only." in answer(folder, "export", "--help").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
