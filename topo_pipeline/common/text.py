@@ -28,7 +28,7 @@ def one_line(text: str, limit: int = 300) -> str:
 
 
 def first_line(text: object) -> str:
-    """Return the first line of a text or error. DuckDB, for example, appends links and the statement to its messages."""
+    """Return the first line of a text or error. DuckDB, for one, appends links and the statement to its messages."""
     return str(text).strip().partition("\n")[0]
 
 
