@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
+from topo_pipeline.common.text import counted
+
 Clock = Callable[[], datetime]
 """Returns now, with a time zone."""
 SETTLING = timedelta(minutes=2)
@@ -89,14 +91,19 @@ def last_due_day(now: datetime, zone: tzinfo) -> date:
 
 
 def format_days(days: Iterable[date]) -> str:
-    """Return days as text: stretches, latest first, and only the latest if there are many."""
-    stretches = [
-        str(stretch[0]) if len(stretch) == 1 else f"{stretch[0]} to {stretch[-1]}" for stretch in contiguous(days)
-    ][::-1]
-    return ", ".join(stretches[:_SHOWN]) + (", and earlier ones" if len(stretches) > _SHOWN else "")
+    """Return days as text: the first stretches without gaps in date order, and the number of days that follow."""
+    stretches = list(contiguous(days))
+    shown = [
+        str(stretch[0]) if len(stretch) == 1 else f"{stretch[0]} to {stretch[-1]}" for stretch in stretches[:_SHOWN]
+    ]
+    return _listed(shown, more=sum(map(len, stretches[_SHOWN:])))
 
 
 def format_counts(counts: Mapping[date, int]) -> str:
-    """Return days and their counts as text, latest first, and only the latest if there are many."""
-    items = [f"{day} ({counts[day]:,})" for day in sorted(counts, reverse=True)]
-    return ", ".join(items[:_SHOWN]) + (", and earlier ones" if len(items) > _SHOWN else "")
+    """Return days with their counts as text: the first ones in date order, and the number of days that follow."""
+    days = sorted(counts)
+    return _listed([f"{day} ({counts[day]:,})" for day in days[:_SHOWN]], more=len(days[_SHOWN:]))
+
+
+def _listed(shown: list[str], more: int) -> str:
+    return ", ".join(shown) + (f" and {counted(more, 'more day')}" if more else "")

@@ -44,7 +44,10 @@ with contextlib.chdir(_home):  # there is no .env: the developer's own settings 
 PATIENCE = 900.0
 
 # These files take longest, mostly in other processes. They begin first, so that no worker runs one alone at the end.
-LONGEST = ("test_dev", "test_killed_runs", "test_backfills_of_the_ui", "test_cli", "test_many_backfills")
+LONGEST = (
+    *("test_dev", "test_killed_runs", "test_backfills_of_the_ui"),
+    *("test_backfill", "test_demo", "test_many_backfills"),
+)
 
 # Coverage makes code half as slow again. These run the whole pipeline, whose parts have tests of their own, and neither
 # they nor what is set up for them is traced; nor is any process that a test starts.
@@ -57,7 +60,8 @@ UNTRACED = (
     *("sandbox/test_activities_api", "sandbox/test_openapi", "sandbox/test_other_endpoints", "sandbox/test_timelines"),
     *("sandbox/test_world", "warehouse/test_erasure", "warehouse/test_extraction"),
     *("warehouse/test_landing", "warehouse/test_old_warehouses", "warehouse/test_reload", "warehouse/test_waiting"),
-    *("test_analyses", "test_definitions", "test_end_to_end", "cli/test_cli.py", "cli/test_cli_unproved"),
+    *("test_analyses", "test_definitions", "test_end_to_end"),
+    *("cli/test_backfill", "cli/test_demo", "cli/test_unproved"),
     *("defs/test_completeness", "defs/test_sensors", "ingest/test_days_that_meet", "ingest/test_prefetch"),
     *(
         "ingest/test_unusual_apis",

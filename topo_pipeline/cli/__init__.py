@@ -1,17 +1,13 @@
 """The command line: `topo-pipeline COMMAND`.
 
-The command modules parse arguments, print results and set the exit code. The work is done in other packages. Shared
-helpers are in `console` and `arguments`. A command imports what it needs when it runs, so that `--help` doesn't wait
-for Dagster.
+Each command has a module of its name (`restore` is in `backup`), which parses arguments, prints results and sets the
+exit code. The work is done in other packages. The other modules are helpers that several commands share. A command
+imports what it needs when it runs, so that `--help` doesn't wait for Dagster.
 """
 
 import typer
 
-from topo_pipeline.cli.copies import backup, export, restore
-from topo_pipeline.cli.forgetting import forget
-from topo_pipeline.cli.looking import doctor, report, status
-from topo_pipeline.cli.reading import backfill, demo
-from topo_pipeline.cli.serving import dev, sandbox
+from topo_pipeline.cli import backfill, backup, demo, dev, doctor, export, forget, report, sandbox, status
 
 # Local variables may hold the API key, so tracebacks don't show them.
 app = typer.Typer(
@@ -32,5 +28,17 @@ def main() -> None:
 
 
 # --help lists the commands in this order.
-for command in (demo, doctor, status, backfill, report, export, backup, restore, forget, sandbox, dev):
+for command in (
+    demo.demo,
+    doctor.doctor,
+    status.status,
+    backfill.backfill,
+    report.report,
+    export.export,
+    backup.backup,
+    backup.restore,
+    forget.forget,
+    sandbox.sandbox,
+    dev.dev,
+):
     app.command()(command)

@@ -2,11 +2,12 @@
 
 import sys
 import uuid
-from datetime import date, timedelta
+from datetime import date
 
 import typer
 
 from topo_pipeline.cli.console import fail, now
+from topo_pipeline.days import days_between
 from topo_pipeline.settings import get_settings
 
 
@@ -59,4 +60,4 @@ def days(start: date, end: date) -> list[date]:
             2,
         )
     started(end)
-    return [start + timedelta(days=n) for n in range((end - start).days + 1)]
+    return days_between(start, end)

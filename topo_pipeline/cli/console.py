@@ -19,6 +19,7 @@ from topo_pipeline.common.text import in_json, one_line
 from topo_pipeline.settings import SettingsError
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PATIENCE = 5.0  # seconds to wait while another process writes to the warehouse
 _UNBOUNDED = 1000  # columns
 _LONGEST = 10_000  # characters: a sentence may list every day of a year
 Value = TypeVar("Value")
@@ -100,11 +101,6 @@ def own_stderr() -> Iterator[None]:
             yield
         finally:
             err.file = sys.stderr
-
-
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """Return a number with its noun in the singular or plural."""
-    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def by_day(values: Mapping[date, Value]) -> dict[str, Value]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
-from topo_pipeline.cli.console import counted, err, print_line
+from topo_pipeline.cli.console import err, print_line
+from topo_pipeline.common.text import counted, noun_for
 
 if TYPE_CHECKING:
     from topo_pipeline.orchestration.ranged_runs import Progress as RunProgress
@@ -22,7 +23,7 @@ def shown(title: str, total: int) -> Iterator[Callable[["RunProgress"], None]]:
     """Yield a function that shows each day that lands and each table whose build starts."""
     landed: dict[date, RunProgress] = {}
     started = time.monotonic()
-    columns = _columns("day" if total == 1 else "days")
+    columns = _columns(noun_for(total, "day"))
     with Progress(*columns, console=err, disable=not err.is_terminal, speed_estimate_period=_RECENT) as bar:
         task = bar.add_task(title, total=total, activities=0, pace=0.0)
 

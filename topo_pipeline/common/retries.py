@@ -7,6 +7,8 @@ import stamina
 import stamina.instrumentation
 from stamina.instrumentation import RetryDetails
 
+from topo_pipeline.common.text import first_line
+
 __all__ = ["retry_level", "stamina"]
 
 retry_level = ContextVar("retry_level", default=logging.WARNING)
@@ -14,7 +16,7 @@ retry_level = ContextVar("retry_level", default=logging.WARNING)
 
 
 def _log_retry(details: RetryDetails) -> None:
-    fault = str(details.caused_by).partition("\n")[0][:200]
+    fault = first_line(details.caused_by)[:200]
     logging.getLogger(__package__).log(retry_level.get(), "Retrying in %.1f s: %s", details.wait_for, fault)
 
 

@@ -1,4 +1,4 @@
-"""Make text from outside safe to display: sequence names, API error messages, error pages.
+"""Make text from outside safe to display (sequence names, API error messages, error pages), and count things in words.
 
 There is one function for each output format with special characters. HTML needs none, since Jinja escapes it. CSV cells
 are escaped in SQL, in `exports.tables`.
@@ -25,6 +25,21 @@ def one_line(text: str, limit: int = 300) -> str:
     if not line.strip("".join(_KEPT)):
         return ""
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def first_line(text: object) -> str:
+    """Return the first line of a text or error. DuckDB, for one, appends links and the statement to its messages."""
+    return str(text).strip().partition("\n")[0]
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun in the singular or plural: `1 day`, `1,200 days`."""
+    return f"{number:,} {noun_for(number, noun, plural)}"
+
+
+def noun_for(number: int, noun: str, plural: str | None = None) -> str:
+    """Return the singular for 1, else the plural."""
+    return noun if number == 1 else plural or f"{noun}s"
 
 
 def in_markdown(text: str, limit: int = LONGEST) -> str:

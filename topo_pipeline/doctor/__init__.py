@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from topo_pipeline.common.text import first_line
 from topo_pipeline.doctor import api, api_contract, environment, home, landed, permissions
 from topo_pipeline.doctor.finding import Finding, problem
 from topo_pipeline.warehouse.connection import Warehouse
@@ -53,9 +54,8 @@ def _run_check(check: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Fi
     try:
         yield from look()
     except Exception as error:  # noqa: BLE001 - reported as a finding
-        detail = str(error).strip().partition("\n")[0]
         do = "Fix the cause, then run topo-pipeline doctor again."
-        yield problem(check, f"The check failed: {type(error).__name__}: {detail}.", do)
+        yield problem(check, f"The check failed: {type(error).__name__}: {first_line(error)}.", do)
 
 
 def _without_key(finding: Finding, settings: "Settings") -> Finding:

@@ -25,6 +25,8 @@ _KEY_STATUSES = {_UNAUTHORIZED, _FORBIDDEN}
 # Seconds by which the clocks may differ: an open day is read up to two minutes before now.
 _WARN_APART, _MAX_APART = 30, 120
 _SLOW = 2.0  # seconds
+CHECK_ADDRESS = "Check the network, the proxy settings and TOPO_API_URL."
+"""What to do if no response comes from Topo's address."""
 
 
 @dataclass
@@ -92,7 +94,7 @@ async def _ask(client: TopoClient, now: datetime) -> _Answers:
 
 def _reached(host: str, answers: _Answers) -> Finding:
     if answers.response is None:
-        return problem("topo", f"{answers.identity_error}.", "Check the network, the proxy settings and TOPO_API_URL.")
+        return problem("topo", f"{answers.identity_error}.", CHECK_ADDRESS)
     took = f"{host} answered in {answers.response.seconds:.2f} s"
     if answers.activities_error is not None and _status(answers.activities_error) not in _KEY_STATUSES:
         do = "Check that TOPO_API_URL is the API's address."

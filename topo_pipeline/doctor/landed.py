@@ -5,6 +5,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from topo_pipeline.common.text import counted
 from topo_pipeline.days import contiguous, format_counts, format_days, last_due_day
 from topo_pipeline.doctor.finding import Finding, ok, problem, unknown, warning
 from topo_pipeline.doctor.places import can_be_written
@@ -76,7 +77,7 @@ def look_at_days(settings: "Settings", warehouse: Warehouse, now: datetime) -> I
         return
     gaps = {"missing": found.missing, "last read before they were over": found.unclosed, "not proved": found.unproved}
     problems = [f"{len(days)} {what} ({format_days(days)})" for what, days in gaps.items() if days]
-    span = f"{found.days} day{'' if found.days == 1 else 's'} landed since {found.first}"
+    span = f"{counted(found.days, 'day')} landed since {found.first}"
     if not problems:
         yield ok("days", f"{span}, none are missing.")
     else:
@@ -102,5 +103,5 @@ def _unreadable(found: LedgerStatus) -> Finding:
     rows = sum(found.unreadable.values())
     if not rows:
         return ok("unreadable", "Every row of the last load of each day could be read.")
-    count = f"{rows:,} row{'' if rows == 1 else 's'} could not be read: {format_counts(found.unreadable)}."
+    count = f"{counted(rows, 'row')} could not be read: {format_counts(found.unreadable)}."
     return warning("unreadable", count, "topo.rejects has each text and its reason. Report them to Topo's support.")

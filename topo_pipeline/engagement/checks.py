@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from topo_pipeline.common.text import one_line
+from topo_pipeline.common.text import first_line, one_line
 from topo_pipeline.engagement.lineage import firsts
 from topo_pipeline.engagement.tables import MetricTable, tables
 from topo_pipeline.warehouse.catalogue import columns_of
@@ -316,8 +316,7 @@ def _verdict(connection: "DuckDBPyConnection", check: Check, values: Mapping[str
         found = connection.execute(sql, {name: it for name, it in values.items() if f"${name}" in sql}).fetchall()
     except (duckdb.BinderException, duckdb.CatalogException) as error:
         # The table has not been built yet, or was built by an older version.
-        reason = str(error).strip().partition("\n")[0]
-        return Verdict(False, "WARN", f"Could not run. Build the tables of this check first: {reason}")
+        return Verdict(False, "WARN", f"Could not run. Build the tables of this check first: {first_line(error)}")
     examples = list(dict.fromkeys(one_line(str(example), LONGEST_EXAMPLE) for (example,) in found))
     if not found:
         return Verdict(True, check.severity, check.holds, 0)

@@ -37,5 +37,5 @@ def leaderboard(connection: "DuckDBPyConnection") -> "pd.DataFrame":
 
 
 def rate_with_interval(rate: float, low: float, high: float) -> str:
-    """A share and its bounds as a person reads them: `6.3% (3.8–10.3)`; a dash where there is nothing to tell."""
+    """Return a share and its bounds as text: `6.3% (3.8–10.3)`, or a dash if it is unknown."""
     return "–" if math.isnan(rate) else f"{100 * rate:.1f}% ({100 * low:.1f}–{100 * high:.1f})"

@@ -16,10 +16,11 @@ from pathlib import Path
 import duckdb
 from duckdb import DuckDBPyConnection
 
+from topo_pipeline.common.text import first_line
 from topo_pipeline.warehouse.connection import FILE_OPTIONS, LAKE_PREFIX, Warehouse
 from topo_pipeline.warehouse.errors import NotCompacted, WarehouseError
 from topo_pipeline.warehouse.files import logs_of, put_in_place, sync, temporary_folder
-from topo_pipeline.warehouse.sql import first_line, identifier, literal
+from topo_pipeline.warehouse.sql import identifier, literal
 
 # DuckLake attaches its catalog, a DuckDB file, under this prefix and the lake's name.
 _CATALOG = "__ducklake_metadata_"

@@ -13,7 +13,8 @@ import dagster as dg
 import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
-from topo_pipeline.defs.orphaned_runs import UNFINISHED
+from topo_pipeline.common.text import first_line
+from topo_pipeline.defs.orphaned_runs import UNFINISHED, _process_of
 from topo_pipeline.warehouse.files import replacing
 
 
@@ -96,7 +97,7 @@ def _unusable(home: Path, error: Exception) -> HomeUnusable:
     reason = str(error).strip()
     if found := re.search(r"^\s*Error 1: (.*?)(?: Expected: |$)", reason, re.MULTILINE):
         reason = found[1]  # an invalid setting; Dagster's list of what it expects fills pages
-    reason = re.sub(r"^Failure condition: |, instead got.*", "", reason.partition("\n")[0])
+    reason = re.sub(r"^Failure condition: |, instead got.*", "", first_line(reason))
     return HomeUnusable(
         f"{home / 'dagster.yaml'} can't be used ({reason.rstrip('.')}).",
         "Correct it, or move it away. The next topo-pipeline backfill or topo-pipeline dev writes a new one.",
@@ -111,7 +112,7 @@ def _fault_of_database(file: Path) -> str | None:
             [found] = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.Error as error:
         return None if "locked" in str(error) else str(error)
-    return None if found == "ok" else str(found).partition("\n")[0]
+    return None if found == "ok" else first_line(found)
 
 
 def _copy(name: str, home: Path, *, replace: bool) -> Path:
@@ -130,10 +131,8 @@ def require_no_runs_under_way(instance: dg.DagsterInstance) -> None:
         UnderWay: a run is in progress.
     """
     for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED), limit=1):
-        raise UnderWay(
-            f"Run {record.dagster_run.run_id.partition('-')[0]} is in progress. Wait for it to end, or stop it in"
-            " Dagster's UI (topo-pipeline dev)."
-        )
+        run = record.dagster_run
+        raise UnderWay(f"Run {run.run_id.partition('-')[0]} is in progress. {_how_to_stop(run)}")
 
 
 def require_no_reader(instance: dg.DagsterInstance) -> None:
@@ -145,10 +144,15 @@ def require_no_reader(instance: dg.DagsterInstance) -> None:
     if not instance.event_log_storage.supports_global_concurrency_limits:
         return
     for slot in instance.event_log_storage.get_concurrency_info("topo_api").claimed_slots:
-        raise AlreadyReading(
-            f"Run {slot.run_id.partition('-')[0]} is reading Topo. Wait for it to end, or stop it in Dagster's UI"
-            " (topo-pipeline dev)."
-        )
+        run = instance.get_run_by_id(slot.run_id)
+        raise AlreadyReading(f"Run {slot.run_id.partition('-')[0]} is reading Topo. {_how_to_stop(run)}")
+
+
+def _how_to_stop(run: dg.DagsterRun | None) -> str:
+    """Return what to do about a run that is in progress. Its process is named if it runs on this machine."""
+    process = _process_of(run) if run else None
+    end_it = f" or end its process {process} (kill {process})" if process else ""
+    return f"Wait for it to end, or stop it in Dagster's UI (topo-pipeline dev){end_it}."
 
 
 def program_of(process: int) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 
+from topo_pipeline.common.text import counted
 from topo_pipeline.days import contiguous
 from topo_pipeline.defs.failures import cause_of
 from topo_pipeline.defs.names import ACTIVITIES
@@ -90,11 +91,11 @@ def backfill(
     fail_orphaned_runs(instance)
     require_no_reader(instance)
     refresh, config = definitions.resolve_job_def("refresh"), _config(may_shrink, accept_unreadable)
-    counted: dict[date, Progress] = {}
+    of_days: dict[date, Progress] = {}
 
     def count(progress: Progress) -> None:
         if progress.landed:
-            counted[progress.landed] = progress
+            of_days[progress.landed] = progress
         on_progress(progress)
 
     landed, failures = _run(refresh, days, instance, count, config=config, is_stopped=is_stopped)
@@ -107,15 +108,16 @@ def backfill(
     problems = tuple(dict.fromkeys(failure.sentence for failure in failures))
     if not problems and set(landed) != set(days):
         problems = (
-            f"Only {len(landed)} of {len(days)} days landed. See the run's log in Dagster's UI: topo-pipeline dev",
+            f"Only {len(landed)} of {counted(len(days), 'day')} landed."
+            " See the run's log in Dagster's UI: topo-pipeline dev",
         )
     return Outcome(
         tuple(landed),
         problems,
-        activities=sum(progress.activities for progress in counted.values()),
-        requests=sum(progress.requests for progress in counted.values()),
-        unproved={day: progress.unproved_because for day, progress in counted.items() if progress.unproved_because},
-        unreadable={day: progress.unreadable for day, progress in counted.items() if progress.unreadable},
+        activities=sum(progress.activities for progress in of_days.values()),
+        requests=sum(progress.requests for progress in of_days.values()),
+        unproved={day: progress.unproved_because for day, progress in of_days.items() if progress.unproved_because},
+        unreadable={day: progress.unreadable for day, progress in of_days.items() if progress.unreadable},
     )
 
 
@@ -150,7 +152,7 @@ def _run(
         on_progress(progress)  # a stop that is requested from here on takes effect after the next day
         if stops_here:
             rest = sorted(set(days) - landed)
-            sentence = f"Stopped as requested: {len(landed)} of {len(days)} days landed."
+            sentence = f"Stopped as requested: {len(landed)} of {counted(len(days), 'day')} landed."
             command = f"To read the rest: topo-pipeline backfill {rest[0]} {rest[-1]}"
             stopped.append(_Failure(READING, f"{sentence} {command}"))
             raise dg.DagsterExecutionInterruptedError

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Self
 
 import duckdb
 
+from topo_pipeline.common.text import first_line
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.files import temporary, temporary_folder
-from topo_pipeline.warehouse.sql import SESSION, first_line, literal
+from topo_pipeline.warehouse.sql import SESSION, literal
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,10 +18,11 @@ import duckdb
 from duckdb import DuckDBPyConnection
 
 from topo_pipeline.common.retries import stamina
+from topo_pipeline.common.text import first_line
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.files import being_opened, put_new, temporary_folder
 from topo_pipeline.warehouse.migrate import check, migrate
-from topo_pipeline.warehouse.sql import SESSION, first_line, literal, reason_of
+from topo_pipeline.warehouse.sql import SESSION, literal, reason_of
 
 if TYPE_CHECKING:
     from topo_pipeline.warehouse.buffer import Buffer

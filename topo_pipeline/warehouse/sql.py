@@ -1,5 +1,7 @@
 """Parts of SQL, and of DuckDB's messages, that several modules need."""
 
+from topo_pipeline.common.text import first_line
+
 # Instants are shown and cast in UTC, names in SQL never refer to Python variables, and nothing is downloaded.
 SESSION = "SET TimeZone = 'UTC'; SET python_enable_replacements = false; SET autoinstall_known_extensions = false"
 _REASONS = {
@@ -17,11 +19,6 @@ def literal(text: str) -> str:
 def identifier(name: str) -> str:
     """Quote a name for a statement."""
     return '"' + name.replace('"', '""') + '"'
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error. DuckDB appends links, suggestions and the statement to its messages."""
-    return str(error).strip().partition("\n")[0]
 
 
 def reason_of(error: Exception) -> str:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topo_pipeline.common.text import in_chat, in_json, one_line
+from topo_pipeline.common.text import counted, first_line, in_chat, in_json, noun_for, one_line
 
 # What makes a terminal, a log or a bidirectional text do something. Joiners are part of words and of emoji.
 ACTS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -62,3 +62,14 @@ def test_a_message_calls_on_nobody_and_hides_no_address(text: str) -> None:
     assert not set("<>") & set(shown)
     assert "](" not in shown
     assert not any(word in shown for word in ("@channel", "@here", "@everyone"))
+
+
+def test_a_number_comes_with_its_noun_in_singular_or_plural() -> None:
+    assert [counted(n, "day") for n in (0, 1, 1_200)] == ["0 days", "1 day", "1,200 days"]
+    assert [counted(n, "reply", "replies") for n in (1, 2)] == ["1 reply", "2 replies"]
+    assert [noun_for(n, "day") for n in (1, 2)] == ["day", "days"]
+
+
+@pytest.mark.parametrize(("text", "line"), [("\n one \r\nand more", "one"), ("", ""), ("a fault", "a fault")])
+def test_of_an_error_the_first_line_is_kept(text: str, line: str) -> None:
+    assert first_line(ValueError(text)).rstrip() == first_line(text).rstrip() == line

@@ -366,3 +366,12 @@ def _comparable(value: object) -> object:
 
 def _plain(value: object) -> object:
     return str(value) if isinstance(value, uuid.UUID) else value
+
+
+def begun(sequence: str, day: int, runs: int = 1) -> list[Activity]:
+    """Runs of a sequence that begin on a day of March, each with its first message."""
+    names = [f"{sequence} {n}" for n in range(runs)]
+    return [
+        *(enrolled(march(day, 8), run, sequence=sequence) for run in names),
+        *(sent(march(day), run, sequence=sequence, step=1) for run in names),
+    ]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from topo_pipeline.cli.console import counted
+from topo_pipeline.common.text import counted
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.command_line import answer, assert_one_sentence

@@ -1,6 +1,7 @@
 """One instance for the UI, the daemon and the command line."""
 
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import yaml
 from dagster._core.definitions.run_request import InstigatorType
 from sqlalchemy.exc import SQLAlchemyError
 
-from topo_pipeline.orchestration.instance import HomeUnusable, opened, prepare
+from topo_pipeline.orchestration.instance import HomeUnusable, UnderWay, opened, prepare, require_no_runs_under_way
 from topo_pipeline.sandbox.demo import FOLDER
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
@@ -150,7 +151,7 @@ COMMANDS: list[tuple[str, ...]] = [
 def test_a_command_over_a_damaged_home_says_so_in_one_line(
     tmp_path: Path, home: Path, command: tuple[str, ...], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("topo_pipeline.cli.reading._check", lambda: None)  # it asks Topo before the home is opened
+    monkeypatch.setattr("topo_pipeline.cli.backfill._check", lambda: None)  # it asks Topo before the home is opened
     if command == ("demo",):
         (tmp_path / FOLDER).mkdir(parents=True)
         home = home.rename(tmp_path / FOLDER / "dagster")
@@ -175,3 +176,12 @@ def test_a_link_in_the_home_is_not_written_through(tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match=r"workspace.yaml can't be written: it is a symbolic link"):
         prepare(tmp_path / "home")
     assert (tmp_path / "precious").read_text() == "precious"
+
+
+@pytest.mark.parametrize("machine", [socket.gethostname(), "elsewhere"])
+def test_a_run_in_progress_names_its_process_only_on_this_machine(tmp_path: Path, machine: str) -> None:
+    with opened(prepared(tmp_path / "home")) as instance:
+        started(instance, f"{machine}:4321:{{run}}")
+        with pytest.raises(UnderWay, match="is in progress. Wait for it to end, or stop it in Dagster's UI") as error:
+            require_no_runs_under_way(instance)
+    assert ("end its process 4321 (kill 4321)" in str(error.value)) is (machine != "elsewhere")

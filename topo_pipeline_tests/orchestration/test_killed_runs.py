@@ -103,7 +103,8 @@ def test_while_one_reads_another_says_so_and_leaves_it_alone(
     reading: subprocess.Popen[bytes], held: tuple[Held, str], tmp_path: Path
 ) -> None:
     api, api_url = held
-    assert_one_sentence(answer(tmp_path, "backfill", *RANGE, TOPO_API_URL=api_url), "is reading Topo")
+    refused = answer(tmp_path, "backfill", *RANGE, TOPO_API_URL=api_url)
+    assert_one_sentence(refused, "is reading Topo", f"end its process {reading.pid} (kill {reading.pid})")
     api.go_on.set()
     _hear(reading, b"2026-03-04 landed")
 

@@ -1,72 +1,20 @@
-"""The commands `export`, `backup` and `restore`."""
+"""The commands `backup` and `restore`."""
 
-import os
-import shlex
-import shutil
-import sys
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from topo_pipeline.cli import arguments
-from topo_pipeline.cli.console import err, fail, now, out, relative, report_errors
-from topo_pipeline.cli.stopping import undone_by_signals
+from topo_pipeline.cli.console import err, now, out, relative, report_errors
+from topo_pipeline.cli.signals import undone_by_signals
 from topo_pipeline.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from topo_pipeline.maintenance.backups import Restored
 
 BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The backup file.")]
-
-
-def export(
-    table: Annotated[str, typer.Argument(metavar="TABLE", help="For example sequence_summary or topo.loads.")],
-    form: Annotated[Literal["csv", "parquet"], typer.Option("--format", help="File format.")] = "csv",
-    since: Annotated[str | None, typer.Option(metavar="DAY", help="First day to export.")] = None,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="File to write or replace.")] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="Don't escape formulas in CSV.")] = False,
-) -> None:
-    """Export a table with all its columns to a file, or as CSV to a pipe.
-
-    In CSV, text that a spreadsheet would treat as a formula (it starts with =, +, - or @) is prefixed with '.
-
-    \b
-    Examples:
-      topo-pipeline export sequence_daily --since 2026-03-01 > daily.csv
-      topo-pipeline export topo.activities --format parquet --output activities.parquet
-    """
-    with report_errors(), undone_by_signals(output):
-        from topo_pipeline.exports.tables import export as write
-        from topo_pipeline.warehouse.connection import Warehouse
-        from topo_pipeline.warehouse.files import temporary, temporary_folder
-
-        warehouse, first = Warehouse(get_settings().warehouse), arguments.day(since) if since else None
-        if output:
-            rows = write(warehouse, table, output.absolute(), form=form, since=first, raw=raw)
-            err.print(f"{rows:,} rows written to {output}", highlight=False, markup=False)
-            return
-        if form == "parquet" or sys.stdout.isatty():
-            why = "Parquet is written to a file only" if form == "parquet" else "CSV is not printed to a terminal"
-            name = shlex.quote(table)
-            fail(f"{why}. Run: topo-pipeline export {name} --format {form} --output {name}.{form}", 2)
-        with temporary_folder(temporary(), "exporting") as folder:
-            # Not directly to the pipe: a slow reader would keep the warehouse locked.
-            copy = folder / "table.csv"
-            write(warehouse, table, copy, form=form, since=first, raw=raw)
-            content = copy.open("rb")  # stays readable after the folder is removed
-    with report_errors(), content:
-        _write_to_stdout(content)
-
-
-def _write_to_stdout(content: BinaryIO) -> None:
-    try:
-        shutil.copyfileobj(content, sys.stdout.buffer)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader has closed the pipe, as head does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(1) from None
 
 
 def backup(file: BackupFile) -> None:

@@ -7,7 +7,7 @@ import typer
 
 from topo_pipeline.cli import arguments
 from topo_pipeline.cli.console import err, now, out, print_error, relative, report_errors
-from topo_pipeline.cli.looking import write_report
+from topo_pipeline.cli.report import write_report
 from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:

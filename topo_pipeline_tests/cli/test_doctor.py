@@ -17,6 +17,7 @@ from topo_pipeline.sandbox.world import World
 from topo_pipeline.topo_api.contract import ASSUMPTIONS
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.command_line import answer, assert_one_sentence, topo_pipeline
+from topo_pipeline_tests.conftest import CHECKOUT
 from topo_pipeline_tests.doctor.conftest import now
 from topo_pipeline_tests.special_files import look_of, special_files
 
@@ -161,7 +162,16 @@ def test_without_a_key_the_contract_check_says_what_is_missing(tmp_path: Path) -
     assert_one_sentence(answer(tmp_path, "doctor", "--contract", TOPO_API_KEY=None), "TOPO_API_KEY is not set")
 
 
-def test_a_slip_in_the_name_of_a_quirk_is_met_before_anything_is_served(tmp_path: Path) -> None:
-    result = answer(tmp_path, "sandbox", "--quirk", "bounds_inclusiv")
-    assert result.returncode == 2
-    assert_one_sentence(result, "bounds_inclusiv", "bounds_inclusive")
+def test_an_address_that_does_not_answer_is_taken_for_a_wrong_setting(tmp_path: Path) -> None:
+    result = answer(tmp_path, "doctor", "--contract", TOPO_API_URL="http://127.0.0.1:9/v1")
+    assert_one_sentence(result, "127.0.0.1:9", "Check the network, the proxy settings and TOPO_API_URL.")
+    assert result.returncode == 1
+
+
+def test_the_help_names_what_is_checked_in_general(tmp_path: Path) -> None:
+    words = " ".join(answer(tmp_path, "doctor", "--help").stdout.split())
+    assert "Checks the settings, Topo's API, the warehouse, the Dagster home, automation and file permissions." in words
+
+
+def test_the_file_that_the_examples_write_is_not_for_git() -> None:
+    assert "contract.txt" in (CHECKOUT / ".gitignore").read_text().splitlines()

@@ -6,7 +6,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from topo_pipeline.cli.console import out, report_errors
+from topo_pipeline.cli.console import out
 from topo_pipeline.common.text import LONGEST, one_line
 from topo_pipeline.settings import get_settings
 
@@ -14,15 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NARROW = 72  # columns, below which the reply rate would be cut
-
-
-def show_leaderboard() -> None:
-    """Print every sequence."""
-    from topo_pipeline.engagement.leaderboard import leaderboard
-    from topo_pipeline.warehouse.connection import Warehouse
-
-    with report_errors(), Warehouse(get_settings().warehouse).reader() as connection:
-        out.print(leaderboard_table(leaderboard(connection)))
 
 
 def leaderboard_table(board: "pd.DataFrame") -> Table:

@@ -1,20 +1,19 @@
-"""The commands `backfill` and `demo`, which read days in this process and show each one as it lands."""
+"""The command `backfill`, which reads days in this process and shows each one as it lands."""
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from topo_pipeline.cli import arguments
-from topo_pipeline.cli.board import show_leaderboard
 from topo_pipeline.cli.console import (
     AsJson,
     by_day,
-    counted,
     err,
     fail,
     now,
@@ -26,10 +25,9 @@ from topo_pipeline.cli.console import (
     report_errors,
     show_json,
 )
-from topo_pipeline.cli.contract_report import show_latest
-from topo_pipeline.cli.looking import write_report
 from topo_pipeline.cli.progress import shown
-from topo_pipeline.cli.stopping import Stop, stoppable
+from topo_pipeline.cli.signals import Stop, stoppable
+from topo_pipeline.common.text import counted
 from topo_pipeline.days import format_counts, format_days
 from topo_pipeline.settings import get_settings
 
@@ -37,35 +35,6 @@ if TYPE_CHECKING:
     from topo_pipeline.orchestration.ranged_runs import Outcome, Progress
 
 _INTERRUPTED = 130  # the exit code that shells use for Ctrl-C
-
-
-def demo() -> None:
-    """Read 60 days of a simulated workspace and show the results.
-
-    \b
-    Example:
-      topo-pipeline demo
-    """
-    with report_errors(), stoppable() as stop:
-        from topo_pipeline.sandbox import demo as simulated
-
-        today = now().date()
-        days = [today - timedelta(days=ago) for ago in range(simulated.DAYS, 0, -1)]
-        # The sandbox's clock shows last midnight, so a second demo on the same day gives the same numbers.
-        midnight = datetime.combine(today, time.min, UTC)
-        # Its responses carry the machine's time, because the pipeline compares the two clocks.
-        with simulated.sandbox(lambda: midnight, date_clock=now) as api_url:
-            simulated.enter(api_url)
-            outcome = _backfill(days, f"Reading {len(days)} days from the sandbox", stop)
-    _finish(outcome, stop)
-    show_leaderboard()
-    with report_errors():
-        report = write_report()
-    out.print(f"Report: [bold]{escape(relative(str(report)))}[/] (open it in a browser)")
-    out.print(f"Warehouse: [bold]{escape(relative(get_settings().warehouse))}[/] (open it with DuckDB)")
-    out.print(
-        "Next: [bold]make dev[/] shows the same data in Dagster's UI. To read your own workspace, see the README."
-    )
 
 
 def backfill(
@@ -108,32 +77,22 @@ def backfill(
             return
         _check()
         started_at = now()
-        outcome = _backfill(days, f"Reading {counted(len(days), 'day')}", stop, may_shrink, accepted)
+        outcome = read_days(days, f"Reading {counted(len(days), 'day')}", stop, may_shrink, accepted)
     if as_json:
         details = {"unproved": by_day(outcome.unproved), "unreadable": by_day(outcome.unreadable)}
         show_json(asdict(outcome) | details)
-    elif not outcome.problems:
-        where = escape(relative(get_settings().warehouse))
-        out.print(
-            f"{counted(len(outcome.landed), 'day')} landed in {where}:"
-            f" {counted(outcome.activities, 'activity', 'activities')} in {counted(outcome.requests, 'request')}.",
-            highlight=False,
-        )
-    if not as_json:
-        show_latest(since=started_at)
-    _finish(outcome, stop)
+    else:
+        _show_landed(outcome)
+        _show_contract_check(since=started_at)
+    finish(outcome, stop)
 
 
-def _check() -> None:
-    """Fail before the run starts if every day would fail."""
-    from topo_pipeline.defs.resources import Topo
-    from topo_pipeline.ingest.session import check
-    from topo_pipeline.warehouse.connection import Warehouse
-
-    with err.status("Checking the warehouse and the key"):
-        settings = get_settings()
-        topo, warehouse = Topo(settings, now), Warehouse(settings.warehouse)
-        check(topo.client, warehouse, timezone=settings.timezone, clock=now)
+def _require_in_range(days: Sequence[date], options: Mapping[str, Sequence[date]]) -> None:
+    """Exit if an option names a day that is not read."""
+    for option, named in options.items():
+        for day in named:
+            if day not in days:
+                fail(f"{option} {day} has no effect: that day is not between {days[0]} and {days[-1]}.", 2)
 
 
 def _show_estimate(days: Sequence[date], as_json: bool) -> None:
@@ -164,15 +123,19 @@ def _show_estimate(days: Sequence[date], as_json: bool) -> None:
     )
 
 
-def _require_in_range(days: Sequence[date], options: Mapping[str, Sequence[date]]) -> None:
-    """Exit if an option names a day that is not read."""
-    for option, named in options.items():
-        for day in named:
-            if day not in days:
-                fail(f"{option} {day} has no effect: that day is not between {days[0]} and {days[-1]}.", 2)
+def _check() -> None:
+    """Fail before the run starts if every day would fail."""
+    from topo_pipeline.defs.resources import Topo
+    from topo_pipeline.ingest.session import check
+    from topo_pipeline.warehouse.connection import Warehouse
+
+    with err.status("Checking the warehouse and the key"):
+        settings = get_settings()
+        topo, warehouse = Topo(settings, now), Warehouse(settings.warehouse)
+        check(topo.client, warehouse, timezone=settings.timezone, clock=now)
 
 
-def _backfill(
+def read_days(
     days: Sequence[date],
     title: str,
     stop: Stop,
@@ -209,7 +172,30 @@ def _backfill(
         )
 
 
-def _finish(outcome: "Outcome", stop: Stop) -> None:
+def _show_landed(outcome: "Outcome") -> None:
+    """Print what landed, unless there was a problem."""
+    if not outcome.problems:
+        where = escape(relative(get_settings().warehouse))
+        out.print(
+            f"{counted(len(outcome.landed), 'day')} landed in {where}:"
+            f" {counted(outcome.activities, 'activity', 'activities')} in {counted(outcome.requests, 'request')}.",
+            highlight=False,
+        )
+
+
+def _show_contract_check(since: datetime) -> None:
+    """Print one line about the contract check that ran automatically since `since`, if there is one."""
+    from topo_pipeline.ingest.first_contact import latest_summary
+    from topo_pipeline.warehouse.connection import Warehouse
+    from topo_pipeline.warehouse.errors import WarehouseError
+
+    with suppress(WarehouseError):  # a backfill that worked is not failed for this line
+        sentence = latest_summary(Warehouse(get_settings().warehouse), since)
+        if sentence:
+            out.print(sentence, highlight=False, soft_wrap=True)
+
+
+def finish(outcome: "Outcome", stop: Stop) -> None:
     """Print what did not work, and exit with an error unless every day landed and is proved complete."""
     if outcome.unreadable:
         rows = counted(sum(outcome.unreadable.values()), "row")

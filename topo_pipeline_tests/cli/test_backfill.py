@@ -1,12 +1,8 @@
-"""The command line as a person meets it: real HTTP, real files, exit codes, one sentence where it fails."""
+"""`backfill` as a person meets it: real HTTP, real files, exit codes, one sentence where it fails."""
 
 import os
-import re
-import shlex
 import shutil
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -14,16 +10,13 @@ from subprocess import CompletedProcess
 import duckdb
 import pytest
 import stamina
-from typer.main import get_command
 
-from topo_pipeline.cli import app
 from topo_pipeline.defs.resources import utc_now
 from topo_pipeline.ingest.loading import load_days
-from topo_pipeline.sandbox import demo as simulated
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
-from topo_pipeline_tests.command_line import answer, assert_one_sentence, run, topo_pipeline
+from topo_pipeline_tests.command_line import answer, assert_one_sentence, topo_pipeline
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 
@@ -157,116 +150,11 @@ def test_a_setting_that_cannot_be_used_ends_in_one_sentence(
     assert_one_sentence(result, says)
 
 
-@dataclass(frozen=True)
-class Demo:
-    """A folder in which a person who has a key of their own has run the demo, and what it printed."""
-
-    folder: Path
-    days: int
-    stdout: str
-
-    @property
-    def warehouse(self) -> duckdb.DuckDBPyConnection:
-        return duckdb.connect(self.folder / "data" / "demo" / "topo.duckdb", read_only=True)
-
-    def run_again(self) -> CompletedProcess[str]:
-        return run_demo(self.folder, self.days, TOPO_API_KEY=None)
-
-
-def run_demo(folder: Path, days: int, **environment: str | None) -> CompletedProcess[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(simulated, "DAYS", days)
-        return answer(folder, "demo", **environment)
-
-
-@pytest.fixture(scope="module", params=[7, pytest.param(60, marks=pytest.mark.full)])
-def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    folder = tmp_path_factory.mktemp("demo")
-    result = run_demo(folder, request.param, TOPO_API_KEY="topo_real_key")
-    assert result.returncode == 0, result.stderr
-    return Demo(folder, request.param, result.stdout)
-
-
-def test_the_demo_reads_60_days() -> None:
-    assert simulated.DAYS == 60
-
-
-def test_the_demo_lives_apart_from_a_real_workspace(demo: Demo) -> None:
-    assert sorted(path.relative_to(demo.folder).parts[:2] for path in demo.folder.rglob("*.duckdb")) == [
-        ("data", "demo")
-    ]
-    assert not (demo.folder / ".dagster").exists()
-    assert "data/demo/topo.duckdb" in demo.stdout
-    assert "data/demo/report/engagement_report.html" in demo.stdout
-    assert (demo.folder / "data" / "demo" / "report" / "engagement_report.html").is_file()
-
-
-def test_the_demo_shows_what_its_tables_hold(demo: Demo) -> None:
-    with demo.warehouse as connection:
-        summary = connection.execute(
-            "SELECT sequence_name, unique_sent, total_sent, total_opens, total_replies, reply_rate"
-            " FROM engagement.sequence_summary WHERE period = 'lifetime'"
-        ).fetchall()
-        landed = connection.execute("SELECT count(DISTINCT day) FROM topo.topo.loads").fetchone()
-    assert landed == (demo.days,)
-    assert len(summary) >= 12
-    lines = demo.stdout.splitlines()
-    for name, *counts, rate in summary:
-        [line] = [line for line in lines if name in line]
-        assert line.split(name)[1].split()[:4] == [f"{count:,}" for count in counts]
-        assert f"{100 * rate:.1f}%" in line if rate is not None else "–" in line
-
-
-@pytest.mark.full  # a range that is read twice changes no number: defs/test_ranged_runs
-def test_the_demo_run_again_changes_no_number(demo: Demo, tmp_path: Path) -> None:
-    again = replace(demo, folder=shutil.copytree(demo.folder, tmp_path, dirs_exist_ok=True))
-    assert again.run_again().stdout == demo.stdout
-    with again.warehouse as connection:
-        loads = connection.execute("SELECT count(*), count(DISTINCT day) FROM topo.topo.loads").fetchone()
-        changes = connection.execute("SELECT count(*) FROM topo.topo.activity_changes").fetchone()
-    assert loads == (2 * demo.days, demo.days)
-    assert changes == (0,)
-
-
-def test_every_command_says_how_it_is_used_with_examples_that_it_understands() -> None:
-    commands = get_command(app).commands  # type: ignore[attr-defined] # a group
-    assert {"demo", "doctor", "status", "backfill", "report", "export", "restore", "forget"} <= commands.keys()
-    for name, command in commands.items():
-        said = answer(Path(), name, "--help").stdout
-        examples = [line for line in said.splitlines() if line.startswith(f"    topo-pipeline {name}")]
-        assert examples, name
-        for example in examples:
-            command.make_context(name, shlex.split(re.split("[|>]", example)[0])[2:])  # or raises what a person is told
-
-
 @pytest.mark.parametrize("option", ["--accept-unreadable", "--allow-shrink"])
 def test_an_option_for_a_day_that_is_not_read_is_refused(tmp_path: Path, option: str) -> None:
     result = answer(tmp_path, "backfill", "2026-03-01", "2026-03-02", option, "2026-03-09")
     assert_one_sentence(result, f"{option} 2026-03-09", "not between 2026-03-01 and 2026-03-02")
     assert result.returncode == 2
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (("bakcfill",), "Did you mean 'backfill'?"),
-        (("backfill", "2026-03-01"), "Missing argument 'TO'"),
-        (("backfill", "2026-03-01", "2026-03-02", "--dryrun"), "--dry-run"),
-        (("sandbox", "--port", "http"), "Invalid value for '--port'"),
-    ],
-)
-def test_what_is_mistyped_is_told_in_one_plain_sentence(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
-    result = answer(tmp_path, *arguments)
-    assert result.returncode == 2
-    [error] = [line for line in result.stderr.splitlines() if line.startswith("Error:")]
-    assert says in error
-    assert result.stderr.isascii()  # no box around it
-
-
-def test_help_waits_for_neither_dagster_nor_the_warehouse() -> None:
-    """What loads them takes seconds."""
-    told = "import sys; from topo_pipeline.cli import app; print({'dagster', 'duckdb', 'pandas'} & sys.modules.keys())"
-    assert run(Path(), sys.executable, "-c", told).stdout == "set()\n"
 
 
 def test_a_backfill_into_a_warehouse_that_lacks_landed_days_says_so(

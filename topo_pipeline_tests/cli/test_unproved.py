@@ -68,7 +68,7 @@ def test_a_few_unreadable_rows_are_counted_and_the_day_is_complete(place: Place)
     place.fault({"kind": "unreadable", "every": 40})
     read = place.run("backfill", *DAYS)
     assert read.returncode == 0, read.stderr
-    counts = place.ask("SELECT day, proved, rejects FROM topo.loads ORDER BY day DESC")
+    counts = place.ask("SELECT day, proved, rejects FROM topo.loads ORDER BY day")
     assert all(proved and rejects for _, proved, rejects in counts)
     by_day = ", ".join(f"{day} ({rejects})" for day, _, rejects in counts)
     said = f"{sum(rejects for *_, rejects in counts)} rows could not be read: {by_day}"

@@ -1,0 +1,42 @@
+"""The command `report`."""
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from topo_pipeline.cli.console import PATIENCE, err, now, out, quiet, report_errors
+from topo_pipeline.settings import get_settings
+
+
+def report(
+    open_it: Annotated[bool, typer.Option("--open", help="Also open it in a browser.")] = False,
+) -> None:
+    """Write the engagement report and print its path.
+
+    The report is one HTML file in TOPO_REPORT_DIR, built from the current tables.
+
+    \b
+    Examples:
+      topo-pipeline report --open
+      cp "$(topo-pipeline report)" /srv/www/engagement.html
+    """
+    with report_errors(), quiet():
+        path = write_report()
+    out.print(str(path), soft_wrap=True, markup=False, highlight=False)
+    if open_it and not webbrowser.open(path.as_uri()):
+        err.print("No browser was found. Open the file yourself.")
+
+
+def write_report() -> Path:
+    """Write the report from the current tables and return its path."""
+    from topo_pipeline.report.page import publish
+    from topo_pipeline.warehouse.connection import Warehouse
+
+    settings = get_settings()
+    warehouse = Warehouse(settings.warehouse, wait_seconds=PATIENCE)
+    with err.status("Writing the report"), warehouse.reader() as connection:
+        return publish(
+            connection, settings.report_dir, timezone=settings.timezone, rules=settings.rules, now=now()
+        ).path

@@ -1,0 +1,101 @@
+"""The command `status`."""
+
+from collections.abc import Hashable
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from topo_pipeline.cli.console import PATIENCE, AsJson, by_day, now, out, quiet, report_errors, show_json
+from topo_pipeline.cli.leaderboard_table import leaderboard_table
+from topo_pipeline.common.text import counted
+from topo_pipeline.days import format_counts, format_days, last_due_day
+from topo_pipeline.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from topo_pipeline.engagement.status import Status
+
+_TOP = 5  # sequences that `status` shows
+_TWO_DAYS = 48  # hours
+
+
+def status(as_json: AsJson = False) -> None:
+    """Show which days have landed, which are missing, and the best sequences.
+
+    Waits up to 5 seconds while another process writes to the warehouse. Exits with 1 if the warehouse can't be read.
+
+    \b
+    Examples:
+      topo-pipeline status
+      topo-pipeline status --json | jq -r .complete
+    """
+    with report_errors(), quiet():
+        from topo_pipeline.engagement import status as status_of_warehouse
+        from topo_pipeline.warehouse.connection import Warehouse
+
+        settings = get_settings()
+        with Warehouse(settings.warehouse, wait_seconds=PATIENCE).reader() as connection:
+            found = status_of_warehouse.status(connection, last_due_day(now(), settings.zone))
+    if as_json:
+        show_json(_as_json(settings, found))
+    else:
+        _show(found)
+
+
+def _as_json(settings: Settings, found: "Status") -> dict[str, Any]:
+    return {
+        "warehouse": settings.warehouse,
+        "timezone": settings.timezone,
+        **asdict(found.days),
+        "unreadable": by_day(found.days.unreadable),
+        "behind": found.behind,
+        "pending_replies": found.pending,
+        "sequences": _records(found.board),
+    }
+
+
+def _records(board: "pd.DataFrame | None") -> list[dict[Hashable, Any]]:
+    """Return one record per sequence. Unknown values are null, since JSON has no NaN."""
+    return [] if board is None else board.astype(object).where(board.notna(), None).to_dict("records")
+
+
+def _show(found: "Status") -> None:
+    days = found.days
+    if days.first is None or days.read_at is None:
+        due = last_due_day(now(), get_settings().zone)
+        out.print(f"No day has landed yet. To read one: topo-pipeline backfill {due} {due}", highlight=False)
+        return
+    gaps = {
+        "missing": days.missing, "last read before the day was over": days.unclosed, "not proved": days.unproved,
+        "not in the tables yet": found.behind,
+    }  # fmt: skip
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_row("Complete up to", f"[bold]{days.complete or 'no day yet'}[/], last read {_ago(days.read_at)}")
+    table.add_row(
+        "Landed",
+        f"{counted(days.activities, 'activity', 'activities')}, {counted(days.days, 'day')} since {days.first}",
+    )
+    for gap, affected in gaps.items():
+        if affected:
+            table.add_row("[yellow]Gap[/]", f"{counted(len(affected), 'day')} {gap}: {format_days(affected)}")
+    if not any(gaps.values()):
+        table.add_row("Gaps", "none")
+    if days.unreadable:
+        rows = counted(sum(days.unreadable.values()), "row")
+        table.add_row("[yellow]Unreadable[/]", f"{rows} could not be read: {format_counts(days.unreadable)}")
+    table.add_row("Pending", f"{counted(found.pending, 'reply', 'replies')} not classified by Topo yet")
+    out.print(table, highlight=False)
+    if found.board is None:
+        out.print("The tables are not built yet. topo-pipeline backfill builds them, and so does topo-pipeline dev.")
+    else:
+        out.print(leaderboard_table(found.board.head(_TOP)))
+
+
+def _ago(moment: datetime) -> str:
+    hours = (now() - moment).total_seconds() / 3600
+    if hours < 1:
+        return "less than an hour ago"
+    return f"{counted(round(hours), 'hour')} ago" if hours < _TWO_DAYS else f"{hours / 24:.0f} days ago"

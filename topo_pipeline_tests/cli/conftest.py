@@ -1,0 +1,78 @@
+"""Folders in which commands run, and processes that a test interrupts."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from topo_pipeline_tests.conftest import CHECKOUT
+from topo_pipeline_tests.engagement.helpers import TABLES, Workspace, begun
+from topo_pipeline_tests.maintenance.test_forget import HERS, HIS, workspace_of
+
+ROWS = len(HERS) + len(HIS)
+NAME = "Łódź [bold] with a name that is longer than any column of eighty would have room for, to the end"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return workspace_of(tmp_path_factory.mktemp("built"), [*HERS, *HIS]).warehouse.path
+
+
+@pytest.fixture
+def folder(built: Path, tmp_path: Path) -> Path:
+    """Where somebody works: with a space, a quote and more in its name."""
+    folder = tmp_path / "it's \U0001f600 here"
+    (folder / "data").mkdir(parents=True)
+    shutil.copy(built, folder / "data" / "topo.duckdb")
+    return folder
+
+
+def workspace(folder: Path) -> Workspace:
+    return Workspace(str(folder / "data" / "topo.duckdb"))
+
+
+@pytest.fixture(scope="module")
+def six_sequences(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse of six sequences, one of them with a name that is hard to show."""
+    workspace = Workspace(str(tmp_path_factory.mktemp("six") / "topo.duckdb"))
+    names = {f"sequence {n}": f"Sequence {n}" for n in range(6)} | {"sequence 0": NAME}
+    workspace.land_all([activity for n, name in enumerate(names) for activity in begun(name, 1, runs=9 - n)])
+    workspace.name(**names)
+    workspace.build(*TABLES)
+    return workspace.warehouse.path
+
+
+@pytest.fixture
+def landed(six_sequences: Path, tmp_path: Path) -> Path:
+    """A folder with a copy of that warehouse."""
+    shutil.copy(six_sequences, tmp_path)
+    return tmp_path
+
+
+def environment_of(folder: Path, **changes: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "TOPO_WAREHOUSE": str(folder / "data" / "topo.duckdb"),
+        "PYTHONPATH": str(CHECKOUT),
+        "TMPDIR": str(folder / "tmp"),
+        **changes,
+    }
+
+
+@contextmanager
+def running(folder: Path, command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(  # noqa: S603
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))

@@ -1,0 +1,83 @@
+"""`demo`: a simulated workspace of its own, whose numbers are those of its tables."""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import duckdb
+import pytest
+
+from topo_pipeline.sandbox import demo as simulated
+from topo_pipeline_tests.command_line import answer
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A folder in which a person who has a key of their own has run the demo, and what it printed."""
+
+    folder: Path
+    days: int
+    stdout: str
+
+    @property
+    def warehouse(self) -> duckdb.DuckDBPyConnection:
+        return duckdb.connect(self.folder / "data" / "demo" / "topo.duckdb", read_only=True)
+
+    def run_again(self) -> CompletedProcess[str]:
+        return run_demo(self.folder, self.days, TOPO_API_KEY=None)
+
+
+def run_demo(folder: Path, days: int, **environment: str | None) -> CompletedProcess[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulated, "DAYS", days)
+        return answer(folder, "demo", **environment)
+
+
+@pytest.fixture(scope="module", params=[7, pytest.param(60, marks=pytest.mark.full)])
+def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    folder = tmp_path_factory.mktemp("demo")
+    result = run_demo(folder, request.param, TOPO_API_KEY="topo_real_key")
+    assert result.returncode == 0, result.stderr
+    return Demo(folder, request.param, result.stdout)
+
+
+def test_the_demo_reads_60_days() -> None:
+    assert simulated.DAYS == 60
+
+
+def test_the_demo_lives_apart_from_a_real_workspace(demo: Demo) -> None:
+    assert sorted(path.relative_to(demo.folder).parts[:2] for path in demo.folder.rglob("*.duckdb")) == [
+        ("data", "demo")
+    ]
+    assert not (demo.folder / ".dagster").exists()
+    assert "data/demo/topo.duckdb" in demo.stdout
+    assert "data/demo/report/engagement_report.html" in demo.stdout
+    assert (demo.folder / "data" / "demo" / "report" / "engagement_report.html").is_file()
+
+
+def test_the_demo_shows_what_its_tables_hold(demo: Demo) -> None:
+    with demo.warehouse as connection:
+        summary = connection.execute(
+            "SELECT sequence_name, unique_sent, total_sent, total_opens, total_replies, reply_rate"
+            " FROM engagement.sequence_summary WHERE period = 'lifetime'"
+        ).fetchall()
+        landed = connection.execute("SELECT count(DISTINCT day) FROM topo.topo.loads").fetchone()
+    assert landed == (demo.days,)
+    assert len(summary) >= 12
+    lines = demo.stdout.splitlines()
+    for name, *counts, rate in summary:
+        [line] = [line for line in lines if name in line]
+        assert line.split(name)[1].split()[:4] == [f"{count:,}" for count in counts]
+        assert f"{100 * rate:.1f}%" in line if rate is not None else "–" in line
+
+
+@pytest.mark.full  # a range that is read twice changes no number: defs/test_ranged_runs
+def test_the_demo_run_again_changes_no_number(demo: Demo, tmp_path: Path) -> None:
+    again = replace(demo, folder=shutil.copytree(demo.folder, tmp_path, dirs_exist_ok=True))
+    assert again.run_again().stdout == demo.stdout
+    with again.warehouse as connection:
+        loads = connection.execute("SELECT count(*), count(DISTINCT day) FROM topo.topo.loads").fetchone()
+        changes = connection.execute("SELECT count(*) FROM topo.topo.activity_changes").fetchone()
+    assert loads == (2 * demo.days, demo.days)
+    assert changes == (0,)

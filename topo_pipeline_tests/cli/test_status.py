@@ -1,0 +1,96 @@
+"""`status`: what it prints of the warehouse's state, for people and for scripts."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from topo_pipeline.cli import status
+from topo_pipeline.cli.console import quiet
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline_tests.cli.conftest import NAME
+from topo_pipeline_tests.command_line import answer, assert_one_sentence
+from topo_pipeline_tests.warehouse.worker import worker
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J\x9b31m red \u202e", "x" * 10_000])
+def test_a_hostile_name_does_nothing_to_a_terminal_and_leaves_its_row_readable(landed: Path, name: str) -> None:
+    with Warehouse(str(landed / "topo.duckdb")).transaction() as connection:
+        connection.execute("UPDATE engagement.sequence_summary SET sequence_name = ?", [name])
+    shown = [answer(landed, "status", *how, TOPO_WAREHOUSE="topo.duckdb").stdout for how in ([], ["--json"])]
+    assert all(character.isprintable() or character == "\n" for text in shown for character in text)
+    assert max(map(len, shown[0].splitlines())) < 300
+    assert {row["sequence"] for row in json.loads(shown[1])["sequences"]} == {name}
+
+
+def test_it_shows_the_last_complete_day_and_five_sequences_whole_in_a_pipe(landed: Path) -> None:
+    result = answer(landed, "status", TOPO_WAREHOUSE="topo.duckdb", COLUMNS="80")
+    assert result.returncode == 0
+    assert "2026-03-01" in next(line for line in result.stdout.splitlines() if line.startswith("Complete up to"))
+    [first] = [line for line in result.stdout.splitlines() if NAME in line]
+    assert first.split(NAME)[1].split()[:2] == ["9", "9"]
+    assert [name in result.stdout for name in ("Sequence 4", "Sequence 5")] == [True, False]
+    assert "\x1b" not in result.stdout
+    assert "Dimmed" not in result.stdout
+
+
+def test_a_script_reads_all_of_it(landed: Path) -> None:
+    result = answer(landed, "status", "--json", TOPO_WAREHOUSE="topo.duckdb")
+    told = json.loads(result.stdout)
+    assert (told["first"], told["complete"], told["days"]) == ("2026-03-01", "2026-03-01", 1)
+    assert datetime.fromisoformat(told["read_at"]).utcoffset() == timedelta()
+    assert "T" in told["read_at"]
+    assert told["missing"][0] == "2026-03-02"
+    assert [row["sequence"] for row in told["sequences"]][0] == NAME
+    assert len(told["sequences"]) == 6
+    assert told["sequences"][0]["reply_rate"] is None
+
+
+def test_without_a_day_it_says_what_to_do(tmp_path: Path) -> None:
+    Warehouse(str(tmp_path / "topo.duckdb")).prepare()
+    result = answer(tmp_path, "status", TOPO_WAREHOUSE="topo.duckdb")
+    assert (result.returncode, "topo-pipeline backfill" in result.stdout) == (0, True)
+
+
+def test_without_a_warehouse_it_says_so_and_makes_none(tmp_path: Path) -> None:
+    assert_one_sentence(answer(tmp_path, "status"), "no warehouse")
+    assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def held(path: Path) -> Iterator[int]:
+    """Another process has the warehouse; its number."""
+    with worker(Warehouse(str(path)), "hold", date(2026, 3, 1)) as holder:
+        holder.hears("inside")
+        yield holder.process.pid
+        holder.go_on()
+
+
+def test_while_somebody_writes_for_long_it_says_who(landed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "PATIENCE", 0.01)
+    with held(landed / "topo.duckdb") as process:
+        result = answer(landed, "status", TOPO_WAREHOUSE="topo.duckdb")
+    assert_one_sentence(result, f"process {process}", "topo.duckdb")
+
+
+def test_what_is_logged_on_the_way_is_left_out_where_a_command_tells_what_came_of_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = logging.getLogger("topo_pipeline.any")
+    with quiet():
+        log.warning("trying again")
+    log.warning("afterwards")
+    assert caplog.messages == ["afterwards"]
+
+
+@pytest.mark.parametrize(
+    ("hours", "says"), [(0.2, "less than an hour ago"), (1.2, "1 hour ago"), (5, "5 hours ago"), (72, "3 days ago")]
+)
+def test_how_long_ago_is_told_as_a_person_would(hours: float, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime(2026, 3, 5, tzinfo=UTC)
+    monkeypatch.setattr(status, "now", lambda: now)
+    assert status._ago(now - timedelta(hours=hours)) == says
