@@ -13,7 +13,7 @@ import dagster as dg
 import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
-from topo_pipeline.defs.orphaned_runs import UNFINISHED
+from topo_pipeline.defs.run_maintenance import UNFINISHED
 from topo_pipeline.warehouse.files import replacing
 
 

@@ -16,7 +16,7 @@ import duckdb
 import pytest
 
 from topo_pipeline.cli import arguments
-from topo_pipeline.defs.orphaned_runs import owner_tag
+from topo_pipeline.defs.run_maintenance import owner_tag
 from topo_pipeline.exports.parquet import export_all
 from topo_pipeline.maintenance import backups
 from topo_pipeline.orchestration.instance import prepare

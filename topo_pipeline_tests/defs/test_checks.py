@@ -58,7 +58,9 @@ def test_a_fault_of_ours_is_an_error_that_names_the_sequences_and_fails_no_run(c
     assert len(contacted) > 1
     assert told.metadata["rows"].value == len(contacted)
     assert told.metadata["examples"].value == sorted(f"unique_sent of {name}" for (name,) in contacted)
-    assert f"Unique counts that do not add up to the runs with the event, {len(contacted)} in total" in str(told.description)
+    assert f"Unique counts that do not add up to the runs with the event, {len(contacted)} in total" in str(
+        told.description
+    )
 
 
 def test_a_check_of_a_table_that_is_not_there_yet_says_so(pipeline: Pipeline) -> None:
@@ -66,7 +68,9 @@ def test_a_check_of_a_table_that_is_not_there_yet_says_so(pipeline: Pipeline) ->
     assert evaluate(pipeline, OF_DAILY).success
     told = last_check(pipeline, "key_is_unique", DAILY)
     assert (told.passed, told.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert "Build the tables of this check first: Catalog Error: Table with name sequence_daily" in str(told.description)
+    assert "Build the tables of this check first: Catalog Error: Table with name sequence_daily" in str(
+        told.description
+    )
 
 
 def test_without_a_warehouse_the_checks_fail_in_one_sentence(pipeline: Pipeline) -> None:

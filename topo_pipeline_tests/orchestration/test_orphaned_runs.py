@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from topo_pipeline.alerts.streaks import Failure
 from topo_pipeline.definitions import defs
-from topo_pipeline.defs.names import ACTIVITIES
-from topo_pipeline.defs.orphaned_runs import fail_orphaned_runs, killed_runs_sensor, one_process, owner_tag
-from topo_pipeline.defs.outcomes import outcomes
+from topo_pipeline.defs.notifications import outcomes
+from topo_pipeline.defs.partitions import ACTIVITIES
+from topo_pipeline.defs.run_maintenance import fail_orphaned_runs, killed_runs_sensor, one_process, owner_tag
 from topo_pipeline.orchestration import instance as instances
 from topo_pipeline.orchestration.instance import AlreadyReading, prepare, require_no_reader
 from topo_pipeline.sandbox.server import serve
