@@ -16,6 +16,7 @@ import dagster as dg
 from topo_pipeline.days import days_between
 from topo_pipeline.defs.messages import cause_of
 from topo_pipeline.defs.partitions import ACTIVITIES, RANGE_END, RANGE_START
+from topo_pipeline.defs.records import failed_days, last_loads
 from topo_pipeline.defs.resources import Clock
 from topo_pipeline.settings import Settings
 
@@ -31,6 +32,22 @@ FIRST_LOOK = timedelta(days=1)
 # A run's end can become visible after its end time. A run that is processed twice is reported once.
 OVERLAP = timedelta(minutes=1)
 _MINUTE = "%Y-%m-%d %H:%M UTC"
+# Materializations per query.
+LANDINGS = 1000
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+# Dagster's tag of a run that a signal ended: Ctrl-C, or its service was stopped.
+_STOPPED = {"dagster/failure_reason": "UNEXPECTED_TERMINATION"}
+_EVENT_TYPES = {
+    dg.DagsterEventType.STEP_START,
+    dg.DagsterEventType.STEP_SUCCESS,
+    dg.DagsterEventType.STEP_FAILURE,
+    dg.DagsterEventType.RUN_FAILURE,
+}
+
+NIGHT, STRETCHES = "topo_pipeline/night", "topo_pipeline/stretches"
+"""Tags of each run of a nightly refresh: the time of its tick, and the number of runs that the tick requested."""
+# Runs to search for the last nightly refresh.
+_RECENT = 50
 
 
 def run_alert_sensor(
@@ -94,19 +111,6 @@ def _changed_since(instance: dg.DagsterInstance, since: datetime) -> Sequence[dg
     ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
     filters = dg.RunsFilter(statuses=ended, updated_after=since)
     return instance.get_run_records(filters, limit=RUNS, order_by="update_timestamp", ascending=True)
-
-
-# Materializations per query.
-LANDINGS = 1000
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
-# Dagster's tag of a run that a signal ended: Ctrl-C, or its service was stopped.
-_STOPPED = {"dagster/failure_reason": "UNEXPECTED_TERMINATION"}
-_EVENT_TYPES = {
-    dg.DagsterEventType.STEP_START,
-    dg.DagsterEventType.STEP_SUCCESS,
-    dg.DagsterEventType.STEP_FAILURE,
-    dg.DagsterEventType.RUN_FAILURE,
-}
 
 
 @dataclass
@@ -228,11 +232,6 @@ def _name(step_key: str | None) -> str:
     return (step_key or "").replace("__", "/")
 
 
-NIGHT, STRETCHES = "topo_pipeline/night", "topo_pipeline/stretches"
-"""Tags of each run of a nightly refresh: the time of its tick, and the number of runs that the tick requested."""
-_RECENT = 50  # runs
-
-
 def night_tags(at: datetime, stretches: int) -> Mapping[str, str]:
     """Return the tags that mark a run as part of this nightly refresh."""
     return {NIGHT: at.isoformat(), STRETCHES: str(stretches)}
@@ -253,7 +252,6 @@ def _send_heartbeat(
     from topo_pipeline.alerts.delivery import Heartbeat, Undelivered
     from topo_pipeline.automation.cursors import read_cursor, write_cursor
     from topo_pipeline.automation.heartbeat import HeartbeatState, skip_reason
-    from topo_pipeline.defs.records import failed_days, last_loads
 
     if settings.heartbeat_url is None:
         return dg.SkipReason("No heartbeat is sent. Set TOPO_HEARTBEAT_URL.")
@@ -267,7 +265,7 @@ def _send_heartbeat(
         Heartbeat(settings.heartbeat_url.get_secret_value()).ping()
     except Undelivered as error:
         state = state.after_failure(night.at, now)
-        again = "No more attempts" if state.done else f"Next attempt: {state.next_attempt:%Y-%m-%d %H:%M UTC}"
+        again = "No more attempts" if state.done else f"Next attempt: {state.next_attempt:{_MINUTE}}"
         return dg.SensorResult(skip_reason=f"Not delivered: {error}. {again}.", cursor=write_cursor(state))
     reason = f"The nightly refresh of {night.at:%Y-%m-%d} succeeded. Its heartbeat was delivered."
     return dg.SensorResult(skip_reason=reason, cursor=write_cursor(state.after_success(night.at)))

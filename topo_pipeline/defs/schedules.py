@@ -11,6 +11,7 @@ from topo_pipeline.defs.jobs import publish, refresh, reread_replies, run_reques
 from topo_pipeline.defs.messages import skip_on_error
 from topo_pipeline.defs.notifications import night_tags
 from topo_pipeline.defs.partitions import ACTIVITIES, SEQUENCE_TEMPLATES, date_at
+from topo_pipeline.defs.records import failed_days, has_run_in_progress, last_loads, lost_days, runs_in_progress
 from topo_pipeline.defs.resources import Topo
 from topo_pipeline.settings import Settings
 
@@ -22,7 +23,6 @@ def nightly_refresh_schedule(
     """Reads yesterday, TOPO_LOOKBACK_DAYS before it, days missing since the first landed one, and sequence names."""
     from topo_pipeline.automation import nightly
     from topo_pipeline.automation.facts import make_requests
-    from topo_pipeline.defs.records import failed_days, last_loads, lost_days, runs_in_progress
 
     topo.client()  # raises without a key, which skips the tick instead of launching a run that fails
     at, loads = context.scheduled_execution_time, last_loads(context.instance)
@@ -47,8 +47,6 @@ def nightly_replies_schedule(
     context: dg.ScheduleEvaluationContext, topo: dg.ResourceParam[Topo]
 ) -> dg.RunRequest | dg.SkipReason:
     """Reads the replies of the last weeks, and reads each day again whose replies differ from the landed ones."""
-    from topo_pipeline.defs.records import has_run_in_progress
-
     topo.client()
     if has_run_in_progress(context.instance, reread_replies.name):
         return dg.SkipReason(f"An earlier run of {reread_replies.name} has not ended.")

@@ -13,6 +13,7 @@ import dagster as dg
 from topo_pipeline.defs.jobs import refresh, run_request
 from topo_pipeline.defs.messages import skip_on_error
 from topo_pipeline.defs.partitions import daily_partitions, date_at, day_of
+from topo_pipeline.defs.records import last_loads, runs_in_progress
 from topo_pipeline.defs.resources import Clock, Topo
 from topo_pipeline.settings import Settings
 from topo_pipeline.topo_api.errors import TopoError
@@ -38,7 +39,6 @@ def new_activity_sensor(
     """Reads today when Topo's count differs from the landed one, at most every 15 minutes."""
     from topo_pipeline.automation import news
     from topo_pipeline.automation.cursors import read_cursor
-    from topo_pipeline.defs.records import last_loads, runs_in_progress
 
     now, state = clock(), read_cursor(context.cursor, news.NewsState)
     settings = topo.settings
@@ -61,7 +61,6 @@ def late_activity_sensor(
     """Reads landed days again whose count in Topo has changed. Compares the last 3 days hourly, the last 35 daily."""
     from topo_pipeline.automation import drift
     from topo_pipeline.automation.cursors import read_cursor
-    from topo_pipeline.defs.records import last_loads, runs_in_progress
 
     now, state = clock(), read_cursor(context.cursor, drift.DriftState)
     settings = topo.settings
