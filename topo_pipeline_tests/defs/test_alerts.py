@@ -312,7 +312,7 @@ def test_refused_days_are_told_with_their_reasons_until_each_lands(pipeline: Pip
     [first, second, third] = watch.told()
     assert third == "Recovered: topo/activities"  # it refused two days, as it should
     assert first.startswith(f"Failed: {one} (run ")
-    assert f"window {one}T00:00:00Z" in first
+    assert f"Window {one}T00:00:00Z" in first
     assert "1 missing" in first
     assert second.startswith(f"Failed: {two} (run ")
     pipeline.read([two])

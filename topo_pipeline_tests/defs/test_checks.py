@@ -68,9 +68,7 @@ def test_a_check_of_a_table_that_is_not_there_yet_says_so(pipeline: Pipeline) ->
     assert evaluate(pipeline, OF_DAILY).success
     told = last_check(pipeline, "key_is_unique", DAILY)
     assert (told.passed, told.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert "Build the tables of this check first: Catalog Error: Table with name sequence_daily" in str(
-        told.description
-    )
+    assert "Build the tables of this check first: Catalog Error" in str(told.description)
 
 
 def test_without_a_warehouse_the_checks_fail_in_one_sentence(pipeline: Pipeline) -> None:
