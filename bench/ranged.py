@@ -45,9 +45,8 @@ def _in_dagster(address: str, days: int, folder: Path) -> Callable[[], None]:
     }
     import dagster as dg  # noqa: PLC0415
 
-    from topo_pipeline.defs.ingest import activities  # noqa: PLC0415
-    from topo_pipeline.defs.partitions import range_tags  # noqa: PLC0415
-    from topo_pipeline.defs.resources import resources  # noqa: PLC0415
+    from topo_pipeline.definitions import defs  # noqa: PLC0415
+    from topo_pipeline.defs.partitions import ACTIVITIES, range_tags  # noqa: PLC0415
     from topo_pipeline.orchestration.instance import prepare  # noqa: PLC0415
 
     prepare(folder)
@@ -57,9 +56,9 @@ def _in_dagster(address: str, days: int, folder: Path) -> Callable[[], None]:
     def read() -> None:
         with dg.DagsterInstance.get() as instance:
             dg.materialize(
-                [activities],
+                [asset for asset in defs.assets or () if asset.key == ACTIVITIES],
                 instance=instance,
-                resources=dict(resources),
+                resources=dict(defs.resources or {}),
                 tags=range_tags(every[0].day, every[-1].day),
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )

@@ -1,34 +1,48 @@
-"""The code location: every Dagster object of `defs`, with its resources. It loads without an API key."""
+"""The code location: every Dagster object of `defs`, built from one settings object. It loads without an API key."""
 
 import dagster as dg
 
-from topo_pipeline.defs import checks, ingest, jobs, publish, schedules, sensors
-from topo_pipeline.defs.alerts import alert_sensor
-from topo_pipeline.defs.engagement import metric_tables
-from topo_pipeline.defs.heartbeat import heartbeat_sensor
-from topo_pipeline.defs.old_records import old_records_sensor
-from topo_pipeline.defs.orphaned_runs import killed_runs_sensor, one_process
-from topo_pipeline.defs.resources import Resources, resources
+from topo_pipeline.days import Clock
+from topo_pipeline.defs import jobs
+from topo_pipeline.defs.activities import topo_assets
+from topo_pipeline.defs.asset_checks import checks
+from topo_pipeline.defs.metric_tables import metric_tables
+from topo_pipeline.defs.notifications import alert_sensor, heartbeat_sensor
+from topo_pipeline.defs.publish import engagement_report, parquet
+from topo_pipeline.defs.resources import Topo, Warehouse, resources, utc_now
+from topo_pipeline.defs.run_maintenance import killed_runs_sensor, old_records_sensor, one_process
+from topo_pipeline.defs.schedules import schedules
+from topo_pipeline.defs.sensors import sensors, tables_follow
+from topo_pipeline.settings import Settings, get_settings
 
 
-def build(using: Resources) -> dg.Definitions:
-    """Build the code location with these resources."""
+def build(
+    settings: Settings, *, clock: Clock = utc_now, topo: Topo | None = None, warehouse: Warehouse | None = None
+) -> dg.Definitions:
+    """Build the code location. This is the only place where settings become Dagster objects.
+
+    Args:
+        settings: They define partitions, schedules, freshness, tables and resources.
+        clock: Returns the current time, for runs and ticks.
+        topo: Use this API instead of the one in the settings.
+        warehouse: Use this warehouse instead of the one in the settings.
+    """
     return dg.Definitions(
-        assets=[*dg.load_assets_from_modules([ingest, publish]), *metric_tables(using["settings"])],
-        asset_checks=dg.load_asset_checks_from_modules([checks]),
+        assets=[*topo_assets(settings), engagement_report, parquet, *metric_tables(settings)],
+        asset_checks=checks,
         jobs=[jobs.refresh, jobs.reread_replies, jobs.publish],
-        schedules=schedules.schedules(using["settings"]),
+        schedules=schedules(settings),
         sensors=[
-            sensors.tables_follow,
-            *sensors.sensors(using["settings"]),
+            tables_follow,
+            *sensors(settings),
             killed_runs_sensor,
-            alert_sensor(using["settings"]),
-            heartbeat_sensor(using["settings"]),
-            old_records_sensor(using["settings"]),
+            alert_sensor(settings),
+            heartbeat_sensor(settings),
+            old_records_sensor(settings),
         ],
-        resources=dict(using),
+        resources=resources(settings, clock=clock, topo=topo, warehouse=warehouse),
         executor=one_process,
     )
 
 
-defs = build(resources)
+defs = build(get_settings())

@@ -13,10 +13,8 @@ import pytest
 
 from topo_pipeline import definitions
 from topo_pipeline.cli import app, console
-from topo_pipeline.defs.resources import Topo, utc_now
 from topo_pipeline.report.previews import Seen
 from topo_pipeline.settings import get_settings
-from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.conftest import PATIENCE
 
 COMMAND = str(Path(sys.executable).parent / "topo-pipeline")
@@ -79,15 +77,7 @@ def _new_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def build(name: str) -> object:
         if name != "defs":
             raise AttributeError(name)
-        settings = get_settings()
-        return definitions.build(
-            {
-                "topo": Topo(settings, utc_now),
-                "warehouse": Warehouse(settings.warehouse),
-                "settings": settings,
-                "clock": utc_now,
-            }
-        )
+        return definitions.build(get_settings())
 
     monkeypatch.delattr(definitions, "defs")
     monkeypatch.setattr(definitions, "__getattr__", build, raising=False)

@@ -19,11 +19,9 @@ SNAPSHOT = Path(__file__).parent / "definitions.yaml"
 def snapshot() -> str:
     """Every asset, job, schedule, sensor and check under the default settings, as YAML."""
     from topo_pipeline.definitions import build
-    from topo_pipeline.defs.resources import resources
     from topo_pipeline.settings import Settings
 
-    settings = Settings(_env_file=None, automation="off")
-    definitions = build({**resources, "settings": settings})
+    definitions = build(Settings(_env_file=None, automation="off"))
     repository = definitions.get_repository_def()
     specs = sorted(definitions.resolve_all_asset_specs(), key=lambda spec: spec.key)
     conditions = [spec.automation_condition for spec in specs if spec.automation_condition]

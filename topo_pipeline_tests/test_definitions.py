@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
+from datetime import date, datetime, time
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from topo_pipeline.definitions import defs
+from topo_pipeline.definitions import build, defs
 from topo_pipeline.engagement.tables import tables
+from topo_pipeline.settings import Settings
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.engagement.helpers import TABLES
 
@@ -83,6 +85,25 @@ def test_the_activities_and_their_daily_counts_are_partitioned_by_day_and_nothin
     daily = {f"engagement/{table.name}" for table in tables().values() if table.is_daily}
     assert set(partitioned) == {"topo/activities", *daily} >= {"engagement/sequence_activity"}
     assert all(isinstance(definition, dg.DailyPartitionsDefinition) for definition in partitioned.values())
+
+
+def test_two_code_locations_in_one_process_each_follow_their_own_settings() -> None:
+    tokyo = Settings(_env_file=None, timezone="Asia/Tokyo", start_date=date(2025, 11, 3))
+    utc = Settings(_env_file=None, timezone="UTC", start_date=date(2026, 2, 1))
+    for settings, built in [(settings, build(settings)) for settings in (tokyo, utc)]:
+        specs = list(built.resolve_all_asset_specs())
+        [daily] = {spec.partitions_def for spec in specs if spec.partitions_def}
+        first = daily.get_first_partition_key()
+        assert first == str(settings.start_date)
+        midnight = datetime.combine(settings.start_date, time.min, settings.zone)
+        assert daily.time_window_for_partition_key(first).start == midnight
+        jobs = [built.resolve_job_def(name).partitions_def for name in ("refresh", "publish", "reread_replies")]
+        assert jobs == [daily, None, None]
+        assert {spec.freshness_policy.timezone for spec in specs if spec.freshness_policy} == {settings.timezone}
+        schedules = built.get_repository_def().schedule_defs
+        assert {schedule.execution_timezone for schedule in schedules} == {settings.timezone}
+        assert (built.resources or {})["settings"] is settings
+        assert (built.resources or {})["topo"].settings is settings
 
 
 def test_the_tables_hang_on_what_their_sql_reads() -> None:

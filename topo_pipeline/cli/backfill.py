@@ -97,17 +97,18 @@ def _require_in_range(days: Sequence[date], options: Mapping[str, Sequence[date]
 
 def _show_estimate(days: Sequence[date], as_json: bool) -> None:
     """Print what would be read."""
-    from topo_pipeline.defs.partitions import day_of, key_of
+    from topo_pipeline.defs.partitions import daily_partitions, day_of
     from topo_pipeline.defs.resources import Topo
     from topo_pipeline.ingest.estimate import estimate
     from topo_pipeline.warehouse.connection import Warehouse
 
     settings = get_settings()
+    daily = daily_partitions(settings)
     with err.status("Asking Topo for its count"):
         found = estimate(
             Topo(settings, now).client,
             Warehouse(settings.warehouse),
-            [day_of(key_of(day)) for day in days],
+            [day_of(str(day), daily) for day in days],
             requests_per_second=settings.requests_per_second,
         )
     if as_json:
@@ -148,7 +149,7 @@ def read_days(
     home = get_settings().dagster_home
     prepare(home)
     from topo_pipeline.definitions import defs
-    from topo_pipeline.defs.agreement import compare, describe_lost_days
+    from topo_pipeline.defs.records import compare, describe_lost_days
     from topo_pipeline.orchestration import ranged_runs as runs
     from topo_pipeline.warehouse.connection import Warehouse
 

@@ -79,7 +79,7 @@ def _restore(settings: Settings, file: Path, *, yes: bool) -> None:
 
 def _require_no_runs(home: Path) -> None:
     """Exit if a run is in progress: it would write its next days to the restored warehouse."""
-    from topo_pipeline.defs.orphaned_runs import fail_orphaned_runs
+    from topo_pipeline.defs.run_maintenance import fail_orphaned_runs
     from topo_pipeline.orchestration.instance import opened, prepare, require_no_runs_under_way
 
     prepare(home)

@@ -1,8 +1,26 @@
-"""Jobs that schedules, people and the command line run."""
+"""Jobs that schedules, people and the command line run, the op of `reread_replies`, and requests for runs of days.
+
+When a job runs is decided in `schedules` and `sensors`.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import dagster as dg
+from pydantic import Field
 
-from topo_pipeline.defs.replies import reread_days_with_other_replies
+from topo_pipeline.defs.activities import land
+from topo_pipeline.defs.asset_checks import report_activity_checks
+from topo_pipeline.defs.messages import as_dagster_failure
+from topo_pipeline.defs.partitions import ACTIVITIES, days_before, range_tags
+from topo_pipeline.defs.resources import Clock, Topo, Warehouse
+
+if TYPE_CHECKING:
+    from topo_pipeline.automation.facts import Request
+
+# A sequence run's reply counts for 30 days after its first message, and its category may come some days later.
+REPLY_DAYS = 35
 
 # Everything from the API to the last table. A range of days is one run.
 refresh = dg.define_asset_job(
@@ -18,7 +36,55 @@ publish = dg.define_asset_job(
 )
 
 
+class RereadConfig(dg.Config):
+    """How many days to compare."""
+
+    days: int = Field(default=REPLY_DAYS, ge=1, le=366, description="Complete days to compare, back from yesterday.")
+
+
+@dg.op(pool="topo_api", out=dg.Out(dg.Nothing))
+def reread_days_with_other_replies(
+    context: dg.OpExecutionContext,
+    config: RereadConfig,
+    topo: dg.ResourceParam[Topo],
+    warehouse: dg.ResourceParam[Warehouse],
+    clock: dg.ResourceParam[Clock],
+) -> None:
+    """Read the replies of the last weeks as one window, compare, and read each landed day that differs in full."""
+    from topo_pipeline.ingest.changed_replies import days_with_changed_replies
+
+    days = days_before(clock(), config.days, topo.settings)
+    with as_dagster_failure():
+        differ = days_with_changed_replies(
+            topo.client,
+            warehouse,
+            days,
+            clock=clock,
+            timezone=topo.settings.timezone,
+            completeness=topo.settings.completeness,
+        )
+        context.log.info(
+            f"Replies differ from the landed ones on {len(differ)} of the last {len(days)} days"
+            + (f": {', '.join(str(day.day) for day in differ)}" if differ else "")
+        )
+        for _ in land(context, differ, topo, warehouse, clock):
+            pass
+        if differ:
+            report_activity_checks(context, warehouse, clock, topo.settings)
+
+
 @dg.job(description="Read days again whose replies were classified, relabelled, added or removed since they landed.")
 def reread_replies() -> None:
     """One step. A sensor builds the tables after it."""
     reread_days_with_other_replies()
+
+
+def run_request(
+    request: "Request", *others: dg.AssetKey, tags: Mapping[str, str] = MappingProxyType({})
+) -> dg.RunRequest:
+    """Return a run that reads the requested days and `others`. A sensor builds the tables afterwards."""
+    return dg.RunRequest(
+        run_key=request.key,
+        asset_selection=[ACTIVITIES, *others],
+        tags={**range_tags(request.first, request.last), **tags},
+    )

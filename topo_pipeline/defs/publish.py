@@ -1,9 +1,12 @@
-"""The assets that publish files from the current tables: the report and the Parquet export."""
+"""The assets that publish files from the current tables: the report and the Parquet export.
+
+What they write is in `report` and `exports`.
+"""
 
 import dagster as dg
 
-from topo_pipeline.defs.failures import as_dagster_failure
-from topo_pipeline.defs.names import ACTIVITIES, OWNERS, SEQUENCE_TEMPLATES
+from topo_pipeline.defs.messages import as_dagster_failure
+from topo_pipeline.defs.partitions import ACTIVITIES, OWNERS, SEQUENCE_TEMPLATES
 from topo_pipeline.defs.resources import Clock, Warehouse
 from topo_pipeline.engagement.tables import tables
 from topo_pipeline.report.queries import READS

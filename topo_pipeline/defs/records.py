@@ -1,55 +1,78 @@
-"""Read days from Dagster's records, for sensors and schedules, which never open the warehouse."""
+"""What Dagster's records say about days and runs, and how the days compare with the ledger.
 
-from collections.abc import Iterable, Mapping
+Sensors and schedules decide from these records alone: they never open the warehouse. `compare` and `sync_records` do.
+The ledger is right, because it is written in the same transaction as the rows. If the warehouse is lost, replaced by a
+backup or configured with a wrong path, Dagster has records of too many loads. If DAGSTER_HOME is lost, it has too few.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from topo_pipeline.automation.facts import LastLoad, RunInProgress
-from topo_pipeline.days import CLOSING_TIME
-from topo_pipeline.defs.names import ACTIVITIES
-from topo_pipeline.defs.partitions import RANGE_END, RANGE_START, daily, date_at, day_of, key_of
+from topo_pipeline.days import CLOSING_TIME, format_days
+from topo_pipeline.defs.partitions import ACTIVITIES, RANGE_END, RANGE_START, daily_partitions, date_at
+from topo_pipeline.engagement.checks import Recorded
+from topo_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from topo_pipeline.automation.facts import LastLoad, RunInProgress
+    from topo_pipeline.warehouse.connection import Warehouse
+    from topo_pipeline.warehouse.landing import Load
 
 _PARTITION = "dagster/partition"
 ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 IN_PROGRESS = [status for status in dg.DagsterRunStatus if status not in ENDED]
+# Metadata of an observation of the activities that `sync_records` reports.
+LOST_DAYS = "lost_days"
+BY_HAND = "reported by hand"
 # Records per query, and records or runs to search for one day.
 _BATCH, _LIMIT = 500, 50
 
 
-def last_loads(instance: dg.DagsterInstance, days: Iterable[date] | None = None) -> dict[date, LastLoad | None]:
+def latest_materializations(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, keys: set[str] | None = None
+) -> Iterator[tuple[str, dg.EventLogRecord]]:
+    """Yield each partition's key, limited to `keys` if given, and its latest materialization."""
+    kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+    ids = iter(sorted(instance.get_latest_storage_id_by_partition(asset, kind, keys).values()))
+    while batch := list(islice(ids, _BATCH)):
+        for record in instance.fetch_materializations(dg.AssetRecordsFilter(asset, storage_ids=batch), _BATCH).records:
+            if record.partition_key is not None:
+                yield record.partition_key, record
+
+
+def materializations_of(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, partition_key: str
+) -> Sequence[dg.EventLogRecord]:
+    """Return the last materializations of a partition, latest first."""
+    filters = dg.AssetRecordsFilter(asset, asset_partitions=[partition_key])
+    return instance.fetch_materializations(filters, _LIMIT).records
+
+
+def last_loads(instance: dg.DagsterInstance, days: Iterable[date] | None = None) -> "dict[date, LastLoad | None]":
     """Return the last load of each landed day, limited to `days` if given.
 
     The load comes from the latest materialization with a load's metadata, which one reported in the UI lacks. None if
     no recent one has it.
     """
-    wanted = None if days is None else {key_of(day) for day in days}
+    wanted = None if days is None else {str(day) for day in days}
     if wanted == set():
         return {}
-    kind = dg.DagsterEventType.ASSET_MATERIALIZATION
-    newest = instance.get_latest_storage_id_by_partition(ACTIVITIES, kind, wanted)
-    ids = sorted(newest.values())
-    loads: dict[str, LastLoad | None] = dict.fromkeys(newest)
-    for start in range(0, len(ids), _BATCH):
-        loads |= _loads(instance, dg.AssetRecordsFilter(ACTIVITIES, storage_ids=ids[start : start + _BATCH]), _BATCH)
-    for unknown in [key for key, load in loads.items() if load is None]:
-        loads |= _loads(instance, dg.AssetRecordsFilter(ACTIVITIES, asset_partitions=[unknown]), _LIMIT)
-    return {day_of(key).day: load for key, load in loads.items()}
+    loads = {key: _load(record) for key, record in latest_materializations(instance, ACTIVITIES, wanted)}
+    for key in [key for key, load in loads.items() if load is None]:
+        recent = map(_load, materializations_of(instance, ACTIVITIES, key))
+        loads[key] = next((load for load in recent if load is not None), None)
+    return {date.fromisoformat(key): load for key, load in loads.items()}
 
 
-def _loads(instance: dg.DagsterInstance, filters: dg.AssetRecordsFilter, limit: int) -> dict[str, LastLoad]:
-    """Return the latest load of each partition among the materializations that have a load's metadata."""
-    records = instance.fetch_materializations(filters, limit).records  # latest first
-    found: dict[str, LastLoad] = {}
-    for record in records:
-        load = _load(record.asset_materialization.metadata if record.asset_materialization else {})
-        if load is not None and record.partition_key is not None:
-            found.setdefault(record.partition_key, load)
-    return found
+def _load(record: dg.EventLogRecord) -> "LastLoad | None":
+    from topo_pipeline.automation.facts import LastLoad
 
-
-def _load(metadata: Mapping[str, dg.MetadataValue]) -> LastLoad | None:
-    match {name: entry.value for name, entry in metadata.items()}:
+    match _metadata(record):
         case {
             "asked_after": float(after),
             "asked_before": float(before),
@@ -60,11 +83,39 @@ def _load(metadata: Mapping[str, dg.MetadataValue]) -> LastLoad | None:
     return None
 
 
-def failed_days(instance: dg.DagsterInstance, days: Iterable[date]) -> set[date]:
+def _metadata(record: dg.EventLogRecord) -> dict[str, Any]:
+    metadata = record.asset_materialization.metadata if record.asset_materialization else {}
+    return {name: entry.value for name, entry in metadata.items()}
+
+
+def recorded_days(
+    instance: dg.DagsterInstance, now: datetime, settings: Settings, refused: Collection[date] = ()
+) -> list[Recorded]:
+    """Return every day that landed, failed or was refused.
+
+    Args:
+        instance: The Dagster instance.
+        now: The current time. Partitions up to then are read.
+        settings: They define the partitions.
+        refused: Days that the current run has refused. Dagster records them only when the run ends.
+    """
+    loads = {date.fromisoformat(key): load_id for key, load_id in recorded_loads(instance)}
+    keys = daily_partitions(settings).get_partition_keys(current_time=now)
+    failed = failed_days(instance, map(date.fromisoformat, keys), settings) | set(refused)
+    return [Recorded(day, loads.get(day), day in failed) for day in sorted(loads.keys() | failed)]
+
+
+def recorded_loads(instance: dg.DagsterInstance) -> Iterator[tuple[str, str]]:
+    """Yield each partition key with the load id of its latest materialization, or `BY_HAND` if that has none."""
+    for key, record in latest_materializations(instance, ACTIVITIES):
+        yield key, str(_metadata(record).get("load_id", BY_HAND))
+
+
+def failed_days(instance: dg.DagsterInstance, days: Iterable[date], settings: Settings) -> set[date]:
     """Return those of `days` whose last read failed (red in the UI), even if an earlier one landed."""
-    keys = {key_of(day): day for day in days}
-    statuses = instance.get_status_by_partition(ACTIVITIES, list(keys), daily) or {}
-    return {keys[key] for key, status in statuses.items() if status == dg.AssetPartitionStatus.FAILED}
+    keys = [str(day) for day in days]
+    statuses = instance.get_status_by_partition(ACTIVITIES, keys, daily_partitions(settings)) or {}
+    return {date.fromisoformat(key) for key, status in statuses.items() if status == dg.AssetPartitionStatus.FAILED}
 
 
 def why_refused(instance: dg.DagsterInstance, day: date) -> str | None:
@@ -79,10 +130,10 @@ def why_refused(instance: dg.DagsterInstance, day: date) -> str | None:
     return None
 
 
-def runs_in_progress(instance: dg.DagsterInstance) -> list[RunInProgress]:
+def runs_in_progress(instance: dg.DagsterInstance, settings: Settings) -> "list[RunInProgress]":
     """Return the queued and running runs that read days of the activities."""
     records = instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS))
-    return [found for record in records if (found := _run_in_progress(record)) is not None]
+    return [found for record in records if (found := _run_in_progress(record, settings)) is not None]
 
 
 def has_run_in_progress(instance: dg.DagsterInstance, job: str) -> bool:
@@ -90,12 +141,131 @@ def has_run_in_progress(instance: dg.DagsterInstance, job: str) -> bool:
     return bool(instance.get_runs(dg.RunsFilter(job_name=job, statuses=IN_PROGRESS), limit=1))
 
 
-def _run_in_progress(record: dg.RunRecord) -> RunInProgress | None:
+def _run_in_progress(record: dg.RunRecord, settings: Settings) -> "RunInProgress | None":
+    from topo_pipeline.automation.facts import RunInProgress
+
     run = record.dagster_run
     first, last = (run.tags.get(end, run.tags.get(_PARTITION)) for end in (RANGE_START, RANGE_END))
     if first is None or last is None or ACTIVITIES not in (run.asset_selection or {ACTIVITIES}):
         return None
     started_on = None
     if record.start_time is not None:
-        started_on = date_at(datetime.fromtimestamp(record.start_time, UTC) - CLOSING_TIME)
-    return RunInProgress(day_of(first).day, day_of(last).day, started_on)
+        started_on = date_at(datetime.fromtimestamp(record.start_time, UTC) - CLOSING_TIME, settings)
+    return RunInProgress(date.fromisoformat(first), date.fromisoformat(last), started_on)
+
+
+def lost_days(instance: dg.DagsterInstance) -> set[date]:
+    """Return the landed days that the last run did not find in the warehouse and that have not landed since."""
+    for record in instance.fetch_observations(ACTIVITIES, _LIMIT).records:  # latest first
+        observation = record.asset_observation
+        if observation is not None and LOST_DAYS in observation.metadata:
+            noted = observation.metadata[LOST_DAYS].value
+            keys = {str(key) for key in noted} if isinstance(noted, list) else set()
+            kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+            newest = instance.get_latest_storage_id_by_partition(ACTIVITIES, kind, keys) if keys else {}
+            return {date.fromisoformat(key) for key in keys if newest.get(key, 0) < record.storage_id}
+    return set()
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """Where Dagster's records and the ledger differ.
+
+    Attributes:
+        lost: days whose latest load in Dagster's records is not in the ledger. The ledger has an older load or none.
+        unrecorded: last loads of the other days, where Dagster's latest record is not of that load.
+    """
+
+    lost: tuple[date, ...] = ()
+    unrecorded: "tuple[Load, ...]" = ()
+
+
+def compare(instance: dg.DagsterInstance, warehouse: "Warehouse") -> Disagreement:
+    """Compare Dagster's records with the ledger. A missing warehouse counts as empty.
+
+    Raises:
+        WarehouseError: the warehouse can't be read.
+    """
+    from topo_pipeline.warehouse.ledger import last_loads, load_ids
+
+    recorded = {date.fromisoformat(key): load_id for key, load_id in recorded_loads(instance)}
+    landed: dict[date, Load] = {}
+    known = {BY_HAND}
+    if warehouse.path.exists():
+        with warehouse.reader() as connection:
+            landed, known = last_loads(connection), known | load_ids(connection)
+    lost = {day for day, load_id in recorded.items() if day not in landed or load_id not in known}
+    others = [load for day, load in landed.items() if day not in lost and recorded.get(day) != str(load.load_id)]
+    return Disagreement(tuple(sorted(lost)), tuple(others))
+
+
+def sync_records(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext, warehouse: "Warehouse", reading: Collection[date]
+) -> None:
+    """Record the ledger's loads in Dagster, and note the days that it lacks for the next nightly refresh to read.
+
+    Args:
+        context: Context of the run.
+        warehouse: The warehouse with the ledger. Its schema is migrated first.
+        reading: Days that this run reads. It records them itself.
+
+    Raises:
+        WarehouseError: the warehouse can't be used.
+    """
+    if warehouse.path.exists():
+        warehouse.prepare()
+    found = compare(context.instance, warehouse)
+    for load in found.unrecorded:
+        if load.day not in reading:
+            context.instance.report_runless_asset_event(
+                dg.AssetMaterialization(ACTIVITIES, partition=str(load.day), metadata=load_metadata(load))
+            )
+    if days := [load.day for load in found.unrecorded if load.day not in reading]:
+        context.log.error(
+            f"Dagster had no record of the last load of these landed days: {format_days(days)}. It has been added."
+        )
+    if found.lost:
+        context.log.error(" ".join(describe_lost_days(found.lost, str(warehouse.path))))
+    if set(found.lost) != lost_days(context.instance):
+        context.instance.report_runless_asset_event(
+            dg.AssetObservation(
+                ACTIVITIES,
+                description="Days with a load in Dagster's records, not in the ledger. The nightly refresh reads them.",
+                metadata={LOST_DAYS: dg.MetadataValue.json([str(day) for day in found.lost])},
+            )
+        )
+
+
+def describe_lost_days(lost: Collection[date], warehouse: str) -> tuple[str, str]:
+    """Return two texts: which days are lost, and what to do about it."""
+    days = sorted(lost)
+    found = f"Dagster has records of loads that are not in {warehouse}: {format_days(days)}."
+    do = (
+        "If TOPO_WAREHOUSE is wrong, correct it. If the warehouse is lost, restore a backup or read the days again:"
+        f" topo-pipeline backfill {days[0]} {days[-1]} (the nightly refresh does so if TOPO_AUTOMATION is on)."
+        " Then erase again everyone who had been erased: topo-pipeline forget."
+    )
+    return found, do
+
+
+def load_metadata(load: "Load") -> dict[str, Any]:
+    """Return the metadata of a load's materialization. `last_loads` and `recorded_loads` read it back."""
+    from topo_pipeline.ingest.loading import UnprovedLoad
+
+    return {
+        "dagster/partition_row_count": load.rows,
+        "api_total_count": load.api_total_count,
+        "asked_after": dg.MetadataValue.timestamp(load.asked_after),
+        "asked_before": dg.MetadataValue.timestamp(load.asked_before),
+        "is_open": load.is_open,
+        "proved": load.proved,
+        "added": load.added,
+        "changed": load.changed,
+        "removed": load.removed,
+        "rejects": load.rejects,
+        "suppressed": load.suppressed,
+        "requests": load.requests,
+        "seconds": (load.finished_at - load.started_at).total_seconds(),
+        "load_id": str(load.load_id),
+        **({"unproved_because": load.because} if isinstance(load, UnprovedLoad) else {}),
+    }

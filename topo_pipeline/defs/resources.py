@@ -1,21 +1,24 @@
-"""Resources of the assets: API, warehouse, clock. They are plain objects, so the UI shows none of their fields."""
+"""Resources of the runs and ticks: API, warehouse, settings and clock.
+
+They are plain objects, so the UI shows none of their fields. What is done with them does not belong here.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from topo_pipeline.settings import Settings, SettingsError, get_settings
+from topo_pipeline.days import Clock
+from topo_pipeline.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from topo_pipeline.days import Clock
     from topo_pipeline.topo_api.client import Retries, TopoClient
     from topo_pipeline.warehouse.connection import Warehouse
 else:  # not imported when the definitions load: Dagster does not use a resource's type
-    Clock = Warehouse = Any
+    Warehouse = Any
 
-__all__ = ["Clock", "Resources", "Topo", "Warehouse", "resources"]
+__all__ = ["Clock", "Topo", "Warehouse", "resources", "utc_now"]
 
 
 @dataclass(frozen=True)
@@ -50,29 +53,22 @@ class Topo:
             raise SettingsError(str(error)) from None
 
 
-class Resources(TypedDict):
-    """The resources of the code location."""
-
-    topo: Topo
-    warehouse: "Warehouse | dg.ResourceDefinition"
-    settings: Settings
-    clock: Clock
-
-
 def utc_now() -> datetime:
     """Return the current time. The clock of every run, and the only place that reads it."""
     return datetime.now(UTC)
 
 
-def _warehouse(_context: dg.InitResourceContext) -> Warehouse:
-    from topo_pipeline.warehouse.connection import Warehouse
+def resources(settings: Settings, *, clock: Clock, topo: Topo | None, warehouse: Warehouse | None) -> dict[str, Any]:
+    """Return the resources by name. Without `topo` and `warehouse`, they are those of the settings."""
 
-    return Warehouse(get_settings().warehouse)
+    def open_warehouse(_context: dg.InitResourceContext) -> Warehouse:
+        from topo_pipeline.warehouse.connection import Warehouse
 
+        return Warehouse(settings.warehouse)
 
-resources: Resources = {
-    "topo": Topo(get_settings(), utc_now),
-    "warehouse": dg.ResourceDefinition(_warehouse),
-    "settings": get_settings(),
-    "clock": utc_now,
-}
+    return {
+        "topo": topo or Topo(settings, clock),
+        "warehouse": warehouse or dg.ResourceDefinition(open_warehouse),
+        "settings": settings,
+        "clock": clock,
+    }

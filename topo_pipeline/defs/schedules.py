@@ -1,14 +1,17 @@
-"""Schedules in the reporting time zone. `build_schedule_from_partitioned_job` is not used: it would read today."""
+"""Schedules in the reporting time zone. Which days a night reads is decided in `automation`.
+
+`build_schedule_from_partitioned_job` is not used: it would read today.
+"""
 
 from typing import Any
 
 import dagster as dg
 
-from topo_pipeline.defs.heartbeat import night_tags
-from topo_pipeline.defs.jobs import publish, refresh, reread_replies
-from topo_pipeline.defs.names import ACTIVITIES, SEQUENCE_TEMPLATES
-from topo_pipeline.defs.partitions import FIRST_DAY, date_at
-from topo_pipeline.defs.requests import run_request, skip_on_error
+from topo_pipeline.defs.jobs import publish, refresh, reread_replies, run_request
+from topo_pipeline.defs.messages import skip_on_error
+from topo_pipeline.defs.notifications import night_tags
+from topo_pipeline.defs.partitions import ACTIVITIES, SEQUENCE_TEMPLATES, date_at
+from topo_pipeline.defs.records import failed_days, has_run_in_progress, last_loads, lost_days, runs_in_progress
 from topo_pipeline.defs.resources import Topo
 from topo_pipeline.settings import Settings
 
@@ -20,19 +23,17 @@ def nightly_refresh_schedule(
     """Reads yesterday, TOPO_LOOKBACK_DAYS before it, days missing since the first landed one, and sequence names."""
     from topo_pipeline.automation import nightly
     from topo_pipeline.automation.facts import make_requests
-    from topo_pipeline.defs.recorded import lost_days
-    from topo_pipeline.defs.records import failed_days, last_loads, runs_in_progress
 
     topo.client()  # raises without a key, which skips the tick instead of launching a run that fails
     at, loads = context.scheduled_execution_time, last_loads(context.instance)
     days = nightly.days_to_read(
-        today=date_at(at),
-        start=FIRST_DAY,
+        today=date_at(at, settings),
+        start=settings.start_date,
         lookback=settings.lookback_days,
         loads=loads,
-        failed=failed_days(context.instance, loads),
+        failed=failed_days(context.instance, loads, settings),
         lost=lost_days(context.instance),
-        in_progress=runs_in_progress(context.instance),
+        in_progress=runs_in_progress(context.instance, settings),
     )
     if not days:
         return dg.SkipReason("No days to read: queued or running runs read them, or they are before TOPO_START_DATE.")
@@ -46,8 +47,6 @@ def nightly_replies_schedule(
     context: dg.ScheduleEvaluationContext, topo: dg.ResourceParam[Topo]
 ) -> dg.RunRequest | dg.SkipReason:
     """Reads the replies of the last weeks, and reads each day again whose replies differ from the landed ones."""
-    from topo_pipeline.defs.records import has_run_in_progress
-
     topo.client()
     if has_run_in_progress(context.instance, reread_replies.name):
         return dg.SkipReason(f"An earlier run of {reread_replies.name} has not ended.")

@@ -1,4 +1,8 @@
-"""Sensors that build tables, read today and read changed days again."""
+"""Sensors that build tables, read today and read changed days again.
+
+What they decide is in `automation`. Sensors that notify somebody are in `notifications`, and those that end or delete
+runs in `run_maintenance`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from topo_pipeline.defs.jobs import refresh
-from topo_pipeline.defs.partitions import FIRST_DAY, date_at, day_of, key_of
-from topo_pipeline.defs.requests import skip_on_error, tick_result
+from topo_pipeline.defs.jobs import refresh, run_request
+from topo_pipeline.defs.messages import skip_on_error
+from topo_pipeline.defs.partitions import daily_partitions, date_at, day_of
+from topo_pipeline.defs.records import last_loads, runs_in_progress
 from topo_pipeline.defs.resources import Clock, Topo
 from topo_pipeline.settings import Settings
 from topo_pipeline.topo_api.errors import TopoError
 
 if TYPE_CHECKING:
+    from topo_pipeline.automation.facts import Decision
     from topo_pipeline.days import Bounds
 
 # On by default, because it calls no API.
@@ -33,18 +39,19 @@ def new_activity_sensor(
     """Reads today when Topo's count differs from the landed one, at most every 15 minutes."""
     from topo_pipeline.automation import news
     from topo_pipeline.automation.cursors import read_cursor
-    from topo_pipeline.defs.records import last_loads, runs_in_progress
 
     now, state = clock(), read_cursor(context.cursor, news.NewsState)
-    day = day_of(key_of(date_at(now)))
-    reason = news.skip_reason(state, day, now, start=FIRST_DAY, in_progress=runs_in_progress(context.instance))
+    settings = topo.settings
+    day = day_of(str(date_at(now, settings)), daily_partitions(settings))
+    running = runs_in_progress(context.instance, settings)
+    reason = news.skip_reason(state, day, now, start=settings.start_date, in_progress=running)
     if reason:
         return dg.SkipReason(reason)
     last = last_loads(context.instance, [day.day]).get(day.day)
     [count] = _fetch(topo, [news.bounds_of(day, last, now)])
     if isinstance(count, TopoError):
         raise count
-    return tick_result(news.decide(state, day.day, last, count, now))
+    return _tick_result(news.decide(state, day.day, last, count, now))
 
 
 @skip_on_error
@@ -54,18 +61,18 @@ def late_activity_sensor(
     """Reads landed days again whose count in Topo has changed. Compares the last 3 days hourly, the last 35 daily."""
     from topo_pipeline.automation import drift
     from topo_pipeline.automation.cursors import read_cursor
-    from topo_pipeline.defs.records import last_loads, runs_in_progress
 
     now, state = clock(), read_cursor(context.cursor, drift.DriftState)
-    today, runs = date_at(now), runs_in_progress(context.instance)
-    due = [day for day in drift.due(state, today, now) if day >= FIRST_DAY and not any(day in run for run in runs)]
+    settings = topo.settings
+    today, runs, start = date_at(now, settings), runs_in_progress(context.instance, settings), settings.start_date
+    due = [day for day in drift.due(state, today, now) if day >= start and not any(day in run for run in runs)]
     found = last_loads(context.instance, due)
     loads = {day: load for day in due if (load := found.get(day)) is not None}
     if not loads:
         return dg.SkipReason("No landed day is due for comparison.")
     bounds = [(load.asked_after, load.asked_before) for load in loads.values()]
     answers = dict(zip(loads, _fetch(topo, bounds), strict=False))
-    return tick_result(drift.decide(state, loads, answers, today, now))
+    return _tick_result(drift.decide(state, loads, answers, today, now))
 
 
 def _fetch(topo: Topo, bounds: "Sequence[Bounds]") -> list[int | TopoError]:
@@ -73,6 +80,17 @@ def _fetch(topo: Topo, bounds: "Sequence[Bounds]") -> list[int | TopoError]:
     from topo_pipeline.ingest.counts import SINGLE_ATTEMPT, fetch_counts
 
     return fetch_counts(replace(topo, retries=SINGLE_ATTEMPT).client, bounds)
+
+
+def _tick_result(decision: "Decision[Any]") -> dg.SensorResult:
+    """Return a decision as Dagster's sensor result."""
+    from topo_pipeline.automation.cursors import write_cursor
+
+    return dg.SensorResult(
+        run_requests=[run_request(request) for request in decision.requests],
+        skip_reason=None if decision.requests else decision.reason,
+        cursor=write_cursor(decision.state),
+    )
 
 
 def sensors(settings: Settings) -> list[dg.SensorDefinition]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def compare_records(instance: "dg.DagsterInstance", warehouse: Warehouse) -> Finding:
     """Compare Dagster's records with the ledger."""
-    from topo_pipeline.defs.agreement import compare, describe_lost_days
+    from topo_pipeline.defs.records import compare, describe_lost_days
 
     try:
         found = compare(instance, warehouse)

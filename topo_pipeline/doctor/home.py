@@ -75,7 +75,7 @@ def _configuration(instance: "dg.DagsterInstance", settings: "Settings") -> Find
 def _runs(instance: "dg.DagsterInstance") -> Finding:
     import dagster as dg
 
-    from topo_pipeline.defs.orphaned_runs import UNFINISHED, fail_orphaned_runs
+    from topo_pipeline.defs.run_maintenance import UNFINISHED, fail_orphaned_runs
 
     failed = fail_orphaned_runs(instance)
     if failed:
@@ -91,7 +91,7 @@ def _refused(instance: "dg.DagsterInstance", settings: "Settings", now: datetime
     from topo_pipeline.defs.records import failed_days, why_refused
 
     due = last_due_day(now, settings.zone)
-    failed = sorted(failed_days(instance, days_between(settings.start_date, due)))
+    failed = sorted(failed_days(instance, days_between(settings.start_date, due), settings))
     if failed:
         reason = why_refused(instance, failed[-1])
         do = (

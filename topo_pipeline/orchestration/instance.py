@@ -14,7 +14,7 @@ import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
 from topo_pipeline.common.text import first_line
-from topo_pipeline.defs.orphaned_runs import UNFINISHED, _process_of
+from topo_pipeline.defs.run_maintenance import UNFINISHED, process_of
 from topo_pipeline.warehouse.files import replacing
 
 
@@ -150,7 +150,7 @@ def require_no_reader(instance: dg.DagsterInstance) -> None:
 
 def _how_to_stop(run: dg.DagsterRun | None) -> str:
     """Return what to do about a run that is in progress. Its process is named if it runs on this machine."""
-    process = _process_of(run) if run else None
+    process = process_of(run) if run else None
     end_it = f" or end its process {process} (kill {process})" if process else ""
     return f"Wait for it to end, or stop it in Dagster's UI (topo-pipeline dev){end_it}."
 

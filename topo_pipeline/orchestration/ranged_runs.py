@@ -13,10 +13,9 @@ import dagster as dg
 
 from topo_pipeline.common.text import counted
 from topo_pipeline.days import contiguous
-from topo_pipeline.defs.failures import cause_of
-from topo_pipeline.defs.names import ACTIVITIES
-from topo_pipeline.defs.orphaned_runs import fail_orphaned_runs, owner_tag
-from topo_pipeline.defs.partitions import day_of, key_of, range_tags
+from topo_pipeline.defs.messages import cause_of
+from topo_pipeline.defs.partitions import ACTIVITIES, range_tags
+from topo_pipeline.defs.run_maintenance import fail_orphaned_runs, owner_tag
 from topo_pipeline.orchestration.instance import require_no_reader
 
 # The caller shows the progress itself. The run's log is still in the UI.
@@ -123,7 +122,7 @@ def backfill(
 
 def _config(may_shrink: Iterable[date], accept_unreadable: Iterable[date]) -> dict[str, Any]:
     named = {"allow_shrink": may_shrink, "accept_unreadable": accept_unreadable}
-    return {"ops": {READING: {"config": {name: [key_of(day) for day in days] for name, days in named.items()}}}}
+    return {"ops": {READING: {"config": {name: [str(day) for day in days] for name, days in named.items()}}}}
 
 
 def _run(
@@ -186,7 +185,7 @@ def _progress(entry: dg.EventLogEntry) -> Progress | None:
     if event.is_step_materialization and event.asset_key == ACTIVITIES and event.partition:
         metadata = {name: entry.value for name, entry in event.materialization.metadata.items()}
         return Progress(
-            landed=day_of(event.partition).day,
+            landed=date.fromisoformat(event.partition),
             activities=_number(metadata.get("dagster/partition_row_count")),
             requests=_number(metadata.get("requests")),
             unreadable=_number(metadata.get("rejects")),

@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from topo_pipeline.cli import arguments
-from topo_pipeline.defs.orphaned_runs import owner_tag
+from topo_pipeline.defs.run_maintenance import owner_tag
 from topo_pipeline.maintenance import backups
 from topo_pipeline.orchestration.instance import prepare
 from topo_pipeline_tests.cli.conftest import ROWS, environment_of, files_in, running, workspace

@@ -16,8 +16,8 @@ import pytest
 from topo_pipeline import definitions
 from topo_pipeline.automation.facts import Request
 from topo_pipeline.days import Clock
-from topo_pipeline.defs.requests import run_request
-from topo_pipeline.defs.resources import Topo
+from topo_pipeline.defs.jobs import run_request
+from topo_pipeline.defs.partitions import daily_partitions
 from topo_pipeline.engagement.tables import build, in_order
 from topo_pipeline.orchestration.ranged_runs import QUIET, Outcome, backfill
 from topo_pipeline.report.previews import Seen
@@ -25,12 +25,14 @@ from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.wire import Spelling
 from topo_pipeline.sandbox.world import World
-from topo_pipeline.settings import Settings
+from topo_pipeline.settings import Settings, get_settings
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.conftest import API_KEY
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 FIRST_DAY = date(2026, 3, 1)
+SETTINGS = get_settings()
+DAILY = daily_partitions(SETTINGS)
 ACTIVITIES = dg.AssetKey(["topo", "activities"])
 WORLD = World(11, scale=0.1)  # one for all: what happened on a day is worked out once, and never changes
 
@@ -199,13 +201,8 @@ def pipeline_over(
             **settings_changed,
         )
         warehouse = Warehouse(str(folder / "topo.duckdb"))
-        resources = {
-            "topo": Topo(settings, clock),
-            "warehouse": warehouse,
-            "settings": settings,
-            "clock": clock,
-        }
-        yield Pipeline(definitions.build(resources), instance, warehouse, api, WORLD, api_url, draws)
+        whole = definitions.build(settings, clock=clock, warehouse=warehouse)
+        yield Pipeline(whole, instance, warehouse, api, WORLD, api_url, draws)
 
 
 @pytest.fixture(scope="session")

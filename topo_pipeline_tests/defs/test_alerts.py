@@ -9,8 +9,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from topo_pipeline.defs import alerts
-from topo_pipeline.defs.alerts import alert_sensor
+from topo_pipeline.defs import notifications
+from topo_pipeline.defs.notifications import alert_sensor
 from topo_pipeline.settings import Settings
 from topo_pipeline_tests.alerts.receiver import Receiver, receiving
 from topo_pipeline_tests.defs.conftest import Pipeline, days, pipeline_over
@@ -266,8 +266,8 @@ def test_where_nobody_is_to_be_told_it_is_stopped_and_skips_and_says_so(small: S
 
 
 def test_a_look_is_bounded_and_the_next_goes_on_from_there(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alerts, "RUNS", 2)
-    monkeypatch.setattr(alerts, "OVERLAP", timedelta(0))
+    monkeypatch.setattr(notifications, "RUNS", 2)
+    monkeypatch.setattr(notifications, "OVERLAP", timedelta(0))
     job = small.definitions.resolve_job_def("both")
     for _ in range(3):
         small.instance.report_run_failed(small.instance.create_run_for_job(job), "It is down.")
@@ -285,12 +285,12 @@ def test_the_first_look_goes_back_for_a_day_and_so_does_one_with_a_cursor_of_ano
     small.cursor = "{not ours"
     assert len(small.told()) == 1
     small.cursor = None
-    monkeypatch.setattr(alerts, "FIRST_LOOK", -alerts.FIRST_LOOK)  # that run would have ended long before
+    monkeypatch.setattr(notifications, "FIRST_LOOK", -notifications.FIRST_LOOK)  # that run would have ended long before
     assert small.told() == []
 
 
 def test_a_tag_on_a_run_that_failed_long_ago_is_no_failure(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alerts, "OVERLAP", timedelta(0))
+    monkeypatch.setattr(notifications, "OVERLAP", timedelta(0))
     small.run(first=refuse)
     small.tick()
     small.run()

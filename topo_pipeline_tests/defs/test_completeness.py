@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 
-from topo_pipeline.defs import due
-from topo_pipeline.defs.due import EVERY_MORNING, last_due_day
+from topo_pipeline.days import last_due_day
+from topo_pipeline.defs.partitions import every_morning
 from topo_pipeline_tests.conftest import API_KEY
-from topo_pipeline_tests.defs.conftest import ACTIVITIES, NOW, Pipeline, days, last_check, pipeline_over
+from topo_pipeline_tests.defs.conftest import ACTIVITIES, NOW, SETTINGS, Pipeline, days, last_check, pipeline_over
 
 YESTERDAY = NOW.date() - timedelta(days=1)
 WEEK = days(7, YESTERDAY - timedelta(days=6))
@@ -30,11 +30,12 @@ def told(pipeline: Pipeline, check: str) -> tuple[str, ...]:
 
 
 def test_every_asset_is_to_be_made_again_by_the_morning_of_the_reporting_zone(pipeline: Pipeline) -> None:
+    policy = every_morning(SETTINGS)
     specs = list(pipeline.definitions.resolve_all_asset_specs())
-    assert {spec.key.to_user_string() for spec in specs if spec.freshness_policy != EVERY_MORNING} == {
+    assert {spec.key.to_user_string() for spec in specs if spec.freshness_policy != policy} == {
         "publish/engagement_report", "publish/parquet",  # on Mondays, and on demand
     }  # fmt: skip
-    assert EVERY_MORNING.timezone == "UTC"
+    assert policy.timezone == "UTC"
 
 
 @pytest.mark.parametrize(
@@ -50,12 +51,9 @@ def test_every_asset_is_to_be_made_again_by_the_morning_of_the_reporting_zone(pi
         ("Africa/Cairo", "2026-04-24T01:00", "2026-04-22"),  # midnight is left out
     ],
 )
-def test_yesterday_is_due_once_the_night_has_had_its_time(
-    monkeypatch: pytest.MonkeyPatch, zone: str, local: str, expected: str
-) -> None:
-    monkeypatch.setattr(due, "_ZONE", ZoneInfo(zone))
+def test_yesterday_is_due_once_the_night_has_had_its_time(zone: str, local: str, expected: str) -> None:
     now = datetime.fromisoformat(local).replace(tzinfo=ZoneInfo(zone))
-    assert last_due_day(now.astimezone(UTC)) == date.fromisoformat(expected)
+    assert last_due_day(now.astimezone(UTC), ZoneInfo(zone)) == date.fromisoformat(expected)
 
 
 def test_what_is_not_there_or_was_refused_is_told_until_it_lands(pipeline: Pipeline) -> None:

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from topo_pipeline import definitions
-from topo_pipeline.defs.partitions import day_of, key_of
+from topo_pipeline.defs.partitions import day_of
 from topo_pipeline.defs.resources import Topo
 from topo_pipeline.ingest.loading import Refusal, load_days
 from topo_pipeline.ingest.templates import load_templates
@@ -29,7 +29,7 @@ from topo_pipeline.topo_api.client import Retries
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load
 from topo_pipeline_tests.conftest import CHECKOUT, PATIENCE
-from topo_pipeline_tests.defs.conftest import NOW, Bent, Pipeline
+from topo_pipeline_tests.defs.conftest import DAILY, NOW, Bent, Pipeline
 from topo_pipeline_tests.defs.fault_cases import ADVICE, CORE, ECHOES, KEY, LANDS, OPTIONAL, PAGES, REFUSED, Case
 
 OLD, NEW = date(2026, 3, 2), date(2026, 3, 3)
@@ -139,7 +139,7 @@ class Stage:
 
     def read(self, topo: Topo) -> tuple[list[date], str]:
         """Read both days; return those that landed, and what was said of the others."""
-        days = [day_of(key_of(day)) for day in DAYS]
+        days = [day_of(str(day), DAILY) for day in DAYS]
         terms: dict[str, Any] = {"run_id": RUN, "clock": lambda: NOW, "timezone": "UTC"}
         outcomes = list(load_days(topo.client, self.warehouse, days, **terms))
         landed = [outcome.day for outcome in outcomes if isinstance(outcome, Load)]
@@ -176,9 +176,8 @@ class DagsterStage(Stage):
 
     def pipeline(self, topo: Topo) -> Pipeline:
         """The workspace, read with these resources."""
-        resources = {"topo": topo, "warehouse": self.warehouse, "settings": topo.settings, "clock": lambda: NOW}
         return Pipeline(
-            definitions.build(resources),
+            definitions.build(topo.settings, clock=lambda: NOW, topo=topo, warehouse=self.warehouse),
             self.instance,
             self.warehouse,
             self.sandbox.api,
@@ -207,7 +206,7 @@ def first_day(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Pat
     [load] = load_days(
         Topo(settings, lambda: NOW).client,
         warehouse,
-        [day_of(key_of(OLD))],
+        [day_of(str(OLD), DAILY)],
         run_id="before",
         clock=lambda: NOW,
         timezone="UTC",

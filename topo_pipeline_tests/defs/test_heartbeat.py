@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 import pytest
 
-from topo_pipeline.defs.heartbeat import heartbeat_sensor, night_tags
+from topo_pipeline.defs.notifications import heartbeat_sensor, night_tags
 from topo_pipeline.defs.partitions import range_tags
 from topo_pipeline.settings import Settings
 from topo_pipeline_tests.alerts.receiver import Receiver, receiving

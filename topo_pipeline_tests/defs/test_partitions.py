@@ -1,12 +1,16 @@
 """A day is a partition in the reporting time zone: 23, 24 or 25 hours."""
 
+import shutil
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
 
-from topo_pipeline.defs.partitions import daily, day_of, days_before, key_of
+from topo_pipeline.defs.partitions import day_of, days_before
+from topo_pipeline.defs.records import last_loads
+from topo_pipeline_tests.defs.conftest import ACTIVITIES, DAILY, NOW, SETTINGS, Pipeline, days, pipeline_over
 
 
 def _zone(name: str) -> dg.DailyPartitionsDefinition:
@@ -38,14 +42,14 @@ def test_days_in_a_row_leave_no_gap_and_no_overlap() -> None:
 
 
 def test_today_is_a_partition_and_tomorrow_is_none() -> None:
-    keys = daily.get_partition_keys(current_time=datetime(2026, 3, 20, 0, 0, 1, tzinfo=UTC))
+    keys = DAILY.get_partition_keys(current_time=datetime(2026, 3, 20, 0, 0, 1, tzinfo=UTC))
     assert keys[0] == "2026-01-01"
     assert keys[-1] == "2026-03-20"
 
 
-def test_a_key_and_its_day_are_each_others() -> None:
-    for key in ("2026-01-01", "2026-02-28", "2028-02-29"):
-        assert key_of(date.fromisoformat(key)) == key
+def test_a_key_is_the_iso_date_of_its_day() -> None:
+    keys = DAILY.get_partition_keys(current_time=datetime(2028, 3, 1, tzinfo=UTC))
+    assert [day_of(key, DAILY).day for key in keys] == [date.fromisoformat(key) for key in keys]
 
 
 @pytest.mark.parametrize(
@@ -60,4 +64,41 @@ def test_a_key_and_its_day_are_each_others() -> None:
     ids=["midnight", "a minute before", "told in another zone", "second day of all", "first day of all"],
 )
 def test_the_days_before_are_over_and_have_partitions(now: datetime, expected: list[str]) -> None:
-    assert [key_of(day.day) for day in days_before(now, 2)] == expected
+    assert [str(day.day) for day in days_before(now, 2, SETTINGS)] == expected
+
+
+def test_a_day_is_read_as_the_zone_of_the_settings_has_it(tmp_path: Path, api_key: str) -> None:
+    with pipeline_over(tmp_path, api_key, timezone="Asia/Tokyo") as tokyo:
+        assert tokyo.read([date(2026, 3, 18)]).success
+        start, end = datetime(2026, 3, 17, 15, tzinfo=UTC), datetime(2026, 3, 18, 15, tzinfo=UTC)
+        [(day, count, first, last)] = tokyo.rows(
+            "SELECT day, count(*), min(created_at), max(created_at) FROM topo.activities GROUP BY day"
+        )
+    assert (day, count > 0) == (date(2026, 3, 18), True)
+    assert start <= first < start + timedelta(hours=12) < last < end
+
+
+def test_an_earlier_start_date_adds_partitions_and_keeps_what_has_landed(
+    tmp_path: Path, api_key: str, empty_home: Path
+) -> None:
+    home = shutil.copytree(empty_home, tmp_path / "home")
+    added, landed, ledger = days(2), days(3, date(2026, 3, 3)), "SELECT day, load_id FROM topo.loads ORDER BY day"
+    with pipeline_over(tmp_path, api_key, home=home, start_date="2026-03-03") as late:
+        assert _landed(late) == dict.fromkeys(days(18, date(2026, 3, 3)), False)
+        assert late.only("activities", "sequence_activity").backfill(landed).problems == ()
+        loads = late.rows(ledger)
+    with pipeline_over(tmp_path, api_key, home=home, start_date="2026-03-01") as early:
+        assert _landed(early) == {day: day in landed for day in days(20)}
+        assert last_loads(early.instance).keys() == set(landed)
+        assert early.only("activities", "sequence_activity").backfill(added).problems == ()
+        assert _landed(early) == {day: day in [*added, *landed] for day in days(20)}
+        assert early.rows(ledger)[len(added) :] == loads
+        assert _landed(early, dg.AssetKey(["engagement", "sequence_activity"])) == _landed(early)
+
+
+def _landed(pipeline: Pipeline, key: dg.AssetKey = ACTIVITIES) -> dict[date, bool]:
+    """Every day that has a partition now, and whether Dagster shows it as materialized."""
+    [asset] = [asset for asset in pipeline.definitions.assets or () if asset.key == key]
+    keys = asset.partitions_def.get_partition_keys(current_time=NOW)
+    statuses = pipeline.instance.get_status_by_partition(key, keys, asset.partitions_def) or {}
+    return {date.fromisoformat(key): statuses.get(key) == dg.AssetPartitionStatus.MATERIALIZED for key in keys}

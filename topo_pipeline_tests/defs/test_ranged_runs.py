@@ -9,12 +9,13 @@ import dagster as dg
 import pytest
 from dagster import AssetRecordsFilter
 
-from topo_pipeline.defs.partitions import daily, range_tags
+from topo_pipeline.defs.partitions import range_tags
 from topo_pipeline.orchestration.ranged_runs import Outcome
 from topo_pipeline.report.previews import LOOKS
 from topo_pipeline_tests.conftest import API_KEY
 from topo_pipeline_tests.defs.conftest import (
     ACTIVITIES,
+    DAILY,
     LAST_DAYS,
     NOW,
     SOME,
@@ -32,7 +33,7 @@ BY_DAY = dg.AssetKey(["engagement", "sequence_activity"])
 
 def _statuses(pipeline: Pipeline, of: list[date]) -> dict[str, str]:
     keys = [str(day) for day in of]
-    statuses = pipeline.instance.get_status_by_partition(ACTIVITIES, keys, daily)
+    statuses = pipeline.instance.get_status_by_partition(ACTIVITIES, keys, DAILY)
     assert statuses is not None
     return {key: status.name if status else "NONE" for key, status in statuses.items()}
 

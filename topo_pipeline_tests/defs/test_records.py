@@ -12,10 +12,9 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from topo_pipeline.automation.facts import LastLoad, RunInProgress
 from topo_pipeline.definitions import defs
 from topo_pipeline.defs import records
-from topo_pipeline.defs.names import ACTIVITIES
-from topo_pipeline.defs.partitions import range_tags
+from topo_pipeline.defs.partitions import ACTIVITIES, range_tags
 from topo_pipeline.defs.records import failed_days, has_run_in_progress, last_loads, runs_in_progress
-from topo_pipeline_tests.defs.conftest import FIRST_DAY, Pipeline, days
+from topo_pipeline_tests.defs.conftest import FIRST_DAY, SETTINGS, Pipeline, days
 
 AFTER = datetime(2026, 2, 28, 23, 59, 59, 123_457, tzinfo=UTC)
 BEFORE = datetime(2026, 3, 2, tzinfo=UTC)
@@ -109,11 +108,11 @@ def test_days_whose_last_reading_failed_are_known_landed_before_or_not(pipeline:
     pipeline.read([one, two])
     pipeline.api.miscounted = {two, three}
     pipeline.read([one, two, three])
-    assert failed_days(pipeline.instance, days(4)) == {two, three}
-    assert failed_days(pipeline.instance, [one, two]) == {two}
+    assert failed_days(pipeline.instance, days(4), SETTINGS) == {two, three}
+    assert failed_days(pipeline.instance, [one, two], SETTINGS) == {two}
     pipeline.api.miscounted = set()
     pipeline.read([two])
-    assert failed_days(pipeline.instance, days(4)) == {three}
+    assert failed_days(pipeline.instance, days(4), SETTINGS) == {three}
 
 
 def test_a_run_is_under_way_until_it_has_ended(instance: dg.DagsterInstance) -> None:
@@ -121,13 +120,13 @@ def test_a_run_is_under_way_until_it_has_ended(instance: dg.DagsterInstance) -> 
     day_of = dict(zip(dg.DagsterRunStatus, days(len(dg.DagsterRunStatus)), strict=True))
     for status, day in day_of.items():
         start(instance, status, tags=range_tags(day, day))
-    found = sorted(run.first for run in runs_in_progress(instance))
+    found = sorted(run.first for run in runs_in_progress(instance, SETTINGS))
     assert found == [day for status, day in day_of.items() if status not in ended]
 
 
 def test_a_run_of_one_partition_and_one_of_everything_are_seen(instance: dg.DagsterInstance) -> None:
     start(instance, tags={"dagster/partition": "2026-03-07"}, asset_selection=None)
-    assert runs_in_progress(instance) == [RunInProgress(date(2026, 3, 7), date(2026, 3, 7))]
+    assert runs_in_progress(instance, SETTINGS) == [RunInProgress(date(2026, 3, 7), date(2026, 3, 7))]
 
 
 def test_a_run_that_reads_no_days_is_none_of_them(instance: dg.DagsterInstance) -> None:
@@ -136,7 +135,7 @@ def test_a_run_that_reads_no_days_is_none_of_them(instance: dg.DagsterInstance) 
     replies = defs.resolve_job_def("reread_replies")
     assert not has_run_in_progress(instance, "reread_replies")
     instance.create_run_for_job(replies, status=RUNNING)
-    assert runs_in_progress(instance) == []
+    assert runs_in_progress(instance, SETTINGS) == []
     assert has_run_in_progress(instance, "reread_replies")
 
 
@@ -154,6 +153,6 @@ def test_when_a_run_began_tells_which_days_it_closes(
     run = start(instance, dg.DagsterRunStatus.STARTING)
     event = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, "refresh")
     instance.run_storage.handle_run_event(run.run_id, event, begun)
-    [found] = runs_in_progress(instance)
+    [found] = runs_in_progress(instance, SETTINGS)
     assert found.started_on == started_on
     assert [found.closes(day) for day in days(6)] == [day < started_on for day in days(5)] + [False]

@@ -9,12 +9,10 @@ import dagster as dg
 import pytest
 
 from topo_pipeline.days import Day, Window
-from topo_pipeline.defs.partitions import daily
-from topo_pipeline.defs.recorded import recorded_days
-from topo_pipeline.defs.records import last_loads
-from topo_pipeline.defs.reexecution import landed_before
+from topo_pipeline.defs.activities import landed_before
+from topo_pipeline.defs.records import last_loads, recorded_days
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline_tests.defs.conftest import ACTIVITIES, NOW, Pipeline, days
+from topo_pipeline_tests.defs.conftest import ACTIVITIES, DAILY, NOW, SETTINGS, Pipeline, days
 from topo_pipeline_tests.warehouse.builders import DAY, LATER, NEXT_DAY, activity, land_into, noon, reading
 
 RANGE = days(3)
@@ -44,7 +42,7 @@ def begin_again(pipeline: Pipeline, run_id: str, options: dg.ReexecutionOptions)
 
 
 def statuses(pipeline: Pipeline) -> list[str]:
-    found = pipeline.instance.get_status_by_partition(ACTIVITIES, [str(day) for day in RANGE], daily) or {}
+    found = pipeline.instance.get_status_by_partition(ACTIVITIES, [str(day) for day in RANGE], DAILY) or {}
     return [getattr(found[str(day)], "name", "NONE") for day in RANGE]
 
 
@@ -65,7 +63,7 @@ def test_it_reads_the_refused_day_alone_however_often_it_takes_and_every_other_d
     assert (success, read) == (True, [BAD_DAY])
     assert statuses(pipeline) == ["MATERIALIZED"] * 3
     assert {day: last_loads(pipeline.instance)[day] for day in GOOD_DAYS} == told
-    recorded = {str(found.load_id): found.day for found in recorded_days(pipeline.instance, NOW)}
+    recorded = {str(found.load_id): found.day for found in recorded_days(pipeline.instance, NOW, SETTINGS)}
     assert recorded == loads(pipeline)
 
     pipeline.api.asked.clear()

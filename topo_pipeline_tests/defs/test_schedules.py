@@ -133,6 +133,22 @@ def test_a_night_reads_the_names_of_the_sequences_too(nights: Nights) -> None:
     assert nights.pipeline.rows("SELECT count(*) > 0 FROM topo.sequence_templates") == [(True,)]
 
 
+def test_a_night_ends_with_yesterday_in_the_reporting_zone_and_begins_no_earlier_than_the_start_date(
+    tmp_path: Path, api_key: str, home: Path
+) -> None:
+    at = datetime(2026, 3, 19, 16, 15, tzinfo=UTC)  # 01:15 on the 20th in Tokyo
+    for zone, start, expected in (
+        ("UTC", "2026-03-01", (17, 18)),
+        ("Asia/Tokyo", "2026-03-01", (18, 19)),
+        ("Asia/Tokyo", "2026-03-19", (19, 19)),
+    ):
+        with pipeline_over(
+            tmp_path, api_key, home=home, timezone=zone, start_date=start, lookback_days="1"
+        ) as pipeline:
+            [request] = Nights(pipeline).tick("nightly_refresh_schedule", at)
+        assert days_of(request) == expected
+
+
 def test_a_tick_that_is_evaluated_again_asks_for_the_very_same_runs(nights: Nights) -> None:
     assert nights.asks(date(2026, 3, 20)) == nights.asks(date(2026, 3, 20))
 

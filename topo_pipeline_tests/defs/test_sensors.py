@@ -15,8 +15,8 @@ from topo_pipeline.automation.cursors import read_cursor
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline_tests.conftest import API_KEY
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, NOW, Pipeline, pipeline_over
+from topo_pipeline_tests.defs.test_jobs import Edited
 from topo_pipeline_tests.defs.test_records import land
-from topo_pipeline_tests.defs.test_replies import Edited
 
 TODAY = NOW.date()
 LAST_DAYS = [TODAY - timedelta(days=ago) for ago in (3, 2, 1)]

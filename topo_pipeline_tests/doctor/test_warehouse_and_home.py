@@ -19,10 +19,9 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.types import DaemonHeartbeat
 
 from topo_pipeline.definitions import defs
-from topo_pipeline.defs.agreement import load_metadata
-from topo_pipeline.defs.ingest import activities
 from topo_pipeline.defs.jobs import refresh
-from topo_pipeline.defs.records import why_refused
+from topo_pipeline.defs.partitions import ACTIVITIES
+from topo_pipeline.defs.records import load_metadata, why_refused
 from topo_pipeline.doctor import Finding, landed
 from topo_pipeline.orchestration import ranged_runs as runs
 from topo_pipeline.settings import Settings
@@ -112,7 +111,7 @@ def record(instance: dg.DagsterInstance, load: Load) -> None:
     """Have Dagster's records tell of a load."""
     day = str(load.day)
     instance.report_runless_asset_event(
-        dg.AssetMaterialization(activities.key, partition=day, metadata=load_metadata(load))
+        dg.AssetMaterialization(ACTIVITIES, partition=day, metadata=load_metadata(load))
     )
 
 
@@ -251,6 +250,7 @@ def test_a_run_under_way_is_told_and_left_alone(finds: Examine, instance: dg.Dag
 
 
 def test_days_that_were_refused_are_named(finds: Examine, instance: dg.DagsterInstance, days_ago: DaysAgo) -> None:
+    [activities] = [asset for asset in defs.assets or () if asset.key == ACTIVITIES]
     reading = dg.Definitions([activities], jobs=[refresh], resources=defs.resources, executor=defs.executor)
     with stamina.set_testing(True, attempts=1):
         outcome = runs.backfill(

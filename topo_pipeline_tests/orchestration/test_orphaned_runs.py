@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 
 from topo_pipeline.alerts.streaks import Failure
 from topo_pipeline.definitions import defs
-from topo_pipeline.defs.names import ACTIVITIES
-from topo_pipeline.defs.orphaned_runs import fail_orphaned_runs, killed_runs_sensor, one_process, owner_tag
-from topo_pipeline.defs.outcomes import outcomes
-from topo_pipeline.orchestration import instance as instances
+from topo_pipeline.defs import run_maintenance
+from topo_pipeline.defs.notifications import outcomes
+from topo_pipeline.defs.partitions import ACTIVITIES
+from topo_pipeline.defs.run_maintenance import fail_orphaned_runs, killed_runs_sensor, one_process, owner_tag
 from topo_pipeline.orchestration.instance import AlreadyReading, prepare, require_no_reader
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline_tests.conftest import PATIENCE
@@ -191,7 +191,7 @@ def test_a_process_that_began_after_the_run_is_another_one_with_its_number(
 ) -> None:
     run = started(instance, f"{HERE}:{os.getpid()}:{{run}}")
     assert fail_orphaned_runs(instance) == []
-    monkeypatch.setattr(instances, "_CLOCKS_DIFFER", -timedelta(days=1).total_seconds())
+    monkeypatch.setattr(run_maintenance, "_CLOCKS_DIFFER", -timedelta(days=1).total_seconds())
     assert fail_orphaned_runs(instance) == [run.run_id]
 
 

@@ -1,29 +1,63 @@
-"""The assets read from Topo: the activities, one partition per day, and the sequences' names."""
+"""The assets read from Topo: the activities, one partition per day, and the sequences' names.
+
+Landing days within a run belongs here, with its log and its refusals, and what a re-execution need not read again.
+Reading and proving a day does not: that is in `ingest`.
+"""
 
 from collections.abc import Container, Iterator, Sequence
 from contextlib import closing
 from datetime import date, timedelta
 from itertools import chain, groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
-from topo_pipeline.defs.agreement import load_metadata, sync_records
-from topo_pipeline.defs.checks import report_activity_checks
-from topo_pipeline.defs.columns import table_schema
-from topo_pipeline.defs.due import EVERY_MORNING
-from topo_pipeline.defs.failures import as_dagster_failure
-from topo_pipeline.defs.names import ACTIVITIES, OWNERS, SEQUENCE_TEMPLATES
-from topo_pipeline.defs.partitions import daily, date_at, day_of, key_of
+from topo_pipeline.days import Day
+from topo_pipeline.defs.asset_checks import report_activity_checks
+from topo_pipeline.defs.messages import as_dagster_failure, day_line, range_line
+from topo_pipeline.defs.metric_tables import table_schema
+from topo_pipeline.defs.partitions import (
+    ACTIVITIES,
+    OWNERS,
+    SEQUENCE_TEMPLATES,
+    daily_partitions,
+    date_at,
+    day_of,
+    every_morning,
+)
+from topo_pipeline.defs.records import load_metadata, sync_records
 from topo_pipeline.defs.resources import Clock, Topo, Warehouse
+from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.catalogue import columns_of
 
 if TYPE_CHECKING:
-    from topo_pipeline.days import Day
     from topo_pipeline.ingest.loading import Refusal
     from topo_pipeline.warehouse.landing import Load
+
+
+def topo_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """Return both assets."""
+    terms: dict[str, Any] = {
+        "backfill_policy": dg.BackfillPolicy.single_run(),
+        "group_name": "topo",
+        "kinds": {"python", "duckdb"},
+        "owners": OWNERS,
+        "pool": "topo_api",
+        "freshness_policy": every_morning(settings),
+    }
+    return [
+        dg.asset(
+            key=ACTIVITIES,
+            partitions_def=daily_partitions(settings),
+            metadata={"dagster/table_name": "topo.activities"},
+            **terms,
+        )(activities),
+        dg.asset(key=SEQUENCE_TEMPLATES, metadata={"dagster/table_name": "topo.sequence_templates"}, **terms)(
+            sequence_templates
+        ),
+    ]
 
 
 class ReloadConfig(dg.Config):
@@ -36,25 +70,14 @@ class ReloadConfig(dg.Config):
         default=[], description="Days, such as 2026-03-14, that may land with any number of unreadable rows."
     )
 
-    def allows(self, days: "Sequence[Day]") -> dict[str, set[date]]:
+    def allows(self, days: Sequence[Day]) -> dict[str, set[date]]:
         """Return those of `days` that are named here, as arguments of `land`."""
         return {
-            "may_shrink": {day.day for day in days if key_of(day.day) in self.allow_shrink},
-            "accept_unreadable": {day.day for day in days if key_of(day.day) in self.accept_unreadable},
+            "may_shrink": {day.day for day in days if str(day.day) in self.allow_shrink},
+            "accept_unreadable": {day.day for day in days if str(day.day) in self.accept_unreadable},
         }
 
 
-@dg.asset(
-    key=ACTIVITIES,
-    partitions_def=daily,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    group_name="topo",
-    kinds={"python", "duckdb"},
-    owners=OWNERS,
-    pool="topo_api",
-    freshness_policy=EVERY_MORNING,
-    metadata={"dagster/table_name": "topo.activities"},
-)
 def activities(
     context: dg.AssetExecutionContext,
     config: ReloadConfig,
@@ -63,23 +86,22 @@ def activities(
     clock: dg.ResourceParam[Clock],
 ) -> None:
     """Every engagement event of the workspace. One partition per day, each proved complete or refused."""
-    days = [day_of(key) for key in context.partition_keys]
+    daily = daily_partitions(topo.settings)
+    days = [day_of(key, daily) for key in context.partition_keys]
     with as_dagster_failure():
         kept = _reuse_landed_days(context, days, warehouse)
         to_read = [day for day in days if day.day not in {load.day for load in kept}]
         for load in chain(kept, land(context, to_read, topo, warehouse, clock, **config.allows(days))):
             # At the end of the step, Dagster writes a second materialization of the day. It needs the same metadata.
-            context.add_asset_metadata(load_metadata(load), partition_key=key_of(load.day))
+            context.add_asset_metadata(load_metadata(load), partition_key=str(load.day))
         context.add_asset_metadata({"dagster/column_schema": _columns(warehouse, "activities")})
 
 
-def _reuse_landed_days(context: dg.AssetExecutionContext, days: "Sequence[Day]", warehouse: Warehouse) -> "list[Load]":
+def _reuse_landed_days(context: dg.AssetExecutionContext, days: Sequence[Day], warehouse: Warehouse) -> "list[Load]":
     """Return the loads of the re-executed run's landed days, and log their materializations in this run.
 
     Without an event in this run, these days would show as failed if this run fails too.
     """
-    from topo_pipeline.defs.reexecution import landed_before
-
     kept = landed_before(context.instance, context.run, warehouse, days)
     if kept:
         context.log.info(f"The re-executed run landed {len(kept)} of {len(days)} days. They are not read again.")
@@ -88,9 +110,48 @@ def _reuse_landed_days(context: dg.AssetExecutionContext, days: "Sequence[Day]",
     return kept
 
 
+def landed_before(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, warehouse: Warehouse, days: Sequence[Day]
+) -> "list[Load]":
+    """Return the last load of each of `days` that the run re-executed by `run` has landed, closed and proved.
+
+    The loads come from the ledger, not from Dagster's records. The warehouse may have been replaced since then, and a
+    run that was killed between a commit and its event has landed the day without a record.
+
+    Raises:
+        WarehouseError: the warehouse can't be used.
+    """
+    from topo_pipeline.topo_api.windows import MARGIN
+    from topo_pipeline.warehouse.ledger import complete_loads
+
+    run_ids = list(_unsuccessful_ancestors(instance, run))
+    if not run_ids or not days:
+        return []
+    warehouse.prepare()
+    with warehouse.reader() as connection:
+        loads = complete_loads(connection, run_ids, days[0].day, days[-1].day)
+    # If TOPO_TIMEZONE has changed since then, the same date ends at another instant.
+    ends = {day.day: day.window.end for day in days}
+    return [
+        load for load in loads if load.day in ends and ends[load.day] <= load.asked_before <= ends[load.day] + MARGIN
+    ]
+
+
+def _unsuccessful_ancestors(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[str]:
+    """Yield the ids of the failed or cancelled runs that `run` re-executes, directly and indirectly, newest first.
+
+    Stops at a run that succeeded: re-executing such a run means to read everything again.
+    """
+    while run.parent_run_id and (parent := instance.get_run_by_id(run.parent_run_id)):
+        if parent.status == dg.DagsterRunStatus.SUCCESS:
+            return
+        yield parent.run_id
+        run = parent
+
+
 def land(
     context: dg.AssetExecutionContext | dg.OpExecutionContext,
-    days: "Sequence[Day]",
+    days: Sequence[Day],
     topo: Topo,
     warehouse: Warehouse,
     clock: Clock,
@@ -103,13 +164,12 @@ def land(
     Raises:
         dg.Failure: at the end, if days did not land. It names them.
     """
-    from topo_pipeline.defs import sentences
     from topo_pipeline.ingest.loading import Refusal, load_days
 
     sync_records(context, warehouse, {day.day for day in days})
     refusals: list[Refusal] = []
     if len(days) > 1:
-        context.log.info(sentences.of_range(days))
+        context.log.info(range_line(days))
     began = clock()
     outcomes = load_days(
         topo.client,
@@ -125,7 +185,7 @@ def land(
     )
     with closing(outcomes):  # so that an interruption also ends the requests
         for done, outcome in enumerate(outcomes, start=1):
-            sentence = sentences.of_day(outcome, done, len(days), clock() - began)
+            sentence = day_line(outcome, done, len(days), clock() - began)
             if isinstance(outcome, Refusal):
                 context.log.error(sentence)
                 refusals.append(outcome)
@@ -133,11 +193,11 @@ def land(
                 context.log.info(sentence)
                 _log_materialization(context, outcome)
                 yield outcome
-    if topo.settings.payload_days is not None:
-        _empty_payloads(context, warehouse, date_at(clock()) - timedelta(days=topo.settings.payload_days))
+    if (retained := topo.settings.payload_days) is not None:
+        _empty_payloads(context, warehouse, date_at(clock(), topo.settings) - timedelta(days=retained))
     if refusals:
         # The step fails here, so the run skips the checks that follow it.
-        report_activity_checks(context, warehouse, clock, {refusal.day for refusal in refusals})
+        report_activity_checks(context, warehouse, clock, topo.settings, {refusal.day for refusal in refusals})
         raise _failure(refusals, len(days))
 
 
@@ -156,19 +216,9 @@ def _empty_payloads(
 
 
 def _log_materialization(context: dg.AssetExecutionContext | dg.OpExecutionContext, load: "Load") -> None:
-    context.log_event(dg.AssetMaterialization(ACTIVITIES, partition=key_of(load.day), metadata=load_metadata(load)))
+    context.log_event(dg.AssetMaterialization(ACTIVITIES, partition=str(load.day), metadata=load_metadata(load)))
 
 
-@dg.asset(
-    key=SEQUENCE_TEMPLATES,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    group_name="topo",
-    kinds={"python", "duckdb"},
-    owners=OWNERS,
-    pool="topo_api",
-    freshness_policy=EVERY_MORNING,
-    metadata={"dagster/table_name": "topo.sequence_templates"},
-)
 def sequence_templates(
     context: dg.AssetExecutionContext,
     topo: dg.ResourceParam[Topo],

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from topo_pipeline.defs.replies import REPLY_DAYS
+from topo_pipeline.defs.jobs import REPLY_DAYS
 from topo_pipeline.sandbox.activity import Activity
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.world import World

@@ -1,23 +1,29 @@
-"""One asset per metric table, built from its .sql file."""
+"""One asset per metric table, built from its .sql file, and what its page in the UI shows.
 
-from collections.abc import Mapping
+The page's links, chart, first rows and columns belong here. The SQL, its lineage and its checks are in `engagement`.
+"""
+
+import base64
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import date
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from topo_pipeline.defs.columns import column_lineage, table_schema
-from topo_pipeline.defs.due import EVERY_MORNING
-from topo_pipeline.defs.failures import as_dagster_failure
-from topo_pipeline.defs.names import OWNERS
-from topo_pipeline.defs.pages import chart_and_preview, description, links
-from topo_pipeline.defs.partitions import daily, day_of, key_of
+from topo_pipeline.defs.messages import as_dagster_failure, table_line
+from topo_pipeline.defs.partitions import OWNERS, daily_partitions, every_morning
 from topo_pipeline.defs.resources import Clock, Warehouse
 from topo_pipeline.engagement import tables as metrics
 from topo_pipeline.engagement.lineage import lineage
 from topo_pipeline.settings import Settings
+from topo_pipeline.warehouse.catalogue import Column
 from topo_pipeline.warehouse.workspace import bind_timezone
+
+if TYPE_CHECKING:
+    from topo_pipeline.report.previews import Seen
 
 # A table is built after its upstream assets change, once none of them is in progress. Failed ones do not block it.
 # Not `any_deps_updated`, which ignores days landed by a run that was to build the table too but failed first.
@@ -44,33 +50,31 @@ def metric_tables(settings: Settings) -> list[dg.AssetsDefinition]:
     return [_asset(table, settings) for table in metrics.tables().values()]
 
 
-def _asset(table: metrics.MetricTable, definition_settings: Settings) -> dg.AssetsDefinition:
+def _asset(table: metrics.MetricTable, settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(
         key=["engagement", table.name],
         deps=[dg.AssetKey(path) for path in sorted(table.reads)],
-        partitions_def=daily if table.is_daily else None,
+        partitions_def=daily_partitions(settings) if table.is_daily else None,
         backfill_policy=dg.BackfillPolicy.single_run(),  # dg launch accepts a range only if every asset has it
         group_name="engagement",
         kinds={"sql", "duckdb"},
         owners=OWNERS,
         pool="warehouse",
-        code_version=table.fingerprint(definition_settings.rules, definition_settings.timezone),
+        code_version=table.fingerprint(settings.rules, settings.timezone),
         description=description(table),
         automation_condition=FOLLOW,
-        freshness_policy=EVERY_MORNING,
-        metadata=links(table, definition_settings),
+        freshness_policy=every_morning(settings),
+        metadata=links(table, settings),
     )
     def metric_table(
         context: dg.AssetExecutionContext,
         config: BuildConfig,
         warehouse: dg.ResourceParam[Warehouse],
         clock: dg.ResourceParam[Clock],
-        settings: dg.ResourceParam[Settings],
     ) -> dg.MaterializeResult[None]:
-        from topo_pipeline.defs.sentences import of_table
         from topo_pipeline.report.previews import look_at
 
-        days = [day_of(key).day for key in context.partition_keys] if table.is_daily else []
+        days = [date.fromisoformat(key) for key in context.partition_keys] if table.is_daily else []
         with as_dagster_failure(), warehouse.transaction() as connection:
             began = clock()
             bind_timezone(connection, settings.timezone, now=began)
@@ -84,7 +88,7 @@ def _asset(table: metrics.MetricTable, definition_settings: Settings) -> dg.Asse
                 full_refresh=config.full_refresh,
             )
             seen = look_at(connection, table.name, settings.rules, days)
-        context.log.info(of_table(table.name, built.rows, days, clock() - began))
+        context.log.info(table_line(table.name, built.rows, days, clock() - began))
         about = (chart_and_preview(seen) if seen else {}) | _table_metadata(table, built, settings)
         if not table.is_daily:
             return dg.MaterializeResult(metadata=about | (seen.totals() if seen else {}))
@@ -120,9 +124,68 @@ def _record_days(
         metadata = {"dagster/partition_row_count": rows, **numbers.get(day, {})}
         if day == max(built.rows_by_day):
             metadata = {**about, **metadata}
-        context.add_asset_metadata(metadata, partition_key=key_of(day))
+        context.add_asset_metadata(metadata, partition_key=str(day))
         if never_landed:  # the step fails, so Dagster writes no materializations at its end
-            context.log_event(dg.AssetMaterialization(context.asset_key, partition=key_of(day), metadata=metadata))
+            context.log_event(dg.AssetMaterialization(context.asset_key, partition=str(day), metadata=metadata))
     if never_landed:
         command = f"topo-pipeline backfill {never_landed[0]} {never_landed[-1]}"
         raise dg.Failure(f"Never landed: {', '.join(never_landed)}. Read them first: {command}", allow_retries=False)
+
+
+PACKAGE = Path(__file__).parents[1]
+DOCS = PACKAGE.parent / "docs" / "metrics.md"  # only in a checkout
+
+
+def description(table: metrics.MetricTable) -> str:
+    """Return the table's description with a link to its last build, which is hard to find below a hundred columns."""
+    return f"{table.description}\n\n[Chart, first rows and figures](/assets/engagement/{table.name}?view=events)"
+
+
+def links(table: metrics.MetricTable, settings: Settings) -> dict[str, Any]:
+    """Return the definition metadata: the table's name, and links to the report, the SQL and the documentation."""
+    sources = [_source(PACKAGE / "engagement" / f"{table.name}.sql", 1, "the SQL")]
+    if line := _heading_lines().get(f"### engagement.{table.name}"):
+        sources.append(_source(DOCS, line, "docs/metrics.md"))
+    return {
+        "dagster/table_name": f"engagement.{table.name}",
+        "report": dg.MetadataValue.path(settings.report_dir / "engagement_report.html"),
+        "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=list(sources)),
+    }
+
+
+def chart_and_preview(seen: "Seen") -> dict[str, Any]:
+    """Return the chart and the first rows of a build as metadata. A table without rows has no chart."""
+    picture = seen.picture()
+    chart = f"![{seen.look.title}](data:image/png;base64,{base64.b64encode(picture).decode()})" if picture else None
+    return {
+        **({"chart": dg.MetadataValue.md(chart)} if chart else {}),
+        "preview": dg.MetadataValue.md(seen.preview()),
+    }
+
+
+def _source(path: Path, line: int, label: str) -> dg.LocalFileCodeReference:
+    return dg.LocalFileCodeReference(file_path=str(path), line_number=line, label=label)
+
+
+@cache
+def _heading_lines() -> dict[str, int]:
+    """Return the line number of each heading of the documentation, counted from 1."""
+    if not DOCS.exists():
+        return {}
+    lines = DOCS.read_text(encoding="utf-8").splitlines()
+    return {line: number for number, line in enumerate(lines, start=1) if line.startswith("#")}
+
+
+def table_schema(columns: Iterable[Column]) -> dg.TableSchema:
+    """Return the value of `dagster/column_schema` for a table."""
+    return dg.TableSchema([dg.TableColumn(column.name, column.type, column.comment) for column in columns])
+
+
+def column_lineage(origins: Mapping[str, Iterable[tuple[str, str, str]]]) -> dg.TableColumnLineage:
+    """Return the value of `dagster/column_lineage`: for each column, its origins as (schema, table, column)."""
+    return dg.TableColumnLineage(
+        {
+            column: [dg.TableColumnDep(dg.AssetKey([schema, table]), name) for schema, table, name in sorted(sources)]
+            for column, sources in origins.items()
+        }
+    )

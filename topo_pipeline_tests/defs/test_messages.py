@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from topo_pipeline.defs.sentences import of_day, of_table
+from topo_pipeline.defs.messages import day_line, table_line
 from topo_pipeline.ingest.loading import Refusal
 from topo_pipeline.warehouse.landing import Load
 from topo_pipeline_tests.warehouse.builders import LATER
@@ -36,18 +36,18 @@ SAYS = "1,812 activities in 19 requests, proved against Topo's count of 1,812; 1
 
 
 def test_a_day_says_what_was_read_proved_and_changed() -> None:
-    assert of_day(LOAD, 1, 1, timedelta(seconds=3)) == f"2026-03-14: {SAYS}"
+    assert day_line(LOAD, 1, 1, timedelta(seconds=3)) == f"2026-03-14: {SAYS}"
 
 
 def test_of_a_day_that_stands_as_it_was_only_that_is_said() -> None:
     same = replace(LOAD, added=0, changed=0, removed=0)
-    assert of_day(same, 1, 1, timedelta(0)).endswith("count of 1,812; nothing changed")
-    assert of_day(replace(same, removed=1), 1, 1, timedelta(0)).endswith("count of 1,812; 1 removed")
+    assert day_line(same, 1, 1, timedelta(0)).endswith("count of 1,812; nothing changed")
+    assert day_line(replace(same, removed=1), 1, 1, timedelta(0)).endswith("count of 1,812; 1 removed")
 
 
 def test_what_is_not_as_it_should_be_is_said_of_the_day() -> None:
     odd = replace(LOAD, rows=1, proved=False, rejects=3, suppressed=4, is_open=True, requests=1)
-    assert of_day(odd, 1, 1, timedelta(0)) == (
+    assert day_line(odd, 1, 1, timedelta(0)) == (
         "2026-03-14: 1 activity in 1 request, NOT proved against Topo's count of 1,812; 1,800 added, 10 changed,"
         " 2 removed, 3 unreadable, 4 of erased people suppressed (the day is still open)"
     )
@@ -66,16 +66,16 @@ def test_what_is_not_as_it_should_be_is_said_of_the_day() -> None:
 def test_a_day_of_a_range_says_how_far_it_is_and_about_how_long_it_will_take(
     done: int, minutes: float, where: str
 ) -> None:
-    assert of_day(LOAD, done, 365, timedelta(minutes=minutes)) == f"2026-03-14 ({where}): {SAYS}"
+    assert day_line(LOAD, done, 365, timedelta(minutes=minutes)) == f"2026-03-14 ({where}): {SAYS}"
 
 
 def test_a_refused_day_says_why_and_counts_as_dealt_with() -> None:
-    line = of_day(Refusal(DAY, "1 missing."), 2, 3, timedelta(seconds=10))
+    line = day_line(Refusal(DAY, "1 missing."), 2, 3, timedelta(seconds=10))
     assert line == "2026-03-14 (2 of 3, less than a minute left): refused. 1 missing."
 
 
 def test_a_table_says_its_rows_and_how_long_it_took() -> None:
-    assert of_table("sequence_runs", 12_345, [], timedelta(seconds=1.26)) == "sequence_runs: 12,345 rows, in 1.3 s"
-    assert of_table("sequence_activity", 7, [DAY], timedelta(0)) == (
+    assert table_line("sequence_runs", 12_345, [], timedelta(seconds=1.26)) == "sequence_runs: 12,345 rows, in 1.3 s"
+    assert table_line("sequence_activity", 7, [DAY], timedelta(0)) == (
         "sequence_activity: 7 rows, 1 day rebuilt, in 0.0 s"
     )

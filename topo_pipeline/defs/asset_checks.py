@@ -3,20 +3,20 @@
 The checks are not partitioned, because a check of one partition says nothing about the others.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
-from topo_pipeline.defs.due import last_due_day
-from topo_pipeline.defs.failures import as_dagster_failure
-from topo_pipeline.defs.names import ACTIVITIES
-from topo_pipeline.defs.recorded import recorded_days
+from topo_pipeline.days import last_due_day
+from topo_pipeline.defs.messages import as_dagster_failure
+from topo_pipeline.defs.partitions import ACTIVITIES
+from topo_pipeline.defs.records import recorded_days
 from topo_pipeline.defs.resources import Clock, Topo, Warehouse
-from topo_pipeline.engagement.checks import Recorded, Verdict, checks_of, evaluate
+from topo_pipeline.engagement.checks import Verdict, checks_of, evaluate
 from topo_pipeline.engagement.tables import tables
-from topo_pipeline.settings import SettingsError
+from topo_pipeline.settings import Settings, SettingsError
 from topo_pipeline.topo_api.errors import TopoError
 
 COUNTS = "topo_counts_what_landed"
@@ -26,11 +26,13 @@ DAYS = 7
 
 def _checks(asset: dg.AssetKey) -> dg.AssetChecksDefinition:
     """Return all checks of a table as one step, which opens the warehouse once."""
-    table = ".".join(asset.path)
 
     @dg.multi_asset_check(
         name=f"{'__'.join(asset.path)}__checks",
-        specs=[dg.AssetCheckSpec(check.name, asset=asset, description=check.holds) for check in checks_of(table)],
+        specs=[
+            dg.AssetCheckSpec(check.name, asset=asset, description=check.holds)
+            for check in checks_of(".".join(asset.path))
+        ],
         pool="warehouse",
         can_subset=True,  # without it, the UI has no button to run single checks
     )
@@ -38,10 +40,9 @@ def _checks(asset: dg.AssetKey) -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext,
         warehouse: dg.ResourceParam[Warehouse],
         clock: dg.ResourceParam[Clock],
+        settings: dg.ResourceParam[Settings],
     ) -> Iterator[dg.AssetCheckResult]:
-        now = clock()
-        recorded = recorded_days(context.instance, now) if asset == ACTIVITIES else []
-        for name, result in _evaluations(warehouse, table, now, recorded):
+        for name, result in _evaluations(asset, warehouse, context.instance, clock(), settings=settings):
             if dg.AssetCheckKey(asset, name) in context.selected_asset_check_keys:
                 yield dg.AssetCheckResult(asset_key=asset, check_name=name, **result)
 
@@ -52,12 +53,12 @@ def report_activity_checks(
     context: dg.AssetExecutionContext | dg.OpExecutionContext,
     warehouse: Warehouse,
     clock: Clock,
+    settings: Settings,
     refused: Collection[date] = (),
 ) -> None:
     """Evaluate the activities' checks within a step that lands days, for runs that don't reach or have their step."""
-    now = clock()
-    recorded = recorded_days(context.instance, now, refused)
-    for name, result in _evaluations(warehouse, ".".join(ACTIVITIES.path), now, recorded):
+    evaluations = _evaluations(ACTIVITIES, warehouse, context.instance, clock(), settings=settings, refused=refused)
+    for name, result in evaluations:
         event = dg.AssetCheckEvaluation(asset_key=ACTIVITIES, check_name=name, **result)
         context.instance.report_runless_asset_event(event)
     if refused:
@@ -67,10 +68,18 @@ def report_activity_checks(
 
 
 def _evaluations(
-    warehouse: Warehouse, table: str, now: datetime, recorded: Sequence[Recorded]
+    asset: dg.AssetKey,
+    warehouse: Warehouse,
+    instance: dg.DagsterInstance,
+    now: datetime,
+    *,
+    settings: Settings,
+    refused: Collection[date] = (),
 ) -> list[tuple[str, dict[str, Any]]]:
+    recorded = recorded_days(instance, now, settings, refused) if asset == ACTIVITIES else []
+    due = last_due_day(now, settings.zone)
     with as_dagster_failure(), warehouse.reader() as connection:
-        verdicts = evaluate(connection, table, now=now, due=last_due_day(now), recorded=recorded)
+        verdicts = evaluate(connection, ".".join(asset.path), now=now, due=due, recorded=recorded)
         return [(check.name, evaluation(verdict)) for check, verdict in verdicts]
 
 
@@ -102,10 +111,10 @@ def topo_counts_what_landed(
 def _counted(topo: Topo, warehouse: Warehouse, clock: Clock) -> Verdict:
     from topo_pipeline.ingest.counts import compare_counts
 
-    last, timezone = last_due_day(clock()), topo.settings.timezone
+    last = last_due_day(clock(), topo.settings.zone)
     first = last - timedelta(days=DAYS - 1)
     try:
-        found = compare_counts(topo.client, warehouse, first, last, clock=clock, timezone=timezone)
+        found = compare_counts(topo.client, warehouse, first, last, clock=clock, timezone=topo.settings.timezone)
     except (SettingsError, TopoError) as error:
         return Verdict(False, "WARN", f"Could not be determined: {error}")
     if not found.differences:
@@ -116,4 +125,7 @@ def _counted(topo: Topo, warehouse: Warehouse, clock: Clock) -> Verdict:
     return Verdict(False, "WARN", sentence, len(days), days)
 
 
-table_checks = [_checks(key) for key in (ACTIVITIES, *(dg.AssetKey(["engagement", name]) for name in tables()))]
+checks = [
+    topo_counts_what_landed,
+    *map(_checks, (ACTIVITIES, *(dg.AssetKey(["engagement", name]) for name in tables()))),
+]

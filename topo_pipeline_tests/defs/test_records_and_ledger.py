@@ -9,8 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from topo_pipeline.defs.agreement import Disagreement, compare
-from topo_pipeline.defs.recorded import lost_days, recorded_loads
+from topo_pipeline.defs.records import Disagreement, compare, lost_days, recorded_loads
 from topo_pipeline.defs.schedules import nightly_refresh_schedule
 from topo_pipeline_tests.conftest import API_KEY
 from topo_pipeline_tests.defs.conftest import NOW, Pipeline, days, pipeline_over

@@ -12,13 +12,12 @@ import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from topo_pipeline.automation import pruning
-from topo_pipeline.defs.names import ACTIVITIES
-from topo_pipeline.defs.old_records import old_records_sensor
-from topo_pipeline.defs.recorded import recorded_days
-from topo_pipeline.defs.records import failed_days, last_loads
+from topo_pipeline.defs.partitions import ACTIVITIES
+from topo_pipeline.defs.records import failed_days, last_loads, recorded_days
 from topo_pipeline.defs.resources import utc_now
+from topo_pipeline.defs.run_maintenance import old_records_sensor
 from topo_pipeline.settings import Settings
-from topo_pipeline_tests.defs.conftest import Pipeline, days, instance_of, last_check, pipeline_over
+from topo_pipeline_tests.defs.conftest import SETTINGS, Pipeline, days, instance_of, last_check, pipeline_over
 from topo_pipeline_tests.defs.test_records import land
 
 KEPT = 30
@@ -47,8 +46,8 @@ def facts(pipeline: Pipeline) -> tuple[object, ...]:
     instance = pipeline.instance
     return (
         last_loads(instance),
-        failed_days(instance, days(9)),
-        recorded_days(instance, utc_now()),
+        failed_days(instance, days(9), SETTINGS),
+        recorded_days(instance, utc_now(), SETTINGS),
         last_check(pipeline),
         instance.get_latest_materialization_event(dg.AssetKey(["topo", "sequence_templates"])),
     )

@@ -1,0 +1,133 @@
+"""What people read of our errors and results in Dagster: failures, skipped ticks, and lines of a run's log.
+
+Reading the cause of a recorded failure belongs here too. What an alert says does not: that is in `alerts`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+from functools import wraps
+from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
+
+import dagster as dg
+
+from topo_pipeline.days import Day
+from topo_pipeline.settings import SettingsError
+from topo_pipeline.topo_api.errors import TopoError
+from topo_pipeline.warehouse.errors import WarehouseError
+
+if TYPE_CHECKING:
+    from topo_pipeline.ingest.loading import Refusal
+    from topo_pipeline.warehouse.landing import Load
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+@contextmanager
+def as_dagster_failure() -> Iterator[None]:
+    """Raise `dg.Failure` without retries in place of our own errors. A retry would fail the same way."""
+    try:
+        yield
+    except (SettingsError, TopoError, WarehouseError) as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+
+
+def skip_on_error(evaluate: Callable[_P, _T]) -> Callable[_P, _T | dg.SkipReason]:
+    """Turn errors such as a missing key or no answer from Topo into a skipped tick. The next tick is the retry."""
+
+    @wraps(evaluate)
+    def evaluated(*args: _P.args, **kwargs: _P.kwargs) -> _T | dg.SkipReason:
+        try:
+            return evaluate(*args, **kwargs)
+        except (SettingsError, TopoError) as error:
+            return dg.SkipReason(str(error))
+
+    return evaluated
+
+
+class Cause(NamedTuple):
+    """Why a step failed.
+
+    Attributes:
+        sentence: our own description; None for an unexpected exception.
+        kind: the class of the first exception in the chain.
+        detail: the first line of its message, which may quote any data.
+    """
+
+    sentence: str | None
+    kind: str
+    detail: str
+
+
+def cause_of(event: dg.DagsterEvent) -> Cause:
+    """Return the cause of a step's failure."""
+    failure, cause = event.step_failure_data.user_failure_data, event.step_failure_data.error
+    while cause is not None and cause.cause is not None:
+        cause = cause.cause
+    return Cause(
+        failure.description or None if failure is not None else None,
+        (cause.cls_name if cause else None) or "an error",
+        cause.message.strip().partition("\n")[0] if cause else "no reason given",
+    )
+
+
+def range_line(days: Sequence[Day]) -> str:
+    """Return the line that announces a range of days."""
+    return f"Reading {len(days)} days, {days[0].day} to {days[-1].day}"
+
+
+def day_line(outcome: "Load | Refusal", done: int, total: int, elapsed: timedelta) -> str:
+    """Return the line about a day: what was read, proved and changed, or why it was refused, and the progress.
+
+    Args:
+        outcome: the day's load or refusal.
+        done: number of days of the range that are done, including this one.
+        total: number of days of the range.
+        elapsed: time since the start of the range.
+    """
+    from topo_pipeline.ingest.loading import Refusal
+
+    where = f"{outcome.day}{_progress(done, total, elapsed)}"
+    return f"{where}: refused. {outcome.reason}" if isinstance(outcome, Refusal) else f"{where}: {_landed(outcome)}"
+
+
+def table_line(table: str, rows: int, days: Sequence[date], elapsed: timedelta) -> str:
+    """Return the line about a build. `days` are the rebuilt days of a table that is built day by day."""
+    rebuilt = f", {_count(len(days), 'day')} rebuilt" if days else ""
+    return f"{table}: {rows:,} rows{rebuilt}, in {elapsed.total_seconds():.1f} s"
+
+
+def _progress(done: int, total: int, elapsed: timedelta) -> str:
+    if total == 1:
+        return ""
+    left = f", {_about(elapsed / done * (total - done))} left" if done < total else f", in {_about(elapsed)}"
+    return f" ({done} of {total}{left})"
+
+
+def _about(span: timedelta) -> str:
+    minutes = round(span.total_seconds() / 60)
+    hours, rest = divmod(minutes, 60)
+    if not minutes:
+        return "less than a minute"
+    return f"about {hours} h {rest} min" if hours else f"about {minutes} min"
+
+
+def _landed(load: "Load") -> str:
+    return (
+        f"{_count(load.rows, 'activity', 'activities')} in {_count(load.requests, 'request')},"
+        f" {'' if load.proved else 'NOT '}proved against Topo's count of {load.api_total_count:,};"
+        f" {_changes(load)}"
+        + (f", {load.rejects:,} unreadable" if load.rejects else "")
+        + (f", {load.suppressed:,} of erased people suppressed" if load.suppressed else "")
+        + (" (the day is still open)" if load.is_open else "")
+    )
+
+
+def _changes(load: "Load") -> str:
+    counts = {"added": load.added, "changed": load.changed, "removed": load.removed}
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing changed"
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
