@@ -7,6 +7,7 @@ import msgspec
 
 from topo_pipeline.automation.cursors import Instant
 from topo_pipeline.automation.facts import Decision, LastLoad, RunInProgress, make_requests
+from topo_pipeline.common.text import noun_for
 from topo_pipeline.days import OVERLAP, Bounds, Day
 
 MIN_INTERVAL = timedelta(minutes=15)
@@ -53,10 +54,10 @@ def bounds_of(day: Day, last: LastLoad | None, now: datetime) -> Bounds:
 
 def decide(state: NewsState, day: date, last: LastLoad | None, count: int, now: datetime) -> Decision[NewsState]:
     """Request today if Topo's count differs from the landed one and from the one it was last requested for."""
-    landed = last.total_count if last else 0
+    landed, activities = last.total_count if last else 0, f"{count} {noun_for(count, 'activity', 'activities')}"
     if count == landed:
-        return Decision(f"Topo counts {count} activities for {day}, as many as landed.", NewsState(state.at))
+        return Decision(f"Topo counts {activities} for {day}, as many as landed.", NewsState(state.at))
     if count == state.tried and day == state.day:
         return Decision(f"A read of {day} was already requested at Topo's count of {count} and did not land.", state)
-    reason = f"Topo counts {count} activities for {day}, {landed} have landed."
+    reason = f"Topo counts {activities} for {day}, {landed} landed."
     return Decision(reason, NewsState(now, day, count), make_requests([day], purpose="news of", at=now))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
 
 import dagster as dg
 
+from topo_pipeline.common.text import counted, first_line
 from topo_pipeline.days import Day
 from topo_pipeline.settings import SettingsError
 from topo_pipeline.topo_api.errors import TopoError
@@ -68,7 +69,7 @@ def cause_of(event: dg.DagsterEvent) -> Cause:
     return Cause(
         failure.description or None if failure is not None else None,
         (cause.cls_name if cause else None) or "an error",
-        cause.message.strip().partition("\n")[0] if cause else "no reason given",
+        first_line(cause.message) if cause else "no reason given",
     )
 
 
@@ -94,7 +95,7 @@ def day_line(outcome: "Load | Refusal", done: int, total: int, elapsed: timedelt
 
 def table_line(table: str, rows: int, days: Sequence[date], elapsed: timedelta) -> str:
     """Return the line about a build. `days` are the rebuilt days of a table that is built day by day."""
-    rebuilt = f", {_count(len(days), 'day')} rebuilt" if days else ""
+    rebuilt = f", {counted(len(days), 'day')} rebuilt" if days else ""
     return f"{table}: {rows:,} rows{rebuilt}, in {elapsed.total_seconds():.1f} s"
 
 
@@ -115,7 +116,7 @@ def _about(span: timedelta) -> str:
 
 def _landed(load: "Load") -> str:
     return (
-        f"{_count(load.rows, 'activity', 'activities')} in {_count(load.requests, 'request')},"
+        f"{counted(load.rows, 'activity', 'activities')} in {counted(load.requests, 'request')},"
         f" {'' if load.proved else 'NOT '}proved against Topo's count of {load.api_total_count:,};"
         f" {_changes(load)}"
         + (f", {load.rejects:,} unreadable" if load.rejects else "")
@@ -127,7 +128,3 @@ def _landed(load: "Load") -> str:
 def _changes(load: "Load") -> str:
     counts = {"added": load.added, "changed": load.changed, "removed": load.removed}
     return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing changed"
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from topo_pipeline.common.text import noun_for
+
 if TYPE_CHECKING:
     from topo_pipeline.topo_api.reading import Reading
 
@@ -133,9 +135,10 @@ def _instant(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def counted(expected: int, got: int) -> str:
+def count_comparison(expected: int, got: int) -> str:
     """Return a sentence with Topo's count and the number of distinct rows received."""
-    return f"Topo counts {expected} activities and sent {got} distinct rows ({_difference(expected, got)})"
+    activities, rows = noun_for(expected, "activity", "activities"), noun_for(got, "row")
+    return f"Topo counts {expected} {activities} and sent {got} distinct {rows} ({_difference(expected, got)})"
 
 
 def _difference(expected: int, got: int) -> str:

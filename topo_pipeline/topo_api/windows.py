@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 
 from topo_pipeline.days import Window
 from topo_pipeline.topo_api.client import TopoClient
-from topo_pipeline.topo_api.errors import EchoMissing, IncompleteWindow, TimesDisagree, counted
+from topo_pipeline.topo_api.errors import EchoMissing, IncompleteWindow, TimesDisagree, count_comparison
 from topo_pipeline.topo_api.reading import Reading
 from topo_pipeline.topo_api.repair import DEPTH, Outcome, read_proved
 from topo_pipeline.topo_api.resolution import FINEST, common_step, unit_of
@@ -174,7 +174,7 @@ async def read_window(
         because = ". ".join(filter(None, [f"Topo's time filter and its timestamps disagree{excess}", missing]))
         raise (EchoMissing if missing else TimesDisagree)(reading=reading, got=got, because=because)
     if outcome.refused:
-        because = f"{counted(reading.total_count, got)}. {_because(outcome.refused, bounds.query(event_type))}"
+        because = f"{count_comparison(reading.total_count, got)}. {_because(outcome.refused, bounds.query(event_type))}"
         raise IncompleteWindow(reading=reading, got=got, because=because, request_ids=outcome.refused.request_ids)
     return reading
 
@@ -247,7 +247,7 @@ def _because(refused: Tally, whole: ActivityQuery) -> str:
         params = refused.query.params()
         kinds = [f"{name}={params[name]}" for name in ("resource_type", "event_type") if name in params]
         part = " ".join([f"{params['created_at_after']} to {params['created_at_before']}", *kinds])
-        numbers = f"{refused.count} counted, {len(refused.rows)} received"
+        numbers = f"{refused.count} count_comparison, {len(refused.rows)} received"
         reasons = [f"The part {part} is not proved complete: {numbers}"]
     if refused.unexpected_type:
         reasons.append(f"Topo's type filter returned {refused.unexpected_type}")
