@@ -1,10 +1,10 @@
-"""The assets read from Topo: the activities, one partition per day, and the sequences' names.
+"""The assets read from Topo: the activities, one partition per day, and lists such as the sequences.
 
 Landing days within a run belongs here, with its log and its refusals, and what a re-execution need not read again.
 Reading and proving a day does not: that is in `ingest`.
 """
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import date, timedelta
 from itertools import chain, groupby
@@ -21,7 +21,6 @@ from topo_pipeline.defs.metric_tables import table_schema
 from topo_pipeline.defs.partitions import (
     ACTIVITIES,
     OWNERS,
-    SEQUENCE_TEMPLATES,
     daily_partitions,
     date_at,
     day_of,
@@ -30,6 +29,7 @@ from topo_pipeline.defs.partitions import (
 from topo_pipeline.defs.records import load_metadata, sync_records
 from topo_pipeline.defs.resources import Clock, Topo, Warehouse
 from topo_pipeline.settings import Settings
+from topo_pipeline.topo_api.wire import ListItem, SequenceTemplate
 from topo_pipeline.warehouse.catalogue import columns_of
 
 if TYPE_CHECKING:
@@ -37,8 +37,12 @@ if TYPE_CHECKING:
     from topo_pipeline.warehouse.landing import Load
 
 
+# The lists that are read, by the name of their table and asset.
+LISTS: Mapping[str, type[ListItem]] = {"sequence_templates": SequenceTemplate}
+
+
 def topo_assets(settings: Settings) -> list[dg.AssetsDefinition]:
-    """Return both assets."""
+    """Return the assets."""
     terms: dict[str, Any] = {
         "backfill_policy": dg.BackfillPolicy.single_run(),
         "group_name": "topo",
@@ -54,9 +58,7 @@ def topo_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             metadata={"dagster/table_name": "topo.activities"},
             **terms,
         )(activities),
-        dg.asset(key=SEQUENCE_TEMPLATES, metadata={"dagster/table_name": "topo.sequence_templates"}, **terms)(
-            sequence_templates
-        ),
+        *(_list_asset(table, model, terms) for table, model in LISTS.items()),
     ]
 
 
@@ -219,22 +221,30 @@ def _log_materialization(context: dg.AssetExecutionContext | dg.OpExecutionConte
     context.log_event(dg.AssetMaterialization(ACTIVITIES, partition=str(load.day), metadata=load_metadata(load)))
 
 
-def sequence_templates(
-    context: dg.AssetExecutionContext,
-    topo: dg.ResourceParam[Topo],
-    warehouse: dg.ResourceParam[Warehouse],
-    clock: dg.ResourceParam[Clock],
-) -> dg.MaterializeResult[None]:
-    """Name and status of each sequence, as last read. Without a name, tables show the sequence's id."""
-    from topo_pipeline.ingest.templates import load_templates
+def _list_asset(table: str, model: type[ListItem], terms: Mapping[str, Any]) -> dg.AssetsDefinition:
+    """Return the asset `topo/<table>` of a list endpoint, described by its model."""
 
-    with as_dagster_failure():
-        known = load_templates(topo.client, warehouse, clock=clock)
-        schema = {"dagster/column_schema": _columns(warehouse, "sequence_templates")}
-    if known is None:  # the client has logged the reason
-        context.log.info("No sequence names were read. Known names are kept, other sequences are shown by id.")
-        return dg.MaterializeResult(metadata=schema)
-    return dg.MaterializeResult(metadata=schema | {"dagster/row_count": known})
+    def list_asset(
+        context: dg.AssetExecutionContext,
+        topo: dg.ResourceParam[Topo],
+        warehouse: dg.ResourceParam[Warehouse],
+        clock: dg.ResourceParam[Clock],
+    ) -> dg.MaterializeResult[None]:
+        from topo_pipeline.ingest.lists import load_list
+
+        with as_dagster_failure():
+            known = load_list(topo.client, warehouse, model, table, clock=clock)
+            schema = {"dagster/column_schema": _columns(warehouse, table)}
+        if known is None:  # the client has logged the reason
+            context.log.info(f"No {model.plural} were read. Known ones are kept, and others are shown by id.")
+            return dg.MaterializeResult(metadata=schema)
+        return dg.MaterializeResult(metadata=schema | {"dagster/row_count": known})
+
+    make: Any = dg.asset(
+        key=["topo", table], metadata={"dagster/table_name": f"topo.{table}"}, description=model.__doc__, **terms
+    )
+    asset: dg.AssetsDefinition = make(list_asset)
+    return asset
 
 
 def _columns(warehouse: Warehouse, table: str) -> dg.TableSchema:

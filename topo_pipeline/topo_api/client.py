@@ -31,13 +31,14 @@ from topo_pipeline.topo_api import wire
 from topo_pipeline.topo_api.decoding import decode_page
 from topo_pipeline.topo_api.errors import RequestRefused, ResponseInvalid, TopoError, TopoUnavailable
 from topo_pipeline.topo_api.network import Network, checked_url, is_loopback, network_for
-from topo_pipeline.topo_api.paging import Listing, read_list
+from topo_pipeline.topo_api.paging import read_list
 
 _LOG = logging.getLogger(__name__)
-_SCOPES = {"activities": "activities:read", "sequence-templates": "sequences:read"}
+_SCOPES = {"activities": "activities:read"} | {model.path: model.scope for model in wire.ListItem.__subclasses__()}
 MAX_ANSWER_BYTES = 32 * 2**20
 """Largest response body that is read, decompressed: 300 kB for each row of a page."""
 _T = TypeVar("_T")
+_I = TypeVar("_I", bound=wire.ListItem)
 
 
 @dataclass(frozen=True)
@@ -155,18 +156,23 @@ class TopoClient:
             answered_at=answer.answered_at,
         )
 
-    async def sequence_templates(self) -> list[wire.SequenceTemplate] | None:
-        """Return the sequence templates that can be read, or None if none can. Log one warning if any are missing.
+    async def read_all(self, model: type[_I]) -> list[_I] | None:
+        """Return the items of a list that can be read, or None if none can. Log one warning if any are missing.
 
         Raises:
             RequestRefused: Topo does not accept the key.
         """
-        listing = await self._optional("the names of sequences", self._list_templates())
+
+        async def ask(page: int) -> wire.ListPage[_I]:
+            return await self._page(model, page, 100, self._briefly)
+
+        listing = await self._optional(f"the names of {model.plural}", read_list(ask, lambda item: item.id))
         if listing is None:
             return None
         if not listing.is_whole:
             why = f": {listing.stopped_by}" if listing.stopped_by else ""
-            _LOG.warning("%s sequences were read, but Topo counts %s%s", len(listing.items), listing.total_count, why)
+            read, counted = len(listing.items), listing.total_count
+            _LOG.warning("%s %s were read, but Topo counts %s%s", read, model.plural, counted, why)
         return listing.items
 
     async def me(self) -> wire.Me | None:
@@ -185,26 +191,21 @@ class TopoClient:
         """
         return await self._identity(self._retries)
 
-    async def first_template(self) -> list[wire.SequenceTemplate]:
-        """Return a list with the first sequence template, or an empty one. Sends one small request.
+    async def read_first(self, model: type[_I]) -> list[_I]:
+        """Return a list with the first item of a list, or an empty one. Sends one small request.
 
         Raises:
-            TopoError: the key may not read templates, or Topo is unavailable.
+            TopoError: the key may not read the list, or Topo is unavailable.
         """
-        params = {"page": "1", "size": "1", "sort_by": "created_at", "sort_order": "asc"}
-        answer = await self._get("sequence-templates", params, msgspec.json.decode)
-        return self._shape(wire.decode_templates, answer).items
+        return (await self._page(model, 1, 1, self._retries)).items
+
+    async def _page(self, model: type[_I], page: int, size: int, retries: Retries) -> wire.ListPage[_I]:
+        params = {"page": str(page), "size": str(size), "sort_by": "created_at", "sort_order": "asc"}
+        answer = await self._get(model.path, params, msgspec.json.decode, retries=retries)
+        return self._shape(partial(wire.decode_list, model), answer)
 
     async def _identity(self, retries: Retries) -> wire.Me:
         return self._shape(wire.decode_me, await self._get("me", {}, msgspec.json.decode, retries=retries))
-
-    async def _list_templates(self) -> Listing[wire.SequenceTemplate]:
-        async def ask(page: int) -> wire.ListPage[wire.SequenceTemplate]:
-            params = {"page": str(page), "size": "100", "sort_by": "created_at", "sort_order": "asc"}
-            answer = await self._get("sequence-templates", params, msgspec.json.decode, retries=self._briefly)
-            return self._shape(wire.decode_templates, answer)
-
-        return await read_list(ask, lambda template: template.id)
 
     def _shape(self, decode: Callable[[object], _T], answer: "_Answer[Any]") -> _T:
         # Not retried: JSON of another shape comes from another API and would stay the same.

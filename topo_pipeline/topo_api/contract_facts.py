@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import chain, zip_longest
 from typing import Any, TypeVar
 
@@ -231,7 +232,7 @@ async def gather(client: TopoClient, windows: Sequence[Window], budget: Budget) 
     facts.response = client.last_response
     facts.seconds += [facts.response.seconds] if facts.response else []
     facts.me = await requester.ask(client.identity)
-    facts.templates = await requester.ask(client.first_template)
+    facts.templates = await requester.ask(partial(client.read_first, SequenceTemplate))
     chosen = await _choose(requester, [*windows[:_DAYS_TRIED]], (long, whole))
     if isinstance(chosen, Missing):
         facts.sample = chosen

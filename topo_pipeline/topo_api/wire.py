@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import Annotated, Any, Generic, Literal, TypeGuard, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeGuard, TypeVar
 
 import msgspec
 
@@ -172,10 +172,23 @@ _Aware = Annotated[datetime, msgspec.Meta(tz=True)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
 
 
-class SequenceTemplate(msgspec.Struct, frozen=True, kw_only=True):
-    """A sequence template. A field that is missing or has another type is None."""
+class ListItem(msgspec.Struct, frozen=True, kw_only=True):
+    """An item of a list endpoint. A field that is missing or has another type is None."""
 
+    path: ClassVar[str]
+    scope: ClassVar[str]
+    """The scope that a key needs to read the list."""
+    plural: ClassVar[str]
+    """The items' name in messages."""
     id: str
+
+
+class SequenceTemplate(ListItem, frozen=True, kw_only=True):
+    """A sequence, with its name and status as last read. Without a name, tables show its id."""
+
+    path: ClassVar[str] = "sequence-templates"
+    scope: ClassVar[str] = "sequences:read"
+    plural: ClassVar[str] = "sequences"
     name: str | None = None
     summary: str | None = None
     status: str | None = None
@@ -199,7 +212,8 @@ class Me(msgspec.Struct, frozen=True, kw_only=True):
     created_at: _Aware | None = None
 
 
-_S = TypeVar("_S", SequenceTemplate, Me)
+_S = TypeVar("_S", bound=msgspec.Struct)
+_I = TypeVar("_I", bound=ListItem)
 _T = TypeVar("_T")
 
 
@@ -254,8 +268,8 @@ class ListPage(Generic[_T]):
     has_more: bool
 
 
-def decode_templates(value: object) -> ListPage[SequenceTemplate]:
-    """Decode one page of sequence templates. Items without an id are left out.
+def decode_list(model: type[_I], value: object) -> ListPage[_I]:
+    """Decode one page of a list. Items without an id are left out.
 
     Raises:
         ValueError: it is not the documented shape, or it has items and none has an id.
@@ -268,7 +282,7 @@ def decode_templates(value: object) -> ListPage[SequenceTemplate]:
     if value["items"] and not identified:
         raise ValueError("`items` without `id`")
     return ListPage(
-        [_tolerant(SequenceTemplate, item) for item in identified], _count(value.get("total_count")), value["has_more"]
+        [_tolerant(model, item) for item in identified], _count(value.get("total_count")), value["has_more"]
     )
 
 

@@ -10,7 +10,9 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.warehouse.buffer import Buffer
+from topo_pipeline.warehouse.catalogue import columns_of
 from topo_pipeline.warehouse.shrinking import refuse_to_shrink
+from topo_pipeline.warehouse.sql import identifier
 from topo_pipeline.warehouse.staging import IS_ANOTHER_VERSION, drop_staging, record_new_links, stage, suppress
 from topo_pipeline.warehouse.workspace import bind_organization
 
@@ -204,31 +206,35 @@ def _after_last_load(connection: "DuckDBPyConnection", day: date, now: datetime)
     return max(now, last + timedelta(microseconds=1)) if last else now
 
 
-def land_templates(connection: "DuckDBPyConnection", templates: "pd.DataFrame", *, now: datetime) -> int:
-    """Replace the sequences in `templates`, keep the others as last known, and return how many there are in total.
+def land_list(connection: "DuckDBPyConnection", table: str, items: "pd.DataFrame", *, now: datetime) -> int:
+    """Replace the rows of these items, keep the others as last known, and return how many there are in total.
 
-    A template whose id is not a UUID is skipped: no activity can refer to it.
+    An item whose id is not a UUID is skipped: no activity can refer to it. Another value that does not fit its column
+    is NULL.
 
     Args:
         connection: a connection in a transaction.
-        templates: one row per sequence, with the columns of `topo.sequence_templates` except `seen_at`.
+        table: the table in schema `topo`, with the columns `id` and `seen_at`.
+        items: one row per item, with columns of the table except `seen_at`.
         now: when they were read.
     """
-    connection.register("templates", templates)
+    target = f"topo.{identifier(table)}"
+    columns = [column for column in columns_of(connection, "topo", table) if column.name in items.columns]
+    values = ", ".join(
+        f"try_cast({it}::VARCHAR AS {column.type}) AS {it}" for column in columns for it in [identifier(column.name)]
+    )
+    connection.register("items", items)
     try:
+        connection.execute(f"DELETE FROM {target} WHERE id IN (SELECT try_cast(id::VARCHAR AS UUID) FROM items)")  # noqa: S608
         connection.execute(
-            "DELETE FROM topo.sequence_templates WHERE id IN (SELECT try_cast(id::VARCHAR AS UUID) FROM templates)"
-        )
-        connection.execute(
-            "INSERT INTO topo.sequence_templates BY NAME"
-            " SELECT * REPLACE (try_cast(id::VARCHAR AS UUID) AS id, try_cast(step_count AS INTEGER) AS step_count),"
-            " $now::TIMESTAMPTZ AS seen_at FROM templates WHERE try_cast(id::VARCHAR AS UUID) IS NOT NULL"
-            " QUALIFY row_number() OVER (PARTITION BY try_cast(templates.id::VARCHAR AS UUID)) = 1",
+            f"INSERT INTO {target} BY NAME SELECT {values}, $now::TIMESTAMPTZ AS seen_at FROM items"  # noqa: S608
+            " WHERE try_cast(items.id::VARCHAR AS UUID) IS NOT NULL"
+            " QUALIFY row_number() OVER (PARTITION BY try_cast(items.id::VARCHAR AS UUID)) = 1",
             {"now": now},
         )
     finally:
-        connection.unregister("templates")
-    return int(_fetch_one(connection.execute("SELECT count(*) FROM topo.sequence_templates"))[0])
+        connection.unregister("items")
+    return int(_fetch_one(connection.execute(f"SELECT count(*) FROM {target}"))[0])  # noqa: S608
 
 
 def _fetch_one(result: "DuckDBPyConnection") -> tuple[Any, ...]:

@@ -19,13 +19,14 @@ import pytest
 from topo_pipeline import definitions
 from topo_pipeline.defs.partitions import day_of
 from topo_pipeline.defs.resources import Topo
+from topo_pipeline.ingest.lists import load_list
 from topo_pipeline.ingest.loading import Refusal, load_days
-from topo_pipeline.ingest.templates import load_templates
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.settings import Settings
 from topo_pipeline.topo_api.client import Retries
+from topo_pipeline.topo_api.wire import SequenceTemplate
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load
 from topo_pipeline_tests.conftest import CHECKOUT, PATIENCE
@@ -321,7 +322,7 @@ def test_under_a_fault_of_what_is_optional_every_table_is_built_and_names_stay(c
     topo = stage.topo(case.retries)
     stage.sandbox.plan()
     [template] = stage.sandbox.http.get("/v1/sequence-templates", params={"size": 1}).json()["items"]
-    load_templates(topo.client, stage.warehouse, clock=lambda: NOW)
+    load_list(topo.client, stage.warehouse, SequenceTemplate, "sequence_templates", clock=lambda: NOW)
     stage.sandbox.plan(*case.plan)
     stage.log.clear()
 

@@ -16,7 +16,7 @@ from duckdb import DuckDBPyConnection
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.engagement.tables import Built, build, in_order, tables
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.landing import Load, ReadDay, land_templates
+from topo_pipeline.warehouse.landing import Load, ReadDay, land_list
 from topo_pipeline_tests.warehouse.builders import landing_in
 
 # Every table that has a script, each after its upstream tables.
@@ -224,7 +224,7 @@ class Workspace:
             {"id": [uid(key) for key in names], "name": list(names.values()), "status": "ACTIVE", "step_count": 3}
         )
         with self.warehouse.transaction() as connection:
-            land_templates(connection, frame, now=self.now)
+            land_list(connection, "sequence_templates", frame, now=self.now)
 
     def build(self, *names: str, rules: Rules | None = None, full_refresh: bool = False) -> dict[str, Built]:
         """Build these tables (else all of them, as they are looked at), the daily one over the days landed since."""

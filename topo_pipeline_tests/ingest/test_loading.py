@@ -14,13 +14,14 @@ from uuid import UUID
 import pytest
 
 from topo_pipeline.days import Day, Window
+from topo_pipeline.ingest.lists import load_list
 from topo_pipeline.ingest.loading import Refusal, UnprovedLoad, load_days
 from topo_pipeline.ingest.session import check
-from topo_pipeline.ingest.templates import load_templates
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.topo_api.client import Retries, TopoClient
 from topo_pipeline.topo_api.errors import RequestRefused
 from topo_pipeline.topo_api.windows import MARGIN
+from topo_pipeline.topo_api.wire import SequenceTemplate
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.landing import Load
@@ -95,6 +96,10 @@ def landed(outcomes: list[Load | Refusal]) -> list[bool]:
 
 
 INCOMPLETE = (200, {**EMPTY, "total_count": 3})
+
+
+def load_sequences(connect: Callable[[], TopoClient], warehouse: Warehouse) -> int | None:
+    return load_list(connect, warehouse, SequenceTemplate, "sequence_templates", clock=lambda: NOW)
 
 
 def test_each_day_has_one_outcome_and_a_refused_one_holds_up_no_other(tmp_path: Path) -> None:
@@ -242,9 +247,9 @@ def test_names_that_cannot_be_read_stay_as_they_were(tmp_path: Path, answer: tup
     warehouse = Warehouse(str(tmp_path / "w.duckdb"))
     api = Scripted(others={"sequence-templates": NAMED})
     with connecting_to(api) as connect:
-        assert load_templates(connect, warehouse, clock=lambda: NOW) == 3
+        assert load_sequences(connect, warehouse) == 3
         api.others["sequence-templates"] = answer
-        assert load_templates(connect, warehouse, clock=lambda: NOW) is None
+        assert load_sequences(connect, warehouse) is None
     assert names(warehouse) == ["S1", "S2", "S3"]
 
 
@@ -252,10 +257,10 @@ def test_of_names_that_can_be_read_in_part_the_others_stay(tmp_path: Path) -> No
     warehouse = Warehouse(str(tmp_path / "w.duckdb"))
     api = Scripted(others={"sequence-templates": NAMED})
     with connecting_to(api) as connect:
-        load_templates(connect, warehouse, clock=lambda: NOW)
+        load_sequences(connect, warehouse)
         renamed = [{**SEQUENCES[0], "name": "New"}]
         api.others["sequence-templates"] = (200, {**EMPTY, "items": renamed, "total_count": 3})
-        assert load_templates(connect, warehouse, clock=lambda: NOW) == 3
+        assert load_sequences(connect, warehouse) == 3
     assert names(warehouse) == ["New", "S2", "S3"]
 
 
@@ -273,7 +278,7 @@ def test_a_field_of_a_sequence_that_cannot_be_stored_costs_no_name(tmp_path: Pat
     warehouse = Warehouse(str(tmp_path / "w.duckdb"))
     items = [SEQUENCES[0] | field, *SEQUENCES[1:]]
     with connecting_to(Scripted(others={"sequence-templates": (200, {**EMPTY, "items": items})})) as connect:
-        load_templates(connect, warehouse, clock=lambda: NOW)
+        load_sequences(connect, warehouse)
     assert names(warehouse) == ["S1", "S2", "S3"]
 
 
@@ -288,7 +293,16 @@ def test_a_count_that_cannot_be_stored_costs_its_day_alone(tmp_path: Path, count
 
 def test_a_workspace_without_sequences_has_none(tmp_path: Path) -> None:
     with connecting_to(Scripted()) as connect:
-        assert load_templates(connect, Warehouse(str(tmp_path / "w.duckdb")), clock=lambda: NOW) == 0
+        assert (
+            load_list(
+                connect,
+                Warehouse(str(tmp_path / "w.duckdb")),
+                SequenceTemplate,
+                "sequence_templates",
+                clock=lambda: NOW,
+            )
+            == 0
+        )
 
 
 def test_the_check_meets_a_wrong_key_and_bears_with_a_key_that_may_not_ask_whose_it_is(tmp_path: Path) -> None:

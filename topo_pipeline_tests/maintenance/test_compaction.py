@@ -21,7 +21,7 @@ from topo_pipeline.warehouse import connection as connection_module
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import NotCompacted, WarehouseError
 from topo_pipeline.warehouse.files import being_opened, leftover_folders
-from topo_pipeline.warehouse.landing import land_templates
+from topo_pipeline.warehouse.landing import land_list
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.warehouse.builders import (
     DAY,
@@ -67,7 +67,7 @@ def filled(warehouse: Warehouse) -> Warehouse:
         rows = (activity(n, {"type": kind, "person_id": str(person)}) for n, person in enumerate(people))
         land_into(warehouse, reading(*rows, rejects=((f'{{"person_id":"{FORGOTTEN}"', "cut"), (HOSTILE, "cut"))))
     with warehouse.transaction() as connection:
-        land_templates(connection, pd.DataFrame([template(1, name="it's"), template(2)]), now=LANDED)
+        land_list(connection, "sequence_templates", pd.DataFrame([template(1, name="it's"), template(2)]), now=LANDED)
         connection.execute('CREATE TABLE engagement."od""d; name" (a INTEGER NOT NULL, "b ""c" DECIMAL(9, 2)[])')
         connection.execute('INSERT INTO engagement."od""d; name" VALUES (1, [1.5, NULL])')
         connection.execute("COMMENT ON TABLE engagement.\"od\"\"d; name\" IS 'it''s; --'")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
-from topo_pipeline.warehouse.landing import land_templates
+from topo_pipeline.warehouse.landing import land_list
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, enrolled, march, replied, sent, uid
 
 FIRST, LAST = 2, 64  # Monday 2 March, Sunday 3 May
@@ -65,6 +65,6 @@ def land(workspace: Workspace, sequences: int, names: tuple[str, ...] = ()) -> l
         }
     )
     with workspace.warehouse.transaction() as connection:
-        land_templates(connection, frame, now=workspace.now)
+        land_list(connection, "sequence_templates", frame, now=workspace.now)
     workspace.build()
     return happened

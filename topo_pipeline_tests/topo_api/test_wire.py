@@ -66,25 +66,30 @@ def test_a_page_out_of_range_is_refused(paging: dict[str, int]) -> None:
 
 def test_a_template_keeps_unknown_statuses_and_drops_what_it_cannot_type() -> None:
     raw = {"id": "t", "name": None, "status": "NEW_ONE", "step_count": "4", "created_at": "soon", "x": 1}
-    page = wire.decode_templates({"items": [raw], "has_more": True})
+    page = wire.decode_list(wire.SequenceTemplate, {"items": [raw], "has_more": True})
     assert page.items == [wire.SequenceTemplate(id="t", status="NEW_ONE", step_count=4)]
     assert page.has_more
 
 
 def test_an_item_without_an_id_spoils_no_other_of_its_page() -> None:
-    page = wire.decode_templates({"items": [None, {"id": "t"}, {}, 7], "total_count": 4, "has_more": False})
+    page = wire.decode_list(
+        wire.SequenceTemplate, {"items": [None, {"id": "t"}, {}, 7], "total_count": 4, "has_more": False}
+    )
     assert page == wire.ListPage([wire.SequenceTemplate(id="t")], 4, has_more=False)
 
 
 @pytest.mark.parametrize("count", [None, "4", -1, 1.5, True, wire.MAX_INTEGER + 1, 10**30])
 def test_a_count_of_a_list_that_is_none_is_unknown(count: object) -> None:
-    assert wire.decode_templates({"items": [], "total_count": count, "has_more": False}).total_count is None
+    assert (
+        wire.decode_list(wire.SequenceTemplate, {"items": [], "total_count": count, "has_more": False}).total_count
+        is None
+    )
 
 
 @pytest.mark.parametrize("steps", [-1, wire.MAX_INTEGER + 1, 10**30, "1" * 5000])
 def test_a_number_that_the_warehouse_cannot_store_is_dropped(steps: object) -> None:
     raw = {"id": "t", "name": "S", "step_count": steps}
-    [template] = wire.decode_templates({"items": [raw], "has_more": False}).items
+    [template] = wire.decode_list(wire.SequenceTemplate, {"items": [raw], "has_more": False}).items
     assert template == wire.SequenceTemplate(id="t", name="S")
 
 
@@ -107,7 +112,7 @@ def test_an_instant_without_a_zone_is_not_taken_for_one() -> None:
 )
 def test_templates_of_another_shape_are_an_error(body: object) -> None:
     with pytest.raises(ValueError, match="no |without"):
-        wire.decode_templates(body)
+        wire.decode_list(wire.SequenceTemplate, body)
 
 
 @pytest.mark.parametrize(

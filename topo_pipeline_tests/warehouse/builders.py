@@ -14,7 +14,7 @@ from duckdb import DuckDBPyConnection
 
 from topo_pipeline.warehouse.buffer import Buffer
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.landing import Load, ReadDay, land, land_templates
+from topo_pipeline.warehouse.landing import Load, ReadDay, land, land_list
 
 DAY = date(2026, 3, 1)
 NEXT_DAY = DAY + timedelta(days=1)
@@ -112,7 +112,7 @@ def template(number: int, **known: Any) -> dict[str, Any]:
 
 def land_templates_into(warehouse: Warehouse, *templates: dict[str, Any], now: datetime = LANDED) -> int:
     with warehouse.transaction() as connection:
-        return land_templates(connection, pd.DataFrame(list(templates)), now=now)
+        return land_list(connection, "sequence_templates", pd.DataFrame(list(templates)), now=now)
 
 
 def ask(warehouse: Warehouse, sql: str, *values: Any) -> list[tuple[Any, ...]]:
