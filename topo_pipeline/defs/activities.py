@@ -29,16 +29,11 @@ from topo_pipeline.defs.partitions import (
 from topo_pipeline.defs.records import load_metadata, sync_records
 from topo_pipeline.defs.resources import Clock, Topo, Warehouse
 from topo_pipeline.settings import Settings
-from topo_pipeline.topo_api.wire import ListItem, SequenceTemplate
 from topo_pipeline.warehouse.catalogue import columns_of
 
 if TYPE_CHECKING:
     from topo_pipeline.ingest.loading import Refusal
     from topo_pipeline.warehouse.landing import Load
-
-
-# The lists that are read, by the name of their table and asset.
-LISTS: Mapping[str, type[ListItem]] = {"sequence_templates": SequenceTemplate}
 
 
 def topo_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -58,7 +53,12 @@ def topo_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             metadata={"dagster/table_name": "topo.activities"},
             **terms,
         )(activities),
-        *(_list_asset(table, model, terms) for table, model in LISTS.items()),
+        _list_asset(
+            "sequence_templates",
+            "SequenceTemplate",
+            "Name and status of each sequence, as last read. Without a name, tables show the sequence's id.",
+            terms,
+        ),
     ]
 
 
@@ -221,8 +221,8 @@ def _log_materialization(context: dg.AssetExecutionContext | dg.OpExecutionConte
     context.log_event(dg.AssetMaterialization(ACTIVITIES, partition=str(load.day), metadata=load_metadata(load)))
 
 
-def _list_asset(table: str, model: type[ListItem], terms: Mapping[str, Any]) -> dg.AssetsDefinition:
-    """Return the asset `topo/<table>` of a list endpoint, described by its model."""
+def _list_asset(table: str, model: str, description: str, terms: Mapping[str, Any]) -> dg.AssetsDefinition:
+    """Return the asset `topo/<table>` of a list endpoint. `model` is the name of its class in `topo_api.wire`."""
 
     def list_asset(
         context: dg.AssetExecutionContext,
@@ -231,17 +231,19 @@ def _list_asset(table: str, model: type[ListItem], terms: Mapping[str, Any]) -> 
         clock: dg.ResourceParam[Clock],
     ) -> dg.MaterializeResult[None]:
         from topo_pipeline.ingest.lists import load_list
+        from topo_pipeline.topo_api import wire
 
+        item: type[wire.ListItem] = getattr(wire, model)
         with as_dagster_failure():
-            known = load_list(topo.client, warehouse, model, table, clock=clock)
+            known = load_list(topo.client, warehouse, item, table, clock=clock)
             schema = {"dagster/column_schema": _columns(warehouse, table)}
         if known is None:  # the client has logged the reason
-            context.log.info(f"No {model.plural} were read. Known ones are kept, and others are shown by id.")
+            context.log.info(f"No {item.plural} were read. Known ones are kept, and others are shown by id.")
             return dg.MaterializeResult(metadata=schema)
         return dg.MaterializeResult(metadata=schema | {"dagster/row_count": known})
 
     make: Any = dg.asset(
-        key=["topo", table], metadata={"dagster/table_name": f"topo.{table}"}, description=model.__doc__, **terms
+        key=["topo", table], metadata={"dagster/table_name": f"topo.{table}"}, description=description, **terms
     )
     asset: dg.AssetsDefinition = make(list_asset)
     return asset
