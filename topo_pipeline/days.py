@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from itertools import islice
 
 from topo_pipeline.common.text import counted
 
@@ -18,6 +19,7 @@ CLOSING_TIME = timedelta(minutes=5)
 """A load that starts sooner after the day's end may miss activities that Topo is still recording."""
 
 _SHOWN = 4  # stretches, or days with a count
+_MAX_COMMANDS = 5
 # When the nightly run starts, in local time. Yesterday is not due before that.
 NIGHT = time(1, 15)
 
@@ -88,6 +90,12 @@ def last_due_day(now: datetime, zone: tzinfo) -> date:
     """Return the last day that should have landed: yesterday, or the day before it until the nightly run starts."""
     local = now.astimezone(zone)
     return local.date() - timedelta(days=1 if local.time() >= NIGHT else 2)
+
+
+def backfill_commands(days: Iterable[date]) -> list[str]:
+    """Return the commands that read these days, one per stretch, at most five."""
+    stretches = islice(contiguous(days), _MAX_COMMANDS)
+    return [f"topo-pipeline backfill {stretch[0]} {stretch[-1]}" for stretch in stretches]
 
 
 def format_days(days: Iterable[date]) -> str:

@@ -5,14 +5,14 @@ Run it over an export, from the checkout:
     .venv/bin/python docs/analyses/steps.py data/report/parquet/latest
 
 What it says: for each step and channel, over all sequences, of the runs that got there without an earlier valid reply
-and whose outcome window is over, how many answered that very message, with the 95 % interval (Wilson); and which share
+and whose outcome window is over, how many answered that very message, with the 95% interval (Wilson); and which share
 of all replies so far came by this step or an earlier one. Numerators and denominators are summed and divided once: a
 mean of the sequences' rates would let the smallest sequence weigh as much as the largest.
 
-What it does not say: that a step with a low rate is not worth its message. Who gets to step four did not answer three
-times, so later rates are those of harder people; sequences of four steps are others than sequences of two; and a step
-that adds few replies to many messages may still add the meeting that counts. Steps that Topo doesn't tell are the
-position of the message in its run (`inferred_position`), and are left out here.
+What it does not say: that a step with a low rate is not worth its message. Contacts who reach step four ignored three
+messages, so later rates are those of contacts who are harder to reach. Sequences with two steps and with four steps
+differ. And a step that adds few replies to many messages may still add the meeting that counts. Messages without a step
+number from Topo are left out here: their table row has only the message's position in its run (`inferred_position`).
 """
 
 import sys
@@ -21,7 +21,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
-Z = 1.959964  # of a 95 % interval
+Z = 1.959964  # of a 95% interval
 
 
 def steps(export: Path) -> pd.DataFrame:
@@ -39,7 +39,7 @@ def steps(export: Path) -> pd.DataFrame:
 
 
 def wilson(k: pd.Series, n: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """The interval of k / n that holds 95 % of the time, also where k is 0 or n is small."""
+    """The interval of k / n that holds 95% of the time, also where k is 0 or n is small."""
     middle, half = k + Z**2 / 2, Z * (k * (n - k) / n + Z**2 / 4) ** 0.5
     return (middle - half) / (n + Z**2), (middle + half) / (n + Z**2)
 

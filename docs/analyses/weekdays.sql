@@ -4,16 +4,16 @@
 --     (cd data/report/parquet/latest && duckdb) < docs/analyses/weekdays.sql
 --
 -- What it says: of the people whose first message was sent on that weekday, and whose outcome window (30 days, unless
--- TOPO_RULES says otherwise) is over, how many gave a valid reply within it, with the 95 % interval (Wilson) of that
+-- TOPO_RULES says otherwise) is over, how many gave a valid reply within it, with the 95% interval (Wilson) of that
 -- share. Numerators and denominators are summed and divided once: an average of the days' rates would let a day with two
 -- messages weigh as much as one with two hundred.
 --
--- `expected` is the rate that the same messages would have had, were each answered as its sequence is on the whole. Where
--- a weekday is above the others and its `expected` is as well, it is the sequences that differ and not the weekday.
+-- `expected` is the rate of the same messages if each were answered at its sequence's overall rate. If a weekday is above
+-- the others and its `expected` is too, the difference comes from the sequences, not from the weekday.
 --
--- What it does not say: that to move messages to the best day would help. Nobody drew lots for the weekday, holidays are
--- in it, and of seven days one is the best by chance alone: look at intervals that don't overlap, over months, and try
--- it out before you believe it. Days on which nobody was contacted have no row.
+-- What it does not say: that moving messages to the best day would help. Weekdays were not assigned at random, holidays
+-- are included, and one of seven days is the best by chance alone. Look for intervals that don't overlap over several
+-- months, and test it before you believe it. Days without first messages have no row.
 
 WITH days AS (
     SELECT sequence_template_id, cohort_day, reply_rate_num AS replied, reply_rate_den AS contacted

@@ -1,4 +1,4 @@
 """Alerts: which failures and recoveries to report, and how to deliver messages.
 
-Reads no runs and no records of Dagster. `defs.alerts` does.
+Reads no runs and no records of Dagster. `defs.notifications` does.
 """

@@ -55,7 +55,7 @@ def days(start: date, end: date) -> list[date]:
         fail(f"The last day {end} is before the first day {start}.", 2)
     if start < settings.start_date:
         fail(
-            f"{start} is before the first partition {settings.start_date}."
+            f"{start} is before TOPO_START_DATE ({settings.start_date})."
             f" To read it, set TOPO_START_DATE={start} or earlier.",
             2,
         )

@@ -18,7 +18,7 @@ BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The backup fil
 
 
 def backup(file: BackupFile) -> None:
-    """Write a consistent copy of the warehouse to a file and check that it can be read.
+    """Copy the warehouse to a file and verify the copy.
 
     Other programs can keep running.
 

@@ -44,7 +44,7 @@ def doctor(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check everything the pipeline needs and say how to fix what is wrong.
+    """Check the setup and say how to fix it.
 
     Checks the settings, Topo's API, the warehouse, the Dagster home, automation and file permissions.
 
@@ -65,7 +65,7 @@ def doctor(
             _check_contract([arguments.started(arguments.day(text)) for text in day or []], output, as_json=as_json)
         )
     if output or day:
-        fail("--output and --day need --contract. Run: topo-pipeline doctor --contract --output FILE", 2)
+        fail("--output and --day belong to the contract check: add --contract.", 2)
     findings = _examine()
     levels = Counter(finding.level for finding in findings)
     if as_json:

@@ -23,7 +23,7 @@ def export(
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="File to write or replace.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Don't escape formulas. For CSV only.")] = False,
 ) -> None:
-    """Export a table with all its columns to a file, or as CSV to a pipe.
+    """Export a table to a file, or as CSV to a pipe.
 
     In CSV, text that a spreadsheet would treat as a formula (it starts with =, +, - or @) is prefixed with '.
 

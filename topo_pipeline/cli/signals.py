@@ -41,7 +41,7 @@ def stoppable() -> Iterator[Stop]:
         while signal.sigwait({signal.SIGINT}) and not is_done.is_set():
             if stop.is_reading and not stop.is_requested:
                 stop.is_requested = True
-                err.print("Stopping after the current day is in the tables. Press Ctrl-C again to stop at once.")
+                err.print("Finishing the current day and updating the tables. Press Ctrl-C again to stop at once.")
             else:
                 signal.pthread_kill(main, signal.SIGTERM)
 

@@ -23,7 +23,7 @@ _TWO_DAYS = 48  # hours
 
 
 def status(as_json: AsJson = False) -> None:
-    """Show which days have landed, which are missing, and the best sequences.
+    """Show landed and missing days, and the best sequences.
 
     Waits up to 5 seconds while another process writes to the warehouse. Exits with 1 if the warehouse can't be read.
 

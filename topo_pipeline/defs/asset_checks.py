@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from topo_pipeline.days import last_due_day
+from topo_pipeline.days import backfill_commands, last_due_day
 from topo_pipeline.defs.messages import as_dagster_failure
 from topo_pipeline.defs.partitions import ACTIVITIES
 from topo_pipeline.defs.records import recorded_days
@@ -120,8 +120,8 @@ def _counted(topo: Topo, warehouse: Warehouse, clock: Clock) -> Verdict:
     if not found.differences:
         return Verdict(True, "WARN", f"Days compared: {found.asked}. Recently read days were skipped.", 0)
     days = tuple(f"{day} ({count:+})" for day, count in sorted(found.differences.items(), reverse=True))
-    command = f"topo-pipeline backfill {min(found.differences)} {max(found.differences)}"
-    sentence = f"Topo's counts have changed since these days landed: {', '.join(days)}. Read them again: {command}"
+    commands = "; ".join(backfill_commands(found.differences))
+    sentence = f"Topo's counts have changed since these days landed: {', '.join(days)}. Read them again: {commands}"
     return Verdict(False, "WARN", sentence, len(days), days)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from topo_pipeline.days import backfill_commands
 from topo_pipeline.defs.messages import as_dagster_failure, table_line
 from topo_pipeline.defs.partitions import OWNERS, daily_partitions, every_morning
 from topo_pipeline.defs.resources import Clock, Warehouse
@@ -119,7 +120,7 @@ def _record_days(
     Raises:
         dg.Failure: days never landed. The other days are recorded all the same.
     """
-    never_landed = [str(day) for day in days if day not in built.rows_by_day]
+    never_landed = [day for day in days if day not in built.rows_by_day]
     for day, rows in built.rows_by_day.items():
         metadata = {"dagster/partition_row_count": rows, **numbers.get(day, {})}
         if day == max(built.rows_by_day):
@@ -128,8 +129,8 @@ def _record_days(
         if never_landed:  # the step fails, so Dagster writes no materializations at its end
             context.log_event(dg.AssetMaterialization(context.asset_key, partition=str(day), metadata=metadata))
     if never_landed:
-        command = f"topo-pipeline backfill {never_landed[0]} {never_landed[-1]}"
-        raise dg.Failure(f"Never landed: {', '.join(never_landed)}. Read them first: {command}", allow_retries=False)
+        missing, commands = ", ".join(map(str, never_landed)), "; ".join(backfill_commands(never_landed))
+        raise dg.Failure(f"Never landed: {missing}. Read them first: {commands}", allow_retries=False)
 
 
 PACKAGE = Path(__file__).parents[1]

@@ -1,4 +1,4 @@
-"""Sensors that notify somebody: alerts about failures and recoveries, and a heartbeat after each good night.
+"""Sensors that notify somebody: alerts about failures and recoveries, and a heartbeat after each successful night.
 
 Reading what failed and succeeded from Dagster's records belongs here. What to report and when is decided in
 `alerts.streaks` and `automation.heartbeat`. The warehouse is not opened.

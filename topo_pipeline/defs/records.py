@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from topo_pipeline.days import CLOSING_TIME, format_days
+from topo_pipeline.days import CLOSING_TIME, backfill_commands, format_days
 from topo_pipeline.defs.partitions import ACTIVITIES, RANGE_END, RANGE_START, daily_partitions, date_at
 from topo_pipeline.engagement.checks import Recorded
 from topo_pipeline.settings import Settings
@@ -242,8 +242,8 @@ def describe_lost_days(lost: Collection[date], warehouse: str) -> tuple[str, str
     found = f"Dagster has records of loads that are not in {warehouse}: {format_days(days)}."
     do = (
         "If TOPO_WAREHOUSE is wrong, correct it. If the warehouse is lost, restore a backup or read the days again:"
-        f" topo-pipeline backfill {days[0]} {days[-1]} (the nightly refresh does so if TOPO_AUTOMATION is on)."
-        " Then erase again everyone who had been erased: topo-pipeline forget."
+        f" {'; '.join(backfill_commands(days))} (the nightly refresh does so if TOPO_AUTOMATION is on)."
+        " Then erase again everyone who had been erased: topo-pipeline forget PERSON_ID."
     )
     return found, do
 

@@ -1,12 +1,12 @@
 """Check the warehouse: whether it can be used, its organization, and which days have landed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from topo_pipeline.common.text import counted
-from topo_pipeline.days import contiguous, format_counts, format_days, last_due_day
+from topo_pipeline.days import backfill_commands, contiguous, format_counts, format_days, last_due_day
 from topo_pipeline.doctor.finding import Finding, ok, problem, unknown, warning
 from topo_pipeline.doctor.places import can_be_written
 from topo_pipeline.orchestration.instance import program_of
@@ -17,8 +17,6 @@ from topo_pipeline.warehouse.migrate import migrations
 
 if TYPE_CHECKING:
     from topo_pipeline.settings import Settings
-
-_MAX_COMMANDS = 5
 
 
 def look_at_warehouse(
@@ -56,7 +54,7 @@ def _whose(
         return problem("warehouse", found, f"Set TOPO_TIMEZONE={timezone}, or TOPO_WAREHOUSE to another file.")
     if organization and organization_id and organization != organization_id.lower():
         found = f"The warehouse holds organization {organization}, but the key belongs to {organization_id}."
-        return problem("warehouse", found, "Use a key of the first one, or set TOPO_WAREHOUSE to another file.")
+        return problem("warehouse", found, f"Use a key of {organization}, or set TOPO_WAREHOUSE to another file.")
     whose = f"organization {organization}" if organization else "no organization yet"
     return ok("warehouse", f"{path} can be written: schema version {max(migrations())}, {whose}.")
 
@@ -91,11 +89,10 @@ def _read_one(settings: "Settings", now: datetime) -> str:
     return f"To read one day: topo-pipeline backfill {day} {day}"
 
 
-def _read_again(days: Iterable[date]) -> str:
+def _read_again(days: Collection[date]) -> str:
     """Return what to do about days that have to be read, with one command for each stretch of days."""
-    stretches = list(contiguous(days))
-    commands = [f"topo-pipeline backfill {stretch[0]} {stretch[-1]}" for stretch in stretches[:_MAX_COMMANDS]]
-    more = " Then run topo-pipeline doctor for the rest." if len(stretches) > _MAX_COMMANDS else ""
+    commands = backfill_commands(days)
+    more = " Then run topo-pipeline doctor for the rest." if len(commands) < len(list(contiguous(days))) else ""
     return "\n".join([f"With TOPO_AUTOMATION=on the nightly run reads them.{more} To read them now:", *commands])
 
 

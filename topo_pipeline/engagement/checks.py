@@ -5,12 +5,14 @@ sequence, never a person. The key and the rates of every table are checked witho
 in this project or a lost warehouse, and WARN for a problem in the data.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from topo_pipeline.common.text import first_line, one_line
+from topo_pipeline.days import backfill_commands
 from topo_pipeline.engagement.lineage import firsts
 from topo_pipeline.engagement.tables import MetricTable, tables
 from topo_pipeline.warehouse.catalogue import columns_of
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 EXAMPLES_SHOWN, EXAMPLES_KEPT, LONGEST_EXAMPLE = 5, 100, 80
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 # A sequence without a name is shown by its id.
 _SEQUENCE = """
@@ -83,7 +86,7 @@ CHECKS = (
         "Every landed day is proved complete against Topo's own count.",
         "Landed days not proved complete",
         "SELECT day FROM landed_days WHERE NOT proved ORDER BY day DESC",
-        "Read them again: topo-pipeline backfill FROM TO. More in docs/operations.md, When a day is refused.",
+        "Read them again: $backfill. More in docs/operations.md, When a day is refused.",
     ),
     Check(
         "topo.activities",
@@ -92,7 +95,7 @@ CHECKS = (
         "Every row that the last load of each day received could be read.",
         "Days with unreadable rows (number of rows)",
         "SELECT day || ' (' || rejects || ')' FROM landed_days WHERE rejects > 0 ORDER BY day DESC",
-        "See their text and the reason: SELECT * FROM topo.rejects",
+        "See their text and the reason: topo-pipeline export rejects --output rejects.csv",
     ),
     Check(
         "topo.activities",
@@ -101,7 +104,7 @@ CHECKS = (
         "Every landed day that is over was last read after it ended.",
         "Days last read before they ended",
         "SELECT day FROM landed_days WHERE is_open AND day <= $due::DATE ORDER BY day DESC",
-        "Read them again: topo-pipeline backfill FROM TO",
+        "Read them again: $backfill",
     ),
     Check(
         "topo.activities",
@@ -111,7 +114,7 @@ CHECKS = (
         "Days due but not landed",
         "SELECT $due::DATE WHERE NOT EXISTS (FROM landed_days WHERE day = $due::DATE)"
         " AND coalesce((SELECT min(day) FROM landed_days) <= $due::DATE, true)",
-        "With TOPO_AUTOMATION=on the next night reads them. To read them now: topo-pipeline backfill FROM TO",
+        "With TOPO_AUTOMATION=on the next night reads them. To read them now: $backfill",
     ),
     Check(
         "topo.activities",
@@ -121,7 +124,7 @@ CHECKS = (
         "Missing days since the first landed day",
         "SELECT day FROM (SELECT unnest(generate_series(min(day), $due::DATE, INTERVAL 1 DAY))::DATE AS day"
         " FROM landed_days) ANTI JOIN landed_days USING (day) ORDER BY day DESC",
-        "Read them: topo-pipeline backfill FROM TO",
+        "Read them: $backfill",
     ),
     Check(
         "topo.activities",
@@ -150,7 +153,7 @@ CHECKS = (
         "Activities landed on more than one day",
         "SELECT string_agg(day, ' and ' ORDER BY day) FROM topo.activities"
         " GROUP BY id HAVING count(*) > 1 ORDER BY ALL",
-        "Topo may have moved them from one day to the other. Read these days again: topo-pipeline backfill FROM TO",
+        "Topo may have moved them from one day to the other. Read these days again: $backfill",
     ),
     Check(
         "engagement.sequence_activity",
@@ -169,7 +172,7 @@ CHECKS = (
         "Days with activities of unknown types (number of activities)",
         "SELECT day || ' (' || sum(other) || ')' FROM engagement.sequence_activity"
         " GROUP BY day HAVING sum(other) > 0 ORDER BY day DESC",
-        "Topo may have added a type. To list all types: SELECT DISTINCT type FROM topo.activities",
+        "Topo may have added a type. Report it as a bug.",
     ),
     Check(
         "engagement.sequence_activity",
@@ -179,7 +182,7 @@ CHECKS = (
         "Replies without a category for more than 72 hours (by day)",
         "SELECT day FROM topo.activities WHERE type = 'message.replied' AND sequence_id IS NOT NULL"
         " AND reply_category IS NULL AND created_at < $now::TIMESTAMPTZ - INTERVAL 72 HOUR ORDER BY day DESC",
-        "Topo may have classified them since. To read them again: dg launch --job reread_replies",
+        "Topo may have classified them since. To read them again, run the job reread_replies in Dagster's UI.",
     ),
     Check(
         "engagement.sequence_runs",
@@ -322,7 +325,9 @@ def _verdict(connection: "DuckDBPyConnection", check: Check, values: Mapping[str
         return Verdict(True, check.severity, check.holds, 0)
     more = f" and {len(examples) - EXAMPLES_SHOWN} more" if len(examples) > EXAMPLES_SHOWN else ""
     shown = ", ".join(examples[:EXAMPLES_SHOWN])
-    sentence = f"{check.finding}, {len(found):,} in total: {shown}{more}. {check.advice}".rstrip()
+    days = {date.fromisoformat(day) for example in examples for day in _DAY.findall(example)}
+    advice = check.advice.replace("$backfill", "; ".join(backfill_commands(days)))
+    sentence = f"{check.finding}, {len(found):,} in total: {shown}{more}. {advice}".rstrip()
     return Verdict(False, check.severity, sentence, len(found), tuple(examples[:EXAMPLES_KEPT]))
 
 

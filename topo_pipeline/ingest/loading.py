@@ -194,7 +194,10 @@ def _begin_or_outage(
 async def _catch(read: Awaitable[ReadDay]) -> ReadDay | TopoError:
     try:
         return await read
-    except (IncompleteWindow, LimitExceeded, RequestRefused, ResponseInvalid, TopoUnavailable) as error:
+    except IncompleteWindow as error:
+        error.reading.activities.clear()  # a refused day needs them no more
+        return error
+    except (LimitExceeded, RequestRefused, ResponseInvalid, TopoUnavailable) as error:
         return error
 
 

@@ -1,6 +1,6 @@
 """Back up the warehouse while others use it, and restore a backup without bringing erased people back.
 
-The order of steps belongs here. Elsewhere: finding a person's rows (`warehouse.forgetting`), building tables
+The order of steps belongs here. Elsewhere: finding a person's rows (`warehouse.erasure`), building tables
 (`engagement.tables`), replacing a file (`warehouse.files`).
 """
 

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from topo_pipeline.common.text import counted
-from topo_pipeline.days import contiguous
+from topo_pipeline.days import backfill_commands, contiguous
 from topo_pipeline.defs.messages import cause_of
 from topo_pipeline.defs.partitions import ACTIVITIES, range_tags
 from topo_pipeline.defs.run_maintenance import fail_orphaned_runs, owner_tag
@@ -152,7 +152,7 @@ def _run(
         if stops_here:
             rest = sorted(set(days) - landed)
             sentence = f"Stopped as requested: {len(landed)} of {counted(len(days), 'day')} landed."
-            command = f"To read the rest: topo-pipeline backfill {rest[0]} {rest[-1]}"
+            command = f"To read the rest: {'; '.join(backfill_commands(rest))}"
             stopped.append(_Failure(READING, f"{sentence} {command}"))
             raise dg.DagsterExecutionInterruptedError
 

@@ -72,7 +72,7 @@ def _check_port(port: int) -> None:
         except OSError as error:
             why = "is in use" if error.errno == errno.EADDRINUSE else f"can't be used ({error.strerror})"
             raise Occupied(
-                f"Port {port} {why}{_listener(port)}. Choose another: topo-pipeline dev --port PORT"
+                f"Port {port} {why}{_listener(port)}. Choose another, for example: topo-pipeline dev --port {port + 1}"
             ) from None
 
 

@@ -114,10 +114,8 @@ class TopoClient:
         self._through = f", through the proxy of {network.variable}" if network.variable else ""
         make = _maker(network, self._key, retries.read_timeout)
         self._connections = [_Connection(make) for _ in range(concurrency)]
-        # LIFO, so that few connections are kept alive.
-        self._idle: asyncio.LifoQueue[_Connection] = asyncio.LifoQueue()
-        for connection in self._connections:
-            self._idle.put_nowait(connection)
+        self._idle = [*self._connections]
+        self._free = asyncio.Semaphore(concurrency)
 
     def __repr__(self) -> str:
         return f"<TopoClient of {self._host}>"
@@ -276,16 +274,17 @@ class TopoClient:
 
     async def _exchange(self, path: str, params: Mapping[str, str], timeout: float) -> "_Response | str":
         """Return the response, or the reason why there is none: raising it would chain to httpx's exception."""
-        connection = await self._idle.get()
-        try:
-            await self._limiter.acquire()
-            self.requests += 1
-            async with asyncio.timeout(timeout):
-                response = await connection.get(httpx.URL(f"{self._base}/{path}", params=params))
-        except TimeoutError:
-            return f"no complete answer within {timeout:g} s{self._through}"
-        finally:
-            self._idle.put_nowait(connection)
+        async with self._free:
+            connection = self._idle.pop()  # the one that was used last, so that few are kept alive
+            try:
+                await self._limiter.acquire()
+                self.requests += 1
+                async with asyncio.timeout(timeout):
+                    response = await connection.get(httpx.URL(f"{self._base}/{path}", params=params))
+            except TimeoutError:
+                return f"no complete answer within {timeout:g} s{self._through}"
+            finally:
+                self._idle.append(connection)
         if isinstance(response, str):
             return f"{self._shown(response)}{self._through}"
         self._latest = response.headers, response.seconds, self._clock()

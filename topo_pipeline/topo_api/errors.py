@@ -92,7 +92,7 @@ class IncompleteWindow(TopoError):
         request_ids: Ids of the requests whose responses disagree.
     """
 
-    advice = ". Read it again. If it happens again, contact Topo's support"
+    advice = ". If it happens again, contact Topo's support"
     names_window = True
     """Whether the message begins with the window."""
 

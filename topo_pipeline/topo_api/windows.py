@@ -247,7 +247,7 @@ def _because(refused: Tally, whole: ActivityQuery) -> str:
         params = refused.query.params()
         kinds = [f"{name}={params[name]}" for name in ("resource_type", "event_type") if name in params]
         part = " ".join([f"{params['created_at_after']} to {params['created_at_before']}", *kinds])
-        numbers = f"{refused.count} count_comparison, {len(refused.rows)} received"
+        numbers = f"{refused.count} counted, {len(refused.rows)} received"
         reasons = [f"The part {part} is not proved complete: {numbers}"]
     if refused.unexpected_type:
         reasons.append(f"Topo's type filter returned {refused.unexpected_type}")

@@ -366,8 +366,8 @@ def retry_after(header: str | None, now: datetime) -> float | None:
     """Return the seconds to wait according to a Retry-After header. None if there is nothing to wait for."""
     if header is None:
         return None
-    header = header[:MAX_HEADER_LENGTH]
-    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", header.strip()):
+    header = header[:MAX_HEADER_LENGTH].strip()
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", header):
         seconds = float(header)
     else:
         moment = _http_date(header)

@@ -98,7 +98,7 @@ _NO_ROWS = "(SELECT 0 AS received, NULL AS id, NULL AS created_at, NULL AS paylo
 class Buffer:
     """A buffer for the activities of one day. Use it as a context manager, until they are landed.
 
-    Its methods may be called from any thread. They wait for each other.
+    Rows may be added, and ids asked for, from any thread.
 
     Attributes:
         longest: the length of the longest payload, in characters.
@@ -158,28 +158,38 @@ class Buffer:
         Raises:
             WarehouseError: the folder for temporary files is full or can't be written.
         """
-        with self._lock:
+        with self._use():
             first, self._received = self._received, self._received + len(activities)
-            try:
-                self._insert(activities.assign(received=range(first, self._received)))
-            except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
-                raise WarehouseError(
-                    f"The activities read can't be stored in {self._folder} until they are landed. Set TMPDIR to a"
-                    f" folder with more space ({first_line(error)})."
-                ) from error
+            self._insert(activities.assign(received=range(first, self._received)))
 
     def unlabelled(self, types: Sequence[str]) -> set[str]:
         """Return the ids of activities of these types without a known channel."""
         condition = "channel_source = 'unknown' AND list_contains($types, type)"
-        with self._lock:
+        with self._use():
             return self._ids("received", condition, {"types": types})
 
     def messages(self, others: "pd.DataFrame") -> set[str]:
         """Return the ids of all messages, including those in `others`, whose columns are as in `add`."""
         columns = "SELECT id, type, resource_type FROM"
         with_others = f"({columns} received UNION ALL {columns} ({_EXTRACT.format('batch')}))"
-        with self._lock, self._batch(others.assign(received=0)):
+        with self._use(), self._batch(others.assign(received=0)):
             return self._ids(with_others, "resource_type = 'MESSAGE' OR type LIKE 'message.%'")
+
+    @contextmanager
+    def _use(self) -> Iterator[None]:
+        """Use the connection while no other thread does.
+
+        Raises:
+            WarehouseError: the folder for temporary files is full or can't be written.
+        """
+        with self._lock:
+            try:
+                yield
+            except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+                raise WarehouseError(
+                    f"The activities read can't be stored in {self._folder} until they are landed. Set TMPDIR to a"
+                    f" folder with more space ({first_line(error)})."
+                ) from error
 
     def _ids(self, source: str, condition: str, values: Mapping[str, Sequence[str]] | None = None) -> set[str]:
         found = self._connection.execute(f"SELECT id::VARCHAR FROM {source} WHERE {condition}", values)  # noqa: S608

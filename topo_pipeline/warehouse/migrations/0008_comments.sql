@@ -1,4 +1,8 @@
--- Reword comments. No table, column or row changes.
+-- Reword comments, and two names of assumptions in the history of contract checks. No table or column changes.
+UPDATE topo.contract_checks SET assumption = 'the time filter uses the times that are shown'
+WHERE assumption = 'the time filter works on the times that are shown';
+UPDATE topo.contract_checks SET assumption = 'rows with the same time keep their order'
+WHERE assumption = 'rows of one time keep their order';
 COMMENT ON TABLE topo.activities IS 'Engagement events, one row per activity, as received by the last load of its day.';
 COMMENT ON COLUMN topo.activities.id IS 'The id of the activity.';
 COMMENT ON COLUMN topo.activities.sequence_id IS 'The sequence run: one contact going through one sequence.';
