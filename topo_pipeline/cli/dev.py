@@ -15,8 +15,8 @@ from topo_pipeline.settings import get_settings
 def dev(port: Annotated[int, typer.Option(min=1, max=65535, help="The port of Dagster's UI.")] = 3000) -> None:
     """Start Dagster's UI and daemon.
 
-    Without TOPO_API_KEY they show the demo, with the sandbox in place of Topo. While the daemon runs, tables follow what
-    lands, and with TOPO_AUTOMATION=on the schedules run.
+    Without TOPO_API_KEY they show the demo, with the sandbox in place of Topo. While the daemon runs, tables follow
+    what lands, and with TOPO_AUTOMATION=on the schedules run.
 
     \b
     Examples:
