@@ -173,7 +173,7 @@ AT_ONCE = 1 - PAGES
 
 ADVICE = (
     "again later",
-    "Read it again",
+    "If it happens again, contact Topo's support",
     "check TOPO_",
     "lacks the scope",
     "Topo refused the request",

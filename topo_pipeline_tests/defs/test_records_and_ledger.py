@@ -63,7 +63,9 @@ def test_a_lost_warehouse_is_an_error_in_the_next_run_and_the_nights_read_it_aga
         [error] = errors(pipeline, result)
         assert str(pipeline.warehouse.path) in error
         assert "TOPO_WAREHOUSE" in error
-        assert f"topo-pipeline backfill {LANDED[0]} {LANDED[-1]}" in error
+        before, after = HOLE - timedelta(days=1), HOLE + timedelta(days=1)
+        for first, last in ((LANDED[0], before), (after, LANDED[-1])):
+            assert f"topo-pipeline backfill {first} {last}" in error
         assert lost_days(pipeline.instance) == set(LANDED)
         assert asked_for_at_night(pipeline) == TEN_DAYS
 

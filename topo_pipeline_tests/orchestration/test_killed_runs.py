@@ -132,7 +132,7 @@ def test_a_signal_ends_it_with_one_sentence_and_keeps_what_landed(
 def _ctrl_c(process: subprocess.Popen[bytes]) -> None:
     """The first one; it is answered at once."""
     process.send_signal(signal.SIGINT)
-    _hear(process, b"Stopping after")
+    _hear(process, b"Finishing the current day")
 
 
 def test_ctrl_c_ends_it_after_the_day_under_way_and_the_tables_take_in_what_landed(

@@ -19,6 +19,6 @@ def test_many_request_ids_are_kept_but_three_are_shown() -> None:
     ids = [f"req_{number}" for number in range(5)]
     reading = Reading(Window(START, END), START, END, 2, received=0, activities=[], overlap=[], rejects=[], requests=5)
     error = IncompleteWindow(reading=reading, got=2, because="so", request_ids=ids)
-    assert "Z: so (request ids req_0, req_1, req_2 and 2 more). Read it again" in str(error)
+    assert "Z: so (request ids req_0, req_1, req_2 and 2 more). If it happens again" in str(error)
     assert error.request_ids == tuple(ids)
     assert error.reading is reading
