@@ -40,7 +40,7 @@ class Check:
         holds: A sentence that is true when the check passes.
         finding: The kind of problem, followed by the number and examples in the result.
         sql: A query that returns one row per problem, or a function of the column names that returns such a query.
-        advice: What to do about the problem.
+        advice: What to do about the problem. `$backfill` becomes the commands that read the days found.
     """
 
     table: str
@@ -325,8 +325,10 @@ def _verdict(connection: "DuckDBPyConnection", check: Check, values: Mapping[str
         return Verdict(True, check.severity, check.holds, 0)
     more = f" and {len(examples) - EXAMPLES_SHOWN} more" if len(examples) > EXAMPLES_SHOWN else ""
     shown = ", ".join(examples[:EXAMPLES_SHOWN])
-    days = {date.fromisoformat(day) for example in examples for day in _DAY.findall(example)}
-    advice = check.advice.replace("$backfill", "; ".join(backfill_commands(days)))
+    advice = check.advice
+    if "$backfill" in advice:  # the violations are days, not names from outside
+        days = {date.fromisoformat(day) for example in examples for day in _DAY.findall(example)}
+        advice = advice.replace("$backfill", "; ".join(backfill_commands(days)))
     sentence = f"{check.finding}, {len(found):,} in total: {shown}{more}. {advice}".rstrip()
     return Verdict(False, check.severity, sentence, len(found), tuple(examples[:EXAMPLES_KEPT]))
 

@@ -275,7 +275,7 @@ def _put_in_place(copy: Path, path: Path, warehouse: Warehouse, *, now: datetime
             kept.chmod(PRIVATE)
         else:
             put_new(copy, path)
-    except BaseException:
+    except BaseException:  # an interruption must put the warehouse back too
         if not path.exists() or (kept.exists() and kept.samefile(path)):
             for log, name in names.items():
                 if not log.exists():

@@ -289,10 +289,10 @@ def test_activities_that_count_nowhere_and_replies_pending_for_72_hours_are_foun
 
 def test_a_sequence_without_a_name_is_told_by_its_id_and_a_name_can_do_no_harm(workspace: Workspace) -> None:
     prepared(workspace, sent(march(2), "D", sequence="nameless"), sent(march(2), "E", sequence="hostile"))
-    workspace.name(hostile="\x1b[31mred\n\u202e" + "x" * 500)
+    workspace.name(hostile="\x1b[31mred\n2026-99-99 \u202e" + "x" * 500)
     run(workspace, "UPDATE engagement.sequence_summary SET is_silent = true")
     verdict = verdicts(workspace)["engagement.sequence_summary.no_sequence_is_silent"]
-    hostile = f"[31mred {'x' * 500}"
+    hostile = f"[31mred 2026-99-99 {'x' * 500}"
     assert set(verdict.examples) == {"Outbound", uid("nameless"), f"{hostile[:79]}…"}
 
 
