@@ -1,49 +1,71 @@
 {% from 'rates.jinja' import rate_columns, rate_comments %}
-{% from 'runs.jinja' import days %}
-{% from 'horizon.jinja' import horizon %}
+{% from 'horizon.jinja' import closed_day, closed_until, horizon, quarter, quarters, unknown_in %}
 {% from 'sequence_actions.jinja' import answers %}
-{# Age in whole days before as_of. A period of n days contains the ages 0 to n - 1. A window of n days has closed when
-   days_since is n or more. The two columns differ only for an action exactly a whole number of days before as_of. #}
-{% macro aged(which) %}
-        SELECT
-            *,
-            CASE WHEN since >= 0 THEN least(since // {{ days(1) }}, old) END AS days_since,
-            CASE WHEN since > 0 THEN least((since - 1) // {{ days(1) }}, old) END AS age
-        FROM (
-            SELECT *, epoch_us(as_of) - epoch_us(acted_at) AS since
-            FROM engagement.sequence_actions CROSS JOIN bounds
-            WHERE {{ which }}
-        )
-    {% endmacro %}
+{% set windows = {'open': '$open_window_days', 'reply': '$message_reply_window_days', 'acceptance': '$acceptance_window_days'} %}
+{# Whether the window of an action has closed and has no unknown day in it. #}
+{% macro is_closed(window) %}coalesce(acted_at <= {{ closed_until(windows[window]) }} AND unknown_{{ window }} = 0, false){% endmacro %}
+{# The sends that a rate covers: of the last n days whose windows have closed, or all. #}
+{% macro of_rates(window) -%}
+coalesce(day BETWEEN last_{{ window }}_day - days + 1 AND last_{{ window }}_day, days IS NULL)
+{%- endmacro %}
+{% set of_period = 'coalesce(day BETWEEN last_known_day - days + 1 AND last_known_day, days IS NULL)' %}
+{# A run counts once in a rate over contacts: its messages, and what came of one of them. #}
+{% set contact_rates = [
+    {'name': 'contact_open_rate', 'window': 'open', 'answer': 'opened_in_time', 'tracked': true,
+        'text': 'that was opened', 'rule': 'open_window_days'},
+    {'name': 'contact_click_rate', 'window': 'open', 'answer': 'clicked_in_time', 'tracked': true,
+        'text': 'with a click', 'rule': 'open_window_days'},
+    {'name': 'contact_reply_rate', 'window': 'reply', 'answer': 'replied_in_time', 'tracked': false,
+        'text': 'with a valid reply', 'rule': 'message_reply_window_days'},
+] %}
 -- Grain: sequence_template_id, channel, period
-{% macro closed_within(window) %}days_since >= {{ window }} AND coalesce(days_since < days + {{ window }}, days IS NULL){% endmacro %}
 CREATE OR REPLACE TABLE engagement.sequence_channels AS
-WITH {{ horizon() }}, bounds AS (
-    -- No period and window together reach back further, so older actions are treated alike.
-    SELECT *, 90 + greatest($open_window_days, $message_reply_window_days, $acceptance_window_days) AS old FROM horizon
+WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in(windows) }}, periods AS (
+    SELECT
+        period,
+        days,
+        last_known_day,
+        {% for window, length in windows.items() %}
+        {{ closed_day(length) }} AS last_{{ window }}_day,
+        {% endfor %}
+    FROM horizon CROSS JOIN (VALUES ('lifetime', NULL), ('7d', 7), ('28d', 28), ('90d', 90)) AS lengths(period, days)
+), actions AS (
+    SELECT
+        actions.*,
+        {% for window in windows %}
+        {{ is_closed(window) }} AS is_{{ window }}_closed,
+        {% endfor %}
+        day
+    FROM engagement.sequence_actions AS actions
+    JOIN quarters ON quarter = {{ quarter('acted_at') }}
+    LEFT JOIN unknown_in USING (day)
+    CROSS JOIN horizon
+    WHERE type NOT IN ('sequence_step.completed', 'sequence_step.skipped')
 ), by_day AS (
     -- By day first, then by period, so that the many rows are read only once.
     SELECT
-        sequence_template_id, channel, type, left_censored, age, days_since,
+        sequence_template_id, channel, type, left_censored, day,
+        {% for window in windows %}
+        is_{{ window }}_closed,
+        {% endfor %}
         count(*) AS actions,
         {% for answer in answers %}
         count(*) FILTER ({{ answer.name }}_in_time) AS {{ answer.name }},
         {% endfor %}
         count(*) FILTER (closed_by = 'task.completed') AS completed,
-        count(*) FILTER (closed_by = 'task.skipped') AS skipped
-    FROM ({{ aged("type NOT IN ('sequence_step.completed', 'sequence_step.skipped')") }})
+        count(*) FILTER (closed_by = 'task.skipped') AS skipped,
+        count(*) FILTER (is_open_task) AS open
+    FROM actions
     GROUP BY ALL
-), periods(period, days) AS (
-    VALUES ('lifetime', NULL), ('7d', 7), ('28d', 28), ('90d', 90)
 ), mails AS (
     SELECT sequence_template_id, sum(actions) AS mails
-    FROM by_day
-    WHERE type = 'message.sent' AND channel = 'EMAIL' AND age < 28
+    FROM by_day CROSS JOIN horizon
+    WHERE type = 'message.sent' AND channel = 'EMAIL' AND day BETWEEN last_known_day - 27 AND last_known_day
     GROUP BY ALL
 ), looks AS (
     SELECT sequence_template_id, bool_or(last_look_at >= seen_since) AS is_looked_at
     FROM engagement.sequence_runs
-    CROSS JOIN (SELECT as_of - to_days(28) AS seen_since FROM horizon)
+    CROSS JOIN (SELECT (last_known_day - 27)::TIMESTAMP AT TIME ZONE $timezone AS seen_since FROM horizon)
     GROUP BY ALL
 ), tracking AS (
     -- Tracking is a property of the sequence, so left-censored runs count too.
@@ -53,8 +75,29 @@ WITH {{ horizon() }}, bounds AS (
     SELECT
         sequence_template_id, channel, period,
         quantile_cont(epoch(closed_at - acted_at) / 3600, 0.5) AS median_hours
-    FROM ({{ aged("closed_by = 'task.completed' AND NOT left_censored") }}) CROSS JOIN periods
-    WHERE coalesce(age < days, days IS NULL)
+    FROM actions CROSS JOIN periods
+    WHERE closed_by = 'task.completed' AND NOT left_censored AND {{ of_period }}
+    GROUP BY ALL
+), contacts AS (
+    SELECT
+        sequence_template_id, channel, period
+        {%- for rate in contact_rates %},
+        count(*) FILTER (bool_or_of_{{ loop.index }}) AS {{ rate.name }}_num,
+        count(*) FILTER (is_of_{{ loop.index }}) AS {{ rate.name }}_den
+        {%- endfor %}
+
+    FROM (
+        SELECT
+            sequence_template_id, channel, sequence_id, period
+            {%- for rate in contact_rates %},
+            bool_or(is_{{ rate.window }}_closed AND {{ of_rates(rate.window) }}) AS is_of_{{ loop.index }},
+            bool_or(is_{{ rate.window }}_closed AND {{ of_rates(rate.window) }} AND {{ rate.answer }}) AS bool_or_of_{{ loop.index }}
+            {%- endfor %}
+
+        FROM actions CROSS JOIN periods
+        WHERE type = 'message.sent' AND NOT left_censored
+        GROUP BY ALL
+    )
     GROUP BY ALL
 ), summed AS (
     SELECT
@@ -75,16 +118,16 @@ WITH {{ horizon() }}, bounds AS (
         coalesce(sum(actions) FILTER (is_task AND NOT left_censored), 0)::BIGINT AS tasks,
         coalesce(sum(completed) FILTER (is_task AND NOT left_censored), 0)::BIGINT AS tasks_completed,
         coalesce(sum(skipped) FILTER (is_task AND NOT left_censored), 0)::BIGINT AS tasks_skipped,
-        coalesce(sum(actions - completed - skipped) FILTER (is_task), 0)::BIGINT AS open_tasks
+        coalesce(sum(open) FILTER (is_task), 0)::BIGINT AS open_tasks
     FROM (
         SELECT
             *,
             type = 'message.sent' AS is_message,
-            coalesce(age < days, days IS NULL) AS is_of_period,
+            {{ of_period }} AS is_of_period,
             type = 'task.created' AND is_of_period AS is_task,
-            is_message AND NOT left_censored AND {{ closed_within('$open_window_days') }} AS can_open,
-            is_message AND NOT left_censored AND {{ closed_within('$message_reply_window_days') }} AS can_reply,
-            type = 'invitation.sent' AND NOT left_censored AND {{ closed_within('$acceptance_window_days') }}
+            is_message AND NOT left_censored AND is_open_closed AND {{ of_rates('open') }} AS can_open,
+            is_message AND NOT left_censored AND is_reply_closed AND {{ of_rates('reply') }} AS can_reply,
+            type = 'invitation.sent' AND NOT left_censored AND is_acceptance_closed AND {{ of_rates('acceptance') }}
                 AS can_accept
         FROM by_day CROSS JOIN periods
     )
@@ -96,6 +139,11 @@ WITH {{ horizon() }}, bounds AS (
             if(is_tracked, opened, NULL) AS opened,
             if(is_tracked, looked, NULL) AS looked,
             if(is_tracked, clicked, NULL) AS clicked,
+            {% for rate in contact_rates if rate.tracked %}
+            {% for part in ['num', 'den'] %}
+            if(is_tracked, {{ rate.name }}_{{ part }}, NULL) AS {{ rate.name }}_{{ part }},
+            {% endfor %}
+            {% endfor %}
             if(channel = 'LINKEDIN', accepted, NULL) AS accepted,
             if(channel = 'LINKEDIN', replied_after, NULL) AS replied_after),
         if(is_tracked, eligible_for_open, NULL) AS tracked,
@@ -104,13 +152,20 @@ WITH {{ horizon() }}, bounds AS (
         SELECT
             summed.*,
             median_hours,
+            {% for rate in contact_rates %}
+            {% for part in ['num', 'den'] %}
+            coalesce({{ rate.name }}_{{ part }}, 0) AS {{ rate.name }}_{{ part }},
+            {% endfor %}
+            {% endfor %}
             CASE WHEN summed.channel = 'EMAIL' THEN coalesce(is_untracked, false) END AS tracking_off,
             tracking_off IS NOT DISTINCT FROM false AS is_tracked
         FROM summed
         LEFT JOIN tracking ON tracking.sequence_template_id IS NOT DISTINCT FROM summed.sequence_template_id
-        LEFT JOIN medians
-            ON medians.sequence_template_id IS NOT DISTINCT FROM summed.sequence_template_id
-            AND medians.channel = summed.channel AND medians.period = summed.period
+        {% for other in ['medians', 'contacts'] %}
+        LEFT JOIN {{ other }}
+            ON {{ other }}.sequence_template_id IS NOT DISTINCT FROM summed.sequence_template_id
+            AND {{ other }}.channel = summed.channel AND {{ other }}.period = summed.period
+        {% endfor %}
     ) AS counted
 )
 SELECT
@@ -125,6 +180,9 @@ SELECT
     {{ rate_columns('email_open_rate_adjusted', 'looked', 'tracked') }},
     {{ rate_columns('email_click_rate', 'clicked', 'tracked') }},
     {{ rate_columns('reply_rate', 'replied', 'eligible_for_reply') }},
+    {% for rate in contact_rates %}
+    {{ rate_columns(rate.name, rate.name ~ '_num', rate.name ~ '_den') }},
+    {% endfor %}
     invitations,
     {{ rate_columns('invitation_acceptance_rate', 'accepted', 'invited') }},
     {{ rate_columns('invitation_to_reply_rate', 'replied_after', 'invited') }},
@@ -138,20 +196,23 @@ FROM shown CROSS JOIN horizon;
 COMMENT ON TABLE engagement.sequence_channels IS 'One row per sequence, channel and period: the outcomes of single messages, invitations and tasks. Rates of messages and invitations cover those whose outcome window has closed. Messages, invitations and tasks of left-censored runs are in sends, invitations and open_tasks, but in no other number.';
 COMMENT ON COLUMN engagement.sequence_channels.sequence_template_id IS 'Id of the sequence. NULL when the activities name none.';
 COMMENT ON COLUMN engagement.sequence_channels.channel IS 'EMAIL, LINKEDIN or MANUAL. OTHER for any other channel that Topo sends, NONE when the channel is unknown.';
-COMMENT ON COLUMN engagement.sequence_channels.period IS 'lifetime: all landed days. 7d, 28d and 90d: the last 7, 28 or 90 days up to as_of. A rate of messages or invitations covers those whose outcome window closed in the period.';
+COMMENT ON COLUMN engagement.sequence_channels.period IS 'lifetime: all landed days. 7d, 28d and 90d: the last 7, 28 or 90 days known calendar days. A rate of messages or invitations covers those sent on the last 7, 28 or 90 days of which every outcome window has closed.';
 COMMENT ON COLUMN engagement.sequence_channels.sends IS 'Messages sent in the period, whether or not their windows have closed. Includes left-censored runs.';
-COMMENT ON COLUMN engagement.sequence_channels.eligible_for_open IS 'Messages whose window for opens and clicks closed in the period ($open_window_days days, rule open_window_days). Excludes left-censored runs.';
-COMMENT ON COLUMN engagement.sequence_channels.eligible_for_reply IS 'Messages whose window for replies closed in the period ($message_reply_window_days days, rule message_reply_window_days). Excludes left-censored runs.';
-COMMENT ON COLUMN engagement.sequence_channels.tracking_off IS 'TRUE when opens and clicks do not seem to be tracked: the sequence sent at least $tracking_off_sends emails in the 28 days up to as_of (rule tracking_off_sends), and none of its runs has an open or a click since those days began. The rates of opens and clicks are then NULL in every period. NULL on channels other than EMAIL.';
-{{ rate_comments('engagement.sequence_channels', 'email_open_rate', 'Emails in email_open_rate_den that were opened at most $open_window_days days after the send (rule open_window_days), opens by privacy proxies included. NULL on other channels and when tracking is off.', 'Emails whose window for opens closed in the period. NULL on other channels and when tracking is off.') }}
-{{ rate_comments('engagement.sequence_channels', 'email_open_rate_adjusted', 'Emails in email_open_rate_adjusted_den that were opened at most $open_window_days days (rule open_window_days) and more than $instant_open_seconds seconds (rule instant_open_seconds) after the send. Earlier opens are attributed to machines. NULL on other channels and when tracking is off.', 'Emails whose window for opens closed in the period. NULL on other channels and when tracking is off.') }}
-{{ rate_comments('engagement.sequence_channels', 'email_click_rate', 'Emails in email_click_rate_den with a click on a link at most $open_window_days days after the send (rule open_window_days). NULL on other channels and when tracking is off.', 'Emails whose window for clicks closed in the period. NULL on other channels and when tracking is off.') }}
-{{ rate_comments('engagement.sequence_channels', 'reply_rate', 'Messages in reply_rate_den with a valid reply at most $message_reply_window_days days after the send (rule message_reply_window_days). A reply belongs to the message that it names; else to the last message or invitation on its channel before it; else to the last one on any channel.', 'Messages whose window for replies closed in the period.') }}
+COMMENT ON COLUMN engagement.sequence_channels.eligible_for_open IS 'Messages of these days whose window for opens and clicks has closed ($open_window_days days, rule open_window_days). Excludes left-censored runs and days with an unknown day in their windows.';
+COMMENT ON COLUMN engagement.sequence_channels.eligible_for_reply IS 'Messages of these days whose window for replies has closed ($message_reply_window_days days, rule message_reply_window_days). Excludes left-censored runs and days with an unknown day in their windows.';
+COMMENT ON COLUMN engagement.sequence_channels.tracking_off IS 'TRUE when opens and clicks do not seem to be tracked: the sequence sent at least $tracking_off_sends emails in the last 28 known calendar days (rule tracking_off_sends), and none of its runs has an open or a click since those days began. The rates of opens and clicks are then NULL in every period. NULL on channels other than EMAIL.';
+{{ rate_comments('engagement.sequence_channels', 'email_open_rate', 'Emails in email_open_rate_den that were opened at most $open_window_days days after the send (rule open_window_days), opens by privacy proxies included. NULL on other channels and when tracking is off.', 'Emails in eligible_for_open. NULL on other channels and when tracking is off.') }}
+{{ rate_comments('engagement.sequence_channels', 'email_open_rate_adjusted', 'Emails in email_open_rate_adjusted_den that were opened at most $open_window_days days (rule open_window_days) and more than $instant_open_seconds seconds (rule instant_open_seconds) after the send. Earlier opens are attributed to machines. NULL on other channels and when tracking is off.', 'Emails in eligible_for_open. NULL on other channels and when tracking is off.') }}
+{{ rate_comments('engagement.sequence_channels', 'email_click_rate', 'Emails in email_click_rate_den with a click on a link at most $open_window_days days after the send (rule open_window_days). NULL on other channels and when tracking is off.', 'Emails in eligible_for_open. NULL on other channels and when tracking is off.') }}
+{{ rate_comments('engagement.sequence_channels', 'reply_rate', 'Messages in reply_rate_den with a valid reply at most $message_reply_window_days days after the send (rule message_reply_window_days). A reply belongs to the message that it names; else to the last message or invitation on its channel before it; else to the last one on any channel.', 'The messages in eligible_for_reply.') }}
+{% for rate in contact_rates %}
+{{ rate_comments('engagement.sequence_channels', rate.name, 'Runs in ' ~ rate.name ~ '_den with at least one of these messages ' ~ rate.text ~ ' at most $' ~ rate.rule ~ ' days after the send (rule ' ~ rate.rule ~ ').' ~ (' NULL on other channels than EMAIL and when tracking is off.' if rate.tracked else ''), 'Runs with a message in ' ~ ('eligible_for_open' if rate.window == 'open' else 'eligible_for_reply') ~ '.' ~ (' NULL on other channels than EMAIL and when tracking is off.' if rate.tracked else '')) }}
+{% endfor %}
 COMMENT ON COLUMN engagement.sequence_channels.invitations IS 'Invitations sent in the period, whether or not their windows have closed. Includes left-censored runs.';
-{{ rate_comments('engagement.sequence_channels', 'invitation_acceptance_rate', 'Invitations in invitation_acceptance_rate_den that were accepted at most $acceptance_window_days days later (rule acceptance_window_days). NULL on channels other than LINKEDIN.', 'Invitations whose window for acceptance closed in the period. NULL on channels other than LINKEDIN.') }}
-{{ rate_comments('engagement.sequence_channels', 'invitation_to_reply_rate', 'Invitations in invitation_to_reply_rate_den that were followed by a valid reply on LinkedIn at most $acceptance_window_days days later (rule acceptance_window_days). NULL on channels other than LINKEDIN.', 'Invitations whose window for acceptance closed in the period. NULL on channels other than LINKEDIN.') }}
+{{ rate_comments('engagement.sequence_channels', 'invitation_acceptance_rate', 'Invitations in invitation_acceptance_rate_den that were accepted at most $acceptance_window_days days later (rule acceptance_window_days). NULL on channels other than LINKEDIN.', 'Invitations of the last days whose window for acceptance has closed ($acceptance_window_days days, rule acceptance_window_days). NULL on channels other than LINKEDIN.') }}
+{{ rate_comments('engagement.sequence_channels', 'invitation_to_reply_rate', 'Invitations in invitation_to_reply_rate_den that were followed by a valid reply on LinkedIn at most $acceptance_window_days days later (rule acceptance_window_days). NULL on channels other than LINKEDIN.', 'Invitations of the last days whose window for acceptance has closed ($acceptance_window_days days, rule acceptance_window_days). NULL on channels other than LINKEDIN.') }}
 {{ rate_comments('engagement.sequence_channels', 'task_completion_rate', 'Tasks in task_completion_rate_den that have been completed, however late.', 'Tasks created in the period.') }}
 {{ rate_comments('engagement.sequence_channels', 'task_skip_rate', 'Tasks in task_skip_rate_den that have been skipped, however late.', 'Tasks created in the period.') }}
-COMMENT ON COLUMN engagement.sequence_channels.open_tasks IS 'Tasks created in the period that are neither completed nor skipped. Includes left-censored runs.';
+COMMENT ON COLUMN engagement.sequence_channels.open_tasks IS 'Tasks created in the period that are neither completed nor skipped. A task without an id cannot be followed, so it is not open. Includes left-censored runs.';
 COMMENT ON COLUMN engagement.sequence_channels.median_hours_to_complete_task IS 'Median hours from creation to completion of the tasks in task_completion_rate_num. NULL when there are none.';
-COMMENT ON COLUMN engagement.sequence_channels.as_of IS 'End of the last closed day (UTC). The rates count only windows that had closed by then.';
+COMMENT ON COLUMN engagement.sequence_channels.as_of IS 'End of the last known day (UTC). The rates count only windows that had closed by then.';

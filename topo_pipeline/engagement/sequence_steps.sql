@@ -1,9 +1,9 @@
 {% from 'rates.jinja' import rate_columns, rate_comments %}
-{% from 'horizon.jinja' import horizon %}
+{% from 'horizon.jinja' import closed_until, horizon, quarter, quarters, unknown_in %}
 {% macro actions(which) %}coalesce(sum(actions) FILTER ({{ which }}), 0)::BIGINT{% endmacro %}
 -- Grain: sequence_template_id, step, inferred_position, channel
 CREATE OR REPLACE TABLE engagement.sequence_steps AS
-WITH {{ horizon() }}, actions AS (
+WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'reply': '$message_reply_window_days'}) }}, actions AS (
     -- By all conditions first, then by step, so that the many rows are read only once.
     SELECT
         sequence_template_id,
@@ -16,12 +16,18 @@ WITH {{ horizon() }}, actions AS (
         is_first_reply,
         is_first_reply AND replied_in_time AS is_answered,
         is_replied_before,
-        acted_at <= closed_until AS is_closed,
+        is_first_positive_reply,
+        is_first_opt_out,
+        channel = 'EMAIL' AND opened_at IS NOT NULL AS is_opened,
+        channel = 'EMAIL' AND clicked_at IS NOT NULL AS is_clicked,
+        coalesce(acted_at <= {{ closed_until('$message_reply_window_days') }} AND unknown_reply = 0, false) AS is_closed,
         run_over_at <= as_of AS is_settled,
         exit_reason,
         count(*) AS actions
     FROM engagement.sequence_actions
-    CROSS JOIN (SELECT as_of, as_of - to_days($message_reply_window_days::INTEGER) AS closed_until FROM horizon)
+    JOIN quarters ON quarter = {{ quarter('acted_at') }}
+    LEFT JOIN unknown_in USING (day)
+    CROSS JOIN horizon
     WHERE type <> 'task.created' AND (position IS NOT NULL OR step IS NOT NULL) AND NOT left_censored
     GROUP BY ALL
 ), counted AS (
@@ -42,17 +48,32 @@ WITH {{ horizon() }}, actions AS (
         {{ actions("exit_reason = 'completed'") }} AS exits_completed,
         {{ actions("exit_reason = 'active'") }} AS exits_active,
         {{ actions('NOT is_touch') }} AS ended,
-        {{ actions('is_skipped') }} AS skipped
+        {{ actions('is_skipped') }} AS skipped,
+        {{ actions('is_opened') }} AS opens,
+        {{ actions('is_clicked') }} AS clicks,
+        {{ actions('is_first_positive_reply') }} AS positive_replies,
+        {{ actions('is_first_opt_out') }} AS opt_outs
     FROM actions
+    GROUP BY ALL
+), waiting AS (
+    SELECT
+        sequence_template_id, last_completed_step AS step, last_completed_channel AS channel, count(*) AS active_runs
+    FROM engagement.sequence_runs
+    WHERE NOT left_censored AND completed_at IS NULL AND stopped_at IS NULL AND last_completed_step IS NOT NULL
     GROUP BY ALL
 ), shown AS (
     SELECT
-        * REPLACE (if(step IS NOT NULL, skipped, NULL) AS skipped, if(step IS NOT NULL, ended, NULL) AS ended),
+        counted.* REPLACE (
+            if(counted.step IS NOT NULL, skipped, NULL) AS skipped, if(counted.step IS NOT NULL, ended, NULL) AS ended,
+            if(counted.channel = 'EMAIL', opens, NULL) AS opens, if(counted.channel = 'EMAIL', clicks, NULL) AS clicks),
+        if(counted.step IS NOT NULL, coalesce(active_runs, 0), NULL) AS active_runs,
         (sum(replies) OVER of_sequence)::BIGINT AS replies_of_sequence,
-        (sum(sends) FILTER (step IS NOT NULL) OVER of_sequence)::BIGINT AS sends_with_step,
+        (sum(sends) FILTER (counted.step IS NOT NULL) OVER of_sequence)::BIGINT AS sends_with_step,
         (sum(sends) OVER of_sequence)::BIGINT AS sends_of_sequence
-    FROM counted
-    WINDOW of_sequence AS (PARTITION BY sequence_template_id)
+    FROM counted LEFT JOIN waiting
+        ON waiting.sequence_template_id IS NOT DISTINCT FROM counted.sequence_template_id
+        AND waiting.step = counted.step AND waiting.channel = counted.channel
+    WINDOW of_sequence AS (PARTITION BY counted.sequence_template_id)
 )
 SELECT
     sequence_template_id,
@@ -69,6 +90,11 @@ SELECT
     exits_stopped,
     exits_completed,
     exits_active,
+    opens,
+    clicks,
+    positive_replies,
+    opt_outs,
+    active_runs,
     rate(coalesce(sends_with_step, 0), sends_of_sequence) AS step_coverage,
     as_of
 FROM shown CROSS JOIN horizon;
@@ -80,7 +106,7 @@ COMMENT ON COLUMN engagement.sequence_steps.inferred_position IS 'When step is N
 COMMENT ON COLUMN engagement.sequence_steps.channel IS 'EMAIL, LINKEDIN or MANUAL. OTHER for any other channel that Topo sends, NONE when the channel is unknown.';
 COMMENT ON COLUMN engagement.sequence_steps.runs_reached IS 'Runs with a message or invitation in this row. 0 for a step that sends nothing, such as a task.';
 COMMENT ON COLUMN engagement.sequence_steps.sends IS 'Messages and invitations sent.';
-{{ rate_comments('engagement.sequence_steps', 'step_reply_rate', 'Runs in step_reply_rate_den whose first valid reply answers a message or invitation in this row at most $message_reply_window_days days after it was sent (rule message_reply_window_days), with that window closed too.', 'Runs without an earlier valid reply whose first message or invitation in this row was sent at least $message_reply_window_days days before as_of (rule message_reply_window_days).') }}
+{{ rate_comments('engagement.sequence_steps', 'step_reply_rate', 'Runs in step_reply_rate_den whose first valid reply answers a message or invitation in this row at most $message_reply_window_days days after it was sent (rule message_reply_window_days), with that window closed too.', 'Runs without an earlier valid reply whose first message or invitation in this row was sent at least $message_reply_window_days days before as_of (rule message_reply_window_days), with no unknown day in that window.') }}
 {{ rate_comments('engagement.sequence_steps', 'share_of_replies', 'Runs whose first valid reply answers a message or invitation in this row, however late. A reply belongs to the message that it names; else to the last message or invitation on its channel before it; else to the last one on any channel.', 'Runs of the sequence whose first valid reply answers a message or invitation in any row.') }}
 {{ rate_comments('engagement.sequence_steps', 'step_skip_rate', 'Times that the step was skipped. NULL when the step is unknown.', 'Times that the step was completed or skipped. NULL when the step is unknown.') }}
 {{ rate_comments('engagement.sequence_steps', 'advance_rate', 'Runs in advance_rate_den whose last message or invitation is in another row.', 'Runs that reached this row and were over at as_of: completed, stopped, or without an activity for $reply_window_days days (rule reply_window_days).') }}
@@ -88,5 +114,10 @@ COMMENT ON COLUMN engagement.sequence_steps.exits_replied IS 'Runs whose last me
 COMMENT ON COLUMN engagement.sequence_steps.exits_stopped IS 'Runs whose last message or invitation is in this row and whose exit_reason is stopped.';
 COMMENT ON COLUMN engagement.sequence_steps.exits_completed IS 'Runs whose last message or invitation is in this row and whose exit_reason is completed.';
 COMMENT ON COLUMN engagement.sequence_steps.exits_active IS 'Runs whose last message or invitation is in this row and whose exit_reason is active.';
+COMMENT ON COLUMN engagement.sequence_steps.opens IS 'Emails in this row that were opened, however late. NULL on other channels.';
+COMMENT ON COLUMN engagement.sequence_steps.clicks IS 'Emails in this row with a click, however late. NULL on other channels.';
+COMMENT ON COLUMN engagement.sequence_steps.positive_replies IS 'Runs whose first positive reply answers a message or invitation in this row, however late.';
+COMMENT ON COLUMN engagement.sequence_steps.opt_outs IS 'Runs whose first opt-out reply answers a message or invitation in this row, however late. There can be more opt-outs than replies say.';
+COMMENT ON COLUMN engagement.sequence_steps.active_runs IS 'Runs that are neither completed nor stopped and whose last completed step is this one. NULL when the step is unknown.';
 COMMENT ON COLUMN engagement.sequence_steps.step_coverage IS 'Share of the messages and invitations of the sequence whose step is known, from 0 to 1. The same in all rows of the sequence. NULL when it sent none.';
-COMMENT ON COLUMN engagement.sequence_steps.as_of IS 'End of the last closed day (UTC). The rates count only windows that had closed by then.';
+COMMENT ON COLUMN engagement.sequence_steps.as_of IS 'End of the last known day (UTC). The rates count only windows that had closed by then.';

@@ -1,22 +1,34 @@
-{% from 'rates.jinja' import rate_columns, rate_comments, message_rates %}
-{% from 'horizon.jinja' import horizon, quarter, quarters %}
-{% set periods = ['lifetime', '7d', '28d', '90d'] %}
+{% from 'counts.jinja' import count_comments, counted %}
+{% from 'rates.jinja' import cohort_rates, early_rates, early_windows, outcome_comments, outcomes, rate_columns, rate_comments %}
+{% from 'horizon.jinja' import closed_day, closed_until, horizon, quarter, quarters, unknown_in %}
+{% from 'runs.jinja' import days %}
+{# The cohort days that a rate covers: of the last n days whose windows have closed, or all. #}
+{% macro of_rates(length, day='cohort_day') -%}
+coalesce({{ day }} BETWEEN {{ closed_day(length) }} - days + 1 AND {{ closed_day(length) }}, days IS NULL)
+{%- endmacro %}
+{% macro of_cohorts(column, where) %}coalesce(sum({{ column }}) FILTER ({{ where }}), 0)::BIGINT{% endmacro %}
+{# One reply of one run must not rank first, nor a sequence that is over. #}
+{% set is_ranked = "(joined.reply_rate_den > 0 AND joined.reply_rate_den >= $evidence_small AND coalesce(status, 'ACTIVE') = 'ACTIVE')" %}
 -- Grain: sequence_template_id, period
 CREATE OR REPLACE TABLE engagement.sequence_summary AS
-WITH {{ horizon() }}, {{ quarters() }}, periods AS (
-    -- A period of n days is the last n cohort days whose outcome windows have all closed, landed or not.
+WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_days'}) }}, periods AS (
     SELECT
-        'lifetime' AS period, min(day) AS period_start, max(day) AS period_end, max(day) AS last_known_day
-    FROM landed_days
-    UNION ALL
-    SELECT days || 'd', last_mature_day - days + 1, last_mature_day, last_closed_day
-    FROM horizon CROSS JOIN (SELECT unnest([7, 28, 90])::INTEGER AS days)
+        period,
+        days,
+        if(days IS NULL, first_landed_day, last_known_day - days + 1) AS period_start,
+        if(days IS NULL, last_landed_day, last_known_day) AS period_end,
+        {{ closed_day('$reply_window_days') }} AS rate_period_end,
+        if(days IS NULL, first_landed_day, rate_period_end - days + 1) AS rate_period_start
+    FROM horizon CROSS JOIN (VALUES ('lifetime', NULL), ('7d', 7), ('28d', 28), ('90d', 90)) AS lengths(period, days)
 ), known AS (
-    SELECT periods.*, last_known_day - period_start + 1 - count(landed_days.day) AS days_missing
-    FROM periods LEFT JOIN landed_days ON landed_days.day BETWEEN period_start AND last_known_day
-    GROUP BY period, period_start, period_end, last_known_day
+    SELECT
+        periods.*,
+        (SELECT count(*) FROM unknown_days WHERE day BETWEEN period_start AND period_end) AS days_unknown,
+        (SELECT count(*) FROM unknown_in WHERE unknown_later > 0 AND day BETWEEN rate_period_start AND rate_period_end)
+            AS cohort_days_left_out
+    FROM periods
 ), business_days AS (
-    SELECT last_closed_day - ago::INTEGER AS day
+    SELECT last_known_day - ago::INTEGER AS day
     FROM horizon CROSS JOIN range(2 * $silent_business_days::BIGINT + 3) AS days(ago)
     WHERE isodow(day) <= 5
     ORDER BY day DESC
@@ -24,79 +36,124 @@ WITH {{ horizon() }}, {{ quarters() }}, periods AS (
 ), silence AS (
     SELECT
         silent_since,
-        last_closed_day,
-        (SELECT count(*) FROM landed_days WHERE NOT is_open AND day BETWEEN silent_since AND last_closed_day)
-            = last_closed_day - silent_since + 1 AS is_known
+        NOT EXISTS (FROM unknown_days WHERE day >= silent_since) AND silent_since >= first_landed_day AS is_known
     FROM horizon CROSS JOIN (SELECT min(day) AS silent_since FROM business_days)
+), lately AS (
+    SELECT sequence_template_id, sum(total_sent + total_invitations) AS sent_lately
+    FROM engagement.sequence_daily CROSS JOIN silence CROSS JOIN horizon
+    WHERE day BETWEEN silent_since AND last_known_day
+    GROUP BY ALL
+), runs AS (
+    SELECT runs.*, began.day AS first_day, contact.day AS contact_day
+    FROM engagement.sequence_runs AS runs
+    JOIN quarters AS began ON began.quarter = {{ quarter('first_activity_at') }}
+    LEFT JOIN quarters AS contact ON contact.quarter = {{ quarter('contacted_at') }}
 ), parts AS (
-    SELECT
-        sequence_template_id,
-        day,
-        COLUMNS('^(total|unique)_'),
-        CASE WHEN day BETWEEN silent_since AND last_closed_day THEN total_sent + total_invitations END AS sent_lately
-    FROM engagement.sequence_daily CROSS JOIN silence
+    SELECT sequence_template_id, day, COLUMNS({{ counted }}) FROM engagement.sequence_daily
     UNION ALL BY NAME
     SELECT
         sequence_template_id,
-        day,
+        first_day AS day,
         count(*) AS runs,
         count(*) FILTER (completed_at IS NULL AND stopped_at IS NULL) AS runs_active,
         count(*) FILTER (is_paused) AS runs_paused,
         count(*) FILTER (stopped_at IS NOT NULL) AS runs_stopped,
-        count(*) FILTER (left_censored) AS runs_left_censored
-    FROM engagement.sequence_runs JOIN quarters ON quarter = {{ quarter('first_activity_at') }}
+        count(*) FILTER (left_censored) AS runs_left_censored,
+        count(*) FILTER (start_uncertain) AS runs_start_uncertain
+    FROM runs
     GROUP BY ALL
     UNION ALL BY NAME
     SELECT
         sequence_template_id,
-        day,
+        contact_day AS day,
         sum(messages_sent) AS messages,
         sum(replies) AS replies,
         count(touches_before_reply) AS repliers,
         sum(touches_before_reply) AS touches
-    FROM engagement.sequence_runs JOIN quarters ON quarter = {{ quarter('contacted_at') }}
-    WHERE NOT left_censored AND contacted_at IS NOT NULL
+    FROM runs
+    WHERE NOT left_censored AND contact_day IS NOT NULL
     GROUP BY ALL
-    UNION ALL BY NAME
-    SELECT
-        sequence_template_id,
-        cohort_day AS day,
-        {% for rate in message_rates %}
-        {{ rate.name }}_num,
-        {{ rate.name }}_den,
-        {% endfor %}
-        eligible
-    FROM engagement.sequence_cohorts
-    WHERE axis = 'sent'
-), bounds AS (
-    SELECT
-        {% for period in periods %}
-        any_value(period_start) FILTER (period = '{{ period }}') AS start_{{ period }},
-        any_value(period_end) FILTER (period = '{{ period }}') AS end_{{ period }},
-        {% endfor %}
-    FROM known
-), halves AS (
-    -- By the set of periods that a day is in first, then by period, so that the many rows are read only once.
-    SELECT
-        sequence_template_id,
-        {% for period in periods %}
-        coalesce(day BETWEEN start_{{ period }} AND end_{{ period }}, false) AS in_{{ period }},
-        {% endfor %}
-        sum(COLUMNS(parts.* EXCLUDE (sequence_template_id, day)))::BIGINT
-    FROM parts CROSS JOIN bounds
-    GROUP BY ALL
-), counted AS (
+), counts AS (
     SELECT
         sequence_template_id,
         period,
-        -- Independent of the period.
-        coalesce(sum(sent_lately), 0)::BIGINT AS sent_lately,
         coalesce(
-            sum(COLUMNS(halves.* EXCLUDE (sequence_template_id, sent_lately{% for period in periods %}, in_{{ period }}{% endfor %})))
-                FILTER (CASE period {% for period in periods %}WHEN '{{ period }}' THEN in_{{ period }} {% endfor %}END),
-            0)::BIGINT
-    FROM halves CROSS JOIN known
+            sum(COLUMNS(parts.* EXCLUDE (sequence_template_id, day)))
+                FILTER (days IS NULL OR coalesce(day BETWEEN period_start AND period_end, false)), 0)::BIGINT
+    FROM parts CROSS JOIN periods
     GROUP BY ALL
+), persons AS (
+    SELECT sequence_template_id, period, count(DISTINCT person_id) AS persons
+    FROM runs JOIN periods ON days IS NULL OR first_day BETWEEN period_start AND period_end
+    GROUP BY ALL
+), cohorts AS (
+    SELECT
+        sequence_template_id,
+        period,
+        {{ of_cohorts('members', "is_main AND is_of_rates") }} AS members,
+        {{ of_cohorts('eligible', 'is_counted') }} AS eligible,
+        {% for rate in cohort_rates %}
+        {{ of_cohorts(rate.name ~ '_num', 'is_counted') }} AS {{ rate.name }}_num,
+        {{ of_cohorts(rate.name ~ '_den', 'is_counted') }} AS {{ rate.name }}_den,
+        {% endfor %}
+        {{ of_cohorts('reply_rate_num', 'is_counted_of_sent') }} AS message_replied,
+        {{ of_cohorts('reply_rate_den', 'is_counted_of_sent') }} AS message_eligible,
+        {{ of_cohorts('replied_before_message', 'is_counted_of_sent') }} AS replied_before_message,
+        {% for rate in early_rates %}
+        {{ of_cohorts(rate.num, 'is_main AND is_of_' ~ rate.days ~ 'd') }} AS {{ rate.name }}_num,
+        {{ of_cohorts(rate.den, 'is_main AND is_of_' ~ rate.days ~ 'd') }} AS {{ rate.name }}_den,
+        {% endfor %}
+        {% for outcome in outcomes %}
+        {{ of_cohorts('outcome_' ~ outcome, 'is_counted') }} AS outcome_{{ outcome }},
+        {% endfor %}
+    FROM (
+        SELECT
+            *,
+            axis = 'touched' AS is_main,
+            {{ of_rates('$reply_window_days') }} AS is_of_rates,
+            {% for window in early_windows %}
+            {{ of_rates(window) }} AS is_of_{{ window }}d,
+            {% endfor %}
+            is_main AND is_of_rates AND days_unknown = 0 AS is_counted,
+            axis = 'sent' AND is_of_rates AND days_unknown = 0 AS is_counted_of_sent
+        FROM (FROM engagement.sequence_cohorts WHERE axis <> 'enrolled') CROSS JOIN periods CROSS JOIN horizon
+    )
+    GROUP BY ALL
+), speeds AS (
+    SELECT
+        sequence_template_id,
+        period,
+        CASE WHEN count(*) >= $quantile_repliers THEN quantile_cont(hours_to_first_reply, 0.5) END AS median_hours
+    FROM (
+        SELECT sequence_template_id, hours_to_first_reply, day AS cohort_day
+        FROM engagement.sequence_runs
+        CROSS JOIN horizon
+        JOIN quarters ON quarter = {{ quarter('touched_at') }}
+        JOIN unknown_in USING (day)
+        WHERE NOT left_censored AND NOT start_uncertain AND unknown_later = 0
+            AND touched_at <= {{ closed_until('$reply_window_days') }}
+            AND hours_to_first_reply <= 24 * $reply_window_days::INTEGER
+    ) CROSS JOIN periods CROSS JOIN horizon
+    WHERE {{ of_rates('$reply_window_days') }}
+    GROUP BY ALL
+), joined AS (
+    SELECT
+        counts.*,
+        coalesce(persons, 0) AS persons,
+        median_hours,
+        {% for count in ['members', 'eligible', 'message_replied', 'message_eligible', 'replied_before_message'] %}
+        coalesce({{ count }}, 0) AS {{ count }},
+        {% endfor %}
+        coalesce(COLUMNS(cohorts.* EXCLUDE (
+            sequence_template_id, period, members, eligible, message_replied, message_eligible, replied_before_message)), 0),
+        coalesce(sent_lately, 0) AS sent_lately
+    FROM counts
+    {% for other in ['persons', 'cohorts', 'speeds'] %}
+    LEFT JOIN {{ other }}
+        ON {{ other }}.sequence_template_id IS NOT DISTINCT FROM counts.sequence_template_id
+        AND {{ other }}.period = counts.period
+    {% endfor %}
+    LEFT JOIN lately ON lately.sequence_template_id IS NOT DISTINCT FROM counts.sequence_template_id
 )
 SELECT
     sequence_template_id,
@@ -105,81 +162,93 @@ SELECT
     period_end,
     templates.name AS sequence_name,
     templates.status,
-    COLUMNS('^(total|unique)_'),
+    COLUMNS({{ counted }}),
     runs,
+    persons,
     runs_active,
     runs_paused,
     runs_stopped,
     runs_left_censored,
+    runs_start_uncertain,
     rate(runs_active, runs) AS active_share,
     rate(runs_paused, runs) AS paused_share,
     rate(runs_stopped, runs) AS stopped_share,
     rate(messages, unique_sent) AS messages_per_contacted_run,
     rate(replies, messages) AS replies_per_message,
     rate(touches, repliers) AS touches_to_reply,
+    rate(total_sent, total_positive_replies) AS messages_per_positive_reply,
+    rate_period_start,
+    rate_period_end,
+    cohort_days_left_out,
+    members,
     eligible,
-    rate(eligible, unique_sent) AS maturity,
-    {% for rate in message_rates %}
+    rate(eligible, members) AS maturity,
+    {% for rate in cohort_rates %}
     {{ rate_columns(rate.name, rate.name ~ '_num', rate.name ~ '_den') }},
     {% endfor %}
-    CASE WHEN eligible > 0 THEN
-        rank() OVER (PARTITION BY period ORDER BY wilson_low(reply_rate_num, eligible) DESC NULLS LAST) END AS reply_rank,
-    CASE WHEN period <> 'lifetime' THEN NULL WHEN runs_active = runs_paused OR sent_lately > 0 THEN false
+    {{ rate_columns('message_reply_rate', 'message_replied', 'message_eligible') }},
+    replied_before_message,
+    {% for rate in early_rates %}
+    {{ rate_columns(rate.name, rate.name ~ '_num', rate.name ~ '_den') }},
+    {% endfor %}
+    rate(meeting_rate_den, meeting_rate_num) AS contacts_per_meeting,
+    median_hours AS median_hours_to_reply,
+    {% for outcome in outcomes %}
+    outcome_{{ outcome }},
+    {% endfor %}
+    CASE WHEN {{ is_ranked }} THEN rank() OVER (
+        PARTITION BY period, {{ is_ranked }} ORDER BY wilson_low(joined.reply_rate_num, joined.reply_rate_den) DESC) END AS reply_rank,
+    CASE WHEN period <> 'lifetime' THEN NULL
+        WHEN runs_active = runs_paused OR sent_lately > 0 OR coalesce(status, 'ACTIVE') <> 'ACTIVE' THEN false
         WHEN is_known THEN true END AS is_silent,
     as_of,
-    days_missing
-FROM counted
+    days_unknown
+FROM joined
 JOIN known USING (period)
 LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id
 CROSS JOIN horizon
 CROSS JOIN silence;
 
-COMMENT ON TABLE engagement.sequence_summary IS 'One row per sequence and period: totals, unique runs, states of runs, and rates over the contacted runs whose outcome window has closed.';
+COMMENT ON TABLE engagement.sequence_summary IS 'One row per sequence and period. Counts are of the last days, rates of the last days whose outcome windows have closed. Rates are over runs by their first message or invitation, unless their name says otherwise.';
 COMMENT ON COLUMN engagement.sequence_summary.sequence_template_id IS 'Id of the sequence. NULL when the activities name none.';
-COMMENT ON COLUMN engagement.sequence_summary.period IS 'lifetime: all landed days. 7d, 28d and 90d: the last 7, 28 or 90 days on which every outcome window that began has closed at as_of. These periods end one outcome window before as_of ($reply_window_days days, rule reply_window_days).';
-COMMENT ON COLUMN engagement.sequence_summary.period_start IS 'First day of the period, landed or not.';
-COMMENT ON COLUMN engagement.sequence_summary.period_end IS 'Last day of the period.';
+COMMENT ON COLUMN engagement.sequence_summary.period IS 'lifetime: all landed days. 7d, 28d and 90d: the last 7, 28 or 90 known calendar days. The rates cover the last 7, 28 or 90 days whose outcome windows have closed (rate_period_start to rate_period_end).';
+COMMENT ON COLUMN engagement.sequence_summary.period_start IS 'First day that the counts cover.';
+COMMENT ON COLUMN engagement.sequence_summary.period_end IS 'Last day that the counts cover: the last known day, in lifetime the last landed day.';
 COMMENT ON COLUMN engagement.sequence_summary.sequence_name IS 'Name of the sequence in Topo when it was last read. NULL when it has not been read, for example because the API key may not read it.';
-COMMENT ON COLUMN engagement.sequence_summary.status IS 'Status of the sequence in Topo when it was last read. NULL when it has not been read.';
-COMMENT ON COLUMN engagement.sequence_summary.total_found IS 'Enrolments in the period.';
-COMMENT ON COLUMN engagement.sequence_summary.total_sent IS 'Messages sent in the period, invitations not included.';
-COMMENT ON COLUMN engagement.sequence_summary.total_invitations IS 'Invitations sent in the period.';
-COMMENT ON COLUMN engagement.sequence_summary.total_accepted IS 'Invitations accepted in the period.';
-COMMENT ON COLUMN engagement.sequence_summary.total_opens IS 'Opens in the period, repeated opens included. Inflated by privacy proxies.';
-COMMENT ON COLUMN engagement.sequence_summary.total_clicks IS 'Clicks in the period, repeated clicks included.';
-COMMENT ON COLUMN engagement.sequence_summary.total_replies IS 'Replies of any kind in the period, automatic ones included.';
-COMMENT ON COLUMN engagement.sequence_summary.total_valid_replies IS 'Replies in the period that are not known to be automatic.';
-COMMENT ON COLUMN engagement.sequence_summary.total_positive_replies IS 'Replies in the period that show interest.';
-COMMENT ON COLUMN engagement.sequence_summary.total_hot_leads IS 'Hot leads created in the period.';
-COMMENT ON COLUMN engagement.sequence_summary.total_meetings IS 'Meetings booked in the period.';
-COMMENT ON COLUMN engagement.sequence_summary.unique_found IS 'Runs whose first enrolment was in the period. Excludes left-censored runs, as all unique_ columns do.';
-COMMENT ON COLUMN engagement.sequence_summary.unique_sent IS 'Runs whose first message was sent in the period (contacted runs).';
-COMMENT ON COLUMN engagement.sequence_summary.unique_invitations IS 'Runs whose first invitation was sent in the period.';
-COMMENT ON COLUMN engagement.sequence_summary.unique_accepted IS 'Runs whose first acceptance of an invitation was in the period.';
-COMMENT ON COLUMN engagement.sequence_summary.unique_opens IS 'Runs whose first open was in the period.';
-COMMENT ON COLUMN engagement.sequence_summary.unique_clicks IS 'Runs whose first click was in the period.';
-COMMENT ON COLUMN engagement.sequence_summary.unique_replies IS 'Runs whose first reply of any kind was in the period.';
-COMMENT ON COLUMN engagement.sequence_summary.unique_valid_replies IS 'Runs whose first valid reply was in the period.';
-COMMENT ON COLUMN engagement.sequence_summary.unique_positive_replies IS 'Runs whose first positive reply was in the period.';
-COMMENT ON COLUMN engagement.sequence_summary.unique_hot_leads IS 'Runs that first became hot leads in the period.';
-COMMENT ON COLUMN engagement.sequence_summary.unique_meetings IS 'Runs whose first meeting was booked in the period.';
+COMMENT ON COLUMN engagement.sequence_summary.status IS 'Status of the sequence in Topo when it was last read. NULL when it has not been read. A sequence that is not ACTIVE is neither ranked nor reported as silent.';
+{{ count_comments('engagement.sequence_summary', 'in the period') }}
 COMMENT ON COLUMN engagement.sequence_summary.runs IS 'Runs whose first activity falls in the period. Includes left-censored runs.';
+COMMENT ON COLUMN engagement.sequence_summary.persons IS 'Distinct contacts of these runs. Smaller than runs when contacts went through the sequence more than once. Cannot be summed.';
 COMMENT ON COLUMN engagement.sequence_summary.runs_active IS 'Runs counted in runs that are neither completed nor stopped now. Includes paused runs.';
 COMMENT ON COLUMN engagement.sequence_summary.runs_paused IS 'Runs counted in runs that are paused now.';
 COMMENT ON COLUMN engagement.sequence_summary.runs_stopped IS 'Runs counted in runs that have been stopped.';
 COMMENT ON COLUMN engagement.sequence_summary.runs_left_censored IS 'Runs counted in runs that may have begun before the first landed day. They are in totals, but in no unique count and no rate.';
+COMMENT ON COLUMN engagement.sequence_summary.runs_start_uncertain IS 'Runs counted in runs that may have started on an unknown day. They are in totals and unique counts, but in no rate.';
 COMMENT ON COLUMN engagement.sequence_summary.active_share IS 'runs_active / runs. NULL when runs is 0.';
 COMMENT ON COLUMN engagement.sequence_summary.paused_share IS 'runs_paused / runs. NULL when runs is 0.';
 COMMENT ON COLUMN engagement.sequence_summary.stopped_share IS 'runs_stopped / runs. NULL when runs is 0.';
 COMMENT ON COLUMN engagement.sequence_summary.messages_per_contacted_run IS 'Messages sent so far to the runs in unique_sent, per run. NULL when unique_sent is 0.';
 COMMENT ON COLUMN engagement.sequence_summary.replies_per_message IS 'Replies so far from the runs in unique_sent, automatic ones included, per message sent to them. Not a share: it can exceed 1. NULL when unique_sent is 0.';
-COMMENT ON COLUMN engagement.sequence_summary.touches_to_reply IS 'Mean number of messages and invitations up to the first valid reply, over the runs in unique_sent that replied. NULL when none did.';
-COMMENT ON COLUMN engagement.sequence_summary.eligible IS 'Runs in unique_sent whose outcome window had closed at as_of.';
-COMMENT ON COLUMN engagement.sequence_summary.maturity IS 'eligible / unique_sent, the share of contacted runs that the rates cover. NULL when unique_sent is 0.';
-{% for rate in message_rates %}
+COMMENT ON COLUMN engagement.sequence_summary.touches_to_reply IS 'Among repliers: mean number of messages and invitations up to the first valid reply, over the runs in unique_sent that replied. NULL when none did.';
+COMMENT ON COLUMN engagement.sequence_summary.messages_per_positive_reply IS 'total_sent / total_positive_replies. NULL when there was no positive reply in the period.';
+COMMENT ON COLUMN engagement.sequence_summary.rate_period_start IS 'First cohort day that the rates cover: the day of the first message or invitation of a run.';
+COMMENT ON COLUMN engagement.sequence_summary.rate_period_end IS 'Last cohort day that the rates cover: the last day whose outcome windows have all closed. In lifetime, runs of the next day whose own windows have closed count too.';
+COMMENT ON COLUMN engagement.sequence_summary.cohort_days_left_out IS 'Days from rate_period_start to rate_period_end that the rates leave out because a day in their outcome windows is unknown. Load those days to get them back.';
+COMMENT ON COLUMN engagement.sequence_summary.members IS 'Runs that started in the period that the rates cover. In lifetime: all runs that started, whether or not their windows have closed.';
+COMMENT ON COLUMN engagement.sequence_summary.eligible IS 'Members that the rates count: their outcome window has closed, and no day in the windows of their cohort day is unknown.';
+COMMENT ON COLUMN engagement.sequence_summary.maturity IS 'eligible / members. NULL when members is 0.';
+{% for rate in cohort_rates %}
 {{ rate_comments('engagement.sequence_summary', rate.name, rate.num_comment, rate.den_comment) }}
 {% endfor %}
-COMMENT ON COLUMN engagement.sequence_summary.reply_rank IS 'Rank of the sequence within the period by reply_rate_low, from 1 (highest). NULL when eligible is 0.';
-COMMENT ON COLUMN engagement.sequence_summary.is_silent IS 'In period lifetime: TRUE when the sequence has active runs that are not paused but sent no message or invitation from the first of the last $silent_business_days business days (Monday to Friday, rule silent_business_days) to the last closed day. NULL instead of TRUE when one of the days since then is not landed and closed. NULL in other periods.';
-COMMENT ON COLUMN engagement.sequence_summary.as_of IS 'End of the last closed day (UTC). The rates count only windows that had closed by then.';
-COMMENT ON COLUMN engagement.sequence_summary.days_missing IS 'Days that have not been landed. In period lifetime between the first and the last landed day, in other periods from period_start to the last closed day.';
+{{ rate_comments('engagement.sequence_summary', 'message_reply_rate', 'Runs in message_reply_rate_den with a valid reply at most $reply_window_days days after their first message (rule reply_window_days).', 'Runs by their first message, for comparison with Topo, whose outcome window has closed. Excludes runs in replied_before_message.') }}
+COMMENT ON COLUMN engagement.sequence_summary.replied_before_message IS 'Runs with a valid reply before their first message, such as a reply to an invitation. They are in reply_rate, but not in message_reply_rate.';
+{% for rate in early_rates %}
+{{ rate_comments('engagement.sequence_summary', rate.name, rate.num_comment, rate.den_comment) }}
+{% endfor %}
+COMMENT ON COLUMN engagement.sequence_summary.contacts_per_meeting IS 'meeting_rate_den / meeting_rate_num: contacted runs per run with a meeting. NULL when there was no meeting.';
+COMMENT ON COLUMN engagement.sequence_summary.median_hours_to_reply IS 'Among repliers: median hours from the first message or invitation to the first valid reply after it, over the runs in reply_rate_num. NULL when there are fewer than $quantile_repliers of them (rule quantile_repliers).';
+{{ outcome_comments('engagement.sequence_summary', 'Eligible runs') }}
+COMMENT ON COLUMN engagement.sequence_summary.reply_rank IS 'Rank of the sequence within the period by reply_rate_low, from 1 (highest). NULL when reply_rate_evidence is none or too_small, or the sequence is known not to be ACTIVE.';
+COMMENT ON COLUMN engagement.sequence_summary.is_silent IS 'In period lifetime: TRUE when the sequence has active runs that are not paused but sent no message or invitation from the first of the last $silent_business_days business days (Monday to Friday, rule silent_business_days) to the last known day. NULL instead of TRUE when a day since then is unknown. FALSE when the sequence is known not to be ACTIVE. NULL in other periods.';
+COMMENT ON COLUMN engagement.sequence_summary.as_of IS 'End of the last known day (UTC). The rates count only windows that had closed by then.';
+COMMENT ON COLUMN engagement.sequence_summary.days_unknown IS 'Unknown days from period_start to period_end: they have not landed, were last read before they were over, or were not proved complete. The counts may be too low.';

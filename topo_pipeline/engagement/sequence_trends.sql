@@ -1,44 +1,62 @@
-{% from 'rates.jinja' import rate_columns, rate_comments %}
-{% from 'horizon.jinja' import horizon %}
+{% from 'rates.jinja' import early_rates, rate_columns, rate_comments %}
+{% from 'horizon.jinja' import closed_day, horizon %}
 -- Grain: sequence_template_id, week_start
 CREATE OR REPLACE TABLE engagement.sequence_trends AS
-WITH {{ horizon() }}, weeks AS (
+WITH {{ horizon() }}, weeks_unknown AS (
+    SELECT date_trunc('week', day)::DATE AS week_start, count(*) AS days_unknown FROM unknown_days GROUP BY ALL
+), weeks AS (
     SELECT
         sequence_template_id,
         date_trunc('week', cohort_day)::DATE AS week_start,
         sum(members)::BIGINT AS members,
+        coalesce(sum(eligible) FILTER (days_unknown = 0), 0)::BIGINT AS eligible,
         bool_and(is_mature) AS is_mature,
-        sum(reply_rate_num)::BIGINT AS replied,
-        sum(reply_rate_den)::BIGINT AS closed
+        coalesce(sum(reply_rate_num) FILTER (days_unknown = 0), 0)::BIGINT AS replied,
+        {% for rate in early_rates %}
+        sum({{ rate.num }})::BIGINT AS {{ rate.name }}_num,
+        sum({{ rate.den }})::BIGINT AS {{ rate.name }}_den,
+        {% endfor %}
     FROM engagement.sequence_cohorts
-    WHERE axis = 'sent' AND date_trunc('week', cohort_day)::DATE + 6 <= (SELECT last_mature_day FROM horizon)
+    WHERE axis = 'touched'
     GROUP BY ALL
+), judged AS (
+    SELECT
+        weeks.* REPLACE (
+            coalesce(is_mature AND weeks_unknown.days_unknown IS NULL
+                AND week_start + 6 <= {{ closed_day('$reply_window_days') }}, false) AS is_mature),
+        coalesce(weeks_unknown.days_unknown, 0) AS days_unknown
+    FROM weeks LEFT JOIN weeks_unknown USING (week_start) CROSS JOIN horizon
 ), followed AS (
     SELECT
         *,
         CASE WHEN lag(week_start) OVER by_week = week_start - 7 THEN lag(replied) OVER by_week END AS replied_before,
-        CASE WHEN lag(week_start) OVER by_week = week_start - 7 THEN lag(closed) OVER by_week END AS closed_before,
+        CASE WHEN lag(week_start) OVER by_week = week_start - 7 THEN lag(eligible) OVER by_week END AS eligible_before,
         lag(is_mature) OVER by_week AS was_mature
-    FROM weeks
+    FROM judged
     WINDOW by_week AS (PARTITION BY sequence_template_id ORDER BY week_start)
 ), compared AS (
-    -- A day missing from the outcome windows of either week would look like a change.
+    -- An unknown day in the outcome windows of either week would look like a change.
     SELECT
         *,
-        closed >= $evidence_small AND closed_before >= $evidence_small AND is_mature AND was_mature AS comparable,
-        CASE WHEN comparable THEN rate(replied, closed) - rate(replied_before, closed_before) END AS change,
-        CASE WHEN comparable THEN newcombe_low(replied, closed, replied_before, closed_before) END AS change_low,
-        CASE WHEN comparable THEN newcombe_high(replied, closed, replied_before, closed_before) END AS change_high
+        eligible >= $evidence_small AND eligible_before >= $evidence_small AND is_mature AND was_mature AS comparable,
+        CASE WHEN comparable THEN rate(replied, eligible) - rate(replied_before, eligible_before) END AS change,
+        CASE WHEN comparable THEN newcombe_low(replied, eligible, replied_before, eligible_before) END AS change_low,
+        CASE WHEN comparable THEN newcombe_high(replied, eligible, replied_before, eligible_before) END AS change_high
     FROM followed
 )
 SELECT
     sequence_template_id,
     week_start,
     members,
+    eligible,
+    days_unknown,
     is_mature,
-    {{ rate_columns('reply_rate', 'replied', 'closed') }},
+    {{ rate_columns('reply_rate', 'replied', 'eligible') }},
+    {% for rate in early_rates %}
+    {{ rate_columns(rate.name, rate.name ~ '_num', rate.name ~ '_den') }},
+    {% endfor %}
     replied_before AS previous_num,
-    closed_before AS previous_den,
+    eligible_before AS previous_den,
     change,
     change_low,
     change_high,
@@ -46,15 +64,20 @@ SELECT
         AS signal
 FROM compared;
 
-COMMENT ON TABLE engagement.sequence_trends IS 'One row per sequence and ISO week of first messages: the reply rate and its change from the week before. A week appears once the outcome windows of all its seven days have closed. Excludes left-censored runs.';
+COMMENT ON TABLE engagement.sequence_trends IS 'One row per sequence and ISO week of first messages or invitations: reply rates, and the change from the week before. Recent weeks have early rates first; their reply rate is final once is_mature is TRUE. Excludes left-censored runs and those whose start is uncertain.';
 COMMENT ON COLUMN engagement.sequence_trends.sequence_template_id IS 'Id of the sequence. NULL when the activities name none.';
-COMMENT ON COLUMN engagement.sequence_trends.week_start IS 'Monday of the week in which the runs got their first message. A week without first messages has no row.';
-COMMENT ON COLUMN engagement.sequence_trends.members IS 'Runs whose first message was sent in the week. All their outcome windows have closed.';
-COMMENT ON COLUMN engagement.sequence_trends.is_mature IS 'TRUE when no day of the outcome windows is missing.';
-{{ rate_comments('engagement.sequence_trends', 'reply_rate', 'Runs in reply_rate_den whose first valid reply came at most $reply_window_days days after their first message (rule reply_window_days).', 'Runs whose first message was sent in the week.') }}
+COMMENT ON COLUMN engagement.sequence_trends.week_start IS 'Monday of the week in which the runs got their first message or invitation. A week without any has no row.';
+COMMENT ON COLUMN engagement.sequence_trends.members IS 'Runs whose first message or invitation was sent in the week.';
+COMMENT ON COLUMN engagement.sequence_trends.eligible IS 'Members whose outcome window has closed, without cohort days that have an unknown day in their windows.';
+COMMENT ON COLUMN engagement.sequence_trends.days_unknown IS 'Unknown days among the seven days of the week.';
+COMMENT ON COLUMN engagement.sequence_trends.is_mature IS 'TRUE when the outcome windows of all seven days have closed and no day of the week or of these windows is unknown.';
+{{ rate_comments('engagement.sequence_trends', 'reply_rate', 'Eligible runs with a valid reply at most $reply_window_days days after their first message or invitation (rule reply_window_days).', 'Eligible runs.') }}
+{% for rate in early_rates %}
+{{ rate_comments('engagement.sequence_trends', rate.name, rate.num_comment, rate.den_comment) }}
+{% endfor %}
 COMMENT ON COLUMN engagement.sequence_trends.previous_num IS 'reply_rate_num of the week before. NULL when that week has no row.';
 COMMENT ON COLUMN engagement.sequence_trends.previous_den IS 'reply_rate_den of the week before. NULL when that week has no row.';
-COMMENT ON COLUMN engagement.sequence_trends.change IS 'reply_rate minus reply_rate of the week before, as a difference of shares (0.01 is one percentage point). NULL when either week has fewer than $evidence_small runs (rule evidence_small), a missing day or no row.';
+COMMENT ON COLUMN engagement.sequence_trends.change IS 'reply_rate minus reply_rate of the week before, as a difference of shares (0.01 is one percentage point). NULL unless both weeks are mature and have at least $evidence_small runs (rule evidence_small).';
 COMMENT ON COLUMN engagement.sequence_trends.change_low IS 'Lower bound of the 95% interval of change (hybrid score interval by Newcombe). NULL when change is NULL.';
 COMMENT ON COLUMN engagement.sequence_trends.change_high IS 'Upper bound of the 95% interval of change (hybrid score interval by Newcombe). NULL when change is NULL.';
 COMMENT ON COLUMN engagement.sequence_trends.signal IS 'up when change_low is above 0, down when change_high is below 0, otherwise no_clear_change. NULL when change is NULL.';

@@ -39,10 +39,10 @@ _LOCK_HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (
 _IDLE: list[DuckDBPyConnection] = []
 _ABANDONED: list[DuckDBPyConnection] = []
 # The ledger's last row for each day. It can't be a view in the file: in topo.duckdb the catalog is called "topo" too,
-# and DuckDB finds "topo.loads" ambiguous.
+# and DuckDB finds "topo.loads" ambiguous. A day is known if its load proved it and began after the day was over.
 _LANDED_DAYS = """
 CREATE OR REPLACE TEMP VIEW landed_days AS
-SELECT * FROM topo.loads
+SELECT *, proved AND NOT is_open AS is_known FROM topo.loads
 QUALIFY row_number() OVER (PARTITION BY day ORDER BY finished_at DESC, load_id DESC) = 1
 """
 

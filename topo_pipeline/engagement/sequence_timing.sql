@@ -1,0 +1,47 @@
+{% from 'rates.jinja' import rate_columns, rate_comments %}
+{% from 'horizon.jinja' import closed_until, horizon, quarter, quarters, unknown_in %}
+-- Grain: sequence_template_id, channel, weekday, hour
+CREATE OR REPLACE TABLE engagement.sequence_timing AS
+WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'reply': '$message_reply_window_days'}) }}, hours AS (
+    -- The offset of a time zone changes at a quarter of an hour, so a quarter lies within one hour.
+    SELECT quarter, day, hour(make_timestamptz(quarter * 900_000_000) AT TIME ZONE $timezone) AS hour FROM quarters
+), counted AS (
+    SELECT
+        sequence_template_id,
+        channel,
+        isodow(day) AS weekday,
+        hour,
+        count(*) AS sends,
+        count(*) FILTER (is_closed) AS eligible,
+        count(*) FILTER (is_closed AND replied_in_time) AS replied
+    FROM (
+        SELECT
+            actions.*,
+            day,
+            hour,
+            NOT left_censored AND coalesce(
+                acted_at <= {{ closed_until('$message_reply_window_days') }} AND unknown_reply = 0, false) AS is_closed
+        FROM engagement.sequence_actions AS actions
+        JOIN hours ON quarter = {{ quarter('acted_at') }}
+        LEFT JOIN unknown_in USING (day)
+        CROSS JOIN horizon
+        WHERE type = 'message.sent'
+    )
+    GROUP BY ALL
+)
+SELECT
+    rates.* REPLACE (
+        {% for column in ['reply_rate', 'reply_rate_low', 'reply_rate_high'] %}
+        CASE WHEN reply_rate_den >= $evidence_small THEN {{ column }} END AS {{ column }}{{ ', ' if not loop.last }}
+        {% endfor %})
+FROM (
+    SELECT sequence_template_id, channel, weekday, hour, sends, {{ rate_columns('reply_rate', 'replied', 'eligible') }} FROM counted
+) AS rates;
+
+COMMENT ON TABLE engagement.sequence_timing IS 'One row per sequence, channel, weekday and hour of sending: messages and their replies. Some cells always look good by chance, so use it to describe, not to decide.';
+COMMENT ON COLUMN engagement.sequence_timing.sequence_template_id IS 'Id of the sequence. NULL when the activities name none.';
+COMMENT ON COLUMN engagement.sequence_timing.channel IS 'EMAIL, LINKEDIN or MANUAL. OTHER for any other channel that Topo sends, NONE when the channel is unknown.';
+COMMENT ON COLUMN engagement.sequence_timing.weekday IS 'Weekday of the send in the reporting time zone, from 1 (Monday) to 7 (Sunday).';
+COMMENT ON COLUMN engagement.sequence_timing.hour IS 'Hour of the send in the reporting time zone, from 0 to 23.';
+COMMENT ON COLUMN engagement.sequence_timing.sends IS 'Messages sent. Includes left-censored runs.';
+{{ rate_comments('engagement.sequence_timing', 'reply_rate', 'Messages in reply_rate_den with a valid reply at most $message_reply_window_days days after the send (rule message_reply_window_days).', 'Messages whose window for replies has closed, with no unknown day in it. Excludes left-censored runs. The rate is NULL below $evidence_small (rule evidence_small).') }}

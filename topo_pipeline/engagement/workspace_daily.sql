@@ -1,0 +1,45 @@
+{% from 'counts.jinja' import count_comments, counted %}
+{% from 'workspace.jinja' import cohort_sums, members_comment, rates, rates_comments %}
+{% from 'horizon.jinja' import horizon, unknown_in %}
+-- Grain: day
+CREATE OR REPLACE TABLE engagement.workspace_daily AS
+WITH {{ horizon() }}, {{ unknown_in({'later': '$reply_window_days'}) }}, counts AS (
+    SELECT day, sum(COLUMNS({{ counted }}))::BIGINT, sum(active_runs)::BIGINT AS active_runs
+    FROM engagement.sequence_daily
+    GROUP BY ALL
+), cohorts AS (
+    SELECT
+        cohort_day AS day,
+        {{ cohort_sums('true') }}
+    FROM engagement.sequence_cohorts
+    WHERE axis = 'touched'
+    GROUP BY ALL
+)
+SELECT
+    day,
+    coalesce(COLUMNS(counts.* EXCLUDE (day)), 0),
+    NOT is_open AS is_closed,
+    is_known,
+    coalesce(members, 0) AS members,
+    coalesce(eligible, 0) AS eligible,
+    rate(eligible, members) AS maturity,
+    unknown_later AS days_unknown,
+    coalesce(is_mature, unknown_later = 0) AS is_mature,
+    {{ rates() }}
+FROM landed_days
+JOIN unknown_in USING (day)
+LEFT JOIN counts USING (day)
+LEFT JOIN cohorts USING (day);
+
+COMMENT ON TABLE engagement.workspace_daily IS 'One row per landed day: the counts of sequence_daily and the rates of sequence_cohorts (axis touched) over all sequences.';
+COMMENT ON COLUMN engagement.workspace_daily.day IS 'The reporting day. A day that has not been landed has no row.';
+{{ count_comments('engagement.workspace_daily', 'on the day') }}
+COMMENT ON COLUMN engagement.workspace_daily.active_runs IS 'Runs that had begun and were neither completed nor stopped at the end of the day. Includes paused and left-censored runs.';
+COMMENT ON COLUMN engagement.workspace_daily.is_closed IS 'TRUE when the day was over when it was last read. The numbers of an open day can still grow.';
+COMMENT ON COLUMN engagement.workspace_daily.is_known IS 'TRUE when the day was over when it was last read and was proved complete.';
+{{ members_comment('engagement.workspace_daily', 'on the day') }}
+COMMENT ON COLUMN engagement.workspace_daily.eligible IS 'Members whose outcome window has closed.';
+COMMENT ON COLUMN engagement.workspace_daily.maturity IS 'eligible / members. NULL when members is 0.';
+COMMENT ON COLUMN engagement.workspace_daily.days_unknown IS 'Unknown days from the day to the end of its outcome window.';
+COMMENT ON COLUMN engagement.workspace_daily.is_mature IS 'TRUE when all members are eligible and no day is unknown.';
+{{ rates_comments('engagement.workspace_daily') }}
