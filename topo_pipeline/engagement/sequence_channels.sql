@@ -6,9 +6,9 @@
 {% macro is_closed(window) %}coalesce(acted_at <= {{ closed_until(windows[window]) }} AND unknown_{{ window }} = 0, false){% endmacro %}
 {# The sends that a rate covers: of the last n days whose windows have closed, or all. #}
 {% macro of_rates(window) -%}
-coalesce(day BETWEEN last_{{ window }}_day - days + 1 AND last_{{ window }}_day, days IS NULL)
+(days IS NULL OR coalesce(day BETWEEN last_{{ window }}_day - days + 1 AND last_{{ window }}_day, false))
 {%- endmacro %}
-{% set of_period = 'coalesce(day BETWEEN last_known_day - days + 1 AND last_known_day, days IS NULL)' %}
+{% set of_period = '(days IS NULL OR coalesce(day BETWEEN last_known_day - days + 1 AND last_known_day, false))' %}
 {# A run counts once in a rate over contacts: its messages, and what came of one of them. #}
 {% set contact_rates = [
     {'name': 'contact_open_rate', 'window': 'open', 'answer': 'opened_in_time', 'tracked': true,

@@ -80,7 +80,7 @@ CREATE OR REPLACE TEMP TABLE stale AS
 WITH {{ horizon() }}, {{ quarters() }}, known AS (
     -- Long ago stands for: no day was known.
     SELECT
-        coalesce(horizon.as_of, '1970-01-01Z') AS as_of, coalesce(before.as_of, '1970-01-01Z') AS was_as_of,
+        coalesce(horizon.as_of, make_timestamptz(0)) AS as_of, coalesce(before.as_of, make_timestamptz(0)) AS was_as_of,
         before.unknown_days
     FROM horizon CROSS JOIN engagement.sequence_cohorts_known AS before
 ), moved AS (

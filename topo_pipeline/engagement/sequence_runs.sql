@@ -5,7 +5,7 @@
 {% from 'rates.jinja' import outcomes %}
 {% from 'runs.jinja' import channel_group, days, reply_class %}
 {% set in_time = 'since <= ' ~ days('$reply_window_days') %}
-{% set is_instant = 'epoch_us(created_at) - epoch_us(acted_at) <= $instant_open_seconds * 1_000_000' %}
+{% set is_instant = 'epoch_us(created_at) - epoch_us(acted_at) <= $instant_open_seconds::BIGINT * 1_000_000' %}
 -- Grain: sequence_template_id, sequence_id
 -- Incremental: rebuilds the runs that a new load touches, each from its full history.
 CREATE TABLE IF NOT EXISTS engagement.sequence_runs (

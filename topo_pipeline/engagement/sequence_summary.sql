@@ -3,8 +3,8 @@
 {% from 'horizon.jinja' import closed_day, closed_until, horizon, quarter, quarters, unknown_in %}
 {% from 'runs.jinja' import days %}
 {# The cohort days that a rate covers: of the last n days whose windows have closed, or all. #}
-{% macro of_rates(length, day='cohort_day') -%}
-coalesce({{ day }} BETWEEN {{ closed_day(length) }} - days + 1 AND {{ closed_day(length) }}, days IS NULL)
+{% macro of_rates(last_day) -%}
+(days IS NULL OR coalesce(cohort_day BETWEEN {{ last_day }} - days + 1 AND {{ last_day }}, false))
 {%- endmacro %}
 {% macro of_cohorts(column, where) %}coalesce(sum({{ column }}) FILTER ({{ where }}), 0)::BIGINT{% endmacro %}
 {# One reply of one run must not rank first, nor a sequence that is over. #}
@@ -18,7 +18,10 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
         if(days IS NULL, first_landed_day, last_known_day - days + 1) AS period_start,
         if(days IS NULL, last_landed_day, last_known_day) AS period_end,
         {{ closed_day('$reply_window_days') }} AS rate_period_end,
-        if(days IS NULL, first_landed_day, rate_period_end - days + 1) AS rate_period_start
+        if(days IS NULL, first_landed_day, rate_period_end - days + 1) AS rate_period_start,
+        {% for window in early_windows %}
+        {{ closed_day(window) }} AS last_{{ window }}d_day,
+        {% endfor %}
     FROM horizon CROSS JOIN (VALUES ('lifetime', NULL), ('7d', 7), ('28d', 28), ('90d', 90)) AS lengths(period, days)
 ), known AS (
     SELECT
@@ -110,13 +113,13 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
         SELECT
             *,
             axis = 'touched' AS is_main,
-            {{ of_rates('$reply_window_days') }} AS is_of_rates,
+            {{ of_rates('rate_period_end') }} AS is_of_rates,
             {% for window in early_windows %}
-            {{ of_rates(window) }} AS is_of_{{ window }}d,
+            {{ of_rates('last_' ~ window ~ 'd_day') }} AS is_of_{{ window }}d,
             {% endfor %}
             is_main AND is_of_rates AND days_unknown = 0 AS is_counted,
             axis = 'sent' AND is_of_rates AND days_unknown = 0 AS is_counted_of_sent
-        FROM (FROM engagement.sequence_cohorts WHERE axis <> 'enrolled') CROSS JOIN periods CROSS JOIN horizon
+        FROM (FROM engagement.sequence_cohorts WHERE axis <> 'enrolled') CROSS JOIN periods
     )
     GROUP BY ALL
 ), speeds AS (
@@ -133,8 +136,8 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
         WHERE NOT left_censored AND NOT start_uncertain AND unknown_later = 0
             AND touched_at <= {{ closed_until('$reply_window_days') }}
             AND hours_to_first_reply <= 24 * $reply_window_days::INTEGER
-    ) CROSS JOIN periods CROSS JOIN horizon
-    WHERE {{ of_rates('$reply_window_days') }}
+    ) CROSS JOIN periods
+    WHERE {{ of_rates('rate_period_end') }}
     GROUP BY ALL
 ), joined AS (
     SELECT
