@@ -19,7 +19,6 @@
         'text': 'with a valid reply', 'rule': 'message_reply_window_days'},
 ] %}
 -- Grain: sequence_template_id, channel, period
-CREATE OR REPLACE TABLE engagement.sequence_channels AS
 WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in(windows) }}, periods AS (
     SELECT
         period,

@@ -1,7 +1,6 @@
 {% from 'counts.jinja' import count_comments, counted, reply_counts %}
 {% from 'horizon.jinja' import quarter, quarters %}
 -- Grain: sequence_template_id, day
-CREATE OR REPLACE TABLE engagement.sequence_daily AS
 WITH {{ quarters() }}, unresolved AS (
     SELECT DISTINCT sequence_id FROM engagement.sequence_activity WHERE sequence_id IS NOT NULL
 ), resolved AS (

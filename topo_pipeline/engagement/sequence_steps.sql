@@ -2,7 +2,6 @@
 {% from 'horizon.jinja' import closed_until, horizon, quarter, quarters, unknown_in %}
 {% macro actions(which) %}coalesce(sum(actions) FILTER ({{ which }}), 0)::BIGINT{% endmacro %}
 -- Grain: sequence_template_id, step, inferred_position, channel
-CREATE OR REPLACE TABLE engagement.sequence_steps AS
 WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'reply': '$message_reply_window_days'}) }}, actions AS (
     -- By all conditions first, then by step, so that the many rows are read only once.
     SELECT

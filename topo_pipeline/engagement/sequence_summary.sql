@@ -10,7 +10,6 @@
 {# One reply of one run must not rank first, nor a sequence that is over. #}
 {% set is_ranked = "(joined.reply_rate_den > 0 AND joined.reply_rate_den >= $evidence_small AND coalesce(status, 'ACTIVE') = 'ACTIVE')" %}
 -- Grain: sequence_template_id, period
-CREATE OR REPLACE TABLE engagement.sequence_summary AS
 WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_days'}) }}, periods AS (
     SELECT
         period,

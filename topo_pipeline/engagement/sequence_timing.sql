@@ -1,7 +1,6 @@
 {% from 'rates.jinja' import rate_columns, rate_comments %}
 {% from 'horizon.jinja' import closed_until, horizon, quarter, quarters, unknown_in %}
 -- Grain: sequence_template_id, channel, weekday, hour
-CREATE OR REPLACE TABLE engagement.sequence_timing AS
 WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'reply': '$message_reply_window_days'}) }}, hours AS (
     -- The offset of a time zone changes at a quarter of an hour, so a quarter lies within one hour.
     SELECT quarter, day, hour(make_timestamptz(quarter * 900_000_000) AT TIME ZONE $timezone) AS hour FROM quarters

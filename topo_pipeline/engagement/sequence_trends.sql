@@ -1,7 +1,6 @@
 {% from 'rates.jinja' import early_rates, rate_columns, rate_comments %}
 {% from 'horizon.jinja' import closed_day, horizon %}
 -- Grain: sequence_template_id, week_start
-CREATE OR REPLACE TABLE engagement.sequence_trends AS
 WITH {{ horizon() }}, weeks_unknown AS (
     SELECT date_trunc('week', day)::DATE AS week_start, count(*) AS days_unknown FROM unknown_days GROUP BY ALL
 ), weeks AS (

@@ -1,9 +1,9 @@
 """The metric tables, as defined by their .sql files: description, lineage, grain, and how to build them.
 
-A .sql file is a script that builds and comments `engagement.<file name>`, and any companion tables, in one transaction.
-The parts that build a companion are macros in a .jinja file with the name of the companion. A table whose script uses
-`$days` is partitioned by day. One whose script writes to `engagement.builds` is incremental. The line `-- Grain:` names
-the key columns. Upstream tables are the schema-qualified names in the script. A companion counts as part of its main
+A .sql file is the query that returns the rows of `engagement.<file name>`, and the comments on its columns. The file of
+an incremental table is a script instead: it updates the table, and any companion tables, and notes the loads in
+`engagement.builds`. The parts that build a companion are macros in a .jinja file with the name of the companion. A table
+whose script uses `$days` is partitioned by day. The line `-- Grain:` names the key columns. Upstream tables are the schema-qualified names in the script. A companion counts as part of its main
 table. The columns of a rate are a Jinja macro (`rates.jinja`); `macros.py` has the SQL macros. To add a table, add a
 file.
 """
@@ -67,8 +67,9 @@ class MetricTable:
         `$rule` in a comment is replaced by the value of that rule.
         """
         found: dict[str, dict[str, str]] = {self.name: {}}
+        values = asdict(rules)
         for table, column, text in _COMMENT.findall(self.sql):
-            found.setdefault(table, {})[column] = Template(text.replace("''", "'")).substitute(asdict(rules))
+            found.setdefault(table, {})[column] = Template(text.replace("''", "'")).substitute(values)
         if "" not in found[self.name]:
             raise ValueError(f"{self.name}.sql has no comment on its table")
         return found
@@ -176,12 +177,12 @@ def build(
     if table.is_incremental and (full_refresh or not _is_current(connection, table, fingerprint)):
         building |= _reset(connection, table, all_days=full_refresh)
     macros.define(connection)
-    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(rules).items()}
-    _run(
-        connection,
-        table.statements,
-        settings | {"timezone": timezone, "now": now, "days": sorted(building), "fingerprint": fingerprint},
-    )
+    values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(rules).items()}
+    values |= {"timezone": timezone, "now": now, "days": sorted(building), "fingerprint": fingerprint}
+    if table.is_incremental:
+        _run(connection, table.statements, values)
+    else:
+        _replace_rows(connection, table, values)
     _comment(connection, table.comments(rules))
     return _describe(connection, table, days)
 
@@ -210,6 +211,18 @@ def in_order() -> "Iterator[MetricTable]":
         name: sorted(read for schema, read in table.reads if schema == "engagement") for name, table in tables().items()
     }
     return (tables()[name] for name in TopologicalSorter(graph).static_order())
+
+
+def _replace_rows(connection: "DuckDBPyConnection", table: MetricTable, values: dict[str, Any]) -> None:
+    """Replace the rows by those of the table's query. The table itself stays, and so do its comments."""
+    _execute(connection, f"CREATE OR REPLACE TEMP TABLE queried AS {table.statements}", values)
+    queried = [column[:2] for column in connection.execute("DESCRIBE temp.queried").fetchall()]
+    if queried == [(column.name, column.type) for column in columns_of(connection, "engagement", table.name)]:
+        connection.execute(f"DELETE FROM engagement.{table.name}")  # noqa: S608 - a file name of this package
+        connection.execute(f"INSERT INTO engagement.{table.name} FROM temp.queried")
+    else:
+        connection.execute(f"CREATE OR REPLACE TABLE engagement.{table.name} AS FROM temp.queried")
+    connection.execute("DROP TABLE temp.queried")
 
 
 def _run(connection: "DuckDBPyConnection", script: str, values: dict[str, Any]) -> None:

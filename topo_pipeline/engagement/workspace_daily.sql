@@ -2,7 +2,6 @@
 {% from 'workspace.jinja' import cohort_sums, members_comment, rates, rates_comments %}
 {% from 'horizon.jinja' import horizon, unknown_in %}
 -- Grain: day
-CREATE OR REPLACE TABLE engagement.workspace_daily AS
 WITH {{ horizon() }}, {{ unknown_in({'later': '$reply_window_days'}) }}, counts AS (
     SELECT day, sum(COLUMNS({{ counted }}))::BIGINT, sum(active_runs)::BIGINT AS active_runs
     FROM engagement.sequence_daily

@@ -2,7 +2,6 @@
 {% from 'workspace.jinja' import cohort_sums, members_comment, rates, rates_comments %}
 {% from 'horizon.jinja' import closed_day, horizon %}
 -- Grain: week_start
-CREATE OR REPLACE TABLE engagement.workspace_weekly AS
 WITH {{ horizon() }}, weeks AS (
     SELECT date_trunc('week', day)::DATE AS week_start, count(*) AS days_landed FROM landed_days GROUP BY ALL
 ), counts AS (
