@@ -65,10 +65,11 @@ WHERE created_at::DATE BETWEEN $from_day AND $to_day
 ORDER BY created_at
 """
 _NOTE = """
-INSERT INTO topo.loads
+INSERT INTO topo.loads BY NAME
 SELECT
-    day, load_id, 'bench', min(created_at), max(created_at), false, true, count(*), count(*), count(*), 0, 0, 1, 0,
-    $now, $now, 0
+    day, load_id, 'bench' AS run_id, min(created_at) AS asked_after, max(created_at) AS asked_before, false AS is_open,
+    true AS proved, count(*) AS api_total_count, count(*) AS rows, count(*) AS added, 0 AS changed, 0 AS removed,
+    1 AS requests, 0 AS rejects, $now AS started_at, $now AS finished_at, 0 AS suppressed, false AS count_capped
 FROM topo.activities
 WHERE day BETWEEN $from_day AND $to_day
 GROUP BY day, load_id
