@@ -50,7 +50,7 @@ def now() -> datetime:
 @contextmanager
 def report_errors() -> Iterator[None]:
     """Print an error that the user can fix as one sentence, and exit with 1."""
-    from topo_pipeline.orchestration.instance import HomeUnusable, UnderWay
+    from topo_pipeline.orchestration.errors import HomeUnusable, UnderWay
     from topo_pipeline.topo_api.errors import TopoError
     from topo_pipeline.warehouse.errors import WarehouseError
 

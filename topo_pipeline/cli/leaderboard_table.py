@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from topo_pipeline.cli.console import out
-from topo_pipeline.common.text import LONGEST, one_line
+from topo_pipeline.common.text import LONGEST, one_line, rate_with_interval
 from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ NARROW = 72  # columns, below which the reply rate would be cut
 
 def leaderboard_table(board: "pd.DataFrame") -> Table:
     """Return a table for 80 columns, or without event counts for fewer. Sequences with too little data are dimmed."""
-    from topo_pipeline.engagement.leaderboard import rate_with_interval
-
     window = get_settings().rules.reply_window_days
     table = Table(
         title="Sequences, ranked by reply rate, adjusted for the number of contacts",

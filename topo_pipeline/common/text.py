@@ -1,9 +1,10 @@
-"""Make text from outside safe to display (sequence names, API error messages, error pages), and count things in words.
+"""Make text from outside safe to display (sequence names, API error messages, error pages), and format numbers.
 
 There is one function for each output format with special characters. HTML needs none, since Jinja escapes it. CSV cells
 are escaped in SQL, in `exports.tables`.
 """
 
+import math
 import re
 import unicodedata
 
@@ -40,6 +41,23 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 def noun_for(number: int, noun: str, plural: str | None = None) -> str:
     """Return the singular for 1, else the plural."""
     return noun if number == 1 else plural or f"{noun}s"
+
+
+def percent(share: float | None) -> str:
+    """Return a share as text: `6.3%`, or a dash if it is unknown."""
+    return "–" if share is None or math.isnan(share) else f"{100 * share:.1f}%"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Return the bounds of a share as text: `(3.8–10.3)`, or nothing if they are unknown."""
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return ""
+    return f"({100 * low:.1f}–{100 * high:.1f})"
+
+
+def rate_with_interval(rate: float | None, low: float | None, high: float | None) -> str:
+    """Return a share and its bounds as text: `6.3% (3.8–10.3)`, or a dash if it is unknown."""
+    return f"{percent(rate)} {interval(low, high)}".rstrip()
 
 
 def in_markdown(text: str, limit: int = LONGEST) -> str:

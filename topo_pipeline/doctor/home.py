@@ -8,6 +8,7 @@ from topo_pipeline.days import days_between, format_days, last_due_day
 from topo_pipeline.doctor.agreement import compare_records
 from topo_pipeline.doctor.finding import Finding, ok, problem, unknown, warning
 from topo_pipeline.doctor.places import can_be_written
+from topo_pipeline.orchestration.errors import HomeUnusable
 from topo_pipeline.settings import SettingsError
 from topo_pipeline.warehouse.connection import Warehouse
 
@@ -22,8 +23,6 @@ _ALIVE = timedelta(minutes=5)
 
 def look(settings: "Settings", warehouse: Warehouse, now: datetime) -> Iterator[Finding]:
     """Check the home and mark its orphaned runs as failed."""
-    from topo_pipeline.orchestration.instance import HomeUnusable
-
     home = settings.dagster_home
     if not can_be_written(home):
         yield problem("dagster home", f"{home} can't be written.", "Set DAGSTER_HOME to a folder you can write to.")

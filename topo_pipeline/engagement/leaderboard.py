@@ -1,15 +1,23 @@
-"""The sequences, best first: by the lower bound of the reply rate, never by the rate."""
+"""The order of the sequences, best first: by the lower bound of the reply rate, never by the rate itself."""
 
-import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
     from duckdb import DuckDBPyConnection
 
-_LEADERBOARD = """
+NAME = "coalesce(sequence_name, sequence_template_id::VARCHAR, '(no sequence)')"
+"""The name of a sequence, else its id."""
+RANKED = """
+FROM engagement.sequence_summary
+WHERE period = 'lifetime'
+ORDER BY reply_rank NULLS LAST, unique_sent DESC, sequence_name NULLS LAST, sequence_template_id NULLS LAST
+"""
+"""The end of every query that lists the sequences. The order is total, because the last column is the table's key."""
+
+_LEADERBOARD = f"""
 SELECT
-    coalesce(sequence_name, sequence_template_id::VARCHAR, '(no sequence)') AS sequence,
+    {NAME} AS sequence,
     unique_sent AS contacted,
     total_sent AS messages,
     total_opens AS opens,
@@ -19,23 +27,16 @@ SELECT
     reply_rate_high,
     reply_rate_den AS matured,
     reply_rate_evidence AS evidence
-FROM engagement.sequence_summary
-WHERE period = 'lifetime'
-ORDER BY reply_rank NULLS LAST, contacted DESC, sequence
+{RANKED}
 """
 
 
 def leaderboard(connection: "DuckDBPyConnection") -> "pd.DataFrame":
-    """Return one row a sequence, best first.
+    """Return one row per sequence, best first.
 
     Returns:
         sequence (its name, else its id), contacted (runs), messages, opens, replies (events), reply_rate with
-        reply_rate_low and reply_rate_high (shares, NaN where nothing matured), matured (runs that the rate is over),
+        reply_rate_low and reply_rate_high (shares, NaN if no run has matured), matured (runs that the rate covers),
         evidence.
     """
     return connection.execute(_LEADERBOARD).df()
-
-
-def rate_with_interval(rate: float, low: float, high: float) -> str:
-    """Return a share and its bounds as text: `6.3% (3.8–10.3)`, or a dash if it is unknown."""
-    return "–" if math.isnan(rate) else f"{100 * rate:.1f}% ({100 * low:.1f}–{100 * high:.1f})"

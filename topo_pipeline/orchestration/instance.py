@@ -15,28 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from topo_pipeline.common.text import first_line
 from topo_pipeline.defs.run_maintenance import UNFINISHED, process_of
+from topo_pipeline.orchestration.errors import AlreadyReading, HomeUnusable, UnderWay
 from topo_pipeline.warehouse.files import replacing
-
-
-class HomeUnusable(Exception):
-    """Dagster's home can't be used.
-
-    Attributes:
-        found: a sentence with the file and the reason.
-        do: a sentence that says what to do.
-    """
-
-    def __init__(self, found: str, do: str) -> None:
-        super().__init__(f"{found} {do}")
-        self.found, self.do = found, do
-
-
-class UnderWay(Exception):
-    """The operation can't be done while a run is in progress."""
-
-
-class AlreadyReading(UnderWay):
-    """Another run is reading Topo, and each key has one reader at a time."""
 
 
 def prepare(home: Path) -> Path:

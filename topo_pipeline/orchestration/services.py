@@ -19,7 +19,8 @@ from typing import cast
 
 import psutil
 
-from topo_pipeline.orchestration.instance import UnderWay, program_of
+from topo_pipeline.orchestration.errors import UnderWay
+from topo_pipeline.orchestration.instance import program_of
 
 HOST = "127.0.0.1"
 

@@ -1,1 +1,1 @@
-"""What people look at: tables made into something to read. Knows neither HTTP nor Dagster."""
+"""The engagement report, and the charts and previews of the tables. Nothing here knows HTTP or Dagster."""

@@ -1,4 +1,4 @@
-"""What wants attention, and how far the tables can be trusted, asked of them: small frames for `findings`."""
+"""Queries of what needs attention and of the quality of the data, as frames for `findings`."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -95,20 +95,20 @@ FROM ledger CROSS JOIN known CROSS JOIN counted
 
 @dataclass(frozen=True)
 class Quality:
-    """How far what the page says can be trusted.
+    """The quality of the data.
 
     Attributes:
-        first_day: the first landed day; None where none is.
-        last_day: the last landed day.
-        last_closed_day: the last that was read after its end.
-        days_missing: days between these that were never landed.
-        unproved: landed days that Topo's count does not prove, the newest first.
-        unreadable: rows of the landed days that could not be read.
-        as_of: the last day that the tables' rates know.
-        runs: all runs.
-        left_censored: those that may have begun before the first landed day.
-        pending: replies that Topo has not classified.
-        replies: all replies.
+        first_day: The first landed day. None if no day has landed.
+        last_day: The last landed day.
+        last_closed_day: The last day that was read after it ended.
+        days_missing: Days between the first and the last that have not landed.
+        unproved: Landed days not proved complete, newest first.
+        unreadable: Rows of the landed days that could not be read.
+        as_of: The last day that the rates cover.
+        runs: All sequence runs.
+        left_censored: Runs that may have begun before the first landed day.
+        pending: Replies that Topo has not classified.
+        replies: All replies.
     """
 
     first_day: date | None
@@ -125,22 +125,22 @@ class Quality:
 
 
 def silent(connection: "DuckDBPyConnection") -> "pd.DataFrame":
-    """Sequences with waiting runs and nothing sent lately: sequence_id, waiting (runs), last_day (of a touch)."""
+    """Return silent sequences: sequence_id, waiting (runs), last_day (of a touch)."""
     return frame(connection, _SILENT)
 
 
 def tracking_off(connection: "DuckDBPyConnection") -> "pd.DataFrame":
-    """Sequences whose emails nothing tracks: sequence_id, sends (emails in 28 days)."""
+    """Return sequences whose email tracking is off: sequence_id, sends (emails in 28 days)."""
     return frame(connection, _TRACKING_OFF)
 
 
 def unusual_volumes(connection: "DuckDBPyConnection") -> "pd.DataFrame":
-    """Unusual days of the last seven closed ones: sequence_id, day, sent, expected (messages)."""
+    """Return the volume anomalies of the last seven closed days: sequence_id, day, sent, expected (messages)."""
     return frame(connection, _UNUSUAL)
 
 
 def compared_sequences(connection: "DuckDBPyConnection") -> "pd.DataFrame":
-    """Sequences whose last closed week can be held against the one before.
+    """Return the sequences whose latest mature week can be compared with the week before.
 
     Returns:
         sequence_id, signal (up, down, no_clear_change), rate, num, den, previous_rate, change.
@@ -150,16 +150,16 @@ def compared_sequences(connection: "DuckDBPyConnection") -> "pd.DataFrame":
 
 
 def recent_weeks(connection: "DuckDBPyConnection") -> "pd.DataFrame":
-    """The last two calendar weeks that are over, the newer first.
+    """Return the last two calendar weeks that are over, newest first.
 
     Returns:
-        week_start, days (landed, of seven), sent, contacted, replies, meetings.
+        week_start, days (that have landed), sent, contacted, replies, meetings.
     """
     return frame(connection, _RECENT)
 
 
 def quality(connection: "DuckDBPyConnection", timezone: str) -> Quality:
-    """What the ledger and the tables say of themselves; days in the reporting zone `timezone`."""
+    """Return the quality of the data. `timezone` is the reporting time zone (IANA name)."""
     asked = connection.execute(_QUALITY, {"timezone": timezone})
     names = [column[0] for column in asked.description]
     [row] = asked.fetchall()

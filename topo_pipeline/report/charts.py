@@ -1,6 +1,7 @@
-"""Frames made into charts, in one house style: pure functions, each of the frame that `queries` has for it.
+"""Charts of the frames that `queries` returns, all in one style.
 
-Charts are as wide as what they stand in ("container"); for a picture give a width: `chart.properties(width=720)`.
+A chart is as wide as the element that contains it ("container"). A picture needs a width, in pixels:
+`chart.properties(width=720)`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 
 from topo_pipeline.report.palette import FONT, LIGHT, Palette
+from topo_pipeline.report.queries import records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,18 +24,18 @@ EXITS = {
     "exits_stopped": "were stopped",
     "exits_active": "still here",
 }
-AXIS_WIDTH = 44  # of daily_activity, in pixels, so that its plots stand one above the other
-MANY_DAYS, MANY_WEEKS = 120, 26  # from which on marks are finer
+AXIS_WIDTH = 44  # of daily_activity, in pixels, the same for all plots so that they are aligned
+MANY_DAYS, MANY_WEEKS = 120, 26  # above these, marks are finer
 _DAY = "%a %-d %b %Y"
 
 
 def daily_activity(days: "pd.DataFrame", palette: Palette = LIGHT, *, width: int = 720) -> Chart:
-    """What happened each day: messages, replies and meetings, one above the other, each on its own scale.
+    """Draw the messages, replies and meetings of each day in three plots, each with its own scale.
 
     Args:
-        days: day, sent, replies, meetings, is_landed; the counts of a day that was never landed are NaN.
-        palette: the colours.
-        width: in pixels, of the plots without their axes.
+        days: day, sent, replies, meetings, is_landed. The counts of a day that has not landed are NaN.
+        palette: The colours.
+        width: The width of the plots without their axes, in pixels.
     """
     base = alt.Chart(_data(days)).properties(width=width, height=84)
     last = list(DAILY)[-1]
@@ -54,11 +56,9 @@ def daily_activity(days: "pd.DataFrame", palette: Palette = LIGHT, *, width: int
 
 
 def weekly_reply_rate(weeks: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
-    """The reply rate of each week of first messages whose outcome windows have closed, in its Wilson band.
+    """Draw the reply rate of each mature week of first messages, with its Wilson interval as a band.
 
-    Args:
-        weeks: week_start, num, den, rate, low, high, evidence, is_mature.
-        palette: the colours.
+    Columns: week_start, num, den, rate, low, high, evidence, is_mature.
     """
     base = alt.Chart(_data(weeks)).encode(
         x=alt.X("week_start:T", title="Week of the first message (its Monday)", axis=_mondays(weeks)),
@@ -75,20 +75,18 @@ def weekly_reply_rate(weeks: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
     band = base.mark_area(color=palette.soft, opacity=0.45).encode(y=alt.Y("low:Q"), y2="high:Q")
     bars = base.mark_rule(color=palette.soft, strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2="high:Q")
     line = base.mark_line(color=palette.accent, strokeWidth=2).encode(y=y)
-    # Filled where the rate can be told; hollow where it rests on too little, or on days that are missing.
-    fill = alt.when(_CAN_BE_TOLD).then(alt.value(palette.accent)).otherwise(alt.value(palette.card))
+    # A point is hollow if the evidence is too small or days are missing.
+    fill = alt.when(_HAS_EVIDENCE).then(alt.value(palette.accent)).otherwise(alt.value(palette.card))
     points = base.mark_point(
         size=64 if len(weeks) <= MANY_WEEKS else 16, stroke=palette.accent, strokeWidth=2, opacity=1
     ).encode(y=y, fill=fill)
-    return _styled((band + bars + line + points).properties(width="container", height=260), palette)
+    return _styled(band + bars + line + points, palette, 260)
 
 
 def time_to_reply(curve: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
-    """The share of contacted runs that had replied so many days after their first message.
+    """Draw the share of contacted runs that had replied by each day after their first message.
 
-    Args:
-        curve: days (0 to the window), replied, share (both cumulative).
-        palette: the colours.
+    Columns: days (0 to the window), replied, share (both cumulative).
     """
     base = alt.Chart(_data(curve)).encode(
         x=alt.X("days:Q", title="Days since the first message", axis=alt.Axis(tickMinStep=1, grid=False)),
@@ -102,16 +100,13 @@ def time_to_reply(curve: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
     area = base.mark_area(color=palette.soft, opacity=0.45, interpolate="monotone")
     line = base.mark_line(color=palette.accent, strokeWidth=2, interpolate="monotone")
     dots = base.mark_point(filled=True, color=palette.accent, size=22, opacity=1)
-    return _styled((area + line + dots).properties(width="container", height=260), palette)
+    return _styled(area + line + dots, palette, 260)
 
 
 def step_drop_off(steps: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
-    """How many runs got to each step, and whether they went on or ended there.
+    """Draw the runs that reached each step, by whether they continued or ended there.
 
-    Args:
-        steps: step (its label), runs_reached, went_on, exits_replied, exits_completed, exits_stopped,
-            exits_active.
-        palette: the colours.
+    Columns: step (its label), runs_reached, went_on, exits_replied, exits_completed, exits_stopped, exits_active.
     """
     colours = [palette.soft, palette.accent, palette.muted, palette.warm, palette.pale]
     names = ", ".join(f"'{kind}': '{what}'" for kind, what in EXITS.items())
@@ -141,19 +136,15 @@ def step_drop_off(steps: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
     text = base.mark_text(align="left", dx=6, color=palette.ink).encode(
         x=alt.X("runs_reached:Q"), text=alt.Text("runs_reached:Q", format=",")
     )
-    return _styled(
-        (bars + text + _room(base, "runs_reached", 1.12)).properties(width="container", height=alt.Step(36)), palette
-    )
+    return _styled(bars + text + _room(base, "runs_reached", 1.12), palette, alt.Step(36))
 
 
 def channel_split(channels: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
-    """How many messages and invitations went out on each channel.
+    """Draw the messages and invitations sent on each channel, without channels that sent none.
 
-    Args:
-        channels: channel (its label), touches, share.
-        palette: the colours.
+    Columns: channel (its label), touches, share.
     """
-    base = alt.Chart(_data(channels)).encode(
+    base = alt.Chart(_data(channels[channels["touches"] > 0])).encode(
         y=_labels("channel"),
         x=alt.X("touches:Q", title=None, axis=None),
         tooltip=[
@@ -165,17 +156,13 @@ def channel_split(channels: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
     bars = base.mark_bar(color=palette.accent, height={"band": 0.62})
     text = base.mark_text(align="left", dx=6, color=palette.ink).encode(text="label:N")
     text = text.transform_calculate(label="format(datum.touches, ',') + '  ·  ' + format(datum.share, '.0%')")
-    return _styled(
-        (bars + text + _room(base, "touches", 1.4)).properties(width="container", height=alt.Step(40)), palette
-    )
+    return _styled(bars + text + _room(base, "touches", 1.4), palette, alt.Step(40))
 
 
 def funnel(stages: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
-    """How far the runs came: enrolled, contacted, replied, positive, meeting.
+    """Draw the runs that reached each stage: enrolled, contacted, replied, positive reply, meeting.
 
-    Args:
-        stages: stage (its label), runs, share (of those contacted; NaN where it says nothing).
-        palette: the colours.
+    Columns: stage (its label), runs, share (of the contacted runs, or NaN).
     """
     base = alt.Chart(_data(stages)).encode(
         y=_labels("stage"),
@@ -192,47 +179,40 @@ def funnel(stages: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
         label="format(datum.runs, ',') + (datum.share == null ? '' :"
         " '  ·  ' + format(datum.share, '.1%') + ' of contacted')"
     )
-    return _styled((bars + text + _room(base, "runs", 1.4)).properties(width="container", height=alt.Step(38)), palette)
+    return _styled(bars + text + _room(base, "runs", 1.4), palette, alt.Step(38))
 
 
 def intervals(board: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
-    """A share of each of several sequences, or the change of one, in its interval.
+    """Draw a rate or a change of each sequence with its interval.
 
-    Args:
-        board: name, value, low, high (NaN where nothing can be told), stands_out.
-        palette: the colours.
+    Columns: name, value, low, high (NaN if unknown), is_highlighted.
     """
-    colour = alt.when("datum.stands_out").then(alt.value(palette.accent)).otherwise(alt.value(palette.pale))
+    colour = alt.when("datum.is_highlighted").then(alt.value(palette.accent)).otherwise(alt.value(palette.pale))
     base = alt.Chart(_data(board)).encode(y=_labels("name", limit=250), color=colour)
     axis = alt.Axis(format="~%", tickCount=6)
     bars = base.mark_rule(strokeWidth=3, opacity=0.5).encode(x=alt.X("low:Q", title=None, axis=axis), x2="high:Q")
     dots = base.mark_point(filled=True, size=90, opacity=1).encode(x="value:Q")
     zero = alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule(color=palette.muted).encode(x="zero:Q")
-    return _styled((zero + bars + dots).properties(width="container", height=alt.Step(24)), palette)
+    return _styled(zero + bars + dots, palette, alt.Step(24))
 
 
 def active_runs(days: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
-    """How many runs were under way at the end of each day.
-
-    Args:
-        days: day, active.
-        palette: the colours.
-    """
+    """Draw the active runs at the end of each day. Columns: day, active."""
     base = alt.Chart(_data(days)).encode(
         x=alt.X("day:T", title=None, axis=alt.Axis(format="%-d %b", labelOverlap=True, grid=False)),
         y=alt.Y("active:Q", title=None, axis=_WHOLE),
     )
     area = base.mark_area(color=palette.soft, opacity=0.45, line={"color": palette.accent, "strokeWidth": 2})
     dots = base.mark_point(filled=True, color=palette.accent, size=14, opacity=1)
-    return _styled((area + dots).properties(width="container", height=200), palette)
+    return _styled(area + dots, palette, 200)
 
 
 _WHOLE = alt.Axis(format="~s", tickMinStep=1, tickCount=5)
-_CAN_BE_TOLD = (alt.datum.evidence != "none") & (alt.datum.evidence != "too_small") & alt.datum.is_mature
+_HAS_EVIDENCE = (alt.datum.evidence != "none") & (alt.datum.evidence != "too_small") & alt.datum.is_mature
 
 
 def _never_landed(days: "pd.DataFrame", base: alt.Chart, x: alt.X, palette: Palette) -> list[alt.Chart]:
-    """A shade where a day is missing; nothing where none is."""
+    """Return a shade for the days that have not landed, if there are any."""
     if days["is_landed"].all():
         return []
     shade: alt.Chart = base.transform_filter("!datum.is_landed").transform_calculate(note="'never read'")
@@ -241,13 +221,13 @@ def _never_landed(days: "pd.DataFrame", base: alt.Chart, x: alt.X, palette: Pale
 
 
 def _labels(field: str, limit: int = 150) -> alt.Y:
-    """Names down the left, in the frame's own order."""
+    """Return an axis of names, in the order of the frame."""
     axis = alt.Axis(ticks=False, domain=False, grid=False, labelPadding=8, labelLimit=limit)
     return alt.Y(f"{field}:N", title=None, sort=None, axis=axis)
 
 
 def _room(base: alt.Chart, field: str, times: float) -> alt.Chart:
-    """Nothing to be seen, so much farther out: for the text at the end of the longest bar."""
+    """Return invisible points beyond the bars, which leave room for the text at the end of the longest one."""
     room: alt.Chart = base.transform_calculate(room=f"datum.{field} * {times}").mark_point(opacity=0)
     return room.encode(x="room:Q", tooltip=[])
 
@@ -262,18 +242,16 @@ def _tip(field: str, title: str, form: str) -> alt.Tooltip:
 
 
 def _data(frame: "pd.DataFrame") -> alt.InlineData:
-    """The rows as they stand in the page: days as such, what is not known as null."""
-    shown = frame.copy()
-    for column in shown.select_dtypes("datetime"):
-        shown[column] = shown[column].dt.strftime("%Y-%m-%dT00:00:00")  # without a zone: the reader's own, the same day
-    rows = shown.astype(object).where(shown.notna(), None).to_dict("records")
-    return alt.InlineData(values=[{str(name): value for name, value in row.items()} for row in rows])
+    """Return the rows as data of the chart. Days have no zone, so that every browser shows the same day."""
+    days = {str(name): frame[name].dt.strftime("%Y-%m-%dT00:00:00") for name in frame.select_dtypes("datetime")}
+    return alt.InlineData(values=records(frame.assign(**days)))
 
 
-def _styled(chart: Any, palette: Palette) -> Chart:
-    """The chart in the house style."""
-    if isinstance(chart, alt.LayerChart):
-        chart = chart.properties(autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
+def _styled(chart: Any, palette: Palette, height: int | alt.Step | None = None) -> Chart:
+    """Return the chart in the style of the report. With a height, it is as wide as its container."""
+    if height is not None:
+        autosize = alt.AutoSizeParams(type="fit-x", contains="padding")
+        chart = chart.properties(width="container", height=height, autosize=autosize)
     styled: Chart = chart.configure(
         background="transparent" if palette.paper.startswith("var") else palette.card,
         font=FONT,

@@ -1,12 +1,14 @@
-"""What somebody should look at, and how far the page can be trusted."""
+"""The report's findings (what to look at) and its facts about the data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from topo_pipeline.common.text import counted, percent
 from topo_pipeline.report import attention, words
 from topo_pipeline.report.attention import Quality
+from topo_pipeline.report.queries import records
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -19,7 +21,7 @@ Label = Callable[[str | None], str]
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of thing to look at: what it means, and each of it as a sequence and a remark."""
+    """One kind of thing to look at: what it means, and each occurrence as a sequence and a remark."""
 
     title: str
     meaning: str
@@ -29,14 +31,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Fact:
-    """One fact about the data; `ok` is False where it limits what the page says."""
+    """One fact about the data. `ok` is False if it limits what the page can say."""
 
     text: str
     ok: bool = True
 
 
 def findings(connection: "DuckDBPyConnection", rules: "Rules", label: Label) -> list[Finding]:
-    """All kinds of things to look at, found or not."""
+    """Return all kinds of findings, also those without an occurrence."""
     return [
         _silent(connection, rules, label),
         _tracking(connection, rules, label),
@@ -46,7 +48,7 @@ def findings(connection: "DuckDBPyConnection", rules: "Rules", label: Label) -> 
 
 
 def facts(quality: Quality) -> list[Fact]:
-    """The data-quality line."""
+    """Return the facts about the data."""
     if quality.first_day is None:
         return [Fact("No day has been read yet", ok=False)]
     return [
@@ -54,28 +56,28 @@ def facts(quality: Quality) -> list[Fact]:
         *_behind(quality),
         Fact(f"Every day since {words.day(quality.first_day)} is there")
         if quality.days_missing == 0
-        else Fact(f"{words.many(quality.days_missing, 'day')} missing since {words.day(quality.first_day)}", ok=False),
+        else Fact(f"{counted(quality.days_missing, 'day')} missing since {words.day(quality.first_day)}", ok=False),
         Fact(_unproved(quality.unproved), ok=False) if quality.unproved else Fact("Every day proved complete"),
         Fact(_pending(quality)),
         *_censored(quality),
-        *([Fact(f"{words.many(quality.unreadable, 'row')} could not be read", ok=False)] if quality.unreadable else []),
+        *([Fact(f"{counted(quality.unreadable, 'row')} could not be read", ok=False)] if quality.unreadable else []),
     ]
 
 
 def _silent(connection: "DuckDBPyConnection", rules: "Rules", label: Label) -> Finding:
     return Finding(
         "Silent sequences",
-        f"Contacts are waiting, and nothing was sent in {words.many(rules.silent_business_days, 'business day')}.",
+        f"Contacts are waiting, and nothing was sent in {counted(rules.silent_business_days, 'business day')}.",
         [
             (label(row["sequence_id"]), f"{words.count(row['waiting'])} waiting, {_last_sent(row['last_day'])}")
-            for row in _rows(attention.silent(connection))
+            for row in records(attention.silent(connection))
         ],
         "None: every sequence with waiting contacts has sent something lately.",
     )
 
 
-def _last_sent(last: Any) -> str:
-    return "nothing sent yet" if last != last or last is None else f"last sent {words.short_day(last)}"  # noqa: PLR0124
+def _last_sent(last: date | None) -> str:
+    return f"last sent {words.short_day(last)}" if last else "nothing sent yet"
 
 
 def _tracking(connection: "DuckDBPyConnection", rules: "Rules", label: Label) -> Finding:
@@ -84,7 +86,7 @@ def _tracking(connection: "DuckDBPyConnection", rules: "Rules", label: Label) ->
         f"{rules.tracking_off_sends} emails or more in 28 days, and not one open or click: none is being recorded.",
         [
             (label(row["sequence_id"]), f"{words.count(row['sends'])} emails in 28 days")
-            for row in _rows(attention.tracking_off(connection))
+            for row in records(attention.tracking_off(connection))
         ],
         "None: where many emails go out, some are opened or clicked.",
     )
@@ -92,7 +94,7 @@ def _tracking(connection: "DuckDBPyConnection", rules: "Rules", label: Label) ->
 
 def _volumes(connection: "DuckDBPyConnection", label: Label) -> Finding:
     by_sequence: dict[str | None, list[dict[str, Any]]] = {}
-    for row in _rows(attention.unusual_volumes(connection)):
+    for row in records(attention.unusual_volumes(connection)):
         by_sequence.setdefault(row["sequence_id"], []).append(row)
     return Finding(
         "Unusual volumes",
@@ -103,17 +105,17 @@ def _volumes(connection: "DuckDBPyConnection", label: Label) -> Finding:
 
 
 def _unusual(rows: list[dict[str, Any]]) -> str:
-    """The day that is farthest off, and how many others there are."""
+    """Return the most unusual day, and how many others there are."""
     first, *others = rows
-    messages = words.many(int(first["sent"]), "message")
-    told = f"{messages} on {words.short_day(first['day'])}, usually {words.count(first['expected'])}"
-    return f"{told}; {words.many(len(others), 'other day')} too" if others else told
+    messages = counted(int(first["sent"]), "message")
+    unusual = f"{messages} on {words.short_day(first['day'])}, usually {words.count(first['expected'])}"
+    return f"{unusual}; {counted(len(others), 'other day')} too" if others else unusual
 
 
 def _changes(connection: "DuckDBPyConnection", label: Label) -> Finding:
     compared = attention.compared_sequences(connection)
     clear = compared[compared["signal"] != "no_clear_change"]
-    by_chance = f" Of {words.many(len(compared), 'comparison')}, 1 in 20 looks clear by chance alone."
+    by_chance = f" Of {counted(len(compared), 'comparison')}, 1 in 20 looks clear by chance alone."
     return Finding(
         "Clear changes",
         "Reply rates of the week judged above that differ from the week before by more than chance explains."
@@ -121,19 +123,19 @@ def _changes(connection: "DuckDBPyConnection", label: Label) -> Finding:
         [
             (
                 label(row["sequence_id"]),
-                f"{'▲ up' if row['signal'] == 'up' else '▼ down'} from {words.percent(row['previous_rate'])} to"
-                f" {words.percent(row['rate'])} of {words.count(row['den'])} contacts",
+                f"{'▲ up' if row['signal'] == 'up' else '▼ down'} from {percent(row['previous_rate'])} to"
+                f" {percent(row['rate'])} of {words.count(row['den'])} contacts",
             )
-            for row in _rows(clear)
+            for row in records(clear)
         ],
-        f"None in {words.many(len(compared), 'sequence')} with enough contacts to compare."
+        f"None in {counted(len(compared), 'sequence')} with enough contacts to compare."
         if len(compared)
         else "No sequence has enough contacts in both weeks to compare.",
     )
 
 
 def _behind(quality: Quality) -> list[Fact]:
-    """The ledger may know days that the tables were not built with yet."""
+    """Return a fact if days have landed that the tables were not built with yet."""
     if quality.as_of is None or quality.last_closed_day is None or quality.as_of >= quality.last_closed_day:
         return []
     return [Fact(f"Read up to {words.day(quality.last_closed_day)}, which the tables do not hold yet", ok=False)]
@@ -141,22 +143,18 @@ def _behind(quality: Quality) -> list[Fact]:
 
 def _unproved(days: list[date]) -> str:
     named = [words.short_day(day) for day in days[:EXAMPLES]]
-    more = [words.many(len(days) - EXAMPLES, "other")] if len(days) > EXAMPLES else []
-    return f"{words.many(len(days), 'day')} not proved complete: {words.listed(named + more)}"
+    more = [counted(len(days) - EXAMPLES, "other")] if len(days) > EXAMPLES else []
+    return f"{counted(len(days), 'day')} not proved complete: {words.listed(named + more)}"
 
 
 def _pending(quality: Quality) -> str:
     if quality.pending == 0:
         return "Every reply is classified"
-    return f"{words.count(quality.pending)} of {words.many(quality.replies, 'reply', 'replies')} not classified yet"
+    return f"{words.count(quality.pending)} of {counted(quality.replies, 'reply', 'replies')} not classified yet"
 
 
 def _censored(quality: Quality) -> list[Fact]:
     if quality.left_censored == 0:
         return []
-    share = words.percent(quality.left_censored / quality.runs)
+    share = percent(quality.left_censored / quality.runs)
     return [Fact(f"{share} of all runs may have begun before the first day: in totals, in no rate")]
-
-
-def _rows(frame: Any) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]

@@ -1,13 +1,14 @@
-"""The week that can be judged, held against the one before: in a sentence, with its interval, never more than that."""
+"""The latest mature week compared with the week before: the rates, their intervals, and a sentence on the change."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from topo_pipeline.common.text import percent
 from topo_pipeline.report import words
 from topo_pipeline.report.attention import Quality
-from topo_pipeline.report.queries import of_outcome
+from topo_pipeline.report.queries import of_outcome, records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,37 +25,33 @@ OUTCOMES = {"reply_rate": "Reply rate", "positive_reply_rate": "Positive replies
 
 @dataclass(frozen=True)
 class Judged:
-    """An outcome of the last week whose windows have closed.
+    """An outcome of the latest mature week (all its outcome windows have closed).
 
     Attributes:
-        name: the outcome's.
-        week_start: the week's Monday.
-        row: the week's numbers, as `queries.weekly_rates` has them.
-        before: those of the week that it is held against; empty where there is none.
-        verdict: what its change from the week before comes to.
-        change: a sentence on that.
+        name: Name of the outcome.
+        week_start: The Monday of the week.
+        row: The week's row of `queries.weekly_rates`.
+        before: The row of the week before. Empty if there is none.
+        verdict: Whether the rate changed from the week before.
+        change: A sentence that explains the verdict.
     """
 
     name: str
     week_start: date
-    row: Mapping[Hashable, Any]
-    before: Mapping[Hashable, Any]
+    row: Mapping[str, Any]
+    before: Mapping[str, Any]
     verdict: Verdict
     change: str
 
 
 def judged(weeks: "pd.DataFrame", *, evidence_small: int) -> list[Judged]:
-    """Each outcome's last week; nothing where no week can be judged yet."""
-    if weeks.empty:
-        return []
-    return [
-        _judged(name, of_outcome(weeks, outcome).to_dict("records"), evidence_small)
-        for outcome, name in OUTCOMES.items()
-    ]
+    """Return the latest mature week of each outcome, or nothing if no week is mature yet."""
+    rows = {name: records(of_outcome(weeks, outcome)) for outcome, name in OUTCOMES.items()}
+    return [_judged(name, found, evidence_small) for name, found in rows.items() if found]
 
 
 def not_yet(quality: Quality, *, reply_window_days: int) -> str:
-    """Why no week can be judged yet, and from when on one can."""
+    """Return why no week is mature yet, and when the first one will be."""
     if quality.first_day is None:
         return "Nothing has been read yet."
     monday = quality.first_day - timedelta(days=quality.first_day.weekday())
@@ -66,14 +63,14 @@ def not_yet(quality: Quality, *, reply_window_days: int) -> str:
     )
 
 
-def _judged(name: str, rows: list[dict[Hashable, Any]], evidence_small: int) -> Judged:
+def _judged(name: str, rows: list[dict[str, Any]], evidence_small: int) -> Judged:
     row = rows[-1]
-    before = rows[-2] if words.known(row["previous_rate"]) else {}
+    before = {} if row["previous_rate"] is None else rows[-2]
     verdict = _verdict(row)
     return Judged(name, row["week_start"].date(), row, before, verdict, _change(row, verdict, evidence_small))
 
 
-def _verdict(row: Mapping[Hashable, Any]) -> Verdict:
+def _verdict(row: Mapping[str, Any]) -> Verdict:
     if not row["is_comparable"]:
         return "not_compared"
     if row["change_low"] > 0:
@@ -81,10 +78,10 @@ def _verdict(row: Mapping[Hashable, Any]) -> Verdict:
     return "down" if row["change_high"] < 0 else "no_clear_change"
 
 
-def _change(row: Mapping[Hashable, Any], verdict: Verdict, evidence_small: int) -> str:
-    if not words.known(row["previous_rate"]):
+def _change(row: Mapping[str, Any], verdict: Verdict, evidence_small: int) -> str:
+    if row["previous_rate"] is None:
         return "There is no week before it to compare with."
-    before = f"The week before: {words.percent(row['previous_rate'])} of {words.count(row['previous_den'])}."
+    before = f"The week before: {percent(row['previous_rate'])} of {words.count(row['previous_den'])}."
     if verdict != "not_compared":
         bounds = f"{words.points(row['change_low'])} to {words.points(row['change_high'])}"
         return f"{before} Change: {words.points(row['change'])} points, 95% interval {bounds}: {VERDICTS[verdict]}."

@@ -9,10 +9,9 @@ LONGEST = 40  # characters of a cell
 
 
 def table(frame: "pd.DataFrame") -> str:
-    """Write a frame of markdown; all columns but the first are set to the right.
+    """Write a frame of markdown texts as a table. All columns except the first are aligned right.
 
-    Without the padding that makes markdown readable as text: Dagster shows what is below 1,000 characters at once, and
-    hides what is longer behind a link.
+    Cells are not padded: Dagster hides markdown of 1,000 characters or more behind a link.
     """
     rules = [":--", *["--:"] * (len(frame.columns) - 1)]
     rows = [list(frame.columns), rules, *frame.to_numpy().tolist()]
@@ -20,5 +19,5 @@ def table(frame: "pd.DataFrame") -> str:
 
 
 def unbroken(numbers: str) -> str:
-    """Keep a day, or a rate and its interval, on one line, however narrow the column."""
+    """Return a day, or a rate with its interval, in a form that no browser breaks into two lines."""
     return numbers.replace(" ", "\u00a0").replace("–", "\u2060–\u2060").replace("-", "-\u2060")

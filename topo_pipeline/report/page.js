@@ -3,9 +3,9 @@
   const find = (id) => document.getElementById(id);
   const root = document.documentElement;
 
-  // Light or dark: what the reader's system says, until the reader says otherwise.
+  // Light or dark: as the reader's system, until the reader chooses.
   const remembered = (value) => {
-    try { // some browsers keep nothing for a page from disk
+    try { // some browsers store nothing for a page from disk
       if (value) localStorage.setItem("topo-report-theme", value);
       return localStorage.getItem("topo-report-theme");
     } catch { return null; }
@@ -26,12 +26,12 @@
 
   // Charts: Vega's own interpreter evaluates their expressions, so the page's policy can forbid eval.
   const options = { renderer: "svg", actions: false, ast: true, defaultStyle: false, tooltip: { disableDefaultStyle: true } };
-  const AXIS = 50; // what charts.AXIS_WIDTH and the padding take beside the plots that stand one above the other
+  const AXIS = 50; // charts.AXIS_WIDTH and the padding, in pixels
   const drawn = {};
   const draw = async (name, rows) => {
     const place = find(`chart-${name}`);
     if (!place) return;
-    const stage = document.createElement("div"); // Vega names what it draws in: ours, outside, is the one to be read
+    const stage = document.createElement("div"); // hidden from screen readers, which read the label of `place` instead
     stage.ariaHidden = "true";
     const spec = structuredClone(charts[name]);
     const [data] = Object.keys(spec.datasets);
@@ -109,12 +109,12 @@
     const isText = ["label", "status"].includes(head.dataset.key);
     const value = (row) => row.cells[at].dataset.value;
     const compare = (a, b) => isText ? collator.compare(a, b) : a - b;
-    rows.sort((a, b) => {
+    const sorted = [...rows].sort((a, b) => { // ties stay in the order of the ranks
       const [x, y] = [value(a), value(b)];
-      if ((x === "") !== (y === "")) return x === "" ? 1 : -1; // what is not known comes last, either way
+      if ((x === "") !== (y === "")) return x === "" ? 1 : -1; // unknown values come last in both directions
       return (ascending ? 1 : -1) * compare(x, y);
     });
-    board.tBodies[0].append(...rows);
+    board.tBodies[0].append(...sorted);
     for (const other of heads) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
   };
@@ -126,7 +126,7 @@
     head.append(sorter);
     sorter.addEventListener("click", () => {
       const now = head.getAttribute("aria-sort");
-      sort(head, now ? now === "descending" : ["rank", "label", "status"].includes(head.dataset.key)); // of numbers the big ones first
+      sort(head, now ? now === "descending" : ["rank", "label", "status"].includes(head.dataset.key)); // numbers start with the largest
     });
   }
   const filters = find("filters");
@@ -138,7 +138,7 @@
     for (const row of rows) {
       const fits = row.cells[1].dataset.value.toLocaleLowerCase().includes(wanted)
         && (!status || row.dataset.status === status)
-        && (!find("by-evidence").checked || row.dataset.told === "1");
+        && (!find("by-evidence").checked || row.dataset.solid === "1");
       row.hidden = !fits;
       left += fits;
     }

@@ -1,27 +1,27 @@
-"""The report's colours: restrained, told apart by colour-blind eyes, never alone in telling something."""
+"""The report's colours. Colour-blind readers can distinguish them, and no information is shown by colour alone."""
 
 from dataclasses import asdict, dataclass, fields
 
-# What browsers have at hand, so that nothing is fetched; the charts use it too.
+# Fonts that browsers have, so that the page loads none. The charts use them too.
 FONT = '-apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 
 
 @dataclass(frozen=True)
 class Palette:
-    """One colour for each part that something plays.
+    """One colour for each role.
 
     Attributes:
-        paper: behind everything.
-        card: behind what stands out.
-        ink: text.
-        muted: text of less weight.
-        line: rules and grids.
-        accent: what is measured.
-        strong: the accent as text and in focus.
-        soft: the accent's quiet side: bands, what went on.
-        warm: what wants a look.
-        pale: what is not known or too small to tell.
-        missing: days that were never landed.
+        paper: The background of the page.
+        card: The background of cards.
+        ink: Text.
+        muted: Secondary text.
+        line: Rules and grids.
+        accent: Measured values.
+        strong: The accent in text and for the focus.
+        soft: A light accent, for bands and for runs that continued.
+        warm: Warnings.
+        pale: Values that are unknown or have too little evidence.
+        missing: Days that have not landed.
     """
 
     paper: str
@@ -37,7 +37,7 @@ class Palette:
     missing: str
 
     def as_css(self) -> str:
-        """The colours as CSS variables: `--paper: …; …`."""
+        """Return the colours as CSS variables: `--paper: …; …`."""
         return " ".join(f"--{name}: {colour};" for name, colour in asdict(self).items())
 
 
@@ -67,5 +67,5 @@ DARK = Palette(
     pale="#5c6772",
     missing="#3a3226",
 )
-# For charts drawn as SVG in the page: they change with its theme, and on paper.
+# For charts that are drawn in the page as SVG: their colours follow its theme, also in print.
 IN_THE_PAGE = Palette(**{field.name: f"var(--{field.name})" for field in fields(Palette)})

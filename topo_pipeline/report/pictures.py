@@ -1,4 +1,4 @@
-"""Charts as pictures: PNG files that are small enough to be kept with every build."""
+"""Charts as PNG files, small enough to store with every build of a table."""
 
 from io import BytesIO
 
@@ -13,9 +13,9 @@ COLOURS = 32
 
 
 def png(chart: charts.Chart, title: str) -> bytes:
-    """Draw a chart as PNG, under its title.
+    """Draw a chart with a title as PNG.
 
-    With a palette of few colours it has a fifth of the bytes, and no eye tells the difference in a chart.
+    The palette of few colours reduces the file to a fifth, without a visible difference.
     """
     sized = chart if isinstance(chart, alt.VConcatChart) else chart.properties(width=WIDTH)
     drawn = vl_convert.vegalite_to_png(sized.properties(title=title).to_dict())

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from topo_pipeline.common.text import in_markdown, one_line
+from topo_pipeline.common.text import in_markdown, one_line, percent, rate_with_interval
 from topo_pipeline.engagement import macros
-from topo_pipeline.engagement.leaderboard import rate_with_interval
 from topo_pipeline.engagement.rules import Rules
-from topo_pipeline.report import charts, markdown, pictures
+from topo_pipeline.report import charts, markdown, pictures, queries
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -26,13 +25,8 @@ ROWS = 7  # in a preview
 DRAWN = 10  # sequences in a chart
 
 _ACTIVITY = """
-SELECT
-    day,
-    sum(total_sent)::BIGINT AS sent,
-    sum(total_valid_replies)::BIGINT AS replies,
-    sum(total_positive_replies)::BIGINT AS positive,
-    sum(total_meetings)::BIGINT AS meetings,
-    true AS is_landed
+SELECT day, sum(total_sent)::BIGINT AS sent, sum(total_valid_replies)::BIGINT AS replies,
+    sum(total_positive_replies)::BIGINT AS positive, sum(total_meetings)::BIGINT AS meetings, true AS is_landed
 FROM engagement.sequence_activity
 WHERE day > (SELECT max(day) - 90 FROM engagement.sequence_activity)
 GROUP BY day
@@ -54,12 +48,8 @@ WHERE all_runs > 0
 ORDER BY nth
 """
 _DAILY = """
-SELECT
-    day,
-    sum(active_runs)::BIGINT AS active,
-    sum(unique_sent)::BIGINT AS contacted,
-    sum(unique_valid_replies)::BIGINT AS replied,
-    sum(unique_meetings)::BIGINT AS met,
+SELECT day, sum(active_runs)::BIGINT AS active, sum(unique_sent)::BIGINT AS contacted,
+    sum(unique_valid_replies)::BIGINT AS replied, sum(unique_meetings)::BIGINT AS met,
     count(*) FILTER (is_volume_anomaly) AS unusual
 FROM engagement.sequence_daily
 WHERE day > (SELECT max(day) - 90 FROM engagement.sequence_daily)
@@ -67,15 +57,9 @@ GROUP BY day
 ORDER BY day
 """
 _COHORTS = """
-SELECT
-    date_trunc('week', cohort_day)::DATE AS week_start,
-    bool_and(is_mature) AS is_mature,
-    sum(reply_rate_num)::BIGINT AS num,
-    sum(reply_rate_den)::BIGINT AS den,
-    rate(num, den) AS rate,
-    rate AS value,
-    wilson_low(num, den) AS low,
-    wilson_high(num, den) AS high,
+SELECT date_trunc('week', cohort_day)::DATE AS week_start, bool_and(is_mature) AS is_mature,
+    sum(reply_rate_num)::BIGINT AS num, sum(reply_rate_den)::BIGINT AS den,
+    rate(num, den) AS rate, wilson_low(num, den) AS low, wilson_high(num, den) AS high,
     evidence(num, den, $evidence_small, $evidence_usable, $evidence_events) AS evidence
 FROM engagement.sequence_cohorts
 WHERE axis = 'sent'
@@ -83,74 +67,27 @@ GROUP BY week_start
 HAVING bool_and(maturity = 1)
 ORDER BY week_start
 """
-_SUMMARY = """
-SELECT
-    coalesce(sequence_name, sequence_template_id::VARCHAR, '(no sequence)') AS name,
-    unique_sent AS contacted,
-    reply_rate AS value,
-    reply_rate_low AS low,
-    reply_rate_high AS high,
-    reply_rate_evidence AS evidence,
-    reply_rate_evidence IN ('usable', 'directional') AS stands_out
-FROM engagement.sequence_summary
-WHERE period = 'lifetime'
-ORDER BY reply_rank NULLS LAST, unique_sent DESC, name
-"""
 _TRENDS = """
-SELECT
-    coalesce(templates.name, sequence_template_id::VARCHAR, '(no sequence)') AS name,
-    week_start,
-    change,
-    change AS value,
-    change_low AS low,
-    change_high AS high,
-    replace(signal, '_', ' ') AS signal,
-    coalesce(signal IN ('up', 'down'), false) AS stands_out
+SELECT coalesce(templates.name, sequence_template_id::VARCHAR, '(no sequence)') AS name, week_start, change,
+    change_low AS low, change_high AS high, replace(signal, '_', ' ') AS signal,
+    coalesce(signal IN ('up', 'down'), false) AS is_highlighted
 FROM engagement.sequence_trends
 LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id
 WHERE week_start = (SELECT max(week_start) FROM engagement.sequence_trends)
-ORDER BY stands_out DESC, abs(change) DESC NULLS LAST, name
+ORDER BY is_highlighted DESC, abs(change) DESC NULLS LAST, templates.name, sequence_template_id
 """
-_CHANNELS = """
-SELECT
-    *,
-    touches / sum(touches) OVER () AS share,
-    rate(num, den) AS value,
-    wilson_low(num, den) AS low,
-    wilson_high(num, den) AS high
-FROM (
-    SELECT
-        channel,
-        sum(sends + invitations)::BIGINT AS touches,
-        sum(open_tasks)::BIGINT AS open_tasks,
-        sum(reply_rate_num)::BIGINT AS num,
-        sum(reply_rate_den)::BIGINT AS den
-    FROM engagement.sequence_channels
-    WHERE period = 'lifetime'
-    GROUP BY channel
-)
-WHERE touches > 0
-ORDER BY touches DESC, channel
-"""
-_STEPS = """
-SELECT
-    if(built.step IS NULL, 'Send ' || inferred_position, 'Step ' || built.step) || ' · ' || channel AS step,
+_STEPS = f"""
+SELECT coalesce('Step ' || built.step, 'Send ' || inferred_position) || ' · ' || {queries.CHANNEL} AS step,
     sum(runs_reached)::BIGINT AS runs_reached,
     greatest(0, sum(runs_reached - exits_replied - exits_completed - exits_stopped - exits_active))::BIGINT AS went_on,
-    sum(exits_replied)::BIGINT AS exits_replied,
-    sum(exits_completed)::BIGINT AS exits_completed,
-    sum(exits_stopped)::BIGINT AS exits_stopped,
-    sum(exits_active)::BIGINT AS exits_active,
-    sum(step_reply_rate_num)::BIGINT AS num,
-    sum(step_reply_rate_den)::BIGINT AS den,
-    rate(num, den) AS value,
-    wilson_low(num, den) AS low,
-    wilson_high(num, den) AS high
+    sum(COLUMNS('^exits_(replied|completed|stopped|active)$'))::BIGINT,
+    sum(step_reply_rate_num)::BIGINT AS num, sum(step_reply_rate_den)::BIGINT AS den,
+    rate(num, den) AS rate, wilson_low(num, den) AS low, wilson_high(num, den) AS high
 FROM engagement.sequence_steps AS built
 WHERE built.runs_reached > 0
 GROUP BY built.step, inferred_position, channel
 ORDER BY coalesce(built.step, inferred_position), built.step IS NULL, channel
-"""
+"""  # noqa: S608 - our own names
 
 
 @dataclass(frozen=True)
@@ -161,7 +98,7 @@ class Look:
         rows: A query for the rows of the chart. The preview shows the first few of them.
         chart: Draws the rows.
         title: Title of the chart.
-        columns: Columns of the preview by heading. `value` is shown with its bounds `low` and `high`.
+        columns: Columns of the preview by heading. `rate` and `change` are shown with their bounds.
         numbers: A query for one row, whose columns are numbers to plot. For a daily table, one row per day with its day
             in the first column.
         newest_first: Whether the preview shows the last rows, in reverse order.
@@ -209,13 +146,13 @@ class Seen:
         return markdown.table(pd.DataFrame(shown))
 
 
-def _intervals(rows: pd.DataFrame) -> charts.Chart:
+def _intervals(rows: pd.DataFrame, value: str) -> charts.Chart:
     """Draw the first ten sequences. Equal names get a number, because they would share a line of the chart."""
     first = rows.head(DRAWN)
     names = first["name"].map(partial(one_line, limit=markdown.LONGEST))
     again = first.groupby(names).cumcount()
     labels = [f"{name} ({count + 1})" if count else name for name, count in zip(names, again, strict=True)]
-    return charts.intervals(first.assign(name=labels))
+    return charts.intervals(first.assign(name=labels, value=first[value]))
 
 
 LOOKS = {
@@ -259,7 +196,7 @@ LOOKS = {
         _COHORTS,
         charts.weekly_reply_rate,
         "Reply rate by week of the first message, all sequences",
-        {"week of": "week_start", "contacted": "den", "replied": "num", "reply rate": "value", "evidence": "evidence"},
+        {"week of": "week_start", "contacted": "den", "replied": "num", "reply rate": "rate", "evidence": "evidence"},
         """
         SELECT sum(reply_rate_den)::BIGINT AS matured_runs,
             100 * rate(sum(reply_rate_num), sum(reply_rate_den)) AS reply_rate_percent
@@ -269,10 +206,10 @@ LOOKS = {
         newest_first=True,
     ),
     "sequence_summary": Look(
-        _SUMMARY,
-        _intervals,
+        queries.SEQUENCES,
+        partial(_intervals, value="rate"),
         "Reply rates with 95% intervals, top ten sequences",
-        {"sequence": "name", "contacted": "contacted", "reply rate": "value", "evidence": "evidence"},
+        {"sequence": "name", "contacted": "unique_sent", "reply rate": "rate", "evidence": "evidence"},
         """
         SELECT count(*) AS sequences, count(*) FILTER (is_silent) AS silent_sequences, max(days_missing) AS days_missing
         FROM engagement.sequence_summary
@@ -281,7 +218,7 @@ LOOKS = {
     ),
     "sequence_trends": Look(
         _TRENDS,
-        _intervals,
+        partial(_intervals, value="change"),
         "Change of the reply rate from the week before, the ten clearest",
         {"sequence": "name", "week of": "week_start", "change in points": "change", "signal": "signal"},
         """
@@ -291,10 +228,10 @@ LOOKS = {
         """,
     ),
     "sequence_channels": Look(
-        _CHANNELS,
+        queries.CHANNELS,
         charts.channel_split,
         "Messages and invitations by channel",
-        {"channel": "channel", "sent": "touches", "share": "share", "answered": "value", "open tasks": "open_tasks"},
+        {"channel": "channel", "sent": "touches", "share": "share", "answered": "rate", "open tasks": "open_tasks"},
         """
         SELECT sum(open_tasks)::BIGINT AS open_tasks, count(*) FILTER (tracking_off) AS tracking_off
         FROM engagement.sequence_channels
@@ -305,7 +242,7 @@ LOOKS = {
         _STEPS,
         charts.step_drop_off,
         "Sequence runs by step, and where they ended, all sequences",
-        {"step": "step", "runs": "runs_reached", "went on": "went_on", "answered": "value"},
+        {"step": "step", "runs": "runs_reached", "went on": "went_on", "answered": "rate"},
         """
         SELECT 100 * rate(
             coalesce(sum(sends) FILTER (step IS NOT NULL), 0), sum(sends)) AS sends_with_known_step_percent
@@ -339,16 +276,18 @@ def _frame(connection: "DuckDBPyConnection", sql: str, values: Mapping[str, Any]
 
 
 def _cell(column: str, row: Mapping[Any, Any]) -> str:
-    """Format a value, `value` and `change` with their bounds. An unknown value is a dash."""
+    """Format a value, a rate or a change with its bounds. An unknown value is a dash."""
     value = row[column]
     if pd.isna(value):
         return "–"
     if isinstance(value, str):
         return in_markdown(value, markdown.LONGEST)
     if isinstance(value, datetime):
-        return markdown.unbroken(f"{value:%Y-%m-%d}")
-    if column == "value":
-        return markdown.unbroken(rate_with_interval(value, row["low"], row["high"]))
-    if column == "change":
-        return markdown.unbroken(f"{100 * value:+.1f} ({100 * row['low']:+.1f} to {100 * row['high']:+.1f})")
-    return markdown.unbroken(f"{100 * value:.1f}%") if isinstance(value, float) else f"{value:,}"
+        shown = f"{value:%Y-%m-%d}"
+    elif column == "rate":
+        shown = rate_with_interval(value, row["low"], row["high"])
+    elif column == "change":
+        shown = f"{100 * value:+.1f} ({100 * row['low']:+.1f} to {100 * row['high']:+.1f})"
+    else:
+        shown = percent(value) if isinstance(value, float) else f"{value:,}"
+    return markdown.unbroken(shown)

@@ -1,6 +1,5 @@
-"""Numbers, days and names as people read them."""
+"""The report's formats of numbers, days and names. `common.text` has the formats that the command line uses too."""
 
-import math
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -18,51 +17,29 @@ EVIDENCE = {
 _MINUS = "\N{MINUS SIGN}"
 
 
-def known(value: float | None) -> bool:
-    """Whether there is a number."""
-    return value is not None and not math.isnan(value)
-
-
-def percent(share: float | None) -> str:
-    """A share: `6.3%`; a dash where it is not known."""
-    return f"{100 * share:.1f}%" if share is not None and known(share) else "–"
-
-
-def between(low: float | None, high: float | None) -> str:
-    """An interval of shares: `3.8–10.3%`; nothing where it is not known."""
-    if low is None or high is None or not (known(low) and known(high)):
-        return ""
-    return f"{100 * low:.1f}–{100 * high:.1f}%"
-
-
 def points(difference: float) -> str:
-    """A difference of shares, signed, in percentage points: `+0.9`."""
+    """Return a difference of shares with its sign, in percentage points: `+0.9`."""
     rounded = f"{100 * abs(difference):.1f}"
     return rounded if float(rounded) == 0 else f"{'+' if difference > 0 else _MINUS}{rounded}"
 
 
 def count(number: float) -> str:
-    """A whole number: `12,387`."""
+    """Return a whole number: `12,387`."""
     return f"{int(number):,}"
 
 
-def many(number: int, one: str, more: str | None = None) -> str:
-    """So many of something: `1 day`, `12 days`."""
-    return f"{number:,} {one if number == 1 else more or f'{one}s'}"
-
-
 def day(value: date) -> str:
-    """A day: `18 October 2026`."""
+    """Return a day: `18 October 2026`."""
     return f"{value.day} {value:%B} {value.year}"
 
 
 def short_day(value: date) -> str:
-    """A day of which the year is plain: `Sun 18 Oct`."""
+    """Return a day without its year: `Sun 18 Oct`."""
     return f"{value:%a} {value.day} {value:%b}"
 
 
 def week(monday: date) -> str:
-    """A week by its first and last day: `12–18 October 2026`."""
+    """Return the first and last day of a week: `12–18 October 2026`."""
     sunday = monday + timedelta(days=6)
     if monday.month == sunday.month:
         return f"{monday.day}–{day(sunday)}"
@@ -71,18 +48,18 @@ def week(monday: date) -> str:
 
 
 def short_week(monday: date) -> str:
-    """A week of which the year is plain: `12–18 Oct`."""
+    """Return the first and last day of a week without the year: `12–18 Oct`."""
     sunday = monday + timedelta(days=6)
     first = f"{monday.day}" if monday.month == sunday.month else f"{monday.day} {monday:%b} "
     return f"{first}–{'' if monday.month == sunday.month else ' '}{sunday.day} {sunday:%b}"
 
 
 def listed(parts: "Iterable[str]") -> str:
-    """Things in a row: `a, b and c`."""
+    """Return a list as text: `a, b and c`."""
     *first, last = parts
     return f"{', '.join(first)} and {last}" if first else last
 
 
 def label(name: str | None, sequence_id: str | None) -> str:
-    """What a sequence is called, on one line: its name, else its id."""
+    """Return the name of a sequence on one line, else its id."""
     return one_line(name or "", LONGEST) or sequence_id or "(no sequence)"

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -13,7 +14,7 @@ from topo_pipeline.cli import status
 from topo_pipeline.cli.console import quiet
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.cli.conftest import NAME
-from topo_pipeline_tests.command_line import answer, assert_one_sentence
+from topo_pipeline_tests.command_line import answer, assert_one_sentence, run
 from topo_pipeline_tests.warehouse.worker import worker
 
 
@@ -48,6 +49,14 @@ def test_a_script_reads_all_of_it(landed: Path) -> None:
     assert [row["sequence"] for row in told["sequences"]][0] == NAME
     assert len(told["sequences"]) == 6
     assert told["sequences"][0]["reply_rate"] is None
+
+
+def test_status_does_not_import_dagster(landed: Path) -> None:
+    """Importing it takes longer than everything else that the command does."""
+    code = "import sys; from topo_pipeline.cli import app; app(['status'], standalone_mode=False)"
+    result = run(landed, sys.executable, "-c", f"{code}; print('dagster' in sys.modules)", TOPO_WAREHOUSE="topo.duckdb")
+    assert result.stdout.startswith("Complete up to"), result.stderr
+    assert result.stdout.endswith("\nFalse\n")
 
 
 def test_without_a_day_it_says_what_to_do(tmp_path: Path) -> None:

@@ -1,13 +1,24 @@
 """Other people's text, wherever it is shown."""
 
 import json
+import math
 import unicodedata
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topo_pipeline.common.text import counted, first_line, in_chat, in_json, noun_for, one_line
+from topo_pipeline.common.text import (
+    counted,
+    first_line,
+    in_chat,
+    in_json,
+    interval,
+    noun_for,
+    one_line,
+    percent,
+    rate_with_interval,
+)
 
 # What makes a terminal, a log or a bidirectional text do something. Joiners are part of words and of emoji.
 ACTS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -73,3 +84,22 @@ def test_a_number_comes_with_its_noun_in_singular_or_plural() -> None:
 @pytest.mark.parametrize(("text", "line"), [("\n one \r\nand more", "one"), ("", ""), ("a fault", "a fault")])
 def test_of_an_error_the_first_line_is_kept(text: str, line: str) -> None:
     assert first_line(ValueError(text)).rstrip() == first_line(text).rstrip() == line
+
+
+@pytest.mark.parametrize(
+    ("rate", "low", "high", "shown"),
+    [
+        (0.063, 0.038, 0.103, "6.3% (3.8–10.3)"),
+        (0.0, 0.0, 0.114, "0.0% (0.0–11.4)"),
+        (1.0, 0.886, 1.0, "100.0% (88.6–100.0)"),
+        (math.nan, math.nan, math.nan, "–"),
+    ],
+)
+def test_a_rate_is_shown_with_its_interval(rate: float, low: float, high: float, shown: str) -> None:
+    assert rate_with_interval(rate, low, high) == shown
+
+
+def test_an_unknown_share_is_a_dash_and_unknown_bounds_are_nothing() -> None:
+    assert [percent(None), percent(math.nan), percent(0.0)] == ["–", "–", "0.0%"]
+    assert [interval(None, None), interval(math.nan, math.nan), interval(0.0, 0.114)] == ["", "", "(0.0–11.4)"]
+    assert rate_with_interval(None, None, None) == "–"

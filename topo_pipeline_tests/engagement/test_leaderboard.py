@@ -1,13 +1,15 @@
 """The leaderboard: best first by what is certain."""
 
-import math
 from datetime import date
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from topo_pipeline.engagement.leaderboard import leaderboard, rate_with_interval
+from topo_pipeline.engagement.leaderboard import leaderboard
+from topo_pipeline.engagement.rules import DEFAULT_RULES
+from topo_pipeline.report import queries
+from topo_pipeline.report.previews import look_at
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, enrolled, march, opened, replied, sent, uid
 from topo_pipeline_tests.report.test_markdown import HOSTILE
 
@@ -75,14 +77,33 @@ def test_a_hostile_name_is_untouched_in_the_board(workspace: Workspace) -> None:
     assert set(board_of(workspace)["sequence"]) == set(HOSTILE)
 
 
-@pytest.mark.parametrize(
-    ("rate", "low", "high", "shown"),
-    [
-        (0.063, 0.038, 0.103, "6.3% (3.8–10.3)"),
-        (0.0, 0.0, 0.114, "0.0% (0.0–11.4)"),
-        (1.0, 0.886, 1.0, "100.0% (88.6–100.0)"),
-        (math.nan, math.nan, math.nan, "–"),
-    ],
-)
-def test_a_rate_is_shown_with_its_interval(rate: float, low: float, high: float, shown: str) -> None:
-    assert rate_with_interval(rate, low, high) == shown
+@pytest.mark.parametrize("stored", ["ASC", "DESC"])
+def test_every_list_of_sequences_has_the_same_total_order(workspace: Workspace, stored: str) -> None:
+    """By rank, contacted runs, name and id. Sequences without a rank, a name or an id come last among their equals."""
+    tied = {"tie 1": "Alpha", "tie 2": "Beta", "twin 1": "Twin", "twin 2": "Twin", "unnamed 1": None, "unnamed 2": None}
+    sizes = {"best": 60, **dict.fromkeys([*tied, None], 2), "small": 1, "young": 5}
+    workspace.land_all(
+        [
+            activity
+            for name, runs in sizes.items()
+            for activity in cohort(name, runs, 30 if name == "best" else 0, day=60 if name == "young" else 1)
+        ],
+        LAST_DAY,
+    )
+    workspace.name(best="Zulu", small="Aardvark", young="Abacus", **{name: of for name, of in tied.items() if of})
+    workspace.build()
+    with workspace.warehouse.transaction() as connection:
+        connection.execute(
+            "CREATE OR REPLACE TABLE engagement.sequence_summary AS"
+            f" FROM engagement.sequence_summary ORDER BY sequence_template_id {stored}"
+        )
+        board, report = leaderboard(connection), queries.records(queries.sequences(connection))
+        preview = look_at(connection, "sequence_summary", DEFAULT_RULES)
+    twins, unnamed = (sorted(uid(f"{kind} {n}") for n in (1, 2)) for kind in ("twin", "unnamed"))
+    ids = [uid("best"), uid("tie 1"), uid("tie 2"), *twins, *unnamed, None, uid("small"), uid("young")]
+    names = ["Zulu", "Alpha", "Beta", "Twin", "Twin", *unnamed, "(no sequence)", "Aardvark", "Abacus"]
+    assert preview is not None
+    assert (
+        [row["sequence_id"] for row in report] == [row["sequence_id"] for row in queries.records(preview.rows)] == ids
+    )
+    assert list(board["sequence"]) == [row["name"] for row in report] == names

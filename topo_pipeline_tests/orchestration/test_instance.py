@@ -11,7 +11,8 @@ import yaml
 from dagster._core.definitions.run_request import InstigatorType
 from sqlalchemy.exc import SQLAlchemyError
 
-from topo_pipeline.orchestration.instance import HomeUnusable, UnderWay, opened, prepare, require_no_runs_under_way
+from topo_pipeline.orchestration.errors import HomeUnusable, UnderWay
+from topo_pipeline.orchestration.instance import opened, prepare, require_no_runs_under_way
 from topo_pipeline.sandbox.demo import FOLDER
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError

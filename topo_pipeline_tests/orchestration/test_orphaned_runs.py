@@ -24,7 +24,8 @@ from topo_pipeline.defs import run_maintenance
 from topo_pipeline.defs.notifications import outcomes
 from topo_pipeline.defs.partitions import ACTIVITIES
 from topo_pipeline.defs.run_maintenance import fail_orphaned_runs, killed_runs_sensor, one_process, owner_tag
-from topo_pipeline.orchestration.instance import AlreadyReading, prepare, require_no_reader
+from topo_pipeline.orchestration.errors import AlreadyReading
+from topo_pipeline.orchestration.instance import prepare, require_no_reader
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.engagement.helpers import UNPARTITIONED

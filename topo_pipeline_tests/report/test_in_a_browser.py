@@ -104,6 +104,11 @@ def test_the_leaderboard_sorts_by_any_column_and_says_so(many: Reported, opened:
             assert values == sorted(values, reverse=order == "descending")
             assert column(page, nth)[len(known) :] == [""] * (300 - len(known))  # what is not known comes last
         assert page.locator("#board th[aria-sort]").count() == 1
+    heads.nth(2).get_by_role("button").press("Enter")
+    assert column(page, 2)[0] == "ACTIVE"
+    ranked = page.locator("#board tbody tr[data-status=ACTIVE] [data-pick]")
+    places = ranked.evaluate_all("names => names.map(name => Number(name.dataset.pick))")
+    assert places == sorted(places)  # sequences of one status stay in the order of their ranks
 
 
 def test_the_leaderboard_is_filtered_by_name_status_and_evidence(many: Reported, opened: Open) -> None:

@@ -44,7 +44,8 @@ def test_a_week_is_that_of_all_its_sequences_and_its_change_has_newcombes_interv
         monday = at.date() - timedelta(days=at.weekday())
         judged[monday] += 1
         replies[monday] += run in answered and answered[run] - at <= WINDOW
-    weeks = ask(many.workspace, queries.weekly_reply_rate, DEFAULT_RULES)
+    weeks = ask(many.workspace, queries.weekly_rates, DEFAULT_RULES)
+    weeks = queries.of_outcome(weeks, "reply_rate")
     assert [monday.date() for monday in weeks["week_start"]] == sorted(judged)[:4]  # ended 30 days before 4 May
     for row in weeks.to_dict("records"):
         monday = row["week_start"].date()
@@ -93,7 +94,7 @@ def test_the_curve_is_of_the_runs_whose_windows_have_closed_to_the_second(worksp
 
 def test_a_funnel_counts_the_runs_that_got_so_far(many: Reported) -> None:
     board = ask(many.workspace, queries.sequences)
-    stages = queries.funnel(board)
+    stages = pd.DataFrame(queries.stages(board.sum(numeric_only=True)))
     answered = [a for a in many.happened if a.type == "message.replied"]
     assert dict(zip(stages["stage"], stages["runs"], strict=True)) == {
         "Enrolled": len(first(many.happened, "sequence.created")),
@@ -103,7 +104,7 @@ def test_a_funnel_counts_the_runs_that_got_so_far(many: Reported) -> None:
         "Meeting": 0,
     }
     assert stages["share"].isna().tolist() == [True, True, False, False, False]
-    assert queries.funnel(board[board["unique_sent"] < 0])["share"].isna().all()
+    assert {stage["share"] for stage in queries.stages(dict.fromkeys(board.columns, 0))} == {None}
 
 
 def test_the_steps_part_those_who_got_there(many: Reported) -> None:

@@ -115,11 +115,6 @@ def test_a_difference_is_signed_unless_it_rounds_to_nothing(difference: float, t
     assert words.points(difference) == told
 
 
-def test_what_is_not_known_is_a_dash_and_never_a_zero() -> None:
-    assert [words.percent(None), words.percent(float("nan")), words.percent(0.0)] == ["–", "–", "0.0%"]
-    assert [words.between(None, None), words.between(0.0, 0.114)] == ["", "0.0–11.4%"]
-
-
 @pytest.mark.parametrize(
     ("name", "label"),
     [
