@@ -18,6 +18,11 @@
     {'name': 'contact_reply_rate', 'window': 'reply', 'answer': 'replied_in_time', 'tracked': false,
         'text': 'with a valid reply', 'rule': 'message_reply_window_days'},
 ] %}
+{# The messages whose last day decides whether a run is in a rate: those that are eligible, and those with an answer. #}
+{% set latest = [{'name': 'open', 'window': 'open', 'answer': 'true'}, {'name': 'reply', 'window': 'reply', 'answer': 'true'}] + contact_rates %}
+{% macro in_rate(window, name) -%}
+if(days IS NULL, is_of_{{ name }}, coalesce(last_of_{{ name }} > last_{{ window }}_day - days, false))
+{%- endmacro %}
 -- Grain: sequence_template_id, channel, period
 WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in(windows) }}, periods AS (
     SELECT
@@ -78,25 +83,31 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in(windows) }}, periods AS (
     WHERE closed_by = 'task.completed' AND NOT left_censored AND {{ of_period }}
     GROUP BY ALL
 ), contacts AS (
+    -- A run is in a period when the last of its eligible messages by the end of the period is in it.
     SELECT
         sequence_template_id, channel, period
         {%- for rate in contact_rates %},
-        count(*) FILTER (bool_or_of_{{ loop.index }}) AS {{ rate.name }}_num,
-        count(*) FILTER (is_of_{{ loop.index }}) AS {{ rate.name }}_den
+        coalesce(sum(runs) FILTER ({{ in_rate(rate.window, rate.name) }}), 0)::BIGINT AS {{ rate.name }}_num,
+        coalesce(sum(runs) FILTER ({{ in_rate(rate.window, rate.window) }}), 0)::BIGINT AS {{ rate.name }}_den
         {%- endfor %}
 
     FROM (
-        SELECT
-            sequence_template_id, channel, sequence_id, period
-            {%- for rate in contact_rates %},
-            bool_or(is_{{ rate.window }}_closed AND {{ of_rates(rate.window) }}) AS is_of_{{ loop.index }},
-            bool_or(is_{{ rate.window }}_closed AND {{ of_rates(rate.window) }} AND {{ rate.answer }}) AS bool_or_of_{{ loop.index }}
-            {%- endfor %}
+        SELECT * EXCLUDE (sequence_id), count(*) AS runs
+        FROM (
+            SELECT
+                sequence_template_id, channel, sequence_id
+                {%- for message in latest %},
+                bool_or(is_{{ message.window }}_closed AND {{ message.answer }}) AS is_of_{{ message.name }},
+                max(day) FILTER (is_{{ message.window }}_closed AND {{ message.answer }}
+                    AND day <= {{ closed_day(windows[message.window]) }}) AS last_of_{{ message.name }}
+                {%- endfor %}
 
-        FROM actions CROSS JOIN periods
-        WHERE type = 'message.sent' AND NOT left_censored
+            FROM actions CROSS JOIN horizon
+            WHERE type = 'message.sent' AND NOT left_censored
+            GROUP BY ALL
+        )
         GROUP BY ALL
-    )
+    ) CROSS JOIN periods
     GROUP BY ALL
 ), summed AS (
     SELECT

@@ -85,8 +85,19 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
     FROM parts CROSS JOIN periods
     GROUP BY ALL
 ), persons AS (
-    SELECT sequence_template_id, period, count(DISTINCT person_id) AS persons
-    FROM runs JOIN periods ON days IS NULL OR first_day BETWEEN period_start AND period_end
+    -- A contact is in a period when the last of its runs that had begun by the end of the period began in it.
+    SELECT sequence_template_id, period, sum(persons)::BIGINT AS persons
+    FROM (
+        SELECT sequence_template_id, last_day, count(*) AS persons
+        FROM (
+            SELECT sequence_template_id, person_id, max(first_day) FILTER (first_day <= last_known_day) AS last_day
+            FROM runs CROSS JOIN horizon
+            WHERE person_id IS NOT NULL
+            GROUP BY ALL
+        )
+        GROUP BY ALL
+    )
+    JOIN periods ON days IS NULL OR last_day >= period_start
     GROUP BY ALL
 ), cohorts AS (
     SELECT
