@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -18,6 +19,16 @@ Categories = tuple[Annotated[str, Field(pattern=r"^[^a-z]+$")], ...]
 Days = Annotated[int, Field(strict=True, ge=0, le=3650)]
 Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 
+# The rules that sort replies into classes. A category is in one of them at most.
+REPLY_RULES = (
+    "positive_replies",
+    "neutral_replies",
+    "negative_replies",
+    "opt_out_replies",
+    "out_of_office_replies",
+    "bounced_replies",
+)
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Rules:
@@ -25,7 +36,12 @@ class Rules:
 
     Attributes:
         positive_replies: Reply categories that mean interest.
-        not_human_replies: Categories of replies that no person wrote. All others are valid, pending ones included.
+        neutral_replies: Categories of replies that are neither interest nor a refusal.
+        negative_replies: Categories of replies that refuse.
+        opt_out_replies: Categories of replies that ask for no more messages.
+        out_of_office_replies: Categories of automatic replies of people who are away. Not valid replies.
+        bounced_replies: Categories of replies by a mail server that did not deliver the message. Not valid replies.
+            All other replies are valid. A reply without a category is pending; one in no rule is of unknown class.
         reply_window_days: Outcome window: days after a run's first message in which a reply counts.
         message_reply_window_days: Days after a message in which a reply to it counts.
         open_window_days: Days after an email in which its opens and clicks count.
@@ -45,7 +61,11 @@ class Rules:
     """
 
     positive_replies: Categories = ("MEETING", "INTERESTED")
-    not_human_replies: Categories = ("OUT_OF_OFFICE", "BOUNCED", "SPAM_FILTER")
+    neutral_replies: Categories = ("BAD_TIMING", "REFERRAL", "WRONG_PERSON", "LEFT_COMPANY")
+    negative_replies: Categories = ("NOT_INTERESTED",)
+    opt_out_replies: Categories = ("UNSUBSCRIBED",)
+    out_of_office_replies: Categories = ("OUT_OF_OFFICE",)
+    bounced_replies: Categories = ("BOUNCED", "SPAM_FILTER")
     reply_window_days: Days = 30
     message_reply_window_days: Days = 14
     open_window_days: Days = 7
@@ -64,14 +84,18 @@ class Rules:
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        if both := sorted({*self.positive_replies} & {*self.not_human_replies}):
-            raise ValueError(f"{', '.join(both)} cannot be in both positive_replies and not_human_replies")
+        for one, other in combinations(REPLY_RULES, 2):
+            if both := sorted({*getattr(self, one)} & {*getattr(self, other)}):
+                raise ValueError(f"{', '.join(both)} cannot be in both {one} and {other}")
         if self.evidence_usable < self.evidence_small:
             raise ValueError("evidence_usable cannot be below evidence_small")
         return self
 
 
 DEFAULT_RULES = Rules()
+
+# Rules of earlier versions, with what to write instead.
+REPLACED = {"not_human_replies": "replaced by out_of_office_replies and bounced_replies"}
 
 
 @cache
@@ -93,6 +117,8 @@ def read_rules(path: Path) -> Rules:
 
 
 def _checked(values: Mapping[str, Any]) -> Rules:
+    if replaced := sorted(values.keys() & REPLACED.keys()):
+        raise ValueError("; ".join(f"{name}: {REPLACED[name]}" for name in replaced))
     known = [field.name for field in fields(Rules)]
     if unknown := sorted(values.keys() - {*known}):
         raise ValueError(f"{', '.join(unknown)}: unknown rule. The rules are {', '.join(known)}")

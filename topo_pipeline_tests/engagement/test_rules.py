@@ -16,24 +16,28 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_what_the_file_leaves_out_stays_as_it_is(tmp_path: Path) -> None:
-    rules = read_rules(written(tmp_path, 'reply_window_days = 21\npositive_replies = ["MEETING", "REFERRAL"]'))
-    assert rules == Rules(reply_window_days=21, positive_replies=("MEETING", "REFERRAL"))
-    assert asdict(rules) | {"reply_window_days": 30, "positive_replies": ("MEETING", "INTERESTED")} == asdict(
-        DEFAULT_RULES
+    rules = read_rules(
+        written(tmp_path, 'reply_window_days = 21\npositive_replies = ["MEETING", "REFERRAL"]\nneutral_replies = []')
     )
+    assert rules == Rules(reply_window_days=21, positive_replies=("MEETING", "REFERRAL"), neutral_replies=())
+    replies = {name: getattr(DEFAULT_RULES, name) for name in ("positive_replies", "neutral_replies")}
+    assert asdict(rules) | {"reply_window_days": 30} | replies == asdict(DEFAULT_RULES)
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("reply_window = 21", "reply_window: unknown rule. The rules are positive_replies, not_human_replies"),
+        ("reply_window = 21", "reply_window: unknown rule. The rules are positive_replies, neutral_replies"),
         ("reply_window_days = -1", "reply_window_days: Input should be greater than or equal to 0"),
         ("reply_window_days = 1.5", "reply_window_days: Input should be a valid integer"),
         ("reply_window_days = true", "reply_window_days: Input should be a valid integer"),
         ('censored_days = "ten"', "censored_days: Input should be a valid integer"),
         ('positive_replies = "MEETING"', "positive_replies: "),
         ('positive_replies = ["meeting"]', "positive_replies: "),
-        ('positive_replies = ["BOUNCED"]', "BOUNCED cannot be in both positive_replies and not_human_replies"),
+        ('positive_replies = ["BOUNCED"]', "BOUNCED cannot be in both positive_replies and bounced_replies"),
+        ('negative_replies = ["REFERRAL"]', "REFERRAL cannot be in both neutral_replies and negative_replies"),
+        ('opt_out_replies = ["OUT_OF_OFFICE"]', "cannot be in both opt_out_replies and out_of_office_replies"),
+        ("not_human_replies = []", "not_human_replies: replaced by out_of_office_replies and bounced_replies"),
         ("evidence_usable = 20", "evidence_usable cannot be below evidence_small"),
         ("reply_window_days = 21, 5", "rules.toml: Expected newline"),
     ],
