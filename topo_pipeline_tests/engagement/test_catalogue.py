@@ -17,7 +17,8 @@ from topo_pipeline_tests.engagement.helpers import (
     march,
     sent,
 )
-from topo_pipeline_tests.engagement.oracle import Oracle
+from topo_pipeline_tests.engagement.oracle import World
+from topo_pipeline_tests.engagement.oracle import tables as defined
 
 ACTIVITIES, RUNS = ("topo", "activities"), ("engagement", "sequence_runs")
 DAILY, BY_CHANNEL = ("engagement", "sequence_daily"), ("engagement", "sequence_activity")
@@ -92,7 +93,7 @@ def test_the_tables_have_the_columns_of_their_definitions(workspace: Workspace) 
     activities, much_later = [enrolled(march(1, 8)), sent(march(1))], march(60).date()
     workspace.land_all(activities, much_later)
     workspace.build()
-    expected = Oracle({march(1).date(): activities, much_later: []}).tables()
+    expected = defined(World({march(1).date(): activities, much_later: []}))
     found = workspace.all_rows()
     for name, rows in expected.items():
         assert set(found[name][0]) == set(rows[0]), name

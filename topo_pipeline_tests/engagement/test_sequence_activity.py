@@ -5,7 +5,7 @@ from datetime import date
 
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, canonical, enrolled, march, replied, sent, uid
-from topo_pipeline_tests.engagement.oracle import DAY_ONLY, TYPES, Oracle
+from topo_pipeline_tests.engagement.oracle import DAY_ONLY, TYPES, World, sequence_activity
 
 DAY_1 = date(2026, 3, 1)
 WITHIN_REPLIES = {"total_valid_replies", "total_positive_replies", "replies_pending", "replies_not_human"}
@@ -137,5 +137,5 @@ def test_an_activity_that_a_reload_no_longer_has_leaves_the_counts(workspace: Wo
     workspace.build("sequence_activity")
     workspace.land(DAY_1, kept)
     workspace.build("sequence_activity")
-    expected = Oracle({DAY_1: kept}).sequence_activity()
+    expected = sequence_activity(World({DAY_1: kept}))
     assert canonical(workspace.rows("sequence_activity")) == canonical(expected)

@@ -18,8 +18,7 @@ from topo_pipeline_tests.engagement.helpers import (
     sent,
     uid,
 )
-from topo_pipeline_tests.engagement.oracle_cohorts import OVER_CONTACTED, OVER_ENROLLED, OVER_OUTCOMES
-from topo_pipeline_tests.engagement.oracle_rates import no_rate, rate
+from topo_pipeline_tests.engagement.oracle import OVER_ELIGIBLE, OVER_ENROLLED, OVER_OUTCOMES, no_rate, rate
 
 DAY_1 = date(2026, 3, 1)
 LAST_DAY = date(2026, 4, 30)
@@ -86,7 +85,7 @@ def test_a_young_cohort_has_members_and_no_rate(case: Workspace) -> None:
     for axis in ("sent", "enrolled"):
         cohort = case.cohorts(axis)[YOUNG.date()]
         assert (cohort["members"], cohort["eligible"], cohort["maturity"], cohort["is_mature"]) == (1, 0, 0.0, False)
-        for name in (*OVER_CONTACTED, *OVER_OUTCOMES, "touch_reply_rate"):
+        for name in (*OVER_ELIGIBLE, *OVER_OUTCOMES, "touch_reply_rate"):
             expected = rate(name, 0, 0)
             assert {column: cohort[column] for column in expected} == expected
 

@@ -7,9 +7,7 @@ import pytest
 
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline_tests.engagement.helpers import Activity, Cases, Workspace, canonical, enrolled, march, replied, sent
-from topo_pipeline_tests.engagement.oracle_cohorts import OVER_CONTACTED, OVER_OUTCOMES
-from topo_pipeline_tests.engagement.oracle_rates import rate
-from topo_pipeline_tests.engagement.oracle_summary import PERIODS
+from topo_pipeline_tests.engagement.oracle import OVER_ELIGIBLE, OVER_OUTCOMES, PERIODS, rate
 
 DAY_1 = date(2026, 3, 1)
 LAST_DAY = date(2026, 4, 30)
@@ -91,7 +89,7 @@ OUTCOMES = {
 )
 def test_each_rate_counts_its_own_outcome(case: Workspace) -> None:
     summary = case.summary()
-    nums = {name: summary[f"{name}_num"] for name in OVER_CONTACTED}
+    nums = {name: summary[f"{name}_num"] for name in OVER_ELIGIBLE}
     assert nums == {
         "reply_rate": 3,
         "reply_rate_all": 4,
@@ -99,7 +97,7 @@ def test_each_rate_counts_its_own_outcome(case: Workspace) -> None:
         "hot_lead_rate": 3,
         "meeting_rate": 1,
     }
-    assert {summary[f"{name}_den"] for name in OVER_CONTACTED} == {len(OUTCOMES)}
+    assert {summary[f"{name}_den"] for name in OVER_ELIGIBLE} == {len(OUTCOMES)}
 
 
 @cases.happened(enrolled(march(1, 8)), Activity("invitation.sent", march(1)), replied(march(2), channel="LINKEDIN"))
@@ -119,7 +117,7 @@ def test_what_came_before_the_first_message_is_no_outcome_of_it(case: Workspace)
 @cases.happened(enrolled(march(58)), sent(march(59)))
 def test_a_rate_over_nothing_is_null_and_never_zero(case: Workspace) -> None:
     summary = case.summary()
-    for name in (*OVER_CONTACTED, *OVER_OUTCOMES):
+    for name in (*OVER_ELIGIBLE, *OVER_OUTCOMES):
         assert (summary[f"{name}_num"], summary[f"{name}_den"]) == (0, 0)
         assert (summary[name], summary[f"{name}_low"], summary[f"{name}_high"]) == (None, None, None)
         assert summary[f"{name}_evidence"] == "none"

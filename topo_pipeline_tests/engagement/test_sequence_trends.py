@@ -9,7 +9,7 @@ import pytest
 
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline_tests.engagement.helpers import Activity, Cases, Workspace, enrolled, march, replied, sent
-from topo_pipeline_tests.engagement.oracle_rates import change
+from topo_pipeline_tests.engagement.oracle import change
 
 MONDAY = date(2026, 3, 2)
 WINDOW = 7

@@ -10,7 +10,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.rules import DEFAULT_RULES
-from topo_pipeline_tests.engagement.oracle_rates import change
+from topo_pipeline_tests.engagement.oracle import change
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,7 @@ import pytest
 
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, enrolled, march, replied, sent
-from topo_pipeline_tests.engagement.oracle_cohorts import OVER_CONTACTED, OVER_OUTCOMES
-from topo_pipeline_tests.engagement.oracle_summary import PERIODS
+from topo_pipeline_tests.engagement.oracle import OVER_ELIGIBLE, OVER_OUTCOMES, PERIODS
 
 WEEK = Rules(reply_window_days=7)
 
@@ -106,7 +105,7 @@ def test_the_rates_are_the_cohorts_summed(forty_days: Workspace) -> None:
     for period in PERIODS:
         row = forty_days.summary(period=period)
         days = [day for day in forty_days.cohorts() if row["period_start"] <= day <= row["period_end"]]
-        for name in (*OVER_CONTACTED, *OVER_OUTCOMES):
+        for name in (*OVER_ELIGIBLE, *OVER_OUTCOMES):
             for part in ("num", "den"):
                 summed = sum(forty_days.cohorts()[day][f"{name}_{part}"] for day in days)
                 assert row[f"{name}_{part}"] == summed, (period, name)

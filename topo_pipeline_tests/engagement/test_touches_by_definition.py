@@ -9,7 +9,8 @@ import pytest
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.engagement.tables import tables
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, by_day, canonical, march
-from topo_pipeline_tests.engagement.oracle import Oracle
+from topo_pipeline_tests.engagement.oracle import Row, World
+from topo_pipeline_tests.engagement.oracle import tables as definitions
 
 LAST_DAY = date(2026, 3, 8)
 MAY_HAPPEN = (
@@ -60,7 +61,7 @@ def test_busy_workspaces_equal_the_definitions(tmp_path: Path, empty_file: Path,
         workspace = Workspace(str(file), rules=rules_of(days))
         workspace.land_all(activities, LAST_DAY, still_open=open_day)
         workspace.build("sequence_runs", "sequence_channels", "sequence_steps")
-        expected = defined(activities, days, open_day).tables()
+        expected = defined(activities, days, open_day)
         for table in ("sequence_runs", "sequence_actions", *RATES):
             rows = workspace.rows(table)
             assert canonical(rows) == canonical(expected[table]), (seed, table)
@@ -84,15 +85,6 @@ def rules_of(days: int) -> Rules:
     )
 
 
-def defined(activities: list[Activity], days: int, open_day: date | None) -> Oracle:
-    window = timedelta(days=days)
-    return Oracle(
-        dict.fromkeys((LAST_DAY,), list[Activity]()) | by_day(activities),
-        frozenset({open_day} - {None}),
-        window=window,
-        censored_days=1,
-        message_window=window,
-        open_window=window,
-        acceptance_window=window,
-        tracking_off_sends=4,
-    )
+def defined(activities: list[Activity], days: int, open_day: date | None) -> dict[str, list[Row]]:
+    landed = dict.fromkeys((LAST_DAY,), list[Activity]()) | by_day(activities)
+    return definitions(World(landed, frozenset({open_day} - {None}), rules=rules_of(days)))
