@@ -371,7 +371,7 @@ def canonical(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def _comparable(value: object) -> object:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
-    return round(value, 9) if isinstance(value, float) else value
+    return round(value, 9) + 0.0 if isinstance(value, float) else value  # 0.0 and -0.0 sort differently
 
 
 def _plain(value: object) -> object:

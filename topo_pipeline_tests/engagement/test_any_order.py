@@ -1,7 +1,7 @@
 """The tables are a function of what is landed: any order of loads, reloads and builds ends in the same rows."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytest
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, by_day, canonical
 from topo_pipeline_tests.engagement.oracle import KNOWN, World, tables
+from topo_pipeline_tests.engagement.worlds import land_world, name_sequences
 
 # A zone, and a first day some days before its clocks change (in Kolkata they do not).
 PLACES = (
@@ -241,16 +242,10 @@ def live_through(workspace: Workspace, history: History) -> None:
     workspace.build()
 
 
-def name_sequences(workspace: Workspace, statuses: Mapping[str, str | None]) -> None:
-    for name, status in statuses.items():
-        workspace.name(status, **{name: name.title()})
-
-
 def assert_equals_a_rebuild_and_the_oracle(lived: Workspace, fresh: Workspace, history: History) -> None:
     world = history.final
     live_through(lived, history)
-    name_sequences(fresh, world.statuses)
-    fresh.land_each(sorted(world.landed.items()), open_days=world.open_days, unproved_days=world.unproved_days)
+    land_world(fresh, world)
     fresh.build(full_refresh=True)
     found, expected = lived.all_rows(), tables(world)
     assert found == fresh.all_rows()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +17,8 @@ from topo_pipeline_tests.engagement.helpers import (
     by_day,
     canonical,
 )
-from topo_pipeline_tests.engagement.oracle import World, tables
+from topo_pipeline_tests.engagement.oracle import Row, World, tables
+from topo_pipeline_tests.engagement.worlds import land_world
 
 RULES = Rules(reply_window_days=10, censored_days=20, tracking_off_sends=20, evidence_small=8, evidence_usable=60)
 CATEGORIES = (
@@ -149,6 +151,11 @@ def world(zone: str, first_day: date, days: int, last_is_open: bool) -> World:
     return World(landed, open_days, frozenset((odd[2], odd[5])), zone, RULES, STATUSES, names)
 
 
+@cache
+def defined(zone: str, first_day: date, days: int, last_is_open: bool) -> dict[str, list[Row]]:
+    return tables(world(zone, first_day, days, last_is_open))
+
+
 @pytest.mark.parametrize(
     ("zone", "first_day", "days", "last_is_open"),
     [
@@ -163,32 +170,28 @@ def world(zone: str, first_day: date, days: int, last_is_open: bool) -> World:
 def test_every_table_is_what_its_definition_says(
     workspace: Workspace, zone: str, first_day: date, days: int, last_is_open: bool
 ) -> None:
-    landed = world(zone, first_day, days, last_is_open)
-    workspace.zone, workspace.rules = zone, RULES
-    workspace.land_each(landed.landed.items(), open_days=landed.open_days, unproved_days=landed.unproved_days)
-    for name, status in STATUSES.items():
-        workspace.name(status, **{name: name.title()})
+    land_world(workspace, world(zone, first_day, days, last_is_open))
     workspace.build()
     found = workspace.all_rows()
-    for table, rows in tables(landed).items():
+    for table, rows in defined(zone, first_day, days, last_is_open).items():
         assert canonical(found[table]) == canonical(rows), table
 
 
 def test_the_worlds_leave_nothing_out() -> None:
     """Equal tables prove little where nothing happened."""
-    defined = tables(world("America/New_York", date(2026, 9, 18), 60, last_is_open=True))
-    assert {row["signal"] for row in defined["sequence_trends"]} >= {None, "no_clear_change", "down"}
-    assert {row["is_volume_anomaly"] for row in defined["sequence_daily"]} == {None, False, True}
-    assert {row["outcome"] for row in defined["sequence_runs"]} >= {"meeting", "opt_out", "bounced", "none", None}
-    cohorts, summaries = defined["sequence_cohorts"], defined["sequence_summary"]
+    found = defined("America/New_York", date(2026, 9, 18), 60, True)
+    assert {row["signal"] for row in found["sequence_trends"]} >= {None, "no_clear_change", "down"}
+    assert {row["is_volume_anomaly"] for row in found["sequence_daily"]} == {None, False, True}
+    assert {row["outcome"] for row in found["sequence_runs"]} >= {"meeting", "opt_out", "bounced", "none", None}
+    cohorts, summaries = found["sequence_cohorts"], found["sequence_summary"]
     assert {row["is_mature"] for row in cohorts} == {True, False}
     assert {row["axis"] for row in cohorts if row["start_uncertain"]} == {"touched", "sent"}
     assert any(row["days_unknown"] and row["eligible"] for row in cohorts)
     assert any(row["median_hours_to_first_reply"] for row in cohorts)
     assert any(row["days_unknown"] == 0 and row["eligible_3d"] > row["eligible"] for row in cohorts)
-    assert any(row["reply_rate"] is not None for row in defined["sequence_timing"])
-    assert {row["reply_channel"] for row in defined["sequence_runs"]} == {None, "EMAIL", "LINKEDIN", "OTHER", "NONE"}
+    assert any(row["reply_rate"] is not None for row in found["sequence_timing"])
+    assert {row["reply_channel"] for row in found["sequence_runs"]} == {None, "EMAIL", "LINKEDIN", "OTHER", "NONE"}
     assert len({row["reply_rank"] for row in summaries if row["period"] == "lifetime"} - {None}) >= 2
     # A column that is empty or zero in every row would be compared in vain.
-    empty = {(table, name) for table, rows in defined.items() for name in rows[0] if not any(r[name] for r in rows)}
+    empty = {(table, name) for table, rows in found.items() for name in rows[0] if not any(r[name] for r in rows)}
     assert empty == set()

@@ -10,7 +10,7 @@ from topo_pipeline_tests.engagement.oracle.cohorts import EARLY, OVER_ELIGIBLE, 
 from topo_pipeline_tests.engagement.oracle.definitions import tables
 from topo_pipeline_tests.engagement.oracle.rates import change, no_rate, rate
 from topo_pipeline_tests.engagement.oracle.runs import FIRST_EVER, OUTCOMES
-from topo_pipeline_tests.engagement.oracle.world import DAY_ONLY, KNOWN, PERIODS, TYPES, Row, World
+from topo_pipeline_tests.engagement.oracle.world import DAY_ONLY, KNOWN, PERIODS, TYPES, Row, World, days
 
 __all__ = [
     "DAY_ONLY",
@@ -27,6 +27,7 @@ __all__ = [
     "Row",
     "World",
     "change",
+    "days",
     "no_rate",
     "rate",
     "sequence_activity",
