@@ -8,6 +8,7 @@ from topo_pipeline_tests.engagement.helpers import Activity, uid
 from topo_pipeline_tests.engagement.oracle.answers import answered_by, is_instant, touches
 from topo_pipeline_tests.engagement.oracle.world import (
     ENDS,
+    KINDS,
     LOOKS,
     ONE_DAY,
     TOUCHES,
@@ -56,7 +57,11 @@ class Run:
 
     def times(self, kind: str) -> list[datetime]:
         """Return when activities that count in total_<kind> happened."""
-        return [a.created_at for a in self.history if self.world.is_kind(a, kind)]
+        return self._times[kind]
+
+    @cached_property
+    def _times(self) -> dict[str, list[datetime]]:
+        return {kind: [a.created_at for a in self.history if self.world.is_kind(a, kind)] for kind in KINDS}
 
     def times_of(self, *types: str) -> list[datetime]:
         return [a.created_at for a in self.history if a.type in types]
