@@ -41,6 +41,14 @@ OUTCOMES = (
 )
 
 
+# Whether it happened within the outcome window of the enrolment.
+IN_TIME = {
+    "contacted_in_time": "message.sent",
+    "completed_in_time": "sequence.completed",
+    "stopped_in_time": "sequence.stopped",
+}
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """A contact in a sequence: the activities of one sequence_id in one sequence, earliest first."""
@@ -150,6 +158,8 @@ def _beginning(run: Run) -> Row:
     row["left_censored"] = _is_left_censored(run)
     row["start_uncertain"] = _is_start_uncertain(run, row["enrolled_at"], row["touched_at"])
     row["outcome"] = _outcome(run, row["touched_at"])
+    for column, type_ in IN_TIME.items():
+        row[column] = _is_in_time(run, type_, row["enrolled_at"])
     return row
 
 
@@ -177,6 +187,13 @@ def _is_start_uncertain(run: Run, enrolled_at: datetime | None, touched_at: date
     first = world.day_of(run.history[0].created_at)
     earlier = days(first - world.rules.censored_days * ONE_DAY, first - ONE_DAY)
     return any(day in world.unknown_days for day in earlier)
+
+
+def _is_in_time(run: Run, type_: str, enrolled_at: datetime | None) -> bool | None:
+    if enrolled_at is None:
+        return None
+    until = enrolled_at + run.world.rules.reply_window_days * timedelta(hours=24)
+    return any(enrolled_at <= at <= until for at in run.times_of(type_))
 
 
 def _outcome(run: Run, touched_at: datetime | None) -> str | None:

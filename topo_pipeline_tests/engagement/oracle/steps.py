@@ -99,7 +99,7 @@ def _of_sequence(world: World, sequence: str | None, runs: list[Done]) -> list[R
             "inferred_position": place[1],
             "channel": place[2],
             "as_of": world.as_of,
-            "active_runs": active.get(place, 0),
+            "active_runs": None if place[0] is None else active.get(place, 0),
             "step_coverage": ratio(sum(sent.step is not None for sent in sends), len(sends)),
         }
         | _of_place(world, place[2], visits.get(place, []), answered)

@@ -48,8 +48,7 @@ def _row(world: World, sequence: str | None, period: str) -> Row:
         return world.is_in_period(day, period, world.last_known)
 
     for name in SUMS:
-        if name != "opens_instant":
-            row[name] = sum(of_day[name] for of_day in daily if is_inside(of_day["day"]))
+        row[name] = sum(of_day[name] for of_day in daily if is_inside(of_day["day"]))
     row |= _states([run for run in runs if is_inside(world.day_of(run.history[0].created_at))])
     contacted = [run for run in runs if _is_contacted(run)]
     row |= _intensities([run for run in contacted if is_inside(world.day_of(run.row["contacted_at"]))])
