@@ -345,7 +345,6 @@ ORDER BY sequence_template_id, contacted_at; -- rows that are read together are 
 CREATE OR REPLACE TEMP TABLE unknown AS
 WITH {{ horizon() }}
 SELECT
-    day::TIMESTAMP AT TIME ZONE $timezone AS begins,
     (day + 1)::TIMESTAMP AT TIME ZONE $timezone AS ends,
     -- A run that begins before this may have had earlier activities on the day.
     (day + 1 + $censored_days::INTEGER)::TIMESTAMP AT TIME ZONE $timezone AS felt_until
@@ -363,7 +362,7 @@ WITH history AS (
         left_censored,
         start_uncertain,
         run_enrolled_at IS NULL AND can_tell AND first_activity_at < censored_before AS is_left_censored,
-        coalesce(next.begins <= touched_at, false)
+        coalesce(next.ends <= touched_at, false)
             OR (run_enrolled_at IS NULL AND $censored_days > 0 AND coalesce(first_activity_at < previous.felt_until, false))
             AS is_start_uncertain
     FROM engagement.sequence_runs AS runs
@@ -392,7 +391,7 @@ COMMENT ON COLUMN engagement.sequence_runs.sequence_template_id IS 'Id of the se
 COMMENT ON COLUMN engagement.sequence_runs.sequence_id IS 'Id of the run.';
 COMMENT ON COLUMN engagement.sequence_runs.person_id IS 'Id of the contact. The smallest id when the activities of the run name several, which Topo should never send.';
 COMMENT ON COLUMN engagement.sequence_runs.left_censored IS 'TRUE when the run may have begun before the first landed day: no sequence shows an enrolment of it, and its first activity is less than $censored_days days after the start of that day (rule censored_days). Such a run is in no unique count and no rate. FALSE for every run when the workspace has no enrolments at all or the rule is 0.';
-COMMENT ON COLUMN engagement.sequence_runs.start_uncertain IS 'TRUE when the first message or invitation may be missing: an unknown day lies between the enrolment and the first landed one, or no sequence shows an enrolment and an unknown day lies in the $censored_days days before the first activity (rule censored_days). Such a run is in totals and unique counts, but in no rate over touched or contacted runs. A day is unknown when it has not landed, was read before it was over, or was not proved complete.';
+COMMENT ON COLUMN engagement.sequence_runs.start_uncertain IS 'TRUE when the first message or invitation may be missing: an unknown day lies between the enrolment and the day of the first landed one, or no sequence shows an enrolment and an unknown day lies in the $censored_days days before the first activity (rule censored_days). Such a run is in totals and unique counts, but in no rate over touched or contacted runs. A day is unknown when it has not landed, was read before it was over, or was not proved complete.';
 COMMENT ON COLUMN engagement.sequence_runs.first_activity_at IS 'Time of the first activity of any type (UTC).';
 COMMENT ON COLUMN engagement.sequence_runs.last_activity_at IS 'Time of the last activity of any type (UTC).';
 COMMENT ON COLUMN engagement.sequence_runs.enrolled_at IS 'Time of the first enrolment (UTC). NULL without one.';

@@ -13,22 +13,29 @@ WITH {{ horizon() }}, {{ unknown_in({'later': '$reply_window_days'}) }}, counts 
     FROM engagement.sequence_cohorts
     WHERE axis = 'touched'
     GROUP BY ALL
+), filled AS (
+    SELECT
+        day, is_open, is_known, is_mature, unknown_later,
+        coalesce(COLUMNS(counts.* EXCLUDE (day)), 0),
+        coalesce(COLUMNS(cohorts.* EXCLUDE (day, is_mature)), 0)
+    FROM landed_days
+    JOIN unknown_in USING (day)
+    LEFT JOIN counts USING (day)
+    LEFT JOIN cohorts USING (day)
 )
 SELECT
     day,
-    coalesce(COLUMNS(counts.* EXCLUDE (day)), 0),
+    COLUMNS({{ counted }}),
+    active_runs,
     NOT is_open AS is_closed,
     is_known,
-    coalesce(members, 0) AS members,
-    coalesce(eligible, 0) AS eligible,
+    members,
+    eligible,
     rate(eligible, members) AS maturity,
     unknown_later AS days_unknown,
     coalesce(is_mature, unknown_later = 0) AS is_mature,
     {{ rates() }}
-FROM landed_days
-JOIN unknown_in USING (day)
-LEFT JOIN counts USING (day)
-LEFT JOIN cohorts USING (day);
+FROM filled;
 
 COMMENT ON TABLE engagement.workspace_daily IS 'One row per landed day: the counts of sequence_daily and the rates of sequence_cohorts (axis touched) over all sequences.';
 COMMENT ON COLUMN engagement.workspace_daily.day IS 'The reporting day. A day that has not been landed has no row.';

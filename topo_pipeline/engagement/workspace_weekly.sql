@@ -17,22 +17,27 @@ WITH {{ horizon() }}, weeks AS (
     FROM engagement.sequence_cohorts
     WHERE axis = 'touched'
     GROUP BY ALL
+), filled AS (
+    SELECT
+        week_start, days_landed, coalesce(days_unknown, 0) AS days_unknown, is_mature,
+        coalesce(COLUMNS(counts.* EXCLUDE (week_start)), 0),
+        coalesce(COLUMNS(cohorts.* EXCLUDE (week_start, is_mature)), 0)
+    FROM weeks
+    LEFT JOIN counts USING (week_start)
+    LEFT JOIN unknown USING (week_start)
+    LEFT JOIN cohorts USING (week_start)
 )
 SELECT
     week_start,
-    coalesce(COLUMNS(counts.* EXCLUDE (week_start)), 0),
+    COLUMNS({{ counted }}),
     days_landed,
-    coalesce(days_unknown, 0) AS days_unknown,
-    coalesce(members, 0) AS members,
-    coalesce(eligible, 0) AS eligible,
-    coalesce(is_mature, true) AND days_unknown IS NULL
+    days_unknown,
+    members,
+    eligible,
+    coalesce(is_mature, true) AND days_unknown = 0
         AND coalesce(week_start + 6 <= {{ closed_day('$reply_window_days') }}, false) AS is_mature,
     {{ rates() }}
-FROM weeks
-LEFT JOIN counts USING (week_start)
-LEFT JOIN unknown USING (week_start)
-LEFT JOIN cohorts USING (week_start)
-CROSS JOIN horizon;
+FROM filled CROSS JOIN horizon;
 
 COMMENT ON TABLE engagement.workspace_weekly IS 'One row per ISO week with a landed day: the counts of sequence_daily and the rates of sequence_cohorts (axis touched) over all sequences.';
 COMMENT ON COLUMN engagement.workspace_weekly.week_start IS 'Monday of the week.';

@@ -12,8 +12,8 @@ from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.engagement.tables import tables
 from topo_pipeline_tests.defs.conftest import LAST_DAYS, SOME, Pipeline, pipeline_over
 
-RULES = Rules(positive_replies=("REFERRAL",), not_human_replies=(), reply_window_days=1, censored_days=0)
-FILE = "positive_replies = ['REFERRAL']\nnot_human_replies = []\nreply_window_days = 1\ncensored_days = 0\n"
+RULES = Rules(positive_replies=("REFERRAL",), neutral_replies=(), reply_window_days=1, censored_days=0)
+FILE = "positive_replies = ['REFERRAL']\nneutral_replies = []\nreply_window_days = 1\ncensored_days = 0\n"
 
 
 def code_versions(pipeline: Pipeline) -> dict[str, str | None]:

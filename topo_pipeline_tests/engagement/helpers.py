@@ -3,7 +3,7 @@
 import functools
 import json
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -189,39 +189,49 @@ class Workspace:
         activities: Iterable[Activity] = (),
         *,
         is_open: bool = False,
+        proved: bool = True,
         finished_at: datetime | None = None,
     ) -> None:
         """Make the warehouse hold exactly these activities of the day."""
         with landing_in(self.warehouse) as (_, land):
-            self._land(land, day, activities, is_open, finished_at)
+            self._land(land, self._reading(day, list(activities), is_open, proved), finished_at)
 
-    def land_all(self, activities: Iterable[Activity], *quiet: date, still_open: date | None = None) -> None:
+    def land_all(
+        self,
+        activities: Iterable[Activity],
+        *quiet: date,
+        still_open: date | None = None,
+        open_days: Collection[date] = (),
+        unproved_days: Collection[date] = (),
+    ) -> None:
         """Land every day that something happened on, and the quiet days."""
         days: dict[date, list[Activity]] = dict.fromkeys(quiet, []) | by_day(activities, self.zone)
-        self.land_each([(day, days[day]) for day in sorted(days)], still_open)
+        loads = [(day, days[day]) for day in sorted(days)]
+        self.land_each(loads, still_open, open_days=open_days, unproved_days=unproved_days)
 
-    def land_each(self, loads: Iterable[tuple[date, list[Activity]]], still_open: date | None = None) -> None:
-        """Land one version of a day after the other."""
+    def land_each(
+        self,
+        loads: Iterable[tuple[date, list[Activity]]],
+        still_open: date | None = None,
+        *,
+        open_days: Collection[date] = (),
+        unproved_days: Collection[date] = (),
+    ) -> None:
+        """Land one version of a day after the other. `still_open` is one more open day."""
         with landing_in(self.warehouse) as (_, land):
             for day, version in loads:
-                self._land(land, day, version, day == still_open)
+                is_open = day == still_open or day in open_days
+                self._land(land, self._reading(day, version, is_open, day not in unproved_days))
 
-    def _land(
-        self,
-        land: Callable[..., Load],
-        day: date,
-        activities: Iterable[Activity],
-        is_open: bool = False,
-        finished_at: datetime | None = None,
-    ) -> None:
+    def _land(self, land: Callable[..., Load], read: ReadDay, finished_at: datetime | None = None) -> None:
         self.now += timedelta(minutes=1)
-        land(self._reading(day, list(activities), is_open), finished_at or self.now, "a run")
-        self.stale.add(day)
+        land(replace(read, started_at=self.now), finished_at or self.now, "a run")
+        self.stale.add(read.day)
 
-    def name(self, **names: str | None) -> None:
-        """Give sequences the names that the API has for them."""
+    def name(self, status: str | None = "ACTIVE", /, **names: str | None) -> None:
+        """Give sequences the names and the status that the API has for them."""
         frame = pd.DataFrame(
-            {"id": [uid(key) for key in names], "name": list(names.values()), "status": "ACTIVE", "step_count": 3}
+            {"id": [uid(key) for key in names], "name": list(names.values()), "status": status, "step_count": 3}
         )
         with self.warehouse.transaction() as connection:
             land_list(connection, "sequence_templates", frame, now=self.now)
@@ -318,14 +328,14 @@ class Workspace:
         rows = self.rows_of("sequence_trends", sequence)
         return {row["week_start"]: row for row in sorted(rows, key=lambda row: row["week_start"])}
 
-    def _reading(self, day: date, activities: list[Activity], is_open: bool) -> ReadDay:
+    def _reading(self, day: date, activities: list[Activity], is_open: bool, proved: bool) -> ReadDay:
         start = datetime.combine(day, time.min, ZoneInfo(self.zone))
         return ReadDay(
             day=day,
             asked_after=start - timedelta(seconds=1),
             asked_before=datetime.combine(day + timedelta(days=1), time.min, ZoneInfo(self.zone)),
             is_open=is_open,
-            proved=True,
+            proved=proved,
             api_total_count=len(activities),
             requests=1,
             started_at=self.now,
@@ -361,7 +371,7 @@ def canonical(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def _comparable(value: object) -> object:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
-    return round(value, 9) if isinstance(value, float) else value
+    return round(value, 9) + 0.0 if isinstance(value, float) else value  # 0.0 and -0.0 sort differently
 
 
 def _plain(value: object) -> object:

@@ -125,10 +125,11 @@ def test_another_rule_rebuilds_what_was_made_by_the_old_one(workspace: Workspace
 def test_another_rule_takes_effect_in_every_table(workspace: Workspace) -> None:
     workspace.land_all([enrolled(march(1)), sent(march(1)), replied(march(2), category="REFERRAL")])
     workspace.build(*KEPT)
-    workspace.build(*DAILY, rules=replace(DEFAULT_RULES, positive_replies=("REFERRAL",), not_human_replies=()))
+    workspace.build(*DAILY, rules=replace(DEFAULT_RULES, positive_replies=("REFERRAL",), neutral_replies=()))
     assert workspace.daily()[DAY_2]["unique_positive_replies"] == 1
     assert workspace.daily()[DAY_2]["total_positive_replies"] == 1
-    workspace.build(rules=replace(DEFAULT_RULES, positive_replies=(), not_human_replies=("REFERRAL",)))
+    no_interest = replace(DEFAULT_RULES, positive_replies=(), neutral_replies=(), bounced_replies=("REFERRAL",))
+    workspace.build(rules=no_interest)
     day = workspace.daily()[DAY_2]
     assert (day["unique_positive_replies"], day["total_positive_replies"]) == (0, 0)
     assert (day["unique_replies"], day["unique_valid_replies"], day["total_valid_replies"]) == (1, 0, 0)

@@ -93,7 +93,7 @@ def test_a_replys_category_decides_what_it_counts_as(workspace: Workspace) -> No
 
 def test_a_hostile_category_is_a_setting_like_any_other(workspace: Workspace) -> None:
     workspace.land_all(replied(march(1, 9, i), category=name) for i, name in enumerate((*HOSTILE, "INTERESTED")))
-    workspace.build("sequence_activity", rules=Rules(positive_replies=HOSTILE[:1], not_human_replies=HOSTILE[1:2]))
+    workspace.build("sequence_activity", rules=Rules(positive_replies=HOSTILE[:1], bounced_replies=HOSTILE[1:2]))
     found = counted(workspace)
     assert (found["total_replies"], found["total_positive_replies"], found["replies_not_human"]) == (4, 1, 1)
 

@@ -2,15 +2,15 @@
 
 It is slow and direct: every number is a count over activities or runs, one at a time. It shares no code with the SQL
 and must not be written by looking at it. Modules import in one direction: `world`, `rates`, `answers`, `runs`,
-`actions`, then one module per table or group of tables, then `tables`.
+`actions`, then one module per table or group of tables, then `definitions`.
 """
 
 from topo_pipeline_tests.engagement.oracle.activity import sequence_activity
 from topo_pipeline_tests.engagement.oracle.cohorts import EARLY, OVER_ELIGIBLE, OVER_ENROLLED, OVER_OUTCOMES, RATES
+from topo_pipeline_tests.engagement.oracle.definitions import tables
 from topo_pipeline_tests.engagement.oracle.rates import change, no_rate, rate
 from topo_pipeline_tests.engagement.oracle.runs import FIRST_EVER, OUTCOMES
-from topo_pipeline_tests.engagement.oracle.tables import tables
-from topo_pipeline_tests.engagement.oracle.world import DAY_ONLY, KNOWN, PERIODS, TYPES, Row, World
+from topo_pipeline_tests.engagement.oracle.world import DAY_ONLY, KNOWN, PERIODS, TYPES, Row, World, days
 
 __all__ = [
     "DAY_ONLY",
@@ -27,6 +27,7 @@ __all__ = [
     "Row",
     "World",
     "change",
+    "days",
     "no_rate",
     "rate",
     "sequence_activity",

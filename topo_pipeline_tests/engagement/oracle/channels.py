@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from statistics import median
 
 from topo_pipeline_tests.engagement.oracle.actions import Done, done_in
@@ -35,11 +36,11 @@ class _Cell:
     channel: str
     period: str
 
-    @property
+    @cached_property
     def all_done(self) -> list[Done]:
         return [done for done in done_in(self.world) if done.run.sequence == self.sequence]
 
-    @property
+    @cached_property
     def uncensored(self) -> list[Done]:
         return [done for done in self.all_done if not done.run.is_left_censored]
 

@@ -8,6 +8,7 @@ from topo_pipeline_tests.engagement.helpers import Activity, uid
 from topo_pipeline_tests.engagement.oracle.answers import answered_by, is_instant, touches
 from topo_pipeline_tests.engagement.oracle.world import (
     ENDS,
+    KINDS,
     LOOKS,
     ONE_DAY,
     TOUCHES,
@@ -64,7 +65,11 @@ class Run:
 
     def times(self, kind: str) -> list[datetime]:
         """Return when activities that count in total_<kind> happened."""
-        return [a.created_at for a in self.history if self.world.is_kind(a, kind)]
+        return self._times[kind]
+
+    @cached_property
+    def _times(self) -> dict[str, list[datetime]]:
+        return {kind: [a.created_at for a in self.history if self.world.is_kind(a, kind)] for kind in KINDS}
 
     def times_of(self, *types: str) -> list[datetime]:
         return [a.created_at for a in self.history if a.type in types]
@@ -174,7 +179,7 @@ def _is_start_uncertain(run: Run, enrolled_at: datetime | None, touched_at: date
     world = run.world
     enrolled = enrolled_at or run.run_enrolled_at
     if enrolled is not None and touched_at is not None:
-        waited = days(world.day_of(enrolled), world.day_of(touched_at))
+        waited = days(world.day_of(enrolled), world.day_of(touched_at) - ONE_DAY)
         if any(day in world.unknown_days for day in waited):
             return True
     if run.run_enrolled_at is not None or world.rules.censored_days == 0:

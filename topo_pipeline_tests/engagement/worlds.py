@@ -1,0 +1,28 @@
+"""Ways to write down a world and to land it."""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+
+from topo_pipeline_tests.engagement.helpers import Activity, Workspace, by_day
+from topo_pipeline_tests.engagement.oracle import World, days
+
+
+def landed(
+    activities: Iterable[Activity], first: date, last: date, *missing: date, zone: str = "UTC"
+) -> dict[date, list[Activity]]:
+    """Return the activities of every day between two, except the missing days."""
+    happened = by_day(activities, zone)
+    return {day: happened.get(day, []) for day in days(first, last) if day not in missing}
+
+
+def name_sequences(workspace: Workspace, statuses: Mapping[str, str | None]) -> None:
+    """Give each sequence its status, and a name."""
+    for sequence, status in statuses.items():
+        workspace.name(status, **{sequence: sequence.title()})
+
+
+def land_world(workspace: Workspace, world: World) -> None:
+    """Make an empty workspace hold a world, day by day."""
+    workspace.zone, workspace.rules = world.zone, world.rules
+    name_sequences(workspace, world.statuses)
+    workspace.land_each(sorted(world.landed.items()), open_days=world.open_days, unproved_days=world.unproved_days)
