@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from coverage import Coverage
+from hypothesis import settings
 
 from topo_pipeline.settings import get_settings
 
@@ -38,6 +39,10 @@ os.environ.update(
 )
 with contextlib.chdir(_home):  # there is no .env: the developer's own settings have no effect on the tests
     get_settings()
+
+# Examples are the same in each run, however slow the machine is, and none are stored.
+settings.register_profile("tests", deadline=None, derandomize=True, database=None)
+settings.load_profile("tests")
 
 # Seconds after which a test gives up waiting for an event. Nothing takes that long, even on a slow and busy machine:
 # it ends a test that waits for an event that never comes.

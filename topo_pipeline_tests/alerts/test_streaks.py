@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from topo_pipeline.alerts.streaks import Alert, AlertState, Failure, decode_state, encode_state, find_alert, message
@@ -73,7 +73,6 @@ def test_what_works_and_never_failed_is_not_told() -> None:
 STEP = st.tuples(st.sampled_from("abc"), st.booleans())
 
 
-@settings(derandomize=True, max_examples=100)
 @given(st.lists(st.lists(STEP, max_size=5), max_size=6))
 def test_what_was_told_so_far_is_always_what_stands(looks: list[list[tuple[str, bool]]]) -> None:
     """Whatever happens between the looks, a person who read every message knows what fails now."""

@@ -255,7 +255,7 @@ def _fullest_instant(api: Quirky) -> int:
     return max(Counter(api.shown(row.at).replace(microsecond=0) for row in api.rows).values(), default=0)
 
 
-@settings(max_examples=400, deadline=None, derandomize=True, database=None)
+@settings(max_examples=400)
 @given(_quirks)
 def test_no_constant_quirk_makes_a_proved_day_lack_a_row(api: Quirky) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -79,7 +79,7 @@ _few = st.lists(st.tuples(st.integers(-2, 32), st.sampled_from(KNOWN + UNKNOWN))
 _change = st.one_of(st.none(), st.none(), st.lists(st.integers(0, 99), min_size=1, max_size=2), _few)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=300)
 @given(
     _rows, st.lists(_change, max_size=40), st.integers(1, 3), st.one_of(st.none(), st.randoms(use_true_random=False))
 )
@@ -104,7 +104,6 @@ def test_a_moving_world_is_read_right_or_refused(
     assert len(world.asked) < 3000
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(_rows, st.integers(1, 3), st.integers(0, 2**32))
 def test_a_world_at_rest_is_read_exactly_however_its_ties_are_ordered(
     rows: list[tuple[int, str]], depth: int, seed: int

@@ -216,7 +216,7 @@ def test_of_an_id_received_twice_the_last_version_is_kept() -> None:
     assert [reject.raw[-2] for reject in reading.rejects] == ["2"]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(-3, 86_403), max_size=250), st.integers(0, 86_400))
 def test_a_world_at_rest_is_read_exactly(seconds: list[int], length: int) -> None:
     window = Window(START, START + timedelta(seconds=length))

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from topo_pipeline.warehouse.connection import Warehouse
@@ -389,7 +389,6 @@ def ids_in() -> Iterator[Callable[[str], set[str]]]:
 
 
 @given(st.text(max_size=40), st.text(max_size=40), st.sampled_from(sorted(ENCODINGS)))
-@settings(deadline=None, max_examples=100, derandomize=True, database=None)
 def test_whatever_stands_around_an_id_it_is_found(
     ids_in: Callable[[str], set[str]], before: str, after: str, encoding: str
 ) -> None:

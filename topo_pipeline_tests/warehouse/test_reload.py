@@ -171,7 +171,7 @@ def agrees_with_a_count_in_python(warehouse: Warehouse, loads: list[Any]) -> Non
 @pytest.mark.parametrize("examples", [8, pytest.param(50, marks=pytest.mark.full)])
 def test_in_any_order_of_loads_rows_and_ledger_agree_with_a_count(file_warehouse: Warehouse, examples: int) -> None:
     check = given(loads=LOADS)(agrees_with_a_count_in_python)
-    settings(max_examples=examples, derandomize=True, deadline=None, database=None)(check)(file_warehouse)
+    settings(max_examples=examples)(check)(file_warehouse)
 
 
 def holds_what(connection: DuckDBPyConnection, model: Model) -> None:
