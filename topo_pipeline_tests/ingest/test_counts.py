@@ -11,7 +11,7 @@ from topo_pipeline.sandbox.server import serve
 from topo_pipeline.topo_api.errors import RequestRefused, TopoError, TopoUnavailable
 from topo_pipeline_tests.topo_api.helpers import (
     Answer,
-    Model,
+    PagedApi,
     Scripted,
     client_of,
     instants,
@@ -42,7 +42,7 @@ def told(answers: list[int | TopoError]) -> list[object]:
 
 def test_what_lies_strictly_between_the_bounds_is_counted_in_one_small_request_each() -> None:
     minutes = instants(150, START, timedelta(minutes=1))
-    api = Model([item_of(number, minute) for number, minute in enumerate(minutes)])
+    api = PagedApi([item_of(number, minute) for number, minute in enumerate(minutes)])
     assert ask(api, HOURS[:3]) == [59, 59, 29]
     assert [request.params["size"] for request in api.requests] == ["1", "1", "1"]
 

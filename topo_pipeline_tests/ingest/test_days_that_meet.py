@@ -13,7 +13,7 @@ from topo_pipeline.ingest.loading import Refusal, UnprovedLoad, load_days
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load
-from topo_pipeline_tests.topo_api.helpers import NOW, Answer, Model, Request, client_of, item_of
+from topo_pipeline_tests.topo_api.helpers import NOW, Answer, PagedApi, Request, client_of, item_of
 from topo_pipeline_tests.warehouse.builders import ask
 
 FIRST = datetime(2026, 3, 1, tzinfo=UTC)
@@ -34,7 +34,7 @@ class Row:
         return item_of(self.number, self.shown.isoformat(), channel="EMAIL")
 
 
-class TwoTimes(Model):
+class TwoTimes(PagedApi):
     """Rows whose filter may work on another time than the one that is shown."""
 
     def __init__(self, *rows: Row) -> None:

@@ -25,7 +25,7 @@ from topo_pipeline.topo_api.wire import SequenceTemplate
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.landing import Load
-from topo_pipeline_tests.topo_api.helpers import Answer, Model, Request, instants, item_of
+from topo_pipeline_tests.topo_api.helpers import Answer, PagedApi, Request, instants, item_of
 from topo_pipeline_tests.topo_api.test_channels import Filtering, Sent, sent
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
@@ -150,7 +150,7 @@ def test_after_two_days_without_an_answer_the_others_are_not_asked_for(
     assert api.asked.count("activities") == 2 + 2 * QUICK.attempts  # the first day is empty: is there any activity?
 
 
-class Deep(Model):
+class Deep(PagedApi):
     """Four days that are each read in two parts."""
 
     def __init__(self) -> None:
@@ -351,7 +351,7 @@ UNREADABLE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 }
 
 
-class Odd(Model):
+class Odd(PagedApi):
     """A day's rows, of which some are shown in a way that can't be read; what is asked for beside them is not there."""
 
     def __init__(self, rows: int, unreadable: int, kind: str = "no zone", *, missing: int = 0) -> None:
