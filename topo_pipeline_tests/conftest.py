@@ -67,7 +67,7 @@ UNTRACED = (
     *("warehouse/test_landing", "warehouse/test_old_warehouses", "warehouse/test_reload", "warehouse/test_waiting"),
     *("test_analyses", "test_definitions", "test_end_to_end"),
     *("cli/test_backfill", "cli/test_demo", "cli/test_unproved"),
-    *("defs/test_completeness", "defs/test_sensors", "ingest/test_days_that_meet", "ingest/test_prefetch"),
+    *("defs/test_completeness", "defs/test_sensors", "ingest/test_adjacent_days", "ingest/test_prefetch"),
     *(
         "ingest/test_unusual_apis",
         "maintenance/test_backups",
