@@ -51,7 +51,7 @@ PATIENCE = 900.0
 # These files take longest, mostly in other processes. They begin first, so that no worker runs one alone at the end.
 LONGEST = (
     *("test_dev", "test_killed_runs", "test_backfills_of_the_ui"),
-    *("test_backfill", "test_demo", "test_many_backfills"),
+    *("test_backfill", "test_demo", "test_concurrent_backfills"),
 )
 
 # Coverage makes code half as slow again. These run the whole pipeline, whose parts have tests of their own, and neither
