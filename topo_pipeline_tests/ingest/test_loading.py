@@ -335,7 +335,7 @@ def test_messages_in_the_overlap_are_counted_so_the_largest_channel_is_not_read(
     assert api.channels_read() == ["LINKEDIN"]
 
 
-# Kinds of unreadable rows: options to change an item, and the expected reason.
+# Kinds of unreadable rows: how to change an item, and the expected reason.
 UNREADABLE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "no time zone": (lambda item: item | {"created_at": item["created_at"].removesuffix("+00:00")}, "created_at"),
     "another field name": (lambda item: {**item, "createdAt": item["created_at"], "created_at": None}, "created_at"),
