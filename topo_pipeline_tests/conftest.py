@@ -53,8 +53,8 @@ LONGEST = (
     *("test_backfill", "test_demo", "test_concurrent_backfills"),
 )
 
-# Coverage makes code 50% slower. These tests run the whole pipeline, whose parts have their own tests. Neither they, nor
-# their fixtures, nor any process that a test starts is traced.
+# Coverage makes code 50% slower. These tests run the whole pipeline, whose parts have their own tests. They and their
+# fixtures are not traced, nor is any process that a test starts.
 UNTRACED = (
     *("crashes/", "engagement/", "exports/"),
     *("topo_api/test_contract", "topo_api/test_quirks", "topo_api/test_repair.py"),
