@@ -121,7 +121,7 @@ def api_key() -> str:
 
 
 @pytest.fixture(scope="session")
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkout_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the checkout in a folder with another name."""
     folder = tmp_path_factory.mktemp("x") / "a checkout of any name"
     folder.mkdir()

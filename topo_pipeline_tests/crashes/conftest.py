@@ -33,8 +33,8 @@ def points(old_warehouse: Path, new_api: str, tmp_path_factory: pytest.TempPathF
     """Return all operations of a load that is not killed, in order."""
     target = shutil.copy(old_warehouse, tmp_path_factory.mktemp("dry"))
     child = Child(load, target, new_api, NEW.now, None)
-    names = child.hears_all()
-    assert child.ends() == 0
+    names = child.receive_all()
+    assert child.wait() == 0
     return names
 
 

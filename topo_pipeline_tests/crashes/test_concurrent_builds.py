@@ -36,15 +36,15 @@ class Writer(Child):
 
     def run_to_commit(self, *action: object) -> None:
         self.send(*action)
-        assert self.hears() == "inside"
+        assert self.receive() == "inside"
 
     def commit(self) -> None:
         self.pipe.send("commit")
-        assert self.hears() == "committed"
+        assert self.receive() == "committed"
 
     def kill(self) -> None:
         self.process.kill()
-        assert self.ends() == -signal.SIGKILL
+        assert self.wait() == -signal.SIGKILL
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +100,9 @@ def test_the_next_build_processes_a_load_that_waited_for_a_build(target: str, st
     builder, loader = start(), start()
     builder.run_to_commit("build", LATER)
     loader.send("land", NEW, MONDAY, BEHIND)
-    assert loader.hears() == "waiting"
+    assert loader.receive() == "waiting"
     builder.commit()
-    assert loader.hears() == "inside"
+    assert loader.receive() == "inside"
     loader.commit()
     assert processed_loads(target) == 2
     build(target)
@@ -113,9 +113,9 @@ def test_a_build_that_waited_for_a_load_processes_it(target: str, start: Callabl
     builder, loader = start(), start()
     loader.run_to_commit("land", NEW, MONDAY, BEHIND)
     builder.send("build", LATER)
-    assert builder.hears() == "waiting"
+    assert builder.receive() == "waiting"
     loader.commit()
-    assert builder.hears() == "inside"
+    assert builder.receive() == "inside"
     builder.commit()
     assert_every_load_is_processed(target)
 
@@ -152,8 +152,8 @@ def test_the_next_build_processes_loads_that_began_before_the_last_one(
     build(target)
     assert processed_loads(target) == 3
     api.may_answer.set()
-    delayed_load.hears()
-    assert delayed_load.ends() == 0
+    delayed_load.receive()
+    assert delayed_load.wait() == 0
     build(target)
     assert processed_loads(target) == 3 + len(DAYS)
     assert_every_load_is_processed(target)
@@ -163,9 +163,9 @@ def test_a_build_that_waited_for_a_killed_load_does_not_record_it(target: str, s
     builder, loader = start(), start()
     loader.run_to_commit("land", NEW, MONDAY, LATER)
     builder.send("build", LATER)
-    assert builder.hears() == "waiting"
+    assert builder.receive() == "waiting"
     loader.kill()
-    assert builder.hears() == "inside"
+    assert builder.receive() == "inside"
     builder.commit()
     assert_every_load_is_processed(target)
     land_into(without_waiting(target), NEW.read(MONDAY), now=LATER)
@@ -178,9 +178,9 @@ def test_a_killed_build_processes_nothing(target: str, start: Callable[[], Write
     builder, loader = start(), start()
     builder.run_to_commit("build", LATER)
     loader.send("land", NEW, MONDAY, BEHIND)
-    assert loader.hears() == "waiting"
+    assert loader.receive() == "waiting"
     builder.kill()
-    assert loader.hears() == "inside"
+    assert loader.receive() == "inside"
     loader.commit()
     assert processed_loads(target) == 1
     build(target)
@@ -191,14 +191,14 @@ def test_repeated_builds_during_loads_and_reloads_process_every_load(target: str
     loader, builder = Child(land_versions, target), Child(build_repeatedly, target)
     for version in ROUNDS:
         loader.pipe.send(version)
-        assert loader.hears() == "landed"
+        assert loader.receive() == "landed"
         while builder.pipe.poll():
-            builder.hears()
+            builder.receive()
         for _ in range(2):  # the second build started after the load
-            assert builder.hears() == "built"
+            assert builder.receive() == "built"
     loader.pipe.send(None)
     builder.pipe.send("stop")
-    assert (loader.ends(), builder.ends()) == (0, 0)
+    assert (loader.wait(), builder.wait()) == (0, 0)
     assert_every_load_is_processed(target)
     builds = {row["built_at"] for row in records(without_waiting(target), "engagement.builds")}
     assert len(builds) > len(ROUNDS)

@@ -28,8 +28,8 @@ def log_size(old_warehouse: Path, new_api: str, tmp_path_factory: pytest.TempPat
     target = shutil.copy(old_warehouse, tmp_path_factory.mktemp("log"))
     first_day_is_committed = ("committed", 3)  # after the time zone and the organization
     child = Child(load, target, new_api, NEW.now, first_day_is_committed)
-    child.hears_all()
-    assert child.ends() == -signal.SIGKILL
+    child.receive_all()
+    assert child.wait() == -signal.SIGKILL
     return Path(f"{target}.wal").stat().st_size
 
 
@@ -44,8 +44,8 @@ def test_a_commit_without_disk_space_keeps_the_old_day_and_is_a_one_line_error(
     target: str, log_size: int, new_api: str, share: float
 ) -> None:
     child = Child(load_with_size_limit, target, new_api, NEW.now, int(share * log_size))
-    [message] = child.hears_all()
-    assert child.ends() == 0
+    [message] = child.receive_all()
+    assert child.wait() == 0
     assert target in message
     assert "File too large" in message  # the system's message; for a full disk it is "No space left on device"
     assert "\n" not in message
@@ -58,8 +58,8 @@ def test_a_large_day_without_disk_space_keeps_the_old_day(tmp_path: Path) -> Non
     land_into(warehouse, reading(activity(1)))
     before = snapshot(warehouse)
     child = Child(land_with_size_limit, warehouse.target, 2 * ROW_GROUP, 1000)
-    message = child.hears()
-    assert child.ends() == 0
+    message = child.receive()
+    assert child.wait() == 0
     assert warehouse.target in message
     assert "\n" not in message
     assert snapshot(warehouse) == before
@@ -68,7 +68,7 @@ def test_a_large_day_without_disk_space_keeps_the_old_day(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("share", [pytest.param(0.01, marks=pytest.mark.full), 0.5, 1.0])
 def test_a_kill_during_a_write_leaves_complete_days(target: str, log_size: int, new_api: str, share: float) -> None:
-    assert Child(load_killed_at_size_limit, target, new_api, NEW.now, int(share * log_size)).ends() == -signal.SIGXFSZ
+    assert Child(load_killed_at_size_limit, target, new_api, NEW.now, int(share * log_size)).wait() == -signal.SIGXFSZ
     assert [day.is_new() for day in landed_days(target)] == [share == 1.0, False, False]
     assert next_load_completes(target, new_api)
 
@@ -76,7 +76,7 @@ def test_a_kill_during_a_write_leaves_complete_days(target: str, log_size: int, 
 @pytest.mark.parametrize("room", [1, 200_000])
 def test_a_kill_during_a_checkpoint_leaves_complete_days(target: str, new_api: str, room: int) -> None:
     largest_file = Path(target).stat().st_size + room  # 200,000 bytes end within a block
-    assert Child(load_killed_at_size_limit, target, new_api, NEW.now, largest_file).ends() == -signal.SIGXFSZ
+    assert Child(load_killed_at_size_limit, target, new_api, NEW.now, largest_file).wait() == -signal.SIGXFSZ
     is_new = [day.is_new() for day in landed_days(target)]
     assert is_new == sorted(is_new, reverse=True)
     assert is_new[0]

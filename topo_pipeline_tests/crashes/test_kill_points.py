@@ -56,8 +56,8 @@ def test_the_kill_points_cover_every_commit_and_writing_statement(points: list[s
 def assert_a_kill_leaves_complete_days(kill_point: Point, target: str, api_url: str) -> None:
     """Kill a load at this point. The days must be complete and agree with the ledger."""
     child = Child(load, target, api_url, NEW.now, kill_point)
-    operations = child.hears_all()
-    assert child.ends() == -signal.SIGKILL, f"{kill_point} was not reached"
+    operations = child.receive_all()
+    assert child.wait() == -signal.SIGKILL, f"{kill_point} was not reached"
 
     committed = {operations.count(point) - 2 for point in ("commit", "committed")}  # during a commit, either is right
     is_new = [day.is_new() for day in landed_days(target)]

@@ -32,7 +32,7 @@ class Child:
         self.process.start()
         child_end.close()
 
-    def hears(self) -> Any:
+    def receive(self) -> Any:
         """Wait for the next object that the process sends, and return it.
 
         Raises:
@@ -41,15 +41,15 @@ class Child:
         assert self.pipe.poll(PATIENCE), "the child sends nothing"
         return self.pipe.recv()
 
-    def hears_all(self) -> list[Any]:
+    def receive_all(self) -> list[Any]:
         """Wait for the process to end, and return everything that it sent."""
         sent = []
         with suppress(EOFError):
             while True:
-                sent.append(self.hears())
+                sent.append(self.receive())
         return sent
 
-    def ends(self) -> int | None:
+    def wait(self) -> int | None:
         """Wait for the process to end, and return its exit code, or minus the signal that ended it."""
         self.process.join(PATIENCE)
         return self.process.exitcode

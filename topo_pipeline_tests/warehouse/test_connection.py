@@ -186,7 +186,7 @@ def test_a_new_warehouse_and_its_temporary_files_are_private_with_any_umask(tmp_
 def test_a_write_ahead_log_left_by_a_crash_is_private(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
     with umask(0):
-        assert Child(commit_and_be_killed, warehouse.target).ends() == -signal.SIGKILL
+        assert Child(commit_and_be_killed, warehouse.target).wait() == -signal.SIGKILL
     modes = modes_in(tmp_path)
     assert {name: mode for name, mode in modes.items() if not name.startswith(".")} == {
         "topo.duckdb": 0o600,

@@ -34,9 +34,9 @@ def use_temporary_folder(file: Path, pipe: Any) -> None:
 def leftover(file: Path) -> Path:
     """Return the folder that a killed process has left."""
     child = Child(use_temporary_folder, file)
-    leftover = Path(child.hears())
+    leftover = Path(child.receive())
     child.process.kill()
-    assert child.ends() == -signal.SIGKILL
+    assert child.wait() == -signal.SIGKILL
     return leftover
 
 
@@ -50,13 +50,13 @@ def test_a_folder_left_by_a_killed_process_is_listed_and_removed_by_the_next(fil
 
 def test_a_folder_that_another_process_uses_is_neither_listed_nor_removed(file: Path) -> None:
     child = Child(use_temporary_folder, file)
-    used = Path(child.hears())
+    used = Path(child.receive())
     assert leftover_folders(file) == []
     with temporary_folder(file, "copying") as aside:
         assert (used / "files" / "half").exists()
         assert aside.parent != used
     child.pipe.send("end")
-    assert child.ends() == 0
+    assert child.wait() == 0
     assert list(file.parent.iterdir()) == []
 
 
@@ -172,19 +172,19 @@ def test_a_folder_that_stays_locked_is_an_error_that_names_it(tmp_path: Path, on
     waits: list[None] = []
     on_waiting(lambda: waits.append(None))
     child = Child(lock_folder, tmp_path)
-    assert child.hears() == "locked"
+    assert child.receive() == "locked"
     with pytest.raises(WarehouseInUse, match="has locked the folder") as error, locked(tmp_path, wait_seconds=0.1):
         pass
     assert waits
     assert str(tmp_path) in str(error.value)
     assert error.value.process in {None, child.process.pid}
     child.pipe.send("end")
-    assert child.ends() == 0
+    assert child.wait() == 0
 
 
 def test_a_folder_that_is_unlocked_in_time_is_locked(tmp_path: Path, on_waiting: SetHook) -> None:
     child = Child(lock_folder, tmp_path)
-    assert child.hears() == "locked"
+    assert child.receive() == "locked"
     on_waiting(lambda: child.process.is_alive() and child.pipe.send("end"))
     with locked(tmp_path, wait_seconds=PATIENCE):
-        assert child.ends() == 0
+        assert child.wait() == 0

@@ -47,7 +47,7 @@ def test_a_killed_process_keeps_the_old_day_and_leaves_no_lock(warehouse: Wareho
     land_into(warehouse, FIRST)
     before = snapshot(warehouse)
     with worker(warehouse, "hold", DAY) as other:
-        other.hears("inside")
+        other.expect("inside")
         other.kill()
     no_wait = Warehouse(warehouse.target, wait_seconds=0.001)  # a process that has ended holds no lock
     assert snapshot(no_wait) == before

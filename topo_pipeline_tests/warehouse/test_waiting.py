@@ -35,24 +35,24 @@ def test_a_warehouse_that_stays_locked_is_a_one_line_error_with_its_path(
     on_waiting(lambda: None)
     no_wait = Warehouse(file_warehouse.target, wait_seconds=0.01)
     with worker(file_warehouse, "hold", DAY) as holder:
-        holder.hears("inside")
+        holder.expect("inside")
         for open_as in (no_wait.transaction, no_wait.reader):
             with pytest.raises(WarehouseError) as caught, open_as():
                 pass
             assert str(file_warehouse.path) in str(caught.value)
             assert "\n" not in str(caught.value)
-        holder.go_on()
-        holder.hears("landed")
+        holder.resume()
+        holder.expect("landed")
     assert payloads(file_warehouse).keys() == {uuid_of(WORKERS_ROW)}
 
 
 def test_a_writer_waits_for_another_process_and_sees_its_rows(warehouse: Warehouse, on_waiting: SetHook) -> None:
     warehouse.prepare()
     with worker(warehouse, "hold", DAY) as holder:
-        holder.hears("inside")
-        on_waiting(holder.go_on)
+        holder.expect("inside")
+        on_waiting(holder.resume)
         load = land_into(patient(warehouse), reading(activity(1)))
-        holder.hears("landed")
+        holder.expect("landed")
     assert (load.rows, load.removed) == (1, 1)
     assert [row["run_id"] for row in records(warehouse, "topo.loads")].count("worker") == 1
 
@@ -61,10 +61,10 @@ def test_two_processes_write_one_after_the_other(file_warehouse: Warehouse) -> N
     with ExitStack() as workers:
         with file_warehouse.transaction():
             one, two = (workers.enter_context(worker(file_warehouse, "land", day)) for day in (DAY, NEXT_DAY))
-            one.hears("waiting")
-            two.hears("waiting")
-        one.hears("landed")
-        two.hears("landed")
+            one.expect("waiting")
+            two.expect("waiting")
+        one.expect("landed")
+        two.expect("landed")
     assert sorted(row["day"] for row in records(file_warehouse, "topo.loads")) == [DAY, NEXT_DAY]
     assert len(records(file_warehouse, "topo.activities")) == 2
 

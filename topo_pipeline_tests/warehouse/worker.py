@@ -29,18 +29,18 @@ class Worker:
         self._child = child
         self._may_continue = False
 
-    def hears(self, word: str) -> None:
+    def expect(self, word: str) -> None:
         """Wait until the worker has sent `word`."""
-        assert self._child.hears() == word
+        assert self._child.receive() == word
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         if not self._may_continue:
             self._may_continue = True
             self._child.pipe.send("continue")
 
     def kill(self) -> None:
         self.process.kill()
-        self._child.ends()
+        self._child.wait()
 
 
 @contextmanager
@@ -48,15 +48,15 @@ def worker(warehouse: Warehouse, action: str, day: date) -> Iterator[Worker]:
     child = Child(_work, warehouse.target, action, day)
     try:
         yield Worker(child)
-        child.ends()
+        child.wait()
     finally:
         child.process.kill()
-        child.ends()
+        child.wait()
 
 
 def leave_in_the_log(path: str, statement: str) -> None:
     """Commit a statement in a process that ends at once, so that it is in the log and not in the file."""
-    assert Child(_commit_and_exit, path, statement).ends() == 0
+    assert Child(_commit_and_exit, path, statement).wait() == 0
 
 
 def _commit_and_exit(path: str, statement: str, _: Any) -> None:
