@@ -41,9 +41,9 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     ids=" ".join,
 )
 def test_dagsters_tools_load_it_without_a_key_and_without_a_warning_of_ours(
-    elsewhere: Path, command: tuple[str, ...]
+    checkout_copy: Path, command: tuple[str, ...]
 ) -> None:
-    result = run(elsewhere, *command)
+    result = run(checkout_copy, *command)
     assert result.returncode == 0, result.stdout + result.stderr
     ours = [
         line

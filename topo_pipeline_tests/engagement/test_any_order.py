@@ -27,8 +27,6 @@ CATEGORIES = (
 FREQUENT = ("message.sent", "message.sent", "message.opened", "message.replied", "message.replied", "sequence.created")
 # A world takes a second to live through: shrinking one would take minutes, and says little more than the table's name.
 SAME_EVERY_TIME = settings(
-    derandomize=True,
-    deadline=None,
     phases=(Phase.generate,),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )

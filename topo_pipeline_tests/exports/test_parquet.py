@@ -167,7 +167,7 @@ def export_and_be_killed(dies: str, target: str, folder: Path, _: Any) -> None:
 def test_a_kill_leaves_the_export_before_and_the_next_one_clears_up(world: Workspace, dies: str) -> None:
     before = export(world).folder
     told = manifest(root(world) / "latest")
-    assert Child(export_and_be_killed, dies, world.target, root(world)).ends() == -signal.SIGKILL
+    assert Child(export_and_be_killed, dies, world.target, root(world)).wait() == -signal.SIGKILL
     assert (root(world) / "latest").resolve() == before.resolve()
     assert manifest(root(world) / "latest") == told
     export(world)
