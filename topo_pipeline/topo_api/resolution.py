@@ -1,11 +1,15 @@
-"""Find the resolution of Topo's instants. Topo promises none, and some APIs round to minutes or hours."""
+"""Find the resolution of Topo's instants. Topo promises none, and some APIs round to minutes or hours.
+
+Also format durations for messages.
+"""
 
 import math
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 FINEST = 1
 """Seconds. The margins of every window cover this resolution."""
+_TWO_MINUTES = 120
 COARSEST = 3600
 """Seconds. No coarser unit is expected. If times have no hour, the echo fails."""
 
@@ -30,3 +34,12 @@ def common_step(moments: Iterable[datetime], so_far: int = 0) -> int:
 def unit_of(step: int) -> int:
     """Return the unit, in seconds, that instants with this step may have been rounded to."""
     return min(step, COARSEST) if step else COARSEST
+
+
+def format_duration(time: timedelta) -> str:
+    """Return a duration such as `1.5 s`, `5 min` or `2 h 30 min`."""
+    seconds = round(time.total_seconds(), 1)
+    if seconds < _TWO_MINUTES:
+        return f"{seconds:g} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return " ".join(part for part in (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "") if part)

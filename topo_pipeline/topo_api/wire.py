@@ -90,6 +90,17 @@ class ActivityQuery:
             if bound:
                 to_utc(bound)
 
+    @property
+    def bounds(self) -> tuple[datetime, datetime]:
+        """Both bounds.
+
+        Raises:
+            ValueError: one is missing.
+        """
+        if self.created_at_after is None or self.created_at_before is None:
+            raise ValueError("a query without both bounds")
+        return self.created_at_after, self.created_at_before
+
     def params(self) -> dict[str, str]:
         """Return the query parameters. Unset ones are left out, date-times are UTC with Z."""
         return {name: _parameter(value) for name, value in vars(self).items() if value is not None}
@@ -166,6 +177,11 @@ class ActivityPage:
     """Requests sent for this page, retries included."""
     answered_at: datetime | None = None
     """Time of the response by Topo's clock. None if it does not say."""
+
+    @property
+    def length(self) -> int:
+        """Number of items."""
+        return len(self.activities) + len(self.rejects)
 
 
 _Aware = Annotated[datetime, msgspec.Meta(tz=True)]

@@ -24,7 +24,6 @@ from topo_pipeline.topo_api.contract import ASSUMPTIONS, ContractResult, as_text
 from topo_pipeline.topo_api.contract_facts import (
     REQUEST_LIMIT,
     TIME_LIMIT,
-    Budget,
     Facts,
     Missing,
     Probe,
@@ -282,7 +281,7 @@ def test_failed_requests_count_towards_the_request_limit() -> None:
 def test_the_request_budget_is_never_exceeded(limit: int) -> None:
     async def run(client: TopoClient) -> list[ContractResult]:
         async with client:
-            return judge(await gather(client, TUESDAY, Budget(client, limit)))
+            return judge(await gather(client, TUESDAY, limit))
 
     with client_of() as client:
         results = asyncio.run(run(client))
