@@ -16,7 +16,7 @@ from typing import Any, Literal
 from topo_pipeline.common.text import one_line
 from topo_pipeline.days import SETTLING, Window
 from topo_pipeline.topo_api.client import TopoClient
-from topo_pipeline.topo_api.contract_facts import Facts, Missing, Row, Sample, gather, rows_of
+from topo_pipeline.topo_api.contract_facts import Facts, Missing, Row, Sample, gather
 from topo_pipeline.topo_api.resolution import format_duration
 from topo_pipeline.topo_api.wire import MAX_PAGE_SIZE, ActivityPage, Channel
 
@@ -289,13 +289,12 @@ def _order(_: Facts, sample: Sample) -> _Verdict:
 def _ties(facts: Facts, sample: Sample) -> _Verdict:
     if isinstance(facts.again, Missing):
         return _unknown(facts.again.reason)
-    once, twice = ([row.id for row in rows_of(page)] for page in (sample.first, facts.again))
+    once, twice = ([row.id for row in page.activities] for page in (sample.first, facts.again))
     if once != twice and _moved(facts, sample):
         return _unknown("rows were added or removed while the sample was read")
     if once != twice:
         return _differs("the order of a page changes from request to request")
-    moments = [row.created_at for row in rows_of(sample.first)]
-    if len(moments) == len(set(moments)):
+    if len({row.created_at for row in sample.first.activities}) == len(once):
         return _unknown("no two rows of the page have the same time")
     return _holds("the order of a page stays the same")
 
@@ -370,9 +369,8 @@ def _partition(facts: Facts, sample: Sample, counts: dict[str, int], part: int) 
     why_not = _why_not_compared(facts, sample, counts)
     if why_not:
         return _unknown(why_not)
-    types = {row.id: row.type for row in sample.rows}.values()
-    shown = Counter((type_ or "").upper().split(".")[part] for type_ in types if type_ in LISTED_TYPES)
-    unlisted = sum(type_ not in LISTED_TYPES for type_ in types)
+    shown = Counter(type_.upper().split(".")[part] for type_ in sample.types if type_ in LISTED_TYPES)
+    unlisted = sum(type_ not in LISTED_TYPES for type_ in sample.types)
     wrong = sorted(value for value, count in counts.items() if not shown[value] <= count <= shown[value] + unlisted)
     if wrong:
         return _differs(f"the counts for {', '.join(wrong)} are wrong")
@@ -395,9 +393,8 @@ def _channel_filter(facts: Facts, sample: Sample) -> _Verdict:
         return _unknown(why_not or "not every channel was counted")
     if _resource_filter(facts, sample).outcome == "differs":
         return _unknown("the channel counts need the resource filter, which does not work")
-    types = {row.id: row.type or "" for row in sample.rows}.values()
-    messages = sum(type_.startswith("message.") for type_ in types)
-    unlisted = sum(type_ not in LISTED_TYPES for type_ in types)
+    messages = sum(type_.startswith("message.") for type_ in sample.types)
+    unlisted = sum(type_ not in LISTED_TYPES for type_ in sample.types)
     if not messages:
         return _unknown("the sample has no message")
     if messages <= sum(facts.by_channel.values()) <= messages + unlisted:

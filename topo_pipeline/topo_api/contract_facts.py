@@ -76,10 +76,10 @@ class Row:
     payload: dict[str, Any]
 
     @property
-    def type(self) -> str | None:
-        """The type, such as `message.sent`."""
+    def type(self) -> str:
+        """The type, such as `message.sent`. Empty if there is none."""
         value = self.payload.get("type")
-        return value if isinstance(value, str) else None
+        return value if isinstance(value, str) else ""
 
     def get(self, snake: str, camel: str) -> Any:
         """Return a field of the payload or of its `metadata`. None if there is none."""
@@ -107,6 +107,11 @@ class Sample:
     def rows(self) -> list[Row]:
         """The activities in the order received, including repeated ones."""
         return [row for page in self.pages for row in rows_of(page)]
+
+    @property
+    def types(self) -> list[str]:
+        """The type of each distinct activity."""
+        return [*{row.id: row.type for row in self.rows}.values()]
 
     @property
     def first(self) -> ActivityPage:
@@ -385,7 +390,7 @@ async def _count_by_filters(requester: _Requester, facts: Facts, sample: Sample)
     """Count the sample by each filter's most frequent values, as far as the limit allows."""
     message = replace(sample.query, resource_type=ResourceType.MESSAGE)
     channels = [(facts.by_channel, channel, replace(message, channel=channel)) for channel in Channel]
-    kinds = [(row.type or "").upper().partition(".") for row in sample.rows]
+    kinds = [row.type.upper().partition(".") for row in sample.rows]
     resources = Counter(ResourceType(resource) for resource, _, _ in kinds if resource in set(ResourceType))
     events = Counter(EventType(event) for _, _, event in kinds if event in set(EventType))
     by_resource = [

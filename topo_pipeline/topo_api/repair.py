@@ -23,7 +23,7 @@ deep. Finding that page costs one request for each part. Guessing the distributi
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -113,7 +113,7 @@ class _Reader:
             # Read in parts, and the sum differs from the first count. Ask for the current count.
             now = await self._ask(replace(query, size=1))
             was_capped = tally.capped or (tally.count == now.total_count and looks_capped(tally.count))
-            tally = replace(tally, count=now.total_count, capped=False, request_ids=_ids(now))
+            tally = replace(tally, count=now.total_count, capped=False, request_ids=now.request_ids)
             if tally.proved:
                 return tally
             if was_capped and tally.count < len(tally.rows):
@@ -159,7 +159,7 @@ class _Reader:
 
     async def _ask(self, query: ActivityQuery) -> ActivityPage:
         if self.requests >= MAX_REQUESTS:
-            raise LimitExceeded(f"Reading {_window(query)} needs more than the limit of {MAX_REQUESTS} requests")
+            raise LimitExceeded(f"Reading {_window(query)} reached the limit of {MAX_REQUESTS:,} requests")
         page = await self._client.activities(query)
         self.requests += page.requests
         self.as_of = min(self.as_of or page.answered_at, page.answered_at) if page.answered_at else self.as_of
@@ -170,7 +170,10 @@ class _Reader:
         page = await self._ask(query)
         tally = Tally.of(query, page)
         if tally.pages > MAX_REQUESTS and not tally.is_short(page):
-            raise LimitExceeded(f"Topo counts {tally.count} activities from {_window(query)}, too many to read")
+            raise LimitExceeded(
+                f"Topo counts {tally.count} activities from {_window(query)}."
+                f" Reading them would take more than {MAX_REQUESTS:,} requests"
+            )
         self._page_size = min(self._page_size, tally.page_size)
         if tally.count == self._cap:
             tally.capped = True
@@ -207,22 +210,17 @@ class _Reader:
             tally: The rows received.
             beyond: Number of the page after the last one if has_more announces it, else 0.
         """
-        if beyond and tally.rows.lacks(await self._ask_beyond(replace(tally.query, page=beyond))):
-            return True
+        with suppress(RequestRefused):  # of a page past the end
+            if beyond and tally.rows.lacks(await self._ask(replace(tally.query, page=beyond))):
+                return True
         parts = _around_the_middle(tally)
         for part in parts:
+            after, before = part.bounds
             counted = (await self._ask(replace(part, size=1))).total_count
-            if counted > sum(moment in _Span(part) for moment in tally.rows.moments()) + len(tally.rows.rejects()):
+            if counted > sum(after < moment < before for moment in tally.rows.moments()) + len(tally.rows.rejects()):
                 return True
         # All rows are in one second, so nothing more can be counted. has_more is true and the count looks like a cap.
         return bool(beyond and not parts and looks_capped(tally.count))
-
-    async def _ask_beyond(self, query: ActivityQuery) -> ActivityPage:
-        """Request a page past the end. If Topo refuses it, return an empty page."""
-        try:
-            return await self._ask(query)
-        except RequestRefused:
-            return ActivityPage([], [], 0, 0, has_more=False)
 
     def _refuse(self, tally: Tally) -> Tally:
         self.refused = self.refused or tally
@@ -292,11 +290,9 @@ class _Reader:
             # A filter that also selects other types proves nothing.
             if not any(part.unexpected_type for part in parts) and sum(part.count for part in parts) <= tally.count:
                 parts.append(await self._prove(kind))
-        now = await self._ask(replace(tally.query, size=1))
-        is_sum = now.total_count == sum(part.count for part in parts) and not any(
-            part.unexpected_type for part in parts
-        )
-        return replace(_joined(tally, parts), count=now.total_count, steady=is_sum)
+        count = (await self._ask(replace(tally.query, size=1))).total_count
+        is_sum = count == sum(part.count for part in parts) and not any(part.unexpected_type for part in parts)
+        return replace(_joined(tally, parts), count=count, steady=is_sum)
 
     async def _until_seen(self, query: ActivityQuery) -> Tally:
         """Collect rows over several readings with the same count, including deep pages, as the query can't be split."""
@@ -348,21 +344,6 @@ def _around_the_middle(tally: Tally) -> list[ActivityQuery]:
     return []
 
 
-class _Span:
-    """The bounds of a query, both exclusive."""
-
-    def __init__(self, query: ActivityQuery) -> None:
-        self._query = query
-
-    def __contains__(self, moment: datetime) -> bool:
-        after, before = self._query.created_at_after, self._query.created_at_before
-        return (after is None or after < moment) and (before is None or moment < before)
-
-
-def _ids(page: ActivityPage) -> list[str]:
-    return [page.request_id] if page.request_id else []
-
-
 def _window(query: ActivityQuery) -> str:
     params = query.params()
     return f"{params.get('created_at_after')} to {params.get('created_at_before')}"
@@ -370,9 +351,8 @@ def _window(query: ActivityQuery) -> str:
 
 def _span(query: ActivityQuery) -> tuple[datetime, datetime]:
     """Return the half-open window of a query with both bounds."""
-    if query.created_at_after is None or query.created_at_before is None:
-        raise ValueError("a query without both bounds can't be split")
-    return query.created_at_after + OVERLAP, query.created_at_before
+    after, before = query.bounds
+    return after + OVERLAP, before
 
 
 def _second(moment: datetime) -> datetime:

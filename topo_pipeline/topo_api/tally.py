@@ -120,15 +120,15 @@ class Tally:
 
     def is_short(self, page: ActivityPage) -> bool:
         """Return whether a page of this query is not full."""
-        return len(page.activities) + len(page.rejects) < self.page_size
+        return page.length < self.page_size
 
     def add(self, page: ActivityPage) -> None:
         """Add a page."""
         self.rows.add(page)
         self.steady &= page.total_count == self.count
-        self.ended |= not (page.activities or page.rejects)
+        self.ended |= not page.length
         self.unexpected_type = self.unexpected_type or self.query.unexpected_type(page.activities)
-        self.request_ids += [page.request_id] if page.request_id else []
+        self.request_ids += page.request_ids
 
     @property
     def proved(self) -> bool:
@@ -138,6 +138,6 @@ class Tally:
 
 def _page_size(query: ActivityQuery, first: ActivityPage) -> int:
     """Return the rows on a full page: fewer than requested only if total_pages agrees with that."""
-    got = len(first.activities) + len(first.rejects)
+    got = first.length
     is_short = 0 < got < min(query.size, first.total_count)
     return got if is_short and first.total_pages == -(-first.total_count // got) else query.size

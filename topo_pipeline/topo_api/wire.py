@@ -86,9 +86,8 @@ class ActivityQuery:
     def __post_init__(self) -> None:
         if self.page < 1 or not 1 <= self.size <= MAX_PAGE_SIZE:
             raise ValueError(f"page {self.page} of size {self.size}: pages start at 1 and have 1 to 100 rows")
-        for bound in (self.created_at_after, self.created_at_before):
-            if bound:
-                to_utc(bound)
+        for bound in filter(None, (self.created_at_after, self.created_at_before)):
+            to_utc(bound)
 
     @property
     def bounds(self) -> tuple[datetime, datetime]:
@@ -182,6 +181,11 @@ class ActivityPage:
     def length(self) -> int:
         """Number of items."""
         return len(self.activities) + len(self.rejects)
+
+    @property
+    def request_ids(self) -> list[str]:
+        """The request id, if there is one."""
+        return [self.request_id] if self.request_id else []
 
 
 _Aware = Annotated[datetime, msgspec.Meta(tz=True)]
