@@ -36,6 +36,7 @@ _LOG = logging.getLogger(__name__)
 _SCOPES = {"activities": "activities:read"} | {model.path: model.scope for model in wire.ListItem.__subclasses__()}
 MAX_ANSWER_BYTES = 32 * 2**20
 """Largest response body that is read, decompressed: 300 kB for each row of a page."""
+_LOCATION = "topo_pipeline.location"
 _T = TypeVar("_T")
 _I = TypeVar("_I", bound=wire.ListItem)
 
@@ -67,6 +68,10 @@ _NOT_NOW = {408, 425}  # Request Timeout, Too Early
 
 class TopoClient:
     """Sends requests to Topo within a rate limit. Enter it once, in one event loop.
+
+    Its methods raise a `TopoError` if a request is refused, fails at every attempt, or has another answer than
+    documented. The optional ones (`me`, `read_all`) do so only if Topo does not accept the key. If anything else fails,
+    they log a warning and return None.
 
     Args:
         url: The API's base URL: https, or plain http on loopback.
@@ -134,60 +139,38 @@ class TopoClient:
         return wire.response_info({name: self._shown(value, 100) for name, value in headers.items()}, seconds, ended_at)
 
     async def activities(self, query: wire.ActivityQuery) -> wire.ActivityPage:
-        """Return one page of activities.
-
-        Raises:
-            TopoError: refused, unavailable or not the documented shape.
-        """
+        """Return one page of activities."""
         page, response, attempts = await self._get("activities", query.params(), decode_page, self._retries)
         request_id, answered_at = self._request_id(response), wire.answered_at(response.headers)
         return replace(page, request_id=request_id, requests=attempts, answered_at=answered_at)
 
     async def read_all(self, model: type[_I]) -> list[_I] | None:
-        """Return the items of a list that can be read, or None if none can. Log one warning if any are missing.
-
-        Raises:
-            RequestRefused: Topo does not accept the key.
-        """
+        """Return the items of a list that can be read. Log a warning if any are missing."""
 
         async def ask(page: int) -> wire.ListPage[_I]:
-            return await self._page(model, page, 100, self._briefly)
+            return await self._page(model, page, wire.MAX_PAGE_SIZE, self._briefly)
 
         listing = await self._optional(f"the names of {model.plural}", read_list(ask, lambda item: item.id))
-        if listing is None:
-            return None
-        if not listing.is_whole:
+        if listing and not listing.is_whole:
             why = f": {listing.stopped_by}" if listing.stopped_by else ""
             read, counted = len(listing.items), listing.total_count
             _LOG.warning("%s %s were read, but Topo counts %s%s", read, model.plural, counted, why)
-        return listing.items
+        return listing.items if listing else None
 
     async def sequence_templates(self) -> list[wire.SequenceTemplate] | None:
         """Return the sequence templates. See `read_all`."""
         return await self.read_all(wire.SequenceTemplate)
 
     async def me(self) -> wire.Me | None:
-        """Return the owner of the key. Log a warning and return None if Topo does not say.
-
-        Raises:
-            RequestRefused: Topo does not accept the key.
-        """
+        """Return the owner of the key, if Topo says."""
         return await self._optional("knowing whose key this is", self._identity(self._briefly))
 
     async def identity(self) -> wire.Me:
-        """Return the owner of the key.
-
-        Raises:
-            TopoError: Topo does not accept the key, is unavailable or does not say.
-        """
+        """Return the owner of the key."""
         return await self._identity(self._retries)
 
     async def read_first(self, model: type[_I]) -> list[_I]:
-        """Return a list with the first item of a list, or an empty one. Sends one small request.
-
-        Raises:
-            TopoError: the key may not read the list, or Topo is unavailable.
-        """
+        """Return the first item of a list in a list, which is empty if there is none. Sends one small request."""
         return (await self._page(model, 1, 1, self._retries)).items
 
     async def _page(self, model: type[_I], page: int, size: int, retries: Retries) -> wire.ListPage[_I]:
@@ -296,7 +279,7 @@ class TopoClient:
         status, described = response.status, self._described(response)
         if status < httpx.codes.BAD_REQUEST:
             target = self._target(response)
-            sentence = f"{self._host} redirected to {target}, which is not followed: check TOPO_API_URL"
+            sentence = f"{self._host} redirected to {target}. Redirects are not followed: check TOPO_API_URL"
         elif status == httpx.codes.UNAUTHORIZED:
             sentence = f"Topo does not accept the API key: check TOPO_API_KEY. Topo said: {described}"
         elif status == httpx.codes.FORBIDDEN:
@@ -423,9 +406,6 @@ async def _read(response: httpx.Response) -> bytes:
             raise httpx.DecodingError(str(error)) from None
         return b""  # the status is enough
     return b"".join(parts)
-
-
-_LOCATION = "topo_pipeline.location"
 
 
 async def _keep_location(response: httpx.Response) -> None:

@@ -45,21 +45,17 @@ _DAYS_REFUSED = "Days are refused until topo-pipeline handles this. Send this re
 
 @dataclass(frozen=True)
 class ContractResult:
-    """The result for one assumption.
-
-    Attributes:
-        assumption: its name.
-        outcome: holds, differs, or unknown if the workspace's activities don't show it.
-        seen: the observation, without anything from the workspace.
-        consequence: the effect on the pipeline.
-        refuses_days: whether days are refused because of it.
-    """
+    """The result for one assumption."""
 
     assumption: str
     outcome: Outcome
+    """Unknown if the workspace's activities don't show it."""
     seen: str
+    """The observation, without anything from the workspace."""
     consequence: str
+    """The effect on the pipeline."""
     refuses_days: bool
+    """Whether days are refused because of it."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,6 @@ class _Verdict:
 
 
 _Judge = Callable[[Facts], _Verdict]
-_SampleJudge = Callable[[Facts, Sample], _Verdict]
 _holds = partial(_Verdict, "holds")
 _differs = partial(_Verdict, "differs")
 _unknown = partial(_Verdict, "unknown")
@@ -100,19 +95,12 @@ def _about_api(name: str, if_differs: str, *, refuses_days: bool = False) -> Cal
 
 def _about_activities(
     name: str, if_differs: str, *, refuses_days: bool = False
-) -> Callable[[_SampleJudge], _SampleJudge]:
-    """Add an assumption that is unknown without activities, and otherwise judged by the decorated function."""
-
-    def add(judge: _SampleJudge) -> _SampleJudge:
-        @_about_api(name, if_differs, refuses_days=refuses_days)
-        def judge_facts(facts: Facts) -> _Verdict:
-            if isinstance(facts.sample, Missing):
-                return _unknown(facts.sample.reason)
-            return judge(facts, facts.sample)
-
-        return judge
-
-    return add
+) -> Callable[[Callable[[Facts, Sample], _Verdict]], _Judge]:
+    """Do the same for an assumption that is unknown without activities."""
+    add = _about_api(name, if_differs, refuses_days=refuses_days)
+    return lambda judge: add(
+        lambda facts: _unknown(facts.sample.reason) if isinstance(facts.sample, Missing) else judge(facts, facts.sample)
+    )
 
 
 def _missing(answer: Missing, path: str = "") -> _Verdict:
@@ -123,15 +111,9 @@ def _missing(answer: Missing, path: str = "") -> _Verdict:
 async def check_contract(
     client: TopoClient, windows: Sequence[Window], clock: Callable[[], datetime]
 ) -> list[ContractResult]:
-    """Test each assumption with at most 40 small requests.
+    """Test each assumption with at most 40 small requests. The client must send nothing else at the same time.
 
-    Args:
-        client: The client. It must send nothing else at the same time.
-        windows: Days to take the sample from, the preferred one first. The time that is not over yet is left out.
-        clock: Now, with a time zone.
-
-    Returns:
-        One result for each assumption, the essential ones first.
+    The sample is taken from `windows`, preferably from the first, without the time that is not over yet.
 
     Raises:
         TopoError: Topo can't be reached, or does not accept the key.
@@ -150,18 +132,17 @@ def has_sample(results: Iterable[ContractResult]) -> bool:
 
 def judge(facts: Facts) -> list[ContractResult]:
     """Return the result for each assumption."""
-    results = []
-    for assumption in ASSUMPTIONS:
-        verdict = assumption.judge(facts)
-        consequences: dict[Outcome, str] = {
-            "holds": "Nothing to do.",
-            "differs": assumption.if_differs,
-            "unknown": "Nothing changes: each day is proved complete or refused.",
-        }
-        refuses_days = verdict.refuses_days or (verdict.outcome == "differs" and assumption.refuses_days)
-        consequence = consequences[verdict.outcome]
-        results.append(ContractResult(assumption.name, verdict.outcome, verdict.seen, consequence, refuses_days))
-    return results
+    return [_result(assumption, assumption.judge(facts)) for assumption in ASSUMPTIONS]
+
+
+def _result(assumption: _Assumption, verdict: _Verdict) -> ContractResult:
+    consequences: dict[Outcome, str] = {
+        "holds": "Nothing to do.",
+        "differs": assumption.if_differs,
+        "unknown": "Nothing changes: each day is proved complete or refused.",
+    }
+    refuses_days = verdict.refuses_days or (verdict.outcome == "differs" and assumption.refuses_days)
+    return ContractResult(assumption.name, verdict.outcome, verdict.seen, consequences[verdict.outcome], refuses_days)
 
 
 def summary(results: Iterable[ContractResult]) -> str:
@@ -234,8 +215,6 @@ def _resolution(facts: Facts, _: Sample) -> _Verdict:
 
 @_about_activities("the count is exact", _DAYS_REFUSED, refuses_days=True)
 def _count(facts: Facts, sample: Sample) -> _Verdict:
-    ids = {row.id for row in sample.rows}
-    rejects = sum(len(page.rejects) for page in sample.pages)
     if _has_uncounted_rows(facts, sample):
         is_capped = isinstance(facts.uncounted, int) and facts.uncounted > 0
         return (_unknown if is_capped else _differs)("more rows follow the last counted page")
@@ -243,7 +222,8 @@ def _count(facts: Facts, sample: Sample) -> _Verdict:
         return _unknown("the sample has more pages than the check reads")
     if _moved(facts, sample):
         return _unknown("the count changed while the sample was read")
-    difference = sample.first.total_count - len(ids) - rejects
+    received = len(sample.types) + sum(len(page.rejects) for page in sample.pages)
+    difference = sample.first.total_count - received
     if difference:
         return _differs(f"the count is {abs(difference)} too {'high' if difference > 0 else 'low'}")
     return _holds("distinct rows equal the count")
@@ -259,10 +239,10 @@ def _moved(facts: Facts, sample: Sample) -> bool:
     "Handled: a day is split until the count of each part is proved, or refused if that fails. The estimate of "
     "--dry-run may be too low.",
 )
-def _additive(facts: Facts, sample: Sample) -> _Verdict:
+def _additive(facts: Facts, _: Sample) -> _Verdict:
     if isinstance(facts.uncounted, Missing):
         return _unknown(facts.uncounted.reason)
-    if _count(facts, sample).outcome == "differs":
+    if _count(facts).outcome == "differs":
         return _unknown("the sample's count is not exact")
     if not facts.uncounted:
         return _holds("a window's count equals the sum of its halves")
@@ -366,7 +346,7 @@ def _event_filter(facts: Facts, sample: Sample) -> _Verdict:
 
 def _partition(facts: Facts, sample: Sample, counts: dict[str, int], part: int) -> _Verdict:
     """Compare a filter's counts with the rows. A row of an unlisted type may have any value."""
-    why_not = _why_not_compared(facts, sample, counts)
+    why_not = _why_not_compared(facts, counts)
     if why_not:
         return _unknown(why_not)
     shown = Counter(type_.upper().split(".")[part] for type_ in sample.types if type_ in LISTED_TYPES)
@@ -377,10 +357,10 @@ def _partition(facts: Facts, sample: Sample, counts: dict[str, int], part: int) 
     return _holds(f"the counts for {', '.join(sorted(counts))} are right")
 
 
-def _why_not_compared(facts: Facts, sample: Sample, counts: dict[str, int]) -> str:
+def _why_not_compared(facts: Facts, counts: dict[str, int]) -> str:
     if not counts:
         return "no filter was tested: the sample has no listed type, or the request limit was reached"
-    return "" if _count(facts, sample).outcome == "holds" else "the sample's count is not exact"
+    return "" if _count(facts).outcome == "holds" else "the sample's count is not exact"
 
 
 @_about_activities(
@@ -388,10 +368,10 @@ def _why_not_compared(facts: Facts, sample: Sample, counts: dict[str, int]) -> s
     "Channels come from the payloads. If those have none, the channel stays unknown.",
 )
 def _channel_filter(facts: Facts, sample: Sample) -> _Verdict:
-    why_not = _why_not_compared(facts, sample, facts.by_channel)
+    why_not = _why_not_compared(facts, facts.by_channel)
     if why_not or len(facts.by_channel) < len(Channel):
         return _unknown(why_not or "not every channel was counted")
-    if _resource_filter(facts, sample).outcome == "differs":
+    if _resource_filter(facts).outcome == "differs":
         return _unknown("the channel counts need the resource filter, which does not work")
     messages = sum(type_.startswith("message.") for type_ in sample.types)
     unlisted = sum(type_ not in LISTED_TYPES for type_ in sample.types)
@@ -440,14 +420,12 @@ def _listed(values: Iterable[Any], listed: set[str], what: str) -> _Verdict:
     if not found:
         return _unknown(f"no payload in the sample has a {what}")
     unlisted = sorted(found - listed)
-    return _differs(f"not listed: {_words(unlisted)}") if unlisted else _holds(f"every {what} in the sample is listed")
-
-
-def _words(values: Sequence[str]) -> str:
-    """Return the values that look like API words, and the number of the others, which may contain anything."""
-    shown = [value for value in values if _WORD.fullmatch(value) and len(value) <= _WORD_LENGTH][:_WORDS_SHOWN]
-    rest = len(values) - len(shown)
-    return ", ".join([*shown, f"{rest} more"] if rest else shown)
+    if not unlisted:
+        return _holds(f"every {what} in the sample is listed")
+    # Text that does not look like an API word may contain anything, so it is counted and not shown.
+    shown = [value for value in unlisted if _WORD.fullmatch(value) and len(value) <= _WORD_LENGTH][:_WORDS_SHOWN]
+    rest = len(unlisted) - len(shown)
+    return _differs(f"not listed: {', '.join([*shown, f'{rest} more'] if rest else shown)}")
 
 
 @_about_activities("sends carry a step number", "The table of steps leaves out sends without a step number.")
@@ -506,7 +484,7 @@ def _clock(facts: Facts) -> _Verdict:
     if abs(ahead) > SETTLING.total_seconds():
         which = "ahead of" if ahead > 0 else "behind"
         seen = f"this machine's clock is {format_duration(timedelta(seconds=abs(ahead)))} {which} Topo's"
-        return _Verdict("differs", seen, refuses_days=abs(ahead) >= _CLOCKS_APART)
+        return _differs(seen, refuses_days=abs(ahead) >= _CLOCKS_APART)
     return _holds("the two clocks agree")
 
 

@@ -51,15 +51,11 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Missing:
-    """A missing answer and its reason, without anything from the workspace.
-
-    Attributes:
-        reason: a phrase.
-        status: the HTTP status of the refusal, if Topo refused the request.
-    """
+    """A missing answer and its reason, without anything from the workspace."""
 
     reason: str
     status: int | None = None
+    """HTTP status, if Topo refused the request."""
 
 
 NOT_ASKED = Missing("it was not requested")
@@ -91,17 +87,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Sample:
-    """A window that was read page by page.
-
-    Attributes:
-        query: the query of the first page.
-        pages: the pages, in order.
-        is_whole: whether every counted page was read.
-    """
+    """A window that was read page by page, in order."""
 
     query: ActivityQuery
     pages: list[ActivityPage]
     is_whole: bool
+    """Whether every counted page was read."""
 
     @property
     def rows(self) -> list[Row]:
@@ -118,29 +109,21 @@ class Sample:
         """The first page."""
         return self.pages[0]
 
-    @property
-    def page_size(self) -> int:
-        """Number of rows on a full page, as far as the sample shows it."""
-        return self.first.length if len(self.pages) > 1 else MAX_PAGE_SIZE
-
 
 @dataclass(frozen=True)
 class Probe:
-    """Which windows around the instant t shown for a row contain that row. None if unknown.
-
-    Attributes:
-        around: t minus the margin to t plus the margin.
-        after: t (exclusive) to t plus the margin.
-        before: t minus the margin to t (exclusive).
-        just_after: like `after`, but starting a microsecond later.
-        just_before: like `before`, but ending a microsecond earlier.
-    """
+    """Which windows around the instant t shown for a row contain that row. None if unknown."""
 
     around: bool | None
+    """From t minus the margin to t plus the margin."""
     after: bool | None = None
+    """From t (exclusive) to t plus the margin."""
     before: bool | None = None
+    """From t minus the margin to t (exclusive)."""
     just_after: bool | None = None
+    """Like `after`, but starting a microsecond later."""
     just_before: bool | None = None
+    """Like `before`, but ending a microsecond earlier."""
 
 
 @dataclass
@@ -189,12 +172,9 @@ def _decoded(payload: str) -> dict[str, Any]:
 
 
 async def gather(client: TopoClient, windows: Sequence[Window], limit: int = REQUEST_LIMIT) -> Facts:
-    """Send the requests and return the facts.
+    """Send at most `limit` requests and return the facts. The client must send nothing else at the same time.
 
-    Args:
-        client: The client. It must send nothing else at the same time.
-        windows: Windows to take the sample from, the preferred one first. Each is over.
-        limit: Maximum number of requests, retries included.
+    The sample is taken from `windows`, preferably from the first. Each of them must be over.
 
     Raises:
         TopoError: the first request failed, so nothing can be checked.
@@ -214,7 +194,8 @@ async def gather(client: TopoClient, windows: Sequence[Window], limit: int = REQ
     facts.again = await requester.page(sample.query)
     if sample.is_whole:
         facts.beyond = await requester.page(replace(sample.query, page=len(sample.pages) + 1))
-    facts.unit = _coarse_unit([row.created_at for row in sample.rows])
+    unit = unit_of(common_step(row.created_at for row in sample.rows))
+    facts.unit = unit if unit > FINEST and len(sample.rows) >= _FEW_ROWS else None
     facts.probes = await _probe(requester, sample, facts.margin)
     facts.uncounted = await _add_up(requester, long, whole, sample.rows)
     facts.replies = await _replies(requester, long, sample)
@@ -276,15 +257,12 @@ async def _choose(requester: _Requester, windows: Sequence[Window], long: tuple[
         if isinstance(found, Missing):
             why_none = found
         elif found >= _ENOUGH_ROWS:
-            return await _narrowed(requester, candidate, found)
+            counted = [(candidate, found)]
+            break
         else:
             counted.append((candidate, found))
     window, count = max(counted, key=lambda pair: pair[1])
-    return await _narrowed(requester, window, count) if count else why_none
-
-
-async def _narrowed(requester: _Requester, window: Window, count: int) -> Window:
-    """Halve the window, keeping the fuller half, until it has few enough rows."""
+    # Keep the fuller half until it has few enough rows.
     for _ in range(_HALVINGS):
         if count <= _MANY_ROWS:
             break
@@ -293,7 +271,7 @@ async def _narrowed(requester: _Requester, window: Window, count: int) -> Window
         if isinstance(found, Missing):
             break
         window, count = max((first, found), (second, count - found), key=lambda half: half[1])
-    return window
+    return window if count else why_none
 
 
 async def _read_sample(requester: _Requester, window: Window) -> Sample | Missing:
@@ -313,13 +291,6 @@ async def _read_sample(requester: _Requester, window: Window) -> Sample | Missin
     return Sample(query, pages, is_whole=len(pages) >= counted)
 
 
-def _coarse_unit(moments: Sequence[datetime]) -> int | None:
-    if len(moments) < _FEW_ROWS:
-        return None
-    unit = unit_of(common_step(moments))
-    return unit if unit > FINEST else None
-
-
 async def _probe(requester: _Requester, sample: Sample, margin: timedelta) -> list[Probe]:
     """Request the seconds around two rows, and both sides of the first one's instant."""
 
@@ -335,8 +306,9 @@ async def _probe(requester: _Requester, sample: Sample, margin: timedelta) -> li
         if any(activity.id == row.id for activity in page.activities):
             return True
         # If the page is full, the row could be on a later one.
-        return False if page.length < sample.page_size else None
+        return False if page.length < full else None
 
+    full = sample.first.length if len(sample.pages) > 1 else MAX_PAGE_SIZE
     rows = sorted(sample.rows, key=lambda row: row.created_at)
     half = (len(rows) + 1) // 2
     first, *others = [_quietest(part, margin) for part in (rows[:half], rows[half:]) if part]
@@ -355,17 +327,14 @@ async def _probe(requester: _Requester, sample: Sample, margin: timedelta) -> li
 
 def _quietest(rows: Sequence[Row], margin: timedelta) -> Row:
     """Return the row with the fewest others around it, so that all of them fit on one page."""
-
-    def neighbours(row: Row) -> int:
-        return sum(abs(other.created_at - row.created_at) <= margin for other in rows)
-
-    return min(rows, key=neighbours)
+    return min(rows, key=lambda row: sum(abs(other.created_at - row.created_at) <= margin for other in rows))
 
 
 async def _add_up(requester: _Requester, window: Window, whole: int, rows: Sequence[Row]) -> int | Missing:
-    """Count the parts of a window before and after the middle one of these rows, so that neither part is empty.
+    """Return how many more rows than `whole` Topo counts in the two parts of the window.
 
-    The parts share a second, so that the result does not depend on how bounds are treated.
+    It is cut at the middle one of the rows, so that neither part is empty. The parts share a second, which is counted
+    too, so that the result does not depend on how bounds are treated.
     """
     moments = sorted(row.created_at for row in rows if window.start < row.created_at < window.end)
     middle = moments[len(moments) // 2].replace(microsecond=0) if moments else _middle(window)

@@ -16,8 +16,8 @@ The steps, in order:
 3. Split by type, if one second has more than a page.
 4. Read until every row has been seen, if one type in one second has more than a page.
 
-Deep pages of a part that can be split are never read. A deep query is cut at the time of its last page that is not
-deep. Finding that page costs one request for each part. Guessing the distribution over the day would cost more.
+A query with deep pages is cut at the time of its last page that is not deep, which costs one request for each part.
+Deep pages are read only if the query can't be split.
 """
 
 import asyncio
@@ -43,7 +43,6 @@ IDLE_ROUNDS = 6
 """Stop after this many attempts in a row that found no new row."""
 PARTS_AT_ONCE = 2
 """Parts of a deep query that are read at the same time. With fewer, each is read faster and less changes during it."""
-
 SMALLEST_CAP = 100
 """Smallest count that can be a cap."""
 MAX_REQUESTS = 20_000
@@ -84,10 +83,9 @@ async def read_proved(client: TopoClient, query: ActivityQuery, depth: int = DEP
     except TimeoutError:
         if not limit.expired():
             raise
-        exceeded = LimitExceeded(f"Reading {_window(query)} took longer than {MAX_TIME} ({reader.requests} requests)")
-    else:
-        return Outcome(tally, reader.refused, reader.requests, reader.as_of)
-    raise exceeded
+        sentence = f"Reading {_window(query)} took longer than {MAX_TIME} ({reader.requests} requests)"
+        raise LimitExceeded(sentence) from None
+    return Outcome(tally, reader.refused, reader.requests, reader.as_of)
 
 
 class _Reader:
@@ -169,7 +167,7 @@ class _Reader:
         """Read up to `most` pages. By default all of them, or only the first of a deep query."""
         page = await self._ask(query)
         tally = Tally.of(query, page)
-        if tally.pages > MAX_REQUESTS and not tally.is_short(page):
+        if tally.pages > MAX_REQUESTS and page.length >= tally.page_size:
             raise LimitExceeded(
                 f"Topo counts {tally.count} activities from {_window(query)}."
                 f" Reading them would take more than {MAX_REQUESTS:,} requests"
@@ -194,11 +192,8 @@ class _Reader:
         async with _tasks() as group:
             for _ in range(min(self._client.concurrency, last - 1)):
                 group.create_task(work())
-        if (
-            tally.proved
-            and tally.pages <= last
-            and (page.has_more or (looks_capped(tally.count) and tally.count != known))
-        ):
+        may_be_capped = page.has_more or (looks_capped(tally.count) and tally.count != known)
+        if may_be_capped and tally.proved and tally.pages <= last:
             tally.capped = await self._is_capped(tally, page.has_more and last + 1)
             self._cap = tally.count if tally.capped else self._cap
         return tally
@@ -206,9 +201,7 @@ class _Reader:
     async def _is_capped(self, tally: Tally, beyond: int) -> bool:
         """Return whether a count that every page agrees on leaves rows out.
 
-        Args:
-            tally: The rows received.
-            beyond: Number of the page after the last one if has_more announces it, else 0.
+        If has_more announces a page after the last one, `beyond` is its number, else 0.
         """
         with suppress(RequestRefused):  # of a page past the end
             if beyond and tally.rows.lacks(await self._ask(replace(tally.query, page=beyond))):
@@ -231,8 +224,11 @@ class _Reader:
     def _is_deep(self, count: int) -> bool:
         return count > self._depth * self._page_size
 
-    async def _mark(self, query: ActivityQuery) -> "_Mark | None":
-        """Return where to cut a deep query. None if it is too short or has fewer pages than counted."""
+    async def _mark(self, query: ActivityQuery) -> tuple[datetime, int] | None:
+        """Return where to cut a deep query, and the number of rows before that.
+
+        Return None if it is too short to cut or has fewer pages than counted.
+        """
         start, end = _span(query)
         if _middle(query) is None:
             return None
@@ -243,11 +239,10 @@ class _Reader:
         # Cut where the page begins, so that the part before it fills its pages. Otherwise as late as possible.
         for cut in (_second(moments[0]), max(_second(moments[-1]), _second(start) + _STEP)):
             if start < cut < end:
-                known = (self._depth - 1) * self._page_size + sum(moment < cut for moment in moments)
-                return _Mark(cut, known)
+                return cut, (self._depth - 1) * self._page_size + sum(moment < cut for moment in moments)
         return None
 
-    async def _read_slices(self, query: ActivityQuery, count: int, mark: "_Mark | None") -> Rows:
+    async def _read_slices(self, query: ActivityQuery, count: int, mark: tuple[datetime, int] | None) -> Rows:
         """Read the slice before each mark and the rest after the last. Marks are looked up while slices are read."""
         at_once = asyncio.Semaphore(PARTS_AT_ONCE)
         rows = Rows()
@@ -259,9 +254,10 @@ class _Reader:
 
         async with _tasks() as group:
             while mark:
-                before, query = _cut(query, mark.cut)
-                group.create_task(read(before, mark.rows))
-                count -= mark.rows
+                cut, known = mark
+                before, query = _cut(query, cut)
+                group.create_task(read(before, known))
+                count -= known
                 mark = await self._mark(query) if self._is_deep(count) else None
             group.create_task(read(query, 0))
         return rows
@@ -309,13 +305,6 @@ class _Reader:
             else:
                 seen = again
         return seen if seen.proved else self._refuse(seen)
-
-
-@dataclass(frozen=True)
-class _Mark:
-    cut: datetime
-    rows: int
-    """Number of rows before the cut."""
 
 
 def _joined(tally: Tally, parts: Iterable[Tally]) -> Tally:

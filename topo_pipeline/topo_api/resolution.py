@@ -15,14 +15,10 @@ COARSEST = 3600
 
 
 def common_step(moments: Iterable[datetime], so_far: int = 0) -> int:
-    """Return the largest number of seconds that these instants are all multiples of.
+    """Return the largest number of seconds that these instants and those seen before are all multiples of.
 
-    Args:
-        moments: Instants in UTC.
-        so_far: The step of instants seen before. 0 if there were none.
-
-    Returns:
-        0 without any instant. 1 also if they have fractions of a second.
+    `so_far` is the step of the instants seen before. A step is 0 without any instant, and 1 also if an instant has
+    fractions of a second.
     """
     for moment in moments:
         if so_far == FINEST:

@@ -11,13 +11,11 @@ The proof consists of four claims, checked over the requested bounds before the 
 Topo promises no precision. The margins cover rounding to a second: a row that the filter places up to a second earlier
 or later than shown is still within them. If every time is a multiple of a coarser unit, the window is read again with
 wider margins.
-
-The meaning of a window (a day, an hour) is up to the caller.
 """
 
 import asyncio
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -34,7 +32,6 @@ ECHO = timedelta(seconds=1.5)
 """Time before and after a row's instant that an echo requests."""
 MARGIN = timedelta(seconds=3)
 """Requested on both sides of a window: more than the shift an echo can miss plus a second of rounding."""
-
 FEW = 5
 """Minimum number of rows to infer a coarser unit than the run's other times have."""
 _PLAUSIBLE = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
@@ -44,13 +41,10 @@ _DAY_IN_ANY_ZONE = timedelta(hours=38)
 
 @dataclass
 class Evidence:
-    """Facts that one run has learned about Topo's times. Pass it from window to window.
-
-    Attributes:
-        step: Seconds that every instant so far is a multiple of. 0 before the first.
-    """
+    """Facts that one run has learned about Topo's times. Pass it from window to window."""
 
     step: int = 0
+    """Seconds that every instant so far is a multiple of. 0 before the first."""
     _echoed: int | None = None
     """Unit of the times in the last echo. It proves nothing about finer times."""
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -80,23 +74,15 @@ class Evidence:
             self._echoed = unit_of(self.step) if edges and not missing else None
             return missing, requests + more
 
-    async def compare(self, client: TopoClient, window: Window, near: Iterable[Activity]) -> tuple[str, int]:
+    async def compare(self, client: TopoClient, window: Window, received: Collection[Activity]) -> tuple[str, int]:
         """Compare the rows that two adjacent windows received near the bound between them.
 
         A row whose time belongs to the other window must have been received there, too. If it was not, it may have been
-        recorded since then. In that case an echo finds it.
-
-        Args:
-            client: The client to use.
-            window: The window that was read.
-            near: The activities received within a margin of its bounds, on either side.
-
-        Returns:
-            The same as `echo`.
+        recorded since then. In that case an echo finds it. Returns the same as `echo`.
         """
         unmatched: list[Activity] = []
         for bound, is_start in ((window.start, True), (window.end, False)):
-            side = [row for row in near if abs(row.created_at - bound) <= MARGIN]
+            side = [row for row in received if abs(row.created_at - bound) <= MARGIN]
             other = self._sides.pop(bound, None)
             if other is None:
                 # Windows are read in order, so only the latest bounds are needed.
@@ -115,9 +101,8 @@ class Evidence:
             at = row.created_at
             if at is None or not _PLAUSIBLE[0] < at < _PLAUSIBLE[1]:
                 continue  # a time centuries away is already outside the bounds
-            outcome = await read_proved(
-                client, ActivityQuery(created_at_after=at - around, created_at_before=at + around)
-            )
+            seconds = ActivityQuery(created_at_after=at - around, created_at_before=at + around)
+            outcome = await read_proved(client, seconds)
             requests += outcome.requests
             found = outcome.tally.rows
             if row.id not in found.activities and row.id not in found.unreadable:
@@ -144,8 +129,7 @@ async def read_window(
 
     Raises:
         IncompleteWindow: the rows received are not proved complete. Contains them.
-        TimesDisagree: the rows are not the ones that were requested.
-        EchoMissing: the same, and it affects every window.
+        TimesDisagree: the rows are not the ones that were requested. An EchoMissing affects every window.
         LimitExceeded: the window needs too many requests or too much time.
         TopoError: Topo refused, or could not be reached.
     """

@@ -340,10 +340,10 @@ UNREADABLE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "no time zone": (lambda item: item | {"created_at": item["created_at"].removesuffix("+00:00")}, "created_at"),
     "another field name": (lambda item: {**item, "createdAt": item["created_at"], "created_at": None}, "created_at"),
     "epoch milliseconds": (lambda item: item | {"created_at": 1_772_359_200_000}, "created_at"),
-    "integer ids": (lambda item: item | {"id": UUID(item["id"]).int}, "no uuid as `id`"),
+    "integer ids": (lambda item: item | {"id": UUID(item["id"]).int}, "`id` is not a UUID"),
     "no payload": (lambda item: item | {"payload": None}, "payload"),
-    "not an object": (lambda item: [item], "unusable"),
-    "a lone surrogate": (lambda item: item | {"payload": {"type": "\ud800"}}, "unusable"),
+    "not an object": (lambda item: [item], "malformed"),
+    "a lone surrogate": (lambda item: item | {"payload": {"type": "\ud800"}}, "malformed"),
 }
 
 

@@ -125,14 +125,14 @@ def test_a_message_in_no_channel_stays_unlabelled_and_the_others_are_labelled(
     api = Filtering(world)
     assert api.labels().channels == truth(world)
     assert sorted(api.channels_read()) == ["EMAIL", "EMAIL", "LINKEDIN"]  # no count proves that the rest is email
-    assert "No channel is known for 4 of 174 messages" in caplog.text
+    assert "The channel of 4 of 174 messages" in caplog.text
 
 
 def test_a_filter_that_selects_everything_is_not_used_for_labels(caplog: pytest.LogCaptureFixture) -> None:
     api = Filtering([*sent(150, "EMAIL", 0), *sent(20, "LINKEDIN", 1000)], obeys=False)
     assert api.labels().channels == {}
     assert api.channels_read() == []
-    assert "No channel is known for 170 of 170" in caplog.text
+    assert "The channel of 170 of 170" in caplog.text
 
 
 def test_messages_in_the_overlap_are_counted_but_not_labelled() -> None:

@@ -120,7 +120,7 @@ def test_a_permanent_error_is_not_retried_and_says_why(status: int, type_: str, 
 @pytest.mark.parametrize("location", ["https://elsewhere.example/v1/activities", "//elsewhere.example"])
 def test_a_redirect_is_not_followed_and_its_host_is_named(location: str) -> None:
     error, app = refused(Answer(b"", 302, {"location": location}))
-    assert "redirected to elsewhere.example, which is not followed: check TOPO_API_URL" in str(error)
+    assert "redirected to elsewhere.example. Redirects are not followed: check TOPO_API_URL" in str(error)
     assert isinstance(error, RequestRefused)
     assert len(app.requests) == 1
 
@@ -137,7 +137,7 @@ def test_a_redirect_to_an_invalid_address_is_refused_with_a_short_message(locati
 @pytest.mark.parametrize("headers", [{}, {"location": ""}, {"location": "http://["}])
 def test_a_redirect_without_a_host_is_refused_too(headers: dict[str, str]) -> None:
     error, _ = refused(Answer(b"", 302, headers))
-    assert "redirected to an unnamed host, which is not followed" in str(error)
+    assert "redirected to an unnamed host. Redirects are not followed" in str(error)
 
 
 LIMITED = [

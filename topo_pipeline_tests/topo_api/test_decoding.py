@@ -79,7 +79,7 @@ def test_an_id_that_is_not_a_uuid_is_rejected_with_its_time(id_: Any) -> None:
 @pytest.mark.parametrize("payload", ["null", "[]", '"{}"', "1"])
 def test_a_payload_that_is_not_an_object_is_rejected(payload: str) -> None:
     page = decoded(VALID_ITEM, _HEAD + payload + "}")
-    assert [reject.reason for reject in page.rejects] == ["no object as `payload`"]
+    assert [reject.reason for reject in page.rejects] == ["`payload` is not an object"]
     assert [activity.id for activity in page.activities] == [uuid_of(1)]
 
 
@@ -252,10 +252,10 @@ def test_a_page_decodes_the_same_as_a_whole_and_item_by_item(values: list[Any]) 
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        (b'{"items": [}', "cut short"),
+        (b'{"items": [}', "truncated"),
         (b'{"items": []}}', "unbalanced"),
         (b'{"a": "}', "unbalanced"),
-        (b"<p>502</p>", "no JSON object"),
+        (b"<p>502</p>", "not a JSON object"),
     ],
 )
 def test_an_invalid_body_says_what_is_wrong(body: bytes, expected: str) -> None:
