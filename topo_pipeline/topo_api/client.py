@@ -438,5 +438,5 @@ def _checked_key(key: str) -> str:
     if not key:
         raise ValueError("TOPO_API_KEY is empty")
     if not re.fullmatch("[!-~]+", key):
-        raise ValueError("TOPO_API_KEY contains white space or a character no key has. Was a line break pasted?")
+        raise ValueError("TOPO_API_KEY contains white space, such as a line break, or a character that no key has")
     return key

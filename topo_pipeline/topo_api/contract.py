@@ -202,7 +202,7 @@ def _bounds(facts: Facts, _: Sample) -> _Verdict:
 
 @_about_activities(
     "times are to the second",
-    "Handled: each day is read again with bounds that are two such units wider on both sides.",
+    "Handled: each day is read again with bounds that are wider by two of these units on each side.",
 )
 def _resolution(facts: Facts, _: Sample) -> _Verdict:
     if facts.unit:
@@ -376,7 +376,7 @@ def _channel_filter(facts: Facts, sample: Sample) -> _Verdict:
     messages = sum(type_.startswith("message.") for type_ in sample.types)
     unlisted = sum(type_ not in LISTED_TYPES for type_ in sample.types)
     if not messages:
-        return _unknown("the sample has no message")
+        return _unknown("the sample has no messages")
     if messages <= sum(facts.by_channel.values()) <= messages + unlisted:
         return _holds("each message has one channel")
     return _differs("the channels' counts do not add up to the messages")
@@ -469,7 +469,7 @@ def _names(facts: Facts) -> _Verdict:
     found = facts.templates
     if isinstance(found, Missing):
         return _missing(found, "/sequence-templates: ")
-    return _holds("/sequence-templates lists them") if found else _unknown("there is no sequence yet")
+    return _holds("/sequence-templates lists them") if found else _unknown("there are no sequences yet")
 
 
 @_about_api(

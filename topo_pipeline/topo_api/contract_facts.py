@@ -293,6 +293,7 @@ async def _read_sample(requester: _Requester, window: Window) -> Sample | Missin
 
 async def _probe(requester: _Requester, sample: Sample, margin: timedelta) -> list[Probe]:
     """Request the seconds around two rows, and both sides of the first one's instant."""
+    full = sample.first.length if len(sample.pages) > 1 else MAX_PAGE_SIZE
 
     async def holds(row: Row, since: timedelta, until: timedelta) -> bool | None:
         """Return whether the window between two offsets from the row's instant contains the row. None if unknown."""
@@ -308,7 +309,6 @@ async def _probe(requester: _Requester, sample: Sample, margin: timedelta) -> li
         # If the page is full, the row could be on a later one.
         return False if page.length < full else None
 
-    full = sample.first.length if len(sample.pages) > 1 else MAX_PAGE_SIZE
     rows = sorted(sample.rows, key=lambda row: row.created_at)
     half = (len(rows) + 1) // 2
     first, *others = [_quietest(part, margin) for part in (rows[:half], rows[half:]) if part]

@@ -1,7 +1,4 @@
-"""Find the resolution of Topo's instants. Topo promises none, and some APIs round to minutes or hours.
-
-Also format durations for messages.
-"""
+"""The resolution of Topo's instants, and durations as text. Topo promises no resolution. Some APIs round to hours."""
 
 import math
 from collections.abc import Iterable

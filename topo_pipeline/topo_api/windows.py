@@ -194,8 +194,8 @@ class _Bounds:
         row, at, by = (rows.earliest, first, early) if early > late else (rows.latest, last, late)
         if by <= timedelta(seconds=unit_of(self.step or FINEST)):
             return ""
-        shown = f"activity {row.id or 'without an id'} of {at.isoformat()}"
-        return f" by {format_duration(by)} or more: Topo returned {shown}"
+        which = f"activity {row.id}" if row.id else "an activity without an id"
+        return f" by {format_duration(by)} or more: Topo returned {which}, dated {at.isoformat()}"
 
 
 def _reading(bounds: _Bounds, outcome: Outcome, requests: int) -> Reading:
