@@ -83,9 +83,10 @@ async def read_proved(client: TopoClient, query: ActivityQuery, depth: int = DEP
     except TimeoutError:
         if not limit.expired():
             raise
-        sentence = f"Reading {_window(query)} took longer than {MAX_TIME} ({reader.requests} requests)"
-        raise LimitExceeded(sentence) from None
-    return Outcome(tally, reader.refused, reader.requests, reader.as_of)
+        exceeded = LimitExceeded(f"Reading {_window(query)} took longer than {MAX_TIME} ({reader.requests} requests)")
+    else:
+        return Outcome(tally, reader.refused, reader.requests, reader.as_of)
+    raise exceeded  # outside the handler, so that it is not chained to a request
 
 
 class _Reader:
