@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
-from typing import Annotated
 
 import msgspec
 
+from topo_pipeline.common.cursors import Instant
 from topo_pipeline.common.text import in_chat, one_line
 
 MAX_LINES, MAX_SUBJECTS, MAX_REASON = 20, 6, 600
@@ -21,8 +21,6 @@ MAX_LINES, MAX_SUBJECTS, MAX_REASON = 20, 6, 600
 
 MAX_WAIT = timedelta(hours=1)
 """Longest wait between two attempts to deliver a message."""
-
-Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 @dataclass(frozen=True)
@@ -83,19 +81,6 @@ class AlertState(msgspec.Struct, frozen=True):
         attempts = self.attempts if fingerprint == self.undelivered else 0
         wait = min(timedelta(minutes=2) * 2 ** min(attempts, 10), MAX_WAIT)
         return msgspec.structs.replace(self, undelivered=fingerprint, attempts=attempts + 1, next_attempt=now + wait)
-
-
-def decode_state(cursor: str | None, default: AlertState) -> AlertState:
-    """Return the state in a cursor, or `default` if there is no cursor or it can't be decoded."""
-    try:
-        return msgspec.json.decode(cursor or "", type=AlertState)
-    except (msgspec.MsgspecError, ValueError):
-        return default
-
-
-def encode_state(state: AlertState) -> str:
-    """Return the cursor for a state."""
-    return msgspec.json.encode(state).decode()
 
 
 def find_alert(

@@ -5,8 +5,8 @@ from datetime import date, datetime, timedelta
 
 import msgspec
 
-from topo_pipeline.automation.cursors import Instant
 from topo_pipeline.automation.facts import Decision, LastLoad, make_requests
+from topo_pipeline.common.cursors import Instant
 
 # The last 3 days are compared hourly, the last 35 daily.
 RECENT_DAYS, RECENT_INTERVAL = 3, timedelta(hours=1)

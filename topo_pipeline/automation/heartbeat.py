@@ -11,8 +11,8 @@ from typing import Literal
 
 import msgspec
 
-from topo_pipeline.automation.cursors import Instant
 from topo_pipeline.automation.facts import LastLoad
+from topo_pipeline.common.cursors import Instant
 
 MAX_ATTEMPTS = 8
 """Requests for one nightly refresh. The last one is made about two hours after the first."""

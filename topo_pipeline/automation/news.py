@@ -5,8 +5,8 @@ from datetime import date, datetime, timedelta
 
 import msgspec
 
-from topo_pipeline.automation.cursors import Instant
 from topo_pipeline.automation.facts import Decision, LastLoad, RunInProgress, make_requests
+from topo_pipeline.common.cursors import Instant
 from topo_pipeline.common.text import noun_for
 from topo_pipeline.days import OVERLAP, Bounds, Day
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topo_pipeline.alerts.streaks import Alert, AlertState, Failure, decode_state, encode_state, find_alert, message
+from topo_pipeline.alerts.streaks import Alert, AlertState, Failure, find_alert, message
+from topo_pipeline.common.cursors import read_cursor, write_cursor
 
 START = datetime(2026, 3, 20, 1, 15, tzinfo=UTC)
 DAY, OTHER = "2026-03-05", "2026-03-06"
@@ -135,7 +136,7 @@ DEFAULT = AlertState(at(99))
 
 
 def test_a_cursor_holds_the_memory() -> None:
-    assert decode_state(encode_state(STATE), DEFAULT) == STATE
+    assert read_cursor(write_cursor(STATE), DEFAULT) == STATE
 
 
 @pytest.mark.parametrize(
@@ -143,9 +144,9 @@ def test_a_cursor_holds_the_memory() -> None:
     [None, "", "12", "null", "{}", "\x00", '{"until": "yesterday"}', '{"until": "2026-03-20T01:15:00"}', "{" * 9999],
 )
 def test_a_cursor_of_another_making_is_none(cursor: str | None) -> None:
-    assert decode_state(cursor, DEFAULT) == DEFAULT
+    assert read_cursor(cursor, DEFAULT) == DEFAULT
 
 
 def test_a_cursor_stays_small_where_a_year_of_days_fails() -> None:
     days = {str(START.date() + timedelta(days=n)): START for n in range(365)}
-    assert len(encode_state(AlertState(START, days))) < 20_000
+    assert len(write_cursor(AlertState(START, days))) < 20_000
