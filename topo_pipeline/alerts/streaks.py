@@ -25,19 +25,12 @@ MAX_WAIT = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Failure:
-    """One failure.
+    """One failure."""
 
-    Attributes:
-        subject: name of what failed, as shown in messages.
-        at: when it failed (aware).
-        run: first part of the run id; None for a failure outside of runs.
-        reason: one sentence.
-    """
-
-    subject: str
-    at: datetime
-    run: str | None
-    reason: str
+    subject: str  # name of what failed, as shown in messages
+    at: datetime  # when it failed (aware)
+    run: str | None  # first part of the run id; None for a failure outside of runs
+    reason: str  # one sentence
 
 
 @dataclass(frozen=True)
@@ -52,21 +45,13 @@ class Alert:
 
 
 class AlertState(msgspec.Struct, frozen=True):
-    """The sensor's state between ticks.
+    """The sensor's state between ticks."""
 
-    Attributes:
-        until: runs that ended before this have been processed.
-        failing: the subjects reported as failing, with the time of their last failure.
-        undelivered: fingerprint of the message that was not delivered; empty if the last delivery succeeded.
-        attempts: failed deliveries of that message in a row.
-        next_attempt: when to try that message again.
-    """
-
-    until: Instant
-    failing: dict[str, Instant] = {}
-    undelivered: str = ""
-    attempts: int = 0
-    next_attempt: Instant | None = None
+    until: Instant  # runs that ended before this have been processed
+    failing: dict[str, Instant] = {}  # the subjects reported as failing, with the time of their last failure
+    undelivered: str = ""  # fingerprint of the message that was not delivered; empty if the last delivery succeeded
+    attempts: int = 0  # failed deliveries of that message in a row
+    next_attempt: Instant | None = None  # when to try that message again
 
     def must_wait(self, fingerprint: str, now: datetime) -> bool:
         """Return whether this message failed before and is not due yet. Ignores times set by a wrong clock."""

@@ -59,10 +59,7 @@ def fetch_counts(
 ) -> list[int | TopoError]:
     """Return the count or the error for each of `bounds`, in order. The list ends early in an `Outage`.
 
-    Args:
-        connect: Returns a client that does not retry, see `SINGLE_ATTEMPT`.
-        bounds: The periods to count.
-        seconds: Time limit for all requests together.
+    `connect` returns a client that does not retry, see `SINGLE_ATTEMPT`. `seconds` limits all requests together.
     """
     with connected(connect) as (client, portal):
         return portal.call(_fetch, client, bounds, seconds)

@@ -73,12 +73,8 @@ def check_after_the_first_day(
 ) -> None:
     """Check Topo's API, store the result, and log one line. A failing check does not end the load.
 
-    Args:
-        client: The client. It must send nothing else at the same time.
-        portal: The portal of the client.
-        warehouse: The warehouse for the result.
-        windows: Days to take the sample from, the preferred one first.
-        clock: Returns now, with a time zone.
+    The client must send nothing else at the same time. `windows` are days to take the sample from, the
+    preferred one first.
     """
     try:
         results = portal.call(check_contract, client, windows, clock)

@@ -24,16 +24,11 @@ from topo_pipeline.warehouse.workspace import bind_timezone
 
 @dataclass(frozen=True)
 class ErasureResult:
-    """The result of erasing a person.
+    """The result of erasing a person."""
 
-    Attributes:
-        trace: the rows and runs erased from the warehouse.
-        cleaned: other files and folders that were cleaned or removed.
-        remaining: files that could not be cleaned, each with the reason. They may still hold the person's data.
-    """
-
-    trace: Trace
-    cleaned: tuple[Path, ...] = ()
+    trace: Trace  # the rows and runs erased from the warehouse
+    cleaned: tuple[Path, ...] = ()  # other files and folders that were cleaned or removed
+    # Files that could not be cleaned, each with the reason. They may still hold the person's data.
     remaining: tuple[tuple[Path, str], ...] = ()
 
 

@@ -46,13 +46,7 @@ def replaced_copies(warehouse: Warehouse) -> list[Path]:
 
 
 def written_files(warehouse: Warehouse, exports: Path, report: Path) -> list[Path]:
-    """Return the files for which killed processes may have left temporary folders.
-
-    Args:
-        warehouse: The warehouse.
-        exports: The folder of the Parquet export.
-        report: The file of the report.
-    """
+    """Return the files for which killed processes may have left temporary folders."""
     return list(dict.fromkeys((warehouse.path, warehouse.path.resolve(), exports / LATEST, report, temporary())))
 
 
