@@ -226,7 +226,6 @@ def _log_materialization(context: dg.AssetExecutionContext | dg.OpExecutionConte
 
 
 def _list_asset(table: str, model: str, description: str, terms: Mapping[str, Any]) -> dg.AssetsDefinition:
-
     def list_asset(
         context: dg.AssetExecutionContext,
         topo: dg.ResourceParam[Topo],
