@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topo_pipeline.alerts.streaks import Alert, AlertState, Failure, decode_state, encode_state, find_alert, message
+from topo_pipeline.alerts.streaks import Alert, AlertState, Failure, find_alert, message
+from topo_pipeline.common.cursors import read_cursor, write_cursor
 
 START = datetime(2026, 3, 20, 1, 15, tzinfo=UTC)
 DAY, OTHER = "2026-03-05", "2026-03-06"
@@ -133,7 +134,7 @@ DEFAULT = AlertState(at(99))
 
 
 def test_a_state_survives_its_cursor() -> None:
-    assert decode_state(encode_state(STATE), DEFAULT) == STATE
+    assert read_cursor(write_cursor(STATE), DEFAULT) == STATE
 
 
 @pytest.mark.parametrize(
@@ -141,9 +142,9 @@ def test_a_state_survives_its_cursor() -> None:
     [None, "", "12", "null", "{}", "\x00", '{"until": "yesterday"}', '{"until": "2026-03-20T01:15:00"}', "{" * 9999],
 )
 def test_an_unknown_cursor_is_the_default_state(cursor: str | None) -> None:
-    assert decode_state(cursor, DEFAULT) == DEFAULT
+    assert read_cursor(cursor, DEFAULT) == DEFAULT
 
 
 def test_the_cursor_of_a_year_of_failed_days_is_small() -> None:
     days = {str(START.date() + timedelta(days=n)): START for n in range(365)}
-    assert len(encode_state(AlertState(START, days))) < 20_000
+    assert len(write_cursor(AlertState(START, days))) < 20_000

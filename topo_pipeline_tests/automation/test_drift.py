@@ -4,9 +4,9 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from topo_pipeline.automation.cursors import read_cursor, write_cursor
 from topo_pipeline.automation.drift import OLDER_DAYS, RECENT_DAYS, Comparison, DriftState, decide, due
 from topo_pipeline.automation.facts import LastLoad
+from topo_pipeline.common.cursors import read_cursor, write_cursor
 from topo_pipeline.days import days_between
 from topo_pipeline.topo_api.errors import TopoError, TopoUnavailable
 
@@ -29,7 +29,7 @@ def tick(
     """Run a tick with each landed day's count and Topo's counts now. The state goes through its cursor."""
     decision = decide(state, {day: load(count) for day, count in landed.items()}, counts, TODAY, now)
     asked = [day for request in decision.requests for day in days_between(request.first, request.last)]
-    return read_cursor(write_cursor(decision.state), DriftState), asked
+    return read_cursor(write_cursor(decision.state), DriftState()), asked
 
 
 def test_at_first_every_day_of_the_last_weeks_is_due_except_today() -> None:

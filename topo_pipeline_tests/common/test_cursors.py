@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topo_pipeline.automation import drift, news
-from topo_pipeline.automation.cursors import read_cursor, write_cursor
+from topo_pipeline.common.cursors import read_cursor, write_cursor
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 STATES = [news.NewsState(NOW, date(2026, 3, 20), 7), drift.DriftState({date(2026, 3, 1): drift.Comparison(NOW, 3)})]
@@ -16,7 +16,7 @@ STATES = [news.NewsState(NOW, date(2026, 3, 20), 7), drift.DriftState({date(2026
 
 @pytest.mark.parametrize("state", STATES, ids=["news", "drift"])
 def test_a_state_survives_its_cursor(state: msgspec.Struct) -> None:
-    assert read_cursor(write_cursor(state), type(state)) == state
+    assert read_cursor(write_cursor(state), type(state)()) == state
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_a_state_survives_its_cursor(state: msgspec.Struct) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("kind", [news.NewsState, drift.DriftState])
 def test_an_unknown_cursor_is_an_empty_state(kind: type[msgspec.Struct], text: str | None) -> None:
-    assert read_cursor(text, kind) == kind()
+    assert read_cursor(text, kind()) == kind()
 
 
 @settings(max_examples=60)
@@ -37,4 +37,4 @@ def test_an_unknown_cursor_is_an_empty_state(kind: type[msgspec.Struct], text: s
 def test_no_cursor_raises_an_error(junk: str, state: msgspec.Struct, at: int) -> None:
     text = write_cursor(state)
     for cursor in (junk, text[:at] + junk + text[at + 1 :]):
-        read_cursor(cursor, type(state))
+        read_cursor(cursor, type(state)())
