@@ -1,4 +1,4 @@
-"""What every test relies on. The environment is set before anything of the pipeline reads it."""
+"""Set up the environment of all tests, before the pipeline reads it."""
 
 import atexit
 import contextlib
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from coverage import Coverage
+from hypothesis import settings
 
 from topo_pipeline.settings import get_settings
 
@@ -18,7 +19,7 @@ API_KEY = "topo_test_3f9c2e7a41b8"
 
 CHECKOUT = Path(__file__).parents[1]
 
-# A shell starts what runs in the background with SIGINT ignored, and so would every process that a test interrupts be.
+# A shell starts background jobs with SIGINT ignored. The processes that tests interrupt would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _home = tempfile.mkdtemp(prefix="topo_pipeline_tests_")
@@ -28,7 +29,7 @@ for name in [name for name in os.environ if name.startswith(("TOPO_", "DAGSTER_"
 os.environ.update(
     {
         "TOPO_API_KEY": API_KEY,
-        "TOPO_API_URL": "http://127.0.0.1:9/v1",  # nothing listens there: a test that forgets its API fails at once
+        "TOPO_API_URL": "http://127.0.0.1:9/v1",  # nothing listens there, so a test that sets no API fails at once
         "TOPO_WAREHOUSE": str(Path(_home, "unused.duckdb")),
         "TOPO_START_DATE": "2026-01-01",
         "TOPO_TIMEZONE": "UTC",
@@ -36,21 +37,24 @@ os.environ.update(
         "DAGSTER_HOME": _home,
     }
 )
-with contextlib.chdir(_home):  # there is no .env: the developer's own settings have no effect on the tests
+with contextlib.chdir(_home):  # this folder has no .env, so the developer's settings don't affect the tests
     get_settings()
 
-# Seconds after which a test gives up waiting for an event. Nothing takes that long, even on a slow and busy machine:
-# it ends a test that waits for an event that never comes.
+# Examples are the same in each run, however slow the machine is, and none are stored.
+settings.register_profile("tests", deadline=None, derandomize=True, database=None)
+settings.load_profile("tests")
+
+# The seconds that a test waits for an event before it fails. Nothing takes that long, even on a slow and busy machine.
 PATIENCE = 900.0
 
-# These files take longest, mostly in other processes. They begin first, so that no worker runs one alone at the end.
+# These files take longest, mostly in other processes. They start first, so that no worker runs one alone at the end.
 LONGEST = (
     *("test_dev", "test_killed_runs", "test_backfills_of_the_ui"),
-    *("test_backfill", "test_demo", "test_many_backfills"),
+    *("test_backfill", "test_demo", "test_concurrent_backfills"),
 )
 
-# Coverage makes code half as slow again. These run the whole pipeline, whose parts have tests of their own, and neither
-# they nor what is set up for them is traced; nor is any process that a test starts.
+# Coverage makes code 50% slower. These tests run the whole pipeline, whose parts have their own tests. They and their
+# fixtures are not traced, nor is any process that a test starts.
 UNTRACED = (
     *("crashes/", "engagement/", "exports/"),
     *("topo_api/test_contract", "topo_api/test_quirks", "topo_api/test_repair.py"),
@@ -62,24 +66,19 @@ UNTRACED = (
     *("warehouse/test_landing", "warehouse/test_old_warehouses", "warehouse/test_reload", "warehouse/test_waiting"),
     *("test_analyses", "test_definitions", "test_end_to_end"),
     *("cli/test_backfill", "cli/test_demo", "cli/test_unproved"),
-    *("defs/test_completeness", "defs/test_sensors", "ingest/test_days_that_meet", "ingest/test_prefetch"),
-    *(
-        "ingest/test_unusual_apis",
-        "maintenance/test_backups",
-        "maintenance/test_compaction",
-        "maintenance/test_forget",
-        "orchestration/test_b",
-    ),
+    *("defs/test_completeness", "defs/test_sensors", "ingest/test_adjacent_days", "ingest/test_prefetch"),
+    *("ingest/test_unusual_apis", "maintenance/test_backups", "maintenance/test_compaction", "maintenance/test_forget"),
+    "orchestration/test_b",
     *("orchestration/test_dev", "orchestration/test_killed_runs", "orchestration/test_orphaned_runs"),
 )
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: many a test waits for processes that it has started."""
+    """Return one more than the number of cores, as many tests wait for processes that they have started."""
     return (os.cpu_count() or 1) + 1
 
 
-@pytest.hookimpl(trylast=True)  # after the order was drawn
+@pytest.hookimpl(trylast=True)  # after the random order is set
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
@@ -88,7 +87,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     if not item.path.relative_to(Path(__file__).parent).as_posix().startswith(UNTRACED):
         return (yield)
-    paused = []  # pytest-cov has two in each worker: one stopped alone leaves the other tracing
+    paused = []  # pytest-cov has two in each worker, and both must be stopped
     while tracing := Coverage.current():
         tracing.stop()
         paused.append(tracing)
@@ -100,15 +99,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _without_the_developers_settings() -> Iterator[None]:
-    """Tests run in a folder without a .env; settings that are read again there are those above."""
+def _without_dotenv() -> Iterator[None]:
+    """Run the tests in a folder without a .env, so that settings come from the environment above."""
     with contextlib.chdir(_home):
         yield
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _however_slow_the_machine_is() -> Iterator[None]:
-    """No answer of the sandbox counts as slow, whatever else the machine does."""
+def _without_slowness_checks() -> Iterator[None]:
+    """Never count a response of the sandbox as slow, even on a busy machine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("topo_pipeline.topo_api.contract._SLOW", PATIENCE)
         patch.setattr("topo_pipeline.doctor.api._SLOW", PATIENCE)
@@ -117,13 +116,13 @@ def _however_slow_the_machine_is() -> Iterator[None]:
 
 @pytest.fixture
 def api_key() -> str:
-    """The key that the tests' APIs accept; it may turn up nowhere."""
+    """Return the key that the tests' APIs accept. It must not appear in any output."""
     return API_KEY
 
 
 @pytest.fixture(scope="session")
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout in a folder of another name, with nothing but what the repository holds."""
+def checkout_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the checkout in a folder with another name."""
     folder = tmp_path_factory.mktemp("x") / "a checkout of any name"
     folder.mkdir()
     for name in ("pyproject.toml", "workspace.yaml"):

@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from topo_pipeline.days import contiguous, format_counts, format_days
@@ -11,7 +11,6 @@ from topo_pipeline.days import contiguous, format_counts, format_days
 DAYS = st.lists(st.dates(date(2026, 1, 1), date(2026, 2, 28)), unique=True)
 
 
-@settings(derandomize=True, max_examples=100)
 @given(DAYS)
 def test_stretches_hold_every_day_once_without_a_gap_within_and_with_one_between(days: list[date]) -> None:
     stretches = list(contiguous(days))

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from topo_pipeline.definitions import build, defs
+from topo_pipeline.defs.activities import LISTS
 from topo_pipeline.engagement.tables import tables
 from topo_pipeline.settings import Settings
 from topo_pipeline_tests.conftest import PATIENCE
@@ -41,9 +42,9 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     ids=" ".join,
 )
 def test_dagsters_tools_load_it_without_a_key_and_without_a_warning_of_ours(
-    elsewhere: Path, command: tuple[str, ...]
+    checkout_copy: Path, command: tuple[str, ...]
 ) -> None:
-    result = run(elsewhere, *command)
+    result = run(checkout_copy, *command)
     assert result.returncode == 0, result.stdout + result.stderr
     ours = [
         line
@@ -68,7 +69,7 @@ def test_it_loads_without_what_only_a_run_or_a_tick_needs(tmp_path: Path) -> Non
 def test_every_asset_says_whose_it_is_and_what_it_is() -> None:
     specs = list(defs.resolve_all_asset_specs())
     assert {spec.key.to_user_string() for spec in specs} == {
-        "topo/activities", "topo/sequence_templates", *(f"engagement/{table}" for table in TABLES),
+        "topo/activities", *(f"topo/{table}" for table in LISTS), *(f"engagement/{table}" for table in TABLES),
         "publish/engagement_report", "publish/parquet",
     }  # fmt: skip
     for spec in specs:

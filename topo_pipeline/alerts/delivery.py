@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from threading import Thread, get_ident
-from typing import Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -26,17 +25,6 @@ MAX_ERROR = 200
 
 class Undelivered(Exception):
     """The request did not succeed. The message says why and contains no secret."""
-
-
-class Destination(Protocol):
-    """Where messages go."""
-
-    def send(self, text: str) -> None:
-        """Deliver a message.
-
-        Raises:
-            Undelivered: the message may not have arrived.
-        """
 
 
 @dataclass(frozen=True)
@@ -177,6 +165,9 @@ class Slack:
         except (SlackClientError, HTTPException, OSError, ValueError) as error:
             return f"Slack can't be reached: {type(error).__name__}{_proxy_hint(self.api_url)}"
         return None
+
+
+Destination = Webhook | Slack
 
 
 @contextmanager

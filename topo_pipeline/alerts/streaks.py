@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
-from typing import Annotated
 
 import msgspec
 
+from topo_pipeline.common.cursors import Instant
 from topo_pipeline.common.text import in_chat, one_line
 
 MAX_LINES, MAX_SUBJECTS, MAX_REASON = 20, 6, 600
@@ -22,24 +22,15 @@ MAX_LINES, MAX_SUBJECTS, MAX_REASON = 20, 6, 600
 MAX_WAIT = timedelta(hours=1)
 """Longest wait between two attempts to deliver a message."""
 
-Instant = Annotated[datetime, msgspec.Meta(tz=True)]
-
 
 @dataclass(frozen=True)
 class Failure:
-    """One failure.
+    """One failure."""
 
-    Attributes:
-        subject: name of what failed, as shown in messages.
-        at: when it failed (aware).
-        run: first part of the run id; None for a failure outside of runs.
-        reason: one sentence.
-    """
-
-    subject: str
-    at: datetime
-    run: str | None
-    reason: str
+    subject: str  # name of what failed, as shown in messages
+    at: datetime  # when it failed (aware)
+    run: str | None  # first part of the run id; None for a failure outside of runs
+    reason: str  # one sentence
 
 
 @dataclass(frozen=True)
@@ -54,21 +45,13 @@ class Alert:
 
 
 class AlertState(msgspec.Struct, frozen=True):
-    """The sensor's state between ticks.
+    """The sensor's state between ticks."""
 
-    Attributes:
-        until: runs that ended before this have been processed.
-        failing: the subjects reported as failing, with the time of their last failure.
-        undelivered: fingerprint of the message that was not delivered; empty if the last delivery succeeded.
-        attempts: failed deliveries of that message in a row.
-        next_attempt: when to try that message again.
-    """
-
-    until: Instant
-    failing: dict[str, Instant] = {}
-    undelivered: str = ""
-    attempts: int = 0
-    next_attempt: Instant | None = None
+    until: Instant  # runs that ended before this have been processed
+    failing: dict[str, Instant] = {}  # the subjects reported as failing, with the time of their last failure
+    undelivered: str = ""  # fingerprint of the message that was not delivered; empty if the last delivery succeeded
+    attempts: int = 0  # failed deliveries of that message in a row
+    next_attempt: Instant | None = None  # when to try that message again
 
     def must_wait(self, fingerprint: str, now: datetime) -> bool:
         """Return whether this message failed before and is not due yet. Ignores times set by a wrong clock."""
@@ -83,19 +66,6 @@ class AlertState(msgspec.Struct, frozen=True):
         attempts = self.attempts if fingerprint == self.undelivered else 0
         wait = min(timedelta(minutes=2) * 2 ** min(attempts, 10), MAX_WAIT)
         return msgspec.structs.replace(self, undelivered=fingerprint, attempts=attempts + 1, next_attempt=now + wait)
-
-
-def decode_state(cursor: str | None, default: AlertState) -> AlertState:
-    """Return the state in a cursor, or `default` if there is no cursor or it can't be decoded."""
-    try:
-        return msgspec.json.decode(cursor or "", type=AlertState)
-    except (msgspec.MsgspecError, ValueError):
-        return default
-
-
-def encode_state(state: AlertState) -> str:
-    """Return the cursor for a state."""
-    return msgspec.json.encode(state).decode()
 
 
 def find_alert(

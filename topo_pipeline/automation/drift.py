@@ -5,8 +5,8 @@ from datetime import date, datetime, timedelta
 
 import msgspec
 
-from topo_pipeline.automation.cursors import Instant
 from topo_pipeline.automation.facts import Decision, LastLoad, make_requests
+from topo_pipeline.common.cursors import Instant
 
 # The last 3 days are compared hourly, the last 35 daily.
 RECENT_DAYS, RECENT_INTERVAL = 3, timedelta(hours=1)
@@ -45,12 +45,8 @@ def decide(
 ) -> Decision[DriftState]:
     """Request the days whose count differs from their load's and from the one they were last requested for.
 
-    Args:
-        state: State of the previous ticks.
-        loads: The last load of each compared day.
-        answers: Topo's count within the bounds of that load, or an error. Days without an answer are missing.
-        today: The reporting day.
-        now: The time of the tick.
+    `loads` has the last load of each compared day, and `answers` Topo's count within the bounds of that load, or an
+    error. Days without an answer are missing.
     """
     looks = {day: state.looks[day] for day in _days_before(today) if day in state.looks}
     counts = {day: answer for day, answer in answers.items() if isinstance(answer, int)}

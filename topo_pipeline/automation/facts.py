@@ -18,10 +18,8 @@ class LastLoad:
 
     asked_after: datetime
     asked_before: datetime
-    total_count: int
-    """Topo's count between these bounds at that time."""
-    is_open: bool
-    """Whether the load began before the day was closed."""
+    total_count: int  # Topo's count between these bounds at that time
+    is_open: bool  # whether the load began before the day was closed
 
 
 @dataclass(frozen=True)
@@ -56,8 +54,7 @@ class Decision(Generic[_State]):
     """The result of a sensor's tick."""
 
     reason: str
-    state: _State
-    """State for the next tick."""
+    state: _State  # state for the next tick
     requests: tuple[Request, ...] = ()
 
 

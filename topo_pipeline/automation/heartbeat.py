@@ -11,8 +11,8 @@ from typing import Literal
 
 import msgspec
 
-from topo_pipeline.automation.cursors import Instant
 from topo_pipeline.automation.facts import LastLoad
+from topo_pipeline.common.cursors import Instant
 
 MAX_ATTEMPTS = 8
 """Requests for one nightly refresh. The last one is made about two hours after the first."""
@@ -25,26 +25,17 @@ Status = Literal["succeeded", "failed", "in progress"]
 
 @dataclass(frozen=True)
 class NightlyRefresh:
-    """The runs that one tick of the nightly schedule requested.
+    """The runs that one tick of the nightly schedule requested."""
 
-    Attributes:
-        at: the time of the tick.
-        stretches: number of stretches of consecutive days that it requested.
-        runs: the status of the last run of each stretch that has one, by the name of the stretch.
-        days: the days of these stretches.
-    """
-
-    at: datetime
-    stretches: int
-    runs: Mapping[str, Status]
-    days: Collection[date]
+    at: datetime  # the time of the tick
+    stretches: int  # number of stretches of consecutive days that it requested
+    runs: Mapping[str, Status]  # the status of the last run of each stretch that has one, by the name of the stretch
+    days: Collection[date]  # the days of these stretches
 
     def why_not_successful(self, loads: Mapping[date, LastLoad | None], failed: Collection[date]) -> str | None:
         """Return why the refresh is not successful, or not yet; None if it is.
 
-        Args:
-            loads: The last load of each of its landed days.
-            failed: Days whose last read failed.
+        `loads` has the last load of each of its landed days, and `failed` the days whose last read failed.
         """
         if "failed" in self.runs.values():
             return f"The nightly refresh of {self.at:%Y-%m-%d} failed."
@@ -59,19 +50,12 @@ class NightlyRefresh:
 
 
 class HeartbeatState(msgspec.Struct, frozen=True):
-    """The sensor's state between ticks.
+    """The sensor's state between ticks."""
 
-    Attributes:
-        night: the tick of the nightly refresh that the last request was for.
-        done: whether no more requests are made for it: one succeeded, or all attempts failed.
-        attempts: number of failed requests for it.
-        next_attempt: earliest time of the next attempt.
-    """
-
-    night: Instant | None = None
-    done: bool = False
-    attempts: int = 0
-    next_attempt: Instant | None = None
+    night: Instant | None = None  # the tick of the nightly refresh that the last request was for
+    done: bool = False  # whether no more requests are made for it: one succeeded, or all attempts failed
+    attempts: int = 0  # number of failed requests for it
+    next_attempt: Instant | None = None  # earliest time of the next attempt
 
     def after_success(self, night: datetime) -> "HeartbeatState":
         """Return the state after a request that succeeded."""
@@ -93,12 +77,8 @@ def skip_reason(
 ) -> str | None:
     """Return why to send no heartbeat now; None if the nightly refresh was successful and a request is due.
 
-    Args:
-        state: State of the previous ticks.
-        night: The last nightly refresh that launched a run.
-        loads: The last load of each of its landed days.
-        failed: Days whose last read failed.
-        now: The current time (aware).
+    `night` is the last nightly refresh that launched a run. `loads` has the last load of each of its landed days, and
+    `failed` the days whose last read failed.
     """
     if night is None or now - night.at > MAX_AGE:
         return "No nightly refresh has launched a run in the last 24 hours."

@@ -5,8 +5,8 @@ from datetime import date, datetime, timedelta
 
 import msgspec
 
-from topo_pipeline.automation.cursors import Instant
 from topo_pipeline.automation.facts import Decision, LastLoad, RunInProgress, make_requests
+from topo_pipeline.common.cursors import Instant
 from topo_pipeline.common.text import noun_for
 from topo_pipeline.days import OVERLAP, Bounds, Day
 
@@ -16,10 +16,8 @@ MIN_INTERVAL = timedelta(minutes=15)
 class NewsState(msgspec.Struct, frozen=True, omit_defaults=True):
     """The last request."""
 
-    at: Instant | None = None
-    """When a read was last requested."""
-    day: date | None = None
-    """The day that was requested."""
+    at: Instant | None = None  # when a read was last requested
+    day: date | None = None  # the day that was requested
     tried: int | None = None
     """Topo's count of that day at that time, until a load has it. The same count requests no second read."""
 
@@ -29,12 +27,7 @@ def skip_reason(
 ) -> str | None:
     """Return why not to ask Topo for today's count now, or None.
 
-    Args:
-        state: State of the previous ticks.
-        day: Today.
-        now: The time of the tick.
-        start: The day of the first partition.
-        in_progress: Runs that have not ended. If one of them reads today, the tick is skipped.
+    `start` is the day of the first partition.
     """
     if day.day < start:
         return f"Today ({day.day}) is before TOPO_START_DATE."

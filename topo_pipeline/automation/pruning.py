@@ -9,9 +9,6 @@ BATCH_SIZE = 100
 def runs_to_delete(old: Sequence[str], needed: Collection[str], limit: int = BATCH_SIZE) -> list[str]:
     """Return the runs to delete now, oldest first.
 
-    Args:
-        old: Ended runs beyond the retention period, oldest first.
-        needed: Runs that hold a record which is still read.
-        limit: The most runs to delete.
+    `old` has ended runs beyond the retention period, oldest first, and `needed` those with a record that is still read.
     """
     return [run for run in old if run not in needed][:limit]

@@ -35,6 +35,15 @@ if TYPE_CHECKING:
     from topo_pipeline.ingest.loading import Refusal
     from topo_pipeline.warehouse.landing import Load
 
+LISTS = {
+    "sequence_templates": (
+        "SequenceTemplate",
+        "Name and status of each sequence, as last read. Without a name, tables show the sequence's id.",
+    ),
+}
+"""The list endpoints: the table of each, its model in `topo_api.wire`, and the description of its asset."""
+LIST_ASSETS = [dg.AssetKey(["topo", table]) for table in LISTS]
+
 
 def topo_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """Return the assets."""
@@ -53,12 +62,7 @@ def topo_assets(settings: Settings) -> list[dg.AssetsDefinition]:
             metadata={"dagster/table_name": "topo.activities"},
             **terms,
         )(activities),
-        _list_asset(
-            "sequence_templates",
-            "SequenceTemplate",
-            "Name and status of each sequence, as last read. Without a name, tables show the sequence's id.",
-            terms,
-        ),
+        *(_list_asset(table, model, description, terms) for table, (model, description) in LISTS.items()),
     ]
 
 
@@ -222,8 +226,6 @@ def _log_materialization(context: dg.AssetExecutionContext | dg.OpExecutionConte
 
 
 def _list_asset(table: str, model: str, description: str, terms: Mapping[str, Any]) -> dg.AssetsDefinition:
-    """Return the asset `topo/<table>` of a list endpoint. `model` is the name of its class in `topo_api.wire`."""
-
     def list_asset(
         context: dg.AssetExecutionContext,
         topo: dg.ResourceParam[Topo],

@@ -48,17 +48,11 @@ def skip_on_error(evaluate: Callable[_P, _T]) -> Callable[_P, _T | dg.SkipReason
 
 
 class Cause(NamedTuple):
-    """Why a step failed.
+    """Why a step failed."""
 
-    Attributes:
-        sentence: our own description; None for an unexpected exception.
-        kind: the class of the first exception in the chain.
-        detail: the first line of its message, which may quote any data.
-    """
-
-    sentence: str | None
-    kind: str
-    detail: str
+    sentence: str | None  # our own description; None for an unexpected exception
+    kind: str  # the class of the first exception in the chain
+    detail: str  # the first line of its message, which may quote any data
 
 
 def cause_of(event: dg.DagsterEvent) -> Cause:
@@ -79,14 +73,7 @@ def range_line(days: Sequence[Day]) -> str:
 
 
 def day_line(outcome: "Load | Refusal", done: int, total: int, elapsed: timedelta) -> str:
-    """Return the line about a day: what was read, proved and changed, or why it was refused, and the progress.
-
-    Args:
-        outcome: the day's load or refusal.
-        done: number of days of the range that are done, including this one.
-        total: number of days of the range.
-        elapsed: time since the start of the range.
-    """
+    """Return the line about a day: what was read, proved and changed, or why it was refused, and the progress."""
     from topo_pipeline.ingest.loading import Refusal
 
     where = f"{outcome.day}{_progress(done, total, elapsed)}"

@@ -55,14 +55,15 @@ def run_alert_sensor(
 ) -> dg.SensorResult | dg.SkipReason:
     """Sends new failures and recoveries to Slack or a webhook. Does nothing if neither is configured."""
     from topo_pipeline.alerts.delivery import Undelivered
-    from topo_pipeline.alerts.streaks import AlertState, decode_state, encode_state, find_alert, message
+    from topo_pipeline.alerts.streaks import AlertState, find_alert, message
+    from topo_pipeline.common.cursors import read_cursor, write_cursor
 
     destination = destination_of(settings)
     if destination is None:
         return dg.SkipReason(
             "No alerts are sent. Set TOPO_ALERT_WEBHOOK, or TOPO_ALERT_SLACK_TOKEN and TOPO_ALERT_SLACK_CHANNEL."
         )
-    state = decode_state(context.cursor, default=AlertState(clock() - FIRST_LOOK))
+    state = read_cursor(context.cursor, default=AlertState(clock() - FIRST_LOOK))
     since = state.until - OVERLAP
     changed = _changed_since(context.instance, since)
     ended = [record for record in changed if end_of(record) > since]
@@ -79,10 +80,10 @@ def run_alert_sensor(
         except Undelivered as error:  # `until` is unchanged, so the next tick processes the same runs
             later = state.after_failed_delivery(fingerprint, now)
             reason = f"Not delivered: {error}. Next attempt: {later.next_attempt:{_MINUTE}}."
-            return dg.SensorResult(skip_reason=reason, cursor=encode_state(later))
+            return dg.SensorResult(skip_reason=reason, cursor=write_cursor(later))
     reason = f"New failures: {len(alert.failing)}. Recoveries: {len(alert.recovered)}. Failing now: {len(failing)}."
     until = max([state.until, *(record.update_timestamp for record in changed)])
-    return dg.SensorResult(skip_reason=reason, cursor=encode_state(AlertState(until, failing)))
+    return dg.SensorResult(skip_reason=reason, cursor=write_cursor(AlertState(until, failing)))
 
 
 def destination_of(settings: Settings) -> "Destination | None":
@@ -250,12 +251,12 @@ def _send_heartbeat(
 ) -> dg.SensorResult | dg.SkipReason:
     """Requests TOPO_HEARTBEAT_URL after each successful nightly refresh, so that a monitor notices when none runs."""
     from topo_pipeline.alerts.delivery import Heartbeat, Undelivered
-    from topo_pipeline.automation.cursors import read_cursor, write_cursor
     from topo_pipeline.automation.heartbeat import HeartbeatState, skip_reason
+    from topo_pipeline.common.cursors import read_cursor, write_cursor
 
     if settings.heartbeat_url is None:
         return dg.SkipReason("No heartbeat is sent. Set TOPO_HEARTBEAT_URL.")
-    state, night, now = read_cursor(context.cursor, HeartbeatState), last_nightly_refresh(context.instance), clock()
+    state, night, now = read_cursor(context.cursor, HeartbeatState()), last_nightly_refresh(context.instance), clock()
     days = night.days if night else ()
     failed = failed_days(context.instance, days, settings)
     reason = skip_reason(state, night, last_loads(context.instance, days), failed, now)

@@ -12,7 +12,6 @@ from topo_pipeline.days import Day, Window
 from topo_pipeline.settings import Settings
 
 ACTIVITIES = dg.AssetKey(["topo", "activities"])
-SEQUENCE_TEMPLATES = dg.AssetKey(["topo", "sequence_templates"])
 OWNERS = ["team:revenue-operations"]
 
 # Tags of a run that reads several days. Dagster plans and shows each of them.

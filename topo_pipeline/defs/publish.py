@@ -5,8 +5,9 @@ What they write is in `report` and `exports`.
 
 import dagster as dg
 
+from topo_pipeline.defs.activities import LIST_ASSETS
 from topo_pipeline.defs.messages import as_dagster_failure
-from topo_pipeline.defs.partitions import ACTIVITIES, OWNERS, SEQUENCE_TEMPLATES
+from topo_pipeline.defs.partitions import ACTIVITIES, OWNERS
 from topo_pipeline.defs.resources import Clock, Warehouse
 from topo_pipeline.engagement.tables import tables
 from topo_pipeline.report.queries import READS
@@ -53,7 +54,7 @@ def engagement_report(
 
 @dg.asset(
     key=["publish", "parquet"],
-    deps=[ACTIVITIES, SEQUENCE_TEMPLATES, *_TABLES],
+    deps=[ACTIVITIES, *LIST_ASSETS, *_TABLES],
     backfill_policy=dg.BackfillPolicy.single_run(),  # on all: dg launch takes a range only then
     group_name="publish",
     kinds={"duckdb", "parquet"},

@@ -93,11 +93,8 @@ def recorded_days(
 ) -> list[Recorded]:
     """Return every day that landed, failed or was refused.
 
-    Args:
-        instance: The Dagster instance.
-        now: The current time. Partitions up to then are read.
-        settings: They define the partitions.
-        refused: Days that the current run has refused. Dagster records them only when the run ends.
+    Partitions up to `now` are read. `refused` are days that the current run has refused: Dagster records them only when
+    the run ends.
     """
     loads = {date.fromisoformat(key): load_id for key, load_id in recorded_loads(instance)}
     keys = daily_partitions(settings).get_partition_keys(current_time=now)
@@ -169,14 +166,11 @@ def lost_days(instance: dg.DagsterInstance) -> set[date]:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """Where Dagster's records and the ledger differ.
+    """Where Dagster's records and the ledger differ."""
 
-    Attributes:
-        lost: days whose latest load in Dagster's records is not in the ledger. The ledger has an older load or none.
-        unrecorded: last loads of the other days, where Dagster's latest record is not of that load.
-    """
-
+    # Days whose latest load in Dagster's records is not in the ledger. The ledger has an older load or none.
     lost: tuple[date, ...] = ()
+    # Last loads of the other days, where Dagster's latest record is not of that load.
     unrecorded: "tuple[Load, ...]" = ()
 
 
@@ -204,10 +198,7 @@ def sync_records(
 ) -> None:
     """Record the ledger's loads in Dagster, and note the days that it lacks for the next nightly refresh to read.
 
-    Args:
-        context: Context of the run.
-        warehouse: The warehouse with the ledger. Its schema is migrated first.
-        reading: Days that this run reads. It records them itself.
+    The warehouse's schema is migrated first. This run records the days in `reading` itself.
 
     Raises:
         WarehouseError: the warehouse can't be used.

@@ -27,8 +27,7 @@ class Topo:
 
     settings: Settings
     clock: Clock
-    retries: "Retries | None" = None
-    """Retries other than the client's defaults."""
+    retries: "Retries | None" = None  # retries other than the client's defaults
 
     def client(self) -> "TopoClient":
         """Return a client. Use it as a context manager.

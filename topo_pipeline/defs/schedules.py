@@ -7,10 +7,11 @@ from typing import Any
 
 import dagster as dg
 
+from topo_pipeline.defs.activities import LIST_ASSETS
 from topo_pipeline.defs.jobs import publish, refresh, reread_replies, run_request
 from topo_pipeline.defs.messages import skip_on_error
 from topo_pipeline.defs.notifications import night_tags
-from topo_pipeline.defs.partitions import ACTIVITIES, SEQUENCE_TEMPLATES, date_at
+from topo_pipeline.defs.partitions import ACTIVITIES, date_at
 from topo_pipeline.defs.records import failed_days, has_run_in_progress, last_loads, lost_days, runs_in_progress
 from topo_pipeline.defs.resources import Topo
 from topo_pipeline.settings import Settings
@@ -39,7 +40,7 @@ def nightly_refresh_schedule(
         return dg.SkipReason("No days to read: queued or running runs read them, or they are before TOPO_START_DATE.")
     stretches = make_requests(days, purpose="night of", at=at)
     tags = night_tags(at, len(stretches))
-    return [run_request(request, SEQUENCE_TEMPLATES, tags=tags) for request in stretches]
+    return [run_request(request, *LIST_ASSETS, tags=tags) for request in stretches]
 
 
 @skip_on_error

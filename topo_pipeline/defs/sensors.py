@@ -38,9 +38,9 @@ def new_activity_sensor(
 ) -> dg.SensorResult | dg.SkipReason:
     """Reads today when Topo's count differs from the landed one, at most every 15 minutes."""
     from topo_pipeline.automation import news
-    from topo_pipeline.automation.cursors import read_cursor
+    from topo_pipeline.common.cursors import read_cursor
 
-    now, state = clock(), read_cursor(context.cursor, news.NewsState)
+    now, state = clock(), read_cursor(context.cursor, news.NewsState())
     settings = topo.settings
     day = day_of(str(date_at(now, settings)), daily_partitions(settings))
     running = runs_in_progress(context.instance, settings)
@@ -60,9 +60,9 @@ def late_activity_sensor(
 ) -> dg.SensorResult | dg.SkipReason:
     """Reads landed days again whose count in Topo has changed. Compares the last 3 days hourly, the last 35 daily."""
     from topo_pipeline.automation import drift
-    from topo_pipeline.automation.cursors import read_cursor
+    from topo_pipeline.common.cursors import read_cursor
 
-    now, state = clock(), read_cursor(context.cursor, drift.DriftState)
+    now, state = clock(), read_cursor(context.cursor, drift.DriftState())
     settings = topo.settings
     today, runs, start = date_at(now, settings), runs_in_progress(context.instance, settings), settings.start_date
     due = [day for day in drift.due(state, today, now) if day >= start and not any(day in run for run in runs)]
@@ -84,7 +84,7 @@ def _fetch(topo: Topo, bounds: "Sequence[Bounds]") -> list[int | TopoError]:
 
 def _tick_result(decision: "Decision[Any]") -> dg.SensorResult:
     """Return a decision as Dagster's sensor result."""
-    from topo_pipeline.automation.cursors import write_cursor
+    from topo_pipeline.common.cursors import write_cursor
 
     return dg.SensorResult(
         run_requests=[run_request(request) for request in decision.requests],

@@ -7,15 +7,12 @@ orphaned runs (runs whose process is gone) are marked as failed.
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from topo_pipeline.common.text import first_line
 from topo_pipeline.doctor import api, api_contract, environment, home, landed, permissions
 from topo_pipeline.doctor.finding import Finding, problem
+from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
-
-if TYPE_CHECKING:
-    from topo_pipeline.settings import Settings
 
 __all__ = ["Finding", "examine"]
 
@@ -24,11 +21,7 @@ _PATIENCE = 2.0
 
 
 def examine(clock: Callable[[], datetime]) -> list[Finding]:
-    """Check the settings of this process and everything they refer to.
-
-    Args:
-        clock: Returns the current time, with a time zone.
-    """
+    """Check the settings of this process and everything they refer to."""
     settings, findings = environment.look()
     warehouse = Warehouse(settings.warehouse, wait_seconds=_PATIENCE)
     known = api.Known()
@@ -58,7 +51,7 @@ def _run_check(check: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Fi
         yield problem(check, f"The check failed: {type(error).__name__}: {first_line(error)}.", do)
 
 
-def _without_key(finding: Finding, settings: "Settings") -> Finding:
+def _without_key(finding: Finding, settings: Settings) -> Finding:
     """Return the finding without the API key, which a quoted error might contain."""
     key = settings.api_key.get_secret_value() if settings.api_key else ""
     return replace(finding, found=finding.found.replace(key, "[key]")) if key else finding

@@ -4,17 +4,14 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from topo_pipeline.common.text import one_line
 from topo_pipeline.doctor.finding import Finding, ok, problem, unknown, warning
+from topo_pipeline.settings import Settings
 from topo_pipeline.topo_api.client import Retries, TopoClient
 from topo_pipeline.topo_api.errors import RequestRefused, TopoError, TopoUnavailable
 from topo_pipeline.topo_api.wire import ActivityQuery, Me, ResponseInfo
-
-if TYPE_CHECKING:
-    from topo_pipeline.settings import Settings
 
 # The doctor doesn't retry: a slow answer is a finding.
 _ONE_TRY = Retries(attempts=1, read_timeout=10, attempt_timeout=15)
@@ -40,13 +37,11 @@ class Known:
 class _Answers:
     me: Me | None = None
     response: ResponseInfo | None = None
-    identity_error: TopoError | None = None
-    """Why the key's owner is unknown."""
-    activities_error: TopoError | None = None
-    """Why the activities could not be read."""
+    identity_error: TopoError | None = None  # why the key's owner is unknown
+    activities_error: TopoError | None = None  # why the activities could not be read
 
 
-def look(settings: "Settings", clock: Callable[[], datetime], known: Known) -> Iterator[Finding]:
+def look(settings: Settings, clock: Callable[[], datetime], known: Known) -> Iterator[Finding]:
     """Send Topo two small requests and yield findings about the responses."""
     key = settings.api_key.get_secret_value() if settings.api_key else _NO_KEY
     try:
@@ -148,7 +143,7 @@ def _clock(response: ResponseInfo) -> Finding:
     return ok("clock", "This machine's clock agrees with Topo's.")
 
 
-def _rate(settings: "Settings", answers: _Answers) -> Finding:
+def _rate(settings: Settings, answers: _Answers) -> Finding:
     ours = f"{settings.requests_per_second:g} requests per second, {settings.concurrency} at a time"
     if _is_rate_limit(answers.activities_error) or _is_rate_limit(answers.identity_error):
         return warning("rate", f"Topo asks to slow down. The setting is {ours}.", "Lower TOPO_REQUESTS_PER_SECOND.")

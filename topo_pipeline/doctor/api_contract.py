@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING
 
 from topo_pipeline.days import Window
 from topo_pipeline.doctor.finding import Finding, ok, problem, warning
+from topo_pipeline.settings import Settings
 from topo_pipeline.topo_api.client import Retries
 from topo_pipeline.topo_api.contract import ContractResult, check_contract, summary
 from topo_pipeline.topo_api.wire import MAX_PAGE_SIZE
@@ -14,16 +14,13 @@ from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.contract_checks import day_for_a_sample, latest_contract_check
 from topo_pipeline.warehouse.errors import WarehouseError
 
-if TYPE_CHECKING:
-    from topo_pipeline.settings import Settings
-
 # A second attempt for a dropped connection. More would use up too many of the 40 requests.
 _TWO_TRIES = Retries(attempts=2)
 _RECENT_DAYS = 3
 _COMMAND = "topo-pipeline doctor --contract"
 
 
-def check_api(settings: "Settings", clock: Callable[[], datetime], days: Sequence[date] = ()) -> list[ContractResult]:
+def check_api(settings: Settings, clock: Callable[[], datetime], days: Sequence[date] = ()) -> list[ContractResult]:
     """Check Topo's API.
 
     Args:
@@ -43,12 +40,12 @@ def check_api(settings: "Settings", clock: Callable[[], datetime], days: Sequenc
         return portal.call(check_contract, client, windows, clock)
 
 
-def _window(settings: "Settings", day: date) -> Window:
+def _window(settings: Settings, day: date) -> Window:
     start, end = (datetime.combine(day + timedelta(days=n), time(), settings.zone) for n in (0, 1))
     return Window(start, end)
 
 
-def _landed(settings: "Settings") -> list[Window]:
+def _landed(settings: Settings) -> list[Window]:
     """Return the latest landed day with more rows than one page, or nothing if the warehouse can't be read."""
     with suppress(WarehouseError), Warehouse(settings.warehouse, wait_seconds=0.01).reader() as connection:
         bounds = day_for_a_sample(connection, rows=MAX_PAGE_SIZE + 1)
@@ -56,7 +53,7 @@ def _landed(settings: "Settings") -> list[Window]:
     return []
 
 
-def _recent(settings: "Settings", now: datetime) -> list[Window]:
+def _recent(settings: Settings, now: datetime) -> list[Window]:
     today = now.astimezone(settings.zone).date()
     return [_window(settings, today - timedelta(days=ago)) for ago in range(1, _RECENT_DAYS + 1)]
 

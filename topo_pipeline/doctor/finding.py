@@ -8,19 +8,12 @@ Level = Literal["ok", "warning", "problem"]
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check.
+    """The result of one check."""
 
-    Attributes:
-        check: what was checked, in a word or two.
-        level: `ok`, `warning` (the pipeline works) or `problem` (the pipeline doesn't work).
-        found: what was found, as a sentence.
-        do: what to do, as a sentence; commands after it are one a line. Empty if there is nothing to do.
-    """
-
-    check: str
-    level: Level
-    found: str
-    do: str = ""
+    check: str  # what was checked, in a word or two
+    level: Level  # `ok`, `warning` (the pipeline works) or `problem` (the pipeline doesn't work)
+    found: str  # what was found, as a sentence
+    do: str = ""  # what to do, as a sentence; commands after it are one a line. Empty if there is nothing to do.
 
 
 def ok(check: str, found: str) -> Finding:

@@ -1,27 +1,25 @@
-"""Check the Dagster home: its configuration, its runs, refused days and automation."""
+"""Check the Dagster home: its configuration, runs, records, refused days and automation."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from topo_pipeline.days import days_between, format_days, last_due_day
-from topo_pipeline.doctor.agreement import compare_records
 from topo_pipeline.doctor.finding import Finding, ok, problem, unknown, warning
-from topo_pipeline.doctor.places import can_be_written
+from topo_pipeline.doctor.permissions import can_be_written
 from topo_pipeline.orchestration.errors import HomeUnusable
-from topo_pipeline.settings import SettingsError
+from topo_pipeline.settings import Settings, SettingsError
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:
     import dagster as dg
-
-    from topo_pipeline.settings import Settings
 
 # The daemon sends a heartbeat twice a minute.
 _ALIVE = timedelta(minutes=5)
 
 
-def look(settings: "Settings", warehouse: Warehouse, now: datetime) -> Iterator[Finding]:
+def look(settings: Settings, warehouse: Warehouse, now: datetime) -> Iterator[Finding]:
     """Check the home and mark its orphaned runs as failed."""
     home = settings.dagster_home
     if not can_be_written(home):
@@ -40,21 +38,21 @@ def look(settings: "Settings", warehouse: Warehouse, now: datetime) -> Iterator[
         yield unknown("automation", "the Dagster home can't be used")
 
 
-def _look_inside(settings: "Settings", warehouse: Warehouse, now: datetime) -> Iterator[Finding]:
+def _look_inside(settings: Settings, warehouse: Warehouse, now: datetime) -> Iterator[Finding]:
     from topo_pipeline.orchestration.instance import opened
 
     with opened(settings.dagster_home) as instance:
         yield _configuration(instance, settings)
         yield _runs(instance)
         try:
-            yield compare_records(instance, warehouse)
+            yield _records(instance, warehouse)
             yield _refused(instance, settings, now)
             yield _automation(instance, settings, now)
         except SettingsError:
             yield unknown("automation", "the settings can't be used")
 
 
-def _configuration(instance: "dg.DagsterInstance", settings: "Settings") -> Finding:
+def _configuration(instance: "dg.DagsterInstance", settings: Settings) -> Finding:
     home = settings.dagster_home
     file = home / "dagster.yaml"
     if not file.exists():
@@ -86,7 +84,28 @@ def _runs(instance: "dg.DagsterInstance") -> Finding:
     return ok("runs", f"Runs in progress: {names or 'none'}.")
 
 
-def _refused(instance: "dg.DagsterInstance", settings: "Settings", now: datetime) -> Finding:
+def _records(instance: "dg.DagsterInstance", warehouse: Warehouse) -> Finding:
+    """Compare the days in Dagster's records with the ledger."""
+    from topo_pipeline.defs.records import compare, describe_lost_days
+
+    try:
+        found = compare(instance, warehouse)
+    except WarehouseError:
+        return unknown("records", "the warehouse can't be read")
+    if found.lost:
+        return problem("records", *describe_lost_days(found.lost, str(warehouse.path)))
+    if found.unrecorded:
+        days = [load.day for load in found.unrecorded]
+        return problem(
+            "records",
+            f"Dagster's records lack the last load of these landed days: {format_days(days)}.",
+            "If DAGSTER_HOME is wrong, correct it. If it is lost, read any day: this records them all, and the nightly"
+            f" run finds missing days again. Run: topo-pipeline backfill {max(days)} {max(days)}",
+        )
+    return ok("records", "Dagster's records and the warehouse hold the same days.")
+
+
+def _refused(instance: "dg.DagsterInstance", settings: Settings, now: datetime) -> Finding:
     from topo_pipeline.defs.records import failed_days, why_refused
 
     due = last_due_day(now, settings.zone)
@@ -100,7 +119,7 @@ def _refused(instance: "dg.DagsterInstance", settings: "Settings", now: datetime
     return ok("refused days", "No day was refused the last time it was read.")
 
 
-def _automation(instance: "dg.DagsterInstance", settings: "Settings", now: datetime) -> Finding:
+def _automation(instance: "dg.DagsterInstance", settings: Settings, now: datetime) -> Finding:
     from topo_pipeline.defs.schedules import schedules
     from topo_pipeline.defs.sensors import sensors
 

@@ -3,24 +3,21 @@
 from collections.abc import Collection, Iterator
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from topo_pipeline.common.text import counted
 from topo_pipeline.days import backfill_commands, contiguous, format_counts, format_days, last_due_day
 from topo_pipeline.doctor.finding import Finding, ok, problem, unknown, warning
-from topo_pipeline.doctor.places import can_be_written
+from topo_pipeline.doctor.permissions import can_be_written
 from topo_pipeline.orchestration.instance import program_of
+from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import OlderWarehouse, WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.ledger import LedgerStatus, ledger_status
 from topo_pipeline.warehouse.migrate import migrations
 
-if TYPE_CHECKING:
-    from topo_pipeline.settings import Settings
-
 
 def look_at_warehouse(
-    settings: "Settings", warehouse: Warehouse, organization_id: str | None, now: datetime
+    settings: Settings, warehouse: Warehouse, organization_id: str | None, now: datetime
 ) -> Iterator[Finding]:
     """Check that it exists, can be written, is free, and has our schema version, organization and time zone."""
     path = warehouse.path
@@ -46,7 +43,7 @@ def look_at_warehouse(
 
 
 def _whose(
-    settings: "Settings", path: Path, bound: tuple[str | None, str | None], organization_id: str | None
+    settings: Settings, path: Path, bound: tuple[str | None, str | None], organization_id: str | None
 ) -> Finding:
     organization, timezone = bound
     if timezone not in {None, settings.timezone}:
@@ -59,7 +56,7 @@ def _whose(
     return ok("warehouse", f"{path} can be written: schema version {max(migrations())}, {whose}.")
 
 
-def look_at_days(settings: "Settings", warehouse: Warehouse, now: datetime) -> Iterator[Finding]:
+def look_at_days(settings: Settings, warehouse: Warehouse, now: datetime) -> Iterator[Finding]:
     """Report days that are missing, open or not proved, and rows that could not be read."""
     if not warehouse.path.exists():
         yield unknown("days", "there is no warehouse")
@@ -84,7 +81,7 @@ def look_at_days(settings: "Settings", warehouse: Warehouse, now: datetime) -> I
     yield _unreadable(found)
 
 
-def _read_one(settings: "Settings", now: datetime) -> str:
+def _read_one(settings: Settings, now: datetime) -> str:
     day = last_due_day(now, settings.zone)
     return f"To read one day: topo-pipeline backfill {day} {day}"
 

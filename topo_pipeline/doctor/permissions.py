@@ -1,23 +1,24 @@
-"""Check whether other users can read private files. Published files and backups are not checked."""
+"""Check whether other users can read private files, and whether this user can write them.
 
+Published files and backups are not checked.
+"""
+
+import os
 import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from topo_pipeline.doctor.finding import Finding, ok, warning
 from topo_pipeline.maintenance.inventory import replaced_copies
+from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.files import logs_of
-
-if TYPE_CHECKING:
-    from topo_pipeline.settings import Settings
 
 _OTHERS = 0o077  # the group and all other users
 
 
-def look(settings: "Settings", warehouse: Warehouse) -> Iterator[Finding]:
+def look(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
     """Yield each private file and folder whose mode gives other users access."""
     data = [Path(f"{warehouse.path}.files")] if warehouse.is_lake else []
     files = [warehouse.path, *logs_of(warehouse.path), *replaced_copies(warehouse)]
@@ -29,3 +30,9 @@ def look(settings: "Settings", warehouse: Warehouse) -> Iterator[Finding]:
         yield warning("permissions", found, f"Run: chmod {wanted} {shlex.quote(str(path))}")
     if not exposed:
         yield ok("permissions", "No other user can read the warehouse, .env or Dagster's home.")
+
+
+def can_be_written(path: Path) -> bool:
+    """Return whether this user may write the file or folder, or create it if it doesn't exist."""
+    existing = next(each for each in (path, *path.parents) if each.exists())
+    return os.access(existing, os.W_OK) and (existing == path or existing.is_dir())

@@ -41,17 +41,11 @@ _LEADING = 4
 
 @dataclass(frozen=True)
 class Table:
-    """A table that can be exported.
+    """A table that can be exported."""
 
-    Attributes:
-        name: the name with its schema.
-        comment: the table's comment in the warehouse.
-        columns: in order, with the types of the exported columns.
-    """
-
-    name: str
-    comment: str | None
-    columns: tuple[Column, ...]
+    name: str  # the name with its schema
+    comment: str | None  # the table's comment in the warehouse
+    columns: tuple[Column, ...]  # in order, with the types of the exported columns
 
     @property
     def day_column(self) -> str | None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from topo_pipeline.days import Bounds, Clock
-from topo_pipeline.ingest.session import OUTAGE_ERRORS, begin, connected
+from topo_pipeline.ingest.session import Outage, begin, connected
 from topo_pipeline.topo_api.client import Retries, TopoClient
 from topo_pipeline.topo_api.counting import count
-from topo_pipeline.topo_api.errors import RequestRefused, TopoError, TopoUnavailable
+from topo_pipeline.topo_api.errors import TopoError, TopoUnavailable
 from topo_pipeline.topo_api.wire import ActivityQuery
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.ledger import CountedDay, closed_days
@@ -57,12 +57,9 @@ async def _count_day(client: TopoClient, day: CountedDay) -> int:
 def fetch_counts(
     connect: Callable[[], TopoClient], bounds: Sequence[Bounds], *, seconds: float = TIMEOUT_SECONDS
 ) -> list[int | TopoError]:
-    """Return the count or the error for each of `bounds`, in order. The list ends early where `_should_stop` says so.
+    """Return the count or the error for each of `bounds`, in order. The list ends early in an `Outage`.
 
-    Args:
-        connect: Returns a client that does not retry, see `SINGLE_ATTEMPT`.
-        bounds: The periods to count.
-        seconds: Time limit for all requests together.
+    `connect` returns a client that does not retry, see `SINGLE_ATTEMPT`. `seconds` limits all requests together.
     """
     with connected(connect) as (client, portal):
         return portal.call(_fetch, client, bounds, seconds)
@@ -70,11 +67,13 @@ def fetch_counts(
 
 async def _fetch(client: TopoClient, bounds: Sequence[Bounds], seconds: float) -> list[int | TopoError]:
     answers: list[int | TopoError] = []
+    outage = Outage()
     try:
         async with asyncio.timeout(seconds):
             for after, before in bounds:
                 answers.append(await _count(client, after, before))
-                if _should_stop(answers):
+                outage.note(answers[-1])
+                if outage.must_stop:
                     break
     except TimeoutError:
         answers.append(TopoUnavailable(f"Topo answered {len(answers)} of {len(bounds)} requests within {seconds:g} s"))
@@ -86,10 +85,3 @@ async def _count(client: TopoClient, after: datetime, before: datetime) -> int |
         return await count(client, ActivityQuery(created_at_after=after, created_at_before=before))
     except TopoError as error:
         return error
-
-
-def _should_stop(answers: Sequence[int | TopoError]) -> bool:
-    """Return whether to stop: Topo refused a request, or enough errors in a row make an outage."""
-    latest = answers[-OUTAGE_ERRORS:]
-    errors = [answer for answer in latest if isinstance(answer, TopoError)]
-    return isinstance(answers[-1], RequestRefused) or len(errors) == OUTAGE_ERRORS

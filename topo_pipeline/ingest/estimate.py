@@ -14,21 +14,13 @@ from topo_pipeline.warehouse.connection import Warehouse
 
 @dataclass(frozen=True)
 class Estimate:
-    """The estimated cost of reading days.
+    """The estimated cost of reading days."""
 
-    Attributes:
-        new: days that have not landed yet.
-        again: days that have landed and would be replaced.
-        activities: Topo's current count.
-        requests: the approximate number of requests.
-        seconds: the minimum time for the requests.
-    """
-
-    new: tuple[date, ...]
-    again: tuple[date, ...]
-    activities: int
-    requests: int
-    seconds: float
+    new: tuple[date, ...]  # days that have not landed yet
+    again: tuple[date, ...]  # days that have landed and would be replaced
+    activities: int  # Topo's current count
+    requests: int  # the approximate number of requests
+    seconds: float  # the minimum time for the requests
 
 
 def estimate(

@@ -4,13 +4,13 @@ The check itself is in `topo_api.contract`.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple
 from datetime import datetime
 
 from anyio.from_thread import BlockingPortal
 
-from topo_pipeline.days import Window
+from topo_pipeline.days import Clock, Window
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.contract import ContractResult, check_contract, has_sample, summary
 from topo_pipeline.warehouse.connection import Warehouse
@@ -30,31 +30,6 @@ def is_first_contact(warehouse: Warehouse) -> bool:
     """Return whether the existing warehouse has no activity yet."""
     with warehouse.reader() as connection:
         return not has_landed_activities(connection)
-
-
-def check_and_keep(
-    client: TopoClient,
-    portal: BlockingPortal,
-    warehouse: Warehouse,
-    windows: Sequence[Window],
-    clock: Callable[[], datetime],
-) -> list[ContractResult]:
-    """Check Topo's API and store the result, as `keep` does.
-
-    Args:
-        client: The client. It must send nothing else at the same time.
-        portal: The portal of the client.
-        warehouse: The warehouse for the result. Created if it does not exist.
-        windows: Days to take the sample from, the preferred one first.
-        clock: Returns now, with a time zone.
-
-    Raises:
-        TopoError: Topo can't be reached, or does not accept the key.
-        WarehouseError: the warehouse can't be written.
-    """
-    results = portal.call(check_contract, client, windows, clock)
-    keep(warehouse, results, clock())
-    return results
 
 
 def keep(warehouse: Warehouse, results: Sequence[ContractResult], checked_at: datetime) -> bool:
@@ -94,11 +69,16 @@ def check_after_the_first_day(
     portal: BlockingPortal,
     warehouse: Warehouse,
     windows: Sequence[Window],
-    clock: Callable[[], datetime],
+    clock: Clock,
 ) -> None:
-    """Check Topo's API as `check_and_keep` does, and log one line. A failing check does not end the load."""
+    """Check Topo's API, store the result, and log one line. A failing check does not end the load.
+
+    The client must send nothing else at the same time. `windows` are days to take the sample from, the
+    preferred one first.
+    """
     try:
-        results = check_and_keep(client, portal, warehouse, windows, clock)
+        results = portal.call(check_contract, client, windows, clock)
+        keep(warehouse, results, clock())
     except Exception as error:  # noqa: BLE001 - the first contact with an API can fail in any way
         _LOG.warning("The contract check failed (%s). Run topo-pipeline doctor --contract.", type(error).__name__)
         return

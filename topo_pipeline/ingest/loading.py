@@ -5,8 +5,8 @@ Each day is read completely before it is written, and a day that can't be read i
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Container, Generator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Container, Generator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Literal
@@ -14,15 +14,14 @@ from typing import Literal
 import anyio.to_thread
 from anyio.from_thread import BlockingPortal
 
-from topo_pipeline.days import CLOSING_TIME, Clock, Day
+from topo_pipeline.days import CLOSING_TIME, Clock, Day, Window
 from topo_pipeline.ingest.first_contact import check_after_the_first_day, is_first_contact
 from topo_pipeline.ingest.frames import activity_frame, reject_frame
 from topo_pipeline.ingest.prefetch import Prefetch
-from topo_pipeline.ingest.session import OUTAGE_ERRORS, begin, connected
+from topo_pipeline.ingest.session import OUTAGE_ERRORS, Outage, begin, connected
 from topo_pipeline.topo_api.channels import TYPES_WITHOUT_CHANNEL, Labels, Messages, label
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import (
-    EchoMissing,
     IncompleteWindow,
     LimitExceeded,
     RequestRefused,
@@ -101,60 +100,72 @@ def load_days(
     """
     if not days:
         return
-    read = partial(
-        _read_day,
-        evidence=Evidence(),
-        completeness=completeness,
-        accept_unreadable=accept_unreadable,
-        label_channels=label_channels,
-    )
     with connected(connect) as (client, portal):
         outage = _begin_or_outage(client, portal, warehouse, timezone, clock())
-        doubted: dict[date, str] = {}  # days whose rows Topo may return for the day before
         may_check = not client.is_loopback if checks_contract is None else checks_contract
+        reader = _Reader(client, clock, completeness, accept_unreadable, label_channels)
+        check = partial(check_after_the_first_day, client, portal, warehouse, clock=clock)
         is_unchecked = may_check and is_first_contact(warehouse)
-        with Prefetch[Day, ReadDay | TopoError](
-            portal, lambda day, buffer: _catch(read(client, day, buffer, clock()))
-        ) as prefetch:
-            for day, next_day in zip(days, [*days[1:], None], strict=True):
-                if _must_stop(outage):
-                    yield Refusal(day.day, str(outage[-1]))
-                    continue
-                with prefetch.reading(day) as read_:
-                    reading = read_
-                    _update_outage(outage, reading)
-                    # The contract check counts its requests, so no other day is read at the same time.
-                    if next_day and not outage and not is_unchecked:
-                        prefetch.start(next_day)
-                    doubt = doubted.get(day.day)
-                    if _disagrees(reading):
-                        doubted[day.day + timedelta(days=1)] = _doubt_after(day.day)
-                    elif isinstance(reading, ReadDay) and doubt:
-                        reading = replace(reading, proved=False, unproved_because=doubt)
-                    if doubt and completeness == "refuse":
-                        outcome: Load | Refusal = Refusal(day.day, doubt)
-                    else:
-                        outcome = _land(warehouse, day.day, reading, run_id, clock(), may_shrink=day.day in may_shrink)
-                yield outcome
-                if is_unchecked and _shows_the_api(outcome, reading):
-                    is_unchecked = False
-                    check_after_the_first_day(client, portal, warehouse, [day.window], clock)
+        lander = _Lander(warehouse, run_id, clock, completeness, may_shrink)
+        with Prefetch(portal, reader.read) as prefetch:
+            yield from _load(days, prefetch, lander, outage, check if is_unchecked else None)
 
 
-def _land(
-    warehouse: Warehouse, day: date, reading: ReadDay | TopoError, run_id: str, now: datetime, *, may_shrink: bool
-) -> Load | Refusal:
-    if _disagrees(reading):
-        with warehouse.transaction() as connection:  # their rows may be returned for this day or not at all
-            mark_unproved(connection, [day - timedelta(days=1), day + timedelta(days=1)])
-    if isinstance(reading, TopoError):
-        return Refusal(day, _why_refused(day, reading))
-    try:
-        with warehouse.transaction(buffer=reading.activities) as connection:
-            load = land(connection, reading, run_id=run_id, now=now, may_shrink=may_shrink)
-    except ShrinkingDay as error:
-        return Refusal(day, str(error))
-    return UnprovedLoad(**vars(load), because=reading.unproved_because) if reading.unproved_because else load
+def _load(
+    days: Sequence[Day],
+    prefetch: Prefetch[Day, ReadDay | TopoError],
+    lander: "_Lander",
+    outage: Outage,
+    check_contract: Callable[[list[Window]], None] | None,
+) -> Generator[Load | Refusal]:
+    for day, next_day in zip(days, [*days[1:], None], strict=True):
+        if outage.must_stop:
+            yield Refusal(day.day, str(outage.errors[-1]))
+            continue
+        with prefetch.reading(day) as reading:
+            outage.note(reading)
+            # The contract check counts its requests, so no other day is read at the same time.
+            if next_day and not outage.errors and not check_contract:
+                prefetch.start(next_day)
+            outcome = lander.land(day.day, reading)
+        yield outcome
+        if check_contract and _shows_the_api(outcome, reading):
+            check_contract([day.window])
+            check_contract = None
+
+
+@dataclass(frozen=True)
+class _Lander:
+    """Lands days in order. A day whose rows Topo may have returned for the day before is not proved."""
+
+    warehouse: Warehouse
+    run_id: str
+    clock: Clock
+    completeness: Completeness
+    may_shrink: Container[date]
+    doubted: dict[date, str] = field(default_factory=dict)
+
+    def land(self, day: date, reading: ReadDay | TopoError) -> Load | Refusal:
+        """Land a reading, unless it is an error or the day may not be landed."""
+        doubt = self.doubted.get(day)
+        if _disagrees(reading):
+            self.doubted[day + timedelta(days=1)] = _doubt_after(day)
+        elif isinstance(reading, ReadDay) and doubt:
+            reading = replace(reading, proved=False, unproved_because=doubt)
+        if doubt and self.completeness == "refuse":
+            return Refusal(day, doubt)
+        if _disagrees(reading):
+            with self.warehouse.transaction() as connection:  # their rows may be returned for this day or not at all
+                mark_unproved(connection, [day - timedelta(days=1), day + timedelta(days=1)])
+        if isinstance(reading, TopoError):
+            return Refusal(day, _why_refused(day, reading))
+        may_shrink, now = day in self.may_shrink, self.clock()
+        try:
+            with self.warehouse.transaction(buffer=reading.activities) as connection:
+                load = land(connection, reading, run_id=self.run_id, now=now, may_shrink=may_shrink)
+        except ShrinkingDay as error:
+            return Refusal(day, str(error))
+        return UnprovedLoad(**vars(load), because=reading.unproved_because) if reading.unproved_because else load
 
 
 def _doubt_after(day: date) -> str:
@@ -182,68 +193,68 @@ def _why_refused(day: date, error: TopoError) -> str:
 
 def _begin_or_outage(
     client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, timezone: str, now: datetime
-) -> list[TopoError]:
-    """Run `begin` and return its error as an outage that covers every day, or an empty list."""
+) -> Outage:
+    """Run `begin` and return its error, if any, as an outage that covers every day."""
     try:
         begin(client, portal, warehouse, timezone, now)
     except TopoError as error:
-        return [error] * OUTAGE_ERRORS
-    return []
+        return Outage([error] * OUTAGE_ERRORS)
+    return Outage()
 
 
-async def _catch(read: Awaitable[ReadDay]) -> ReadDay | TopoError:
-    try:
-        return await read
-    except IncompleteWindow as error:
-        error.reading.activities.clear()  # a refused day needs them no more
-        return error
-    except (LimitExceeded, RequestRefused, ResponseInvalid, TopoUnavailable) as error:
-        return error
+@dataclass(frozen=True)
+class _Reader:
+    """Reads days, each up to the time that is readable then."""
 
+    client: TopoClient
+    clock: Clock
+    completeness: Completeness
+    accept_unreadable: Container[date]
+    label_channels: bool
+    evidence: Evidence = field(default_factory=Evidence)
 
-async def _read_day(
-    client: TopoClient,
-    day: Day,
-    buffer: Buffer,
-    started_at: datetime,
-    *,
-    evidence: Evidence,
-    completeness: Completeness,
-    accept_unreadable: Container[date],
-    label_channels: bool,
-) -> ReadDay:
-    """Read a day up to the time that is readable now."""
-    now = _earlier_now(started_at, client.last_response)
-    window = day.window.readable(now)
-    times_disagree = False
-    try:
-        reading, unproved_because = await read_window(client, window, evidence=evidence), None
-        _refuse_unreadable(reading)
-    except IncompleteWindow as error:
-        is_accepted = isinstance(error, UnreadableRows) and day.day in accept_unreadable
-        if completeness == "refuse" and not is_accepted:
-            raise
-        _LOG.warning("Landing %s unproved: %s", day.day, error)
-        reading, unproved_because = error.reading, str(error)
-        times_disagree = isinstance(error, TimesDisagree)
-    await anyio.to_thread.run_sync(buffer.add, activity_frame(reading.activities))
-    labels = await _labels(client, reading, buffer) if label_channels else Labels({}, 0)
-    return ReadDay(
-        day=day.day,
-        asked_after=reading.asked_after,
-        asked_before=reading.asked_before,
-        is_open=min(now, reading.as_of or now) < day.window.end + CLOSING_TIME,
-        proved=unproved_because is None,
-        unproved_because=unproved_because,
-        api_total_count=reading.total_count,
-        count_capped=reading.count_capped,
-        times_disagree=times_disagree,
-        requests=reading.requests + labels.requests,
-        started_at=started_at,
-        activities=buffer,
-        channels=labels.channels,
-        rejects=reject_frame(reading),
-    )
+    async def read(self, day: Day, buffer: Buffer) -> ReadDay | TopoError:
+        """Read a day into the buffer. Return the error for which it is refused, if any."""
+        try:
+            return await self._read(day, buffer, self.clock())
+        except IncompleteWindow as error:
+            error.reading.activities.clear()  # a refused day needs them no more
+            return error
+        except (LimitExceeded, RequestRefused, ResponseInvalid, TopoUnavailable) as error:
+            return error
+
+    async def _read(self, day: Day, buffer: Buffer, started_at: datetime) -> ReadDay:
+        now = _earlier_now(started_at, self.client.last_response)
+        window = day.window.readable(now)
+        times_disagree = False
+        try:
+            reading, unproved_because = await read_window(self.client, window, evidence=self.evidence), None
+            _refuse_unreadable(reading)
+        except IncompleteWindow as error:
+            is_accepted = isinstance(error, UnreadableRows) and day.day in self.accept_unreadable
+            if self.completeness == "refuse" and not is_accepted:
+                raise
+            _LOG.warning("Landing %s unproved: %s", day.day, error)
+            reading, unproved_because = error.reading, str(error)
+            times_disagree = isinstance(error, TimesDisagree)
+        await anyio.to_thread.run_sync(buffer.add, activity_frame(reading.activities))
+        labels = await _labels(self.client, reading, buffer) if self.label_channels else Labels({}, 0)
+        return ReadDay(
+            day=day.day,
+            asked_after=reading.asked_after,
+            asked_before=reading.asked_before,
+            is_open=min(now, reading.as_of or now) < day.window.end + CLOSING_TIME,
+            proved=unproved_because is None,
+            unproved_because=unproved_because,
+            api_total_count=reading.total_count,
+            count_capped=reading.count_capped,
+            times_disagree=times_disagree,
+            requests=reading.requests + labels.requests,
+            started_at=started_at,
+            activities=buffer,
+            channels=labels.channels,
+            rejects=reject_frame(reading),
+        )
 
 
 def _earlier_now(now: datetime, response: ResponseInfo | None) -> datetime:
@@ -253,11 +264,6 @@ def _earlier_now(now: datetime, response: ResponseInfo | None) -> datetime:
 
 
 def _refuse_unreadable(reading: Reading) -> None:
-    """Raise an error if too many rows of a reading are unreadable.
-
-    Raises:
-        UnreadableRows: there are too many.
-    """
     unreadable, rows = len(reading.unreadable), reading.received + len(reading.unreadable)
     if too_many_unreadable(unreadable, rows):
         raise UnreadableRows(reading=reading, rows=rows)
@@ -274,18 +280,3 @@ async def _labels(client: TopoClient, reading: Reading, buffer: Buffer) -> Label
     except (RequestRefused, ResponseInvalid) as error:  # the day can land without channels
         _LOG.warning("Continuing without the channels of messages whose payload has none: %s", error)
         return Labels({}, 0)
-
-
-def _update_outage(outage: list[TopoError], reading: ReadDay | TopoError) -> None:
-    """Add a failed reading to the outage. Any other reading ends it."""
-    if isinstance(reading, EchoMissing) or (
-        isinstance(reading, TopoError) and not isinstance(reading, IncompleteWindow)
-    ):
-        outage.append(reading)
-    else:
-        outage.clear()
-
-
-def _must_stop(outage: list[TopoError]) -> bool:
-    """Return whether to stop: the error affects every day, or Topo has been down for several days in a row."""
-    return len(outage) >= OUTAGE_ERRORS or any(isinstance(error, RequestRefused | EchoMissing) for error in outage)

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from anyio.from_thread import BlockingPortal
@@ -25,12 +24,7 @@ class _Started(Generic[_Reading]):
 
 
 class Prefetch(Generic[_Day, _Reading]):
-    """Reads days into buffers. Use it as a context manager: read a day, and start the next one while it is landed.
-
-    Args:
-        portal: The portal to read in.
-        read: Reads a day into a buffer.
-    """
+    """Reads days into buffers with `read`. Use it as a context manager: start the next day while one is landed."""
 
     def __init__(self, portal: BlockingPortal, read: Callable[[_Day, Buffer], Awaitable[_Reading]]) -> None:
         self._portal = portal
@@ -62,9 +56,7 @@ class Prefetch(Generic[_Day, _Reading]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._next:
             self._next.reading.cancel()
         self._buffers.close()

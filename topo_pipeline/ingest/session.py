@@ -1,15 +1,16 @@
-"""The client in a thread of its own, and the checks before the first day is read."""
+"""The client in a thread of its own, the checks before the first day is read, and when to stop because Topo is down."""
 
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from topo_pipeline.days import Clock
 from topo_pipeline.topo_api.client import TopoClient
-from topo_pipeline.topo_api.errors import ClocksApart
+from topo_pipeline.topo_api.errors import ClocksApart, EchoMissing, IncompleteWindow, RequestRefused, TopoError
 from topo_pipeline.topo_api.wire import ResponseInfo
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.workspace import bind_organization, bind_timezone
@@ -18,6 +19,28 @@ from topo_pipeline.warehouse.workspace import bind_organization, bind_timezone
 CLOCKS_APART = 15 * 60
 # After this many errors in a row, Topo is taken to be down and nothing more is requested.
 OUTAGE_ERRORS = 2
+
+
+@dataclass
+class Outage:
+    """The errors in a row. A window that could not be proved is not one of them: Topo has answered."""
+
+    errors: list[TopoError] = field(default_factory=list)
+
+    def note(self, answer: object) -> None:
+        """Add an error. Any other answer ends the outage."""
+        if isinstance(answer, TopoError) and (
+            isinstance(answer, EchoMissing) or not isinstance(answer, IncompleteWindow)
+        ):
+            self.errors.append(answer)
+        else:
+            self.errors.clear()
+
+    @property
+    def must_stop(self) -> bool:
+        """Whether to request nothing more: an error affects every request, or there were several in a row."""
+        affects_all = any(isinstance(error, RequestRefused | EchoMissing) for error in self.errors)
+        return affects_all or len(self.errors) >= OUTAGE_ERRORS
 
 
 @contextmanager

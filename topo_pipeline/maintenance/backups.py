@@ -40,28 +40,14 @@ class About:
 
 
 @dataclass(frozen=True)
-class _Current:
-    """The parts of the warehouse in place that a restore needs. The defaults are for one that can't be read."""
-
-    about: About = About(None, None)
-    erased_subjects: ErasedSubjects | None = None
-
-
-@dataclass(frozen=True)
 class Restored:
-    """The result of a restore.
+    """The result of a restore."""
 
-    Attributes:
-        about: the organization and last day of the restored warehouse.
-        replaced: the new path of the warehouse that was in place; None if there was none.
-        erased: the rows and runs of people erased since the backup, which were erased from the restored copy.
-        erasures_unknown: whether it is unknown who was erased since the backup: there was no warehouse, it could not be
-            read, or it has no table of erased subjects.
-    """
-
-    about: About
-    replaced: Path | None
-    erased: Trace
+    about: About  # the organization and last day of the restored warehouse
+    replaced: Path | None  # the new path of the warehouse that was in place; None if there was none
+    erased: Trace  # the rows and runs of people erased since the backup, which were erased from the restored copy
+    # Whether it is unknown who was erased since the backup: there was no warehouse, it could not be read, or it has no
+    # table of erased subjects.
     erasures_unknown: bool
 
 
@@ -141,21 +127,21 @@ def restore(
     if path.exists() and file.samefile(path):
         raise WarehouseError(f"{file} is the warehouse itself.")
     failed = f"{file} can't be restored"
-    with _reported(failed), _locked(warehouse) as current:
-        _refuse_other_organization(current.about, about)
+    with _reported(failed), _locked(warehouse) as (current, erased_subjects):
+        _refuse_other_organization(current, about)
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(path, "restoring") as aside:
             copy = Warehouse(str(aside / path.name))
             with ExitStack() as held:
                 _copy(file, copy.path, held)
-            erased = bring_up_to_date(copy, current.erased_subjects, timezone=timezone, rules=rules, now=now)
+            erased = bring_up_to_date(copy, erased_subjects, timezone=timezone, rules=rules, now=now)
             if erased != NOTHING:
                 compact(copy)
             _apply_log(copy)
             _verify(copy, failed)
             require_quiet()
             replaced = _put_in_place(copy.path, path, warehouse, now=now)
-    return Restored(about, replaced, erased, erasures_unknown=current.erased_subjects is None)
+    return Restored(about, replaced, erased, erasures_unknown=erased_subjects is None)
 
 
 @contextmanager
@@ -228,16 +214,16 @@ def _drop_from_page_cache(file: Path) -> None:
 
 
 @contextmanager
-def _locked(warehouse: Warehouse) -> Iterator[_Current]:
-    """Lock the warehouse, if there is one, and yield what a restore needs from it."""
+def _locked(warehouse: Warehouse) -> Iterator[tuple[About, ErasedSubjects | None]]:
+    """Lock the warehouse, if there is one, and yield its description and erased subjects, if they can be read."""
     with ExitStack() as held:
-        current = _Current()
+        current: tuple[About, ErasedSubjects | None] = About(None, None), None
         if warehouse.path.exists():
             try:
                 connection = held.enter_context(warehouse.exclusive())
                 connection.execute("CHECKPOINT warehouse")
                 has_table = ("topo", "forgotten") in tables_of(connection)
-                current = _Current(_about(connection), erasure.erased_subjects(connection) if has_table else None)
+                current = _about(connection), erasure.erased_subjects(connection) if has_table else None
             except WarehouseInUse:
                 raise
             except (WarehouseError, duckdb.Error):

@@ -24,16 +24,11 @@ from topo_pipeline.warehouse.workspace import bind_timezone
 
 @dataclass(frozen=True)
 class ErasureResult:
-    """The result of erasing a person.
+    """The result of erasing a person."""
 
-    Attributes:
-        trace: the rows and runs erased from the warehouse.
-        cleaned: other files and folders that were cleaned or removed.
-        remaining: files that could not be cleaned, each with the reason. They may still hold the person's data.
-    """
-
-    trace: Trace
-    cleaned: tuple[Path, ...] = ()
+    trace: Trace  # the rows and runs erased from the warehouse
+    cleaned: tuple[Path, ...] = ()  # other files and folders that were cleaned or removed
+    # Files that could not be cleaned, each with the reason. They may still hold the person's data.
     remaining: tuple[tuple[Path, str], ...] = ()
 
 
@@ -83,24 +78,32 @@ def forget(
         rebuild(connection, timezone=timezone, rules=rules, now=now)
         erased_subjects = erasure.erased_subjects(connection)
     compact(warehouse)
+    why_not = _remove_folders(warehouse, exports, report)
+    for file in replaced_copies(warehouse):
+        copy = Warehouse(str(file))
+        try:
+            bring_up_to_date(copy, erased_subjects, timezone=timezone, rules=rules, now=now)
+            compact(copy)
+            why_not[file] = None
+        except (WarehouseError, duckdb.Error) as error:
+            why_not[file] = reason_of(error)
+    if is_exported(exports):
+        export_all(warehouse, exports, now=now, keep_last=False)
+        why_not[exports] = None
+    cleaned = tuple(path for path, reason in why_not.items() if reason is None)
+    remaining = tuple((path, reason) for path, reason in why_not.items() if reason is not None)
+    return ErasureResult(erased, cleaned, remaining)
+
+
+def _remove_folders(warehouse: Warehouse, exports: Path, report: Path) -> dict[Path, str | None]:
+    """Remove what killed processes and earlier versions left. Return why each remains, if it does."""
     left = [folder for file in written_files(warehouse, exports, report) for folder in remove_leftovers(file)]
-    cleaned = [folder for folder in left if not folder.exists()]
-    remaining = [(folder, "it can't be removed") for folder in left if folder.exists()]
+    why_not = {folder: "it can't be removed" if folder.exists() else None for folder in left}
     if (folder := spilled(warehouse)).is_dir():
         with warehouse.exclusive():
             shutil.rmtree(folder)
-        cleaned.append(folder)
-    for copy in replaced_copies(warehouse):
-        try:
-            bring_up_to_date(Warehouse(str(copy)), erased_subjects, timezone=timezone, rules=rules, now=now)
-            compact(Warehouse(str(copy)))
-            cleaned.append(copy)
-        except (WarehouseError, duckdb.Error) as error:
-            remaining.append((copy, reason_of(error)))
-    if is_exported(exports):
-        export_all(warehouse, exports, now=now, keep_last=False)
-        cleaned.append(exports)
-    return ErasureResult(erased, tuple(cleaned), tuple(remaining))
+        why_not[folder] = None
+    return why_not
 
 
 def bring_up_to_date(

@@ -1,7 +1,7 @@
 """Every place that can hold personal data, and how `forget` treats it.
 
-A new table, file or temporary folder gets an entry here. Tests compare the tables with those of a built warehouse, and
-search every place for a person after `forget`.
+A new table, file or temporary folder gets an entry here, except a table whose comment ends with `NO_PERSON`. Tests
+compare the tables with those of a built warehouse, and search every place for a person after `forget`.
 
 These hold no personal data: the report and the table pages in Dagster (sequence names and numbers), Dagster's records
 (days, counts, sequence ids), logs and alerts. These are unknown here, so the user has to delete them: backups, files
@@ -27,8 +27,15 @@ TABLES: Mapping[str, str] = {
     "topo.sequence_templates": "holds no person",
     "topo.workspace": "holds no person",
 }
-"""What `forget` does with each table of schema `topo`. The tables of schema `engagement` are rebuilt."""
+"""What `forget` does with the tables of schema `topo`. The tables of schema `engagement` are rebuilt."""
+NO_PERSON = "Holds no personal data."
+"""The end of the comment of a list endpoint's table, in its migration, if `forget` need not change the table."""
 _REPLACED = r"{}\.replaced-\d{{8}}T\d{{6}}Z"
+
+
+def treatment_of(table: str, comment: str) -> str | None:
+    """Return what `forget` does with a table, from `TABLES` or its comment. None if neither says so."""
+    return TABLES.get(table) or ("holds no person" if comment.endswith(NO_PERSON) else None)
 
 
 def replaced_copies(warehouse: Warehouse) -> list[Path]:
@@ -39,13 +46,7 @@ def replaced_copies(warehouse: Warehouse) -> list[Path]:
 
 
 def written_files(warehouse: Warehouse, exports: Path, report: Path) -> list[Path]:
-    """Return the files for which killed processes may have left temporary folders.
-
-    Args:
-        warehouse: The warehouse.
-        exports: The folder of the Parquet export.
-        report: The file of the report.
-    """
+    """Return the files for which killed processes may have left temporary folders."""
     return list(dict.fromkeys((warehouse.path, warehouse.path.resolve(), exports / LATEST, report, temporary())))
 
 

@@ -20,8 +20,6 @@ from topo_pipeline.orchestration.instance import require_no_reader
 
 # The caller shows the progress itself. The run's log is still in the UI.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-
-
 READING = "topo__activities"
 
 
@@ -34,12 +32,27 @@ class Outcome:
 
     landed: tuple[date, ...]
     problems: tuple[str, ...]
-    activities: int = 0
-    requests: int = 0
-    unproved: dict[date, str] = field(default_factory=dict)
-    """The reason for each day that landed without being proved complete."""
-    unreadable: dict[date, int] = field(default_factory=dict)
-    """The number of unreadable rows of each landed day that has any."""
+    loads: "Mapping[date, Progress]" = field(default_factory=dict)
+
+    @property
+    def activities(self) -> int:
+        """The number of activities of the landed days."""
+        return sum(load.activities for load in self.loads.values())
+
+    @property
+    def requests(self) -> int:
+        """The number of requests for the landed days."""
+        return sum(load.requests for load in self.loads.values())
+
+    @property
+    def unproved(self) -> dict[date, str]:
+        """The reason for each day that landed without being proved complete."""
+        return {day: load.unproved_because for day, load in self.loads.items() if load.unproved_because}
+
+    @property
+    def unreadable(self) -> dict[date, int]:
+        """The number of unreadable rows of each landed day that has any."""
+        return {day: load.unreadable for day, load in self.loads.items() if load.unreadable}
 
 
 @dataclass(frozen=True)
@@ -90,34 +103,37 @@ def backfill(
     fail_orphaned_runs(instance)
     require_no_reader(instance)
     refresh, config = definitions.resolve_job_def("refresh"), _config(may_shrink, accept_unreadable)
-    of_days: dict[date, Progress] = {}
+    loads: dict[date, Progress] = {}
 
     def count(progress: Progress) -> None:
         if progress.landed:
-            of_days[progress.landed] = progress
+            loads[progress.landed] = progress
         on_progress(progress)
 
     landed, failures = _run(refresh, days, instance, count, config=config, is_stopped=is_stopped)
     if landed and [failure.step for failure in failures] == [READING] and not failures[0].was_interrupted:
-        # Refused days or a requested stop ended the run before the tables. Build them for the days that landed.
-        daily_tables, other_tables = _tables(refresh)
-        for stretch in contiguous(landed):
-            failures += _run(refresh, stretch, instance, on_progress, selection=daily_tables)[1]
-        failures += _run(refresh, landed, instance, on_progress, selection=other_tables)[1]
-    problems = tuple(dict.fromkeys(failure.sentence for failure in failures))
+        failures += _build_tables(refresh, landed, instance, on_progress)
+    problems = list(dict.fromkeys(failure.sentence for failure in failures))
     if not problems and set(landed) != set(days):
-        problems = (
-            f"Only {len(landed)} of {counted(len(days), 'day')} landed."
-            " See the run's log in Dagster's UI: topo-pipeline dev",
-        )
-    return Outcome(
-        tuple(landed),
-        problems,
-        activities=sum(progress.activities for progress in of_days.values()),
-        requests=sum(progress.requests for progress in of_days.values()),
-        unproved={day: progress.unproved_because for day, progress in of_days.items() if progress.unproved_because},
-        unreadable={day: progress.unreadable for day, progress in of_days.items() if progress.unreadable},
-    )
+        done = f"{len(landed)} of {counted(len(days), 'day')}"
+        problems = [f"Only {done} landed. See the run's log in Dagster's UI: topo-pipeline dev"]
+    return Outcome(tuple(landed), tuple(problems), loads)
+
+
+def _build_tables(
+    job: dg.JobDefinition,
+    landed: Sequence[date],
+    instance: dg.DagsterInstance,
+    on_progress: Callable[[Progress], None],
+) -> list[_Failure]:
+    """Build the tables for the landed days, after refused days or a requested stop have ended the run before them."""
+    daily_tables, other_tables = _tables(job)
+    selections = [(stretch, daily_tables) for stretch in contiguous(landed)] + [(landed, other_tables)]
+    return [
+        failure
+        for days, tables in selections
+        for failure in _run(job, days, instance, on_progress, selection=tables)[1]
+    ]
 
 
 def _config(may_shrink: Iterable[date], accept_unreadable: Iterable[date]) -> dict[str, Any]:

@@ -8,18 +8,9 @@ import msgspec
 ResourceType = Literal["MESSAGE", "INVITATION", "HOT_LEAD", "MEETING", "SEQUENCE_STEP", "SEQUENCE", "TASK"]
 Channel = Literal["EMAIL", "LINKEDIN", "MANUAL"]
 EventType = Literal[
-    "SENT",
-    "REPLIED",
-    "OPENED",
-    "LINK_CLICKED",
-    "ACCEPTED",
-    "CREATED",
-    "PAUSED",
-    "RESUMED",
-    "STOPPED",
-    "COMPLETED",
+    "SENT", "REPLIED", "OPENED", "LINK_CLICKED", "ACCEPTED", "CREATED", "PAUSED", "RESUMED", "STOPPED", "COMPLETED",
     "SKIPPED",
-]
+]  # fmt: skip
 
 
 class Activity(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -39,8 +30,7 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     calendar_event_id: str | None = None
     task_id: str | None = None
     reply_category: str | None = None
-    classified_at: datetime | None = None
-    """Time from which the API shows `reply_category`. Until then it shows null."""
+    classified_at: datetime | None = None  # time from which the API shows `reply_category`. Until then it shows null.
 
     @property
     def type(self) -> str:

@@ -43,15 +43,8 @@ def create_app(
 ) -> FastAPI:
     """Build the API over `world` for one key. Nothing later than `now()` is visible.
 
-    Args:
-        world: The simulated workspace.
-        api_key: The accepted key.
-        now: The API's clock, with a time zone.
-        spelling: Spelling of the payloads. The default includes channels, steps and reply categories.
-        scopes: Scopes of the key.
-        faults: Faults in force until others are set.
-        quirks: Differences from the documentation.
-        date_clock: Clock of the Date header. Default: `now`.
+    `faults` are in force until others are set. `date_clock` is the clock of the Date header, by default `now`. Only the
+    spelling "snake" includes channels, steps and reply categories.
     """
     app = DescribedApp(title="Topo sandbox", docs_url=None, redoc_url=None, redirect_slashes=False)
     answer_errors(app)
@@ -118,7 +111,7 @@ def _serve_sequence_templates(app: FastAPI, world: World, gate: Gate, now: Clock
         """List sequence templates."""
         found = [template for template in world.templates(now()) if query.wants(template)]
         found.sort(key=query.sort_key, reverse=query.sort_order == "desc")
-        return _page(found, query, wire.sequence_template)
+        return _page(found, query, lambda template: template)
 
 
 def _serve_me(app: FastAPI, world: World, gate: Gate, now: Clock) -> None:

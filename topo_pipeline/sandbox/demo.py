@@ -14,6 +14,10 @@ from topo_pipeline.sandbox.world import World
 API_KEY = "topo_sandbox"  # valid for the sandbox only
 FOLDER = Path("data/demo")
 BLANK = " "  # counts as unset; an empty variable would let .env decide
+_UNSET = (
+    "TOPO_PAYLOAD_DAYS", "TOPO_RULES", "TOPO_ALERT_WEBHOOK", "TOPO_ALERT_SLACK_TOKEN", "TOPO_ALERT_SLACK_CHANNEL",
+    "TOPO_HEARTBEAT_URL", "TOPO_DAGSTER_RECORD_DAYS",
+)  # fmt: skip
 DAYS = 60
 SEED = 7
 
@@ -29,12 +33,7 @@ def sandbox(
 ) -> Iterator[str]:
     """Serve the simulated workspace on loopback and yield the API's base URL.
 
-    Args:
-        now: The workspace's clock.
-        port: The port; 0 picks a free one.
-        seed: Each seed gives another workspace.
-        quirks: Differences from the documented API.
-        date_clock: The clock of its Date headers; `now` by default.
+    Port 0 picks a free one. Each seed gives another workspace. `date_clock` sets the Date headers, by default `now`.
 
     Raises:
         OSError: the port is in use.
@@ -59,15 +58,9 @@ def environment(api_url: str) -> dict[str, str]:
         "TOPO_COMPLETENESS": "refuse",
         "TOPO_LABEL_CHANNELS": "on",
         "TOPO_AUTOMATION": "off",
-        "TOPO_PAYLOAD_DAYS": BLANK,
         "TOPO_REPORT_DIR": str(folder / "report"),
-        "TOPO_RULES": BLANK,
-        "TOPO_ALERT_WEBHOOK": BLANK,
-        "TOPO_ALERT_SLACK_TOKEN": BLANK,
-        "TOPO_ALERT_SLACK_CHANNEL": BLANK,
-        "TOPO_HEARTBEAT_URL": BLANK,
-        "TOPO_DAGSTER_RECORD_DAYS": BLANK,
         "DAGSTER_HOME": str(folder / "dagster"),
+        **dict.fromkeys(_UNSET, BLANK),
     }
 
 

@@ -38,8 +38,7 @@ class Connection:
 
     transport: asyncio.Transport
     send: Any
-    disconnected: "asyncio.Future[None]"
-    """Done when the client has disconnected."""
+    disconnected: "asyncio.Future[None]"  # done when the client has disconnected
 
     async def send_head(self, reply: Reply) -> None:
         """Send all but the body."""
@@ -53,17 +52,11 @@ class Connection:
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=str.lower, forbid_unknown_fields=True):
-    """The base of all faults: which requests they apply to.
+    """The base of all faults: which requests they apply to."""
 
-    Attributes:
-        path: the operation, as written after `/v1/`.
-        page: the only page affected. None: every page.
-        times: how often each request (each query) is affected. None: always.
-    """
-
-    path: str = "activities"
-    page: Positive | None = None
-    times: Positive | None = None
+    path: str = "activities"  # the operation, as written after `/v1/`
+    page: Positive | None = None  # the only page affected. None: every page.
+    times: Positive | None = None  # how often each request (each query) is affected. None: always.
 
     def rows(self, found: list[Activity], query: ActivityQuery, turn: int) -> list[Activity]:
         """Change the rows that `query` finds (ascending). `turn` is the number of requests affected before."""

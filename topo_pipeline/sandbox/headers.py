@@ -3,16 +3,13 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from starlette.datastructures import MutableHeaders
+
 _Message = MutableMapping[str, Any]
 
 
 class WithHeaders:
-    """Middleware that adds headers to each response. Existing headers are not replaced.
-
-    Args:
-        app: The app.
-        headers: Returns the headers of one response, names in lower case.
-    """
+    """Middleware that adds the headers that `headers` returns to each response. Existing ones are not replaced."""
 
     def __init__(self, app: Callable[..., Awaitable[None]], headers: Callable[[], dict[str, str]]) -> None:
         self._app = app
@@ -23,9 +20,10 @@ class WithHeaders:
 
         async def send_with_headers(message: _Message) -> None:
             if message["type"] == "http.response.start":
-                given = {bytes(name).lower() for name, _ in message["headers"]}
-                more = [(name.encode(), value.encode()) for name, value in self._headers().items()]
-                message = {**message, "headers": [*message["headers"], *(h for h in more if h[0] not in given)]}
+                sent = MutableHeaders(raw=list(message["headers"]))
+                for name, value in self._headers().items():
+                    sent.setdefault(name, value)
+                message = {**message, "headers": sent.raw}
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

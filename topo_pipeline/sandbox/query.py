@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 from pydantic.json_schema import SkipJsonSchema, WithJsonSchema
 
 from topo_pipeline.sandbox.activity import Activity, Channel, EventType, ResourceType
-from topo_pipeline.sandbox.world import Template, TemplateStatus
+from topo_pipeline.sandbox.wire import SequenceTemplate, TemplateStatus
 
 SortOrder = Literal["asc", "desc"]
 
@@ -82,7 +82,7 @@ class TemplateQuery(Paging):
     name: str | Missing = Field(None, description="Part of the name, case-insensitive.")
     status: TemplateStatus | Missing = None
 
-    def wants(self, template: Template) -> bool:
+    def wants(self, template: SequenceTemplate) -> bool:
         """Return whether the template matches."""
         return (
             (self.name is None or self.name.lower() in (template.name or "").lower())
@@ -91,7 +91,7 @@ class TemplateQuery(Paging):
             and (self.created_at_before is None or template.created_at < self.created_at_before)
         )
 
-    def sort_key(self, template: Template) -> tuple[bool, str | datetime, str]:
+    def sort_key(self, template: SequenceTemplate) -> tuple[bool, str | datetime, str]:
         """Return the sort key for `sort_by`. Templates without a name come last."""
         value = getattr(template, self.sort_by or "created_at")
         return value is None, value or "", template.id

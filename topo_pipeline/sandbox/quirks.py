@@ -25,57 +25,33 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True)
 class Quirks:
-    """The switches.
+    """The switches."""
 
-    Attributes:
-        bounds_inclusive: `created_at_after` and `created_at_before` include their own instant.
-        bounds_shift_seconds: added to both bounds, as if they were read in another time zone.
-        shown_shift_seconds: added to each `created_at` shown, as in local time labelled Z.
-        shown_unit_seconds: each `created_at` is shown as a multiple of this. The filter uses the exact instant.
-        shown_rounding: how an instant is rounded to such a multiple.
-        count_cap: maximum of `total_count`. `has_more` is still right.
-        count_off_by: added to `total_count`.
-        order: `asked`, or an order that ignores `sort_order`. `unsorted` is by id.
-        ties_shuffled: activities with the same instant are shuffled at each request.
-        max_page_size: maximum rows on a page, even if `size` is larger.
-        after_last_page: a page past the end is empty, the last page again, or a 404.
-        ignored_filter: a filter that has no effect.
-        has_more: `right`, or always true or always false.
-        unlisted_types: some payloads have a type that is not documented.
-        unlisted_channels: some payloads have a channel that is not documented.
-        unlisted_categories: some replies have a category that is not documented.
-        no_step_numbers: `metadata.step_number` is always null.
-        no_message_ids: the message id is always null.
-        no_me: `/me` does not exist.
-        no_templates: `/sequence-templates` does not exist.
-        clock_ahead_seconds: added to the Date header.
-        no_date_header: no Date header is sent.
-        rate_limit_headers: answers carry `X-RateLimit-Limit` and `X-RateLimit-Remaining`.
-    """
-
-    bounds_inclusive: bool = False
-    bounds_shift_seconds: int = 0
-    shown_shift_seconds: int = 0
-    shown_unit_seconds: int = 0
-    shown_rounding: Literal["down", "nearest"] = "down"
-    count_cap: int | None = None
-    count_off_by: int = 0
+    bounds_inclusive: bool = False  # `created_at_after` and `created_at_before` include their own instant
+    bounds_shift_seconds: int = 0  # added to both bounds, as if they were read in another time zone
+    shown_shift_seconds: int = 0  # added to each `created_at` shown, as in local time labelled Z
+    shown_unit_seconds: int = 0  # each `created_at` is shown as a multiple of this. The filter uses the exact instant.
+    shown_rounding: Literal["down", "nearest"] = "down"  # how an instant is rounded to such a multiple
+    count_cap: int | None = None  # maximum of `total_count`. `has_more` is still right.
+    count_off_by: int = 0  # added to `total_count`
+    # `asked`, or an order that ignores `sort_order`. `unsorted` is by id.
     order: Literal["asked", "descending", "unsorted"] = "asked"
-    ties_shuffled: bool = False
-    max_page_size: int | None = None
+    ties_shuffled: bool = False  # activities with the same instant are shuffled at each request
+    max_page_size: int | None = None  # maximum rows on a page, even if `size` is larger
+    # A page past the end is empty, the last page again, or a 404.
     after_last_page: Literal["empty", "repeat", "error"] = "empty"
-    ignored_filter: Literal["resource_type", "event_type", "channel"] | None = None
-    has_more: Literal["right", "always", "never"] = "right"
-    unlisted_types: bool = False
-    unlisted_channels: bool = False
-    unlisted_categories: bool = False
-    no_step_numbers: bool = False
-    no_message_ids: bool = False
-    no_me: bool = False
-    no_templates: bool = False
-    clock_ahead_seconds: int = 0
-    no_date_header: bool = False
-    rate_limit_headers: bool = False
+    ignored_filter: Literal["resource_type", "event_type", "channel"] | None = None  # a filter that has no effect
+    has_more: Literal["right", "always", "never"] = "right"  # `right`, or always true or always false
+    unlisted_types: bool = False  # some payloads have a type that is not documented
+    unlisted_channels: bool = False  # some payloads have a channel that is not documented
+    unlisted_categories: bool = False  # some replies have a category that is not documented
+    no_step_numbers: bool = False  # `metadata.step_number` is always null
+    no_message_ids: bool = False  # the message id is always null
+    no_me: bool = False  # `/me` does not exist
+    no_templates: bool = False  # `/sequence-templates` does not exist
+    clock_ahead_seconds: int = 0  # added to the Date header
+    no_date_header: bool = False  # no Date header is sent
+    rate_limit_headers: bool = False  # answers carry `X-RateLimit-Limit` and `X-RateLimit-Remaining`
 
     def applied(self, query: ActivityQuery) -> ActivityQuery:
         """Return the query that is answered instead of the requested one."""

@@ -3,44 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Literal
+from typing import Literal, cast
 
 StepKind = Literal["email", "linkedin", "invitation", "task"]
 
-WARM = {
-    "MEETING": 18,
-    "INTERESTED": 34,
-    "BAD_TIMING": 14,
-    "REFERRAL": 10,
-    "WRONG_PERSON": 4,
-    "LEFT_COMPANY": 2,
-    "NOT_INTERESTED": 14,
-    "UNSUBSCRIBED": 2,
-    "UNKNOWN": 2,
+# The weights of the reply categories in a warm, a mixed and a cold sequence.
+_WEIGHTS = {
+    "MEETING": (18, 9, 3),
+    "INTERESTED": (34, 20, 9),
+    "BAD_TIMING": (14, 20, 16),
+    "REFERRAL": (10, 10, 6),
+    "WRONG_PERSON": (4, 8, 14),
+    "LEFT_COMPANY": (2, 4, 6),
+    "NOT_INTERESTED": (14, 22, 32),
+    "UNSUBSCRIBED": (2, 4, 11),
+    "UNKNOWN": (2, 3, 3),
 }
-MIXED = {
-    "MEETING": 9,
-    "INTERESTED": 20,
-    "BAD_TIMING": 20,
-    "REFERRAL": 10,
-    "WRONG_PERSON": 8,
-    "LEFT_COMPANY": 4,
-    "NOT_INTERESTED": 22,
-    "UNSUBSCRIBED": 4,
-    "UNKNOWN": 3,
-}
-COLD = {
-    "MEETING": 3,
-    "INTERESTED": 9,
-    "BAD_TIMING": 16,
-    "REFERRAL": 6,
-    "WRONG_PERSON": 14,
-    "LEFT_COMPANY": 6,
-    "NOT_INTERESTED": 32,
-    "UNSUBSCRIBED": 11,
-    "UNKNOWN": 3,
-}
-
+WARM, MIXED, COLD = ({category: weights[mood] for category, weights in _WEIGHTS.items()} for mood in range(3))
 _FIRST_MONDAY = date(2025, 12, 1)
 
 
@@ -108,14 +87,8 @@ class Sequence:
 
 def _steps(plan: str) -> tuple[Step, ...]:
     """Parse steps such as `email+0 task+2 email+3`."""
-    kinds: Mapping[str, StepKind] = {
-        "email": "email",
-        "linkedin": "linkedin",
-        "invitation": "invitation",
-        "task": "task",
-    }
     pairs = (word.split("+") for word in plan.split())
-    return tuple(Step(kinds[kind], int(days)) for kind, days in pairs)
+    return tuple(Step(cast("StepKind", kind), int(days)) for kind, days in pairs)
 
 
 SEQUENCES = (

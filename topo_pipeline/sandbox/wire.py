@@ -7,13 +7,13 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import msgspec
 
 from topo_pipeline.sandbox.activity import Activity
-from topo_pipeline.sandbox.world import Template, TemplateStatus
 
 Spelling = Literal["camel", "snake"]
 """`camel` as in Topo's reference page (only ids), `snake` as in its prose documentation (with details)."""
 
 Uuid = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uuid"})]
 Moment = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+TemplateStatus = Literal["PENDING_SETUP", "ACTIVE", "INACTIVE", "FINISHING", "ARCHIVED"]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -72,7 +72,7 @@ class SnakeActivity(msgspec.Struct):
 
 
 class SequenceTemplate(msgspec.Struct):
-    """A sequence template."""
+    """A sequence template at one point in time."""
 
     id: Uuid
     name: str | None
@@ -81,9 +81,9 @@ class SequenceTemplate(msgspec.Struct):
     step_count: int
     language: str
     timezone: str
-    activated_at: Moment | None
-    created_at: Moment
-    updated_at: Moment
+    activated_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
 
 
 class ApiKey(msgspec.Struct):
@@ -131,36 +131,33 @@ def moment(at: datetime) -> str:
     return text.replace("+00:00", "Z")
 
 
+def _shared_fields(organization_id: str, activity: Activity) -> dict[str, Any]:
+    """Return the fields of a payload that both spellings have."""
+    return {
+        "type": activity.type,
+        "organization_id": organization_id,
+        "person_id": activity.person_id,
+        "sequence_id": activity.sequence_id,
+        "sequence_template_id": activity.sequence_template_id,
+        "message_id": activity.message_id,
+        "hot_lead_id": activity.hot_lead_id,
+        "calendar_event_id": activity.calendar_event_id,
+        "task_id": activity.task_id,
+    }
+
+
 def camel_activity(organization_id: str, activity: Activity, _now: datetime) -> CamelActivity:
     """Encode an activity as in the reference page, which has no reply category."""
-    payload = CamelPayload(
-        type=activity.type,
-        organization_id=organization_id,
-        person_id=activity.person_id,
-        sequence_id=activity.sequence_id,
-        sequence_template_id=activity.sequence_template_id,
-        message_id=activity.message_id,
-        hot_lead_id=activity.hot_lead_id,
-        calendar_event_id=activity.calendar_event_id,
-        task_id=activity.task_id,
-    )
+    payload = CamelPayload(**_shared_fields(organization_id, activity))
     return CamelActivity(activity.id, moment(activity.created_at), payload)
 
 
 def snake_activity(organization_id: str, activity: Activity, now: datetime) -> SnakeActivity:
     """Encode an activity as in the prose documentation, with the reply category known at `now`."""
     payload = SnakePayload(
-        type=activity.type,
+        **_shared_fields(organization_id, activity),
         resource_type=activity.resource_type,
         channel=activity.channel,
-        organization_id=organization_id,
-        person_id=activity.person_id,
-        sequence_id=activity.sequence_id,
-        sequence_template_id=activity.sequence_template_id,
-        message_id=activity.message_id,
-        hot_lead_id=activity.hot_lead_id,
-        calendar_event_id=activity.calendar_event_id,
-        task_id=activity.task_id,
         metadata=Metadata(activity.step_number, activity.category_at(now)),
     )
     return SnakeActivity(activity.id, moment(activity.created_at), payload)
@@ -168,19 +165,3 @@ def snake_activity(organization_id: str, activity: Activity, now: datetime) -> S
 
 SPELLERS: dict[Spelling, ActivitySpeller] = {"camel": camel_activity, "snake": snake_activity}
 ACTIVITY_PAGES: dict[Spelling, Any] = {"camel": Page[CamelActivity], "snake": Page[SnakeActivity]}
-
-
-def sequence_template(template: Template) -> SequenceTemplate:
-    """Encode a sequence template."""
-    return SequenceTemplate(
-        id=template.id,
-        name=template.name,
-        summary=template.summary,
-        status=template.status,
-        step_count=template.step_count,
-        language=template.language,
-        timezone=template.timezone,
-        activated_at=moment(template.activated_at) if template.activated_at else None,
-        created_at=moment(template.created_at),
-        updated_at=moment(template.updated_at),
-    )

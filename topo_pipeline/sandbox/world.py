@@ -3,15 +3,14 @@
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from typing import Literal
 
 from topo_pipeline.sandbox.activity import Activity
 from topo_pipeline.sandbox.dice import SATURDAY, Dice
 from topo_pipeline.sandbox.sequences import SEQUENCES, Sequence
 from topo_pipeline.sandbox.timeline import HORIZON, timeline
+from topo_pipeline.sandbox.wire import SequenceTemplate, TemplateStatus
 
 PEOPLE = 40_000
 """Small enough that some people are in two sequences."""
@@ -21,24 +20,6 @@ IMPORTED_TOGETHER = 0.3
 WEEKEND_ENROLMENTS = 0.02
 DAYS_KEPT = 400
 _ONE_DAY = timedelta(days=1)
-
-TemplateStatus = Literal["PENDING_SETUP", "ACTIVE", "INACTIVE", "FINISHING", "ARCHIVED"]
-
-
-@dataclass(frozen=True)
-class Template:
-    """A sequence template at one point in time."""
-
-    id: str
-    name: str | None
-    summary: str | None
-    status: TemplateStatus
-    step_count: int
-    language: str
-    timezone: str
-    activated_at: datetime | None
-    created_at: datetime
-    updated_at: datetime
 
 
 class World:
@@ -73,7 +54,7 @@ class World:
                 found.extend(a for a in activities if after < a.created_at < before)
         return found
 
-    def templates(self, now: datetime) -> list[Template]:
+    def templates(self, now: datetime) -> list[SequenceTemplate]:
         """Return the sequence templates at `now`, in order of creation."""
         running = [self._template(number, sequence, now) for number, sequence in enumerate(SEQUENCES)]
         return [*running, self._draft(len(running))]
@@ -116,11 +97,11 @@ class World:
             person_id=self.make_id("person", dice.below(PEOPLE)),
         )
 
-    def _template(self, number: int, sequence: Sequence, now: datetime) -> Template:
+    def _template(self, number: int, sequence: Sequence, now: datetime) -> SequenceTemplate:
         created_at = self._template_created_at(number)
         began = self._began(sequence)
         changed = max(began, sequence.season.changed(now.date())) if began <= now.date() else None
-        return Template(
+        return SequenceTemplate(
             id=self.make_id("template", sequence.name),
             name=sequence.name,
             summary=sequence.summary,
@@ -133,10 +114,10 @@ class World:
             updated_at=_midnight(changed) if changed else created_at,
         )
 
-    def _draft(self, number: int) -> Template:
+    def _draft(self, number: int) -> SequenceTemplate:
         """Return a template without a name and steps."""
         made_at = self._template_created_at(number)
-        return Template(
+        return SequenceTemplate(
             id=self.make_id("template", "draft"),
             name=None,
             summary=None,

@@ -41,37 +41,26 @@ class Messages:
 
 
 async def label(client: TopoClient, reading: Reading, messages: Messages) -> Labels:
-    """Return the channels of a reading's sent messages and replies, using Topo's channel filter.
-
-    Raises:
-        TopoError: Topo refused, or could not be reached.
-    """
+    """Return the channels of a reading's sent messages and replies, using Topo's channel filter."""
     unlabelled = messages.unlabelled
     if not unlabelled:
         return Labels({}, 0)
-    reader = _ChannelReader(client, reading)
+    # The same bounds as the reading, including the overlap, so that the counts are comparable.
+    bounds = ActivityQuery(created_at_after=reading.asked_after, created_at_before=reading.asked_before)
+    reader = _ChannelReader(client, replace(bounds, resource_type=ResourceType.MESSAGE))
     channels = await reader.channels_of(messages.all, is_whole=reading.received == reading.total_count)
     labelled = {id_: channels[id_] for id_ in unlabelled if id_ in channels}
-    if len(labelled) < len(unlabelled):
-        _LOG.warning(
-            "No channel is known for %s of %s messages from %s on: Topo's channel filter does not return them",
-            len(unlabelled) - len(labelled),
-            len(unlabelled),
-            reading.window.start.isoformat(),
-        )
+    if missing := len(unlabelled) - len(labelled):
+        which = f"{missing} of {len(unlabelled)} messages from {reading.window.start.isoformat()} on"
+        _LOG.warning("The channel of %s is unknown: Topo's channel filter does not return them", which)
     return Labels(labelled, reader.requests)
 
 
+@dataclass
 class _ChannelReader:
-    def __init__(self, client: TopoClient, reading: Reading) -> None:
-        self.requests = 0
-        self._client = client
-        # The same bounds as the reading, including the overlap, so that the counts are comparable.
-        self._query = ActivityQuery(
-            created_at_after=reading.asked_after,
-            created_at_before=reading.asked_before,
-            resource_type=ResourceType.MESSAGE,
-        )
+    client: TopoClient
+    query: ActivityQuery
+    requests: int = 0
 
     async def channels_of(self, messages: Set[str], *, is_whole: bool) -> dict[str, Channel]:
         counts = dict(zip(Channel, await asyncio.gather(*map(self._count, Channel)), strict=True))
@@ -87,12 +76,12 @@ class _ChannelReader:
         return {id_: channel for channel, ids in found.items() for id_ in ids if shown[id_] == 1}
 
     async def _count(self, channel: Channel) -> int:
-        page = await self._client.activities(replace(self._query, channel=channel, size=1))
+        page = await self.client.activities(replace(self.query, channel=channel, size=1))
         self.requests += page.requests
         return page.total_count
 
     async def _read(self, channel: Channel) -> set[str]:
         """Return the ids that Topo returns for a channel, whether or not they are proved complete."""
-        outcome = await read_proved(self._client, replace(self._query, channel=channel))
+        outcome = await read_proved(self.client, replace(self.query, channel=channel))
         self.requests += outcome.requests
         return set(outcome.tally.rows.activities)

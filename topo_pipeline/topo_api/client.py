@@ -17,8 +17,7 @@ from datetime import datetime
 from functools import cached_property, partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
-from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Self, TypeVar, cast
 from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
@@ -26,7 +25,7 @@ import msgspec
 from aiolimiter import AsyncLimiter
 
 from topo_pipeline.common.retries import retry_level, stamina
-from topo_pipeline.common.text import one_line
+from topo_pipeline.common.text import counted, one_line
 from topo_pipeline.topo_api import wire
 from topo_pipeline.topo_api.decoding import decode_page
 from topo_pipeline.topo_api.errors import RequestRefused, ResponseInvalid, TopoError, TopoUnavailable
@@ -37,6 +36,7 @@ _LOG = logging.getLogger(__name__)
 _SCOPES = {"activities": "activities:read"} | {model.path: model.scope for model in wire.ListItem.__subclasses__()}
 MAX_ANSWER_BYTES = 32 * 2**20
 """Largest response body that is read, decompressed: 300 kB for each row of a page."""
+_LOCATION = "topo_pipeline.location"
 _T = TypeVar("_T")
 _I = TypeVar("_I", bound=wire.ListItem)
 
@@ -63,12 +63,15 @@ class Retries:
 
 # For optional requests, so that nothing waits for them longer than half a minute.
 _OPTIONAL = Retries(attempts=2, wait_max=2, retry_after_max=5, attempt_timeout=10)
-# Request Timeout, Too Early.
-_NOT_NOW = {408, 425}
+_NOT_NOW = {408, 425}  # Request Timeout, Too Early
 
 
 class TopoClient:
     """Sends requests to Topo within a rate limit. Enter it once, in one event loop.
+
+    Its methods raise a `TopoError` if a request is refused, fails at every attempt, or has another answer than
+    documented. The optional ones (`me`, `read_all`) do so only if Topo does not accept the key. If anything else fails,
+    they log a warning and return None.
 
     Args:
         url: The API's base URL: https, or plain http on loopback.
@@ -123,12 +126,7 @@ class TopoClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         for connection in self._connections:
             await connection.close()
 
@@ -141,81 +139,57 @@ class TopoClient:
         return wire.response_info({name: self._shown(value, 100) for name, value in headers.items()}, seconds, ended_at)
 
     async def activities(self, query: wire.ActivityQuery) -> wire.ActivityPage:
-        """Return one page of activities.
-
-        Raises:
-            TopoError: refused, unavailable or not the documented shape.
-        """
-        answer = await self._get("activities", query.params(), decode_page)
-        return replace(
-            answer.value,
-            request_id=answer.request_id,
-            requests=answer.requests,
-            answered_at=answer.answered_at,
-        )
+        """Return one page of activities."""
+        page, response, attempts = await self._get("activities", query.params(), decode_page, self._retries)
+        request_id, answered_at = self._request_id(response), wire.answered_at(response.headers)
+        return replace(page, request_id=request_id, requests=attempts, answered_at=answered_at)
 
     async def read_all(self, model: type[_I]) -> list[_I] | None:
-        """Return the items of a list that can be read, or None if none can. Log one warning if any are missing.
-
-        Raises:
-            RequestRefused: Topo does not accept the key.
-        """
+        """Return the items of a list that can be read. Log a warning if any are missing."""
 
         async def ask(page: int) -> wire.ListPage[_I]:
-            return await self._page(model, page, 100, self._briefly)
+            return await self._page(model, page, wire.MAX_PAGE_SIZE, self._briefly)
 
         listing = await self._optional(f"the names of {model.plural}", read_list(ask, lambda item: item.id))
-        if listing is None:
-            return None
-        if not listing.is_whole:
+        if listing and not listing.is_whole:
             why = f": {listing.stopped_by}" if listing.stopped_by else ""
             read, counted = len(listing.items), listing.total_count
             _LOG.warning("%s %s were read, but Topo counts %s%s", read, model.plural, counted, why)
-        return listing.items
+        return listing.items if listing else None
 
     async def sequence_templates(self) -> list[wire.SequenceTemplate] | None:
         """Return the sequence templates. See `read_all`."""
         return await self.read_all(wire.SequenceTemplate)
 
     async def me(self) -> wire.Me | None:
-        """Return the owner of the key. Log a warning and return None if Topo does not say.
-
-        Raises:
-            RequestRefused: Topo does not accept the key.
-        """
+        """Return the owner of the key, if Topo says."""
         return await self._optional("knowing whose key this is", self._identity(self._briefly))
 
     async def identity(self) -> wire.Me:
-        """Return the owner of the key.
-
-        Raises:
-            TopoError: Topo does not accept the key, is unavailable or does not say.
-        """
+        """Return the owner of the key."""
         return await self._identity(self._retries)
 
     async def read_first(self, model: type[_I]) -> list[_I]:
-        """Return a list with the first item of a list, or an empty one. Sends one small request.
-
-        Raises:
-            TopoError: the key may not read the list, or Topo is unavailable.
-        """
+        """Return the first item of a list in a list, which is empty if there is none. Sends one small request."""
         return (await self._page(model, 1, 1, self._retries)).items
 
     async def _page(self, model: type[_I], page: int, size: int, retries: Retries) -> wire.ListPage[_I]:
         params = {"page": str(page), "size": str(size), "sort_by": "created_at", "sort_order": "asc"}
-        answer = await self._get(model.path, params, msgspec.json.decode, retries=retries)
-        return self._shape(partial(wire.decode_list, model), answer)
+        return await self._shaped(model.path, params, partial(wire.decode_list, model), retries)
 
     async def _identity(self, retries: Retries) -> wire.Me:
-        return self._shape(wire.decode_me, await self._get("me", {}, msgspec.json.decode, retries=retries))
+        return await self._shaped("me", {}, wire.decode_me, retries)
 
-    def _shape(self, decode: Callable[[object], _T], answer: "_Answer[Any]") -> _T:
-        # Not retried: JSON of another shape comes from another API and would stay the same.
+    async def _shaped(
+        self, path: str, params: Mapping[str, str], decode: Callable[[object], _T], retries: Retries
+    ) -> _T:
+        # JSON of another shape comes from another API and would stay the same, so it is not requested again.
+        value, response, _ = await self._get(path, params, msgspec.json.decode, retries)
         try:
-            return decode(answer.value)
+            return decode(value)
         except ValueError as error:
             reason = self._shown(str(error))
-        raise ResponseInvalid(f"{self._host} answered with {reason}", request_id=answer.request_id)
+        raise ResponseInvalid(f"{self._host} answered with {reason}", request_id=self._request_id(response))
 
     async def _optional(self, what: str, reading: Awaitable[_T]) -> _T | None:
         level = retry_level.set(logging.INFO)
@@ -230,15 +204,13 @@ class TopoClient:
         return None
 
     async def _get(
-        self,
-        path: str,
-        params: Mapping[str, str],
-        decode: Callable[[bytes], _T],
-        *,
-        retries: Retries | None = None,
-    ) -> "_Answer[_T]":
-        """Send a request and retry transient errors. This is the only retry layer for HTTP."""
-        retries = retries or self._retries
+        self, path: str, params: Mapping[str, str], decode: Callable[[bytes], _T], retries: Retries
+    ) -> "tuple[_T, _Response, int]":
+        """Send a request and retry transient errors. This is the only retry layer for HTTP.
+
+        Returns:
+            The decoded body, its response and the number of attempts.
+        """
         async for attempt in stamina.retry_context(
             on=partial(_retry_decision, retries),
             attempts=retries.attempts,
@@ -250,8 +222,7 @@ class TopoClient:
             with attempt:
                 answer = await self._exchange(path, params, retries.attempt_timeout)
                 response = self._accepted(path, answer, attempt.num)
-                value = self._decoded(response, decode, attempt.num)
-                return _Answer(value, self._request_id(response), attempt.num, wire.answered_at(response.headers))
+                return self._decoded(response, decode, attempt.num), response, attempt.num
         raise AssertionError("stamina returns a result or raises")
 
     def _accepted(self, path: str, answer: "_Response | str", number: int) -> "_Response":
@@ -300,7 +271,7 @@ class TopoClient:
         except (ValueError, RecursionError) as error:
             reason = self._shown(str(error))
         raise ResponseInvalid(
-            f"{self._host} answered {response.status} with {reason}, {_times(number)}",
+            f"{self._host} answered {response.status} with {reason}, in {counted(number, 'attempt')}",
             request_id=self._request_id(response),
         )
 
@@ -308,7 +279,7 @@ class TopoClient:
         status, described = response.status, self._described(response)
         if status < httpx.codes.BAD_REQUEST:
             target = self._target(response)
-            sentence = f"{self._host} redirected to {target}, which is not followed: check TOPO_API_URL"
+            sentence = f"{self._host} redirected to {target}. Redirects are not followed: check TOPO_API_URL"
         elif status == httpx.codes.UNAUTHORIZED:
             sentence = f"Topo does not accept the API key: check TOPO_API_KEY. Topo said: {described}"
         elif status == httpx.codes.FORBIDDEN:
@@ -316,12 +287,8 @@ class TopoClient:
             sentence = f"The API key lacks {scope}. Grant it in Topo. Topo said: {described}"
         else:
             sentence = f"Topo refused the request for {path}: {described}"
-        return RequestRefused(
-            sentence,
-            status=status,
-            type=self._shown(response.problem.type),
-            request_id=self._request_id(response),
-        )
+        kind, request_id = self._shown(response.problem.type), self._request_id(response)
+        return RequestRefused(sentence, status=status, type=kind, request_id=request_id)
 
     def _target(self, response: "_Response") -> str:
         try:
@@ -331,7 +298,7 @@ class TopoClient:
         return (response.location and self._shown(host, 100)) or "an unnamed host"
 
     def _gave_up(self, attempts: int, fault: str) -> str:
-        return f"{self._host} gave no usable answer {_times(attempts)}. Last error: {fault}"
+        return f"{self._host} gave no usable answer in {counted(attempts, 'attempt')}. Last error: {fault}"
 
     def _described(self, response: "_Response") -> str:
         problem = response.problem
@@ -350,14 +317,6 @@ class TopoClient:
         for spelling in {self._key, quote(self._key, safe=""), json.dumps(self._key)[1:-1]}:
             text = re.sub(re.escape(spelling), "[key]", text, flags=re.IGNORECASE)
         return one_line(text, limit)
-
-
-@dataclass(frozen=True)
-class _Answer(Generic[_T]):
-    value: _T
-    request_id: str | None
-    requests: int
-    answered_at: datetime | None
 
 
 @dataclass(frozen=True, repr=False)  # a response may contain the key
@@ -432,31 +391,21 @@ async def _read(response: httpx.Response) -> bytes:
     httpx itself would decompress each chunk whole and keep everything.
     """
     room = 1 + (MAX_ANSWER_BYTES if response.is_success else wire.MAX_PROBLEM_BYTES)
-    decode, parts = _decoder(response.headers.get("content-encoding", "")), []
+    is_plain = response.headers.get("content-encoding", "").strip().lower() in ("", "identity")
+    gzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # the only encoding that is requested
+    parts = []
     try:
         async with aclosing(cast(AsyncGenerator[bytes], response.aiter_raw())) as chunks:
             async for chunk in chunks:
-                parts.append(decode(chunk, room))
+                parts.append(chunk[:room] if is_plain else gzip.decompress(chunk, room))
                 room -= len(parts[-1])
                 if room <= 0:
                     break
     except zlib.error as error:
-        fault = str(error)
-    else:
-        return b"".join(parts)
-    if not response.is_success:
+        if response.is_success:
+            raise httpx.DecodingError(str(error)) from None
         return b""  # the status is enough
-    raise httpx.DecodingError(fault)
-
-
-def _decoder(encoding: str) -> Callable[[bytes, int], bytes]:
-    """Return a function that decodes a chunk into at most N bytes. Only gzip is requested."""
-    if encoding.strip().lower() in ("", "identity"):
-        return lambda chunk, room: chunk[:room]
-    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress
-
-
-_LOCATION = "topo_pipeline.location"
+    return b"".join(parts)
 
 
 async def _keep_location(response: httpx.Response) -> None:
@@ -489,9 +438,5 @@ def _checked_key(key: str) -> str:
     if not key:
         raise ValueError("TOPO_API_KEY is empty")
     if not re.fullmatch("[!-~]+", key):
-        raise ValueError("TOPO_API_KEY contains white space or a character no key has. Was a line break pasted?")
+        raise ValueError("TOPO_API_KEY contains white space, such as a line break, or a character that no key has")
     return key
-
-
-def _times(attempts: int) -> str:
-    return "in 1 attempt" if attempts == 1 else f"in {attempts} attempts"

@@ -6,7 +6,7 @@ This module decides which requests are sent and enforces their limit. Judging th
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,7 +19,6 @@ from topo_pipeline.topo_api.errors import RequestRefused, TopoError
 from topo_pipeline.topo_api.resolution import FINEST, common_step, unit_of
 from topo_pipeline.topo_api.wire import (
     MAX_PAGE_SIZE,
-    Activity,
     ActivityPage,
     ActivityQuery,
     Channel,
@@ -43,6 +42,7 @@ _VALUES_ASKED = 4  # of each filter, the most frequent first
 _LONG = timedelta(days=28)
 _SECOND = timedelta(seconds=1)
 _INSTANT = timedelta(microseconds=1)
+_NOTHING = timedelta()
 _AROUND = timedelta(seconds=1.5)
 _FEW_ROWS = 8  # times of fewer rows can all be multiples of two seconds by chance
 
@@ -51,44 +51,16 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Missing:
-    """A missing answer and its reason, without anything from the workspace.
-
-    Attributes:
-        reason: a phrase.
-        status: the HTTP status of the refusal, if Topo refused the request.
-    """
+    """A missing answer and its reason, without anything from the workspace."""
 
     reason: str
     status: int | None = None
+    """HTTP status, if Topo refused the request."""
 
 
 NOT_ASKED = Missing("it was not requested")
 NO_ACTIVITY = Missing("the days that were checked have no activity")
 _TOO_LATE = Missing(f"the limit of {TIME_LIMIT:g} seconds was reached")
-
-
-class Budget:
-    """Limits the requests of a check, retries included.
-
-    Args:
-        client: The client. It must send nothing else at the same time.
-        limit: Maximum number of requests.
-    """
-
-    def __init__(self, client: TopoClient, limit: int = REQUEST_LIMIT) -> None:
-        self._client = client
-        self._limit = limit
-        self._before = client.requests
-
-    @property
-    def spent(self) -> int:
-        """Number of requests sent."""
-        return self._client.requests - self._before
-
-    @property
-    def allows_another(self) -> bool:
-        """Whether one more call stays within the limit even if all its attempts fail."""
-        return self.spent + self._client.attempts <= self._limit
 
 
 @dataclass(frozen=True)
@@ -100,34 +72,27 @@ class Row:
     payload: dict[str, Any]
 
     @property
-    def type(self) -> str | None:
-        """The type, such as `message.sent`."""
+    def type(self) -> str:
+        """The type, such as `message.sent`. Empty if there is none."""
         value = self.payload.get("type")
-        return value if isinstance(value, str) else None
+        return value if isinstance(value, str) else ""
 
     def get(self, snake: str, camel: str) -> Any:
         """Return a field of the payload or of its `metadata`. None if there is none."""
         details = self.payload.get("metadata")
-        for place in (self.payload, details if isinstance(details, dict) else {}):
-            for name in (snake, camel):
-                if place.get(name) is not None:
-                    return place[name]
-        return None
+        places = (self.payload, details if isinstance(details, dict) else {})
+        found = [place.get(name) for place in places for name in (snake, camel)]
+        return next((value for value in found if value is not None), None)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A window that was read page by page.
-
-    Attributes:
-        query: the query of the first page.
-        pages: the pages, in order.
-        is_whole: whether every counted page was read.
-    """
+    """A window that was read page by page, in order."""
 
     query: ActivityQuery
     pages: list[ActivityPage]
     is_whole: bool
+    """Whether every counted page was read."""
 
     @property
     def rows(self) -> list[Row]:
@@ -135,47 +100,30 @@ class Sample:
         return [row for page in self.pages for row in rows_of(page)]
 
     @property
+    def types(self) -> list[str]:
+        """The type of each distinct activity."""
+        return [*{row.id: row.type for row in self.rows}.values()]
+
+    @property
     def first(self) -> ActivityPage:
         """The first page."""
         return self.pages[0]
 
-    @property
-    def page_size(self) -> int:
-        """Number of rows on a full page, as far as the sample shows it."""
-        return len(self.first.activities) + len(self.first.rejects) if len(self.pages) > 1 else MAX_PAGE_SIZE
-
-
-@dataclass(frozen=True)
-class Additivity:
-    """Counts of a long window, of its two parts, and of the second that both parts share."""
-
-    whole: int
-    halves: tuple[int, int]
-    shared: int
-
-    @property
-    def lacking(self) -> int:
-        """The sum of the two parts minus the window's count."""
-        return sum(self.halves) - self.shared - self.whole
-
 
 @dataclass(frozen=True)
 class Probe:
-    """Which windows around the instant t shown for a row contain that row. None if unknown.
-
-    Attributes:
-        around: t minus the margin to t plus the margin.
-        after: t (exclusive) to t plus the margin.
-        before: t minus the margin to t (exclusive).
-        just_after: like `after`, but starting a microsecond later.
-        just_before: like `before`, but ending a microsecond earlier.
-    """
+    """Which windows around the instant t shown for a row contain that row. None if unknown."""
 
     around: bool | None
+    """From t minus the margin to t plus the margin."""
     after: bool | None = None
+    """From t (exclusive) to t plus the margin."""
     before: bool | None = None
+    """From t minus the margin to t (exclusive)."""
     just_after: bool | None = None
+    """Like `after`, but starting a microsecond later."""
     just_before: bool | None = None
+    """Like `before`, but ending a microsecond earlier."""
 
 
 @dataclass
@@ -187,7 +135,8 @@ class Facts:
     """The sample's first page, requested again."""
     beyond: ActivityPage | Missing = NOT_ASKED
     """The page after the sample's last page."""
-    additivity: Additivity | Missing = NOT_ASKED
+    uncounted: int | Missing = NOT_ASKED
+    """The sum of the counts of a long window's two parts minus the window's own count."""
     unit: int | None = None
     """Seconds that every instant shown is a multiple of, if two or more."""
     probes: list[Probe] = field(default_factory=list)
@@ -210,53 +159,57 @@ class Facts:
 
 
 def rows_of(page: ActivityPage) -> list[Row]:
-    """Return the activities of a page in order."""
-    return [_row(activity) for activity in page.activities]
+    """Return the activities of a page in order, with their payloads decoded."""
+    return [Row(row.id, row.created_at.astimezone(UTC), _decoded(row.payload)) for row in page.activities]
 
 
-async def gather(client: TopoClient, windows: Sequence[Window], budget: Budget) -> Facts:
-    """Send the requests and return the facts.
+def _decoded(payload: str) -> dict[str, Any]:
+    try:
+        value = json.loads(payload)
+    except (ValueError, RecursionError):  # a number of thousands of digits, a thousand brackets
+        return {}
+    return value if isinstance(value, dict) else {}
 
-    Args:
-        client: The client. It must send nothing else at the same time.
-        windows: Windows to take the sample from, the preferred one first. Each is over.
-        budget: Limits the requests.
+
+async def gather(client: TopoClient, windows: Sequence[Window], limit: int = REQUEST_LIMIT) -> Facts:
+    """Send at most `limit` requests and return the facts. The client must send nothing else at the same time.
+
+    The sample is taken from `windows`, preferably from the first. Each of them must be over.
 
     Raises:
         TopoError: the first request failed, so nothing can be checked.
     """
     facts = Facts()
-    requester = _Requester(client, budget, facts.seconds)
+    requester = _Requester(client, limit, facts.seconds)
     long = Window(windows[0].end - _LONG, windows[0].end)
     whole = (await client.activities(_between(long, size=1))).total_count
     facts.response = client.last_response
     facts.seconds += [facts.response.seconds] if facts.response else []
     facts.me = await requester.ask(client.identity)
     facts.templates = await requester.ask(partial(client.read_first, SequenceTemplate))
-    chosen = await _choose(requester, [*windows[:_DAYS_TRIED]], (long, whole))
-    if isinstance(chosen, Missing):
-        facts.sample = chosen
-        return facts
-    sample = facts.sample = await _read_sample(requester, chosen)
+    chosen = await _choose(requester, windows[:_DAYS_TRIED], (long, whole))
+    sample = facts.sample = chosen if isinstance(chosen, Missing) else await _read_sample(requester, chosen)
     if isinstance(sample, Missing):
         return facts
     facts.again = await requester.page(sample.query)
     if sample.is_whole:
         facts.beyond = await requester.page(replace(sample.query, page=len(sample.pages) + 1))
-    facts.unit = _coarse_unit([row.created_at for row in sample.rows])
+    unit = unit_of(common_step(row.created_at for row in sample.rows))
+    facts.unit = unit if unit > FINEST and len(sample.rows) >= _FEW_ROWS else None
     facts.probes = await _probe(requester, sample, facts.margin)
-    facts.additivity = await _add_up(requester, long, whole, sample.rows)
+    facts.uncounted = await _add_up(requester, long, whole, sample.rows)
     facts.replies = await _replies(requester, long, sample)
-    await _filter(requester, facts, sample)
+    await _count_by_filters(requester, facts, sample)
     return facts
 
 
 class _Requester:
-    """Sends one request at a time within the budget. If one fails, only its fact is unknown."""
+    """Sends one request at a time within the limits. If one fails, only its fact is unknown."""
 
-    def __init__(self, client: TopoClient, budget: Budget, seconds: list[float]) -> None:
+    def __init__(self, client: TopoClient, limit: int, seconds: list[float]) -> None:
         self._client = client
-        self._budget = budget
+        self._limit = limit
+        self._sent_before = client.requests
         self._seconds = seconds
         self._deadline = asyncio.get_running_loop().time() + TIME_LIMIT
 
@@ -268,8 +221,9 @@ class _Requester:
         return page if isinstance(page, Missing) else page.total_count
 
     async def ask(self, call: Callable[[], Awaitable[_T]]) -> _T | Missing:
-        if not self._budget.allows_another:
-            return Missing(f"the limit of {REQUEST_LIMIT} requests was reached")
+        # A call can use all of its attempts.
+        if self._client.requests - self._sent_before + self._client.attempts > self._limit:
+            return Missing(f"the limit of {self._limit} requests was reached")
         if asyncio.get_running_loop().time() >= self._deadline:
             return _TOO_LATE
         try:
@@ -303,15 +257,12 @@ async def _choose(requester: _Requester, windows: Sequence[Window], long: tuple[
         if isinstance(found, Missing):
             why_none = found
         elif found >= _ENOUGH_ROWS:
-            return await _narrowed(requester, candidate, found)
+            counted = [(candidate, found)]
+            break
         else:
             counted.append((candidate, found))
     window, count = max(counted, key=lambda pair: pair[1])
-    return await _narrowed(requester, window, count) if count else why_none
-
-
-async def _narrowed(requester: _Requester, window: Window, count: int) -> Window:
-    """Halve the window, keeping the fuller half, until it has few enough rows."""
+    # Keep the fuller half until it has few enough rows.
     for _ in range(_HALVINGS):
         if count <= _MANY_ROWS:
             break
@@ -320,7 +271,7 @@ async def _narrowed(requester: _Requester, window: Window, count: int) -> Window
         if isinstance(found, Missing):
             break
         window, count = max((first, found), (second, count - found), key=lambda half: half[1])
-    return window
+    return window if count else why_none
 
 
 async def _read_sample(requester: _Requester, window: Window) -> Sample | Missing:
@@ -330,7 +281,7 @@ async def _read_sample(requester: _Requester, window: Window) -> Sample | Missin
         return first
     if not first.activities:
         return NO_ACTIVITY
-    counted = -(-first.total_count // (len(first.activities) + len(first.rejects)))
+    counted = -(-first.total_count // first.length)
     pages = [first]
     for number in range(2, min(counted, _MOST_PAGES) + 1):
         page = await requester.page(replace(query, page=number))
@@ -340,88 +291,61 @@ async def _read_sample(requester: _Requester, window: Window) -> Sample | Missin
     return Sample(query, pages, is_whole=len(pages) >= counted)
 
 
-def _coarse_unit(moments: Sequence[datetime]) -> int | None:
-    if len(moments) < _FEW_ROWS:
-        return None
-    unit = unit_of(common_step(moments))
-    return unit if unit > FINEST else None
-
-
 async def _probe(requester: _Requester, sample: Sample, margin: timedelta) -> list[Probe]:
     """Request the seconds around two rows, and both sides of the first one's instant."""
-    rows = sorted(sample.rows, key=lambda row: row.created_at)
-    half = (len(rows) + 1) // 2
-    first, *others = [_quietest(part, margin) for part in (rows[:half], rows[half:]) if part]
-    finder = _Finder(requester, margin, sample.page_size)
-    probes = [Probe(await finder.around(row)) for row in (first, *others)]
-    if all(probe.around for probe in probes):
-        probes[0] = await finder.at_both_sides(first)
-    return probes
+    full = sample.first.length if len(sample.pages) > 1 else MAX_PAGE_SIZE
 
-
-def _quietest(rows: Sequence[Row], margin: timedelta) -> Row:
-    """Return the row with the fewest others around it, so that all of them fit on one page."""
-
-    def neighbours(row: Row) -> int:
-        return sum(abs(other.created_at - row.created_at) <= margin for other in rows)
-
-    return min(rows, key=neighbours)
-
-
-class _Finder:
-    """Tests which windows around the instant shown for a row contain it."""
-
-    def __init__(self, requester: _Requester, margin: timedelta, page_size: int) -> None:
-        self._requester = requester
-        self._margin = margin
-        self._page_size = page_size
-
-    async def around(self, row: Row) -> bool | None:
-        return await self._holds(row, -self._margin, self._margin)
-
-    async def at_both_sides(self, row: Row) -> Probe:
-        nothing = timedelta()
-        after = await self._holds(row, nothing, self._margin)
-        before = await self._holds(row, -self._margin, nothing)
-        return Probe(
-            around=True,
-            after=after,
-            before=before,
-            just_after=await self._holds(row, _INSTANT, self._margin) if after else None,
-            just_before=await self._holds(row, -self._margin, -_INSTANT) if before else None,
-        )
-
-    async def _holds(self, row: Row, since: timedelta, until: timedelta) -> bool | None:
+    async def holds(row: Row, since: timedelta, until: timedelta) -> bool | None:
         """Return whether the window between two offsets from the row's instant contains the row. None if unknown."""
         try:
             query = ActivityQuery(created_at_after=row.created_at + since, created_at_before=row.created_at + until)
         except OverflowError:  # the year 1 or 9999
             return None
-        page = await self._requester.page(query)
+        page = await requester.page(query)
         if isinstance(page, Missing):
             return None
-        if row.id in {activity.id for activity in page.activities}:
+        if any(activity.id == row.id for activity in page.activities):
             return True
         # If the page is full, the row could be on a later one.
-        return False if len(page.activities) + len(page.rejects) < self._page_size else None
+        return False if page.length < full else None
+
+    rows = sorted(sample.rows, key=lambda row: row.created_at)
+    half = (len(rows) + 1) // 2
+    first, *others = [_quietest(part, margin) for part in (rows[:half], rows[half:]) if part]
+    probes = [Probe(await holds(row, -margin, margin)) for row in (first, *others)]
+    if all(probe.around for probe in probes):
+        after, before = await holds(first, _NOTHING, margin), await holds(first, -margin, _NOTHING)
+        probes[0] = Probe(
+            around=True,
+            after=after,
+            before=before,
+            just_after=await holds(first, _INSTANT, margin) if after else None,
+            just_before=await holds(first, -margin, -_INSTANT) if before else None,
+        )
+    return probes
 
 
-async def _add_up(requester: _Requester, window: Window, whole: int, rows: Sequence[Row]) -> Additivity | Missing:
-    """Count the parts of a window before and after the middle one of these rows, so that neither part is empty.
+def _quietest(rows: Sequence[Row], margin: timedelta) -> Row:
+    """Return the row with the fewest others around it, so that all of them fit on one page."""
+    return min(rows, key=lambda row: sum(abs(other.created_at - row.created_at) <= margin for other in rows))
 
-    The parts share a second, so that the result does not depend on how bounds are treated.
+
+async def _add_up(requester: _Requester, window: Window, whole: int, rows: Sequence[Row]) -> int | Missing:
+    """Return how many more rows than `whole` Topo counts in the two parts of the window.
+
+    It is cut at the middle one of the rows, so that neither part is empty. The parts share a second, which is counted
+    too, so that the result does not depend on how bounds are treated.
     """
     moments = sorted(row.created_at for row in rows if window.start < row.created_at < window.end)
     middle = moments[len(moments) // 2].replace(microsecond=0) if moments else _middle(window)
-    counts = [
-        await requester.count(_between(part))
-        for part in (Window(window.start, middle), Window(middle, window.end), Window(middle, middle))
-    ]
-    found = [count for count in counts if not isinstance(count, Missing)]
-    if len(found) < len(counts):
-        return next(count for count in counts if isinstance(count, Missing))
-    first, second, shared = found
-    return Additivity(whole, (first, second), shared)
+    counts: list[int] = []
+    for part in (Window(window.start, middle), Window(middle, window.end), Window(middle, middle)):
+        found = await requester.count(_between(part))
+        if isinstance(found, Missing):
+            return found
+        counts.append(found)
+    first, second, shared = counts
+    return first + second - shared - whole
 
 
 async def _replies(requester: _Requester, window: Window, sample: Sample) -> list[Row]:
@@ -431,35 +355,23 @@ async def _replies(requester: _Requester, window: Window, sample: Sample) -> lis
     return [row for row in (*oldest, *sample.rows) if row.type == "message.replied"]
 
 
-async def _filter(requester: _Requester, facts: Facts, sample: Sample) -> None:
-    """Count the sample by each filter's most frequent values, as far as the budget allows."""
-    kinds = [tuple((row.type or "").upper().split(".")) for row in sample.rows]
-    pairs = [kind for kind in kinds if len(kind) == 2]  # noqa: PLR2004
-    resources = [value for value, _ in Counter(pair[0] for pair in pairs).most_common() if value in set(ResourceType)]
-    events = [value for value, _ in Counter(pair[1] for pair in pairs).most_common() if value in set(EventType)]
-    queries: Iterator[tuple[dict[str, int], str, ActivityQuery]] = chain(
-        (
-            (facts.by_channel, channel, replace(sample.query, resource_type=ResourceType.MESSAGE, channel=channel))
-            for channel in Channel
-        ),
-        chain.from_iterable(
-            zip_longest(
-                [(facts.by_resource, v, replace(sample.query, resource_type=ResourceType(v))) for v in resources],
-                [(facts.by_event, v, replace(sample.query, event_type=EventType(v))) for v in events],
-            )
-        ),
-    )
-    for item in queries:
-        if item and len(item[0]) < _VALUES_ASKED:
-            counts, value, query = item
-            found = await requester.count(query)
-            if not isinstance(found, Missing):
-                counts[value] = found
-
-
-def _row(activity: Activity) -> Row:
-    try:
-        payload = json.loads(activity.payload)
-    except (ValueError, RecursionError):  # a number of thousands of digits, a thousand brackets
-        payload = None
-    return Row(activity.id, activity.created_at.astimezone(UTC), payload if isinstance(payload, dict) else {})
+async def _count_by_filters(requester: _Requester, facts: Facts, sample: Sample) -> None:
+    """Count the sample by each filter's most frequent values, as far as the limit allows."""
+    message = replace(sample.query, resource_type=ResourceType.MESSAGE)
+    channels = [(facts.by_channel, channel, replace(message, channel=channel)) for channel in Channel]
+    kinds = [row.type.upper().partition(".") for row in sample.rows]
+    resources = Counter(ResourceType(resource) for resource, _, _ in kinds if resource in set(ResourceType))
+    events = Counter(EventType(event) for _, _, event in kinds if event in set(EventType))
+    by_resource = [
+        (facts.by_resource, value, replace(sample.query, resource_type=value))
+        for value, _ in resources.most_common(_VALUES_ASKED)
+    ]
+    by_event = [
+        (facts.by_event, value, replace(sample.query, event_type=value))
+        for value, _ in events.most_common(_VALUES_ASKED)
+    ]
+    alternating = chain.from_iterable(zip_longest(by_resource, by_event))
+    for counts, value, query in (*channels, *filter(None, alternating)):
+        found = await requester.count(query)
+        if not isinstance(found, Missing):
+            counts[value] = found

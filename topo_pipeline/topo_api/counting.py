@@ -14,16 +14,8 @@ SHORTEST = timedelta(seconds=4)
 async def count(client: TopoClient, query: ActivityQuery, expected: int | None = None) -> int:
     """Return how many activities Topo counts between the bounds of `query`.
 
-    A count that is a multiple of the page size may be a cap. It is compared with the counts of its halves, and those in
-    turn if they are such multiples. Each comparison takes three more requests.
-
-    Args:
-        client: The client to use.
-        query: The query to count, with two bounds.
-        expected: A count that needs no comparison.
-
-    Raises:
-        TopoError: Topo refused, or could not be reached.
+    A count that is a multiple of the page size may be a cap, unless it is `expected`. It is compared with the counts of
+    its halves, and those in turn if they are such multiples. Each comparison takes three more requests.
     """
     total = await _count(client, query)
     after, before = query.created_at_after, query.created_at_before

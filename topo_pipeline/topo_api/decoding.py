@@ -22,7 +22,6 @@ _ANY_INSTANT = re.compile(_INSTANT)
 _IDS = re.compile(f"(?:{_UUID},)*", re.ASCII)
 _INSTANTS = re.compile(f"(?:{_INSTANT},)*")
 
-
 MAX_ITEMS = 1000
 """Maximum number of items on a page: ten times the number requested."""
 
@@ -83,7 +82,10 @@ def _decode_piecemeal(body: bytes) -> ActivityPage:
     # Invalid bytes become lone surrogates, so that only the item that contains them is rejected.
     text = body.decode("utf-8-sig", "surrogateescape")
     envelope = dict(_name_and_value(member) for member in _members(text, "{}"))
-    items = [_decode_item(raw) for raw in _members(_required(envelope, "items"), "[]")]
+    for name in _Envelope.__struct_fields__:
+        if name not in envelope:
+            raise ValueError(f"no `{name}`")
+    items = [_decode_item(raw) for raw in _members(envelope["items"], "[]")]
     return ActivityPage(
         activities=[item for item in items if isinstance(item, Activity)],
         rejects=[item for item in items if isinstance(item, Reject)],
@@ -94,6 +96,7 @@ def _decode_piecemeal(body: bytes) -> ActivityPage:
 
 
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},]', re.DOTALL)
+_DEPTH = {"[": 1, "{": 1, "]": -1, "}": -1}
 _SPACE = " \t\r\n"
 
 
@@ -101,7 +104,7 @@ def _members(text: str, brackets: str) -> list[str]:
     """Split a JSON array or object into its members, as text, without checking them."""
     text = text.strip(_SPACE)
     if text[:1] != brackets[0] or text[-1:] != brackets[1]:
-        raise ValueError(f"no JSON {'object' if brackets == '{}' else 'array'} where one is expected")
+        raise ValueError(f"something that is not a JSON {'object' if brackets == '{}' else 'array'}")
     depth, start = 0, 1
     members: list[str] = []
     for token in _TOKEN.finditer(text):
@@ -115,11 +118,8 @@ def _members(text: str, brackets: str) -> list[str]:
             members.append(text[start : token.start()].strip(_SPACE))
             start = token.end()
     if depth:
-        raise ValueError("JSON that is cut short")
+        raise ValueError("truncated JSON")
     return [] if members == [""] else members
-
-
-_DEPTH = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
 def _name_and_value(member: str) -> tuple[str, str]:
@@ -130,18 +130,11 @@ def _name_and_value(member: str) -> tuple[str, str]:
     return name, value[1:].strip(_SPACE)
 
 
-def _required(envelope: dict[str, str], name: str) -> str:
-    if name not in envelope:
-        raise ValueError(f"no `{name}`")
-    return envelope[name]
-
-
 def _field(envelope: dict[str, str], name: str, type_: Any) -> Any:
-    raw = _required(envelope, name)
     try:
-        return msgspec.json.decode(raw.encode(errors="replace"), type=type_)
+        return msgspec.json.decode(envelope[name].encode(errors="replace"), type=type_)
     except msgspec.DecodeError as error:
-        raise ValueError(f"an unusable `{name}` ({error})") from None
+        raise ValueError(f"an invalid `{name}` ({error})") from None
 
 
 class _Parts(msgspec.Struct):
@@ -160,32 +153,26 @@ def _decode_item(raw: str) -> Activity | Reject:
         visible = raw.encode(errors="surrogateescape").decode(errors="backslashreplace")
         return Reject(visible, "not UTF-8", *_salvage(raw))
     except (msgspec.DecodeError, RecursionError) as error:
-        return Reject(raw, f"unusable: {error}", *_salvage(raw))
+        return Reject(raw, f"malformed: {error}", *_salvage(raw))
     id_, created_at = _read_id(parts.id), _read_instant(parts.created_at)
     payload = bytes(parts.payload).decode()
-    if id_ is None or created_at is None or not payload.startswith("{"):
-        return Reject(raw, _reason(id_, created_at, payload), id_, created_at)
-    return Activity(id_, created_at, payload)
-
-
-def _reason(id_: str | None, created_at: datetime | None, payload: str) -> str:
+    if id_ and created_at and payload.startswith("{"):
+        return Activity(id_, created_at, payload)
     faults = {
-        "no uuid as `id`": id_ is None,
-        "no date-time with a zone as `created_at`": created_at is None,
-        "no object as `payload`": not payload.startswith("{"),
+        "`id` is not a UUID": not id_,
+        "`created_at` is not a date-time with a time zone": not created_at,
+        "`payload` is not an object": not payload.startswith("{"),
     }
-    return ", ".join(fault for fault, found in faults.items() if found)
+    return Reject(raw, ", ".join(fault for fault, found in faults.items() if found), id_, created_at)
 
 
 def _salvage(raw: str) -> tuple[str | None, datetime | None]:
     """Return the id and instant of an item that only a lenient parser accepts (NaN, lone surrogates)."""
     try:
         value = json.loads(raw)
-    except (ValueError, RecursionError):
+        return _read_id(value.get("id")), _read_instant(value.get("created_at"))
+    except (AttributeError, ValueError, RecursionError):
         return None, None
-    if not isinstance(value, dict):
-        return None, None
-    return _read_id(value.get("id")), _read_instant(value.get("created_at"))
 
 
 def _read_id(value: object) -> str | None:

@@ -4,10 +4,10 @@ No message contains the API key: the code that raises an error removes it from t
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from topo_pipeline.common.text import noun_for
+from topo_pipeline.topo_api.wire import utc_text
 
 if TYPE_CHECKING:
     from topo_pipeline.topo_api.reading import Reading
@@ -98,7 +98,7 @@ class IncompleteWindow(TopoError):
 
     def __init__(self, *, reading: "Reading", got: int, because: str, request_ids: Sequence[str] = ()) -> None:
         window = reading.window
-        which = f"Window {_instant(window.start)} to {_instant(window.end)}: " if self.names_window else ""
+        which = f"Window {utc_text(window.start)} to {utc_text(window.end)}: " if self.names_window else ""
         super().__init__(f"{which}{because}{_quoted(request_ids)}")
         self.reading = reading
         self.window = window
@@ -131,20 +131,11 @@ class UnreadableRows(IncompleteWindow):
         super().__init__(reading=reading, got=rows, because=because)
 
 
-def _instant(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
 def count_comparison(expected: int, got: int) -> str:
     """Return a sentence with Topo's count and the number of distinct rows received."""
     activities, rows = noun_for(expected, "activity", "activities"), noun_for(got, "row")
-    return f"Topo counts {expected} {activities} and sent {got} distinct {rows} ({_difference(expected, got)})"
-
-
-def _difference(expected: int, got: int) -> str:
-    if got == expected:
-        return "none missing"
-    return f"{expected - got} missing" if got < expected else f"{got - expected} too many"
+    difference = f"{expected - got or 'none'} missing" if got <= expected else f"{got - expected} too many"
+    return f"Topo counts {expected} {activities} and sent {got} distinct {rows} ({difference})"
 
 
 def _quoted(request_ids: Sequence[str]) -> str:

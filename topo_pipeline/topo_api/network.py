@@ -6,6 +6,7 @@ password.
 
 import ipaddress
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.request import getproxies, proxy_bypass
 
@@ -16,17 +17,13 @@ _MAX_PORT = 65_535
 
 @dataclass(frozen=True)
 class Network:
-    """How requests reach a host.
-
-    Attributes:
-        verify: what certificates are verified with. False if there is no TLS.
-        proxy: the proxy, if requests go through one.
-        variable: the environment variable that names the proxy.
-    """
+    """How requests reach a host."""
 
     verify: ssl.SSLContext | bool
+    """What certificates are verified with. False if there is no TLS."""
     proxy: httpx.Proxy | None = None
     variable: str | None = None
+    """The environment variable that names the proxy."""
 
 
 def checked_url(text: str) -> httpx.URL:
@@ -77,16 +74,14 @@ def _proxy(variable: str, value: str) -> httpx.Proxy:
     url = _parsed(value if "://" in value else f"http://{value}")
     if url is not None and url.host and url.path in ("", "/") and not (url.query or url.fragment):
         try:
-            proxy = httpx.Proxy(url)
-            httpx.AsyncHTTPTransport(proxy=proxy, verify=False)  # noqa: S501 - only tests that it can be created
-        except ValueError:  # an unsupported scheme
-            pass
+            with suppress(ValueError):  # an unsupported scheme
+                proxy = httpx.Proxy(url)
+                httpx.AsyncHTTPTransport(proxy=proxy, verify=False)  # noqa: S501 - only tests that it can be created
+                return proxy
         except ImportError:
             raise ValueError(
                 f"{variable} names a SOCKS proxy, which needs an extra package: pip install 'httpx[socks]'"
             ) from None
-        else:
-            return proxy
     raise ValueError(
         f"{variable} can't be used: use http://name:password@host:port,"
         " and percent-encode special characters in the password (# is %23)"

@@ -19,17 +19,13 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Listing(Generic[_T]):
-    """The part of a list that was read.
-
-    Attributes:
-        items: the distinct items.
-        total_count: the count on the last page. None if it has none.
-        stopped_by: why reading stopped before the end. None if it reached the end.
-    """
+    """The distinct items of a list that were read."""
 
     items: list[_T]
     total_count: int | None
+    """The count on the last page. None if it has none."""
     stopped_by: str | None = None
+    """Why reading stopped before the end. None if it reached the end."""
 
     @property
     def is_whole(self) -> bool:
@@ -44,20 +40,17 @@ async def read_list(
     most: int = MAX_PAGES,
     seconds: float = MAX_SECONDS,
 ) -> Listing[_T]:
-    """Read a list as far as possible.
+    """Read a list as far as possible: at most `most` pages, none of them requested after `seconds`.
 
-    Args:
-        ask: Returns the page with a number, starting at 1.
-        id_of: Returns an item's id. Of two items with the same id, the later one counts.
-        most: Maximum number of pages.
-        seconds: No further page is requested after this time.
+    `ask` returns the page with a number, starting at 1. Of two items with the same id, the later one counts.
 
     Raises:
         TopoError: the first page could not be read, or the key is refused.
     """
     found: dict[str, _T] = {}
     total: int | None = None
-    deadline = asyncio.get_running_loop().time() + seconds
+    now = asyncio.get_running_loop().time
+    deadline = now() + seconds
     for number in range(1, most + 1):
         try:
             page = await ask(number)
@@ -70,6 +63,6 @@ async def read_list(
         is_short = total is not None and len(found) < total
         if len(found) == before or not (page.has_more or is_short):
             return Listing([*found.values()], total)
-        if asyncio.get_running_loop().time() > deadline:
+        if now() > deadline:
             return Listing([*found.values()], total, f"the end was not reached within {seconds:g} s")
     return Listing([*found.values()], total, f"the end was not reached within {most:,} pages")

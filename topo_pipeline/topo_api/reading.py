@@ -6,10 +6,8 @@ from datetime import datetime
 from topo_pipeline.days import Window
 from topo_pipeline.topo_api.wire import Activity, Reject
 
-FEW_UNREADABLE = 5
-"""Up to this many unreadable rows are accepted in a reading of many rows."""
-UNREADABLE_SHARE = 0.01
-"""Up to this share of unreadable rows is accepted."""
+FEW_UNREADABLE, UNREADABLE_SHARE = 5, 0.01
+"""Up to this many unreadable rows are accepted, or up to this share of all rows."""
 
 
 @dataclass(frozen=True)

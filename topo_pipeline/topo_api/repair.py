@@ -16,14 +16,14 @@ The steps, in order:
 3. Split by type, if one second has more than a page.
 4. Read until every row has been seen, if one type in one second has more than a page.
 
-Deep pages of a part that can be split are never read. A deep query is cut at the time of its last page that is not
-deep. Finding that page costs one request for each part. Guessing the distribution over the day would cost more.
+A query with deep pages is cut at the time of its last page that is not deep, which costs one request for each part.
+Deep pages are read only if the query can't be split.
 """
 
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -43,7 +43,6 @@ IDLE_ROUNDS = 6
 """Stop after this many attempts in a row that found no new row."""
 PARTS_AT_ONCE = 2
 """Parts of a deep query that are read at the same time. With fewer, each is read faster and less changes during it."""
-
 SMALLEST_CAP = 100
 """Smallest count that can be a cap."""
 MAX_REQUESTS = 20_000
@@ -87,7 +86,7 @@ async def read_proved(client: TopoClient, query: ActivityQuery, depth: int = DEP
         exceeded = LimitExceeded(f"Reading {_window(query)} took longer than {MAX_TIME} ({reader.requests} requests)")
     else:
         return Outcome(tally, reader.refused, reader.requests, reader.as_of)
-    raise exceeded
+    raise exceeded  # outside the handler, so that it is not chained to a request
 
 
 class _Reader:
@@ -113,7 +112,7 @@ class _Reader:
             # Read in parts, and the sum differs from the first count. Ask for the current count.
             now = await self._ask(replace(query, size=1))
             was_capped = tally.capped or (tally.count == now.total_count and looks_capped(tally.count))
-            tally = replace(tally, count=now.total_count, capped=False, request_ids=_ids(now))
+            tally = replace(tally, count=now.total_count, capped=False, request_ids=now.request_ids)
             if tally.proved:
                 return tally
             if was_capped and tally.count < len(tally.rows):
@@ -159,7 +158,7 @@ class _Reader:
 
     async def _ask(self, query: ActivityQuery) -> ActivityPage:
         if self.requests >= MAX_REQUESTS:
-            raise LimitExceeded(f"Reading {_window(query)} needs more than the limit of {MAX_REQUESTS} requests")
+            raise LimitExceeded(f"Reading {_window(query)} reached the limit of {MAX_REQUESTS:,} requests")
         page = await self._client.activities(query)
         self.requests += page.requests
         self.as_of = min(self.as_of or page.answered_at, page.answered_at) if page.answered_at else self.as_of
@@ -169,8 +168,11 @@ class _Reader:
         """Read up to `most` pages. By default all of them, or only the first of a deep query."""
         page = await self._ask(query)
         tally = Tally.of(query, page)
-        if tally.pages > MAX_REQUESTS and not tally.is_short(page):
-            raise LimitExceeded(f"Topo counts {tally.count} activities from {_window(query)}, too many to read")
+        if tally.pages > MAX_REQUESTS and page.length >= tally.page_size:
+            raise LimitExceeded(
+                f"Topo counts {tally.count} activities from {_window(query)}."
+                f" Reading them would take more than {MAX_REQUESTS:,} requests"
+            )
         self._page_size = min(self._page_size, tally.page_size)
         if tally.count == self._cap:
             tally.capped = True
@@ -191,11 +193,8 @@ class _Reader:
         async with _tasks() as group:
             for _ in range(min(self._client.concurrency, last - 1)):
                 group.create_task(work())
-        if (
-            tally.proved
-            and tally.pages <= last
-            and (page.has_more or (looks_capped(tally.count) and tally.count != known))
-        ):
+        may_be_capped = page.has_more or (looks_capped(tally.count) and tally.count != known)
+        if may_be_capped and tally.proved and tally.pages <= last:
             tally.capped = await self._is_capped(tally, page.has_more and last + 1)
             self._cap = tally.count if tally.capped else self._cap
         return tally
@@ -203,26 +202,19 @@ class _Reader:
     async def _is_capped(self, tally: Tally, beyond: int) -> bool:
         """Return whether a count that every page agrees on leaves rows out.
 
-        Args:
-            tally: The rows received.
-            beyond: Number of the page after the last one if has_more announces it, else 0.
+        If has_more announces a page after the last one, `beyond` is its number, else 0.
         """
-        if beyond and tally.rows.lacks(await self._ask_beyond(replace(tally.query, page=beyond))):
-            return True
+        with suppress(RequestRefused):  # of a page past the end
+            if beyond and tally.rows.lacks(await self._ask(replace(tally.query, page=beyond))):
+                return True
         parts = _around_the_middle(tally)
         for part in parts:
+            after, before = part.bounds
             counted = (await self._ask(replace(part, size=1))).total_count
-            if counted > sum(moment in _Span(part) for moment in tally.rows.moments()) + len(tally.rows.rejects()):
+            if counted > sum(after < moment < before for moment in tally.rows.moments()) + len(tally.rows.rejects()):
                 return True
         # All rows are in one second, so nothing more can be counted. has_more is true and the count looks like a cap.
         return bool(beyond and not parts and looks_capped(tally.count))
-
-    async def _ask_beyond(self, query: ActivityQuery) -> ActivityPage:
-        """Request a page past the end. If Topo refuses it, return an empty page."""
-        try:
-            return await self._ask(query)
-        except RequestRefused:
-            return ActivityPage([], [], 0, 0, has_more=False)
 
     def _refuse(self, tally: Tally) -> Tally:
         self.refused = self.refused or tally
@@ -233,8 +225,11 @@ class _Reader:
     def _is_deep(self, count: int) -> bool:
         return count > self._depth * self._page_size
 
-    async def _mark(self, query: ActivityQuery) -> "_Mark | None":
-        """Return where to cut a deep query. None if it is too short or has fewer pages than counted."""
+    async def _mark(self, query: ActivityQuery) -> tuple[datetime, int] | None:
+        """Return where to cut a deep query, and the number of rows before that.
+
+        Return None if it is too short to cut or has fewer pages than counted.
+        """
         start, end = _span(query)
         if _middle(query) is None:
             return None
@@ -245,11 +240,10 @@ class _Reader:
         # Cut where the page begins, so that the part before it fills its pages. Otherwise as late as possible.
         for cut in (_second(moments[0]), max(_second(moments[-1]), _second(start) + _STEP)):
             if start < cut < end:
-                known = (self._depth - 1) * self._page_size + sum(moment < cut for moment in moments)
-                return _Mark(cut, known)
+                return cut, (self._depth - 1) * self._page_size + sum(moment < cut for moment in moments)
         return None
 
-    async def _read_slices(self, query: ActivityQuery, count: int, mark: "_Mark | None") -> Rows:
+    async def _read_slices(self, query: ActivityQuery, count: int, mark: tuple[datetime, int] | None) -> Rows:
         """Read the slice before each mark and the rest after the last. Marks are looked up while slices are read."""
         at_once = asyncio.Semaphore(PARTS_AT_ONCE)
         rows = Rows()
@@ -261,9 +255,10 @@ class _Reader:
 
         async with _tasks() as group:
             while mark:
-                before, query = _cut(query, mark.cut)
-                group.create_task(read(before, mark.rows))
-                count -= mark.rows
+                cut, known = mark
+                before, query = _cut(query, cut)
+                group.create_task(read(before, known))
+                count -= known
                 mark = await self._mark(query) if self._is_deep(count) else None
             group.create_task(read(query, 0))
         return rows
@@ -292,11 +287,9 @@ class _Reader:
             # A filter that also selects other types proves nothing.
             if not any(part.unexpected_type for part in parts) and sum(part.count for part in parts) <= tally.count:
                 parts.append(await self._prove(kind))
-        now = await self._ask(replace(tally.query, size=1))
-        is_sum = now.total_count == sum(part.count for part in parts) and not any(
-            part.unexpected_type for part in parts
-        )
-        return replace(_joined(tally, parts), count=now.total_count, steady=is_sum)
+        count = (await self._ask(replace(tally.query, size=1))).total_count
+        is_sum = count == sum(part.count for part in parts) and not any(part.unexpected_type for part in parts)
+        return replace(_joined(tally, parts), count=count, steady=is_sum)
 
     async def _until_seen(self, query: ActivityQuery) -> Tally:
         """Collect rows over several readings with the same count, including deep pages, as the query can't be split."""
@@ -313,13 +306,6 @@ class _Reader:
             else:
                 seen = again
         return seen if seen.proved else self._refuse(seen)
-
-
-@dataclass(frozen=True)
-class _Mark:
-    cut: datetime
-    rows: int
-    """Number of rows before the cut."""
 
 
 def _joined(tally: Tally, parts: Iterable[Tally]) -> Tally:
@@ -348,21 +334,6 @@ def _around_the_middle(tally: Tally) -> list[ActivityQuery]:
     return []
 
 
-class _Span:
-    """The bounds of a query, both exclusive."""
-
-    def __init__(self, query: ActivityQuery) -> None:
-        self._query = query
-
-    def __contains__(self, moment: datetime) -> bool:
-        after, before = self._query.created_at_after, self._query.created_at_before
-        return (after is None or after < moment) and (before is None or moment < before)
-
-
-def _ids(page: ActivityPage) -> list[str]:
-    return [page.request_id] if page.request_id else []
-
-
 def _window(query: ActivityQuery) -> str:
     params = query.params()
     return f"{params.get('created_at_after')} to {params.get('created_at_before')}"
@@ -370,9 +341,8 @@ def _window(query: ActivityQuery) -> str:
 
 def _span(query: ActivityQuery) -> tuple[datetime, datetime]:
     """Return the half-open window of a query with both bounds."""
-    if query.created_at_after is None or query.created_at_before is None:
-        raise ValueError("a query without both bounds can't be split")
-    return query.created_at_after + OVERLAP, query.created_at_before
+    after, before = query.bounds
+    return after + OVERLAP, before
 
 
 def _second(moment: datetime) -> datetime:

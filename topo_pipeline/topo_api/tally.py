@@ -38,10 +38,9 @@ class Rows:
     def add(self, page: ActivityPage) -> None:
         """Add a page of the same query."""
         self.activities |= {activity.id: activity for activity in page.activities}
-        if page.rejects:
-            self.unreadable |= {reject.id: reject for reject in page.rejects if reject.id is not None}
-            # The same text on two pages is one row that moved from one to the other.
-            self.unidentified |= Counter(reject for reject in page.rejects if reject.id is None)
+        self.unreadable |= {reject.id: reject for reject in page.rejects if reject.id}
+        # The same text on two pages is one row that moved from one to the other.
+        self.unidentified |= _without_id(page)
         dated: list[Activity | Reject] = [*page.activities, *(reject for reject in page.rejects if reject.created_at)]
         if dated:
             moments = () if self.step == FINEST else map(_created_at, page.activities)
@@ -72,9 +71,7 @@ class Rows:
     def lacks(self, page: ActivityPage) -> bool:
         """Return whether the page has a row that is missing here."""
         ids = {activity.id for activity in page.activities} | {reject.id for reject in page.rejects if reject.id}
-        if ids - self.activities.keys() - self.unreadable.keys():
-            return True
-        return bool(Counter(reject for reject in page.rejects if reject.id is None) - self.unidentified)
+        return bool(ids - self.activities.keys() - self.unreadable.keys() or _without_id(page) - self.unidentified)
 
     def moments(self) -> list[datetime]:
         """Return the instants of the activities."""
@@ -118,17 +115,13 @@ class Tally:
         """Number of pages according to the count."""
         return -(-self.count // self.page_size)
 
-    def is_short(self, page: ActivityPage) -> bool:
-        """Return whether a page of this query is not full."""
-        return len(page.activities) + len(page.rejects) < self.page_size
-
     def add(self, page: ActivityPage) -> None:
         """Add a page."""
         self.rows.add(page)
         self.steady &= page.total_count == self.count
-        self.ended |= not (page.activities or page.rejects)
+        self.ended |= not page.length
         self.unexpected_type = self.unexpected_type or self.query.unexpected_type(page.activities)
-        self.request_ids += [page.request_id] if page.request_id else []
+        self.request_ids += page.request_ids
 
     @property
     def proved(self) -> bool:
@@ -136,8 +129,11 @@ class Tally:
         return self.steady and not self.capped and not self.unexpected_type and len(self.rows) == self.count
 
 
+def _without_id(page: ActivityPage) -> Counter[Reject]:
+    return Counter(reject for reject in page.rejects if not reject.id)
+
+
 def _page_size(query: ActivityQuery, first: ActivityPage) -> int:
     """Return the rows on a full page: fewer than requested only if total_pages agrees with that."""
-    got = len(first.activities) + len(first.rejects)
-    is_short = 0 < got < min(query.size, first.total_count)
-    return got if is_short and first.total_pages == -(-first.total_count // got) else query.size
+    is_short = 0 < first.length < min(query.size, first.total_count)
+    return first.length if is_short and first.total_pages == -(-first.total_count // first.length) else query.size

@@ -11,13 +11,11 @@ The proof consists of four claims, checked over the requested bounds before the 
 Topo promises no precision. The margins cover rounding to a second: a row that the filter places up to a second earlier
 or later than shown is still within them. If every time is a multiple of a coarser unit, the window is read again with
 wider margins.
-
-The meaning of a window (a day, an hour) is up to the caller.
 """
 
 import asyncio
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -26,7 +24,7 @@ from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import EchoMissing, IncompleteWindow, TimesDisagree, count_comparison
 from topo_pipeline.topo_api.reading import Reading
 from topo_pipeline.topo_api.repair import DEPTH, Outcome, read_proved
-from topo_pipeline.topo_api.resolution import FINEST, common_step, unit_of
+from topo_pipeline.topo_api.resolution import FINEST, common_step, format_duration, unit_of
 from topo_pipeline.topo_api.tally import Rows, Tally
 from topo_pipeline.topo_api.wire import Activity, ActivityQuery, EventType, Reject
 
@@ -34,10 +32,8 @@ ECHO = timedelta(seconds=1.5)
 """Time before and after a row's instant that an echo requests."""
 MARGIN = timedelta(seconds=3)
 """Requested on both sides of a window: more than the shift an echo can miss plus a second of rounding."""
-
 FEW = 5
 """Minimum number of rows to infer a coarser unit than the run's other times have."""
-_TWO_MINUTES = 120
 _PLAUSIBLE = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _DAY_IN_ANY_ZONE = timedelta(hours=38)
 """A day plus the largest offset between time zones."""
@@ -45,13 +41,10 @@ _DAY_IN_ANY_ZONE = timedelta(hours=38)
 
 @dataclass
 class Evidence:
-    """Facts that one run has learned about Topo's times. Pass it from window to window.
-
-    Attributes:
-        step: Seconds that every instant so far is a multiple of. 0 before the first.
-    """
+    """Facts that one run has learned about Topo's times. Pass it from window to window."""
 
     step: int = 0
+    """Seconds that every instant so far is a multiple of. 0 before the first."""
     _echoed: int | None = None
     """Unit of the times in the last echo. It proves nothing about finer times."""
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -81,23 +74,15 @@ class Evidence:
             self._echoed = unit_of(self.step) if edges and not missing else None
             return missing, requests + more
 
-    async def compare(self, client: TopoClient, window: Window, near: Iterable[Activity]) -> tuple[str, int]:
+    async def compare(self, client: TopoClient, window: Window, received: Collection[Activity]) -> tuple[str, int]:
         """Compare the rows that two adjacent windows received near the bound between them.
 
         A row whose time belongs to the other window must have been received there, too. If it was not, it may have been
-        recorded since then. In that case an echo finds it.
-
-        Args:
-            client: The client to use.
-            window: The window that was read.
-            near: The activities received within a margin of its bounds, on either side.
-
-        Returns:
-            The same as `echo`.
+        recorded since then. In that case an echo finds it. Returns the same as `echo`.
         """
         unmatched: list[Activity] = []
         for bound, is_start in ((window.start, True), (window.end, False)):
-            side = [row for row in near if abs(row.created_at - bound) <= MARGIN]
+            side = [row for row in received if abs(row.created_at - bound) <= MARGIN]
             other = self._sides.pop(bound, None)
             if other is None:
                 # Windows are read in order, so only the latest bounds are needed.
@@ -116,9 +101,8 @@ class Evidence:
             at = row.created_at
             if at is None or not _PLAUSIBLE[0] < at < _PLAUSIBLE[1]:
                 continue  # a time centuries away is already outside the bounds
-            outcome = await read_proved(
-                client, ActivityQuery(created_at_after=at - around, created_at_before=at + around)
-            )
+            seconds = ActivityQuery(created_at_after=at - around, created_at_before=at + around)
+            outcome = await read_proved(client, seconds)
             requests += outcome.requests
             found = outcome.tally.rows
             if row.id not in found.activities and row.id not in found.unreadable:
@@ -145,37 +129,35 @@ async def read_window(
 
     Raises:
         IncompleteWindow: the rows received are not proved complete. Contains them.
-        TimesDisagree: the rows are not the ones that were requested.
-        EchoMissing: the same, and it affects every window.
+        TimesDisagree: the rows are not the ones that were requested. An EchoMissing affects every window.
         LimitExceeded: the window needs too many requests or too much time.
         TopoError: Topo refused, or could not be reached.
     """
     seen = evidence or Evidence()
-    bounds = _Bounds(window, seen.step)
-    outcome = await read_proved(client, bounds.query(event_type), depth)
+    has_evidence = evidence is not None and window.start < window.end
+    bounds = _Bounds(window, event_type, seen.step)
+    outcome = await read_proved(client, bounds.query, depth)
     requests, missing = outcome.requests, ""
-    if evidence and window.start < window.end:
-        missing, more = await evidence.echo(client, window, outcome.tally.rows)
+    if has_evidence:
+        missing, more = await seen.echo(client, window, outcome.tally.rows)
         requests += more
-    wider = _Bounds(window, _step(outcome.tally.rows, seen))
+    wider = _Bounds(window, event_type, _step(outcome.tally.rows, seen))
     if wider.margin > bounds.margin and not (missing or outcome.refused):
         bounds = wider
-        outcome = await read_proved(client, bounds.query(event_type), depth)
+        outcome = await read_proved(client, bounds.query, depth)
         requests += outcome.requests
     rows = outcome.tally.rows
     seen.step = math.gcd(seen.step, rows.step)
-    got = len(rows)
     excess = bounds.excess(rows)
-    if evidence and window.start < window.end and not (missing or excess or outcome.refused):
-        apart, more = await evidence.compare(client, window, rows.activities.values())
+    if has_evidence and not (missing or excess or outcome.refused):
+        apart, more = await seen.compare(client, window, rows.activities.values())
         excess, requests = apart and f". {apart}", requests + more
     reading = _reading(bounds, outcome, requests)
     if missing or excess:
         because = ". ".join(filter(None, [f"Topo's time filter and its timestamps disagree{excess}", missing]))
-        raise (EchoMissing if missing else TimesDisagree)(reading=reading, got=got, because=because)
+        raise (EchoMissing if missing else TimesDisagree)(reading=reading, got=len(rows), because=because)
     if outcome.refused:
-        because = f"{count_comparison(reading.total_count, got)}. {_because(outcome.refused, bounds.query(event_type))}"
-        raise IncompleteWindow(reading=reading, got=got, because=because, request_ids=outcome.refused.request_ids)
+        raise _incomplete(reading, outcome.tally, outcome.refused)
     return reading
 
 
@@ -186,9 +168,10 @@ def _step(rows: Rows, seen: Evidence) -> int:
 
 @dataclass(frozen=True)
 class _Bounds:
-    """The query for a window whose times are multiples of `step` seconds. 0 if that is unknown."""
+    """The bounds requested for a window whose times are multiples of `step` seconds. 0 if that is unknown."""
 
     window: Window
+    event_type: EventType | None
     step: int
 
     @property
@@ -197,68 +180,56 @@ class _Bounds:
         return MARGIN if self.step <= FINEST else MARGIN + timedelta(seconds=2 * unit_of(self.step))
 
     @property
-    def after(self) -> datetime:
-        return self.window.start - self.margin
-
-    @property
-    def before(self) -> datetime:
-        return self.window.end + self.margin
-
-    def query(self, event_type: EventType | None) -> ActivityQuery:
-        return ActivityQuery(created_at_after=self.after, created_at_before=self.before, event_type=event_type)
+    def query(self) -> ActivityQuery:
+        after, before = self.window.start - self.margin, self.window.end + self.margin
+        return ActivityQuery(created_at_after=after, created_at_before=before, event_type=self.event_type)
 
     def excess(self, rows: Rows) -> str:
         """Describe the row furthest outside the requested bounds. Empty if there is none."""
         if rows.earliest is None or rows.latest is None:
             return ""
-        first, last = rows.earliest.created_at or self.after, rows.latest.created_at or self.before
-        early, late = self.after - first, last - self.before
-        row, by = (rows.earliest, early) if early > late else (rows.latest, late)
+        after, before = self.query.bounds
+        first, last = rows.earliest.created_at or after, rows.latest.created_at or before
+        early, late = after - first, last - before
+        row, at, by = (rows.earliest, first, early) if early > late else (rows.latest, last, late)
         if by <= timedelta(seconds=unit_of(self.step or FINEST)):
             return ""
-        at = first if early > late else last
-        return f" by {_duration(by)} or more: Topo returned activity {row.id or 'without an id'} of {at.isoformat()}"
+        which = f"activity {row.id}" if row.id else "an activity without an id"
+        return f" by {format_duration(by)} or more: Topo returned {which}, dated {at.isoformat()}"
 
 
 def _reading(bounds: _Bounds, outcome: Outcome, requests: int) -> Reading:
-    rejects = outcome.tally.rows.rejects()
-    window = bounds.window
-    received = sorted(outcome.tally.rows.activities.values(), key=lambda activity: (activity.created_at, activity.id))
+    window, rows, rejects = bounds.window, outcome.tally.rows, outcome.tally.rows.rejects()
+    after, before = bounds.query.bounds
+    received = sorted(rows.activities.values(), key=lambda activity: (activity.created_at, activity.id))
     return Reading(
         window=window,
-        asked_after=bounds.after,
-        asked_before=bounds.before,
+        asked_after=after,
+        asked_before=before,
         total_count=outcome.tally.count,
-        received=len(outcome.tally.rows.activities),
+        received=len(received),
         activities=[activity for activity in received if activity.created_at in window],
         overlap=[activity for activity in received if activity.created_at not in window],
-        rejects=[r for r in rejects if r.created_at is None or r.created_at in window],
+        rejects=[reject for reject in rejects if reject.created_at is None or reject.created_at in window],
         requests=requests,
         count_capped=outcome.tally.capped,
         as_of=outcome.as_of,
-        unreadable=[reject for reject in rejects if reject.id not in outcome.tally.rows.activities],
+        unreadable=[reject for reject in rejects if reject.id not in rows.activities],
     )
 
 
-def _because(refused: Tally, whole: ActivityQuery) -> str:
-    if refused.query == whole:
-        reasons = ["The window is not proved complete"]
-    else:
+def _incomplete(reading: Reading, whole: Tally, refused: Tally) -> IncompleteWindow:
+    """Return the error, which names the part that is not proved."""
+    got, which, numbers = len(whole.rows), "window", ""
+    if refused.query != whole.query:
         params = refused.query.params()
         kinds = [f"{name}={params[name]}" for name in ("resource_type", "event_type") if name in params]
-        part = " ".join([f"{params['created_at_after']} to {params['created_at_before']}", *kinds])
-        numbers = f"{refused.count} counted, {len(refused.rows)} received"
-        reasons = [f"The part {part} is not proved complete: {numbers}"]
+        which = " ".join(["part", params["created_at_after"], "to", params["created_at_before"], *kinds])
+        numbers = f": {refused.count} counted, {len(refused.rows)} received"
+    reasons = [count_comparison(reading.total_count, got), f"The {which} is not proved complete{numbers}"]
     if refused.unexpected_type:
         reasons.append(f"Topo's type filter returned {refused.unexpected_type}")
     if refused.capped:
-        reasons.append("More rows than Topo counts can be read there")
-    return ". ".join(reasons)
-
-
-def _duration(time: timedelta) -> str:
-    seconds = round(time.total_seconds(), 1)
-    if seconds < _TWO_MINUTES:
-        return f"{seconds:g} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return " ".join(part for part in (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "") if part)
+        reasons.append("Topo's count is capped: more rows exist than it counts")
+    because, request_ids = ". ".join(reasons), refused.request_ids
+    return IncompleteWindow(reading=reading, got=got, because=because, request_ids=request_ids)

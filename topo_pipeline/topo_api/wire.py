@@ -86,13 +86,20 @@ class ActivityQuery:
     def __post_init__(self) -> None:
         if self.page < 1 or not 1 <= self.size <= MAX_PAGE_SIZE:
             raise ValueError(f"page {self.page} of size {self.size}: pages start at 1 and have 1 to 100 rows")
-        for bound in (self.created_at_after, self.created_at_before):
-            if bound:
-                to_utc(bound)
+        for bound in filter(None, (self.created_at_after, self.created_at_before)):
+            to_utc(bound)
+
+    @property
+    def bounds(self) -> tuple[datetime, datetime]:
+        """Both bounds. Raises ValueError if one is missing."""
+        if self.created_at_after is None or self.created_at_before is None:
+            raise ValueError("a query without both bounds")
+        return self.created_at_after, self.created_at_before
 
     def params(self) -> dict[str, str]:
         """Return the query parameters. Unset ones are left out, date-times are UTC with Z."""
-        return {name: _parameter(value) for name, value in vars(self).items() if value is not None}
+        set_ = {name: value for name, value in vars(self).items() if value is not None}
+        return {name: utc_text(value) if isinstance(value, datetime) else str(value) for name, value in set_.items()}
 
     def unexpected_type(self, activities: Sequence["Activity"]) -> str:
         """Return the type of an activity whose resource or event was not requested. Empty if there is none.
@@ -125,10 +132,9 @@ def _type_of(payload: str) -> str:
     return type_ if isinstance(type_, str) else ""
 
 
-def _parameter(value: object) -> str:
-    if isinstance(value, datetime):
-        return to_utc(value).isoformat().replace("+00:00", "Z")
-    return str(value)
+def utc_text(moment: datetime) -> str:
+    """Return an instant as ISO 8601 text in UTC with Z."""
+    return to_utc(moment).isoformat().replace("+00:00", "Z")
 
 
 class Activity(msgspec.Struct, frozen=True, gc=False):
@@ -166,6 +172,16 @@ class ActivityPage:
     """Requests sent for this page, retries included."""
     answered_at: datetime | None = None
     """Time of the response by Topo's clock. None if it does not say."""
+
+    @property
+    def length(self) -> int:
+        """Number of items."""
+        return len(self.activities) + len(self.rejects)
+
+    @property
+    def request_ids(self) -> list[str]:
+        """The request id, if there is one."""
+        return [self.request_id] if self.request_id else []
 
 
 _Aware = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -219,19 +235,16 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class ResponseInfo:
-    """Facts from a response's headers and timing.
-
-    Attributes:
-        seconds: from the request to the end of the response.
-        clock_ahead: seconds by which our clock is ahead of the server's, within a second. None without a Date header.
-        answered_at: time of the content by the server's clock: Date minus Age. None without a Date header.
-        limits: the headers about rate limits, unchanged. Topo documents none.
-    """
+    """Facts from a response's headers and timing."""
 
     seconds: float
+    """From the request to the end of the response."""
     clock_ahead: float | None
+    """Seconds by which our clock is ahead of the server's, within a second. None without a Date header."""
     answered_at: datetime | None
+    """Time of the content by the server's clock. None without a Date header."""
     limits: dict[str, str]
+    """The headers about rate limits, unchanged. Topo documents none."""
 
 
 def response_info(headers: Mapping[str, str], seconds: float, now: datetime) -> ResponseInfo:
@@ -255,16 +268,11 @@ def answered_at(headers: Mapping[str, str]) -> datetime | None:
 
 @dataclass(frozen=True)
 class ListPage(Generic[_T]):
-    """One page of a list.
-
-    Attributes:
-        items: the readable ones.
-        total_count: number of items in the whole list. None if the page has none.
-        has_more: whether more pages follow, according to Topo.
-    """
+    """One page of a list, without the items that can't be read."""
 
     items: list[_T]
     total_count: int | None
+    """Number of items in the whole list. None if the page has none."""
     has_more: bool
 
 
@@ -275,22 +283,16 @@ def decode_list(model: type[_I], value: object) -> ListPage[_I]:
         ValueError: it is not the documented shape, or it has items and none has an id.
     """
     if not isinstance(value, dict) or not isinstance(value.get("items"), list):
-        raise ValueError("no list of `items`")
+        raise ValueError("no `items` list")
     if not isinstance(value.get("has_more"), bool):
         raise ValueError("no `has_more`")
-    identified = [item for item in value["items"] if _has_id(item)]
-    if value["items"] and not identified:
+    items = [_tolerant(model, item) for item in value["items"] if _has_id(item)]
+    if value["items"] and not items:
         raise ValueError("`items` without `id`")
-    return ListPage(
-        [_tolerant(model, item) for item in identified], _count(value.get("total_count")), value["has_more"]
-    )
-
-
-def _count(value: object) -> int | None:
-    try:
-        return msgspec.convert(value, Count)
-    except msgspec.ValidationError:
-        return None
+    total_count = None
+    with suppress(msgspec.ValidationError):
+        total_count = msgspec.convert(value.get("total_count"), Count)
+    return ListPage(items, total_count, value["has_more"])
 
 
 def decode_me(value: object) -> Me:
@@ -330,14 +332,14 @@ def decode_problem(body: bytes) -> Problem:
     text = _beginning(body)
     try:
         value = json.loads(text)
-        fields = {name: _text(value.get(name)) for name in ("type", "message", "data")}
-        request_id = _text(value.get("request_id")) or None
+        type_, message, data, request_id = (
+            _text(value.get(name)) for name in ("type", "message", "data", "request_id")
+        )
     except AttributeError:  # not an object
         return Problem(message=text)
     except (ValueError, RecursionError):
         return Problem(message=_MARKUP.sub(" ", text))
-    says_nothing = not (fields["type"] or fields["message"])
-    return Problem(**(fields | {"message": text} if says_nothing else fields), request_id=request_id)
+    return Problem(type_, message if type_ or message else text, data, request_id or None)
 
 
 def _beginning(body: bytes) -> str:
@@ -370,10 +372,7 @@ def retry_after(header: str | None, now: datetime) -> float | None:
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", header):
         seconds = float(header)
     else:
-        moment = _http_date(header)
-        if moment is None:
-            return None
-        seconds = (moment - now).total_seconds()
+        seconds = ((_http_date(header) or now) - now).total_seconds()
     return seconds if seconds > 0 else None
 
 

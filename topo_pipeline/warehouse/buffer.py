@@ -9,7 +9,6 @@ import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import duckdb
@@ -29,36 +28,30 @@ CHARACTERS_AT_ONCE = 4_000_000
 # Ids fetched at a time.
 _IDS_AT_ONCE = 10_000
 
-# The names of each column's field in the payload, in both spellings.
-_SPELLINGS = {
-    "type": ("type", "type"),
-    "organization_id": ("organization_id", "organizationId"),
-    "person_id": ("person_id", "personId"),
-    "sequence_id": ("sequence_id", "sequenceId"),
-    "sequence_template_id": ("sequence_template_id", "sequenceTemplateId"),
-    "message_id": ("message_id", "messageId"),
-    "hot_lead_id": ("hot_lead_id", "hotLeadId"),
-    "calendar_event_id": ("calendar_event_id", "calendarEventId"),
-    "task_id": ("task_id", "taskId"),
-    "resource_type": ("resource_type", "resourceType"),
-    "channel": ("channel", "channel"),
-}
-_DETAILS = {"step_number": ("step_number", "stepNumber"), "reply_category": ("reply_category", "replyCategory")}
+# The columns that are fields of the payload. A field's name is in snake or camel case.
+_FIELD_COLUMNS = (
+    "type", "organization_id", "person_id", "sequence_id", "sequence_template_id", "message_id", "hot_lead_id",
+    "calendar_event_id", "task_id", "resource_type", "channel",
+)  # fmt: skip
+_DETAIL_COLUMNS = ("step_number", "reply_category")  # in the payload's `metadata`
 
 
-def _members(spellings: dict[str, tuple[str, str]]) -> dict[str, str]:
-    return {member: "VARCHAR" for both in spellings.values() for member in both}
+def _camel(column: str) -> str:
+    first, *rest = column.split("_")
+    return first + "".join(map(str.capitalize, rest))
 
 
-def _columns(spellings: dict[str, tuple[str, str]], within: str) -> list[str]:
-    return [
-        f"nullif(coalesce({within}.{snake}, {within}.{camel}), '') AS {column}"
-        for column, (snake, camel) in spellings.items()
-    ]
+def _members(columns: Sequence[str]) -> dict[str, str]:
+    return {member: "VARCHAR" for column in columns for member in (column, _camel(column))}
 
 
-_SHAPE = json.dumps(_members(_SPELLINGS) | {"metadata": _members(_DETAILS)}).replace("{", "{{").replace("}", "}}")
-_FIELDS = ", ".join(_columns(_SPELLINGS, "fields") + _columns(_DETAILS, "fields.metadata"))
+def _columns(columns: Sequence[str], within: str) -> list[str]:
+    return [f"nullif(coalesce({within}.{column}, {within}.{_camel(column)}), '') AS {column}" for column in columns]
+
+
+_MEMBERS = _members(_FIELD_COLUMNS) | {"metadata": _members(_DETAIL_COLUMNS)}
+_SHAPE = json.dumps(_MEMBERS).replace("{", "{{").replace("}", "}}")
+_FIELDS = ", ".join(_columns(_FIELD_COLUMNS, "fields") + _columns(_DETAIL_COLUMNS, "fields.metadata"))
 # Extracts the columns of `topo.activities` that depend on the payload alone. They are NULL if DuckDB can't parse it.
 _EXTRACT = f"""
 SELECT
@@ -128,9 +121,7 @@ class Buffer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ import importlib.resources
 import os
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,13 +51,12 @@ QUALIFY row_number() OVER (PARTITION BY day ORDER BY finished_at DESC, load_id D
 class Warehouse:
     """A DuckDB file (its path) or a DuckLake (`ducklake:` and its catalog), opened for each transaction.
 
-    Attributes:
-        target: the value of `TOPO_WAREHOUSE`.
-        wait_seconds: how long to wait for another process to close the file.
+    Raises:
+        WarehouseError: from every method, if the warehouse can't be opened, written or read.
     """
 
-    target: str
-    wait_seconds: float = 60.0
+    target: str  # the value of `TOPO_WAREHOUSE`
+    wait_seconds: float = 60.0  # how long to wait for another process to close the file
 
     @property
     def is_lake(self) -> bool:
@@ -85,7 +84,7 @@ class Warehouse:
         is the connection of that buffer, so that the buffer's rows can be landed.
 
         Raises:
-            WarehouseError: the warehouse can't be opened or written, or was written by a newer version.
+            WarehouseError: as all methods; or the warehouse was written by a newer version.
         """
         with self._open(buffer) as connection, self._private_log():
             connection.begin()
@@ -102,32 +101,20 @@ class Warehouse:
         """Yield a read-only connection. `landed_days` and `buffer` are as in `transaction`.
 
         Raises:
-            WarehouseError: there is no warehouse yet, it can't be opened, or its schema is not current.
+            WarehouseError: as all methods; or there is no warehouse yet, or its schema is not current.
         """
         with self._open(buffer, read_only=True) as connection:
             check(connection)
             connection.execute(_LANDED_DAYS)
             yield connection
 
-    @contextmanager
-    def any_schema_reader(self) -> Iterator[DuckDBPyConnection]:
-        """Yield a read-only connection without checking the schema version. No process can write while it is open.
+    def any_schema_reader(self) -> AbstractContextManager[DuckDBPyConnection]:
+        """Yield a read-only connection without checking the schema version. No process can write while it is open."""
+        return self._open(read_only=True)
 
-        Raises:
-            WarehouseError: there is no warehouse yet, or it can't be opened.
-        """
-        with self._open(read_only=True) as connection:
-            yield connection
-
-    @contextmanager
-    def exclusive(self) -> Iterator[DuckDBPyConnection]:
-        """Yield a connection that locks others out, without a transaction and without checking the schema version.
-
-        Raises:
-            WarehouseError: the warehouse can't be opened or written.
-        """
-        with self._open() as connection:
-            yield connection
+    def exclusive(self) -> AbstractContextManager[DuckDBPyConnection]:
+        """Yield a connection that locks others out, without a transaction and without checking the schema version."""
+        return self._open()
 
     def prepare(self) -> None:
         """Create the warehouse if it is missing and update its schema, so that problems appear before any reading."""
@@ -263,9 +250,7 @@ def _connect(spill: Path) -> Iterator[DuckDBPyConnection]:
     Creating an instance takes 7 ms, loading DuckLake into it 0.7 s. So an instance is used again unless an error
     occurred. Only loaded extensions remain in it: temporary tables, macros, variables and session settings end with
     the connection, and the warehouse is detached.
-
-    Args:
-        spill: The folder to which DuckDB spills data that does not fit into memory.
+    DuckDB spills data that does not fit into memory to the folder `spill`.
     """
     try:
         instance = _IDLE.pop()

@@ -140,12 +140,7 @@ def logs_of(*files: Path) -> list[Path]:
 def put_in_place(new: Path, old: Path, *, wait_seconds: float) -> None:
     """Replace `old`, whose DuckDB lock the caller holds, by `new`, which gets its owner and mode.
 
-    A crash leaves one of the two.
-
-    Args:
-        new: A file on the same file system.
-        old: An existing file.
-        wait_seconds: How long to wait for the folder's lock.
+    Both are on the same file system. A crash leaves one of the two.
 
     Raises:
         WarehouseInUse: another process holds the folder's lock.

@@ -26,66 +26,48 @@ MEMORY = 128_000_000  # bytes
 ROWS_IN_MEMORY = 20_000
 
 
-@dataclass(frozen=True)
-class ReadDay:
-    """One day as it was read from the API, ready to land.
+@dataclass(frozen=True, kw_only=True)
+class _AskedDay:
+    """What a reading of a day and its load have in common."""
 
-    Attributes:
-        day: the reporting day.
-        asked_after, asked_before: the exclusive bounds of the requests.
-        is_open: whether the day could still have been in progress when reading began.
-        proved: whether the rows received agree with `api_total_count`.
-        api_total_count: the API's own count between the bounds. If that is capped, the rows of the proved parts.
-        count_capped: whether the API counts fewer rows than there are.
-        times_disagree: whether it was read unproved because the API's filter and its timestamps disagree.
-        requests: requests made, retries included.
-        started_at: when reading began.
-        activities: the activities received.
-        channels: by activity id, the channel found with the API's filter, for payloads that name none.
-        rejects: rows that could not be read: `raw`, `reason` and, if it could be read, `id`.
-        unproved_because: why the day is not proved; None if it is.
-    """
-
-    day: date
-    asked_after: datetime
-    asked_before: datetime
-    is_open: bool
-    proved: bool
-    api_total_count: int
-    requests: int
-    started_at: datetime
-    activities: Buffer
-    channels: Mapping[str, str]
-    rejects: "pd.DataFrame"
-    unproved_because: str | None = None
-    count_capped: bool = False
-    times_disagree: bool = False
+    day: date  # the reporting day
+    asked_after: datetime  # the lower bound of the requests, exclusive
+    asked_before: datetime  # the upper bound of the requests, exclusive
+    is_open: bool  # whether the day could still have been in progress when reading began
+    proved: bool  # whether the rows received agree with `api_total_count`
+    api_total_count: int  # the API's own count between the bounds. If that is capped, the rows of the proved parts.
+    count_capped: bool = False  # whether the API counts fewer rows than there are
+    requests: int  # requests made, retries included
+    started_at: datetime  # when reading began
 
 
-@dataclass(frozen=True)
-class Load:
+@dataclass(frozen=True, kw_only=True)
+class ReadDay(_AskedDay):
+    """One day as it was read from the API, ready to land."""
+
+    activities: Buffer  # the activities received
+    channels: Mapping[str, str]  # by activity id, the channel found with the API's filter, for payloads that name none
+    rejects: "pd.DataFrame"  # rows that could not be read: `raw`, `reason` and, if it could be read, `id`
+    unproved_because: str | None = None  # why the day is not proved; None if it is
+    times_disagree: bool = False  # whether it was read unproved because the API's filter and its timestamps disagree
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load(_AskedDay):
     """A row of the ledger: the result of landing a day."""
 
-    day: date
     load_id: uuid.UUID
     run_id: str
-    asked_after: datetime
-    asked_before: datetime
-    is_open: bool
-    proved: bool
-    api_total_count: int
     rows: int
     added: int
     changed: int
     removed: int
-    requests: int
     rejects: int
-    started_at: datetime
     finished_at: datetime
     suppressed: int
-    count_capped: bool
 
 
+LEDGER_COLUMNS = [field.name for field in fields(Load)]
 # Keep a channel that the API's filter gave earlier, even if this load did not ask the filter or got no answer from it.
 _KEEP_CHANNELS = """
 UPDATE staged SET channel = landed.channel, channel_source = 'filter'
@@ -129,8 +111,7 @@ SELECT
 """
 _ORGANIZATIONS = "SELECT DISTINCT organization_id FROM staged WHERE organization_id IS NOT NULL ORDER BY ALL"
 _LEDGER = f"""
-INSERT INTO topo.loads ({", ".join(field.name for field in fields(Load))})
-VALUES ({", ".join(f"${field.name}" for field in fields(Load))})
+INSERT INTO topo.loads ({", ".join(LEDGER_COLUMNS)}) VALUES ({", ".join(f"${name}" for name in LEDGER_COLUMNS)})
 """  # noqa: S608 - field names of Load
 
 
@@ -151,21 +132,9 @@ def land(
     read.activities.raise_memory_limit(MEMORY + ROWS_IN_MEMORY * read.activities.longest)
     stage(connection, read.rejects, read.channels, day=read.day, load_id=load_id, now=now)
     replaced = _replace(connection, read.day, load_id, now, may_shrink)
-    load = Load(
-        day=read.day,
-        load_id=load_id,
-        run_id=run_id,
-        asked_after=read.asked_after,
-        asked_before=read.asked_before,
-        is_open=read.is_open,
-        proved=read.proved,
-        api_total_count=read.api_total_count,
-        count_capped=read.count_capped,
-        requests=read.requests,
-        started_at=read.started_at,
-        finished_at=_after_last_load(connection, read.day, now),
-        **replaced,
-    )
+    asked: dict[str, Any] = {field.name: getattr(read, field.name) for field in fields(_AskedDay)}
+    finished_at = _after_last_load(connection, read.day, now)
+    load = Load(load_id=load_id, run_id=run_id, finished_at=finished_at, **asked, **replaced)
     connection.execute(_LEDGER, vars(load))
     drop_staging(connection)
     return load
@@ -173,7 +142,7 @@ def land(
 
 def _replace(
     connection: "DuckDBPyConnection", day: date, load_id: uuid.UUID, now: datetime, may_shrink: bool
-) -> dict[str, int]:
+) -> dict[str, Any]:
     """Replace the day's rows by the staged ones; return the counts for the ledger."""
     where = {"day": day}
     for (organization_id,) in connection.execute(_ORGANIZATIONS).fetchall():

@@ -1,13 +1,13 @@
 """Read the ledger (`topo.loads`), mostly the last load of each day."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from duckdb import DuckDBPyConnection
 
 from topo_pipeline.days import days_between
-from topo_pipeline.warehouse.landing import Load
+from topo_pipeline.warehouse.landing import LEDGER_COLUMNS, Load
 
 
 @dataclass(frozen=True)
@@ -22,29 +22,17 @@ class CountedDay:
 
 @dataclass(frozen=True)
 class LedgerStatus:
-    """Which days have landed, and in what state.
+    """Which days have landed, and in what state."""
 
-    Attributes:
-        first: the first landed day; None if there is none.
-        complete: the last day that was read after its end; None if there is none.
-        days: the number of landed days.
-        activities: the number of activities in them.
-        read_at: when the most recent load finished (UTC).
-        missing: days from the first landed day to the last due day that never landed.
-        unproved: landed days that could not be proved complete.
-        unclosed: due days that were last read before their end.
-        unreadable: rows that the last load could not read, for each day that has any.
-    """
-
-    first: date | None
-    complete: date | None
-    days: int
-    activities: int
-    read_at: datetime | None
-    missing: tuple[date, ...]
-    unproved: tuple[date, ...]
-    unclosed: tuple[date, ...]
-    unreadable: dict[date, int]
+    first: date | None  # the first landed day; None if there is none
+    complete: date | None  # the last day that was read after its end; None if there is none
+    days: int  # the number of landed days
+    activities: int  # the number of activities in them
+    read_at: datetime | None  # when the most recent load finished (UTC)
+    missing: tuple[date, ...]  # days from the first landed day to the last due day that never landed
+    unproved: tuple[date, ...]  # landed days that could not be proved complete
+    unclosed: tuple[date, ...]  # due days that were last read before their end
+    unreadable: dict[date, int]  # rows that the last load could not read, for each day that has any
 
 
 def ledger_status(connection: DuckDBPyConnection, due: date) -> LedgerStatus:
@@ -91,9 +79,7 @@ def mark_unproved(connection: DuckDBPyConnection, days: Sequence[date]) -> None:
 
 def last_loads(connection: DuckDBPyConnection) -> dict[date, Load]:
     """Return the last load of each landed day."""
-    names = ", ".join(field.name for field in fields(Load))
-    rows = connection.execute(f"SELECT {names} FROM landed_days ORDER BY day").fetchall()  # noqa: S608 - field names
-    return {load.day: load for load in (Load(*row) for row in rows)}
+    return {load.day: load for load in _loads(connection, "true", {})}
 
 
 def load_ids(connection: DuckDBPyConnection) -> set[str]:
@@ -106,13 +92,14 @@ def complete_loads(connection: DuckDBPyConnection, run_ids: Sequence[str], first
 
     Days whose last load found them still open, or could not prove them, are left out.
     """
-    rows = connection.execute(
-        f"""
-        SELECT {", ".join(field.name for field in fields(Load))} FROM landed_days
-        WHERE day BETWEEN $first AND $last AND NOT is_open AND proved
-            AND day IN (SELECT day FROM topo.loads WHERE run_id IN (SELECT unnest($run_ids)))
-        ORDER BY day
-        """,  # noqa: S608 - field names
-        {"first": first, "last": last, "run_ids": list(run_ids)},
-    ).fetchall()
-    return [Load(*row) for row in rows]
+    where = """
+        day BETWEEN $first AND $last AND NOT is_open AND proved
+        AND day IN (SELECT day FROM topo.loads WHERE run_id IN (SELECT unnest($run_ids)))
+    """
+    return _loads(connection, where, {"first": first, "last": last, "run_ids": list(run_ids)})
+
+
+def _loads(connection: DuckDBPyConnection, where: str, values: Mapping[str, object]) -> list[Load]:
+    sql = f"SELECT {', '.join(LEDGER_COLUMNS)} FROM landed_days WHERE {where} ORDER BY day"  # noqa: S608 - constants
+    rows = connection.execute(sql, values).fetchall()
+    return [Load(**dict(zip(LEDGER_COLUMNS, row, strict=True))) for row in rows]

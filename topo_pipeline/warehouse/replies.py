@@ -38,10 +38,7 @@ def landed_replies(connection: "DuckDBPyConnection", days: Sequence[date]) -> di
 def replies_among(connection: "DuckDBPyConnection", rejects: "pd.DataFrame", *, now: datetime) -> set[Version]:
     """Return the received replies as they would be landed, without those of erased people.
 
-    Args:
-        connection: the buffer's connection, with the warehouse attached.
-        rejects: as in `landing.ReadDay`.
-        now: does not affect the result.
+    `connection` is the buffer's, with the warehouse attached. `now` does not affect the result.
     """
     stage(connection, rejects, {}, day=now.date(), load_id=uuid.uuid4(), now=now)
     suppress(connection)

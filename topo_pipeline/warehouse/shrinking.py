@@ -32,21 +32,13 @@ SELECT
 
 @dataclass(frozen=True)
 class _Loss:
-    """The rows of a day that a reload would remove.
+    """The rows of a day that a reload would remove."""
 
-    Attributes:
-        landed: rows of the day now.
-        gone: landed rows that the reload did not receive.
-        kept: landed rows whose new version can't be read.
-        unidentified: rows received that can't be read and have no readable id.
-        largest: rows of the day's largest load, as `largest_load` counts them.
-    """
-
-    landed: int
-    gone: int
-    kept: int
-    unidentified: int
-    largest: int
+    landed: int  # rows of the day now
+    gone: int  # landed rows that the reload did not receive
+    kept: int  # landed rows whose new version can't be read
+    unidentified: int  # rows received that can't be read and have no readable id
+    largest: int  # rows of the day's largest load, as `largest_load` counts them
 
     @property
     def lost(self) -> int:
@@ -85,9 +77,7 @@ def largest_load(landed: int, loads: Sequence[tuple[int, int]]) -> int:
 def refuse_to_shrink(connection: "DuckDBPyConnection", day: date) -> None:
     """Refuse a reload of `day` that removes too many rows, before it is written.
 
-    Args:
-        connection: has the temporary tables that `staging.stage` and `landing` created for the reload.
-        day: the reporting day.
+    The connection has the temporary tables that `staging.stage` and `landing` created for the reload.
 
     Raises:
         ShrinkingDay: more than 20 rows and more than 20% would be gone since the day's largest load.

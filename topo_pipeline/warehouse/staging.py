@@ -138,13 +138,8 @@ def stage(
 ) -> None:
     """Create the temporary tables `staged` (rows of `topo.activities`) and `set_aside` (`raw`, `reason`, `id`).
 
-    Args:
-        connection: the buffer's connection, with the warehouse attached.
-        rejects: as in `landing.ReadDay`.
-        channels: as in `landing.ReadDay`.
-        day: the `day` of the rows.
-        load_id: the `load_id` of the rows.
-        now: the `landed_at` of the rows.
+    `connection` is the buffer's, with the warehouse attached. `day`, `now` and `load_id` are columns of the rows.
+    The others are as in `landing.ReadDay`.
     """
     import pandas as pd  # noqa: PLC0415 - keeps loading the Dagster definitions fast
 

@@ -1,4 +1,4 @@
-"""Whoever receives alerts: a webhook, or Slack's API, over real HTTP on loopback."""
+"""A receiver of alerts, either a webhook or Slack's API, over real HTTP on loopback."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from topo_pipeline.sandbox.server import serve
 
 @dataclass
 class Receiver:
-    """Keeps what it is sent, and answers as it is told to."""
+    """Records requests, and answers with `status` and `answer`."""
 
     status: int = 200
     location: str = "http://127.0.0.1:9/elsewhere"
@@ -49,7 +49,7 @@ class Receiver:
 def receiving() -> Iterator[Receiver]:
     receiver = Receiver()
     with serve(receiver) as address, pytest.MonkeyPatch.context() as environment:
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):  # of whoever runs the tests
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):  # proxies from the developer's environment
             environment.delenv(name, raising=False)
             environment.delenv(name.lower(), raising=False)
         receiver.address = address

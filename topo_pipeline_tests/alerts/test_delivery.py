@@ -1,4 +1,4 @@
-"""A message arrives, or it is said why not; what is secret is said nowhere."""
+"""Delivering alerts and heartbeats. Errors say why a message was not delivered, and show no secrets."""
 
 import logging
 import socket
@@ -33,10 +33,10 @@ def slack(receiver: Receiver) -> Slack:
     return Slack(f"xoxb-{PRIVATE}", "#data", api_url=f"{receiver.address}/api/")
 
 
-BOTH = pytest.mark.parametrize("to", [webhook, slack])
+BOTH_DESTINATIONS = pytest.mark.parametrize("destination_for", [webhook, slack])
 
 
-def why_not(destination: Destination) -> str:
+def error_of(destination: Destination) -> str:
     with pytest.raises(Undelivered) as raised:
         destination.send(TEXT)
     assert PRIVATE not in "".join(traceback.format_exception(raised.value))
@@ -50,7 +50,7 @@ def test_a_webhook_gets_the_text_as_json(receiver: Receiver) -> None:
     assert receiver.paths == [f"/services/{PRIVATE}"]
 
 
-def test_slack_gets_it_for_the_channel_from_the_bot(receiver: Receiver) -> None:
+def test_slack_gets_the_text_with_the_channel_and_the_token(receiver: Receiver) -> None:
     slack(receiver).send(TEXT)
     [message] = receiver.received
     assert (message["channel"], message["text"]) == ("#data", TEXT)
@@ -59,95 +59,95 @@ def test_slack_gets_it_for_the_channel_from_the_bot(receiver: Receiver) -> None:
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])
-def test_a_webhook_that_does_not_take_it_is_said_with_its_answer(receiver: Receiver, status: int) -> None:
+def test_a_webhook_error_is_reported_with_its_status(receiver: Receiver, status: int) -> None:
     receiver.status = status
-    assert why_not(webhook(receiver)) == f"the webhook answered {status}"
+    assert error_of(webhook(receiver)) == f"the webhook answered {status}"
     assert len(receiver.received) == 1  # neither repeated nor sent elsewhere
 
 
-def test_what_slack_refuses_is_said_with_its_reason(receiver: Receiver) -> None:
+def test_a_message_that_slack_rejects_is_reported_with_the_reason(receiver: Receiver) -> None:
     receiver.answer = {"ok": False, "error": "channel_not_found"}
-    assert why_not(slack(receiver)) == "Slack rejected the message: channel_not_found"
+    assert error_of(slack(receiver)) == "Slack rejected the message: channel_not_found"
 
 
-@BOTH
-def test_where_nobody_listens_it_is_said(receiver: Receiver, to: type) -> None:
+@BOTH_DESTINATIONS
+def test_an_unreachable_address_is_reported(receiver: Receiver, destination_for: type) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         receiver.address = f"http://127.0.0.1:{free.getsockname()[1]}"
-        assert "can't be reached: " in why_not(to(receiver))
+        assert "can't be reached: " in error_of(destination_for(receiver))
 
 
-@BOTH
-def test_one_that_takes_it_and_never_answers_is_waited_for_no_longer_than_the_timeout(
-    receiver: Receiver, to: type, monkeypatch: pytest.MonkeyPatch
+@BOTH_DESTINATIONS
+def test_a_receiver_that_never_answers_times_out(
+    receiver: Receiver, destination_for: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery, "TIMEOUT_SECONDS", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        receiver.address = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        assert "can't be reached: " in why_not(to(receiver))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        receiver.address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        assert "can't be reached: " in error_of(destination_for(receiver))
 
 
-@BOTH
-def test_one_whose_headers_come_a_byte_at_a_time_is_not_waited_for_either(
-    receiver: Receiver, to: type, monkeypatch: pytest.MonkeyPatch
+@BOTH_DESTINATIONS
+def test_a_receiver_that_sends_its_headers_byte_by_byte_times_out(
+    receiver: Receiver, destination_for: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery, "DELIVERY_SECONDS", 0.2)
-    over = threading.Event()
+    is_done = threading.Event()
 
-    def drip(listener: socket.socket) -> None:
+    def send_slowly(listener: socket.socket) -> None:
         connection, _ = listener.accept()
         with connection, suppress(OSError):
             connection.sendall(b"HTTP/1.1 200 OK\r\nX-Endless: ")
-            while not over.wait(0.02):
+            while not is_done.wait(0.02):
                 connection.sendall(b"x")
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        dripping = threading.Thread(target=drip, args=(listener,))
-        dripping.start()
+        sender = threading.Thread(target=send_slowly, args=(listener,))
+        sender.start()
         receiver.address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        said = why_not(to(receiver))
-        over.set()
-        dripping.join()
-    assert said == "no complete response within 0.2 s"
+        error = error_of(destination_for(receiver))
+        is_done.set()
+        sender.join()
+    assert error == "no complete response within 0.2 s"
 
 
 @pytest.mark.parametrize("token", ["a\nb", "中"])
-def test_a_token_that_no_header_can_hold_is_not_shown(
+def test_a_token_that_is_invalid_in_a_header_is_not_shown(
     receiver: Receiver, token: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     destination = Slack(f"xoxb-{PRIVATE}{token}", "#data", api_url=f"{receiver.address}/api/")
-    assert "can't be reached: " in why_not(destination)
+    assert "can't be reached: " in error_of(destination)
     assert PRIVATE not in caplog.text
 
 
-@BOTH
-def test_no_log_and_no_representation_shows_the_secret(
-    receiver: Receiver, to: type, caplog: pytest.LogCaptureFixture
+@BOTH_DESTINATIONS
+def test_no_log_or_repr_shows_the_secret(
+    receiver: Receiver, destination_for: type, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     for name in ("httpx", "httpcore", "slack_sdk", "slack_sdk.web.base_client"):
         caplog.set_level(logging.DEBUG, logger=name)
-    destination = to(receiver)
+    destination = destination_for(receiver)
     destination.send(TEXT)
     receiver.status = 500
-    why_not(destination)
+    error_of(destination)
     assert PRIVATE not in caplog.text
     assert PRIVATE not in repr(destination)
     logging.getLogger("httpx").info("others may log again")
     assert "others may log again" in caplog.text
 
 
-def test_without_its_extra_slack_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_slack_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dagster_slack", None)
-    assert why_not(Slack(f"xoxb-{PRIVATE}", "#data")) == (
+    assert error_of(Slack(f"xoxb-{PRIVATE}", "#data")) == (
         "the Slack extra is not installed; run pip install 'topo-pipeline[slack]'"
     )
 
 
-def test_an_address_that_is_none_is_said_without_it() -> None:
-    assert why_not(Webhook(f"https://{PRIVATE}\x00")) == "the webhook can't be reached: InvalidURL"
+def test_an_invalid_address_is_reported_without_showing_it() -> None:
+    assert error_of(Webhook(f"https://{PRIVATE}\x00")) == "the webhook can't be reached: InvalidURL"
 
 
 @pytest.mark.parametrize(
@@ -160,19 +160,19 @@ def test_an_address_that_is_none_is_said_without_it() -> None:
         "http://",
     ],
 )
-def test_a_proxy_that_cannot_be_used_is_named_without_its_value(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+def test_an_unusable_proxy_is_named_without_its_value(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy)
-    assert "HTTPS_PROXY" in why_not(Webhook("https://hooks.invalid/x"))
+    assert "HTTPS_PROXY" in error_of(Webhook("https://hooks.invalid/x"))
 
 
-def test_a_proxy_that_refuses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_refuses_connections_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with raw_server(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n") as proxy:
         monkeypatch.setenv("ALL_PROXY", proxy.replace("//", f"//corp:{PRIVATE}@"))
-        assert "ALL_PROXY" in why_not(Webhook("https://hooks.invalid/x"))
+        assert "ALL_PROXY" in error_of(Webhook("https://hooks.invalid/x"))
 
 
 @pytest.mark.parametrize("exempt", ["localhost,fe11::/16,127.0.0.1", "127.0.0.1,[::1]", "*"])
-def test_any_spelling_of_no_proxy_lets_messages_through(
+def test_every_spelling_of_no_proxy_lets_messages_through(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, exempt: str
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://")
@@ -181,24 +181,24 @@ def test_any_spelling_of_no_proxy_lets_messages_through(
     assert receiver.received == [{"text": TEXT}]
 
 
-def test_certificates_that_cannot_be_read_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_certificate_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", f"/nowhere/{PRIVATE}")
-    assert "SSL_CERT_FILE" in why_not(Webhook("https://hooks.invalid/x"))
+    assert "SSL_CERT_FILE" in error_of(Webhook("https://hooks.invalid/x"))
 
 
 @pytest.mark.parametrize("location", ["http://xn--a/", "http://[", f"http://{'a' * 66_000}/"])
-def test_a_redirect_to_no_address_is_not_delivered(receiver: Receiver, location: str) -> None:
+def test_a_redirect_to_an_invalid_address_is_an_error(receiver: Receiver, location: str) -> None:
     receiver.status, receiver.location = 302, location
-    assert why_not(webhook(receiver)).startswith("the webhook ")
+    assert error_of(webhook(receiver)).startswith("the webhook ")
 
 
-def test_a_heartbeat_is_one_get_of_its_address(receiver: Receiver) -> None:
+def test_a_heartbeat_is_one_get_request(receiver: Receiver) -> None:
     Heartbeat(f"{receiver.address}/ping/{PRIVATE}?x=1").ping()
     assert (receiver.methods, receiver.paths) == (["GET"], [f"/ping/{PRIVATE}"])
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])
-def test_a_heartbeat_that_is_not_answered_with_success_is_said_without_its_address(
+def test_a_failed_heartbeat_is_reported_without_its_address(
     receiver: Receiver, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

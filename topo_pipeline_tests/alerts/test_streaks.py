@@ -1,14 +1,15 @@
-"""Which failures are news, and what is said of them."""
+"""Which failures and recoveries are reported, and the text of the message."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from topo_pipeline.alerts.streaks import Alert, AlertState, Failure, decode_state, encode_state, find_alert, message
+from topo_pipeline.alerts.streaks import Alert, AlertState, Failure, find_alert, message
+from topo_pipeline.common.cursors import read_cursor, write_cursor
 
 START = datetime(2026, 3, 20, 1, 15, tzinfo=UTC)
 DAY, OTHER = "2026-03-05", "2026-03-06"
@@ -22,13 +23,13 @@ def failed(subject: str, minute: int, run: str | None = "1f2e3d4c", reason: str 
     return Failure(subject, at(minute), run, reason)
 
 
-def told(found: Alert) -> tuple[list[str], list[str]]:
+def subjects(found: Alert) -> tuple[list[str], list[str]]:
     return [failure.subject for failure in found.failing], list(found.recovered)
 
 
-def test_the_first_failure_of_a_streak_is_told_and_no_other() -> None:
+def test_only_the_first_failure_of_a_streak_is_reported() -> None:
     first, failing = find_alert({}, [failed(DAY, 1)], {})
-    assert told(first) == ([DAY], [])
+    assert subjects(first) == ([DAY], [])
     again, failing = find_alert(failing, [failed(DAY, 2)], {})
     assert not again
     between, failing = find_alert(failing, [], {})
@@ -36,16 +37,16 @@ def test_the_first_failure_of_a_streak_is_told_and_no_other() -> None:
     assert failing == {DAY: at(2)}
 
 
-def test_recovery_is_told_once_and_a_new_streak_then() -> None:
+def test_a_recovery_is_reported_once_and_a_later_failure_again() -> None:
     _, failing = find_alert({}, [failed(DAY, 1)], {})
     recovery, failing = find_alert(failing, [], {DAY: at(5)})
-    assert told(recovery) == ([], [DAY])
+    assert subjects(recovery) == ([], [DAY])
     assert not find_alert(failing, [], {DAY: at(5)})[0]
     relapse, _ = find_alert(failing, [failed(DAY, 6)], {DAY: at(5)})
-    assert told(relapse) == ([DAY], [])
+    assert subjects(relapse) == ([DAY], [])
 
 
-def test_a_success_before_the_last_failure_is_no_recovery() -> None:
+def test_a_success_before_the_last_failure_is_not_a_recovery() -> None:
     _, failing = find_alert({}, [failed(DAY, 1)], {})
     relapsed, failing = find_alert(failing, [failed(DAY, 3)], {DAY: at(2)})
     assert not relapsed
@@ -53,56 +54,54 @@ def test_a_success_before_the_last_failure_is_no_recovery() -> None:
     assert not find_alert(failing, [], {DAY: at(3)})[0]
 
 
-def test_each_day_is_a_streak_of_its_own() -> None:
+def test_each_day_has_its_own_streak() -> None:
     _, failing = find_alert({}, [failed(DAY, 1)], {})
     found, failing = find_alert(failing, [failed(DAY, 2), failed(OTHER, 2)], {})
-    assert told(found) == ([OTHER], [])
+    assert subjects(found) == ([OTHER], [])
     found, failing = find_alert(failing, [], {DAY: at(3)})
-    assert told(found) == ([], [DAY])
+    assert subjects(found) == ([], [DAY])
     assert failing == {OTHER: at(2)}
 
 
-def test_what_failed_and_was_healed_between_two_looks_is_not_told() -> None:
+def test_a_failure_that_recovered_before_the_next_tick_is_not_reported() -> None:
     assert find_alert({}, [failed(DAY, 1)], {DAY: at(2)}) == (Alert(), {})
 
 
-def test_what_works_and_never_failed_is_not_told() -> None:
+def test_a_success_without_a_failure_is_not_reported() -> None:
     assert find_alert({}, [], {"job refresh": at(1)}) == (Alert(), {})
 
 
-STEP = st.tuples(st.sampled_from("abc"), st.booleans())
+EVENT = st.tuples(st.sampled_from("abc"), st.booleans())
 
 
-@settings(derandomize=True, max_examples=100)
-@given(st.lists(st.lists(STEP, max_size=5), max_size=6))
-def test_what_was_told_so_far_is_always_what_stands(looks: list[list[tuple[str, bool]]]) -> None:
-    """Whatever happens between the looks, a person who read every message knows what fails now."""
-    minutes = list(accumulate((len(look) for look in looks), initial=0))
+@given(st.lists(st.lists(EVENT, max_size=5), max_size=6))
+def test_all_reports_together_give_the_current_state(ticks: list[list[tuple[str, bool]]]) -> None:
+    minutes = list(accumulate((len(tick) for tick in ticks), initial=0))
     failing: dict[str, datetime] = {}
-    believed: set[str] = set()
-    stands: dict[str, bool] = {}
-    for begun, look in zip(minutes, looks, strict=False):
+    reported: set[str] = set()
+    works_now: dict[str, bool] = {}
+    for first_minute, tick in zip(minutes, ticks, strict=False):
         failures, worked = [], {}
-        for minute, (subject, works) in enumerate(look, begun):
-            stands[subject] = works
+        for minute, (subject, works) in enumerate(tick, first_minute):
+            works_now[subject] = works
             if works:
                 worked[subject] = at(minute)
             else:
                 failures.append(failed(subject, minute))
         found, failing = find_alert(failing, failures, worked)
-        began, ended = told(found)
-        assert believed.isdisjoint(began)
-        assert believed >= set(ended)
-        believed = (believed | set(began)) - set(ended)
-        assert believed == {subject for subject, works in stands.items() if not works}
+        new, recovered = subjects(found)
+        assert reported.isdisjoint(new)
+        assert reported >= set(recovered)
+        reported = (reported | set(new)) - set(recovered)
+        assert reported == {subject for subject, works in works_now.items() if not works}
 
 
-def said(*failures: Failure, recovered: Sequence[str] = ()) -> list[str]:
+def lines(*failures: Failure, recovered: Sequence[str] = ()) -> list[str]:
     return message(Alert(failures, tuple(recovered))).splitlines()
 
 
-def test_days_of_one_run_and_one_reason_are_one_line() -> None:
-    assert said(failed(OTHER, 1), failed(DAY, 1), failed("topo/x", 1, reason="No."), recovered=["job y"]) == [
+def test_days_with_the_same_run_and_reason_share_a_line() -> None:
+    assert lines(failed(OTHER, 1), failed(DAY, 1), failed("topo/x", 1, reason="No."), recovered=["job y"]) == [
         "topo_pipeline",
         f"Failed: {DAY}, {OTHER} (run 1f2e3d4c): 1 missing",
         "Failed: topo/x (run 1f2e3d4c): No.",
@@ -110,23 +109,23 @@ def test_days_of_one_run_and_one_reason_are_one_line() -> None:
     ]
 
 
-def test_a_failure_outside_of_runs_names_none() -> None:
-    assert said(failed("check t:c", 1, run=None))[1:] == ["Failed: check t:c: 1 missing"]
+def test_a_failure_without_a_run_names_no_run() -> None:
+    assert lines(failed("check t:c", 1, run=None))[1:] == ["Failed: check t:c: 1 missing"]
 
 
 def test_a_year_of_refused_days_is_a_short_message() -> None:
     days = [failed(str(START.date() + timedelta(days=n)), 1) for n in range(365)]
-    [_, line] = said(*days)
+    [_, line] = lines(*days)
     assert line.count("2026-") == 6
     assert "and 359 more (run" in line
-    reasons = said(*(failed(day.subject, 1, reason=f"reason {n} " + "x" * 5000) for n, day in enumerate(days)))
+    reasons = lines(*(failed(day.subject, 1, reason=f"reason {n} " + "x" * 5000) for n, day in enumerate(days)))
     assert len(reasons) == 22
     assert reasons[-1].startswith("… and 345 more reasons")
     assert max(map(len, reasons)) < 700
 
 
-def test_the_words_of_others_stay_on_their_line_and_call_nobody() -> None:
-    [_, line] = said(failed("t", 1, reason="a\nb <!channel>"))
+def test_a_reason_stays_on_one_line_and_mentions_nobody() -> None:
+    [_, line] = lines(failed("t", 1, reason="a\nb <!channel>"))
     assert line == "Failed: t (run 1f2e3d4c): a b ‹!channel›"
 
 
@@ -134,18 +133,18 @@ STATE = AlertState(START, {DAY: at(1)})
 DEFAULT = AlertState(at(99))
 
 
-def test_a_cursor_holds_the_memory() -> None:
-    assert decode_state(encode_state(STATE), DEFAULT) == STATE
+def test_a_state_survives_its_cursor() -> None:
+    assert read_cursor(write_cursor(STATE), DEFAULT) == STATE
 
 
 @pytest.mark.parametrize(
     "cursor",
     [None, "", "12", "null", "{}", "\x00", '{"until": "yesterday"}', '{"until": "2026-03-20T01:15:00"}', "{" * 9999],
 )
-def test_a_cursor_of_another_making_is_none(cursor: str | None) -> None:
-    assert decode_state(cursor, DEFAULT) == DEFAULT
+def test_an_unknown_cursor_is_the_default_state(cursor: str | None) -> None:
+    assert read_cursor(cursor, DEFAULT) == DEFAULT
 
 
-def test_a_cursor_stays_small_where_a_year_of_days_fails() -> None:
+def test_the_cursor_of_a_year_of_failed_days_is_small() -> None:
     days = {str(START.date() + timedelta(days=n)): START for n in range(365)}
-    assert len(encode_state(AlertState(START, days))) < 20_000
+    assert len(write_cursor(AlertState(START, days))) < 20_000

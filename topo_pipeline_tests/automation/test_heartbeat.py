@@ -1,4 +1,4 @@
-"""Which nights are good, and when the watcher is told."""
+"""When the heartbeat is sent for a nightly refresh."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -33,19 +33,19 @@ GOOD = night("succeeded", "succeeded")
 NOTHING_YET = HeartbeatState()
 
 
-def why(
-    what: NightlyRefresh | None, state: HeartbeatState = NOTHING_YET, now: datetime = NOW, **changes: object
+def reason_to_skip(
+    refresh: NightlyRefresh | None, state: HeartbeatState = NOTHING_YET, now: datetime = NOW, **changes: object
 ) -> str | None:
     facts = {"loads": landed(*DAYS), "failed": ()} | changes
-    return skip_reason(state, what, facts["loads"], facts["failed"], now)  # type: ignore[arg-type]
+    return skip_reason(state, refresh, facts["loads"], facts["failed"], now)  # type: ignore[arg-type]
 
 
-def test_a_night_is_good_once_each_of_its_runs_succeeded_and_every_day_of_it_landed_closed() -> None:
-    assert why(GOOD) is None
+def test_the_heartbeat_is_sent_once_all_runs_succeeded_and_all_days_landed_closed() -> None:
+    assert reason_to_skip(GOOD) is None
 
 
 @pytest.mark.parametrize(
-    ("what", "changes", "says"),
+    ("refresh", "changes", "expected"),
     [
         (None, {}, "No nightly refresh"),
         (night("succeeded"), {}, "in progress"),
@@ -60,37 +60,37 @@ def test_a_night_is_good_once_each_of_its_runs_succeeded_and_every_day_of_it_lan
         (GOOD, {"now": AT + timedelta(days=1, seconds=1)}, "No nightly refresh"),
     ],
 )
-def test_what_is_not_a_good_night_or_not_yet_is_said(
-    what: NightlyRefresh | None, changes: dict[str, object], says: str
+def test_the_reason_for_not_sending_the_heartbeat_is_given(
+    refresh: NightlyRefresh | None, changes: dict[str, object], expected: str
 ) -> None:
-    assert says in str(why(what, **changes))
+    assert expected in str(reason_to_skip(refresh, **changes))
 
 
-def test_a_night_that_was_answered_is_done_and_the_next_one_is_not() -> None:
+def test_each_night_is_reported_once() -> None:
     state = HeartbeatState().after_success(AT)
-    assert "Nothing left to send" in str(why(GOOD, state))
+    assert "Nothing left to send" in str(reason_to_skip(GOOD, state))
     tomorrow = night("succeeded", "succeeded", at=AT + timedelta(days=1))
-    assert why(tomorrow, state, NOW + timedelta(days=1)) is None
+    assert reason_to_skip(tomorrow, state, NOW + timedelta(days=1)) is None
 
 
-def test_a_request_that_failed_is_tried_again_later_and_later_and_a_few_times_only() -> None:
+def test_a_failed_heartbeat_is_retried_with_growing_waits_up_to_a_limit() -> None:
     state, now, waits = HeartbeatState(), NOW, []
-    while why(GOOD, state, now) is None:
+    while reason_to_skip(GOOD, state, now) is None:
         state = state.after_failure(AT, now)
         assert state.next_attempt is not None
         waits.append(state.next_attempt - now)
         if not state.done:
-            assert "Next attempt" in str(why(GOOD, state, state.next_attempt - timedelta(seconds=1)))
+            assert "Next attempt" in str(reason_to_skip(GOOD, state, state.next_attempt - timedelta(seconds=1)))
         now = state.next_attempt
     assert len(waits) == MAX_ATTEMPTS
     assert waits == sorted(waits)
     assert (waits[0], waits[-1]) == (timedelta(minutes=2), MAX_WAIT)
     assert now - AT < timedelta(hours=4)
-    assert "Nothing left to send" in str(why(GOOD, state, now))
+    assert "Nothing left to send" in str(reason_to_skip(GOOD, state, now))
 
 
-def test_what_failed_for_one_night_delays_no_other() -> None:
+def test_a_failed_heartbeat_does_not_delay_the_next_night() -> None:
     state = HeartbeatState().after_failure(AT, NOW)
     later = AT + timedelta(minutes=1)
-    assert why(night("succeeded", "succeeded", at=later), state) is None
+    assert reason_to_skip(night("succeeded", "succeeded", at=later), state) is None
     assert state.after_failure(later, NOW).attempts == 1

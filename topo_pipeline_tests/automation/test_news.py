@@ -1,4 +1,4 @@
-"""When today is asked for."""
+"""When today is requested."""
 
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -33,9 +33,9 @@ def minutes_ago(count: int, tried: int | None = None, day: date = TODAY) -> News
         (landed(4), 5, True),
         (landed(4), 3, True),
     ],
-    ids=["nothing at all", "the first of the day", "as landed", "more", "less"],
+    ids=["no activities", "first of the day", "same as landed", "more", "fewer"],
 )
-def test_today_is_asked_for_when_topo_counts_other_than_what_landed(
+def test_today_is_requested_if_topos_count_differs_from_the_landed_one(
     last: LastLoad | None, count: int, is_asked_for: bool
 ) -> None:
     decision = decide(NewsState(), TODAY, last, count, NOW)
@@ -43,7 +43,7 @@ def test_today_is_asked_for_when_topo_counts_other_than_what_landed(
     assert str(count) in decision.reason
 
 
-def test_a_count_that_was_tried_in_vain_is_no_reason_to_try_again() -> None:
+def test_a_count_that_did_not_land_is_not_requested_again() -> None:
     first = decide(NewsState(), TODAY, landed(4), 5, NOW)
     again = decide(first.state, TODAY, landed(4), 5, NOW + timedelta(hours=1))
     assert (len(first.requests), len(again.requests)) == (1, 0)
@@ -51,24 +51,24 @@ def test_a_count_that_was_tried_in_vain_is_no_reason_to_try_again() -> None:
     assert len(decide(again.state, TODAY, landed(4), 6, NOW + timedelta(hours=1)).requests) == 1
 
 
-def test_once_a_count_has_landed_it_may_be_a_reason_anew() -> None:
+def test_after_another_count_has_landed_an_earlier_one_is_requested_again() -> None:
     tried = decide(NewsState(), TODAY, landed(4), 5, NOW).state
     agreed = decide(tried, TODAY, landed(6), 6, NOW).state
     assert len(decide(agreed, TODAY, landed(6), 5, NOW).requests) == 1
 
 
-def test_what_was_tried_of_yesterday_says_nothing_of_today() -> None:
+def test_yesterdays_count_does_not_affect_today() -> None:
     yesterday = TODAY - timedelta(days=1)
     assert len(decide(minutes_ago(60, tried=5, day=yesterday), TODAY, None, 5, NOW).requests) == 1
 
 
-@pytest.mark.parametrize(("ago", "held"), [(0, True), (14, True), (15, False), (-30, False)])
-def test_requests_are_fifteen_minutes_apart_whatever_is_new(ago: int, held: bool) -> None:
+@pytest.mark.parametrize(("ago", "is_skipped"), [(0, True), (14, True), (15, False), (-30, False)])
+def test_requests_are_at_least_fifteen_minutes_apart(ago: int, is_skipped: bool) -> None:
     reason = skip_reason(minutes_ago(ago), DAY, NOW, start=FIRST_DAY, in_progress=[])
-    assert (reason is not None) == held  # a clock that was set back holds nothing up
+    assert (reason is not None) == is_skipped  # a clock that was set back delays nothing
 
 
-def test_requests_are_fifteen_minutes_apart_over_a_busy_hour_of_ticks() -> None:
+def test_an_hour_of_changing_counts_leads_to_four_requests() -> None:
     state, asked = NewsState(), []
     for minute in range(0, 60, 5):
         now = NOW + timedelta(minutes=minute)
@@ -81,33 +81,33 @@ def test_requests_are_fifteen_minutes_apart_over_a_busy_hour_of_ticks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("run", "held"),
+    ("run", "is_skipped"),
     [
         (RunInProgress(TODAY, TODAY), True),
         (RunInProgress(date(2026, 3, 1), TODAY, started_on=TODAY), True),
         (RunInProgress(date(2026, 3, 1), date(2026, 3, 19), started_on=TODAY), False),
     ],
-    ids=["queued", "running", "of other days"],
+    ids=["queued", "running", "other days"],
 )
-def test_a_day_that_is_queued_or_running_is_not_looked_at(run: RunInProgress, held: bool) -> None:
-    assert (skip_reason(NewsState(), DAY, NOW, start=FIRST_DAY, in_progress=[run]) is not None) == held
+def test_today_is_skipped_while_a_run_includes_it(run: RunInProgress, is_skipped: bool) -> None:
+    assert (skip_reason(NewsState(), DAY, NOW, start=FIRST_DAY, in_progress=[run]) is not None) == is_skipped
 
 
-def test_before_the_first_partition_there_is_no_today() -> None:
+def test_today_is_skipped_before_the_first_partition() -> None:
     reason = skip_reason(NewsState(), DAY, NOW, start=date(2026, 3, 21), in_progress=[])
     assert reason is not None
     assert "TOPO_START_DATE" in reason
 
 
-def test_the_first_minutes_after_midnight_cannot_be_read_yet() -> None:
-    held = [
+def test_the_first_minutes_after_midnight_are_skipped() -> None:
+    is_skipped = [
         skip_reason(NewsState(), DAY, START + timedelta(minutes=minute), start=FIRST_DAY, in_progress=[]) is not None
         for minute in (0, 1, 2, 3)
     ]
-    assert held == [True, True, True, False]
+    assert is_skipped == [True, True, True, False]
 
 
-def test_today_is_counted_from_the_second_before_it_or_as_it_was_counted_last_up_to_two_minutes_ago() -> None:
+def test_today_is_counted_from_the_last_loads_bound_to_two_minutes_ago() -> None:
     assert bounds_of(DAY, None, NOW) == (START - timedelta(seconds=1), NOW - timedelta(minutes=2))
     last = LastLoad(START - timedelta(seconds=3), NOW, 4, is_open=True)
     assert bounds_of(DAY, last, NOW) == (START - timedelta(seconds=3), NOW - timedelta(minutes=2))

@@ -1,4 +1,4 @@
-"""Which days a night reads."""
+"""Which days the nightly refresh reads."""
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import takewhile
@@ -16,9 +16,9 @@ from topo_pipeline.definitions import defs
 from topo_pipeline.defs.partitions import day_of
 
 TODAY = date(2026, 3, 20)
-SOME = datetime(2026, 3, 1, tzinfo=UTC)
-CLOSED = LastLoad(SOME, SOME + timedelta(days=1), 7, is_open=False)
-OPEN = LastLoad(SOME, SOME + timedelta(hours=1), 3, is_open=True)
+SOME_TIME = datetime(2026, 3, 1, tzinfo=UTC)
+CLOSED = LastLoad(SOME_TIME, SOME_TIME + timedelta(days=1), 7, is_open=False)
+OPEN = LastLoad(SOME_TIME, SOME_TIME + timedelta(hours=1), 3, is_open=True)
 
 
 def march(*numbers: int) -> list[date]:
@@ -39,22 +39,22 @@ def night(**changes: Any) -> list[date]:
 
 
 def landed(first: int, last: int = 19, **others: LastLoad | None) -> dict[date, LastLoad | None]:
-    """March from `first` to `last`, closed but for those that are named, such as `d12`."""
+    """Return closed loads for `first` to `last` March, and the given loads for the named days, such as `d12`."""
     return dict.fromkeys(march(*range(first, last + 1)), CLOSED) | {
         date(2026, 3, int(name[1:])): load for name, load in others.items()
     }
 
 
 @pytest.mark.parametrize(("lookback", "expected"), [(3, [16, 17, 18, 19]), (0, [19]), (5, [14, 15, 16, 17, 18, 19])])
-def test_yesterday_and_the_days_of_the_lookback_are_read_again(lookback: int, expected: list[int]) -> None:
+def test_yesterday_and_the_lookback_days_are_read_again(lookback: int, expected: list[int]) -> None:
     assert night(lookback=lookback) == march(*expected)
 
 
-def test_days_that_the_warehouse_lost_are_read_again_as_if_they_had_never_landed() -> None:
+def test_days_missing_from_the_warehouse_are_read_again() -> None:
     assert night(lost=march(10, 12, 19)) == march(10, 12, 16, 17, 18, 19)
 
 
-def test_where_nothing_is_landed_the_last_days_are_a_beginning() -> None:
+def test_if_nothing_has_landed_the_lookback_days_are_read() -> None:
     assert night(loads={}) == march(16, 17, 18, 19)
 
 
@@ -67,21 +67,21 @@ def test_where_nothing_is_landed_the_last_days_are_a_beginning() -> None:
         {"loads": landed(10, d12=None)},
         {"failed": march(12)},
     ],
-    ids=["none", "missing", "never closed", "of which nothing is told", "landed and refused since"],
+    ids=["none", "missing", "never closed", "load unknown", "refused after landing"],
 )
-def test_what_is_not_landed_as_a_closed_day_is_tried(facts: dict[str, Any], request: pytest.FixtureRequest) -> None:
-    hole = [] if request.node.callspec.id == "none" else march(12)
-    assert night(**facts) == hole + march(16, 17, 18, 19)
+def test_a_day_that_has_not_landed_closed_is_read(facts: dict[str, Any], request: pytest.FixtureRequest) -> None:
+    missing = [] if request.node.callspec.id == "none" else march(12)
+    assert night(**facts) == missing + march(16, 17, 18, 19)
 
 
-def test_a_hole_after_an_outage_fills_itself_and_is_one_run_with_the_last_days() -> None:
+def test_the_days_of_an_outage_are_read_in_one_run_with_the_lookback() -> None:
     days = night(loads=landed(1, 9))
     assert days == march(*range(10, 20))
     [request] = make_requests(days, purpose="night of", at=datetime(2026, 3, 20, 1, 15, tzinfo=UTC))
     assert (request.first, request.last) == (date(2026, 3, 10), date(2026, 3, 19))
 
 
-def test_days_apart_are_runs_apart_and_each_tick_has_keys_of_its_own() -> None:
+def test_separate_days_are_separate_runs_and_run_keys_differ_by_tick() -> None:
     days = night(failed=march(11, 12, 14))
     tonight, tomorrow = (
         make_requests(days, purpose="night of", at=datetime(2026, 3, day, 1, 15, tzinfo=UTC)) for day in (20, 21)
@@ -90,18 +90,18 @@ def test_days_apart_are_runs_apart_and_each_tick_has_keys_of_its_own() -> None:
     assert len({request.key for request in (*tonight, *tomorrow)}) == 6
 
 
-def test_nothing_is_read_that_comes_before_the_first_landed_day_or_has_no_partition() -> None:
+def test_days_before_the_first_landed_day_or_partition_are_not_read() -> None:
     assert night(failed=march(9), loads=landed(10)) == march(16, 17, 18, 19)
     assert night(start=date(2026, 3, 18), loads=landed(10, d12=OPEN)) == march(18, 19)
     assert night(start=date(2026, 3, 20)) == []
 
 
-def test_where_the_first_partition_was_moved_past_the_first_landed_day_the_days_from_it_on_are_holes() -> None:
+def test_if_the_first_partition_is_later_than_the_first_landed_day_missing_days_from_it_on_are_read() -> None:
     loads = landed(17) | dict.fromkeys(march(1), CLOSED)
     assert night(start=date(2026, 3, 14), loads=loads) == march(14, 15, 16, 17, 18, 19)
 
 
-def test_today_is_not_the_nights_to_read() -> None:
+def test_today_is_not_read() -> None:
     assert night(loads=landed(10) | {TODAY: OPEN}) == march(16, 17, 18, 19)
 
 
@@ -113,9 +113,9 @@ def test_today_is_not_the_nights_to_read() -> None:
         (RunInProgress(date(2026, 3, 16), date(2026, 3, 19), started_on=date(2026, 3, 19)), [19]),
         (RunInProgress(date(2026, 3, 19), date(2026, 3, 19), started_on=date(2026, 3, 20)), [16, 17, 18]),
     ],
-    ids=["queued", "queued, of all", "begun before yesterday was closed", "begun since"],
+    ids=["queued", "queued for all days", "started before yesterday ended", "started after yesterday ended"],
 )
-def test_a_day_is_left_to_a_run_under_way_that_will_close_it(run: RunInProgress, expected: list[int]) -> None:
+def test_a_day_is_skipped_if_a_run_in_progress_will_close_it(run: RunInProgress, expected: list[int]) -> None:
     assert night(in_progress=[run]) == march(*expected)
 
 
@@ -139,12 +139,12 @@ CRON = next(schedule.cron_schedule for schedule in defs.schedules or [] if sched
                 "Pacific/Kiritimati",
             )
         ),
-        # Dagster moves a time that does not exist to the end of the gap, but here to its beginning, midnight.
+        # Dagster moves a time that doesn't exist to the end of the gap, but here to its beginning, midnight.
         ("Europe/Dublin", {date(2026, 3, 28)}),
     ],
 )  # fmt: skip
-def test_over_a_year_of_nights_each_day_is_closed_the_night_after_or_the_next(zone: str, late: set[date]) -> None:
-    """01:15 is missing on one day of the year, or comes twice, where clocks change about it."""
+def test_over_a_year_each_day_is_closed_the_night_after_or_the_next(zone: str, late: set[date]) -> None:
+    """Where clocks change around 01:15, that time doesn't exist on one night or occurs twice."""
     daily = dg.DailyPartitionsDefinition(start_date="2026-01-01", timezone=zone, end_offset=1)
     begin = datetime(2026, 1, 2, 12, tzinfo=ZoneInfo(zone))
     ticks = schedule_execution_time_iterator(begin.timestamp(), CRON, zone)

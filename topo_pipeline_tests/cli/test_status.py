@@ -74,9 +74,9 @@ def test_without_a_warehouse_it_says_so_and_makes_none(tmp_path: Path) -> None:
 def held(path: Path) -> Iterator[int]:
     """Another process has the warehouse; its number."""
     with worker(Warehouse(str(path)), "hold", date(2026, 3, 1)) as holder:
-        holder.hears("inside")
+        holder.expect("inside")
         yield holder.process.pid
-        holder.go_on()
+        holder.resume()
 
 
 def test_while_somebody_writes_for_long_it_says_who(landed: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ import math
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from topo_pipeline.common.text import (
@@ -30,7 +30,6 @@ def acting(text: str) -> set[str]:
 
 
 @given(st.text(), st.integers(2, 50))
-@settings(deadline=None, derandomize=True, database=None)
 def test_whatever_the_text_one_line_of_it_is_short_and_does_nothing(text: str, limit: int) -> None:
     line = one_line(text, limit)
     assert acting(line) == set()
@@ -52,7 +51,6 @@ def test_what_can_be_read_stays() -> None:
 
 
 @given(st.text() | st.lists(st.text()) | st.dictionaries(st.text(), st.text()))
-@settings(deadline=None, derandomize=True, database=None)
 def test_json_says_the_same_without_a_character_that_acts(value: object) -> None:
     shown = in_json(json.dumps(value, ensure_ascii=False, indent=2))
     assert json.loads(shown) == value

@@ -1,1 +1,1 @@
-"""What becomes of the warehouse where processes die, run beside each other, or have no room to write."""
+"""Tests of processes that are killed, run concurrently, or have no disk space."""

@@ -7,14 +7,14 @@ import pytest
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.warehouse.landing import Load
 from topo_pipeline_tests.crashes.children import load
+from topo_pipeline_tests.crashes.day_checks import read_all
 from topo_pipeline_tests.crashes.source import NEW, OLD
-from topo_pipeline_tests.crashes.whole_days import read_all
 from topo_pipeline_tests.warehouse.processes import Child
 
 
 @pytest.fixture(scope="package")
 def old_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse that holds the old version of the days; to be copied."""
+    """Return a warehouse with the old version of the days, to copy."""
     path = tmp_path_factory.mktemp("old") / "topo.duckdb"
     with serve(OLD.app()) as address:
         assert all(isinstance(outcome, Load) for outcome in read_all(path, f"{address}/v1", OLD, "1 old"))
@@ -23,22 +23,22 @@ def old_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def new_api() -> Iterator[str]:
-    """The address of Topo as it shows the days by now."""
+    """Yield the address of an API with the new version of the days."""
     with serve(NEW.app()) as address:
         yield f"{address}/v1"
 
 
 @pytest.fixture(scope="package")
 def points(old_warehouse: Path, new_api: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """All that a load does which nobody kills, in the order in which it once did."""
+    """Return all operations of a load that is not killed, in order."""
     target = shutil.copy(old_warehouse, tmp_path_factory.mktemp("dry"))
     child = Child(load, target, new_api, NEW.now, None)
-    names = child.hears_all()
-    assert child.ends() == 0
+    names = child.receive_all()
+    assert child.wait() == 0
     return names
 
 
 @pytest.fixture
 def target(old_warehouse: Path, tmp_path: Path) -> str:
-    """Where the old version of the days has landed."""
+    """Return the path of a warehouse with the old version of the days."""
     return str(shutil.copy(old_warehouse, tmp_path))

@@ -1,4 +1,4 @@
-"""Topo as it shows three days at first, and as it shows them later; what each version of a day holds is told here."""
+"""Two versions of three days, as Topo shows them first and later, and what each contains."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -22,27 +22,27 @@ DAYS = [date(2026, 3, number) for number in (2, 3, 4)]
 ONE_DAY = timedelta(days=1)
 
 
-class Shown(World):
-    """A world of which one id in sixteen is not shown, and one in sixteen perhaps with another person."""
+class PartialWorld(World):
+    """A world without the ids that start with one digit, and with another person for those that start with another."""
 
-    def __init__(self, *, hides: str, corrects: str) -> None:
+    def __init__(self, *, hidden_digit: str, changed_digit: str) -> None:
         super().__init__(11, scale=0.1)
-        self._hides, self._corrects = hides, corrects
+        self._hidden_digit, self._changed_digit = hidden_digit, changed_digit
 
     def activities(self, after: datetime | None, before: datetime) -> list[Activity]:
-        shown = (activity for activity in super().activities(after, before) if activity.id[0] != self._hides)
-        return [self._corrected(activity) for activity in shown]
+        shown = (activity for activity in super().activities(after, before) if activity.id[0] != self._hidden_digit)
+        return [self._with_changed_person(activity) for activity in shown]
 
-    def _corrected(self, activity: Activity) -> Activity:
-        if activity.id[0] != self._corrects:
+    def _with_changed_person(self, activity: Activity) -> Activity:
+        if activity.id[0] != self._changed_digit:
             return activity
         return msgspec.structs.replace(activity, person_id=self.make_id("corrected person"))
 
 
 class Version(Enum):
-    """The source at a moment: what it then shows.
+    """A version of the days, as shown at a time.
 
-    The last day is not over in the old one; the new one lacks activities that the old one has, and has others.
+    In the old version the last day is not over. The new version lacks some of its activities and has others.
     """
 
     OLD = "old"
@@ -53,18 +53,18 @@ class Version(Enum):
         return _NOW[self]
 
     @property
-    def world(self) -> Shown:
+    def world(self) -> PartialWorld:
         return _WORLDS[self]
 
     def app(self) -> Callable[..., Any]:
         return create_app(self.world, api_key=API_KEY, now=lambda: self.now)
 
     def payloads(self, day: date) -> dict[str, Any]:
-        """What a reading of the day holds: the payload of each activity by its id."""
+        """Return the payload of each activity of the day, by id."""
         return {id_: payload for id_, _, payload in self._shown(day)}
 
     def read(self, day: date) -> ReadDay:
-        """The day as it is read, without the reading."""
+        """Return a reading of the day, without requests."""
         return reading(*((id_, at, json.dumps(payload)) for id_, at, payload in self._shown(day)), day=day)
 
     def _shown(self, day: date) -> Iterator[tuple[str, datetime, dict[str, Any]]]:
@@ -76,7 +76,10 @@ class Version(Enum):
 
 OLD, NEW = Version
 _NOW = {OLD: datetime(2026, 3, 4, 12, tzinfo=UTC), NEW: datetime(2026, 3, 10, 12, tzinfo=UTC)}
-_WORLDS = {OLD: Shown(hides="0", corrects=""), NEW: Shown(hides="f", corrects="8")}
+_WORLDS = {
+    OLD: PartialWorld(hidden_digit="0", changed_digit=""),
+    NEW: PartialWorld(hidden_digit="f", changed_digit="8"),
+}
 
 
 def payload_of(activity: Activity, world: World, now: datetime) -> Any:

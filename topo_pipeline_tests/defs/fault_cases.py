@@ -191,7 +191,7 @@ REFUSED = {
     "resets in the midst of a body": Case([{"kind": "reset", "midway": True}], FIRST_PAGES, says=(GAVE_UP,)),
     "resets of the second page": Case([{"kind": "reset"} | SECOND_PAGE], SECOND_PAGES, says=(GAVE_UP,)),
     "bodies cut under a right length": Case(
-        [{"kind": "cut"}], FIRST_PAGES, says=("answered 200 with no JSON object where one is expected",)
+        [{"kind": "cut"}], FIRST_PAGES, says=("answered 200 with something that is not a JSON object",)
     ),
     "bodies cut under a wrong length": Case([{"kind": "short"}], FIRST_PAGES, says=(GAVE_UP, "RemoteProtocolError")),
     "bodies that drip": Case(
@@ -232,7 +232,7 @@ REFUSED = {
     "a count that no warehouse can store": Case(
         [_shape({"items": [], "total_count": 10**30, "total_pages": 0, "has_more": False})],
         FIRST_PAGES,
-        says=("an unusable `total_count`",),
+        says=("an invalid `total_count`",),
     ),
     "a key refused where it is asked whose it is": Case(
         [_error(401, "no") | {"path": "me"}], -PAGES, says=("check TOPO_API_KEY",)

@@ -11,12 +11,12 @@ import dagster as dg
 import pytest
 
 from topo_pipeline.defs import schedules
+from topo_pipeline.defs.activities import LIST_ASSETS
 from topo_pipeline.defs.partitions import range_tags
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, NOW, Pipeline, pipeline_over
 from topo_pipeline_tests.defs.test_records import land
 from topo_pipeline_tests.engagement.helpers import UNPARTITIONED
 
-TEMPLATES = dg.AssetKey(["topo", "sequence_templates"])
 BY_DAY = dg.AssetKey(["engagement", "sequence_activity"])
 OTHERS = [dg.AssetKey(["engagement", table]) for table in UNPARTITIONED]
 
@@ -127,9 +127,9 @@ def test_a_day_refused_every_night_is_tried_every_night_and_holds_up_no_table(tm
 
 def test_a_night_reads_the_names_of_the_sequences_too(nights: Nights) -> None:
     [request] = nights.asks(date(2026, 3, 20))
-    assert request.asset_selection == [ACTIVITIES, TEMPLATES]
+    assert request.asset_selection == [ACTIVITIES, *LIST_ASSETS]
     result = nights.pipeline.unchecked().run(request)
-    assert {event.asset_key for event in result.get_asset_materialization_events()} == {ACTIVITIES, TEMPLATES}
+    assert {event.asset_key for event in result.get_asset_materialization_events()} == {ACTIVITIES, *LIST_ASSETS}
     assert nights.pipeline.rows("SELECT count(*) > 0 FROM topo.sequence_templates") == [(True,)]
 
 

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from topo_pipeline.automation import drift, news
-from topo_pipeline.automation.cursors import read_cursor
+from topo_pipeline.common.cursors import read_cursor
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline_tests.conftest import API_KEY
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, NOW, Pipeline, pipeline_over
@@ -71,7 +71,8 @@ class Daemon:
         return request
 
     def state(self) -> news.NewsState | drift.DriftState:
-        return read_cursor(self.cursor, news.NewsState if self.sensor == "new_activity_sensor" else drift.DriftState)
+        kind = news.NewsState if self.sensor == "new_activity_sensor" else drift.DriftState
+        return read_cursor(self.cursor, kind())
 
 
 def days_of(request: dg.RunRequest) -> tuple[str, str]:

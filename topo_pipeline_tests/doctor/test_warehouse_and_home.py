@@ -157,9 +157,9 @@ def test_rows_that_could_not_be_read_are_counted_by_day(
 
 def test_who_holds_the_warehouse_is_named(finds: Examine, warehouse: Warehouse, days_ago: DaysAgo) -> None:
     with worker(warehouse, "hold", days_ago(1)) as holder:
-        holder.hears("inside")
+        holder.expect("inside")
         found = finds()
-        holder.go_on()
+        holder.resume()
     assert found["warehouse"].level == "warning"
     assert f"process {holder.process.pid}" in found["warehouse"].found
     assert found["days"].found == "Not checked: the warehouse can't be read."

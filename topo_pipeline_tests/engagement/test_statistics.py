@@ -34,7 +34,7 @@ def shares(draw: st.DrawFn) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("integer", ["INTEGER", "BIGINT"])
-@settings(max_examples=40, derandomize=True, deadline=None)
+@settings(max_examples=40)
 @given(share=shares())
 @example(share=(0, 1))
 @example(share=(1, 1))
@@ -52,7 +52,7 @@ def test_wilson_agrees_with_statsmodels(sql: duckdb.DuckDBPyConnection, integer:
 
 
 @pytest.mark.parametrize("integer", ["INTEGER", "BIGINT"])
-@settings(max_examples=40, derandomize=True, deadline=None)
+@settings(max_examples=40)
 @given(now=shares(), before=shares())
 @example(now=(0, 1), before=(1, 1))
 @example(now=(46_341, 46_341), before=(23_170, 46_341))

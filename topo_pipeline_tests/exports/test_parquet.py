@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from topo_pipeline.defs.activities import LISTS
 from topo_pipeline.exports import parquet as parquet_module
 from topo_pipeline.exports.parquet import Export, export_all
 from topo_pipeline.warehouse.connection import Warehouse
@@ -28,7 +29,7 @@ from topo_pipeline_tests.warehouse.processes import Child
 SetHook, on_waiting = of_the_warehouse.SetHook, of_the_warehouse.on_waiting
 NOW = datetime(2026, 4, 2, 6, 30, tzinfo=UTC)
 EXPORTED = {*(f"engagement.{name}" for name in (*TABLES, *KEPT_BESIDE)), "topo.activities", "topo.loads"} | {
-    "topo.sequence_templates"
+    f"topo.{table}" for table in LISTS
 }
 
 
@@ -167,7 +168,7 @@ def export_and_be_killed(dies: str, target: str, folder: Path, _: Any) -> None:
 def test_a_kill_leaves_the_export_before_and_the_next_one_clears_up(world: Workspace, dies: str) -> None:
     before = export(world).folder
     told = manifest(root(world) / "latest")
-    assert Child(export_and_be_killed, dies, world.target, root(world)).ends() == -signal.SIGKILL
+    assert Child(export_and_be_killed, dies, world.target, root(world)).wait() == -signal.SIGKILL
     assert (root(world) / "latest").resolve() == before.resolve()
     assert manifest(root(world) / "latest") == told
     export(world)

@@ -1,1 +1,1 @@
-"""Reading days into the warehouse."""
+"""Tests of topo_pipeline.ingest."""

@@ -1,4 +1,4 @@
-"""Which days to read again for their replies: a decision that depends on nothing but what it is given."""
+"""Which days to read again because their replies changed."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -29,9 +29,9 @@ def reply(number: int, day: int, payload: str = "{}") -> Version:
         ({2: set()}, [reply(1, 1), reply(2, 3)], []),
         ({}, [reply(1, 1)], []),
     ],
-    ids=["same", "relabelled", "late", "vanished", "moved", "on days that never landed", "nothing landed"],
+    ids=["unchanged", "new category", "late", "removed", "moved", "days that never landed", "nothing landed"],
 )
-def test_a_landed_day_is_read_again_if_its_replies_are_not_what_topo_shows(
+def test_a_landed_day_is_read_again_if_its_replies_differ_from_topos(
     landed: dict[int, set[Version]], shown: list[Version], expected: list[int]
 ) -> None:
     by_day = {date(2026, 3, day): versions for day, versions in landed.items()}
@@ -39,7 +39,7 @@ def test_a_landed_day_is_read_again_if_its_replies_are_not_what_topo_shows(
     assert [day.day.day for day in found] == expected
 
 
-def test_a_reply_at_midnight_is_the_new_days() -> None:
+def test_a_reply_at_midnight_belongs_to_the_new_day() -> None:
     midnight = ("reply", datetime(2026, 3, 2, tzinfo=UTC), "{}")
     nothing: dict[date, set[Version]] = {date(2026, 3, 1): set(), date(2026, 3, 2): set()}
     assert [day.day.day for day in differing([a_day(1), a_day(2)], nothing, [midnight])] == [2]

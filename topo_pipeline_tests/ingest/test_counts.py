@@ -1,4 +1,4 @@
-"""Topo's counts over real HTTP, and what becomes of the asking where Topo is down, slow or says no."""
+"""Topo's counts over real HTTP, also if Topo is down, connect or refuses."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from topo_pipeline.sandbox.server import serve
 from topo_pipeline.topo_api.errors import RequestRefused, TopoError, TopoUnavailable
 from topo_pipeline_tests.topo_api.helpers import (
     Answer,
-    Model,
+    PagedApi,
     Scripted,
     client_of,
     instants,
@@ -22,8 +22,8 @@ from topo_pipeline_tests.topo_api.helpers import (
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 HOURS: list[Bounds] = [(START + timedelta(hours=n), START + timedelta(hours=n + 1)) for n in range(6)]
-ENOUGH = 3.0
-"""Seconds in which a busy machine too answers two requests over loopback."""
+SHORT_TIMEOUT = 3.0
+"""Seconds in which even a busy machine answers two requests over loopback."""
 DOWN = Answer(problem_of(503, "Unavailable"), status=503)
 
 
@@ -36,40 +36,40 @@ def counted(count: int) -> Answer:
     return Answer(page_of([], count))
 
 
-def told(answers: list[int | TopoError]) -> list[object]:
+def summarized(answers: list[int | TopoError]) -> list[object]:
     return [answer if isinstance(answer, int) else type(answer) for answer in answers]
 
 
-def test_what_lies_strictly_between_the_bounds_is_counted_in_one_small_request_each() -> None:
+def test_each_count_excludes_its_bounds_and_takes_one_small_request() -> None:
     minutes = instants(150, START, timedelta(minutes=1))
-    api = Model([item_of(number, minute) for number, minute in enumerate(minutes)])
+    api = PagedApi([item_of(number, minute) for number, minute in enumerate(minutes)])
     assert ask(api, HOURS[:3]) == [59, 59, 29]
     assert [request.params["size"] for request in api.requests] == ["1", "1", "1"]
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_fault_is_told_not_repeated_and_the_others_are_asked_all_the_same(status: int) -> None:
+def test_a_failed_count_is_not_retried_and_the_others_are_still_requested(status: int) -> None:
     api = Scripted(counted(1), Answer(problem_of(status, "Busy"), status=status), counted(3))
-    assert told(ask(api, HOURS[:3])) == [1, TopoUnavailable, 3]
+    assert summarized(ask(api, HOURS[:3])) == [1, TopoUnavailable, 3]
     assert len(api.requests) == 3
 
 
-def test_after_two_faults_in_a_row_topo_is_left_alone() -> None:
+def test_after_two_failures_in_a_row_no_more_counts_are_requested() -> None:
     api = Scripted(counted(1), DOWN)
-    assert told(ask(api)) == [1, TopoUnavailable, TopoUnavailable]
+    assert summarized(ask(api)) == [1, TopoUnavailable, TopoUnavailable]
     assert len(api.requests) == 3
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-def test_what_is_refused_is_asked_once(status: int) -> None:
+def test_a_refused_count_is_requested_once(status: int) -> None:
     api = Scripted(Answer(problem_of(status, "UnauthorizedIssue"), status=status))
     [refusal] = ask(api)
     assert isinstance(refusal, RequestRefused)
     assert len(api.requests) == 1
 
 
-def test_patience_ends_in_the_midst_and_what_was_answered_counts() -> None:
-    class Silent(Scripted):
+def test_at_the_timeout_the_finished_counts_are_kept() -> None:
+    class Stalling(Scripted):
         async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
             if len(self.requests) < 2:
                 await super().__call__(scope, receive, send)
@@ -77,24 +77,24 @@ def test_patience_ends_in_the_midst_and_what_was_answered_counts() -> None:
                 while (await receive())["type"] != "http.disconnect":
                     pass
 
-    *answered, silence = ask(Silent(counted(4)), seconds=ENOUGH)
+    *answered, stalled = ask(Stalling(counted(4)), seconds=SHORT_TIMEOUT)
     assert answered == [4, 4]
-    assert isinstance(silence, TopoUnavailable)
-    assert f"2 of 6 requests within {ENOUGH:g} s" in str(silence)
+    assert isinstance(stalled, TopoUnavailable)
+    assert f"2 of 6 requests within {SHORT_TIMEOUT:g} s" in str(stalled)
 
 
-def test_a_pace_that_is_too_slow_for_a_tick_is_kept_and_the_rest_left_for_the_next() -> None:
+def test_a_slow_rate_is_respected_and_the_remaining_counts_are_skipped() -> None:
     with serve(Scripted(counted(5))) as address:
-        slow = lambda: client_of(address, retries=SINGLE_ATTEMPT, requests_per_second=0.001)  # noqa: E731
-        answers = fetch_counts(slow, HOURS, seconds=ENOUGH)
-    assert told(answers) == [5, TopoUnavailable]
+        connect = lambda: client_of(address, retries=SINGLE_ATTEMPT, requests_per_second=0.001)  # noqa: E731
+        answers = fetch_counts(connect, HOURS, seconds=SHORT_TIMEOUT)
+    assert summarized(answers) == [5, TopoUnavailable]
 
 
-def test_nobody_answers_at_all() -> None:
+def test_an_unreachable_api_is_tried_twice() -> None:
     answers = fetch_counts(lambda: client_of("http://127.0.0.1:9", retries=SINGLE_ATTEMPT), HOURS)
-    assert told(answers) == [TopoUnavailable, TopoUnavailable]
+    assert summarized(answers) == [TopoUnavailable, TopoUnavailable]
 
 
-def test_the_longest_tick_is_far_below_the_sixty_seconds_that_dagster_gives_it() -> None:
+def test_the_timeout_is_well_below_dagsters_60_seconds_per_tick() -> None:
     assert SINGLE_ATTEMPT.attempts == 1
     assert SINGLE_ATTEMPT.attempt_timeout <= TIMEOUT_SECONDS <= 30

@@ -1,4 +1,4 @@
-"""When the contract check runs by itself, what it is kept as, and that no load depends on it."""
+"""The contract check that runs after the first day of a new warehouse: when it runs, and what it stores."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ KEY = "topo_first_contact"
 
 
 class Clock:
-    """A clock that is a second later each time."""
+    """A clock that advances by a second at each call."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -40,17 +40,17 @@ class Clock:
 
 
 @contextmanager
-def clients_of(**options: Any) -> Iterator[tuple[Callable[[], TopoClient], list[TopoClient]]]:
-    """What makes clients, and those that it made."""
-    made: list[TopoClient] = []
+def connecting(**options: Any) -> Iterator[tuple[Callable[[], TopoClient], list[TopoClient]]]:
+    """Yield a function that creates clients, and the list of those it created."""
+    clients: list[TopoClient] = []
     options = {"world": WORLD, "api_key": KEY, "now": lambda: NOW} | options
     with serve(create_app(**options)) as address:
 
         def connect() -> TopoClient:
-            made.append(TopoClient(f"{address}/v1", KEY, requests_per_second=10_000, clock=lambda: NOW))
-            return made[-1]
+            clients.append(TopoClient(f"{address}/v1", KEY, requests_per_second=10_000, clock=lambda: NOW))
+            return clients[-1]
 
-        yield connect, made
+        yield connect, clients
 
 
 def day(number: int) -> Day:
@@ -59,8 +59,8 @@ def day(number: int) -> Day:
 
 
 def load(warehouse: Warehouse, *days: int, checks: bool | None = True, **options: Any) -> tuple[list[Any], int]:
-    """Load days; return what became of them, and how many requests were sent."""
-    with clients_of(**options) as (connect, made):
+    """Load days. Return their outcomes and the number of requests."""
+    with connecting(**options) as (connect, clients):
         outcomes = list(
             load_days(
                 connect,
@@ -72,11 +72,11 @@ def load(warehouse: Warehouse, *days: int, checks: bool | None = True, **options
                 checks_contract=checks,
             )
         )
-        return outcomes, sum(client.requests for client in made)
+        return outcomes, sum(client.requests for client in clients)
 
 
 def checks_of(warehouse: Warehouse) -> list[tuple[datetime, int]]:
-    """When checks were made, and how many assumptions each has."""
+    """Return the time of each check and the number of its assumptions."""
     with warehouse.reader() as connection:
         return connection.execute(
             "SELECT checked_at, count(*) FROM topo.contract_checks GROUP BY ALL ORDER BY ALL"
@@ -95,7 +95,7 @@ def warehouse(tmp_path: Path) -> Warehouse:
     return Warehouse(str(tmp_path / "topo.duckdb"))
 
 
-def test_the_first_day_of_a_new_warehouse_is_followed_by_the_check_and_no_other_day_is(
+def test_the_check_runs_once_after_the_first_day_of_a_new_warehouse(
     warehouse: Warehouse, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="topo_pipeline")
@@ -110,21 +110,21 @@ def test_the_first_day_of_a_new_warehouse_is_followed_by_the_check_and_no_other_
     assert len(checks_of(warehouse)) == 1
 
 
-def test_an_api_on_this_machine_is_not_checked_so_that_only_the_days_own_requests_count(warehouse: Warehouse) -> None:
+def test_an_api_on_loopback_is_not_checked(warehouse: Warehouse) -> None:
     outcomes, requests = load(warehouse, 13, checks=None)
     assert requests <= outcomes[0].requests + 1
     assert checks_of(warehouse) == []
 
 
-def test_an_api_elsewhere_is() -> None:
+def test_only_an_api_on_this_machine_is_loopback() -> None:
     clients = [TopoClient(url, KEY, clock=lambda: NOW) for url in ("https://api.topo.io/v1", "http://127.0.0.1:9/v1")]
     assert [client.is_loopback for client in clients] == [False, True]
 
 
-def test_a_day_without_activities_shows_nothing_so_the_check_waits_for_one_that_has_some(warehouse: Warehouse) -> None:
+def test_the_check_waits_for_a_day_with_activities(warehouse: Warehouse) -> None:
     start = datetime.combine(WORLD.starts - timedelta(days=3), time(), UTC)
     empty = Day(start.date(), Window(start, start + timedelta(days=1)))
-    with clients_of() as (connect, _):
+    with connecting() as (connect, _):
         outcomes = load_days(
             connect, warehouse, [empty], run_id="r", clock=Clock(), timezone="UTC", checks_contract=True
         )
@@ -136,16 +136,14 @@ def test_a_day_without_activities_shows_nothing_so_the_check_waits_for_one_that_
     assert not is_first_contact(warehouse)
 
 
-def test_a_first_day_that_is_refused_is_checked_too_since_the_check_says_why(
-    warehouse: Warehouse, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_refused_first_day_is_checked_too(warehouse: Warehouse, caplog: pytest.LogCaptureFixture) -> None:
     outcomes, _ = load(warehouse, 13, quirks=Quirks(shown_shift_seconds=12 * 3600))
     assert [type(outcome) for outcome in outcomes] == [Refusal]
     assert [result.assumption for result in latest(warehouse) if result.refuses_days] == [ASSUMPTIONS[0].name]
     assert [record.levelname for record in caplog.records if "assumptions hold" in record.message] == ["WARNING"]
 
 
-def test_a_check_that_fails_is_no_reason_to_end_a_load(
+def test_a_failed_check_does_not_end_the_load(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def fails(*_: object) -> list[ContractResult]:
@@ -163,20 +161,20 @@ def results(*outcomes: Any) -> list[ContractResult]:
     return [ContractResult(f"assumption {n}", outcome, "seen", "so", False) for n, outcome in enumerate(outcomes)]
 
 
-def test_each_check_is_kept_and_the_latest_one_is_shown(warehouse: Warehouse) -> None:
+def test_all_checks_are_kept_and_the_latest_is_shown(warehouse: Warehouse) -> None:
     assert keep(warehouse, results("holds", "differs"), NOW)
     assert keep(warehouse, results("differs"), NOW + timedelta(days=1))
     assert [count for _, count in checks_of(warehouse)] == [2, 1]
     assert [(result.assumption, result.outcome) for result in latest(warehouse)] == [("assumption 0", "differs")]
 
 
-def test_a_check_that_found_no_activity_does_not_take_the_place_of_one_that_did(warehouse: Warehouse) -> None:
+def test_a_check_without_activities_does_not_replace_one_with_activities(warehouse: Warehouse) -> None:
     keep(warehouse, results("holds"), NOW)
     assert not keep(warehouse, results("unknown", "unknown"), NOW + timedelta(days=1))
     assert [result.outcome for result in latest(warehouse)] == ["holds"]
 
 
-def test_only_a_check_since_then_is_summed_up(warehouse: Warehouse) -> None:
+def test_only_a_check_after_the_given_time_is_summarized(warehouse: Warehouse) -> None:
     warehouse.prepare()
     assert latest_summary(warehouse, NOW) is None
     found = results("holds", "differs")

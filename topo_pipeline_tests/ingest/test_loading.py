@@ -1,4 +1,4 @@
-"""What becomes of days that can't be had, over real HTTP; what can be had lands all the same."""
+"""Loading days over real HTTP: refused, unanswered and unreadable days don't stop the others."""
 
 import json
 from collections import Counter
@@ -25,7 +25,7 @@ from topo_pipeline.topo_api.wire import SequenceTemplate
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.landing import Load
-from topo_pipeline_tests.topo_api.helpers import Answer, Model, Request, instants, item_of
+from topo_pipeline_tests.topo_api.helpers import Answer, PagedApi, Request, instants, item_of
 from topo_pipeline_tests.topo_api.test_channels import Filtering, Sent, sent
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
@@ -34,17 +34,17 @@ EMPTY = {"items": [], "total_count": 0, "total_pages": 0, "has_more": False}
 
 
 @dataclass
-class Scripted:
-    """An API that answers each day as told: a status and a body; an empty page where nothing is told."""
+class DayApi:
+    """An API with a status and a body for each day. Other days are an empty page."""
 
     answers: dict[date, tuple[int, object]] = field(default_factory=dict)
     others: dict[str, tuple[int, object]] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         query = parse_qs(scope["query_string"].decode())
         path = scope["path"].removeprefix("/v1/")
-        self.asked.append(path)
+        self.paths.append(path)
         status, body = self.others.get(path, (200, EMPTY))
         if "created_at_before" in query:
             status, body = self._activities(query)
@@ -87,8 +87,8 @@ def problem(status: int, type_: str) -> tuple[int, object]:
 def load(api: Any, folder: Path, days: list[Day], **options: Any) -> list[Load | Refusal]:
     warehouse = Warehouse(str(folder / "w.duckdb"))
     with connecting_to(api) as connect:
-        terms = {"run_id": "r", "clock": lambda: NOW, "timezone": "UTC"} | options
-        return list(load_days(connect, warehouse, days, **terms))
+        options = {"run_id": "r", "clock": lambda: NOW, "timezone": "UTC"} | options
+        return list(load_days(connect, warehouse, days, **options))
 
 
 def landed(outcomes: list[Load | Refusal]) -> list[bool]:
@@ -102,17 +102,17 @@ def load_sequences(connect: Callable[[], TopoClient], warehouse: Warehouse) -> i
     return load_list(connect, warehouse, SequenceTemplate, "sequence_templates", clock=lambda: NOW)
 
 
-def test_each_day_has_one_outcome_and_a_refused_one_holds_up_no_other(tmp_path: Path) -> None:
-    outcomes = load(Scripted({date(2026, 3, 2): INCOMPLETE}), tmp_path, [day(n) for n in range(1, 6)])
+def test_each_day_has_one_outcome_and_a_refused_day_does_not_stop_the_others(tmp_path: Path) -> None:
+    outcomes = load(DayApi({date(2026, 3, 2): INCOMPLETE}), tmp_path, [day(n) for n in range(1, 6)])
     assert [outcome.day for outcome in outcomes] == [date(2026, 3, n) for n in range(1, 6)]
     assert landed(outcomes) == [True, False, True, True, True]
 
 
-def test_where_it_is_so_wished_an_incomplete_day_lands_and_is_called_unproved(
+def test_with_completeness_warn_an_incomplete_day_lands_unproved(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     item = {"id": str(UUID(int=7)), "created_at": "2026-03-02T10:00:00Z", "payload": {"type": "message.sent"}}
-    api = Scripted({date(2026, 3, 2): (200, {**EMPTY, "items": [item], "total_count": 3})})
+    api = DayApi({date(2026, 3, 2): (200, {**EMPTY, "items": [item], "total_count": 3})})
     [one, two] = load(api, tmp_path, [day(1), day(2)], completeness="warn")
     assert isinstance(one, Load)
     assert isinstance(two, Load)
@@ -123,34 +123,37 @@ def test_where_it_is_so_wished_an_incomplete_day_lands_and_is_called_unproved(
     assert "Landing 2026-03-02 unproved: Window 2026-03-02T00:00:00Z" in caplog.text
 
 
-def test_where_incomplete_days_may_land_what_was_not_answered_is_still_refused(tmp_path: Path) -> None:
-    api = Scripted({date(2026, 3, 1): (503, b"<html>gone</html>")})
+def test_with_completeness_warn_an_unanswered_day_is_still_refused(tmp_path: Path) -> None:
+    api = DayApi({date(2026, 3, 1): (503, b"<html>gone</html>")})
     assert landed(load(api, tmp_path, [day(1), day(2)], completeness="warn")) == [False, True]
 
 
-def test_any_number_of_incomplete_days_in_a_row_is_still_tried(tmp_path: Path) -> None:
+def test_incomplete_days_in_a_row_do_not_end_the_load(tmp_path: Path) -> None:
     bad = {date(2026, 3, n): INCOMPLETE for n in range(1, 5)}
-    outcomes = load(Scripted(bad), tmp_path, [day(n) for n in range(1, 6)])
+    outcomes = load(DayApi(bad), tmp_path, [day(n) for n in range(1, 6)])
     assert landed(outcomes) == [False, False, False, False, True]
 
 
-@pytest.mark.parametrize("fault", [(503, b"<html>gone</html>"), (200, b"<html>welcome</html>")], ids=["5xx", "html"])
-def test_one_day_that_topo_does_not_answer_for_is_passed_over(tmp_path: Path, fault: tuple[int, object]) -> None:
-    outcomes = load(Scripted({date(2026, 3, 2): fault}), tmp_path, [day(n) for n in range(1, 4)])
+NO_USABLE_ANSWER = pytest.mark.parametrize(
+    "fault", [(503, b"<html>gone</html>"), (200, b"<html>welcome</html>")], ids=["5xx", "html"]
+)
+
+
+@NO_USABLE_ANSWER
+def test_one_unanswered_day_is_skipped(tmp_path: Path, fault: tuple[int, object]) -> None:
+    outcomes = load(DayApi({date(2026, 3, 2): fault}), tmp_path, [day(n) for n in range(1, 4)])
     assert landed(outcomes) == [True, False, True]
 
 
-@pytest.mark.parametrize("fault", [(503, b"<html>gone</html>"), (200, b"<html>welcome</html>")], ids=["5xx", "html"])
-def test_after_two_days_without_an_answer_the_others_are_not_asked_for(
-    tmp_path: Path, fault: tuple[int, object]
-) -> None:
-    api = Scripted({date(2026, 3, n): fault for n in range(2, 30)})
+@NO_USABLE_ANSWER
+def test_after_two_unanswered_days_the_others_are_not_requested(tmp_path: Path, fault: tuple[int, object]) -> None:
+    api = DayApi({date(2026, 3, n): fault for n in range(2, 30)})
     outcomes = load(api, tmp_path, [day(n) for n in range(1, 20)])
     assert landed(outcomes) == [True] + [False] * 18
-    assert api.asked.count("activities") == 2 + 2 * QUICK.attempts  # the first day is empty: is there any activity?
+    assert api.paths.count("activities") == 2 + 2 * QUICK.attempts  # the first day is empty, which takes a request more
 
 
-class Deep(Model):
+class DeepApi(PagedApi):
     """Four days that are each read in two parts."""
 
     def __init__(self) -> None:
@@ -169,13 +172,13 @@ class Deep(Model):
         return Answer(b"", status=503) if await self.is_down(number, is_end) else await super().answer(request)
 
     async def is_down(self, number: int, is_end: bool) -> bool:
-        """Whether a request of this day, of its last part where `is_end`, is not answered; all are, unless told."""
+        """Return whether to leave a request for this day unanswered. `is_end`: it is for the day's last part."""
         return False
 
 
-def test_an_outage_in_the_midst_of_a_day_costs_that_day_and_not_the_next(tmp_path: Path) -> None:
-    class Out(Deep):
-        """Down from the first day's last part on, until all attempts at it have failed."""
+def test_an_outage_during_a_day_affects_only_that_day(tmp_path: Path) -> None:
+    class DownOnce(DeepApi):
+        """Unavailable from the first day's last part until all attempts at it have failed."""
 
         failed = 0
 
@@ -185,40 +188,40 @@ def test_an_outage_in_the_midst_of_a_day_costs_that_day_and_not_the_next(tmp_pat
             self.failed += 1
             return True
 
-    outcomes = load(Out(), tmp_path, [day(n) for n in range(1, 5)])
+    outcomes = load(DownOnce(), tmp_path, [day(n) for n in range(1, 5)])
     assert landed(outcomes) == [False, True, True, True]
     assert [outcome.rows for outcome in outcomes if isinstance(outcome, Load)] == [5400] * 3
 
 
-def test_where_no_day_is_answered_to_its_end_two_are_tried_and_no_other(tmp_path: Path) -> None:
-    class Down(Deep):
+def test_after_two_days_that_fail_near_their_end_no_other_is_tried(tmp_path: Path) -> None:
+    class DownAtTheEnd(DeepApi):
         async def is_down(self, number: int, is_end: bool) -> bool:
             return is_end
 
-    api = Down()
+    api = DownAtTheEnd()
     assert landed(load(api, tmp_path, [day(n) for n in range(1, 5)])) == [False] * 4
     assert set(api.days) == {1, 2}
 
 
-def test_a_refused_request_ends_the_asking_at_once(tmp_path: Path) -> None:
-    api = Scripted({date(2026, 3, n): problem(401, "UnauthorizedIssue") for n in range(1, 30)})
+def test_a_refused_request_ends_the_load_at_once(tmp_path: Path) -> None:
+    api = DayApi({date(2026, 3, n): problem(401, "UnauthorizedIssue") for n in range(1, 30)})
     outcomes = load(api, tmp_path, [day(n) for n in range(1, 20)])
     assert landed(outcomes) == [False] * 19
     assert all("req_401" in outcome.reason for outcome in outcomes if isinstance(outcome, Refusal))
-    assert api.asked.count("activities") == 1
+    assert api.paths.count("activities") == 1
 
 
-def test_a_warehouse_that_cannot_be_written_is_met_before_the_first_request(tmp_path: Path) -> None:
-    api = Scripted()
+def test_an_unusable_warehouse_is_an_error_before_the_first_request(tmp_path: Path) -> None:
+    api = DayApi()
     (tmp_path / "w.duckdb").write_text("not a warehouse, but long enough to be looked at as if it were one")
     with pytest.raises(WarehouseError):
         load(api, tmp_path, [day(1)])
-    assert api.asked == []
+    assert api.paths == []
 
 
-def test_a_day_is_closed_only_if_its_load_began_five_minutes_after_its_end(tmp_path: Path) -> None:
+def test_a_day_is_closed_only_if_its_load_began_at_least_five_minutes_after_its_end(tmp_path: Path) -> None:
     end = day(19).window.end
-    with connecting_to(Scripted()) as connect:
+    with connecting_to(DayApi()) as connect:
         warehouse = Warehouse(str(tmp_path / "w.duckdb"))
         for late in (timedelta(minutes=-1), timedelta(minutes=4, seconds=59), timedelta(minutes=5)):
             [outcome] = load_days(
@@ -243,9 +246,9 @@ def names(warehouse: Warehouse) -> list[str]:
     "answer",
     [problem(403, "UnauthorizedIssue"), problem(404, "NotFoundIssue"), (503, b"<html>"), (200, b"<html>"), (200, [1])],
 )
-def test_names_that_cannot_be_read_stay_as_they_were(tmp_path: Path, answer: tuple[int, object]) -> None:
+def test_sequence_names_are_kept_if_they_cannot_be_read(tmp_path: Path, answer: tuple[int, object]) -> None:
     warehouse = Warehouse(str(tmp_path / "w.duckdb"))
-    api = Scripted(others={"sequence-templates": NAMED})
+    api = DayApi(others={"sequence-templates": NAMED})
     with connecting_to(api) as connect:
         assert load_sequences(connect, warehouse) == 3
         api.others["sequence-templates"] = answer
@@ -253,9 +256,9 @@ def test_names_that_cannot_be_read_stay_as_they_were(tmp_path: Path, answer: tup
     assert names(warehouse) == ["S1", "S2", "S3"]
 
 
-def test_of_names_that_can_be_read_in_part_the_others_stay(tmp_path: Path) -> None:
+def test_sequence_names_missing_from_a_partial_list_are_kept(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "w.duckdb"))
-    api = Scripted(others={"sequence-templates": NAMED})
+    api = DayApi(others={"sequence-templates": NAMED})
     with connecting_to(api) as connect:
         load_sequences(connect, warehouse)
         renamed = [{**SEQUENCES[0], "name": "New"}]
@@ -274,52 +277,45 @@ def test_of_names_that_can_be_read_in_part_the_others_stay(tmp_path: Path) -> No
         {"status": "x" * 100_000},
     ],
 )
-def test_a_field_of_a_sequence_that_cannot_be_stored_costs_no_name(tmp_path: Path, field: dict[str, object]) -> None:
+def test_a_sequence_field_that_cannot_be_stored_does_not_affect_the_names(
+    tmp_path: Path, field: dict[str, object]
+) -> None:
     warehouse = Warehouse(str(tmp_path / "w.duckdb"))
     items = [SEQUENCES[0] | field, *SEQUENCES[1:]]
-    with connecting_to(Scripted(others={"sequence-templates": (200, {**EMPTY, "items": items})})) as connect:
+    with connecting_to(DayApi(others={"sequence-templates": (200, {**EMPTY, "items": items})})) as connect:
         load_sequences(connect, warehouse)
     assert names(warehouse) == ["S1", "S2", "S3"]
 
 
 @pytest.mark.parametrize("count", [2**63, 10**30])
-def test_a_count_that_cannot_be_stored_costs_its_day_alone(tmp_path: Path, count: int) -> None:
-    api = Scripted({date(2026, 3, 2): (200, {**EMPTY, "total_count": count})})
+def test_a_count_that_cannot_be_stored_refuses_only_its_day(tmp_path: Path, count: int) -> None:
+    api = DayApi({date(2026, 3, 2): (200, {**EMPTY, "total_count": count})})
     outcomes = load(api, tmp_path, [day(n) for n in range(1, 4)])
     assert landed(outcomes) == [True, False, True]
     assert isinstance(outcomes[1], Refusal)
     assert "total_count" in outcomes[1].reason
 
 
-def test_a_workspace_without_sequences_has_none(tmp_path: Path) -> None:
-    with connecting_to(Scripted()) as connect:
-        assert (
-            load_list(
-                connect,
-                Warehouse(str(tmp_path / "w.duckdb")),
-                SequenceTemplate,
-                "sequence_templates",
-                clock=lambda: NOW,
-            )
-            == 0
-        )
+def test_a_workspace_without_sequences_loads_zero_names(tmp_path: Path) -> None:
+    with connecting_to(DayApi()) as connect:
+        assert load_sequences(connect, Warehouse(str(tmp_path / "w.duckdb"))) == 0
 
 
-def test_the_check_meets_a_wrong_key_and_bears_with_a_key_that_may_not_ask_whose_it_is(tmp_path: Path) -> None:
+def test_the_check_refuses_a_wrong_key_but_accepts_a_key_without_access_to_me(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "w.duckdb"))
-    wrong = Scripted(others={"me": problem(401, "UnauthorizedIssue")})
+    wrong = DayApi(others={"me": problem(401, "UnauthorizedIssue")})
     with connecting_to(wrong) as connect, pytest.raises(RequestRefused):
         check(connect, warehouse, timezone="UTC", clock=lambda: NOW)
-    with connecting_to(Scripted(others={"me": problem(403, "UnauthorizedIssue")})) as connect:
+    with connecting_to(DayApi(others={"me": problem(403, "UnauthorizedIssue")})) as connect:
         check(connect, warehouse, timezone="UTC", clock=lambda: NOW)
 
 
-def test_a_refused_channel_filter_costs_the_labels_and_not_the_day(
+def test_a_day_lands_without_labels_if_the_channel_filter_is_refused(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     item = {"id": str(UUID(int=7)), "created_at": "2026-03-02T10:00:00Z", "payload": {"type": "message.sent"}}
 
-    class Refusing(Scripted):
+    class Refusing(DayApi):
         async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
             if b"channel=" in scope["query_string"]:
                 self.answers[date(2026, 3, 2)] = problem(400, "ValidationIssue")
@@ -330,35 +326,35 @@ def test_a_refused_channel_filter_costs_the_labels_and_not_the_day(
     assert "Continuing without the channels" in caplog.text
 
 
-def test_a_message_in_the_second_before_a_day_counts_with_its_messages_so_that_the_largest_channel_need_not_be_read(
+def test_messages_in_the_overlap_are_counted_so_the_largest_channel_is_not_read(
     tmp_path: Path,
 ) -> None:
     before = Sent(9, "EMAIL", at="2026-02-28T23:59:59.500Z")
     api = Filtering([before, *sent(3, "EMAIL", 0), *sent(1, "LINKEDIN", 1000)])
     assert landed(load(api, tmp_path, [day(1)])) == [True]
-    assert api.asked() == ["LINKEDIN"]
+    assert api.channels_read() == ["LINKEDIN"]
 
 
-# Kinds of rows that can't be read: what each does to an item, and the reason that is given.
+# Kinds of unreadable rows: how to change an item, and the expected reason.
 UNREADABLE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "no zone": (lambda item: item | {"created_at": item["created_at"].removesuffix("+00:00")}, "created_at"),
-    "another name": (lambda item: {**item, "createdAt": item["created_at"], "created_at": None}, "created_at"),
-    "an epoch": (lambda item: item | {"created_at": 1_772_359_200_000}, "created_at"),
-    "integer ids": (lambda item: item | {"id": UUID(item["id"]).int}, "no uuid as `id`"),
+    "no time zone": (lambda item: item | {"created_at": item["created_at"].removesuffix("+00:00")}, "created_at"),
+    "another field name": (lambda item: {**item, "createdAt": item["created_at"], "created_at": None}, "created_at"),
+    "epoch milliseconds": (lambda item: item | {"created_at": 1_772_359_200_000}, "created_at"),
+    "integer ids": (lambda item: item | {"id": UUID(item["id"]).int}, "`id` is not a UUID"),
     "no payload": (lambda item: item | {"payload": None}, "payload"),
-    "no object": (lambda item: [item], "unusable"),
-    "a lone surrogate": (lambda item: item | {"payload": {"type": "\ud800"}}, "unusable"),
+    "not an object": (lambda item: [item], "malformed"),
+    "a lone surrogate": (lambda item: item | {"payload": {"type": "\ud800"}}, "malformed"),
 }
 
 
-class Odd(Model):
-    """A day's rows, of which some are shown in a way that can't be read; what is asked for beside them is not there."""
+class UnreadableApi(PagedApi):
+    """The rows of a day, some of them unreadable. Other endpoints don't exist."""
 
-    def __init__(self, rows: int, unreadable: int, kind: str = "no zone", *, missing: int = 0) -> None:
+    def __init__(self, rows: int, unreadable: int, kind: str = "no time zone", *, missing: int = 0) -> None:
         start, step = datetime(2026, 3, 2, tzinfo=UTC), timedelta(seconds=40)
         super().__init__([item_of(n, at, channel="EMAIL") for n, at in enumerate(instants(rows, start, step))])
-        self.odd = {item["id"] for item in self.items[:unreadable]}
-        self.spoil = UNREADABLE[kind][0]
+        self.unreadable_ids = {item["id"] for item in self.items[:unreadable]}
+        self.make_unreadable = UNREADABLE[kind][0]
         self.missing = missing
 
     async def answer(self, request: Request) -> Answer:
@@ -366,14 +362,16 @@ class Odd(Model):
             return Answer(b"", status=404)
         answer = await super().answer(request)
         page = answer.body
-        page["items"] = [self.spoil(item) if item["id"] in self.odd else item for item in page["items"]]
+        page["items"] = [
+            self.make_unreadable(item) if item["id"] in self.unreadable_ids else item for item in page["items"]
+        ]
         page["total_count"] += self.missing
         return answer
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
-def test_a_day_of_which_no_row_can_be_read_is_refused_with_the_reason_and_what_to_do(tmp_path: Path, kind: str) -> None:
-    [refused, other] = load(Odd(250, 250, kind), tmp_path, [day(2), day(3)])
+def test_a_day_without_readable_rows_is_refused_with_the_reason_and_a_command(tmp_path: Path, kind: str) -> None:
+    [refused, other] = load(UnreadableApi(250, 250, kind), tmp_path, [day(2), day(3)])
     assert isinstance(refused, Refusal)
     assert refused.reason.startswith("250 of the 250 rows that Topo sent can't be read (first reason: ")
     assert UNREADABLE[kind][1] in refused.reason
@@ -389,27 +387,29 @@ def test_a_day_of_which_no_row_can_be_read_is_refused_with_the_reason_and_what_t
 def test_a_day_with_few_unreadable_rows_lands_proved_and_counts_them(
     tmp_path: Path, rows: int, unreadable: int, lands: bool, kind: str
 ) -> None:
-    [outcome] = load(Odd(rows, unreadable, kind), tmp_path, [day(2)])
+    [outcome] = load(UnreadableApi(rows, unreadable, kind), tmp_path, [day(2)])
     assert isinstance(outcome, Load) == lands
     if isinstance(outcome, Load):
         assert (outcome.proved, outcome.rows, outcome.rejects) == (True, rows - unreadable, unreadable)
 
 
-@pytest.mark.parametrize("how", [{"accept_unreadable": [day(2).day]}, {"completeness": "warn"}], ids=["named", "warn"])
-def test_a_day_with_too_many_unreadable_rows_that_is_accepted_lands_unproved_and_says_why(
-    tmp_path: Path, how: dict[str, Any]
-) -> None:
-    [outcome] = load(Odd(200, 60), tmp_path, [day(2)], **how)
+@pytest.mark.parametrize(
+    "options",
+    [{"accept_unreadable": [day(2).day]}, {"completeness": "warn"}],
+    ids=["accepted by date", "completeness warn"],
+)
+def test_an_accepted_day_with_too_many_unreadable_rows_lands_unproved(tmp_path: Path, options: dict[str, Any]) -> None:
+    [outcome] = load(UnreadableApi(200, 60), tmp_path, [day(2)], **options)
     assert isinstance(outcome, UnprovedLoad)
     assert (outcome.proved, outcome.rows, outcome.rejects) == (False, 140, 60)
     assert "60 of the 200 rows that Topo sent can't be read" in outcome.because
     assert "--accept-unreadable" not in outcome.because
 
 
-def test_to_accept_unreadable_rows_accepts_nothing_else(tmp_path: Path) -> None:
-    [other_day] = load(Odd(200, 60), tmp_path, [day(2)], accept_unreadable=[day(3).day])
-    [incomplete] = load(Odd(200, 60, missing=1), tmp_path, [day(2)], accept_unreadable=[day(2).day])
-    [sound] = load(Odd(200, 0), tmp_path, [day(2)], accept_unreadable=[day(2).day])
+def test_accepting_unreadable_rows_accepts_nothing_else(tmp_path: Path) -> None:
+    [other_day] = load(UnreadableApi(200, 60), tmp_path, [day(2)], accept_unreadable=[day(3).day])
+    [incomplete] = load(UnreadableApi(200, 60, missing=1), tmp_path, [day(2)], accept_unreadable=[day(2).day])
+    [sound] = load(UnreadableApi(200, 0), tmp_path, [day(2)], accept_unreadable=[day(2).day])
     assert isinstance(other_day, Refusal)
     assert isinstance(incomplete, Refusal)
     assert "1 missing" in incomplete.reason
@@ -418,18 +418,17 @@ def test_to_accept_unreadable_rows_accepts_nothing_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "stays"), [("no zone", True), ("no payload", True), ("a lone surrogate", True), ("integer ids", False)]
+    ("kind", "keeps_ids"),
+    [("no time zone", True), ("no payload", True), ("a lone surrogate", True), ("integer ids", False)],
 )
-def test_a_landed_day_whose_rows_come_back_unreadable_is_left_as_it_was_even_where_they_are_accepted(
-    tmp_path: Path, kind: str, stays: bool
-) -> None:
-    [first] = load(Odd(200, 0), tmp_path, [day(2)])
-    [refused] = load(Odd(200, 200, kind), tmp_path, [day(2)])
-    [accepted] = load(Odd(200, 200, kind), tmp_path, [day(2)], accept_unreadable=[day(2).day])
+def test_a_landed_day_keeps_its_rows_if_they_become_unreadable(tmp_path: Path, kind: str, keeps_ids: bool) -> None:
+    [first] = load(UnreadableApi(200, 0), tmp_path, [day(2)])
+    [refused] = load(UnreadableApi(200, 200, kind), tmp_path, [day(2)])
+    [accepted] = load(UnreadableApi(200, 200, kind), tmp_path, [day(2)], accept_unreadable=[day(2).day])
     assert isinstance(first, Load)
     assert isinstance(refused, Refusal)
     assert "--allow-shrink" not in refused.reason
-    if stays:
+    if keeps_ids:
         assert isinstance(accepted, UnprovedLoad)
         assert (accepted.rows, accepted.removed, accepted.rejects) == (first.rows, 0, first.rows)
     else:

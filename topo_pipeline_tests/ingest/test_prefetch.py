@@ -1,4 +1,4 @@
-"""The next day is read while one lands, and no more than that, over real HTTP and in a real warehouse."""
+"""The next day is read while one lands, and only that one, over real HTTP and in a real warehouse."""
 
 import json
 import tempfile
@@ -37,10 +37,10 @@ _ITEMS = [(moment, _item(moment)) for moment in _NOONS]
 
 
 @dataclass
-class Api:
-    """One activity a day; `when_asked` is called with each day that is asked for."""
+class DailyApi:
+    """One activity a day. `on_request` is called with each requested day."""
 
-    when_asked: Any = lambda day: None
+    on_request: Any = lambda day: None
     events: list[tuple[str, date]] = field(default_factory=list)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -50,8 +50,8 @@ class Api:
             after, before = (datetime.fromisoformat(query[f"created_at_{bound}"][0]) for bound in ("after", "before"))
             if before - after > ONE_DAY:
                 day = (before - timedelta(minutes=1)).date()
-                self.events.append(("asked", day))
-                self.when_asked(day)
+                self.events.append(("requested", day))
+                self.on_request(day)
             items = [item for moment, item in _ITEMS if after < moment < before]
             body = {"items": items, "total_count": len(items), "total_pages": 1, "has_more": False}
         content = json.dumps(body).encode()
@@ -76,59 +76,61 @@ def loading(api: Any, warehouse: Warehouse, *days: date) -> Iterator[Any]:
         )
 
 
-def test_the_next_day_is_asked_for_while_one_waits_to_be_landed(tmp_path: Path) -> None:
+def test_the_next_day_is_requested_while_one_waits_to_land(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"), wait_seconds=PATIENCE)
-    somebody = ExitStack()
+    other_process = ExitStack()
 
-    def when_asked(day: date) -> None:
+    def on_request(day: date) -> None:
         if day == ONE:
-            somebody.enter_context(warehouse.exclusive())
-        elif day == TWO:  # comes only if the first day, which can't be landed, is not waited for
-            somebody.close()
+            other_process.enter_context(warehouse.exclusive())
+        elif day == TWO:  # requested only if reading doesn't wait for the first day, which can't land yet
+            other_process.close()
 
-    with loading(Api(when_asked), warehouse, ONE, TWO) as outcomes:
+    with loading(DailyApi(on_request), warehouse, ONE, TWO) as outcomes:
         assert [outcome.rows for outcome in outcomes] == [1, 1]
 
 
-def test_no_day_is_asked_for_before_the_last_but_one_has_landed(tmp_path: Path) -> None:
-    api = Api()
+def test_a_day_is_requested_only_after_the_last_but_one_has_landed(tmp_path: Path) -> None:
+    api = DailyApi()
     with loading(api, Warehouse(str(tmp_path / "topo.duckdb")), ONE, TWO, THREE, FOUR) as outcomes:
         for outcome in outcomes:
             api.events.append(("landed", outcome.day))
     at = {event: place for place, event in enumerate(api.events)}
     assert len(at) == len(api.events) == 8
-    assert at["landed", ONE] < at["asked", THREE]
-    assert at["landed", TWO] < at["asked", FOUR]
+    assert at["landed", ONE] < at["requested", THREE]
+    assert at["landed", TWO] < at["requested", FOUR]
 
 
-def test_once_it_is_left_nothing_goes_on_and_nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_early_stops_reading_and_leaves_no_files_or_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    is_asked, may_answer = threading.Event(), threading.Event()
+    was_requested, may_answer = threading.Event(), threading.Event()
 
-    def when_asked(day: date) -> None:
+    def on_request(day: date) -> None:
         if day == TWO:
-            is_asked.set()
+            was_requested.set()
             may_answer.wait(PATIENCE)
 
-    api, warehouse = Api(when_asked), Warehouse(str(tmp_path / "topo.duckdb"))
+    api, warehouse = DailyApi(on_request), Warehouse(str(tmp_path / "topo.duckdb"))
     before = set(threading.enumerate())
     with loading(api, warehouse, ONE, TWO, THREE) as outcomes:
         assert isinstance(next(outcomes), Load)
-        assert is_asked.wait(PATIENCE)
-        outcomes.close()  # in the midst of the second day
+        assert was_requested.wait(PATIENCE)
+        outcomes.close()  # while the second day is read
         assert not [*temporary.iterdir()]
         assert not [each for each in set(threading.enumerate()) - before if each.name.startswith("buffer")]
         may_answer.set()
-    assert ("asked", THREE) not in api.events
+    assert ("requested", THREE) not in api.events
     with warehouse.reader() as connection:
         assert connection.execute("SELECT day FROM topo.loads").fetchall() == [(ONE,)]
 
 
-def test_what_was_read_of_a_day_is_in_no_other(tmp_path: Path) -> None:
+def test_each_activity_lands_in_its_own_day(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
-    with loading(Api(), warehouse, ONE, TWO, THREE, FOUR) as outcomes:
+    with loading(DailyApi(), warehouse, ONE, TWO, THREE, FOUR) as outcomes:
         assert not any(isinstance(outcome, Refusal) for outcome in outcomes)
     with warehouse.reader() as connection:
         landed = connection.execute("SELECT day, id FROM topo.activities ORDER BY ALL").fetchall()

@@ -1,4 +1,4 @@
-"""Where the API differs from what is assumed, a day holds the right rows or is refused with the reason."""
+"""If the API differs from the contract, a day holds the right rows or is refused with the reason."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,7 +36,7 @@ REFUSED = {
     "clock behind": CLOCKS,
 }
 AGE = 16 * 3600
-"""Seconds: more than have passed since the last midnight."""
+"""In seconds. Longer than the time since midnight."""
 SMALLER: dict[str, Quirks] = {"count capped": replace(EXAMPLES["count capped"], count_cap=100)}
 TOGETHER = {"has_more always true, error after the last page": Quirks(has_more="always", after_last_page="error")}
 
@@ -47,11 +47,11 @@ def window(day: date) -> Window:
 
 
 def load(
-    folder: Path, quirks: Quirks, *days: date, around: Callable[[Any], Any] = lambda app: app, **options: Any
+    folder: Path, quirks: Quirks, *days: date, wrap: Callable[[Any], Any] = lambda app: app, **options: Any
 ) -> tuple[Warehouse, list[Load | Refusal]]:
     warehouse = Warehouse(str(folder / "topo.duckdb"))
     options = {"run_id": "r", "clock": lambda: NOW, "timezone": "UTC"} | options
-    with serve(around(create_app(WORLD, api_key=KEY, now=lambda: NOW, quirks=quirks))) as address:
+    with serve(wrap(create_app(WORLD, api_key=KEY, now=lambda: NOW, quirks=quirks))) as address:
 
         def connect() -> TopoClient:
             return TopoClient(f"{address}/v1", KEY, requests_per_second=10_000, clock=options["clock"])
@@ -59,8 +59,8 @@ def load(
         return warehouse, list(load_days(connect, warehouse, [Day(day, window(day)) for day in days], **options))
 
 
-def truth(quirks: Quirks) -> set[tuple[date, str]]:
-    """The activities of the days, by the times that are shown."""
+def expected_rows(quirks: Quirks) -> set[tuple[date, str]]:
+    """Return the days' activities, by the times that are shown."""
     shown = [
         (quirks.shown(activity.created_at).date(), activity.id)
         for activity in WORLD.activities(datetime(2026, 1, 12, tzinfo=UTC), datetime(2026, 1, 17, tzinfo=UTC))
@@ -76,39 +76,39 @@ def test_each_day_holds_its_rows_or_is_refused_with_the_reason(name: str, tmp_pa
         assert all(isinstance(outcome, Refusal) and REFUSED[name] in outcome.reason for outcome in outcomes), outcomes
         return
     assert [outcome.proved for outcome in outcomes if isinstance(outcome, Load)] == [True] * len(DAYS), outcomes
-    assert {(row["day"], str(row["id"])) for row in records(warehouse, "topo.activities")} == truth(quirks)
+    assert {(row["day"], str(row["id"])) for row in records(warehouse, "topo.activities")} == expected_rows(quirks)
 
 
-def test_every_refusal_is_of_an_example() -> None:
+def test_every_expected_refusal_belongs_to_an_example() -> None:
     assert REFUSED.keys() <= EXAMPLES.keys()
 
 
-def test_the_ledger_says_where_the_count_is_capped(tmp_path: Path) -> None:
+def test_the_ledger_records_that_the_count_is_capped(tmp_path: Path) -> None:
     quirks = SMALLER["count capped"]
     warehouse, _ = load(tmp_path, quirks, *DAYS)
     counted = ask(warehouse, "SELECT count_capped, api_total_count >= rows FROM topo.loads")
     assert counted == [(True, True)] * len(DAYS)
 
 
-def test_where_unproved_days_may_land_they_say_that_times_disagree(tmp_path: Path) -> None:
+def test_with_completeness_warn_unproved_days_say_that_times_disagree(tmp_path: Path) -> None:
     _, outcomes = load(tmp_path, EXAMPLES["bounds read five hours west"], *DAYS, completeness="warn")
     assert [isinstance(outcome, UnprovedLoad) and DISAGREE in outcome.because for outcome in outcomes] == [True] * 3
 
 
 @pytest.mark.parametrize("completeness", ["refuse", "warn"])
-def test_the_days_beside_one_whose_times_disagree_are_no_longer_proved(completeness: str, tmp_path: Path) -> None:
+def test_the_days_next_to_a_day_with_disagreeing_times_are_no_longer_proved(completeness: str, tmp_path: Path) -> None:
     warehouse, _ = load(tmp_path, Quirks(), *[DAYS[0] + timedelta(days=n) for n in range(4)])
     load(tmp_path, EXAMPLES["bounds read five hours west"], DAYS[1], completeness=completeness)
     proved = dict(ask(warehouse, "SELECT day, proved FROM topo.loads ORDER BY finished_at"))
     assert proved == {
         DAYS[0]: False,
-        DAYS[1]: completeness == "refuse",  # what is landed of it stays
+        DAYS[1]: completeness == "refuse",  # its landed rows are kept
         DAYS[2]: False,
         DAYS[2] + timedelta(days=1): True,
     }
 
 
-def test_a_clock_that_is_ahead_does_not_close_a_running_day(tmp_path: Path) -> None:
+def test_a_clock_that_is_ahead_does_not_close_an_unfinished_day(tmp_path: Path) -> None:
     midnight = datetime(2026, 1, 21, tzinfo=UTC)
     topo_says_midnight = Quirks(clock_ahead_seconds=int((midnight - NOW).total_seconds()))
     days = date(2026, 1, 20), midnight.date()
@@ -121,7 +121,7 @@ def test_a_clock_that_is_ahead_does_not_close_a_running_day(tmp_path: Path) -> N
     assert not later.is_open
 
 
-def test_an_answer_that_a_cache_kept_does_not_close_a_day(tmp_path: Path) -> None:
+def test_a_cached_response_does_not_close_a_day(tmp_path: Path) -> None:
     def cached(app: Any) -> Any:
         async def answer(scope: Any, receive: Any, send: Any) -> None:
             async def aged(message: dict[str, Any]) -> None:
@@ -133,6 +133,6 @@ def test_an_answer_that_a_cache_kept_does_not_close_a_day(tmp_path: Path) -> Non
 
         return answer
 
-    _, [kept] = load(tmp_path, Quirks(), date(2026, 1, 20), around=cached)
+    _, [kept] = load(tmp_path, Quirks(), date(2026, 1, 20), wrap=cached)
     assert isinstance(kept, Load)
     assert kept.is_open

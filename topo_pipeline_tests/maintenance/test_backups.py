@@ -147,8 +147,8 @@ def test_a_restored_warehouse_takes_in_days_as_ever(world: Workspace, file: Path
 
 def test_a_backup_waits_for_a_writer_and_has_what_it_wrote(world: Workspace, file: Path, on_waiting: SetHook) -> None:
     with worker(world.warehouse, "hold", WORKERS_DAY) as writer:
-        writer.hears("inside")
-        on_waiting(writer.go_on)
+        writer.expect("inside")
+        on_waiting(writer.resume)
         backup(Warehouse(world.target, wait_seconds=PATIENCE), file)
     assert look(file).last_day == WORKERS_DAY
 
@@ -161,7 +161,7 @@ def test_a_writer_waits_for_a_backup_and_loses_nothing(
     with ExitStack() as until_it_ends:
 
         def copy_while_somebody_waits(*names: Path) -> None:
-            until_it_ends.enter_context(worker(world.warehouse, "land", WORKERS_DAY)).hears("waiting")
+            until_it_ends.enter_context(worker(world.warehouse, "land", WORKERS_DAY)).expect("waiting")
             copy(*names)
 
         monkeypatch.setattr(backups, "_copy", copy_while_somebody_waits)
@@ -292,10 +292,10 @@ def test_an_older_backup_is_brought_up_to_date(world: Workspace, file: Path) -> 
 def test_a_warehouse_that_somebody_writes_is_not_replaced(world: Workspace, file: Path) -> None:
     backup(world.warehouse, file)
     with worker(world.warehouse, "hold", WORKERS_DAY) as writer:
-        writer.hears("inside")
+        writer.expect("inside")
         with pytest.raises(WarehouseInUse, match=r"is in use by .*process"):
             restore(Warehouse(world.target, wait_seconds=0.1), file, timezone="UTC", rules=DEFAULT_RULES, now=NOW)
-        writer.go_on()
+        writer.resume()
     assert world.select("SELECT count(*) FROM topo.loads WHERE day = '2026-03-20'") == [(1,)]
 
 
@@ -460,7 +460,7 @@ def test_a_kill_leaves_the_one_or_the_other_and_the_next_restore_clears_up(
     backup(world.warehouse, file)
     world.land(date(2026, 3, 3), [])
     there = everything(world.target)
-    assert Child(restore_and_be_killed, when, world.target, file).ends() == -signal.SIGKILL
+    assert Child(restore_and_be_killed, when, world.target, file).wait() == -signal.SIGKILL
     assert everything(world.target) == (there if when == "before" else backed_up)
     restore(world.warehouse, file, timezone="UTC", rules=DEFAULT_RULES, now=datetime(2026, 6, 4, tzinfo=UTC))
     assert everything(world.target) == backed_up

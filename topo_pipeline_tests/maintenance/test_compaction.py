@@ -197,10 +197,10 @@ def test_an_empty_warehouse_can_be_compacted(warehouse: Warehouse) -> None:
 def test_compacting_waits_for_who_writes_and_keeps_what_it_wrote(warehouse: Warehouse, on_waiting: SetHook) -> None:
     warehouse.prepare()
     with worker(warehouse, "hold", DAY) as holder:
-        holder.hears("inside")
-        on_waiting(holder.go_on)
+        holder.expect("inside")
+        on_waiting(holder.resume)
         compact(Warehouse(warehouse.target, wait_seconds=PATIENCE))
-        holder.hears("landed")
+        holder.expect("landed")
     assert payloads(warehouse).keys() == {uuid_of(WORKERS_ROW)}
 
 
@@ -209,11 +209,11 @@ def test_who_can_not_have_the_file_in_time_is_told_that_the_bytes_remain(
 ) -> None:
     on_waiting(lambda: None)
     with worker(file_warehouse, "hold", DAY) as holder:
-        holder.hears("inside")
+        holder.expect("inside")
         with pytest.raises(NotCompacted, match="rows are deleted, but their bytes.*run the same command again") as told:
             compact(Warehouse(file_warehouse.target, wait_seconds=0.01))
-        holder.go_on()
-        holder.hears("landed")
+        holder.resume()
+        holder.expect("landed")
     assert str(file_warehouse.path) in str(told.value)
     assert "\n" not in str(told.value)
 
@@ -225,7 +225,7 @@ def test_a_kill_around_the_rename_leaves_a_whole_warehouse_and_nothing_that_hind
     warehouse = after_a_deletion
     before = everything(warehouse)
     names, old = names_in(warehouse.path.parent), inode(warehouse.path)
-    assert compactor(warehouse, when).ends() == -signal.SIGKILL
+    assert compactor(warehouse, when).wait() == -signal.SIGKILL
     assert (inode(warehouse.path) == old) is (when == "dies-before")
     left = leftover_folders(warehouse.path)
     assert {path.name for path in left} == names_in(warehouse.path.parent) - names
@@ -247,8 +247,8 @@ def test_a_copy_that_does_not_fit_leaves_the_old_warehouse_and_says_what_remains
     names = {path for path in warehouse.path.parent.rglob("*") if path.is_file()}
     old = inode(warehouse.path)
     child = compactor(warehouse, str(limit))
-    [said] = child.hears_all()
-    assert child.ends() == 0
+    [said] = child.receive_all()
+    assert child.wait() == 0
     assert said.startswith("The rows are deleted, but their bytes may still be on disk")
     assert "\n" not in said
     assert inode(warehouse.path) == old
@@ -270,15 +270,15 @@ def test_a_name_is_not_taken_between_a_writers_opening_and_its_lock(
         with being_opened(file):
             if not children:
                 children.append(compactor(warehouse, "watched"))
-                heard.append(children[0].hears())
+                heard.append(children[0].receive())
                 assert inode(file) == old
             yield
 
     monkeypatch.setattr(connection_module, "being_opened", slowly_opened)
     land_into(Warehouse(warehouse.target, wait_seconds=PATIENCE), reading(activity(1), activity(2)))
     [child] = children
-    assert [*heard, *child.hears_all()] == ["waiting", "compacted"]
-    assert child.ends() == 0
+    assert [*heard, *child.receive_all()] == ["waiting", "compacted"]
+    assert child.wait() == 0
     assert inode(warehouse.path) != old
     assert payloads(warehouse).keys() == {uuid_of(1), uuid_of(2)}
 

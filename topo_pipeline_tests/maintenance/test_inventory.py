@@ -1,5 +1,6 @@
 """A person is planted in every place of the inventory, in many encodings; `forget` leaves no byte of the person."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.exports.parquet import LATEST, export_all
 from topo_pipeline.maintenance.backups import backup, restore
-from topo_pipeline.maintenance.inventory import TABLES, replaced_copies
+from topo_pipeline.maintenance.inventory import NO_PERSON, TABLES, replaced_copies, treatment_of
 from topo_pipeline.report.page import FILE_NAME
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.files import logs_of, temporary_folder
@@ -199,16 +200,35 @@ def test_to_forget_again_cleans_what_came_since_but_no_folder_that_is_in_use_or_
 
 def test_every_table_of_a_warehouse_is_in_the_inventory(folder: Path) -> None:
     with duckdb.connect(folder / "data" / "topo.duckdb", read_only=True) as connection:
-        found = connection.execute(
-            "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE schema_name <> 'engagement'"
-        ).fetchall()
-    assert {name for (name,) in found} == set(TABLES)
+        comments = comments_of(connection)
+    assert set(TABLES) <= set(comments)
+    assert [table for table, comment in comments.items() if treatment_of(table, comment) is None] == []
+
+
+def comments_of(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    names = "SELECT schema_name || '.' || table_name, comment FROM duckdb_tables() WHERE schema_name <> 'engagement'"
+    return dict(connection.execute(names).fetchall())
+
+
+def test_a_table_is_not_taken_to_hold_no_person_unless_its_migration_says_so() -> None:
+    assert treatment_of("topo.mailboxes", "The mailboxes that send.") is None
+    assert treatment_of("topo.mailboxes", f"The mailboxes that send. {NO_PERSON}") == "holds no person"
+    assert treatment_of("topo.activities", f"The activities. {NO_PERSON}") == "rows are erased"
 
 
 def test_what_holds_no_person_names_none(folder: Path) -> None:
     """Tables that are not erased from, in a warehouse in which Ada is everywhere."""
     with duckdb.connect(folder / "data" / "topo.duckdb", read_only=True) as connection:
-        for table, what in TABLES.items():
+        for table, comment in comments_of(connection).items():
             text = repr(connection.execute(f"FROM topo.{table}").fetchall())  # noqa: S608
             names_her = any(id_ in text for id_ in HERS)
-            assert names_her == (what == "rows are erased"), table
+            assert names_her == (treatment_of(table, comment) == "rows are erased"), table
+
+
+def test_what_holds_no_person_has_no_column_for_one(folder: Path) -> None:
+    of_people = re.compile("person|people|contact|lead|user|owner|email|phone|first_name|last_name|linkedin")
+    with duckdb.connect(folder / "data" / "topo.duckdb", read_only=True) as connection:
+        for table, comment in comments_of(connection).items():
+            if treatment_of(table, comment) == "holds no person":
+                columns = [name for name, *_ in connection.execute(f"DESCRIBE topo.{table}").fetchall()]
+                assert [name for name in columns if of_people.search(name)] == [], table

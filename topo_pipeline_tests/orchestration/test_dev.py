@@ -272,14 +272,14 @@ def test_a_daemon_that_was_started_otherwise_is_named_where_it_has_the_same_home
     ],
     ids=["dg launch", "dagster asset materialize"],
 )
-def test_dagsters_command_line_reads_a_range(tmp_path: Path, elsewhere: Path, command: str) -> None:
+def test_dagsters_command_line_reads_a_range(tmp_path: Path, checkout_copy: Path, command: str) -> None:
     program, *arguments = command.format(RANGE).split()
     with serve(
         create_app(World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW, date_clock=utc_now)
     ) as address:
         result = subprocess.run(  # noqa: S603
             [str(BIN / program), *arguments],
-            cwd=elsewhere,
+            cwd=checkout_copy,
             env={
                 **os.environ,
                 "TOPO_API_URL": f"{address}/v1",

@@ -210,7 +210,7 @@ def test_what_cannot_be_known_to_be_dead_is_left_alone(instance: dg.DagsterInsta
 NO_PROCESS = ["-1", "0", "1_0", " 7", "²", "٣", "1.5", "1e3", "9" * 30, "0x1f", "07"]
 
 
-@settings(deadline=None, derandomize=True, database=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.sampled_from(["{}", f"{HERE}:{{}}", f"{HERE}:{{}}:RUN", "{}:1:RUN"]),
     st.text() | st.sampled_from(NO_PROCESS) | st.from_regex(r"[0-9:]*"),

@@ -1,4 +1,4 @@
-"""A sandbox on loopback, and a client that reads it."""
+"""A sandbox on loopback, and a client for it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,7 +19,7 @@ NOW = datetime(2026, 1, 21, 15, 0, tzinfo=UTC)
 
 @dataclass
 class Clock:
-    """A clock that the test moves."""
+    """A clock that the test sets."""
 
     now: datetime = NOW
 
@@ -49,8 +49,8 @@ class Api:
             number += 1
 
     def items(self, **params: Any) -> list[dict[str, Any]]:
-        asked = {"size": 100, "sort_by": "created_at", "sort_order": "asc"} | params
-        return [item for page in self.pages(**asked) for item in page["items"]]
+        query = {"size": 100, "sort_by": "created_at", "sort_order": "asc"} | params
+        return [item for page in self.pages(**query) for item in page["items"]]
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def open_sandbox(world: World) -> Iterator[Callable[..., Api]]:
 
 
 def day_window(day: date) -> dict[str, str]:
-    """The bounds of a day, a second wider at its beginning."""
+    """Return the bounds of a day, with a second more before its start."""
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     return {
         "created_at_after": (start - timedelta(seconds=1)).isoformat(),

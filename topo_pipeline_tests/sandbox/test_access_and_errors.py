@@ -1,4 +1,4 @@
-"""Who may ask, and the body of every error."""
+"""Access, and the body of errors."""
 
 import re
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def assert_is_topo_error(response: httpx.Response, status_code: int, type_: str)
 
 @pytest.mark.parametrize("path", ["activities", "sequence-templates", "me"])
 @pytest.mark.parametrize(
-    ("header", "says"),
+    ("header", "expected"),
     [
         (None, "missing"),
         ("", "form"),
@@ -37,17 +37,17 @@ def assert_is_topo_error(response: httpx.Response, status_code: int, type_: str)
     ],
 )
 def test_a_missing_malformed_or_wrong_key_is_refused(
-    api: Api, path: str, header: str | bytes | None, says: str
+    api: Api, path: str, header: str | bytes | None, expected: str
 ) -> None:
     headers: dict[str, Any] = {} if header is None else {"Authorization": header}
     with httpx.Client(base_url=api.http.base_url, trust_env=False) as stranger:
         response = stranger.get(path, headers=headers)
     assert_is_topo_error(response, 401, "UnauthorizedIssue")
-    assert says in response.json()["message"]
+    assert expected in response.json()["message"]
     assert KEY not in response.text
 
 
-def test_the_key_is_asked_for_before_the_parameters(api: Api) -> None:
+def test_the_key_is_checked_before_the_parameters(api: Api) -> None:
     response = api.http.get("activities?page=0", headers={"Authorization": "Bearer no"})
     assert_is_topo_error(response, 401, "UnauthorizedIssue")
 
@@ -75,16 +75,16 @@ def test_an_unknown_path_is_not_found(api: Api, path: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
-def test_nothing_can_be_written(api: Api, method: str) -> None:
+def test_only_get_is_allowed(api: Api, method: str) -> None:
     response = api.http.request(method, "activities")
     assert_is_topo_error(response, 405, "NotFoundIssue")
     assert response.headers["allow"] == "GET"
 
 
-def test_a_bad_parameter_has_the_same_body(api: Api) -> None:
+def test_an_invalid_parameter_is_an_error_with_the_same_fields(api: Api) -> None:
     assert_is_topo_error(api.http.get("activities?size=101"), 400, "ValidationIssue")
 
 
-def test_no_two_errors_share_a_request_id(api: Api) -> None:
+def test_every_error_has_its_own_request_id(api: Api) -> None:
     ids = {api.http.get("nothing").json()["request_id"] for _ in range(5)}
     assert len(ids) == 5

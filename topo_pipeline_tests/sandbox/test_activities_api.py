@@ -1,4 +1,4 @@
-"""GET /v1/activities over real HTTP, held against the contract."""
+"""GET /v1/activities over real HTTP, compared with the contract."""
 
 import re
 from collections.abc import Callable
@@ -24,13 +24,13 @@ def created(item: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(item["created_at"])
 
 
-def test_the_envelope_has_exactly_the_four_documented_keys(api: Api) -> None:
+def test_the_envelope_has_exactly_the_documented_keys(api: Api) -> None:
     assert set(api.page(**DAY)) == {"items", "total_count", "total_pages", "has_more"}
     assert set(api.page(**DAY)["items"][0]) == {"id", "created_at", "payload"}
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])
-def test_the_counts_describe_the_pages(api: Api, day_items: list[dict[str, Any]], size: int) -> None:
+def test_the_envelope_counts_items_and_pages(api: Api, day_items: list[dict[str, Any]], size: int) -> None:
     page = api.page(size=size, **DAY)
     full_pages, rest = divmod(len(day_items), size)
     assert page["total_count"] == len(day_items)
@@ -41,7 +41,7 @@ def test_the_counts_describe_the_pages(api: Api, day_items: list[dict[str, Any]]
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("size", [13, 100])
-def test_paging_yields_each_activity_once(api: Api, day_items: list[dict[str, Any]], order: str, size: int) -> None:
+def test_paging_returns_each_activity_once(api: Api, day_items: list[dict[str, Any]], order: str, size: int) -> None:
     pages = list(api.pages(size=size, sort_by="created_at", sort_order=order, **DAY))
     ids = [item["id"] for page in pages for item in page["items"]]
     assert len(ids) == len(set(ids))
@@ -57,7 +57,7 @@ def test_ten_items_newest_first_are_the_default(api: Api) -> None:
     assert [created(i) for i in items] == sorted((created(i) for i in items), reverse=True)
 
 
-def test_equal_moments_are_ordered_by_id(day_items: list[dict[str, Any]]) -> None:
+def test_activities_with_the_same_time_are_ordered_by_id(day_items: list[dict[str, Any]]) -> None:
     assert len({created(item) for item in day_items}) < len(day_items)
     assert day_items == sorted(day_items, key=lambda item: (created(item), item["id"]))
 
@@ -75,10 +75,10 @@ def test_an_empty_window_has_no_pages(api: Api) -> None:
     assert page == {"items": [], "total_count": 0, "total_pages": 0, "has_more": False}
 
 
-def test_both_bounds_are_strict(api: Api, day_items: list[dict[str, Any]]) -> None:
-    moments = sorted({item["created_at"] for item in day_items}, key=datetime.fromisoformat)
-    low, high = moments[100], moments[140]
-    inside = [item for item in day_items if moments.index(item["created_at"]) in range(101, 140)]
+def test_both_bounds_are_exclusive(api: Api, day_items: list[dict[str, Any]]) -> None:
+    times = sorted({item["created_at"] for item in day_items}, key=datetime.fromisoformat)
+    low, high = times[100], times[140]
+    inside = [item for item in day_items if times.index(item["created_at"]) in range(101, 140)]
     assert api.items(created_at_after=low, created_at_before=high) == inside
 
 
@@ -100,7 +100,7 @@ def test_bounds_may_have_any_offset(api: Api, day_items: list[dict[str, Any]]) -
         ("channel", "channel"),
     ],
 )
-def test_a_filter_leaves_what_has_its_value(
+def test_a_filter_returns_the_activities_with_its_value(
     api: Api, day_items: list[dict[str, Any]], parameter: str, payload_key: str
 ) -> None:
     values = {item["payload"][payload_key] for item in day_items} - {None}
@@ -109,7 +109,7 @@ def test_a_filter_leaves_what_has_its_value(
         assert api.items(**{parameter: value}, **DAY) == expected
 
 
-def test_event_types_share_the_day_among_them(api: Api, day_items: list[dict[str, Any]]) -> None:
+def test_filtering_by_event_type_returns_its_activities(api: Api, day_items: list[dict[str, Any]]) -> None:
     events = {item["payload"]["type"].split(".")[1].upper() for item in day_items}
     assert {"SENT", "OPENED", "CREATED", "COMPLETED"} <= events
     for event in events:
@@ -117,7 +117,7 @@ def test_event_types_share_the_day_among_them(api: Api, day_items: list[dict[str
         assert api.items(event_type=event, **DAY) == expected
 
 
-def test_filters_narrow_each_other(api: Api, day_items: list[dict[str, Any]]) -> None:
+def test_filters_are_combined(api: Api, day_items: list[dict[str, Any]]) -> None:
     found = api.items(resource_type="MESSAGE", event_type="SENT", channel="LINKEDIN", **DAY)
     assert found
     assert found == [
@@ -136,12 +136,12 @@ def test_unknown_parameters_are_ignored(api: Api) -> None:
     assert api.page(colour="blue", **DAY) == api.page(**DAY)
 
 
-def test_precisions_are_mixed(day_items: list[dict[str, Any]]) -> None:
+def test_times_have_mixed_precision(day_items: list[dict[str, Any]]) -> None:
     forms = {re.sub(r"\d", "9", item["created_at"]) for item in day_items}
     assert forms == {"9999-99-99T99:99:99Z", "9999-99-99T99:99:99.999Z"}
 
 
-def test_what_is_later_than_now_does_not_exist(open_sandbox: Callable[..., Api]) -> None:
+def test_activities_later_than_now_are_not_returned(open_sandbox: Callable[..., Api]) -> None:
     clock = Clock()
     api = open_sandbox(now=clock)
     window = day_window(NOW.date())
@@ -152,7 +152,7 @@ def test_what_is_later_than_now_does_not_exist(open_sandbox: Callable[..., Api])
     assert len(known) < len(whole)
 
 
-def test_an_activity_exists_from_its_very_moment(
+def test_an_activity_is_returned_from_its_exact_time_on(
     open_sandbox: Callable[..., Api], day_items: list[dict[str, Any]]
 ) -> None:
     newest = day_items[200]
@@ -163,14 +163,14 @@ def test_an_activity_exists_from_its_very_moment(
     assert newest["id"] not in {item["id"] for item in api.page(size=100)["items"]}
 
 
-def test_a_query_without_bounds_sees_the_whole_world(api: Api, world: World) -> None:
+def test_a_query_without_bounds_returns_everything(api: Api, world: World) -> None:
     everything = [a for a in world.activities(None, NOW + timedelta(days=2)) if a.created_at <= NOW]
     page = api.page(size=100)
     assert page["total_count"] == len(everything)
     assert page["items"][0]["id"] == everything[-1].id
 
 
-def test_reply_categories_fill_in_later_and_then_stay(open_sandbox: Callable[..., Api]) -> None:
+def test_reply_categories_appear_later_and_then_stay(open_sandbox: Callable[..., Api]) -> None:
     clock = Clock()
     api = open_sandbox(now=clock)
     replies = {"event_type": "REPLIED", "created_at_before": NOW.isoformat()}
@@ -190,7 +190,7 @@ def test_reply_categories_fill_in_later_and_then_stay(open_sandbox: Callable[...
     assert {key: late[key] for key, value in early.items() if value} == {k: v for k, v in early.items() if v}
 
 
-def test_a_category_is_never_known_within_two_minutes(open_sandbox: Callable[..., Api], world: World) -> None:
+def test_a_reply_has_no_category_in_its_first_two_minutes(open_sandbox: Callable[..., Api], world: World) -> None:
     clock = Clock()
     api = open_sandbox(now=clock)
     week = world.activities(datetime(2026, 1, 12, tzinfo=UTC), datetime(2026, 1, 15, tzinfo=UTC))
@@ -201,7 +201,7 @@ def test_a_category_is_never_known_within_two_minutes(open_sandbox: Callable[...
         assert newest["payload"]["metadata"]["reply_category"] is None
 
 
-def test_the_two_spellings_carry_the_same_facts(open_sandbox: Callable[..., Api]) -> None:
+def test_both_spellings_have_the_same_values(open_sandbox: Callable[..., Api]) -> None:
     camel = open_sandbox(spelling="camel").items(**DAY)
     snake = open_sandbox(spelling="snake").items(**DAY)
     only_snake = {"resource_type", "channel", "metadata"}
@@ -223,7 +223,7 @@ def test_the_two_spellings_carry_the_same_facts(open_sandbox: Callable[..., Api]
     }
 
 
-def test_the_channel_filter_works_where_payloads_name_no_channel(
+def test_the_channel_filter_works_on_payloads_without_a_channel(
     open_sandbox: Callable[..., Api], day_items: list[dict[str, Any]]
 ) -> None:
     found = open_sandbox(spelling="camel").items(channel="LINKEDIN", resource_type="MESSAGE", **DAY)
@@ -252,7 +252,7 @@ def test_the_channel_filter_works_where_payloads_name_no_channel(
         *(("created_at_before", v) for v in ("2026-01-14T00:00:00 00:00", "2026-02-30T00:00:00Z", "")),
     ],
 )
-def test_a_bad_parameter_is_refused_by_its_name(api: Api, parameter: str, value: str) -> None:
+def test_an_invalid_parameter_is_refused_by_name(api: Api, parameter: str, value: str) -> None:
     response = api.http.get("activities", params={parameter: value})
     body = response.json()
     assert response.status_code == 400
@@ -261,22 +261,22 @@ def test_a_bad_parameter_is_refused_by_its_name(api: Api, parameter: str, value:
     assert body["message"].startswith(f"{parameter}: ")
 
 
-def test_every_bad_parameter_is_named_at_once(api: Api) -> None:
+def test_all_invalid_parameters_are_named_together(api: Api) -> None:
     body = api.http.get("activities", params={"page": 0, "size": 0, "channel": "x"}).json()
     assert {issue["parameter"] for issue in body["data"]["issues"]} == {"page", "size", "channel"}
 
 
-def test_bounds_at_the_ends_of_time_are_harmless(api: Api) -> None:
+def test_bounds_in_years_1_and_9999_are_accepted(api: Api) -> None:
     ends = {"created_at_after": "0001-01-01T00:00:00+23:59", "created_at_before": "9999-12-31T23:59:59-23:59"}
     assert api.page(**ends)["total_count"] == api.page()["total_count"] > 0
-    turned = dict(zip(ends, reversed(ends.values()), strict=True))
-    assert api.page(**turned)["total_count"] == 0
+    reversed_bounds = dict(zip(ends, reversed(ends.values()), strict=True))
+    assert api.page(**reversed_bounds)["total_count"] == 0
 
 
-def test_a_warm_page_of_a_hundred_is_one_quick_response(api: Api) -> None:
+def test_a_page_of_100_takes_less_than_100_ms(api: Api) -> None:
     params: dict[str, str | int] = {"size": 100, **DAY}
-    times = [_elapsed(api.http.get("activities", params=params)) for _ in range(20)]
-    assert sorted(times)[len(times) // 2] < timedelta(milliseconds=100)
+    durations = [_elapsed(api.http.get("activities", params=params)) for _ in range(20)]
+    assert sorted(durations)[len(durations) // 2] < timedelta(milliseconds=100)
 
 
 def _elapsed(response: httpx.Response) -> timedelta:

@@ -19,7 +19,7 @@ def templates(api: Api) -> list[dict[str, Any]]:
     return list(page["items"])
 
 
-def test_me_tells_the_organization_and_no_more_of_the_key_than_its_beginning(api: Api) -> None:
+def test_me_returns_the_organization_and_only_a_prefix_of_the_key(api: Api) -> None:
     me = api.page("me")
     assert set(me) == {
         *("id", "organization_id", "name", "key_prefix", "scopes", "last_used_at", "created_at"),
@@ -30,7 +30,7 @@ def test_me_tells_the_organization_and_no_more_of_the_key_than_its_beginning(api
     assert me["scopes"] == ["activities:read", "sequences:read"]
 
 
-def test_a_dozen_sequences_have_names_and_one_waits_for_its_own(templates: list[dict[str, Any]]) -> None:
+def test_twelve_sequences_have_names_and_one_has_none(templates: list[dict[str, Any]]) -> None:
     names = [template["name"] for template in templates]
     assert len(set(names)) == len(names) == 13
     (unnamed,) = [template for template in templates if template["name"] is None]
@@ -45,7 +45,7 @@ def test_every_activity_belongs_to_a_named_template(api: Api, templates: list[di
 
 
 @pytest.mark.parametrize("sort_by", ["created_at", "updated_at", "name"])
-def test_templates_are_sorted_as_asked(api: Api, sort_by: str) -> None:
+def test_templates_are_sorted_as_requested(api: Api, sort_by: str) -> None:
     ascending = api.page(PATH, size=100, sort_by=sort_by)["items"]
     named = [item[sort_by] for item in ascending if item[sort_by] is not None]
     assert named == sorted(named)
@@ -58,13 +58,13 @@ def test_templates_come_oldest_first_by_default(templates: list[dict[str, Any]])
     assert created == sorted(created)
 
 
-def test_templates_are_found_by_a_part_of_their_name(api: Api, templates: list[dict[str, Any]]) -> None:
+def test_templates_are_found_by_part_of_their_name(api: Api, templates: list[dict[str, Any]]) -> None:
     found = api.page(PATH, name="LINKEDIN only")["items"]
     assert found == [t for t in templates if t["name"] and "linkedin only" in t["name"].lower()]
     assert len(found) == 1
 
 
-def test_the_statuses_share_the_templates_among_them(api: Api, templates: list[dict[str, Any]]) -> None:
+def test_filtering_by_status_returns_each_template_once(api: Api, templates: list[dict[str, Any]]) -> None:
     statuses = ("PENDING_SETUP", "ACTIVE", "INACTIVE", "FINISHING", "ARCHIVED")
     by_status = [api.page(PATH, size=100, status=status)["items"] for status in statuses]
     assert sum(len(found) for found in by_status) == len(templates)
@@ -72,7 +72,7 @@ def test_the_statuses_share_the_templates_among_them(api: Api, templates: list[d
         assert all(template["status"] == status for template in found)
 
 
-def test_template_bounds_are_strict(api: Api, templates: list[dict[str, Any]]) -> None:
+def test_template_bounds_are_exclusive(api: Api, templates: list[dict[str, Any]]) -> None:
     low, high = templates[2]["created_at"], templates[6]["created_at"]
     found = api.page(PATH, created_at_after=low, created_at_before=high)["items"]
     assert found == templates[3:6]
@@ -87,7 +87,7 @@ def test_templates_are_paged(api: Api, templates: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize(
     ("parameter", "value"), [("sort_by", "id"), ("status", "active"), ("size", "101"), ("page", "x")]
 )
-def test_bad_template_parameters_are_refused(api: Api, parameter: str, value: str) -> None:
+def test_invalid_template_parameters_are_refused(api: Api, parameter: str, value: str) -> None:
     response = api.http.get(PATH, params={parameter: value})
     assert response.status_code == 400
     assert response.json()["data"]["issues"][0]["parameter"] == parameter
@@ -95,7 +95,7 @@ def test_bad_template_parameters_are_refused(api: Api, parameter: str, value: st
 
 @pytest.fixture(scope="module")
 def small_world() -> World:
-    """Of a tenth of the contacts, so that a year of it is soon told; its seasons are those of any other."""
+    """Return a world with a tenth of the contacts, which is faster. Its seasons are the usual ones."""
     return World(scale=0.1)
 
 
@@ -109,12 +109,12 @@ def test_at_any_time_one_campaign_is_new_and_another_has_ended(
     changed = [t for t in api.page(PATH, size=100)["items"] if t["updated_at"] >= lately]
     last_change = max(t["updated_at"] for t in changed)
     enrolled = api.items(resource_type="SEQUENCE", event_type="CREATED", created_at_after=last_change)
-    taking_in = {item["payload"]["sequence_template_id"] for item in enrolled}
+    enrolling = {item["payload"]["sequence_template_id"] for item in enrolled}
     new = [t for t in changed if t["status"] == "ACTIVE"]
     ended = [t for t in changed if t["status"] in ("FINISHING", "INACTIVE")]
     assert (len(changed), len(new), len(ended)) == (2, 1, 1)
-    assert new[0]["id"] in taking_in
-    assert ended[0]["id"] not in taking_in
+    assert new[0]["id"] in enrolling
+    assert ended[0]["id"] not in enrolling
 
 
 def test_a_campaign_before_its_first_season_is_pending(open_sandbox: Callable[..., Api]) -> None:

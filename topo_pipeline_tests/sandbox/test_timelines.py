@@ -1,4 +1,4 @@
-"""What must be true of every run, whoever tells it: causes come before what they cause."""
+"""Rules that hold for every simulated sequence run, such as the order of events."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from topo_pipeline.sandbox.world import World
 
 Run = list[Activity]
 FIRST, ENROLLED_UNTIL = date(2025, 12, 1), date(2026, 2, 1)
-NOT_HUMAN = {"OUT_OF_OFFICE", "BOUNCED", "SPAM_FILTER"}
+AUTOMATIC = {"OUT_OF_OFFICE", "BOUNCED", "SPAM_FILTER"}
 
 
 def midnight(day: date) -> datetime:
@@ -21,7 +21,7 @@ def midnight(day: date) -> datetime:
 
 @pytest.fixture(scope="module")
 def runs(world: World) -> list[Run]:
-    """Whole runs: those enrolled long enough before the end of what is read."""
+    """Return complete runs: those that were enrolled long enough before the last activity that was read."""
     by_run: dict[str, Run] = defaultdict(list)
     for activity in world.activities(None, midnight(ENROLLED_UNTIL + timedelta(days=60))):
         by_run[activity.sequence_id].append(activity)
@@ -42,7 +42,7 @@ def of_type(run: Run, *types: str) -> Iterator[Activity]:
 
 
 def is_human(reply: Activity) -> bool:
-    return reply.reply_category not in NOT_HUMAN
+    return reply.reply_category not in AUTOMATIC
 
 
 def share(part: int, whole: int) -> float:
@@ -50,7 +50,7 @@ def share(part: int, whole: int) -> float:
     return part / whole
 
 
-def test_a_run_begins_with_its_enrolment_and_stays_within_the_horizon(runs: list[Run]) -> None:
+def test_a_run_starts_with_its_enrolment_and_ends_within_45_days(runs: list[Run]) -> None:
     for run in runs:
         assert [activity.type for activity in run].count("sequence.created") == 1
         assert run[0].type == "sequence.created"
@@ -62,12 +62,12 @@ def test_a_run_has_one_person_and_one_template(runs: list[Run]) -> None:
         assert len({(activity.person_id, activity.sequence_template_id) for activity in run}) == 1
 
 
-def test_every_id_is_the_only_one(runs: list[Run]) -> None:
+def test_activity_ids_are_unique(runs: list[Run]) -> None:
     ids = [activity.id for run in runs for activity in run]
     assert len(ids) == len(set(ids))
 
 
-def test_nothing_comes_back_from_a_message_before_it_is_sent(runs: list[Run]) -> None:
+def test_opens_clicks_and_replies_come_after_their_message(runs: list[Run]) -> None:
     answers = ("message.opened", "message.link_clicked", "message.replied")
     for run in runs:
         sent = {activity.message_id: activity for activity in of_type(run, "message.sent")}
@@ -77,7 +77,7 @@ def test_nothing_comes_back_from_a_message_before_it_is_sent(runs: list[Run]) ->
             assert (cause.channel, cause.step_number) == (activity.channel, activity.step_number)
 
 
-def test_only_emails_are_opened_and_no_click_comes_without_an_opening(runs: list[Run]) -> None:
+def test_only_emails_are_opened_and_clicks_come_after_opens(runs: list[Run]) -> None:
     for run in runs:
         opened: dict[str | None, datetime] = {}
         for activity in of_type(run, "message.opened"):
@@ -87,7 +87,7 @@ def test_only_emails_are_opened_and_no_click_comes_without_an_opening(runs: list
             assert opened[click.message_id] < click.created_at
 
 
-def test_no_follow_up_is_sent_to_who_has_replied(runs: list[Run]) -> None:
+def test_no_touch_follows_a_human_reply(runs: list[Run]) -> None:
     repliers = 0
     for run in runs:
         replies = [reply.created_at for reply in of_type(run, "message.replied") if is_human(reply)]
@@ -104,14 +104,14 @@ def test_a_run_ends_once(runs: list[Run]) -> None:
         assert len(ends) == 1, ends
 
 
-def test_steps_touches_and_pauses_are_over_when_a_run_has_ended(runs: list[Run]) -> None:
+def test_no_touch_or_pause_follows_the_end_of_a_run(runs: list[Run]) -> None:
     later = ("message.sent", "invitation.sent", "task.created", "sequence.paused", "sequence.resumed")
     for run in runs:
         (end,) = of_type(run, "sequence.stopped", "sequence.completed")
         assert all(activity.created_at <= end.created_at for activity in of_type(run, *later))
 
 
-def test_a_reply_in_time_stops_the_run_within_seconds(runs: list[Run]) -> None:
+def test_a_reply_stops_the_run_within_seconds(runs: list[Run]) -> None:
     gaps = []
     for run in runs:
         human = [reply.created_at for reply in of_type(run, "message.replied") if is_human(reply)]
@@ -121,7 +121,7 @@ def test_a_reply_in_time_stops_the_run_within_seconds(runs: list[Run]) -> None:
     assert all(timedelta() < gap < timedelta(seconds=5) for gap in gaps)
 
 
-def test_a_pause_is_resumed_and_nothing_is_sent_in_it(runs: list[Run]) -> None:
+def test_a_pause_is_resumed_and_nothing_is_sent_during_it(runs: list[Run]) -> None:
     pauses = 0
     for run in runs:
         marks = list(of_type(run, "sequence.paused", "sequence.resumed"))
@@ -134,7 +134,7 @@ def test_a_pause_is_resumed_and_nothing_is_sent_in_it(runs: list[Run]) -> None:
     assert pauses > 50
 
 
-def test_a_task_is_closed_at_most_once_and_after_it_was_made(runs: list[Run]) -> None:
+def test_a_task_is_closed_at_most_once_after_it_was_created(runs: list[Run]) -> None:
     outcomes: Counter[str] = Counter()
     for run in runs:
         made = {task.task_id: task.created_at for task in of_type(run, "task.created")}
@@ -156,7 +156,7 @@ def test_an_invitation_comes_before_its_acceptance(runs: list[Run]) -> None:
     assert accepted > 100
 
 
-def test_who_was_invited_gets_linkedin_messages_only_after_accepting(runs: list[Run]) -> None:
+def test_invited_contacts_get_linkedin_messages_only_after_accepting(runs: list[Run]) -> None:
     for run in runs:
         if any(of_type(run, "invitation.sent")):
             accepted = [a.created_at for a in of_type(run, "invitation.accepted")]
@@ -179,7 +179,7 @@ def test_meetings_follow_positive_replies(runs: list[Run]) -> None:
     assert meetings > 20
 
 
-def test_hot_leads_are_rare_single_and_much_engaged(runs: list[Run]) -> None:
+def test_hot_leads_are_rare_and_follow_at_least_two_responses(runs: list[Run]) -> None:
     hot = 0
     for run in runs:
         leads = list(of_type(run, "hot_lead.created"))
@@ -191,14 +191,14 @@ def test_hot_leads_are_rare_single_and_much_engaged(runs: list[Run]) -> None:
     assert 0.02 < share(hot, len(runs)) < 0.3
 
 
-def test_every_step_that_was_taken_is_noted_as_completed(runs: list[Run]) -> None:
+def test_every_touch_completes_its_step(runs: list[Run]) -> None:
     for run in runs:
         done = {(step.step_number, step.created_at) for step in of_type(run, "sequence_step.completed")}
         for touch in of_type(run, "message.sent", "invitation.sent", "task.completed"):
             assert (touch.step_number, touch.created_at) in done
 
 
-def test_categories_come_two_minutes_to_thirty_six_hours_after_the_reply(runs: list[Run]) -> None:
+def test_replies_are_classified_after_2_minutes_to_36_hours(runs: list[Run]) -> None:
     delays = []
     for run in runs:
         for activity in run:
@@ -212,7 +212,7 @@ def test_categories_come_two_minutes_to_thirty_six_hours_after_the_reply(runs: l
     assert timedelta(hours=20) < max(delays) <= timedelta(hours=36)
 
 
-def test_some_openings_are_a_machine_s_and_most_are_a_person_s(runs: list[Run]) -> None:
+def test_some_opens_are_instant_and_most_are_later(runs: list[Run]) -> None:
     instant = later = 0
     for run in runs:
         sent = {activity.message_id: activity.created_at for activity in of_type(run, "message.sent")}
@@ -224,7 +224,7 @@ def test_some_openings_are_a_machine_s_and_most_are_a_person_s(runs: list[Run]) 
     assert 0.05 < share(instant, instant + later) < 0.4
 
 
-def test_replies_come_days_later_as_well_as_the_same_day(runs: list[Run]) -> None:
+def test_replies_come_within_hours_or_days(runs: list[Run]) -> None:
     waits = []
     for run in runs:
         sent = {activity.message_id: activity.created_at for activity in of_type(run, "message.sent")}
@@ -237,7 +237,7 @@ def test_replies_come_days_later_as_well_as_the_same_day(runs: list[Run]) -> Non
     assert max(waits) > 72
 
 
-def test_weekends_are_nearly_quiet(runs: list[Run]) -> None:
+def test_weekends_have_few_activities(runs: list[Run]) -> None:
     weekday = Counter(activity.created_at.weekday() for run in runs for activity in run)
     assert weekday[5] + weekday[6] < 0.03 * weekday.total()
     assert weekday[5] > 0 < weekday[6]
@@ -249,7 +249,7 @@ def reply_rate(runs: list[Run]) -> float:
     return share(len(replied), len(contacted))
 
 
-def test_sequences_differ_visibly_in_how_they_are_answered(named_runs: dict[str, list[Run]]) -> None:
+def test_reply_rates_differ_between_sequences(named_runs: dict[str, list[Run]]) -> None:
     rates = {name: reply_rate(runs) for name, runs in named_runs.items() if len(runs) >= 100}
     assert len(rates) >= 9
     assert 0.005 < rates["HR directors Nordics - payroll switch"] < 0.04
@@ -258,7 +258,7 @@ def test_sequences_differ_visibly_in_how_they_are_answered(named_runs: dict[str,
     assert len({round(rate, 2) for rate in rates.values()}) >= 5
 
 
-def test_the_sequences_are_what_their_names_and_summaries_say(named_runs: dict[str, list[Run]]) -> None:
+def test_sequences_match_their_names_and_summaries(named_runs: dict[str, list[Run]]) -> None:
     def channels(name: str) -> set[str | None]:
         return {a.channel for run in named_runs[name] for a in of_type(run, "message.sent")}
 
@@ -272,6 +272,6 @@ def test_the_sequences_are_what_their_names_and_summaries_say(named_runs: dict[s
     assert not any(any(of_type(run, "message.opened", "message.link_clicked")) for run in untracked)
 
 
-def test_one_sequence_is_too_small_to_judge(named_runs: dict[str, list[Run]]) -> None:
+def test_one_sequence_has_too_few_contacts(named_runs: dict[str, list[Run]]) -> None:
     pilot = named_runs["General counsel - contract backlog pilot"]
     assert 5 < sum(any(of_type(run, "message.sent")) for run in pilot) < 30

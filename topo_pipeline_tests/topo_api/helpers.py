@@ -1,4 +1,4 @@
-"""Loopback servers that answer as a test tells them to, and clients that don't dawdle."""
+"""Loopback servers with scripted answers, and clients with short waits between retries."""
 
 import asyncio
 import json
@@ -22,11 +22,11 @@ from topo_pipeline.topo_api.wire import ActivityPage, ActivityQuery
 
 KEY = "topo_SecretSecretSecret42"
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
-EAGER = Retries(attempts=3, wait_initial=0.0001, wait_max=0.001, wait_jitter=0.0, retry_after_max=0.01)
+FAST_RETRIES = Retries(attempts=3, wait_initial=0.0001, wait_max=0.001, wait_jitter=0.0, retry_after_max=0.01)
 
 
 def client_of(address: str, **changes: Any) -> TopoClient:
-    options = {"requests_per_second": 1e6, "concurrency": 4, "retries": EAGER, "clock": lambda: NOW}
+    options = {"requests_per_second": 1e6, "concurrency": 4, "retries": FAST_RETRIES, "clock": lambda: NOW}
     return TopoClient(f"{address}/v1", KEY, **(options | changes))
 
 
@@ -66,7 +66,7 @@ class Request:
 
 
 class Scripted:
-    """An ASGI app that gives one answer after the other, then the last for ever."""
+    """An ASGI app that sends its answers in order and then repeats the last one."""
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers) or [Answer()]
@@ -93,10 +93,10 @@ async def reply(send: Any, answer: Answer) -> None:
     await send({"type": "http.response.body", "body": answer.raw()})
 
 
-class Model(Scripted):
-    """Topo's paging over `items`: strict bounds, ascending, filters by type.
+class PagedApi(Scripted):
+    """Topo's paging over `items`: exclusive bounds, ascending order, type filters.
 
-    `between` may change a page before it goes; with `ties`, each request draws the order of equal instants anew.
+    `between` may change a page before it is sent. With `ties`, each request orders equal times at random.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ def instants(count: int, start: datetime, step: timedelta) -> list[str]:
 
 @contextmanager
 def raw_server(*scripts: bytes | None) -> Iterator[str]:
-    """Answer each connection with the next script's bytes, then close it; None resets it."""
+    """Answer each connection with the next script's bytes, then close it. None resets the connection."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -148,7 +148,7 @@ def raw_server(*scripts: bytes | None) -> Iterator[str]:
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         thread.join(10)
-        assert not thread.is_alive(), "fewer connections came than scripts were written"
+        assert not thread.is_alive(), "the client made fewer connections than there are scripts"
 
 
 def _play(listener: socket.socket, scripts: tuple[bytes | None, ...]) -> None:

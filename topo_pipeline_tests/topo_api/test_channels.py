@@ -1,4 +1,4 @@
-"""Channels that only the API's filter tells, over real HTTP: labelled right, proved by counts, at a small price."""
+"""Labels from the API's channel filter, for messages whose payload has no channel, over real HTTP."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -15,36 +15,36 @@ from topo_pipeline.topo_api.windows import read_window
 from topo_pipeline.warehouse.buffer import Buffer
 from topo_pipeline_tests.topo_api.helpers import (
     Answer,
-    Model,
+    PagedApi,
     Request,
     item_of,
     problem_of,
     run,
     uuid_of,
 )
-from topo_pipeline_tests.topo_api.worlds import DAY
+from topo_pipeline_tests.topo_api.in_memory_api import DAY
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A message and the channel that the world knows, and its payload does not tell."""
+    """A message and its channel, which only Topo's channel filter shows."""
 
     number: int
     channel: str | None
     type: str = "message.sent"
     at: str = "2026-03-01T10:00:00Z"
-    told: dict[str, Any] = field(default_factory=dict)
+    payload: dict[str, Any] = field(default_factory=dict)
 
     def item(self) -> dict[str, Any]:
-        return item_of(self.number, self.at, type=self.type, **self.told)
+        return item_of(self.number, self.at, type=self.type, **self.payload)
 
 
 def sent(count: int, channel: str | None, start: int, type_: str = "message.sent") -> list[Sent]:
     return [Sent(number, channel, type_) for number in range(start, start + count)]
 
 
-class Filtering(Model):
-    """Topo's channel filter over messages whose payloads have no channel."""
+class Filtering(PagedApi):
+    """Topo's channel filter over messages whose payload has no channel."""
 
     def __init__(self, messages: list[Sent], obeys: bool = True) -> None:
         super().__init__([message.item() for message in messages])
@@ -52,12 +52,12 @@ class Filtering(Model):
         self.obeys = obeys
 
     async def answer(self, request: Request) -> Answer:
-        asked = request.params.get("channel") if self.obeys else None
-        self.items = [message.item() for message in self.messages if asked in (None, message.channel)]
+        wanted = request.params.get("channel") if self.obeys else None
+        self.items = [message.item() for message in self.messages if wanted in (None, message.channel)]
         return await super().answer(request)
 
-    def asked(self) -> list[str]:
-        """The channels asked for, page by page; counts (of size 1) apart."""
+    def channels_read(self) -> list[str]:
+        """Return the channel of each page that was requested, without the counts (requests of size 1)."""
         return [r.params["channel"] for r in self.requests if "channel" in r.params and r.params["size"] != "1"]
 
     def labels(self) -> Labels:
@@ -80,20 +80,20 @@ def truth(messages: list[Sent]) -> dict[str, str]:
     return {uuid_of(message.number): message.channel for message in messages if message.channel}
 
 
-def test_every_message_gets_its_channel_and_only_the_smaller_channels_are_read() -> None:
+def test_each_message_gets_its_channel_and_only_the_smaller_channels_are_read() -> None:
     world = [*sent(450, "EMAIL", 0), *sent(120, "LINKEDIN", 1000), *sent(3, "MANUAL", 2000)]
     api = Filtering(world)
     labels = api.labels()
     assert labels.channels == truth(world)
-    assert sorted(api.asked()) == ["LINKEDIN", "LINKEDIN", "MANUAL"]
+    assert sorted(api.channels_read()) == ["LINKEDIN", "LINKEDIN", "MANUAL"]
     assert labels.requests == len(api.requests) == 3 + 3  # a count for each channel, and the pages
 
 
-def test_where_email_is_the_smaller_channel_it_is_the_one_that_is_read() -> None:
+def test_email_is_read_if_it_is_the_smaller_channel() -> None:
     world = [*sent(40, "EMAIL", 0), *sent(320, "LINKEDIN", 1000)]
     api = Filtering(world)
     assert api.labels().channels == truth(world)
-    assert api.asked() == ["EMAIL"]
+    assert api.channels_read() == ["EMAIL"]
 
 
 def test_opens_count_as_messages_and_need_no_label() -> None:
@@ -108,58 +108,60 @@ def test_opens_count_as_messages_and_need_no_label() -> None:
         [],
         [Sent(1, None, "sequence.created"), Sent(2, "LINKEDIN", "invitation.sent")],
         [Sent(1, "EMAIL", "message.opened")],
-        [Sent(1, "LINKEDIN", told={"channel": "LINKEDIN"}), Sent(2, "EMAIL", told={"channel": "EMAIL"})],
+        [Sent(1, "LINKEDIN", payload={"channel": "LINKEDIN"}), Sent(2, "EMAIL", payload={"channel": "EMAIL"})],
     ],
-    ids=["nothing", "no message", "channel follows from the type", "payloads tell"],
+    ids=["no activities", "no messages", "channel implied by the type", "channel in the payload"],
 )
-def test_where_nothing_needs_a_label_nothing_is_asked(world: list[Sent]) -> None:
+def test_no_request_is_sent_if_no_message_needs_a_label(world: list[Sent]) -> None:
     api = Filtering(world)
     assert api.labels() == Labels({}, 0)
     assert api.requests == []
 
 
-def test_a_message_that_no_channel_shows_stays_without_and_costs_no_other_its_label(
+def test_a_message_in_no_channel_stays_unlabelled_and_the_others_are_labelled(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     world = [*sent(150, "EMAIL", 0), *sent(20, "LINKEDIN", 1000), *sent(4, None, 2000)]
     api = Filtering(world)
     assert api.labels().channels == truth(world)
-    assert sorted(api.asked()) == ["EMAIL", "EMAIL", "LINKEDIN"]  # no count proves that the rest is email
-    assert "No channel is known for 4 of 174 messages" in caplog.text
+    assert sorted(api.channels_read()) == ["EMAIL", "EMAIL", "LINKEDIN"]  # no count proves that the rest is email
+    assert "The channel of 4 of 174 messages" in caplog.text
 
 
-def test_a_filter_that_selects_everything_labels_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_filter_that_selects_everything_is_not_used_for_labels(caplog: pytest.LogCaptureFixture) -> None:
     api = Filtering([*sent(150, "EMAIL", 0), *sent(20, "LINKEDIN", 1000)], obeys=False)
     assert api.labels().channels == {}
-    assert api.asked() == []
-    assert "No channel is known for 170 of 170" in caplog.text
+    assert api.channels_read() == []
+    assert "The channel of 170 of 170" in caplog.text
 
 
-def test_what_stands_in_the_overlap_is_counted_and_not_labelled() -> None:
+def test_messages_in_the_overlap_are_counted_but_not_labelled() -> None:
     before = Sent(9, "EMAIL", at="2026-02-28T23:59:59.500Z")
     world = [before, *sent(3, "EMAIL", 0), *sent(1, "LINKEDIN", 1000)]
     api = Filtering(world)
     assert api.labels().channels == truth(world[1:])
-    assert api.asked() == ["LINKEDIN"]
+    assert api.channels_read() == ["LINKEDIN"]
 
 
-def test_an_unreadable_message_costs_a_reading_of_every_channel_and_no_other_its_label() -> None:
-    spoilt = Sent(7000, "EMAIL")
+UNREADABLE = Sent(7000, "EMAIL")
+
+
+def make_unreadable(_: int, page: dict[str, Any]) -> None:
+    for item in page["items"]:
+        if item["id"] == uuid_of(UNREADABLE.number):
+            item["created_at"] = "tea time"
+
+
+def test_with_an_unreadable_message_every_channel_is_read_and_the_others_are_labelled() -> None:
     world = [*sent(30, "EMAIL", 0), *sent(5, "LINKEDIN", 1000)]
-    api = Filtering([*world, spoilt])
-
-    def spoil(_: int, page: dict[str, Any]) -> None:
-        for item in page["items"]:
-            if item["id"] == uuid_of(spoilt.number):
-                item["created_at"] = "tea time"
-
-    api.between = spoil
+    api = Filtering([*world, UNREADABLE])
+    api.between = make_unreadable
     assert api.labels().channels == truth(world)
-    assert sorted(api.asked()) == ["EMAIL", "LINKEDIN"]
+    assert sorted(api.channels_read()) == ["EMAIL", "LINKEDIN"]
 
 
-@pytest.mark.parametrize("size", ["1", "100"], ids=["before the counts", "after them"])
-def test_a_message_that_comes_meanwhile_costs_no_other_its_label(size: str) -> None:
+@pytest.mark.parametrize("size", ["1", "100"], ids=["before the counts", "after the counts"])
+def test_a_message_that_arrives_during_labelling_does_not_affect_the_other_labels(size: str) -> None:
     world = [*sent(150, "EMAIL", 0), *sent(20, "LINKEDIN", 1000)]
     news: Iterator[Sent] = iter(sent(1, "LINKEDIN", 3000))
 
@@ -172,38 +174,31 @@ def test_a_message_that_comes_meanwhile_costs_no_other_its_label(size: str) -> N
     assert Moving(world.copy()).labels().channels == truth(world)
 
 
-def test_an_unreadable_message_does_not_make_up_in_the_count_for_one_of_no_channel() -> None:
+def test_an_unreadable_message_does_not_offset_a_message_without_a_channel() -> None:
     world = [*sent(30, "EMAIL", 0), *sent(5, "LINKEDIN", 1000), *sent(1, None, 2000)]
-    spoilt = Sent(7000, "EMAIL")
-    api = Filtering([*world, spoilt])
-
-    def spoil(_: int, page: dict[str, Any]) -> None:
-        for item in page["items"]:
-            if item["id"] == uuid_of(spoilt.number):
-                item["created_at"] = "tea time"
-
-    api.between = spoil
+    api = Filtering([*world, UNREADABLE])
+    api.between = make_unreadable
     assert api.labels().channels == truth(world)
 
 
-def test_a_message_of_a_type_that_topo_adds_counts_as_one() -> None:
-    added = Sent(3000, "EMAIL", "message_draft.made", told={"resource_type": "MESSAGE"})
+def test_a_new_type_with_resource_type_message_counts_as_a_message() -> None:
+    added = Sent(3000, "EMAIL", "message_draft.made", payload={"resource_type": "MESSAGE"})
     world = [*sent(30, "EMAIL", 0), *sent(5, "LINKEDIN", 1000)]
 
     class WithAddedType(Filtering):
         async def answer(self, request: Request) -> Answer:
-            asked = dict(request.params)
-            if asked.pop("resource_type", None) != "MESSAGE":
+            params = dict(request.params)
+            if params.pop("resource_type", None) != "MESSAGE":
                 return await super().answer(request)
-            return await super().answer(replace(request, params=asked))
+            return await super().answer(replace(request, params=params))
 
     api = WithAddedType([*world, added])
     assert api.labels().channels == truth(world)
-    assert api.asked() == ["LINKEDIN"]
+    assert api.channels_read() == ["LINKEDIN"]
 
 
 @pytest.mark.parametrize("type_", [None, 7, ["message.sent"], {}])
-def test_a_type_that_is_no_text_is_no_message(type_: object) -> None:
+def test_an_activity_whose_type_is_not_text_is_not_a_message(type_: object) -> None:
     api = Filtering([*sent(3, "EMAIL", 0), Sent(2000, "LINKEDIN")])
 
     def retype(_: int, page: dict[str, Any]) -> None:
@@ -215,7 +210,7 @@ def test_a_type_that_is_no_text_is_no_message(type_: object) -> None:
     assert api.labels().channels == truth(sent(3, "EMAIL", 0))
 
 
-def test_a_refused_filter_is_an_error_of_the_day() -> None:
+def test_a_refused_channel_filter_raises_its_error() -> None:
     class Refusing(Filtering):
         async def answer(self, request: Request) -> Answer:
             if "channel" in request.params:

@@ -1,4 +1,4 @@
-"""The client over real HTTP: refusals and retries."""
+"""The client over real HTTP: requests, errors, retries and optional endpoints."""
 
 import asyncio
 import gzip
@@ -21,7 +21,7 @@ from topo_pipeline.topo_api.errors import RequestRefused, ResponseInvalid, TopoE
 from topo_pipeline.topo_api.wire import ActivityQuery, Me, SequenceTemplate
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.topo_api.helpers import (
-    EAGER,
+    FAST_RETRIES,
     KEY,
     NOW,
     Answer,
@@ -43,13 +43,13 @@ def read_templates(client: TopoClient) -> Any:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that retries would have waited."""
+    """Return the seconds that retries would have waited."""
     waited: list[float] = []
-    mine = threading.current_thread()
+    this_thread = threading.current_thread()
     sleep = asyncio.sleep
 
     async def note(delay: float, result: Any = None) -> Any:
-        if threading.current_thread() is not mine:  # a server's
+        if threading.current_thread() is not this_thread:  # the server's thread
             return await sleep(delay, result)
         if delay:
             waited.append(delay)
@@ -59,7 +59,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return waited
 
 
-def test_a_page_comes_back_decoded_with_its_request_id() -> None:
+def test_a_page_is_decoded_with_its_request_id() -> None:
     app = Scripted(Answer(page_of([item_of(1), None], 7), headers={"x-request-id": "req_1"}))
     with serve(app) as address:
         page = run(address)
@@ -67,7 +67,7 @@ def test_a_page_comes_back_decoded_with_its_request_id() -> None:
     assert (len(page.rejects), page.total_count, page.request_id, page.requests) == (1, 7, "req_1", 1)
 
 
-def test_a_request_carries_the_key_the_query_and_its_sender() -> None:
+def test_a_request_sends_the_key_the_query_and_the_user_agent() -> None:
     app = Scripted()
     with serve(app) as address:
         run(f"{address}")
@@ -78,7 +78,7 @@ def test_a_request_carries_the_key_the_query_and_its_sender() -> None:
     assert request.headers["user-agent"] == f"topo-pipeline/{version('topo-pipeline')}"
 
 
-def test_a_cookie_is_not_sent_back() -> None:
+def test_cookies_are_not_sent_back() -> None:
     app = Scripted(Answer(page_of([], 0), headers={"set-cookie": "node=3"}), Answer(page_of([], 0)))
 
     async def twice(client: TopoClient) -> None:
@@ -90,7 +90,7 @@ def test_a_cookie_is_not_sent_back() -> None:
     assert ["cookie" in request.headers for request in app.requests] == [False, False]
 
 
-def test_date_times_arrive_as_they_were_meant() -> None:
+def test_date_times_are_sent_unchanged() -> None:
     app = Scripted()
     query = ActivityQuery(created_at_after=NOW, created_at_before=NOW + timedelta(microseconds=1))
     with serve(app) as address:
@@ -99,7 +99,7 @@ def test_date_times_arrive_as_they_were_meant() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "type_", "says"),
+    ("status", "type_", "expected"),
     [
         (400, "ValidationIssue", ["400 ValidationIssue", "nope", '{"field": "size"}']),
         (401, "UnauthorizedIssue", ["check TOPO_API_KEY", "nope"]),
@@ -108,25 +108,25 @@ def test_date_times_arrive_as_they_were_meant() -> None:
         (422, "BusinessIssue", ["422 BusinessIssue", "nope", '{"field": "size"}']),
     ],
 )
-def test_a_permanent_answer_is_refused_at_once_and_explained(status: int, type_: str, says: list[str]) -> None:
+def test_a_permanent_error_is_not_retried_and_says_why(status: int, type_: str, expected: list[str]) -> None:
     body = problem_of(status, type_, "nope", data={"field": "size"})
     error, app = refused(Answer(body, status))
     assert isinstance(error, RequestRefused)
     assert (error.status, error.type, error.request_id) == (status, type_, "req_7")
-    assert all(part in str(error) for part in [*says, "request id req_7"])
+    assert all(part in str(error) for part in [*expected, "request id req_7"])
     assert len(app.requests) == 1
 
 
 @pytest.mark.parametrize("location", ["https://elsewhere.example/v1/activities", "//elsewhere.example"])
-def test_a_redirect_is_not_followed_and_its_host_named(location: str) -> None:
+def test_a_redirect_is_not_followed_and_its_host_is_named(location: str) -> None:
     error, app = refused(Answer(b"", 302, {"location": location}))
-    assert "redirected to elsewhere.example, which is not followed: check TOPO_API_URL" in str(error)
+    assert "redirected to elsewhere.example. Redirects are not followed: check TOPO_API_URL" in str(error)
     assert isinstance(error, RequestRefused)
     assert len(app.requests) == 1
 
 
 @pytest.mark.parametrize("location", ["http://xn--a/", "http://a..b/", f"http://{'a' * 66_000}/", f"/{'a' * 66_000}"])
-def test_a_redirect_to_an_address_that_is_none_is_refused_in_one_sentence(location: str) -> None:
+def test_a_redirect_to_an_invalid_address_is_refused_with_a_short_message(location: str) -> None:
     error, app = refused(Answer(b"", 302, {"location": location}))
     assert isinstance(error, RequestRefused)
     assert "not followed" in str(error)
@@ -135,9 +135,9 @@ def test_a_redirect_to_an_address_that_is_none_is_refused_in_one_sentence(locati
 
 
 @pytest.mark.parametrize("headers", [{}, {"location": ""}, {"location": "http://["}])
-def test_a_redirect_to_nowhere_is_still_one_sentence(headers: dict[str, str]) -> None:
+def test_a_redirect_without_a_host_is_refused_too(headers: dict[str, str]) -> None:
     error, _ = refused(Answer(b"", 302, headers))
-    assert "redirected to an unnamed host, which is not followed" in str(error)
+    assert "redirected to an unnamed host. Redirects are not followed" in str(error)
 
 
 LIMITED = [
@@ -153,7 +153,7 @@ LIMITED = [
 
 @pytest.mark.parametrize("status", [400, 403, 404, 422])
 @pytest.mark.parametrize("body", LIMITED)
-def test_a_refusal_about_the_number_of_requests_passes_and_retry_after_is_obeyed(
+def test_a_rate_limit_with_another_status_is_retried_after_the_requested_time(
     status: int, body: Any, waits: list[float]
 ) -> None:
     app = Scripted(Answer(body, status, {"retry-after": "7"}), Answer())
@@ -162,7 +162,7 @@ def test_a_refusal_about_the_number_of_requests_passes_and_retry_after_is_obeyed
     assert waits == [7]
 
 
-def test_a_limit_that_lasts_is_no_missing_scope() -> None:
+def test_a_persistent_rate_limit_is_not_reported_as_a_missing_scope() -> None:
     error, _ = refused(Answer(LIMITED[0], 403))
     assert isinstance(error, TopoUnavailable)
     assert error.is_rate_limit
@@ -170,14 +170,14 @@ def test_a_limit_that_lasts_is_no_missing_scope() -> None:
     assert "scope" not in str(error)
 
 
-def test_a_success_that_holds_an_error_is_asked_again() -> None:
+def test_a_status_200_with_an_error_body_is_retried() -> None:
     app = Scripted(Answer(problem_of(429, "RateLimitIssue")), Answer())
     with serve(app) as address:
         assert run(address).requests == 2
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 520])
-def test_a_passing_fault_is_asked_again_and_counted(status: int) -> None:
+def test_a_temporary_error_is_retried_and_counted(status: int) -> None:
     app = Scripted(Answer(b"<h1>oops</h1>", status), Answer())
 
     async def go(client: TopoClient) -> tuple[int, int]:
@@ -188,7 +188,7 @@ def test_a_passing_fault_is_asked_again_and_counted(status: int) -> None:
         assert run(address, go) == (2, 2)
 
 
-def test_a_fault_that_lasts_ends_in_one_sentence_after_every_attempt() -> None:
+def test_a_persistent_error_is_one_line_after_the_last_attempt() -> None:
     error, app = refused(Answer(b"<html><body>\n<h1>503</h1>\r\n<p>busy\x00</p></body></html>", 503))
     assert isinstance(error, TopoUnavailable)
     assert "gave no usable answer in 3 attempts. Last error: 503: 503 busy" in str(error)
@@ -216,19 +216,19 @@ def test_a_long_message_is_shortened() -> None:
     ],
 )
 @pytest.mark.parametrize("status", [408, 425, 429, 503])
-def test_retry_after_is_obeyed_within_bounds(status: int, header: str, seconds: float, waits: list[float]) -> None:
+def test_retry_after_is_respected_within_limits(status: int, header: str, seconds: float, waits: list[float]) -> None:
     app = Scripted(Answer(b"", status, {"retry-after": header}), Answer())
     with serve(app) as address:
         run(address, retries=Retries(wait_jitter=0))
     assert waits == [seconds]
 
 
-def test_the_back_off_grows_to_its_bound_where_the_server_says_nothing(waits: list[float]) -> None:
+def test_without_retry_after_the_backoff_grows_to_its_limit(waits: list[float]) -> None:
     refused(Answer(b"", 503), retries=Retries(wait_jitter=0, wait_max=3))
     assert waits == [0.5, 1, 2, 3, 3]
 
 
-def test_the_back_off_has_jitter(waits: list[float]) -> None:
+def test_the_backoff_has_jitter(waits: list[float]) -> None:
     refused(Answer(b"", 503), retries=Retries(attempts=2, wait_initial=1, wait_jitter=5))
     assert 1 < waits[0] <= 6
 
@@ -252,7 +252,7 @@ _PAGE = json.dumps(page_of([item_of(1)])).encode()
         b"\x00garbage\r\n\r\n",
     ],
 )
-def test_a_broken_answer_is_asked_again(fault: bytes | None) -> None:
+def test_a_broken_response_is_retried(fault: bytes | None) -> None:
     with raw_server(fault, http(_PAGE)) as address:
         page = run(address)
     assert [activity.id for activity in page.activities] == [uuid_of(1)]
@@ -264,13 +264,13 @@ def _gzipped(length: int) -> Answer:
 
 
 @pytest.mark.parametrize("answer", [Answer(b" " * (MAX_ANSWER_BYTES + 1)), _gzipped(MAX_ANSWER_BYTES + 1)])
-def test_an_answer_is_read_no_further_than_its_limit(answer: Answer) -> None:
+def test_a_response_larger_than_the_limit_is_refused(answer: Answer) -> None:
     error, _ = refused(answer, retries=Retries(attempts=1))
     assert isinstance(error, TopoUnavailable)
     assert f"the answer is longer than {MAX_ANSWER_BYTES // 2**20} MB" in str(error)
 
 
-def test_what_gzip_makes_of_a_small_answer_is_never_in_memory() -> None:
+def test_a_gzip_bomb_is_not_decompressed_into_memory() -> None:
     bomb = _gzipped(6 * MAX_ANSWER_BYTES)
     with serve(Scripted(bomb)) as address, pytest.raises(TopoUnavailable):
         tracemalloc.start()
@@ -282,7 +282,7 @@ def test_what_gzip_makes_of_a_small_answer_is_never_in_memory() -> None:
     assert peak < 3 * MAX_ANSWER_BYTES
 
 
-def test_an_answer_in_several_compressed_parts_is_read() -> None:
+def test_a_gzip_response_is_decompressed() -> None:
     body = gzip.compress(_PAGE)
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with raw_server(head + body) as address:
@@ -290,12 +290,12 @@ def test_an_answer_in_several_compressed_parts_is_read() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["br", "gzip, gzip", "deflate", "x" * 60_000])
-def test_a_compression_that_was_not_asked_for_is_a_fault(encoding: str) -> None:
+def test_an_unrequested_encoding_is_an_error(encoding: str) -> None:
     error, _ = refused(Answer(headers={"content-encoding": encoding}))
     assert isinstance(error, TopoUnavailable)
 
 
-def test_an_error_of_any_length_is_cut_and_its_status_counts() -> None:
+def test_a_long_error_body_is_cut_and_its_status_decides() -> None:
     for body in (b"<script" * 10**6, gzip.compress(b"<script" * 10**6), b"\x00not gzip"):
         encoding = {} if body.startswith(b"<") else {"content-encoding": "gzip"}
         error, app = refused(Answer(body, 404, encoding))
@@ -304,7 +304,7 @@ def test_an_error_of_any_length_is_cut_and_its_status_counts() -> None:
         assert len(app.requests) == 1
 
 
-_NONSENSE = [
+_INVALID_VALUES = [
     "9" * 400,
     "\xff\xfe",
     "\u00e9" * 200,
@@ -316,9 +316,9 @@ _NONSENSE = [
 ]
 
 
-@pytest.mark.parametrize("value", _NONSENSE)
+@pytest.mark.parametrize("value", _INVALID_VALUES)
 @pytest.mark.parametrize("status", [200, 302, 403, 429, 503])
-def test_nothing_in_a_header_raises_what_is_not_ours(status: int, value: str) -> None:
+def test_no_header_value_raises_anything_but_a_topo_error(status: int, value: str) -> None:
     names = (
         "X-Request-Id",
         "Retry-After",
@@ -344,13 +344,13 @@ def test_nothing_in_a_header_raises_what_is_not_ours(status: int, value: str) ->
 
 
 @pytest.mark.parametrize("value", ["9" * 400, "9" * 5000, "-1", "1, 2", "x"])
-def test_a_length_that_makes_no_sense_is_a_fault(value: str) -> None:
+def test_an_invalid_content_length_is_an_error(value: str) -> None:
     script = f"HTTP/1.1 200 OK\r\nContent-Length: {value}\r\n\r\n{{}}".encode()
     with raw_server(script) as address, pytest.raises(TopoUnavailable):
         run(address, retries=Retries(attempts=1))
 
 
-def test_an_answer_that_stays_broken_is_an_error_that_says_how() -> None:
+def test_a_response_that_stays_invalid_is_an_error_that_says_why() -> None:
     error, app = refused(Answer({"items": []}, headers={"x-request-id": "req_9"}))
     assert isinstance(error, ResponseInvalid)
     assert "answered 200 with no `total_count`, in 3 attempts (request id req_9)" in str(error)
@@ -371,7 +371,7 @@ async def _stall(scope: Any, receive: Any, send: Any) -> None:
     await receive()
 
 
-def test_an_answer_that_never_ends_is_given_up() -> None:
+def test_an_endless_response_times_out() -> None:
     retries = Retries(attempts=1, attempt_timeout=0.05)
     with serve(_stall) as address, pytest.raises(TopoUnavailable, match="no complete answer within 0.05 s"):
         run(address, retries=retries)
@@ -390,21 +390,21 @@ def test_connections_are_kept_alive_and_reused() -> None:
     assert len({request.peer for request in app.requests}) == 1
 
 
-def test_no_more_requests_are_in_flight_than_allowed() -> None:
-    class Crowded(Scripted):
-        flying = peak = 0
+def test_requests_in_flight_are_limited() -> None:
+    class Counting(Scripted):
+        in_flight = peak = 0
         three = asyncio.Barrier(3)
 
         async def answer(self, request: Any) -> Answer:
-            self.flying += 1
-            self.peak = max(self.peak, self.flying)
+            self.in_flight += 1
+            self.peak = max(self.peak, self.in_flight)
             await self.three.wait()
-            for _ in range(200):  # let those that should not be here come in
+            for _ in range(200):  # time for requests beyond the limit to arrive
                 await asyncio.sleep(0)
-            self.flying -= 1
+            self.in_flight -= 1
             return await super().answer(request)
 
-    app = Crowded()
+    app = Counting()
 
     async def go(client: TopoClient) -> None:
         await asyncio.gather(*(client.activities(ActivityQuery()) for _ in range(12)))
@@ -415,7 +415,7 @@ def test_no_more_requests_are_in_flight_than_allowed() -> None:
     assert app.peak == 3
 
 
-def test_a_request_that_is_cancelled_at_any_moment_takes_no_connection_along() -> None:
+def test_a_cancelled_request_does_not_leak_its_connection() -> None:
     async def go(client: TopoClient) -> None:
         for steps in range(30):
             request = asyncio.create_task(client.activities(ActivityQuery()))
@@ -429,20 +429,20 @@ def test_a_request_that_is_cancelled_at_any_moment_takes_no_connection_along() -
         run(address, go, concurrency=1, retries=Retries(attempts=1))
 
 
-def test_a_client_that_was_left_asks_no_more() -> None:
-    class Slow(Scripted):
+def test_a_closed_client_sends_no_more_requests() -> None:
+    class SlowApi(Scripted):
         async def answer(self, request: Any) -> Answer:
-            asked.set()
-            await asyncio.to_thread(is_left.wait, PATIENCE)
+            is_asked.set()
+            await asyncio.to_thread(is_closed.wait, PATIENCE)
             return await super().answer(request)
 
-    app, asked, is_left = Slow(), threading.Event(), threading.Event()
+    app, is_asked, is_closed = SlowApi(), threading.Event(), threading.Event()
 
     async def go(client: TopoClient) -> None:
         waiting = asyncio.gather(*(client.activities(ActivityQuery()) for _ in range(3)), return_exceptions=True)
-        await asyncio.to_thread(asked.wait, PATIENCE)
+        await asyncio.to_thread(is_asked.wait, PATIENCE)
         await client.__aexit__(None, None, None)
-        is_left.set()
+        is_closed.set()
         assert all(isinstance(each, Exception) for each in await waiting)
 
     with serve(app) as address:
@@ -455,8 +455,8 @@ def _templates(*numbers: int, more: bool, total: int | None = 3) -> Answer:
     return Answer(page_of(items, 3, has_more=more) | {"total_count": total})
 
 
-def _of_client(log: pytest.LogCaptureFixture) -> list[str]:
-    """The warnings, those of retries too."""
+def _warnings(log: pytest.LogCaptureFixture) -> list[str]:
+    """Return the client's warnings, including those of retries."""
     return [
         record.getMessage()
         for record in log.records
@@ -464,7 +464,7 @@ def _of_client(log: pytest.LogCaptureFixture) -> list[str]:
     ]
 
 
-def test_sequence_templates_are_read_to_the_last_page_each_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_sequence_templates_are_read_to_the_last_page_without_duplicates(caplog: pytest.LogCaptureFixture) -> None:
     app = Scripted(_templates(1, 2, more=True), _templates(2, 3, more=False))
     with serve(app) as address:
         found = run(address, read_templates)
@@ -474,12 +474,12 @@ def test_sequence_templates_are_read_to_the_last_page_each_once(caplog: pytest.L
         ("1", "100"),
         ("2", "100"),
     ]
-    assert _of_client(caplog) == []
+    assert _warnings(caplog) == []
 
 
 @dataclass(frozen=True)
-class _List:
-    """Pages of a list, the last of which is repeated for ever, and what comes of reading them."""
+class _ListCase:
+    """Pages of a list, of which the last is repeated, and the expected result of reading them."""
 
     pages: list[Answer]
     found: int
@@ -487,51 +487,51 @@ class _List:
     warns: tuple[str, ...] = ()
 
 
-_LISTS = {
-    "an empty last page that says there are more": _List(
+_LIST_CASES = {
+    "an empty last page with has_more": _ListCase(
         [_templates(1, more=True), _templates(more=True)], 1, 2, ("1 sequences", "counts 3")
     ),
-    "the last page again and again, each time with more to come": _List(
+    "the last page repeated with has_more": _ListCase(
         [_templates(1, 2, more=True), _templates(3, more=True)], 3, 3
     ),
-    "an end that comes too early": _List([_templates(1, 2, more=False), _templates(3, more=False)], 3, 2),
-    "an end that comes too early, and nothing after it": _List(
+    "has_more false too early": _ListCase([_templates(1, 2, more=False), _templates(3, more=False)], 3, 2),
+    "has_more false too early, then an empty page": _ListCase(
         [_templates(1, 2, more=False), _templates(more=False)], 2, 2, ("2 sequences", "counts 3")
     ),
-    "more items than are counted": _List([_templates(1, 2, 3, 4, more=False)], 4, 1, ("4 sequences", "counts 3")),
-    "no count": _List([_templates(1, more=True, total=None), _templates(2, more=False, total=None)], 2, 2),
-    "items that cannot be read": _List(
+    "more items than counted": _ListCase([_templates(1, 2, 3, 4, more=False)], 4, 1, ("4 sequences", "counts 3")),
+    "no count": _ListCase([_templates(1, more=True, total=None), _templates(2, more=False, total=None)], 2, 2),
+    "unreadable items": _ListCase(
         [Answer(page_of([{"id": uuid_of(1)}, {}], 3)), Answer(page_of([], 3))], 1, 2, ("1 sequences", "counts 3")
     ),
-    "a second page that is refused": _List(
+    "a refused second page": _ListCase(
         [_templates(1, 2, more=True), Answer(b"", 404)], 2, 2, ("2 sequences", "counts 3", "404")
     ),
-    "a second page that is not answered": _List(
+    "an unanswered second page": _ListCase(
         [_templates(1, 2, more=True), Answer(b"", 503)], 2, 3, ("2 sequences", "counts 3", "503")
     ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", _LISTS.values(), ids=_LISTS)
-def test_of_a_list_what_can_be_read_is_kept_and_what_is_missing_is_one_warning(
-    case: _List, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("case", _LIST_CASES.values(), ids=_LIST_CASES)
+def test_readable_list_items_are_kept_and_missing_ones_are_one_warning(
+    case: _ListCase, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = Scripted(*case.pages)
     with serve(app) as address:
         assert len(run(address, read_templates)) == case.found
     assert len(app.requests) == case.requests
-    said = _of_client(caplog)
-    assert len(said) == bool(case.warns)
-    assert all(part in said[0] for part in case.warns)
+    warnings = _warnings(caplog)
+    assert len(warnings) == bool(case.warns)
+    assert all(part in warnings[0] for part in case.warns)
 
 
-def test_a_key_that_is_revoked_between_two_pages_is_refused() -> None:
+def test_a_key_revoked_between_two_pages_is_refused() -> None:
     pages = _templates(1, more=True), Answer(problem_of(401, "UnauthorizedIssue"), 401)
     with serve(Scripted(*pages)) as address, pytest.raises(RequestRefused):
         run(address, read_templates)
 
 
-def test_me_tells_whose_key_it_is() -> None:
+def test_me_returns_the_owner_of_the_key() -> None:
     app = Scripted(Answer({"id": "k", "organization_id": uuid_of(9), "scopes": ["activities:read"], "new": 1}))
     with serve(app) as address:
         assert run(address, TopoClient.me) == Me(id="k", organization_id=uuid_of(9), scopes=["activities:read"])
@@ -543,7 +543,7 @@ OPTIONAL = pytest.mark.parametrize("call", [TopoClient.me, read_templates])
 
 @OPTIONAL
 @pytest.mark.parametrize(
-    ("answer", "says"),
+    ("answer", "expected"),
     [
         (Answer(problem_of(403, "UnauthorizedIssue"), 403), "The API key lacks"),
         (Answer(problem_of(404, "NotFoundIssue"), 404), "404 NotFoundIssue"),
@@ -556,53 +556,53 @@ OPTIONAL = pytest.mark.parametrize("call", [TopoClient.me, read_templates])
         (Answer(b"", 503), "503"),
     ],
 )
-def test_what_is_optional_is_gone_without_after_one_warning(
-    call: Any, answer: Answer, says: str, caplog: pytest.LogCaptureFixture
+def test_an_optional_endpoint_that_fails_is_skipped_with_one_warning(
+    call: Any, answer: Answer, expected: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with serve(Scripted(answer)) as address:
         assert run(address, call) is None
-    [said] = _of_client(caplog)
-    assert says in said
+    [warning] = _warnings(caplog)
+    assert expected in warning
 
 
 @OPTIONAL
 @pytest.mark.parametrize("fault", [None, b"", b"HTTP/1.1 200 OK\r\n", http(b"[" * 40, 41)])
-def test_a_connection_that_is_dropped_costs_what_is_optional_two_attempts_and_one_warning(
+def test_an_optional_endpoint_that_drops_connections_is_tried_twice(
     call: Any, fault: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     with raw_server(fault, fault) as address:
-        assert run(address, call, retries=replace(EAGER, attempts=6)) is None
-    [said] = _of_client(caplog)
-    assert "in 2 attempts" in said
+        assert run(address, call, retries=replace(FAST_RETRIES, attempts=6)) is None
+    [warning] = _warnings(caplog)
+    assert "in 2 attempts" in warning
 
 
 @OPTIONAL
-def test_what_is_optional_and_hangs_is_given_up(call: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_optional_endpoint_that_hangs_times_out(call: Any, caplog: pytest.LogCaptureFixture) -> None:
     with serve(_stall) as address:
-        assert run(address, call, retries=replace(EAGER, attempt_timeout=0.05)) is None
-    [said] = _of_client(caplog)
-    assert "no complete answer within 0.05 s" in said
+        assert run(address, call, retries=replace(FAST_RETRIES, attempt_timeout=0.05)) is None
+    [warning] = _warnings(caplog)
+    assert "no complete answer within 0.05 s" in warning
 
 
-def test_what_is_optional_is_waited_for_no_longer_than_half_a_minute(waits: list[float]) -> None:
+def test_optional_endpoints_wait_at_most_30_seconds(waits: list[float]) -> None:
     with serve(Scripted(Answer(b"", 429, {"retry-after": "3600"}))) as address:
         run(address, TopoClient.me, retries=Retries())
     assert sum(waits) + 2 * Retries().at_most(client_module._OPTIONAL).attempt_timeout <= 30
 
 
-def test_templates_name_the_scope_they_need(caplog: pytest.LogCaptureFixture) -> None:
+def test_templates_without_access_name_the_scope_they_need(caplog: pytest.LogCaptureFixture) -> None:
     with serve(Scripted(Answer(b"", 403))) as address:
         run(address, read_templates)
     assert "sequences:read" in caplog.text
 
 
 @OPTIONAL
-def test_what_is_optional_still_fails_on_a_wrong_key(call: Any) -> None:
+def test_optional_endpoints_still_fail_on_a_wrong_key(call: Any) -> None:
     wrong = Answer(problem_of(401, "RateLimitIssue", "rate limit"), 401)
     with serve(Scripted(wrong)) as address, pytest.raises(RequestRefused):
         run(address, call)
 
 
-def test_whose_key_it_is_fails_with_the_fault_where_it_is_not_optional() -> None:
+def test_identity_is_not_optional_and_raises_the_error() -> None:
     with raw_server(*[None] * 3) as address, pytest.raises(TopoUnavailable, match="in 3 attempts"):
         run(address, TopoClient.identity)

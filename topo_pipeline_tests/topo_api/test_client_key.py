@@ -1,4 +1,4 @@
-"""The key shows nowhere and goes only where it should."""
+"""The API key appears in no output, and is sent only to https or loopback addresses."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ from topo_pipeline_tests.topo_api.helpers import (
 )
 
 
-def _everything_said(error: BaseException, log: pytest.LogCaptureFixture) -> str:
+def _all_output(error: BaseException, log: pytest.LogCaptureFixture) -> str:
     trace = traceback.TracebackException.from_exception(error, capture_locals=True)
     trace.stack[:] = [frame for frame in trace.stack if "topo_pipeline_tests" not in frame.filename]
     assert len(trace.stack) > 2
@@ -46,13 +46,13 @@ _ECHO = {"message": f"the key {KEY} is bad", "data": {"header": f"Bearer {KEY}"}
         Answer({"items": [], "total_count": KEY}),
     ],
 )
-def test_the_key_is_in_nothing_an_error_says(answer: Answer, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_error_shows_the_key(answer: Answer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     error, app = refused(answer)
     assert app.requests[0].headers["authorization"] == f"Bearer {KEY}"
-    said = _everything_said(error, caplog)
-    assert KEY not in said
-    assert KEY[:12].lower() not in said.lower()
+    output = _all_output(error, caplog)
+    assert KEY not in output
+    assert KEY[:12].lower() not in output.lower()
 
 
 @pytest.mark.parametrize(
@@ -64,22 +64,20 @@ def test_the_key_is_in_nothing_an_error_says(answer: Answer, caplog: pytest.LogC
         (f"{KEY}\r\n\r\n".encode(), logging.INFO),  # httpcore's debug log quotes a malformed line
     ],
 )
-def test_the_key_is_in_nothing_a_network_fault_says(
-    fault: bytes | None, level: int, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_network_error_shows_the_key(fault: bytes | None, level: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(level)
     with raw_server(*[fault] * 3) as address, pytest.raises(TopoUnavailable) as caught:
         run(address)
-    assert KEY not in _everything_said(caught.value, caplog)
+    assert KEY not in _all_output(caught.value, caplog)
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
 
 
-def test_the_key_is_not_in_the_clients_repr() -> None:
+def test_the_clients_repr_does_not_show_the_key() -> None:
     assert KEY not in repr(client_of("http://127.0.0.1:9"))
 
 
-def test_a_key_that_json_escapes_is_redacted_as_well() -> None:
+def test_a_key_that_json_escapes_is_redacted() -> None:
     key = 'topo_"quoted\\key%'
     app = Scripted(Answer({"message": "no", "data": {"key": key}}, 400))
 
@@ -93,7 +91,7 @@ def test_a_key_that_json_escapes_is_redacted_as_well() -> None:
 
 
 @pytest.mark.parametrize("key", ["", f"{KEY}\n", f" {KEY}", f"{KEY} x", f"{KEY}\u00e9", f"{KEY}\x7f"])
-def test_a_key_pasted_badly_is_refused_without_being_shown(key: str) -> None:
+def test_a_malformed_key_is_refused_without_being_shown(key: str) -> None:
     with pytest.raises(ValueError, match="TOPO_API_KEY") as caught:
         TopoClient("https://api.topo.io/v1", key, clock=lambda: NOW)
     assert KEY not in str(caught.value)
@@ -116,7 +114,7 @@ def test_a_key_pasted_badly_is_refused_without_being_shown(key: str) -> None:
         "https://api.topo.io/v1\n",
     ],
 )
-def test_an_address_the_key_should_not_go_to_is_refused(url: str) -> None:
+def test_an_unsafe_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="TOPO_API_URL") as caught:
         TopoClient(url, KEY, clock=lambda: NOW)
     assert "secret" not in str(caught.value)
@@ -130,7 +128,7 @@ def test_https_and_loopback_are_accepted(url: str) -> None:
     assert TopoClient(url, KEY, clock=lambda: NOW).requests == 0
 
 
-def test_where_there_is_a_certificate_it_is_verified() -> None:
+def test_certificates_are_verified() -> None:
     client = TopoClient("https://api.topo.io/v1", KEY, clock=lambda: NOW)
     context = client._connections[0]._http._transport._pool._ssl_context  # type: ignore[attr-defined]
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
@@ -139,12 +137,12 @@ def test_where_there_is_a_certificate_it_is_verified() -> None:
 @pytest.mark.parametrize(
     "options", [{"requests_per_second": 0}, {"requests_per_second": float("inf")}, {"concurrency": 0}]
 )
-def test_pacing_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None:
+def test_invalid_pacing_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be positive"):
         client_of("http://127.0.0.1:1", **options)
 
 
-def test_a_trailing_slash_changes_nothing() -> None:
+def test_a_trailing_slash_in_the_url_is_ignored() -> None:
     app = Scripted()
 
     async def go(address: str) -> None:
@@ -156,7 +154,7 @@ def test_a_trailing_slash_changes_nothing() -> None:
     assert app.requests[0].path == "/v1/activities"
 
 
-def test_loopback_is_never_reached_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loopback_requests_bypass_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -165,7 +163,7 @@ def test_loopback_is_never_reached_through_a_proxy(monkeypatch: pytest.MonkeyPat
         assert run(address).total_count == 0
 
 
-def test_another_host_is_reached_through_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_hosts_are_reached_through_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     with raw_server(*[b"HTTP/1.1 502 No such host\r\nContent-Length: 0\r\n\r\n"] * 3) as proxy:

@@ -1,4 +1,4 @@
-"""The contract check: what it says of a real API that differs in one thing, over real HTTP."""
+"""The contract check against the sandbox with each of its quirks, over real HTTP."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,7 +24,6 @@ from topo_pipeline.topo_api.contract import ASSUMPTIONS, ContractResult, as_text
 from topo_pipeline.topo_api.contract_facts import (
     REQUEST_LIMIT,
     TIME_LIMIT,
-    Budget,
     Facts,
     Missing,
     Probe,
@@ -36,7 +35,7 @@ from topo_pipeline.topo_api.errors import RequestRefused, TopoUnavailable
 KEY = "topo_contract_0123"
 NOW = datetime(2026, 1, 21, 15, tzinfo=UTC)
 WORLD = World()
-QUICK = {"wait_initial": 0.001, "wait_max": 0.001, "wait_jitter": 0.0}
+FAST_RETRIES = {"wait_initial": 0.001, "wait_max": 0.001, "wait_jitter": 0.0}
 
 ZONE, BOUNDS, RESOLUTION = (
     "the time filter uses the times that are shown",
@@ -56,20 +55,20 @@ STEPS, MESSAGES, SPELLING = (
 ORGANIZATION, NAMES = "the organization is readable", "sequence names are readable"
 CLOCKS, LIMITS = "the clocks agree", "no rate limit is announced"
 
-FAR = CLOCKS_APART // 60  # minutes
+FAR_MINUTES = CLOCKS_APART // 60  # minutes
 Deviations = Mapping[str, str]
-# A row cannot be asked for by its own instant where that is not the one that is shown.
+# A row cannot be requested by its time if another time is shown.
 SHIFTED = {ZONE: "differs", BOUNDS: "unknown"}
 # Filters and halves are compared by their counts.
 MISCOUNTED = {COUNT: "differs", **dict.fromkeys((ADDITIVE, RESOURCE, EVENT, CHANNEL), "unknown")}
-FOUND: dict[str, Deviations] = {
+EXPECTED: dict[str, Deviations] = {
     "bounds inclusive": {BOUNDS: "differs"},
     "bounds read two hours east": SHIFTED,
     "bounds read five hours west": SHIFTED,
     "bounds off by ten seconds": SHIFTED,
     "times shown two hours east": SHIFTED,
     "times shown five hours west": SHIFTED,
-    "times shown cut to the second": {BOUNDS: "unknown"},  # and nothing differs: the overlap is a second
+    "times shown cut to the second": {BOUNDS: "unknown"},  # the overlap is a second, so nothing differs
     "times shown rounded to the second": {BOUNDS: "unknown"},
     "times shown cut to the minute": {RESOLUTION: "differs", BOUNDS: "unknown"},
     "times shown rounded to the minute": {RESOLUTION: "differs", BOUNDS: "unknown"},
@@ -82,7 +81,7 @@ FOUND: dict[str, Deviations] = {
     "50 rows a page": {PAGE_SIZE: "differs"},
     "last page repeated": {AFTER_LAST: "differs"},
     "error after the last page": {AFTER_LAST: "differs"},
-    "resource filter ignored": {RESOURCE: "differs", CHANNEL: "unknown"},  # of messages alone each has a channel
+    "resource filter ignored": {RESOURCE: "differs", CHANNEL: "unknown"},  # channels are compared among messages only
     "event filter ignored": {EVENT: "differs"},
     "channel filter ignored": {CHANNEL: "differs"},
     "has_more always true": {HAS_MORE: "differs"},
@@ -130,7 +129,7 @@ def client_of(world: World = WORLD, attempts: int = 1, **options: Any) -> Iterat
             f"{address}/v1",
             KEY,
             requests_per_second=10_000,
-            retries=Retries(attempts=attempts, **QUICK),
+            retries=Retries(attempts=attempts, **FAST_RETRIES),
             clock=lambda: NOW,
         )
 
@@ -144,21 +143,21 @@ def check(of: Sequence[Window] = TUESDAY, **options: Any) -> Checked:
         return Checked(asyncio.run(run(client)), client.requests)
 
 
-def test_every_assumption_holds_of_an_api_that_is_as_documented() -> None:
+def test_every_assumption_holds_for_the_documented_api() -> None:
     checked = check()
     assert checked.deviations == {}
     assert [result.assumption for result in checked.results] == [assumption.name for assumption in ASSUMPTIONS]
     assert {result.refuses_days for result in checked.results} == {False}
 
 
-def test_there_is_an_expectation_for_each_way_in_which_the_sandbox_may_differ() -> None:
-    assert FOUND.keys() == EXAMPLES.keys()
+def test_every_sandbox_quirk_has_an_expected_result() -> None:
+    assert EXPECTED.keys() == EXAMPLES.keys()
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_what_differs_is_found_and_nothing_else(name: str) -> None:
+def test_the_check_reports_exactly_what_differs(name: str) -> None:
     checked = check(quirks=EXAMPLES[name])
-    assert checked.deviations == FOUND[name]
+    assert checked.deviations == EXPECTED[name]
     assert checked.requests <= REQUEST_LIMIT
     for result in checked.results:
         assert result.refuses_days == (result.outcome == "differs" and result.assumption in {ZONE, COUNT, CLOCKS})
@@ -166,39 +165,37 @@ def test_what_differs_is_found_and_nothing_else(name: str) -> None:
 
 @pytest.mark.parametrize("cap", [100, 250])
 @pytest.mark.parametrize("has_more", ["right", "never"])
-def test_a_count_that_stops_within_the_sample_is_found_to_be_capped_which_refuses_no_day(
-    cap: int, has_more: Literal["right", "never"]
-) -> None:
+def test_a_capped_count_within_the_sample_refuses_no_day(cap: int, has_more: Literal["right", "never"]) -> None:
     checked = check(quirks=Quirks(count_cap=cap, has_more=has_more))
     assert checked.deviations.items() >= {COUNT: "unknown", ADDITIVE: "differs"}.items()
     assert not any(result.refuses_days for result in checked.results)
 
 
 @pytest.mark.parametrize("year", [1, 9999])
-def test_rows_at_either_end_of_time_end_no_check(year: int) -> None:
-    class AtTheEnd(World):
+def test_times_in_year_1_or_9999_do_not_break_the_check(year: int) -> None:
+    class ShiftedYear(World):
         def activities(self, after: datetime | None, before: datetime) -> list[Activity]:
             found = super().activities(after, before)
             return [structs.replace(activity, created_at=activity.created_at.replace(year=year)) for activity in found]
 
-    assert check(world=AtTheEnd()).deviations[ZONE] == "differs"
+    assert check(world=ShiftedYear()).deviations[ZONE] == "differs"
 
 
-def test_every_assumption_can_be_found_to_differ() -> None:
-    """By one of the sandbox's switches, or below by facts that no switch produces."""
-    by_quirks = {name for found in FOUND.values() for name, outcome in found.items() if outcome == "differs"}
+def test_every_assumption_can_fail() -> None:
+    """By one of the sandbox's quirks, or by facts (below) that no quirk produces."""
+    by_quirks = {name for found in EXPECTED.values() for name, outcome in found.items() if outcome == "differs"}
     by_facts = {SPELLING, "a request takes less than 2 s"}
     assert by_quirks | by_facts == {assumption.name for assumption in ASSUMPTIONS}
 
 
-def test_the_spelling_of_the_reference_page_holds_and_lacks_what_only_the_other_one_has() -> None:
+def test_with_camel_case_payloads_fields_that_only_snake_case_has_are_unknown() -> None:
     checked = check(spelling="camel")
     assert checked.deviations == {CHANNELS: "unknown", CATEGORIES: "unknown", STEPS: "differs"}
     assert (checked.seen(SPELLING), check().seen(SPELLING)) == ("camelCase", "snake_case")
 
 
 def facts(payload: str = "{}", seconds: Iterable[float] = ()) -> Facts:
-    """What a page of one activity comes to."""
+    """Return the facts of a page with one activity."""
     activity = wire.Activity("0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10", NOW - timedelta(hours=1), payload)
     page = wire.ActivityPage([activity], [], total_count=1, total_pages=1, has_more=False)
     query = wire.ActivityQuery(created_at_after=NOW - timedelta(days=1), created_at_before=NOW)
@@ -213,26 +210,26 @@ def outcomes(of: Facts) -> dict[str, str]:
     ("payload", "outcome"),
     [('{"person_id": null}', "holds"), ('{"personId": "x"}', "holds"), ('{"PersonId": "x"}', "differs")],
 )
-def test_a_third_spelling_differs(payload: str, outcome: str) -> None:
+def test_an_unknown_payload_spelling_differs(payload: str, outcome: str) -> None:
     assert outcomes(facts(payload))[SPELLING] == outcome
 
 
 @pytest.mark.parametrize(("seconds", "outcome"), [([0.1, 9.0, 0.2], "holds"), ([3.0], "differs"), ([], "unknown")])
-def test_requests_that_usually_take_long_differ(
-    seconds: list[float], outcome: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slow_requests_differ(seconds: list[float], outcome: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contract, "_SLOW", 2.0)
     assert outcomes(facts(seconds=seconds))["a request takes less than 2 s"] == outcome
 
 
-@pytest.mark.parametrize(("minutes", "outcome"), [(1, "holds"), (5, "differs"), (-5, "differs"), (FAR, "differs")])
-def test_clocks_refuse_days_only_if_they_are_far_apart(minutes: int, outcome: str) -> None:
-    heard = wire.ResponseInfo(seconds=0.1, clock_ahead=60.0 * minutes, answered_at=NOW, limits={})
-    [clocks] = [result for result in judge(replace(facts(), response=heard)) if result.assumption == CLOCKS]
-    assert (clocks.outcome, clocks.refuses_days) == (outcome, minutes == FAR)
+@pytest.mark.parametrize(
+    ("minutes", "outcome"), [(1, "holds"), (5, "differs"), (-5, "differs"), (FAR_MINUTES, "differs")]
+)
+def test_clock_differences_refuse_days_only_if_large(minutes: int, outcome: str) -> None:
+    response = wire.ResponseInfo(seconds=0.1, clock_ahead=60.0 * minutes, answered_at=NOW, limits={})
+    [clocks] = [result for result in judge(replace(facts(), response=response)) if result.assumption == CLOCKS]
+    assert (clocks.outcome, clocks.refuses_days) == (outcome, minutes == FAR_MINUTES)
 
 
-def test_a_day_that_fits_on_a_page_leaves_unknown_what_it_does_not_show() -> None:
+def test_with_a_day_of_one_page_the_page_size_is_unknown() -> None:
     world = World(scale=0.001)
     assert 0 < len(world.activities(NOW - timedelta(days=40), NOW)) <= 100
     checked = check(world=world)
@@ -240,39 +237,39 @@ def test_a_day_that_fits_on_a_page_leaves_unknown_what_it_does_not_show() -> Non
     assert {PAGE_SIZE: "unknown"}.items() <= checked.deviations.items()
 
 
-def test_a_quiet_day_gives_way_to_the_weeks_before_it() -> None:
+def test_a_day_with_few_activities_is_extended_to_the_weeks_before() -> None:
     assert check(SATURDAY).deviations == {}
 
 
-class Nothing(World):
-    """A workspace in which nothing has happened yet."""
+class EmptyWorld(World):
+    """A workspace without activities."""
 
     def activities(self, after: datetime | None, before: datetime) -> list[Activity]:
         return []
 
 
-def test_of_an_empty_workspace_all_that_needs_activities_is_unknown() -> None:
-    checked = check(world=Nothing())
+def test_in_an_empty_workspace_assumptions_about_activities_are_unknown() -> None:
+    checked = check(world=EmptyWorld())
     holding = {result.assumption for result in checked.results if result.outcome == "holds"}
     assert holding == {ORGANIZATION, NAMES, CLOCKS, LIMITS, "a request takes less than 2 s"}
     assert set(checked.deviations.values()) == {"unknown"}
     assert {checked.seen(name) for name in checked.deviations} == {"the days that were checked have no activity"}
 
 
-def test_what_is_not_over_yet_is_not_looked_at() -> None:
-    class Asked(World):
+def test_the_check_reads_no_time_after_now() -> None:
+    class Recording(World):
         latest = datetime.min.replace(tzinfo=UTC)
 
         def activities(self, after: datetime | None, before: datetime) -> list[Activity]:
             self.latest = max(self.latest, before)
             return super().activities(after, before)
 
-    world = Asked()
+    world = Recording()
     check(windows(21, 20), world=world)
     assert NOW - timedelta(hours=1) < world.latest < NOW
 
 
-def test_no_more_requests_are_sent_than_allowed_however_many_fail() -> None:
+def test_failed_requests_count_towards_the_request_limit() -> None:
     """Each request fails twice and succeeds at the third attempt."""
     checked = check(attempts=3, faults=[Answer(status=503, times=2)])
     assert REQUEST_LIMIT - 3 < checked.requests <= REQUEST_LIMIT
@@ -281,10 +278,10 @@ def test_no_more_requests_are_sent_than_allowed_however_many_fail() -> None:
 
 
 @pytest.mark.parametrize("limit", range(1, 12))
-def test_a_budget_is_never_exceeded_and_what_was_found_out_until_then_counts(limit: int) -> None:
+def test_the_request_budget_is_never_exceeded(limit: int) -> None:
     async def run(client: TopoClient) -> list[ContractResult]:
         async with client:
-            return judge(await gather(client, TUESDAY, Budget(client, limit)))
+            return judge(await gather(client, TUESDAY, limit))
 
     with client_of() as client:
         results = asyncio.run(run(client))
@@ -292,7 +289,7 @@ def test_a_budget_is_never_exceeded_and_what_was_found_out_until_then_counts(lim
     assert "differs" not in {result.outcome for result in results}
 
 
-def test_an_api_that_does_not_answer_in_time_ends_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_ends_at_its_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contract_facts, "TIME_LIMIT", 0.0)
     checked = check()
     assert checked.requests == 1
@@ -300,12 +297,12 @@ def test_an_api_that_does_not_answer_in_time_ends_the_check(monkeypatch: pytest.
     assert "differs" not in checked.deviations.values()
 
 
-def test_a_request_that_fails_leaves_one_thing_unknown() -> None:
+def test_a_failed_request_leaves_only_its_assumption_unknown() -> None:
     fault: Fault = Answer(path="sequence-templates", status=503)
     assert check(faults=[fault]).deviations == {NAMES: "unknown"}
 
 
-def test_a_key_that_may_not_read_names_is_a_finding() -> None:
+def test_a_key_without_access_to_names_is_reported() -> None:
     checked = check(scopes=("activities:read",))
     assert checked.deviations == {NAMES: "differs"}
     assert "403" in checked.seen(NAMES)
@@ -316,7 +313,7 @@ def test_a_key_that_may_not_read_names_is_a_finding() -> None:
     [({"scopes": ()}, RequestRefused), ({"faults": [Answer(status=503)]}, TopoUnavailable)],
     ids=["refused", "down"],
 )
-def test_where_nothing_can_be_read_the_error_says_why(options: dict[str, Any], error: type[Exception]) -> None:
+def test_if_nothing_can_be_read_the_error_is_raised(options: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
         check(**options)
 
@@ -326,10 +323,10 @@ def test_a_check_needs_a_window() -> None:
         check([])
 
 
-# What may be sent to support
+# The text for support
 
 
-EVERYTHING = Quirks(
+MANY_QUIRKS = Quirks(
     bounds_shift_seconds=7200,
     order="unsorted",
     ties_shuffled=True,
@@ -346,8 +343,8 @@ EVERYTHING = Quirks(
 )
 
 
-@pytest.mark.parametrize("quirks", [NO_QUIRKS, EVERYTHING], ids=["nothing differs", "much differs"])
-def test_the_text_for_support_holds_nothing_of_the_workspace(quirks: Quirks) -> None:
+@pytest.mark.parametrize("quirks", [NO_QUIRKS, MANY_QUIRKS], ids=["no quirks", "many quirks"])
+def test_the_text_for_support_contains_no_workspace_data(quirks: Quirks) -> None:
     text = as_text(check(quirks=quirks).results, checked_at=NOW, version="0.1.0")
     activities = WORLD.activities(datetime(2025, 12, 20, tzinfo=UTC), NOW)
     ids = {
@@ -364,8 +361,8 @@ def test_the_text_for_support_holds_nothing_of_the_workspace(quirks: Quirks) -> 
     assert "2026-01-21" in text
 
 
-def test_words_of_the_workspaces_own_making_are_counted_and_not_quoted() -> None:
-    """Whatever a person typed into a category may name somebody."""
+def test_custom_categories_are_counted_and_not_quoted() -> None:
+    """A custom category may contain a person's name."""
     categories = ["Jane Doe said no", "jane@example.com", "PIPELINE_WON"]
     of = facts()
     payloads = [f'{{"type": "message.replied", "metadata": {{"reply_category": "{text}"}}}}' for text in categories]
@@ -380,27 +377,27 @@ def test_words_of_the_workspaces_own_making_are_counted_and_not_quoted() -> None
     assert seen == "not listed: PIPELINE_WON, 2 more"
 
 
-def test_a_limit_is_quoted_only_if_it_is_a_number() -> None:
+def test_a_rate_limit_value_is_quoted_only_if_it_is_a_number() -> None:
     limits = {"x-ratelimit-limit": "600", "x-ratelimit-policy": "for Acme Corp"}
     of = replace(facts(), response=wire.ResponseInfo(seconds=0.1, clock_ahead=0.0, answered_at=NOW, limits=limits))
     [seen] = [result.seen for result in judge(of) if result.assumption == LIMITS]
     assert seen == "x-ratelimit-limit: 600, x-ratelimit-policy"
 
 
-def test_the_summary_counts_the_outcomes_and_names_what_differs() -> None:
+def test_the_summary_counts_outcomes_and_names_the_differences() -> None:
     text = summary(check(quirks=Quirks(max_page_size=50, no_date_header=True)).results)
     assert text == (
         f"{len(ASSUMPTIONS) - 2} of {len(ASSUMPTIONS)} assumptions hold, 1 differs ({PAGE_SIZE}), 1 is unknown"
     )
 
 
-def test_a_missing_answer_is_unknown_unless_topo_refused_it() -> None:
+def test_a_missing_response_is_unknown_unless_topo_refused_it() -> None:
     of = facts()
     for missing, outcome in ((Missing("later"), "unknown"), (Missing("Topo answered 403", 403), "differs")):
         assert outcomes(replace(of, me=missing, beyond=missing))[ORGANIZATION] == outcome
         assert outcomes(replace(of, me=missing, beyond=missing))[AFTER_LAST] == outcome
 
 
-def test_the_sample_may_be_any_day_that_is_given() -> None:
+def test_the_sample_can_be_any_given_day() -> None:
     assert date(2026, 1, 7) not in {window.start.date() for window in TUESDAY}
     assert check(windows(7)).deviations == {}

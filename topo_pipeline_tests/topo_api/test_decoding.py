@@ -14,7 +14,7 @@ from topo_pipeline.topo_api.decoding import decode_page
 from topo_pipeline.topo_api.wire import ActivityPage
 from topo_pipeline_tests.topo_api.helpers import item_of, page_of, uuid_of
 
-SOUND = json.dumps(item_of(1))
+VALID_ITEM = json.dumps(item_of(1))
 _HEAD = f'{{"id": "{uuid_of(2)}", "created_at": "2026-03-01T10:00:00Z", "payload": '
 
 
@@ -34,7 +34,7 @@ def decoded(*items: str | bytes) -> ActivityPage:
         ("2026-03-01T18:30:00-0500", datetime(2026, 3, 1, 23, 30, tzinfo=UTC)),
     ],
 )
-def test_an_instant_is_truncated_to_microseconds_and_brought_to_utc(text: str, expected: datetime) -> None:
+def test_times_are_truncated_to_microseconds_and_converted_to_utc(text: str, expected: datetime) -> None:
     for extra in ([], ["null"]):  # whole, and item by item
         [activity] = decoded(json.dumps(item_of(1, text)), *extra).activities
         assert activity.created_at == expected
@@ -55,14 +55,14 @@ def test_an_instant_is_truncated_to_microseconds_and_brought_to_utc(text: str, e
         "",
     ],
 )
-def test_an_instant_that_is_none_is_rejected(text: str) -> None:
+def test_an_invalid_time_is_rejected(text: str) -> None:
     [reject] = decoded(json.dumps(item_of(1, text))).rejects
     assert (reject.id, reject.created_at) == (uuid_of(1), None)
     assert "created_at" in reject.reason
 
 
 @pytest.mark.parametrize("spelled", ["00000000-0000-4000-8000-00000000ABCD", "0000000000004000800000000000ABCD"])
-def test_an_id_is_brought_to_its_canonical_form(spelled: str) -> None:
+def test_ids_are_converted_to_canonical_form(spelled: str) -> None:
     [activity] = decoded(json.dumps(item_of(1) | {"id": spelled})).activities
     assert activity.id == "00000000-0000-4000-8000-00000000abcd"
 
@@ -70,22 +70,22 @@ def test_an_id_is_brought_to_its_canonical_form(spelled: str) -> None:
 @pytest.mark.parametrize(
     "id_", [None, "", 7, "abc", f"{{{uuid_of(1)}}}", f"{uuid_of(1)}\n", f"{uuid_of(1)},{uuid_of(2)}"]
 )
-def test_an_id_that_is_no_uuid_is_rejected_with_its_instant(id_: Any) -> None:
+def test_an_id_that_is_not_a_uuid_is_rejected_with_its_time(id_: Any) -> None:
     [reject] = decoded(json.dumps(item_of(1) | {"id": id_})).rejects
     assert reject.id is None
     assert reject.created_at == datetime(2026, 3, 1, 10, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("payload", ["null", "[]", '"{}"', "1"])
-def test_a_payload_that_is_no_object_is_rejected(payload: str) -> None:
-    page = decoded(SOUND, _HEAD + payload + "}")
-    assert [reject.reason for reject in page.rejects] == ["no object as `payload`"]
+def test_a_payload_that_is_not_an_object_is_rejected(payload: str) -> None:
+    page = decoded(VALID_ITEM, _HEAD + payload + "}")
+    assert [reject.reason for reject in page.rejects] == ["`payload` is not an object"]
     assert [activity.id for activity in page.activities] == [uuid_of(1)]
 
 
 @pytest.mark.parametrize("item", ["null", "7", '"x"', "[]", "true", "{}"])
-def test_an_item_that_is_no_activity_at_all_is_kept_whole(item: str) -> None:
-    page = decoded(SOUND, item)
+def test_an_item_that_is_not_an_activity_is_kept_unchanged(item: str) -> None:
+    page = decoded(VALID_ITEM, item)
     assert [reject.raw for reject in page.rejects] == [item]
     assert len(page.activities) == 1
 
@@ -93,21 +93,21 @@ def test_an_item_that_is_no_activity_at_all_is_kept_whole(item: str) -> None:
 @pytest.mark.parametrize(
     "payload", ['{"a": NaN}', '{"a": "\\ud800"}', '{"a": [-Infinity]}', '{"a": tru}', "[" * 3000 + "]" * 3000]
 )
-def test_json_that_strict_readers_refuse_spoils_only_its_own_item(payload: str) -> None:
+def test_invalid_json_affects_only_its_own_item(payload: str) -> None:
     item = _HEAD + payload + "}"
-    page = decoded(SOUND, item)
+    page = decoded(VALID_ITEM, item)
     assert [reject.raw for reject in page.rejects] == [item]
     assert len(page.activities) == 1
 
 
 @pytest.mark.parametrize("payload", ['{"a": NaN}', '{"a": "\\ud800"}'])
-def test_such_an_item_is_still_known_by_its_id_and_instant(payload: str) -> None:
+def test_an_item_with_an_invalid_value_keeps_its_id_and_time(payload: str) -> None:
     [reject] = decoded(_HEAD + payload + "}").rejects
     assert (reject.id, reject.created_at) == (uuid_of(2), datetime(2026, 3, 1, 10, tzinfo=UTC))
 
 
-def test_bytes_that_are_not_utf8_spoil_only_their_own_item() -> None:
-    page = decoded(SOUND, _HEAD.encode() + b'{"a": "\xff"}}', json.dumps(item_of(3, a="é"), ensure_ascii=False))
+def test_bytes_that_are_not_utf8_affect_only_their_own_item() -> None:
+    page = decoded(VALID_ITEM, _HEAD.encode() + b'{"a": "\xff"}}', json.dumps(item_of(3, a="é"), ensure_ascii=False))
     assert [reject.raw for reject in page.rejects] == [_HEAD + '{"a": "\\xff"}}']
     assert page.rejects[0].reason == "not UTF-8"
     assert page.rejects[0].id == uuid_of(2)
@@ -115,15 +115,15 @@ def test_bytes_that_are_not_utf8_spoil_only_their_own_item() -> None:
 
 
 @pytest.mark.parametrize("extra", [(), ("null",)])
-def test_a_payload_passes_through_to_the_letter_in_either_spelling(extra: tuple[str, ...]) -> None:
+def test_payloads_are_kept_byte_for_byte_in_both_spellings(extra: tuple[str, ...]) -> None:
     payloads = ['{"type":"x",  "personId" : 1e400, "a":1,"a":2}', '{"person_id": "\\u00e9, ]}", "n": 1.0}']
     page = decoded(*(_HEAD + payload + "}" for payload in payloads), *extra)
     assert [activity.payload for activity in page.activities] == payloads
 
 
 @pytest.mark.parametrize("extra", [(), ("null",)])
-def test_of_a_key_given_twice_the_last_counts(extra: tuple[str, ...]) -> None:
-    item = f'{{"id": "{uuid_of(8)}", ' + SOUND[1:]
+def test_the_last_of_duplicate_keys_is_used(extra: tuple[str, ...]) -> None:
+    item = f'{{"id": "{uuid_of(8)}", ' + VALID_ITEM[1:]
     assert [activity.id for activity in decoded(item, *extra).activities] == [uuid_of(1)]
 
 
@@ -144,7 +144,7 @@ def test_of_a_key_given_twice_the_last_counts(extra: tuple[str, ...]) -> None:
         {"has_more": None},
     ],
 )
-def test_an_envelope_with_nonsense_is_an_error(items: list[Any], changes: dict[str, Any]) -> None:
+def test_an_invalid_envelope_value_is_an_error(items: list[Any], changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(changes))):
         decode_page(json.dumps(page_of(items) | changes).encode())
 
@@ -155,7 +155,7 @@ def test_the_largest_count_is_one_that_the_warehouse_can_store(items: list[Any])
 
 
 @pytest.mark.parametrize("text", ['"', '\\"', '["', "[", "{", '{"a":[', '"a",', '"\\', ",", " ", "1"])
-def test_any_repetition_in_a_page_costs_time_in_proportion_to_its_length(text: str) -> None:
+def test_decoding_a_page_takes_linear_time(text: str) -> None:
     def seconds(length: int) -> float:
         body = b'{"items": [' + (text * length)[:length].encode()
 
@@ -165,12 +165,12 @@ def test_any_repetition_in_a_page_costs_time_in_proportion_to_its_length(text: s
 
         return min(timeit.repeat(decode, number=1, repeat=3))
 
-    # Were it by the square, 64 times.
+    # Eight times the length: quadratic time would take 64 times as long.
     assert seconds(160_000) < max(20 * seconds(20_000), 0.01)
 
 
 @pytest.mark.parametrize("missing", ["items", "total_count", "total_pages", "has_more"])
-def test_an_envelope_lacking_a_field_is_an_error_that_names_it(missing: str) -> None:
+def test_a_missing_envelope_field_is_named(missing: str) -> None:
     page = page_of([None])
     del page[missing]
     with pytest.raises(ValueError, match=missing):
@@ -193,19 +193,19 @@ def test_an_envelope_lacking_a_field_is_an_error_that_names_it(missing: str) -> 
     ]
     + [b'{"items": []} {}', b'{"items": []}}', b'{"a": "}', b"[" * 5000],
 )
-def test_a_body_that_is_no_page_is_an_error(body: bytes) -> None:
+def test_a_body_that_is_not_a_page_is_an_error(body: bytes) -> None:
     with pytest.raises(ValueError, match="."):
         decode_page(body)
 
 
-def test_a_cut_body_is_never_taken_for_a_page() -> None:
+def test_a_truncated_body_is_an_error() -> None:
     body = json.dumps(page_of([item_of(1, note='a "quoted" ]}'), None])).encode()
     for end in range(len(body)):
         with pytest.raises(ValueError, match="."):
             decode_page(body[:end])
 
 
-def test_unknown_fields_do_no_harm() -> None:
+def test_unknown_fields_are_ignored() -> None:
     page = decode_page(json.dumps(page_of([item_of(1) | {"new": [1]}], extra={"x": float("nan")})).encode())
     assert len(page.activities) == 1
 
@@ -216,7 +216,7 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_ANY_TEXT, inner, max_size=4),
     max_leaves=8,
 )
-_NEARLY = st.fixed_dictionaries(
+_ITEM_LIKE = st.fixed_dictionaries(
     {},
     optional={
         "id": st.uuids().map(str) | _JSON,
@@ -226,8 +226,8 @@ _NEARLY = st.fixed_dictionaries(
 )
 
 
-@given(st.lists(_NEARLY | _JSON, max_size=5))
-def test_any_json_value_is_an_activity_or_a_reject_and_nothing_is_lost(values: list[Any]) -> None:
+@given(st.lists(_ITEM_LIKE | _JSON, max_size=5))
+def test_every_json_value_becomes_an_activity_or_a_reject(values: list[Any]) -> None:
     page = decode_page(json.dumps(page_of(values)).encode())
     seen = [(activity.id, activity.payload) for activity in page.activities]
     kept = [reject.raw for reject in page.rejects]
@@ -241,8 +241,8 @@ def test_any_json_value_is_an_activity_or_a_reject_and_nothing_is_lost(values: l
     assert not kept
 
 
-@given(st.lists(_NEARLY, max_size=5))
-def test_a_page_reads_the_same_whole_and_item_by_item(values: list[Any]) -> None:
+@given(st.lists(_ITEM_LIKE, max_size=5))
+def test_a_page_decodes_the_same_as_a_whole_and_item_by_item(values: list[Any]) -> None:
     whole = decode_page(json.dumps(page_of(values)).encode())
     pieces = decode_page(json.dumps(page_of([*values, None])).encode())
     assert whole.activities == pieces.activities
@@ -250,26 +250,26 @@ def test_a_page_reads_the_same_whole_and_item_by_item(values: list[Any]) -> None
 
 
 @pytest.mark.parametrize(
-    ("body", "says"),
+    ("body", "expected"),
     [
-        (b'{"items": [}', "cut short"),
+        (b'{"items": [}', "truncated"),
         (b'{"items": []}}', "unbalanced"),
         (b'{"a": "}', "unbalanced"),
-        (b"<p>502</p>", "no JSON object"),
+        (b"<p>502</p>", "not a JSON object"),
     ],
 )
-def test_what_is_wrong_with_a_body_is_said(body: bytes, says: str) -> None:
-    with pytest.raises(ValueError, match=says):
+def test_an_invalid_body_says_what_is_wrong(body: bytes, expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
         decode_page(body)
 
 
-def test_an_odd_page_without_items_has_no_items() -> None:
+def test_a_page_with_an_invalid_value_and_no_items_is_empty() -> None:
     page = decode_page(json.dumps(page_of([], odd=float("nan"))).encode())
     assert (page.activities, page.rejects) == ([], [])
 
 
 @pytest.mark.parametrize("items", ["," * 1500, "1," * 1500 + "1", ",".join([json.dumps(item_of(1))] * 1500)])
-def test_a_page_of_many_more_items_than_were_asked_for_is_refused(items: str) -> None:
+def test_a_page_with_more_than_1000_items_is_refused(items: str) -> None:
     body = json.dumps(page_of([])).replace("[]", f"[{items}]").encode()
     with pytest.raises(ValueError, match="more than 1000 items"):
         decode_page(body)

@@ -9,13 +9,13 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 END = START + timedelta(days=1)
 
 
-def test_a_request_id_is_quoted_where_there_is_one() -> None:
+def test_the_message_ends_with_the_request_id_if_known() -> None:
     assert str(TopoError("No")) == "No"
     assert str(TopoError("No", request_id="req_1")) == "No (request id req_1)"
     assert TopoError("No", request_id="req_1").request_id == "req_1"
 
 
-def test_many_request_ids_are_kept_but_three_are_shown() -> None:
+def test_the_message_shows_three_of_many_request_ids() -> None:
     ids = [f"req_{number}" for number in range(5)]
     reading = Reading(Window(START, END), START, END, 2, received=0, activities=[], overlap=[], rejects=[], requests=5)
     error = IncompleteWindow(reading=reading, got=2, because="so", request_ids=ids)

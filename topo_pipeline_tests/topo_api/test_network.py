@@ -1,4 +1,4 @@
-"""The environment's proxy and certificates: used, or named in one sentence that shows none of their values."""
+"""The proxy and certificates from the environment: used, or named in an error that doesn't show their values."""
 
 import ssl
 import traceback
@@ -15,11 +15,11 @@ from topo_pipeline_tests.topo_api.helpers import KEY, NOW, raw_server, run
 PRIVATE = "hunter2"
 URL = "https://topo.invalid/v1"
 NAMES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
-ONCE = Retries(attempts=1)
+ONE_ATTEMPT = Retries(attempts=1)
 
 
 @pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def _without_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -31,7 +31,7 @@ def proxy_of(url: str = URL) -> str | None:
 
 
 def refusal(url: str = URL) -> str:
-    """Why no client can be made."""
+    """Return the error message of a client that can't be created."""
     with pytest.raises(ValueError, match="can't be used|TOPO_API_URL|SOCKS") as caught:
         TopoClient(url, KEY, clock=lambda: NOW)
     assert PRIVATE not in "".join(traceback.format_exception(caught.value))
@@ -60,14 +60,12 @@ def refusal(url: str = URL) -> str:
         "http://",
     ],
 )
-def test_a_proxy_that_cannot_be_used_is_named_and_its_value_is_not_shown(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
+def test_an_invalid_proxy_is_named_without_its_value(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     assert f"{name} can't be used" in refusal()
 
 
-def test_a_socks_proxy_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socks_proxy_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", f"socks5://corp:{PRIVATE}@127.0.0.1:9")
     assert refusal().startswith("ALL_PROXY names a SOCKS proxy")
 
@@ -81,14 +79,14 @@ def test_a_socks_proxy_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> 
         ("HTTP_PROXY", "http://proxy:9", "http://topo.invalid"),
     ],
 )
-def test_the_proxy_of_the_scheme_or_of_all_is_used(
+def test_the_proxy_for_the_scheme_or_for_all_schemes_is_used(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, url: str
 ) -> None:
     monkeypatch.setenv(name, value)
     assert proxy_of(url) == f"{name.upper()} http://proxy:9"
 
 
-def test_the_proxy_of_another_scheme_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_proxy_for_another_scheme_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://proxy:9")
     assert proxy_of() is None
 
@@ -96,7 +94,7 @@ def test_the_proxy_of_another_scheme_is_not(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     "exempt", ["localhost,fe11::/16", "127.0.0.1,[::1]", "[", "::1,10.0.0.0/8", "http://[,\x01", ","]
 )
-def test_no_proxy_of_any_spelling_hinders_nothing(monkeypatch: pytest.MonkeyPatch, exempt: str) -> None:
+def test_any_spelling_of_no_proxy_is_accepted(monkeypatch: pytest.MonkeyPatch, exempt: str) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:9")
     monkeypatch.setenv("NO_PROXY", exempt)
     assert proxy_of() is not None
@@ -104,35 +102,33 @@ def test_no_proxy_of_any_spelling_hinders_nothing(monkeypatch: pytest.MonkeyPatc
     assert proxy_of() is None
 
 
-def test_this_machine_is_not_reached_through_a_proxy_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loopback_ignores_an_invalid_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://")
     assert proxy_of("https://127.0.0.1:9") is None
 
 
-def test_a_proxy_that_refuses_is_named_and_its_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_refuses_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
     refusing = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
     with raw_server(refusing) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.replace("//", f"//corp:{PRIVATE}@"))
         with pytest.raises(TopoUnavailable, match="407 .*through the proxy of HTTPS_PROXY") as caught:
-            run("https://topo.invalid", retries=ONCE)
+            run("https://topo.invalid", retries=ONE_ATTEMPT)
     assert PRIVATE not in "".join(traceback.format_exception(caught.value))
     assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize("host", ["proxy.invalid", "127.0.0.1:1"])
-def test_a_proxy_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+def test_an_unreachable_proxy_is_named(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("ALL_PROXY", f"http://corp:{PRIVATE}@{host}")
     with pytest.raises(TopoUnavailable, match="ConnectError .*through the proxy of ALL_PROXY") as caught:
-        run("https://topo.invalid", retries=ONCE)
+        run("https://topo.invalid", retries=ONE_ATTEMPT)
     assert PRIVATE not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize(
     "text", [None, "", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"]
 )
-def test_certificates_that_cannot_be_read_are_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None
-) -> None:
+def test_unreadable_certificates_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None) -> None:
     file = tmp_path / PRIVATE
     if text is not None:
         file.write_text(text)
@@ -140,7 +136,7 @@ def test_certificates_that_cannot_be_read_are_named(
     assert refusal().startswith("SSL_CERT_FILE, SSL_CERT_DIR")
 
 
-def test_certificates_of_the_environment_are_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_certificates_from_the_environment_are_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     context = network_for(httpx.URL(URL)).verify
@@ -161,5 +157,5 @@ def test_certificates_of_the_environment_are_used(monkeypatch: pytest.MonkeyPatc
         f"https://{'a' * 70_000}",
     ],
 )
-def test_an_address_of_topo_that_cannot_be_connected_to_is_named(url: str) -> None:
+def test_an_invalid_api_url_is_refused(url: str) -> None:
     assert refusal(url) == "TOPO_API_URL is not a URL"

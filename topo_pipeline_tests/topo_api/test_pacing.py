@@ -1,4 +1,4 @@
-"""Pacing and Retry-After as a server meets them, by a clock that runs only when nobody has anything to do."""
+"""Pacing and Retry-After as a server sees them, with a virtual clock that advances only when the event loop is idle."""
 
 import asyncio
 import selectors
@@ -13,16 +13,16 @@ import pytest
 from topo_pipeline.topo_api.client import Retries, TopoClient
 from topo_pipeline.topo_api.errors import TopoUnavailable
 from topo_pipeline.topo_api.wire import ActivityQuery
-from topo_pipeline_tests.topo_api.helpers import EAGER, NOW, client_of, http
+from topo_pipeline_tests.topo_api.helpers import FAST_RETRIES, NOW, client_of, http
 
 OK = b'{"items": [], "total_count": 0, "total_pages": 0, "has_more": false}'
 IDLE_SECONDS = 0.02
-"""Real ones, after which nothing is on its way any more: the server lives in the same loop."""
-PATIENCE_SECONDS = 7 * 24 * 3600.0
+"""Real seconds without an event, after which the loop counts as idle. The server runs in the same loop."""
+MAX_SECONDS = 7 * 24 * 3600.0
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop whose clock stands still while anything happens, and then jumps to the next timer."""
+    """An event loop whose clock stops while events arrive, and jumps to the next timer when it is idle."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -44,11 +44,11 @@ class _JumpingSelector(selectors.DefaultSelector):
         ready = super().select(timeout and IDLE_SECONDS)
         if timeout and not ready:
             self._loop.now += timeout
-            assert self._loop.now < PATIENCE_SECONDS, "somebody waits for ever"
+            assert self._loop.now < MAX_SECONDS, "a timer is set too far in the future"
         return ready
 
 
-def _refusal(status: int, retry_after: str | None = None) -> bytes:
+def _error(status: int, retry_after: str | None = None) -> bytes:
     header = f"Retry-After: {retry_after}\r\n" if retry_after else ""
     return f"HTTP/1.1 {status} No\r\n{header}Content-Length: 0\r\nConnection: close\r\n\r\n".encode()
 
@@ -56,7 +56,7 @@ def _refusal(status: int, retry_after: str | None = None) -> bytes:
 def _arrivals(
     answer: Callable[[int, datetime], bytes], call: Callable[[TopoClient], Awaitable[Any]], **options: Any
 ) -> list[float]:
-    """When requests came in, each answered by its number and the time."""
+    """Return when requests arrived. `answer` gets the number of each request and its time."""
     loop = VirtualLoop()
     arrived: list[float] = []
 
@@ -87,12 +87,12 @@ async def _one(client: TopoClient) -> None:
 
 
 @pytest.mark.parametrize("rate", [4, 0.5])
-def test_requests_are_evenly_spaced_whoever_sends_them_and_retries_among_them(rate: float) -> None:
+def test_requests_and_retries_are_evenly_spaced(rate: float) -> None:
     async def nine_at_once(client: TopoClient) -> None:
         await asyncio.gather(*(_one(client) for _ in range(9)))
 
     def every_third_fails(number: int, _: datetime) -> bytes:
-        return _refusal(503) if number % 3 == 0 else http(OK)
+        return _error(503) if number % 3 == 0 else http(OK)
 
     arrived = _arrivals(every_third_fails, nine_at_once, requests_per_second=rate)
     assert len(arrived) == 9 + 4
@@ -100,30 +100,32 @@ def test_requests_are_evenly_spaced_whoever_sends_them_and_retries_among_them(ra
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_server_is_left_alone_as_long_as_it_asks_for_in_seconds_or_by_date_and_no_longer_than_a_minute(
+def test_retry_after_is_respected_in_seconds_or_as_a_date_up_to_a_minute(
     status: int,
 ) -> None:
-    def ask_for_time(number: int, now: datetime) -> bytes:
-        wishes = ["7", format_datetime(now + timedelta(seconds=20), usegmt=True), "9" * 30, "86400"]
-        return _refusal(status, wishes[number - 1]) if number <= len(wishes) else http(OK)
+    def ask_for_longer_waits(number: int, now: datetime) -> bytes:
+        requested = ["7", format_datetime(now + timedelta(seconds=20), usegmt=True), "9" * 30, "86400"]
+        return _error(status, requested[number - 1]) if number <= len(requested) else http(OK)
 
-    arrived = _arrivals(ask_for_time, _one, retries=Retries())
+    arrived = _arrivals(ask_for_longer_waits, _one, retries=Retries())
     assert _gaps(arrived) == pytest.approx([7, 20, 60, 60], abs=0.001)
 
 
-def test_however_long_an_outage_lasts_the_waiting_ends() -> None:
-    async def patiently(client: TopoClient) -> None:
+def test_retries_end_during_a_long_outage() -> None:
+    async def expect_unavailable(client: TopoClient) -> None:
         with pytest.raises(TopoUnavailable):
             await _one(client)
 
-    arrived = _arrivals(lambda *_: _refusal(503), patiently, retries=Retries())
+    arrived = _arrivals(lambda *_: _error(503), expect_unavailable, retries=Retries())
     assert len(arrived) == Retries().attempts
     assert arrived[-1] < Retries().attempts * (Retries().wait_max + Retries().wait_jitter)
     assert all(gap >= Retries().wait_initial for gap in _gaps(arrived))
 
 
-def test_a_slow_rate_is_kept_where_the_server_asks_for_less() -> None:
-    def ask_for_little(number: int, _: datetime) -> bytes:
-        return _refusal(429, "1") if number == 1 else http(OK)
+def test_a_short_retry_after_does_not_exceed_the_rate() -> None:
+    def ask_for_one_second(number: int, _: datetime) -> bytes:
+        return _error(429, "1") if number == 1 else http(OK)
 
-    assert _gaps(_arrivals(ask_for_little, _one, requests_per_second=0.1, retries=EAGER)) == pytest.approx([10])
+    assert _gaps(_arrivals(ask_for_one_second, _one, requests_per_second=0.1, retries=FAST_RETRIES)) == pytest.approx(
+        [10]
+    )

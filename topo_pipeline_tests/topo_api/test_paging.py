@@ -1,4 +1,4 @@
-"""A list is read until a page brings nothing new, and no further than its limits."""
+"""Reading a list until a page has nothing new, or to its limits."""
 
 import asyncio
 import itertools
@@ -9,8 +9,8 @@ from topo_pipeline.topo_api.paging import Listing, read_list
 from topo_pipeline.topo_api.wire import ListPage
 
 
-def endless(**limits: float) -> tuple[Listing[str], int]:
-    """Read a list of which each page brings something new; return how many pages were asked for, too."""
+def read_endless_list(**limits: float) -> tuple[Listing[str], int]:
+    """Read a list whose every page has a new item. Also return the number of pages that were requested."""
     asked = itertools.count(1)
 
     async def ask(page: int) -> ListPage[str]:
@@ -21,20 +21,20 @@ def endless(**limits: float) -> tuple[Listing[str], int]:
 
 
 @pytest.mark.parametrize(
-    ("limits", "pages", "says"),
+    ("limits", "pages", "expected"),
     [
         ({"most": 7}, 7, "the end was not reached within 7 pages"),
         ({"seconds": -1}, 1, "the end was not reached within -1 s"),
     ],
 )
-def test_a_list_without_an_end_is_read_to_its_limit_and_kept(limits: dict[str, int], pages: int, says: str) -> None:
-    listing, asked = endless(**limits)
+def test_an_endless_list_is_read_to_its_limit_and_kept(limits: dict[str, int], pages: int, expected: str) -> None:
+    listing, asked = read_endless_list(**limits)
     assert (len(listing.items), asked) == (pages, pages)
-    assert listing.stopped_by == says
+    assert listing.stopped_by == expected
     assert not listing.is_whole
 
 
-def test_of_an_item_that_comes_twice_the_later_one_counts() -> None:
+def test_the_later_of_two_items_with_the_same_id_is_kept() -> None:
     pages = [ListPage([("a", 1), ("b", 1)], 3, has_more=True), ListPage([("b", 2), ("c", 1)], 3, has_more=False)]
 
     async def ask(page: int) -> ListPage[tuple[str, int]]:

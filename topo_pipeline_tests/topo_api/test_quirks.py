@@ -1,4 +1,4 @@
-"""Whatever constant quirk an API has: a day that is proved holds every activity of the day, or it is refused."""
+"""With any constant quirk of the API, a day holds every activity or is refused."""
 
 import asyncio
 from collections import Counter
@@ -17,10 +17,10 @@ from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import EchoMissing, IncompleteWindow, TimesDisagree
 from topo_pipeline.topo_api.windows import Evidence, read_window
 from topo_pipeline.topo_api.wire import Activity, ActivityPage, ActivityQuery
-from topo_pipeline_tests.topo_api.worlds import KNOWN, START, UNKNOWN, Row, is_selected
+from topo_pipeline_tests.topo_api.in_memory_api import KNOWN, START, UNKNOWN, Row, is_selected
 
 DAY = timedelta(days=1)
-LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+VERY_EARLY = datetime(2000, 1, 1, tzinfo=UTC)
 DAYS = [Window(START + number * DAY, START + (number + 1) * DAY) for number in range(3)]
 
 
@@ -35,21 +35,21 @@ def rounded(unit: timedelta, by: timedelta) -> Callable[[datetime], datetime]:
 
 
 @dataclass
-class Quirky:
-    """An API that differs from the contract in the same way at every request.
+class QuirkyApi:
+    """An API that differs from the contract in the same way for every request.
 
     Attributes:
-        rows: What there is, by its true time.
-        shown: The time that is shown of a row.
-        shift: Added to the bounds that are asked for.
-        cap: No count is greater.
-        more: What `has_more` says, where it is not true to the pages.
-        largest_page: Rows of a page at most.
-        is_blind: Whether the bounds are ignored.
+        rows: The rows, with their true times.
+        shown: Returns the time that is shown for a true time.
+        shift: Added to the requested bounds.
+        cap: The largest count.
+        more: The value of `has_more`. None: the right value.
+        largest_page: The most rows on a page.
+        is_blind: Whether bounds are ignored.
         ignored: Type filters that are ignored.
-        repeats_last_page: Whether a page after the last one holds that once more, and not nothing.
-        hides: Whether what a cap leaves out of the count is on no page.
-        order: In which rows come, whatever is asked for; empty where it is as asked for.
+        repeats_last_page: Whether a page after the last one repeats it instead of being empty.
+        hides: Whether rows beyond the cap are on no page.
+        order: The order of the rows. Empty: the requested order.
     """
 
     rows: list[Row]
@@ -69,7 +69,7 @@ class Quirky:
     async def activities(self, query: ActivityQuery) -> ActivityPage:
         self.requests += 1
         assert query.created_at_before
-        after, before = (query.created_at_after or LONG_AGO) + self.shift, query.created_at_before + self.shift
+        after, before = (query.created_at_after or VERY_EARLY) + self.shift, query.created_at_before + self.shift
         types = {name: value for name, value in query.params().items() if name not in self.ignored}
         found = [row for row in self.rows if self.is_blind or after < row.at < before]
         found = [row for row in found if is_selected(row.type, types)]
@@ -101,8 +101,8 @@ class Quirky:
         assert reading.requests == self.requests - before
         return {activity.id for activity in reading.activities}
 
-    def is_right(self) -> list[bool]:
-        """Read the days in order, as a run does; of each, whether it was proved. Fails where one is proved wrongly."""
+    def proved_days(self) -> list[bool]:
+        """Read the days in order, as a run does. Return whether each was proved; fail if one was proved wrongly."""
         evidence, outcomes = Evidence(), []
         for window in DAYS:
             got = self.day(window, evidence)
@@ -114,105 +114,103 @@ class Quirky:
         return outcomes
 
 
-def world(seconds: list[float], types: tuple[str, ...] = KNOWN) -> list[Row]:
+def rows_at(seconds: list[float], types: tuple[str, ...] = KNOWN) -> list[Row]:
     return [Row(n, START + timedelta(seconds=at), types[n % len(types)]) for n, at in enumerate(seconds)]
 
 
-def busy(count: int) -> list[Row]:
-    """So many rows over five days, the middle three of which are read."""
-    return world([number * 432_000 / count - 86_400 + 0.3 for number in range(count)])
+def rows_over_five_days(count: int) -> list[Row]:
+    """Return `count` rows over five days, of which the middle three are read."""
+    return rows_at([number * 432_000 / count - 86_400 + 0.3 for number in range(count)])
 
 
-HANDLED = {
+HANDLED_QUIRKS = {
     "none": {},
-    "a second rounded down": {"shown": rounded(timedelta(seconds=1), timedelta(0))},
-    "a second rounded up": {"shown": rounded(timedelta(seconds=1), timedelta(seconds=0.999999))},
-    "a minute rounded to the nearest": {"shown": rounded(timedelta(minutes=1), timedelta(seconds=30))},
-    "an hour rounded down": {"shown": rounded(timedelta(hours=1), timedelta(0))},
-    "seven seconds rounded down": {"shown": rounded(timedelta(seconds=7), timedelta(0))},
+    "rounded down to the second": {"shown": rounded(timedelta(seconds=1), timedelta(0))},
+    "rounded up to the second": {"shown": rounded(timedelta(seconds=1), timedelta(seconds=0.999999))},
+    "rounded to the nearest minute": {"shown": rounded(timedelta(minutes=1), timedelta(seconds=30))},
+    "rounded down to the hour": {"shown": rounded(timedelta(hours=1), timedelta(0))},
+    "rounded down to seven seconds": {"shown": rounded(timedelta(seconds=7), timedelta(0))},
     "bounds a second late": {"shift": timedelta(seconds=1)},
     "capped": {"cap": 100},
-    "capped with no more": {"cap": 200, "more": False},
-    "capped, the last page again after the end": {"cap": 200, "repeats_last_page": True},
-    "capped at no full page": {"cap": 250, "more": False},
+    "capped, never more": {"cap": 200, "more": False},
+    "capped, last page repeated": {"cap": 200, "repeats_last_page": True},
+    "capped within a page": {"cap": 250, "more": False},
     "capped at a power of two": {"cap": 128, "more": False},
-    "capped, nothing beyond, and it says that there is": {"cap": 200, "hides": True},
-    "capped, nothing beyond": {"cap": 200, "hides": True, "more": False},
+    "capped, rows beyond hidden, has_more true": {"cap": 200, "hides": True},
+    "capped, rows beyond hidden": {"cap": 200, "hides": True, "more": False},
     "capped, newest first": {"cap": 200, "order": "desc", "hides": True, "more": False},
     "capped, pages of thirty": {"cap": 100, "largest_page": 30, "more": False},
     "always more": {"more": True},
-    "always more, the last page again after the end": {"more": True, "repeats_last_page": True},
+    "always more, last page repeated": {"more": True, "repeats_last_page": True},
     "never more": {"more": False},
     "short pages": {"largest_page": 30},
     "short pages, capped": {"largest_page": 30, "cap": 90},
     "type filters ignored": {"ignored": ("resource_type", "event_type")},
     "newest first": {"order": "desc"},
 }
-REFUSED = {
+REFUSED_QUIRKS = {
     f"bounds {hours} hours off": {"shift": timedelta(hours=hours)} for hours in (-24, -5, -2, 2, 5, 5.75, 24)
 } | {
     "bounds 36 seconds off": {"shift": timedelta(seconds=36)},
-    "bounds 36 seconds off, back": {"shift": timedelta(seconds=-36)},
+    "bounds 36 seconds off, backwards": {"shift": timedelta(seconds=-36)},
     "bounds 2 seconds off": {"shift": timedelta(seconds=-2)},
     "local time labelled Z": {"shown": lambda at: at + timedelta(hours=5)},
     "bounds ignored": {"is_blind": True},
 }
 
 
-@pytest.mark.parametrize("quirk", HANDLED)
+@pytest.mark.parametrize("quirk", HANDLED_QUIRKS)
 @pytest.mark.parametrize("count", [3, 40, 1500])
-def test_a_quirk_that_can_be_handled_costs_no_day_and_few_requests(quirk: str, count: int) -> None:
-    api = Quirky(busy(count), **HANDLED[quirk])  # type: ignore[arg-type]
-    assert all(api.is_right())
+def test_a_handled_quirk_refuses_no_day_and_takes_few_requests(quirk: str, count: int) -> None:
+    api = QuirkyApi(rows_over_five_days(count), **HANDLED_QUIRKS[quirk])  # type: ignore[arg-type]
+    assert all(api.proved_days())
     assert api.requests < 20 + 8 * count / api.largest_page
 
 
-@pytest.mark.parametrize("quirk", REFUSED)
+@pytest.mark.parametrize("quirk", REFUSED_QUIRKS)
 @pytest.mark.parametrize("count", [40, 1500])
-def test_times_that_disagree_refuse_every_day_with_that_sentence(quirk: str, count: int) -> None:
-    api = Quirky(busy(count), **REFUSED[quirk])  # type: ignore[arg-type]
-    assert not any(api.is_right())
+def test_times_that_disagree_refuse_every_day(quirk: str, count: int) -> None:
+    api = QuirkyApi(rows_over_five_days(count), **REFUSED_QUIRKS[quirk])  # type: ignore[arg-type]
+    assert not any(api.proved_days())
     error = api.day(DAYS[0], Evidence())
     assert isinstance(error, TimesDisagree)
     assert "Topo's time filter and its timestamps disagree" in str(error)
     assert api.requests < 100 + 8 * count / 100
 
 
-def test_the_sentence_says_by_how_much_where_that_shows() -> None:
-    error = Quirky(busy(1500), shift=timedelta(hours=5)).day(DAYS[0], Evidence())
+def test_the_error_says_by_how_much_times_disagree() -> None:
+    error = QuirkyApi(rows_over_five_days(1500), shift=timedelta(hours=5)).day(DAYS[0], Evidence())
     assert "disagree by 4 h 5" in str(error)
 
 
-def test_a_shift_of_seconds_is_told_in_seconds() -> None:
-    """Of the row 20.3 s after the day, 3 s of which were asked for."""
-    api = Quirky(world([43_200.3, 86_420.3]), shift=timedelta(seconds=36))
+def test_a_difference_of_seconds_is_shown_in_seconds() -> None:
+    """A row 20.3 s after the day is shown, but only 3 s after the day were requested."""
+    api = QuirkyApi(rows_at([43_200.3, 86_420.3]), shift=timedelta(seconds=36))
     assert "disagree by 17.3 s or more" in str(api.day(DAYS[0], Evidence()))
 
 
-def test_a_row_that_is_gone_when_a_day_of_rounded_times_is_read_again_is_not_of_that_day() -> None:
-    """Of so many rows the first reading was handed over in parts; one stood on the bound that the next day shares."""
-    rows = world([-30.0, 0.0, 43_200.0, 86_400.0, *(minute * 60.0 for minute in range(1, 600))])
+def test_a_row_removed_before_a_day_with_rounded_times_is_read_again_is_not_in_that_day() -> None:
+    """The first reading is passed on in parts, and one row is on the bound that the next day shares."""
+    rows = rows_at([-30.0, 0.0, 43_200.0, 86_400.0, *(minute * 60.0 for minute in range(1, 600))])
     gone = rows[2:4]
 
-    class Losing(Quirky):
+    class LosingApi(QuirkyApi):
         async def activities(self, query: ActivityQuery) -> ActivityPage:
             assert query.created_at_before
-            if query.created_at_before - (query.created_at_after or LONG_AGO) > DAY + timedelta(minutes=1):
+            if query.created_at_before - (query.created_at_after or VERY_EARLY) > DAY + timedelta(minutes=1):
                 self.rows = [row for row in self.rows if row not in gone]
             return await super().activities(query)
 
-    api, evidence = Losing(rows, shown=rounded(timedelta(minutes=1), timedelta(0))), Evidence()
+    api, evidence = LosingApi(rows, shown=rounded(timedelta(minutes=1), timedelta(0))), Evidence()
     assert gone[0].id not in cast(set[str], api.day(DAYS[0], evidence))
     assert api.day(DAYS[1], evidence) == set()
 
 
 @pytest.mark.parametrize(("cap", "page", "hides"), [(100, 100, True), (100, 100, False), (130, 65, False)])
-def test_a_second_of_more_rows_than_the_cap_is_refused_even_where_its_types_count_as_much(
-    cap: int, page: int, hides: bool
-) -> None:
-    """A hundred rows are of types that a filter selects, and fifty more are of other types."""
+def test_a_second_with_more_rows_than_the_cap_is_refused(cap: int, page: int, hides: bool) -> None:
+    """A filter selects the types of a hundred rows. Fifty more have other types."""
     types = KNOWN * 20 + UNKNOWN * 25
-    api = Quirky(world([36_000.3] * len(types), types), cap=cap, largest_page=page, hides=hides)
+    api = QuirkyApi(rows_at([36_000.3] * len(types), types), cap=cap, largest_page=page, hides=hides)
     assert isinstance(api.day(DAYS[0], Evidence()), IncompleteWindow)
 
 
@@ -236,11 +234,11 @@ _seconds = st.lists(
 
 
 _quirks = st.builds(
-    Quirky,
-    rows=st.builds(world, _seconds),
+    QuirkyApi,
+    rows=st.builds(rows_at, _seconds),
     shown=_shown,
     shift=st.builds(lambda seconds: timedelta(seconds=seconds), _shift),
-    # Multiples of a page, as those that were reported; pages of four, so that a few rows are many pages.
+    # Reported caps are multiples of a page. With pages of four, a few rows are many pages.
     cap=st.sampled_from([None, None, 8, 16]),
     largest_page=st.just(4),
     more=st.sampled_from([None, None, True, False]),
@@ -251,16 +249,16 @@ _quirks = st.builds(
 )
 
 
-def _fullest_instant(api: Quirky) -> int:
+def _most_rows_in_a_second(api: QuirkyApi) -> int:
     return max(Counter(api.shown(row.at).replace(microsecond=0) for row in api.rows).values(), default=0)
 
 
-@settings(max_examples=400, deadline=None, derandomize=True, database=None)
+@settings(max_examples=400)
 @given(_quirks)
-def test_no_constant_quirk_makes_a_proved_day_lack_a_row(api: Quirky) -> None:
+def test_no_quirk_makes_a_proved_day_incomplete(api: QuirkyApi) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(repair, "SMALLEST_CAP", 8)
-        if api.cap and _fullest_instant(api) >= api.cap:
-            return  # no request tells a capped count from as many rows of one second
-        api.is_right()
+        if api.cap and _most_rows_in_a_second(api) >= api.cap:
+            return  # no request distinguishes a capped count from this many rows in one second
+        api.proved_days()
     assert api.requests < 1500

@@ -1,4 +1,4 @@
-"""Distinct rows are counted, whatever can be read of them."""
+"""Counting distinct rows, readable or not."""
 
 from dataclasses import replace
 
@@ -22,24 +22,24 @@ def activity(number: int, payload: str = "{}") -> Activity:
     return Activity(uuid_of(number), NOW, payload)
 
 
-def test_an_id_is_one_row_readable_or_not() -> None:
+def test_rows_with_the_same_id_count_once() -> None:
     assert len(rows_of(activity(1), activity(1), Reject("x", "odd", uuid_of(1)), Reject("y", "odd", uuid_of(2)))) == 2
 
 
-def test_rows_without_an_id_are_each_one_on_a_page_and_one_row_where_it_comes_again_on_another() -> None:
+def test_equal_rows_without_an_id_count_once_per_page() -> None:
     rows = rows_of(Reject("null", "odd"), Reject("null", "odd"))
     rows.add(page_of(Reject("null", "odd"), Reject("[]", "odd")))
     assert len(rows) == len(rows.rejects()) == 3
 
 
-def test_a_row_without_an_id_that_stands_where_two_queries_overlap_is_one() -> None:
+def test_a_row_without_an_id_in_two_overlapping_queries_counts_once() -> None:
     rows = rows_of(Reject("null", "odd"), Reject("null", "odd"), activity(1))
     rows.merge(rows_of(Reject("null", "odd"), Reject("[]", "odd"), activity(1, '{"v": 2}')))
     assert len(rows) == 4
     assert rows.activities[uuid_of(1)].payload == '{"v": 2}'
 
 
-def test_rows_are_the_same_whatever_their_version() -> None:
+def test_rows_are_compared_without_their_version() -> None:
     one = rows_of(activity(1), Reject("x", "odd", uuid_of(2)), Reject("null", "odd"))
     assert one.are(rows_of(activity(1, '{"v": 2}'), Reject("y", "odd", uuid_of(2)), Reject("null", "odd")))
     assert not one.are(rows_of(activity(1), Reject("x", "odd", uuid_of(2))))
@@ -47,7 +47,7 @@ def test_rows_are_the_same_whatever_their_version() -> None:
     assert not one.are(rows_of(activity(1), Reject("x", "odd", uuid_of(3)), Reject("null", "odd")))
 
 
-def test_a_proof_wants_the_same_count_on_every_page() -> None:
+def test_a_proof_requires_the_same_count_on_every_page() -> None:
     tally = Tally.of(ActivityQuery(), page_of(activity(1), count=2))
     assert not tally.proved
     tally.add(page_of(activity(2), count=2))
@@ -56,14 +56,14 @@ def test_a_proof_wants_the_same_count_on_every_page() -> None:
     assert not tally.proved
 
 
-def test_unreadable_rows_of_every_page_and_of_every_part_are_kept() -> None:
+def test_unreadable_rows_of_all_pages_and_parts_are_kept() -> None:
     rows = rows_of(Reject("x", "odd", uuid_of(1)))
     rows.add(page_of(Reject("y", "odd", uuid_of(2))))
     rows.merge(rows_of(Reject("z", "odd", uuid_of(3))))
     assert [reject.raw for reject in rows.rejects()] == ["x", "y", "z"]
 
 
-def test_a_count_that_moves_and_comes_back_is_no_proof() -> None:
+def test_a_count_that_changes_and_returns_proves_nothing() -> None:
     tally = Tally.of(ActivityQuery(), page_of(activity(1), count=3))
     tally.add(page_of(activity(2), count=4))
     tally.add(page_of(activity(3), count=3))

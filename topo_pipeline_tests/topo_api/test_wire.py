@@ -1,4 +1,4 @@
-"""What is sent as a query, and the tolerant shapes around the activities."""
+"""Query parameters, list items, headers and error bodies."""
 
 import json
 import timeit
@@ -14,7 +14,7 @@ from topo_pipeline.topo_api.wire import ActivityQuery, ResourceType
 from topo_pipeline_tests.topo_api.helpers import NOW, uuid_of
 
 
-def test_a_plain_query_always_names_page_size_and_both_sort_parameters() -> None:
+def test_every_query_sends_page_size_and_sort_order() -> None:
     assert wire.ActivityQuery().params() == {
         "page": "1",
         "size": "100",
@@ -23,7 +23,7 @@ def test_a_plain_query_always_names_page_size_and_both_sort_parameters() -> None
     }
 
 
-def test_every_parameter_of_the_contract_is_sent_as_it_is_spelled_there() -> None:
+def test_every_parameter_is_sent_in_the_documented_spelling() -> None:
     query = wire.ActivityQuery(
         page=3,
         size=7,
@@ -53,7 +53,7 @@ def test_every_parameter_of_the_contract_is_sent_as_it_is_spelled_there() -> Non
     }
 
 
-def test_a_bound_without_a_zone_is_refused() -> None:
+def test_a_bound_without_a_time_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="no time zone"):
         wire.ActivityQuery(created_at_after=datetime(2026, 3, 1))  # noqa: DTZ001
 
@@ -64,14 +64,14 @@ def test_a_page_out_of_range_is_refused(paging: dict[str, int]) -> None:
         wire.ActivityQuery(**paging)
 
 
-def test_a_template_keeps_unknown_statuses_and_drops_what_it_cannot_type() -> None:
+def test_a_template_keeps_an_unknown_status_and_drops_invalid_values() -> None:
     raw = {"id": "t", "name": None, "status": "NEW_ONE", "step_count": "4", "created_at": "soon", "x": 1}
     page = wire.decode_list(wire.SequenceTemplate, {"items": [raw], "has_more": True})
     assert page.items == [wire.SequenceTemplate(id="t", status="NEW_ONE", step_count=4)]
     assert page.has_more
 
 
-def test_an_item_without_an_id_spoils_no_other_of_its_page() -> None:
+def test_an_item_without_an_id_does_not_affect_the_other_items() -> None:
     page = wire.decode_list(
         wire.SequenceTemplate, {"items": [None, {"id": "t"}, {}, 7], "total_count": 4, "has_more": False}
     )
@@ -79,7 +79,7 @@ def test_an_item_without_an_id_spoils_no_other_of_its_page() -> None:
 
 
 @pytest.mark.parametrize("count", [None, "4", -1, 1.5, True, wire.MAX_INTEGER + 1, 10**30])
-def test_a_count_of_a_list_that_is_none_is_unknown(count: object) -> None:
+def test_an_invalid_list_count_is_unknown(count: object) -> None:
     assert (
         wire.decode_list(wire.SequenceTemplate, {"items": [], "total_count": count, "has_more": False}).total_count
         is None
@@ -93,7 +93,7 @@ def test_a_number_that_the_warehouse_cannot_store_is_dropped(steps: object) -> N
     assert template == wire.SequenceTemplate(id="t", name="S")
 
 
-def test_an_instant_without_a_zone_is_not_taken_for_one() -> None:
+def test_a_time_without_a_zone_is_dropped() -> None:
     me = wire.decode_me({"id": "k", "created_at": "2026-01-01T00:00:00", "scopes": ["a"]})
     assert me == wire.Me(id="k", scopes=["a"])
 
@@ -110,7 +110,7 @@ def test_an_instant_without_a_zone_is_not_taken_for_one() -> None:
         {"items": [1], "has_more": True},
     ],
 )
-def test_templates_of_another_shape_are_an_error(body: object) -> None:
+def test_an_invalid_list_of_templates_is_an_error(body: object) -> None:
     with pytest.raises(ValueError, match="no |without"):
         wire.decode_list(wire.SequenceTemplate, body)
 
@@ -133,14 +133,14 @@ def test_templates_of_another_shape_are_an_error(body: object) -> None:
         (None, None),
     ],
 )
-def test_retry_after_is_read_in_both_forms_and_nonsense_is_no_answer(header: str | None, seconds: float | None) -> None:
+def test_retry_after_is_read_as_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
     assert wire.retry_after(header, NOW) == seconds
 
 
 @pytest.mark.parametrize("date", ["Fri, 31 Dec 9999 23:59:59 -0100", "now", ""])
-def test_a_date_that_is_none_tells_nothing_of_a_clock(date: str) -> None:
-    heard = wire.response_info({"date": date}, 0.1, datetime(2026, 3, 1, tzinfo=UTC))
-    assert (heard.clock_ahead, heard.answered_at) == (None, None)
+def test_an_invalid_date_header_is_ignored(date: str) -> None:
+    response = wire.response_info({"date": date}, 0.1, datetime(2026, 3, 1, tzinfo=UTC))
+    assert (response.clock_ahead, response.answered_at) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +155,8 @@ def test_a_date_that_is_none_tells_nothing_of_a_clock(date: str) -> None:
         (5, ""),
     ],
 )
-def test_of_a_row_of_another_type_only_a_plain_type_is_shown(type_: object, shown: str) -> None:
-    """It stands in an error: whatever else is in its place may name a person."""
+def test_an_unexpected_type_is_shown_only_if_it_looks_like_a_type(type_: object, shown: str) -> None:
+    """It appears in an error, and other text could name a person."""
     query = ActivityQuery(resource_type=ResourceType.MESSAGE)
     row = wire.Activity(
         "0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10", datetime(2026, 3, 1, tzinfo=UTC), json.dumps({"type": type_})
@@ -164,7 +164,7 @@ def test_of_a_row_of_another_type_only_a_plain_type_is_shown(type_: object, show
     assert query.unexpected_type([row]) == shown
 
 
-def test_a_gateways_page_becomes_text() -> None:
+def test_an_html_error_page_becomes_text() -> None:
     page = b"<html><style>p {color: red}</style><h1>502</h1>\n<p>Bad gateway</p></html>"
     assert one_line(wire.decode_problem(page).message) == "502 Bad gateway"
 
@@ -176,11 +176,11 @@ def test_a_gateways_page_becomes_text() -> None:
         b'{"data": ' + b"[" * 900 + b"]" * 900 + b"}",
     ],
 )  # fmt: skip
-def test_an_error_body_of_any_shape_is_readable(body: bytes) -> None:
+def test_error_bodies_of_any_shape_are_decoded(body: bytes) -> None:
     assert wire.decode_problem(body).request_id is None
 
 
-def test_an_error_of_another_shape_is_its_own_message() -> None:
+def test_an_error_of_an_unknown_shape_is_used_as_the_message() -> None:
     problem = wire.decode_problem(b'{"error": {"text": "no"}, "request_id": "r"}')
     assert problem == wire.Problem(message='{"error": {"text": "no"}, "request_id": "r"}', request_id="r")
 
@@ -196,17 +196,17 @@ def test_a_long_error_body_is_cut_between_words() -> None:
 @pytest.mark.parametrize(
     "text", ["<script", "<script>", "<style ", "<", "< ", "</script ", "<a", "&lt;", '{"', "rate too many request "]
 )
-def test_any_repetition_in_an_error_body_costs_time_in_proportion_to_its_length(text: str) -> None:
+def test_decoding_an_error_body_takes_linear_time(text: str) -> None:
     def seconds(length: int) -> float:
         body = (text * length)[:length].encode()
         return min(timeit.repeat(lambda: wire.is_rate_limit(wire.decode_problem(body)), number=1, repeat=5))
 
-    # Were it by the square, 64 times; and a tenth of a second is nothing that anybody waits for.
+    # Eight times the length: quadratic time would take 64 times as long.
     assert seconds(wire.MAX_PROBLEM_BYTES) < max(20 * seconds(wire.MAX_PROBLEM_BYTES // 8), 0.01)
 
 
 @given(st.text() | st.text("0123456789 :,+-TueMarGMT"))
-def test_no_text_in_a_header_is_more_than_seconds_or_nothing(text: str) -> None:
+def test_any_header_text_is_positive_seconds_or_none(text: str) -> None:
     seconds = wire.retry_after(text, NOW)
     assert seconds is None or seconds > 0
     assert wire.response_info({"date": text, "retry-after": text}, 0.1, NOW).limits == {"retry-after": text}

@@ -1,4 +1,4 @@
-"""Readings as the API might give them, ways to land them, and looks at what the warehouse then holds."""
+"""Readings for tests, functions that land them, and queries for what the warehouse then holds."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -49,11 +49,11 @@ def reading(
     labels: Mapping[str, str] = {},
     **changes: Any,
 ) -> ReadDay:
-    """The reading of a day, as `topo_pipeline.ingest` makes it; what was received is yet to be put into a buffer.
+    """Return the reading of a day, as `topo_pipeline.ingest` creates it, but with the activities not yet in a buffer.
 
-    `rejects` are unreadable rows by their text and reason; those of `rejected` have the ids of these activities.
+    `rejects` are texts and reasons of unreadable rows. `rejected` are numbers of activities that are unreadable.
     """
-    unreadable = [(raw, why, None) for raw, why in rejects]
+    unreadable = [(raw, reason, None) for raw, reason in rejects]
     unreadable += [(f'{{"id":"{uuid_of(number)}"}}', "odd", uuid_of(number)) for number in rejected]
     whole: dict[str, Any] = {
         "day": day,
@@ -72,7 +72,7 @@ def reading(
 
 
 def frame(*activities: Activity) -> pd.DataFrame:
-    """Activities as a buffer takes them."""
+    """Return activities as a buffer receives them."""
     return pd.DataFrame(
         {
             "id": [id_ for id_, _, _ in activities],
@@ -84,7 +84,7 @@ def frame(*activities: Activity) -> pd.DataFrame:
 
 @contextmanager
 def landing_in(warehouse: Warehouse) -> Iterator[tuple[DuckDBPyConnection, Callable[..., Load]]]:
-    """Yield a transaction, and what lands readings in it, one after the other."""
+    """Yield a transaction and a function that lands a reading in it."""
     with Buffer() as buffer, warehouse.transaction(buffer=buffer) as connection:
 
         def land_one(read: ReadDay, now: datetime = LANDED, run_id: str = "run", *, may_shrink: bool = False) -> Load:
@@ -121,17 +121,17 @@ def ask(warehouse: Warehouse, sql: str, *values: Any) -> list[tuple[Any, ...]]:
 
 
 def storage_of(path: Path) -> str:
-    """The oldest storage version that a file's own says it needs."""
+    """Return the storage version of a DuckDB file."""
     with duckdb.connect() as connection:
-        connection.execute(f"ATTACH '{path}' AS looked_at (READ_ONLY)")
+        connection.execute(f"ATTACH '{path}' AS file (READ_ONLY)")
         [(version,)] = connection.execute(
-            "SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = 'looked_at'"
+            "SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = 'file'"
         ).fetchall()
         return str(version)
 
 
 def records(warehouse: Warehouse, relation: str) -> list[dict[str, Any]]:
-    """Every row of a table by its column names."""
+    """Return the rows of a table as dictionaries."""
     with warehouse.reader() as connection:
         return records_of(connection, relation)
 
@@ -149,5 +149,5 @@ def snapshot(warehouse: Warehouse, *tables: str) -> dict[str, list[dict[str, Any
 
 def payloads(warehouse: Warehouse, day: date = DAY) -> dict[str, str]:
     rows = ask(warehouse, "SELECT id::VARCHAR, payload FROM topo.activities WHERE day = ?", day)
-    assert len(dict(rows)) == len(rows), "an activity is there twice"
+    assert len(dict(rows)) == len(rows), "an activity is in the table twice"
     return dict(rows)

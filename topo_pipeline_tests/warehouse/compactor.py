@@ -1,4 +1,4 @@
-"""Another process that compacts the warehouse, and is killed, short of disk or watched while it does."""
+"""A process that compacts the warehouse, and may be killed, run out of disk space, or report that it waits."""
 
 import os
 import resource
@@ -14,10 +14,10 @@ from topo_pipeline_tests.warehouse.worker import say_when_waiting
 
 
 def compactor(warehouse: Warehouse, action: str) -> Child:
-    """Start it.
+    """Start the process.
 
-    `dies-before` and `dies-after` the rename, `watched` says when it waits for the folder, a number is the size in
-    bytes that no file may exceed.
+    `action` is `dies-before` or `dies-after` the rename, `watched` to report when it waits for the folder, or the
+    largest size of a file in bytes.
     """
     return Child(_compact, warehouse.target, action)
 
@@ -26,12 +26,12 @@ def be_killed_at_the_rename(when: str) -> None:
     """Kill this process when it first renames a file, `before` or `after` the rename."""
     rename = os.replace
 
-    def die(*names: Any) -> None:
+    def rename_and_die(*names: Any) -> None:
         if when == "after":
             rename(*names)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    os.replace = die  # type: ignore[assignment]
+    os.replace = rename_and_die  # type: ignore[assignment]
 
 
 def _compact(target: str, action: str, pipe: Any) -> None:

@@ -10,13 +10,13 @@ from topo_pipeline.warehouse.connection import Warehouse
 
 SetHook = Callable[[Callable[[], Any]], None]
 
-# For the few tests that `make test` runs on a lake too: each transaction on one takes a fifth of a second.
+# For the few tests that `make test` also runs on a lake. A transaction on a lake takes a fifth of a second.
 ON_A_LAKE_TOO = pytest.mark.parametrize("warehouse", ["file", "lake"], indirect=True)
 
 
 @pytest.fixture(params=["file", pytest.param("lake", marks=pytest.mark.full)])
 def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
-    """A warehouse that is not there yet: a DuckDB file, and in full a DuckLake too."""
+    """Return a warehouse that doesn't exist yet: a DuckDB file, and in `make test-all` also a DuckLake."""
     prefix = "ducklake:" if request.param == "lake" else ""
     return Warehouse(f"{prefix}{tmp_path / 'data' / 'topo.duckdb'}")
 
@@ -30,13 +30,13 @@ def prepared_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def file_warehouse(tmp_path: Path, prepared_file: Path) -> Warehouse:
-    """An empty DuckDB file, for what the lake makes no difference to."""
+    """Return an empty DuckDB file, for tests in which a lake would behave the same."""
     return Warehouse(str(shutil.copy(prepared_file, tmp_path / "topo.duckdb")))
 
 
 @pytest.fixture
 def on_waiting() -> Iterator[SetHook]:
-    """Set what is called each time that this process has found the warehouse taken and is about to wait."""
+    """Set the function that is called each time this process is about to wait for the warehouse."""
     before = stamina.instrumentation.get_on_retry_hooks()
     yield lambda call: stamina.instrumentation.set_on_retry_hooks([lambda _: call()])
     stamina.instrumentation.set_on_retry_hooks(before)

@@ -1,6 +1,6 @@
-"""Other processes that use the warehouse: forked from a server that has imported everything.
+"""Processes that use the warehouse, forked from a server that has imported everything.
 
-A fork of the tests' own process would inherit threads' locks; a new interpreter for each would take a second.
+A fork of the test process would inherit its threads' locks. A new interpreter for each process would take a second.
 """
 
 import multiprocessing
@@ -24,32 +24,32 @@ _SERVER.set_forkserver_preload(
 
 
 class Child:
-    """A process that calls one function, whose last argument is the pipe to the test."""
+    """A process that calls a function. Its last argument is the pipe to the test."""
 
-    def __init__(self, do: Callable[..., None], *arguments: Any) -> None:
-        self.pipe, theirs = _SERVER.Pipe()
-        self.process = _SERVER.Process(target=do, args=(*arguments, theirs), daemon=True)
+    def __init__(self, function: Callable[..., None], *arguments: Any) -> None:
+        self.pipe, child_end = _SERVER.Pipe()
+        self.process = _SERVER.Process(target=function, args=(*arguments, child_end), daemon=True)
         self.process.start()
-        theirs.close()
+        child_end.close()
 
-    def hears(self) -> Any:
-        """Wait for what the process sends next.
+    def receive(self) -> Any:
+        """Wait for the next object that the process sends, and return it.
 
         Raises:
-            EOFError: it ended without sending anything.
+            EOFError: the process ended without sending anything.
         """
         assert self.pipe.poll(PATIENCE), "the child sends nothing"
         return self.pipe.recv()
 
-    def hears_all(self) -> list[Any]:
-        """Everything that it sends until its end."""
-        said = []
+    def receive_all(self) -> list[Any]:
+        """Wait for the process to end, and return everything that it sent."""
+        sent = []
         with suppress(EOFError):
             while True:
-                said.append(self.hears())
-        return said
+                sent.append(self.receive())
+        return sent
 
-    def ends(self) -> int | None:
-        """Wait for its end: its exit code, or minus the signal that ended it."""
+    def wait(self) -> int | None:
+        """Wait for the process to end, and return its exit code, or minus the signal that ended it."""
         self.process.join(PATIENCE)
         return self.process.exitcode

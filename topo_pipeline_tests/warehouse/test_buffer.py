@@ -1,4 +1,4 @@
-"""What is read waits in a buffer, on the disk where it is much, and lands as it was received."""
+"""Activities are kept in a buffer, on disk if they are many, and land as they were received."""
 
 import tempfile
 from pathlib import Path
@@ -30,8 +30,8 @@ READ = [
     activity(3, LONE_SURROGATE),
     activity(4, {"type": "task.created", "channel": "MANUAL"}),
 ]
-LETTERS = 20_000
-"""Of payloads this long, a buffer keeps about three thousand in memory."""
+PAYLOAD_LENGTH = 20_000
+"""A buffer keeps about three thousand payloads of this length in memory."""
 
 
 def land_buffer(warehouse: Warehouse, buffer: Buffer, count: int) -> None:
@@ -44,7 +44,7 @@ def landed(warehouse: Warehouse) -> list[dict[str, object]]:
     return [{name: value for name, value in row.items() if name != "load_id"} for row in rows]
 
 
-def test_what_came_in_parts_lands_as_what_came_at_once(tmp_path: Path) -> None:
+def test_activities_added_in_parts_land_as_if_added_at_once(tmp_path: Path) -> None:
     in_parts, at_once = (Warehouse(str(tmp_path / f"{name}.duckdb")) for name in ("parts", "once"))
     with Buffer() as buffer:
         for each in READ:
@@ -56,18 +56,18 @@ def test_what_came_in_parts_lands_as_what_came_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one part", "in two parts"])
-def test_of_an_activity_that_came_twice_the_last_version_lands(tmp_path: Path, together: bool) -> None:
+def test_the_last_version_of_a_repeated_activity_lands(tmp_path: Path, together: bool) -> None:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
     versions = ['{"type":"message.sent","v":1}', '{"type":"message.sent","v":2}']
-    came: list[Activity] = [activity(1, versions[0]), activity(2, "{}"), activity(1, versions[1])]
+    received: list[Activity] = [activity(1, versions[0]), activity(2, "{}"), activity(1, versions[1])]
     with Buffer() as buffer:
-        for part in [came] if together else [came[:1], came[1:]]:
+        for part in [received] if together else [received[:1], received[1:]]:
             buffer.add(frame(*part))
         land_buffer(warehouse, buffer, 2)
     assert payloads(warehouse) == {uuid_of(1): versions[1], uuid_of(2): "{}"}
 
 
-def test_what_is_let_go_of_does_not_land(tmp_path: Path) -> None:
+def test_cleared_activities_do_not_land(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
     with Buffer() as buffer:
         buffer.add(frame(activity(1), activity(2)))
@@ -77,7 +77,7 @@ def test_what_is_let_go_of_does_not_land(tmp_path: Path) -> None:
     assert payloads(warehouse).keys() == {uuid_of(3)}
 
 
-def test_an_empty_part_is_no_harm(tmp_path: Path) -> None:
+def test_empty_parts_are_ignored(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
     with Buffer() as buffer:
         for part in ([], [activity(1)], []):
@@ -86,14 +86,14 @@ def test_an_empty_part_is_no_harm(tmp_path: Path) -> None:
     assert payloads(warehouse).keys() == {uuid_of(1)}
 
 
-def test_what_is_too_much_for_memory_goes_by_way_of_the_disk_and_is_whole_when_it_lands(
+def test_a_day_larger_than_memory_is_stored_on_disk_and_lands_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
-    sent = [activity(number, f'{{"note":"{number:0{LETTERS}}"}}') for number in range(4_000)]
+    sent = [activity(number, f'{{"note":"{number:0{PAYLOAD_LENGTH}}"}}') for number in range(4_000)]
     with Buffer() as buffer:
         for first in range(0, len(sent), 1_000):
             buffer.add(frame(*sent[first : first + 1_000]))
@@ -104,9 +104,7 @@ def test_what_is_too_much_for_memory_goes_by_way_of_the_disk_and_is_whole_when_i
     assert not [*temporary.iterdir()]
 
 
-def test_nothing_is_left_on_the_disk_even_where_the_reading_failed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_reading_leaves_nothing_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(ConnectionError), Buffer() as buffer:
         buffer.add(frame(activity(1)))
@@ -115,19 +113,21 @@ def test_nothing_is_left_on_the_disk_even_where_the_reading_failed(
     assert not [*tmp_path.iterdir()]
 
 
-def test_a_folder_that_takes_nothing_is_named_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_temporary_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with pytest.raises(WarehouseError, match=r"TMPDIR.*gone"):
         Buffer()
 
 
-def test_what_the_folder_has_no_room_for_is_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_a_full_temporary_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
     with Buffer() as buffer:
         buffer.connection.execute("SET max_temp_directory_size = '1MB'")
         with pytest.raises(WarehouseError, match=r"can't be stored in .*topo_pipeline.*TMPDIR"):
             for first in range(0, 8_000, 1_000):
-                buffer.add(frame(*(activity(n, f'{{"note":"{n:0{LETTERS}}"}}') for n in range(first, first + 1_000))))
+                buffer.add(
+                    frame(*(activity(n, f'{{"note":"{n:0{PAYLOAD_LENGTH}}"}}') for n in range(first, first + 1_000)))
+                )
             assert buffer.connection
         buffer.clear()
         buffer.add(frame(activity(1)))
@@ -135,23 +135,23 @@ def test_what_the_folder_has_no_room_for_is_refused_with_what_to_do(tmp_path: Pa
     assert payloads(warehouse).keys() == {uuid_of(1)}
 
 
-def test_a_spool_may_be_landed_in_one_warehouse_after_the_other(tmp_path: Path) -> None:
+def test_a_buffer_can_be_landed_in_several_warehouses(tmp_path: Path) -> None:
     with Buffer() as buffer:
         buffer.add(frame(activity(1)))
         for name in ("one", "other"):
             warehouse = Warehouse(str(tmp_path / f"{name}.duckdb"))
             land_buffer(warehouse, buffer, 1)
-            assert payloads(warehouse).keys() == {uuid_of(1)}  # it is not held on to
+            assert payloads(warehouse).keys() == {uuid_of(1)}  # the buffer has not locked the file
 
 
-def test_an_instant_keeps_its_microseconds_on_the_way(tmp_path: Path) -> None:
+def test_times_keep_their_microseconds(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
     moment = noon().replace(microsecond=123_456)
     land_into(warehouse, reading(activity(1, at=moment)))
     assert [row["created_at"] for row in records(warehouse, "topo.activities")] == [moment]
 
 
-def test_what_a_landing_made_of_a_spool_is_let_go_of(tmp_path: Path) -> None:
+def test_landing_leaves_no_tables_in_the_buffer(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
 
     def tables(buffer: Buffer) -> set[tuple[str]]:
@@ -164,8 +164,8 @@ def test_what_a_landing_made_of_a_spool_is_let_go_of(tmp_path: Path) -> None:
         assert tables(buffer) == before
 
 
-def test_it_tells_whose_channel_nothing_tells_and_what_is_a_message() -> None:
-    told = [
+def test_a_buffer_returns_unlabelled_messages_and_all_messages() -> None:
+    received = [
         activity(1, {"type": "message.sent"}),
         activity(2, {"type": "message.sent", "channel": "EMAIL"}),
         activity(3, {"type": "message.replied", "channel": ""}),
@@ -177,7 +177,7 @@ def test_it_tells_whose_channel_nothing_tells_and_what_is_a_message() -> None:
         activity(1, {"type": "message.sent"}),
     ]
     with Buffer() as buffer:
-        for part in (told[:4], told[4:]):
+        for part in (received[:4], received[4:]):
             buffer.add(frame(*part))
         assert buffer.unlabelled(["message.sent", "message.replied"]) == {uuid_of(1), uuid_of(3)}
         assert buffer.messages(frame()) == {uuid_of(number) for number in (1, 2, 3, 4, 7)}
@@ -187,7 +187,7 @@ def test_it_tells_whose_channel_nothing_tells_and_what_is_a_message() -> None:
         assert buffer.unlabelled(["message.sent"]) == buffer.messages(frame()) == set()
 
 
-def test_a_message_is_known_by_its_type_or_resource_type_and_a_similar_type_is_not_one() -> None:
+def test_messages_are_recognized_by_type_or_resource_type() -> None:
     with Buffer() as buffer:
         buffer.add(
             frame(
@@ -199,7 +199,7 @@ def test_a_message_is_known_by_its_type_or_resource_type_and_a_similar_type_is_n
         assert buffer.messages(frame()) == {uuid_of(1), uuid_of(2)}
 
 
-def test_more_ids_than_are_fetched_at_once_are_all_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_ids_than_one_batch_are_all_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("topo_pipeline.warehouse.buffer._IDS_AT_ONCE", 2)
     with Buffer() as buffer:
         buffer.add(frame(*(activity(number) for number in range(5))))

@@ -1,4 +1,4 @@
-"""What the API's channel filter told stands in the rows that have no channel of their own, and stays."""
+"""Labels from the API's channel filter in rows without a channel of their own."""
 
 from collections.abc import Mapping
 
@@ -29,7 +29,7 @@ def land_labelled(warehouse: Warehouse, labels: Mapping[str, str], **options: ob
     return land_into(warehouse, reading(SENT, OPENED, OWN, labels=labels), **options).changed  # type: ignore[arg-type]
 
 
-def test_the_filter_labels_what_neither_payload_nor_type_tells(warehouse: Warehouse) -> None:
+def test_the_filter_labels_rows_without_a_channel_in_payload_or_type(warehouse: Warehouse) -> None:
     land_labelled(warehouse, {uuid_of(number): "LINKEDIN" for number in (1, 2, 3)})
     assert channels(warehouse) == {
         uuid_of(1): ("LINKEDIN", "filter"),
@@ -38,7 +38,7 @@ def test_the_filter_labels_what_neither_payload_nor_type_tells(warehouse: Wareho
     }
 
 
-def test_a_label_that_comes_later_replaces_the_row_and_keeps_the_one_without(file_warehouse: Warehouse) -> None:
+def test_a_later_label_replaces_the_row_and_the_old_version_is_kept(file_warehouse: Warehouse) -> None:
     land_labelled(file_warehouse, {})
     assert channels(file_warehouse)[uuid_of(1)] == (None, "unknown")
     assert land_labelled(file_warehouse, LINKEDIN, now=LATER) == 1
@@ -48,32 +48,32 @@ def test_a_label_that_comes_later_replaces_the_row_and_keeps_the_one_without(fil
     ]
 
 
-def test_a_reload_that_asks_for_no_labels_takes_none_away(warehouse: Warehouse) -> None:
+def test_a_reload_without_labels_keeps_them(warehouse: Warehouse) -> None:
     land_labelled(warehouse, LINKEDIN)
     assert land_labelled(warehouse, {}, now=LATER) == 0
     assert channels(warehouse)[uuid_of(1)] == ("LINKEDIN", "filter")
 
 
-def test_a_reload_that_tells_another_channel_is_believed(file_warehouse: Warehouse) -> None:
+def test_a_reload_with_another_label_replaces_it(file_warehouse: Warehouse) -> None:
     land_labelled(file_warehouse, LINKEDIN)
     assert land_labelled(file_warehouse, {uuid_of(1): "MANUAL"}, now=LATER) == 1
     assert channels(file_warehouse)[uuid_of(1)] == ("MANUAL", "filter")
 
 
-def test_a_row_that_changes_keeps_the_channel_that_the_filter_returned_before(file_warehouse: Warehouse) -> None:
+def test_a_changed_row_keeps_its_label(file_warehouse: Warehouse) -> None:
     land_labelled(file_warehouse, LINKEDIN)
     changed = activity(1, {"type": "message.sent", "v": 2})
     assert land_into(file_warehouse, reading(changed, OPENED, OWN), now=LATER).changed == 1
     assert channels(file_warehouse)[uuid_of(1)] == ("LINKEDIN", "filter")
 
 
-def test_the_channel_of_one_message_is_not_given_to_another(file_warehouse: Warehouse) -> None:
+def test_a_label_is_not_applied_to_another_message(file_warehouse: Warehouse) -> None:
     land_into(file_warehouse, reading(SENT, activity(4), labels=LINKEDIN))
     assert land_into(file_warehouse, reading(SENT, activity(4)), now=LATER).changed == 0
     assert channels(file_warehouse) == {uuid_of(1): ("LINKEDIN", "filter"), uuid_of(4): (None, "unknown")}
 
 
-def test_a_channel_that_a_payload_no_longer_has_is_unknown(file_warehouse: Warehouse) -> None:
+def test_a_channel_removed_from_the_payload_is_unknown(file_warehouse: Warehouse) -> None:
     land_into(file_warehouse, reading(OWN))
     land_into(file_warehouse, reading(activity(3)), now=LATER)
     assert channels(file_warehouse) == {uuid_of(3): (None, "unknown")}

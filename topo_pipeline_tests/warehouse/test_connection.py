@@ -1,4 +1,4 @@
-"""Opening the warehouse: what it is called, what it can't be, how its sessions are set."""
+"""Opening the warehouse: its path, its file modes and its session settings."""
 
 import os
 import signal
@@ -31,17 +31,17 @@ from topo_pipeline_tests.warehouse.processes import Child
 
 UNUSABLE = {
     "a file as parent folder": "file.txt/topo.duckdb",
-    "a file that is no database": "file.txt",
+    "a file that is not a database": "file.txt",
     "a folder": "folder",
-    "a name too long": f"{'x' * 300}/topo.duckdb",
-    "nobody's home": "~nobody-of-this-name/topo.duckdb",
-    "a file system of the kernel": "/proc/topo/topo.duckdb",
+    "a name that is too long": f"{'x' * 300}/topo.duckdb",
+    "home of an unknown user": "~nobody-of-this-name/topo.duckdb",
+    "the proc file system": "/proc/topo/topo.duckdb",
 }
 
 
 @pytest.fixture
 def unusable(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    (tmp_path / "file.txt").write_text("no database, but longer than a header of one\n" * 500)
+    (tmp_path / "file.txt").write_text("not a database, but longer than its header\n" * 500)
     (tmp_path / "folder").mkdir()
     name = UNUSABLE[request.param]
     return name if name.startswith("~") else str(tmp_path / name)
@@ -49,22 +49,22 @@ def unusable(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("unusable", UNUSABLE, indirect=True)
 @pytest.mark.parametrize("prefix", ["", pytest.param("ducklake:", marks=pytest.mark.full)])
-@pytest.mark.parametrize("way", ["transaction", "reader"])
-def test_an_unusable_path_is_one_sentence_that_names_it(unusable: str, prefix: str, way: str) -> None:
+@pytest.mark.parametrize("open_as", ["transaction", "reader"])
+def test_an_unusable_path_is_a_one_line_error_that_names_it(unusable: str, prefix: str, open_as: str) -> None:
     warehouse = Warehouse(prefix + unusable, wait_seconds=PATIENCE)
     with pytest.raises(WarehouseError) as caught:
-        getattr(warehouse, way)().__enter__()
+        getattr(warehouse, open_as)().__enter__()
     assert Path(unusable).name in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_reader_of_a_warehouse_that_is_not_there_is_told_what_to_do_and_makes_none(warehouse: Warehouse) -> None:
+def test_reading_a_missing_warehouse_says_what_to_do_and_creates_nothing(warehouse: Warehouse) -> None:
     with pytest.raises(WarehouseError, match=f"no warehouse at {warehouse.path}.*load a day"), warehouse.reader():
         pass
     assert not warehouse.path.parent.exists()
 
 
-def test_the_first_transaction_makes_the_folders_above_the_warehouse(tmp_path: Path) -> None:
+def test_the_first_transaction_creates_the_parent_folders(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "some" / "where" / "topo.duckdb"))
     warehouse.prepare()
     assert warehouse.path.is_file()
@@ -83,7 +83,7 @@ def test_the_file_may_have_any_name(tmp_path: Path, name: str) -> None:
     assert payloads(warehouse).keys() == {uuid_of(1), uuid_of(2)}
 
 
-def test_quotes_spaces_and_sql_in_the_path_do_no_harm(tmp_path: Path) -> None:
+def test_the_path_may_contain_quotes_spaces_and_sql(tmp_path: Path) -> None:
     folder = tmp_path / "it's; DROP TABLE topo.activities; -- \" $x {}"
     warehouse = Warehouse(f"ducklake:{folder / 'a lake.db'}")
     land_into(warehouse, reading(*(activity(number) for number in range(50))))
@@ -91,24 +91,24 @@ def test_quotes_spaces_and_sql_in_the_path_do_no_harm(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
 
 
-def test_a_file_is_plain_duckdb_for_everybody_else(file_warehouse: Warehouse) -> None:
+def test_the_file_is_a_plain_duckdb_database(file_warehouse: Warehouse) -> None:
     land_into(file_warehouse, reading(activity(1)))
     with duckdb.connect(str(file_warehouse.path), read_only=True) as connection:
         assert connection.execute("SELECT id::VARCHAR FROM topo.topo.activities").fetchall() == [(uuid_of(1),)]
 
 
-def test_a_file_is_of_a_storage_whose_checkpoints_pass_over_what_did_not_change(file_warehouse: Warehouse) -> None:
+def test_a_new_file_has_the_current_storage_version(file_warehouse: Warehouse) -> None:
     file_warehouse.prepare()
     assert storage_of(file_warehouse.path) == "v1.4.0+"
 
 
-def test_a_file_of_an_older_storage_is_taken_over_by_the_next_transaction_and_only_read_by_a_reader(
+def test_the_next_transaction_upgrades_the_storage_of_an_older_file(
     file_warehouse: Warehouse,
 ) -> None:
     land_into(file_warehouse, reading(activity(1)))
-    as_it_was = file_warehouse.path.rename(file_warehouse.path.with_name("newer.duckdb"))
+    newer = file_warehouse.path.rename(file_warehouse.path.with_name("newer.duckdb"))
     with duckdb.connect() as connection:
-        connection.execute(f"ATTACH '{as_it_was}' AS newer (READ_ONLY)")
+        connection.execute(f"ATTACH '{newer}' AS newer (READ_ONLY)")
         connection.execute(f"ATTACH '{file_warehouse.path}' AS older (STORAGE_VERSION 'v1.0.0')")
         connection.execute("COPY FROM DATABASE newer TO older")
     assert payloads(file_warehouse).keys() == {uuid_of(1)}
@@ -118,20 +118,20 @@ def test_a_file_of_an_older_storage_is_taken_over_by_the_next_transaction_and_on
     assert storage_of(file_warehouse.path) == "v1.4.0+"
 
 
-def test_a_home_and_a_relative_path_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_and_relative_paths_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert Warehouse("~/topo.duckdb").path == Warehouse("ducklake:topo.duckdb").path == tmp_path / "topo.duckdb"
 
 
-def test_a_reader_can_not_write(file_warehouse: Warehouse) -> None:
+def test_a_reader_cannot_write(file_warehouse: Warehouse) -> None:
     land_into(file_warehouse, reading(activity(1)))
     with file_warehouse.reader() as connection, pytest.raises(duckdb.Error, match="read-only"):
         connection.execute("DELETE FROM topo.activities")
     assert len(records(file_warehouse, "topo.activities")) == 1
 
 
-def test_a_name_in_sql_never_means_a_variable_of_python(file_warehouse: Warehouse) -> None:
+def test_names_in_sql_never_refer_to_python_variables(file_warehouse: Warehouse) -> None:
     frame = pd.DataFrame({"a": [1]})
     with file_warehouse.reader() as connection, pytest.raises(duckdb.CatalogException, match="frame"):
         connection.execute("SELECT * FROM frame")
@@ -141,13 +141,13 @@ def test_a_name_in_sql_never_means_a_variable_of_python(file_warehouse: Warehous
 ZONES = """
 import sys
 from topo_pipeline.warehouse.connection import Warehouse
-for way in (Warehouse(sys.argv[1]).transaction, Warehouse(sys.argv[1]).reader):
-    with way() as connection:
+for open_as in (Warehouse(sys.argv[1]).transaction, Warehouse(sys.argv[1]).reader):
+    with open_as() as connection:
         print(connection.sql("SELECT current_setting('TimeZone'), created_at::VARCHAR FROM topo.activities").fetchone())
 """
 
 
-def test_sessions_are_in_utc_whatever_the_zone_of_the_process(file_warehouse: Warehouse) -> None:
+def test_sessions_are_in_utc_in_any_time_zone(file_warehouse: Warehouse) -> None:
     land_into(file_warehouse, reading(activity(0)))
     run = subprocess.run(  # noqa: S603 - our own
         [sys.executable, "-c", ZONES, file_warehouse.target],
@@ -160,7 +160,7 @@ def test_sessions_are_in_utc_whatever_the_zone_of_the_process(file_warehouse: Wa
     assert run.stdout.splitlines() == ["('UTC', '2026-03-01 12:00:00+00')"] * 2
 
 
-def test_a_connection_is_closed_when_its_transaction_is_over(file_warehouse: Warehouse) -> None:
+def test_a_connection_is_closed_after_its_transaction(file_warehouse: Warehouse) -> None:
     with file_warehouse.transaction() as writer:
         pass
     with file_warehouse.reader() as reader:
@@ -174,7 +174,7 @@ def modes_in(folder: Path) -> dict[str, int]:
     return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
 
 
-def test_a_new_warehouse_its_log_and_what_it_spills_are_private_whatever_the_umask(tmp_path: Path) -> None:
+def test_a_new_warehouse_and_its_temporary_files_are_private_with_any_umask(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "data" / "topo.duckdb"))
     with umask(0), warehouse.transaction():
         during = modes_in(warehouse.path.parent)
@@ -183,10 +183,10 @@ def test_a_new_warehouse_its_log_and_what_it_spills_are_private_whatever_the_uma
     assert modes_in(warehouse.path.parent) == {"topo.duckdb": 0o600}
 
 
-def test_a_log_that_a_crash_leaves_is_private(tmp_path: Path) -> None:
+def test_a_write_ahead_log_left_by_a_crash_is_private(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
     with umask(0):
-        assert Child(commit_and_be_killed, warehouse.target).ends() == -signal.SIGKILL
+        assert Child(commit_and_be_killed, warehouse.target).wait() == -signal.SIGKILL
     modes = modes_in(tmp_path)
     assert {name: mode for name, mode in modes.items() if not name.startswith(".")} == {
         "topo.duckdb": 0o600,
@@ -203,21 +203,21 @@ def commit_and_be_killed(target: str, _: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_new_lake_is_private_with_its_data(tmp_path: Path) -> None:
+def test_a_new_lake_and_its_data_are_private(tmp_path: Path) -> None:
     lake = Warehouse(f"ducklake:{tmp_path / 'lake.db'}")
     with umask(0):
         land_into(lake, reading(activity(1)))
     assert modes_in(tmp_path) == {"lake.db": 0o600, "lake.db.files": 0o700}
 
 
-def test_a_mode_that_somebody_chose_stays_and_the_log_has_it_too(file_warehouse: Warehouse) -> None:
+def test_a_changed_file_mode_is_kept_and_applies_to_the_log(file_warehouse: Warehouse) -> None:
     file_warehouse.path.chmod(0o640)
     with file_warehouse.transaction():
         assert stat.S_IMODE(Path(f"{file_warehouse.path}.wal").stat().st_mode) == 0o640
     assert modes_in(file_warehouse.path.parent) == {"topo.duckdb": 0o640}
 
 
-def test_a_link_to_where_the_warehouse_is_to_be_is_followed(tmp_path: Path) -> None:
+def test_a_symbolic_link_to_a_new_warehouse_is_followed(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     link = tmp_path / "topo.duckdb"
     link.symlink_to(tmp_path / "disk" / "real.duckdb")
@@ -227,17 +227,17 @@ def test_a_link_to_where_the_warehouse_is_to_be_is_followed(tmp_path: Path) -> N
     assert modes_in(tmp_path / "disk") == {"real.duckdb": 0o600}
 
 
-@pytest.mark.parametrize("way", ["transaction", "reader"])
-def test_a_folder_that_somebody_has_locked_is_waited_for_only_as_long_as_the_warehouse(
-    file_warehouse: Warehouse, on_waiting: SetHook, way: str
+@pytest.mark.parametrize("open_as", ["transaction", "reader"])
+def test_a_locked_folder_is_an_error_after_the_waiting_time(
+    file_warehouse: Warehouse, on_waiting: SetHook, open_as: str
 ) -> None:
-    tries: list[None] = []
-    on_waiting(lambda: tries.append(None))
-    impatient = Warehouse(file_warehouse.target, wait_seconds=0.1)
+    waits: list[None] = []
+    on_waiting(lambda: waits.append(None))
+    no_wait = Warehouse(file_warehouse.target, wait_seconds=0.1)
     folder = file_warehouse.path.parent
     with locked(folder, wait_seconds=0.1), pytest.raises(WarehouseInUse, match="locked the folder") as error:
-        getattr(impatient, way)().__enter__()
-    assert tries
+        getattr(no_wait, open_as)().__enter__()
+    assert waits
     assert str(folder) in str(error.value)
     assert "\n" not in str(error.value)
     file_warehouse.prepare()

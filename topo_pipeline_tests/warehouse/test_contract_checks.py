@@ -1,4 +1,4 @@
-"""The contract checks that a warehouse keeps, in a file and in a lake."""
+"""The contract checks that are stored in the warehouse."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -24,7 +24,7 @@ def keep(warehouse: Warehouse, outcome: str, checked_at: datetime) -> None:
         store_contract_check(connection, results(outcome), checked_at=checked_at)
 
 
-def test_the_latest_check_is_the_one_that_counts(warehouse: Warehouse) -> None:
+def test_the_latest_check_is_used(warehouse: Warehouse) -> None:
     warehouse.prepare()
     with warehouse.reader() as connection:
         assert latest_contract_check(connection) is None
@@ -37,7 +37,7 @@ def test_the_latest_check_is_the_one_that_counts(warehouse: Warehouse) -> None:
     assert sorted(latest[1], key=lambda result: result.assumption) == results("differs")
 
 
-def test_a_warehouse_has_activities_once_a_day_with_some_has_landed(warehouse: Warehouse) -> None:
+def test_a_warehouse_has_activities_after_a_day_with_some_has_landed(warehouse: Warehouse) -> None:
     def has_some() -> bool:
         with warehouse.reader() as connection:
             return has_landed_activities(connection)
@@ -49,7 +49,7 @@ def test_a_warehouse_has_activities_once_a_day_with_some_has_landed(warehouse: W
     assert has_some()
 
 
-def test_a_sample_comes_from_the_latest_closed_day_with_enough_activities(warehouse: Warehouse) -> None:
+def test_the_sample_day_is_the_latest_closed_day_with_enough_activities(warehouse: Warehouse) -> None:
     def sampled(rows: int) -> tuple[datetime, datetime] | None:
         with warehouse.reader() as connection:
             return day_for_a_sample(connection, rows)

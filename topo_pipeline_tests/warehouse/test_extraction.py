@@ -1,4 +1,4 @@
-"""What becomes of a payload: its columns, in either spelling, and its text."""
+"""How payloads in both spellings become columns, and are kept as text."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ from topo_pipeline_tests.warehouse.builders import (
     uuid_of,
 )
 
-# One reply as each of the documented shapes spells it.
+# The same reply in both documented spellings.
 CAMEL = {
     "type": "message.replied",
     "organizationId": uuid_of(101),
@@ -57,21 +57,21 @@ COLUMNS = {
     "resource_type": "MESSAGE",
     "event_type": "REPLIED",
 }
-BARE = {"channel": None, "channel_source": "unknown", "step_number": None, "reply_category": None}
-DETAILED = {"channel": "LINKEDIN", "channel_source": "payload", "step_number": 3, "reply_category": "INTERESTED"}
-NOTHING = dict.fromkeys(COLUMNS) | BARE
+WITHOUT_DETAILS = {"channel": None, "channel_source": "unknown", "step_number": None, "reply_category": None}
+WITH_DETAILS = {"channel": "LINKEDIN", "channel_source": "payload", "step_number": 3, "reply_category": "INTERESTED"}
+ALL_NULL = dict.fromkeys(COLUMNS) | WITHOUT_DETAILS
 
 
 def extracted(warehouse: Warehouse, *payloads: dict[str, Any] | str) -> list[dict[str, Any]]:
-    """Land an activity with each payload; return what was read off each."""
+    """Land an activity with each payload. Return the columns of each row."""
     land_into(warehouse, reading(*(activity(number, payload) for number, payload in enumerate(payloads))))
     rows = {row["id"]: row for row in records(warehouse, "topo.activities")}
     assert len(rows) == len(payloads)
     in_order = (rows[UUID(uuid_of(number))] for number in range(len(payloads)))
-    return [{name: value for name, value in row.items() if name in NOTHING} for row in in_order]
+    return [{name: value for name, value in row.items() if name in ALL_NULL} for row in in_order]
 
 
-def test_every_column_of_a_row_is_what_was_received(warehouse: Warehouse) -> None:
+def test_every_column_has_the_received_value(warehouse: Warehouse) -> None:
     moment = noon().replace(microsecond=123456)
     text = json.dumps(SNAKE)
     load = land_into(warehouse, reading(activity(1, text, at=moment)))
@@ -81,7 +81,7 @@ def test_every_column_of_a_row_is_what_was_received(warehouse: Warehouse) -> Non
             "created_at": moment,
             "day": DAY,
             **COLUMNS,
-            **DETAILED,
+            **WITH_DETAILS,
             "payload": text,
             "landed_at": LANDED,
             "load_id": load.load_id,
@@ -89,17 +89,17 @@ def test_every_column_of_a_row_is_what_was_received(warehouse: Warehouse) -> Non
     ]
 
 
-def test_a_payload_in_camel_case_without_channel_and_metadata_fills_the_same_columns(file_warehouse: Warehouse) -> None:
-    assert extracted(file_warehouse, CAMEL) == [COLUMNS | BARE]
+def test_a_payload_in_camel_case_fills_the_same_columns(file_warehouse: Warehouse) -> None:
+    assert extracted(file_warehouse, CAMEL) == [COLUMNS | WITHOUT_DETAILS]
 
 
-def test_details_are_read_in_camel_case_too(file_warehouse: Warehouse) -> None:
+def test_metadata_is_read_in_camel_case(file_warehouse: Warehouse) -> None:
     details = {"resourceType": "MESSAGE", "metadata": {"stepNumber": 3, "replyCategory": "INTERESTED"}}
-    row = COLUMNS | DETAILED | {"channel": None, "channel_source": "unknown"}
+    row = COLUMNS | WITH_DETAILS | {"channel": None, "channel_source": "unknown"}
     assert extracted(file_warehouse, CAMEL | details) == [row]
 
 
-def test_a_null_in_one_spelling_hides_no_value_in_the_other(file_warehouse: Warehouse) -> None:
+def test_a_null_in_one_spelling_does_not_hide_a_value_in_the_other(file_warehouse: Warehouse) -> None:
     payloads = [
         {key: None for key in nulled if key not in kept} | kept for nulled, kept in ((CAMEL, SNAKE), (SNAKE, CAMEL))
     ]
@@ -107,21 +107,21 @@ def test_a_null_in_one_spelling_hides_no_value_in_the_other(file_warehouse: Ware
         assert {name: row[name] for name in COLUMNS} == COLUMNS
 
 
-def test_what_is_null_empty_or_missing_is_null(file_warehouse: Warehouse) -> None:
+def test_null_empty_and_missing_values_are_null(file_warehouse: Warehouse) -> None:
     payloads: dict[str, dict[str, Any]] = {
         "empty": {},
         "nulls": dict.fromkeys(SNAKE | CAMEL),
         "empty texts": dict.fromkeys(SNAKE | CAMEL, ""),
-        "null details": {"metadata": {"step_number": None, "reply_category": None}},
-        "list of details": {"metadata": []},
-        "text of details": {"metadata": "none"},
+        "null metadata fields": {"metadata": {"step_number": None, "reply_category": None}},
+        "metadata as a list": {"metadata": []},
+        "metadata as text": {"metadata": "none"},
         "unknown keys": {"TYPE": "message.sent", "payload": SNAKE, "Channel": "EMAIL"},
     }
     rows = extracted(file_warehouse, *payloads.values())
-    assert dict(zip(payloads, rows, strict=True)) == dict.fromkeys(payloads, NOTHING)
+    assert dict(zip(payloads, rows, strict=True)) == dict.fromkeys(payloads, ALL_NULL)
 
 
-def test_types_channels_categories_and_fields_that_topo_adds_are_kept(file_warehouse: Warehouse) -> None:
+def test_unknown_types_channels_categories_and_fields_are_kept(file_warehouse: Warehouse) -> None:
     payload = {
         "type": "voicemail.left_twice",
         "channel": "carrier_pigeon",
@@ -129,7 +129,7 @@ def test_types_channels_categories_and_fields_that_topo_adds_are_kept(file_wareh
         "somethingNew": {"deep": [1, {"deeper": None}]},
     }
     assert extracted(file_warehouse, payload) == [
-        NOTHING
+        ALL_NULL
         | {
             "type": "voicemail.left_twice",
             "resource_type": "VOICEMAIL",
@@ -141,13 +141,13 @@ def test_types_channels_categories_and_fields_that_topo_adds_are_kept(file_wareh
     ]
 
 
-def test_a_type_without_two_parts_is_no_error(file_warehouse: Warehouse) -> None:
+def test_a_type_without_two_parts_is_accepted(file_warehouse: Warehouse) -> None:
     rows = extracted(file_warehouse, *({"type": type_} for type_ in ("ping", ".", "")))
     found = [(row["type"], row["resource_type"], row["event_type"]) for row in rows]
     assert found == [("ping", "PING", None), (".", None, None), (None, None, None)]
 
 
-def test_an_id_that_is_no_uuid_is_null_and_stays_in_the_payload(file_warehouse: Warehouse) -> None:
+def test_an_id_that_is_not_a_uuid_is_null_and_kept_in_the_payload(file_warehouse: Warehouse) -> None:
     ids = ["42", "not-a-uuid", uuid_of(1) + "0", HOSTILE, 7, True, ["x"], {"id": 1}]
     texts = [json.dumps({"type": "message.sent", "person_id": id_, "sequence_id": uuid_of(9)}) for id_ in ids]
     for row in extracted(file_warehouse, *texts):
@@ -155,13 +155,13 @@ def test_an_id_that_is_no_uuid_is_null_and_stays_in_the_payload(file_warehouse: 
     assert ask(file_warehouse, "SELECT payload FROM topo.activities ORDER BY id") == [(text,) for text in texts]
 
 
-def test_a_step_number_that_is_no_number_is_null(file_warehouse: Warehouse) -> None:
+def test_an_invalid_step_number_is_null(file_warehouse: Warehouse) -> None:
     steps = [(3, 3), ("3", 3), (0, 0), ("two", None), (99999999999, None), ({}, None)]
     rows = extracted(file_warehouse, *({"metadata": {"step_number": step}} for step, _ in steps))
     assert [row["step_number"] for row in rows] == [expected for _, expected in steps]
 
 
-def test_the_channel_is_the_payloads_or_what_the_type_tells(file_warehouse: Warehouse) -> None:
+def test_the_channel_comes_from_the_payload_or_else_the_type(file_warehouse: Warehouse) -> None:
     cases: list[tuple[str | None, str | None, tuple[str | None, str]]] = [
         ("message.opened", None, ("EMAIL", "type")),
         ("message.link_clicked", None, ("EMAIL", "type")),
@@ -184,7 +184,7 @@ def test_the_channel_is_the_payloads_or_what_the_type_tells(file_warehouse: Ware
         assert (row["channel"], row["channel_source"]) == expected, (type_, channel)
 
 
-def test_the_resource_type_that_was_sent_is_believed(file_warehouse: Warehouse) -> None:
+def test_the_resource_type_in_the_payload_is_used(file_warehouse: Warehouse) -> None:
     [row] = extracted(file_warehouse, {"type": "message.sent", "resource_type": "Carrier"})
     assert (row["resource_type"], row["event_type"]) == ("CARRIER", "SENT")
 
@@ -195,8 +195,8 @@ PAYLOADS = {
     "escapes": '{"type":"message.sent","name":"\\u00e9 \\/ \\ud83d\\ude80 \\"quoted\\""}',
     "a NUL escape": '{"type":"message.sent","messageId":"a\\u0000b"}',
     "big numbers": '{"type":"message.sent","n":123456789012345678901234567890,"f":1.000,"e":1E400,"z":-0}',
-    "a key twice": '{"type":"message.sent","a":1,"a":2}',
-    "depth": '{"type":"message.sent","a":' + "[" * 500 + "]" * 500 + "}",
+    "a repeated key": '{"type":"message.sent","a":1,"a":2}',
+    "deep nesting": '{"type":"message.sent","a":' + "[" * 500 + "]" * 500 + "}",
     "hostile text": json.dumps({"type": HOSTILE, "messageId": HOSTILE, "channel": HOSTILE}),
 }
 
@@ -209,12 +209,12 @@ def test_a_payload_is_kept_byte_for_byte(warehouse: Warehouse) -> None:
     assert (load.rows, load.rejects) == (len(PAYLOADS), 0)
 
 
-def test_a_nul_within_a_value_reaches_its_column(file_warehouse: Warehouse) -> None:
+def test_a_nul_character_is_kept_in_its_column(file_warehouse: Warehouse) -> None:
     [row] = extracted(file_warehouse, PAYLOADS["a NUL escape"])
     assert row["message_id"] == "a\0b"
 
 
-def test_an_activity_whose_ids_are_no_uuids_lands_without_them(file_warehouse: Warehouse) -> None:
+def test_an_activity_without_valid_ids_lands(file_warehouse: Warehouse) -> None:
     names = ("organization_id", "person_id", "sequence_id", "sequence_template_id")
     [row] = extracted(file_warehouse, SNAKE | dict.fromkeys(names, "42"))
     assert {name: row[name] for name in COLUMNS} == COLUMNS | dict.fromkeys(names)

@@ -1,4 +1,4 @@
-"""A DuckDB instance is used again once it is free, and nothing of the one use is seen by the next."""
+"""DuckDB instances are reused, without any state of the previous use."""
 
 import signal
 import subprocess
@@ -15,7 +15,7 @@ from topo_pipeline.warehouse import connection as opening
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.conftest import PATIENCE
 
-FORKS = """
+FORK_AND_COUNT = """
 import os, sys
 from topo_pipeline.warehouse.connection import Warehouse
 def count():
@@ -31,7 +31,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 @pytest.fixture(autouse=True)
 def created(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[DuckDBPyConnection]]:
-    """The instances that are created from here on; those that the tests before have left are put aside."""
+    """Return the instances that the test creates. Idle instances of earlier tests are not used."""
     instances: list[DuckDBPyConnection] = []
     connect = duckdb.connect
 
@@ -52,7 +52,7 @@ def count(warehouse: Warehouse) -> int:
         return int(rows)
 
 
-def test_one_instance_serves_one_use_after_the_other(tmp_path: Path, created: list[DuckDBPyConnection]) -> None:
+def test_an_instance_is_reused(tmp_path: Path, created: list[DuckDBPyConnection]) -> None:
     for name in ("one", "two"):
         warehouse = Warehouse(str(tmp_path / f"{name}.duckdb"))
         warehouse.prepare()
@@ -62,9 +62,7 @@ def test_one_instance_serves_one_use_after_the_other(tmp_path: Path, created: li
     assert databases == (["memory"],)
 
 
-def test_the_next_use_sees_nothing_of_the_one_before(
-    file_warehouse: Warehouse, created: list[DuckDBPyConnection]
-) -> None:
+def test_a_reused_instance_keeps_no_state(file_warehouse: Warehouse, created: list[DuckDBPyConnection]) -> None:
     with file_warehouse.transaction() as connection:
         connection.execute("CREATE TEMP TABLE mine AS SELECT 1")
         connection.execute("CREATE TEMP MACRO own() AS 1")
@@ -79,7 +77,7 @@ def test_the_next_use_sees_nothing_of_the_one_before(
     assert len(created) == 1
 
 
-def test_after_a_fault_the_instance_is_closed_and_the_file_is_free(
+def test_after_an_error_the_instance_is_closed_and_the_file_unlocked(
     file_warehouse: Warehouse, created: list[DuckDBPyConnection]
 ) -> None:
     with pytest.raises(ZeroDivisionError), file_warehouse.transaction() as connection:
@@ -91,7 +89,7 @@ def test_after_a_fault_the_instance_is_closed_and_the_file_is_free(
     assert len(created) == 2
 
 
-def test_two_uses_at_once_have_an_instance_each(tmp_path: Path, created: list[DuckDBPyConnection]) -> None:
+def test_concurrent_uses_have_separate_instances(tmp_path: Path, created: list[DuckDBPyConnection]) -> None:
     one, other = (Warehouse(str(tmp_path / f"{name}.duckdb")) for name in ("one", "other"))
     with one.transaction() as connection, other.transaction():
         assert connection.execute("SELECT count(*) FROM topo.loads").fetchall() == [(0,)]
@@ -105,7 +103,7 @@ def test_two_uses_at_once_have_an_instance_each(tmp_path: Path, created: list[Du
     assert counted == [0, 0]
 
 
-def test_an_instance_that_has_used_its_folder_is_not_used_again(
+def test_an_instance_that_has_spilled_to_disk_is_not_reused(
     file_warehouse: Warehouse, created: list[DuckDBPyConnection]
 ) -> None:
     file_warehouse.prepare()
@@ -117,14 +115,14 @@ def test_an_instance_that_has_used_its_folder_is_not_used_again(
     assert [path.name for path in file_warehouse.path.parent.iterdir()] == [file_warehouse.path.name]
 
 
-def test_a_forked_process_creates_an_instance_of_its_own(file_warehouse: Warehouse) -> None:
+def test_a_forked_process_creates_its_own_instance(file_warehouse: Warehouse) -> None:
     file_warehouse.prepare()
-    forks = [sys.executable, "-c", FORKS, file_warehouse.target]
-    assert subprocess.run(forks, timeout=PATIENCE, check=False).returncode == 7  # noqa: S603
+    command = [sys.executable, "-c", FORK_AND_COUNT, file_warehouse.target]
+    assert subprocess.run(command, timeout=PATIENCE, check=False).returncode == 7  # noqa: S603
 
 
 @pytest.mark.parametrize("use", ["transaction", "reader", "exclusive"])
-def test_an_exception_that_leaves_a_query_running_does_not_wait_for_it(file_warehouse: Warehouse, use: str) -> None:
+def test_an_exception_does_not_wait_for_a_running_query(file_warehouse: Warehouse, use: str) -> None:
     """The query would take hours."""
     file_warehouse.prepare()
     interrupted = threading.Timer(0.2, signal.raise_signal, [signal.SIGUSR1])

@@ -1,4 +1,4 @@
-"""Landing a day: its rows, its ledger row, and what is left alone."""
+"""Landing a day: its rows and its row in the ledger."""
 
 from dataclasses import asdict
 from datetime import timedelta
@@ -25,14 +25,14 @@ from topo_pipeline_tests.warehouse.builders import (
 )
 
 
-def test_landing_a_day_gives_exactly_its_rows(warehouse: Warehouse) -> None:
+def test_landing_a_day_stores_exactly_its_rows(warehouse: Warehouse) -> None:
     texts = {uuid_of(number): f'{{"type":"message.sent","n":{number}}}' for number in range(250)}
     load = land_into(warehouse, reading(*(activity(n, texts[uuid_of(n)]) for n in range(250))))
     assert payloads(warehouse) == texts
     assert (load.rows, load.added, load.changed, load.removed, load.rejects) == (250, 250, 0, 0, 0)
 
 
-def test_the_ledger_says_how_a_day_was_read_and_what_landing_it_did(file_warehouse: Warehouse) -> None:
+def test_the_ledger_records_how_a_day_was_read_and_landed(file_warehouse: Warehouse) -> None:
     read = reading(
         activity(1), activity(2), rejects=(("{", "cut"),), is_open=True, proved=False, api_total_count=9, requests=4
     )
@@ -64,10 +64,10 @@ def test_the_ledger_says_how_a_day_was_read_and_what_landing_it_did(file_warehou
 
 def test_an_empty_day_lands_a_ledger_row_and_no_rows(file_warehouse: Warehouse) -> None:
     load = land_into(file_warehouse, reading())
-    held = snapshot(file_warehouse)
+    tables = snapshot(file_warehouse)
     assert (load.rows, load.added, load.removed) == (0, 0, 0)
-    assert [row["day"] for row in held.pop("loads")] == [DAY]
-    assert held == {"activities": [], "activity_changes": [], "rejects": []}
+    assert [row["day"] for row in tables.pop("loads")] == [DAY]
+    assert tables == {"activities": [], "activity_changes": [], "rejects": []}
 
 
 def test_landing_the_same_reading_twice_changes_no_row(warehouse: Warehouse) -> None:
@@ -80,7 +80,7 @@ def test_landing_the_same_reading_twice_changes_no_row(warehouse: Warehouse) -> 
     assert len(records(warehouse, "topo.loads")) == 2
 
 
-def test_every_load_has_an_id_of_its_own(file_warehouse: Warehouse) -> None:
+def test_every_load_has_its_own_id(file_warehouse: Warehouse) -> None:
     loads = [land_into(file_warehouse, reading(activity(1))) for _ in range(3)]
     assert len({load.load_id for load in loads}) == 3
 
@@ -93,7 +93,7 @@ def test_several_days_may_land_in_one_transaction(file_warehouse: Warehouse) -> 
     assert [payloads(file_warehouse, day).keys() for day in (DAY, NEXT_DAY)] == [{uuid_of(0)}, {uuid_of(1)}]
 
 
-def test_landed_days_holds_the_last_load_of_each_day_though_a_clock_was_set_back(file_warehouse: Warehouse) -> None:
+def test_landed_days_has_each_days_last_load_even_if_the_clock_was_set_back(file_warehouse: Warehouse) -> None:
     land_into(file_warehouse, reading(activity(1)), now=LATER)
     last = [
         land_into(file_warehouse, reading(day=NEXT_DAY), now=LANDED),
@@ -103,7 +103,7 @@ def test_landed_days_holds_the_last_load_of_each_day_though_a_clock_was_set_back
     assert {row["day"]: row["load_id"] for row in records(file_warehouse, "landed_days")} == expected
 
 
-def test_a_reading_that_can_not_be_landed_leaves_the_day_as_it_was(file_warehouse: Warehouse) -> None:
+def test_a_reading_that_cannot_land_leaves_the_day_unchanged(file_warehouse: Warehouse) -> None:
     land_into(file_warehouse, reading(activity(1)))
     before = snapshot(file_warehouse)
     with pytest.raises(duckdb.ConversionException):
@@ -112,16 +112,16 @@ def test_a_reading_that_can_not_be_landed_leaves_the_day_as_it_was(file_warehous
 
 
 def test_text_is_never_run_as_sql(file_warehouse: Warehouse) -> None:
-    hostile = activity(1, {"type": HOSTILE, "person_id": HOSTILE, "channel": HOSTILE, HOSTILE: HOSTILE})
-    land_into(file_warehouse, reading(hostile, rejects=((HOSTILE, HOSTILE),)), run_id=HOSTILE)
-    held = snapshot(file_warehouse)
-    assert (held["activities"][0]["type"], held["loads"][0]["run_id"]) == (HOSTILE, HOSTILE)
-    assert (held["rejects"][0]["raw"], held["rejects"][0]["reason"]) == (HOSTILE, HOSTILE)
+    malicious = activity(1, {"type": HOSTILE, "person_id": HOSTILE, "channel": HOSTILE, HOSTILE: HOSTILE})
+    land_into(file_warehouse, reading(malicious, rejects=((HOSTILE, HOSTILE),)), run_id=HOSTILE)
+    tables = snapshot(file_warehouse)
+    assert (tables["activities"][0]["type"], tables["loads"][0]["run_id"]) == (HOSTILE, HOSTILE)
+    assert (tables["rejects"][0]["raw"], tables["rejects"][0]["reason"]) == (HOSTILE, HOSTILE)
     land_into(file_warehouse, reading(activity(2)), now=LATER)
     assert [row["type"] for row in records(file_warehouse, "topo.activity_changes")] == [HOSTILE]
 
 
-def test_each_load_of_a_day_is_later_than_the_one_before_even_if_the_clock_goes_back_twice(
+def test_loads_of_a_day_have_increasing_times_even_if_the_clock_is_set_back(
     file_warehouse: Warehouse,
 ) -> None:
     moments = (LATER, LATER - timedelta(hours=1), LATER - timedelta(hours=2))

@@ -1,4 +1,4 @@
-"""The schema: brought up to date once, in order, and never by an older version."""
+"""Migrations: each is applied once, in order, and newer warehouses are refused."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ FILES = sorted(path.name for path in (Path(package.__file__).parent / "migration
 APPLIED = "SELECT version, name FROM topo.migrations ORDER BY version"
 
 
-def test_migrations_are_numbered_from_one_without_gaps_or_twins() -> None:
+def test_migrations_are_numbered_from_one_without_gaps_or_duplicates() -> None:
     assert all(re.fullmatch(r"\d{4}_[a-z0-9_]+\.sql", name) for name in FILES)
     assert [int(name[:4]) for name in FILES] == list(range(1, len(FILES) + 1))
 
@@ -27,7 +27,7 @@ def test_each_migration_is_applied_once(file_warehouse: Warehouse) -> None:
     assert ask(file_warehouse, APPLIED) == [(int(name[:4]), name) for name in FILES]
 
 
-def test_an_older_warehouse_gets_what_it_lacks_in_order_and_keeps_its_rows(
+def test_an_older_warehouse_is_migrated_in_order_and_keeps_its_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
@@ -44,7 +44,7 @@ def test_an_older_warehouse_gets_what_it_lacks_in_order_and_keeps_its_rows(
     assert ask(warehouse, APPLIED) == [(number, name) for number, (name, _) in steps.items()]
 
 
-def test_a_migration_that_fails_leaves_the_schema_as_it_was(
+def test_a_failed_migration_leaves_the_schema_unchanged(
     file_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = migrate.migrations()
@@ -60,31 +60,31 @@ def test_a_migration_that_fails_leaves_the_schema_as_it_was(
 def set_version(warehouse: Warehouse, *, newer: bool) -> None:
     with warehouse.transaction() as connection:
         if newer:
-            connection.execute("INSERT INTO topo.migrations VALUES (?, 'of_tomorrow.sql')", [len(FILES) + 1])
+            connection.execute("INSERT INTO topo.migrations VALUES (?, 'future.sql')", [len(FILES) + 1])
         else:
             connection.execute("DELETE FROM topo.migrations WHERE version = ?", [len(FILES)])
 
 
-@pytest.mark.parametrize("way", ["transaction", "reader"])
-def test_a_newer_warehouse_is_refused_and_left_alone(file_warehouse: Warehouse, way: str) -> None:
+@pytest.mark.parametrize("open_as", ["transaction", "reader"])
+def test_a_newer_warehouse_is_refused_and_unchanged(file_warehouse: Warehouse, open_as: str) -> None:
     land_into(file_warehouse, reading(activity(1)))
     before = snapshot(file_warehouse)
     set_version(file_warehouse, newer=True)
-    sentence = f"version {len(FILES) + 1}, but this version supports {len(FILES)}: upgrade"
-    with pytest.raises(WarehouseError, match=sentence), getattr(file_warehouse, way)():
+    message = f"version {len(FILES) + 1}, but this version supports {len(FILES)}: upgrade"
+    with pytest.raises(WarehouseError, match=message), getattr(file_warehouse, open_as)():
         pass
     with duckdb.connect(str(file_warehouse.path)) as connection:
-        connection.execute("DELETE FROM topo.topo.migrations WHERE name = 'of_tomorrow.sql'")
+        connection.execute("DELETE FROM topo.topo.migrations WHERE name = 'future.sql'")
     assert snapshot(file_warehouse) == before
 
 
-def test_a_reader_of_an_older_warehouse_is_told_what_to_do(file_warehouse: Warehouse) -> None:
+def test_reading_an_older_warehouse_says_what_to_do(file_warehouse: Warehouse) -> None:
     set_version(file_warehouse, newer=False)
     with pytest.raises(WarehouseError, match="older topo-pipeline: load a day"), file_warehouse.reader():
         pass
 
 
-def test_a_reader_of_a_database_that_is_empty_is_told_what_to_do(tmp_path: Path) -> None:
+def test_reading_an_empty_database_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "topo.duckdb"
     duckdb.connect(str(path)).close()
     with pytest.raises(WarehouseError, match="load a day"), Warehouse(str(path)).reader():
@@ -101,9 +101,9 @@ WHERE database_name = current_database() AND schema_name IN ('topo', 'engagement
 """
 
 
-def test_every_table_and_column_says_what_it_is(warehouse: Warehouse) -> None:
+def test_every_table_and_column_has_a_comment(warehouse: Warehouse) -> None:
     warehouse.prepare()
     columns = {(table, column): comment for table, column, comment in ask(warehouse, COLUMNS)}
     assert {"activities", "loads", "rejects", "migrations", "builds"} <= {table for table, _ in columns}
     assert [table for table, comment in ask(warehouse, TABLES) if not comment] == []
-    assert [name for name, comment in columns.items() if not (comment)] == []
+    assert [name for name, comment in columns.items() if not comment] == []

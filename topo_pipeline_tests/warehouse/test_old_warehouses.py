@@ -1,4 +1,4 @@
-"""Warehouses that past versions left: today's code takes them over with every row they had, and goes on."""
+"""Warehouses of past versions are migrated with all their rows, and can be used."""
 
 import gzip
 import shutil
@@ -18,7 +18,7 @@ from topo_pipeline_tests.warehouse.old.write_old import FOLDER, MONDAY, PERSON, 
 
 FILES = sorted(FOLDER.glob("*.duckdb.gz"))
 TUESDAY = march(3).date()
-# The metric tables are remade by their own SQL, whatever they were.
+# Without the metric tables, which are rebuilt by their own SQL.
 OLD_COLUMNS = """
 SELECT schema_name || '.' || table_name, list(column_name ORDER BY column_index) FROM duckdb_columns()
 WHERE database_name = 'old' AND (schema_name = 'topo' OR table_name = 'builds') GROUP BY ALL ORDER BY ALL
@@ -40,10 +40,10 @@ def version_of(file: Path) -> str:
     return file.name.partition(".")[0]
 
 
-# Once the schema is that of a new warehouse, what is done next does not depend on the version that it was.
-OLDEST, *LATER_ONES = FILES
-THE_OLDEST = pytest.mark.parametrize(
-    "old", [OLDEST, *(pytest.param(file, marks=pytest.mark.full) for file in LATER_ONES)], indirect=True, ids=version_of
+# After the migration, the schema no longer depends on the version. The oldest is enough for these tests.
+OLDEST, *NEWER = FILES
+OLDEST_WAREHOUSE = pytest.mark.parametrize(
+    "old", [OLDEST, *(pytest.param(file, marks=pytest.mark.full) for file in NEWER)], indirect=True, ids=version_of
 )
 
 
@@ -54,8 +54,8 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
     return Warehouse(str(path))
 
 
-def rows_before(warehouse: Warehouse) -> dict[tuple[str, tuple[str, ...]], list[tuple[Any, ...]]]:
-    """Every row of every table that the file has, by the columns that it has; read without our code."""
+def rows_without_migrating(warehouse: Warehouse) -> dict[tuple[str, tuple[str, ...]], list[tuple[Any, ...]]]:
+    """Return the rows of every table in the file, by table and columns, read without our code."""
     with duckdb.connect() as connection:
         connection.execute(f"SET TimeZone = 'UTC'; ATTACH '{warehouse.target}' AS old (READ_ONLY); USE old")
         columns = connection.execute(OLD_COLUMNS).fetchall()
@@ -66,57 +66,55 @@ def select(table: str, columns: Any) -> str:
     return f"SELECT {', '.join(columns)} FROM {table} ORDER BY ALL"  # noqa: S608
 
 
-def test_each_past_version_has_left_its_warehouse() -> None:
+def test_there_is_a_warehouse_of_each_past_version() -> None:
     newest = max(migrations())
-    left = {int(version_of(file)) for file in FILES}
-    assert set(range(1, newest)) <= left <= set(range(1, newest + 1))
+    versions = {int(version_of(file)) for file in FILES}
+    assert set(range(1, newest)) <= versions <= set(range(1, newest + 1))
 
 
-def test_no_row_is_lost_or_changed(old: Warehouse) -> None:
-    before = rows_before(old)
-    versions = before.pop(("topo.migrations", ("version", "name")))
-    assert all(before.values()), "a table of the old file is empty: nothing is shown of it"
+def test_migrating_loses_and_changes_no_row(old: Warehouse) -> None:
+    before = rows_without_migrating(old)
+    applied = before.pop(("topo.migrations", ("version", "name")))
+    assert all(before.values()), "a table of the old file is empty, so the test shows nothing about it"
     old.prepare()
     assert {key: ask(old, select(*key)) for key in before} == before
     now = ask(old, "SELECT version, name FROM topo.migrations ORDER BY version")
-    assert now[: len(versions)] == versions
+    assert now[: len(applied)] == applied
     assert now == [(version, name) for version, (name, _) in migrations().items()]
 
 
-def test_its_schema_becomes_that_of_a_new_warehouse(old: Warehouse, file_warehouse: Warehouse) -> None:
+def test_the_migrated_schema_equals_that_of_a_new_warehouse(old: Warehouse, file_warehouse: Warehouse) -> None:
     old.prepare()
     assert ask(old, SCHEMA) == ask(file_warehouse, SCHEMA)
     assert ask(old, TABLES) == ask(file_warehouse, TABLES)
 
 
-@THE_OLDEST
-def test_a_day_that_is_read_again_as_it_was_changes_nothing_and_a_change_is_seen(old: Warehouse) -> None:
+@OLDEST_WAREHOUSE
+def test_an_unchanged_reload_changes_nothing_and_a_change_is_recorded(old: Warehouse) -> None:
     old.prepare()
     landed = [row for row in records(old, "topo.activities") if row["day"] == SUNDAY]
-    as_it_was = [(str(row["id"]), row["created_at"], row["payload"]) for row in landed]
-    same = land_into(old, reading(*as_it_was, day=SUNDAY), now=LATER)
-    assert (same.rows, same.added, same.changed, same.removed) == (len(as_it_was), 0, 0, 0)
-    fewer = land_into(old, reading(*as_it_was[1:], day=SUNDAY), now=LATER)
-    assert (fewer.rows, fewer.added, fewer.changed, fewer.removed) == (len(as_it_was) - 1, 0, 0, 1)
+    unchanged = [(str(row["id"]), row["created_at"], row["payload"]) for row in landed]
+    same = land_into(old, reading(*unchanged, day=SUNDAY), now=LATER)
+    assert (same.rows, same.added, same.changed, same.removed) == (len(unchanged), 0, 0, 0)
+    fewer = land_into(old, reading(*unchanged[1:], day=SUNDAY), now=LATER)
+    assert (fewer.rows, fewer.added, fewer.changed, fewer.removed) == (len(unchanged) - 1, 0, 0, 1)
 
 
-@THE_OLDEST
-def test_a_day_can_be_landed_and_every_table_is_made_of_the_old_days_and_the_new(
-    old: Warehouse, tmp_path: Path
-) -> None:
+@OLDEST_WAREHOUSE
+def test_the_tables_can_be_built_from_old_and_new_days(old: Warehouse, tmp_path: Path) -> None:
     workspace = Workspace(old.target, stale={SUNDAY, MONDAY})
     workspace.land(TUESDAY, [enrolled(march(3), "new"), sent(march(3), "new")])
     workspace.build()
     assert RUN in {row["sequence_id"] for row in workspace.rows("sequence_runs")}
     assert workspace.run("new")["messages_sent"] == 1
     assert {row["day"] for row in workspace.rows("sequence_activity")} == {SUNDAY, MONDAY, TUESDAY}
-    anew = Workspace(str(shutil.copy(old.path, tmp_path / "anew.duckdb")), stale={SUNDAY, MONDAY, TUESDAY})
-    anew.build(full_refresh=True)
-    assert workspace.all_rows() == anew.all_rows()
+    rebuilt = Workspace(str(shutil.copy(old.path, tmp_path / "rebuilt.duckdb")), stale={SUNDAY, MONDAY, TUESDAY})
+    rebuilt.build(full_refresh=True)
+    assert workspace.all_rows() == rebuilt.all_rows()
 
 
-@THE_OLDEST
-def test_a_person_in_it_is_forgotten(old: Warehouse) -> None:
+@OLDEST_WAREHOUSE
+def test_a_person_can_be_erased(old: Warehouse) -> None:
     erased = forget_from(old, UUID(PERSON), now=LATER)
     assert erased.activities > 0
     assert ask(old, "SELECT count(*) FROM topo.activities WHERE person_id = ?", UUID(PERSON)) == [(0,)]

@@ -1,4 +1,4 @@
-"""Rows that can't be read: set aside once, whole, with a reason."""
+"""Unreadable rows are quarantined in `topo.rejects`, with their text and a reason."""
 
 import json
 
@@ -26,7 +26,7 @@ from topo_pipeline_tests.warehouse.conftest import ON_A_LAKE_TOO
 ODD = '{"id":7,\0 "emoji":"👩‍🚀'
 
 
-def test_a_row_that_could_not_be_read_is_kept_with_its_reason(file_warehouse: Warehouse) -> None:
+def test_an_unreadable_row_is_kept_with_its_reason(file_warehouse: Warehouse) -> None:
     load = land_into(file_warehouse, reading(activity(1), rejects=((ODD, "no uuid as `id`"),)))
     assert records(file_warehouse, "topo.rejects") == [
         {"day": DAY, "raw": ODD, "reason": "no uuid as `id`", "landed_at": LANDED, "load_id": load.load_id}
@@ -34,7 +34,7 @@ def test_a_row_that_could_not_be_read_is_kept_with_its_reason(file_warehouse: Wa
     assert (load.rows, load.rejects) == (1, 1)
 
 
-def test_a_payload_that_duckdb_can_not_parse_is_set_aside_with_its_text(file_warehouse: Warehouse) -> None:
+def test_a_payload_that_duckdb_cannot_parse_is_a_reject_with_its_text(file_warehouse: Warehouse) -> None:
     load = land_into(file_warehouse, reading(activity(1), activity(2, LONE_SURROGATE, at=noon())))
     (reject,) = records(file_warehouse, "topo.rejects")
     kept = json.loads(reject["raw"])
@@ -51,7 +51,7 @@ def test_a_payload_that_duckdb_can_not_parse_is_set_aside_with_its_text(file_war
     ids=["by DuckDB", "by the decoder"],
 )
 @ON_A_LAKE_TOO
-def test_a_row_that_can_no_longer_be_read_keeps_its_last_readable_version(
+def test_a_row_that_becomes_unreadable_keeps_its_last_readable_version(
     warehouse: Warehouse, unreadable: ReadDay
 ) -> None:
     landed = land_into(warehouse, reading(activity(1), activity(2)))
@@ -62,7 +62,7 @@ def test_a_row_that_can_no_longer_be_read_keeps_its_last_readable_version(
     assert (load.rows, load.removed, load.rejects) == (landed.rows, 0, 1)
 
 
-def test_a_row_that_is_kept_unreadable_is_replaced_once_it_can_be_read_and_removed_once_it_is_gone(
+def test_a_kept_unreadable_row_is_replaced_when_readable_and_removed_when_gone(
     file_warehouse: Warehouse,
 ) -> None:
     land_into(file_warehouse, reading(activity(1), activity(2)))
@@ -72,7 +72,7 @@ def test_a_row_that_is_kept_unreadable_is_replaced_once_it_can_be_read_and_remov
     assert (load.rows, load.changed, load.removed, load.rejects) == (1, 1, 1, 0)
 
 
-def test_of_a_row_that_came_in_both_a_readable_and_an_unreadable_version_the_readable_one_lands(
+def test_a_readable_version_lands_if_an_unreadable_one_is_received_too(
     file_warehouse: Warehouse,
 ) -> None:
     land_into(file_warehouse, reading(activity(1)))
@@ -81,14 +81,14 @@ def test_of_a_row_that_came_in_both_a_readable_and_an_unreadable_version_the_rea
     assert (load.rows, load.changed, load.rejects) == (1, 1, 1)
 
 
-def test_a_row_that_can_be_read_at_last_lands_and_its_reject_stays(file_warehouse: Warehouse) -> None:
+def test_a_row_that_becomes_readable_lands_and_its_reject_is_kept(file_warehouse: Warehouse) -> None:
     land_into(file_warehouse, reading(activity(1, LONE_SURROGATE)))
     load = land_into(file_warehouse, reading(activity(1)), now=LATER)
     assert (load.rows, load.added, load.rejects) == (1, 1, 0)
     assert len(records(file_warehouse, "topo.rejects")) == 1
 
 
-def test_a_reject_is_kept_once_for_a_day_by_the_load_that_first_received_it(warehouse: Warehouse) -> None:
+def test_a_reject_is_kept_once_per_day_with_its_first_load(warehouse: Warehouse) -> None:
     read = reading(activity(1, LONE_SURROGATE), rejects=((ODD, "odd"), (ODD, "odd"), ("{", "cut")))
     first = land_into(warehouse, read)
     again = land_into(warehouse, read, now=LATER)
@@ -98,7 +98,7 @@ def test_a_reject_is_kept_once_for_a_day_by_the_load_that_first_received_it(ware
     assert first.rejects == again.rejects == 4
 
 
-def test_the_same_text_is_kept_for_each_day_that_received_it(file_warehouse: Warehouse) -> None:
+def test_the_same_reject_is_kept_for_each_day(file_warehouse: Warehouse) -> None:
     for day in (DAY, NEXT_DAY):
         land_into(file_warehouse, reading(day=day, rejects=(("{", "cut"),)))
     assert [(row["day"], row["raw"]) for row in records(file_warehouse, "topo.rejects")] == [
@@ -107,6 +107,6 @@ def test_the_same_text_is_kept_for_each_day_that_received_it(file_warehouse: War
     ]
 
 
-def test_a_reading_of_rejects_alone_lands(file_warehouse: Warehouse) -> None:
+def test_a_reading_of_only_rejects_lands(file_warehouse: Warehouse) -> None:
     load = land_into(file_warehouse, reading(rejects=(("{", "cut"),)))
     assert (load.rows, load.rejects, len(records(file_warehouse, "topo.rejects"))) == (0, 1, 1)

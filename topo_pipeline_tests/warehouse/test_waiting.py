@@ -1,4 +1,4 @@
-"""One writer at a time: the others wait, as long as they are willing to."""
+"""One process writes at a time. The others wait, up to their limit."""
 
 import threading
 from contextlib import ExitStack
@@ -28,50 +28,48 @@ def patient(warehouse: Warehouse) -> Warehouse:
     return Warehouse(warehouse.target, wait_seconds=PATIENCE)
 
 
-def test_who_can_not_have_the_warehouse_in_time_is_told_its_path(
+def test_a_warehouse_that_stays_locked_is_a_one_line_error_with_its_path(
     file_warehouse: Warehouse, on_waiting: SetHook
 ) -> None:
     file_warehouse.prepare()
     on_waiting(lambda: None)
-    impatient = Warehouse(file_warehouse.target, wait_seconds=0.01)
+    no_wait = Warehouse(file_warehouse.target, wait_seconds=0.01)
     with worker(file_warehouse, "hold", DAY) as holder:
-        holder.hears("inside")
-        for way in (impatient.transaction, impatient.reader):
-            with pytest.raises(WarehouseError) as caught, way():
+        holder.expect("inside")
+        for open_as in (no_wait.transaction, no_wait.reader):
+            with pytest.raises(WarehouseError) as caught, open_as():
                 pass
             assert str(file_warehouse.path) in str(caught.value)
             assert "\n" not in str(caught.value)
-        holder.go_on()
-        holder.hears("landed")
+        holder.resume()
+        holder.expect("landed")
     assert payloads(file_warehouse).keys() == {uuid_of(WORKERS_ROW)}
 
 
-def test_a_writer_waits_for_another_process_and_then_sees_what_it_wrote(
-    warehouse: Warehouse, on_waiting: SetHook
-) -> None:
+def test_a_writer_waits_for_another_process_and_sees_its_rows(warehouse: Warehouse, on_waiting: SetHook) -> None:
     warehouse.prepare()
     with worker(warehouse, "hold", DAY) as holder:
-        holder.hears("inside")
-        on_waiting(holder.go_on)
+        holder.expect("inside")
+        on_waiting(holder.resume)
         load = land_into(patient(warehouse), reading(activity(1)))
-        holder.hears("landed")
+        holder.expect("landed")
     assert (load.rows, load.removed) == (1, 1)
     assert [row["run_id"] for row in records(warehouse, "topo.loads")].count("worker") == 1
 
 
-def test_two_processes_that_want_to_write_at_once_both_do(file_warehouse: Warehouse) -> None:
+def test_two_processes_write_one_after_the_other(file_warehouse: Warehouse) -> None:
     with ExitStack() as workers:
         with file_warehouse.transaction():
             one, two = (workers.enter_context(worker(file_warehouse, "land", day)) for day in (DAY, NEXT_DAY))
-            one.hears("waiting")
-            two.hears("waiting")
-        one.hears("landed")
-        two.hears("landed")
+            one.expect("waiting")
+            two.expect("waiting")
+        one.expect("landed")
+        two.expect("landed")
     assert sorted(row["day"] for row in records(file_warehouse, "topo.loads")) == [DAY, NEXT_DAY]
     assert len(records(file_warehouse, "topo.activities")) == 2
 
 
-def test_two_connections_in_one_process_wait_for_each_other(warehouse: Warehouse, on_waiting: SetHook) -> None:
+def test_a_reader_waits_for_a_writer_in_the_same_process(warehouse: Warehouse, on_waiting: SetHook) -> None:
     waiting = threading.Event()
     seen: list[str] = []
     on_waiting(waiting.set)
@@ -88,7 +86,7 @@ def test_two_connections_in_one_process_wait_for_each_other(warehouse: Warehouse
     assert seen == [uuid_of(1)]
 
 
-def test_writers_in_threads_lose_nothing(file_warehouse: Warehouse, on_waiting: SetHook) -> None:
+def test_writers_in_threads_land_all_days(file_warehouse: Warehouse, on_waiting: SetHook) -> None:
     waiting = threading.Event()
     on_waiting(waiting.set)
     days = [DAY + timedelta(days=number) for number in range(3)]
@@ -106,9 +104,9 @@ def test_writers_in_threads_lose_nothing(file_warehouse: Warehouse, on_waiting: 
     assert sorted(row["day"] for row in records(file_warehouse, "topo.loads")) == days
 
 
-def test_readers_of_one_process_read_at_the_same_time(file_warehouse: Warehouse) -> None:
+def test_readers_of_one_process_read_concurrently(file_warehouse: Warehouse) -> None:
     land_into(file_warehouse, reading(activity(1)))
-    impatient = Warehouse(file_warehouse.target, wait_seconds=0.01)
-    with impatient.reader() as one, impatient.reader() as two:
+    no_wait = Warehouse(file_warehouse.target, wait_seconds=0.01)
+    with no_wait.reader() as one, no_wait.reader() as two:
         for connection in (one, two):
             assert connection.execute("SELECT count(*) FROM topo.activities").fetchall() == [(1,)]

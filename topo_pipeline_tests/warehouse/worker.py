@@ -1,6 +1,6 @@
-"""Other processes that write the warehouse: one that the test leads step by step, and one that leaves a log behind.
+"""Processes that write the warehouse: one that the test controls step by step, and one that leaves a log.
 
-`land` lands a day and says when it has to wait, `hold` stays within its transaction until the test lets it continue.
+`land` lands a day and reports when it has to wait. `hold` keeps its transaction open until the test resumes it.
 """
 
 import os
@@ -22,25 +22,25 @@ WORKERS_ROW = 77
 
 
 class Worker:
-    """The test's end of the process."""
+    """The test's handle of the process."""
 
     def __init__(self, child: Child) -> None:
         self.process = child.process
         self._child = child
-        self._may_go_on = False
+        self._may_continue = False
 
-    def hears(self, word: str) -> None:
+    def expect(self, word: str) -> None:
         """Wait until the worker has sent `word`."""
-        assert self._child.hears() == word
+        assert self._child.receive() == word
 
-    def go_on(self) -> None:
-        if not self._may_go_on:
-            self._may_go_on = True
-            self._child.pipe.send("go on")
+    def resume(self) -> None:
+        if not self._may_continue:
+            self._may_continue = True
+            self._child.pipe.send("continue")
 
     def kill(self) -> None:
         self.process.kill()
-        self._child.ends()
+        self._child.wait()
 
 
 @contextmanager
@@ -48,25 +48,25 @@ def worker(warehouse: Warehouse, action: str, day: date) -> Iterator[Worker]:
     child = Child(_work, warehouse.target, action, day)
     try:
         yield Worker(child)
-        child.ends()
+        child.wait()
     finally:
         child.process.kill()
-        child.ends()
+        child.wait()
 
 
 def leave_in_the_log(path: str, statement: str) -> None:
-    """Have a process commit a statement and end, so that the log holds it and the file does not."""
-    assert Child(_commit_and_exit, path, statement).ends() == 0
+    """Commit a statement in a process that ends at once, so that it is in the log and not in the file."""
+    assert Child(_commit_and_exit, path, statement).wait() == 0
 
 
 def _commit_and_exit(path: str, statement: str, _: Any) -> None:
     connection = duckdb.connect(path)
     connection.execute(statement)
-    os._exit(0)  # without closing the connection, which would write the log into the file
+    os._exit(0)  # closing the connection would write the log into the file
 
 
 def say_when_waiting(pipe: Any) -> None:
-    """Have this process send "waiting" when it first has to wait for a lock."""
+    """Make this process send "waiting" when it first has to wait for a lock."""
 
     def say_once(details: stamina.instrumentation.RetryDetails) -> None:
         if details.retry_num == 1:
@@ -76,7 +76,7 @@ def say_when_waiting(pipe: Any) -> None:
 
 
 def _work(target: str, action: str, day: date, pipe: Any) -> None:
-    tempfile.tempdir = str(Warehouse(target).path.parent)  # the buffer of a killed process stays there
+    tempfile.tempdir = str(Warehouse(target).path.parent)  # where the buffer of a killed process remains
     say_when_waiting(pipe)
     read = reading(activity(WORKERS_ROW, at=noon(day)), day=day)
     with landing_in(Warehouse(target, wait_seconds=PATIENCE)) as (_, land):

@@ -1,1 +1,1 @@
-"""Warehouses as past schema versions left them; `write_old` wrote them."""
+"""Warehouses of past schema versions, written by `write_old`."""

@@ -36,7 +36,7 @@ FIRST_LOAD, SECOND_LOAD, RELOAD = (number(value) for value in range(11, 14))
 
 
 def activity(value: int, kind: str, at: datetime, load: str, category: str | None = None) -> Row:
-    """A row of `topo.activities`; its payload says the same."""
+    """Return a row of `topo.activities`, with the same values in its payload."""
     wire = {
         "type": kind,
         "organization_id": ORGANIZATION,
@@ -46,14 +46,14 @@ def activity(value: int, kind: str, at: datetime, load: str, category: str | Non
         "channel": "EMAIL" if kind.startswith("message") else None,
         "metadata": {"step_number": 1, "reply_category": category},
     }
-    said = {name: wire[name] for name in wire if name != "metadata"}
-    return said | {
+    columns = {name: wire[name] for name in wire if name != "metadata"}
+    return columns | {
         "id": number(value),
         "created_at": at,
         "day": at.date(),
         "resource_type": kind.partition(".")[0].upper(),
         "event_type": kind.partition(".")[2].upper(),
-        "channel_source": "payload" if said["channel"] else "unknown",
+        "channel_source": "payload" if columns["channel"] else "unknown",
         "step_number": 1,
         "reply_category": category,
         "payload": json.dumps(wire),
@@ -63,7 +63,7 @@ def activity(value: int, kind: str, at: datetime, load: str, category: str | Non
 
 
 def load(load_id: str, day: date, now: datetime, **counts: int) -> Row:
-    """A row of `topo.loads`."""
+    """Return a row of `topo.loads`."""
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     return {
         "day": day,

@@ -1,4 +1,4 @@
-"""What is not believed is not landed: another organization, another time zone."""
+"""A warehouse is bound to an organization and a time zone."""
 
 from uuid import UUID
 
@@ -26,7 +26,7 @@ def of_organization(number: int, organization: str) -> tuple[str, object, str]:
     return activity(number, {"type": "message.sent", "organization_id": organization})
 
 
-def test_the_first_organization_that_a_payload_names_is_the_warehouses(file_warehouse: Warehouse) -> None:
+def test_a_warehouse_accepts_only_its_first_organization(file_warehouse: Warehouse) -> None:
     with file_warehouse.transaction() as connection:
         bind_timezone(connection, "UTC", now=LANDED)
     land_into(file_warehouse, reading(activity(1), of_organization(2, OURS)))
@@ -37,7 +37,7 @@ def test_the_first_organization_that_a_payload_names_is_the_warehouses(file_ware
     land_into(file_warehouse, reading(activity(4), of_organization(5, OURS), day=NEXT_DAY), LATER)
 
 
-def test_a_reading_of_two_organizations_lands_nothing(file_warehouse: Warehouse) -> None:
+def test_a_reading_with_two_organizations_does_not_land(file_warehouse: Warehouse) -> None:
     with file_warehouse.transaction() as connection:
         bind_timezone(connection, "UTC", now=LANDED)
     with pytest.raises(WarehouseError):
@@ -46,8 +46,8 @@ def test_a_reading_of_two_organizations_lands_nothing(file_warehouse: Warehouse)
     assert ask(file_warehouse, "SELECT count(*) FROM topo.activities") == [(0,)]
 
 
-def test_a_warehouse_keeps_to_the_first_organization_and_time_zone(warehouse: Warehouse) -> None:
-    for _ in range(2):  # to say the same again changes nothing
+def test_a_warehouse_keeps_its_first_organization_and_time_zone(warehouse: Warehouse) -> None:
+    for _ in range(2):  # binding again to the same changes nothing
         with warehouse.transaction() as connection:
             bind_timezone(connection, "Europe/Paris", now=LANDED)
             bind_organization(connection, UUID(OURS))

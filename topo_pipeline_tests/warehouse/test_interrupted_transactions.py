@@ -1,4 +1,4 @@
-"""What ends within a transaction leaves no trace: not in the tables, not in the ledger, not as a lock."""
+"""An interrupted transaction changes neither the tables nor the ledger, and leaves no lock."""
 
 import pytest
 
@@ -25,7 +25,7 @@ SECOND = reading(
 )
 
 
-def test_a_crash_after_landing_leaves_the_old_day_and_the_old_ledger(warehouse: Warehouse) -> None:
+def test_a_crash_after_landing_keeps_the_old_day_and_ledger(warehouse: Warehouse) -> None:
     land_into(warehouse, FIRST)
     before = snapshot(warehouse)
     with pytest.raises(KeyboardInterrupt), landing_in(warehouse) as (_, land):
@@ -35,7 +35,7 @@ def test_a_crash_after_landing_leaves_the_old_day_and_the_old_ledger(warehouse: 
     assert land_into(warehouse, SECOND, now=LATER).changed == 10
 
 
-def test_a_crash_in_the_very_first_transaction_leaves_a_warehouse_that_can_be_begun_again(warehouse: Warehouse) -> None:
+def test_a_crash_in_the_first_transaction_leaves_a_usable_warehouse(warehouse: Warehouse) -> None:
     with pytest.raises(RuntimeError), landing_in(warehouse) as (_, land):
         land(FIRST, LATER, "crashing", may_shrink=True)
         raise RuntimeError
@@ -43,12 +43,12 @@ def test_a_crash_in_the_very_first_transaction_leaves_a_warehouse_that_can_be_be
     assert [row["run_id"] for row in records(warehouse, "topo.loads")] == ["run"]
 
 
-def test_a_process_that_is_killed_leaves_the_old_day_and_no_lock(warehouse: Warehouse) -> None:
+def test_a_killed_process_keeps_the_old_day_and_leaves_no_lock(warehouse: Warehouse) -> None:
     land_into(warehouse, FIRST)
     before = snapshot(warehouse)
     with worker(warehouse, "hold", DAY) as other:
-        other.hears("inside")
+        other.expect("inside")
         other.kill()
-    at_once = Warehouse(warehouse.target, wait_seconds=0.001)  # a process that has ended holds no lock
-    assert snapshot(at_once) == before
-    assert land_into(at_once, SECOND, now=LATER).changed == 10
+    no_wait = Warehouse(warehouse.target, wait_seconds=0.001)  # a process that has ended holds no lock
+    assert snapshot(no_wait) == before
+    assert land_into(no_wait, SECOND, now=LATER).changed == 10

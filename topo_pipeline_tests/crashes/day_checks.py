@@ -1,4 +1,4 @@
-"""What a person finds who opens a warehouse after something went wrong: whole days, and books that agree."""
+"""Checks that each day in the warehouse is complete and agrees with the ledger."""
 
 import json
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from topo_pipeline_tests.warehouse.builders import snapshot
 Row = dict[str, Any]
 
 
-def at_once(target: str | Path) -> Warehouse:
-    """The warehouse, for whoever does not wait: a lock that is left is met."""
+def without_waiting(target: str | Path) -> Warehouse:
+    """Return the warehouse with no time to wait, so that a leftover lock is an error."""
     return Warehouse(str(target), wait_seconds=0.001)
 
 
@@ -25,7 +25,7 @@ def read_all(target: str | Path, api_url: str, version: Version, run_id: str) ->
     return list(
         load_days(
             lambda: client(api_url, now),
-            at_once(target),
+            without_waiting(target),
             days_of(DAYS),
             run_id=run_id,
             clock=lambda: now,
@@ -35,8 +35,8 @@ def read_all(target: str | Path, api_url: str, version: Version, run_id: str) ->
 
 
 @dataclass(frozen=True)
-class Found:
-    """A day as the warehouse holds it."""
+class LandedDay:
+    """A day in the warehouse."""
 
     day: date
     activities: list[Row]
@@ -45,32 +45,32 @@ class Found:
 
     @property
     def payloads(self) -> dict[str, Any]:
-        found = {str(row["id"]): json.loads(row["payload"]) for row in self.activities}
-        assert len(found) == len(self.activities), "an activity is there twice"
-        return found
+        payloads = {str(row["id"]): json.loads(row["payload"]) for row in self.activities}
+        assert len(payloads) == len(self.activities), "an activity is in the table twice"
+        return payloads
 
     def is_new(self) -> bool:
-        """Whether it is the new version of the day; it is the old one else, or this fails."""
+        """Return whether this is the new version of the day. Fail if it is neither version."""
         if self.payloads == NEW.payloads(self.day):
-            self._agrees_with_the_new_version()
+            self._assert_new_version_was_landed_once()
             return True
         assert self.payloads == OLD.payloads(self.day)
         assert (len(self.loads), self.changes) == (1, [])
-        self._agrees_with_its_last_load()
+        self._assert_rows_match_the_last_load()
         return False
 
-    def _agrees_with_its_last_load(self) -> None:
+    def _assert_rows_match_the_last_load(self) -> None:
         assert self.loads[-1]["rows"] == len(self.activities)
         assert {row["load_id"] for row in self.activities} <= {load["load_id"] for load in self.loads}
 
-    def _agrees_with_the_new_version(self) -> None:
-        """One load made it of the old version; those after it found nothing to do."""
-        self._agrees_with_its_last_load()
+    def _assert_new_version_was_landed_once(self) -> None:
+        """Assert that one load replaced the old version, and later loads changed nothing."""
+        self._assert_rows_match_the_last_load()
         old, new = OLD.payloads(self.day), NEW.payloads(self.day)
         added, removed = new.keys() - old.keys(), old.keys() - new.keys()
         changed = {id_ for id_ in old.keys() & new.keys() if old[id_] != new[id_]}
-        books = [(load["added"], load["changed"], load["removed"]) for load in self.loads]
-        assert books[1:] == [(len(added), len(changed), len(removed))] + [(0, 0, 0)] * (len(books) - 2)
+        numbers = [(load["added"], load["changed"], load["removed"]) for load in self.loads]
+        assert numbers[1:] == [(len(added), len(changed), len(removed))] + [(0, 0, 0)] * (len(numbers) - 2)
         kept = {(str(row["id"]), row["change"]): json.loads(row["payload"]) for row in self.changes}
         assert kept == {(id_, "removed"): old[id_] for id_ in removed} | {(id_, "changed"): old[id_] for id_ in changed}
         assert {row["replaced_by"] for row in self.changes} == {self.loads[1]["load_id"]}
@@ -78,12 +78,12 @@ class Found:
         assert landed == added | changed
 
 
-def found(target: str | Path) -> list[Found]:
-    tables = snapshot(at_once(target))
+def landed_days(target: str | Path) -> list[LandedDay]:
+    tables = snapshot(without_waiting(target))
     loads = sorted(tables["loads"], key=lambda load: (load["finished_at"], load["run_id"]))
     assert {row["day"] for rows in tables.values() for row in rows} == set(DAYS)
     return [
-        Found(
+        LandedDay(
             day,
             activities=[row for row in tables["activities"] if row["day"] == day],
             changes=[row for row in tables["activity_changes"] if row["day"] == day],

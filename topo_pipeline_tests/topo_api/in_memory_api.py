@@ -1,4 +1,4 @@
-"""A world of activities that answers as the API does, and may change between any two requests."""
+"""A fake client with rows in memory, which may change between any two requests."""
 
 import asyncio
 from collections.abc import Callable
@@ -23,7 +23,7 @@ DAY = Window(START, START + timedelta(days=1))
 HOUR = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
 MOMENT = timedelta(milliseconds=125)
-"""So that times are not taken for rounded ones."""
+"""Added to times so that they don't look rounded."""
 KNOWN = ("message.sent", "message.opened", "message.replied", "task.created", "invitation.sent")
 UNKNOWN = ("weather.changed", "message.purred")
 
@@ -40,50 +40,51 @@ class Row:
 
 
 @dataclass
-class World:
-    """Topo's contract in this process: strict bounds, order by instant, pages, filters; it may change at each request.
+class InMemoryApi:
+    """Topo's contract without HTTP: exclusive bounds, order by time, pages, filters.
 
-    `ties` draws the order of equal instants anew for each request; `tell` may falsify a count.
+    `on_request` is called before each request and may change the rows. With `ties`, each request orders equal times at
+    random. `report_count` may change a count.
     """
 
     rows: list[Row]
-    change: Callable[[ActivityQuery], None] = lambda _: None
+    on_request: Callable[[ActivityQuery], None] = lambda _: None
     ties: Random | None = None
     page_size: int = 100
-    tell: Callable[[int, ActivityQuery], int] = lambda number, _: number
+    report_count: Callable[[int, ActivityQuery], int] = lambda number, _: number
     concurrency: int = 4
-    asked: list[ActivityQuery] = field(default_factory=list)
+    queries: list[ActivityQuery] = field(default_factory=list)
 
     async def activities(self, query: ActivityQuery) -> ActivityPage:
-        await asyncio.sleep(0)  # lets the other tasks ask in between
-        self.change(query)
-        self.asked.append(query)
-        found = meant(self.rows, query)
+        await asyncio.sleep(0)  # lets other tasks send requests in between
+        self.on_request(query)
+        self.queries.append(query)
+        found = selected_rows(self.rows, query)
         if self.ties:
             self.ties.shuffle(found)
         found.sort(key=lambda row: row.at)
         size = min(query.size, self.page_size)
         shown = found[(query.page - 1) * size : query.page * size]
-        told = self.tell(len(found), query)
+        count = self.report_count(len(found), query)
         return ActivityPage(
             activities=[Activity(row.id, row.at, f'{{"type": "{row.type}"}}') for row in shown],
             rejects=[],
-            total_count=told,
-            total_pages=-(-told // size),
-            has_more=query.page * size < told,
-            request_id=f"req_{len(self.asked)}",
+            total_count=count,
+            total_pages=-(-count // size),
+            has_more=query.page * size < count,
+            request_id=f"req_{len(self.queries)}",
         )
 
     def read(self, window: Window = DAY, **options: Any) -> Reading:
         return asyncio.run(read_window(cast(TopoClient, self), window, **options))
 
-    def refuse(self, window: Window = DAY, **options: Any) -> IncompleteWindow:
+    def read_refused(self, window: Window = DAY, **options: Any) -> IncompleteWindow:
         with pytest.raises(IncompleteWindow) as caught:
             self.read(window, **options)
         return caught.value
 
 
-def meant(rows: list[Row], query: ActivityQuery) -> list[Row]:
+def selected_rows(rows: list[Row], query: ActivityQuery) -> list[Row]:
     after, before, params = query.created_at_after, query.created_at_before, query.params()
     assert after
     assert before
@@ -95,21 +96,20 @@ def ids_of(reading: Reading) -> list[str]:
     return [activity.id for activity in reading.activities]
 
 
-def spread(count: int, over: timedelta = timedelta(days=1), start: datetime = START) -> list[Row]:
+def spread_rows(count: int, over: timedelta = timedelta(days=1), start: datetime = START) -> list[Row]:
     return [Row(number, start + over * number / count) for number in range(count)]
 
 
-def at_once(count: int, types: tuple[str, ...] = ("message.sent",), at: datetime = START + HOUR + MOMENT) -> list[Row]:
+def rows_at_one_time(
+    count: int, types: tuple[str, ...] = ("message.sent",), at: datetime = START + HOUR + MOMENT
+) -> list[Row]:
     return [Row(number, at, types[number % len(types)]) for number in range(count)]
 
 
-def all_of(rows: list[Row]) -> list[str]:
+def ids_in_order(rows: list[Row]) -> list[str]:
     return [row.id for row in sorted(rows, key=lambda row: (row.at, row.id))]
 
 
-def excess(world: World) -> Fraction:
-    """Requests beyond the pages needed, as a share of them."""
-    return Fraction(len(world.asked), max(1, -(-len(world.rows) // 100))) - 1
-
-
-# A world that changes between any two requests
+def excess(api: InMemoryApi) -> Fraction:
+    """Return the requests in excess of the pages that are needed, as a share of these."""
+    return Fraction(len(api.queries), max(1, -(-len(api.rows) // 100))) - 1

@@ -10,12 +10,12 @@ _T = TypeVar("_T", bound=msgspec.Struct)
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-def read_cursor(text: str | None, kind: type[_T]) -> _T:
-    """Return the state in a cursor, or an empty one if it can't be decoded. Losing the state only costs requests."""
+def read_cursor(text: str | None, default: _T) -> _T:
+    """Return the state in a cursor, or `default` if it can't be decoded. Losing the state only costs requests."""
     try:
-        return msgspec.json.decode(text or "{}", type=kind)
+        return msgspec.json.decode(text or "", type=type(default))
     except (msgspec.MsgspecError, ValueError):
-        return kind()
+        return default
 
 
 def write_cursor(state: msgspec.Struct) -> str:
