@@ -136,11 +136,13 @@ SELECT
     run, id, type, created_at AS acted_at, message_id, channel, {{ channel_group() }} AS channel_group, step,
     row_number() OVER in_order AS position,
     lead(id) OVER in_order IS NULL AS is_last,
-    step IS NOT NULL AND lag(id) OVER (PARTITION BY run, step, {{ channel_group() }} ORDER BY created_at, id) IS NOT NULL
-        AS is_repeat
+    step IS NOT NULL AND lag(id) OVER at_step IS NOT NULL AS is_repeat,
+    if(step IS NULL, created_at, first(created_at) OVER at_step) AS arrived_at
 FROM events
 WHERE is_touch
-WINDOW in_order AS (PARTITION BY run ORDER BY created_at, id);
+WINDOW
+    in_order AS (PARTITION BY run ORDER BY created_at, id),
+    at_step AS (PARTITION BY run, step, {{ channel_group() }} ORDER BY created_at, id);
 
 -- The touch that an event answers is the one whose message it names. If it names none, an open or a click answers the
 -- last email before it, an acceptance the last invitation, a reply the last touch on its channel, else the last touch.

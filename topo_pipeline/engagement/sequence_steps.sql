@@ -2,7 +2,9 @@
 {% from 'horizon.jinja' import closed_until, horizon, quarter, quarters, unknown_in %}
 {% macro actions(which) %}coalesce(sum(actions) FILTER ({{ which }}), 0)::BIGINT{% endmacro %}
 -- Grain: sequence_template_id, step, inferred_position, channel
-WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'reply': '$message_reply_window_days'}) }}, actions AS (
+WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'reply': '$message_reply_window_days'}) }}, windows AS (
+    FROM quarters LEFT JOIN unknown_in USING (day)
+), actions AS (
     -- By all conditions first, then by step, so that the many rows are read only once.
     SELECT
         sequence_template_id,
@@ -19,13 +21,17 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'reply': '$message_reply_
         is_first_opt_out,
         channel = 'EMAIL' AND opened_at IS NOT NULL AS is_opened,
         channel = 'EMAIL' AND clicked_at IS NOT NULL AS is_clicked,
-        coalesce(acted_at <= {{ closed_until('$message_reply_window_days') }} AND unknown_reply = 0, false) AS is_closed,
+        -- A run counts when the window of its first touch in this row is known, and so is that of the one it answers.
+        coalesce(arrived_at <= {{ closed_until('$message_reply_window_days') }} AND arrival.unknown_reply = 0, false)
+            AS is_known_arrival,
+        coalesce(acted_at <= {{ closed_until('$message_reply_window_days') }} AND own.unknown_reply = 0, false)
+            AND is_known_arrival AS is_closed,
         run_over_at <= as_of AS is_settled,
         exit_reason,
         count(*) AS actions
     FROM engagement.sequence_actions
-    JOIN quarters ON quarter = {{ quarter('acted_at') }}
-    LEFT JOIN unknown_in USING (day)
+    LEFT JOIN windows AS own ON own.quarter = {{ quarter('acted_at') }}
+    LEFT JOIN windows AS arrival ON arrival.quarter = {{ quarter('arrived_at') }}
     CROSS JOIN horizon
     WHERE type <> 'task.created' AND (position IS NOT NULL OR step IS NOT NULL) AND NOT left_censored
     GROUP BY ALL

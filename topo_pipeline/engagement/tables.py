@@ -1,11 +1,11 @@
 """The metric tables, as defined by their .sql files: description, lineage, grain, and how to build them.
 
-A .sql file is the query that returns the rows of `engagement.<file name>`, and the comments on its columns. The file of
-an incremental table is a script instead: it updates the table, and any companion tables, and notes the loads in
-`engagement.builds`. The parts that build a companion are macros in a .jinja file with the name of the companion. A table
-whose script uses `$days` is partitioned by day. The line `-- Grain:` names the key columns. Upstream tables are the schema-qualified names in the script. A companion counts as part of its main
-table. The columns of a rate are a Jinja macro (`rates.jinja`); `macros.py` has the SQL macros. To add a table, add a
-file.
+A .sql file is the query that returns the rows of `engagement.<file name>`, and the comments on its columns. The file
+of an incremental table is a script instead: it updates the table, and any companion tables, and notes the loads in
+`engagement.builds`. The parts that build a companion are macros in a .jinja file with the name of the companion. A
+table whose script uses `$days` is partitioned by day. The line `-- Grain:` names the key columns. Upstream tables are
+the schema-qualified names in the script. A companion counts as part of its main table. The columns of a rate are a
+Jinja macro (`rates.jinja`); `macros.py` has the SQL macros. To add a table, add a file.
 """
 
 import hashlib

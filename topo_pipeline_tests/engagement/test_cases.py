@@ -161,7 +161,11 @@ def one_reply_of_one_run_is_not_ranked() -> Case:
         *contacted(1, 100, 50, "archived"),
         *contacted(1, 40, 2, "small"),
     ]
-    world = World(landed(happened, day(1), day(40)), statuses={"archived": "ARCHIVED", "proven": "ACTIVE"})
+    world = World(
+        landed(happened, day(1), day(40)),
+        statuses={"archived": "ARCHIVED", "proven": "ACTIVE"},
+        names={"archived": "Archived", "proven": "Proven"},
+    )
     return Case(
         world,
         [
@@ -234,19 +238,20 @@ def around(odd: int, **flags: Any) -> Case:
         [
             cohort("touched", day(odd - 1), {"members": 2, "eligible": 2, "reply_rate_num": int(is_there), **unknown}),
             cohort("touched", day(odd - 1), {"eligible_3d": 0, "reply_3d_num": 0, "eligible_14d": 0}),
-            # Something earlier may be missing from the day itself: nothing on it is known to be the first.
             *(
-                cohort(axis, day(odd), {"members": 0, "start_uncertain": 2, **unknown} if is_there else None)
-                for axis in ("touched", "sent")
+                cohort(
+                    axis, day(odd), {"members": 2, "eligible": 2, "start_uncertain": 0, **unknown} if is_there else None
+                )
+                for axis in ("touched", "sent", "enrolled")
             ),
-            cohort("enrolled", day(odd), {"members": 2, "eligible": 2, **unknown} if is_there else None),
             cohort("touched", day(odd + 1), {"members": 3, "eligible": 3, "days_unknown": 0, "is_mature": True}),
             summary(
                 {
-                    **{"members": 5, "eligible": 3, "maturity": 0.6, "reply_rate_num": 2, "reply_rate_den": 3},
+                    **{"members": 7 if is_there else 5, "eligible": 3, "maturity": 3 / 7 if is_there else 3 / 5},
+                    **{"reply_rate_num": 2, "reply_rate_den": 3},
                     **{"message_reply_rate_num": 2, "message_reply_rate_den": 3, "days_unknown": 1},
                     **{"rate_period_start": day(1), "cohort_days_left_out": 10},
-                    **{"reply_rate_3d_den": 3, "runs_start_uncertain": 2 if is_there else 1},
+                    **{"reply_rate_3d_den": 3, "runs_start_uncertain": 0 if is_there else 1},
                     **{"total_sent": 7 if is_there else 5, "unique_touched": 7 if is_there else 5},
                 }
             ),
@@ -359,7 +364,8 @@ def only_active_sequences_are_silent_unusual_or_ranked() -> Case:
             ),
             summary({"is_silent": None}, "7d", sequence),
         ]
-    return Case(World(landed(happened, day(1), day(70)), statuses=statuses), expected)
+    names = {name: name.title() for name in statuses}
+    return Case(World(landed(happened, day(1), day(70)), statuses=statuses, names=names), expected)
 
 
 @case

@@ -108,7 +108,13 @@ class Life:
     def _later(self, chance: Random) -> timedelta:
         window = timedelta(days=chance.choice((3, 7, 10, 14)), seconds=chance.choice((-1, 0, 1)))
         return chance.choice(
-            (timedelta(hours=chance.uniform(-5, 24 * 14)), timedelta(hours=-1), timedelta(hours=1), window)
+            # Whole seconds: hours between them never lie halfway between two values of nine digits.
+            (
+                timedelta(seconds=chance.randrange(-5 * 3600, 24 * 14 * 3600)),
+                timedelta(hours=-1),
+                timedelta(hours=1),
+                window,
+            )
         )
 
 

@@ -12,7 +12,7 @@ from topo_pipeline_tests.engagement.oracle.world import ENDS, Row, World, group_
 STEP_ENDS = ("sequence_step.completed", "sequence_step.skipped")
 # NULL on every other action.
 OF_TOUCHES = (
-    "position", "is_repeat", "opened_at", "looked_at", "clicked_at", "replied_at", "is_first_reply",
+    "position", "is_repeat", "arrived_at", "opened_at", "looked_at", "clicked_at", "replied_at", "is_first_reply",
     "is_first_positive_reply", "is_first_opt_out", "accepted_at", "replied_after_at", "exit_reason",
 )  # fmt: skip
 OF_TASKS = ("closed_at", "closed_by", "is_open_task")
@@ -106,10 +106,12 @@ def _of_touch(world: World, done: Done, n: int) -> Row:
         "accepted": (touch.acceptances, rules.acceptance_window_days),
         "replied_after": (touch.replies_after, rules.acceptance_window_days),
     }
+    there = [other for other in done.touches[:n] if (other.sent.step, group_of(other.sent)) == place]
+    is_repeat = touch.sent.step is not None and bool(there)
     row: Row = {
         "position": n + 1,
-        "is_repeat": touch.sent.step is not None
-        and any((other.sent.step, group_of(other.sent)) == place for other in done.touches[:n]),
+        "is_repeat": is_repeat,
+        "arrived_at": there[0].sent.created_at if is_repeat else touch.sent.created_at,
         "is_first_reply": touch.sent is done.answered,
         "is_first_positive_reply": touch.sent is done.answered_by_first("positive"),
         "is_first_opt_out": touch.sent is done.answered_by_first("opt_out"),
