@@ -6,7 +6,7 @@ from functools import cache
 from topo_pipeline.engagement.tables import MetricTable, tables
 
 # A count that has the same name in an upstream table has the same meaning there.
-_COUNT = re.compile(r"(?:total|unique)_\w+")
+_COUNT = re.compile(r"(?:total|unique|replies)_\w+")
 _FIRST = re.compile(r"\bif\(left_censored, NULL, (\w+)\) AS (unique_\w+)")
 _TEMPLATE = re.compile(r"\btemplates\.(?!id\b)(\w+)(?: AS (\w+))?")
 

@@ -1,4 +1,4 @@
-"""The daily table is dense over landed days, has nothing to say of others, and its days are the zone's."""
+"""`sequence_daily` has a row for every landed day and no other, and its days are those of the reporting zone."""
 
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -15,6 +15,7 @@ from topo_pipeline_tests.engagement.helpers import (
     is_of,
     march,
     opened,
+    replied,
     sent,
 )
 
@@ -31,33 +32,33 @@ def together(shared: Workspace) -> Workspace:
     return shared
 
 
-def test_a_landed_quiet_day_is_a_zero_and_a_missing_day_is_no_row(workspace: Workspace) -> None:
+def test_a_quiet_landed_day_has_zeros_and_a_missing_day_has_no_row(workspace: Workspace) -> None:
     workspace.land_all([enrolled(march(1)), sent(march(4))], DAY_2)
     workspace.build()
     daily = workspace.daily()
     assert list(daily) == [DAY_1, DAY_2, DAY_4]
-    counts = {name: value for name, value in daily[DAY_2].items() if name.startswith(("total_", "unique_"))}
-    assert set(counts.values()) == {0}
-    assert len(counts) == 22
-    assert workspace.summary()["days_missing"] == 1
+    counts = {name for name in daily[DAY_2] if name.startswith(("total_", "unique_", "replies_", "opens_instant"))}
+    assert len(counts) == 11 + 12 + 7 + 1
+    assert {daily[DAY_2][name] for name in counts} == {0}
+    assert workspace.summary()["days_unknown"] == 1
 
 
 @cases.happened(enrolled(march(1)), enrolled(march(3), "B", sequence="nurture"))
-def test_a_sequence_begins_on_its_first_day_and_goes_on_to_the_last_landed_one(case: Workspace) -> None:
+def test_a_sequence_has_rows_from_its_first_day_to_the_last_landed_one(case: Workspace) -> None:
     assert list(case.daily()) == [DAY_1, DAY_2, DAY_3, DAY_4]
     assert list(case.daily("nurture")) == [DAY_3, DAY_4]
 
 
-def test_backfilling_the_missing_day_fills_its_row(workspace: Workspace) -> None:
+def test_backfilling_a_missing_day_adds_its_row(workspace: Workspace) -> None:
     workspace.land_all([enrolled(march(1)), sent(march(3))])
     workspace.build(*KEPT)
     workspace.land(DAY_2, [opened(march(2))])
     workspace.build()
     assert workspace.daily()[DAY_2]["unique_opens"] == 1
-    assert workspace.summary()["days_missing"] == 0
+    assert workspace.summary()["days_unknown"] == 0
 
 
-def test_a_sequence_that_begins_earlier_than_was_known_gets_the_days_between(workspace: Workspace) -> None:
+def test_a_backfilled_earlier_first_day_adds_the_days_up_to_it(workspace: Workspace) -> None:
     workspace.land_all([enrolled(march(3))], DAY_2)
     workspace.build(*KEPT)
     workspace.land(DAY_1, [opened(march(1))])
@@ -66,18 +67,22 @@ def test_a_sequence_that_begins_earlier_than_was_known_gets_the_days_between(wor
 
 
 @cases.happened(sent(march(1), run=None))
-def test_an_orphan_begins_a_sequence_whose_days_are_zeros(case: Workspace) -> None:
+def test_a_sequence_of_orphans_alone_has_rows_of_zeros(case: Workspace) -> None:
     assert [row["total_sent"] for row in case.daily().values()] == [0, 0, 0, 0]
 
 
-def test_an_open_day_says_so_until_it_is_read_again_after_its_end(workspace: Workspace) -> None:
+def test_a_day_is_closed_when_it_was_read_after_its_end_and_known_when_it_was_proved_too(workspace: Workspace) -> None:
+    def flags() -> list[tuple[bool, bool]]:
+        workspace.build(*DAILY)
+        return [(row["is_closed"], row["is_known"]) for row in workspace.daily().values()]
+
     workspace.land(DAY_1, [enrolled(march(1))])
     workspace.land(DAY_2, [sent(march(2))], is_open=True)
-    workspace.build(*DAILY)
-    assert [row["is_closed"] for row in workspace.daily().values()] == [True, False]
+    workspace.land(DAY_3, proved=False)
+    assert flags() == [(True, True), (False, False), (True, False)]
     workspace.land(DAY_2, [sent(march(2))])
-    workspace.build()
-    assert [row["is_closed"] for row in workspace.daily().values()] == [True, True]
+    workspace.land(DAY_3, is_open=True, proved=False)
+    assert flags() == [(True, True), (True, True), (False, False)]
 
 
 @cases.happened(
@@ -90,13 +95,13 @@ def test_an_open_day_says_so_until_it_is_read_again_after_its_end(workspace: Wor
     opened(march(4), "C"),
     Activity("sequence.completed", march(4), "D"),
 )
-def test_active_runs_are_the_stock_at_the_end_of_the_day(case: Workspace) -> None:
-    # A stays: paused is not ended. B ends once, on its first end. C stays ended although it is opened afterwards.
+def test_active_runs_are_those_at_the_end_of_the_day(case: Workspace) -> None:
+    # A stays active while paused. B ends once, with its first end. C has ended, although it has an open afterwards.
     assert [row["active_runs"] for row in case.daily().values()] == [3, 3, 2, 1]
     assert case.summary()["runs_active"] == 1
 
 
-def test_active_runs_add_up_over_a_missing_day_and_apart_by_sequence(workspace: Workspace) -> None:
+def test_active_runs_by_sequence_continue_over_a_missing_day(workspace: Workspace) -> None:
     workspace.land_all(
         [
             enrolled(march(1)),
@@ -112,7 +117,7 @@ def test_active_runs_add_up_over_a_missing_day_and_apart_by_sequence(workspace: 
 
 
 @cases.happened(enrolled(march(1)), Activity("sequence.stopped", march(1, 10)))
-def test_a_run_that_ends_on_the_day_it_begins_was_never_active_at_its_end(case: Workspace) -> None:
+def test_a_run_that_ends_on_its_first_day_is_never_active_at_the_end_of_a_day(case: Workspace) -> None:
     assert [row["active_runs"] for row in case.daily().values()] == [0, 0, 0, 0]
 
 
@@ -123,11 +128,11 @@ def test_a_run_that_ends_on_the_day_it_begins_was_never_active_at_its_end(case: 
         pytest.param("Europe/Paris", date(2026, 10, 25), 25, marks=pytest.mark.full),
         pytest.param("America/New_York", date(2026, 3, 8), 23, marks=pytest.mark.full),
         ("America/New_York", date(2026, 11, 1), 25),
-        ("Atlantic/Azores", date(2026, 10, 25), 25),  # of two midnights
-        ("Africa/Cairo", date(2026, 4, 24), 23),  # of none
+        ("Atlantic/Azores", date(2026, 10, 25), 25),  # midnight comes twice
+        ("Africa/Cairo", date(2026, 4, 24), 23),  # there is no midnight
     ],
 )
-def test_the_days_are_the_zones_also_when_its_clocks_change(
+def test_days_follow_the_clock_changes_of_the_reporting_zone(
     workspace: Workspace, zone: str, day: date, hours: int
 ) -> None:
     workspace.zone = zone
@@ -159,10 +164,60 @@ def midnight_after(day: date, zone: str) -> datetime:
     return datetime(following.year, following.month, following.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)
 
 
-def test_every_run_of_a_sequence_without_a_name_is_under_null(workspace: Workspace) -> None:
+def test_runs_whose_activities_all_name_no_sequence_are_under_null(workspace: Workspace) -> None:
     workspace.land_all([enrolled(march(1), sequence=None), sent(march(2), sequence=None)])
     workspace.build()
     rows = workspace.rows("sequence_daily")
     assert all(is_of(row, None) for row in rows)
     assert [row["unique_sent"] for row in rows] == [0, 1]
     assert workspace.summary(None)["runs"] == 1
+
+
+@cases.happened(
+    *(enrolled(march(1)), sent(march(1, 23, 59, 55), message="m"), opened(march(1, 23, 59, 59), message="m")),
+    *(opened(march(2, 0, 0, 0), message="m"), opened(march(2, 0, 0, 5), message="m")),
+    opened(march(2, 0, 0, 6), message="m"),  # 11 seconds after the send
+    # Left-censored: enrolments exist, but none of this run.
+    *(sent(march(3), "B"), opened(march(3), "B")),
+)
+def test_instant_opens_count_on_the_day_of_the_open_and_include_left_censored_runs(case: Workspace) -> None:
+    assert case.run("B")["left_censored"]
+    daily = case.daily()
+    assert [daily[day]["opens_instant"] for day in (DAY_1, DAY_2, DAY_3, DAY_4)] == [1, 2, 1, 0]
+    assert [daily[day]["total_opens"] for day in (DAY_1, DAY_2, DAY_3)] == [1, 3, 1]
+    assert [daily[day]["unique_opens"] for day in (DAY_1, DAY_2, DAY_3)] == [1, 0, 0]
+    assert case.summary()["opens_instant"] == 4
+
+
+def test_a_late_send_makes_an_open_of_another_day_instant(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1)), opened(march(2, 0, 0, 5), message="m")])
+    workspace.build(*DAILY)
+    assert workspace.daily()[DAY_2]["opens_instant"] == 0
+    workspace.land(DAY_1, [enrolled(march(1)), sent(march(1, 23, 59, 59), message="m")])
+    workspace.build(*DAILY)
+    assert [row["opens_instant"] for row in workspace.daily().values()] == [0, 1]
+
+
+REPLIES = {
+    **{None: "pending", "REFERRAL": "neutral", "NOT_INTERESTED": "negative", "UNSUBSCRIBED": "opt_out"},
+    **{"OUT_OF_OFFICE": "out_of_office", "BOUNCED": "bounced", "ADDED BY TOPO": "unknown"},
+}
+
+
+@cases.happened(
+    enrolled(march(1)),
+    # One reply of the first class, two of the second and so on, on two channels.
+    *(
+        replied(march(2, 9, minute), category=category, channel=("EMAIL", "LINKEDIN")[minute % 2], salt=str(category))
+        for count, category in enumerate(REPLIES, start=1)
+        for minute in range(count)
+    ),
+    replied(march(3), category="INTERESTED"),
+)
+def test_replies_are_counted_by_class(case: Workspace) -> None:
+    day, next_day, summary = case.daily()[DAY_2], case.daily()[DAY_3], case.summary()
+    expected = {f"replies_{name}": count for count, name in enumerate(REPLIES.values(), start=1)}
+    assert {name: day[name] for name in expected} == {name: summary[name] for name in expected} == expected
+    assert {next_day[name] for name in expected} == {0}
+    # All but the 5 out-of-office replies and the 6 bounces are valid.
+    assert (day["total_replies"], day["total_valid_replies"], day["total_positive_replies"]) == (28, 17, 0)

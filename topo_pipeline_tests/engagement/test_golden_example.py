@@ -1,4 +1,4 @@
-"""Topo's own example of how its screens count, whatever the order in which its two days come in."""
+"""Topo's own example of how its screens count. The two days can be loaded in any order."""
 
 from dataclasses import replace
 from datetime import date
@@ -19,7 +19,7 @@ FIRST = [
     sent(march(1, 12), "B"),
 ]
 SECOND = [opened(march(2, 9), "A"), sent(march(2, 10), "A"), opened(march(2, 11), "B")]
-# The numbers of the specification, not of any output.
+# Copied from the specification.
 EXPECTED = {
     DAY_1: {"unique_sent": 2, "total_sent": 2, "unique_opens": 1, "total_opens": 2},
     DAY_2: {"unique_sent": 0, "total_sent": 1, "unique_opens": 1, "total_opens": 2},
@@ -40,14 +40,12 @@ def counted(workspace: Workspace) -> dict[date, dict[str, Any]]:
         pytest.param((2, 1), False, id="second day first, built once", marks=pytest.mark.full),
     ],
 )
-def test_the_golden_example_comes_out_whatever_the_order(
-    workspace: Workspace, order: tuple[int, ...], builds_between: bool
-) -> None:
+def test_the_golden_example_in_any_order(workspace: Workspace, order: tuple[int, ...], builds_between: bool) -> None:
     land_and_build(workspace, order, builds_between)
     assert counted(workspace) == EXPECTED
 
 
-def test_the_golden_example_comes_out_of_a_lake_too_and_its_tables_are_commented_there(lake: Workspace) -> None:
+def test_the_golden_example_in_a_lake_and_the_comments_there(lake: Workspace) -> None:
     land_and_build(lake, order=(2, 1), builds_between=True)
     assert counted(lake) == EXPECTED
     commented = "SELECT count(*), count(comment) FROM duckdb_columns() WHERE table_name = 'sequence_daily'"
@@ -63,8 +61,8 @@ def land_and_build(workspace: Workspace, order: tuple[int, ...], builds_between:
     workspace.build()
 
 
-def test_the_golden_example_survives_both_days_being_read_again(workspace: Workspace) -> None:
-    """Counting distinct runs a day would get the second day wrong."""
+def test_the_golden_example_after_both_days_are_read_again(workspace: Workspace) -> None:
+    """The number of distinct runs per day would be wrong on the second day."""
     for _ in range(2):
         workspace.land_all(FIRST + SECOND)
         workspace.build()
@@ -76,7 +74,7 @@ def test_the_golden_example_survives_both_days_being_read_again(workspace: Works
     assert EXPECTED[DAY_2]["unique_opens"] == 1
 
 
-def test_both_spellings_of_the_api_count_alike(workspace: Workspace) -> None:
+def test_both_spellings_of_the_api_give_the_same_counts(workspace: Workspace) -> None:
     workspace.land_all(replace(activity, snake_case=True) for activity in FIRST + SECOND)
     workspace.build()
     assert counted(workspace) == EXPECTED

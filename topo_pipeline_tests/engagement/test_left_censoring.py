@@ -1,4 +1,4 @@
-"""A run that may have begun before the first landed day counts in totals, and in no unique and no rate."""
+"""A left-censored run may have begun before the first landed day. It is in totals, but in no unique and no rate."""
 
 from dataclasses import replace
 from datetime import date, timedelta
@@ -19,8 +19,9 @@ from topo_pipeline_tests.engagement.helpers import (
 )
 
 DAY_1 = date(2026, 3, 1)
-LONG_AFTER = date(2026, 5, 30)
-WITNESS = enrolled(march(1, 8), "witness")  # shows that this workspace tells of enrolments
+WITNESS = enrolled(march(1, 8), "witness")  # the rule needs an enrolment in the workspace
+# Every day is known, and the outcome windows of the first days close.
+DAYS = [march(day).date() for day in range(1, 62)]
 
 
 cases = Cases()
@@ -28,40 +29,41 @@ cases = Cases()
 
 @pytest.fixture(scope="module")
 def together(shared: Workspace) -> Workspace:
-    """What history there is begins on March 1st."""
-    shared.land_all(cases.activities, LONG_AFTER)
+    shared.land_all(cases.activities, *DAYS)
     shared.build()
     return shared
 
 
 @cases.happened(WITNESS, sent(march(1), "witness"), sent(march(2)), opened(march(2, 10)))
-def test_such_a_run_is_in_totals_and_flagged_and_in_no_unique_or_rate(case: Workspace) -> None:
+def test_a_left_censored_run_is_in_totals_but_in_no_unique_or_rate(case: Workspace) -> None:
     day, summary = case.daily()[date(2026, 3, 2)], case.summary()
     assert case.run()["left_censored"]
     assert not case.run("witness")["left_censored"]
-    assert (day["total_sent"], day["total_opens"], day["unique_sent"], day["unique_opens"]) == (1, 1, 0, 0)
+    assert (day["total_sent"], day["total_opens"]) == (1, 1)
+    assert {day[f"unique_{kind}"] for kind in ("sent", "touched", "opens")} == {0}
     assert (summary["runs"], summary["runs_left_censored"], summary["eligible"]) == (2, 1, 1)
-    assert (summary["unique_sent"], summary["total_sent"]) == (1, 2)
+    assert (summary["unique_sent"], summary["unique_touched"], summary["total_sent"]) == (1, 1, 2)
+    assert set(case.cohorts("touched")) == {DAY_1}
 
 
-BEGINS = {"first instant": march(1, 0), "last": march(30, 23, 59, 59), "too late": march(31, 0), "later": march(40)}
+BEGINS = {"first instant": march(1, 0), "last one": march(30, 23, 59, 59), "too late": march(31, 0), "later": march(40)}
 
 
 @cases.happened(*(sent(moment, run) for run, moment in BEGINS.items()))
-def test_the_rule_looks_thirty_days_back(case: Workspace) -> None:
+def test_the_rule_covers_the_first_thirty_days(case: Workspace) -> None:
     censored = {run: case.run(run)["left_censored"] for run in BEGINS}
-    assert censored == {"first instant": True, "last": True, "too late": False, "later": False}
+    assert censored == {"first instant": True, "last one": True, "too late": False, "later": False}
 
 
 @cases.happened(opened(march(2)), sent(march(60)))
-def test_a_censored_run_with_an_early_and_a_late_part_is_judged_by_its_first_activity(case: Workspace) -> None:
+def test_the_first_activity_of_a_run_decides(case: Workspace) -> None:
     assert case.run()["left_censored"]
     assert case.daily()[date(2026, 4, 29)]["unique_sent"] == 0
 
 
-def test_its_thirty_days_are_days_of_the_reporting_zone(workspace: Workspace) -> None:
+def test_the_thirty_days_are_days_of_the_reporting_zone(workspace: Workspace) -> None:
     workspace.zone = "America/New_York"
-    midnight = march(31, 4)  # New York is four hours behind by then
+    midnight = march(31, 4)  # New York is four hours behind UTC on that day
     begins = {"before": midnight - timedelta(seconds=1), "after": midnight}
     workspace.land_all([enrolled(march(1, 12), "witness"), *(sent(moment, run) for run, moment in begins.items())])
     workspace.build()
@@ -75,14 +77,14 @@ def test_zero_days_turn_the_rule_off(workspace: Workspace) -> None:
     assert workspace.daily()[DAY_1]["unique_sent"] == 1
 
 
-def test_nothing_is_censored_where_no_enrolment_was_ever_seen(workspace: Workspace) -> None:
+def test_no_run_is_left_censored_in_a_workspace_without_enrolments(workspace: Workspace) -> None:
     workspace.land_all([sent(march(1)), sent(march(2), "B")])
     workspace.build()
     assert not any(run["left_censored"] for run in workspace.rows("sequence_runs"))
     assert workspace.summary()["unique_sent"] == 2
 
 
-def test_the_first_enrolment_seen_changes_runs_that_its_load_did_not_touch(workspace: Workspace) -> None:
+def test_the_first_enrolment_of_the_workspace_changes_runs_that_its_load_does_not_touch(workspace: Workspace) -> None:
     workspace.land_all([sent(march(1))])
     workspace.build(*KEPT)
     workspace.land(date(2026, 3, 9), [enrolled(march(9), "B")])
@@ -91,7 +93,7 @@ def test_the_first_enrolment_seen_changes_runs_that_its_load_did_not_touch(works
     assert workspace.daily()[DAY_1]["unique_sent"] == 0
 
 
-def test_the_last_enrolment_removed_changes_them_back(workspace: Workspace) -> None:
+def test_removing_the_only_enrolment_changes_them_back(workspace: Workspace) -> None:
     workspace.land_all([sent(march(1)), enrolled(march(9), "B")])
     workspace.build(*KEPT)
     workspace.land(date(2026, 3, 9), [])
@@ -100,7 +102,7 @@ def test_the_last_enrolment_removed_changes_them_back(workspace: Workspace) -> N
     assert workspace.daily()[DAY_1]["unique_sent"] == 1
 
 
-def test_an_enrolment_found_late_whitewashes_its_run(workspace: Workspace) -> None:
+def test_a_late_enrolment_ends_the_left_censoring_of_its_run(workspace: Workspace) -> None:
     workspace.land_all([WITNESS, sent(march(3))])
     workspace.build(*KEPT)
     workspace.land(date(2026, 3, 2), [enrolled(march(2))])
@@ -109,7 +111,7 @@ def test_an_enrolment_found_late_whitewashes_its_run(workspace: Workspace) -> No
     assert workspace.daily()[date(2026, 3, 3)]["unique_sent"] == 1
 
 
-def test_a_january_backfilled_after_february_moves_the_rule_back(workspace: Workspace) -> None:
+def test_backfilling_earlier_days_moves_the_rule_to_them(workspace: Workspace) -> None:
     march_run = sent(march(5))
     workspace.land_all([WITNESS, march_run])
     workspace.build(*DAILY)
@@ -122,7 +124,39 @@ def test_a_january_backfilled_after_february_moves_the_rule_back(workspace: Work
     assert workspace.daily()[date(2026, 3, 5)]["unique_sent"] == 1
 
 
-def test_a_landed_day_without_activities_is_history_too(workspace: Workspace) -> None:
+def test_the_first_landed_day_counts_even_without_activities(workspace: Workspace) -> None:
     workspace.land_all([WITNESS, sent(march(5))], date(2026, 1, 1))
     workspace.build()
     assert not workspace.run()["left_censored"]
+
+
+@cases.happened(
+    *(enrolled(march(2), sequence="nurture"), sent(march(3)), enrolled(march(5)), opened(march(4), sequence=None)),
+    *(sent(march(3), "B"), opened(march(4), "B", sequence="nurture")),
+    *(enrolled(march(2), "C", sequence=None), sent(march(3), "C"), opened(march(4), "C")),
+)
+def test_an_enrolment_in_any_sequence_counts_for_every_row_of_its_run(case: Workspace) -> None:
+    rows = [(run, sequence, case.run(run, sequence)) for run, sequence in NAMED]
+    columns = ("enrolled_at", "run_enrolled_at", "left_censored")
+    assert {(run, sequence): tuple(row[name] for name in columns) for run, sequence, row in rows} == {
+        ("A", "nurture"): (march(2), march(2), False),
+        ("A", "outbound"): (march(5), march(2), False),
+        ("A", None): (None, march(2), False),
+        ("B", "nurture"): (None, None, True),
+        ("B", "outbound"): (None, None, True),
+        ("C", "outbound"): (march(2), march(2), False),
+    }
+
+
+NAMED = [("A", "nurture"), ("A", "outbound"), ("A", None), ("B", "nurture"), ("B", "outbound"), ("C", "outbound")]
+
+
+def test_a_late_enrolment_in_another_sequence_counts_too(workspace: Workspace) -> None:
+    workspace.land_all([WITNESS, sent(march(3))])
+    workspace.build(*KEPT)
+    assert workspace.run()["left_censored"]
+    workspace.land(date(2026, 3, 2), [enrolled(march(2), sequence="nurture")])
+    workspace.build()
+    row = workspace.run()
+    assert (row["left_censored"], row["enrolled_at"], row["run_enrolled_at"]) == (False, None, march(2))
+    assert workspace.daily()[date(2026, 3, 3)]["unique_touched"] == 1

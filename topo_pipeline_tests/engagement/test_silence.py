@@ -1,6 +1,6 @@
-"""Sequences that have fallen silent: runs that could go on, and no message or invitation for three business days."""
+"""`is_silent`: a sequence with active runs sent no message and no invitation for three business days."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import date
 
 import pytest
@@ -8,13 +8,13 @@ import pytest
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline_tests.engagement.helpers import Activity, Cases, Test, Workspace, enrolled, march, sent
 
-LAST = 13  # known up to Friday the 13th of March
+LAST = 13  # Friday, the last known day
 
 cases = Cases()
 
 
 def active(*activities: Activity) -> str:
-    """The case of a run that was contacted on Monday the 2nd, and to which this happened."""
+    """Add the case of a run that was contacted on Monday the 2nd and had these activities."""
     return cases.add(*begun(*activities))
 
 
@@ -33,6 +33,8 @@ def days(last: int = LAST) -> list[date]:
 @pytest.fixture(scope="module")
 def together(shared: Workspace) -> Workspace:
     shared.land_all(cases.activities, *days())
+    for status, case in STATUSES.items():
+        shared.name(status, **{f"{case} outbound": "A sequence with a status"})
     shared.build()
     return shared
 
@@ -48,12 +50,12 @@ def test_a_sequence_with_active_runs_and_no_message_for_three_business_days_is_s
     indirect=True,
     ids=["message", "invitation"],
 )
-def test_a_message_or_an_invitation_on_the_third_last_business_day_breaks_the_silence(case: Workspace) -> None:
+def test_a_message_or_an_invitation_on_the_third_last_business_day_ends_the_silence(case: Workspace) -> None:
     assert case.summary()["is_silent"] is False
 
 
 @happened(Activity("message.replied", march(12)))
-def test_a_reply_breaks_no_silence(case: Workspace) -> None:
+def test_a_reply_does_not_end_the_silence(case: Workspace) -> None:
     assert case.summary()["is_silent"]
 
 
@@ -73,39 +75,68 @@ def test_a_sequence_whose_runs_were_resumed_can_be_silent(case: Workspace) -> No
 
 
 @happened(sent(march(10)))
-def test_silence_is_known_for_the_lifetime_alone(case: Workspace) -> None:
+def test_only_the_lifetime_row_says_whether_a_sequence_is_silent(case: Workspace) -> None:
     assert case.summary()["is_silent"]
     assert {case.summary(period=period)["is_silent"] for period in ("7d", "28d", "90d")} == {None}
 
 
-def test_its_length_is_a_setting(workspace: Workspace) -> None:
+def test_the_number_of_business_days_is_a_rule(workspace: Workspace) -> None:
     workspace.land_all(begun(sent(march(10))), *days())
     workspace.build(rules=Rules(silent_business_days=4))
     assert workspace.summary()["is_silent"] is False
 
 
-def silent(workspace: Workspace, happened: dict[str, list[Activity]], *landed: date) -> dict[str, bool | None]:
-    """Which of these sequences are silent, of which this happened in a workspace where these days are landed."""
+def silent(
+    workspace: Workspace,
+    happened: dict[str, list[Activity]],
+    *landed: date,
+    open_days: Collection[date] = (),
+    unproved_days: Collection[date] = (),
+) -> dict[str, bool | None]:
+    """Land these days with one sequence for each name. Return which of the sequences are silent."""
     own = Cases()
     names = {name: own.add(*begun(*activities)) for name, activities in happened.items()}
-    workspace.land_all(own.activities, *landed)
+    workspace.land_all(own.activities, *landed, open_days=open_days, unproved_days=unproved_days)
     workspace.build()
     return {name: workspace.of_case(case).summary()["is_silent"] for name, case in names.items()}
 
 
-def test_a_weekend_is_no_business_day_but_a_message_on_it_is_one(workspace: Workspace) -> None:
+def test_weekends_are_no_business_days_but_their_messages_count(workspace: Workspace) -> None:
     """Known up to Monday the 9th: Thursday, Friday and Monday count."""
     last_messages = {"Wednesday": [sent(march(4))], "Thursday": [sent(march(5))], "Saturday": [sent(march(7))]}
     assert silent(workspace, last_messages, *days(9)) == {"Wednesday": True, "Thursday": False, "Saturday": False}
 
 
-def test_where_a_day_is_missing_nobody_knows(workspace: Workspace) -> None:
-    landed = [day for day in days() if day != march(12).date()]
-    found = silent(workspace, {"nothing": [], "a message on Wednesday": [sent(march(11))]}, *landed)
+@pytest.mark.parametrize("kind", ["missing", "open", "unproved"])
+def test_an_unknown_day_leaves_silence_unknown(workspace: Workspace, kind: str) -> None:
+    thursday = march(12).date()
+    landed = [day for day in days() if kind != "missing" or day != thursday]
+    unknown = {"open_days": [thursday] * (kind == "open"), "unproved_days": [thursday] * (kind == "unproved")}
+    found = silent(workspace, {"nothing": [], "a message on Wednesday": [sent(march(11))]}, *landed, **unknown)
     assert found == {"nothing": None, "a message on Wednesday": False}
 
 
-def test_a_history_shorter_than_the_silence_knows_of_none(workspace: Workspace) -> None:
+def test_days_after_the_last_known_one_do_not_count(workspace: Workspace) -> None:
+    """Friday is still open. Known up to Thursday: Tuesday to Thursday count."""
+    messages = {"Monday": [sent(march(9))], "Tuesday": [sent(march(10))], "Friday": [sent(march(13))]}
+    found = silent(workspace, messages, *days(), open_days=[march(13).date()])
+    assert found == {"Monday": True, "Tuesday": False, "Friday": True}
+
+
+def test_silence_is_unknown_in_a_shorter_history(workspace: Workspace) -> None:
     workspace.land_all([enrolled(march(2))], march(3).date())
     workspace.build()
     assert workspace.summary()["is_silent"] is None
+
+
+STATUSES = {status: active() for status in ("ACTIVE", "PAUSED", "ADDED BY TOPO", None)}
+
+
+@pytest.mark.parametrize(
+    ("case", "is_silent"),
+    [(case, status in ("ACTIVE", None)) for status, case in STATUSES.items()],
+    indirect=["case"],
+    ids=[str(status) for status in STATUSES],
+)
+def test_only_sequences_that_are_active_or_of_unknown_status_are_silent(case: Workspace, is_silent: bool) -> None:
+    assert case.summary()["is_silent"] is is_silent

@@ -1,4 +1,4 @@
-"""Rates in SQL: Wilson's interval to nine digits, nothing where nothing is known, and the lines of evidence."""
+"""The SQL macros of rates: Wilson and Newcombe intervals to nine digits, NULL without data, and evidence."""
 
 from collections.abc import Iterator
 
@@ -65,31 +65,31 @@ def test_newcombe_agrees_with_statsmodels(
     assert found[0] == pytest.approx(change(now, before), rel=0, abs=1e-9)
 
 
-def test_newcombe_is_as_published(sql: duckdb.DuckDBPyConnection) -> None:
+def test_newcombe_agrees_with_the_published_example(sql: duckdb.DuckDBPyConnection) -> None:
     """Newcombe 1998, table II, method 10, contrast (a): 56 of 70 against 48 of 80."""
     found = sql.execute("SELECT newcombe_low(56, 70, 48, 80), newcombe_high(56, 70, 48, 80)").fetchall()
     assert found[0] == pytest.approx((0.0524, 0.3339), abs=5e-5)
 
 
-def test_a_change_from_or_to_nothing_is_unknown(sql: duckdb.DuckDBPyConnection) -> None:
+def test_a_change_from_or_to_an_empty_rate_is_null(sql: duckdb.DuckDBPyConnection) -> None:
     found = sql.execute("SELECT newcombe_low(0, 0, 1, 2), newcombe_high(1, 2, 0, 0)").fetchall()
     assert found == [(None, None)]
 
 
-def test_no_denominator_is_no_evidence_of_any_kind(sql: duckdb.DuckDBPyConnection) -> None:
+def test_evidence_and_rate_are_null_without_a_denominator(sql: duckdb.DuckDBPyConnection) -> None:
     assert sql.execute("SELECT evidence(NULL, NULL, 30, 100, 5), rate(NULL, NULL)").fetchall() == [(None, None)]
 
 
-def test_no_success_bounds_at_exactly_zero_so_that_such_rates_tie(sql: duckdb.DuckDBPyConnection) -> None:
+def test_the_lower_bound_of_no_success_is_exactly_zero_so_that_such_rates_tie(sql: duckdb.DuckDBPyConnection) -> None:
     assert {bounds(sql, 0, den, "BIGINT")[0] for den in range(1, 400)} == {0.0}
 
 
-def test_nothing_is_known_over_nothing(sql: duckdb.DuckDBPyConnection) -> None:
+def test_a_rate_over_zero_is_null(sql: duckdb.DuckDBPyConnection) -> None:
     found = sql.execute("SELECT rate(0, 0), wilson_low(0, 0), wilson_high(0, 0), rate(0, 5)").fetchall()
     assert found == [(None, None, None, 0.0)]
 
 
-def test_a_rate_of_integers_is_a_share(sql: duckdb.DuckDBPyConnection) -> None:
+def test_a_rate_of_integers_is_a_fraction(sql: duckdb.DuckDBPyConnection) -> None:
     assert sql.execute("SELECT rate(1::BIGINT, 8::BIGINT)").fetchall() == [(0.125,)]
 
 
@@ -108,7 +108,9 @@ def test_a_rate_of_integers_is_a_share(sql: duckdb.DuckDBPyConnection) -> None:
         (5, 10_000, "usable"),
     ],
 )
-def test_the_lines_of_evidence(sql: duckdb.DuckDBPyConnection, num: int, den: int, expected: str) -> None:
+def test_evidence_by_numerator_and_denominator(
+    sql: duckdb.DuckDBPyConnection, num: int, den: int, expected: str
+) -> None:
     rules = DEFAULT_RULES
-    lines = [rules.evidence_small, rules.evidence_usable, rules.evidence_events]
-    assert sql.execute("SELECT evidence(?, ?, ?, ?, ?)", [num, den, *lines]).fetchall() == [(expected,)]
+    thresholds = [rules.evidence_small, rules.evidence_usable, rules.evidence_events]
+    assert sql.execute("SELECT evidence(?, ?, ?, ?, ?)", [num, den, *thresholds]).fetchall() == [(expected,)]

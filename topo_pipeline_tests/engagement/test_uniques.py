@@ -1,4 +1,4 @@
-"""A unique is a run's first ever: it adds up over days, and late data can move it to an earlier day."""
+"""A unique count counts runs by their first ever event. Uniques add up over days, and late data can move them."""
 
 from datetime import date
 from itertools import pairwise
@@ -34,7 +34,7 @@ def together(shared: Workspace) -> Workspace:
 
 
 def everything_twice(run: str, first_day: int) -> list[Activity]:
-    """Each kind of event, on two days in a row."""
+    """Return each kind of event of a run, on two days in a row."""
     types = ["sequence.created", "message.sent", "invitation.sent", "invitation.accepted", "message.opened"]
     types += ["message.link_clicked", "message.replied", "hot_lead.created", "meeting.created"]
     return [
@@ -56,9 +56,11 @@ def test_uniques_add_up_over_days_to_the_runs_with_the_event(case: Workspace) ->
         assert totals == [1 + enrolled_only, 2, 1], kind
         assert (sum(uniques), summary[f"total_{kind}"]) == (with_event, sum(totals)), kind
         assert summary[f"unique_{kind}"] == with_event, kind
+    assert [daily[day]["unique_touched"] for day in (DAY_1, DAY_2, DAY_3)] == [1, 1, 0]
+    assert summary["unique_touched"] == 2
 
 
-def test_late_data_moves_a_unique_to_an_earlier_day_and_both_days_change(workspace: Workspace) -> None:
+def test_late_data_moves_a_unique_to_an_earlier_day(workspace: Workspace) -> None:
     early = [enrolled(march(1, 8)), sent(march(1))]
     workspace.land_all([*early, opened(march(3))], DAY_2)
     workspace.build(*DAILY)
@@ -71,7 +73,7 @@ def test_late_data_moves_a_unique_to_an_earlier_day_and_both_days_change(workspa
     assert after[DAY_3]["total_opens"] == 1
 
 
-def test_a_removed_first_gives_the_unique_back_to_the_next_one(workspace: Workspace) -> None:
+def test_removing_the_first_event_moves_the_unique_to_the_next_one(workspace: Workspace) -> None:
     workspace.land_all([enrolled(march(1, 8)), sent(march(1)), opened(march(2)), opened(march(3))])
     workspace.build(*KEPT)
     workspace.land(DAY_2, [])
@@ -81,7 +83,7 @@ def test_a_removed_first_gives_the_unique_back_to_the_next_one(workspace: Worksp
     assert daily[DAY_2]["total_opens"] == 0
 
 
-def test_a_run_whose_every_activity_is_removed_is_gone(workspace: Workspace) -> None:
+def test_a_run_without_activities_is_removed(workspace: Workspace) -> None:
     workspace.land_all([enrolled(march(1)), sent(march(2), "B")])
     workspace.build(*KEPT)
     workspace.land(DAY_2, [])
@@ -90,7 +92,7 @@ def test_a_run_whose_every_activity_is_removed_is_gone(workspace: Workspace) -> 
     assert workspace.summary()["runs"] == 1
 
 
-def test_a_reply_labelled_otherwise_changes_its_day_and_its_run(workspace: Workspace) -> None:
+def test_a_changed_category_changes_the_counts_of_its_day_and_its_run(workspace: Workspace) -> None:
     reply = replied(march(2))
     labels = [reply, reply.relabelled("INTERESTED"), reply.relabelled("OUT_OF_OFFICE")]
     workspace.land(DAY_1, [enrolled(march(1, 8)), sent(march(1))])
@@ -108,38 +110,56 @@ def test_a_reply_labelled_otherwise_changes_its_day_and_its_run(workspace: Works
 @cases.happened(
     *(enrolled(march(1, 8)), sent(march(1)), replied(march(1, 10), category="OUT_OF_OFFICE"), replied(march(2)))
 )
-def test_a_later_reply_takes_the_place_of_one_that_no_person_wrote(case: Workspace) -> None:
+def test_an_out_of_office_reply_is_the_first_reply_but_not_the_first_valid_one(case: Workspace) -> None:
     daily = case.daily()
     assert [daily[day]["unique_replies"] for day in (DAY_1, DAY_2)] == [1, 0]
     assert [daily[day]["unique_valid_replies"] for day in (DAY_1, DAY_2)] == [0, 1]
 
 
 @cases.happened(enrolled(march(1, 8)), Activity("invitation.sent", march(1)), sent(march(2)))
-def test_contacted_means_a_first_message_and_an_invitation_is_none(case: Workspace) -> None:
+def test_an_invitation_touches_a_run_and_the_first_message_contacts_it(case: Workspace) -> None:
     daily, run = case.daily(), case.run()
     assert [daily[day]["unique_sent"] for day in (DAY_1, DAY_2)] == [0, 1]
     assert [daily[day]["unique_invitations"] for day in (DAY_1, DAY_2)] == [1, 0]
+    assert [daily[day]["unique_touched"] for day in (DAY_1, DAY_2)] == [1, 0]
     assert (run["touched_at"], run["contacted_at"]) == (march(1), march(2))
 
 
-@cases.happened(enrolled(march(1)), sent(march(2), sequence=None))
-def test_a_nameless_activity_belongs_to_the_runs_only_other_sequence(case: Workspace) -> None:
+@cases.happened(
+    *(enrolled(march(1)), sent(march(2), sequence=None), replied(march(2), sequence=None, category="REFERRAL")),
+    # The first activities of sequence "late" name no sequence.
+    *(enrolled(march(1, 8), "B", sequence=None), sent(march(1), "B", sequence=None)),
+    opened(march(2), "B", sequence="late"),
+)
+def test_an_activity_without_a_sequence_counts_for_the_only_other_sequence_of_its_run(case: Workspace) -> None:
     assert case.run()["contacted_at"] == march(2)
-    assert case.daily()[DAY_2]["unique_sent"] == 1
+    day = case.daily()[DAY_2]
+    assert (day["total_sent"], day["unique_sent"], day["unique_touched"]) == (1, 1, 1)
+    assert (day["total_replies"], day["replies_neutral"], day["unique_valid_replies"]) == (1, 1, 1)
+    assert (case.summary()["total_sent"], case.summary()["unique_sent"]) == (1, 1)
+    late = case.daily("late")[DAY_1]
+    assert (late["total_sent"], late["unique_sent"]) == (1, 1)
 
 
-def test_a_second_sequence_landed_later_takes_a_nameless_activity_back(workspace: Workspace) -> None:
+def test_a_second_sequence_landed_later_leaves_such_an_activity_without_a_sequence(workspace: Workspace) -> None:
     workspace.land_all([enrolled(march(1)), sent(march(2), sequence=None)])
-    workspace.build(*KEPT)
+    workspace.build(*DAILY)
+    before = workspace.daily()[DAY_2]
+    assert (before["total_sent"], before["unique_sent"]) == (1, 1)
+    assert workspace.daily(None) == {}
     workspace.land(DAY_3, [opened(march(3), sequence="nurture")])
-    workspace.build()
+    workspace.build(*DAILY)
     assert workspace.run()["contacted_at"] is None
     assert workspace.run(sequence="nurture")["first_open_at"] == march(3)
     assert workspace.run(sequence=None)["contacted_at"] == march(2)
+    after = {sequence: workspace.daily(sequence)[DAY_2] for sequence in ("outbound", None)}
+    counts = {sequence: (row["total_sent"], row["unique_sent"]) for sequence, row in after.items()}
+    assert counts == {"outbound": (0, 0), None: (1, 1)}
+    assert list(workspace.daily("nurture")) == [DAY_3]
 
 
 @cases.happened(*everything_twice("A", 1))
-def test_the_stages_of_one_run_keep_their_times(case: Workspace) -> None:
+def test_a_run_has_the_time_of_its_first_event_of_each_kind(case: Workspace) -> None:
     run = case.run()
     times = [run[column] for column in FIRST_EVER.values() if "reply" not in column]
     assert all(earlier < later for earlier, later in pairwise(times))
@@ -154,7 +174,7 @@ def of_people(first: str, second: str) -> str:
 @pytest.mark.parametrize(
     "case", [of_people("Ada", "Bob"), of_people("Bob", "Ada")], indirect=True, ids=["Ada first", "Bob first"]
 )
-def test_a_run_of_two_people_is_always_the_same_ones(case: Workspace) -> None:
+def test_a_run_that_names_two_people_has_the_smaller_id(case: Workspace) -> None:
     assert case.run()["person_id"] == min(uid(name) for name in ("Ada", "Bob"))
 
 
@@ -162,13 +182,13 @@ CHANNELS = ["EMAIL", "EMAIL", "EMAIL", "LINKEDIN", "LINKEDIN", "MANUAL", None]
 
 
 @cases.happened(*(sent(march(1, 9, i), channel=channel) for i, channel in enumerate(CHANNELS)))
-def test_a_runs_messages_are_told_apart_by_channel(case: Workspace) -> None:
+def test_the_messages_of_a_run_are_counted_by_channel(case: Workspace) -> None:
     run = case.run()
     assert (run["messages_sent"], run["emails_sent"], run["linkedin_sent"]) == (7, 3, 2)
 
 
 @cases.happened(enrolled(march(1)), sent(march(1), run=None), opened(march(1), run=None))
-def test_an_orphan_counts_as_one_and_in_no_run_total_or_unique(case: Workspace) -> None:
+def test_an_orphan_is_in_no_run_total_or_unique(case: Workspace) -> None:
     day = case.daily()[DAY_1]
     assert (day["total_sent"], day["total_opens"], day["unique_sent"], day["unique_opens"]) == (0, 0, 0, 0)
     assert sum(row["orphans"] for row in case.rows_of("sequence_activity")) == 2

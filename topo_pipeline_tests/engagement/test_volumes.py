@@ -1,4 +1,4 @@
-"""Days of unusual volume, against the same weekday of weeks before."""
+"""Days of unusual volume, compared with the same weekday in the weeks before."""
 
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
@@ -17,14 +17,14 @@ cases = Cases()
 
 
 def messages(counts: Iterable[int], first_week: int = 0) -> Iterator[Activity]:
-    """The messages of a sequence that begins in `first_week`: a count for each Monday."""
+    """Return this many messages on each Monday, from the one of `first_week` on."""
     for week, count in enumerate(counts, first_week):
         for n in range(count):
             yield sent(march(2) + week * WEEK, run=f"{week} {n}")
 
 
 def on_mondays(*counts: int) -> list[Activity]:
-    """This many messages on each of the last Mondays, and one on each Sunday before them."""
+    """Return this many messages on each of the last Mondays, and one on each Sunday before them."""
     first_week = WEEKS - len(counts)
     sundays = (sent(march(1) + week * WEEK, run=f"sunday {week}") for week in range(first_week, WEEKS))
     return [*messages(counts, first_week), *sundays]
@@ -33,6 +33,8 @@ def on_mondays(*counts: int) -> list[Activity]:
 @pytest.fixture(scope="module")
 def together(shared: Workspace) -> Workspace:
     shared.land_all(cases.activities)
+    for status, case in STATUSES.items():
+        shared.name(status, **{f"{case} outbound": "A sequence with a status"})
     shared.build("sequence_activity", "sequence_runs", "sequence_daily")
     return shared
 
@@ -58,7 +60,7 @@ def test_a_volume_is_unusual_from_three_deviations_on(case: Workspace, deviation
 
 
 @cases.happened(*on_mondays(999, 8, 12, 8, 12, 8, 12, 8, 12, 40))
-def test_eight_weeks_are_looked_back_and_no_more(case: Workspace) -> None:
+def test_the_eight_weeks_before_count(case: Workspace) -> None:
     assert case.daily()[LAST]["sent_expected"] == 10.0
 
 
@@ -68,24 +70,42 @@ def test_three_known_weeks_are_too_few(case: Workspace) -> None:
 
 
 @cases.happened(*on_mondays(10, 10, 10, 10, 40))
-def test_where_the_volume_never_varied_the_deviation_is_unknown(case: Workspace) -> None:
+def test_the_deviation_is_null_where_the_volume_never_varied(case: Workspace) -> None:
     assert volume(case.daily()[LAST]) == (10.0, None, None)
 
 
-def test_a_day_that_never_landed_is_no_day_without_messages(workspace: Workspace) -> None:
-    counts = (8, 0, 12, 8, 12, 10)  # the second Monday does not land, nothing was sent on it
+def test_a_day_that_has_not_landed_does_not_count_as_zero(workspace: Workspace) -> None:
+    counts = (8, 0, 12, 8, 12, 10)  # the second Monday has no activities, so it does not land
     workspace.land_all(messages(counts))
     workspace.build()
     assert workspace.daily()[MONDAY + 5 * WEEK]["sent_expected"] == 10.0
 
 
-def test_an_open_day_is_no_anomaly_and_does_not_count_as_usual(workspace: Workspace) -> None:
+def test_an_open_day_is_neither_judged_nor_counted_as_usual(workspace: Workspace) -> None:
     late = Cases()
     case = late.add(*messages((8, 12, 8, 1, 10), first_week=1))
-    is_open = MONDAY + 4 * WEEK  # for both of them the Monday with one message
+    is_open = MONDAY + 4 * WEEK  # the Monday with one message in both sequences
     workspace.land_all([*messages((8, 12, 8, 12, 1, 10)), *late.activities], still_open=is_open)
     workspace.build()
     daily = workspace.daily()
     assert (daily[is_open]["sent_expected"], daily[is_open]["is_volume_anomaly"]) == (10.0, None)
     assert daily[is_open + WEEK]["sent_expected"] == 10.0
-    assert workspace.of_case(case).daily()[is_open + WEEK]["sent_expected"] is None  # of three Mondays
+    assert workspace.of_case(case).daily()[is_open + WEEK]["sent_expected"] is None  # three known Mondays
+
+
+STATUSES = {
+    status: cases.add(*on_mondays(8, 12, 8, 12, 10, 10, 12, 8, 40))
+    for status in ("ACTIVE", "PAUSED", "ARCHIVED", "ADDED BY TOPO", None)
+}
+
+
+@pytest.mark.parametrize(
+    ("case", "is_anomaly"),
+    [(case, True if status in ("ACTIVE", None) else None) for status, case in STATUSES.items()],
+    indirect=["case"],
+    ids=[str(status) for status in STATUSES],
+)
+def test_only_sequences_that_are_active_or_of_unknown_status_have_unusual_days(
+    case: Workspace, is_anomaly: bool | None
+) -> None:
+    assert volume(case.daily()[LAST]) == (10.0, 15.0, is_anomaly)
