@@ -199,8 +199,13 @@ def test_a_late_send_makes_an_open_of_another_day_instant(workspace: Workspace) 
 
 
 REPLIES = {
-    **{None: "pending", "REFERRAL": "neutral", "NOT_INTERESTED": "negative", "UNSUBSCRIBED": "opt_out"},
-    **{"OUT_OF_OFFICE": "out_of_office", "BOUNCED": "bounced", "ADDED BY TOPO": "unknown"},
+    None: "pending",
+    "REFERRAL": "neutral",
+    "NOT_INTERESTED": "negative",
+    "UNSUBSCRIBED": "opt_out",
+    "OUT_OF_OFFICE": "out_of_office",
+    "BOUNCED": "bounced",
+    "ADDED BY TOPO": "unknown",
 }
 
 

@@ -73,7 +73,7 @@ def test_the_channel_is_reduced_to_the_known_ones(workspace: Workspace) -> None:
 
 
 def test_the_category_of_a_reply_decides_its_class(workspace: Workspace) -> None:
-    expected = {
+    expected: dict[str | None, set[str]] = {
         **dict.fromkeys(("INTERESTED", "MEETING", "interested"), {"total_valid_replies", "total_positive_replies"}),
         **dict.fromkeys(
             ("BAD_TIMING", "REFERRAL", "WRONG_PERSON", "LEFT_COMPANY"), {"total_valid_replies", "replies_neutral"}

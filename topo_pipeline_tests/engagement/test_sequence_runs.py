@@ -114,15 +114,19 @@ def test_reply_columns_are_null_without_a_valid_reply(case: Workspace) -> None:
     assert [row[column] for column in columns] == [None] * len(columns)
 
 
+CHANNELS = {
+    "EMAIL": "EMAIL",
+    "LINKEDIN": "LINKEDIN",
+    "MANUAL": "MANUAL",
+    "PIGEON": "OTHER",
+    "NONE": "OTHER",
+    None: "NONE",
+}
+
+
 @pytest.mark.parametrize(
     ("case", "channel"),
-    [
-        (run_of(FIRST, replied(march(2), channel=channel)), group)
-        for channel, group in {
-            **{"EMAIL": "EMAIL", "LINKEDIN": "LINKEDIN", "MANUAL": "MANUAL"},
-            **{"PIGEON": "OTHER", "NONE": "OTHER", None: "NONE"},
-        }.items()
-    ],
+    [(run_of(FIRST, replied(march(2), channel=channel)), group) for channel, group in CHANNELS.items()],
     indirect=["case"],
 )
 def test_the_channel_of_the_first_valid_reply_is_reduced_to_the_known_ones(case: Workspace, channel: str) -> None:
