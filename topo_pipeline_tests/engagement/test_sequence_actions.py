@@ -154,6 +154,16 @@ def test_a_touch_repeats_one_of_the_same_known_step_and_channel(case: Workspace)
 
 
 @cases.happened(
+    *(sent(march(1), step=1), sent(march(2), step=1, channel="LINKEDIN"), sent(march(3), step=1), sent(march(4))),
+    *(sent(march(5)), sent(march(6), step=1), step("completed", march(7), step=1)),
+)
+def test_a_run_arrives_at_a_step_with_its_first_touch_there(case: Workspace) -> None:
+    arrived = {at.day: row["arrived_at"] for at, row in actions(case).items()}
+    first, unnumbered = dict.fromkeys((1, 3, 6), march(1)), {4: march(4), 5: march(5)}
+    assert arrived == first | {2: march(2)} | unnumbered | {7: None}
+
+
+@cases.happened(
     *(sent(march(day), message="m") for day in (1, 3)),
     *(opened(at, message="m") for at in (march(2), march(3) + SECOND, march(5))),
     Activity("message.link_clicked", march(4), message="m"),

@@ -75,8 +75,8 @@ def test_the_start_is_uncertain_where_an_unknown_day_may_hold_the_first_touch(
 
 ON_THE_DAY: Around = {
     "enrolled on it": (lambda day: [enrolled(march(day)), sent(march(day + 1))], True),
-    "touched on it": (lambda day: [enrolled(march(day - 1)), sent(march(day))], True),
-    "enrolled and touched on it": (lambda day: [enrolled(march(day, 8)), sent(march(day))], True),
+    "touched on it": (lambda day: [enrolled(march(day - 1)), sent(march(day))], False),
+    "enrolled and touched on it": (lambda day: [enrolled(march(day, 8)), sent(march(day))], False),
     "not enrolled, first seen on it": (lambda day: [sent(march(day)), sent(march(day + 1))], False),
 }
 
@@ -164,10 +164,11 @@ def test_a_load_of_the_unknown_day_changes_runs_that_it_does_not_touch_and_their
 
 
 def test_a_later_known_day_makes_an_open_day_unknown(workspace: Workspace) -> None:
-    workspace.land_all([enrolled(march(1)), sent(march(2))], still_open=day_of(2))
+    open_days = [day_of(2), day_of(3)]
+    workspace.land_all([enrolled(march(1)), sent(march(3))], day_of(2), open_days=open_days)
     workspace.build("sequence_runs")
     assert workspace.run()["start_uncertain"] is False
-    workspace.land(day_of(3))
+    workspace.land(day_of(4))
     workspace.build("sequence_runs")
     assert workspace.run()["start_uncertain"] is True
 
