@@ -1,4 +1,4 @@
-"""Warehouses as the tests of `warehouse` have them."""
+"""Fixtures of the tests of `warehouse`."""
 
 from topo_pipeline_tests.warehouse.conftest import file_warehouse, on_waiting, prepared_file, warehouse
 
