@@ -11,15 +11,12 @@ import pytest
 
 from topo_pipeline_tests.conftest import CHECKOUT
 from topo_pipeline_tests.engagement.helpers import TABLES, Workspace, begun
-from topo_pipeline_tests.maintenance.test_forget import HERS, HIS, workspace_of
+from topo_pipeline_tests.maintenance import conftest as maintenance_conftest
+from topo_pipeline_tests.maintenance.test_forget import HERS, HIS
 
+built = maintenance_conftest.built
 ROWS = len(HERS) + len(HIS)
 NAME = "Łódź [bold] with a name that is longer than any column of eighty would have room for, to the end"
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return workspace_of(tmp_path_factory.mktemp("built"), [*HERS, *HIS]).warehouse.path
 
 
 @pytest.fixture

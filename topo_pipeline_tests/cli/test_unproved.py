@@ -61,7 +61,7 @@ def test_days_with_only_unreadable_rows_are_refused_and_every_command_says_so(pl
     [refused] = [line for line in doctor.stdout.splitlines() if "refused days" in line]
     assert "rows that Topo sent can't be read (first reason: " in refused
     assert place.ask("SELECT count(*) FROM topo.loads") == [(0,)]
-    assert not any("Traceback" in said.stdout + said.stderr for said in (read, status, doctor))
+    assert not any("Traceback" in result.stdout + result.stderr for result in (read, status, doctor))
 
 
 def test_a_few_unreadable_rows_are_reported_and_the_day_is_proved(place: Place) -> None:
@@ -71,10 +71,10 @@ def test_a_few_unreadable_rows_are_reported_and_the_day_is_proved(place: Place) 
     counts = place.ask("SELECT day, proved, rejects FROM topo.loads ORDER BY day")
     assert all(proved and rejects for _, proved, rejects in counts)
     by_day = ", ".join(f"{day} ({rejects})" for day, _, rejects in counts)
-    said = f"{sum(rejects for *_, rejects in counts)} rows could not be read: {by_day}"
-    assert said in read.stderr
-    assert said in place.run("status").stdout
-    assert said in place.run("doctor").stdout
+    line = f"{sum(rejects for *_, rejects in counts)} rows could not be read: {by_day}"
+    assert line in read.stderr
+    assert line in place.run("status").stdout
+    assert line in place.run("doctor").stdout
 
 
 def test_a_day_with_accepted_unreadable_rows_lands_unproved(place: Place) -> None:

@@ -263,3 +263,9 @@ def copied(built: Path, tmp_path: Path, api_key: str) -> Iterator[Pipeline]:
 def pipeline(tmp_path: Path, api_key: str) -> Iterator[Pipeline]:
     with pipeline_over(tmp_path, api_key) as built:
         yield built
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral

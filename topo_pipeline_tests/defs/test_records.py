@@ -1,6 +1,5 @@
 """What schedules and sensors read from Dagster's records."""
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -19,12 +18,6 @@ from topo_pipeline_tests.defs.conftest import FIRST_DAY, SETTINGS, Pipeline, day
 AFTER = datetime(2026, 2, 28, 23, 59, 59, 123_457, tzinfo=UTC)
 BEFORE = datetime(2026, 3, 2, tzinfo=UTC)
 RUNNING = dg.DagsterRunStatus.STARTED
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
 
 
 def facts(count: int = 7, **others: Any) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Re-executing a failed run keeps what it landed and reads only the rest."""
 
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -74,12 +73,6 @@ def test_re_executions_read_only_the_refused_day_until_it_lands(
 @dg.job
 def nothing() -> None:
     """No step."""
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as ephemeral:
-        yield ephemeral
 
 
 @pytest.fixture

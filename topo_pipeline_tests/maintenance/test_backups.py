@@ -32,7 +32,6 @@ from topo_pipeline_tests.maintenance.test_forget import (
     bytes_in,
     forget_ada,
     forget_from,
-    workspace_of,
 )
 from topo_pipeline_tests.warehouse import conftest as warehouse_conftest
 from topo_pipeline_tests.warehouse import old as old_ones
@@ -48,11 +47,6 @@ EVERYTHING = (
     *("topo.workspace", "topo.forgotten", "topo.migrations", "engagement.builds"),
     *(f"engagement.{name}" for name in (*TABLES, *KEPT_BESIDE)),
 )
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return workspace_of(tmp_path_factory.mktemp("built"), [*HERS, *HIS]).warehouse.path
 
 
 @pytest.fixture

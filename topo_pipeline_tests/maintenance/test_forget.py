@@ -55,11 +55,6 @@ def workspace_of(folder: Path, activities: Iterable[Activity], prefix: str = "")
     return workspace
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return workspace_of(tmp_path_factory.mktemp("built"), [*HERS, *HIS]).warehouse.path
-
-
 @pytest.fixture(params=["file", pytest.param("lake", marks=pytest.mark.full)])
 def workspace(request: pytest.FixtureRequest, built: Path, tmp_path: Path) -> Workspace:
     """A workspace of Ada and Bob with every table built."""
