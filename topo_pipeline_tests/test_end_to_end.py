@@ -319,7 +319,7 @@ def services(tmp_path: Path) -> Iterator[Services]:
 
 
 @pytest.mark.full
-def test_missed_days_are_read_failures_and_recoveries_are_reported_and_the_tables_are_right(services: Services) -> None:
+def test_the_services_catch_up_send_alerts_and_build_correct_tables(services: Services) -> None:
     topo, graphql = services.topo, services.graphql
     a_backfill = backfill(graphql, [topo.day(9), topo.day(8), topo.day(7)])
 

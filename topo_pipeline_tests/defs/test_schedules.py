@@ -133,7 +133,7 @@ def test_a_night_also_reads_the_names_of_sequences(nights: Nights) -> None:
     assert nights.pipeline.rows("SELECT count(*) > 0 FROM topo.sequence_templates") == [(True,)]
 
 
-def test_a_night_reads_up_to_yesterday_in_the_reporting_zone_and_not_before_the_start_date(
+def test_a_night_reads_from_the_start_date_to_yesterday_in_the_reporting_zone(
     tmp_path: Path, api_key: str, home: Path
 ) -> None:
     at = datetime(2026, 3, 19, 16, 15, tzinfo=UTC)  # 01:15 on the 20th in Tokyo

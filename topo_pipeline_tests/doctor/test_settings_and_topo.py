@@ -177,7 +177,7 @@ def test_a_misspelled_variable_is_reported_with_a_suggestion(finds: Examine) -> 
 
 
 @pytest.mark.parametrize(("address", "says"), [(None, "is not set"), ("http://127.0.0.1:9/T0PRIVATE", "is set")])
-def test_doctor_says_whether_a_heartbeat_address_is_set_without_requesting_or_showing_it(
+def test_doctor_says_whether_a_heartbeat_url_is_set_without_showing_it(
     finds: Examine, address: str | None, says: str
 ) -> None:
     found = finds(TOPO_HEARTBEAT_URL=address)

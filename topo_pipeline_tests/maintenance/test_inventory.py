@@ -183,7 +183,7 @@ def test_a_replaced_warehouse_that_cannot_be_cleaned_is_named_with_the_reason(fo
     assert files_with(folder, [*HERS, *her_ids()]) == set()
 
 
-def test_forgetting_again_cleans_new_leftovers_but_no_folder_that_is_in_use_or_not_ours(folder: Path) -> None:
+def test_forgetting_again_cleans_new_leftovers_but_no_folder_in_use_or_not_ours(folder: Path) -> None:
     file = folder / "data" / "topo.duckdb"
     assert forget_ada(folder).returncode == 0
     killed(file).joinpath("half").write_text(str(ADA))
