@@ -1,4 +1,4 @@
-"""The command line as the tests run it: in a process of its own, or in theirs, which has imported everything."""
+"""Run the command line in tests: in its own process, or in the test's process, which is faster."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ COMMAND = str(Path(sys.executable).parent / "topo-pipeline")
 
 
 def topo_pipeline(folder: Path, *arguments: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
-    """Run the command in `folder` in a process of its own; a variable that is None is unset."""
+    """Run the command in `folder` in its own process; a variable that is None is unset."""
     return run(folder, COMMAND, *arguments, **environment)
 
 
@@ -42,8 +42,8 @@ def answer(folder: Path, *arguments: str, **environment: str | None) -> subproce
     """Run the command in this process, which saves the seconds that a new one takes to import Dagster.
 
     Its settings and definitions are made from the environment of the call, as in a new process. Partitions are not:
-    they start on the tests' date, in the tests' zone. Previews are without charts, which take most of the time and
-    have tests of their own.
+    they start on the tests' date, in the tests' zone. Previews have no charts, which take most of the time and have
+    their own tests.
     """
     with (
         patch.dict(os.environ, _environment(environment), clear=True),
@@ -57,7 +57,7 @@ def answer(folder: Path, *arguments: str, **environment: str | None) -> subproce
         monkeypatch.setattr(Seen, "picture", lambda _: None)
         for name, stream in {"stdin": stdin, "stdout": stdout, "stderr": stderr}.items():
             monkeypatch.setattr(sys, name, stream)
-        monkeypatch.setattr(console.err, "_file", None)  # a backfill leaves it bound to this call's stream
+        monkeypatch.setattr(console.err, "_file", None)  # a backfill binds it to this call's stream
         with pytest.raises(SystemExit) as end:
             app(arguments, prog_name="topo-pipeline")
         assert isinstance(end.value.code, int)
@@ -65,14 +65,14 @@ def answer(folder: Path, *arguments: str, **environment: str | None) -> subproce
 
 
 def _environment(changes: dict[str, str | None]) -> dict[str, str]:
-    usual = {"TOPO_WAREHOUSE": "data/topo.duckdb", "TOPO_REQUESTS_PER_SECOND": "1000", "DAGSTER_HOME": None}
-    whole = {**os.environ, **usual, **changes}
-    return {name: value for name, value in whole.items() if value is not None}
+    defaults = {"TOPO_WAREHOUSE": "data/topo.duckdb", "TOPO_REQUESTS_PER_SECOND": "1000", "DAGSTER_HOME": None}
+    merged = {**os.environ, **defaults, **changes}
+    return {name: value for name, value in merged.items() if value is not None}
 
 
 @contextmanager
 def _new_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Forget the settings that this process has read, and the definitions that were built from them."""
+    """Clear the settings that this process has read, and the definitions built from them."""
 
     def build(name: str) -> object:
         if name != "defs":
@@ -95,11 +95,11 @@ def _read(stream: "tempfile._TemporaryFileWrapper[str]") -> str:
 
 
 def assert_one_sentence(result: subprocess.CompletedProcess[str], *words: str) -> None:
-    """A person who meets the error reads one line, without a traceback, that says what to do."""
-    said = [line for line in result.stderr.splitlines() if line.startswith("topo-pipeline:")]
+    """Check that the command failed with one error line that has all the words, without a traceback or the key."""
+    errors = [line for line in result.stderr.splitlines() if line.startswith("topo-pipeline:")]
     assert result.returncode != 0
-    assert len(said) == 1, result.stderr
+    assert len(errors) == 1, result.stderr
     for word in words:
-        assert word in said[0]
+        assert word in errors[0]
     assert "Traceback" not in result.stdout + result.stderr
     assert os.environ["TOPO_API_KEY"] not in result.stdout + result.stderr

@@ -49,7 +49,7 @@ PATIENCE = 900.0
 
 # These files take longest, mostly in other processes. They start first, so that no worker runs one alone at the end.
 LONGEST = (
-    *("test_dev", "test_killed_runs", "test_backfills_of_the_ui"),
+    *("test_dev", "test_killed_runs", "test_ui_backfills"),
     *("test_backfill", "test_demo", "test_concurrent_backfills"),
 )
 
@@ -59,7 +59,7 @@ UNTRACED = (
     *("crashes/", "engagement/", "exports/"),
     *("topo_api/test_contract", "topo_api/test_quirks", "topo_api/test_repair.py"),
     *("defs/test_channels", "defs/test_faults", "defs/test_guards", "defs/test_publish", "defs/test_ranged_runs"),
-    *("defs/test_reexecution", "defs/test_schedules", "defs/test_settings_of_tables", "defs/test_table_events"),
+    *("defs/test_reexecution", "defs/test_schedules", "defs/test_table_settings", "defs/test_table_events"),
     *("report/test_page", "report/test_queries"),
     *("sandbox/test_activities_api", "sandbox/test_openapi", "sandbox/test_other_endpoints", "sandbox/test_timelines"),
     *("sandbox/test_world", "warehouse/test_erasure", "warehouse/test_extraction"),
@@ -67,8 +67,13 @@ UNTRACED = (
     *("test_analyses", "test_definitions", "test_end_to_end"),
     *("cli/test_backfill", "cli/test_demo", "cli/test_unproved"),
     *("defs/test_completeness", "defs/test_sensors", "ingest/test_adjacent_days", "ingest/test_prefetch"),
-    *("ingest/test_unusual_apis", "maintenance/test_backups", "maintenance/test_compaction", "maintenance/test_forget"),
-    "orchestration/test_b",
+    *(
+        "ingest/test_unusual_apis",
+        "maintenance/test_backups",
+        "maintenance/test_compaction",
+        "maintenance/test_forget",
+        "orchestration/test_ui_backfills",
+    ),
     *("orchestration/test_dev", "orchestration/test_killed_runs", "orchestration/test_orphaned_runs"),
 )
 

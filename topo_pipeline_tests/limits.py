@@ -1,4 +1,4 @@
-"""What a test takes from its own process for a while."""
+"""Temporary limits on the test's own process."""
 
 import os
 import resource
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def files_no_larger_than(size: int) -> Iterator[None]:
-    """As a full disk, for this process and those that it starts."""
+    """Limit the size of files that this process and its children write, as a full disk would."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))

@@ -1,8 +1,8 @@
-"""What the code location holds, as text: a change of the graph is then a change that a reviewer sees.
+"""The Dagster definitions as text, so that a diff shows what changed in the graph.
 
-`make snapshot` writes it anew.
+`make snapshot` writes the file.
 """
-# ruff: noqa: PLC0415 - what is imported reads the environment, which is the tests' first
+# ruff: noqa: PLC0415 - these imports read the environment, which conftest has to set first
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ SNAPSHOT = Path(__file__).parent / "definitions.yaml"
 
 
 def snapshot() -> str:
-    """Every asset, job, schedule, sensor and check under the default settings, as YAML."""
+    """Return every asset, job, schedule, sensor and check with the default settings, as YAML."""
     from topo_pipeline.definitions import build
     from topo_pipeline.settings import Settings
 
@@ -25,7 +25,7 @@ def snapshot() -> str:
     repository = definitions.get_repository_def()
     specs = sorted(definitions.resolve_all_asset_specs(), key=lambda spec: spec.key)
     conditions = [spec.automation_condition for spec in specs if spec.automation_condition]
-    picture = {
+    contents = {
         "assets": {spec.key.to_user_string(): _asset(definitions, spec) for spec in specs},
         "conditions": {condition.get_label(): _expression(condition) for condition in conditions},
         "checks": _checks(definitions),
@@ -33,11 +33,11 @@ def snapshot() -> str:
         "schedules": {schedule.name: _schedule(schedule) for schedule in repository.schedule_defs},
         "sensors": {sensor.name: _sensor(sensor) for sensor in repository.sensor_defs},
     }
-    return yaml.safe_dump(picture, width=1000, allow_unicode=True, sort_keys=False)
+    return yaml.safe_dump(contents, width=1000, allow_unicode=True, sort_keys=False)
 
 
 def _asset(definitions: dg.Definitions, spec: dg.AssetSpec) -> dict[str, Any]:
-    """Without its description and code version: they are the text of its SQL, which the diff shows anyway."""
+    """Leave out description and code version: they come from the asset's SQL, which the diff shows anyway."""
     node = definitions.resolve_asset_graph().get(spec.key)
     return _without_none(
         {

@@ -8,14 +8,15 @@ from pathlib import Path
 
 
 def special_files(folder: Path) -> dict[str, Path]:
-    """Return a file of each kind that is not regular, by the words that commands have for it."""
+    """Create one file of each kind that is not regular; return them by the words that error messages use."""
     precious = folder / "precious"
     precious.write_text("precious")
     (folder / "folder").mkdir()
     (folder / "link").symlink_to(precious)
     (folder / "dangling").symlink_to(folder / "nothing")
     os.mkfifo(folder / "pipe")
-    with socket.socket(socket.AF_UNIX) as opened, contextlib.chdir(folder):  # the whole path may be too long for one
+    # The full path may be too long for a socket.
+    with socket.socket(socket.AF_UNIX) as opened, contextlib.chdir(folder):
         opened.bind("socket")
     return {
         "it is a folder": folder / "folder",
@@ -27,7 +28,7 @@ def special_files(folder: Path) -> dict[str, Path]:
     }
 
 
-def look_of(files: Iterable[Path]) -> list[tuple[int, int, int, str | None]]:
-    """Return what changes when one of them is replaced or a link is written through."""
+def fingerprints(files: Iterable[Path]) -> list[tuple[int, int, int, str | None]]:
+    """Return what changes if one of the files is replaced or written to through a link."""
     stats = [(path.lstat(), path.read_text() if path.is_file() else None) for path in files]
     return [(stat.st_mode, stat.st_ino, stat.st_rdev, text) for stat, text in stats]

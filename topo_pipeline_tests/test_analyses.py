@@ -1,6 +1,6 @@
-"""The example analyses of docs/analyses, run as their texts say, over an export of a simulated workspace.
+"""The example analyses in docs/analyses, run as they describe on an export of a simulated workspace.
 
-What they say is computed here once more, from the runs and without SQL or pandas; intervals by statsmodels.
+Their numbers are compared with numbers computed from the runs without SQL or pandas. Intervals come from statsmodels.
 """
 
 import csv
@@ -43,8 +43,8 @@ def midnight(day: date) -> datetime:
 
 @pytest.fixture(scope="module")
 def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The export of six weeks of a workspace that began with them."""
-    folder = tmp_path_factory.mktemp("analysed")
+    """An export of the first six weeks of a workspace."""
+    folder = tmp_path_factory.mktemp("analyses")
     warehouse = Warehouse(str(folder / "topo.duckdb"))
     days = [FIRST + timedelta(days=n) for n in range(DAYS)]
     world = World(11, scale=0.2, starts=FIRST)
@@ -73,14 +73,14 @@ def interval(k: int, n: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def test_the_weekdays_of_first_messages(export: Path) -> None:
+def test_weekdays_sql_reports_reply_rates_by_weekday(export: Path) -> None:
     script = (ANALYSES / "weekdays.sql").read_text(encoding="utf-8")
     command = [DUCKDB, "-no-init", "-csv", "-bail"]
     done = subprocess.run(  # noqa: S603
         command, cwd=export, input=script, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.stderr == ""
-    said = {row["weekday"]: row for row in csv.DictReader(done.stdout.splitlines())}
+    printed = {row["weekday"]: row for row in csv.DictReader(done.stdout.splitlines())}
 
     runs = [
         (run["sequence_template_id"], WEEKDAYS[run["contacted_at"].weekday()], has_replied(run))
@@ -89,9 +89,9 @@ def test_the_weekdays_of_first_messages(export: Path) -> None:
     ]
     contacted, replied = Counter(day for _, day, _ in runs), Counter(day for _, day, has in runs if has)
     of_sequence, replied_to = Counter(s for s, _, _ in runs), Counter(s for s, _, has in runs if has)
-    assert list(said) == [day for day in WEEKDAYS if contacted[day]]
+    assert list(printed) == [day for day in WEEKDAYS if contacted[day]]
     assert sum(replied.values()) > 5
-    for day, row in said.items():
+    for day, row in printed.items():
         n, k = contacted[day], replied[day]
         assert (int(row["contacted"]), int(row["replied"])) == (n, k)
         expected = sum(replied_to[s] / of_sequence[s] for s, weekday, _ in runs if weekday == day) / n
@@ -106,12 +106,12 @@ def has_replied(run: Row) -> bool:
     return bool(replied_at and run["contacted_at"] <= replied_at <= run["contacted_at"] + WINDOW)
 
 
-def test_how_far_down_replies_come_from(export: Path) -> None:
+def test_steps_py_reports_reply_rates_by_step(export: Path) -> None:
     command = [sys.executable, "-W", "error", ANALYSES / "steps.py", export]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)  # noqa: S603
     assert done.stderr == ""
     heading, *lines = (line.split() for line in done.stdout.splitlines())
-    said = {
+    printed = {
         (int(row["step"]), row["channel"]): row for row in (dict(zip(heading, line, strict=True)) for line in lines)
     }
 
@@ -123,9 +123,9 @@ def test_how_far_down_replies_come_from(export: Path) -> None:
             runs[row["step"], row["channel"]] += row["step_reply_rate_den"]
             replied[row["step"], row["channel"]] += row["step_reply_rate_num"]
             replies[row["step"]] += row["share_of_replies_num"]
-    assert list(said) == sorted(where for where, n in runs.items() if n)
+    assert list(printed) == sorted(where for where, n in runs.items() if n)
     assert sum(replied.values()) > 20
-    for (step, channel), row in said.items():
+    for (step, channel), row in printed.items():
         k, n = replied[step, channel], runs[step, channel]
         so_far = sum(count for other, count in replies.items() if other <= step) / sum(replies.values())
         assert (int(row["runs"]), int(row["replied"])) == (n, k)
@@ -135,7 +135,7 @@ def test_how_far_down_replies_come_from(export: Path) -> None:
 
 
 @pytest.mark.parametrize("script", ["weekdays.sql", "steps.py"])
-def test_an_analysis_says_how_to_run_it_and_what_its_numbers_do_not_say(script: str) -> None:
+def test_an_analysis_explains_how_to_run_it_and_what_its_numbers_do_not_show(script: str) -> None:
     text = (ANALYSES / script).read_text(encoding="utf-8")
     assert f"docs/analyses/{script}" in text
     assert "What it says:" in text

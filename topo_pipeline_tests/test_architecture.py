@@ -1,4 +1,4 @@
-"""Which room may import which. A room is a package; `definitions`, `settings` and `days` are modules at the top."""
+"""Which package may import which. `definitions`, `settings` and `days` are modules at the top level."""
 
 import ast
 import itertools
@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "topo_pipeline"
-# Every room may import these, and itself.
-EVERYWHERE = {"common", "days", "settings"}
-TO_THE_TABLES = {"engagement", "exports", "ingest", "maintenance", "report", "topo_api", "warehouse"}
-ROOMS = {
+# Every package may import these and itself.
+SHARED = {"common", "days", "settings"}
+DATA_PACKAGES = {"engagement", "exports", "ingest", "maintenance", "report", "topo_api", "warehouse"}
+MAY_IMPORT = {
     "common": set(),
     "days": set(),
     "settings": {"engagement"},  # the rules are settings too
@@ -27,11 +27,11 @@ ROOMS = {
     "report": {"engagement", "warehouse"},
     "exports": {"engagement", "warehouse"},
     "maintenance": {"engagement", "exports", "warehouse"},
-    "defs": {"alerts", "automation"} | TO_THE_TABLES,
+    "defs": {"alerts", "automation"} | DATA_PACKAGES,
     "definitions": {"defs"},
-    "orchestration": {"alerts", "automation", "defs"} | TO_THE_TABLES,
-    "doctor": {"alerts", "automation", "defs", "orchestration"} | TO_THE_TABLES,
-    "cli": {"alerts", "automation", "definitions", "defs", "doctor", "orchestration", "sandbox"} | TO_THE_TABLES,
+    "orchestration": {"alerts", "automation", "defs"} | DATA_PACKAGES,
+    "doctor": {"alerts", "automation", "defs", "orchestration"} | DATA_PACKAGES,
+    "cli": {"alerts", "automation", "definitions", "defs", "doctor", "orchestration", "sandbox"} | DATA_PACKAGES,
 }
 LIBRARIES = {
     "dagster": {"defs", "definitions", "doctor", "orchestration", "cli"},
@@ -52,7 +52,7 @@ LIBRARIES = {
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
-def room_of(module: Path) -> str:
+def package_of(module: Path) -> str:
     return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
@@ -68,23 +68,23 @@ def imports_of(module: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def imports() -> dict[Path, set[str]]:
-    """Full names of what each module imports, wherever in it."""
-    return {module: imports_of(module) for module in MODULES if room_of(module) != "__init__"}
+    """The full names that each module imports, also inside functions."""
+    return {module: imports_of(module) for module in MODULES if package_of(module) != "__init__"}
 
 
-def test_rooms_import_only_the_rooms_that_they_may(imports: dict[Path, set[str]]) -> None:
+def test_packages_import_only_what_they_may(imports: dict[Path, set[str]]) -> None:
     wrong = {
         (module.relative_to(PACKAGE).as_posix(), name)
         for module, names in imports.items()
         for name in names
         if name.startswith("topo_pipeline.")
-        and name.split(".")[1] not in ROOMS[room_of(module)] | EVERYWHERE | {room_of(module)}
+        and name.split(".")[1] not in MAY_IMPORT[package_of(module)] | SHARED | {package_of(module)}
     }
     assert wrong == set()
 
 
-def test_no_modules_import_each_other_in_a_circle(imports: dict[Path, set[str]]) -> None:
-    """Imports within functions count too: they would only hide the circle."""
+def test_there_are_no_circular_imports(imports: dict[Path, set[str]]) -> None:
+    """Imports inside functions count too."""
     names = {
         module: module.relative_to(PACKAGE.parent).with_suffix("").as_posix().replace("/", ".") for module in imports
     }
@@ -92,14 +92,14 @@ def test_no_modules_import_each_other_in_a_circle(imports: dict[Path, set[str]])
     TopologicalSorter(graph).prepare()
 
 
-def test_a_library_is_imported_by_its_rooms_alone(imports: dict[Path, set[str]]) -> None:
-    for library, rooms in LIBRARIES.items():
-        users = {room_of(m) for m, names in imports.items() if any(name.split(".")[0] == library for name in names)}
+def test_libraries_are_imported_only_where_allowed(imports: dict[Path, set[str]]) -> None:
+    for library, allowed in LIBRARIES.items():
+        users = {package_of(m) for m, names in imports.items() if any(name.split(".")[0] == library for name in names)}
         assert users, library
-        assert users <= rooms, library
+        assert users <= allowed, library
 
 
-def test_httpx_is_known_to_the_client_and_its_network_alone_and_to_what_delivers_alerts() -> None:
+def test_only_the_client_its_network_and_alert_delivery_import_httpx() -> None:
     users = {
         module.relative_to(PACKAGE).as_posix()
         for module in MODULES
@@ -108,7 +108,7 @@ def test_httpx_is_known_to_the_client_and_its_network_alone_and_to_what_delivers
     assert users == {"topo_api/client.py", "topo_api/network.py", "alerts/delivery.py"}
 
 
-def test_only_the_edge_reads_the_clock_and_only_settings_the_environment() -> None:
+def test_only_two_modules_read_the_clock_and_none_reads_os_environ() -> None:
     clock = {m.relative_to(PACKAGE).as_posix() for m in MODULES if ".now(" in m.read_text(encoding="utf-8")}
     assert clock == {"cli/console.py", "defs/resources.py"}
     reads = ("getenv(", "environ[", "environ.get(")
@@ -116,20 +116,20 @@ def test_only_the_edge_reads_the_clock_and_only_settings_the_environment() -> No
         m.relative_to(PACKAGE).as_posix()
         for m in MODULES
         for line in m.read_text(encoding="utf-8").splitlines()
-        if any(read in line for read in reads) and "] =" not in line  # to set is not to read
+        if any(read in line for read in reads) and "] =" not in line  # setting is not reading
     }
     assert readers == set()
 
 
-def test_a_checkout_and_an_installed_package_open_the_same_workspace() -> None:
+def test_both_copies_of_workspace_yaml_are_equal() -> None:
     assert (PACKAGE / "workspace.yaml").read_bytes() == (PACKAGE.parent / "workspace.yaml").read_bytes()
 
 
-def test_every_module_says_what_it_is_for() -> None:
+def test_every_module_has_a_docstring() -> None:
     assert [str(m) for m in MODULES if not ast.get_docstring(ast.parse(m.read_text(encoding="utf-8")))] == []
 
 
-def test_the_locks_name_no_registry_and_hold_what_they_are_for_at_the_same_versions() -> None:
+def test_the_locks_are_complete_hashed_and_consistent_and_name_no_registry() -> None:
     checkout = PACKAGE.parent
     project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))
     extras, groups = project["project"]["optional-dependencies"], project["dependency-groups"]

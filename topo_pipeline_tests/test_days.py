@@ -1,4 +1,4 @@
-"""Days in a row."""
+"""Grouping and formatting days."""
 
 from datetime import date, timedelta
 
@@ -12,18 +12,16 @@ DAYS = st.lists(st.dates(date(2026, 1, 1), date(2026, 2, 28)), unique=True)
 
 
 @given(DAYS)
-def test_stretches_hold_every_day_once_without_a_gap_within_and_with_one_between(days: list[date]) -> None:
-    stretches = list(contiguous(days))
-    assert [day for stretch in stretches for day in stretch] == sorted(days)
+def test_contiguous_splits_days_at_every_gap(days: list[date]) -> None:
+    ranges = list(contiguous(days))
+    assert [day for each in ranges for day in each] == sorted(days)
     one = timedelta(days=1)
-    assert all(
-        later - earlier == one for stretch in stretches for earlier, later in zip(stretch, stretch[1:], strict=False)
-    )
-    assert all(after[0] - before[-1] > one for before, after in zip(stretches, stretches[1:], strict=False))
+    assert all(later - earlier == one for each in ranges for earlier, later in zip(each, each[1:], strict=False))
+    assert all(after[0] - before[-1] > one for before, after in zip(ranges, ranges[1:], strict=False))
 
 
 @pytest.mark.parametrize(
-    ("counts", "said"),
+    ("counts", "expected"),
     [
         ({}, ""),
         ({1: 3}, "2026-03-01 (3)"),
@@ -34,19 +32,17 @@ def test_stretches_hold_every_day_once_without_a_gap_within_and_with_one_between
         ),
     ],
 )
-def test_days_with_a_count_are_listed_in_date_order(counts: dict[int, int], said: str) -> None:
-    assert format_counts({date(2026, 3, day): count for day, count in counts.items()}) == said
+def test_format_counts_lists_days_in_date_order(counts: dict[int, int], expected: str) -> None:
+    assert format_counts({date(2026, 3, day): count for day, count in counts.items()}) == expected
 
 
 @pytest.mark.parametrize(
-    ("days", "said"),
+    ("days", "expected"),
     [
         ([], ""),
         ([5, 1, 2, 3], "2026-03-01 to 2026-03-03, 2026-03-05"),
         ([1, 3, 5, 7, 9, 10, 12], "2026-03-01, 2026-03-03, 2026-03-05, 2026-03-07 and 3 more days"),
     ],
 )
-def test_stretches_of_days_are_listed_in_date_order_with_the_number_of_days_not_shown(
-    days: list[int], said: str
-) -> None:
-    assert format_days([date(2026, 3, day) for day in days]) == said
+def test_format_days_lists_ranges_in_date_order_and_counts_the_days_left_out(days: list[int], expected: str) -> None:
+    assert format_days([date(2026, 3, day) for day in days]) == expected

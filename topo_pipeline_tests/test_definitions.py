@@ -1,4 +1,4 @@
-"""The code location as Dagster and its tools see it."""
+"""The code location as Dagster's tools load it."""
 
 import os
 import subprocess
@@ -41,7 +41,7 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     ],
     ids=" ".join,
 )
-def test_dagsters_tools_load_it_without_a_key_and_without_a_warning_of_ours(
+def test_dagsters_tools_load_the_definitions_without_a_key_or_a_warning(
     checkout_copy: Path, command: tuple[str, ...]
 ) -> None:
     result = run(checkout_copy, *command)
@@ -57,16 +57,16 @@ def test_dagsters_tools_load_it_without_a_key_and_without_a_warning_of_ours(
     assert "virtual environment" not in result.stderr
 
 
-def test_it_loads_without_what_only_a_run_or_a_tick_needs(tmp_path: Path) -> None:
-    """Importing that takes longer than everything else; Dagster loads the definitions for every run and every look."""
-    draws, asks_topo = {"altair", "vl_convert", "PIL"}, {"httpx", "anyio", "aiolimiter"}
-    unneeded = draws | asks_topo | {"duckdb", "pandas", "numpy", "msgspec", "psutil", "stamina"}
-    loads = f"import sys, topo_pipeline.definitions; print({unneeded} & {{*sys.modules}})"
+def test_loading_the_definitions_imports_no_slow_libraries(tmp_path: Path) -> None:
+    """Dagster loads the definitions for every run, and these imports would take most of the time."""
+    charts, http = {"altair", "vl_convert", "PIL"}, {"httpx", "anyio", "aiolimiter"}
+    slow = charts | http | {"duckdb", "pandas", "numpy", "msgspec", "psutil", "stamina"}
+    loads = f"import sys, topo_pipeline.definitions; print({slow} & {{*sys.modules}})"
     loaded = run(tmp_path, "python", "-W", "ignore", "-c", loads)
     assert loaded.stdout == "set()\n", loaded.stderr
 
 
-def test_every_asset_says_whose_it_is_and_what_it_is() -> None:
+def test_every_asset_has_a_description_an_owner_and_a_kind() -> None:
     specs = list(defs.resolve_all_asset_specs())
     assert {spec.key.to_user_string() for spec in specs} == {
         "topo/activities", *(f"topo/{table}" for table in LISTS), *(f"engagement/{table}" for table in TABLES),
@@ -81,14 +81,14 @@ def test_every_asset_says_whose_it_is_and_what_it_is() -> None:
             assert spec.metadata["dagster/table_name"] == ".".join(spec.key.path)
 
 
-def test_the_activities_and_their_daily_counts_are_partitioned_by_day_and_nothing_else_is() -> None:
+def test_only_the_activities_and_daily_tables_are_partitioned() -> None:
     partitioned = {s.key.to_user_string(): s.partitions_def for s in defs.resolve_all_asset_specs() if s.partitions_def}
     daily = {f"engagement/{table.name}" for table in tables().values() if table.is_daily}
     assert set(partitioned) == {"topo/activities", *daily} >= {"engagement/sequence_activity"}
     assert all(isinstance(definition, dg.DailyPartitionsDefinition) for definition in partitioned.values())
 
 
-def test_two_code_locations_in_one_process_each_follow_their_own_settings() -> None:
+def test_two_code_locations_in_one_process_use_their_own_settings() -> None:
     tokyo = Settings(_env_file=None, timezone="Asia/Tokyo", start_date=date(2025, 11, 3))
     utc = Settings(_env_file=None, timezone="UTC", start_date=date(2026, 2, 1))
     for settings, built in [(settings, build(settings)) for settings in (tokyo, utc)]:
@@ -107,7 +107,7 @@ def test_two_code_locations_in_one_process_each_follow_their_own_settings() -> N
         assert (built.resources or {})["topo"].settings is settings
 
 
-def test_the_tables_hang_on_what_their_sql_reads() -> None:
+def test_tables_depend_on_what_their_sql_reads() -> None:
     deps = {spec.key.path[-1]: {dep.asset_key.path[-1] for dep in spec.deps} for spec in defs.resolve_all_asset_specs()}
     assert deps["sequence_activity"] == deps["sequence_runs"] == {"activities"}
     assert deps["sequence_daily"] == {"activities", "sequence_activity", "sequence_runs"}
@@ -119,31 +119,31 @@ def test_the_tables_hang_on_what_their_sql_reads() -> None:
     assert deps["sequence_channels"] == deps["sequence_steps"] == {"activities", "sequence_runs"}
 
 
-def test_every_table_is_checked_in_one_step_of_the_warehouses_pool_and_by_itself() -> None:
+def test_every_table_has_one_step_of_checks_in_the_warehouse_pool() -> None:
     graph = defs.resolve_asset_graph()
     checks = {key.to_user_string(): graph.get(key) for key in graph.asset_check_keys}
     checked = {"topo/activities", *(f"engagement/{table}" for table in TABLES)}
     assert {name.partition(":")[0] for name in checks} == checked
     assert {f"engagement/{table}:key_is_unique" for table in TABLES} <= set(checks)
-    # With a condition of its own a check would no longer ride along with its asset.
+    # A check with its own condition would no longer run together with its asset.
     assert [name for name, node in checks.items() if node.automation_condition or not node.description] == []
     pools = [step.node_def.pools for step in defs.asset_checks or []]
     assert pools.count({"warehouse"}) == len(checked)
-    assert pools.count({"topo_api"}) == len(pools) - len(checked) == 1  # the one that asks Topo
+    assert pools.count({"topo_api"}) == len(pools) - len(checked) == 1  # the one that queries Topo
 
 
-def test_what_calls_no_api_runs_by_default_and_alerts_where_somebody_is_to_be_told() -> None:
+def test_only_sensors_that_call_no_api_run_by_default() -> None:
     running = {sensor.name for sensor in defs.sensors or [] if sensor.default_status.value == "RUNNING"}
     assert running == {"tables_follow_what_landed", "killed_runs_sensor"}
     assert "run_alert_sensor" in {sensor.name for sensor in defs.sensors or []}
 
 
-def test_the_tables_follow_and_only_they() -> None:
+def test_only_tables_have_automation_conditions() -> None:
     conditioned = {s.key.path[-1] for s in defs.resolve_all_asset_specs() if s.automation_condition}
     assert conditioned == set(TABLES)
 
 
-def test_what_reads_the_api_shares_one_pool_and_the_tables_another() -> None:
+def test_assets_that_read_the_api_and_tables_use_different_pools() -> None:
     pools = {
         key.to_user_string(): node.pools
         for key in defs.resolve_asset_graph().get_all_asset_keys()

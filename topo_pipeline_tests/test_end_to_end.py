@@ -1,8 +1,8 @@
-"""The pipeline by itself: webserver, daemon and code server as `topo-pipeline dev` starts them, against the sandbox.
+"""The whole pipeline: webserver, daemon and code server as `topo-pipeline dev` starts them, against the sandbox.
 
-The story: the machine was off over the night. Before that, six days ago had landed only half, since Topo showed the
-rest later, and a run had been killed. Now everything starts: what was missed is made up for, one day is refused until
-it is healed, a person backfills older days meanwhile, and is told what fails and what works again.
+The machine was off overnight. Before that, only half of a day had landed, because Topo showed the rest later, and a run
+was killed. Now all services start. The missed days are read, one day is refused until a fault is removed, a user
+backfills older days at the same time, and alerts report the failure and the recovery.
 """
 
 import os
@@ -50,7 +50,7 @@ DAY = timedelta(days=1)
 LONG_AGO = 1.0
 REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "topo_pipeline"}
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-# What the sandbox calls it, and the column of sequence_activity that counts it.
+# Event types and the columns of sequence_activity that count them.
 COUNTED = {
     "sequence.created": "total_found",
     "message.sent": "total_sent",
@@ -61,7 +61,7 @@ COUNTED = {
 
 
 class SameWeek(World):
-    """A world in which `midnight` is that of one same Wednesday: what happens depends on no date of the test."""
+    """A world in which `midnight` is always the same Wednesday, so that its activities don't depend on today's date."""
 
     def __init__(self, midnight: datetime) -> None:
         super().__init__(11, scale=0.1)
@@ -80,9 +80,9 @@ class SameWeek(World):
 
 
 class Topo:
-    """The sandbox, in a zone where it is past noon: no midnight comes while the test lasts.
+    """The sandbox, in a time zone where it is past noon, so that no midnight comes during the test.
 
-    `PUT /faults` makes it miscount, or what else a plan says, one day only: `bad_day`.
+    Faults that are set with `PUT /faults` affect only `bad_day`.
     """
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class Topo:
         self.zone = ZoneInfo(self.timezone)
         self.today = datetime.now(self.zone).date()
         self.world = SameWeek(self.midnight(0).astimezone(UTC))
-        self.knows_until: datetime | None = None
+        self.shows_until: datetime | None = None
         self.bad_day = self.day(5)
         key = os.environ["TOPO_API_KEY"]
         self._sound = create_app(self.world, api_key=key, now=self._now, date_clock=utc_now)
@@ -101,29 +101,29 @@ class Topo:
         return self.today - ago * DAY
 
     def midnight(self, ago: int) -> datetime:
-        """The beginning of the day so many days ago."""
+        """Return the beginning of the day `ago` days before today."""
         return datetime.combine(self.day(ago), time(), self.zone)
 
     def _now(self) -> datetime:
-        return self.knows_until or datetime.now(UTC)
+        return self.shows_until or datetime.now(UTC)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        app = self._faulty if scope["path"] == "/faults" or self._asks_for_the_bad_day(scope) else self._sound
+        app = self._faulty if scope["path"] == "/faults" or self._requests_the_bad_day(scope) else self._sound
         await app(scope, receive, send)
 
-    def _asks_for_the_bad_day(self, scope: dict[str, Any]) -> bool:
+    def _requests_the_bad_day(self, scope: dict[str, Any]) -> bool:
         query = parse_qs(scope["query_string"].decode())
         bounds = [query.get(bound, [""])[0] for bound in ("created_at_after", "created_at_before")]
         if not all(bounds):
             return False
         after, before = map(datetime.fromisoformat, bounds)
-        seconds = timedelta(seconds=3)  # that are asked for on either side of a day
+        seconds = timedelta(seconds=3)  # requested in addition on either side of a day
         return self.midnight(5) - seconds <= after and before <= self.midnight(4) + seconds
 
 
 @dataclass(frozen=True)
-class Life:
-    """All that runs, and what a test needs to look at it."""
+class Services:
+    """The running services, and what a test needs to observe them."""
 
     graphql: str
     topo: Topo
@@ -135,7 +135,7 @@ class Life:
 
 
 def leave_a_killed_run(instance: dg.DagsterInstance) -> str:
-    """A run that holds the only place among the readers, and whose process is gone."""
+    """Create a run that holds the only slot of the pool `topo_api` and whose process is gone."""
 
     @dg.job(name="refresh")
     def before() -> None:
@@ -150,8 +150,8 @@ def leave_a_killed_run(instance: dg.DagsterInstance) -> str:
     return run_id
 
 
-def had_run_since(instance: dg.DagsterInstance, schedule: str, cron: str, at: datetime) -> None:
-    """Leave what a daemon leaves that ran this schedule from then on, and has ended since."""
+def store_schedule_state(instance: dg.DagsterInstance, schedule: str, cron: str, at: datetime) -> None:
+    """Store the state that a daemon leaves if its last tick of this schedule was at `at`."""
     target = LoadableTargetOrigin(executable_path=sys.executable, module_name="topo_pipeline.definitions")
     location = ManagedGrpcPythonEnvCodeLocationOrigin(target, "topo_pipeline")
     origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), schedule)
@@ -171,7 +171,7 @@ query($selector: InstigationSelector!) {
 
 
 def ticks(graphql: str, name: str) -> list[dict[str, Any]]:
-    """The ticks of a schedule or sensor, the latest first; none of them has failed."""
+    """Return the ticks of a schedule or sensor, latest first; fail if one of them failed."""
     selector = {**REPOSITORY, "name": name}
     found = ask(graphql, TICKS, selector=selector)["instigationStateOrError"].get("ticks", [])
     for tick in found:
@@ -181,7 +181,7 @@ def ticks(graphql: str, name: str) -> list[dict[str, Any]]:
 
 
 def launched_by(graphql: str, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The tick of a schedule or sensor that launched something, and its one run, once that has ended."""
+    """Return the first tick of a schedule or sensor that launched a run, and the run once it has ended."""
     launching = [tick for tick in ticks(graphql, name) if tick["status"] == "SUCCESS" and tick["runIds"]]
     assert launching, f"{name} has launched nothing yet"
     [run_id] = launching[-1]["runIds"]
@@ -233,13 +233,13 @@ def backfilled(graphql: str, backfill_id: str) -> None:
 
 
 def re_execute(graphql: str, run_id: str) -> str:
-    """What the button in the UI does: once more, from what failed."""
+    """Re-execute a run from failure, as the button in the UI does."""
     params = {"parentRunId": run_id, "strategy": "FROM_FAILURE"}
     return str(ask(graphql, RE_EXECUTE, params=params)["launchRunReexecution"]["run"]["runId"])
 
 
-def look_again(instance: dg.DagsterInstance, sensor: str) -> None:
-    """Let a sensor's interval be over, once it stands between two ticks; once for each tick."""
+def make_due(instance: dg.DagsterInstance, sensor: str) -> None:
+    """Make the next tick of a sensor due now, if none is running."""
     [state] = [state for state in instance.all_instigator_state() if state.instigator_name == sensor]
     data: Any = state.instigator_data
     started, succeeded = data.last_tick_start_timestamp or LONG_AGO, data.last_tick_success_timestamp or LONG_AGO
@@ -248,31 +248,31 @@ def look_again(instance: dg.DagsterInstance, sensor: str) -> None:
         instance.update_instigator_state(state.with_data(earlier))
 
 
-def told(life: Life, *words: str) -> Callable[[], None]:
-    """Whether one message has all the words; else the alert sensor is asked to look again."""
+def alerted(services: Services, *words: str) -> Callable[[], None]:
+    """Return a function that requires a message with all the words; if there is none, the alert sensor becomes due."""
 
     def holds() -> None:
-        if not any(all(word in text for word in words) for text in life.receiver.texts):
-            look_again(life.instance, "run_alert_sensor")
-            raise AssertionError(f"{words} were not told, but {life.receiver.texts}")
+        if not any(all(word in text for word in words) for text in services.receiver.texts):
+            make_due(services.instance, "run_alert_sensor")
+            raise AssertionError(f"no message has {words}: {services.receiver.texts}")
 
     return holds
 
 
-def expected(topo: Topo, but: Collection[date]) -> tuple[Counter[date], Counter[tuple[date, str, str]]]:
-    """The activities of each day, and what each sequence did on each; counted from the world itself."""
+def expected(topo: Topo, without: Collection[date]) -> tuple[Counter[date], Counter[tuple[date, str, str]]]:
+    """Count the activities of each day and the events of each sequence and day in the simulated world."""
     rows = topo.world.activities(topo.midnight(9) - timedelta(microseconds=1), topo.midnight(0))
     days = [row.created_at.astimezone(topo.zone).date() for row in rows]
     done = Counter(
         (day, row.sequence_template_id, COUNTED[row.type])
         for day, row in zip(days, rows, strict=True)
-        if row.type in COUNTED and day not in but
+        if row.type in COUNTED and day not in without
     )
-    return Counter(day for day in days if day not in but), done
+    return Counter(day for day in days if day not in without), done
 
 
 def found(warehouse: Warehouse, today: date) -> tuple[Counter[date], Counter[tuple[date, str, str]]]:
-    """The same, from the tables."""
+    """Count the same in the tables."""
     with warehouse.reader() as connection:
         days = connection.execute(
             "SELECT day, count(*) FROM topo.activities WHERE day < ? GROUP BY day", [today]
@@ -290,8 +290,8 @@ def found(warehouse: Warehouse, today: date) -> tuple[Counter[date], Counter[tup
 
 
 @pytest.fixture
-def life(tmp_path: Path) -> Iterator[Life]:
-    """The services, begun where an earlier life of theirs had ended."""
+def services(tmp_path: Path) -> Iterator[Services]:
+    """The services, started on what earlier runs left behind."""
     topo, warehouse = Topo(), Warehouse(str(tmp_path / "topo.duckdb"))
     with serve(topo) as address, receiving() as receiver:
         environment = {
@@ -305,69 +305,69 @@ def life(tmp_path: Path) -> Iterator[Life]:
             "TOPO_ALERT_WEBHOOK": receiver.address,
             "DAGSTER_HOME": str(tmp_path / "home"),
         }
-        topo.knows_until = topo.midnight(6) + DAY / 2
+        topo.shows_until = topo.midnight(6) + DAY / 2
         before = topo_pipeline(tmp_path, "backfill", str(topo.day(6)), str(topo.day(6)), **environment)
         assert before.returncode == 0, before.stderr
-        topo.knows_until = None
+        topo.shows_until = None
         httpx.put(f"{address}/faults", json=[{"kind": "miscount"}], timeout=PATIENCE).raise_for_status()
         with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
             killed = leave_a_killed_run(instance)
-            had_run_since(instance, "nightly_refresh_schedule", "15 1 * * *", topo.midnight(1) + DAY / 2)
+            store_schedule_state(instance, "nightly_refresh_schedule", "15 1 * * *", topo.midnight(1) + DAY / 2)
             with dev_in(tmp_path, **environment) as (graphql, _):
                 until(lambda: loaded(graphql))
-                yield Life(graphql, topo, address, receiver, instance, warehouse, killed)
+                yield Services(graphql, topo, address, receiver, instance, warehouse, killed)
 
 
 @pytest.mark.full
-def test_what_was_missed_is_made_up_for_what_fails_is_told_and_healed_and_the_tables_come_out_right(life: Life) -> None:
-    topo, graphql = life.topo, life.graphql
+def test_the_services_catch_up_send_alerts_and_build_correct_tables(services: Services) -> None:
+    topo, graphql = services.topo, services.graphql
     a_backfill = backfill(graphql, [topo.day(9), topo.day(8), topo.day(7)])
 
-    # A run whose process was killed holds up nobody.
-    until(lambda: buried(life))
+    # The orphaned run blocks nothing.
+    until(lambda: assert_orphaned_run_ended(services))
 
-    # The night that was missed: the hole since the first landed day and the last days; one of them is refused.
+    # The missed night reads the gap since the first landed day and the last days. One of them is refused.
     tick, night = until(lambda: launched_by(graphql, "nightly_refresh_schedule"))
     assert datetime.fromtimestamp(tick["timestamp"], topo.zone) == topo.midnight(0) + timedelta(hours=1, minutes=15)
     assert days_of(night) == (str(topo.bad_day), str(topo.day(1)))
     assert night["status"] == "FAILURE"
-    until(told(life, f"Failed: {topo.bad_day}", night["id"].partition("-")[0]))
+    until(alerted(services, f"Failed: {topo.bad_day}", night["id"].partition("-")[0]))
 
-    # News of today, and what came late.
+    # Today's new activities, and late-arriving ones.
     _, news = until(lambda: launched_by(graphql, "new_activity_sensor"))
     assert (days_of(news), news["status"]) == ((str(topo.today), str(topo.today)), "SUCCESS")
     _, late = until(lambda: launched_by(graphql, "late_activity_sensor"))
     assert (days_of(late), late["status"]) == ((str(topo.day(6)), str(topo.day(6))), "SUCCESS")
 
-    # The tables of the other days do not wait for the refused one.
-    until(lambda: assert_right(life, but={topo.bad_day}))
+    # The refused day doesn't hold up the tables of the others.
+    until(lambda: assert_tables_match(services, without={topo.bad_day}))
     assert any(tick["status"] == "SUCCESS" for tick in ticks(graphql, "tables_follow_what_landed"))
 
-    httpx.delete(f"{life.address}/faults", timeout=PATIENCE).raise_for_status()
-    healing = re_execute(graphql, night["id"])
-    assert until(lambda: ended(graphql, healing))["status"] == "SUCCESS"
-    until(told(life, "Works again", str(topo.bad_day)))
-    until(lambda: assert_right(life))
+    httpx.delete(f"{services.address}/faults", timeout=PATIENCE).raise_for_status()
+    retry = re_execute(graphql, night["id"])
+    assert until(lambda: ended(graphql, retry))["status"] == "SUCCESS"
+    until(alerted(services, "Recovered: ", str(topo.bad_day)))
+    until(lambda: assert_tables_match(services))
     until(lambda: backfilled(graphql, a_backfill))
 
 
-def buried(life: Life) -> None:
-    said = [tick["skipReason"] for tick in ticks(life.graphql, "killed_runs_sensor")]
-    assert f"Ended orphaned runs: {life.killed}." in said
+def assert_orphaned_run_ended(services: Services) -> None:
+    reasons = [tick["skipReason"] for tick in ticks(services.graphql, "killed_runs_sensor")]
+    assert f"Ended orphaned runs: {services.killed}." in reasons
 
 
-def assert_right(life: Life, but: Collection[date] = ()) -> None:
-    """Whether landing and tables hold what the world holds of each day of the story, and of today something."""
-    days, done = expected(life.topo, but)
-    landed, counted = found(life.warehouse, life.topo.today)
+def assert_tables_match(services: Services, without: Collection[date] = ()) -> None:
+    """Check that the activities and tables match the simulated world on each past day, and that today is not empty."""
+    days, done = expected(services.topo, without)
+    landed, counted = found(services.warehouse, services.topo.today)
     assert landed == days
     assert counted == done
-    with life.warehouse.reader() as connection:
+    with services.warehouse.reader() as connection:
         [(todays, runs, landed_runs)] = connection.execute(
             "SELECT (SELECT sum(total_found) FROM engagement.sequence_activity WHERE day = $today),"
             " (SELECT count(*) FROM engagement.sequence_runs),"
             " (SELECT count(DISTINCT sequence_id) FROM topo.activities)",
-            {"today": life.topo.today},
+            {"today": services.topo.today},
         ).fetchall()
     assert todays
     assert runs == landed_runs

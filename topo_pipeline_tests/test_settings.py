@@ -1,4 +1,4 @@
-"""The environment becomes one frozen object, or one clear sentence."""
+"""Settings are read from the environment and .env; an invalid one is a one-line error."""
 
 import os
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ CHECKOUT = Path(__file__).parents[1]
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """An environment in which nothing of ours is set, in an empty folder."""
+    """An environment without our variables, in an empty folder."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -33,7 +33,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     get_settings.cache_clear()
 
 
-def test_without_any_variable_the_documented_defaults_hold(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_variables_the_documented_defaults_apply(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
     settings = get_settings()
     assert settings.api_key is None
     assert settings.api_url == "https://api.topo.io/v1"
@@ -46,9 +46,7 @@ def test_without_any_variable_the_documented_defaults_hold(bare: pytest.MonkeyPa
     assert settings.dagster_home == tmp_path / ".dagster"
 
 
-def test_a_dotenv_file_is_honoured_and_the_environment_has_the_last_word(
-    bare: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_environment_overrides_dotenv(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("TOPO_API_KEY=topo_from_file\nTOPO_CONCURRENCY=7\nUNRELATED=1\n")
     bare.setenv("TOPO_CONCURRENCY", "2")
     settings = get_settings()
@@ -58,12 +56,12 @@ def test_a_dotenv_file_is_honoured_and_the_environment_has_the_last_word(
 
 
 @pytest.mark.parametrize("blank", ["", "  "])
-def test_a_blank_key_is_no_key(bare: pytest.MonkeyPatch, blank: str) -> None:
+def test_a_blank_key_counts_as_unset(bare: pytest.MonkeyPatch, blank: str) -> None:
     bare.setenv("TOPO_API_KEY", blank)
     assert get_settings().api_key is None
 
 
-def test_every_variable_that_cannot_be_used_is_named_in_one_sentence(bare: pytest.MonkeyPatch) -> None:
+def test_all_invalid_variables_are_named_in_one_line(bare: pytest.MonkeyPatch) -> None:
     bare.setenv("TOPO_TIMEZONE", "Paris")
     bare.setenv("TOPO_CONCURRENCY", "many")
     bare.setenv("TOPO_COMPLETENESS", "maybe")
@@ -75,9 +73,7 @@ def test_every_variable_that_cannot_be_used_is_named_in_one_sentence(bare: pytes
 
 
 @pytest.mark.parametrize("value", ["true", "1", "ON", "yes", "running"])
-def test_automation_is_on_or_off_and_anything_else_is_told_in_one_sentence(
-    bare: pytest.MonkeyPatch, value: str
-) -> None:
+def test_automation_must_be_on_or_off(bare: pytest.MonkeyPatch, value: str) -> None:
     bare.setenv("TOPO_AUTOMATION", value)
     with pytest.raises(SettingsError, match=r"^TOPO_AUTOMATION must be 'off' or 'on'$"):
         get_settings()
@@ -87,7 +83,7 @@ def test_automation_is_on_or_off_and_anything_else_is_told_in_one_sentence(
         assert get_settings().automation == known
 
 
-def test_payloads_are_kept_for_ever_or_for_a_number_of_days(bare: pytest.MonkeyPatch) -> None:
+def test_payload_days_is_unset_or_a_positive_integer(bare: pytest.MonkeyPatch) -> None:
     assert get_settings().payload_days is None
     for value, kept in {"": None, "1": 1, "365": 365}.items():
         bare.setenv("TOPO_PAYLOAD_DAYS", value)
@@ -100,7 +96,7 @@ def test_payloads_are_kept_for_ever_or_for_a_number_of_days(bare: pytest.MonkeyP
             get_settings()
 
 
-def test_the_key_shows_in_no_representation(bare: pytest.MonkeyPatch) -> None:
+def test_no_representation_of_the_settings_shows_the_key(bare: pytest.MonkeyPatch) -> None:
     bare.setenv("TOPO_API_KEY", "topo_secret_1")
     settings = get_settings()
     shown = [repr(settings), str(settings), repr(settings.model_dump()), settings.model_dump_json()]
@@ -112,7 +108,7 @@ def test_settings_cannot_be_changed(bare: pytest.MonkeyPatch) -> None:
         get_settings().concurrency = 9  # type: ignore[misc]
 
 
-def test_the_example_file_shows_every_variable_and_its_default(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_env_example_has_every_variable_with_its_default(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
     example = (CHECKOUT / ".env.example").read_text(encoding="utf-8")
     shown = dict(line.lstrip("# ").split("=", 1) for line in example.splitlines() if "=" in line)
     assert set(shown) == VARIABLES
@@ -120,7 +116,7 @@ def test_the_example_file_shows_every_variable_and_its_default(bare: pytest.Monk
     assert Settings() == Settings(_env_file=None)
 
 
-def test_rules_come_from_the_file_that_is_named_and_from_no_other(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_rules_are_read_only_from_the_file_in_topo_rules(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "rules.toml").write_text("reply_window_days = 21\n")
     assert get_settings().rules == DEFAULT_RULES
     bare.setenv("TOPO_RULES", "rules.toml")
@@ -129,9 +125,7 @@ def test_rules_come_from_the_file_that_is_named_and_from_no_other(bare: pytest.M
     assert get_settings().rules_file == tmp_path / "rules.toml"
 
 
-def test_rules_that_cannot_be_used_are_told_with_the_variable_before_anything_runs(
-    bare: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_an_invalid_rules_file_is_an_error_that_names_the_variable(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
     bare.setenv("TOPO_RULES", "none.toml")
     with pytest.raises(SettingsError, match=r"^TOPO_RULES: .*none\.toml cannot be read: No such file or directory$"):
         get_settings()
@@ -151,7 +145,7 @@ def test_rules_that_cannot_be_used_are_told_with_the_variable_before_anything_ru
     ],
 )
 @pytest.mark.parametrize("variable", ["TOPO_ALERT_WEBHOOK", "TOPO_HEARTBEAT_URL"])
-def test_an_address_that_everybody_could_read_on_its_way_is_refused_without_showing_it(
+def test_an_insecure_or_invalid_url_is_refused_without_showing_it(
     bare: pytest.MonkeyPatch, variable: str, address: str
 ) -> None:
     bare.setenv(variable, address)
@@ -160,7 +154,7 @@ def test_an_address_that_everybody_could_read_on_its_way_is_refused_without_show
     assert "T0PRIVATE" not in str(raised.value)
 
 
-def test_records_are_kept_for_ever_or_for_a_week_at_least(bare: pytest.MonkeyPatch) -> None:
+def test_dagster_record_days_is_unset_or_at_least_seven(bare: pytest.MonkeyPatch) -> None:
     assert get_settings().dagster_record_days is None
     for value, says in (("6", "greater than or equal to 7"), ("soon", "valid integer")):
         get_settings.cache_clear()
@@ -169,7 +163,7 @@ def test_records_are_kept_for_ever_or_for_a_week_at_least(bare: pytest.MonkeyPat
             get_settings()
 
 
-def test_alerts_go_to_one_place_and_slack_needs_a_channel(bare: pytest.MonkeyPatch) -> None:
+def test_alerts_have_one_destination_and_slack_needs_a_channel(bare: pytest.MonkeyPatch) -> None:
     bare.setenv("TOPO_ALERT_SLACK_TOKEN", "xoxb-T0PRIVATE")
     with pytest.raises(
         SettingsError, match="^TOPO_ALERT_SLACK_TOKEN and TOPO_ALERT_SLACK_CHANNEL must be set together$"
@@ -184,7 +178,7 @@ def test_alerts_go_to_one_place_and_slack_needs_a_channel(bare: pytest.MonkeyPat
     assert "T0PRIVATE" not in str(raised.value)
 
 
-def test_the_demo_is_not_told_of_what_dotenv_says(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_demo_ignores_dotenv(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
     strange = {name: "https://strange.example/x" for name in VARIABLES} | {"TOPO_RULES": "none.toml"}
     (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in strange.items()))
     for name, value in environment("http://127.0.0.1:9/v1").items():
@@ -196,7 +190,7 @@ def test_the_demo_is_not_told_of_what_dotenv_says(bare: pytest.MonkeyPatch, tmp_
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """As somebody whom permissions concern: root may read everything."""
+    """Run as a user without privileges, because root can read any file."""
     user = os.geteuid()
     os.seteuid(user or 65534)
     try:
@@ -205,7 +199,7 @@ def unprivileged() -> Iterator[None]:
         os.seteuid(user)
 
 
-def test_a_file_that_may_not_be_read_is_said_to_be_so(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unreadable_dotenv_file_is_an_error(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text("TOPO_LOOKBACK_DAYS=5")
     file.chmod(0)

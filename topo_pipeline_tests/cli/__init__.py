@@ -1,1 +1,1 @@
-"""The commands."""
+"""Tests of topo_pipeline.cli."""

@@ -1,4 +1,4 @@
-"""Folders in which commands run, and processes that a test interrupts."""
+"""Folders to run commands in, and processes that a test interrupts."""
 
 import os
 import shutil
@@ -11,20 +11,17 @@ import pytest
 
 from topo_pipeline_tests.conftest import CHECKOUT
 from topo_pipeline_tests.engagement.helpers import TABLES, Workspace, begun
-from topo_pipeline_tests.maintenance.test_forget import HERS, HIS, workspace_of
+from topo_pipeline_tests.maintenance import conftest as maintenance_conftest
+from topo_pipeline_tests.maintenance.test_forget import HERS, HIS
 
+built = maintenance_conftest.built
 ROWS = len(HERS) + len(HIS)
 NAME = "Łódź [bold] with a name that is longer than any column of eighty would have room for, to the end"
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return workspace_of(tmp_path_factory.mktemp("built"), [*HERS, *HIS]).warehouse.path
-
-
 @pytest.fixture
 def folder(built: Path, tmp_path: Path) -> Path:
-    """Where somebody works: with a space, a quote and more in its name."""
+    """A working folder with a space, a quote and an emoji in its name."""
     folder = tmp_path / "it's \U0001f600 here"
     (folder / "data").mkdir(parents=True)
     shutil.copy(built, folder / "data" / "topo.duckdb")
@@ -37,7 +34,7 @@ def workspace(folder: Path) -> Workspace:
 
 @pytest.fixture(scope="module")
 def six_sequences(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse of six sequences, one of them with a name that is hard to show."""
+    """A warehouse with six sequences, one of which has a long name with special characters."""
     workspace = Workspace(str(tmp_path_factory.mktemp("six") / "topo.duckdb"))
     names = {f"sequence {n}": f"Sequence {n}" for n in range(6)} | {"sequence 0": NAME}
     workspace.land_all([activity for n, name in enumerate(names) for activity in begun(name, 1, runs=9 - n)])

@@ -1,4 +1,4 @@
-"""`backfill` as a person meets it: real HTTP, real files, exit codes, one sentence where it fails."""
+"""The command `backfill`: output, files, exit codes and errors."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ def api_url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def backfilled(tmp_path_factory: pytest.TempPathFactory, api_url: str) -> tuple[Path, CompletedProcess[str]]:
-    """A folder in which somebody has backfilled four days, and what was printed."""
+    """A folder in which four days were backfilled, and the command's result."""
     folder = tmp_path_factory.mktemp("backfilled")
     return folder, answer(folder, "backfill", "2026-03-01", "2026-03-04", TOPO_API_URL=api_url)
 
@@ -44,16 +44,16 @@ def test_a_backfill_lands_every_day_and_exits_with_0(backfilled: tuple[Path, Com
         read = connection.execute("SELECT sum(rows)::BIGINT, sum(requests)::BIGINT FROM topo.topo.loads").fetchone()
     assert read is not None
     assert f"{read[0]:,} activities in {read[1]:,} requests" in result.stdout
-    said = result.stderr.splitlines()
-    assert said[:5] == [
+    lines = result.stderr.splitlines()
+    assert lines[:5] == [
         "Reading 4 days",
         "2026-03-01 landed: 1 of 4 days",
         "2026-03-02 landed: 2 of 4 days",
         "2026-03-03 landed: 3 of 4 days",
         "2026-03-04 landed: 4 of 4 days",
     ]
-    assert [line for line in said[5:] if not line.startswith("Building ")] == []
-    assert "Building sequence_summary" in said
+    assert [line for line in lines[5:] if not line.startswith("Building ")] == []
+    assert "Building sequence_summary" in lines
     with duckdb.connect(folder / "data" / "topo.duckdb", read_only=True) as connection:
         landed = connection.execute("SELECT day FROM topo.topo.loads ORDER BY day").fetchall()
         tables = connection.execute("SELECT count(*) FROM engagement.sequence_summary").fetchone()
@@ -66,7 +66,7 @@ def test_a_backfill_lands_every_day_and_exits_with_0(backfilled: tuple[Path, Com
 def test_the_first_backfill_prints_one_line_about_the_contract_check(
     tmp_path: Path, api_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As if the API were not on this machine."""
+    """The check is skipped for an API on this machine, so the test turns it on."""
     monkeypatch.setitem(load_days.__kwdefaults__, "checks_contract", True)
     result = answer(tmp_path, "backfill", "2026-03-03", "2026-03-03", TOPO_API_URL=api_url)
     [line] = [line for line in result.stdout.splitlines() if "Contract check" in line]
@@ -74,14 +74,16 @@ def test_the_first_backfill_prints_one_line_about_the_contract_check(
     assert "topo-pipeline doctor --contract" in line
 
 
-def test_an_api_on_this_machine_is_not_checked(backfilled: tuple[Path, CompletedProcess[str]]) -> None:
+def test_the_contract_check_is_skipped_for_an_api_on_this_machine(
+    backfilled: tuple[Path, CompletedProcess[str]],
+) -> None:
     folder, result = backfilled
     assert "Contract check" not in result.stdout + result.stderr
     with duckdb.connect(folder / "data" / "topo.duckdb", read_only=True) as connection:
         assert connection.execute("FROM topo.topo.contract_checks").fetchall() == []
 
 
-def test_the_key_is_in_nothing_that_a_backfill_leaves_behind(backfilled: tuple[Path, CompletedProcess[str]]) -> None:
+def test_a_backfill_leaves_the_key_in_no_file_or_output(backfilled: tuple[Path, CompletedProcess[str]]) -> None:
     folder, result = backfilled
     key = os.environ["TOPO_API_KEY"].encode()
     files = [path for path in folder.rglob("*") if path.is_file()]
@@ -91,7 +93,7 @@ def test_the_key_is_in_nothing_that_a_backfill_leaves_behind(backfilled: tuple[P
     assert key.decode() not in result.stdout + result.stderr
 
 
-def test_a_wrong_key_ends_in_one_sentence_that_names_the_variable(tmp_path: Path, api_url: str) -> None:
+def test_a_wrong_key_is_a_one_line_error_that_names_the_variable(tmp_path: Path, api_url: str) -> None:
     wrong = "topo_wrong_0123456789"
     result = answer(tmp_path, "backfill", "2026-03-01", "2026-03-02", TOPO_API_URL=api_url, TOPO_API_KEY=wrong)
     assert_one_sentence(result, "check TOPO_API_KEY", "request")
@@ -100,14 +102,14 @@ def test_a_wrong_key_ends_in_one_sentence_that_names_the_variable(tmp_path: Path
     assert wrong not in result.stdout + result.stderr
 
 
-def test_no_key_ends_in_one_sentence_before_anything_is_made(tmp_path: Path) -> None:
+def test_a_missing_key_is_a_one_line_error_and_creates_no_file(tmp_path: Path) -> None:
     result = topo_pipeline(tmp_path, "backfill", "2026-03-01", "2026-03-02", TOPO_API_KEY=None)
     assert_one_sentence(result, "TOPO_API_KEY is not set")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unreachable_host_ends_in_one_sentence_that_names_it(tmp_path: Path) -> None:
-    with stamina.set_testing(True, attempts=6):  # as many as always, without the waiting
+def test_an_unreachable_host_is_named_in_a_one_line_error(tmp_path: Path) -> None:
+    with stamina.set_testing(True, attempts=6):  # the usual number, without waiting
         result = answer(tmp_path, "backfill", "2026-03-01", "2026-03-01", TOPO_API_URL="http://127.0.0.1:9/v1")
     assert_one_sentence(result, "127.0.0.1:9", "in 6 attempts")
 
@@ -122,12 +124,12 @@ def test_an_unreachable_host_ends_in_one_sentence_that_names_it(tmp_path: Path) 
         ("2026-03-01", str(datetime.now(UTC).date() + timedelta(days=2)), "is in the future"),
     ],
 )
-def test_a_bad_date_range_ends_in_one_sentence(tmp_path: Path, start: str, end: str, says: str) -> None:
+def test_an_invalid_date_range_is_a_one_line_error(tmp_path: Path, start: str, end: str, says: str) -> None:
     assert_one_sentence(answer(tmp_path, "backfill", start, end), says)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_warehouse_that_cannot_be_written_ends_in_one_sentence_without_a_request(tmp_path: Path) -> None:
+def test_an_unwritable_warehouse_is_a_one_line_error_before_any_request(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file where a folder should be")
     result = answer(tmp_path, "backfill", "2026-03-01", "2026-03-01", TOPO_API_URL="http://127.0.0.1:9/v1")
     assert_one_sentence(result, "warehouse", "data/topo.duckdb")
@@ -143,21 +145,19 @@ def test_a_warehouse_that_cannot_be_written_ends_in_one_sentence_without_a_reque
         ("TOPO_CONCURRENCY", "0", "TOPO_CONCURRENCY"),
     ],
 )
-def test_a_setting_that_cannot_be_used_ends_in_one_sentence(
-    tmp_path: Path, variable: str, value: str, says: str
-) -> None:
+def test_an_invalid_setting_is_a_one_line_error(tmp_path: Path, variable: str, value: str, says: str) -> None:
     result = answer(tmp_path, "backfill", "2026-03-01", "2026-03-01", **{variable: value})
     assert_one_sentence(result, says)
 
 
 @pytest.mark.parametrize("option", ["--accept-unreadable", "--allow-shrink"])
-def test_an_option_for_a_day_that_is_not_read_is_refused(tmp_path: Path, option: str) -> None:
+def test_an_option_for_a_day_outside_the_range_is_refused(tmp_path: Path, option: str) -> None:
     result = answer(tmp_path, "backfill", "2026-03-01", "2026-03-02", option, "2026-03-09")
     assert_one_sentence(result, f"{option} 2026-03-09", "not between 2026-03-01 and 2026-03-02")
     assert result.returncode == 2
 
 
-def test_a_backfill_into_a_warehouse_that_lacks_landed_days_says_so(
+def test_a_backfill_warns_if_the_warehouse_lacks_recorded_days(
     backfilled: tuple[Path, CompletedProcess[str]], api_url: str, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(backfilled[0], tmp_path / "copy")

@@ -1,4 +1,4 @@
-"""`backup` and `restore` as a person meets them, a hostile or hurried one too."""
+"""The commands `backup` and `restore`: output, errors and signals."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ from topo_pipeline_tests.engagement.helpers import Workspace
 from topo_pipeline_tests.maintenance.test_forget import HERS, HIS, forget_ada
 
 
-def test_a_backup_and_back(folder: Path) -> None:
+def test_a_backup_can_be_restored(folder: Path) -> None:
     done = answer(folder, "backup", "b 'x' \U0001f4be.duckdb")
     assert done.returncode == 0, done.stderr
     assert "days up to 2026-03-05" in done.stdout
@@ -37,9 +37,9 @@ def test_a_backup_and_back(folder: Path) -> None:
     assert workspace(folder).select("SELECT count(*) FROM topo.activities") == [(len(HIS),)]
 
 
-def test_a_damaged_warehouse_is_restored_and_said_to_have_forgotten_whom_it_forgot(folder: Path) -> None:
+def test_a_restore_over_a_damaged_warehouse_says_that_erasures_are_unknown(folder: Path) -> None:
     assert answer(folder, "backup", "b.duckdb").returncode == 0
-    (folder / "data" / "topo.duckdb").write_bytes(b"spilt")
+    (folder / "data" / "topo.duckdb").write_bytes(b"damaged")
     done = answer(folder, "restore", "b.duckdb", "--yes")
     assert done.returncode == 0, done.stderr
     assert (
@@ -59,7 +59,7 @@ def test_a_damaged_warehouse_is_restored_and_said_to_have_forgotten_whom_it_forg
         (("restore", "b.duckdb"), ("pass --yes",)),
     ],
 )
-def test_what_can_not_be_done_is_said_in_one_sentence_and_changes_nothing(
+def test_an_impossible_backup_or_restore_is_a_one_line_error_and_changes_nothing(
     folder: Path, arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     warehouse = folder / "data" / "topo.duckdb"
@@ -71,7 +71,7 @@ def test_what_can_not_be_done_is_said_in_one_sentence_and_changes_nothing(
     assert [path.name for path in warehouse.parent.iterdir()] == ["topo.duckdb"]
 
 
-def test_nothing_is_restored_under_a_run(folder: Path) -> None:
+def test_a_restore_is_refused_while_a_run_is_in_progress(folder: Path) -> None:
     assert answer(folder, "backup", "b.duckdb").returncode == 0
     home = folder / "home"
     prepare(home)
@@ -81,43 +81,43 @@ def test_nothing_is_restored_under_a_run(folder: Path) -> None:
         def reading() -> None: ...
 
         run = instance.create_run_for_job(reading, status=dg.DagsterRunStatus.STARTED)
-        instance.add_run_tags(run.run_id, owner_tag(run.run_id))  # this process, which is alive
+        instance.add_run_tags(run.run_id, owner_tag(run.run_id))  # this process is running
     done = answer(folder, "restore", "b.duckdb", "--yes", DAGSTER_HOME=str(home))
     assert_one_sentence(
         done, f"Run {run.run_id[:8]} is in progress", f"or end its process {os.getpid()} (kill {os.getpid()})"
     )
 
 
-@pytest.mark.parametrize("answers", ["--yes", "at a terminal"])
-def test_a_run_that_begins_after_the_answer_keeps_the_warehouse_from_being_replaced(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, answers: str
+@pytest.mark.parametrize("confirmed", ["--yes", "at a terminal"])
+def test_a_restore_is_refused_if_a_run_starts_after_the_confirmation(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, confirmed: str
 ) -> None:
     assert answer(folder, "backup", "b.duckdb").returncode == 0
     home, before = folder / "home", (folder / "data" / "topo.duckdb").read_bytes()
     prepare(home)
-    look, begun = backups.restore, []
+    original, run_ids = backups.restore, []
 
     @dg.job
     def reading() -> None: ...
 
-    def begin(*values: Any, **named: Any) -> backups.Restored:
+    def start_a_run_first(*values: Any, **named: Any) -> backups.Restored:
         with dg.DagsterInstance.from_config(str(home)) as instance:
             run = instance.create_run_for_job(reading, status=dg.DagsterRunStatus.STARTED)
-            instance.add_run_tags(run.run_id, owner_tag(run.run_id))  # this process, which is alive
-        begun.append(run.run_id)
-        return look(*values, **named)
+            instance.add_run_tags(run.run_id, owner_tag(run.run_id))  # this process is running
+        run_ids.append(run.run_id)
+        return original(*values, **named)
 
-    monkeypatch.setattr(backups, "restore", begin)
-    if answers != "--yes":
+    monkeypatch.setattr(backups, "restore", start_a_run_first)
+    if confirmed != "--yes":
         monkeypatch.setattr(arguments, "confirm", lambda *_: None)
-    options = ["--yes"] if answers == "--yes" else []
+    options = ["--yes"] if confirmed == "--yes" else []
     done = answer(folder, "restore", "b.duckdb", *options, DAGSTER_HOME=str(home))
-    assert_one_sentence(done, f"Run {begun[0][:8]} is in progress")
+    assert_one_sentence(done, f"Run {run_ids[0][:8]} is in progress")
     assert (folder / "data" / "topo.duckdb").read_bytes() == before
     assert [path.name for path in (folder / "data").iterdir()] == ["topo.duckdb"]
 
 
-# As cp, but it writes half of the copy and then waits for ever.
+# A copy that writes half of the file and then waits forever.
 ENDLESS_COPY = """
 import sys, threading
 from pathlib import Path
@@ -135,7 +135,7 @@ app(sys.argv[1:])
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("command", ["backup", "restore"])
-def test_a_copy_that_a_signal_stops_leaves_nothing(folder: Path, command: str, number: signal.Signals) -> None:
+def test_a_signal_during_the_copy_leaves_no_file(folder: Path, command: str, number: signal.Signals) -> None:
     (folder / "tmp").mkdir()
     shutil.copy(folder / "data" / "topo.duckdb", folder / "b.duckdb")
     name, target, options = {
@@ -149,14 +149,14 @@ def test_a_copy_that_a_signal_stops_leaves_nothing(folder: Path, command: str, n
         assert process.stderr.readline() == "ready\n"
         assert [path.read_text() for path in folder.rglob(".*/files/*.duckdb")] == ["half"]
         process.send_signal(number)
-        _, said = process.communicate(timeout=PATIENCE)
+        _, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + number
-    assert said.strip() == f"topo-pipeline: Stopped by {number.name}: nothing was written to {target}."
+    assert stderr.strip() == f"topo-pipeline: Stopped by {number.name}: nothing was written to {target}."
     assert files_in(folder) == before
     assert workspace(folder).select("SELECT max(day) FROM topo.loads") == [(date(2026, 3, 5),)]
 
 
-def test_a_signal_that_comes_after_the_file_was_written_does_not_deny_it(folder: Path) -> None:
+def test_a_signal_after_the_backup_was_written_says_that_it_was_written(folder: Path) -> None:
     program = """
 import os, signal, sys
 from topo_pipeline.maintenance import backups
@@ -175,7 +175,7 @@ app(["backup", "b.duckdb"])
     assert sorted(path.name for path in folder.iterdir()) == ["b.duckdb", "data"]
 
 
-def test_what_was_told_to_ignore_a_closed_terminal_ignores_it(folder: Path) -> None:
+def test_a_hangup_is_ignored_under_nohup(folder: Path) -> None:
     program = """
 import os, signal
 from topo_pipeline.cli import app

@@ -1,4 +1,4 @@
-"""`demo`: a simulated workspace of its own, whose numbers are those of its tables."""
+"""The command `demo`: its folder and its output."""
 
 import shutil
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from topo_pipeline_tests.command_line import answer
 
 @dataclass(frozen=True)
 class Demo:
-    """A folder in which a person who has a key of their own has run the demo, and what it printed."""
+    """A folder in which the demo ran with a real key set, and what it printed."""
 
     folder: Path
     days: int
@@ -46,7 +46,7 @@ def test_the_demo_reads_60_days() -> None:
     assert simulated.DAYS == 60
 
 
-def test_the_demo_lives_apart_from_a_real_workspace(demo: Demo) -> None:
+def test_the_demo_writes_only_to_its_own_folder(demo: Demo) -> None:
     assert sorted(path.relative_to(demo.folder).parts[:2] for path in demo.folder.rglob("*.duckdb")) == [
         ("data", "demo")
     ]
@@ -56,7 +56,7 @@ def test_the_demo_lives_apart_from_a_real_workspace(demo: Demo) -> None:
     assert (demo.folder / "data" / "demo" / "report" / "engagement_report.html").is_file()
 
 
-def test_the_demo_shows_what_its_tables_hold(demo: Demo) -> None:
+def test_the_demo_prints_the_numbers_of_its_tables(demo: Demo) -> None:
     with demo.warehouse as connection:
         summary = connection.execute(
             "SELECT sequence_name, unique_sent, total_sent, total_opens, total_replies, reply_rate"
@@ -72,8 +72,8 @@ def test_the_demo_shows_what_its_tables_hold(demo: Demo) -> None:
         assert f"{100 * rate:.1f}%" in line if rate is not None else "–" in line
 
 
-@pytest.mark.full  # a range that is read twice changes no number: defs/test_ranged_runs
-def test_the_demo_run_again_changes_no_number(demo: Demo, tmp_path: Path) -> None:
+@pytest.mark.full  # smaller: test_reading_a_range_twice_changes_no_number in defs/test_ranged_runs
+def test_running_the_demo_again_changes_no_number(demo: Demo, tmp_path: Path) -> None:
     again = replace(demo, folder=shutil.copytree(demo.folder, tmp_path, dirs_exist_ok=True))
     assert again.run_again().stdout == demo.stdout
     with again.warehouse as connection:

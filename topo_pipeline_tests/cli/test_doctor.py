@@ -1,4 +1,4 @@
-"""`doctor` on the command line: an exit code, a document for scripts, a line a finding in a pipe."""
+"""The command `doctor`: exit codes, JSON, plain output and the contract check."""
 
 import json
 import os
@@ -19,10 +19,10 @@ from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.command_line import answer, assert_one_sentence, topo_pipeline
 from topo_pipeline_tests.conftest import CHECKOUT
 from topo_pipeline_tests.doctor.conftest import now
-from topo_pipeline_tests.special_files import look_of, special_files
+from topo_pipeline_tests.special_files import fingerprints, special_files
 
 
-def test_warnings_are_no_reason_to_fail(tmp_path: Path) -> None:
+def test_doctor_exits_with_0_if_there_are_only_warnings(tmp_path: Path) -> None:
     with serve(create_app(World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=now)) as address:
         result = answer(tmp_path, "doctor", TOPO_API_URL=f"{address}/v1")
     assert result.returncode == 0, result.stdout
@@ -30,18 +30,18 @@ def test_warnings_are_no_reason_to_fail(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_problem_is_and_a_script_reads_which(tmp_path: Path) -> None:
+def test_doctor_exits_with_1_if_there_is_a_problem_and_lists_it_as_json(tmp_path: Path) -> None:
     result = answer(tmp_path, "doctor", "--json", TOPO_API_URL="http://127.0.0.1:9/v1")
     assert result.returncode == 1
-    told = json.loads(result.stdout)
-    assert told["problems"] == 1
-    [problem] = [finding for finding in told["findings"] if finding["level"] == "problem"]
+    output = json.loads(result.stdout)
+    assert output["problems"] == 1
+    [problem] = [finding for finding in output["findings"] if finding["level"] == "problem"]
     assert problem["check"] == "topo"
     assert problem["do"]
 
 
-def test_in_a_pipe_each_finding_is_a_line_whatever_is_wrong(tmp_path: Path) -> None:
-    """In a process of its own: settings that can't be used must not keep anything from loading."""
+def test_each_finding_is_one_line_in_a_pipe(tmp_path: Path) -> None:
+    """Runs in its own process, because invalid settings must not break loading."""
     (tmp_path / "data").write_text("a file where a folder should be")
     wrong = {"TOPO_API_KEY": None, "TOPO_API_URL": "http://127.0.0.1:9/v1", "TOPO_TIMEZONE": "Mars"}
     result = topo_pipeline(tmp_path, "doctor", COLUMNS="40", **wrong)
@@ -58,7 +58,7 @@ def test_in_a_pipe_each_finding_is_a_line_whatever_is_wrong(tmp_path: Path) -> N
 
 @contextmanager
 def sandbox(**options: Any) -> Iterator[str]:
-    """A workspace's API, in which the last days had activities."""
+    """Serve a workspace that has activities on the last days."""
     app = create_app(World(11), api_key=os.environ["TOPO_API_KEY"], now=now, **options)
     with serve(app) as address:
         yield f"{address}/v1"
@@ -70,7 +70,7 @@ def contract_line(folder: Path, url: str) -> str:
     return line
 
 
-def test_the_contract_check_is_shown_written_and_kept(tmp_path: Path) -> None:
+def test_the_contract_check_is_printed_written_and_saved(tmp_path: Path) -> None:
     with sandbox(quirks=Quirks(max_page_size=50)) as url:
         result = answer(tmp_path, "doctor", "--contract", "--output", "contract.txt", TOPO_API_URL=url)
         assert result.returncode == 0, result.stderr
@@ -90,20 +90,20 @@ def test_the_contract_check_is_shown_written_and_kept(tmp_path: Path) -> None:
     assert total.rstrip(".") in line
 
 
-def test_a_contract_under_which_no_day_is_proved_is_a_problem_of_both_commands(tmp_path: Path) -> None:
+def test_a_difference_that_refuses_days_is_a_problem_with_and_without_contract(tmp_path: Path) -> None:
     with sandbox(quirks=Quirks(bounds_shift_seconds=7200)) as url:
         result = answer(tmp_path, "doctor", "--contract", "--json", TOPO_API_URL=url)
         line = contract_line(tmp_path, url)
     assert result.returncode == 1
-    told = json.loads(result.stdout)
-    assert datetime.fromisoformat(told["checked_at"]) <= now()
-    refusing = [found["assumption"] for found in told["assumptions"] if found["refuses_days"]]
+    output = json.loads(result.stdout)
+    assert datetime.fromisoformat(output["checked_at"]) <= now()
+    refusing = [found["assumption"] for found in output["assumptions"] if found["refuses_days"]]
     assert refusing == [ASSUMPTIONS[0].name]
     assert line.startswith("problem")
     assert refusing[0] in line
 
 
-def test_a_contract_that_was_never_checked_is_no_fault(tmp_path: Path) -> None:
+def test_an_unchecked_contract_is_ok(tmp_path: Path) -> None:
     Warehouse(str(tmp_path / "data" / "topo.duckdb")).prepare()
     with sandbox() as url:
         line = contract_line(tmp_path, url)
@@ -111,7 +111,7 @@ def test_a_contract_that_was_never_checked_is_no_fault(tmp_path: Path) -> None:
     assert "topo-pipeline doctor --contract" in line
 
 
-def test_a_result_that_can_not_be_kept_is_shown_all_the_same(tmp_path: Path) -> None:
+def test_a_contract_check_that_cannot_be_saved_is_still_printed(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file where a folder should be")
     with sandbox() as url:
         result = answer(tmp_path, "doctor", "--contract", TOPO_API_URL=url)
@@ -120,15 +120,15 @@ def test_a_result_that_can_not_be_kept_is_shown_all_the_same(tmp_path: Path) -> 
     assert_one_sentence(result, "The result was not saved")
 
 
-def test_a_file_that_can_not_be_written_loses_no_result(tmp_path: Path) -> None:
+def test_a_contract_check_is_printed_and_saved_even_if_its_file_cannot_be_written(tmp_path: Path) -> None:
     special = special_files(tmp_path)
-    before = look_of(special.values())
+    before = fingerprints(special.values())
     with sandbox() as url:
         for words, file in special.items():
             refused = answer(tmp_path, "doctor", "--contract", "--output", str(file), TOPO_API_URL=url)
             assert_one_sentence(refused, f"{file} can't be written: {words}")
             assert f"{len(ASSUMPTIONS)} of {len(ASSUMPTIONS)} assumptions hold" in refused.stdout
-        assert look_of(special.values()) == before
+        assert fingerprints(special.values()) == before
         result = answer(tmp_path, "doctor", "--contract", "--output", "missing/contract.txt", TOPO_API_URL=url)
         assert result.returncode == 1
         assert f"{len(ASSUMPTIONS)} of {len(ASSUMPTIONS)} assumptions hold" in result.stdout
@@ -136,8 +136,8 @@ def test_a_file_that_can_not_be_written_loses_no_result(tmp_path: Path) -> None:
         assert contract_line(tmp_path, url).startswith("ok")
 
 
-def test_the_sample_can_be_taken_from_a_day_that_is_named(tmp_path: Path) -> None:
-    """A year before the workspace began nothing is known, which is no result to keep."""
+def test_the_contract_check_samples_the_given_day(tmp_path: Path) -> None:
+    """The day is before the workspace began, so there is no result to save."""
     with sandbox() as url:
         result = answer(tmp_path, "doctor", "--contract", "--day", "2024-03-05", TOPO_API_URL=url)
     assert "the days that were checked have no activity" in result.stdout
@@ -145,33 +145,33 @@ def test_the_sample_can_be_taken_from_a_day_that_is_named(tmp_path: Path) -> Non
     assert not (tmp_path / "data").exists()
 
 
-def test_a_day_that_has_not_begun_has_no_sample(tmp_path: Path) -> None:
+def test_the_contract_check_refuses_a_future_day(tmp_path: Path) -> None:
     result = answer(tmp_path, "doctor", "--contract", "--day", "2999-01-01", TOPO_API_URL="http://127.0.0.1:9/v1")
     assert result.returncode == 2
     assert_one_sentence(result, "2999-01-01 is in the future")
 
 
 @pytest.mark.parametrize("options", [("--output", "x.txt"), ("--day", "2026-01-01")])
-def test_what_belongs_to_the_contract_check_is_refused_without_it(tmp_path: Path, options: tuple[str, str]) -> None:
+def test_options_of_the_contract_check_are_refused_without_it(tmp_path: Path, options: tuple[str, str]) -> None:
     result = answer(tmp_path, "doctor", *options)
     assert result.returncode == 2
     assert_one_sentence(result, "--contract")
 
 
-def test_without_a_key_the_contract_check_says_what_is_missing(tmp_path: Path) -> None:
+def test_the_contract_check_needs_a_key(tmp_path: Path) -> None:
     assert_one_sentence(answer(tmp_path, "doctor", "--contract", TOPO_API_KEY=None), "TOPO_API_KEY is not set")
 
 
-def test_an_address_that_does_not_answer_is_taken_for_a_wrong_setting(tmp_path: Path) -> None:
+def test_the_contract_check_says_what_to_check_if_topo_is_unreachable(tmp_path: Path) -> None:
     result = answer(tmp_path, "doctor", "--contract", TOPO_API_URL="http://127.0.0.1:9/v1")
     assert_one_sentence(result, "127.0.0.1:9", "Check the network, the proxy settings and TOPO_API_URL.")
     assert result.returncode == 1
 
 
-def test_the_help_names_what_is_checked_in_general(tmp_path: Path) -> None:
+def test_the_help_lists_what_is_checked(tmp_path: Path) -> None:
     words = " ".join(answer(tmp_path, "doctor", "--help").stdout.split())
     assert "Checks the settings, Topo's API, the warehouse, the Dagster home, automation and file permissions." in words
 
 
-def test_the_file_that_the_examples_write_is_not_for_git() -> None:
+def test_git_ignores_the_file_that_the_examples_write() -> None:
     assert "contract.txt" in (CHECKOUT / ".gitignore").read_text().splitlines()

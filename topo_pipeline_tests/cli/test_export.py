@@ -1,4 +1,4 @@
-"""`export` as a person meets it, a hurried one too."""
+"""The command `export`: output, errors and signals."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from topo_pipeline_tests.engagement.helpers import march, uid
 from topo_pipeline_tests.maintenance.test_forget import HERS, HIS, bytes_in
 
 
-def test_a_table_goes_into_a_pipe_as_csv(folder: Path) -> None:
+def test_export_prints_csv_by_default(folder: Path) -> None:
     done = answer(folder, "export", "activities", "--since", "2026-03-03")
     heading, *rows = done.stdout.splitlines()
     assert heading.startswith("id,created_at,day,type,")
@@ -25,13 +25,13 @@ def test_a_table_goes_into_a_pipe_as_csv(folder: Path) -> None:
     assert done.stderr == ""
 
 
-def test_a_table_goes_into_a_file_as_parquet(folder: Path) -> None:
+def test_export_writes_a_parquet_file(folder: Path) -> None:
     done = answer(folder, "export", "topo.activities", "--format", "parquet", "--output", "a 'b' \U0001f4be.parquet")
     assert done.returncode == 0, done.stderr
     assert duckdb.read_parquet(str(folder / "a 'b' \U0001f4be.parquet")).count("*").fetchall() == [(ROWS,)]
 
 
-def test_raw_is_refused_for_parquet_which_is_never_escaped(folder: Path) -> None:
+def test_raw_is_refused_for_parquet(folder: Path) -> None:
     done = answer(folder, "export", "topo.loads", "--format", "parquet", "--raw", "--output", "loads.parquet")
     assert_one_sentence(done, "--raw applies to CSV only")
     assert (done.returncode, files_in(folder)) == (2, ["data", "data/topo.duckdb"])
@@ -51,7 +51,7 @@ def test_raw_is_refused_for_parquet_which_is_never_escaped(folder: Path) -> None
         (("sequence_daily", "--output", "data/topo.duckdb"), ("the warehouse itself",)),
     ],
 )
-def test_what_can_not_be_exported_is_said_in_one_sentence(
+def test_an_invalid_export_is_a_one_line_error(
     folder: Path, arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     before = (folder / "data" / "topo.duckdb").read_bytes()
@@ -60,7 +60,7 @@ def test_what_can_not_be_exported_is_said_in_one_sentence(
     assert [path.name for path in folder.iterdir()] == ["data"]
 
 
-def test_a_reader_that_has_had_enough_gets_no_traceback(folder: Path) -> None:
+def test_a_closed_pipe_causes_no_traceback(folder: Path) -> None:
     environment = {**os.environ, "TOPO_WAREHOUSE": str(folder / "data" / "topo.duckdb")}
     with workspace(folder).warehouse.transaction() as connection:  # more than a pipe holds
         connection.execute(
@@ -74,7 +74,7 @@ def test_a_reader_that_has_had_enough_gets_no_traceback(folder: Path) -> None:
         assert export.stderr.read() == b""
 
 
-def test_who_is_forgotten_is_in_no_export_any_more(folder: Path) -> None:
+def test_forget_removes_the_person_from_published_exports(folder: Path) -> None:
     reports = folder / "report"
     for hour in (1, 2):
         export_all(workspace(folder).warehouse, reports / "parquet", now=march(20, hour))
@@ -102,7 +102,7 @@ app(sys.argv[1:])
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("options", [(), ("--output", "loads.csv")])
-def test_an_export_that_a_signal_stops_leaves_nothing(
+def test_a_signal_during_an_export_leaves_no_file(
     folder: Path, options: tuple[str, ...], number: signal.Signals
 ) -> None:
     (folder / "tmp").mkdir()
@@ -113,15 +113,15 @@ def test_an_export_that_a_signal_stops_leaves_nothing(
         assert process.stderr is not None
         assert process.stderr.readline() == "ready\n"
         process.send_signal(number)
-        out, said = process.communicate(timeout=PATIENCE)
+        out, stderr = process.communicate(timeout=PATIENCE)
     to = " to loads.csv" if options else ""
     assert (process.returncode, out) == (128 + number, "")
-    assert said.strip() == f"topo-pipeline: Stopped by {number.name}: nothing was written{to}."
+    assert stderr.strip() == f"topo-pipeline: Stopped by {number.name}: nothing was written{to}."
     assert files_in(folder) == before
     assert (folder / "loads.csv").read_text() == "of last week"
 
 
-def test_an_export_to_what_is_no_regular_file_is_refused_in_one_sentence(folder: Path) -> None:
+def test_an_export_replaces_only_regular_files(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     (folder / "link").symlink_to("data")
     before = files_in(folder)

@@ -1,4 +1,4 @@
-"""Forgetting a person from the command line: said twice before it is done, reported afterwards, and complete."""
+"""The command `forget`: confirmation, output and completeness."""
 
 import os
 import pty
@@ -23,7 +23,7 @@ from topo_pipeline_tests.crashes.source import client, days_of
 
 DAYS = [date(2026, 3, 2), date(2026, 3, 3)]
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
-OF_THEM = "FROM topo.topo.activities WHERE person_id = ?"
+OF_PERSON = "FROM topo.topo.activities WHERE person_id = ?"
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def landed(tmp_path_factory: pytest.TempPathFactory, api_url: str) -> Path:
 
 @pytest.fixture
 def folder(landed: Path, tmp_path: Path) -> Path:
-    """A folder of one's own in which two days are landed."""
+    """A folder with a warehouse in which two days have landed."""
     folder = tmp_path / "here"
     (folder / "data").mkdir(parents=True)
     shutil.copy(landed, folder / "data" / "topo.duckdb")
@@ -67,34 +67,34 @@ def ask(folder: Path, sql: str, *values: object) -> list[tuple[object, ...]]:
         return connection.execute(sql, values).fetchall()
 
 
-def somebody(folder: Path) -> str:
+def a_person(folder: Path) -> str:
     [(person,)] = ask(folder, "SELECT max(person_id)::VARCHAR FROM topo.topo.activities")
     return str(person)
 
 
-def test_it_says_what_it_erased_and_no_reading_brings_it_back(folder: Path, api_url: str) -> None:
-    person = somebody(folder)
-    [(theirs,)] = ask(folder, f"SELECT count(*) {OF_THEM}", person)
+def test_forget_reports_what_it_erased_and_a_reload_does_not_bring_it_back(folder: Path, api_url: str) -> None:
+    person = a_person(folder)
+    [(count,)] = ask(folder, f"SELECT count(*) {OF_PERSON}", person)
     result = answer(folder, "forget", person, "--yes")
     assert result.returncode == 0, result.stderr
-    assert f"Erased (activities: {theirs}," in result.stdout
-    assert ask(folder, f"SELECT count(*) {OF_THEM}", person) == [(0,)]
+    assert f"Erased (activities: {count}," in result.stdout
+    assert ask(folder, f"SELECT count(*) {OF_PERSON}", person) == [(0,)]
 
     again = read_days(folder / "data" / "topo.duckdb", api_url)
-    assert sum(load.suppressed for load in again) == theirs
-    assert ask(folder, f"SELECT count(*) {OF_THEM}", person) == [(0,)]
+    assert sum(load.suppressed for load in again) == count
+    assert ask(folder, f"SELECT count(*) {OF_PERSON}", person) == [(0,)]
     shown = [path for path in folder.rglob("*") if path.is_file() and person.encode() in path.read_bytes()]
     assert shown == []
 
 
-def test_nobody_is_erased_where_nobody_can_be_asked(folder: Path) -> None:
-    assert_one_sentence(answer(folder, "forget", somebody(folder)), "--yes")
-    assert ask(folder, f"SELECT count(*) > 0 {OF_THEM}", somebody(folder)) == [(True,)]
+def test_forget_without_a_terminal_requires_yes(folder: Path) -> None:
+    assert_one_sentence(answer(folder, "forget", a_person(folder)), "--yes")
+    assert ask(folder, f"SELECT count(*) > 0 {OF_PERSON}", a_person(folder)) == [(True,)]
 
 
 @pytest.mark.parametrize(("typed", "erased"), [("", False), ("y", True)])
-def test_a_person_at_a_terminal_is_asked_first(folder: Path, typed: str, erased: bool) -> None:
-    person = somebody(folder)
+def test_forget_asks_for_confirmation_at_a_terminal(folder: Path, typed: str, erased: bool) -> None:
+    person = a_person(folder)
     ours, theirs = pty.openpty()
     os.write(ours, f"{typed}\n".encode())
     done = subprocess.run(  # noqa: S603
@@ -106,21 +106,21 @@ def test_a_person_at_a_terminal_is_asked_first(folder: Path, typed: str, erased:
     os.close(theirs)
     assert f"Erase {person} from data/topo.duckdb (activities: " in done.stdout + done.stderr
     assert done.returncode == (0 if erased else 1)
-    assert ask(folder, f"SELECT count(*) = 0 {OF_THEM}", person) == [(erased,)]
+    assert ask(folder, f"SELECT count(*) = 0 {OF_PERSON}", person) == [(erased,)]
 
 
-def test_who_is_in_nothing_that_is_landed_is_taken_for_a_slip(folder: Path) -> None:
+def test_an_id_without_landed_rows_is_an_error(folder: Path) -> None:
     result = answer(folder, "forget", "0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10", "--yes")
     assert_one_sentence(result, "No landed row mentions 0b9c4a52")
 
 
-@pytest.mark.parametrize("nobody", ["", "'; DROP TABLE topo.activities; --"])
-def test_what_is_no_id_is_refused_in_one_sentence(tmp_path: Path, nobody: str) -> None:
-    assert_one_sentence(answer(tmp_path, "forget", "--yes", "--", nobody), "is not a contact id")
+@pytest.mark.parametrize("invalid_id", ["", "'; DROP TABLE topo.activities; --"])
+def test_an_invalid_id_is_a_one_line_error(tmp_path: Path, invalid_id: str) -> None:
+    assert_one_sentence(answer(tmp_path, "forget", "--yes", "--", invalid_id), "is not a contact id")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_warehouse_it_says_so_and_makes_none(tmp_path: Path) -> None:
+def test_forget_without_a_warehouse_is_an_error_and_creates_none(tmp_path: Path) -> None:
     result = answer(tmp_path, "forget", "0b9c4a52-6f0e-4c5b-9d5e-2f6f3c1d7a10", "--yes")
     assert_one_sentence(result, "no warehouse")
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""`report`: the file that it writes, and the browser."""
+"""The command `report`."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from topo_pipeline.cli import report
 from topo_pipeline_tests.command_line import answer, assert_one_sentence
 
 
-def test_the_report_is_written_and_its_path_alone_is_printed(landed: Path) -> None:
+def test_report_writes_the_file_and_prints_only_its_path(landed: Path) -> None:
     result = answer(landed, "report", TOPO_WAREHOUSE="topo.duckdb", TOPO_REPORT_DIR="here")
     assert result.returncode == 0, result.stderr
     [path] = result.stdout.splitlines()
@@ -35,6 +35,6 @@ def test_the_report_opens_in_the_browser_if_there_is_one(
     assert ("Open the file yourself" in result.stderr) is not has_browser
 
 
-def test_a_report_that_cannot_be_written_ends_in_one_sentence(landed: Path) -> None:
+def test_an_unwritable_report_is_a_one_line_error(landed: Path) -> None:
     (landed / "here").write_text("a file where a folder should be")
     assert_one_sentence(answer(landed, "report", TOPO_WAREHOUSE="topo.duckdb", TOPO_REPORT_DIR="here"), "here")

@@ -1,4 +1,4 @@
-"""`status`: what it prints of the warehouse's state, for people and for scripts."""
+"""The command `status`, as text and as JSON."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ from topo_pipeline_tests.warehouse.worker import worker
 
 
 @pytest.mark.parametrize("name", ["\x1b[2J\x9b31m red \u202e", "x" * 10_000])
-def test_a_hostile_name_does_nothing_to_a_terminal_and_leaves_its_row_readable(landed: Path, name: str) -> None:
+def test_a_hostile_name_is_printed_without_control_characters_and_shortened(landed: Path, name: str) -> None:
     with Warehouse(str(landed / "topo.duckdb")).transaction() as connection:
         connection.execute("UPDATE engagement.sequence_summary SET sequence_name = ?", [name])
     shown = [answer(landed, "status", *how, TOPO_WAREHOUSE="topo.duckdb").stdout for how in ([], ["--json"])]
@@ -28,7 +28,7 @@ def test_a_hostile_name_does_nothing_to_a_terminal_and_leaves_its_row_readable(l
     assert {row["sequence"] for row in json.loads(shown[1])["sequences"]} == {name}
 
 
-def test_it_shows_the_last_complete_day_and_five_sequences_whole_in_a_pipe(landed: Path) -> None:
+def test_status_shows_the_last_complete_day_and_five_sequences_untruncated_in_a_pipe(landed: Path) -> None:
     result = answer(landed, "status", TOPO_WAREHOUSE="topo.duckdb", COLUMNS="80")
     assert result.returncode == 0
     assert "2026-03-01" in next(line for line in result.stdout.splitlines() if line.startswith("Complete up to"))
@@ -39,16 +39,16 @@ def test_it_shows_the_last_complete_day_and_five_sequences_whole_in_a_pipe(lande
     assert "Dimmed" not in result.stdout
 
 
-def test_a_script_reads_all_of_it(landed: Path) -> None:
+def test_json_has_every_sequence(landed: Path) -> None:
     result = answer(landed, "status", "--json", TOPO_WAREHOUSE="topo.duckdb")
-    told = json.loads(result.stdout)
-    assert (told["first"], told["complete"], told["days"]) == ("2026-03-01", "2026-03-01", 1)
-    assert datetime.fromisoformat(told["read_at"]).utcoffset() == timedelta()
-    assert "T" in told["read_at"]
-    assert told["missing"][0] == "2026-03-02"
-    assert [row["sequence"] for row in told["sequences"]][0] == NAME
-    assert len(told["sequences"]) == 6
-    assert told["sequences"][0]["reply_rate"] is None
+    output = json.loads(result.stdout)
+    assert (output["first"], output["complete"], output["days"]) == ("2026-03-01", "2026-03-01", 1)
+    assert datetime.fromisoformat(output["read_at"]).utcoffset() == timedelta()
+    assert "T" in output["read_at"]
+    assert output["missing"][0] == "2026-03-02"
+    assert [row["sequence"] for row in output["sequences"]][0] == NAME
+    assert len(output["sequences"]) == 6
+    assert output["sequences"][0]["reply_rate"] is None
 
 
 def test_status_does_not_import_dagster(landed: Path) -> None:
@@ -59,34 +59,34 @@ def test_status_does_not_import_dagster(landed: Path) -> None:
     assert result.stdout.endswith("\nFalse\n")
 
 
-def test_without_a_day_it_says_what_to_do(tmp_path: Path) -> None:
+def test_status_without_landed_days_says_what_to_do(tmp_path: Path) -> None:
     Warehouse(str(tmp_path / "topo.duckdb")).prepare()
     result = answer(tmp_path, "status", TOPO_WAREHOUSE="topo.duckdb")
     assert (result.returncode, "topo-pipeline backfill" in result.stdout) == (0, True)
 
 
-def test_without_a_warehouse_it_says_so_and_makes_none(tmp_path: Path) -> None:
+def test_status_without_a_warehouse_is_an_error_and_creates_none(tmp_path: Path) -> None:
     assert_one_sentence(answer(tmp_path, "status"), "no warehouse")
     assert list(tmp_path.iterdir()) == []
 
 
 @contextmanager
-def held(path: Path) -> Iterator[int]:
-    """Another process has the warehouse; its number."""
+def held_by_another_process(path: Path) -> Iterator[int]:
+    """Let another process hold the warehouse; yield its process id."""
     with worker(Warehouse(str(path)), "hold", date(2026, 3, 1)) as holder:
         holder.expect("inside")
         yield holder.process.pid
         holder.resume()
 
 
-def test_while_somebody_writes_for_long_it_says_who(landed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_names_the_process_that_holds_the_warehouse(landed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status, "PATIENCE", 0.01)
-    with held(landed / "topo.duckdb") as process:
+    with held_by_another_process(landed / "topo.duckdb") as process:
         result = answer(landed, "status", TOPO_WAREHOUSE="topo.duckdb")
     assert_one_sentence(result, f"process {process}", "topo.duckdb")
 
 
-def test_what_is_logged_on_the_way_is_left_out_where_a_command_tells_what_came_of_it(
+def test_quiet_suppresses_log_messages(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     log = logging.getLogger("topo_pipeline.any")
@@ -99,7 +99,7 @@ def test_what_is_logged_on_the_way_is_left_out_where_a_command_tells_what_came_o
 @pytest.mark.parametrize(
     ("hours", "says"), [(0.2, "less than an hour ago"), (1.2, "1 hour ago"), (5, "5 hours ago"), (72, "3 days ago")]
 )
-def test_how_long_ago_is_told_as_a_person_would(hours: float, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_since_a_read_is_rounded(hours: float, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
     now = datetime(2026, 3, 5, tzinfo=UTC)
     monkeypatch.setattr(status, "now", lambda: now)
     assert status._ago(now - timedelta(hours=hours)) == says

@@ -1,4 +1,4 @@
-"""What the command line says of days that are refused for their unreadable rows, or land without being proved."""
+"""Output of the commands for unreadable rows and unproved days."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.command_line import answer, assert_one_sentence
-from topo_pipeline_tests.defs.conftest import Bent
+from topo_pipeline_tests.defs.conftest import AlteredSandbox
 from topo_pipeline_tests.warehouse.builders import ask
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
@@ -28,10 +28,10 @@ DAYS = (FIRST, SECOND)
 
 @dataclass
 class Place:
-    """A folder in which commands run, and the API that they ask."""
+    """A folder to run commands in, and the API that they call."""
 
     folder: Path
-    api: Bent
+    api: AlteredSandbox
     address: str
 
     def fault(self, *faults: dict[str, Any]) -> None:
@@ -46,14 +46,14 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    api = Bent(
+    api = AlteredSandbox(
         create_app(World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW, date_clock=utc_now)
     )
     with serve(api) as address:
         yield Place(tmp_path, api, address)
 
 
-def test_days_of_which_no_row_can_be_read_are_refused_and_every_command_says_so(place: Place) -> None:
+def test_days_with_only_unreadable_rows_are_refused_and_every_command_says_so(place: Place) -> None:
     place.fault({"kind": "unreadable", "every": 1})
     read, status, doctor = place.run("backfill", *DAYS), place.run("status"), place.run("doctor")
     assert_one_sentence(read, *(f"--accept-unreadable {day}" for day in DAYS), "rows that Topo sent can't be read")
@@ -61,34 +61,34 @@ def test_days_of_which_no_row_can_be_read_are_refused_and_every_command_says_so(
     [refused] = [line for line in doctor.stdout.splitlines() if "refused days" in line]
     assert "rows that Topo sent can't be read (first reason: " in refused
     assert place.ask("SELECT count(*) FROM topo.loads") == [(0,)]
-    assert not any("Traceback" in said.stdout + said.stderr for said in (read, status, doctor))
+    assert not any("Traceback" in result.stdout + result.stderr for result in (read, status, doctor))
 
 
-def test_a_few_unreadable_rows_are_counted_and_the_day_is_complete(place: Place) -> None:
+def test_a_few_unreadable_rows_are_reported_and_the_day_is_proved(place: Place) -> None:
     place.fault({"kind": "unreadable", "every": 40})
     read = place.run("backfill", *DAYS)
     assert read.returncode == 0, read.stderr
     counts = place.ask("SELECT day, proved, rejects FROM topo.loads ORDER BY day")
     assert all(proved and rejects for _, proved, rejects in counts)
     by_day = ", ".join(f"{day} ({rejects})" for day, _, rejects in counts)
-    said = f"{sum(rejects for *_, rejects in counts)} rows could not be read: {by_day}"
-    assert said in read.stderr
-    assert said in place.run("status").stdout
-    assert said in place.run("doctor").stdout
+    line = f"{sum(rejects for *_, rejects in counts)} rows could not be read: {by_day}"
+    assert line in read.stderr
+    assert line in place.run("status").stdout
+    assert line in place.run("doctor").stdout
 
 
-def test_a_day_whose_unreadable_rows_are_accepted_lands_and_is_called_unproved(place: Place) -> None:
+def test_a_day_with_accepted_unreadable_rows_lands_unproved(place: Place) -> None:
     place.fault({"kind": "unreadable", "every": 3})
     read = place.run("backfill", FIRST, FIRST, "--accept-unreadable", FIRST, "--json")
     assert_one_sentence(read, f"{FIRST} landed, but is not proved complete: ", "rows that Topo sent can't be read")
     [(proved, rejects)] = place.ask("SELECT proved, rejects FROM topo.loads")
     assert not proved
-    told = json.loads(read.stdout)
-    assert (told["landed"], told["problems"], told["unreadable"]) == ([FIRST], [], {FIRST: rejects})
-    assert told["unproved"].keys() == {FIRST}
+    output = json.loads(read.stdout)
+    assert (output["landed"], output["problems"], output["unreadable"]) == ([FIRST], [], {FIRST: rejects})
+    assert output["unproved"].keys() == {FIRST}
 
 
-def test_a_day_that_lands_without_being_proved_is_named_with_the_reason_and_the_exit_code_is_1(place: Place) -> None:
+def test_a_day_that_lands_unproved_is_reported_and_the_exit_code_is_1(place: Place) -> None:
     place.api.miscounted = {date.fromisoformat(SECOND)}
     read = place.run("backfill", *DAYS, TOPO_COMPLETENESS="warn")
     assert_one_sentence(read, f"{SECOND} landed, but is not proved complete: ", "1 missing")

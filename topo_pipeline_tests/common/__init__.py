@@ -1,1 +1,1 @@
-"""What every room may use."""
+"""Tests of topo_pipeline.common."""

@@ -1,4 +1,4 @@
-"""Other people's text, wherever it is shown."""
+"""Text from outside is made safe before it is shown."""
 
 import json
 import math
@@ -20,24 +20,24 @@ from topo_pipeline.common.text import (
     rate_with_interval,
 )
 
-# What makes a terminal, a log or a bidirectional text do something. Joiners are part of words and of emoji.
-ACTS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-KEPT = {"\u200c", "\u200d", *map(chr, range(0xE0020, 0xE0080))}
+# Characters that can affect a terminal, a log or text direction. Joiners are part of words and emoji.
+UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+ALLOWED = {"\u200c", "\u200d", *map(chr, range(0xE0020, 0xE0080))}
 
 
-def acting(text: str) -> set[str]:
-    return {character for character in text if unicodedata.category(character) in ACTS} - KEPT
+def unsafe_in(text: str) -> set[str]:
+    return {character for character in text if unicodedata.category(character) in UNSAFE} - ALLOWED
 
 
 @given(st.text(), st.integers(2, 50))
-def test_whatever_the_text_one_line_of_it_is_short_and_does_nothing(text: str, limit: int) -> None:
+def test_one_line_is_short_and_has_no_unsafe_characters(text: str, limit: int) -> None:
     line = one_line(text, limit)
-    assert acting(line) == set()
+    assert unsafe_in(line) == set()
     assert len(line) <= limit
     assert line == " ".join(line.split())
 
 
-def test_what_can_be_read_stays() -> None:
+def test_one_line_keeps_readable_text() -> None:
     assert one_line("a\r\n\tb\x1b[31m\x9b1m\x00\u202e\ud800c") == "a b [31m 1m c"
     assert one_line("x" * 301) == "x" * 299 + "…"
     assert one_line("Zusammen\u00adarbeit") == "Zusammenarbeit"
@@ -51,10 +51,10 @@ def test_what_can_be_read_stays() -> None:
 
 
 @given(st.text() | st.lists(st.text()) | st.dictionaries(st.text(), st.text()))
-def test_json_says_the_same_without_a_character_that_acts(value: object) -> None:
+def test_in_json_keeps_the_value_without_unsafe_characters(value: object) -> None:
     shown = in_json(json.dumps(value, ensure_ascii=False, indent=2))
     assert json.loads(shown) == value
-    assert acting(shown) <= {"\n"}
+    assert unsafe_in(shown) <= {"\n"}
 
 
 @pytest.mark.parametrize(
@@ -66,21 +66,21 @@ def test_json_says_the_same_without_a_character_that_acts(value: object) -> None
         "<https://evil.example|here>",
     ],
 )
-def test_a_message_calls_on_nobody_and_hides_no_address(text: str) -> None:
+def test_a_chat_message_mentions_nobody_and_hides_no_address(text: str) -> None:
     shown = in_chat(text)
     assert not set("<>") & set(shown)
     assert "](" not in shown
     assert not any(word in shown for word in ("@channel", "@here", "@everyone"))
 
 
-def test_a_number_comes_with_its_noun_in_singular_or_plural() -> None:
+def test_counted_uses_the_singular_or_plural() -> None:
     assert [counted(n, "day") for n in (0, 1, 1_200)] == ["0 days", "1 day", "1,200 days"]
     assert [counted(n, "reply", "replies") for n in (1, 2)] == ["1 reply", "2 replies"]
     assert [noun_for(n, "day") for n in (1, 2)] == ["day", "days"]
 
 
 @pytest.mark.parametrize(("text", "line"), [("\n one \r\nand more", "one"), ("", ""), ("a fault", "a fault")])
-def test_of_an_error_the_first_line_is_kept(text: str, line: str) -> None:
+def test_first_line_returns_the_first_line_of_an_error(text: str, line: str) -> None:
     assert first_line(ValueError(text)).rstrip() == first_line(text).rstrip() == line
 
 

@@ -1,4 +1,4 @@
-"""A whole pipeline for a test: a small sandbox over real HTTP, a DuckDB file, a real Dagster instance."""
+"""A complete pipeline for a test: a small sandbox over real HTTP, a DuckDB file and a real Dagster instance."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +34,7 @@ FIRST_DAY = date(2026, 3, 1)
 SETTINGS = get_settings()
 DAILY = daily_partitions(SETTINGS)
 ACTIVITIES = dg.AssetKey(["topo", "activities"])
-WORLD = World(11, scale=0.1)  # one for all: what happened on a day is worked out once, and never changes
+WORLD = World(11, scale=0.1)  # shared: it computes each day once, and its days never change
 
 
 def days(count: int, first: date = FIRST_DAY) -> list[date]:
@@ -43,44 +43,44 @@ def days(count: int, first: date = FIRST_DAY) -> list[date]:
 
 LAST_DAYS = days(4, NOW.date() - timedelta(days=4))
 SOME = ("sequence_activity", "sequence_runs", "sequence_daily")
-"""Tables of each kind: one that is built by day, one that is not, and one that reads both."""
+"""A table that is built by day, one that is not, and one that reads both."""
 
 
 @dataclass
-class Bent:
-    """The sandbox, bent: for `miscounted` days its total_count is one too high, so that no reading can be complete."""
+class AlteredSandbox:
+    """The sandbox, altered: on `miscounted` days total_count is one too high, so that they can't be proved."""
 
     app: Callable[..., Any]
     miscounted: set[date] = field(default_factory=set)
     only_first: int | None = None
-    """Where set, no more activities than these exist."""
+    """If set, only this many activities exist."""
     ignores: str | None = None
-    """A parameter that is not listened to."""
-    asked: list[str] = field(default_factory=list)
+    """A query parameter that is ignored."""
+    requested: list[str] = field(default_factory=list)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        self.asked.append(scope["path"])
+        self.requested.append(scope["path"])
         query = parse_qs(scope.get("query_string", b"").decode())
         if self.ignores in query:
-            heard = {name: values for name, values in query.items() if name != self.ignores}
-            scope = {**scope, "query_string": urlencode(heard, doseq=True).encode()}
+            others = {name: values for name, values in query.items() if name != self.ignores}
+            scope = {**scope, "query_string": urlencode(others, doseq=True).encode()}
         end = query.get("created_at_before", [""])[0]
         wrong = any(end.startswith(f"{day + timedelta(days=1)}T00") for day in self.miscounted)
         if not scope["path"].endswith("/activities") or not (wrong or self.only_first):
             await self.app(scope, receive, send)
             return
 
-        async def bend(message: dict[str, Any]) -> None:
+        async def alter(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 kept = [header for header in message["headers"] if header[0].lower() != b"content-length"]
                 await send({**message, "headers": kept})
             else:
-                bent = self._bent(msgspec.json.decode(message["body"]), wrong)
-                await send({**message, "body": msgspec.json.encode(bent)})  # else as the sandbox spells it
+                altered = self._altered(msgspec.json.decode(message["body"]), wrong)
+                await send({**message, "body": msgspec.json.encode(altered)})
 
-        await self.app(scope, receive, bend)
+        await self.app(scope, receive, alter)
 
-    def _bent(self, page: dict[str, Any], wrong: bool) -> dict[str, Any]:
+    def _altered(self, page: dict[str, Any], wrong: bool) -> dict[str, Any]:
         if self.only_first:
             items = page["items"][: self.only_first]
             return {"items": items, "total_count": len(items) + wrong, "total_pages": 1, "has_more": False}
@@ -89,35 +89,35 @@ class Bent:
 
 @dataclass
 class Pipeline:
-    """One workspace, seen through Dagster; its tables draw their charts, which takes long, only if it `draws`."""
+    """One workspace in Dagster; charts, which are slow, are drawn only if `draws` is set."""
 
     definitions: dg.Definitions
     instance: dg.DagsterInstance
     warehouse: Warehouse
-    api: Bent
+    api: AlteredSandbox
     world: World
     api_url: str
     draws: bool = False
 
     def only(self, *assets: str, checked: bool = False) -> "Pipeline":
-        """The same workspace without its other assets, and with the checks of these only if they are `checked`."""
-        whole = self.definitions
+        """Return the workspace with only these assets, and with their checks only if `checked`."""
+        built = self.definitions
         checks = [
             check
-            for check in (whole.asset_checks or () if checked else ())
+            for check in (built.asset_checks or () if checked else ())
             if all(key.asset_key.path[-1] in assets for key in check.check_keys)
         ]
         kept = dg.Definitions(
-            assets=[asset for asset in whole.assets or () if asset.key.path[-1] in assets],
+            assets=[asset for asset in built.assets or () if asset.key.path[-1] in assets],
             asset_checks=checks,
-            jobs=whole.jobs,
-            resources=whole.resources,
-            executor=whole.executor,
+            jobs=built.jobs,
+            resources=built.resources,
+            executor=built.executor,
         )
         return replace(self, definitions=kept)
 
     def unchecked(self) -> "Pipeline":
-        """The same workspace without any checks."""
+        """Return the workspace without checks."""
         return self.only(*(asset.key.path[-1] for asset in self.definitions.assets or ()))
 
     def backfill(self, days: Sequence[date], may_shrink: Sequence[date] = ()) -> Outcome:
@@ -127,18 +127,18 @@ class Pipeline:
             )
 
     def land(self, days: Sequence[date], may_shrink: Sequence[date] = ()) -> Outcome:
-        """As `backfill`, without the tables and checks: they take most of a run's time and don't affect what lands."""
+        """Backfill without tables and checks, which take most of a run's time and don't affect what lands."""
         outcome = self.only("activities", "sequence_templates").backfill(days, may_shrink)
-        assert not (outcome.landed and outcome.problems), "where some days are refused, tables follow: backfill"
+        assert not (outcome.landed and outcome.problems), "some days were refused, so tables follow: use backfill()"
         return outcome
 
     def read(self, days: Sequence[date], *, checked: bool = False) -> dg.ExecuteInProcessResult:
-        """Read the days, from the first to the last, in a run of the activities alone."""
+        """Read the days from the first to the last in a run of the activities alone."""
         request = run_request(Request(days[0], days[-1], ""))
         return self.only("activities", checked=checked).run(request)
 
     def run(self, request: dg.RunRequest, job: str = "refresh", **config: Any) -> dg.ExecuteInProcessResult:
-        """Execute what a schedule or a sensor asks for."""
+        """Execute the run that a schedule or sensor requests."""
         with self._charts():
             return self.definitions.resolve_job_def(job).execute_in_process(
                 instance=self.instance,
@@ -163,7 +163,7 @@ class Pipeline:
 def last_check(
     pipeline: Pipeline, name: str = "every_day_is_proved", asset: dg.AssetKey = ACTIVITIES
 ) -> dg.AssetCheckEvaluation:
-    """The last word of a check, from Dagster's own records."""
+    """Return the latest evaluation of a check from Dagster's records."""
     key = dg.AssetCheckKey(asset, name)
     records = pipeline.instance.event_log_storage.get_asset_check_execution_history(key, limit=9)
     evaluated = [record.event.dagster_event for record in records if record.event and record.event.dagster_event]
@@ -187,8 +187,8 @@ def pipeline_over(
     draws: bool = False,
     **settings_changed: str,
 ) -> Iterator[Pipeline]:
-    """A pipeline over a warehouse in this folder; its Dagster instance is in memory unless it has a `home`."""
-    api = Bent(create_app(WORLD, api_key=api_key, now=clock, spelling=spelling))
+    """Yield a pipeline with a warehouse in this folder; its Dagster instance is in memory unless `home` is given."""
+    api = AlteredSandbox(create_app(WORLD, api_key=api_key, now=clock, spelling=spelling))
     with serve(api) as address, instance_of(home) if home else dg.DagsterInstance.ephemeral() as instance:
         api_url = f"{address}/v1"
         settings = Settings(
@@ -201,13 +201,13 @@ def pipeline_over(
             **settings_changed,
         )
         warehouse = Warehouse(str(folder / "topo.duckdb"))
-        whole = definitions.build(settings, clock=clock, warehouse=warehouse)
-        yield Pipeline(whole, instance, warehouse, api, WORLD, api_url, draws)
+        built = definitions.build(settings, clock=clock, warehouse=warehouse)
+        yield Pipeline(built, instance, warehouse, api, WORLD, api_url, draws)
 
 
 @pytest.fixture(scope="session")
 def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Dagster home without any run, to be copied: Dagster takes long to make one."""
+    """A Dagster home without runs, to be copied, because creating one is slow."""
     home = tmp_path_factory.mktemp("home")
     instance_of(home).dispose()
     return home
@@ -222,18 +222,18 @@ def _refreshed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
 
 @pytest.fixture
 def refreshed(_refreshed: Pipeline) -> Iterator[Pipeline]:
-    """The last four days, which one run has read and built every table of; shared, so no test may change it."""
+    """One run has read the last four days and built every table. Shared: tests must not change it."""
     with unchanged(_refreshed):
         yield _refreshed
 
 
 @contextmanager
 def unchanged(shared: Pipeline) -> Iterator[None]:
-    """Fail the test that changes what others look at: runs, events, the warehouse, or what the API was asked."""
+    """Fail a test that changes a shared pipeline: its events, its warehouse or the requests of its API."""
 
     def state() -> tuple[object, ...]:
         file, storage = shared.warehouse.path.stat(), shared.instance.event_log_storage
-        return storage.get_maximum_record_id(), list(shared.api.asked), file.st_mtime_ns, file.st_size
+        return storage.get_maximum_record_id(), list(shared.api.requested), file.st_mtime_ns, file.st_size
 
     before = state()
     yield
@@ -242,7 +242,7 @@ def unchanged(shared: Pipeline) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse with the last four days and every table, to be copied; the tables are built without Dagster."""
+    """A warehouse with the last four days and every table, built without Dagster, to be copied."""
     with pipeline_over(tmp_path_factory.mktemp("built"), API_KEY) as landed:
         assert landed.land(LAST_DAYS).problems == ()
         with landed.warehouse.transaction() as connection:
@@ -253,7 +253,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copied(built: Path, tmp_path: Path, api_key: str) -> Iterator[Pipeline]:
-    """A pipeline over a copy of that warehouse; Dagster's records know nothing of its days."""
+    """A pipeline with a copy of that warehouse; Dagster has no records of its days."""
     shutil.copy(built, tmp_path)
     with pipeline_over(tmp_path, api_key) as pipeline:
         yield pipeline
@@ -263,3 +263,9 @@ def copied(built: Path, tmp_path: Path, api_key: str) -> Iterator[Pipeline]:
 def pipeline(tmp_path: Path, api_key: str) -> Iterator[Pipeline]:
     with pipeline_over(tmp_path, api_key) as built:
         yield built
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as ephemeral:
+        yield ephemeral

@@ -1,4 +1,4 @@
-"""The table of faults: a plan of them each, and what must be true after it."""
+"""The fault cases: the faults to set and the expected result."""
 
 import json
 from dataclasses import dataclass, replace
@@ -10,14 +10,14 @@ from urllib.parse import quote
 from topo_pipeline.topo_api.client import Retries
 from topo_pipeline_tests.defs.conftest import NOW
 
-# No spelling (percent-encoded, in JSON, in JSON within JSON) changes the core of the key: it is what is searched for.
+# No encoding (percent-encoded, in JSON, in JSON within JSON) changes this part of the key, so tests search for it.
 CORE = "3f9c2e7a41b8"
 KEY = f'topo_"test\\{CORE}%'
 QUICK = Retries(wait_initial=0.001, wait_max=0.001, wait_jitter=0.0, retry_after_max=0.01)
-# Long enough for a sound answer on a slow and busy machine; a case waits this long for each answer that is not.
+# Long enough for a complete response on a slow and busy machine; a case waits this long for each one that is not.
 TIMEOUT = 3.0
-IMPATIENT = replace(QUICK, attempts=2, attempt_timeout=TIMEOUT)
-BREATHLESS = replace(QUICK, attempts=2, read_timeout=TIMEOUT)
+SHORT_ATTEMPTS = replace(QUICK, attempts=2, attempt_timeout=TIMEOUT)
+SHORT_READS = replace(QUICK, attempts=2, read_timeout=TIMEOUT)
 
 ONCE = {"times": 1}
 SECOND_PAGE = {"page": 2}
@@ -37,7 +37,7 @@ def _shape(body: object) -> dict[str, Any]:
 
 
 def _in_turn(*faults: dict[str, Any]) -> list[dict[str, Any]]:
-    """A plan under which each request meets one fault after the other, then none: the last that strikes prevails."""
+    """Return a plan in which each request gets one fault after the other, then none."""
     return [fault | {"times": number} for number, fault in enumerate(faults, 1)][::-1]
 
 
@@ -61,12 +61,12 @@ SHAPES = [
 
 @dataclass(frozen=True)
 class Case:
-    """A plan of faults, and what must be true after it.
+    """The faults to set and the expected result.
 
     Attributes:
-        overhead: requests for activities beyond the pages that the two days need, at most.
+        overhead: the maximum number of activity requests beyond the pages that the two days need.
         says: what the refusal says.
-        added: how many rows the plan adds to each day for good.
+        added: how many rows the plan adds to each day permanently.
         unreadable: whether some rows can't be read.
     """
 
@@ -80,67 +80,64 @@ class Case:
     @property
     def waits(self) -> bool:
         """Whether it waits for a timeout."""
-        return self.retries in (IMPATIENT, BREATHLESS)
+        return self.retries in (SHORT_ATTEMPTS, SHORT_READS)
 
 
 ECHOES = 2
 PAGES = 4 + ECHOES
-"""Requests that the two days need: where each is struck so many times, so many times this many are lost."""
+"""Requests that the two days need; a fault in each request costs this many more."""
 
 
 def _optional(fault: dict[str, Any]) -> list[dict[str, Any]]:
-    """The fault in each call that is optional."""
+    """Return the fault in each optional call."""
     return [fault | {"path": path} for path in ("me", "sequence-templates")]
 
 
 OPTIONAL = {
     "a reset": Case(_optional({"kind": "reset"}), 0),
-    "a reset in the midst of a body": Case(_optional({"kind": "reset", "midway": True}), 0),
-    "a body cut under a right length": Case(_optional({"kind": "cut"}), 0),
-    "a body cut under a wrong length": Case(_optional({"kind": "short"}), 0),
+    "a reset during the body": Case(_optional({"kind": "reset", "midway": True}), 0),
+    "a truncated body with a matching length": Case(_optional({"kind": "cut"}), 0),
+    "a body shorter than its length": Case(_optional({"kind": "short"}), 0),
     "an error with a gateway's page": Case(_optional({"kind": "answer"}), 0),
-    "a gateway's page": Case(_optional({"kind": "answer", "status": 200}), 0),
-    "JSON of another shape": Case(_optional(_shape(["sorry"])), 0),
-    "a scope that is missing": Case(_optional(_error(403, "no")), 0),
-    "a path that is not there": Case(_optional(_error(404, "no")), 0),
+    "a gateway's page with status 200": Case(_optional({"kind": "answer", "status": 200}), 0),
+    "JSON of the wrong shape": Case(_optional(_shape(["sorry"])), 0),
+    "a missing scope": Case(_optional(_error(403, "no")), 0),
+    "a missing path": Case(_optional(_error(404, "no")), 0),
     "a rate limit": Case(_optional(_limit("3600")), 0),
-    "a redirect to an address that is none": Case(_optional(_error(302, "there", Location="http://xn--a/")), 0),
-    "a hang": Case(_optional({"kind": "drip", "pause": 60}), 0, retries=IMPATIENT),
+    "a redirect to an invalid address": Case(_optional(_error(302, "there", Location="http://xn--a/")), 0),
+    "a hang": Case(_optional({"kind": "drip", "pause": 60}), 0, retries=SHORT_ATTEMPTS),
 }
-"""Each costs the names and one warning a call."""
+"""Each costs the names and one warning per call."""
 
 LANDS = {
     "errors with a gateway's page": Case(_in_turn(*GATEWAY), len(GATEWAY) * PAGES),
     "rate limits": Case(_in_turn(*LIMITS[:3]), 3 * PAGES),
-    "rate limits that make no sense": Case(_in_turn(*LIMITS[3:]), 3 * PAGES),
-    "resets, before and in the midst of a body": Case(
+    "rate limits with an invalid Retry-After": Case(_in_turn(*LIMITS[3:]), 3 * PAGES),
+    "resets before and during the body": Case(
         _in_turn({"kind": "reset"}, {"kind": "reset", "midway": True}), 2 * PAGES
     ),
-    "a body cut under a right length": Case([{"kind": "cut"} | ONCE], PAGES),
-    "a body cut under a wrong length": Case([{"kind": "short"} | ONCE], PAGES),
-    "a body that drips": Case([{"kind": "drip", "pause": 0.1} | ONCE | SECOND_PAGE], 2, retries=IMPATIENT),
-    "a body that stops": Case([{"kind": "drip", "pause": 60} | ONCE | SECOND_PAGE], 2, retries=BREATHLESS),
-    "JSON of other shapes": Case(
+    "a truncated body with a matching length": Case([{"kind": "cut"} | ONCE], PAGES),
+    "a body shorter than its length": Case([{"kind": "short"} | ONCE], PAGES),
+    "a slow body": Case([{"kind": "drip", "pause": 0.1} | ONCE | SECOND_PAGE], 2, retries=SHORT_ATTEMPTS),
+    "a body that stalls": Case([{"kind": "drip", "pause": 60} | ONCE | SECOND_PAGE], 2, retries=SHORT_READS),
+    "JSON of the wrong shapes": Case(
         _in_turn(*SHAPES), len(SHAPES) * PAGES, retries=replace(QUICK, attempts=len(SHAPES) + 1)
     ),
-    "a count that lies once": Case([{"kind": "miscount", "by": 1} | ONCE], 2 * PAGES),
-    "a count that lies on the second page": Case([{"kind": "miscount", "by": -1} | SECOND_PAGE], 2 * PAGES),
-    "ties in another order at each request": Case([{"kind": "crowd", "count": 80}, {"kind": "ties"}], 20, added=80),
-    "a page of ties and more, in another order at each request": Case(
+    "one wrong count": Case([{"kind": "miscount", "by": 1} | ONCE], 2 * PAGES),
+    "a wrong count on the second page": Case([{"kind": "miscount", "by": -1} | SECOND_PAGE], 2 * PAGES),
+    "ties in another order in each request": Case([{"kind": "crowd", "count": 80}, {"kind": "ties"}], 20, added=80),
+    "more than a page of ties, in another order in each request": Case(
         [{"kind": "crowd", "count": 110}, {"kind": "ties"}], 400, added=110
     ),
-    "ids that come on two pages": Case([{"kind": "torn"}], 2 * PAGES),
-    "three pages of rows at one instant": Case([{"kind": "crowd", "count": 300}], 0, added=300),
-    "rows that come between the pages": Case([{"kind": "appearing", "count": 3}], 8, added=3),
-    "rows that go between the pages": Case([{"kind": "vanishing", "count": 3}], 8),
+    "ids on two pages": Case([{"kind": "torn"}], 2 * PAGES),
+    "three pages of rows with one timestamp": Case([{"kind": "crowd", "count": 300}], 0, added=300),
+    "rows that appear between the pages": Case([{"kind": "appearing", "count": 3}], 8, added=3),
+    "rows that vanish between the pages": Case([{"kind": "vanishing", "count": 3}], 8),
     "unknown types, channels and fields": Case([{"kind": "unknown"}], 0),
     "null and missing ids": Case([{"kind": "nulls"}], 0),
-    "rows that can't be read": Case([{"kind": "unreadable", "every": 40}], 0, unreadable=True),
-    **{
-        f"whose key it is, and names: {name}": Case(case.plan, 0, retries=case.retries)
-        for name, case in OPTIONAL.items()
-    },
-    "rate limits under other statuses": Case(
+    "unreadable rows": Case([{"kind": "unreadable", "every": 40}], 0, unreadable=True),
+    **{f"optional calls: {name}": Case(case.plan, 0, retries=case.retries) for name, case in OPTIONAL.items()},
+    "rate limits with other statuses": Case(
         _in_turn(
             _error(403, "API rate limit exceeded"),
             _error(400, "Too many requests"),
@@ -166,10 +163,10 @@ LANDS = {
 
 GAVE_UP = f"gave no usable answer in {QUICK.attempts} attempts"
 FIRST_PAGES = 2 * QUICK.attempts - PAGES
-"""Each day's first page is asked for so often, and no other."""
+"""Only the first page of each day is requested, once per attempt."""
 SECOND_PAGES = FIRST_PAGES + 2
 AT_ONCE = 1 - PAGES
-"""One request, and never again."""
+"""There is only one request."""
 
 ADVICE = (
     "again later",
@@ -188,64 +185,62 @@ REFUSED = {
         [LIMITS[0], *_in_turn(*LIMITS[1:])], FIRST_PAGES, says=(GAVE_UP, "slow down", "request id req_429")
     ),
     "resets": Case([{"kind": "reset"}], FIRST_PAGES, says=(GAVE_UP, "ReadError")),
-    "resets in the midst of a body": Case([{"kind": "reset", "midway": True}], FIRST_PAGES, says=(GAVE_UP,)),
-    "resets of the second page": Case([{"kind": "reset"} | SECOND_PAGE], SECOND_PAGES, says=(GAVE_UP,)),
-    "bodies cut under a right length": Case(
+    "resets during the body": Case([{"kind": "reset", "midway": True}], FIRST_PAGES, says=(GAVE_UP,)),
+    "resets on the second page": Case([{"kind": "reset"} | SECOND_PAGE], SECOND_PAGES, says=(GAVE_UP,)),
+    "truncated bodies with a matching length": Case(
         [{"kind": "cut"}], FIRST_PAGES, says=("answered 200 with something that is not a JSON object",)
     ),
-    "bodies cut under a wrong length": Case([{"kind": "short"}], FIRST_PAGES, says=(GAVE_UP, "RemoteProtocolError")),
-    "bodies that drip": Case(
+    "bodies shorter than their length": Case([{"kind": "short"}], FIRST_PAGES, says=(GAVE_UP, "RemoteProtocolError")),
+    "slow bodies": Case(
         [{"kind": "drip", "pause": 0.1} | SECOND_PAGE],
-        2 * (1 + IMPATIENT.attempts) - PAGES,
+        2 * (1 + SHORT_ATTEMPTS.attempts) - PAGES,
         says=("gave no usable answer in 2 attempts", f"no complete answer within {TIMEOUT:g} s"),
-        retries=IMPATIENT,
+        retries=SHORT_ATTEMPTS,
     ),
-    "bodies that stop": Case(
+    "bodies that stall": Case(
         [{"kind": "drip", "pause": 60} | SECOND_PAGE],
-        2 * (1 + BREATHLESS.attempts) - PAGES,
+        2 * (1 + SHORT_READS.attempts) - PAGES,
         says=("gave no usable answer in 2 attempts", "ReadTimeout"),
-        retries=BREATHLESS,
+        retries=SHORT_READS,
     ),
-    "JSON of other shapes": Case(
+    "JSON of the wrong shapes": Case(
         _in_turn(*SHAPES),
         2 * len(SHAPES) - PAGES,
         says=("answered 200 with no `has_more`, in 8 attempts", "request id req_shape"),
         retries=replace(QUICK, attempts=len(SHAPES)),
     ),
-    "too many rows that can't be read": Case(
+    "too many unreadable rows": Case(
         [{"kind": "unreadable"}], 0, says=("rows that Topo sent can't be read", "--accept-unreadable")
     ),
     "a count that is one too high": Case([{"kind": "miscount", "by": 1}], 12, says=("1 missing",)),
     "a count that is one too low": Case([{"kind": "miscount", "by": -1}], 12, says=("1 too many",)),
-    "rows that come at every request": Case([{"kind": "appearing", "count": 10_000}], 30, says=("not proved",)),
-    "rows of one instant hidden behind their pages": Case(
+    "new rows in every request": Case([{"kind": "appearing", "count": 10_000}], 30, says=("not proved",)),
+    "rows with one timestamp that no page shows": Case(
         [{"kind": "crowd", "count": 130}, {"kind": "torn"}], 400, says=("missing", "not proved")
     ),
-    "a key refused, and echoed": Case(
+    "a refused key that is echoed": Case(
         [_error(401, f"who is {KEY}?")], AT_ONCE, says=("check TOPO_API_KEY", "who is [key]?", "request id req_401")
     ),
-    "a scope that is missing": Case([_error(403, "no")], AT_ONCE, says=("activities:read", "request id req_403")),
-    "a request that is not understood": Case([_error(422, "no")], AT_ONCE, says=("Topo refused", "request id req_422")),
-    "a rate limit that is called a missing scope": Case(
+    "a missing scope": Case([_error(403, "no")], AT_ONCE, says=("activities:read", "request id req_403")),
+    "a rejected request": Case([_error(422, "no")], AT_ONCE, says=("Topo refused", "request id req_422")),
+    "a rate limit with the status of a missing scope": Case(
         [_error(403, "API rate limit exceeded")], FIRST_PAGES, says=(GAVE_UP, "rate limit", "request id req_403")
     ),
-    "a count that no warehouse can store": Case(
+    "a count that is too large to store": Case(
         [_shape({"items": [], "total_count": 10**30, "total_pages": 0, "has_more": False})],
         FIRST_PAGES,
         says=("an invalid `total_count`",),
     ),
-    "a key refused where it is asked whose it is": Case(
-        [_error(401, "no") | {"path": "me"}], -PAGES, says=("check TOPO_API_KEY",)
-    ),
-    "an error page that is one tag after the other": Case(
+    "a key refused by /me": Case([_error(401, "no") | {"path": "me"}], -PAGES, says=("check TOPO_API_KEY",)),
+    "an error page made only of tags": Case(
         [{"kind": "answer", "body": "<script" * 16_000}], FIRST_PAGES, says=(GAVE_UP, "503")
     ),
-    "a redirect with the key in it": Case(
+    "a redirect that contains the key": Case(
         [_error(302, "there", Location=f"https://elsewhere.example/{quote(KEY)}")],
         AT_ONCE,
         says=("redirected to elsewhere.example", "check TOPO_API_URL"),
     ),
-    "the key in a gateway's page, in every spelling": Case(
+    "the key in a gateway's page, in every encoding": Case(
         [{"kind": "answer", "body": f"<p>{{authorization}} {quote(KEY, safe='')} {json.dumps(KEY)}</p>"}],
         FIRST_PAGES,
         says=(GAVE_UP, 'Bearer [key] [key] "[key]"'),

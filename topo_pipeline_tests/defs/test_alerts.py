@@ -1,4 +1,4 @@
-"""People are told when something begins to fail and when it works again, once each."""
+"""Alerts report when something starts to fail and when it recovers, once each."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ Step = Callable[[dg.OpExecutionContext], None]
 
 @dataclass
 class Watch:
-    """The sensor over an instance, with the cursor that Dagster would keep."""
+    """The alert sensor of an instance, with the cursor that Dagster would keep."""
 
     instance: dg.DagsterInstance
     definitions: dg.Definitions
@@ -33,26 +33,26 @@ class Watch:
     later: timedelta = timedelta(0)
 
     def tick(self, **settings: str) -> str | None:
-        """Let the sensor look once; what it says."""
-        told = Settings(_env_file=None, **(settings or {"alert_webhook": f"{self.receiver.address}/hook"}))
-        resources = {"settings": told, "clock": lambda: self.began + self.later}
+        """Run one tick; return its skip message."""
+        configured = Settings(_env_file=None, **(settings or {"alert_webhook": f"{self.receiver.address}/hook"}))
+        resources = {"settings": configured, "clock": lambda: self.began + self.later}
         with dg.build_sensor_context(
             instance=self.instance, cursor=self.cursor, definitions=self.definitions, resources=resources
         ) as context:
-            data = alert_sensor(told).evaluate_tick(context)
+            data = alert_sensor(configured).evaluate_tick(context)
         self.cursor = data.cursor
         assert data.run_requests == []
         return data.skip_message
 
-    def told(self) -> list[str]:
-        """What the sensor tells at its next look: the lines below the title of each message."""
+    def new_lines(self) -> list[str]:
+        """Run one tick; return the lines below the title of each new message."""
         before = len(self.receiver.texts)
         self.tick()
         return [line for text in self.receiver.texts[before:] for line in text.splitlines()[1:]]
 
 
 class Small(Watch):
-    """A location of little things that fail on demand, watched."""
+    """A small code location whose steps and checks fail on demand."""
 
     def __init__(self, instance: dg.DagsterInstance, receiver: Receiver) -> None:
         self.faults: dict[str, Step] = {}
@@ -87,13 +87,13 @@ class Small(Watch):
         super().__init__(instance, dg.Definitions(assets=[table], asset_checks=[key_is_unique], jobs=jobs), receiver)
 
     def run(self, job: str = "both", **faults: Step) -> str:
-        """Run a job whose steps meet these faults; the run in short."""
+        """Run a job with these faults in its steps; return the short run id."""
         self.faults = faults
         result = self.definitions.resolve_job_def(job).execute_in_process(instance=self.instance, raise_on_error=False)
         return result.run_id.partition("-")[0]
 
     def check(self, severity: dg.AssetCheckSeverity | None = None) -> str:
-        """Build the table, with a check that fails with this severity, or passes."""
+        """Build the table with a check that fails with this severity, or passes."""
         self.severity = severity
         return self.run("tables")
 
@@ -131,64 +131,64 @@ def small(receiver: Receiver) -> Iterator[Small]:
         yield Small(instance, receiver)
 
 
-def test_a_step_that_fails_is_told_in_our_words_once_and_its_recovery_once(small: Small) -> None:
+def test_a_failing_step_and_its_recovery_are_reported_once(small: Small) -> None:
     run = small.run(first=refuse)
-    assert small.told() == [f"Failed: first (run {run}): {OURS}"]
+    assert small.new_lines() == [f"Failed: first (run {run}): {OURS}"]
     small.run(first=refuse)
-    assert small.told() == []
+    assert small.new_lines() == []
     small.run()
-    assert small.told() == ["Recovered: first"]
-    assert small.told() == []
+    assert small.new_lines() == ["Recovered: first"]
+    assert small.new_lines() == []
 
 
-def test_it_also_works_again_where_another_step_fails_or_another_job_runs_it(small: Small) -> None:
+def test_a_step_recovers_even_if_another_step_fails_or_another_job_runs_it(small: Small) -> None:
     small.run(first=refuse)
-    assert len(small.told()) == 1
+    assert len(small.new_lines()) == 1
     second = small.run(second=refuse)
-    assert small.told() == [f"Failed: second (run {second}): {OURS}", "Recovered: first"]
+    assert small.new_lines() == [f"Failed: second (run {second}): {OURS}", "Recovered: first"]
     small.run(first=refuse)
-    assert len(small.told()) == 1
+    assert len(small.new_lines()) == 1
     small.run("only_first")
-    assert small.told() == ["Recovered: first"]
+    assert small.new_lines() == ["Recovered: first"]
 
 
-def test_a_fault_that_is_none_of_ours_is_told_without_quoting_it(small: Small) -> None:
+def test_an_unexpected_error_is_reported_without_its_message(small: Small) -> None:
     run = small.run(first=crash)
-    assert small.told() == [f"Failed: first (run {run}): RuntimeError, see the run's log"]
+    assert small.new_lines() == [f"Failed: first (run {run}): RuntimeError, see the run's log"]
 
 
 @pytest.mark.parametrize("stop", [interrupt, cancel])
-def test_a_run_that_somebody_stopped_is_no_failure(small: Small, stop: Step) -> None:
+def test_a_run_that_was_stopped_is_not_a_failure(small: Small, stop: Step) -> None:
     small.run(first=stop)
-    assert small.told() == []
+    assert small.new_lines() == []
     assert small.instance.get_runs()[0].status.name == ("CANCELED" if stop is cancel else "FAILURE")
 
 
-def test_a_run_that_ends_without_a_failed_step_is_told_by_its_job_until_one_succeeds(small: Small) -> None:
+def test_a_run_that_fails_outside_its_steps_is_reported_by_its_job(small: Small) -> None:
     job = small.definitions.resolve_job_def("both")
     run = small.instance.create_run_for_job(job)
     small.instance.report_run_failed(run, "Run timed out.")
-    assert small.told() == [f"Failed: job both (run {run.run_id.partition('-')[0]}): Run timed out."]
+    assert small.new_lines() == [f"Failed: job both (run {run.run_id.partition('-')[0]}): Run timed out."]
     small.run("only_first")
-    assert small.told() == []
+    assert small.new_lines() == []
     small.run("both")
-    assert small.told() == ["Recovered: job both"]
+    assert small.new_lines() == ["Recovered: job both"]
 
 
-def test_a_check_of_severity_error_is_told_and_a_warning_is_not(small: Small) -> None:
+def test_a_failed_check_is_reported_only_with_severity_error(small: Small) -> None:
     small.check(dg.AssetCheckSeverity.WARN)
-    assert small.told() == []
+    assert small.new_lines() == []
     run = small.check(dg.AssetCheckSeverity.ERROR)
-    assert small.told() == [f"Failed: check engagement/table:key_is_unique (run {run}): 2 keys are double."]
+    assert small.new_lines() == [f"Failed: check engagement/table:key_is_unique (run {run}): 2 keys are double."]
     small.check(dg.AssetCheckSeverity.ERROR)
-    assert small.told() == []
+    assert small.new_lines() == []
     small.check()
-    assert small.told() == ["Recovered: check engagement/table:key_is_unique"]
+    assert small.new_lines() == ["Recovered: check engagement/table:key_is_unique"]
 
 
-def test_a_webhook_that_is_down_loses_nothing_and_repeats_nothing(small: Small, receiver: Receiver) -> None:
+def test_while_the_webhook_is_down_no_alert_is_lost_or_repeated(small: Small, receiver: Receiver) -> None:
     small.run(first=refuse)
-    assert len(small.told()) == 1
+    assert len(small.new_lines()) == 1
     receiver.status = 503
     small.run(second=refuse)
     small.check(dg.AssetCheckSeverity.ERROR)
@@ -198,17 +198,15 @@ def test_a_webhook_that_is_down_loses_nothing_and_repeats_nothing(small: Small, 
     assert "the webhook answered 503." in str(small.tick())
     receiver.status = 200
     small.later = timedelta(minutes=8)
-    # Of the step that was told to fail, and failed again after a success that nobody was told of, there is no news.
-    assert [line.partition(" (")[0] for line in small.told()] == [
+    # The first step was reported as failed. Its success was not delivered before it failed again, so nothing is new.
+    assert [line.partition(" (")[0] for line in small.new_lines()] == [
         "Failed: second",
         "Failed: check engagement/table:key_is_unique",
     ]
-    assert small.told() == []
+    assert small.new_lines() == []
 
 
-def test_a_receiver_that_takes_a_message_and_answers_with_an_error_gets_it_ever_more_seldom(
-    small: Small, receiver: Receiver
-) -> None:
+def test_failed_deliveries_are_retried_at_doubling_intervals(small: Small, receiver: Receiver) -> None:
     receiver.status = 500
     small.run(first=refuse)
     sent = []
@@ -222,11 +220,11 @@ def test_a_receiver_that_takes_a_message_and_answers_with_an_error_gets_it_ever_
     assert len(pauses) > 5
     receiver.status = 200
     small.later += timedelta(hours=1)
-    assert [line.partition(" (")[0] for line in small.told()] == ["Failed: first"]
-    assert small.told() == []
+    assert [line.partition(" (")[0] for line in small.new_lines()] == ["Failed: first"]
+    assert small.new_lines() == []
 
 
-def test_a_failed_delivery_holds_up_neither_later_news_nor_another_destination(
+def test_a_failed_delivery_delays_neither_later_alerts_nor_another_destination(
     small: Small, receiver: Receiver
 ) -> None:
     receiver.status = 500
@@ -237,14 +235,14 @@ def test_a_failed_delivery_holds_up_neither_later_news_nor_another_destination(
     assert len(receiver.texts) == 5
     small.later += timedelta(minutes=1)
     small.run(second=refuse)
-    assert [line.partition(" (")[0] for line in small.told()] == ["Failed: second"]
+    assert [line.partition(" (")[0] for line in small.new_lines()] == ["Failed: second"]
     receiver.status = 200
     assert "Not delivered" not in str(small.tick(alert_webhook=f"{receiver.address}/another"))
     assert len(receiver.texts) == 7
-    assert small.told() == []
+    assert small.new_lines() == []
 
 
-def test_a_clock_that_was_wrong_at_a_failed_delivery_silences_nothing(small: Small, receiver: Receiver) -> None:
+def test_a_wrong_clock_during_a_failed_delivery_does_not_block_alerts(small: Small, receiver: Receiver) -> None:
     small.tick()
     receiver.status = 500
     small.run(first=refuse)
@@ -252,85 +250,85 @@ def test_a_clock_that_was_wrong_at_a_failed_delivery_silences_nothing(small: Sma
     small.tick()
     receiver.status = 200
     small.later = timedelta(0)
-    assert len(small.told()) == 1
+    assert len(small.new_lines()) == 1
 
 
-def test_where_nobody_is_to_be_told_it_is_stopped_and_skips_and_says_so(small: Small) -> None:
-    silent, telling = Settings(_env_file=None), Settings(_env_file=None, alert_webhook="https://example.com")
-    assert alert_sensor(silent).default_status == dg.DefaultSensorStatus.STOPPED
-    assert alert_sensor(telling).default_status == dg.DefaultSensorStatus.RUNNING
+def test_without_a_destination_the_sensor_is_stopped_and_its_ticks_skip(small: Small) -> None:
+    without, configured = Settings(_env_file=None), Settings(_env_file=None, alert_webhook="https://example.com")
+    assert alert_sensor(without).default_status == dg.DefaultSensorStatus.STOPPED
+    assert alert_sensor(configured).default_status == dg.DefaultSensorStatus.RUNNING
     small.run(first=refuse)
     assert "No alerts are sent. Set TOPO_ALERT_WEBHOOK" in str(small.tick(timezone="UTC"))
     assert small.cursor is None
-    assert len(small.told()) == 1
+    assert len(small.new_lines()) == 1
 
 
-def test_a_look_is_bounded_and_the_next_goes_on_from_there(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tick_reads_a_limited_number_of_runs_and_the_next_continues(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(notifications, "RUNS", 2)
     monkeypatch.setattr(notifications, "OVERLAP", timedelta(0))
     job = small.definitions.resolve_job_def("both")
     for _ in range(3):
         small.instance.report_run_failed(small.instance.create_run_for_job(job), "It is down.")
     small.run("both")
-    assert len(small.told()) == 1
-    assert small.told() == ["Recovered: job both"]
-    assert small.told() == []
+    assert len(small.new_lines()) == 1
+    assert small.new_lines() == ["Recovered: job both"]
+    assert small.new_lines() == []
 
 
-def test_the_first_look_goes_back_for_a_day_and_so_does_one_with_a_cursor_of_another_making(
+def test_the_first_tick_and_one_with_an_invalid_cursor_look_back_one_day(
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small.run(first=refuse)
-    assert len(small.told()) == 1
+    assert len(small.new_lines()) == 1
     small.cursor = "{not ours"
-    assert len(small.told()) == 1
+    assert len(small.new_lines()) == 1
     small.cursor = None
-    monkeypatch.setattr(notifications, "FIRST_LOOK", -notifications.FIRST_LOOK)  # that run would have ended long before
-    assert small.told() == []
+    monkeypatch.setattr(notifications, "FIRST_LOOK", -notifications.FIRST_LOOK)  # that run is too old now
+    assert small.new_lines() == []
 
 
-def test_a_tag_on_a_run_that_failed_long_ago_is_no_failure(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tagging_a_run_that_failed_earlier_is_not_a_failure(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notifications, "OVERLAP", timedelta(0))
     small.run(first=refuse)
     small.tick()
     small.run()
-    assert small.told() == ["Recovered: first"]
+    assert small.new_lines() == ["Recovered: first"]
     [failed] = small.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
     small.instance.add_run_tags(failed.run_id, {"looked": "at"})
-    assert small.told() == []
+    assert small.new_lines() == []
 
 
-def test_refused_days_are_told_with_their_reasons_until_each_lands(pipeline: Pipeline, receiver: Receiver) -> None:
+def test_refused_days_are_reported_with_their_reasons_until_they_land(pipeline: Pipeline, receiver: Receiver) -> None:
     watch = Watch(pipeline.instance, pipeline.definitions, receiver)
     [one, two, three] = days(3)
     pipeline.warehouse.path.mkdir()  # no warehouse can be opened there
     pipeline.read([one])
-    assert watch.told()[0].startswith("Failed: topo/activities (run ")
+    assert watch.new_lines()[0].startswith("Failed: topo/activities (run ")
     pipeline.warehouse.path.rmdir()
     pipeline.api.miscounted = {one, two}
     pipeline.read([one, two, three])
-    [first, second, third] = watch.told()
-    assert third == "Recovered: topo/activities"  # it refused two days, as it should
+    [first, second, third] = watch.new_lines()
+    assert third == "Recovered: topo/activities"  # refusing days is not a failure of the asset
     assert first.startswith(f"Failed: {one} (run ")
     assert f"Window {one}T00:00:00Z" in first
     assert "1 missing" in first
     assert second.startswith(f"Failed: {two} (run ")
     pipeline.read([two])
-    assert watch.told() == []
+    assert watch.new_lines() == []
     pipeline.api.miscounted = {two}
     pipeline.read([one, two])
-    assert watch.told() == [f"Recovered: {one}"]
+    assert watch.new_lines() == [f"Recovered: {one}"]
     pipeline.api.miscounted = set()
     pipeline.read([two])
-    assert watch.told() == [f"Recovered: {two}"]
+    assert watch.new_lines() == [f"Recovered: {two}"]
 
 
-def test_a_key_that_is_refused_is_one_line_for_all_days_with_its_request_id(
-    tmp_path: Path, api_key: str, receiver: Receiver
-) -> None:
+def test_a_refused_key_is_one_line_for_all_days(tmp_path: Path, api_key: str, receiver: Receiver) -> None:
     with pipeline_over(tmp_path, api_key, key_used="topo_wrong_key") as pipeline:
         pipeline.read(days(9))
-        [line] = Watch(pipeline.instance, pipeline.definitions, receiver).told()
+        [line] = Watch(pipeline.instance, pipeline.definitions, receiver).new_lines()
     assert "2026-03-06 and 3 more (run " in line
     assert "check TOPO_API_KEY" in line
     assert "(request id req_" in line

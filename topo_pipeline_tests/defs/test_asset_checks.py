@@ -1,4 +1,4 @@
-"""What the checks say of the days that are landed, and of the tables; what a range evaluates is in test_ranged_runs."""
+"""Results of the asset checks; test_ranged_runs tests which checks a range evaluates."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from topo_pipeline_tests.defs.conftest import Pipeline, days, last_check, pipeli
 DAILY = dg.AssetKey(["engagement", "sequence_daily"])
 
 
-def test_a_day_that_landed_unproved_is_warned_of_until_it_is_proved(tmp_path: Path, api_key: str) -> None:
+def test_an_unproved_day_is_a_warning_until_it_is_proved(tmp_path: Path, api_key: str) -> None:
     with pipeline_over(tmp_path, api_key, completeness="warn") as pipeline:
         [one, two, three] = days(3)
         pipeline.api.miscounted = {one, two}
@@ -27,12 +27,12 @@ def test_a_day_that_landed_unproved_is_warned_of_until_it_is_proved(tmp_path: Pa
         assert last_check(pipeline).passed
 
 
-def test_a_refused_day_hides_no_unproved_one(tmp_path: Path, api_key: str) -> None:
+def test_a_refused_day_does_not_hide_an_unproved_one(tmp_path: Path, api_key: str) -> None:
     with pipeline_over(tmp_path, api_key, completeness="warn") as pipeline:
         [one, two] = days(10)[4:6]
         pipeline.read([one])
         pipeline.api.miscounted = {two}
-        pipeline.api.only_first = 1  # the day that has landed would shrink, and is refused
+        pipeline.api.only_first = 1  # the landed day would shrink, so it is refused
         assert not pipeline.read([one, two]).success
         assert pipeline.rows("SELECT day, proved FROM topo.loads ORDER BY day") == [(one, True), (two, False)]
         assert last_check(pipeline).metadata["examples"].value == [str(two)]
@@ -48,38 +48,38 @@ def evaluate(pipeline: Pipeline, checks: dg.AssetSelection) -> dg.ExecuteInProce
 OF_DAILY = dg.AssetSelection.checks_for_assets(DAILY)
 
 
-def test_a_fault_of_ours_is_an_error_that_names_the_sequences_and_fails_no_run(copied: Pipeline) -> None:
+def test_a_failed_invariant_is_an_error_that_names_sequences_and_fails_no_run(copied: Pipeline) -> None:
     with copied.warehouse.transaction() as connection:
         connection.execute("UPDATE engagement.sequence_daily SET unique_sent = 0")
     assert evaluate(copied, OF_DAILY).success
-    told = last_check(copied, "uniques_add_up_to_runs", DAILY)
-    assert (told.passed, told.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    check = last_check(copied, "uniques_add_up_to_runs", DAILY)
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
     contacted = copied.rows("SELECT sequence_name FROM engagement.sequence_summary WHERE unique_sent > 0")
     assert len(contacted) > 1
-    assert told.metadata["rows"].value == len(contacted)
-    assert told.metadata["examples"].value == sorted(f"unique_sent of {name}" for (name,) in contacted)
+    assert check.metadata["rows"].value == len(contacted)
+    assert check.metadata["examples"].value == sorted(f"unique_sent of {name}" for (name,) in contacted)
     assert f"Unique counts that do not add up to the runs with the event, {len(contacted)} in total" in str(
-        told.description
+        check.description
     )
 
 
-def test_a_check_of_a_table_that_is_not_there_yet_says_so(pipeline: Pipeline) -> None:
+def test_a_check_of_a_missing_table_is_a_warning(pipeline: Pipeline) -> None:
     pipeline.warehouse.prepare()
     assert evaluate(pipeline, OF_DAILY).success
-    told = last_check(pipeline, "key_is_unique", DAILY)
-    assert (told.passed, told.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert "Build the tables of this check first: Catalog Error" in str(told.description)
+    check = last_check(pipeline, "key_is_unique", DAILY)
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "Build the tables of this check first: Catalog Error" in str(check.description)
 
 
-def test_without_a_warehouse_the_checks_fail_in_one_sentence(pipeline: Pipeline) -> None:
+def test_without_a_warehouse_the_checks_fail_with_a_one_line_error(pipeline: Pipeline) -> None:
     result = evaluate(pipeline, OF_DAILY)
     [event] = result.get_step_failure_events()
-    said = event.step_failure_data.user_failure_data
-    assert said is not None
-    assert str(said.description).startswith("There is no warehouse at")
+    failure = event.step_failure_data.user_failure_data
+    assert failure is not None
+    assert str(failure.description).startswith("There is no warehouse at")
 
 
-def test_one_check_of_a_table_can_be_evaluated_alone(copied: Pipeline) -> None:
+def test_a_single_check_can_be_evaluated(copied: Pipeline) -> None:
     alone = dg.AssetCheckKey(DAILY, "key_is_unique")
     evaluated = evaluate(copied, dg.AssetSelection.checks(alone)).get_asset_check_evaluations()
     assert [evaluation.asset_check_key for evaluation in evaluated] == [alone]

@@ -1,7 +1,7 @@
-"""Every fault of the sandbox, over real HTTP: a day lands whole, or is refused and left as it was.
+"""Every fault of the sandbox, over real HTTP: a day lands completely, or is refused and not changed.
 
-A day that has landed and one that has not are read under each fault, by `load_days` and by a Dagster run. Whatever
-happens, the key is in nothing that is printed, logged, recorded or stored.
+A landed day and a new one are read with each fault, by `load_days` and by a Dagster run. The key is never in anything
+that is printed, logged, recorded or stored.
 """
 
 import json
@@ -30,35 +30,35 @@ from topo_pipeline.topo_api.wire import SequenceTemplate
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load
 from topo_pipeline_tests.conftest import CHECKOUT, PATIENCE
-from topo_pipeline_tests.defs.conftest import DAILY, NOW, Bent, Pipeline
+from topo_pipeline_tests.defs.conftest import DAILY, NOW, AlteredSandbox, Pipeline
 from topo_pipeline_tests.defs.fault_cases import ADVICE, CORE, ECHOES, KEY, LANDS, OPTIONAL, PAGES, REFUSED, Case
 
 OLD, NEW = date(2026, 3, 2), date(2026, 3, 3)
 DAYS = [OLD, NEW]
 PAGE = 100
 LASTING = {"crowd", "appearing", "vanishing", "unknown", "nulls", "unreadable"}
-"""Faults of the source itself, not of the way from it."""
+"""Faults in the source's data, not in its transmission."""
 
 
 @dataclass
 class Sandbox:
-    """The API that is faulty, and what the tests themselves see of it."""
+    """The faulty API, and the tests' own access to it."""
 
-    api: Bent
+    api: AlteredSandbox
     world: World
     url: str
     http: httpx.Client
 
     def plan(self, *faults: dict[str, Any]) -> None:
-        """Set the faults from here on."""
+        """Set the faults that apply from now on."""
         self.http.put("/faults", json=faults).raise_for_status()
 
     def requests(self) -> int:
-        """How often activities were asked for so far."""
-        return self.api.asked.count("/v1/activities")
+        """Return the number of requests for activities so far."""
+        return self.api.requested.count("/v1/activities")
 
     def truth(self, plan: list[dict[str, Any]], day: date) -> list[Any]:
-        """What the source comes to show of a day, as it stands in JSON; read until it moves no more."""
+        """Return the items that the source shows of a day in the end; read until they no longer change."""
         self.plan(*(fault for fault in plan if fault["kind"] in LASTING))
         reading, before = self._items(day), None
         while reading != before:
@@ -83,7 +83,7 @@ class Sandbox:
         raise AssertionError("there is no last page")
 
 
-def _is_sound(item: Any) -> bool:
+def _is_readable(item: Any) -> bool:
     return (
         isinstance(item, dict)
         and bool(item["id"])
@@ -95,7 +95,7 @@ def _is_sound(item: Any) -> bool:
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     world = World(11, scale=0.1)
-    api = Bent(create_app(world, api_key=KEY, now=lambda: NOW))
+    api = AlteredSandbox(create_app(world, api_key=KEY, now=lambda: NOW))
     headers = {"Authorization": f"Bearer {KEY}"}
     with (
         serve(api) as address,
@@ -106,16 +106,16 @@ def sandbox() -> Iterator[Sandbox]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of reading both days: those that landed, all that was said of the others, and how many requests."""
+    """The result of reading both days: those that landed, the messages about the others, the number of requests."""
 
     landed: list[date]
-    said: str
+    messages: str
     requests: int
 
 
 @dataclass
-class Stage:
-    """A warehouse that holds the first day; `load_days` reads the days, without Dagster."""
+class Loader:
+    """A warehouse that contains the first day; `load_days` reads both days, without Dagster."""
 
     sandbox: Sandbox
     folder: Path
@@ -126,12 +126,12 @@ class Stage:
     def warehouse(self) -> Warehouse:
         return Warehouse(str(self.folder / "topo.duckdb"))
 
-    def play(self, case: Case) -> Outcome:
-        """Read both days under the case's faults."""
+    def run_case(self, case: Case) -> Outcome:
+        """Read both days with the faults of the case."""
         self.sandbox.plan(*case.plan)
         before = self.sandbox.requests()
-        landed, said = self.read(self.topo(case.retries))
-        return Outcome(landed, said, self.sandbox.requests() - before)
+        landed, messages = self.read(self.topo(case.retries))
+        return Outcome(landed, messages, self.sandbox.requests() - before)
 
     def topo(self, retries: Retries) -> Topo:
         api_url = f"{self.sandbox.url}/v1"
@@ -139,7 +139,7 @@ class Stage:
         return Topo(settings, lambda: NOW, retries)
 
     def read(self, topo: Topo) -> tuple[list[date], str]:
-        """Read both days; return those that landed, and what was said of the others."""
+        """Read both days; return those that landed, and the messages about the others."""
         days = [day_of(str(day), DAILY) for day in DAYS]
         terms: dict[str, Any] = {"run_id": RUN, "clock": lambda: NOW, "timezone": "UTC"}
         outcomes = list(load_days(topo.client, self.warehouse, days, **terms))
@@ -152,20 +152,20 @@ class Stage:
             return [connection.execute(statement).fetchall() for statement in sql]
 
     def recorded(self) -> list[Any]:
-        """All that was printed and logged, and every row of the warehouse."""
+        """Return everything that was printed and logged, and every row of the warehouse."""
         [tables] = self.rows("SELECT schema_name, table_name FROM duckdb_tables()")
         rows = self.rows(*(f'FROM "{schema}"."{table}"' for schema, table in tables))
         return [*self.printed.readouterr(), self.log.text, *(vars(record) for record in self.log.records), *rows]
 
-    def everything_said(self) -> str:
-        """All that is left of the reading, files included."""
+    def all_output(self) -> str:
+        """Return everything recorded and the content of every file."""
         files = [path.read_bytes().decode("latin-1") for path in self.folder.rglob("*") if path.is_file()]
         return "\n".join([*map(str, self.recorded()), *files])
 
 
 @dataclass
-class DagsterStage(Stage):
-    """As above, and a run of Dagster reads the days; its instance has its files in the same folder."""
+class DagsterLoader(Loader):
+    """The same with a Dagster run that reads the days; its instance has its files in the same folder."""
 
     instance: dg.DagsterInstance
 
@@ -176,7 +176,7 @@ class DagsterStage(Stage):
         return list(outcome.landed), "".join(outcome.problems)
 
     def pipeline(self, topo: Topo) -> Pipeline:
-        """The workspace, read with these resources."""
+        """Return the pipeline with this resource."""
         return Pipeline(
             definitions.build(topo.settings, clock=lambda: NOW, topo=topo, warehouse=self.warehouse),
             self.instance,
@@ -199,7 +199,7 @@ RUN = "a run"
 
 @pytest.fixture(scope="module")
 def first_day(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse in which the first day has landed, without any fault."""
+    """A warehouse in which the first day landed without faults."""
     folder = tmp_path_factory.mktemp("first")
     sandbox.plan()
     settings = Settings(_env_file=None, api_url=f"{sandbox.url}/v1", api_key=KEY, requests_per_second=10_000)
@@ -218,7 +218,7 @@ def first_day(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="module")
 def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Dagster home without a run."""
+    """A Dagster home without runs."""
     home = tmp_path_factory.mktemp("home")
     shutil.copy(CHECKOUT / "topo_pipeline" / "dagster.yaml", home)
     dg.DagsterInstance.from_config(str(home)).dispose()
@@ -226,116 +226,116 @@ def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def stage(
+def loader(
     request: pytest.FixtureRequest,
     sandbox: Sandbox,
     first_day: Path,
     tmp_path: Path,
-) -> Iterator[Stage]:
-    """A stage of the class that the test's parameter names."""
+) -> Iterator[Loader]:
+    """A loader of the class that is the test's parameter."""
     caplog, capfd = request.getfixturevalue("caplog"), request.getfixturevalue("capfd")
     caplog.set_level("INFO")
     shutil.copy(first_day, tmp_path)
-    if request.param is Stage:
-        yield Stage(sandbox, tmp_path, caplog, capfd)
+    if request.param is Loader:
+        yield Loader(sandbox, tmp_path, caplog, capfd)
         return
     home = shutil.copytree(request.getfixturevalue("empty_home"), tmp_path / "home")
     with dg.DagsterInstance.from_config(str(home)) as instance:
-        yield DagsterStage(sandbox, tmp_path, caplog, capfd, instance)
+        yield DagsterLoader(sandbox, tmp_path, caplog, capfd, instance)
 
 
 def _each(
-    cases: dict[str, Case], *by_dagster_too: str, kinds: tuple[type[Stage], ...] = (Stage, DagsterStage)
+    cases: dict[str, Case], *in_dagster: str, kinds: tuple[type[Loader], ...] = (Loader, DagsterLoader)
 ) -> pytest.MarkDecorator:
-    """Each case without Dagster, and these with it; all of them with it in full."""
+    """Parametrize with each case without Dagster and these also in Dagster; the other cases in Dagster are full."""
     return pytest.mark.parametrize(
-        ("case", "stage"),
+        ("case", "loader"),
         [
             pytest.param(case, kind, id=f"{name}-{kind.__name__}", marks=pytest.mark.full if is_full else ())
             for name, case in cases.items()
             for kind in kinds
-            for is_full in [case.waits or (kind is DagsterStage and name not in by_dagster_too)]
+            for is_full in [case.waits or (kind is DagsterLoader and name not in in_dagster)]
         ],
-        indirect=["stage"],
+        indirect=["loader"],
     )
 
 
-def _landed(stage: Stage) -> list[list[tuple[Any, ...]]]:
+def _landed(loader: Loader) -> list[list[tuple[Any, ...]]]:
     tables = ("activities", "loads", "activity_changes", "rejects")
-    return stage.rows(*(f"FROM topo.{table} ORDER BY ALL" for table in tables))
+    return loader.rows(*(f"FROM topo.{table} ORDER BY ALL" for table in tables))
 
 
-def _assert_the_key_is_nowhere(stage: Stage) -> None:
-    said = stage.everything_said().lower()
-    assert "http request: " in said  # the log is there
-    assert CORE not in said
+def _assert_the_key_is_not_leaked(loader: Loader) -> None:
+    messages = loader.all_output().lower()
+    assert "http request: " in messages  # the log is included
+    assert CORE not in messages
 
 
 @_each(LANDS, "everything at once")
-def test_under_a_fault_that_can_be_overcome_every_row_lands_once(case: Case, stage: Stage) -> None:
-    outcome = stage.play(case)
-    _assert_the_key_is_nowhere(stage)
-    assert (outcome.said, outcome.landed) == ("", DAYS)
+def test_with_a_recoverable_fault_every_row_lands_once(case: Case, loader: Loader) -> None:
+    outcome = loader.run_case(case)
+    _assert_the_key_is_not_leaked(loader)
+    assert (outcome.messages, outcome.landed) == ("", DAYS)
 
     needed = 0
     for day in DAYS:
-        truth = stage.sandbox.truth(case.plan, day)
+        truth = loader.sandbox.truth(case.plan, day)
         needed += -(-len(truth) // PAGE)
-        sound = {item["id"]: item["payload"] for item in truth if _is_sound(item)}
-        landed, rejects, [last_load] = stage.rows(
+        readable = {item["id"]: item["payload"] for item in truth if _is_readable(item)}
+        landed, rejects, [last_load] = loader.rows(
             f"SELECT id::VARCHAR, payload FROM topo.activities WHERE day = '{day}'",  # noqa: S608
             f"SELECT raw FROM topo.rejects WHERE day = '{day}'",  # noqa: S608
             f"SELECT api_total_count, rows, rejects FROM landed_days WHERE day = '{day}'",  # noqa: S608
         )
-        unreadable = [item for item in truth if not _is_sound(item)]
+        unreadable = [item for item in truth if not _is_readable(item)]
         start = datetime.combine(day, time(), UTC)
-        simulated = stage.sandbox.world.activities(start - timedelta(milliseconds=1), start + timedelta(days=1))
-        # Of the day that had landed before, what comes back unreadable under a readable id stays as it was.
+        simulated = loader.sandbox.world.activities(start - timedelta(milliseconds=1), start + timedelta(days=1))
+        # On the day that landed before, a row that comes back unreadable with a readable id stays as it was.
         had = {row.id for row in simulated} if day == OLD else set()
         kept = had & {item["id"] for item in unreadable if isinstance(item, dict)}
-        assert sorted(id_ for id_, _ in landed) == sorted(sound.keys() | kept)
-        assert {id_: json.loads(payload) for id_, payload in landed if id_ not in kept} == sound
+        assert sorted(id_ for id_, _ in landed) == sorted(readable.keys() | kept)
+        assert {id_: json.loads(payload) for id_, payload in landed if id_ not in kept} == readable
         assert sorted(json.dumps(json.loads(raw)) for (raw,) in rejects) == sorted(map(json.dumps, unreadable))
         assert bool(unreadable) == case.unreadable
         assert len(truth) == len(simulated) + case.added
-        assert case.unreadable or {row.id for row in simulated} <= sound.keys()
-        assert last_load == (len(truth), len(sound) + len(kept), len(unreadable))
+        assert case.unreadable or {row.id for row in simulated} <= readable.keys()
+        assert last_load == (len(truth), len(readable) + len(kept), len(unreadable))
     assert needed + ECHOES <= outcome.requests <= needed + ECHOES + case.overhead
 
 
-@_each(REFUSED, "the key in a gateway's page, in every spelling")
-def test_under_a_fault_that_lasts_the_days_are_refused_and_left_as_they_were(case: Case, stage: Stage) -> None:
-    before = _landed(stage)
-    outcome = stage.play(case)
-    _assert_the_key_is_nowhere(stage)
+@_each(REFUSED, "the key in a gateway's page, in every encoding")
+def test_with_a_lasting_fault_the_days_are_refused_and_not_changed(case: Case, loader: Loader) -> None:
+    before = _landed(loader)
+    outcome = loader.run_case(case)
+    _assert_the_key_is_not_leaked(loader)
     assert outcome.landed == []
-    assert all(str(day) in outcome.said for day in DAYS)
-    assert all(part in outcome.said for part in case.says), outcome.said
-    assert any(advice in outcome.said for advice in ADVICE)
-    assert "\n" not in outcome.said
-    assert _landed(stage) == before
+    assert all(str(day) in outcome.messages for day in DAYS)
+    assert all(part in outcome.messages for part in case.says), outcome.messages
+    assert any(advice in outcome.messages for advice in ADVICE)
+    assert "\n" not in outcome.messages
+    assert _landed(loader) == before
     assert outcome.requests <= PAGES + case.overhead
 
 
-@_each(OPTIONAL, "a reset", kinds=(DagsterStage,))
-def test_under_a_fault_of_what_is_optional_every_table_is_built_and_names_stay(case: Case, stage: DagsterStage) -> None:
-    topo = stage.topo(case.retries)
-    stage.sandbox.plan()
-    [template] = stage.sandbox.http.get("/v1/sequence-templates", params={"size": 1}).json()["items"]
-    load_list(topo.client, stage.warehouse, SequenceTemplate, "sequence_templates", clock=lambda: NOW)
-    stage.sandbox.plan(*case.plan)
-    stage.log.clear()
+@_each(OPTIONAL, "a reset", kinds=(DagsterLoader,))
+def test_with_a_fault_in_optional_calls_every_table_is_built_and_names_stay(case: Case, loader: DagsterLoader) -> None:
+    topo = loader.topo(case.retries)
+    loader.sandbox.plan()
+    [template] = loader.sandbox.http.get("/v1/sequence-templates", params={"size": 1}).json()["items"]
+    load_list(topo.client, loader.warehouse, SequenceTemplate, "sequence_templates", clock=lambda: NOW)
+    loader.sandbox.plan(*case.plan)
+    loader.log.clear()
 
-    outcome = stage.pipeline(topo).unchecked().backfill(DAYS)
+    outcome = loader.pipeline(topo).unchecked().backfill(DAYS)
 
     assert (list(outcome.problems), list(outcome.landed)) == ([], DAYS)
-    [summary, names] = stage.rows(
+    [summary, names] = loader.rows(
         "FROM engagement.sequence_summary", "SELECT id::VARCHAR, name FROM topo.sequence_templates"
     )
     assert summary
     assert (template["id"], template["name"]) in names
-    said = [record.getMessage() for record in stage.log.records if record.name == "topo_pipeline.topo_api.client"]
-    assert [message.rpartition("Continuing without ")[2].partition(":")[0] for message in said] == [
+    messages = [record.getMessage() for record in loader.log.records if record.name == "topo_pipeline.topo_api.client"]
+    assert [message.rpartition("Continuing without ")[2].partition(":")[0] for message in messages] == [
         "knowing whose key this is",
         "the names of sequences",
     ]

@@ -1,4 +1,4 @@
-"""What a run refuses to land, and what a person can say about it."""
+"""Loads that a run refuses, and how to allow them."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from topo_pipeline_tests.defs.conftest import NOW, Pipeline, days, pipeline_over
 BUSY_DAY = days(10)[4]
 
 
-def test_a_day_that_would_shrink_is_refused_until_a_person_names_it(pipeline: Pipeline) -> None:
+def test_a_day_that_would_shrink_is_refused_unless_it_is_named(pipeline: Pipeline) -> None:
     activities = pipeline.only("activities")
     activities.backfill([BUSY_DAY])
     before = pipeline.rows("SELECT id FROM topo.activities ORDER BY id")
@@ -27,26 +27,24 @@ def test_a_day_that_would_shrink_is_refused_until_a_person_names_it(pipeline: Pi
     assert pipeline.rows("SELECT organization_id::VARCHAR FROM topo.workspace") == [(ours,)]
 
 
-def test_another_organizations_key_is_refused_before_any_activity_is_asked_for(
-    pipeline: Pipeline, api_key: str
-) -> None:
+def test_another_organizations_key_is_refused_before_activities_are_requested(pipeline: Pipeline, api_key: str) -> None:
     pipeline.read([BUSY_DAY])
     ours, before = pipeline.world.organization_id, pipeline.rows("FROM topo.activities ORDER BY id")
     pipeline.api.app = create_app(World(12, scale=0.1), api_key=api_key, now=lambda: NOW)
-    asked = len(pipeline.api.asked)
+    asked = len(pipeline.api.requested)
     outcome = pipeline.only("activities").backfill([BUSY_DAY])
     assert outcome.landed == ()
     assert f"holds organization {ours}" in outcome.problems[0]
-    assert "/v1/activities" not in pipeline.api.asked[asked:]
+    assert "/v1/activities" not in pipeline.api.requested[asked:]
     assert pipeline.rows("FROM topo.activities ORDER BY id") == before
 
 
-def test_another_time_zone_is_refused_before_any_activity_is_asked_for(
+def test_another_time_zone_is_refused_before_activities_are_requested(
     pipeline: Pipeline, tmp_path: Path, api_key: str
 ) -> None:
     pipeline.read([BUSY_DAY])
     with pipeline_over(tmp_path, api_key, timezone="Europe/Paris") as elsewhere:
         outcome = elsewhere.only("activities").backfill([BUSY_DAY])
-        assert "/v1/activities" not in elsewhere.api.asked
+        assert "/v1/activities" not in elsewhere.api.requested
     assert outcome.landed == ()
     assert "TOPO_TIMEZONE=UTC" in outcome.problems[0]

@@ -1,4 +1,4 @@
-"""Each good night in Dagster's records is one request of the heartbeat's address, over real HTTP."""
+"""The heartbeat URL is requested once for each successful night in Dagster's records."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ SUCCESS, FAILURE, STARTED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAI
 
 @dataclass
 class Watcher:
-    """The sensor over an instance, with the cursor that Dagster would keep, and what its address received."""
+    """The heartbeat sensor of an instance, with the cursor that Dagster would keep, and the receiver of its URL."""
 
     instance: dg.DagsterInstance
     receiver: Receiver
@@ -30,17 +30,17 @@ class Watcher:
     days: list[date] = field(default_factory=list)
 
     def tick(self, **settings: str) -> str:
-        told = Settings(_env_file=None, **(settings or {"heartbeat_url": f"{self.receiver.address}/T0PRIVATE"}))
-        resources = {"settings": told, "clock": lambda: self.now}
+        configured = Settings(_env_file=None, **(settings or {"heartbeat_url": f"{self.receiver.address}/T0PRIVATE"}))
+        resources = {"settings": configured, "clock": lambda: self.now}
         with dg.build_sensor_context(instance=self.instance, cursor=self.cursor, resources=resources) as context:
-            data = heartbeat_sensor(told).evaluate_tick(context)
+            data = heartbeat_sensor(configured).evaluate_tick(context)
         self.cursor = data.cursor
         assert data.run_requests == []
         assert "T0PRIVATE" not in f"{data.skip_message} {data.cursor}"
         return str(data.skip_message)
 
     def run(self, day: int, status: dg.DagsterRunStatus, stretches: int = 1, at: datetime = AT) -> None:
-        """A run of the night that reads this one day of March, and the day's landing."""
+        """Add a nightly run that reads this day of March, and the day's load if it succeeded."""
         if status == SUCCESS:
             land(self.instance, date(2026, 3, day))
         days = range_tags(date(2026, 3, day), date(2026, 3, day))
@@ -53,7 +53,7 @@ def watcher() -> Iterator[Watcher]:
         yield Watcher(instance, receiver)
 
 
-def test_a_good_night_is_reported_once_and_the_next_one_again(watcher: Watcher) -> None:
+def test_each_successful_night_is_reported_once(watcher: Watcher) -> None:
     watcher.run(19, SUCCESS)
     assert "succeeded" in watcher.tick()
     assert "Nothing left to send" in watcher.tick()
@@ -64,17 +64,17 @@ def test_a_good_night_is_reported_once_and_the_next_one_again(watcher: Watcher) 
     assert len(watcher.receiver.paths) == 2
 
 
-def test_a_night_of_several_runs_is_reported_after_its_last_run_and_not_where_one_failed(watcher: Watcher) -> None:
+def test_a_night_of_several_runs_is_reported_once_all_have_succeeded(watcher: Watcher) -> None:
     watcher.run(15, SUCCESS, stretches=2)
     assert "in progress" in watcher.tick()  # the tick has not launched the other one yet
     watcher.run(19, FAILURE, stretches=2)
     assert "failed" in watcher.tick()
     assert watcher.receiver.paths == []
-    watcher.run(19, SUCCESS, stretches=2)  # it was begun again
+    watcher.run(19, SUCCESS, stretches=2)  # it was re-executed
     assert "succeeded" in watcher.tick()
 
 
-def test_runs_that_the_nightly_schedule_did_not_launch_are_no_night(watcher: Watcher) -> None:
+def test_runs_that_the_nightly_schedule_did_not_launch_are_ignored(watcher: Watcher) -> None:
     land(watcher.instance, date(2026, 3, 19))
     start(watcher.instance, SUCCESS)
     start(watcher.instance, SUCCESS, tags={**SCHEDULED, "dagster/schedule_name": "nightly_replies_schedule"})
@@ -83,7 +83,7 @@ def test_runs_that_the_nightly_schedule_did_not_launch_are_no_night(watcher: Wat
     assert watcher.receiver.paths == []
 
 
-def test_an_address_that_does_not_answer_is_tried_again_later_and_no_run_fails(watcher: Watcher) -> None:
+def test_a_failed_request_is_retried_later_and_no_run_fails(watcher: Watcher) -> None:
     watcher.run(19, SUCCESS)
     watcher.receiver.status = 500
     assert "the heartbeat URL answered 500. Next attempt: 2026-03-20 01:22 UTC." in watcher.tick()
@@ -94,7 +94,7 @@ def test_an_address_that_does_not_answer_is_tried_again_later_and_no_run_fails(w
     assert [run.status for run in watcher.instance.get_runs()] == [SUCCESS]
 
 
-def test_the_sensor_runs_by_default_only_where_there_is_an_address(watcher: Watcher) -> None:
+def test_the_sensor_runs_by_default_only_if_there_is_a_url(watcher: Watcher) -> None:
     statuses = {
         heartbeat_sensor(Settings(_env_file=None, heartbeat_url=url)).default_status.value
         for url in (None, "https://hc.example.com/1")
@@ -103,11 +103,11 @@ def test_the_sensor_runs_by_default_only_where_there_is_an_address(watcher: Watc
     assert "Set TOPO_HEARTBEAT_URL" in watcher.tick(timezone="UTC")
 
 
-def test_the_runs_that_the_nightly_schedule_asks_for_make_a_good_night(nights: Nights) -> None:  # noqa: F811
+def test_the_runs_that_the_nightly_schedule_requests_count_as_a_night(nights: Nights) -> None:  # noqa: F811
     instance = nights.pipeline.instance
     with receiving() as receiver:
         land(instance, date(2026, 3, 16))
-        requests = nights.asks(date(2026, 3, 20))
+        requests = nights.requests(date(2026, 3, 20))
         watcher = Watcher(instance, receiver)
         for request in requests:
             assert "succeeded" not in watcher.tick()

@@ -1,4 +1,4 @@
-"""Days whose replies changed after they were read are found, read again, and right then; no others are."""
+"""Days whose replies changed after they were read are found and read again; other days are not."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ LANDED = days(5)
 
 
 class Edited(World):
-    """The simulated world, some of whose activities are gone, late or changed."""
+    """The simulated world with some activities removed, late or changed."""
 
     edit: Callable[[Activity], Activity | None] = staticmethod(lambda activity: activity)
 
@@ -32,7 +32,7 @@ class Edited(World):
 
 
 def read_when(folder: Path, shown: Callable[[Activity], Activity]) -> Path:
-    """Read five days while the world was shown so; return the warehouse."""
+    """Read five days with this edit of the world; return the warehouse."""
     with pipeline_over(folder, API_KEY) as pipeline:
         edit(pipeline, API_KEY, shown)
         assert pipeline.read(LANDED).success
@@ -69,18 +69,18 @@ def settled(tmp_path: Path, api_key: str, read_late: Path) -> Iterator[Pipeline]
 
 
 def is_late(activity: Activity) -> bool:
-    """Whether it is a reply that was classified only after its day was read."""
+    """Return whether it is a reply that was classified only after its day was read."""
     return activity.type == "message.replied" and activity.created_at.day % 2 == 0
 
 
-def look(pipeline: Pipeline) -> dg.ExecuteInProcessResult:
+def run_job(pipeline: Pipeline) -> dg.ExecuteInProcessResult:
     job = pipeline.definitions.resolve_job_def("reread_replies")
     return job.execute_in_process(instance=pipeline.instance, raise_on_error=False)
 
 
 def read_again(pipeline: Pipeline) -> list[date]:
-    """The days that the look landed, as Dagster was told."""
-    result = look(pipeline)
+    """Run the job; return the days that it materialized."""
+    result = run_job(pipeline)
     assert result.success
     events = [event for event in result.all_events if event.is_step_materialization]
     return [date.fromisoformat(str(event.partition)) for event in events]
@@ -98,7 +98,7 @@ def edit(pipeline: Pipeline, api_key: str, change: Callable[[Activity], Activity
     pipeline.api.app = create_app(world, api_key=api_key, now=lambda: NOW)
 
 
-def test_days_whose_replies_were_classified_since_are_read_whole_and_no_others(landed: Pipeline) -> None:
+def test_only_days_whose_replies_were_classified_since_are_read_again(landed: Pipeline) -> None:
     changed = [reply for reply in replies_of(landed) if is_late(reply) and reply.category_at(NOW)]
     expected = sorted({activity.created_at.date() for activity in changed})
     assert 0 < len(expected) < len(LANDED)
@@ -112,7 +112,7 @@ def test_days_whose_replies_were_classified_since_are_read_whole_and_no_others(l
     assert read_again(landed) == []
 
 
-def test_a_reply_that_vanished_and_one_that_is_new_are_found(settled: Pipeline, api_key: str) -> None:
+def test_a_vanished_reply_and_a_new_one_are_found(settled: Pipeline, api_key: str) -> None:
     first = replies_of(settled)[0]
     edit(settled, api_key, lambda activity: None if activity.id == first.id else activity)
     assert read_again(settled) == [first.created_at.date()]
@@ -120,55 +120,55 @@ def test_a_reply_that_vanished_and_one_that_is_new_are_found(settled: Pipeline, 
     assert read_again(settled) == [first.created_at.date()]
 
 
-def test_a_reply_that_comes_back_unreadable_is_not_one_that_is_gone(settled: Pipeline) -> None:
+def test_an_unreadable_reply_does_not_count_as_vanished(settled: Pipeline) -> None:
     faults = httpx.URL(settled.api_url).join("/faults")
     httpx.put(faults, json=[{"kind": "unreadable", "every": 2}]).raise_for_status()
     assert read_again(settled) == []
 
 
-def test_what_else_changed_is_not_looked_for(settled: Pipeline, api_key: str) -> None:
+def test_changes_of_other_activities_are_ignored(settled: Pipeline, api_key: str) -> None:
     edit(settled, api_key, lambda activity: activity if activity.event_type == "REPLIED" else None)
     assert read_again(settled) == []
 
 
-def test_the_replies_of_a_forgotten_person_are_not_missed(settled: Pipeline) -> None:
+def test_replies_of_an_erased_person_are_ignored(settled: Pipeline) -> None:
     person = UUID(replies_of(settled)[0].person_id)
     with settled.warehouse.transaction() as connection:
         assert erase(connection, person, now=NOW).activities
     assert read_again(settled) == []
 
 
-def test_the_look_costs_the_pages_of_the_replies_and_of_the_days_that_differ(settled: Pipeline) -> None:
-    settled.api.asked.clear()
+def test_if_nothing_differs_only_the_pages_of_replies_are_requested(settled: Pipeline) -> None:
+    settled.api.requested.clear()
     assert read_again(settled) == []
     in_all = [a for a in settled.world.activities(None, NOW) if a.type == "message.replied"]
     in_window = [reply for reply in in_all if reply.created_at.date() >= (NOW - timedelta(days=REPLY_DAYS)).date()]
-    assert settled.api.asked == ["/v1/me"] + ["/v1/activities"] * -(-len(in_window) // 100)
+    assert settled.api.requested == ["/v1/me"] + ["/v1/activities"] * -(-len(in_window) // 100)
 
 
-def test_where_nothing_is_landed_nothing_is_asked(pipeline: Pipeline) -> None:
+def test_without_landed_days_nothing_is_requested(pipeline: Pipeline) -> None:
     pipeline.warehouse.prepare()
     assert read_again(pipeline) == []
-    assert pipeline.api.asked == []
+    assert pipeline.api.requested == []
 
 
-def test_replies_that_cannot_be_proved_complete_are_refused_in_one_sentence(landed: Pipeline) -> None:
+def test_replies_that_cannot_be_proved_complete_are_refused(landed: Pipeline) -> None:
     before = landed.rows("FROM topo.activities ORDER BY id")
     landed.api.miscounted = {(NOW - timedelta(days=1)).date()}
-    result = look(landed)
+    result = run_job(landed)
     assert not result.success
     [failure] = result.get_step_failure_events()
     assert "1 missing" in str(failure.step_failure_data.user_failure_data)
     assert landed.rows("FROM topo.activities ORDER BY id") == before
 
 
-def test_a_filter_that_selects_everything_is_refused(settled: Pipeline) -> None:
+def test_a_type_filter_that_is_ignored_is_refused(settled: Pipeline) -> None:
     settled.api.ignores = "event_type"
-    [failure] = [event for event in look(settled).all_events if event.is_step_failure]
+    [failure] = [event for event in run_job(settled).all_events if event.is_step_failure]
     assert "Topo's type filter returned" in str(failure.step_failure_data.error)
 
 
-def test_where_unproved_days_may_land_a_reply_that_is_not_shown_is_not_taken_for_gone(
+def test_if_unproved_days_may_land_a_missing_reply_does_not_count_as_vanished(
     tmp_path: Path, api_key: str, read_late: Path
 ) -> None:
     shutil.copy(read_late, tmp_path)
@@ -182,14 +182,14 @@ def test_where_unproved_days_may_land_a_reply_that_is_not_shown_is_not_taken_for
         assert read_again(pipeline) == [first.created_at.date()]
 
 
-def test_another_organizations_replies_are_not_asked_for(landed: Pipeline, api_key: str) -> None:
+def test_another_organizations_replies_are_not_requested(landed: Pipeline, api_key: str) -> None:
     landed.api.app = create_app(World(12, scale=0.1), api_key=api_key, now=lambda: NOW)
-    landed.api.asked.clear()
-    assert not look(landed).success
-    assert landed.api.asked == ["/v1/me"]
+    landed.api.requested.clear()
+    assert not run_job(landed).success
+    assert landed.api.requested == ["/v1/me"]
 
 
-def test_days_that_land_unproved_are_told_by_the_check(tmp_path: Path, api_key: str, read_late: Path) -> None:
+def test_days_that_land_unproved_are_reported_by_the_check(tmp_path: Path, api_key: str, read_late: Path) -> None:
     shutil.copy(read_late, tmp_path)
     with pipeline_over(tmp_path, api_key, completeness="warn") as pipeline:
         first = replies_of(pipeline)[0]
@@ -197,5 +197,5 @@ def test_days_that_land_unproved_are_told_by_the_check(tmp_path: Path, api_key: 
         pipeline.api.miscounted = {day}
         edit(pipeline, api_key, lambda activity: None if activity.id == first.id else activity)
         assert read_again(pipeline) == [day]
-        told = last_check(pipeline)
-        assert (told.passed, told.metadata["examples"].value) == (False, [str(day)])
+        evaluation = last_check(pipeline)
+        assert (evaluation.passed, evaluation.metadata["examples"].value) == (False, [str(day)])

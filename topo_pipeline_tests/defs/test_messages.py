@@ -1,4 +1,4 @@
-"""A run's log says in one line what became of a day, and how far the range is while it is under way."""
+"""Log lines of a run: the result of a day or table, and the progress of a range."""
 
 import uuid
 from dataclasses import replace
@@ -35,17 +35,17 @@ LOAD = Load(
 SAYS = "1,812 activities in 19 requests, proved against Topo's count of 1,812; 1,800 added, 10 changed, 2 removed"
 
 
-def test_a_day_says_what_was_read_proved_and_changed() -> None:
+def test_a_day_line_shows_what_was_read_proved_and_changed() -> None:
     assert day_line(LOAD, 1, 1, timedelta(seconds=3)) == f"2026-03-14: {SAYS}"
 
 
-def test_of_a_day_that_stands_as_it_was_only_that_is_said() -> None:
+def test_an_unchanged_day_line_says_that_nothing_changed() -> None:
     same = replace(LOAD, added=0, changed=0, removed=0)
     assert day_line(same, 1, 1, timedelta(0)).endswith("count of 1,812; nothing changed")
     assert day_line(replace(same, removed=1), 1, 1, timedelta(0)).endswith("count of 1,812; 1 removed")
 
 
-def test_what_is_not_as_it_should_be_is_said_of_the_day() -> None:
+def test_a_day_line_names_everything_unusual() -> None:
     odd = replace(LOAD, rows=1, proved=False, rejects=3, suppressed=4, is_open=True, requests=1)
     assert day_line(odd, 1, 1, timedelta(0)) == (
         "2026-03-14: 1 activity in 1 request, NOT proved against Topo's count of 1,812; 1,800 added, 10 changed,"
@@ -63,18 +63,16 @@ def test_what_is_not_as_it_should_be_is_said_of_the_day() -> None:
         (365, 91, "365 of 365, in about 1 h 31 min"),
     ],
 )
-def test_a_day_of_a_range_says_how_far_it_is_and_about_how_long_it_will_take(
-    done: int, minutes: float, where: str
-) -> None:
+def test_a_day_line_of_a_range_shows_progress_and_the_remaining_time(done: int, minutes: float, where: str) -> None:
     assert day_line(LOAD, done, 365, timedelta(minutes=minutes)) == f"2026-03-14 ({where}): {SAYS}"
 
 
-def test_a_refused_day_says_why_and_counts_as_dealt_with() -> None:
+def test_a_refused_day_shows_its_reason_and_counts_as_done() -> None:
     line = day_line(Refusal(DAY, "1 missing."), 2, 3, timedelta(seconds=10))
     assert line == "2026-03-14 (2 of 3, less than a minute left): refused. 1 missing."
 
 
-def test_a_table_says_its_rows_and_how_long_it_took() -> None:
+def test_a_table_line_shows_its_rows_and_seconds() -> None:
     assert table_line("sequence_runs", 12_345, [], timedelta(seconds=1.26)) == "sequence_runs: 12,345 rows, in 1.3 s"
     assert table_line("sequence_activity", 7, [DAY], timedelta(0)) == (
         "sequence_activity: 7 rows, 1 day rebuilt, in 0.0 s"

@@ -1,4 +1,4 @@
-"""The asset that writes the export: where, and what its page shows."""
+"""The asset `publish/parquet`."""
 
 from pathlib import Path
 
@@ -10,14 +10,14 @@ from topo_pipeline_tests.defs.conftest import NOW, Pipeline
 from topo_pipeline_tests.engagement.helpers import TABLES
 
 
-def materialise(pipeline: Pipeline, report_dir: Path) -> dg.ExecuteInProcessResult:
+def materialize(pipeline: Pipeline, report_dir: Path) -> dg.ExecuteInProcessResult:
     settings = pipeline.definitions.resources["settings"].model_copy(update={"report_dir": report_dir})
     resources = {"settings": settings, "warehouse": pipeline.warehouse, "clock": lambda: NOW}
     return dg.materialize([parquet], resources=resources, instance=pipeline.instance, raise_on_error=False)
 
 
-def test_it_writes_below_the_report_dir_and_shows_how_much(copied: Pipeline, tmp_path: Path) -> None:
-    result = materialise(copied, tmp_path / "report")
+def test_the_export_is_in_the_report_dir_and_its_size_is_metadata(copied: Pipeline, tmp_path: Path) -> None:
+    result = materialize(copied, tmp_path / "report")
     assert result.success
     [event] = result.asset_materializations_for_node("publish__parquet")
     shown = {name: value.value for name, value in event.metadata.items()}
@@ -30,15 +30,15 @@ def test_it_writes_below_the_report_dir_and_shows_how_much(copied: Pipeline, tmp
     assert shown["rows"] == sum(rows)
 
 
-def test_it_hangs_on_every_table_that_it_exports() -> None:
+def test_the_asset_depends_on_every_table_that_it_exports() -> None:
     above = {key.to_user_string() for key in parquet.dependency_keys}
     assert above == {"topo/activities", "topo/sequence_templates", *(f"engagement/{name}" for name in TABLES)}
 
 
-def test_where_it_can_not_be_written_the_run_ends_in_one_sentence(copied: Pipeline, tmp_path: Path) -> None:
+def test_an_unwritable_folder_fails_the_run_with_a_one_line_error(copied: Pipeline, tmp_path: Path) -> None:
     (tmp_path / "report").write_text("a file where the folder would be")
-    result = materialise(copied, tmp_path / "report")
+    result = materialize(copied, tmp_path / "report")
     [failure] = result.get_step_failure_events()
-    told = failure.step_failure_data.user_failure_data
-    assert told is not None
-    assert f"The export to {tmp_path / 'report' / 'parquet'} can't be written" in str(told.description)
+    data = failure.step_failure_data.user_failure_data
+    assert data is not None
+    assert f"The export to {tmp_path / 'report' / 'parquet'} can't be written" in str(data.description)

@@ -28,26 +28,26 @@ def _zone(name: str) -> dg.DailyPartitionsDefinition:
         ("Asia/Kolkata", "2026-03-29", 24),
     ],
 )
-def test_a_day_has_the_hours_that_its_time_zone_gives_it(zone: str, key: str, hours: int) -> None:
+def test_a_day_has_23_24_or_25_hours_in_its_time_zone(zone: str, key: str, hours: int) -> None:
     day = day_of(key, _zone(zone))
     assert day.day == date.fromisoformat(key)
     assert day.window.end - day.window.start == timedelta(hours=hours)
 
 
-def test_days_in_a_row_leave_no_gap_and_no_overlap() -> None:
+def test_consecutive_days_have_no_gap_and_no_overlap() -> None:
     paris = _zone("Europe/Paris")
     keys = paris.get_partition_keys(current_time=datetime(2026, 12, 1, tzinfo=UTC))
     windows = [day_of(key, paris).window for key in keys]
     assert all(before.end == after.start for before, after in zip(windows, windows[1:], strict=False))
 
 
-def test_today_is_a_partition_and_tomorrow_is_none() -> None:
+def test_today_is_the_last_partition() -> None:
     keys = DAILY.get_partition_keys(current_time=datetime(2026, 3, 20, 0, 0, 1, tzinfo=UTC))
     assert keys[0] == "2026-01-01"
     assert keys[-1] == "2026-03-20"
 
 
-def test_a_key_is_the_iso_date_of_its_day() -> None:
+def test_a_partition_key_is_the_iso_date_of_its_day() -> None:
     keys = DAILY.get_partition_keys(current_time=datetime(2028, 3, 1, tzinfo=UTC))
     assert [day_of(key, DAILY).day for key in keys] == [date.fromisoformat(key) for key in keys]
 
@@ -61,13 +61,13 @@ def test_a_key_is_the_iso_date_of_its_day() -> None:
         (datetime(2026, 1, 2, 9, 0, tzinfo=UTC), ["2026-01-01"]),
         (datetime(2026, 1, 1, 9, 0, tzinfo=UTC), []),
     ],
-    ids=["midnight", "a minute before", "told in another zone", "second day of all", "first day of all"],
+    ids=["midnight", "a minute before", "in another zone", "on the second day", "on the first day"],
 )
-def test_the_days_before_are_over_and_have_partitions(now: datetime, expected: list[str]) -> None:
+def test_days_before_returns_past_days_with_partitions(now: datetime, expected: list[str]) -> None:
     assert [str(day.day) for day in days_before(now, 2, SETTINGS)] == expected
 
 
-def test_a_day_is_read_as_the_zone_of_the_settings_has_it(tmp_path: Path, api_key: str) -> None:
+def test_a_day_is_read_in_the_time_zone_of_the_settings(tmp_path: Path, api_key: str) -> None:
     with pipeline_over(tmp_path, api_key, timezone="Asia/Tokyo") as tokyo:
         assert tokyo.read([date(2026, 3, 18)]).success
         start, end = datetime(2026, 3, 17, 15, tzinfo=UTC), datetime(2026, 3, 18, 15, tzinfo=UTC)
@@ -97,7 +97,7 @@ def test_an_earlier_start_date_adds_partitions_and_keeps_what_has_landed(
 
 
 def _landed(pipeline: Pipeline, key: dg.AssetKey = ACTIVITIES) -> dict[date, bool]:
-    """Every day that has a partition now, and whether Dagster shows it as materialized."""
+    """Return every partition and whether Dagster shows it as materialized."""
     [asset] = [asset for asset in pipeline.definitions.assets or () if asset.key == key]
     keys = asset.partitions_def.get_partition_keys(current_time=NOW)
     statuses = pipeline.instance.get_status_by_partition(key, keys, asset.partitions_def) or {}

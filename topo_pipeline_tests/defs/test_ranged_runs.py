@@ -1,4 +1,4 @@
-"""A range of days is one run, and a day is still the unit."""
+"""A range of days is one run in which each day lands or fails by itself."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ def _statuses(pipeline: Pipeline, of: list[date]) -> dict[str, str]:
 
 
 def _events(pipeline: Pipeline, day: date, asset: dg.AssetKey = ACTIVITIES) -> list[dict[str, object]]:
-    """The metadata of each materialisation of a day, newest first."""
+    """Return the metadata of each materialization of a day, newest first."""
     records = pipeline.instance.fetch_materializations(
         AssetRecordsFilter(asset_key=asset, asset_partitions=[str(day)]), limit=10
     ).records
@@ -53,7 +53,7 @@ def check_keys(pipeline: Pipeline) -> list[dg.AssetCheckKey]:
 
 
 def _tables(pipeline: Pipeline, of: Sequence[str] = TABLES) -> dict[str, list[tuple[object, ...]]]:
-    """Every row of the activities and of the tables, loads aside."""
+    """Return every row of the activities and the tables, without load columns."""
     names = ["topo.activities", *(f"engagement.{table}" for table in of)]
     without = {"topo.activities": "EXCLUDE (landed_at, load_id)"}
     return {name: pipeline.rows(f"SELECT * {without.get(name, '')} FROM {name} ORDER BY ALL") for name in names}  # noqa: S608
@@ -68,7 +68,7 @@ def test_a_range_lands_every_activity_in_one_run_and_builds_every_table(refreshe
     assert all(_tables(refreshed, list(LOOKS.keys() - {"sequence_trends"})).values())  # too few days for a trend
 
 
-def test_the_latest_event_of_each_day_carries_what_the_ledger_says(refreshed: Pipeline) -> None:
+def test_the_events_of_each_day_have_the_values_of_the_ledger(refreshed: Pipeline) -> None:
     ledger = refreshed.rows(
         "SELECT day, rows, api_total_count, requests, load_id::VARCHAR FROM topo.loads ORDER BY day"
     )
@@ -84,7 +84,7 @@ def test_the_latest_event_of_each_day_carries_what_the_ledger_says(refreshed: Pi
             assert event["proved"] is True
 
 
-def test_a_range_evaluates_every_check_once_leaves_none_planned_and_all_pass(refreshed: Pipeline) -> None:
+def test_a_range_evaluates_every_check_once_and_all_pass(refreshed: Pipeline) -> None:
     keys = check_keys(refreshed)
     assert {key.asset_key.path[-1] for key in keys} == {"activities", *TABLES}
     storage = refreshed.instance.event_log_storage
@@ -105,12 +105,12 @@ def _one_refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pip
 
 @pytest.fixture
 def one_refused(_one_refused: tuple[Pipeline, Outcome]) -> Iterator[tuple[Pipeline, Outcome]]:
-    """What a backfill of four days left, one of which was refused, with some of the tables; shared as `refreshed`."""
+    """A backfill of four days and some tables, in which one day was refused; shared like `refreshed`."""
     with unchanged(_one_refused[0]):
         yield _one_refused
 
 
-def test_one_refused_day_fails_alone_and_the_tables_take_in_the_others(one_refused: tuple[Pipeline, Outcome]) -> None:
+def test_a_refused_day_fails_alone_and_the_tables_include_the_others(one_refused: tuple[Pipeline, Outcome]) -> None:
     pipeline, outcome = one_refused
     assert list(outcome.landed) == GOOD_DAYS, outcome.problems
     assert len(outcome.problems) == 1
@@ -124,7 +124,7 @@ def test_one_refused_day_fails_alone_and_the_tables_take_in_the_others(one_refus
     assert sent_in_tables == sent > 0
 
 
-def test_after_a_refused_day_the_tables_that_follow_are_checked_and_the_activities_too(
+def test_after_a_refused_day_the_activities_and_tables_are_still_checked(
     one_refused: tuple[Pipeline, Outcome],
 ) -> None:
     pipeline, _ = one_refused
@@ -138,7 +138,7 @@ def test_after_a_refused_day_the_tables_that_follow_are_checked_and_the_activiti
     assert set(statuses.values()) == {"SUCCEEDED", "FAILED"}
 
 
-def test_a_second_run_of_the_failed_day_heals_it_as_if_it_had_never_failed(
+def test_after_a_second_run_of_a_refused_day_the_tables_are_as_if_it_had_not_failed(
     one_refused: tuple[Pipeline, Outcome], refreshed: Pipeline, tmp_path: Path, api_key: str
 ) -> None:
     shutil.copy(one_refused[0].warehouse.path, tmp_path)
@@ -147,7 +147,7 @@ def test_a_second_run_of_the_failed_day_heals_it_as_if_it_had_never_failed(
         assert _tables(pipeline, SOME) == _tables(refreshed, SOME)
 
 
-def test_a_refused_reload_leaves_the_day_as_it_was(pipeline: Pipeline) -> None:
+def test_a_refused_reload_does_not_change_the_day(pipeline: Pipeline) -> None:
     pipeline.read([BAD_DAY])
     before = pipeline.rows("SELECT * FROM topo.activities ORDER BY id")
     assert len(before) > 0
@@ -170,12 +170,10 @@ def test_reading_a_range_twice_changes_no_number(copied: Pipeline) -> None:
     assert [tuple(counts) for load, *counts in reloads if load not in loads] == [(0, 0, 0)] * 4
 
 
-def test_a_refused_key_ends_the_run_before_any_activity_is_asked_for_and_names_every_day(
-    tmp_path: Path, api_key: str
-) -> None:
+def test_a_refused_key_fails_every_day_before_activities_are_requested(tmp_path: Path, api_key: str) -> None:
     with pipeline_over(tmp_path, api_key, key_used="topo_wrong_key") as refused:
         outcome = refused.unchecked().backfill(LAST_DAYS)
-        asked = refused.api.asked
+        asked = refused.api.requested
     assert outcome.landed == ()
     assert "4 of 4 days did not land" in outcome.problems[0]
     assert "TOPO_API_KEY" in outcome.problems[0]
@@ -186,23 +184,23 @@ def test_today_lands_as_an_open_day_up_to_two_minutes_ago(pipeline: Pipeline) ->
     assert pipeline.read([NOW.date()]).success
     [(is_open, asked_before, rows)] = pipeline.rows("SELECT is_open, asked_before, rows FROM topo.loads")
     assert is_open
-    assert (NOW - asked_before).total_seconds() == 120 - 3  # and the margin
+    assert (NOW - asked_before).total_seconds() == 120 - 3  # minus the margin
     assert rows > 0
     [(latest,)] = pipeline.rows("SELECT max(created_at) FROM topo.activities")
     assert latest < asked_before
 
 
 @pytest.mark.parametrize(
-    "asked_for", ["activities", pytest.param("every asset by name", marks=pytest.mark.full), "the whole job"]
+    "selected", ["activities", pytest.param("every asset by name", marks=pytest.mark.full), "the whole job"]
 )
-def test_the_tables_follow_after_a_run_with_a_refused_day(pipeline: Pipeline, asked_for: str) -> None:
-    """Also where the run that failed was to build them itself, as one of all assets is that is begun in the UI."""
+def test_tables_follow_after_a_run_with_a_refused_day(pipeline: Pipeline, selected: str) -> None:
+    """They also follow if the failed run was meant to build them, like a run of all assets launched in the UI."""
     of = {"activities": [ACTIVITIES], "the whole job": None}
     every = [spec.key for spec in pipeline.definitions.resolve_all_asset_specs() if spec.group_name != "publish"]
     pipeline.api.miscounted.add(BAD_DAY)
     before = dg.evaluate_automation_conditions(pipeline.definitions, pipeline.instance)
     tags = range_tags(LAST_DAYS[0], LAST_DAYS[-1])
-    assert not pipeline.run(dg.RunRequest(asset_selection=of.get(asked_for, every), tags=tags)).success
+    assert not pipeline.run(dg.RunRequest(asset_selection=of.get(selected, every), tags=tags)).success
     after = dg.evaluate_automation_conditions(pipeline.definitions, pipeline.instance, cursor=before.cursor)
 
     assert after.get_requested_partitions(BY_DAY) == {str(day) for day in GOOD_DAYS}

@@ -1,6 +1,5 @@
-"""What the schedules and sensors read off Dagster's own records."""
+"""What schedules and sensors read from Dagster's records."""
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -21,20 +20,14 @@ BEFORE = datetime(2026, 3, 2, tzinfo=UTC)
 RUNNING = dg.DagsterRunStatus.STARTED
 
 
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-def told(count: int = 7, **others: Any) -> dict[str, Any]:
+def facts(count: int = 7, **others: Any) -> dict[str, Any]:
     bounds = {"asked_after": dg.MetadataValue.timestamp(AFTER), "asked_before": dg.MetadataValue.timestamp(BEFORE)}
     return {**bounds, "api_total_count": count, "is_open": False, "proved": True} | others
 
 
 def land(instance: dg.DagsterInstance, day: date, metadata: dict[str, Any] | None = None) -> None:
     instance.report_runless_asset_event(
-        dg.AssetMaterialization(ACTIVITIES, partition=str(day), metadata=told() if metadata is None else metadata)
+        dg.AssetMaterialization(ACTIVITIES, partition=str(day), metadata=facts() if metadata is None else metadata)
     )
 
 
@@ -50,7 +43,7 @@ def start(instance: dg.DagsterInstance, status: dg.DagsterRunStatus = RUNNING, *
     return instance.create_run_for_job(job, status=status, remote_job_origin=origin, **changes)
 
 
-def test_of_a_ranged_run_which_writes_two_events_a_day_and_of_a_day_read_again_the_last_load_is_told(
+def test_last_loads_returns_the_last_load_of_each_day(
     pipeline: Pipeline,
 ) -> None:
     pipeline.read(days(3))
@@ -64,29 +57,29 @@ def test_of_a_ranged_run_which_writes_two_events_a_day_and_of_a_day_read_again_t
     assert last_loads(pipeline.instance, []) == {}
 
 
-def test_bounds_come_back_to_the_microsecond(instance: dg.DagsterInstance) -> None:
+def test_bounds_keep_their_microseconds(instance: dg.DagsterInstance) -> None:
     land(instance, FIRST_DAY)
     assert last_loads(instance) == {FIRST_DAY: loaded()}
 
 
 @pytest.mark.parametrize(
-    "silent",
-    [{}, {"dagster/partition_row_count": 3}, told(is_open="no"), told(asked_after="yesterday")],
-    ids=["reported by hand", "without the load", "of another making", "with other bounds"],
+    "other",
+    [{}, {"dagster/partition_row_count": 3}, facts(is_open="no"), facts(asked_after="yesterday")],
+    ids=["reported by hand", "without the load", "with an invalid flag", "with invalid bounds"],
 )
-def test_an_event_that_tells_of_no_load_hides_none_that_does(
-    instance: dg.DagsterInstance, silent: dict[str, Any]
+def test_an_event_without_a_load_does_not_hide_earlier_loads(
+    instance: dg.DagsterInstance, other: dict[str, Any]
 ) -> None:
     one, two = days(2)
     for day in (one, two):
-        land(instance, day, told(5))
-        land(instance, day, told(6))
-        land(instance, day, silent)
-    land(instance, two, told(8))
+        land(instance, day, facts(5))
+        land(instance, day, facts(6))
+        land(instance, day, other)
+    land(instance, two, facts(8))
     assert last_loads(instance) == {one: loaded(6), two: loaded(8)}
 
 
-def test_a_day_of_which_no_event_tells_is_landed_and_nothing_is_known_of_it(instance: dg.DagsterInstance) -> None:
+def test_a_day_with_only_events_without_a_load_is_landed_and_its_load_unknown(instance: dg.DagsterInstance) -> None:
     land(instance, FIRST_DAY, {})
     assert last_loads(instance) == {FIRST_DAY: None}
 
@@ -94,7 +87,7 @@ def test_a_day_of_which_no_event_tells_is_landed_and_nothing_is_known_of_it(inst
 def test_many_days_are_read_in_few_queries(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
     many = [date(2025, 1, 1) + timedelta(n) for n in range(90)]
     for day in many:
-        land(instance, day, told(day.toordinal()))
+        land(instance, day, facts(day.toordinal()))
     asked = []
     fetch = instance.fetch_materializations
     monkeypatch.setattr(instance, "fetch_materializations", lambda *a: asked.append(a) or fetch(*a))
@@ -103,7 +96,7 @@ def test_many_days_are_read_in_few_queries(instance: dg.DagsterInstance, monkeyp
     assert len(asked) == 3
 
 
-def test_days_whose_last_reading_failed_are_known_landed_before_or_not(pipeline: Pipeline) -> None:
+def test_failed_days_are_those_whose_last_read_failed(pipeline: Pipeline) -> None:
     one, two, three = days(3)
     pipeline.read([one, two])
     pipeline.api.miscounted = {two, three}
@@ -115,7 +108,7 @@ def test_days_whose_last_reading_failed_are_known_landed_before_or_not(pipeline:
     assert failed_days(pipeline.instance, days(4), SETTINGS) == {three}
 
 
-def test_a_run_is_under_way_until_it_has_ended(instance: dg.DagsterInstance) -> None:
+def test_a_run_is_in_progress_until_it_has_ended(instance: dg.DagsterInstance) -> None:
     ended = {dg.DagsterRunStatus[name] for name in ("SUCCESS", "FAILURE", "CANCELED")}
     day_of = dict(zip(dg.DagsterRunStatus, days(len(dg.DagsterRunStatus)), strict=True))
     for status, day in day_of.items():
@@ -124,12 +117,12 @@ def test_a_run_is_under_way_until_it_has_ended(instance: dg.DagsterInstance) -> 
     assert found == [day for status, day in day_of.items() if status not in ended]
 
 
-def test_a_run_of_one_partition_and_one_of_everything_are_seen(instance: dg.DagsterInstance) -> None:
+def test_a_run_of_one_partition_of_all_assets_is_in_progress(instance: dg.DagsterInstance) -> None:
     start(instance, tags={"dagster/partition": "2026-03-07"}, asset_selection=None)
     assert runs_in_progress(instance, SETTINGS) == [RunInProgress(date(2026, 3, 7), date(2026, 3, 7))]
 
 
-def test_a_run_that_reads_no_days_is_none_of_them(instance: dg.DagsterInstance) -> None:
+def test_runs_that_read_no_days_are_ignored(instance: dg.DagsterInstance) -> None:
     start(instance, asset_selection=frozenset({dg.AssetKey(["engagement", "sequence_activity"])}))
     start(instance, tags={})
     replies = defs.resolve_job_def("reread_replies")
@@ -145,9 +138,9 @@ def test_a_run_that_reads_no_days_is_none_of_them(instance: dg.DagsterInstance) 
         (datetime(2026, 3, 6, 0, 4, 59, tzinfo=UTC), date(2026, 3, 5)),
         (datetime(2026, 3, 6, 0, 5, tzinfo=UTC), date(2026, 3, 6)),
     ],
-    ids=["before the day is closed", "once it is"],
+    ids=["before 00:05", "at 00:05"],
 )
-def test_when_a_run_began_tells_which_days_it_closes(
+def test_the_start_of_a_run_determines_which_days_it_closes(
     instance: dg.DagsterInstance, begun: datetime, started_on: date
 ) -> None:
     run = start(instance, dg.DagsterRunStatus.STARTING)

@@ -1,6 +1,5 @@
-"""To begin a failed run again finishes it: what it landed stays as it is, and only the rest is read."""
+"""Re-executing a failed run keeps what it landed and reads only the rest."""
 
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ _current: list[Pipeline] = []
 
 
 def refresh() -> dg.JobDefinition:
-    """The job as Dagster makes it anew for a run that is begun again."""
+    """Return the job, as Dagster reconstructs it for a re-execution."""
     return _current[-1].definitions.resolve_job_def("refresh")
 
 
@@ -31,8 +30,8 @@ def loads(pipeline: Pipeline) -> dict[str, date]:
     return {load: day for day, load in pipeline.rows("SELECT day, load_id::VARCHAR FROM topo.loads ORDER BY day")}
 
 
-def begin_again(pipeline: Pipeline, run_id: str, options: dg.ReexecutionOptions) -> tuple[str, bool, list[date]]:
-    """Begin a run again with its parent's range, as the UI does: its id, whether it succeeded, the days it read."""
+def re_execute(pipeline: Pipeline, run_id: str, options: dg.ReexecutionOptions) -> tuple[str, bool, list[date]]:
+    """Re-execute a run's range as the UI does; return the new id, whether it succeeded, and the days it read."""
     before, parent = loads(pipeline), pipeline.instance.get_run_by_id(run_id)
     assert parent is not None
     tags = {name: value for name, value in parent.tags.items() if "range" in name}
@@ -46,40 +45,34 @@ def statuses(pipeline: Pipeline) -> list[str]:
     return [getattr(found[str(day)], "name", "NONE") for day in RANGE]
 
 
-def test_it_reads_the_refused_day_alone_however_often_it_takes_and_every_other_day_stays_green(
+def test_re_executions_read_only_the_refused_day_until_it_lands(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(globals(), "_current", [pipeline.only("activities")])
     pipeline.api.miscounted.add(BAD_DAY)
     first = pipeline.read(RANGE).run_id
-    told = last_loads(pipeline.instance)
+    known = last_loads(pipeline.instance)
 
-    second, success, read = begin_again(pipeline, first, dg.ReexecutionOptions(first))
+    second, success, read = re_execute(pipeline, first, dg.ReexecutionOptions(first))
     assert (success, read) == (False, [])
     assert statuses(pipeline) == ["MATERIALIZED", "FAILED", "MATERIALIZED"]
 
     pipeline.api.miscounted.clear()
-    third, success, read = begin_again(pipeline, second, dg.ReexecutionOptions.from_failure(second, pipeline.instance))
+    third, success, read = re_execute(pipeline, second, dg.ReexecutionOptions.from_failure(second, pipeline.instance))
     assert (success, read) == (True, [BAD_DAY])
     assert statuses(pipeline) == ["MATERIALIZED"] * 3
-    assert {day: last_loads(pipeline.instance)[day] for day in GOOD_DAYS} == told
+    assert {day: last_loads(pipeline.instance)[day] for day in GOOD_DAYS} == known
     recorded = {str(found.load_id): found.day for found in recorded_days(pipeline.instance, NOW, SETTINGS)}
     assert recorded == loads(pipeline)
 
-    pipeline.api.asked.clear()
-    _, success, read = begin_again(pipeline, third, dg.ReexecutionOptions(third))
-    assert (success, read) == (True, RANGE)  # it had succeeded: whoever begins it again wants it all anew
+    pipeline.api.requested.clear()
+    _, success, read = re_execute(pipeline, third, dg.ReexecutionOptions(third))
+    assert (success, read) == (True, RANGE)  # re-executing a successful run reads everything
 
 
 @dg.job
 def nothing() -> None:
     """No step."""
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as ephemeral:
-        yield ephemeral
 
 
 @pytest.fixture
@@ -108,7 +101,7 @@ def landed(warehouse: Warehouse, by: dg.DagsterRun, of: date = DAY, at: datetime
 
 
 @pytest.mark.parametrize(("status", "found"), [(FAILURE, [DAY]), (CANCELED, [DAY]), (SUCCESS, [])])
-def test_what_a_failed_or_cancelled_run_landed_is_kept_and_what_one_landed_that_succeeded_is_not(
+def test_days_of_a_failed_or_cancelled_parent_are_kept_but_not_of_a_successful_one(
     instance: dg.DagsterInstance, warehouse: Warehouse, status: dg.DagsterRunStatus, found: list[date]
 ) -> None:
     parent = run(instance, status=status)
@@ -119,7 +112,7 @@ def test_what_a_failed_or_cancelled_run_landed_is_kept_and_what_one_landed_that_
 @pytest.mark.parametrize(
     ("between", "found"), [([FAILURE, CANCELED], [DAY]), ([FAILURE, SUCCESS], []), ([SUCCESS, FAILURE], [])]
 )
-def test_the_runs_before_the_parent_count_back_to_one_that_succeeded(
+def test_earlier_ancestors_count_back_to_the_last_successful_one(
     instance: dg.DagsterInstance, warehouse: Warehouse, between: list[dg.DagsterRunStatus], found: list[date]
 ) -> None:
     last = run(instance)
@@ -129,7 +122,7 @@ def test_the_runs_before_the_parent_count_back_to_one_that_succeeded(
     assert kept(instance, run(instance, last), warehouse) == found
 
 
-def test_a_run_that_begins_nothing_again_keeps_nothing_and_leaves_the_warehouse_alone(
+def test_a_run_without_a_parent_keeps_nothing_and_creates_no_warehouse(
     instance: dg.DagsterInstance, warehouse: Warehouse
 ) -> None:
     assert kept(instance, run(instance), warehouse) == []
@@ -146,7 +139,9 @@ def test_a_day_that_landed_open_or_unproved_is_read_again(
     assert kept(instance, run(instance, parent), warehouse) == [NEXT_DAY]
 
 
-def test_the_days_last_load_counts_whichever_run_it_is_of(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
+def test_the_last_load_of_a_day_counts_even_if_another_run_landed_it(
+    instance: dg.DagsterInstance, warehouse: Warehouse
+) -> None:
     parent, other = run(instance), run(instance)
     landed(warehouse, parent, is_open=True)
     landed(warehouse, parent, NEXT_DAY)
@@ -157,12 +152,12 @@ def test_the_days_last_load_counts_whichever_run_it_is_of(instance: dg.DagsterIn
     assert (load.day, load.run_id, load.rows) == (DAY, other.run_id, 1)
 
 
-def test_a_day_that_only_others_landed_is_read(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
+def test_a_day_that_only_other_runs_landed_is_read(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
     landed(warehouse, run(instance))
     assert kept(instance, run(instance, run(instance)), warehouse) == []
 
 
-def test_a_day_that_was_cut_in_another_zone_or_is_not_asked_for_is_not_kept(
+def test_a_day_with_other_bounds_or_that_is_not_requested_is_not_kept(
     instance: dg.DagsterInstance, warehouse: Warehouse
 ) -> None:
     parent = run(instance)
@@ -172,9 +167,7 @@ def test_a_day_that_was_cut_in_another_zone_or_is_not_asked_for_is_not_kept(
     assert kept(instance, again, warehouse, day(NEXT_DAY)) == []
 
 
-def test_a_warehouse_that_was_lost_in_between_holds_nothing_to_keep(
-    instance: dg.DagsterInstance, warehouse: Warehouse
-) -> None:
+def test_nothing_is_kept_if_the_warehouse_was_lost(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
     parent = run(instance)
     landed(warehouse, parent)
     warehouse.path.unlink()

@@ -20,7 +20,7 @@ def pipeline(tmp_path: Path, api_key: str) -> Iterator[Pipeline]:
         yield built
 
 
-def test_a_run_that_reads_days_leaves_the_text_of_the_last_ones_alone(pipeline: Pipeline) -> None:
+def test_a_run_empties_only_payloads_older_than_the_retention_period(pipeline: Pipeline) -> None:
     assert pipeline.read(LAST_DAYS).success
     kept = [(day,) for day in LAST_DAYS if day >= NOW.date() - timedelta(days=2)]
     assert pipeline.rows(FULL) == kept
@@ -31,13 +31,13 @@ def test_a_run_that_reads_days_leaves_the_text_of_the_last_ones_alone(pipeline: 
     assert pipeline.rows(FULL) == kept
 
 
-def test_days_that_are_refused_do_not_hold_it_up(pipeline: Pipeline) -> None:
+def test_refused_days_do_not_prevent_it(pipeline: Pipeline) -> None:
     pipeline.api.miscounted.add(LAST_DAYS[-1])
     assert not pipeline.read(LAST_DAYS).success
     assert pipeline.rows(FULL) == [(LAST_DAYS[-2],)]
 
 
-def test_where_it_fails_the_days_stay_landed_and_the_log_says_why(
+def test_if_it_fails_the_days_stay_landed_and_the_log_says_why(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full_disk(_: Warehouse) -> None:

@@ -1,4 +1,4 @@
-"""Old runs go, and what anything reads off Dagster's records stays as it was."""
+"""Old runs are deleted, and what is read from Dagster's records does not change."""
 
 import random
 import shutil
@@ -27,7 +27,7 @@ SUCCESS, FAILURE, STARTED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAI
 def tick(
     instance: dg.DagsterInstance, definitions: dg.Definitions, *, later: int = KEPT + 1, kept: int | None = KEPT
 ) -> str:
-    """Let the sensor look once, so many days later."""
+    """Run one tick of the sensor `later` days from now; return its message."""
     settings = Settings(_env_file=None, dagster_record_days=kept)
     resources = {"settings": settings, "clock": lambda: utc_now() + timedelta(days=later)}
     with dg.build_sensor_context(instance=instance, definitions=definitions, resources=resources) as context:
@@ -42,7 +42,7 @@ def pipeline(tmp_path: Path, api_key: str, empty_home: Path) -> Iterator[Pipelin
 
 
 def facts(pipeline: Pipeline) -> tuple[object, ...]:
-    """What sensors, schedules, checks and alerts read."""
+    """Return what sensors, schedules, checks and alerts read."""
     instance = pipeline.instance
     return (
         last_loads(instance),
@@ -54,7 +54,7 @@ def facts(pipeline: Pipeline) -> tuple[object, ...]:
 
 
 def files_of(folder: Path) -> set[str]:
-    """The runs whose events or logs are in files."""
+    """Return the ids of the runs whose events or logs are in files."""
     found = [*(folder / "home" / "history" / "runs").iterdir(), *(folder / "home" / "storage").iterdir()]
     return {path.name.partition(".db")[0] for path in found}
 
@@ -63,7 +63,7 @@ def runs(instance: dg.DagsterInstance) -> set[str]:
     return {run.run_id for run in instance.get_runs()}
 
 
-def test_runs_that_newer_ones_have_superseded_are_deleted_with_their_files_and_nothing_else_changes(
+def test_superseded_runs_are_deleted_with_their_files_and_nothing_else_changes(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     instance, (*first, bad, by_hand) = pipeline.instance, days(5)
@@ -73,17 +73,17 @@ def test_runs_that_newer_ones_have_superseded_are_deleted_with_their_files_and_n
     assert not pipeline.read([bad]).success
     superseded = runs(instance)
     pipeline.land(first)  # the days and the names
-    pipeline.read([bad])  # that it failed is why the night reads the day again
+    pipeline.read([bad])  # because it failed, the night reads the day again
     pipeline.read([by_hand])
-    land(instance, by_hand, {})  # which says nothing of the load
+    land(instance, by_hand, {})  # without metadata of the load
     run(instance, STARTED)
     wanted = runs(instance) - superseded
     before, files = facts(pipeline), files_of(tmp_path)
-    pipeline.warehouse.path.write_bytes(b"whoever opens this fails")
+    pipeline.warehouse.path.write_bytes(b"not a database")
 
-    said = tick(instance, pipeline.definitions)
+    message = tick(instance, pipeline.definitions)
 
-    assert said.startswith(f"Deleted {len(superseded)} of ")
+    assert message.startswith(f"Deleted {len(superseded)} of ")
     assert runs(instance) == wanted
     assert facts(pipeline) == before
     assert superseded <= files
@@ -128,7 +128,7 @@ COMPLETED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecor
 CHECK = dg.AssetCheckKey(table.key, "is_right")
 
 
-def anything(instance: dg.DagsterInstance, draw: random.Random) -> None:
+def random_event(instance: dg.DagsterInstance, draw: random.Random) -> None:
     """Materialize, fail or report something, in a run or by hand."""
     tags = {name: "" for name in ("fails", "wrong", "crashes") if draw.random() < 0.3}
     match draw.randrange(4):
@@ -144,7 +144,7 @@ def anything(instance: dg.DagsterInstance, draw: random.Random) -> None:
 
 
 def latest(instance: dg.DagsterInstance) -> tuple[object, ...]:
-    """The latest record of everything, and whether its run can be shown."""
+    """Return the latest record of everything, and whether its run still exists."""
     kind, storage = dg.DagsterEventType.ASSET_MATERIALIZATION, instance.event_log_storage
     records = [record.asset_entry for record in instance.get_asset_records([table.key, ACTIVITIES])]
     partitions = dg.StaticPartitionsDefinition(["a", "b"])
@@ -165,13 +165,13 @@ def latest(instance: dg.DagsterInstance) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_after_any_history_the_latest_records_are_what_they_were(seed: int) -> None:
+def test_after_any_history_the_latest_records_do_not_change(seed: int) -> None:
     draw = random.Random(seed)  # noqa: S311
     with dg.DagsterInstance.ephemeral() as instance:
         deleted = 0
         for _ in range(3):
             for _ in range(6):
-                anything(instance, draw)
+                random_event(instance, draw)
             before, there = latest(instance), runs(instance)
             tick(instance, SMALL)
             assert latest(instance) == before
@@ -179,7 +179,7 @@ def test_after_any_history_the_latest_records_are_what_they_were(seed: int) -> N
         assert deleted
 
 
-def test_of_a_check_the_latest_evaluation_is_kept_and_a_later_try_without_one() -> None:
+def test_the_latest_evaluation_of_a_check_and_a_later_attempt_are_kept() -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         for assets, tags in (
             ([table, is_right], {}),
@@ -193,14 +193,14 @@ def test_of_a_check_the_latest_evaluation_is_kept_and_a_later_try_without_one() 
         assert runs(instance) == {last, tried, evaluated}
 
 
-def test_what_ended_later_is_kept(pipeline: Pipeline) -> None:
+def test_recent_runs_are_kept(pipeline: Pipeline) -> None:
     run(pipeline.instance, SUCCESS)
     there = runs(pipeline.instance)
     assert tick(pipeline.instance, pipeline.definitions, later=KEPT - 1).startswith("Deleted 0 of 0 ")
     assert runs(pipeline.instance) == there
 
 
-def test_what_a_run_under_way_begins_again_is_kept(pipeline: Pipeline) -> None:
+def test_ancestors_of_a_run_in_progress_are_kept(pipeline: Pipeline) -> None:
     instance = pipeline.instance
     first = run(instance, FAILURE)
     again = run(instance, FAILURE, parent_run_id=first, root_run_id=first)
@@ -211,7 +211,7 @@ def test_what_a_run_under_way_begins_again_is_kept(pipeline: Pipeline) -> None:
     assert runs(instance) == there - {other}
 
 
-def test_more_than_one_tick_has_time_for_are_deleted_by_the_next_ones(
+def test_runs_beyond_the_limit_of_one_tick_are_deleted_by_the_next(
     tmp_path: Path, empty_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pruning.runs_to_delete, "__defaults__", (2,))
@@ -223,7 +223,7 @@ def test_more_than_one_tick_has_time_for_are_deleted_by_the_next_ones(
         ]  # fmt: skip
 
 
-def test_where_it_is_not_set_every_record_is_kept_and_the_sensor_is_off(pipeline: Pipeline) -> None:
+def test_without_the_setting_every_run_is_kept_and_the_sensor_is_off(pipeline: Pipeline) -> None:
     run(pipeline.instance, SUCCESS)
     assert "Set TOPO_DAGSTER_RECORD_DAYS" in tick(pipeline.instance, pipeline.definitions, kept=None)
     assert len(runs(pipeline.instance)) == 1

@@ -1,4 +1,4 @@
-"""Nights: what they ask for, what comes of it, and that a day which never lands holds up nothing else."""
+"""Schedules: which days a night reads, and that a day which never lands holds up nothing else."""
 
 import shutil
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ OTHERS = [dg.AssetKey(["engagement", table]) for table in UNPARTITIONED]
 
 @dataclass
 class Nights:
-    """The scheduler: real ticks, over an instance on disk, which Dagster opens once more for each of them."""
+    """The scheduler: real ticks on an instance on disk, which Dagster reopens for each tick."""
 
     pipeline: Pipeline
 
@@ -33,7 +33,7 @@ class Nights:
         result = definitions.get_repository_def().get_schedule_def(schedule).evaluate_tick(context)
         return list(result.run_requests or []) or str(result.skip_message)
 
-    def asks(self, day: date, schedule: str = "nightly_refresh_schedule") -> list[dg.RunRequest]:
+    def requests(self, day: date, schedule: str = "nightly_refresh_schedule") -> list[dg.RunRequest]:
         requests = self.tick(schedule, a_quarter_past_one(day))
         assert not isinstance(requests, str), requests
         return requests
@@ -41,21 +41,21 @@ class Nights:
 
 @dataclass
 class Tick:
-    """What a schedule reads off the context that Dagster gives it."""
+    """The part of Dagster's context that a schedule reads."""
 
     instance: dg.DagsterInstance
     scheduled_execution_time: datetime
 
 
 @dataclass
-class Follower:
-    """The automation sensor."""
+class AutomationSensor:
+    """Evaluates the tables' automation conditions."""
 
     pipeline: Pipeline
     cursor: Any = None
 
-    def asks(self) -> dict[dg.AssetKey, set[str]]:
-        """The tables whose conditions ask for them now, the daily one with its days."""
+    def requests(self) -> dict[dg.AssetKey, set[str]]:
+        """Return the tables that are requested now, the daily one with its days."""
         asked = dg.evaluate_automation_conditions(self.pipeline.definitions, self.pipeline.instance, cursor=self.cursor)
         self.cursor = asked.cursor
         others = {table: set() for table in OTHERS if asked.get_num_requested(table)}
@@ -87,9 +87,9 @@ def march(*numbers: int) -> list[date]:
     return [date(2026, 3, number) for number in numbers]
 
 
-def test_a_day_refused_every_night_is_tried_every_night_and_holds_up_no_table(tmp_path: Path, api_key: str) -> None:
+def test_a_day_refused_every_night_is_retried_every_night_and_holds_up_no_table(tmp_path: Path, api_key: str) -> None:
     with pipeline_over(tmp_path, api_key, lookback_days="1") as whole:
-        pipeline, tables, bad = whole.unchecked(), Follower(whole), date(2026, 3, 15)
+        pipeline, tables, bad = whole.unchecked(), AutomationSensor(whole), date(2026, 3, 15)
 
         def night(day: date) -> list[dg.RunRequest]:
             resources = whole.definitions.resources or {}
@@ -97,7 +97,7 @@ def test_a_day_refused_every_night_is_tried_every_night_and_holds_up_no_table(tm
             return schedules.nightly_refresh_schedule(tick, resources["topo"], resources["settings"])
 
         pipeline.api.miscounted = {bad}
-        assert tables.asks() == {}
+        assert tables.requests() == {}
         keys = []
         for tonight, ranges, new in (
             (16, [(14, 15)], march(14)),
@@ -108,9 +108,9 @@ def test_a_day_refused_every_night_is_tried_every_night_and_holds_up_no_table(tm
             assert [days_of(request) for request in requests] == ranges
             keys += [request.run_key for request in requests]
             assert [pipeline.run(request).success for request in requests] == [False, True][: len(ranges)]
-            assert tables.asks() == {BY_DAY: {str(day) for day in new}} | {table: set() for table in OTHERS}
+            assert tables.requests() == {BY_DAY: {str(day) for day in new}} | {table: set() for table in OTHERS}
         assert len(set(keys)) == len(keys) == 4
-        assert tables.asks() == {}
+        assert tables.requests() == {}
 
         assert pipeline.run(dg.RunRequest(asset_selection=[BY_DAY], tags=range_tags(*march(16, 18)))).success
         [(counted,)] = pipeline.rows("SELECT sum(total_sent)::INT FROM engagement.sequence_activity")
@@ -119,21 +119,21 @@ def test_a_day_refused_every_night_is_tried_every_night_and_holds_up_no_table(tm
         assert counted > 0
 
         pipeline.api.miscounted = set()
-        [healing, _] = night(date(2026, 3, 19))
-        assert pipeline.run(healing).success
-        assert tables.asks() == {BY_DAY: {str(bad)}} | {table: set() for table in OTHERS}
+        [retry, _] = night(date(2026, 3, 19))
+        assert pipeline.run(retry).success
+        assert tables.requests() == {BY_DAY: {str(bad)}} | {table: set() for table in OTHERS}
         assert [days_of(request) for request in night(date(2026, 3, 19))] == [(17, 18)]
 
 
-def test_a_night_reads_the_names_of_the_sequences_too(nights: Nights) -> None:
-    [request] = nights.asks(date(2026, 3, 20))
+def test_a_night_also_reads_the_names_of_sequences(nights: Nights) -> None:
+    [request] = nights.requests(date(2026, 3, 20))
     assert request.asset_selection == [ACTIVITIES, *LIST_ASSETS]
     result = nights.pipeline.unchecked().run(request)
     assert {event.asset_key for event in result.get_asset_materialization_events()} == {ACTIVITIES, *LIST_ASSETS}
     assert nights.pipeline.rows("SELECT count(*) > 0 FROM topo.sequence_templates") == [(True,)]
 
 
-def test_a_night_ends_with_yesterday_in_the_reporting_zone_and_begins_no_earlier_than_the_start_date(
+def test_a_night_reads_from_the_start_date_to_yesterday_in_the_reporting_zone(
     tmp_path: Path, api_key: str, home: Path
 ) -> None:
     at = datetime(2026, 3, 19, 16, 15, tzinfo=UTC)  # 01:15 on the 20th in Tokyo
@@ -149,27 +149,27 @@ def test_a_night_ends_with_yesterday_in_the_reporting_zone_and_begins_no_earlier
         assert days_of(request) == expected
 
 
-def test_a_tick_that_is_evaluated_again_asks_for_the_very_same_runs(nights: Nights) -> None:
-    assert nights.asks(date(2026, 3, 20)) == nights.asks(date(2026, 3, 20))
+def test_evaluating_a_tick_again_requests_the_same_runs(nights: Nights) -> None:
+    assert nights.requests(date(2026, 3, 20)) == nights.requests(date(2026, 3, 20))
 
 
-def test_a_night_asks_neither_topo_nor_the_warehouse(nights: Nights) -> None:
+def test_a_nightly_tick_uses_neither_topo_nor_the_warehouse(nights: Nights) -> None:
     land(nights.pipeline.instance, date(2026, 3, 17))
-    nights.pipeline.warehouse.path.write_bytes(b"whoever opens this fails")
-    assert [days_of(request) for request in nights.asks(date(2026, 3, 20))] == [(18, 19)]
-    assert nights.pipeline.api.asked == []
+    nights.pipeline.warehouse.path.write_bytes(b"not a database")
+    assert [days_of(request) for request in nights.requests(date(2026, 3, 20))] == [(18, 19)]
+    assert nights.pipeline.api.requested == []
 
 
-def test_a_landed_day_that_was_refused_when_it_was_read_again_is_tried_the_next_night(nights: Nights) -> None:
+def test_a_landed_day_whose_reload_was_refused_is_retried_the_next_night(nights: Nights) -> None:
     assert nights.pipeline.read(march(15, 16, 17)).success
-    assert [days_of(request) for request in nights.asks(date(2026, 3, 20))] == [(18, 19)]
+    assert [days_of(request) for request in nights.requests(date(2026, 3, 20))] == [(18, 19)]
     nights.pipeline.api.miscounted = {date(2026, 3, 15)}
     assert not nights.pipeline.read(march(15)).success
-    assert [days_of(request) for request in nights.asks(date(2026, 3, 20))] == [(15, 15), (18, 19)]
+    assert [days_of(request) for request in nights.requests(date(2026, 3, 20))] == [(15, 15), (18, 19)]
 
 
-def test_days_that_a_run_under_way_will_close_are_left_to_it(nights: Nights) -> None:
-    [request] = nights.asks(date(2026, 3, 20))
+def test_days_that_a_run_in_progress_will_close_are_not_requested(nights: Nights) -> None:
+    [request] = nights.requests(date(2026, 3, 20))
     nights.pipeline.instance.create_run_for_job(
         nights.pipeline.definitions.resolve_job_def("refresh"),
         tags=dict(request.tags),
@@ -177,16 +177,16 @@ def test_days_that_a_run_under_way_will_close_are_left_to_it(nights: Nights) -> 
         status=dg.DagsterRunStatus.STARTING,
     )
     assert "No days to read" in nights.tick("nightly_refresh_schedule", datetime(2026, 3, 20, 1, 15, tzinfo=UTC))
-    assert [days_of(request) for request in nights.asks(date(2026, 3, 21))] == [(20, 20)]
+    assert [days_of(request) for request in nights.requests(date(2026, 3, 21))] == [(20, 20)]
 
 
-def test_the_replies_are_read_once_something_is_landed_and_one_look_at_a_time(nights: Nights) -> None:
+def test_replies_are_read_once_a_day_has_landed_and_by_one_run_at_a_time(nights: Nights) -> None:
     at, schedule = datetime(2026, 3, 20, 1, 30, tzinfo=UTC), "nightly_replies_schedule"
     pipeline = nights.pipeline
     assert nights.tick(schedule, at) == "No day has landed yet."
     land(pipeline.instance, date(2026, 3, 19))
     pipeline.warehouse.prepare()
-    [request] = nights.asks(date(2026, 3, 20), schedule)
+    [request] = nights.requests(date(2026, 3, 20), schedule)
     assert pipeline.run(request, job="reread_replies").success
     job = pipeline.definitions.resolve_job_def("reread_replies")
     pipeline.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
@@ -194,14 +194,16 @@ def test_the_replies_are_read_once_something_is_landed_and_one_look_at_a_time(ni
 
 
 @pytest.mark.parametrize("schedule", ["nightly_refresh_schedule", "nightly_replies_schedule"])
-def test_without_a_key_a_night_is_skipped_and_says_so(tmp_path: Path, api_key: str, home: Path, schedule: str) -> None:
+def test_without_a_key_a_nightly_tick_skips_and_says_why(
+    tmp_path: Path, api_key: str, home: Path, schedule: str
+) -> None:
     with pipeline_over(tmp_path, api_key, home=home, key_used=" ") as pipeline:
         land(pipeline.instance, date(2026, 3, 17))
         assert "TOPO_API_KEY is not set" in Nights(pipeline).tick(schedule, NOW)
 
 
-def test_on_monday_morning_everything_that_is_published_is_asked_for(nights: Nights) -> None:
-    [request] = nights.asks(date(2026, 3, 23), "weekly_report_schedule")
+def test_on_monday_morning_everything_is_published(nights: Nights) -> None:
+    [request] = nights.requests(date(2026, 3, 23), "weekly_report_schedule")
     schedule = nights.pipeline.definitions.get_repository_def().get_schedule_def("weekly_report_schedule")
     assert (schedule.cron_schedule, schedule.job_name, request.asset_selection) == ("30 6 * * 1", "publish", None)
     published = nights.pipeline.definitions.resolve_job_def("publish").asset_layer.selected_asset_keys
@@ -210,7 +212,7 @@ def test_on_monday_morning_everything_that_is_published_is_asked_for(nights: Nig
 
 
 @pytest.mark.parametrize(("automation", "status"), [("off", "STOPPED"), ("on", "RUNNING")])
-def test_what_calls_the_api_or_publishes_runs_by_default_only_where_automation_is_on(
+def test_what_calls_the_api_or_publishes_runs_by_default_only_if_automation_is_on(
     tmp_path: Path, api_key: str, automation: str, status: str
 ) -> None:
     with pipeline_over(tmp_path, api_key, automation=automation, timezone="Europe/Paris") as pipeline:

@@ -1,4 +1,4 @@
-"""Ticks of the sensors that call the API: a real instance, real HTTP, a clock that is moved."""
+"""Ticks of the sensors that call the API, with a real instance, real HTTP and a clock set by the test."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -20,10 +20,10 @@ from topo_pipeline_tests.defs.test_records import land
 
 TODAY = NOW.date()
 LAST_DAYS = [TODAY - timedelta(days=ago) for ago in (3, 2, 1)]
-FAR = TODAY - timedelta(days=9)
+OLD_DAY = TODAY - timedelta(days=9)
 QUARTER, HOUR = timedelta(minutes=15), timedelta(hours=1)
 EVENING = timedelta(hours=6, minutes=5)
-"""From noon to when the sandbox has nothing new for two hours."""
+"""From noon to a time after which the sandbox has nothing new for two hours."""
 
 
 @dataclass
@@ -36,18 +36,18 @@ class Clock:
 
 @dataclass
 class Daemon:
-    """Ticks one sensor as Dagster's daemon does: with the cursor of the tick before."""
+    """Ticks one sensor as Dagster's daemon does, with the cursor of the previous tick."""
 
     pipeline: Pipeline
     sensor: str
     clock: Clock
     cursor: str | None = None
     changes: dict[str, Any] = field(default_factory=dict)
-    """Of the settings."""
+    """Changed settings."""
     keys: list[str] = field(default_factory=list)
 
     def tick(self, after: timedelta = timedelta()) -> list[dg.RunRequest] | str:
-        """What a tick comes to: run requests, or why it skips."""
+        """Run one tick; return its run requests, or its skip message."""
         self.clock.now += after
         resources = dict(self.pipeline.definitions.resources or {})
         topo = resources["topo"]
@@ -64,7 +64,7 @@ class Daemon:
         assert isinstance(reason, str), reason
         return reason
 
-    def asks(self, after: timedelta = timedelta()) -> dg.RunRequest:
+    def requests(self, after: timedelta = timedelta()) -> dg.RunRequest:
         requests = self.tick(after)
         assert not isinstance(requests, str), requests
         [request] = requests
@@ -95,7 +95,7 @@ def workspace(tmp_path: Path, api_key: str, clock: Clock) -> Iterator[Pipeline]:
 
 
 @pytest.fixture
-def news_of(workspace: Pipeline, clock: Clock) -> Daemon:
+def new_activity(workspace: Pipeline, clock: Clock) -> Daemon:
     return Daemon(workspace, "new_activity_sensor", clock)
 
 
@@ -104,8 +104,8 @@ def late(workspace: Pipeline, clock: Clock) -> Daemon:
     return Daemon(workspace, "late_activity_sensor", clock)
 
 
-def lose_one(daemon: Daemon, api_key: str, day: date) -> None:
-    """Let an activity of the day vanish at the source."""
+def remove_one(daemon: Daemon, api_key: str, day: date) -> None:
+    """Remove an activity of the day at the source."""
     world = Edited(daemon.pipeline.world.seed, scale=daemon.pipeline.world.scale)
     start = datetime.combine(day, time(), UTC)
     gone = world.activities(start, start + timedelta(days=1))[0]
@@ -115,14 +115,14 @@ def lose_one(daemon: Daemon, api_key: str, day: date) -> None:
 
 @dataclass
 class Refusing:
-    """The sandbox, which counts but shows no page; or, with a status, says nothing else."""
+    """The sandbox, which answers counts but refuses pages; with a status, it answers every request with it."""
 
     app: Any
     status: int | None = None
-    asked: int = 0
+    requested: int = 0
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        self.asked += 1
+        self.requested += 1
         if self.status is None and b"size=1&" in scope["query_string"] + b"&":
             await self.app(scope, receive, send)
             return
@@ -131,81 +131,81 @@ class Refusing:
         await send({"type": "http.response.body", "body": b""})
 
 
-def test_today_is_read_when_there_is_news_and_left_alone_while_there_is_none(news_of: Daemon) -> None:
-    for request in (news_of.asks(), news_of.asks(EVENING)):
+def test_today_is_read_only_if_its_count_has_changed(new_activity: Daemon) -> None:
+    for request in (new_activity.requests(), new_activity.requests(EVENING)):
         assert days_of(request) == only(TODAY)
         assert request.asset_selection == [ACTIVITIES]
-        assert news_of.pipeline.run(request).success
-    landed = news_of.pipeline.rows("SELECT count(*) FROM topo.activities")[0][0]
+        assert new_activity.pipeline.run(request).success
+    landed = new_activity.pipeline.rows("SELECT count(*) FROM topo.activities")[0][0]
     assert landed > 0
-    assert f"Topo counts {landed} activities for {TODAY}, as many as landed." in news_of.skips(HOUR)
-    assert days_of(news_of.asks(2 * HOUR)) == only(TODAY)
+    assert f"Topo counts {landed} activities for {TODAY}, as many as landed." in new_activity.skips(HOUR)
+    assert days_of(new_activity.requests(2 * HOUR)) == only(TODAY)
 
 
-def test_a_tick_is_one_small_request_and_none_within_a_quarter_of_an_hour(news_of: Daemon) -> None:
-    asked = news_of.pipeline.api.asked
-    news_of.asks()
+def test_a_tick_sends_one_small_request_at_most_every_15_minutes(new_activity: Daemon) -> None:
+    asked = new_activity.pipeline.api.requested
+    new_activity.requests()
     assert asked == ["/v1/activities"]
-    assert "interval is 15 minutes" in news_of.skips(QUARTER - timedelta(seconds=1))
+    assert "interval is 15 minutes" in new_activity.skips(QUARTER - timedelta(seconds=1))
     assert asked == ["/v1/activities"]
-    news_of.tick(timedelta(seconds=1))
+    new_activity.tick(timedelta(seconds=1))
     assert asked == ["/v1/activities"] * 2
 
 
-def test_after_midnight_the_new_day_is_today(news_of: Daemon) -> None:
-    news_of.pipeline.run(news_of.asks())
-    assert "only just begun" in news_of.skips(timedelta(hours=12, minutes=1))
-    assert days_of(news_of.asks(timedelta(days=2, hours=11))) == only(TODAY + timedelta(days=3))
+def test_after_midnight_the_new_day_is_today(new_activity: Daemon) -> None:
+    new_activity.pipeline.run(new_activity.requests())
+    assert "only just begun" in new_activity.skips(timedelta(hours=12, minutes=1))
+    assert days_of(new_activity.requests(timedelta(days=2, hours=11))) == only(TODAY + timedelta(days=3))
 
 
-def test_a_day_that_is_queued_or_running_is_not_asked_for(news_of: Daemon) -> None:
-    pipeline, request = news_of.pipeline, news_of.asks()
+def test_a_day_that_a_run_already_reads_is_not_requested(new_activity: Daemon) -> None:
+    pipeline, request = new_activity.pipeline, new_activity.requests()
     run = pipeline.instance.create_run_for_job(
         pipeline.definitions.resolve_job_def("refresh"),
         tags=dict(request.tags),
         asset_selection=frozenset({ACTIVITIES}),
         status=dg.DagsterRunStatus.STARTED,
     )
-    asked = len(pipeline.api.asked)
-    assert "already reads" in news_of.skips(HOUR)
-    assert len(pipeline.api.asked) == asked
+    asked = len(pipeline.api.requested)
+    assert "already reads" in new_activity.skips(HOUR)
+    assert len(pipeline.api.requested) == asked
     pipeline.instance.report_run_failed(run)
-    assert days_of(news_of.asks(HOUR)) == only(TODAY)
+    assert days_of(new_activity.requests(HOUR)) == only(TODAY)
 
 
-def test_a_today_that_is_refused_is_not_read_again_until_there_is_other_news(news_of: Daemon) -> None:
-    request = news_of.asks(EVENING)
-    news_of.pipeline.api.app = Refusing(news_of.pipeline.api.app)
-    assert not news_of.pipeline.run(request).success
-    assert "did not land" in news_of.skips(QUARTER)
-    assert "did not land" in news_of.skips(HOUR)
-    assert days_of(news_of.asks(2 * HOUR)) == only(TODAY)
+def test_if_today_is_refused_it_is_not_read_again_until_its_count_changes(new_activity: Daemon) -> None:
+    request = new_activity.requests(EVENING)
+    new_activity.pipeline.api.app = Refusing(new_activity.pipeline.api.app)
+    assert not new_activity.pipeline.run(request).success
+    assert "did not land" in new_activity.skips(QUARTER)
+    assert "did not land" in new_activity.skips(HOUR)
+    assert days_of(new_activity.requests(2 * HOUR)) == only(TODAY)
 
 
-def test_days_that_moved_at_the_source_are_read_again_and_agree_then(late: Daemon, api_key: str) -> None:
+def test_days_that_changed_at_the_source_are_read_again_once(late: Daemon, api_key: str) -> None:
     late.pipeline.read(LAST_DAYS)
     assert "compared with Topo: 3. To read again: 0" in late.skips()
-    lose_one(late, api_key, LAST_DAYS[1])
+    remove_one(late, api_key, LAST_DAYS[1])
     assert "No landed day is due" in late.skips(HOUR - timedelta(seconds=1))
-    request = late.asks(timedelta(seconds=1))
+    request = late.requests(timedelta(seconds=1))
     assert days_of(request) == only(LAST_DAYS[1])
     assert late.pipeline.run(request).success
     assert late.pipeline.rows("SELECT sum(removed)::INT FROM topo.loads") == [(1,)]
     assert "compared with Topo: 3. To read again: 0" in late.skips(HOUR)
 
 
-def test_a_day_that_moved_and_is_refused_is_asked_for_once(late: Daemon) -> None:
+def test_a_changed_day_that_is_refused_is_requested_once(late: Daemon) -> None:
     late.pipeline.read(LAST_DAYS)
     late.pipeline.api.miscounted = {LAST_DAYS[0]}
-    assert not late.pipeline.run(late.asks()).success
+    assert not late.pipeline.run(late.requests()).success
     assert all("To read again: 0" in late.skips(HOUR) for _ in range(5))
     late.pipeline.api.miscounted = set()
     assert "To read again: 0" in late.skips(HOUR)
     late.pipeline.api.miscounted = {LAST_DAYS[0]}
-    assert days_of(late.asks(HOUR)) == only(LAST_DAYS[0])
+    assert days_of(late.requests(HOUR)) == only(LAST_DAYS[0])
 
 
-def test_a_day_that_landed_unproved_is_not_read_again_for_that(tmp_path: Path, api_key: str, clock: Clock) -> None:
+def test_an_unproved_day_is_not_read_again_because_of_its_count(tmp_path: Path, api_key: str, clock: Clock) -> None:
     with pipeline_over(tmp_path, api_key, clock=clock, completeness="warn") as pipeline:
         pipeline.api.miscounted = {LAST_DAYS[0]}
         assert pipeline.read(LAST_DAYS).success
@@ -216,22 +216,22 @@ def test_a_day_that_landed_unproved_is_not_read_again_for_that(tmp_path: Path, a
 def test_an_open_day_is_compared_over_the_part_that_was_read(late: Daemon, api_key: str) -> None:
     late.pipeline.read([TODAY])
     assert "compared with Topo: 1. To read again: 0" in late.skips(timedelta(days=1))
-    lose_one(late, api_key, TODAY)
-    assert days_of(late.asks(HOUR)) == only(TODAY)
+    remove_one(late, api_key, TODAY)
+    assert days_of(late.requests(HOUR)) == only(TODAY)
 
 
-def test_far_days_are_looked_at_once_a_day(late: Daemon, api_key: str) -> None:
-    late.pipeline.read([FAR])
+def test_older_days_are_compared_once_a_day(late: Daemon, api_key: str) -> None:
+    late.pipeline.read([OLD_DAY])
     late.skips()
-    lose_one(late, api_key, FAR)
+    remove_one(late, api_key, OLD_DAY)
     assert "No landed day is due" in late.skips(timedelta(hours=23))
-    assert days_of(late.asks(HOUR)) == only(FAR)
+    assert days_of(late.requests(HOUR)) == only(OLD_DAY)
 
 
-def test_days_under_way_are_looked_at_once_their_run_has_ended(late: Daemon, api_key: str) -> None:
+def test_days_that_a_run_reads_are_compared_after_it_has_ended(late: Daemon, api_key: str) -> None:
     pipeline = late.pipeline
     pipeline.read(LAST_DAYS)
-    lose_one(late, api_key, LAST_DAYS[1])
+    remove_one(late, api_key, LAST_DAYS[1])
     run = pipeline.instance.create_run_for_job(
         pipeline.definitions.resolve_job_def("refresh"),
         tags={"dagster/partition": str(LAST_DAYS[1])},
@@ -239,17 +239,17 @@ def test_days_under_way_are_looked_at_once_their_run_has_ended(late: Daemon, api
     )
     assert "compared with Topo: 2." in late.skips()
     pipeline.instance.report_run_failed(run)
-    assert days_of(late.asks()) == only(LAST_DAYS[1])
+    assert days_of(late.requests()) == only(LAST_DAYS[1])
 
 
-def test_no_two_ticks_share_a_run_key(late: Daemon, news_of: Daemon, api_key: str) -> None:
+def test_no_two_ticks_share_a_run_key(late: Daemon, new_activity: Daemon, api_key: str) -> None:
     late.pipeline.read(LAST_DAYS)
-    lose_one(late, api_key, LAST_DAYS[0])
+    remove_one(late, api_key, LAST_DAYS[0])
     for _ in range(3):
-        late.asks()
-        news_of.asks(HOUR)
-        late.cursor = news_of.cursor = None
-    keys = late.keys + news_of.keys
+        late.requests()
+        new_activity.requests(HOUR)
+        late.cursor = new_activity.cursor = None
+    keys = late.keys + new_activity.keys
     assert len(set(keys)) == len(keys) == 6
 
 
@@ -266,7 +266,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
 
 @BOTH
 @pytest.mark.parametrize("cursor", ["{", '{"at": 5, "looks": {"soon": {}}}'])
-def test_a_cursor_of_another_making_is_survived(known: Pipeline, clock: Clock, sensor: str, cursor: str) -> None:
+def test_an_invalid_cursor_is_replaced(known: Pipeline, clock: Clock, sensor: str, cursor: str) -> None:
     daemon = Daemon(known, sensor, clock, cursor)
     daemon.tick()
     assert daemon.state() not in (news.NewsState(), drift.DriftState())
@@ -282,9 +282,9 @@ def test_a_cursor_of_another_making_is_survived(known: Pipeline, clock: Clock, s
         ({"api_url": "http://127.0.0.1:9/v1"}, "127.0.0.1:9 gave no usable answer in 1 attempt"),
         ({"api_url": "http://topo.example/v1"}, "TOPO_API_URL must use https"),
     ],
-    ids=["401", "no key", "no possible key", "nobody there", "no possible address"],
+    ids=["401", "no key", "invalid key", "unreachable", "insecure URL"],
 )
-def test_a_tick_that_cannot_ask_says_why_in_one_sentence_and_keeps_what_it_knew(
+def test_a_tick_that_cannot_query_topo_says_why_and_keeps_its_state(
     known: Pipeline, clock: Clock, sensor: str, changes: dict[str, Any], says: str
 ) -> None:
     at = '"at":"2026-03-19T09:00:00Z"'
@@ -298,18 +298,18 @@ def test_a_tick_that_cannot_ask_says_why_in_one_sentence_and_keeps_what_it_knew(
 
 @BOTH
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_topo_that_is_busy_or_down_is_asked_at_most_twice_a_tick(
+def test_a_tick_sends_at_most_two_requests_if_topo_is_busy_or_down(
     workspace: Pipeline, clock: Clock, sensor: str, status: int
 ) -> None:
     for day in LAST_DAYS:
         land(workspace.instance, day)
     workspace.api.app = Refusing(workspace.api.app, status)
     assert str(status) in Daemon(workspace, sensor, clock).skips()
-    assert workspace.api.app.asked <= 2
+    assert workspace.api.app.requested <= 2
 
 
 @BOTH
 def test_a_sensor_never_opens_the_warehouse(workspace: Pipeline, clock: Clock, sensor: str) -> None:
     land(workspace.instance, LAST_DAYS[0])
-    workspace.warehouse.path.write_bytes(b"whoever opens this fails")
+    workspace.warehouse.path.write_bytes(b"not a database")
     Daemon(workspace, sensor, clock).tick()

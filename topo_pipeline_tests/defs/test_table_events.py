@@ -1,4 +1,4 @@
-"""What the tables tell Dagster, and when they follow."""
+"""What tables report to Dagster, and when they are requested."""
 
 import base64
 import io
@@ -32,28 +32,28 @@ def _comments(pipeline: Pipeline, schema: str, table: str) -> dict[str, str]:
     )
 
 
-def test_each_table_shows_its_rows_and_its_columns_with_the_warehouses_own_words(refreshed: Pipeline) -> None:
+def test_each_table_reports_its_row_count_and_column_comments(refreshed: Pipeline) -> None:
     for schema, table in [
         *(("engagement", name) for name in TABLES),
         ("topo", "activities"),
         ("topo", "sequence_templates"),
     ]:
-        told = _latest(refreshed, schema, table)
-        columns = told["dagster/column_schema"].columns
+        shown = _latest(refreshed, schema, table)
+        columns = shown["dagster/column_schema"].columns
         assert {column.name: column.description for column in columns} == _comments(refreshed, schema, table)
         if table != "activities":
-            assert [(told["dagster/row_count"],)] == refreshed.rows(f"SELECT count(*) FROM {schema}.{table}")  # noqa: S608
+            assert [(shown["dagster/row_count"],)] == refreshed.rows(f"SELECT count(*) FROM {schema}.{table}")  # noqa: S608
 
 
-def test_each_day_of_the_daily_table_shows_its_own_rows(refreshed: Pipeline) -> None:
+def test_each_day_of_the_daily_table_reports_its_row_count(refreshed: Pipeline) -> None:
     counted = dict(refreshed.rows("SELECT day, count(*) FROM engagement.sequence_activity GROUP BY day"))
     assert sum(counted.values()) > 0
     for day in LAST_DAYS:
-        told = _latest(refreshed, "engagement", "sequence_activity", day=day)
-        assert told["dagster/partition_row_count"] == counted.get(day, 0)
+        shown = _latest(refreshed, "engagement", "sequence_activity", day=day)
+        assert shown["dagster/partition_row_count"] == counted.get(day, 0)
 
 
-def test_a_count_shows_the_columns_that_it_comes_from(refreshed: Pipeline) -> None:
+def test_column_lineage_names_the_source_columns(refreshed: Pipeline) -> None:
     origins = _latest(refreshed, "engagement", "sequence_daily")["dagster/column_lineage"].deps_by_column
     runs, counts = (dg.AssetKey(["engagement", name]) for name in ("sequence_runs", "sequence_activity"))
     assert origins["unique_sent"] == [dg.TableColumnDep(runs, "contacted_at")]
@@ -73,29 +73,29 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize("table", NUMBERS)
-def test_each_table_shows_a_chart_a_preview_and_numbers_of_what_was_built(refreshed: Pipeline, table: str) -> None:
-    told = _latest(refreshed, "engagement", table)
-    assert told.keys() >= NUMBERS[table]
-    if table in {"sequence_cohorts", "sequence_trends"}:  # of four days no outcome window has closed
-        assert (told["preview"], "chart" in told) == ("No rows yet.", False)
+def test_each_table_reports_a_chart_a_preview_and_numbers(refreshed: Pipeline, table: str) -> None:
+    shown = _latest(refreshed, "engagement", table)
+    assert shown.keys() >= NUMBERS[table]
+    if table in {"sequence_cohorts", "sequence_trends"}:  # no outcome window has closed after four days
+        assert (shown["preview"], "chart" in shown) == ("No rows yet.", False)
         return
-    assert str(told["preview"]).count("\n|") > 1
-    kind, _, picture = str(told["chart"]).partition("(data:image/png;base64,")
+    assert str(shown["preview"]).count("\n|") > 1
+    kind, _, picture = str(shown["chart"]).partition("(data:image/png;base64,")
     assert kind.startswith("![")
     png = base64.b64decode(picture.removesuffix(")"), validate=True)
     with Image.open(io.BytesIO(png)) as drawn:
         assert drawn.width > 600
 
 
-def test_of_a_range_the_last_day_alone_carries_the_chart_and_each_day_its_numbers(refreshed: Pipeline) -> None:
-    told = [_latest(refreshed, "engagement", "sequence_activity", day=day) for day in LAST_DAYS]
-    assert ["chart" in of_day for of_day in told] == [False, False, False, True]
-    assert ["dagster/column_schema" in of_day for of_day in told] == [False, False, False, True]
+def test_in_a_range_each_day_has_its_numbers_and_only_the_last_the_chart(refreshed: Pipeline) -> None:
+    shown = [_latest(refreshed, "engagement", "sequence_activity", day=day) for day in LAST_DAYS]
+    assert ["chart" in of_day for of_day in shown] == [False, False, False, True]
+    assert ["dagster/column_schema" in of_day for of_day in shown] == [False, False, False, True]
     sent = refreshed.rows("SELECT sum(total_sent)::BIGINT FROM engagement.sequence_activity GROUP BY day ORDER BY day")
-    assert [(of_day["messages"],) for of_day in told] == sent
+    assert [(of_day["messages"],) for of_day in shown] == sent
 
 
-def test_each_table_leads_to_the_report_its_sql_its_documentation_and_its_last_build(refreshed: Pipeline) -> None:
+def test_each_table_links_to_the_report_its_sql_its_documentation_and_its_builds(refreshed: Pipeline) -> None:
     for table in TABLES:
         spec = refreshed.definitions.resolve_assets_def(dg.AssetKey(["engagement", table])).get_asset_spec()
         assert str(spec.metadata["report"].value).endswith("/report/engagement_report.html")
@@ -106,12 +106,12 @@ def test_each_table_leads_to_the_report_its_sql_its_documentation_and_its_last_b
         assert f"(/assets/engagement/{table}?view=events)" in str(spec.description)
 
 
-def test_a_run_logs_a_line_for_its_range_for_each_day_and_each_table(refreshed: Pipeline) -> None:
+def test_a_run_logs_a_line_for_its_range_each_day_and_each_table(refreshed: Pipeline) -> None:
     [run] = refreshed.instance.get_runs()  # `refreshed` makes sure that no test adds one
-    told = [e.user_message for e in refreshed.instance.all_logs(run.run_id) if not e.is_dagster_event]
+    shown = [e.user_message for e in refreshed.instance.all_logs(run.run_id) if not e.is_dagster_event]
     counted = refreshed.rows("SELECT rows, requests, api_total_count FROM topo.loads ORDER BY day")
-    read = [line for line in told if line.startswith("2026-")]
-    assert f"Reading 4 days, {LAST_DAYS[0]} to {LAST_DAYS[-1]}" in told
+    read = [line for line in shown if line.startswith("2026-")]
+    assert f"Reading 4 days, {LAST_DAYS[0]} to {LAST_DAYS[-1]}" in shown
     for done, (line, day, (rows, requests, count)) in enumerate(zip(read, LAST_DAYS, counted, strict=True), start=1):
         assert line.startswith(f"{day} ({done} of 4, ")
         requested = "1 request" if requests == 1 else f"{requests} requests"
@@ -120,11 +120,11 @@ def test_a_run_logs_a_line_for_its_range_for_each_day_and_each_table(refreshed: 
         )
     for table in TABLES:
         [(rows,)] = refreshed.rows(f"SELECT count(*) FROM engagement.{table}")  # noqa: S608
-        [line] = [line for line in told if line.startswith(f"{table}: ")]
+        [line] = [line for line in shown if line.startswith(f"{table}: ")]
         assert line.startswith(f"{table}: {rows:,} rows")
 
 
-def test_days_that_never_landed_are_not_materialised_and_hold_up_no_other(pipeline: Pipeline) -> None:
+def test_days_that_never_landed_are_not_materialized_and_hold_up_no_other(pipeline: Pipeline) -> None:
     pipeline.read(days(2))
     by_day = dg.AssetKey(["engagement", "sequence_activity"])
     tags = range_tags(days(1)[0], days(5)[-1])
@@ -137,10 +137,10 @@ def test_days_that_never_landed_are_not_materialised_and_hold_up_no_other(pipeli
     assert pipeline.instance.get_materialized_partitions(by_day) == {str(day) for day in days(2)}
 
 
-def test_no_failure_of_ours_is_retried_even_where_a_job_would(pipeline: Pipeline) -> None:
+def test_our_failures_are_not_retried_even_if_the_job_has_a_retry_policy(pipeline: Pipeline) -> None:
     selection = dg.AssetSelection.assets(ACTIVITIES)
-    stubborn = dg.define_asset_job("stubborn", selection, op_retry_policy=dg.RetryPolicy(max_retries=2))
-    job = dg.Definitions.merge(pipeline.definitions, dg.Definitions(jobs=[stubborn])).resolve_job_def("stubborn")
+    retrying = dg.define_asset_job("retrying", selection, op_retry_policy=dg.RetryPolicy(max_retries=2))
+    job = dg.Definitions.merge(pipeline.definitions, dg.Definitions(jobs=[retrying])).resolve_job_def("retrying")
 
     def retries() -> int:
         result = job.execute_in_process(instance=pipeline.instance, partition_key=str(days(1)[0]), raise_on_error=False)
@@ -154,7 +154,7 @@ def test_no_failure_of_ours_is_retried_even_where_a_job_would(pipeline: Pipeline
     assert retries() == 0
 
 
-def test_a_full_refresh_makes_the_runs_of_every_load_again(copied: Pipeline) -> None:
+def test_a_full_refresh_rebuilds_the_runs_of_every_load(copied: Pipeline) -> None:
     with copied.warehouse.transaction() as connection:
         connection.execute("UPDATE engagement.sequence_runs SET messages_sent = -1")
     runs = dg.RunRequest(asset_selection=[dg.AssetKey(["engagement", "sequence_runs"])])
@@ -170,7 +170,7 @@ def _requested(pipeline: Pipeline, cursor: object, tables: Sequence[str] = TABLE
     return result.cursor, {t: result.get_num_requested(dg.AssetKey(["engagement", t])) for t in tables}
 
 
-def test_tables_follow_once_and_not_again_until_something_else_lands(pipeline: Pipeline) -> None:
+def test_tables_are_requested_once_each_time_a_day_lands(pipeline: Pipeline) -> None:
     cursor, _ = _requested(pipeline, None)
     for day in days(2):
         pipeline.read([day])
@@ -180,22 +180,22 @@ def test_tables_follow_once_and_not_again_until_something_else_lands(pipeline: P
     assert second == dict.fromkeys(TABLES, 0)
 
 
-def test_tables_follow_what_they_were_not_built_with(pipeline: Pipeline) -> None:
+def test_tables_are_requested_only_after_days_they_were_not_built_with(pipeline: Pipeline) -> None:
     some = pipeline.only("activities", *SOME)
     start, _ = _requested(some, None, SOME)
     one, two = days(2)
     some.backfill([one])
-    built, asked = _requested(some, start, SOME)
-    assert asked == dict.fromkeys(SOME, 0)
+    built, requested = _requested(some, start, SOME)
+    assert requested == dict.fromkeys(SOME, 0)
     assert _requested(some, built, SOME)[1] == dict.fromkeys(SOME, 0)
 
     some.read([two])
-    for cursor in (built, start):  # also where nobody looked between the build and the second day
-        after, asked = _requested(some, cursor, SOME)
-        assert asked == dict.fromkeys(SOME, 1)
+    for cursor in (built, start):  # also without an evaluation between the build and the second day
+        after, requested = _requested(some, cursor, SOME)
+        assert requested == dict.fromkeys(SOME, 1)
 
-    # What is asked for at once comes in two runs, in any order, since one of them has partitions.
+    # Tables that are requested together are built in two runs in any order, because one of them has partitions.
     for table in ("sequence_daily", "sequence_activity"):
         build = dg.RunRequest(asset_selection=[dg.AssetKey(["engagement", table])], tags=range_tags(two, two))
         assert some.run(build).success
-    assert _requested(some, after, SOME)[1]["sequence_daily"] == 1  # it was built before one that it reads
+    assert _requested(some, after, SOME)[1]["sequence_daily"] == 1  # it was built before a table that it reads

@@ -1,4 +1,4 @@
-"""A folder to be examined, with whatever settings, and Topo's API beside it."""
+"""A folder for doctor to examine, and a sandbox API."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ Examine = Callable[..., dict[str, Finding]]
 
 
 def now() -> datetime:
-    """What the API's answers are dated by, too."""
+    """The clock of doctor and of the API."""
     return datetime.now(UTC)
 
 
@@ -43,18 +43,18 @@ def serving(world: World, **options: Any) -> Iterator[str]:
 
 @pytest.fixture
 def finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, api_url: str) -> Iterator[Examine]:
-    """What is found in the test's own folder under settings of its own; a variable that is None is unset."""
+    """Run doctor in the test's folder with these variables; a variable that is None is unset."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(doctor, "_PATIENCE", 0.01)
-    plain = {"TOPO_API_URL": api_url, "TOPO_WAREHOUSE": "topo.duckdb", "DAGSTER_HOME": str(tmp_path / "home")}
+    defaults = {"TOPO_API_URL": api_url, "TOPO_WAREHOUSE": "topo.duckdb", "DAGSTER_HOME": str(tmp_path / "home")}
 
-    def look(clock: Callable[[], datetime] = now, **variables: str | None) -> dict[str, Finding]:
-        for name, value in {**plain, **variables}.items():
+    def examine_with(clock: Callable[[], datetime] = now, **variables: str | None) -> dict[str, Finding]:
+        for name, value in {**defaults, **variables}.items():
             monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
         get_settings.cache_clear()
         found = examine(clock)
         assert API_KEY not in str(found)
         return {finding.check: finding for finding in found}
 
-    yield look
+    yield examine_with
     get_settings.cache_clear()

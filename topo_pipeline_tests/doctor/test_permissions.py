@@ -1,4 +1,4 @@
-"""Whether others can read what is private."""
+"""Doctor's check of file permissions."""
 
 import shlex
 import stat
@@ -15,8 +15,8 @@ from topo_pipeline_tests.limits import umask
 
 @pytest.fixture
 def private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
-    """Everything that is private, as it is created where the umask takes nothing away."""
-    monkeypatch.setenv("DAGSTER_HOME", "")  # put back afterwards what prepare sets
+    """All private files, created with a umask of 0."""
+    monkeypatch.setenv("DAGSTER_HOME", "")  # prepare sets it; this restores it afterwards
     with umask(0):
         Warehouse(str(tmp_path / "topo.duckdb")).prepare()
         prepare(tmp_path / "home")
@@ -25,13 +25,13 @@ def private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     return {"file": tmp_path / "topo.duckdb", "home": tmp_path / "home", ".env": tmp_path / ".env"}
 
 
-def test_what_the_pipeline_creates_is_private(finds: Examine, private: dict[str, Path]) -> None:
+def test_files_that_the_pipeline_creates_are_private(finds: Examine, private: dict[str, Path]) -> None:
     assert private
     assert finds()["permissions"].level == "ok"
 
 
 @pytest.mark.parametrize(("name", "mode"), [("file", 0o640), ("home", 0o755), (".env", 0o644)])
-def test_what_others_may_read_is_named_with_the_command_that_repairs_it(
+def test_a_file_that_others_can_read_is_reported_with_the_command_that_fixes_it(
     finds: Examine, private: dict[str, Path], name: str, mode: int
 ) -> None:
     path = private[name]
@@ -39,6 +39,6 @@ def test_what_others_may_read_is_named_with_the_command_that_repairs_it(
     found = finds()["permissions"]
     assert found.level == "warning"
     assert f"{path.name} has mode {mode:o}" in found.found
-    assert stat.S_IMODE(path.stat().st_mode) == mode  # it is looked at only
+    assert stat.S_IMODE(path.stat().st_mode) == mode  # doctor doesn't change it
     subprocess.run(shlex.split(found.do.removeprefix("Run: ")), check=True)  # noqa: S603
     assert finds()["permissions"].level == "ok"

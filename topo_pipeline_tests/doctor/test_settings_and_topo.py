@@ -1,4 +1,4 @@
-"""Settings, the key, Topo, clocks and the pace: each fault is one finding, and everything else is looked at."""
+"""Doctor's checks of settings, the key, Topo, the clock and request limits."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -15,12 +15,10 @@ EVERY_CHECK = {
     "settings", "topo", "key", "clock", "rate", "warehouse", "days", "heartbeat", "dagster home",
     "permissions", "automation",
 }  # fmt: skip
-NOWHERE = "http://127.0.0.1:9/v1"
+UNREACHABLE = "http://127.0.0.1:9/v1"
 
 
-def test_a_fresh_checkout_with_a_good_key_has_no_problem_and_nothing_is_made_in_it(
-    finds: Examine, tmp_path: Path
-) -> None:
+def test_a_fresh_checkout_with_a_valid_key_has_no_problem_and_is_not_changed(finds: Examine, tmp_path: Path) -> None:
     found = finds()
     assert found.keys() == EVERY_CHECK
     assert {check for check, finding in found.items() if finding.level != "ok"} == {
@@ -31,27 +29,27 @@ def test_a_fresh_checkout_with_a_good_key_has_no_problem_and_nothing_is_made_in_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_key_it_says_so_and_whether_topo_is_there(finds: Examine) -> None:
+def test_without_a_key_doctor_still_checks_whether_topo_is_reachable(finds: Examine) -> None:
     found = finds(TOPO_API_KEY=None)
     assert (found["key"].level, found["key"].found) == ("problem", "TOPO_API_KEY is not set.")
     assert found["topo"].level == "ok"
     assert found["clock"].level == "ok"
 
 
-def test_without_a_key_and_without_topo_both_are_told(finds: Examine) -> None:
-    found = finds(TOPO_API_KEY=None, TOPO_API_URL=NOWHERE)
+def test_a_missing_key_and_an_unreachable_topo_are_both_reported(finds: Examine) -> None:
+    found = finds(TOPO_API_KEY=None, TOPO_API_URL=UNREACHABLE)
     assert [found[check].level for check in ("topo", "key")] == ["problem", "problem"]
     assert "127.0.0.1:9" in found["topo"].found
 
 
-def test_where_topo_is_not_reached_what_it_would_tell_is_not_known_and_the_rest_is_looked_at(finds: Examine) -> None:
-    found = finds(TOPO_API_URL=NOWHERE)
+def test_if_topo_is_unreachable_only_the_checks_that_need_it_are_skipped(finds: Examine) -> None:
+    found = finds(TOPO_API_URL=UNREACHABLE)
     assert found.keys() == EVERY_CHECK
     assert found["topo"].level == "problem"
     assert {found[check].found for check in ("key", "clock", "rate")} == {"Not checked: 127.0.0.1:9 was not reached."}
 
 
-def test_a_wrong_key_is_told_without_being_shown(finds: Examine) -> None:
+def test_a_wrong_key_is_reported_without_showing_it(finds: Examine) -> None:
     found = finds(TOPO_API_KEY="topo_wrong_0123456789")
     assert found["key"].level == "problem"
     assert found["topo"].level == "ok"
@@ -62,40 +60,38 @@ def test_a_wrong_key_is_told_without_being_shown(finds: Examine) -> None:
     ("scopes", "level", "scope"),
     [(["sequences:read"], "problem", "activities:read"), (["activities:read"], "warning", "sequences:read")],
 )
-def test_a_scope_that_is_missing_is_named(
-    finds: Examine, world: World, scopes: list[str], level: str, scope: str
-) -> None:
+def test_a_missing_scope_is_named(finds: Examine, world: World, scopes: list[str], level: str, scope: str) -> None:
     with serving(world, scopes=scopes) as address:
         key = finds(TOPO_API_URL=address)["key"]
     assert key.level == level
     assert scope in key.do
 
 
-class _Untold(Scripted):
-    """Topo that does not know the question whose key it is, and answers the other so."""
+class _WithoutMe(Scripted):
+    """A Topo API without the endpoint `/me`."""
 
     async def answer(self, request: Request) -> Answer:
         unknown = Answer(problem_of(404, "NotFoundIssue"), 404)
         return unknown if request.path.endswith("/me") else self.answers[0]
 
 
-def test_topo_that_does_not_tell_whose_key_it_is_is_no_problem(finds: Examine) -> None:
-    with serve(_Untold(Answer(page_of([])))) as address:
+def test_a_missing_me_endpoint_is_a_warning(finds: Examine) -> None:
+    with serve(_WithoutMe(Answer(page_of([])))) as address:
         found = finds(TOPO_API_URL=f"{address}/v1")
     assert [found[check].level for check in ("topo", "key")] == ["ok", "warning"]
 
 
 @pytest.mark.parametrize("answer", [Answer(b"<html>Welcome</html>"), Answer(problem_of(400, "ValidationIssue"), 400)])
-def test_an_address_that_is_another_site_is_a_problem(finds: Examine, answer: Answer) -> None:
+def test_the_url_of_another_site_is_a_problem(finds: Examine, answer: Answer) -> None:
     with serve(Scripted(answer)) as address:
         topo = finds(TOPO_API_URL=f"{address}/v1")["topo"]
     assert topo.level == "problem"
     assert "TOPO_API_URL" in topo.do
 
 
-def test_what_topo_says_of_limits_stands_beside_our_pace(finds: Examine) -> None:
+def test_topos_rate_limit_headers_are_shown_with_our_limit(finds: Examine) -> None:
     answer = Answer(page_of([]), headers={"X-RateLimit-Remaining": "17", "Retry-After": "0"})
-    with serve(_Untold(answer)) as address:
+    with serve(_WithoutMe(answer)) as address:
         rate = finds(TOPO_API_URL=f"{address}/v1", TOPO_REQUESTS_PER_SECOND="7")["rate"]
     assert rate.level == "ok"
     assert "7 requests per second" in rate.found
@@ -103,7 +99,7 @@ def test_what_topo_says_of_limits_stands_beside_our_pace(finds: Examine) -> None
 
 
 @pytest.mark.parametrize("status", [429, 403, 400])
-def test_topo_that_asks_to_slow_down_is_obeyed_by_less(finds: Examine, world: World, status: int) -> None:
+def test_a_rate_limit_response_is_a_warning_to_send_fewer_requests(finds: Examine, world: World, status: int) -> None:
     limited = AnswerFault(status=status, body='{"message": "API rate limit exceeded"}')
     with serving(world, faults=[limited]) as address:
         found = finds(TOPO_API_URL=address)
@@ -120,7 +116,7 @@ def test_topo_that_asks_to_slow_down_is_obeyed_by_less(finds: Examine, world: Wo
         ({"TOPO_API_URL": "https://xn--a/hunter2"}, "TOPO_API_URL"),
     ],
 )
-def test_an_environment_that_lets_nothing_through_is_one_problem_that_shows_no_value(
+def test_a_network_variable_that_blocks_requests_is_named_without_its_value(
     finds: Examine, variables: dict[str, str], says: str
 ) -> None:
     found = finds(**({"TOPO_API_URL": "https://topo.invalid/v1"} | variables))
@@ -134,13 +130,13 @@ def test_an_environment_that_lets_nothing_through_is_one_problem_that_shows_no_v
     ("ahead", "level", "says"),
     [(0, "ok", "agrees"), (60, "warning", "ahead of"), (600, "problem", "ahead of"), (-600, "problem", "behind")],
 )
-def test_a_clock_that_is_off_is_told(finds: Examine, ahead: int, level: str, says: str) -> None:
+def test_a_clock_difference_is_reported(finds: Examine, ahead: int, level: str, says: str) -> None:
     clock = finds(clock=lambda: now() + timedelta(seconds=ahead))["clock"]
     assert clock.level == level
     assert says in clock.found
 
 
-def test_a_setting_that_cannot_be_used_is_named_and_the_rest_is_looked_at_without_it(finds: Examine) -> None:
+def test_invalid_settings_are_named_and_the_other_checks_still_run(finds: Examine) -> None:
     found = finds(TOPO_TIMEZONE="Mars/Olympus", TOPO_RULES="nowhere.toml", TOPO_LOOKBACK_DAYS="soon")
     assert found.keys() == EVERY_CHECK
     assert found["settings"].level == "problem"
@@ -148,7 +144,7 @@ def test_a_setting_that_cannot_be_used_is_named_and_the_rest_is_looked_at_withou
     assert found["key"].level == "ok"
 
 
-def test_settings_that_exclude_each_other_are_a_problem(finds: Examine) -> None:
+def test_a_slack_token_without_a_channel_is_a_problem(finds: Examine) -> None:
     found = finds(**{"TOPO_ALERT_SLACK_TOKEN": "xoxb-secret"})
     assert found["settings"].level == "problem"
     assert "TOPO_ALERT_SLACK_CHANNEL" in found["settings"].found
@@ -156,7 +152,7 @@ def test_settings_that_exclude_each_other_are_a_problem(finds: Examine) -> None:
     assert "xoxb-secret" not in str(found)
 
 
-def test_a_file_of_settings_that_is_no_text_is_a_problem(finds: Examine, tmp_path: Path) -> None:
+def test_a_binary_dotenv_file_is_a_problem(finds: Examine, tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"TOPO_TIMEZONE=\xff\xfe\x00")
     found = finds()
     assert found.keys() == EVERY_CHECK
@@ -164,7 +160,7 @@ def test_a_file_of_settings_that_is_no_text_is_a_problem(finds: Examine, tmp_pat
     assert ".env" in found["settings"].found
 
 
-def test_it_says_where_the_settings_come_from_and_never_what_a_secret_is(finds: Examine, tmp_path: Path) -> None:
+def test_settings_from_dotenv_are_listed_without_secrets(finds: Examine, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("TOPO_LOOKBACK_DAYS=5\nTOPO_API_KEY=topo_of_the_file\n")
     settings = finds()["settings"]
     assert settings.level == "ok"
@@ -173,7 +169,7 @@ def test_it_says_where_the_settings_come_from_and_never_what_a_secret_is(finds: 
     assert "topo_of_the_file" not in settings.found
 
 
-def test_a_slip_in_a_variables_name_is_told_with_what_was_meant(finds: Examine) -> None:
+def test_a_misspelled_variable_is_reported_with_a_suggestion(finds: Examine) -> None:
     settings = finds(TOPO_TIMEZOEN="Europe/Paris")["settings"]
     assert settings.level == "warning"
     assert "TOPO_TIMEZOEN" in settings.found
@@ -181,7 +177,7 @@ def test_a_slip_in_a_variables_name_is_told_with_what_was_meant(finds: Examine) 
 
 
 @pytest.mark.parametrize(("address", "says"), [(None, "is not set"), ("http://127.0.0.1:9/T0PRIVATE", "is set")])
-def test_doctor_says_whether_a_heartbeat_address_is_set_without_requesting_or_showing_it(
+def test_doctor_says_whether_a_heartbeat_url_is_set_without_showing_it(
     finds: Examine, address: str | None, says: str
 ) -> None:
     found = finds(TOPO_HEARTBEAT_URL=address)

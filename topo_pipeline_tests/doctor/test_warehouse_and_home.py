@@ -1,4 +1,4 @@
-"""The warehouse, its days and the Dagster home: each fault is one finding, and everything else is looked at."""
+"""Doctor's checks of the warehouse, its days, the Dagster home, runs and automation."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ DaysAgo = Callable[[int], date]
 
 @pytest.fixture
 def days_ago() -> DaysAgo:
-    """Days before today, which stays the same for the whole test, though midnight may pass."""
+    """Dates relative to a fixed today, even if midnight passes during the test."""
     today = now().date()
     return lambda days: today - timedelta(days=days)
 
@@ -62,7 +62,7 @@ def change(warehouse: Warehouse, sql: str) -> None:
 
 @pytest.fixture(scope="module")
 def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Dagster home without any run, to be copied: Dagster takes long to make one."""
+    """A Dagster home without runs, to be copied, because creating one is slow."""
     home = prepared(tmp_path_factory.mktemp("dagster") / "home")
     dg.DagsterInstance.from_config(str(home)).dispose()
     return home
@@ -73,7 +73,7 @@ def dagster_home(tmp_path: Path, empty_home: Path) -> Path:
     return shutil.copytree(empty_home, tmp_path / "home")
 
 
-def test_where_all_is_well_nothing_but_ok_is_found(
+def test_a_healthy_installation_has_only_ok_findings(
     finds: Examine, warehouse: Warehouse, dagster_home: Path, days_ago: DaysAgo
 ) -> None:
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
@@ -82,7 +82,7 @@ def test_where_all_is_well_nothing_but_ok_is_found(
     assert {finding.level for finding in finds().values()} == {"ok"}
 
 
-def test_days_that_the_warehouse_or_dagsters_records_have_lost_are_a_problem_with_a_way_out(
+def test_days_that_the_records_or_the_warehouse_lack_are_a_problem_with_a_fix(
     finds: Examine, warehouse: Warehouse, dagster_home: Path, days_ago: DaysAgo
 ) -> None:
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
@@ -108,16 +108,14 @@ def test_days_that_the_warehouse_or_dagsters_records_have_lost_are_a_problem_wit
 
 
 def record(instance: dg.DagsterInstance, load: Load) -> None:
-    """Have Dagster's records tell of a load."""
+    """Add a load to Dagster's records."""
     day = str(load.day)
     instance.report_runless_asset_event(
         dg.AssetMaterialization(ACTIVITIES, partition=day, metadata=load_metadata(load))
     )
 
 
-def test_days_that_are_missing_not_over_or_not_proved_are_named(
-    finds: Examine, warehouse: Warehouse, days_ago: DaysAgo
-) -> None:
+def test_missing_open_and_unproved_days_are_named(finds: Examine, warehouse: Warehouse, days_ago: DaysAgo) -> None:
     land(warehouse, days_ago(7))
     land(warehouse, days_ago(6), is_open=True)
     land(warehouse, days_ago(5), proved=False)
@@ -131,7 +129,7 @@ def test_days_that_are_missing_not_over_or_not_proved_are_named(
     assert found.do.splitlines()[1:] == [f"topo-pipeline backfill {days_ago(6)} {due}"]
 
 
-def test_each_stretch_of_missing_days_has_its_command(finds: Examine, warehouse: Warehouse, days_ago: DaysAgo) -> None:
+def test_each_range_of_missing_days_has_its_command(finds: Examine, warehouse: Warehouse, days_ago: DaysAgo) -> None:
     for ago in (9, 7, 5):
         land(warehouse, days_ago(ago))
     at = now()
@@ -143,9 +141,7 @@ def test_each_stretch_of_missing_days_has_its_command(finds: Examine, warehouse:
     ]
 
 
-def test_rows_that_could_not_be_read_are_counted_by_day(
-    finds: Examine, warehouse: Warehouse, days_ago: DaysAgo
-) -> None:
+def test_unreadable_rows_are_counted_by_day(finds: Examine, warehouse: Warehouse, days_ago: DaysAgo) -> None:
     land(warehouse, days_ago(2), rejected=(1, 2))
     land(warehouse, days_ago(1))
     found = finds()
@@ -155,7 +151,7 @@ def test_rows_that_could_not_be_read_are_counted_by_day(
     assert "topo.rejects" in found["unreadable"].do
 
 
-def test_who_holds_the_warehouse_is_named(finds: Examine, warehouse: Warehouse, days_ago: DaysAgo) -> None:
+def test_the_process_that_holds_the_warehouse_is_named(finds: Examine, warehouse: Warehouse, days_ago: DaysAgo) -> None:
     with worker(warehouse, "hold", days_ago(1)) as holder:
         holder.expect("inside")
         found = finds()
@@ -174,7 +170,7 @@ def test_who_holds_the_warehouse_is_named(finds: Examine, warehouse: Warehouse, 
         ("UPDATE topo.workspace SET organization_id = uuid()", "problem", "the key belongs to"),
     ],
 )
-def test_a_warehouse_of_another_version_or_workspace_is_told(
+def test_a_warehouse_of_another_version_or_workspace_is_reported(
     finds: Examine, warehouse: Warehouse, sql: str, level: str, says: str
 ) -> None:
     change(warehouse, sql)
@@ -183,12 +179,12 @@ def test_a_warehouse_of_another_version_or_workspace_is_told(
     assert says in found.found
 
 
-def test_a_file_that_is_no_warehouse_is_a_problem(finds: Examine, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_warehouse_is_a_problem(finds: Examine, tmp_path: Path) -> None:
     (tmp_path / "topo.duckdb").write_text("not a database")
     assert finds()["warehouse"].level == "problem"
 
 
-def test_a_folder_that_cannot_be_written_is_a_problem_and_the_rest_is_looked_at(finds: Examine, tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_a_problem_and_the_other_checks_still_run(finds: Examine, tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file where a folder should be")
     found = finds(TOPO_WAREHOUSE="data/topo.duckdb", DAGSTER_HOME=str(tmp_path / "data" / "home"))
     assert found["warehouse"].level == "problem"
@@ -197,14 +193,14 @@ def test_a_folder_that_cannot_be_written_is_a_problem_and_the_rest_is_looked_at(
     assert found["key"].level == "ok"
 
 
-def test_a_dagster_home_that_is_spoilt_is_a_problem_and_no_traceback(finds: Examine, dagster_home: Path) -> None:
+def test_an_invalid_dagster_yaml_is_a_one_line_problem(finds: Examine, dagster_home: Path) -> None:
     (dagster_home / "dagster.yaml").write_text("concurrency: [")
     found = finds()["dagster home"]
     assert found.level == "problem"
     assert "\n" not in found.found
 
 
-def test_records_that_are_damaged_are_a_problem_and_the_rest_is_looked_at(
+def test_damaged_dagster_records_are_a_problem_and_the_other_checks_still_run(
     finds: Examine, dagster_home: Path, warehouse: Warehouse, days_ago: DaysAgo
 ) -> None:
     land(warehouse, days_ago(1))
@@ -219,7 +215,9 @@ def test_records_that_are_damaged_are_a_problem_and_the_rest_is_looked_at(
 
 
 @pytest.mark.parametrize("limits", [None, "concurrency: {pools: {granularity: op, default_limit: 4}}"])
-def test_a_dagster_home_without_our_limits_is_a_problem(finds: Examine, dagster_home: Path, limits: str | None) -> None:
+def test_a_dagster_home_without_our_pool_limits_is_a_problem(
+    finds: Examine, dagster_home: Path, limits: str | None
+) -> None:
     file = dagster_home / "dagster.yaml"
     file.unlink() if limits is None else file.write_text(limits)
     assert finds()["dagster home"].level == "problem"
@@ -231,10 +229,10 @@ def instance(dagster_home: Path) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-def test_a_run_whose_process_is_gone_is_failed_and_told(finds: Examine, instance: dg.DagsterInstance) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as dead:  # noqa: S603
-        dead.wait()
-    run = started(instance, f"{socket.gethostname()}:{dead.pid}:{{run}}")
+def test_an_orphaned_run_is_failed_and_reported(finds: Examine, instance: dg.DagsterInstance) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:  # noqa: S603
+        ended.wait()
+    run = started(instance, f"{socket.gethostname()}:{ended.pid}:{{run}}")
     found = finds()["runs"]
     assert found.level == "warning"
     assert run.run_id.partition("-")[0] in found.found
@@ -242,20 +240,19 @@ def test_a_run_whose_process_is_gone_is_failed_and_told(finds: Examine, instance
     assert finds()["runs"].level == "ok"
 
 
-def test_a_run_under_way_is_told_and_left_alone(finds: Examine, instance: dg.DagsterInstance) -> None:
+def test_a_run_in_progress_is_reported_and_not_changed(finds: Examine, instance: dg.DagsterInstance) -> None:
     run = started(instance, f"{socket.gethostname()}:{os.getpid()}:{{run}}")
     found = finds()["runs"]
     assert (found.level, run.run_id.partition("-")[0] in found.found) == ("ok", True)
     assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.STARTED]
 
 
-def test_days_that_were_refused_are_named(finds: Examine, instance: dg.DagsterInstance, days_ago: DaysAgo) -> None:
+def test_refused_days_are_named(finds: Examine, instance: dg.DagsterInstance, days_ago: DaysAgo) -> None:
     [activities] = [asset for asset in defs.assets or () if asset.key == ACTIVITIES]
     reading = dg.Definitions([activities], jobs=[refresh], resources=defs.resources, executor=defs.executor)
     with stamina.set_testing(True, attempts=1):
-        outcome = runs.backfill(
-            reading, [days_ago(3)], instance=instance, on_progress=lambda _: None
-        )  # nobody listens there
+        # The tests' default API can't be reached.
+        outcome = runs.backfill(reading, [days_ago(3)], instance=instance, on_progress=lambda _: None)
     assert outcome.landed == ()
     found = finds()["refused days"]
     assert found.level == "warning"
@@ -265,7 +262,7 @@ def test_days_that_were_refused_are_named(finds: Examine, instance: dg.DagsterIn
 
 
 def switch(instance: dg.DagsterInstance, schedule: str, status: InstigatorStatus) -> None:
-    """As somebody does in the UI."""
+    """Set a schedule's status as the UI does."""
     location = InProcessCodeLocationOrigin(LoadableTargetOrigin(executable_path=sys.executable), location_name="here")
     origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), schedule)
     state = InstigatorState(origin, InstigatorType.SCHEDULE, status, ScheduleInstigatorData("15 1 * * *"))
@@ -276,34 +273,34 @@ def automation(finds: Examine, setting: str) -> Finding:
     return finds(TOPO_AUTOMATION=setting)["automation"]
 
 
-def alive(instance: dg.DagsterInstance, minutes_ago: int = 0) -> None:
+def add_heartbeat(instance: dg.DagsterInstance, minutes_ago: int = 0) -> None:
     at = now() - timedelta(minutes=minutes_ago)
     instance.add_daemon_heartbeat(DaemonHeartbeat(at.timestamp(), "SENSOR", "it", []))
 
 
-def test_automation_that_is_on_wants_a_daemon_that_is_alive(finds: Examine, instance: dg.DagsterInstance) -> None:
+def test_automation_needs_a_running_daemon(finds: Examine, instance: dg.DagsterInstance) -> None:
     assert automation(finds, "off").level == "ok"
     never = automation(finds, "on")
     assert (never.level, "has never run" in never.found) == ("problem", True)
-    alive(instance, minutes_ago=30)
+    add_heartbeat(instance, minutes_ago=30)
     assert automation(finds, "on").level == "problem"
-    alive(instance)
+    add_heartbeat(instance)
     assert automation(finds, "on").level == "ok"
 
 
-def test_what_was_switched_in_the_ui_counts(finds: Examine, instance: dg.DagsterInstance) -> None:
-    alive(instance)
+def test_a_schedule_that_was_stopped_in_the_ui_is_a_warning(finds: Examine, instance: dg.DagsterInstance) -> None:
+    add_heartbeat(instance)
     switch(instance, "nightly_refresh_schedule", InstigatorStatus.STOPPED)
     on = automation(finds, "on")
     assert (on.level, on.found) == ("warning", "On, except nightly_refresh_schedule.")
 
 
-def test_what_was_switched_on_in_the_ui_counts_too(finds: Examine, instance: dg.DagsterInstance) -> None:
+def test_a_schedule_that_was_started_in_the_ui_needs_a_daemon(finds: Examine, instance: dg.DagsterInstance) -> None:
     switch(instance, "nightly_refresh_schedule", InstigatorStatus.RUNNING)
     assert automation(finds, "off").level == "problem"
 
 
-def test_a_fault_that_nobody_thought_of_is_a_finding_too(
+def test_an_unexpected_error_in_a_check_is_a_problem(
     finds: Examine, monkeypatch: pytest.MonkeyPatch, dagster_home: Path
 ) -> None:
     def broken(*_: object) -> Iterator[Finding]:

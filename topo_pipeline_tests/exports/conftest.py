@@ -12,7 +12,8 @@ ACTIVITIES = [
     enrolled(march(1), **ADA),
     sent(march(1, 10), **ADA),
     replied(march(3), **ADA),
-    sent(march(1, 12), run="C", person="Cid"),  # on each of Ada's days: their loads outlast her
+    # On two of Ada's days, so that they have rows after she is erased.
+    sent(march(1, 12), run="C", person="Cid"),
     opened(march(3, 12), run="C", person="Cid"),
     enrolled(march(2), **BOB),
     sent(march(2, 10), **BOB),
@@ -21,8 +22,8 @@ ACTIVITIES = [
 
 
 @pytest.fixture(scope="session")
-def exported_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    workspace = Workspace(str(tmp_path_factory.mktemp("world") / "topo.duckdb"))
+def built_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workspace = Workspace(str(tmp_path_factory.mktemp("workspace") / "topo.duckdb"))
     with workspace.warehouse.transaction() as connection:
         bind_timezone(connection, "UTC", now=workspace.now)
     workspace.land_all(ACTIVITIES, still_open=date(2026, 4, 2))
@@ -32,6 +33,6 @@ def exported_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def world(exported_world: Path, tmp_path: Path) -> Workspace:
-    """Two people, two months, of which the last day is still open; every table is built."""
-    return Workspace(str(shutil.copy(exported_world, tmp_path / "topo.duckdb")))
+def workspace(built_workspace: Path, tmp_path: Path) -> Workspace:
+    """A workspace of two people and two months with every table built; the last day is open."""
+    return Workspace(str(shutil.copy(built_workspace, tmp_path / "topo.duckdb")))

@@ -1,1 +1,1 @@
-"""Tests of topo_pipeline.warehouse."""
+"""Tests of topo_pipeline.maintenance."""

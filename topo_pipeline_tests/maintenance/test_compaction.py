@@ -1,4 +1,4 @@
-"""Compacting: what was deleted is gone from the files, all else is there, and nobody's commit is lost to it."""
+"""Compaction removes deleted rows from the files, keeps everything else, and loses no commit."""
 
 import errno
 import fcntl
@@ -42,10 +42,10 @@ from topo_pipeline_tests.warehouse.compactor import compactor
 from topo_pipeline_tests.warehouse.conftest import ON_A_LAKE_TOO, SetHook
 from topo_pipeline_tests.warehouse.worker import WORKERS_ROW, leave_in_the_log, worker
 
-# Beyond every other id, so that a column's maximum is one of the places that hold it.
-FORGOTTEN = uuid.UUID("feedc0de-9b1d-4e7f-8a6b-3d2c1f0e9d8b")
+# Larger than every other id, so that it is also in the column statistics.
+ERASED = uuid.UUID("feedc0de-9b1d-4e7f-8a6b-3d2c1f0e9d8b")
 ROWS = 1_000
-FORGOTTEN_ROWS = range(7, ROWS, 50)
+ERASED_ROWS = range(7, ROWS, 50)
 DESCRIBED = {
     "duckdb_schemas": "schema_name",
     "duckdb_tables": "schema_name, table_name, comment",
@@ -58,14 +58,14 @@ IN_THE_LOG = "INSERT INTO topo.topo.migrations VALUES (-1, 'in the log')"
 
 
 def filled(warehouse: Warehouse) -> Warehouse:
-    """Land people of whom one is going to be forgotten: among activities, their old versions and rejects."""
+    """Land activities, old versions and rejects of many people, one of whom will be erased."""
     dice = random.Random(2026)  # noqa: S311 - no secret
     people = [uuid.UUID(int=dice.getrandbits(126)) for _ in range(ROWS)]
-    for number in FORGOTTEN_ROWS:
-        people[number] = FORGOTTEN
+    for number in ERASED_ROWS:
+        people[number] = ERASED
     for kind in ("message.sent", "message.opened"):
         rows = (activity(n, {"type": kind, "person_id": str(person)}) for n, person in enumerate(people))
-        land_into(warehouse, reading(*rows, rejects=((f'{{"person_id":"{FORGOTTEN}"', "cut"), (HOSTILE, "cut"))))
+        land_into(warehouse, reading(*rows, rejects=((f'{{"person_id":"{ERASED}"', "cut"), (HOSTILE, "cut"))))
     with warehouse.transaction() as connection:
         land_list(connection, "sequence_templates", pd.DataFrame([template(1, name="it's"), template(2)]), now=LANDED)
         connection.execute('CREATE TABLE engagement."od""d; name" (a INTEGER NOT NULL, "b ""c" DECIMAL(9, 2)[])')
@@ -75,38 +75,38 @@ def filled(warehouse: Warehouse) -> Warehouse:
     return warehouse
 
 
-def forgotten(warehouse: Warehouse) -> Warehouse:
+def erased(warehouse: Warehouse) -> Warehouse:
     filled(warehouse)
     with warehouse.transaction() as connection:
         for table in ("activities", "activity_changes"):
-            connection.execute(f"DELETE FROM topo.{table} WHERE person_id = ?", [FORGOTTEN])  # noqa: S608
-        connection.execute("DELETE FROM topo.rejects WHERE contains(raw, ?)", [str(FORGOTTEN)])
+            connection.execute(f"DELETE FROM topo.{table} WHERE person_id = ?", [ERASED])  # noqa: S608
+        connection.execute("DELETE FROM topo.rejects WHERE contains(raw, ?)", [str(ERASED)])
     return warehouse
 
 
 def forms(id_: uuid.UUID) -> tuple[bytes, ...]:
-    """As text, as a UUID in Parquet, and as one in DuckDB: a little-endian number, its highest bit flipped."""
+    """Return an id as text, as Parquet stores it, and as DuckDB does: little-endian with the highest bit flipped."""
     texts = (str(id_), id_.hex, str(id_).upper(), id_.hex.upper())
     return (*(text.encode() for text in texts), id_.bytes, (id_.int ^ (1 << 127)).to_bytes(16, "little"))
 
 
-def places(folder: Path, id_: uuid.UUID = FORGOTTEN) -> set[str]:
-    """The files that hold an id in one form or another, and the Parquet files and catalogs that do when read."""
+def files_with(folder: Path, id_: uuid.UUID = ERASED) -> set[str]:
+    """Return the files that contain an id in any form, as bytes or when read with DuckDB."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     found = {path.name for path in files if any(form in path.read_bytes() for form in forms(id_))}
     return found | {path.name for path in files if str(id_) in as_read(path)}
 
 
 def as_read(path: Path) -> str:
-    """Everything that DuckDB itself reads in a file: no compression hides it."""
+    """Return everything that DuckDB reads in a file, in case compression hides the bytes."""
     with duckdb.connect() as connection:
         if path.suffix == ".parquet":
             return str(connection.read_parquet(str(path)).fetchall())
-        connection.execute(f"ATTACH '{path}' AS looked_at (READ_ONLY)")
+        connection.execute(f"ATTACH '{path}' AS attached (READ_ONLY)")
         names = connection.execute(
-            "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'looked_at'"
+            "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'attached'"
         ).fetchall()
-        tables = (".".join(quoted("looked_at", *name)) for name in names)
+        tables = (".".join(quoted("attached", *name)) for name in names)
         return str([connection.execute(f"FROM {table}").fetchall() for table in tables])
 
 
@@ -115,7 +115,7 @@ def quoted(*names: str) -> list[str]:
 
 
 def everything(warehouse: Warehouse) -> dict[str, Any]:
-    """Every table of every schema with its columns, types, comments and rows; of a file, in the order they lie in."""
+    """Return every table with its columns, types, comments and rows; those of a file in stored order."""
     with warehouse.reader() as connection:
         found = {
             view: connection.execute(
@@ -139,50 +139,50 @@ def inode(path: Path) -> int:
 
 
 @pytest.fixture(scope="module")
-def forgotten_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return forgotten(Warehouse(str(tmp_path_factory.mktemp("forgotten") / "topo.duckdb"))).path
+def erased_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return erased(Warehouse(str(tmp_path_factory.mktemp("erased") / "topo.duckdb"))).path
 
 
 @pytest.fixture
-def after_a_deletion(warehouse: Warehouse, forgotten_file: Path) -> Warehouse:
-    """A warehouse that held a person whose rows were deleted."""
+def after_a_deletion(warehouse: Warehouse, erased_file: Path) -> Warehouse:
+    """A warehouse from which a person's rows were deleted."""
     if warehouse.is_lake:
-        return forgotten(warehouse)
+        return erased(warehouse)
     warehouse.path.parent.mkdir()
-    shutil.copy(forgotten_file, warehouse.path)
+    shutil.copy(erased_file, warehouse.path)
     return warehouse
 
 
 @ON_A_LAKE_TOO
-def test_what_was_deleted_is_in_no_file_any_more_and_nothing_else_is_lost(after_a_deletion: Warehouse) -> None:
+def test_deleted_rows_are_in_no_file_and_nothing_else_is_lost(after_a_deletion: Warehouse) -> None:
     warehouse = after_a_deletion
     folder = warehouse.path.parent
     held = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
-    as_text, _, _, _, in_parquet, in_duckdb = (form in held for form in forms(FORGOTTEN))
+    as_text, _, _, _, in_parquet, in_duckdb = (form in held for form in forms(ERASED))
     assert as_text
     assert in_parquet if warehouse.is_lake else in_duckdb
-    assert warehouse.path.name in places(folder)
+    assert warehouse.path.name in files_with(folder)
     if warehouse.is_lake:
-        assert any(name.endswith(".parquet") for name in places(folder))
+        assert any(name.endswith(".parquet") for name in files_with(folder))
     before, names = everything(warehouse), names_in(folder)
-    assert len(before["topo.activities"]) == ROWS - len(FORGOTTEN_ROWS)
+    assert len(before["topo.activities"]) == ROWS - len(ERASED_ROWS)
     compact(warehouse)
-    assert places(folder) == set()
+    assert files_with(folder) == set()
     assert everything(warehouse) == before
     assert names_in(folder) == names
 
 
-def test_a_compacted_warehouse_is_loaded_and_compacted_on(after_a_deletion: Warehouse) -> None:
+def test_a_compacted_warehouse_can_be_loaded_and_compacted_again(after_a_deletion: Warehouse) -> None:
     warehouse = after_a_deletion
     compact(warehouse)
     load = land_into(warehouse, reading(activity(1), activity(2)), now=LATER, may_shrink=True)
-    assert (load.rows, load.changed, load.removed) == (2, 2, ROWS - len(FORGOTTEN_ROWS) - 2)
+    assert (load.rows, load.changed, load.removed) == (2, 2, ROWS - len(ERASED_ROWS) - 2)
     before = everything(warehouse)
     compact(warehouse)
     assert everything(warehouse) == before
 
 
-def test_the_copy_is_of_the_storage_of_a_new_file(file_warehouse: Warehouse) -> None:
+def test_the_copy_has_the_storage_version_of_a_new_file(file_warehouse: Warehouse) -> None:
     compact(file_warehouse)
     assert storage_of(file_warehouse.path) == "v1.4.0+"
 
@@ -194,7 +194,7 @@ def test_an_empty_warehouse_can_be_compacted(warehouse: Warehouse) -> None:
     assert everything(warehouse) == before
 
 
-def test_compacting_waits_for_who_writes_and_keeps_what_it_wrote(warehouse: Warehouse, on_waiting: SetHook) -> None:
+def test_compaction_waits_for_a_writer_and_keeps_its_rows(warehouse: Warehouse, on_waiting: SetHook) -> None:
     warehouse.prepare()
     with worker(warehouse, "hold", DAY) as holder:
         holder.expect("inside")
@@ -204,22 +204,22 @@ def test_compacting_waits_for_who_writes_and_keeps_what_it_wrote(warehouse: Ware
     assert payloads(warehouse).keys() == {uuid_of(WORKERS_ROW)}
 
 
-def test_who_can_not_have_the_file_in_time_is_told_that_the_bytes_remain(
-    file_warehouse: Warehouse, on_waiting: SetHook
-) -> None:
+def test_a_timeout_reports_that_the_bytes_remain(file_warehouse: Warehouse, on_waiting: SetHook) -> None:
     on_waiting(lambda: None)
     with worker(file_warehouse, "hold", DAY) as holder:
         holder.expect("inside")
-        with pytest.raises(NotCompacted, match="rows are deleted, but their bytes.*run the same command again") as told:
+        with pytest.raises(
+            NotCompacted, match="rows are deleted, but their bytes.*run the same command again"
+        ) as error:
             compact(Warehouse(file_warehouse.target, wait_seconds=0.01))
         holder.resume()
         holder.expect("landed")
-    assert str(file_warehouse.path) in str(told.value)
-    assert "\n" not in str(told.value)
+    assert str(file_warehouse.path) in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("when", ["dies-before", "dies-after"])
-def test_a_kill_around_the_rename_leaves_a_whole_warehouse_and_nothing_that_hinders(
+def test_a_kill_around_the_rename_leaves_a_whole_warehouse_that_can_be_compacted(
     after_a_deletion: Warehouse, when: str
 ) -> None:
     warehouse = after_a_deletion
@@ -234,12 +234,12 @@ def test_a_kill_around_the_rename_leaves_a_whole_warehouse_and_nothing_that_hind
     assert everything(warehouse) == before
     compact(warehouse)
     assert everything(warehouse) == before
-    assert places(warehouse.path.parent) == set()
+    assert files_with(warehouse.path.parent) == set()
     assert names_in(warehouse.path.parent) == names
 
 
 @pytest.mark.parametrize("limit", [4_096, 100_000])
-def test_a_copy_that_does_not_fit_leaves_the_old_warehouse_and_says_what_remains(
+def test_a_full_disk_leaves_the_old_warehouse_and_reports_that_the_bytes_remain(
     after_a_deletion: Warehouse, limit: int
 ) -> None:
     warehouse = after_a_deletion
@@ -247,43 +247,43 @@ def test_a_copy_that_does_not_fit_leaves_the_old_warehouse_and_says_what_remains
     names = {path for path in warehouse.path.parent.rglob("*") if path.is_file()}
     old = inode(warehouse.path)
     child = compactor(warehouse, str(limit))
-    [said] = child.receive_all()
+    [message] = child.receive_all()
     assert child.wait() == 0
-    assert said.startswith("The rows are deleted, but their bytes may still be on disk")
-    assert "\n" not in said
+    assert message.startswith("The rows are deleted, but their bytes may still be on disk")
+    assert "\n" not in message
     assert inode(warehouse.path) == old
     assert {path for path in warehouse.path.parent.rglob("*") if path.is_file()} == names
     assert everything(warehouse) == before
     compact(warehouse)
-    assert places(warehouse.path.parent) == set()
+    assert files_with(warehouse.path.parent) == set()
 
 
-def test_a_name_is_not_taken_between_a_writers_opening_and_its_lock(
+def test_the_file_is_not_replaced_between_a_writers_open_and_its_lock(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Had the writer's file lost its name by the time that it is locked, its commit would be lost."""
+    """If the file were replaced before the writer locks it, the writer's commit would be lost."""
     land_into(warehouse, reading(activity(1)))
-    old, children, heard = inode(warehouse.path), [], []
+    old, children, messages = inode(warehouse.path), [], []
 
     @contextmanager
     def slowly_opened(file: Path) -> Iterator[None]:
         with being_opened(file):
             if not children:
                 children.append(compactor(warehouse, "watched"))
-                heard.append(children[0].receive())
+                messages.append(children[0].receive())
                 assert inode(file) == old
             yield
 
     monkeypatch.setattr(connection_module, "being_opened", slowly_opened)
     land_into(Warehouse(warehouse.target, wait_seconds=PATIENCE), reading(activity(1), activity(2)))
     [child] = children
-    assert [*heard, *child.receive_all()] == ["waiting", "compacted"]
+    assert [*messages, *child.receive_all()] == ["waiting", "compacted"]
     assert child.wait() == 0
     assert inode(warehouse.path) != old
     assert payloads(warehouse).keys() == {uuid_of(1), uuid_of(2)}
 
 
-def test_the_folder_that_is_held_is_the_one_that_a_link_leads_to(file_warehouse: Warehouse, tmp_path: Path) -> None:
+def test_the_locked_folder_is_that_of_the_links_target(file_warehouse: Warehouse, tmp_path: Path) -> None:
     (tmp_path / "links").mkdir()
     link = tmp_path / "links" / "link.duckdb"
     link.symlink_to(file_warehouse.path)
@@ -296,7 +296,7 @@ def test_the_folder_that_is_held_is_the_one_that_a_link_leads_to(file_warehouse:
         os.close(folder)
 
 
-def test_where_a_folder_can_not_be_locked_the_warehouse_serves_but_is_not_compacted(
+def test_without_folder_locks_the_warehouse_works_but_is_not_compacted(
     file_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unsupported(_: int, __: int) -> None:
@@ -310,10 +310,10 @@ def test_where_a_folder_can_not_be_locked_the_warehouse_serves_but_is_not_compac
     assert snapshot(file_warehouse) == before
 
 
-def test_a_link_stays_and_what_it_leads_to_is_compacted_with_its_rights(
-    file_warehouse: Warehouse, forgotten_file: Path, tmp_path: Path
+def test_compaction_through_a_link_keeps_the_link_and_the_files_mode(
+    file_warehouse: Warehouse, erased_file: Path, tmp_path: Path
 ) -> None:
-    shutil.copy(forgotten_file, file_warehouse.path)
+    shutil.copy(erased_file, file_warehouse.path)
     file_warehouse.path.chmod(0o640)
     (tmp_path / "links").mkdir()
     link = tmp_path / "links" / "by another name.duckdb"
@@ -324,11 +324,11 @@ def test_a_link_stays_and_what_it_leads_to_is_compacted_with_its_rights(
     assert inode(file_warehouse.path) != old
     assert file_warehouse.path.stat().st_mode & 0o777 == 0o640
     assert (names_in(tmp_path), names_in(link.parent)) == (names, {link.name})
-    assert places(tmp_path) == set()
+    assert files_with(tmp_path) == set()
 
 
 @pytest.mark.parametrize("kind", [".wal", ".wal.checkpoint"])
-def test_a_log_that_duckdb_does_not_see_is_neither_lost_nor_replayed_into_the_copy(
+def test_a_log_that_duckdb_does_not_find_stops_the_compaction_and_is_kept(
     file_warehouse: Warehouse, tmp_path: Path, kind: str
 ) -> None:
     link, log = tmp_path / "link.duckdb", Path(f"{file_warehouse.path}.wal")
@@ -341,7 +341,7 @@ def test_a_log_that_duckdb_does_not_see_is_neither_lost_nor_replayed_into_the_co
     assert (-1, "in the log") in ask(file_warehouse, "FROM topo.migrations")
 
 
-def test_a_log_that_a_crash_left_is_in_the_copy(file_warehouse: Warehouse, tmp_path: Path) -> None:
+def test_the_log_left_by_a_crash_is_included_in_the_copy(file_warehouse: Warehouse, tmp_path: Path) -> None:
     leave_in_the_log(str(file_warehouse.path), IN_THE_LOG)
     assert f"{file_warehouse.path.name}.wal" in names_in(tmp_path)
     compact(file_warehouse)
@@ -349,15 +349,15 @@ def test_a_log_that_a_crash_left_is_in_the_copy(file_warehouse: Warehouse, tmp_p
     assert (-1, "in the log") in ask(file_warehouse, "FROM topo.migrations")
 
 
-def test_a_copied_catalog_does_not_delete_the_files_of_the_lake_that_it_was_copied_from(tmp_path: Path) -> None:
+def test_a_copied_catalog_does_not_delete_the_files_of_the_original_lake(tmp_path: Path) -> None:
     lake = Warehouse(f"ducklake:{tmp_path / 'one' / 'topo.duckdb'}")
     land_into(lake, reading(activity(1), activity(2)))
     shutil.copytree(tmp_path / "one", tmp_path / "two")
     before = everything(lake)
     copied = Warehouse(f"ducklake:{tmp_path / 'two' / 'topo.duckdb'}")
-    for way in (require_compactable, compact):
+    for function in (require_compactable, compact):
         with pytest.raises(WarehouseError, match="one/topo.duckdb.files.*Only a lake with its data in .*two"):
-            way(copied)
+            function(copied)
     assert everything(lake) == before
 
 
@@ -369,9 +369,7 @@ def test_a_copied_catalog_does_not_delete_the_files_of_the_lake_that_it_was_copi
         pytest.param("ALTER TABLE topo.activities SET SORTED BY (day)", marks=pytest.mark.full),
     ],
 )
-def test_a_lake_whose_settings_would_be_lost_is_refused_before_anything_is_deleted(
-    tmp_path: Path, setting: str
-) -> None:
+def test_a_lake_with_settings_that_would_be_lost_is_refused(tmp_path: Path, setting: str) -> None:
     lake = Warehouse(f"ducklake:{tmp_path / 'topo.duckdb'}")
     lake.prepare()
     require_compactable(lake)

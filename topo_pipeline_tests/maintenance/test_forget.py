@@ -1,4 +1,4 @@
-"""After a person is forgotten, every table is what it would be had the person never been there."""
+"""After a person is erased, every table is as if the person had never existed."""
 
 import shutil
 import uuid
@@ -42,7 +42,7 @@ HIS = [
     replied(march(3, 12), **BOB),
     sent(march(4), run="D", person=None),
 ]
-FORGOTTEN_AT = datetime(2026, 6, 2, tzinfo=UTC)
+ERASED_AT = datetime(2026, 6, 2, tzinfo=UTC)
 QUIET = [date(2026, 3, day) for day in range(1, 6)]
 
 
@@ -55,14 +55,9 @@ def workspace_of(folder: Path, activities: Iterable[Activity], prefix: str = "")
     return workspace
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return workspace_of(tmp_path_factory.mktemp("built"), [*HERS, *HIS]).warehouse.path
-
-
 @pytest.fixture(params=["file", pytest.param("lake", marks=pytest.mark.full)])
 def workspace(request: pytest.FixtureRequest, built: Path, tmp_path: Path) -> Workspace:
-    """Ada and Bob, every table built."""
+    """A workspace of Ada and Bob with every table built."""
     if request.param == "lake":
         return workspace_of(tmp_path, [*HERS, *HIS], "ducklake:")
     return Workspace(str(shutil.copy(built, tmp_path)))
@@ -74,9 +69,9 @@ def forget_from(
     *,
     timezone: str = "UTC",
     rules: Rules = DEFAULT_RULES,
-    now: datetime = FORGOTTEN_AT,
+    now: datetime = ERASED_AT,
 ) -> Trace:
-    """Forget a person where nothing is published but beside the warehouse."""
+    """Erase a person; exports and the report are next to the warehouse."""
     published = warehouse.path.parent / "report"
     how = {"exports": published / "parquet", "report": published / "report.html"}
     return forget(warehouse, person, timezone=timezone, rules=rules, now=now, **how).trace
@@ -86,25 +81,25 @@ def forget_ada(workspace: Workspace) -> Trace:
     return forget_from(workspace.warehouse, uuid.UUID(uid("Ada")))
 
 
-def same(tables: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-    """Tables as they compare: the last digit of a root may differ from one build to the next."""
+def comparable(tables: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """Return the tables in a comparable form: the last digit of a square root may differ between builds."""
     return {name: canonical(rows) for name, rows in tables.items()}
 
 
 @pytest.fixture(scope="module")
 def without_ada(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
-    """The tables of a world in which she never was."""
-    return same(workspace_of(tmp_path_factory.mktemp("without"), HIS).all_rows())
+    """The tables of a workspace without Ada."""
+    return comparable(workspace_of(tmp_path_factory.mktemp("without"), HIS).all_rows())
 
 
-def test_the_tables_are_those_of_a_world_without_the_person(
+def test_the_tables_are_as_if_the_person_had_never_existed(
     workspace: Workspace, without_ada: dict[str, list[dict[str, Any]]]
 ) -> None:
     assert forget_ada(workspace) == Trace(activities=len(HERS), changes=0, rejects=0, runs=2)
-    assert same(workspace.all_rows()) == without_ada
+    assert comparable(workspace.all_rows()) == without_ada
 
 
-def test_a_lake_forgets_a_person_too(tmp_path: Path) -> None:
+def test_a_person_can_be_erased_from_a_lake(tmp_path: Path) -> None:
     lake = Workspace(f"ducklake:{tmp_path / 'topo.duckdb'}")
     lake.land_all([*HERS, *HIS])
     lake.build("sequence_runs")
@@ -113,14 +108,14 @@ def test_a_lake_forgets_a_person_too(tmp_path: Path) -> None:
     assert bytes_in(tmp_path, uid("Ada")) == set()
 
 
-def test_the_tables_are_built_by_the_rules_in_force(workspace: Workspace) -> None:
+def test_the_tables_are_built_with_the_current_rules(workspace: Workspace) -> None:
     workspace.land(march(4).date(), [replied(march(4), category="REFERRAL", **BOB)])
     rules = Rules(positive_replies=("REFERRAL",))
     forget_from(workspace.warehouse, uuid.UUID(uid("Ada")), rules=rules)
     assert workspace.summary()["unique_positive_replies"] == 1
 
 
-def test_a_warehouse_that_lacks_tables_of_this_version_gets_those_that_its_others_are_made_of(
+def test_missing_tables_are_built_only_if_other_tables_read_them(
     workspace: Workspace, without_ada: dict[str, list[dict[str, Any]]]
 ) -> None:
     with workspace.warehouse.transaction() as connection:
@@ -129,28 +124,28 @@ def test_a_warehouse_that_lacks_tables_of_this_version_gets_those_that_its_other
     left = {
         name for (name,) in workspace.select("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'engagement'")
     }
-    assert "sequence_cohorts" in left  # the summary is made of it
-    assert "sequence_steps" not in left  # and nothing of these
+    assert "sequence_cohorts" in left  # the summary reads it
+    assert "sequence_steps" not in left  # nothing reads it
     assert canonical(workspace.rows("sequence_summary")) == without_ada["sequence_summary"]
 
 
-def test_no_later_load_or_build_brings_the_person_back(
+def test_later_loads_and_builds_do_not_bring_the_person_back(
     workspace: Workspace, without_ada: dict[str, list[dict[str, Any]]]
 ) -> None:
     forget_ada(workspace)
     workspace.land_all([*HERS, *HIS], *QUIET)
     workspace.build()
-    assert same(workspace.all_rows()) == without_ada
+    assert comparable(workspace.all_rows()) == without_ada
     assert workspace.select("SELECT sum(suppressed) FROM landed_days") == [(len(HERS),)]
 
 
-def test_a_table_that_was_made_of_some_days_is_still_made_of_these_alone(workspace: Workspace) -> None:
+def test_days_that_were_not_built_before_are_still_not_built(workspace: Workspace) -> None:
     workspace.land(date(2026, 3, 9), [sent(march(9), **BOB)])  # landed, and not yet built
     forget_ada(workspace)
     assert max(row["day"] for row in workspace.rows("sequence_activity")) < date(2026, 3, 9)
 
 
-def test_no_file_holds_the_person_and_the_tables_keep_their_comments(workspace: Workspace, tmp_path: Path) -> None:
+def test_no_file_contains_the_person_and_the_tables_keep_their_comments(workspace: Workspace, tmp_path: Path) -> None:
     comments = (
         "SELECT schema_name, table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal ORDER BY ALL"
     )
@@ -165,25 +160,25 @@ def test_no_file_holds_the_person_and_the_tables_keep_their_comments(workspace: 
 
 
 def person_bytes(id_: str) -> set[bytes]:
-    """An id as text, and as DuckDB stores a UUID: 128 bits, the first one flipped, little endian."""
+    """Return an id as text, and as DuckDB stores it: 128 bits, little-endian, with the first bit flipped."""
     stored = (uuid.UUID(id_).int ^ (1 << 127)).to_bytes(16, "little")
     return {id_.encode(), id_.upper().encode(), uuid.UUID(id_).hex.encode(), uuid.UUID(id_).bytes, stored}
 
 
 def bytes_in(folder: Path, id_: str) -> set[bytes]:
-    """The spellings of an id that some file below the folder holds."""
+    """Return the encodings of an id that appear in any file in the folder."""
     contents = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
-    return {spelling for spelling in person_bytes(id_) if any(spelling in content for content in contents)}
+    return {encoding for encoding in person_bytes(id_) if any(encoding in content for content in contents)}
 
 
-def test_without_a_warehouse_there_is_nobody_to_forget_and_none_is_made(tmp_path: Path) -> None:
+def test_without_a_warehouse_forget_is_an_error_and_creates_none(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "none.duckdb"))
     with pytest.raises(WarehouseError, match="no warehouse"):
         forget_from(warehouse, uuid.uuid4())
     assert not warehouse.path.exists()
 
 
-def test_in_another_time_zone_nothing_is_erased(workspace: Workspace) -> None:
+def test_another_time_zone_is_refused_and_nothing_is_erased(workspace: Workspace) -> None:
     with pytest.raises(WarehouseError, match="TOPO_TIMEZONE=UTC"):
         forget_from(workspace.warehouse, uuid.UUID(uid("Ada")), timezone="Europe/Paris")
     assert workspace.select("SELECT count(*) FROM topo.activities") == [(len(HERS) + len(HIS),)]

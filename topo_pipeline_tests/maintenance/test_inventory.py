@@ -1,4 +1,4 @@
-"""A person is planted in every place of the inventory, in many encodings; `forget` leaves no byte of the person."""
+"""`forget` removes every trace of a person, in any encoding, from every place in the inventory."""
 
 import re
 import shutil
@@ -48,7 +48,7 @@ change = "SELECT *, 'changed', load_id, landed_at FROM topo.topo.activities"
 connection.execute(f"INSERT INTO topo.topo.activity_changes {change}")
 os._exit(0)
 """
-"""A process that dies after a commit: its rows are in the log beside the file."""
+"""A process that exits right after a commit, so that its rows are only in the log next to the file."""
 
 
 def rows(version: int) -> list[Activity]:
@@ -67,13 +67,13 @@ def rows(version: int) -> list[Activity]:
 
 
 def her_ids() -> list[str]:
-    """The ids of the activities that are hers; his are the others."""
+    """Return the ids of the activities that belong to Ada."""
     return [id_ for id_, _, _ in rows(1) if id_ != uuid_of(4)]
 
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a warehouse, exports, a report and what killed processes leave, with Ada in all of it."""
+    """A folder with a warehouse, exports, a report and leftovers of killed processes, all of which contain Ada."""
     folder = tmp_path_factory.mktemp("planted")
     data = folder / "data"
     data.mkdir()
@@ -91,7 +91,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     backup(warehouse, folder / "backup.duckdb")
     how = {"timezone": "UTC", "rules": DEFAULT_RULES, "require_quiet": lambda: None}
     restore(warehouse, folder / "backup.duckdb", now=EARLIER, **how)
-    (folder / "backup.duckdb").unlink()  # the user's to delete
+    (folder / "backup.duckdb").unlink()  # deleting it is up to the user
 
     exports = data / "report" / "parquet"
     for now in (EARLIER, LATER):
@@ -108,7 +108,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def killed(file: Path) -> Path:
-    """A temporary folder as a killed process leaves it."""
+    """Create a temporary folder as a killed process leaves it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(prefix=f".{file.name}.writing-", dir=file.parent))
 
@@ -129,7 +129,7 @@ def encoded(id_: str) -> set[bytes]:
 
 
 def files_with(folder: Path, ids: list[str]) -> set[str]:
-    """The files in which one of the ids stands, in any encoding; a Parquet file is looked at as it reads."""
+    """Return the files that contain one of the ids in any encoding; Parquet files are decoded."""
     found = set()
     for path in folder.rglob("*"):
         if path.is_file():
@@ -143,7 +143,7 @@ def as_text(file: Path) -> bytes:
         return repr(connection.execute(f"FROM '{file}'").fetchall()).encode()  # noqa: S608
 
 
-def test_no_byte_of_the_person_is_left_in_any_place_and_everybody_else_is_still_there(folder: Path) -> None:
+def test_forget_removes_the_person_from_every_place_and_keeps_everybody_else(folder: Path) -> None:
     hers = [*HERS, *her_ids()]
     before = files_with(folder, hers)
     kinds = ("data/topo.duckdb", ".wal", ".tmp/", ".replaced-", "/sequence_runs.parquet", FILE_NAME, "/half")
@@ -175,7 +175,7 @@ def as_text_of_export(folder: Path) -> str:
         return repr([column[0] for column in result.description or ()]) + repr(result.fetchall())
 
 
-def test_a_replaced_warehouse_that_can_not_be_cleaned_is_named_with_the_reason(folder: Path) -> None:
+def test_a_replaced_warehouse_that_cannot_be_cleaned_is_named_with_the_reason(folder: Path) -> None:
     [copy] = replaced_copies(Warehouse(str(folder / "data" / "topo.duckdb")))
     copy.write_bytes(b"damaged" * 1000)
     result = forget_ada(folder)
@@ -184,7 +184,7 @@ def test_a_replaced_warehouse_that_can_not_be_cleaned_is_named_with_the_reason(f
     assert files_with(folder, [*HERS, *her_ids()]) == set()
 
 
-def test_to_forget_again_cleans_what_came_since_but_no_folder_that_is_in_use_or_not_ours(folder: Path) -> None:
+def test_forgetting_again_cleans_new_leftovers_but_no_folder_in_use_or_not_ours(folder: Path) -> None:
     file = folder / "data" / "topo.duckdb"
     assert forget_ada(folder).returncode == 0
     killed(file).joinpath("half").write_text(str(ADA))
@@ -216,8 +216,7 @@ def test_a_table_is_not_taken_to_hold_no_person_unless_its_migration_says_so() -
     assert treatment_of("topo.activities", f"The activities. {NO_PERSON}") == "rows are erased"
 
 
-def test_what_holds_no_person_names_none(folder: Path) -> None:
-    """Tables that are not erased from, in a warehouse in which Ada is everywhere."""
+def test_only_tables_that_are_erased_from_contain_the_persons_ids(folder: Path) -> None:
     with duckdb.connect(folder / "data" / "topo.duckdb", read_only=True) as connection:
         for table, comment in comments_of(connection).items():
             text = repr(connection.execute(f"FROM topo.{table}").fetchall())  # noqa: S608

@@ -1,4 +1,4 @@
-"""The texts of older payloads are emptied; what the columns say stays, and so does every table made of them."""
+"""Retention empties the text of older payloads and changes no column and no metric table."""
 
 from datetime import date, timedelta
 from pathlib import Path
@@ -38,7 +38,7 @@ def reply(number: int, category: str = "INTERESTED", **more: Any) -> Activity:
     return activity(number, {"type": "message.replied", "channel": "EMAIL", "metadata": details, **more})
 
 
-def test_the_texts_of_earlier_days_are_emptied_and_nothing_else_changes(warehouse: Warehouse) -> None:
+def test_payloads_of_earlier_days_are_emptied_and_nothing_else_changes(warehouse: Warehouse) -> None:
     land_into(warehouse, reading(reply(1, v=1), reply(2), rejects=CUT))
     land_into(warehouse, reading(reply(1, v=2), reply(2), rejects=CUT), LATER)
     land_into(warehouse, reading(reply(3), day=NEXT_DAY, rejects=CUT))
@@ -59,19 +59,19 @@ def test_the_texts_of_earlier_days_are_emptied_and_nothing_else_changes(warehous
     assert empty_payloads(warehouse, NEXT_DAY) == 0
 
 
-def test_the_bytes_are_gone_from_the_disk(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_emptied_text_is_removed_from_the_files(warehouse: Warehouse, tmp_path: Path) -> None:
     land_into(warehouse, reading(reply(1, text=WORDS), rejects=CUT))
     land_into(warehouse, reading(reply(1, text=f"{WORDS}."), rejects=CUT), LATER)
-    assert holds(tmp_path)
+    assert contains_words(tmp_path)
     empty_payloads(warehouse, NEXT_DAY)
-    assert not holds(tmp_path)
+    assert not contains_words(tmp_path)
 
 
-def holds(folder: Path) -> bool:
+def contains_words(folder: Path) -> bool:
     return any(WORDS.encode() in path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-def test_where_the_bytes_could_not_be_removed_the_next_time_does_it(
+def test_a_failed_compaction_is_repeated_the_next_time(
     file_warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bind(file_warehouse)
@@ -84,13 +84,13 @@ def test_where_the_bytes_could_not_be_removed_the_next_time_does_it(
         patch.setattr(retention, "compact", full_disk)
         empty_payloads(file_warehouse, NEXT_DAY)
     assert empty_payloads(file_warehouse, NEXT_DAY) == 0
-    assert not holds(tmp_path)
-    size = file_warehouse.path.stat().st_ino
+    assert not contains_words(tmp_path)
+    inode = file_warehouse.path.stat().st_ino
     assert empty_payloads(file_warehouse, NEXT_DAY) == 0
-    assert file_warehouse.path.stat().st_ino == size  # nothing is left to do
+    assert file_warehouse.path.stat().st_ino == inode  # there was nothing left to do
 
 
-def test_to_read_an_emptied_day_again_changes_nothing(file_warehouse: Warehouse) -> None:
+def test_reloading_an_emptied_day_changes_nothing(file_warehouse: Warehouse) -> None:
     land_into(file_warehouse, reading(reply(1), reply(2)))
     empty_payloads(file_warehouse, NEXT_DAY)
     before = snapshot(file_warehouse, "activities", "activity_changes")
@@ -110,7 +110,7 @@ def test_to_read_an_emptied_day_again_changes_nothing(file_warehouse: Warehouse)
     ],
     ids=["category", "person", "message", "channel", "time"],
 )
-def test_what_a_column_says_otherwise_is_landed_with_its_text(file_warehouse: Warehouse, other: Activity) -> None:
+def test_a_row_with_a_changed_column_is_landed_with_its_payload(file_warehouse: Warehouse, other: Activity) -> None:
     land_into(file_warehouse, reading(reply(1), reply(2)))
     empty_payloads(file_warehouse, NEXT_DAY)
     again = land_into(file_warehouse, reading(other, reply(2)), LATER)
@@ -120,7 +120,7 @@ def test_what_a_column_says_otherwise_is_landed_with_its_text(file_warehouse: Wa
     assert ask(file_warehouse, "SELECT payload FROM topo.activity_changes") == [("",)]
 
 
-def test_the_nightly_look_at_replies_finds_an_emptied_one_the_same_until_it_is_relabelled(
+def test_an_emptied_reply_counts_as_unchanged_until_it_is_reclassified(
     file_warehouse: Warehouse,
 ) -> None:
     land_into(file_warehouse, reading(reply(1), reply(2)))
@@ -139,7 +139,7 @@ def shown(warehouse: Warehouse, *replies: Activity) -> set[Version]:
             return replies_among(connection, reading().rejects, now=LANDED)
 
 
-def test_no_metric_table_changes_nor_does_one_that_is_made_anew(tmp_path: Path) -> None:
+def test_metric_tables_do_not_change_even_with_a_full_refresh(tmp_path: Path) -> None:
     workspace = Workspace(str(tmp_path / "topo.duckdb"))
     workspace.land_all([enrolled(march(1)), sent(march(1, 10)), opened(march(2)), replied(march(3), step=1)])
     workspace.build()

@@ -1,1 +1,1 @@
-"""Dagster as the command line drives it."""
+"""Tests of topo_pipeline.orchestration."""

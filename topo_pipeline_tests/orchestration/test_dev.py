@@ -1,4 +1,4 @@
-"""The UI as `make dev` opens it, and a range of days launched by Dagster's own command line."""
+"""`topo-pipeline dev` and its services, and ranges of days launched by Dagster's command line."""
 
 import os
 import random
@@ -30,17 +30,17 @@ from topo_pipeline.sandbox.world import World
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline_tests.command_line import answer, assert_one_sentence
 from topo_pipeline_tests.conftest import PATIENCE
-from topo_pipeline_tests.orchestration.test_killed_runs import Held
+from topo_pipeline_tests.orchestration.test_killed_runs import PausedSandbox
 from topo_pipeline_tests.test_definitions import BIN
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 RANGE = "2026-03-02...2026-03-04"
 T = TypeVar("T")
-LAST_WORDS = 6000  # characters
+LOG_TAIL = 6000  # characters
 
 
 def _free_port() -> int:
-    """A port that nobody listens on and that the system gives to nobody who asks for any: those begin higher up."""
+    """Return a free port below those that the system assigns."""
     while True:
         port = random.SystemRandom().randrange(10_000, 30_000)
         with socket.socket() as taken, suppress(OSError):
@@ -49,16 +49,16 @@ def _free_port() -> int:
 
 
 def until(holds: Callable[[], T]) -> T:
-    """Ask again until it holds, and return what it then returns."""
+    """Call `holds` until it raises no error, and return its result."""
     faults = (httpx.HTTPError, AssertionError, WarehouseError)
     return stamina.retry(on=faults, attempts=None, timeout=PATIENCE, wait_initial=0.2, wait_max=0.5)(holds)()
 
 
 @contextmanager
 def dev_in(folder: Path, **environment: str) -> Iterator[tuple[str, Path]]:
-    """Dagster's UI and daemon as `topo-pipeline dev` starts them in `folder`: its GraphQL address, and the log.
+    """Run `topo-pipeline dev` in `folder`; yield the UI's GraphQL address and the log.
 
-    Every process of theirs has ended afterwards; what the services said stands under whatever failed meanwhile.
+    Afterwards, check that all its processes have ended. If the test failed, add the end of the log to the error.
     """
     port = _free_port()
     log = folder / "log"
@@ -66,19 +66,19 @@ def dev_in(folder: Path, **environment: str) -> Iterator[tuple[str, Path]]:
         try:
             yield f"http://127.0.0.1:{port}/graphql", log
         except BaseException as error:
-            error.add_note(f"The services said, at last:\n{log.read_text(errors='replace')[-LAST_WORDS:]}")
+            error.add_note(f"The end of the services' log:\n{log.read_text(errors='replace')[-LOG_TAIL:]}")
             raise
         finally:
             left = _end(process)
     assert left == []
     with socket.socket() as again:
         again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        again.bind(("127.0.0.1", port))  # nobody serves there any more
+        again.bind(("127.0.0.1", port))  # the port is free again
 
 
 @contextmanager
 def started(folder: Path, port: int, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`topo-pipeline dev`, started in a session of its own."""
+    """Start `topo-pipeline dev` in its own session."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("TOPO_", "DAGSTER_"))}
     with (folder / "log").open("wb") as output, subprocess.Popen(  # noqa: S603
         [BIN / "topo-pipeline", "dev", "--port", str(port)],
@@ -88,21 +88,21 @@ def started(folder: Path, port: int, **environment: str) -> Iterator[subprocess.
 
 
 def _end(process: subprocess.Popen[bytes]) -> list[str]:
-    """End the services as a signal does; who does not follow is killed, and returned."""
-    family: list[psutil.Process] = []
-    with suppress(psutil.NoSuchProcess):  # it has ended by itself
-        family = psutil.Process(process.pid).children(recursive=True)
+    """Stop the services with SIGTERM; kill and return the processes that don't end."""
+    processes: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):  # it has already ended
+        processes = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(PATIENCE)
     except subprocess.TimeoutExpired:
         process.kill()
-    return left_of(family)
+    return still_running(processes)
 
 
-def left_of(family: list[psutil.Process]) -> list[str]:
-    """Wait until these processes have ended; those that don't are killed, and returned."""
-    _, left = psutil.wait_procs(family, timeout=PATIENCE)
+def still_running(processes: list[psutil.Process]) -> list[str]:
+    """Wait until these processes have ended; kill and return those that don't."""
+    _, left = psutil.wait_procs(processes, timeout=PATIENCE)
     for each in left:
         each.kill()
     return [str(each) for each in left]
@@ -137,16 +137,16 @@ mutation($params: ExecutionParams!) {
 """
 
 
-def test_without_a_key_dev_serves_the_demo_runs_what_is_launched_in_its_ui_and_ends_with_all_its_services(
+def test_without_a_key_dev_serves_the_demo_executes_runs_and_stops_all_its_services(
     tmp_path: Path,
 ) -> None:
-    """Dagster's own services read `.env` from their folder, and let it overrule the environment."""
+    """Dagster's services read `.env` from their folder, where it overrides the environment."""
     (tmp_path / ".env").write_text("TOPO_API_KEY=\nTOPO_WAREHOUSE=data/real.duckdb\nTOPO_TIMEZONE=Europe/Paris\n")
     with dev_in(tmp_path) as (graphql, log):
         until(lambda: loaded(graphql))
         listening = [each for each in psutil.net_connections("tcp") if each.laddr[1:] == (httpx.URL(graphql).port,)]
         assert {each.laddr[0] for each in listening} == {"127.0.0.1"}
-        # docs/operations.md warns of it. A Dagster that refuses this needs no warning and no proxy against it.
+        # docs/operations.md warns of this. When Dagster refuses it, remove the warning and the advice to use a proxy.
         mutation = {"params": {"query": "mutation {setNuxSeen}"}, "headers": {"Host": "elsewhere.example"}}
         assert httpx.get(graphql, timeout=PATIENCE, **mutation).json() == {"data": {"setNuxSeen": True}}
         selector = {
@@ -165,41 +165,41 @@ def test_without_a_key_dev_serves_the_demo_runs_what_is_launched_in_its_ui_and_e
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.duckdb")] == ["data/demo/topo.duckdb"]
     assert (tmp_path / "data" / "demo" / "dagster" / "dagster.yaml").exists()
     assert not (tmp_path / ".dagster").exists()
-    said = log.read_text()
-    assert "TOPO_API_KEY is not set" in said
-    assert "Warning" not in said
-    assert "Traceback" not in said
+    output = log.read_text()
+    assert "TOPO_API_KEY is not set" in output
+    assert "Warning" not in output
+    assert "Traceback" not in output
 
 
 def services_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The processes of Dagster under this one, once its UI and its daemon are among them; `dagster dev` comes first."""
+    """Return Dagster's processes under this one once its UI and daemon are running; `dagster dev` comes first."""
     assert process.poll() is None
-    family = psutil.Process(process.pid).children(recursive=True)
+    processes = psutil.Process(process.pid).children(recursive=True)
     words = set()
-    for each in family:
+    for each in processes:
         with suppress(psutil.Error):  # it has ended
             words |= set(each.cmdline())
     assert {"dagster_webserver", "dagster._daemon"} <= words
-    return family
+    return processes
 
 
 @pytest.mark.parametrize("killed", ["the command", pytest.param("dagster dev", marks=pytest.mark.full)])
-def test_a_kill_that_nothing_can_answer_leaves_no_process_and_the_home_free(tmp_path: Path, killed: str) -> None:
+def test_sigkill_leaves_no_process_and_the_home_is_free(tmp_path: Path, killed: str) -> None:
     with started(tmp_path, _free_port()) as process:
-        family = until(lambda: services_of(process))
+        processes = until(lambda: services_of(process))
         try:
-            process.kill() if killed == "the command" else family[0].kill()
+            process.kill() if killed == "the command" else processes[0].kill()
             assert process.wait(PATIENCE) != 0
         finally:
-            left = left_of(family)
+            left = still_running(processes)
     assert left == []
     with reserved(tmp_path / "data" / "demo" / "dagster", _free_port()):
         pass
 
 
-@pytest.mark.full  # without a run under way: the test above
-def test_a_kill_of_the_command_ends_the_run_under_way_too_and_records_that(tmp_path: Path) -> None:
-    api, port = Held(), _free_port()
+@pytest.mark.full  # smaller, without a run: the test above
+def test_sigkill_ends_the_run_in_progress_and_records_its_failure(tmp_path: Path) -> None:
+    api, port = PausedSandbox(), _free_port()
     selector = {
         "repositoryName": "__repository__",
         "repositoryLocationName": "topo_pipeline",
@@ -214,10 +214,10 @@ def test_a_kill_of_the_command_ends_the_run_under_way_too_and_records_that(tmp_p
         until(lambda: loaded(graphql))
         ask(graphql, LAUNCH_TAGGED, params={"selector": selector, "executionMetadata": {"tags": tags}})
         assert api.waiting.wait(PATIENCE)
-        family = psutil.Process(process.pid).children(recursive=True)
+        processes = psutil.Process(process.pid).children(recursive=True)
         process.kill()
-        left = left_of(family)
-        api.go_on.set()
+        left = still_running(processes)
+        api.release.set()
     assert left == []
     with opened(tmp_path / ".dagster") as instance:
         assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE]
@@ -230,16 +230,14 @@ def home(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_port_that_is_in_use_is_named_with_its_process_and_what_to_do(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_with_its_process(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         result = answer(tmp_path, "dev", "--port", str(port), DAGSTER_HOME=str(tmp_path / "home"))
     assert_one_sentence(result, f"Port {port} is in use by process {os.getpid()}", "--port")
 
 
-def test_a_home_has_one_set_of_services_and_the_next_command_says_which_process_to_stop(
-    tmp_path: Path, home: Path
-) -> None:
+def test_a_second_dev_with_the_same_home_is_refused_and_names_the_process(tmp_path: Path, home: Path) -> None:
     with reserved(home, _free_port()):
         result = answer(tmp_path, "dev", "--port", str(_free_port()), DAGSTER_HOME=str(home))
     assert_one_sentence(result, "already running", f"kill {os.getpid()} ")
@@ -247,7 +245,7 @@ def test_a_home_has_one_set_of_services_and_the_next_command_says_which_process_
         pass
 
 
-def test_a_daemon_that_was_started_otherwise_is_named_where_it_has_the_same_home(tmp_path: Path, home: Path) -> None:
+def test_a_daemon_started_by_hand_with_the_same_home_is_named(tmp_path: Path, home: Path) -> None:
     daemon = tmp_path / "dagster-daemon"
     daemon.write_text("print('ready', flush=True)\ninput()\n")
     with subprocess.Popen(  # noqa: S603
@@ -263,7 +261,7 @@ def test_a_daemon_that_was_started_otherwise_is_named_where_it_has_the_same_home
         process.communicate(b"\n")
 
 
-@pytest.mark.full  # a range that the UI launches: test_backfills_of_the_ui
+@pytest.mark.full  # smaller, with a range launched in the UI: test_ui_backfills
 @pytest.mark.parametrize(
     "command",
     [

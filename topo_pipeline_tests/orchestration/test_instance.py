@@ -1,4 +1,4 @@
-"""One instance for the UI, the daemon and the command line."""
+"""The Dagster instance of the UI, the daemon and the command line."""
 
 import shutil
 import socket
@@ -23,10 +23,10 @@ from topo_pipeline_tests.orchestration.test_orphaned_runs import prepared, start
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DAGSTER_HOME", "")  # put back afterwards what prepare sets
+    monkeypatch.setenv("DAGSTER_HOME", "")  # prepare sets it; this restores it afterwards
 
 
-def test_a_new_home_is_an_instance_with_one_reader_a_key_and_no_telemetry(tmp_path: Path) -> None:
+def test_a_new_home_limits_pools_to_one_and_has_no_telemetry(tmp_path: Path) -> None:
     prepare(tmp_path / "deep" / "home")
     with dg.DagsterInstance.get() as instance:
         assert Path(instance.root_directory) == tmp_path / "deep" / "home"
@@ -39,7 +39,7 @@ def test_a_new_home_is_an_instance_with_one_reader_a_key_and_no_telemetry(tmp_pa
         assert instance.run_monitoring_max_runtime_seconds == 12 * 3600
 
 
-def test_ticks_that_came_to_nothing_are_kept_for_days_and_the_others_for_weeks(tmp_path: Path) -> None:
+def test_skipped_sensor_ticks_are_kept_for_days_and_others_for_weeks(tmp_path: Path) -> None:
     prepare(tmp_path)
     with dg.DagsterInstance.get() as instance:
         for kind in InstigatorType:
@@ -49,24 +49,24 @@ def test_ticks_that_came_to_nothing_are_kept_for_days_and_the_others_for_weeks(t
             assert days["SKIPPED"] == (90 if kind is InstigatorType.SCHEDULE else 3)
 
 
-def test_a_home_that_somebody_configured_is_left_alone(tmp_path: Path) -> None:
+def test_an_existing_dagster_yaml_is_not_changed(tmp_path: Path) -> None:
     (tmp_path / "dagster.yaml").write_text("telemetry:\n  enabled: true\n")
     prepare(tmp_path)
     assert yaml.safe_load((tmp_path / "dagster.yaml").read_text()) == {"telemetry": {"enabled": True}}
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undamaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a run in it, to be copied and damaged."""
-    home = prepared(tmp_path_factory.mktemp("sound") / "home")
+    home = prepared(tmp_path_factory.mktemp("undamaged") / "home")
     with opened(home) as instance:
         started(instance, "")
     return home
 
 
 @pytest.fixture
-def home(sound: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(sound, tmp_path / "home")
+def home(undamaged: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(undamaged, tmp_path / "home")
 
 
 def garbage(file: Path) -> None:
@@ -102,7 +102,7 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize(("name", "damage"), DAMAGES)
-def test_a_damaged_home_is_reported_with_its_file_and_works_once_that_is_moved_away(
+def test_a_damaged_home_is_reported_with_its_file_and_works_without_it(
     home: Path, name: str, damage: Callable[[Path], None]
 ) -> None:
     file = home / name
@@ -112,14 +112,14 @@ def test_a_damaged_home_is_reported_with_its_file_and_works_once_that_is_moved_a
     assert str(file) in raised.value.found
     assert "\n" not in str(raised.value)
     assert "move" in raised.value.do.lower()
-    assert raised.value.__suppress_context__  # its traceback shows Dagster's own error to nobody
+    assert raised.value.__suppress_context__  # Dagster's error is not part of the traceback
     file.rename(f"{file}.damaged")
     prepare(home)
     with opened(home) as instance:
         instance.get_runs()
 
 
-def test_records_that_turn_out_to_be_damaged_while_they_are_read_are_reported_with_their_file(home: Path) -> None:
+def test_records_found_damaged_while_reading_are_reported_with_their_file(home: Path) -> None:
     with pytest.raises(HomeUnusable) as raised, opened(home) as instance:
         [run] = instance.get_runs()
         file = home / "history" / "runs" / f"{run.run_id}.db"
@@ -129,12 +129,12 @@ def test_records_that_turn_out_to_be_damaged_while_they_are_read_are_reported_wi
     assert str(file) in raised.value.found
 
 
-def test_what_damages_no_file_is_reported_in_the_databases_own_words(home: Path) -> None:
+def test_other_database_errors_are_reported_with_their_own_message(home: Path) -> None:
     with pytest.raises(HomeUnusable, match="the disk is full"), opened(home):
         raise SQLAlchemyError("the disk is full")
 
 
-def test_what_goes_wrong_elsewhere_while_it_is_open_stays_what_it_is(home: Path) -> None:
+def test_errors_other_than_database_errors_pass_through(home: Path) -> None:
     with pytest.raises(ZeroDivisionError), opened(home):
         raise ZeroDivisionError
 
@@ -149,10 +149,10 @@ COMMANDS: list[tuple[str, ...]] = [
 
 @pytest.mark.parametrize("name", ["history/runs.db", "dagster.yaml"])
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
-def test_a_command_over_a_damaged_home_says_so_in_one_line(
+def test_commands_report_a_damaged_home_in_one_line(
     tmp_path: Path, home: Path, command: tuple[str, ...], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("topo_pipeline.cli.backfill._check", lambda: None)  # it asks Topo before the home is opened
+    monkeypatch.setattr("topo_pipeline.cli.backfill._check", lambda: None)  # it calls Topo before the home is opened
     if command == ("demo",):
         (tmp_path / FOLDER).mkdir(parents=True)
         home = home.rename(tmp_path / FOLDER / "dagster")
@@ -161,7 +161,7 @@ def test_a_command_over_a_damaged_home_says_so_in_one_line(
     assert_one_sentence(answer(tmp_path, *command, DAGSTER_HOME=str(home)), str(home / name), "ove ")
 
 
-def test_a_new_home_is_private_and_one_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+def test_a_new_home_is_private_and_an_existing_one_keeps_its_mode(tmp_path: Path) -> None:
     with umask(0):
         prepare(tmp_path / "deep" / "home")
     assert (tmp_path / "deep" / "home").stat().st_mode & 0o777 == 0o700
@@ -170,7 +170,7 @@ def test_a_new_home_is_private_and_one_that_is_there_keeps_its_mode(tmp_path: Pa
     assert (tmp_path / "deep" / "home").stat().st_mode & 0o777 == 0o750
 
 
-def test_a_link_in_the_home_is_not_written_through(tmp_path: Path) -> None:
+def test_a_link_in_the_home_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("precious")
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "workspace.yaml").symlink_to(tmp_path / "precious")
@@ -180,7 +180,7 @@ def test_a_link_in_the_home_is_not_written_through(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("machine", [socket.gethostname(), "elsewhere"])
-def test_a_run_in_progress_names_its_process_only_on_this_machine(tmp_path: Path, machine: str) -> None:
+def test_the_process_of_a_run_in_progress_is_named_only_on_this_machine(tmp_path: Path, machine: str) -> None:
     with opened(prepared(tmp_path / "home")) as instance:
         started(instance, f"{machine}:4321:{{run}}")
         with pytest.raises(UnderWay, match="is in progress. Wait for it to end, or stop it in Dagster's UI") as error:

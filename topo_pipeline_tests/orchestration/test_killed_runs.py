@@ -1,4 +1,4 @@
-"""A backfill whose process is killed holds up nothing, and one that lives is not disturbed."""
+"""Backfills that are killed, interrupted or started a second time."""
 
 import asyncio
 import os
@@ -25,49 +25,49 @@ NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 RANGE = ("2026-03-02", "2026-03-04")
 
 
-class Held:
-    """The sandbox, which while it is held answers for one day of activities and leaves the next without an answer."""
+class PausedSandbox:
+    """The sandbox, which doesn't answer requests for 3 March 2026 until it is released."""
 
     def __init__(self) -> None:
         self.app = create_app(
             World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW, date_clock=utc_now
         )
         self.waiting = threading.Event()
-        self.go_on = threading.Event()
+        self.release = threading.Event()
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if b"created_at_before=2026-03-04" in scope["query_string"]:
             self.waiting.set()
-            await asyncio.get_running_loop().run_in_executor(None, self.go_on.wait, PATIENCE)
+            await asyncio.get_running_loop().run_in_executor(None, self.release.wait, PATIENCE)
         await self.app(scope, receive, send)
 
 
 @pytest.fixture
-def held() -> Iterator[tuple[Held, str]]:
-    api = Held()
+def paused() -> Iterator[tuple[PausedSandbox, str]]:
+    api = PausedSandbox()
     with serve(api) as address:
         yield api, f"{address}/v1"
-        api.go_on.set()
+        api.release.set()
 
 
 @pytest.fixture
-def reading(held: tuple[Held, str], tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def reading(paused: tuple[PausedSandbox, str], tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A backfill in another process that has landed its first day and waits for its second."""
-    api, api_url = held
+    api, api_url = paused
     environment = {**os.environ, "TOPO_API_URL": api_url, "TOPO_WAREHOUSE": "data/topo.duckdb"}
     del environment["DAGSTER_HOME"]
     with subprocess.Popen(  # noqa: S603
         [COMMAND, "backfill", *RANGE],
         cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     ) as process:  # fmt: skip
-        _hear(process, b"2026-03-02 landed")
+        _read_until(process, b"2026-03-02 landed")
         assert api.waiting.wait(PATIENCE)
         yield process
         process.kill()
 
 
-def _hear(process: subprocess.Popen[bytes], words: bytes) -> None:
-    """Read what it says until it says this."""
+def _read_until(process: subprocess.Popen[bytes], words: bytes) -> None:
+    """Read the process's error output up to a line with these words."""
     assert process.stderr is not None
     while words not in (line := process.stderr.readline()):
         assert line, "it ended"
@@ -80,13 +80,13 @@ def _landed(folder: Path) -> list[int]:
         ]
 
 
-def test_after_a_kill_the_next_backfill_buries_the_run_and_reads_on(
-    reading: subprocess.Popen[bytes], held: tuple[Held, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_after_a_kill_the_next_backfill_fails_the_orphaned_run_and_reads_the_rest(
+    reading: subprocess.Popen[bytes], paused: tuple[PausedSandbox, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    api, api_url = held
+    api, api_url = paused
     reading.kill()
     reading.wait()
-    api.go_on.set()
+    api.release.set()
     assert _landed(tmp_path) == [2]
 
     again = answer(tmp_path, "backfill", *RANGE, TOPO_API_URL=api_url)
@@ -99,28 +99,28 @@ def test_after_a_kill_the_next_backfill_buries_the_run_and_reads_on(
     assert statuses == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 
 
-def test_while_one_reads_another_says_so_and_leaves_it_alone(
-    reading: subprocess.Popen[bytes], held: tuple[Held, str], tmp_path: Path
+def test_a_second_backfill_is_refused_while_one_is_reading(
+    reading: subprocess.Popen[bytes], paused: tuple[PausedSandbox, str], tmp_path: Path
 ) -> None:
-    api, api_url = held
+    api, api_url = paused
     refused = answer(tmp_path, "backfill", *RANGE, TOPO_API_URL=api_url)
     assert_one_sentence(refused, "is reading Topo", f"end its process {reading.pid} (kill {reading.pid})")
-    api.go_on.set()
-    _hear(reading, b"2026-03-04 landed")
+    api.release.set()
+    _read_until(reading, b"2026-03-04 landed")
 
 
 def _ended(process: subprocess.Popen[bytes]) -> list[str]:
-    """What it says as it ends."""
-    _, said = process.communicate(timeout=PATIENCE)
-    assert b"Traceback" not in said
-    return [line for line in said.decode().splitlines() if line.startswith("topo-pipeline:")]
+    """Wait for the process to end; return its messages."""
+    _, stderr = process.communicate(timeout=PATIENCE)
+    assert b"Traceback" not in stderr
+    return [line for line in stderr.decode().splitlines() if line.startswith("topo-pipeline:")]
 
 
 @pytest.mark.parametrize(
     "number",
     [pytest.param(signal.SIGTERM, id="SIGTERM"), pytest.param(signal.SIGHUP, id="SIGHUP", marks=pytest.mark.full)],
 )
-def test_a_signal_ends_it_with_one_sentence_and_keeps_what_landed(
+def test_a_signal_ends_a_backfill_and_keeps_what_landed(
     reading: subprocess.Popen[bytes], tmp_path: Path, number: signal.Signals
 ) -> None:
     reading.send_signal(number)
@@ -130,16 +130,16 @@ def test_a_signal_ends_it_with_one_sentence_and_keeps_what_landed(
 
 
 def _ctrl_c(process: subprocess.Popen[bytes]) -> None:
-    """The first one; it is answered at once."""
+    """Send the first Ctrl-C, which the process confirms at once."""
     process.send_signal(signal.SIGINT)
-    _hear(process, b"Finishing the current day")
+    _read_until(process, b"Finishing the current day")
 
 
-def test_ctrl_c_ends_it_after_the_day_under_way_and_the_tables_take_in_what_landed(
-    reading: subprocess.Popen[bytes], held: tuple[Held, str], tmp_path: Path
+def test_ctrl_c_ends_a_backfill_after_the_current_day_and_updates_the_tables(
+    reading: subprocess.Popen[bytes], paused: tuple[PausedSandbox, str], tmp_path: Path
 ) -> None:
     _ctrl_c(reading)
-    held[0].go_on.set()
+    paused[0].release.set()
     assert _ended(reading) == [
         "topo-pipeline: Stopped as requested: 2 of 3 days landed."
         " To read the rest: topo-pipeline backfill 2026-03-04 2026-03-04"
@@ -151,7 +151,7 @@ def test_ctrl_c_ends_it_after_the_day_under_way_and_the_tables_take_in_what_land
     assert [day.day for (day,) in in_tables] == [2, 3]
 
 
-def test_ctrl_c_again_ends_it_at_once(reading: subprocess.Popen[bytes], tmp_path: Path) -> None:
+def test_a_second_ctrl_c_ends_a_backfill_immediately(reading: subprocess.Popen[bytes], tmp_path: Path) -> None:
     _ctrl_c(reading)
     reading.send_signal(signal.SIGINT)
     assert _ended(reading) == ["topo-pipeline: Interrupted. Days that had already landed are kept."]

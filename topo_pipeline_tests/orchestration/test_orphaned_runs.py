@@ -1,4 +1,4 @@
-"""A run whose process was killed, with nobody left who started it, blocks nothing."""
+"""Orphaned runs are failed and release their pool slot."""
 
 import os
 import shutil
@@ -30,23 +30,20 @@ from topo_pipeline.sandbox.server import serve
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.engagement.helpers import UNPARTITIONED
 from topo_pipeline_tests.orchestration.test_dev import until
-from topo_pipeline_tests.orchestration.test_killed_runs import RANGE, Held
+from topo_pipeline_tests.orchestration.test_killed_runs import RANGE, PausedSandbox
 from topo_pipeline_tests.test_definitions import BIN
 
 STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
 
 
 @pytest.fixture(scope="module")
-def left_behind(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, object]:
-    """A Dagster home in which a run had landed one of three days when its process was killed.
-
-    And the cursor of the tables' conditions from before that run.
-    """
+def after_a_kill(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, object]:
+    """A Dagster home whose run was killed after it landed one of three days, and the automation cursor before it."""
     folder = tmp_path_factory.mktemp("killed")
     home = prepared(folder / "home")
     with dg.DagsterInstance.from_config(str(home)) as instance:
-        before, _ = asked_for(instance)
-    api = Held()
+        before, _ = requested_tables(instance)
+    api = PausedSandbox()
     with serve(api) as address:
         environment = {
             **os.environ,
@@ -63,7 +60,7 @@ def left_behind(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, object]
             with dg.DagsterInstance.from_config(str(home)) as instance:
                 until(lambda: a_day_has_landed(process, instance))
             process.kill()
-        api.go_on.set()
+        api.release.set()
     return home, before
 
 
@@ -74,9 +71,9 @@ def a_day_has_landed(process: subprocess.Popen[bytes], instance: dg.DagsterInsta
 
 
 @pytest.fixture
-def killed(left_behind: tuple[Path, object], tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """An instance of its own over what the kill left."""
-    home = shutil.copytree(left_behind[0], tmp_path / "home")
+def killed(after_a_kill: tuple[Path, object], tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance with a copy of that home."""
+    home = shutil.copytree(after_a_kill[0], tmp_path / "home")
     with dg.DagsterInstance.from_config(str(home)) as instance:
         assert statuses(instance) == [STARTED]
         assert slots(instance) == (1, 1)
@@ -84,9 +81,9 @@ def killed(left_behind: tuple[Path, object], tmp_path: Path) -> Iterator[dg.Dags
 
 
 def prepared(home: Path) -> Path:
-    """The home as our commands make it."""
+    """Create the home as our commands do."""
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("DAGSTER_HOME", "")  # put back afterwards what prepare sets
+        environment.setenv("DAGSTER_HOME", "")  # prepare sets it; this restores it afterwards
         prepare(home)
     return home
 
@@ -96,24 +93,24 @@ def statuses(instance: dg.DagsterInstance) -> list[dg.DagsterRunStatus]:
 
 
 def slots(instance: dg.DagsterInstance) -> tuple[int, int]:
-    """How many of how many places of the pool `topo_api` are taken."""
+    """Return the number of claimed slots and of all slots of the pool `topo_api`."""
     pool = instance.event_log_storage.get_concurrency_info("topo_api")
     return pool.active_slot_count, pool.slot_count
 
 
-def asked_for(instance: dg.DagsterInstance, cursor: object = None) -> tuple[object, set[str]]:
-    """Which tables that are not built by day their conditions ask for."""
+def requested_tables(instance: dg.DagsterInstance, cursor: object = None) -> tuple[object, set[str]]:
+    """Return the new cursor and the tables not built by day whose conditions request them."""
     result = dg.evaluate_automation_conditions(defs, instance, cursor=cursor)
-    asked = {table for table in UNPARTITIONED if result.get_num_requested(dg.AssetKey(["engagement", table]))}
-    return result.cursor, asked
+    requested = {table for table in UNPARTITIONED if result.get_num_requested(dg.AssetKey(["engagement", table]))}
+    return result.cursor, requested
 
 
-def test_the_sensor_fails_it_frees_its_place_and_the_tables_follow_what_had_landed(
-    killed: dg.DagsterInstance, left_behind: tuple[Path, object]
+def test_the_sensor_fails_an_orphaned_run_releases_its_slot_and_the_tables_follow(
+    killed: dg.DagsterInstance, after_a_kill: tuple[Path, object]
 ) -> None:
     with pytest.raises(AlreadyReading):
         require_no_reader(killed)
-    cursor, blocked = asked_for(killed, left_behind[1])
+    cursor, blocked = requested_tables(killed, after_a_kill[1])
     assert blocked == set()
 
     with dg.build_sensor_context(instance=killed) as context:
@@ -122,17 +119,17 @@ def test_the_sensor_fails_it_frees_its_place_and_the_tables_follow_what_had_land
     assert statuses(killed) == [FAILURE]
     assert slots(killed) == (0, 1)
     require_no_reader(killed)
-    assert asked_for(killed, cursor)[1] == UNPARTITIONED
+    assert requested_tables(killed, cursor)[1] == UNPARTITIONED
 
 
-def test_it_is_told_as_the_failure_of_what_it_was_at(killed: dg.DagsterInstance) -> None:
+def test_an_orphaned_run_is_reported_as_a_failure_of_its_step(killed: dg.DagsterInstance) -> None:
     [run_id] = fail_orphaned_runs(killed)
     [record] = killed.get_run_records()
     [failure] = outcomes(killed, [record], [], []).failures
     assert failure == Failure("topo/activities", failure.at, run_id.partition("-")[0], "Its process was killed.")
 
 
-def test_without_the_sensor_monitoring_ends_it_after_its_maximum_runtime(killed: dg.DagsterInstance) -> None:
+def test_without_the_sensor_run_monitoring_fails_it_after_the_maximum_runtime(killed: dg.DagsterInstance) -> None:
     logger = dg.get_dagster_logger()
     [record] = killed.get_run_records()
     began = datetime.fromtimestamp(record.start_time or 0, UTC)
@@ -163,7 +160,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 def started(instance: dg.DagsterInstance, owner: str) -> dg.DagsterRun:
-    """A run that has started and whose owner is said to be this one; `{run}` stands for its id."""
+    """Start a run with this owner in its tag; `{run}` is replaced by the run's id."""
     run = instance.create_run_for_job(nothing)
     instance.add_run_tags(run.run_id, {"topo_pipeline/owner": owner.format(run=run.run_id)})
     instance.report_dagster_event(dg.DagsterEvent("PIPELINE_START", "nothing"), run.run_id)
@@ -175,19 +172,19 @@ HERE = socket.gethostname()
 
 @pytest.fixture
 def zombie() -> Iterator[int]:
-    """The number of a process that is dead, and whose parent has not noticed."""
+    """The id of a process that has ended and that its parent has not waited for."""
     with subprocess.Popen([sys.executable, "-c", ""]) as process:  # noqa: S603
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         yield process.pid
 
 
-def test_a_process_that_its_parent_never_buried_is_dead(instance: dg.DagsterInstance, zombie: int) -> None:
+def test_a_run_of_a_zombie_process_is_failed(instance: dg.DagsterInstance, zombie: int) -> None:
     run = started(instance, f"{HERE}:{zombie}:{{run}}")
     assert fail_orphaned_runs(instance) == [run.run_id]
     assert fail_orphaned_runs(instance) == []
 
 
-def test_a_process_that_began_after_the_run_is_another_one_with_its_number(
+def test_a_process_that_started_after_the_run_is_not_its_owner(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = started(instance, f"{HERE}:{os.getpid()}:{{run}}")
@@ -198,25 +195,25 @@ def test_a_process_that_began_after_the_run_is_another_one_with_its_number(
 
 @pytest.mark.parametrize(
     "owner",
-    ["elsewhere:{dead}:{{run}}", f"{HERE}:{{dead}}:its parent's", "", "nonsense"],
-    ids=["on another machine", "a re-execution with its parent's tag", "nobody's", "nonsense"],
+    ["elsewhere:{pid}:{{run}}", f"{HERE}:{{pid}}:its parent's", "", "nonsense"],
+    ids=["on another machine", "a re-execution with its parent's tag", "no owner", "invalid"],
 )
-def test_what_cannot_be_known_to_be_dead_is_left_alone(instance: dg.DagsterInstance, zombie: int, owner: str) -> None:
-    started(instance, owner.format(dead=zombie))
+def test_a_run_of_an_unknown_process_is_not_changed(instance: dg.DagsterInstance, zombie: int, owner: str) -> None:
+    started(instance, owner.format(pid=zombie))
     assert fail_orphaned_runs(instance) == []
     assert statuses(instance) == [STARTED]
 
 
-NO_PROCESS = ["-1", "0", "1_0", " 7", "²", "٣", "1.5", "1e3", "9" * 30, "0x1f", "07"]
+INVALID_PIDS = ["-1", "0", "1_0", " 7", "²", "٣", "1.5", "1e3", "9" * 30, "0x1f", "07"]
 
 
 @settings(max_examples=40)
 @given(
     st.sampled_from(["{}", f"{HERE}:{{}}", f"{HERE}:{{}}:RUN", "{}:1:RUN"]),
-    st.text() | st.sampled_from(NO_PROCESS) | st.from_regex(r"[0-9:]*"),
+    st.text() | st.sampled_from(INVALID_PIDS) | st.from_regex(r"[0-9:]*"),
 )
-def test_no_text_in_the_tag_of_an_owner_ends_a_run_or_the_look_at_it(form: str, text: str) -> None:
-    assume(not (text.isascii() and text.isdecimal() and 1 <= int(text) < 10**10))  # which is a process
+def test_an_invalid_owner_tag_fails_no_run_and_raises_no_error(form: str, text: str) -> None:
+    assume(not (text.isascii() and text.isdecimal() and 1 <= int(text) < 10**10))  # a valid process id
     run = dg.DagsterRun("nothing", status=STARTED)
     tagged = run.with_tags({"topo_pipeline/owner": form.format(text).replace("RUN", run.run_id)})
     with dg.DagsterInstance.ephemeral() as instance:
@@ -224,7 +221,7 @@ def test_no_text_in_the_tag_of_an_owner_ends_a_run_or_the_look_at_it(form: str, 
         assert fail_orphaned_runs(instance) == []
 
 
-def test_every_run_of_the_location_says_whose_process_it_is(tmp_path: Path) -> None:
+def test_every_run_is_tagged_with_its_process(tmp_path: Path) -> None:
     with dg.DagsterInstance.from_config(str(prepared(tmp_path))) as instance:
         result = dg.execute_job(dg.reconstructable(nothing), instance=instance)
         [run] = instance.get_runs()

@@ -1,4 +1,4 @@
-"""Workspaces to report on: made once, looked at by many tests."""
+"""Workspaces and their reports, built once for many tests."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ def report(workspace: Workspace, folder: Path, zone: str = "UTC") -> Published:
 
 @pytest.fixture(scope="session")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Reported:
-    """300 sequences, the first of them with names that mean harm."""
+    """300 sequences, the first of them with hostile names."""
     folder = tmp_path_factory.mktemp("many")
     workspace = Workspace(str(folder / "topo.duckdb"))
     happened = worlds.land(workspace, 300, worlds.HOSTILE)

@@ -1,4 +1,4 @@
-"""The charts: each is valid, is drawn of little and of nothing, and keeps the colours of its palette."""
+"""Charts are valid, work with little or no data, and use the colours of their palette."""
 
 import json
 from collections.abc import Callable
@@ -57,36 +57,36 @@ def svg(chart: charts.Chart) -> str:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_chart_is_drawn_in_the_colours_of_its_palette_alone(name: str) -> None:
+def test_a_chart_uses_only_the_colours_of_its_palette(name: str) -> None:
     draw, frame = CASES[name]
     for palette, other in ((LIGHT, DARK), (DARK, LIGHT)):
         drawn = svg(draw(frame, palette))
         assert palette.accent in drawn
         assert palette.muted in drawn
         assert other.accent not in drawn
-    assert "#" not in json.dumps(draw(frame, IN_THE_PAGE).to_dict())  # the page's variables, and no colour of its own
+    assert "#" not in json.dumps(draw(frame, IN_THE_PAGE).to_dict())  # only the page's CSS variables
 
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("rows", [0, 1])
-def test_a_chart_of_little_or_nothing_is_still_one(name: str, rows: int) -> None:
+def test_a_chart_can_be_drawn_with_one_row_or_none(name: str, rows: int) -> None:
     draw, frame = CASES[name]
     assert svg(draw(frame[:rows], LIGHT)).startswith("<svg")
 
 
-def test_bars_and_stages_keep_the_order_of_their_frame() -> None:
+def test_a_funnel_keeps_the_order_of_its_stages() -> None:
     drawn = svg(charts.funnel(STAGES))
     assert [drawn.index(f">{stage}<") for stage in STAGES["stage"]] == sorted(
         drawn.index(f">{stage}<") for stage in STAGES["stage"]
     )
 
 
-def test_a_day_that_was_never_landed_is_shaded() -> None:
+def test_a_missing_day_is_shaded() -> None:
     assert LIGHT.missing in svg(charts.daily_activity(DAYS))
     assert LIGHT.missing not in svg(charts.daily_activity(DAYS[DAYS["is_landed"]]))
 
 
-def test_a_week_that_rests_on_too_little_is_hollow() -> None:
+def test_a_week_with_too_little_evidence_has_a_hollow_point() -> None:
     points = svg(charts.weekly_reply_rate(WEEKS)).split("mark-symbol")[1].split("</g>")[0]
     assert [f'fill="{colour}"' in points for colour in (LIGHT.accent, LIGHT.card)] == [True, True]
     sure = svg(charts.weekly_reply_rate(WEEKS[:1])).split("mark-symbol")[1].split("</g>")[0]

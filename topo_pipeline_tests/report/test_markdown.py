@@ -1,4 +1,4 @@
-"""Markdown tables: names are other people's text, and stay it."""
+"""Names in Markdown tables stay plain text."""
 
 import pandas as pd
 import pytest
@@ -23,7 +23,7 @@ HOSTILE = [
 
 
 def cells_of(markdown: str) -> list[list[str]]:
-    """The one table that a markdown reader sees, as the text that it shows."""
+    """Parse the Markdown; return the text of the cells of its only table."""
     tokens = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).parse(markdown)
     assert (tokens[0].type, tokens[-1].type) == ("table_open", "table_close")
     inlines = [token for token in tokens if token.type == "inline"]
@@ -35,7 +35,7 @@ def cells_of(markdown: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
-def test_a_hostile_name_stays_text_in_its_cell(name: str) -> None:
+def test_a_hostile_name_stays_plain_text_in_its_cell(name: str) -> None:
     markdown = table(
         pd.DataFrame({"sequence": ["before", in_markdown(name, LONGEST), "after"], "runs": ["1", "2", "3"]})
     )
@@ -47,11 +47,11 @@ def test_a_hostile_name_stays_text_in_its_cell(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["007", "1e5", "1.10", "nan", "inf", "True"])
-def test_a_name_that_looks_like_a_number_is_a_name(name: str) -> None:
+def test_a_name_that_looks_like_a_number_is_not_changed(name: str) -> None:
     assert cells_of(table(pd.DataFrame({"sequence": [in_markdown(name, LONGEST)], "runs": ["1"]})))[1][0] == name
 
 
-def test_a_rate_and_its_interval_have_no_place_to_break() -> None:
+def test_a_rate_and_its_interval_do_not_wrap() -> None:
     kept = unbroken("6.3% (3.8–10.3)")
     assert " " not in kept
     assert kept.count("\u2060–\u2060") == 1

@@ -1,4 +1,4 @@
-"""The report as a file: whole, small, asking nothing of anybody, and safe whatever sequences are called."""
+"""The report as a file: complete, small, self-contained, and safe with any sequence name."""
 
 import base64
 import hashlib
@@ -22,7 +22,7 @@ LOADING = {"src", "srcset", "href", "action", "formaction", "data", "poster", "b
 
 
 class Seen(HTMLParser):
-    """What an HTML parser makes of the page."""
+    """The page as an HTML parser reads it."""
 
     def __init__(self, page: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -65,7 +65,7 @@ def test_the_page_is_one_small_file_that_loads_nothing(many: Reported) -> None:
     assert "@import" not in style
 
 
-def test_the_policy_allows_the_pages_own_scripts_by_their_hashes_and_nothing_else(many: Reported) -> None:
+def test_the_content_security_policy_allows_only_the_pages_own_scripts(many: Reported) -> None:
     seen = Seen(many.page)
     [policy] = [meta["content"] for meta in seen.of("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
     assert policy is not None
@@ -84,7 +84,7 @@ def test_the_policy_allows_the_pages_own_scripts_by_their_hashes_and_nothing_els
 
 def test_hostile_names_are_text_in_the_page_and_in_its_data(many: Reported) -> None:
     seen = Seen(many.page)
-    # The parser met our own scripts, and nothing that a name brought along.
+    # The parser found our own scripts, and none from a name.
     assert len(list(seen.of("script"))) == 3
     assert "onerror" not in {name for _, attributes in seen.tags for name in attributes}
     [data] = [t for t in re.findall(r'<script type="application/json" id="data">(.*?)</script>', many.page, re.S)]
@@ -103,7 +103,7 @@ def test_hostile_names_are_text_in_the_page_and_in_its_data(many: Reported) -> N
     )
 
 
-def test_sequences_of_one_name_are_told_apart_by_their_ids(workspace: Workspace, tmp_path: Path) -> None:
+def test_sequences_with_the_same_name_are_shown_with_their_ids(workspace: Workspace, tmp_path: Path) -> None:
     workspace.land_all([sent(march(2), f"{name} 1", sequence=name) for name in ("a", "b", "c")])
     workspace.name(a="Twin", b="Twin", c="Other")
     workspace.build()
@@ -111,9 +111,7 @@ def test_sequences_of_one_name_are_told_apart_by_their_ids(workspace: Workspace,
     assert set(Seen(page).within("bdi")) >= {f"Twin ({uid('a')[:8]})", f"Twin ({uid('b')[:8]})", "Other"}
 
 
-def test_sequences_without_a_name_or_an_id_are_shown_beside_those_with_one(
-    workspace: Workspace, tmp_path: Path
-) -> None:
+def test_sequences_without_a_name_or_an_id_are_shown(workspace: Workspace, tmp_path: Path) -> None:
     quiet = [march(day).date() for day in range(2, 10)]
     happened = [
         a
@@ -127,7 +125,7 @@ def test_sequences_without_a_name_or_an_id_are_shown_beside_those_with_one(
     published = report(workspace, tmp_path / "report")
     seen = Seen(published.path.read_text(encoding="utf-8"))
     called = {"Outbound", uid("unnamed"), "(no sequence)"}
-    # All are silent and none of their mails was opened: each is named in two findings and on the board.
+    # All are silent and none of their emails was opened, so each is named in two findings and on the leaderboard.
     assert [text for text in seen.within("bdi") if text in called] == [*seen.within("bdi")]
     assert {text for text in seen.within("bdi")} == called
     assert len(seen.within("bdi")) == 9
@@ -146,20 +144,20 @@ def test_a_warehouse_without_tables_says_what_to_do(workspace: Workspace, tmp_pa
     assert published.size < 100_000  # without Vega: there is nothing to draw
 
 
-def test_tables_without_rows_say_that_nothing_was_read(workspace: Workspace, tmp_path: Path) -> None:
+def test_empty_tables_say_that_no_day_was_read(workspace: Workspace, tmp_path: Path) -> None:
     workspace.build()
     page = report(workspace, tmp_path / "report").path.read_text(encoding="utf-8")
     assert "No day was read yet." in page
 
 
-def test_days_in_which_nothing_happened_say_so(workspace: Workspace, tmp_path: Path) -> None:
+def test_days_without_activities_say_so(workspace: Workspace, tmp_path: Path) -> None:
     workspace.land(march(2).date())
     workspace.build()
     published = report(workspace, tmp_path / "report")
     assert "No sequence has done anything" in published.path.read_text(encoding="utf-8")
 
 
-def test_a_young_workspace_says_when_its_first_week_can_be_judged(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_new_workspace_says_when_its_first_week_will_be_complete(workspace: Workspace, tmp_path: Path) -> None:
     workspace.land_all([a for n in range(3) for a in (enrolled(march(3, 8), f"{n}"), sent(march(3), f"{n}"))])
     workspace.build()
     published = report(workspace, tmp_path / "report")
@@ -170,7 +168,7 @@ def test_a_young_workspace_says_when_its_first_week_can_be_judged(workspace: Wor
     assert "Nobody’s 30 days are over yet." in text
 
 
-def test_where_nothing_was_sent_yet_no_chart_stands_empty(workspace: Workspace, tmp_path: Path) -> None:
+def test_charts_of_sends_are_left_out_before_the_first_send(workspace: Workspace, tmp_path: Path) -> None:
     workspace.land_all([enrolled(march(3, 8), "1")])
     workspace.build()
     page = report(workspace, tmp_path / "report").path.read_text(encoding="utf-8")
@@ -178,7 +176,7 @@ def test_where_nothing_was_sent_yet_no_chart_stands_empty(workspace: Workspace, 
     assert re.findall(r'id="chart-(\w+)"', page) == ["funnel", "steps", "daily"]
 
 
-def test_an_open_day_alone_is_shown_without_rates(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_single_open_day_is_shown_without_rates(workspace: Workspace, tmp_path: Path) -> None:
     workspace.land(march(3).date(), [sent(march(3), "1")], is_open=True)
     workspace.build()
     published = report(workspace, tmp_path / "report")
@@ -186,7 +184,7 @@ def test_an_open_day_alone_is_shown_without_rates(workspace: Workspace, tmp_path
     assert "No day is over yet" in published.path.read_text(encoding="utf-8")
 
 
-def test_the_page_holds_what_the_tables_hold(many: Reported) -> None:
+def test_the_page_has_the_numbers_of_the_tables(many: Reported) -> None:
     seen = Seen(many.page)
     [(sequences, contacted)] = many.workspace.select(
         "SELECT count(*), sum(unique_sent) FROM engagement.sequence_summary WHERE period = 'lifetime'"
@@ -204,20 +202,20 @@ def test_the_page_holds_what_the_tables_hold(many: Reported) -> None:
     assert len(list(seen.of("tr"))) > sequences
 
 
-def test_a_link_under_the_name_of_the_report_is_left_alone(many: Reported, tmp_path: Path) -> None:
+def test_a_link_in_place_of_the_report_is_not_followed(many: Reported, tmp_path: Path) -> None:
     (tmp_path / "engagement_report.html").symlink_to(tmp_path / "elsewhere.html")
     with pytest.raises(WarehouseError, match="can't be written: it is a symbolic link"):
         report(many.workspace, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["engagement_report.html"]
 
 
-def test_others_may_read_the_report_as_far_as_the_umask_lets_them(many: Reported, tmp_path: Path) -> None:
+def test_the_mode_of_the_report_follows_the_umask(many: Reported, tmp_path: Path) -> None:
     with umask(0o027):
         report(many.workspace, tmp_path)
     assert stat.S_IMODE((tmp_path / "engagement_report.html").stat().st_mode) == 0o640
 
 
-def test_the_old_report_stays_until_the_new_one_is_whole(many: Reported, tmp_path: Path) -> None:
+def test_the_old_report_stays_until_the_new_one_is_complete(many: Reported, tmp_path: Path) -> None:
     folder = tmp_path / "report"
     folder.mkdir()
     old = folder / "engagement_report.html"

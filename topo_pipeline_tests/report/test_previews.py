@@ -1,4 +1,4 @@
-"""What a table's page shows: a small picture that can be seen, a few rows, numbers; and nobody by name."""
+"""Previews on a table's page in Dagster: a chart, a few rows and numbers, without personal data."""
 
 import io
 from datetime import date, timedelta
@@ -25,7 +25,7 @@ def seen_of(workspace: Workspace, *days: date) -> dict[str, Seen]:
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Seen]:
-    """Thirteen sequences with names that nobody would wish for, 40 runs each in two weeks, a fifth of them answered."""
+    """Thirteen sequences with hostile names and 40 runs in each of two weeks, of which a tenth got a reply."""
     workspace = Workspace(str(tmp_path_factory.mktemp("previews") / "topo.duckdb"))
     activities = []
     for place in range(len(NAMES)):
@@ -42,7 +42,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Seen]:
 
 
 @pytest.mark.parametrize("table", LOOKS)
-def test_every_chart_is_a_picture_that_is_small_opaque_and_not_blank(seen: dict[str, Seen], table: str) -> None:
+def test_every_chart_is_a_small_opaque_picture_that_is_not_blank(seen: dict[str, Seen], table: str) -> None:
     png = seen[table].picture()
     assert png is not None
     assert len(png) < 20_000
@@ -59,22 +59,24 @@ def test_every_chart_is_a_picture_that_is_small_opaque_and_not_blank(seen: dict[
 
 
 @pytest.mark.parametrize("table", LOOKS)
-def test_every_chart_has_a_preview_of_a_few_rows_that_is_shown_at_once(seen: dict[str, Seen], table: str) -> None:
+def test_every_preview_has_a_few_rows_and_is_short_enough_to_be_shown_directly(
+    seen: dict[str, Seen], table: str
+) -> None:
     preview = seen[table].preview()
     headings, *rows = cells_of(preview)
     assert headings == list(LOOKS[table].columns)
     assert 1 <= len(rows) <= ROWS
-    if not {"sequence"} & {*headings}:  # a name of nothing but marks takes its time
+    if not {"sequence"} & {*headings}:  # escaped hostile names are long
         assert len(preview) < SHOWN_AT_ONCE
 
 
-def test_no_contact_and_no_run_is_named(seen: dict[str, Seen]) -> None:
+def test_previews_name_no_contact_and_no_run(seen: dict[str, Seen]) -> None:
     shown = " ".join(look.preview() + look.rows.to_csv() + look.numbers.to_csv() for look in seen.values())
     assert uid("0 0") not in shown
     assert uid("Ada") not in shown
 
 
-def test_the_numbers_are_those_of_the_table(seen: dict[str, Seen]) -> None:
+def test_the_numbers_match_the_table(seen: dict[str, Seen]) -> None:
     replies = sum(16 - place for place in range(len(NAMES)))
     assert seen["sequence_runs"].totals() == {
         "contacted": 80 * len(NAMES), "replied": replies, "active": 80 * len(NAMES) - replies, "left_censored": 0
@@ -87,14 +89,14 @@ def test_the_numbers_are_those_of_the_table(seen: dict[str, Seen]) -> None:
     assert seen["sequence_steps"].totals() == {"sends_with_known_step_percent": 100}
 
 
-def test_a_daily_table_has_its_numbers_by_day_and_zeros_where_nothing_happened(seen: dict[str, Seen]) -> None:
+def test_a_daily_table_has_numbers_by_day_and_zeros_for_empty_days(seen: dict[str, Seen]) -> None:
     assert seen["sequence_activity"].by_day() == {
         march(2).date(): {"messages": 40 * len(NAMES), "replies": 0},
         LAST_DAY: {"messages": 0, "replies": 0},
     }
 
 
-def test_the_rows_shown_are_the_best_or_the_newest(seen: dict[str, Seen]) -> None:
+def test_the_preview_shows_the_best_or_newest_rows(seen: dict[str, Seen]) -> None:
     assert cells_of(seen["sequence_summary"].preview())[1][:2] == ["a | b || c", "80"]
     assert cells_of(seen["sequence_daily"].preview())[1][0].replace("\u2060", "") == str(LAST_DAY)
     replies = str(sum(16 - place for place in range(len(NAMES))))
@@ -107,7 +109,7 @@ def test_the_rows_shown_are_the_best_or_the_newest(seen: dict[str, Seen]) -> Non
     ]
 
 
-def test_two_sequences_of_one_name_stand_on_two_lines(seen: dict[str, Seen]) -> None:
+def test_two_sequences_with_one_name_are_two_lines(seen: dict[str, Seen]) -> None:
     twins = seen["sequence_trends"].rows.query("name == 'twin'")
     assert len(twins) == 2
     drawn = LOOKS["sequence_trends"].chart(twins).to_json()
@@ -115,7 +117,7 @@ def test_two_sequences_of_one_name_stand_on_two_lines(seen: dict[str, Seen]) -> 
     assert '"twin (2)"' in drawn
 
 
-def test_an_empty_table_has_no_picture_and_says_so(tmp_path: Path) -> None:
+def test_an_empty_table_has_no_chart_and_says_so(tmp_path: Path) -> None:
     workspace = Workspace(str(tmp_path / "topo.duckdb"))
     workspace.build()
     for table, look in seen_of(workspace).items():
@@ -123,6 +125,6 @@ def test_an_empty_table_has_no_picture_and_says_so(tmp_path: Path) -> None:
         assert all(value == 0 for value in (look.by_day() if table == "sequence_activity" else look.totals()).values())
 
 
-def test_a_table_that_nobody_has_drawn_yet_shows_nothing(tmp_path: Path) -> None:
+def test_a_table_without_a_chart_has_no_preview(tmp_path: Path) -> None:
     with Workspace(str(tmp_path / "topo.duckdb")).warehouse.transaction() as connection:
         assert look_at(connection, "some_table_to_come", DEFAULT_RULES) is None

@@ -1,4 +1,4 @@
-"""What the report asks of the tables, against what happened, counted by other means."""
+"""The report's queries, compared with counts made from the activities in Python."""
 
 from collections import Counter
 from datetime import date, datetime, timedelta
@@ -16,7 +16,7 @@ WINDOW = timedelta(days=30)
 
 
 def first(activities: list[Activity], kind: str) -> dict[str | None, datetime]:
-    """Each run's first activity of a kind."""
+    """Return the time of each run's first activity of a kind."""
     found: dict[str | None, datetime] = {}
     for activity in sorted((a for a in activities if a.type == kind), key=lambda a: a.created_at):
         found.setdefault(activity.run, activity.created_at)
@@ -28,7 +28,7 @@ def ask(workspace: Workspace, query: object, *values: object) -> pd.DataFrame:
         return query(connection, *values)  # type: ignore[operator]
 
 
-def test_the_days_add_up_to_what_happened(many: Reported) -> None:
+def test_daily_counts_match_the_activities(many: Reported) -> None:
     days = ask(many.workspace, queries.daily).set_index("day")
     for column, kind in {"sent": "message.sent", "replies": "message.replied"}.items():
         counted = Counter(pd.Timestamp(a.created_at.date()) for a in many.happened if a.type == kind)
@@ -37,30 +37,30 @@ def test_the_days_add_up_to_what_happened(many: Reported) -> None:
     assert days["is_landed"].all()
 
 
-def test_a_week_is_that_of_all_its_sequences_and_its_change_has_newcombes_interval(many: Reported) -> None:
+def test_a_week_counts_all_sequences_and_its_change_has_newcombes_interval(many: Reported) -> None:
     contacted, answered = first(many.happened, "message.sent"), first(many.happened, "message.replied")
-    judged, replies = Counter[date](), Counter[date]()
+    started, replies = Counter[date](), Counter[date]()
     for run, at in contacted.items():
         monday = at.date() - timedelta(days=at.weekday())
-        judged[monday] += 1
+        started[monday] += 1
         replies[monday] += run in answered and answered[run] - at <= WINDOW
     weeks = ask(many.workspace, queries.weekly_rates, DEFAULT_RULES)
     weeks = queries.of_outcome(weeks, "reply_rate")
-    assert [monday.date() for monday in weeks["week_start"]] == sorted(judged)[:4]  # ended 30 days before 4 May
+    assert [monday.date() for monday in weeks["week_start"]] == sorted(started)[:4]  # ended 30 days before 4 May
     for row in weeks.to_dict("records"):
         monday = row["week_start"].date()
-        assert (row["num"], row["den"], row["members"]) == (replies[monday], judged[monday], judged[monday])
-        expected = proportion_confint(replies[monday], judged[monday], method="wilson")
+        assert (row["num"], row["den"], row["members"]) == (replies[monday], started[monday], started[monday])
+        expected = proportion_confint(replies[monday], started[monday], method="wilson")
         assert (row["low"], row["high"]) == pytest.approx(expected, abs=1e-9)
-    last, before = sorted(judged)[3], sorted(judged)[2]
+    last, before = sorted(started)[3], sorted(started)[2]
     change = confint_proportions_2indep(
-        replies[last], judged[last], replies[before], judged[before], method="newcomb", compare="diff"
+        replies[last], started[last], replies[before], started[before], method="newcomb", compare="diff"
     )
     assert (row["change_low"], row["change_high"]) == pytest.approx(change, abs=1e-9)
     assert row["is_comparable"]
 
 
-def test_the_curve_counts_replies_by_age_and_ends_at_the_cohorts_rate(many: Reported) -> None:
+def test_the_reply_curve_counts_replies_by_age_and_ends_at_the_cohorts_rate(many: Reported) -> None:
     contacted, answered = first(many.happened, "message.sent"), first(many.happened, "message.replied")
     closed = {run: at for run, at in contacted.items() if at <= march(65, 0) - WINDOW}
     ages = sorted(answered[run] - at for run, at in closed.items() if run in answered and answered[run] - at <= WINDOW)
@@ -73,7 +73,7 @@ def test_the_curve_counts_replies_by_age_and_ends_at_the_cohorts_rate(many: Repo
     assert (curve["replied"].iloc[-1], curve["contacted"].iloc[-1]) == (num, den)
 
 
-def test_the_curve_is_of_the_runs_whose_windows_have_closed_to_the_second(workspace: Workspace) -> None:
+def test_the_reply_curve_counts_only_runs_with_closed_windows(workspace: Workspace) -> None:
     starts = {
         "just closed": march(5, 0),
         "still open": march(5, 0, 0, 1),
@@ -85,14 +85,14 @@ def test_the_curve_is_of_the_runs_whose_windows_have_closed_to_the_second(worksp
     happened += [sent(march(2), "left-censored"), replied(march(2, 12), "left-censored")]
     happened += [replied(march(5, 12), "just closed"), replied(march(5, 12), "still open")]
     happened += [replied(march(33), "last second"), replied(march(33, 9, 0, 1), "too late")]
-    workspace.land_all(happened, march(34).date())  # as of the end of it: 30 days after march(5, 0)
+    workspace.land_all(happened, march(34).date())  # as of its end, 30 days after march(5, 0)
     workspace.build()
     curve = ask(workspace, queries.reply_curve, DEFAULT_RULES).set_index("days")
     assert set(curve["contacted"]) == {3}
     assert [curve["replied"][days] for days in (0, 1, 29, 30)] == [0, 1, 1, 2]
 
 
-def test_a_funnel_counts_the_runs_that_got_so_far(many: Reported) -> None:
+def test_a_funnel_counts_the_runs_that_reached_each_stage(many: Reported) -> None:
     board = ask(many.workspace, queries.sequences)
     stages = pd.DataFrame(queries.stages(board.sum(numeric_only=True)))
     answered = [a for a in many.happened if a.type == "message.replied"]
@@ -107,7 +107,7 @@ def test_a_funnel_counts_the_runs_that_got_so_far(many: Reported) -> None:
     assert {stage["share"] for stage in queries.stages(dict.fromkeys(board.columns, 0))} == {None}
 
 
-def test_the_steps_part_those_who_got_there(many: Reported) -> None:
+def test_each_step_splits_the_runs_that_reached_it(many: Reported) -> None:
     steps = ask(many.workspace, queries.steps)
     of_first = steps[steps["sequence_id"] == uid("sequence 0")].set_index("step")
     answered = {a.run for a in many.happened if a.type == "message.replied" and a.sequence == "sequence 0"}
@@ -120,14 +120,14 @@ def test_the_steps_part_those_who_got_there(many: Reported) -> None:
     assert {step.partition(" ")[0] for step in steps["step"]} == {"Step", "Send"}
 
 
-def test_channels_add_up_over_sequences(many: Reported) -> None:
+def test_channels_are_summed_over_sequences(many: Reported) -> None:
     channels = ask(many.workspace, queries.channels).set_index("channel")
     sends = Counter(a.channel for a in many.happened if a.type == "message.sent")
     assert dict(channels["sends"]) == {"Email": sends["EMAIL"], "LinkedIn": sends["LINKEDIN"]}
     assert channels["share"].sum() == pytest.approx(1)
 
 
-def test_the_last_weeks_that_are_over_are_counted_as_they_stand(many: Reported) -> None:
+def test_recent_weeks_are_raw_counts(many: Reported) -> None:
     weeks = ask(many.workspace, attention.recent_weeks).to_dict("records")
     assert [row["week_start"].date() for row in weeks] == [date(2026, 4, 27), date(2026, 4, 20)]
     for row in weeks:
@@ -140,7 +140,7 @@ def test_the_last_weeks_that_are_over_are_counted_as_they_stand(many: Reported) 
 
 @pytest.fixture(scope="module")
 def lately(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A sequence that fell silent, one whose mail is opened and that sent much on the last day; 10 March is missing."""
+    """A sequence that fell silent, and one with opens and many sends on the last day; 10 March is missing."""
     workspace = Workspace(str(tmp_path_factory.mktemp("lately") / "topo.duckdb"))
     happened = [
         activity
@@ -160,7 +160,7 @@ def lately(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return workspace
 
 
-def test_what_wants_attention_is_found_and_nothing_else(lately: Workspace) -> None:
+def test_silent_sequences_missing_opens_and_unusual_volumes_are_found(lately: Workspace) -> None:
     [silent] = ask(lately, attention.silent).to_dict("records")
     assert (silent["sequence_id"], silent["waiting"], silent["last_day"].date()) == (uid("quiet"), 60, date(2026, 3, 4))
     [off] = ask(lately, attention.tracking_off).to_dict("records")
@@ -170,7 +170,7 @@ def test_what_wants_attention_is_found_and_nothing_else(lately: Workspace) -> No
     assert (unusual["sent"], unusual["expected"]) == (40, 12)
 
 
-def test_the_quality_of_the_data_is_told(lately: Workspace) -> None:
+def test_data_quality_is_reported(lately: Workspace) -> None:
     with lately.warehouse.reader() as connection:
         quality = attention.quality(connection, "UTC")
     assert (quality.first_day, quality.last_day, quality.last_closed_day) == (
@@ -186,7 +186,7 @@ def test_the_quality_of_the_data_is_told(lately: Workspace) -> None:
     assert 0 < quality.left_censored < quality.runs
 
 
-def test_a_day_that_was_never_read_has_no_numbers(lately: Workspace) -> None:
+def test_a_missing_day_has_no_numbers(lately: Workspace) -> None:
     days = ask(lately, queries.daily).set_index("day")
     missing = days.loc[pd.Timestamp("2026-03-10")]
     assert not missing["is_landed"]
@@ -194,7 +194,7 @@ def test_a_day_that_was_never_read_has_no_numbers(lately: Workspace) -> None:
     assert days["sent"].notna().sum() == 63
 
 
-def test_an_empty_workspace_answers_every_question(workspace: Workspace) -> None:
+def test_every_query_works_on_an_empty_workspace(workspace: Workspace) -> None:
     workspace.build()
     for query in (queries.daily, queries.steps, queries.sequences, queries.channels, attention.silent,
                   attention.tracking_off, attention.unusual_volumes, attention.recent_weeks):  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the report says in words: numbers, weeks, the verdict on a week, and what wants a look."""
+"""The report's wording of numbers, weeks, changes and data quality."""
 
 from datetime import date, timedelta
 
@@ -39,13 +39,13 @@ def weeks(**changed: object) -> pd.DataFrame:
         ((-0.04, -0.001), "down"),
     ],
 )
-def test_a_change_is_clear_only_where_its_interval_leaves_out_zero(bounds: tuple[float, float], verdict: str) -> None:
+def test_a_change_is_clear_only_if_its_interval_excludes_zero(bounds: tuple[float, float], verdict: str) -> None:
     reply, *_ = judged(weeks(change_low=bounds[0], change_high=bounds[1]), evidence_small=30)
     assert reply.verdict == verdict
     assert verdict.replace("_", " ") in reply.change or f"clearly {verdict}" in reply.change
 
 
-def test_the_change_is_told_with_its_interval() -> None:
+def test_a_change_is_shown_with_its_interval() -> None:
     reply, positive, meetings = judged(weeks(), evidence_small=30)
     assert (reply.name, positive.name, meetings.name) == ("Reply rate", "Positive replies", "Meetings booked")
     assert reply.week_start == WEEK
@@ -71,14 +71,14 @@ def test_a_week_that_cannot_be_compared_says_why(changed: dict[str, object], tol
     assert told in reply.change
 
 
-def test_before_any_week_has_closed_the_page_says_when_the_first_one_will_have() -> None:
+def test_without_a_complete_week_the_page_says_when_the_first_will_be() -> None:
     assert judged(weeks()[:0], evidence_small=30) == []
     told = not_yet(GOOD, reply_window_days=30)
     assert "21–27 September 2026" in told
     assert "from 28 October 2026 on" in told
 
 
-def test_the_facts_name_what_limits_the_page_and_nothing_else_is_marked() -> None:
+def test_only_data_quality_problems_are_marked() -> None:
     assert all(fact.ok for fact in facts(GOOD))
     days = [date(2026, 11, day) for day in (9, 8, 7, 6, 5, 4, 3)]
     bad = Quality(
@@ -111,7 +111,7 @@ def test_a_week_is_named_by_its_days(monday: date, told: str, short: str) -> Non
 @pytest.mark.parametrize(
     ("difference", "told"), [(0.0093, "+0.9"), (-0.0273, "−2.7"), (0.0004, "0.0"), (-0.0004, "0.0")]
 )
-def test_a_difference_is_signed_unless_it_rounds_to_nothing(difference: float, told: str) -> None:
+def test_a_difference_is_signed_unless_it_rounds_to_zero(difference: float, told: str) -> None:
     assert words.points(difference) == told
 
 
@@ -127,6 +127,6 @@ def test_a_difference_is_signed_unless_it_rounds_to_nothing(difference: float, t
         ("👨\u200d👩\u200d👧 family", "👨\u200d👩\u200d👧 family"),
     ],
 )
-def test_a_sequence_is_called_by_its_name_on_one_line_else_by_its_id(name: str | None, label: str) -> None:
+def test_a_sequence_label_is_its_name_on_one_line_or_its_id(name: str | None, label: str) -> None:
     assert words.label(name, "an id") == label
     assert words.label(None, None) == "(no sequence)"

@@ -1,4 +1,4 @@
-"""Workspaces to report on: nine weeks from Monday 2 March 2026, of as many sequences as wanted, the same every time."""
+"""Sample workspaces: nine weeks from Monday 2 March 2026, with any number of sequences, always the same."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ HOSTILE = (
 
 
 def activities(sequences: int) -> Iterator[Activity]:
-    """What happened: the first sequence is large, the second middling, the others tiny; the last has only begun."""
+    """Yield the activities: the first sequence is large, the second medium, the others tiny; the last just began."""
     for number in range(sequences):
         name = f"sequence {number}"
         only_begun = bool(number) and number == sequences - 1
@@ -51,7 +51,7 @@ def _run(sequence: str, number: int, week: int, run: int) -> Iterator[Activity]:
 
 
 def land(workspace: Workspace, sequences: int, names: tuple[str, ...] = ()) -> list[Activity]:
-    """Land and name them and build the tables; the first sequences get `names`, the others plain ones."""
+    """Land the activities, name the sequences and build the tables; the first sequences get `names`."""
     happened = list(activities(sequences))
     quiet = [(march(FIRST) + timedelta(days=n)).date() for n in range(LAST - FIRST + 1)]
     workspace.land_all(happened, *quiet)

@@ -1,1 +1,1 @@
-"""Generators of documentation."""
+"""Tests of the generators of documentation."""

@@ -1,4 +1,4 @@
-"""docs/metrics.md says what the warehouse and the UI say."""
+"""docs/metrics.md matches the code that it describes."""
 
 import re
 from dataclasses import fields
@@ -15,7 +15,7 @@ from topo_pipeline.engagement.tables import tables
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 
 
-def test_the_page_is_what_make_docs_would_write() -> None:
+def test_the_page_is_up_to_date() -> None:
     assert with_catalogue(PAGE) == PAGE, "run make docs"
 
 
@@ -29,7 +29,7 @@ def test_every_column_of_every_table_is_on_the_page_with_its_comment() -> None:
             assert {(column, comment) for column, comment in comments.items() if column} <= pairs
 
 
-def test_every_column_says_why_it_may_differ_from_topos_screens_and_no_kind_is_without_columns() -> None:
+def test_every_column_has_a_kind_and_every_kind_has_columns() -> None:
     columns = {column for table in tables().values() for of in table.comments().values() for column in of if column}
     kinds = {column: kind_of(column) for column in columns}
     assert set(kinds.values()) == {kind for kind, _, _ in DIFFERENCES}
@@ -38,19 +38,19 @@ def test_every_column_says_why_it_may_differ_from_topos_screens_and_no_kind_is_w
     assert {kind for column, kind in kinds.items() if column.startswith("unique_")} <= {"unique", "opens"}
 
 
-def test_the_rest_of_the_page_is_left_as_it_is() -> None:
+def test_text_outside_the_marks_is_unchanged() -> None:
     assert with_catalogue(f"before {BEGIN} old {END} after").startswith(f"before {BEGIN}\n\n| Kind of column")
     assert with_catalogue(f"before {BEGIN} old {END} after").endswith(f"{END} after")
-    assert " what stood there " not in with_catalogue(f"{BEGIN} what stood there {END}")
+    assert " old text " not in with_catalogue(f"{BEGIN} old text {END}")
 
 
 @pytest.mark.parametrize("page", ["", BEGIN, END])
-def test_a_page_without_the_marks_is_not_touched(page: str) -> None:
+def test_a_page_without_the_marks_is_an_error(page: str) -> None:
     with pytest.raises(ValueError, match="make docs"):
         with_catalogue(page)
 
 
-def test_the_rules_on_the_page_are_the_defaults_and_all_there_are(tmp_path: Path) -> None:
+def test_the_page_lists_every_rule_with_its_default(tmp_path: Path) -> None:
     [block] = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / "rules.toml").write_text(block, encoding="utf-8")
     assert read_rules(tmp_path / "rules.toml") == DEFAULT_RULES

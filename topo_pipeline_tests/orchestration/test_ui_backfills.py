@@ -1,4 +1,4 @@
-"""Ranges of days from the UI: its own requests, a real code server, the daemon's own steps, real runs."""
+"""Backfills launched in the UI: its GraphQL requests, a real code server, the daemon's steps and real runs."""
 
 import asyncio
 import logging
@@ -20,11 +20,11 @@ from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.conftest import CHECKOUT, PATIENCE
 from topo_pipeline_tests.defs.conftest import ACTIVITIES
 from topo_pipeline_tests.orchestration.test_dev import until
-from topo_pipeline_tests.orchestration.test_killed_runs import Held
+from topo_pipeline_tests.orchestration.test_killed_runs import PausedSandbox
 from topo_pipeline_tests.orchestration.test_orphaned_runs import prepared
 from topo_pipeline_tests.warehouse.builders import ask
 
-# Dagster's own.
+# Raised by Dagster itself.
 pytestmark = pytest.mark.filterwarnings("ignore:Function `AssetSelection.sources`:DeprecationWarning")
 BACKFILL = """
 mutation($days: [String!]!) {
@@ -34,7 +34,7 @@ mutation($days: [String!]!) {
 }
 """
 TERMINATE = "mutation($run: String!) { terminateRun(runId: $run) { __typename } }"
-AGAIN = """
+RE_EXECUTE = """
 mutation($run: String!, $strategy: ReexecutionStrategy!) {
   launchRunReexecution(reexecutionParams: {parentRunId: $run, strategy: $strategy}) {
     __typename ... on LaunchRunSuccess { run { runId } }
@@ -46,12 +46,12 @@ HELD, OTHERS = ["2026-03-02", "2026-03-03", "2026-03-04"], ["2026-03-06", "2026-
 
 @dataclass
 class Ui:
-    """The UI's server and the daemon, as far as backfills and runs need them, in the test's own process."""
+    """The UI's server and the daemon's steps for backfills and runs, in the test's own process."""
 
     process: WorkspaceProcessContext
     instance: dg.DagsterInstance
     warehouse: Warehouse
-    api: Held
+    api: PausedSandbox
     schema: Any
 
     def ask(self, mutation: str, **variables: Any) -> dict[str, Any]:
@@ -63,17 +63,17 @@ class Ui:
         return dict(result)
 
     def backfill(self, days: list[str]) -> list[dg.DagsterRun]:
-        """Launch a backfill and let the daemon make runs of it; they are queued."""
+        """Launch a backfill and let the daemon create its runs, which are queued."""
         backfill_id = self.ask(BACKFILL, days=days)["backfillId"]
         errors = [e for e in execute_backfill_iteration(self.process, logging.getLogger("daemon")) if e]
         assert errors == []
         return list(self.instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill_id})))
 
     def start(self, run_id: str) -> None:
-        """Take it from the queue."""
+        """Start a queued run."""
         self.instance.launch_run(run_id, self.process.create_request_context())
 
-    def comes_to(self, run_id: str, status: dg.DagsterRunStatus) -> None:
+    def wait_for(self, run_id: str, status: dg.DagsterRunStatus) -> None:
         def has() -> None:
             run = self.instance.get_run_by_id(run_id)
             assert run is not None
@@ -89,7 +89,7 @@ class Ui:
 @pytest.fixture(scope="module")
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     folder = tmp_path_factory.mktemp("ui")
-    home, api = prepared(folder / "home"), Held()
+    home, api = prepared(folder / "home"), PausedSandbox()
     with serve(api) as address, pytest.MonkeyPatch.context() as environment:
         environment.setenv("DAGSTER_HOME", str(home))
         environment.setenv("TOPO_API_URL", f"{address}/v1")
@@ -100,7 +100,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
             WorkspaceProcessContext(instance, target) as process,
         ):
             yield Ui(process, instance, Warehouse(str(folder / "topo.duckdb")), api, create_schema())
-            api.go_on.set()
+            api.release.set()
 
 
 def test_a_backfill_of_two_months_is_one_run(ui: Ui) -> None:
@@ -111,7 +111,7 @@ def test_a_backfill_of_two_months_is_one_run(ui: Ui) -> None:
     ui.instance.report_run_canceled(run)
 
 
-def test_failed_days_that_are_apart_are_a_run_each_and_no_day_between_them_is_asked_for(ui: Ui) -> None:
+def test_separate_ranges_of_days_are_separate_runs(ui: Ui) -> None:
     runs = ui.backfill(["2026-02-03", "2026-02-04", "2026-02-07"])
     ranges = {(run.tags.get(RANGE_START), run.tags.get(RANGE_END), run.tags.get("dagster/partition")) for run in runs}
     assert ranges == {("2026-02-03", "2026-02-04", None), ("2026-02-07", "2026-02-07", None)}
@@ -119,7 +119,7 @@ def test_failed_days_that_are_apart_are_a_run_each_and_no_day_between_them_is_as
         ui.instance.report_run_canceled(run)
 
 
-def test_two_take_turns_and_one_that_is_terminated_keeps_its_days_and_is_finished_by_a_run_that_begins_it_again(
+def test_runs_take_turns_and_re_executing_a_terminated_run_finishes_it(
     ui: Ui,
 ) -> None:
     [first], [second] = ui.backfill(HELD), ui.backfill(OTHERS)
@@ -136,15 +136,15 @@ def test_two_take_turns_and_one_that_is_terminated_keeps_its_days_and_is_finishe
     assert ui.landed_by(second.run_id) == []
 
     assert ui.ask(TERMINATE, run=first.run_id)["__typename"] == "TerminateRunSuccess"
-    ui.comes_to(first.run_id, dg.DagsterRunStatus.CANCELED)
-    ui.comes_to(second.run_id, dg.DagsterRunStatus.SUCCESS)
+    ui.wait_for(first.run_id, dg.DagsterRunStatus.CANCELED)
+    ui.wait_for(second.run_id, dg.DagsterRunStatus.SUCCESS)
     assert ui.landed_by(first.run_id) == HELD[:1]
     assert ui.landed_by(second.run_id) == OTHERS
     assert ui.instance.get_materialized_partitions(ACTIVITIES) == {*HELD[:1], *OTHERS}
 
-    ui.api.go_on.set()
-    again = ui.ask(AGAIN, run=first.run_id, strategy="ALL_STEPS")["run"]["runId"]
+    ui.api.release.set()
+    again = ui.ask(RE_EXECUTE, run=first.run_id, strategy="ALL_STEPS")["run"]["runId"]
     ui.start(again)
-    ui.comes_to(again, dg.DagsterRunStatus.SUCCESS)
+    ui.wait_for(again, dg.DagsterRunStatus.SUCCESS)
     assert ui.landed_by(again) == HELD[1:]
     assert ui.instance.get_materialized_partitions(ACTIVITIES) == {*HELD, *OTHERS}

@@ -1,4 +1,4 @@
-"""The report in a real browser, opened from disk: what people do with it, at three widths, in light and dark.
+"""The report in a real browser, opened from disk, at three widths, in light and dark mode.
 
 Chromium comes from the distribution's package (`apt-get install chromium`); without it these tests are skipped.
 """
@@ -22,7 +22,7 @@ FLAGS = [
 ]  # fmt: skip
 WIDTHS = (390, 900, 1600)
 
-# A slow machine is no fault of the page.
+# A slow machine must not fail a test.
 MILLISECONDS = 1000 * PATIENCE
 expect.set_options(timeout=MILLISECONDS)
 
@@ -41,10 +41,10 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def opened(browser: Browser) -> Iterator[Open]:
-    """Opens a report; at the end, nothing may have been said on the console, thrown, or asked of anybody.
+    """Open a report; afterwards, check that there were no console messages, errors, requests or dialogs.
 
-    Each test has its own storage: what one chose (a theme, say) is not remembered in the next. Nothing moves: scrolling
-    is at once, as for readers who ask for less motion.
+    Each test has its own storage, so a theme chosen in one is not remembered in the next. Motion is reduced, so that
+    scrolling is immediate.
     """
     context, said = browser.new_context(reduced_motion="reduce"), []
     context.set_default_timeout(MILLISECONDS)
@@ -69,14 +69,14 @@ def opened(browser: Browser) -> Iterator[Open]:
 
 
 def column(page: Page, nth: int) -> list[str]:
-    """The values of a column of the leaderboard, of the rows that are shown."""
+    """Return the values of a column of the leaderboard in the visible rows."""
     rows = page.locator("#board tbody tr:visible")
     values: list[str] = rows.evaluate_all(f"rows => rows.map(row => row.cells[{nth}].dataset.value)")
     return values
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_it_fits_every_width_in_light_and_dark(many: Reported, opened: Open, tmp_path: Path, width: int) -> None:
+def test_the_page_fits_every_width_in_light_and_dark(many: Reported, opened: Open, tmp_path: Path, width: int) -> None:
     page = opened(many, width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     boxes = page.locator(".chart svg").evaluate_all("all => all.map(one => one.getBoundingClientRect().toJSON())")
@@ -90,7 +90,7 @@ def test_it_fits_every_width_in_light_and_dark(many: Reported, opened: Open, tmp
             assert image.convert("L").getpixel((3, 3)) in brightness
 
 
-def test_the_leaderboard_sorts_by_any_column_and_says_so(many: Reported, opened: Open) -> None:
+def test_the_leaderboard_sorts_by_any_column_and_marks_it(many: Reported, opened: Open) -> None:
     page = opened(many)
     heads = page.locator("#board thead th")
     for nth, name in enumerate(heads.evaluate_all("heads => heads.map(head => head.dataset.key)")):
@@ -99,10 +99,10 @@ def test_the_leaderboard_sorts_by_any_column_and_says_so(many: Reported, opened:
             heads.nth(nth).get_by_role("button").press("Enter")
             order = heads.nth(nth).get_attribute("aria-sort")
             known = [value for value in column(page, nth) if value != ""]
-            # Of names that mean harm, the order is the language's matter.
+            # The order of hostile names depends on the locale.
             values = [v for v in known if v.startswith("Outreach") or nth != 1] if is_text else list(map(float, known))
             assert values == sorted(values, reverse=order == "descending")
-            assert column(page, nth)[len(known) :] == [""] * (300 - len(known))  # what is not known comes last
+            assert column(page, nth)[len(known) :] == [""] * (300 - len(known))  # unknown values come last
         assert page.locator("#board th[aria-sort]").count() == 1
     heads.nth(2).get_by_role("button").press("Enter")
     assert column(page, 2)[0] == "ACTIVE"
@@ -117,7 +117,7 @@ def test_the_leaderboard_is_filtered_by_name_status_and_evidence(many: Reported,
     expect(shown).to_have_text("300 sequences")
     region = page.get_by_role("region", name="Leaderboard").bounding_box()
     assert region is not None
-    assert region["height"] < 900  # it scrolls in its place
+    assert region["height"] < 900  # it scrolls within the page
     page.get_by_label("Name").fill("outreach 01")
     expect(shown).to_have_text("10 of 300 sequences")
     page.get_by_label("Status").select_option("ARCHIVED")
@@ -131,14 +131,14 @@ def test_the_leaderboard_is_filtered_by_name_status_and_evidence(many: Reported,
     assert column(page, 1) == list(worlds.HOSTILE[:2])
 
 
-# Its bars are there, which they are not while it is drawn, and it is not the one before.
+# The chart has its bars, which are missing while it is being drawn, and is not the previous one.
 ANOTHER_FUNNEL = """before => {
     const chart = document.querySelector("#chart-funnel svg");
     return chart?.querySelector(".mark-rect path") && chart.innerHTML !== before;
 }"""
 
 
-def test_one_sequence_is_picked_from_the_board_or_by_a_part_of_its_name(many: Reported, opened: Open) -> None:
+def test_a_sequence_is_selected_in_the_leaderboard_or_by_part_of_its_name(many: Reported, opened: Open) -> None:
     page = opened(many)
     pick = page.get_by_label("Sequence", exact=True)
     chart = page.locator("#chart-funnel svg")
@@ -156,7 +156,7 @@ def test_one_sequence_is_picked_from_the_board_or_by_a_part_of_its_name(many: Re
     expect(page.locator("#picked")).to_have_text("Outreach 213 to buyers")
 
 
-def test_the_theme_is_switched_and_remembered_and_paper_is_always_light(many: Reported, opened: Open) -> None:
+def test_the_theme_can_be_switched_and_is_remembered_and_print_is_always_light(many: Reported, opened: Open) -> None:
     page = opened(many)
     paper = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(paper)
@@ -176,14 +176,14 @@ def test_the_theme_is_switched_and_remembered_and_paper_is_always_light(many: Re
     page.emulate_media(media="screen")
     page.get_by_role("button", name="Switch to light colours").click()
     assert page.evaluate(paper) == light
-    page.evaluate("delete document.documentElement.dataset.theme")  # as where nobody has chosen
+    page.evaluate("delete document.documentElement.dataset.theme")  # as if no theme had been chosen
     page.emulate_media(color_scheme="dark")
     assert page.evaluate(ink) == DARK.ink
     page.emulate_media(color_scheme="dark", media="print")
     assert page.evaluate(ink) == LIGHT.ink
 
 
-def test_the_keyboard_gets_everywhere_and_is_seen(many: Reported, opened: Open) -> None:
+def test_every_control_can_be_reached_by_keyboard_and_shows_its_focus(many: Reported, opened: Open) -> None:
     page = opened(many)
     page.keyboard.press("Tab")
     skip = page.get_by_role("link", name="Skip to the report")
@@ -191,12 +191,12 @@ def test_the_keyboard_gets_everywhere_and_is_seen(many: Reported, opened: Open) 
     assert (skip.bounding_box() or {"width": 0})["width"] > 100
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()
-    met = []
+    focused = []
     for _ in range(30):
         page.keyboard.press("Tab")
-        met.append(page.evaluate("document.activeElement.id || document.activeElement.className"))
-        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none", met[-1]
-    assert {"by-name", "by-status", "by-evidence", "sort", "name"} <= set(met)
+        focused.append(page.evaluate("document.activeElement.id || document.activeElement.className"))
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none", focused[-1]
+    assert {"by-name", "by-status", "by-evidence", "sort", "name"} <= set(focused)
     unnamed = page.locator("button, select, input").evaluate_all(
         "all => all.filter(one => !one.textContent.trim() && !one.labels?.length && !one.ariaLabel).map(one => one.id)"
     )

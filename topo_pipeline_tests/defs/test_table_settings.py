@@ -1,4 +1,4 @@
-"""The rules reach the tables, and Dagster is told by which ones a table was made."""
+"""Tables are built with the configured rules, which Dagster records."""
 
 import tomllib
 from dataclasses import asdict
@@ -21,8 +21,8 @@ def code_versions(pipeline: Pipeline) -> dict[str, str | None]:
     return {spec.key.path[-1]: spec.code_version for spec in specs if spec.key.path[0] == "engagement"}
 
 
-def told(pipeline: Pipeline, table: str) -> dict[str, Any]:
-    """The metadata of the table's latest materialisation, and the code version that it is recorded with."""
+def recorded(pipeline: Pipeline, table: str) -> dict[str, Any]:
+    """Return the metadata and the code version of the table's latest materialization."""
     wanted = AssetRecordsFilter(asset_key=dg.AssetKey(["engagement", table]))
     [record] = pipeline.instance.fetch_materializations(wanted, limit=1).records
     assert record.asset_materialization is not None
@@ -32,8 +32,8 @@ def told(pipeline: Pipeline, table: str) -> dict[str, Any]:
     }
 
 
-def names(table: str, *parameters: str) -> bool:
-    """Whether the table's SQL names one of these parameters."""
+def uses(table: str, *parameters: str) -> bool:
+    """Return whether the table's SQL uses one of these parameters."""
     return any(f"${parameter}" in tables()[table].statements for parameter in parameters)
 
 
@@ -41,7 +41,7 @@ def contents(pipeline: Pipeline) -> dict[str, list[tuple[Any, ...]]]:
     return {name: pipeline.rows(f"FROM engagement.{name} ORDER BY ALL") for name in SOME}  # noqa: S608
 
 
-def test_another_rule_is_another_code_version_and_the_next_build_is_one_from_nothing(
+def test_a_changed_rule_changes_code_versions_and_the_next_build_is_from_scratch(
     tmp_path: Path, api_key: str, copied: Pipeline
 ) -> None:
     (tmp_path / "rules.toml").write_text(FILE)
@@ -51,22 +51,22 @@ def test_another_rule_is_another_code_version_and_the_next_build_is_one_from_not
         changed.only("activities", *SOME).backfill(LAST_DAYS[-1:])
         rebuilt = contents(changed)
         for table, version in code_versions(changed).items():
-            assert (version != versions[table]) == names(table, *tomllib.loads(FILE)), table
+            assert (version != versions[table]) == uses(table, *tomllib.loads(FILE)), table
         for table in SOME:
-            assert told(changed, table)["code_version"] == code_versions(changed)[table]
-            assert Rules(**told(changed, table)["rules"]) == RULES
-            assert told(changed, table)["rules"].keys() == asdict(RULES).keys()
+            assert recorded(changed, table)["code_version"] == code_versions(changed)[table]
+            assert Rules(**recorded(changed, table)["rules"]) == RULES
+            assert recorded(changed, table)["rules"].keys() == asdict(RULES).keys()
     with pipeline_over(tmp_path / "other", api_key, rules_file=str(tmp_path / "rules.toml")) as fresh:
         fresh.only("activities", *SOME).backfill(LAST_DAYS)
-        from_nothing = contents(fresh)
-    assert rebuilt == from_nothing
+        from_scratch = contents(fresh)
+    assert rebuilt == from_scratch
     assert all(rebuilt[table] != by_default[table] for table in ("sequence_activity", "sequence_runs"))
 
 
-def test_the_same_rules_are_the_same_code_version(tmp_path: Path, api_key: str) -> None:
+def test_the_same_rules_and_time_zone_have_the_same_code_versions(tmp_path: Path, api_key: str) -> None:
     with pipeline_over(tmp_path, api_key) as one, pipeline_over(tmp_path, api_key) as same:
         assert code_versions(one) == code_versions(same)
         assert None not in code_versions(one).values()
     with pipeline_over(tmp_path, api_key, timezone="Europe/Paris") as elsewhere:
         for table, version in code_versions(elsewhere).items():
-            assert (version != code_versions(one)[table]) == names(table, "timezone"), table
+            assert (version != code_versions(one)[table]) == uses(table, "timezone"), table
