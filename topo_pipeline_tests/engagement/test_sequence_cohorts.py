@@ -373,7 +373,7 @@ def test_a_cohort_with_an_unknown_day_in_its_window_is_not_mature(workspace: Wor
             # The two days after the start reach into the 3rd or 4th, and three days reach the 4th.
             1: (1, 0, 1, 0, True, 0),
             2: (1, 0, 1, 1, False, 0),
-            **({4: (0, 1, 0, 1, False, 0)} if is_there else {}),
+            **({4: (1, 0, 1, 1, False, 0)} if is_there else {}),
             5: (1, 1, 1, 0, True, 1),
         }
         assert share(workspace.cohorts(axis)[DAY_1], "reply_rate") == (1, 1)

@@ -103,7 +103,7 @@ def test_an_unknown_day_leaves_out_the_cohort_days_whose_windows_contain_it(work
     found = [tuple(row[name] for name in columns) for _, row in sorted(by_week(workspace).items())]
     assert found[:3] == [
         (7, 0, 14, 2, False, 1),
-        (6 + is_there, 1, 12, 10, False, 5),
+        (6 + is_there, 1, 12 + 2 * is_there, 10, False, 5),
         (7, 0, 14, 14, True, 7),
     ]
     # Three days from the 7th on reach the 10th.
