@@ -19,6 +19,7 @@ from topo_pipeline_tests.engagement.helpers import (
     replied,
     sent,
 )
+from topo_pipeline_tests.engagement.oracle import days
 
 LAST_DAY = date(2026, 4, 30)
 AS_OF = datetime(2026, 5, 1, tzinfo=UTC)
@@ -54,13 +55,9 @@ def together(shared: Workspace) -> Workspace:
     return built(shared, cases.activities)
 
 
-def days(first: date, last: date = LAST_DAY) -> list[date]:
-    return [first + n * DAY for n in range((last - first).days + 1)]
-
-
 def built(workspace: Workspace, activities: list[Activity], *, still_open: date | None = None) -> Workspace:
     """Land every day from the first activity to the end of April, and build the table."""
-    workspace.land_all(activities, *days(min(a.created_at for a in activities).date()), still_open=still_open)
+    workspace.land_all(activities, *days(min(a.created_at for a in activities).date(), LAST_DAY), still_open=still_open)
     workspace.build("sequence_activity", "sequence_runs", "sequence_channels")
     return workspace
 

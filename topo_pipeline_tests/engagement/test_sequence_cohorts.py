@@ -20,7 +20,7 @@ from topo_pipeline_tests.engagement.helpers import (
     sent,
     uid,
 )
-from topo_pipeline_tests.engagement.oracle import OUTCOMES, OVER_ELIGIBLE, OVER_ENROLLED, RATES, no_rate, rate
+from topo_pipeline_tests.engagement.oracle import OUTCOMES, OVER_ELIGIBLE, OVER_ENROLLED, RATES, days, no_rate, rate
 
 DAY_1 = date(2026, 3, 1)
 LAST_DAY = date(2026, 4, 30)
@@ -36,13 +36,9 @@ cases = Cases()
 @pytest.fixture(scope="module")
 def together(shared: Workspace) -> Workspace:
     """All cases, with every day from 1 March to 30 April known."""
-    shared.land_all(cases.activities, *days_between(DAY_1, LAST_DAY))
+    shared.land_all(cases.activities, *days(DAY_1, LAST_DAY))
     shared.build()
     return shared
-
-
-def days_between(first: date, last: date) -> list[date]:
-    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
 def share(row: Row, name: str) -> tuple[int | None, int | None]:
@@ -68,7 +64,7 @@ def growing() -> Iterator[Activity]:
 def test_while_sends_grow_mature_cohorts_have_the_true_rate_and_replies_per_week_do_not(workspace: Workspace) -> None:
     workspace.rules = Rules(reply_window_days=10)
     last = MONDAY + timedelta(weeks=len(SENDS), days=9)
-    workspace.land_all(growing(), *days_between(MONDAY.date(), last.date()))
+    workspace.land_all(growing(), *days(MONDAY.date(), last.date()))
     workspace.build()
     for week in range(len(SENDS)):
         cohort = workspace.cohorts("touched")[(MONDAY + timedelta(weeks=week)).date()]
@@ -77,8 +73,8 @@ def test_while_sends_grow_mature_cohorts_have_the_true_rate_and_replies_per_week
     daily = workspace.daily()
     same_week = []
     for week in range(len(SENDS)):
-        days = [daily[(MONDAY + timedelta(weeks=week, days=n)).date()] for n in range(7)]
-        same_week.append(sum(d["total_replies"] for d in days) / sum(d["total_sent"] for d in days))
+        seven = [daily[(MONDAY + timedelta(weeks=week, days=n)).date()] for n in range(7)]
+        same_week.append(sum(of["total_replies"] for of in seven) / sum(of["total_sent"] for of in seven))
     assert max(same_week) < 0.058
     weeks = workspace.trend()
     assert [row["reply_rate"] for row in weeks.values()] == pytest.approx([0.06] * len(SENDS), abs=1e-12)
@@ -146,7 +142,7 @@ def test_each_axis_counts_from_its_own_start(workspace: Workspace) -> None:
         *(enrolled(march(1)), Activity("invitation.sent", march(11, 10)), sent(march(21))),
         *(Activity("sequence.stopped", march(11)), replied(march(12), channel="LINKEDIN")),
     ]
-    workspace.land_all(happened, *days_between(DAY_1, march(25).date()))
+    workspace.land_all(happened, *days(DAY_1, march(25).date()))
     workspace.build(rules=Rules(reply_window_days=10))
     starts = {"enrolled": 1, "touched": 11, "sent": 21}
     found = {axis: workspace.cohorts(axis) for axis in AXES}
@@ -341,11 +337,11 @@ AS_OF = march(62, 0)  # the end of 30 April
     )
 )
 def test_an_early_window_counts_a_run_from_the_second_in_which_it_closes(case: Workspace) -> None:
-    for days in EARLY:
-        row = case.cohorts("touched")[(AS_OF - days * DAY).date()]
-        assert (row["members"], row[f"eligible_{days}d"], row[f"reply_{days}d_num"]) == (2, 1, 1)
+    for length in EARLY:
+        row = case.cohorts("touched")[(AS_OF - length * DAY).date()]
+        assert (row["members"], row[f"eligible_{length}d"], row[f"reply_{length}d_num"]) == (2, 1, 1)
         assert row["replies_to_date"] == 2
-        longer = [row[f"eligible_{other}d"] for other in EARLY if other > days]
+        longer = [row[f"eligible_{other}d"] for other in EARLY if other > length]
         assert (longer, row["eligible"]) == ([0] * len(longer), 0)
 
 
@@ -361,7 +357,7 @@ def test_a_cohort_with_an_unknown_day_in_its_window_is_not_mature(workspace: Wor
     is_there = kind != "missing"
     workspace.land_all(
         [activity for activity in happened if is_there or activity.created_at.date() != odd],
-        *(day for day in days_between(DAY_1, march(9).date()) if is_there or day != odd),
+        *(day for day in days(DAY_1, march(9).date()) if is_there or day != odd),
         open_days=[odd] if kind == "half_read" else [],
         unproved_days=[odd] if kind == "unproved" else [],
     )
@@ -428,7 +424,7 @@ def test_a_window_is_n_times_24_hours_when_the_clocks_change(
 ) -> None:
     workspace.zone, workspace.rules = zone, Rules(reply_window_days=2)
     first, last = started.astimezone(ZoneInfo(zone)).date(), [replied(started + 2 * DAY)]
-    workspace.land_all([enrolled(started), sent(started)], *days_between(first, ends - DAY))
+    workspace.land_all([enrolled(started), sent(started)], *days(first, ends - DAY))
     workspace.land(ends, last, is_open=True)
     workspace.build("sequence_runs", "sequence_cohorts")
     assert workspace.cohorts("touched")[first]["eligible"] == 0
@@ -455,7 +451,7 @@ FROM engagement.sequence_runs WHERE first_valid_reply_at IS NOT NULL
 
 def test_a_cohort_of_more_runs_than_an_integers_root_has_its_interval(workspace: Workspace) -> None:
     workspace.rules = Rules(reply_window_days=7)
-    workspace.land_all((), *days_between(DAY_1, march(22).date()))
+    workspace.land_all((), *days(DAY_1, march(22).date()))
     workspace.build("sequence_runs", "sequence_cohorts")
     with workspace.warehouse.transaction() as connection:
         values: dict[str, Any] = {"sequence": uid("outbound"), "replies": 49_000}

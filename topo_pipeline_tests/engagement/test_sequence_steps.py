@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from topo_pipeline_tests.engagement.helpers import Activity, Cases, Row, Test, Workspace, enrolled, march, replied, sent
+from topo_pipeline_tests.engagement.oracle import days
 
 LAST_DAY = date(2026, 4, 30)
 AS_OF = datetime(2026, 5, 1, tzinfo=UTC)
@@ -24,10 +25,6 @@ cases = Cases()
 def happened(*activities: Activity, runs: Iterable[str] = "ABC") -> Callable[[Test], Test]:
     """Decorate a test with what happened to runs that enrolled on 28 February, known up to the end of April."""
     return cases.happened(*(enrolled(march(0), run) for run in runs), *activities)
-
-
-def days(first: date, last: date) -> list[date]:
-    return [first + n * DAY for n in range((last - first).days + 1)]
 
 
 @pytest.fixture(scope="module")

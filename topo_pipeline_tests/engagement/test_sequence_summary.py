@@ -19,7 +19,7 @@ from topo_pipeline_tests.engagement.helpers import (
     replied,
     sent,
 )
-from topo_pipeline_tests.engagement.oracle import OUTCOMES, PERIODS, RATES, rate
+from topo_pipeline_tests.engagement.oracle import OUTCOMES, PERIODS, RATES, days, rate
 
 DAY_1 = date(2026, 3, 1)
 LAST_DAY = date(2026, 4, 30)
@@ -32,14 +32,10 @@ LINES = [(29, 29), (30, 0), (99, 50), (100, 4), (100, 5)]  # runs and replies on
 cases = Cases()
 
 
-def days(last: date, first: date = DAY_1) -> list[date]:
-    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
-
-
 @pytest.fixture(scope="module")
 def together(shared: Workspace) -> Workspace:
     """All cases, with every day from 1 March to 30 April known."""
-    shared.land_all(cases.activities, *days(LAST_DAY))
+    shared.land_all(cases.activities, *days(DAY_1, LAST_DAY))
     shared.build()
     return shared
 
@@ -85,7 +81,7 @@ def test_a_reply_after_the_window_is_in_the_totals_and_in_no_rate(case: Workspac
 
 
 def test_the_window_is_a_setting(workspace: Workspace) -> None:
-    workspace.land_all([*contacted("A"), replied(march(4))], *days(date(2026, 3, 9)))
+    workspace.land_all([*contacted("A"), replied(march(4))], *days(DAY_1, date(2026, 3, 9)))
     workspace.build(rules=Rules(reply_window_days=2))
     assert share(workspace.summary(), "reply_rate") == (0, 1)
     workspace.build(rules=Rules(reply_window_days=3))
@@ -225,7 +221,7 @@ def ranked(tmp_path_factory: pytest.TempPathFactory, empty_file: Path) -> Worksp
     }
     happened = [activity for name, size in sizes.items() for activity in cohort(name, *size)]
     happened += contacted(["young"], AS_OF - DAY, sequence="young")
-    workspace.land_all(happened, *days(LAST_DAY))
+    workspace.land_all(happened, *days(DAY_1, LAST_DAY))
     workspace.name(**{name: name for name in sizes if name not in ("archived", "finishing", "nameless", "quiet")})
     workspace.name("ARCHIVED", archived="Archived")
     workspace.name("FINISHING", finishing="Finishing")

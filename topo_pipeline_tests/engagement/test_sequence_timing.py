@@ -7,7 +7,7 @@ import pytest
 
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline_tests.engagement.helpers import Activity, Cases, Row, Workspace, enrolled, march, replied, sent
-from topo_pipeline_tests.engagement.oracle import rate
+from topo_pipeline_tests.engagement.oracle import days, rate
 
 DAY_0, LAST_DAY = date(2026, 2, 28), date(2026, 4, 30)
 AS_OF = datetime(2026, 5, 1, tzinfo=UTC)
@@ -15,10 +15,6 @@ SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 SHARES = ("reply_rate", "reply_rate_low", "reply_rate_high")
 
 cases = Cases()
-
-
-def days(first: date, last: date) -> list[date]:
-    return [first + n * DAY for n in range((last - first).days + 1)]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from topo_pipeline_tests.engagement.helpers import (
     replied,
     sent,
 )
-from topo_pipeline_tests.engagement.oracle import change
+from topo_pipeline_tests.engagement.oracle import change, days
 
 MONDAY = date(2026, 3, 2)
 WINDOW = 7
@@ -37,10 +37,6 @@ def weeks(*shares: tuple[int, int]) -> Iterator[Activity]:
                 yield replied(at + DAY, run)
 
 
-def days(last: date) -> list[date]:
-    return [MONDAY + n * DAY for n in range((last - MONDAY).days + 1)]
-
-
 def share(row: Row, name: str = "reply_rate") -> tuple[int, int]:
     return row[f"{name}_num"], row[f"{name}_den"]
 
@@ -52,7 +48,7 @@ cases = Cases()
 def together(shared: Workspace) -> Workspace:
     """Three weeks whose windows have closed."""
     shared.rules = Rules(reply_window_days=WINDOW)
-    shared.land_all(cases.activities, *days(MONDAY + 3 * WEEK + (WINDOW - 1) * DAY))
+    shared.land_all(cases.activities, *days(MONDAY, MONDAY + 3 * WEEK + (WINDOW - 1) * DAY))
     shared.build()
     return shared
 
@@ -120,7 +116,7 @@ def test_a_young_week_has_early_rates_before_its_reply_rate(workspace: Workspace
     """20 runs are touched each day, and 10 of them reply on the next one. Thursday of the last week is known."""
     happened = [a for a in weeks((70, 140), (0, 0), (70, 140), (70, 140)) if a.created_at.date() <= YOUNG + 3 * DAY]
     workspace.rules = Rules(reply_window_days=WINDOW)
-    workspace.land_all(happened, *days(YOUNG + 3 * DAY))
+    workspace.land_all(happened, *days(MONDAY, YOUNG + 3 * DAY))
     workspace.build()
     trend = workspace.trend()
     assert list(trend) == [MONDAY, MONDAY + 2 * WEEK, YOUNG]
@@ -155,7 +151,7 @@ def test_a_week_is_mature_once_the_windows_of_all_its_days_have_closed_even_of_q
     own = Cases()
     busy, quiet = (workspace.of_case(own.add(*weeks(week))) for week in ((5, 40), (0, 1)))
     workspace.rules = Rules(reply_window_days=WINDOW)
-    workspace.land_all(own.activities, *days(MONDAY + (5 + WINDOW) * DAY))
+    workspace.land_all(own.activities, *days(MONDAY, MONDAY + (5 + WINDOW) * DAY))
     workspace.build()
     assert quiet.cohorts("touched")[MONDAY]["is_mature"]
     assert [each.trend()[MONDAY]["is_mature"] for each in (busy, quiet)] == [False, False]
@@ -173,7 +169,7 @@ def test_an_unknown_day_in_a_window_is_no_change_of_the_rate(workspace: Workspac
     workspace.rules = Rules(reply_window_days=WINDOW)
     workspace.land_all(
         happened,
-        *(day for day in days(last) if is_there or day != odd),
+        *(day for day in days(MONDAY, last) if is_there or day != odd),
         open_days=[odd] if kind == "half_read" else [],
         unproved_days=[odd] if kind == "unproved" else [],
     )
