@@ -417,8 +417,8 @@ def _uniques(table: MetricTable) -> Check | None:
         "Over all days, no unique count is above the total count of the same event.",
         "Unique counts above the total",
         lambda columns: _uniques_above_totals(table, columns),
-        "Materialize sequence_runs with full_refresh: true, then the tables that read it. If the check still fails,"
-        " report it as a bug.",
+        "Materialize sequence_activity and sequence_runs with full_refresh: true, then the tables that read them."
+        " If the check still fails, report it as a bug.",
     )
 
 
@@ -475,7 +475,7 @@ _OF_COLUMNS: tuple[Callable[[MetricTable], Check | None], ...] = (
 
 
 def _row_name(table: MetricTable) -> str:
-    """Return the SQL of what identifies a row in a finding: its sequence, or its day or week in a workspace's table."""
+    """Return the SQL that names a row in a finding: by its sequence, else by its day or week."""
     if "sequence_template_id" in table.grain:
         return "sequence_called(sequence_template_id)"
     return f"{table.grain[0]}::VARCHAR"
