@@ -291,7 +291,7 @@ def test_a_rate_that_is_no_share_is_found_in_every_table(good: Workspace, wrong:
     rated = {name: names for name, names in rates.items() if names}
     assert "reply_rate" in rated["sequence_summary"]
     assert rated.keys() >= {"sequence_timing", "workspace_daily", "workspace_weekly"}
-    said = {}
+    said: dict[str, tuple[int | None, tuple[str, ...]]] = {}
     for name, names in rated.items():
         # Two rates of a cohort share a denominator, which can be set only once.
         changes = {
