@@ -1,4 +1,4 @@
-"""What the .sql files tell of themselves: names, comments, what they are made of."""
+"""What the .sql files say of their tables: names, comments, grain, upstream tables."""
 
 import re
 from dataclasses import replace
@@ -15,6 +15,7 @@ from topo_pipeline_tests.engagement.helpers import (
     Workspace,
     enrolled,
     march,
+    replied,
     sent,
 )
 from topo_pipeline_tests.engagement.oracle import World
@@ -37,20 +38,28 @@ def test_each_table_comes_once_and_after_its_upstream_tables() -> None:
     [
         ("sequence_activity", {ACTIVITIES}),
         ("sequence_runs", {ACTIVITIES}),
-        ("sequence_daily", {ACTIVITIES, BY_CHANNEL, RUNS}),
+        ("sequence_daily", {ACTIVITIES, BY_CHANNEL, RUNS, NAMES}),
         ("sequence_cohorts", {ACTIVITIES, RUNS}),
         ("sequence_summary", {ACTIVITIES, COHORTS, DAILY, RUNS, NAMES}),
         ("sequence_trends", {ACTIVITIES, COHORTS}),
         ("sequence_channels", {ACTIVITIES, RUNS}),
         ("sequence_steps", {ACTIVITIES, RUNS}),
+        ("sequence_timing", {ACTIVITIES, RUNS}),
+        ("workspace_daily", {ACTIVITIES, COHORTS, DAILY}),
+        ("workspace_weekly", {ACTIVITIES, COHORTS, DAILY}),
     ],
 )
-def test_a_table_names_what_it_is_made_of(name: str, reads: set[tuple[str, str]]) -> None:
+def test_a_table_reads_the_tables_that_its_script_names(name: str, reads: set[tuple[str, str]]) -> None:
     assert tables()[name].reads == reads
 
 
-def test_what_is_kept_beside_a_table_is_told_by_its_file_and_is_no_table_of_its_own() -> None:
-    assert tables()["sequence_runs"].comments().keys() == {"sequence_runs", "sequence_actions", "sequence_firsts"}
+def test_a_file_names_the_companions_of_its_table_and_they_are_no_tables_of_their_own() -> None:
+    assert tables()["sequence_runs"].comments().keys() == {
+        "sequence_runs",
+        "sequence_actions",
+        "sequence_firsts",
+        "sequence_responses",
+    }
     assert tables()["sequence_cohorts"].comments().keys() == {"sequence_cohorts", "sequence_cohorts_known"}
     assert not tables().keys() & {*KEPT_BESIDE, *CHANGES_BESIDE}
 
@@ -59,7 +68,8 @@ def test_a_script_shows_whether_its_table_is_daily_and_whether_it_is_incremental
     kinds = {name: (table.is_daily, table.is_incremental) for name, table in tables().items()}
     assert kinds["sequence_activity"] == (True, True)
     assert kinds["sequence_runs"] == kinds["sequence_cohorts"] == (False, True)
-    assert kinds["sequence_daily"] == kinds["sequence_summary"] == (False, False)
+    built_whole = {name for name, kind in kinds.items() if kind == (False, False)}
+    assert built_whole == kinds.keys() - {"sequence_activity", "sequence_runs", "sequence_cohorts"}
 
 
 def test_every_table_and_column_is_commented_in_the_warehouse(anywhere: Workspace) -> None:
@@ -90,30 +100,33 @@ def test_the_files_comment_each_column_of_their_tables_once_and_no_other(workspa
 
 
 def test_the_tables_have_the_columns_of_their_definitions(workspace: Workspace) -> None:
-    activities, much_later = [enrolled(march(1, 8)), sent(march(1))], march(60).date()
+    activities, much_later = [enrolled(march(1, 8)), sent(march(1)), replied(march(1, 10))], march(60).date()
     workspace.land_all(activities, much_later)
     workspace.build()
     expected = defined(World({march(1).date(): activities, much_later: []}))
     found = workspace.all_rows()
+    assert found.keys() == expected.keys()
     for name, rows in expected.items():
         assert set(found[name][0]) == set(rows[0]), name
 
 
-def test_without_a_landed_day_or_with_an_empty_one_all_tables_are_built_empty(anywhere: Workspace) -> None:
+def test_tables_without_an_activity_are_built_empty(anywhere: Workspace) -> None:
     assert {name: table.rows for name, table in anywhere.build(*TABLES).items()} == dict.fromkeys(TABLES, 0)
     assert anywhere.all_rows() == {name: [] for name in (*TABLES, *KEPT_BESIDE)}
     anywhere.land(march(1).date(), [])
-    assert {name: table.rows for name, table in anywhere.build(*TABLES).items()} == dict.fromkeys(TABLES, 0)
+    # The tables of the workspace have a row for each landed day or week.
+    rows = {name: int(name in ("workspace_daily", "workspace_weekly")) for name in TABLES}
+    assert {name: table.rows for name, table in anywhere.build(*TABLES).items()} == rows
 
 
-def test_a_build_tells_its_rows(workspace: Workspace) -> None:
+def test_a_build_returns_its_rows(workspace: Workspace) -> None:
     workspace.land_all([enrolled(march(1)), enrolled(march(2), "B")])
     built = workspace.build(*TABLES)
     assert {name: table.rows for name, table in built.items()} == {name: len(workspace.rows(name)) for name in TABLES}
     assert built["sequence_activity"].rows_by_day == {march(day).date(): 1 for day in (1, 2)}
 
 
-def test_what_a_table_is_made_by_has_a_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fingerprint_depends_on_statements_macros_rules_and_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
     table = tables()["sequence_runs"]
     with monkeypatch.context() as another:
         another.setattr(macros, "DEFINITIONS", macros.DEFINITIONS + " ")
@@ -129,7 +142,7 @@ def test_what_a_table_is_made_by_has_a_fingerprint(monkeypatch: pytest.MonkeyPat
     assert len(fingerprints) == 6
 
 
-def test_neither_words_nor_a_rule_that_a_table_does_not_use_change_its_fingerprint() -> None:
+def test_comments_and_unused_rules_do_not_change_a_fingerprint() -> None:
     table = tables()["sequence_runs"]
     reworded = re.sub(r"(?m)^--.*$|(?<=;) --.*$", "-- It's a remark", table.sql).replace(" IS 'One row", " IS 'A row")
     assert reworded != table.sql
@@ -137,21 +150,21 @@ def test_neither_words_nor_a_rule_that_a_table_does_not_use_change_its_fingerpri
     assert MetricTable(table.name, reworded).fingerprint(other_rules, "UTC") == table.fingerprint(DEFAULT_RULES, "UTC")
 
 
-def test_other_words_reach_a_kept_table_without_a_rebuild(workspace: Workspace) -> None:
+def test_a_new_comment_is_written_without_a_rebuild(workspace: Workspace) -> None:
     workspace.land_all([enrolled(march(1))])
     workspace.build()
     table = tables()["sequence_runs"]
-    marked = "UPDATE engagement.sequence_runs SET opens = 42"
+    mark = "UPDATE engagement.sequence_runs SET opens = 42"
     comment = "SELECT comment FROM duckdb_tables() WHERE table_name = 'sequence_runs'"
     with workspace.warehouse.transaction() as connection:
-        connection.execute(marked)
+        connection.execute(mark)
         reworded = replace(table, sql=table.sql.replace("IS 'One row per sequence", "IS 'It''s one row per sequence"))
         build(connection, reworded, timezone="UTC", now=workspace.now)
     assert workspace.rows("sequence_runs")[0]["opens"] == 42
     assert str(workspace.select(comment)[0][0]).startswith("It's one row per sequence run (")
 
 
-def test_comments_state_the_rules_in_force(workspace: Workspace) -> None:
+def test_comments_have_the_values_of_the_rules(workspace: Workspace) -> None:
     workspace.land_all([enrolled(march(1))])
     rules = replace(DEFAULT_RULES, anomaly_weeks=6, quantile_repliers=9)
     with workspace.warehouse.transaction() as connection:
@@ -163,13 +176,13 @@ def test_comments_state_the_rules_in_force(workspace: Workspace) -> None:
     assert [text for text in comments.values() if "$" in text] == []
 
 
-def test_a_file_without_a_line_on_its_grain_is_an_error() -> None:
+def test_a_file_without_a_grain_is_an_error() -> None:
     with pytest.raises(ValueError, match="nameless"):
         _ = MetricTable("nameless", "SELECT 1").grain
 
 
 @pytest.mark.parametrize("name", sorted(tables()))
-def test_the_grain_of_a_table_is_columns_of_it(name: str) -> None:
+def test_a_grain_consists_of_columns_of_the_table(name: str) -> None:
     assert set(tables()[name].grain) <= set(tables()[name].columns)
 
 
@@ -178,7 +191,7 @@ def test_a_file_without_a_comment_on_its_table_is_an_error() -> None:
         _ = MetricTable("nameless", "SELECT 1").description
 
 
-def test_another_sql_rebuilds_the_table_with_its_new_columns(workspace: Workspace) -> None:
+def test_a_changed_script_rebuilds_its_table_with_the_new_columns(workspace: Workspace) -> None:
     workspace.land_all([enrolled(march(1))])
     workspace.build()
     table = tables()["sequence_runs"]
@@ -194,7 +207,7 @@ def test_another_sql_rebuilds_the_table_with_its_new_columns(workspace: Workspac
     assert built.rows == 1
 
 
-def test_another_sql_rebuilds_what_is_kept_beside_the_table_with_its_new_columns(workspace: Workspace) -> None:
+def test_a_changed_script_rebuilds_a_companion_with_the_new_columns(workspace: Workspace) -> None:
     workspace.land_all([enrolled(march(1)), sent(march(1))])
     workspace.build("sequence_runs")
     table = tables()["sequence_runs"]
@@ -204,3 +217,17 @@ def test_another_sql_rebuilds_what_is_kept_beside_the_table_with_its_new_columns
     with workspace.warehouse.transaction() as connection:
         build(connection, newer, timezone="UTC", now=workspace.now)
     assert workspace.select("SELECT oddity, count(*) FROM engagement.sequence_actions GROUP BY ALL") == [(None, 1)]
+
+
+def test_a_changed_query_replaces_its_table_with_the_new_columns_and_comments_it(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1)), sent(march(1))])
+    workspace.build()
+    assert workspace.rows("sequence_timing")[0]["weekday"] == 7
+    table = tables()["sequence_timing"]
+    newer = replace(table, sql=table.sql.replace("isodow(day) AS weekday", "isodow(day)::VARCHAR AS weekday"))
+    with workspace.warehouse.transaction() as connection:
+        built = build(connection, newer, timezone="UTC", now=workspace.now)
+    weekday = next(column for column in built.columns if column.name == "weekday")
+    assert (weekday.type, built.rows) == ("VARCHAR", 1)
+    assert weekday.comment is not None
+    assert weekday.comment.startswith("Weekday of the send")

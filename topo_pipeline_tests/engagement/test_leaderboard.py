@@ -1,4 +1,4 @@
-"""The leaderboard: best first by what is certain."""
+"""The leaderboard: sequences with a rank first, then by size."""
 
 from datetime import date
 from pathlib import Path
@@ -11,9 +11,10 @@ from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.report import queries
 from topo_pipeline.report.previews import look_at
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, enrolled, march, opened, replied, sent, uid
+from topo_pipeline_tests.engagement.oracle import days
 from topo_pipeline_tests.report.test_markdown import HOSTILE
 
-LAST_DAY = date(2026, 4, 30)
+DAYS = list(days(date(2026, 3, 1), date(2026, 4, 30)))
 
 
 @pytest.fixture
@@ -32,32 +33,37 @@ def board_of(workspace: Workspace) -> pd.DataFrame:
         return leaderboard(connection)
 
 
-def test_sequences_stand_by_the_lower_bound_then_by_size(workspace: Workspace) -> None:
+def test_ranked_sequences_come_first_by_the_lower_bound_and_the_others_by_size(workspace: Workspace) -> None:
+    """Ranks need evidence and a sequence that is not known to be over."""
     workspace.land_all(
         [
             *cohort("lucky", 1, 1),
             *cohort("proven", 60, 30),
+            *cohort("weaker", 60, 20),
+            *cohort("archived", 80, 60),
             *cohort("young and small", 2, 1, day=60),
-            *cohort("young and big", 3, 0, day=60),
+            *cohort("young and big", 70, 0, day=60),
             *(opened(march(61, 9, minute), "lucky 0", sequence="lucky") for minute in range(4)),
             sent(march(61), "lucky 0", sequence="lucky"),
         ],
-        LAST_DAY,
+        *DAYS,
     )
-    workspace.name(**{name: name for name in ("lucky", "proven", "young and small", "young and big")})
+    workspace.name(**{name: name for name in ("lucky", "proven", "weaker", "young and small", "young and big")})
+    workspace.name("ARCHIVED", archived="archived")
     workspace.build()
     board = board_of(workspace)
-    assert list(board["sequence"]) == ["proven", "lucky", "young and big", "young and small"]
-    assert list(board["contacted"]) == [60, 1, 3, 2]
-    assert list(board["messages"]) == [60, 2, 3, 2]
-    assert list(board["opens"]) == [0, 4, 0, 0]
-    assert list(board["replies"]) == [30, 1, 0, 1]
-    assert list(board["matured"]) == [60, 1, 0, 0]
-    assert list(board["evidence"]) == ["directional", "too_small", "none", "none"]
-    assert board["reply_rate"].isna().tolist() == [False, False, True, True]
+    names = ["proven", "weaker", "archived", "young and big", "young and small", "lucky"]
+    assert list(board["sequence"]) == names
+    assert list(board["contacted"]) == [60, 60, 80, 70, 2, 1]
+    assert list(board["messages"]) == [60, 60, 80, 70, 2, 2]
+    assert list(board["opens"]) == [0, 0, 0, 0, 0, 4]
+    assert list(board["replies"]) == [30, 20, 60, 0, 1, 1]
+    assert list(board["matured"]) == [60, 60, 80, 0, 0, 1]
+    assert list(board["evidence"]) == ["directional", "directional", "directional", "none", "none", "too_small"]
+    assert board["reply_rate"].isna().tolist() == [False, False, False, True, True, False]
 
 
-def test_sequences_without_a_name_and_without_a_known_rate_are_shown_all_the_same(workspace: Workspace) -> None:
+def test_sequences_without_a_name_or_a_rate_are_listed_too(workspace: Workspace) -> None:
     workspace.land_all([*cohort("outbound", 2, 1), *cohort(None, 1, 0)])
     workspace.build()
     board = board_of(workspace)
@@ -70,7 +76,7 @@ def test_an_empty_warehouse_has_an_empty_board(workspace: Workspace) -> None:
     assert len(board_of(workspace)) == 0
 
 
-def test_a_hostile_name_is_untouched_in_the_board(workspace: Workspace) -> None:
+def test_the_board_has_a_hostile_name_unchanged(workspace: Workspace) -> None:
     workspace.land_all([activity for name in HOSTILE for activity in cohort(name, 1, 0)])
     workspace.name(**{name: name for name in HOSTILE})
     workspace.build()
@@ -81,14 +87,14 @@ def test_a_hostile_name_is_untouched_in_the_board(workspace: Workspace) -> None:
 def test_every_list_of_sequences_has_the_same_total_order(workspace: Workspace, stored: str) -> None:
     """By rank, contacted runs, name and id. Sequences without a rank, a name or an id come last among their equals."""
     tied = {"tie 1": "Alpha", "tie 2": "Beta", "twin 1": "Twin", "twin 2": "Twin", "unnamed 1": None, "unnamed 2": None}
-    sizes = {"best": 60, **dict.fromkeys([*tied, None], 2), "small": 1, "young": 5}
+    sizes = {"best": 60, **dict.fromkeys([*tied, None], 2), "small": 1, "young": 80}
     workspace.land_all(
         [
             activity
             for name, runs in sizes.items()
             for activity in cohort(name, runs, 30 if name == "best" else 0, day=60 if name == "young" else 1)
         ],
-        LAST_DAY,
+        *DAYS,
     )
     workspace.name(best="Zulu", small="Aardvark", young="Abacus", **{name: of for name, of in tied.items() if of})
     workspace.build()
@@ -100,8 +106,8 @@ def test_every_list_of_sequences_has_the_same_total_order(workspace: Workspace, 
         board, report = leaderboard(connection), queries.records(queries.sequences(connection))
         preview = look_at(connection, "sequence_summary", DEFAULT_RULES)
     twins, unnamed = (sorted(uid(f"{kind} {n}") for n in (1, 2)) for kind in ("twin", "unnamed"))
-    ids = [uid("best"), uid("tie 1"), uid("tie 2"), *twins, *unnamed, None, uid("small"), uid("young")]
-    names = ["Zulu", "Alpha", "Beta", "Twin", "Twin", *unnamed, "(no sequence)", "Aardvark", "Abacus"]
+    ids = [uid("best"), uid("young"), uid("tie 1"), uid("tie 2"), *twins, *unnamed, None, uid("small")]
+    names = ["Zulu", "Abacus", "Alpha", "Beta", "Twin", "Twin", *unnamed, "(no sequence)", "Aardvark"]
     assert preview is not None
     assert (
         [row["sequence_id"] for row in report] == [row["sequence_id"] for row in queries.records(preview.rows)] == ids

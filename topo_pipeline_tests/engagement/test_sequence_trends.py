@@ -1,4 +1,4 @@
-"""A change from week to week is one only where chance does not explain it."""
+"""Weeks of touches: their reply rates, young weeks included, and the change from the week before."""
 
 import shutil
 from collections.abc import Iterator
@@ -8,36 +8,47 @@ from pathlib import Path
 import pytest
 
 from topo_pipeline.engagement.rules import Rules
-from topo_pipeline_tests.engagement.helpers import Activity, Cases, Workspace, enrolled, march, replied, sent
-from topo_pipeline_tests.engagement.oracle import change
+from topo_pipeline_tests.engagement.helpers import (
+    Activity,
+    Cases,
+    Row,
+    Workspace,
+    enrolled,
+    march,
+    replied,
+    sent,
+)
+from topo_pipeline_tests.engagement.oracle import change, days
 
 MONDAY = date(2026, 3, 2)
 WINDOW = 7
-WEEK = timedelta(weeks=1)
+DAY, WEEK = timedelta(days=1), timedelta(weeks=1)
+CHANGE = ("change", "change_low", "change_high", "signal")
 
 
 def weeks(*shares: tuple[int, int]) -> Iterator[Activity]:
-    """Week after week: so many of so many runs reply a day after their message."""
+    """Yield week after week, given the replies and the runs of each. The replies come a day after the message."""
     for week, (replies, runs) in enumerate(shares):
         for number in range(runs):
             run, at = f"{week} {number}", march(2 + number % 7) + week * WEEK
             yield enrolled(at - timedelta(hours=1), run)
             yield sent(at, run)
             if number < replies:
-                yield replied(at + timedelta(days=1), run)
+                yield replied(at + DAY, run)
+
+
+def share(row: Row, name: str = "reply_rate") -> tuple[int, int]:
+    return row[f"{name}_num"], row[f"{name}_den"]
 
 
 cases = Cases()
 
 
-def days(last: date) -> list[date]:
-    return [MONDAY + timedelta(days=n) for n in range((last - MONDAY).days + 1)]
-
-
 @pytest.fixture(scope="module")
 def together(shared: Workspace) -> Workspace:
+    """Three weeks whose windows have closed."""
     shared.rules = Rules(reply_window_days=WINDOW)
-    shared.land_all(cases.activities, *days(MONDAY + 3 * WEEK + timedelta(days=WINDOW - 1)))
+    shared.land_all(cases.activities, *days(MONDAY, MONDAY + 3 * WEEK + (WINDOW - 1) * DAY))
     shared.build()
     return shared
 
@@ -60,12 +71,12 @@ CHANGES = [
     indirect=["case"],
     ids=[f"{before[0]} of {before[1]}, {now[0]} of {now[1]}" for before, now, _ in CHANGES],
 )
-def test_a_change_is_one_only_where_its_interval_leaves_out_zero(
+def test_a_change_has_a_signal_only_if_its_interval_leaves_out_zero(
     case: Workspace, before: tuple[int, int], now: tuple[int, int], signal: str | None
 ) -> None:
     week = case.trend()[MONDAY + WEEK]
     assert (week["previous_num"], week["previous_den"]) == before
-    assert (week["reply_rate_num"], week["reply_rate_den"]) == now
+    assert (share(week), week["is_mature"]) == (now, True)
     assert week["signal"] == signal
     if signal is None:
         assert (week["change"], week["change_low"], week["change_high"]) == (None, None, None)
@@ -75,44 +86,100 @@ def test_a_change_is_one_only_where_its_interval_leaves_out_zero(
 
 
 @cases.happened(*weeks((5, 40), (0, 0), (20, 40)))
-def test_the_first_week_and_one_after_a_pause_have_nothing_before_them(case: Workspace) -> None:
+def test_the_first_week_and_a_week_after_a_pause_have_no_week_before(case: Workspace) -> None:
     assert list(case.trend()) == [MONDAY, MONDAY + 2 * WEEK]
     for week in case.trend().values():
         assert (week["previous_num"], week["previous_den"], week["change"], week["signal"]) == (None,) * 4
 
 
 @cases.happened(*weeks((2, 29), (20, 29)))
-def test_how_few_are_too_few_is_a_setting(case: Workspace, tmp_path: Path) -> None:
+def test_the_smallest_number_of_runs_for_a_change_is_a_setting(case: Workspace, tmp_path: Path) -> None:
     assert case.trend()[MONDAY + WEEK]["signal"] is None
     copy = Workspace(str(shutil.copy(case.target, tmp_path)), case=case.case)
     copy.build(rules=Rules(reply_window_days=WINDOW, evidence_small=29))
     assert copy.trend()[MONDAY + WEEK]["signal"] == "up"
 
 
-def test_a_week_is_shown_once_the_windows_of_all_its_days_have_closed_even_if_they_were_quiet(
-    workspace: Workspace,
-) -> None:
-    """Runs of all its days, and one message on Monday: its window closes days before that of Sunday's runs would."""
+@cases.happened(
+    *(enrolled(march(2), run) for run in "AB"),
+    *(Activity("invitation.sent", march(3), "A"), replied(march(4), "A", channel="LINKEDIN"), sent(march(10), "A")),
+    *(sent(march(8), "B"), sent(march(9), "B")),
+)
+def test_a_run_is_in_the_week_of_its_first_message_or_invitation(case: Workspace) -> None:
+    assert {week: share(row) for week, row in case.trend().items()} == {MONDAY: (1, 2)}
+
+
+YOUNG = MONDAY + 3 * WEEK  # seven days after its Sunday are not over
+
+
+def test_a_young_week_has_early_rates_before_its_reply_rate(workspace: Workspace) -> None:
+    """20 runs are touched each day, and 10 of them reply on the next one. Thursday of the last week is known."""
+    happened = [a for a in weeks((70, 140), (0, 0), (70, 140), (70, 140)) if a.created_at.date() <= YOUNG + 3 * DAY]
+    workspace.rules = Rules(reply_window_days=WINDOW)
+    workspace.land_all(happened, *days(MONDAY, YOUNG + 3 * DAY))
+    workspace.build()
+    trend = workspace.trend()
+    assert list(trend) == [MONDAY, MONDAY + 2 * WEEK, YOUNG]
+    found = {
+        week: {
+            "members": row["members"],
+            "eligible": row["eligible"],
+            "is_mature": row["is_mature"],
+            "reply_rate": share(row),
+            **{days: share(row, f"reply_rate_{days}d") for days in (3, 7, 14)},
+        }
+        for week, row in trend.items()
+    }
+    expected = [
+        (140, 140, True, (70, 140), (70, 140), (70, 140), (70, 140)),
+        # Windows of seven days have closed for its Monday to Thursday, and none of 14 days.
+        (140, 80, False, (40, 80), (70, 140), (40, 80), (0, 0)),
+        # Windows of three days have closed for its Monday.
+        (80, 0, False, (0, 0), (10, 20), (0, 0), (0, 0)),
+    ]
+    assert [tuple(row.values()) for row in found.values()] == expected
+    assert {row["days_unknown"] for row in trend.values()} == {0}
+    assert trend[YOUNG]["reply_rate"] is None
+    assert trend[YOUNG]["reply_rate_3d"] == 0.5
+    # The week before is not mature, so there is no change yet.
+    assert (trend[YOUNG]["previous_num"], trend[YOUNG]["previous_den"]) == (40, 80)
+    assert [trend[YOUNG][name] for name in CHANGE] == [None] * 4
+
+
+def test_a_week_is_mature_once_the_windows_of_all_its_days_have_closed_even_of_quiet_ones(workspace: Workspace) -> None:
+    """One sequence has touches on all days of the week, the other one only on Monday."""
     own = Cases()
     busy, quiet = (workspace.of_case(own.add(*weeks(week))) for week in ((5, 40), (0, 1)))
     workspace.rules = Rules(reply_window_days=WINDOW)
-    workspace.land_all(own.activities, *days(MONDAY + timedelta(days=5 + WINDOW)))
+    workspace.land_all(own.activities, *days(MONDAY, MONDAY + (5 + WINDOW) * DAY))
     workspace.build()
-    assert quiet.cohorts()[MONDAY]["is_mature"]
-    assert (busy.trend(), quiet.trend()) == ({}, {})
-    workspace.land(MONDAY + timedelta(days=6 + WINDOW))
+    assert quiet.cohorts("touched")[MONDAY]["is_mature"]
+    assert [each.trend()[MONDAY]["is_mature"] for each in (busy, quiet)] == [False, False]
+    workspace.land(MONDAY + (6 + WINDOW) * DAY)
     workspace.build()
-    assert (list(busy.trend()), list(quiet.trend())) == ([MONDAY], [MONDAY])
+    assert [each.trend()[MONDAY]["is_mature"] for each in (busy, quiet)] == [True, True]
 
 
-def test_a_day_missing_from_a_window_is_no_change_of_the_rate(workspace: Workspace) -> None:
-    """All reply on the day after; that day of the second week never landed, and with it a seventh of the replies."""
-    missing, last = MONDAY + timedelta(days=8), MONDAY + 4 * WEEK + timedelta(days=WINDOW - 1)
-    happened = [a for a in weeks((70, 70), (70, 70), (70, 70), (70, 70)) if a.created_at.date() != missing]
+@pytest.mark.parametrize("kind", ["missing", "half_read", "unproved"])
+def test_an_unknown_day_in_a_window_is_no_change_of_the_rate(workspace: Workspace, kind: str) -> None:
+    """Every run replies on the day after its touch. The Tuesday of the second week is unknown."""
+    odd, last = MONDAY + 8 * DAY, MONDAY + 4 * WEEK + (WINDOW - 1) * DAY
+    is_there = kind != "missing"
+    happened = [a for a in weeks((70, 70), (70, 70), (70, 70), (70, 70)) if is_there or a.created_at.date() != odd]
     workspace.rules = Rules(reply_window_days=WINDOW)
-    workspace.land_all(happened, *(day for day in days(last) if day != missing))
+    workspace.land_all(
+        happened,
+        *(day for day in days(MONDAY, last) if is_there or day != odd),
+        open_days=[odd] if kind == "half_read" else [],
+        unproved_days=[odd] if kind == "unproved" else [],
+    )
     workspace.build()
     trend = list(workspace.trend().values())
     assert [week["is_mature"] for week in trend] == [False, False, True, True]
-    assert trend[1]["reply_rate"] < 1
+    assert [week["days_unknown"] for week in trend] == [0, 1, 0, 0]
+    assert [week["members"] for week in trend] == [70, 70 if is_there else 60, 70, 70]
+    # Windows of the first Tuesday to the second one contain it.
+    assert [share(week) for week in trend] == [(10, 10), (50, 50), (70, 70), (70, 70)]
+    # Three days from the first Saturday on reach it.
+    assert [share(week, "reply_rate_3d") for week in trend] == [(50, 50), (50, 50), (70, 70), (70, 70)]
     assert [week["signal"] for week in trend] == [None, None, None, "no_clear_change"]
