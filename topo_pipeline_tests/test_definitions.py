@@ -114,6 +114,8 @@ def test_the_tables_hang_on_what_their_sql_reads() -> None:
     assert deps["sequence_summary"] == {
         "activities", "sequence_cohorts", "sequence_daily", "sequence_runs", "sequence_templates"
     }  # fmt: skip
+    assert deps["sequence_timing"] == {"activities", "sequence_runs"}
+    assert deps["workspace_daily"] == deps["workspace_weekly"] == {"activities", "sequence_cohorts", "sequence_daily"}
     assert deps["sequence_trends"] == {"activities", "sequence_cohorts"}
     assert deps["sequence_channels"] == deps["sequence_steps"] == {"activities", "sequence_runs"}
 

@@ -9,6 +9,7 @@ from uuid import UUID
 import duckdb
 import pytest
 
+from topo_pipeline.engagement.tables import tables
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.migrate import migrations
 from topo_pipeline_tests.engagement.helpers import Workspace, enrolled, march, sent
@@ -39,6 +40,14 @@ ORDER BY ALL
 def version_of(file: Path) -> str:
     return file.name.partition(".")[0]
 
+
+# Tables as the version before the current definitions built them, in part.
+EARLIER = {
+    "sequence_cohorts": "sequence_template_id UUID, cohort_day DATE, axis VARCHAR, touch_reply_rate DOUBLE",
+    "sequence_cohorts_known": "closed_until TIMESTAMP WITH TIME ZONE, missing_days DATE[]",
+    "sequence_summary": "sequence_template_id UUID, period VARCHAR, days_missing BIGINT",
+    "sequence_trends": "sequence_template_id UUID, week_start DATE, is_mature BOOLEAN",
+}
 
 # Once the schema is that of a new warehouse, what is done next does not depend on the version that it was.
 OLDEST, *LATER_ONES = FILES
@@ -113,6 +122,24 @@ def test_a_day_can_be_landed_and_every_table_is_made_of_the_old_days_and_the_new
     anew = Workspace(str(shutil.copy(old.path, tmp_path / "anew.duckdb")), stale={SUNDAY, MONDAY, TUESDAY})
     anew.build(full_refresh=True)
     assert workspace.all_rows() == anew.all_rows()
+
+
+@THE_OLDEST
+def test_tables_of_an_earlier_definition_are_replaced_once(old: Warehouse) -> None:
+    old.prepare()
+    with old.transaction() as connection:
+        for table, columns in EARLIER.items():
+            connection.execute(f"CREATE TABLE engagement.{table} ({columns})")
+            connection.execute("INSERT INTO engagement.builds SELECT DISTINCT ?, * EXCLUDE (table_name)"
+                " FROM engagement.builds WHERE table_name = 'sequence_runs'", [table])  # fmt: skip
+    workspace = Workspace(old.target, stale={SUNDAY, MONDAY})
+    built = workspace.build("sequence_activity") | workspace.build(*tables())
+    assert {name for name, table in built.items() if table.is_redefined} >= {"sequence_runs"}
+    for name, table in tables().items():
+        assert [column.name for column in built[name].columns] == table.columns
+    assert workspace.rows("sequence_cohorts_known")[0].keys() == {"as_of", "unknown_days"}
+    again = workspace.build(*tables())
+    assert [name for name, table in again.items() if table.is_redefined] == []
 
 
 @THE_OLDEST
