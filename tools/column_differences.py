@@ -40,7 +40,7 @@ DIFFERENCES = (
     ),
     (
         "unique",
-        "unique_* members persons",
+        "unique_* members persons*",
         "Topo's screens also count contacts by their first such event ever. Here first means first since the first"
         " landed day, and left-censored runs are excluded.",
     ),

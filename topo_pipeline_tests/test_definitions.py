@@ -109,7 +109,7 @@ def test_two_code_locations_in_one_process_each_follow_their_own_settings() -> N
 def test_the_tables_hang_on_what_their_sql_reads() -> None:
     deps = {spec.key.path[-1]: {dep.asset_key.path[-1] for dep in spec.deps} for spec in defs.resolve_all_asset_specs()}
     assert deps["sequence_activity"] == deps["sequence_runs"] == {"activities"}
-    assert deps["sequence_daily"] == {"activities", "sequence_activity", "sequence_runs"}
+    assert deps["sequence_daily"] == {"activities", "sequence_activity", "sequence_runs", "sequence_templates"}
     assert deps["sequence_cohorts"] == {"activities", "sequence_runs"}
     assert deps["sequence_summary"] == {
         "activities", "sequence_cohorts", "sequence_daily", "sequence_runs", "sequence_templates"

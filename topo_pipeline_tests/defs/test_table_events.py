@@ -78,11 +78,7 @@ NUMBERS = {
 def test_each_table_shows_a_chart_a_preview_and_numbers_of_what_was_built(refreshed: Pipeline, table: str) -> None:
     told = _latest(refreshed, "engagement", table)
     assert told.keys() >= NUMBERS[table]
-    if table in {
-        "sequence_cohorts",
-        "sequence_trends",
-        "workspace_weekly",
-    }:  # of four days no outcome window has closed
+    if table in {"sequence_cohorts", "sequence_trends", "workspace_weekly"}:  # no window has closed in four days
         assert (told["preview"], "chart" in told) == ("No rows yet.", False)
         return
     assert str(told["preview"]).count("\n|") > 1
