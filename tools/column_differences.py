@@ -18,41 +18,42 @@ DIFFERENCES = (
     ),
     (
         "rate",
-        "*_num *_den *_rate *_rate_all *share* *coverage maturity eligible* is_mature change* previous_*"
-        " median_* p90_* hours_* replies_per_message messages_per_contacted_run touches_to_reply",
+        "*_num *_den *_rate *_rate_all *_rate_*d *share* *coverage maturity eligible* is_mature change* previous_*"
+        " median_* p90_* hours_* replies_per_message messages_per_* contacts_per_meeting touches_to_reply",
         "Topo's screens show counts. Dividing one by another mixes runs of different ages: replies from old runs by"
         " messages to new ones. Here a run counts once its window has closed, and only with events inside the window."
         " The numbers are lower and appear later.",
     ),
     (
         "judgement",
-        "*_low *_high *_evidence *_rank signal is_volume_anomaly is_silent tracking_off sent_* anomalies",
+        "*_low *_high *_evidence *_rank signal is_volume_anomaly is_silent tracking_off sent_* anomalies outcome*"
+        " start_uncertain replied_before_message cohort_days_left_out contacted_in_time completed_in_time"
+        " stopped_in_time",
         "Not on Topo's screens. Calculated here from the rules and the landed data.",
     ),
     (
         "answer",
-        "repl*_step reply_attribution reply_channel replied_* is_first_reply is_replied_before accepted_*"
-        " touches_before_reply runs_reached exits_*",
+        "repl*_step reply_attribution reply_channel replied_* is_first_* is_replied_before accepted_*"
+        " touches_before_reply runs_reached exits_* positive_replies opt_outs",
         "Here a reply answers the message that it names. If it names none, the message is inferred from channel and"
         " time. Topo may use information that is not in the activities.",
     ),
     (
         "unique",
-        "unique_* members persons_messaged",
+        "unique_* members persons*",
         "Topo's screens also count contacts by their first such event ever. Here first means first since the first"
         " landed day, and left-censored runs are excluded.",
     ),
     (
         "state",
-        "active_runs runs* is_paused exit_reason max_stage left_censored run_over_at is_closed days_missing as_of"
-        " open_tasks",
+        "active_runs runs* is_paused exit_reason max_stage left_censored run_over_at is_closed is_known days_landed"
+        " days_unknown as_of open_tasks is_open_task",
         "Topo's screens show the current state. Here the state is derived from the landed activities, so a change"
         " without an activity is missing.",
     ),
     (
         "count",
-        "total_* replies_pending replies_not_human steps_* tasks_* orphans other sends replies invitations* *_sent"
-        " pause_count",
+        "total_* replies_* steps_* tasks_* orphans other sends replies invitations* *_sent pause_count",
         "Topo's screens count the same events up to now, by their own days. Here the counts are as of the latest load"
         " of each day in `TOPO_TIMEZONE`. Events without a run and events of erased people are not counted.",
     ),

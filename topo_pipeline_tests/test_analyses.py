@@ -86,6 +86,7 @@ def test_weekdays_sql_reports_reply_rates_by_weekday(export: Path) -> None:
         (run["sequence_template_id"], WEEKDAYS[run["contacted_at"].weekday()], has_replied(run))
         for run in table(export, "sequence_runs")
         if run["contacted_at"] and run["contacted_at"] <= CLOSED_UNTIL and not run["left_censored"]
+        if not run["first_valid_reply_at"] or run["first_valid_reply_at"] >= run["contacted_at"]
     ]
     contacted, replied = Counter(day for _, day, _ in runs), Counter(day for _, day, has in runs if has)
     of_sequence, replied_to = Counter(s for s, _, _ in runs), Counter(s for s, _, has in runs if has)

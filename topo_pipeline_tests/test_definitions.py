@@ -110,11 +110,13 @@ def test_two_code_locations_in_one_process_use_their_own_settings() -> None:
 def test_tables_depend_on_what_their_sql_reads() -> None:
     deps = {spec.key.path[-1]: {dep.asset_key.path[-1] for dep in spec.deps} for spec in defs.resolve_all_asset_specs()}
     assert deps["sequence_activity"] == deps["sequence_runs"] == {"activities"}
-    assert deps["sequence_daily"] == {"activities", "sequence_activity", "sequence_runs"}
+    assert deps["sequence_daily"] == {"activities", "sequence_activity", "sequence_runs", "sequence_templates"}
     assert deps["sequence_cohorts"] == {"activities", "sequence_runs"}
     assert deps["sequence_summary"] == {
         "activities", "sequence_cohorts", "sequence_daily", "sequence_runs", "sequence_templates"
     }  # fmt: skip
+    assert deps["sequence_timing"] == {"activities", "sequence_runs"}
+    assert deps["workspace_daily"] == deps["workspace_weekly"] == {"activities", "sequence_cohorts", "sequence_daily"}
     assert deps["sequence_trends"] == {"activities", "sequence_cohorts"}
     assert deps["sequence_channels"] == deps["sequence_steps"] == {"activities", "sequence_runs"}
 

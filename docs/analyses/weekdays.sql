@@ -3,9 +3,10 @@
 -- Run it in an export, with the DuckDB CLI, from the checkout:
 --     (cd data/report/parquet/latest && duckdb) < docs/analyses/weekdays.sql
 --
--- What it says: of the people whose first message was sent on that weekday, and whose outcome window (30 days, unless
--- TOPO_RULES says otherwise) is over, how many gave a valid reply within it, with the 95% interval (Wilson) of that
--- share. Numerators and denominators are summed and divided once: an average of the days' rates would let a day with two
+-- What it says: of the people whose first message was sent on that weekday, who had not replied before it (to an
+-- invitation, say), and whose outcome window (30 days, unless TOPO_RULES says otherwise) is over, how many gave a valid
+-- reply within it, with the 95% interval (Wilson) of that share. Days with a day in their windows that was not read in
+-- full are left out. Numerators and denominators are summed and divided once: an average of the days' rates would let a day with two
 -- messages weigh as much as one with two hundred.
 --
 -- `expected` is the rate of the same messages if each were answered at its sequence's overall rate. If a weekday is above
@@ -18,7 +19,7 @@
 WITH days AS (
     SELECT sequence_template_id, cohort_day, reply_rate_num AS replied, reply_rate_den AS contacted
     FROM read_parquet('engagement/sequence_cohorts.parquet')
-    WHERE axis = 'sent'
+    WHERE axis = 'sent' AND days_unknown = 0
 ),
 sequences AS (
     SELECT sequence_template_id, sum(replied) / sum(contacted) AS rate

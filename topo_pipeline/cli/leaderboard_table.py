@@ -21,8 +21,8 @@ def leaderboard_table(board: "pd.DataFrame") -> Table:
     window = get_settings().rules.reply_window_days
     table = Table(
         title="Sequences, ranked by reply rate, adjusted for the number of contacts",
-        caption="Reply rate (95% interval): contacted sequence runs with a valid reply\n"
-        f"within {window} days, among runs whose {window} days are over."
+        caption=f"Reply rate (95% interval): sequence runs with a valid reply within {window} days of\n"
+        f"their first message or invitation, among runs whose {window} days are over."
         + (" Dimmed: too little data." if out.is_terminal else ""),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),

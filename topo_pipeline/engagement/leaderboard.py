@@ -1,4 +1,7 @@
-"""The order of the sequences, best first: by the lower bound of the reply rate, never by the rate itself."""
+"""The order of the sequences, best first: by the lower bound of the reply rate, never by the rate itself.
+
+Only active sequences with enough runs have a rank. The others follow, by the number of contacted runs.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -32,7 +35,7 @@ SELECT
 
 
 def leaderboard(connection: "DuckDBPyConnection") -> "pd.DataFrame":
-    """Return one row per sequence, best first.
+    """Return one row per sequence, best first, those without a rank last.
 
     Returns:
         sequence (its name, else its id), contacted (runs), messages, opens, replies (events), reply_rate with

@@ -21,7 +21,7 @@ class Status:
         days: which days have landed.
         behind: days whose last load is not in the tables yet.
         pending: replies that Topo had not classified when their days were last read.
-        board: the sequences, best first; None while their table doesn't exist.
+        board: the sequences, in the order of `leaderboard`; None while their table doesn't exist.
     """
 
     days: LedgerStatus

@@ -11,7 +11,7 @@ Jinja macro (`rates.jinja`); `macros.py` has the SQL macros. To add a table, add
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from functools import cache
 from graphlib import TopologicalSorter
@@ -120,11 +120,19 @@ class MetricTable:
 
 @dataclass(frozen=True)
 class Built:
-    """A table after a build. `rows_by_day` covers the requested days that have landed."""
+    """A table after a build.
+
+    Attributes:
+        rows: The number of rows.
+        columns: In order.
+        rows_by_day: The rows of the requested days that have landed.
+        is_redefined: Whether it was rebuilt from scratch because its SQL, its companions or its rules have changed.
+    """
 
     rows: int
     columns: tuple[Column, ...]
     rows_by_day: dict[date, int]
+    is_redefined: bool = False
 
 
 @cache
@@ -173,18 +181,18 @@ def build(
         full_refresh: Whether to rebuild from scratch, over every landed day.
     """
     fingerprint = table.fingerprint(rules, timezone)
-    building = set(days)
+    rebuilt: set[date] = set()
     if table.is_incremental and (full_refresh or not _is_current(connection, table, fingerprint)):
-        building |= _reset(connection, table, all_days=full_refresh)
+        rebuilt = _reset(connection, table, all_days=full_refresh)
     macros.define(connection)
     values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(rules).items()}
-    values |= {"timezone": timezone, "now": now, "days": sorted(building), "fingerprint": fingerprint}
+    values |= {"timezone": timezone, "now": now, "days": sorted({*days} | rebuilt), "fingerprint": fingerprint}
     if table.is_incremental:
         _run(connection, table.statements, values)
     else:
         _replace_rows(connection, table, values)
     _comment(connection, table.comments(rules))
-    return _describe(connection, table, days)
+    return replace(_describe(connection, table, days), is_redefined=bool(rebuilt) and not full_refresh)
 
 
 def rebuild(connection: "DuckDBPyConnection", *, timezone: str, now: datetime, rules: Rules) -> list[str]:

@@ -38,7 +38,7 @@ _ABOUT = """
 SELECT
     (SELECT organization_id::VARCHAR FROM topo.workspace) AS organization_id,
     (SELECT timezone FROM topo.workspace) AS timezone,
-    (max(day) FILTER (NOT is_open) + 1)::TIMESTAMP
+    (max(day) FILTER (is_known) + 1)::TIMESTAMP
         AT TIME ZONE coalesce((SELECT timezone FROM topo.workspace), 'UTC') AS as_of,
     min(day) AS first_day,
     max(day) AS last_day

@@ -5,11 +5,18 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from topo_pipeline.engagement import macros
-from topo_pipeline.report.queries import frame
+from topo_pipeline.report.queries import CLOSED_WEEKS, frame
 
 if TYPE_CHECKING:
     import pandas as pd
     from duckdb import DuckDBPyConnection
+
+# Sequences that are not active raise no finding.
+_ONLY_ACTIVE = """
+SEMI JOIN (
+    FROM engagement.sequence_summary WHERE period = 'lifetime' AND coalesce(status, 'ACTIVE') = 'ACTIVE'
+) AS active ON active.sequence_template_id IS NOT DISTINCT FROM found.sequence_template_id
+"""
 
 _SILENT = """
 SELECT
@@ -25,12 +32,12 @@ WHERE period = 'lifetime' AND is_silent
 ORDER BY waiting DESC, sequence_id
 """
 
-_TRACKING_OFF = """
+_TRACKING_OFF = f"""
 SELECT sequence_template_id::VARCHAR AS sequence_id, sends
-FROM engagement.sequence_channels
+FROM engagement.sequence_channels AS found {_ONLY_ACTIVE}
 WHERE period = '28d' AND tracking_off
 ORDER BY sends DESC, sequence_id
-"""
+"""  # noqa: S608 - our own names
 
 _UNUSUAL = """
 SELECT sequence_template_id::VARCHAR AS sequence_id, day, total_sent AS sent, sent_expected AS expected
@@ -39,7 +46,7 @@ WHERE is_volume_anomaly AND day > (SELECT max(day) FROM landed_days WHERE NOT is
 ORDER BY abs(sent_deviation) DESC, day DESC, sequence_id
 """
 
-_COMPARED = """
+_COMPARED = f"""
 SELECT
     sequence_template_id::VARCHAR AS sequence_id,
     signal,
@@ -48,10 +55,10 @@ SELECT
     reply_rate_den AS den,
     rate(previous_num, previous_den) AS previous_rate,
     change
-FROM engagement.sequence_trends
-WHERE signal IS NOT NULL AND week_start = (SELECT max(week_start) FROM engagement.sequence_trends)
+FROM engagement.sequence_trends AS found {_ONLY_ACTIVE}
+WHERE signal IS NOT NULL AND week_start = (SELECT max(week_start) {CLOSED_WEEKS})
 ORDER BY abs(change) DESC, sequence_id
-"""
+"""  # noqa: S608 - our own names
 
 _RECENT = """
 SELECT
@@ -73,7 +80,7 @@ WITH ledger AS (
     SELECT
         min(day) AS first_day,
         max(day) AS last_day,
-        max(day) FILTER (NOT is_open) AS last_closed_day,
+        max(day) FILTER (is_known) AS last_known_day,
         coalesce(max(day) - min(day) + 1 - count(*), 0) AS days_missing,
         coalesce(list(day ORDER BY day DESC) FILTER (NOT proved), []) AS unproved,
         coalesce(sum(rejects), 0)::BIGINT AS unreadable
@@ -81,6 +88,7 @@ WITH ledger AS (
 ), known AS (
     SELECT
         (any_value(as_of) AT TIME ZONE $timezone)::DATE - 1 AS as_of,
+        coalesce(max(cohort_days_left_out), 0) AS cohort_days_left_out,
         coalesce(sum(runs), 0)::BIGINT AS runs,
         coalesce(sum(runs_left_censored), 0)::BIGINT AS left_censored
     FROM engagement.sequence_summary
@@ -100,11 +108,12 @@ class Quality:
     Attributes:
         first_day: The first landed day. None if no day has landed.
         last_day: The last landed day.
-        last_closed_day: The last day that was read after it ended.
+        last_known_day: The last day that was read after it ended and proved complete.
         days_missing: Days between the first and the last that have not landed.
         unproved: Landed days not proved complete, newest first.
         unreadable: Rows of the landed days that could not be read.
         as_of: The last day that the rates cover.
+        cohort_days_left_out: Days whose contacts are in no rate, because a day in their outcome windows is unknown.
         runs: All sequence runs.
         left_censored: Runs that may have begun before the first landed day.
         pending: Replies that Topo has not classified.
@@ -113,11 +122,12 @@ class Quality:
 
     first_day: date | None
     last_day: date | None
-    last_closed_day: date | None
+    last_known_day: date | None
     days_missing: int
     unproved: list[date]
     unreadable: int
     as_of: date | None
+    cohort_days_left_out: int
     runs: int
     left_censored: int
     pending: int
@@ -130,7 +140,7 @@ def silent(connection: "DuckDBPyConnection") -> "pd.DataFrame":
 
 
 def tracking_off(connection: "DuckDBPyConnection") -> "pd.DataFrame":
-    """Return sequences whose email tracking is off: sequence_id, sends (emails in 28 days)."""
+    """Return active sequences whose email tracking is off: sequence_id, sends (emails in 28 days)."""
     return frame(connection, _TRACKING_OFF)
 
 
@@ -140,7 +150,7 @@ def unusual_volumes(connection: "DuckDBPyConnection") -> "pd.DataFrame":
 
 
 def compared_sequences(connection: "DuckDBPyConnection") -> "pd.DataFrame":
-    """Return the sequences whose latest mature week can be compared with the week before.
+    """Return the active sequences whose latest closed week can be compared with the week before.
 
     Returns:
         sequence_id, signal (up, down, no_clear_change), rate, num, den, previous_rate, change.

@@ -84,12 +84,12 @@ def weekly_reply_rate(weeks: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
 
 
 def time_to_reply(curve: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
-    """Draw the share of contacted runs that had replied by each day after their first message.
+    """Draw the share of runs that had replied by each day after their first message or invitation.
 
     Columns: days (0 to the window), replied, share (both cumulative).
     """
     base = alt.Chart(_data(curve)).encode(
-        x=alt.X("days:Q", title="Days since the first message", axis=alt.Axis(tickMinStep=1, grid=False)),
+        x=alt.X("days:Q", title="Days since the first message or invitation", axis=alt.Axis(tickMinStep=1, grid=False)),
         y=alt.Y("share:Q", title="Have replied", axis=alt.Axis(format="~%", tickCount=5), scale=alt.Scale(zero=True)),
         tooltip=[
             _tip("days:Q", "Days", ","),

@@ -52,12 +52,15 @@ def facts(quality: Quality) -> list[Fact]:
     if quality.first_day is None:
         return [Fact("No day has been read yet", ok=False)]
     return [
-        Fact(f"As of the end of {words.day(quality.as_of)}") if quality.as_of else Fact("No day is over yet", ok=False),
+        Fact(f"As of the end of {words.day(quality.as_of)}")
+        if quality.as_of
+        else Fact("No day is both over and proved complete yet", ok=False),
         *_behind(quality),
         Fact(f"Every day since {words.day(quality.first_day)} is there")
         if quality.days_missing == 0
         else Fact(f"{counted(quality.days_missing, 'day')} missing since {words.day(quality.first_day)}", ok=False),
         Fact(_unproved(quality.unproved), ok=False) if quality.unproved else Fact("Every day proved complete"),
+        *_left_out(quality),
         Fact(_pending(quality)),
         *_censored(quality),
         *([Fact(f"{counted(quality.unreadable, 'row')} could not be read", ok=False)] if quality.unreadable else []),
@@ -72,7 +75,7 @@ def _silent(connection: "DuckDBPyConnection", rules: "Rules", label: Label) -> F
             (label(row["sequence_id"]), f"{words.count(row['waiting'])} waiting, {_last_sent(row['last_day'])}")
             for row in records(attention.silent(connection))
         ],
-        "None: every sequence with waiting contacts has sent something lately.",
+        "None: every active sequence with waiting contacts has sent something lately.",
     )
 
 
@@ -136,15 +139,22 @@ def _changes(connection: "DuckDBPyConnection", label: Label) -> Finding:
 
 def _behind(quality: Quality) -> list[Fact]:
     """Return a fact if days have landed that the tables were not built with yet."""
-    if quality.as_of is None or quality.last_closed_day is None or quality.as_of >= quality.last_closed_day:
+    if quality.as_of is None or quality.last_known_day is None or quality.as_of >= quality.last_known_day:
         return []
-    return [Fact(f"Read up to {words.day(quality.last_closed_day)}, which the tables do not hold yet", ok=False)]
+    return [Fact(f"Read up to {words.day(quality.last_known_day)}, which the tables do not hold yet", ok=False)]
 
 
 def _unproved(days: list[date]) -> str:
     named = [words.short_day(day) for day in days[:EXAMPLES]]
     more = [counted(len(days) - EXAMPLES, "other")] if len(days) > EXAMPLES else []
     return f"{counted(len(days), 'day')} not proved complete: {words.listed(named + more)}"
+
+
+def _left_out(quality: Quality) -> list[Fact]:
+    if quality.cohort_days_left_out == 0:
+        return []
+    days = counted(quality.cohort_days_left_out, "day")
+    return [Fact(f"Contacts of {days} are in no rate: a day in their time to reply was not read in full", ok=False)]
 
 
 def _pending(quality: Quality) -> str:

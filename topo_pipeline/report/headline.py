@@ -57,9 +57,9 @@ def not_yet(quality: Quality, *, reply_window_days: int) -> str:
     monday = quality.first_day - timedelta(days=quality.first_day.weekday())
     due = monday + timedelta(days=7 + reply_window_days)
     return (
-        f"A week is judged once everybody contacted in it has had {reply_window_days} days to reply."
+        f"A week is judged once everybody first messaged or invited in it has had {reply_window_days} days to reply."
         f" For {words.week(monday)}, the first that was read, that is from {words.day(due)} on,"
-        " if anybody was contacted in it."
+        " if anybody was."
     )
 
 
@@ -87,4 +87,4 @@ def _change(row: Mapping[str, Any], verdict: Verdict, evidence_small: int) -> st
         return f"{before} Change: {words.points(row['change'])} points, 95% interval {bounds}: {VERDICTS[verdict]}."
     if min(row["den"], row["previous_den"]) < evidence_small:
         return f"{before} Fewer than {evidence_small} contacts in one of the weeks: too few to compare."
-    return f"{before} Days of their windows were never read, so the two are not compared."
+    return f"{before} A day in their windows was not read in full, so the two are not compared."

@@ -94,11 +94,13 @@ def render(connection: "DuckDBPyConnection", *, timezone: str, rules: "Rules", n
     quality, board = attention.quality(connection, timezone), queries.sequences(connection)
     shown = {"quality": quality, "facts": facts(quality), "missing": missing}
     if not board.empty:
-        shown |= _shown(connection, quality, board, rules)
+        shown |= _shown(connection, quality, board, rules, timezone)
     return Page(_html(about | shown), quality.as_of, len(board))
 
 
-def _shown(connection: "DuckDBPyConnection", quality: Quality, board: pd.DataFrame, rules: "Rules") -> dict[str, Any]:
+def _shown(
+    connection: "DuckDBPyConnection", quality: Quality, board: pd.DataFrame, rules: "Rules", timezone: str
+) -> dict[str, Any]:
     """Return what the template shows of a workspace with at least one sequence."""
     rows = records(board)
     labels = _labels(rows)
@@ -118,7 +120,7 @@ def _shown(connection: "DuckDBPyConnection", quality: Quality, board: pd.DataFra
     frames = {
         "daily": queries.daily(connection),
         "weekly": queries.of_outcome(weeks, "reply_rate"),
-        "curve": queries.reply_curve(connection, rules),
+        "curve": queries.reply_curve(connection, rules, timezone),
         "channels": queries.channels(connection),
     }
     drawn: dict[str, charts.Chart] = {

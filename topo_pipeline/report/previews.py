@@ -58,13 +58,14 @@ ORDER BY day
 """
 _COHORTS = """
 SELECT date_trunc('week', cohort_day)::DATE AS week_start, bool_and(is_mature) AS is_mature,
-    sum(reply_rate_num)::BIGINT AS num, sum(reply_rate_den)::BIGINT AS den,
+    sum(reply_rate_num) FILTER (days_unknown = 0)::BIGINT AS num,
+    sum(reply_rate_den) FILTER (days_unknown = 0)::BIGINT AS den,
     rate(num, den) AS rate, wilson_low(num, den) AS low, wilson_high(num, den) AS high,
     evidence(num, den, $evidence_small, $evidence_usable, $evidence_events) AS evidence
 FROM engagement.sequence_cohorts
-WHERE axis = 'sent'
+WHERE axis = 'touched'
 GROUP BY week_start
-HAVING bool_and(maturity = 1)
+HAVING bool_and(maturity = 1) AND den > 0
 ORDER BY week_start
 """
 _TRENDS = """
@@ -73,7 +74,7 @@ SELECT coalesce(templates.name, sequence_template_id::VARCHAR, '(no sequence)') 
     coalesce(signal IN ('up', 'down'), false) AS is_highlighted
 FROM engagement.sequence_trends
 LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id
-WHERE week_start = (SELECT max(week_start) FROM engagement.sequence_trends)
+WHERE week_start = (SELECT max(week_start) FROM engagement.sequence_trends WHERE is_mature)
 ORDER BY is_highlighted DESC, abs(change) DESC NULLS LAST, templates.name, sequence_template_id
 """
 _STEPS = f"""
@@ -88,6 +89,19 @@ WHERE built.runs_reached > 0
 GROUP BY built.step, inferred_position, channel
 ORDER BY coalesce(built.step, inferred_position), built.step IS NULL, channel
 """  # noqa: S608 - our own names
+_WORKSPACE_DAYS = """
+SELECT day, total_sent AS sent, total_valid_replies AS replies, total_meetings AS meetings, true AS is_landed
+FROM engagement.workspace_daily
+WHERE day > (SELECT max(day) - 90 FROM engagement.workspace_daily)
+ORDER BY day
+"""
+_WORKSPACE_WEEKS = """
+SELECT week_start, is_mature, reply_rate_num AS num, reply_rate_den AS den, reply_rate AS rate, reply_rate_low AS low,
+    reply_rate_high AS high, reply_rate_evidence AS evidence
+FROM engagement.workspace_weekly
+WHERE reply_rate_den > 0 AND eligible = members
+ORDER BY week_start
+"""
 
 
 @dataclass(frozen=True)
@@ -195,13 +209,13 @@ LOOKS = {
     "sequence_cohorts": Look(
         _COHORTS,
         charts.weekly_reply_rate,
-        "Reply rate by week of the first message, all sequences",
-        {"week of": "week_start", "contacted": "den", "replied": "num", "reply rate": "rate", "evidence": "evidence"},
+        "Reply rate by week of the first message or invitation, all sequences",
+        {"week of": "week_start", "counted": "den", "replied": "num", "reply rate": "rate", "evidence": "evidence"},
         """
         SELECT sum(reply_rate_den)::BIGINT AS matured_runs,
             100 * rate(sum(reply_rate_num), sum(reply_rate_den)) AS reply_rate_percent
         FROM engagement.sequence_cohorts
-        WHERE axis = 'sent'
+        WHERE axis = 'touched' AND days_unknown = 0
         """,
         newest_first=True,
     ),
@@ -211,7 +225,7 @@ LOOKS = {
         "Reply rates with 95% intervals, top ten sequences",
         {"sequence": "name", "contacted": "unique_sent", "reply rate": "rate", "evidence": "evidence"},
         """
-        SELECT count(*) AS sequences, count(*) FILTER (is_silent) AS silent_sequences, max(days_missing) AS days_missing
+        SELECT count(*) AS sequences, count(*) FILTER (is_silent) AS silent_sequences, max(days_unknown) AS days_unknown
         FROM engagement.sequence_summary
         WHERE period = 'lifetime'
         """,
@@ -224,7 +238,7 @@ LOOKS = {
         """
         SELECT count(*) FILTER (signal = 'up') AS up, count(*) FILTER (signal = 'down') AS down
         FROM engagement.sequence_trends
-        WHERE week_start = (SELECT max(week_start) FROM engagement.sequence_trends)
+        WHERE week_start = (SELECT max(week_start) FROM engagement.sequence_trends WHERE is_mature)
         """,
     ),
     "sequence_channels": Look(
@@ -248,6 +262,28 @@ LOOKS = {
             coalesce(sum(sends) FILTER (step IS NOT NULL), 0), sum(sends)) AS sends_with_known_step_percent
         FROM engagement.sequence_steps
         """,
+    ),
+    "workspace_daily": Look(
+        _WORKSPACE_DAYS,
+        lambda rows: charts.daily_activity(rows, width=pictures.WIDTH - 60),
+        "Activity by day",
+        {"day": "day", "messages": "sent", "replies": "replies", "meetings": "meetings"},
+        """
+        SELECT count(*) AS days, count(*) FILTER (NOT is_known) AS days_not_known
+        FROM engagement.workspace_daily
+        """,
+        newest_first=True,
+    ),
+    "workspace_weekly": Look(
+        _WORKSPACE_WEEKS,
+        charts.weekly_reply_rate,
+        "Reply rate by week of the first message or invitation",
+        {"week of": "week_start", "counted": "den", "replied": "num", "reply rate": "rate", "evidence": "evidence"},
+        """
+        SELECT count(*) AS weeks, count(*) FILTER (is_mature) AS mature_weeks
+        FROM engagement.workspace_weekly
+        """,
+        newest_first=True,
     ),
 }  # fmt: skip
 

@@ -25,6 +25,7 @@ READS = (
         ("engagement", f"sequence_{of}")
         for of in ("activity", "runs", "daily", "cohorts", "summary", "trends", "channels", "steps")
     ),
+    ("engagement", "workspace_weekly"),
 )
 DAYS_SHOWN = 366
 
@@ -50,17 +51,17 @@ LEFT JOIN (
 ORDER BY calendar.day
 """
 
-# The mature weeks are those in sequence_trends. The counts of the cohorts add up over sequences.
-_WEEKS = """
+# Weeks with a reply rate whose outcome windows have all closed.
+CLOSED_WEEKS = """
+FROM engagement.workspace_weekly
+WHERE reply_rate_den > 0 AND week_start + 6 <= (SELECT max(rate_period_end) FROM engagement.sequence_summary)
+"""
+
+_WEEKS = f"""
 WITH weeks AS (
-    SELECT date_trunc('week', cohort_day)::DATE AS week_start, sum(members)::BIGINT AS members,
-        bool_and(is_mature) AS is_mature, sum(reply_rate_den)::BIGINT AS den,
-        sum(reply_rate_num)::BIGINT AS reply_rate, sum(positive_reply_rate_num)::BIGINT AS positive_reply_rate,
-        sum(meeting_rate_num)::BIGINT AS meeting_rate
-    FROM engagement.sequence_cohorts
-    WHERE axis = 'sent'
-        AND date_trunc('week', cohort_day)::DATE IN (SELECT week_start FROM engagement.sequence_trends)
-    GROUP BY ALL
+    SELECT week_start, members, is_mature, reply_rate_den AS den, reply_rate_num AS reply_rate,
+        positive_reply_rate_num AS positive_reply_rate, meeting_rate_num AS meeting_rate
+    {CLOSED_WEEKS}
 ), compared AS (
     SELECT
         *,
@@ -83,16 +84,19 @@ SELECT
     newcombe_high(num, den, previous_num, previous_den) AS change_high
 FROM compared
 ORDER BY outcome, week_start
-"""
+"""  # noqa: S608 - our own names
 
-# Over the runs in the cohorts' reply_rate_den, so the last point is their reply rate.
+# Over the runs in the summary's reply_rate_den, so the last point is their reply rate.
 _CURVE = """
 WITH closed AS (
     SELECT hours_to_first_reply
-    FROM engagement.sequence_runs
+    FROM engagement.sequence_runs AS runs
     CROSS JOIN (SELECT any_value(as_of) - to_days($reply_window_days::INTEGER) AS closed_until
         FROM engagement.sequence_summary)
-    WHERE NOT left_censored AND contacted_at <= closed_until
+    SEMI JOIN (FROM engagement.sequence_cohorts WHERE axis = 'touched' AND days_unknown = 0) AS cohorts
+        ON cohort_day = (touched_at AT TIME ZONE $timezone)::DATE
+        AND cohorts.sequence_template_id IS NOT DISTINCT FROM runs.sequence_template_id
+    WHERE NOT left_censored AND NOT start_uncertain AND touched_at <= closed_until
 ), replies AS (
     SELECT ceil(hours_to_first_reply / 24)::BIGINT AS days, count(*) AS of_day
     FROM closed
@@ -100,11 +104,11 @@ WITH closed AS (
     GROUP BY ALL
 )
 SELECT
-    days, (sum(coalesce(of_day, 0)) OVER (ORDER BY days))::BIGINT AS replied, replied / contacted AS share, contacted
+    days, (sum(coalesce(of_day, 0)) OVER (ORDER BY days))::BIGINT AS replied, replied / touched AS share, touched
 FROM range($reply_window_days::BIGINT + 1) AS every(days)
 LEFT JOIN replies USING (days)
-CROSS JOIN (SELECT count(*) AS contacted FROM closed)
-WHERE contacted > 0
+CROSS JOIN (SELECT count(*) AS touched FROM closed)
+WHERE touched > 0
 ORDER BY days
 """
 
@@ -178,12 +182,12 @@ def daily(connection: "DuckDBPyConnection") -> "pd.DataFrame":
 
 
 def weekly_rates(connection: "DuckDBPyConnection", rules: Rules) -> "pd.DataFrame":
-    """Return one row per outcome and mature week, with its change from the week before.
+    """Return one row per outcome and closed week, with its change from the week before.
 
     Returns:
         outcome (reply_rate, positive_reply_rate, meeting_rate), week_start, members, is_mature, num, den, rate, low,
         high, evidence; previous_den, previous_rate, change, change_low, change_high (NaN without a week before),
-        is_comparable (no day is missing, and both weeks have enough runs).
+        is_comparable (no day is unknown, and both weeks have enough runs).
     """
     macros.define(connection)
     thresholds = ("evidence_small", "evidence_usable", "evidence_events")
@@ -195,13 +199,13 @@ def of_outcome(weeks: "pd.DataFrame", outcome: str) -> "pd.DataFrame":
     return weeks[weeks["outcome"] == outcome].reset_index(drop=True)
 
 
-def reply_curve(connection: "DuckDBPyConnection", rules: Rules) -> "pd.DataFrame":
-    """Return the replies by days since the first message. There is no row if no outcome window has closed.
+def reply_curve(connection: "DuckDBPyConnection", rules: Rules, timezone: str) -> "pd.DataFrame":
+    """Return the replies by days since the first message or invitation. There is no row if no window has closed.
 
     Returns:
-        days (0 to the window), replied and share (both cumulative), contacted (the runs that share is of).
+        days (0 to the window), replied and share (both cumulative), touched (the runs that share is of).
     """
-    return frame(connection, _CURVE, reply_window_days=rules.reply_window_days)
+    return frame(connection, _CURVE, reply_window_days=rules.reply_window_days, timezone=timezone)
 
 
 def channels(connection: "DuckDBPyConnection") -> "pd.DataFrame":
@@ -226,7 +230,7 @@ def steps(connection: "DuckDBPyConnection") -> "pd.DataFrame":
 
 
 def sequences(connection: "DuckDBPyConnection") -> "pd.DataFrame":
-    """Return one row per sequence, best first.
+    """Return one row per sequence, best first, those without a rank last.
 
     Returns:
         sequence_id, name (else the id), status, rank; unique_found, unique_sent, unique_valid_replies,

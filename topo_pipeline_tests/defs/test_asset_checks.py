@@ -54,7 +54,9 @@ def test_a_failed_invariant_is_an_error_that_names_sequences_and_fails_no_run(co
     assert evaluate(copied, OF_DAILY).success
     check = last_check(copied, "uniques_add_up_to_runs", DAILY)
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
-    contacted = copied.rows("SELECT sequence_name FROM engagement.sequence_summary WHERE unique_sent > 0")
+    contacted = copied.rows(
+        "SELECT sequence_name FROM engagement.sequence_summary WHERE period = 'lifetime' AND unique_sent > 0"
+    )
     assert len(contacted) > 1
     assert check.metadata["rows"].value == len(contacted)
     assert check.metadata["examples"].value == sorted(f"unique_sent of {name}" for (name,) in contacted)

@@ -12,8 +12,23 @@ from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.engagement.tables import tables
 from topo_pipeline_tests.defs.conftest import LAST_DAYS, SOME, Pipeline, pipeline_over
 
-RULES = Rules(positive_replies=("REFERRAL",), neutral_replies=(), reply_window_days=1, censored_days=0)
-FILE = "positive_replies = ['REFERRAL']\nneutral_replies = []\nreply_window_days = 1\ncensored_days = 0\n"
+RULES = Rules(
+    positive_replies=("REFERRAL",),
+    neutral_replies=(),
+    out_of_office_replies=(),
+    bounced_replies=(),
+    reply_window_days=1,
+    censored_days=0,
+)
+FILE = """
+positive_replies = ["REFERRAL"]
+neutral_replies = []
+out_of_office_replies = []
+bounced_replies = []
+reply_window_days = 1
+censored_days = 0
+"""
+REDEFINED = "{}: rebuilt from scratch, because its definition has changed"
 
 
 def code_versions(pipeline: Pipeline) -> dict[str, str | None]:
@@ -37,6 +52,13 @@ def uses(table: str, *parameters: str) -> bool:
     return any(f"${parameter}" in tables()[table].statements for parameter in parameters)
 
 
+def redefined(pipeline: Pipeline) -> set[str]:
+    """The tables that the latest run rebuilt because of their definitions, as its log says."""
+    run = pipeline.instance.get_runs(limit=1)[0]
+    lines = {event.user_message for event in pipeline.instance.all_logs(run.run_id) if not event.is_dagster_event}
+    return {table for table in tables() if REDEFINED.format(table) in lines}
+
+
 def contents(pipeline: Pipeline) -> dict[str, list[tuple[Any, ...]]]:
     return {name: pipeline.rows(f"FROM engagement.{name} ORDER BY ALL") for name in SOME}  # noqa: S608
 
@@ -56,6 +78,9 @@ def test_a_changed_rule_changes_code_versions_and_the_next_build_is_from_scratch
             assert recorded(changed, table)["code_version"] == code_versions(changed)[table]
             assert Rules(**recorded(changed, table)["rules"]) == RULES
             assert recorded(changed, table)["rules"].keys() == asdict(RULES).keys()
+        assert redefined(changed) == {"sequence_activity", "sequence_runs"}
+        changed.only("activities", *SOME).backfill(LAST_DAYS[-1:])
+        assert redefined(changed) == set()
     with pipeline_over(tmp_path / "other", api_key, rules_file=str(tmp_path / "rules.toml")) as fresh:
         fresh.only("activities", *SOME).backfill(LAST_DAYS)
         from_scratch = contents(fresh)

@@ -110,7 +110,7 @@ def test_a_person_can_be_erased_from_a_lake(tmp_path: Path) -> None:
 
 def test_the_tables_are_built_with_the_current_rules(workspace: Workspace) -> None:
     workspace.land(march(4).date(), [replied(march(4), category="REFERRAL", **BOB)])
-    rules = Rules(positive_replies=("REFERRAL",))
+    rules = Rules(positive_replies=("REFERRAL",), neutral_replies=())
     forget_from(workspace.warehouse, uuid.UUID(uid("Ada")), rules=rules)
     assert workspace.summary()["unique_positive_replies"] == 1
 

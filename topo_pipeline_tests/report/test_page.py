@@ -181,7 +181,7 @@ def test_a_single_open_day_is_shown_without_rates(workspace: Workspace, tmp_path
     workspace.build()
     published = report(workspace, tmp_path / "report")
     assert (published.as_of, published.sequences) == (None, 1)
-    assert "No day is over yet" in published.path.read_text(encoding="utf-8")
+    assert "No day is both over and proved complete yet" in published.path.read_text(encoding="utf-8")
 
 
 def test_the_page_has_the_numbers_of_the_tables(many: Reported) -> None:

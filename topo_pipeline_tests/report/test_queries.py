@@ -64,13 +64,13 @@ def test_the_reply_curve_counts_replies_by_age_and_ends_at_the_cohorts_rate(many
     contacted, answered = first(many.happened, "message.sent"), first(many.happened, "message.replied")
     closed = {run: at for run, at in contacted.items() if at <= march(65, 0) - WINDOW}
     ages = sorted(answered[run] - at for run, at in closed.items() if run in answered and answered[run] - at <= WINDOW)
-    curve = ask(many.workspace, queries.reply_curve, DEFAULT_RULES)
+    curve = ask(many.workspace, queries.reply_curve, DEFAULT_RULES, "UTC")
     assert list(curve["replied"]) == [sum(age <= timedelta(days=days) for age in ages) for days in range(31)]
-    assert set(curve["contacted"]) == {len(closed)}
+    assert set(curve["touched"]) == {len(closed)}
     [(num, den)] = many.workspace.select(
-        "SELECT sum(reply_rate_num), sum(reply_rate_den) FROM engagement.sequence_cohorts WHERE axis = 'sent'"
+        "SELECT sum(reply_rate_num), sum(reply_rate_den) FROM engagement.sequence_cohorts WHERE axis = 'touched'"
     )
-    assert (curve["replied"].iloc[-1], curve["contacted"].iloc[-1]) == (num, den)
+    assert (curve["replied"].iloc[-1], curve["touched"].iloc[-1]) == (num, den)
 
 
 def test_the_reply_curve_counts_only_runs_with_closed_windows(workspace: Workspace) -> None:
@@ -85,11 +85,40 @@ def test_the_reply_curve_counts_only_runs_with_closed_windows(workspace: Workspa
     happened += [sent(march(2), "left-censored"), replied(march(2, 12), "left-censored")]
     happened += [replied(march(5, 12), "just closed"), replied(march(5, 12), "still open")]
     happened += [replied(march(33), "last second"), replied(march(33, 9, 0, 1), "too late")]
-    workspace.land_all(happened, march(34).date())  # as of its end, 30 days after march(5, 0)
+    every_day = [march(day).date() for day in range(2, 35)]
+    workspace.land_all(happened, *every_day)  # as of the end of march(34): 30 days after march(5, 0)
     workspace.build()
-    curve = ask(workspace, queries.reply_curve, DEFAULT_RULES).set_index("days")
-    assert set(curve["contacted"]) == {3}
+    curve = ask(workspace, queries.reply_curve, DEFAULT_RULES, "UTC").set_index("days")
+    assert set(curve["touched"]) == {3}
     assert [curve["replied"][days] for days in (0, 1, 29, 30)] == [0, 1, 1, 2]
+
+
+def test_the_reply_curve_leaves_out_runs_with_an_unknown_day_in_their_start_or_window(workspace: Workspace) -> None:
+    happened = [
+        *(enrolled(march(2), "window"), sent(march(3), "window"), replied(march(4), "window")),
+        *(enrolled(march(4), "start"), sent(march(6), "start"), replied(march(6, 10), "start")),
+        *(enrolled(march(6, 8), "counted"), sent(march(6), "counted"), replied(march(8, 9), "counted")),
+    ]
+    workspace.land_all(happened, *(march(day).date() for day in range(2, 41) if day != 5))
+    workspace.build()
+    curve = ask(workspace, queries.reply_curve, DEFAULT_RULES, "UTC").set_index("days")
+    assert set(curve["touched"]) == {1}
+    assert [curve["replied"][days] for days in (1, 2, 30)] == [0, 1, 1]
+
+
+def test_an_invitation_starts_the_time_to_reply(workspace: Workspace) -> None:
+    happened = [
+        enrolled(march(2, 8)),
+        Activity("invitation.sent", march(2), channel="LINKEDIN"),
+        sent(march(12), channel="LINKEDIN"),
+        replied(march(13, 9), channel="LINKEDIN"),
+    ]
+    workspace.land_all(happened, *(march(day).date() for day in range(2, 41)))
+    workspace.build()
+    curve = ask(workspace, queries.reply_curve, DEFAULT_RULES, "UTC").set_index("days")
+    assert [curve["replied"][days] for days in (10, 11)] == [0, 1]
+    [week] = queries.of_outcome(ask(workspace, queries.weekly_rates, DEFAULT_RULES), "reply_rate").to_dict("records")
+    assert (week["week_start"].date(), week["num"], week["den"]) == (date(2026, 3, 2), 1, 1)
 
 
 def test_a_funnel_counts_the_runs_that_reached_each_stage(many: Reported) -> None:
@@ -170,16 +199,30 @@ def test_silent_sequences_missing_opens_and_unusual_volumes_are_found(lately: Wo
     assert (unusual["sent"], unusual["expected"]) == (40, 12)
 
 
+def test_a_sequence_that_is_not_active_raises_no_finding(lately: Workspace, many: Reported) -> None:
+    for workspace, query in ((lately, attention.tracking_off), (many.workspace, attention.compared_sequences)):
+        assert len(ask(workspace, query)) == 1
+        with pytest.raises(Undone), workspace.warehouse.transaction() as connection:
+            connection.execute("UPDATE engagement.sequence_summary SET status = 'FINISHING'")
+            assert query(connection).empty
+            raise Undone
+
+
+class Undone(Exception):
+    """Rolls a transaction back."""
+
+
 def test_data_quality_is_reported(lately: Workspace) -> None:
     with lately.warehouse.reader() as connection:
         quality = attention.quality(connection, "UTC")
-    assert (quality.first_day, quality.last_day, quality.last_closed_day) == (
+    assert (quality.first_day, quality.last_day, quality.last_known_day) == (
         date(2026, 1, 27),
         date(2026, 3, 31),
         date(2026, 3, 31),
     )
     assert quality.as_of == date(2026, 3, 31)
     assert (quality.days_missing, quality.unproved, quality.unreadable) == (1, [], 0)
+    assert quality.cohort_days_left_out == 22  # 8 February to 1 March: 10 March is in their 30 days
     assert (quality.pending, quality.replies) == (1, 1)
     [counted] = lately.select("SELECT count(*), count(*) FILTER (left_censored) FROM engagement.sequence_runs")
     assert (quality.runs, quality.left_censored) == counted
@@ -200,5 +243,5 @@ def test_every_query_works_on_an_empty_workspace(workspace: Workspace) -> None:
                   attention.tracking_off, attention.unusual_volumes, attention.recent_weeks):  # fmt: skip
         assert ask(workspace, query).empty
     assert ask(workspace, queries.weekly_rates, DEFAULT_RULES).empty
-    assert ask(workspace, queries.reply_curve, DEFAULT_RULES).empty
+    assert ask(workspace, queries.reply_curve, DEFAULT_RULES, "UTC").empty
     assert ask(workspace, queries.missing_tables) == []

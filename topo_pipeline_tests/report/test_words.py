@@ -12,8 +12,9 @@ from topo_pipeline.report.headline import judged, not_yet
 
 WEEK = date(2026, 10, 12)
 GOOD = Quality(
-    first_day=date(2026, 9, 24), last_day=date(2026, 11, 22), last_closed_day=date(2026, 11, 22), days_missing=0,
-    unproved=[], unreadable=0, as_of=date(2026, 11, 22), runs=200, left_censored=0, pending=0, replies=12,
+    first_day=date(2026, 9, 24), last_day=date(2026, 11, 22), last_known_day=date(2026, 11, 22), days_missing=0,
+    unproved=[], unreadable=0, as_of=date(2026, 11, 22), cohort_days_left_out=0,
+    runs=200, left_censored=0, pending=0, replies=12,
 )  # fmt: skip
 
 
@@ -62,7 +63,7 @@ def test_a_change_is_shown_with_its_interval() -> None:
             "no week",
         ),
         ({"previous_den": 12, "is_comparable": False}, "Fewer than 30 contacts"),
-        ({"is_comparable": False}, "never read"),
+        ({"is_comparable": False}, "not read in full"),
     ],
 )
 def test_a_week_that_cannot_be_compared_says_why(changed: dict[str, object], told: str) -> None:
@@ -82,13 +83,15 @@ def test_only_data_quality_problems_are_marked() -> None:
     assert all(fact.ok for fact in facts(GOOD))
     days = [date(2026, 11, day) for day in (9, 8, 7, 6, 5, 4, 3)]
     bad = Quality(
-        first_day=date(2026, 9, 24), last_day=date(2026, 11, 22), last_closed_day=date(2026, 11, 22), days_missing=2,
-        unproved=days, unreadable=3, as_of=date(2026, 11, 20), runs=200, left_censored=20, pending=5, replies=12,
+        first_day=date(2026, 9, 24), last_day=date(2026, 11, 22), last_known_day=date(2026, 11, 22), days_missing=2,
+        unproved=days, unreadable=3, as_of=date(2026, 11, 20), cohort_days_left_out=33,
+        runs=200, left_censored=20, pending=5, replies=12,
     )  # fmt: skip
     assert [fact.text for fact in facts(bad) if not fact.ok] == [
         "Read up to 22 November 2026, which the tables do not hold yet",
         "2 days missing since 24 September 2026",
         "7 days not proved complete: Mon 9 Nov, Sun 8 Nov, Sat 7 Nov, Fri 6 Nov, Thu 5 Nov and 2 others",
+        "Contacts of 33 days are in no rate: a day in their time to reply was not read in full",
         "3 rows could not be read",
     ]
     told = [fact.text for fact in facts(bad) if fact.ok]

@@ -9,6 +9,7 @@ from uuid import UUID
 import duckdb
 import pytest
 
+from topo_pipeline.engagement.tables import in_order
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.migrate import migrations
 from topo_pipeline_tests.engagement.helpers import Workspace, enrolled, march, sent
@@ -39,6 +40,16 @@ ORDER BY ALL
 def version_of(file: Path) -> str:
     return file.name.partition(".")[0]
 
+
+# Tables as the version before the current definitions built them, in part.
+EARLIER = {
+    "sequence_activity": "sequence_template_id UUID, channel VARCHAR, day DATE, replies_not_human BIGINT",
+    "sequence_runs": "sequence_template_id UUID, sequence_id UUID, left_censored BOOLEAN",
+    "sequence_cohorts": "sequence_template_id UUID, cohort_day DATE, axis VARCHAR, touch_reply_rate DOUBLE",
+    "sequence_cohorts_known": "closed_until TIMESTAMP WITH TIME ZONE, missing_days DATE[]",
+    "sequence_summary": "sequence_template_id UUID, period VARCHAR, days_missing BIGINT",
+    "sequence_trends": "sequence_template_id UUID, week_start DATE, is_mature BOOLEAN",
+}
 
 # After the migration, the schema no longer depends on the version. The oldest is enough for these tests.
 OLDEST, *NEWER = FILES
@@ -111,6 +122,27 @@ def test_the_tables_can_be_built_from_old_and_new_days(old: Warehouse, tmp_path:
     rebuilt = Workspace(str(shutil.copy(old.path, tmp_path / "rebuilt.duckdb")), stale={SUNDAY, MONDAY, TUESDAY})
     rebuilt.build(full_refresh=True)
     assert workspace.all_rows() == rebuilt.all_rows()
+
+
+@OLDEST_WAREHOUSE
+def test_tables_of_an_earlier_definition_are_replaced_once(old: Warehouse) -> None:
+    old.prepare()
+    with old.transaction() as connection:
+        for table, columns in EARLIER.items():
+            connection.execute(f"CREATE TABLE engagement.{table} ({columns})")
+            connection.execute(
+                "INSERT INTO engagement.builds SELECT ?, load_id, 'earlier', finished_at FROM topo.loads", [table]
+            )
+    workspace = Workspace(old.target, stale={SUNDAY, MONDAY})
+    names = [table.name for table in in_order()]
+    built = workspace.build(*names)
+    # sequence_cohorts is rebuilt with sequence_runs, so it needs no line of its own.
+    assert [name for name in names if built[name].is_redefined] == ["sequence_activity", "sequence_runs"]
+    for table in in_order():
+        assert [column.name for column in built[table.name].columns] == table.columns
+    assert workspace.rows("sequence_cohorts_known")[0].keys() == {"as_of", "unknown_days"}
+    again = workspace.build(*names)
+    assert [name for name, table in again.items() if table.is_redefined] == []
 
 
 @OLDEST_WAREHOUSE
