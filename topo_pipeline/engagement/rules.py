@@ -122,7 +122,17 @@ def _checked(values: Mapping[str, Any]) -> Rules:
     known = [field.name for field in fields(Rules)]
     if unknown := sorted(values.keys() - {*known}):
         raise ValueError(f"{', '.join(unknown)}: unknown rule. The rules are {', '.join(known)}")
-    return Rules(**values)
+    # A category that the file puts into one class leaves the class in which it is by default.
+    moved = {category for name in REPLY_RULES for category in _texts(values.get(name))}
+    defaults = {
+        name: tuple(category for category in getattr(DEFAULT_RULES, name) if category not in moved)
+        for name in REPLY_RULES
+    }
+    return Rules(**defaults | values)
+
+
+def _texts(value: object) -> set[str]:
+    return {text for text in value if isinstance(text, str)} if isinstance(value, list) else set()
 
 
 def _sentence(problem: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """The rules that a company may see otherwise, from a file."""
 
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -17,11 +17,16 @@ def written(folder: Path, text: str) -> Path:
 
 def test_what_the_file_leaves_out_stays_as_it_is(tmp_path: Path) -> None:
     rules = read_rules(
-        written(tmp_path, 'reply_window_days = 21\npositive_replies = ["MEETING", "REFERRAL"]\nneutral_replies = []')
+        written(tmp_path, 'reply_window_days = 21\nnegative_replies = ["NOT_INTERESTED", "WRONG_CHANNEL"]')
     )
-    assert rules == Rules(reply_window_days=21, positive_replies=("MEETING", "REFERRAL"), neutral_replies=())
-    replies = {name: getattr(DEFAULT_RULES, name) for name in ("positive_replies", "neutral_replies")}
-    assert asdict(rules) | {"reply_window_days": 30} | replies == asdict(DEFAULT_RULES)
+    assert rules == Rules(reply_window_days=21, negative_replies=("NOT_INTERESTED", "WRONG_CHANNEL"))
+
+
+def test_a_category_leaves_the_class_in_which_it_is_by_default(tmp_path: Path) -> None:
+    rules = read_rules(written(tmp_path, 'positive_replies = ["MEETING", "REFERRAL", "BOUNCED"]'))
+    assert rules.positive_replies == ("MEETING", "REFERRAL", "BOUNCED")
+    assert {*rules.neutral_replies} == {*DEFAULT_RULES.neutral_replies} - {"REFERRAL"}
+    assert {*rules.bounced_replies} == {*DEFAULT_RULES.bounced_replies} - {"BOUNCED"}
 
 
 @pytest.mark.parametrize(
@@ -34,9 +39,11 @@ def test_what_the_file_leaves_out_stays_as_it_is(tmp_path: Path) -> None:
         ('censored_days = "ten"', "censored_days: Input should be a valid integer"),
         ('positive_replies = "MEETING"', "positive_replies: "),
         ('positive_replies = ["meeting"]', "positive_replies: "),
-        ('positive_replies = ["BOUNCED"]', "BOUNCED cannot be in both positive_replies and bounced_replies"),
-        ('negative_replies = ["REFERRAL"]', "REFERRAL cannot be in both neutral_replies and negative_replies"),
-        ('opt_out_replies = ["OUT_OF_OFFICE"]', "cannot be in both opt_out_replies and out_of_office_replies"),
+        (
+            'positive_replies = ["BOUNCED"]\nbounced_replies = ["BOUNCED"]',
+            "BOUNCED cannot be in both positive_replies and bounced_replies",
+        ),
+        ("positive_replies = [1]", "positive_replies: "),
         ("not_human_replies = []", "not_human_replies: replaced by out_of_office_replies and bounced_replies"),
         ("evidence_usable = 20", "evidence_usable cannot be below evidence_small"),
         ("reply_window_days = 21, 5", "rules.toml: Expected newline"),
