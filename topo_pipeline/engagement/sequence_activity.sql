@@ -1,4 +1,4 @@
-{% from 'counts.jinja' import reply_comments, reply_counts, totals %}
+{% from 'counts.jinja' import event_comments, reply_counts, totals %}
 {% from 'runs.jinja' import channel_group, reply_class %}
 {# Counted here only. #}
 {% set others = [
@@ -66,10 +66,7 @@ COMMENT ON COLUMN engagement.sequence_activity.sequence_template_id IS 'Id of th
 COMMENT ON COLUMN engagement.sequence_activity.sequence_id IS 'Where sequence_template_id is NULL: id of the run, by which sequence_daily finds the sequence. NULL when sequence_template_id is known or the activities name no run.';
 COMMENT ON COLUMN engagement.sequence_activity.channel IS 'EMAIL, LINKEDIN or MANUAL. OTHER for any other channel that Topo sends, NONE when the channel is unknown.';
 COMMENT ON COLUMN engagement.sequence_activity.day IS 'The reporting day.';
-{% for count in totals %}
-COMMENT ON COLUMN engagement.sequence_activity.{{ count.name }} IS '{{ count.text }}, on the day.';
-{% endfor %}
-{{ reply_comments('engagement.sequence_activity', 'on the day') }}
+{{ event_comments('engagement.sequence_activity', 'on the day') }}
 COMMENT ON COLUMN engagement.sequence_activity.replies_not_human IS 'Replies that no person wrote: replies_out_of_office plus replies_bounced.';
 {% for count in others %}
 COMMENT ON COLUMN engagement.sequence_activity.{{ count.name }} IS '{{ count.text }}';
