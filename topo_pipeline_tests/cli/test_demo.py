@@ -34,7 +34,7 @@ def run_demo(folder: Path, days: int, **environment: str | None) -> CompletedPro
         return answer(folder, "demo", **environment)
 
 
-@pytest.fixture(scope="module", params=[7, pytest.param(60, marks=pytest.mark.full)])
+@pytest.fixture(scope="module", params=[7, pytest.param(simulated.DAYS, marks=pytest.mark.full)])
 def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     folder = tmp_path_factory.mktemp("demo")
     result = run_demo(folder, request.param, TOPO_API_KEY="topo_real_key")
@@ -42,8 +42,8 @@ def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return Demo(folder, request.param, result.stdout)
 
 
-def test_the_demo_reads_60_days() -> None:
-    assert simulated.DAYS == 60
+def test_the_demo_reads_26_weeks() -> None:
+    assert simulated.DAYS == 26 * 7
 
 
 def test_the_demo_lives_apart_from_a_real_workspace(demo: Demo) -> None:
