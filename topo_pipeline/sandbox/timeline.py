@@ -42,12 +42,12 @@ SCORES: dict[EventType, int] = {"OPENED": 1, "LINK_CLICKED": 3, "ACCEPTED": 3, "
 
 @dataclass(frozen=True)
 class _Message:
-    """A sent message or invitation, used to generate its opens and replies. An invitation has no message id."""
+    """A sent message, used to generate its opens and replies."""
 
     sent_at: datetime
     channel: Channel
     step_number: int
-    message_id: str | None
+    message_id: str
 
 
 @dataclass
@@ -179,10 +179,10 @@ def _invitation(run: _Run, number: int, at: datetime) -> None:
 
 
 def _answer_invitation(run: _Run, number: int, accepted_at: datetime) -> None:
-    """Reply to the invitation. It is not a reply to a message, so the run continues."""
+    """Reply to the invitation's note. No `message.sent` has the note's id. The run continues."""
     run.invitation_answered_at = run.dice.reaction(accepted_at, 3, 24)
-    invitation = _Message(accepted_at, "LINKEDIN", number, message_id=None)
-    _answer(run, invitation, run.invitation_answered_at, run.dice.pick(INVITATION_ANSWERED_AS))
+    note = _Message(accepted_at, "LINKEDIN", number, run.dice.uuid())
+    _answer(run, note, run.invitation_answered_at, run.dice.pick(INVITATION_ANSWERED_AS))
 
 
 def _task(run: _Run, number: int, at: datetime) -> None:

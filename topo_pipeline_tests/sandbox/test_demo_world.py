@@ -93,7 +93,12 @@ def test_the_rare_cases_occur(activities: list[Activity]) -> None:
             replies[each.sequence_id].append(each.reply_category)
     assert sum(len(ids) == 2 for ids in templates.values()) > 10
     assert sum(each.sequence_template_id is None for each in activities) > 50
-    assert sum(each.type == "message.replied" and each.message_id is None for each in activities) > 5
+    first_message: dict[str, str] = {}
+    for each in activities:
+        if each.type in ("message.sent", "message.replied"):
+            first_message.setdefault(each.sequence_id, each.type)
+    enrolled = {each.sequence_id for each in activities if each.type == "sequence.created"}
+    assert sum(first_message.get(run) == "message.replied" for run in enrolled) > 5
     orders = Counter(pair for categories in replies.values() for pair in zip(categories, categories[1:], strict=False))
     assert sum(count for (first, _), count in orders.items() if first == "OUT_OF_OFFICE") > 5
     assert orders["BAD_TIMING", "INTERESTED"] > 1

@@ -52,12 +52,14 @@ def is_human(reply: Activity) -> bool:
 
 
 def replies_to_messages(run: Run) -> list[Activity]:
-    """Return the replies of the contact to messages. A reply to an invitation has no message id."""
-    return [reply for reply in of_type(run, "message.replied") if is_human(reply) and reply.message_id]
+    """Return the contact's replies to messages. A reply to an invitation has an id that no sent message has."""
+    sent = {message.message_id for message in of_type(run, "message.sent")}
+    return [reply for reply in of_type(run, "message.replied") if is_human(reply) and reply.message_id in sent]
 
 
 def replies_to_invitations(run: Run) -> list[Activity]:
-    return [reply for reply in of_type(run, "message.replied") if not reply.message_id]
+    sent = {message.message_id for message in of_type(run, "message.sent")}
+    return [reply for reply in of_type(run, "message.replied") if reply.message_id not in sent]
 
 
 def share(part: int, whole: int) -> float:
@@ -106,8 +108,8 @@ def test_opens_clicks_and_replies_come_after_their_message(runs: list[Run]) -> N
     for run in runs:
         sent = {activity.message_id: activity for activity in of_type(run, "message.sent")}
         for activity in of_type(run, *answers):
-            if activity in replies_to_invitations(run):
-                continue
+            if activity.type == "message.replied" and activity.message_id not in sent:
+                continue  # to an invitation
             cause = sent[activity.message_id]
             assert cause.created_at < activity.created_at
             assert (cause.channel, cause.step_number) == (activity.channel, activity.step_number)
