@@ -64,7 +64,7 @@ def test_the_demo_shows_what_its_tables_hold(demo: Demo) -> None:
         ).fetchall()
         landed = connection.execute("SELECT count(DISTINCT day) FROM topo.topo.loads").fetchone()
     assert landed == (demo.days,)
-    assert len(summary) >= 12
+    assert len(summary) >= 10  # nine sequences enrol contacts every day, and one of four takes its turn
     lines = demo.stdout.splitlines()
     for name, *counts, rate in summary:
         [line] = [line for line in lines if name in line]
