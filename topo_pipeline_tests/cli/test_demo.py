@@ -59,8 +59,8 @@ def test_the_demo_lives_apart_from_a_real_workspace(demo: Demo) -> None:
 def test_the_demo_shows_what_its_tables_hold(demo: Demo) -> None:
     with demo.warehouse as connection:
         summary = connection.execute(
-            "SELECT sequence_name, unique_sent, total_sent, total_opens, total_replies, reply_rate"
-            " FROM engagement.sequence_summary WHERE period = 'lifetime'"
+            "SELECT coalesce(sequence_name, '(no sequence)'), unique_sent, total_sent, total_opens, total_replies,"
+            " reply_rate FROM engagement.sequence_summary WHERE period = 'lifetime'"
         ).fetchall()
         landed = connection.execute("SELECT count(DISTINCT day) FROM topo.topo.loads").fetchone()
     assert landed == (demo.days,)
