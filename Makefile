@@ -38,7 +38,7 @@ $(VENV)/.installed-dev: requirements-dev.lock pyproject.toml
 	$(install)
 	@touch $(VENV)/.installed
 
-demo: install ## Read 60 days of a simulated workspace and print the results
+demo: install ## Read 26 weeks of a simulated workspace and print the results
 	@$(BIN)/topo-pipeline demo
 
 dev: install ## Start Dagster's UI on port 3000 (with Topo if TOPO_API_KEY is set, else with the sandbox)

@@ -259,7 +259,7 @@ def alerted(services: Services, *words: str) -> Callable[[], None]:
     return holds
 
 
-def expected(topo: Topo, without: Collection[date]) -> tuple[Counter[date], Counter[tuple[date, str, str]]]:
+def expected(topo: Topo, without: Collection[date]) -> tuple[Counter[date], Counter[tuple[date, str | None, str]]]:
     """Count the activities of each day and the events of each sequence and day in the simulated world."""
     rows = topo.world.activities(topo.midnight(9) - timedelta(microseconds=1), topo.midnight(0))
     days = [row.created_at.astimezone(topo.zone).date() for row in rows]
@@ -271,7 +271,7 @@ def expected(topo: Topo, without: Collection[date]) -> tuple[Counter[date], Coun
     return Counter(day for day in days if day not in without), done
 
 
-def found(warehouse: Warehouse, today: date) -> tuple[Counter[date], Counter[tuple[date, str, str]]]:
+def found(warehouse: Warehouse, today: date) -> tuple[Counter[date], Counter[tuple[date, str | None, str]]]:
     """Count the same in the tables."""
     with warehouse.reader() as connection:
         days = connection.execute(
@@ -282,7 +282,7 @@ def found(warehouse: Warehouse, today: date) -> tuple[Counter[date], Counter[tup
             "FROM engagement.sequence_activity WHERE day < ?) ON COLUMNS('total_.*') INTO NAME what VALUE number",
             [today],
         ).fetchall()
-    counted: Counter[tuple[date, str, str]] = Counter()
+    counted: Counter[tuple[date, str | None, str]] = Counter()
     for day, sequence, what, number in done:
         if what in COUNTED.values():
             counted[day, sequence, what] += number

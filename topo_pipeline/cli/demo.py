@@ -13,7 +13,7 @@ from topo_pipeline.settings import get_settings
 
 
 def demo() -> None:
-    """Read 60 days of a simulated workspace and show the results.
+    """Read 26 weeks of a simulated workspace and show the results.
 
     \b
     Example:

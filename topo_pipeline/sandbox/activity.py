@@ -22,7 +22,7 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     event_type: EventType
     person_id: str
     sequence_id: str
-    sequence_template_id: str
+    sequence_template_id: str | None
     channel: Channel | None = None
     step_number: int | None = None
     message_id: str | None = None

@@ -18,8 +18,9 @@ _UNSET = (
     "TOPO_PAYLOAD_DAYS", "TOPO_RULES", "TOPO_ALERT_WEBHOOK", "TOPO_ALERT_SLACK_TOKEN", "TOPO_ALERT_SLACK_CHANNEL",
     "TOPO_HEARTBEAT_URL", "TOPO_DAGSTER_RECORD_DAYS",
 )  # fmt: skip
-DAYS = 60
+DAYS = 182  # 26 weeks
 SEED = 7
+SCALE = 1 / 3  # about 250 activities a day
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def sandbox(
     Raises:
         OSError: the port is in use.
     """
-    app = create_app(World(seed), api_key=API_KEY, now=now, quirks=quirks, date_clock=date_clock)
+    app = create_app(World(seed, scale=SCALE), api_key=API_KEY, now=now, quirks=quirks, date_clock=date_clock)
     with serve(app, port) as address:
         yield f"{address}/v1"
 

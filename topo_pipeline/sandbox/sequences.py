@@ -35,8 +35,7 @@ class Step:
 class Season:
     """Alternating weeks in which a sequence does and does not enrol contacts, repeated for ever.
 
-    The world has no fixed "today", so a sequence that "started recently" or "just ended" must do so repeatedly. Of two
-    sequences with opposite seasons, one is always new and the other is always running out.
+    The world has no fixed "today", so a sequence that "started recently" or "just ended" must do so repeatedly.
     """
 
     weeks_on: int
@@ -60,6 +59,11 @@ class Season:
 
 
 ALL_YEAR = Season(weeks_on=1, weeks_off=0)
+TURNS = tuple(Season(weeks_on=9, weeks_off=27, first_week=first) for first in (0, 9, 18, 27))
+"""Four sequences with these seasons take turns. At any time one is new, one has ended and two are archived.
+
+Each rests for more than half a year, so in 26 weeks of data the new one has no earlier season.
+"""
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,18 @@ def _steps(plan: str) -> tuple[Step, ...]:
     return tuple(Step(cast("StepKind", kind), int(days)) for kind, days in pairs)
 
 
+FORMER_CUSTOMERS = Sequence(
+    name="Former customers - win back",
+    summary="Two e-mails to those who left a year ago, and a call",
+    steps=_steps("email+0 email+4 task+2"),
+    enrolled_per_weekday=6,
+    reply_rate=0.09,
+    mood=MIXED,
+    open_rate=0.57,
+    click_rate=0.07,
+)
+"""Some contacts of other sequences turn out to be former customers. Their runs are moved here."""
+
 SEQUENCES = (
     Sequence(
         name="CFOs Benelux - audit season",
@@ -108,7 +124,7 @@ SEQUENCES = (
         summary="Sales leaders with three or more open positions; an invitation first",
         steps=_steps("invitation+0 email+2 linkedin+3 email+5"),
         enrolled_per_weekday=8,
-        reply_rate=0.105,
+        reply_rate=0.09,
         mood=WARM,
         language="de",
         timezone="Europe/Berlin",
@@ -129,7 +145,7 @@ SEQUENCES = (
         summary="Founders in the weeks after a seed round, short and personal",
         steps=_steps("email+0 email+3 email+4"),
         enrolled_per_weekday=7,
-        reply_rate=0.145,
+        reply_rate=0.155,
         mood=WARM,
         open_rate=0.62,
         click_rate=0.09,
@@ -186,34 +202,45 @@ SEQUENCES = (
     ),
     Sequence(
         name="Trade fair visitors - follow-up",
-        summary="Contacts scanned at a fair; runs for eight weeks after it",
+        summary="Contacts scanned at a fair; runs for nine weeks after it",
         steps=_steps("email+0 email+2 linkedin+3 email+5"),
         enrolled_per_weekday=10,
-        reply_rate=0.125,
+        reply_rate=0.095,
         mood=WARM,
         open_rate=0.55,
         click_rate=0.08,
-        season=Season(weeks_on=8, weeks_off=8),
+        season=TURNS[0],
     ),
     Sequence(
         name="IT managers Poland - next wave",
-        summary="Eight weeks of new contacts, then eight weeks of rest",
+        summary="Nine weeks of new contacts, then a rest",
         steps=_steps("email+0 email+3 email+5"),
         enrolled_per_weekday=10,
         reply_rate=0.045,
         mood=COLD,
         open_rate=0.4,
-        season=Season(weeks_on=8, weeks_off=8, first_week=8),
+        season=TURNS[1],
         timezone="Europe/Warsaw",
     ),
     Sequence(
-        name="Former customers - win back",
-        summary="Two e-mails to those who left a year ago, and a call",
-        steps=_steps("email+0 email+4 task+2"),
-        enrolled_per_weekday=6,
-        reply_rate=0.09,
+        name="Webinar attendees - replay and questions",
+        summary="The recording, then an offer to answer questions",
+        steps=_steps("email+0 email+3 email+4"),
+        enrolled_per_weekday=10,
+        reply_rate=0.07,
         mood=MIXED,
-        open_rate=0.57,
-        click_rate=0.07,
+        open_rate=0.5,
+        click_rate=0.12,
+        season=TURNS[2],
     ),
+    Sequence(
+        name="Price list downloads - call back",
+        summary="An e-mail and a call to those who downloaded the price list",
+        steps=_steps("email+0 task+2 email+3"),
+        enrolled_per_weekday=10,
+        reply_rate=0.06,
+        mood=MIXED,
+        season=TURNS[3],
+    ),
+    FORMER_CUSTOMERS,
 )

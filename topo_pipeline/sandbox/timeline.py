@@ -7,7 +7,7 @@ from typing import Any
 
 from topo_pipeline.sandbox.activity import Activity, Channel, EventType, ResourceType
 from topo_pipeline.sandbox.dice import Dice
-from topo_pipeline.sandbox.sequences import Sequence, StepKind
+from topo_pipeline.sandbox.sequences import FORMER_CUSTOMERS, WARM, Sequence, Step, StepKind
 
 HORIZON = timedelta(days=45)
 """Latest time of a run's activities, counted from midnight (UTC) of its enrolment day."""
@@ -20,7 +20,17 @@ OPENED_AGAIN = 0.42
 MOST_OPENS = 5
 LATER_MESSAGES_WEIGH = 0.72
 ANSWERED_AGAIN = 0.22
+TURNED_POSITIVE = 0.6
+CAN_TURN_POSITIVE = ("BAD_TIMING", "REFERRAL")
+POSITIVE = {"INTERESTED": 2, "MEETING": 1}
 OUT_OF_OFFICE = 0.006
+ANSWERED_WHEN_BACK = 0.2
+INVITATION_ANSWERED = 0.06
+INVITATION_ANSWERED_AS = {"INTERESTED": 4, "BAD_TIMING": 3, "UNKNOWN": 3}
+MESSAGE_ANSWERED_TOO = 0.5
+MOVED = 0.01
+DAYS_TO_MOVE = 2
+WITHOUT_TEMPLATE = 0.004
 UNDELIVERABLE = 0.008
 UNDELIVERABLE_AS = {"BOUNCED": 3, "SPAM_FILTER": 1}
 MEETING_AFTER = {"MEETING": 0.85, "INTERESTED": 0.3}
@@ -46,12 +56,13 @@ class _Run:
 
     sequence: Sequence
     dice: Dice
-    template_id: str
+    template_id: Callable[[Sequence], str]
     person_id: str
     id: str
     activities: list[Activity] = field(default_factory=list)
     stopped_at: datetime | None = None
     accepted_at: datetime | None = None
+    invitation_answered_at: datetime | None = None
     messages: int = 0
     was_paused: bool = False
 
@@ -64,7 +75,7 @@ class _Run:
                 event_type=event,
                 person_id=self.person_id,
                 sequence_id=self.id,
-                sequence_template_id=self.template_id,
+                sequence_template_id=None if self.dice.chance(WITHOUT_TEMPLATE) else self.template_id(self.sequence),
                 **facts,
             )
         )
@@ -72,22 +83,28 @@ class _Run:
     def stop(self, at: datetime) -> None:
         self.stopped_at = min(at, self.stopped_at or at)
 
+    def move(self, sequence: Sequence) -> None:
+        """Continue in this sequence."""
+        if sequence is not self.sequence:
+            self.sequence, self.messages = sequence, 0
+
     def is_stopped(self, at: datetime) -> bool:
         return self.stopped_at is not None and self.stopped_at <= at
 
 
 def timeline(
-    sequence: Sequence, dice: Dice, enrolled_at: datetime, *, template_id: str, person_id: str
+    sequence: Sequence, dice: Dice, enrolled_at: datetime, *, template_id: Callable[[Sequence], str], person_id: str
 ) -> list[Activity]:
-    """Return every activity of one run, unsorted."""
+    """Return every activity of one run, unsorted. `template_id` returns the id of a sequence."""
     run = _Run(sequence, dice, template_id, person_id, id=dice.uuid())
     run.record("SEQUENCE", "CREATED", enrolled_at)
     at = enrolled_at
-    for number, step in enumerate(sequence.steps, start=1):
+    for planned_in, number, step in _plan(sequence, dice):
         at = _next_slot(run, at, step.after_days)
         if run.is_stopped(at):
             break
-        if dice.chance(STOPPED_BY_HAND):
+        run.move(planned_in)
+        if run.stopped_at is None and dice.chance(STOPPED_BY_HAND):
             run.stop(at)
             break
         _STEP_ACTIONS[step.kind](run, number, at)
@@ -95,6 +112,16 @@ def timeline(
     _record_hot_lead(run)
     last = datetime.combine(enrolled_at.date(), time(), UTC) + HORIZON
     return [activity for activity in run.activities if activity.created_at < last]
+
+
+def _plan(sequence: Sequence, dice: Dice) -> list[tuple[Sequence, int, Step]]:
+    """Return the steps of a run, each with its sequence and number. Some runs are moved after their first step."""
+    first, *later = [(sequence, number, step) for number, step in enumerate(sequence.steps, start=1)]
+    if sequence is FORMER_CUSTOMERS or not dice.chance(MOVED):
+        return [first, *later]
+    start, *rest = FORMER_CUSTOMERS.steps
+    steps = (Step(start.kind, DAYS_TO_MOVE), *rest)
+    return [first, *((FORMER_CUSTOMERS, number, step) for number, step in enumerate(steps, start=1))]
 
 
 def _next_slot(run: _Run, before: datetime, after_days: int) -> datetime:
@@ -113,18 +140,22 @@ def _next_slot(run: _Run, before: datetime, after_days: int) -> datetime:
 
 
 def _email(run: _Run, number: int, at: datetime) -> None:
-    is_first = run.messages == 0
+    is_first = not any(activity.type == "message.sent" for activity in run.activities)
     message = _send(run, number, "EMAIL", at)
     if is_first and run.dice.chance(UNDELIVERABLE):
         returned_at = run.dice.soon(at, 5, 300)
         _answer(run, message, returned_at, run.dice.pick(UNDELIVERABLE_AS))
         run.stop(returned_at)
         return
-    if run.dice.chance(OUT_OF_OFFICE):
-        _answer(run, message, run.dice.soon(at, 15, 600), "OUT_OF_OFFICE")
     if run.sequence.is_tracked:
         _open(run, message)
-    _maybe_reply(run, message)
+    if run.dice.chance(OUT_OF_OFFICE):
+        away_at = run.dice.soon(at, 15, 600)
+        _answer(run, message, away_at, "OUT_OF_OFFICE")
+        if run.dice.chance(ANSWERED_WHEN_BACK):
+            _reply(run, message, run.dice.reaction(away_at, 60, 9 * 24))
+    else:
+        _maybe_reply(run, message)
 
 
 def _linkedin(run: _Run, number: int, at: datetime) -> None:
@@ -143,6 +174,15 @@ def _invitation(run: _Run, number: int, at: datetime) -> None:
     if run.dice.chance(run.sequence.acceptance_rate):
         run.accepted_at = run.dice.reaction(at, 20, 14 * 24)
         run.record("INVITATION", "ACCEPTED", run.accepted_at, **step)
+        if run.dice.chance(INVITATION_ANSWERED):
+            _answer_invitation(run, number, run.accepted_at)
+
+
+def _answer_invitation(run: _Run, number: int, accepted_at: datetime) -> None:
+    """Reply to the invitation's note. No `message.sent` has the note's id. The run continues."""
+    run.invitation_answered_at = run.dice.reaction(accepted_at, 3, 24)
+    note = _Message(accepted_at, "LINKEDIN", number, run.dice.uuid())
+    _answer(run, note, run.invitation_answered_at, run.dice.pick(INVITATION_ANSWERED_AS))
 
 
 def _task(run: _Run, number: int, at: datetime) -> None:
@@ -201,21 +241,40 @@ def _open(run: _Run, message: _Message) -> None:
 
 
 def _maybe_reply(run: _Run, message: _Message) -> None:
-    if not run.dice.chance(_reply_chance(run)):
+    if run.dice.chance(_reply_chance(run, message)):
+        _reply(run, message, run.dice.reaction(message.sent_at, 16, 9 * 24))
+
+
+def _reply(run: _Run, message: _Message, at: datetime) -> None:
+    """Record a person's first reply to a message. It stops the run. A second, better one or a meeting may follow."""
+    if run.stopped_at is not None:
         return
-    replied_at = run.dice.reaction(message.sent_at, 16, 9 * 24)
-    category = run.dice.pick(run.sequence.mood)
-    _answer(run, message, replied_at, category)
-    run.stop(replied_at)
-    if run.dice.chance(ANSWERED_AGAIN):
-        _answer(run, message, run.dice.reaction(replied_at, 20, 4 * 24), category)
-    if run.dice.chance(MEETING_AFTER.get(category, 0)):
-        met_at = run.dice.reaction(replied_at, 14, 5 * 24)
-        run.record("MEETING", "CREATED", met_at, calendar_event_id=run.dice.uuid())
+    dice = run.dice
+    category = dice.pick(WARM if _is_in_contact(run, message) else run.sequence.mood)
+    _answer(run, message, at, category)
+    run.stop(at)
+    if category != "UNSUBSCRIBED" and dice.chance(ANSWERED_AGAIN):
+        at = dice.reaction(at, 20, 4 * 24)
+        if category in CAN_TURN_POSITIVE and dice.chance(TURNED_POSITIVE):
+            category = dice.pick(POSITIVE)
+        _answer(run, message, at, category)
+    if dice.chance(MEETING_AFTER.get(category, 0)):
+        met_at = dice.reaction(at, 14, 5 * 24)
+        run.record("MEETING", "CREATED", met_at, calendar_event_id=dice.uuid())
 
 
-def _reply_chance(run: _Run) -> float:
-    """Return this message's share of the sequence's reply rate. The first message has the largest."""
+def _is_in_contact(run: _Run, message: _Message) -> bool:
+    """Return whether the contact had replied to the invitation before this message."""
+    return run.invitation_answered_at is not None and run.invitation_answered_at < message.sent_at
+
+
+def _reply_chance(run: _Run, message: _Message) -> float:
+    """Return this message's share of the sequence's reply rate. The first message has the largest.
+
+    Contacts who replied to the invitation are far more likely to reply to a message too.
+    """
+    if _is_in_contact(run, message):
+        return MESSAGE_ANSWERED_TOO
     planned = sum(step.kind in ("email", "linkedin") for step in run.sequence.steps)
     weights = [LATER_MESSAGES_WEIGH**n for n in range(planned)]
     return run.sequence.reply_rate * weights[run.messages - 1] / sum(weights)

@@ -19,6 +19,9 @@ IMPORT_HOURS = (6.0, 7.5)
 IMPORTED_TOGETHER = 0.3
 WEEKEND_ENROLMENTS = 0.02
 DAYS_KEPT = 400
+ARCHIVED_AFTER = timedelta(weeks=9)
+"""Time from the end of a sequence's season until it is archived."""
+
 _ONE_DAY = timedelta(days=1)
 
 
@@ -34,6 +37,7 @@ class World:
         self.scale = scale
         self.starts = starts
         self.organization_id = self.make_id("organization")
+        self._template_ids = {sequence.name: self.make_id("template", sequence.name) for sequence in SEQUENCES}
         self._day = lru_cache(DAYS_KEPT)(self._activities_on)
         self._cohort = lru_cache(DAYS_KEPT)(self._enrolled_on)
 
@@ -93,16 +97,19 @@ class World:
             sequence,
             dice,
             imported_at if dice.chance(IMPORTED_TOGETHER) else dice.at(day, IMPORT_HOURS),
-            template_id=self.make_id("template", sequence.name),
+            template_id=self._template_id,
             person_id=self.make_id("person", dice.below(PEOPLE)),
         )
+
+    def _template_id(self, sequence: Sequence) -> str:
+        return self._template_ids[sequence.name]
 
     def _template(self, number: int, sequence: Sequence, now: datetime) -> SequenceTemplate:
         created_at = self._template_created_at(number)
         began = self._began(sequence)
         changed = max(began, sequence.season.changed(now.date())) if began <= now.date() else None
         return SequenceTemplate(
-            id=self.make_id("template", sequence.name),
+            id=self._template_id(sequence),
             name=sequence.name,
             summary=sequence.summary,
             status=_status(sequence, now.date(), changed),
@@ -145,7 +152,10 @@ def _status(sequence: Sequence, today: date, changed: date | None) -> TemplateSt
         return "PENDING_SETUP"
     if sequence.season.is_on(today):
         return "ACTIVE"
-    return "FINISHING" if today - changed < HORIZON else "INACTIVE"
+    rested = today - changed
+    if rested < HORIZON:
+        return "FINISHING"
+    return "INACTIVE" if rested < ARCHIVED_AFTER else "ARCHIVED"
 
 
 def _midnight(day: date) -> datetime:

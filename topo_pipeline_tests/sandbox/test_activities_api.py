@@ -170,8 +170,10 @@ def test_a_query_without_bounds_returns_everything(api: Api, world: World) -> No
     assert page["items"][0]["id"] == everything[-1].id
 
 
-def test_reply_categories_appear_later_and_then_stay(open_sandbox: Callable[..., Api]) -> None:
-    clock = Clock()
+def test_reply_categories_appear_later_and_then_stay(open_sandbox: Callable[..., Api], world: World) -> None:
+    week = world.activities(NOW - timedelta(days=8), NOW)
+    newest = max(activity.created_at for activity in week if activity.type == "message.replied")
+    clock = Clock(newest + timedelta(minutes=1))
     api = open_sandbox(now=clock)
     replies = {"event_type": "REPLIED", "created_at_before": NOW.isoformat()}
 

@@ -30,9 +30,9 @@ def test_me_returns_the_organization_and_only_a_prefix_of_the_key(api: Api) -> N
     assert me["scopes"] == ["activities:read", "sequences:read"]
 
 
-def test_twelve_sequences_have_names_and_one_has_none(templates: list[dict[str, Any]]) -> None:
+def test_fourteen_sequences_have_names_and_one_has_none(templates: list[dict[str, Any]]) -> None:
     names = [template["name"] for template in templates]
-    assert len(set(names)) == len(names) == 13
+    assert len(set(names)) == len(names) == 15
     (unnamed,) = [template for template in templates if template["name"] is None]
     assert unnamed["status"] == "PENDING_SETUP"
     assert unnamed["activated_at"] is None
@@ -41,7 +41,9 @@ def test_twelve_sequences_have_names_and_one_has_none(templates: list[dict[str, 
 def test_every_activity_belongs_to_a_named_template(api: Api, templates: list[dict[str, Any]]) -> None:
     names = {template["id"]: template["name"] for template in templates}
     items = api.items(**day_window(date(2026, 1, 14)))
-    assert all(names[item["payload"]["sequence_template_id"]] for item in items)
+    ids = {item["payload"]["sequence_template_id"] for item in items} - {None}
+    assert all(names[template_id] for template_id in ids)
+    assert len(ids) > 5
 
 
 @pytest.mark.parametrize("sort_by", ["created_at", "updated_at", "name"])
@@ -99,25 +101,28 @@ def small_world() -> World:
     return World(scale=0.1)
 
 
-@pytest.mark.parametrize("weeks_later", range(0, 48, 4))
-def test_at_any_time_one_campaign_is_new_and_another_has_ended(
+@pytest.mark.parametrize("weeks_later", range(0, 36, 4))
+def test_at_any_time_one_sequence_is_new_another_has_ended_and_two_are_archived(
     open_sandbox: Callable[..., Api], small_world: World, weeks_later: int
 ) -> None:
-    clock = Clock(datetime(2026, 4, 1, tzinfo=UTC) + timedelta(weeks=weeks_later))
+    clock = Clock(datetime(2026, 9, 9, tzinfo=UTC) + timedelta(weeks=weeks_later))
     api = open_sandbox(small_world, now=clock)
-    lately = (clock.now - timedelta(days=56)).isoformat()
-    changed = [t for t in api.page(PATH, size=100)["items"] if t["updated_at"] >= lately]
-    last_change = max(t["updated_at"] for t in changed)
-    enrolled = api.items(resource_type="SEQUENCE", event_type="CREATED", created_at_after=last_change)
+    named = [template for template in api.page(PATH, size=100)["items"] if template["name"]]
+    began = (clock.now - timedelta(weeks=9)).isoformat()
+    new = [t for t in named if t["status"] == "ACTIVE" and t["updated_at"] >= began]
+    ended = [t for t in named if t["status"] in ("FINISHING", "INACTIVE")]
+    archived = [t for t in named if t["status"] == "ARCHIVED"]
+    assert (len(new), len(ended), len(archived)) == (1, 1, 2)
+    runs_may_continue = datetime.fromisoformat(ended[0]["updated_at"]) > clock.now - timedelta(days=45)
+    assert ended[0]["status"] == ("FINISHING" if runs_may_continue else "INACTIVE")
+    since = new[0]["updated_at"]
+    enrolled = api.items(resource_type="SEQUENCE", event_type="CREATED", created_at_after=since)
     enrolling = {item["payload"]["sequence_template_id"] for item in enrolled}
-    new = [t for t in changed if t["status"] == "ACTIVE"]
-    ended = [t for t in changed if t["status"] in ("FINISHING", "INACTIVE")]
-    assert (len(changed), len(new), len(ended)) == (2, 1, 1)
     assert new[0]["id"] in enrolling
-    assert ended[0]["id"] not in enrolling
+    assert not {t["id"] for t in (*ended, *archived)} & enrolling
 
 
-def test_a_campaign_before_its_first_season_is_pending(open_sandbox: Callable[..., Api]) -> None:
+def test_sequences_before_their_first_season_are_pending(open_sandbox: Callable[..., Api]) -> None:
     items = open_sandbox(now=Clock(NOW - timedelta(weeks=4))).page(PATH, size=100)["items"]
     pending = [t for t in items if t["status"] == "PENDING_SETUP" and t["name"]]
-    assert [t["activated_at"] for t in pending] == [None]
+    assert [t["activated_at"] for t in pending] == [None, None, None]

@@ -351,6 +351,7 @@ def test_the_text_for_support_contains_no_workspace_data(quirks: Quirks) -> None
         value
         for activity in activities
         for value in (activity.id, activity.person_id, activity.sequence_id, activity.sequence_template_id)
+        if value
     }
     names = {name for template in WORLD.templates(NOW) for name in (template.name, template.summary) if name}
     for secret in (*ids, *names, WORLD.organization_id, KEY, "Sandbox key", "127.0.0.1"):
