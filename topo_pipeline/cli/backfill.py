@@ -79,8 +79,8 @@ def backfill(
         started_at = now()
         outcome = read_days(days, f"Reading {counted(len(days), 'day')}", stop, may_shrink, accepted)
     if as_json:
-        details = {"unproved": by_day(outcome.unproved), "unreadable": by_day(outcome.unreadable)}
-        show_json(asdict(outcome) | details)
+        totals = {name: getattr(outcome, name) for name in ("landed", "problems", "activities", "requests")}
+        show_json(totals | {"unproved": by_day(outcome.unproved), "unreadable": by_day(outcome.unreadable)})
     else:
         _show_landed(outcome)
         _show_contract_check(since=started_at)
