@@ -268,7 +268,8 @@ CHECKS = (
         "Every sequence that sends many emails has opens or clicks.",
         "Sequences with many emails and no open or click",
         "SELECT DISTINCT sequence_called(sequence_template_id) FROM engagement.sequence_channels"
-        " WHERE tracking_off ORDER BY ALL",
+        " LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id"
+        " WHERE tracking_off AND coalesce(status, 'ACTIVE') = 'ACTIVE' ORDER BY ALL",
         "Tracking seems to be off, so their open and click rates are NULL.",
     ),
 )

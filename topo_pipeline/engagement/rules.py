@@ -42,7 +42,7 @@ class Rules:
         out_of_office_replies: Categories of automatic replies of people who are away. Not valid replies.
         bounced_replies: Categories of replies by a mail server that did not deliver the message. Not valid replies.
             All other replies are valid. A reply without a category is pending; one in no rule is of unknown class.
-        reply_window_days: Outcome window: days after a run's first message in which a reply counts.
+        reply_window_days: Outcome window: days after a run's start in which a reply counts.
         message_reply_window_days: Days after a message in which a reply to it counts.
         open_window_days: Days after an email in which its opens and clicks count.
         acceptance_window_days: Days after an invitation in which its acceptance counts.
@@ -128,7 +128,7 @@ def _checked(values: Mapping[str, Any]) -> Rules:
         name: tuple(category for category in getattr(DEFAULT_RULES, name) if category not in moved)
         for name in REPLY_RULES
     }
-    return Rules(**defaults | values)
+    return Rules(**{**defaults, **values})
 
 
 def _texts(value: object) -> set[str]:

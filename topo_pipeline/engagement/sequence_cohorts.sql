@@ -270,7 +270,7 @@ COMMENT ON COLUMN engagement.sequence_cohorts.replied_before_message IS 'On axis
 COMMENT ON COLUMN engagement.sequence_cohorts.eligible IS 'Members whose outcome window has closed: they started at least $reply_window_days days before the end of the last known day (rule reply_window_days).';
 COMMENT ON COLUMN engagement.sequence_cohorts.maturity IS 'eligible / members, a share from 0 to 1. NULL when members is 0.';
 COMMENT ON COLUMN engagement.sequence_cohorts.days_unknown IS 'Unknown days from the cohort day to the end of its outcome window: days up to the last known one that have not landed, were last read before they were over, or were not proved complete.';
-COMMENT ON COLUMN engagement.sequence_cohorts.is_mature IS 'TRUE when all members are eligible and no day is unknown. The rates of other tables leave out cohort days with unknown days.';
+COMMENT ON COLUMN engagement.sequence_cohorts.is_mature IS 'TRUE when all members are eligible and no day is unknown. Other tables leave cohort days with unknown days out of these rates. To combine rows, do the same.';
 {% for window in early_windows %}
 COMMENT ON COLUMN engagement.sequence_cohorts.eligible_{{ window }}d IS 'Members whose first {{ window }} days were over at the end of the last known day. 0 when one of these days is unknown.';
 COMMENT ON COLUMN engagement.sequence_cohorts.reply_{{ window }}d_num IS 'Runs in eligible_{{ window }}d with a valid reply at most {{ window }} days after the start.';
@@ -279,8 +279,8 @@ COMMENT ON COLUMN engagement.sequence_cohorts.positive_reply_{{ window }}d_num I
 {% for rate in rates %}
 {{ rate_comments('engagement.sequence_cohorts', rate.name, rate.num_comment, rate.den_comment) }}
 {% endfor %}
-COMMENT ON COLUMN engagement.sequence_cohorts.median_hours_to_first_reply IS 'Among repliers: median hours from the start to the first valid reply after it, over the runs in reply_rate_num. NULL when there are fewer than $quantile_repliers of them (rule quantile_repliers). Cannot be summed or averaged.';
-COMMENT ON COLUMN engagement.sequence_cohorts.p90_hours_to_first_reply IS 'Among repliers: 90th percentile of the hours from the start to the first valid reply after it, over the runs in reply_rate_num. NULL when there are fewer than $quantile_repliers of them (rule quantile_repliers). Cannot be summed or averaged.';
+COMMENT ON COLUMN engagement.sequence_cohorts.median_hours_to_first_reply IS 'Among repliers: median hours from the start to the first valid reply at or after it, over the runs in reply_rate_num. NULL when there are fewer than $quantile_repliers of them (rule quantile_repliers). Cannot be summed or averaged.';
+COMMENT ON COLUMN engagement.sequence_cohorts.p90_hours_to_first_reply IS 'Among repliers: 90th percentile of the hours from the start to the first valid reply at or after it, over the runs in reply_rate_num. NULL when there are fewer than $quantile_repliers of them (rule quantile_repliers). Cannot be summed or averaged.';
 {{ outcome_comments('engagement.sequence_cohorts', 'On axis touched: eligible runs') }}
 {% for outcome in to_date %}
 COMMENT ON COLUMN engagement.sequence_cohorts.{{ outcome.count }} IS 'Members with a {{ outcome.event }} at or after their start, however late. Still growing: not limited to closed windows.';

@@ -6,6 +6,7 @@
 {% from 'runs.jinja' import channel_group, days, reply_class %}
 {% set in_time = 'since <= ' ~ days('$reply_window_days') %}
 {% set is_instant = 'epoch_us(created_at) - epoch_us(acted_at) <= $instant_open_seconds::BIGINT * 1_000_000' %}
+{% set of_run = 'flags_changed.sequence_id = built.sequence_id AND flags_changed.sequence_template_id IS NOT DISTINCT FROM built.sequence_template_id' %}
 -- Grain: sequence_template_id, sequence_id
 -- Incremental: rebuilds the runs that a new load touches, each from its full history.
 CREATE TABLE IF NOT EXISTS engagement.sequence_runs (
@@ -74,6 +75,9 @@ CREATE TABLE IF NOT EXISTS engagement.sequence_runs (
 CREATE OR REPLACE TEMP TABLE pending AS
 SELECT load_id FROM topo.loads
 WHERE load_id NOT IN (SELECT load_id FROM engagement.builds WHERE table_name = 'sequence_runs');
+
+-- Without a pending load, runs can still change: a proof can be withdrawn. The changed days then get an id of their own.
+CREATE OR REPLACE TEMP TABLE this_build AS SELECT coalesce(max(load_id), uuid()) AS load_id FROM pending;
 
 CREATE OR REPLACE TEMP TABLE touched AS
 SELECT *, (row_number() OVER () - 1) // 200_000 AS slice
@@ -376,24 +380,28 @@ FROM flags WHERE left_censored <> is_left_censored OR start_uncertain <> is_star
 
 INSERT INTO facts {{ sequence_firsts.facts(-1, 'flags_changed') }} AND sequence_id NOT IN (SELECT sequence_id FROM touched);
 
-{% for table in ['sequence_runs', 'sequence_actions'] %}
-UPDATE engagement.{{ table }} AS built
-SET left_censored = is_left_censored{{ ', start_uncertain = is_start_uncertain' if table == 'sequence_runs' }}
+UPDATE engagement.sequence_runs AS built
+SET left_censored = is_left_censored, start_uncertain = is_start_uncertain
 FROM flags_changed
-WHERE flags_changed.sequence_id = built.sequence_id
-    AND flags_changed.sequence_template_id IS NOT DISTINCT FROM built.sequence_template_id;
+WHERE {{ of_run }};
 
-{% endfor %}
+UPDATE engagement.sequence_actions AS built
+SET left_censored = is_left_censored
+FROM flags_changed
+WHERE {{ of_run }} AND built.left_censored <> is_left_censored;
+
 {{ sequence_firsts.update() }}
 
-INSERT INTO engagement.builds SELECT 'sequence_runs', load_id, $fingerprint, $now FROM pending;
+INSERT INTO engagement.builds
+SELECT 'sequence_runs', load_id, $fingerprint, $now
+FROM (FROM pending UNION SELECT load_id FROM this_build WHERE EXISTS (FROM changed));
 
 COMMENT ON TABLE engagement.sequence_runs IS 'One row per sequence run (one contact going through one sequence), over all its landed activities. The messages, invitations, tasks and steps of each run are in sequence_actions.';
 COMMENT ON COLUMN engagement.sequence_runs.sequence_template_id IS 'Id of the sequence. An activity that names no sequence belongs to the only other sequence of its run, if there is exactly one; otherwise NULL.';
 COMMENT ON COLUMN engagement.sequence_runs.sequence_id IS 'Id of the run.';
 COMMENT ON COLUMN engagement.sequence_runs.person_id IS 'Id of the contact. The smallest id when the activities of the run name several, which Topo should never send.';
 COMMENT ON COLUMN engagement.sequence_runs.left_censored IS 'TRUE when the run may have begun before the first landed day: no sequence shows an enrolment of it, and its first activity is less than $censored_days days after the start of that day (rule censored_days). Such a run is in no unique count and no rate. FALSE for every run when the workspace has no enrolments at all or the rule is 0.';
-COMMENT ON COLUMN engagement.sequence_runs.start_uncertain IS 'TRUE when the first message or invitation may be missing: an unknown day lies between the enrolment and the day of the first landed one, or no sequence shows an enrolment and an unknown day lies in the $censored_days days before the first activity (rule censored_days). Such a run is in totals and unique counts, but in no rate over touched or contacted runs. A day is unknown when it has not landed, was read before it was over, or was not proved complete.';
+COMMENT ON COLUMN engagement.sequence_runs.start_uncertain IS 'TRUE when an earlier message or invitation may be missing: the day of the enrolment, or a day from then to the day before the first message or invitation that has landed, is unknown; or no sequence shows an enrolment and one of the $censored_days days before the first activity is unknown (rule censored_days). Such a run is in totals and unique counts, but in no rate over touched or contacted runs. A day is unknown when it has not landed, was read before it was over, or was not proved complete.';
 COMMENT ON COLUMN engagement.sequence_runs.first_activity_at IS 'Time of the first activity of any type (UTC).';
 COMMENT ON COLUMN engagement.sequence_runs.last_activity_at IS 'Time of the last activity of any type (UTC).';
 COMMENT ON COLUMN engagement.sequence_runs.enrolled_at IS 'Time of the first enrolment (UTC). NULL without one.';
@@ -441,7 +449,7 @@ COMMENT ON COLUMN engagement.sequence_runs.outcome IS 'The best that came within
 COMMENT ON COLUMN engagement.sequence_runs.contacted_in_time IS 'TRUE when a message was sent at most $reply_window_days days after the enrolment (rule reply_window_days). NULL without an enrolment.';
 COMMENT ON COLUMN engagement.sequence_runs.completed_in_time IS 'TRUE when the run was completed at most $reply_window_days days after the enrolment (rule reply_window_days). NULL without an enrolment.';
 COMMENT ON COLUMN engagement.sequence_runs.stopped_in_time IS 'TRUE when the run was stopped at most $reply_window_days days after the enrolment (rule reply_window_days). NULL without an enrolment.';
-COMMENT ON COLUMN engagement.sequence_runs.exit_reason IS 'Outcome of the run, the first that applies of meeting, positive (positive reply), replied (valid reply), stopped, completed and active.';
+COMMENT ON COLUMN engagement.sequence_runs.exit_reason IS 'Why the run ended, as it is now: the first that applies of meeting, positive (positive reply), replied (valid reply), stopped, completed and active.';
 COMMENT ON COLUMN engagement.sequence_runs.anomalies IS 'List of inconsistencies: reply_before_touch, open_without_send, click_without_send and acceptance_without_invitation (the first reply, open, click or acceptance came before the first message or invitation that it needs, or there is none), event_after_stop (a message or invitation was sent after the run was stopped). Empty when there is none.';
 
 {{ sequence_actions.comments() }}

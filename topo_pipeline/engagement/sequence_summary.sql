@@ -224,7 +224,7 @@ CROSS JOIN silence;
 
 COMMENT ON TABLE engagement.sequence_summary IS 'One row per sequence and period. Counts are of the last days, rates of the last days whose outcome windows have closed. Rates are over runs by their first message or invitation, unless their name says otherwise.';
 COMMENT ON COLUMN engagement.sequence_summary.sequence_template_id IS 'Id of the sequence. NULL when the activities name none.';
-COMMENT ON COLUMN engagement.sequence_summary.period IS 'lifetime: all landed days. 7d, 28d and 90d: the last 7, 28 or 90 known calendar days. The rates cover the last 7, 28 or 90 days whose outcome windows have closed (rate_period_start to rate_period_end).';
+COMMENT ON COLUMN engagement.sequence_summary.period IS 'lifetime: all landed days. 7d, 28d and 90d: the 7, 28 or 90 calendar days that end with the last known day. The rates cover the last 7, 28 or 90 days whose outcome windows have closed (rate_period_start to rate_period_end).';
 COMMENT ON COLUMN engagement.sequence_summary.period_start IS 'First day that the counts cover.';
 COMMENT ON COLUMN engagement.sequence_summary.period_end IS 'Last day that the counts cover: the last known day, in lifetime the last landed day.';
 COMMENT ON COLUMN engagement.sequence_summary.sequence_name IS 'Name of the sequence in Topo when it was last read. NULL when it has not been read, for example because the API key may not read it.';
@@ -258,8 +258,8 @@ COMMENT ON COLUMN engagement.sequence_summary.replied_before_message IS 'Runs wi
 {% for rate in early_rates %}
 {{ rate_comments('engagement.sequence_summary', rate.name, rate.num_comment, rate.den_comment) }}
 {% endfor %}
-COMMENT ON COLUMN engagement.sequence_summary.contacts_per_meeting IS 'meeting_rate_den / meeting_rate_num: contacted runs per run with a meeting. NULL when there was no meeting.';
-COMMENT ON COLUMN engagement.sequence_summary.median_hours_to_reply IS 'Among repliers: median hours from the first message or invitation to the first valid reply after it, over the runs in reply_rate_num. NULL when there are fewer than $quantile_repliers of them (rule quantile_repliers).';
+COMMENT ON COLUMN engagement.sequence_summary.contacts_per_meeting IS 'meeting_rate_den / meeting_rate_num: runs per run with a meeting. NULL when there was no meeting.';
+COMMENT ON COLUMN engagement.sequence_summary.median_hours_to_reply IS 'Among repliers: median hours from the first message or invitation to the first valid reply at or after it, over the runs in reply_rate_num. NULL when there are fewer than $quantile_repliers of them (rule quantile_repliers).';
 {{ outcome_comments('engagement.sequence_summary', 'Eligible runs') }}
 COMMENT ON COLUMN engagement.sequence_summary.reply_rank IS 'Rank of the sequence within the period by reply_rate_low, from 1 (highest). NULL when reply_rate_evidence is none or too_small, or the sequence is known not to be ACTIVE.';
 COMMENT ON COLUMN engagement.sequence_summary.is_silent IS 'In period lifetime: TRUE when the sequence has active runs that are not paused but sent no message or invitation from the first of the last $silent_business_days business days (Monday to Friday, rule silent_business_days) to the last known day. NULL instead of TRUE when a day since then is unknown. FALSE when the sequence is known not to be ACTIVE. NULL in other periods.';

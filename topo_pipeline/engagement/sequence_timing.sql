@@ -43,4 +43,4 @@ COMMENT ON COLUMN engagement.sequence_timing.channel IS 'EMAIL, LINKEDIN or MANU
 COMMENT ON COLUMN engagement.sequence_timing.weekday IS 'Weekday of the send in the reporting time zone, from 1 (Monday) to 7 (Sunday).';
 COMMENT ON COLUMN engagement.sequence_timing.hour IS 'Hour of the send in the reporting time zone, from 0 to 23.';
 COMMENT ON COLUMN engagement.sequence_timing.sends IS 'Messages sent. Includes left-censored runs.';
-{{ rate_comments('engagement.sequence_timing', 'reply_rate', 'Messages in reply_rate_den with a valid reply at most $message_reply_window_days days after the send (rule message_reply_window_days).', 'Messages whose window for replies has closed, with no unknown day in it. Excludes left-censored runs. The rate is NULL below $evidence_small (rule evidence_small).') }}
+{{ rate_comments('engagement.sequence_timing', 'reply_rate', 'Messages in reply_rate_den with a valid reply at most $message_reply_window_days days after the send (rule message_reply_window_days).', 'Messages whose window for replies has closed, with no unknown day in it. Excludes left-censored runs.', unless=', or below $evidence_small (rule evidence_small)') }}

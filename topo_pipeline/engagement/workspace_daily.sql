@@ -1,6 +1,6 @@
 {% from 'counts.jinja' import count_comments, counted %}
 {% from 'workspace.jinja' import cohort_sums, members_comment, rates, rates_comments %}
-{% from 'horizon.jinja' import horizon, unknown_in %}
+{% from 'horizon.jinja' import closed_day, horizon, unknown_in %}
 -- Grain: day
 WITH {{ horizon() }}, {{ unknown_in({'later': '$reply_window_days'}) }}, counts AS (
     SELECT day, sum(COLUMNS({{ counted }}))::BIGINT, sum(active_runs)::BIGINT AS active_runs
@@ -9,7 +9,7 @@ WITH {{ horizon() }}, {{ unknown_in({'later': '$reply_window_days'}) }}, counts 
 ), cohorts AS (
     SELECT
         cohort_day AS day,
-        {{ cohort_sums('true') }}
+        {{ cohort_sums('days_unknown = 0') }}
     FROM engagement.sequence_cohorts
     WHERE axis = 'touched'
     GROUP BY ALL
@@ -33,9 +33,9 @@ SELECT
     eligible,
     rate(eligible, members) AS maturity,
     unknown_later AS days_unknown,
-    coalesce(is_mature, unknown_later = 0) AS is_mature,
+    coalesce(is_mature, unknown_later = 0) AND coalesce(day <= {{ closed_day('$reply_window_days') }}, false) AS is_mature,
     {{ rates() }}
-FROM filled;
+FROM filled CROSS JOIN horizon;
 
 COMMENT ON TABLE engagement.workspace_daily IS 'One row per landed day: the counts of sequence_daily and the rates of sequence_cohorts (axis touched) over all sequences.';
 COMMENT ON COLUMN engagement.workspace_daily.day IS 'The reporting day. A day that has not been landed has no row.';
@@ -44,8 +44,8 @@ COMMENT ON COLUMN engagement.workspace_daily.active_runs IS 'Runs that had begun
 COMMENT ON COLUMN engagement.workspace_daily.is_closed IS 'TRUE when the day was over when it was last read. The numbers of an open day can still grow.';
 COMMENT ON COLUMN engagement.workspace_daily.is_known IS 'TRUE when the day was over when it was last read and was proved complete.';
 {{ members_comment('engagement.workspace_daily', 'on the day') }}
-COMMENT ON COLUMN engagement.workspace_daily.eligible IS 'Members whose outcome window has closed.';
+COMMENT ON COLUMN engagement.workspace_daily.eligible IS 'Members whose outcome window has closed. 0 when a day in the windows is unknown.';
 COMMENT ON COLUMN engagement.workspace_daily.maturity IS 'eligible / members. NULL when members is 0.';
 COMMENT ON COLUMN engagement.workspace_daily.days_unknown IS 'Unknown days from the day to the end of its outcome window.';
-COMMENT ON COLUMN engagement.workspace_daily.is_mature IS 'TRUE when all members are eligible and no day is unknown.';
+COMMENT ON COLUMN engagement.workspace_daily.is_mature IS 'TRUE when the outcome windows of the day have closed and no day in them is unknown.';
 {{ rates_comments('engagement.workspace_daily') }}

@@ -56,19 +56,19 @@ def daily_activity(days: "pd.DataFrame", palette: Palette = LIGHT, *, width: int
 
 
 def weekly_reply_rate(weeks: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
-    """Draw the reply rate of each mature week of first messages, with its Wilson interval as a band.
+    """Draw the reply rate of each week of first messages or invitations, with its Wilson interval as a band.
 
     Columns: week_start, num, den, rate, low, high, evidence, is_mature.
     """
     base = alt.Chart(_data(weeks)).encode(
-        x=alt.X("week_start:T", title="Week of the first message (its Monday)", axis=_mondays(weeks)),
+        x=alt.X("week_start:T", title="Week of the first message or invitation (its Monday)", axis=_mondays(weeks)),
         tooltip=[
             _tip("week_start:T", "Week of", "%-d %b %Y"),
             _tip("rate:Q", "Reply rate", ".1%"),
             _tip("low:Q", "At least", ".1%"),
             _tip("high:Q", "At most", ".1%"),
             _tip("num:Q", "Replied", ","),
-            _tip("den:Q", "Contacted", ","),
+            _tip("den:Q", "Counted", ","),
         ],
     )
     y = alt.Y("rate:Q", title="Reply rate", axis=alt.Axis(format="~%", tickCount=5), scale=alt.Scale(zero=True))
@@ -160,9 +160,9 @@ def channel_split(channels: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
 
 
 def funnel(stages: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
-    """Draw the runs that reached each stage: enrolled, contacted, replied, positive reply, meeting.
+    """Draw the runs that reached each stage: enrolled, messaged or invited, replied, positive reply, meeting.
 
-    Columns: stage (its label), runs, share (of the contacted runs, or NaN).
+    Columns: stage (its label), runs, share (of the runs with a message or invitation, or NaN).
     """
     base = alt.Chart(_data(stages)).encode(
         y=_labels("stage"),
@@ -170,14 +170,13 @@ def funnel(stages: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
         tooltip=[
             alt.Tooltip("stage:N", title="Stage"),
             _tip("runs:Q", "Runs", ","),
-            _tip("share:Q", "Of those contacted", ".1%"),
+            _tip("share:Q", "Of those messaged or invited", ".1%"),
         ],
     )
     bars = base.mark_bar(color=palette.accent, height={"band": 0.7})
     text = base.mark_text(align="left", dx=6, color=palette.ink).encode(text="label:N")
     text = text.transform_calculate(
-        label="format(datum.runs, ',') + (datum.share == null ? '' :"
-        " '  ·  ' + format(datum.share, '.1%') + ' of contacted')"
+        label="format(datum.runs, ',') + (datum.share == null ? '' : '  ·  ' + format(datum.share, '.1%'))"
     )
     return _styled(bars + text + _room(base, "runs", 1.4), palette, alt.Step(38))
 

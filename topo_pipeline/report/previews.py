@@ -34,14 +34,14 @@ ORDER BY day
 """
 _RUNS = """
 WITH counted AS (
-    SELECT count(*) AS all_runs, count(enrolled_at) AS enrolled, count(contacted_at) AS contacted,
+    SELECT count(*) AS all_runs, count(enrolled_at) AS enrolled, count(touched_at) AS touched,
         count(first_valid_reply_at) AS replied, count(first_positive_reply_at) AS positive, count(meeting_at) AS met
     FROM engagement.sequence_runs
     WHERE NOT left_censored
 )
-SELECT stage, runs, CASE WHEN nth > 2 AND contacted > 0 THEN runs / contacted END AS share
+SELECT stage, runs, CASE WHEN nth > 2 AND touched > 0 THEN runs / touched END AS share
 FROM counted, LATERAL (
-    VALUES (1, 'Enrolled', enrolled), (2, 'Contacted', contacted), (3, 'Replied', replied),
+    VALUES (1, 'Enrolled', enrolled), (2, 'Messaged or invited', touched), (3, 'Replied', replied),
         (4, 'Positive reply', positive), (5, 'Meeting', met)
 ) AS stages(nth, stage, runs)
 WHERE all_runs > 0
@@ -187,7 +187,7 @@ LOOKS = {
         _RUNS,
         charts.funnel,
         "Stages that the sequence runs reached",
-        {"stage": "stage", "runs": "runs", "of contacted": "share"},
+        {"stage": "stage", "runs": "runs", "of messaged or invited": "share"},
         """
         SELECT count(contacted_at) AS contacted, count(first_valid_reply_at) AS replied,
             count(*) FILTER (exit_reason = 'active') AS active, count(*) FILTER (left_censored) AS left_censored

@@ -152,7 +152,7 @@ ORDER BY sequence_id, coalesce(built.step, inferred_position), built.step IS NUL
 
 _STAGES = {
     "unique_found": "Enrolled",
-    "unique_sent": "Contacted",
+    "unique_touched": "Messaged or invited",
     "unique_valid_replies": "Replied",
     "unique_positive_replies": "Positive reply",
     "unique_meetings": "Meeting",
@@ -161,7 +161,7 @@ _STAGES = {
 SEQUENCES = f"""
 SELECT
     sequence_template_id::VARCHAR AS sequence_id, {NAME} AS name, status, reply_rank AS rank,
-    COLUMNS('^unique_(found|sent|valid_replies|positive_replies|meetings)$'),
+    COLUMNS('^unique_(found|touched|sent|valid_replies|positive_replies|meetings)$'),
     runs_active, reply_rate_den AS den,
     reply_rate AS rate, reply_rate_low AS low, reply_rate_high AS high, reply_rate_evidence AS evidence,
     evidence IN ('usable', 'directional') AS is_highlighted,
@@ -244,11 +244,12 @@ def stages(counts: "Mapping[str, Any]") -> list[dict[str, Any]]:
     """Return the stages that the runs of one row of `sequences` reached.
 
     Returns:
-        stage (its label), runs, share (of the contacted runs; None for the first two stages, or if there are none).
+        stage (its label), runs, share (of the runs with a message or invitation; None for the first two stages, or if
+        there are none).
     """
-    contacted = counts["unique_sent"]
+    touched = counts["unique_touched"]
     return [
-        {"stage": stage, "runs": counts[column], "share": counts[column] / contacted if nth > 1 and contacted else None}
+        {"stage": stage, "runs": counts[column], "share": counts[column] / touched if nth > 1 and touched else None}
         for nth, (column, stage) in enumerate(_STAGES.items())
     ]
 

@@ -6,7 +6,18 @@ from datetime import date
 import pytest
 
 from topo_pipeline.engagement.rules import Rules
-from topo_pipeline_tests.engagement.helpers import Activity, Cases, Row, Workspace, enrolled, march, opened, sent
+from topo_pipeline.warehouse.ledger import mark_unproved
+from topo_pipeline_tests.engagement.helpers import (
+    Activity,
+    Cases,
+    Row,
+    Workspace,
+    enrolled,
+    march,
+    opened,
+    replied,
+    sent,
+)
 
 CENSORED_DAYS = 3
 RULES = Rules(censored_days=CENSORED_DAYS)
@@ -190,3 +201,21 @@ def test_days_are_those_of_the_reporting_zone(workspace: Workspace) -> None:
     workspace.build("sequence_runs")
     found = {run: workspace.run(run)["start_uncertain"] for run in "ABCD"}
     assert found == {"A": True, "B": False, "C": False, "D": True}
+
+
+def test_a_proof_that_is_withdrawn_without_a_load_changes_runs_and_cohorts(workspace: Workspace) -> None:
+    """As happens to the neighbors of a day whose rows lie outside of its bounds."""
+    happened = [enrolled(march(1)), sent(march(3)), replied(march(4))]
+    workspace.land_all(happened, *(day_of(day) for day in range(1, 51)))
+    workspace.build()
+    assert workspace.cohorts("touched")[day_of(3)]["members"] == 1
+    with workspace.warehouse.transaction() as connection:
+        mark_unproved(connection, [day_of(2)])
+    for _ in range(2):  # the second build has nothing to do
+        workspace.build()
+        assert workspace.run()["start_uncertain"]
+        cohort = workspace.cohorts("touched")[day_of(3)]
+        assert (cohort["members"], cohort["start_uncertain"], cohort["reply_rate_num"]) == (0, 1, 0)
+    incremental = workspace.all_rows()
+    workspace.build(full_refresh=True)
+    assert workspace.all_rows() == incremental

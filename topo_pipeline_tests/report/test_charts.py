@@ -33,7 +33,9 @@ WEEKS = pd.DataFrame(
 )
 CURVE = pd.DataFrame({"days": [0, 1, 2], "replied": [0, 2, 3], "share": [0.0, 0.02, 0.03]})
 CHANNELS = pd.DataFrame({"channel": ["Email", "LinkedIn"], "touches": [12, 4], "share": [0.75, 0.25]})
-STAGES = pd.DataFrame({"stage": ["Enrolled", "Contacted", "Replied"], "runs": [9, 8, 0], "share": [None, None, 0.0]})
+STAGES = pd.DataFrame(
+    {"stage": ["Enrolled", "Messaged or invited", "Replied"], "runs": [9, 8, 0], "share": [None, None, 0.0]}
+)
 STEPS = pd.DataFrame(
     {
         "step": ["Step 1 · Email", "Send 2 · LinkedIn"], "runs_reached": [9, 4], "went_on": [4, 0],

@@ -186,14 +186,15 @@ def test_a_single_open_day_is_shown_without_rates(workspace: Workspace, tmp_path
 
 def test_the_page_has_the_numbers_of_the_tables(many: Reported) -> None:
     seen = Seen(many.page)
-    [(sequences, contacted)] = many.workspace.select(
-        "SELECT count(*), sum(unique_sent) FROM engagement.sequence_summary WHERE period = 'lifetime'"
+    [(sequences, touched)] = many.workspace.select(
+        "SELECT count(*), sum(unique_touched) FROM engagement.sequence_summary WHERE period = 'lifetime'"
     )
     [data] = re.findall(r'id="data">(.*?)</script>', many.page, re.S)
     picked = json.loads(data)["sequences"]
     assert len(picked) == many.published.sequences == sequences
     assert (
-        sum(stage["runs"] for each in picked for stage in each["funnel"] if stage["stage"] == "Contacted") == contacted
+        sum(stage["runs"] for each in picked for stage in each["funnel"] if stage["stage"] == "Messaged or invited")
+        == touched
     )
     numbers = json.loads(data)["charts"]["daily"]["datasets"]
     [days] = numbers.values()

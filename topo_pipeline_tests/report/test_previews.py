@@ -102,7 +102,7 @@ def test_the_preview_shows_the_best_or_newest_rows(seen: dict[str, Seen]) -> Non
     replies = str(sum(16 - place for place in range(len(NAMES))))
     assert [row[:2] for row in cells_of(seen["sequence_runs"].preview())[1:]] == [
         ["Enrolled", "1,040"],
-        ["Contacted", "1,040"],
+        ["Messaged or invited", "1,040"],
         ["Replied", replies],
         ["Positive reply", replies],
         ["Meeting", "0"],

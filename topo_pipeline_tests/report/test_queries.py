@@ -127,13 +127,29 @@ def test_a_funnel_counts_the_runs_that_reached_each_stage(many: Reported) -> Non
     answered = [a for a in many.happened if a.type == "message.replied"]
     assert dict(zip(stages["stage"], stages["runs"], strict=True)) == {
         "Enrolled": len(first(many.happened, "sequence.created")),
-        "Contacted": len(first(many.happened, "message.sent")),
+        "Messaged or invited": len(first(many.happened, "message.sent")),  # nobody is invited
         "Replied": len({a.run for a in answered}),
         "Positive reply": len({a.run for a in answered if a.category in ("INTERESTED", "MEETING")}),
         "Meeting": 0,
     }
     assert stages["share"].isna().tolist() == [True, True, False, False, False]
     assert {stage["share"] for stage in queries.stages(dict.fromkeys(board.columns, 0))} == {None}
+
+
+def test_the_funnel_of_a_sequence_that_invites_first_has_no_share_above_one(workspace: Workspace) -> None:
+    happened = [
+        did(march(2, 8 + hour), run)
+        for run in "ABCD"
+        for hour, did in enumerate((enrolled, invited, *((replied,) if run in "ABC" else ())))
+    ]
+    workspace.land_all([*happened, sent(march(3), "A")])
+    workspace.build()
+    [row] = ask(workspace, queries.sequences).to_dict("records")
+    assert [(stage["runs"], stage["share"]) for stage in queries.stages(row)][1:3] == [(4, None), (3, 0.75)]
+
+
+def invited(at: datetime, run: str) -> Activity:
+    return Activity("invitation.sent", at, run, channel="LINKEDIN")
 
 
 def test_each_step_splits_the_runs_that_reached_it(many: Reported) -> None:

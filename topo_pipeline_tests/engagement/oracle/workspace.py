@@ -32,7 +32,8 @@ def _day(world: World, day: date) -> Row:
     daily = [row for row in sequence_daily(world) if row["day"] == day]
     cohorts = [cohort for cohort in _touched(world) if cohort.day == day]
     members = sum(len(cohort.members) for cohort in cohorts)
-    eligible = [member for cohort in cohorts for member in cohort.eligible]
+    eligible = [member for cohort in cohorts if not cohort.days_unknown for member in cohort.eligible]
+    last = world.closed_day(world.rules.reply_window_days)
     unknown = world.unknown_in_windows(day, world.rules.reply_window_days)
     row: Row = {"day": day, "is_closed": day not in world.open_days, "is_known": world.is_known(day)}
     row |= {name: sum(of_sequence[name] for of_sequence in daily) for name in (*SUMS, "active_runs")}
@@ -41,7 +42,7 @@ def _day(world: World, day: date) -> Row:
         "eligible": len(eligible),
         "maturity": ratio(len(eligible), members),
         "days_unknown": unknown,
-        "is_mature": len(eligible) == members and unknown == 0,
+        "is_mature": last is not None and day <= last and unknown == 0,
     }
     row |= cohort_rates(world, eligible)
     for length in EARLY:
