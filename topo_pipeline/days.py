@@ -35,6 +35,11 @@ def to_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+def utc_text(moment: datetime) -> str:
+    """Return an instant as ISO 8601 text in UTC with Z."""
+    return to_utc(moment).isoformat().replace("+00:00", "Z")
+
+
 @dataclass(frozen=True)
 class Window:
     """Half-open: [start, end). Both bounds are converted to UTC.

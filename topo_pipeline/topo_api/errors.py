@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from topo_pipeline.common.text import noun_for
-from topo_pipeline.topo_api.wire import utc_text
+from topo_pipeline.days import utc_text
 
 if TYPE_CHECKING:
     from topo_pipeline.topo_api.reading import Reading

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, TypeGuard, TypeVa
 
 import msgspec
 
-from topo_pipeline.days import to_utc
+from topo_pipeline.days import to_utc, utc_text
 
 MAX_PAGE_SIZE = 100
 MAX_INTEGER = 2**63 - 1
@@ -130,11 +130,6 @@ def _type_of(payload: str) -> str:
     except (msgspec.DecodeError, RecursionError):
         return ""
     return type_ if isinstance(type_, str) else ""
-
-
-def utc_text(moment: datetime) -> str:
-    """Return an instant as ISO 8601 text in UTC with Z."""
-    return to_utc(moment).isoformat().replace("+00:00", "Z")
 
 
 class Activity(msgspec.Struct, frozen=True, gc=False):

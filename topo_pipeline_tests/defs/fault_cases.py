@@ -153,7 +153,7 @@ LANDS = {
             {"kind": "crowd", "count": 80},
             {"kind": "ties"},
             {"kind": "unknown"},
-            {"kind": "unreadable", "every": 40},
+            {"kind": "unreadable", "every": 60},
         ],
         60,
         added=80,

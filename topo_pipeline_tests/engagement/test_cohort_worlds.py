@@ -80,7 +80,7 @@ class Life:
         at = self.start + timedelta(minutes=5)
         yield self._did("invitation.sent", at, chance, channel="LINKEDIN", step=1)
         if chance.random() < 0.5:
-            yield self._did("invitation.accepted", at + timedelta(hours=chance.uniform(0, 100)), chance)
+            yield self._did("invitation.accepted", at + timedelta(seconds=chance.randrange(100 * 3600)), chance)
         if chance.random() < 0.2:
             early = at + timedelta(minutes=chance.choice((1, 60, 60 * 24)))
             yield self._did("message.replied", early, chance, category=chance.choice(CATEGORIES), channel="LINKEDIN")
@@ -103,7 +103,9 @@ class Life:
         yield self._did("task.created", at, chance, channel="MANUAL", task=task, step=4)
         if chance.random() < 0.6:
             closed = chance.choice(("task.completed", "task.skipped"))
-            yield self._did(closed, at + timedelta(hours=chance.uniform(-1, 50)), channel="MANUAL", task=task)
+            yield self._did(
+                closed, at + timedelta(seconds=chance.randrange(-3600, 50 * 3600)), channel="MANUAL", task=task
+            )
 
     def _later(self, chance: Random) -> timedelta:
         window = timedelta(days=chance.choice((3, 7, 10, 14)), seconds=chance.choice((-1, 0, 1)))

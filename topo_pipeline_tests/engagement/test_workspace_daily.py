@@ -132,16 +132,16 @@ def test_an_unknown_day_makes_the_days_before_it_not_mature(workspace: Workspace
     assert [found[n] for n in (1, 2, 3, 9, 11)] == [
         (0, 0, 0, True, True),
         (2, 2, 0, True, True),
-        (2, 2, 1, False, True),
+        (2, 0, 1, False, True),
         (0, 0, 1, False, True),
         (2, 2, 0, True, True),
     ]
     if is_there:
-        assert found[10] == (2, 2, 1, False, False)
-    # Early windows leave the day out, and the window of the day itself doesn't.
+        assert found[10] == (2, 0, 1, False, False)
+    # The windows of three days have no unknown day in them.
     row = by_day(workspace)[day(3)]
     assert (share(row, "reply_rate"), share(row, "reply_rate_3d"), share(row, "reply_rate_7d")) == (
-        (1, 2),
+        (0, 0),
         (1, 2),
         (0, 0),
     )

@@ -13,6 +13,7 @@ from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline_tests.warehouse.builders import activity, ask, land_into, reading, snapshot
 
 FILES = sorted(path.name for path in (Path(package.__file__).parent / "migrations").iterdir())
+LEDGER = "day DATE, finished_at TIMESTAMPTZ, load_id UUID, proved BOOLEAN, is_open BOOLEAN"
 APPLIED = "SELECT version, name FROM topo.migrations ORDER BY version"
 
 
@@ -32,7 +33,10 @@ def test_an_older_warehouse_is_migrated_in_order_and_keeps_its_rows(
 ) -> None:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
     steps = {
-        1: ("0001_one.sql", "CREATE TABLE topo.loads (day DATE, finished_at TIMESTAMPTZ, load_id UUID); "),
+        1: (
+            "0001_one.sql",
+            f"CREATE TABLE topo.loads ({LEDGER}); ",
+        ),
         2: ("0002_two.sql", "CREATE TABLE topo.trace (step INTEGER); INSERT INTO topo.trace VALUES (2)"),
         3: ("0003_three.sql", "ALTER TABLE topo.trace ADD COLUMN note VARCHAR; INSERT INTO topo.trace VALUES (3, 'x')"),
         4: ("0004_four.sql", "UPDATE topo.trace SET note = 'seen' WHERE step = 3"),
