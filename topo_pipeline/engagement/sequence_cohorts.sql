@@ -78,7 +78,7 @@ CREATE TABLE IF NOT EXISTS engagement.sequence_cohorts (
 
 CREATE OR REPLACE TEMP TABLE stale AS
 WITH {{ horizon() }}, {{ quarters() }}, known AS (
-    -- Long ago stands for: no day was known.
+    -- The Unix epoch, before any window, if no day was known.
     SELECT
         coalesce(horizon.as_of, make_timestamptz(0)) AS as_of, coalesce(before.as_of, make_timestamptz(0)) AS was_as_of,
         before.unknown_days
