@@ -21,13 +21,13 @@ def leaderboard_table(board: "pd.DataFrame") -> Table:
     window = get_settings().rules.reply_window_days
     table = Table(
         title="Sequences, ranked by reply rate, adjusted for the number of contacts",
-        caption=f"Reply rate (95% interval): sequence runs with a valid reply within {window} days of\n"
-        f"their first message or invitation, among runs whose {window} days are over."
+        caption="Touched: sequence runs with a first message or invitation. Reply rate (95% interval):\n"
+        f"those with a valid reply within {window} days of it, among runs whose {window} days are over."
         + (" Dimmed: too little data." if out.is_terminal else ""),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    counts = ("contacted", "messages", "opens", "replies") if out.width >= NARROW else ("contacted",)
+    counts = ("touched", "messages", "opens", "replies") if out.width >= NARROW else ("touched",)
     table.add_column("Sequence", min_width=16)
     for heading in (*(count.capitalize() for count in counts), "Reply rate"):
         table.add_column(heading, justify="right", no_wrap=True)

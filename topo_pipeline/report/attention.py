@@ -11,26 +11,26 @@ if TYPE_CHECKING:
     import pandas as pd
     from duckdb import DuckDBPyConnection
 
-# Sequences that are not active raise no finding.
+# Every finding is about an active sequence. Activities that name no sequence have no id, so they match none.
 _ONLY_ACTIVE = """
 SEMI JOIN (
     FROM engagement.sequence_summary WHERE period = 'lifetime' AND coalesce(status, 'ACTIVE') = 'ACTIVE'
-) AS active ON active.sequence_template_id IS NOT DISTINCT FROM found.sequence_template_id
+) AS active ON active.sequence_template_id = found.sequence_template_id
 """
 
-_SILENT = """
+_SILENT = f"""
 SELECT
     sequence_template_id::VARCHAR AS sequence_id,
     runs_active - runs_paused AS waiting,
     last_day
-FROM engagement.sequence_summary AS summary
+FROM engagement.sequence_summary AS found {_ONLY_ACTIVE}
 LEFT JOIN (
     SELECT sequence_template_id AS of, max(day) AS last_day FROM engagement.sequence_daily
     WHERE total_sent + total_invitations > 0 GROUP BY ALL
-) ON of IS NOT DISTINCT FROM sequence_template_id
+) ON of = found.sequence_template_id
 WHERE period = 'lifetime' AND is_silent
 ORDER BY waiting DESC, sequence_id
-"""
+"""  # noqa: S608 - our own names
 
 _TRACKING_OFF = f"""
 SELECT sequence_template_id::VARCHAR AS sequence_id, sends
@@ -39,12 +39,12 @@ WHERE period = '28d' AND tracking_off
 ORDER BY sends DESC, sequence_id
 """  # noqa: S608 - our own names
 
-_UNUSUAL = """
+_UNUSUAL = f"""
 SELECT sequence_template_id::VARCHAR AS sequence_id, day, total_sent AS sent, sent_expected AS expected
-FROM engagement.sequence_daily
+FROM engagement.sequence_daily AS found {_ONLY_ACTIVE}
 WHERE is_volume_anomaly AND day > (SELECT max(day) FROM landed_days WHERE NOT is_open) - 7
 ORDER BY abs(sent_deviation) DESC, day DESC, sequence_id
-"""
+"""  # noqa: S608 - our own names
 
 _COMPARED = f"""
 SELECT
@@ -65,7 +65,7 @@ SELECT
     date_trunc('week', day)::DATE AS week_start,
     count(DISTINCT day) AS days,
     sum(total_sent)::BIGINT AS sent,
-    sum(unique_sent)::BIGINT AS contacted,
+    sum(unique_touched)::BIGINT AS touched,
     sum(total_valid_replies)::BIGINT AS replies,
     sum(total_meetings)::BIGINT AS meetings
 FROM engagement.sequence_daily
@@ -90,7 +90,10 @@ WITH ledger AS (
         (any_value(as_of) AT TIME ZONE $timezone)::DATE - 1 AS as_of,
         coalesce(max(cohort_days_left_out), 0) AS cohort_days_left_out,
         coalesce(sum(runs), 0)::BIGINT AS runs,
-        coalesce(sum(runs_left_censored), 0)::BIGINT AS left_censored
+        coalesce(sum(runs_left_censored), 0)::BIGINT AS left_censored,
+        coalesce(sum(runs_start_uncertain), 0)::BIGINT AS start_uncertain,
+        coalesce(sum(total_sent + total_invitations) FILTER (sequence_template_id IS NULL), 0)::BIGINT
+            AS touches_without_sequence
     FROM engagement.sequence_summary
     WHERE period = 'lifetime'
 ), counted AS (
@@ -116,6 +119,8 @@ class Quality:
         cohort_days_left_out: Days whose contacts are in no rate, because a day in their outcome windows is unknown.
         runs: All sequence runs.
         left_censored: Runs that may have begun before the first landed day.
+        start_uncertain: Runs that may have started on an unknown day.
+        touches_without_sequence: Messages and invitations of no known sequence.
         pending: Replies that Topo has not classified.
         replies: All replies.
     """
@@ -130,6 +135,8 @@ class Quality:
     cohort_days_left_out: int
     runs: int
     left_censored: int
+    start_uncertain: int
+    touches_without_sequence: int
     pending: int
     replies: int
 
@@ -163,7 +170,7 @@ def recent_weeks(connection: "DuckDBPyConnection") -> "pd.DataFrame":
     """Return the last two calendar weeks that are over, newest first.
 
     Returns:
-        week_start, days (that have landed), sent, contacted, replies, meetings.
+        week_start, days (that have landed), sent, touched, replies, meetings.
     """
     return frame(connection, _RECENT)
 

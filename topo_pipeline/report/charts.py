@@ -18,11 +18,11 @@ Chart = alt.LayerChart | alt.VConcatChart
 
 DAILY = {"sent": "Messages sent", "replies": "Replies", "meetings": "Meetings booked"}
 EXITS = {
-    "went_on": "went on",
+    "went_on": "continued",
     "exits_replied": "replied or met",
-    "exits_completed": "came to the end",
+    "exits_completed": "completed",
     "exits_stopped": "were stopped",
-    "exits_active": "still here",
+    "exits_active": "still active",
 }
 AXIS_WIDTH = 44  # of daily_activity, in pixels, the same for all plots so that they are aligned
 MANY_DAYS, MANY_WEEKS = 120, 26  # above these, marks are finer

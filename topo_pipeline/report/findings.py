@@ -1,6 +1,6 @@
 """The report's findings (what to look at) and its facts about the data."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from topo_pipeline.engagement.rules import Rules
 
 EXAMPLES = 5
-Label = Callable[[str | None], str]
+Labels = Mapping[str, str]
+"""The label of each sequence by its id."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,13 @@ class Fact:
     ok: bool = True
 
 
-def findings(connection: "DuckDBPyConnection", rules: "Rules", label: Label) -> list[Finding]:
+def findings(connection: "DuckDBPyConnection", rules: "Rules", labels: Labels) -> list[Finding]:
     """Return all kinds of findings, also those without an occurrence."""
     return [
-        _silent(connection, rules, label),
-        _tracking(connection, rules, label),
-        _volumes(connection, label),
-        _changes(connection, label),
+        _silent(connection, rules, labels),
+        _tracking(connection, rules, labels),
+        _volumes(connection, labels),
+        _changes(connection, labels),
     ]
 
 
@@ -56,26 +57,27 @@ def facts(quality: Quality) -> list[Fact]:
         if quality.as_of
         else Fact("No day is both over and proved complete yet", ok=False),
         *_behind(quality),
-        Fact(f"Every day since {words.day(quality.first_day)} is there")
+        Fact(f"Every day since {words.day(quality.first_day)} has landed")
         if quality.days_missing == 0
         else Fact(f"{counted(quality.days_missing, 'day')} missing since {words.day(quality.first_day)}", ok=False),
         Fact(_unproved(quality.unproved), ok=False) if quality.unproved else Fact("Every day proved complete"),
         *_left_out(quality),
         Fact(_pending(quality)),
-        *_censored(quality),
+        *_in_no_rate(quality),
+        *_without_sequence(quality),
         *([Fact(f"{counted(quality.unreadable, 'row')} could not be read", ok=False)] if quality.unreadable else []),
     ]
 
 
-def _silent(connection: "DuckDBPyConnection", rules: "Rules", label: Label) -> Finding:
+def _silent(connection: "DuckDBPyConnection", rules: "Rules", labels: Labels) -> Finding:
     return Finding(
         "Silent sequences",
         f"Contacts are waiting, and nothing was sent in {counted(rules.silent_business_days, 'business day')}.",
         [
-            (label(row["sequence_id"]), f"{words.count(row['waiting'])} waiting, {_last_sent(row['last_day'])}")
+            (labels[row["sequence_id"]], f"{words.count(row['waiting'])} waiting, {_last_sent(row['last_day'])}")
             for row in records(attention.silent(connection))
         ],
-        "None: every active sequence with waiting contacts has sent something lately.",
+        "None: every active sequence with waiting contacts has sent something recently.",
     )
 
 
@@ -83,26 +85,26 @@ def _last_sent(last: date | None) -> str:
     return f"last sent {words.short_day(last)}" if last else "nothing sent yet"
 
 
-def _tracking(connection: "DuckDBPyConnection", rules: "Rules", label: Label) -> Finding:
+def _tracking(connection: "DuckDBPyConnection", rules: "Rules", labels: Labels) -> Finding:
     return Finding(
         "Email tracking off",
         f"{rules.tracking_off_sends} emails or more in 28 days, and not one open or click: none is being recorded.",
         [
-            (label(row["sequence_id"]), f"{words.count(row['sends'])} emails in 28 days")
+            (labels[row["sequence_id"]], f"{words.count(row['sends'])} emails in 28 days")
             for row in records(attention.tracking_off(connection))
         ],
-        "None: where many emails go out, some are opened or clicked.",
+        "None: every active sequence that sends many emails has opens or clicks.",
     )
 
 
-def _volumes(connection: "DuckDBPyConnection", label: Label) -> Finding:
-    by_sequence: dict[str | None, list[dict[str, Any]]] = {}
+def _volumes(connection: "DuckDBPyConnection", labels: Labels) -> Finding:
+    by_sequence: dict[str, list[dict[str, Any]]] = {}
     for row in records(attention.unusual_volumes(connection)):
         by_sequence.setdefault(row["sequence_id"], []).append(row)
     return Finding(
         "Unusual volumes",
         "In the last seven days, far more or fewer messages than on the same weekday of the weeks before.",
-        [(label(sequence_id), _unusual(rows)) for sequence_id, rows in by_sequence.items()],
+        [(labels[sequence_id], _unusual(rows)) for sequence_id, rows in by_sequence.items()],
         "None in the last seven days.",
     )
 
@@ -115,17 +117,17 @@ def _unusual(rows: list[dict[str, Any]]) -> str:
     return f"{unusual}; {counted(len(others), 'other day')} too" if others else unusual
 
 
-def _changes(connection: "DuckDBPyConnection", label: Label) -> Finding:
+def _changes(connection: "DuckDBPyConnection", labels: Labels) -> Finding:
     compared = attention.compared_sequences(connection)
     clear = compared[compared["signal"] != "no_clear_change"]
     by_chance = f" Of {counted(len(compared), 'comparison')}, 1 in 20 looks clear by chance alone."
     return Finding(
         "Clear changes",
-        "Reply rates of the week judged above that differ from the week before by more than chance explains."
+        "Reply rates of the week shown above that differ from the week before by more than chance would explain."
         + (by_chance if len(compared) else ""),
         [
             (
-                label(row["sequence_id"]),
+                labels[row["sequence_id"]],
                 f"{'▲ up' if row['signal'] == 'up' else '▼ down'} from {percent(row['previous_rate'])} to"
                 f" {percent(row['rate'])} of {words.count(row['den'])} contacts",
             )
@@ -141,7 +143,7 @@ def _behind(quality: Quality) -> list[Fact]:
     """Return a fact if days have landed that the tables were not built with yet."""
     if quality.as_of is None or quality.last_known_day is None or quality.as_of >= quality.last_known_day:
         return []
-    return [Fact(f"Read up to {words.day(quality.last_known_day)}, which the tables do not hold yet", ok=False)]
+    return [Fact(f"Days up to {words.day(quality.last_known_day)} have landed, but are not in the tables yet", ok=False)]
 
 
 def _unproved(days: list[date]) -> str:
@@ -163,8 +165,21 @@ def _pending(quality: Quality) -> str:
     return f"{words.count(quality.pending)} of {counted(quality.replies, 'reply', 'replies')} not classified yet"
 
 
-def _censored(quality: Quality) -> list[Fact]:
-    if quality.left_censored == 0:
+def _in_no_rate(quality: Quality) -> list[Fact]:
+    """Return a fact for each reason why contacts are in totals but in no rate."""
+    reasons = {
+        "may have begun before the first day": quality.left_censored,
+        "may have been touched first on a day that was not read in full": quality.start_uncertain,
+    }
+    return [
+        Fact(f"{percent(runs / quality.runs)} of all contacts {reason}: in totals, in no rate")
+        for reason, runs in reasons.items()
+        if runs
+    ]
+
+
+def _without_sequence(quality: Quality) -> list[Fact]:
+    if quality.touches_without_sequence == 0:
         return []
-    share = percent(quality.left_censored / quality.runs)
-    return [Fact(f"{share} of all runs may have begun before the first day: in totals, in no rate")]
+    touches = counted(quality.touches_without_sequence, "message or invitation", "messages and invitations")
+    return [Fact(f"{touches} without a sequence: in totals, not in the list of sequences")]

@@ -57,9 +57,8 @@ def not_yet(quality: Quality, *, reply_window_days: int) -> str:
     monday = quality.first_day - timedelta(days=quality.first_day.weekday())
     due = monday + timedelta(days=7 + reply_window_days)
     return (
-        f"A week is judged once everybody first messaged or invited in it has had {reply_window_days} days to reply."
-        f" For {words.week(monday)}, the first that was read, that is from {words.day(due)} on,"
-        " if anybody was."
+        f"A week is complete once everyone first messaged or invited in it has had {reply_window_days} days to reply."
+        f" The first week, {words.week(monday)}, is complete on {words.day(due)} at the earliest."
     )
 
 

@@ -136,7 +136,7 @@ def _shown(
         "judged": judgements,
         "not_yet": None if judgements else not_yet(quality, reply_window_days=rules.reply_window_days),
         "recent": records(attention.recent_weeks(connection)),
-        "findings": findings(connection, rules, lambda id_: labels.get(id_) or words.label(None, id_)),
+        "findings": findings(connection, rules, labels),
         "board": [row | {"label": labels[row["sequence_id"]]} for row in rows],
         # The rate at the right end of the leaderboard's strips.
         "scale": max((row["high"] for row in rows if row["is_highlighted"]), default=1.0),
@@ -146,23 +146,22 @@ def _shown(
     }
 
 
-def _labels(rows: list[dict[str, Any]]) -> dict[str | None, str]:
+def _labels(rows: list[dict[str, Any]]) -> dict[str, str]:
     """Return the name of each sequence by its id. A name that several have is followed by the start of the id."""
     names = {row["sequence_id"]: words.label(row["name"], row["sequence_id"]) for row in rows}
     uses = Counter(names.values())
-    return {id_: f"{name} ({id_[:8]})" if id_ and uses[name] > 1 else name for id_, name in names.items()}
+    return {id_: f"{name} ({id_[:8]})" if uses[name] > 1 else name for id_, name in names.items()}
 
 
 def _facts(row: Mapping[str, Any]) -> str:
     """Return one line about a sequence."""
-    rate = f"reply rate {rate_with_interval(row['rate'], row['low'], row['high'])}"
-    is_known = row["rate"] is not None
+    rate = rate_with_interval(row["rate"], row["low"], row["high"])
     facts_ = [
         *([row["status"].capitalize()] if row["status"] else []),
-        f"{counted(row['unique_sent'], 'contact')} messaged",
-        rate if is_known else "no reply rate yet",
-        words.EVIDENCE[row["evidence"]].lower() if is_known else "its contacts' time is not over",
-        f"{words.count(row['runs_active'])} still in it",
+        f"{counted(row['unique_touched'], 'contact')} touched",
+        f"reply rate {rate}" if row["rate"] is not None else "no reply rate yet",
+        words.EVIDENCE[row["evidence"]].lower(),
+        f"{words.count(row['runs_active'])} still active",
     ]
     return " · ".join(facts_)
 

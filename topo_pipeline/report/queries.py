@@ -158,9 +158,11 @@ _STAGES = {
     "unique_meetings": "Meeting",
 }
 
+# Ranked among the sequences that are listed. In the table, activities without a sequence can have a rank too.
 SEQUENCES = f"""
 SELECT
-    sequence_template_id::VARCHAR AS sequence_id, {NAME} AS name, status, reply_rank AS rank,
+    sequence_template_id::VARCHAR AS sequence_id, {NAME} AS name, status,
+    CASE WHEN reply_rank IS NOT NULL THEN rank() OVER (ORDER BY reply_rank) END AS rank,
     COLUMNS('^unique_(found|touched|sent|valid_replies|positive_replies|meetings)$'),
     runs_active, reply_rate_den AS den,
     reply_rate AS rate, reply_rate_low AS low, reply_rate_high AS high, reply_rate_evidence AS evidence,
@@ -233,7 +235,7 @@ def sequences(connection: "DuckDBPyConnection") -> "pd.DataFrame":
     """Return one row per sequence, best first, those without a rank last.
 
     Returns:
-        sequence_id, name (else the id), status, rank; unique_found, unique_sent, unique_valid_replies,
+        sequence_id, name (else the id), status, rank; unique_found, unique_touched, unique_sent, unique_valid_replies,
         unique_positive_replies, unique_meetings, runs_active (runs); den, rate, low, high and evidence of the reply
         rate; is_highlighted (whether the evidence is directional or better), positive_rate, is_silent.
     """

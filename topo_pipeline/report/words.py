@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 EVIDENCE = {
-    "usable": "Usable",
-    "directional": "Directional",
-    "too_small": "Too few to tell",
-    "none": "Not known yet",
+    "usable": "Solid",
+    "directional": "Rough",
+    "too_small": "Too few",
+    "none": "Too recent",
 }
 _MINUS = "\N{MINUS SIGN}"
 
@@ -60,6 +60,6 @@ def listed(parts: "Iterable[str]") -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def label(name: str | None, sequence_id: str | None) -> str:
+def label(name: str | None, sequence_id: str) -> str:
     """Return the name of a sequence on one line, else its id."""
-    return one_line(name or "", LONGEST) or sequence_id or "(no sequence)"
+    return one_line(name or "", LONGEST) or sequence_id
