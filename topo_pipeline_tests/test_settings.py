@@ -181,7 +181,7 @@ def test_alerts_have_one_destination_and_slack_needs_a_channel(bare: pytest.Monk
 def test_the_demo_ignores_dotenv(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
     strange = {name: "https://strange.example/x" for name in VARIABLES} | {"TOPO_RULES": "none.toml"}
     (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in strange.items()))
-    for name, value in environment("http://127.0.0.1:9/v1").items():
+    for name, value in environment("http://127.0.0.1:9/v1", date(2026, 11, 30)).items():
         bare.setenv(name, value)
     settings = get_settings()
     assert "strange" not in str(settings.model_dump())

@@ -8,8 +8,9 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[1]
 PACKAGE = CHECKOUT / "topo_pipeline"
-# The report's text is not checked yet, and released migrations never change.
-EXCLUDED = (PACKAGE / "report", PACKAGE / "warehouse" / "migrations")
+# These modules share the column name `went_on`, and released migrations never change.
+_WENT_ON = (PACKAGE / "report" / f"{name}.py" for name in ("charts", "previews", "queries"))
+EXCLUDED = (*_WENT_ON, PACKAGE / "warehouse" / "migrations")
 
 # Each expression (words separated by spaces, alternatives by |) and what to write instead.
 BANNED = {

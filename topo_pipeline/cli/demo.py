@@ -28,7 +28,7 @@ def demo() -> None:
         midnight = datetime.combine(today, time.min, UTC)
         # Its responses carry the machine's time, because the pipeline compares the two clocks.
         with simulated.sandbox(lambda: midnight, date_clock=now) as api_url:
-            simulated.enter(api_url)
+            simulated.enter(api_url, today)
             outcome = read_days(days, f"Reading {len(days)} days from the sandbox", stop)
     finish(outcome, stop)
     _show_leaderboard()

@@ -33,7 +33,7 @@ def dev(port: Annotated[int, typer.Option(min=1, max=65535, help="The port of Da
 
         get_settings.cache_clear()
         with simulated.sandbox(now) as api_url:
-            simulated.enter(api_url)
+            simulated.enter(api_url, now().date())
             _serve(port, dict(os.environ), "TOPO_API_KEY is not set. Dagster's UI for the demo's simulated workspace")
 
 

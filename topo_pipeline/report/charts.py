@@ -233,7 +233,7 @@ def _room(base: alt.Chart, field: str, times: float) -> alt.Chart:
 
 def _mondays(weeks: "pd.DataFrame") -> alt.Axis:
     days = [alt.DateTime(year=day.year, month=day.month, date=day.day) for day in weeks["week_start"]]
-    return alt.Axis(values=days, format="%-d %b", labelOverlap=True, grid=False)
+    return alt.Axis(values=days, format="%-d %b", labelOverlap=True, labelSeparation=12, grid=False)
 
 
 def _tip(field: str, title: str, form: str) -> alt.Tooltip:

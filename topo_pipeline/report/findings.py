@@ -143,7 +143,9 @@ def _behind(quality: Quality) -> list[Fact]:
     """Return a fact if days have landed that the tables were not built with yet."""
     if quality.as_of is None or quality.last_known_day is None or quality.as_of >= quality.last_known_day:
         return []
-    return [Fact(f"Days up to {words.day(quality.last_known_day)} have landed, but are not in the tables yet", ok=False)]
+    return [
+        Fact(f"Days up to {words.day(quality.last_known_day)} have landed, but are not in the tables yet", ok=False)
+    ]
 
 
 def _unproved(days: list[date]) -> str:
@@ -168,7 +170,7 @@ def _pending(quality: Quality) -> str:
 def _in_no_rate(quality: Quality) -> list[Fact]:
     """Return a fact for each reason why contacts are in totals but in no rate."""
     reasons = {
-        "may have begun before the first day": quality.left_censored,
+        "may have begun before the first landed day": quality.left_censored,
         "may have been touched first on a day that was not read in full": quality.start_uncertain,
     }
     return [

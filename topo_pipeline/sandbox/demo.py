@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from topo_pipeline.sandbox.app import create_app
@@ -19,6 +19,7 @@ _UNSET = (
     "TOPO_HEARTBEAT_URL", "TOPO_DAGSTER_RECORD_DAYS",
 )  # fmt: skip
 DAYS = 182  # 26 weeks
+START_DATE = date(2026, 1, 1)
 SEED = 7
 SCALE = 1 / 3  # about 250 activities a day
 
@@ -44,14 +45,17 @@ def sandbox(
         yield f"{address}/v1"
 
 
-def environment(api_url: str) -> dict[str, str]:
-    """Return an environment in which the pipeline uses the sandbox and nothing of a real workspace."""
+def environment(api_url: str, today: date) -> dict[str, str]:
+    """Return an environment in which the pipeline uses the sandbox and nothing of a real workspace.
+
+    The first partition is the same every day, unless the demo's days begin before it.
+    """
     folder = FOLDER.absolute()
     return {
         "TOPO_API_KEY": API_KEY,
         "TOPO_API_URL": api_url,
         "TOPO_WAREHOUSE": str(folder / "topo.duckdb"),
-        "TOPO_START_DATE": "2026-01-01",
+        "TOPO_START_DATE": str(min(START_DATE, today - timedelta(days=DAYS))),
         "TOPO_TIMEZONE": "UTC",
         "TOPO_LOOKBACK_DAYS": "3",
         "TOPO_REQUESTS_PER_SECOND": "1000",
@@ -65,6 +69,6 @@ def environment(api_url: str) -> dict[str, str]:
     }
 
 
-def enter(api_url: str) -> None:
+def enter(api_url: str, today: date) -> None:
     """Set the demo's environment for this process. Call it before the settings are read."""
-    os.environ.update(environment(api_url))
+    os.environ.update(environment(api_url, today))

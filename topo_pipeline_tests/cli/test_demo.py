@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -46,6 +47,14 @@ def test_the_demo_reads_26_weeks() -> None:
     assert simulated.DAYS == 26 * 7
 
 
+@pytest.mark.parametrize(
+    ("today", "first"),
+    [(date(2026, 11, 30), "2026-01-01"), (date(2026, 7, 2), "2026-01-01"), (date(2026, 7, 1), "2025-12-31")],
+)
+def test_the_first_partition_is_fixed_and_no_day_of_the_demo_is_before_it(today: date, first: str) -> None:
+    assert simulated.environment("http://127.0.0.1:9/v1", today)["TOPO_START_DATE"] == first
+
+
 def test_the_demo_writes_only_to_its_own_folder(demo: Demo) -> None:
     assert sorted(path.relative_to(demo.folder).parts[:2] for path in demo.folder.rglob("*.duckdb")) == [
         ("data", "demo")
@@ -59,13 +68,14 @@ def test_the_demo_writes_only_to_its_own_folder(demo: Demo) -> None:
 def test_the_demo_prints_the_numbers_of_its_tables(demo: Demo) -> None:
     with demo.warehouse as connection:
         summary = connection.execute(
-            "SELECT coalesce(sequence_name, '(no sequence)'), unique_sent, total_sent, total_opens, total_replies,"
-            " reply_rate FROM engagement.sequence_summary WHERE period = 'lifetime'"
+            "SELECT sequence_name, unique_touched, total_sent, total_opens, total_replies, reply_rate"
+            " FROM engagement.sequence_summary WHERE period = 'lifetime' AND sequence_template_id IS NOT NULL"
         ).fetchall()
         landed = connection.execute("SELECT count(DISTINCT day) FROM topo.topo.loads").fetchone()
     assert landed == (demo.days,)
     assert len(summary) >= 10  # nine sequences enrol contacts every day, and one of four takes its turn
     lines = demo.stdout.splitlines()
+    assert "no sequence" not in demo.stdout
     for name, *counts, rate in summary:
         [line] = [line for line in lines if name in line]
         assert line.split(name)[1].split()[:4] == [f"{count:,}" for count in counts]

@@ -54,7 +54,7 @@ def test_ranked_sequences_come_first_by_the_lower_bound_and_the_others_by_size(w
     board = board_of(workspace)
     names = ["proven", "weaker", "archived", "young and big", "young and small", "lucky"]
     assert list(board["sequence"]) == names
-    assert list(board["contacted"]) == [60, 60, 80, 70, 2, 1]
+    assert list(board["touched"]) == [60, 60, 80, 70, 2, 1]
     assert list(board["messages"]) == [60, 60, 80, 70, 2, 2]
     assert list(board["opens"]) == [0, 0, 0, 0, 0, 4]
     assert list(board["replies"]) == [30, 20, 60, 0, 1, 1]
@@ -64,11 +64,39 @@ def test_ranked_sequences_come_first_by_the_lower_bound_and_the_others_by_size(w
 
 
 def test_sequences_without_a_name_or_a_rate_are_listed_too(workspace: Workspace) -> None:
-    workspace.land_all([*cohort("outbound", 2, 1), *cohort(None, 1, 0)])
+    workspace.land_all(cohort("outbound", 2, 1))
     workspace.build()
     board = board_of(workspace)
-    assert list(board["sequence"]) == [uid("outbound"), "(no sequence)"]
+    assert list(board["sequence"]) == [uid("outbound")]
     assert board["reply_rate"].isna().all()
+
+
+def test_activities_without_a_sequence_are_neither_listed_nor_ranked(workspace: Workspace) -> None:
+    """Their row in the table has the highest reply rate of all."""
+    workspace.land_all([*cohort(None, 60, 50), *cohort("proven", 60, 30), *cohort("weaker", 60, 20)], *DAYS)
+    workspace.build()
+    with workspace.warehouse.reader() as connection:
+        report = queries.records(queries.sequences(connection))
+    assert list(board_of(workspace)["sequence"]) == [uid("proven"), uid("weaker")]
+    assert [(row["sequence_id"], row["rank"]) for row in report] == [(uid("proven"), 1), (uid("weaker"), 2)]
+    [row] = [row for row in workspace.rows_of("sequence_summary", None) if row["period"] == "lifetime"]
+    assert (row["unique_touched"], row["reply_rate_num"]) == (60, 50)
+
+
+def test_touched_counts_the_runs_that_the_reply_rate_is_based_on(workspace: Workspace) -> None:
+    """Three runs are invited, and one of them gets a message later."""
+    runs = ("A", "B", "C")
+    workspace.land_all(
+        [
+            *(enrolled(march(1, 8), run) for run in runs),
+            *(Activity("invitation.sent", march(1), run, channel="LINKEDIN") for run in runs),
+            *(sent(march(3), "A"), replied(march(2), "B"), replied(march(2), "C")),
+        ],
+        *DAYS,
+    )
+    workspace.build()
+    [row] = board_of(workspace).to_dict("records")
+    assert (row["touched"], row["messages"], row["matured"], row["reply_rate"]) == (3, 1, 3, 2 / 3)
 
 
 def test_an_empty_warehouse_has_an_empty_board(workspace: Workspace) -> None:
@@ -85,9 +113,9 @@ def test_the_board_has_a_hostile_name_unchanged(workspace: Workspace) -> None:
 
 @pytest.mark.parametrize("stored", ["ASC", "DESC"])
 def test_every_list_of_sequences_has_the_same_total_order(workspace: Workspace, stored: str) -> None:
-    """By rank, contacted runs, name and id. Sequences without a rank, a name or an id come last among their equals."""
+    """By rank, touched runs, name and id. Sequences without a rank or a name come last among their equals."""
     tied = {"tie 1": "Alpha", "tie 2": "Beta", "twin 1": "Twin", "twin 2": "Twin", "unnamed 1": None, "unnamed 2": None}
-    sizes = {"best": 60, **dict.fromkeys([*tied, None], 2), "small": 1, "young": 80}
+    sizes = {"best": 60, **dict.fromkeys(tied, 2), "small": 1, "young": 80}
     workspace.land_all(
         [
             activity
@@ -106,8 +134,8 @@ def test_every_list_of_sequences_has_the_same_total_order(workspace: Workspace, 
         board, report = leaderboard(connection), queries.records(queries.sequences(connection))
         preview = look_at(connection, "sequence_summary", DEFAULT_RULES)
     twins, unnamed = (sorted(uid(f"{kind} {n}") for n in (1, 2)) for kind in ("twin", "unnamed"))
-    ids = [uid("best"), uid("young"), uid("tie 1"), uid("tie 2"), *twins, *unnamed, None, uid("small")]
-    names = ["Zulu", "Abacus", "Alpha", "Beta", "Twin", "Twin", *unnamed, "(no sequence)", "Aardvark"]
+    ids = [uid("best"), uid("young"), uid("tie 1"), uid("tie 2"), *twins, *unnamed, uid("small")]
+    names = ["Zulu", "Abacus", "Alpha", "Beta", "Twin", "Twin", *unnamed, "Aardvark"]
     assert preview is not None
     assert (
         [row["sequence_id"] for row in report] == [row["sequence_id"] for row in queries.records(preview.rows)] == ids

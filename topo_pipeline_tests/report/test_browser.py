@@ -79,6 +79,10 @@ def column(page: Page, nth: int) -> list[str]:
 def test_the_page_fits_every_width_in_light_and_dark(many: Reported, opened: Open, tmp_path: Path, width: int) -> None:
     page = opened(many, width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    folded = page.locator("details")
+    assert folded.evaluate_all("all => all.map(one => one.open = true).length") >= 5
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    folded.evaluate_all("all => all.forEach(one => one.open = false)")
     boxes = page.locator(".chart svg").evaluate_all("all => all.map(one => one.getBoundingClientRect().toJSON())")
     assert len(boxes) == 6
     assert all(box["left"] >= 0 and box["right"] <= width and box["height"] > 40 for box in boxes)
@@ -127,7 +131,7 @@ def test_the_leaderboard_is_filtered_by_name_status_and_evidence(many: Reported,
     expect(page.locator("#none-shown")).to_be_visible()
     page.get_by_label("Name").fill("")
     page.get_by_label("Status").select_option("")
-    page.get_by_label("Only where it can be told").check()
+    page.get_by_label("Only sequences with enough data").check()
     assert column(page, 1) == list(worlds.HOSTILE[:2])
 
 
@@ -173,6 +177,8 @@ def test_the_theme_can_be_switched_and_is_remembered_and_print_is_always_light(m
     page.emulate_media(media="print")
     assert bar.evaluate("bar => getComputedStyle(bar).fill") != colour
     expect(page.locator("#filters")).to_be_hidden()
+    # On paper, nothing can be scrolled into view.
+    assert page.locator("#board").evaluate("board => board.parentElement.clientHeight >= board.clientHeight")
     page.emulate_media(media="screen")
     page.get_by_role("button", name="Switch to light colours").click()
     assert page.evaluate(paper) == light

@@ -224,6 +224,17 @@ def test_a_sequence_that_is_not_active_raises_no_finding(lately: Workspace, many
             raise Undone
 
 
+def test_activities_without_a_sequence_raise_no_finding(lately: Workspace, many: Reported) -> None:
+    of_lately = (attention.silent, attention.tracking_off, attention.unusual_volumes)
+    for workspace, query in (*((lately, query) for query in of_lately), (many.workspace, attention.compared_sequences)):
+        assert len(ask(workspace, query)) == 1
+        with pytest.raises(Undone), workspace.warehouse.transaction() as connection:
+            for table in ("summary", "channels", "daily", "trends"):
+                connection.execute(f"UPDATE engagement.sequence_{table} SET sequence_template_id = NULL")  # noqa: S608
+            assert query(connection).empty
+            raise Undone
+
+
 class Undone(Exception):
     """Rolls a transaction back."""
 
@@ -243,6 +254,18 @@ def test_data_quality_is_reported(lately: Workspace) -> None:
     [counted] = lately.select("SELECT count(*), count(*) FILTER (left_censored) FROM engagement.sequence_runs")
     assert (quality.runs, quality.left_censored) == counted
     assert 0 < quality.left_censored < quality.runs
+    # The runs of 11 to 31 March show no enrolment, and the missing 10 March is within the 30 days before them.
+    assert quality.start_uncertain == sum(10 + day % 5 for day in range(11, 31)) + 40
+    assert quality.touches_without_sequence == 0
+
+
+def test_messages_and_invitations_without_a_sequence_are_counted(workspace: Workspace) -> None:
+    happened = [enrolled(march(2, 8), "A", sequence=None), sent(march(2), "A", sequence=None), sent(march(2), "B")]
+    happened.append(Activity("invitation.sent", march(2), "C", sequence=None, channel="LINKEDIN"))
+    workspace.land_all(happened)
+    workspace.build()
+    with workspace.warehouse.reader() as connection:
+        assert attention.quality(connection, "UTC").touches_without_sequence == 2
 
 
 def test_a_missing_day_has_no_numbers(lately: Workspace) -> None:

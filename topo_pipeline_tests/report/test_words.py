@@ -14,7 +14,7 @@ WEEK = date(2026, 10, 12)
 GOOD = Quality(
     first_day=date(2026, 9, 24), last_day=date(2026, 11, 22), last_known_day=date(2026, 11, 22), days_missing=0,
     unproved=[], unreadable=0, as_of=date(2026, 11, 22), cohort_days_left_out=0,
-    runs=200, left_censored=0, pending=0, replies=12,
+    runs=200, left_censored=0, start_uncertain=0, touches_without_sequence=0, pending=0, replies=12,
 )  # fmt: skip
 
 
@@ -76,7 +76,7 @@ def test_without_a_complete_week_the_page_says_when_the_first_will_be() -> None:
     assert judged(weeks()[:0], evidence_small=30) == []
     told = not_yet(GOOD, reply_window_days=30)
     assert "21–27 September 2026" in told
-    assert "from 28 October 2026 on" in told
+    assert "complete on 28 October 2026 at the earliest" in told
 
 
 def test_only_data_quality_problems_are_marked() -> None:
@@ -85,10 +85,10 @@ def test_only_data_quality_problems_are_marked() -> None:
     bad = Quality(
         first_day=date(2026, 9, 24), last_day=date(2026, 11, 22), last_known_day=date(2026, 11, 22), days_missing=2,
         unproved=days, unreadable=3, as_of=date(2026, 11, 20), cohort_days_left_out=33,
-        runs=200, left_censored=20, pending=5, replies=12,
+        runs=200, left_censored=20, start_uncertain=3, touches_without_sequence=12, pending=5, replies=12,
     )  # fmt: skip
     assert [fact.text for fact in facts(bad) if not fact.ok] == [
-        "Read up to 22 November 2026, which the tables do not hold yet",
+        "Days up to 22 November 2026 have landed, but are not in the tables yet",
         "2 days missing since 24 September 2026",
         "7 days not proved complete: Mon 9 Nov, Sun 8 Nov, Sat 7 Nov, Fri 6 Nov, Thu 5 Nov and 2 others",
         "Contacts of 33 days are in no rate: a day in their time to reply was not read in full",
@@ -96,7 +96,12 @@ def test_only_data_quality_problems_are_marked() -> None:
     ]
     told = [fact.text for fact in facts(bad) if fact.ok]
     assert "5 of 12 replies not classified yet" in told
-    assert "10.0% of all runs may have begun before the first day: in totals, in no rate" in told
+    assert "10.0% of all contacts may have begun before the first landed day: in totals, in no rate" in told
+    assert (
+        "1.5% of all contacts may have been touched first on a day that was not read in full: in totals, in no rate"
+        in told
+    )
+    assert "12 messages and invitations without a sequence: in totals, not in the list of sequences" in told
 
 
 @pytest.mark.parametrize(
@@ -132,4 +137,3 @@ def test_a_difference_is_signed_unless_it_rounds_to_zero(difference: float, told
 )
 def test_a_sequence_label_is_its_name_on_one_line_or_its_id(name: str | None, label: str) -> None:
     assert words.label(name, "an id") == label
-    assert words.label(None, None) == "(no sequence)"
