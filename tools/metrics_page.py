@@ -17,9 +17,13 @@ from topo_pipeline.warehouse.files import replacing
 
 BEGIN, END = "<!-- written by make docs: begin -->", "<!-- written by make docs: end -->"
 ABOUT_RATES = (
-    "A rate has six columns but only one row in the tables below, which says what its `_num` and `_den` count. These two"
-    " and the rate are of the kind in that row. The other comments are the same for every rate. Those of `reply_rate`:"
+    "A rate has six columns but only one row in the tables below. The row says what its `_num` and `_den` count. Its"
+    " kind is that of these two and of the rate. The other comments are the same for every rate. Those of `reply_rate`:"
 )
+_COMMENTS_ON_A_RATE = """{% from 'rates.jinja' import rate_comments %}
+COMMENT ON TABLE engagement.rates IS '';
+{{ rate_comments('engagement.rates', rate, '', '') }}
+"""
 
 
 def catalogue() -> str:
@@ -69,11 +73,9 @@ def _rows(comments: dict[str, str]) -> Iterator[tuple[str, str]]:
 @cache
 def _same_for_every(rate: str) -> dict[str, str]:
     """Return the comments on the columns of a rate, except those on `_num` and `_den`."""
-    loader = jinja2.PackageLoader("topo_pipeline", "engagement")
-    macros = jinja2.Environment(loader=loader, autoescape=True).get_template("rates.jinja").module
-    script = f"COMMENT ON TABLE engagement.rates IS '';\n{macros.rate_comments('engagement.rates', rate, '', '')}"
-    comments = MetricTable("rates", script).comments()["rates"]
-    return {column: text for column, text in comments.items() if text}
+    files = jinja2.Environment(loader=jinja2.PackageLoader("topo_pipeline", "engagement"), autoescape=True)
+    script = files.from_string(_COMMENTS_ON_A_RATE).render(rate=rate)
+    return {column: text for column, text in MetricTable("rates", script).comments()["rates"].items() if text}
 
 
 def _section(table: MetricTable) -> str:

@@ -8,20 +8,16 @@ import re
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import duckdb
 
 from tools.demo_tables import write_demo
 from topo_pipeline.warehouse.files import replacing
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
 PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
 _EXAMPLE = re.compile(r"^(\d+)\. \*(.+?)\.\* (.+?)(?=^\d+\. \*|^#|\Z)", re.MULTILINE | re.DOTALL)
 _QUERY = re.compile(r"^-- (\d+)\. (.+)\n([^;]+);", re.MULTILINE)
-_BOLD = re.compile(r"\*\*(.+?)\*\*")
+BOLD = re.compile(r"\*\*(.+?)\*\*")
 
 Title = tuple[str, str]  # number and name
 
@@ -43,14 +39,14 @@ def with_numbers(text: str, numbers: tuple[object, ...]) -> str:
     Raises:
         ValueError: The text has more or fewer numbers in bold.
     """
-    bold = len(_BOLD.findall(text))
+    bold = len(BOLD.findall(text))
     if bold != len(numbers):
         raise ValueError(f"{bold} numbers are in bold, but the query returns {len(numbers)}: {text}")
     written = map(_written, numbers)
-    return _BOLD.sub(lambda _: f"**{next(written)}**", text)
+    return BOLD.sub(lambda _: f"**{next(written)}**", text)
 
 
-def numbers_of(connection: "DuckDBPyConnection", query: str) -> tuple[object, ...]:
+def numbers_of(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[object, ...]:
     """Return the row of an example's query.
 
     Raises:
@@ -62,7 +58,7 @@ def numbers_of(connection: "DuckDBPyConnection", query: str) -> tuple[object, ..
     return tuple(rows[0])
 
 
-def updated(page: str, connection: "DuckDBPyConnection") -> str:
+def updated(page: str, connection: duckdb.DuckDBPyConnection) -> str:
     """Return the page with the numbers of a warehouse in its examples."""
     of = queries()
     for title, text in examples(page).items():
