@@ -58,8 +58,9 @@ lint: install-dev ## Check style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-docs: install-dev ## Update the tables and columns in docs/metrics.md from the .sql files
+docs: install-dev ## Update docs/metrics.md: the columns from the .sql files, the examples' numbers from the demo
 	@$(BIN)/python -m tools.metrics_page docs/metrics.md
+	@$(BIN)/python -m tools.worked_examples
 
 snapshot: install-dev ## Write the Dagster definitions to topo_pipeline_tests/definitions.yaml
 	@$(BIN)/python -W ignore -m topo_pipeline_tests.snapshot

@@ -5,6 +5,13 @@ from fnmatch import fnmatchcase
 # Name of the kind, patterns of its columns (the first kind that matches counts), reason.
 DIFFERENCES = (
     (
+        "judgement",
+        "*_low *_high *_evidence *_rank signal is_volume_anomaly is_silent tracking_off sent_* anomalies outcome*"
+        " start_uncertain replied_before_message cohort_days_left_out contacted_in_time completed_in_time"
+        " stopped_in_time",
+        "Not on Topo's screens. Calculated here from the rules and the landed data.",
+    ),
+    (
         "opens",
         "opens* *_opens email_open* *_for_open *_open_at opened_* *click* *look*",
         "Topo's screens count the same opens and clicks, many of them by privacy proxies and mail scanners. Here rates"
@@ -23,13 +30,6 @@ DIFFERENCES = (
         "Topo's screens show counts. Dividing one by another mixes runs of different ages: replies from old runs by"
         " messages to new ones. Here a run counts once its window has closed, and only with events inside the window."
         " The numbers are lower and appear later.",
-    ),
-    (
-        "judgement",
-        "*_low *_high *_evidence *_rank signal is_volume_anomaly is_silent tracking_off sent_* anomalies outcome*"
-        " start_uncertain replied_before_message cohort_days_left_out contacted_in_time completed_in_time"
-        " stopped_in_time",
-        "Not on Topo's screens. Calculated here from the rules and the landed data.",
     ),
     (
         "answer",

@@ -4,7 +4,11 @@
 """
 
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+
+import jinja2
 
 from tools.column_differences import DIFFERENCES, kind_of
 from topo_pipeline.engagement.checks import checks_of
@@ -12,11 +16,21 @@ from topo_pipeline.engagement.tables import MetricTable, tables
 from topo_pipeline.warehouse.files import replacing
 
 BEGIN, END = "<!-- written by make docs: begin -->", "<!-- written by make docs: end -->"
+ABOUT_RATES = (
+    "A rate has six columns but only one row in the tables below. The row says what its `_num` and `_den` count. Its"
+    " kind is that of these two and of the rate. The other comments are the same for every rate. Those of `reply_rate`:"
+)
+_COMMENTS_ON_A_RATE = """{% from 'rates.jinja' import rate_comments %}
+COMMENT ON TABLE engagement.rates IS '';
+{{ rate_comments('engagement.rates', rate, '', '') }}
+"""
 
 
 def catalogue() -> str:
-    """Return the generated part as markdown: kinds of columns, metric tables with their checks, topo.activities."""
-    return "\n\n".join([_differences(), *(_section(table) for table in tables().values()), _landed_activities()])
+    """Return the generated part: kinds of columns, rates, metric tables with their checks, topo.activities."""
+    return "\n\n".join(
+        [_differences(), _rates(), *(_section(table) for table in tables().values()), _landed_activities()]
+    )
 
 
 def with_catalogue(page: str) -> str:
@@ -37,6 +51,33 @@ def _differences() -> str:
     return "\n".join(["| Kind of column | Why it can differ from Topo's screens |", "| --- | --- |", *rows])
 
 
+def _rates() -> str:
+    rows = (
+        f"| `{column}` | {_cell(text)} | {kind_of(column)} |" for column, text in _same_for_every("reply_rate").items()
+    )
+    return "\n".join([ABOUT_RATES, "", "| Column | | Kind |", "| --- | --- | --- |", *rows])
+
+
+def _rows(comments: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield a table's rows: one per rate, and one per column whose comment that row and `_rates` do not contain."""
+    rates = {name for name in comments if {f"{name}_num", f"{name}_den"} <= comments.keys()}
+    explained = {column: text for rate in rates for column, text in _same_for_every(rate).items()}
+    for column, text in comments.items():
+        if column in rates:
+            counts = f"`_num`: {comments[f'{column}_num']} `_den`: {comments[f'{column}_den']}"
+            yield column, counts if text == explained[column] else f"{counts} {text}"
+        elif column and column.removesuffix("_num").removesuffix("_den") not in rates and text != explained.get(column):
+            yield column, text
+
+
+@cache
+def _same_for_every(rate: str) -> dict[str, str]:
+    """Return the comments on the columns of a rate, except those on `_num` and `_den`."""
+    files = jinja2.Environment(loader=jinja2.PackageLoader("topo_pipeline", "engagement"), autoescape=True)
+    script = files.from_string(_COMMENTS_ON_A_RATE).render(rate=rate)
+    return {column: text for column, text in MetricTable("rates", script).comments()["rates"].items() if text}
+
+
 def _section(table: MetricTable) -> str:
     described = [
         line
@@ -48,11 +89,7 @@ def _section(table: MetricTable) -> str:
             "",
             "| Column | | Kind |",
             "| --- | --- | --- |",
-            *(
-                f"| `{column}` | {_cell(comment)} | {kind_of(column)} |"
-                for column, comment in comments.items()
-                if column
-            ),
+            *(f"| `{column}` | {_cell(text)} | {kind_of(column)} |" for column, text in _rows(comments)),
             "",
         ]
     ]
