@@ -28,7 +28,7 @@ DIFFERENCES = (
         "judgement",
         "*_low *_high *_evidence *_rank signal is_volume_anomaly is_silent tracking_off sent_* anomalies outcome*"
         " start_uncertain replied_before_message cohort_days_left_out contacted_in_time completed_in_time"
-        " stopped_in_time",
+        " stopped_in_time left_out_*",
         "Not on Topo's screens. Calculated here from the rules and the landed data.",
     ),
     (
