@@ -1,6 +1,7 @@
 {% from 'rates.jinja' import rate_columns, rate_comments %}
 {% from 'horizon.jinja' import closed_day, closed_until, horizon, quarter, quarters, unknown_in %}
 {% from 'sequence_actions.jinja' import answers %}
+{% from 'runs.jinja' import channels %}
 {% set windows = {'open': '$open_window_days', 'reply': '$message_reply_window_days', 'acceptance': '$acceptance_window_days'} %}
 {# Whether the window of an action has closed and has no unknown day in it. #}
 {% macro is_closed(window) %}coalesce(acted_at <= {{ closed_until(windows[window]) }} AND unknown_{{ window }} = 0, false){% endmacro %}
@@ -216,7 +217,7 @@ FROM shown CROSS JOIN horizon;
 
 COMMENT ON TABLE engagement.sequence_channels IS 'One row per sequence, channel and period: the outcomes of single messages, invitations and tasks. Rates of messages and invitations cover those whose outcome window has closed. Messages, invitations and tasks of left-censored runs are in sends, invitations and open_tasks, but in no other number.';
 COMMENT ON COLUMN engagement.sequence_channels.sequence_template_id IS 'Id of the sequence. NULL when the activities name none.';
-COMMENT ON COLUMN engagement.sequence_channels.channel IS 'EMAIL, LINKEDIN or MANUAL. OTHER for any other channel that Topo sends, NONE when the channel is unknown.';
+COMMENT ON COLUMN engagement.sequence_channels.channel IS '{{ channels }}';
 COMMENT ON COLUMN engagement.sequence_channels.period IS 'lifetime: all landed days. 7d, 28d and 90d: the 7, 28 or 90 calendar days that end with the last known day. A rate of messages or invitations covers those sent on the last 7, 28 or 90 days of which every outcome window has closed.';
 COMMENT ON COLUMN engagement.sequence_channels.sends IS 'Messages sent in the period, whether or not their windows have closed. Includes left-censored runs.';
 COMMENT ON COLUMN engagement.sequence_channels.eligible_for_open IS 'Messages of these days whose window for opens and clicks has closed ($open_window_days days, rule open_window_days). Excludes left-censored runs and days with an unknown day in their windows.';

@@ -1,5 +1,6 @@
 {% from 'rates.jinja' import rate_columns, rate_comments %}
 {% from 'horizon.jinja' import closed_until, horizon, quarter, quarters, unknown_in %}
+{% from 'runs.jinja' import channels %}
 {% macro actions(which) %}coalesce(sum(actions) FILTER ({{ which }}), 0)::BIGINT{% endmacro %}
 -- Grain: sequence_template_id, step, inferred_position, channel
 WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'reply': '$message_reply_window_days'}) }}, windows AS (
@@ -112,7 +113,7 @@ COMMENT ON TABLE engagement.sequence_steps IS 'One row per sequence, step and ch
 COMMENT ON COLUMN engagement.sequence_steps.sequence_template_id IS 'Id of the sequence. NULL when the activities name none.';
 COMMENT ON COLUMN engagement.sequence_steps.step IS 'Step number that Topo sends. NULL when it sends none.';
 COMMENT ON COLUMN engagement.sequence_steps.inferred_position IS 'When step is NULL: position of the message or invitation among those of its run, from 1. Not a step number, since manual steps send nothing. NULL when step is known.';
-COMMENT ON COLUMN engagement.sequence_steps.channel IS 'EMAIL, LINKEDIN or MANUAL. OTHER for any other channel that Topo sends, NONE when the channel is unknown.';
+COMMENT ON COLUMN engagement.sequence_steps.channel IS '{{ channels }}';
 COMMENT ON COLUMN engagement.sequence_steps.runs_reached IS 'Runs with a message or invitation in this row. 0 for a step that sends nothing, such as a task.';
 COMMENT ON COLUMN engagement.sequence_steps.sends IS 'Messages and invitations sent.';
 COMMENT ON COLUMN engagement.sequence_steps.left_out_for_reply IS 'Runs without an earlier valid reply whose first message or invitation in this row has a window for replies that has closed but contains an unknown day, so they are not in step_reply_rate. Load that day to get them back.';

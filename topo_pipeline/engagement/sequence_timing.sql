@@ -1,5 +1,6 @@
 {% from 'rates.jinja' import rate_columns, rate_comments %}
 {% from 'horizon.jinja' import closed_until, horizon, quarter, quarters, unknown_in %}
+{% from 'runs.jinja' import channels %}
 -- Grain: sequence_template_id, channel, weekday, hour
 WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'reply': '$message_reply_window_days'}) }}, hours AS (
     -- The offset of a time zone changes at a quarter of an hour, so a quarter lies within one hour.
@@ -41,7 +42,7 @@ FROM (
 
 COMMENT ON TABLE engagement.sequence_timing IS 'One row per sequence, channel, weekday and hour of sending: messages and their replies. Some cells always look good by chance, so use it to describe, not to decide.';
 COMMENT ON COLUMN engagement.sequence_timing.sequence_template_id IS 'Id of the sequence. NULL when the activities name none.';
-COMMENT ON COLUMN engagement.sequence_timing.channel IS 'EMAIL, LINKEDIN or MANUAL. OTHER for any other channel that Topo sends, NONE when the channel is unknown.';
+COMMENT ON COLUMN engagement.sequence_timing.channel IS '{{ channels }}';
 COMMENT ON COLUMN engagement.sequence_timing.weekday IS 'Weekday of the send in the reporting time zone, from 1 (Monday) to 7 (Sunday).';
 COMMENT ON COLUMN engagement.sequence_timing.hour IS 'Hour of the send in the reporting time zone, from 0 to 23.';
 COMMENT ON COLUMN engagement.sequence_timing.sends IS 'Messages sent. Includes left-censored runs.';
