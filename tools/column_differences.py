@@ -18,8 +18,8 @@ DIFFERENCES = (
     ),
     (
         "rate",
-        "*_num *_den *_rate *_rate_all *_rate_*d *share* *coverage maturity eligible* is_mature windows_closed change* previous_*"
-        " median_* p90_* hours_* replies_per_message messages_per_* contacts_per_meeting touches_to_reply",
+        "*_num *_den *_rate *_rate_all *_rate_*d *share* *coverage maturity eligible* is_mature windows_closed change*"
+        " previous_* median_* p90_* hours_* replies_per_message messages_per_* contacts_per_meeting touches_to_reply",
         "Topo's screens show counts. Dividing one by another mixes runs of different ages: replies from old runs by"
         " messages to new ones. Here a run counts once its window has closed, and only with events inside the window."
         " The numbers are lower and appear later.",

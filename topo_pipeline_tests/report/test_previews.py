@@ -118,7 +118,7 @@ def test_two_sequences_with_one_name_are_two_lines(seen: dict[str, Seen]) -> Non
 
 
 def test_closed_weeks_with_unknown_days_are_shown_and_marked(tmp_path: Path) -> None:
-    """Tuesday the 10th is unknown. The windows of the 3rd and the 9th contain it, those of the 12th and the 17th don't."""
+    """Tuesday the 10th is unknown. It is in the windows of the 3rd and the 9th, not of the 12th and the 17th."""
     workspace = Workspace(str(tmp_path / "topo.duckdb"))
     happened = [
         did for day in (3, 9, 12, 17, 25) for did in (enrolled(march(day, 8), f"{day}"), sent(march(day), f"{day}"))
