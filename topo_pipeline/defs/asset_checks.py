@@ -14,8 +14,9 @@ from topo_pipeline.defs.messages import as_dagster_failure
 from topo_pipeline.defs.partitions import ACTIVITIES
 from topo_pipeline.defs.records import recorded_days
 from topo_pipeline.defs.resources import Clock, Topo, Warehouse
-from topo_pipeline.engagement.checks import Verdict, checks_of, evaluate
+from topo_pipeline.engagement.checks import checks_of
 from topo_pipeline.engagement.tables import tables
+from topo_pipeline.engagement.verdicts import Verdict, evaluate
 from topo_pipeline.settings import Settings, SettingsError
 from topo_pipeline.topo_api.errors import TopoError
 
@@ -79,7 +80,7 @@ def _evaluations(
     recorded = recorded_days(instance, now, settings, refused) if asset == ACTIVITIES else []
     due = last_due_day(now, settings.zone)
     with as_dagster_failure(), warehouse.reader() as connection:
-        verdicts = evaluate(connection, ".".join(asset.path), now=now, due=due, recorded=recorded)
+        verdicts = evaluate(connection, checks_of(".".join(asset.path)), now=now, due=due, recorded=recorded)
         return [(check.name, evaluation(verdict)) for check, verdict in verdicts]
 
 

@@ -90,8 +90,9 @@ def _asset(table: metrics.MetricTable, settings: Settings) -> dg.AssetsDefinitio
             )
             seen = look_at(connection, table.name, settings.rules, days)
         context.log.info(table_line(table.name, built.rows, days, clock() - began))
-        if built.is_redefined:
-            context.log.info(f"{table.name}: rebuilt from scratch, because its definition has changed")
+        if built.was_outdated:
+            reason = "its definition has changed or a table that it reads was rebuilt"
+            context.log.info(f"{table.name}: rebuilt from scratch, because {reason}")
         about = (chart_and_preview(seen) if seen else {}) | _table_metadata(table, built, settings)
         if not table.is_daily:
             return dg.MaterializeResult(metadata=about | (seen.totals() if seen else {}))

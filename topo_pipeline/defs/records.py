@@ -15,7 +15,7 @@ import dagster as dg
 
 from topo_pipeline.days import CLOSING_TIME, backfill_commands, format_days
 from topo_pipeline.defs.partitions import ACTIVITIES, RANGE_END, RANGE_START, daily_partitions, date_at
-from topo_pipeline.engagement.checks import Recorded
+from topo_pipeline.engagement.verdicts import Recorded
 from topo_pipeline.settings import Settings
 
 if TYPE_CHECKING:

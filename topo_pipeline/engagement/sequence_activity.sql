@@ -1,5 +1,5 @@
 {% from 'counts.jinja' import event_comments, reply_counts, totals %}
-{% from 'runs.jinja' import channel_group, reply_class %}
+{% from 'runs.jinja' import channel_group, channels, reply_class %}
 {# Counted here only. #}
 {% set others = [
     {'name': 'runs_completed', 'type': 'sequence.completed', 'text': 'Sequence runs that reached the end of the sequence.'},
@@ -64,7 +64,7 @@ WHERE day IN (SELECT unnest($days::DATE[]))
 COMMENT ON TABLE engagement.sequence_activity IS 'One row per sequence, channel and day: the activities of the day, counted. Built from the activities of that day alone. Every count can be summed over days, channels and sequences, except persons_messaged.';
 COMMENT ON COLUMN engagement.sequence_activity.sequence_template_id IS 'Id of the sequence. NULL when the activities name none.';
 COMMENT ON COLUMN engagement.sequence_activity.sequence_id IS 'Where sequence_template_id is NULL: id of the run, by which sequence_daily finds the sequence. NULL when sequence_template_id is known or the activities name no run.';
-COMMENT ON COLUMN engagement.sequence_activity.channel IS 'EMAIL, LINKEDIN or MANUAL. OTHER for any other channel that Topo sends, NONE when the channel is unknown.';
+COMMENT ON COLUMN engagement.sequence_activity.channel IS '{{ channels }}';
 COMMENT ON COLUMN engagement.sequence_activity.day IS 'The reporting day.';
 {{ event_comments('engagement.sequence_activity', 'on the day') }}
 COMMENT ON COLUMN engagement.sequence_activity.replies_not_human IS 'Replies that no person wrote: replies_out_of_office plus replies_bounced.';

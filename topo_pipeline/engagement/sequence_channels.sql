@@ -1,9 +1,12 @@
 {% from 'rates.jinja' import rate_columns, rate_comments %}
 {% from 'horizon.jinja' import closed_day, closed_until, horizon, quarter, quarters, unknown_in %}
 {% from 'sequence_actions.jinja' import answers %}
+{% from 'runs.jinja' import channels %}
 {% set windows = {'open': '$open_window_days', 'reply': '$message_reply_window_days', 'acceptance': '$acceptance_window_days'} %}
 {# Whether the window of an action has closed and has no unknown day in it. #}
 {% macro is_closed(window) %}coalesce(acted_at <= {{ closed_until(windows[window]) }} AND unknown_{{ window }} = 0, false){% endmacro %}
+{# Whether the window of an action has closed, but has an unknown day in it. #}
+{% macro is_left_out(window) %}coalesce(acted_at <= {{ closed_until(windows[window]) }} AND unknown_{{ window }} > 0, false){% endmacro %}
 {# The sends that a rate covers: of the last n days whose windows have closed, or all. #}
 {% macro of_rates(window) -%}
 (days IS NULL OR coalesce(day BETWEEN last_{{ window }}_day - days + 1 AND last_{{ window }}_day, false))
@@ -38,6 +41,7 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in(windows) }}, periods AS (
         actions.*,
         {% for window in windows %}
         {{ is_closed(window) }} AS is_{{ window }}_closed,
+        {{ is_left_out(window) }} AS is_{{ window }}_left_out,
         {% endfor %}
         day
     FROM engagement.sequence_actions AS actions
@@ -50,7 +54,7 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in(windows) }}, periods AS (
     SELECT
         sequence_template_id, channel, type, left_censored, day,
         {% for window in windows %}
-        is_{{ window }}_closed,
+        is_{{ window }}_closed, is_{{ window }}_left_out,
         {% endfor %}
         count(*) AS actions,
         {% for answer in answers %}
@@ -121,6 +125,11 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in(windows) }}, periods AS (
         coalesce(sum(clicked) FILTER (can_open), 0)::BIGINT AS clicked,
         coalesce(sum(actions) FILTER (can_reply), 0)::BIGINT AS eligible_for_reply,
         coalesce(sum(replied) FILTER (can_reply), 0)::BIGINT AS replied,
+        {% for window in windows %}
+        coalesce(sum(actions) FILTER (
+            type = '{{ 'invitation.sent' if window == 'acceptance' else 'message.sent' }}' AND NOT left_censored
+            AND is_{{ window }}_left_out AND {{ of_rates(window) }}), 0)::BIGINT AS left_out_for_{{ window }},
+        {% endfor %}
         coalesce(sum(actions) FILTER (type = 'invitation.sent' AND is_of_period), 0)::BIGINT AS invitations,
         coalesce(sum(actions) FILTER (can_accept), 0)::BIGINT AS eligible_invitations,
         coalesce(sum(accepted) FILTER (can_accept), 0)::BIGINT AS accepted,
@@ -185,6 +194,9 @@ SELECT
     sends,
     eligible_for_open,
     eligible_for_reply,
+    left_out_for_open,
+    left_out_for_reply,
+    left_out_for_acceptance,
     tracking_off,
     {{ rate_columns('email_open_rate', 'opened', 'tracked') }},
     {{ rate_columns('email_open_rate_adjusted', 'looked', 'tracked') }},
@@ -205,11 +217,14 @@ FROM shown CROSS JOIN horizon;
 
 COMMENT ON TABLE engagement.sequence_channels IS 'One row per sequence, channel and period: the outcomes of single messages, invitations and tasks. Rates of messages and invitations cover those whose outcome window has closed. Messages, invitations and tasks of left-censored runs are in sends, invitations and open_tasks, but in no other number.';
 COMMENT ON COLUMN engagement.sequence_channels.sequence_template_id IS 'Id of the sequence. NULL when the activities name none.';
-COMMENT ON COLUMN engagement.sequence_channels.channel IS 'EMAIL, LINKEDIN or MANUAL. OTHER for any other channel that Topo sends, NONE when the channel is unknown.';
+COMMENT ON COLUMN engagement.sequence_channels.channel IS '{{ channels }}';
 COMMENT ON COLUMN engagement.sequence_channels.period IS 'lifetime: all landed days. 7d, 28d and 90d: the 7, 28 or 90 calendar days that end with the last known day. A rate of messages or invitations covers those sent on the last 7, 28 or 90 days of which every outcome window has closed.';
 COMMENT ON COLUMN engagement.sequence_channels.sends IS 'Messages sent in the period, whether or not their windows have closed. Includes left-censored runs.';
 COMMENT ON COLUMN engagement.sequence_channels.eligible_for_open IS 'Messages of these days whose window for opens and clicks has closed ($open_window_days days, rule open_window_days). Excludes left-censored runs and days with an unknown day in their windows.';
 COMMENT ON COLUMN engagement.sequence_channels.eligible_for_reply IS 'Messages of these days whose window for replies has closed ($message_reply_window_days days, rule message_reply_window_days). Excludes left-censored runs and days with an unknown day in their windows.';
+COMMENT ON COLUMN engagement.sequence_channels.left_out_for_open IS 'Messages of these days whose window for opens and clicks has closed but contains an unknown day, so they are in no rate of opens and clicks. Load that day to get them back. Excludes left-censored runs.';
+COMMENT ON COLUMN engagement.sequence_channels.left_out_for_reply IS 'Messages of these days whose window for replies has closed but contains an unknown day, so they are in no rate of replies. Load that day to get them back. Excludes left-censored runs.';
+COMMENT ON COLUMN engagement.sequence_channels.left_out_for_acceptance IS 'Invitations of these days whose window for acceptance has closed but contains an unknown day, so they are in no rate of invitations. Load that day to get them back. Excludes left-censored runs.';
 COMMENT ON COLUMN engagement.sequence_channels.tracking_off IS 'TRUE when opens and clicks do not seem to be tracked: the sequence sent at least $tracking_off_sends emails in the 28 calendar days up to the last known day (rule tracking_off_sends), and none of its runs has an open or a click since those days began. The rates of opens and clicks are then NULL in every period. NULL on channels other than EMAIL.';
 {{ rate_comments('engagement.sequence_channels', 'email_open_rate', 'Emails in email_open_rate_den that were opened at most $open_window_days days after the send (rule open_window_days), opens by privacy proxies included. NULL on other channels and when tracking is off.', 'Emails in eligible_for_open. NULL on other channels and when tracking is off.') }}
 {{ rate_comments('engagement.sequence_channels', 'email_open_rate_adjusted', 'Emails in email_open_rate_adjusted_den that were opened at most $open_window_days days (rule open_window_days) and more than $instant_open_seconds seconds (rule instant_open_seconds) after the send. Earlier opens are attributed to machines. NULL on other channels and when tracking is off.', 'Emails in eligible_for_open. NULL on other channels and when tracking is off.') }}

@@ -156,7 +156,8 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in(lengths) }}, started AS (
     SELECT
         started.*,
         responses.* EXCLUDE (sequence_template_id, sequence_id, axis),
-        coalesce(is_member AND started_at <= {{ closed_until('$reply_window_days') }}, false) AS is_eligible,
+        coalesce(started_at <= {{ closed_until('$reply_window_days') }}, false) AS is_over,
+        is_member AND is_over AS is_eligible,
         {% for window in early_windows %}
         coalesce(is_member AND started_at <= {{ closed_until(window) }} AND unknown_{{ window }}d = 0, false) AS is_eligible_{{ window }}d,
         {% endfor %}
@@ -179,6 +180,7 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in(lengths) }}, started AS (
         CASE axis WHEN 'sent' THEN count(*) FILTER (is_replied_before) END AS replied_before_message,
         count(*) FILTER (is_eligible) AS eligible,
         any_value(unknown_later) AS days_unknown,
+        bool_and(is_over) AND any_value(unknown_later) = 0 AS is_mature,
         {% for window in early_windows %}
         count(*) FILTER (is_eligible_{{ window }}d) AS eligible_{{ window }}d,
         count(*) FILTER (is_eligible_{{ window }}d AND {{ within('replied_at', window) }}) AS reply_{{ window }}d_num,
@@ -217,7 +219,7 @@ SELECT
     eligible,
     rate(eligible, members),
     days_unknown,
-    eligible = members AND days_unknown = 0,
+    is_mature,
     {% for window in early_windows %}
     eligible_{{ window }}d,
     reply_{{ window }}d_num,
@@ -270,7 +272,7 @@ COMMENT ON COLUMN engagement.sequence_cohorts.replied_before_message IS 'On axis
 COMMENT ON COLUMN engagement.sequence_cohorts.eligible IS 'Members whose outcome window has closed: they started at least $reply_window_days days before the end of the last known day (rule reply_window_days).';
 COMMENT ON COLUMN engagement.sequence_cohorts.maturity IS 'eligible / members, a share from 0 to 1. NULL when members is 0.';
 COMMENT ON COLUMN engagement.sequence_cohorts.days_unknown IS 'Unknown days from the cohort day to the end of its outcome window: days up to the last known one that have not landed, were last read before they were over, or were not proved complete.';
-COMMENT ON COLUMN engagement.sequence_cohorts.is_mature IS 'TRUE when all members are eligible and no day is unknown. Other tables leave cohort days with unknown days out of these rates. To combine rows, do the same.';
+COMMENT ON COLUMN engagement.sequence_cohorts.is_mature IS 'TRUE when the outcome windows of all runs that started on the day have closed, those in no rate included, and no day in these windows is unknown. Other tables leave cohort days with unknown days out of these rates. To combine rows, do the same.';
 {% for window in early_windows %}
 COMMENT ON COLUMN engagement.sequence_cohorts.eligible_{{ window }}d IS 'Members whose first {{ window }} days were over at the end of the last known day. 0 when one of these days is unknown.';
 COMMENT ON COLUMN engagement.sequence_cohorts.reply_{{ window }}d_num IS 'Runs in eligible_{{ window }}d with a valid reply at most {{ window }} days after the start.';

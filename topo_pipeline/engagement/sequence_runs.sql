@@ -3,7 +3,7 @@
 {% import 'sequence_responses.jinja' as sequence_responses %}
 {% from 'horizon.jinja' import horizon %}
 {% from 'rates.jinja' import outcomes %}
-{% from 'runs.jinja' import channel_group, days, reply_class %}
+{% from 'runs.jinja' import channel_group, channels, days, reply_class %}
 {% set in_time = 'since <= ' ~ days('$reply_window_days') %}
 {% set is_instant = 'epoch_us(created_at) - epoch_us(acted_at) <= $instant_open_seconds::BIGINT * 1_000_000' %}
 {% set of_run = 'flags_changed.sequence_id = built.sequence_id AND flags_changed.sequence_template_id IS NOT DISTINCT FROM built.sequence_template_id' %}
@@ -431,7 +431,7 @@ COMMENT ON COLUMN engagement.sequence_runs.opens IS 'Opens, repeated opens inclu
 COMMENT ON COLUMN engagement.sequence_runs.opens_instant IS 'Opens at most $instant_open_seconds seconds after the message was sent, too soon to be a person (rule instant_open_seconds). An open belongs to the message that it names; if it names none, to the last email of the run before it.';
 COMMENT ON COLUMN engagement.sequence_runs.clicks IS 'Clicks, repeated clicks included.';
 COMMENT ON COLUMN engagement.sequence_runs.replies IS 'Replies of any kind, automatic ones included.';
-COMMENT ON COLUMN engagement.sequence_runs.reply_channel IS 'Channel of the first valid reply: EMAIL, LINKEDIN or MANUAL. OTHER for any other channel that Topo sends, NONE when the channel is unknown. NULL without a valid reply.';
+COMMENT ON COLUMN engagement.sequence_runs.reply_channel IS 'Channel of the first valid reply: {{ channels }} NULL without a valid reply.';
 COMMENT ON COLUMN engagement.sequence_runs.replied_step IS 'Number of the step that the first valid reply answers. NULL without a valid reply or when the step is unknown.';
 COMMENT ON COLUMN engagement.sequence_runs.reply_attribution IS 'How the message or invitation that the first valid reply answers was found: exact (the reply names the message), last_touch_same_channel (the last one on its channel before it), last_touch_any (the last one before it) or none (nothing was sent before it). NULL without a valid reply.';
 COMMENT ON COLUMN engagement.sequence_runs.touches_before_reply IS 'Messages and invitations sent up to the first valid reply. NULL without a valid reply.';
@@ -443,7 +443,7 @@ COMMENT ON COLUMN engagement.sequence_runs.steps_completed IS 'Steps completed.'
 COMMENT ON COLUMN engagement.sequence_runs.steps_skipped IS 'Steps skipped.';
 COMMENT ON COLUMN engagement.sequence_runs.last_step IS 'Highest step number that any activity of the run names. NULL when none names one.';
 COMMENT ON COLUMN engagement.sequence_runs.last_completed_step IS 'Step number of the step that was completed last. NULL when no completed step has a number.';
-COMMENT ON COLUMN engagement.sequence_runs.last_completed_channel IS 'Channel of that step: EMAIL, LINKEDIN or MANUAL. OTHER for any other channel that Topo sends, NONE when the channel is unknown. NULL when last_completed_step is NULL.';
+COMMENT ON COLUMN engagement.sequence_runs.last_completed_channel IS 'Channel of that step: {{ channels }} NULL when last_completed_step is NULL.';
 COMMENT ON COLUMN engagement.sequence_runs.max_stage IS 'Furthest stage that the run reached: enrolled < touched (message or invitation sent) < engaged (open, click or acceptance) < replied (valid reply) < positive (positive reply) < meeting.';
 COMMENT ON COLUMN engagement.sequence_runs.outcome IS 'The best that came within $reply_window_days days of the first message or invitation (rule reply_window_days), the first that applies of meeting, positive, opt_out, negative, neutral, unknown, pending, out_of_office, bounced (classes of replies) and none. Can still change until those days are over. NULL for a run without a message or invitation.';
 COMMENT ON COLUMN engagement.sequence_runs.contacted_in_time IS 'TRUE when a message was sent at most $reply_window_days days after the enrolment (rule reply_window_days). NULL without an enrolment.';

@@ -1,5 +1,6 @@
 {% from 'rates.jinja' import rate_columns, rate_comments %}
 {% from 'horizon.jinja' import closed_until, horizon, quarter, quarters, unknown_in %}
+{% from 'runs.jinja' import channels %}
 {% macro actions(which) %}coalesce(sum(actions) FILTER ({{ which }}), 0)::BIGINT{% endmacro %}
 -- Grain: sequence_template_id, step, inferred_position, channel
 WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'reply': '$message_reply_window_days'}) }}, windows AS (
@@ -26,6 +27,8 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'reply': '$message_reply_
             AS is_known_arrival,
         coalesce(acted_at <= {{ closed_until('$message_reply_window_days') }} AND own.unknown_reply = 0, false)
             AND is_known_arrival AS is_closed,
+        coalesce(arrived_at <= {{ closed_until('$message_reply_window_days') }} AND arrival.unknown_reply > 0, false)
+            AS is_left_out,
         run_over_at <= as_of AS is_settled,
         exit_reason,
         count(*) AS actions
@@ -45,6 +48,7 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'reply': '$message_reply_
         {{ actions('is_touch') }} AS sends,
         {{ actions('is_arrival AND is_closed AND NOT is_replied_before') }} AS eligible,
         {{ actions('is_answered AND is_closed') }} AS replied,
+        {{ actions('is_arrival AND is_left_out AND NOT is_replied_before') }} AS left_out_for_reply,
         {{ actions('is_first_reply') }} AS replies,
         {{ actions('is_arrival AND is_settled') }} AS settled,
         {{ actions('is_arrival AND is_settled') }} - {{ actions('exit_reason IS NOT NULL AND is_settled') }} AS advanced,
@@ -87,6 +91,7 @@ SELECT
     channel,
     runs_reached,
     sends,
+    left_out_for_reply,
     {{ rate_columns('step_reply_rate', 'replied', 'eligible') }},
     {{ rate_columns('share_of_replies', 'replies', 'replies_of_sequence') }},
     {{ rate_columns('step_skip_rate', 'skipped', 'ended') }},
@@ -108,9 +113,10 @@ COMMENT ON TABLE engagement.sequence_steps IS 'One row per sequence, step and ch
 COMMENT ON COLUMN engagement.sequence_steps.sequence_template_id IS 'Id of the sequence. NULL when the activities name none.';
 COMMENT ON COLUMN engagement.sequence_steps.step IS 'Step number that Topo sends. NULL when it sends none.';
 COMMENT ON COLUMN engagement.sequence_steps.inferred_position IS 'When step is NULL: position of the message or invitation among those of its run, from 1. Not a step number, since manual steps send nothing. NULL when step is known.';
-COMMENT ON COLUMN engagement.sequence_steps.channel IS 'EMAIL, LINKEDIN or MANUAL. OTHER for any other channel that Topo sends, NONE when the channel is unknown.';
+COMMENT ON COLUMN engagement.sequence_steps.channel IS '{{ channels }}';
 COMMENT ON COLUMN engagement.sequence_steps.runs_reached IS 'Runs with a message or invitation in this row. 0 for a step that sends nothing, such as a task.';
 COMMENT ON COLUMN engagement.sequence_steps.sends IS 'Messages and invitations sent.';
+COMMENT ON COLUMN engagement.sequence_steps.left_out_for_reply IS 'Runs without an earlier valid reply whose first message or invitation in this row has a window for replies that has closed but contains an unknown day, so they are not in step_reply_rate. Load that day to get them back.';
 {{ rate_comments('engagement.sequence_steps', 'step_reply_rate', 'Runs in step_reply_rate_den whose first valid reply answers a message or invitation in this row at most $message_reply_window_days days after it was sent (rule message_reply_window_days), with that window closed too.', 'Runs without an earlier valid reply whose first message or invitation in this row was sent at least $message_reply_window_days days before as_of (rule message_reply_window_days), with no unknown day in that window.') }}
 {{ rate_comments('engagement.sequence_steps', 'share_of_replies', 'Runs whose first valid reply answers a message or invitation in this row, however late. A reply belongs to the message that it names; else to the last message or invitation on its channel before it; else to the last one on any channel.', 'Runs of the sequence whose first valid reply answers a message or invitation in any row.') }}
 {{ rate_comments('engagement.sequence_steps', 'step_skip_rate', 'Times that the step was skipped. NULL when the step is unknown.', 'Times that the step was completed or skipped. NULL when the step is unknown.') }}

@@ -126,13 +126,14 @@ class Built:
         rows: The number of rows.
         columns: In order.
         rows_by_day: The rows of the requested days that have landed.
-        is_redefined: Whether it was rebuilt from scratch because its SQL, its companions or its rules have changed.
+        was_outdated: Whether it was rebuilt from scratch because its SQL, its companions or its rules have changed, or
+            because a table that it reads was rebuilt.
     """
 
     rows: int
     columns: tuple[Column, ...]
     rows_by_day: dict[date, int]
-    is_redefined: bool = False
+    was_outdated: bool = False
 
 
 @cache
@@ -168,8 +169,8 @@ def build(
 ) -> Built:
     """Build `table` in the caller's transaction.
 
-    An incremental table is rebuilt from scratch, over the days it was built from, when its fingerprint has changed or
-    one of its tables is missing.
+    An incremental table is rebuilt from scratch, over the days it was built from, when its fingerprint has changed, one
+    of its tables is missing, or a table that it reads was rebuilt.
 
     Args:
         connection: A connection in a transaction.
@@ -192,7 +193,7 @@ def build(
     else:
         _replace_rows(connection, table, values)
     _comment(connection, table.comments(rules))
-    return replace(_describe(connection, table, days), is_redefined=bool(rebuilt) and not full_refresh)
+    return replace(_describe(connection, table, days), was_outdated=bool(rebuilt) and not full_refresh)
 
 
 def rebuild(connection: "DuckDBPyConnection", *, timezone: str, now: datetime, rules: Rules) -> list[str]:
@@ -283,16 +284,20 @@ def _reset(connection: "DuckDBPyConnection", table: MetricTable, *, all_days: bo
     ).fetchall()
     for name in table.comments():
         connection.execute(f"DROP TABLE IF EXISTS engagement.{name}")
-    _clear_builds(connection, table)
+    connection.execute("DELETE FROM engagement.builds WHERE table_name = ?", [table.name])
+    _outdate_readers(connection, table)
     return {day for (day,) in rows}
 
 
-def _clear_builds(connection: "DuckDBPyConnection", table: MetricTable) -> None:
-    """Delete the build records of the table and of the incremental tables that read it, so that all are rebuilt."""
-    connection.execute("DELETE FROM engagement.builds WHERE table_name = ?", [table.name])
+def _outdate_readers(connection: "DuckDBPyConnection", table: MetricTable) -> None:
+    """Clear the fingerprints of the incremental tables that read the table, so that their next build is from scratch.
+
+    Their build records stay, because they say from which days to rebuild.
+    """
     for reader in tables().values():
         if reader.is_incremental and ("engagement", table.name) in reader.reads:
-            _clear_builds(connection, reader)
+            connection.execute("UPDATE engagement.builds SET fingerprint = '' WHERE table_name = ?", [reader.name])
+            _outdate_readers(connection, reader)
 
 
 def _describe(connection: "DuckDBPyConnection", table: MetricTable, days: "Sequence[date]") -> Built:

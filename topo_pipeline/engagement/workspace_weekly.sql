@@ -34,8 +34,8 @@ SELECT
     days_unknown,
     members,
     eligible,
-    coalesce(is_mature, true) AND days_unknown = 0
-        AND coalesce(week_start + 6 <= {{ closed_day('$reply_window_days') }}, false) AS is_mature,
+    coalesce(week_start + 6 <= {{ closed_day('$reply_window_days') }}, false) AS windows_closed,
+    coalesce(is_mature, true) AND days_unknown = 0 AND windows_closed AS is_mature,
     {{ rates() }}
 FROM filled CROSS JOIN horizon;
 
@@ -46,5 +46,6 @@ COMMENT ON COLUMN engagement.workspace_weekly.days_landed IS 'Days of the week t
 COMMENT ON COLUMN engagement.workspace_weekly.days_unknown IS 'Unknown days among the seven days of the week.';
 {{ members_comment('engagement.workspace_weekly', 'in the week') }}
 COMMENT ON COLUMN engagement.workspace_weekly.eligible IS 'Members whose outcome window has closed, without cohort days that have an unknown day in their windows.';
-COMMENT ON COLUMN engagement.workspace_weekly.is_mature IS 'TRUE when the outcome windows of all seven days have closed and no day of the week or of these windows is unknown.';
+COMMENT ON COLUMN engagement.workspace_weekly.windows_closed IS 'TRUE when the outcome windows of all seven days have closed, even if they contain unknown days.';
+COMMENT ON COLUMN engagement.workspace_weekly.is_mature IS 'TRUE when windows_closed is TRUE and no day of the week or of these windows is unknown.';
 {{ rates_comments('engagement.workspace_weekly') }}

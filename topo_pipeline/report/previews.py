@@ -58,14 +58,15 @@ ORDER BY day
 """
 _COHORTS = """
 SELECT date_trunc('week', cohort_day)::DATE AS week_start, bool_and(is_mature) AS is_mature,
-    sum(reply_rate_num) FILTER (days_unknown = 0)::BIGINT AS num,
-    sum(reply_rate_den) FILTER (days_unknown = 0)::BIGINT AS den,
+    if(bool_and(is_mature), 'all', 'not all') AS days_known,
+    coalesce(sum(reply_rate_num) FILTER (days_unknown = 0), 0)::BIGINT AS num,
+    coalesce(sum(reply_rate_den) FILTER (days_unknown = 0), 0)::BIGINT AS den,
     rate(num, den) AS rate, wilson_low(num, den) AS low, wilson_high(num, den) AS high,
     evidence(num, den, $evidence_small, $evidence_usable, $evidence_events) AS evidence
 FROM engagement.sequence_cohorts
 WHERE axis = 'touched'
 GROUP BY week_start
-HAVING bool_and(maturity = 1) AND den > 0
+HAVING bool_and(maturity = 1)
 ORDER BY week_start
 """
 _TRENDS = """
@@ -96,10 +97,11 @@ WHERE day > (SELECT max(day) - 90 FROM engagement.workspace_daily)
 ORDER BY day
 """
 _WORKSPACE_WEEKS = """
-SELECT week_start, is_mature, reply_rate_num AS num, reply_rate_den AS den, reply_rate AS rate, reply_rate_low AS low,
-    reply_rate_high AS high, reply_rate_evidence AS evidence
+SELECT week_start, is_mature, if(is_mature, 'all', 'not all') AS days_known, reply_rate_num AS num,
+    reply_rate_den AS den, reply_rate AS rate, reply_rate_low AS low, reply_rate_high AS high,
+    reply_rate_evidence AS evidence
 FROM engagement.workspace_weekly
-WHERE reply_rate_den > 0 AND eligible = members
+WHERE windows_closed AND members > 0
 ORDER BY week_start
 """
 
@@ -210,7 +212,8 @@ LOOKS = {
         _COHORTS,
         charts.weekly_reply_rate,
         "Reply rate by week of the first message or invitation, all sequences",
-        {"week of": "week_start", "counted": "den", "replied": "num", "reply rate": "rate", "evidence": "evidence"},
+        {"week of": "week_start", "counted": "den", "replied": "num", "reply rate": "rate", "evidence": "evidence",
+         "days known": "days_known"},
         """
         SELECT sum(reply_rate_den)::BIGINT AS matured_runs,
             100 * rate(sum(reply_rate_num), sum(reply_rate_den)) AS reply_rate_percent
@@ -278,7 +281,8 @@ LOOKS = {
         _WORKSPACE_WEEKS,
         charts.weekly_reply_rate,
         "Reply rate by week of the first message or invitation",
-        {"week of": "week_start", "counted": "den", "replied": "num", "reply rate": "rate", "evidence": "evidence"},
+        {"week of": "week_start", "counted": "den", "replied": "num", "reply rate": "rate", "evidence": "evidence",
+         "days known": "days_known"},
         """
         SELECT count(*) AS weeks, count(*) FILTER (is_mature) AS mature_weeks
         FROM engagement.workspace_weekly

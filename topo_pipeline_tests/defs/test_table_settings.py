@@ -28,7 +28,7 @@ bounced_replies = []
 reply_window_days = 1
 censored_days = 0
 """
-REDEFINED = "{}: rebuilt from scratch, because its definition has changed"
+OUTDATED = "{}: rebuilt from scratch, because its definition has changed or a table that it reads was rebuilt"
 
 
 def code_versions(pipeline: Pipeline) -> dict[str, str | None]:
@@ -52,11 +52,11 @@ def uses(table: str, *parameters: str) -> bool:
     return any(f"${parameter}" in tables()[table].statements for parameter in parameters)
 
 
-def redefined(pipeline: Pipeline) -> set[str]:
-    """The tables that the latest run rebuilt because of their definitions, as its log says."""
+def outdated(pipeline: Pipeline) -> set[str]:
+    """The tables that the latest run rebuilt from scratch because they were outdated, as its log says."""
     run = pipeline.instance.get_runs(limit=1)[0]
     lines = {event.user_message for event in pipeline.instance.all_logs(run.run_id) if not event.is_dagster_event}
-    return {table for table in tables() if REDEFINED.format(table) in lines}
+    return {table for table in tables() if OUTDATED.format(table) in lines}
 
 
 def contents(pipeline: Pipeline) -> dict[str, list[tuple[Any, ...]]]:
@@ -78,9 +78,9 @@ def test_a_changed_rule_changes_code_versions_and_the_next_build_is_from_scratch
             assert recorded(changed, table)["code_version"] == code_versions(changed)[table]
             assert Rules(**recorded(changed, table)["rules"]) == RULES
             assert recorded(changed, table)["rules"].keys() == asdict(RULES).keys()
-        assert redefined(changed) == {"sequence_activity", "sequence_runs"}
+        assert outdated(changed) == {"sequence_activity", "sequence_runs"}
         changed.only("activities", *SOME).backfill(LAST_DAYS[-1:])
-        assert redefined(changed) == set()
+        assert outdated(changed) == set()
     with pipeline_over(tmp_path / "other", api_key, rules_file=str(tmp_path / "rules.toml")) as fresh:
         fresh.only("activities", *SOME).backfill(LAST_DAYS)
         from_scratch = contents(fresh)

@@ -281,8 +281,14 @@ class Workspace:
         return self._read[table]
 
     def all_rows(self) -> dict[str, list[dict[str, Any]]]:
+        """The rows of every table. Of sequence_firsts those with a count, without their loads: the rest is history."""
         with self._seeing(*TABLES) as connection:
-            return {name: _rows(connection, name) for name in (*TABLES, *KEPT_BESIDE)}
+            found = {name: _rows(connection, name) for name in (*TABLES, *KEPT_BESIDE, *CHANGES_BESIDE)}
+        for row in found["sequence_firsts"]:
+            del row["load_id"]
+        key = ("sequence_template_id", "day")
+        counted = [row for row in found["sequence_firsts"] if any(row[name] for name in row if name not in key)]
+        return found | {"sequence_firsts": counted}
 
     def rows_of(self, table: str, sequence: str | None = "outbound") -> list[Row]:
         """The table's rows of one sequence."""

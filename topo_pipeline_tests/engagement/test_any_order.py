@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from topo_pipeline.engagement.rules import Rules
+from topo_pipeline.warehouse.ledger import mark_unproved
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, by_day, canonical
 from topo_pipeline_tests.engagement.oracle import KNOWN, World, tables
 from topo_pipeline_tests.engagement.worlds import land_world, name_sequences
@@ -48,13 +49,14 @@ STATUSES = (None, "ACTIVE", "INACTIVE", "FINISHING", "ARCHIVED")
 
 @dataclass(frozen=True)
 class Step:
-    """A load of a day, and whether a build follows it."""
+    """A load of a day, whether a build follows it, and the days whose proof is then withdrawn without a load."""
 
     day: date
     version: list[Activity]
     is_open: bool
     proved: bool
     builds: bool
+    withdrawn: tuple[date, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,22 @@ def history_of(seed: int) -> History:
         else:
             is_open, proved = day in world.open_days, day not in world.unproved_days
             steps.append(Step(day, list(world.landed[day]), is_open, proved, builds))
+    steps = [*with_withdrawn_proofs(steps, chance)]
     return History(world, steps, statuses_change_after=chance.randrange(len(steps)))
+
+
+def with_withdrawn_proofs(steps: list[Step], chance: Random) -> Iterator[Step]:
+    """Yield the steps. Some loads that are not proved, or that are replaced later, lose their proof only later."""
+    late: set[date] = set()
+    for position, step in enumerate(steps):
+        is_last = all(later.day != step.day for later in steps[position + 1 :])
+        late.discard(step.day)
+        if chance.random() < 0.5 and not (is_last and step.proved):
+            late.add(step.day)
+        gone = tuple(day for day in sorted(late) if chance.random() < 0.5 or position == len(steps) - 1)
+        # A build before the withdrawal sees the proof.
+        yield replace(step, proved=step.proved or step.day in late, builds=step.builds or bool(gone), withdrawn=gone)
+        late.difference_update(gone)
 
 
 def earlier_version(day: list[Activity], chance: Random) -> list[Activity]:
@@ -239,6 +256,9 @@ def live_through(workspace: Workspace, history: History) -> None:
             name_sequences(workspace, history.final.statuses)
         if step.builds:
             workspace.build()
+        if step.withdrawn:
+            with workspace.warehouse.transaction() as connection:
+                mark_unproved(connection, step.withdrawn)
     workspace.build()
 
 

@@ -314,6 +314,26 @@ def a_first_message_on_a_day_that_never_landed() -> Case:
 
 
 @case
+def a_cohort_whose_runs_are_in_no_rate_is_mature_only_once_their_windows_have_closed() -> Case:
+    """The 6th is unknown. At the end of the 41st, windows of 30 days have closed if they began by the 11th."""
+    happened = [
+        *(enrolled(march(5)), sent(march(8))),
+        *(enrolled(march(5), "B"), sent(march(20), "B")),
+        *(enrolled(march(13, 8), "C"), Activity("invitation.sent", march(13), "C")),
+        *(replied(march(14), "C", channel="LINKEDIN"), sent(march(15), "C")),
+    ]
+    uncertain = {"members": 0, "start_uncertain": 1, "eligible": 0, "days_unknown": 0, "reply_rate_den": 0}
+    return Case(
+        World(landed(happened, day(1), day(41), day(6))),
+        [
+            cohort("touched", day(8), uncertain | {"is_mature": True}),
+            cohort("touched", day(20), uncertain | {"is_mature": False}),
+            cohort("sent", day(15), {"members": 0, "replied_before_message": 1, "is_mature": False}),
+        ],
+    )
+
+
+@case
 def activities_without_a_sequence_count_for_that_of_their_run() -> Case:
     happened = [
         enrolled(march(1)),

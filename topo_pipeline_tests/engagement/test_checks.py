@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from topo_pipeline.engagement.checks import CHECKS, Recorded, Verdict, checks_of, evaluate
+from topo_pipeline.engagement.checks import CHECKS, checks_of
 from topo_pipeline.engagement.tables import tables
+from topo_pipeline.engagement.verdicts import Recorded, Verdict, evaluate
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, enrolled, march, opened, replied, sent, uid
 
 NOW = march(8)
@@ -25,6 +26,8 @@ GOOD = [
     replied(march(5), "B", category="OUT_OF_OFFICE"),
     replied(march(7), "B"),
     Activity("sequence_step.skipped", march(5), "C", step=2),
+    opened(march(2, 9, 0, 5), "C"),
+    *(Activity(type_, march(6), "C") for type_ in ("hot_lead.created", "meeting.created")),
     opened(march(2), "never seen enrolled"),
 ]
 
@@ -66,7 +69,7 @@ def verdicts(workspace: Workspace, *wrong: str, recorded: Sequence[Recorded] | N
         for statement in wrong:
             connection.execute(statement)
         for table in checked:
-            for check, verdict in evaluate(connection, table, now=NOW, due=DUE, recorded=recorded):
+            for check, verdict in evaluate(connection, checks_of(table), now=NOW, due=DUE, recorded=recorded):
                 said[f"{table}.{check.name}"] = verdict
         raise _RolledBack
     return said
@@ -148,6 +151,39 @@ def test_without_a_problem_every_check_passes_in_a_lake(lake: Workspace) -> None
             "(no sequence)",
         ),
         ("sequence_runs.actions_are_kept_once", "DELETE FROM engagement.sequence_actions", 4, "Outbound"),
+        (
+            "sequence_runs.responses_are_kept_once",
+            "DELETE FROM engagement.sequence_responses WHERE class = 'out_of_office'",
+            1,
+            "Outbound",
+        ),
+        (
+            "sequence_runs.responses_are_kept_once",
+            "INSERT INTO engagement.sequence_responses FROM engagement.sequence_responses"
+            " WHERE type = 'message.opened'",
+            1,
+            "Outbound",
+        ),
+        (
+            "sequence_runs.responses_are_kept_once",
+            "DELETE FROM engagement.sequence_responses WHERE type = 'hot_lead.created'",
+            1,
+            "Outbound",
+        ),
+        (
+            "sequence_runs.responses_are_kept_once",
+            "UPDATE engagement.sequence_responses SET responded_at = responded_at + INTERVAL 1 HOUR"
+            " WHERE type = 'meeting.created'",
+            1,
+            "Outbound",
+        ),
+        (
+            "sequence_runs.responses_are_kept_once",
+            "INSERT INTO engagement.sequence_responses BY NAME"
+            " SELECT 'hot_lead.created' AS type, uuid() AS sequence_id",
+            1,
+            "(no sequence)",
+        ),
         (
             "sequence_daily.uniques_are_within_totals",
             "UPDATE engagement.sequence_daily SET total_opens = 0",
@@ -504,6 +540,7 @@ def test_bugs_of_this_project_and_a_lost_warehouse_are_errors_and_the_rest_are_w
         "outcomes_add_up_to_eligible",
         "rates_are_shares",
         "replies_nest",
+        "responses_are_kept_once",
         "uniques_add_up_to_runs",
         "uniques_are_within_totals",
     }

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 
@@ -242,6 +243,26 @@ def test_a_full_refresh_of_the_runs_rebuilds_the_cohorts(workspace: Workspace) -
     workspace.build("sequence_runs", full_refresh=True)
     every_row = {(DAY_1, "touched"), (DAY_1, "sent"), (DAY_1, "enrolled"), (DAY_2, "enrolled")}
     assert cohorts_written(workspace) == {(uid("outbound"), day, axis) for day, axis in every_row}
+
+
+def outdated(workspace: Workspace, *names: str, **how: Any) -> set[str]:
+    """Build these tables. Return those that were rebuilt because they were outdated."""
+    return {name for name, built in workspace.build(*names, **how).items() if built.was_outdated}
+
+
+def test_a_table_is_outdated_by_a_changed_rule_and_by_a_rebuild_of_a_table_that_it_reads(workspace: Workspace) -> None:
+    for _ in range(2):  # before any load too
+        assert outdated(workspace, *KEPT) == set()
+    workspace.land_all([enrolled(march(1)), sent(march(1))])
+    for _ in range(2):
+        assert outdated(workspace, *KEPT) == set()
+    assert outdated(workspace, *KEPT, rules=REFERRALS_ARE_POSITIVE) == {*KEPT}
+    assert outdated(workspace, *KEPT, rules=Rules(evidence_small=1)) == {*KEPT}
+    of_cohorts = Rules(evidence_small=2)
+    assert outdated(workspace, *KEPT, rules=of_cohorts) == {"sequence_cohorts"}
+    assert outdated(workspace, "sequence_runs", rules=of_cohorts, full_refresh=True) == set()
+    assert outdated(workspace, *KEPT, rules=of_cohorts) == {"sequence_cohorts"}
+    assert outdated(workspace, *KEPT, rules=of_cohorts) == set()
 
 
 def test_a_first_event_moves_to_another_day_in_sequence_firsts(anywhere: Workspace) -> None:

@@ -180,10 +180,14 @@ def test_a_send_with_an_unknown_day_in_its_window_is_in_no_rate(workspace: Works
     row = workspace.channel()
     # 7 days from the 13th and 14 days from the 6th reach it. The windows of 14 days from the 18th on are still open.
     assert (row["sends"], row["eligible_for_open"], row["eligible_for_reply"]) == (6, 5, 2)
+    assert (row["left_out_for_open"], row["left_out_for_reply"], row["left_out_for_acceptance"]) == (1, 3, 0)
     assert (row["contact_open_rate_den"], row["contact_click_rate_den"], row["contact_reply_rate_den"]) == (5, 5, 2)
     row = workspace.channel("LINKEDIN")
     # 10 days from the 12th reach it.
     assert (row["invitations"], row["invitation_acceptance_rate_den"], row["invitation_to_reply_rate_den"]) == (6, 4, 4)
+    assert (row["left_out_for_open"], row["left_out_for_reply"], row["left_out_for_acceptance"]) == (0, 0, 2)
+    # The last 7 days whose 7-day windows have closed begin on the 18th.
+    assert workspace.channel(period="7d")["left_out_for_open"] == 0
 
 
 def mail(run: str, day: int, **details: Any) -> Activity:

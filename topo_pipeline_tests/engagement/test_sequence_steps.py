@@ -316,4 +316,4 @@ def test_a_send_with_an_unknown_day_in_its_window_is_in_no_reply_rate(with_unkno
     """The first message of two runs came the day before the unknown one. One of them answers its second message."""
     row = with_unknown_day.steps()[1, None, "EMAIL"]
     assert (row["runs_reached"], row["sends"], share(row, "share_of_replies")) == (3, 4, (3, 3))
-    assert share(row, "step_reply_rate") == (1, 1)
+    assert (share(row, "step_reply_rate"), row["left_out_for_reply"]) == ((1, 1), 2)

@@ -107,8 +107,9 @@ def test_a_message_with_an_unknown_day_in_its_window_is_in_sends_and_in_no_rate(
     happened = [did for day in (2, 3, 17, 18) for did in (enrolled(march(day), str(day)), sent(march(day), str(day)))]
     workspace.land_all(happened, *days(date(2026, 3, 1), LAST_DAY), unproved_days=[date(2026, 3, 17)])
     workspace.build()
-    found = {cell: (row["sends"], row["reply_rate_den"]) for cell, row in cells(workspace).items()}
-    assert found == {(1, 9): (1, 1), (2, 9): (2, 0), (3, 9): (1, 1)}
+    columns = ("sends", "reply_rate_den", "left_out_for_reply")
+    found = {cell: tuple(row[name] for name in columns) for cell, row in cells(workspace).items()}
+    assert found == {(1, 9): (1, 1, 0), (2, 9): (2, 0, 2), (3, 9): (1, 1, 0)}
 
 
 @pytest.mark.parametrize(

@@ -63,15 +63,15 @@ def test_counts_are_sums_over_all_days_and_sequences(month: Workspace) -> None:
 
 
 def test_rates_are_over_the_runs_touched_in_the_week_in_any_sequence(month: Workspace) -> None:
-    columns = ("members", "eligible", "is_mature")
+    columns = ("members", "eligible", "windows_closed", "is_mature")
     found = {monday: tuple(row[name] for name in columns) for monday, row in by_week(month).items()}
     assert found == {
         # Nothing was touched on its only landed day, whose window has closed.
-        MONDAY - WEEK: (0, 0, True),
-        MONDAY: (5, 5, True),
+        MONDAY - WEEK: (0, 0, True, True),
+        MONDAY: (5, 5, True, True),
         # The windows of its Saturday and Sunday are open.
-        MONDAY + WEEK: (4, 4, False),
-        MONDAY + 2 * WEEK: (5, 0, False),
+        MONDAY + WEEK: (4, 4, False, False),
+        MONDAY + 2 * WEEK: (5, 0, False, False),
     }
     row = by_week(month)[MONDAY]
     assert (share(row, "reply_rate"), share(row, "positive_reply_rate")) == ((2, 5), (1, 5))
@@ -99,12 +99,12 @@ def test_an_unknown_day_leaves_out_the_cohort_days_whose_windows_contain_it(work
         unproved_days=[day(10)] if kind == "unproved" else [],
     )
     workspace.build()
-    columns = ("days_landed", "days_unknown", "members", "eligible", "is_mature", "reply_rate_num")
+    columns = ("days_landed", "days_unknown", "members", "eligible", "windows_closed", "is_mature", "reply_rate_num")
     found = [tuple(row[name] for name in columns) for _, row in sorted(by_week(workspace).items())]
     assert found[:3] == [
-        (7, 0, 14, 2, False, 1),
-        (6 + is_there, 1, 12 + 2 * is_there, 10, False, 5),
-        (7, 0, 14, 14, True, 7),
+        (7, 0, 14, 2, True, False, 1),
+        (6 + is_there, 1, 12 + 2 * is_there, 10, True, False, 5),
+        (7, 0, 14, 14, True, True, 7),
     ]
     # Three days from the 7th on reach the 10th.
     early = [share(row, "reply_rate_3d") for _, row in sorted(by_week(workspace).items())]

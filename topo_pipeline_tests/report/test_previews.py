@@ -117,6 +117,26 @@ def test_two_sequences_with_one_name_are_two_lines(seen: dict[str, Seen]) -> Non
     assert '"twin (2)"' in drawn
 
 
+def test_closed_weeks_with_unknown_days_are_shown_and_marked(tmp_path: Path) -> None:
+    """Tuesday the 10th is unknown. It is in the windows of the 3rd and the 9th, not of the 12th and the 17th."""
+    workspace = Workspace(str(tmp_path / "topo.duckdb"))
+    happened = [
+        did for day in (3, 9, 12, 17, 25) for did in (enrolled(march(day, 8), f"{day}"), sent(march(day), f"{day}"))
+    ]
+    workspace.land_all(happened, *(march(day).date() for day in range(1, 54)), unproved_days=[march(10).date()])
+    workspace.build()
+    for table in ("workspace_weekly", "sequence_cohorts"):
+        seen = seen_of(workspace)[table]
+        shown = seen.rows[["week_start", "den", "days_known"]].itertuples(index=False)
+        assert [(week.date(), counted, known) for week, counted, known in shown] == [
+            (march(2).date(), 0, "not all"),
+            (march(9).date(), 1, "not all"),
+            (march(16).date(), 1, "all"),
+        ]
+        assert cells_of(seen.preview())[1][-1] == "all"
+        assert seen.picture() is not None
+
+
 def test_an_empty_table_has_no_chart_and_says_so(tmp_path: Path) -> None:
     workspace = Workspace(str(tmp_path / "topo.duckdb"))
     workspace.build()

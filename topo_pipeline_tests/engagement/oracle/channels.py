@@ -48,15 +48,26 @@ class _Cell:
         """Whether something that happened then is in the counts of the period."""
         return self.world.is_in_period(self.world.day_of(at), self.period, self.world.last_known)
 
-    def is_rated(self, touch: Touch, length: int) -> bool:
-        """Whether something sent is in the rates of a window of this many days."""
+    def is_over(self, touch: Touch, length: int) -> bool:
+        """Whether something sent in the period of the rates has a window of this many days that has closed."""
         world, day = self.world, self.world.day_of(touch.sent.created_at)
         return (
             group_of(touch.sent) == self.channel
             and world.has_closed(touch.sent.created_at, length)
             and world.is_in_period(day, self.period, world.closed_day(length))
-            and world.unknown_in_windows(day, length) == 0
         )
+
+    def is_unknown(self, touch: Touch, length: int) -> bool:
+        """Whether the window of something sent has an unknown day in it."""
+        return self.world.unknown_in_windows(self.world.day_of(touch.sent.created_at), length) > 0
+
+    def is_rated(self, touch: Touch, length: int) -> bool:
+        """Whether something sent is in the rates of a window of this many days."""
+        return self.is_over(touch, length) and not self.is_unknown(touch, length)
+
+    def _left_out(self, of: Callable[[Done], list[Touch]], length: int) -> int:
+        sent = [touch for done in self.uncensored for touch in of(done)]
+        return sum(self.is_over(touch, length) and self.is_unknown(touch, length) for touch in sent)
 
     def row(self) -> Row:
         rules = self.world.rules
@@ -71,6 +82,9 @@ class _Cell:
             "invitations": self._sent(lambda done: done.invitations),
             "eligible_for_open": sum(map(len, readable)),
             "eligible_for_reply": sum(map(len, answerable)),
+            "left_out_for_open": self._left_out(lambda done: done.messages, rules.open_window_days),
+            "left_out_for_reply": self._left_out(lambda done: done.messages, rules.message_reply_window_days),
+            "left_out_for_acceptance": self._left_out(lambda done: done.invitations, rules.acceptance_window_days),
             "tracking_off": tracking_off,
             "open_tasks": sum(task.is_open for done in self.all_done for task in self._tasks(done)),
             "as_of": self.world.as_of,

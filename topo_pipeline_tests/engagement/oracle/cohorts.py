@@ -80,6 +80,7 @@ class Cohort:
     sequence: str | None
     day: date
     axis: str
+    started: list[Member]
     members: list[Member]
     start_uncertain: int
     replied_before_message: int | None
@@ -92,6 +93,11 @@ class Cohort:
     def eligible(self) -> list[Member]:
         """Members whose outcome window has closed, whatever is unknown of it."""
         return [m for m in self.members if self.world.has_closed(m.start, self.world.rules.reply_window_days)]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the outcome windows of all runs that started on the day have closed, even of those in no rate."""
+        return all(self.world.has_closed(m.start, self.world.rules.reply_window_days) for m in self.started)
 
     def early(self, length: int) -> list[Member]:
         """Members whose early window has closed; none if a day of these windows is unknown."""
@@ -111,7 +117,7 @@ class Cohort:
             "eligible": len(eligible),
             "maturity": ratio(len(eligible), len(members)),
             "days_unknown": self.days_unknown,
-            "is_mature": len(eligible) == len(members) and self.days_unknown == 0,
+            "is_mature": self.is_over and self.days_unknown == 0,
         }
         for length in EARLY:
             early = self.early(length)
@@ -196,6 +202,7 @@ def _cohort(world: World, sequence: str | None, day: date, axis: str, started: l
         sequence,
         day,
         axis,
+        started=started,
         members=[member for member in certain if member not in early],
         start_uncertain=len(uncertain),
         replied_before_message=len(early) if axis == "sent" else None,

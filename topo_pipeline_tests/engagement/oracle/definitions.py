@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from topo_pipeline_tests.engagement.oracle.actions import sequence_actions
 from topo_pipeline_tests.engagement.oracle.activity import sequence_activity
+from topo_pipeline_tests.engagement.oracle.changes import sequence_cohorts_known, sequence_firsts
 from topo_pipeline_tests.engagement.oracle.channels import sequence_channels
 from topo_pipeline_tests.engagement.oracle.cohorts import sequence_cohorts
 from topo_pipeline_tests.engagement.oracle.daily import sequence_daily
@@ -20,8 +21,10 @@ DEFINITIONS: tuple[Callable[[World], list[Row]], ...] = (
     sequence_runs,
     sequence_responses,
     sequence_actions,
+    sequence_firsts,
     sequence_daily,
     sequence_cohorts,
+    sequence_cohorts_known,
     sequence_summary,
     sequence_channels,
     sequence_steps,

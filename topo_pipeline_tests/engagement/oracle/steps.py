@@ -25,11 +25,25 @@ class Visit:
         return any(touch.sent is activity for touch in self.there)
 
     @property
+    def reached_at(self) -> datetime:
+        return self.there[0].sent.created_at
+
+    @property
+    def is_replied_before(self) -> bool:
+        replies = self.done.run.valid_replies
+        return bool(replies) and replies[0].created_at < self.reached_at
+
+    @property
     def is_eligible(self) -> bool:
         """Whether the outcome of the first send here is known and no valid reply came before it."""
-        replies = self.done.run.valid_replies
-        reached_at = self.there[0].sent.created_at
-        return _is_closed(self.world, reached_at) and not (replies and replies[0].created_at < reached_at)
+        return _is_closed(self.world, self.reached_at) and not self.is_replied_before
+
+    @property
+    def is_left_out(self) -> bool:
+        """Whether it would be eligible if every day were known."""
+        length = self.world.rules.message_reply_window_days
+        is_over = self.world.has_closed(self.reached_at, length)
+        return is_over and not _is_closed(self.world, self.reached_at) and not self.is_replied_before
 
     @property
     def is_answered(self) -> bool:
@@ -125,6 +139,7 @@ def _of_place(world: World, channel: str, visits: list[Visit], answered: int) ->
     return {
         "runs_reached": len(visits),
         "sends": len(sent),
+        "left_out_for_reply": sum(visit.is_left_out for visit in visits),
         "opens": sum(bool(touch.opens) for touch in sent) if channel == "EMAIL" else None,
         "clicks": sum(bool(touch.clicks) for touch in sent) if channel == "EMAIL" else None,
         "positive_replies": sum(visit.is_there(visit.done.answered_by_first("positive")) for visit in visits),

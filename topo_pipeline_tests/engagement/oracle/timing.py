@@ -14,6 +14,7 @@ def sequence_timing(world: World) -> list[Row]:
     length = world.rules.message_reply_window_days
     sends: dict[Cell, int] = {}
     rated: dict[Cell, list[Touch]] = {}
+    left_out: dict[Cell, int] = {}
     for done in done_in(world):
         for message in done.messages:
             at = message.sent.created_at.astimezone(ZoneInfo(world.zone))
@@ -21,7 +22,11 @@ def sequence_timing(world: World) -> list[Row]:
             sends[cell] = sends.get(cell, 0) + 1
             is_closed = world.has_closed(message.sent.created_at, length)
             is_unknown = world.unknown_in_windows(at.date(), length) > 0
-            if is_closed and not is_unknown and not done.run.is_left_censored:
+            if not is_closed or done.run.is_left_censored:
+                continue
+            if is_unknown:
+                left_out[cell] = left_out.get(cell, 0) + 1
+            else:
                 rated.setdefault(cell, []).append(message)
     return [
         {
@@ -30,6 +35,7 @@ def sequence_timing(world: World) -> list[Row]:
             "weekday": cell[2],
             "hour": cell[3],
             "sends": sends[cell],
+            "left_out_for_reply": left_out.get(cell, 0),
         }
         | _rate(world, rated.get(cell, []))
         for cell in sends

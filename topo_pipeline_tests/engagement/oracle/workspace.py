@@ -13,7 +13,7 @@ from topo_pipeline_tests.engagement.oracle.cohorts import (
 from topo_pipeline_tests.engagement.oracle.daily import SUMS, sequence_daily
 from topo_pipeline_tests.engagement.oracle.rates import ratio
 from topo_pipeline_tests.engagement.oracle.trends import maturity_of_week
-from topo_pipeline_tests.engagement.oracle.world import Row, World, monday_of
+from topo_pipeline_tests.engagement.oracle.world import ONE_DAY, Row, World, monday_of
 
 
 def workspace_daily(world: World) -> list[Row]:
@@ -56,6 +56,8 @@ def _week(world: World, monday: date) -> Row:
     row: Row = {"week_start": monday, "days_landed": sum(monday_of(day) == monday for day in world.landed)}
     row |= {name: sum(of_day[name] for of_day in daily) for name in SUMS}
     row |= maturity_of_week(world, monday, cohorts) | rates_over(world, cohorts)
+    last = world.closed_day(world.rules.reply_window_days)
+    row["windows_closed"] = last is not None and monday + 6 * ONE_DAY <= last
     for length in EARLY:
         row |= early_rates_over(world, cohorts, length)
     return row
