@@ -225,7 +225,7 @@ CHECKS = (
         "Sequences with many emails and no open or click",
         "SELECT DISTINCT sequence_called(sequence_template_id) FROM engagement.sequence_channels"
         " LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id"
-        " WHERE tracking_off AND coalesce(status, 'ACTIVE') = 'ACTIVE' ORDER BY ALL",
+        " WHERE tracking_off AND is_judged(sequence_template_id, status) ORDER BY ALL",
         "Tracking seems to be off, so their open and click rates are NULL.",
     ),
 )

@@ -35,12 +35,18 @@ CREATE OR REPLACE TEMP MACRO newcombe_high(num, den, num_before, den_before) AS
         + pow(rate(num_before, den_before) - wilson_low(num_before, den_before), 2));
 """
 
+# Only these sequences are ranked and raise findings. NULL is no sequence: activities that name none.
+_JUDGED = """
+CREATE OR REPLACE TEMP MACRO is_judged(sequence_template_id, status) AS
+    sequence_template_id IS NOT NULL AND coalesce(status, 'ACTIVE') = 'ACTIVE';
+"""
+
 # Part of each table's fingerprint, because the tables use these macros.
-DEFINITIONS = _WILSON.format(z=repr(Z_95), z2=repr(Z_95**2)) + _NEWCOMBE
+DEFINITIONS = _WILSON.format(z=repr(Z_95), z2=repr(Z_95**2)) + _NEWCOMBE + _JUDGED
 
 
 def define(connection: "DuckDBPyConnection") -> None:
-    """Define `rate`, `wilson_low`, `wilson_high`, `newcombe_low`, `newcombe_high` (95%) and `evidence`.
+    """Define `rate`, `wilson_low`, `wilson_high`, `newcombe_low`, `newcombe_high` (95%), `evidence` and `is_judged`.
 
     A rate and its bounds are NULL when the denominator is 0 or NULL. The evidence is NULL when the denominator is NULL.
     """

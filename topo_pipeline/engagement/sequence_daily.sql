@@ -53,7 +53,7 @@ SELECT
     usual.* EXCLUDE (sent_before),
     CASE WHEN len(sent_before) >= $anomaly_weeks_known THEN list_median(sent_before) END AS sent_expected,
     (total_sent - sent_expected) / nullif(list_mad(sent_before), 0) AS sent_deviation,
-    CASE WHEN is_closed AND coalesce(status, 'ACTIVE') = 'ACTIVE' THEN abs(sent_deviation) >= $anomaly_mads END
+    CASE WHEN is_closed AND is_judged(sequence_template_id, status) THEN abs(sent_deviation) >= $anomaly_mads END
         AS is_volume_anomaly
 FROM usual LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id;
 
@@ -66,4 +66,4 @@ COMMENT ON COLUMN engagement.sequence_daily.is_closed IS 'TRUE when the day was 
 COMMENT ON COLUMN engagement.sequence_daily.is_known IS 'TRUE when the day was over when it was last read and was proved complete.';
 COMMENT ON COLUMN engagement.sequence_daily.sent_expected IS 'Median of total_sent over the closed days on the same weekday in the $anomaly_weeks weeks before. NULL when there are fewer than $anomaly_weeks_known such days (rules anomaly_weeks, anomaly_weeks_known).';
 COMMENT ON COLUMN engagement.sequence_daily.sent_deviation IS 'total_sent minus sent_expected, divided by the median absolute deviation of total_sent over the same days. NULL when sent_expected is NULL or that deviation is 0.';
-COMMENT ON COLUMN engagement.sequence_daily.is_volume_anomaly IS 'TRUE when sent_deviation is at least $anomaly_mads up or down (rule anomaly_mads). NULL when sent_deviation is NULL, the day is open, or Topo''s status of the sequence is known and not ACTIVE.';
+COMMENT ON COLUMN engagement.sequence_daily.is_volume_anomaly IS 'TRUE when sent_deviation is at least $anomaly_mads up or down (rule anomaly_mads). NULL when sent_deviation is NULL, the day is open, sequence_template_id is NULL, or the sequence is known not to be ACTIVE.';

@@ -8,7 +8,7 @@
 {%- endmacro %}
 {% macro of_cohorts(column, where) %}coalesce(sum({{ column }}) FILTER ({{ where }}), 0)::BIGINT{% endmacro %}
 {# One reply of one run must not rank first, nor a sequence that is over. #}
-{% set is_ranked = "(joined.reply_rate_den > 0 AND joined.reply_rate_den >= $evidence_small AND coalesce(status, 'ACTIVE') = 'ACTIVE')" %}
+{% set is_ranked = "(joined.reply_rate_den > 0 AND joined.reply_rate_den >= $evidence_small AND is_judged(sequence_template_id, status))" %}
 -- Grain: sequence_template_id, period
 WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_days'}) }}, periods AS (
     SELECT
@@ -212,7 +212,7 @@ SELECT
     CASE WHEN {{ is_ranked }} THEN rank() OVER (
         PARTITION BY period, {{ is_ranked }} ORDER BY wilson_low(joined.reply_rate_num, joined.reply_rate_den) DESC) END AS reply_rank,
     CASE WHEN period <> 'lifetime' THEN NULL
-        WHEN runs_active = runs_paused OR sent_lately > 0 OR coalesce(status, 'ACTIVE') <> 'ACTIVE' THEN false
+        WHEN runs_active = runs_paused OR sent_lately > 0 OR NOT is_judged(sequence_template_id, status) THEN false
         WHEN is_known THEN true END AS is_silent,
     as_of,
     days_unknown
@@ -261,7 +261,7 @@ COMMENT ON COLUMN engagement.sequence_summary.replied_before_message IS 'Runs wi
 COMMENT ON COLUMN engagement.sequence_summary.contacts_per_meeting IS 'meeting_rate_den / meeting_rate_num: runs per run with a meeting. NULL when there was no meeting.';
 COMMENT ON COLUMN engagement.sequence_summary.median_hours_to_reply IS 'Among repliers: median hours from the first message or invitation to the first valid reply at or after it, over the runs in reply_rate_num. NULL when there are fewer than $quantile_repliers of them (rule quantile_repliers).';
 {{ outcome_comments('engagement.sequence_summary', 'Eligible runs') }}
-COMMENT ON COLUMN engagement.sequence_summary.reply_rank IS 'Rank of the sequence within the period by reply_rate_low, from 1 (highest). NULL when reply_rate_evidence is none or too_small, or the sequence is known not to be ACTIVE.';
-COMMENT ON COLUMN engagement.sequence_summary.is_silent IS 'In period lifetime: TRUE when the sequence has active runs that are not paused but sent no message or invitation from the first of the last $silent_business_days business days (Monday to Friday, rule silent_business_days) to the last known day. NULL instead of TRUE when a day since then is unknown. FALSE when the sequence is known not to be ACTIVE. NULL in other periods.';
+COMMENT ON COLUMN engagement.sequence_summary.reply_rank IS 'Rank of the sequence within the period by reply_rate_low, from 1 (highest). NULL when reply_rate_evidence is none or too_small, sequence_template_id is NULL, or the sequence is known not to be ACTIVE.';
+COMMENT ON COLUMN engagement.sequence_summary.is_silent IS 'In period lifetime: TRUE when the sequence has active runs that are not paused but sent no message or invitation from the first of the last $silent_business_days business days (Monday to Friday, rule silent_business_days) to the last known day. NULL instead of TRUE when a day since then is unknown. FALSE when sequence_template_id is NULL or the sequence is known not to be ACTIVE. NULL in other periods.';
 COMMENT ON COLUMN engagement.sequence_summary.as_of IS 'End of the last known day (UTC). The rates count only windows that had closed by then.';
 COMMENT ON COLUMN engagement.sequence_summary.days_unknown IS 'Unknown days from period_start to period_end: they have not landed, were last read before they were over, or were not proved complete. The counts may be too low.';

@@ -59,9 +59,10 @@ SELECT
     change,
     change_low,
     change_high,
-    CASE WHEN change_low > 0 THEN 'up' WHEN change_high < 0 THEN 'down' WHEN comparable THEN 'no_clear_change' END
-        AS signal
-FROM compared;
+    CASE WHEN NOT is_judged(sequence_template_id, status) THEN NULL
+        WHEN change_low > 0 THEN 'up' WHEN change_high < 0 THEN 'down' WHEN comparable THEN 'no_clear_change' END AS signal
+FROM compared
+LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id;
 
 COMMENT ON TABLE engagement.sequence_trends IS 'One row per sequence and ISO week of first messages or invitations: reply rates, and the change from the week before. Recent weeks have early rates first; their reply rate is final once is_mature is TRUE. Excludes left-censored runs and those whose start is uncertain.';
 COMMENT ON COLUMN engagement.sequence_trends.sequence_template_id IS 'Id of the sequence. NULL when the activities name none.';
@@ -79,4 +80,4 @@ COMMENT ON COLUMN engagement.sequence_trends.previous_den IS 'reply_rate_den of 
 COMMENT ON COLUMN engagement.sequence_trends.change IS 'reply_rate minus reply_rate of the week before, as a difference of shares (0.01 is one percentage point). NULL unless both weeks are mature and have at least $evidence_small runs (rule evidence_small).';
 COMMENT ON COLUMN engagement.sequence_trends.change_low IS 'Lower bound of the 95% interval of change (hybrid score interval by Newcombe). NULL when change is NULL.';
 COMMENT ON COLUMN engagement.sequence_trends.change_high IS 'Upper bound of the 95% interval of change (hybrid score interval by Newcombe). NULL when change is NULL.';
-COMMENT ON COLUMN engagement.sequence_trends.signal IS 'up when change_low is above 0, down when change_high is below 0, otherwise no_clear_change. NULL when change is NULL.';
+COMMENT ON COLUMN engagement.sequence_trends.signal IS 'up when change_low is above 0, down when change_high is below 0, otherwise no_clear_change. NULL when change is NULL, sequence_template_id is NULL, or the sequence is known not to be ACTIVE.';

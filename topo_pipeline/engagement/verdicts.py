@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from topo_pipeline.common.text import first_line, one_line
 from topo_pipeline.days import backfill_commands
+from topo_pipeline.engagement import macros
 from topo_pipeline.warehouse.catalogue import columns_of
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def evaluate(
         due: The last day that should have landed.
         recorded: Dagster's records of the days. Only checks of `topo.activities` use them.
     """
+    macros.define(connection)
     connection.execute(_SEQUENCE)
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE recorded_days AS SELECT unnest($days::DATE[]) AS day,"

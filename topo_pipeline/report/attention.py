@@ -11,40 +11,34 @@ if TYPE_CHECKING:
     import pandas as pd
     from duckdb import DuckDBPyConnection
 
-# Every finding is about an active sequence. Activities that name no sequence have no id, so they match none.
-_ONLY_ACTIVE = """
-SEMI JOIN (
-    FROM engagement.sequence_summary WHERE period = 'lifetime' AND coalesce(status, 'ACTIVE') = 'ACTIVE'
-) AS active ON active.sequence_template_id = found.sequence_template_id
-"""
-
-_SILENT = f"""
+_SILENT = """
 SELECT
     sequence_template_id::VARCHAR AS sequence_id,
     runs_active - runs_paused AS waiting,
     last_day
-FROM engagement.sequence_summary AS found {_ONLY_ACTIVE}
+FROM engagement.sequence_summary
 LEFT JOIN (
     SELECT sequence_template_id AS of, max(day) AS last_day FROM engagement.sequence_daily
     WHERE total_sent + total_invitations > 0 GROUP BY ALL
-) ON of = found.sequence_template_id
+) ON of = sequence_template_id
 WHERE period = 'lifetime' AND is_silent
 ORDER BY waiting DESC, sequence_id
-"""  # noqa: S608 - our own names
+"""
 
-_TRACKING_OFF = f"""
+_TRACKING_OFF = """
 SELECT sequence_template_id::VARCHAR AS sequence_id, sends
-FROM engagement.sequence_channels AS found {_ONLY_ACTIVE}
-WHERE period = '28d' AND tracking_off
+FROM engagement.sequence_channels
+LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id
+WHERE period = '28d' AND tracking_off AND is_judged(sequence_template_id, status)
 ORDER BY sends DESC, sequence_id
-"""  # noqa: S608 - our own names
+"""
 
-_UNUSUAL = f"""
+_UNUSUAL = """
 SELECT sequence_template_id::VARCHAR AS sequence_id, day, total_sent AS sent, sent_expected AS expected
-FROM engagement.sequence_daily AS found {_ONLY_ACTIVE}
+FROM engagement.sequence_daily
 WHERE is_volume_anomaly AND day > (SELECT max(day) FROM landed_days WHERE NOT is_open) - 7
 ORDER BY abs(sent_deviation) DESC, day DESC, sequence_id
-"""  # noqa: S608 - our own names
+"""
 
 _COMPARED = f"""
 SELECT
@@ -55,7 +49,7 @@ SELECT
     reply_rate_den AS den,
     rate(previous_num, previous_den) AS previous_rate,
     change
-FROM engagement.sequence_trends AS found {_ONLY_ACTIVE}
+FROM engagement.sequence_trends
 WHERE signal IS NOT NULL AND week_start = (SELECT max(week_start) {CLOSED_WEEKS})
 ORDER BY abs(change) DESC, sequence_id
 """  # noqa: S608 - our own names
@@ -148,6 +142,7 @@ def silent(connection: "DuckDBPyConnection") -> "pd.DataFrame":
 
 def tracking_off(connection: "DuckDBPyConnection") -> "pd.DataFrame":
     """Return active sequences whose email tracking is off: sequence_id, sends (emails in 28 days)."""
+    macros.define(connection)
     return frame(connection, _TRACKING_OFF)
 
 

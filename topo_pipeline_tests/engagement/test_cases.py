@@ -22,6 +22,7 @@ from topo_pipeline_tests.engagement.helpers import (
     uid,
 )
 from topo_pipeline_tests.engagement.oracle import World, tables
+from topo_pipeline_tests.engagement.oracle.world import id_of
 from topo_pipeline_tests.engagement.test_golden_example import EXPECTED, FIRST, SECOND
 from topo_pipeline_tests.engagement.worlds import land_world, landed
 
@@ -70,8 +71,8 @@ def cohort(axis: str, cohort_day: date, columns: Row | None, sequence: str = "ou
     return Expected("sequence_cohorts", key, columns)
 
 
-def summary(columns: Row, period: str = "lifetime", sequence: str = "outbound") -> Expected:
-    return Expected("sequence_summary", {"sequence_template_id": uid(sequence), "period": period}, columns)
+def summary(columns: Row, period: str = "lifetime", sequence: str | None = "outbound") -> Expected:
+    return Expected("sequence_summary", {"sequence_template_id": id_of(sequence), "period": period}, columns)
 
 
 def channel(columns: Row, period: str = "lifetime", name: str = "EMAIL") -> Expected:
@@ -79,15 +80,15 @@ def channel(columns: Row, period: str = "lifetime", name: str = "EMAIL") -> Expe
     return Expected("sequence_channels", key, columns)
 
 
-def daily(of: date, columns: Row, sequence: str = "outbound") -> Expected:
-    return Expected("sequence_daily", {"sequence_template_id": uid(sequence), "day": of}, columns)
+def daily(of: date, columns: Row, sequence: str | None = "outbound") -> Expected:
+    return Expected("sequence_daily", {"sequence_template_id": id_of(sequence), "day": of}, columns)
 
 
 def run(name: str, columns: Row, sequence: str = "outbound") -> Expected:
     return Expected("sequence_runs", {"sequence_template_id": uid(sequence), "sequence_id": uid(name)}, columns)
 
 
-def contacted(on: int, runs: int, replies: int = 0, sequence: str = "outbound") -> Iterator[Activity]:
+def contacted(on: int, runs: int, replies: int = 0, sequence: str | None = "outbound") -> Iterator[Activity]:
     """Yield runs that are enrolled at 8 and get an email at 9. Some reply with interest a day later."""
     for number in range(runs):
         name = f"{sequence} {on} {number}"
@@ -357,16 +358,20 @@ def activities_without_a_sequence_count_for_that_of_their_run() -> Case:
 
 @case
 def only_active_sequences_are_silent_unusual_or_ranked() -> Case:
-    """Five sequences do the same: some ten messages on four Mondays, 40 on the fifth, then nothing more."""
+    """Five sequences do the same: some ten messages on four Mondays, 40 on the fifth, then nothing more.
+
+    Runs that name no sequence do the same too, but are no sequence.
+    """
     statuses = {"active": "ACTIVE", "inactive": "INACTIVE", "finishing": "FINISHING", "archived": "ARCHIVED"}
+    sequences = (*statuses, "unheard of", None)
     happened = [
         activity
-        for sequence in (*statuses, "unheard of")
+        for sequence in sequences
         for on, runs in ((2, 9), (9, 10), (16, 10), (23, 11), (30, 40))
         for activity in contacted(on, runs, 2, sequence)
     ]
     expected: list[Expected] = []
-    for sequence in (*statuses, "unheard of"):
+    for sequence in sequences:
         is_judged = sequence in ("active", "unheard of")
         expected += [
             daily(
@@ -377,7 +382,7 @@ def only_active_sequences_are_silent_unusual_or_ranked() -> Case:
             ),
             summary(
                 {
-                    **{"status": statuses.get(sequence), "is_silent": is_judged, "runs_active": 80},
+                    **{"status": statuses.get(sequence or ""), "is_silent": is_judged, "runs_active": 80},
                     **{"reply_rate_num": 10, "reply_rate_den": 80, "reply_rank": 1 if is_judged else None},
                 },
                 sequence=sequence,

@@ -41,7 +41,7 @@ def _rows(world: World, sequence: str | None, first: date) -> list[Row]:
         if day >= first
     ]
     sent = {row["day"]: row["total_sent"] for row in rows if row["is_closed"]}
-    return [row | _volume(world, row, sent, world.is_inactive(sequence)) for row in rows]
+    return [row | _volume(world, row, sent, world.is_judged(sequence)) for row in rows]
 
 
 def _row(world: World, sequence: str | None, day: date) -> Row:
@@ -73,7 +73,7 @@ def _is_active_after(world: World, run: Run, day: date) -> bool:
     return run.history[0].created_at < end_of_day and not any(end is not None and end < end_of_day for end in ends)
 
 
-def _volume(world: World, row: Row, sent: dict[date, int], is_inactive: bool) -> Row:
+def _volume(world: World, row: Row, sent: dict[date, int], can_be_judged: bool) -> Row:
     rules = world.rules
     before = [row["day"] - weeks * timedelta(days=7) for weeks in range(1, rules.anomaly_weeks + 1)]
     usual = [sent[day] for day in before if day in sent]
@@ -82,7 +82,7 @@ def _volume(world: World, row: Row, sent: dict[date, int], is_inactive: bool) ->
     expected = median(usual)
     spread = median(abs(count - expected) for count in usual)
     deviation = (row["total_sent"] - expected) / spread if spread else None
-    is_judged = deviation is not None and row["is_closed"] and not is_inactive
+    is_judged = deviation is not None and row["is_closed"] and can_be_judged
     return {
         "sent_expected": float(expected),
         "sent_deviation": deviation,

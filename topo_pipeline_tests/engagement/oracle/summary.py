@@ -28,7 +28,7 @@ def _ranked(world: World, rows: dict[str | None, Row]) -> list[Row]:
     bounds = {
         sequence: row["reply_rate_low"]
         for sequence, row in rows.items()
-        if row["reply_rate_evidence"] in ("directional", "usable") and not world.is_inactive(sequence)
+        if row["reply_rate_evidence"] in ("directional", "usable") and world.is_judged(sequence)
     }
     for sequence, row in rows.items():
         better = [low for low in bounds.values() if sequence in bounds and low > bounds[sequence] + 1e-12]
@@ -144,7 +144,7 @@ def _median_hours(world: World, found: list[Member]) -> float | None:
 def _is_silent(world: World, sequence: str | None, daily: list[Row], runs: list[Run]) -> bool | None:
     """Whether the sequence has runs to work on and has sent nothing on the last business days."""
     waiting = sum(not run.has_ended and not run.row["is_paused"] for run in runs)
-    if world.is_inactive(sequence) or waiting == 0:
+    if not world.is_judged(sequence) or waiting == 0:
         return False
     if world.last_known is None:
         return None

@@ -16,7 +16,7 @@ def sequence_trends(world: World) -> list[Row]:
         if cohort.axis == "touched":
             weeks.setdefault((cohort.sequence, monday_of(cohort.day)), []).append(cohort)
     rows = {key: _week(world, *key, cohorts) for key, cohorts in weeks.items()}
-    return [row | _change(world, row, rows.get((key[0], key[1] - 7 * ONE_DAY))) for key, row in rows.items()]
+    return [row | _change(world, key[0], row, rows.get((key[0], key[1] - 7 * ONE_DAY))) for key, row in rows.items()]
 
 
 def _week(world: World, sequence: str | None, monday: date, cohorts: list[Cohort]) -> Row:
@@ -43,7 +43,7 @@ def maturity_of_week(world: World, monday: date, cohorts: Iterable[Cohort]) -> R
     }
 
 
-def _change(world: World, row: Row, before: Row | None) -> Row:
+def _change(world: World, sequence: str | None, row: Row, before: Row | None) -> Row:
     if before is None:
         return dict.fromkeys(("previous_num", "previous_den", *CHANGE))
     (num, den), (previous_num, previous_den) = _share(row), _share(before)
@@ -54,7 +54,8 @@ def _change(world: World, row: Row, before: Row | None) -> Row:
     low, high = change((num, den), (previous_num, previous_den))
     signal = "up" if low > 0 else "down" if high < 0 else "no_clear_change"
     difference = num / den - previous_num / previous_den
-    return found | {"change": difference, "change_low": low, "change_high": high, "signal": signal}
+    found |= {"change": difference, "change_low": low, "change_high": high}
+    return found | {"signal": signal if world.is_judged(sequence) else None}
 
 
 def _share(row: Row) -> tuple[int, int]:

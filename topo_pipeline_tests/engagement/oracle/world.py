@@ -148,9 +148,9 @@ class World:
     def status(self, sequence: str | None) -> str | None:
         return None if sequence is None else self.statuses.get(sequence)
 
-    def is_inactive(self, sequence: str | None) -> bool:
-        """Whether the status of a sequence is known and is not ACTIVE."""
-        return self.status(sequence) not in (None, "ACTIVE")
+    def is_judged(self, sequence: str | None) -> bool:
+        """Whether a sequence is ranked and raises findings: it is named, and its status is ACTIVE or unknown."""
+        return sequence is not None and self.status(sequence) in (None, "ACTIVE")
 
     # Days
 
