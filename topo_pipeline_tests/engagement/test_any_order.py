@@ -259,6 +259,7 @@ def live_through(workspace: Workspace, history: History) -> None:
         if step.withdrawn:
             with workspace.warehouse.transaction() as connection:
                 mark_unproved(connection, step.withdrawn)
+            workspace.build()
     workspace.build()
 
 
