@@ -117,7 +117,7 @@ def test_tables_depend_on_what_their_sql_reads() -> None:
     }  # fmt: skip
     assert deps["sequence_timing"] == {"activities", "sequence_runs"}
     assert deps["workspace_daily"] == deps["workspace_weekly"] == {"activities", "sequence_cohorts", "sequence_daily"}
-    assert deps["sequence_trends"] == {"activities", "sequence_cohorts"}
+    assert deps["sequence_trends"] == {"activities", "sequence_cohorts", "sequence_templates"}
     assert deps["sequence_channels"] == deps["sequence_steps"] == {"activities", "sequence_runs"}
 
 

@@ -215,24 +215,19 @@ def test_silent_sequences_missing_opens_and_unusual_volumes_are_found(lately: Wo
     assert (unusual["sent"], unusual["expected"]) == (40, 12)
 
 
-def test_a_sequence_that_is_not_active_raises_no_finding(lately: Workspace, many: Reported) -> None:
-    for workspace, query in ((lately, attention.tracking_off), (many.workspace, attention.compared_sequences)):
-        assert len(ask(workspace, query)) == 1
-        with pytest.raises(Undone), workspace.warehouse.transaction() as connection:
-            connection.execute("UPDATE engagement.sequence_summary SET status = 'FINISHING'")
-            assert query(connection).empty
-            raise Undone
-
-
-def test_activities_without_a_sequence_raise_no_finding(lately: Workspace, many: Reported) -> None:
-    of_lately = (attention.silent, attention.tracking_off, attention.unusual_volumes)
-    for workspace, query in (*((lately, query) for query in of_lately), (many.workspace, attention.compared_sequences)):
-        assert len(ask(workspace, query)) == 1
-        with pytest.raises(Undone), workspace.warehouse.transaction() as connection:
-            for table in ("summary", "channels", "daily", "trends"):
-                connection.execute(f"UPDATE engagement.sequence_{table} SET sequence_template_id = NULL")  # noqa: S608
-            assert query(connection).empty
-            raise Undone
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"INSERT INTO topo.sequence_templates BY NAME SELECT '{uid('quiet')}' AS id, 'FINISHING' AS status,"
+        " now() AS seen_at",
+        "UPDATE engagement.sequence_channels SET sequence_template_id = NULL",
+    ],
+)
+def test_tracking_is_reported_neither_of_inactive_sequences_nor_of_no_sequence(lately: Workspace, change: str) -> None:
+    with pytest.raises(Undone), lately.warehouse.transaction() as connection:
+        connection.execute(change)
+        assert attention.tracking_off(connection).empty
+        raise Undone
 
 
 class Undone(Exception):
