@@ -1,14 +1,14 @@
 -- The numbers in bold in the worked examples of docs/metrics.md: one query per example, one column per number, in order.
 
 -- 1. Total and unique
-SELECT total_sent, unique_sent, total_opens, unique_opens, runs_left_censored
+SELECT total_sent, unique_sent, total_sent, runs_left_censored, unique_sent
 FROM engagement.sequence_summary
 WHERE period = 'lifetime' AND sequence_name = 'Founders UK - seed round closed';
 
 -- 2. Replies so far and the reply rate
 SELECT
     sequence_name, unique_touched, unique_valid_replies, unique_valid_replies / unique_touched AS replied_so_far,
-    reply_rate_den, reply_rate_num, reply_rate, reply_rate_den
+    reply_rate_den, reply_rate_num, reply_rate, reply_rate_den, reply_rate_low, reply_rate_high
 FROM engagement.sequence_summary
 WHERE period = 'lifetime' AND status = 'ACTIVE'
 ORDER BY maturity
@@ -23,7 +23,7 @@ WHERE period = 'lifetime' AND sequence_name = 'Design leaders Europe - LinkedIn 
 
 -- 4. Any reply, valid reply, positive reply
 SELECT
-    eligible, reply_rate_all_num, reply_rate_all_num - reply_rate_num AS only_automatic, reply_rate_num, reply_rate,
+    reply_rate_all_num, eligible, reply_rate_all_num - reply_rate_num AS only_automatic, reply_rate_num, reply_rate,
     positive_reply_rate_num, positive_reply_rate
 FROM engagement.sequence_summary
 WHERE period = 'lifetime' AND sequence_name = 'CFOs Benelux - audit season';
@@ -39,8 +39,8 @@ WITH recent AS (
     WHERE eligible = members
 )
 SELECT
-    strftime(week_start, '%-d %B'), members, reply_rate_7d_num, reply_rate_7d, after_7_days, after_30_days,
-    reply_rate_7d, after_7_days, after_30_days
+    members, strftime(week_start, '%-d %B'), reply_rate_7d_num, reply_rate_7d, reply_rate_7d_low, reply_rate_7d_high,
+    after_7_days, after_30_days, reply_rate_7d, after_7_days, after_30_days
 FROM recent CROSS JOIN finished;
 
 -- 6. Too few contacts for a rank
@@ -54,29 +54,30 @@ WITH pilot AS (
 SELECT
     pilot.reply_rate_num, pilot.reply_rate_den, pilot.reply_rate, first.reply_rate_num, first.reply_rate_den,
     first.reply_rate, pilot.reply_rate_low, pilot.reply_rate_high, first.reply_rate_low, first.reply_rate_high,
-    pilot.reply_rate_evidence, first.reply_rank
+    pilot.reply_rate, pilot.reply_rate_evidence, first.reply_rank
 FROM pilot CROSS JOIN first;
 
 -- 7. Which of two sequences is better
 WITH rates AS (
-    SELECT sequence_name, reply_rate AS rate, reply_rate_low AS low, reply_rate_high AS high
+    SELECT sequence_name, reply_rate AS rate, eligible, reply_rate_low AS low, reply_rate_high AS high
     FROM engagement.sequence_summary
     WHERE period = 'lifetime'
 )
-SELECT cfos.rate, cfos.low, cfos.high, plants.rate, plants.low, plants.high, hr.rate, hr.low, hr.high
+SELECT
+    cfos.rate, cfos.eligible, cfos.low, cfos.high, plants.rate, plants.eligible, plants.low, plants.high, hr.rate,
+    hr.eligible, hr.low, hr.high, hr.high, cfos.low
 FROM rates AS cfos CROSS JOIN rates AS plants CROSS JOIN rates AS hr
 WHERE cfos.sequence_name = 'CFOs Benelux - audit season'
     AND plants.sequence_name = 'Plant managers Iberia - energy costs'
     AND hr.sequence_name = 'HR directors Nordics - payroll switch';
 
 -- 8. Rates of emails and rates of contacts
-SELECT reply_rate_num, reply_rate_den, reply_rate, contact_reply_rate_num, contact_reply_rate_den, contact_reply_rate
-FROM engagement.sequence_channels
-WHERE period = 'lifetime' AND channel = 'EMAIL' AND sequence_template_id = (
-    SELECT sequence_template_id
-    FROM engagement.sequence_summary
-    WHERE period = 'lifetime' AND sequence_name = 'HR directors Nordics - payroll switch'
-);
+SELECT
+    emails.reply_rate_num, emails.reply_rate_den, emails.reply_rate, contact_reply_rate_num, contact_reply_rate_den,
+    contact_reply_rate, summary.reply_rate
+FROM engagement.sequence_channels AS emails
+JOIN engagement.sequence_summary AS summary USING (sequence_template_id, period)
+WHERE period = 'lifetime' AND channel = 'EMAIL' AND sequence_name = 'HR directors Nordics - payroll switch';
 
 -- 9. Outcomes
 SELECT
@@ -90,7 +91,7 @@ WHERE period = 'lifetime' AND sequence_name = 'Ops leads France - warehouse auto
 WITH needed AS (
     SELECT
         sequence_name, meeting_rate_num AS met, meeting_rate_den AS contacts,
-        round(contacts_per_meeting)::BIGINT AS per_meeting,
+        contacts_per_meeting AS per_meeting,
         round(1 / meeting_rate_high)::BIGINT AS fewest, round(1 / meeting_rate_low)::BIGINT AS most
     FROM engagement.sequence_summary
     WHERE period = 'lifetime'
@@ -100,7 +101,7 @@ WITH needed AS (
     FROM needed WHERE sequence_name = 'RevOps US East - CRM clean-up'
 )
 SELECT
-    founders.met, founders.contacts, founders.per_meeting, founders.fewest, founders.most,
-    10 * founders.fewest AS fewest_for_10, 10 * founders.most AS most_for_10,
-    revops.met, revops.contacts, revops.per_meeting, revops.fewest, revops.most
+    founders.met, founders.contacts, format('{:.1f}', founders.per_meeting), founders.fewest, founders.most,
+    round(10 * founders.per_meeting)::BIGINT, 10 * founders.fewest AS fewest_for_10, 10 * founders.most AS most_for_10,
+    revops.met, revops.contacts, revops.fewest, revops.most
 FROM founders CROSS JOIN revops;

@@ -76,7 +76,7 @@ def test_the_command_prints_the_examples_with_the_numbers_of_a_warehouse(
     [(sent,)] = ask(
         demo, "SELECT total_sent FROM engagement.sequence_summary WHERE period = 'lifetime' AND reply_rank = 1"
     )
-    assert f"Founders UK sent {sent} messages to " in printed
+    assert f"Founders UK has {sent} messages in total" in printed
     assert "**" not in printed
 
 
