@@ -1,7 +1,7 @@
 -- The numbers in bold in the worked examples of docs/metrics.md: one query per example, one column per number, in order.
 
 -- 1. Total and unique
-SELECT total_sent, unique_sent, total_sent, runs_left_censored, unique_sent
+SELECT total_sent, unique_sent, total_sent, unique_sent, runs_left_censored
 FROM engagement.sequence_summary
 WHERE period = 'lifetime' AND sequence_name = 'Founders UK - seed round closed';
 
