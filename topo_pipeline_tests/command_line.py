@@ -13,11 +13,19 @@ import pytest
 
 from topo_pipeline import definitions
 from topo_pipeline.cli import app, console
+from topo_pipeline.engagement import tables
 from topo_pipeline.report.previews import Seen
 from topo_pipeline.settings import get_settings
 from topo_pipeline_tests.conftest import PATIENCE
 
 COMMAND = str(Path(sys.executable).parent / "topo-pipeline")
+# The command without the charts of previews. Not for tests that send signals: its imports start threads too early.
+WITHOUT_CHARTS = (
+    sys.executable,
+    "-c",
+    "import sys; from topo_pipeline.report.previews import Seen; Seen.picture = lambda _: None;"
+    " from topo_pipeline.cli import app; app(sys.argv[1:], prog_name='topo-pipeline')",
+)
 
 
 def topo_pipeline(folder: Path, *arguments: str, **environment: str | None) -> subprocess.CompletedProcess[str]:
@@ -42,8 +50,8 @@ def answer(folder: Path, *arguments: str, **environment: str | None) -> subproce
     """Run the command in this process, which saves the seconds that a new one takes to import Dagster.
 
     Its settings and definitions are made from the environment of the call, as in a new process. Partitions are not:
-    they start on the tests' date, in the tests' zone. Previews have no charts, which take most of the time and have
-    their own tests.
+    they start on the tests' date, in the tests' zone. Previews have no charts, and tables no comments: these take most
+    of the time and have their own tests.
     """
     with (
         patch.dict(os.environ, _environment(environment), clear=True),
@@ -55,6 +63,7 @@ def answer(folder: Path, *arguments: str, **environment: str | None) -> subproce
     ):
         monkeypatch.chdir(folder)
         monkeypatch.setattr(Seen, "picture", lambda _: None)
+        monkeypatch.setattr(tables, "_comment", lambda *_: None)
         for name, stream in {"stdin": stdin, "stdout": stdout, "stderr": stderr}.items():
             monkeypatch.setattr(sys, name, stream)
         monkeypatch.setattr(console.err, "_file", None)  # a backfill binds it to this call's stream

@@ -1,5 +1,6 @@
 """Workspaces and their reports, built once for many tests."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,14 @@ class Reported:
 def report(workspace: Workspace, folder: Path, zone: str = "UTC") -> Published:
     with workspace.warehouse.reader() as connection:
         return publish(connection, folder, timezone=zone, rules=DEFAULT_RULES, now=worlds.NOW)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_comments() -> Iterator[None]:
+    """Build tables without their comments, which the report doesn't use."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("topo_pipeline.engagement.tables._comment", lambda *_: None)
+        yield
 
 
 @pytest.fixture(scope="session")
