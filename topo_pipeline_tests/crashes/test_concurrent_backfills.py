@@ -20,8 +20,8 @@ from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline_tests.command_line import WITHOUT_CHARTS, answer
-from topo_pipeline_tests.conftest import CHECKOUT, PATIENCE
+from topo_pipeline_tests.command_line import COMMAND, answer
+from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.crashes.source import ONE_DAY, window_of
 from topo_pipeline_tests.engagement.helpers import Workspace
 from topo_pipeline_tests.warehouse.builders import ask, records
@@ -80,9 +80,9 @@ def backfills(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
             home.mkdir()
         processes = [
             subprocess.Popen(  # noqa: S603
-                [*WITHOUT_CHARTS, *command],
+                [COMMAND, *command],
                 cwd=home,
-                env={**os.environ, **shared, "DAGSTER_HOME": str(home), "PYTHONPATH": str(CHECKOUT)},
+                env={**os.environ, **shared, "DAGSTER_HOME": str(home)},
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,

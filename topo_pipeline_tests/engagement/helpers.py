@@ -11,10 +11,13 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import pandas as pd
+import pytest
 from duckdb import DuckDBPyConnection
 
+from topo_pipeline.engagement import tables as engagement_tables
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.engagement.tables import Built, build, in_order, tables
+from topo_pipeline.warehouse import connection as connections
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load, ReadDay, land_list
 from topo_pipeline_tests.warehouse.builders import land_quiet_day, landing_in
@@ -346,6 +349,18 @@ class Workspace:
             channels={},
             rejects=pd.DataFrame({"raw": [], "reason": [], "id": []}, dtype=object),
         )
+
+
+@contextmanager
+def cheap_builds(*, comments: bool = False, threads: bool = False) -> Iterator[None]:
+    """Leave out what costs most of a build of a few rows, but changes none: comments, and threads that wait."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not comments:
+            patch.setattr(engagement_tables, "_comment", lambda *_: None)
+        if not threads:
+            patch.setattr(connections, "SESSION", f"{connections.SESSION}; SET threads = 1")
+            patch.setattr(connections, "_IDLE", [])  # DuckDB's instances keep the setting
+        yield
 
 
 @functools.cache
