@@ -28,6 +28,7 @@ from topo_pipeline.sandbox.world import World
 from topo_pipeline.settings import Settings, get_settings
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.conftest import API_KEY
+from topo_pipeline_tests.defs.only import LANDED, with_only
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 FIRST_DAY = date(2026, 3, 1)
@@ -101,20 +102,7 @@ class Pipeline:
 
     def only(self, *assets: str, checked: bool = False) -> "Pipeline":
         """Return the workspace with only these assets, and with their checks only if `checked`."""
-        built = self.definitions
-        checks = [
-            check
-            for check in (built.asset_checks or () if checked else ())
-            if all(key.asset_key.path[-1] in assets for key in check.check_keys)
-        ]
-        kept = dg.Definitions(
-            assets=[asset for asset in built.assets or () if asset.key.path[-1] in assets],
-            asset_checks=checks,
-            jobs=built.jobs,
-            resources=built.resources,
-            executor=built.executor,
-        )
-        return replace(self, definitions=kept)
+        return replace(self, definitions=with_only(self.definitions, *assets, checked=checked))
 
     def unchecked(self) -> "Pipeline":
         """Return the workspace without checks."""
@@ -128,7 +116,7 @@ class Pipeline:
 
     def land(self, days: Sequence[date], may_shrink: Sequence[date] = ()) -> Outcome:
         """Backfill without tables and checks, which take most of a run's time and don't affect what lands."""
-        outcome = self.only("activities", "sequence_templates").backfill(days, may_shrink)
+        outcome = self.only(*LANDED).backfill(days, may_shrink)
         assert not (outcome.landed and outcome.problems), "some days were refused, so tables follow: use backfill()"
         return outcome
 
