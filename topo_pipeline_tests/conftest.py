@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -116,6 +117,17 @@ def _without_slowness_checks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("topo_pipeline.topo_api.contract._SLOW", PATIENCE)
         patch.setattr("topo_pipeline.doctor.api._SLOW", PATIENCE)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_dagster_storage() -> Iterator[None]:
+    """Make Dagster's databases faster in this process, if a collected test imports Dagster."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "dagster" in sys.modules:
+            from topo_pipeline_tests.dagster_storage import patch_storage  # noqa: PLC0415 - imports Dagster
+
+            patch_storage(patch)
         yield
 
 

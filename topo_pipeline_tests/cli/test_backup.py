@@ -133,8 +133,14 @@ app(sys.argv[1:])
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("command", ["backup", "restore"])
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [
+        *(("backup", number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)),
+        ("restore", signal.SIGTERM),
+        *(pytest.param("restore", number, marks=pytest.mark.full) for number in (signal.SIGINT, signal.SIGHUP)),
+    ],
+)
 def test_a_signal_during_the_copy_leaves_no_file(folder: Path, command: str, number: signal.Signals) -> None:
     (folder / "tmp").mkdir()
     shutil.copy(folder / "data" / "topo.duckdb", folder / "b.duckdb")

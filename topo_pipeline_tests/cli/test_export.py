@@ -100,8 +100,14 @@ app(sys.argv[1:])
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("options", [(), ("--output", "loads.csv")])
+@pytest.mark.parametrize(
+    ("options", "number"),
+    [
+        *((("--output", "loads.csv"), number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)),
+        ((), signal.SIGTERM),
+        *(pytest.param((), number, marks=pytest.mark.full) for number in (signal.SIGINT, signal.SIGHUP)),
+    ],
+)
 def test_a_signal_during_an_export_leaves_no_file(
     folder: Path, options: tuple[str, ...], number: signal.Signals
 ) -> None:

@@ -38,7 +38,8 @@ class Place:
         httpx.put(f"{self.address}/faults", json=faults).raise_for_status()
 
     def run(self, *arguments: str, **environment: str) -> CompletedProcess[str]:
-        return answer(self.folder, *arguments, TOPO_API_URL=f"{self.address}/v1", **environment)
+        api = {"TOPO_API_URL": f"{self.address}/v1"}
+        return answer(self.folder, *arguments, builds_tables=False, **api, **environment)
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         return ask(Warehouse(str(self.folder / "data" / "topo.duckdb")), sql)

@@ -28,6 +28,8 @@ from topo_pipeline.sandbox.world import World
 from topo_pipeline.settings import Settings, get_settings
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.conftest import API_KEY
+from topo_pipeline_tests.defs.only import LANDED, with_only
+from topo_pipeline_tests.engagement.helpers import cheap_builds
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 FIRST_DAY = date(2026, 3, 1)
@@ -101,20 +103,7 @@ class Pipeline:
 
     def only(self, *assets: str, checked: bool = False) -> "Pipeline":
         """Return the workspace with only these assets, and with their checks only if `checked`."""
-        built = self.definitions
-        checks = [
-            check
-            for check in (built.asset_checks or () if checked else ())
-            if all(key.asset_key.path[-1] in assets for key in check.check_keys)
-        ]
-        kept = dg.Definitions(
-            assets=[asset for asset in built.assets or () if asset.key.path[-1] in assets],
-            asset_checks=checks,
-            jobs=built.jobs,
-            resources=built.resources,
-            executor=built.executor,
-        )
-        return replace(self, definitions=kept)
+        return replace(self, definitions=with_only(self.definitions, *assets, checked=checked))
 
     def unchecked(self) -> "Pipeline":
         """Return the workspace without checks."""
@@ -128,7 +117,7 @@ class Pipeline:
 
     def land(self, days: Sequence[date], may_shrink: Sequence[date] = ()) -> Outcome:
         """Backfill without tables and checks, which take most of a run's time and don't affect what lands."""
-        outcome = self.only("activities", "sequence_templates").backfill(days, may_shrink)
+        outcome = self.only(*LANDED).backfill(days, may_shrink)
         assert not (outcome.landed and outcome.problems), "some days were refused, so tables follow: use backfill()"
         return outcome
 
@@ -203,6 +192,13 @@ def pipeline_over(
         warehouse = Warehouse(str(folder / "topo.duckdb"))
         built = definitions.build(settings, clock=clock, warehouse=warehouse)
         yield Pipeline(built, instance, warehouse, api, WORLD, api_url, draws)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cheap_builds() -> Iterator[None]:
+    """Build small tables on one thread."""
+    with cheap_builds(comments=True):
+        yield
 
 
 @pytest.fixture(scope="session")

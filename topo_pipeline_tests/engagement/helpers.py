@@ -11,13 +11,16 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import pandas as pd
+import pytest
 from duckdb import DuckDBPyConnection
 
+from topo_pipeline.engagement import tables as engagement_tables
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.engagement.tables import Built, build, in_order, tables
+from topo_pipeline.warehouse import connection as connections
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load, ReadDay, land_list
-from topo_pipeline_tests.warehouse.builders import landing_in
+from topo_pipeline_tests.warehouse.builders import land_quiet_day, landing_in
 
 # Every table that has a script, each after its upstream tables.
 TABLES = tuple(table.name for table in in_order())
@@ -218,10 +221,13 @@ class Workspace:
         unproved_days: Collection[date] = (),
     ) -> None:
         """Land one version of a day after the other. `still_open` is one more open day."""
-        with landing_in(self.warehouse) as (_, land):
+        with landing_in(self.warehouse) as (connection, land):
+            landed = {day for (day,) in connection.execute("SELECT day FROM topo.loads").fetchall()}
             for day, version in loads:
                 is_open = day == still_open or day in open_days
-                self._land(land, self._reading(day, version, is_open, day not in unproved_days))
+                how = land if version or day in landed else functools.partial(land_quiet_day, connection)
+                self._land(how, self._reading(day, version, is_open, day not in unproved_days))
+                landed.add(day)
 
     def _land(self, land: Callable[..., Load], read: ReadDay, finished_at: datetime | None = None) -> None:
         self.now += timedelta(minutes=1)
@@ -349,6 +355,18 @@ class Workspace:
             channels={},
             rejects=pd.DataFrame({"raw": [], "reason": [], "id": []}, dtype=object),
         )
+
+
+@contextmanager
+def cheap_builds(*, comments: bool = False, threads: bool = False) -> Iterator[None]:
+    """Leave out what costs most of a build of a few rows, but changes none: comments, and threads that wait."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not comments:
+            patch.setattr(engagement_tables, "_comment", lambda *_: None)
+        if not threads:
+            patch.setattr(connections, "SESSION", f"{connections.SESSION}; SET threads = 1")
+            patch.setattr(connections, "_IDLE", [])  # DuckDB's instances keep the setting
+        yield
 
 
 @functools.cache

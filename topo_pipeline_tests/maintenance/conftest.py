@@ -1,13 +1,22 @@
 """Fixtures of the tests of `warehouse`, and a warehouse with every table."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from topo_pipeline_tests.engagement.helpers import cheap_builds
 from topo_pipeline_tests.maintenance.test_forget import HERS, HIS, workspace_of
 from topo_pipeline_tests.warehouse.conftest import file_warehouse, on_waiting, prepared_file, warehouse
 
 __all__ = ["file_warehouse", "on_waiting", "prepared_file", "warehouse"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cheap_builds() -> Iterator[None]:
+    """Build small tables on one thread."""
+    with cheap_builds(comments=True):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Workspaces and their reports, built once for many tests."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.report.page import Published, publish
-from topo_pipeline_tests.engagement.helpers import Activity, Workspace
+from topo_pipeline_tests.engagement.helpers import Activity, Workspace, cheap_builds
 from topo_pipeline_tests.report import worlds
 
 
@@ -27,6 +28,13 @@ class Reported:
 def report(workspace: Workspace, folder: Path, zone: str = "UTC") -> Published:
     with workspace.warehouse.reader() as connection:
         return publish(connection, folder, timezone=zone, rules=DEFAULT_RULES, now=worlds.NOW)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cheap_builds() -> Iterator[None]:
+    """Build tables on one thread and without their comments, which the report doesn't use."""
+    with cheap_builds():
+        yield
 
 
 @pytest.fixture(scope="session")

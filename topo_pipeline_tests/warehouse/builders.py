@@ -1,9 +1,10 @@
 """Readings for tests, functions that land them, and queries for what the warehouse then holds."""
 
 import json
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from duckdb import DuckDBPyConnection
 
 from topo_pipeline.warehouse.buffer import Buffer
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.landing import Load, ReadDay, land, land_list
+from topo_pipeline.warehouse.landing import LEDGER_COLUMNS, Load, ReadDay, land, land_list
 
 DAY = date(2026, 3, 1)
 NEXT_DAY = DAY + timedelta(days=1)
@@ -102,6 +103,18 @@ def land_into(
 ) -> Load:
     with landing_in(warehouse) as (_, land_one):
         return land_one(read, now, run_id, may_shrink=may_shrink)
+
+
+def land_quiet_day(connection: DuckDBPyConnection, read: ReadDay, now: datetime = LANDED, run_id: str = "run") -> Load:
+    """Land a day that has no rows and never landed before: what `land` does with it, in a tenth of the time."""
+    asked = {field.name: getattr(read, field.name) for field in fields(Load) if hasattr(read, field.name)}
+    counts = dict.fromkeys(("rows", "added", "changed", "removed", "rejects", "suppressed"), 0)
+    load = Load(**asked | counts | {"load_id": uuid.uuid4(), "run_id": run_id, "finished_at": now})
+    connection.execute(
+        f"INSERT INTO topo.loads ({', '.join(LEDGER_COLUMNS)}) VALUES ({', '.join(f'${n}' for n in LEDGER_COLUMNS)})",  # noqa: S608
+        vars(load),
+    )
+    return load
 
 
 def template(number: int, **known: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from topo_pipeline_tests.warehouse.builders import (
     NEXT_DAY,
     activity,
     land_into,
+    land_quiet_day,
     landing_in,
     noon,
     payloads,
@@ -30,6 +31,15 @@ def test_landing_a_day_stores_exactly_its_rows(warehouse: Warehouse) -> None:
     load = land_into(warehouse, reading(*(activity(n, texts[uuid_of(n)]) for n in range(250))))
     assert payloads(warehouse) == texts
     assert (load.rows, load.added, load.changed, load.removed, load.rejects) == (250, 250, 0, 0, 0)
+
+
+def test_the_tests_shortcut_for_a_quiet_day_writes_what_landing_it_writes(warehouse: Warehouse) -> None:
+    with landing_in(warehouse) as (connection, land_one):
+        land_one(reading(is_open=True, proved=False, requests=4), LATER, "a run")
+        land_quiet_day(connection, reading(is_open=True, proved=False, requests=4), LATER, "a run")
+    landed, quick = snapshot(warehouse)["loads"]
+    assert landed | {"load_id": quick["load_id"]} == quick
+    assert {table for table, rows in snapshot(warehouse).items() if rows} == {"loads"}
 
 
 def test_the_ledger_records_how_a_day_was_read_and_landed(file_warehouse: Warehouse) -> None:
