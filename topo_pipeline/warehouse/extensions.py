@@ -1,6 +1,7 @@
 """Load DuckDB's extensions from their own Python packages: INSTALL would need network access."""
 
 import importlib.resources
+from contextlib import suppress
 
 import duckdb
 from duckdb import DuckDBPyConnection
@@ -16,16 +17,13 @@ def load(connection: DuckDBPyConnection, name: str) -> None:
         name: The extension's name in DuckDB, which is also that of its package: `duckdb_extension_NAME`.
 
     Raises:
-        WarehouseError: the package is not installed, or not for this version of DuckDB.
+        WarehouseError: the package is not installed, or only for another version of DuckDB.
     """
-    try:
+    with suppress(ModuleNotFoundError):
         package = importlib.resources.files(f"duckdb_extension_{name}")
-    except ModuleNotFoundError:
-        raise WarehouseError(f"DuckDB's extension {name} is missing: pip install 'topo-pipeline[lake]'") from None
-    file = package / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
-    if not file.is_file():
-        raise WarehouseError(
-            f"DuckDB's extension {name} is not installed for DuckDB {duckdb.__version__}:"
-            f" pip install duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}"
-        )
-    connection.load_extension(str(file))
+        file = package / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
+        if file.is_file():
+            connection.load_extension(str(file))
+            return
+    wanted = f"duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}"
+    raise WarehouseError(f"DuckDB's extension {name} is not installed: pip install {wanted}")

@@ -79,7 +79,8 @@ class S3:
     """The server: its S3 API, and its Iceberg REST catalog."""
 
     endpoint: str
-    iceberg: str  # the address of the catalog. Its path /v1/config answers first
+    iceberg: str  # the address of the catalog
+    _shell: tuple[str, str]  # the server's own command line and the address that it connects to
     _buckets: int = 0
 
     def bucket(self) -> Bucket:
@@ -89,12 +90,33 @@ class S3:
         bucket.files.create_dir(bucket.name)
         return bucket
 
+    def catalog(self) -> dict[str, str]:
+        """Create an Iceberg catalog, and return PyIceberg's properties for it."""
+        self._buckets += 1
+        name, (weed, address) = f"catalog-{self._buckets}", self._shell
+        created = subprocess.run(  # noqa: S603 - the tests' own command
+            [weed, "shell", f"-master={address}"], input=f"s3tables.bucket -create -name {name} -account 000000000000\n",
+            capture_output=True, text=True, timeout=processes.PATIENCE, check=True,
+        )  # fmt: skip
+        assert name in created.stdout, created.stdout + created.stderr
+        return {
+            "uri": self.iceberg,
+            "oauth2-server-uri": f"{self.iceberg}/v1/oauth/tokens",
+            "warehouse": f"s3://{name}",
+            "credential": f"{ACCESS_KEY}:{SECRET_KEY}",
+            "s3.endpoint": self.endpoint,
+            "s3.access-key-id": ACCESS_KEY,
+            "s3.secret-access-key": SECRET_KEY,
+            "s3.region": REGION,
+        }
+
 
 @dataclass
 class Proxy:
-    """A proxy in front of the server, which answers 503 to the requests for which `refuses` returns True."""
+    """A proxy in front of the server, which answers `status` to the requests for which `refuses` returns True."""
 
     target: str
+    status: int = 503
     refuses: Callable[[str, str], bool] = lambda method, path: False  # noqa: E731, ARG005
     requests: list[tuple[str, str]] = field(default_factory=list)  # the method and path of every request
     endpoint: str = ""
@@ -106,7 +128,7 @@ class Proxy:
         self.requests.append((scope["method"], path))
         body = b"".join([part async for part in _parts(receive)])
         if self.refuses(scope["method"], path):
-            status, headers, content = 503, [(b"content-type", b"application/xml")], _SLOW_DOWN
+            status, headers, content = self.status, [(b"content-type", b"application/xml")], _SLOW_DOWN
         else:
             async with httpx.AsyncClient(trust_env=False, timeout=processes.PATIENCE) as client:
                 request = httpx.Request(scope["method"], self.target + path, headers=scope["headers"], content=body)
@@ -148,7 +170,9 @@ def running() -> Iterator[S3]:
         ports = dict(zip(_PORTS, processes.free_ports(len(_PORTS)), strict=True))
         process = _start(weed, folder, ports)
         try:
-            server = S3(f"http://127.0.0.1:{ports['s3.port']}", f"http://127.0.0.1:{ports['s3.port.iceberg']}")
+            addresses = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
+            shell = (weed, f"{addresses['master.port']}.{ports['master.port.grpc']}")
+            server = S3(f"http://{addresses['s3.port']}", f"http://{addresses['s3.port.iceberg']}", shell)
             _wait_until_ready(server, process, folder / "log")
             yield server
         finally:
