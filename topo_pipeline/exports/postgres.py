@@ -110,7 +110,7 @@ class Postgres:
         return f"target.{self._in_postgres(name)}"
 
     def _reason(self, error: duckdb.Error) -> str:
-        """Return why Postgres refused. DuckDB quotes the connection string, and libpq quotes parts of an invalid one."""
+        """Return why Postgres refused, without the connection string that DuckDB or, if it is invalid, libpq quotes."""
         message = str(error)
         if "Unable to connect" in message:
             _, found, reason = message.partition('": connection to server ')

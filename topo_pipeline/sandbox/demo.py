@@ -16,7 +16,8 @@ FOLDER = Path("data/demo")
 BLANK = " "  # counts as unset; an empty variable would let .env decide
 _UNSET = (
     "TOPO_PAYLOAD_DAYS", "TOPO_RULES", "TOPO_ALERT_WEBHOOK", "TOPO_ALERT_SLACK_TOKEN", "TOPO_ALERT_SLACK_CHANNEL",
-    "TOPO_HEARTBEAT_URL", "TOPO_DAGSTER_RECORD_DAYS",
+    "TOPO_HEARTBEAT_URL", "TOPO_DAGSTER_RECORD_DAYS", "TOPO_PUBLISH_S3", "TOPO_PUBLISH_POSTGRES",
+    "TOPO_PUBLISH_ICEBERG",
 )  # fmt: skip
 DAYS = 182  # 26 weeks
 SEED = 7
@@ -60,6 +61,7 @@ def environment(api_url: str) -> dict[str, str]:
         "TOPO_LABEL_CHANNELS": "on",
         "TOPO_AUTOMATION": "off",
         "TOPO_REPORT_DIR": str(folder / "report"),
+        "TOPO_PUBLISH_POSTGRES_SCHEMA": "topo_published",
         "DAGSTER_HOME": str(folder / "dagster"),
         **dict.fromkeys(_UNSET, BLANK),
     }

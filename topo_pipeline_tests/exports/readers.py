@@ -5,19 +5,21 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import polars
-import pyarrow.parquet as pq
-from pyiceberg.catalog import Catalog
+import pytest
 
 from topo_pipeline.defs.activities import LISTS
 from topo_pipeline.warehouse.extensions import load
 from topo_pipeline.warehouse.sql import identifier
 from topo_pipeline_tests.engagement.helpers import KEPT_BESIDE, TABLES, Workspace
-from topo_pipeline_tests.services.postgres import Database
-from topo_pipeline_tests.services.s3 import Bucket
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+
+    from topo_pipeline_tests.services.postgres import Database
+    from topo_pipeline_tests.services.s3 import Bucket
 
 EXPORTED = {*(f"engagement.{name}" for name in (*TABLES, *KEPT_BESIDE)), "topo.activities", "topo.loads"} | {
     f"topo.{table}" for table in LISTS
@@ -48,9 +50,9 @@ def expected(workspace: Workspace) -> Tables:
     }
 
 
-def s3_options(bucket: Bucket) -> dict[str, str]:
-    names = {"AWS_ENDPOINT_URL_S3": "AWS_ENDPOINT_URL"}
-    return {names.get(name, name): value for name, value in bucket.environment.items()} | {"AWS_ALLOW_HTTP": "true"}
+def _in_polars(environment: dict[str, str]) -> dict[str, str]:
+    others = {name: value for name, value in environment.items() if name != "AWS_ENDPOINT_URL_S3"}
+    return {**others, "AWS_ENDPOINT_URL": environment["AWS_ENDPOINT_URL_S3"], "AWS_ALLOW_HTTP": "true"}
 
 
 @contextmanager
@@ -68,7 +70,7 @@ def duckdb_with(*extensions: str, bucket: dict[str, str]) -> Iterator[duckdb.Duc
         yield connection
 
 
-def published_in(bucket: Bucket, folder: str = "a folder/") -> tuple[dict[str, Any], dict[str, list[str]]]:
+def published_in(bucket: "Bucket", folder: str = "a folder/") -> tuple[dict[str, Any], dict[str, list[str]]]:
     """Return `latest.json`, and the keys of each table's files."""
     latest = json.loads(bucket.read(f"{folder}latest.json"))
     keys = {
@@ -78,22 +80,26 @@ def published_in(bucket: Bucket, folder: str = "a folder/") -> tuple[dict[str, A
     return latest, keys
 
 
-def by_pyarrow(bucket: Bucket) -> Tables:
+def by_pyarrow(bucket: "Bucket") -> Tables:
+    import pyarrow.parquet as pq
+
     def read(key: str) -> list[tuple[Any, ...]]:
         return tuples(pq.read_table(f"{bucket.name}/{key}", filesystem=bucket.files))
 
     return {name: rows(row for key in keys for row in read(key)) for name, keys in published_in(bucket)[1].items()}
 
 
-def by_polars(bucket: Bucket) -> Tables:
+def by_polars(bucket: "Bucket") -> Tables:
+    import polars
+
     def read(key: str) -> list[tuple[Any, ...]]:
-        frame = polars.read_parquet(f"{bucket.url}/{key}", storage_options=s3_options(bucket))
+        frame = polars.read_parquet(f"{bucket.url}/{key}", storage_options=_in_polars(bucket.environment))
         return frame.rows()
 
     return {name: rows(row for key in keys for row in read(key)) for name, keys in published_in(bucket)[1].items()}
 
 
-def by_duckdb(bucket: Bucket) -> Tables:
+def by_duckdb(bucket: "Bucket") -> Tables:
     with duckdb_with(bucket=bucket.environment) as connection:
         return {
             name: rows(connection.execute(f"FROM read_parquet({[f'{bucket.url}/{key}' for key in keys]})").fetchall())
@@ -101,7 +107,7 @@ def by_duckdb(bucket: Bucket) -> Tables:
         }
 
 
-def by_psycopg(database: Database, schema: str) -> Tables:
+def by_psycopg(database: "Database", schema: str) -> Tables:
     with database.connect() as connection:
         return {
             name: rows(connection.execute(f"TABLE {identifier(schema)}.{identifier(name)}".encode()).fetchall())
@@ -111,7 +117,7 @@ def by_psycopg(database: Database, schema: str) -> Tables:
         }
 
 
-def by_duckdb_from_postgres(database: Database, schema: str) -> Tables:
+def by_duckdb_from_postgres(database: "Database", schema: str) -> Tables:
     with duckdb.connect() as connection:
         load(connection, "postgres_scanner")
         connection.execute(f"SET TimeZone = 'UTC'; ATTACH '{database.dsn}' AS target (TYPE postgres, READ_ONLY)")
@@ -123,29 +129,30 @@ def by_duckdb_from_postgres(database: Database, schema: str) -> Tables:
         }
 
 
-def by_pyiceberg(catalog: Catalog, namespace: str) -> Tables:
+def by_pyiceberg(catalog: "Catalog", namespace: str) -> Tables:
     return {
         name: rows(tuples(catalog.load_table((space, name)).scan().to_arrow()))
         for space, name in _in(catalog, namespace)
     }
 
 
-def by_polars_from_iceberg(catalog: Catalog, namespace: str) -> Tables:
-    found = _in(catalog, namespace)
-    return {
-        name: rows(polars.scan_iceberg(catalog.load_table((space, name))).collect().rows()) for space, name in found
-    }
+def by_polars_from_iceberg(catalog: "Catalog", namespace: str) -> Tables:
+    import polars
+
+    def read(name: tuple[str, str]) -> list[tuple[Any, ...]]:
+        table = catalog.load_table(name)
+        return polars.scan_iceberg(table, storage_options=_in_polars(_bucket_of(catalog))).collect().rows()
+
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("POLARS_ICEBERG_PLANNER", "pyiceberg")  # otherwise it warns that its own is not installed
+        return {name[1]: rows(read(name)) for name in _in(catalog, namespace)}
 
 
-def by_duckdb_from_iceberg(catalog: Catalog, namespace: str) -> Tables:
+def by_duckdb_from_iceberg(catalog: "Catalog", namespace: str) -> Tables:
     """Read the tables by the REST catalog, as DuckDB's own extension does."""
     properties = catalog.properties
     key, _, secret = properties["credential"].partition(":")
-    bucket = {
-        "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_REGION": properties["s3.region"],
-        "AWS_ENDPOINT_URL_S3": properties["s3.endpoint"],
-    }  # fmt: skip
-    with duckdb_with("avro", "iceberg", bucket=bucket) as connection:
+    with duckdb_with("avro", "iceberg", bucket=_bucket_of(catalog)) as connection:
         connection.execute(
             f"ATTACH '{properties['warehouse'].removeprefix('s3://')}' AS target (TYPE iceberg,"
             f" ENDPOINT '{properties['uri']}', CLIENT_ID '{key}', CLIENT_SECRET '{secret}',"
@@ -155,7 +162,14 @@ def by_duckdb_from_iceberg(catalog: Catalog, namespace: str) -> Tables:
         return {name: rows(connection.execute(f"FROM target.{namespace}.{name}").fetchall()) for name in names}
 
 
-def _in(catalog: Catalog, namespace: str) -> list[tuple[str, str]]:
+def _bucket_of(catalog: "Catalog") -> dict[str, str]:
+    """Return the variables that give access to the catalog's files."""
+    names = {"ACCESS_KEY_ID": "access-key-id", "SECRET_ACCESS_KEY": "secret-access-key", "REGION": "region"}
+    access = {f"AWS_{variable}": catalog.properties[f"s3.{name}"] for variable, name in names.items()}
+    return {**access, "AWS_ENDPOINT_URL_S3": catalog.properties["s3.endpoint"]}
+
+
+def _in(catalog: "Catalog", namespace: str) -> list[tuple[str, str]]:
     return [(found[0], found[-1]) for found in catalog.list_tables(namespace)]
 
 

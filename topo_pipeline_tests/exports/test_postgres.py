@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import stamina
 
@@ -94,15 +93,12 @@ def test_grants_and_views_remain(
     before: Written, after: Written, target: Postgres, postgres_database: Database
 ) -> None:
     before.publish(target)
-    select(postgres_database, f"CREATE VIEW sends AS SELECT id FROM {QUOTED}.activities WHERE day = '2026-04-02'")
+    select(postgres_database, f"CREATE VIEW sends AS (TABLE {QUOTED}.activities)")
     select(postgres_database, f"GRANT SELECT ON {QUOTED}.activities TO public")
-    assert len(select(postgres_database, "TABLE sends")) == 1
     after.publish(target)
-    assert select(postgres_database, "TABLE sends") == []
-    assert select(
-        postgres_database,
-        "SELECT count(*) FROM information_schema.table_privileges WHERE grantee = 'PUBLIC' AND table_name = 'activities'",
-    ) == [(1,)]
+    assert len(select(postgres_database, "TABLE sends")) == len(after.tables["activities"])
+    granted = "SELECT table_name FROM information_schema.table_privileges WHERE grantee = 'PUBLIC'"
+    assert ("activities",) in select(postgres_database, granted)
 
 
 def test_a_table_whose_columns_have_changed_is_created_again(
@@ -120,7 +116,7 @@ def test_a_changed_table_that_a_view_needs_is_an_error_that_names_it_and_nothing
 ) -> None:
     before.publish(target)
     select(postgres_database, f"ALTER TABLE {QUOTED}.loads ADD COLUMN former int")
-    select(postgres_database, f"CREATE VIEW landed AS SELECT day FROM {QUOTED}.loads")
+    select(postgres_database, f"CREATE VIEW landed AS (TABLE {QUOTED}.loads)")
     with pytest.raises(WarehouseError, match="because other objects depend on it"):
         after.publish(target)
     assert count_in(postgres_database) == len(before.tables["activities"])
@@ -212,13 +208,13 @@ def test_a_wrong_password_is_an_error_without_it(before: Written, target: Postgr
 
 
 def test_a_database_that_ends_during_the_publication_is_an_error_and_the_next_one_succeeds(
-    before: Written,
-    after: Written,
+    two_exports: tuple[Written, Written],
     target: Postgres,
     postgres: services.Postgres,
     postgres_database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    before, after = two_exports
     before.publish(target)
 
     def crash(*_: Any) -> list[str]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # every test process loads this module, and few need a server
 @pytest.fixture(scope="session")
 def postgres() -> "Iterator[Postgres]":
     """Return the Postgres server. Tests may stop, start and restart it."""
-    from topo_pipeline_tests.services.postgres import running  # noqa: PLC0415
+    from topo_pipeline_tests.services.postgres import running
 
     with running() as server:
         yield server
@@ -29,7 +29,7 @@ def postgres_database(postgres: "Postgres") -> "Iterator[Database]":
 @pytest.fixture(scope="session")
 def s3() -> "Iterator[S3]":
     """Return the S3 server."""
-    from topo_pipeline_tests.services.s3 import running  # noqa: PLC0415
+    from topo_pipeline_tests.services.s3 import running
 
     with running() as server:
         yield server
@@ -46,7 +46,7 @@ def s3_bucket(s3: "S3", monkeypatch: pytest.MonkeyPatch) -> "Bucket":
 @pytest.fixture
 def s3_proxy(s3_bucket: "Bucket", monkeypatch: pytest.MonkeyPatch) -> "Iterator[Proxy]":
     """Return a proxy in front of `s3_bucket`. The environment leads through it; the bucket itself does not."""
-    from topo_pipeline_tests.services.s3 import proxied  # noqa: PLC0415
+    from topo_pipeline_tests.services.s3 import proxied
 
     with proxied(s3_bucket) as (bucket, proxy):
         _use(bucket, monkeypatch)

@@ -54,7 +54,7 @@ class Bucket:
     @property
     def files(self) -> Any:
         """PyArrow's file system for this server. Its paths begin with the bucket's name."""
-        from pyarrow.fs import S3FileSystem  # type: ignore[import-untyped]  # noqa: PLC0415 - takes long, and few tests need it
+        from pyarrow.fs import S3FileSystem  # type: ignore[import-untyped]
 
         return S3FileSystem(
             access_key=ACCESS_KEY, secret_key=SECRET_KEY, region=REGION, scheme="http", allow_bucket_creation=True,
@@ -63,7 +63,7 @@ class Bucket:
 
     def keys(self) -> list[str]:
         """Return the key of every object in the bucket, in order."""
-        from pyarrow.fs import FileSelector  # noqa: PLC0415
+        from pyarrow.fs import FileSelector
 
         found = self.files.get_file_info(FileSelector(self.name, recursive=True))
         return sorted(info.path.removeprefix(f"{self.name}/") for info in found if info.is_file)
@@ -95,9 +95,13 @@ class S3:
         self._buckets += 1
         name, (weed, address) = f"catalog-{self._buckets}", self._shell
         created = subprocess.run(  # noqa: S603 - the tests' own command
-            [weed, "shell", f"-master={address}"], input=f"s3tables.bucket -create -name {name} -account 000000000000\n",
-            capture_output=True, text=True, timeout=processes.PATIENCE, check=True,
-        )  # fmt: skip
+            [weed, "shell", f"-master={address}"],
+            input=f"s3tables.bucket -create -name {name} -account 000000000000\n",
+            capture_output=True,
+            text=True,
+            timeout=processes.PATIENCE,
+            check=True,
+        )
         assert name in created.stdout, created.stdout + created.stderr
         return {
             "uri": self.iceberg,
@@ -128,7 +132,10 @@ class Proxy:
         self.requests.append((scope["method"], path))
         body = b"".join([part async for part in _parts(receive)])
         if self.refuses(scope["method"], path):
-            status, headers, content = self.status, [(b"content-type", b"application/xml")], _SLOW_DOWN
+            code = {503: "SlowDown"}.get(self.status, "AccessDenied")
+            content = f"<Error><Code>{code}</Code><Message>Refused by the tests.</Message></Error>".encode()
+            length = str(len(content)).encode()
+            status, headers = self.status, [(b"content-type", b"application/xml"), (b"content-length", length)]
         else:
             async with httpx.AsyncClient(trust_env=False, timeout=processes.PATIENCE) as client:
                 request = httpx.Request(scope["method"], self.target + path, headers=scope["headers"], content=body)
@@ -140,7 +147,6 @@ class Proxy:
         await send({"type": "http.response.body", "body": content})
 
 
-_SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 _OF_ONE_HOP = {b"connection", b"transfer-encoding", b"keep-alive", b"date", b"server"}
 
 
