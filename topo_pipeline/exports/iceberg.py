@@ -13,14 +13,17 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyiceberg import exceptions
 from pyiceberg.catalog import Catalog, load_catalog
-from pyiceberg.exceptions import RESTError
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.table import Table
 
 from topo_pipeline.common.text import first_line
 from topo_pipeline.exports.parquet import Manifest
 from topo_pipeline.warehouse.errors import WarehouseError
+
+# PyIceberg's own errors have no common base.
+_ERRORS = (OSError, ValueError, *(error for error in vars(exceptions).values() if isinstance(error, type)))
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,16 @@ class Iceberg:
         try:
             catalog = load_catalog(self.catalog, **self.properties)
             catalog.create_namespace_if_not_exists(self.namespace)
-            for name, table in manifest["tables"].items():
-                files = [folder / file["path"] for file in table["files"]]
-                self._replace(catalog, name.partition(".")[2], table, files, manifest)
-        except (OSError, RESTError, ValueError) as error:
+        except _ERRORS as error:
             raise WarehouseError(f"The tables can't be published to {self.place}: {first_line(error)}") from None
+        for full_name, table in manifest["tables"].items():
+            name, files = full_name.partition(".")[2], [folder / file["path"] for file in table["files"]]
+            try:
+                self._replace(catalog, name, table, files, manifest)
+            except _ERRORS as error:
+                raise WarehouseError(
+                    f"The table {name} can't be published to {self.place}: {first_line(error)}"
+                ) from None
 
     def _replace(
         self, catalog: Catalog, name: str, described: dict[str, Any], files: list[Path], manifest: Manifest
@@ -62,14 +70,15 @@ class Iceberg:
             table = catalog.load_table((self.namespace, name))
         else:
             return
-        uploaded = [_upload(table, file) for file in files]
         written = {f"topo.{key}": str(manifest[key]) for key in ("written_at", "as_of")}
         with table.transaction() as transaction:
-            if next(iter(table.scan().plan_files()), None):
-                transaction.delete(AlwaysTrue(), snapshot_properties=written)
             if files:
                 with transaction.update_schema() as update:
                     update.union_by_name(schema)
+            uploaded = [_upload(table, file) for file in files]
+            if next(iter(table.scan().plan_files()), None):
+                transaction.delete(AlwaysTrue(), snapshot_properties=written)
+            if uploaded:
                 transaction.add_files(uploaded, snapshot_properties=written)
 
 

@@ -48,7 +48,7 @@ class Postgres:
         """
         try:
             with duckdb.connect() as connection:
-                connection.execute(f"{SESSION}; SET threads = 2")
+                connection.execute(SESSION)
                 load(connection, "postgres_scanner")
                 connection.execute("SET pg_null_byte_replacement = ''")  # Postgres has no such character
                 connection.execute(f"ATTACH {literal(self.address)} AS target (TYPE postgres)")

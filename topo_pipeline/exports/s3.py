@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
@@ -71,7 +72,7 @@ class Bucket:
 
     def _store(self) -> S3Store:
         bucket, _, prefix = self.address.removeprefix("s3://").partition("/")
-        config = {_VARIABLES[name]: self.variables[name] for name in _VARIABLES if name in self.variables}
+        config: Any = {_VARIABLES[name]: self.variables[name] for name in _VARIABLES if name in self.variables}
         is_plain = config.get("aws_endpoint", "").startswith("http://")
         return S3Store(bucket, prefix=prefix or None, config=config, client_options={"allow_http": is_plain})
 

@@ -89,6 +89,25 @@ def test_a_new_column_is_added_to_the_table(before: Written, target: "Iceberg", 
     }
 
 
+def test_a_column_of_another_type_is_an_error_and_the_rows_remain(
+    before: Written, after: Written, target: "Iceberg", catalog: "Catalog"
+) -> None:
+    from pyiceberg.types import LongType
+
+    before.publish(target)
+    with catalog.load_table(ACTIVITIES).update_schema(allow_incompatible_changes=True) as update:
+        update.delete_column("channel")
+    with catalog.load_table(ACTIVITIES).update_schema() as update:
+        update.add_column("channel", LongType())
+    rows = catalog.load_table(ACTIVITIES).scan().count()
+    with pytest.raises(
+        WarehouseError, match="The table activities can't be published .*Cannot change column type: channel"
+    ) as error:
+        after.publish(target)
+    assert "\n" not in str(error.value)
+    assert catalog.load_table(ACTIVITIES).scan().count() == rows
+
+
 def test_a_table_without_files_is_emptied(before: Written, target: "Iceberg", catalog: "Catalog") -> None:
     def publish_without_activities() -> None:
         table = {**before.manifest["tables"]["topo.activities"], "files": []}
