@@ -23,7 +23,11 @@ from topo_pipeline.exports.parquet import Manifest
 from topo_pipeline.warehouse.errors import WarehouseError
 
 # PyIceberg's own errors have no common base.
-_ERRORS = (OSError, ValueError, *(error for error in vars(exceptions).values() if isinstance(error, type)))
+_ERRORS: tuple[type[Exception], ...] = (
+    OSError,
+    ValueError,
+    *(error for error in vars(exceptions).values() if isinstance(error, type)),
+)
 
 
 @dataclass(frozen=True)
