@@ -19,6 +19,7 @@ from topo_pipeline.warehouse.extensions import load
 from topo_pipeline.warehouse.sql import SESSION, identifier, literal
 
 PUBLISHED = "published"
+_LOCK_TIMEOUT = "5min"  # for another process that publishes, or for readers of a table whose columns change
 _PUBLISHED_COLUMNS = [
     ("written_at", "TIMESTAMP WITH TIME ZONE"), ("as_of", "TIMESTAMP WITH TIME ZONE"), ("manifest", "VARCHAR"),
 ]  # fmt: skip
@@ -65,6 +66,7 @@ class Postgres:
             raise WarehouseError(f"The tables can't be published to {self.place}: {self._reason(error)}") from None
 
     def _fill(self, connection: DuckDBPyConnection, folder: Path, manifest: Manifest) -> None:
+        self._execute(connection, f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
         exists = "SELECT count(*) FROM duckdb_schemas() WHERE database_name = 'target' AND schema_name = ?"
         if connection.execute(exists, [self.schema]).fetchall() == [(0,)]:
             connection.execute(f"CREATE SCHEMA target.{identifier(self.schema)}")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import stamina
 
+from topo_pipeline.exports import postgres as module
 from topo_pipeline.exports.postgres import Postgres
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline_tests.conftest import PATIENCE
@@ -162,6 +163,23 @@ def test_of_two_publications_at_the_same_time_the_second_waits_and_fails(
         with pytest.raises(WarehouseError, match="could not serialize access due to concurrent"):
             second.result(PATIENCE)
     assert count_in(postgres_database) == len(before.tables["activities"])
+
+
+def test_a_publication_waits_for_a_lock_no_longer_than_the_timeout(
+    before: Written, target: Postgres, postgres_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LOCK_TIMEOUT", "50ms")
+    before.publish(target)
+    with postgres_database.connect() as reader:
+        reader.execute("BEGIN")
+        reader.execute(COUNT)
+        select(postgres_database, f"ALTER TABLE {QUOTED}.loads ADD COLUMN former int")
+        before.publish(target)  # the reader has not used this table
+        reader.execute("COMMIT; BEGIN")
+        select(postgres_database, f"ALTER TABLE {QUOTED}.loads ADD COLUMN former int")
+        reader.execute(f"TABLE {QUOTED}.loads".encode())
+        with pytest.raises(WarehouseError, match="canceling statement due to lock timeout"):
+            before.publish(target)
 
 
 def _require_waiting(database: Database) -> None:
