@@ -74,7 +74,7 @@ class Iceberg:
             table = catalog.load_table((self.namespace, name))
         else:
             return
-        written = {f"topo.{key}": str(manifest[key]) for key in ("written_at", "as_of")}
+        written = {f"topo.{key}": manifest[key] for key in ("written_at", "as_of") if manifest[key]}
         with table.transaction() as transaction:
             if files:
                 with transaction.update_schema() as update:
