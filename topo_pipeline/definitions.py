@@ -8,7 +8,7 @@ from topo_pipeline.defs.activities import topo_assets
 from topo_pipeline.defs.asset_checks import checks
 from topo_pipeline.defs.metric_tables import metric_tables
 from topo_pipeline.defs.notifications import alert_sensor, heartbeat_sensor
-from topo_pipeline.defs.publish import engagement_report, parquet
+from topo_pipeline.defs.publish import engagement_report, parquet, target_assets
 from topo_pipeline.defs.resources import Topo, Warehouse, resources, utc_now
 from topo_pipeline.defs.run_maintenance import killed_runs_sensor, old_records_sensor, one_process
 from topo_pipeline.defs.schedules import schedules
@@ -28,7 +28,7 @@ def build(
         warehouse: Use this warehouse instead of the one in the settings.
     """
     return dg.Definitions(
-        assets=[*topo_assets(settings), engagement_report, parquet, *metric_tables(settings)],
+        assets=[*topo_assets(settings), engagement_report, parquet, *target_assets(settings), *metric_tables(settings)],
         asset_checks=checks,
         jobs=[jobs.refresh, jobs.reread_replies, jobs.publish],
         schedules=schedules(settings),

@@ -5,6 +5,7 @@ The file that `TOPO_RULES` names is read with them, so that an invalid file is r
 
 import importlib.resources
 import os
+import re
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules, read_rules
 LAKE = "ducklake:"
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
+_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[^/?#]+)*/?")
 _ALERTS = {"alert_webhook", "alert_slack_token", "alert_slack_channel"}
 
 
@@ -51,6 +53,18 @@ def _warehouse(target: str) -> str:
     return f"{scheme}{_absolute(Path(name))}"
 
 
+def _bucket(url: str | None) -> str | None:
+    if url is None or _BUCKET.fullmatch(url):
+        return url and url.rstrip("/")
+    raise ValueError(f"{url!r} is not an address such as s3://bucket/folder")
+
+
+def _namespace(name: str | None) -> str | None:
+    if name is None or all(name.partition(".")):
+        return name
+    raise ValueError(f"{name!r} does not name a catalog and a namespace, such as lakehouse.topo")
+
+
 def _holds_rules(path: Path) -> Path:
     read_rules(path)
     return path
@@ -77,6 +91,7 @@ def _is_private(url: str) -> bool:
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_blank_is_none)]
+OptionalText = Annotated[str | None, BeforeValidator(_blank_is_none)]
 
 
 class Settings(BaseSettings):
@@ -106,7 +121,7 @@ class Settings(BaseSettings):
     payload_days: Annotated[Annotated[int, Field(ge=1, le=36_500)] | None, BeforeValidator(_blank_is_none)] = None
     alert_webhook: Annotated[Secret, AfterValidator(_private_address)] = None
     alert_slack_token: Secret = None
-    alert_slack_channel: Annotated[str | None, BeforeValidator(_blank_is_none)] = None
+    alert_slack_channel: OptionalText = None
     heartbeat_url: Annotated[Secret, AfterValidator(_private_address)] = None
     dagster_record_days: Annotated[Annotated[int, Field(ge=7, le=36_500)] | None, BeforeValidator(_blank_is_none)] = (
         None
@@ -115,6 +130,10 @@ class Settings(BaseSettings):
     rules_file: Annotated[
         Annotated[AbsolutePath, AfterValidator(_holds_rules)] | None, BeforeValidator(_blank_is_none)
     ] = Field(default=None, validation_alias="TOPO_RULES")
+    publish_s3: Annotated[OptionalText, AfterValidator(_bucket)] = None
+    publish_postgres: Secret = None
+    publish_postgres_schema: str = Field(default="topo_published", min_length=1, max_length=63)
+    publish_iceberg: Annotated[OptionalText, AfterValidator(_namespace)] = None
     dagster_home: AbsolutePath = Field(default=Path(".dagster"), validation_alias="DAGSTER_HOME", validate_default=True)
 
     @model_validator(mode="after")
@@ -134,6 +153,12 @@ class Settings(BaseSettings):
     def rules(self) -> Rules:
         """The rules of the metric tables."""
         return read_rules(self.rules_file) if self.rules_file else DEFAULT_RULES
+
+    @property
+    def targets(self) -> list[str]:
+        """The targets outside this machine to which the tables are published: `s3`, `postgres`, `iceberg`."""
+        addresses = {"s3": self.publish_s3, "postgres": self.publish_postgres, "iceberg": self.publish_iceberg}
+        return [name for name, address in addresses.items() if address is not None]
 
 
 class _FromEnvironmentAlone(Settings):
@@ -179,16 +204,29 @@ def usable_settings() -> Settings:
 
 def where_set() -> dict[str, str]:
     """Return each variable that is set and looks like ours, with its source: the environment wins over `.env`."""
-    try:
-        written = dotenv_values(".env")
-    except (OSError, UnicodeDecodeError):
-        written = {}
     return {
         name: place
-        for place, values in ((".env", written), ("the environment", os.environ))
+        for place, values in ((".env", _written()), ("the environment", os.environ))
         for name, value in values.items()
         if value and (name.upper().startswith("TOPO_") or name == "DAGSTER_HOME")
     }
+
+
+def variables(prefix: str) -> dict[str, str]:
+    """Return the variables of another program that are set, such as `AWS_`: the environment wins over `.env`.
+
+    The values may be secrets.
+    """
+    both = {**_written(), **os.environ}
+    return {name: value for name, value in both.items() if value and name.startswith(prefix)}
+
+
+def _written() -> dict[str, str | None]:
+    """Return the variables in `.env`, if it can be read."""
+    try:
+        return dotenv_values(".env")
+    except (OSError, UnicodeDecodeError):
+        return {}
 
 
 def _sentence(problem: dict[str, Any]) -> str:

@@ -16,6 +16,8 @@ from hypothesis import settings
 
 from topo_pipeline.settings import get_settings
 
+pytest_plugins = ["topo_pipeline_tests.services.plugin"]
+
 API_KEY = "topo_test_3f9c2e7a41b8"
 
 CHECKOUT = Path(__file__).parents[1]
@@ -57,7 +59,7 @@ LONGEST = (
 # Coverage makes code 50% slower. These tests run the whole pipeline, whose parts have their own tests. They and their
 # fixtures are not traced, nor is any process that a test starts.
 UNTRACED = (
-    *("crashes/", "engagement/", "exports/"),
+    *("crashes/", "engagement/", "exports/test_parquet", "exports/test_tables", "exports/test_types"),
     *("topo_api/test_contract", "topo_api/test_quirks", "topo_api/test_repair.py"),
     *("defs/test_channels", "defs/test_faults", "defs/test_guards", "defs/test_publish", "defs/test_ranged_runs"),
     *("defs/test_reexecution", "defs/test_schedules", "defs/test_table_settings", "defs/test_table_events"),

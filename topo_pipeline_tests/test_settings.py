@@ -11,13 +11,14 @@ from pydantic import ValidationError
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.sandbox.demo import environment
-from topo_pipeline.settings import Settings, SettingsError, get_settings
+from topo_pipeline.settings import Settings, SettingsError, get_settings, variables
 
 VARIABLES = {
     "TOPO_API_KEY", "TOPO_API_URL", "TOPO_WAREHOUSE", "TOPO_START_DATE", "TOPO_TIMEZONE", "TOPO_LOOKBACK_DAYS",
     "TOPO_REQUESTS_PER_SECOND", "TOPO_CONCURRENCY", "TOPO_COMPLETENESS", "TOPO_LABEL_CHANNELS", "TOPO_AUTOMATION",
     "TOPO_ALERT_WEBHOOK", "TOPO_ALERT_SLACK_TOKEN", "TOPO_ALERT_SLACK_CHANNEL", "TOPO_REPORT_DIR", "TOPO_RULES",
     "TOPO_HEARTBEAT_URL", "TOPO_DAGSTER_RECORD_DAYS", "TOPO_PAYLOAD_DAYS", "DAGSTER_HOME",
+    "TOPO_PUBLISH_S3", "TOPO_PUBLISH_POSTGRES", "TOPO_PUBLISH_POSTGRES_SCHEMA", "TOPO_PUBLISH_ICEBERG",
 }  # fmt: skip
 CHECKOUT = Path(__file__).parents[1]
 
@@ -176,6 +177,47 @@ def test_alerts_have_one_destination_and_slack_needs_a_channel(bare: pytest.Monk
     with pytest.raises(SettingsError, match="can't both be set: alerts go to one place$") as raised:
         get_settings()
     assert "T0PRIVATE" not in str(raised.value)
+
+
+def test_each_address_adds_a_target(bare: pytest.MonkeyPatch) -> None:
+    assert (get_settings().targets, get_settings().publish_postgres_schema) == ([], "topo_published")
+    bare.setenv("TOPO_PUBLISH_S3", "s3://a-bucket/a folder/")
+    bare.setenv("TOPO_PUBLISH_POSTGRES", "postgresql://user:T0PRIVATE@127.0.0.1/x")
+    bare.setenv("TOPO_PUBLISH_ICEBERG", "lakehouse.topo")
+    get_settings.cache_clear()
+    settings = get_settings()
+    assert settings.targets == ["s3", "postgres", "iceberg"]
+    assert settings.publish_s3 == "s3://a-bucket/a folder"
+    assert "T0PRIVATE" not in repr(settings) + settings.model_dump_json()
+    bare.setenv("TOPO_PUBLISH_S3", " ")
+    get_settings.cache_clear()
+    assert get_settings().targets == ["postgres", "iceberg"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("TOPO_PUBLISH_S3", "https://a-bucket/folder"),
+        ("TOPO_PUBLISH_S3", "s3://"),
+        ("TOPO_PUBLISH_S3", "s3://a-bucket/folder?x"),
+        ("TOPO_PUBLISH_ICEBERG", "lakehouse"),
+        ("TOPO_PUBLISH_ICEBERG", ".topo"),
+        ("TOPO_PUBLISH_ICEBERG", "lakehouse."),
+        ("TOPO_PUBLISH_POSTGRES_SCHEMA", "x" * 64),
+    ],
+)
+def test_an_invalid_target_is_an_error_that_names_the_variable(
+    bare: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    bare.setenv(variable, value)
+    with pytest.raises(SettingsError, match=f"^{variable}: "):
+        get_settings()
+
+
+def test_variables_of_other_programs_are_read_from_dotenv_too(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("OTHER_KEY=from the file\nOTHER_REGION=from the file\nOTHER_EMPTY=\nANOTHER=1\n")
+    bare.setenv("OTHER_REGION", "from the environment")
+    assert variables("OTHER_") == {"OTHER_KEY": "from the file", "OTHER_REGION": "from the environment"}
 
 
 def test_the_demo_ignores_dotenv(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ import typer
 from topo_pipeline.cli import arguments
 from topo_pipeline.cli.console import err, now, out, print_error, relative, report_errors
 from topo_pipeline.cli.report import write_report
-from topo_pipeline.settings import get_settings
+from topo_pipeline.settings import Settings, get_settings
 
 if TYPE_CHECKING:
+    from topo_pipeline.warehouse.connection import Warehouse
     from topo_pipeline.warehouse.erasure import Trace
 
 
@@ -20,8 +21,8 @@ def forget(
 ) -> None:
     """Erase a person permanently.
 
-    Removes the person from activities, change history, unreadable rows, tables, the Parquet export and replaced
-    warehouses.
+    Removes the person from activities, change history, unreadable rows, tables, the Parquet export, published tables
+    and replaced warehouses.
 
     A keyed hash of the id is kept so that later loads leave the person out. Running the command again is safe.
 
@@ -50,6 +51,7 @@ def forget(
                 rules=settings.rules,
                 now=now(),
             )
+            not_published = _publish_again(warehouse, settings)
         cleaned = [*done.cleaned, *([write_report()] if report.exists() else [])]
     lines = [f"Erased ({_counts(done.trace)}). Later loads leave the person out."]
     lines += [f"Also cleaned: {relative(str(path))}" for path in cleaned]
@@ -58,8 +60,24 @@ def forget(
     for path, reason in done.remaining:
         left = relative(str(path))
         print_error(f"{left} may still contain the person ({reason}). Delete it: rm -r {shlex.quote(left)}")
-    if done.remaining:
+    for reason in not_published:
+        print_error(f"A published copy may still contain the person. {reason}. Run the same command again.")
+    if done.remaining or not_published:
         raise typer.Exit(1)
+
+
+def _publish_again(warehouse: "Warehouse", settings: Settings) -> list[str]:
+    """Publish to every target without the person. Return why it failed, for each target where it did."""
+    from topo_pipeline.exports.targets import publish, target_of
+    from topo_pipeline.warehouse.errors import WarehouseError
+
+    failed = []
+    for name in settings.targets:
+        try:
+            publish(warehouse, target_of(name, settings), now=now(), keep_last=False)
+        except WarehouseError as error:
+            failed.append(str(error))
+    return failed
 
 
 def _counts(trace: "Trace") -> str:

@@ -32,7 +32,7 @@ refresh = dg.define_asset_job(
 publish = dg.define_asset_job(
     "publish",
     selection=dg.AssetSelection.groups("publish"),
-    description="Write the report and the Parquet export from the current tables.",
+    description="Publish the current tables: the report, the Parquet export and every target in the settings.",
 )
 
 

@@ -1,4 +1,4 @@
-"""The assets that publish files from the current tables: the report and the Parquet export.
+"""The assets that publish the current tables: the report, the Parquet export, and the targets that the settings name.
 
 What they write is in `report` and `exports`.
 """
@@ -13,6 +13,11 @@ from topo_pipeline.engagement.tables import tables
 from topo_pipeline.report.queries import READS
 from topo_pipeline.settings import Settings
 
+_DESCRIPTIONS = {
+    "s3": "Every table as Parquet files in `TOPO_PUBLISH_S3`, below a `latest.json` that names the newest export.",
+    "postgres": "Every table in the Postgres database `TOPO_PUBLISH_POSTGRES`, replaced in one transaction.",
+    "iceberg": "Every table in the Iceberg catalog and namespace `TOPO_PUBLISH_ICEBERG`.",
+}
 _TABLES = [dg.AssetKey(["engagement", name]) for name in tables()]
 
 
@@ -79,3 +84,32 @@ def parquet(
             "bytes": done.bytes,
         }
     )
+
+
+def target_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """Return an asset for each target outside this machine that the settings name, such as `publish/postgres`."""
+    return [_target_asset(name) for name in settings.targets]
+
+
+def _target_asset(name: str) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=["publish", name],
+        deps=[ACTIVITIES, *LIST_ASSETS, *_TABLES],
+        backfill_policy=dg.BackfillPolicy.single_run(),  # on all: dg launch takes a range only then
+        group_name="publish",
+        kinds={"duckdb", name},
+        owners=OWNERS,
+        pool="warehouse",
+        description=_DESCRIPTIONS[name],
+    )
+    def published(
+        warehouse: dg.ResourceParam[Warehouse], settings: dg.ResourceParam[Settings], clock: dg.ResourceParam[Clock]
+    ) -> dg.MaterializeResult[None]:
+        from topo_pipeline.exports.targets import publish, target_of
+
+        with as_dagster_failure():
+            target = target_of(name, settings)
+            size = publish(warehouse, target, now=clock())
+        return dg.MaterializeResult(metadata={"target": target.place, **size})
+
+    return published

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
@@ -31,6 +31,7 @@ LATEST = "latest"
 MANIFEST = "manifest.json"
 _ACTIVITIES = "topo.activities"
 _LEFT_OUT = {"topo.activity_changes", "topo.rejects"}
+Manifest = dict[str, Any]
 _FORMAT = 1  # of the manifest
 _NAME = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
 _MONTHS = "SELECT DISTINCT date_trunc('month', day)::DATE FROM topo.activities ORDER BY ALL"
@@ -86,19 +87,24 @@ def export_all(warehouse: Warehouse, root: Path, *, now: datetime, keep_last: bo
             with temporary_folder(root / LATEST, "writing") as aside:
                 new = aside / "export"
                 new.mkdir()  # follows the umask, unlike the private folder around it
-                manifest = _write(warehouse, new, now)
+                manifest = write_files(warehouse, new, now=now)
                 done = _publish(new, root, now)
             _remove_all_but({done.name, last.name if last and keep_last else None}, root)
     except OSError as error:
         raise WarehouseError(f"The export to {root} can't be written: {error}") from error
+    return Export(done, **size_of(manifest))
+
+
+def size_of(manifest: Manifest) -> dict[str, int]:
+    """Return the number of tables, files, rows and bytes of an export."""
     files = [file for table in manifest["tables"].values() for file in table["files"]]
     rows, size = (sum(file[what] for file in files) for what in ("rows", "bytes"))
-    return Export(done, len(manifest["tables"]), len(files), rows, size)
+    return {"tables": len(manifest["tables"]), "files": len(files), "rows": rows, "bytes": size}
 
 
 def is_exported(root: Path) -> bool:
     """Return whether this folder has an export, or parts of one."""
-    return root.is_dir() and any(path.name == LATEST or _NAME.fullmatch(path.name) for path in root.iterdir())
+    return root.is_dir() and any(path.name == LATEST or is_name(path.name) for path in root.iterdir())
 
 
 @contextmanager
@@ -121,7 +127,12 @@ def _last(root: Path) -> Path | None:
     return link.resolve() if (link / MANIFEST).is_file() else None
 
 
-def _write(warehouse: Warehouse, aside: Path, now: datetime) -> dict[str, Any]:
+def write_files(warehouse: Warehouse, aside: Path, *, now: datetime) -> Manifest:
+    """Write the files and the manifest of an export to an empty folder, and return the manifest.
+
+    Raises:
+        WarehouseError: there is no warehouse, or the files can't be written.
+    """
     with warehouse.reader() as connection:
         connection.begin()  # in a lake, later statements would otherwise see new commits of other processes
         found = {name: table for name, table in tables(connection).items() if name not in _LEFT_OUT}
@@ -169,7 +180,7 @@ def _columns(table: Table) -> list[dict[str, Any]]:
 
 def _manifest(
     connection: DuckDBPyConnection, found: dict[str, Table], written: dict[str, list[_File]], now: datetime
-) -> dict[str, Any]:
+) -> Manifest:
     """Return the manifest: the organization, the days covered, and the files and column comments of each table."""
     about = connection.execute(_ABOUT)
     names = [column[0] for column in about.description or ()]
@@ -193,9 +204,7 @@ def _manifest(
 
 def _publish(aside: Path, root: Path, now: datetime) -> Path:
     """Rename the export to its final name, and point the link `latest` to it in one rename."""
-    stem = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
-    names = chain([stem], (f"{stem}-{number}" for number in count(2)))
-    done = next(root / name for name in names if not (root / name).exists())
+    done = root / unused_name({path.name for path in root.iterdir()}, now)
     aside.rename(done)
     link = aside.with_name(LATEST)
     link.symlink_to(done.name)
@@ -204,7 +213,19 @@ def _publish(aside: Path, root: Path, now: datetime) -> Path:
     return done
 
 
+def unused_name(taken: Collection[str], now: datetime) -> str:
+    """Return a name for a new export that is not taken: its time, and a number if needed."""
+    stem = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    names = chain([stem], (f"{stem}-{number}" for number in count(2)))
+    return next(name for name in names if name not in taken)
+
+
+def is_name(name: str) -> bool:
+    """Return whether an export can have this name."""
+    return bool(_NAME.fullmatch(name))
+
+
 def _remove_all_but(kept: set[str | None], root: Path) -> None:
     for folder in root.iterdir():
-        if _NAME.fullmatch(folder.name) and folder.name not in kept:
+        if is_name(folder.name) and folder.name not in kept:
             shutil.rmtree(folder)

@@ -1,5 +1,6 @@
 """Export a table as a CSV or Parquet file. Defines which tables can be exported, and how their rows are written."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -33,6 +34,12 @@ _OPTIONS = {"csv": "FORMAT csv, HEADER", "parquet": "FORMAT parquet, COMPRESSION
 _QUOTED = (
     r"regexp_replace(replace({}::VARCHAR, chr(0), ''), '(^|[;\t\r\n])([=+@＝＋＠－-])', '\1' || chr(39) || '\2', 'g')"
 )
+# Types that Parquet, Postgres, Iceberg and their readers hold in the same way, and lists of them. Others don't fit
+# everywhere: a HUGEINT becomes a float in Parquet and Postgres, a UUID 16 raw bytes in pandas and polars.
+_PORTABLE = re.compile(
+    r"(BIGINT|INTEGER|SMALLINT|BOOLEAN|DATE|DOUBLE|FLOAT|VARCHAR|TIMESTAMP( WITH TIME ZONE)?|DECIMAL\(\d+,\d+\))(\[\])?"
+)
+_NESTED = re.compile(r"(STRUCT|MAP|UNION)\(.*|.*\[\d*\]")
 _DAYS = ("day", "cohort_day", "week_start")
 # The first columns of a metric table identify its rows. Activities are sorted by time.
 _ORDER = {"topo.activities": ("created_at", "id")}
@@ -46,6 +53,7 @@ class Table:
     name: str  # the name with its schema
     comment: str | None  # the table's comment in the warehouse
     columns: tuple[Column, ...]  # in order, with the types of the exported columns
+    nested: frozenset[str] = frozenset()  # the columns that are exported as JSON text
 
     @property
     def day_column(self) -> str | None:
@@ -62,11 +70,16 @@ def tables(connection: DuckDBPyConnection) -> dict[str, Table]:
     """Return every table that can be exported, by its name with its schema."""
     found = connection.execute(_TABLES, {"internal": _INTERNAL}).fetchall()
     return {
-        f"{schema}.{name}": Table(
-            f"{schema}.{name}", comment, tuple(map(_as_exported, columns_of(connection, schema, name)))
-        )
+        f"{schema}.{name}": _table(f"{schema}.{name}", comment, columns_of(connection, schema, name))
         for schema, name, comment in found
     }
+
+
+def _table(name: str, comment: str | None, columns: tuple[Column, ...]) -> Table:
+    exported = tuple(map(_as_exported, columns))
+    pairs = zip(columns, exported, strict=True)
+    nested = frozenset(was.name for was, now in pairs if was.type != now.type and _NESTED.fullmatch(was.type))
+    return Table(name, comment, exported, nested)
 
 
 def export(
@@ -126,11 +139,7 @@ def write(
         WarehouseError: the file can't be written.
     """
     quote = _QUOTED if form == "csv" and not raw else "{}"
-    columns = ", ".join(
-        f"{quote.format(_ref(it.name)) if it.type == 'VARCHAR' else _ref(it.name)}::{it.type} AS {identifier(it.name)}"
-        for it in table.columns
-        if it.name != without
-    )
+    columns = ", ".join(_selected(table, column, quote) for column in table.columns if column.name != without)
     select = f"SELECT {columns} FROM {table.name} AS source"  # noqa: S608 - names from the catalog
     order = ", ".join(map(_ref, table.order))
     named = {name: value for name, value in (values or {}).items() if f"${name}" in where}
@@ -149,8 +158,16 @@ def _refuse_the_warehouse(warehouse: Warehouse, file: Path) -> None:
 
 
 def _as_exported(column: Column) -> Column:
-    """Return the column as exported. UUIDs become text: pandas and polars read a Parquet UUID as 16 raw bytes."""
-    return replace(column, type="VARCHAR") if column.type == "UUID" else column
+    """Return the column as exported. What a target would round, refuse or show as bytes becomes text."""
+    return column if _PORTABLE.fullmatch(column.type) else replace(column, type="VARCHAR")
+
+
+def _selected(table: Table, column: Column, quote: str) -> str:
+    reference = _ref(column.name)
+    if column.name in table.nested:
+        reference = f"to_json({reference})"
+    value = quote.format(reference) if column.type == "VARCHAR" else reference
+    return f"{value}::{column.type} AS {identifier(column.name)}"
 
 
 def _ref(column: str) -> str:

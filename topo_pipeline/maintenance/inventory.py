@@ -4,7 +4,8 @@ A new table, file or temporary folder gets an entry here, except a table whose c
 compare the tables with those of a built warehouse, and search every place for a person after `forget`.
 
 These hold no personal data: the report and the table pages in Dagster (sequence names and numbers), Dagster's records
-(days, counts, sequence ids), logs and alerts. These are unknown here, so the user has to delete them: backups, files
+(days, counts, sequence ids), logs and alerts. The tables in S3, Postgres and Iceberg are published again; what these
+keep of earlier ones is in docs/operations.md. These are unknown here, so the user has to delete them: backups, files
 that `export` wrote, and copies made by others.
 """
 

@@ -16,7 +16,8 @@ FOLDER = Path("data/demo")
 BLANK = " "  # counts as unset; an empty variable would let .env decide
 _UNSET = (
     "TOPO_PAYLOAD_DAYS", "TOPO_RULES", "TOPO_ALERT_WEBHOOK", "TOPO_ALERT_SLACK_TOKEN", "TOPO_ALERT_SLACK_CHANNEL",
-    "TOPO_HEARTBEAT_URL", "TOPO_DAGSTER_RECORD_DAYS",
+    "TOPO_HEARTBEAT_URL", "TOPO_DAGSTER_RECORD_DAYS", "TOPO_PUBLISH_S3", "TOPO_PUBLISH_POSTGRES",
+    "TOPO_PUBLISH_ICEBERG",
 )  # fmt: skip
 DAYS = 182  # 26 weeks
 START_DATE = date(2026, 1, 1)
@@ -64,6 +65,7 @@ def environment(api_url: str, today: date) -> dict[str, str]:
         "TOPO_LABEL_CHANNELS": "on",
         "TOPO_AUTOMATION": "off",
         "TOPO_REPORT_DIR": str(folder / "report"),
+        "TOPO_PUBLISH_POSTGRES_SCHEMA": "topo_published",
         "DAGSTER_HOME": str(folder / "dagster"),
         **dict.fromkeys(_UNSET, BLANK),
     }

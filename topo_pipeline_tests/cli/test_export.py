@@ -1,20 +1,29 @@
 """The command `export`: output, errors and signals."""
 
+import io
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from topo_pipeline.exports.parquet import export_all
+from topo_pipeline.exports.targets import publish, target_of
+from topo_pipeline.settings import Settings
 from topo_pipeline_tests.cli.conftest import ROWS, environment_of, files_in, running, workspace
 from topo_pipeline_tests.command_line import COMMAND, answer, assert_one_sentence
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.engagement.helpers import march, uid
 from topo_pipeline_tests.maintenance.test_forget import HERS, HIS, bytes_in
+
+if TYPE_CHECKING:
+    from topo_pipeline_tests.services.postgres import Database
+    from topo_pipeline_tests.services.s3 import Bucket
 
 
 def test_export_prints_csv_by_default(folder: Path) -> None:
@@ -72,6 +81,33 @@ def test_a_closed_pipe_causes_no_traceback(folder: Path) -> None:
         assert export.stdout.read(4) == b"day,"
         export.stdout.close()
         assert export.stderr.read() == b""
+
+
+def test_forget_removes_the_person_from_published_tables(
+    folder: Path, s3_bucket: "Bucket", postgres_database: "Database"
+) -> None:
+    target = {"TOPO_PUBLISH_S3": f"{s3_bucket.url}/tables", "TOPO_PUBLISH_POSTGRES": postgres_database.dsn}
+    settings = Settings(_env_file=None, **{name.removeprefix("TOPO_").lower(): value for name, value in target.items()})
+    for name in settings.targets:
+        publish(workspace(folder).warehouse, target_of(name, settings), now=march(20))
+
+    def is_published(id_: str) -> bool:
+        files = [key for key in s3_bucket.keys() if key.endswith("/sequence_runs.parquet")]  # noqa: SIM118
+        contents = [pq.read_table(io.BytesIO(s3_bucket.read(key))).to_pylist() for key in files]
+        with postgres_database.connect() as connection:
+            contents.append(connection.execute("TABLE topo_published.sequence_runs").fetchall())
+        return id_ in str(contents)
+
+    assert is_published(uid("Ada"))
+    done = answer(folder, "forget", uid("Ada"), "--yes", **target)
+    assert done.returncode == 0, done.stderr
+    assert not is_published(uid("Ada"))
+    assert is_published(uid("Bob"))
+    unreachable = answer(
+        folder, "forget", uid("Bob"), "--yes", **target | {"TOPO_PUBLISH_POSTGRES": "host=127.0.0.1 port=9"}
+    )
+    assert unreachable.returncode == 1
+    assert "A published copy may still contain the person." in unreachable.stderr
 
 
 def test_forget_removes_the_person_from_published_exports(folder: Path) -> None:

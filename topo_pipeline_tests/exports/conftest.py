@@ -1,11 +1,16 @@
 import shutil
-from datetime import date
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from topo_pipeline.exports.parquet import write_files
+from topo_pipeline.exports.targets import Target
 from topo_pipeline.warehouse.workspace import bind_timezone
 from topo_pipeline_tests.engagement.helpers import Workspace, enrolled, march, opened, replied, sent
+from topo_pipeline_tests.exports import readers
 
 ADA, BOB = {"run": "A", "person": "Ada"}, {"run": "B", "person": "Bob"}
 ACTIVITIES = [
@@ -30,6 +35,43 @@ def built_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workspace.name(outbound='=1+1, "quoted"\n<script> \u202eRTL \U0001f600')
     workspace.build()
     return workspace.warehouse.path
+
+
+@dataclass(frozen=True)
+class Written:
+    """The files of an export, and the rows of each of its tables in the warehouse, as text."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    tables: dict[str, list[str]]
+
+    def publish(self, target: Target, *, keep_last: bool = True) -> None:
+        target.publish(self.folder, self.manifest, keep_last=keep_last)
+
+
+@pytest.fixture(scope="session")
+def two_exports(built_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Written, Written]:
+    """Exports of the workspace before and after the activity of the 2nd of April was removed. Don't change them."""
+    workspace = Workspace(str(shutil.copy(built_workspace, tmp_path_factory.mktemp("exported"))))
+    written = []
+    for number, name in enumerate(("before", "after")):
+        folder = tmp_path_factory.mktemp(name)
+        manifest = write_files(workspace.warehouse, folder, now=datetime(2026, 4, 2, 6 + number, 30, tzinfo=UTC))
+        written.append(Written(folder, manifest, readers.expected(workspace)))
+        workspace.land(date(2026, 4, 2), [])
+    before, after = written
+    assert len(before.tables["activities"]) == len(after.tables["activities"]) + 1
+    return before, after
+
+
+@pytest.fixture
+def before(two_exports: tuple[Written, Written]) -> Written:
+    return two_exports[0]
+
+
+@pytest.fixture
+def after(two_exports: tuple[Written, Written]) -> Written:
+    return two_exports[1]
 
 
 @pytest.fixture

@@ -13,14 +13,14 @@ from typing import Any
 import duckdb
 import pytest
 
-from topo_pipeline.defs.activities import LISTS
 from topo_pipeline.exports import parquet as parquet_module
 from topo_pipeline.exports.parquet import Export, export_all
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.files import locked
-from topo_pipeline_tests.engagement.helpers import KEPT_BESIDE, TABLES, Workspace, march, uid
+from topo_pipeline_tests.engagement.helpers import Workspace, march, uid
 from topo_pipeline_tests.exports.conftest import ACTIVITIES
+from topo_pipeline_tests.exports.readers import EXPORTED
 from topo_pipeline_tests.limits import files_no_larger_than, umask
 from topo_pipeline_tests.maintenance.test_forget import forget_from
 from topo_pipeline_tests.warehouse import conftest as warehouse_conftest
@@ -28,9 +28,6 @@ from topo_pipeline_tests.warehouse.processes import Child
 
 SetHook, on_waiting = warehouse_conftest.SetHook, warehouse_conftest.on_waiting
 NOW = datetime(2026, 4, 2, 6, 30, tzinfo=UTC)
-EXPORTED = {*(f"engagement.{name}" for name in (*TABLES, *KEPT_BESIDE)), "topo.activities", "topo.loads"} | {
-    f"topo.{table}" for table in LISTS
-}
 
 
 def export(workspace: Workspace, hour: int = 0) -> Export:
