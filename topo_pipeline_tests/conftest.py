@@ -15,6 +15,8 @@ from hypothesis import settings
 
 from topo_pipeline.settings import get_settings
 
+pytest_plugins = ["topo_pipeline_tests.services.plugin"]
+
 API_KEY = "topo_test_3f9c2e7a41b8"
 
 CHECKOUT = Path(__file__).parents[1]

@@ -140,6 +140,6 @@ def test_the_locks_are_complete_hashed_and_consistent_and_name_no_registry() -> 
         lock = (checkout / name).read_text(encoding="utf-8")
         assert "://" not in lock
         pins[name] = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", lock, re.MULTILINE))
-        assert {re.split("[>=<]", requirement)[0] for requirement in wanted} <= pins[name].keys()
+        assert {re.split(r"[>=<\[]", requirement)[0] for requirement in wanted} <= pins[name].keys()
         assert lock.count("==") <= lock.count("--hash=sha256:")
     assert pins["requirements.lock"].items() <= pins["requirements-dev.lock"].items()

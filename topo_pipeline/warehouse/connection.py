@@ -5,7 +5,6 @@ finds the file in use retries with jitter. The SQL of this package uses only fea
 `ducklake:CATALOG` works in place of a file.
 """
 
-import importlib.resources
 import os
 import re
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from duckdb import DuckDBPyConnection
 from topo_pipeline.common.retries import stamina
 from topo_pipeline.common.text import first_line
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
+from topo_pipeline.warehouse.extensions import load
 from topo_pipeline.warehouse.files import being_opened, put_new, temporary_folder
 from topo_pipeline.warehouse.migrate import check, migrate
 from topo_pipeline.warehouse.sql import SESSION, literal, reason_of
@@ -173,7 +173,7 @@ class Warehouse:
     def _attach(self, connection: DuckDBPyConnection, *, read_only: bool) -> None:
         """Attach the warehouse as `warehouse`, waiting while another process or connection has it open."""
         if self.is_lake:
-            connection.load_extension(str(_lake_extension()))
+            load(connection, "ducklake")
         target = literal(f"{LAKE_PREFIX if self.is_lake else ''}{self.path}")
         options = "(READ_ONLY)" if read_only else "" if self.is_lake else f"({FILE_OPTIONS})"
         attach = f"ATTACH {target} AS warehouse {options}; USE warehouse"
@@ -232,15 +232,6 @@ class Warehouse:
             raise WarehouseInUse(
                 f"The warehouse {self.path} is in use by {who}: wait for it to finish, or close it", process=process
             ) from error
-
-
-def _lake_extension() -> Path:
-    """Return DuckLake's extension file from its own Python package: INSTALL would need network access."""
-    try:
-        package = importlib.resources.files("duckdb_extension_ducklake")
-    except ModuleNotFoundError:
-        raise WarehouseError("A ducklake: warehouse needs an extra: pip install 'topo-pipeline[lake]'") from None
-    return Path(str(package / "extensions" / f"v{duckdb.__version__}" / "ducklake.duckdb_extension"))
 
 
 @contextmanager

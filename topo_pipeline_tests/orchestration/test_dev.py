@@ -1,7 +1,6 @@
 """`topo-pipeline dev` and its services, and ranges of days launched by Dagster's command line."""
 
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -31,21 +30,13 @@ from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline_tests.command_line import answer, assert_one_sentence
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.orchestration.test_killed_runs import PausedSandbox
+from topo_pipeline_tests.services.processes import free_ports
 from topo_pipeline_tests.test_definitions import BIN
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 RANGE = "2026-03-02...2026-03-04"
 T = TypeVar("T")
 LOG_TAIL = 6000  # characters
-
-
-def _free_port() -> int:
-    """Return a free port below those that the system assigns."""
-    while True:
-        port = random.SystemRandom().randrange(10_000, 30_000)
-        with socket.socket() as taken, suppress(OSError):
-            taken.bind(("127.0.0.1", port))
-            return port
 
 
 def until(holds: Callable[[], T]) -> T:
@@ -60,7 +51,7 @@ def dev_in(folder: Path, **environment: str) -> Iterator[tuple[str, Path]]:
 
     Afterwards, check that all its processes have ended. If the test failed, add the end of the log to the error.
     """
-    port = _free_port()
+    port = free_ports(1)[0]
     log = folder / "log"
     with started(folder, port, **environment) as process:
         try:
@@ -185,7 +176,7 @@ def services_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 @pytest.mark.parametrize("killed", ["the command", pytest.param("dagster dev", marks=pytest.mark.full)])
 def test_sigkill_leaves_no_process_and_the_home_is_free(tmp_path: Path, killed: str) -> None:
-    with started(tmp_path, _free_port()) as process:
+    with started(tmp_path, free_ports(1)[0]) as process:
         processes = until(lambda: services_of(process))
         try:
             process.kill() if killed == "the command" else processes[0].kill()
@@ -193,13 +184,13 @@ def test_sigkill_leaves_no_process_and_the_home_is_free(tmp_path: Path, killed: 
         finally:
             left = still_running(processes)
     assert left == []
-    with reserved(tmp_path / "data" / "demo" / "dagster", _free_port()):
+    with reserved(tmp_path / "data" / "demo" / "dagster", free_ports(1)[0]):
         pass
 
 
 @pytest.mark.full  # smaller, without a run: the test above
 def test_sigkill_ends_the_run_in_progress_and_records_its_failure(tmp_path: Path) -> None:
-    api, port = PausedSandbox(), _free_port()
+    api, port = PausedSandbox(), free_ports(1)[0]
     selector = {
         "repositoryName": "__repository__",
         "repositoryLocationName": "topo_pipeline",
@@ -238,10 +229,10 @@ def test_a_port_in_use_is_reported_with_its_process(tmp_path: Path) -> None:
 
 
 def test_a_second_dev_with_the_same_home_is_refused_and_names_the_process(tmp_path: Path, home: Path) -> None:
-    with reserved(home, _free_port()):
-        result = answer(tmp_path, "dev", "--port", str(_free_port()), DAGSTER_HOME=str(home))
+    with reserved(home, free_ports(1)[0]):
+        result = answer(tmp_path, "dev", "--port", str(free_ports(1)[0]), DAGSTER_HOME=str(home))
     assert_one_sentence(result, "already running", f"kill {os.getpid()} ")
-    with reserved(home, _free_port()):
+    with reserved(home, free_ports(1)[0]):
         pass
 
 
@@ -253,10 +244,10 @@ def test_a_daemon_started_by_hand_with_the_same_home_is_named(tmp_path: Path, ho
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     ) as process:  # fmt: skip
         assert process.stdout is not None and process.stdout.readline() == b"ready\n"
-        with pytest.raises(Occupied, match=f"Stop it first: kill {process.pid}"), reserved(home, _free_port()):
+        with pytest.raises(Occupied, match=f"Stop it first: kill {process.pid}"), reserved(home, free_ports(1)[0]):
             pytest.fail("two daemons over one home")
         (tmp_path / "another").mkdir()
-        with reserved(tmp_path / "another", _free_port()):
+        with reserved(tmp_path / "another", free_ports(1)[0]):
             pass
         process.communicate(b"\n")
 
