@@ -123,7 +123,6 @@ def _last(root: Path) -> Path | None:
 
 def _write(warehouse: Warehouse, aside: Path, now: datetime) -> dict[str, Any]:
     with warehouse.reader() as connection:
-        connection.begin()  # in a lake, later statements would otherwise see new commits of other processes
         found = {name: table for name, table in tables(connection).items() if name not in _LEFT_OUT}
         activities = found[_ACTIVITIES]
         written = {name: _write_one(connection, table, aside) for name, table in found.items() if name != _ACTIVITIES}

@@ -16,7 +16,7 @@ FOLDER = Path("data/demo")
 BLANK = " "  # counts as unset; an empty variable would let .env decide
 _UNSET = (
     "TOPO_PAYLOAD_DAYS", "TOPO_RULES", "TOPO_ALERT_WEBHOOK", "TOPO_ALERT_SLACK_TOKEN", "TOPO_ALERT_SLACK_CHANNEL",
-    "TOPO_HEARTBEAT_URL", "TOPO_DAGSTER_RECORD_DAYS",
+    "TOPO_HEARTBEAT_URL", "TOPO_DAGSTER_RECORD_DAYS", "TOPO_LAKE_DATA_PATH",
 )  # fmt: skip
 DAYS = 182  # 26 weeks
 SEED = 7
@@ -51,6 +51,7 @@ def environment(api_url: str) -> dict[str, str]:
         "TOPO_API_KEY": API_KEY,
         "TOPO_API_URL": api_url,
         "TOPO_WAREHOUSE": str(folder / "topo.duckdb"),
+        "TOPO_LAKE_SCHEMA": "topo",
         "TOPO_START_DATE": "2026-01-01",
         "TOPO_TIMEZONE": "UTC",
         "TOPO_LOOKBACK_DAYS": "3",

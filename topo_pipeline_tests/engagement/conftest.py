@@ -2,11 +2,16 @@
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.places import LakeStorage
 from topo_pipeline_tests.engagement.helpers import Workspace
+
+if TYPE_CHECKING:
+    from topo_pipeline_tests.services.postgres import Database
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +45,12 @@ def lake(tmp_path: Path) -> Workspace:
     return Workspace(f"ducklake:{tmp_path / 'lake.ducklake'}")
 
 
-@pytest.fixture(params=["workspace", pytest.param("lake", marks=pytest.mark.full)])
+@pytest.fixture
+def shared_lake(tmp_path: Path, postgres_database: "Database") -> Workspace:
+    return Workspace(f"ducklake:postgres:{postgres_database.dsn}", storage=LakeStorage(str(tmp_path / "data")))
+
+
+@pytest.fixture(params=["workspace", *(pytest.param(lake, marks=pytest.mark.full) for lake in ("lake", "shared_lake"))])
 def anywhere(request: pytest.FixtureRequest) -> Workspace:
-    """A test that asks for this one runs on a file and on a lake."""
+    """A test that asks for this one runs on a file and on each kind of lake."""
     return request.getfixturevalue(request.param)

@@ -17,6 +17,7 @@ from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.engagement.tables import Built, build, in_order, tables
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load, ReadDay, land_list
+from topo_pipeline.warehouse.places import LakeStorage
 from topo_pipeline_tests.warehouse.builders import landing_in
 
 # Every table that has a script, each after its upstream tables.
@@ -169,6 +170,7 @@ class Workspace:
     now: datetime = CLOCK_STARTS
     stale: set[date] = field(default_factory=set)
     case: str | None = None
+    storage: LakeStorage | None = None  # of a shared lake
     _due: dict[str, Callable[[DuckDBPyConnection], Built]] = field(default_factory=dict)
     _read: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
@@ -181,7 +183,11 @@ class Workspace:
         if self._due:
             with self._seeing(*TABLES):
                 pass
-        return Warehouse(self.target)
+        return self._warehouse
+
+    @property
+    def _warehouse(self) -> Warehouse:
+        return Warehouse(self.target, storage=self.storage)
 
     def land(
         self,
@@ -253,7 +259,7 @@ class Workspace:
             self.stale.clear()
         if not names:
             return {}
-        with Warehouse(self.target).transaction() as connection:
+        with self._warehouse.transaction() as connection:
             return self._make(connection, *names)
 
     def _make(self, connection: DuckDBPyConnection, *names: str) -> dict[str, Built]:
@@ -264,7 +270,7 @@ class Workspace:
     @contextmanager
     def _seeing(self, *names: str) -> Iterator[DuckDBPyConnection]:
         """A connection that sees these tables made."""
-        warehouse = Warehouse(self.target)
+        warehouse = self._warehouse
         with warehouse.transaction() if self._due.keys() & made_of(*names) else warehouse.reader() as connection:
             self._make(connection, *names)
             yield connection
