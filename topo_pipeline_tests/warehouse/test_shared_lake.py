@@ -311,6 +311,31 @@ def test_a_load_gets_through_if_s3_answers_503_for_a_while(
     assert_every_row_once(lake, [DAY, NEXT_DAY])
 
 
+@pytest.mark.full
+def test_if_s3_keeps_answering_503_a_load_is_refused_and_the_day_stays_as_it_was(
+    postgres_database: "Database", s3_bucket: "Bucket", s3_proxy: "Proxy"
+) -> None:
+    lake = shared_lake(postgres_database, f"{s3_bucket.url}/lake", dict(os.environ))
+    land_into(lake, reading(*rows_of(DAY)))
+    s3_proxy.refuses = lambda method, path: method == "PUT"
+    with pytest.raises(WarehouseError, match="503"):
+        land_into(lake, reading(*rows_of(NEXT_DAY), day=NEXT_DAY))
+    s3_proxy.refuses = lambda method, path: False
+    assert_every_row_once(lake, [DAY])
+    land_into(lake, reading(*rows_of(NEXT_DAY), day=NEXT_DAY))
+    assert_every_row_once(lake, [DAY, NEXT_DAY])
+
+
+def test_a_reader_whose_files_a_compaction_removes_gets_an_error_and_never_other_rows(shared: Warehouse) -> None:
+    land_into(shared, reading(*rows_of(DAY)))
+    with pytest.raises(WarehouseError, match="can't be used"), shared.reader() as connection:
+        connection.execute("SELECT count(*) FROM topo.loads").fetchall()
+        with shared.transaction() as writer:
+            writer.execute("DELETE FROM topo.activities WHERE id = ?", [rows_of(DAY)[0][0]])
+        shared.compact()
+        connection.execute("SELECT DISTINCT payload FROM topo.activities").fetchall()
+
+
 def test_doctor_finds_no_pooler_in_front_of_a_plain_server(shared: Warehouse) -> None:
     assert shared.place.why_unlocked() is None
 

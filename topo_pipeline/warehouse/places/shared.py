@@ -76,6 +76,8 @@ _PASSWORD = "password"  # noqa: S105 - a name
 _DEFAULTS = {"connect_timeout": "10", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}
 
 
+# S3 may answer 503 for a while. Together the waits take 13 seconds.
+_RETRIES = "SET http_retries = 6; SET http_retry_wait_ms = 200; SET http_retry_backoff = 2"
 # DuckDB's messages if its connection to Postgres is lost. It reports none of them as an IOException.
 _DISCONNECTED = (
     "server closed the connection",
@@ -166,7 +168,7 @@ class SharedLake(Place):
             _create_secret(connection, "topo_postgres", {"TYPE": "postgres", "PASSWORD": password})
         if self._is_s3:
             _create_secret(connection, "topo_s3", _s3_options(self.storage))
-            connection.execute("SET http_retries = 5; SET http_keep_alive = true")
+            connection.execute(_RETRIES)
         given = ", ".join(f"{name} {literal(value)}" for name, value in options.items())
         target = literal(f"{POSTGRES_PREFIX}{make_conninfo(**public)}")
         connection.execute(f"ATTACH {target} AS warehouse ({given}{', READ_ONLY' if read_only else ''})")
