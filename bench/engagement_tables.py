@@ -137,9 +137,9 @@ def history(folder: Path, days: int) -> History:
 
 def refresh_copy(warehouse: Warehouse, from_day: date, to_day: date) -> None:
     """Run `refresh` on a copy of the warehouse."""
-    with tempfile.TemporaryDirectory(dir=warehouse.path.parent) as folder:
+    with tempfile.TemporaryDirectory(dir=Path(warehouse.target).parent) as folder:
         copy = Path(folder, "copy.duckdb")
-        shutil.copy(warehouse.path, copy)
+        shutil.copy(warehouse.target, copy)
         refresh(Warehouse(str(copy)), from_day, to_day)
 
 

@@ -3,9 +3,9 @@
 import dagster as dg
 
 from topo_pipeline.days import Clock
-from topo_pipeline.defs import jobs
 from topo_pipeline.defs.activities import topo_assets
 from topo_pipeline.defs.asset_checks import checks
+from topo_pipeline.defs.jobs import jobs
 from topo_pipeline.defs.metric_tables import metric_tables
 from topo_pipeline.defs.notifications import alert_sensor, heartbeat_sensor
 from topo_pipeline.defs.publish import engagement_report, parquet, target_assets
@@ -30,7 +30,7 @@ def build(
     return dg.Definitions(
         assets=[*topo_assets(settings), engagement_report, parquet, *target_assets(settings), *metric_tables(settings)],
         asset_checks=checks,
-        jobs=[jobs.refresh, jobs.reread_replies, jobs.publish],
+        jobs=jobs(settings),
         schedules=schedules(settings),
         sensors=[
             tables_follow,

@@ -20,9 +20,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules, read_rules
 
 LAKE = "ducklake:"
+SHARED_LAKE = "ducklake:postgres:"
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
-_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[^/?#]+)*/?")
+_S3_FOLDER = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[^/?#]+)*/?")
+_A_DATA_PATH = "a folder or s3://bucket/folder"
 _ALERTS = {"alert_webhook", "alert_slack_token", "alert_slack_channel"}
 
 
@@ -46,7 +48,16 @@ def _absolute(path: Path) -> Path:
 
 
 def _warehouse(target: str) -> str:
-    """Check a DuckDB file or `ducklake:` and a catalog file. Make the path absolute: services run in other folders."""
+    """Check the place, without showing it in an error if it may hold a password.
+
+    A path becomes absolute: services run in other folders.
+    """
+    if target.startswith(SHARED_LAKE):
+        if not target.removeprefix(SHARED_LAKE).strip():
+            raise ValueError(f"{SHARED_LAKE} needs a connection string: host=db.example.com dbname=lake user=topo")
+        return target
+    if any(scheme in target for scheme in ("postgres:", "postgresql:")):
+        raise ValueError(f"a lake in Postgres begins with {SHARED_LAKE}")
     scheme, name = (LAKE, target.removeprefix(LAKE)) if target.startswith(LAKE) else ("", target)
     if not name or ":" in name:
         raise ValueError(f"{target!r} is neither a file path nor ducklake: and a file path")
@@ -54,7 +65,7 @@ def _warehouse(target: str) -> str:
 
 
 def _bucket(url: str | None) -> str | None:
-    if url is None or _BUCKET.fullmatch(url):
+    if url is None or _S3_FOLDER.fullmatch(url):
         return url and url.rstrip("/")
     raise ValueError(f"{url!r} is not an address such as s3://bucket/folder")
 
@@ -63,6 +74,14 @@ def _namespace(name: str | None) -> str | None:
     if name is None or all(name.partition(".")):
         return name
     raise ValueError(f"{name!r} does not name a catalog and a namespace, such as lakehouse.topo")
+
+
+def _data_path(path: str) -> str:
+    if path.startswith("s3://"):
+        return str(_bucket(path))
+    if "://" in path:
+        raise ValueError(f"{path!r} is neither a folder nor an address such as s3://bucket/folder")
+    return str(_absolute(Path(path)))
 
 
 def _holds_rules(path: Path) -> Path:
@@ -109,7 +128,11 @@ class Settings(BaseSettings):
 
     api_key: Secret = None
     api_url: str = "https://api.topo.io/v1"
-    warehouse: Annotated[str, AfterValidator(_warehouse)] = Field(default="data/topo.duckdb", validate_default=True)
+    warehouse: Annotated[str, AfterValidator(_warehouse)] = Field(
+        default="data/topo.duckdb", validate_default=True, repr=False
+    )
+    lake_data_path: Annotated[Annotated[str, AfterValidator(_data_path)] | None, BeforeValidator(_blank_is_none)] = None
+    lake_schema: Annotated[str, Field(pattern="^[a-z_][a-z0-9_]{0,62}$")] = "topo"
     start_date: date = date(2026, 1, 1)
     timezone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
     lookback_days: int = Field(default=3, ge=0, le=365)
@@ -143,6 +166,22 @@ class Settings(BaseSettings):
         if self.alert_webhook and self.alert_slack_token:
             raise ValueError("TOPO_ALERT_WEBHOOK and TOPO_ALERT_SLACK_TOKEN can't both be set: alerts go to one place")
         return self
+
+    @model_validator(mode="after")
+    def _a_shared_lake_has_a_data_path(self) -> Self:
+        if self.warehouse.startswith(SHARED_LAKE) and self.lake_data_path is None:
+            raise ValueError(f"TOPO_LAKE_DATA_PATH must be set for a lake in Postgres: {_A_DATA_PATH}")
+        return self
+
+    @property
+    def is_lake(self) -> bool:
+        """Whether the warehouse is a lake, which needs maintenance."""
+        return self.warehouse.startswith(LAKE)
+
+    @property
+    def aws_variables(self) -> dict[str, str]:
+        """The variables that AWS's own programs read. The values may be secrets."""
+        return variables("AWS_")
 
     @property
     def zone(self) -> ZoneInfo:
@@ -194,7 +233,9 @@ def usable_settings() -> Settings:
         try:
             return kind(**defaults)
         except ValidationError as error:
-            refused = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]} or _ALERTS
+            refused = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
+            if not refused:
+                refused = {"warehouse"} if _A_DATA_PATH in str(error) else _ALERTS
             fields = {str(field.validation_alias or name): field for name, field in Settings.model_fields.items()}
             defaults |= {name: fields[name].default for name in refused}
         except (OSError, UnicodeDecodeError):

@@ -19,6 +19,7 @@ VARIABLES = {
     "TOPO_ALERT_WEBHOOK", "TOPO_ALERT_SLACK_TOKEN", "TOPO_ALERT_SLACK_CHANNEL", "TOPO_REPORT_DIR", "TOPO_RULES",
     "TOPO_HEARTBEAT_URL", "TOPO_DAGSTER_RECORD_DAYS", "TOPO_PAYLOAD_DAYS", "DAGSTER_HOME",
     "TOPO_PUBLISH_S3", "TOPO_PUBLISH_POSTGRES", "TOPO_PUBLISH_POSTGRES_SCHEMA", "TOPO_PUBLISH_ICEBERG",
+    "TOPO_LAKE_DATA_PATH", "TOPO_LAKE_SCHEMA",
 }  # fmt: skip
 CHECKOUT = Path(__file__).parents[1]
 
@@ -247,4 +248,36 @@ def test_an_unreadable_dotenv_file_is_an_error(bare: pytest.MonkeyPatch, tmp_pat
     file.chmod(0)
     tmp_path.chmod(0o755)
     with unprivileged(), pytest.raises(SettingsError, match=r"\.env can't be read: Permission denied"):
+        get_settings()
+
+
+SHARED = "ducklake:postgres:host=db.example.com password=very-secret"
+
+
+def test_a_shared_lake_has_a_data_path_and_its_password_is_not_shown(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    bare.setenv("TOPO_WAREHOUSE", SHARED)
+    with pytest.raises(SettingsError, match="^TOPO_LAKE_DATA_PATH must be set") as caught:
+        get_settings()
+    assert "very-secret" not in str(caught.value)
+    bare.setenv("TOPO_LAKE_DATA_PATH", "files")
+    settings = get_settings()
+    assert (settings.warehouse, settings.lake_data_path) == (SHARED, str(tmp_path / "files"))
+    assert settings.lake_schema == "topo"
+    assert "very-secret" not in f"{settings!r} {settings}"
+
+
+@pytest.mark.parametrize(
+    "target", ["postgresql://me:very-secret@db/lake", "ducklake:postgresql://me:very-secret@db/lake"]
+)
+def test_a_database_in_another_form_is_refused_without_quoting_it(bare: pytest.MonkeyPatch, target: str) -> None:
+    bare.setenv("TOPO_WAREHOUSE", target)
+    with pytest.raises(SettingsError, match="begins with ducklake:postgres:") as caught:
+        get_settings()
+    assert "very-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["s3://", "s3://Upper/x", "gs://bucket/x"])
+def test_a_data_path_is_a_folder_or_in_s3(bare: pytest.MonkeyPatch, path: str) -> None:
+    bare.setenv("TOPO_LAKE_DATA_PATH", path)
+    with pytest.raises(SettingsError, match="TOPO_LAKE_DATA_PATH.*s3://bucket/folder"):
         get_settings()

@@ -107,7 +107,7 @@ def _show_estimate(days: Sequence[date], as_json: bool) -> None:
     with err.status("Asking Topo for its count"):
         found = estimate(
             Topo(settings, now).client,
-            Warehouse(settings.warehouse),
+            Warehouse.of(settings),
             [day_of(str(day), daily) for day in days],
             requests_per_second=settings.requests_per_second,
         )
@@ -132,7 +132,7 @@ def _check() -> None:
 
     with err.status("Checking the warehouse and the key"):
         settings = get_settings()
-        topo, warehouse = Topo(settings, now), Warehouse(settings.warehouse)
+        topo, warehouse = Topo(settings, now), Warehouse.of(settings)
         check(topo.client, warehouse, timezone=settings.timezone, clock=now)
 
 
@@ -154,9 +154,9 @@ def read_days(
     from topo_pipeline.warehouse.connection import Warehouse
 
     with own_stderr(), opened(home) as instance, shown(title, len(days)) as show:
-        warehouse = get_settings().warehouse
-        if lost := set(compare(instance, Warehouse(warehouse)).lost) - set(days):
-            print_warning(" ".join(describe_lost_days(lost, relative(warehouse))))
+        warehouse = Warehouse.of(get_settings())
+        if lost := set(compare(instance, warehouse).lost) - set(days):
+            print_warning(" ".join(describe_lost_days(lost, relative(warehouse.name))))
 
         def on_progress(progress: "Progress") -> None:
             stop.is_reading = True
@@ -176,7 +176,9 @@ def read_days(
 def _show_landed(outcome: "Outcome") -> None:
     """Print what landed, unless there was a problem."""
     if not outcome.problems:
-        where = escape(relative(get_settings().warehouse))
+        from topo_pipeline.warehouse.connection import Warehouse
+
+        where = escape(relative(Warehouse.of(get_settings()).name))
         out.print(
             f"{counted(len(outcome.landed), 'day')} landed in {where}:"
             f" {counted(outcome.activities, 'activity', 'activities')} in {counted(outcome.requests, 'request')}.",
@@ -191,7 +193,7 @@ def _show_contract_check(since: datetime) -> None:
     from topo_pipeline.warehouse.errors import WarehouseError
 
     with suppress(WarehouseError):  # a backfill that worked is not failed for this line
-        sentence = latest_summary(Warehouse(get_settings().warehouse), since)
+        sentence = latest_summary(Warehouse.of(get_settings()), since)
         if sentence:
             out.print(sentence, highlight=False, soft_wrap=True)
 

@@ -13,6 +13,7 @@ from topo_pipeline.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from topo_pipeline.maintenance.backups import Restored
+    from topo_pipeline.warehouse.connection import Warehouse
 
 BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The backup file.")]
 
@@ -31,7 +32,7 @@ def backup(file: BackupFile) -> None:
         from topo_pipeline.warehouse.connection import Warehouse
 
         with err.status("Copying the warehouse and checking the copy"):
-            about = backups.backup(Warehouse(get_settings().warehouse), file.absolute())
+            about = backups.backup(Warehouse.of(get_settings()), file.absolute())
         size = file.stat().st_size
     out.print(f"{file}: {size / 1e6:,.1f} MB, {_until(about.last_day)}.", highlight=False, markup=False, soft_wrap=True)
 
@@ -49,32 +50,33 @@ def restore(
       topo-pipeline restore /backups/topo-2026-03-31.duckdb
     """
     with report_errors():
+        from topo_pipeline.maintenance import backups
         from topo_pipeline.warehouse.connection import Warehouse
 
         settings = get_settings()
-        with undone_by_signals(Warehouse(settings.warehouse).path):
-            _restore(settings, file, yes=yes)
+        warehouse = Warehouse.of(settings)
+        with undone_by_signals(backups.file_of(warehouse)):
+            _restore(settings, warehouse, file, yes=yes)
 
 
-def _restore(settings: Settings, file: Path, *, yes: bool) -> None:
+def _restore(settings: Settings, warehouse: "Warehouse", file: Path, *, yes: bool) -> None:
     from topo_pipeline.maintenance import backups
-    from topo_pipeline.warehouse.connection import Warehouse
 
     chosen = file.absolute()
     about = backups.look(chosen)
     _require_no_runs(settings.dagster_home)
     if not yes:
-        arguments.confirm(f"Restore {file} ({_until(about.last_day)}) as {relative(settings.warehouse)}?", "restored")
+        arguments.confirm(f"Restore {file} ({_until(about.last_day)}) as {relative(warehouse.name)}?", "restored")
     with err.status("Restoring"):
         restored = backups.restore(
-            Warehouse(settings.warehouse),
+            warehouse,
             chosen,
             timezone=settings.timezone,
             rules=settings.rules,
             now=now(),
             require_quiet=lambda: _require_no_runs(settings.dagster_home),
         )
-    _report(restored, relative(settings.warehouse))
+    _report(restored, relative(warehouse.name))
 
 
 def _require_no_runs(home: Path) -> None:

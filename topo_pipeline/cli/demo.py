@@ -35,7 +35,10 @@ def demo() -> None:
     with report_errors():
         report = write_report()
     out.print(f"Report: [bold]{escape(relative(str(report)))}[/] (open it in a browser)")
-    out.print(f"Warehouse: [bold]{escape(relative(get_settings().warehouse))}[/] (open it with DuckDB)")
+    from topo_pipeline.warehouse.connection import Warehouse
+
+    name = relative(Warehouse.of(get_settings()).name)
+    out.print(f"Warehouse: [bold]{escape(name)}[/] (open it with DuckDB)")
     out.print(
         "Next: [bold]make dev[/] shows the same data in Dagster's UI. To read your own workspace, see the README."
     )
@@ -46,5 +49,5 @@ def _show_leaderboard() -> None:
     from topo_pipeline.engagement.leaderboard import leaderboard
     from topo_pipeline.warehouse.connection import Warehouse
 
-    with report_errors(), Warehouse(get_settings().warehouse).reader() as connection:
+    with report_errors(), Warehouse.of(get_settings()).reader() as connection:
         out.print(leaderboard_table(leaderboard(connection)))

@@ -48,6 +48,7 @@ def _serve(port: int, environment: dict[str, str | None], title: str) -> NoRetur
         **{name: value for name, value in environment.items() if value is not None},
         "DAGSTER_HOME": str(settings.dagster_home),
         "TOPO_WAREHOUSE": settings.warehouse,
+        "TOPO_LAKE_DATA_PATH": settings.lake_data_path or "",
         "TOPO_REPORT_DIR": str(settings.report_dir),
         "TOPO_RULES": str(settings.rules_file or ""),
         # dg dev supersedes it, but is not installed with the package.

@@ -154,7 +154,7 @@ def _save(results: "Sequence[ContractResult]", checked_at: datetime) -> bool:
     from topo_pipeline.warehouse.errors import WarehouseError
 
     try:
-        if not keep(Warehouse(get_settings().warehouse), results, checked_at):
+        if not keep(Warehouse.of(get_settings()), results, checked_at):
             print_error("The result was not saved: the checked days have no activities.")
     except WarehouseError as error:
         print_error(f"The result was not saved: {error}")

@@ -39,7 +39,7 @@ def export(
         from topo_pipeline.warehouse.connection import Warehouse
         from topo_pipeline.warehouse.files import temporary, temporary_folder
 
-        warehouse, first = Warehouse(get_settings().warehouse), arguments.day(since) if since else None
+        warehouse, first = Warehouse.of(get_settings()), arguments.day(since) if since else None
         if output:
             rows = write(warehouse, table, output.absolute(), form=form, since=first, raw=raw)
             err.print(f"{counted(rows, 'row')} written to {output}", highlight=False, markup=False)

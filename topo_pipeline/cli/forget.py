@@ -36,10 +36,10 @@ def forget(
         from topo_pipeline.warehouse.connection import Warehouse
 
         person, settings = arguments.person(person_id), get_settings()
-        warehouse, report = Warehouse(settings.warehouse), settings.report_dir / FILE_NAME
+        warehouse, report = Warehouse.of(settings), settings.report_dir / FILE_NAME
         if not yes:
             found = _counts(forgetting.trace(warehouse, person))
-            question = f"Erase {person} from {relative(settings.warehouse)} ({found})? This can't be undone."
+            question = f"Erase {person} from {relative(warehouse.name)} ({found})? This can't be undone."
             arguments.confirm(question, "erased")
         with err.status("Erasing, rebuilding the tables and rewriting the files"):
             done = forgetting.forget(
@@ -55,6 +55,8 @@ def forget(
         cleaned = [*done.cleaned, *([write_report()] if report.exists() else [])]
     lines = [f"Erased ({_counts(done.trace)}). Later loads leave the person out."]
     lines += [f"Also cleaned: {relative(str(path))}" for path in cleaned]
+    if unreachable := warehouse.place.unreachable_copies():
+        lines.append(unreachable)
     lines.append("Backups and files that were exported or copied elsewhere are not cleaned. Delete them yourself.")
     out.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
     for path, reason in done.remaining:

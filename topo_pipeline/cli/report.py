@@ -35,7 +35,7 @@ def write_report() -> Path:
     from topo_pipeline.warehouse.connection import Warehouse
 
     settings = get_settings()
-    warehouse = Warehouse(settings.warehouse, wait_seconds=PATIENCE)
+    warehouse = Warehouse.of(settings, wait_seconds=PATIENCE)
     with err.status("Writing the report"), warehouse.reader() as connection:
         return publish(
             connection, settings.report_dir, timezone=settings.timezone, rules=settings.rules, now=now()

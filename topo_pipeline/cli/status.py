@@ -11,7 +11,7 @@ from topo_pipeline.cli.console import PATIENCE, AsJson, by_day, now, out, quiet,
 from topo_pipeline.cli.leaderboard_table import leaderboard_table
 from topo_pipeline.common.text import counted
 from topo_pipeline.days import format_counts, format_days, last_due_day
-from topo_pipeline.settings import Settings, get_settings
+from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,18 +37,19 @@ def status(as_json: AsJson = False) -> None:
         from topo_pipeline.warehouse.connection import Warehouse
 
         settings = get_settings()
-        with Warehouse(settings.warehouse, wait_seconds=PATIENCE).reader() as connection:
+        warehouse = Warehouse.of(settings, wait_seconds=PATIENCE)
+        with warehouse.reader() as connection:
             found = status_of_warehouse.status(connection, last_due_day(now(), settings.zone))
     if as_json:
-        show_json(_as_json(settings, found))
+        show_json(_as_json(warehouse.name, settings.timezone, found))
     else:
         _show(found)
 
 
-def _as_json(settings: Settings, found: "Status") -> dict[str, Any]:
+def _as_json(warehouse: str, timezone: str, found: "Status") -> dict[str, Any]:
     return {
-        "warehouse": settings.warehouse,
-        "timezone": settings.timezone,
+        "warehouse": warehouse,
+        "timezone": timezone,
         **asdict(found.days),
         "unreadable": by_day(found.days.unreadable),
         "behind": found.behind,

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from pydantic import Field
 
 from topo_pipeline.defs.activities import land
@@ -15,6 +16,7 @@ from topo_pipeline.defs.asset_checks import report_activity_checks
 from topo_pipeline.defs.messages import as_dagster_failure
 from topo_pipeline.defs.partitions import ACTIVITIES, days_before, range_tags
 from topo_pipeline.defs.resources import Clock, Topo, Warehouse
+from topo_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from topo_pipeline.automation.facts import Request
@@ -77,6 +79,26 @@ def reread_days_with_other_replies(
 def reread_replies() -> None:
     """One step. A sensor builds the tables after it."""
     reread_days_with_other_replies()
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def merge_and_clean_up(warehouse: dg.ResourceParam[Warehouse]) -> None:
+    """Merge the lake's small files, and remove old snapshots and files that are no longer needed."""
+    from topo_pipeline.maintenance.lake import maintain_lake as maintain
+
+    with as_dagster_failure():
+        maintain(warehouse)
+
+
+@dg.job(description="Merge the lake's small files and remove snapshots older than 7 days, while other writers wait.")
+def maintain_lake() -> None:
+    """One step."""
+    merge_and_clean_up()
+
+
+def jobs(settings: Settings) -> list[dg.JobDefinition | UnresolvedAssetJobDefinition]:
+    """Return the jobs. Only a lake needs maintenance."""
+    return [refresh, reread_replies, publish, *([maintain_lake] if settings.is_lake else [])]
 
 
 def run_request(

@@ -185,7 +185,7 @@ def compare(instance: dg.DagsterInstance, warehouse: "Warehouse") -> Disagreemen
     recorded = {date.fromisoformat(key): load_id for key, load_id in recorded_loads(instance)}
     landed: dict[date, Load] = {}
     known = {BY_HAND}
-    if warehouse.path.exists():
+    if warehouse.exists():
         with warehouse.reader() as connection:
             landed, known = last_loads(connection), known | load_ids(connection)
     lost = {day for day, load_id in recorded.items() if day not in landed or load_id not in known}
@@ -203,7 +203,7 @@ def sync_records(
     Raises:
         WarehouseError: the warehouse can't be used.
     """
-    if warehouse.path.exists():
+    if warehouse.exists():
         warehouse.prepare()
     found = compare(context.instance, warehouse)
     for load in found.unrecorded:
@@ -216,7 +216,7 @@ def sync_records(
             f"Dagster had no record of the last load of these landed days: {format_days(days)}. It has been added."
         )
     if found.lost:
-        context.log.error(" ".join(describe_lost_days(found.lost, str(warehouse.path))))
+        context.log.error(" ".join(describe_lost_days(found.lost, warehouse.name)))
     if set(found.lost) != lost_days(context.instance):
         context.instance.report_runless_asset_event(
             dg.AssetObservation(

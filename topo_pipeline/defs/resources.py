@@ -63,7 +63,7 @@ def resources(settings: Settings, *, clock: Clock, topo: Topo | None, warehouse:
     def open_warehouse(_context: dg.InitResourceContext) -> Warehouse:
         from topo_pipeline.warehouse.connection import Warehouse
 
-        return Warehouse(settings.warehouse)
+        return Warehouse.of(settings)
 
     return {
         "topo": topo or Topo(settings, clock),

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from topo_pipeline.defs.activities import LIST_ASSETS
-from topo_pipeline.defs.jobs import publish, refresh, reread_replies, run_request
+from topo_pipeline.defs.jobs import maintain_lake, publish, refresh, reread_replies, run_request
 from topo_pipeline.defs.messages import skip_on_error
 from topo_pipeline.defs.notifications import night_tags
 from topo_pipeline.defs.partitions import ACTIVITIES, date_at
@@ -77,4 +77,11 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         description="Publishes the report and the Parquet export every Monday at 06:30.",
         **terms,
     )
-    return [*nightly, weekly_report_schedule]
+    nightly_maintenance_schedule = dg.ScheduleDefinition(
+        "nightly_maintenance_schedule",
+        cron_schedule="45 3 * * *",  # when the nightly runs have usually ended
+        job=maintain_lake,
+        description="Merges the lake's small files and removes old snapshots every night at 03:45.",
+        **terms,
+    )
+    return [*nightly, weekly_report_schedule, *([nightly_maintenance_schedule] if settings.is_lake else [])]

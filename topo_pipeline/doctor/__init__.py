@@ -13,6 +13,7 @@ from topo_pipeline.doctor import api, api_contract, environment, home, landed, p
 from topo_pipeline.doctor.finding import Finding, problem
 from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import WarehouseError
 
 __all__ = ["Finding", "examine"]
 
@@ -23,7 +24,7 @@ _PATIENCE = 2.0
 def examine(clock: Callable[[], datetime]) -> list[Finding]:
     """Check the settings of this process and everything they refer to."""
     settings, findings = environment.look()
-    warehouse = Warehouse(settings.warehouse, wait_seconds=_PATIENCE)
+    warehouse = Warehouse.of(settings, wait_seconds=_PATIENCE)
     known = api.Known()
     for check, look in (
         ("topo", lambda: api.look(settings, clock, known)),
@@ -35,11 +36,18 @@ def examine(clock: Callable[[], datetime]) -> list[Finding]:
         ("permissions", lambda: permissions.look(settings, warehouse)),
     ):
         findings += _run_check(check, look)
-    if not warehouse.path.exists() and any(f.check == "records" and f.level == "problem" for f in findings):
+    if not _exists(warehouse) and any(f.check == "records" and f.level == "problem" for f in findings):
         # To read a day into a new warehouse would be the wrong advice: the old one is lost or looked for elsewhere.
         do = "Days have landed before: see the finding 'records' below first."
         findings = [replace(finding, do=do) if finding.check == "warehouse" else finding for finding in findings]
     return [_without_key(finding, settings) for finding in findings]
+
+
+def _exists(warehouse: Warehouse) -> bool:
+    try:
+        return warehouse.exists()
+    except WarehouseError:  # a finding reports it
+        return True
 
 
 def _run_check(check: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:

@@ -47,7 +47,7 @@ def _window(settings: Settings, day: date) -> Window:
 
 def _landed(settings: Settings) -> list[Window]:
     """Return the latest landed day with more rows than one page, or nothing if the warehouse can't be read."""
-    with suppress(WarehouseError), Warehouse(settings.warehouse, wait_seconds=0.01).reader() as connection:
+    with suppress(WarehouseError), Warehouse.of(settings, wait_seconds=0.01).reader() as connection:
         bounds = day_for_a_sample(connection, rows=MAX_PAGE_SIZE + 1)
         return [Window(*bounds)] if bounds else []
     return []
@@ -60,9 +60,9 @@ def _recent(settings: Settings, now: datetime) -> list[Window]:
 
 def look_at_contract(warehouse: Warehouse) -> Iterator[Finding]:
     """Yield the result of the last contract check, or nothing if the warehouse can't be read."""
-    if not warehouse.path.exists():
-        return
     try:
+        if not warehouse.exists():
+            return
         with warehouse.reader() as connection:
             latest = latest_contract_check(connection)
     except WarehouseError:  # another finding reports it

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from topo_pipeline.days import days_between, format_days, last_due_day
 from topo_pipeline.doctor.finding import Finding, ok, problem, unknown, warning
-from topo_pipeline.doctor.permissions import can_be_written
 from topo_pipeline.orchestration.errors import HomeUnusable
 from topo_pipeline.settings import Settings, SettingsError
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.files import can_be_written
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -93,7 +93,7 @@ def _records(instance: "dg.DagsterInstance", warehouse: Warehouse) -> Finding:
     except WarehouseError:
         return unknown("records", "the warehouse can't be read")
     if found.lost:
-        return problem("records", *describe_lost_days(found.lost, str(warehouse.path)))
+        return problem("records", *describe_lost_days(found.lost, warehouse.name))
     if found.unrecorded:
         days = [load.day for load in found.unrecorded]
         return problem(

@@ -2,12 +2,10 @@
 
 from collections.abc import Collection, Iterator
 from datetime import date, datetime
-from pathlib import Path
 
 from topo_pipeline.common.text import counted
 from topo_pipeline.days import backfill_commands, contiguous, format_counts, format_days, last_due_day
 from topo_pipeline.doctor.finding import Finding, ok, problem, unknown, warning
-from topo_pipeline.doctor.permissions import can_be_written
 from topo_pipeline.orchestration.instance import program_of
 from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
@@ -20,14 +18,17 @@ def look_at_warehouse(
     settings: Settings, warehouse: Warehouse, organization_id: str | None, now: datetime
 ) -> Iterator[Finding]:
     """Check that it exists, can be written, is free, and has our schema version, organization and time zone."""
-    path = warehouse.path
-    if not can_be_written(path) or not can_be_written(path.parent):  # for DuckDB's write-ahead log
-        yield problem("warehouse", f"{path} can't be written.", "Set TOPO_WAREHOUSE to a file this user can write to.")
-        return
-    if not path.exists():
-        yield warning("warehouse", f"There is no warehouse at {path} yet.", _read_one(settings, now))
+    if not warehouse.place.is_writable():
+        do = "Set TOPO_WAREHOUSE to a file this user can write to."
+        yield problem("warehouse", f"{warehouse.name} can't be written.", do)
         return
     try:
+        if not warehouse.exists():
+            yield warning("warehouse", f"There is no warehouse at {warehouse.name} yet.", _read_one(settings, now))
+            return
+        if unlocked := warehouse.place.why_unlocked():
+            do = "Connect to Postgres directly, or set the pooler to session mode."
+            yield warning("warehouse", unlocked, do)
         with warehouse.reader() as connection:
             bound = connection.execute("SELECT organization_id::VARCHAR, timezone FROM topo.workspace").fetchone()
     except WarehouseInUse as error:
@@ -39,12 +40,10 @@ def look_at_warehouse(
     except WarehouseError as error:
         yield problem("warehouse", str(error), "See docs/operations.md, 'When a day is refused'.")
     else:
-        yield _whose(settings, path, bound or (None, None), organization_id)
+        yield _whose(settings, warehouse.name, bound or (None, None), organization_id)
 
 
-def _whose(
-    settings: Settings, path: Path, bound: tuple[str | None, str | None], organization_id: str | None
-) -> Finding:
+def _whose(settings: Settings, name: str, bound: tuple[str | None, str | None], organization_id: str | None) -> Finding:
     organization, timezone = bound
     if timezone not in {None, settings.timezone}:
         found = f"The warehouse's days are in {timezone}, but TOPO_TIMEZONE is {settings.timezone}."
@@ -53,15 +52,15 @@ def _whose(
         found = f"The warehouse holds organization {organization}, but the key belongs to {organization_id}."
         return problem("warehouse", found, f"Use a key of {organization}, or set TOPO_WAREHOUSE to another file.")
     whose = f"organization {organization}" if organization else "no organization yet"
-    return ok("warehouse", f"{path} can be written: schema version {max(migrations())}, {whose}.")
+    return ok("warehouse", f"{name} can be written: schema version {max(migrations())}, {whose}.")
 
 
 def look_at_days(settings: Settings, warehouse: Warehouse, now: datetime) -> Iterator[Finding]:
     """Report days that are missing, open or not proved, and rows that could not be read."""
-    if not warehouse.path.exists():
-        yield unknown("days", "there is no warehouse")
-        return
     try:
+        if not warehouse.exists():
+            yield unknown("days", "there is no warehouse")
+            return
         with warehouse.reader() as connection:
             found = ledger_status(connection, last_due_day(now, settings.zone))
     except WarehouseError:

@@ -134,7 +134,6 @@ def write_files(warehouse: Warehouse, aside: Path, *, now: datetime) -> Manifest
         WarehouseError: there is no warehouse, or the files can't be written.
     """
     with warehouse.reader() as connection:
-        connection.begin()  # in a lake, later statements would otherwise see new commits of other processes
         found = {name: table for name, table in tables(connection).items() if name not in _LEFT_OUT}
         activities = found[_ACTIVITIES]
         written = {name: _write_one(connection, table, aside) for name, table in found.items() if name != _ACTIVITIES}

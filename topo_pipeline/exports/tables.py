@@ -13,7 +13,7 @@ from duckdb import DuckDBPyConnection
 from topo_pipeline.warehouse.catalogue import Column, columns_of
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
-from topo_pipeline.warehouse.files import logs_of, replacing
+from topo_pipeline.warehouse.files import replacing
 from topo_pipeline.warehouse.sql import identifier, literal, reason_of
 
 Format = Literal["csv", "parquet"]
@@ -152,7 +152,7 @@ def write(
 
 
 def _refuse_the_warehouse(warehouse: Warehouse, file: Path) -> None:
-    for path in (warehouse.path, *logs_of(warehouse.path)):
+    for path in warehouse.place.files():
         if file.exists() and path.exists() and file.samefile(path):
             raise WarehouseError(f"{file} is the warehouse itself. Export to another file.")
 

@@ -47,7 +47,7 @@ def estimate(
 
 
 def _landed(warehouse: Warehouse) -> set[date]:
-    if not warehouse.path.exists():
+    if not warehouse.exists():
         return set()
     with warehouse.reader() as connection:
         return {day for (day,) in connection.execute("SELECT day FROM landed_days").fetchall()}

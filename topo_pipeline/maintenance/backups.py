@@ -26,6 +26,7 @@ from topo_pipeline.warehouse.erasure import NOTHING, ErasedSubjects, Trace
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.files import PRIVATE, logs_of, put_in_place, put_new, remove_unused, sync, temporary_folder
 from topo_pipeline.warehouse.migrate import schema_version
+from topo_pipeline.warehouse.places import File, LocalLake
 from topo_pipeline.warehouse.sql import identifier, reason_of
 
 _BUFFER_SIZE = 16_000_000  # bytes
@@ -60,19 +61,19 @@ def backup(warehouse: Warehouse, file: Path) -> About:
         WarehouseError: there is no warehouse, or it is a lake; `file` exists or can't be written; or the copy can't be
             read. Nothing was written.
     """
-    _refuse_lake(warehouse)
+    source = file_of(warehouse)
     if os.path.lexists(file):
         raise WarehouseError(f"{file} already exists. Nothing was written. Choose another name for the backup.")
     failed = f"The backup {file} can't be written"
     remove_unused(file.parent, "copying")  # temporary_folder removes only folders for the same file name
     with _reported(failed), temporary_folder(file, "copying") as aside:
-        copy = Warehouse(str(aside / file.name))
+        copy = aside / file.name
         with ExitStack() as held, warehouse.any_schema_reader() as connection:
             about = _about(connection)
-            _copy(warehouse.path, copy.path, held)
+            _copy(source, copy, held)
         _apply_log(copy)
         _verify(copy, failed)
-        put_new(copy.path, file)
+        put_new(copy, file)
     return about
 
 
@@ -122,8 +123,8 @@ def restore(
         WarehouseError: the file is not a backup, can't be read, or belongs to another organization or time zone; the
             warehouse is in use; or the disk is full. The warehouse is unchanged.
     """
-    _refuse_lake(warehouse)
-    about, path = look(file), Path(os.path.realpath(warehouse.path))
+    path = Path(os.path.realpath(file_of(warehouse)))
+    about = look(file)
     if path.exists() and file.samefile(path):
         raise WarehouseError(f"{file} is the warehouse itself.")
     failed = f"{file} can't be restored"
@@ -131,16 +132,17 @@ def restore(
         _refuse_other_organization(current, about)
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(path, "restoring") as aside:
-            copy = Warehouse(str(aside / path.name))
+            copy = aside / path.name
             with ExitStack() as held:
-                _copy(file, copy.path, held)
-            erased = bring_up_to_date(copy, erased_subjects, timezone=timezone, rules=rules, now=now)
+                _copy(file, copy, held)
+            copied = Warehouse(str(copy))
+            erased = bring_up_to_date(copied, erased_subjects, timezone=timezone, rules=rules, now=now)
             if erased != NOTHING:
-                compact(copy)
+                compact(copied)
             _apply_log(copy)
             _verify(copy, failed)
             require_quiet()
-            replaced = _put_in_place(copy.path, path, warehouse, now=now)
+            replaced = _put_in_place(copy, path, warehouse, now=now)
     return Restored(about, replaced, erased, erasures_unknown=erased_subjects is None)
 
 
@@ -155,11 +157,13 @@ def _reported(failed: str) -> Iterator[None]:
         raise WarehouseError(f"{failed}: {reason_of(error)}") from error
 
 
-def _refuse_lake(warehouse: Warehouse) -> None:
-    if warehouse.is_lake:
+def file_of(warehouse: Warehouse) -> Path:
+    """Return the DuckDB file of the warehouse, or refuse a lake."""
+    if not isinstance(warehouse.place, File) or isinstance(warehouse.place, LocalLake):
         raise WarehouseError(
-            f"{warehouse.target} is a lake: copy its catalog and its data folder together, while nothing writes to it."
+            f"{warehouse.name} is a lake: copy its catalog and its data folder together, while nothing writes to it."
         )
+    return warehouse.place.path
 
 
 def _about(connection: DuckDBPyConnection) -> About:
@@ -183,17 +187,17 @@ def _copy(file: Path, to: Path, held: ExitStack) -> None:
             shutil.copyfileobj(source, target, _BUFFER_SIZE)
 
 
-def _apply_log(copy: Warehouse) -> None:
+def _apply_log(copy: Path) -> None:
     """Move the commits of the log into the file, so that a single file can be renamed."""
-    with copy.exclusive() as connection:
+    with Warehouse(str(copy)).exclusive() as connection:
         connection.execute("CHECKPOINT warehouse")
 
 
-def _verify(copy: Warehouse, failed: str) -> None:
+def _verify(copy: Path, failed: str) -> None:
     """Read every column of every row from the disk: DuckDB checks the checksum of a block when it reads the block."""
-    sync(copy.path)
-    _drop_from_page_cache(copy.path)
-    with copy.any_schema_reader() as connection:
+    sync(copy)
+    _drop_from_page_cache(copy)
+    with Warehouse(str(copy)).any_schema_reader() as connection:
         for name in sorted(tables_of(connection)):
             table = ".".join(map(identifier, name))
             try:
@@ -218,7 +222,7 @@ def _locked(warehouse: Warehouse) -> Iterator[tuple[About, ErasedSubjects | None
     """Lock the warehouse, if there is one, and yield its description and erased subjects, if they can be read."""
     with ExitStack() as held:
         current: tuple[About, ErasedSubjects | None] = About(None, None), None
-        if warehouse.path.exists():
+        if warehouse.exists():
             try:
                 connection = held.enter_context(warehouse.exclusive())
                 connection.execute("CHECKPOINT warehouse")
@@ -249,7 +253,7 @@ def _put_in_place(copy: Path, path: Path, warehouse: Warehouse, *, now: datetime
     exists = path.exists()
     # DuckDB would apply a remaining log to the copy. There is one only if the old file could not be opened.
     names = {
-        log: f"{kept}{str(log).removeprefix(str(name))}" for name in (path, warehouse.path) for log in logs_of(name)
+        log: f"{kept}{str(log).removeprefix(str(name))}" for name in (path, file_of(warehouse)) for log in logs_of(name)
     }
     try:
         if exists:

@@ -12,7 +12,7 @@ from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.engagement.tables import rebuild
 from topo_pipeline.exports.parquet import export_all, is_exported
 from topo_pipeline.maintenance.compaction import compact, require_compactable
-from topo_pipeline.maintenance.inventory import replaced_copies, spilled, written_files
+from topo_pipeline.maintenance.inventory import written_files
 from topo_pipeline.warehouse import erasure
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.erasure import NOTHING, ErasedSubjects, Trace
@@ -38,8 +38,8 @@ def trace(warehouse: Warehouse, person_id: uuid.UUID) -> Trace:
     Raises:
         WarehouseError: there is no warehouse, nothing was ever landed, or the id is not a person's.
     """
-    if not warehouse.path.exists():
-        raise WarehouseError(f"There is no warehouse at {warehouse.path}, so there is no person to erase.")
+    if not warehouse.exists():
+        raise WarehouseError(f"There is no warehouse at {warehouse.name}, so there is no person to erase.")
     warehouse.prepare()
     with warehouse.reader() as connection:
         return erasure.trace(connection, person_id)
@@ -79,7 +79,7 @@ def forget(
         erased_subjects = erasure.erased_subjects(connection)
     compact(warehouse)
     why_not = _remove_folders(warehouse, exports, report)
-    for file in replaced_copies(warehouse):
+    for file in warehouse.place.replaced_copies():
         copy = Warehouse(str(file))
         try:
             bring_up_to_date(copy, erased_subjects, timezone=timezone, rules=rules, now=now)
@@ -99,7 +99,7 @@ def _remove_folders(warehouse: Warehouse, exports: Path, report: Path) -> dict[P
     """Remove what killed processes and earlier versions left. Return why each remains, if it does."""
     left = [folder for file in written_files(warehouse, exports, report) for folder in remove_leftovers(file)]
     why_not = {folder: "it can't be removed" if folder.exists() else None for folder in left}
-    if (folder := spilled(warehouse)).is_dir():
+    if (folder := warehouse.place.old_spill_folder()) and folder.is_dir():
         with warehouse.exclusive():
             shutil.rmtree(folder)
         why_not[folder] = None

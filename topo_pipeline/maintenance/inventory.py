@@ -9,7 +9,6 @@ keep of earlier ones is in docs/operations.md. These are unknown here, so the us
 that `export` wrote, and copies made by others.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,7 +30,6 @@ TABLES: Mapping[str, str] = {
 """What `forget` does with the tables of schema `topo`. The tables of schema `engagement` are rebuilt."""
 NO_PERSON = "Holds no personal data."
 """The end of the comment of a list endpoint's table, in its migration, if `forget` need not change the table."""
-_REPLACED = r"{}\.replaced-\d{{8}}T\d{{6}}Z"
 
 
 def treatment_of(table: str, comment: str) -> str | None:
@@ -39,18 +37,6 @@ def treatment_of(table: str, comment: str) -> str | None:
     return TABLES.get(table) or ("holds no person" if comment.endswith(NO_PERSON) else None)
 
 
-def replaced_copies(warehouse: Warehouse) -> list[Path]:
-    """Return the warehouses that `restore` has replaced. It keeps them next to the current one."""
-    file = warehouse.path.resolve()
-    pattern = re.compile(_REPLACED.format(re.escape(file.name)))
-    return sorted(path for path in file.parent.glob("*") if pattern.fullmatch(path.name) and path.is_file())
-
-
 def written_files(warehouse: Warehouse, exports: Path, report: Path) -> list[Path]:
     """Return the files for which killed processes may have left temporary folders."""
-    return list(dict.fromkeys((warehouse.path, warehouse.path.resolve(), exports / LATEST, report, temporary())))
-
-
-def spilled(warehouse: Warehouse) -> Path:
-    """Return the folder to which earlier versions spilled data that did not fit into memory."""
-    return Path(f"{warehouse.path}.tmp")
+    return list(dict.fromkeys((*warehouse.place.written_files(), exports / LATEST, report, temporary())))

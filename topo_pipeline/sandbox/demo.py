@@ -17,7 +17,7 @@ BLANK = " "  # counts as unset; an empty variable would let .env decide
 _UNSET = (
     "TOPO_PAYLOAD_DAYS", "TOPO_RULES", "TOPO_ALERT_WEBHOOK", "TOPO_ALERT_SLACK_TOKEN", "TOPO_ALERT_SLACK_CHANNEL",
     "TOPO_HEARTBEAT_URL", "TOPO_DAGSTER_RECORD_DAYS", "TOPO_PUBLISH_S3", "TOPO_PUBLISH_POSTGRES",
-    "TOPO_PUBLISH_ICEBERG",
+    "TOPO_PUBLISH_ICEBERG", "TOPO_LAKE_DATA_PATH",
 )  # fmt: skip
 DAYS = 182  # 26 weeks
 START_DATE = date(2026, 1, 1)
@@ -57,6 +57,7 @@ def environment(api_url: str, today: date) -> dict[str, str]:
         "TOPO_API_URL": api_url,
         "TOPO_WAREHOUSE": str(folder / "topo.duckdb"),
         "TOPO_START_DATE": str(min(START_DATE, today - timedelta(days=DAYS))),
+        "TOPO_LAKE_SCHEMA": "topo",
         "TOPO_TIMEZONE": "UTC",
         "TOPO_LOOKBACK_DAYS": "3",
         "TOPO_REQUESTS_PER_SECOND": "1000",

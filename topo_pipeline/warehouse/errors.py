@@ -18,6 +18,10 @@ class OlderWarehouse(WarehouseError):
     """An older version wrote the warehouse. The next write by this version updates it."""
 
 
+class WriteConflict(WarehouseError):
+    """Another process has committed to a lake at the same time, although the lock should have kept it out."""
+
+
 class ShrinkingDay(WarehouseError):
     """A reload would remove more rows of a day than is allowed without the user's consent."""
 

@@ -190,6 +190,12 @@ def locked(folder: Path, *, wait_seconds: float) -> Iterator[None]:
         yield
 
 
+def can_be_written(path: Path) -> bool:
+    """Return whether this user may write the file or folder, or create it if it doesn't exist."""
+    existing = next(each for each in (path, *path.parents) if each.exists())
+    return os.access(existing, os.W_OK) and (existing == path or existing.is_dir())
+
+
 def sync(path: Path) -> None:
     """Flush a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -25,20 +25,21 @@ def migrations() -> dict[int, tuple[str, str]]:
     return {int(f.name.partition("_")[0]): (f.name, f.read_text(encoding="utf-8")) for f in files}
 
 
-def migrate(connection: DuckDBPyConnection) -> None:
-    """Apply the missing migrations in the caller's transaction.
+def migrate(connection: DuckDBPyConnection) -> bool:
+    """Apply the missing migrations in the caller's transaction, and return whether there were any.
 
     Raises:
         WarehouseError: a newer version of topo-pipeline wrote the warehouse.
     """
     applied = schema_version(connection)
     if applied == max(migrations()):
-        return
+        return False
     connection.execute(_LEDGER)
     for version, (name, sql) in migrations().items():
         if version > applied:
             connection.execute(sql)
             connection.execute("INSERT INTO topo.migrations VALUES (?, ?)", [version, name])
+    return True
 
 
 def check(connection: DuckDBPyConnection) -> None:

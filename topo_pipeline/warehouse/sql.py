@@ -1,9 +1,11 @@
 """Parts of SQL, and of DuckDB's messages, that several modules need."""
 
-from topo_pipeline.common.text import first_line
-
-# Instants are shown and cast in UTC, names in SQL never refer to Python variables, and nothing is downloaded.
-SESSION = "SET TimeZone = 'UTC'; SET python_enable_replacements = false; SET autoinstall_known_extensions = false"
+# Instants are shown and cast in UTC, names in SQL never refer to Python variables, nothing is downloaded, and DuckDB
+# draws no progress bar into the command line's output.
+SESSION = (
+    "SET TimeZone = 'UTC'; SET python_enable_replacements = false; SET autoinstall_known_extensions = false;"
+    " SET enable_progress_bar = false"
+)
 _REASONS = {
     "not a valid DuckDB database file": "it is not a DuckDB file",
     "Could not read enough bytes": "the file is truncated",
@@ -22,5 +24,13 @@ def identifier(name: str) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Return why a file can't be used, in plain words if the error is a known one of DuckDB, else its first line."""
-    return next((reason for words, reason in _REASONS.items() if words in str(error)), first_line(error))
+    """Return why a warehouse can't be used, in plain words if the error is a known one of DuckDB."""
+    return next((reason for words, reason in _REASONS.items() if words in str(error)), one_sentence(error))
+
+
+def one_sentence(error: Exception) -> str:
+    """Return the message of DuckDB or Postgres on one line. DuckLake's reason is on its second line.
+
+    The statement and the links that follow a blank line are left out.
+    """
+    return " ".join(line.strip() for line in str(error).strip().partition("\n\n")[0].splitlines())

@@ -13,6 +13,7 @@ from topo_pipeline_tests.conftest import CHECKOUT
 from topo_pipeline_tests.engagement.helpers import TABLES, Workspace, begun, cheap_builds
 from topo_pipeline_tests.maintenance import conftest as maintenance_conftest
 from topo_pipeline_tests.maintenance.test_forget import HERS, HIS
+from topo_pipeline_tests.warehouse.builders import path_of
 
 built = maintenance_conftest.built
 ROWS = len(HERS) + len(HIS)
@@ -47,7 +48,7 @@ def six_sequences(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workspace.land_all([activity for n, name in enumerate(names) for activity in begun(name, 1, runs=9 - n)])
     workspace.name(**names)
     workspace.build(*TABLES)
-    return workspace.warehouse.path
+    return path_of(workspace.warehouse)
 
 
 @pytest.fixture

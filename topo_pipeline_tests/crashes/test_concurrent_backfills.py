@@ -24,7 +24,7 @@ from topo_pipeline_tests.command_line import COMMAND, answer
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.crashes.source import ONE_DAY, window_of
 from topo_pipeline_tests.engagement.helpers import Workspace
-from topo_pipeline_tests.warehouse.builders import ask, records
+from topo_pipeline_tests.warehouse.builders import ask, path_of, records
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 WORLD = World(11, scale=0.1)
@@ -121,7 +121,7 @@ def test_the_ledger_has_one_load_per_day_and_one_workspace(warehouse: Warehouse,
 
 def test_the_tables_built_last_contain_all_days(warehouse: Warehouse, backfills: Backfills, tmp_path: Path) -> None:
     built = Workspace(warehouse.target)
-    rebuilt = Workspace(str(shutil.copy(warehouse.path, tmp_path)), stale=set(backfills.days))
+    rebuilt = Workspace(str(shutil.copy(path_of(warehouse), tmp_path)), stale=set(backfills.days))
     rebuilt.build(full_refresh=True)
     assert built.all_rows() == rebuilt.all_rows()
     assert built.rows("sequence_summary")

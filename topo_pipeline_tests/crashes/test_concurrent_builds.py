@@ -17,7 +17,7 @@ from topo_pipeline_tests.crashes.children import build_repeatedly, land_versions
 from topo_pipeline_tests.crashes.day_checks import without_waiting
 from topo_pipeline_tests.crashes.source import DAYS, NEW, OLD
 from topo_pipeline_tests.engagement.helpers import Workspace
-from topo_pipeline_tests.warehouse.builders import LANDED, LATER, land_into, records
+from topo_pipeline_tests.warehouse.builders import LANDED, LATER, land_into, path_of, records
 from topo_pipeline_tests.warehouse.processes import Child
 
 MONDAY, TUESDAY, WEDNESDAY = DAYS
@@ -53,7 +53,7 @@ def half_built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     land_into(workspace.warehouse, OLD.read(MONDAY))
     workspace.build("sequence_runs")
     land_into(workspace.warehouse, OLD.read(TUESDAY), now=LANDED + timedelta(hours=1))
-    return workspace.warehouse.path
+    return path_of(workspace.warehouse)
 
 
 @pytest.fixture

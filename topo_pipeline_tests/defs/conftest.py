@@ -30,6 +30,7 @@ from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.conftest import API_KEY
 from topo_pipeline_tests.defs.only import LANDED, with_only
 from topo_pipeline_tests.engagement.helpers import cheap_builds
+from topo_pipeline_tests.warehouse.builders import path_of
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 FIRST_DAY = date(2026, 3, 1)
@@ -228,7 +229,7 @@ def unchanged(shared: Pipeline) -> Iterator[None]:
     """Fail a test that changes a shared pipeline: its events, its warehouse or the requests of its API."""
 
     def state() -> tuple[object, ...]:
-        file, storage = shared.warehouse.path.stat(), shared.instance.event_log_storage
+        file, storage = path_of(shared.warehouse).stat(), shared.instance.event_log_storage
         return storage.get_maximum_record_id(), list(shared.api.requested), file.st_mtime_ns, file.st_size
 
     before = state()
@@ -244,7 +245,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with landed.warehouse.transaction() as connection:
             for table in in_order():
                 build(connection, table, timezone="UTC", now=NOW, days=LAST_DAYS if table.is_daily else ())
-        return landed.warehouse.path
+        return path_of(landed.warehouse)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from topo_pipeline.defs.notifications import alert_sensor
 from topo_pipeline.settings import Settings
 from topo_pipeline_tests.alerts.receiver import Receiver, receiving
 from topo_pipeline_tests.defs.conftest import Pipeline, days, pipeline_over
+from topo_pipeline_tests.warehouse.builders import path_of
 
 OURS = "Something of ours went wrong; request id req_7."
 
@@ -303,10 +304,10 @@ def test_tagging_a_run_that_failed_earlier_is_not_a_failure(small: Small, monkey
 def test_refused_days_are_reported_with_their_reasons_until_they_land(pipeline: Pipeline, receiver: Receiver) -> None:
     watch = Watch(pipeline.instance, pipeline.definitions, receiver)
     [one, two, three] = days(3)
-    pipeline.warehouse.path.mkdir()  # no warehouse can be opened there
+    path_of(pipeline.warehouse).mkdir()  # no warehouse can be opened there
     pipeline.read([one])
     assert watch.new_lines()[0].startswith("Failed: topo/activities (run ")
-    pipeline.warehouse.path.rmdir()
+    path_of(pipeline.warehouse).rmdir()
     pipeline.api.miscounted = {one, two}
     pipeline.read([one, two, three])
     [first, second, third] = watch.new_lines()

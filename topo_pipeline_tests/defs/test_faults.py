@@ -32,6 +32,7 @@ from topo_pipeline.warehouse.landing import Load
 from topo_pipeline_tests.conftest import CHECKOUT, PATIENCE
 from topo_pipeline_tests.defs.conftest import DAILY, NOW, AlteredSandbox, Pipeline
 from topo_pipeline_tests.defs.fault_cases import ADVICE, CORE, ECHOES, KEY, LANDS, OPTIONAL, PAGES, REFUSED, Case
+from topo_pipeline_tests.warehouse.builders import path_of
 
 OLD, NEW = date(2026, 3, 2), date(2026, 3, 3)
 DAYS = [OLD, NEW]
@@ -213,7 +214,7 @@ def first_day(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Pat
         timezone="UTC",
     )
     assert isinstance(load, Load)
-    return warehouse.path
+    return path_of(warehouse)
 
 
 @pytest.fixture(scope="module")

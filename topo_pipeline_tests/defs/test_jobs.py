@@ -18,6 +18,7 @@ from topo_pipeline.sandbox.world import World
 from topo_pipeline.warehouse.erasure import erase
 from topo_pipeline_tests.conftest import API_KEY
 from topo_pipeline_tests.defs.conftest import NOW, Pipeline, days, last_check, pipeline_over
+from topo_pipeline_tests.warehouse.builders import path_of
 
 LANDED = days(5)
 
@@ -36,7 +37,7 @@ def read_when(folder: Path, shown: Callable[[Activity], Activity]) -> Path:
     with pipeline_over(folder, API_KEY) as pipeline:
         edit(pipeline, API_KEY, shown)
         assert pipeline.read(LANDED).success
-        return pipeline.warehouse.path
+        return path_of(pipeline.warehouse)
 
 
 @pytest.fixture(scope="module")

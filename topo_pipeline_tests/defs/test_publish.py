@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from topo_pipeline_tests.defs.conftest import NOW, Pipeline, pipeline_over
+from topo_pipeline_tests.warehouse.builders import path_of
 
 REPORT = dg.AssetKey(["publish", "engagement_report"])
 
@@ -60,5 +61,5 @@ def test_an_unwritable_folder_is_a_one_line_error(reporting: Pipeline, tmp_path:
 
 
 def test_publishing_without_a_warehouse_is_an_error(reporting: Pipeline) -> None:
-    reporting.warehouse.path.unlink()
+    path_of(reporting.warehouse).unlink()
     assert "load a day first" in error_of(publish(reporting))

@@ -25,6 +25,7 @@ from topo_pipeline_tests.defs.conftest import (
     unchanged,
 )
 from topo_pipeline_tests.engagement.helpers import TABLES
+from topo_pipeline_tests.warehouse.builders import path_of
 
 BAD_DAY = LAST_DAYS[1]
 GOOD_DAYS = [day for day in LAST_DAYS if day != BAD_DAY]
@@ -141,7 +142,7 @@ def test_after_a_refused_day_the_activities_and_tables_are_still_checked(
 def test_after_a_second_run_of_a_refused_day_the_tables_are_as_if_it_had_not_failed(
     one_refused: tuple[Pipeline, Outcome], refreshed: Pipeline, tmp_path: Path, api_key: str
 ) -> None:
-    shutil.copy(one_refused[0].warehouse.path, tmp_path)
+    shutil.copy(path_of(one_refused[0].warehouse), tmp_path)
     with pipeline_over(tmp_path, api_key) as pipeline:
         assert pipeline.only("activities", *SOME).backfill([BAD_DAY]).problems == ()
         assert _tables(pipeline, SOME) == _tables(refreshed, SOME)

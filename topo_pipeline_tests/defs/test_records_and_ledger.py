@@ -14,6 +14,7 @@ from topo_pipeline.defs.schedules import nightly_refresh_schedule
 from topo_pipeline_tests.conftest import API_KEY
 from topo_pipeline_tests.defs.conftest import NOW, Pipeline, days, pipeline_over
 from topo_pipeline_tests.defs.test_schedules import Tick
+from topo_pipeline_tests.warehouse.builders import path_of
 
 YESTERDAY = NOW.date() - timedelta(days=1)
 TEN_DAYS = days(10, YESTERDAY - timedelta(days=9))
@@ -57,11 +58,11 @@ def recorded_days_of(pipeline: Pipeline) -> Sequence[str]:
 def test_a_lost_warehouse_is_an_error_in_the_next_run_and_is_read_again_at_night(tmp_path: Path) -> None:
     with some_landed(tmp_path / "here") as pipeline:
         assert compare(pipeline.instance, pipeline.warehouse) == Disagreement()
-        pipeline.warehouse.path.unlink()
+        path_of(pipeline.warehouse).unlink()
         result = pipeline.read([TEN_DAYS[-2]])
         assert result.success
         [error] = errors(pipeline, result)
-        assert str(pipeline.warehouse.path) in error
+        assert str(path_of(pipeline.warehouse)) in error
         assert "TOPO_WAREHOUSE" in error
         before, after = GAP - timedelta(days=1), GAP + timedelta(days=1)
         for first, last in ((LANDED[0], before), (after, LANDED[-1])):
@@ -77,7 +78,7 @@ def test_a_lost_warehouse_is_an_error_in_the_next_run_and_is_read_again_at_night
 
 def test_days_of_a_lost_warehouse_that_have_landed_again_are_not_requested(tmp_path: Path) -> None:
     with some_landed(tmp_path / "here") as pipeline:
-        pipeline.warehouse.path.unlink()
+        path_of(pipeline.warehouse).unlink()
         assert pipeline.read([TEN_DAYS[-2]]).success
         assert pipeline.read(TEN_DAYS[:3]).success
         assert lost_days(pipeline.instance) == set(LANDED[3:])
@@ -88,7 +89,7 @@ def test_after_a_wrong_path_is_corrected_the_warehouse_is_not_read_again(
     tmp_path: Path,
 ) -> None:
     with some_landed(tmp_path / "here") as pipeline:
-        right, elsewhere = pipeline.warehouse.path, tmp_path / "elsewhere.duckdb"
+        right, elsewhere = path_of(pipeline.warehouse), tmp_path / "elsewhere.duckdb"
         right.rename(elsewhere)
         assert pipeline.read([TEN_DAYS[-2]]).success
         elsewhere.replace(right)
@@ -116,9 +117,9 @@ def test_after_a_lost_home_the_next_run_records_every_landed_day_and_gaps_are_re
 
 def test_days_whose_restored_loads_are_older_are_read_again(tmp_path: Path) -> None:
     with some_landed(tmp_path / "here") as pipeline:
-        backup = Path(shutil.copy(pipeline.warehouse.path, tmp_path / "backup.duckdb"))
+        backup = Path(shutil.copy(path_of(pipeline.warehouse), tmp_path / "backup.duckdb"))
         assert pipeline.read(LANDED[:2]).success
-        backup.replace(pipeline.warehouse.path)
+        backup.replace(path_of(pipeline.warehouse))
         assert compare(pipeline.instance, pipeline.warehouse) == Disagreement(lost=tuple(LANDED[:2]))
         assert pipeline.read([TEN_DAYS[-2]]).success
         assert requested_at_night(pipeline) == [*LANDED[:2], GAP, *TEN_DAYS[-4:]]

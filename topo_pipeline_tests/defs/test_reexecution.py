@@ -12,7 +12,7 @@ from topo_pipeline.defs.activities import landed_before
 from topo_pipeline.defs.records import last_loads, recorded_days
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, DAILY, NOW, SETTINGS, Pipeline, days
-from topo_pipeline_tests.warehouse.builders import DAY, LATER, NEXT_DAY, activity, land_into, noon, reading
+from topo_pipeline_tests.warehouse.builders import DAY, LATER, NEXT_DAY, activity, land_into, noon, path_of, reading
 
 RANGE = days(3)
 BAD_DAY = RANGE[1]
@@ -126,7 +126,7 @@ def test_a_run_without_a_parent_keeps_nothing_and_creates_no_warehouse(
     instance: dg.DagsterInstance, warehouse: Warehouse
 ) -> None:
     assert kept(instance, run(instance), warehouse) == []
-    assert not warehouse.path.exists()
+    assert not path_of(warehouse).exists()
 
 
 @pytest.mark.parametrize("facts", [{"is_open": True}, {"proved": False}], ids=["open", "unproved"])
@@ -170,5 +170,5 @@ def test_a_day_with_other_bounds_or_that_is_not_requested_is_not_kept(
 def test_nothing_is_kept_if_the_warehouse_was_lost(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
     parent = run(instance)
     landed(warehouse, parent)
-    warehouse.path.unlink()
+    path_of(warehouse).unlink()
     assert kept(instance, run(instance, parent), warehouse) == []

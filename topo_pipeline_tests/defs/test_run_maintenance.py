@@ -19,6 +19,7 @@ from topo_pipeline.defs.run_maintenance import old_records_sensor
 from topo_pipeline.settings import Settings
 from topo_pipeline_tests.defs.conftest import SETTINGS, Pipeline, days, instance_of, last_check, pipeline_over
 from topo_pipeline_tests.defs.test_records import land
+from topo_pipeline_tests.warehouse.builders import path_of
 
 KEPT = 30
 SUCCESS, FAILURE, STARTED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED
@@ -79,7 +80,7 @@ def test_superseded_runs_are_deleted_with_their_files_and_nothing_else_changes(
     run(instance, STARTED)
     wanted = runs(instance) - superseded
     before, files = facts(pipeline), files_of(tmp_path)
-    pipeline.warehouse.path.write_bytes(b"not a database")
+    path_of(pipeline.warehouse).write_bytes(b"not a database")
 
     message = tick(instance, pipeline.definitions)
 

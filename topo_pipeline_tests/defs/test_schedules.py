@@ -16,6 +16,7 @@ from topo_pipeline.defs.partitions import range_tags
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, NOW, Pipeline, pipeline_over
 from topo_pipeline_tests.defs.test_records import land
 from topo_pipeline_tests.engagement.helpers import UNPARTITIONED
+from topo_pipeline_tests.warehouse.builders import path_of
 
 BY_DAY = dg.AssetKey(["engagement", "sequence_activity"])
 OTHERS = [dg.AssetKey(["engagement", table]) for table in UNPARTITIONED]
@@ -155,7 +156,7 @@ def test_evaluating_a_tick_again_requests_the_same_runs(nights: Nights) -> None:
 
 def test_a_nightly_tick_uses_neither_topo_nor_the_warehouse(nights: Nights) -> None:
     land(nights.pipeline.instance, date(2026, 3, 17))
-    nights.pipeline.warehouse.path.write_bytes(b"not a database")
+    path_of(nights.pipeline.warehouse).write_bytes(b"not a database")
     assert [days_of(request) for request in nights.requests(date(2026, 3, 20))] == [(18, 19)]
     assert nights.pipeline.api.requested == []
 

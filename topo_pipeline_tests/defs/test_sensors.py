@@ -17,6 +17,7 @@ from topo_pipeline_tests.conftest import API_KEY
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, NOW, Pipeline, pipeline_over
 from topo_pipeline_tests.defs.test_jobs import Edited
 from topo_pipeline_tests.defs.test_records import land
+from topo_pipeline_tests.warehouse.builders import path_of
 
 TODAY = NOW.date()
 LAST_DAYS = [TODAY - timedelta(days=ago) for ago in (3, 2, 1)]
@@ -311,5 +312,5 @@ def test_a_tick_sends_at_most_two_requests_if_topo_is_busy_or_down(
 @BOTH
 def test_a_sensor_never_opens_the_warehouse(workspace: Pipeline, clock: Clock, sensor: str) -> None:
     land(workspace.instance, LAST_DAYS[0])
-    workspace.warehouse.path.write_bytes(b"not a database")
+    path_of(workspace.warehouse).write_bytes(b"not a database")
     Daemon(workspace, sensor, clock).tick()

@@ -13,6 +13,7 @@ from PIL import Image
 from topo_pipeline.defs.partitions import range_tags
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, LAST_DAYS, SOME, Pipeline, days
 from topo_pipeline_tests.engagement.helpers import TABLES
+from topo_pipeline_tests.warehouse.builders import path_of
 
 
 def _latest(pipeline: Pipeline, *path: str, day: object = None) -> dict[str, object]:
@@ -155,8 +156,8 @@ def test_our_failures_are_not_retried_even_if_the_job_has_a_retry_policy(pipelin
 
     pipeline.api.miscounted.add(days(1)[0])
     assert retries() == 0
-    pipeline.warehouse.path.unlink()
-    pipeline.warehouse.path.mkdir()  # no warehouse can be opened there
+    path_of(pipeline.warehouse).unlink()
+    path_of(pipeline.warehouse).mkdir()  # no warehouse can be opened there
     assert retries() == 0
 
 

@@ -30,7 +30,7 @@ from topo_pipeline.warehouse.landing import Load
 from topo_pipeline.warehouse.workspace import bind_timezone
 from topo_pipeline_tests.doctor.conftest import Examine, now
 from topo_pipeline_tests.orchestration.test_orphaned_runs import prepared, started
-from topo_pipeline_tests.warehouse.builders import LANDED, activity, land_into, noon, reading
+from topo_pipeline_tests.warehouse.builders import LANDED, activity, land_into, noon, path_of, reading
 from topo_pipeline_tests.warehouse.worker import worker
 
 DaysAgo = Callable[[int], date]
@@ -95,13 +95,13 @@ def test_days_that_the_records_or_the_warehouse_lack_are_a_problem_with_a_fix(
     )
     assert "DAGSTER_HOME" in found.do
 
-    warehouse.path.unlink()
+    path_of(warehouse).unlink()
     findings = finds()
     assert "records" in findings["warehouse"].do
     found = findings["records"]
     assert (found.level, found.found) == (
         "problem",
-        f"Dagster has records of loads that are not in {warehouse.path}: {days_ago(3)}.",
+        f"Dagster has records of loads that are not in {path_of(warehouse)}: {days_ago(3)}.",
     )
     assert "TOPO_WAREHOUSE" in found.do
     assert f"topo-pipeline backfill {days_ago(3)} {days_ago(3)}" in found.do

@@ -3,10 +3,12 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.places import LakeStorage
 from topo_pipeline_tests.engagement.helpers import Workspace, cheap_builds
 
 # The tests of these modules look at the comments of tables and columns.
@@ -21,6 +23,10 @@ def _cheap_builds(request: pytest.FixtureRequest) -> Iterator[None]:
     name = request.path.stem
     with cheap_builds(comments=name in COMMENTED, threads=name in LARGE):
         yield
+
+
+if TYPE_CHECKING:
+    from topo_pipeline_tests.services.postgres import Database
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +60,12 @@ def lake(tmp_path: Path) -> Workspace:
     return Workspace(f"ducklake:{tmp_path / 'lake.ducklake'}")
 
 
-@pytest.fixture(params=["workspace", pytest.param("lake", marks=pytest.mark.full)])
+@pytest.fixture
+def shared_lake(tmp_path: Path, postgres_database: "Database") -> Workspace:
+    return Workspace(f"ducklake:postgres:{postgres_database.dsn}", storage=LakeStorage(str(tmp_path / "data")))
+
+
+@pytest.fixture(params=["workspace", *(pytest.param(lake, marks=pytest.mark.full) for lake in ("lake", "shared_lake"))])
 def anywhere(request: pytest.FixtureRequest) -> Workspace:
-    """A test that asks for this one runs on a file and on a lake."""
+    """A test that asks for this one runs on a file and on each kind of lake."""
     return request.getfixturevalue(request.param)

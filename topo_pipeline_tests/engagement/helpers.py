@@ -17,9 +17,10 @@ from duckdb import DuckDBPyConnection
 from topo_pipeline.engagement import tables as engagement_tables
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.engagement.tables import Built, build, in_order, tables
-from topo_pipeline.warehouse import connection as connections
+from topo_pipeline.warehouse import instances
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load, ReadDay, land_list
+from topo_pipeline.warehouse.places import LakeStorage
 from topo_pipeline_tests.warehouse.builders import land_quiet_day, landing_in
 
 # Every table that has a script, each after its upstream tables.
@@ -172,6 +173,7 @@ class Workspace:
     now: datetime = CLOCK_STARTS
     stale: set[date] = field(default_factory=set)
     case: str | None = None
+    storage: LakeStorage | None = None  # of a shared lake
     _due: dict[str, Callable[[DuckDBPyConnection], Built]] = field(default_factory=dict)
     _read: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
@@ -184,7 +186,11 @@ class Workspace:
         if self._due:
             with self._seeing(*TABLES):
                 pass
-        return Warehouse(self.target)
+        return self._warehouse
+
+    @property
+    def _warehouse(self) -> Warehouse:
+        return Warehouse(self.target, storage=self.storage)
 
     def land(
         self,
@@ -259,7 +265,7 @@ class Workspace:
             self.stale.clear()
         if not names:
             return {}
-        with Warehouse(self.target).transaction() as connection:
+        with self._warehouse.transaction() as connection:
             return self._make(connection, *names)
 
     def _make(self, connection: DuckDBPyConnection, *names: str) -> dict[str, Built]:
@@ -270,7 +276,7 @@ class Workspace:
     @contextmanager
     def _seeing(self, *names: str) -> Iterator[DuckDBPyConnection]:
         """A connection that sees these tables made."""
-        warehouse = Warehouse(self.target)
+        warehouse = self._warehouse
         with warehouse.transaction() if self._due.keys() & made_of(*names) else warehouse.reader() as connection:
             self._make(connection, *names)
             yield connection
@@ -364,8 +370,8 @@ def cheap_builds(*, comments: bool = False, threads: bool = False) -> Iterator[N
         if not comments:
             patch.setattr(engagement_tables, "_comment", lambda *_: None)
         if not threads:
-            patch.setattr(connections, "SESSION", f"{connections.SESSION}; SET threads = 1")
-            patch.setattr(connections, "_IDLE", [])  # DuckDB's instances keep the setting
+            patch.setattr(instances, "SESSION", f"{instances.SESSION}; SET threads = 1")
+            patch.setattr(instances, "_IDLE", [])  # DuckDB's instances keep the setting
         yield
 
 

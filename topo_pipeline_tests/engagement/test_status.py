@@ -9,6 +9,7 @@ import pytest
 from topo_pipeline.engagement.status import status
 from topo_pipeline_tests.command_line import answer
 from topo_pipeline_tests.engagement.helpers import Workspace, begun, march, replied
+from topo_pipeline_tests.warehouse.builders import path_of
 
 MARCH = [date(2026, 3, day) for day in range(1, 10)]
 
@@ -45,7 +46,7 @@ def test_unreadable_rows_of_the_last_load_of_each_day_are_counted_and_their_days
         days = status(connection, due=MARCH[2]).days
     assert days.unreadable == {MARCH[2]: 3}
     assert (days.missing, days.unclosed, days.unproved) == ((), (), ())
-    folder = workspace.warehouse.path.parent
+    folder = path_of(workspace.warehouse).parent
     shown = answer(folder, "status", TOPO_WAREHOUSE="topo.duckdb")
     [line] = [line for line in shown.stdout.splitlines() if line.startswith("Unreadable")]
     assert line.split(maxsplit=1)[1].rstrip() == "3 rows could not be read: 2026-03-03 (3)"

@@ -11,6 +11,7 @@ from topo_pipeline.exports.targets import Target
 from topo_pipeline.warehouse.workspace import bind_timezone
 from topo_pipeline_tests.engagement.helpers import Workspace, enrolled, march, opened, replied, sent
 from topo_pipeline_tests.exports import readers
+from topo_pipeline_tests.warehouse.builders import path_of
 
 ADA, BOB = {"run": "A", "person": "Ada"}, {"run": "B", "person": "Bob"}
 ACTIVITIES = [
@@ -34,7 +35,7 @@ def built_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workspace.land_all(ACTIVITIES, still_open=date(2026, 4, 2))
     workspace.name(outbound='=1+1, "quoted"\n<script> \u202eRTL \U0001f600')
     workspace.build()
-    return workspace.warehouse.path
+    return path_of(workspace.warehouse)
 
 
 @dataclass(frozen=True)

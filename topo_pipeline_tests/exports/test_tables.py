@@ -16,6 +16,7 @@ from topo_pipeline_tests.engagement.helpers import Workspace
 from topo_pipeline_tests.exports.conftest import ACTIVITIES
 from topo_pipeline_tests.limits import umask
 from topo_pipeline_tests.special_files import fingerprints, special_files
+from topo_pipeline_tests.warehouse.builders import path_of
 from topo_pipeline_tests.warehouse.worker import leave_in_the_log
 
 
@@ -103,7 +104,7 @@ def test_since_leaves_out_earlier_days(workspace: Workspace, tmp_path: Path, tab
 def test_since_is_refused_for_a_table_without_days(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match="engagement.sequence_summary has no days"):
         export(workspace.warehouse, "sequence_summary", tmp_path / "s.csv", form="csv", since=date(2026, 3, 1))
-    assert list(tmp_path.iterdir()) == [workspace.warehouse.path]
+    assert list(tmp_path.iterdir()) == [path_of(workspace.warehouse)]
 
 
 @pytest.mark.parametrize("name", ["nope", "topo.workspace", "topo.forgotten", "builds", "x; DROP TABLE topo.loads"])
@@ -126,7 +127,7 @@ def test_rows_are_sorted_by_key(workspace: Workspace, tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_an_export_never_overwrites_the_warehouse(workspace: Workspace, form: Format) -> None:
     with pytest.raises(WarehouseError, match="the warehouse itself"):
-        export(workspace.warehouse, "topo.loads", workspace.warehouse.path, form=form)
+        export(workspace.warehouse, "topo.loads", path_of(workspace.warehouse), form=form)
     assert workspace.select("SELECT count(*) FROM topo.activities") == [(len(ACTIVITIES),)]
 
 
@@ -174,7 +175,7 @@ def test_a_link_that_appears_during_the_export_is_not_followed(
     with pytest.raises(WarehouseError, match="symbolic link"):
         export(workspace.warehouse, "topo.loads", file, form="csv")
     assert victim.read_text() == "precious"
-    assert {path.name for path in tmp_path.iterdir()} == {"victim", "loads.csv", workspace.warehouse.path.name}
+    assert {path.name for path in tmp_path.iterdir()} == {"victim", "loads.csv", path_of(workspace.warehouse).name}
 
 
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])

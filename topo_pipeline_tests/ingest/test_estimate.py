@@ -11,7 +11,7 @@ from topo_pipeline.sandbox.server import serve
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.command_line import answer, assert_one_sentence
 from topo_pipeline_tests.topo_api.helpers import Answer, Scripted, page_of
-from topo_pipeline_tests.warehouse.builders import land_into, reading
+from topo_pipeline_tests.warehouse.builders import land_into, path_of, reading
 
 RANGE = ("2026-03-01", "2026-03-04")
 
@@ -44,14 +44,14 @@ def test_a_dry_run_lists_landed_days_and_changes_nothing(tmp_path: Path, topo: S
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
     for day in (date(2026, 3, 2), date(2026, 3, 9)):
         land_into(warehouse, reading(day=day))
-    before = warehouse.path.read_bytes()
+    before = path_of(warehouse).read_bytes()
     with serve(topo) as address:
         settings = {"TOPO_API_URL": f"{address}/v1", "TOPO_WAREHOUSE": "topo.duckdb"}
         estimate = json.loads(answer(tmp_path, "backfill", *RANGE, "--dry-run", "--json", **settings).stdout)
     assert estimate["new"] == ["2026-03-01", "2026-03-03", "2026-03-04"]
     assert estimate["again"] == ["2026-03-02"]
     assert (estimate["activities"], estimate["requests"]) == (1234, 16)
-    assert warehouse.path.read_bytes() == before
+    assert path_of(warehouse).read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["topo.duckdb"]
 
 

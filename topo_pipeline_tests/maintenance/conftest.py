@@ -7,9 +7,17 @@ import pytest
 
 from topo_pipeline_tests.engagement.helpers import cheap_builds
 from topo_pipeline_tests.maintenance.test_forget import HERS, HIS, workspace_of
-from topo_pipeline_tests.warehouse.conftest import file_warehouse, on_waiting, prepared_file, warehouse
+from topo_pipeline_tests.warehouse.builders import path_of
+from topo_pipeline_tests.warehouse.conftest import (
+    file_warehouse,
+    on_disk,
+    on_waiting,
+    prepared_file,
+    shared,
+    warehouse,
+)
 
-__all__ = ["file_warehouse", "on_waiting", "prepared_file", "warehouse"]
+__all__ = ["file_warehouse", "on_disk", "on_waiting", "prepared_file", "shared", "warehouse"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -22,4 +30,4 @@ def _cheap_builds() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse of Ada and Bob with every table, to be copied."""
-    return workspace_of(tmp_path_factory.mktemp("built"), [*HERS, *HIS]).warehouse.path
+    return path_of(workspace_of(tmp_path_factory.mktemp("built"), [*HERS, *HIS]).warehouse)

@@ -35,6 +35,7 @@ from topo_pipeline_tests.maintenance.test_forget import (
 )
 from topo_pipeline_tests.warehouse import conftest as warehouse_conftest
 from topo_pipeline_tests.warehouse import old as old_ones
+from topo_pipeline_tests.warehouse.builders import path_of
 from topo_pipeline_tests.warehouse.compactor import be_killed_at_the_rename
 from topo_pipeline_tests.warehouse.processes import Child
 from topo_pipeline_tests.warehouse.worker import leave_in_the_log, worker
@@ -60,7 +61,7 @@ def workspace(built: Path, tmp_path: Path) -> Workspace:
 def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workspace = Workspace(str(tmp_path_factory.mktemp("landed") / "topo.duckdb"))
     workspace.land_all([*HERS, *HIS])
-    return workspace.warehouse.path
+    return path_of(workspace.warehouse)
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def everything(target: str | Path) -> dict[str, Any]:
 
 
 def files_next_to(workspace: Workspace) -> list[str]:
-    return sorted(path.name for path in workspace.warehouse.path.parent.iterdir())
+    return sorted(path.name for path in path_of(workspace.warehouse).parent.iterdir())
 
 
 def test_a_backup_contains_every_table_row_and_comment(workspace: Workspace, file: Path) -> None:
@@ -113,7 +114,7 @@ def test_a_restore_brings_back_what_was_backed_up(workspace: Workspace, file: Pa
     assert everything(workspace.target) == before
     assert outcome == Restored(
         About(None, date(2026, 3, 5)),
-        workspace.warehouse.path.with_name("topo.duckdb.replaced-20260603T000000Z"),
+        path_of(workspace.warehouse).with_name("topo.duckdb.replaced-20260603T000000Z"),
         Trace(0, 0, 0, 0),
         erasures_unknown=False,
     )
@@ -218,8 +219,8 @@ def test_a_damaged_warehouse_is_replaced_and_its_erasures_are_unknown(
 ) -> None:
     before = everything(workspace.target)
     backup(workspace.warehouse, file)
-    whole = workspace.warehouse.path.read_bytes()
-    workspace.warehouse.path.write_bytes(whole[:16_384] if damage is None else damage)  # DuckDB's headers and no more
+    whole = path_of(workspace.warehouse).read_bytes()
+    path_of(workspace.warehouse).write_bytes(whole[:16_384] if damage is None else damage)
     Path(f"{workspace.target}.wal").write_bytes(b"of the damaged one")
     outcome = restored(workspace, file)
     assert outcome.erasures_unknown
@@ -241,12 +242,12 @@ def test_a_restore_without_a_warehouse_creates_it(workspace: Workspace, file: Pa
 
 def assert_refused(workspace: Workspace, file: Path, *words: str) -> None:
     """Check that a restore fails with a one-line error and changes nothing."""
-    before = workspace.warehouse.path.read_bytes()
+    before = path_of(workspace.warehouse).read_bytes()
     with pytest.raises(WarehouseError) as error:
         restored(workspace, file)
     assert all(word in str(error.value) for word in words), str(error.value)
     assert "\n" not in str(error.value)
-    assert workspace.warehouse.path.read_bytes() == before
+    assert path_of(workspace.warehouse).read_bytes() == before
     assert files_next_to(workspace) == ["topo.duckdb"]
 
 
@@ -257,7 +258,7 @@ def test_a_file_that_is_not_a_backup_is_refused(workspace: Workspace, file: Path
     file.unlink()
     duckdb.connect(file).close()
     assert_refused(workspace, file, "contains no topo-pipeline tables")
-    assert_refused(workspace, workspace.warehouse.path, "is the warehouse itself")
+    assert_refused(workspace, path_of(workspace.warehouse), "is the warehouse itself")
     assert_refused(workspace, file.parent, "There is no backup")
 
 
@@ -270,7 +271,7 @@ def changed(file: Path, sql: str) -> Path:
 def test_a_backup_of_another_organization_zone_or_version_is_refused(workspace: Workspace, file: Path) -> None:
     backup(workspace.warehouse, file)
     ours, theirs = (f"UPDATE topo.workspace SET organization_id = '{uuid.uuid4()}'" for _ in range(2))  # noqa: S608
-    changed(workspace.warehouse.path, ours)
+    changed(path_of(workspace.warehouse), ours)
     assert_refused(workspace, changed(file, theirs), "backup of organization")
     changed(file, "UPDATE topo.workspace SET organization_id = NULL, timezone = 'Asia/Tokyo'")
     assert_refused(workspace, file, "Asia/Tokyo")
@@ -298,7 +299,7 @@ def test_a_warehouse_in_use_is_not_replaced(workspace: Workspace, file: Path) ->
 
 def test_a_backup_never_overwrites_a_file(workspace: Workspace, file: Path) -> None:
     file.write_text("precious")
-    for there in (file, workspace.warehouse.path, file.parent):
+    for there in (file, path_of(workspace.warehouse), file.parent):
         with pytest.raises(WarehouseError, match="already exists"):
             backup(workspace.warehouse, there)
     assert file.read_text() == "precious"
@@ -309,7 +310,7 @@ def test_a_full_disk_is_a_one_line_error_and_changes_nothing(workspace: Workspac
     with files_no_larger_than(100_000), pytest.raises(WarehouseError, match="can't be written") as error:
         backup(workspace.warehouse, file)
     assert "\n" not in str(error.value)
-    assert list(file.parent.iterdir()) == [workspace.warehouse.path.parent]
+    assert list(file.parent.iterdir()) == [path_of(workspace.warehouse).parent]
     backup(workspace.warehouse, file)
     with files_no_larger_than(100_000):
         assert_refused(workspace, file, "can't be restored")
@@ -335,12 +336,12 @@ def damage_block(file: Path) -> Path:
 
 
 def test_a_warehouse_with_a_damaged_block_is_not_backed_up(workspace: Workspace, file: Path) -> None:
-    damage_block(workspace.warehouse.path)
+    damage_block(path_of(workspace.warehouse))
     with pytest.raises(WarehouseError, match=r"topo\.activities can't be read .*checksum") as error:
         backup(workspace.warehouse, file)
     assert str(file) in str(error.value)
     assert "\n" not in str(error.value)
-    assert list(file.parent.iterdir()) == [workspace.warehouse.path.parent]
+    assert list(file.parent.iterdir()) == [path_of(workspace.warehouse).parent]
     assert files_next_to(workspace) == ["topo.duckdb"]
 
 
@@ -350,7 +351,7 @@ def test_a_backup_with_a_damaged_block_is_not_restored(workspace: Workspace, fil
 
 
 def test_a_backup_is_private_with_any_umask_and_warehouse_mode(workspace: Workspace, file: Path) -> None:
-    workspace.warehouse.path.chmod(0o644)
+    path_of(workspace.warehouse).chmod(0o644)
     with umask(0):
         backup(workspace.warehouse, file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -358,8 +359,8 @@ def test_a_backup_is_private_with_any_umask_and_warehouse_mode(workspace: Worksp
     with umask(0):
         restored(new, file)
         restored(workspace, file)
-    assert stat.S_IMODE(new.warehouse.path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(workspace.warehouse.path.stat().st_mode) == 0o644  # unchanged
+    assert stat.S_IMODE(path_of(new.warehouse).stat().st_mode) == 0o600
+    assert stat.S_IMODE(path_of(workspace.warehouse).stat().st_mode) == 0o644  # unchanged
 
 
 def test_a_backup_deletes_no_files_of_others(workspace: Workspace, file: Path) -> None:
@@ -397,15 +398,15 @@ def test_a_restore_refused_at_the_last_moment_changes_nothing(workspace: Workspa
     def forbid() -> None:
         with pytest.raises(WarehouseInUse), Warehouse(workspace.target, wait_seconds=0.01).reader():
             pass
-        seen.append(len(list(workspace.warehouse.path.parent.glob(".topo.duckdb.restoring-*/files/*.duckdb"))))
+        seen.append(len(list(path_of(workspace.warehouse).parent.glob(".topo.duckdb.restoring-*/files/*.duckdb"))))
         raise Forbidden
 
     backup(workspace.warehouse, file)
-    before = workspace.warehouse.path.read_bytes()
+    before = path_of(workspace.warehouse).read_bytes()
     with pytest.raises(Forbidden):
         restore(workspace.warehouse, file, timezone="UTC", rules=DEFAULT_RULES, now=NOW, require_quiet=forbid)
     assert seen == [1]
-    assert workspace.warehouse.path.read_bytes() == before
+    assert path_of(workspace.warehouse).read_bytes() == before
     assert files_next_to(workspace) == ["topo.duckdb"]
 
 
@@ -418,16 +419,16 @@ def test_a_restore_that_fails_at_the_rename_changes_no_file(
 
     backup(workspace.warehouse, file)
     if is_there:
-        workspace.warehouse.path.write_bytes(b"damaged")
+        path_of(workspace.warehouse).write_bytes(b"damaged")
     else:
-        workspace.warehouse.path.unlink()
+        path_of(workspace.warehouse).unlink()
     Path(f"{workspace.target}.wal").write_bytes(b"of the damaged one")
-    before = {path.name: path.read_bytes() for path in workspace.warehouse.path.parent.iterdir()}
+    before = {path.name: path.read_bytes() for path in path_of(workspace.warehouse).parent.iterdir()}
     monkeypatch.setattr(backups, "put_in_place", fail)
     monkeypatch.setattr(backups, "put_new", fail)
     with pytest.raises(WarehouseError, match="no locks here"):
         restored(workspace, file)
-    assert {path.name: path.read_bytes() for path in workspace.warehouse.path.parent.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in path_of(workspace.warehouse).parent.iterdir()} == before
 
 
 def test_a_backup_without_a_warehouse_is_an_error_and_creates_nothing(tmp_path: Path) -> None:
@@ -461,6 +462,6 @@ def test_a_killed_restore_leaves_a_whole_warehouse_and_the_next_cleans_up(
     assert everything(workspace.target) == (there if when == "before" else backed_up)
     restore(workspace.warehouse, file, timezone="UTC", rules=DEFAULT_RULES, now=datetime(2026, 6, 4, tzinfo=UTC))
     assert everything(workspace.target) == backed_up
-    assert leftover_folders(workspace.warehouse.path) == []
+    assert leftover_folders(path_of(workspace.warehouse)) == []
     assert not [name for name in files_next_to(workspace) if name.startswith(".")]
     assert os.path.lexists(file)

@@ -26,6 +26,7 @@ from topo_pipeline_tests.engagement.helpers import (
     sent,
     uid,
 )
+from topo_pipeline_tests.warehouse.builders import path_of
 
 ADA, BOB = {"run": "A", "person": "Ada"}, {"run": "B", "person": "Bob"}
 HERS = [
@@ -72,7 +73,7 @@ def forget_from(
     now: datetime = ERASED_AT,
 ) -> Trace:
     """Erase a person; exports and the report are next to the warehouse."""
-    published = warehouse.path.parent / "report"
+    published = path_of(warehouse).parent / "report"
     how = {"exports": published / "parquet", "report": published / "report.html"}
     return forget(warehouse, person, timezone=timezone, rules=rules, now=now, **how).trace
 
@@ -175,7 +176,7 @@ def test_without_a_warehouse_forget_is_an_error_and_creates_none(tmp_path: Path)
     warehouse = Warehouse(str(tmp_path / "none.duckdb"))
     with pytest.raises(WarehouseError, match="no warehouse"):
         forget_from(warehouse, uuid.uuid4())
-    assert not warehouse.path.exists()
+    assert not path_of(warehouse).exists()
 
 
 def test_another_time_zone_is_refused_and_nothing_is_erased(workspace: Workspace) -> None:

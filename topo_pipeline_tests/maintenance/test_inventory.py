@@ -15,7 +15,7 @@ import pytest
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.exports.parquet import LATEST, export_all
 from topo_pipeline.maintenance.backups import backup, restore
-from topo_pipeline.maintenance.inventory import NO_PERSON, TABLES, replaced_copies, treatment_of
+from topo_pipeline.maintenance.inventory import NO_PERSON, TABLES, treatment_of
 from topo_pipeline.report.page import FILE_NAME
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.files import logs_of, temporary_folder
@@ -30,6 +30,7 @@ from topo_pipeline_tests.warehouse.builders import (
     ask,
     land_into,
     land_templates_into,
+    path_of,
     reading,
     template,
     uuid_of,
@@ -49,6 +50,10 @@ connection.execute(f"INSERT INTO topo.topo.activity_changes {change}")
 os._exit(0)
 """
 """A process that exits right after a commit, so that its rows are only in the log next to the file."""
+
+
+def replaced_in(folder: Path) -> list[Path]:
+    return Warehouse(str(folder / "data" / "topo.duckdb")).place.replaced_copies()
 
 
 def rows(version: int) -> list[Activity]:
@@ -97,13 +102,13 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for now in (EARLIER, LATER):
         export_all(warehouse, exports, now=now)
     (data / "report" / FILE_NAME).write_text(f"<p>{ADA}</p>")
-    for file in (warehouse.path, exports / LATEST, data / "report" / FILE_NAME, folder / "tmp" / "topo_pipeline"):
+    for file in (path_of(warehouse), exports / LATEST, data / "report" / FILE_NAME, folder / "tmp" / "topo_pipeline"):
         killed(file).joinpath("half").write_text(" ".join(HERS))
-    spilled = Path(f"{warehouse.path}.tmp")
+    spilled = Path(f"{path_of(warehouse)}.tmp")
     spilled.mkdir()
     (spilled / "duckdb_temp_storage_DEFAULT-0.tmp").write_text(" ".join(HERS))
-    subprocess.run([sys.executable, "-c", UNFINISHED, str(warehouse.path)], check=True)  # noqa: S603
-    assert logs_of(warehouse.path)
+    subprocess.run([sys.executable, "-c", UNFINISHED, str(path_of(warehouse))], check=True)  # noqa: S603
+    assert logs_of(path_of(warehouse))
     return folder
 
 
@@ -154,7 +159,7 @@ def test_forget_removes_the_person_from_every_place_and_keeps_everybody_else(fol
 
     assert result.returncode == 0, result.stderr
     assert files_with(folder, hers) == set()
-    for file in (folder / "data" / "topo.duckdb", *replaced_copies(Warehouse(str(folder / "data" / "topo.duckdb")))):
+    for file in (folder / "data" / "topo.duckdb", *replaced_in(folder)):
         assert ask(Warehouse(str(file)), "SELECT id::VARCHAR FROM topo.activities") == [(uuid_of(4),)]
     assert "sequence_id" in as_text_of_export(folder)
     assert HIS_RUN in as_text_of_export(folder)
@@ -176,7 +181,7 @@ def as_text_of_export(folder: Path) -> str:
 
 
 def test_a_replaced_warehouse_that_cannot_be_cleaned_is_named_with_the_reason(folder: Path) -> None:
-    [copy] = replaced_copies(Warehouse(str(folder / "data" / "topo.duckdb")))
+    [copy] = replaced_in(folder)
     copy.write_bytes(b"damaged" * 1000)
     result = forget_ada(folder)
     assert result.returncode == 1

@@ -16,6 +16,7 @@ from duckdb import DuckDBPyConnection
 from topo_pipeline.warehouse.buffer import Buffer
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import LEDGER_COLUMNS, Load, ReadDay, land, land_list
+from topo_pipeline.warehouse.places import File
 
 DAY = date(2026, 3, 1)
 NEXT_DAY = DAY + timedelta(days=1)
@@ -131,6 +132,12 @@ def land_templates_into(warehouse: Warehouse, *templates: dict[str, Any], now: d
 def ask(warehouse: Warehouse, sql: str, *values: Any) -> list[tuple[Any, ...]]:
     with warehouse.reader() as connection:
         return connection.execute(sql, values).fetchall()
+
+
+def path_of(warehouse: Warehouse) -> Path:
+    """Return the DuckDB file of a warehouse, or the catalog file of a local lake."""
+    assert isinstance(warehouse.place, File)
+    return warehouse.place.path
 
 
 def storage_of(path: Path) -> str:

@@ -1,24 +1,53 @@
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import stamina.instrumentation
 
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.places import LakeStorage
+from topo_pipeline_tests.conftest import PATIENCE
+
+if TYPE_CHECKING:
+    from topo_pipeline_tests.services.postgres import Database
 
 SetHook = Callable[[Callable[[], Any]], None]
 
-# For the few tests that `make test` also runs on a lake. A transaction on a lake takes a fifth of a second.
-ON_A_LAKE_TOO = pytest.mark.parametrize("warehouse", ["file", "lake"], indirect=True)
+# For the few tests that `make test` also runs on lakes. A transaction on a lake takes a fifth of a second.
+ON_A_LAKE_TOO = pytest.mark.parametrize("on_disk", ["file", "lake"], indirect=True)
+IN_EVERY_PLACE = pytest.mark.parametrize("warehouse", ["file", "lake", "shared"], indirect=True)
 
 
 @pytest.fixture(params=["file", pytest.param("lake", marks=pytest.mark.full)])
+def on_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
+    """Return a warehouse that doesn't exist yet: a DuckDB file, and in `make test-all` also a local lake."""
+    return on_this_machine(request.param, tmp_path)
+
+
+@pytest.fixture(params=["file", *(pytest.param(place, marks=pytest.mark.full) for place in ("lake", "shared"))])
 def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
-    """Return a warehouse that doesn't exist yet: a DuckDB file, and in `make test-all` also a DuckLake."""
-    prefix = "ducklake:" if request.param == "lake" else ""
-    return Warehouse(f"{prefix}{tmp_path / 'data' / 'topo.duckdb'}")
+    """Return a warehouse that doesn't exist yet: a DuckDB file, and in `make test-all` also each kind of lake."""
+    if request.param == "shared":
+        return shared_lake(request.getfixturevalue("postgres_database"), tmp_path / "data")
+    return on_this_machine(request.param, tmp_path)
+
+
+@pytest.fixture
+def shared(postgres_database: "Database", tmp_path: Path) -> Warehouse:
+    """Return a shared lake that doesn't exist yet, with its files in a folder."""
+    return shared_lake(postgres_database, tmp_path / "data")
+
+
+def on_this_machine(kind: str, folder: Path) -> Warehouse:
+    prefix = "ducklake:" if kind == "lake" else ""
+    return Warehouse(f"{prefix}{folder / 'data' / 'topo.duckdb'}")
+
+
+def shared_lake(database: "Database", data_path: "Path | str", variables: Mapping[str, str] = {}) -> Warehouse:
+    storage = LakeStorage(str(data_path), variables=variables)
+    return Warehouse(f"ducklake:postgres:{database.dsn}", PATIENCE, storage)
 
 
 @pytest.fixture(scope="session")

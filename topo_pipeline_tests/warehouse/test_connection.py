@@ -20,6 +20,7 @@ from topo_pipeline_tests.warehouse.builders import (
     activity,
     land_into,
     landing_in,
+    path_of,
     payloads,
     reading,
     records,
@@ -58,16 +59,16 @@ def test_an_unusable_path_is_a_one_line_error_that_names_it(unusable: str, prefi
     assert "\n" not in str(caught.value)
 
 
-def test_reading_a_missing_warehouse_says_what_to_do_and_creates_nothing(warehouse: Warehouse) -> None:
-    with pytest.raises(WarehouseError, match=f"no warehouse at {warehouse.path}.*load a day"), warehouse.reader():
+def test_reading_a_missing_warehouse_says_what_to_do_and_creates_nothing(on_disk: Warehouse) -> None:
+    with pytest.raises(WarehouseError, match=f"no warehouse at {on_disk.name}.*load a day"), on_disk.reader():
         pass
-    assert not warehouse.path.parent.exists()
+    assert not path_of(on_disk).parent.exists()
 
 
 def test_the_first_transaction_creates_the_parent_folders(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "some" / "where" / "topo.duckdb"))
     warehouse.prepare()
-    assert warehouse.path.is_file()
+    assert path_of(warehouse).is_file()
     assert records(warehouse, "topo.activities") == []
 
 
@@ -93,35 +94,35 @@ def test_the_path_may_contain_quotes_spaces_and_sql(tmp_path: Path) -> None:
 
 def test_the_file_is_a_plain_duckdb_database(file_warehouse: Warehouse) -> None:
     land_into(file_warehouse, reading(activity(1)))
-    with duckdb.connect(str(file_warehouse.path), read_only=True) as connection:
+    with duckdb.connect(str(path_of(file_warehouse)), read_only=True) as connection:
         assert connection.execute("SELECT id::VARCHAR FROM topo.topo.activities").fetchall() == [(uuid_of(1),)]
 
 
 def test_a_new_file_has_the_current_storage_version(file_warehouse: Warehouse) -> None:
     file_warehouse.prepare()
-    assert storage_of(file_warehouse.path) == "v1.4.0+"
+    assert storage_of(path_of(file_warehouse)) == "v1.4.0+"
 
 
 def test_the_next_transaction_upgrades_the_storage_of_an_older_file(
     file_warehouse: Warehouse,
 ) -> None:
     land_into(file_warehouse, reading(activity(1)))
-    newer = file_warehouse.path.rename(file_warehouse.path.with_name("newer.duckdb"))
+    newer = path_of(file_warehouse).rename(path_of(file_warehouse).with_name("newer.duckdb"))
     with duckdb.connect() as connection:
         connection.execute(f"ATTACH '{newer}' AS newer (READ_ONLY)")
-        connection.execute(f"ATTACH '{file_warehouse.path}' AS older (STORAGE_VERSION 'v1.0.0')")
+        connection.execute(f"ATTACH '{path_of(file_warehouse)}' AS older (STORAGE_VERSION 'v1.0.0')")
         connection.execute("COPY FROM DATABASE newer TO older")
     assert payloads(file_warehouse).keys() == {uuid_of(1)}
-    assert storage_of(file_warehouse.path) == "v1.0.0+"
+    assert storage_of(path_of(file_warehouse)) == "v1.0.0+"
     land_into(file_warehouse, reading(activity(1), activity(2)))
     assert payloads(file_warehouse).keys() == {uuid_of(1), uuid_of(2)}
-    assert storage_of(file_warehouse.path) == "v1.4.0+"
+    assert storage_of(path_of(file_warehouse)) == "v1.4.0+"
 
 
 def test_home_and_relative_paths_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    assert Warehouse("~/topo.duckdb").path == Warehouse("ducklake:topo.duckdb").path == tmp_path / "topo.duckdb"
+    assert path_of(Warehouse("~/topo.duckdb")) == path_of(Warehouse("ducklake:topo.duckdb")) == tmp_path / "topo.duckdb"
 
 
 def test_a_reader_cannot_write(file_warehouse: Warehouse) -> None:
@@ -177,10 +178,10 @@ def modes_in(folder: Path) -> dict[str, int]:
 def test_a_new_warehouse_and_its_temporary_files_are_private_with_any_umask(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "data" / "topo.duckdb"))
     with umask(0), warehouse.transaction():
-        during = modes_in(warehouse.path.parent)
+        during = modes_in(path_of(warehouse).parent)
         [spilling] = (name for name in during if name.startswith(".topo.duckdb.spilling-"))
         assert during == {"topo.duckdb": 0o600, "topo.duckdb.wal": 0o600, spilling: 0o700}
-    assert modes_in(warehouse.path.parent) == {"topo.duckdb": 0o600}
+    assert modes_in(path_of(warehouse).parent) == {"topo.duckdb": 0o600}
 
 
 def test_a_write_ahead_log_left_by_a_crash_is_private(tmp_path: Path) -> None:
@@ -211,10 +212,10 @@ def test_a_new_lake_and_its_data_are_private(tmp_path: Path) -> None:
 
 
 def test_a_changed_file_mode_is_kept_and_applies_to_the_log(file_warehouse: Warehouse) -> None:
-    file_warehouse.path.chmod(0o640)
+    path_of(file_warehouse).chmod(0o640)
     with file_warehouse.transaction():
-        assert stat.S_IMODE(Path(f"{file_warehouse.path}.wal").stat().st_mode) == 0o640
-    assert modes_in(file_warehouse.path.parent) == {"topo.duckdb": 0o640}
+        assert stat.S_IMODE(Path(f"{path_of(file_warehouse)}.wal").stat().st_mode) == 0o640
+    assert modes_in(path_of(file_warehouse).parent) == {"topo.duckdb": 0o640}
 
 
 def test_a_symbolic_link_to_a_new_warehouse_is_followed(tmp_path: Path) -> None:
@@ -234,7 +235,7 @@ def test_a_locked_folder_is_an_error_after_the_waiting_time(
     waits: list[None] = []
     on_waiting(lambda: waits.append(None))
     no_wait = Warehouse(file_warehouse.target, wait_seconds=0.1)
-    folder = file_warehouse.path.parent
+    folder = path_of(file_warehouse).parent
     with locked(folder, wait_seconds=0.1), pytest.raises(WarehouseInUse, match="locked the folder") as error:
         getattr(no_wait, open_as)().__enter__()
     assert waits

@@ -38,6 +38,7 @@ from topo_pipeline_tests.warehouse.builders import (
     land_into,
     land_templates_into,
     noon,
+    path_of,
     reading,
     snapshot,
     template,
@@ -306,7 +307,7 @@ def test_a_copy_erases_a_person_who_was_erased_from_the_original(
 
 
 def copy_of(warehouse: Warehouse, folder: Path) -> Warehouse:
-    return Warehouse(str(shutil.copy(warehouse.path, folder / "backup.duckdb")))
+    return Warehouse(str(shutil.copy(path_of(warehouse), folder / "backup.duckdb")))
 
 
 def erased_subjects_of(warehouse: Warehouse) -> ErasedSubjects:

@@ -11,13 +11,15 @@ import duckdb
 import pytest
 from duckdb import DuckDBPyConnection
 
-from topo_pipeline.warehouse import connection as opening
+from topo_pipeline.warehouse import instances as reused
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.conftest import PATIENCE
+from topo_pipeline_tests.warehouse.builders import path_of
 
 FORK_AND_COUNT = """
 import os, sys
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline_tests.warehouse.builders import path_of
 def count():
     with Warehouse(sys.argv[1]).reader() as connection:
         return connection.execute("SELECT count(*) FROM topo.loads").fetchall()
@@ -39,8 +41,8 @@ def created(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[DuckDBPyConnection
         instances.append(connect())
         return instances[-1]
 
-    monkeypatch.setattr(opening.duckdb, "connect", create)
-    monkeypatch.setattr(opening, "_IDLE", [])
+    monkeypatch.setattr(reused.duckdb, "connect", create)
+    monkeypatch.setattr(reused, "_IDLE", [])
     yield instances
     for instance in instances:
         instance.close()
@@ -112,7 +114,7 @@ def test_an_instance_that_has_spilled_to_disk_is_not_reused(
         connection.execute("CREATE TEMP TABLE much AS SELECT i, repeat('a', 100) AS text FROM range(1_000_000) AS t(i)")
     assert count(file_warehouse) == 0
     assert len(created) == 2
-    assert [path.name for path in file_warehouse.path.parent.iterdir()] == [file_warehouse.path.name]
+    assert [path.name for path in path_of(file_warehouse).parent.iterdir()] == [path_of(file_warehouse).name]
 
 
 def test_a_forked_process_creates_its_own_instance(file_warehouse: Warehouse) -> None:

@@ -10,7 +10,7 @@ from topo_pipeline import warehouse as package
 from topo_pipeline.warehouse import migrate
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
-from topo_pipeline_tests.warehouse.builders import activity, ask, land_into, reading, snapshot
+from topo_pipeline_tests.warehouse.builders import activity, ask, land_into, path_of, reading, snapshot
 
 FILES = sorted(path.name for path in (Path(package.__file__).parent / "migrations").iterdir())
 LEDGER = "day DATE, finished_at TIMESTAMPTZ, load_id UUID, proved BOOLEAN, is_open BOOLEAN"
@@ -77,7 +77,7 @@ def test_a_newer_warehouse_is_refused_and_unchanged(file_warehouse: Warehouse, o
     message = f"version {len(FILES) + 1}, but this version supports {len(FILES)}: upgrade"
     with pytest.raises(WarehouseError, match=message), getattr(file_warehouse, open_as)():
         pass
-    with duckdb.connect(str(file_warehouse.path)) as connection:
+    with duckdb.connect(str(path_of(file_warehouse))) as connection:
         connection.execute("DELETE FROM topo.topo.migrations WHERE name = 'future.sql'")
     assert snapshot(file_warehouse) == before
 

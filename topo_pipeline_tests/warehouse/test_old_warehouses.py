@@ -14,7 +14,7 @@ from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.migrate import migrations
 from topo_pipeline_tests.engagement.helpers import Workspace, enrolled, march, sent
 from topo_pipeline_tests.maintenance.test_forget import forget_from
-from topo_pipeline_tests.warehouse.builders import LATER, ask, land_into, reading, records
+from topo_pipeline_tests.warehouse.builders import LATER, ask, land_into, path_of, reading, records
 from topo_pipeline_tests.warehouse.old.write_old import FOLDER, MONDAY, PERSON, RUN, SUNDAY
 
 FILES = sorted(FOLDER.glob("*.duckdb.gz"))
@@ -119,7 +119,7 @@ def test_the_tables_can_be_built_from_old_and_new_days(old: Warehouse, tmp_path:
     assert RUN in {row["sequence_id"] for row in workspace.rows("sequence_runs")}
     assert workspace.run("new")["messages_sent"] == 1
     assert {row["day"] for row in workspace.rows("sequence_activity")} == {SUNDAY, MONDAY, TUESDAY}
-    rebuilt = Workspace(str(shutil.copy(old.path, tmp_path / "rebuilt.duckdb")), stale={SUNDAY, MONDAY, TUESDAY})
+    rebuilt = Workspace(str(shutil.copy(path_of(old), tmp_path / "rebuilt.duckdb")), stale={SUNDAY, MONDAY, TUESDAY})
     rebuilt.build(full_refresh=True)
     assert workspace.all_rows() == rebuilt.all_rows()
 

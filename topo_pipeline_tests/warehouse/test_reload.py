@@ -28,7 +28,7 @@ from topo_pipeline_tests.warehouse.builders import (
     snapshot,
     uuid_of,
 )
-from topo_pipeline_tests.warehouse.conftest import ON_A_LAKE_TOO
+from topo_pipeline_tests.warehouse.conftest import IN_EVERY_PLACE
 
 OLD, NEW = '{"type":"message.replied"}', '{"type":"message.replied","metadata":{"reply_category":"MEETING"}}'
 
@@ -42,7 +42,7 @@ def number_of(row: dict[str, Any]) -> int:
     return int(row["id"].hex[-12:], 16)
 
 
-@ON_A_LAKE_TOO
+@IN_EVERY_PLACE
 def test_a_reload_replaces_the_day_with_the_last_reading(warehouse: Warehouse) -> None:
     land_into(warehouse, reading(activity(1, OLD), activity(2, OLD), activity(3, OLD)))
     load = land_into(warehouse, reading(activity(1, OLD), activity(2, NEW), activity(4, OLD)), now=LATER)

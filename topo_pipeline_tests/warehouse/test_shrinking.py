@@ -23,7 +23,7 @@ from topo_pipeline_tests.warehouse.builders import (
     snapshot,
     uuid_of,
 )
-from topo_pipeline_tests.warehouse.conftest import ON_A_LAKE_TOO
+from topo_pipeline_tests.warehouse.conftest import IN_EVERY_PLACE
 
 ADA = UUID(uuid_of(0xADA))
 ALLOW_COMMAND = "topo-pipeline backfill 2026-03-01 2026-03-01 --allow-shrink 2026-03-01"
@@ -91,7 +91,7 @@ def test_a_day_may_lose_20_rows_or_20_percent_of_its_largest_load(
     assert (f"{lost} of the {max(sizes)} activities of its largest load" in message) == (lost > sizes[-1] - remaining)
 
 
-@ON_A_LAKE_TOO
+@IN_EVERY_PLACE
 def test_a_day_that_may_shrink_keeps_its_removed_rows_as_changes(warehouse: Warehouse) -> None:
     land_sizes(warehouse, 60)
     assert land_into(warehouse, reading(), LATER, may_shrink=True).removed == 60

@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from topo_pipeline_tests.warehouse.builders import (
     activity,
     land_into,
     landing_in,
+    path_of,
     payloads,
     reading,
     records,
@@ -25,7 +27,7 @@ from topo_pipeline_tests.warehouse.worker import WORKERS_ROW, worker
 
 
 def patient(warehouse: Warehouse) -> Warehouse:
-    return Warehouse(warehouse.target, wait_seconds=PATIENCE)
+    return replace(warehouse, wait_seconds=PATIENCE)
 
 
 def test_a_warehouse_that_stays_locked_is_a_one_line_error_with_its_path(
@@ -39,7 +41,7 @@ def test_a_warehouse_that_stays_locked_is_a_one_line_error_with_its_path(
         for open_as in (no_wait.transaction, no_wait.reader):
             with pytest.raises(WarehouseError) as caught, open_as():
                 pass
-            assert str(file_warehouse.path) in str(caught.value)
+            assert str(path_of(file_warehouse)) in str(caught.value)
             assert "\n" not in str(caught.value)
         holder.resume()
         holder.expect("landed")
@@ -69,16 +71,16 @@ def test_two_processes_write_one_after_the_other(file_warehouse: Warehouse) -> N
     assert len(records(file_warehouse, "topo.activities")) == 2
 
 
-def test_a_reader_waits_for_a_writer_in_the_same_process(warehouse: Warehouse, on_waiting: SetHook) -> None:
+def test_a_reader_waits_for_a_writer_in_the_same_process(on_disk: Warehouse, on_waiting: SetHook) -> None:
     waiting = threading.Event()
     seen: list[str] = []
     on_waiting(waiting.set)
 
     def read() -> None:
-        seen.extend(payloads(patient(warehouse)))
+        seen.extend(payloads(patient(on_disk)))
 
     thread = threading.Thread(target=read)
-    with landing_in(warehouse) as (_, land):
+    with landing_in(on_disk) as (_, land):
         thread.start()
         assert waiting.wait(PATIENCE)
         land(reading(activity(1)))

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -14,8 +15,9 @@ import duckdb
 import stamina.instrumentation
 
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.places import File
 from topo_pipeline_tests.conftest import PATIENCE
-from topo_pipeline_tests.warehouse.builders import LATER, activity, landing_in, noon, reading
+from topo_pipeline_tests.warehouse.builders import LATER, activity, landing_in, noon, path_of, reading
 from topo_pipeline_tests.warehouse.processes import Child
 
 WORKERS_ROW = 77
@@ -45,7 +47,7 @@ class Worker:
 
 @contextmanager
 def worker(warehouse: Warehouse, action: str, day: date) -> Iterator[Worker]:
-    child = Child(_work, warehouse.target, action, day)
+    child = Child(_work, warehouse, action, day)
     try:
         yield Worker(child)
         child.wait()
@@ -75,11 +77,12 @@ def say_when_waiting(pipe: Any) -> None:
     stamina.instrumentation.set_on_retry_hooks([say_once])
 
 
-def _work(target: str, action: str, day: date, pipe: Any) -> None:
-    tempfile.tempdir = str(Warehouse(target).path.parent)  # where the buffer of a killed process remains
+def _work(warehouse: Warehouse, action: str, day: date, pipe: Any) -> None:
+    if isinstance(warehouse.place, File):
+        tempfile.tempdir = str(path_of(warehouse).parent)  # where the buffer of a killed process remains
     say_when_waiting(pipe)
     read = reading(activity(WORKERS_ROW, at=noon(day)), day=day)
-    with landing_in(Warehouse(target, wait_seconds=PATIENCE)) as (_, land):
+    with landing_in(replace(warehouse, wait_seconds=PATIENCE)) as (_, land):
         land(read, LATER, "worker", may_shrink=True)
         if action == "hold":
             pipe.send("inside")

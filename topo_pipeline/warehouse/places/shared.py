@@ -1,0 +1,360 @@
+"""A lake whose catalog is in Postgres and whose Parquet files are in a folder or in S3: many readers, several writers.
+
+DuckLake detects conflicts by file and table, not by row: two processes that land the same day at once would double it.
+So a writer holds an advisory lock in Postgres. If its connection is cut, the lock is gone and another writer may begin.
+The lock is therefore checked right before each commit, and each transaction updates the one row of `main.write_count`,
+so that of two transactions that overlap all the same, DuckLake refuses the second.
+"""
+
+import hashlib
+import os
+import platform
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+from duckdb import DuckDBPyConnection
+
+from topo_pipeline.common.retries import stamina
+from topo_pipeline.warehouse import extensions
+from topo_pipeline.warehouse.catalogue import tables_of
+from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
+from topo_pipeline.warehouse.files import can_be_written, temporary, temporary_folder
+from topo_pipeline.warehouse.places import lake
+from topo_pipeline.warehouse.places.place import LAKE_PREFIX, Place, WriteLock
+from topo_pipeline.warehouse.sql import identifier, literal, one_sentence
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+POSTGRES_PREFIX = f"{LAKE_PREFIX}postgres:"
+S3_PREFIX = "s3://"
+# Tables with payloads, whose rows are never inlined in Postgres.
+_WITH_PAYLOADS = ("activities", "activity_changes", "rejects")
+_FENCE = "main.write_count"
+_ARRANGE = (
+    "ALTER TABLE topo.activities SET PARTITIONED BY (year(day), month(day))",
+    "ALTER TABLE topo.activities SET SORTED BY (created_at)",
+    *(
+        f"CALL warehouse.set_option('data_inlining_row_limit', 0, schema => 'topo', table_name => '{table}')"
+        for table in _WITH_PAYLOADS
+    ),
+    f"CREATE TABLE {_FENCE} (number BIGINT)",
+    f"COMMENT ON TABLE {_FENCE} IS 'Write transactions so far. Each updates this row, so that two can''t overlap.'",
+    f"INSERT INTO {_FENCE} VALUES (0)",  # noqa: S608 - a constant
+)
+_COUNT = f"UPDATE {_FENCE} SET number = number + 1"  # noqa: S608 - a constant
+# Without this, Postgres would need hours to notice that a machine is gone and keep its lock until then, or might end
+# a session that waits for its transaction.
+_SESSION_SETTINGS = {
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "idle_session_timeout": "0",
+    "statement_timeout": "0",
+}
+_SET = "SELECT set_config(name, %s, false) FROM pg_settings WHERE name = %s"  # servers before 14 lack some
+_LOCKS = """
+FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND (classid::BIGINT << 32) | objid::BIGINT = %s
+"""
+_IS_HELD = f"SELECT EXISTS (SELECT {_LOCKS} AND pid = pg_backend_pid())"  # noqa: S608 - a constant
+_HOLDER = f"""
+SELECT pid, coalesce(application_name, ''), coalesce(host(client_addr), 'the database server')
+FROM pg_stat_activity WHERE pid IN (SELECT pid {_LOCKS})
+"""  # noqa: S608 - a constant
+_APPLICATION = re.compile(r"topo-pipeline (?P<process>\d+)@(?P<machine>.+)")
+# The options of a connection that DuckDB's errors would show, and that it accepts in a secret instead.
+_PASSWORD = "password"  # noqa: S105 - a name
+_DEFAULTS = {"connect_timeout": "10", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}
+
+
+# S3 may answer 503 for a while. Together the waits take 13 seconds.
+_RETRIES = "SET http_retries = 6; SET http_retry_wait_ms = 200; SET http_retry_backoff = 2"
+# DuckDB's messages if its connection to Postgres is lost. It reports none of them as an IOException.
+_DISCONNECTED = (
+    "server closed the connection",
+    "Failed to execute query",
+    "Failed to prepare COPY",
+    "unsuccessful query",
+)
+
+
+@dataclass(frozen=True)
+class LakeStorage:
+    """Where the parts of a shared lake are, apart from its database."""
+
+    data_path: str  # a folder or `s3://BUCKET/FOLDER`
+    schema: str = "topo"  # the schema of the catalog in Postgres
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)  # AWS_*, with secrets
+
+
+@dataclass(frozen=True)
+class SharedLake(Place):
+    """A DuckLake whose catalog is a schema of a Postgres database."""
+
+    address: str = field(repr=False)  # a connection string of libpq
+    storage: LakeStorage
+
+    @cached_property
+    def _options(self) -> dict[str, str]:
+        """The connection's options by name."""
+        from psycopg import ProgrammingError, conninfo  # noqa: PLC0415 - an extra
+
+        try:
+            found = {name: str(value) for name, value in conninfo.conninfo_to_dict(self.address).items()}
+        except ProgrammingError:  # its message may quote the password
+            raise WarehouseError(
+                f"TOPO_WAREHOUSE has no valid connection string of Postgres after {POSTGRES_PREFIX}. Example:"
+                f" {POSTGRES_PREFIX}host=db.example.com dbname=lake user=topo password=…"
+            ) from None
+        return {**_DEFAULTS, **found}
+
+    @cached_property
+    def name(self) -> str:  # noqa: D102 - as in Place, here and below
+        try:
+            known = self._options
+        except ModuleNotFoundError:
+            return POSTGRES_PREFIX
+        port = f":{known['port']}" if "port" in known else ""
+        host = known.get("host", known.get("hostaddr", known.get("service", "")))
+        return f"{POSTGRES_PREFIX}//{host}{port}/{known.get('dbname', '')}/{self.storage.schema}"
+
+    @property
+    def _is_s3(self) -> bool:
+        return self.storage.data_path.startswith(S3_PREFIX)
+
+    @property
+    def _catalog(self) -> str:
+        return f"{lake.CATALOG}.{identifier(self.storage.schema)}"
+
+    def exists(self) -> bool:  # noqa: D102
+        with self._session() as session:
+            [(found,)] = session.execute(
+                "SELECT to_regclass(quote_ident(%s) || '.ducklake_metadata') IS NOT NULL", [self.storage.schema]
+            ).fetchall()
+            return bool(found)
+
+    def is_writable(self) -> bool:  # noqa: D102
+        return self._is_s3 or can_be_written(Path(self.storage.data_path))
+
+    def files(self) -> list[Path]:  # noqa: D102
+        return [] if self._is_s3 else sorted(Path(self.storage.data_path).glob(f"{self.storage.schema}-*"))
+
+    @contextmanager
+    def spilling(self) -> Iterator[Path]:  # noqa: D102
+        with temporary_folder(temporary(), "spilling") as folder:
+            yield folder
+
+    def attach(self, connection: DuckDBPyConnection, *, read_only: bool, wait_seconds: float) -> None:  # noqa: ARG002, D102
+        from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - an extra
+
+        for name in ("ducklake", "postgres_scanner", *(["httpfs"] if self._is_s3 else [])):
+            extensions.load(connection, name)
+        public = {"application_name": _application(), **self._options}
+        password = public.pop(_PASSWORD, None)
+        options = {"META_SCHEMA": self.storage.schema}
+        if not read_only and not self.exists():
+            options["DATA_PATH"] = self._new_folder()
+        if password is not None:
+            options["META_SECRET"] = "topo_postgres"  # noqa: S105 - a name
+            _create_secret(connection, "topo_postgres", {"TYPE": "postgres", "PASSWORD": password})
+        if self._is_s3:
+            _create_secret(connection, "topo_s3", _s3_options(self.storage))
+            connection.execute(_RETRIES)
+        given = ", ".join(f"{name} {literal(value)}" for name, value in options.items())
+        target = literal(f"{POSTGRES_PREFIX}{make_conninfo(**public)}")
+        connection.execute(f"ATTACH {target} AS warehouse ({given}{', READ_ONLY' if read_only else ''})")
+        self._require_data_path(lake.data_path(connection, self._catalog))
+
+    def _new_folder(self) -> str:
+        """Return a folder that no other lake uses: files that a lake does not know are deleted from its folder."""
+        folder = f"{self.storage.data_path}/{self.storage.schema}-{uuid.uuid4().hex[:12]}"
+        if not self._is_s3:
+            Path(folder).mkdir(mode=0o700, parents=True)
+        return f"{folder}/"
+
+    def _require_data_path(self, stored: str) -> None:
+        if Path(stored).parent != Path(self.storage.data_path):
+            raise WarehouseError(
+                f"The files of {self.name} are in {stored}, not below TOPO_LAKE_DATA_PATH={self.storage.data_path}."
+                " Correct it, or set TOPO_LAKE_SCHEMA to a new name to create another lake."
+            )
+
+    @contextmanager
+    def write_lock(self, wait_seconds: float) -> Iterator[WriteLock]:
+        """Hold the advisory lock of this lake on a connection of its own, and create the schema of the catalog.
+
+        Two processes that attach a new lake at the same time would both create its catalog.
+        """
+        with self._session() as session:
+            for name, value in _SESSION_SETTINGS.items():
+                session.execute(_SET, [value, name])
+            lock = _AdvisoryLock(session, _key(self.storage.schema), self.name)
+            lock.take(wait_seconds)
+            if not session.execute("SELECT to_regnamespace(quote_ident(%s))", [self.storage.schema]).fetchall()[0][0]:
+                session.execute(f"CREATE SCHEMA {identifier(self.storage.schema)}".encode())
+            yield lock
+
+    def arrange(self, connection: DuckDBPyConnection) -> None:  # noqa: D102
+        if ("main", "write_count") in tables_of(connection):
+            return
+        connection.begin()
+        try:
+            for statement in _ARRANGE:
+                connection.execute(statement)
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise
+
+    def compact(self, connection: DuckDBPyConnection, lock: WriteLock, *, wait_seconds: float) -> None:  # noqa: ARG002, D102
+        lake.compact(connection, lock, self._catalog)
+
+    def maintain(self, connection: DuckDBPyConnection, lock: WriteLock) -> None:  # noqa: D102
+        lake.maintain(connection, lock)
+
+    def is_disconnected(self, error: duckdb.Error) -> bool:  # noqa: D102
+        return any(words in str(error) for words in _DISCONNECTED)
+
+    def why_unlocked(self) -> str | None:
+        """Try to take one lock in two sessions. A pooler in transaction mode gives both the same one of Postgres."""
+        key = _key(f"{self.storage.schema} doctor {os.getpid()}")
+        with self._session() as one, self._session() as other:
+            taken = [s.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchall()[0][0] for s in (one, other)]
+            is_held = one.execute(_IS_HELD, [key]).fetchall()[0][0]
+            for session in (one, other):
+                session.execute("SELECT pg_advisory_unlock_all()")
+        if taken == [True, False] and is_held:
+            return None
+        return (
+            f"{self.name} is behind a connection pooler in transaction mode, which breaks the lock that keeps writers"
+            " apart."
+        )
+
+    def unreachable_copies(self) -> str:  # noqa: D102
+        versions = ", and in older versions of its objects if the bucket keeps them" if self._is_s3 else ""
+        return (
+            "Values of the deleted rows can remain in Postgres' write-ahead log and in free space of its tables until"
+            f" they are overwritten, in backups of the database{versions}."
+        )
+
+    @contextmanager
+    def _session(self) -> "Iterator[Connection[Any]]":
+        """Yield a session of Postgres in which each statement is a transaction.
+
+        Raises:
+            WarehouseError: psycopg is not installed, or the database can't be reached.
+        """
+        try:
+            import psycopg  # noqa: PLC0415 - an extra
+        except ModuleNotFoundError:
+            raise WarehouseError("A shared lake needs an extra: pip install 'topo-pipeline[lake]'") from None
+        try:
+            session = psycopg.connect(**{"application_name": _application(), **self._options}, autocommit=True)  # type: ignore[arg-type]  # names of libpq
+        except psycopg.Error as error:
+            raise WarehouseError(f"The warehouse {self.name} can't be opened: {one_sentence(error)}") from None
+        with closing(session):
+            yield session
+
+
+class _AdvisoryLock(WriteLock):
+    """An advisory lock of Postgres, held by a session. It is gone when the session ends."""
+
+    def __init__(self, session: "Connection[Any]", key: int, warehouse: str) -> None:
+        self._session = session
+        self._key = key
+        self._warehouse = warehouse
+
+    def take(self, wait_seconds: float) -> None:
+        """Wait for the lock in Postgres' own queue.
+
+        Raises:
+            WarehouseInUse: another session has held it for `wait_seconds`.
+        """
+        from psycopg import errors  # noqa: PLC0415 - an extra
+
+        milliseconds = max(1, round(1000 * wait_seconds))
+        for attempt in stamina.retry_context(on=WarehouseInUse, attempts=2, wait_initial=0, wait_max=0, wait_jitter=0):
+            self._session.execute(_SET, [f"{1 if attempt.num == 1 else milliseconds}ms", "lock_timeout"])
+            with attempt:
+                try:
+                    self._session.execute("SELECT pg_advisory_lock(%s)", [self._key])
+                except errors.LockNotAvailable:
+                    raise self._in_use() from None
+
+    def _in_use(self) -> WarehouseInUse:
+        """Return an error that names the holder, as far as Postgres reports it."""
+        holders = self._session.execute(_HOLDER, [self._key]).fetchall()
+        session, application, address = holders[0] if holders else (None, "", "")
+        ours = _APPLICATION.fullmatch(application)
+        if ours:
+            who = f"topo-pipeline (process {ours['process']} on {ours['machine']}, session {session} of Postgres)"
+        else:
+            who = f"{application or 'another client'} at {address}, session {session} of Postgres" if session else ""
+        is_here = ours is not None and ours["machine"] == _machine()
+        return WarehouseInUse(
+            f"The warehouse {self._warehouse} is in use by {who or 'another session'}: wait for it to end, or stop it",
+            process=int(ours["process"]) if ours and is_here else None,
+        )
+
+    def require(self) -> None:  # noqa: D102
+        from psycopg import Error  # noqa: PLC0415 - an extra
+
+        try:
+            [(is_held,)] = self._session.execute(_IS_HELD, [self._key]).fetchall()
+        except Error:  # the session has ended
+            is_held = False
+        if not is_held:
+            raise WarehouseError(
+                f"The lock on the warehouse {self._warehouse} was lost, because its connection to Postgres ended. The"
+                " transaction was not committed: another process may have written. Run the command again."
+            )
+
+    def before_commit(self, connection: DuckDBPyConnection) -> None:  # noqa: D102
+        connection.execute(_COUNT)
+        self.require()
+
+
+def _application() -> str:
+    """Return the name by which Postgres knows this process. It keeps 63 characters."""
+    return f"topo-pipeline {os.getpid()}@{_machine()}"
+
+
+def _machine() -> str:
+    return platform.node()[:40]
+
+
+def _key(name: str) -> int:
+    """Return the key of an advisory lock for a name."""
+    return int.from_bytes(hashlib.sha256(f"topo-pipeline {name}".encode()).digest()[:8], signed=True)
+
+
+def _create_secret(connection: DuckDBPyConnection, name: str, options: Mapping[str, str]) -> None:
+    given = ", ".join(f"{option} {literal(value)}" for option, value in options.items())
+    connection.execute(f"CREATE OR REPLACE TEMPORARY SECRET {name} ({given})")
+
+
+def _s3_options(storage: LakeStorage) -> dict[str, str]:
+    """Return the secret for S3 from the variables that AWS's own programs read."""
+    known = storage.variables
+    endpoint = known.get("AWS_ENDPOINT_URL_S3", known.get("AWS_ENDPOINT_URL", ""))
+    scheme, _, host = endpoint.rpartition("://")
+    options = {
+        "KEY_ID": known.get("AWS_ACCESS_KEY_ID"),
+        "SECRET": known.get("AWS_SECRET_ACCESS_KEY"),
+        "SESSION_TOKEN": known.get("AWS_SESSION_TOKEN"),
+        "REGION": known.get("AWS_REGION", known.get("AWS_DEFAULT_REGION")),
+        "ENDPOINT": host.rstrip("/") or None,
+        "URL_STYLE": "path" if host else None,  # servers other than AWS's often have no name for each bucket
+        "USE_SSL": "false" if scheme == "http" else None,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    return {"TYPE": "s3", "SCOPE": storage.data_path, **given}
