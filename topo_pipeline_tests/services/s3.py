@@ -188,14 +188,14 @@ def running() -> Iterator[S3]:
 
 
 def _start(weed: str, folder: Path, ports: dict[str, int]) -> "subprocess.Popen[bytes]":
-    """Start the server. It stores objects in few small volumes, since it allocates none before it needs it."""
+    """Start the server. The first object of a bucket takes seven volumes, which are empty files until they are used."""
     access = folder / "access.json"
     access.write_text(json.dumps({"identities": [_IDENTITY]}))
     command = [
         weed, "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-filer",
         "-s3", f"-s3.config={access}", "-s3.port.lance=0", "-s3.iam=false", f"-s3.localSocket={folder / 's3.sock'}",
         f"-filer.localSocket={folder / 'filer.sock'}", "-master.telemetry=false", "-master.volumeSizeLimitMB=64",
-        "-volume.max=100", "-volume.preStopSeconds=0", *(f"-{name}={port}" for name, port in ports.items()),
+        "-volume.max=5000", "-volume.preStopSeconds=0", *(f"-{name}={port}" for name, port in ports.items()),
     ]  # fmt: skip
     return processes.start(command, log=folder / "log", ends_with=signal.SIGKILL)
 
