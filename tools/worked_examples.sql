@@ -74,7 +74,7 @@ WHERE cfos.sequence_name = 'CFOs Benelux - audit season'
 -- 8. Rates of emails and rates of contacts
 SELECT
     emails.reply_rate_num, emails.reply_rate_den, emails.reply_rate, contact_reply_rate_num, contact_reply_rate_den,
-    contact_reply_rate, summary.reply_rate
+    contact_reply_rate
 FROM engagement.sequence_channels AS emails
 JOIN engagement.sequence_summary AS summary USING (sequence_template_id, period)
 WHERE period = 'lifetime' AND channel = 'EMAIL' AND sequence_name = 'HR directors Nordics - payroll switch';

@@ -1,7 +1,7 @@
 {% from 'rates.jinja' import rate_columns, rate_comments %}
 {% from 'horizon.jinja' import closed_day, closed_until, horizon, quarter, quarters, unknown_in %}
 {% from 'sequence_actions.jinja' import answers %}
-{% from 'runs.jinja' import channels %}
+{% from 'runs.jinja' import channels, days %}
 {% set windows = {'open': '$open_window_days', 'reply': '$message_reply_window_days', 'acceptance': '$acceptance_window_days'} %}
 {# Whether the window of an action has closed and has no unknown day in it. #}
 {% macro is_closed(window) %}coalesce(acted_at <= {{ closed_until(windows[window]) }} AND unknown_{{ window }} = 0, false){% endmacro %}
@@ -12,22 +12,15 @@
 (days IS NULL OR coalesce(day BETWEEN last_{{ window }}_day - days + 1 AND last_{{ window }}_day, false))
 {%- endmacro %}
 {% set of_period = '(days IS NULL OR coalesce(day BETWEEN last_known_day - days + 1 AND last_known_day, false))' %}
-{# A run counts once in a rate over contacts: its messages, and what came of one of them. #}
+{# Rates over contacts: eligible runs that were sent a message on the channel, and what came of one of these messages. #}
 {% set contact_rates = [
-    {'name': 'contact_open_rate', 'window': 'open', 'answer': 'opened_in_time', 'tracked': true,
-        'text': 'that was opened', 'rule': 'open_window_days'},
-    {'name': 'contact_click_rate', 'window': 'open', 'answer': 'clicked_in_time', 'tracked': true,
-        'text': 'with a click', 'rule': 'open_window_days'},
-    {'name': 'contact_reply_rate', 'window': 'reply', 'answer': 'replied_in_time', 'tracked': false,
-        'text': 'with a valid reply', 'rule': 'message_reply_window_days'},
+    {'name': 'contact_open_rate', 'answer': 'opened_at', 'tracked': true, 'text': 'an open of'},
+    {'name': 'contact_click_rate', 'answer': 'clicked_at', 'tracked': true, 'text': 'a click in'},
+    {'name': 'contact_reply_rate', 'answer': 'replied_at', 'tracked': false, 'text': 'a valid reply to'},
 ] %}
-{# The messages whose last day decides whether a run is in a rate: those that are eligible, and those with an answer. #}
-{% set latest = [{'name': 'open', 'window': 'open', 'answer': 'true'}, {'name': 'reply', 'window': 'reply', 'answer': 'true'}] + contact_rates %}
-{% macro in_rate(window, name) -%}
-if(days IS NULL, is_of_{{ name }}, coalesce(last_of_{{ name }} > last_{{ window }}_day - days, false))
-{%- endmacro %}
+{% macro in_window(at) %}coalesce(epoch_us({{ at }}) - epoch_us(touched_at) <= {{ days('$reply_window_days') }}, false){% endmacro %}
 -- Grain: sequence_template_id, channel, period
-WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in(windows) }}, periods AS (
+WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in(dict(windows, outcome='$reply_window_days')) }}, periods AS (
     SELECT
         period,
         days,
@@ -35,6 +28,7 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in(windows) }}, periods AS (
         {% for window, length in windows.items() %}
         {{ closed_day(length) }} AS last_{{ window }}_day,
         {% endfor %}
+        {{ closed_day('$reply_window_days') }} AS last_outcome_day
     FROM horizon CROSS JOIN (VALUES ('lifetime', NULL), ('7d', 7), ('28d', 28), ('90d', 90)) AS lengths(period, days)
 ), actions AS (
     SELECT
@@ -87,31 +81,33 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in(windows) }}, periods AS (
     WHERE closed_by = 'task.completed' AND NOT left_censored AND {{ of_period }}
     GROUP BY ALL
 ), contacts AS (
-    -- A run is in a period when the last of its eligible messages by the end of the period is in it.
+    -- By the first touch of the run, on any channel, so that an unknown day leaves out whole runs: runs that reply get
+    -- fewer messages than others, and would be left out more often message by message.
     SELECT
-        sequence_template_id, channel, period
+        sequence_template_id, channel, period, count(*) AS contacts
         {%- for rate in contact_rates %},
-        coalesce(sum(runs) FILTER ({{ in_rate(rate.window, rate.name) }}), 0)::BIGINT AS {{ rate.name }}_num,
-        coalesce(sum(runs) FILTER ({{ in_rate(rate.window, rate.window) }}), 0)::BIGINT AS {{ rate.name }}_den
+        count(*) FILTER ({{ rate.name }}_num) AS {{ rate.name }}_num
         {%- endfor %}
 
     FROM (
-        SELECT * EXCLUDE (sequence_id), count(*) AS runs
-        FROM (
-            SELECT
-                sequence_template_id, channel, sequence_id
-                {%- for message in latest %},
-                bool_or(is_{{ message.window }}_closed AND {{ message.answer }}) AS is_of_{{ message.name }},
-                max(day) FILTER (is_{{ message.window }}_closed AND {{ message.answer }}
-                    AND day <= {{ closed_day(windows[message.window]) }}) AS last_of_{{ message.name }}
-                {%- endfor %}
+        SELECT
+            actions.sequence_template_id, actions.channel, actions.sequence_id, day
+            {%- for rate in contact_rates %},
+            bool_or({{ in_window(rate.answer) }}) AS {{ rate.name }}_num
+            {%- endfor %}
 
-            FROM actions CROSS JOIN horizon
-            WHERE type = 'message.sent' AND NOT left_censored
-            GROUP BY ALL
-        )
+        FROM engagement.sequence_actions AS actions
+        JOIN engagement.sequence_runs AS runs
+            ON runs.sequence_id = actions.sequence_id
+            AND runs.sequence_template_id IS NOT DISTINCT FROM actions.sequence_template_id
+        JOIN quarters ON quarter = {{ quarter('touched_at') }}
+        JOIN unknown_in USING (day)
+        CROSS JOIN horizon
+        WHERE type = 'message.sent' AND {{ in_window('acted_at') }} AND NOT runs.left_censored AND NOT start_uncertain
+            AND touched_at <= {{ closed_until('$reply_window_days') }} AND unknown_outcome = 0
         GROUP BY ALL
     ) CROSS JOIN periods
+    WHERE {{ of_rates('outcome') }}
     GROUP BY ALL
 ), summed AS (
     SELECT
@@ -159,22 +155,20 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in(windows) }}, periods AS (
             if(is_tracked, looked, NULL) AS looked,
             if(is_tracked, clicked, NULL) AS clicked,
             {% for rate in contact_rates if rate.tracked %}
-            {% for part in ['num', 'den'] %}
-            if(is_tracked, {{ rate.name }}_{{ part }}, NULL) AS {{ rate.name }}_{{ part }},
-            {% endfor %}
+            if(is_tracked, {{ rate.name }}_num, NULL) AS {{ rate.name }}_num,
             {% endfor %}
             if(channel = 'LINKEDIN', accepted, NULL) AS accepted,
             if(channel = 'LINKEDIN', replied_after, NULL) AS replied_after),
         if(is_tracked, eligible_for_open, NULL) AS tracked,
+        if(is_tracked, contacts, NULL) AS tracked_contacts,
         if(channel = 'LINKEDIN', eligible_invitations, NULL) AS invited
     FROM (
         SELECT
             summed.*,
             median_hours,
+            coalesce(contacts, 0) AS contacts,
             {% for rate in contact_rates %}
-            {% for part in ['num', 'den'] %}
-            coalesce({{ rate.name }}_{{ part }}, 0) AS {{ rate.name }}_{{ part }},
-            {% endfor %}
+            coalesce({{ rate.name }}_num, 0) AS {{ rate.name }}_num,
             {% endfor %}
             CASE WHEN summed.channel = 'EMAIL' THEN coalesce(is_untracked, false) END AS tracking_off,
             tracking_off IS NOT DISTINCT FROM false AS is_tracked
@@ -203,7 +197,7 @@ SELECT
     {{ rate_columns('email_click_rate', 'clicked', 'tracked') }},
     {{ rate_columns('reply_rate', 'replied', 'eligible_for_reply') }},
     {% for rate in contact_rates %}
-    {{ rate_columns(rate.name, rate.name ~ '_num', rate.name ~ '_den') }},
+    {{ rate_columns(rate.name, rate.name ~ '_num', 'tracked_contacts' if rate.tracked else 'contacts') }},
     {% endfor %}
     invitations,
     {{ rate_columns('invitation_acceptance_rate', 'accepted', 'invited') }},
@@ -218,7 +212,7 @@ FROM shown CROSS JOIN horizon;
 COMMENT ON TABLE engagement.sequence_channels IS 'One row per sequence, channel and period: the outcomes of single messages, invitations and tasks. Rates of messages and invitations cover those whose outcome window has closed. Messages, invitations and tasks of left-censored runs are in sends, invitations and open_tasks, but in no other number.';
 COMMENT ON COLUMN engagement.sequence_channels.sequence_template_id IS 'Id of the sequence. NULL when the activities name none.';
 COMMENT ON COLUMN engagement.sequence_channels.channel IS '{{ channels }}';
-COMMENT ON COLUMN engagement.sequence_channels.period IS 'lifetime: all landed days. 7d, 28d and 90d: the 7, 28 or 90 calendar days that end with the last known day. A rate of messages or invitations covers those sent on the last 7, 28 or 90 days of which every outcome window has closed.';
+COMMENT ON COLUMN engagement.sequence_channels.period IS 'lifetime: all landed days. 7d, 28d and 90d: the 7, 28 or 90 calendar days that end with the last known day. A rate of messages or invitations covers those sent on the last 7, 28 or 90 days of which every outcome window has closed. A contact rate covers the same runs as reply_rate of sequence_summary.';
 COMMENT ON COLUMN engagement.sequence_channels.sends IS 'Messages sent in the period, whether or not their windows have closed. Includes left-censored runs.';
 COMMENT ON COLUMN engagement.sequence_channels.eligible_for_open IS 'Messages of these days whose window for opens and clicks has closed ($open_window_days days, rule open_window_days). Excludes left-censored runs and days with an unknown day in their windows.';
 COMMENT ON COLUMN engagement.sequence_channels.eligible_for_reply IS 'Messages of these days whose window for replies has closed ($message_reply_window_days days, rule message_reply_window_days). Excludes left-censored runs and days with an unknown day in their windows.';
@@ -231,7 +225,8 @@ COMMENT ON COLUMN engagement.sequence_channels.tracking_off IS 'TRUE when opens 
 {{ rate_comments('engagement.sequence_channels', 'email_click_rate', 'Emails in email_click_rate_den with a click on a link at most $open_window_days days after the send (rule open_window_days). NULL on other channels and when tracking is off.', 'Emails in eligible_for_open. NULL on other channels and when tracking is off.') }}
 {{ rate_comments('engagement.sequence_channels', 'reply_rate', 'Messages in reply_rate_den with a valid reply at most $message_reply_window_days days after the send (rule message_reply_window_days). A reply belongs to the message that it names; else to the last message or invitation on its channel before it; else to the last one on any channel.', 'The messages in eligible_for_reply.') }}
 {% for rate in contact_rates %}
-{{ rate_comments('engagement.sequence_channels', rate.name, 'Runs in ' ~ rate.name ~ '_den with at least one of these messages ' ~ rate.text ~ ' at most $' ~ rate.rule ~ ' days after the send (rule ' ~ rate.rule ~ ').' ~ (' NULL on other channels than EMAIL and when tracking is off.' if rate.tracked else ''), 'Runs with a message in ' ~ ('eligible_for_open' if rate.window == 'open' else 'eligible_for_reply') ~ '.' ~ (' NULL on other channels than EMAIL and when tracking is off.' if rate.tracked else '')) }}
+{% set unless = ' NULL on other channels than EMAIL and when tracking is off.' if rate.tracked else '' %}
+{{ rate_comments('engagement.sequence_channels', rate.name, 'Runs in ' ~ rate.name ~ '_den with ' ~ rate.text ~ ' one of these messages at most $reply_window_days days after their first message or invitation (rule reply_window_days).' ~ unless, 'Runs that were sent a message on the channel at most $reply_window_days days after their first message or invitation (rule reply_window_days), of those that reply_rate of sequence_summary covers in the same period.' ~ unless) }}
 {% endfor %}
 COMMENT ON COLUMN engagement.sequence_channels.invitations IS 'Invitations sent in the period, whether or not their windows have closed. Includes left-censored runs.';
 {{ rate_comments('engagement.sequence_channels', 'invitation_acceptance_rate', 'Invitations in invitation_acceptance_rate_den that were accepted at most $acceptance_window_days days later (rule acceptance_window_days). NULL on channels other than LINKEDIN.', 'Invitations of the last days whose window for acceptance has closed ($acceptance_window_days days, rule acceptance_window_days). NULL on channels other than LINKEDIN.') }}

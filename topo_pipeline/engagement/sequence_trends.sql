@@ -70,7 +70,7 @@ COMMENT ON COLUMN engagement.sequence_trends.week_start IS 'Monday of the week i
 COMMENT ON COLUMN engagement.sequence_trends.members IS 'Runs whose first message or invitation was sent in the week.';
 COMMENT ON COLUMN engagement.sequence_trends.eligible IS 'Members whose outcome window has closed, without cohort days that have an unknown day in their windows.';
 COMMENT ON COLUMN engagement.sequence_trends.days_unknown IS 'Unknown days among the seven days of the week.';
-COMMENT ON COLUMN engagement.sequence_trends.is_mature IS 'TRUE when the outcome windows of all seven days have closed and no day of the week or of these windows is unknown.';
+COMMENT ON COLUMN engagement.sequence_trends.is_mature IS 'TRUE when the outcome windows of all seven days have closed and no day is unknown in the week or in the windows of the runs that started in it.';
 {{ rate_comments('engagement.sequence_trends', 'reply_rate', 'Eligible runs with a valid reply at most $reply_window_days days after their first message or invitation (rule reply_window_days).', 'Eligible runs.') }}
 {% for rate in early_rates %}
 {{ rate_comments('engagement.sequence_trends', rate.name, rate.num_comment, rate.den_comment) }}

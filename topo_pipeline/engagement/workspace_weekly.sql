@@ -47,5 +47,5 @@ COMMENT ON COLUMN engagement.workspace_weekly.days_unknown IS 'Unknown days amon
 {{ members_comment('engagement.workspace_weekly', 'in the week') }}
 COMMENT ON COLUMN engagement.workspace_weekly.eligible IS 'Members whose outcome window has closed, without cohort days that have an unknown day in their windows.';
 COMMENT ON COLUMN engagement.workspace_weekly.windows_closed IS 'TRUE when the outcome windows of all seven days have closed, even if they contain unknown days.';
-COMMENT ON COLUMN engagement.workspace_weekly.is_mature IS 'TRUE when windows_closed is TRUE and no day of the week or of these windows is unknown.';
+COMMENT ON COLUMN engagement.workspace_weekly.is_mature IS 'TRUE when windows_closed is TRUE and no day is unknown in the week or in the windows of the runs that started in it.';
 {{ rates_comments('engagement.workspace_weekly') }}

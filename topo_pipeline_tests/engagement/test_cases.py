@@ -413,6 +413,66 @@ def instant_opens_are_counted_by_day() -> Case:
     )
 
 
+def five_of_ten_reply(begun: int = 1, sequence: str = "outbound") -> Iterator[Activity]:
+    """Yield ten runs that get an email. Five reply on the next day, the others get a second email 19 days later."""
+    for number in range(10):
+        name = f"{sequence} {begun} {number}"
+        yield enrolled(march(begun, 8), name, sequence=sequence)
+        yield sent(march(begun), name, sequence=sequence)
+        if number < 5:
+            yield replied(march(begun + 1), name, sequence=sequence)
+        else:
+            yield sent(march(begun + 19), name, sequence=sequence, salt="second")
+
+
+@case
+def a_rate_over_contacts_does_not_depend_on_the_length_of_the_period() -> Case:
+    """Ten runs begin every week. Their second emails are to those who did not reply."""
+    happened = [activity for week in range(20) for activity in five_of_ten_reply(1 + 7 * week)]
+    # The windows of 30 days from day 120 on have closed after day 150. Runs begin on days 1, 8, … 113, 120.
+    begun = {"lifetime": 180, "90d": 130, "28d": 40, "7d": 10}
+    return Case(
+        World(landed(happened, day(1), day(150))),
+        [
+            channel({"contact_reply_rate": 0.5, "contact_reply_rate_den": runs}, period)
+            for period, runs in begun.items()
+        ],
+    )
+
+
+@case
+def an_unknown_day_leaves_out_all_contacts_whose_windows_contain_it() -> Case:
+    known, unknown = landed(five_of_ten_reply(), day(1), day(70)), frozenset({day(10)})
+    nothing = {"contact_reply_rate_num": 0, "contact_reply_rate_den": 0, "contact_reply_rate": None}
+    return Case(World(known, unproved_days=unknown), [channel(nothing)])
+
+
+@case
+def a_reply_at_the_instant_of_the_first_message_did_not_come_before_it() -> Case:
+    happened = [
+        *(enrolled(march(1, 8)), Activity("invitation.sent", march(1), channel="LINKEDIN")),
+        *(replied(march(2), channel="LINKEDIN"), sent(march(2))),
+    ]
+    of_sent = {"replied_before_message": 0, "members": 1, "reply_rate_num": 1}
+    return Case(World(landed(happened, day(1), day(40))), [cohort("sent", day(2), of_sent)])
+
+
+@case
+def a_reply_to_a_repeated_touch_counts_in_the_window_of_the_first() -> Case:
+    """Step 1 is sent to A and to B on day 1 and again on day 10, and A replies on day 11. Day 20 is unknown."""
+    happened = [
+        activity
+        for name in "AB"
+        for activity in (
+            *(enrolled(march(1, 8), name), sent(march(1), name, step=1), sent(march(10), name, step=1, salt="again")),
+        )
+    ]
+    key = {"sequence_template_id": uid("outbound"), "step": 1}
+    known = landed([*happened, replied(march(11))], day(1), day(70))
+    half = {"step_reply_rate_num": 1, "step_reply_rate_den": 2, "left_out_for_reply": 0}
+    return Case(World(known, unproved_days=frozenset({day(20)})), [Expected("sequence_steps", key, half)])
+
+
 @case
 def a_reply_on_an_unheard_of_channel_is_other() -> Case:
     happened = [enrolled(march(1, 8)), sent(march(1)), replied(march(2), channel="CARRIER_PIGEON")]

@@ -8,6 +8,7 @@ import pytest
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.engagement.tables import build, tables
+from topo_pipeline.warehouse.ledger import mark_unproved
 from topo_pipeline_tests.engagement.helpers import (
     CLOCK_STARTS,
     DAILY,
@@ -21,6 +22,7 @@ from topo_pipeline_tests.engagement.helpers import (
     sent,
     uid,
 )
+from topo_pipeline_tests.engagement.oracle import days
 
 DAY_1, DAY_2 = date(2026, 3, 1), date(2026, 3, 2)
 INCREMENTAL = ("sequence_activity", "sequence_runs")
@@ -284,6 +286,19 @@ def test_a_cohort_without_runs_is_removed_and_one_without_a_sequence_is_updated(
     assert cohorts_written(workspace, Rules(censored_days=0)) == {(None, DAY_1, axis) for axis in AXES[:2]}
     days = {(row["sequence_template_id"], row["cohort_day"]) for row in workspace.rows("sequence_cohorts")}
     assert days == {(None, DAY_1), (None, DAY_2)}
+
+
+def test_a_proof_that_is_withdrawn_reaches_early_windows_that_are_longer_than_the_outcome_window(
+    workspace: Workspace,
+) -> None:
+    rules = Rules(reply_window_days=3)
+    workspace.land_all([enrolled(march(5, 8)), sent(march(5))], *days(march(1).date(), march(40).date()))
+    workspace.build(*COHORTS, rules=rules)
+    assert workspace.cohorts("touched")[march(5).date()]["eligible_14d"] == 1
+    with workspace.warehouse.transaction() as connection:
+        mark_unproved(connection, [march(15).date()])
+    workspace.build(*COHORTS, rules=rules)
+    assert workspace.cohorts("touched")[march(5).date()]["eligible_14d"] == 0
 
 
 def test_a_changed_evidence_rule_rewrites_cohorts_whose_counts_stay(workspace: Workspace) -> None:

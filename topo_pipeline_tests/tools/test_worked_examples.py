@@ -70,7 +70,7 @@ def test_only_the_examples_of_a_page_are_updated(demo: Warehouse) -> None:
 def test_the_command_prints_the_examples_with_the_numbers_of_a_warehouse(
     demo: Warehouse, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main(str(demo.path))
+    main(demo.name)
     printed = capsys.readouterr().out
     assert re.findall(r"^(\d+)\. (.+)$", printed, re.MULTILINE) == list(ON_PAGE)
     [(sent,)] = ask(

@@ -8,6 +8,7 @@ from statistics import median
 
 from topo_pipeline_tests.engagement.oracle.actions import Done, done_in
 from topo_pipeline_tests.engagement.oracle.answers import Task, Touch
+from topo_pipeline_tests.engagement.oracle.cohorts import Member, cohorts_of
 from topo_pipeline_tests.engagement.oracle.rates import no_rates, rate
 from topo_pipeline_tests.engagement.oracle.runs import hours
 from topo_pipeline_tests.engagement.oracle.world import ONE_DAY, PERIODS, Row, World, channel_of, group_of, id_of
@@ -73,15 +74,15 @@ class _Cell:
         rules = self.world.rules
         readable = self._messages(rules.open_window_days)
         answerable = self._messages(rules.message_reply_window_days)
-        tracking_off = self._tracking_off() if self.channel == "EMAIL" else None
+        tracking_off = is_tracking_off(self.world, self.sequence) if self.channel == "EMAIL" else None
         return {
             "sequence_template_id": id_of(self.sequence),
             "channel": self.channel,
             "period": self.period,
             "sends": self._sent(lambda done: done.messages),
             "invitations": self._sent(lambda done: done.invitations),
-            "eligible_for_open": sum(map(len, readable)),
-            "eligible_for_reply": sum(map(len, answerable)),
+            "eligible_for_open": len(readable),
+            "eligible_for_reply": len(answerable),
             "left_out_for_open": self._left_out(lambda done: done.messages, rules.open_window_days),
             "left_out_for_reply": self._left_out(lambda done: done.messages, rules.message_reply_window_days),
             "left_out_for_acceptance": self._left_out(lambda done: done.invitations, rules.acceptance_window_days),
@@ -98,48 +99,62 @@ class _Cell:
         sent = [touch.sent for done in self.all_done for touch in of(done)]
         return sum(group_of(activity) == self.channel and self.is_counted(activity.created_at) for activity in sent)
 
-    def _messages(self, length: int) -> list[list[Touch]]:
-        """Return the messages whose outcomes are known, for each run that has some."""
-        found = [[m for m in done.messages if self.is_rated(m, length)] for done in self.uncensored]
-        return [messages for messages in found if messages]
+    def _messages(self, length: int) -> list[Touch]:
+        """Return the messages whose outcomes are known."""
+        return [message for done in self.uncensored for message in done.messages if self.is_rated(message, length)]
 
     def _tasks(self, done: Done) -> list[Task]:
         mine = [task for task in done.tasks if group_of(task.created) == self.channel]
         return [task for task in mine if self.is_counted(task.created.created_at)]
 
-    def _rates(self, of_message: str | None, of_run: str | None, found: list[list[bool]]) -> Row:
-        """Return rates over messages and over runs, given which messages of each run were answered."""
-        row: Row = {}
-        if of_message is not None:
-            row |= rate(of_message, sum(map(sum, found)), sum(map(len, found)), self.world.rules)
-        if of_run is not None:
-            row |= rate(of_run, sum(map(any, found)), len(found), self.world.rules)
-        return row
+    def _rate(self, name: str, found: list[bool]) -> Row:
+        return rate(name, sum(found), len(found), self.world.rules)
 
-    def _looks(self, runs: list[list[Touch]]) -> Row:
+    @cached_property
+    def contacts(self) -> list[tuple[Member, list[Touch]]]:
+        """Return the runs that the summary's rates cover and that got a message here in their window, with these."""
+        length, found = self.world.rules.reply_window_days, []
+        messages = {id(done.run): done.messages for done in self.all_done}
+        for cohort in cohorts_of(self.world):
+            is_inside = self.world.is_in_period(cohort.day, self.period, self.world.closed_day(length))
+            if (cohort.sequence, cohort.axis) == (self.sequence, "touched") and is_inside and not cohort.days_unknown:
+                for member in cohort.eligible:
+                    mine = [m for m in messages[id(member.run)] if group_of(m.sent) == self.channel]
+                    if sent := [m for m in mine if member.is_in_window(m.sent.created_at, length)]:
+                        found.append((member, sent))
+        return found
+
+    def _contact_rate(self, name: str, answers: Callable[[Touch], list[datetime]]) -> Row:
+        length = self.world.rules.reply_window_days
+        answered = [
+            any(member.is_in_window(at, length) for message in sent for at in answers(message))
+            for member, sent in self.contacts
+        ]
+        return self._rate(name, answered)
+
+    def _looks(self, messages: list[Touch]) -> Row:
         length = self.world.rules.open_window_days
-        opened = [[m.has(m.opens, length) for m in messages] for messages in runs]
-        looked = [[m.has(m.slow_opens(self.world), length) for m in messages] for messages in runs]
-        clicked = [[m.has(m.clicks, length) for m in messages] for messages in runs]
         return {
-            **self._rates("email_open_rate", "contact_open_rate", opened),
-            **self._rates("email_open_rate_adjusted", None, looked),
-            **self._rates("email_click_rate", "contact_click_rate", clicked),
+            **self._rate("email_open_rate", [m.has(m.opens, length) for m in messages]),
+            **self._rate("email_open_rate_adjusted", [m.has(m.slow_opens(self.world), length) for m in messages]),
+            **self._rate("email_click_rate", [m.has(m.clicks, length) for m in messages]),
+            **self._contact_rate("contact_open_rate", lambda message: message.opens),
+            **self._contact_rate("contact_click_rate", lambda message: message.clicks),
         }
 
-    def _replies(self, runs: list[list[Touch]]) -> Row:
+    def _replies(self, messages: list[Touch]) -> Row:
         length = self.world.rules.message_reply_window_days
-        replied = [[m.has(m.replies, length) for m in messages] for messages in runs]
-        return self._rates("reply_rate", "contact_reply_rate", replied)
+        return {
+            **self._rate("reply_rate", [m.has(m.replies, length) for m in messages]),
+            **self._contact_rate("contact_reply_rate", lambda message: message.replies),
+        }
 
     def _invitations(self) -> Row:
         length = self.world.rules.acceptance_window_days
-        found = [[i for i in done.invitations if self.is_rated(i, length)] for done in self.uncensored]
-        accepted = [[i.has(i.acceptances, length) for i in invitations] for invitations in found]
-        replied = [[i.has(i.replies_after, length) for i in invitations] for invitations in found]
+        found = [i for done in self.uncensored for i in done.invitations if self.is_rated(i, length)]
         return {
-            **self._rates("invitation_acceptance_rate", None, accepted),
-            **self._rates("invitation_to_reply_rate", None, replied),
+            **self._rate("invitation_acceptance_rate", [i.has(i.acceptances, length) for i in found]),
+            **self._rate("invitation_to_reply_rate", [i.has(i.replies_after, length) for i in found]),
         }
 
     def _task_rates(self, tasks: list[Task]) -> Row:
@@ -152,15 +167,16 @@ class _Cell:
             "median_hours_to_complete_task": median(waited) if waited else None,
         }
 
-    def _tracking_off(self) -> bool:
-        """Whether the last 28 days have many emails, and no open or click has come since they began."""
-        world = self.world
-        if world.last_known is None:
-            return False
-        first = world.last_known - 27 * ONE_DAY
-        messages = [message.sent for done in self.all_done for message in done.messages]
-        recent = [m for m in messages if first <= world.day_of(m.created_at) <= world.last_known]
-        looks = [done.run.row["last_look_at"] for done in self.all_done]
-        has_looks = any(look is not None and look >= world.midnight(first) for look in looks)
-        emails = sum(channel_of(message) == "EMAIL" for message in recent)
-        return emails >= world.rules.tracking_off_sends and not has_looks
+
+def is_tracking_off(world: World, sequence: str | None) -> bool:
+    """Whether the last 28 days have many emails, and no open or click has come since they began."""
+    if world.last_known is None:
+        return False
+    there = [done for done in done_in(world) if done.run.sequence == sequence]
+    first = world.last_known - 27 * ONE_DAY
+    messages = [message.sent for done in there for message in done.messages]
+    recent = [m for m in messages if first <= world.day_of(m.created_at) <= world.last_known]
+    looks = [done.run.row["last_look_at"] for done in there]
+    has_looks = any(look is not None and look >= world.midnight(first) for look in looks)
+    emails = sum(channel_of(message) == "EMAIL" for message in recent)
+    return emails >= world.rules.tracking_off_sends and not has_looks

@@ -44,9 +44,11 @@ class Member:
     run: Run
     start: datetime
 
+    def is_in_window(self, moment: datetime, length: int) -> bool:
+        return self.start <= moment <= self.start + length * timedelta(hours=24)
+
     def _inside(self, moments: Iterable[datetime], length: int) -> list[datetime]:
-        end = self.start + length * timedelta(hours=24)
-        return [moment for moment in moments if self.start <= moment <= end]
+        return [moment for moment in moments if self.is_in_window(moment, length)]
 
     def has(self, kind: str, length: int) -> bool:
         """Whether some activity of a kind came within this many days of the start."""

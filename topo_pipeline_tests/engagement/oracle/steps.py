@@ -6,6 +6,7 @@ from datetime import datetime
 from topo_pipeline_tests.engagement.helpers import Activity
 from topo_pipeline_tests.engagement.oracle.actions import STEP_ENDS, Done, done_in
 from topo_pipeline_tests.engagement.oracle.answers import Touch
+from topo_pipeline_tests.engagement.oracle.channels import is_tracking_off
 from topo_pipeline_tests.engagement.oracle.rates import no_rate, rate, ratio
 from topo_pipeline_tests.engagement.oracle.world import ENDS, Row, World, group_of, id_of
 
@@ -51,12 +52,9 @@ class Visit:
 
     @property
     def is_replied_in_time(self) -> bool:
-        """Whether the first valid reply came in time to a send here, and that window has closed."""
-        answered = self.done.answered
-        if answered is None or not self.is_there(answered) or not _is_closed(self.world, answered.created_at):
-            return False
-        reply = self.done.run.valid_replies[0].created_at
-        return Touch(answered).has([reply], self.world.rules.message_reply_window_days)
+        """Whether the first valid reply answers a send here, in the window of the first send here."""
+        replies = [reply.created_at for reply in self.done.run.valid_replies[:1]]
+        return self.is_answered and self.there[0].has(replies, self.world.rules.message_reply_window_days)
 
     @property
     def is_exit(self) -> bool:
@@ -116,7 +114,8 @@ def _of_sequence(world: World, sequence: str | None, runs: list[Done]) -> list[R
             "active_runs": None if place[0] is None else active.get(place, 0),
             "step_coverage": ratio(sum(sent.step is not None for sent in sends), len(sends)),
         }
-        | _of_place(world, place[2], visits.get(place, []), answered)
+        | _of_place(world, visits.get(place, []), answered)
+        | _looks(world, sequence, place[2], visits.get(place, []))
         | _skips(world, place, ended.get(place, []))
         for place in {*visits, *ended, *active}
     ]
@@ -131,17 +130,21 @@ def _visits(world: World, done: Done) -> dict[Place, Visit]:
     return visits
 
 
-def _of_place(world: World, channel: str, visits: list[Visit], answered: int) -> Row:
+def _looks(world: World, sequence: str | None, channel: str, visits: list[Visit]) -> Row:
+    if channel != "EMAIL" or is_tracking_off(world, sequence):
+        return {"opens": None, "clicks": None}
+    sent = [touch for visit in visits for touch in visit.there]
+    return {"opens": sum(bool(touch.opens) for touch in sent), "clicks": sum(bool(touch.clicks) for touch in sent)}
+
+
+def _of_place(world: World, visits: list[Visit], answered: int) -> Row:
     eligible = [visit for visit in visits if visit.is_eligible]
     over = [visit for visit in visits if visit.is_over]
     exits = [visit.came_to for visit in visits if visit.is_exit]
-    sent = [touch for visit in visits for touch in visit.there]
     return {
         "runs_reached": len(visits),
-        "sends": len(sent),
+        "sends": sum(len(visit.there) for visit in visits),
         "left_out_for_reply": sum(visit.is_left_out for visit in visits),
-        "opens": sum(bool(touch.opens) for touch in sent) if channel == "EMAIL" else None,
-        "clicks": sum(bool(touch.clicks) for touch in sent) if channel == "EMAIL" else None,
         "positive_replies": sum(visit.is_there(visit.done.answered_by_first("positive")) for visit in visits),
         "opt_outs": sum(visit.is_there(visit.done.answered_by_first("opt_out")) for visit in visits),
         **rate("step_reply_rate", sum(visit.is_replied_in_time for visit in eligible), len(eligible), world.rules),
