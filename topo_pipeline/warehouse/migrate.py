@@ -3,9 +3,8 @@
 import importlib.resources
 from functools import cache
 
-from duckdb import DuckDBPyConnection
+from duckdb import CatalogException, DuckDBPyConnection
 
-from topo_pipeline.warehouse.catalogue import tables_of
 from topo_pipeline.warehouse.errors import OlderWarehouse, WarehouseError
 
 _LEDGER = """
@@ -55,9 +54,10 @@ def check(connection: DuckDBPyConnection) -> None:
 
 def schema_version(connection: DuckDBPyConnection) -> int:
     """Return the schema version, 0 for an empty warehouse. Raise WarehouseError if it is newer than this version."""
-    row = None
-    if ("topo", "migrations") in tables_of(connection):
+    try:
         row = connection.execute("SELECT max(version) FROM topo.migrations").fetchone()
+    except CatalogException:  # no such table. To list the tables of a lake takes longer than the query
+        row = None
     applied, known = int(row[0]) if row else 0, max(migrations())
     if applied > known:
         raise WarehouseError(

@@ -16,11 +16,11 @@ import stamina
 from topo_pipeline_tests.services import processes
 
 USER, PASSWORD = "topo_tests", "pg_test_7b1d5e90c2"  # noqa: S105 - of a server that only the tests can reach
+# What is committed must survive SIGQUIT: `synchronous_commit` stays on. The others matter if the machine crashes.
 _OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "max_connections": "200",
     "shared_buffers": "32MB",

@@ -1,5 +1,7 @@
 """The servers of the tests."""
 
+import signal
+
 import httpx
 import psycopg
 import pytest
@@ -8,13 +10,14 @@ from topo_pipeline_tests.services.postgres import Database, Postgres
 from topo_pipeline_tests.services.s3 import S3, Bucket, Proxy
 
 
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
 def test_a_database_is_new_and_keeps_its_rows_when_postgres_restarts(
-    postgres: Postgres, postgres_database: Database
+    postgres: Postgres, postgres_database: Database, how: signal.Signals
 ) -> None:
     with postgres_database.connect() as connection:
         assert connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchall() == [(0,)]
         connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
-        postgres.restart()
+        postgres.restart(how)
         with pytest.raises(psycopg.OperationalError):
             connection.execute("SELECT 1")
     with postgres_database.connect() as connection:

@@ -23,7 +23,7 @@ from duckdb import DuckDBPyConnection
 
 from topo_pipeline.common.retries import stamina
 from topo_pipeline.warehouse import extensions
-from topo_pipeline.warehouse.catalogue import tables_of
+from topo_pipeline.warehouse.catalogue import columns_of
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.files import can_be_written, temporary, temporary_folder
 from topo_pipeline.warehouse.places import lake
@@ -204,7 +204,7 @@ class SharedLake(Place):
             yield lock
 
     def arrange(self, connection: DuckDBPyConnection) -> None:  # noqa: D102
-        if ("main", "write_count") in tables_of(connection):
+        if columns_of(connection, "main", "write_count"):
             return
         connection.begin()
         try:
