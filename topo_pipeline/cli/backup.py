@@ -12,7 +12,7 @@ from topo_pipeline.cli.signals import undone_by_signals
 from topo_pipeline.settings import Settings, get_settings
 
 if TYPE_CHECKING:
-    from topo_pipeline.maintenance.backups import Restored
+    from topo_pipeline.maintenance.copies import Restored
     from topo_pipeline.warehouse.connection import Warehouse
 
 BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The backup file.")]

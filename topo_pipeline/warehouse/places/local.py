@@ -19,7 +19,7 @@ from topo_pipeline.warehouse import extensions
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.files import being_opened, can_be_written, logs_of, put_in_place, put_new, temporary_folder
 from topo_pipeline.warehouse.places import lake
-from topo_pipeline.warehouse.places.place import LAKE_PREFIX, Place, WriteLock
+from topo_pipeline.warehouse.places.place import LAKE_PREFIX, LakeStorage, Place, WriteLock
 from topo_pipeline.warehouse.sql import literal
 
 # DuckDB rewrites a whole row group for every change in it, and a day rarely fills one of the default size. A day that
@@ -61,12 +61,15 @@ class File(Place):
         return can_be_written(self.path) and can_be_written(self.path.parent)  # for DuckDB's write-ahead log
 
     def files(self) -> list[Path]:  # noqa: D102
-        return [self.path, *logs_of(self.path)]
+        return [self.path, *logs_of(self.path), *self._replaced()]
 
     def written_files(self) -> list[Path]:  # noqa: D102
         return [self.path, self.path.resolve()]
 
-    def replaced_copies(self) -> list[Path]:  # noqa: D102
+    def replaced_copies(self) -> list[tuple[str, LakeStorage | None]]:  # noqa: D102
+        return [(str(path), None) for path in self._replaced()]
+
+    def _replaced(self) -> list[Path]:
         file = self.path.resolve()
         pattern = re.compile(_REPLACED.format(re.escape(file.name)))
         return sorted(path for path in file.parent.glob("*") if pattern.fullmatch(path.name) and path.is_file())
