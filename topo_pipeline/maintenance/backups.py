@@ -5,6 +5,7 @@ The order of steps belongs here. Elsewhere: finding a person's rows (`warehouse.
 """
 
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -50,7 +51,7 @@ def backup(warehouse: Warehouse, file: Path) -> About:
         raise WarehouseError(f"{file} already exists. Nothing was written. Choose another name for the backup.")
     if isinstance(warehouse.place, SharedLake):
         return lake_backups.backup(warehouse, warehouse.place, file)
-    source = file_of(warehouse)
+    source = _file_of(warehouse)
     failed = f"The backup {file} can't be written"
     remove_unused(file.parent, "copying")  # temporary_folder removes only folders for the same file name
     with reported(failed), temporary_folder(file, "copying") as aside:
@@ -116,7 +117,7 @@ def restore(
         return lake_backups.restore(
             warehouse, warehouse.place, file, timezone=timezone, rules=rules, now=now, require_quiet=require_quiet
         )
-    path = Path(os.path.realpath(file_of(warehouse)))
+    path = Path(os.path.realpath(_file_of(warehouse)))
     about = look(file)
     if file.is_dir():
         raise WarehouseError(f"{file} is a backup of a shared lake: set TOPO_WAREHOUSE to the lake to restore.")
@@ -141,12 +142,20 @@ def restore(
     return Restored(about, str(replaced) if replaced else None, erased, erasures_unknown=erased_subjects is None)
 
 
-def file_of(warehouse: Warehouse) -> Path:
-    """Return the DuckDB file of the warehouse, or refuse a lake."""
-    if not isinstance(warehouse.place, File) or isinstance(warehouse.place, LocalLake):
+def require_supported(warehouse: Warehouse) -> None:
+    """Raise a WarehouseError, which says how to copy it by hand, if the warehouse is a local lake."""
+    if isinstance(warehouse.place, LocalLake):
+        paths = shlex.join(map(str, (warehouse.place.path, warehouse.place.data)))
         raise WarehouseError(
-            f"{warehouse.name} is a lake: copy its catalog and its data folder together, while nothing writes to it."
+            f"{warehouse.name} is a local lake, which can only be copied by hand, and restored to the same path. Run"
+            f" this while nothing writes to it: cp -a {paths} FOLDER"
         )
+
+
+def _file_of(warehouse: Warehouse) -> Path:
+    require_supported(warehouse)
+    if not isinstance(warehouse.place, File):
+        raise TypeError(warehouse.name)
     return warehouse.place.path
 
 
@@ -210,7 +219,9 @@ def _put_in_place(copy: Path, path: Path, warehouse: Warehouse, *, now: datetime
     exists = path.exists()
     # DuckDB would apply a remaining log to the copy. There is one only if the old file could not be opened.
     names = {
-        log: f"{kept}{str(log).removeprefix(str(name))}" for name in (path, file_of(warehouse)) for log in logs_of(name)
+        log: f"{kept}{str(log).removeprefix(str(name))}"
+        for name in (path, _file_of(warehouse))
+        for log in logs_of(name)
     }
     try:
         if exists:

@@ -167,8 +167,7 @@ def restore(
             compact(copy)  # the older snapshots name files that are not in the backup
             verify_rows(copy, failed)
             require_quiet()
-            kept = place.put_in_place(lock, now=now, wait_seconds=warehouse.wait_seconds)
-    replaced = f"the schema {kept}" if kept else None
+            replaced = place.put_in_place(lock, now=now, wait_seconds=warehouse.wait_seconds)
     return Restored(made.about, replaced, erased, erasures_unknown=erased_subjects is None)
 
 

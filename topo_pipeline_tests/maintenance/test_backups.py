@@ -438,11 +438,11 @@ def test_a_backup_without_a_warehouse_is_an_error_and_creates_nothing(tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lake_cannot_be_backed_up_or_restored(tmp_path: Path) -> None:
+def test_a_local_lake_cannot_be_backed_up_or_restored(tmp_path: Path) -> None:
     lake = Warehouse(f"ducklake:{tmp_path / 'lake.ducklake'}")
-    with pytest.raises(WarehouseError, match="is a lake: copy its catalog"):
+    with pytest.raises(WarehouseError, match="is a local lake, .*: cp -a .*lake.ducklake .*lake.ducklake.files FOLDER"):
         backup(lake, tmp_path / "b.duckdb")
-    with pytest.raises(WarehouseError, match="is a lake"):
+    with pytest.raises(WarehouseError, match="is a local lake"):
         restore(lake, tmp_path / "b.duckdb", timezone="UTC", rules=DEFAULT_RULES, now=NOW)
 
 

@@ -84,14 +84,16 @@ def folders_of(lake: Warehouse) -> int:
 
 
 def test_a_restore_brings_back_what_was_backed_up_and_keeps_the_replaced_lake(
-    shared: Warehouse, folder: Path, postgres_database: "Database"
+    shared: Warehouse, folder: Path, tmp_path: Path, postgres_database: "Database"
 ) -> None:
     backed_up = everything(filled(shared))
     assert backup(shared, folder) == look(folder) == About(None, DAY)
     land_into(shared, people(ADA, day=NEXT_DAY))
     newer = everything(shared)
     assert newer != backed_up
-    assert restored(shared, folder) == Restored(About(None, DAY), f"the schema {KEPT}", NOTHING, erasures_unknown=False)
+    [files] = (tmp_path / "data").iterdir()
+    replaced = f"the schema {KEPT}, with its files in {files}/"
+    assert restored(shared, folder) == Restored(About(None, DAY), replaced, NOTHING, erasures_unknown=False)
     assert everything(shared) == backed_up
     assert everything(in_schema(shared, KEPT)) == newer
     assert schemas(postgres_database) == ["topo", KEPT]

@@ -57,6 +57,10 @@ class Place(ABC):
         """Return whether there is a warehouse."""
 
     @abstractmethod
+    def identity(self) -> object:
+        """Return a value that changes when `restore` puts another warehouse in this place."""
+
+    @abstractmethod
     def spilling(self) -> AbstractContextManager[Path]:
         """Yield a private folder to which DuckDB spills data that does not fit into memory."""
 

@@ -73,7 +73,7 @@ SELECT pid, coalesce(application_name, ''), coalesce(host(client_addr), 'the dat
 FROM pg_stat_activity WHERE pid IN (SELECT pid {_LOCKS})
 """  # noqa: S608 - a constant
 _APPLICATION = re.compile(r"topo-pipeline (?P<process>\d+)@(?P<machine>.+)")
-_BY_HAND = "docs/operations.md, “A shared lake by hand”"
+_BY_HAND = "docs/operations.md#a-shared-lake-by-hand"
 # The options of a connection that DuckDB's errors would show, and that it accepts in a secret instead.
 _PASSWORD = "password"  # noqa: S105 - a name
 _DEFAULTS = {"connect_timeout": "10", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}
@@ -134,11 +134,14 @@ class SharedLake(Place):
         return f"{lake.CATALOG}.{self._schema}"
 
     def exists(self) -> bool:  # noqa: D102
+        return self.identity() is not None
+
+    def identity(self) -> object:  # noqa: D102
         with self._session() as session:
             [(found,)] = session.execute(
-                "SELECT to_regclass(quote_ident(%s) || '.ducklake_metadata') IS NOT NULL", [self.storage.schema]
+                "SELECT to_regclass(quote_ident(%s) || '.ducklake_metadata')::oid", [self.storage.schema]
             ).fetchall()
-            return bool(found)
+            return found
 
     def is_writable(self) -> bool:  # noqa: D102
         return self._is_s3 or can_be_written(Path(self.storage.data_path))
@@ -284,20 +287,30 @@ class SharedLake(Place):
             session.execute(f"DROP SCHEMA {self._schema} CASCADE".encode())
 
     def put_in_place(self, lock: "AdvisoryLock", *, now: datetime, wait_seconds: float) -> str | None:
-        """Give the lake `restoring` the name of this one, and return the new name of this one's schema, if it exists.
+        """Give the lake `restoring` the name of this one. Return where this one then is, in words, if it exists.
 
         The caller holds the lock. Readers that have begun finish first.
 
         Raises:
             WarehouseInUse: a reader has not finished within `wait_seconds`. Nothing was changed.
         """
-        kept = f"{self.storage.schema}_replaced_{now.astimezone(UTC):%Y%m%dt%H%M%Sz}" if self.exists() else None
-        old = f"ALTER SCHEMA {self._schema} RENAME TO {identifier(kept)}" if kept else f"DROP SCHEMA {self._schema}"
-        # A reader would find the names of the old tables in the new ones, whose rows its transaction does not see.
-        begun = [f"LOCK TABLE {self._schema}.ducklake_snapshot"] if kept else []
-        renamed = f"ALTER SCHEMA {identifier(self.restoring().schema)} RENAME TO {identifier(self.storage.schema)}"
-        lock.run(*begun, old, renamed, wait_seconds=wait_seconds)
-        return kept
+        renamed = f"ALTER SCHEMA {identifier(self.restoring().schema)} RENAME TO {self._schema}"
+        if not self.exists():
+            lock.run(f"DROP SCHEMA {self._schema}", renamed, wait_seconds=wait_seconds)
+            return None
+        with self._session() as session:
+            [(folder,)] = session.execute(
+                f"SELECT value FROM {self._schema}.ducklake_metadata WHERE key = 'data_path' AND scope IS NULL".encode()  # noqa: S608
+            ).fetchall()
+        kept = f"{self.storage.schema}_replaced_{now.astimezone(UTC):%Y%m%dt%H%M%Sz}"
+        lock.run(
+            # A reader would find the names of the old tables in the new ones, whose rows its transaction does not see.
+            f"LOCK TABLE {self._schema}.ducklake_snapshot",
+            f"ALTER SCHEMA {self._schema} RENAME TO {identifier(kept)}",
+            renamed,
+            wait_seconds=wait_seconds,
+        )
+        return f"the schema {kept}, with its files in {folder}"
 
     def replaced_copies(self) -> list[tuple[str, LakeStorage | None]]:  # noqa: D102
         pattern = f"^{self.storage.schema}_replaced_[0-9]{{8}}t[0-9]{{6}}z$"
