@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import date, timedelta
@@ -17,6 +18,7 @@ from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse, Write
 from topo_pipeline.warehouse.places import LakeStorage, SharedLake
 from topo_pipeline.warehouse.workspace import bind_timezone
 from topo_pipeline_tests.conftest import PATIENCE
+from topo_pipeline_tests.limits import umask
 from topo_pipeline_tests.warehouse.builders import (
     DAY,
     LATER,
@@ -264,6 +266,14 @@ def test_activities_are_partitioned_by_month(shared: Warehouse, tmp_path: Path) 
     [lake] = (tmp_path / "data").iterdir()
     folders = {path.parent.relative_to(lake).as_posix() for path in lake.rglob("*.parquet")}
     assert {"topo/activities/year=2026/month=2", "topo/activities/year=2026/month=3"} <= folders
+
+
+def test_the_folder_of_its_files_is_private_with_any_umask(shared: Warehouse, tmp_path: Path) -> None:
+    with umask(0):
+        land_into(shared, reading(*rows_of(DAY)))
+    [folder] = (tmp_path / "data").iterdir()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert shared.place.files() == [folder]
 
 
 def test_two_lakes_with_the_same_data_path_have_folders_of_their_own(shared: Warehouse) -> None:

@@ -147,7 +147,7 @@ class SharedLake(Place):
         return self._is_s3 or can_be_written(Path(self.storage.data_path))
 
     def files(self) -> list[Path]:  # noqa: D102
-        return [] if self._is_s3 else [Path(self.storage.data_path)]
+        return [] if self._is_s3 else sorted(Path(self.storage.data_path).glob(f"{self.storage.schema}-*"))
 
     @contextmanager
     def spilling(self) -> Iterator[Path]:  # noqa: D102
