@@ -1,6 +1,7 @@
 """The backup of a shared lake is the lake at one moment; a restore brings it back without people erased since."""
 
 import os
+import re
 import shutil
 import signal
 import stat
@@ -23,6 +24,7 @@ from topo_pipeline.warehouse.erasure import NOTHING, Trace
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.places import SharedLake
 from topo_pipeline.warehouse.workspace import bind_timezone
+from topo_pipeline_tests.command_line import answer
 from topo_pipeline_tests.warehouse.builders import DAY, LATER, NEXT_DAY, activity, ask, land_into, noon, reading
 from topo_pipeline_tests.warehouse.builders import snapshot as everything
 from topo_pipeline_tests.warehouse.conftest import SetHook, shared_lake
@@ -424,6 +426,23 @@ def test_no_program_gets_the_password_as_an_argument(
     restored(shared, folder)
     assert all(f"{name} --no-" in log.read_text() for name in ("pg_dump", "pg_restore", "psql"))
     assert "pg_test_" not in log.read_text()
+
+
+@pytest.mark.full
+def test_the_commands_back_up_and_restore_a_lake(
+    shared: Warehouse, tmp_path: Path, postgres_database: "Database"
+) -> None:
+    filled(shared)
+    variables = {"TOPO_WAREHOUSE": shared.target, "TOPO_LAKE_DATA_PATH": str(tmp_path / "data")}
+    variables["DAGSTER_HOME"] = str(tmp_path / "home")
+    backed_up = answer(tmp_path, "backup", "b", **variables)
+    assert (backed_up.returncode, backed_up.stderr) == (0, "")
+    assert re.fullmatch(r"b: 0\.\d MB, days up to 2026-03-01\.\n", backed_up.stdout)
+    done = answer(tmp_path, "restore", "b", "--yes", **variables)
+    assert done.returncode == 0, done.stderr
+    assert f"{shared.name} is restored: days up to 2026-03-01.\n" in done.stdout
+    assert re.search(r"The previous warehouse is now the schema topo_replaced_\w+, with its files in /", done.stdout)
+    assert len(schemas(postgres_database)) == 2
 
 
 @pytest.mark.full
