@@ -74,8 +74,8 @@ def _download(connection: DuckDBPyConnection, place: SharedLake, name: str, file
     place.download(connection, name, file)
     if (copied := file.stat().st_size) != size:  # DuckDB reads a file that does not exist as nothing
         raise WarehouseError(
-            f"the lake's file {name} has {copied} bytes instead of {size}. If an erasure has just removed it, run the"
-            " command again"
+            f"The lake's file {name} has {copied} bytes instead of {size}. If an erasure has just removed it, run the"
+            " command again."
         )
     source = f"read_parquet({literal(str(file))}, hive_partitioning => false)"
     connection.execute(f"SELECT count(*), bit_xor(hash(it)) FROM {source} AS it").fetchall()  # noqa: S608

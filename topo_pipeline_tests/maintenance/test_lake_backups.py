@@ -100,7 +100,7 @@ def test_a_restore_brings_back_what_was_backed_up_and_keeps_the_replaced_lake(
     assert everything(in_schema(shared, KEPT)) == newer
     assert schemas(postgres_database) == ["topo", KEPT]
     land_into(shared, people(ADA, day=NEXT_DAY))
-    assert everything(shared) == newer
+    assert ask(shared, "SELECT day, rows FROM landed_days ORDER BY day") == [(DAY, 3), (NEXT_DAY, 1)]
 
 
 def test_people_erased_since_the_backup_stay_erased(shared: Warehouse, folder: Path, tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_an_erasure_while_the_files_are_copied_ends_the_backup(
 ) -> None:
     filled(shared)
     during_the_copy(monkeypatch, lambda: erase(shared, ADA, tmp_path))
-    with pytest.raises(WarehouseError, match="can't be written: .*[Rr]un the command again"):
+    with pytest.raises(WarehouseError, match=r"has 0 bytes instead of \d+.*run the command again"):
         backup(shared, folder)
     assert not folder.exists()
     backup(shared, folder)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.files import temporary, temporary_folder
 from topo_pipeline.warehouse.sql import identifier, literal, one_line
 
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
@@ -44,7 +45,7 @@ def load(
     """Load a dump into a new schema, in one transaction. The lake's files are then expected in `data_path`.
 
     Args:
-        file: The dump. A script is written next to it for a moment.
+        file: The dump.
         dumped: The name of the schema in the dump. A schema with this name stays as it is.
         schema: The name of the new schema.
         data_path: The folder or `s3://` address, with a slash at the end.
@@ -57,8 +58,8 @@ def load(
     """
     for program in ("pg_restore", "psql"):
         _require(program, server, otherwise)
-    script = file.with_suffix(".sql")
-    try:
+    with temporary_folder(temporary(), "restoring") as aside:
+        script = aside / "catalog.sql"
         _run(["pg_restore", "--no-owner", "--no-privileges", f"--file={script}", str(file)], options, otherwise)
         moved = f"UPDATE {identifier(dumped)}.ducklake_metadata SET value = {literal(data_path)}"  # noqa: S608
         steps = [
@@ -71,8 +72,6 @@ def load(
         ]
         quietly = ["--no-psqlrc", "--no-password", "--quiet", "--output=/dev/null", "--set=ON_ERROR_STOP=1"]
         _run(["psql", *quietly, "--single-transaction", *steps], options, otherwise)
-    finally:
-        script.unlink(missing_ok=True)
 
 
 def _renamed(old: str, new: str) -> str:
