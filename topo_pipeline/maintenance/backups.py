@@ -41,10 +41,11 @@ _BUFFER_SIZE = 16_000_000  # bytes
 def backup(warehouse: Warehouse, file: Path) -> About:
     """Copy the warehouse, as it is at one moment, to `file`, and verify that every row of the copy can be read.
 
-    Others can read the warehouse while it is copied, but have to wait to write. The backup gets mode 0600.
+    Others can read the warehouse while it is copied, but have to wait to write. The backup gets mode 0600. That of a
+    shared lake is a folder (`lake_backups`).
 
     Raises:
-        WarehouseError: there is no warehouse, or it is a lake; `file` exists or can't be written; or the copy can't be
+        WarehouseError: there is no warehouse, or it is a local lake; `file` exists or can't be written; or the copy can't be
             read. Nothing was written.
     """
     if os.path.lexists(file):
