@@ -45,8 +45,8 @@ def backup(warehouse: Warehouse, file: Path) -> About:
     shared lake is a folder (`lake_backups`).
 
     Raises:
-        WarehouseError: there is no warehouse, or it is a local lake; `file` exists or can't be written; or the copy can't be
-            read. Nothing was written.
+        WarehouseError: there is no warehouse, or it is a local lake; `file` exists or can't be written; or the copy
+            can't be read. Nothing was written.
     """
     if os.path.lexists(file):
         raise WarehouseError(f"{file} already exists. Nothing was written. Choose another name for the backup.")
