@@ -132,7 +132,8 @@ class Settings(BaseSettings):
         default="data/topo.duckdb", validate_default=True, repr=False
     )
     lake_data_path: Annotated[Annotated[str, AfterValidator(_data_path)] | None, BeforeValidator(_blank_is_none)] = None
-    lake_schema: Annotated[str, Field(pattern="^[a-z_][a-z0-9_]{0,62}$")] = "topo"
+    # A name in Postgres has up to 63 characters, and `restore` appends 26.
+    lake_schema: Annotated[str, Field(pattern="^[a-z_][a-z0-9_]{0,36}$")] = "topo"
     start_date: date = date(2026, 1, 1)
     timezone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
     lookback_days: int = Field(default=3, ge=0, le=365)

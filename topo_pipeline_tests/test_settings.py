@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import date
 from pathlib import Path
 
@@ -274,6 +274,15 @@ def test_a_database_in_another_form_is_refused_without_quoting_it(bare: pytest.M
     with pytest.raises(SettingsError, match="begins with ducklake:postgres:") as caught:
         get_settings()
     assert "very-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("length", "is_accepted"), [(37, True), (38, False)])
+def test_the_name_of_a_lakes_schema_has_room_for_the_suffix_of_a_replaced_lake(
+    bare: pytest.MonkeyPatch, length: int, is_accepted: bool
+) -> None:
+    bare.setenv("TOPO_LAKE_SCHEMA", "s" * length)
+    with nullcontext() if is_accepted else pytest.raises(SettingsError, match="TOPO_LAKE_SCHEMA"):
+        assert len(f"{get_settings().lake_schema}_replaced_20260603t000000z") == 63
 
 
 @pytest.mark.parametrize("path", ["s3://", "s3://Upper/x", "gs://bucket/x"])

@@ -12,14 +12,14 @@ from topo_pipeline.cli.signals import undone_by_signals
 from topo_pipeline.settings import Settings, get_settings
 
 if TYPE_CHECKING:
-    from topo_pipeline.maintenance.backups import Restored
+    from topo_pipeline.maintenance.copies import Restored
     from topo_pipeline.warehouse.connection import Warehouse
 
-BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The backup file.")]
+BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The backup, which is a folder for a shared lake.")]
 
 
 def backup(file: BackupFile) -> None:
-    """Copy the warehouse to a file and verify the copy.
+    """Copy the warehouse to a file and verify the copy. The backup of a shared lake is a folder.
 
     Other programs can keep running.
 
@@ -33,7 +33,7 @@ def backup(file: BackupFile) -> None:
 
         with err.status("Copying the warehouse and checking the copy"):
             about = backups.backup(Warehouse.of(get_settings()), file.absolute())
-        size = file.stat().st_size
+        size = sum(each.stat().st_size for each in (file, *file.rglob("*")) if each.is_file())
     out.print(f"{file}: {size / 1e6:,.1f} MB, {_until(about.last_day)}.", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -55,7 +55,8 @@ def restore(
 
         settings = get_settings()
         warehouse = Warehouse.of(settings)
-        with undone_by_signals(backups.file_of(warehouse)):
+        backups.require_supported(warehouse)
+        with undone_by_signals(warehouse.name, warehouse.place.identity):
             _restore(settings, warehouse, file, yes=yes)
 
 

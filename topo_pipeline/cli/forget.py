@@ -1,6 +1,7 @@
 """The command `forget`, which erases a person."""
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -61,7 +62,8 @@ def forget(
     out.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
     for path, reason in done.remaining:
         left = relative(str(path))
-        print_error(f"{left} may still contain the person ({reason}). Delete it: rm -r {shlex.quote(left)}")
+        how = f": rm -r {shlex.quote(left)}" if Path(left).exists() else ""  # not a schema of Postgres
+        print_error(f"{left} may still contain the person ({reason}). Delete it{how}")
     for reason in not_published:
         print_error(f"A published copy may still contain the person. {reason}. Run the same command again.")
     if done.remaining or not_published:

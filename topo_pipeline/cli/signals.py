@@ -2,8 +2,9 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from topo_pipeline.cli.console import STOP_SIGNALS, err, fail
@@ -59,13 +60,18 @@ def stoppable() -> Iterator[Stop]:
 
 
 @contextmanager
-def undone_by_signals(file: Path | None = None) -> Iterator[None]:
+def undone_by_signals(target: Path | str | None = None, identity: Callable[[], object] | None = None) -> Iterator[None]:
     """Turn Ctrl-C, SIGTERM and a closed terminal into an exception, so that temporary files are removed.
 
-    Then print whether `file` was written, and exit. Further signals are ignored: they would interrupt the cleanup.
+    Then print whether `target` was written, and exit. Further signals are ignored: they would interrupt the cleanup.
+
+    Args:
+        target: The file, or the name of what is written.
+        identity: Returns a value that changes when it is written. By default the identity of the file `target`.
     """
     received: list[signal.Signals] = []
-    before = _identity(file)
+    identity = identity or partial(_identity, target)
+    before = identity()
 
     def stop(number: int, _: object) -> None:
         if not received:
@@ -88,14 +94,14 @@ def undone_by_signals(file: Path | None = None) -> Iterator[None]:
         for number, handler in handlers.items():
             signal.signal(number, handler)
     for number in received:
-        was_written = _identity(file) != before
-        outcome = f"{file} was written" if was_written else f"nothing was written{f' to {file}' if file else ''}"
+        was_written = identity() != before
+        outcome = f"{target} was written" if was_written else f"nothing was written{f' to {target}' if target else ''}"
         fail(f"Stopped by {number.name}: {outcome}.", _BY_SIGNAL + number)
 
 
-def _identity(file: Path | None) -> tuple[int, int] | None:
+def _identity(file: Path | str | None) -> tuple[int, int] | None:
     try:
-        found = file.stat() if file else None
+        found = Path(file).stat() if file else None
     except OSError:
         return None
     return (found.st_dev, found.st_ino) if found else None

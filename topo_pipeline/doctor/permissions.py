@@ -17,7 +17,7 @@ _OTHERS = 0o077  # the group and all other users
 
 def look(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
     """Yield each private file and folder whose mode gives other users access."""
-    private = [Path(".env"), *warehouse.place.files(), *warehouse.place.replaced_copies(), settings.dagster_home]
+    private = [Path(".env"), *warehouse.place.files(), settings.dagster_home]
     exposed = {path: path.stat().st_mode for path in private if path.exists() and path.stat().st_mode & _OTHERS}
     for path, mode in exposed.items():
         wanted = "700" if stat.S_ISDIR(mode) else "600"

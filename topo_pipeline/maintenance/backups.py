@@ -5,71 +5,60 @@ The order of steps belongs here. Elsewhere: finding a person's rows (`warehouse.
 """
 
 import os
+import shlex
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
-from duckdb import DuckDBPyConnection
 
 from topo_pipeline.engagement.rules import Rules
+from topo_pipeline.maintenance import lake_backups
 from topo_pipeline.maintenance.compaction import compact
+from topo_pipeline.maintenance.copies import (
+    About,
+    Restored,
+    about_of,
+    erased_subjects_of,
+    refuse_other_organization,
+    reported,
+    verify_rows,
+)
 from topo_pipeline.maintenance.forget import bring_up_to_date
-from topo_pipeline.warehouse import erasure
-from topo_pipeline.warehouse.catalogue import tables_of
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.erasure import NOTHING, ErasedSubjects, Trace
+from topo_pipeline.warehouse.erasure import NOTHING, ErasedSubjects
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.files import PRIVATE, logs_of, put_in_place, put_new, remove_unused, sync, temporary_folder
 from topo_pipeline.warehouse.migrate import schema_version
-from topo_pipeline.warehouse.places import File, LocalLake
-from topo_pipeline.warehouse.sql import identifier, reason_of
+from topo_pipeline.warehouse.places import File, LocalLake, SharedLake
+from topo_pipeline.warehouse.sql import reason_of
 
 _BUFFER_SIZE = 16_000_000  # bytes
-
-
-@dataclass(frozen=True)
-class About:
-    """The organization of a warehouse (None if nothing has landed) and its last landed day."""
-
-    organization_id: uuid.UUID | None
-    last_day: date | None
-
-
-@dataclass(frozen=True)
-class Restored:
-    """The result of a restore."""
-
-    about: About  # the organization and last day of the restored warehouse
-    replaced: Path | None  # the new path of the warehouse that was in place; None if there was none
-    erased: Trace  # the rows and runs of people erased since the backup, which were erased from the restored copy
-    # Whether it is unknown who was erased since the backup: there was no warehouse, it could not be read, or it has no
-    # table of erased subjects.
-    erasures_unknown: bool
 
 
 def backup(warehouse: Warehouse, file: Path) -> About:
     """Copy the warehouse, as it is at one moment, to `file`, and verify that every row of the copy can be read.
 
-    Others can read the warehouse while it is copied, but have to wait to write. The backup gets mode 0600.
+    Others can read the warehouse while it is copied, but have to wait to write. The backup gets mode 0600. That of a
+    shared lake is a folder (`lake_backups`).
 
     Raises:
-        WarehouseError: there is no warehouse, or it is a lake; `file` exists or can't be written; or the copy can't be
-            read. Nothing was written.
+        WarehouseError: there is no warehouse, or it is a local lake; `file` exists or can't be written; or the copy
+            can't be read. Nothing was written.
     """
-    source = file_of(warehouse)
     if os.path.lexists(file):
         raise WarehouseError(f"{file} already exists. Nothing was written. Choose another name for the backup.")
+    if isinstance(warehouse.place, SharedLake):
+        return lake_backups.backup(warehouse, warehouse.place, file)
+    source = _file_of(warehouse)
     failed = f"The backup {file} can't be written"
     remove_unused(file.parent, "copying")  # temporary_folder removes only folders for the same file name
-    with _reported(failed), temporary_folder(file, "copying") as aside:
+    with reported(failed), temporary_folder(file, "copying") as aside:
         copy = aside / file.name
         with ExitStack() as held, warehouse.any_schema_reader() as connection:
-            about = _about(connection)
+            about = about_of(connection)
             _copy(source, copy, held)
         _apply_log(copy)
         _verify(copy, failed)
@@ -83,13 +72,15 @@ def look(file: Path) -> About:
     Raises:
         WarehouseError: the file is not a backup, can't be read, or was written by a newer version.
     """
+    if file.is_dir():
+        return lake_backups.look(file)
     if not file.is_file():
         raise WarehouseError(f"There is no backup {file}.")
     try:
         with Warehouse(str(file)).any_schema_reader() as connection:
             if not schema_version(connection):
                 raise WarehouseError("it contains no topo-pipeline tables")
-            return _about(connection)
+            return about_of(connection)
     except WarehouseInUse as error:
         raise WarehouseError(f"{file} can't be restored: {error}") from error
     except WarehouseError as error:
@@ -123,13 +114,19 @@ def restore(
         WarehouseError: the file is not a backup, can't be read, or belongs to another organization or time zone; the
             warehouse is in use; or the disk is full. The warehouse is unchanged.
     """
-    path = Path(os.path.realpath(file_of(warehouse)))
+    if isinstance(warehouse.place, SharedLake):
+        return lake_backups.restore(
+            warehouse, warehouse.place, file, timezone=timezone, rules=rules, now=now, require_quiet=require_quiet
+        )
+    path = Path(os.path.realpath(_file_of(warehouse)))
     about = look(file)
+    if file.is_dir():
+        raise WarehouseError(f"{file} is a backup of a shared lake: set TOPO_WAREHOUSE to the lake to restore.")
     if path.exists() and file.samefile(path):
         raise WarehouseError(f"{file} is the warehouse itself.")
     failed = f"{file} can't be restored"
-    with _reported(failed), _locked(warehouse) as (current, erased_subjects):
-        _refuse_other_organization(current, about)
+    with reported(failed), _locked(warehouse) as (current, erased_subjects):
+        refuse_other_organization(current, about)
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(path, "restoring") as aside:
             copy = aside / path.name
@@ -143,36 +140,24 @@ def restore(
             _verify(copy, failed)
             require_quiet()
             replaced = _put_in_place(copy, path, warehouse, now=now)
-    return Restored(about, replaced, erased, erasures_unknown=erased_subjects is None)
+    return Restored(about, str(replaced) if replaced else None, erased, erasures_unknown=erased_subjects is None)
 
 
-@contextmanager
-def _reported(failed: str) -> Iterator[None]:
-    """Turn errors of files and DuckDB into a WarehouseError that starts with `failed`."""
-    try:
-        yield
-    except OSError as error:
-        raise WarehouseError(f"{failed}: {error.strerror or error}") from error
-    except duckdb.Error as error:
-        raise WarehouseError(f"{failed}: {reason_of(error)}") from error
-
-
-def file_of(warehouse: Warehouse) -> Path:
-    """Return the DuckDB file of the warehouse, or refuse a lake."""
-    if not isinstance(warehouse.place, File) or isinstance(warehouse.place, LocalLake):
+def require_supported(warehouse: Warehouse) -> None:
+    """Raise a WarehouseError, which says how to copy it by hand, if the warehouse is a local lake."""
+    if isinstance(warehouse.place, LocalLake):
+        paths = shlex.join(map(str, (warehouse.place.path, warehouse.place.data)))
         raise WarehouseError(
-            f"{warehouse.name} is a lake: copy its catalog and its data folder together, while nothing writes to it."
+            f"{warehouse.name} is a local lake, which can only be copied by hand, and restored to the same path. Run"
+            f" this while nothing writes to it: cp -a {paths} FOLDER"
         )
+
+
+def _file_of(warehouse: Warehouse) -> Path:
+    require_supported(warehouse)
+    if not isinstance(warehouse.place, File):
+        raise TypeError(warehouse.name)
     return warehouse.place.path
-
-
-def _about(connection: DuckDBPyConnection) -> About:
-    organization, last_day, tables = None, None, tables_of(connection)
-    if ("topo", "workspace") in tables:
-        organization = connection.execute("SELECT organization_id FROM topo.workspace").fetchone()
-    if ("topo", "loads") in tables:
-        last_day = connection.execute("SELECT max(day) FROM topo.loads").fetchone()
-    return About(organization[0] if organization else None, last_day[0] if last_day else None)
 
 
 def _copy(file: Path, to: Path, held: ExitStack) -> None:
@@ -197,15 +182,7 @@ def _verify(copy: Path, failed: str) -> None:
     """Read every column of every row from the disk: DuckDB checks the checksum of a block when it reads the block."""
     sync(copy)
     _drop_from_page_cache(copy)
-    with Warehouse(str(copy)).any_schema_reader() as connection:
-        for name in sorted(tables_of(connection)):
-            table = ".".join(map(identifier, name))
-            try:
-                connection.execute(f"SELECT count(*), bit_xor(hash(it)) FROM {table} AS it").fetchall()  # noqa: S608
-            except duckdb.Error as error:
-                raise WarehouseError(
-                    f"{failed}: the table {'.'.join(name)} can't be read ({reason_of(error)})"
-                ) from error
+    verify_rows(Warehouse(str(copy)), failed)
 
 
 def _drop_from_page_cache(file: Path) -> None:
@@ -226,22 +203,12 @@ def _locked(warehouse: Warehouse) -> Iterator[tuple[About, ErasedSubjects | None
             try:
                 connection = held.enter_context(warehouse.exclusive())
                 connection.execute("CHECKPOINT warehouse")
-                has_table = ("topo", "forgotten") in tables_of(connection)
-                current = _about(connection), erasure.erased_subjects(connection) if has_table else None
+                current = about_of(connection), erased_subjects_of(connection)
             except WarehouseInUse:
                 raise
             except (WarehouseError, duckdb.Error):
                 pass  # it is damaged, so no other process can use it. Restored.erasures_unknown reports it
         yield current
-
-
-def _refuse_other_organization(current: About, backed_up: About) -> None:
-    in_place, restored = current.organization_id, backed_up.organization_id
-    if None not in {in_place, restored} and in_place != restored:
-        raise WarehouseError(
-            f"This is a backup of organization {restored}, but the warehouse holds {in_place}. To keep both, set"
-            " TOPO_WAREHOUSE to another file."
-        )
 
 
 def _put_in_place(copy: Path, path: Path, warehouse: Warehouse, *, now: datetime) -> Path | None:
@@ -253,7 +220,9 @@ def _put_in_place(copy: Path, path: Path, warehouse: Warehouse, *, now: datetime
     exists = path.exists()
     # DuckDB would apply a remaining log to the copy. There is one only if the old file could not be opened.
     names = {
-        log: f"{kept}{str(log).removeprefix(str(name))}" for name in (path, file_of(warehouse)) for log in logs_of(name)
+        log: f"{kept}{str(log).removeprefix(str(name))}"
+        for name in (path, _file_of(warehouse))
+        for log in logs_of(name)
     }
     try:
         if exists:

@@ -27,9 +27,9 @@ class ErasureResult:
     """The result of erasing a person."""
 
     trace: Trace  # the rows and runs erased from the warehouse
-    cleaned: tuple[Path, ...] = ()  # other files and folders that were cleaned or removed
-    # Files that could not be cleaned, each with the reason. They may still hold the person's data.
-    remaining: tuple[tuple[Path, str], ...] = ()
+    cleaned: tuple[Path | str, ...] = ()  # files, folders and replaced warehouses that were cleaned or removed
+    # Those that could not be cleaned, each with the reason. They may still hold the person's data.
+    remaining: tuple[tuple[Path | str, str], ...] = ()
 
 
 def trace(warehouse: Warehouse, person_id: uuid.UUID) -> Trace:
@@ -79,14 +79,13 @@ def forget(
         erased_subjects = erasure.erased_subjects(connection)
     compact(warehouse)
     why_not = _remove_folders(warehouse, exports, report)
-    for file in warehouse.place.replaced_copies():
-        copy = Warehouse(str(file))
+    for copy in warehouse.replaced_copies():
         try:
             bring_up_to_date(copy, erased_subjects, timezone=timezone, rules=rules, now=now)
             compact(copy)
-            why_not[file] = None
+            why_not[copy.name] = None
         except (WarehouseError, duckdb.Error) as error:
-            why_not[file] = reason_of(error)
+            why_not[copy.name] = reason_of(error)
     if is_exported(exports):
         export_all(warehouse, exports, now=now, keep_last=False)
         why_not[exports] = None
@@ -95,10 +94,10 @@ def forget(
     return ErasureResult(erased, cleaned, remaining)
 
 
-def _remove_folders(warehouse: Warehouse, exports: Path, report: Path) -> dict[Path, str | None]:
+def _remove_folders(warehouse: Warehouse, exports: Path, report: Path) -> dict[Path | str, str | None]:
     """Remove what killed processes and earlier versions left. Return why each remains, if it does."""
     left = [folder for file in written_files(warehouse, exports, report) for folder in remove_leftovers(file)]
-    why_not = {folder: "it can't be removed" if folder.exists() else None for folder in left}
+    why_not: dict[Path | str, str | None] = {f: "it can't be removed" if f.exists() else None for f in left}
     if (folder := warehouse.place.old_spill_folder()) and folder.is_dir():
         with warehouse.exclusive():
             shutil.rmtree(folder)

@@ -134,6 +134,10 @@ class Warehouse:
         with self.place.write_lock(self.wait_seconds) as lock, self._open() as connection:
             self.place.maintain(connection, lock)
 
+    def replaced_copies(self) -> "list[Warehouse]":
+        """Return the warehouses that `restore` has replaced and kept next to this one."""
+        return [Warehouse(target, self.wait_seconds, storage) for target, storage in self.place.replaced_copies()]
+
     @contextmanager
     def _migrated(self, buffer: "Buffer | None" = None) -> Iterator[tuple[DuckDBPyConnection, WriteLock]]:
         """Yield a connection that keeps other writers out, to a warehouse of the newest schema."""

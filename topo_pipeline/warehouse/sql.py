@@ -33,4 +33,9 @@ def one_sentence(error: Exception) -> str:
 
     The statement and the links that follow a blank line are left out.
     """
-    return " ".join(line.strip() for line in str(error).strip().partition("\n\n")[0].splitlines())
+    return one_line(str(error).strip().partition("\n\n")[0])
+
+
+def one_line(text: str) -> str:
+    """Return a text without line breaks."""
+    return " ".join(line.strip() for line in text.strip().splitlines())

@@ -16,7 +16,8 @@ import pytest
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.maintenance import backups
-from topo_pipeline.maintenance.backups import About, Restored, backup, look, restore
+from topo_pipeline.maintenance.backups import backup, look, restore
+from topo_pipeline.maintenance.copies import About, Restored
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.erasure import Trace
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
@@ -114,7 +115,7 @@ def test_a_restore_brings_back_what_was_backed_up(workspace: Workspace, file: Pa
     assert everything(workspace.target) == before
     assert outcome == Restored(
         About(None, date(2026, 3, 5)),
-        path_of(workspace.warehouse).with_name("topo.duckdb.replaced-20260603T000000Z"),
+        f"{workspace.target}.replaced-20260603T000000Z",
         Trace(0, 0, 0, 0),
         erasures_unknown=False,
     )
@@ -128,7 +129,7 @@ def test_a_restore_keeps_the_replaced_warehouse(workspace: Workspace, file: Path
     kept = restored(workspace, file).replaced
     assert kept is not None
     assert everything(kept) == replaced
-    assert files_next_to(workspace) == ["topo.duckdb", kept.name]
+    assert files_next_to(workspace) == ["topo.duckdb", Path(kept).name]
 
 
 def test_days_can_be_landed_in_a_restored_warehouse(workspace: Workspace, file: Path) -> None:
@@ -437,11 +438,11 @@ def test_a_backup_without_a_warehouse_is_an_error_and_creates_nothing(tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lake_cannot_be_backed_up_or_restored(tmp_path: Path) -> None:
+def test_a_local_lake_cannot_be_backed_up_or_restored(tmp_path: Path) -> None:
     lake = Warehouse(f"ducklake:{tmp_path / 'lake.ducklake'}")
-    with pytest.raises(WarehouseError, match="is a lake: copy its catalog"):
+    with pytest.raises(WarehouseError, match="is a local lake, .*: cp -a .*lake.ducklake .*lake.ducklake.files FOLDER"):
         backup(lake, tmp_path / "b.duckdb")
-    with pytest.raises(WarehouseError, match="is a lake"):
+    with pytest.raises(WarehouseError, match="is a local lake"):
         restore(lake, tmp_path / "b.duckdb", timezone="UTC", rules=DEFAULT_RULES, now=NOW)
 
 

@@ -53,7 +53,7 @@ os._exit(0)
 
 
 def replaced_in(folder: Path) -> list[Path]:
-    return Warehouse(str(folder / "data" / "topo.duckdb")).place.replaced_copies()
+    return [path_of(copy) for copy in Warehouse(str(folder / "data" / "topo.duckdb")).replaced_copies()]
 
 
 def rows(version: int) -> list[Activity]:

@@ -6,8 +6,8 @@ Transactions, migrations and everything else are the same in every place (`wareh
 
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.places.local import File, LocalLake
-from topo_pipeline.warehouse.places.place import LAKE_PREFIX, Place, WriteLock
-from topo_pipeline.warehouse.places.shared import POSTGRES_PREFIX, LakeStorage, SharedLake
+from topo_pipeline.warehouse.places.place import LAKE_PREFIX, LakeStorage, Place, WriteLock
+from topo_pipeline.warehouse.places.shared import POSTGRES_PREFIX, SharedLake
 
 __all__ = ["File", "LakeStorage", "LocalLake", "Place", "SharedLake", "WriteLock", "place_at"]
 

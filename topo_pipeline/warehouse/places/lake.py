@@ -1,8 +1,13 @@
 """DuckLake's own functions and catalog, which are the same wherever the catalog is."""
 
+import re
+
 from duckdb import DuckDBPyConnection
 
+from topo_pipeline.warehouse.catalogue import tables_of
+from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.places.place import WriteLock
+from topo_pipeline.warehouse.sql import literal
 
 CATALOG = "__ducklake_metadata_warehouse"
 """The database as which DuckLake attaches the catalog of the lake `warehouse`."""
@@ -47,6 +52,32 @@ def data_path(connection: DuckDBPyConnection, catalog: str = _MAIN) -> str:
     statement = f"SELECT value FROM {catalog}.ducklake_metadata WHERE key = 'data_path' AND scope IS NULL"  # noqa: S608
     [(path,)] = connection.execute(statement).fetchall()
     return str(path)
+
+
+def named_files(connection: DuckDBPyConnection, catalog: str = _MAIN) -> dict[str, int]:
+    """Return the Parquet files that the newest snapshot names: their paths below the data path, and sizes in bytes.
+
+    Raises:
+        WarehouseError: a file is elsewhere.
+    """
+    folder, named = data_path(connection, catalog), dict[str, int]()
+    for schema, table in sorted(tables_of(connection)):
+        files = f"ducklake_list_files('warehouse', {literal(table)}, schema => {literal(schema)})"
+        for rows, size, deleted, deleted_size in connection.execute(
+            "SELECT data_file, data_file_size_bytes, delete_file, delete_file_size_bytes FROM "  # noqa: S608
+            + files
+        ).fetchall():
+            named |= {path: size for path, size in ((rows, size), (deleted, deleted_size)) if path is not None}
+    if elsewhere := [path for path in named if not path.startswith(folder)]:
+        raise WarehouseError(f"The lake's file {elsewhere[0]} is not below its data path {folder}.")
+    return {path.removeprefix(folder): size for path, size in named.items()}
+
+
+def copy_file(connection: DuckDBPyConnection, source: str, target: str) -> None:
+    """Copy a file from or to a folder or S3, as bytes. It has to fit into memory."""
+    pattern = re.sub(r"([*?\[])", r"[\1]", source)
+    blob = f"SELECT content FROM read_blob({literal(pattern)})"  # noqa: S608
+    connection.execute(f"COPY ({blob}) TO {literal(target)} (FORMAT blob)")
 
 
 def maintain(connection: DuckDBPyConnection, lock: WriteLock) -> None:

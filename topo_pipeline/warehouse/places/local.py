@@ -19,7 +19,7 @@ from topo_pipeline.warehouse import extensions
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.files import being_opened, can_be_written, logs_of, put_in_place, put_new, temporary_folder
 from topo_pipeline.warehouse.places import lake
-from topo_pipeline.warehouse.places.place import LAKE_PREFIX, Place, WriteLock
+from topo_pipeline.warehouse.places.place import LAKE_PREFIX, LakeStorage, Place, WriteLock
 from topo_pipeline.warehouse.sql import literal
 
 # DuckDB rewrites a whole row group for every change in it, and a day rarely fills one of the default size. A day that
@@ -57,16 +57,26 @@ class File(Place):
     def exists(self) -> bool:  # noqa: D102
         return self.path.exists()
 
+    def identity(self) -> object:  # noqa: D102
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
     def is_writable(self) -> bool:  # noqa: D102
         return can_be_written(self.path) and can_be_written(self.path.parent)  # for DuckDB's write-ahead log
 
     def files(self) -> list[Path]:  # noqa: D102
-        return [self.path, *logs_of(self.path)]
+        return [self.path, *logs_of(self.path), *self._replaced()]
 
     def written_files(self) -> list[Path]:  # noqa: D102
         return [self.path, self.path.resolve()]
 
-    def replaced_copies(self) -> list[Path]:  # noqa: D102
+    def replaced_copies(self) -> list[tuple[str, LakeStorage | None]]:  # noqa: D102
+        return [(str(path), None) for path in self._replaced()]
+
+    def _replaced(self) -> list[Path]:
         file = self.path.resolve()
         pattern = re.compile(_REPLACED.format(re.escape(file.name)))
         return sorted(path for path in file.parent.glob("*") if pattern.fullmatch(path.name) and path.is_file())
@@ -169,11 +179,12 @@ class LocalLake(File):
         return f"{LAKE_PREFIX}{self.path}"
 
     @property
-    def _data(self) -> Path:
+    def data(self) -> Path:
+        """The folder of the Parquet files."""
         return Path(f"{self.path}.files")
 
     def files(self) -> list[Path]:  # noqa: D102
-        return [*super().files(), self._data]
+        return [*super().files(), self.data]
 
     def _attach_statement(self, connection: DuckDBPyConnection, *, read_only: bool) -> str:
         extensions.load(connection, "ducklake")
@@ -182,15 +193,15 @@ class LocalLake(File):
     def _create(self, connection: DuckDBPyConnection) -> None:
         super()._create(connection)
         with suppress(OSError):  # writing the first Parquet file reports it
-            self._data.mkdir(mode=0o700, exist_ok=True)
+            self.data.mkdir(mode=0o700, exist_ok=True)
 
     def require_compactable(self, connection: DuckDBPyConnection) -> None:
         """Refuse a copied or moved catalog: it still refers to the original's files, which must not be deleted."""
         path = lake.data_path(connection)
-        if Path(path) != self._data:
+        if Path(path) != self.data:
             raise WarehouseError(
                 f"The lake {self.path} can't be compacted: its data is in {path}, which another lake may share."
-                f" Only a lake with its data in {self._data} can be compacted."
+                f" Only a lake with its data in {self.data} can be compacted."
             )
 
     def maintain(self, connection: DuckDBPyConnection, lock: WriteLock) -> None:  # noqa: D102

@@ -1,13 +1,24 @@
 """What every place has in common."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 from duckdb import DuckDBPyConnection
 
 LAKE_PREFIX = "ducklake:"
+
+
+@dataclass(frozen=True)
+class LakeStorage:
+    """Where the parts of a shared lake are, apart from its database."""
+
+    data_path: str  # a folder or `s3://BUCKET/FOLDER`
+    schema: str = "topo"  # the schema of the catalog in Postgres
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)  # AWS_*, with secrets
 
 
 class WriteLock:
@@ -44,6 +55,10 @@ class Place(ABC):
     @abstractmethod
     def exists(self) -> bool:
         """Return whether there is a warehouse."""
+
+    @abstractmethod
+    def identity(self) -> object:
+        """Return a value that changes when `restore` puts another warehouse in this place."""
 
     @abstractmethod
     def spilling(self) -> AbstractContextManager[Path]:
@@ -119,8 +134,8 @@ class Place(ABC):
         """Return the files next to which killed processes may have left temporary folders."""
         return []
 
-    def replaced_copies(self) -> list[Path]:
-        """Return the warehouses that `restore` has replaced. It keeps them next to the current one."""
+    def replaced_copies(self) -> list[tuple[str, LakeStorage | None]]:
+        """Return the target and storage of the warehouses that `restore` has replaced and kept next to this one."""
         return []
 
     def old_spill_folder(self) -> Path | None:

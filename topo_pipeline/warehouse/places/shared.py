@@ -10,10 +10,12 @@ import hashlib
 import os
 import platform
 import re
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +28,8 @@ from topo_pipeline.warehouse import extensions
 from topo_pipeline.warehouse.catalogue import columns_of
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.files import can_be_written, temporary, temporary_folder
-from topo_pipeline.warehouse.places import lake
-from topo_pipeline.warehouse.places.place import LAKE_PREFIX, Place, WriteLock
+from topo_pipeline.warehouse.places import dump, lake
+from topo_pipeline.warehouse.places.place import LAKE_PREFIX, LakeStorage, Place, WriteLock
 from topo_pipeline.warehouse.sql import identifier, literal, one_sentence
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ SELECT pid, coalesce(application_name, ''), coalesce(host(client_addr), 'the dat
 FROM pg_stat_activity WHERE pid IN (SELECT pid {_LOCKS})
 """  # noqa: S608 - a constant
 _APPLICATION = re.compile(r"topo-pipeline (?P<process>\d+)@(?P<machine>.+)")
+_BY_HAND = "docs/operations.md#a-shared-lake-by-hand"
 # The options of a connection that DuckDB's errors would show, and that it accepts in a secret instead.
 _PASSWORD = "password"  # noqa: S105 - a name
 _DEFAULTS = {"connect_timeout": "10", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}
@@ -85,15 +88,6 @@ _DISCONNECTED = (
     "Failed to prepare COPY",
     "unsuccessful query",
 )
-
-
-@dataclass(frozen=True)
-class LakeStorage:
-    """Where the parts of a shared lake are, apart from its database."""
-
-    data_path: str  # a folder or `s3://BUCKET/FOLDER`
-    schema: str = "topo"  # the schema of the catalog in Postgres
-    variables: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)  # AWS_*, with secrets
 
 
 @dataclass(frozen=True)
@@ -132,15 +126,22 @@ class SharedLake(Place):
         return self.storage.data_path.startswith(S3_PREFIX)
 
     @property
+    def _schema(self) -> str:
+        return identifier(self.storage.schema)
+
+    @property
     def _catalog(self) -> str:
-        return f"{lake.CATALOG}.{identifier(self.storage.schema)}"
+        return f"{lake.CATALOG}.{self._schema}"
 
     def exists(self) -> bool:  # noqa: D102
+        return self.identity() is not None
+
+    def identity(self) -> object:  # noqa: D102
         with self._session() as session:
             [(found,)] = session.execute(
-                "SELECT to_regclass(quote_ident(%s) || '.ducklake_metadata') IS NOT NULL", [self.storage.schema]
+                "SELECT to_regclass(quote_ident(%s) || '.ducklake_metadata')::oid", [self.storage.schema]
             ).fetchall()
-            return bool(found)
+            return found
 
     def is_writable(self) -> bool:  # noqa: D102
         return self._is_s3 or can_be_written(Path(self.storage.data_path))
@@ -176,10 +177,13 @@ class SharedLake(Place):
 
     def _new_folder(self) -> str:
         """Return a folder that no other lake uses: files that a lake does not know are deleted from its folder."""
-        folder = f"{self.storage.data_path}/{self.storage.schema}-{uuid.uuid4().hex[:12]}"
+        folder = f"{self.storage.data_path}/{self.storage.schema}-{uuid.uuid4().hex[:12]}/"
+        self._create_folder(folder, exist_ok=False)
+        return folder
+
+    def _create_folder(self, folder: str, *, exist_ok: bool) -> None:
         if not self._is_s3:
-            Path(folder).mkdir(mode=0o700, parents=True)
-        return f"{folder}/"
+            Path(folder).mkdir(mode=0o700, parents=True, exist_ok=exist_ok)
 
     def _require_data_path(self, stored: str) -> None:
         if Path(stored).parent != Path(self.storage.data_path):
@@ -189,7 +193,7 @@ class SharedLake(Place):
             )
 
     @contextmanager
-    def write_lock(self, wait_seconds: float) -> Iterator[WriteLock]:
+    def write_lock(self, wait_seconds: float) -> "Iterator[AdvisoryLock]":
         """Hold the advisory lock of this lake on a connection of its own, and create the schema of the catalog.
 
         Two processes that attach a new lake at the same time would both create its catalog.
@@ -197,10 +201,10 @@ class SharedLake(Place):
         with self._session() as session:
             for name, value in _SESSION_SETTINGS.items():
                 session.execute(_SET, [value, name])
-            lock = _AdvisoryLock(session, _key(self.storage.schema), self.name)
+            lock = AdvisoryLock(session, _key(self.storage.schema), self.name)
             lock.take(wait_seconds)
             if not session.execute("SELECT to_regnamespace(quote_ident(%s))", [self.storage.schema]).fetchall()[0][0]:
-                session.execute(f"CREATE SCHEMA {identifier(self.storage.schema)}".encode())
+                session.execute(f"CREATE SCHEMA {self._schema}".encode())
             yield lock
 
     def arrange(self, connection: DuckDBPyConnection) -> None:  # noqa: D102
@@ -220,6 +224,101 @@ class SharedLake(Place):
 
     def maintain(self, connection: DuckDBPyConnection, lock: WriteLock) -> None:  # noqa: D102
         lake.maintain(connection, lock)
+
+    def named_files(self, connection: DuckDBPyConnection) -> dict[str, int]:
+        """Return the files of the newest snapshot: their paths below the lake's folder, and their sizes in bytes."""
+        return lake.named_files(connection, self._catalog)
+
+    def download(self, connection: DuckDBPyConnection, name: str, file: Path) -> None:
+        """Copy one of the `named_files` to a new file."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lake.copy_file(connection, lake.data_path(connection, self._catalog) + name, str(file))
+
+    def upload(self, connection: DuckDBPyConnection, name: str, file: Path) -> None:
+        """Copy a file to the lake's folder."""
+        target = lake.data_path(connection, self._catalog) + name
+        self._create_folder(target.rpartition("/")[0], exist_ok=True)
+        lake.copy_file(connection, str(file), target)
+
+    def dump(self, file: Path) -> None:
+        """Write the catalog to a new file with pg_dump. The caller holds the lock.
+
+        Raises:
+            WarehouseError: it can't be written, or pg_dump is missing or too old. The error says how to do it by hand.
+        """
+        otherwise = (
+            "To back up the lake by hand, run this while nothing writes to it:"
+            f" pg_dump --format=custom --schema={self.storage.schema} --file=catalog.dump, and copy"
+            f" {self.storage.data_path} ({_BY_HAND})."
+        )
+        dump.dump(file, **self._programs(otherwise))
+
+    def load(self, file: Path, *, dumped: str, folder_of: "SharedLake") -> None:
+        """Create this lake from a dump, in one transaction. Its folder, one of those of `folder_of`, is still empty.
+
+        Raises:
+            WarehouseError: as `dump`. Nothing was created.
+        """
+        folder = f"{self.storage.data_path}/{folder_of.storage.schema}-{uuid.uuid4().hex[:12]}/"
+        otherwise = f"To restore the lake by hand, see {_BY_HAND}."
+        dump.load(file, dumped=dumped, data_path=folder, **self._programs(otherwise))
+        self._create_folder(folder, exist_ok=False)
+
+    def _programs(self, otherwise: str) -> dict[str, Any]:
+        with self._session() as session:
+            server = session.info.server_version // 10_000
+        options = {"application_name": _application(), **self._options}
+        return {"schema": self.storage.schema, "options": options, "server": server, "otherwise": otherwise}
+
+    def restoring(self) -> LakeStorage:
+        """Return the storage of the lake that `restore` prepares. No setting can name its schema."""
+        return replace(self.storage, schema=f"{self.storage.schema}-restoring")
+
+    def discard(self, connection: DuckDBPyConnection) -> None:
+        """Remove this lake, which is attached: its files, then its catalog."""
+        folder = lake.data_path(connection, self._catalog)
+        with self._session() as session:
+            if self._is_s3:
+                for table in ("data_file", "delete_file", "files_scheduled_for_deletion"):
+                    session.execute(f"DELETE FROM {self._schema}.ducklake_{table}".encode())  # noqa: S608
+                connection.execute("CALL ducklake_delete_orphaned_files('warehouse', cleanup_all => true)").fetchall()
+            elif Path(folder).exists():
+                shutil.rmtree(folder)
+            session.execute(f"DROP SCHEMA {self._schema} CASCADE".encode())
+
+    def put_in_place(self, lock: "AdvisoryLock", *, now: datetime, wait_seconds: float) -> str | None:
+        """Give the lake `restoring` the name of this one. Return where this one then is, in words, if it exists.
+
+        The caller holds the lock. Readers that have begun finish first.
+
+        Raises:
+            WarehouseInUse: a reader has not finished within `wait_seconds`. Nothing was changed.
+        """
+        renamed = f"ALTER SCHEMA {identifier(self.restoring().schema)} RENAME TO {self._schema}"
+        if not self.exists():
+            lock.run(f"DROP SCHEMA {self._schema}", renamed, wait_seconds=wait_seconds)
+            return None
+        with self._session() as session:
+            [(folder,)] = session.execute(
+                f"SELECT value FROM {self._schema}.ducklake_metadata WHERE key = 'data_path' AND scope IS NULL".encode()  # noqa: S608
+            ).fetchall()
+        kept = f"{self.storage.schema}_replaced_{now.astimezone(UTC):%Y%m%dt%H%M%Sz}"
+        lock.run(
+            # A reader would find the names of the old tables in the new ones, whose rows its transaction does not see.
+            f"LOCK TABLE {self._schema}.ducklake_snapshot",
+            f"ALTER SCHEMA {self._schema} RENAME TO {identifier(kept)}",
+            renamed,
+            wait_seconds=wait_seconds,
+        )
+        return f"the schema {kept}, with its files in {folder}"
+
+    def replaced_copies(self) -> list[tuple[str, LakeStorage | None]]:  # noqa: D102
+        pattern = f"^{self.storage.schema}_replaced_[0-9]{{8}}t[0-9]{{6}}z$"
+        with self._session() as session:
+            found = session.execute(
+                "SELECT nspname FROM pg_namespace WHERE nspname ~ %s ORDER BY nspname", [pattern]
+            ).fetchall()
+        return [(f"{POSTGRES_PREFIX}{self.address}", replace(self.storage, schema=name)) for (name,) in found]
 
     def is_disconnected(self, error: duckdb.Error) -> bool:  # noqa: D102
         return any(words in str(error) for words in _DISCONNECTED)
@@ -265,7 +364,7 @@ class SharedLake(Place):
             yield session
 
 
-class _AdvisoryLock(WriteLock):
+class AdvisoryLock(WriteLock):
     """An advisory lock of Postgres, held by a session. It is gone when the session ends."""
 
     def __init__(self, session: "Connection[Any]", key: int, warehouse: str) -> None:
@@ -317,6 +416,27 @@ class _AdvisoryLock(WriteLock):
                 f"The lock on the warehouse {self._warehouse} was lost, because its connection to Postgres ended. The"
                 " transaction was not committed: another process may have written. Run the command again."
             )
+
+    def run(self, *statements: str, wait_seconds: float) -> None:
+        """Run statements in one transaction on the session that holds the lock: without the lock, nothing changes.
+
+        Raises:
+            WarehouseInUse: another session has locked a table or schema for `wait_seconds`.
+            WarehouseError: a statement fails.
+        """
+        from psycopg import Error, errors  # noqa: PLC0415 - an extra
+
+        try:
+            self._session.execute(_SET, [f"{max(1, round(1000 * wait_seconds))}ms", "lock_timeout"])
+            with self._session.transaction():
+                for statement in statements:
+                    self._session.execute(statement.encode())
+        except errors.LockNotAvailable:
+            raise WarehouseInUse(
+                f"The warehouse {self._warehouse} is being read: wait for the reader to finish", process=None
+            ) from None
+        except Error as error:
+            raise WarehouseError(f"The warehouse {self._warehouse} can't be replaced: {one_sentence(error)}") from error
 
     def before_commit(self, connection: DuckDBPyConnection) -> None:  # noqa: D102
         connection.execute(_COUNT)
