@@ -18,15 +18,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.pairs import by_turns
 from bench.reading import IN_FLIGHT, NO_PACING, days_of
 from bench.server import FIRST_DAY, KEY, serving
+from topo_pipeline.warehouse.places.lake import CATALOG
 from topo_pipeline_tests.services.postgres import Database, running
+
+if TYPE_CHECKING:
+    from topo_pipeline.warehouse.connection import Warehouse
 
 PLACES = ("file", "local_lake", "shared_lake")
 DAYS, PER_DAY = 30, 2_000
 PACED_DAYS, WRITERS, DAYS_EACH = 5, 8, 3
+CATALOG_TABLES = (
+    "snapshot", "snapshot_changes", "schema_versions", "table", "column", "tag", "column_tag", "table_stats",
+    "table_column_stats", "data_file", "delete_file", "file_column_stats", "file_partition_value",
+    "inlined_data_tables", "files_scheduled_for_deletion",
+)  # fmt: skip
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -139,21 +149,19 @@ def _refresh(postgres: int) -> dict[str, float]:
         with warehouse.transaction() as connection:
             build(connection, table, timezone="UTC", now=_now(), days=[day])
     results = spent.until_now()
-    added = {name: rows - before[name] for name, rows in catalog_rows(warehouse).items() if rows > before[name]}
+    now = catalog_rows(warehouse)
+    added = {name: rows - before[name] for name, rows in now.items() if rows > before[name]}
     print(f"  added to the catalog: {added}", file=sys.stderr)
-    return results | {"snapshots": added.get("ducklake_snapshot", 0), "rows": sum(added.values())}
+    return results | {"snapshots": added.get("snapshot", 0), "rows": sum(added.values())}
 
 
 def catalog_rows(warehouse: "Warehouse") -> dict[str, int]:
-    """Return the number of rows of each table of a lake's catalog."""
+    """Return the number of rows in each table of a lake's catalog, or nothing for a file."""
+    schema = {"LocalLake": "main", "SharedLake": "topo"}.get(type(warehouse.place).__name__)
     with warehouse.reader() as connection:
-        tables = connection.execute(
-            "SELECT table_name, format('{}.{}.{}', database_name, schema_name, table_name) FROM duckdb_tables()"
-            " WHERE database_name LIKE '__ducklake%' AND table_name LIKE 'ducklake%'"
-        ).fetchall()
         return {
-            name: int(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])  # noqa: S608
-            for name, table in tables
+            name: int(connection.execute(f"SELECT count(*) FROM {CATALOG}.{schema}.ducklake_{name}").fetchall()[0][0])  # noqa: S608
+            for name in (CATALOG_TABLES if schema else ())
         }
 
 
@@ -207,9 +215,7 @@ def compared(ways: tuple[str, ...] = tuple(WAYS), rounds: int = 3) -> dict[str, 
     """Return the results of each way in each place. Places take turns."""
     with serving(DAYS + 1, PER_DAY) as address, running() as server:
         end = (address, str(server.port), str(server.process))
-        return {
-            way: by_turns({place: ("bench.places", way, place, *end) for place in PLACES}, rounds) for way in ways
-        }
+        return {way: by_turns({place: ("bench.places", way, place, *end) for place in PLACES}, rounds) for way in ways}
 
 
 def main(way: str, place: str, address: str, port: int, postgres: int) -> None:
