@@ -11,7 +11,7 @@ import os
 import platform
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,7 +23,6 @@ from duckdb import DuckDBPyConnection
 
 from topo_pipeline.common.retries import stamina
 from topo_pipeline.warehouse import extensions
-from topo_pipeline.warehouse.catalogue import tables_of
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.files import can_be_written, temporary, temporary_folder
 from topo_pipeline.warehouse.places import lake
@@ -135,10 +134,13 @@ class SharedLake(Place):
 
     def exists(self) -> bool:  # noqa: D102
         with self._session() as session:
-            [(found,)] = session.execute(
-                "SELECT to_regclass(quote_ident(%s) || '.ducklake_metadata') IS NOT NULL", [self.storage.schema]
-            ).fetchall()
-            return bool(found)
+            return self._exists(session)
+
+    def _exists(self, session: "Connection[Any]") -> bool:
+        [(found,)] = session.execute(
+            "SELECT to_regclass(quote_ident(%s) || '.ducklake_metadata') IS NOT NULL", [self.storage.schema]
+        ).fetchall()
+        return bool(found)
 
     def is_writable(self) -> bool:  # noqa: D102
         return self._is_s3 or can_be_written(Path(self.storage.data_path))
@@ -150,6 +152,17 @@ class SharedLake(Place):
     def spilling(self) -> Iterator[Path]:  # noqa: D102
         with temporary_folder(temporary(), "spilling") as folder:
             yield folder
+
+    def attachment(self, *, read_only: bool) -> Hashable:
+        """Identify the lake by its folder too: a new lake may have the name of a deleted one.
+
+        Attaching it anew, DuckLake reads its catalog once for each version of the schema that rows in it have.
+        """
+        with self._session() as session:
+            if not self._exists(session):
+                return None
+            query = f"SELECT value FROM {identifier(self.storage.schema)}.ducklake_metadata WHERE key = 'data_path'"  # noqa: S608
+            return (self, *session.execute(query.encode()).fetchall(), read_only)
 
     def attach(self, connection: DuckDBPyConnection, *, read_only: bool, wait_seconds: float) -> None:  # noqa: ARG002, D102
         from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - an extra
@@ -202,7 +215,11 @@ class SharedLake(Place):
             yield lock
 
     def arrange(self, connection: DuckDBPyConnection) -> None:  # noqa: D102
-        if ("main", "write_count") in tables_of(connection):
+        try:
+            connection.execute(f"FROM {_FENCE} LIMIT 0")
+        except duckdb.CatalogException:
+            pass
+        else:
             return
         connection.begin()
         try:
