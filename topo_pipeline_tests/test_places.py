@@ -26,7 +26,7 @@ def api_url() -> Iterator[str]:
         yield f"{address}/v1"
 
 
-@pytest.fixture(params=["file", "lake", "shared", "s3"])
+@pytest.fixture(params=["file", "lake", "shared", pytest.param("s3", marks=pytest.mark.full)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     """Return the variables that set the place of the warehouse."""
     if request.param in {"file", "lake"}:

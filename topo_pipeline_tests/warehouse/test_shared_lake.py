@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import date, timedelta
@@ -17,6 +18,7 @@ from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse, Write
 from topo_pipeline.warehouse.places import LakeStorage, SharedLake
 from topo_pipeline.warehouse.workspace import bind_timezone
 from topo_pipeline_tests.conftest import PATIENCE
+from topo_pipeline_tests.limits import umask
 from topo_pipeline_tests.warehouse.builders import (
     DAY,
     LATER,
@@ -266,6 +268,14 @@ def test_activities_are_partitioned_by_month(shared: Warehouse, tmp_path: Path) 
     assert {"topo/activities/year=2026/month=2", "topo/activities/year=2026/month=3"} <= folders
 
 
+def test_the_folder_of_its_files_is_private_with_any_umask(shared: Warehouse, tmp_path: Path) -> None:
+    with umask(0):
+        land_into(shared, reading(*rows_of(DAY)))
+    [folder] = (tmp_path / "data").iterdir()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert shared.place.files() == [folder]
+
+
 def test_two_lakes_with_the_same_data_path_have_folders_of_their_own(shared: Warehouse) -> None:
     assert shared.storage
     other = replace(shared, storage=replace(shared.storage, schema="other"))
@@ -309,6 +319,31 @@ def test_a_load_gets_through_if_s3_answers_503_for_a_while(
     land_into(lake, reading(*rows_of(NEXT_DAY), day=NEXT_DAY))
     assert len(refused) > 3
     assert_every_row_once(lake, [DAY, NEXT_DAY])
+
+
+@pytest.mark.full
+def test_if_s3_keeps_answering_503_a_load_is_refused_and_the_day_stays_as_it_was(
+    postgres_database: "Database", s3_bucket: "Bucket", s3_proxy: "Proxy"
+) -> None:
+    lake = shared_lake(postgres_database, f"{s3_bucket.url}/lake", dict(os.environ))
+    land_into(lake, reading(*rows_of(DAY)))
+    s3_proxy.refuses = lambda method, path: method == "PUT"
+    with pytest.raises(WarehouseError, match="503"):
+        land_into(lake, reading(*rows_of(NEXT_DAY), day=NEXT_DAY))
+    s3_proxy.refuses = lambda method, path: False
+    assert_every_row_once(lake, [DAY])
+    land_into(lake, reading(*rows_of(NEXT_DAY), day=NEXT_DAY))
+    assert_every_row_once(lake, [DAY, NEXT_DAY])
+
+
+def test_a_reader_whose_files_a_compaction_removes_gets_an_error_and_never_other_rows(shared: Warehouse) -> None:
+    land_into(shared, reading(*rows_of(DAY)))
+    with pytest.raises(WarehouseError, match="can't be used"), shared.reader() as connection:
+        connection.execute("SELECT count(*) FROM topo.loads").fetchall()
+        with shared.transaction() as writer:
+            writer.execute("DELETE FROM topo.activities WHERE id = ?", [rows_of(DAY)[0][0]])
+        shared.compact()
+        connection.execute("SELECT DISTINCT payload FROM topo.activities").fetchall()
 
 
 def test_doctor_finds_no_pooler_in_front_of_a_plain_server(shared: Warehouse) -> None:

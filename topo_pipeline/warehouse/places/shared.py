@@ -75,6 +75,8 @@ _PASSWORD = "password"  # noqa: S105 - a name
 _DEFAULTS = {"connect_timeout": "10", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}
 
 
+# S3 may answer 503 for a while. Together the waits take 13 seconds.
+_RETRIES = "SET http_retries = 6; SET http_retry_wait_ms = 200; SET http_retry_backoff = 2"
 # DuckDB's messages if its connection to Postgres is lost. It reports none of them as an IOException.
 _DISCONNECTED = (
     "server closed the connection",
@@ -146,7 +148,7 @@ class SharedLake(Place):
         return self._is_s3 or can_be_written(Path(self.storage.data_path))
 
     def files(self) -> list[Path]:  # noqa: D102
-        return [] if self._is_s3 else [Path(self.storage.data_path)]
+        return [] if self._is_s3 else sorted(Path(self.storage.data_path).glob(f"{self.storage.schema}-*"))
 
     @contextmanager
     def spilling(self) -> Iterator[Path]:  # noqa: D102
@@ -179,7 +181,7 @@ class SharedLake(Place):
             _create_secret(connection, "topo_postgres", {"TYPE": "postgres", "PASSWORD": password})
         if self._is_s3:
             _create_secret(connection, "topo_s3", _s3_options(self.storage))
-            connection.execute("SET http_retries = 5; SET http_keep_alive = true")
+            connection.execute(_RETRIES)
         given = ", ".join(f"{name} {literal(value)}" for name, value in options.items())
         target = literal(f"{POSTGRES_PREFIX}{make_conninfo(**public)}")
         connection.execute(f"ATTACH {target} AS warehouse ({given}{', READ_ONLY' if read_only else ''})")
