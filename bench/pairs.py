@@ -24,10 +24,10 @@ def peak_megabytes() -> float:
     return int(kilobytes) / 1024
 
 
-def by_turns(commands: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
+def by_turns(commands: Mapping[str, Sequence[str]], rounds: int = ROUNDS) -> dict[str, dict[str, float]]:
     """Return the median results of each command, by name."""
     results: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, command in commands.items():
             results[name].append(measure(*command))
     return {name: {key: median(each[key] for each in runs) for key in runs[0]} for name, runs in results.items()}

@@ -7,7 +7,7 @@ folder.
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
@@ -108,6 +108,7 @@ class Buffer:
             raise WarehouseError(f"There is no folder for temporary files. Set TMPDIR to one ({error}).") from error
         self.longest = 0
         self._received = self._memory = 0
+        self._attachment: Hashable = None
         self._lock = threading.Lock()
         self._connection = duckdb.connect()
         self._connection.execute(
@@ -140,6 +141,29 @@ class Buffer:
         activity alone, and `is_json`, whether the payload is valid JSON.
         """
         return self._connection
+
+    @contextmanager
+    def lent(self, attachment: Hashable) -> Iterator[tuple[duckdb.DuckDBPyConnection, bool]]:
+        """Yield the connection, and whether `attachment` is attached, as in `instances.connected`."""
+        is_attached = attachment is not None and attachment == self._attachment
+        self._attachment = None
+        if not is_attached:
+            self._detach()
+        try:
+            yield self._connection, is_attached
+        except BaseException:
+            self._detach()
+            raise
+        if attachment is None:
+            self._detach()
+        else:
+            self._connection.execute("USE memory")
+            self._attachment = attachment
+
+    def _detach(self) -> None:
+        """Detach the warehouse, unless it is not attached or DuckDB has already detached it after a fatal error."""
+        with suppress(duckdb.Error):
+            self._connection.execute("USE memory; DETACH DATABASE IF EXISTS warehouse")
 
     def add(self, activities: "pd.DataFrame") -> None:
         """Add rows of `id` (UUID text), `created_at` (datetime64, UTC) and `payload` (JSON text).

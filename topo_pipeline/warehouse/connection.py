@@ -178,14 +178,16 @@ class Warehouse:
             raise WarehouseError(
                 f"There is no warehouse at {self.name} yet: load a day first (topo-pipeline backfill DAY DAY)."
             )
+        attachment = self.place.attachment(read_only=read_only)
         with ExitStack() as held:
             if buffer:
-                connection = buffer.connection
-                held.callback(_detach, connection)
+                connection, is_attached = held.enter_context(buffer.lent(attachment))
             else:
-                connection = held.enter_context(instances.connected(held.enter_context(self.place.spilling())))
+                spill = held.enter_context(self.place.spilling())
+                connection, is_attached = held.enter_context(instances.connected(spill, attachment))
             try:
-                self.place.attach(connection, read_only=read_only, wait_seconds=self.wait_seconds)
+                if not is_attached:
+                    self.place.attach(connection, read_only=read_only, wait_seconds=self.wait_seconds)
                 connection.execute("USE warehouse")
             except (duckdb.Error, OSError) as error:
                 raise WarehouseError(f"The warehouse {self.name} can't be opened: {reason_of(error)}") from error
@@ -195,12 +197,6 @@ class Warehouse:
                 if not isinstance(error, duckdb.IOException) and not self.place.is_disconnected(error):
                     raise
                 raise WarehouseError(f"The warehouse {self.name} can't be used: {reason_of(error)}") from error
-
-
-def _detach(connection: DuckDBPyConnection) -> None:
-    """Detach the warehouse, unless it was never attached or DuckDB has already detached it after a fatal error."""
-    with suppress(duckdb.Error):
-        connection.execute("USE memory; DETACH warehouse")
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """DuckDB instances of this process, which are used again: loading extensions into a new one takes long."""
 
 import os
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,28 +11,33 @@ from duckdb import DuckDBPyConnection
 
 from topo_pipeline.warehouse.sql import SESSION, literal
 
-# Instances that can be used again. Each connection takes one out while it is open.
-_IDLE: list[DuckDBPyConnection] = []
+# Instances that can be used again, by what is attached to them. Each connection takes one out while it is open.
+_IDLE: defaultdict[Hashable, list[DuckDBPyConnection]] = defaultdict(list)
 _ABANDONED: list[DuckDBPyConnection] = []
 
 
 @contextmanager
-def connected(spill: Path) -> Iterator[DuckDBPyConnection]:
+def connected(spill: Path, attachment: Hashable = None) -> Iterator[tuple[DuckDBPyConnection, bool]]:
     """Yield a connection to a DuckDB instance that no other connection uses at the same time.
 
     Creating an instance takes 7 ms, loading DuckLake into it 0.7 s. So an instance is used again unless an error
-    occurred. Only loaded extensions remain in it: temporary tables, macros, variables and session settings end with
-    the connection, and the warehouse is detached.
-    DuckDB spills data that does not fit into memory to the folder `spill`.
+    occurred. Temporary tables, macros, variables and session settings end with the connection. Loaded extensions
+    remain, and with an `attachment` the warehouse stays attached.
+
+    Args:
+        spill: the folder to which DuckDB spills data that does not fit into memory.
+        attachment: what the caller attaches as `warehouse`, if it may stay attached.
+
+    Yields:
+        The connection, and whether the attachment is attached.
     """
-    try:
-        instance = _IDLE.pop()
-    except IndexError:
-        instance = duckdb.connect()
+    is_attached = attachment is not None and bool(_IDLE[attachment])
+    idle = _IDLE[attachment if is_attached else None]
+    instance = idle.pop() if idle else duckdb.connect()
     connection = instance.cursor()
     try:
         connection.execute(f"{SESSION}; SET temp_directory = {literal(str(spill))}")
-        yield connection
+        yield connection, is_attached
     except BaseException:
         connection.interrupt()  # otherwise closing waits for a query that an exception has left running
         connection.close()
@@ -39,16 +45,19 @@ def connected(spill: Path) -> Iterator[DuckDBPyConnection]:
         raise
     connection.close()
     try:
-        instance.execute("DETACH DATABASE IF EXISTS warehouse; SET temp_directory = ''")
+        if attachment is None:
+            instance.execute("DETACH DATABASE IF EXISTS warehouse")
+        instance.execute("SET temp_directory = ''")
     except duckdb.Error:  # it has spilled to the folder, which is removed now
         instance.close()
     else:
-        _IDLE.append(instance)
+        _IDLE[attachment].append(instance)
 
 
 def _abandon_instances() -> None:
     """After a fork, neither use nor close the parent's instances: their threads don't exist in this process."""
-    _ABANDONED.extend(_IDLE)
+    for instances in _IDLE.values():
+        _ABANDONED.extend(instances)
     _IDLE.clear()
 
 

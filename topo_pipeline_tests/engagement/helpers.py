@@ -3,6 +3,7 @@
 import functools
 import json
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -371,7 +372,7 @@ def cheap_builds(*, comments: bool = False, threads: bool = False) -> Iterator[N
             patch.setattr(engagement_tables, "_comment", lambda *_: None)
         if not threads:
             patch.setattr(instances, "SESSION", f"{instances.SESSION}; SET threads = 1")
-            patch.setattr(instances, "_IDLE", [])  # DuckDB's instances keep the setting
+            patch.setattr(instances, "_IDLE", defaultdict(list))  # DuckDB's instances keep the setting
         yield
 
 

@@ -86,6 +86,12 @@ class Postgres:
         self.stop(how)
         self.start()
 
+    @property
+    def process(self) -> int:
+        """The id of the server's process."""
+        assert self._process, "The server is not running."
+        return self._process.pid
+
     @contextmanager
     def database(self) -> Iterator[Database]:
         """Yield a new database, which is dropped in the end."""

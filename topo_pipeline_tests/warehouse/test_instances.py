@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def created(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[DuckDBPyConnection
         return instances[-1]
 
     monkeypatch.setattr(reused.duckdb, "connect", create)
-    monkeypatch.setattr(reused, "_IDLE", [])
+    monkeypatch.setattr(reused, "_IDLE", defaultdict(list))
     yield instances
     for instance in instances:
         instance.close()

@@ -1,7 +1,7 @@
 """What every place has in common."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +63,11 @@ class Place(ABC):
     @abstractmethod
     def spilling(self) -> AbstractContextManager[Path]:
         """Yield a private folder to which DuckDB spills data that does not fit into memory."""
+
+    def attachment(self, *, read_only: bool) -> Hashable:
+        """Return what identifies an attached warehouse that may stay attached between transactions, or None."""
+        del read_only
+        return None
 
     @abstractmethod
     def attach(self, connection: DuckDBPyConnection, *, read_only: bool, wait_seconds: float) -> None:

@@ -12,8 +12,8 @@ import platform
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -25,7 +25,6 @@ from duckdb import DuckDBPyConnection
 
 from topo_pipeline.common.retries import stamina
 from topo_pipeline.warehouse import extensions
-from topo_pipeline.warehouse.catalogue import columns_of
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.files import can_be_written, temporary, temporary_folder
 from topo_pipeline.warehouse.places import dump, lake
@@ -154,6 +153,14 @@ class SharedLake(Place):
         with temporary_folder(temporary(), "spilling") as folder:
             yield folder
 
+    def attachment(self, *, read_only: bool) -> Hashable:
+        """Identify the lake by its catalog too: a new or restored lake may have the name of another one.
+
+        Attaching it again, DuckLake reads its catalog once for each version of the schema that rows in it have.
+        """
+        catalog = self.identity()
+        return None if catalog is None else (self, catalog, read_only)
+
     def attach(self, connection: DuckDBPyConnection, *, read_only: bool, wait_seconds: float) -> None:  # noqa: ARG002, D102
         from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - an extra
 
@@ -208,7 +215,8 @@ class SharedLake(Place):
             yield lock
 
     def arrange(self, connection: DuckDBPyConnection) -> None:  # noqa: D102
-        if columns_of(connection, "main", "write_count"):
+        with suppress(duckdb.CatalogException):  # listing all tables would take long
+            connection.execute(f"FROM {_FENCE} LIMIT 0")
             return
         connection.begin()
         try:
