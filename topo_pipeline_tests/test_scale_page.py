@@ -32,5 +32,5 @@ def test_a_file_is_moved_to_a_shared_lake(
     monkeypatch.setenv("TOPO_LAKE_DATA_PATH", str(tmp_path / "files"))
     exec(script, {})  # noqa: S102 - of our own page
     lake = Warehouse.of(get_settings())
-    for table in ("topo.activities", "topo.loads", "topo.forgotten", "engagement.sequence_activity"):
-        assert records(lake, table) == records(old, table) != []
+    for name in ("topo.activities", "topo.loads", "topo.forgotten", "engagement.sequence_activity"):
+        assert records(lake, name) == records(old, name) != []

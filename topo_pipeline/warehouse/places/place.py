@@ -53,6 +53,7 @@ class Place(ABC):
     def attachment(self, *, read_only: bool) -> Hashable:
         """Return what identifies an attached warehouse that may stay attached between transactions, or None."""
         del read_only
+        return None
 
     @abstractmethod
     def attach(self, connection: DuckDBPyConnection, *, read_only: bool, wait_seconds: float) -> None:
