@@ -187,8 +187,56 @@ def loading() -> Iterator[Line]:
     )
 
 
+def places() -> Iterator[Line]:
+    """Compare a local and a shared lake with a file."""
+    from bench.places import DAYS, PER_DAY, WRITERS, compared  # noqa: PLC0415 - only this one needs Postgres
+
+    results = compared()
+    for place, name, at_most in (("shared_lake", "a shared lake", 1.5), ("local_lake", "a local lake", None)):
+        done, file = (results["backfill"][each] for each in (place, "file"))
+        ratio = done["cpu"] / file["cpu"]
+        refreshed = done["refresh_cpu"] / file["refresh_cpu"]
+        yield Line(
+            12,
+            f"backfill {DAYS} days of {PER_DAY:,} in Dagster, tables and checks included, into {name}, compared with a"
+            f" file (CPU seconds, of Postgres too; a refresh of all tables after a day: {refreshed:.1f}×)",
+            f"≤ {at_most}×" if at_most else "–",
+            f"{ratio:.2f}× ({done['cpu']:.1f} s, of which Postgres {done['postgres']:.1f} s; file {file['cpu']:.1f} s)",
+            at_most is None or ratio <= at_most,
+        )
+    yield from _of_shared_lake(results, PER_DAY, WRITERS)
+
+
+def _of_shared_lake(results: dict[str, dict[str, dict[str, float]]], per_day: int, writers: int) -> Iterator[Line]:
+    lake, file = (results["paced"][each]["seconds"] for each in ("shared_lake", "file"))
+    yield Line(
+        13,
+        f"load days of {per_day:,} at 10 requests per second into a shared lake, compared with a file",
+        "≤ 1.1×",
+        f"{lake / file:.2f}× ({lake:.1f} s, {file:.1f} s)",
+        lake / file <= 1.1,
+    )
+    added = results["backfill"]["shared_lake"]
+    yield Line(
+        14,
+        "what a refresh of all tables after a day adds to a shared lake's catalog",
+        "≤ 1 snapshot per table, no table or column",
+        f"{added['refresh_snapshots']:.0f} snapshots and {added['refresh_rows']:.0f} rows,"
+        f" {added['refresh_schema_rows']:.0f} of tables, columns and comments",
+        added["refresh_schema_rows"] == 0,
+    )
+    lake, file = (results["writers"][each]["cpu"] for each in ("shared_lake", "file"))
+    yield Line(
+        15,
+        f"{writers} processes load different days at once into a shared lake, compared with a file (CPU seconds)",
+        "every day lands",
+        f"every day landed; {lake / file:.2f}× ({lake:.1f} s, {file:.1f} s)",
+        True,  # noqa: FBT003 - otherwise it fails
+    )
+
+
 MEASURED: dict[str, Callable[[], Iterator[Line]]] = {
-    each.__name__: each for each in (reading, dlt, requests, memory, ranged, tables, loading)
+    each.__name__: each for each in (reading, dlt, requests, memory, ranged, tables, loading, places)
 }
 
 

@@ -129,7 +129,7 @@ def history(folder: Path, days: int) -> History:
     last = FIRST_DAY + timedelta(days=days - 1)
     landed, built = (Warehouse(str(folder / f"{days}_{state}.duckdb")) for state in ("landed", "built"))
     land(landed, days, FIRST_DAY, last)
-    shutil.copy(landed.path, built.path)
+    shutil.copy(landed.target, built.target)
     measure("bench.engagement_tables", built.target, str(FIRST_DAY), str(last))
     land(built, days, last + timedelta(days=1), last + timedelta(days=1))
     return History(landed, built, last)

@@ -37,6 +37,7 @@ CATALOG_TABLES = (
     "table_column_stats", "data_file", "delete_file", "file_column_stats", "file_partition_value",
     "inlined_data_tables", "files_scheduled_for_deletion",
 )  # fmt: skip
+SCHEMA_TABLES = ("schema_versions", "table", "column", "tag", "column_tag")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -152,7 +153,10 @@ def _refresh(postgres: int) -> dict[str, float]:
     now = catalog_rows(warehouse)
     added = {name: rows - before[name] for name, rows in now.items() if rows > before[name]}
     print(f"  added to the catalog: {added}", file=sys.stderr)
-    return results | {"snapshots": added.get("snapshot", 0), "rows": sum(added.values())}
+    schema_rows = sum(added.get(name, 0) for name in SCHEMA_TABLES)
+    return results | {
+        "snapshots": added.get("snapshot", 0), "rows": sum(added.values()), "schema_rows": schema_rows,
+    }  # fmt: skip
 
 
 def catalog_rows(warehouse: "Warehouse") -> dict[str, int]:

@@ -356,3 +356,30 @@ def test_a_pooler_that_gives_two_clients_one_session_is_reported(
     with postgres_database.connect() as session:
         monkeypatch.setattr(SharedLake, "_session", lambda _: nullcontext(session))
         assert "transaction mode" in (shared.place.why_unlocked() or "")
+
+
+def test_an_idle_process_holds_no_transaction_in_postgres(shared: Warehouse, postgres_database: "Database") -> None:
+    land_into(shared, reading(activity(1)))
+    assert records(shared, "topo.loads")
+    with postgres_database.connect() as session:
+        states = session.execute(f"SELECT state FROM pg_stat_activity WHERE pid IN ({OTHERS})".encode()).fetchall()  # noqa: S608
+    assert set(states) == {("idle",)}
+
+
+def test_a_process_sees_the_tables_and_rows_that_another_has_written_since(shared: Warehouse) -> None:
+    land_into(shared, reading(activity(1)))
+    assert len(records(shared, "topo.activities")) == 1
+    with shared.reader(), shared.transaction() as other:  # the reader's instance is in use, so the next one is new
+        other.execute("CREATE TABLE engagement.added AS SELECT 7 AS value")
+    assert records(shared, "engagement.added") == [{"value": 7}]
+
+
+def test_a_new_lake_with_the_name_of_a_deleted_one_is_attached_again(
+    shared: Warehouse, postgres_database: "Database"
+) -> None:
+    land_into(shared, reading(activity(1)))
+    assert len(records(shared, "topo.activities")) == 1
+    with postgres_database.connect() as session:
+        session.execute("DROP SCHEMA topo CASCADE")
+    land_into(shared, reading(activity(2)))
+    assert [row["id"] for row in records(shared, "topo.activities")] == [UUID(uuid_of(2))]
