@@ -26,14 +26,9 @@ def api_url() -> Iterator[str]:
         yield f"{address}/v1"
 
 
-# Building and checking every table takes most of the time. Commands on a file have tests of their own, and a local lake
-# runs the same SQL as a shared one.
-IN_FULL = (pytest.param(kind, marks=pytest.mark.full) for kind in ("file", "lake", "s3"))
-
-
-@pytest.fixture(params=["shared", *IN_FULL])
+@pytest.fixture(params=["file", "lake", "shared", pytest.param("s3", marks=pytest.mark.full)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    """Return the variables that set the place of the warehouse: a shared lake, and in `make test-all` the others."""
+    """Return the variables that set the place of the warehouse."""
     if request.param in {"file", "lake"}:
         return {"TOPO_WAREHOUSE": f"{'ducklake:' if request.param == 'lake' else ''}{tmp_path / 'topo.duckdb'}"}
     dsn = request.getfixturevalue("postgres_database").dsn
