@@ -2,12 +2,14 @@
 
 import functools
 import json
+import shutil
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -181,6 +183,12 @@ class Workspace:
     def of_case(self, case: str) -> "Workspace":
         """The same workspace, to look at one of the cases in it by the names that the case was written with."""
         return replace(self, case=case)
+
+    def copied(self, folder: Path) -> "Workspace":
+        """A copy in a folder, to be changed. Every table that is due is made first."""
+        return replace(
+            self, target=str(shutil.copy(self.warehouse.name, folder)), stale=set(self.stale), _due={}, _read={}
+        )
 
     @property
     def warehouse(self) -> Warehouse:

@@ -1,6 +1,5 @@
 """The checks of the tables, each in a workspace that has one problem."""
 
-import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, timedelta
@@ -504,7 +503,7 @@ def test_many_problems_are_shown_by_their_number_and_the_first_few(good: Workspa
 
 
 def test_a_table_that_is_missing_or_lacks_a_column_must_be_built_first(good: Workspace, tmp_path: Path) -> None:
-    workspace = Workspace(str(shutil.copy(good.target, tmp_path)))
+    workspace = good.copied(tmp_path)
     run(
         workspace,
         *(

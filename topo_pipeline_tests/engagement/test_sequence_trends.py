@@ -1,6 +1,5 @@
 """Weeks of touches: their reply rates, young weeks included, and the change from the week before."""
 
-import shutil
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -95,7 +94,7 @@ def test_the_first_week_and_a_week_after_a_pause_have_no_week_before(case: Works
 @cases.happened(*weeks((2, 29), (20, 29)))
 def test_the_smallest_number_of_runs_for_a_change_is_a_setting(case: Workspace, tmp_path: Path) -> None:
     assert case.trend()[MONDAY + WEEK]["signal"] is None
-    copy = Workspace(str(shutil.copy(case.target, tmp_path)), case=case.case)
+    copy = case.copied(tmp_path)
     copy.build(rules=Rules(reply_window_days=WINDOW, evidence_small=29))
     assert copy.trend()[MONDAY + WEEK]["signal"] == "up"
 
