@@ -40,7 +40,7 @@ WITH recent AS (
 )
 SELECT
     members, strftime(week_start, '%-d %B'), reply_rate_7d_num, reply_rate_7d, reply_rate_7d_low, reply_rate_7d_high,
-    after_7_days, after_30_days, reply_rate_7d, after_7_days, after_30_days
+    after_7_days, after_30_days, reply_rate_7d, after_7_days, after_30_days, after_7_days
 FROM recent CROSS JOIN finished;
 
 -- 6. Too few contacts for a rank
