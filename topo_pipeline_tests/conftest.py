@@ -15,6 +15,7 @@ from coverage import Coverage
 from hypothesis import settings
 
 from topo_pipeline.settings import get_settings
+from topo_pipeline.warehouse import instances, sql
 
 pytest_plugins = ["topo_pipeline_tests.services.plugin"]
 
@@ -119,6 +120,14 @@ def _without_slowness_checks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("topo_pipeline.topo_api.contract._SLOW", PATIENCE)
         patch.setattr("topo_pipeline.doctor.api._SLOW", PATIENCE)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Use DuckDB on one thread: several test processes with more threads than cores mostly wait for each other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(instances, "SESSION", f"{sql.SESSION}; SET threads = 1")
         yield
 
 

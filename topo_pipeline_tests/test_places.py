@@ -14,14 +14,6 @@ from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.command_line import answer
 from topo_pipeline_tests.conftest import API_KEY
-from topo_pipeline_tests.engagement.helpers import cheap_builds
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Use DuckDB on one thread: several test processes with more threads than cores mostly wait for each other."""
-    with cheap_builds(comments=True):
-        yield
 
 
 def now() -> datetime:

@@ -1,7 +1,6 @@
 """The script of docs/scale.md moves a warehouse from a file to a shared lake."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,18 +9,10 @@ import pytest
 from topo_pipeline.engagement.tables import build, in_order
 from topo_pipeline.settings import get_settings
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline_tests.engagement.helpers import cheap_builds
 from topo_pipeline_tests.warehouse.builders import DAY, LANDED, activity, land_into, reading, records
 
 if TYPE_CHECKING:
     from topo_pipeline_tests.services.postgres import Database
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Use DuckDB on one thread: several test processes with more threads than cores mostly wait for each other."""
-    with cheap_builds(comments=True):
-        yield
 
 
 PAGE = Path(__file__).parents[1] / "docs" / "scale.md"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from topo_pipeline_tests.conftest import CHECKOUT
-from topo_pipeline_tests.engagement.helpers import TABLES, Workspace, begun, cheap_builds
+from topo_pipeline_tests.engagement.helpers import TABLES, Workspace, begun
 from topo_pipeline_tests.maintenance import conftest as maintenance_conftest
 from topo_pipeline_tests.maintenance.test_forget import HERS, HIS
 from topo_pipeline_tests.warehouse.builders import path_of
@@ -18,13 +18,6 @@ from topo_pipeline_tests.warehouse.builders import path_of
 built = maintenance_conftest.built
 ROWS = len(HERS) + len(HIS)
 NAME = "Łódź [bold] with a name that is longer than any column of eighty would have room for, to the end"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _cheap_builds() -> Iterator[None]:
-    """Build small tables on one thread."""
-    with cheap_builds(comments=True):
-        yield
 
 
 @pytest.fixture

@@ -29,7 +29,6 @@ from topo_pipeline.settings import Settings, get_settings
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.conftest import API_KEY
 from topo_pipeline_tests.defs.only import LANDED, with_only
-from topo_pipeline_tests.engagement.helpers import cheap_builds
 from topo_pipeline_tests.warehouse.builders import path_of
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
@@ -193,13 +192,6 @@ def pipeline_over(
         warehouse = Warehouse(str(folder / "topo.duckdb"))
         built = definitions.build(settings, clock=clock, warehouse=warehouse)
         yield Pipeline(built, instance, warehouse, api, WORLD, api_url, draws)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _cheap_builds() -> Iterator[None]:
-    """Build small tables on one thread."""
-    with cheap_builds(comments=True):
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.places import LakeStorage
-from topo_pipeline_tests.engagement.helpers import Workspace, cheap_builds
+from topo_pipeline_tests.engagement.helpers import Workspace, with_threads, without_comments
 
 # The tests of these modules look at the comments of tables and columns.
 COMMENTED = {"test_catalogue", "test_golden_example"}
@@ -18,10 +19,12 @@ LARGE = {"test_any_order", "test_cohort_worlds"}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _cheap_builds(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Build small tables on one thread and without their 900 comments: half of the time of a build."""
-    name = request.path.stem
-    with cheap_builds(comments=name in COMMENTED, threads=name in LARGE):
+def _builds(request: pytest.FixtureRequest) -> Iterator[None]:
+    with ExitStack() as held:
+        if request.path.stem not in COMMENTED:
+            held.enter_context(without_comments())
+        if request.path.stem in LARGE:
+            held.enter_context(with_threads())
         yield
 
 

@@ -20,7 +20,7 @@ from duckdb import DuckDBPyConnection
 from topo_pipeline.engagement import tables as engagement_tables
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.engagement.tables import Built, build, in_order, tables
-from topo_pipeline.warehouse import instances
+from topo_pipeline.warehouse import instances, sql
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load, ReadDay, land_list
 from topo_pipeline.warehouse.places import LakeStorage
@@ -373,14 +373,19 @@ class Workspace:
 
 
 @contextmanager
-def cheap_builds(*, comments: bool = False, threads: bool = False) -> Iterator[None]:
-    """Leave out what costs most of a build of a few rows, but changes none: comments, and threads that wait."""
+def without_comments() -> Iterator[None]:
+    """Leave out the 900 comments of a build, which cost half of it if there are few rows."""
     with pytest.MonkeyPatch.context() as patch:
-        if not comments:
-            patch.setattr(engagement_tables, "_comment", lambda *_: None)
-        if not threads:
-            patch.setattr(instances, "SESSION", f"{instances.SESSION}; SET threads = 1")
-            patch.setattr(instances, "_IDLE", defaultdict(list))  # DuckDB's instances keep the setting
+        patch.setattr(engagement_tables, "_comment", lambda *_: None)
+        yield
+
+
+@contextmanager
+def with_threads() -> Iterator[None]:
+    """Use DuckDB with as many threads as in production."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(instances, "SESSION", sql.SESSION)
+        patch.setattr(instances, "_IDLE", defaultdict(list))  # DuckDB's instances keep the setting
         yield
 
 

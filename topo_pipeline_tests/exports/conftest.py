@@ -1,5 +1,4 @@
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -10,17 +9,9 @@ import pytest
 from topo_pipeline.exports.parquet import write_files
 from topo_pipeline.exports.targets import Target
 from topo_pipeline.warehouse.workspace import bind_timezone
-from topo_pipeline_tests.engagement.helpers import Workspace, cheap_builds, enrolled, march, opened, replied, sent
+from topo_pipeline_tests.engagement.helpers import Workspace, enrolled, march, opened, replied, sent
 from topo_pipeline_tests.exports import readers
 from topo_pipeline_tests.warehouse.builders import path_of
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Use DuckDB on one thread: several test processes with more threads than cores mostly wait for each other."""
-    with cheap_builds(comments=True):
-        yield
-
 
 ADA, BOB = {"run": "A", "person": "Ada"}, {"run": "B", "person": "Bob"}
 ACTIVITIES = [

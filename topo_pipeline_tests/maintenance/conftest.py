@@ -1,11 +1,9 @@
 """Fixtures of the tests of `warehouse`, and a warehouse with every table."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from topo_pipeline_tests.engagement.helpers import cheap_builds
 from topo_pipeline_tests.maintenance.test_forget import HERS, HIS, workspace_of
 from topo_pipeline_tests.warehouse.builders import path_of
 from topo_pipeline_tests.warehouse.conftest import (
@@ -18,13 +16,6 @@ from topo_pipeline_tests.warehouse.conftest import (
 )
 
 __all__ = ["file_warehouse", "on_disk", "on_waiting", "prepared_file", "shared", "warehouse"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _cheap_builds() -> Iterator[None]:
-    """Build small tables on one thread."""
-    with cheap_builds(comments=True):
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.report.page import Published, publish
-from topo_pipeline_tests.engagement.helpers import Activity, Workspace, cheap_builds
+from topo_pipeline_tests.engagement.helpers import Activity, Workspace, without_comments
 from topo_pipeline_tests.report import worlds
 
 
@@ -31,9 +31,9 @@ def report(workspace: Workspace, folder: Path, zone: str = "UTC") -> Published:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _cheap_builds() -> Iterator[None]:
-    """Build tables on one thread and without their comments, which the report doesn't use."""
-    with cheap_builds():
+def _without_comments() -> Iterator[None]:
+    """Build tables without their comments, which the report doesn't use."""
+    with without_comments():
         yield
 
 

@@ -9,17 +9,9 @@ import stamina.instrumentation
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.places import LakeStorage
 from topo_pipeline_tests.conftest import PATIENCE
-from topo_pipeline_tests.engagement.helpers import cheap_builds
 
 if TYPE_CHECKING:
     from topo_pipeline_tests.services.postgres import Database
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Use DuckDB on one thread: several test processes with more threads than cores mostly wait for each other."""
-    with cheap_builds(comments=True):
-        yield
 
 
 SetHook = Callable[[Callable[[], Any]], None]
