@@ -12,6 +12,7 @@ from topo_pipeline.cli.report import write_report
 from topo_pipeline.settings import Settings, get_settings
 
 if TYPE_CHECKING:
+    from topo_pipeline.maintenance.forget import ErasureResult
     from topo_pipeline.warehouse.connection import Warehouse
     from topo_pipeline.warehouse.erasure import Trace
 
@@ -54,9 +55,18 @@ def forget(
             )
             not_published = _publish_again(warehouse, settings)
         cleaned = [*done.cleaned, *([write_report()] if report.exists() else [])]
+    _print_outcome(done, cleaned, warehouse.place.unreachable_copies())
+    for reason in not_published:
+        print_error(f"A published copy may still contain the person. {reason}. Run the same command again.")
+    if done.remaining or not_published:
+        raise typer.Exit(1)
+
+
+def _print_outcome(done: "ErasureResult", cleaned: list[Path | str], unreachable: str) -> None:
+    """Print what was erased, and what may still contain the person."""
     lines = [f"Erased ({_counts(done.trace)}). Later loads leave the person out."]
     lines += [f"Also cleaned: {relative(str(path))}" for path in cleaned]
-    if unreachable := warehouse.place.unreachable_copies():
+    if unreachable:
         lines.append(unreachable)
     lines.append("Backups and files that were exported or copied elsewhere are not cleaned. Delete them yourself.")
     out.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
@@ -64,10 +74,6 @@ def forget(
         left = relative(str(path))
         how = f": rm -r {shlex.quote(left)}" if Path(left).exists() else ""  # not a schema of Postgres
         print_error(f"{left} may still contain the person ({reason}). Delete it{how}")
-    for reason in not_published:
-        print_error(f"A published copy may still contain the person. {reason}. Run the same command again.")
-    if done.remaining or not_published:
-        raise typer.Exit(1)
 
 
 def _publish_again(warehouse: "Warehouse", settings: Settings) -> list[str]:

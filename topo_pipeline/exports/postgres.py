@@ -5,7 +5,6 @@ in a transaction that they began before it, and grants, views and indexes remain
 """
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from topo_pipeline.exports.parquet import Manifest
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.extensions import load
 from topo_pipeline.warehouse.sql import SESSION, identifier, literal
+from topo_pipeline.warehouse.transactions import undone_on_error
 
 PUBLISHED = "published"
 _LOCK_TIMEOUT = "5min"  # for another process that publishes, or for readers of a table whose columns change
@@ -53,15 +53,9 @@ class Postgres:
                 load(connection, "postgres_scanner")
                 connection.execute("SET pg_null_byte_replacement = ''")  # Postgres has no such character
                 connection.execute(f"ATTACH {literal(self.address)} AS target (TYPE postgres)")
-                connection.begin()
-                try:
+                with undone_on_error(connection):
                     self._fill(connection, folder, manifest)
-                except BaseException:
-                    # If Postgres has ended, DuckDB would end this process in place of an implicit rollback.
-                    with suppress(duckdb.Error):
-                        connection.rollback()
-                    raise
-                connection.commit()
+                    connection.commit()
         except duckdb.Error as error:
             raise WarehouseError(f"The tables can't be published to {self.place}: {self._reason(error)}") from None
 

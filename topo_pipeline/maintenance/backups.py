@@ -118,6 +118,18 @@ def restore(
         return lake_backups.restore(
             warehouse, warehouse.place, file, timezone=timezone, rules=rules, now=now, require_quiet=require_quiet
         )
+    return _restore_file(warehouse, file, timezone=timezone, rules=rules, now=now, require_quiet=require_quiet)
+
+
+def _restore_file(
+    warehouse: Warehouse,
+    file: Path,
+    *,
+    timezone: str,
+    rules: Rules,
+    now: datetime,
+    require_quiet: Callable[[], None],
+) -> Restored:
     path = Path(os.path.realpath(_file_of(warehouse)))
     about = look(file)
     if file.is_dir():

@@ -5,7 +5,7 @@ one process at a time. The SQL of this package uses only features that DuckLake 
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from topo_pipeline.warehouse.errors import WarehouseError, WriteConflict
 from topo_pipeline.warehouse.migrate import check, migrate
 from topo_pipeline.warehouse.places import LakeStorage, Place, WriteLock, place_at
 from topo_pipeline.warehouse.sql import reason_of
+from topo_pipeline.warehouse.transactions import undone_on_error
 
 if TYPE_CHECKING:
     from topo_pipeline.settings import Settings
@@ -82,7 +83,7 @@ class Warehouse:
             WarehouseError: as all methods; or the warehouse was written by a newer version.
         """
         with self._migrated(buffer) as (connection, lock):
-            with _undone_on_error(connection):  # also after an interruption the old day must remain
+            with undone_on_error(connection):  # also after an interruption the old day must remain
                 connection.execute(_LANDED_DAYS)
                 yield connection
                 lock.before_commit(connection)
@@ -98,7 +99,7 @@ class Warehouse:
             WarehouseError: as all methods; or there is no warehouse yet, or its schema is not current.
         """
         with self._open(buffer, read_only=True) as connection:
-            with _undone_on_error(connection):
+            with undone_on_error(connection):
                 check(connection)
                 connection.execute(_LANDED_DAYS)
                 yield connection
@@ -151,7 +152,7 @@ class Warehouse:
 
     def _migrate(self, connection: DuckDBPyConnection) -> None:
         try:
-            with _undone_on_error(connection):
+            with undone_on_error(connection):
                 is_changed = migrate(connection)
             self._commit(connection) if is_changed else connection.rollback()
             self.place.arrange(connection)
@@ -197,21 +198,3 @@ class Warehouse:
                 if not isinstance(error, duckdb.IOException) and not self.place.is_disconnected(error):
                     raise
                 raise WarehouseError(f"The warehouse {self.name} can't be used: {reason_of(error)}") from error
-
-
-@contextmanager
-def _undone_on_error(connection: DuckDBPyConnection) -> Iterator[None]:
-    """Begin a transaction and roll it back after an error. If there is none, the caller ends it."""
-    connection.begin()
-    try:
-        yield
-    except BaseException:
-        _roll_back(connection)
-        raise
-
-
-def _roll_back(connection: DuckDBPyConnection) -> None:
-    """Roll back the transaction, unless a failed COMMIT, a full disk or a lost connection has already ended it."""
-    connection.interrupt()  # otherwise it waits for a query that an exception has left running
-    with suppress(duckdb.Error):
-        connection.rollback()

@@ -6,10 +6,7 @@ The lock is therefore checked right before each commit, and each transaction upd
 so that of two transactions that overlap all the same, DuckLake refuses the second.
 """
 
-import hashlib
 import os
-import platform
-import re
 import shutil
 import uuid
 from collections.abc import Hashable, Iterator, Mapping
@@ -23,13 +20,21 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from topo_pipeline.common.retries import stamina
 from topo_pipeline.warehouse import extensions
-from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
+from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.files import can_be_written, temporary, temporary_folder
 from topo_pipeline.warehouse.places import dump, lake
+from topo_pipeline.warehouse.places.advisory_lock import (
+    FENCE,
+    IS_HELD,
+    SET_VALUE,
+    AdvisoryLock,
+    application_name,
+    lock_key,
+)
 from topo_pipeline.warehouse.places.place import LAKE_PREFIX, LakeStorage, Place, WriteLock
 from topo_pipeline.warehouse.sql import identifier, literal, one_sentence
+from topo_pipeline.warehouse.transactions import undone_on_error
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -38,7 +43,6 @@ POSTGRES_PREFIX = f"{LAKE_PREFIX}postgres:"
 S3_PREFIX = "s3://"
 # Tables with payloads, whose rows are never inlined in Postgres.
 _WITH_PAYLOADS = ("activities", "activity_changes", "rejects")
-_FENCE = "main.write_count"
 _ARRANGE = (
     "ALTER TABLE topo.activities SET PARTITIONED BY (year(day), month(day))",
     "ALTER TABLE topo.activities SET SORTED BY (created_at)",
@@ -46,11 +50,10 @@ _ARRANGE = (
         f"CALL warehouse.set_option('data_inlining_row_limit', 0, schema => 'topo', table_name => '{table}')"
         for table in _WITH_PAYLOADS
     ),
-    f"CREATE TABLE {_FENCE} (number BIGINT)",
-    f"COMMENT ON TABLE {_FENCE} IS 'Write transactions so far. Each updates this row, so that two can''t overlap.'",
-    f"INSERT INTO {_FENCE} VALUES (0)",  # noqa: S608 - a constant
+    f"CREATE TABLE {FENCE} (number BIGINT)",
+    f"COMMENT ON TABLE {FENCE} IS 'Write transactions so far. Each updates this row, so that two can''t overlap.'",
+    f"INSERT INTO {FENCE} VALUES (0)",  # noqa: S608 - a constant
 )
-_COUNT = f"UPDATE {_FENCE} SET number = number + 1"  # noqa: S608 - a constant
 # Without this, Postgres would need hours to notice that a machine is gone and keep its lock until then, or might end
 # a session that waits for its transaction.
 _SESSION_SETTINGS = {
@@ -60,18 +63,6 @@ _SESSION_SETTINGS = {
     "idle_session_timeout": "0",
     "statement_timeout": "0",
 }
-_SET = "SELECT set_config(name, %s, false) FROM pg_settings WHERE name = %s"  # servers before 14 lack some
-_LOCKS = """
-FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND (classid::BIGINT << 32) | objid::BIGINT = %s
-"""
-_IS_HELD = f"SELECT EXISTS (SELECT {_LOCKS} AND pid = pg_backend_pid())"  # noqa: S608 - a constant
-_HOLDER = f"""
-SELECT pid, coalesce(application_name, ''), coalesce(host(client_addr), 'the database server')
-FROM pg_stat_activity WHERE pid IN (SELECT pid {_LOCKS})
-"""  # noqa: S608 - a constant
-_APPLICATION = re.compile(r"topo-pipeline (?P<process>\d+)@(?P<machine>.+)")
 _BY_HAND = "docs/operations.md#a-shared-lake-by-hand"
 # The options of a connection that DuckDB's errors would show, and that it accepts in a secret instead.
 _PASSWORD = "password"  # noqa: S105 - a name
@@ -166,7 +157,7 @@ class SharedLake(Place):
 
         for name in ("ducklake", "postgres_scanner", *(["httpfs"] if self._is_s3 else [])):
             extensions.load(connection, name)
-        public = {"application_name": _application(), **self._options}
+        public = {"application_name": application_name(), **self._options}
         password = public.pop(_PASSWORD, None)
         options = {"META_SCHEMA": self.storage.schema}
         if not read_only and not self.exists():
@@ -207,8 +198,8 @@ class SharedLake(Place):
         """
         with self._session() as session:
             for name, value in _SESSION_SETTINGS.items():
-                session.execute(_SET, [value, name])
-            lock = AdvisoryLock(session, _key(self.storage.schema), self.name)
+                session.execute(SET_VALUE, [value, name])
+            lock = AdvisoryLock(session, lock_key(self.storage.schema), self.name)
             lock.take(wait_seconds)
             if not session.execute("SELECT to_regnamespace(quote_ident(%s))", [self.storage.schema]).fetchall()[0][0]:
                 session.execute(f"CREATE SCHEMA {self._schema}".encode())
@@ -216,16 +207,12 @@ class SharedLake(Place):
 
     def arrange(self, connection: DuckDBPyConnection) -> None:  # noqa: D102
         with suppress(duckdb.CatalogException):  # listing all tables would take long
-            connection.execute(f"FROM {_FENCE} LIMIT 0")
+            connection.execute(f"FROM {FENCE} LIMIT 0")
             return
-        connection.begin()
-        try:
+        with undone_on_error(connection):
             for statement in _ARRANGE:
                 connection.execute(statement)
             connection.commit()
-        except BaseException:
-            connection.rollback()
-            raise
 
     def compact(self, connection: DuckDBPyConnection, lock: WriteLock, *, wait_seconds: float) -> None:  # noqa: ARG002, D102
         lake.compact(connection, lock, self._catalog)
@@ -275,7 +262,7 @@ class SharedLake(Place):
     def _programs(self, otherwise: str) -> dict[str, Any]:
         with self._session() as session:
             server = session.info.server_version // 10_000
-        options = {"application_name": _application(), **self._options}
+        options = {"application_name": application_name(), **self._options}
         return {"schema": self.storage.schema, "options": options, "server": server, "otherwise": otherwise}
 
     def restoring(self) -> LakeStorage:
@@ -333,10 +320,10 @@ class SharedLake(Place):
 
     def why_unlocked(self) -> str | None:
         """Try to take one lock in two sessions. A pooler in transaction mode gives both the same one of Postgres."""
-        key = _key(f"{self.storage.schema} doctor {os.getpid()}")
+        key = lock_key(f"{self.storage.schema} doctor {os.getpid()}")
         with self._session() as one, self._session() as other:
             taken = [s.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchall()[0][0] for s in (one, other)]
-            is_held = one.execute(_IS_HELD, [key]).fetchall()[0][0]
+            is_held = one.execute(IS_HELD, [key]).fetchall()[0][0]
             for session in (one, other):
                 session.execute("SELECT pg_advisory_unlock_all()")
         if taken == [True, False] and is_held:
@@ -365,104 +352,11 @@ class SharedLake(Place):
         except ModuleNotFoundError:
             raise WarehouseError("A shared lake needs an extra: pip install 'topo-pipeline[lake]'") from None
         try:
-            session = psycopg.connect(**{"application_name": _application(), **self._options}, autocommit=True)  # type: ignore[arg-type]  # names of libpq
+            session = psycopg.connect(**{"application_name": application_name(), **self._options}, autocommit=True)  # type: ignore[arg-type]  # names of libpq
         except psycopg.Error as error:
             raise WarehouseError(f"The warehouse {self.name} can't be opened: {one_sentence(error)}") from None
         with closing(session):
             yield session
-
-
-class AdvisoryLock(WriteLock):
-    """An advisory lock of Postgres, held by a session. It is gone when the session ends."""
-
-    def __init__(self, session: "Connection[Any]", key: int, warehouse: str) -> None:
-        self._session = session
-        self._key = key
-        self._warehouse = warehouse
-
-    def take(self, wait_seconds: float) -> None:
-        """Wait for the lock in Postgres' own queue.
-
-        Raises:
-            WarehouseInUse: another session has held it for `wait_seconds`.
-        """
-        from psycopg import errors  # noqa: PLC0415 - an extra
-
-        milliseconds = max(1, round(1000 * wait_seconds))
-        for attempt in stamina.retry_context(on=WarehouseInUse, attempts=2, wait_initial=0, wait_max=0, wait_jitter=0):
-            self._session.execute(_SET, [f"{1 if attempt.num == 1 else milliseconds}ms", "lock_timeout"])
-            with attempt:
-                try:
-                    self._session.execute("SELECT pg_advisory_lock(%s)", [self._key])
-                except errors.LockNotAvailable:
-                    raise self._in_use() from None
-
-    def _in_use(self) -> WarehouseInUse:
-        """Return an error that names the holder, as far as Postgres reports it."""
-        holders = self._session.execute(_HOLDER, [self._key]).fetchall()
-        session, application, address = holders[0] if holders else (None, "", "")
-        ours = _APPLICATION.fullmatch(application)
-        if ours:
-            who = f"topo-pipeline (process {ours['process']} on {ours['machine']}, session {session} of Postgres)"
-        else:
-            who = f"{application or 'another client'} at {address}, session {session} of Postgres" if session else ""
-        is_here = ours is not None and ours["machine"] == _machine()
-        return WarehouseInUse(
-            f"The warehouse {self._warehouse} is in use by {who or 'another session'}: wait for it to end, or stop it",
-            process=int(ours["process"]) if ours and is_here else None,
-        )
-
-    def require(self) -> None:  # noqa: D102
-        from psycopg import Error  # noqa: PLC0415 - an extra
-
-        try:
-            [(is_held,)] = self._session.execute(_IS_HELD, [self._key]).fetchall()
-        except Error:  # the session has ended
-            is_held = False
-        if not is_held:
-            raise WarehouseError(
-                f"The lock on the warehouse {self._warehouse} was lost, because its connection to Postgres ended. The"
-                " transaction was not committed: another process may have written. Run the command again."
-            )
-
-    def run(self, *statements: str, wait_seconds: float) -> None:
-        """Run statements in one transaction on the session that holds the lock: without the lock, nothing changes.
-
-        Raises:
-            WarehouseInUse: another session has locked a table or schema for `wait_seconds`.
-            WarehouseError: a statement fails.
-        """
-        from psycopg import Error, errors  # noqa: PLC0415 - an extra
-
-        try:
-            self._session.execute(_SET, [f"{max(1, round(1000 * wait_seconds))}ms", "lock_timeout"])
-            with self._session.transaction():
-                for statement in statements:
-                    self._session.execute(statement.encode())
-        except errors.LockNotAvailable:
-            raise WarehouseInUse(
-                f"The warehouse {self._warehouse} is being read: wait for the reader to finish", process=None
-            ) from None
-        except Error as error:
-            raise WarehouseError(f"The warehouse {self._warehouse} can't be replaced: {one_sentence(error)}") from error
-
-    def before_commit(self, connection: DuckDBPyConnection) -> None:  # noqa: D102
-        connection.execute(_COUNT)
-        self.require()
-
-
-def _application() -> str:
-    """Return the name by which Postgres knows this process. It keeps 63 characters."""
-    return f"topo-pipeline {os.getpid()}@{_machine()}"
-
-
-def _machine() -> str:
-    return platform.node()[:40]
-
-
-def _key(name: str) -> int:
-    """Return the key of an advisory lock for a name."""
-    return int.from_bytes(hashlib.sha256(f"topo-pipeline {name}".encode()).digest()[:8], signed=True)
 
 
 def _create_secret(connection: DuckDBPyConnection, name: str, options: Mapping[str, str]) -> None:
