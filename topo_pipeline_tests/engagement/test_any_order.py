@@ -163,6 +163,8 @@ def happened_in(zone: str, first_day: date, days: int, chance: Random) -> Iterat
         start = midnight + timedelta(hours=chance.randrange(24 * days))
         sequence = chance.choice(("outbound", "outbound", "nurture", "old"))
         yield from Story(f"run {run}", start.astimezone(UTC), chance, sequence).told()
+    # A sequence that falls silent.
+    yield Activity("message.sent", midnight.astimezone(UTC), "quiet run", "quiet", channel="EMAIL")
 
 
 def world_of(chance: Random) -> World:
