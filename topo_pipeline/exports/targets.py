@@ -34,7 +34,7 @@ def target_of(name: str, settings: Settings) -> Target:
             case "s3":
                 from topo_pipeline.exports.s3 import Bucket
 
-                return Bucket(str(settings.publish_s3), variables("AWS_"))
+                return Bucket(str(settings.publish_s3), settings.aws_variables)
             case "postgres" if settings.publish_postgres is not None:
                 from topo_pipeline.exports.postgres import Postgres
 
