@@ -2,6 +2,7 @@
 {% from 'rates.jinja' import cohort_rates, early_rates, early_windows, outcome_comments, outcomes, rate_columns, rate_comments %}
 {% from 'horizon.jinja' import closed_day, closed_until, horizon, quarter, quarters, unknown_in %}
 {% from 'runs.jinja' import days %}
+{% from 'shrinkage.jinja' import shrinkage, shrunken %}
 {# The cohort days that a rate covers: of the last n days whose windows have closed, or all. #}
 {% macro of_rates(last_day) -%}
 (days IS NULL OR coalesce(cohort_day BETWEEN {{ last_day }} - days + 1 AND {{ last_day }}, false))
@@ -167,6 +168,13 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
         AND {{ other }}.period = counts.period
     {% endfor %}
     LEFT JOIN lately ON lately.sequence_template_id IS NOT DISTINCT FROM counts.sequence_template_id
+), rated AS (
+    SELECT period, sequence_template_id, reply_rate_num AS num, reply_rate_den AS den
+    FROM joined
+    WHERE sequence_template_id IS NOT NULL AND reply_rate_den > 0
+), {{ shrinkage('rated', 'period') }}, shrunk AS (
+    SELECT period, sequence_template_id, added, {{ shrunken('num', 'den') }} AS shrunken
+    FROM rated JOIN prior USING (period)
 )
 SELECT
     sequence_template_id,
@@ -209,8 +217,10 @@ SELECT
     {% for outcome in outcomes %}
     outcome_{{ outcome }},
     {% endfor %}
+    shrunken AS reply_rate_shrunken,
+    added AS reply_rate_contacts_added,
     CASE WHEN {{ is_ranked }} THEN rank() OVER (
-        PARTITION BY period, {{ is_ranked }} ORDER BY wilson_low(joined.reply_rate_num, joined.reply_rate_den) DESC) END AS reply_rank,
+        PARTITION BY period, {{ is_ranked }} ORDER BY shrunken DESC) END AS reply_rank,
     CASE WHEN period <> 'lifetime' THEN NULL
         WHEN runs_active = runs_paused OR sent_lately > 0 OR NOT is_judged(sequence_template_id, status) THEN false
         WHEN is_known THEN true END AS is_silent,
@@ -218,6 +228,7 @@ SELECT
     days_unknown
 FROM joined
 JOIN known USING (period)
+LEFT JOIN shrunk USING (period, sequence_template_id)
 LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id
 CROSS JOIN horizon
 CROSS JOIN silence;
@@ -261,7 +272,9 @@ COMMENT ON COLUMN engagement.sequence_summary.replied_before_message IS 'Runs wi
 COMMENT ON COLUMN engagement.sequence_summary.contacts_per_meeting IS 'meeting_rate_den / meeting_rate_num: runs per run with a meeting. NULL when there was no meeting.';
 COMMENT ON COLUMN engagement.sequence_summary.median_hours_to_reply IS 'Among repliers: median hours from the first message or invitation to the first valid reply at or after it, over the runs in reply_rate_num. NULL when there are fewer than $quantile_repliers of them (rule quantile_repliers).';
 {{ outcome_comments('engagement.sequence_summary', 'Eligible runs') }}
-COMMENT ON COLUMN engagement.sequence_summary.reply_rank IS 'Rank of the sequence within the period by reply_rate_low, from 1 (highest). NULL when reply_rate_evidence is none or too_small, sequence_template_id is NULL, or the sequence is known not to be ACTIVE.';
+COMMENT ON COLUMN engagement.sequence_summary.reply_rate_shrunken IS 'reply_rate as if reply_rate_contacts_added average contacts were added to it, which moves the rates of small sequences towards the mean of all sequences. Example: 6 replies of 50 contacts (12%) and 100 added contacts at 6% give 12 of 150 (8%). NULL when reply_rate is NULL or sequence_template_id is NULL.';
+COMMENT ON COLUMN engagement.sequence_summary.reply_rate_contacts_added IS 'Number of average contacts that reply_rate_shrunken adds. It is larger when the rates of the sequences of the period differ by little more than chance. 30 when fewer than three sequences have a rate, or when none or all of their contacts replied.';
+COMMENT ON COLUMN engagement.sequence_summary.reply_rank IS 'Rank of the sequence within the period by reply_rate_shrunken, from 1 (highest). NULL when reply_rate_evidence is none or too_small, sequence_template_id is NULL, or the sequence is known not to be ACTIVE.';
 COMMENT ON COLUMN engagement.sequence_summary.is_silent IS 'In period lifetime: TRUE when the sequence has active runs that are not paused but sent no message or invitation from the first of the last $silent_business_days business days (Monday to Friday, rule silent_business_days) to the last known day. NULL instead of TRUE when a day since then is unknown. FALSE when sequence_template_id is NULL or the sequence is known not to be ACTIVE. NULL in other periods.';
 COMMENT ON COLUMN engagement.sequence_summary.as_of IS 'End of the last known day (UTC). The rates count only windows that had closed by then.';
 COMMENT ON COLUMN engagement.sequence_summary.days_unknown IS 'Unknown days from period_start to period_end: they have not landed, were last read before they were over, or were not proved complete. The counts may be too low.';

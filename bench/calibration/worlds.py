@@ -1,0 +1,207 @@
+"""Simulated workspaces: what happens in them, and the product's own tables built from it on any day.
+
+A workspace is generated with NumPy and put straight into `engagement.sequence_runs` and the tables beside it, in a
+DuckDB in memory. `as_of` then makes only the days before a date known and builds the tables with the product's SQL.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
+from topo_pipeline.engagement.tables import build, in_order, tables
+from topo_pipeline.warehouse.migrate import migrate
+from topo_pipeline.warehouse.sql import SESSION
+
+FIRST_DAY = date(2024, 1, 1)  # a Monday
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+# Time to a reply: lognormal, the median 3.5 days and nine of ten within 15 days, cut at 28.
+MEDIAN_DAYS, SPREAD, LONGEST_DAYS = 3.5, np.log(15 / 3.5) / 1.2816, 28.0
+WORKING_WEEK = (0.22, 0.22, 0.2, 0.2, 0.16, 0.0, 0.0)
+MEETINGS_PER_REPLY = 0.25
+
+Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a workspace is generated.
+
+    Attributes:
+        weeks: Its length.
+        volumes: New contacts a week of each sequence.
+        rates: The 30-day reply rate of each sequence.
+        variation: Standard deviation of a rate from week to week, as a share of it, common to all sequences.
+        growth: Growth of the volumes per week.
+        slower: Factor on the time to a reply from `changes_in` on.
+        changes_in: The week in which a change begins.
+        factors: Factor on the rate of each sequence from that week on.
+        holiday: The two weeks from this one on have few replies, which come after them.
+        weekdays: Share of the contacts that are touched first on each weekday.
+    """
+
+    weeks: int
+    volumes: Sequence[float]
+    rates: Sequence[float]
+    variation: float = 0.0
+    growth: float = 0.0
+    slower: float = 1.0
+    changes_in: int = 0
+    factors: Sequence[float] = ()
+    holiday: int | None = None
+    weekdays: Sequence[float] = WORKING_WEEK
+
+
+def plan(chance: np.random.Generator, weeks: int, sequences: int = 20) -> Plan:
+    """Return a workspace with rates of Beta(3, 47) and 10 to 500 new contacts a week and sequence."""
+    volumes = np.exp(chance.uniform(np.log(10), np.log(500), sequences))
+    return Plan(weeks, volumes.tolist(), chance.beta(3, 47, sequences).tolist())
+
+
+@dataclass(frozen=True)
+class Contacts:
+    """The contacts of a workspace: the sequence of each, and times in days since the first day (NaN: never)."""
+
+    sequence: np.ndarray[tuple[int], np.dtype[np.int64]]
+    touched: Floats
+    replied: Floats
+    met: Floats
+
+
+def simulate(chance: np.random.Generator, how: Plan) -> Contacts:
+    """Return the contacts of a plan."""
+    weeks = np.arange(how.weeks)
+    means = np.outer(how.volumes, (1 + how.growth) ** weeks)
+    counts = chance.poisson(means)
+    sequence, week = (index.ravel() for index in np.indices(counts.shape))
+    sequence, week = np.repeat(sequence, counts.ravel()), np.repeat(week, counts.ravel())
+    number = len(sequence)
+    day = chance.choice(7, number, p=np.array(how.weekdays) / sum(how.weekdays))
+    touched = 7.0 * week + day + chance.uniform(8, 17, number) / 24
+    factors = np.ones((len(how.rates), how.weeks))
+    if how.factors:
+        factors[:, how.changes_in :] = np.array(how.factors)[:, None]
+    shocks = np.exp(chance.normal(-(how.variation**2) / 2, how.variation, how.weeks)) if how.variation else 1.0
+    rates = np.minimum(np.array(how.rates)[:, None] * factors * shocks, 0.9)
+    slower = np.where(week >= how.changes_in, how.slower, 1.0)
+    replied = _replies(chance, touched, rates[sequence, week], slower)
+    if how.holiday is not None:
+        replied = _away(chance, replied, 7.0 * how.holiday)
+    met = np.where(
+        chance.random(number) < MEETINGS_PER_REPLY, replied + chance.uniform(0.05, 2.0, number), np.nan
+    )
+    return Contacts(sequence, touched, replied, np.where(met - touched <= 30, met, np.nan))
+
+
+def _replies(chance: np.random.Generator, touched: Floats, rate: Floats, slower: Floats) -> Floats:
+    """Return the time of each reply. One that would come on a weekend comes on Monday."""
+    number = len(touched)
+    delay = MEDIAN_DAYS * slower * np.exp(SPREAD * chance.normal(size=number))
+    while (late := delay > LONGEST_DAYS).any():
+        delay[late] = MEDIAN_DAYS * slower[late] * np.exp(SPREAD * chance.normal(size=int(late.sum())))
+    at = np.where(chance.random(number) < rate, touched + delay, np.nan)
+    weekday = np.floor(at) % 7
+    monday = np.floor(at) + (7 - weekday) + 0.3 + 0.3 * chance.random(number)
+    return np.where(weekday >= 5, np.minimum(monday, touched + 29.9), at)
+
+
+def _away(chance: np.random.Generator, replied: Floats, begins: float) -> Floats:
+    """Return the replies around a holiday of two weeks: seven of ten in it come in the week after it, half of these never."""
+    in_it = (replied >= begins) & (replied < begins + 14) & (chance.random(len(replied)) < 0.7)
+    later = begins + 14 + 0.3 + chance.uniform(0, 4, len(replied))
+    return np.where(in_it, np.where(chance.random(len(replied)) < 0.5, later, np.nan), replied)
+
+
+def empty_warehouse() -> duckdb.DuckDBPyConnection:
+    """Return a warehouse in memory with every table, all empty."""
+    connection = duckdb.connect(config={"threads": 2})
+    connection.execute(SESSION)
+    migrate(connection)
+    connection.execute("CREATE TEMP TABLE landed_days AS FROM topo.loads LIMIT 0")
+    connection.execute("ALTER TABLE landed_days ADD COLUMN is_known BOOLEAN")
+    for table in in_order():
+        build(connection, table, timezone="UTC", now=NOW)
+    return connection
+
+
+@dataclass
+class Workspace:
+    """A simulated workspace in a warehouse."""
+
+    contacts: Contacts
+    rules: Rules = DEFAULT_RULES
+    zone: str = "UTC"
+    connection: duckdb.DuckDBPyConnection = field(default_factory=empty_warehouse)
+
+    def __post_init__(self) -> None:
+        """Put the contacts into the tables that others are built from."""
+        for table in ("sequence_runs", "sequence_responses", "sequence_cohorts", "sequence_summary"):
+            self.connection.execute(f"DELETE FROM engagement.{table}")  # noqa: S608 - our own names
+        runs = self._runs
+        self._insert("sequence_runs", runs[["sequence_template_id", "sequence_id", "touched_at", "left_censored", "start_uncertain"]])
+        replies = runs[runs["replied_at"].notna()].assign(type="message.replied", **{"class": "positive"})
+        meetings = runs[runs["met_at"].notna()].assign(type="meeting.created", **{"class": None})
+        kept = ["sequence_template_id", "sequence_id", "type", "class", "responded_at"]
+        for responses, at in ((replies, "replied_at"), (meetings, "met_at")):
+            self._insert("sequence_responses", responses.assign(responded_at=responses[at])[kept])
+
+        listed = pd.DataFrame({"sequence_template_id": self.ids, "period": "lifetime", "reply_rate_num": 0, "reply_rate_den": 0})
+        self._insert("sequence_summary", listed)
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """The id of each sequence."""
+        return [str(uuid.UUID(int=number + 1)) for number in range(int(self.contacts.sequence.max()) + 1)]
+
+    @cached_property
+    def _runs(self) -> pd.DataFrame:
+        contacts = self.contacts
+        return pd.DataFrame(
+            {
+                "sequence_template_id": np.array(self.ids)[contacts.sequence],
+                "sequence_id": [str(uuid.UUID(int=number)) for number in range(len(contacts.sequence))],
+                "touched_at": _moments(contacts.touched),
+                "replied_at": _moments(contacts.replied),
+                "met_at": _moments(contacts.met),
+                "left_censored": False,
+                "start_uncertain": False,
+            }
+        )
+
+    def _insert(self, table: str, rows: pd.DataFrame) -> None:
+        self.connection.register("given", rows)
+        self.connection.execute(f"INSERT INTO engagement.{table} BY NAME FROM given")  # noqa: S608 - our own names
+        self.connection.unregister("given")
+
+    def known_until(self, day: date) -> None:
+        """Make every day before this one known, and no other."""
+        self.connection.execute("DELETE FROM landed_days")
+        self.connection.execute(
+            "INSERT INTO landed_days BY NAME SELECT unnest(range($first, $day, INTERVAL 1 DAY))::DATE AS day,"
+            " true AS is_known, true AS proved, false AS is_open",
+            {"first": FIRST_DAY, "day": day},
+        )
+
+    def build(self, *names: str) -> None:
+        """Build these tables."""
+        for name in names:
+            build(self.connection, tables()[name], timezone=self.zone, now=NOW, rules=self.rules)
+
+    def rows(self, sql: str) -> pd.DataFrame:
+        """Return the rows of a query."""
+        return self.connection.execute(sql).df()
+
+
+def _moments(days: Floats) -> pd.Series:
+    return pd.to_datetime(FIRST_DAY, utc=True) + pd.to_timedelta(pd.Series(days), unit="D").dt.round("s")
+
+
+def monday(week: int) -> date:
+    """Return the first day of a week."""
+    return FIRST_DAY + timedelta(weeks=week)
