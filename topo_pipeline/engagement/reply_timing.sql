@@ -16,8 +16,12 @@ SELECT
     share,
     first_day,
     last_day,
-    CASE WHEN share IS NULL THEN format('needs {{ curve_needs }} {}; {} so far', CASE outcome
-        {% for outcome in timed_outcomes %}WHEN '{{ outcome.name }}' THEN '{{ outcome.plural }}' {% endfor %}END, runs_of_all) END AS reason
+    CASE
+        {% for outcome in timed_outcomes %}
+        WHEN share IS NULL AND outcome = '{{ outcome.name }}'
+            THEN format('needs {{ curve_needs }} {{ outcome.plural }}; {} so far', runs_of_all)
+        {% endfor %}
+        END AS reason
 FROM curves;
 
 COMMENT ON TABLE engagement.reply_timing IS 'How fast replies and meetings come: one row per outcome, weekday of the first message or invitation and age in days. Learned from the runs of the last 26 weeks whose outcome windows have closed, over all sequences. Early reads, signals and forecasts use it. Example: contacts first touched on a Monday have a share of 0.60 at age 3 when 6 of 10 of their replies have come by the end of Thursday.';

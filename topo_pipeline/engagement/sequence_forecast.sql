@@ -1,19 +1,21 @@
 {% from 'horizon.jinja' import horizon, quarters, unknown_in %}
 {% from 'shrinkage.jinja' import shrinkage, shrunken %}
-{% from 'timing.jinja' import curve_needs, curves, learning_days, timed_outcomes, touches %}
+{% from 'timing.jinja' import curve_needs, curves, learning_days, names, timed_outcomes, touches %}
 {% set outcomes = [timed_outcomes[0], timed_outcomes[2]] %}
 {% set past_forecasts, good_forecasts = 12, 8 %}
 {# Unknown days can leave out some of the past Mondays. #}
 {% set past_weeks = 20 %}
 {% set rate_days = 84 %}
 {% set has_range = 'expected > 0 AND past_forecasts = ' ~ past_forecasts ~ ' AND past_within >= ' ~ good_forecasts %}
+{% set plural = "if(listed.outcome = 'meeting', 'meetings', 'replies')" %}
 {% set span = 'greatest($reply_window_days::INTEGER, ' ~ rate_days ~ ')' %}
 {% macro key(one, other, columns) -%}
 {{ one }}.sequence_template_id IS NOT DISTINCT FROM {{ other }}.sequence_template_id
         {%- for column in columns %} AND {{ one }}.{{ column }} = {{ other }}.{{ column }}{% endfor %}
 {%- endmacro %}
 {% macro of_age(shares, age_days) -%}
-{{ shares }}.known_day = cells.known_day AND {{ shares }}.outcome = cells.outcome AND {{ shares }}.weekday = cells.weekday
+{{ shares }}.known_day = cells.known_day AND {{ shares }}.outcome = cells.outcome
+        AND {{ shares }}.weekday = cells.weekday
         AND {{ shares }}.age_days = least({{ age_days }}, $reply_window_days::INTEGER)
 {%- endmacro %}
 {# The middle four fifths of what can come: chance, and what past forecasts missed beyond it. #}
@@ -27,7 +29,7 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
 {{ touches('last_known_day - ' ~ span ~ ' - ' ~ (learning_days + 7 * past_weeks + 7), outcomes) }}, horizons AS (
     SELECT unnest([7, 30]) AS horizon_days
 ), outcomes AS (
-    SELECT unnest([{% for outcome in outcomes %}'{{ outcome.name }}'{{ ', ' if not loop.last }}{% endfor %}]) AS outcome
+    SELECT unnest([{{ names(outcomes) }}]) AS outcome
 ), origins AS (
     -- Today's forecast, and the past ones: made on the last Mondays whose forecast days are over and all known.
     SELECT horizon_days, last_known_day AS known_day, true AS is_now
@@ -164,10 +166,12 @@ SELECT
     past_expected,
     past_actual,
     spread,
-    CASE WHEN NOT is_learned THEN format('needs {{ curve_needs }} {} to know how fast they come; {} so far', plural, learned_from)
+    CASE WHEN NOT is_learned
+            THEN format('needs {{ curve_needs }} {} to know how fast they come; {} so far', {{ plural }}, learned_from)
         WHEN coalesce(expected, 0) = 0 THEN 'no contact in flight'
         WHEN {{ has_range }} THEN NULL
-        WHEN coalesce(past_forecasts, 0) < {{ past_forecasts }} THEN format('a range needs {{ past_forecasts }} past forecasts; {} so far', coalesce(past_forecasts, 0))
+        WHEN coalesce(past_forecasts, 0) < {{ past_forecasts }} THEN format(
+            'a range needs {{ past_forecasts }} past forecasts; {} so far', coalesce(past_forecasts, 0))
         ELSE format('only {} of the last {{ past_forecasts }} ranges contained the result', past_within) END AS reason
 FROM listed
 CROSS JOIN horizon
@@ -176,7 +180,6 @@ JOIN (
     FROM curves JOIN horizon ON known_day = last_known_day
     GROUP BY ALL
 ) USING (outcome)
-JOIN (VALUES {% for outcome in outcomes %}('{{ outcome.name }}', '{{ outcome.plural }}'){{ ', ' if not loop.last }}{% endfor %}) AS words (outcome, plural) USING (outcome)
 LEFT JOIN forecasts
     ON {{ key('forecasts', 'listed', ['scope', 'outcome', 'horizon_days']) }} AND forecasts.known_day = last_known_day
 LEFT JOIN checked ON {{ key('checked', 'listed', ['scope', 'outcome', 'horizon_days']) }};

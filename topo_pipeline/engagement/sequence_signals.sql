@@ -1,50 +1,19 @@
 {% from 'chances.jinja' import certainty, masses %}
 {% from 'horizon.jinja' import closed_day, horizon, quarters, unknown_in %}
 {% from 'rates.jinja' import rate_columns, rate_comments %}
+{% from 'signals.jinja' import baseline_weeks, contacts_needed, current_weeks, lacks, normal_tail %}
+{% from 'signals.jinja' import unjudged, variation, z %}
 {% from 'timing.jinja' import curve_needs, settled, timed_outcomes, touches %}
+{% set outcomes = [timed_outcomes[0], settled] %}
 {% set early_days = 28 %}
-{% set current_weeks, baseline_weeks = 4, 8 %}
 {% set weeks = current_weeks + baseline_weeks %}
+{% set counted = 'replies to know how fast they come' %}
+{% set current_contacts = 'contacts in the last ' ~ current_weeks ~ ' weeks, counted as finished ones' %}
+{% set before = ' in the ' ~ baseline_weeks ~ ' weeks before' %}
 {% set needs = {'current': 30, 'baseline': 60, 'replies': 5} %}
-{# What a normal variable exceeds with a small probability, below 0.075 (M. J. Wichura, AS 241, 1988). #}
-{% macro normal_tail(probability) -%}
-list_transform([sqrt(-ln({{ probability }})) - 1.6], lambda r:
-        (((((((7.7454501427834140764e-4 * r + 2.27238449892691845833e-2) * r + 2.41780725177450611770e-1) * r
-        + 1.27045825245236838258) * r + 3.64784832476320460504) * r + 5.76949722146069140550) * r
-        + 4.63033784615654529590) * r + 1.42343711074968357734)
-        / (((((((1.05075007164441684324e-9 * r + 5.475938084995344946e-4) * r + 1.51986665636164571966e-2) * r
-        + 1.48103976427480074590e-1) * r + 6.89767334985100004550e-1) * r + 1.67638483018380384940) * r
-        + 2.05319162663775882187) * r + 1))[1]
-{%- endmacro %}
-{# How far the replies are from what the baseline leads to, in standard errors. `exposure` is the current period divided by the
-   baseline. The error has the chance in both periods, and the variation from week to week. #}
-{% macro z(replies, exposure) -%}
-2 * (sqrt({{ replies }} + 0.375) - sqrt({{ exposure }} * (baseline_replies + 0.375))) / sqrt(1 + {{ exposure }}
-            + {{ exposure }} * (baseline_replies + 0.375) * variation * (1.0 / {{ current_weeks }} + 1.0 / {{ baseline_weeks }}))
-{%- endmacro %}
-{# The variation of a rate from week to week, beyond chance, squared. An eighth of a week's variance is in the baseline itself. #}
-{% macro variation(of, key) -%}
-(SELECT coalesce(greatest(0, sum(pow(replies - expected, 2) - 0.875 * expected ORDER BY {{ key }})
-            / nullif(sum(0.875 * pow(expected, 2) ORDER BY {{ key }}), 0)), 0) FROM {{ of }})
-{%- endmacro %}
-{# The contacts to compare with those of all other sequences. More can't help where the others have too few. #}
-{% macro contacts_needed(factor) -%}
-CASE WHEN others_rate > 0 AND others_rate * {{ factor }} < 1 THEN list_transform([pow(
-            (1.96 * sqrt(others_rate * (1 - others_rate))
-            + 0.84 * sqrt(others_rate * {{ factor }} * (1 - others_rate * {{ factor }})))
-            / (others_rate * ({{ factor }} - 1)), 2)],
-            lambda n: CASE WHEN n < others_den THEN ceil(n / (1 - n / others_den))::BIGINT END)[1] END
-{%- endmacro %}
-{% macro lacks(number, of, found) -%}
-format('needs {{ number }} {{ of }}; {} so far', floor(coalesce({{ found }}, 0))::BIGINT)
-{%- endmacro %}
-{% macro unjudged(row) -%}
-CASE WHEN {{ row }}.scope = 'sequence' AND {{ row }}.sequence_template_id IS NULL THEN 'activities that name no sequence'
-        WHEN status <> 'ACTIVE' THEN format('the status is {}', status)
-{%- endmacro %}
 -- Grain: scope, sequence_template_id
 WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_days'}) }},
-{{ touches('last_known_day - greatest($reply_window_days::INTEGER, ' ~ (7 * weeks + 7) ~ ')', [timed_outcomes[0], settled]) }}, dates AS (
+{{ touches('last_known_day - greatest($reply_window_days::INTEGER, ' ~ (7 * weeks + 7) ~ ')', outcomes) }}, dates AS (
     SELECT
         as_of,
         last_known_day,
@@ -100,11 +69,13 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
         if(grouping(sequence_template_id) = 0, 'sequence', 'workspace') AS scope,
         sequence_template_id,
         coalesce(sum(runs) FILTER (is_early), 0)::BIGINT AS contacts,
-        coalesce(sum(replies) FILTER (is_early), 0)::BIGINT AS replies,
+        coalesce(sum(replies) FILTER (is_early), 0)::BIGINT AS early_replies,
         coalesce(sum(pending) FILTER (is_early), 0)::BIGINT AS pending,
-        sum(worth) FILTER (is_early)::DOUBLE AS worth,
+        sum(worth) FILTER (is_early)::DOUBLE AS early_worth,
+        -- greatest(NULL, 1) is 1.
+        CASE WHEN early_worth IS NOT NULL THEN greatest(early_worth, early_replies) END AS den,
         sum(worth) FILTER (touch_day > last_closed_day)::DOUBLE AS worth_young
-    FROM (SELECT cells.*, touch_day >= early_first_day AS is_early, last_closed_day FROM cells CROSS JOIN dates)
+    FROM (SELECT *, touch_day >= early_first_day AS is_early FROM cells CROSS JOIN dates)
     GROUP BY GROUPING SETS ((sequence_template_id), ())
 ), of_weeks AS (
     SELECT
@@ -119,7 +90,8 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
 ), periods AS (
     SELECT
         sequence_template_id,
-        {% for period, where in [('current', 'weeks_ago < ' ~ current_weeks), ('baseline', 'weeks_ago >= ' ~ current_weeks)] %}
+        {% for period, is in [('current', '<'), ('baseline', '>=')] %}
+        {% set where = 'weeks_ago ' ~ is ~ ' ' ~ current_weeks %}
         coalesce(sum(contacts) FILTER ({{ where }}), 0)::BIGINT AS {{ period }}_contacts,
         coalesce(sum(replies) FILTER ({{ where }}), 0)::BIGINT AS {{ period }}_replies,
         sum(worth) FILTER ({{ where }})::DOUBLE AS {{ period }}_worth,
@@ -135,6 +107,10 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
     SELECT sequence_template_id, weeks_ago, replies, worth::DOUBLE * rate_before AS expected
     FROM of_weeks JOIN comparable USING (sequence_template_id)
     WHERE weeks_ago >= {{ current_weeks }}
+), expected_weeks_of_all AS (
+    SELECT weeks_ago, sum(replies) AS replies, sum(expected ORDER BY sequence_template_id) AS expected
+    FROM expected_weeks
+    GROUP BY ALL
 ), together AS (
     -- Sums of doubles depend on their order.
     SELECT
@@ -149,7 +125,7 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
 ), variations AS (
     SELECT
         {{ variation('expected_weeks', 'sequence_template_id, weeks_ago') }} AS of_sequences,
-        {{ variation('(SELECT weeks_ago, sum(replies) AS replies, sum(expected ORDER BY sequence_template_id) AS expected FROM expected_weeks GROUP BY ALL)', 'weeks_ago') }} AS of_workspace
+        {{ variation('expected_weeks_of_all', 'weeks_ago') }} AS of_workspace
 ), own AS (
     SELECT 'sequence' AS scope, * FROM periods
     UNION ALL BY NAME
@@ -159,14 +135,16 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
         'sequence' AS scope,
         sequence_template_id,
         one.* EXCLUDE (sequence_template_id, rate_before, expected),
-        (together.current_replies - one.current_replies + 20) / (together.expected - one.expected + 20) AS common_change,
+        (together.current_replies - one.current_replies + 20) / (together.expected - one.expected + 20)
+            AS common_change,
         one.current_worth / one.baseline_worth AS exposure,
         common_change AS adjustment,
         of_sequences AS variation
     FROM comparable AS one CROSS JOIN together CROSS JOIN variations
     UNION ALL
     SELECT
-        'workspace', NULL, together.* EXCLUDE (comparable_sequences, expected), (current_replies + 20) / (expected + 20), expected / baseline_replies, 1, of_workspace
+        'workspace', NULL, together.* EXCLUDE (comparable_sequences, expected),
+        (current_replies + 20) / (expected + 20), expected / baseline_replies, 1, of_workspace
     FROM together CROSS JOIN variations
     WHERE comparable_sequences > 0
 ), changes AS (
@@ -182,8 +160,8 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
     -- Holm: from the clearest change on, until one is not clear enough.
     SELECT
         *,
-        CASE WHEN NOT bool_and(abs(change_z) >= change_z_needed) OVER (PARTITION BY scope ORDER BY place) THEN 'no_clear_change'
-            WHEN change_z > 0 THEN 'up' ELSE 'down' END AS signal,
+        CASE WHEN NOT bool_and(abs(change_z) >= change_z_needed) OVER (PARTITION BY scope ORDER BY place)
+            THEN 'no_clear_change' WHEN change_z > 0 THEN 'up' ELSE 'down' END AS signal,
         abs(halving_z) >= {{ normal_tail('0.025 / comparisons') }} + 0.84 AS halving_noticeable
     FROM changes
 ), rated AS (
@@ -217,10 +195,11 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
 ), listed AS (
     SELECT
         'sequence' AS scope,
-        sequence_template_id, sequence_name, status, reply_rate_num, reply_rate_den, reply_rate_shrunken, reply_rate_contacts_added, reply_rank,
-        CASE WHEN sequence_template_id IS NOT NULL THEN sum(reply_rate_num) OVER others - reply_rate_num END AS others_num,
+        sequence_template_id, sequence_name, status, reply_rate_num, reply_rate_den, reply_rate_shrunken,
+        reply_rate_contacts_added, reply_rank,
         sum(reply_rate_den) OVER others - reply_rate_den AS others_den,
-        others_num / nullif(others_den, 0) AS others_rate
+        CASE WHEN sequence_template_id IS NOT NULL THEN
+            rate(sum(reply_rate_num) OVER others - reply_rate_num, others_den) END AS others_rate
     FROM rated
     WINDOW others AS (PARTITION BY sequence_template_id IS NULL)
     UNION ALL BY NAME
@@ -240,9 +219,9 @@ SELECT
     last_known_day AS early_last_day,
     early_days_left_out,
     coalesce(early.contacts, 0) AS early_contacts,
-    {{ rate_columns('early_rate', 'coalesce(early.replies, 0)', 'CASE WHEN early.worth IS NOT NULL THEN greatest(early.worth, early.replies) END') }},
+    {{ rate_columns('early_rate', 'coalesce(early_replies, 0)', 'early.den') }},
     coalesce(early.pending, 0) AS early_pending,
-    CASE WHEN learned_from < {{ curve_needs }} THEN {{ lacks(curve_needs, 'replies to know how fast they come', 'learned_from') }}
+    CASE WHEN learned_from < {{ curve_needs }} THEN {{ lacks(curve_needs, counted, 'learned_from') }}
         WHEN coalesce(early.contacts, 0) = 0 THEN 'no contact in the last {{ early_days }} days' END AS early_reason,
     monday,
     change_days_left_out,
@@ -253,19 +232,23 @@ SELECT
     rate(own.{{ period }}_replies, own.{{ period }}_worth) AS {{ period }}_rate,
     {% endfor %}
     common_change,
-    sqrt(variation) AS variation,
+    variation,
     comparable_sequences,
     change_z,
     change_z_needed,
     signal,
     halving_noticeable,
-    {{ unjudged('listed') }}
-        WHEN learned_from < {{ curve_needs }} THEN {{ lacks(curve_needs, 'replies to know how fast they come', 'learned_from') }}
+    {{ unjudged() }}
+        WHEN learned_from < {{ curve_needs }} THEN {{ lacks(curve_needs, counted, 'learned_from') }}
         WHEN listed.scope = 'workspace' AND signal IS NULL THEN 'no sequence can be compared'
-        WHEN coalesce(own.current_worth, 0) < {{ needs.current }} THEN {{ lacks(needs.current, 'contacts in the last ' ~ current_weeks ~ ' weeks, counted as finished ones', 'own.current_worth') }}
-        WHEN coalesce(own.baseline_worth, 0) < {{ needs.baseline }} THEN {{ lacks(needs.baseline, 'contacts in the ' ~ baseline_weeks ~ ' weeks before', 'own.baseline_worth') }}
-        WHEN own.baseline_replies < {{ needs.replies }} THEN {{ lacks(needs.replies, 'replies in the ' ~ baseline_weeks ~ ' weeks before', 'own.baseline_replies') }}
-        WHEN signal = 'no_clear_change' AND NOT halving_noticeable THEN 'too few contacts to notice even a halving' END AS signal_reason,
+        WHEN coalesce(own.current_worth, 0) < {{ needs.current }}
+            THEN {{ lacks(needs.current, current_contacts, 'own.current_worth') }}
+        WHEN coalesce(own.baseline_worth, 0) < {{ needs.baseline }}
+            THEN {{ lacks(needs.baseline, 'contacts' ~ before, 'own.baseline_worth') }}
+        WHEN own.baseline_replies < {{ needs.replies }}
+            THEN {{ lacks(needs.replies, 'replies' ~ before, 'own.baseline_replies') }}
+        WHEN signal = 'no_clear_change' AND NOT halving_noticeable THEN 'too few contacts to notice even a halving'
+        END AS signal_reason,
     {{ rate_columns('reply_rate', 'reply_rate_num', 'reply_rate_den') }},
     reply_rate_shrunken,
     reply_rate_contacts_added,
@@ -273,8 +256,10 @@ SELECT
     CASE WHEN round(best, 6) >= 0.8 THEN 'best' WHEN best IS NOT NULL THEN 'leads' END AS standing,
     {{ certainty('above_next') }} AS chance_above_next,
     {{ certainty('below_first') }} AS chance_below_first,
-    {{ unjudged('listed') }}
-        WHEN listed.scope = 'sequence' AND reply_rank IS NULL THEN format('needs {} contacts whose {} days are over; {} so far', greatest($evidence_small, 1), $reply_window_days, reply_rate_den) END AS rank_reason,
+    {{ unjudged() }}
+        WHEN listed.scope = 'sequence' AND reply_rank IS NULL THEN format(
+            'needs {} contacts whose {} days are over; {} so far',
+            greatest($evidence_small, 1), $reply_window_days, reply_rate_den) END AS rank_reason,
     reply_rate_den + coalesce(early.worth_young, 0) AS contacts_counted,
     {{ contacts_needed('2.0') }} AS contacts_needed_double,
     {{ contacts_needed('0.5') }} AS contacts_needed_half,
@@ -284,10 +269,53 @@ CROSS JOIN dates
 CROSS JOIN counted_days
 CROSS JOIN learned
 CROSS JOIN (SELECT comparable_sequences FROM together)
-LEFT JOIN early ON early.scope = listed.scope AND early.sequence_template_id IS NOT DISTINCT FROM listed.sequence_template_id
-LEFT JOIN own ON own.scope = listed.scope AND own.sequence_template_id IS NOT DISTINCT FROM listed.sequence_template_id
-LEFT JOIN signals ON signals.scope = listed.scope AND signals.sequence_template_id IS NOT DISTINCT FROM listed.sequence_template_id
+{% for other in ['early', 'own', 'signals'] %}
+LEFT JOIN {{ other }}
+    ON {{ other }}.scope = listed.scope
+    AND {{ other }}.sequence_template_id IS NOT DISTINCT FROM listed.sequence_template_id
+{% endfor %}
 LEFT JOIN placed ON placed.sequence_template_id = listed.sequence_template_id
 LEFT JOIN chances ON chances.place = placed.place;
 
-COMMENT ON TABLE engagement.sequence_signals IS 'x';
+COMMENT ON TABLE engagement.sequence_signals IS 'What can be said about each sequence now, and how sure it is: an early read of its reply rate, whether the rate has changed, its rank, and how many contacts a comparison needs. One row per sequence, and one over all sequences. Where something cannot be said, the column that ends in reason says why.';
+COMMENT ON COLUMN engagement.sequence_signals.scope IS 'sequence, or workspace: all sequences together.';
+COMMENT ON COLUMN engagement.sequence_signals.sequence_template_id IS 'Id of the sequence. NULL when the activities name none, and in scope workspace.';
+COMMENT ON COLUMN engagement.sequence_signals.sequence_name IS 'Name of the sequence in Topo when it was last read. NULL when it has not been read.';
+COMMENT ON COLUMN engagement.sequence_signals.status IS 'Status of the sequence in Topo when it was last read. NULL when it has not been read. A sequence that is not ACTIVE has no signal and no rank.';
+COMMENT ON COLUMN engagement.sequence_signals.early_first_day IS 'First of the last {{ early_days }} known days: the early read is of the contacts that were first touched in them.';
+COMMENT ON COLUMN engagement.sequence_signals.early_last_day IS 'Last of these days: the last known one.';
+COMMENT ON COLUMN engagement.sequence_signals.early_days_left_out IS 'Days among them whose contacts are left out, because a day since then is unknown.';
+COMMENT ON COLUMN engagement.sequence_signals.early_contacts IS 'Contacts of the early read: runs whose first message or invitation was sent in these days.';
+{{ rate_comments('engagement.sequence_signals', 'early_rate', 'Contacts of the early read with a valid reply so far.', 'What the contacts of the early read are worth as finished ones: each counts by the share of replies that have come by its age (reply_timing), at least early_rate_num in all. Example: 100 contacts, of whose replies 79% have come by now, count as 79. NULL when too few replies are known (see early_reason) or there are no such contacts.') }}
+COMMENT ON COLUMN engagement.sequence_signals.early_pending IS 'Contacts in early_rate_num of whose valid replies Topo has classified none. Some may turn out to be automatic replies.';
+COMMENT ON COLUMN engagement.sequence_signals.early_reason IS 'Why there is no early read. NULL when there is one.';
+COMMENT ON COLUMN engagement.sequence_signals.monday IS 'The Monday that the change is judged on: the last one at or before as_of. Only what was known then counts.';
+COMMENT ON COLUMN engagement.sequence_signals.change_days_left_out IS 'Days of the {{ weeks }} weeks before it whose contacts are left out, because a day in their outcome windows is unknown.';
+COMMENT ON COLUMN engagement.sequence_signals.current_contacts IS 'Runs whose first message or invitation was sent in the last {{ current_weeks }} weeks before monday. In scope workspace: of the sequences that can be compared.';
+COMMENT ON COLUMN engagement.sequence_signals.current_replies IS 'Those of them with a valid reply before monday.';
+COMMENT ON COLUMN engagement.sequence_signals.current_worth IS 'What they were worth on monday as finished ones (see early_rate_den). NULL when too few replies are known or there are no such contacts.';
+COMMENT ON COLUMN engagement.sequence_signals.current_rate IS 'current_replies / current_worth. NULL when current_worth is NULL or 0.';
+COMMENT ON COLUMN engagement.sequence_signals.baseline_contacts IS 'Runs whose first message or invitation was sent in the {{ baseline_weeks }} weeks before those. In scope workspace: of the sequences that can be compared.';
+COMMENT ON COLUMN engagement.sequence_signals.baseline_replies IS 'Those of them with a valid reply before monday.';
+COMMENT ON COLUMN engagement.sequence_signals.baseline_worth IS 'What they were worth on monday as finished ones (see early_rate_den). NULL when too few replies are known or there are no such contacts.';
+COMMENT ON COLUMN engagement.sequence_signals.baseline_rate IS 'baseline_replies / baseline_worth. NULL when baseline_worth is NULL or 0.';
+COMMENT ON COLUMN engagement.sequence_signals.common_change IS 'What the other sequences did compared with their own baselines: 0.8 means a fifth fewer replies than their baselines led to expect. In scope workspace, of all sequences that can be compared: a holiday or a delivery problem shows here. NULL unless the row can be compared.';
+COMMENT ON COLUMN engagement.sequence_signals.variation IS 'How much reply rates vary from week to week beyond chance, as a share of the rate: 0.15 means by 15%. From the baselines of all sequences that can be compared. In scope workspace, of their sum.';
+COMMENT ON COLUMN engagement.sequence_signals.comparable_sequences IS 'Sequences that can be compared: ACTIVE or of unknown status, current_worth at least {{ needs.current }}, baseline_worth at least {{ needs.baseline }}, and baseline_replies at least {{ needs.replies }}.';
+COMMENT ON COLUMN engagement.sequence_signals.change_z IS 'current_replies compared with what the baseline and common_change lead to expect, in standard errors: chance in both periods and variation. In scope workspace, compared with the baselines alone. NULL unless the row can be compared.';
+COMMENT ON COLUMN engagement.sequence_signals.change_z_needed IS 'How large change_z has to be, up or down, for a signal. The more sequences are compared, the larger, so that on 19 of 20 Mondays without any change no sequence has a signal (Holm).';
+COMMENT ON COLUMN engagement.sequence_signals.signal IS 'up or down when the reply rate has clearly changed against the sequence''s own baseline and the other sequences, otherwise no_clear_change. NULL unless the row can be compared (see signal_reason).';
+COMMENT ON COLUMN engagement.sequence_signals.halving_noticeable IS 'TRUE when there are enough contacts to notice it if the reply rate had halved (in 4 of 5 cases). Where it is FALSE, no_clear_change says little. NULL unless the row can be compared.';
+COMMENT ON COLUMN engagement.sequence_signals.signal_reason IS 'Why there is no signal, or why it says little. NULL otherwise.';
+{{ rate_comments('engagement.sequence_signals', 'reply_rate', 'Runs in reply_rate_den with a valid reply at most $reply_window_days days after their first message or invitation (rule reply_window_days).', 'Runs over all landed days whose outcome window has closed, as in sequence_summary in period lifetime.') }}
+COMMENT ON COLUMN engagement.sequence_signals.reply_rate_shrunken IS 'As in sequence_summary. NULL in scope workspace.';
+COMMENT ON COLUMN engagement.sequence_signals.reply_rate_contacts_added IS 'As in sequence_summary. NULL in scope workspace.';
+COMMENT ON COLUMN engagement.sequence_signals.reply_rank IS 'Rank by reply_rate_shrunken among the sequences that can be ranked, as in sequence_summary. NULL when rank_reason is not, and in scope workspace.';
+COMMENT ON COLUMN engagement.sequence_signals.standing IS 'In the row of rank 1: best when its reply rate is the highest of all ranked sequences with a chance of at least 80%, otherwise leads (not told apart from the others). NULL in other rows, and when only one sequence is ranked.';
+COMMENT ON COLUMN engagement.sequence_signals.chance_above_next IS 'How sure it is that the reply rate is higher than that of the next sequence in the ranking: very_likely (at least 95%), likely (at least 80%) or about_even. NULL in the last row of the ranking and without a rank.';
+COMMENT ON COLUMN engagement.sequence_signals.chance_below_first IS 'How sure it is that the reply rate is lower than that of the first sequence in the ranking, in the same steps. NULL in the first row and without a rank.';
+COMMENT ON COLUMN engagement.sequence_signals.rank_reason IS 'Why the sequence has no rank. NULL when it has one, and in scope workspace.';
+COMMENT ON COLUMN engagement.sequence_signals.contacts_counted IS 'Contacts that a comparison can count now: reply_rate_den, and the younger contacts by what they are worth as finished ones.';
+COMMENT ON COLUMN engagement.sequence_signals.contacts_needed_double IS 'Contacts needed to tell a reply rate twice that of all other sequences from theirs, in 4 of 5 cases. Example: 158 to compare with 4,000 others of whom 6% reply. The rest are contacts_counted less. NULL when the others have no replies or too few contacts, or twice their rate is 100% or more.';
+COMMENT ON COLUMN engagement.sequence_signals.contacts_needed_half IS 'The same for half the reply rate of all other sequences.';
+COMMENT ON COLUMN engagement.sequence_signals.as_of IS 'End of the last known day (UTC).';

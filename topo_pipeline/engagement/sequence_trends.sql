@@ -25,23 +25,6 @@ WITH {{ horizon() }}, weeks_unknown AS (
                 AND week_start + 6 <= {{ closed_day('$reply_window_days') }}, false) AS is_mature),
         coalesce(weeks_unknown.days_unknown, 0) AS days_unknown
     FROM weeks LEFT JOIN weeks_unknown USING (week_start) CROSS JOIN horizon
-), followed AS (
-    SELECT
-        *,
-        CASE WHEN lag(week_start) OVER by_week = week_start - 7 THEN lag(replied) OVER by_week END AS replied_before,
-        CASE WHEN lag(week_start) OVER by_week = week_start - 7 THEN lag(eligible) OVER by_week END AS eligible_before,
-        lag(is_mature) OVER by_week AS was_mature
-    FROM judged
-    WINDOW by_week AS (PARTITION BY sequence_template_id ORDER BY week_start)
-), compared AS (
-    -- An unknown day in the outcome windows of either week would look like a change.
-    SELECT
-        *,
-        eligible >= $evidence_small AND eligible_before >= $evidence_small AND is_mature AND was_mature AS comparable,
-        CASE WHEN comparable THEN rate(replied, eligible) - rate(replied_before, eligible_before) END AS change,
-        CASE WHEN comparable THEN newcombe_low(replied, eligible, replied_before, eligible_before) END AS change_low,
-        CASE WHEN comparable THEN newcombe_high(replied, eligible, replied_before, eligible_before) END AS change_high
-    FROM followed
 )
 SELECT
     sequence_template_id,
@@ -54,17 +37,9 @@ SELECT
     {% for rate in early_rates %}
     {{ rate_columns(rate.name, rate.name ~ '_num', rate.name ~ '_den') }},
     {% endfor %}
-    replied_before AS previous_num,
-    eligible_before AS previous_den,
-    change,
-    change_low,
-    change_high,
-    CASE WHEN NOT is_judged(sequence_template_id, status) THEN NULL
-        WHEN change_low > 0 THEN 'up' WHEN change_high < 0 THEN 'down' WHEN comparable THEN 'no_clear_change' END AS signal
-FROM compared
-LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id;
+FROM judged;
 
-COMMENT ON TABLE engagement.sequence_trends IS 'One row per sequence and ISO week of first messages or invitations: reply rates, and the change from the week before. Recent weeks have early rates first; their reply rate is final once is_mature is TRUE. Excludes left-censored runs and those whose start is uncertain.';
+COMMENT ON TABLE engagement.sequence_trends IS 'One row per sequence and ISO week of first messages or invitations: reply rates. Whether a rate has changed is in sequence_signals. Recent weeks have early rates first; their reply rate is final once is_mature is TRUE. Excludes left-censored runs and those whose start is uncertain.';
 COMMENT ON COLUMN engagement.sequence_trends.sequence_template_id IS 'Id of the sequence. NULL when the activities name none.';
 COMMENT ON COLUMN engagement.sequence_trends.week_start IS 'Monday of the week in which the runs got their first message or invitation. A week without any has no row.';
 COMMENT ON COLUMN engagement.sequence_trends.members IS 'Runs whose first message or invitation was sent in the week.';
@@ -75,9 +50,3 @@ COMMENT ON COLUMN engagement.sequence_trends.is_mature IS 'TRUE when the outcome
 {% for rate in early_rates %}
 {{ rate_comments('engagement.sequence_trends', rate.name, rate.num_comment, rate.den_comment) }}
 {% endfor %}
-COMMENT ON COLUMN engagement.sequence_trends.previous_num IS 'reply_rate_num of the week before. NULL when that week has no row.';
-COMMENT ON COLUMN engagement.sequence_trends.previous_den IS 'reply_rate_den of the week before. NULL when that week has no row.';
-COMMENT ON COLUMN engagement.sequence_trends.change IS 'reply_rate minus reply_rate of the week before, as a difference of shares (0.01 is one percentage point). NULL unless both weeks are mature and have at least $evidence_small runs (rule evidence_small).';
-COMMENT ON COLUMN engagement.sequence_trends.change_low IS 'Lower bound of the 95% interval of change (hybrid score interval by Newcombe). NULL when change is NULL.';
-COMMENT ON COLUMN engagement.sequence_trends.change_high IS 'Upper bound of the 95% interval of change (hybrid score interval by Newcombe). NULL when change is NULL.';
-COMMENT ON COLUMN engagement.sequence_trends.signal IS 'up when change_low is above 0, down when change_high is below 0, otherwise no_clear_change. NULL when change is NULL, sequence_template_id is NULL, or the sequence is known not to be ACTIVE.';

@@ -5,7 +5,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from topo_pipeline.engagement import macros
-from topo_pipeline.report.queries import CLOSED_WEEKS, frame
+from topo_pipeline.report.queries import frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,19 +40,17 @@ WHERE is_volume_anomaly AND day > (SELECT max(day) FROM landed_days WHERE NOT is
 ORDER BY abs(sent_deviation) DESC, day DESC, sequence_id
 """
 
-_COMPARED = f"""
+_COMPARED = """
 SELECT
     sequence_template_id::VARCHAR AS sequence_id,
     signal,
-    reply_rate AS rate,
-    reply_rate_num AS num,
-    reply_rate_den AS den,
-    rate(previous_num, previous_den) AS previous_rate,
-    change
-FROM engagement.sequence_trends
-WHERE signal IS NOT NULL AND week_start = (SELECT max(week_start) {CLOSED_WEEKS})
-ORDER BY abs(change) DESC, sequence_id
-"""  # noqa: S608 - our own names
+    current_rate AS rate,
+    current_contacts AS contacts,
+    baseline_rate AS previous_rate
+FROM engagement.sequence_signals
+WHERE scope = 'sequence' AND signal IS NOT NULL
+ORDER BY abs(change_z) DESC, sequence_id
+"""
 
 _RECENT = """
 SELECT
@@ -152,12 +150,11 @@ def unusual_volumes(connection: "DuckDBPyConnection") -> "pd.DataFrame":
 
 
 def compared_sequences(connection: "DuckDBPyConnection") -> "pd.DataFrame":
-    """Return the active sequences whose latest closed week can be compared with the week before.
+    """Return the active sequences whose last four weeks can be compared with the eight weeks before.
 
     Returns:
-        sequence_id, signal (up, down, no_clear_change), rate, num, den, previous_rate, change.
+        sequence_id, signal (up, down, no_clear_change), rate and contacts of the last four weeks, previous_rate.
     """
-    macros.define(connection)
     return frame(connection, _COMPARED)
 
 

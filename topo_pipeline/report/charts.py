@@ -182,7 +182,7 @@ def funnel(stages: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
 
 
 def intervals(board: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
-    """Draw a rate or a change of each sequence with its interval.
+    """Draw a rate of each sequence with its interval.
 
     Columns: name, value, low, high (NaN if unknown), is_highlighted.
     """

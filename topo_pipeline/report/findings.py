@@ -120,22 +120,21 @@ def _unusual(rows: list[dict[str, Any]]) -> str:
 def _changes(connection: "DuckDBPyConnection", labels: Labels) -> Finding:
     compared = attention.compared_sequences(connection)
     clear = compared[compared["signal"] != "no_clear_change"]
-    by_chance = f" Of {counted(len(compared), 'comparison')}, 1 in 20 looks clear by chance alone."
     return Finding(
         "Clear changes",
-        "Reply rates of the week shown above that differ from the week before by more than chance would explain."
-        + (by_chance if len(compared) else ""),
+        "Reply rates of the last four weeks that differ from the eight weeks before, and from what the other sequences did,"
+        " by more than chance would explain. Younger contacts count by how many of their replies have come by now.",
         [
             (
                 labels[row["sequence_id"]],
                 f"{'▲ up' if row['signal'] == 'up' else '▼ down'} from {percent(row['previous_rate'])} to"
-                f" {percent(row['rate'])} of {words.count(row['den'])} contacts",
+                f" {percent(row['rate'])}, {words.count(row['contacts'])} contacts",
             )
             for row in records(clear)
         ],
         f"None in {counted(len(compared), 'sequence')} with enough contacts to compare."
         if len(compared)
-        else "No sequence has enough contacts in both weeks to compare.",
+        else "No sequence has enough contacts to compare.",
     )
 
 

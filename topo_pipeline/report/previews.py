@@ -69,14 +69,15 @@ GROUP BY week_start
 HAVING bool_and(maturity = 1)
 ORDER BY week_start
 """
-_TRENDS = """
-SELECT coalesce(templates.name, sequence_template_id::VARCHAR, '(no sequence)') AS name, week_start, change,
-    change_low AS low, change_high AS high, replace(signal, '_', ' ') AS signal,
+_SIGNALS = """
+SELECT coalesce(templates.name, sequence_template_id::VARCHAR, '(no sequence)') AS name, early_contacts AS contacts,
+    early_rate AS rate, early_rate_low AS low, early_rate_high AS high,
+    coalesce(replace(signal, '_', ' '), signal_reason) AS signal,
     coalesce(signal IN ('up', 'down'), false) AS is_highlighted
-FROM engagement.sequence_trends
+FROM engagement.sequence_signals
 LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id
-WHERE week_start = (SELECT max(week_start) FROM engagement.sequence_trends WHERE is_mature)
-ORDER BY is_highlighted DESC, abs(change) DESC NULLS LAST, templates.name, sequence_template_id
+WHERE scope = 'sequence'
+ORDER BY is_highlighted DESC, abs(change_z) DESC NULLS LAST, contacts DESC, templates.name, sequence_template_id
 """
 _STEPS = f"""
 SELECT coalesce('Step ' || built.step, 'Send ' || inferred_position) || ' · ' || {queries.CHANNEL} AS step,
@@ -114,7 +115,7 @@ class Look:
         rows: A query for the rows of the chart. The preview shows the first few of them.
         chart: Draws the rows.
         title: Title of the chart.
-        columns: Columns of the preview by heading. `rate` and `change` are shown with their bounds.
+        columns: Columns of the preview by heading. `rate` is shown with its bounds.
         numbers: A query for one row, whose columns are numbers to plot. For a daily table, one row per day with its day
             in the first column.
         newest_first: Whether the preview shows the last rows, in reverse order.
@@ -233,15 +234,16 @@ LOOKS = {
         WHERE period = 'lifetime'
         """,
     ),
-    "sequence_trends": Look(
-        _TRENDS,
-        partial(_intervals, value="change"),
-        "Change of the reply rate from the week before, the ten clearest",
-        {"sequence": "name", "week of": "week_start", "change in points": "change", "signal": "signal"},
+    "sequence_signals": Look(
+        _SIGNALS,
+        partial(_intervals, value="rate"),
+        "Early reads of the last 28 days with 95% intervals, the ten clearest changes first",
+        {"sequence": "name", "contacts": "contacts", "early read": "rate", "signal": "signal"},
         """
-        SELECT count(*) FILTER (signal = 'up') AS up, count(*) FILTER (signal = 'down') AS down
-        FROM engagement.sequence_trends
-        WHERE week_start = (SELECT max(week_start) FROM engagement.sequence_trends WHERE is_mature)
+        SELECT count(*) FILTER (signal = 'up') AS up, count(*) FILTER (signal = 'down') AS down,
+            max(comparable_sequences) AS comparable
+        FROM engagement.sequence_signals
+        WHERE scope = 'sequence'
         """,
     ),
     "sequence_channels": Look(
@@ -316,7 +318,7 @@ def _frame(connection: "DuckDBPyConnection", sql: str, values: Mapping[str, Any]
 
 
 def _cell(column: str, row: Mapping[Any, Any]) -> str:
-    """Format a value, a rate or a change with its bounds. An unknown value is a dash."""
+    """Format a value, a rate with its bounds. An unknown value is a dash."""
     value = row[column]
     if pd.isna(value):
         return "–"
@@ -326,8 +328,6 @@ def _cell(column: str, row: Mapping[Any, Any]) -> str:
         shown = f"{value:%Y-%m-%d}"
     elif column == "rate":
         shown = rate_with_interval(value, row["low"], row["high"])
-    elif column == "change":
-        shown = f"{100 * value:+.1f} ({100 * row['low']:+.1f} to {100 * row['high']:+.1f})"
     else:
         shown = percent(value) if isinstance(value, float) else f"{value:,}"
     return markdown.unbroken(shown)

@@ -23,7 +23,7 @@ READS = (
     ("topo", "activities"),
     *(
         ("engagement", f"sequence_{of}")
-        for of in ("activity", "runs", "daily", "cohorts", "summary", "trends", "channels", "steps")
+        for of in ("activity", "runs", "daily", "cohorts", "summary", "signals", "channels", "steps")
     ),
     ("engagement", "workspace_weekly"),
 )

@@ -8,7 +8,10 @@ from topo_pipeline_tests.engagement.oracle.changes import sequence_cohorts_known
 from topo_pipeline_tests.engagement.oracle.channels import sequence_channels
 from topo_pipeline_tests.engagement.oracle.cohorts import sequence_cohorts
 from topo_pipeline_tests.engagement.oracle.daily import sequence_daily
+from topo_pipeline_tests.engagement.oracle.forecast import sequence_forecast
+from topo_pipeline_tests.engagement.oracle.reply_timing import reply_timing
 from topo_pipeline_tests.engagement.oracle.runs import sequence_responses, sequence_runs
+from topo_pipeline_tests.engagement.oracle.signals import sequence_signals
 from topo_pipeline_tests.engagement.oracle.steps import sequence_steps
 from topo_pipeline_tests.engagement.oracle.summary import sequence_summary
 from topo_pipeline_tests.engagement.oracle.timing import sequence_timing
@@ -30,6 +33,9 @@ DEFINITIONS: tuple[Callable[[World], list[Row]], ...] = (
     sequence_steps,
     sequence_trends,
     sequence_timing,
+    reply_timing,
+    sequence_signals,
+    sequence_forecast,
     workspace_daily,
     workspace_weekly,
 )

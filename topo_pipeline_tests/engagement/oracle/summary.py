@@ -15,6 +15,7 @@ from topo_pipeline_tests.engagement.oracle.cohorts import (
 from topo_pipeline_tests.engagement.oracle.daily import SUMS, sequence_daily
 from topo_pipeline_tests.engagement.oracle.rates import quantile, rate, ratio
 from topo_pipeline_tests.engagement.oracle.runs import Run, runs_of
+from topo_pipeline_tests.engagement.oracle.shrinkage import added_contacts, shrunken
 from topo_pipeline_tests.engagement.oracle.world import ONE_DAY, PERIODS, Row, World, days, id_of
 
 
@@ -24,15 +25,20 @@ def sequence_summary(world: World) -> list[Row]:
 
 
 def _ranked(world: World, rows: dict[str | None, Row]) -> list[Row]:
-    """Add reply_rank to the rows of one period."""
-    bounds = {
-        sequence: row["reply_rate_low"]
-        for sequence, row in rows.items()
-        if row["reply_rate_evidence"] in ("directional", "usable") and world.is_judged(sequence)
+    """Add the columns of the rank to the rows of one period."""
+    rates = {s: (row["reply_rate_num"], row["reply_rate_den"]) for s, row in rows.items() if s and row["reply_rate_den"]}
+    mean, added = added_contacts([*rates.values()]) if rates else (0.0, 0.0)
+    values = {sequence: shrunken(*share, mean, added) for sequence, share in rates.items()}
+    ranked = {
+        sequence: value
+        for sequence, value in values.items()
+        if rows[sequence]["reply_rate_evidence"] in ("directional", "usable") and world.is_judged(sequence)
     }
     for sequence, row in rows.items():
-        better = [low for low in bounds.values() if sequence in bounds and low > bounds[sequence] + 1e-12]
-        row["reply_rank"] = len(better) + 1 if sequence in bounds else None
+        better = [value for value in ranked.values() if sequence in ranked and value > ranked[sequence] + 1e-12]
+        row["reply_rate_shrunken"] = values.get(sequence or "")
+        row["reply_rate_contacts_added"] = added if sequence in values else None
+        row["reply_rank"] = len(better) + 1 if sequence in ranked else None
     return list(rows.values())
 
 

@@ -1,13 +1,11 @@
-"""`sequence_trends`: sequences by week of the first touch, and the change from the week before."""
+"""`sequence_trends`: sequences by week of the first touch."""
 
 from collections.abc import Iterable
 from datetime import date
 
 from topo_pipeline_tests.engagement.oracle.cohorts import EARLY, Cohort, cohorts_of, early_rates_over, rates_over
-from topo_pipeline_tests.engagement.oracle.rates import COLUMNS, change
+from topo_pipeline_tests.engagement.oracle.rates import COLUMNS
 from topo_pipeline_tests.engagement.oracle.world import ONE_DAY, Row, World, id_of, monday_of
-
-CHANGE = ("change", "change_low", "change_high", "signal")
 
 
 def sequence_trends(world: World) -> list[Row]:
@@ -15,8 +13,7 @@ def sequence_trends(world: World) -> list[Row]:
     for cohort in cohorts_of(world):
         if cohort.axis == "touched":
             weeks.setdefault((cohort.sequence, monday_of(cohort.day)), []).append(cohort)
-    rows = {key: _week(world, *key, cohorts) for key, cohorts in weeks.items()}
-    return [row | _change(world, key[0], row, rows.get((key[0], key[1] - 7 * ONE_DAY))) for key, row in rows.items()]
+    return [_week(world, *key, cohorts) for key, cohorts in weeks.items()]
 
 
 def _week(world: World, sequence: str | None, monday: date, cohorts: list[Cohort]) -> Row:
@@ -41,22 +38,3 @@ def maturity_of_week(world: World, monday: date, cohorts: Iterable[Cohort]) -> R
         "days_unknown": unknown,
         "is_mature": is_closed and unknown == 0 and all(cohort.row["is_mature"] for cohort in there),
     }
-
-
-def _change(world: World, sequence: str | None, row: Row, before: Row | None) -> Row:
-    if before is None:
-        return dict.fromkeys(("previous_num", "previous_den", *CHANGE))
-    (num, den), (previous_num, previous_den) = _share(row), _share(before)
-    found: Row = {"previous_num": previous_num, "previous_den": previous_den, **dict.fromkeys(CHANGE)}
-    is_enough = 0 < min(den, previous_den) >= world.rules.evidence_small
-    if not is_enough or not row["is_mature"] or not before["is_mature"]:
-        return found
-    low, high = change((num, den), (previous_num, previous_den))
-    signal = "up" if low > 0 else "down" if high < 0 else "no_clear_change"
-    difference = num / den - previous_num / previous_den
-    found |= {"change": difference, "change_low": low, "change_high": high}
-    return found | {"signal": signal if world.is_judged(sequence) else None}
-
-
-def _share(row: Row) -> tuple[int, int]:
-    return row["reply_rate_num"], row["reply_rate_den"]
