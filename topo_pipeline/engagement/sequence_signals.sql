@@ -84,8 +84,8 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
         sum(runs) AS contacts,
         sum(replies_by_monday) AS replies,
         sum(worth_on_monday) AS worth
-    FROM cells
-    WHERE weeks_ago BETWEEN 0 AND {{ weeks - 1 }}
+    FROM cells CROSS JOIN dates
+    WHERE touch_day < monday AND weeks_ago < {{ weeks }}
     GROUP BY ALL
 ), periods AS (
     SELECT

@@ -225,7 +225,7 @@ def _workspace(world: World, rated: list[Row]) -> Row:
     num, den = (sum(each[f"reply_rate_{part}"] for each in rated) for part in ("num", "den"))
     row |= rate("reply_rate", num, den, world.rules) | dict.fromkeys((*RANKS, *CHANCES))
     young = counted(world, _young(world, touches_of(world)), world.last_known or date.min)
-    row |= {"contacts_counted": den + (young.worth or 0)}
+    row |= {"contacts_counted": float(den + (young.worth or 0))}
     row |= dict.fromkeys(("contacts_needed_double", "contacts_needed_half"))
     return _complete(world, row)
 
