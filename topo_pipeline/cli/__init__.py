@@ -1,13 +1,13 @@
 """The command line: `topo-pipeline COMMAND`.
 
-Each command has a module of its name (`restore` is in `backup`), which parses arguments, prints results and sets the
-exit code. The work is done in other packages. The other modules are helpers that several commands share. A command
-imports what it needs when it runs, so that `--help` doesn't wait for Dagster.
+Each command has a module of its name (`restore` is in `backup`, `explain` and `compare` are in `sequences`). It parses
+arguments, prints results and sets the exit code. The work is done in other packages. The other modules are helpers that
+several commands share. A command imports what it needs when it runs, so that `--help` doesn't wait for Dagster.
 """
 
 import typer
 
-from topo_pipeline.cli import backfill, backup, demo, dev, doctor, export, forget, report, sandbox, status
+from topo_pipeline.cli import backfill, backup, demo, dev, doctor, export, forget, report, sandbox, sequences, status
 
 # Local variables may hold the API key, so tracebacks don't show them.
 app = typer.Typer(
@@ -32,6 +32,9 @@ for command in (
     demo.demo,
     doctor.doctor,
     status.status,
+    sequences.sequences,
+    sequences.explain,
+    sequences.compare,
     backfill.backfill,
     report.report,
     export.export,

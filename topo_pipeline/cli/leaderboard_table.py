@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from rich import box
+import rich.box
 from rich.markup import escape
 from rich.table import Table
 
@@ -13,29 +13,39 @@ from topo_pipeline.settings import get_settings
 if TYPE_CHECKING:
     import pandas as pd
 
-NARROW = 72  # columns, below which the reply rate would be cut
+NARROW, WIDE = 80, 100  # columns, from which the early read, and also messages and replies have room
+_SIGNALS = {"up": "[green]▲ up[/]", "down": "[red]▼ down[/]"}
 
 
 def leaderboard_table(board: "pd.DataFrame") -> Table:
-    """Return a table for 80 columns, or without event counts for fewer. Sequences with too little data are dimmed."""
+    """Return a table for the width of the terminal. Sequences with too little data for a rank are dimmed."""
     window = get_settings().rules.reply_window_days
     table = Table(
         title="Sequences, ranked by reply rate, adjusted for the number of contacts",
-        caption="Touched: sequence runs with a first message or invitation. Reply rate (95% interval):\n"
-        f"those with a valid reply within {window} days of it, among runs whose {window} days are over."
-        + (" Dimmed: too little data." if out.is_terminal else ""),
-        box=box.SIMPLE_HEAD,
+        caption="Contacts: those with a first message or invitation. Early read: contacts of the last 28 days,\n"
+        f"counting the replies still to come. Reply rate: contacts whose {window} days are over.\n"
+        "In parentheses: likely range (95%). Change: the last four weeks against the eight before."
+        + (" Dimmed: no rank yet." if out.is_terminal else ""),
+        box=rich.box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    counts = ("touched", "messages", "opens", "replies") if out.width >= NARROW else ("touched",)
+    counts = ("messages", "replies") if out.width >= WIDE else ()
+    table.add_column("#", justify="right", no_wrap=True)
     table.add_column("Sequence", min_width=16)
-    for heading in (*(count.capitalize() for count in counts), "Reply rate"):
+    headings = ["Contacts", *(count.capitalize() for count in counts)]
+    headings += ["Early read"] if out.width >= NARROW else []
+    for heading in (*headings, "Reply rate"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for row in board.to_dict("records"):
+    table.add_column("Change", no_wrap=True)
+    for row in board.astype(object).where(board.notna(), None).to_dict("records"):
+        early = (rate_with_interval(row["early_rate"], row["early_rate_low"], row["early_rate_high"]),)
         table.add_row(
+            "" if row["rank"] is None else str(row["rank"]),
             escape(one_line(row["sequence"], LONGEST)),
-            *(f"{row[count]:,}" for count in counts),
+            *(f"{row[count]:,}" for count in ("touched", *counts)),
+            *(early if out.width >= NARROW else ()),
             rate_with_interval(row["reply_rate"], row["reply_rate_low"], row["reply_rate_high"]),
-            style="dim" if row["evidence"] in {"none", "too_small"} else None,
+            _SIGNALS.get(row["signal"], "" if row["signal"] is None else "≈"),
+            style="dim" if row["rank"] is None else None,
         )
     return table

@@ -1,6 +1,5 @@
 """The command `status`."""
 
-from collections.abc import Hashable
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -9,13 +8,12 @@ from rich.table import Table
 
 from topo_pipeline.cli.console import PATIENCE, AsJson, by_day, now, out, quiet, report_errors, show_json
 from topo_pipeline.cli.leaderboard_table import leaderboard_table
+from topo_pipeline.cli.sequences import records
 from topo_pipeline.common.text import counted
 from topo_pipeline.days import format_counts, format_days, last_due_day
 from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from topo_pipeline.engagement.status import Status
 
 _TOP = 5  # sequences that `status` shows
@@ -54,13 +52,8 @@ def _as_json(warehouse: str, timezone: str, found: "Status") -> dict[str, Any]:
         "unreadable": by_day(found.days.unreadable),
         "behind": found.behind,
         "pending_replies": found.pending,
-        "sequences": _records(found.board),
+        "sequences": [] if found.board is None else records(found.board),
     }
-
-
-def _records(board: "pd.DataFrame | None") -> list[dict[Hashable, Any]]:
-    """Return one record per sequence. Unknown values are null, since JSON has no NaN."""
-    return [] if board is None else board.astype(object).where(board.notna(), None).to_dict("records")
 
 
 def _show(found: "Status") -> None:

@@ -1,4 +1,4 @@
-"""The order of the sequences, best first: by the lower bound of the reply rate, never by the rate itself.
+"""The order of the sequences, best first: by the reply rate with average contacts added, never by the rate itself.
 
 Only active sequences with enough runs have a rank. The others follow, by the number of touched runs. Activities that
 name no sequence are in the tables, in a row without an id. That row is no sequence, so no list and no finding has it.
@@ -12,35 +12,49 @@ if TYPE_CHECKING:
 
 NAME = "coalesce(sequence_name, sequence_template_id::VARCHAR)"
 """The name of a sequence, else its id."""
-RANKED = """
+ORDER = "reply_rank NULLS LAST, unique_touched DESC, sequence_name NULLS LAST, sequence_template_id"
+"""The order of every list of sequences. It is total, because the last column is the table's key."""
+RANKED = f"""
 FROM engagement.sequence_summary
 WHERE period = 'lifetime' AND sequence_template_id IS NOT NULL
-ORDER BY reply_rank NULLS LAST, unique_touched DESC, sequence_name NULLS LAST, sequence_template_id
+ORDER BY {ORDER}
 """
-"""The end of every query that lists the sequences. The order is total, because the last column is the table's key."""
+"""The end of the queries that list the sequences."""
 
 _LEADERBOARD = f"""
 SELECT
     {NAME} AS sequence,
+    sequence_template_id::VARCHAR AS id,
+    status,
     unique_touched AS touched,
     total_sent AS messages,
-    total_opens AS opens,
     total_replies AS replies,
+    early.* EXCLUDE (sequence_template_id, signal),
     reply_rate,
     reply_rate_low,
     reply_rate_high,
     reply_rate_den AS matured,
-    reply_rate_evidence AS evidence
-{RANKED}
-"""
+    reply_rate_evidence AS evidence,
+    signal,
+    reply_rank AS rank
+FROM engagement.sequence_summary
+LEFT JOIN (
+    SELECT sequence_template_id, early_contacts, early_rate, early_rate_low, early_rate_high, signal
+    FROM engagement.sequence_signals
+    WHERE scope = 'sequence'
+) AS early USING (sequence_template_id)
+WHERE period = 'lifetime' AND sequence_template_id IS NOT NULL
+ORDER BY {ORDER}
+"""  # noqa: S608 - constants
 
 
 def leaderboard(connection: "DuckDBPyConnection") -> "pd.DataFrame":
     """Return one row per sequence, best first, those without a rank last.
 
     Returns:
-        sequence (its name, else its id), touched (runs with a message or invitation), messages, opens, replies
-        (events), reply_rate with reply_rate_low and reply_rate_high (shares, NaN if no run has matured), matured (runs
-        that the rate covers), evidence.
+        sequence (its name, else its id), id, status, touched (runs with a message or invitation), messages, replies
+        (events), early_contacts, early_rate with early_rate_low and early_rate_high (shares, NaN without an early
+        read), reply_rate with reply_rate_low and reply_rate_high (shares, NaN if no run has matured), matured (runs
+        that the rate covers), evidence, signal (up, down, no_clear_change), rank.
     """
     return connection.execute(_LEADERBOARD).df()

@@ -21,7 +21,7 @@ class Status:
         days: which days have landed.
         behind: days whose last load is not in the tables yet.
         pending: replies that Topo had not classified when their days were last read.
-        board: the sequences, in the order of `leaderboard`; None while their table doesn't exist.
+        board: the sequences, in the order of `leaderboard`; None while their tables don't exist.
     """
 
     days: LedgerStatus
@@ -39,10 +39,14 @@ def status(connection: "DuckDBPyConnection", due: date) -> Status:
         "SELECT day FROM landed_days ANTI JOIN"
         " (SELECT load_id FROM engagement.builds WHERE table_name = 'sequence_activity') USING (load_id) ORDER BY day"
     ).fetchall()
-    has_board = ("engagement", "sequence_summary") in tables_of(connection)
     return Status(
         days=ledger_status(connection, due),
         behind=tuple(day for (day,) in behind),
         pending=pending,
-        board=leaderboard(connection) if has_board else None,
+        board=leaderboard(connection) if has_board(connection) else None,
     )
+
+
+def has_board(connection: "DuckDBPyConnection") -> bool:
+    """Return whether the tables that list the sequences exist."""
+    return {("engagement", "sequence_summary"), ("engagement", "sequence_signals")} <= tables_of(connection)

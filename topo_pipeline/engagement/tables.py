@@ -137,14 +137,20 @@ class Built:
 
 
 @cache
-def tables() -> dict[str, MetricTable]:
-    """Return every metric table by its name, in the order of the names."""
-    files = jinja2.Environment(
+def scripts() -> jinja2.Environment:
+    """Return the environment that renders this package's .sql and .jinja files."""
+    return jinja2.Environment(
         loader=jinja2.PackageLoader("topo_pipeline", "engagement"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         autoescape=False,  # noqa: S701 - SQL of our own, no HTML
     )
+
+
+@cache
+def tables() -> dict[str, MetricTable]:
+    """Return every metric table by its name, in the order of the names."""
+    files = scripts()
     names = sorted(name.removesuffix(".sql") for name in files.list_templates(["sql"]))
     return {name: MetricTable(name, files.get_template(f"{name}.sql").render()) for name in names}
 

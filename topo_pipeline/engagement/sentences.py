@@ -1,0 +1,190 @@
+"""What the tables say about a sequence, as sentences: the same ones in the command line, the report and Dagster.
+
+Each function takes a row of a query as a mapping, with None for unknown values, and returns one or two sentences. Rates
+are shares. A contact is one contact in one sequence: a run.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from topo_pipeline.common.text import counted, interval, percent
+from topo_pipeline.engagement.comparison import Comparison
+
+Row = Mapping[str, Any]
+CHANGES = {"up": "▲ up", "down": "▼ down", "no_clear_change": "no clear change"}
+_STEPS = {"very_likely": "very likely", "likely": "likely"}
+_FEW = {"none", "too_small"}
+_OUTCOMES = {"valid_reply": "replies", "meeting": "meetings"}
+
+
+def day(value: date) -> str:
+    """Return a day: `18 October 2026`."""
+    return f"{value.day} {value:%B} {value.year}"
+
+
+def reply_rate(row: Row, window_days: int) -> str:
+    """Say the final reply rate, from how many contacts, and when they were first touched."""
+    if not row["reply_rate_den"]:
+        return f"Not known yet: no contact's {window_days} days are over."
+    few = " From so few contacts, this says little." if row["reply_rate_evidence"] in _FEW else ""
+    return (
+        f"{row['reply_rate_num']:,} of {counted(row['reply_rate_den'], 'contact')} replied within {window_days} days:"
+        f" {percent(row['reply_rate'])}, likely range {_range(row['reply_rate_low'], row['reply_rate_high'])}.{few}"
+        f" They were first touched between {day(row['rate_period_start'])} and {day(row['rate_period_end'])}."
+    )
+
+
+def rank(row: Row) -> str:
+    """Say the rank and how sure it is, or why there is none."""
+    if row["reply_rank"] is None:
+        return f"None: {row['rank_reason']}."
+    place = f"{row['reply_rank']} of {row['ranked']}, by reply rate adjusted for the number of contacts."
+    other = row["other_name"]
+    if row["standing"] == "best":
+        return f"{place} The chance that it is the best is at least 80%."
+    if row["standing"] == "leads":
+        step = _STEPS.get(row["chance_above_next"])
+        return (
+            f"{place} It is {step} above the next, {other}, but not clearly the best."
+            if step
+            else (f"{place} It leads, but is not clearly above the next, {other}.")
+        )
+    step = _STEPS.get(row["chance_below_first"])
+    if other is None:
+        return place
+    return (
+        f"{place} It is {step} below the first, {other}."
+        if step
+        else f"{place} It is not clearly below the first, {other}."
+    )
+
+
+def early_read(row: Row) -> str:
+    """Say the early read next to that of all sequences, or why there is none."""
+    if row["early_rate"] is None:
+        return f"None: {row['early_reason']}."
+    pending = (
+        f" Topo has not classified {row['early_pending']:,} of the replies yet. Automatic ones will not count."
+        if row["early_pending"]
+        else ""
+    )
+    has = "has" if row["early_rate_num"] == 1 else "have"
+    return (
+        f"{row['early_rate_num']:,} of the {counted(row['early_contacts'], 'contact')} first touched since"
+        f" {day(row['early_first_day'])} {has} replied so far. Some replies are still to come, so these contacts"
+        f" count as {row['early_rate_den']:,.0f}: {percent(row['early_rate'])}, likely range"
+        f" {_range(row['early_rate_low'], row['early_rate_high'])}. All sequences together:"
+        f" {percent(row['early_rate_of_all'])}.{pending}"
+    )
+
+
+def change(row: Row) -> str:
+    """Say whether the reply rate has changed, from which numbers, or why that is unknown."""
+    if row["signal"] is None:
+        return f"Not judged: {row['signal_reason']}."
+    expected = row["current_worth"] / row["baseline_worth"] * row["common_change"] * row["baseline_replies"]
+    verdict = {"up": "Replies have gone up", "down": "Replies have gone down", "no_clear_change": "No clear change"}
+    limits = f" There are {row['signal_reason']}." if row["signal_reason"] else ""
+    return (
+        f"{verdict[row['signal']]}: {counted(row['current_replies'], 'reply', 'replies')} so far from the contacts of"
+        f" the four weeks before {day(row['monday'])}. The eight weeks before, and what the other sequences did, led to"
+        f" expect about {_about(expected)}.{limits}"
+    )
+
+
+def forecast(rows: Sequence[Row]) -> str:
+    """Say what is still to come of one outcome from the contacts in flight, or why there is no number.
+
+    The rows are those of one outcome, by horizon.
+    """
+    many = _OUTCOMES[rows[0]["outcome"]]
+    if rows[0]["expected"] is None:
+        return f"{many.capitalize()}: not known, {rows[0]['reason']}."
+    return f"{many.capitalize()}: about {' and '.join(map(_expected, rows))}."
+
+
+def _expected(row: Row) -> str:
+    number = f"{_about(row['expected'])} in the next {row['horizon_days']} days"
+    if row["expected_low"] is None:
+        return f"{number} ({row['reason']})"
+    low, high = (f"{max(0, round(row[end])):,}" for end in ("expected_low", "expected_high"))
+    record = f"{row['past_within']} of the last {row['past_forecasts']} such ranges contained the result"
+    return f"{number} (80% range {low}–{high}; {record})"
+
+
+def more_to_come(row: Row, window_days: int) -> str:
+    """Say when the rate will cover more contacts."""
+    if not row["waiting"]:
+        return f"Nothing until more contacts are touched: {window_days} days after that, the reply rate counts them."
+    soon = (
+        f"By {day(row['soon_day'])}, the {window_days} days of {counted(row['soon'], 'more contact')} are over."
+        if row["soon"]
+        else f"The next contacts are counted on {day(row['next_day'])}."
+    )
+    if row["ranked_on"] is not None:
+        return f"{soon} On {day(row['ranked_on'])} enough are counted for a rank."
+    return soon
+
+
+def contacts_needed(row: Row) -> str:
+    """Say how many contacts a comparison with the other sequences needs."""
+    needs = [
+        f"{row[column]:,} contacts if its rate is {words} theirs"
+        for column, words in (("contacts_needed_double", "twice"), ("contacts_needed_half", "half"))
+        if row[column] is not None
+    ]
+    if not needs:
+        return "The other sequences have too few contacts to compare it with."
+    return (
+        f"To tell it apart from the other sequences takes {' and '.join(needs)}. It has {row['contacts_counted']:,.0f},"
+        " counting young contacts in part."
+    )
+
+
+def comparison(found: Comparison, window_days: int) -> list[str]:
+    """Say how far two reply rates are apart, how sure it is which is higher, and how many contacts are missing."""
+    one, other = found.first, found.second
+    rated = [
+        f"{row['name']}: {row['num']:,} of {counted(row['den'], 'contact')} replied within {window_days} days,"
+        f" {percent(row['rate'])}, likely range {_range(row['low'], row['high'])}."
+        if row["den"]
+        else f"{row['name']}: no contact's {window_days} days are over yet."
+        for row in (one, other)
+    ]
+    if found.difference is None:
+        return [*rated, "Without a reply rate of both, they can't be compared."]
+    higher, lower = (one, other) if found.first_is_above else (other, one)
+    step = _STEPS.get(found.chance or "")
+    verdict = (
+        f"{higher['name']} is {step} better than {lower['name']}. Both rates are adjusted for the number of contacts."
+        if step
+        else "Either may be the better one."
+    )
+    weekly = (
+        "does not include 0, so the difference holds" if found.is_clear else "includes 0, so wait for more contacts"
+    )
+    needs = " or ".join(f"{number:,} (one {words} the other)" for words, number in found.needed.items())
+    low, high, weekly_low, weekly_high = map(_points, (found.low, found.high, found.weekly_low, found.weekly_high))
+    return [
+        *rated,
+        f"Difference: {_points(found.difference)} points, likely range {low} to {high}. {verdict}",
+        f"If you look every week, each look is another chance to be misled. Use the wider range, {weekly_low} to"
+        f" {weekly_high}: it {weekly}.",
+        f"Contacts that each needs to notice a difference in 4 of 5 cases: {needs}."
+        if needs
+        else "Neither has a reply, so the number of contacts needed is unknown.",
+    ]
+
+
+def _points(difference: float | None) -> str:
+    return "–" if difference is None else f"{100 * difference:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _range(low: float, high: float) -> str:
+    return interval(low, high).strip("()") + "%"
+
+
+def _about(number: float) -> str:
+    """Return an expected number of replies: whole from 10 on, below that with one decimal."""
+    return f"{number:,.0f}" if number >= 10 else f"{number:.1f}"  # noqa: PLR2004
