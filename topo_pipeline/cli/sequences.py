@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -17,7 +17,6 @@ from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
     import pandas as pd
-    from duckdb import DuckDBPyConnection
 
 Name = Annotated[str, typer.Argument(metavar="SEQUENCE", help="Its name, a part of its name, or its id.")]
 
@@ -112,8 +111,8 @@ def records(board: "pd.DataFrame") -> list[dict[str, object]]:
 
 
 @contextmanager
-def _tables() -> "Iterator[DuckDBPyConnection]":
-    """Open the warehouse for reading, if it has the tables. Print an error that the user can fix as one sentence."""
+def _tables() -> Iterator[Any]:
+    """Yield a connection that reads the warehouse, if it has the tables. Print an error that the user can fix as one sentence."""
     with report_errors(), quiet():
         from topo_pipeline.engagement.explanation import SequenceUnclear
         from topo_pipeline.engagement.status import has_board

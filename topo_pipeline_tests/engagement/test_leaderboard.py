@@ -56,7 +56,6 @@ def test_ranked_sequences_come_first_by_the_lower_bound_and_the_others_by_size(w
     assert list(board["sequence"]) == names
     assert list(board["touched"]) == [60, 60, 80, 70, 2, 1]
     assert list(board["messages"]) == [60, 60, 80, 70, 2, 2]
-    assert list(board["opens"]) == [0, 0, 0, 0, 0, 4]
     assert list(board["replies"]) == [30, 20, 60, 0, 1, 1]
     assert list(board["matured"]) == [60, 60, 80, 0, 0, 1]
     assert list(board["evidence"]) == ["directional", "directional", "directional", "none", "none", "too_small"]
