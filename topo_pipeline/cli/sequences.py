@@ -112,7 +112,7 @@ def records(board: "pd.DataFrame") -> list[dict[str, object]]:
 
 @contextmanager
 def _tables() -> Iterator[Any]:
-    """Yield a connection that reads the warehouse, if it has the tables. Print an error that the user can fix as one sentence."""
+    """Yield a connection that reads the tables. An error that the user can fix is printed as one sentence."""
     with report_errors(), quiet():
         from topo_pipeline.engagement.explanation import SequenceUnclear
         from topo_pipeline.engagement.status import has_board
