@@ -6,7 +6,7 @@ DuckDB in memory. `as_of` then makes only the days before a date known and build
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 
@@ -93,9 +93,7 @@ def simulate(chance: np.random.Generator, how: Plan) -> Contacts:
     replied = _replies(chance, touched, rates[sequence, week], slower)
     if how.holiday is not None:
         replied = _away(chance, replied, 7.0 * how.holiday)
-    met = np.where(
-        chance.random(number) < MEETINGS_PER_REPLY, replied + chance.uniform(0.05, 2.0, number), np.nan
-    )
+    met = np.where(chance.random(number) < MEETINGS_PER_REPLY, replied + chance.uniform(0.05, 2.0, number), np.nan)
     return Contacts(sequence, touched, replied, np.where(met - touched <= 30, met, np.nan))
 
 
@@ -112,10 +110,10 @@ def _replies(chance: np.random.Generator, touched: Floats, rate: Floats, slower:
 
 
 def _away(chance: np.random.Generator, replied: Floats, begins: float) -> Floats:
-    """Return the replies around a holiday of two weeks: seven of ten in it come in the week after it, half of these never."""
+    """Return the replies around a two-week holiday: of ten in it, four never come, and three in the week after."""
     in_it = (replied >= begins) & (replied < begins + 14) & (chance.random(len(replied)) < 0.7)
     later = begins + 14 + 0.3 + chance.uniform(0, 4, len(replied))
-    return np.where(in_it, np.where(chance.random(len(replied)) < 0.5, later, np.nan), replied)
+    return np.where(in_it, np.where(chance.random(len(replied)) < 3 / 7, later, np.nan), replied)
 
 
 def empty_warehouse() -> duckdb.DuckDBPyConnection:
@@ -144,14 +142,19 @@ class Workspace:
         for table in ("sequence_runs", "sequence_responses", "sequence_cohorts", "sequence_summary"):
             self.connection.execute(f"DELETE FROM engagement.{table}")  # noqa: S608 - our own names
         runs = self._runs
-        self._insert("sequence_runs", runs[["sequence_template_id", "sequence_id", "touched_at", "left_censored", "start_uncertain"]])
+        self._insert(
+            "sequence_runs",
+            runs[["sequence_template_id", "sequence_id", "touched_at", "left_censored", "start_uncertain"]],
+        )
         replies = runs[runs["replied_at"].notna()].assign(type="message.replied", **{"class": "positive"})
         meetings = runs[runs["met_at"].notna()].assign(type="meeting.created", **{"class": None})
         kept = ["sequence_template_id", "sequence_id", "type", "class", "responded_at"]
         for responses, at in ((replies, "replied_at"), (meetings, "met_at")):
             self._insert("sequence_responses", responses.assign(responded_at=responses[at])[kept])
 
-        listed = pd.DataFrame({"sequence_template_id": self.ids, "period": "lifetime", "reply_rate_num": 0, "reply_rate_den": 0})
+        listed = pd.DataFrame(
+            {"sequence_template_id": self.ids, "period": "lifetime", "reply_rate_num": 0, "reply_rate_den": 0}
+        )
         self._insert("sequence_summary", listed)
 
     @cached_property
