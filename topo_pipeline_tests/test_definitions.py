@@ -117,7 +117,10 @@ def test_tables_depend_on_what_their_sql_reads() -> None:
     }  # fmt: skip
     assert deps["sequence_timing"] == {"activities", "sequence_runs"}
     assert deps["workspace_daily"] == deps["workspace_weekly"] == {"activities", "sequence_cohorts", "sequence_daily"}
-    assert deps["sequence_trends"] == {"activities", "sequence_cohorts", "sequence_templates"}
+    assert deps["sequence_trends"] == {"activities", "sequence_cohorts"}
+    assert deps["sequence_signals"] == {
+        "activities", "reply_timing", "sequence_runs", "sequence_summary", "sequence_templates"
+    }  # fmt: skip
     assert deps["sequence_channels"] == {"activities", "sequence_runs"}
     assert deps["sequence_steps"] == {"activities", "sequence_channels", "sequence_runs"}
 

@@ -4,11 +4,9 @@ A workspace is generated with NumPy and put straight into `engagement.sequence_r
 DuckDB in memory. `as_of` then makes only the days before a date known and builds the tables with the product's SQL.
 """
 
-import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from functools import cached_property
 
 import duckdb
 import numpy as np
@@ -26,6 +24,32 @@ MEDIAN_DAYS, SPREAD, LONGEST_DAYS = 3.5, np.log(15 / 3.5) / 1.2816, 28.0
 WORKING_WEEK = (0.22, 0.22, 0.2, 0.2, 0.16, 0.0, 0.0)
 MEETINGS_PER_REPLY = 0.25
 
+_IDS = "CREATE TEMP MACRO id_of(number) AS format('{:032x}', number::BIGINT)::UUID"
+_HOLD = """
+INSERT INTO engagement.sequence_runs BY NAME
+SELECT id_of(sequence) AS sequence_template_id, id_of(run) AS sequence_id,
+    touched AS touched_at, false AS left_censored, false AS start_uncertain
+FROM given;
+INSERT INTO engagement.sequence_responses BY NAME
+SELECT id_of(sequence) AS sequence_template_id, id_of(run) AS sequence_id,
+    type, CASE type WHEN 'message.replied' THEN 'positive' END AS class, responded_at
+FROM (SELECT sequence, run, replied AS "message.replied", met AS "meeting.created" FROM given)
+UNPIVOT (responded_at FOR type IN ("message.replied", "meeting.created"));
+INSERT INTO engagement.sequence_summary BY NAME
+SELECT DISTINCT sequence_template_id, 'lifetime' AS period, 0 AS reply_rate_num, 0 AS reply_rate_den
+FROM engagement.sequence_runs;
+"""
+_RATE = f"""
+DELETE FROM engagement.sequence_daily;
+DELETE FROM engagement.sequence_cohorts;
+INSERT INTO engagement.sequence_daily BY NAME
+SELECT id_of(sequence) AS sequence_template_id, DATE '{FIRST_DAY}' AS day FROM given;
+INSERT INTO engagement.sequence_cohorts BY NAME
+SELECT id_of(sequence) AS sequence_template_id, DATE '{FIRST_DAY}' AS cohort_day, 'touched' AS axis, 0 AS days_unknown,
+    den AS members, den AS eligible, num AS reply_rate_num, den AS reply_rate_den
+FROM given;
+"""  # noqa: S608 - our own names
+
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
@@ -39,6 +63,7 @@ class Plan:
         rates: The 30-day reply rate of each sequence.
         variation: Standard deviation of a rate from week to week, as a share of it, common to all sequences.
         growth: Growth of the volumes per week.
+        drift: Standard deviation of the weekly steps of a random walk of each sequence's rate, as a share of it.
         slower: Factor on the time to a reply from `changes_in` on.
         changes_in: The week in which a change begins.
         factors: Factor on the rate of each sequence from that week on.
@@ -51,6 +76,7 @@ class Plan:
     rates: Sequence[float]
     variation: float = 0.0
     growth: float = 0.0
+    drift: float = 0.0
     slower: float = 1.0
     changes_in: int = 0
     factors: Sequence[float] = ()
@@ -87,15 +113,15 @@ def simulate(chance: np.random.Generator, how: Plan) -> Contacts:
     factors = np.ones((len(how.rates), how.weeks))
     if how.factors:
         factors[:, how.changes_in :] = np.array(how.factors)[:, None]
+    if how.drift:
+        factors *= np.exp(chance.normal(0, how.drift, factors.shape).cumsum(axis=1))
     shocks = np.exp(chance.normal(-(how.variation**2) / 2, how.variation, how.weeks)) if how.variation else 1.0
     rates = np.minimum(np.array(how.rates)[:, None] * factors * shocks, 0.9)
     slower = np.where(week >= how.changes_in, how.slower, 1.0)
     replied = _replies(chance, touched, rates[sequence, week], slower)
     if how.holiday is not None:
         replied = _away(chance, replied, 7.0 * how.holiday)
-    met = np.where(
-        chance.random(number) < MEETINGS_PER_REPLY, replied + chance.uniform(0.05, 2.0, number), np.nan
-    )
+    met = np.where(chance.random(number) < MEETINGS_PER_REPLY, replied + chance.uniform(0.05, 2.0, number), np.nan)
     return Contacts(sequence, touched, replied, np.where(met - touched <= 30, met, np.nan))
 
 
@@ -112,16 +138,16 @@ def _replies(chance: np.random.Generator, touched: Floats, rate: Floats, slower:
 
 
 def _away(chance: np.random.Generator, replied: Floats, begins: float) -> Floats:
-    """Return the replies around a holiday of two weeks: seven of ten in it come in the week after it, half of these never."""
+    """Return the replies around a two-week holiday: of ten in it, four never come, and three in the week after."""
     in_it = (replied >= begins) & (replied < begins + 14) & (chance.random(len(replied)) < 0.7)
     later = begins + 14 + 0.3 + chance.uniform(0, 4, len(replied))
-    return np.where(in_it, np.where(chance.random(len(replied)) < 0.5, later, np.nan), replied)
+    return np.where(in_it, np.where(chance.random(len(replied)) < 3 / 7, later, np.nan), replied)
 
 
 def empty_warehouse() -> duckdb.DuckDBPyConnection:
     """Return a warehouse in memory with every table, all empty."""
     connection = duckdb.connect(config={"threads": 2})
-    connection.execute(SESSION)
+    connection.execute(f"{SESSION}; {_IDS}")
     migrate(connection)
     connection.execute("CREATE TEMP TABLE landed_days AS FROM topo.loads LIMIT 0")
     connection.execute("ALTER TABLE landed_days ADD COLUMN is_known BOOLEAN")
@@ -132,52 +158,30 @@ def empty_warehouse() -> duckdb.DuckDBPyConnection:
 
 @dataclass
 class Workspace:
-    """A simulated workspace in a warehouse."""
+    """A warehouse in memory that holds one simulated workspace at a time."""
 
-    contacts: Contacts
     rules: Rules = DEFAULT_RULES
-    zone: str = "UTC"
     connection: duckdb.DuckDBPyConnection = field(default_factory=empty_warehouse)
 
-    def __post_init__(self) -> None:
-        """Put the contacts into the tables that others are built from."""
-        for table in ("sequence_runs", "sequence_responses", "sequence_cohorts", "sequence_summary"):
+    def hold(self, contacts: Contacts) -> None:
+        """Replace what the workspace holds. Every sequence is listed, with no contact whose window has closed."""
+        for table in ("sequence_runs", "sequence_responses", "sequence_summary"):
             self.connection.execute(f"DELETE FROM engagement.{table}")  # noqa: S608 - our own names
-        runs = self._runs
-        self._insert("sequence_runs", runs[["sequence_template_id", "sequence_id", "touched_at", "left_censored", "start_uncertain"]])
-        replies = runs[runs["replied_at"].notna()].assign(type="message.replied", **{"class": "positive"})
-        meetings = runs[runs["met_at"].notna()].assign(type="meeting.created", **{"class": None})
-        kept = ["sequence_template_id", "sequence_id", "type", "class", "responded_at"]
-        for responses, at in ((replies, "replied_at"), (meetings, "met_at")):
-            self._insert("sequence_responses", responses.assign(responded_at=responses[at])[kept])
-
-        listed = pd.DataFrame({"sequence_template_id": self.ids, "period": "lifetime", "reply_rate_num": 0, "reply_rate_den": 0})
-        self._insert("sequence_summary", listed)
-
-    @cached_property
-    def ids(self) -> list[str]:
-        """The id of each sequence."""
-        return [str(uuid.UUID(int=number + 1)) for number in range(int(self.contacts.sequence.max()) + 1)]
-
-    @cached_property
-    def _runs(self) -> pd.DataFrame:
-        contacts = self.contacts
-        return pd.DataFrame(
-            {
-                "sequence_template_id": np.array(self.ids)[contacts.sequence],
-                "sequence_id": [str(uuid.UUID(int=number)) for number in range(len(contacts.sequence))],
-                "touched_at": _moments(contacts.touched),
-                "replied_at": _moments(contacts.replied),
-                "met_at": _moments(contacts.met),
-                "left_censored": False,
-                "start_uncertain": False,
-            }
-        )
-
-    def _insert(self, table: str, rows: pd.DataFrame) -> None:
-        self.connection.register("given", rows)
-        self.connection.execute(f"INSERT INTO engagement.{table} BY NAME FROM given")  # noqa: S608 - our own names
+        at = {"touched": contacts.touched, "replied": contacts.replied, "met": contacts.met}
+        given = pd.DataFrame({"sequence": contacts.sequence} | {name: _moments(days) for name, days in at.items()})
+        self.connection.register("given", given.reset_index(names="run"))
+        self.connection.execute(_HOLD)
         self.connection.unregister("given")
+
+    def rate(self, counts: Sequence[tuple[int, int]]) -> None:
+        """Give each sequence these replies and contacts, whose windows have all closed, and nothing else."""
+        self.hold(Contacts(*(np.array([]) for _ in range(4))))
+        rated = pd.DataFrame(counts, columns=["num", "den"]).reset_index(names="sequence")
+        self.connection.register("given", rated)
+        self.connection.execute(_RATE)
+        self.connection.unregister("given")
+        self.known_until(FIRST_DAY + timedelta(days=60))
+        self.build("sequence_summary", "sequence_signals")
 
     def known_until(self, day: date) -> None:
         """Make every day before this one known, and no other."""
@@ -191,11 +195,21 @@ class Workspace:
     def build(self, *names: str) -> None:
         """Build these tables."""
         for name in names:
-            build(self.connection, tables()[name], timezone=self.zone, now=NOW, rules=self.rules)
+            build(self.connection, tables()[name], timezone="UTC", now=NOW, rules=self.rules)
 
-    def rows(self, sql: str) -> pd.DataFrame:
-        """Return the rows of a query."""
-        return self.connection.execute(sql).df()
+    def signals(self, scope: str = "sequence") -> pd.DataFrame:
+        """Return the rows of `sequence_signals` by the number of the sequence."""
+        return self._numbered("sequence_signals", scope)
+
+    def forecasts(self, scope: str = "sequence") -> pd.DataFrame:
+        """Return the rows of `sequence_forecast` by the number of the sequence."""
+        return self._numbered("sequence_forecast", scope)
+
+    def _numbered(self, table: str, scope: str) -> pd.DataFrame:
+        sql = f"SELECT * FROM engagement.{table} WHERE scope = ? ORDER BY sequence_template_id"  # noqa: S608 - our own names
+        found = self.connection.execute(sql, [scope]).df()
+        number = 0 if scope == "workspace" else found["sequence_template_id"].map(lambda each: int(each.hex, 16))
+        return found.assign(sequence=number).set_index("sequence")
 
 
 def _moments(days: Floats) -> pd.Series:

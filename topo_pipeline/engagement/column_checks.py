@@ -126,7 +126,9 @@ def _eligible(table: MetricTable) -> Check | None:
 
 
 def _row_name(table: MetricTable) -> str:
-    """Return the SQL that names a row in a finding: by its sequence, else by its day or week."""
+    """Return the SQL that names a row in a finding: by its sequence, else by the first column of its key."""
+    if "scope" in table.grain:
+        return "if(scope = 'workspace', 'the workspace', sequence_called(sequence_template_id))"
     if "sequence_template_id" in table.grain:
         return "sequence_called(sequence_template_id)"
     return f"{table.grain[0]}::VARCHAR"

@@ -122,8 +122,8 @@ def _changes(connection: "DuckDBPyConnection", labels: Labels) -> Finding:
     clear = compared[compared["signal"] != "no_clear_change"]
     return Finding(
         "Clear changes",
-        "Reply rates of the last four weeks that differ from the eight weeks before, and from what the other sequences did,"
-        " by more than chance would explain. Younger contacts count by how many of their replies have come by now.",
+        "Reply rates of the last four weeks that differ from the eight weeks before, and from what the other sequences"
+        " did, by more than chance would explain. Contacts count by how many of their replies have come by now.",
         [
             (
                 labels[row["sequence_id"]],

@@ -67,7 +67,7 @@ NUMBERS = {
     "sequence_daily": {"days", "unusual_volumes"},
     "sequence_cohorts": {"matured_runs"},
     "sequence_summary": {"sequences", "silent_sequences", "days_unknown"},
-    "sequence_trends": {"up", "down"},
+    "sequence_signals": {"up", "down", "comparable"},
     "sequence_channels": {"open_tasks", "tracking_off"},
     "sequence_steps": {"sends_with_known_step_percent"},
     "workspace_daily": {"days", "days_not_known"},
@@ -81,7 +81,6 @@ def test_each_table_reports_a_chart_a_preview_and_numbers(refreshed: Pipeline, t
     assert shown.keys() >= NUMBERS[table]
     if table in {
         "sequence_cohorts",
-        "sequence_trends",
         "workspace_weekly",
     }:  # no outcome window has closed after four days
         assert (shown["preview"], "chart" in shown) == ("No rows yet.", False)

@@ -41,7 +41,13 @@ def test_each_table_comes_once_and_after_its_upstream_tables() -> None:
         ("sequence_daily", {ACTIVITIES, BY_CHANNEL, RUNS, NAMES}),
         ("sequence_cohorts", {ACTIVITIES, RUNS}),
         ("sequence_summary", {ACTIVITIES, COHORTS, DAILY, RUNS, NAMES}),
-        ("sequence_trends", {ACTIVITIES, COHORTS, NAMES}),
+        ("sequence_trends", {ACTIVITIES, COHORTS}),
+        ("reply_timing", {ACTIVITIES, RUNS}),
+        (
+            "sequence_signals",
+            {ACTIVITIES, RUNS, NAMES, ("engagement", "reply_timing"), ("engagement", "sequence_summary")},
+        ),
+        ("sequence_forecast", {ACTIVITIES, RUNS}),
         ("sequence_channels", {ACTIVITIES, RUNS}),
         ("sequence_steps", {ACTIVITIES, ("engagement", "sequence_channels"), RUNS}),
         ("sequence_timing", {ACTIVITIES, RUNS}),
@@ -115,8 +121,9 @@ def test_tables_without_an_activity_are_built_empty(anywhere: Workspace) -> None
     nothing = {name: [] for name in (*TABLES, *KEPT_BESIDE, "sequence_firsts")}
     assert anywhere.all_rows() == nothing | {"sequence_cohorts_known": [{"as_of": None, "unknown_days": []}]}
     anywhere.land(march(1).date(), [])
-    # The tables of the workspace have a row for each landed day or week.
-    rows = {name: int(name in ("workspace_daily", "workspace_weekly")) for name in TABLES}
+    # The tables of the workspace have a row for each landed day or week, and others their rows of the workspace.
+    rows = dict.fromkeys(TABLES, 0) | {"workspace_daily": 1, "workspace_weekly": 1, "sequence_signals": 1}
+    rows |= {"reply_timing": 3 * 7 * 31, "sequence_forecast": 4}
     assert {name: table.rows for name, table in anywhere.build(*TABLES).items()} == rows
 
 

@@ -302,7 +302,10 @@ def test_a_key_that_occurs_twice_is_found_in_every_table(good: Workspace) -> Non
         for table in tables()
     ]
     said = {name: rows for name, rows in found(good, *again).items() if name.endswith(".key_is_unique")}
-    firsts = {"workspace_daily": "2026-03-01", "workspace_weekly": "2026-02-23"}
+    firsts = {
+        **{"workspace_daily": "2026-03-01", "workspace_weekly": "2026-02-23"},
+        **{"reply_timing": "meeting", "sequence_forecast": "the workspace"},
+    }
     assert said == {f"{table}.key_is_unique": (1, (firsts.get(table, "Outbound"),)) for table in tables()}
 
 

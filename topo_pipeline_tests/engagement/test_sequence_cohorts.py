@@ -78,7 +78,6 @@ def test_while_sends_grow_mature_cohorts_have_the_true_rate_and_replies_per_week
     assert max(same_week) < 0.058
     weeks = workspace.trend()
     assert [row["reply_rate"] for row in weeks.values()] == pytest.approx([0.06] * len(SENDS), abs=1e-12)
-    assert {row["signal"] for row in weeks.values()} == {None, "no_clear_change"}
 
 
 @cases.happened(enrolled(YOUNG), sent(YOUNG + HOUR), replied(YOUNG + DAY))
@@ -465,6 +464,3 @@ def test_a_cohort_of_more_runs_than_an_integers_root_has_its_interval(workspace:
     expected = rate("reply_rate", 49_000, 50_000)
     for row in (*workspace.cohorts("touched").values(), *workspace.trend().values()):
         assert canonical([{column: row[column] for column in expected}]) == canonical([expected])
-    week = workspace.trend()[date(2026, 3, 9)]
-    assert (week["change"], week["signal"]) == (0.0, "no_clear_change")
-    assert week["change_low"] == pytest.approx(-week["change_high"], abs=1e-12)

@@ -102,15 +102,15 @@ def sequence_forecast(world: World) -> list[Row]:
         recent = [t for t in now.touches if (world.last_known - t.day).days < now.window]
         for horizon in HORIZONS:
             before = [Then(world, outcome, day) for day in origins(world, horizon)]
-            rows.append(_row(world, now, before, horizon, touches_of(world), None))
+            rows.append(_row(now, before, horizon, touches_of(world), None))
             for sequence in {touch.sequence for touch in recent}:
                 own = [touch for touch in touches_of(world) if touch.sequence == sequence]
-                row = _row(world, now, before, horizon, own, now.rates.get(sequence))
+                row = _row(now, before, horizon, own, now.rates.get(sequence))
                 rows.append(row | {"scope": "sequence", "sequence_template_id": id_of(sequence)})
     return rows
 
 
-def _row(world: World, now: Then, before: list[Then], horizon: int, touches: list[Touch], rate: float | None) -> Row:
+def _row(now: Then, before: list[Then], horizon: int, touches: list[Touch], rate: float | None) -> Row:
     today = now.forecast(touches, horizon)
     past = [forecast for then in before if (forecast := then.forecast(touches, horizon)).expected]
     row: Row = {"scope": "workspace", "sequence_template_id": None, "outcome": now.outcome, "horizon_days": horizon}
@@ -130,7 +130,9 @@ def _checked(past: list[Forecast]) -> Row:
     total = sum(expected for expected, _ in pairs)
     squares = sum((actual - expected) ** 2 for expected, actual in pairs)
     spread = sqrt(max(0.0, (squares - total) / sum(expected**2 for expected, _ in pairs)))
-    within = sum(low <= actual <= high for expected, actual in pairs for low, high in [forecast_range(expected, spread)])
+    within = sum(
+        low <= actual <= high for expected, actual in pairs for low, high in [forecast_range(expected, spread)]
+    )
     actual = sum(actual for _, actual in pairs)
     return {"past_within": within, "past_expected": total, "past_actual": actual, "spread": spread}
 

@@ -103,7 +103,10 @@ def series_of(world: World) -> dict[str | None, Series]:
 
         weeks = [between(ago, ago - 1) for ago in range(CURRENT + 1, CURRENT + BASELINE + 1)]
         found[sequence] = Series(
-            sequence, between(CURRENT, 0), between(CURRENT + BASELINE, CURRENT), [week for week in weeks if week.contacts]
+            sequence,
+            between(CURRENT, 0),
+            between(CURRENT + BASELINE, CURRENT),
+            [week for week in weeks if week.contacts],
         )
     return found
 
@@ -261,7 +264,11 @@ def _unknown(world: World, summary: Row) -> Row:
     silent = _unjudged(world, sequence)
     row["signal_reason"] = silent or row["early_reason"]
     row |= _ranks(world, sequence, summary, {})
-    row |= {"contacts_counted": float(summary["reply_rate_den"]), "contacts_needed_double": None, "contacts_needed_half": None}
+    row |= {
+        "contacts_counted": float(summary["reply_rate_den"]),
+        "contacts_needed_double": None,
+        "contacts_needed_half": None,
+    }
     dates = ("early_first_day", "early_last_day", "monday", "as_of")
     return row | dict.fromkeys(dates) | {"early_days_left_out": 0, "change_days_left_out": 0, "comparable_sequences": 0}
 

@@ -26,7 +26,9 @@ def sequence_summary(world: World) -> list[Row]:
 
 def _ranked(world: World, rows: dict[str | None, Row]) -> list[Row]:
     """Add the columns of the rank to the rows of one period."""
-    rates = {s: (row["reply_rate_num"], row["reply_rate_den"]) for s, row in rows.items() if s and row["reply_rate_den"]}
+    rates = {
+        s: (row["reply_rate_num"], row["reply_rate_den"]) for s, row in rows.items() if s and row["reply_rate_den"]
+    }
     mean, added = added_contacts([*rates.values()]) if rates else (0.0, 0.0)
     values = {sequence: shrunken(*share, mean, added) for sequence, share in rates.items()}
     ranked = {

@@ -1,0 +1,133 @@
+"""Early reads and change signals: how often the range contains the truth, false signals, and changes noticed."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+
+from bench.calibration.figures import Figure, share
+from bench.calibration.worlds import Contacts, Workspace, monday, plan, simulate
+
+FIRST_WEEK = 32  # by then the curve is learned from 26 weeks
+WEEKS = 54
+# Worlds in which no sequence changes against the others, with the largest share of Mondays with a false signal.
+QUIET: dict[str, tuple[dict[str, object], float]] = {
+    "steady": ({}, 0.05),
+    "rates vary by 15% from week to week": ({"variation": 0.15}, 0.05),
+    "rates vary by 30%": ({"variation": 0.3}, 0.1),
+    "volumes grow by 2% a week": ({"growth": 0.02}, 0.05),
+    "most contacts touched on Mondays": ({"weekdays": (0.7, 0.05, 0.1, 0.05, 0.1, 0, 0)}, 0.05),
+    "replies take 40% longer from one week on": ({"slower": 1.4, "changes_in": 44}, 0.1),
+    "all rates fall by 40% in one week": ({"factors": (0.6,) * 20, "changes_in": 44}, 0.1),
+}
+HOLIDAY = 44
+FALLS_IN, RATE = 40, 0.08
+# New contacts a week of the sequence that falls to half, and how often it has to be noticed after so many weeks.
+POWER = {500: {4: 0.95}, 200: {4: 0.6, 8: 0.75}, 100: {8: 0.45}}
+
+
+def figures(scale: float) -> Iterator[Figure]:
+    """Measure every figure. `scale` is the share of the full number of simulated workspaces."""
+    workspace, chance = Workspace(), np.random.default_rng(22)
+    yield from early_reads(workspace, chance, _times(10, scale))
+    for name, (changes, at_most) in QUIET.items():
+        many = 24 if name == "steady" else 12
+        found = _mondays(workspace, chance, _times(many, scale), changes, range(FIRST_WEEK, WEEKS, 3))
+        false = [is_false for week in found.values() for is_false, _ in week]
+        yield share(f"Mondays with a false signal among 20 sequences: {name}", false, high=at_most)
+        if name == "steady":
+            of_all = [is_false for week in found.values() for _, is_false in week]
+            yield share("Mondays with a false signal of the whole workspace: steady", of_all, high=0.08)
+    yield from holiday(workspace, chance, _times(16, scale))
+    yield from power(workspace, chance, _times(30, scale))
+
+
+def _times(number: int, scale: float) -> int:
+    return max(1, round(number * scale))
+
+
+def early_reads(workspace: Workspace, chance: np.random.Generator, worlds: int) -> Iterator[Figure]:
+    """Measure the early read on every weekday of as_of."""
+    contained: dict[str, list[bool]] = defaultdict(list)
+    of_weekday: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    for _ in range(worlds):
+        how = plan(chance, WEEKS)
+        how = replace(how, rates=chance.uniform(0.02, 0.1, 20).tolist(), volumes=np.geomspace(8, 500, 20).tolist())
+        workspace.hold(simulate(chance, how))
+        for weekday in range(7):
+            workspace.known_until(monday(int(chance.integers(36, WEEKS))) + timedelta(days=weekday))
+            workspace.build("reply_timing", "sequence_signals")
+            found = workspace.signals().assign(truth=how.rates)
+            is_inside = found["truth"].between(found["early_rate_low"], found["early_rate_high"])
+            contained["large"] += is_inside[found["early_rate_den"] >= 100].tolist()
+            contained["small"] += is_inside[found["early_rate_den"].between(25, 40)].tolist()
+            expected = (found["early_rate_den"] * found["truth"]).sum()
+            of_weekday[weekday].append((found["early_rate_num"].sum(), expected))
+    yield share("early read: the 95% range contains the rate, 100 contacts or more", contained["large"], 0.92, 0.97)
+    yield share("early read: the same with about 30 contacts", contained["small"], 0.91)
+    sums = {weekday: np.sum(pairs, axis=0) for weekday, pairs in of_weekday.items()}
+    yield Figure("early read: bias over all weekdays", _bias(np.sum([*sums.values()], axis=0)), high=0.02)
+    yield Figure("early read: largest bias on a weekday of as_of", max(map(_bias, sums.values())), high=0.04)
+
+
+def _bias(sums: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
+    came, expected = sums
+    return float(abs(came / expected - 1))
+
+
+def _mondays(
+    workspace: Workspace, chance: np.random.Generator, worlds: int, changes: dict[str, object], weeks: range
+) -> dict[int, list[tuple[bool, bool]]]:
+    """Return for each week whether a sequence had a signal, and whether the workspace had one."""
+    found: dict[int, list[tuple[bool, bool]]] = defaultdict(list)
+    for _ in range(worlds):
+        workspace.hold(simulate(chance, replace(plan(chance, WEEKS), **changes)))  # type: ignore[arg-type]
+        for week in weeks:
+            workspace.known_until(monday(week))
+            workspace.build("reply_timing", "sequence_signals")
+            has_signal = [
+                workspace.signals(scope)["signal"].isin(["up", "down"]) for scope in ("sequence", "workspace")
+            ]
+            found[week].append((bool(has_signal[0].any()), bool(has_signal[1].any())))
+    return found
+
+
+def holiday(workspace: Workspace, chance: np.random.Generator, worlds: int) -> Iterator[Figure]:
+    """Measure a holiday of two weeks, in which few reply."""
+    found = _mondays(workspace, chance, worlds, {"holiday": HOLIDAY}, range(HOLIDAY + 1, HOLIDAY + 7))
+    worst = max(found.values(), key=lambda week: np.mean([is_false for is_false, _ in week]))
+    yield share("a holiday of two weeks: false signals on its worst Monday", [one for one, _ in worst], high=0.15)
+    noticed = max(found.values(), key=lambda week: np.mean([is_seen for _, is_seen in week]))
+    yield share("a holiday of two weeks: noticed for the whole workspace", [seen for _, seen in noticed])
+
+
+def power(workspace: Workspace, chance: np.random.Generator, worlds: int) -> Iterator[Figure]:
+    """Measure how often a fall of one of 20 sequences from 8% to 4% is noticed."""
+    noticed: dict[tuple[int, int], list[bool]] = defaultdict(list)
+    for _ in range(worlds):
+        how = plan(chance, FALLS_IN + 9)
+        how = replace(how, volumes=[*POWER, *how.volumes[3:]], rates=[RATE] * 3 + list(how.rates[3:]))
+        contacts = simulate(chance, how)
+        for sequence, volume in enumerate(POWER):
+            workspace.hold(_halved(chance, contacts, sequence))
+            is_noticed = False
+            for week in range(1, max(POWER[volume]) + 1):
+                workspace.known_until(monday(FALLS_IN + week))
+                workspace.build("reply_timing", "sequence_signals")
+                is_noticed = is_noticed or workspace.signals().loc[sequence, "signal"] == "down"
+                noticed[volume, week].append(is_noticed)
+    for volume, targets in POWER.items():
+        for weeks, at_least in targets.items():
+            what = f"a fall from 8% to 4% noticed within {weeks} weeks, {volume} new contacts a week"
+            yield share(what, noticed[volume, weeks], at_least)
+
+
+def _halved(chance: np.random.Generator, contacts: Contacts, sequence: int) -> Contacts:
+    """Return the contacts with half of the replies of one sequence to contacts touched after the fall."""
+    is_gone = (contacts.sequence == sequence) & (contacts.touched >= 7 * FALLS_IN)
+    is_gone &= chance.random(len(contacts.touched)) < 0.5
+    return replace(
+        contacts, replied=np.where(is_gone, np.nan, contacts.replied), met=np.where(is_gone, np.nan, contacts.met)
+    )
