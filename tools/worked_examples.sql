@@ -85,7 +85,7 @@ SELECT
     outcome_unknown + outcome_pending AS unclassified, outcome_out_of_office + outcome_bounced AS automatic, outcome_none,
     outcome_opt_out
 FROM engagement.sequence_summary
-WHERE period = 'lifetime' AND sequence_name = 'Ops leads France - warehouse automation';
+WHERE period = 'lifetime' AND sequence_name = 'HR directors Nordics - payroll switch';
 
 -- 10. Contacts per meeting
 WITH needed AS (

@@ -22,7 +22,7 @@ _UNSET = (
 DAYS = 182  # 26 weeks
 START_DATE = date(2026, 1, 1)
 SEED = 7
-SCALE = 1 / 3  # about 250 activities a day
+SCALE = 1 / 3  # about 270 activities a day
 
 
 @contextmanager

@@ -69,6 +69,17 @@ def test_one_sequence_has_too_few_contacts_for_a_rate(sequences: dict[str, list[
     assert 5 < len(sequences["General counsel - contract backlog pilot"]) < 30
 
 
+def test_one_sequence_has_enough_contacts_each_week_to_compare_its_weeks(
+    sequences: dict[str, list[list[Activity]]],
+) -> None:
+    largest = max(sequences.values(), key=len)
+    touched = (
+        min(each.created_at for each in run if each.type in ("message.sent", "invitation.sent")) for run in largest
+    )
+    weeks = Counter(at.date() - timedelta(days=at.weekday()) for at in touched)
+    assert sum(contacts >= 30 for contacts in weeks.values()) >= 20
+
+
 def test_sequences_of_every_status_were_active(
     world: World, today: datetime, sequences: dict[str, list[list[Activity]]]
 ) -> None:
