@@ -105,3 +105,27 @@ SELECT
     round(10 * founders.per_meeting)::BIGINT, 10 * founders.fewest AS fewest_for_10, 10 * founders.most AS most_for_10,
     revops.met, revops.contacts, revops.fewest, revops.most
 FROM founders CROSS JOIN revops;
+
+-- 11. Early read
+WITH design AS (
+    FROM engagement.sequence_signals WHERE sequence_name = 'Design leaders Europe - LinkedIn only'
+)
+SELECT
+    design.early_contacts, design.early_rate_num, round(design.early_rate_den)::BIGINT, design.early_rate,
+    design.early_rate_low, design.early_rate_high, everyone.early_rate
+FROM design CROSS JOIN (FROM engagement.sequence_signals WHERE scope = 'workspace') AS everyone;
+
+-- 12. Change
+SELECT
+    current_replies, strftime(monday, '%-d %B'),
+    format('{:.1f}', current_worth / baseline_worth * common_change * baseline_replies),
+    format('{:.1f}', change_z), format('{:.1f}', change_z_needed), signal, upper(halving_noticeable::VARCHAR)
+FROM engagement.sequence_signals
+WHERE sequence_name = 'Design leaders Europe - LinkedIn only';
+
+-- 13. Still to come
+SELECT
+    in_flight, round(expected)::BIGINT, round(expected_low)::BIGINT, round(expected_high)::BIGINT, past_forecasts,
+    past_within
+FROM engagement.sequence_forecast
+WHERE scope = 'workspace' AND outcome = 'valid_reply' AND horizon_days = 7;

@@ -9,8 +9,8 @@ StepKind = Literal["email", "linkedin", "invitation", "task"]
 
 # The weights of the reply categories in a warm, a mixed and a cold sequence.
 _WEIGHTS = {
-    "MEETING": (18, 9, 3),
-    "INTERESTED": (34, 20, 9),
+    "MEETING": (26, 13, 5),
+    "INTERESTED": (28, 18, 8),
     "BAD_TIMING": (14, 20, 16),
     "REFERRAL": (10, 10, 6),
     "WRONG_PERSON": (4, 8, 14),

@@ -37,9 +37,22 @@ def test_the_numbers_of_an_example_are_those_of_the_demo(title: tuple[str, str],
         pytest.fail(f"{example}: {', '.join(stale)}. {advice}:\n{right}", pytrace=False)
 
 
-def test_there_are_ten_examples_each_with_a_query() -> None:
-    assert [number for number, _ in ON_PAGE] == [str(n) for n in range(1, 11)]
+def test_the_examples_are_numbered_and_each_has_a_query() -> None:
+    assert [number for number, _ in ON_PAGE] == [str(n) for n in range(1, 14)]
     assert list(queries()) == list(ON_PAGE)
+
+
+def test_the_demo_has_signals_and_forecasts(demo: Warehouse) -> None:
+    judged = "SELECT count(*) FROM engagement.sequence_signals WHERE scope = 'sequence' AND signal IS NOT NULL"
+    assert ask(demo, judged)[0][0] >= 5
+    forecasts = dict(
+        ask(
+            demo,
+            "SELECT outcome, (expected > 0, expected_low IS NOT NULL) FROM engagement.sequence_forecast"
+            " WHERE scope = 'workspace' AND horizon_days = 7",
+        )
+    )
+    assert forecasts == {"valid_reply": (True, True), "meeting": (True, False)}
 
 
 def test_the_page_names_the_day_of_the_demo() -> None:
