@@ -124,7 +124,7 @@ def test_the_first_of_the_ranking_is_no_worse_than_by_the_lower_bound_and_likely
 ) -> None:
     chance = np.random.default_rng(7)
     regrets, claims = [], []
-    for _ in range(8):
+    for _ in range(12):
         rates, contacts = chance.beta(3, 47, 20), np.exp(chance.uniform(2.3, 7.6, 20)).astype(int)
         found = ranking.ranked(workspace, chance, rates, contacts)
         assert found["reply_rate_den"].min() >= 30
