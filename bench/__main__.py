@@ -235,8 +235,16 @@ def _of_shared_lake(results: dict[str, dict[str, dict[str, float]]], per_day: in
     )
 
 
+def calibration() -> Iterator[Line]:
+    """Compare early reads, signals, ranks and forecasts of simulated workspaces with what is true in them."""
+    from bench.calibration import figures
+
+    for figure in figures():
+        yield Line(16, figure.what, figure.target, figure.measured, figure.is_met)
+
+
 MEASURED: dict[str, Callable[[], Iterator[Line]]] = {
-    each.__name__: each for each in (reading, dlt, requests, memory, ranged, tables, loading, places)
+    each.__name__: each for each in (reading, dlt, requests, memory, ranged, tables, loading, places, calibration)
 }
 
 

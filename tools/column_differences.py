@@ -6,9 +6,11 @@ from fnmatch import fnmatchcase
 DIFFERENCES = (
     (
         "judgement",
-        "*_low *_high *_evidence *_rank signal is_volume_anomaly is_silent tracking_off sent_* anomalies outcome*"
+        "*_low *_high *_evidence *_rank signal* is_volume_anomaly is_silent tracking_off sent_* anomalies outcome*"
         " start_uncertain replied_before_message cohort_days_left_out contacted_in_time completed_in_time"
-        " stopped_in_time left_out_*",
+        " stopped_in_time left_out_* early_* current_* baseline_* change_* common_change variation comparable_sequences"
+        " halving_noticeable rank_reason reason *_shrunken *_added standing chance_* contacts_counted contacts_needed_*"
+        " expected past_* spread in_flight rate runs_by_age runs_of_* is_pooled",
         "Not on Topo's screens. Calculated here from the rules and the landed data.",
     ),
     (
@@ -25,8 +27,8 @@ DIFFERENCES = (
     ),
     (
         "rate",
-        "*_num *_den *_rate *_rate_all *_rate_*d *share* *coverage maturity eligible* is_mature windows_closed change*"
-        " previous_* median_* p90_* hours_* replies_per_message messages_per_* contacts_per_meeting touches_to_reply",
+        "*_num *_den *_rate *_rate_all *_rate_*d *share* *coverage maturity eligible* is_mature windows_closed"
+        " median_* p90_* hours_* replies_per_message messages_per_* contacts_per_meeting touches_to_reply",
         "Topo's screens show counts. Dividing one by another mixes runs of different ages: replies from old runs by"
         " messages to new ones. Here a run counts once its window has closed, and only with events inside the window."
         " The numbers are lower and appear later.",

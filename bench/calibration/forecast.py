@@ -33,7 +33,7 @@ def figures(scale: float) -> Iterator[Figure]:
             for week in MONDAYS:
                 workspace.known_until(monday(week))
                 workspace.build("sequence_forecast")
-                _compare(workspace, contacts, monday(week), inside, sums)
+                compare(workspace, contacts, monday(week), inside, sums)
         yield share(f"forecast, {name}: 80% range contains what came, workspace", inside["workspace 80"], 0.75, 0.88)
         yield share(f"forecast, {name}: 95% range, workspace", inside["workspace 95"], 0.91, 0.98)
         yield share(f"forecast, {name}: 80% range, sequences that expect 5 or more", inside["sequence 80"], 0.75, 0.88)
@@ -41,7 +41,7 @@ def figures(scale: float) -> Iterator[Figure]:
         yield Figure(f"forecast, {name}: bias", float(abs(sums[1] / sums[0] - 1)), high=0.03)
 
 
-def _compare(workspace: Workspace, contacts: Contacts, day: date, inside: dict[str, list[bool]], sums: Floats) -> None:
+def compare(workspace: Workspace, contacts: Contacts, day: date, inside: dict[str, list[bool]], sums: Floats) -> None:
     """Add the forecasts of a day to what was found."""
     today = (day - FIRST_DAY).days
     for scope in ("sequence", "workspace"):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bench.calibration.figures import Figure, share
-from bench.calibration.worlds import Floats, Workspace
+from bench.calibration.worlds import Counts, Floats, Workspace
 
 MIN_CONTACTS = 30
 # Rates and contacts of the sequences of a workspace.
@@ -26,42 +26,48 @@ WORLDS: dict[str, Callable[[np.random.Generator], tuple[Floats, Floats]]] = {
 def figures(scale: float) -> Iterator[Figure]:
     """Measure every figure. `scale` is the share of the full number of simulated workspaces."""
     workspace, chance = Workspace(), np.random.default_rng(23)
-    claims: dict[str, list[bool]] = defaultdict(list)
+    said: dict[str, list[bool]] = defaultdict(list)
     regrets: dict[str, list[tuple[float, float]]] = defaultdict(list)
     too_small = 0
     for name, draw in WORLDS.items():
         for _ in range(max(2, round(80 * scale))):
             rates, sizes = draw(chance)
-            contacts = np.maximum(1, sizes.astype(int))
-            replies = chance.binomial(contacts, rates)
-            workspace.rate(list(zip(replies.tolist(), contacts.tolist(), strict=True)))
-            found = workspace.signals().assign(truth=rates)
-            ranked = found[found["reply_rank"].notna()].sort_values(["reply_rank", "sequence_template_id"])
-            too_small += int((ranked["reply_rate_den"] < MIN_CONTACTS).sum())
-            if len(ranked) < 2:
+            found = ranked(workspace, chance, rates, np.maximum(1, sizes.astype(int)))
+            too_small += int((found["reply_rate_den"] < MIN_CONTACTS).sum())
+            if len(found) < 2:
                 continue
-            regrets[name].append(_regret(ranked["truth"].to_numpy(), ranked["reply_rate_low"].to_numpy()))
-            for claim, is_true in _claims(ranked["truth"].to_numpy(), ranked):
-                claims[claim].append(is_true)
+            regrets[name].append(regret(found))
+            for claim, is_true in claims(found):
+                said[claim].append(is_true)
     for name, pairs in regrets.items():
         ours, wilsons = np.mean(pairs, axis=0)
         yield Figure(f"points lost by the first of the ranking ({name})", 100 * ours, high=100 * wilsons, unit="")
     yield Figure("sequences below 30 contacts that were ranked", too_small, high=0, unit="")
-    yield share("very likely is true", claims["very_likely"], 0.92)
-    yield share("likely is true", claims["likely"], 0.72)
-    yield share("about even is true", claims["about_even"])
-    yield share("best is true", claims["best"], 0.72)
-    yield share("leads is true", claims["leads"])
+    yield share("very likely is true", said["very_likely"], 0.92)
+    yield share("likely is true", said["likely"], 0.72)
+    yield share("about even is true", said["about_even"])
+    yield share("best is true", said["best"], 0.72)
+    yield share("leads is true", said["leads"])
 
 
-def _regret(truth: Floats, low: Floats) -> tuple[float, float]:
-    """Return how much lower than the best rate that of the first is, by our ranking and by Wilson's lower bound."""
-    return truth.max() - truth[0], truth.max() - truth[low.argmax()]
+def ranked(workspace: Workspace, chance: np.random.Generator, rates: Floats, contacts: Counts) -> pd.DataFrame:
+    """Return the ranking of sequences with these rates and contacts, first to last, with the rates as `truth`."""
+    replies = chance.binomial(contacts, rates)
+    workspace.rate(list(zip(replies.tolist(), contacts.tolist(), strict=True)))
+    found = workspace.signals().assign(truth=rates)
+    return found[found["reply_rank"].notna()].sort_values(["reply_rank", "sequence_template_id"])
 
 
-def _claims(truth: Floats, ranked: pd.DataFrame) -> Iterator[tuple[str, bool]]:
+def regret(found: pd.DataFrame) -> tuple[float, float]:
+    """Return how much lower than the best rate that of the first is, by the ranking and by Wilson's lower bound."""
+    truth = found["truth"].to_numpy()
+    return truth.max() - truth[0], truth.max() - truth[found["reply_rate_low"].to_numpy().argmax()]
+
+
+def claims(found: pd.DataFrame) -> Iterator[tuple[str, bool]]:
     """Yield each word that was used, and whether it was true."""
-    above, below, standing = (ranked[name].tolist() for name in ("chance_above_next", "chance_below_first", "standing"))
+    truth = found["truth"].to_numpy()
+    above, below, standing = (found[name].tolist() for name in ("chance_above_next", "chance_below_first", "standing"))
     for place in range(len(truth)):
         if place + 1 < len(truth):
             yield above[place], bool(truth[place] > truth[place + 1])

@@ -50,6 +50,7 @@ SELECT id_of(sequence) AS sequence_template_id, DATE '{FIRST_DAY}' AS cohort_day
 FROM given;
 """  # noqa: S608 - our own names
 
+Counts = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
@@ -94,7 +95,7 @@ def plan(chance: np.random.Generator, weeks: int, sequences: int = 20) -> Plan:
 class Contacts:
     """The contacts of a workspace: the sequence of each, and times in days since the first day (NaN: never)."""
 
-    sequence: np.ndarray[tuple[int], np.dtype[np.int64]]
+    sequence: Counts
     touched: Floats
     replied: Floats
     met: Floats
@@ -206,7 +207,9 @@ class Workspace:
         return self._numbered("sequence_forecast", scope)
 
     def _numbered(self, table: str, scope: str) -> pd.DataFrame:
-        sql = f"SELECT * FROM engagement.{table} WHERE scope = ? ORDER BY sequence_template_id"  # noqa: S608 - our own names
+        # DuckDB's conversion of times with a zone warns with pandas 3.1.
+        columns = "COLUMNS(lambda name: name <> 'as_of')"
+        sql = f"SELECT {columns} FROM engagement.{table} WHERE scope = ? ORDER BY sequence_template_id"  # noqa: S608
         found = self.connection.execute(sql, [scope]).df()
         number = 0 if scope == "workspace" else found["sequence_template_id"].map(lambda each: int(each.hex, 16))
         return found.assign(sequence=number).set_index("sequence")

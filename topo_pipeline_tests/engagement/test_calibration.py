@@ -1,0 +1,169 @@
+"""Small simulated workspaces with a known truth: what the tables say of them is true, about as often as it should be.
+
+`python -m bench calibration` measures the same with many more workspaces. Everything is seeded, so the result is always
+the same, and the limits are as narrow as a broken formula needs.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from bench.calibration import forecast, ranking
+from bench.calibration.worlds import Workspace, monday, plan, simulate
+
+WEEKS = 48
+JUDGED = ("reply_timing", "sequence_signals")
+
+
+@pytest.fixture(scope="module")
+def workspace() -> Iterator[Workspace]:
+    there = Workspace()
+    yield there
+    there.connection.close()
+
+
+def simulated(workspace: Workspace, seed: int, weeks: int = WEEKS, **changes: Any) -> np.ndarray[Any, Any]:
+    """Make the workspace hold a simulated one, and return the rates of its sequences."""
+    chance = np.random.default_rng(seed)
+    how = replace(plan(chance, weeks), **changes)
+    workspace.hold(simulate(chance, how))
+    return np.array(how.rates)
+
+
+def signals_on(workspace: Workspace, *weeks: int) -> pd.DataFrame:
+    """Return the comparable sequences of some Mondays."""
+    found = []
+    for week in weeks:
+        workspace.known_until(monday(week))
+        workspace.build(*JUDGED)
+        found.append(workspace.signals().assign(week=week).dropna(subset="change_z"))
+    return pd.concat(found)
+
+
+def test_the_early_read_is_the_rate_that_the_contacts_have_in_the_end(workspace: Workspace) -> None:
+    """On each weekday. Volumes are large, so that the range is narrow."""
+    rates = simulated(workspace, 1, rates=np.linspace(0.03, 0.1, 20).tolist(), volumes=[300.0] * 20)
+    inside, came, expected = [], [], []
+    for weekday in range(7):
+        workspace.known_until(monday(41 + weekday % 3) + timedelta(days=weekday))
+        workspace.build(*JUDGED)
+        found = workspace.signals().assign(truth=rates)
+        inside += found["truth"].between(found["early_rate_low"], found["early_rate_high"]).tolist()
+        came.append(found["early_rate_num"].sum())
+        expected.append((found["early_rate_den"] * found["truth"]).sum())
+        assert came[-1] == pytest.approx(expected[-1], rel=0.06), weekday
+        assert 0.6 < found["early_rate_den"].sum() / found["early_contacts"].sum() < 0.9
+    assert sum(came) == pytest.approx(sum(expected), rel=0.025)
+    assert 0.9 <= np.mean(inside) <= 0.99
+
+
+def test_without_a_change_z_is_a_standard_normal_variable_and_there_is_no_signal(workspace: Workspace) -> None:
+    simulated(workspace, 2, volumes=[120.0] * 20)
+    found = signals_on(workspace, 33, 37, 41, 45)
+    assert len(found) > 60
+    assert found["change_z"].mean() == pytest.approx(0, abs=0.2)
+    assert found["change_z"].std() == pytest.approx(1, abs=0.12)
+    assert found["common_change"].mean() == pytest.approx(1, abs=0.08)
+    assert found["variation"].max() < 0.12
+    assert not found["signal"].isin(["up", "down"]).any()
+
+
+def test_rates_that_vary_together_are_no_change_of_one_sequence(workspace: Workspace) -> None:
+    simulated(workspace, 3, volumes=[300.0] * 20, variation=0.3)
+    found = signals_on(workspace, 36, 44)
+    assert found["variation"].mean() == pytest.approx(0.3, abs=0.1)
+    assert not found["signal"].isin(["up", "down"]).any()
+
+
+def test_a_common_fall_is_a_change_of_the_workspace_and_of_no_sequence(workspace: Workspace) -> None:
+    simulated(workspace, 4, volumes=[200.0] * 20, factors=(0.6,) * 20, changes_in=40)
+    found = signals_on(workspace, 44)
+    assert found["common_change"].mean() == pytest.approx(0.6, abs=0.06)
+    assert not found["signal"].isin(["up", "down"]).any()
+    assert workspace.signals("workspace").loc[0, "signal"] == "down"
+
+
+def test_a_sequence_that_halves_is_noticed_and_the_others_are_not(workspace: Workspace) -> None:
+    simulated(workspace, 5, volumes=[400.0] * 20, rates=[0.08] * 20, factors=(0.5, *(1.0,) * 19), changes_in=40)
+    found = signals_on(workspace, 44)
+    assert found["signal"].to_dict() == {0: "down"} | dict.fromkeys(range(1, 20), "no_clear_change")
+    assert found["halving_noticeable"].all()
+    threshold = stats.norm.isf(0.025 / 20)
+    assert found.loc[0, "change_z_needed"] == pytest.approx(threshold, abs=1e-12)
+
+
+def test_forecasts_add_up_to_what_comes_and_their_ranges_contain_it(workspace: Workspace) -> None:
+    chance = np.random.default_rng(6)
+    contacts = simulate(chance, replace(plan(chance, 60), volumes=[150.0] * 20))
+    workspace.hold(contacts)
+    inside: dict[str, list[bool]] = {
+        f"{scope} {width}": [] for scope in ("sequence", "workspace") for width in (80, 95)
+    }
+    sums = np.zeros(2)
+    for week in (46, 49, 52):
+        workspace.known_until(monday(week))
+        workspace.build("sequence_forecast")
+        forecast.compare(workspace, contacts, monday(week), inside, sums)
+    assert sums[1] == pytest.approx(sums[0], rel=0.05)
+    assert 0.72 <= np.mean(inside["sequence 80"]) <= 0.92
+    assert len(inside["sequence 80"]) > 50
+    found = workspace.forecasts("workspace")
+    assert found["past_actual"].sum() == pytest.approx(found["past_expected"].sum(), rel=0.05)
+    assert found["spread"].max() < 0.15
+
+
+def test_the_first_of_the_ranking_is_no_worse_than_by_the_lower_bound_and_likely_is_likely(
+    workspace: Workspace,
+) -> None:
+    chance = np.random.default_rng(7)
+    regrets, claims = [], []
+    for _ in range(12):
+        rates, contacts = chance.beta(3, 47, 20), np.exp(chance.uniform(2.3, 7.6, 20)).astype(int)
+        found = ranking.ranked(workspace, chance, rates, contacts)
+        assert found["reply_rate_den"].min() >= 30
+        regrets.append(ranking.regret(found))
+        claims += ranking.claims(found)
+    ours, wilsons = np.mean(regrets, axis=0)
+    assert ours <= wilsons + 0.001
+    truth = pd.DataFrame(claims, columns=["claim", "is_true"]).groupby("claim")["is_true"].agg(["mean", "size"])
+    assert truth.loc["very_likely", "mean"] >= 0.94
+    assert 0.72 <= truth.loc["likely", "mean"] <= 0.97
+    assert 0.4 <= truth.loc["about_even", "mean"] <= 0.75
+    assert truth["size"].min() >= 1
+
+
+def test_the_added_contacts_follow_from_how_much_the_rates_differ(workspace: Workspace) -> None:
+    """Rates of Beta(3, 47) differ as if each had 50 contacts before, those of Beta(60, 940) as if it had 1,000."""
+    chance = np.random.default_rng(8)
+    added = {}
+    for alpha, beta in ((3, 47), (60, 940)):
+        contacts = np.full(200, 2000)
+        found = ranking.ranked(workspace, chance, chance.beta(alpha, beta, 200), contacts)
+        added[alpha + beta] = found["reply_rate_contacts_added"].iloc[0]
+    assert added[50] == pytest.approx(50, rel=0.3)
+    assert added[1000] == pytest.approx(1000, rel=0.3)
+
+
+def test_a_contact_that_has_not_replied_did_not_reply_on_the_last_day_of_its_window(workspace: Workspace) -> None:
+    """In DuckDB, least(NULL, 30) is 30."""
+    [(trap,)] = duckdb.sql("SELECT least(NULL, 30)").fetchall()
+    assert trap == 30
+    simulated(workspace, 9, volumes=[50.0] * 20, rates=[0.1] * 20)
+    workspace.known_until(monday(40))
+    workspace.build(*JUDGED, "sequence_forecast")
+    learned = workspace.connection.execute(
+        "SELECT max(runs_of_all), max(share) FILTER (age_days = 28) FROM engagement.reply_timing"
+        " WHERE outcome = 'valid_reply'"
+    ).fetchall()
+    [(replies, before_the_end)] = learned
+    assert replies == pytest.approx(26 * 20 * 50 * 0.1, rel=0.1)
+    assert before_the_end > 0.97
+    assert workspace.signals("workspace").loc[0, "early_rate"] == pytest.approx(0.1, rel=0.2)
+    assert (workspace.forecasts()["in_flight"] > 100).all()
