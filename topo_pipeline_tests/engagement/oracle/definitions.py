@@ -13,6 +13,7 @@ from topo_pipeline_tests.engagement.oracle.steps import sequence_steps
 from topo_pipeline_tests.engagement.oracle.summary import sequence_summary
 from topo_pipeline_tests.engagement.oracle.timing import sequence_timing
 from topo_pipeline_tests.engagement.oracle.trends import sequence_trends
+from topo_pipeline_tests.engagement.oracle.volumes import sequence_volumes
 from topo_pipeline_tests.engagement.oracle.workspace import workspace_daily, workspace_weekly
 from topo_pipeline_tests.engagement.oracle.world import Row, World
 
@@ -30,6 +31,7 @@ DEFINITIONS: tuple[Callable[[World], list[Row]], ...] = (
     sequence_steps,
     sequence_trends,
     sequence_timing,
+    sequence_volumes,
     workspace_daily,
     workspace_weekly,
 )
