@@ -6,9 +6,9 @@ from fnmatch import fnmatchcase
 DIFFERENCES = (
     (
         "judgement",
-        "*_low *_high *_evidence *_rank signal is_volume_anomaly is_silent tracking_off sent_* anomalies outcome*"
+        "*_low *_high *_evidence *_rank *signal is_volume_anomaly is_silent tracking_off sent_* anomalies outcome*"
         " start_uncertain replied_before_message cohort_days_left_out contacted_in_time completed_in_time"
-        " stopped_in_time left_out_*",
+        " stopped_in_time left_out_* phi threshold not_judged",
         "Not on Topo's screens. Calculated here from the rules and the landed data.",
     ),
     (
@@ -47,7 +47,7 @@ DIFFERENCES = (
     (
         "state",
         "active_runs runs* is_paused exit_reason max_stage left_censored run_over_at is_closed is_known days_landed"
-        " days_unknown as_of open_tasks is_open_task",
+        " days_unknown days_silent weeks_before full_weeks as_of open_tasks is_open_task",
         "Topo's screens show the current state. Here the state is derived from the landed activities, so a change"
         " without an activity is missing.",
     ),

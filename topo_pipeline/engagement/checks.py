@@ -194,7 +194,7 @@ CHECKS = (
         "engagement.sequence_volumes",
         "volume_is_as_usual",
         "WARN",
-        "In the last complete week the workspace and every sequence sent about as many messages as in the weeks before.",
+        "In the last complete week every sequence and the workspace sent about as many messages as before.",
         "Unusual numbers of messages in the last complete week",
         """
         SELECT format('{} sent {} in the week of {} (usually {})',
