@@ -1,4 +1,4 @@
-"""Unusual volumes in simulated workspaces: how often steady sequences are flagged, and how often true events are noticed.
+"""Unusual volumes in simulated workspaces: how often steady sequences are flagged, and true events noticed.
 
 Run as `python -m bench.calibration.volumes`. Every sequence sends on Mondays to Fridays for 26 weeks. The counts of the
 days are written to `engagement.sequence_activity`, and the project's own SQL makes the tables.

@@ -1,4 +1,4 @@
-"""A small version of `bench.calibration.volumes`: simulated sequences with holidays, and what the tables say of them."""
+"""A small version of `bench.calibration.volumes`: sequences and holidays, and what the tables say of them."""
 
 import pandas as pd
 import pytest
