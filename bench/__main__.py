@@ -236,7 +236,7 @@ def _of_shared_lake(results: dict[str, dict[str, dict[str, float]]], per_day: in
 
 
 def calibration() -> Iterator[Line]:
-    """Compare early reads, signals, ranks and forecasts of simulated workspaces with what is true in them."""
+    """Compare what the tables say of simulated workspaces with what is true in them."""
     from bench.calibration import figures
 
     for figure in figures():

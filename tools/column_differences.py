@@ -6,11 +6,11 @@ from fnmatch import fnmatchcase
 DIFFERENCES = (
     (
         "judgement",
-        "*_low *_high *_evidence *_rank signal* is_volume_anomaly is_silent tracking_off sent_* anomalies outcome*"
-        " start_uncertain replied_before_message cohort_days_left_out contacted_in_time completed_in_time"
+        "*_low *_high *_evidence *_rank *signal signal_* is_volume_anomaly is_silent tracking_off sent_* anomalies"
+        " outcome* start_uncertain replied_before_message cohort_days_left_out contacted_in_time completed_in_time"
         " stopped_in_time left_out_* early_* current_* baseline_* change_* common_change variation comparable_sequences"
         " halving_noticeable rank_reason reason *_shrunken *_added standing chance_* contacts_counted contacts_needed_*"
-        " expected past_* spread in_flight rate runs_by_age runs_of_* is_pooled",
+        " expected past_* spread in_flight rate runs_by_age runs_of_* is_pooled phi threshold not_judged",
         "Not on Topo's screens. Calculated here from the rules and the landed data.",
     ),
     (
@@ -49,7 +49,7 @@ DIFFERENCES = (
     (
         "state",
         "active_runs runs* is_paused exit_reason max_stage left_censored run_over_at is_closed is_known days_landed"
-        " days_unknown as_of open_tasks is_open_task",
+        " days_unknown days_silent weeks_before full_weeks as_of open_tasks is_open_task",
         "Topo's screens show the current state. Here the state is derived from the landed activities, so a change"
         " without an activity is missing.",
     ),

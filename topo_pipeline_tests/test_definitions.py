@@ -116,6 +116,7 @@ def test_tables_depend_on_what_their_sql_reads() -> None:
         "activities", "sequence_cohorts", "sequence_daily", "sequence_runs", "sequence_templates"
     }  # fmt: skip
     assert deps["sequence_timing"] == {"activities", "sequence_runs"}
+    assert deps["sequence_volumes"] == {"activities", "sequence_daily", "sequence_templates", "workspace_daily"}
     assert deps["workspace_daily"] == deps["workspace_weekly"] == {"activities", "sequence_cohorts", "sequence_daily"}
     assert deps["sequence_trends"] == {"activities", "sequence_cohorts"}
     assert deps["sequence_signals"] == {

@@ -181,15 +181,43 @@ CHECKS = (
         "engagement.sequence_daily",
         "volume_is_as_usual",
         "WARN",
-        "In the last seven closed days every sequence sent about as many messages as on the same weekday before.",
-        "Unusual numbers of messages in the last seven closed days",
+        "In the last seven known days no sequence stopped sending on a weekday on which it always sends.",
+        "Sequences that sent nothing on a weekday on which they always send",
         """
-        SELECT sequence_called(sequence_template_id) || ' on ' || day
+        SELECT format('{} on {} (usually {})', sequence_called(sequence_template_id), day, round(sent_expected)::BIGINT)
         FROM engagement.sequence_daily
-        WHERE is_volume_anomaly
-            AND day > (SELECT max(day) FILTER (is_closed) - 7 FROM engagement.sequence_daily)
+        WHERE is_volume_anomaly AND day > (SELECT max(day) FILTER (is_known) - 7 FROM engagement.sequence_daily)
         ORDER BY day DESC, 1
         """,
+    ),
+    Check(
+        "engagement.sequence_volumes",
+        "volume_is_as_usual",
+        "WARN",
+        "In the last complete week every sequence and the workspace sent about as many messages as before.",
+        "Unusual numbers of messages in the last complete week",
+        """
+        SELECT format('{} sent {} in the week of {} (usually {})',
+            if(scope = 'workspace', 'All sequences', sequence_called(sequence_template_id)),
+            total_sent, week_start, round(sent_usual)::BIGINT)
+        FROM engagement.sequence_volumes
+        WHERE volume_signal IN ('up', 'down') AND week_start = (SELECT max(week_start) FROM engagement.sequence_volumes)
+        ORDER BY scope DESC, abs(total_sent - sent_usual) / threshold DESC, sequence_template_id
+        """,
+    ),
+    Check(
+        "engagement.workspace_daily",
+        "volume_is_as_usual",
+        "WARN",
+        "In the last seven known days the workspace sent messages on every weekday on which it usually does.",
+        "Days on which the whole workspace sent nothing",
+        """
+        SELECT format('{} (usually {})', day, round(sent_expected)::BIGINT)
+        FROM engagement.workspace_daily
+        WHERE is_volume_anomaly AND day > (SELECT max(day) FILTER (is_known) - 7 FROM engagement.workspace_daily)
+        ORDER BY day DESC
+        """,
+        "On a holiday this is expected.",
     ),
     Check(
         "engagement.sequence_cohorts",

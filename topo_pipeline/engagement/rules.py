@@ -54,9 +54,6 @@ class Rules:
         evidence_usable: Smallest denominator of a `usable` rate.
         evidence_events: Smallest numerator of a `usable` rate.
         quantile_repliers: Smallest number of repliers for a median or 90th percentile of the hours to a reply.
-        anomaly_weeks: Weeks before a day whose same weekday its messages are compared with.
-        anomaly_weeks_known: Smallest number of landed, closed days among them.
-        anomaly_mads: A day is an anomaly from this many median absolute deviations from the median.
         silent_business_days: A sequence is silent after this many business days (Monday to Friday) without a send.
     """
 
@@ -77,9 +74,6 @@ class Rules:
     evidence_usable: Count = 100
     evidence_events: Count = 5
     quantile_repliers: Count = 5
-    anomaly_weeks: Count = 8
-    anomaly_weeks_known: Count = 4
-    anomaly_mads: float = Field(default=3.0, gt=0)
     silent_business_days: Count = 3
 
     @model_validator(mode="after")
@@ -95,7 +89,11 @@ class Rules:
 DEFAULT_RULES = Rules()
 
 # Rules of earlier versions, with what to write instead.
-REPLACED = {"not_human_replies": "replaced by out_of_office_replies and bounced_replies"}
+_FIXED = "no longer a rule: what makes a volume unusual is fixed. Remove it from the file"
+REPLACED = {
+    "not_human_replies": "replaced by out_of_office_replies and bounced_replies",
+    **dict.fromkeys(("anomaly_weeks", "anomaly_weeks_known", "anomaly_mads"), _FIXED),
+}
 
 
 @cache

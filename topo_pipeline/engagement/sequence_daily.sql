@@ -1,5 +1,6 @@
 {% from 'counts.jinja' import count_comments, counted, reply_counts %}
 {% from 'horizon.jinja' import quarter, quarters %}
+{% from 'volumes.jinja' import same_weekday, sent_before, sent_expected %}
 -- Grain: sequence_template_id, day
 WITH {{ quarters() }}, unresolved AS (
     SELECT DISTINCT sequence_id FROM engagement.sequence_activity WHERE sequence_id IS NOT NULL
@@ -42,20 +43,21 @@ WITH {{ quarters() }}, unresolved AS (
         ON firsts.sequence_template_id IS NOT DISTINCT FROM grid.sequence_template_id AND firsts.day = grid.day
     LEFT JOIN instant
         ON instant.sequence_template_id IS NOT DISTINCT FROM grid.sequence_template_id AND instant.day = grid.day
-), usual AS (
-    SELECT *, list(total_sent) FILTER (is_closed) OVER same_weekday AS sent_before
-    FROM filled
-    WINDOW same_weekday AS (
-        PARTITION BY sequence_template_id, isodow(day) ORDER BY day
-        RANGE BETWEEN to_days(7 * $anomaly_weeks::INTEGER) PRECEDING AND to_days(7) PRECEDING)
+), together AS (
+    SELECT *, sum(total_sent) OVER (PARTITION BY day) > 0 AS workspace_sent FROM filled
+), compared AS (
+    SELECT *, {{ sent_before('is_known AND workspace_sent') }}
+    FROM together
+    {{ same_weekday('sequence_template_id, ') }}
 )
 SELECT
-    usual.* EXCLUDE (sent_before),
-    CASE WHEN len(sent_before) >= $anomaly_weeks_known THEN list_median(sent_before) END AS sent_expected,
-    (total_sent - sent_expected) / nullif(list_mad(sent_before), 0) AS sent_deviation,
-    CASE WHEN is_closed AND is_judged(sequence_template_id, status) THEN abs(sent_deviation) >= $anomaly_mads END
+    compared.* EXCLUDE (workspace_sent, sent_before),
+    {{ sent_expected }},
+    -- Six of eight, so that two weeks of holidays don't stop the comparison.
+    CASE WHEN is_known AND len(sent_before) >= 6 AND is_judged(sequence_template_id, status)
+        THEN total_sent = 0 AND workspace_sent AND list_min(sent_before) >= 3 AND sent_expected >= 10 END
         AS is_volume_anomaly
-FROM usual LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id;
+FROM compared LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id;
 
 COMMENT ON TABLE engagement.sequence_daily IS 'One row per sequence and landed day, from the first day of the sequence to the last landed day. total_ columns count activities of the day. unique_ columns count runs whose first such activity ever falls on the day, so they can be summed over days.';
 COMMENT ON COLUMN engagement.sequence_daily.sequence_template_id IS 'Id of the sequence. An activity that names no sequence belongs to the only other sequence of its run, if there is exactly one; otherwise NULL.';
@@ -64,6 +66,5 @@ COMMENT ON COLUMN engagement.sequence_daily.day IS 'The reporting day. A day tha
 COMMENT ON COLUMN engagement.sequence_daily.active_runs IS 'Runs that had begun and were neither completed nor stopped at the end of the day. Includes paused and left-censored runs.';
 COMMENT ON COLUMN engagement.sequence_daily.is_closed IS 'TRUE when the day was over when it was last read. The numbers of an open day can still grow.';
 COMMENT ON COLUMN engagement.sequence_daily.is_known IS 'TRUE when the day was over when it was last read and was proved complete.';
-COMMENT ON COLUMN engagement.sequence_daily.sent_expected IS 'Median of total_sent over the closed days on the same weekday in the $anomaly_weeks weeks before. NULL when there are fewer than $anomaly_weeks_known such days (rules anomaly_weeks, anomaly_weeks_known).';
-COMMENT ON COLUMN engagement.sequence_daily.sent_deviation IS 'total_sent minus sent_expected, divided by the median absolute deviation of total_sent over the same days. NULL when sent_expected is NULL or that deviation is 0.';
-COMMENT ON COLUMN engagement.sequence_daily.is_volume_anomaly IS 'TRUE when sent_deviation is at least $anomaly_mads up or down (rule anomaly_mads). NULL when sent_deviation is NULL, the day is open, sequence_template_id is NULL, or the sequence is known not to be ACTIVE.';
+COMMENT ON COLUMN engagement.sequence_daily.sent_expected IS 'Median of total_sent on the same weekday in the 8 weeks before. Unknown days, and days on which the whole workspace sent nothing, do not count. NULL when fewer than 4 days count.';
+COMMENT ON COLUMN engagement.sequence_daily.is_volume_anomaly IS 'TRUE when the sequence sent nothing although it sent 3 messages or more on each of the days that sent_expected covers, and sent_expected is 10 or more. FALSE when the whole workspace sent nothing. NULL when sent_expected covers fewer than 6 days, the day is unknown, sequence_template_id is NULL, or the sequence is known not to be ACTIVE. sequence_volumes has unusual weeks.';

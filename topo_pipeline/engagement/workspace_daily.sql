@@ -1,6 +1,7 @@
 {% from 'counts.jinja' import count_comments, counted %}
 {% from 'workspace.jinja' import cohort_sums, members_comment, rates, rates_comments %}
 {% from 'horizon.jinja' import closed_day, horizon, unknown_in %}
+{% from 'volumes.jinja' import same_weekday, sent_before, sent_expected %}
 -- Grain: day
 WITH {{ horizon() }}, {{ unknown_in({'later': '$reply_window_days'}) }}, counts AS (
     SELECT day, sum(COLUMNS({{ counted }}))::BIGINT, sum(active_runs)::BIGINT AS active_runs
@@ -22,6 +23,10 @@ WITH {{ horizon() }}, {{ unknown_in({'later': '$reply_window_days'}) }}, counts 
     JOIN unknown_in USING (day)
     LEFT JOIN counts USING (day)
     LEFT JOIN cohorts USING (day)
+), compared AS (
+    SELECT *, {{ sent_before('is_known') }}
+    FROM filled
+    {{ same_weekday() }}
 )
 SELECT
     day,
@@ -34,8 +39,11 @@ SELECT
     rate(eligible, members) AS maturity,
     unknown_later AS days_unknown,
     coalesce(is_mature, unknown_later = 0) AND coalesce(day <= {{ closed_day('$reply_window_days') }}, false) AS is_mature,
-    {{ rates() }}
-FROM filled CROSS JOIN horizon;
+    {{ rates() }},
+    {{ sent_expected }},
+    CASE WHEN is_known AND sent_expected IS NOT NULL THEN total_sent = 0 AND sent_expected >= 10 END
+        AS is_volume_anomaly
+FROM compared CROSS JOIN horizon;
 
 COMMENT ON TABLE engagement.workspace_daily IS 'One row per landed day: the counts of sequence_daily and the rates of sequence_cohorts (axis touched) over all sequences.';
 COMMENT ON COLUMN engagement.workspace_daily.day IS 'The reporting day. A day that has not been landed has no row.';
@@ -49,3 +57,5 @@ COMMENT ON COLUMN engagement.workspace_daily.maturity IS 'eligible / members. NU
 COMMENT ON COLUMN engagement.workspace_daily.days_unknown IS 'Unknown days from the day to the end of its outcome window.';
 COMMENT ON COLUMN engagement.workspace_daily.is_mature IS 'TRUE when the outcome windows of the day have closed and no day in them is unknown.';
 {{ rates_comments('engagement.workspace_daily') }}
+COMMENT ON COLUMN engagement.workspace_daily.sent_expected IS 'Median of total_sent on the known days among the same weekday in the 8 weeks before. NULL when fewer than 4 of them are known.';
+COMMENT ON COLUMN engagement.workspace_daily.is_volume_anomaly IS 'TRUE when the whole workspace sent nothing although sent_expected is 10 or more, for example on a holiday. NULL when sent_expected is NULL or the day is unknown.';

@@ -34,10 +34,26 @@ ORDER BY sends DESC, sequence_id
 """
 
 _UNUSUAL = """
-SELECT sequence_template_id::VARCHAR AS sequence_id, day, total_sent AS sent, sent_expected AS expected
-FROM engagement.sequence_daily
-WHERE is_volume_anomaly AND day > (SELECT max(day) FROM landed_days WHERE NOT is_open) - 7
-ORDER BY abs(sent_deviation) DESC, day DESC, sequence_id
+WITH recent AS (
+    SELECT max(day) FILTER (is_known) - 7 AS after_day FROM landed_days
+), unusual AS (
+    SELECT
+        sequence_template_id, true AS is_week, week_start AS day, total_sent AS sent, sent_usual AS usual,
+        abs(total_sent - sent_usual) / threshold AS size
+    FROM engagement.sequence_volumes
+    WHERE volume_signal IN ('up', 'down') AND week_start = (SELECT max(week_start) FROM engagement.sequence_volumes)
+    UNION ALL
+    SELECT sequence_template_id, false, day, total_sent, sent_expected, 0
+    FROM engagement.sequence_daily JOIN recent ON day > after_day
+    WHERE is_volume_anomaly
+    UNION ALL
+    SELECT NULL, false, day, total_sent, sent_expected, 0
+    FROM engagement.workspace_daily JOIN recent ON day > after_day
+    WHERE is_volume_anomaly
+)
+SELECT sequence_template_id::VARCHAR AS sequence_id, is_week, day, sent, round(usual)::BIGINT AS usual, size
+FROM unusual
+ORDER BY sequence_id IS NOT NULL, is_week DESC, size DESC, day, sequence_id
 """
 
 _COMPARED = """
@@ -145,7 +161,11 @@ def tracking_off(connection: "DuckDBPyConnection") -> "pd.DataFrame":
 
 
 def unusual_volumes(connection: "DuckDBPyConnection") -> "pd.DataFrame":
-    """Return the volume anomalies of the last seven closed days: sequence_id, day, sent, expected (messages)."""
+    """Return the unusual volumes of the last complete week and of the last seven known days.
+
+    Returns:
+        sequence_id (None is the whole workspace), is_week, day (the Monday of a week), sent, usual (messages), size.
+    """
     return frame(connection, _UNUSUAL)
 
 

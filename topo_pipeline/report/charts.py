@@ -206,6 +206,21 @@ def active_runs(days: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
     return _styled(area + dots, palette, 200)
 
 
+def weekly_messages(weeks: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
+    """Draw the messages of each week. Unusual weeks stand out. Columns: week_start, sent, is_highlighted."""
+    colour = alt.when(alt.datum.is_highlighted).then(alt.value(palette.warm)).otherwise(alt.value(palette.accent))
+    bars = (
+        alt.Chart(_data(weeks))
+        .mark_bar(width={"band": 0.8})
+        .encode(
+            x=alt.X("week_start:O", timeUnit="yearmonthdate", title="Week (its Monday)", axis=_mondays(weeks)),
+            y=alt.Y("sent:Q", title="Messages", axis=_WHOLE),
+            color=colour,
+        )
+    )
+    return _styled(alt.layer(bars), palette, 200)
+
+
 _WHOLE = alt.Axis(format="~s", tickMinStep=1, tickCount=5)
 _HAS_EVIDENCE = (alt.datum.evidence != "none") & (alt.datum.evidence != "too_small") & alt.datum.is_mature
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from topo_pipeline.engagement.rules import Rules
 
 EXAMPLES = 5
+EVERYTHING = "All sequences"
 Labels = Mapping[str, str]
 """The label of each sequence by its id."""
 
@@ -98,23 +99,32 @@ def _tracking(connection: "DuckDBPyConnection", rules: "Rules", labels: Labels) 
 
 
 def _volumes(connection: "DuckDBPyConnection", labels: Labels) -> Finding:
-    by_sequence: dict[str, list[dict[str, Any]]] = {}
+    by_sequence: dict[str | None, list[dict[str, Any]]] = {}
     for row in records(attention.unusual_volumes(connection)):
         by_sequence.setdefault(row["sequence_id"], []).append(row)
     return Finding(
         "Unusual volumes",
-        "In the last seven days, far more or fewer messages than on the same weekday of the weeks before.",
-        [(labels[sequence_id], _unusual(rows)) for sequence_id, rows in by_sequence.items()],
-        "None in the last seven days.",
+        "Far more or fewer messages in the last complete week than in the weeks before, or none in the last seven days"
+        " on a weekday that always has some.",
+        [
+            (EVERYTHING if sequence_id is None else labels[sequence_id], _unusual(rows))
+            for sequence_id, rows in by_sequence.items()
+        ],
+        "None in the last complete week and the last seven days.",
     )
 
 
 def _unusual(rows: list[dict[str, Any]]) -> str:
-    """Return the most unusual day, and how many others there are."""
-    first, *others = rows
-    messages = counted(int(first["sent"]), "message")
-    unusual = f"{messages} on {words.short_day(first['day'])}, usually {words.count(first['expected'])}"
-    return f"{unusual}; {counted(len(others), 'other day')} too" if others else unusual
+    weeks = [
+        f"Sent {counted(row['sent'], 'message')} in the week of {row['day'].day} {row['day']:%B};"
+        f" usually {words.count(row['usual'])} a week"
+        for row in rows
+        if row["is_week"]
+    ]
+    days = [row for row in rows if not row["is_week"]]
+    named = words.listed(words.short_day(row["day"]) for row in days) if days else ""
+    usual = f"; usually {words.count(days[0]['usual'])} on that weekday" if len(days) == 1 else ""
+    return ". ".join([*weeks, *([f"Sent nothing on {named}{usual}"] if days else [])])
 
 
 def _changes(connection: "DuckDBPyConnection", labels: Labels) -> Finding:

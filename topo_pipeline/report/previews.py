@@ -91,6 +91,18 @@ WHERE built.runs_reached > 0
 GROUP BY built.step, inferred_position, channel
 ORDER BY coalesce(built.step, inferred_position), built.step IS NULL, channel
 """  # noqa: S608 - our own names
+_VOLUMES = """
+SELECT week_start, total_sent AS sent, format('{:,}', round(sent_usual)::BIGINT) AS usual,
+    coalesce(replace(volume_signal, '_', ' '), not_judged) AS judgement,
+    coalesce(volume_signal IN ('up', 'down'), false) AS is_highlighted,
+    (
+        SELECT count(*) FROM engagement.sequence_volumes AS of_sequence
+        WHERE scope = 'sequence' AND volume_signal IN ('up', 'down') AND of_sequence.week_start = weeks.week_start
+    ) AS unusual
+FROM engagement.sequence_volumes AS weeks
+WHERE scope = 'workspace' AND week_start > (SELECT max(week_start) - 182 FROM engagement.sequence_volumes)
+ORDER BY week_start
+"""
 _WORKSPACE_DAYS = """
 SELECT day, total_sent AS sent, total_valid_replies AS replies, total_meetings AS meetings, true AS is_landed
 FROM engagement.workspace_daily
@@ -267,6 +279,19 @@ LOOKS = {
             coalesce(sum(sends) FILTER (step IS NOT NULL), 0), sum(sends)) AS sends_with_known_step_percent
         FROM engagement.sequence_steps
         """,
+    ),
+    "sequence_volumes": Look(
+        _VOLUMES,
+        charts.weekly_messages,
+        "Messages by week, all sequences",
+        {"week of": "week_start", "messages": "sent", "usually": "usual", "all sequences": "judgement",
+         "unusual sequences": "unusual"},
+        """
+        SELECT count(*) FILTER (volume_signal = 'up') AS up, count(*) FILTER (volume_signal = 'down') AS down
+        FROM engagement.sequence_volumes
+        WHERE week_start = (SELECT max(week_start) FROM engagement.sequence_volumes) AND scope = 'sequence'
+        """,
+        newest_first=True,
     ),
     "workspace_daily": Look(
         _WORKSPACE_DAYS,

@@ -51,6 +51,7 @@ def test_each_table_comes_once_and_after_its_upstream_tables() -> None:
         ("sequence_channels", {ACTIVITIES, RUNS}),
         ("sequence_steps", {ACTIVITIES, ("engagement", "sequence_channels"), RUNS}),
         ("sequence_timing", {ACTIVITIES, RUNS}),
+        ("sequence_volumes", {ACTIVITIES, DAILY, ("engagement", "workspace_daily"), NAMES}),
         ("workspace_daily", {ACTIVITIES, COHORTS, DAILY}),
         ("workspace_weekly", {ACTIVITIES, COHORTS, DAILY}),
     ],
@@ -122,8 +123,9 @@ def test_tables_without_an_activity_are_built_empty(anywhere: Workspace) -> None
     assert anywhere.all_rows() == nothing | {"sequence_cohorts_known": [{"as_of": None, "unknown_days": []}]}
     anywhere.land(march(1).date(), [])
     # The tables of the workspace have a row for each landed day or week, and others their rows of the workspace.
-    rows = dict.fromkeys(TABLES, 0) | {"workspace_daily": 1, "workspace_weekly": 1, "sequence_signals": 1}
-    rows |= {"reply_timing": 3 * 7 * 31, "sequence_forecast": 4}
+    # The day is a Sunday, so its week is over.
+    rows = dict.fromkeys(TABLES, 0) | {"workspace_daily": 1, "workspace_weekly": 1, "sequence_volumes": 1}
+    rows |= {"sequence_signals": 1, "reply_timing": 3 * 7 * 31, "sequence_forecast": 4}
     assert {name: table.rows for name, table in anywhere.build(*TABLES).items()} == rows
 
 
@@ -154,7 +156,7 @@ def test_comments_and_unused_rules_do_not_change_a_fingerprint() -> None:
     table = tables()["sequence_runs"]
     reworded = re.sub(r"(?m)^--.*$|(?<=;) --.*$", "-- It's a remark", table.sql).replace(" IS 'One row", " IS 'A row")
     assert reworded != table.sql
-    other_rules = replace(DEFAULT_RULES, anomaly_weeks=3)
+    other_rules = replace(DEFAULT_RULES, evidence_small=3)
     assert MetricTable(table.name, reworded).fingerprint(other_rules, "UTC") == table.fingerprint(DEFAULT_RULES, "UTC")
 
 
@@ -174,12 +176,12 @@ def test_a_new_comment_is_written_without_a_rebuild(workspace: Workspace) -> Non
 
 def test_comments_have_the_values_of_the_rules(workspace: Workspace) -> None:
     workspace.land_all([enrolled(march(1))])
-    rules = replace(DEFAULT_RULES, anomaly_weeks=6, quantile_repliers=9)
+    rules = replace(DEFAULT_RULES, instant_open_seconds=6, quantile_repliers=9)
     with workspace.warehouse.transaction() as connection:
         for name in ("sequence_activity", "sequence_runs", "sequence_daily", "sequence_cohorts"):
             build(connection, tables()[name], timezone="UTC", now=workspace.now, rules=rules)
     comments = dict(workspace.select("SELECT column_name, comment FROM duckdb_columns() WHERE comment LIKE '%(rule%'"))
-    assert "in the 6 weeks before" in comments["sent_expected"]
+    assert "at most 6 seconds after" in comments["opens_instant"]
     assert "fewer than 9 " in comments["median_hours_to_first_reply"]
     assert [text for text in comments.values() if "$" in text] == []
 

@@ -234,9 +234,24 @@ def test_without_a_problem_every_check_passes_in_a_lake(lake: Workspace) -> None
         ),
         (
             "sequence_daily.volume_is_as_usual",
-            "UPDATE engagement.sequence_daily SET is_volume_anomaly = day IN ('2026-03-02', '2026-04-30')",
+            "UPDATE engagement.sequence_daily SET sent_expected = 10.5,"
+            " is_volume_anomaly = day IN ('2026-03-02', '2026-04-30')",
             1,
-            "Outbound on 2026-04-30",
+            "Outbound on 2026-04-30 (usually 11)",
+        ),
+        (
+            "sequence_volumes.volume_is_as_usual",
+            "UPDATE engagement.sequence_volumes SET total_sent = 12, sent_usual = 40, threshold = 20,"
+            " volume_signal = 'down' WHERE scope = 'sequence'",
+            1,
+            "Outbound sent 12 in the week of 2026-04-20 (usually 40)",
+        ),
+        (
+            "workspace_daily.volume_is_as_usual",
+            "UPDATE engagement.workspace_daily SET sent_expected = 10.5,"
+            " is_volume_anomaly = day IN ('2026-03-02', '2026-04-30')",
+            1,
+            "2026-04-30 (usually 11)",
         ),
         (
             "sequence_summary.no_sequence_is_silent",

@@ -45,6 +45,10 @@ def test_a_category_leaves_the_class_in_which_it_is_by_default(tmp_path: Path) -
         ),
         ("positive_replies = [1]", "positive_replies: "),
         ("not_human_replies = []", "not_human_replies: replaced by out_of_office_replies and bounced_replies"),
+        *(
+            (f"{name} = 3", f"{name}: no longer a rule: what makes a volume unusual is fixed. Remove it from the file")
+            for name in ("anomaly_weeks", "anomaly_weeks_known", "anomaly_mads")
+        ),
         ("evidence_usable = 20", "evidence_usable cannot be below evidence_small"),
         ("reply_window_days = 21, 5", "rules.toml: Expected newline"),
     ],

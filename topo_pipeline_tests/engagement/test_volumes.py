@@ -1,33 +1,33 @@
-"""Days of unusual volume, compared with the same weekday in the weeks before."""
+"""Days on which a sequence sent nothing although it always sends on that weekday."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
-from topo_pipeline_tests.engagement.helpers import Activity, Cases, Workspace, march, sent
+from topo_pipeline_tests.engagement.helpers import DAILY, Activity, Cases, Workspace, march, sent
 
 MONDAY = date(2026, 3, 2)
 WEEK = timedelta(weeks=1)
 WEEKS = 10
 LAST = MONDAY + (WEEKS - 1) * WEEK
+USUAL = (10,) * 8
 
 cases = Cases()
 
 
-def messages(counts: Iterable[int], first_week: int = 0) -> Iterator[Activity]:
-    """Return this many messages on each Monday, from the one of `first_week` on."""
+def on_mondays(*counts: int, sequence: str = "outbound", hour: int = 9) -> list[Activity]:
+    """Return this many messages on each of the last Mondays. One on the Sunday before begins the sequence."""
+    first_week = WEEKS - len(counts)
+    begun = sent(march(1, hour) + first_week * WEEK, sequence, sequence=sequence)
+    return [begun, *messages(counts, first_week, sequence, hour)]
+
+
+def messages(counts: Iterable[int], first_week: int, sequence: str, hour: int = 9) -> Iterator[Activity]:
     for week, count in enumerate(counts, first_week):
         for n in range(count):
-            yield sent(march(2) + week * WEEK, run=f"{week} {n}")
-
-
-def on_mondays(*counts: int) -> list[Activity]:
-    """Return this many messages on each of the last Mondays, and one on each Sunday before them."""
-    first_week = WEEKS - len(counts)
-    sundays = (sent(march(1) + week * WEEK, run=f"sunday {week}") for week in range(first_week, WEEKS))
-    return [*messages(counts, first_week), *sundays]
+            yield sent(march(2, hour, n) + week * WEEK, sequence, sequence=sequence)
 
 
 @pytest.fixture(scope="module")
@@ -35,67 +35,41 @@ def together(shared: Workspace) -> Workspace:
     shared.land_all(cases.activities)
     for status, case in STATUSES.items():
         shared.name(status, **{f"{case} outbound": "A sequence with a status"})
-    shared.build("sequence_activity", "sequence_runs", "sequence_daily")
+    shared.build(*DAILY)
     return shared
 
 
 def volume(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["sent_expected"], row["sent_deviation"], row["is_volume_anomaly"]
+    return row["sent_expected"], row["is_volume_anomaly"]
 
 
 @pytest.mark.parametrize(
-    ("case", "deviation", "is_anomaly"),
+    ("case", "expected"),
     [
-        (cases.add(*on_mondays(8, 12, 8, 12, 10, 10, 12, 8, count)), deviation, is_anomaly)
-        for count, deviation, is_anomaly in [
-            *((40, 15.0, True), (16, 3.0, True), (15, 2.5, False)),
-            *((10, 0.0, False), (4, -3.0, True)),
+        (cases.add(*on_mondays(*counts)), expected)
+        for counts, expected in [
+            ((*USUAL, 0), (10.0, True)),
+            ((*USUAL, 1), (10.0, False)),
+            ((*USUAL, 50), (10.0, False)),
+            ((3, 9, 9, 9, 11, 11, 11, 11, 0), (10.0, True)),
+            ((2, 10, 10, 10, 10, 10, 10, 10, 0), (10.0, False)),  # not always three or more
+            ((9, 9, 9, 9, 10, 10, 10, 10, 0), (9.5, False)),  # usually fewer than ten
+            ((0, *USUAL, 0), (10.0, True)),  # nine weeks before
+            ((10, 10, 10, 10, 10, 10, 0), (10.0, True)),
+            ((10, 10, 10, 10, 10, 0), (10.0, None)),
+            ((10, 10, 10, 0), (None, None)),
         ]
     ],
     indirect=["case"],
-    ids=[40, 16, 15, 10, 4],
 )
-def test_a_volume_is_unusual_from_three_deviations_on(case: Workspace, deviation: float, is_anomaly: bool) -> None:
-    assert volume(case.daily()[LAST]) == (10.0, deviation, is_anomaly)
-
-
-@cases.happened(*on_mondays(999, 8, 12, 8, 12, 8, 12, 8, 12, 40))
-def test_the_eight_weeks_before_count(case: Workspace) -> None:
-    assert case.daily()[LAST]["sent_expected"] == 10.0
-
-
-@cases.happened(*on_mondays(8, 12, 10, 40))
-def test_three_known_weeks_are_too_few(case: Workspace) -> None:
-    assert volume(case.daily()[LAST]) == (None, None, None)
-
-
-@cases.happened(*on_mondays(10, 10, 10, 10, 40))
-def test_the_deviation_is_null_where_the_volume_never_varied(case: Workspace) -> None:
-    assert volume(case.daily()[LAST]) == (10.0, None, None)
-
-
-def test_a_day_that_has_not_landed_does_not_count_as_zero(workspace: Workspace) -> None:
-    counts = (8, 0, 12, 8, 12, 10)  # the second Monday has no activities, so it does not land
-    workspace.land_all(messages(counts))
-    workspace.build()
-    assert workspace.daily()[MONDAY + 5 * WEEK]["sent_expected"] == 10.0
-
-
-def test_an_open_day_is_neither_judged_nor_counted_as_usual(workspace: Workspace) -> None:
-    late = Cases()
-    case = late.add(*messages((8, 12, 8, 1, 10), first_week=1))
-    is_open = MONDAY + 4 * WEEK  # the Monday with one message in both sequences
-    workspace.land_all([*messages((8, 12, 8, 12, 1, 10)), *late.activities], still_open=is_open)
-    workspace.build()
-    daily = workspace.daily()
-    assert (daily[is_open]["sent_expected"], daily[is_open]["is_volume_anomaly"]) == (10.0, None)
-    assert daily[is_open + WEEK]["sent_expected"] == 10.0
-    assert workspace.of_case(case).daily()[is_open + WEEK]["sent_expected"] is None  # three known Mondays
+def test_a_day_without_messages_is_unusual_if_that_weekday_always_has_many(
+    case: Workspace, expected: tuple[Any, ...]
+) -> None:
+    assert volume(case.daily()[LAST]) == expected
 
 
 STATUSES = {
-    status: cases.add(*on_mondays(8, 12, 8, 12, 10, 10, 12, 8, 40))
-    for status in ("ACTIVE", "PAUSED", "ARCHIVED", "ADDED BY TOPO", None)
+    status: cases.add(*on_mondays(*USUAL, 0)) for status in ("ACTIVE", "PAUSED", "ARCHIVED", "ADDED BY TOPO", None)
 }
 
 
@@ -108,4 +82,61 @@ STATUSES = {
 def test_only_sequences_that_are_active_or_of_unknown_status_have_unusual_days(
     case: Workspace, is_anomaly: bool | None
 ) -> None:
-    assert volume(case.daily()[LAST]) == (10.0, 15.0, is_anomaly)
+    assert volume(case.daily()[LAST]) == (10.0, is_anomaly)
+
+
+def two_sequences(counts: Sequence[int]) -> list[Activity]:
+    """Return the messages of a sequence that stops, and of one that has the same numbers and does not stop."""
+    return [*on_mondays(*counts, 0), *on_mondays(*counts, 10, sequence="lively", hour=12)]
+
+
+@pytest.mark.parametrize("kind", ["open", "unproved", "missing"])
+def test_an_unknown_day_is_neither_judged_nor_compared_with(workspace: Workspace, kind: str) -> None:
+    odd = LAST - WEEK
+    counts = [10] * 7 + [0 if kind != "missing" else 10]
+    happened = [a for a in two_sequences(counts) if kind != "missing" or a.created_at.date() != odd]
+    workspace.land_all(
+        happened,
+        *([odd] if kind != "missing" else []),
+        open_days=[odd] if kind == "open" else [],
+        unproved_days=[odd] if kind == "unproved" else [],
+    )
+    workspace.build(*DAILY)
+    daily = workspace.daily()
+    assert volume(daily[LAST]) == (10.0, True)
+    if kind != "missing":
+        assert volume(daily[odd]) == (10.0, None)
+
+
+def test_a_day_on_which_the_whole_workspace_sent_nothing_is_its_finding_alone(workspace: Workspace) -> None:
+    holiday = LAST - WEEK
+    workspace.land_all(two_sequences([10] * 7 + [0]), holiday)
+    workspace.build()
+    for sequence in ("outbound", "lively"):
+        assert volume(workspace.daily(sequence)[holiday]) == (10.0, False)
+    days = {row["day"]: row for row in workspace.rows("workspace_daily")}
+    assert volume(days[holiday]) == (20.0, True)
+    # The holiday does not stop the comparison of later days.
+    assert volume(workspace.daily()[LAST]) == (10.0, True)
+    assert volume(workspace.daily("lively")[LAST]) == (10.0, False)
+    assert volume(days[LAST]) == (20.0, False)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [((10, 10, 10, 10, 0), (10.0, True)), ((10, 10, 10, 0), (None, None)), ((9, 9, 10, 10, 0), (9.5, False))],
+)
+def test_a_silent_day_of_the_workspace_is_recognized_after_four_weeks(
+    workspace: Workspace, counts: tuple[int, ...], expected: tuple[Any, ...]
+) -> None:
+    workspace.land_all(on_mondays(*counts), LAST)
+    workspace.build()
+    days = {row["day"]: row for row in workspace.rows("workspace_daily")}
+    assert volume(days[LAST]) == expected
+
+
+def test_an_unknown_silent_day_of_the_workspace_is_not_judged(workspace: Workspace) -> None:
+    workspace.land_all(on_mondays(*USUAL, 0), LAST, unproved_days=[LAST])
+    workspace.build()
+    days = {row["day"]: row for row in workspace.rows("workspace_daily")}
+    assert volume(days[LAST]) == (10.0, None)

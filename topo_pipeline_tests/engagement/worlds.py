@@ -6,6 +6,17 @@ from datetime import date
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, by_day
 from topo_pipeline_tests.engagement.oracle import World, days
 
+# Columns that stay empty in the first months. test_volume_worlds.py has worlds in which they don't.
+NEED_MONTHS = {
+    *(("sequence_volumes", name) for name in ("days_silent", "sent_usual", "phi", "threshold", "volume_signal")),
+    *(
+        (f"{scope}_daily", name)
+        for scope in ("sequence", "workspace")
+        for name in ("sent_expected", "is_volume_anomaly")
+    ),
+    *(("sequence_volumes", name) for name in ("weeks_before", "full_weeks")),
+}
+
 
 def landed(
     activities: Iterable[Activity], first: date, last: date, *missing: date, zone: str = "UTC"

@@ -1,13 +1,13 @@
 """`sequence_daily`: sequences by landed day, with days of unusual volume."""
 
 from collections import Counter
-from datetime import date, timedelta
+from datetime import date
 from functools import lru_cache
-from statistics import median
 
 from topo_pipeline_tests.engagement.oracle.activity import replies_by_class, totals
 from topo_pipeline_tests.engagement.oracle.answers import is_instant
 from topo_pipeline_tests.engagement.oracle.runs import FIRST_EVER, Run, runs_of
+from topo_pipeline_tests.engagement.oracle.volumes import daily_volume
 from topo_pipeline_tests.engagement.oracle.world import CLASSES, KINDS, ONE_DAY, Row, World, id_of
 
 # Columns of counts that can be summed over sequences and days.
@@ -40,8 +40,7 @@ def _rows(world: World, sequence: str | None, first: date) -> list[Row]:
         for day in sorted(world.landed)
         if day >= first
     ]
-    sent = {row["day"]: row["total_sent"] for row in rows if row["is_closed"]}
-    return [row | _volume(world, row, sent, world.is_judged(sequence)) for row in rows]
+    return [row | daily_volume(world, sequence, row["day"]) for row in rows]
 
 
 def _row(world: World, sequence: str | None, day: date) -> Row:
@@ -71,20 +70,3 @@ def _is_active_after(world: World, run: Run, day: date) -> bool:
     end_of_day = world.midnight(day + ONE_DAY)
     ends = (run.row["completed_at"], run.row["stopped_at"])
     return run.history[0].created_at < end_of_day and not any(end is not None and end < end_of_day for end in ends)
-
-
-def _volume(world: World, row: Row, sent: dict[date, int], can_be_judged: bool) -> Row:
-    rules = world.rules
-    before = [row["day"] - weeks * timedelta(days=7) for weeks in range(1, rules.anomaly_weeks + 1)]
-    usual = [sent[day] for day in before if day in sent]
-    if len(usual) < rules.anomaly_weeks_known:
-        return {"sent_expected": None, "sent_deviation": None, "is_volume_anomaly": None}
-    expected = median(usual)
-    spread = median(abs(count - expected) for count in usual)
-    deviation = (row["total_sent"] - expected) / spread if spread else None
-    is_judged = deviation is not None and row["is_closed"] and can_be_judged
-    return {
-        "sent_expected": float(expected),
-        "sent_deviation": deviation,
-        "is_volume_anomaly": abs(deviation) >= rules.anomaly_mads if is_judged and deviation is not None else None,
-    }

@@ -16,6 +16,7 @@ from topo_pipeline_tests.engagement.oracle.steps import sequence_steps
 from topo_pipeline_tests.engagement.oracle.summary import sequence_summary
 from topo_pipeline_tests.engagement.oracle.timing import sequence_timing
 from topo_pipeline_tests.engagement.oracle.trends import sequence_trends
+from topo_pipeline_tests.engagement.oracle.volumes import sequence_volumes
 from topo_pipeline_tests.engagement.oracle.workspace import workspace_daily, workspace_weekly
 from topo_pipeline_tests.engagement.oracle.world import Row, World
 
@@ -36,6 +37,7 @@ DEFINITIONS: tuple[Callable[[World], list[Row]], ...] = (
     reply_timing,
     sequence_signals,
     sequence_forecast,
+    sequence_volumes,
     workspace_daily,
     workspace_weekly,
 )

@@ -13,6 +13,7 @@ from topo_pipeline_tests.engagement.oracle.cohorts import (
 from topo_pipeline_tests.engagement.oracle.daily import SUMS, sequence_daily
 from topo_pipeline_tests.engagement.oracle.rates import ratio
 from topo_pipeline_tests.engagement.oracle.trends import maturity_of_week
+from topo_pipeline_tests.engagement.oracle.volumes import workspace_volume
 from topo_pipeline_tests.engagement.oracle.world import ONE_DAY, Row, World, monday_of
 
 
@@ -44,7 +45,7 @@ def _day(world: World, day: date) -> Row:
         "days_unknown": unknown,
         "is_mature": last is not None and day <= last and unknown == 0,
     }
-    row |= cohort_rates(world, eligible)
+    row |= cohort_rates(world, eligible) | workspace_volume(world, day)
     for length in EARLY:
         row |= early_rates_over(world, cohorts, length)
     return row
