@@ -6,7 +6,8 @@ from datetime import date
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, by_day
 from topo_pipeline_tests.engagement.oracle import World, days
 
-# Columns that stay empty in the first months. test_volume_worlds.py has worlds in which they don't.
+# Columns that stay empty in the first months or with few contacts. test_volume_worlds.py and test_decision_worlds.py
+# have worlds in which they don't.
 NEED_MONTHS = {
     *(("sequence_volumes", name) for name in ("days_silent", "sent_usual", "phi", "threshold", "volume_signal")),
     *(
@@ -15,6 +16,8 @@ NEED_MONTHS = {
         for name in ("sent_expected", "is_volume_anomaly")
     ),
     *(("sequence_volumes", name) for name in ("weeks_before", "full_weeks")),
+    ("sequence_signals", "halving_noticeable"),
+    *(("sequence_forecast", name) for name in ("expected_low", "expected_high")),
 }
 
 
