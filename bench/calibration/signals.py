@@ -17,6 +17,7 @@ QUIET: dict[str, tuple[dict[str, object], float]] = {
     "steady": ({}, 0.05),
     "rates vary by 15% from week to week": ({"variation": 0.15}, 0.05),
     "rates vary by 30%": ({"variation": 0.3}, 0.1),
+    "rates vary by 30% together": ({"common_variation": 0.3}, 0.1),
     "volumes grow by 2% a week": ({"growth": 0.02}, 0.05),
     "most contacts touched on Mondays": ({"weekdays": (0.7, 0.05, 0.1, 0.05, 0.1, 0, 0)}, 0.05),
     "replies take 40% longer from one week on": ({"slower": 1.4, "changes_in": 44}, 0.1),

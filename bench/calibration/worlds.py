@@ -62,7 +62,8 @@ class Plan:
         weeks: Its length.
         volumes: New contacts a week of each sequence.
         rates: The 30-day reply rate of each sequence.
-        variation: Standard deviation of a rate from week to week, as a share of it, common to all sequences.
+        variation: Standard deviation of a rate from week to week, as a share of it, each sequence by itself.
+        common_variation: The same, common to all sequences.
         growth: Growth of the volumes per week.
         drift: Standard deviation of the weekly steps of a random walk of each sequence's rate, as a share of it.
         slower: Factor on the time to a reply from `changes_in` on.
@@ -76,6 +77,7 @@ class Plan:
     volumes: Sequence[float]
     rates: Sequence[float]
     variation: float = 0.0
+    common_variation: float = 0.0
     growth: float = 0.0
     drift: float = 0.0
     slower: float = 1.0
@@ -116,8 +118,9 @@ def simulate(chance: np.random.Generator, how: Plan) -> Contacts:
         factors[:, how.changes_in :] = np.array(how.factors)[:, None]
     if how.drift:
         factors *= np.exp(chance.normal(0, how.drift, factors.shape).cumsum(axis=1))
-    shocks = np.exp(chance.normal(-(how.variation**2) / 2, how.variation, how.weeks)) if how.variation else 1.0
-    rates = np.minimum(np.array(how.rates)[:, None] * factors * shocks, 0.9)
+    for deviation, sequences in ((how.variation, len(how.rates)), (how.common_variation, 1)):
+        factors = factors * np.exp(chance.normal(-(deviation**2) / 2, deviation, (sequences, how.weeks)))
+    rates = np.minimum(np.array(how.rates)[:, None] * factors, 0.9)
     slower = np.where(week >= how.changes_in, how.slower, 1.0)
     replied = _replies(chance, touched, rates[sequence, week], slower)
     if how.holiday is not None:

@@ -13,11 +13,6 @@
 {{ one }}.sequence_template_id IS NOT DISTINCT FROM {{ other }}.sequence_template_id
         {%- for column in columns %} AND {{ one }}.{{ column }} = {{ other }}.{{ column }}{% endfor %}
 {%- endmacro %}
-{% macro of_age(shares, age_days) -%}
-{{ shares }}.known_day = cells.known_day AND {{ shares }}.outcome = cells.outcome
-        AND {{ shares }}.weekday = cells.weekday
-        AND {{ shares }}.age_days = least({{ age_days }}, $reply_window_days::INTEGER)
-{%- endmacro %}
 {# The middle four fifths of what can come: chance, and what past forecasts missed beyond it. #}
 {% macro half_width(expected) %}(1.28 * sqrt(1 + pow(spread, 2) * {{ expected }}) / 2){% endmacro %}
 {% macro low(expected) -%}
@@ -75,7 +70,10 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
         sequence_template_id,
         sum(reached_runs) AS num,
         greatest(sum(runs * share), sum(reached_runs)) AS den
-    FROM cells JOIN shares ON {{ of_age('shares', 'cells.age_days') }}
+    FROM cells
+    JOIN shares
+        ON shares.known_day = cells.known_day AND shares.outcome = cells.outcome AND shares.weekday = cells.weekday
+        AND shares.age_days = least(cells.age_days, $reply_window_days::INTEGER)
     WHERE is_whole AND cells.age_days < {{ rate_days }} AND share IS NOT NULL
     GROUP BY ALL
     HAVING den > 0
@@ -84,6 +82,15 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
     FROM (SELECT DISTINCT known_day, outcome, sequence_template_id FROM cells) AS there
     JOIN prior USING (known_day, outcome)
     LEFT JOIN rates ON {{ key('rates', 'there', ['known_day', 'outcome']) }}
+), steps AS (
+    -- The shares now and at the end of the forecast.
+    SELECT before.*, horizon_days, later.share AS later_share
+    FROM shares AS before
+    JOIN origins USING (known_day)
+    JOIN shares AS later
+        ON later.known_day = before.known_day AND later.outcome = before.outcome AND later.weekday = before.weekday
+        AND later.age_days = least(before.age_days + horizon_days, $reply_window_days::INTEGER)
+    WHERE before.age_days < $reply_window_days
 ), flows AS (
     -- What is to come of the contacts without the outcome. Nine decimals, so that sums are the same in any order.
     SELECT
@@ -93,14 +100,11 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
         cells.sequence_template_id,
         any_value(rate) AS rate,
         sum(runs - reached_runs) AS in_flight,
-        sum((runs - reached_runs) * round(coalesce(rate * (later.share - before.share)::DOUBLE
-            / nullif(1 - rate * before.share::DOUBLE, 0), 0), 9)::DECIMAL(18, 9)) AS expected
+        sum((runs - reached_runs) * round(coalesce(rate * (later_share - share)::DOUBLE
+            / nullif(1 - rate * share::DOUBLE, 0), 0), 9)::DECIMAL(18, 9)) AS expected
     FROM cells
-    JOIN origins USING (known_day)
-    JOIN shares AS before ON {{ of_age('before', 'cells.age_days') }}
-    JOIN shares AS later ON {{ of_age('later', 'cells.age_days + horizon_days') }}
+    JOIN steps USING (known_day, outcome, weekday, age_days)
     LEFT JOIN shrunk ON {{ key('shrunk', 'cells', ['known_day', 'outcome']) }}
-    WHERE cells.age_days < $reply_window_days
     GROUP BY ALL
 ), came AS (
     SELECT known_day, horizon_days, outcome, sequence_template_id, sum(runs) AS actual

@@ -75,10 +75,12 @@ def test_without_a_change_z_is_a_standard_normal_variable_and_there_is_no_signal
     assert not found["signal"].isin(["up", "down"]).any()
 
 
-def test_rates_that_vary_together_are_no_change_of_one_sequence(workspace: Workspace) -> None:
-    simulated(workspace, 3, volumes=[300.0] * 20, variation=0.3)
+@pytest.mark.parametrize("kind", ["variation", "common_variation"])
+def test_rates_that_vary_from_week_to_week_have_not_changed(workspace: Workspace, kind: str) -> None:
+    simulated(workspace, 3, volumes=[300.0] * 20, **{kind: 0.3})
     found = signals_on(workspace, 36, 44)
     assert found["variation"].mean() == pytest.approx(0.3, abs=0.1)
+    assert found["change_z"].std() < 1.2
     assert not found["signal"].isin(["up", "down"]).any()
 
 
