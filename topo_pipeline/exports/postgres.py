@@ -14,7 +14,7 @@ from duckdb import DuckDBPyConnection
 from topo_pipeline.common.text import first_line
 from topo_pipeline.exports.parquet import Manifest
 from topo_pipeline.warehouse.errors import WarehouseError
-from topo_pipeline.warehouse.extensions import load
+from topo_pipeline.warehouse.extensions import load, new_instance
 from topo_pipeline.warehouse.sql import SESSION, identifier, literal
 from topo_pipeline.warehouse.transactions import undone_on_error
 
@@ -48,7 +48,7 @@ class Postgres:
             WarehouseError: the database can't be reached or refuses a statement. No table has changed.
         """
         try:
-            with duckdb.connect() as connection:
+            with new_instance() as connection:
                 connection.execute(SESSION)
                 load(connection, "postgres_scanner")
                 connection.execute("SET pg_null_byte_replacement = ''")  # Postgres has no such character
