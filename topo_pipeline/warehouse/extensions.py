@@ -13,7 +13,7 @@ def new_instance() -> DuckDBPyConnection:
     """Return a new in-memory DuckDB instance that loads extensions without checking their signatures.
 
     The check takes 0.15 to 0.4 s of CPU time for each. It protects nothing here: only files of installed packages are
-    loaded, and whoever can change those can change DuckDB's own, which is not signed.
+    loaded, and who can change those can also change DuckDB itself, which is not signed.
     """
     return duckdb.connect(config={"allow_unsigned_extensions": True})
 

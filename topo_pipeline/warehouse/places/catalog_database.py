@@ -1,5 +1,6 @@
 """The Postgres database that has a shared lake's catalog, and sessions in it. DuckDB has connections of its own."""
 
+import atexit
 import os
 import platform
 from collections import defaultdict
@@ -124,4 +125,11 @@ def _abandon_sessions() -> None:
     _IDLE.clear()
 
 
+def _close_idle_sessions() -> None:
+    for sessions in _IDLE.values():
+        for session in sessions:
+            session.close()
+
+
 os.register_at_fork(after_in_child=_abandon_sessions)
+atexit.register(_close_idle_sessions)  # otherwise psycopg warns of each

@@ -9,7 +9,7 @@ so that of two transactions that overlap all the same, DuckLake refuses the seco
 import os
 import shutil
 import uuid
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -26,7 +26,9 @@ from topo_pipeline.warehouse.files import can_be_written, temporary, temporary_f
 from topo_pipeline.warehouse.places import dump, lake
 from topo_pipeline.warehouse.places.advisory_lock import FENCE, IS_HELD, AdvisoryLock, lock_key
 from topo_pipeline.warehouse.places.catalog_database import POSTGRES_PREFIX, CatalogDatabase
+from topo_pipeline.warehouse.places.grants import grants_of
 from topo_pipeline.warehouse.places.place import LakeStorage, Place, WriteLock
+from topo_pipeline.warehouse.places.secrets import create_secret, s3_options
 from topo_pipeline.warehouse.sql import identifier, literal
 from topo_pipeline.warehouse.transactions import undone_on_error
 
@@ -132,9 +134,9 @@ class SharedLake(Place):
             options["DATA_PATH"] = self._new_folder()
         if password is not None:
             options["META_SECRET"] = "topo_postgres"  # noqa: S105 - a name
-            _create_secret(connection, "topo_postgres", {"TYPE": "postgres", "PASSWORD": password})
+            create_secret(connection, "topo_postgres", {"TYPE": "postgres", "PASSWORD": password})
         if self._is_s3:
-            _create_secret(connection, "topo_s3", _s3_options(self.storage))
+            create_secret(connection, "topo_s3", s3_options(self.storage))
             connection.execute(_RETRIES)
         given = ", ".join(f"{name} {literal(value)}" for name, value in options.items())
         target = literal(f"{POSTGRES_PREFIX}{make_conninfo(**public)}")
@@ -258,16 +260,21 @@ class SharedLake(Place):
             session.execute(f"DROP SCHEMA {self._schema} CASCADE".encode())
 
     def put_in_place(self, lock: "AdvisoryLock", *, now: datetime, wait_seconds: float) -> str | None:
-        """Give the lake `restoring` the name of this one. Return where this one then is, in words, if it exists.
+        """Give the lake `restoring` the name and the readers of this one.
+
+        Return where this one then is, in words, if it exists.
 
         The caller holds the lock. Readers that have begun finish first.
 
         Raises:
             WarehouseInUse: a reader has not finished within `wait_seconds`. Nothing was changed.
         """
-        renamed = f"ALTER SCHEMA {identifier(self.restoring().schema)} RENAME TO {self._schema}"
+        restored = self.restoring().schema
+        renamed = f"ALTER SCHEMA {identifier(restored)} RENAME TO {self._schema}"
+        with self._session() as session:
+            grants = grants_of(session, self.storage.schema, restored)
         if not self.exists():
-            lock.run(f"DROP SCHEMA {self._schema}", renamed, wait_seconds=wait_seconds)
+            lock.run(*grants, f"DROP SCHEMA {self._schema}", renamed, wait_seconds=wait_seconds)
             return None
         with self._session() as session:
             [(folder,)] = session.execute(
@@ -277,6 +284,7 @@ class SharedLake(Place):
         lock.run(
             # A reader would find the names of the old tables in the new ones, whose rows its transaction does not see.
             f"LOCK TABLE {self._schema}.ducklake_snapshot",
+            *grants,
             f"ALTER SCHEMA {self._schema} RENAME TO {identifier(kept)}",
             renamed,
             wait_seconds=wait_seconds,
@@ -319,26 +327,3 @@ class SharedLake(Place):
     def _session(self) -> AbstractContextManager["Connection[Any]"]:
         """Yield a session of Postgres, as `CatalogDatabase.session`."""
         return self._database.session(self.name)
-
-
-def _create_secret(connection: DuckDBPyConnection, name: str, options: Mapping[str, str]) -> None:
-    given = ", ".join(f"{option} {literal(value)}" for option, value in options.items())
-    connection.execute(f"CREATE OR REPLACE TEMPORARY SECRET {name} ({given})")
-
-
-def _s3_options(storage: LakeStorage) -> dict[str, str]:
-    """Return the secret for S3 from the variables that AWS's own programs read."""
-    known = storage.variables
-    endpoint = known.get("AWS_ENDPOINT_URL_S3", known.get("AWS_ENDPOINT_URL", ""))
-    scheme, _, host = endpoint.rpartition("://")
-    options = {
-        "KEY_ID": known.get("AWS_ACCESS_KEY_ID"),
-        "SECRET": known.get("AWS_SECRET_ACCESS_KEY"),
-        "SESSION_TOKEN": known.get("AWS_SESSION_TOKEN"),
-        "REGION": known.get("AWS_REGION", known.get("AWS_DEFAULT_REGION")),
-        "ENDPOINT": host.rstrip("/") or None,
-        "URL_STYLE": "path" if host else None,  # servers other than AWS's often have no name for each bucket
-        "USE_SSL": "false" if scheme == "http" else None,
-    }
-    given = {name: value for name, value in options.items() if value is not None}
-    return {"TYPE": "s3", "SCOPE": storage.data_path, **given}
