@@ -46,10 +46,11 @@ def doctor(
 ) -> None:
     """Check the setup and say how to fix it.
 
-    Checks the settings, Topo's API, the warehouse, the Dagster home, automation and file permissions.
+    Checks the settings, Topo's API, the warehouse, the Dagster home, automation, the targets to publish to, and file
+    permissions.
 
     Exits with 1 if there is a problem, else with 0; warnings don't count. Orphaned runs (runs whose process is gone)
-    are marked as failed. Nothing else is changed.
+    are marked as failed. Nothing else is changed, except that an object is written to a bucket and deleted again.
 
     With --contract, tests the assumptions about Topo's API instead and saves the result in the warehouse. Exits with 1
     if days are refused because of a difference, or if the result can't be saved.
