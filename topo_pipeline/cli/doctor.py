@@ -73,7 +73,7 @@ def doctor(
         counts = {f"{level}s": levels[level] for level in ("warning", "problem")}
         show_json({**counts, "findings": [asdict(finding) for finding in findings]})
     else:
-        _show(((each.level, each.check, f"{each.found} {each.do}".strip()) for each in findings), width=13)
+        _show(((each.level, each.check, f"{each.found} {each.do}".strip()) for each in findings), width=16)
         out.print(f"{counted(levels['problem'], 'problem')}, {counted(levels['warning'], 'warning')}.")
     raise typer.Exit(1 if levels["problem"] else 0)
 

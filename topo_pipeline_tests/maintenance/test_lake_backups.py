@@ -462,6 +462,25 @@ def test_readers_may_read_the_restored_lake(
         pass
 
 
+def test_an_owner_of_the_schema_may_restore_it_only_with_the_right_to_create_schemas(
+    shared: Warehouse, folder: Path, postgres_database: "Database"
+) -> None:
+    with postgres_database.connect() as session:
+        session.execute("CREATE ROLE an_owner LOGIN PASSWORD 'of_the_tests'")
+        session.execute("CREATE SCHEMA topo AUTHORIZATION an_owner")
+        try:
+            lake = replace(shared, target=f"{shared.target} user=an_owner password=of_the_tests")
+            before = everything(filled(lake))
+            backup(lake, folder)
+            with pytest.raises(WarehouseError, match="GRANT CREATE ON DATABASE .* TO .an_owner.$") as caught:
+                restored(lake, folder)
+            session.execute(re.findall("GRANT .*", str(caught.value))[0].encode())
+            restored(lake, folder)
+            assert everything(lake) == before
+        finally:
+            session.execute("DROP OWNED BY an_owner; DROP ROLE an_owner")
+
+
 def test_no_program_gets_the_password_as_an_argument(
     shared: Warehouse, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

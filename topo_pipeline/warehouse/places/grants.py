@@ -1,6 +1,9 @@
-"""The grants on the catalog of a shared lake, which let other roles read it."""
+"""What roles may do with the catalog of a shared lake."""
 
 from typing import TYPE_CHECKING, Any
+
+from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.sql import identifier
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -32,3 +35,19 @@ WHERE grantee <> owner ORDER BY 1
 def grants_of(session: "Connection[Any]", schema: str, to: str) -> list[str]:
     """Return the statements that give other roles the same rights on the schema `to` as they have on `schema`."""
     return [statement for (statement,) in session.execute(_GRANTS, {"schema": schema, "to": to}).fetchall()]
+
+
+def require_create(session: "Connection[Any]") -> None:
+    """Check that the role of the session may create and rename schemas.
+
+    Raises:
+        WarehouseError: it may not.
+    """
+    [(may_create, role, database)] = session.execute(
+        "SELECT has_database_privilege(current_database(), 'CREATE'), current_user, current_database()"
+    ).fetchall()
+    if not may_create:
+        raise WarehouseError(
+            f"The role {role} may not create schemas in the database {database}, as a restore does. Run as an"
+            f" administrator: GRANT CREATE ON DATABASE {identifier(database)} TO {identifier(role)}"
+        )

@@ -124,6 +124,10 @@ class Place(ABC):
         del error
         return False
 
+    def why_unreachable(self) -> str | None:
+        """Return why the bucket with its files can't be read, if it can't, as a sentence."""
+        return None
+
     def why_unlocked(self) -> str | None:
         """Return why the lock does not keep other writers out, if it doesn't, as a sentence."""
         return None

@@ -26,10 +26,10 @@ from topo_pipeline.warehouse.files import can_be_written, temporary, temporary_f
 from topo_pipeline.warehouse.places import dump, lake
 from topo_pipeline.warehouse.places.advisory_lock import FENCE, IS_HELD, AdvisoryLock, lock_key
 from topo_pipeline.warehouse.places.catalog_database import POSTGRES_PREFIX, CatalogDatabase
-from topo_pipeline.warehouse.places.grants import grants_of
+from topo_pipeline.warehouse.places.grants import grants_of, require_create
 from topo_pipeline.warehouse.places.place import LakeStorage, Place, WriteLock
 from topo_pipeline.warehouse.places.secrets import create_secret, s3_options
-from topo_pipeline.warehouse.sql import identifier, literal
+from topo_pipeline.warehouse.sql import identifier, literal, reason_of
 from topo_pipeline.warehouse.transactions import undone_on_error
 
 if TYPE_CHECKING:
@@ -226,10 +226,12 @@ class SharedLake(Place):
         """Create this lake from a dump, in one transaction. Its folder, one of those of `folder_of`, is still empty.
 
         Raises:
-            WarehouseError: as `dump`. Nothing was created.
+            WarehouseError: as `dump`; or the role may not create schemas. Nothing was created.
         """
         folder = f"{self.storage.data_path}/{folder_of.storage.schema}-{uuid.uuid4().hex[:12]}/"
         otherwise = f"To restore the lake by hand, see {_BY_HAND}."
+        with self._session() as session:
+            require_create(session)
         dump.load(file, dumped=dumped, data_path=folder, **self._programs(otherwise))
         self._create_folder(folder, exist_ok=False)
 
@@ -301,6 +303,18 @@ class SharedLake(Place):
 
     def is_disconnected(self, error: duckdb.Error) -> bool:  # noqa: D102
         return any(words in str(error) for words in _DISCONNECTED)
+
+    def why_unreachable(self) -> str | None:  # noqa: D102
+        if not self._is_s3:
+            return None
+        with extensions.new_instance() as connection:
+            extensions.load(connection, "httpfs")
+            create_secret(connection, "topo_s3", s3_options(self.storage))
+            try:
+                connection.execute("SELECT count(*) FROM glob(?)", [f"{self.storage.data_path}/topo-pipeline-check*"])
+            except duckdb.Error as error:
+                return f"The bucket of {self.name} can't be read: {reason_of(error)}."
+        return None
 
     def why_unlocked(self) -> str | None:
         """Try to take one lock in two sessions. A pooler in transaction mode gives both the same one of Postgres."""
