@@ -30,10 +30,10 @@ class Line:
     work: str
     target: str
     measured: str
-    is_met: bool
+    is_met: bool | None  # None without a target
 
     def __str__(self) -> str:
-        verdict = "met" if self.is_met else "**missed**"
+        verdict = {True: "met", False: "**missed**", None: ""}[self.is_met]
         return f"| {self.number} | {self.work} | {self.target} | {self.measured} | {verdict} |"
 
 
@@ -202,7 +202,7 @@ def places() -> Iterator[Line]:
             f" file (CPU seconds, of Postgres too; a refresh of all tables after a day: {refreshed:.1f}×)",
             f"≤ {at_most}×" if at_most else "–",
             f"{ratio:.2f}× ({done['cpu']:.1f} s, of which Postgres {done['postgres']:.1f} s; file {file['cpu']:.1f} s)",
-            at_most is None or ratio <= at_most,
+            None if at_most is None else ratio <= at_most,
         )
     yield from _of_shared_lake(results, PER_DAY, WRITERS)
 

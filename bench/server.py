@@ -5,9 +5,11 @@ Plain ASGI on uvloop in its own process. It serves `GET /v1/activities` with tim
 """
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
+import threading
 import uuid
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
@@ -96,7 +98,7 @@ def serving(days: int, per_day: int, latency: float = 0.0) -> Iterator[str]:
         RuntimeError: The server did not start.
     """
     command = [sys.executable, "-m", "bench.server", str(days), str(per_day), str(latency)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         try:
             address = process.stdout.readline().strip() if process.stdout else ""
             if not address:
@@ -106,9 +108,16 @@ def serving(days: int, per_day: int, latency: float = 0.0) -> Iterator[str]:
             process.terminate()
 
 
+def _end_with_parent() -> None:
+    """End this process when the other end of standard input is closed, as after a kill of the benchmark."""
+    sys.stdin.read()
+    os._exit(0)
+
+
 def _serve(api: Api) -> None:
     import uvicorn  # noqa: PLC0415 - only the server needs it
 
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     listening = socket.create_server(("127.0.0.1", 0))
     print(f"http://127.0.0.1:{listening.getsockname()[1]}/v1", flush=True)  # the socket already accepts connections
     config = uvicorn.Config(api, loop="uvloop", http="httptools", lifespan="off", log_level="error", access_log=False)

@@ -46,10 +46,11 @@ def doctor(
 ) -> None:
     """Check the setup and say how to fix it.
 
-    Checks the settings, Topo's API, the warehouse, the Dagster home, automation and file permissions.
+    Checks the settings, Topo's API, the warehouse, the Dagster home, automation, the targets to publish to, and file
+    permissions.
 
     Exits with 1 if there is a problem, else with 0; warnings don't count. Orphaned runs (runs whose process is gone)
-    are marked as failed. Nothing else is changed.
+    are marked as failed. Nothing else is changed, except that an object is written to a bucket and deleted again.
 
     With --contract, tests the assumptions about Topo's API instead and saves the result in the warehouse. Exits with 1
     if days are refused because of a difference, or if the result can't be saved.
@@ -72,7 +73,7 @@ def doctor(
         counts = {f"{level}s": levels[level] for level in ("warning", "problem")}
         show_json({**counts, "findings": [asdict(finding) for finding in findings]})
     else:
-        _show(((each.level, each.check, f"{each.found} {each.do}".strip()) for each in findings), width=13)
+        _show(((each.level, each.check, f"{each.found} {each.do}".strip()) for each in findings), width=16)
         out.print(f"{counted(levels['problem'], 'problem')}, {counted(levels['warning'], 'warning')}.")
     raise typer.Exit(1 if levels["problem"] else 0)
 

@@ -23,12 +23,15 @@ def look_at_warehouse(
         yield problem("warehouse", f"{warehouse.name} can't be written.", do)
         return
     try:
-        if not warehouse.exists():
-            yield warning("warehouse", f"There is no warehouse at {warehouse.name} yet.", _read_one(settings, now))
+        if unreachable := warehouse.place.why_unreachable():
+            yield problem("warehouse", unreachable, "Check TOPO_LAKE_DATA_PATH and the AWS_… variables.")
             return
         if unlocked := warehouse.place.why_unlocked():
             do = "Connect to Postgres directly, or set the pooler to session mode."
             yield warning("warehouse", unlocked, do)
+        if not warehouse.exists():
+            yield warning("warehouse", f"There is no warehouse at {warehouse.name} yet.", _read_one(settings, now))
+            return
         with warehouse.reader() as connection:
             bound = connection.execute("SELECT organization_id::VARCHAR, timezone FROM topo.workspace").fetchone()
     except WarehouseInUse as error:

@@ -136,16 +136,23 @@ def _row_name(table: MetricTable) -> str:
 
 def _select(table: MetricTable, wrong: Mapping[str, list[str]]) -> str:
     """Return a query of the rows that meet one of the conditions listed for a name. NULL meets none."""
-    selects = [
-        f"SELECT '{name} of ' || {_row_name(table)} FROM engagement.{table.name} WHERE {' OR '.join(conditions)}"  # noqa: S608
-        for name, conditions in wrong.items()
-    ]
-    return _union(table.name, selects)
+    is_wrong = " OR ".join(condition for conditions in wrong.values() for condition in conditions) or "false"
+    return _named(_row_name(table), f"engagement.{table.name} WHERE {is_wrong}", wrong)
 
 
-def _union(table: str, selects: list[str]) -> str:
-    """Return the rows of all queries. A table that lacks the columns has no query, and one that is missing fails."""
-    return " UNION ALL ".join(selects or [f"SELECT NULL FROM engagement.{table} WHERE false"]) + " ORDER BY ALL"  # noqa: S608
+def _named(row: str, source: str, wrong: Mapping[str, list[str]]) -> str:
+    """Return a query that names what is wrong with each row. It scans the table once, which in a lake costs most.
+
+    Args:
+        row: SQL of the name of a row.
+        source: What follows FROM.
+        wrong: SQL conditions, by the name of what is wrong if one of them is met.
+    """
+    names = [f"CASE WHEN {' OR '.join(conditions)} THEN '{name}' END" for name, conditions in wrong.items()]
+    return (
+        f"SELECT wrong || ' of ' || row_name FROM (SELECT {row} AS row_name,"  # noqa: S608
+        f" unnest([{', '.join(names or ['NULL'])}]) AS wrong FROM {source}) WHERE wrong IS NOT NULL ORDER BY ALL"
+    )
 
 
 def _early(columns: list[str]) -> dict[int, str]:
@@ -198,12 +205,8 @@ def _uniques_above_totals(table: MetricTable, columns: list[str]) -> str:
     of_sequence = "sequence_template_id" in table.grain
     name, grouped = (_row_name(table), " GROUP BY sequence_template_id") if of_sequence else ("'all sequences'", "")
     where = " WHERE period = 'lifetime'" if "period" in columns else ""
-    selects = [
-        f"SELECT '{unique} of ' || {name} FROM engagement.{table.name}{where}{grouped}"  # noqa: S608
-        f" HAVING sum({unique}) > sum({total})"
-        for unique, total in _totals_of_uniques(columns).items()
-    ]
-    return _union(table.name, selects)
+    above = {unique: [f"sum({unique}) > sum({total})"] for unique, total in _totals_of_uniques(columns).items()}
+    return _named(name, f"engagement.{table.name}{where}{grouped}", above)
 
 
 def _outcomes_among(columns: list[str]) -> list[str]:

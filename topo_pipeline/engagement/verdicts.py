@@ -19,8 +19,9 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 # A sequence without a name is shown by its id.
 _SEQUENCE = """
+CREATE OR REPLACE TEMP TABLE sequence_names AS SELECT id, min(name) AS name FROM topo.sequence_templates GROUP BY id;
 CREATE OR REPLACE TEMP MACRO sequence_called(wanted) AS coalesce(
-    (SELECT any_value(name) FROM topo.sequence_templates WHERE id = wanted), wanted::VARCHAR, '(no sequence)')
+    (SELECT name FROM temp.sequence_names WHERE id = wanted), wanted::VARCHAR, '(no sequence)')
 """
 
 

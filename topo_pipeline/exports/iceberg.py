@@ -43,6 +43,17 @@ class Iceberg:
         """The target, as it is named in messages."""
         return f"the namespace {self.namespace} of the Iceberg catalog {self.catalog}"
 
+    def check(self) -> None:
+        """Ask the catalog for its namespaces.
+
+        Raises:
+            WarehouseError: the catalog can't be reached or refuses the request.
+        """
+        try:
+            load_catalog(self.catalog, **self.properties).list_namespaces()
+        except _ERRORS as error:
+            raise WarehouseError(f"Nothing can be published to {self.place}: {first_line(error)}") from None
+
     def publish(self, folder: Path, manifest: Manifest, *, keep_last: bool) -> None:  # noqa: ARG002
         """Replace the rows of every table. A table's earlier snapshots stay until the catalog expires them.
 

@@ -5,6 +5,9 @@ in a transaction that they began before it, and grants, views and indexes remain
 """
 
 import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from duckdb import DuckDBPyConnection
 from topo_pipeline.common.text import first_line
 from topo_pipeline.exports.parquet import Manifest
 from topo_pipeline.warehouse.errors import WarehouseError
-from topo_pipeline.warehouse.extensions import load
+from topo_pipeline.warehouse.extensions import load, new_instance
 from topo_pipeline.warehouse.sql import SESSION, identifier, literal
 from topo_pipeline.warehouse.transactions import undone_on_error
 
@@ -41,29 +44,46 @@ class Postgres:
         """The target, as it is named in messages."""
         return f"the Postgres schema {self.schema}"
 
+    def check(self) -> None:
+        """Create a table in the schema, and the schema if it is missing, in a transaction that is not committed.
+
+        Raises:
+            WarehouseError: the database can't be reached or refuses a statement.
+        """
+        with self._transaction() as connection:
+            self._create_schema(connection)
+            connection.execute(
+                f"CREATE TABLE {self._target(f'topo_pipeline_check_{uuid.uuid4().hex}')} (number INTEGER)"
+            )
+            connection.rollback()
+
     def publish(self, folder: Path, manifest: Manifest, *, keep_last: bool) -> None:  # noqa: ARG002 - nothing is kept
         """Replace the rows of every table, and those of `published`, which says up to when the tables reach.
 
         Raises:
             WarehouseError: the database can't be reached or refuses a statement. No table has changed.
         """
+        with self._transaction() as connection:
+            self._fill(connection, folder, manifest)
+            connection.commit()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[DuckDBPyConnection]:
+        """Yield a connection in a transaction, which the caller ends. The database is attached as `target`."""
         try:
-            with duckdb.connect() as connection:
+            with new_instance() as connection:
                 connection.execute(SESSION)
                 load(connection, "postgres_scanner")
                 connection.execute("SET pg_null_byte_replacement = ''")  # Postgres has no such character
                 connection.execute(f"ATTACH {literal(self.address)} AS target (TYPE postgres)")
                 with undone_on_error(connection):
-                    self._fill(connection, folder, manifest)
-                    connection.commit()
+                    self._execute(connection, f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
+                    yield connection
         except duckdb.Error as error:
             raise WarehouseError(f"The tables can't be published to {self.place}: {self._reason(error)}") from None
 
     def _fill(self, connection: DuckDBPyConnection, folder: Path, manifest: Manifest) -> None:
-        self._execute(connection, f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
-        exists = "SELECT count(*) FROM duckdb_schemas() WHERE database_name = 'target' AND schema_name = ?"
-        if connection.execute(exists, [self.schema]).fetchall() == [(0,)]:
-            connection.execute(f"CREATE SCHEMA target.{identifier(self.schema)}")
+        self._create_schema(connection)
         # First, so that of two processes that publish at the same time the second one waits here, and then fails.
         self._empty(connection, PUBLISHED, _PUBLISHED_COLUMNS)
         row = [manifest["written_at"], manifest["as_of"], json.dumps(manifest, ensure_ascii=False)]
@@ -75,6 +95,12 @@ class Postgres:
                 source = literal(str(folder / file["path"]))
                 connection.execute(f"INSERT INTO {self._target(name)} FROM read_parquet({source})")  # noqa: S608
         self._execute(connection, "; ".join(self._comments(manifest)))
+
+    def _create_schema(self, connection: DuckDBPyConnection) -> None:
+        """Create the schema if it is missing."""
+        exists = "SELECT count(*) FROM duckdb_schemas() WHERE database_name = 'target' AND schema_name = ?"
+        if connection.execute(exists, [self.schema]).fetchall() == [(0,)]:
+            connection.execute(f"CREATE SCHEMA target.{identifier(self.schema)}")
 
     def _empty(self, connection: DuckDBPyConnection, name: str, columns: list[tuple[str, str]]) -> None:
         """Delete the rows of a table, or create it if it is missing or has other columns."""

@@ -6,6 +6,7 @@ previous export in place.
 
 import json
 import re
+import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -46,6 +47,21 @@ class Bucket:
         """The target, as it is named in messages."""
         return self.address
 
+    def check(self) -> None:
+        """List the folder, and write and delete an object in it.
+
+        Raises:
+            WarehouseError: S3 can't be reached or refuses a request.
+        """
+        name = f"topo-pipeline-check-{uuid.uuid4()}"
+        try:
+            store = self._store(retry_config={"max_retries": 1})
+            store.list_with_delimiter()
+            store.put(name, b"")
+            store.delete(name)
+        except (BaseError, OSError, ValueError) as error:
+            raise WarehouseError(f"Nothing can be published to {self.address}: {_reason(error)}") from None
+
     def publish(self, folder: Path, manifest: Manifest, *, keep_last: bool) -> None:
         """Upload the export in `folder`, and remove those that are older than the previous one.
 
@@ -70,11 +86,12 @@ class Bucket:
             if is_name(old) and not (keep_last and old == last):
                 store.delete([found["path"] for page in store.list(f"{old}/") for found in page])
 
-    def _store(self) -> S3Store:
+    def _store(self, **options: Any) -> S3Store:
         bucket, _, prefix = self.address.removeprefix("s3://").partition("/")
         config: Any = {_VARIABLES[name]: self.variables[name] for name in _VARIABLES if name in self.variables}
         is_plain = config.get("aws_endpoint", "").startswith("http://")
-        return S3Store(bucket, prefix=prefix or None, config=config, client_options={"allow_http": is_plain})
+        client: Any = {"allow_http": is_plain}
+        return S3Store(bucket, prefix=prefix or None, config=config, client_options=client, **options)
 
 
 def _reason(error: Exception) -> str:

@@ -18,6 +18,13 @@ class Target(Protocol):
     def place(self) -> str:
         """The target, as it is named in messages, without secrets."""
 
+    def check(self) -> None:
+        """Check that it can be published to. What that writes is removed again.
+
+        Raises:
+            WarehouseError: the target can't be reached or refuses a request.
+        """
+
     def publish(self, folder: Path, manifest: Manifest, *, keep_last: bool) -> None:
         """Publish the export in `folder`."""
 

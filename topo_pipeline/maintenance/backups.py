@@ -50,6 +50,8 @@ def backup(warehouse: Warehouse, file: Path) -> About:
     """
     if os.path.lexists(file):
         raise WarehouseError(f"{file} already exists. Nothing was written. Choose another name for the backup.")
+    if not file.parent.is_dir():
+        raise WarehouseError(f"The folder {file.parent} does not exist. Run: mkdir -p {shlex.quote(str(file.parent))}")
     if isinstance(warehouse.place, SharedLake):
         return lake_backups.backup(warehouse, warehouse.place, file)
     source = _file_of(warehouse)

@@ -15,6 +15,7 @@ import duckdb
 
 from topo_pipeline.common.text import first_line
 from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.extensions import new_instance
 from topo_pipeline.warehouse.files import temporary, temporary_folder
 from topo_pipeline.warehouse.sql import SESSION, literal
 
@@ -110,7 +111,7 @@ class Buffer:
         self._received = self._memory = 0
         self._attachment: Hashable = None
         self._lock = threading.Lock()
-        self._connection = duckdb.connect()
+        self._connection = new_instance()
         self._connection.execute(
             f"{SESSION}; SET threads = 1; SET temp_directory = {literal(str(self._folder))};"
             " SET pandas_analyze_sample = 1"  # one row shows the type of an object column: all rows are text

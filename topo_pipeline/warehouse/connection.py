@@ -83,11 +83,9 @@ class Warehouse:
             WarehouseError: as all methods; or the warehouse was written by a newer version.
         """
         with self._migrated(buffer) as (connection, lock):
-            with undone_on_error(connection):  # also after an interruption the old day must remain
-                connection.execute(_LANDED_DAYS)
-                yield connection
-                lock.before_commit(connection)
-            self._commit(connection)
+            connection.execute(_LANDED_DAYS)
+            yield connection
+            lock.before_commit(connection)
 
     @contextmanager
     def reader(self, buffer: "Buffer | None" = None) -> Iterator[DuckDBPyConnection]:
@@ -141,21 +139,26 @@ class Warehouse:
 
     @contextmanager
     def _migrated(self, buffer: "Buffer | None" = None) -> Iterator[tuple[DuckDBPyConnection, WriteLock]]:
-        """Yield a connection that keeps other writers out, to a warehouse of the newest schema."""
+        """Yield a connection in a transaction that keeps other writers out, to a warehouse of the newest schema."""
         with (
             self.place.write_lock(self.wait_seconds) as lock,
             self._open(buffer) as connection,
             self.place.private_log(),
         ):
-            self._migrate(connection)
-            yield connection, lock
+            with undone_on_error(connection):  # also after an interruption the old day must remain
+                self._migrate(connection)
+                yield connection, lock
+            self._commit(connection)
 
     def _migrate(self, connection: DuckDBPyConnection) -> None:
+        """Update the schema in transactions of their own, if it is not the newest, and begin another."""
         try:
-            with undone_on_error(connection):
-                is_changed = migrate(connection)
-            self._commit(connection) if is_changed else connection.rollback()
+            is_changed = migrate(connection)
+            if not is_changed and self.place.is_arranged(connection):
+                return
+            self._commit(connection)
             self.place.arrange(connection)
+            connection.begin()
         except duckdb.CatalogException as error:
             raise WarehouseError(
                 f"{self.name} has tables that were not created by topo-pipeline. Set TOPO_WAREHOUSE to another place"

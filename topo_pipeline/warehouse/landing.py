@@ -156,8 +156,9 @@ def _replace(
     connection.execute(_KEEP_REPLACED, {"load_id": load_id, "now": now})
     connection.execute(_DELETE, where)
     inserted = _fetch_one(connection.execute(_INSERT, where))[0]
-    connection.execute(_REJECT, where | {"load_id": load_id, "now": now})
     rows, changed, removed, rejects = _fetch_one(connection.execute(_COUNTS, where))
+    if rejects:
+        connection.execute(_REJECT, where | {"load_id": load_id, "now": now})
     connection.execute("DROP TABLE superseded")
     return {
         "rows": rows,

@@ -52,7 +52,7 @@ def test_a_restore_over_a_damaged_warehouse_says_that_erasures_are_unknown(folde
     ("arguments", "words"),
     [
         (("backup", "data/topo.duckdb"), ("already exists",)),
-        (("backup", "nowhere/b.duckdb"), ("can't be written", "No such file")),
+        (("backup", "nowhere/b.duckdb"), ("does not exist", "mkdir -p")),
         (("restore", "none.duckdb", "--yes"), ("There is no backup",)),
         (("restore", "text", "--yes"), ("can't be restored", "it is not a DuckDB file")),
         (("restore", "data/topo.duckdb", "--yes"), ("the warehouse itself",)),

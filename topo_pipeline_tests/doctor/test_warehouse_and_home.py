@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
@@ -32,6 +33,10 @@ from topo_pipeline_tests.doctor.conftest import Examine, now
 from topo_pipeline_tests.orchestration.test_orphaned_runs import prepared, started
 from topo_pipeline_tests.warehouse.builders import LANDED, activity, land_into, noon, path_of, reading
 from topo_pipeline_tests.warehouse.worker import worker
+
+if TYPE_CHECKING:
+    from topo_pipeline_tests.services.postgres import Database
+    from topo_pipeline_tests.services.s3 import Bucket
 
 DaysAgo = Callable[[int], date]
 
@@ -312,3 +317,19 @@ def test_an_unexpected_error_in_a_check_is_a_problem(
         "problem", "The check failed: RuntimeError: with [key] in it.",
     )  # fmt: skip
     assert found["dagster home"].level == "ok"
+
+
+def test_the_bucket_of_a_lake_is_checked_before_the_first_load(
+    finds: Examine, postgres_database: "Database", s3_bucket: "Bucket"
+) -> None:
+    lake = {
+        "TOPO_WAREHOUSE": f"ducklake:postgres:{postgres_database.dsn}",
+        "TOPO_LAKE_DATA_PATH": f"{s3_bucket.url}/lake",
+    }
+    assert "There is no warehouse" in finds(**lake)["warehouse"].found
+    found = finds(**lake, AWS_SECRET_ACCESS_KEY="hunter2")  # noqa: S106 - of nothing
+    assert found["warehouse"].level == "problem"
+    assert "403 Forbidden" in found["warehouse"].found
+    assert "AWS_" in found["warehouse"].do
+    assert "hunter2" not in str(found)
+    assert s3_bucket.keys() == []

@@ -319,7 +319,7 @@ def test_a_full_disk_is_a_one_line_error_and_changes_nothing(workspace: Workspac
 
 
 def test_a_missing_folder_is_an_error(workspace: Workspace, tmp_path: Path) -> None:
-    with pytest.raises(WarehouseError, match="can't be written: No such file or directory"):
+    with pytest.raises(WarehouseError, match="does not exist. Run: mkdir -p "):
         backup(workspace.warehouse, tmp_path / "nowhere" / "backup.duckdb")
 
 

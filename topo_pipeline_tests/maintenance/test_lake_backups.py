@@ -6,7 +6,7 @@ import shutil
 import signal
 import stat
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from topo_pipeline.maintenance.forget import forget
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.erasure import NOTHING, Trace
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
-from topo_pipeline.warehouse.places import SharedLake
+from topo_pipeline.warehouse.places import SharedLake, dump
 from topo_pipeline.warehouse.workspace import bind_timezone
 from topo_pipeline_tests.command_line import answer
 from topo_pipeline_tests.warehouse.builders import DAY, LATER, NEXT_DAY, activity, ask, land_into, noon, reading
@@ -412,6 +412,73 @@ def test_without_a_usable_pg_dump_the_error_says_how_to_back_up_by_hand(
         backup(shared, folder)
     assert "\n" not in str(caught.value)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("hangs", ["--version", "--no-password"])
+def test_a_program_that_does_not_finish_is_ended(
+    shared: Warehouse, folder: Path, monkeypatch: pytest.MonkeyPatch, hangs: str
+) -> None:
+    shared.prepare()
+    script = f"case $1 in {hangs}) exec tail -f /dev/null;; *) echo 'pg_dump (PostgreSQL) 99.1';; esac"
+    program(folder.parent / "bin", "pg_dump", script)
+    monkeypatch.setenv("PATH", f"{folder.parent / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setattr(dump, "_CEILING", 0.6)
+    with pytest.raises(WarehouseError, match=r"pg_dump had not finished after 0\.01 minutes.*by hand"):
+        backup(shared, folder)
+    assert not folder.exists()
+
+
+@pytest.fixture
+def reader(postgres_database: "Database") -> Iterator[str]:
+    """Create a role that may read the lake, as docs/scale.md says, before the lake exists. Return its options."""
+    with postgres_database.connect() as session:
+        session.execute("CREATE ROLE a_reader LOGIN PASSWORD 'of_the_tests'")
+        session.execute("CREATE SCHEMA topo")
+        session.execute("GRANT USAGE ON SCHEMA topo TO a_reader")
+        session.execute("ALTER DEFAULT PRIVILEGES IN SCHEMA topo GRANT SELECT ON TABLES TO a_reader")
+    yield "user=a_reader password=of_the_tests"
+    with postgres_database.connect() as session:
+        session.execute("DROP OWNED BY a_reader; DROP ROLE a_reader")
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_readers_may_read_the_restored_lake(
+    shared: Warehouse, folder: Path, postgres_database: "Database", reader: str, is_lost: bool
+) -> None:
+    filled(shared)
+    as_reader = replace(shared, target=f"{shared.target} {reader}")
+    before = ask(as_reader, "SELECT id FROM topo.activities ORDER BY ALL")
+    backup(shared, folder)
+    if is_lost:
+        with postgres_database.connect() as session:
+            session.execute("DROP SCHEMA topo CASCADE; CREATE SCHEMA topo; GRANT USAGE ON SCHEMA topo TO a_reader")
+            session.execute("ALTER DEFAULT PRIVILEGES IN SCHEMA topo GRANT SELECT ON TABLES TO a_reader")
+    restored(shared, folder)
+    assert ask(as_reader, "SELECT id FROM topo.activities ORDER BY ALL") == before
+    with shared.transaction() as connection:  # a new table of the lake has new tables in its catalog
+        connection.execute("CREATE TABLE engagement.added (value INTEGER); INSERT INTO engagement.added VALUES (7)")
+    assert ask(as_reader, "FROM engagement.added") == [(7,)]
+    with pytest.raises(WarehouseError), as_reader.transaction():
+        pass
+
+
+def test_an_owner_of_the_schema_may_restore_it_only_with_the_right_to_create_schemas(
+    shared: Warehouse, folder: Path, postgres_database: "Database"
+) -> None:
+    with postgres_database.connect() as session:
+        session.execute("CREATE ROLE an_owner LOGIN PASSWORD 'of_the_tests'")
+        session.execute("CREATE SCHEMA topo AUTHORIZATION an_owner")
+        try:
+            lake = replace(shared, target=f"{shared.target} user=an_owner password=of_the_tests")
+            before = everything(filled(lake))
+            backup(lake, folder)
+            with pytest.raises(WarehouseError, match="GRANT CREATE ON DATABASE .* TO .an_owner.$") as caught:
+                restored(lake, folder)
+            session.execute(re.findall("GRANT .*", str(caught.value))[0].encode())
+            restored(lake, folder)
+            assert everything(lake) == before
+        finally:
+            session.execute("DROP OWNED BY an_owner; DROP ROLE an_owner")
 
 
 def test_no_program_gets_the_password_as_an_argument(

@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from topo_pipeline.warehouse.errors import WarehouseError
-from topo_pipeline.warehouse.extensions import load
+from topo_pipeline.warehouse.extensions import load, new_instance
 
 LOADED = "SELECT loaded FROM duckdb_extensions() WHERE extension_name = 'httpfs'"
 
@@ -17,6 +17,12 @@ def test_an_extension_is_loaded_without_network_and_serves_all_connections_of_th
         load(instance.cursor(), "httpfs")
         load(instance, "httpfs")
         assert instance.execute(LOADED).fetchall() == [(True,)]
+
+
+def test_an_instance_of_ours_loads_extensions_without_their_signatures() -> None:
+    with new_instance() as instance:
+        [(unsigned,)] = instance.execute("SELECT current_setting('allow_unsigned_extensions')").fetchall()
+        assert unsigned
 
 
 def test_a_missing_extension_is_an_error_that_says_how_to_install_it() -> None:

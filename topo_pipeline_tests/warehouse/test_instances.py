@@ -12,6 +12,7 @@ import duckdb
 import pytest
 from duckdb import DuckDBPyConnection
 
+from topo_pipeline.warehouse import extensions
 from topo_pipeline.warehouse import instances as reused
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.conftest import PATIENCE
@@ -36,13 +37,13 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 def created(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[DuckDBPyConnection]]:
     """Return the instances that the test creates. Idle instances of earlier tests are not used."""
     instances: list[DuckDBPyConnection] = []
-    connect = duckdb.connect
+    new_instance = extensions.new_instance
 
     def create() -> DuckDBPyConnection:
-        instances.append(connect())
+        instances.append(new_instance())
         return instances[-1]
 
-    monkeypatch.setattr(reused.duckdb, "connect", create)
+    monkeypatch.setattr(extensions, "new_instance", create)
     monkeypatch.setattr(reused, "_IDLE", defaultdict(list))
     yield instances
     for instance in instances:

@@ -5,9 +5,10 @@ Transactions, migrations and everything else are the same in every place (`wareh
 """
 
 from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.places.catalog_database import POSTGRES_PREFIX
 from topo_pipeline.warehouse.places.local import File, LocalLake
 from topo_pipeline.warehouse.places.place import LAKE_PREFIX, LakeStorage, Place, WriteLock
-from topo_pipeline.warehouse.places.shared import POSTGRES_PREFIX, SharedLake
+from topo_pipeline.warehouse.places.shared import SharedLake
 
 __all__ = ["File", "LakeStorage", "LocalLake", "Place", "SharedLake", "WriteLock", "place_at"]
 

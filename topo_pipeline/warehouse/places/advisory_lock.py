@@ -1,8 +1,6 @@
 """The lock that keeps writers of a shared lake apart: an advisory lock of Postgres, and a row as a fence behind it."""
 
 import hashlib
-import os
-import platform
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +8,7 @@ from duckdb import DuckDBPyConnection
 
 from topo_pipeline.common.retries import stamina
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
+from topo_pipeline.warehouse.places.catalog_database import machine
 from topo_pipeline.warehouse.places.place import WriteLock
 from topo_pipeline.warehouse.sql import one_sentence
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 FENCE = "main.write_count"
 """A table of the lake with one row, which each write transaction updates."""
 _COUNT = f"UPDATE {FENCE} SET number = number + 1"  # noqa: S608 - a constant
-SET_VALUE = "SELECT set_config(name, %s, false) FROM pg_settings WHERE name = %s"  # servers before 14 lack some
+_SET_TIMEOUT = "SELECT set_config('lock_timeout', %s, false)"
 _LOCKS = """
 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -51,7 +50,7 @@ class AdvisoryLock(WriteLock):
 
         milliseconds = max(1, round(1000 * wait_seconds))
         for attempt in stamina.retry_context(on=WarehouseInUse, attempts=2, wait_initial=0, wait_max=0, wait_jitter=0):
-            self._session.execute(SET_VALUE, [f"{1 if attempt.num == 1 else milliseconds}ms", "lock_timeout"])
+            self._session.execute(_SET_TIMEOUT, [f"{1 if attempt.num == 1 else milliseconds}ms"])
             with attempt:
                 try:
                     self._session.execute("SELECT pg_advisory_lock(%s)", [self._key])
@@ -67,7 +66,7 @@ class AdvisoryLock(WriteLock):
             who = f"topo-pipeline (process {ours['process']} on {ours['machine']}, session {session} of Postgres)"
         else:
             who = f"{application or 'another client'} at {address}, session {session} of Postgres" if session else ""
-        is_here = ours is not None and ours["machine"] == _machine()
+        is_here = ours is not None and ours["machine"] == machine()
         return WarehouseInUse(
             f"The warehouse {self._warehouse} is in use by {who or 'another session'}: wait for it to end, or stop it",
             process=int(ours["process"]) if ours and is_here else None,
@@ -96,7 +95,7 @@ class AdvisoryLock(WriteLock):
         from psycopg import Error, errors  # noqa: PLC0415 - an extra
 
         try:
-            self._session.execute(SET_VALUE, [f"{max(1, round(1000 * wait_seconds))}ms", "lock_timeout"])
+            self._session.execute(_SET_TIMEOUT, [f"{max(1, round(1000 * wait_seconds))}ms"])
             with self._session.transaction():
                 for statement in statements:
                     self._session.execute(statement.encode())
@@ -110,15 +109,6 @@ class AdvisoryLock(WriteLock):
     def before_commit(self, connection: DuckDBPyConnection) -> None:  # noqa: D102
         connection.execute(_COUNT)
         self.require()
-
-
-def application_name() -> str:
-    """Return the name by which Postgres knows this process. It keeps 63 characters."""
-    return f"topo-pipeline {os.getpid()}@{_machine()}"
-
-
-def _machine() -> str:
-    return platform.node()[:40]
 
 
 def lock_key(name: str) -> int:

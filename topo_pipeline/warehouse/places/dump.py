@@ -11,6 +11,8 @@ from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.files import temporary, temporary_folder
 from topo_pipeline.warehouse.sql import identifier, literal, one_line
 
+# Seconds that a program may take. Even a catalog of a gigabyte takes less.
+_CEILING = 1800.0
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 # The dump can only be loaded under the name that its schema had. A schema of that name gets this one for the time.
 _ASIDE = "topo-pipeline aside"
@@ -32,7 +34,7 @@ def dump(file: Path, *, schema: str, options: Mapping[str, str], server: int, ot
         otherwise: The sentence after an error that says how to do it by hand.
 
     Raises:
-        WarehouseError: pg_dump is missing, older than the server, or fails.
+        WarehouseError: pg_dump is missing, older than the server, fails, or takes too long.
     """
     _require("pg_dump", server, otherwise)
     given = ["--format=custom", "--no-owner", "--no-privileges", f"--schema={identifier(schema)}", f"--file={file}"]
@@ -54,7 +56,8 @@ def load(
         otherwise: As in `dump`.
 
     Raises:
-        WarehouseError: pg_restore or psql is missing or older than the server, or fails. Nothing was loaded.
+        WarehouseError: pg_restore or psql is missing, older than the server, fails, or takes too long. Nothing was
+            loaded.
     """
     for program in ("pg_restore", "psql"):
         _require(program, server, otherwise)
@@ -80,7 +83,7 @@ def _renamed(old: str, new: str) -> str:
 
 
 def _require(program: str, server: int, otherwise: str) -> None:
-    found = _VERSION.search(_output([program, "--version"])) if shutil.which(program) else None
+    found = _VERSION.search(_finished([program, "--version"], otherwise).stdout) if shutil.which(program) else None
     if found and int(found[1]) >= server:
         return
     has = f"version {found[1]} of {program} is installed" if found else f"{program} is not installed"
@@ -89,24 +92,32 @@ def _require(program: str, server: int, otherwise: str) -> None:
     )
 
 
-def _output(command: list[str]) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603 - a constant
-
-
 def _run(command: list[str], options: Mapping[str, str], otherwise: str) -> None:
     from psycopg.pq import Conninfo  # noqa: PLC0415 - an extra
 
     names = {option.keyword.decode(): option.envvar.decode() for option in Conninfo.get_defaults() if option.envvar}
     variables = {names[name]: value for name, value in options.items() if name in names}
-    environment = os.environ | variables | {"LC_ALL": "C.UTF-8"}
-    done = subprocess.run(  # noqa: S603 - arguments of our own
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    done = _finished(command, otherwise, variables)
     if done.returncode:
         raise WarehouseError(f"{one_line(done.stderr) or command[0]}. {otherwise}")
+
+
+def _finished(
+    command: list[str], otherwise: str, variables: Mapping[str, str] = {}
+) -> "subprocess.CompletedProcess[str]":
+    """Run a program until it has finished, or kill it: what comes from outside has a ceiling."""
+    try:
+        return subprocess.run(  # noqa: S603 - arguments of our own
+            command,
+            env=os.environ | variables | {"LC_ALL": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=_CEILING,
+        )
+    except subprocess.TimeoutExpired:
+        raise WarehouseError(
+            f"{command[0]} had not finished after {_CEILING / 60:g} minutes and was ended. {otherwise}"
+        ) from None

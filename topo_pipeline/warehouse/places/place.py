@@ -90,8 +90,13 @@ class Place(ABC):
         """Create the files of a transaction that DuckDB would make readable by everyone, and remove them if unused."""
         return nullcontext()
 
+    def is_arranged(self, connection: DuckDBPyConnection) -> bool:
+        """Return whether it is set how the tables are stored."""
+        del connection
+        return True
+
     def arrange(self, connection: DuckDBPyConnection) -> None:
-        """Set how the tables are stored, if that is not set yet. The connection has no transaction."""
+        """Set how the tables are stored. The connection has no transaction."""
         del connection
 
     def require_compactable(self, connection: DuckDBPyConnection) -> None:
@@ -118,6 +123,10 @@ class Place(ABC):
         """Return whether a statement failed because a connection to the place was lost."""
         del error
         return False
+
+    def why_unreachable(self) -> str | None:
+        """Return why the bucket with its files can't be read, if it can't, as a sentence."""
+        return None
 
     def why_unlocked(self) -> str | None:
         """Return why the lock does not keep other writers out, if it doesn't, as a sentence."""

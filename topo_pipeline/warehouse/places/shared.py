@@ -9,8 +9,8 @@ so that of two transactions that overlap all the same, DuckLake refuses the seco
 import os
 import shutil
 import uuid
-from collections.abc import Hashable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Hashable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -24,22 +24,17 @@ from topo_pipeline.warehouse import extensions
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.files import can_be_written, temporary, temporary_folder
 from topo_pipeline.warehouse.places import dump, lake
-from topo_pipeline.warehouse.places.advisory_lock import (
-    FENCE,
-    IS_HELD,
-    SET_VALUE,
-    AdvisoryLock,
-    application_name,
-    lock_key,
-)
-from topo_pipeline.warehouse.places.place import LAKE_PREFIX, LakeStorage, Place, WriteLock
-from topo_pipeline.warehouse.sql import identifier, literal, one_sentence
+from topo_pipeline.warehouse.places.advisory_lock import FENCE, IS_HELD, AdvisoryLock, lock_key
+from topo_pipeline.warehouse.places.catalog_database import POSTGRES_PREFIX, CatalogDatabase
+from topo_pipeline.warehouse.places.grants import grants_of, require_create
+from topo_pipeline.warehouse.places.place import LakeStorage, Place, WriteLock
+from topo_pipeline.warehouse.places.secrets import create_secret, s3_options
+from topo_pipeline.warehouse.sql import identifier, literal, reason_of
 from topo_pipeline.warehouse.transactions import undone_on_error
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
-POSTGRES_PREFIX = f"{LAKE_PREFIX}postgres:"
 S3_PREFIX = "s3://"
 # Tables with payloads, whose rows are never inlined in Postgres.
 _WITH_PAYLOADS = ("activities", "activity_changes", "rejects")
@@ -54,21 +49,9 @@ _ARRANGE = (
     f"COMMENT ON TABLE {FENCE} IS 'Write transactions so far. Each updates this row, so that two can''t overlap.'",
     f"INSERT INTO {FENCE} VALUES (0)",  # noqa: S608 - a constant
 )
-# Without this, Postgres would need hours to notice that a machine is gone and keep its lock until then, or might end
-# a session that waits for its transaction.
-_SESSION_SETTINGS = {
-    "tcp_keepalives_idle": "10",
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "3",
-    "idle_session_timeout": "0",
-    "statement_timeout": "0",
-}
 _BY_HAND = "docs/operations.md#a-shared-lake-by-hand"
 # The options of a connection that DuckDB's errors would show, and that it accepts in a secret instead.
 _PASSWORD = "password"  # noqa: S105 - a name
-_DEFAULTS = {"connect_timeout": "10", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}
-
-
 # S3 may answer 503 for a while. Together the waits take 13 seconds.
 _RETRIES = "SET http_retries = 6; SET http_retry_wait_ms = 200; SET http_retry_backoff = 2"
 # DuckDB's messages if its connection to Postgres is lost. It reports none of them as an IOException.
@@ -87,29 +70,16 @@ class SharedLake(Place):
     address: str = field(repr=False)  # a connection string of libpq
     storage: LakeStorage
 
-    @cached_property
-    def _options(self) -> dict[str, str]:
-        """The connection's options by name."""
-        from psycopg import ProgrammingError, conninfo  # noqa: PLC0415 - an extra
-
-        try:
-            found = {name: str(value) for name, value in conninfo.conninfo_to_dict(self.address).items()}
-        except ProgrammingError:  # its message may quote the password
-            raise WarehouseError(
-                f"TOPO_WAREHOUSE has no valid connection string of Postgres after {POSTGRES_PREFIX}. Example:"
-                f" {POSTGRES_PREFIX}host=db.example.com dbname=lake user=topo password=…"
-            ) from None
-        return {**_DEFAULTS, **found}
+    @property
+    def _database(self) -> CatalogDatabase:
+        return CatalogDatabase(self.address)
 
     @cached_property
     def name(self) -> str:  # noqa: D102 - as in Place, here and below
         try:
-            known = self._options
+            return f"{POSTGRES_PREFIX}{self._database.name}/{self.storage.schema}"
         except ModuleNotFoundError:
             return POSTGRES_PREFIX
-        port = f":{known['port']}" if "port" in known else ""
-        host = known.get("host", known.get("hostaddr", known.get("service", "")))
-        return f"{POSTGRES_PREFIX}//{host}{port}/{known.get('dbname', '')}/{self.storage.schema}"
 
     @property
     def _is_s3(self) -> bool:
@@ -157,16 +127,16 @@ class SharedLake(Place):
 
         for name in ("ducklake", "postgres_scanner", *(["httpfs"] if self._is_s3 else [])):
             extensions.load(connection, name)
-        public = {"application_name": application_name(), **self._options}
+        public = dict(self._database.options)
         password = public.pop(_PASSWORD, None)
         options = {"META_SCHEMA": self.storage.schema}
         if not read_only and not self.exists():
             options["DATA_PATH"] = self._new_folder()
         if password is not None:
             options["META_SECRET"] = "topo_postgres"  # noqa: S105 - a name
-            _create_secret(connection, "topo_postgres", {"TYPE": "postgres", "PASSWORD": password})
+            create_secret(connection, "topo_postgres", {"TYPE": "postgres", "PASSWORD": password})
         if self._is_s3:
-            _create_secret(connection, "topo_s3", _s3_options(self.storage))
+            create_secret(connection, "topo_s3", s3_options(self.storage))
             connection.execute(_RETRIES)
         given = ", ".join(f"{name} {literal(value)}" for name, value in options.items())
         target = literal(f"{POSTGRES_PREFIX}{make_conninfo(**public)}")
@@ -197,17 +167,21 @@ class SharedLake(Place):
         Two processes that attach a new lake at the same time would both create its catalog.
         """
         with self._session() as session:
-            for name, value in _SESSION_SETTINGS.items():
-                session.execute(SET_VALUE, [value, name])
             lock = AdvisoryLock(session, lock_key(self.storage.schema), self.name)
             lock.take(wait_seconds)
             if not session.execute("SELECT to_regnamespace(quote_ident(%s))", [self.storage.schema]).fetchall()[0][0]:
                 session.execute(f"CREATE SCHEMA {self._schema}".encode())
             yield lock
 
+    def is_arranged(self, connection: DuckDBPyConnection) -> bool:  # noqa: D102
+        try:
+            connection.execute(f"FROM {FENCE} LIMIT 0")  # listing all tables would take long
+        except duckdb.CatalogException:
+            return False
+        return True
+
     def arrange(self, connection: DuckDBPyConnection) -> None:  # noqa: D102
-        with suppress(duckdb.CatalogException):  # listing all tables would take long
-            connection.execute(f"FROM {FENCE} LIMIT 0")
+        if self.is_arranged(connection):
             return
         with undone_on_error(connection):
             for statement in _ARRANGE:
@@ -252,18 +226,24 @@ class SharedLake(Place):
         """Create this lake from a dump, in one transaction. Its folder, one of those of `folder_of`, is still empty.
 
         Raises:
-            WarehouseError: as `dump`. Nothing was created.
+            WarehouseError: as `dump`; or the role may not create schemas. Nothing was created.
         """
         folder = f"{self.storage.data_path}/{folder_of.storage.schema}-{uuid.uuid4().hex[:12]}/"
         otherwise = f"To restore the lake by hand, see {_BY_HAND}."
+        with self._session() as session:
+            require_create(session)
         dump.load(file, dumped=dumped, data_path=folder, **self._programs(otherwise))
         self._create_folder(folder, exist_ok=False)
 
     def _programs(self, otherwise: str) -> dict[str, Any]:
         with self._session() as session:
             server = session.info.server_version // 10_000
-        options = {"application_name": application_name(), **self._options}
-        return {"schema": self.storage.schema, "options": options, "server": server, "otherwise": otherwise}
+        return {
+            "schema": self.storage.schema,
+            "options": self._database.options,
+            "server": server,
+            "otherwise": otherwise,
+        }
 
     def restoring(self) -> LakeStorage:
         """Return the storage of the lake that `restore` prepares. No setting can name its schema."""
@@ -282,16 +262,21 @@ class SharedLake(Place):
             session.execute(f"DROP SCHEMA {self._schema} CASCADE".encode())
 
     def put_in_place(self, lock: "AdvisoryLock", *, now: datetime, wait_seconds: float) -> str | None:
-        """Give the lake `restoring` the name of this one. Return where this one then is, in words, if it exists.
+        """Give the lake `restoring` the name and the readers of this one.
+
+        Return where this one then is, in words, if it exists.
 
         The caller holds the lock. Readers that have begun finish first.
 
         Raises:
             WarehouseInUse: a reader has not finished within `wait_seconds`. Nothing was changed.
         """
-        renamed = f"ALTER SCHEMA {identifier(self.restoring().schema)} RENAME TO {self._schema}"
+        restored = self.restoring().schema
+        renamed = f"ALTER SCHEMA {identifier(restored)} RENAME TO {self._schema}"
+        with self._session() as session:
+            grants = grants_of(session, self.storage.schema, restored)
         if not self.exists():
-            lock.run(f"DROP SCHEMA {self._schema}", renamed, wait_seconds=wait_seconds)
+            lock.run(*grants, f"DROP SCHEMA {self._schema}", renamed, wait_seconds=wait_seconds)
             return None
         with self._session() as session:
             [(folder,)] = session.execute(
@@ -301,6 +286,7 @@ class SharedLake(Place):
         lock.run(
             # A reader would find the names of the old tables in the new ones, whose rows its transaction does not see.
             f"LOCK TABLE {self._schema}.ducklake_snapshot",
+            *grants,
             f"ALTER SCHEMA {self._schema} RENAME TO {identifier(kept)}",
             renamed,
             wait_seconds=wait_seconds,
@@ -317,6 +303,18 @@ class SharedLake(Place):
 
     def is_disconnected(self, error: duckdb.Error) -> bool:  # noqa: D102
         return any(words in str(error) for words in _DISCONNECTED)
+
+    def why_unreachable(self) -> str | None:  # noqa: D102
+        if not self._is_s3:
+            return None
+        with extensions.new_instance() as connection:
+            extensions.load(connection, "httpfs")
+            create_secret(connection, "topo_s3", s3_options(self.storage))
+            try:
+                connection.execute("SELECT count(*) FROM glob(?)", [f"{self.storage.data_path}/topo-pipeline-check*"])
+            except duckdb.Error as error:
+                return f"The bucket of {self.name} can't be read: {reason_of(error)}."
+        return None
 
     def why_unlocked(self) -> str | None:
         """Try to take one lock in two sessions. A pooler in transaction mode gives both the same one of Postgres."""
@@ -340,43 +338,6 @@ class SharedLake(Place):
             f" they are overwritten, in backups of the database{versions}."
         )
 
-    @contextmanager
-    def _session(self) -> "Iterator[Connection[Any]]":
-        """Yield a session of Postgres in which each statement is a transaction.
-
-        Raises:
-            WarehouseError: psycopg is not installed, or the database can't be reached.
-        """
-        try:
-            import psycopg  # noqa: PLC0415 - an extra
-        except ModuleNotFoundError:
-            raise WarehouseError("A shared lake needs an extra: pip install 'topo-pipeline[lake]'") from None
-        try:
-            session = psycopg.connect(**{"application_name": application_name(), **self._options}, autocommit=True)  # type: ignore[arg-type]  # names of libpq
-        except psycopg.Error as error:
-            raise WarehouseError(f"The warehouse {self.name} can't be opened: {one_sentence(error)}") from None
-        with closing(session):
-            yield session
-
-
-def _create_secret(connection: DuckDBPyConnection, name: str, options: Mapping[str, str]) -> None:
-    given = ", ".join(f"{option} {literal(value)}" for option, value in options.items())
-    connection.execute(f"CREATE OR REPLACE TEMPORARY SECRET {name} ({given})")
-
-
-def _s3_options(storage: LakeStorage) -> dict[str, str]:
-    """Return the secret for S3 from the variables that AWS's own programs read."""
-    known = storage.variables
-    endpoint = known.get("AWS_ENDPOINT_URL_S3", known.get("AWS_ENDPOINT_URL", ""))
-    scheme, _, host = endpoint.rpartition("://")
-    options = {
-        "KEY_ID": known.get("AWS_ACCESS_KEY_ID"),
-        "SECRET": known.get("AWS_SECRET_ACCESS_KEY"),
-        "SESSION_TOKEN": known.get("AWS_SESSION_TOKEN"),
-        "REGION": known.get("AWS_REGION", known.get("AWS_DEFAULT_REGION")),
-        "ENDPOINT": host.rstrip("/") or None,
-        "URL_STYLE": "path" if host else None,  # servers other than AWS's often have no name for each bucket
-        "USE_SSL": "false" if scheme == "http" else None,
-    }
-    given = {name: value for name, value in options.items() if value is not None}
-    return {"TYPE": "s3", "SCOPE": storage.data_path, **given}
+    def _session(self) -> AbstractContextManager["Connection[Any]"]:
+        """Yield a session of Postgres, as `CatalogDatabase.session`."""
+        return self._database.session(self.name)

@@ -1,0 +1,61 @@
+"""Check the targets outside this machine to which the settings publish the tables."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+
+from topo_pipeline.doctor.finding import Finding, ok, problem
+from topo_pipeline.exports.targets import target_of
+from topo_pipeline.settings import Settings
+from topo_pipeline.warehouse.errors import WarehouseError
+
+# Seconds in which a target must have answered.
+_PATIENCE = 30.0
+_DO = {
+    "s3": "Check TOPO_PUBLISH_S3 and the AWS_… variables. The key must be allowed to list the folder, and to"
+    " read, write and delete its objects.",
+    "postgres": "Check TOPO_PUBLISH_POSTGRES. The user must own the schema TOPO_PUBLISH_POSTGRES_SCHEMA, or be"
+    " allowed to create it.",
+    "iceberg": "Check TOPO_PUBLISH_ICEBERG and the variables PYICEBERG_CATALOG__….",
+}
+_WORKS = {
+    "s3": "Objects in {} can be listed, written and deleted.",
+    "postgres": "Tables can be created in {}.",
+    "iceberg": "The catalog of {} answers.",
+}
+
+
+def look(settings: Settings) -> Iterator[Finding]:
+    """Yield a finding for each target. What a check writes is removed again."""
+    for name in settings.targets:
+        try:
+            place = _answer(name, settings)
+        except WarehouseError as error:
+            do = f"{_DO[name]} Then run: topo-pipeline doctor"
+            yield problem(f"publish/{name}", f"{str(error).rstrip('.')}.", do)
+        else:
+            yield ok(f"publish/{name}", _WORKS[name].format(place))
+
+
+def _answer(name: str, settings: Settings) -> str:
+    """Check a target and return its place.
+
+    The libraries have no time limit of their own, or one of minutes, so the check is left behind in a thread.
+    """
+    target = target_of(name, settings)
+    checked: Future[None] = Future()
+
+    def check() -> None:
+        try:
+            target.check()
+            checked.set_result(None)
+        except BaseException as error:  # noqa: BLE001 - the caller gets it
+            checked.set_exception(error)
+
+    threading.Thread(target=check, daemon=True).start()
+    try:
+        checked.result(timeout=_PATIENCE)
+    except TimeoutError:
+        found = f"Nothing can be published to {target.place}: there was no answer for {_PATIENCE:g} seconds"
+        raise WarehouseError(found) from None
+    return target.place
