@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
@@ -13,7 +13,7 @@ import pytest
 
 from topo_pipeline import definitions
 from topo_pipeline.cli import app, console
-from topo_pipeline.engagement import tables
+from topo_pipeline.engagement import tables as metric_tables
 from topo_pipeline.report.previews import Seen
 from topo_pipeline.settings import get_settings
 from topo_pipeline_tests.conftest import PATIENCE
@@ -41,13 +41,13 @@ def run(folder: Path, *command: str, **environment: str | None) -> subprocess.Co
 
 
 def answer(
-    folder: Path, *arguments: str, builds_tables: bool = True, **environment: str | None
+    folder: Path, *arguments: str, tables: Collection[str] | None = None, **environment: str | None
 ) -> subprocess.CompletedProcess[str]:
     """Run the command in this process, which saves the seconds that a new one takes to import Dagster.
 
     Its settings and definitions are made from the environment of the call, as in a new process. Partitions are not:
     they start on the tests' date, in the tests' zone. Previews have no charts, and tables no comments: these take most
-    of the time and have their own tests. Unless `builds_tables`, a backfill only lands its days.
+    of the time and have their own tests. If `tables` are given, a backfill builds only these, without their checks.
     """
     with (
         patch.dict(os.environ, _environment(environment), clear=True),
@@ -55,11 +55,11 @@ def answer(
         tempfile.TemporaryFile("w+", encoding="utf-8") as stdout,
         tempfile.TemporaryFile("w+", encoding="utf-8") as stderr,
         Path(os.devnull).open(encoding="utf-8") as stdin,
-        _new_settings(monkeypatch, builds_tables=builds_tables),
+        _new_settings(monkeypatch, tables),
     ):
         monkeypatch.chdir(folder)
         monkeypatch.setattr(Seen, "picture", lambda _: None)
-        monkeypatch.setattr(tables, "_comment", lambda *_: None)
+        monkeypatch.setattr(metric_tables, "_comment", lambda *_: None)
         for name, stream in {"stdin": stdin, "stdout": stdout, "stderr": stderr}.items():
             monkeypatch.setattr(sys, name, stream)
         monkeypatch.setattr(console.err, "_file", None)  # a backfill binds it to this call's stream
@@ -76,14 +76,14 @@ def _environment(changes: dict[str, str | None]) -> dict[str, str]:
 
 
 @contextmanager
-def _new_settings(monkeypatch: pytest.MonkeyPatch, *, builds_tables: bool) -> Iterator[None]:
+def _new_settings(monkeypatch: pytest.MonkeyPatch, tables: Collection[str] | None) -> Iterator[None]:
     """Clear the settings that this process has read, and the definitions built from them."""
 
     def build(name: str) -> object:
         if name != "defs":
             raise AttributeError(name)
         built = definitions.build(get_settings())
-        return built if builds_tables else with_only(built, *LANDED)
+        return built if tables is None else with_only(built, *LANDED, *tables)
 
     monkeypatch.delattr(definitions, "defs")
     monkeypatch.setattr(definitions, "__getattr__", build, raising=False)

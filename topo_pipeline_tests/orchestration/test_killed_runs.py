@@ -89,7 +89,7 @@ def test_after_a_kill_the_next_backfill_fails_the_orphaned_run_and_reads_the_res
     api.release.set()
     assert _landed(tmp_path) == [2]
 
-    again = answer(tmp_path, "backfill", *RANGE, builds_tables=False, TOPO_API_URL=api_url)
+    again = answer(tmp_path, "backfill", *RANGE, tables=(), TOPO_API_URL=api_url)
 
     assert again.returncode == 0, again.stderr
     assert _landed(tmp_path) == [2, 3, 4]
