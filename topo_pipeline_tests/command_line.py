@@ -1,11 +1,13 @@
 """Run the command line in tests: in its own process, or in the test's process, which is faster."""
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 from unittest.mock import patch
 
@@ -13,11 +15,13 @@ import pytest
 
 from topo_pipeline import definitions
 from topo_pipeline.cli import app, console
-from topo_pipeline.engagement import tables
+from topo_pipeline.engagement import tables as metric_tables
 from topo_pipeline.report.previews import Seen
 from topo_pipeline.settings import get_settings
 from topo_pipeline_tests.conftest import PATIENCE
+from topo_pipeline_tests.dagster_storage import patch_storage
 from topo_pipeline_tests.defs.only import LANDED, with_only
+from topo_pipeline_tests.warehouse.processes import Child, import_too
 
 COMMAND = str(Path(sys.executable).parent / "topo-pipeline")
 
@@ -41,25 +45,20 @@ def run(folder: Path, *command: str, **environment: str | None) -> subprocess.Co
 
 
 def answer(
-    folder: Path, *arguments: str, builds_tables: bool = True, **environment: str | None
+    folder: Path, *arguments: str, tables: Collection[str] | None = None, **environment: str | None
 ) -> subprocess.CompletedProcess[str]:
     """Run the command in this process, which saves the seconds that a new one takes to import Dagster.
 
     Its settings and definitions are made from the environment of the call, as in a new process. Partitions are not:
     they start on the tests' date, in the tests' zone. Previews have no charts, and tables no comments: these take most
-    of the time and have their own tests. Unless `builds_tables`, a backfill only lands its days.
+    of the time and have their own tests. If `tables` are given, a backfill builds only these, without their checks.
     """
     with (
-        patch.dict(os.environ, _environment(environment), clear=True),
-        pytest.MonkeyPatch.context() as monkeypatch,
+        _called_in(folder, _environment(environment), tables) as monkeypatch,
         tempfile.TemporaryFile("w+", encoding="utf-8") as stdout,
         tempfile.TemporaryFile("w+", encoding="utf-8") as stderr,
         Path(os.devnull).open(encoding="utf-8") as stdin,
-        _new_settings(monkeypatch, builds_tables=builds_tables),
     ):
-        monkeypatch.chdir(folder)
-        monkeypatch.setattr(Seen, "picture", lambda _: None)
-        monkeypatch.setattr(tables, "_comment", lambda *_: None)
         for name, stream in {"stdin": stdin, "stdout": stdout, "stderr": stderr}.items():
             monkeypatch.setattr(sys, name, stream)
         monkeypatch.setattr(console.err, "_file", None)  # a backfill binds it to this call's stream
@@ -69,6 +68,68 @@ def answer(
         return subprocess.CompletedProcess(arguments, end.value.code, _read(stdout), _read(stderr))
 
 
+class Forked(Child):
+    """The command as in `answer`, but in a process of its own, which a test can interrupt."""
+
+    def __init__(
+        self, folder: Path, *arguments: str, tables: Collection[str] | None = None, **environment: str | None
+    ) -> None:
+        import_too(__name__)
+        super().__init__(_run_forked, folder, arguments, _environment(environment), tables)
+        self.stderr = os.fdopen(os.dup(self.pipe.fileno()), "rb")
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid
+        return self.process.pid
+
+    def read_until(self, words: str) -> None:
+        """Read the error output up to a line with these words."""
+        while words.encode() not in (line := self.stderr.readline()):
+            assert line, "it ended"
+
+    def end(self) -> tuple[int | None, str]:
+        """Wait for the process to end, and return its exit code and the rest of its error output."""
+        with self.stderr:
+            rest = self.stderr.read().decode()
+        return self.wait(), rest
+
+    def kill(self) -> None:
+        """End the process if it has not ended."""
+        self.process.kill()
+        self.stderr.close()
+        self.wait()
+
+
+def _run_forked(
+    folder: Path, arguments: Sequence[str], environment: dict[str, str], tables: Collection[str] | None, pipe: Connection
+) -> None:
+    os.dup2(pipe.fileno(), 2)
+    pipe.close()
+    with (
+        _called_in(folder, environment, tables) as monkeypatch,
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+    ):
+        patch_storage(monkeypatch)
+        app(arguments, prog_name="topo-pipeline")
+
+
+@contextmanager
+def _called_in(
+    folder: Path, environment: dict[str, str], tables: Collection[str] | None
+) -> Iterator[pytest.MonkeyPatch]:
+    with (
+        patch.dict(os.environ, environment, clear=True),
+        pytest.MonkeyPatch.context() as monkeypatch,
+        _new_settings(monkeypatch, tables),
+    ):
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(Seen, "picture", lambda _: None)
+        monkeypatch.setattr(metric_tables, "_comment", lambda *_: None)
+        yield monkeypatch
+
+
 def _environment(changes: dict[str, str | None]) -> dict[str, str]:
     defaults = {"TOPO_WAREHOUSE": "data/topo.duckdb", "TOPO_REQUESTS_PER_SECOND": "1000", "DAGSTER_HOME": None}
     merged = {**os.environ, **defaults, **changes}
@@ -76,14 +137,14 @@ def _environment(changes: dict[str, str | None]) -> dict[str, str]:
 
 
 @contextmanager
-def _new_settings(monkeypatch: pytest.MonkeyPatch, *, builds_tables: bool) -> Iterator[None]:
+def _new_settings(monkeypatch: pytest.MonkeyPatch, tables: Collection[str] | None) -> Iterator[None]:
     """Clear the settings that this process has read, and the definitions built from them."""
 
     def build(name: str) -> object:
         if name != "defs":
             raise AttributeError(name)
         built = definitions.build(get_settings())
-        return built if builds_tables else with_only(built, *LANDED)
+        return built if tables is None else with_only(built, *LANDED, *tables)
 
     monkeypatch.delattr(definitions, "defs")
     monkeypatch.setattr(definitions, "__getattr__", build, raising=False)

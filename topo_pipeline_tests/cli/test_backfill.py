@@ -68,7 +68,7 @@ def test_the_first_backfill_prints_one_line_about_the_contract_check(
 ) -> None:
     """The check is skipped for an API on this machine, so the test turns it on."""
     monkeypatch.setitem(load_days.__kwdefaults__, "checks_contract", True)
-    result = answer(tmp_path, "backfill", "2026-03-03", "2026-03-03", builds_tables=False, TOPO_API_URL=api_url)
+    result = answer(tmp_path, "backfill", "2026-03-03", "2026-03-03", tables=(), TOPO_API_URL=api_url)
     [line] = [line for line in result.stdout.splitlines() if "Contract check" in line]
     assert "assumptions hold" in line
     assert "topo-pipeline doctor --contract" in line
@@ -162,7 +162,7 @@ def test_a_backfill_warns_if_the_warehouse_lacks_recorded_days(
 ) -> None:
     folder = shutil.copytree(backfilled[0], tmp_path / "copy")
     mistyped = {"TOPO_API_URL": api_url, "TOPO_WAREHOUSE": "data/tpoo.duckdb"}
-    result = answer(folder, "backfill", "2026-03-04", "2026-03-04", builds_tables=False, **mistyped)
+    result = answer(folder, "backfill", "2026-03-04", "2026-03-04", tables=(), **mistyped)
     assert result.returncode == 0
     [warning] = [line for line in result.stderr.splitlines() if "Dagster has records" in line]
     assert "are not in data/tpoo.duckdb: 2026-03-01 to 2026-03-03." in warning

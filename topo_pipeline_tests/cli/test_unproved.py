@@ -39,7 +39,7 @@ class Place:
 
     def run(self, *arguments: str, **environment: str) -> CompletedProcess[str]:
         api = {"TOPO_API_URL": f"{self.address}/v1"}
-        return answer(self.folder, *arguments, builds_tables=False, **api, **environment)
+        return answer(self.folder, *arguments, tables=(), **api, **environment)
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         return ask(Warehouse(str(self.folder / "data" / "topo.duckdb")), sql)

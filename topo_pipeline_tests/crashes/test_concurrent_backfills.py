@@ -1,12 +1,11 @@
 """Several machines backfill into one new warehouse at the same time, each with its own days and Dagster home.
 
-One of the machines is the test process, which has already imported Dagster. The rest are new processes.
+One of the machines is the test process. The rest are processes of their own.
 """
 
 import asyncio
 import os
 import shutil
-import subprocess
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -20,7 +19,7 @@ from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline_tests.command_line import COMMAND, answer
+from topo_pipeline_tests.command_line import Forked, answer
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.crashes.source import ONE_DAY, window_of
 from topo_pipeline_tests.engagement.helpers import Workspace
@@ -54,7 +53,7 @@ class Backfills:
     """The days of each machine, its exit code and errors, and the folder with the warehouse and the homes."""
 
     ranges: list[list[date]]
-    results: list[tuple[int, str]]
+    results: list[tuple[int | None, str]]
     folder: Path
 
     @property
@@ -78,21 +77,13 @@ def backfills(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         shared = {"TOPO_API_URL": f"{address}/v1", "TOPO_WAREHOUSE": str(folder / "topo.duckdb")}
         for home in homes:
             home.mkdir()
-        processes = [
-            subprocess.Popen(  # noqa: S603
-                [COMMAND, *command],
-                cwd=home,
-                env={**os.environ, **shared, "DAGSTER_HOME": str(home)},
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
+        others = [
+            Forked(home, *command, DAGSTER_HOME=str(home), **shared)
             for home, command in zip(homes[1:], commands[1:], strict=True)
         ]
         own = answer(homes[0], *commands[0], DAGSTER_HOME=str(homes[0]), **shared)
-        errors = [process.communicate(timeout=PATIENCE)[1] for process in processes]
-    codes = [process.returncode for process in processes]
-    return Backfills(ranges, [(own.returncode, own.stderr), *zip(codes, errors, strict=True)], folder)
+        results = [(own.returncode, own.stderr), *(other.end() for other in others)]
+    return Backfills(ranges, results, folder)
 
 
 @pytest.fixture

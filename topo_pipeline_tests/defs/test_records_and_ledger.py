@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -23,14 +22,22 @@ LANDED = [day for day in TEN_DAYS[:-2] if day != GAP]
 NIGHT = datetime(2026, 3, 20, 1, 15, tzinfo=UTC)
 
 
-@contextmanager
-def some_landed(folder: Path) -> Iterator[Pipeline]:
-    """Yield a pipeline in which the last two of ten days are missing, and one in between."""
-    folder.mkdir()
-    with pipeline_over(folder, API_KEY) as pipeline:
+@pytest.fixture(scope="module")
+def landed(tmp_path_factory: pytest.TempPathFactory, empty_home: Path) -> Path:
+    """A folder with the warehouse and the home of a pipeline that has landed some days, to be copied."""
+    folder = tmp_path_factory.mktemp("landed")
+    with pipeline_over(folder, API_KEY, home=shutil.copytree(empty_home, folder / "home")) as pipeline:
         assert pipeline.read(TEN_DAYS[:4]).success
         assert pipeline.read(TEN_DAYS[5:-2]).success
-        yield pipeline
+    return folder
+
+
+@pytest.fixture
+def pipeline(landed: Path, tmp_path: Path) -> Iterator[Pipeline]:
+    """A pipeline in which the last two of ten days are missing, and one in between."""
+    here = shutil.copytree(landed, tmp_path / "here")
+    with pipeline_over(here, API_KEY, home=here / "home") as copied:
+        yield copied
 
 
 def requested_at_night(pipeline: Pipeline) -> list[date]:
@@ -55,56 +62,52 @@ def recorded_days_of(pipeline: Pipeline) -> Sequence[str]:
     return sorted(key for key, _ in recorded_loads(pipeline.instance))
 
 
-def test_a_lost_warehouse_is_an_error_in_the_next_run_and_is_read_again_at_night(tmp_path: Path) -> None:
-    with some_landed(tmp_path / "here") as pipeline:
-        assert compare(pipeline.instance, pipeline.warehouse) == Disagreement()
-        path_of(pipeline.warehouse).unlink()
-        result = pipeline.read([TEN_DAYS[-2]])
-        assert result.success
-        [error] = errors(pipeline, result)
-        assert str(path_of(pipeline.warehouse)) in error
-        assert "TOPO_WAREHOUSE" in error
-        before, after = GAP - timedelta(days=1), GAP + timedelta(days=1)
-        for first, last in ((LANDED[0], before), (after, LANDED[-1])):
-            assert f"topo-pipeline backfill {first} {last}" in error
-        assert lost_days(pipeline.instance) == set(LANDED)
-        assert requested_at_night(pipeline) == TEN_DAYS
+def test_a_lost_warehouse_is_an_error_in_the_next_run_and_is_read_again_at_night(pipeline: Pipeline) -> None:
+    assert compare(pipeline.instance, pipeline.warehouse) == Disagreement()
+    path_of(pipeline.warehouse).unlink()
+    result = pipeline.read([TEN_DAYS[-2]])
+    assert result.success
+    [error] = errors(pipeline, result)
+    assert str(path_of(pipeline.warehouse)) in error
+    assert "TOPO_WAREHOUSE" in error
+    before, after = GAP - timedelta(days=1), GAP + timedelta(days=1)
+    for first, last in ((LANDED[0], before), (after, LANDED[-1])):
+        assert f"topo-pipeline backfill {first} {last}" in error
+    assert lost_days(pipeline.instance) == set(LANDED)
+    assert requested_at_night(pipeline) == TEN_DAYS
 
-        assert pipeline.read(TEN_DAYS).success
-        assert lost_days(pipeline.instance) == set()
-        assert compare(pipeline.instance, pipeline.warehouse) == Disagreement()
-        assert requested_at_night(pipeline) == TEN_DAYS[-4:]  # as every night
+    assert pipeline.read(TEN_DAYS).success
+    assert lost_days(pipeline.instance) == set()
+    assert compare(pipeline.instance, pipeline.warehouse) == Disagreement()
+    assert requested_at_night(pipeline) == TEN_DAYS[-4:]  # as every night
 
 
-def test_days_of_a_lost_warehouse_that_have_landed_again_are_not_requested(tmp_path: Path) -> None:
-    with some_landed(tmp_path / "here") as pipeline:
-        path_of(pipeline.warehouse).unlink()
-        assert pipeline.read([TEN_DAYS[-2]]).success
-        assert pipeline.read(TEN_DAYS[:3]).success
-        assert lost_days(pipeline.instance) == set(LANDED[3:])
-        assert requested_at_night(pipeline) == TEN_DAYS[3:]
+def test_days_of_a_lost_warehouse_that_have_landed_again_are_not_requested(pipeline: Pipeline) -> None:
+    path_of(pipeline.warehouse).unlink()
+    assert pipeline.read([TEN_DAYS[-2]]).success
+    assert pipeline.read(TEN_DAYS[:3]).success
+    assert lost_days(pipeline.instance) == set(LANDED[3:])
+    assert requested_at_night(pipeline) == TEN_DAYS[3:]
 
 
 def test_after_a_wrong_path_is_corrected_the_warehouse_is_not_read_again(
-    tmp_path: Path,
+    pipeline: Pipeline, tmp_path: Path
 ) -> None:
-    with some_landed(tmp_path / "here") as pipeline:
-        right, elsewhere = path_of(pipeline.warehouse), tmp_path / "elsewhere.duckdb"
-        right.rename(elsewhere)
-        assert pipeline.read([TEN_DAYS[-2]]).success
-        elsewhere.replace(right)
-        result = pipeline.read([TEN_DAYS[-1]])
-        assert result.success
-        assert lost_days(pipeline.instance) == {TEN_DAYS[-2]}  # landed in the other file
-        assert requested_at_night(pipeline) == [GAP, *TEN_DAYS[-4:]]
+    right, elsewhere = path_of(pipeline.warehouse), tmp_path / "elsewhere.duckdb"
+    right.rename(elsewhere)
+    assert pipeline.read([TEN_DAYS[-2]]).success
+    elsewhere.replace(right)
+    result = pipeline.read([TEN_DAYS[-1]])
+    assert result.success
+    assert lost_days(pipeline.instance) == {TEN_DAYS[-2]}  # landed in the other file
+    assert requested_at_night(pipeline) == [GAP, *TEN_DAYS[-4:]]
 
 
 def test_after_a_lost_home_the_next_run_records_every_landed_day_and_gaps_are_read(
-    tmp_path: Path,
+    landed: Path, tmp_path: Path
 ) -> None:
-    with some_landed(tmp_path / "here"):
-        pass
-    with pipeline_over(tmp_path / "here", API_KEY) as with_new_home:
+    shutil.copy(landed / "topo.duckdb", tmp_path)
+    with pipeline_over(tmp_path, API_KEY) as with_new_home:
         assert requested_at_night(with_new_home) == TEN_DAYS[-4:]
         result = with_new_home.read([TEN_DAYS[-1]])
         assert result.success
@@ -115,23 +118,21 @@ def test_after_a_lost_home_the_next_run_records_every_landed_day_and_gaps_are_re
         assert requested_at_night(with_new_home) == [GAP, *TEN_DAYS[-4:]]
 
 
-def test_days_whose_restored_loads_are_older_are_read_again(tmp_path: Path) -> None:
-    with some_landed(tmp_path / "here") as pipeline:
-        backup = Path(shutil.copy(path_of(pipeline.warehouse), tmp_path / "backup.duckdb"))
-        assert pipeline.read(LANDED[:2]).success
-        backup.replace(path_of(pipeline.warehouse))
-        assert compare(pipeline.instance, pipeline.warehouse) == Disagreement(lost=tuple(LANDED[:2]))
-        assert pipeline.read([TEN_DAYS[-2]]).success
-        assert requested_at_night(pipeline) == [*LANDED[:2], GAP, *TEN_DAYS[-4:]]
+def test_days_whose_restored_loads_are_older_are_read_again(pipeline: Pipeline, tmp_path: Path) -> None:
+    backup = Path(shutil.copy(path_of(pipeline.warehouse), tmp_path / "backup.duckdb"))
+    assert pipeline.read(LANDED[:2]).success
+    backup.replace(path_of(pipeline.warehouse))
+    assert compare(pipeline.instance, pipeline.warehouse) == Disagreement(lost=tuple(LANDED[:2]))
+    assert pipeline.read([TEN_DAYS[-2]]).success
+    assert requested_at_night(pipeline) == [*LANDED[:2], GAP, *TEN_DAYS[-4:]]
 
 
-def test_if_both_agree_a_run_adds_no_event_and_no_error(tmp_path: Path) -> None:
-    with some_landed(tmp_path / "here") as pipeline:
-        result = pipeline.read([TEN_DAYS[-2]])
-        assert errors(pipeline, result) == []
-        filters = dg.AssetRecordsFilter(dg.AssetKey(["topo", "activities"]))
-        assert pipeline.instance.fetch_observations(filters, 9).records == []
-        assert len(pipeline.instance.fetch_materializations(filters, 99).records) == 2 * len(LANDED) + 2
+def test_if_both_agree_a_run_adds_no_event_and_no_error(pipeline: Pipeline) -> None:
+    result = pipeline.read([TEN_DAYS[-2]])
+    assert errors(pipeline, result) == []
+    filters = dg.AssetRecordsFilter(dg.AssetKey(["topo", "activities"]))
+    assert pipeline.instance.fetch_observations(filters, 9).records == []
+    assert len(pipeline.instance.fetch_materializations(filters, 99).records) == 2 * len(LANDED) + 2
 
 
 @pytest.mark.parametrize("noted", ["a text", {"a": 1}, None])

@@ -43,7 +43,7 @@ CATEGORIES = (
 CHANNELS = (None, "EMAIL", "LINKEDIN", "MANUAL", "CARRIER_PIGEON")
 FREQUENT = ("message.sent", "message.sent", "message.opened", "message.replied", "message.replied", "sequence.created")
 ENDS = ("sequence.stopped", "sequence.resumed")
-LAKE_SEED = 18
+SMALL = 18  # the seed of a history of few days, with a day that loses its proof and others that are read twice
 STATUSES = (None, "ACTIVE", "INACTIVE", "FINISHING", "ARCHIVED")
 
 
@@ -282,7 +282,9 @@ def workspaces(folder: Path, empty_file: Path, world: World) -> tuple[Workspace,
     return lived, fresh
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.full) for seed in range(1, 30))])
+@pytest.mark.parametrize(
+    "seed", [SMALL, *(pytest.param(seed, marks=pytest.mark.full) for seed in range(30) if seed != SMALL)]
+)
 def test_any_order_of_loads_and_builds_equals_a_rebuild_and_the_definitions(
     tmp_path: Path, empty_file: Path, seed: int
 ) -> None:
@@ -292,7 +294,7 @@ def test_any_order_of_loads_and_builds_equals_a_rebuild_and_the_definitions(
 
 @pytest.mark.full
 def test_a_lake_ends_in_the_same_rows(tmp_path: Path, empty_file: Path) -> None:
-    history = history_of(LAKE_SEED)
+    history = history_of(SMALL)
     _, fresh = workspaces(tmp_path, empty_file, history.final)
     lived = Workspace(f"ducklake:{tmp_path / 'lived.ducklake'}", history.final.zone, history.final.rules)
     assert_equals_a_rebuild_and_the_oracle(lived, fresh, history)

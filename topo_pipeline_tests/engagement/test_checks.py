@@ -1,5 +1,6 @@
 """The checks of the tables, each in a workspace that has one problem."""
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, timedelta
@@ -9,12 +10,13 @@ import pytest
 
 from topo_pipeline.engagement.checks import CHECKS, checks_of
 from topo_pipeline.engagement.tables import tables
-from topo_pipeline.engagement.verdicts import Recorded, Verdict, evaluate
+from topo_pipeline.engagement.verdicts import Check, Recorded, Verdict, evaluate
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, enrolled, march, opened, replied, sent, uid
 
 NOW = march(8)
 DUE = march(7).date()
 LAST_DAY = date(2026, 4, 30)
+NAMES = re.compile(r"\b(?:topo|engagement)\.\w+|\blanded_days\b|\brecorded_days\b")
 GOOD = [
     *(enrolled(march(1), run) for run in "ABCD"),
     *(sent(march(2), run) for run in "ABC"),
@@ -54,12 +56,25 @@ class _RolledBack(Exception):
     pass
 
 
+def tables_in(sql: str) -> set[str]:
+    return {"topo.loads" if name == "landed_days" else name for name in NAMES.findall(sql)}
+
+
+def read_by(check: Check) -> set[str]:
+    """Return the tables that a check reads. A query that depends on the columns reads only the check's own table."""
+    return tables_in(check.sql) if isinstance(check.sql, str) else {check.table}
+
+
 def verdicts(workspace: Workspace, *wrong: str, recorded: Sequence[Recorded] | None = None) -> dict[str, Verdict]:
-    """Return the verdict of every check of every table after these statements, and roll the statements back.
+    """Return the verdicts after these statements, and roll the statements back.
+
+    Without statements and records, these are the verdicts of every check of every table. Otherwise they are those of
+    the checks that read a changed table. The others would say the same as before.
 
     Dagster's records agree with the loads before the statements, unless `recorded` has others.
     """
     checked = dict.fromkeys([*(check.table for check in CHECKS), *(f"engagement.{name}" for name in tables())])
+    changed = tables_in(" ".join(wrong)) | ({"recorded_days"} if recorded is not None else set())
     said = {}
     with suppress(_RolledBack), workspace.warehouse.transaction() as connection:
         if recorded is None:
@@ -68,7 +83,8 @@ def verdicts(workspace: Workspace, *wrong: str, recorded: Sequence[Recorded] | N
         for statement in wrong:
             connection.execute(statement)
         for table in checked:
-            for check, verdict in evaluate(connection, checks_of(table), now=NOW, due=DUE, recorded=recorded):
+            checks = [check for check in checks_of(table) if not changed or changed & read_by(check)]
+            for check, verdict in evaluate(connection, checks, now=NOW, due=DUE, recorded=recorded):
                 said[f"{table}.{check.name}"] = verdict
         raise _RolledBack
     return said

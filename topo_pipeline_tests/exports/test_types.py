@@ -39,16 +39,18 @@ VALUES: dict[str, tuple[str, Any]] = {
 ROW = {name: value for name, (_, value) in VALUES.items()}
 
 
-@pytest.fixture
-def odd(workspace: Workspace, tmp_path: Path) -> Written:
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Written:
     """The export of a table with such values, and with a text that Postgres cannot hold."""
+    folder = tmp_path_factory.mktemp("odd")
+    workspace = Workspace(str(folder / "topo.duckdb"))
     selected = ", ".join(f'{value} AS "{name}"' for name, (value, _) in VALUES.items())
     with workspace.warehouse.transaction() as connection:
         connection.execute(f"CREATE TABLE engagement.odd AS SELECT {selected}, 'a' || chr(0) || 'b' AS null_byte")
-    (tmp_path / "export").mkdir()
-    manifest = write_files(workspace.warehouse, tmp_path / "export", now=datetime(2026, 4, 2, tzinfo=UTC))
+    (folder / "export").mkdir()
+    manifest = write_files(workspace.warehouse, folder / "export", now=datetime(2026, 4, 2, tzinfo=UTC))
     only = {**manifest, "tables": {"engagement.odd": manifest["tables"]["engagement.odd"]}}
-    return Written(tmp_path / "export", only, {})
+    return Written(folder / "export", only, {})
 
 
 def test_parquet_and_the_manifest(odd: Written) -> None:

@@ -8,14 +8,20 @@ from topo_pipeline_tests.maintenance.test_forget import HERS, HIS, workspace_of
 from topo_pipeline_tests.warehouse.builders import path_of
 from topo_pipeline_tests.warehouse.conftest import (
     file_warehouse,
+    new_shared,
     on_disk,
     on_waiting,
+    postgres_database,
     prepared_file,
+    prepared_lake,
     shared,
     warehouse,
 )
 
-__all__ = ["file_warehouse", "on_disk", "on_waiting", "prepared_file", "shared", "warehouse"]
+__all__ = [
+    "file_warehouse", "new_shared", "on_disk", "on_waiting", "postgres_database", "prepared_file", "prepared_lake",
+    "shared", "warehouse",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="session")

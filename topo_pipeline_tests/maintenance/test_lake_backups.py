@@ -39,6 +39,12 @@ ADA = "ada00000-0000-4000-8000-000000000001"
 BOB = "b0b00000-0000-4000-8000-000000000002"
 NOW = datetime(2026, 6, 3, tzinfo=UTC)
 KEPT = "topo_replaced_20260603t000000z"
+# What happens to a file of a backup, which file, and the words of the error.
+DAMAGES: list[tuple[Callable[[Path], Any], str, str]] = [
+    (Path.unlink, "*.parquet", "1 of its .* files are missing"),
+    (lambda file: os.truncate(file, 5), "catalog.dump", "1 of its .* files are missing or have another size"),
+    (lambda file: file.write_bytes(file.read_bytes()[:-1] + b"?"), "*.parquet", "checksum does not match"),
+]
 
 
 def people(*who: str, day: Any = DAY) -> Any:
@@ -261,25 +267,19 @@ def test_a_killed_backup_leaves_nothing_that_a_restore_accepts_and_the_next_clea
     assert not left.exists()
 
 
-@pytest.mark.parametrize(
-    ("damage", "which", "words"),
-    [
-        (Path.unlink, "*.parquet", "1 of its .* files are missing"),
-        (lambda file: os.truncate(file, 5), "catalog.dump", "1 of its .* files are missing or have another size"),
-        (lambda file: file.write_bytes(file.read_bytes()[:-1] + b"?"), "*.parquet", "checksum does not match"),
-    ],
-)
 def test_a_backup_with_a_missing_or_damaged_file_is_refused_and_changes_nothing(
-    shared: Warehouse, folder: Path, damage: Callable[[Path], Any], which: str, words: str
+    shared: Warehouse, folder: Path, tmp_path: Path
 ) -> None:
     before = everything(filled(shared))
     backup(shared, folder)
-    damage(next(iter(folder.rglob(which))))
-    with pytest.raises(WarehouseError, match=words) as caught:
-        restored(shared, folder)
-    assert "\n" not in str(caught.value)
-    assert everything(shared) == before
-    assert folders_of(shared) == 1
+    for number, (damage, which, words) in enumerate(DAMAGES):
+        damaged = shutil.copytree(folder, tmp_path / f"damaged {number}")
+        damage(next(iter(damaged.rglob(which))))
+        with pytest.raises(WarehouseError, match=words) as caught:
+            restored(shared, damaged)
+        assert "\n" not in str(caught.value)
+        assert everything(shared) == before
+        assert folders_of(shared) == 1
 
 
 def restore_and_be_killed(when: str, lake: Warehouse, folder: Path, _: Any) -> None:
@@ -361,8 +361,8 @@ def test_a_lake_is_not_replaced_after_the_lock_was_lost(
 
 
 def test_a_backup_of_another_organization_or_kind_is_refused(shared: Warehouse, folder: Path, tmp_path: Path) -> None:
-    filled(shared)
     with shared.transaction() as connection:
+        bind_timezone(connection, "UTC", now=LATER)
         connection.execute("UPDATE topo.workspace SET organization_id = ?", [uuid.uuid4()])
     backup(shared, folder)
     with shared.transaction() as connection:
@@ -378,7 +378,7 @@ def test_a_backup_of_another_organization_or_kind_is_refused(shared: Warehouse, 
 
 
 def test_a_backup_is_private_and_replaces_nothing(shared: Warehouse, folder: Path) -> None:
-    filled(shared)
+    shared.prepare()
     backup(shared, folder)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     with pytest.raises(WarehouseError, match="already exists"):

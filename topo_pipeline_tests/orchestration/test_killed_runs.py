@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import subprocess
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from topo_pipeline.defs.resources import utc_now
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
-from topo_pipeline_tests.command_line import COMMAND, answer, assert_one_sentence
+from topo_pipeline_tests.command_line import Forked, answer, assert_one_sentence
 from topo_pipeline_tests.conftest import PATIENCE
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
@@ -51,26 +50,14 @@ def paused() -> Iterator[tuple[PausedSandbox, str]]:
 
 
 @pytest.fixture
-def reading(paused: tuple[PausedSandbox, str], tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def reading(paused: tuple[PausedSandbox, str], tmp_path: Path) -> Iterator[Forked]:
     """A backfill in another process that has landed its first day and waits for its second."""
     api, api_url = paused
-    environment = {**os.environ, "TOPO_API_URL": api_url, "TOPO_WAREHOUSE": "data/topo.duckdb"}
-    del environment["DAGSTER_HOME"]
-    with subprocess.Popen(  # noqa: S603
-        [COMMAND, "backfill", *RANGE],
-        cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    ) as process:  # fmt: skip
-        _read_until(process, b"2026-03-02 landed")
-        assert api.waiting.wait(PATIENCE)
-        yield process
-        process.kill()
-
-
-def _read_until(process: subprocess.Popen[bytes], words: bytes) -> None:
-    """Read the process's error output up to a line with these words."""
-    assert process.stderr is not None
-    while words not in (line := process.stderr.readline()):
-        assert line, "it ended"
+    backfill = Forked(tmp_path, "backfill", *RANGE, tables=("sequence_activity",), TOPO_API_URL=api_url)
+    backfill.read_until("2026-03-02 landed")
+    assert api.waiting.wait(PATIENCE)
+    yield backfill
+    backfill.kill()
 
 
 def _landed(folder: Path) -> list[int]:
@@ -81,15 +68,15 @@ def _landed(folder: Path) -> list[int]:
 
 
 def test_after_a_kill_the_next_backfill_fails_the_orphaned_run_and_reads_the_rest(
-    reading: subprocess.Popen[bytes], paused: tuple[PausedSandbox, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reading: Forked, paused: tuple[PausedSandbox, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api, api_url = paused
-    reading.kill()
-    reading.wait()
+    os.kill(reading.pid, signal.SIGKILL)
+    reading.end()
     api.release.set()
     assert _landed(tmp_path) == [2]
 
-    again = answer(tmp_path, "backfill", *RANGE, builds_tables=False, TOPO_API_URL=api_url)
+    again = answer(tmp_path, "backfill", *RANGE, tables=(), TOPO_API_URL=api_url)
 
     assert again.returncode == 0, again.stderr
     assert _landed(tmp_path) == [2, 3, 4]
@@ -100,20 +87,20 @@ def test_after_a_kill_the_next_backfill_fails_the_orphaned_run_and_reads_the_res
 
 
 def test_a_second_backfill_is_refused_while_one_is_reading(
-    reading: subprocess.Popen[bytes], paused: tuple[PausedSandbox, str], tmp_path: Path
+    reading: Forked, paused: tuple[PausedSandbox, str], tmp_path: Path
 ) -> None:
     api, api_url = paused
     refused = answer(tmp_path, "backfill", *RANGE, TOPO_API_URL=api_url)
     assert_one_sentence(refused, "is reading Topo", f"end its process {reading.pid} (kill {reading.pid})")
     api.release.set()
-    _read_until(reading, b"2026-03-04 landed")
+    reading.read_until("2026-03-04 landed")
 
 
-def _ended(process: subprocess.Popen[bytes]) -> list[str]:
-    """Wait for the process to end; return its messages."""
-    _, stderr = process.communicate(timeout=PATIENCE)
-    assert b"Traceback" not in stderr
-    return [line for line in stderr.decode().splitlines() if line.startswith("topo-pipeline:")]
+def _ended(backfill: Forked) -> tuple[int | None, list[str]]:
+    """Wait for the process to end; return its exit code and its messages."""
+    code, stderr = backfill.end()
+    assert "Traceback" not in stderr
+    return code, [line for line in stderr.splitlines() if line.startswith("topo-pipeline:")]
 
 
 @pytest.mark.parametrize(
@@ -121,39 +108,37 @@ def _ended(process: subprocess.Popen[bytes]) -> list[str]:
     [pytest.param(signal.SIGTERM, id="SIGTERM"), pytest.param(signal.SIGHUP, id="SIGHUP", marks=pytest.mark.full)],
 )
 def test_a_signal_ends_a_backfill_and_keeps_what_landed(
-    reading: subprocess.Popen[bytes], tmp_path: Path, number: signal.Signals
+    reading: Forked, tmp_path: Path, number: signal.Signals
 ) -> None:
-    reading.send_signal(number)
-    assert _ended(reading) == ["topo-pipeline: Interrupted. Days that had already landed are kept."]
-    assert reading.returncode == 1
+    os.kill(reading.pid, number)
+    assert _ended(reading) == (1, ["topo-pipeline: Interrupted. Days that had already landed are kept."])
     assert _landed(tmp_path) == [2]
 
 
-def _ctrl_c(process: subprocess.Popen[bytes]) -> None:
+def _ctrl_c(backfill: Forked) -> None:
     """Send the first Ctrl-C, which the process confirms at once."""
-    process.send_signal(signal.SIGINT)
-    _read_until(process, b"Finishing the current day")
+    os.kill(backfill.pid, signal.SIGINT)
+    backfill.read_until("Finishing the current day")
 
 
 def test_ctrl_c_ends_a_backfill_after_the_current_day_and_updates_the_tables(
-    reading: subprocess.Popen[bytes], paused: tuple[PausedSandbox, str], tmp_path: Path
+    reading: Forked, paused: tuple[PausedSandbox, str], tmp_path: Path
 ) -> None:
     _ctrl_c(reading)
     paused[0].release.set()
-    assert _ended(reading) == [
+    message = (
         "topo-pipeline: Stopped as requested: 2 of 3 days landed."
         " To read the rest: topo-pipeline backfill 2026-03-04 2026-03-04"
-    ]
-    assert reading.returncode == 130
+    )
+    assert _ended(reading) == (130, [message])
     assert _landed(tmp_path) == [2, 3]
     with duckdb.connect(tmp_path / "data" / "topo.duckdb", read_only=True) as connection:
         in_tables = connection.execute("SELECT DISTINCT day FROM engagement.sequence_activity ORDER BY day").fetchall()
     assert [day.day for (day,) in in_tables] == [2, 3]
 
 
-def test_a_second_ctrl_c_ends_a_backfill_immediately(reading: subprocess.Popen[bytes], tmp_path: Path) -> None:
+def test_a_second_ctrl_c_ends_a_backfill_immediately(reading: Forked, tmp_path: Path) -> None:
     _ctrl_c(reading)
-    reading.send_signal(signal.SIGINT)
-    assert _ended(reading) == ["topo-pipeline: Interrupted. Days that had already landed are kept."]
-    assert reading.returncode == 130
+    os.kill(reading.pid, signal.SIGINT)
+    assert _ended(reading) == (130, ["topo-pipeline: Interrupted. Days that had already landed are kept."])
     assert _landed(tmp_path) == [2]

@@ -39,10 +39,10 @@ def _without_comments() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Reported:
-    """300 sequences, the first of them with hostile names."""
+    """More sequences than fit on a screen, the first of them with hostile names."""
     folder = tmp_path_factory.mktemp("many")
     workspace = Workspace(str(folder / "topo.duckdb"))
-    happened = worlds.land(workspace, 300, worlds.HOSTILE)
+    happened = worlds.land(workspace, worlds.SEQUENCES, worlds.HOSTILE)
     return Reported(workspace, happened, report(workspace, folder / "report"))
 
 

@@ -66,6 +66,12 @@ def test_the_page_is_one_small_file_that_loads_nothing(many: Reported) -> None:
     assert "@import" not in style
 
 
+@pytest.mark.full
+def test_the_page_of_300_sequences_is_small(workspace: Workspace, tmp_path: Path) -> None:
+    worlds.land(workspace, 300, worlds.HOSTILE)
+    assert report(workspace, tmp_path / "report").size < 3_000_000
+
+
 def test_the_content_security_policy_allows_only_the_pages_own_scripts(many: Reported) -> None:
     seen = Seen(many.page)
     [policy] = [meta["content"] for meta in seen.of("meta") if meta.get("http-equiv") == "Content-Security-Policy"]

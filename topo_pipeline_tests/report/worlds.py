@@ -10,6 +10,7 @@ from topo_pipeline_tests.engagement.helpers import Activity, Workspace, enrolled
 
 FIRST, LAST = 2, 64  # Monday 2 March, Sunday 3 May
 NOW = datetime(2026, 5, 4, 6, 30, tzinfo=UTC)
+SEQUENCES = 60
 STATUSES = ("ACTIVE", "FINISHING", "ARCHIVED")
 HOSTILE = (
     "<script>window.hacked = 1</script>",

@@ -93,11 +93,12 @@ class Postgres:
         return self._process.pid
 
     @contextmanager
-    def database(self) -> Iterator[Database]:
-        """Yield a new database, which is dropped in the end."""
+    def database(self, template: str = "template1") -> Iterator[Database]:
+        """Yield a new database, which is dropped in the end: a copy of another one, whose sessions are ended."""
         self._databases += 1
         database = Database(f"test_{self._databases}", self.port)
-        self._execute(f"CREATE DATABASE {database.name}")
+        self._execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{template}'")  # noqa: S608
+        self._execute(f"CREATE DATABASE {database.name} TEMPLATE {template}")
         yield database
         if not self._process:
             self.start()

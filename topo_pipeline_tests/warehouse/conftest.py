@@ -11,7 +11,7 @@ from topo_pipeline.warehouse.places import LakeStorage
 from topo_pipeline_tests.conftest import PATIENCE
 
 if TYPE_CHECKING:
-    from topo_pipeline_tests.services.postgres import Database
+    from topo_pipeline_tests.services.postgres import Database, Postgres
 
 
 SetHook = Callable[[Callable[[], Any]], None]
@@ -36,9 +36,38 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
 
 
 @pytest.fixture
-def shared(postgres_database: "Database", tmp_path: Path) -> Warehouse:
+def new_shared(postgres_database: "Database", tmp_path: Path) -> Warehouse:
     """Return a shared lake that doesn't exist yet, with its files in a folder."""
     return shared_lake(postgres_database, tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def prepared_lake(postgres: "Postgres", tmp_path_factory: pytest.TempPathFactory) -> "Iterator[tuple[Database, Path]]":
+    """Create a shared lake, and yield its database and the folder of its files, to be copied."""
+    folder = tmp_path_factory.mktemp("prepared")
+    with postgres.database() as database:
+        shared_lake(database, folder / "data").prepare()
+        yield database, folder / "data"
+
+
+@pytest.fixture
+def postgres_database(request: pytest.FixtureRequest, postgres: "Postgres") -> "Iterator[Database]":
+    """Return a new database, which has the catalog of an empty lake if the test uses `shared`."""
+    copied = [request.getfixturevalue("prepared_lake")[0].name] if "shared" in request.fixturenames else []
+    with postgres.database(*copied) as database:
+        yield database
+
+
+@pytest.fixture
+def shared(
+    new_shared: Warehouse, postgres_database: "Database", prepared_lake: "tuple[Database, Path]", tmp_path: Path
+) -> Warehouse:
+    """Return an empty shared lake with its files in a folder: a copy, because creating one takes a second."""
+    shutil.copytree(prepared_lake[1], tmp_path / "data")
+    moved = "UPDATE topo.ducklake_metadata SET value = replace(value, %s, %s) WHERE key = 'data_path'"
+    with postgres_database.connect() as session:
+        session.execute(moved, [str(prepared_lake[1]), str(tmp_path / "data")])
+    return new_shared
 
 
 def on_this_machine(kind: str, folder: Path) -> Warehouse:

@@ -11,16 +11,22 @@ from typing import Any
 from topo_pipeline_tests.conftest import PATIENCE
 
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(
-    [
-        "__main__",
-        "topo_pipeline.maintenance.backups",
-        "topo_pipeline.exports.parquet",
-        "topo_pipeline.ingest",
-        "topo_pipeline_tests.crashes.children",
-        "topo_pipeline_tests.engagement.helpers",
-    ]
-)
+_IMPORTED = [
+    "__main__",
+    "topo_pipeline.maintenance.backups",
+    "topo_pipeline.exports.parquet",
+    "topo_pipeline.ingest",
+    "topo_pipeline_tests.crashes.children",
+    "topo_pipeline_tests.engagement.helpers",
+]
+
+
+def import_too(*modules: str) -> None:
+    """Let the server also import these modules. If it has already started, each process imports them."""
+    _SERVER.set_forkserver_preload([*_IMPORTED, *modules])
+
+
+import_too()
 
 
 class Child:

@@ -194,18 +194,18 @@ def test_postgres_may_be_restarted_during_a_load(shared: Warehouse, postgres: "P
     assert_every_row_once(shared, [DAY, NEXT_DAY])
 
 
-def test_processes_land_their_days_in_a_new_lake_at_once(shared: Warehouse) -> None:
+def test_processes_land_their_days_in_a_new_lake_at_once(new_shared: Warehouse) -> None:
     days = days_from(DAY, 4)
-    assert together(shared, [days[:2], days[2:]]) == [["landed"]] * 2
-    assert_every_row_once(shared, days)
+    assert together(new_shared, [days[:2], days[2:]]) == [["landed"]] * 2
+    assert_every_row_once(new_shared, days)
 
 
 @pytest.mark.full
-def test_eight_processes_land_24_days_of_a_new_lake_at_once(shared: Warehouse) -> None:
+def test_eight_processes_land_24_days_of_a_new_lake_at_once(new_shared: Warehouse) -> None:
     days = days_from(DAY, 24)
-    assert together(shared, [days[number::8] for number in range(8)]) == [["landed"]] * 8
-    assert_every_row_once(shared, days)
-    assert len(records(shared, "topo.loads")) == len(days)
+    assert together(new_shared, [days[number::8] for number in range(8)]) == [["landed"]] * 8
+    assert_every_row_once(new_shared, days)
+    assert len(records(new_shared, "topo.loads")) == len(days)
 
 
 def test_two_processes_land_the_same_day_at_once(shared: Warehouse) -> None:
@@ -268,12 +268,12 @@ def test_activities_are_partitioned_by_month(shared: Warehouse, tmp_path: Path) 
     assert {"topo/activities/year=2026/month=2", "topo/activities/year=2026/month=3"} <= folders
 
 
-def test_the_folder_of_its_files_is_private_with_any_umask(shared: Warehouse, tmp_path: Path) -> None:
+def test_the_folder_of_its_files_is_private_with_any_umask(new_shared: Warehouse, tmp_path: Path) -> None:
     with umask(0):
-        land_into(shared, reading(*rows_of(DAY)))
+        land_into(new_shared, reading(*rows_of(DAY)))
     [folder] = (tmp_path / "data").iterdir()
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert shared.place.files() == [folder]
+    assert new_shared.place.files() == [folder]
 
 
 def test_two_lakes_with_the_same_data_path_have_folders_of_their_own(shared: Warehouse) -> None:
