@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
-import duckdb
 import pytest
 from coverage import Coverage
 from hypothesis import settings
@@ -106,23 +105,6 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     finally:
         for tracing in reversed(paused):
             tracing.start()
-
-
-@pytest.hookimpl(tryfirst=True)  # before a fixture deletes the warehouse
-def pytest_runtest_teardown() -> None:
-    """Let the next test use the DuckDB instances of this one: loading DuckLake into a new one takes a quarter second.
-
-    Each test has its own warehouse, and an instance to which one is attached would not be used for another.
-    """
-    idle = instances._IDLE  # noqa: SLF001 - a process of the pipeline has only one warehouse
-    for attachment in [attachment for attachment in idle if attachment is not None]:
-        for instance in idle.pop(attachment):
-            try:
-                instance.execute("DETACH DATABASE IF EXISTS warehouse")
-            except duckdb.Error:
-                instance.close()
-            else:
-                idle[None].append(instance)
 
 
 @pytest.fixture(scope="session", autouse=True)
