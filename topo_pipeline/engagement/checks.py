@@ -206,6 +206,23 @@ CHECKS = (
         """,
     ),
     Check(
+        "engagement.sequence_signals",
+        "no_reply_rate_has_fallen",
+        "WARN",
+        "In the last four weeks no reply rate has clearly fallen, neither of a sequence nor of all together.",
+        "Reply rates that have clearly fallen in the last four weeks",
+        """
+        SELECT format('{}: {} replies, about {} expected',
+            if(scope = 'workspace', 'All sequences', sequence_called(sequence_template_id)), current_replies,
+            -- The workspace's common_change is (replies + 20) / (expected + 20).
+            round(if(scope = 'workspace', (current_replies + 20) / common_change - 20,
+                current_worth / baseline_worth * common_change * baseline_replies))::BIGINT)
+        FROM engagement.sequence_signals
+        WHERE signal = 'down'
+        ORDER BY scope DESC, change_z, sequence_template_id
+        """,
+    ),
+    Check(
         "engagement.workspace_daily",
         "volume_is_as_usual",
         "WARN",

@@ -263,6 +263,13 @@ def test_without_a_problem_every_check_passes_in_a_lake(lake: Workspace) -> None
             "Outbound sent 12 in the week of 2026-04-20 (usually 40)",
         ),
         (
+            "sequence_signals.no_reply_rate_has_fallen",
+            "UPDATE engagement.sequence_signals SET signal = if(scope = 'sequence', 'down', 'up'), current_replies = 3,"
+            " current_worth = 50, baseline_worth = 100, baseline_replies = 20, common_change = 0.9",
+            1,
+            "Outbound: 3 replies, about 9 expected",
+        ),
+        (
             "workspace_daily.volume_is_as_usual",
             "UPDATE engagement.workspace_daily SET sent_expected = 10.5,"
             " is_volume_anomaly = day IN ('2026-03-02', '2026-04-30')",
