@@ -70,9 +70,11 @@ class _ObservedConnection:
         self._points, self._connection = points, connection
 
     @classmethod
-    def connect(cls, points: PointRecorder, connect: Callable[..., duckdb.DuckDBPyConnection]) -> "_ObservedConnection":
+    def connect(
+        cls, points: PointRecorder, connect: Callable[..., duckdb.DuckDBPyConnection], **options: Any
+    ) -> "_ObservedConnection":
         points.reach("connect")
-        return cls(points, connect())
+        return cls(points, connect(**options))
 
     def cursor(self) -> "_ObservedConnection":
         return _ObservedConnection(self._points, self._connection.cursor())
