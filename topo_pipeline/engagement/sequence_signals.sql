@@ -178,7 +178,7 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
     WHERE reply_rank IS NOT NULL AND reply_rate_shrunken > 0 AND reply_rate_shrunken < 1
 ), {{ masses('placed') }}, chances AS (
     SELECT
-        place AS place,
+        place,
         sum(mass * below_next) AS above_next,
         CASE WHEN place > 1 THEN sum(mass_of_first * below) END AS below_first,
         CASE WHEN place = 1 AND count(below_next) > 0 THEN sum(mass * below_others) END AS best
