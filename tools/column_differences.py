@@ -8,7 +8,9 @@ DIFFERENCES = (
         "judgement",
         "*_low *_high *_evidence *_rank *signal signal_* is_volume_anomaly is_silent tracking_off sent_* anomalies"
         " outcome* start_uncertain replied_before_message cohort_days_left_out contacted_in_time completed_in_time"
-        " stopped_in_time left_out_* early_* current_* baseline_* change_* common_change variation comparable_sequences"
+        " stopped_in_time left_out_* early_contacts early_pending early_*_day early_days_* current_contacts"
+        " current_replies baseline_contacts baseline_replies *_worth change_* common_change variation"
+        " comparable_sequences"
         " halving_noticeable rank_reason reason *_shrunken *_added standing chance_* contacts_counted contacts_needed_*"
         " expected past_* spread in_flight rate runs_by_age runs_of_* is_pooled phi threshold not_judged",
         "Not on Topo's screens. Calculated here from the rules and the landed data.",

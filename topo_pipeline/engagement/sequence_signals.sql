@@ -178,7 +178,7 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
     WHERE reply_rank IS NOT NULL AND reply_rate_shrunken > 0 AND reply_rate_shrunken < 1
 ), {{ masses('placed') }}, chances AS (
     SELECT
-        place AS place,
+        place,
         sum(mass * below_next) AS above_next,
         CASE WHEN place > 1 THEN sum(mass_of_first * below) END AS below_first,
         CASE WHEN place = 1 AND count(below_next) > 0 THEN sum(mass * below_others) END AS best
@@ -286,7 +286,7 @@ COMMENT ON COLUMN engagement.sequence_signals.early_first_day IS 'First of the l
 COMMENT ON COLUMN engagement.sequence_signals.early_last_day IS 'Last of these days: the last known one.';
 COMMENT ON COLUMN engagement.sequence_signals.early_days_left_out IS 'Days among them whose contacts are left out, because a day since then is unknown.';
 COMMENT ON COLUMN engagement.sequence_signals.early_contacts IS 'Contacts of the early read: runs whose first message or invitation was sent in these days.';
-{{ rate_comments('engagement.sequence_signals', 'early_rate', 'Contacts of the early read with a valid reply so far.', 'What the contacts of the early read are worth as finished ones: each counts by the share of replies that have come by its age (reply_timing), at least early_rate_num in all. Example: 100 contacts, of whose replies 79% have come by now, count as 79. NULL when too few replies are known (see early_reason) or there are no such contacts.') }}
+{{ rate_comments('engagement.sequence_signals', 'early_rate', 'Contacts of the early read with a valid reply so far.', 'What the contacts of the early read are worth as finished ones: each counts by the share of replies that have come by its age (reply_timing), at least early_rate_num in all. Example: 100 contacts, of whose replies 79% have come so far, count as 79. NULL when too few replies are known (see early_reason) or there are no such contacts.') }}
 COMMENT ON COLUMN engagement.sequence_signals.early_pending IS 'Contacts in early_rate_num of whose valid replies Topo has classified none. Some may turn out to be automatic replies.';
 COMMENT ON COLUMN engagement.sequence_signals.early_reason IS 'Why there is no early read. NULL when there is one.';
 COMMENT ON COLUMN engagement.sequence_signals.monday IS 'The Monday that the change is judged on: the last one at or before as_of. Only what was known then counts.';
@@ -311,7 +311,7 @@ COMMENT ON COLUMN engagement.sequence_signals.signal_reason IS 'Why there is no 
 COMMENT ON COLUMN engagement.sequence_signals.reply_rate_shrunken IS 'As in sequence_summary. NULL in scope workspace.';
 COMMENT ON COLUMN engagement.sequence_signals.reply_rate_contacts_added IS 'As in sequence_summary. NULL in scope workspace.';
 COMMENT ON COLUMN engagement.sequence_signals.reply_rank IS 'Rank by reply_rate_shrunken among the sequences that can be ranked, as in sequence_summary. NULL when rank_reason is not, and in scope workspace.';
-COMMENT ON COLUMN engagement.sequence_signals.standing IS 'In the row of rank 1: best when its reply rate is the highest of all ranked sequences with a chance of at least 80%, otherwise leads (not told apart from the others). NULL in other rows, and when only one sequence is ranked.';
+COMMENT ON COLUMN engagement.sequence_signals.standing IS 'In the row of rank 1: best when its reply rate is the highest of all ranked sequences with a chance of at least 80%, otherwise leads (the others may be as good). NULL in other rows, and when only one sequence is ranked.';
 COMMENT ON COLUMN engagement.sequence_signals.chance_above_next IS 'How sure it is that the reply rate is higher than that of the next sequence in the ranking: very_likely (at least 95%), likely (at least 80%) or about_even. NULL in the last row of the ranking and without a rank.';
 COMMENT ON COLUMN engagement.sequence_signals.chance_below_first IS 'How sure it is that the reply rate is lower than that of the first sequence in the ranking, in the same steps. NULL in the first row and without a rank.';
 COMMENT ON COLUMN engagement.sequence_signals.rank_reason IS 'Why the sequence has no rank. NULL when it has one, and in scope workspace.';

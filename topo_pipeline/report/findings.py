@@ -133,7 +133,7 @@ def _changes(connection: "DuckDBPyConnection", labels: Labels) -> Finding:
     return Finding(
         "Clear changes",
         "Reply rates of the last four weeks that differ from the eight weeks before, and from what the other sequences"
-        " did, by more than chance would explain. Contacts count by how many of their replies have come by now.",
+        " did, by more than chance would explain. Contacts count by the share of replies that come by their age.",
         [
             (
                 labels[row["sequence_id"]],
