@@ -1,4 +1,4 @@
-"""Run the command line in tests: in its own process, or in the test's process, which is faster."""
+"""Run the command line in tests: in a new process, in a forked one, or in the test's process, which is fastest."""
 
 import contextlib
 import os
@@ -102,7 +102,11 @@ class Forked(Child):
 
 
 def _run_forked(
-    folder: Path, arguments: Sequence[str], environment: dict[str, str], tables: Collection[str] | None, pipe: Connection
+    folder: Path,
+    arguments: Sequence[str],
+    environment: dict[str, str],
+    tables: Collection[str] | None,
+    pipe: Connection,
 ) -> None:
     os.dup2(pipe.fileno(), 2)
     pipe.close()

@@ -17,6 +17,7 @@ from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
 from topo_pipeline_tests.command_line import answer, assert_one_sentence, topo_pipeline
+from topo_pipeline_tests.engagement.helpers import DAILY
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 
@@ -33,7 +34,7 @@ def api_url() -> Iterator[str]:
 def backfilled(tmp_path_factory: pytest.TempPathFactory, api_url: str) -> tuple[Path, CompletedProcess[str]]:
     """A folder in which four days were backfilled, and the command's result."""
     folder = tmp_path_factory.mktemp("backfilled")
-    return folder, answer(folder, "backfill", "2026-03-01", "2026-03-04", TOPO_API_URL=api_url)
+    return folder, answer(folder, "backfill", "2026-03-01", "2026-03-04", tables=DAILY, TOPO_API_URL=api_url)
 
 
 def test_a_backfill_lands_every_day_and_exits_with_0(backfilled: tuple[Path, CompletedProcess[str]]) -> None:
@@ -53,10 +54,10 @@ def test_a_backfill_lands_every_day_and_exits_with_0(backfilled: tuple[Path, Com
         "2026-03-04 landed: 4 of 4 days",
     ]
     assert [line for line in lines[5:] if not line.startswith("Building ")] == []
-    assert "Building sequence_summary" in lines
+    assert "Building sequence_daily" in lines
     with duckdb.connect(folder / "data" / "topo.duckdb", read_only=True) as connection:
         landed = connection.execute("SELECT day FROM topo.topo.loads ORDER BY day").fetchall()
-        tables = connection.execute("SELECT count(*) FROM engagement.sequence_summary").fetchone()
+        tables = connection.execute("SELECT count(*) FROM engagement.sequence_daily").fetchone()
     assert landed == [(date(2026, 3, day),) for day in range(1, 5)]
     assert tables is not None
     assert tables[0] > 0

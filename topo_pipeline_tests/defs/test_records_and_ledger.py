@@ -90,9 +90,7 @@ def test_days_of_a_lost_warehouse_that_have_landed_again_are_not_requested(pipel
     assert requested_at_night(pipeline) == TEN_DAYS[3:]
 
 
-def test_after_a_wrong_path_is_corrected_the_warehouse_is_not_read_again(
-    pipeline: Pipeline, tmp_path: Path
-) -> None:
+def test_after_a_wrong_path_is_corrected_the_warehouse_is_not_read_again(pipeline: Pipeline, tmp_path: Path) -> None:
     right, elsewhere = path_of(pipeline.warehouse), tmp_path / "elsewhere.duckdb"
     right.rename(elsewhere)
     assert pipeline.read([TEN_DAYS[-2]]).success

@@ -586,8 +586,8 @@ def test_the_tables_come_to_what_the_specification_says(workspace: Workspace, na
     rows = {table: workspace.rows(table) for table in {expected.table for expected in found.expected}}
     for expected in found.expected:
         expected.check(rows)
-    for table in rows:
-        assert canonical(rows[table]) == canonical(defined(name)[table]), table
+    for table, built in rows.items():
+        assert canonical(built) == canonical(defined(name)[table]), table
 
 
 @pytest.mark.full

@@ -1,7 +1,6 @@
 """Values that not every target can hold are published as text."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
