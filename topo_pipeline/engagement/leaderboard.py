@@ -1,4 +1,4 @@
-"""The order of the sequences, best first: by the reply rate with average contacts added, never by the rate itself.
+"""The order of the sequences, best first: by the reply rate, adjusted for the number of contacts.
 
 Only active sequences with enough runs have a rank. The others follow, by the number of touched runs. Activities that
 name no sequence are in the tables, in a row without an id. That row is no sequence, so no list and no finding has it.
