@@ -66,7 +66,8 @@ def test_a_range_lands_every_activity_in_one_run_and_builds_every_table(refreshe
     happened = refreshed.world.activities(start - timedelta(microseconds=1), start + timedelta(days=len(LAST_DAYS)))
     landed = refreshed.rows("SELECT id::VARCHAR FROM topo.activities ORDER BY ALL")
     assert landed == [(id_,) for id_ in sorted(activity.id for activity in happened)]
-    assert all(_tables(refreshed, list(LOOKS)).values())
+    # No week of these days is over.
+    assert all(_tables(refreshed, [table for table in LOOKS if table != "sequence_volumes"]).values())
 
 
 def test_the_events_of_each_day_have_the_values_of_the_ledger(refreshed: Pipeline) -> None:

@@ -443,19 +443,19 @@ def reader(postgres_database: "Database") -> Iterator[str]:
 
 @pytest.mark.parametrize("is_lost", [False, True])
 def test_readers_may_read_the_restored_lake(
-    shared: Warehouse, folder: Path, postgres_database: "Database", reader: str, is_lost: bool
+    new_shared: Warehouse, folder: Path, postgres_database: "Database", reader: str, is_lost: bool
 ) -> None:
-    filled(shared)
-    as_reader = replace(shared, target=f"{shared.target} {reader}")
+    filled(new_shared)
+    as_reader = replace(new_shared, target=f"{new_shared.target} {reader}")
     before = ask(as_reader, "SELECT id FROM topo.activities ORDER BY ALL")
-    backup(shared, folder)
+    backup(new_shared, folder)
     if is_lost:
         with postgres_database.connect() as session:
             session.execute("DROP SCHEMA topo CASCADE; CREATE SCHEMA topo; GRANT USAGE ON SCHEMA topo TO a_reader")
             session.execute("ALTER DEFAULT PRIVILEGES IN SCHEMA topo GRANT SELECT ON TABLES TO a_reader")
-    restored(shared, folder)
+    restored(new_shared, folder)
     assert ask(as_reader, "SELECT id FROM topo.activities ORDER BY ALL") == before
-    with shared.transaction() as connection:  # a new table of the lake has new tables in its catalog
+    with new_shared.transaction() as connection:  # a new table of the lake has new tables in its catalog
         connection.execute("CREATE TABLE engagement.added (value INTEGER); INSERT INTO engagement.added VALUES (7)")
     assert ask(as_reader, "FROM engagement.added") == [(7,)]
     with pytest.raises(WarehouseError), as_reader.transaction():
@@ -463,13 +463,13 @@ def test_readers_may_read_the_restored_lake(
 
 
 def test_an_owner_of_the_schema_may_restore_it_only_with_the_right_to_create_schemas(
-    shared: Warehouse, folder: Path, postgres_database: "Database"
+    new_shared: Warehouse, folder: Path, postgres_database: "Database"
 ) -> None:
     with postgres_database.connect() as session:
         session.execute("CREATE ROLE an_owner LOGIN PASSWORD 'of_the_tests'")
         session.execute("CREATE SCHEMA topo AUTHORIZATION an_owner")
         try:
-            lake = replace(shared, target=f"{shared.target} user=an_owner password=of_the_tests")
+            lake = replace(new_shared, target=f"{new_shared.target} user=an_owner password=of_the_tests")
             before = everything(filled(lake))
             backup(lake, folder)
             with pytest.raises(WarehouseError, match="GRANT CREATE ON DATABASE .* TO .an_owner.$") as caught:
