@@ -102,8 +102,9 @@ def test_a_sequence_that_halves_is_noticed_and_the_others_are_not(workspace: Wor
 
 
 def test_forecasts_add_up_to_what_comes_and_their_ranges_contain_it(workspace: Workspace) -> None:
+    """Rates are high, so that it matters who has replied already."""
     chance = np.random.default_rng(6)
-    contacts = simulate(chance, replace(plan(chance, 60), volumes=[150.0] * 20))
+    contacts = simulate(chance, replace(plan(chance, 60), volumes=[60.0] * 20, rates=[0.3] * 20))
     workspace.hold(contacts)
     inside: dict[str, list[bool]] = {
         f"{scope} {width}": [] for scope in ("sequence", "workspace") for width in (80, 95)

@@ -98,7 +98,11 @@ def test_below_sixty_replies_there_is_no_early_read(workspace: Workspace) -> Non
 
 @pytest.mark.parametrize(
     ("contacts_and_replies", "standing", "chance"),
-    [(((400, 80), (400, 20)), "best", "very_likely"), (((100, 11), (100, 9)), "leads", "about_even")],
+    [
+        (((400, 80), (400, 20)), "best", "very_likely"),
+        (((400, 40), (400, 32)), "best", "likely"),  # a chance of 83%
+        (((100, 11), (100, 9)), "leads", "about_even"),
+    ],
 )
 def test_the_first_is_best_only_if_it_is_told_apart(
     workspace: Workspace, contacts_and_replies: tuple[tuple[int, int], ...], standing: str, chance: str
