@@ -110,9 +110,9 @@ def test_the_preview_shows_the_best_or_newest_rows(seen: dict[str, Seen]) -> Non
 
 
 def test_two_sequences_with_one_name_are_two_lines(seen: dict[str, Seen]) -> None:
-    twins = seen["sequence_trends"].rows.query("name == 'twin'")
+    twins = seen["sequence_signals"].rows.query("name == 'twin'")
     assert len(twins) == 2
-    drawn = LOOKS["sequence_trends"].chart(twins).to_json()
+    drawn = LOOKS["sequence_signals"].chart(twins).to_json()
     assert '"twin"' in drawn
     assert '"twin (2)"' in drawn
 
