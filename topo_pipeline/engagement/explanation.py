@@ -29,7 +29,7 @@ WITH named AS (
     WHERE reply_rank IS NOT NULL
 )
 SELECT
-    named.*,
+    named.* REPLACE (named.sequence_template_id::VARCHAR AS sequence_template_id),
     rate_period_start, rate_period_end, ranked,
     names[if(standing IS NULL, 1, 2)] AS other_name,
     (SELECT early_rate FROM named WHERE scope = 'workspace') AS early_rate_of_all
@@ -37,20 +37,23 @@ FROM named
 JOIN engagement.sequence_summary AS summary
     ON summary.sequence_template_id = named.sequence_template_id AND period = 'lifetime'
 CROSS JOIN ranked
-WHERE named.scope = 'sequence' AND named.sequence_template_id = $sequence
+WHERE named.scope = 'sequence' AND named.sequence_template_id = coalesce($sequence, named.sequence_template_id)
+ORDER BY sequence_template_id
 """  # noqa: S608 - a constant
 _FORECASTS = """
+SELECT * REPLACE (sequence_template_id::VARCHAR AS sequence_template_id)
 FROM engagement.sequence_forecast
-WHERE scope = 'sequence' AND sequence_template_id = $sequence
-ORDER BY outcome = 'meeting', outcome, horizon_days
+WHERE scope = 'sequence' AND sequence_template_id = coalesce($sequence, sequence_template_id)
+ORDER BY sequence_template_id, outcome = 'meeting', outcome, horizon_days
 """
 # Contacts whose outcome windows have not closed, by the day from which the reply rate counts them.
 _WAITING = """
-SELECT cohort_day + $window::INTEGER + 1 AS counted_on, members - eligible AS contacts
+SELECT sequence_template_id::VARCHAR AS sequence_template_id, cohort_day + $window::INTEGER + 1 AS counted_on,
+    members - eligible AS contacts
 FROM engagement.sequence_cohorts
-WHERE axis = 'touched' AND sequence_template_id = $sequence AND members > eligible AND days_unknown = 0
-    AND counted_on > $as_of::DATE
-ORDER BY counted_on
+WHERE axis = 'touched' AND sequence_template_id = coalesce($sequence, sequence_template_id) AND members > eligible
+    AND days_unknown = 0 AND counted_on > $as_of::DATE
+ORDER BY sequence_template_id, counted_on
 """
 
 
@@ -90,20 +93,37 @@ def find(connection: "DuckDBPyConnection", text: str) -> str:
 
 def explain(connection: "DuckDBPyConnection", sequence: str, rules: Rules) -> Explanation:
     """Return what is known about the sequence with this id."""
+    return explanations(connection, rules, sequence)[sequence]
+
+
+def explanations(connection: "DuckDBPyConnection", rules: Rules, sequence: str | None = None) -> dict[str, Explanation]:
+    """Return what is known about every sequence by its id, or about the one with this id."""
     window = rules.reply_window_days
-    [facts] = _rows(connection, _FACTS, sequence=sequence)
-    forecasts = _rows(connection, _FORECASTS, sequence=sequence)
-    waiting = _waiting(connection, facts, sequence, rules)
-    parts = [
-        ("Reply rate", sentences.reply_rate(facts, window)),
-        ("Rank", sentences.rank(facts)),
-        ("Early read", sentences.early_read(facts)),
-        ("Change", sentences.change(facts)),
-        ("Still to come", _still_to_come(forecasts)),
-        ("More to know", sentences.more_to_come(waiting, window)),
-        ("Comparison", sentences.contacts_needed(facts)),
-    ]
-    return Explanation(facts["name"], facts["status"], facts["early_last_day"], tuple(parts))
+    all_facts = _rows(connection, _FACTS, sequence=sequence)
+    if not all_facts:
+        return {}
+    last_day = all_facts[0]["early_last_day"]
+    forecasts = _by_sequence(_rows(connection, _FORECASTS, sequence=sequence))
+    waiting = _by_sequence(_rows(connection, _WAITING, sequence=sequence, window=window, as_of=last_day))
+    found = {}
+    for facts in all_facts:
+        number = facts["sequence_template_id"]
+        to_come = _waiting(waiting.get(number, []), facts, rules)
+        parts = (
+            ("Reply rate", sentences.reply_rate(facts, window)),
+            ("Rank", sentences.rank(facts)),
+            ("Early read", sentences.early_read(facts)),
+            ("Change", sentences.change(facts)),
+            ("Still to come", _still_to_come(forecasts.get(number, []))),
+            ("More to know", sentences.more_to_come(to_come, window)),
+            ("Comparison", sentences.contacts_needed(facts)),
+        )
+        found[number] = Explanation(facts["name"], facts["status"], last_day, parts)
+    return found
+
+
+def _by_sequence(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    return {number: list(group) for number, group in groupby(rows, key=lambda row: row["sequence_template_id"])}
 
 
 def _still_to_come(forecasts: list[dict[str, Any]]) -> str:
@@ -111,9 +131,10 @@ def _still_to_come(forecasts: list[dict[str, Any]]) -> str:
     return " ".join(map(sentences.forecast, outcomes)) or "Nothing: no contact is in flight."
 
 
-def _waiting(connection: "DuckDBPyConnection", facts: dict[str, Any], sequence: str, rules: Rules) -> dict[str, Any]:
+def _waiting(rows: list[dict[str, Any]], facts: dict[str, Any], rules: Rules) -> dict[str, Any]:
     """Return how many contacts the reply rate will count soon, and when there are enough for a rank."""
-    rows = _rows(connection, _WAITING, sequence=sequence, window=rules.reply_window_days, as_of=facts["early_last_day"])
+    if not rows:
+        return {"waiting": 0}
     soon_day = facts["early_last_day"] + timedelta(days=8)
     counted, ranked_on = facts["reply_rate_den"], None
     needs_more = facts["reply_rank"] is None and facts["status"] in {"ACTIVE", None}
@@ -126,7 +147,7 @@ def _waiting(connection: "DuckDBPyConnection", facts: dict[str, Any], sequence: 
         "waiting": sum(row["contacts"] for row in rows),
         "soon": sum(row["contacts"] for row in rows if row["counted_on"] <= soon_day),
         "soon_day": soon_day,
-        "next_day": rows[0]["counted_on"] if rows else None,
+        "next_day": rows[0]["counted_on"],
         "ranked_on": ranked_on,
     }
 

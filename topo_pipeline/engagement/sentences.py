@@ -99,8 +99,9 @@ def forecast(rows: Sequence[Row]) -> str:
     The rows are those of one outcome, by horizon.
     """
     many = _OUTCOMES[rows[0]["outcome"]]
-    if rows[0]["expected"] is None:
-        return f"{many.capitalize()}: not known, {rows[0]['reason']}."
+    if not rows[0]["expected"]:
+        number = "not known" if rows[0]["expected"] is None else "none"
+        return f"{many.capitalize()}: {number}, {rows[0]['reason']}."
     return f"{many.capitalize()}: about {' and '.join(map(_expected, rows))}."
 
 

@@ -1,4 +1,4 @@
-"""Charts of the frames that `queries` returns, all in one style.
+"""The charts of the report and of the previews in Dagster, all in one style.
 
 A chart is as wide as the element that contains it ("container"). A picture needs a width, in pixels:
 `chart.properties(width=720)`.
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 
 from topo_pipeline.report.palette import FONT, LIGHT, Palette
-from topo_pipeline.report.queries import records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +24,8 @@ EXITS = {
     "exits_active": "still active",
 }
 AXIS_WIDTH = 44  # of daily_activity, in pixels, the same for all plots so that they are aligned
+CELLS = ("weekday", "hour", "sends", "num", "den", "rate")  # of send_times
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MANY_DAYS, MANY_WEEKS = 120, 26  # above these, marks are finer
 _DAY = "%a %-d %b %Y"
 
@@ -83,24 +84,23 @@ def weekly_reply_rate(weeks: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
     return _styled(band + bars + line + points, palette, 260)
 
 
-def time_to_reply(curve: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
-    """Draw the share of runs that had replied by each day after their first message or invitation.
+def send_times(cells: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
+    """Draw the messages of each weekday and hour: darker with a higher reply rate, pale without enough for a rate.
 
-    Columns: days (0 to the window), replied, share (both cumulative).
+    Columns: those of `CELLS`. The page puts in the cells of the selected sequence.
     """
-    base = alt.Chart(_data(curve)).encode(
-        x=alt.X("days:Q", title="Days since the first message or invitation", axis=alt.Axis(tickMinStep=1, grid=False)),
-        y=alt.Y("share:Q", title="Have replied", axis=alt.Axis(format="~%", tickCount=5), scale=alt.Scale(zero=True)),
-        tooltip=[
-            _tip("days:Q", "Days", ","),
-            _tip("share:Q", "Have replied", ".1%"),
-            _tip("replied:Q", "Replies so far", ","),
-        ],
-    )
-    area = base.mark_area(color=palette.soft, opacity=0.45, interpolate="monotone")
-    line = base.mark_line(color=palette.accent, strokeWidth=2, interpolate="monotone")
-    dots = base.mark_point(filled=True, color=palette.accent, size=22, opacity=1)
-    return _styled(area + line + dots, palette, 260)
+    base = alt.Chart(_data(cells)).encode(
+        x=alt.X("hour:O", title="Hour of sending", axis=alt.Axis(labelAngle=0, labelOverlap=True, grid=False)),
+        y=alt.Y("weekday:O", title=None, scale=alt.Scale(domain=list(range(1, 8))),
+                axis=alt.Axis(labelExpr=f"{['', *_WEEKDAYS]}[datum.value]", grid=False)),
+        tooltip=[_tip("sends:Q", "Messages", ","), _tip("den:Q", "Counted", ","), _tip("num:Q", "With a reply", ","),
+                 _tip("rate:Q", "Reply rate", ".1%")],
+    )  # fmt: skip
+    pale = base.mark_rect(color=palette.missing, stroke=palette.line, opacity=0.5)
+    shade = alt.Opacity("rate:Q", scale=alt.Scale(domain=[0, 0.2], range=[0.1, 0.65], clamp=True), legend=None)
+    rated = base.transform_filter("datum.rate !== null").mark_rect(color=palette.accent).encode(opacity=shade)
+    text = base.mark_text(fontSize=11, color=palette.ink).encode(text="sends:Q")
+    return _styled(pale + rated + text, palette, 210)
 
 
 def step_drop_off(steps: "pd.DataFrame", palette: Palette = LIGHT) -> Chart:
@@ -258,7 +258,9 @@ def _tip(field: str, title: str, form: str) -> alt.Tooltip:
 def _data(frame: "pd.DataFrame") -> alt.InlineData:
     """Return the rows as data of the chart. Days have no zone, so that every browser shows the same day."""
     days = {str(name): frame[name].dt.strftime("%Y-%m-%dT00:00:00") for name in frame.select_dtypes("datetime")}
-    return alt.InlineData(values=records(frame.assign(**days)))
+    shown = frame.assign(**days)
+    rows = shown.astype(object).where(shown.notna(), None).to_dict("records")
+    return alt.InlineData(values=[{str(name): value for name, value in row.items()} for row in rows])
 
 
 def _styled(chart: Any, palette: Palette, height: int | alt.Step | None = None) -> Chart:

@@ -1,196 +1,191 @@
-"""The report's findings (what to look at) and its facts about the data."""
+"""The findings: a fixed list of kinds, each with the rule by which the tables have it. `wording` puts them into words.
+
+A rule is strict enough that its claim still holds a week later. Only active sequences, and those of unknown status,
+have findings. `find` works on any warehouse connection.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
-from topo_pipeline.common.text import counted, percent
-from topo_pipeline.report import attention, words
-from topo_pipeline.report.attention import Quality
-from topo_pipeline.report.queries import records
+from topo_pipeline.engagement import macros
+from topo_pipeline.engagement.rules import Rules
+from topo_pipeline.report.queries import rows
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from topo_pipeline.engagement.rules import Rules
+# A change must exceed its threshold by this much, because next Monday's may be smaller by chance.
+CHANGE_MARGIN = 0.5
+# Standard errors that a comparison with the others must exceed, as somebody looks at it every week.
+WEEKLY_Z = 2.8
+FEW_CONTACTS, FEW_DAYS = 5, 14
 
-EXAMPLES = 5
-EVERYTHING = "All sequences"
-Labels = Mapping[str, str]
-"""The label of each sequence by its id."""
+_UNKNOWN_DAYS = """
+SELECT NULL AS sequence_id, count(*) AS days, min(day) AS first_day, max(day) AS last_day
+FROM (
+    SELECT unnest(generate_series(greatest(min(day), max(day) FILTER (is_known) - 29), max(day) FILTER (is_known),
+        INTERVAL 1 DAY))::DATE AS day
+    FROM landed_days
+)
+ANTI JOIN (FROM landed_days WHERE is_known) USING (day)
+HAVING days > 0
+"""
+_SIGNALS = f"""
+SELECT sequence_template_id::VARCHAR AS sequence_id, signal, current_replies, current_contacts, current_worth,
+    baseline_replies, baseline_worth, baseline_rate, common_change, monday
+FROM engagement.sequence_signals
+WHERE scope = $scope AND signal = $signal AND abs(change_z) >= change_z_needed + {CHANGE_MARGIN}
+ORDER BY abs(change_z) DESC, sequence_id
+"""  # noqa: S608 - a constant
+_SILENT = """
+SELECT sequence_template_id::VARCHAR AS sequence_id, runs_active - runs_paused AS waiting, last_day
+FROM engagement.sequence_summary
+LEFT JOIN (
+    SELECT sequence_template_id AS of, max(day) AS last_day FROM engagement.sequence_daily
+    WHERE total_sent + total_invitations > 0 GROUP BY ALL
+) ON of = sequence_template_id
+WHERE period = 'lifetime' AND is_silent
+ORDER BY waiting DESC, sequence_id
+"""
+# Against all other sequences together, and by at least a quarter of their rate: less would change no decision.
+_COMPARED = f"""
+WITH rated AS (
+    SELECT
+        sequence_template_id::VARCHAR AS sequence_id, reply_rank, standing, chance_above_next,
+        reply_rate_num AS num, reply_rate_den AS den, reply_rate_low AS low, reply_rate_high AS high,
+        sum(num) OVER () - num AS others_num, sum(den) OVER () - den AS others_den,
+        rate(num, den) AS rate, rate(others_num, others_den) AS others_rate
+    FROM engagement.sequence_signals
+    WHERE scope = 'sequence' AND sequence_template_id IS NOT NULL
+)
+SELECT *, standing = 'best' AND chance_above_next = 'very_likely' AS is_best
+FROM rated
+WHERE reply_rank IS NOT NULL AND CASE $side
+    WHEN 'better' THEN rate >= 1.25 * others_rate
+        AND newcombe_low(num, den, others_num, others_den, z := {WEEKLY_Z}) > 0
+    ELSE rate <= 0.75 * others_rate
+        AND newcombe_high(num, den, others_num, others_den, z := {WEEKLY_Z}) < 0 END
+ORDER BY abs(ln(greatest(rate, 0.001) / others_rate)) DESC, sequence_id
+"""  # noqa: S608 - constants
+# The last step that sends something, against the earlier ones: clearly fewer replies, and at most half as many.
+_LAST_STEP = """
+WITH sending AS (
+    SELECT *, row_number() OVER (PARTITION BY sequence_template_id ORDER BY step DESC, channel) AS from_end
+    FROM engagement.sequence_steps
+    WHERE step IS NOT NULL AND sends > 0
+), compared AS (
+    SELECT
+        sequence_template_id,
+        any_value(step) FILTER (from_end = 1) AS step,
+        any_value(sends) FILTER (from_end = 1) AS sends,
+        any_value(step_reply_rate_num) FILTER (from_end = 1) AS num,
+        any_value(step_reply_rate_den) FILTER (from_end = 1) AS den,
+        sum(step_reply_rate_num) FILTER (from_end > 1) AS earlier_num,
+        sum(step_reply_rate_den) FILTER (from_end > 1) AS earlier_den
+    FROM sending
+    GROUP BY ALL
+)
+SELECT compared.* REPLACE (sequence_template_id::VARCHAR AS sequence_template_id),
+    compared.sequence_template_id::VARCHAR AS sequence_id
+FROM compared LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id
+WHERE is_judged(sequence_template_id, status) AND den >= $evidence_usable AND earlier_den >= $evidence_usable
+    AND rate(num, den) <= rate(earlier_num, earlier_den) / 2
+    AND newcombe_high(num, den, earlier_num, earlier_den) < 0
+ORDER BY sends DESC, sequence_id
+"""
+_FEW_CONTACTS = f"""
+SELECT sequence_template_id::VARCHAR AS sequence_id, touched, last_day
+FROM (
+    SELECT sequence_template_id,
+        coalesce(sum(unique_touched) FILTER (day > last_day - {FEW_DAYS}), 0)::BIGINT AS touched,
+        sum(unique_touched) AS ever, min(day) AS first_day, any_value(last_day) AS last_day
+    FROM engagement.sequence_daily
+    CROSS JOIN (SELECT max(day) AS last_day FROM landed_days WHERE NOT is_open)
+    GROUP BY sequence_template_id
+)
+LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id
+WHERE is_judged(sequence_template_id, status) AND touched < {FEW_CONTACTS} AND ever >= $evidence_small
+    AND first_day <= last_day - {FEW_DAYS}
+    AND (SELECT count(*) FROM landed_days WHERE is_known AND day > last_day - {FEW_DAYS}) = {FEW_DAYS}
+ORDER BY ever DESC, sequence_id
+"""  # noqa: S608 - constants
+_TRACKING_OFF = """
+SELECT sequence_template_id::VARCHAR AS sequence_id, sends
+FROM engagement.sequence_channels
+LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id
+WHERE period = '28d' AND tracking_off AND is_judged(sequence_template_id, status)
+ORDER BY sends DESC, sequence_id
+"""
+# The last complete week and the last seven known days, each sequence's most unusual one. A holiday is one finding of
+# the workspace, without a sequence.
+_UNUSUAL = """
+WITH recent AS (
+    SELECT max(day) FILTER (is_known) - 7 AS after_day FROM landed_days
+), unusual AS (
+    SELECT
+        sequence_template_id, true AS is_week, week_start AS day, total_sent AS sent, sent_usual AS usual,
+        abs(total_sent - sent_usual) / threshold AS size
+    FROM engagement.sequence_volumes
+    WHERE volume_signal IN ('up', 'down') AND week_start = (SELECT max(week_start) FROM engagement.sequence_volumes)
+    UNION ALL
+    SELECT sequence_template_id, false, day, total_sent, sent_expected, 0
+    FROM engagement.sequence_daily JOIN recent ON day > after_day
+    WHERE is_volume_anomaly
+    UNION ALL
+    SELECT NULL, false, day, total_sent, sent_expected, 0
+    FROM engagement.workspace_daily JOIN recent ON day > after_day
+    WHERE is_volume_anomaly
+)
+SELECT sequence_template_id::VARCHAR AS sequence_id, is_week, day, sent, usual
+FROM unusual
+QUALIFY row_number() OVER (PARTITION BY sequence_template_id ORDER BY is_week DESC, size DESC, day DESC) = 1
+ORDER BY sequence_id IS NOT NULL, is_week DESC, size DESC, day, sequence_id
+"""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of thing to look at: what it means, and each occurrence as a sequence and a remark."""
+    """One finding.
 
-    title: str
-    meaning: str
-    found: list[tuple[str, str]]
-    none: str
+    Attributes:
+        kind: One of `KINDS`.
+        sequence_id: The sequence it is about. None if it is about the whole workspace.
+        facts: The row of the rule.
+    """
 
-
-@dataclass(frozen=True)
-class Fact:
-    """One fact about the data. `ok` is False if it limits what the page can say."""
-
-    text: str
-    ok: bool = True
+    kind: str
+    sequence_id: str | None
+    facts: Mapping[str, Any]
 
 
-def findings(connection: "DuckDBPyConnection", rules: "Rules", labels: Labels) -> list[Finding]:
-    """Return all kinds of findings, also those without an occurrence."""
-    return [
-        _silent(connection, rules, labels),
-        _tracking(connection, rules, labels),
-        _volumes(connection, labels),
-        _changes(connection, labels),
-    ]
+# The kinds in the order in which they matter, each with its query and the values that the query needs.
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "unknown_days": (_UNKNOWN_DAYS, {}),
+    "all_down": (_SIGNALS, {"scope": "workspace", "signal": "down"}),
+    "down": (_SIGNALS, {"scope": "sequence", "signal": "down"}),
+    "silent": (_SILENT, {}),
+    "better": (_COMPARED, {"side": "better"}),
+    "worse": (_COMPARED, {"side": "worse"}),
+    "up": (_SIGNALS, {"scope": "sequence", "signal": "up"}),
+    "last_step": (_LAST_STEP, {"evidence_usable": None}),
+    "few_contacts": (_FEW_CONTACTS, {"evidence_small": None}),
+    "tracking_off": (_TRACKING_OFF, {}),
+    "all_up": (_SIGNALS, {"scope": "workspace", "signal": "up"}),
+    "unusual_volume": (_UNUSUAL, {}),
+}
 
 
-def facts(quality: Quality) -> list[Fact]:
-    """Return the facts about the data."""
-    if quality.first_day is None:
-        return [Fact("No day has been read yet", ok=False)]
-    return [
-        Fact(f"As of the end of {words.day(quality.as_of)}")
-        if quality.as_of
-        else Fact("No day is both over and proved complete yet", ok=False),
-        *_behind(quality),
-        Fact(f"Every day since {words.day(quality.first_day)} has landed")
-        if quality.days_missing == 0
-        else Fact(f"{counted(quality.days_missing, 'day')} missing since {words.day(quality.first_day)}", ok=False),
-        Fact(_unproved(quality.unproved), ok=False) if quality.unproved else Fact("Every day proved complete"),
-        *_left_out(quality),
-        Fact(_pending(quality)),
-        *_in_no_rate(quality),
-        *_without_sequence(quality),
-        *([Fact(f"{counted(quality.unreadable, 'row')} could not be read", ok=False)] if quality.unreadable else []),
-    ]
+def of_kind(connection: "DuckDBPyConnection", kind: str, rules: Rules) -> list[Finding]:
+    """Return the findings of a kind, the most important first."""
+    macros.define(connection)
+    sql, values = KINDS[kind]
+    found = rows(connection, sql, **{name: getattr(rules, name, value) for name, value in values.items()})
+    return [Finding(kind, row["sequence_id"], row) for row in found]
 
 
-def _silent(connection: "DuckDBPyConnection", rules: "Rules", labels: Labels) -> Finding:
-    return Finding(
-        "Silent sequences",
-        f"Contacts are waiting, and nothing was sent in {counted(rules.silent_business_days, 'business day')}.",
-        [
-            (labels[row["sequence_id"]], f"{words.count(row['waiting'])} waiting, {_last_sent(row['last_day'])}")
-            for row in records(attention.silent(connection))
-        ],
-        "None: every active sequence with waiting contacts has sent something recently.",
-    )
-
-
-def _last_sent(last: date | None) -> str:
-    return f"last sent {words.short_day(last)}" if last else "nothing sent yet"
-
-
-def _tracking(connection: "DuckDBPyConnection", rules: "Rules", labels: Labels) -> Finding:
-    return Finding(
-        "Email tracking off",
-        f"{rules.tracking_off_sends} emails or more in 28 days, and not one open or click: none is being recorded.",
-        [
-            (labels[row["sequence_id"]], f"{words.count(row['sends'])} emails in 28 days")
-            for row in records(attention.tracking_off(connection))
-        ],
-        "None: every active sequence that sends many emails has opens or clicks.",
-    )
-
-
-def _volumes(connection: "DuckDBPyConnection", labels: Labels) -> Finding:
-    by_sequence: dict[str | None, list[dict[str, Any]]] = {}
-    for row in records(attention.unusual_volumes(connection)):
-        by_sequence.setdefault(row["sequence_id"], []).append(row)
-    return Finding(
-        "Unusual volumes",
-        "Far more or fewer messages in the last complete week than in the weeks before, or none in the last seven days"
-        " on a weekday that always has some.",
-        [
-            (EVERYTHING if sequence_id is None else labels[sequence_id], _unusual(rows))
-            for sequence_id, rows in by_sequence.items()
-        ],
-        "None in the last complete week and the last seven days.",
-    )
-
-
-def _unusual(rows: list[dict[str, Any]]) -> str:
-    weeks = [
-        f"Sent {counted(row['sent'], 'message')} in the week of {row['day'].day} {row['day']:%B};"
-        f" usually {words.count(row['usual'])} a week"
-        for row in rows
-        if row["is_week"]
-    ]
-    days = [row for row in rows if not row["is_week"]]
-    named = words.listed(words.short_day(row["day"]) for row in days) if days else ""
-    usual = f"; usually {words.count(days[0]['usual'])} on that weekday" if len(days) == 1 else ""
-    return ". ".join([*weeks, *([f"Sent nothing on {named}{usual}"] if days else [])])
-
-
-def _changes(connection: "DuckDBPyConnection", labels: Labels) -> Finding:
-    compared = attention.compared_sequences(connection)
-    clear = compared[compared["signal"] != "no_clear_change"]
-    return Finding(
-        "Clear changes",
-        "Reply rates of the last four weeks that differ from the eight weeks before, and from what the other sequences"
-        " did, by more than chance would explain. Contacts count by the share of replies that come by their age.",
-        [
-            (
-                labels[row["sequence_id"]],
-                f"{'▲ up' if row['signal'] == 'up' else '▼ down'} from {percent(row['previous_rate'])} to"
-                f" {percent(row['rate'])}, {words.count(row['contacts'])} contacts",
-            )
-            for row in records(clear)
-        ],
-        f"None in {counted(len(compared), 'sequence')} with enough contacts to compare."
-        if len(compared)
-        else "No sequence has enough contacts to compare.",
-    )
-
-
-def _behind(quality: Quality) -> list[Fact]:
-    """Return a fact if days have landed that the tables were not built with yet."""
-    if quality.as_of is None or quality.last_known_day is None or quality.as_of >= quality.last_known_day:
-        return []
-    return [
-        Fact(f"Days up to {words.day(quality.last_known_day)} have landed, but are not in the tables yet", ok=False)
-    ]
-
-
-def _unproved(days: list[date]) -> str:
-    named = [words.short_day(day) for day in days[:EXAMPLES]]
-    more = [counted(len(days) - EXAMPLES, "other")] if len(days) > EXAMPLES else []
-    return f"{counted(len(days), 'day')} not proved complete: {words.listed(named + more)}"
-
-
-def _left_out(quality: Quality) -> list[Fact]:
-    if quality.cohort_days_left_out == 0:
-        return []
-    days = counted(quality.cohort_days_left_out, "day")
-    return [Fact(f"Contacts of {days} are in no rate: a day in their time to reply was not read in full", ok=False)]
-
-
-def _pending(quality: Quality) -> str:
-    if quality.pending == 0:
-        return "Every reply is classified"
-    return f"{words.count(quality.pending)} of {counted(quality.replies, 'reply', 'replies')} not classified yet"
-
-
-def _in_no_rate(quality: Quality) -> list[Fact]:
-    """Return a fact for each reason why contacts are in totals but in no rate."""
-    reasons = {
-        "may have begun before the first landed day": quality.left_censored,
-        "may have been touched first on a day that was not read in full": quality.start_uncertain,
-    }
-    return [
-        Fact(f"{percent(runs / quality.runs)} of all contacts {reason}: in totals, in no rate")
-        for reason, runs in reasons.items()
-        if runs
-    ]
-
-
-def _without_sequence(quality: Quality) -> list[Fact]:
-    if quality.touches_without_sequence == 0:
-        return []
-    touches = counted(quality.touches_without_sequence, "message or invitation", "messages and invitations")
-    return [Fact(f"{touches} without a sequence: in totals, not in the list of sequences")]
+def find(connection: "DuckDBPyConnection", rules: Rules) -> list[Finding]:
+    """Return all findings: the first of every kind by importance, then the second of every kind, and so on."""
+    kinds = [of_kind(connection, kind, rules) for kind in KINDS]
+    return [finding for finding in chain(*zip_longest(*kinds)) if finding is not None]

@@ -2,6 +2,7 @@
 (() => {
   const find = (id) => document.getElementById(id);
   const root = document.documentElement;
+  root.classList.add("scripts");
 
   // Light or dark: as the reader's system, until the reader chooses.
   const remembered = (value) => {
@@ -22,28 +23,37 @@
   showTheme();
 
   if (!find("data")) { root.dataset.ready = ""; return; }
-  const { charts, sequences } = JSON.parse(find("data").textContent);
+  const { charts, timing, cells } = JSON.parse(find("data").textContent);
+
+  // A word of the glossary is explained where it is used.
+  const word = find("word");
+  document.addEventListener("click", (event) => {
+    const term = event.target.closest(".term");
+    if (!term || !word.showPopover) return;
+    event.preventDefault();
+    word.replaceChildren(...find(term.hash.slice(1)).cloneNode(true).childNodes);
+    word.showPopover();
+    const place = term.getBoundingClientRect();
+    word.style.left = `${Math.max(8, Math.min(place.left, innerWidth - word.offsetWidth - 8))}px`;
+    word.style.top = `${Math.min(place.bottom + 6, innerHeight - word.offsetHeight - 8)}px`;
+  });
 
   // Charts: Vega's own interpreter evaluates their expressions, so the page's policy can forbid eval.
   const options = { renderer: "svg", actions: false, ast: true, defaultStyle: false, tooltip: { disableDefaultStyle: true } };
   const AXIS = 50; // charts.AXIS_WIDTH and the padding, in pixels
   const drawn = {};
   const draw = async (name, rows) => {
+    if (!charts[name]) return;
     const place = find(`chart-${name}`);
-    if (!place) return;
     const stage = document.createElement("div"); // hidden from screen readers, which read the label of `place` instead
     stage.ariaHidden = "true";
     const spec = structuredClone(charts[name]);
-    const [data] = Object.keys(spec.datasets);
-    if (rows) spec.datasets[data] = rows;
-    if (spec.height?.step) spec.height = spec.height.step * spec.datasets[data].length; // Vega-Lite warns of steps
-    if (place.clientWidth < 360) spec.config.legend.columns = 2;
+    if (rows) for (const data of Object.keys(spec.datasets)) spec.datasets[data] = rows;
     for (const view of spec.vconcat ?? []) view.width = Math.max(120, place.clientWidth - AXIS);
     drawn[name]?.finalize();
     place.replaceChildren(stage);
     drawn[name] = await vegaEmbed(stage, spec, options);
   };
-  const ready = Promise.all(["daily", "weekly", "curve", "channels"].map((name) => draw(name)));
   let width = innerWidth, waiting;
   addEventListener("resize", () => {
     if (innerWidth === width) return;
@@ -52,73 +62,55 @@
     waiting = setTimeout(() => draw("daily"), 150);
   });
 
-  // One sequence.
-  const percent = (share) => (share === null ? "–" : `${(100 * share).toFixed(1)}%`);
-  const number = (value) => value.toLocaleString("en-GB");
-  const fill = (id, rows) => find(id).tBodies[0].replaceChildren(...rows.map((cells) => {
-    const row = document.createElement("tr");
-    cells.forEach((text, at) => {
-      const cell = document.createElement(at ? "td" : "th");
-      if (!at) cell.scope = "row";
-      cell.textContent = text;
-      row.append(cell);
-    });
-    return row;
-  }));
+  // One sequence at a time: the one in the address, else the first.
   const pick = find("pick");
-  const show = async () => {
-    const { label, facts, funnel, steps } = sequences[pick.value];
-    find("picked").textContent = label;
-    find("picked-facts").textContent = facts;
-    fill("funnel-table", funnel.map((stage) => [stage.stage, number(stage.runs), percent(stage.share)]));
-    fill("steps-table", steps.map((step) => [step.step, ...["runs_reached", "went_on", "exits_replied", "exits_completed", "exits_stopped", "exits_active"].map((of) => number(step[of])), percent(step.rate)]));
-    find("no-steps").hidden = steps.length > 0;
-    find("chart-steps").hidden = steps.length === 0;
-    await Promise.all([draw("funnel", funnel), steps.length ? draw("steps", steps) : null]);
+  const articles = [...document.querySelectorAll(".sequence")];
+  const show = (at) => {
+    document.querySelector(".picked")?.classList.remove("picked");
+    articles[at].classList.add("picked");
+    pick.selectedIndex = at;
+    const rows = timing[at].map((values) => Object.fromEntries(cells.map((name, nth) => [name, values[nth]])));
+    find("timing").hidden = !rows.length;
+    find("chart-timing").setAttribute("aria-label", articles[at].lastElementChild.textContent);
+    return rows.length ? draw("timing", rows) : null;
   };
-  const options_ = [...pick.options];
-  find("find").addEventListener("input", (event) => {
-    const wanted = event.target.value.trim().toLocaleLowerCase();
-    const chosen = pick.value;
-    pick.replaceChildren(...options_.filter((option) => option.textContent.toLocaleLowerCase().includes(wanted)));
-    if (!pick.options.length) return;
-    pick.value = chosen;
-    if (pick.selectedIndex < 0) pick.selectedIndex = 0;
-    if (pick.value !== chosen) show();
+  const linked = () => articles.findIndex((article) => `#${article.id}` === location.hash);
+  addEventListener("hashchange", () => {
+    if (linked() < 0) return;
+    show(linked());
+    find("one-section").scrollIntoView();
+    document.querySelector(".picked h3").focus({ preventScroll: true });
   });
+  pick.addEventListener("change", () => show(pick.selectedIndex));
   find("picker").addEventListener("submit", (event) => event.preventDefault());
-  pick.addEventListener("change", show);
 
-  // The leaderboard.
+  // The list of sequences.
   const board = find("board");
   const rows = [...board.tBodies[0].rows];
-  board.addEventListener("click", (event) => {
-    const name = event.target.closest("[data-pick]");
-    if (!name) return;
-    find("find").value = "";
-    pick.replaceChildren(...options_);
-    pick.value = name.dataset.pick;
-    show();
-    find("one").scrollIntoView();
-    pick.focus({ preventScroll: true });
-  });
-  const collator = new Intl.Collator(undefined, { numeric: true });
   const heads = [...board.tHead.rows[0].cells];
+  const number = (value) => value.toLocaleString("en-GB");
+  const period = () => find("filters").elements.period.value;
+  const valueOf = (row, at) => {
+    const { dataset, children } = row.cells[at];
+    return dataset.value ?? dataset[period()] ?? [...children].find((each) => each.className === `p${period()}`).textContent.replaceAll(",", "");
+  };
+  const rateAt = heads.findIndex((head) => head.dataset.key === "rate");
+  const solid = (row) => Number(row.cells[rateAt].getAttribute(`data-solid-${period()}`));
+  const collator = new Intl.Collator(undefined, { numeric: true });
   const sort = (head, ascending) => {
     const at = heads.indexOf(head);
-    const isText = ["label", "status"].includes(head.dataset.key);
-    const value = (row) => row.cells[at].dataset.value;
-    const compare = (a, b) => isText ? collator.compare(a, b) : a - b;
-    const sorted = [...rows].sort((a, b) => { // ties stay in the order of the ranks
-      const [x, y] = [value(a), value(b)];
+    const compare = (a, b) => at === 0 ? collator.compare(a, b) : a - b;
+    const sorted = [...rows].sort((a, b) => { // ties stay in the order of the page
+      const [x, y] = [valueOf(a, at), valueOf(b, at)];
       if ((x === "") !== (y === "")) return x === "" ? 1 : -1; // unknown values come last in both directions
+      if (at === rateAt && solid(a) !== solid(b)) return solid(b) - solid(a); // and few contacts after many
       return (ascending ? 1 : -1) * compare(x, y);
     });
     board.tBodies[0].append(...sorted);
     for (const other of heads) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
   };
-  for (const head of heads) {
+  for (const head of heads.filter((each) => each.dataset.key)) {
     const sorter = document.createElement("button");
     sorter.type = "button";
     sorter.className = "sort";
@@ -126,28 +118,31 @@
     head.append(sorter);
     sorter.addEventListener("click", () => {
       const now = head.getAttribute("aria-sort");
-      sort(head, now ? now === "descending" : ["rank", "label", "status"].includes(head.dataset.key)); // numbers start with the largest
+      sort(head, now ? now === "descending" : head.dataset.key === "label"); // numbers start with the largest
     });
   }
   const filters = find("filters");
-  filters.hidden = rows.length < 2;
   const filter = () => {
     const wanted = find("by-name").value.trim().toLocaleLowerCase();
     const status = find("by-status").value;
     let left = 0;
     for (const row of rows) {
-      const fits = row.cells[1].dataset.value.toLocaleLowerCase().includes(wanted)
+      const fits = row.cells[0].dataset.value.toLocaleLowerCase().includes(wanted)
         && (!status || row.dataset.status === status)
-        && (!find("by-evidence").checked || row.dataset.solid === "1");
+        && (!find("by-evidence").checked || solid(row) > 1);
       row.hidden = !fits;
       left += fits;
     }
-    find("shown").textContent = left === rows.length ? `${number(left)} sequences` : `${number(left)} of ${number(rows.length)} sequences`;
+    find("shown").textContent = left === rows.length ? `${number(left)} sequence${left === 1 ? "" : "s"}` : `${number(left)} of ${number(rows.length)} sequences`;
     find("none-shown").hidden = left > 0;
   };
   filters.addEventListener("input", filter);
+  filters.addEventListener("change", (event) => {
+    const head = heads.find((each) => each.ariaSort);
+    if (event.target.name === "period" && head) sort(head, head.ariaSort === "ascending");
+  });
   filters.addEventListener("submit", (event) => event.preventDefault());
   filter();
 
-  Promise.all([ready, show()]).then(() => { root.dataset.ready = ""; });
+  Promise.all([draw("weekly"), draw("daily"), show(Math.max(0, linked()))]).then(() => { root.dataset.ready = ""; });
 })();

@@ -17,12 +17,12 @@ import jinja2
 import pandas as pd
 import vl_convert
 
-from topo_pipeline.common.text import counted, interval, percent, rate_with_interval
-from topo_pipeline.report import attention, charts, palette, queries, words
-from topo_pipeline.report.attention import Quality
-from topo_pipeline.report.findings import facts, findings
-from topo_pipeline.report.headline import VERDICTS, judged, not_yet
-from topo_pipeline.report.queries import records
+from topo_pipeline.common.text import counted, percent
+from topo_pipeline.engagement import sentences
+from topo_pipeline.engagement.comparison import Comparison, compare
+from topo_pipeline.engagement.explanation import explanations
+from topo_pipeline.report import charts, findings, palette, queries, wording
+from topo_pipeline.report.queries import PERIODS, Quality, Sequence
 from topo_pipeline.warehouse.files import replacing
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from topo_pipeline.engagement.rules import Rules
 
 FILE_NAME = "engagement_report.html"
-_STRIP = 100  # width of the strip that shows an interval, in SVG units
+TO_DO = 3  # findings that are always in sight
+COMPARED = 10  # sequences that are compared with the first
+_SOLID = {"usable": 2, "directional": 2, "too_small": 1, "none": 0}
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,34 @@ class Page:
     html: str
     as_of: date | None = None
     sequences: int = 0
+
+
+@dataclass(frozen=True)
+class Rate:
+    """The one reply rate of a sequence and period in the table.
+
+    Attributes:
+        kind: final, early, or so_far (counts without a rate).
+        num: Contacts who replied.
+        den: Contacts.
+        rate: The share. None if the kind is so_far.
+        low: Lower end of its range.
+        high: Upper end of its range.
+        evidence: Of the rate.
+    """
+
+    kind: str
+    num: int
+    den: int
+    rate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    evidence: str = "none"
+
+    @property
+    def solid(self) -> int:
+        """The order of the evidence: 2 is solid or rough, 1 is few, 0 is none."""
+        return _SOLID[self.evidence]
 
 
 def publish(
@@ -87,83 +117,88 @@ def publish(
 def render(connection: "DuckDBPyConnection", *, timezone: str, rules: "Rules", now: datetime) -> Page:
     """Render the report from the current tables. See `publish`."""
     local = now.astimezone(ZoneInfo(timezone))
-    about = {"timezone": timezone, "written": f"{words.day(local.date())}, {local:%H:%M}", "rules": rules}
+    about = {"timezone": timezone, "written": f"{sentences.day(local.date())}, {local:%H:%M}", "rules": rules}
     missing = queries.missing_tables(connection)
     if missing:
         return Page(_html({**about, "missing": missing}))
-    quality, board = attention.quality(connection, timezone), queries.sequences(connection)
-    shown = {"quality": quality, "facts": facts(quality), "missing": missing}
-    if not board.empty:
-        shown |= _shown(connection, quality, board, rules, timezone)
-    return Page(_html(about | shown), quality.as_of, len(board))
+    quality, sequences = queries.quality(connection, timezone), queries.sequences(connection, rules)
+    shown = {"quality": quality, "facts": wording.facts(quality), "missing": missing}
+    if sequences:
+        shown |= _shown(connection, quality, sequences, rules)
+    return Page(_html(about | shown), quality.as_of, len(sequences))
 
 
 def _shown(
-    connection: "DuckDBPyConnection", quality: Quality, board: pd.DataFrame, rules: "Rules", timezone: str
+    connection: "DuckDBPyConnection", quality: Quality, sequences: dict[str, Sequence], rules: "Rules"
 ) -> dict[str, Any]:
     """Return what the template shows of a workspace with at least one sequence."""
-    rows = records(board)
-    labels = _labels(rows)
-    steps: dict[str | None, list[dict[str, Any]]] = {}
-    for step in records(queries.steps(connection)):
-        steps.setdefault(step.pop("sequence_id"), []).append(step)
-    sequences = [
-        {
-            "label": labels[row["sequence_id"]],
-            "facts": _facts(row),
-            "funnel": queries.stages(row),
-            "steps": steps.get(row["sequence_id"], []),
-        }
-        for row in rows
-    ]
-    weeks = queries.weekly_rates(connection, rules)
-    frames = {
-        "daily": queries.daily(connection),
-        "weekly": queries.of_outcome(weeks, "reply_rate"),
-        "curve": queries.reply_curve(connection, rules, timezone),
-        "channels": queries.channels(connection),
-    }
-    drawn: dict[str, charts.Chart] = {
-        "daily": charts.daily_activity(frames["daily"], palette.IN_THE_PAGE),
-        "weekly": charts.weekly_reply_rate(frames["weekly"], palette.IN_THE_PAGE),
-        "curve": charts.time_to_reply(frames["curve"], palette.IN_THE_PAGE),
-        "channels": charts.channel_split(frames["channels"], palette.IN_THE_PAGE),
-        "funnel": charts.funnel(pd.DataFrame(sequences[0]["funnel"]), palette.IN_THE_PAGE),
-        "steps": charts.step_drop_off(pd.DataFrame(sequences[0]["steps"]), palette.IN_THE_PAGE),
-    }
-    judgements = judged(weeks, evidence_small=rules.evidence_small)
+    names = _names(sequences)
+    workspace = queries.workspace(connection)
+    rates = {id_: {period: _rate(each, period) for period in PERIODS} for id_, each in sequences.items()}
+    found = findings.find(connection, rules)
+    said = wording.findings(found, names, rules)
+    drawn: dict[str, charts.Chart | None] = {
+        "weekly": charts.weekly_reply_rate(pd.DataFrame(workspace.weeks), palette.IN_THE_PAGE)
+        if workspace.weeks else None,
+        "daily": charts.daily_activity(pd.DataFrame(workspace.daily), palette.IN_THE_PAGE),
+        "timing": charts.send_times(pd.DataFrame(columns=list(charts.CELLS)), palette.IN_THE_PAGE),
+    }  # fmt: skip
+    solid = [rate.high for each in rates.values() for rate in each.values() if rate.solid > 1 and rate.high]
     return {
-        "judged": judgements,
-        "not_yet": None if judgements else not_yet(quality, reply_window_days=rules.reply_window_days),
-        "recent": records(attention.recent_weeks(connection)),
-        "findings": findings(connection, rules, labels),
-        "board": [row | {"label": labels[row["sequence_id"]]} for row in rows],
-        # The rate at the right end of the leaderboard's strips.
-        "scale": max((row["high"] for row in rows if row["is_highlighted"]), default=1.0),
-        "statuses": sorted({row["status"] for row in rows if row["status"]}),
-        "frames": {name: records(frame) for name, frame in frames.items()},
-        "data": {"charts": {name: chart.to_dict() for name, chart in drawn.items()}, "sequences": sequences},
+        "to_do": said[:TO_DO],
+        "more_to_do": said[TO_DO:],
+        "workspace": workspace,
+        "final": next((week for week in reversed(workspace.weeks) if week["is_mature"]), None),
+        "change_of_all": wording.change_of_all(workspace.signals, found, names, rules),
+        "not_yet": wording.not_yet(quality, rules.reply_window_days),
+        "still_to_come": [
+            sentences.forecast([row for row in workspace.forecasts if row["outcome"] == outcome])
+            for outcome in dict.fromkeys(row["outcome"] for row in workspace.forecasts)
+        ],
+        "sequences": sequences,
+        "names": names,
+        "rates": rates,
+        "rates_scale": max(solid, default=0.0),
+        "statuses": sorted({each.ever["status"] for each in sequences.values() if each.ever["status"]}),
+        "explained": explanations(connection, rules),
+        "compared": _compared(connection, sequences),
+        "data": {
+            "charts": {name: chart.to_dict() for name, chart in drawn.items() if chart},
+            "timing": [[list(map(cell.get, charts.CELLS)) for cell in each.timing] for each in sequences.values()],
+            "cells": list(charts.CELLS),
+        },
     }
 
 
-def _labels(rows: list[dict[str, Any]]) -> dict[str, str]:
+def _names(sequences: dict[str, Sequence]) -> dict[str, str]:
     """Return the name of each sequence by its id. A name that several have is followed by the start of the id."""
-    names = {row["sequence_id"]: words.label(row["name"], row["sequence_id"]) for row in rows}
+    names = {id_: wording.label(each.ever["name"], id_) for id_, each in sequences.items()}
     uses = Counter(names.values())
     return {id_: f"{name} ({id_[:8]})" if uses[name] > 1 else name for id_, name in names.items()}
 
 
-def _facts(row: Mapping[str, Any]) -> str:
-    """Return one line about a sequence."""
-    rate = rate_with_interval(row["rate"], row["low"], row["high"])
-    facts_ = [
-        *([row["status"].capitalize()] if row["status"] else []),
-        f"{counted(row['unique_touched'], 'contact')} touched",
-        f"reply rate {rate}" if row["rate"] is not None else "no reply rate yet",
-        words.EVIDENCE[row["evidence"]].lower(),
-        f"{words.count(row['runs_active'])} still active",
-    ]
-    return " · ".join(facts_)
+def _rate(sequence: Sequence, period: str) -> Rate:
+    """Return the rate of the contacts that the counts of the period are about, as far as there is one.
+
+    The contacts of the last 28 days have an early read only. A longer period has a final rate.
+    """
+    row, signals = sequence.periods[period], sequence.signals
+    bounds = ("rate", "low", "high", "evidence")
+    final = Rate("final", row["num"], row["den"], *(row[name] for name in bounds)) if row["den"] else None
+    early = (
+        Rate("early", signals["early_rate_num"], signals["early_contacts"],
+             *(signals[name] for name in ("early_rate", "early_rate_low", "early_rate_high", "early_rate_evidence")))
+        if signals["early_rate"] is not None
+        else None
+    )  # fmt: skip
+    first, second = (early, final) if period == "28d" else (final, early)
+    return first or second or Rate("so_far", row["replies"], row["touched"])
+
+
+def _compared(connection: "DuckDBPyConnection", sequences: dict[str, Sequence]) -> list[tuple[str, Comparison]]:
+    """Compare the sequences that have a rank with the first. Return each with its id."""
+    ranked = [id_ for id_, each in sequences.items() if each.signals["reply_rank"] is not None]
+    return [(other, compare(connection, other, ranked[0])) for other in ranked[1 : 1 + COMPARED]]
 
 
 def _html(shown: Mapping[str, Any]) -> str:
@@ -189,8 +224,8 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"words": words, "percent": percent, "interval": interval, "counted": counted}
-    environment.globals |= {"VERDICTS": VERDICTS, "DAYS_SHOWN": queries.DAYS_SHOWN, "STRIP": _STRIP}
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    environment.globals |= {"wording": wording, "percent": percent, "counted": counted, "PERIODS": PERIODS}
     return environment.get_template("page.html.jinja")
 
 

@@ -1,175 +1,283 @@
-"""What the report reads from the engagement tables, as one frame for each chart or part of the page.
+"""What the report reads: every query, as rows with None for unknown values.
 
-A rate over several sequences is the sum of their numerators over the sum of their denominators. Counts are whole
-numbers, shares are between 0 and 1, days have no time of day, and unknown values are NaN. `records` turns a frame into
-rows with None for unknown values. The connection must come from `Warehouse`, which defines `landed_days`.
+A rate over several rows is the sum of their numerators over the sum of their denominators. Shares are between 0 and 1.
+The connection must come from `Warehouse`, which defines `landed_days`.
 """
 
+from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.engagement import macros
-from topo_pipeline.engagement.leaderboard import NAME, RANKED
+from topo_pipeline.engagement.leaderboard import NAME, ORDER, RANKED
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.warehouse.catalogue import tables_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import pandas as pd
     from duckdb import DuckDBPyConnection
+
+Row = dict[str, Any]
 
 # Every table that the report reads, as schema and name. `landed_days` belongs to the first.
 READS = (
     ("topo", "activities"),
     *(
         ("engagement", f"sequence_{of}")
-        for of in ("activity", "runs", "daily", "cohorts", "summary", "signals", "channels", "steps")
+        for of in (
+            "activity", "runs", "daily", "cohorts", "summary", "signals", "forecast", "channels", "steps", "timing",
+            "trends",
+        )
     ),
+    ("engagement", "workspace_daily"),
     ("engagement", "workspace_weekly"),
-)
-DAYS_SHOWN = 366
+)  # fmt: skip
+DAYS_SHOWN = 182
+PERIODS = {"28d": "28 days", "90d": "90 days", "lifetime": "All"}
 
-_DAILY = """
-SELECT
-    calendar.day,
-    landed_days.day IS NOT NULL AS is_landed,
-    CASE WHEN is_landed THEN coalesce(sent, 0) END AS sent,
-    CASE WHEN is_landed THEN coalesce(replies, 0) END AS replies,
-    CASE WHEN is_landed THEN coalesce(meetings, 0) END AS meetings
+DAILY = """
+SELECT day::TIMESTAMP AS day, total_sent + total_invitations AS sent, total_valid_replies AS replies,
+    total_meetings AS meetings, landed_days.day IS NOT NULL AS is_landed,
 FROM (
     SELECT unnest(generate_series(greatest(min(day), max(day) - $days_shown::INTEGER + 1), max(day), INTERVAL 1 DAY))
         ::DATE AS day
     FROM landed_days
 ) AS calendar
 LEFT JOIN landed_days USING (day)
-LEFT JOIN (
-    SELECT day, sum(total_sent)::BIGINT AS sent, sum(total_valid_replies)::BIGINT AS replies,
-        sum(total_meetings)::BIGINT AS meetings
-    FROM engagement.sequence_activity
-    GROUP BY day
-) USING (day)
+LEFT JOIN engagement.workspace_daily USING (day)
 ORDER BY calendar.day
-"""
-
-# Weeks with a reply rate whose outcome windows have all closed.
-CLOSED_WEEKS = """
-FROM engagement.workspace_weekly
-WHERE reply_rate_den > 0 AND week_start + 6 <= (SELECT max(rate_period_end) FROM engagement.sequence_summary)
-"""
-
-_WEEKS = f"""
-WITH weeks AS (
-    SELECT week_start, members, is_mature, reply_rate_den AS den, reply_rate_num AS reply_rate,
-        positive_reply_rate_num AS positive_reply_rate, meeting_rate_num AS meeting_rate
-    {CLOSED_WEEKS}
-), compared AS (
-    SELECT
-        *,
-        lag(week_start) OVER by_week = week_start - 7 AS has_previous,
-        CASE WHEN has_previous THEN lag(num) OVER by_week END AS previous_num,
-        CASE WHEN has_previous THEN lag(den) OVER by_week END AS previous_den,
-        is_mature AND lag(is_mature) OVER by_week AS are_mature
-    FROM (UNPIVOT weeks ON reply_rate, positive_reply_rate, meeting_rate INTO NAME outcome VALUE num)
-    WINDOW by_week AS (PARTITION BY outcome ORDER BY week_start)
-)
-SELECT
-    outcome, week_start, members, is_mature, num, den,
-    rate(num, den) AS rate, wilson_low(num, den) AS low, wilson_high(num, den) AS high,
-    evidence(num, den, $evidence_small, $evidence_usable, $evidence_events) AS evidence,
-    previous_den,
-    rate(previous_num, previous_den) AS previous_rate,
-    coalesce(are_mature AND least(den, previous_den) >= $evidence_small, false) AS is_comparable,
-    rate - previous_rate AS change,
-    newcombe_low(num, den, previous_num, previous_den) AS change_low,
-    newcombe_high(num, den, previous_num, previous_den) AS change_high
-FROM compared
-ORDER BY outcome, week_start
-"""  # noqa: S608 - our own names
-
-# Over the runs in the summary's reply_rate_den, so the last point is their reply rate.
-_CURVE = """
-WITH closed AS (
-    SELECT hours_to_first_reply
-    FROM engagement.sequence_runs AS runs
-    CROSS JOIN (SELECT any_value(as_of) - to_days($reply_window_days::INTEGER) AS closed_until
-        FROM engagement.sequence_summary)
-    SEMI JOIN (FROM engagement.sequence_cohorts WHERE axis = 'touched' AND days_unknown = 0) AS cohorts
-        ON cohort_day = (touched_at AT TIME ZONE $timezone)::DATE
-        AND cohorts.sequence_template_id IS NOT DISTINCT FROM runs.sequence_template_id
-    WHERE NOT left_censored AND NOT start_uncertain AND touched_at <= closed_until
-), replies AS (
-    SELECT ceil(hours_to_first_reply / 24)::BIGINT AS days, count(*) AS of_day
-    FROM closed
-    WHERE hours_to_first_reply BETWEEN 0 AND 24 * $reply_window_days
-    GROUP BY ALL
-)
-SELECT
-    days, (sum(coalesce(of_day, 0)) OVER (ORDER BY days))::BIGINT AS replied, replied / touched AS share, touched
-FROM range($reply_window_days::BIGINT + 1) AS every(days)
-LEFT JOIN replies USING (days)
-CROSS JOIN (SELECT count(*) AS touched FROM closed)
-WHERE touched > 0
-ORDER BY days
 """
 
 CHANNEL = (
     "CASE channel WHEN 'LINKEDIN' THEN 'LinkedIn' WHEN 'NONE' THEN 'Not known'"
     " ELSE channel[1] || lower(channel[2:]) END"
 )
-
-CHANNELS = f"""
+_OPENS = ("email_open_rate", "email_open_rate_adjusted", "email_click_rate")
+_CHANNELS = f"""
 SELECT
-    {CHANNEL} AS channel, sends, invitations, sends + invitations AS touches,
-    touches / sum(touches) OVER () AS share,
-    rate(num, den) AS rate, wilson_low(num, den) AS low, wilson_high(num, den) AS high,
-    rate(accepted, invited) AS acceptance, open_tasks
-FROM (
-    SELECT channel, sum(sends)::BIGINT AS sends, sum(invitations)::BIGINT AS invitations,
-        sum(reply_rate_num)::BIGINT AS num, sum(reply_rate_den)::BIGINT AS den,
-        sum(invitation_acceptance_rate_num)::BIGINT AS accepted,
-        sum(invitation_acceptance_rate_den)::BIGINT AS invited, sum(open_tasks)::BIGINT AS open_tasks
-    FROM engagement.sequence_channels
-    WHERE period = 'lifetime'
-    GROUP BY channel
-) AS summed
-WHERE sends + invitations + open_tasks > 0
-ORDER BY touches DESC, summed.channel
+    sequence_template_id::VARCHAR AS sequence_id, {CHANNEL} AS channel, any_value(channel) AS code,
+    sum(sends)::BIGINT AS sends, sum(invitations)::BIGINT AS invitations, sum(open_tasks)::BIGINT AS open_tasks,
+    sum(reply_rate_num)::BIGINT AS num, sum(reply_rate_den)::BIGINT AS den,
+    sum(invitation_acceptance_rate_num)::BIGINT AS accepted, sum(invitation_acceptance_rate_den)::BIGINT AS invited,
+    {", ".join(f"sum({rate}_{end})::BIGINT AS {rate}_{end}" for rate in _OPENS for end in ("num", "den"))},
+    coalesce(bool_or(tracking_off), false) AS tracking_off
+FROM engagement.sequence_channels
+WHERE period = 'lifetime'
+GROUP BY GROUPING SETS ((channel), (sequence_template_id, channel))
+HAVING sum(sends + invitations + open_tasks) > 0 AND (grouping(sequence_template_id) = 1 OR sequence_id IS NOT NULL)
+ORDER BY grouping(sequence_template_id) DESC, sequence_id, sum(sends + invitations) DESC, sequence_channels.channel
 """  # noqa: S608 - our own names
 
 # A run that comes to a step again counts once in runs_reached, so more runs may end there than are in it.
 _STEPS = f"""
 SELECT
     sequence_template_id::VARCHAR AS sequence_id,
-    coalesce('Step ' || built.step, 'Send ' || inferred_position) || ' · ' || {CHANNEL} AS step,
-    runs_reached,
-    greatest(0, runs_reached - exits_replied - exits_completed - exits_stopped - exits_active) AS went_on,
-    exits_replied, exits_completed, exits_stopped, exits_active,
-    step_reply_rate AS rate
+    coalesce('Step ' || step, 'Send ' || inferred_position) AS step, {CHANNEL} AS channel,
+    runs_reached, sends, step_reply_rate_num AS num, step_reply_rate_den AS den, step_reply_rate AS rate,
+    step_reply_rate_low AS low, step_reply_rate_high AS high, positive_replies, opt_outs, active_runs, opens, clicks
 FROM engagement.sequence_steps AS built
-WHERE runs_reached > 0
-ORDER BY sequence_id, coalesce(built.step, inferred_position), built.step IS NULL, channel
+WHERE sequence_template_id IS NOT NULL AND runs_reached + coalesce(active_runs, 0) > 0
+ORDER BY sequence_id, coalesce(built.step, inferred_position), built.step IS NULL, built.channel
 """  # noqa: S608 - our own names
 
-_STAGES = {
-    "unique_found": "Enrolled",
-    "unique_touched": "Messaged or invited",
-    "unique_valid_replies": "Replied",
-    "unique_positive_replies": "Positive reply",
-    "unique_meetings": "Meeting",
-}
+# Over the channels: a cell has a rate only from `evidence_small` messages on.
+_TIMING = """
+SELECT sequence_template_id::VARCHAR AS sequence_id, weekday, hour, sum(sends)::BIGINT AS sends,
+    sum(reply_rate_num)::BIGINT AS num, sum(reply_rate_den)::BIGINT AS den,
+    CASE WHEN den >= $evidence_small THEN round(rate(num, den), 3) END AS rate
+FROM engagement.sequence_timing
+WHERE sequence_template_id IS NOT NULL
+GROUP BY ALL
+ORDER BY ALL
+"""
 
-# Ranked among the sequences that are listed. In the table, activities without a sequence can have a rank too.
+# Four weeks at a time, so that the line of a small sequence shows more than chance.
+_TRENDS = """
+SELECT sequence_template_id::VARCHAR AS sequence_id, list(rate ORDER BY week_start) AS rates
+FROM (
+    SELECT sequence_template_id, week_start, max(week_start) OVER () AS newest,
+        rate(sum(reply_rate_num) OVER recent, sum(reply_rate_den) OVER recent) AS rate
+    FROM engagement.sequence_trends
+    WHERE is_mature
+    WINDOW recent AS (PARTITION BY sequence_template_id ORDER BY week_start
+        RANGE BETWEEN INTERVAL 21 DAYS PRECEDING AND CURRENT ROW)
+)
+WHERE rate IS NOT NULL AND week_start > newest - 7 * 13 AND sequence_template_id IS NOT NULL
+GROUP BY ALL
+"""
+
+_COUNTS = "total_sent + total_invitations AS sent, unique_touched AS touched, unique_valid_replies AS replies,"
+_COUNTS += " unique_positive_replies AS positive, unique_meetings AS meetings"
+_OUTCOMES = ("meeting", "positive", "neutral", "negative", "opt_out", "unknown", "pending", "out_of_office", "bounced")
+
+# Activities that name no sequence have a row without an id, which no list has.
+_SEQUENCES = f"""
+SELECT
+    sequence_template_id::VARCHAR AS sequence_id, {NAME} AS name, period, status, {_COUNTS}, unique_found AS found,
+    runs_active, runs_paused, persons, eligible, reply_rate_num AS num, reply_rate_den AS den,
+    reply_rate AS rate, reply_rate_low AS low, reply_rate_high AS high, reply_rate_evidence AS evidence,
+    {", ".join(f"outcome_{outcome}" for outcome in (*_OUTCOMES, "none"))}
+FROM engagement.sequence_summary
+WHERE period IN ('28d', '90d', 'lifetime') AND sequence_template_id IS NOT NULL
+ORDER BY period != 'lifetime', {ORDER}
+"""  # noqa: S608 - our own names
+_SIGNALS = "SELECT *, sequence_template_id::VARCHAR AS sequence_id FROM engagement.sequence_signals"
+_FORECASTS = """
+FROM engagement.sequence_forecast
+WHERE scope = 'workspace'
+ORDER BY outcome = 'meeting', outcome, horizon_days
+"""
+_WEEKS = """
+SELECT week_start::TIMESTAMP AS week_start, members, is_mature, windows_closed, reply_rate_num AS num,
+    reply_rate_den AS den, reply_rate AS rate, reply_rate_low AS low, reply_rate_high AS high,
+    reply_rate_evidence AS evidence, positive_reply_rate_num AS positive, meeting_rate_num AS meetings
+FROM engagement.workspace_weekly
+WHERE reply_rate_den > 0 AND windows_closed
+ORDER BY workspace_weekly.week_start
+"""
+# The newest seven closed days, and the seven before.
+_RECENT = f"""
+SELECT (newest - day) // 7 AS weeks_ago, min(day) AS first_day, max(day) AS last_day, count(*) AS days,
+    {
+    ", ".join(
+        f"sum({measure})::BIGINT AS {measure}" for measure in ("sent", "touched", "replies", "positive", "meetings")
+    )
+}
+FROM (SELECT day, max(day) OVER () AS newest, {_COUNTS} FROM engagement.workspace_daily WHERE is_closed)
+WHERE newest - day < 14
+GROUP BY weeks_ago
+ORDER BY weeks_ago
+"""  # noqa: S608 - our own names
+
+_QUALITY = """
+WITH ledger AS (
+    SELECT
+        min(day) AS first_day,
+        max(day) AS last_day,
+        max(day) FILTER (is_known) AS last_known_day,
+        coalesce(max(day) - min(day) + 1 - count(*), 0) AS days_missing,
+        coalesce(list(day ORDER BY day DESC) FILTER (NOT proved), []) AS unproved,
+        coalesce(sum(rejects), 0)::BIGINT AS unreadable
+    FROM landed_days
+), known AS (
+    SELECT
+        (any_value(as_of) AT TIME ZONE $timezone)::DATE - 1 AS as_of,
+        coalesce(max(cohort_days_left_out), 0) AS cohort_days_left_out,
+        coalesce(sum(runs), 0)::BIGINT AS runs,
+        coalesce(sum(runs_left_censored), 0)::BIGINT AS left_censored,
+        coalesce(sum(runs_start_uncertain), 0)::BIGINT AS start_uncertain,
+        coalesce(sum(total_sent + total_invitations) FILTER (sequence_template_id IS NULL), 0)::BIGINT
+            AS touches_without_sequence
+    FROM engagement.sequence_summary
+    WHERE period = 'lifetime'
+), counted AS (
+    SELECT coalesce(sum(replies_pending), 0)::BIGINT AS pending, coalesce(sum(total_replies), 0)::BIGINT AS replies
+    FROM engagement.sequence_activity
+)
+FROM ledger CROSS JOIN known CROSS JOIN counted
+"""
+
+# The previews of sequence_summary and sequence_channels in Dagster.
 SEQUENCES = f"""
 SELECT
-    sequence_template_id::VARCHAR AS sequence_id, {NAME} AS name, status,
-    CASE WHEN reply_rank IS NOT NULL THEN rank() OVER (ORDER BY reply_rank) END AS rank,
-    COLUMNS('^unique_(found|touched|sent|valid_replies|positive_replies|meetings)$'),
-    runs_active, reply_rate_den AS den,
-    reply_rate AS rate, reply_rate_low AS low, reply_rate_high AS high, reply_rate_evidence AS evidence,
-    evidence IN ('usable', 'directional') AS is_highlighted,
-    positive_reply_rate AS positive_rate, is_silent
+    sequence_template_id::VARCHAR AS sequence_id, {NAME} AS name, unique_sent, reply_rate AS rate,
+    reply_rate_low AS low, reply_rate_high AS high, reply_rate_evidence AS evidence,
+    evidence IN ('usable', 'directional') AS is_highlighted
 {RANKED}
 """
+CHANNELS = f"""
+SELECT
+    {CHANNEL} AS channel, sum(sends + invitations)::BIGINT AS touches,
+    sum(sends + invitations) / nullif(sum(sum(sends + invitations)) OVER (), 0) AS share,
+    rate(sum(reply_rate_num), sum(reply_rate_den)) AS rate,
+    wilson_low(sum(reply_rate_num), sum(reply_rate_den)) AS low,
+    wilson_high(sum(reply_rate_num), sum(reply_rate_den)) AS high, sum(open_tasks)::BIGINT AS open_tasks
+FROM engagement.sequence_channels
+WHERE period = 'lifetime'
+GROUP BY sequence_channels.channel
+HAVING sum(sends + invitations + open_tasks) > 0
+ORDER BY touches DESC, sequence_channels.channel
+"""  # noqa: S608 - our own names
+
+
+@dataclass(frozen=True)
+class Quality:
+    """The quality of the data.
+
+    Attributes:
+        first_day: The first landed day. None if no day has landed.
+        last_day: The last landed day.
+        last_known_day: The last day that was read after it ended and proved complete.
+        days_missing: Days between the first and the last that have not landed.
+        unproved: Landed days not proved complete, newest first.
+        unreadable: Rows of the landed days that could not be read.
+        as_of: The last day that the rates cover.
+        cohort_days_left_out: Days whose contacts are in no rate, because a day in their outcome windows is unknown.
+        runs: All sequence runs.
+        left_censored: Runs that may have begun before the first landed day.
+        start_uncertain: Runs that may have started on an unknown day.
+        touches_without_sequence: Messages and invitations of no known sequence.
+        pending: Replies that Topo has not classified.
+        replies: All replies.
+    """
+
+    first_day: date | None
+    last_day: date | None
+    last_known_day: date | None
+    days_missing: int
+    unproved: list[date]
+    unreadable: int
+    as_of: date | None
+    cohort_days_left_out: int
+    runs: int
+    left_censored: int
+    start_uncertain: int
+    touches_without_sequence: int
+    pending: int
+    replies: int
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What the report shows of all sequences together.
+
+    Attributes:
+        signals: The row of `sequence_signals`. None if no day is known yet.
+        forecasts: The rows of `sequence_forecast`.
+        weeks: The weeks whose outcome windows have closed, oldest first.
+        recent: The counts of the newest seven closed days, and of the seven before.
+        daily: The counts of each day. Those of a day that has not landed are None.
+        channels: The counts and rates of each channel.
+    """
+
+    signals: Row | None
+    forecasts: list[Row]
+    weeks: list[Row]
+    recent: list[Row]
+    daily: list[Row]
+    channels: list[Row]
+
+
+@dataclass
+class Sequence:
+    """What the report shows of a sequence.
+
+    Attributes:
+        periods: Its row of `sequence_summary` by period, with the counts of the period and the rate.
+        signals: Its row of `sequence_signals`.
+        trend: Reply rates of four weeks at a time, oldest first.
+    """
+
+    periods: dict[str, Row]
+    signals: Row
+    steps: list[Row]
+    timing: list[Row]
+    channels: list[Row]
+    trend: list[float]
+
+    @property
+    def ever(self) -> Row:
+        """The row of all days."""
+        return self.periods["lifetime"]
 
 
 def missing_tables(connection: "DuckDBPyConnection") -> list[str]:
@@ -178,90 +286,58 @@ def missing_tables(connection: "DuckDBPyConnection") -> list[str]:
     return [f"{schema}.{name}" for schema, name in READS if (schema, name) not in existing]
 
 
-def daily(connection: "DuckDBPyConnection") -> "pd.DataFrame":
-    """Return one row per day of the last year: day, sent, replies (valid), meetings, is_landed."""
-    return frame(connection, _DAILY, days_shown=DAYS_SHOWN)
+def quality(connection: "DuckDBPyConnection", timezone: str) -> Quality:
+    """Return the quality of the data. `timezone` is the reporting time zone (IANA name)."""
+    [row] = rows(connection, _QUALITY, timezone=timezone)
+    return Quality(**row)
 
 
-def weekly_rates(connection: "DuckDBPyConnection", rules: Rules) -> "pd.DataFrame":
-    """Return one row per outcome and closed week, with its change from the week before.
+def workspace(connection: "DuckDBPyConnection") -> Workspace:
+    """Return what the report shows of all sequences together."""
+    signals = rows(connection, f"{_SIGNALS} WHERE scope = 'workspace'")
+    return Workspace(
+        signals=signals[0] if signals else None,
+        forecasts=rows(connection, _FORECASTS),
+        weeks=rows(connection, _WEEKS),
+        recent=rows(connection, _RECENT),
+        daily=rows(connection, DAILY, days_shown=DAYS_SHOWN),
+        channels=[row for row in rows(connection, _CHANNELS) if row["sequence_id"] is None],
+    )
 
-    Returns:
-        outcome (reply_rate, positive_reply_rate, meeting_rate), week_start, members, is_mature, num, den, rate, low,
-        high, evidence; previous_den, previous_rate, change, change_low, change_high (NaN without a week before),
-        is_comparable (no day is unknown, and both weeks have enough runs).
-    """
+
+def sequences(connection: "DuckDBPyConnection", rules: Rules) -> dict[str, Sequence]:
+    """Return each sequence by its id, best first, those without a rank last."""
     macros.define(connection)
-    thresholds = ("evidence_small", "evidence_usable", "evidence_events")
-    return frame(connection, _WEEKS, **{name: getattr(rules, name) for name in thresholds})
+    steps, timing, channels = (
+        _grouped(rows(connection, sql, **values))
+        for sql, values in ((_STEPS, {}), (_TIMING, {"evidence_small": rules.evidence_small}), (_CHANNELS, {}))
+    )
+    trends = {row["sequence_id"]: row["rates"] for row in rows(connection, _TRENDS)}
+    signals = {row["sequence_id"]: row for row in rows(connection, f"{_SIGNALS} WHERE scope = 'sequence'")}
+    periods = _grouped(rows(connection, _SEQUENCES))
+    return {
+        id_: Sequence(
+            periods={row["period"]: row for row in found},
+            signals=signals[id_],
+            steps=steps.get(id_, []),
+            timing=timing.get(id_, []),
+            channels=channels.get(id_, []),
+            trend=trends.get(id_, []),
+        )
+        for id_, found in periods.items()
+    }
 
 
-def of_outcome(weeks: "pd.DataFrame", outcome: str) -> "pd.DataFrame":
-    """Return the rows of one outcome, oldest first."""
-    return weeks[weeks["outcome"] == outcome].reset_index(drop=True)
+def rows(connection: "DuckDBPyConnection", sql: str, **values: Any) -> list[Row]:
+    """Return the rows of a query with these parameters."""
+    result = connection.execute(sql, values)
+    columns = [column[0] for column in result.description]
+    return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
 
 
-def reply_curve(connection: "DuckDBPyConnection", rules: Rules, timezone: str) -> "pd.DataFrame":
-    """Return the replies by days since the first message or invitation. There is no row if no window has closed.
-
-    Returns:
-        days (0 to the window), replied and share (both cumulative), touched (the runs that share is of).
-    """
-    return frame(connection, _CURVE, reply_window_days=rules.reply_window_days, timezone=timezone)
-
-
-def channels(connection: "DuckDBPyConnection") -> "pd.DataFrame":
-    """Return one row per channel, over all sequences and days.
-
-    Returns:
-        channel (its label), sends, invitations, touches (both), share (of all touches), rate, low, high (messages with
-        a reply), acceptance (NaN except for LinkedIn), open_tasks.
-    """
-    macros.define(connection)
-    return frame(connection, CHANNELS)
-
-
-def steps(connection: "DuckDBPyConnection") -> "pd.DataFrame":
-    """Return one row per sequence and step that a run reached.
-
-    Returns:
-        sequence_id, step (its label), runs_reached, went_on, exits_replied, exits_completed, exits_stopped,
-        exits_active, rate (runs that replied to the step, of those that had not replied before).
-    """
-    return frame(connection, _STEPS)
-
-
-def sequences(connection: "DuckDBPyConnection") -> "pd.DataFrame":
-    """Return one row per sequence, best first, those without a rank last.
-
-    Returns:
-        sequence_id, name (else the id), status, rank; unique_found, unique_touched, unique_sent, unique_valid_replies,
-        unique_positive_replies, unique_meetings, runs_active (runs); den, rate, low, high and evidence of the reply
-        rate; is_highlighted (whether the evidence is directional or better), positive_rate, is_silent.
-    """
-    return frame(connection, SEQUENCES)
-
-
-def stages(counts: "Mapping[str, Any]") -> list[dict[str, Any]]:
-    """Return the stages that the runs of one row of `sequences` reached.
-
-    Returns:
-        stage (its label), runs, share (of the runs with a message or invitation; None for the first two stages, or if
-        there are none).
-    """
-    touched = counts["unique_touched"]
-    return [
-        {"stage": stage, "runs": counts[column], "share": counts[column] / touched if nth > 1 and touched else None}
-        for nth, (column, stage) in enumerate(_STAGES.items())
-    ]
-
-
-def frame(connection: "DuckDBPyConnection", sql: str, **values: Any) -> "pd.DataFrame":
-    """Return the rows of a statement with these parameters."""
-    return connection.execute(sql, values).df()
-
-
-def records(rows: "pd.DataFrame") -> list[dict[str, Any]]:
-    """Return the rows of a frame. Unknown values are None, as JSON and Jinja need them."""
-    found = rows.astype(object).where(rows.notna(), None).to_dict("records")
-    return [{str(name): value for name, value in row.items()} for row in found]
+def _grouped(found: list[Row]) -> dict[str, list[Row]]:
+    """Return the rows of each sequence, in the order of the query."""
+    groups: dict[str, list[Row]] = {}
+    for row in found:
+        groups.setdefault(row["sequence_id"], []).append(row)
+    return groups

@@ -75,9 +75,12 @@ def test_activities_without_a_sequence_are_neither_listed_nor_ranked(workspace: 
     workspace.land_all([*cohort(None, 60, 50), *cohort("proven", 60, 30), *cohort("weaker", 60, 20)], *DAYS)
     workspace.build()
     with workspace.warehouse.reader() as connection:
-        report = queries.records(queries.sequences(connection))
+        report = queries.sequences(connection, DEFAULT_RULES)
     assert list(board_of(workspace)["sequence"]) == [uid("proven"), uid("weaker")]
-    assert [(row["sequence_id"], row["rank"]) for row in report] == [(uid("proven"), 1), (uid("weaker"), 2)]
+    assert [(id_, each.signals["reply_rank"]) for id_, each in report.items()] == [
+        (uid("proven"), 1),
+        (uid("weaker"), 2),
+    ]
     [row] = [row for row in workspace.rows_of("sequence_summary", None) if row["period"] == "lifetime"]
     assert (row["unique_touched"], row["reply_rate_num"]) == (60, 50)
 
@@ -130,13 +133,11 @@ def test_every_list_of_sequences_has_the_same_total_order(workspace: Workspace, 
             "CREATE OR REPLACE TABLE engagement.sequence_summary AS"
             f" FROM engagement.sequence_summary ORDER BY sequence_template_id {stored}"
         )
-        board, report = leaderboard(connection), queries.records(queries.sequences(connection))
+        board, report = leaderboard(connection), queries.sequences(connection, DEFAULT_RULES)
         preview = look_at(connection, "sequence_summary", DEFAULT_RULES)
     twins, unnamed = (sorted(uid(f"{kind} {n}") for n in (1, 2)) for kind in ("twin", "unnamed"))
     ids = [uid("best"), uid("young"), uid("tie 1"), uid("tie 2"), *twins, *unnamed, uid("small")]
     names = ["Zulu", "Abacus", "Alpha", "Beta", "Twin", "Twin", *unnamed, "Aardvark"]
     assert preview is not None
-    assert (
-        [row["sequence_id"] for row in report] == [row["sequence_id"] for row in queries.records(preview.rows)] == ids
-    )
-    assert list(board["sequence"]) == [row["name"] for row in report] == names
+    assert list(report) == preview.rows["sequence_id"].tolist() == ids
+    assert list(board["sequence"]) == [each.ever["name"] for each in report.values()] == names

@@ -31,7 +31,9 @@ WEEKS = pd.DataFrame(
         "is_mature": [True, True],
     }
 )
-CURVE = pd.DataFrame({"days": [0, 1, 2], "replied": [0, 2, 3], "share": [0.0, 0.02, 0.03]})
+CELLS = pd.DataFrame(
+    {"weekday": [1, 5], "hour": [9, 16], "sends": [45, 7], "num": [3, 0], "den": [40, 7], "rate": [0.075, None]}
+)
 CHANNELS = pd.DataFrame({"channel": ["Email", "LinkedIn"], "touches": [12, 4], "share": [0.75, 0.25]})
 STAGES = pd.DataFrame(
     {"stage": ["Enrolled", "Messaged or invited", "Replied"], "runs": [9, 8, 0], "share": [None, None, 0.0]}
@@ -45,7 +47,7 @@ STEPS = pd.DataFrame(
 CASES = {
     "daily": (charts.daily_activity, DAYS),
     "weekly": (charts.weekly_reply_rate, WEEKS),
-    "curve": (charts.time_to_reply, CURVE),
+    "timing": (charts.send_times, CELLS),
     "channels": (charts.channel_split, CHANNELS),
     "funnel": (charts.funnel, STAGES),
     "steps": (charts.step_drop_off, STEPS),
@@ -93,3 +95,11 @@ def test_a_week_with_too_little_evidence_has_a_hollow_point() -> None:
     assert [f'fill="{colour}"' in points for colour in (LIGHT.accent, LIGHT.card)] == [True, True]
     sure = svg(charts.weekly_reply_rate(WEEKS[:1])).split("mark-symbol")[1].split("</g>")[0]
     assert f'fill="{LIGHT.card}"' not in sure
+
+
+def test_an_hour_with_few_messages_has_a_number_and_no_colour() -> None:
+    drawn = svg(charts.send_times(CELLS))
+    assert drawn.count(f'fill="{LIGHT.missing}"') == 2
+    assert drawn.count(f'fill="{LIGHT.accent}"') == 1
+    assert [f">{number}</text>" in drawn for number in (45, 7)] == [True, True]
+    assert [f">{day}<" in drawn for day in ("Mon", "Fri", "Sun")] == [True] * 3

@@ -6,11 +6,9 @@ from datetime import date
 import pytest
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES
-from topo_pipeline.report.findings import Finding, findings
+from topo_pipeline.report.findings import of_kind
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, march, sent, uid
 from topo_pipeline_tests.engagement.oracle import days
-
-LABELS = {uid(name): name.title() for name in ("steady", "halved", "stopped")}
 
 
 def messages(day: int, sequence: str, count: int) -> Iterator[Activity]:
@@ -27,35 +25,35 @@ def happened(holidays: tuple[int, ...] = ()) -> Iterator[Activity]:
             yield from messages(day, "stopped", 0 if day in (66, 69) else 11)
 
 
-def unusual(workspace: Workspace, *holidays: int) -> Finding:
+def unusual(workspace: Workspace, *holidays: int) -> dict[str | None, tuple[bool, date, int, int]]:
+    """Return of each sequence whether a week is unusual, its day, and the messages sent and usual."""
     workspace.land_all(happened(holidays), *days(date(2026, 3, 2), date(2026, 5, 10)))
     workspace.build()
     with workspace.warehouse.reader() as connection:
-        [finding] = [each for each in findings(connection, DEFAULT_RULES, LABELS) if each.title == "Unusual volumes"]
-    return finding
+        found = of_kind(connection, "unusual_volume", DEFAULT_RULES)
+    return {
+        each.sequence_id: (*(each.facts[name] for name in ("is_week", "day", "sent")), round(each.facts["usual"]))
+        for each in found
+    }
 
 
-def test_a_week_and_silent_days_are_named_with_what_is_usual(workspace: Workspace) -> None:
-    assert unusual(workspace).found == [
-        ("Halved", "Sent 10 messages in the week of 4 May; usually 70 a week"),
-        ("Stopped", "Sent nothing on Tue 5 May and Fri 8 May"),
-    ]
+def test_a_week_and_a_silent_day_are_found_with_what_is_usual(workspace: Workspace) -> None:
+    assert unusual(workspace) == {
+        uid("halved"): (True, date(2026, 5, 4), 10, 70),
+        uid("stopped"): (False, date(2026, 5, 8), 0, 11),  # the newest of two
+    }
 
 
 @pytest.mark.parametrize(
-    ("holidays", "remark"),
+    ("holidays", "found"),
     [
-        ((67,), "Sent nothing on Wed 6 May; usually 115 on that weekday"),
-        (
-            (65, 66, 67, 68, 69),
-            "Sent 0 messages in the week of 4 May; usually 575 a week."
-            " Sent nothing on Mon 4 May, Tue 5 May, Wed 6 May, Thu 7 May and Fri 8 May",
-        ),
+        ((67,), (False, date(2026, 5, 6), 0, 115)),
+        ((65, 66, 67, 68, 69), (True, date(2026, 5, 4), 0, 575)),
     ],
 )
 def test_holidays_are_one_finding_of_the_whole_workspace(
-    workspace: Workspace, holidays: tuple[int, ...], remark: str
+    workspace: Workspace, holidays: tuple[int, ...], found: tuple[bool, date, int, int]
 ) -> None:
-    found = dict(unusual(workspace, *holidays).found)
-    assert found.pop("All sequences") == remark
-    assert found.keys() <= {"Stopped"}
+    everything = unusual(workspace, *holidays)
+    assert everything.pop(None) == found
+    assert everything.keys() <= {uid("stopped")}

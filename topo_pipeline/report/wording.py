@@ -1,0 +1,397 @@
+"""What the report says: numbers, days, findings, facts about the data and the glossary.
+
+The sentences about one sequence are those of `engagement.sentences`, which the command line uses too.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from topo_pipeline.common.text import LONGEST, counted, interval, one_line, percent
+from topo_pipeline.engagement.rules import Rules
+from topo_pipeline.engagement.sentences import day
+from topo_pipeline.report.findings import FEW_DAYS, Finding
+from topo_pipeline.report.queries import Quality
+
+NOTHING = "Nothing to change: every difference is within chance."
+CHANGES = {"up": "▲ up", "down": "▼ down", "no_clear_change": "no clear change", None: "not judged"}
+EVIDENCE = {"usable": "solid", "directional": "rough", "too_small": "few", "none": "none"}
+STEPS = {"very_likely": "very likely", "likely": "likely", "about_even": "about even"}
+OUTCOMES = {
+    "meeting": "Meeting booked",
+    "positive": "Positive",
+    "neutral": "Neutral",
+    "negative": "Negative",
+    "opt_out": "Opt-out",
+    "unclassified": "Not classified",
+    "out_of_office": "Out of office",
+    "bounced": "Bounced",
+    "none": "No reply",
+}
+STAGES = {
+    "found": "Enrolled",
+    "touched": "Messaged or invited",
+    "replies": "Replied",
+    "positive": "Replied positively",
+    "meetings": "Booked a meeting",
+}
+OPENS = "Mail programs open and click too, and many readers are not counted: this ranks nothing."
+_MINUS = "\N{MINUS SIGN}"
+_EXAMPLES = 5
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+@dataclass(frozen=True)
+class Said:
+    """A finding in words: what is claimed, from which numbers, what to do, and the sequence to look at."""
+
+    claim: str
+    evidence: str
+    action: str
+    sequence_id: str | None
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One fact about the data. `ok` is False if it limits what the page can say."""
+
+    text: str
+    ok: bool = True
+
+
+def points(difference: float) -> str:
+    """Return a difference of shares with its sign, in percentage points: `+0.9`."""
+    rounded = f"{100 * abs(difference):.1f}"
+    return rounded if float(rounded) == 0 else f"{'+' if difference > 0 else _MINUS}{rounded}"
+
+
+def count(number: float) -> str:
+    """Return a whole number: `12,387`."""
+    return f"{int(number):,}"
+
+
+def short_day(value: date) -> str:
+    """Return a day without its year: `Sun 18 Oct`."""
+    return f"{value:%a} {value.day} {value:%b}"
+
+
+def days(first: date, last: date) -> str:
+    """Return the first and last day of a period: `12–18 October 2026`."""
+    if first == last:
+        return day(last)
+    if (first.year, first.month) == (last.year, last.month):
+        return f"{first.day}–{day(last)}"
+    return f"{first.day} {first:%B}{'' if first.year == last.year else f' {first.year}'} – {day(last)}"
+
+
+def week(monday: date) -> str:
+    """Return the first and last day of a week."""
+    return days(monday, monday + timedelta(days=6))
+
+
+def listed(parts: Iterable[str]) -> str:
+    """Return a list as text: `a, b and c`."""
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def label(name: str | None, sequence_id: str) -> str:
+    """Return the name of a sequence on one line, else its id."""
+    return one_line(name or "", LONGEST) or sequence_id
+
+
+def range_of(low: float | None, high: float | None) -> str:
+    """Return a range: `3.8–10.3%`."""
+    return f"{interval(low, high)[1:-1]}%" if low is not None else ""
+
+
+def stages(rows: list[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    """Return the stages that contacts reached. Not all enrolments are known: fewer than were messaged are left out."""
+    totals = {stage: sum(row[stage] for row in rows) for stage in STAGES}
+    return [
+        (name, totals[stage])
+        for stage, name in STAGES.items()
+        if stage != "found" or totals[stage] >= totals["touched"]
+    ]
+
+
+def outcomes(row: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Return how many contacts answered in which way, without answers that nobody gave."""
+    unclassified = row["outcome_unknown"] + row["outcome_pending"]
+    numbers = {name: row.get(f"outcome_{outcome}", unclassified) for outcome, name in OUTCOMES.items()}
+    return [(name, number) for name, number in numbers.items() if number]
+
+
+def next_final(monday: date, window_days: int) -> str:
+    """Return when the week after the last final one is final."""
+    following = monday + timedelta(days=7)
+    return f"The next week, {week(following)}, is final on {day(following + timedelta(days=7 + window_days))}."
+
+
+def change_of_all(
+    row: Mapping[str, Any] | None, found: Iterable[Finding], names: Mapping[str, str], rules: Rules
+) -> str:
+    """Say whether replies have changed in all sequences together, given the row of the workspace and the findings."""
+    if row is None or row["signal"] is None:
+        return f"Not judged: {row['signal_reason'] if row else 'no day is over and proved complete yet'}."
+    clear = findings((each for each in found if each.kind in {"all_up", "all_down"}), names, rules)
+    if clear:
+        return clear[0].claim
+    return (
+        f"No clear change yet in all sequences together: {counted(row['current_replies'], 'reply', 'replies')} in four"
+        f" weeks, where about {count(round(_expected_of_all(row)))} were expected."
+    )
+
+
+def _expected_of_all(row: Mapping[str, Any]) -> float:
+    """Return the replies that the weeks before led to expect. common_change is (replies + 20) / (expected + 20)."""
+    expected: float = (row["current_replies"] + 20) / row["common_change"] - 20
+    return expected
+
+
+def not_yet(quality: Quality, window_days: int) -> str:
+    """Return why no week is final yet, and when the first one will be."""
+    if quality.first_day is None:
+        return "Nothing has been read yet."
+    monday = quality.first_day - timedelta(days=quality.first_day.weekday())
+    due = monday + timedelta(days=7 + window_days)
+    return (
+        f"A week is final once everyone first messaged or invited in it has had {window_days} days to reply."
+        f" The first week, {week(monday)}, is final on {day(due)} at the earliest."
+    )
+
+
+def timing(cells: list[dict[str, Any]]) -> str:
+    """Describe a heat map of sends for those who can't see it."""
+    if not cells:
+        return "No message was sent."
+    most = max(cells, key=lambda cell: cell["sends"])
+    hour = f"{_WEEKDAYS[most['weekday'] - 1]} from {most['hour']}:00"
+    return f"Most messages were sent on {hour}, {count(most['sends'])} in all."
+
+
+def findings(found: Iterable[Finding], names: Mapping[str, str], rules: Rules) -> list[Said]:
+    """Put findings into words. `names` has the name of each sequence by its id."""
+    said = []
+    for finding in found:
+        # Isolated, so that a name written from right to left doesn't reorder the sentence.
+        name = (
+            f"\N{FIRST STRONG ISOLATE}{names[finding.sequence_id]}\N{POP DIRECTIONAL ISOLATE}"
+            if finding.sequence_id
+            else ""
+        )
+        said.append(Said(*_SAID[finding.kind](finding.facts, name, rules), finding.sequence_id))
+    return said
+
+
+def _unknown_days(facts: Mapping[str, Any], _name: str, rules: Rules) -> tuple[str, str, str]:
+    number, between = facts["days"], days(facts["first_day"], facts["last_day"])
+    return (
+        f"{counted(number, 'day')} of the last 30 {'was' if number == 1 else 'were'} not read in full.",
+        f"{between}. Contacts whose {rules.reply_window_days} days contain such a day are in no rate.",
+        f"Have the days read again: topo-pipeline backfill {facts['first_day']} {facts['last_day']}",
+    )
+
+
+def _changed(direction: str, action: str) -> Callable[[Mapping[str, Any], str, Rules], tuple[str, str, str]]:
+    def said(facts: Mapping[str, Any], name: str, _rules: Rules) -> tuple[str, str, str]:
+        whom = f"to {name}" if name else "in all sequences together"
+        # As in sequence_signals: what the others did is part of what is expected of one sequence.
+        expected = (
+            facts["current_worth"] / facts["baseline_worth"] * facts["common_change"] * facts["baseline_replies"]
+            if name
+            else _expected_of_all(facts)
+        )
+        others = " and from what the other sequences did," if name else ","
+        return (
+            f"Replies {whom} have gone {direction}: {count(facts['current_replies'])} where about"
+            f" {count(round(expected))} were expected.",
+            f"From {counted(facts['current_contacts'], 'contact')} of the four weeks before {day(facts['monday'])}."
+            f" What is expected comes from the eight weeks before{others} and the gap is beyond chance.",
+            action,
+        )
+
+    return said
+
+
+def _compared(word: str, action: str) -> Callable[[Mapping[str, Any], str, Rules], tuple[str, str, str]]:
+    def said(facts: Mapping[str, Any], name: str, rules: Rules) -> tuple[str, str, str]:
+        return (
+            f"{name} very likely does {word} than the others: {percent(facts['rate'])} against"
+            f" {percent(facts['others_rate'])}.",
+            f"{count(facts['num'])} of {counted(facts['den'], 'contact')} replied within {rules.reply_window_days}"
+            f" days, likely range {range_of(facts['low'], facts['high'])}. Of the others,"
+            f" {count(facts['others_num'])} of {count(facts['others_den'])}.",
+            action,
+        )
+
+    return said
+
+
+def _silent(facts: Mapping[str, Any], name: str, rules: Rules) -> tuple[str, str, str]:
+    waiting = counted(facts["waiting"], "contact")
+    last = f"It last sent something on {day(facts['last_day'])}." if facts["last_day"] else "It has sent nothing yet."
+    return (
+        f"{name} is silent, and {waiting} {'is' if facts['waiting'] == 1 else 'are'} waiting in it.",
+        f"{last} A sequence is silent after {counted(rules.silent_business_days, 'business day')} without a message.",
+        "Check in Topo whether its sender is paused or a task is open.",
+    )
+
+
+def _last_step(facts: Mapping[str, Any], name: str, rules: Rules) -> tuple[str, str, str]:
+    return (
+        f"The last step of {name} brings almost nothing: {counted(facts['num'], 'reply', 'replies')} from"
+        f" {counted(facts['den'], 'contact')}.",
+        f"The earlier steps together: {count(facts['earlier_num'])} from {count(facts['earlier_den'])}. Replies within"
+        f" {rules.message_reply_window_days} days, of contacts who had not replied before.",
+        f"Rewrite step {facts['step']}, or end the sequence before it.",
+    )
+
+
+def _few_contacts(facts: Mapping[str, Any], name: str, _rules: Rules) -> tuple[str, str, str]:
+    number = counted(facts["touched"], "new contact") if facts["touched"] else "no new contact"
+    return (
+        f"{name} got {number} in two weeks.",
+        f"First messages and invitations of the {FEW_DAYS} days to {day(facts['last_day'])}.",
+        "Add contacts, or close it.",
+    )
+
+
+def _tracking_off(facts: Mapping[str, Any], name: str, _rules: Rules) -> tuple[str, str, str]:
+    return (
+        f"Email tracking is off for {name}.",
+        f"{counted(facts['sends'], 'email')} in 28 days, and not one open or click.",
+        "Turn tracking on in Topo if you want opens and clicks. Reply rates don't need it.",
+    )
+
+
+def _unusual_volume(facts: Mapping[str, Any], name: str, _rules: Rules) -> tuple[str, str, str]:
+    number = counted(facts["sent"], "message") if facts["sent"] else "nothing"
+    sent = f"{name} sent {number}" if name else f"All sequences together sent {number}"
+    usual = count(round(facts["usual"]))
+    if facts["is_week"]:
+        return (
+            f"{sent} in the week {week(facts['day'])}, usually about {usual}.",
+            "Usually: the mean of the four weeks before it.",
+            "Check whether that was intended.",
+        )
+    return (
+        f"{sent} on {short_day(facts['day'])}, usually about {usual}.",
+        "Usually: on the same weekday of the weeks before.",
+        "Check whether that was intended." if name else "Check whether it was a holiday.",
+    )
+
+
+_SAID = {
+    "unknown_days": _unknown_days,
+    "all_down": _changed("down", "Look for a common cause: a holiday, the senders' reputation, a new kind of contact."),
+    "down": _changed("down", "Look for what changed in the last month: its text, its contacts, its sender."),
+    "silent": _silent,
+    "better": _compared("better", "Add contacts to it first, and try its approach in the others."),
+    "worse": _compared("worse", "Rewrite it before you add contacts."),
+    "up": _changed("up", "Find out what changed, and keep it."),
+    "last_step": _last_step,
+    "few_contacts": _few_contacts,
+    "tracking_off": _tracking_off,
+    "all_up": _changed("up", "Find out what the sequences have in common, and keep it."),
+    "unusual_volume": _unusual_volume,
+}
+
+
+def facts(quality: Quality) -> list[Fact]:
+    """Return the facts about the data."""
+    if quality.first_day is None:
+        return [Fact("No day has been read yet", ok=False)]
+    as_of, known = quality.as_of, quality.last_known_day
+    found = [
+        Fact(f"As of the end of {day(as_of)}")
+        if as_of
+        else Fact("No day is both over and proved complete yet", ok=False),
+        Fact(f"{counted(quality.days_missing, 'day')} missing since {day(quality.first_day)}", ok=False)
+        if quality.days_missing
+        else Fact(f"Every day since {day(quality.first_day)} has landed"),
+        Fact(_unproved(quality.unproved), ok=False) if quality.unproved else Fact("Every day proved complete"),
+        Fact(f"{count(quality.pending)} of {counted(quality.replies, 'reply', 'replies')} not classified yet")
+        if quality.pending
+        else Fact("Every reply is classified"),
+    ]
+    if as_of and known and as_of < known:
+        found.append(Fact(f"Days up to {day(known)} have landed, but are not in the tables yet", ok=False))
+    if quality.cohort_days_left_out:
+        left_out = f"Contacts of {counted(quality.cohort_days_left_out, 'day')} are in no rate"
+        found.append(Fact(f"{left_out}: a day in their time to reply was not read in full", ok=False))
+    for reason, runs in (
+        ("may have begun before the first landed day", quality.left_censored),
+        ("may have been touched first on a day that was not read in full", quality.start_uncertain),
+    ):
+        if runs:
+            found.append(Fact(f"{percent(runs / quality.runs)} of all contacts {reason}: in totals, in no rate"))
+    if quality.touches_without_sequence:
+        touches = counted(quality.touches_without_sequence, "message or invitation", "messages and invitations")
+        found.append(Fact(f"{touches} without a sequence: in totals, not in the list of sequences"))
+    if quality.unreadable:
+        found.append(Fact(f"{counted(quality.unreadable, 'row')} could not be read", ok=False))
+    return found
+
+
+def _unproved(missing: list[date]) -> str:
+    named = [short_day(each) for each in missing[:_EXAMPLES]]
+    more = [counted(len(missing) - _EXAMPLES, "other")] if len(missing) > _EXAMPLES else []
+    return f"{counted(len(missing), 'day')} not proved complete: {listed(named + more)}"
+
+
+def glossary(rules: Rules) -> dict[str, tuple[str, str]]:
+    """Return the terms of the page and what they mean, by the name of their link."""
+    window = rules.reply_window_days
+    return {
+        "contact": (
+            "Contact",
+            "One person going through one sequence, counted when first messaged or invited. Someone in two sequences"
+            " counts twice.",
+        ),
+        "sent": ("Sent", "Messages and invitations sent."),
+        "reply": ("Reply", "A contact's first reply. Automatic replies and bounces don't count."),
+        "positive": ("Positive", "Contacts with a reply that shows interest or asks for a meeting."),
+        "final": (
+            "Final",
+            f"The share of contacts who replied within {window} days, counted only for contacts whose {window} days are"
+            " over. It doesn't change any more.",
+        ),
+        "early": (
+            "Early read",
+            "The reply rate of the contacts of the last 28 days, whose time to reply is not over. Each counts"
+            " by the part of the replies that usually have come by now. It is a first impression.",
+        ),
+        "answer": (
+            "Answer",
+            "A contact with several replies counts once: a meeting before a positive reply, then opt-out, negative,"
+            " neutral and not classified, out of office and bounced. Not every opt-out and bounce is a reply, so there"
+            " can be more of them. Answers that nobody gave are left out.",
+        ),
+        "so_far": ("So far", "Replies to date. More can follow, so this is not a rate."),
+        "range": (
+            "Likely range",
+            "Where the rate is likely to be (95%), given the number of contacts. With few contacts it is wide.",
+        ),
+        "evidence": (
+            "Evidence",
+            f"Solid: at least {rules.evidence_usable} contacts and {rules.evidence_events} replies. Rough: at least"
+            f" {rules.evidence_small} contacts. Few: fewer than that, shown in grey.",
+        ),
+        "change": (
+            "Change",
+            "Replies of the last four weeks against the eight weeks before, and against what the other sequences did."
+            " Up and down are beyond chance. Too few means that even a halving would not be noticed.",
+        ),
+        "rank": (
+            "Order",
+            f"Active sequences from {rules.evidence_small} contacts on, by their final reply rate since the first day,"
+            " adjusted for the number of contacts. The others follow.",
+        ),
+        "expected": (
+            "Still to come",
+            "Expected from the contacts who have been messaged and have not replied. The range is as wide as past"
+            " forecasts were wrong: it should contain the result 4 times out of 5.",
+        ),
+    }
