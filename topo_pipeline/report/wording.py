@@ -361,7 +361,7 @@ def glossary(rules: Rules) -> dict[str, tuple[str, str]]:
         "early": (
             "Early read",
             "The reply rate of the contacts of the last 28 days, whose time to reply is not over. Each counts"
-            " by the part of the replies that usually have come by now. It is a first impression.",
+            " by the part of the replies that have usually come at its age. It is a first impression.",
         ),
         "answer": (
             "Answer",
