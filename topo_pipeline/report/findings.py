@@ -118,10 +118,12 @@ LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_templa
 WHERE period = '28d' AND tracking_off AND is_judged(sequence_template_id, status)
 ORDER BY sends DESC, sequence_id
 """
+# The floors keep small sequences out, whose days vary by more than the rule of is_volume_anomaly allows for.
 _UNUSUAL = """
 SELECT sequence_template_id::VARCHAR AS sequence_id, day, total_sent AS sent, sent_expected AS expected
 FROM engagement.sequence_daily
 WHERE is_volume_anomaly AND day > (SELECT max(day) FROM landed_days WHERE NOT is_open) - 7
+    AND abs(total_sent - sent_expected) >= greatest(10, 0.35 * sent_expected)
 QUALIFY row_number() OVER (PARTITION BY sequence_template_id ORDER BY abs(sent_deviation) DESC, day DESC) = 1
 ORDER BY abs(sent_deviation) DESC, sequence_id
 """

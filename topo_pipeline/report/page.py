@@ -22,6 +22,7 @@ from topo_pipeline.engagement import sentences
 from topo_pipeline.engagement.comparison import Comparison, compare
 from topo_pipeline.engagement.explanation import explanations
 from topo_pipeline.report import charts, findings, palette, queries, wording
+from topo_pipeline.report.glossary import glossary
 from topo_pipeline.report.queries import PERIODS, Quality, Sequence
 from topo_pipeline.warehouse.files import replacing
 
@@ -135,6 +136,7 @@ def _shown(
     names = _names(sequences)
     workspace = queries.workspace(connection)
     rates = {id_: {period: _rate(each, period) for period in PERIODS} for id_, each in sequences.items()}
+    compared = _compared(connection, sequences)
     found = findings.find(connection, rules)
     said = wording.findings(found, names, rules)
     drawn: dict[str, charts.Chart | None] = {
@@ -145,6 +147,8 @@ def _shown(
     }  # fmt: skip
     solid = [rate.high for each in rates.values() for rate in each.values() if rate.solid > 1 and rate.high]
     return {
+        "nothing": wording.nothing(is_compared=bool(compared)),
+        "glossary": glossary(rules),
         "to_do": said[:TO_DO],
         "more_to_do": said[TO_DO:],
         "workspace": workspace,
@@ -161,7 +165,7 @@ def _shown(
         "rates_scale": max(solid, default=0.0),
         "statuses": sorted({each.ever["status"] for each in sequences.values() if each.ever["status"]}),
         "explained": explanations(connection, rules),
-        "compared": _compared(connection, sequences),
+        "compared": compared,
         "data": {
             "charts": {name: chart.to_dict() for name, chart in drawn.items() if chart},
             "timing": [[list(map(cell.get, charts.CELLS)) for cell in each.timing] for each in sequences.values()],
