@@ -182,21 +182,17 @@ def _names(sequences: dict[str, Sequence]) -> dict[str, str]:
 
 
 def _rate(sequence: Sequence, period: str) -> Rate:
-    """Return the rate of the contacts that the counts of the period are about, as far as there is one.
+    """Return the rate of a sequence that is shown next to the counts of the period, as far as there is one.
 
-    The contacts of the last 28 days have an early read only. A longer period has a final rate.
+    The contacts of the last 28 days have no final rate yet, so that period has the early read.
     """
     row, signals = sequence.periods[period], sequence.signals
-    bounds = ("rate", "low", "high", "evidence")
-    final = Rate("final", row["num"], row["den"], *(row[name] for name in bounds)) if row["den"] else None
-    early = (
-        Rate("early", signals["early_rate_num"], signals["early_contacts"],
-             *(signals[name] for name in ("early_rate", "early_rate_low", "early_rate_high", "early_rate_evidence")))
-        if signals["early_rate"] is not None
-        else None
-    )  # fmt: skip
-    first, second = (early, final) if period == "28d" else (final, early)
-    return first or second or Rate("so_far", row["replies"], row["touched"])
+    if row["den"] and period != "28d":
+        return Rate("final", row["num"], row["den"], row["rate"], row["low"], row["high"], row["evidence"])
+    if signals["early_rate"] is not None:
+        bounds = (signals[f"early_rate{end}"] for end in ("", "_low", "_high", "_evidence"))
+        return Rate("early", signals["early_rate_num"], signals["early_contacts"], *bounds)
+    return Rate("so_far", row["replies"], row["touched"])
 
 
 def _compared(connection: "DuckDBPyConnection", sequences: dict[str, Sequence]) -> list[tuple[str, Comparison]]:

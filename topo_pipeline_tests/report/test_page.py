@@ -233,7 +233,7 @@ def numbers_of(many: Reported, name: str, period: str) -> list[str]:
     final = f"{row['reply_rate_num']:,} of {row['reply_rate_den']:,} · final"
     if signals["early_rate"] is not None and (period == "28d" or not row["reply_rate_den"]):
         rate = f"{as_percent(signals['early_rate'])} {in_range(signals, 'early_rate')} {early}"
-    elif row["reply_rate_den"]:
+    elif row["reply_rate_den"] and period != "28d":
         rate = f"{as_percent(row['reply_rate'])} {in_range(row, 'reply_rate')} {final}"
     else:
         rate = f"{counts[2]} of {counts[1]} so far · no rate yet" if counts[1] else "no contacts"
