@@ -51,7 +51,7 @@ def rank(row: Row) -> str:
             else (f"{place} It leads, but is not clearly above the next, {other}.")
         )
     step = _STEPS.get(row["chance_below_first"])
-    if other is None:
+    if other is None or row["ranked"] == 1:
         return place
     return (
         f"{place} It is {step} below the first, {other}."

@@ -53,14 +53,13 @@ ORDER BY waiting DESC, sequence_id
 _COMPARED = f"""
 WITH rated AS (
     SELECT
-        sequence_template_id::VARCHAR AS sequence_id, reply_rank, standing, chance_above_next,
+        sequence_template_id::VARCHAR AS sequence_id, reply_rank,
         reply_rate_num AS num, reply_rate_den AS den, reply_rate_low AS low, reply_rate_high AS high,
         sum(num) OVER () - num AS others_num, sum(den) OVER () - den AS others_den,
         rate(num, den) AS rate, rate(others_num, others_den) AS others_rate
     FROM engagement.sequence_signals
     WHERE scope = 'sequence' AND sequence_template_id IS NOT NULL
 )
-SELECT *, standing = 'best' AND chance_above_next = 'very_likely' AS is_best
 FROM rated
 WHERE reply_rank IS NOT NULL AND CASE $side
     WHEN 'better' THEN rate >= 1.25 * others_rate

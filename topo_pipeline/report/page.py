@@ -22,6 +22,7 @@ from topo_pipeline.engagement import sentences
 from topo_pipeline.engagement.comparison import Comparison, compare
 from topo_pipeline.engagement.explanation import explanations
 from topo_pipeline.report import charts, findings, palette, queries, wording
+from topo_pipeline.report.glossary import glossary
 from topo_pipeline.report.queries import PERIODS, Quality, Sequence
 from topo_pipeline.warehouse.files import replacing
 
@@ -135,6 +136,7 @@ def _shown(
     names = _names(sequences)
     workspace = queries.workspace(connection)
     rates = {id_: {period: _rate(each, period) for period in PERIODS} for id_, each in sequences.items()}
+    compared = _compared(connection, sequences)
     found = findings.find(connection, rules)
     said = wording.findings(found, names, rules)
     drawn: dict[str, charts.Chart | None] = {
@@ -145,6 +147,8 @@ def _shown(
     }  # fmt: skip
     solid = [rate.high for each in rates.values() for rate in each.values() if rate.solid > 1 and rate.high]
     return {
+        "nothing": wording.nothing(is_compared=bool(compared)),
+        "glossary": glossary(rules),
         "to_do": said[:TO_DO],
         "more_to_do": said[TO_DO:],
         "workspace": workspace,
@@ -161,7 +165,7 @@ def _shown(
         "rates_scale": max(solid, default=0.0),
         "statuses": sorted({each.ever["status"] for each in sequences.values() if each.ever["status"]}),
         "explained": explanations(connection, rules),
-        "compared": _compared(connection, sequences),
+        "compared": compared,
         "data": {
             "charts": {name: chart.to_dict() for name, chart in drawn.items() if chart},
             "timing": [[list(map(cell.get, charts.CELLS)) for cell in each.timing] for each in sequences.values()],
@@ -178,21 +182,17 @@ def _names(sequences: dict[str, Sequence]) -> dict[str, str]:
 
 
 def _rate(sequence: Sequence, period: str) -> Rate:
-    """Return the rate of the contacts that the counts of the period are about, as far as there is one.
+    """Return the rate of a sequence that is shown next to the counts of the period, as far as there is one.
 
-    The contacts of the last 28 days have an early read only. A longer period has a final rate.
+    The contacts of the last 28 days have no final rate yet, so that period has the early read.
     """
     row, signals = sequence.periods[period], sequence.signals
-    bounds = ("rate", "low", "high", "evidence")
-    final = Rate("final", row["num"], row["den"], *(row[name] for name in bounds)) if row["den"] else None
-    early = (
-        Rate("early", signals["early_rate_num"], signals["early_contacts"],
-             *(signals[name] for name in ("early_rate", "early_rate_low", "early_rate_high", "early_rate_evidence")))
-        if signals["early_rate"] is not None
-        else None
-    )  # fmt: skip
-    first, second = (early, final) if period == "28d" else (final, early)
-    return first or second or Rate("so_far", row["replies"], row["touched"])
+    if row["den"] and period != "28d":
+        return Rate("final", row["num"], row["den"], row["rate"], row["low"], row["high"], row["evidence"])
+    if signals["early_rate"] is not None:
+        bounds = (signals[f"early_rate{end}"] for end in ("", "_low", "_high", "_evidence"))
+        return Rate("early", signals["early_rate_num"], signals["early_contacts"], *bounds)
+    return Rate("so_far", row["replies"], row["touched"])
 
 
 def _compared(connection: "DuckDBPyConnection", sequences: dict[str, Sequence]) -> list[tuple[str, Comparison]]:

@@ -148,6 +148,20 @@ GROUP BY weeks_ago
 ORDER BY weeks_ago
 """  # noqa: S608 - our own names
 
+# Exact rates of the contacts who have had this many days, for the time before there is an early read.
+_WINDOWS = f"""
+SELECT *, rate(num, den) AS rate, wilson_low(num, den) AS low, wilson_high(num, den) AS high
+FROM ({
+    " UNION ALL ".join(
+        f"SELECT {days} AS days, sum(reply_rate_{days}d_num)::BIGINT AS num, sum(reply_rate_{days}d_den)::BIGINT AS den"
+        " FROM engagement.sequence_summary WHERE period = 'lifetime'"
+        for days in (14, 7, 3)
+    )
+})
+WHERE den > 0
+ORDER BY days DESC
+"""  # noqa: S608 - our own names
+
 _QUALITY = """
 WITH ledger AS (
     SELECT
@@ -243,6 +257,7 @@ class Workspace:
     Attributes:
         signals: The row of `sequence_signals`. None if no day is known yet.
         forecasts: The rows of `sequence_forecast`.
+        windows: The rates within 14, 7 and 3 days.
         weeks: The weeks whose outcome windows have closed, oldest first.
         recent: The counts of the newest seven closed days, and of the seven before.
         daily: The counts of each day. Those of a day that has not landed are None.
@@ -251,6 +266,7 @@ class Workspace:
 
     signals: Row | None
     forecasts: list[Row]
+    windows: list[Row]
     weeks: list[Row]
     recent: list[Row]
     daily: list[Row]
@@ -294,10 +310,12 @@ def quality(connection: "DuckDBPyConnection", timezone: str) -> Quality:
 
 def workspace(connection: "DuckDBPyConnection") -> Workspace:
     """Return what the report shows of all sequences together."""
+    macros.define(connection)
     signals = rows(connection, f"{_SIGNALS} WHERE scope = 'workspace'")
     return Workspace(
         signals=signals[0] if signals else None,
         forecasts=rows(connection, _FORECASTS),
+        windows=rows(connection, _WINDOWS),
         weeks=rows(connection, _WEEKS),
         recent=rows(connection, _RECENT),
         daily=rows(connection, DAILY, days_shown=DAYS_SHOWN),

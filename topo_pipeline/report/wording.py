@@ -9,15 +9,20 @@ from datetime import date, timedelta
 from typing import Any
 
 from topo_pipeline.common.text import LONGEST, counted, interval, one_line, percent
+from topo_pipeline.engagement.comparison import Comparison
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.engagement.sentences import day
 from topo_pipeline.report.findings import FEW_DAYS, Finding
 from topo_pipeline.report.queries import Quality
 
-NOTHING = "Nothing to change: every difference is within chance."
 CHANGES = {"up": "▲ up", "down": "▼ down", "no_clear_change": "no clear change", None: "not judged"}
 EVIDENCE = {"usable": "solid", "directional": "rough", "too_small": "few", "none": "none"}
-STEPS = {"very_likely": "very likely", "likely": "likely", "about_even": "about even"}
+_STEPS: dict[str | None, str] = {
+    "very_likely": "very likely",
+    "likely": "likely",
+    "about_even": "about even",
+    None: "not known",
+}
 OUTCOMES = {
     "meeting": "Meeting booked",
     "positive": "Positive",
@@ -123,6 +128,16 @@ def outcomes(row: Mapping[str, Any]) -> list[tuple[str, int]]:
     return [(name, number) for name, number in numbers.items() if number]
 
 
+def below(pair: Comparison) -> str:
+    """Return how sure it is that the first of two sequences is worse than the second."""
+    return _STEPS["about_even" if pair.first_is_above else pair.chance]
+
+
+def needed(pair: Comparison) -> str:
+    """Return the contacts that each of two sequences needs to notice half and twice the rate, if they are known."""
+    return " / ".join(count(pair.needed[word]) if word in pair.needed else "–" for word in ("half", "twice"))
+
+
 def next_final(monday: date, window_days: int) -> str:
     """Return when the week after the last final one is final."""
     following = monday + timedelta(days=7)
@@ -148,6 +163,13 @@ def _expected_of_all(row: Mapping[str, Any]) -> float:
     """Return the replies that the weeks before led to expect. common_change is (replies + 20) / (expected + 20)."""
     expected: float = (row["current_replies"] + 20) / row["common_change"] - 20
     return expected
+
+
+def nothing(is_compared: bool) -> str:
+    """Return what to say when there is no finding."""
+    if is_compared:
+        return "Nothing to change: every difference is within chance."
+    return "Nothing to do: it is too early to compare the sequences."
 
 
 def not_yet(quality: Quality, window_days: int) -> str:
@@ -339,59 +361,3 @@ def _unproved(missing: list[date]) -> str:
     named = [short_day(each) for each in missing[:_EXAMPLES]]
     more = [counted(len(missing) - _EXAMPLES, "other")] if len(missing) > _EXAMPLES else []
     return f"{counted(len(missing), 'day')} not proved complete: {listed(named + more)}"
-
-
-def glossary(rules: Rules) -> dict[str, tuple[str, str]]:
-    """Return the terms of the page and what they mean, by the name of their link."""
-    window = rules.reply_window_days
-    return {
-        "contact": (
-            "Contact",
-            "One person going through one sequence, counted when first messaged or invited. Someone in two sequences"
-            " counts twice.",
-        ),
-        "sent": ("Sent", "Messages and invitations sent."),
-        "reply": ("Reply", "A contact's first reply. Automatic replies and bounces don't count."),
-        "positive": ("Positive", "Contacts with a reply that shows interest or asks for a meeting."),
-        "final": (
-            "Final",
-            f"The share of contacts who replied within {window} days, counted only for contacts whose {window} days are"
-            " over. It doesn't change any more.",
-        ),
-        "early": (
-            "Early read",
-            "The reply rate of the contacts of the last 28 days, whose time to reply is not over. Each counts"
-            " by the part of the replies that have usually come at its age. It is a first impression.",
-        ),
-        "answer": (
-            "Answer",
-            "A contact with several replies counts once: a meeting before a positive reply, then opt-out, negative,"
-            " neutral and not classified, out of office and bounced. Not every opt-out and bounce is a reply, so there"
-            " can be more of them. Answers that nobody gave are left out.",
-        ),
-        "so_far": ("So far", "Replies to date. More can follow, so this is not a rate."),
-        "range": (
-            "Likely range",
-            "Where the rate is likely to be (95%), given the number of contacts. With few contacts it is wide.",
-        ),
-        "evidence": (
-            "Evidence",
-            f"Solid: at least {rules.evidence_usable} contacts and {rules.evidence_events} replies. Rough: at least"
-            f" {rules.evidence_small} contacts. Few: fewer than that, shown in grey.",
-        ),
-        "change": (
-            "Change",
-            "Replies of the last four weeks against the eight weeks before, and against what the other sequences did."
-            " Up and down are beyond chance. Too few means that even a halving would not be noticed.",
-        ),
-        "rank": (
-            "Order",
-            f"Active sequences from {rules.evidence_small} contacts on, by their final reply rate since the first day,"
-            " adjusted for the number of contacts. The others follow.",
-        ),
-        "expected": (
-            "Still to come",
-            "Expected from the contacts who have been messaged and have not replied. The range is as wide as past"
-            " forecasts were wrong: it should contain the result 4 times out of 5.",
-        ),
-    }

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from topo_pipeline.engagement import sentences
-from topo_pipeline.engagement.explanation import Explanation, SequenceUnclear, explain, find
+from topo_pipeline.engagement.explanation import Explanation, SequenceUnclear, explain, explanations, find
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline_tests.engagement.helpers import Workspace, march, sent, uid
 from topo_pipeline_tests.engagement.oracle import days
@@ -103,6 +103,13 @@ def test_every_part_is_said_of_every_sequence(workspace: Workspace) -> None:
         assert all(text.endswith(".") and "None," not in text and "nan" not in text for text in parts.values())
 
 
+def test_all_sequences_are_explained_as_each_one_alone(workspace: Workspace) -> None:
+    with workspace.warehouse.reader() as connection:
+        together = explanations(connection, DEFAULT_RULES)
+        assert {uid(name) for name in NAMES} <= together.keys()
+        assert together == {id_: explain(connection, id_, DEFAULT_RULES) for id_ in together}
+
+
 RANKED = {"reply_rank": 2, "ranked": 9, "standing": None, "chance_below_first": None, "other_name": "X"}
 
 
@@ -120,6 +127,7 @@ RANKED = {"reply_rank": 2, "ranked": 9, "standing": None, "chance_below_first": 
         ),
         (RANKED | {"chance_below_first": "very_likely"}, "It is very likely below the first, X."),
         (RANKED | {"chance_below_first": "about_even"}, "It is not clearly below the first, X."),
+        (RANKED | {"reply_rank": 1, "ranked": 1}, "1 of 1, by reply rate adjusted for the number of contacts."),
         (RANKED | {"other_name": None}, "2 of 9, by reply rate adjusted for the number of contacts."),
     ],
 )
@@ -180,6 +188,8 @@ def test_a_forecast_has_its_range_and_record_or_the_reason_why_there_is_none() -
     )
     unknown = EXPECTED | {"outcome": "meeting", "expected": None, "reason": "needs 60 meetings; 4 so far"}
     assert sentences.forecast([unknown, unknown]) == "Meetings: not known, needs 60 meetings; 4 so far."
+    none = EXPECTED | {"expected": 0.0, "expected_low": None, "reason": "no contact in flight"}
+    assert sentences.forecast([none, none]) == "Replies: none, no contact in flight."
 
 
 def test_contacts_needed_are_left_out_where_the_others_have_too_few() -> None:

@@ -5,7 +5,9 @@ import hashlib
 import json
 import re
 import stat
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,11 +150,31 @@ def test_three_days_of_history_show_counts_and_when_more_is_known(workspace: Wor
     assert recent == ["2–4 March 2026", "40", "40", "2", "2", "0"]
 
 
-def test_nothing_to_do_says_so(workspace: Workspace, tmp_path: Path) -> None:
-    workspace.land_all([did for n in range(3) for did in (enrolled(march(2, 8), f"{n}"), sent(march(2), f"{n}"))])
+@pytest.mark.parametrize(
+    ("sequences", "said"),
+    [
+        (("one",), "Nothing to do: it is too early to compare the sequences."),
+        (("one", "other"), "Nothing to change: every difference is within chance."),
+    ],
+)
+def test_without_a_finding_the_page_says_why(
+    workspace: Workspace, tmp_path: Path, sequences: tuple[str, ...], said: str
+) -> None:
+    happened = [
+        did
+        for name in sequences
+        for day in range(2, 40)
+        for run in (f"{name} {day} {n}" for n in range(5))
+        for did in (
+            enrolled(march(day, 8), run, sequence=name),
+            sent(march(day), run, sequence=name, channel="LINKEDIN"),
+            *([replied(march(day, 15), run, sequence=name)] if run.endswith("0") else []),
+        )
+    ]
+    workspace.land_all(happened)
     workspace.build()
     seen = Seen(report(workspace, tmp_path / "report").path.read_text(encoding="utf-8"))
-    assert "Nothing to change: every difference is within chance." in seen.within("p")
+    assert [text for text in seen.within("p") if text.startswith("Nothing")] == [said]
 
 
 def test_before_the_first_send_there_is_no_chart_of_sends(workspace: Workspace, tmp_path: Path) -> None:
@@ -197,3 +219,101 @@ def test_the_old_report_stays_until_the_new_one_is_complete(many: Reported, tmp_
     assert [file.name for file in folder.iterdir()] == [old.name]
     assert "Engagement report" in old.read_text(encoding="utf-8")
     assert stat.S_IMODE(old.stat().st_mode) & stat.S_IRUSR
+
+
+def as_percent(share: float) -> str:
+    return f"{100 * share:.1f}%"
+
+
+def in_range(row: dict[str, Any], name: str) -> str:
+    return f"{100 * row[f'{name}_low']:.1f}–{as_percent(row[f'{name}_high'])}"
+
+
+def numbers_of(many: Reported, name: str, period: str) -> list[str]:
+    """Return what the list must show of a sequence and period: its counts and its one rate."""
+    row = many.workspace.summary(name, period)
+    [signals] = many.workspace.rows_of("sequence_signals", name)
+    counts = [row["total_sent"] + row["total_invitations"]]
+    counts += [row[f"unique_{of}"] for of in ("touched", "valid_replies", "positive_replies", "meetings")]
+    early = f"{signals['early_rate_num']:,} of {signals['early_contacts']:,} so far · early read"
+    final = f"{row['reply_rate_num']:,} of {row['reply_rate_den']:,} · final"
+    if signals["early_rate"] is not None and (period == "28d" or not row["reply_rate_den"]):
+        rate = f"{as_percent(signals['early_rate'])} {in_range(signals, 'early_rate')} {early}"
+    elif row["reply_rate_den"] and period != "28d":
+        rate = f"{as_percent(row['reply_rate'])} {in_range(row, 'reply_rate')} {final}"
+    else:
+        rate = f"{counts[2]} of {counts[1]} so far · no rate yet" if counts[1] else "no contacts"
+    return [*(f"{count:,}" for count in counts), rate]
+
+
+def test_every_number_in_the_list_is_in_the_tables(many: Reported) -> None:
+    shown = Seen(many.page).rows("board")[1:]
+    names = {name: id_ for id_, name in many.workspace.select("SELECT id::VARCHAR, name FROM topo.sequence_templates")}
+    assert len(shown) == 300
+    for number in range(len(worlds.HOSTILE), 300):
+        name = f"Outreach {number:03} to buyers"
+        [row] = [cells for cells in shown if cells[0].startswith(name)]
+        periods = [numbers_of(many, f"sequence {number}", period) for period in ("28d", "90d", "lifetime")]
+        assert row[1:7] == ["".join(each) for each in zip(*periods, strict=True)]
+        assert names[name] == uid(f"sequence {number}")
+
+
+def test_every_number_of_a_sequence_is_in_the_tables(many: Reported) -> None:
+    seen = Seen(many.page)
+    for number in (0, 1, 14, 299):
+        name = f"sequence {number}"
+        row = many.workspace.summary(name)
+        shown = seen.rows(f"sequence-{uid(name)}")
+        answers = {
+            "Meeting booked": row["outcome_meeting"], "Positive": row["outcome_positive"],
+            "Neutral": row["outcome_neutral"], "Negative": row["outcome_negative"], "Opt-out": row["outcome_opt_out"],
+            "Not classified": row["outcome_unknown"] + row["outcome_pending"],
+            "Out of office": row["outcome_out_of_office"], "Bounced": row["outcome_bounced"],
+            "No reply": row["outcome_none"],
+        }  # fmt: skip
+        expected = [
+            ["Enrolled", f"{row['unique_found']:,}", ""], ["Messaged or invited", f"{row['unique_touched']:,}", ""],
+            ["Replied", f"{row['unique_valid_replies']:,}", ""],
+            ["Replied positively", f"{row['unique_positive_replies']:,}", ""],
+            ["Booked a meeting", f"{row['unique_meetings']:,}", ""],
+            *([answer, f"{count:,}", ""] for answer, count in answers.items() if count),
+        ]  # fmt: skip
+        assert shown[: len(expected)] == expected
+        steps = many.workspace.steps(name)
+        for (step, position, channel), cells in zip(sorted(steps, key=str), shown[len(expected) + 1 :], strict=True):
+            of = steps[step, position, channel]
+            label = f"Step {step}" if step else f"Send {position}"
+            rate = "–"
+            if of["step_reply_rate_den"]:
+                counted = f"{of['step_reply_rate_num']:,} of {of['step_reply_rate_den']:,}"
+                rate = f"{as_percent(of['step_reply_rate'])} {counted}"
+            waiting = "–" if of["active_runs"] is None else str(of["active_runs"])
+            assert cells == [
+                f"{label} · {'Email' if channel == 'EMAIL' else 'LinkedIn'}", f"{of['runs_reached']:,}", rate, "",
+                str(of["positive_replies"]), str(of["opt_outs"]), waiting,
+            ]  # fmt: skip
+        status = (row["status"] or "").capitalize()
+        assert f"{status} · {row['runs_active']} contact" in seen.text(f"sequence-{uid(name)}")
+
+
+def test_the_headline_has_the_early_read_and_the_final_rate_of_the_last_week(many: Reported) -> None:
+    text = Seen(many.page).all_text
+    [early] = [row for row in many.workspace.rows("sequence_signals") if row["scope"] == "workspace"]
+    week = max(
+        (row for row in many.workspace.rows("workspace_weekly") if row["is_mature"]), key=itemgetter("week_start")
+    )
+    assert f"Early read of the newest contacts {as_percent(early['early_rate'])} 0% " in text
+    assert (
+        f"Likely range {in_range(early, 'early_rate')} . {early['early_rate_num']} of {early['early_contacts']}"
+        " contacts first messaged or invited 6 April – 3 May 2026 have replied so far"
+    ).replace(" .", ".") in text.replace(" .", ".")
+    assert (
+        f"{in_range(week, 'reply_rate')}. {week['reply_rate_num']} of {week['reply_rate_den']} contacts first messaged"
+        f" or invited 23–29 March 2026 replied within 30 days, {week['positive_reply_rate_num']} of them positively;"
+        f" {week['meeting_rate_num']} booked a meeting."
+    ) in text.replace(" .", ".")
+    forecasts = [row for row in many.workspace.rows("sequence_forecast") if row["scope"] == "workspace"]
+    for row in forecasts:
+        if row["expected"]:
+            number = f"{row['expected']:.1f}" if row["expected"] < 10 else f"{row['expected']:.0f}"
+            assert f"{number} in the next {row['horizon_days']} days" in text

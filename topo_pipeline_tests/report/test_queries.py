@@ -125,6 +125,16 @@ def test_a_trend_pools_four_weeks(many: Reported, sequences: dict[str, queries.S
     assert sequences[uid("sequence 1")].trend == pytest.approx([sum(each) / len(each) for each in pooled])
 
 
+def test_a_rate_within_seven_days_counts_the_contacts_who_have_had_them(
+    many: Reported, of_all: queries.Workspace
+) -> None:
+    contacted, answered = first(many.happened, "message.sent"), first(many.happened, "message.replied")
+    [row] = [row for row in of_all.windows if row["days"] == 7]
+    old = {run: at for run, at in contacted.items() if at <= AS_OF - timedelta(days=7)}
+    replies = sum(run in answered and answered[run] - at <= timedelta(days=7) for run, at in old.items())
+    assert (row["num"], row["den"]) == (replies, len(old))
+
+
 def test_channels_are_summed_over_sequences(many: Reported, of_all: queries.Workspace) -> None:
     sends = Counter(a.channel for a in many.happened if a.type == "message.sent")
     assert {row["code"]: row["sends"] for row in of_all.channels} == sends
@@ -193,6 +203,8 @@ def test_an_empty_workspace_has_neither_sequences_nor_numbers(workspace: Workspa
     workspace.build()
     of_all, sequences = read(workspace)
     assert sequences == {}
-    assert of_all == queries.Workspace(signals=None, forecasts=[], weeks=[], recent=[], daily=[], channels=[])
+    assert of_all == queries.Workspace(
+        signals=None, forecasts=[], windows=[], weeks=[], recent=[], daily=[], channels=[]
+    )
     with workspace.warehouse.reader() as connection:
         assert queries.missing_tables(connection) == []
