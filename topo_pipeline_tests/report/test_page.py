@@ -249,8 +249,8 @@ def numbers_of(many: Reported, name: str, period: str) -> list[str]:
 def test_every_number_in_the_list_is_in_the_tables(many: Reported) -> None:
     shown = Seen(many.page).rows("board")[1:]
     names = {name: id_ for id_, name in many.workspace.select("SELECT id::VARCHAR, name FROM topo.sequence_templates")}
-    assert len(shown) == 300
-    for number in range(len(worlds.HOSTILE), 300):
+    assert len(shown) == worlds.SEQUENCES
+    for number in range(len(worlds.HOSTILE), worlds.SEQUENCES):
         name = f"Outreach {number:03} to buyers"
         [row] = [cells for cells in shown if cells[0].startswith(name)]
         periods = [numbers_of(many, f"sequence {number}", period) for period in ("28d", "90d", "lifetime")]
@@ -260,7 +260,7 @@ def test_every_number_in_the_list_is_in_the_tables(many: Reported) -> None:
 
 def test_every_number_of_a_sequence_is_in_the_tables(many: Reported) -> None:
     seen = Seen(many.page)
-    for number in (0, 1, 14, 299):
+    for number in (0, 1, 14, worlds.SEQUENCES - 1):
         name = f"sequence {number}"
         row = many.workspace.summary(name)
         shown = seen.rows(f"sequence-{uid(name)}")
