@@ -99,14 +99,13 @@ SELECT sequence_template_id::VARCHAR AS sequence_id, touched, last_day
 FROM (
     SELECT sequence_template_id,
         coalesce(sum(unique_touched) FILTER (day > last_day - {FEW_DAYS}), 0)::BIGINT AS touched,
-        sum(unique_touched) AS ever, min(day) AS first_day, any_value(last_day) AS last_day
+        sum(unique_touched) AS ever, any_value(last_day) AS last_day
     FROM engagement.sequence_daily
     CROSS JOIN (SELECT max(day) AS last_day FROM landed_days WHERE NOT is_open)
     GROUP BY sequence_template_id
 )
 LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id
 WHERE is_judged(sequence_template_id, status) AND touched < {FEW_CONTACTS} AND ever >= $evidence_small
-    AND first_day <= last_day - {FEW_DAYS}
     AND (SELECT count(*) FROM landed_days WHERE is_known AND day > last_day - {FEW_DAYS}) = {FEW_DAYS}
 ORDER BY ever DESC, sequence_id
 """  # noqa: S608 - constants

@@ -77,6 +77,7 @@ def test_a_last_step_is_found_if_it_brings_clearly_less_than_the_earlier_ones(wo
         *contacts("futile", 2, 300, 30, steps=3, late=1),
         *contacts("useful", 2, 300, 20, steps=3, late=18),
         *contacts("thin", 2, 60, 12, steps=2, late=0),
+        *contacts("unclear", 2, 150, 6, steps=2, late=2),
     ]
     workspace.land_all(happened, *DAYS)
     workspace.build()
@@ -100,6 +101,9 @@ def test_changes_are_found_for_a_sequence_and_for_all_together(tmp_path_factory:
     [down] = found(of_one, "down")
     assert down.sequence_id == uid("falls")
     assert (down.facts["current_replies"], down.facts["current_contacts"]) == (8, 240)
+    with of_one.warehouse.transaction() as connection:  # a signal, but so close that it may be gone next Monday
+        connection.execute("UPDATE engagement.sequence_signals SET change_z = -change_z_needed - 0.4")
+    assert found(of_one, "down") == []
     of_all = Workspace(str(tmp_path_factory.mktemp("all") / "topo.duckdb"))
     of_all.land_all([did for name in ("a", "b", "c") for did in weekly(name, 8, 2)], *DAYS[:85])
     of_all.build()

@@ -114,15 +114,22 @@ def test_hours_of_sending_are_summed_over_channels_and_have_a_rate_from_30_messa
         assert cell["rate"] == (round(cell["num"] / cell["den"], 3) if cell["den"] >= 30 else None)
 
 
-def test_a_trend_pools_four_weeks(many: Reported, sequences: dict[str, queries.Sequence]) -> None:
-    contacted, answered = first(many.happened, "message.sent"), first(many.happened, "message.replied")
-    of_it = {a.run for a in many.happened if a.sequence == "sequence 1"}
-    weeks: dict[int, list[bool]] = {}
-    for run in of_it:
-        week = (contacted[run].date() - date(2026, 3, 2)).days // 7
-        weeks.setdefault(week, []).append(run in answered and answered[run] - contacted[run] <= WINDOW)
-    pooled = [[did for week in range(last + 1) for did in weeks[week]] for last in range(4)]
-    assert sequences[uid("sequence 1")].trend == pytest.approx([sum(each) / len(each) for each in pooled])
+def test_a_trend_pools_four_weeks(workspace: Workspace) -> None:
+    replies = [5, 0, 0, 1, 4, 0]
+    happened = [
+        did
+        for week, answered in enumerate(replies)
+        for n in range(10)
+        for did in (
+            enrolled(march(2 + 7 * week, 8), f"{week} {n}"),
+            sent(march(2 + 7 * week), f"{week} {n}"),
+            *([replied(march(3 + 7 * week), f"{week} {n}")] if n < answered else []),
+        )
+    ]
+    workspace.land_all(happened, *(march(day).date() for day in range(2, 2 + 6 * 7 + 31)))
+    workspace.build()
+    pooled = [replies[max(0, week - 3) : week + 1] for week in range(6)]
+    assert read(workspace)[1][uid("outbound")].trend == [sum(each) / (10 * len(each)) for each in pooled]
 
 
 def test_a_rate_within_seven_days_counts_the_contacts_who_have_had_them(
