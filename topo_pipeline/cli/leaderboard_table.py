@@ -13,7 +13,7 @@ from topo_pipeline.settings import get_settings
 if TYPE_CHECKING:
     import pandas as pd
 
-NARROW, WIDE = 80, 100  # columns, from which the early read, and also messages and replies have room
+NARROW, WIDE = 80, 100  # columns, from which the early read, and also replies and meetings have room
 _SIGNALS = {"up": "[green]▲ up[/]", "down": "[red]▼ down[/]"}
 
 
@@ -29,7 +29,7 @@ def leaderboard_table(board: "pd.DataFrame") -> Table:
         box=rich.box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    counts = ("messages", "replies") if out.width >= WIDE else ()
+    counts = ("replies", "meetings") if out.width >= WIDE else ()
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("Sequence", min_width=16)
     headings = ["Contacts", *(count.capitalize() for count in counts)]

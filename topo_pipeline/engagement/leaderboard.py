@@ -27,8 +27,9 @@ SELECT
     sequence_template_id::VARCHAR AS id,
     status,
     unique_touched AS touched,
-    total_sent AS messages,
-    total_replies AS replies,
+    unique_valid_replies AS replies,
+    unique_positive_replies AS positive,
+    unique_meetings AS meetings,
     early.* EXCLUDE (sequence_template_id, signal),
     reply_rate,
     reply_rate_low,
@@ -52,9 +53,9 @@ def leaderboard(connection: "DuckDBPyConnection") -> "pd.DataFrame":
     """Return one row per sequence, best first, those without a rank last.
 
     Returns:
-        sequence (its name, else its id), id, status, touched (runs with a message or invitation), messages, replies
-        (events), early_contacts, early_rate with early_rate_low and early_rate_high (shares, NaN without an early
-        read), reply_rate with reply_rate_low and reply_rate_high (shares, NaN if no run has matured), matured (runs
+        sequence (its name, else its id), id, status, touched (runs with a message or invitation), replies, positive
+        and meetings (runs with a valid reply, a positive one and a meeting so far), early_contacts, early_rate with
+        early_rate_low and early_rate_high (shares, NaN without an early read), reply_rate with reply_rate_low and reply_rate_high (shares, NaN if no run has matured), matured (runs
         that the rate covers), evidence, signal (up, down, no_clear_change), rank.
     """
     return connection.execute(_LEADERBOARD).df()

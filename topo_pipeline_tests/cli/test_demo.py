@@ -68,7 +68,7 @@ def test_the_demo_writes_only_to_its_own_folder(demo: Demo) -> None:
 def test_the_demo_prints_the_numbers_of_its_tables(demo: Demo) -> None:
     with demo.warehouse as connection:
         summary = connection.execute(
-            "SELECT sequence_name, unique_touched, total_sent, total_replies, reply_rate"
+            "SELECT sequence_name, unique_touched, unique_valid_replies, unique_meetings, reply_rate"
             " FROM engagement.sequence_summary WHERE period = 'lifetime' AND sequence_template_id IS NOT NULL"
         ).fetchall()
         landed = connection.execute("SELECT count(DISTINCT day) FROM topo.topo.loads").fetchone()

@@ -33,7 +33,7 @@ def test_status_shows_the_last_complete_day_and_five_sequences_untruncated_in_a_
     assert result.returncode == 0
     assert "2026-03-01" in next(line for line in result.stdout.splitlines() if line.startswith("Complete up to"))
     [first] = [line for line in result.stdout.splitlines() if NAME in line]
-    assert first.split(NAME)[1].split()[:2] == ["9", "9"]
+    assert first.split(NAME)[1].split()[:2] == ["9", "0"]
     assert [name in result.stdout for name in ("Sequence 4", "Sequence 5")] == [True, False]
     assert "\x1b" not in result.stdout
     assert "Dimmed" not in result.stdout
