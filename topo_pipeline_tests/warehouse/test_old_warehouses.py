@@ -129,7 +129,7 @@ def test_tables_of_an_earlier_definition_are_replaced_once(old: Warehouse) -> No
     old.prepare()
     with old.transaction() as connection:
         for table, columns in EARLIER.items():
-            connection.execute(f"CREATE TABLE engagement.{table} ({columns})")
+            connection.execute(f"CREATE OR REPLACE TABLE engagement.{table} ({columns})")
             connection.execute(
                 "INSERT INTO engagement.builds SELECT ?, load_id, 'earlier', finished_at FROM topo.loads", [table]
             )
