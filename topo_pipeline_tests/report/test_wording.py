@@ -1,6 +1,5 @@
 """The report's wording of numbers, days, findings and data quality."""
 
-from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -8,9 +7,8 @@ import pytest
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.report import wording
 from topo_pipeline.report.findings import KINDS, Finding
-from topo_pipeline.report.queries import Quality
 
-GOOD = Quality(
+GOOD = dict(
     first_day=date(2026, 9, 24), last_day=date(2026, 11, 22), last_known_day=date(2026, 11, 22), days_missing=0,
     unproved=[], unreadable=0, as_of=date(2026, 11, 22), cohort_days_left_out=0,
     runs=200, left_censored=0, start_uncertain=0, touches_without_sequence=0, pending=0, replies=12,
@@ -93,8 +91,8 @@ def test_without_a_complete_week_the_page_says_when_the_first_will_be() -> None:
 def test_only_data_quality_problems_are_marked() -> None:
     assert all(fact.ok for fact in wording.facts(GOOD))
     days = [date(2026, 11, day) for day in (9, 8, 7, 6, 5, 4, 3)]
-    bad = replace(
-        GOOD, days_missing=2, unproved=days, unreadable=3, as_of=date(2026, 11, 20), cohort_days_left_out=33,
+    bad = GOOD | dict(
+        days_missing=2, unproved=days, unreadable=3, as_of=date(2026, 11, 20), cohort_days_left_out=33,
         left_censored=20, start_uncertain=3, touches_without_sequence=12, pending=5,
     )  # fmt: skip
     assert {fact.text for fact in wording.facts(bad) if not fact.ok} == {
