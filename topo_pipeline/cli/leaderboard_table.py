@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NARROW, WIDE = 80, 100  # columns, from which the early read, and also replies and meetings have room
-_SIGNALS = {"up": "[green]▲ up[/]", "down": "[red]▼ down[/]"}
+_SIGNALS = {"up": "[green]▲ up[/]", "down": "[red]▼ down[/]", "no_clear_change": "≈ none", None: "not judged"}
 
 
 def leaderboard_table(board: "pd.DataFrame") -> Table:
@@ -24,8 +24,8 @@ def leaderboard_table(board: "pd.DataFrame") -> Table:
         title="Sequences, ranked by reply rate, adjusted for the number of contacts",
         caption="Contacts: those with a first message or invitation. Early read: contacts of the last 28 days,\n"
         f"counting the replies still to come. Reply rate: contacts whose {window} days are over.\n"
-        "In parentheses: likely range (95%). Change: the last four weeks against the eight before."
-        + (" Dimmed: no rank yet." if out.is_terminal else ""),
+        "In parentheses: likely range (95%). Change: the last four weeks against the eight before.\n"
+        "Too few: even a fall to half would go unnoticed." + (" Dimmed: no rank yet." if out.is_terminal else ""),
         box=rich.box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
@@ -45,7 +45,7 @@ def leaderboard_table(board: "pd.DataFrame") -> Table:
             *(f"{row[count]:,}" for count in ("touched", *counts)),
             *(early if out.width >= NARROW else ()),
             rate_with_interval(row["reply_rate"], row["reply_rate_low"], row["reply_rate_high"]),
-            _SIGNALS.get(row["signal"], "" if row["signal"] is None else "≈"),
+            "too few" if row["halving_noticeable"] is False else _SIGNALS[row["signal"]],
             style="dim" if row["rank"] is None else None,
         )
     return table

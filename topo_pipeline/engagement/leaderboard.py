@@ -30,17 +30,18 @@ SELECT
     unique_valid_replies AS replies,
     unique_positive_replies AS positive,
     unique_meetings AS meetings,
-    early.* EXCLUDE (sequence_template_id, signal),
+    early.* EXCLUDE (sequence_template_id, signal, halving_noticeable),
     reply_rate,
     reply_rate_low,
     reply_rate_high,
     reply_rate_den AS matured,
     reply_rate_evidence AS evidence,
     signal,
+    halving_noticeable,
     reply_rank AS rank
 FROM engagement.sequence_summary
 LEFT JOIN (
-    SELECT sequence_template_id, early_contacts, early_rate, early_rate_low, early_rate_high, signal
+    SELECT sequence_template_id, early_contacts, early_rate, early_rate_low, early_rate_high, signal, halving_noticeable
     FROM engagement.sequence_signals
     WHERE scope = 'sequence'
 ) AS early USING (sequence_template_id)
@@ -55,7 +56,8 @@ def leaderboard(connection: "DuckDBPyConnection") -> "pd.DataFrame":
     Returns:
         sequence (its name, else its id), id, status, touched (runs with a message or invitation), replies, positive
         and meetings (runs with a valid reply, a positive one and a meeting so far), early_contacts, early_rate with
-        early_rate_low and early_rate_high (shares, NaN without an early read), reply_rate with reply_rate_low and reply_rate_high (shares, NaN if no run has matured), matured (runs
-        that the rate covers), evidence, signal (up, down, no_clear_change), rank.
+        early_rate_low and early_rate_high (shares, NaN without an early read), reply_rate with reply_rate_low and
+        reply_rate_high (shares, NaN if no run has matured), matured (runs that the rate covers), evidence, signal (up,
+        down, no_clear_change), halving_noticeable, rank.
     """
     return connection.execute(_LEADERBOARD).df()

@@ -31,7 +31,8 @@ def reply_rate(row: Row, window_days: int) -> str:
     return (
         f"{row['reply_rate_num']:,} of {counted(row['reply_rate_den'], 'contact')} replied within {window_days} days:"
         f" {percent(row['reply_rate'])}, likely range {_range(row['reply_rate_low'], row['reply_rate_high'])}.{few}"
-        f" They were first touched between {day(row['rate_period_start'])} and {day(row['rate_period_end'])}."
+        f" This counts contacts first touched between {day(row['rate_period_start'])} and"
+        f" {day(row['rate_period_end'])}."
     )
 
 
@@ -85,7 +86,9 @@ def change(row: Row) -> str:
         return f"Not judged: {row['signal_reason']}."
     expected = row["current_worth"] / row["baseline_worth"] * row["common_change"] * row["baseline_replies"]
     verdict = {"up": "Replies have gone up", "down": "Replies have gone down", "no_clear_change": "No clear change"}
-    limits = f" There are {row['signal_reason']}." if row["signal_reason"] else ""
+    limits = (
+        "" if row["halving_noticeable"] else " With so few contacts, even a fall to half would usually go unnoticed."
+    )
     return (
         f"{verdict[row['signal']]}: {counted(row['current_replies'], 'reply', 'replies')} so far from the contacts of"
         f" the four weeks before {day(row['monday'])}. The eight weeks before, and what the other sequences did, led to"
@@ -102,11 +105,12 @@ def forecast(rows: Sequence[Row]) -> str:
     if not rows[0]["expected"]:
         number = "not known" if rows[0]["expected"] is None else "none"
         return f"{many.capitalize()}: {number}, {rows[0]['reason']}."
-    return f"{many.capitalize()}: about {' and '.join(map(_expected, rows))}."
+    return f"{many.capitalize()} from contacts already touched: {', and '.join(map(_expected, rows))}."
 
 
 def _expected(row: Row) -> str:
-    number = f"{_about(row['expected'])} in the next {row['horizon_days']} days"
+    number = "fewer than 1" if row["expected"] < 1 else f"about {row['expected']:,.0f}"
+    number += f" in the next {row['horizon_days']} days"
     if row["expected_low"] is None:
         return f"{number} ({row['reason']})"
     low, high = (f"{max(0, round(row[end])):,}" for end in ("expected_low", "expected_high"))
@@ -138,8 +142,8 @@ def contacts_needed(row: Row) -> str:
     if not needs:
         return "The other sequences have too few contacts to compare it with."
     return (
-        f"To tell it apart from the other sequences takes {' and '.join(needs)}. It has {row['contacts_counted']:,.0f},"
-        " counting young contacts in part."
+        f"To tell it apart from the other sequences takes {' and '.join(needs)}. It has {row['contacts_counted']:,.0f}"
+        " (new contacts count in part)."
     )
 
 
@@ -156,22 +160,19 @@ def comparison(found: Comparison, window_days: int) -> list[str]:
     if found.difference is None:
         return [*rated, "Without a reply rate of both, they can't be compared."]
     higher, lower = (one, other) if found.first_is_above else (other, one)
-    step = _STEPS.get(found.chance or "")
+    step = _STEPS.get(found.chance or "", "perhaps")
     verdict = (
-        f"{higher['name']} is {step} better than {lower['name']}. Both rates are adjusted for the number of contacts."
-        if step
-        else "Either may be the better one."
+        f"{higher['name']} has the higher reply rate than {lower['name']}: the range does not include 0."
+        if found.is_clear
+        else f"Not decided: {higher['name']} is {step} ahead, but the range includes 0. Wait for more contacts."
     )
-    weekly = (
-        "does not include 0, so the difference holds" if found.is_clear else "includes 0, so wait for more contacts"
-    )
-    needs = " or ".join(f"{number:,} (one {words} the other)" for words, number in found.needed.items())
+    needs = " or ".join(f"{number:,} if one has {words} their common rate" for words, number in found.needed.items())
     low, high, weekly_low, weekly_high = map(_points, (found.low, found.high, found.weekly_low, found.weekly_high))
     return [
         *rated,
-        f"Difference: {_points(found.difference)} points, likely range {low} to {high}. {verdict}",
-        f"If you look every week, each look is another chance to be misled. Use the wider range, {weekly_low} to"
-        f" {weekly_high}: it {weekly}.",
+        f"Difference: {_points(found.difference)} points. Likely range: {low} to {high} for a single look,"
+        f" {weekly_low} to {weekly_high} if you look every week, because each look is another chance to be misled.",
+        verdict,
         f"Contacts that each needs to notice a difference in 4 of 5 cases: {needs}."
         if needs
         else "Neither has a reply, so the number of contacts needed is unknown.",

@@ -175,7 +175,7 @@ SELECT
         WHEN coalesce(expected, 0) = 0 THEN 'no contact in flight'
         WHEN {{ has_range }} THEN NULL
         WHEN coalesce(past_forecasts, 0) < {{ past_forecasts }} THEN format(
-            'a range needs {{ past_forecasts }} past forecasts; {} so far', coalesce(past_forecasts, 0))
+            'no range yet: it needs {{ past_forecasts }} past forecasts and has {}', coalesce(past_forecasts, 0))
         ELSE format('only {} of the last {{ past_forecasts }} ranges contained the result', past_within) END AS reason
 FROM listed
 CROSS JOIN horizon

@@ -4,14 +4,13 @@ A rule is strict enough that its claim still holds a week later. Only active seq
 have findings. `find` works on any warehouse connection.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.rules import Rules
-from topo_pipeline.report.queries import rows
+from topo_pipeline.report.queries import Row, rows
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -155,7 +154,7 @@ class Finding:
 
     kind: str
     sequence_id: str | None
-    facts: Mapping[str, Any]
+    facts: Row
 
 
 # The kinds in the order in which they matter, each with its query and the values that the query needs.

@@ -23,7 +23,7 @@ from topo_pipeline.engagement.comparison import Comparison, compare
 from topo_pipeline.engagement.explanation import explanations
 from topo_pipeline.report import charts, findings, palette, queries, wording
 from topo_pipeline.report.glossary import glossary
-from topo_pipeline.report.queries import PERIODS, Quality, Sequence
+from topo_pipeline.report.queries import PERIODS, Row, Sequence
 from topo_pipeline.warehouse.files import replacing
 
 if TYPE_CHECKING:
@@ -126,11 +126,11 @@ def render(connection: "DuckDBPyConnection", *, timezone: str, rules: "Rules", n
     shown = {"quality": quality, "facts": wording.facts(quality), "missing": missing}
     if sequences:
         shown |= _shown(connection, quality, sequences, rules)
-    return Page(_html(about | shown), quality.as_of, len(sequences))
+    return Page(_html(about | shown), quality["as_of"], len(sequences))
 
 
 def _shown(
-    connection: "DuckDBPyConnection", quality: Quality, sequences: dict[str, Sequence], rules: "Rules"
+    connection: "DuckDBPyConnection", quality: Row, sequences: dict[str, Sequence], rules: "Rules"
 ) -> dict[str, Any]:
     """Return what the template shows of a workspace with at least one sequence."""
     names = _names(sequences)

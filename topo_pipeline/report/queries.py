@@ -5,7 +5,6 @@ The connection must come from `Warehouse`, which defines `landed_days`.
 """
 
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.engagement import macros
@@ -214,43 +213,6 @@ ORDER BY touches DESC, sequence_channels.channel
 
 
 @dataclass(frozen=True)
-class Quality:
-    """The quality of the data.
-
-    Attributes:
-        first_day: The first landed day. None if no day has landed.
-        last_day: The last landed day.
-        last_known_day: The last day that was read after it ended and proved complete.
-        days_missing: Days between the first and the last that have not landed.
-        unproved: Landed days not proved complete, newest first.
-        unreadable: Rows of the landed days that could not be read.
-        as_of: The last day that the rates cover.
-        cohort_days_left_out: Days whose contacts are in no rate, because a day in their outcome windows is unknown.
-        runs: All sequence runs.
-        left_censored: Runs that may have begun before the first landed day.
-        start_uncertain: Runs that may have started on an unknown day.
-        touches_without_sequence: Messages and invitations of no known sequence.
-        pending: Replies that Topo has not classified.
-        replies: All replies.
-    """
-
-    first_day: date | None
-    last_day: date | None
-    last_known_day: date | None
-    days_missing: int
-    unproved: list[date]
-    unreadable: int
-    as_of: date | None
-    cohort_days_left_out: int
-    runs: int
-    left_censored: int
-    start_uncertain: int
-    touches_without_sequence: int
-    pending: int
-    replies: int
-
-
-@dataclass(frozen=True)
 class Workspace:
     """What the report shows of all sequences together.
 
@@ -302,10 +264,17 @@ def missing_tables(connection: "DuckDBPyConnection") -> list[str]:
     return [f"{schema}.{name}" for schema, name in READS if (schema, name) not in existing]
 
 
-def quality(connection: "DuckDBPyConnection", timezone: str) -> Quality:
-    """Return the quality of the data. `timezone` is the reporting time zone (IANA name)."""
+def quality(connection: "DuckDBPyConnection", timezone: str) -> Row:
+    """Return the limits of the data. `timezone` is the reporting time zone (IANA name).
+
+    Returns:
+        first_day, last_day and last_known_day of the landed days, days_missing between them, unproved (days, newest
+        first), unreadable (rows); as_of (the last day of the rates), cohort_days_left_out (days whose contacts are in
+        no rate); runs, and of these left_censored and start_uncertain; touches_without_sequence; replies, and of these
+        pending. Days are None without a landed or known day.
+    """
     [row] = rows(connection, _QUALITY, timezone=timezone)
-    return Quality(**row)
+    return row
 
 
 def workspace(connection: "DuckDBPyConnection") -> Workspace:

@@ -3,20 +3,20 @@
 The sentences about one sequence are those of `engagement.sentences`, which the command line uses too.
 """
 
+from calendar import day_name
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
 from topo_pipeline.common.text import LONGEST, counted, interval, one_line, percent
+from topo_pipeline.engagement import sentences
 from topo_pipeline.engagement.comparison import Comparison
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.engagement.sentences import day
 from topo_pipeline.report.findings import FEW_DAYS, Finding
-from topo_pipeline.report.queries import Quality
+from topo_pipeline.report.queries import Row
 
-CHANGES = {"up": "▲ up", "down": "▼ down", "no_clear_change": "no clear change", None: "not judged"}
-EVIDENCE = {"usable": "solid", "directional": "rough", "too_small": "few", "none": "none"}
 _STEPS: dict[str | None, str] = {
     "very_likely": "very likely",
     "likely": "likely",
@@ -44,7 +44,6 @@ STAGES = {
 OPENS = "Mail programs open and click too, and many readers are not counted: this ranks nothing."
 _MINUS = "\N{MINUS SIGN}"
 _EXAMPLES = 5
-_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def range_of(low: float | None, high: float | None) -> str:
     return f"{interval(low, high)[1:-1]}%" if low is not None else ""
 
 
-def stages(rows: list[Mapping[str, Any]]) -> list[tuple[str, int]]:
+def stages(rows: list[Row]) -> list[tuple[str, int]]:
     """Return the stages that contacts reached. Not all enrolments are known: fewer than were messaged are left out."""
     totals = {stage: sum(row[stage] for row in rows) for stage in STAGES}
     return [
@@ -121,16 +120,24 @@ def stages(rows: list[Mapping[str, Any]]) -> list[tuple[str, int]]:
     ]
 
 
-def outcomes(row: Mapping[str, Any]) -> list[tuple[str, int]]:
+def outcomes(row: Row) -> list[tuple[str, int]]:
     """Return how many contacts answered in which way, without answers that nobody gave."""
     unclassified = row["outcome_unknown"] + row["outcome_pending"]
     numbers = {name: row.get(f"outcome_{outcome}", unclassified) for outcome, name in OUTCOMES.items()}
     return [(name, number) for name, number in numbers.items() if number]
 
 
+def change(row: Row) -> str:
+    """Return whether the rate of a sequence has changed, in a few words."""
+    if row["signal"] == "no_clear_change" and row["signal_reason"]:
+        return "too few"
+    return sentences.CHANGES.get(row["signal"], "not judged")
+
+
 def below(pair: Comparison) -> str:
     """Return how sure it is that the first of two sequences is worse than the second."""
-    return _STEPS["about_even" if pair.first_is_above else pair.chance]
+    step = _STEPS["about_even" if pair.first_is_above else pair.chance]
+    return step if pair.is_clear else f"{step}, not decided"
 
 
 def needed(pair: Comparison) -> str:
@@ -144,9 +151,7 @@ def next_final(monday: date, window_days: int) -> str:
     return f"The next week, {week(following)}, is final on {day(following + timedelta(days=7 + window_days))}."
 
 
-def change_of_all(
-    row: Mapping[str, Any] | None, found: Iterable[Finding], names: Mapping[str, str], rules: Rules
-) -> str:
+def change_of_all(row: Row | None, found: Iterable[Finding], names: Mapping[str, str], rules: Rules) -> str:
     """Say whether replies have changed in all sequences together, given the row of the workspace and the findings."""
     if row is None or row["signal"] is None:
         return f"Not judged: {row['signal_reason'] if row else 'no day is over and proved complete yet'}."
@@ -154,12 +159,14 @@ def change_of_all(
     if clear:
         return clear[0].claim
     return (
-        f"No clear change yet in all sequences together: {counted(row['current_replies'], 'reply', 'replies')} in four"
-        f" weeks, where about {count(round(_expected_of_all(row)))} were expected."
+        "No clear change. The contacts of the last four weeks sent"
+        f" {counted(row['current_replies'], 'reply', 'replies')} so far, where about"
+        f" {count(round(_expected_of_all(row)))} were expected, in the"
+        f" {counted(row['comparable_sequences'], 'sequence')} that can be judged."
     )
 
 
-def _expected_of_all(row: Mapping[str, Any]) -> float:
+def _expected_of_all(row: Row) -> float:
     """Return the replies that the weeks before led to expect. common_change is (replies + 20) / (expected + 20)."""
     expected: float = (row["current_replies"] + 20) / row["common_change"] - 20
     return expected
@@ -172,11 +179,11 @@ def nothing(is_compared: bool) -> str:
     return "Nothing to do: it is too early to compare the sequences."
 
 
-def not_yet(quality: Quality, window_days: int) -> str:
+def not_yet(quality: Row, window_days: int) -> str:
     """Return why no week is final yet, and when the first one will be."""
-    if quality.first_day is None:
+    if quality["first_day"] is None:
         return "Nothing has been read yet."
-    monday = quality.first_day - timedelta(days=quality.first_day.weekday())
+    monday = quality["first_day"] - timedelta(days=quality["first_day"].weekday())
     due = monday + timedelta(days=7 + window_days)
     return (
         f"A week is final once everyone first messaged or invited in it has had {window_days} days to reply."
@@ -189,7 +196,7 @@ def timing(cells: list[dict[str, Any]]) -> str:
     if not cells:
         return "No message was sent."
     most = max(cells, key=lambda cell: cell["sends"])
-    hour = f"{_WEEKDAYS[most['weekday'] - 1]} from {most['hour']}:00"
+    hour = f"{day_name[most['weekday'] - 1]} from {most['hour']}:00"
     return f"Most messages were sent on {hour}, {count(most['sends'])} in all."
 
 
@@ -207,7 +214,7 @@ def findings(found: Iterable[Finding], names: Mapping[str, str], rules: Rules) -
     return said
 
 
-def _unknown_days(facts: Mapping[str, Any], _name: str, rules: Rules) -> tuple[str, str, str]:
+def _unknown_days(facts: Row, _name: str, rules: Rules) -> tuple[str, str, str]:
     number, between = facts["days"], days(facts["first_day"], facts["last_day"])
     return (
         f"{counted(number, 'day')} of the last 30 {'was' if number == 1 else 'were'} not read in full.",
@@ -216,8 +223,8 @@ def _unknown_days(facts: Mapping[str, Any], _name: str, rules: Rules) -> tuple[s
     )
 
 
-def _changed(direction: str, action: str) -> Callable[[Mapping[str, Any], str, Rules], tuple[str, str, str]]:
-    def said(facts: Mapping[str, Any], name: str, _rules: Rules) -> tuple[str, str, str]:
+def _changed(direction: str, action: str) -> Callable[[Row, str, Rules], tuple[str, str, str]]:
+    def said(facts: Row, name: str, _rules: Rules) -> tuple[str, str, str]:
         whom = f"to {name}" if name else "in all sequences together"
         # As in sequence_signals: what the others did is part of what is expected of one sequence.
         expected = (
@@ -237,8 +244,8 @@ def _changed(direction: str, action: str) -> Callable[[Mapping[str, Any], str, R
     return said
 
 
-def _compared(word: str, action: str) -> Callable[[Mapping[str, Any], str, Rules], tuple[str, str, str]]:
-    def said(facts: Mapping[str, Any], name: str, rules: Rules) -> tuple[str, str, str]:
+def _compared(word: str, action: str) -> Callable[[Row, str, Rules], tuple[str, str, str]]:
+    def said(facts: Row, name: str, rules: Rules) -> tuple[str, str, str]:
         return (
             f"{name} very likely does {word} than the others: {percent(facts['rate'])} against"
             f" {percent(facts['others_rate'])}.",
@@ -251,7 +258,7 @@ def _compared(word: str, action: str) -> Callable[[Mapping[str, Any], str, Rules
     return said
 
 
-def _silent(facts: Mapping[str, Any], name: str, rules: Rules) -> tuple[str, str, str]:
+def _silent(facts: Row, name: str, rules: Rules) -> tuple[str, str, str]:
     waiting = counted(facts["waiting"], "contact")
     last = f"It last sent something on {day(facts['last_day'])}." if facts["last_day"] else "It has sent nothing yet."
     return (
@@ -261,7 +268,7 @@ def _silent(facts: Mapping[str, Any], name: str, rules: Rules) -> tuple[str, str
     )
 
 
-def _last_step(facts: Mapping[str, Any], name: str, rules: Rules) -> tuple[str, str, str]:
+def _last_step(facts: Row, name: str, rules: Rules) -> tuple[str, str, str]:
     return (
         f"The last step of {name} brings almost nothing: {counted(facts['num'], 'reply', 'replies')} from"
         f" {counted(facts['den'], 'contact')}.",
@@ -271,7 +278,7 @@ def _last_step(facts: Mapping[str, Any], name: str, rules: Rules) -> tuple[str, 
     )
 
 
-def _few_contacts(facts: Mapping[str, Any], name: str, _rules: Rules) -> tuple[str, str, str]:
+def _few_contacts(facts: Row, name: str, _rules: Rules) -> tuple[str, str, str]:
     number = counted(facts["touched"], "new contact") if facts["touched"] else "no new contact"
     return (
         f"{name} got {number} in two weeks.",
@@ -280,7 +287,7 @@ def _few_contacts(facts: Mapping[str, Any], name: str, _rules: Rules) -> tuple[s
     )
 
 
-def _tracking_off(facts: Mapping[str, Any], name: str, _rules: Rules) -> tuple[str, str, str]:
+def _tracking_off(facts: Row, name: str, _rules: Rules) -> tuple[str, str, str]:
     return (
         f"Email tracking is off for {name}.",
         f"{counted(facts['sends'], 'email')} in 28 days, and not one open or click.",
@@ -288,7 +295,7 @@ def _tracking_off(facts: Mapping[str, Any], name: str, _rules: Rules) -> tuple[s
     )
 
 
-def _unusual_volume(facts: Mapping[str, Any], name: str, _rules: Rules) -> tuple[str, str, str]:
+def _unusual_volume(facts: Row, name: str, _rules: Rules) -> tuple[str, str, str]:
     number = counted(facts["sent"], "message") if facts["sent"] else "nothing"
     sent = f"{name} sent {number}" if name else f"All sequences together sent {number}"
     usual = count(round(facts["usual"]))
@@ -321,39 +328,39 @@ _SAID = {
 }
 
 
-def facts(quality: Quality) -> list[Fact]:
+def facts(quality: Row) -> list[Fact]:
     """Return the facts about the data."""
-    if quality.first_day is None:
+    if quality["first_day"] is None:
         return [Fact("No day has been read yet", ok=False)]
-    as_of, known = quality.as_of, quality.last_known_day
+    as_of, known = quality["as_of"], quality["last_known_day"]
     found = [
         Fact(f"As of the end of {day(as_of)}")
         if as_of
         else Fact("No day is both over and proved complete yet", ok=False),
-        Fact(f"{counted(quality.days_missing, 'day')} missing since {day(quality.first_day)}", ok=False)
-        if quality.days_missing
-        else Fact(f"Every day since {day(quality.first_day)} has landed"),
-        Fact(_unproved(quality.unproved), ok=False) if quality.unproved else Fact("Every day proved complete"),
-        Fact(f"{count(quality.pending)} of {counted(quality.replies, 'reply', 'replies')} not classified yet")
-        if quality.pending
+        Fact(f"{counted(quality['days_missing'], 'day')} missing since {day(quality['first_day'])}", ok=False)
+        if quality["days_missing"]
+        else Fact(f"Every day since {day(quality['first_day'])} has landed"),
+        Fact(_unproved(quality["unproved"]), ok=False) if quality["unproved"] else Fact("Every day proved complete"),
+        Fact(f"{count(quality['pending'])} of {counted(quality['replies'], 'reply', 'replies')} not classified yet")
+        if quality["pending"]
         else Fact("Every reply is classified"),
     ]
     if as_of and known and as_of < known:
         found.append(Fact(f"Days up to {day(known)} have landed, but are not in the tables yet", ok=False))
-    if quality.cohort_days_left_out:
-        left_out = f"Contacts of {counted(quality.cohort_days_left_out, 'day')} are in no rate"
+    if quality["cohort_days_left_out"]:
+        left_out = f"Contacts of {counted(quality['cohort_days_left_out'], 'day')} are in no rate"
         found.append(Fact(f"{left_out}: a day in their time to reply was not read in full", ok=False))
     for reason, runs in (
-        ("may have begun before the first landed day", quality.left_censored),
-        ("may have been touched first on a day that was not read in full", quality.start_uncertain),
+        ("may have begun before the first landed day", quality["left_censored"]),
+        ("may have been touched first on a day that was not read in full", quality["start_uncertain"]),
     ):
         if runs:
-            found.append(Fact(f"{percent(runs / quality.runs)} of all contacts {reason}: in totals, in no rate"))
-    if quality.touches_without_sequence:
-        touches = counted(quality.touches_without_sequence, "message or invitation", "messages and invitations")
+            found.append(Fact(f"{percent(runs / quality['runs'])} of all contacts {reason}: only their messages count"))
+    if quality["touches_without_sequence"]:
+        touches = counted(quality["touches_without_sequence"], "message or invitation", "messages and invitations")
         found.append(Fact(f"{touches} without a sequence: in totals, not in the list of sequences"))
-    if quality.unreadable:
-        found.append(Fact(f"{counted(quality.unreadable, 'row')} could not be read", ok=False))
+    if quality["unreadable"]:
+        found.append(Fact(f"{counted(quality['unreadable'], 'row')} could not be read", ok=False))
     return found
 
 

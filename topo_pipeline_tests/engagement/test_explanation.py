@@ -72,8 +72,8 @@ def test_an_unclear_name_is_an_error_with_the_candidates(workspace: Workspace, t
 def test_the_reply_rate_says_from_how_many_contacts_and_when_they_were_touched(workspace: Workspace) -> None:
     # Wilson's range of 12 of 60, and of 2 of 26.
     assert explained(workspace, "big")["Reply rate"] == (
-        "12 of 60 contacts replied within 30 days: 20.0%, likely range 11.8–31.8%. They were first touched between"
-        " 1 March 2026 and 31 March 2026."
+        "12 of 60 contacts replied within 30 days: 20.0%, likely range 11.8–31.8%. This counts contacts first"
+        " touched between 1 March 2026 and 31 March 2026."
     )
     assert "2 of 26 contacts replied within 30 days: 7.7%" in explained(workspace, "small")["Reply rate"]
     assert "From so few contacts, this says little." in explained(workspace, "small")["Reply rate"]
@@ -136,7 +136,7 @@ def test_a_rank_says_how_sure_it_is(row: dict[str, Any], says: str) -> None:
 
 
 CHANGED = {
-    "signal": "down", "signal_reason": None, "current_replies": 1, "current_worth": 50.0, "baseline_worth": 100.0,
+    "signal": "down", "halving_noticeable": True, "current_replies": 1, "current_worth": 50.0, "baseline_worth": 100.0,
     "baseline_replies": 20, "common_change": 0.9, "monday": date(2026, 5, 4),
 }  # fmt: skip
 
@@ -148,9 +148,11 @@ def test_a_change_says_what_came_and_what_was_expected() -> None:
         " before, and what the other sequences did, led to expect about 9.0."
     )
     assert sentences.change(CHANGED | {"signal": "up"}).startswith("Replies have gone up")
-    few = {"signal": "no_clear_change", "signal_reason": "too few contacts to notice even a halving"}
+    few = {"signal": "no_clear_change", "halving_noticeable": False}
     assert sentences.change(CHANGED | few).startswith("No clear change: 1 reply")
-    assert sentences.change(CHANGED | few).endswith("There are too few contacts to notice even a halving.")
+    assert sentences.change(CHANGED | few).endswith(
+        "With so few contacts, even a fall to half would usually go unnoticed."
+    )
     silent = {"signal": None, "signal_reason": "needs 30 contacts; 3 so far"}
     assert sentences.change(CHANGED | silent) == "Not judged: needs 30 contacts; 3 so far."
 
@@ -180,11 +182,12 @@ EXPECTED = {
 def test_a_forecast_has_its_range_and_record_or_the_reason_why_there_is_none() -> None:
     later = EXPECTED | {
         "horizon_days": 30, "expected": 2.04, "expected_low": None,
-        "reason": "a range needs 12 past forecasts; 3 so far",
+        "reason": "no range yet: it needs 12 past forecasts and has 3",
     }  # fmt: skip
     assert sentences.forecast([EXPECTED, later]) == (
-        "Replies: about 31 in the next 7 days (80% range 22–41; 10 of the last 12 such ranges contained the result) and"
-        " 2.0 in the next 30 days (a range needs 12 past forecasts; 3 so far)."
+        "Replies from contacts already touched: about 31 in the next 7 days (80% range 22–41; 10 of the last 12 such"
+        " ranges contained the result), and about 2 in the next 30 days (no range yet: it needs 12 past forecasts and"
+        " has 3)."
     )
     unknown = EXPECTED | {"outcome": "meeting", "expected": None, "reason": "needs 60 meetings; 4 so far"}
     assert sentences.forecast([unknown, unknown]) == "Meetings: not known, needs 60 meetings; 4 so far."
@@ -195,7 +198,7 @@ def test_a_forecast_has_its_range_and_record_or_the_reason_why_there_is_none() -
 def test_contacts_needed_are_left_out_where_the_others_have_too_few() -> None:
     row = {"contacts_needed_double": 158, "contacts_needed_half": None, "contacts_counted": 44.6}
     assert sentences.contacts_needed(row) == (
-        "To tell it apart from the other sequences takes 158 contacts if its rate is twice theirs. It has 45, counting"
-        " young contacts in part."
+        "To tell it apart from the other sequences takes 158 contacts if its rate is twice theirs. It has 45 (new"
+        " contacts count in part)."
     )
     assert "too few" in sentences.contacts_needed(row | {"contacts_needed_double": None})

@@ -43,7 +43,7 @@ def test_what_is_to_come_follows_from_the_contacts_without_a_reply(workspace: Wo
 def test_a_range_needs_twelve_past_forecasts(workspace: Workspace) -> None:
     row = forecast(built(workspace, *STEADY, *contacts(6, *[5] * 12, sequence="late")), "workspace")
     assert (row["past_forecasts"], row["expected_low"]) == (1, None)
-    assert row["reason"] == "a range needs 12 past forecasts; 1 so far"
+    assert row["reason"] == "no range yet: it needs 12 past forecasts and has 1"
 
 
 def test_without_contacts_in_flight_nothing_is_to_come(workspace: Workspace) -> None:

@@ -315,5 +315,5 @@ def test_the_headline_has_the_early_read_and_the_final_rate_of_the_last_week(man
     forecasts = [row for row in many.workspace.rows("sequence_forecast") if row["scope"] == "workspace"]
     for row in forecasts:
         if row["expected"]:
-            number = f"{row['expected']:.1f}" if row["expected"] < 10 else f"{row['expected']:.0f}"
+            number = "fewer than 1" if row["expected"] < 1 else f"about {row['expected']:.0f}"
             assert f"{number} in the next {row['horizon_days']} days" in text

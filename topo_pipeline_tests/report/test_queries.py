@@ -176,17 +176,17 @@ def lately(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def test_data_quality_is_reported(lately: Workspace) -> None:
     with lately.warehouse.reader() as connection:
         quality = queries.quality(connection, "UTC")
-    assert (quality.first_day, quality.last_day) == (date(2026, 1, 27), date(2026, 3, 31))
-    assert quality.last_known_day == quality.as_of == date(2026, 3, 31)
-    assert (quality.days_missing, quality.unproved, quality.unreadable) == (1, [], 0)
-    assert quality.cohort_days_left_out == 22  # 8 February to 1 March: 10 March is in their 30 days
-    assert (quality.pending, quality.replies) == (1, 1)
+    assert (quality["first_day"], quality["last_day"]) == (date(2026, 1, 27), date(2026, 3, 31))
+    assert quality["last_known_day"] == quality["as_of"] == date(2026, 3, 31)
+    assert (quality["days_missing"], quality["unproved"], quality["unreadable"]) == (1, [], 0)
+    assert quality["cohort_days_left_out"] == 22  # 8 February to 1 March: 10 March is in their 30 days
+    assert (quality["pending"], quality["replies"]) == (1, 1)
     [counted] = lately.select("SELECT count(*), count(*) FILTER (left_censored) FROM engagement.sequence_runs")
-    assert (quality.runs, quality.left_censored) == counted
-    assert 0 < quality.left_censored < quality.runs
+    assert (quality["runs"], quality["left_censored"]) == counted
+    assert 0 < quality["left_censored"] < quality["runs"]
     # The runs of 11 to 31 March show no enrolment, and the missing 10 March is within the 30 days before them.
-    assert quality.start_uncertain == sum(10 + day % 5 for day in range(11, 31)) + 40
-    assert quality.touches_without_sequence == 0
+    assert quality["start_uncertain"] == sum(10 + day % 5 for day in range(11, 31)) + 40
+    assert quality["touches_without_sequence"] == 0
 
 
 def test_messages_and_invitations_without_a_sequence_are_counted(workspace: Workspace) -> None:
@@ -195,7 +195,7 @@ def test_messages_and_invitations_without_a_sequence_are_counted(workspace: Work
     workspace.land_all(happened)
     workspace.build()
     with workspace.warehouse.reader() as connection:
-        assert queries.quality(connection, "UTC").touches_without_sequence == 2
+        assert queries.quality(connection, "UTC")["touches_without_sequence"] == 2
 
 
 def test_a_missing_day_has_no_numbers(lately: Workspace) -> None:

@@ -1,6 +1,5 @@
 """The report's wording of numbers, days, findings and data quality."""
 
-from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -8,9 +7,8 @@ import pytest
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.report import wording
 from topo_pipeline.report.findings import KINDS, Finding
-from topo_pipeline.report.queries import Quality
 
-GOOD = Quality(
+GOOD = dict(
     first_day=date(2026, 9, 24), last_day=date(2026, 11, 22), last_known_day=date(2026, 11, 22), days_missing=0,
     unproved=[], unreadable=0, as_of=date(2026, 11, 22), cohort_days_left_out=0,
     runs=200, left_censored=0, start_uncertain=0, touches_without_sequence=0, pending=0, replies=12,
@@ -79,11 +77,12 @@ def test_the_evidence_of_a_comparison_has_both_counts_and_the_range() -> None:
 
 
 def test_a_change_of_the_workspace_is_the_findings_claim_or_no_clear_change() -> None:
-    row = FACTS["all_down"] | {"signal_reason": None}
+    row = FACTS["all_down"] | {"signal_reason": None, "comparable_sequences": 8}
     found = [Finding("all_down", None, row)]
     assert wording.change_of_all(row, found, {}, DEFAULT_RULES) == CLAIMS["all_down"]
     assert wording.change_of_all(row, [], {}, DEFAULT_RULES) == (
-        "No clear change yet in all sequences together: 26 replies in four weeks, where about 38 were expected."
+        "No clear change. The contacts of the last four weeks sent 26 replies so far, where about 38 were expected, in"
+        " the 8 sequences that can be judged."
     )
     unjudged = row | {"signal": None, "signal_reason": "no sequence can be compared"}
     assert wording.change_of_all(unjudged, [], {}, DEFAULT_RULES) == "Not judged: no sequence can be compared."
@@ -101,8 +100,8 @@ def test_without_a_complete_week_the_page_says_when_the_first_will_be() -> None:
 def test_only_data_quality_problems_are_marked() -> None:
     assert all(fact.ok for fact in wording.facts(GOOD))
     days = [date(2026, 11, day) for day in (9, 8, 7, 6, 5, 4, 3)]
-    bad = replace(
-        GOOD, days_missing=2, unproved=days, unreadable=3, as_of=date(2026, 11, 20), cohort_days_left_out=33,
+    bad = GOOD | dict(
+        days_missing=2, unproved=days, unreadable=3, as_of=date(2026, 11, 20), cohort_days_left_out=33,
         left_censored=20, start_uncertain=3, touches_without_sequence=12, pending=5,
     )  # fmt: skip
     assert {fact.text for fact in wording.facts(bad) if not fact.ok} == {
@@ -115,8 +114,9 @@ def test_only_data_quality_problems_are_marked() -> None:
     assert {fact.text for fact in wording.facts(bad) if fact.ok} == {
         "As of the end of 20 November 2026",
         "5 of 12 replies not classified yet",
-        "10.0% of all contacts may have begun before the first landed day: in totals, in no rate",
-        "1.5% of all contacts may have been touched first on a day that was not read in full: in totals, in no rate",
+        "10.0% of all contacts may have begun before the first landed day: only their messages count",
+        "1.5% of all contacts may have been touched first on a day that was not read in full: only their messages"
+        " count",
         "12 messages and invitations without a sequence: in totals, not in the list of sequences",
     }
 

@@ -143,5 +143,5 @@ def _reason(now: Then, row: Row) -> str:
     if not row["expected"]:
         return "no contact in flight"
     if row["past_forecasts"] < PAST:
-        return f"a range needs {PAST} past forecasts; {row['past_forecasts']} so far"
+        return f"no range yet: it needs {PAST} past forecasts and has {row['past_forecasts']}"
     return f"only {row['past_within']} of the last {PAST} ranges contained the result"
