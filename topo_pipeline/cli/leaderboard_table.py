@@ -13,7 +13,7 @@ from topo_pipeline.settings import get_settings
 if TYPE_CHECKING:
     import pandas as pd
 
-NARROW, WIDE = 80, 100  # columns, from which the early read, and also replies and meetings have room
+NARROW, WIDE = 80, 116  # columns, from which the early read, and also replies and meetings have room
 _SIGNALS = {"up": "[green]▲ up[/]", "down": "[red]▼ down[/]", "no_clear_change": "≈ none", None: "not judged"}
 
 
