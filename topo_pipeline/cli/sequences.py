@@ -64,9 +64,8 @@ def explain(sequence: Name, as_json: AsJson = False) -> None:
         show_json(asdict(found) | {"parts": dict(found.parts)})
         return
     title = escape(one_line(found.name, LONGEST))
-    out.print(
-        f"[bold]{title}[/] ({found.status or 'status unknown'}), as of the end of {found.last_day}", highlight=False
-    )
+    status = escape(one_line(found.status or "status unknown", LONGEST))
+    out.print(f"[bold]{title}[/] ({status}), as of the end of {found.last_day}", highlight=False)
     table = Table.grid(padding=(0, 2, 0, 0))
     for topic, text in found.parts:
         table.add_row(topic, escape(one_line(text, 1000)))
@@ -114,7 +113,7 @@ def records(board: "pd.DataFrame") -> list[dict[str, object]]:
 def _tables() -> Iterator[Any]:
     """Yield a connection that reads the tables. An error that the user can fix is printed as one sentence."""
     with report_errors(), quiet():
-        from topo_pipeline.engagement.explanation import SequenceUnclear
+        from topo_pipeline.engagement.leaderboard import SequenceUnclear
         from topo_pipeline.engagement.status import has_board
         from topo_pipeline.warehouse.connection import Warehouse
 

@@ -5,6 +5,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.engagement import macros
+from topo_pipeline.engagement.leaderboard import SequenceUnclear
 from topo_pipeline.engagement.tables import scripts
 
 if TYPE_CHECKING:
@@ -53,15 +54,21 @@ class Comparison:
 
 
 def compare(connection: "DuckDBPyConnection", first: str, second: str, period: str = "lifetime") -> Comparison:
-    """Compare the reply rates of two sequences, given their ids, over a period of `sequence_summary`."""
+    """Compare the reply rates of two sequences, given their ids, over a period of `sequence_summary`.
+
+    Raises:
+        SequenceUnclear: One of them is not in the table.
+    """
     macros.define(connection)
     result = connection.execute(
         scripts().get_template("comparison.jinja").render(),
         {"first": first, "second": second, "period": period, "weekly_z": WEEKLY_Z},
     )
     columns = [column[0] for column in result.description]
-    [row] = result.fetchall()
-    found = dict(zip(columns, row, strict=True))
+    rows = result.fetchall()
+    if not rows:
+        raise SequenceUnclear("They can't be compared yet: the tables are being rebuilt. Try again in a minute.")
+    found = dict(zip(columns, rows[0], strict=True))
     return Comparison(needed=contacts_needed(found.pop("common_rate")), **found)
 
 

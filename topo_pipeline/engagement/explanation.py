@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.engagement import sentences
-from topo_pipeline.engagement.leaderboard import NAME
+from topo_pipeline.engagement.leaderboard import NAME, SequenceUnclear
 from topo_pipeline.engagement.rules import Rules
 
 if TYPE_CHECKING:
@@ -57,17 +57,13 @@ ORDER BY sequence_template_id, counted_on
 """
 
 
-class SequenceUnclear(ValueError):
-    """The text names no sequence, or several."""
-
-
 @dataclass(frozen=True)
 class Explanation:
     """What is known about a sequence at the end of `last_day`: pairs of a topic and sentences."""
 
     name: str
     status: str | None
-    last_day: date
+    last_day: date | None
     parts: tuple[tuple[str, str], ...]
 
 
@@ -92,8 +88,17 @@ def find(connection: "DuckDBPyConnection", text: str) -> str:
 
 
 def explain(connection: "DuckDBPyConnection", sequence: str, rules: Rules) -> Explanation:
-    """Return what is known about the sequence with this id."""
-    return explanations(connection, rules, sequence)[sequence]
+    """Return what is known about the sequence with this id.
+
+    Raises:
+        SequenceUnclear: No day is known, or the tables are being rebuilt.
+    """
+    found = explanations(connection, rules, sequence).get(sequence)
+    if found is None:
+        raise SequenceUnclear("Nothing is known about it yet: the tables are being rebuilt. Try again in a minute.")
+    if found.last_day is None:
+        raise SequenceUnclear("Nothing is known yet: no day is over and proved complete.")
+    return found
 
 
 def explanations(connection: "DuckDBPyConnection", rules: Rules, sequence: str | None = None) -> dict[str, Explanation]:

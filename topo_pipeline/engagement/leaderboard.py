@@ -10,8 +10,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from duckdb import DuckDBPyConnection
 
-NAME = "coalesce(sequence_name, sequence_template_id::VARCHAR)"
+NAME = "coalesce(nullif(trim(sequence_name), ''), sequence_template_id::VARCHAR)"
 """The name of a sequence, else its id."""
+
+
+class SequenceUnclear(ValueError):
+    """The sequence that was asked for is unclear, or nothing is known about it."""
+
+
 ORDER = "reply_rank NULLS LAST, unique_touched DESC, sequence_name NULLS LAST, sequence_template_id"
 """The order of every list of sequences. It is total, because the last column is the table's key."""
 RANKED = f"""

@@ -15,6 +15,7 @@ Row = Mapping[str, Any]
 CHANGES = {"up": "▲ up", "down": "▼ down", "no_clear_change": "no clear change"}
 _STEPS = {"very_likely": "very likely", "likely": "likely"}
 _FEW = {"none", "too_small"}
+FEW = 30  # counted contacts, below which nothing is said of a comparison
 _OUTCOMES = {"valid_reply": "replies", "meeting": "meetings"}
 
 
@@ -40,6 +41,8 @@ def rank(row: Row) -> str:
     """Say the rank and how sure it is, or why there is none."""
     if row["reply_rank"] is None:
         return f"None: {row['rank_reason']}."
+    if row["ranked"] == 1:
+        return "The only sequence with enough contacts for a rank."
     place = f"{row['reply_rank']} of {row['ranked']}, by reply rate adjusted for the number of contacts."
     other = row["other_name"]
     if row["standing"] == "best":
@@ -63,8 +66,9 @@ def rank(row: Row) -> str:
 
 def early_read(row: Row) -> str:
     """Say the early read next to that of all sequences, or why there is none."""
+    left_out = _left_out(row["early_days_left_out"])
     if row["early_rate"] is None:
-        return f"None: {row['early_reason']}."
+        return f"None: {row['early_reason']}.{left_out}"
     pending = (
         f" Topo has not classified {row['early_pending']:,} of the replies yet. Automatic ones will not count."
         if row["early_pending"]
@@ -76,14 +80,15 @@ def early_read(row: Row) -> str:
         f" {day(row['early_first_day'])} {has} replied so far. Some replies are still to come, so these contacts"
         f" count as {row['early_rate_den']:,.0f}: {percent(row['early_rate'])}, likely range"
         f" {_range(row['early_rate_low'], row['early_rate_high'])}. All sequences together:"
-        f" {percent(row['early_rate_of_all'])}.{pending}"
+        f" {percent(row['early_rate_of_all'])}.{pending}{left_out}"
     )
 
 
 def change(row: Row) -> str:
     """Say whether the reply rate has changed, from which numbers, or why that is unknown."""
+    left_out = _left_out(row["change_days_left_out"])
     if row["signal"] is None:
-        return f"Not judged: {row['signal_reason']}."
+        return f"Not judged: {row['signal_reason']}.{left_out}"
     expected = row["current_worth"] / row["baseline_worth"] * row["common_change"] * row["baseline_replies"]
     verdict = {"up": "Replies have gone up", "down": "Replies have gone down", "no_clear_change": "No clear change"}
     limits = (
@@ -92,7 +97,7 @@ def change(row: Row) -> str:
     return (
         f"{verdict[row['signal']]}: {counted(row['current_replies'], 'reply', 'replies')} so far from the contacts of"
         f" the four weeks before {day(row['monday'])}. The eight weeks before, and what the other sequences did, led to"
-        f" expect about {_about(expected)}.{limits}"
+        f" expect about {_about(expected)}.{limits}{left_out}"
     )
 
 
@@ -102,8 +107,8 @@ def forecast(rows: Sequence[Row]) -> str:
     The rows are those of one outcome, by horizon.
     """
     many = _OUTCOMES[rows[0]["outcome"]]
-    if not rows[0]["expected"]:
-        number = "not known" if rows[0]["expected"] is None else "none"
+    if not any(row["expected"] for row in rows):
+        number = "not known" if rows[0]["expected"] is None else "none expected"
         return f"{many.capitalize()}: {number}, {rows[0]['reason']}."
     return f"{many.capitalize()} from contacts already touched: {', and '.join(map(_expected, rows))}."
 
@@ -135,15 +140,15 @@ def more_to_come(row: Row, window_days: int) -> str:
 def contacts_needed(row: Row) -> str:
     """Say how many contacts a comparison with the other sequences needs."""
     needs = [
-        f"{row[column]:,} contacts if its rate is {words} theirs"
+        f"{counted(row[column], 'contact')} if its rate is {words} theirs"
         for column, words in (("contacts_needed_double", "twice"), ("contacts_needed_half", "half"))
         if row[column] is not None
     ]
     if not needs:
-        return "The other sequences have too few contacts to compare it with."
+        return "How many contacts it takes is not known: the other sequences have too few contacts, or no reply."
     return (
-        f"To tell it apart from the other sequences takes {' and '.join(needs)}. It has {row['contacts_counted']:,.0f}"
-        " (new contacts count in part)."
+        f"To notice a difference from the other sequences takes {' and '.join(needs)}."
+        f" It has {row['contacts_counted']:,.0f} (new contacts count in part)."
     )
 
 
@@ -159,13 +164,17 @@ def comparison(found: Comparison, window_days: int) -> list[str]:
     ]
     if found.difference is None:
         return [*rated, "Without a reply rate of both, they can't be compared."]
-    higher, lower = (one, other) if found.first_is_above else (other, one)
-    step = _STEPS.get(found.chance or "", "perhaps")
-    verdict = (
-        f"{higher['name']} has the higher reply rate than {lower['name']}: the range does not include 0."
-        if found.is_clear
-        else f"Not decided: {higher['name']} is {step} ahead, but the range includes 0. Wait for more contacts."
-    )
+    higher = one if (found.difference or 0) > 0 else other
+    if not found.is_clear and found.first_is_above is not None:
+        higher = one if found.first_is_above else other
+    thin = [f"{row['name']} has {counted(row['den'], 'counted contact')}" for row in (one, other) if row["den"] < FEW]
+    if thin:
+        verdict = f"Not decided: {' and '.join(thin)}, and {FEW} are needed."
+    elif found.is_clear:
+        verdict = f"{higher['name']} has the higher reply rate: the range does not include 0."
+    else:
+        step = _STEPS.get(found.chance or "", "perhaps")
+        verdict = f"Not decided: {higher['name']} is {step} ahead, but the range includes 0. Wait for more contacts."
     needs = " or ".join(f"{number:,} if one has {words} their common rate" for words, number in found.needed.items())
     low, high, weekly_low, weekly_high = map(_points, (found.low, found.high, found.weekly_low, found.weekly_high))
     return [
@@ -181,6 +190,15 @@ def comparison(found: Comparison, window_days: int) -> list[str]:
 
 def _points(difference: float | None) -> str:
     return "–" if difference is None else f"{100 * difference:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _left_out(days: int) -> str:
+    """Say whose contacts are left out because a day is unknown."""
+    return (
+        f" The contacts of {counted(days, 'day')} are left out, because a day since then was not read in full."
+        if days
+        else ""
+    )
 
 
 def _range(low: float, high: float) -> str:

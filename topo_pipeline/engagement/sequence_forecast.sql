@@ -172,7 +172,8 @@ SELECT
     spread,
     CASE WHEN NOT is_learned
             THEN format('needs {{ curve_needs }} {} to know how fast they come; {} so far', {{ plural }}, learned_from)
-        WHEN coalesce(expected, 0) = 0 THEN 'no contact in flight'
+        WHEN coalesce(in_flight, 0) = 0 THEN 'no contact in flight'
+        WHEN coalesce(expected, 0) = 0 THEN 'none has come from contacts like these'
         WHEN {{ has_range }} THEN NULL
         WHEN coalesce(past_forecasts, 0) < {{ past_forecasts }} THEN format(
             'no range yet: it needs {{ past_forecasts }} past forecasts and has {}', coalesce(past_forecasts, 0))

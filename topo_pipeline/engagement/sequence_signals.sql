@@ -222,7 +222,8 @@ SELECT
     {{ rate_columns('early_rate', 'coalesce(early_replies, 0)', 'early.den') }},
     coalesce(early.pending, 0) AS early_pending,
     CASE WHEN learned_from < {{ curve_needs }} THEN {{ lacks(curve_needs, counted, 'learned_from') }}
-        WHEN coalesce(early.contacts, 0) = 0 THEN 'no contact in the last {{ early_days }} days' END AS early_reason,
+        WHEN coalesce(early.contacts, 0) = 0 THEN 'no contact in the last {{ early_days }} days'
+        WHEN early.den = 0 THEN 'its contacts are too new' END AS early_reason,
     monday,
     change_days_left_out,
     {% for period in ['current', 'baseline'] %}

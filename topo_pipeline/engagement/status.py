@@ -48,5 +48,6 @@ def status(connection: "DuckDBPyConnection", due: date) -> Status:
 
 
 def has_board(connection: "DuckDBPyConnection") -> bool:
-    """Return whether the tables that list the sequences exist."""
-    return {("engagement", "sequence_summary"), ("engagement", "sequence_signals")} <= tables_of(connection)
+    """Return whether the tables that list and explain the sequences exist."""
+    needed = ("sequence_summary", "sequence_signals", "sequence_forecast", "sequence_cohorts")
+    return {("engagement", name) for name in needed} <= tables_of(connection)

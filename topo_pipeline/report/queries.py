@@ -24,7 +24,7 @@ READS = (
         ("engagement", f"sequence_{of}")
         for of in (
             "activity", "runs", "daily", "cohorts", "summary", "signals", "forecast", "channels", "steps", "timing",
-            "trends",
+            "trends", "volumes",
         )
     ),
     ("engagement", "workspace_daily"),
@@ -312,6 +312,7 @@ def sequences(connection: "DuckDBPyConnection", rules: Rules) -> dict[str, Seque
             trend=trends.get(id_, []),
         )
         for id_, found in periods.items()
+        if id_ in signals  # tables change one after the other, and it may be in the first only
     }
 
 

@@ -15,7 +15,7 @@ from topo_pipeline_tests.engagement.oracle import days
 
 DAYS = list(days(date(2026, 3, 1), date(2026, 4, 30)))
 # Contacts and replies of each sequence.
-SIZES = {"strong": (60, 30), "weak": (50, 5), "middle": (40, 6), "silent": (35, 0), "young": (10, 1)}
+SIZES = {"strong": (60, 30), "weak": (50, 5), "middle": (40, 6), "silent": (35, 0), "young": (10, 1), "tiny": (20, 10)}
 
 
 def cohort(sequence: str, contacts: int, replies: int) -> list[Activity]:
@@ -96,10 +96,13 @@ def test_a_sequence_without_a_rate_cannot_be_compared(workspace: Workspace) -> N
 def test_only_a_difference_beyond_the_weekly_range_holds(workspace: Workspace) -> None:
     clear, unclear = compared(workspace, "strong", "weak"), compared(workspace, "middle", "weak")
     assert (clear.is_clear, unclear.is_clear) == (True, False)
-    holds = "strong has the higher reply rate than weak: the range does not include 0."
+    holds = "strong has the higher reply rate: the range does not include 0."
     assert sentences(clear, 30)[3] == sentences(compared(workspace, "weak", "strong"), 30)[3] == holds
     assert sentences(replace(unclear, chance="likely"), 30)[3] == (
         "Not decided: middle is likely ahead, but the range includes 0. Wait for more contacts."
+    )
+    assert sentences(compared(workspace, "tiny", "weak"), 30)[3] == (
+        "Not decided: tiny has 20 counted contacts, and 30 are needed."
     )
     assert "is perhaps ahead" in sentences(replace(unclear, chance="about_even"), 30)[3]
     assert not replace(clear, weekly_low=-0.01).is_clear

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from topo_pipeline.engagement import sentences
-from topo_pipeline.engagement.explanation import Explanation, SequenceUnclear, explain, explanations, find
+from topo_pipeline.engagement.explanation import Explanation, explain, explanations, find
+from topo_pipeline.engagement.leaderboard import SequenceUnclear
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline_tests.engagement.helpers import Workspace, march, sent, uid
 from topo_pipeline_tests.engagement.oracle import days
@@ -127,7 +128,7 @@ RANKED = {"reply_rank": 2, "ranked": 9, "standing": None, "chance_below_first": 
         ),
         (RANKED | {"chance_below_first": "very_likely"}, "It is very likely below the first, X."),
         (RANKED | {"chance_below_first": "about_even"}, "It is not clearly below the first, X."),
-        (RANKED | {"reply_rank": 1, "ranked": 1}, "1 of 1, by reply rate adjusted for the number of contacts."),
+        (RANKED | {"reply_rank": 1, "ranked": 1}, "The only sequence with enough contacts for a rank."),
         (RANKED | {"other_name": None}, "2 of 9, by reply rate adjusted for the number of contacts."),
     ],
 )
@@ -136,7 +137,8 @@ def test_a_rank_says_how_sure_it_is(row: dict[str, Any], says: str) -> None:
 
 
 CHANGED = {
-    "signal": "down", "halving_noticeable": True, "current_replies": 1, "current_worth": 50.0, "baseline_worth": 100.0,
+    "signal": "down", "halving_noticeable": True, "change_days_left_out": 0, "current_replies": 1,
+    "current_worth": 50.0, "baseline_worth": 100.0,
     "baseline_replies": 20, "common_change": 0.9, "monday": date(2026, 5, 4),
 }  # fmt: skip
 
@@ -160,6 +162,7 @@ def test_a_change_says_what_came_and_what_was_expected() -> None:
 EARLY = {
     "early_rate": 0.1, "early_rate_low": 0.05, "early_rate_high": 0.2, "early_rate_num": 1, "early_rate_den": 10.2,
     "early_contacts": 14, "early_first_day": date(2026, 4, 3), "early_rate_of_all": 0.08, "early_pending": 0,
+    "early_days_left_out": 0,
 }  # fmt: skip
 
 
@@ -171,6 +174,9 @@ def test_an_early_read_is_given_next_to_that_of_all_sequences_and_with_replies_n
     assert "Topo has not classified 3 of the replies yet." in sentences.early_read(EARLY | {"early_pending": 3})
     none = {"early_rate": None, "early_reason": "no contact in the last 28 days"}
     assert sentences.early_read(EARLY | none) == "None: no contact in the last 28 days."
+    left_out = "The contacts of 2 days are left out, because a day since then was not read in full."
+    assert sentences.early_read(EARLY | {"early_days_left_out": 2}).endswith(f"8.0%. {left_out}")
+    assert sentences.change(CHANGED | {"change_days_left_out": 2}).endswith(f"9.0. {left_out}")
 
 
 EXPECTED = {
@@ -192,13 +198,13 @@ def test_a_forecast_has_its_range_and_record_or_the_reason_why_there_is_none() -
     unknown = EXPECTED | {"outcome": "meeting", "expected": None, "reason": "needs 60 meetings; 4 so far"}
     assert sentences.forecast([unknown, unknown]) == "Meetings: not known, needs 60 meetings; 4 so far."
     none = EXPECTED | {"expected": 0.0, "expected_low": None, "reason": "no contact in flight"}
-    assert sentences.forecast([none, none]) == "Replies: none, no contact in flight."
+    assert sentences.forecast([none, none]) == "Replies: none expected, no contact in flight."
 
 
 def test_contacts_needed_are_left_out_where_the_others_have_too_few() -> None:
     row = {"contacts_needed_double": 158, "contacts_needed_half": None, "contacts_counted": 44.6}
     assert sentences.contacts_needed(row) == (
-        "To tell it apart from the other sequences takes 158 contacts if its rate is twice theirs. It has 45 (new"
+        "To notice a difference from the other sequences takes 158 contacts if its rate is twice theirs. It has 45 (new"
         " contacts count in part)."
     )
     assert "too few" in sentences.contacts_needed(row | {"contacts_needed_double": None})

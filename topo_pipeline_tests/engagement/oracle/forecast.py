@@ -140,8 +140,10 @@ def _checked(past: list[Forecast]) -> Row:
 def _reason(now: Then, row: Row) -> str:
     if not now.curve.is_learned:
         return f"needs {NEEDED} {OUTCOMES[now.outcome]} to know how fast they come; {now.curve.of_all} so far"
-    if not row["expected"]:
+    if not row["in_flight"]:
         return "no contact in flight"
+    if not row["expected"]:
+        return "none has come from contacts like these"
     if row["past_forecasts"] < PAST:
         return f"no range yet: it needs {PAST} past forecasts and has {row['past_forecasts']}"
     return f"only {row['past_within']} of the last {PAST} ranges contained the result"

@@ -299,6 +299,8 @@ def _early(world: World, touches: list[Touch]) -> Row:
         reason = _lacks(NEEDED, "replies to know how fast they come", learned(world).of_all)
     else:
         reason = None if read.contacts else f"no contact in the last {EARLY_DAYS} days"
+        if read.contacts and not read.worth and not read.replies:
+            reason = "its contacts are too new"
     return row | {"early_reason": reason}
 
 
