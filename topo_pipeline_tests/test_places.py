@@ -14,7 +14,6 @@ from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.command_line import answer
 from topo_pipeline_tests.conftest import API_KEY
-from topo_pipeline_tests.engagement.helpers import DAILY
 
 
 def now() -> datetime:
@@ -37,23 +36,15 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     return {"TOPO_WAREHOUSE": f"ducklake:postgres:{dsn}", "TOPO_LAKE_DATA_PATH": folder, "TOPO_LAKE_SCHEMA": "own"}
 
 
-@pytest.mark.parametrize(
-    ("place", "tables"),
-    [
-        ("lake", None),
-        ("shared", DAILY),  # the others take longest in a lake, and are the same in each kind of lake
-        *(pytest.param(place, None, marks=pytest.mark.full) for place in ("file", "shared", "s3")),
-    ],
-    indirect=["place"],
-)
+@pytest.mark.parametrize("place", ["file", "lake", "shared", pytest.param("s3", marks=pytest.mark.full)], indirect=True)
 def test_two_days_are_read_reported_exported_and_a_person_is_erased(
-    place: dict[str, str], tables: tuple[str, ...] | None, tmp_path: Path, api_url: str
+    place: dict[str, str], tmp_path: Path, api_url: str
 ) -> None:
     variables = {**place, "TOPO_API_URL": api_url, "DAGSTER_HOME": str(tmp_path / "home")}
     variables |= {"TOPO_REPORT_DIR": str(tmp_path / "report")}
 
     def run(*arguments: str) -> str:
-        done = answer(tmp_path, *arguments, tables=tables, **variables)
+        done = answer(tmp_path, *arguments, **variables)
         assert "pg_test_" not in done.stdout + done.stderr
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -73,9 +64,8 @@ def test_two_days_are_read_reported_exported_and_a_person_is_erased(
         [(runs,)] = connection.execute("SELECT count(*) FROM engagement.sequence_runs").fetchall()
     assert activities == status["activities"] > 0
     assert runs > 0
-    if tables is None:
-        run("report")
-        assert (tmp_path / "report" / "engagement_report.html").is_file()
+    run("report")
+    assert (tmp_path / "report" / "engagement_report.html").is_file()
     assert "erased" in run("forget", person, "--yes").lower()
     exported = run("export", "topo.activities")
     assert 0 < len(exported.splitlines()) - 1 < activities
