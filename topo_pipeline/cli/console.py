@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -64,9 +64,11 @@ def report_errors() -> Iterator[None]:
         fail("The sandbox is not installed. Run: pip install 'topo-pipeline[sandbox]'")
 
 
-def print_error(sentence: str) -> None:
-    """Print an error."""
+def print_error(sentence: str, details: Sequence[str] = ()) -> None:
+    """Print an error, and its details on indented lines."""
     err.print(f"[red]topo-pipeline:[/] {escape(one_line(sentence, _LONGEST))}", soft_wrap=True, highlight=False)
+    for detail in details:
+        err.print(f"  {escape(one_line(detail, _LONGEST))}", soft_wrap=True, highlight=False)
 
 
 def print_warning(sentence: str) -> None:

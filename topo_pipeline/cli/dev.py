@@ -39,11 +39,12 @@ def dev(port: Annotated[int, typer.Option(min=1, max=65535, help="The port of Da
 
 def _serve(port: int, environment: dict[str, str | None], title: str) -> NoReturn:
     """Run Dagster's UI and daemon until they end or a signal ends them, and exit with their exit code."""
-    from topo_pipeline.orchestration.instance import prepare
-    from topo_pipeline.orchestration.services import HOST, reserved, run
-
     settings = get_settings()
-    workspace = prepare(settings.dagster_home)
+    with err.status("Starting Dagster"):
+        from topo_pipeline.orchestration.instance import prepare
+        from topo_pipeline.orchestration.services import HOST, reserved, run
+
+        workspace = prepare(settings.dagster_home)
     variables = {
         **{name: value for name, value in environment.items() if value is not None},
         "DAGSTER_HOME": str(settings.dagster_home),

@@ -79,9 +79,9 @@ def doctor(
 
 
 def _examine() -> "list[Finding]":
-    from topo_pipeline.doctor import examine
-
     with report_errors(), quiet(), err.status("Checking"):
+        from topo_pipeline.doctor import examine
+
         return examine(now)
 
 

@@ -31,12 +31,12 @@ def report(
 
 def write_report() -> Path:
     """Write the report from the current tables and return its path."""
-    from topo_pipeline.report.page import publish
-    from topo_pipeline.warehouse.connection import Warehouse
-
     settings = get_settings()
-    warehouse = Warehouse.of(settings, wait_seconds=PATIENCE)
-    with err.status("Writing the report"), warehouse.reader() as connection:
-        return publish(
-            connection, settings.report_dir, timezone=settings.timezone, rules=settings.rules, now=now()
-        ).path
+    with err.status("Writing the report"):
+        from topo_pipeline.report.page import publish
+        from topo_pipeline.warehouse.connection import Warehouse
+
+        with Warehouse.of(settings, wait_seconds=PATIENCE).reader() as connection:
+            return publish(
+                connection, settings.report_dir, timezone=settings.timezone, rules=settings.rules, now=now()
+            ).path

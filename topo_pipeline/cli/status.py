@@ -10,7 +10,7 @@ from topo_pipeline.cli.console import PATIENCE, AsJson, by_day, now, out, quiet,
 from topo_pipeline.cli.leaderboard_table import leaderboard_table
 from topo_pipeline.cli.sequences import records
 from topo_pipeline.common.text import counted
-from topo_pipeline.days import format_counts, format_days, last_due_day
+from topo_pipeline.days import format_counts, format_days, last_due_day, missing_command
 from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _show(found: "Status") -> None:
     days = found.days
     if days.first is None or days.read_at is None:
         due = last_due_day(now(), get_settings().zone)
-        out.print(f"No day has landed yet. To read one: topo-pipeline backfill {due} {due}", highlight=False)
+        out.print(f"No day has landed yet. To read one: topo-pipeline backfill {due}", highlight=False)
         return
     gaps = {
         "missing": days.missing, "last read before the day was over": days.unclosed, "not proved": days.unproved,
@@ -75,6 +75,8 @@ def _show(found: "Status") -> None:
     for gap, affected in gaps.items():
         if affected:
             table.add_row("[yellow]Gap[/]", f"{counted(len(affected), 'day')} {gap}: {format_days(affected)}")
+    if missing := [*days.missing, *days.unclosed]:
+        table.add_row("", f"To read the missing days: {missing_command(missing)}")
     if not any(gaps.values()):
         table.add_row("Gaps", "none")
     if days.unreadable:

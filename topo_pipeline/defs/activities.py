@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from topo_pipeline.days import Day
+from topo_pipeline.common.text import counted, one_line
+from topo_pipeline.days import Day, backfill_commands, format_days
 from topo_pipeline.defs.asset_checks import report_activity_checks
 from topo_pipeline.defs.messages import as_dagster_failure, day_line, range_line
 from topo_pipeline.defs.metric_tables import table_schema
@@ -34,6 +35,8 @@ from topo_pipeline.warehouse.catalogue import columns_of
 if TYPE_CHECKING:
     from topo_pipeline.ingest.loading import Refusal
     from topo_pipeline.warehouse.landing import Load
+
+_REASON = 2000  # characters that are shown
 
 LISTS = {
     "sequence_templates": (
@@ -257,13 +260,17 @@ def _columns(warehouse: Warehouse, table: str) -> dg.TableSchema:
 
 
 def _failure(refusals: "list[Refusal]", asked: int) -> dg.Failure:
-    """Return the failure that names every refused day, grouped by reason. A retry would fail the same way."""
-    reasons = [
-        f"{', '.join(str(refusal.day) for refusal in alike)}: {reason}"
-        for reason, alike in groupby(refusals, key=attrgetter("reason"))
-    ]
+    """Return the failure: a line for each refused day, or for days in a row with one reason, and how to read them.
+
+    A retry would fail the same way.
+    """
+    grouped = groupby(refusals, key=attrgetter("reason"))
+    lines = [f"{format_days(each.day for each in alike)}: {one_line(reason, _REASON)}" for reason, alike in grouped]
+    again = "; ".join(backfill_commands(refusal.day for refusal in refusals))
     return dg.Failure(
-        description=f"{len(refusals)} of {asked} days did not land. " + "; ".join(reasons),
+        description="\n".join(
+            [f"{len(refusals)} of {counted(asked, 'day')} did not land.", *lines, f"To try again: {again}"]
+        ),
         metadata={
             "refused_days": [str(refusal.day) for refusal in refusals],
             "reasons": {str(refusal.day): refusal.reason for refusal in refusals},

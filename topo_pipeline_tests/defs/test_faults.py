@@ -173,8 +173,13 @@ class DagsterLoader(Loader):
     def read(self, topo: Topo) -> tuple[list[date], str]:
         outcome = self.pipeline(topo).land(DAYS)
         assert len(outcome.problems) <= 1
-        assert not outcome.problems or "2 of 2 days did not land" in outcome.problems[0]
-        return list(outcome.landed), "".join(outcome.problems)
+        if not outcome.problems:
+            return list(outcome.landed), ""
+        first, *reasons, last = outcome.problems[0].splitlines()
+        assert first == "2 of 2 days did not land."
+        assert len(reasons) <= len(DAYS)  # a response adds no line
+        assert last == f"To try again: topo-pipeline backfill {DAYS[0]} {DAYS[-1]}"
+        return list(outcome.landed), " ".join(reasons)
 
     def pipeline(self, topo: Topo) -> Pipeline:
         """Return the pipeline with this resource."""
