@@ -61,6 +61,7 @@ def answer(
     ):
         for name, stream in {"stdin": stdin, "stdout": stdout, "stderr": stderr}.items():
             monkeypatch.setattr(sys, name, stream)
+        monkeypatch.setattr(sys, "argv", ["topo-pipeline"])
         monkeypatch.setattr(console.err, "_file", None)  # a backfill binds it to this call's stream
         with pytest.raises(SystemExit) as end:
             app(arguments, prog_name="topo-pipeline")

@@ -10,7 +10,20 @@ from typing import Annotated
 
 import typer
 
-from topo_pipeline.cli import backfill, backup, demo, dev, doctor, export, forget, report, sandbox, sequences, status
+from topo_pipeline.cli import (
+    backfill,
+    backup,
+    demo,
+    dev,
+    doctor,
+    export,
+    forget,
+    init,
+    report,
+    sandbox,
+    sequences,
+    status,
+)
 
 # Local variables may hold the API key, so tracebacks don't show them.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False, rich_markup_mode=None)
@@ -41,6 +54,7 @@ def main(
 # --help lists the commands in this order.
 for command in (
     demo.demo,
+    init.init,
     doctor.doctor,
     status.status,
     sequences.sequences,

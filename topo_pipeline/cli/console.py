@@ -3,6 +3,8 @@
 import json
 import logging
 import os
+import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -123,6 +125,13 @@ def print_line(text: str) -> None:
     """Print a progress line where there is no progress bar: in a pipe or a log."""
     if not err.is_terminal:
         err.print(text, soft_wrap=True, highlight=False)
+
+
+def program() -> str:
+    """Return what to type to run this command: its name if the shell finds it, else its path."""
+    own, found = Path(sys.argv[0]).absolute(), shutil.which("topo-pipeline")
+    is_found = found is not None and own.exists() and own.samefile(found)
+    return "topo-pipeline" if is_found or not own.exists() else shlex.quote(relative(str(own)))
 
 
 def relative(path: str) -> str:

@@ -7,11 +7,13 @@ from typing import Annotated
 import typer
 
 from topo_pipeline.cli.console import PATIENCE, err, now, out, quiet, report_errors
+from topo_pipeline.cli.workspace import Demo
 from topo_pipeline.settings import get_settings
 
 
 def report(
     open_it: Annotated[bool, typer.Option("--open", help="Also open it in a browser.")] = False,
+    demo: Demo = False,
 ) -> None:
     """Write the engagement report and print its path.
 

@@ -9,6 +9,7 @@ from rich.table import Table
 from topo_pipeline.cli.console import PATIENCE, AsJson, by_day, now, out, quiet, report_errors, show_json
 from topo_pipeline.cli.leaderboard_table import leaderboard_table
 from topo_pipeline.cli.sequences import records
+from topo_pipeline.cli.workspace import Demo
 from topo_pipeline.common.text import counted
 from topo_pipeline.days import format_counts, format_days, last_due_day, missing_command
 from topo_pipeline.settings import get_settings
@@ -20,7 +21,7 @@ _TOP = 5  # sequences that `status` shows
 _TWO_DAYS = 48  # hours
 
 
-def status(as_json: AsJson = False) -> None:
+def status(as_json: AsJson = False, demo: Demo = False) -> None:
     """Show landed and missing days, and the best sequences.
 
     Waits up to 5 seconds while another process writes to the warehouse. Exits with 1 if the warehouse can't be read.

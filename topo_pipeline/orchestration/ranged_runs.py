@@ -133,6 +133,15 @@ def backfill(
     return Outcome(tuple(landed), tuple(_problems(failures, ending, days, landed)), loads)
 
 
+def publish(definitions: dg.Definitions, instance: dg.DagsterInstance) -> tuple[str, ...]:
+    """Publish the current tables in a run of the job `publish`. Return a sentence for each problem."""
+    run_id = str(uuid.uuid4())
+    result = definitions.resolve_job_def("publish").execute_in_process(
+        run_config=QUIET, instance=instance, tags=owner_tag(run_id), raise_on_error=False, run_id=run_id
+    )
+    return tuple(_failure(event).sentence for event in result.get_step_failure_events())
+
+
 def _problems(
     failures: Sequence[_Failure], ending: str | None, days: Sequence[date], landed: Sequence[date]
 ) -> list[str]:

@@ -226,7 +226,7 @@ def first_day(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Dagster home without runs."""
     home = tmp_path_factory.mktemp("home")
-    shutil.copy(CHECKOUT / "topo_pipeline" / "dagster.yaml", home)
+    shutil.copy(CHECKOUT / "topo_pipeline" / "templates" / "dagster.yaml", home)
     dg.DagsterInstance.from_config(str(home)).dispose()
     return home
 
