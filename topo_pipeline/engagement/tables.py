@@ -23,6 +23,7 @@ import jinja2
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.warehouse.catalogue import Column, columns_of, tables_of
+from topo_pipeline.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -186,7 +187,11 @@ def build(
         rules: Reply classes, outcome windows and evidence thresholds.
         days: For a daily table, the days to build.
         full_refresh: Whether to rebuild from scratch, over every landed day.
+
+    Raises:
+        WarehouseError: a table that it reads is not built yet.
     """
+    _require_inputs(connection, table)
     fingerprint = table.fingerprint(rules, timezone)
     rebuilt: set[date] = set()
     if table.is_incremental and (full_refresh or not _is_current(connection, table, fingerprint)):
@@ -200,6 +205,13 @@ def build(
         _replace_rows(connection, table, values)
     _comment(connection, table.comments(rules))
     return replace(_describe(connection, table, days), was_outdated=bool(rebuilt) and not full_refresh)
+
+
+def _require_inputs(connection: "DuckDBPyConnection", table: MetricTable) -> None:
+    missing = {upstream for upstream in table.reads if upstream[0] == "engagement"} - tables_of(connection)
+    if missing:
+        first = ", ".join(sorted(map(".".join, missing)))
+        raise WarehouseError(f"engagement.{table.name} reads tables that are not built yet. Build them first: {first}")
 
 
 def rebuild(connection: "DuckDBPyConnection", *, timezone: str, now: datetime, rules: Rules) -> list[str]:
