@@ -6,15 +6,17 @@ because those hold the request.
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException
-from threading import Thread, get_ident
+from threading import get_ident
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
+
+from topo_pipeline.common.deadline import DeadlineExceeded, call_within
 
 TIMEOUT_SECONDS = 10
 """Limit for each network operation."""
@@ -39,7 +41,7 @@ class Webhook:
         Raises:
             Undelivered: the webhook can't be reached or does not answer with 2xx.
         """
-        _request("the webhook", "POST", self.url, {"text": text})
+        _deliver(lambda: _request("the webhook", "POST", self.url, {"text": text}))
 
 
 @dataclass(frozen=True)
@@ -54,50 +56,36 @@ class Heartbeat:
         Raises:
             Undelivered: the URL can't be reached or does not answer with 2xx.
         """
-        _request("the heartbeat URL", "GET", self.url)
+        _deliver(lambda: _request("the heartbeat URL", "GET", self.url))
 
 
-def _request(name: str, method: str, url: str, body: Mapping[str, str] | None = None) -> None:
-    """Send one request without following redirects.
+def _deliver(send: Callable[[], str | None]) -> None:
+    """Call `send`, which returns its error, if any.
 
     Raises:
-        Undelivered: the request failed or took too long.
+        Undelivered: There was an error, or it took longer than `DELIVERY_SECONDS`.
     """
-    error = _with_deadline(lambda: _error_of(method, url, body))
+    try:
+        error = call_within(DELIVERY_SECONDS, send)
+    except DeadlineExceeded:
+        error = f"no complete response within {DELIVERY_SECONDS} s"
     if error:
-        raise Undelivered(f"{name} {error}")
+        raise Undelivered(error)
 
 
-def _error_of(method: str, url: str, body: Mapping[str, str] | None) -> str | None:
-    """Send the request and return its error, if any. Not raised, so that nothing chains to httpx's exception."""
+def _request(name: str, method: str, url: str, body: Mapping[str, Any] | None = None) -> str | None:
+    """Send one request without following redirects. Return its error, if any, which names the receiver.
+
+    The error is not raised, so that nothing chains to httpx's exception.
+    """
     try:
         with _logs_suppressed("httpx"), _client_for(url) as client, client.stream(method, url, json=body) as answer:
-            return None if answer.is_success else f"answered {answer.status_code}"
+            return None if answer.is_success else f"{name} answered {answer.status_code}"
     except OSError as error:  # from reading certificates: httpx wraps network errors
-        return f"can't be reached: {type(error).__name__}; check SSL_CERT_FILE and SSL_CERT_DIR"
+        return f"{name} can't be reached: {type(error).__name__}; check SSL_CERT_FILE and SSL_CERT_DIR"
     except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError, OverflowError) as error:
         # The last three come from an unusable proxy or redirect. Their messages may quote a secret.
-        return f"can't be reached: {type(error).__name__}{_proxy_hint(url)}"
-
-
-def _with_deadline(send: Callable[[], str | None]) -> str | None:
-    """Call `send` in a thread and return its result.
-
-    Raises:
-        Undelivered: it took longer than `DELIVERY_SECONDS`. Its thread is abandoned.
-    """
-    outcome: Future[str | None] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(send())
-        except BaseException as error:  # noqa: BLE001 - re-raised in the caller's thread
-            outcome.set_exception(error)
-
-    Thread(target=run, name="alert", daemon=True).start()
-    if wait([outcome], timeout=DELIVERY_SECONDS).not_done:
-        raise Undelivered(f"no complete response within {DELIVERY_SECONDS} s")
-    return outcome.result()
+        return f"{name} can't be reached: {type(error).__name__}{_proxy_hint(url)}"
 
 
 def _client_for(url: str) -> httpx.Client:
@@ -145,9 +133,7 @@ class Slack:
         Raises:
             Undelivered: Slack can't be reached or rejects the message.
         """
-        error = _with_deadline(lambda: self._post(text))
-        if error:
-            raise Undelivered(error)
+        _deliver(lambda: self._post(text))
 
     def _post(self, text: str) -> str | None:
         try:
