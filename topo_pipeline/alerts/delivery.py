@@ -1,4 +1,4 @@
-"""Deliver a message or a heartbeat: one attempt, within seconds. A later tick retries.
+"""Deliver a message to a chat, or a heartbeat: one attempt, within seconds. The caller retries. Mail is in `mail`.
 
 URLs and tokens are secrets and must not appear in errors or logs. No exception raised here chains to one of httpx's,
 because those hold the request.
@@ -9,39 +9,108 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException
+from pathlib import Path
 from threading import get_ident
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from topo_pipeline.common.deadline import DeadlineExceeded, call_within
+from topo_pipeline.common.text import in_chat
+from topo_pipeline.settings import Settings
 
 TIMEOUT_SECONDS = 10
 """Limit for each network operation."""
 DELIVERY_SECONDS = 20
 """Limit for a whole delivery, because a response can arrive byte by byte."""
 MAX_ERROR = 200
+# Microsoft's addresses that begin a workflow of Teams, and its older connectors. All take an Adaptive Card.
+_OF_TEAMS = (".logic.azure.com", ".powerplatform.com", ".webhook.office.com")
 
 
 class Undelivered(Exception):
-    """The request did not succeed. The message says why and contains no secret."""
+    """The delivery did not succeed. The message says why and contains no secret.
+
+    Attributes:
+        may_retry: False if another attempt would fail the same way, or reach some recipients twice.
+    """
+
+    def __init__(self, why: str, *, may_retry: bool = True) -> None:
+        super().__init__(why)
+        self.may_retry = may_retry
+
+
+class Destination(Protocol):
+    """Where messages are sent."""
+
+    @property
+    def place(self) -> str:
+        """What it is, without secrets."""
+
+    def send(self, text: str, report: Path | None = None) -> None:
+        """Send a plain text, with the report as an attachment where that is possible.
+
+        Raises:
+            Undelivered: It failed.
+        """
+
+
+def chat_of(settings: Settings) -> Destination | None:
+    """Return where to send alerts and the Monday message, or None if no chat is configured."""
+    if settings.alert_webhook is not None:
+        url = settings.alert_webhook.get_secret_value()
+        return Webhook(url, settings.alert_webhook_format or format_of(url))
+    if settings.alert_slack_token is not None and settings.alert_slack_channel is not None:
+        return Slack(settings.alert_slack_token.get_secret_value(), settings.alert_slack_channel)
+    return None
+
+
+def format_of(url: str) -> str:
+    """Return the format that a webhook's address takes: `teams` for those of Microsoft Teams, else `text`."""
+    host = urlsplit(url).hostname or ""
+    return "teams" if host.endswith(_OF_TEAMS) else "text"
 
 
 @dataclass(frozen=True)
 class Webhook:
-    """A URL that accepts `{"text": …}`, such as an incoming webhook of Slack."""
+    """A URL that accepts `{"text": …}`, such as an incoming webhook of Slack, or an Adaptive Card for Teams."""
 
     url: str = field(repr=False)
+    format: str = "text"
 
-    def send(self, text: str) -> None:
+    @property
+    def place(self) -> str:
+        """What it is, without its address, which is secret."""
+        return f"the webhook at {urlsplit(self.url).hostname} (format {self.format})"
+
+    def send(self, text: str, report: Path | None = None) -> None:
         """Post the message.
 
         Raises:
             Undelivered: the webhook can't be reached or does not answer with 2xx.
         """
-        _deliver(lambda: _request("the webhook", "POST", self.url, {"text": text}))
+        body = _card(text) if self.format == "teams" else {"text": in_chat(text)}
+        _deliver(lambda: _request("the webhook", "POST", self.url, body))
+
+
+def _card(text: str) -> dict[str, Any]:
+    """Return a message with an Adaptive Card, one block a line. Text runs show markdown and mentions as they are."""
+    blocks, spacing = [], "None"
+    for line in text.splitlines():
+        if line:
+            blocks.append({"type": "RichTextBlock", "spacing": spacing, "inlines": [{"type": "TextRun", "text": line}]})
+        spacing = "Small" if line else "Large"
+    card = {
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+        "type": "AdaptiveCard",
+        "version": "1.4",
+        "msteams": {"width": "Full"},
+        "body": blocks,
+    }
+    attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}
+    return {"type": "message", "attachments": [attachment]}
 
 
 @dataclass(frozen=True)
@@ -127,13 +196,18 @@ class Slack:
     channel: str
     api_url: str = "https://slack.com/api/"
 
-    def send(self, text: str) -> None:
+    @property
+    def place(self) -> str:
+        """What it is, without the token."""
+        return f"the Slack channel {self.channel}"
+
+    def send(self, text: str, report: Path | None = None) -> None:
         """Post the message.
 
         Raises:
             Undelivered: Slack can't be reached or rejects the message.
         """
-        _deliver(lambda: self._post(text))
+        _deliver(lambda: self._post(in_chat(text)))
 
     def _post(self, text: str) -> str | None:
         try:
@@ -151,9 +225,6 @@ class Slack:
         except (SlackClientError, HTTPException, OSError, ValueError) as error:
             return f"Slack can't be reached: {type(error).__name__}{_proxy_hint(self.api_url)}"
         return None
-
-
-Destination = Webhook | Slack
 
 
 @contextmanager

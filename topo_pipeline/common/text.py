@@ -16,8 +16,8 @@ _FORMATTING = "Cf"
 _KEPT = {"\u200c", "\u200d", *map(chr, range(0xE0020, 0xE0080))}
 # Characters with a meaning in markdown or HTML.
 _MARKUP = re.compile(r"[!\"$&'*<>\[\\\]_`|~]")
-# Chat apps turn <!channel> and @channel into mentions, and [text](address) into a link.
-_MENTIONS = str.maketrans({"<": "‹", ">": "›", "@": "@\N{WORD JOINER}", "]": "]\N{WORD JOINER}"})
+# Chat apps turn <!channel> and @channel into mentions, [text](address) into a link, and what follows ``` into code.
+_MENTIONS = str.maketrans({"<": "‹", ">": "›", "@": "@\N{WORD JOINER}", "]": "]\N{WORD JOINER}", "`": "ˋ"})
 
 
 def one_line(text: str, limit: int = 300) -> str:
