@@ -21,9 +21,10 @@ from topo_pipeline.common.text import counted, percent
 from topo_pipeline.engagement import sentences
 from topo_pipeline.engagement.comparison import Comparison, compare
 from topo_pipeline.engagement.explanation import explanations
-from topo_pipeline.report import charts, findings, palette, queries, wording
+from topo_pipeline.report import archive, charts, findings, headlines, message, palette, queries, wording
 from topo_pipeline.report.glossary import glossary
 from topo_pipeline.report.queries import PERIODS, Row, Sequence
+from topo_pipeline.report.since import facts, since
 from topo_pipeline.warehouse.files import replacing
 
 if TYPE_CHECKING:
@@ -46,21 +47,27 @@ class Published:
         size: In bytes.
         as_of: The last day that the rates cover. None if no day is over yet.
         sequences: The number of sequences.
+        text: The Monday message.
+        kept: The file that keeps it by its date, or the newest one if it has nothing to keep.
     """
 
     path: Path
     size: int
     as_of: date | None
     sequences: int
+    text: str
+    kept: Path
 
 
 @dataclass(frozen=True)
 class Page:
-    """A rendered report."""
+    """A rendered report, its message, and its facts if there is a sequence."""
 
     html: str
+    text: str
     as_of: date | None = None
     sequences: int = 0
+    facts: archive.Facts | None = None
 
 
 @dataclass(frozen=True)
@@ -92,9 +99,15 @@ class Rate:
 
 
 def publish(
-    connection: "DuckDBPyConnection", folder: Path, *, timezone: str, rules: "Rules", now: datetime
+    connection: "DuckDBPyConnection",
+    folder: Path,
+    *,
+    timezone: str,
+    rules: "Rules",
+    now: datetime,
+    url: str | None = None,
 ) -> Published:
-    """Write the report from the current tables to `engagement_report.html` in `folder`.
+    """Write the report from the current tables to `engagement_report.html` in `folder`, and keep it by its date.
 
     Args:
         connection: A connection of `Warehouse.reader()`. The tables may be empty or missing.
@@ -102,42 +115,61 @@ def publish(
         timezone: The reporting time zone (IANA name).
         rules: The rules that the tables were built with.
         now: The time shown in the report as the time of writing.
+        url: Where others can open the report, for the message. By default its path.
 
     Raises:
         OSError: The folder can't be written.
         WarehouseError: The file exists and is not a regular file.
     """
-    page = render(connection, timezone=timezone, rules=rules, now=now)
+    page = render(connection, folder, timezone=timezone, rules=rules, now=now, url=url)
     path = folder / FILE_NAME
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(path) as new:
         new.write_text(page.html, encoding="utf-8")
-    return Published(path, path.stat().st_size, page.as_of, page.sequences)
+    kept = archive.keep(folder, page.html, page.facts) if page.facts else path
+    return Published(path, path.stat().st_size, page.as_of, page.sequences, page.text, kept)
 
 
-def render(connection: "DuckDBPyConnection", *, timezone: str, rules: "Rules", now: datetime) -> Page:
-    """Render the report from the current tables. See `publish`."""
+def render(
+    connection: "DuckDBPyConnection",
+    folder: Path,
+    *,
+    timezone: str,
+    rules: "Rules",
+    now: datetime,
+    url: str | None = None,
+) -> Page:
+    """Render the report from the current tables, and compare it with those kept in `folder`. See `publish`."""
     local = now.astimezone(ZoneInfo(timezone))
-    about = {"timezone": timezone, "written": f"{sentences.day(local.date())}, {local:%H:%M}", "rules": rules}
-    missing = queries.missing_tables(connection)
-    if missing:
-        return Page(_html({**about, "missing": missing}))
+    shown: dict[str, Any] = {"timezone": timezone, "written": f"{sentences.day(local.date())}, {local:%H:%M}"}
+    shown |= {"rules": rules, "missing": queries.missing_tables(connection)}
+    said = message.Message(local.date(), url or str(folder / FILE_NAME))
+    if shown["missing"]:
+        return Page(_html(shown), said.without_sequences([]))
     quality, sequences = queries.quality(connection, timezone), queries.sequences(connection, rules)
-    shown = {"quality": quality, "facts": wording.facts(quality), "missing": missing}
-    if sequences:
-        shown |= _shown(connection, quality, sequences, rules)
-    return Page(_html(about | shown), quality["as_of"], len(sequences))
+    shown |= {"quality": quality, "facts": wording.facts(quality)}
+    if not sequences:
+        return Page(_html(shown), said.without_sequences(shown["facts"]), quality["as_of"])
+    found = findings.find(connection, rules)
+    shown |= _shown(connection, quality, sequences, found, rules)
+    now_said = facts(connection, shown, found, rules, local.date())
+    then_said, unreadable = archive.earlier(folder, local.date())
+    shown["since"] = since(connection, now_said, then_said, shown["workspace"].weeks, unreadable)
+    return Page(_html(shown), said.of(shown), quality["as_of"], len(sequences), now_said)
 
 
 def _shown(
-    connection: "DuckDBPyConnection", quality: Row, sequences: dict[str, Sequence], rules: "Rules"
+    connection: "DuckDBPyConnection",
+    quality: Row,
+    sequences: dict[str, Sequence],
+    found: list[findings.Finding],
+    rules: "Rules",
 ) -> dict[str, Any]:
     """Return what the template shows of a workspace with at least one sequence."""
     names = _names(sequences)
     workspace = queries.workspace(connection)
     rates = {id_: {period: _rate(each, period) for period in PERIODS} for id_, each in sequences.items()}
     compared = _compared(connection, sequences)
-    found = findings.find(connection, rules)
     said = wording.findings(found, names, rules)
     drawn: dict[str, charts.Chart | None] = {
         "weekly": charts.weekly_reply_rate(pd.DataFrame(workspace.weeks), palette.IN_THE_PAGE)
@@ -225,7 +257,13 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    environment.globals |= {"wording": wording, "percent": percent, "counted": counted, "PERIODS": PERIODS}
+    environment.globals |= {
+        "headlines": headlines,
+        "wording": wording,
+        "percent": percent,
+        "counted": counted,
+        "PERIODS": PERIODS,
+    }
     return environment.get_template("page.html.jinja")
 
 

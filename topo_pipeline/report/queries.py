@@ -5,6 +5,7 @@ The connection must come from `Warehouse`, which defines `landed_days`.
 """
 
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.engagement import macros
@@ -145,6 +146,16 @@ FROM (SELECT day, max(day) OVER () AS newest, {_COUNTS} FROM engagement.workspac
 WHERE newest - day < 14
 GROUP BY weeks_ago
 ORDER BY weeks_ago
+"""  # noqa: S608 - our own names
+
+_COUNTED = f"""
+SELECT {
+    ", ".join(
+        f"coalesce(sum({measure}), 0)::BIGINT AS {measure}"
+        for measure in ("sent", "touched", "replies", "positive", "meetings")
+    )
+}
+FROM (SELECT {_COUNTS} FROM engagement.workspace_daily WHERE day BETWEEN $first AND $last)
 """  # noqa: S608 - our own names
 
 # Exact rates of the contacts who have had this many days, for the time before there is an early read.
@@ -290,6 +301,12 @@ def workspace(connection: "DuckDBPyConnection") -> Workspace:
         daily=rows(connection, DAILY, days_shown=DAYS_SHOWN),
         channels=[row for row in rows(connection, _CHANNELS) if row["sequence_id"] is None],
     )
+
+
+def counts(connection: "DuckDBPyConnection", first: date, last: date) -> Row:
+    """Return the counts of all sequences together from the first to the last day: sent, touched, replies and so on."""
+    [row] = rows(connection, _COUNTED, first=first, last=last)
+    return row
 
 
 def sequences(connection: "DuckDBPyConnection", rules: Rules) -> dict[str, Sequence]:
