@@ -123,7 +123,7 @@ def _is_mail_server(url: str) -> bool:
 
 
 def _mail_address(text: str | None) -> str | None:
-    if text and not _MAIL_ADDRESS.fullmatch(text.strip()):
+    if text is not None and not _MAIL_ADDRESS.fullmatch(text.strip()):
         raise ValueError(f"{text.strip()!r} is not a mail address such as ada@example.com")
     return text and text.strip()
 
@@ -247,6 +247,11 @@ class Settings(BaseSettings):
     def has_chat(self) -> bool:
         """Whether alerts and the Monday message go to a chat."""
         return self.alert_webhook is not None or self.alert_slack_token is not None
+
+    @property
+    def has_mail(self) -> bool:
+        """Whether the Monday message goes out by mail."""
+        return self.smtp_url is not None
 
     @property
     def targets(self) -> list[str]:

@@ -10,7 +10,7 @@ from email.utils import format_datetime, make_msgid
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from topo_pipeline.alerts.delivery import MAX_ERROR, Destination, Undelivered
+from topo_pipeline.alerts.delivery import MAX_ERROR, Undelivered
 from topo_pipeline.common.deadline import DeadlineExceeded, call_within
 from topo_pipeline.common.text import one_line
 from topo_pipeline.days import Clock
@@ -24,7 +24,7 @@ _PORTS = {"smtp": 587, "smtps": 465}
 _PERMANENT = 500  # from this code on, the same attempt would fail again
 
 
-def mail_of(settings: Settings, clock: Clock) -> Destination | None:
+def mail_of(settings: Settings, clock: Clock) -> "Mail | None":
     """Return where to send the Monday message by mail, or None if no mail is configured."""
     if settings.smtp_url is None or settings.report_mail_from is None or settings.report_mail_to is None:
         return None
@@ -51,7 +51,7 @@ class Mail:
     @property
     def place(self) -> str:
         """Who gets it, and through which server."""
-        return f"mail to {', '.join(self.recipients)} from {self.sender} by {self._host}"
+        return f"{', '.join(self.recipients)} (by mail from {self.sender} through {self._host})"
 
     @property
     def _host(self) -> str:

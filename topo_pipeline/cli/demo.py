@@ -34,7 +34,7 @@ def demo() -> None:
     _show_leaderboard()
     with report_errors():
         report = write_report()
-    out.print(f"Report: [bold]{escape(relative(str(report)))}[/] (open it in a browser)")
+    out.print(f"Report: [bold]{escape(relative(str(report.path)))}[/] (open it in a browser)")
     from topo_pipeline.warehouse.connection import Warehouse
 
     name = relative(Warehouse.of(get_settings()).name)
