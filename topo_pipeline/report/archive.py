@@ -118,7 +118,7 @@ def earlier(folder: Path, written: date) -> tuple[Facts | None, list[str]]:
         for path in found[day]:
             if path.suffix != ".json":
                 continue
-            with suppress(OSError, msgspec.MsgspecError, ValueError):
+            with suppress(OSError, msgspec.MsgspecError, ValueError, RecursionError):
                 with path.open("rb") as file:
                     facts = msgspec.json.decode(file.read(_MAX_BYTES), type=Facts)
                 if facts.format == _FORMAT and facts.written == day:

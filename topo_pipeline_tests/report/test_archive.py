@@ -86,7 +86,7 @@ def test_the_newest_of_the_older_ones_is_used(tmp_path: Path) -> None:
         b'{"written": "2026-11-23"}',
         msgspec.json.encode(facts(date(2026, 11, 23), format=2)),  # of another version
         msgspec.json.encode(facts(date(2026, 11, 22))),  # a copy of another day's
-        b"[" * 6_000_000,
+        b'{"other": ' + b"[" * 6_000_000,
     ],
     ids=lambda content: f"{len(content)} bytes",
 )
