@@ -3,6 +3,7 @@
 import smtplib
 import ssl
 from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -93,8 +94,11 @@ class Mail:
     def _error_of(self, use: Callable[[smtplib.SMTP], Undelivered | None]) -> Undelivered | None:
         """Return the error, if any. It is not raised, so that nothing chains to smtplib's exception."""
         try:
-            with self._connected() as server:
-                return use(server)
+            with closing(self._connected()) as server:
+                error = use(server)
+                with suppress(smtplib.SMTPException, OSError):  # the mail has been accepted or refused by then
+                    server.quit()
+                return error
         except smtplib.SMTPRecipientsRefused as error:
             return _refused(error.recipients, all_of_them=True)
         except (smtplib.SMTPException, OSError, UnicodeError) as error:

@@ -131,6 +131,12 @@ def test_a_refusal_says_why_and_whether_to_try_again(
     assert error.may_retry is may_retry
 
 
+def test_what_a_server_answers_after_it_has_accepted_the_mail_is_no_error(server: MailServer) -> None:
+    server.answers = {"QUIT": "500 what?", "quit": "500 what?"}
+    to(server).send(TEXT)  # an error would send it again
+    assert len(server.mails) == 1
+
+
 def test_recipients_that_were_not_refused_get_the_mail(server: MailServer) -> None:
     server.answers = {"rcpt TO:<bo": "550 unknown"}
     error_of(to(server))

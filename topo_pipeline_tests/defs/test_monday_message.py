@@ -19,6 +19,7 @@ from topo_pipeline_tests.defs.conftest import NOW, Pipeline, pipeline_over
 from topo_pipeline_tests.warehouse.builders import path_of
 
 MAIL = {"report_mail_to": "ada@example.com", "report_mail_from": "topo@example.com"}
+_current: list[Pipeline] = []
 WEBHOOK = {"alert_webhook": "https://hooks.example.com/x"}
 SMTP = {"smtp_url": "smtp://127.0.0.1:9", **MAIL}
 
@@ -102,6 +103,27 @@ def test_a_refusal_for_good_is_not_tried_again(monday: Monday) -> None:
     }
     assert len([command for command in monday.mail.commands if command.startswith("rcpt")]) == 1
     assert len(monday.chat.texts) == 1
+
+
+def send_report() -> dg.JobDefinition:
+    """Return the job, as Dagster reconstructs it for a re-execution."""
+    return _current[-1].definitions.resolve_job_def("send_report")
+
+
+def test_a_re_execution_from_the_failure_repeats_nothing_that_arrived(
+    monday: Monday, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "_current", [monday.pipeline])
+    instance, job = monday.pipeline.instance, dg.reconstructable(send_report)
+    monday.mail.answers = {"rcpt": "550 unknown"}
+    first = dg.execute_job(job, instance)
+    assert not first.success
+    monday.mail.answers = {}
+    again = dg.ReexecutionOptions.from_failure(first.run_id, instance)
+    assert dg.execute_job(job, instance, reexecution_options=again).success
+    assert (len(monday.chat.texts), len(monday.mail.mails)) == (1, 1)
+    [mail] = monday.mail.mails
+    assert mail["Subject"] == "Engagement report, 20 March 2026"
 
 
 def test_without_a_report_nothing_is_sent(monday: Monday) -> None:

@@ -33,6 +33,13 @@ def test_a_mail_server_that_accepts_the_login_is_reported_and_gets_no_mail(finds
     assert "ada@example.com" in finding.found
 
 
+def test_incomplete_mail_settings_are_a_problem_and_nothing_else_is_left_unchecked(finds: Examine) -> None:
+    found = finds(TOPO_SMTP_URL="smtp://me:hunter2@127.0.0.1")
+    assert found["settings"].level == "problem"
+    assert "must be set together" in found["settings"].found
+    assert found["message"].level == "ok"
+
+
 @pytest.mark.parametrize(
     ("answers", "says"),
     [({"AUTH": "535 hunter2"}, "TOPO_SMTP_URL (535)"), ({"ehlo": "421 no", "helo": "421 no"}, "421")],
