@@ -7,6 +7,7 @@ import re
 from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -36,7 +37,7 @@ class FinalWeek(msgspec.Struct, frozen=True):
 
     monday: date
     replied: int
-    contacts: int
+    contacts: Annotated[int, msgspec.Meta(gt=0)]
 
 
 class SaidFinding(msgspec.Struct, frozen=True):

@@ -105,7 +105,7 @@ def since(
         return Since(None, sentences=(*notes, why))
     title, days_added = f"Since the report of {day(then.written)}", _new_days(connection, now, then)
     if now.rules != then.rules:
-        why = "The rules have changed since then, so rates and findings are not compared."
+        why = "The rules or their defaults have changed since then, so rates and findings are not compared."
         return Since(title, sentences=(*days_added, why, *notes))
     new, gone = _findings(now, then)
     same = [] if new or gone else ["No finding is new, and none is gone."]

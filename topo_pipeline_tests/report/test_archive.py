@@ -85,6 +85,7 @@ def test_the_newest_of_the_older_ones_is_used(tmp_path: Path) -> None:
         b"\xff\xfe",
         b'{"written": "2026-11-23"}',
         msgspec.json.encode(facts(date(2026, 11, 23), format=2)),  # of another version
+        msgspec.json.encode(facts(date(2026, 11, 23), final=FinalWeek(date(2026, 10, 12), 0, 0))),  # has no rate
         msgspec.json.encode(facts(date(2026, 11, 22))),  # a copy of another day's
         b'{"other": ' + b"[" * 6_000_000,
     ],

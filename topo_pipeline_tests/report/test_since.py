@@ -131,7 +131,9 @@ def test_with_other_rules_only_days_are_compared(tables: duckdb.DuckDBPyConnecti
     now = replace(NOW, rules="others", findings=(finding("up", "a"),), sequences={"a": sequence("A", 1)})
     found = moved(tables, THEN, now)
     assert (found.title, found.new) == ("Since the report of 23 November 2026", ())
-    assert plain(found) == ["The rules have changed since then, so rates and findings are not compared."]
+    assert plain(found) == [
+        "The rules or their defaults have changed since then, so rates and findings are not compared."
+    ]
 
 
 def test_without_an_earlier_report_there_is_no_title_and_unreadable_files_are_named(
