@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import importlib.resources
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -17,12 +16,12 @@ import jinja2
 import pandas as pd
 import vl_convert
 
-from topo_pipeline.common.text import counted, percent
+from topo_pipeline.common.text import counted, percent, points
 from topo_pipeline.engagement import sentences
-from topo_pipeline.engagement.comparison import Comparison, compare
 from topo_pipeline.engagement.explanation import explanations
-from topo_pipeline.report import charts, findings, palette, queries, wording
+from topo_pipeline.report import charts, data_facts, findings, formats, palette, queries, wording
 from topo_pipeline.report.glossary import glossary
+from topo_pipeline.report.pairs import pairs
 from topo_pipeline.report.queries import PERIODS, Row, Sequence
 from topo_pipeline.warehouse.files import replacing
 
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
     from topo_pipeline.engagement.rules import Rules
 
 FILE_NAME = "engagement_report.html"
-TO_DO = 3  # findings that are always in sight
-COMPARED = 10  # sequences that are compared with the first
+IN_SHORT = 20  # sequences of which paper has the most important sentences
+_IN_SHORT = {"Rank", "Early read", "Change", "More to know"}
 _SOLID = {"usable": 2, "directional": 2, "too_small": 1, "none": 0}
 
 
@@ -46,12 +45,14 @@ class Published:
         size: In bytes.
         as_of: The last day that the rates cover. None if no day is over yet.
         sequences: The number of sequences.
+        to_do: What to do this week.
     """
 
     path: Path
     size: int
     as_of: date | None
     sequences: int
+    to_do: tuple[wording.Said, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Page:
     html: str
     as_of: date | None = None
     sequences: int = 0
+    to_do: tuple[wording.Said, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def publish(
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(path) as new:
         new.write_text(page.html, encoding="utf-8")
-    return Published(path, path.stat().st_size, page.as_of, page.sequences)
+    return Published(path, path.stat().st_size, page.as_of, page.sequences, page.to_do)
 
 
 def render(connection: "DuckDBPyConnection", *, timezone: str, rules: "Rules", now: datetime) -> Page:
@@ -123,20 +125,20 @@ def render(connection: "DuckDBPyConnection", *, timezone: str, rules: "Rules", n
     if missing:
         return Page(_html({**about, "missing": missing}))
     quality, sequences = queries.quality(connection, timezone), queries.sequences(connection, rules)
-    shown = {"quality": quality, "facts": wording.facts(quality), "missing": missing}
+    shown = {"quality": quality, "facts": data_facts.facts(quality), "missing": missing}
     if sequences:
         shown |= _shown(connection, quality, sequences, rules)
-    return Page(_html(about | shown), quality["as_of"], len(sequences))
+    return Page(_html(about | shown), quality["as_of"], len(sequences), tuple(shown.get("to_do", ())))
 
 
 def _shown(
     connection: "DuckDBPyConnection", quality: Row, sequences: dict[str, Sequence], rules: "Rules"
 ) -> dict[str, Any]:
     """Return what the template shows of a workspace with at least one sequence."""
-    names = _names(sequences)
+    names = formats.labels({id_: each.ever["name"] for id_, each in sequences.items()})
     workspace = queries.workspace(connection)
     rates = {id_: {period: _rate(each, period) for period in PERIODS} for id_, each in sequences.items()}
-    compared = _compared(connection, sequences)
+    compared = pairs(connection, sequences, names, rules)
     found = findings.find(connection, rules)
     said = wording.findings(found, names, rules)
     drawn: dict[str, charts.Chart | None] = {
@@ -149,8 +151,8 @@ def _shown(
     return {
         "nothing": wording.nothing(is_compared=bool(compared)),
         "glossary": glossary(rules),
-        "to_do": said[:TO_DO],
-        "more_to_do": said[TO_DO:],
+        "to_do": said[: wording.TO_DO],
+        "more_to_do": said[wording.TO_DO :],
         "workspace": workspace,
         "final": next((week for week in reversed(workspace.weeks) if week["is_mature"]), None),
         "change_of_all": wording.change_of_all(workspace.signals, found, names, rules),
@@ -163,22 +165,16 @@ def _shown(
         "names": names,
         "rates": rates,
         "rates_scale": max(solid, default=0.0),
+        "trend_days": wording.trend_days(each.trend for each in sequences.values()),
         "statuses": sorted({each.ever["status"] for each in sequences.values() if each.ever["status"]}),
         "explained": explanations(connection, rules),
         "compared": compared,
         "data": {
             "charts": {name: chart.to_dict() for name, chart in drawn.items() if chart},
-            "timing": [[list(map(cell.get, charts.CELLS)) for cell in each.timing] for each in sequences.values()],
-            "cells": list(charts.CELLS),
+            "timing": [list(map(_cell, each.timing)) for each in sequences.values()],
+            "compared": compared.data if compared else None,
         },
     }
-
-
-def _names(sequences: dict[str, Sequence]) -> dict[str, str]:
-    """Return the name of each sequence by its id. A name that several have is followed by the start of the id."""
-    names = {id_: wording.label(each.ever["name"], id_) for id_, each in sequences.items()}
-    uses = Counter(names.values())
-    return {id_: f"{name} ({id_[:8]})" if uses[name] > 1 else name for id_, name in names.items()}
 
 
 def _rate(sequence: Sequence, period: str) -> Rate:
@@ -195,10 +191,10 @@ def _rate(sequence: Sequence, period: str) -> Rate:
     return Rate("so_far", row["replies"], row["touched"])
 
 
-def _compared(connection: "DuckDBPyConnection", sequences: dict[str, Sequence]) -> list[tuple[str, Comparison]]:
-    """Compare the sequences that have a rank with the first. Return each with its id."""
-    ranked = [id_ for id_, each in sequences.items() if each.signals["reply_rank"] is not None]
-    return [(other, compare(connection, other, ranked[0])) for other in ranked[1 : 1 + COMPARED]]
+def _cell(row: Row) -> list[float]:
+    """Return an hour of the week, its messages, and its rate if there is one, in as little space as possible."""
+    cell = [24 * row["weekday"] + row["hour"], row["sends"], row["num"], row["den"]]
+    return cell if row["rate"] is None else [*cell, row["rate"]]
 
 
 def _html(shown: Mapping[str, Any]) -> str:
@@ -225,7 +221,10 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    environment.globals |= {"wording": wording, "percent": percent, "counted": counted, "PERIODS": PERIODS}
+    environment.globals |= {"wording": wording, "percent": percent, "counted": counted, "points": points}
+    environment.globals |= {name: getattr(formats, name) for name in ("count", "day", "days", "range_of", "week")}
+    environment.globals |= {"PERIODS": PERIODS, "IN_SHORT": IN_SHORT, "IN_SHORT_TOPICS": _IN_SHORT}
+    environment.globals |= {"TREND_WEEKS": queries.TREND_WEEKS}
     return environment.get_template("page.html.jinja")
 
 
