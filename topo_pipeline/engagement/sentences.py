@@ -174,9 +174,9 @@ def difference(found: Comparison) -> list[str]:
     needs = " or ".join(f"{number:,} if one has {words} their common rate" for words, number in found.needed.items())
     low, high, weekly_low, weekly_high = map(points, (found.low, found.high, found.weekly_low, found.weekly_high))
     return [
-        f"Difference, {found.first['name']} minus {found.second['name']}: {points(found.difference)} points. Likely range:"
-        f" {low} to {high} for a single look, {weekly_low} to {weekly_high} if you look every week, because each look is"
-        " another chance to be misled.",
+        f"Difference, {found.first['name']} minus {found.second['name']}: {points(found.difference)} points."
+        f" Likely range: {low} to {high} for a single look, {weekly_low} to {weekly_high} if you look every week,"
+        " because each look is another chance to be misled.",
         _verdict(found, found.difference),
         f"Contacts that each needs to notice a difference in 4 of 5 cases: {needs}."
         if needs

@@ -1,6 +1,7 @@
 """The report: one HTML file that opens from disk and loads nothing. A new report replaces the old one atomically."""
 
 import base64
+import gzip
 import hashlib
 import importlib.resources
 from collections.abc import Mapping
@@ -198,8 +199,9 @@ def _cell(row: Row) -> list[float]:
 
 
 def _html(shown: Mapping[str, Any]) -> str:
-    """Return the page with its scripts and style. Its policy allows only these, by their hashes."""
-    scripts = [_bundle(), _file("page.js")] if "data" in shown else [_file("page.js")]
+    """Return the page with its script and style. Its policy allows only these and Vega, by their hashes."""
+    script = _file("page.js")
+    scripts = [_bundle(), script] if "data" in shown else [script]
     style = _file("page.css").replace("/* palette: light */", palette.LIGHT.as_css())
     style = style.replace("/* palette: dark */", palette.DARK.as_css()).replace(
         "/* font */", f"--font: {palette.FONT};"
@@ -208,7 +210,8 @@ def _html(shown: Mapping[str, Any]) -> str:
         f"default-src 'none'; script-src {' '.join(map(_hash, scripts))}; style-src {_hash(style)};"
         " img-src data:; base-uri 'none'; form-action 'none'"
     )
-    return _template().render({**shown, "scripts": scripts, "style": style, "policy": policy})
+    bundle = _packed_bundle() if "data" in shown else ""
+    return _template().render({**shown, "script": script, "bundle": bundle, "style": style, "policy": policy})
 
 
 @cache
@@ -234,6 +237,12 @@ def _bundle() -> str:
     major, minor = alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2]
     script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=f"{major}.{minor}")
     return script
+
+
+@cache
+def _packed_bundle() -> str:
+    """Return the bundle compressed, which is two thirds of a small report smaller. The page's script unpacks it."""
+    return base64.b64encode(gzip.compress(_bundle().encode(), mtime=0)).decode()
 
 
 @cache

@@ -1,7 +1,7 @@
 """Every pair of sequences compared, in a form that is small enough for the page.
 
-The sentences are those of `topo-pipeline compare`. Sentences that differ only in their numbers are kept once, as a form.
-Each pair has the place of its form and its numbers. The page's script puts them together and computes nothing.
+The sentences are those of `topo-pipeline compare`. Sentences that differ only in their numbers are kept once, as a
+form. Each pair has the place of its form and its numbers. The page's script puts them together and computes nothing.
 """
 
 import re

@@ -210,9 +210,9 @@ def _compared(word: str, action: str) -> Callable[[Row, str, Rules], tuple[str, 
 
 def _better(facts: Row, name: str, rules: Rules) -> tuple[str, str, str]:
     """As `_compared`, but more contacts are advised only if the newest ones don't reply less."""
-    claim, evidence, action = _compared(
-        "better", "Add contacts to it first, and try its approach in the others."
-    )(facts, name, rules)
+    claim, evidence, action = _compared("better", "Add contacts to it first, and try its approach in the others.")(
+        facts, name, rules
+    )
     if facts["early_rate"] is None:
         return claim, evidence, action
     falls = facts["signal"] == "down" or facts["early_rate"] < facts["rate"]
