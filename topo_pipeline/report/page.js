@@ -126,7 +126,7 @@
     const sorter = document.createElement("button");
     sorter.type = "button";
     sorter.className = "sort";
-    head.dataset.title = head.firstChild.textContent; // paper shows this: browsers leave buttons out of repeated heads
+    head.dataset.title = head.firstChild.textContent.trim(); // paper shows this: browsers leave buttons out of repeated heads
     sorter.append(head.firstChild);
     head.prepend(sorter);
     sorter.addEventListener("click", () => {

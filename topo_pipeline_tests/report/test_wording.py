@@ -1,6 +1,9 @@
 """The report's wording of findings and of all sequences together."""
 
 from datetime import date
+from typing import Any
+
+import pytest
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.report import wording
@@ -12,7 +15,11 @@ CHANGED = {
 }  # fmt: skip
 COMPARED = {
     "rate": 0.193, "others_rate": 0.061, "num": 46, "den": 238, "low": 0.148, "high": 0.248, "others_num": 61,
-    "others_den": 1000,
+    "others_den": 1000, "signal": None, "early_rate": None,
+}  # fmt: skip
+EARLY = COMPARED | {
+    "signal": "no_clear_change", "early_rate": 0.055, "early_rate_low": 0.015, "early_rate_high": 0.181,
+    "early_contacts": 46,
 }  # fmt: skip
 FACTS = {
     "unknown_days": {"days": 2, "first_day": date(2026, 11, 3), "last_day": date(2026, 11, 9)},
@@ -69,6 +76,24 @@ def test_the_evidence_of_a_comparison_has_both_counts_and_the_range() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({}, "Before you add many contacts, wait"),
+        ({"signal": "down"}, "Find out what changed in the last month before you add contacts"),
+        ({"early_rate": 0.2}, "Add contacts to it first"),
+        ({"early_rate": 0.2, "signal": "down"}, "Find out what changed"),
+    ],
+)
+def test_more_contacts_are_advised_only_if_the_newest_do_not_reply_less(facts: dict[str, Any], says: str) -> None:
+    [said] = wording.findings([Finding("better", "an id", EARLY | facts)], {"an id": "CFOs"}, DEFAULT_RULES)
+    assert says in said.action
+    assert ("Add contacts" in said.action) == (facts == {"early_rate": 0.2})
+    falls = " reply less so far" if facts != {"early_rate": 0.2} else ""
+    rate = "20.0%" if "early_rate" in facts else "5.5%"
+    assert said.evidence.endswith(f" Its newest 46 contacts{falls}: early read {rate}, likely range 1.5–18.1%.")
+
+
 def test_a_change_of_the_workspace_is_the_findings_claim_or_no_clear_change() -> None:
     row = FACTS["all_down"] | {"signal_reason": None, "comparable_sequences": 8}
     found = [Finding("all_down", None, row)]
@@ -96,3 +121,9 @@ def test_more_contacts_touched_than_enrolled_leave_the_enrolments_out() -> None:
         ("Messaged or invited", 5), ("Replied", 3), ("Replied positively", 2), ("Booked a meeting", 1),
     ]  # fmt: skip
     assert wording.stages([row, row | {"found": 6}])[0] == ("Enrolled", 10)
+
+
+def test_the_trends_name_the_weeks_that_they_cover() -> None:
+    trends = [[], [{"newest": date(2026, 10, 19)}], [{"newest": date(2026, 10, 19)}]]
+    assert wording.trend_days(trends) == "27 Jul – 25 Oct"  # 13 weeks
+    assert wording.trend_days([[]]) == ""
