@@ -2,8 +2,8 @@
 
 from topo_pipeline.common.text import counted, percent
 from topo_pipeline.engagement.rules import Rules
+from topo_pipeline.report.formats import count, days, range_of, week
 from topo_pipeline.report.queries import Row
-from topo_pipeline.report.wording import count, days, range_of, week
 
 
 def final_counts(row: Row, rules: Rules) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from topo_pipeline.common.text import counted, one_line
 from topo_pipeline.engagement.sentences import day
 from topo_pipeline.report import headlines
-from topo_pipeline.report.wording import Fact
+from topo_pipeline.report.data_facts import Fact
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from topo_pipeline.engagement.sentences import day
 from topo_pipeline.report import queries
 from topo_pipeline.report.archive import APART, Counts, Facts, FinalWeek, SaidFinding, SequenceFacts
 from topo_pipeline.report.findings import Finding
-from topo_pipeline.report.wording import Said, change, count, days, listed, range_of, week
+from topo_pipeline.report.formats import count, days, isolated, listed, range_of, week
+from topo_pipeline.report.wording import Said, change
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -145,10 +146,9 @@ def _ranks(now: Facts, then: Facts) -> list[str]:
     before = {id_ for id_, each in then.sequences.items() if each.rank is not None}
     after = {id_ for id_, each in now.sequences.items() if each.rank is not None}
     gained = [each for id_, each in now.sequences.items() if id_ in after - before]
-    lost = [_isolated(each.name) for id_, each in now.sequences.items() if id_ in before - after]
+    lost = [isolated(each.name) for id_, each in now.sequences.items() if id_ in before - after]
     rated = [
-        f"{_isolated(each.name)} ({percent(each.rate)}, likely range {range_of(each.low, each.high)})"
-        for each in gained
+        f"{isolated(each.name)} ({percent(each.rate)}, likely range {range_of(each.low, each.high)})" for each in gained
     ]
     return [
         *([f"Now with enough contacts for a rank: {_some(rated)}."] if rated else []),
@@ -160,7 +160,7 @@ def _changes(now: Facts, then: Facts) -> list[str]:
     """Say for which sequences the column Change begins or ends to say up or down, if no new or gone finding does."""
     said = {each.sequence_id for of in (now, then) for each in of.findings if each.kind in {"up", "down"}}
     moved = [
-        f"{_isolated(each.name)} (was {before.change}, is {each.change})"
+        f"{isolated(each.name)} (was {before.change}, is {each.change})"
         for id_, each in now.sequences.items()
         if (before := then.sequences.get(id_))
         and each.change != before.change
@@ -189,10 +189,6 @@ def _corrections(
             is_now, was = (f"{percent(num / den)} ({count(num)} of {count(den)})" for num, den in (after, before))
             if after != before:
                 yield f"Correction: the final rate of {week(then.final.monday)} is now {is_now}, and was {was}."
-
-
-def _isolated(name: str) -> str:
-    return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}"
 
 
 def _some(names: list[str]) -> str:
