@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from topo_pipeline.common.text import counted, interval, percent
+from topo_pipeline.common.text import counted, interval, percent, points
 from topo_pipeline.engagement.comparison import Comparison
 
 Row = Mapping[str, Any]
@@ -154,42 +154,51 @@ def contacts_needed(row: Row) -> str:
 
 def comparison(found: Comparison, window_days: int) -> list[str]:
     """Say how far two reply rates are apart, how sure it is which is higher, and how many contacts are missing."""
-    one, other = found.first, found.second
-    rated = [
+    return [*(rated(row, window_days) for row in (found.first, found.second)), *difference(found)]
+
+
+def rated(row: Row, window_days: int) -> str:
+    """Say the reply rate of one of two sequences."""
+    if not row["den"]:
+        return f"{row['name']}: no contact's {window_days} days are over yet."
+    return (
         f"{row['name']}: {row['num']:,} of {counted(row['den'], 'contact')} replied within {window_days} days,"
         f" {percent(row['rate'])}, likely range {_range(row['low'], row['high'])}."
-        if row["den"]
-        else f"{row['name']}: no contact's {window_days} days are over yet."
-        for row in (one, other)
-    ]
+    )
+
+
+def difference(found: Comparison) -> list[str]:
+    """Say the difference of two reply rates, the verdict, and how many contacts are missing."""
     if found.difference is None:
-        return [*rated, "Without a reply rate of both, they can't be compared."]
-    higher = one if (found.difference or 0) > 0 else other
-    if not found.is_clear and found.first_is_above is not None:
-        higher = one if found.first_is_above else other
-    thin = [f"{row['name']} has {counted(row['den'], 'counted contact')}" for row in (one, other) if row["den"] < FEW]
-    if thin:
-        verdict = f"Not decided: {' and '.join(thin)}, and {FEW} are needed."
-    elif found.is_clear:
-        verdict = f"{higher['name']} has the higher reply rate: the range does not include 0."
-    else:
-        step = _STEPS.get(found.chance or "", "perhaps")
-        verdict = f"Not decided: {higher['name']} is {step} ahead, but the range includes 0. Wait for more contacts."
+        return ["Without a reply rate of both, they can't be compared."]
     needs = " or ".join(f"{number:,} if one has {words} their common rate" for words, number in found.needed.items())
-    low, high, weekly_low, weekly_high = map(_points, (found.low, found.high, found.weekly_low, found.weekly_high))
+    low, high, weekly_low, weekly_high = map(points, (found.low, found.high, found.weekly_low, found.weekly_high))
     return [
-        *rated,
-        f"Difference: {_points(found.difference)} points. Likely range: {low} to {high} for a single look,"
-        f" {weekly_low} to {weekly_high} if you look every week, because each look is another chance to be misled.",
-        verdict,
+        f"Difference, {found.first['name']} minus {found.second['name']}: {points(found.difference)} points."
+        f" Likely range: {low} to {high} for a single look, {weekly_low} to {weekly_high} if you look every week,"
+        " because each look is another chance to be misled.",
+        _verdict(found, found.difference),
         f"Contacts that each needs to notice a difference in 4 of 5 cases: {needs}."
         if needs
         else "Neither has a reply, so the number of contacts needed is unknown.",
     ]
 
 
-def _points(difference: float | None) -> str:
-    return "–" if difference is None else f"{100 * difference:+.1f}".replace("-", "\N{MINUS SIGN}")
+def _verdict(found: Comparison, difference: float) -> str:
+    """Say which of two sequences has the higher rate, or that it is not decided."""
+    one, other = found.first, found.second
+    thin = [f"{row['name']} has {counted(row['den'], 'counted contact')}" for row in (one, other) if row["den"] < FEW]
+    if thin:
+        return f"Not decided: {' and '.join(thin)}, and {FEW} are needed."
+    if found.is_clear:
+        higher = one if difference > 0 else other
+        return f"{higher['name']} has the higher reply rate: the range does not include 0."
+    is_first = difference > 0 if found.first_is_above is None else found.first_is_above
+    step = _STEPS.get(found.chance or "", "perhaps")
+    return (
+        f"Not decided: {(one if is_first else other)['name']} is {step} ahead, but the range includes 0."
+        " Wait for more contacts."
+    )
 
 
 def _left_out(days: int) -> str:

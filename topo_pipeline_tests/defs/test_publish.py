@@ -34,6 +34,7 @@ def test_the_report_shows_what_is_in_the_tables_and_dagster_links_to_it(reportin
     assert {name: value.value for name, value in event.metadata.items()} == {
         "path": str(path),
         "open": path.as_uri(),
+        "kept": str(path.parent / "reports" / f"engagement_report_{NOW.date()}.html"),
         "bytes": path.stat().st_size,
         "as_of": f"{NOW.date().replace(day=NOW.day - 1)}",
         "sequences": sequences,
@@ -45,7 +46,7 @@ def test_the_report_shows_what_is_in_the_tables_and_dagster_links_to_it(reportin
     page = path.read_text(encoding="utf-8")
     assert names
     assert all(name in page for (name,) in names)
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert {file.name for file in path.parent.iterdir()} == {path.name, "reports"}
 
 
 def error_of(result: dg.ExecuteInProcessResult) -> str:

@@ -11,7 +11,7 @@ from dagster import AssetRecordsFilter
 
 from topo_pipeline.defs.partitions import range_tags
 from topo_pipeline.orchestration.ranged_runs import Outcome
-from topo_pipeline.report.previews import LOOKS
+from topo_pipeline.report.looks import LOOKS
 from topo_pipeline_tests.conftest import API_KEY
 from topo_pipeline_tests.defs.conftest import (
     ACTIVITIES,

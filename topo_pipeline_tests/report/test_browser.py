@@ -4,16 +4,21 @@ Chromium comes from the distribution's package (`apt-get install chromium`); wit
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from topo_pipeline.engagement import sentences
+from topo_pipeline.engagement.comparison import compare
 from topo_pipeline.report.palette import DARK, LIGHT
 from topo_pipeline_tests.conftest import PATIENCE
+from topo_pipeline_tests.engagement.helpers import uid
 from topo_pipeline_tests.report import worlds
 from topo_pipeline_tests.report.conftest import Reported
+from topo_pipeline_tests.report.worlds import HOSTILE
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -243,17 +248,64 @@ def test_every_control_can_be_reached_by_keyboard_and_shows_its_focus(many: Repo
     )
 
 
-def test_paper_loses_no_column(many: Reported, opened: Open, tmp_path: Path) -> None:
+def test_a_phone_shows_every_rate_without_scrolling_sideways(many: Reported, opened: Open) -> None:
+    page = opened(many, 390)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator(".chart ~ details, #compare details").evaluate_all("all => all.forEach(one => one.open = true)")
+    ends = page.locator("#board td.rate span:visible, #board td:visible").evaluate_all(
+        "all => all.map(one => one.getBoundingClientRect().right)"
+    )
+    assert len(ends) >= worlds.SEQUENCES
+    assert max(ends) <= 390
+    scrolled = page.locator(".scroll:visible").evaluate_all(
+        "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.ariaLabel)"
+    )
+    assert scrolled == []
+    first = page.locator("#board tbody tr").first
+    assert "Contacts" in first.locator("td").nth(3).evaluate("cell => getComputedStyle(cell, '::before').content")
+    page.locator("#board thead th[data-key=sent]").get_by_role("button").click()
+    counts = [int(text) for text in cells(page, "sent")]
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_any_two_sequences_are_compared_in_the_words_of_the_command(many: Reported, opened: Open) -> None:
     page = opened(many)
-    page.locator("#board tbody tr").evaluate_all(
-        "rows => rows.slice(14).forEach(row => row.remove())"
-    )  # as a usual list
+    with many.workspace.warehouse.reader() as connection:
+        pair = compare(connection, uid("sequence 0"), uid("sequence 1"))
+    pair = replace(pair, first=pair.first | {"name": HOSTILE[0]}, second=pair.second | {"name": HOSTILE[1]})
+    expected = sentences.comparison(pair, 30)
+    said = page.locator("#difference p")
+    isolates = {0x2068: "", 0x2069: ""}
+    assert [text.translate(isolates) for text in said.all_text_contents()] == expected
+    for _ in range(2):  # the other select changes too, since nothing is compared with itself
+        page.get_by_label("First", exact=True).select_option(index=1)
+        assert page.get_by_label("Second", exact=True).evaluate("select => select.selectedIndex") == 0
+        assert [text.translate(isolates) for text in said.all_text_contents()] == expected
+
+
+def test_paper_has_three_pages_with_every_column_and_sequence(many: Reported, opened: Open, tmp_path: Path) -> None:
+    page = opened(many)
+    rows = page.locator("#board tbody tr")
+    rows.evaluate_all("rows => rows.slice(20).forEach(row => row.remove())")  # as many as a usual workspace has
     file = tmp_path / "report.pdf"
     page.pdf(path=file, prefer_css_page_size=True)
-    assert file.read_bytes().count(b"/Type /Page\n") <= 4
+    assert file.read_bytes().count(b"/Type /Page\n") == 3
     page.emulate_media(media="print")
-    page.set_viewport_size({"width": 703, "height": 1000})  # A4 without its margins
+    page.set_viewport_size({"width": 710, "height": 1000})  # A4 without its margins
     overflowing = page.locator("table").evaluate_all(
         "all => all.filter(one => one.offsetParent && one.getBoundingClientRect().right > innerWidth + 1).length"
     )
     assert overflowing == 0
+    heads = page.locator("#board thead th[data-key]").evaluate_all(
+        "all => all.map(one => JSON.parse(getComputedStyle(one, '::before').content))"
+    )
+    assert heads == ["Sequence", "Reply rate", "Sent", "Contacts", "Replies", "Positive", "Meetings", "Change"]
+    expect(page.locator("#board thead button:visible")).to_have_count(0)  # browsers don't repeat buttons
+    expect(page.locator(".sequence:visible h3")).to_have_count(20)
+    assert page.locator("#compare table tr:visible").count() == 2
+    expect(page.locator(".sequence:visible figure")).to_have_count(0)
+    page.emulate_media(media="screen")
+    page.get_by_label("Sequence", exact=True).select_option(index=2)
+    page.emulate_media(media="print")
+    assert page.locator(".sequence:visible figure").count() == 3  # the one that the reader has opened
+    expect(page.locator(".sequence:visible h3")).to_have_count(20)

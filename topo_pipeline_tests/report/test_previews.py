@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES
-from topo_pipeline.report.previews import LOOKS, ROWS, Seen, look_at
+from topo_pipeline.report.looks import LOOKS
+from topo_pipeline.report.previews import ROWS, Seen, look_at
 from topo_pipeline_tests.engagement.helpers import Workspace, enrolled, march, replied, sent, uid
 from topo_pipeline_tests.report.test_markdown import HOSTILE, cells_of
 
