@@ -177,6 +177,7 @@ def land(
 
     sync_records(context, warehouse, {day.day for day in days})
     refusals: list[Refusal] = []
+    landed = activities = 0
     if len(days) > 1:
         context.log.info(range_line(days))
     began = clock()
@@ -201,7 +202,11 @@ def land(
             else:
                 context.log.info(sentence)
                 _log_materialization(context, outcome)
+                landed, activities = landed + 1, activities + outcome.rows
                 yield outcome
+    # For the list of runs in the UI.
+    shown = f"{landed} of {counted(len(days), 'day')}, {counted(activities, 'activity', 'activities')}"
+    context.instance.add_run_tags(context.run.run_id, {"landed": shown})
     if (retained := topo.settings.payload_days) is not None:
         _empty_payloads(context, warehouse, date_at(clock(), topo.settings) - timedelta(days=retained))
     if refusals:

@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster import AssetRecordsFilter
+from dagster._core.storage.tags import TagType, get_tag_type
 
 from topo_pipeline.defs.partitions import range_tags
 from topo_pipeline.orchestration.ranged_runs import Outcome
@@ -150,6 +151,16 @@ def test_after_a_second_run_of_a_refused_day_the_tables_are_as_if_it_had_not_fai
     with pipeline_over(tmp_path, api_key) as pipeline:
         assert pipeline.only("activities", *SOME).backfill([BAD_DAY]).problems == ()
         assert _tables(pipeline, SOME) == _tables(refreshed, SOME)
+
+
+def test_the_list_of_runs_shows_days_and_counts_and_no_tag_of_our_own_besides(
+    one_refused: tuple[Pipeline, Outcome],
+) -> None:
+    pipeline, _ = one_refused
+    reading = pipeline.instance.get_runs()[-1]  # the first one
+    [(activities,)] = pipeline.rows("SELECT sum(rows)::BIGINT FROM topo.loads")
+    ours = {name: value for name, value in reading.tags.items() if get_tag_type(name) == TagType.USER_PROVIDED}
+    assert ours == {"landed": f"3 of 4 days, {activities:,} activities"}
 
 
 def test_days_with_gaps_take_one_run_each_and_one_build_of_the_tables(pipeline: Pipeline) -> None:
