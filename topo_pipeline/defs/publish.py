@@ -34,6 +34,7 @@ def engagement_report(
     warehouse: dg.ResourceParam[Warehouse], clock: dg.ResourceParam[Clock], settings: dg.ResourceParam[Settings]
 ) -> dg.MaterializeResult[None]:
     """The engagement report: one HTML file in `TOPO_REPORT_DIR`, written from the current tables."""
+    from topo_pipeline.report.markdown import to_do
     from topo_pipeline.report.page import publish
 
     try:
@@ -53,6 +54,7 @@ def engagement_report(
             "bytes": published.size,
             "as_of": str(published.as_of or "no complete day yet"),
             "sequences": published.sequences,
+            "do_this_week": dg.MetadataValue.md(to_do(published.to_do)),
         }
     )
 

@@ -126,7 +126,7 @@ def render(connection: "DuckDBPyConnection", *, timezone: str, rules: "Rules", n
     if missing:
         return Page(_html({**about, "missing": missing}))
     quality, sequences = queries.quality(connection, timezone), queries.sequences(connection, rules)
-    shown = {"quality": quality, "facts": data_facts.facts(quality), "missing": missing}
+    shown: dict[str, Any] = {"quality": quality, "facts": data_facts.facts(quality), "missing": missing}
     if sequences:
         shown |= _shown(connection, quality, sequences, rules)
     return Page(_html(about | shown), quality["as_of"], len(sequences), tuple(shown.get("to_do", ())))
