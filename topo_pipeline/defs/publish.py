@@ -66,6 +66,8 @@ def write_report(warehouse: Warehouse, clock: Clock, settings: Settings) -> "Pub
 
 def about(published: "Published") -> dict[str, Any]:
     """Return the metadata of a written report."""
+    from topo_pipeline.report.markdown import to_do
+
     return {
         "path": dg.MetadataValue.path(published.path),
         "open": dg.MetadataValue.url(published.path.as_uri()),
@@ -73,6 +75,7 @@ def about(published: "Published") -> dict[str, Any]:
         "bytes": published.size,
         "as_of": str(published.as_of or "no complete day yet"),
         "sequences": published.sequences,
+        "do_this_week": dg.MetadataValue.md(to_do(published.to_do)),
     }
 
 

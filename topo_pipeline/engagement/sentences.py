@@ -25,14 +25,14 @@ def day(value: date) -> str:
 
 
 def reply_rate(row: Row, window_days: int) -> str:
-    """Say the final reply rate, from how many contacts, and when they were first touched."""
+    """Say the final reply rate, from how many contacts, and when they were first messaged or invited."""
     if not row["reply_rate_den"]:
         return f"Not known yet: no contact's {window_days} days are over."
     few = " From so few contacts, this says little." if row["reply_rate_evidence"] in _FEW else ""
     return (
         f"{row['reply_rate_num']:,} of {counted(row['reply_rate_den'], 'contact')} replied within {window_days} days:"
         f" {percent(row['reply_rate'])}, likely range {_range(row['reply_rate_low'], row['reply_rate_high'])}.{few}"
-        f" This counts contacts first touched between {day(row['rate_period_start'])} and"
+        f" This counts contacts first messaged or invited between {day(row['rate_period_start'])} and"
         f" {day(row['rate_period_end'])}."
     )
 
@@ -76,9 +76,9 @@ def early_read(row: Row) -> str:
     )
     has = "has" if row["early_rate_num"] == 1 else "have"
     return (
-        f"{row['early_rate_num']:,} of the {counted(row['early_contacts'], 'contact')} first touched since"
-        f" {day(row['early_first_day'])} {has} replied so far. Some replies are still to come, so these contacts"
-        f" count as {row['early_rate_den']:,.0f}: {percent(row['early_rate'])}, likely range"
+        f"{row['early_rate_num']:,} of the {counted(row['early_contacts'], 'contact')} first messaged or"
+        f" invited since {day(row['early_first_day'])} {has} replied so far. Some replies are still to come, so these"
+        f" contacts count as {row['early_rate_den']:,.0f}: {percent(row['early_rate'])}, likely range"
         f" {_range(row['early_rate_low'], row['early_rate_high'])}. All sequences together:"
         f" {percent(row['early_rate_of_all'])}.{pending}{left_out}"
     )
@@ -110,7 +110,7 @@ def forecast(rows: Sequence[Row]) -> str:
     if not any(row["expected"] for row in rows):
         number = "not known" if rows[0]["expected"] is None else "none expected"
         return f"{many.capitalize()}: {number}, {rows[0]['reason']}."
-    return f"{many.capitalize()} from contacts already touched: {', and '.join(map(_expected, rows))}."
+    return f"{many.capitalize()} from contacts already messaged or invited: {', and '.join(map(_expected, rows))}."
 
 
 def _expected(row: Row) -> str:
@@ -126,7 +126,10 @@ def _expected(row: Row) -> str:
 def more_to_come(row: Row, window_days: int) -> str:
     """Say when the rate will cover more contacts."""
     if not row["waiting"]:
-        return f"Nothing until more contacts are touched: {window_days} days after that, the reply rate counts them."
+        return (
+            f"Nothing until more contacts are messaged or invited: {window_days} days after that, the reply rate counts"
+            " them."
+        )
     soon = (
         f"By {day(row['soon_day'])}, the {window_days} days of {counted(row['soon'], 'more contact')} are over."
         if row["soon"]

@@ -30,20 +30,20 @@ def facts(quality: Row) -> list[Fact]:
         else Fact("No day is both over and proved complete yet", ok=False),
         Fact(f"{counted(quality['days_missing'], 'day')} missing since {day(quality['first_day'])}", ok=False)
         if quality["days_missing"]
-        else Fact(f"Every day since {day(quality['first_day'])} has landed"),
+        else Fact(f"Every day since {day(quality['first_day'])} was read"),
         Fact(_unproved(quality["unproved"]), ok=False) if quality["unproved"] else Fact("Every day proved complete"),
         Fact(f"{count(quality['pending'])} of {counted(quality['replies'], 'reply', 'replies')} not classified yet")
         if quality["pending"]
         else Fact("Every reply is classified"),
     ]
     if as_of and known and as_of < known:
-        found.append(Fact(f"Days up to {day(known)} have landed, but are not in the tables yet", ok=False))
+        found.append(Fact(f"Days up to {day(known)} were read, but are not in the tables yet", ok=False))
     if quality["cohort_days_left_out"]:
         left_out = f"Contacts of {counted(quality['cohort_days_left_out'], 'day')} are in no rate"
         found.append(Fact(f"{left_out}: a day in their time to reply was not read in full", ok=False))
     for reason, runs in (
-        ("may have begun before the first landed day", quality["left_censored"]),
-        ("may have been touched first on a day that was not read in full", quality["start_uncertain"]),
+        ("may have begun before the first day that was read", quality["left_censored"]),
+        ("may have begun on a day that was not read in full", quality["start_uncertain"]),
     ):
         if runs:
             found.append(Fact(f"{percent(runs / quality['runs'])} of all contacts {reason}: only their messages count"))

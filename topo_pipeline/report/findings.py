@@ -54,7 +54,7 @@ WITH rated AS (
     SELECT
         sequence_template_id::VARCHAR AS sequence_id, reply_rank,
         reply_rate_num AS num, reply_rate_den AS den, reply_rate_low AS low, reply_rate_high AS high,
-        signal, early_contacts, early_rate, early_rate_low, early_rate_high,
+        signal, early_contacts, early_last_day, early_rate, early_rate_low, early_rate_high,
         sum(num) OVER () - num AS others_num, sum(den) OVER () - den AS others_den,
         rate(num, den) AS rate, rate(others_num, others_den) AS others_rate
     FROM engagement.sequence_signals

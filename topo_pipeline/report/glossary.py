@@ -34,9 +34,8 @@ _TERMS = {
         "Likely: the chance is at least 80%. Very likely: at least 95%. Perhaps: less than 80%.",
     ),
     "evidence": (
-        "Evidence",
-        "Solid: at least {evidence_usable} contacts and {evidence_events} replies. Rough: at least {evidence_small}"
-        " contacts. Few: fewer than that, shown in grey.",
+        "Few contacts",
+        "The rate counts fewer than {evidence_small} contacts, so it says little. It is shown in grey.",
     ),
     "change": (
         "Change",

@@ -191,6 +191,7 @@ def _shown(
         "daily": charts.daily_activity(pd.DataFrame(workspace.daily), palette.IN_THE_PAGE),
         "timing": charts.send_times(pd.DataFrame(columns=list(charts.CELLS)), palette.IN_THE_PAGE),
     }  # fmt: skip
+    trend = [row for each in sequences.values() for row in each.trend]
     solid = [rate.high for each in rates.values() for rate in each.values() if rate.solid > 1 and rate.high]
     return {
         "nothing": wording.nothing(is_compared=bool(compared)),
@@ -209,7 +210,8 @@ def _shown(
         "names": names,
         "rates": rates,
         "rates_scale": max(solid, default=0.0),
-        "trend_days": wording.trend_days(each.trend for each in sequences.values()),
+        "trend_days": wording.trend_days(trend),
+        "trend_weeks": max((row["weeks_ago"] for row in trend), default=0),
         "statuses": sorted({each.ever["status"] for each in sequences.values() if each.ever["status"]}),
         "explained": explanations(connection, rules),
         "compared": compared,
@@ -276,7 +278,6 @@ def _template() -> jinja2.Template:
     }
     environment.globals |= {name: getattr(formats, name) for name in ("count", "day", "days", "range_of", "week")}
     environment.globals |= {"PERIODS": PERIODS, "IN_SHORT": IN_SHORT, "IN_SHORT_TOPICS": _IN_SHORT}
-    environment.globals |= {"TREND_WEEKS": queries.TREND_WEEKS}
     return environment.get_template("page.html.jinja")
 
 

@@ -16,7 +16,7 @@ from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.engagement.sentences import day
 from topo_pipeline.report.findings import FEW_DAYS, Finding
 from topo_pipeline.report.formats import count, days, isolated, range_of, short_day, week
-from topo_pipeline.report.queries import TREND_WEEKS, Row
+from topo_pipeline.report.queries import Row
 
 _STEPS: dict[str | None, str] = {
     "very_likely": "very likely",
@@ -118,12 +118,12 @@ def _expected_of_all(row: Row) -> float:
     return expected
 
 
-def trend_days(trends: Iterable[list[Row]]) -> str:
+def trend_days(weeks: list[Row]) -> str:
     """Return the days of the weeks that the trend lines cover: `27 Jul – 25 Oct`. Empty if there is no line."""
-    newest = max((row["newest"] for trend in trends for row in trend), default=None)
-    if newest is None:
+    if not weeks:
         return ""
-    first, last = newest - timedelta(weeks=TREND_WEEKS - 1), newest + timedelta(days=6)
+    newest, most = weeks[0]["newest"], max(row["weeks_ago"] for row in weeks)
+    first, last = newest - timedelta(weeks=most), newest + timedelta(days=6)
     return f"{first.day} {first:%b} – {last.day} {last:%b}"
 
 
@@ -223,7 +223,11 @@ def _better(facts: Row, name: str, rules: Rules) -> tuple[str, str, str]:
     if facts["signal"] == "down":
         action = "Find out what changed in the last month before you add contacts: replies to it have gone down."
     elif falls:
-        action = "Try its approach in the others. Before you add many contacts, wait for the final rate of its newest."
+        final = facts["early_last_day"] + timedelta(days=rules.reply_window_days + 1)
+        action = (
+            "Try its approach in the others. Before you add many contacts, wait for the final rate of its newest ones,"
+            f" known on {day(final)}."
+        )
     return claim, evidence, action
 
 

@@ -4,7 +4,7 @@ Chromium comes from the distribution's package (`apt-get install chromium`); wit
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,6 @@ from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.engagement.helpers import uid
 from topo_pipeline_tests.report import worlds
 from topo_pipeline_tests.report.conftest import Reported
-from topo_pipeline_tests.report.worlds import HOSTILE
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -268,19 +267,20 @@ def test_a_phone_shows_every_rate_without_scrolling_sideways(many: Reported, ope
     assert counts == sorted(counts, reverse=True)
 
 
-def test_any_two_sequences_are_compared_in_the_words_of_the_command(many: Reported, opened: Open) -> None:
-    page = opened(many)
-    with many.workspace.warehouse.reader() as connection:
-        pair = compare(connection, uid("sequence 0"), uid("sequence 1"))
-    pair = replace(pair, first=pair.first | {"name": HOSTILE[0]}, second=pair.second | {"name": HOSTILE[1]})
-    expected = sentences.comparison(pair, 30)
+def test_any_two_sequences_are_compared_in_the_words_of_the_command(rated: Reported, opened: Open) -> None:
+    page = opened(rated)
+    first, second = (page.get_by_label(label, exact=True) for label in ("First", "Second"))
     said = page.locator("#difference p")
-    isolates = {0x2068: "", 0x2069: ""}
-    assert [text.translate(isolates) for text in said.all_text_contents()] == expected
-    for _ in range(2):  # the other select changes too, since nothing is compared with itself
-        page.get_by_label("First", exact=True).select_option(index=1)
-        assert page.get_by_label("Second", exact=True).evaluate("select => select.selectedIndex") == 0
-        assert [text.translate(isolates) for text in said.all_text_contents()] == expected
+    for one, other in combinations(["strong", "middle", "weak", "silent"], 2):  # in the order of the list
+        with rated.workspace.warehouse.reader() as connection:
+            expected = sentences.comparison(compare(connection, uid(one), uid(other)), 30)
+        for pair in ((one, other), (other, one)):
+            for select, name in zip((first, second), pair, strict=True):
+                select.select_option(f"\u2068Sequence {name} 2026\u2069")
+            assert [text.translate({0x2068: "", 0x2069: ""}) for text in said.all_text_contents()] == expected
+    first.select_option(index=2)
+    second.select_option(index=2)  # nothing is compared with itself
+    assert first.evaluate("select => select.selectedIndex") != 2
 
 
 def test_paper_has_three_pages_with_every_column_and_sequence(many: Reported, opened: Open, tmp_path: Path) -> None:
@@ -300,12 +300,12 @@ def test_paper_has_three_pages_with_every_column_and_sequence(many: Reported, op
         "all => all.map(one => JSON.parse(getComputedStyle(one, '::before').content))"
     )
     assert heads == ["Sequence", "Reply rate", "Sent", "Contacts", "Replies", "Positive", "Meetings", "Change"]
-    expect(page.locator("#board thead button:visible")).to_have_count(0)  # browsers don't repeat buttons
-    expect(page.locator(".sequence:visible h3")).to_have_count(20)
+    assert page.locator("#board thead button:visible").count() == 0  # browsers don't repeat buttons
+    assert page.locator(".sequence h3:visible").count() == 20
     assert page.locator("#compare table tr:visible").count() == 2
-    expect(page.locator(".sequence:visible figure")).to_have_count(0)
+    assert page.locator(".sequence figure:visible").count() == 0
     page.emulate_media(media="screen")
     page.get_by_label("Sequence", exact=True).select_option(index=2)
     page.emulate_media(media="print")
-    assert page.locator(".sequence:visible figure").count() == 3  # the one that the reader has opened
-    expect(page.locator(".sequence:visible h3")).to_have_count(20)
+    assert page.locator(".sequence figure:visible").count() == 3  # the one that the reader has opened
+    assert page.locator(".sequence h3:visible").count() == 20

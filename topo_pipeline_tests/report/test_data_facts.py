@@ -19,7 +19,7 @@ def test_only_data_quality_problems_are_marked() -> None:
         left_censored=20, start_uncertain=3, touches_without_sequence=12, pending=5,
     )  # fmt: skip
     assert {fact.text for fact in facts(bad) if not fact.ok} == {
-        "Days up to 22 November 2026 have landed, but are not in the tables yet",
+        "Days up to 22 November 2026 were read, but are not in the tables yet",
         "2 days missing since 24 September 2026",
         "7 days not proved complete: Mon 9 Nov, Sun 8 Nov, Sat 7 Nov, Fri 6 Nov, Thu 5 Nov and 2 others",
         "Contacts of 33 days are in no rate: a day in their time to reply was not read in full",
@@ -28,8 +28,7 @@ def test_only_data_quality_problems_are_marked() -> None:
     assert {fact.text for fact in facts(bad) if fact.ok} == {
         "As of the end of 20 November 2026",
         "5 of 12 replies not classified yet",
-        "10.0% of all contacts may have begun before the first landed day: only their messages count",
-        "1.5% of all contacts may have been touched first on a day that was not read in full: only their messages"
-        " count",
+        "10.0% of all contacts may have begun before the first day that was read: only their messages count",
+        "1.5% of all contacts may have begun on a day that was not read in full: only their messages count",
         "12 messages and invitations without a sequence: in totals, not in the list of sequences",
     }

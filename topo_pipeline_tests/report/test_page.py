@@ -25,7 +25,7 @@ LOADING = {"src", "srcset", "href", "action", "formaction", "data", "poster", "b
 
 def test_the_page_is_one_small_file_that_loads_nothing(many: Reported) -> None:
     page = many.page
-    assert many.published.size == len(page.encode()) < 3_000_000
+    assert many.published.size == len(page.encode()) < 900_000
     seen = Seen(page)
     assert {tag for tag, _ in seen.tags} & {"iframe", "object", "embed", "img", "audio", "video", "form-data"} == set()
     loads = {(tag, value) for tag, attributes in seen.tags for name, value in attributes.items() if name in LOADING}

@@ -9,18 +9,10 @@ from topo_pipeline.engagement.comparison import compare
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.report import pairs, queries
 from topo_pipeline_tests.engagement.helpers import Workspace, uid
-from topo_pipeline_tests.engagement.test_comparison import DAYS, SIZES, cohort
+from topo_pipeline_tests.engagement.test_comparison import DAYS, cohort
+from topo_pipeline_tests.report.conftest import Reported
 
 RATED = ("strong", "middle", "weak", "silent")  # best first; "young" and "tiny" have too few contacts
-
-
-@pytest.fixture(scope="module")
-def compared(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    workspace = Workspace(str(tmp_path_factory.mktemp("pairs") / "topo.duckdb"))
-    workspace.land_all([each for name, size in SIZES.items() for each in cohort(name, *size)], *DAYS)
-    workspace.name(**{name: f"Sequence {name} 2026" for name in SIZES})
-    workspace.build()
-    return workspace
 
 
 def of(workspace: Workspace) -> pairs.Pairs | None:
@@ -30,8 +22,8 @@ def of(workspace: Workspace) -> pairs.Pairs | None:
         return pairs.pairs(connection, found, names, DEFAULT_RULES)
 
 
-def test_the_forms_and_numbers_of_every_pair_are_the_sentences_of_compare(compared: Workspace) -> None:
-    found = of(compared)
+def test_the_forms_and_numbers_of_every_pair_are_the_sentences_of_compare(rated: Reported) -> None:
+    found = of(rated.workspace)
     assert found is not None
     assert found.ids == [uid(name) for name in RATED]
     data = found.data
@@ -42,7 +34,7 @@ def test_the_forms_and_numbers_of_every_pair_are_the_sentences_of_compare(compar
             said = said.replace("{}", number, 1)
         named = [found.data["rates"][place].split("\u2068")[1].split("\u2069")[0] for place in (one, other)]
         said = said.replace("{first}", named[0]).replace("{second}", named[1])
-        with compared.warehouse.reader() as connection:
+        with rated.workspace.warehouse.reader() as connection:
             pair = compare(connection, uid(RATED[one]), uid(RATED[other]))
         rates = [data["rates"][place].translate({0x2068: "", 0x2069: ""}) for place in (one, other)]
         assert [*rates, *said.split("\n")] == sentences.comparison(pair, 30)
@@ -50,10 +42,10 @@ def test_the_forms_and_numbers_of_every_pair_are_the_sentences_of_compare(compar
 
 
 def test_more_sequences_than_the_page_has_room_for_are_left_out_and_counted(
-    compared: Workspace, monkeypatch: pytest.MonkeyPatch
+    rated: Reported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pairs, "COMPARED", 3)
-    found = of(compared)
+    found = of(rated.workspace)
     assert found is not None
     assert found.ids == [uid(name) for name in RATED[:3]]
     assert len(found.data["pairs"]) == 3

@@ -19,7 +19,7 @@ COMPARED = {
 }  # fmt: skip
 EARLY = COMPARED | {
     "signal": "no_clear_change", "early_rate": 0.055, "early_rate_low": 0.015, "early_rate_high": 0.181,
-    "early_contacts": 46,
+    "early_contacts": 46, "early_last_day": date(2026, 11, 29),
 }  # fmt: skip
 FACTS = {
     "unknown_days": {"days": 2, "first_day": date(2026, 11, 3), "last_day": date(2026, 11, 9)},
@@ -79,7 +79,7 @@ def test_the_evidence_of_a_comparison_has_both_counts_and_the_range() -> None:
 @pytest.mark.parametrize(
     ("facts", "says"),
     [
-        ({}, "Before you add many contacts, wait"),
+        ({}, "Before you add many contacts, wait for the final rate of its newest ones, known on 30 December 2026."),
         ({"signal": "down"}, "Find out what changed in the last month before you add contacts"),
         ({"early_rate": 0.2}, "Add contacts to it first"),
         ({"early_rate": 0.2, "signal": "down"}, "Find out what changed"),
@@ -124,6 +124,6 @@ def test_more_contacts_touched_than_enrolled_leave_the_enrolments_out() -> None:
 
 
 def test_the_trends_name_the_weeks_that_they_cover() -> None:
-    trends = [[], [{"newest": date(2026, 10, 19)}], [{"newest": date(2026, 10, 19)}]]
-    assert wording.trend_days(trends) == "27 Jul – 25 Oct"  # 13 weeks
-    assert wording.trend_days([[]]) == ""
+    weeks = [{"newest": date(2026, 10, 19), "weeks_ago": ago} for ago in (3, 12, 0)]
+    assert wording.trend_days(weeks) == "27 Jul – 25 Oct"
+    assert wording.trend_days([]) == ""
