@@ -150,7 +150,7 @@ def _away(chance: np.random.Generator, replied: Floats, begins: float) -> Floats
 
 def empty_warehouse() -> duckdb.DuckDBPyConnection:
     """Return a warehouse in memory with every table, all empty."""
-    connection = duckdb.connect(config={"threads": 2})
+    connection = duckdb.connect(config={"threads": 1})
     connection.execute(f"{SESSION}; {_IDS}")
     migrate(connection)
     connection.execute("CREATE TEMP TABLE landed_days AS FROM topo.loads LIMIT 0")
