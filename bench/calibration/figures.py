@@ -8,14 +8,25 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of a calibration. `low` and `high` are the target; None has no limit."""
+    """One figure of a calibration.
+
+    Attributes:
+        what: What was measured.
+        value: The result. None if nothing is measured, and `reason` says why.
+        low: The smallest value that meets the target. None has no limit.
+        high: The largest one.
+        cases: The number of cases that the value is of.
+        unit: `%` for a share, otherwise what follows the number.
+        reason: Why the target is missed.
+    """
 
     what: str
-    value: float
+    value: float | None
     low: float | None = None
     high: float | None = None
     cases: int = 0
     unit: str = "%"
+    reason: str = ""
 
     @property
     def target(self) -> str:
@@ -30,18 +41,30 @@ class Figure:
 
     @property
     def measured(self) -> str:
-        """The value and the number of cases that it is of."""
-        return f"{self._text(self.value)} of {self.cases:,}" if self.cases else self._text(self.value)
+        """The value and the number of cases that it is of. The reason, where the target is missed."""
+        value = f"{self._text(self.value)} of {self.cases:,}" if self.cases else self._text(self.value)
+        said = self.reason if self.is_met is False or self.value is None else ""
+        return ": ".join(filter(None, (value, said)))
 
     @property
-    def is_met(self) -> bool:
-        """Whether the value is within the target."""
+    def is_met(self) -> bool | None:
+        """Whether the value is within the target. None without a target."""
+        if self.value is None or (self.low is None and self.high is None):
+            return None
         return (self.low is None or self.value >= self.low) and (self.high is None or self.value <= self.high)
 
     def _text(self, value: float | None) -> str:
-        return "" if value is None else f"{100 * value:.1f}%" if self.unit == "%" else f"{value:.4g}{self.unit}"
+        return "" if value is None else f"{100 * value:.1f}%" if self.unit == "%" else f"{value:.3g}{self.unit}"
 
 
-def share(what: str, cases: Sequence[bool], low: float | None = None, high: float | None = None) -> Figure:
+def share(
+    what: str, cases: Sequence[bool], low: float | None = None, high: float | None = None, reason: str = ""
+) -> Figure:
     """Return the share of cases that are true."""
-    return Figure(what, float(np.mean(cases)) if len(cases) else float("nan"), low, high, len(cases))
+    value = float(np.mean(cases)) if len(cases) else float("nan")
+    return Figure(what, value, low, high, len(cases), reason=reason)
+
+
+def times(number: int, scale: float) -> int:
+    """Return the number of simulated workspaces at this scale."""
+    return max(1, round(number * scale))
