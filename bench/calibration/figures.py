@@ -12,12 +12,12 @@ class Figure:
 
     Attributes:
         what: What was measured.
-        value: The result. None if nothing is measured, and `reason` says why.
+        value: The result. None if nothing is measured; then `reason` is what there is to say.
         low: The smallest value that meets the target. None has no limit.
         high: The largest one.
         cases: The number of cases that the value is of.
         unit: `%` for a share, otherwise what follows the number.
-        reason: Why the target is missed.
+        reason: Why the target is missed, where it is, to follow "because".
     """
 
     what: str
@@ -42,9 +42,9 @@ class Figure:
     @property
     def measured(self) -> str:
         """The value and the number of cases that it is of. The reason, where the target is missed."""
-        value = f"{self._text(self.value)} of {self.cases:,}" if self.cases else self._text(self.value)
+        value = f"{self._text(self.value)} ({self.cases:,} cases)" if self.cases else self._text(self.value)
         said = self.reason if self.is_met is False or self.value is None else ""
-        return ": ".join(filter(None, (value, said)))
+        return ", because ".join(filter(None, (value, said)))
 
     @property
     def is_met(self) -> bool | None:

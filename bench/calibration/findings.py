@@ -92,7 +92,7 @@ def changes(scale: float) -> Iterator[Figure]:
 def comparisons(scale: float) -> Iterator[Figure]:
     """Measure findings of sequences that are better or worse than the others, whose rates stay the same."""
     chance, followed = seeded("comparisons"), Followed()
-    for _ in range(times(80, scale)):
+    for _ in range(times(60, scale)):
         how = plan(chance, WEEKS, SEQUENCES)
         weekly, rates = np.array(how.volumes), np.array(how.rates)
         contacts = chance.poisson(weekly * chance.integers(4, WEEKS, SEQUENCES)).clip(1)

@@ -35,7 +35,7 @@ def early_reads(scale: float) -> Iterator[Figure]:
     chance = seeded("early reads")
     contained: dict[str, list[bool]] = defaultdict(list)
     of_weekday: dict[int, list[tuple[float, float]]] = defaultdict(list)
-    for _ in range(times(24, scale)):
+    for _ in range(times(20, scale)):
         how = plan(chance, WEEKS)
         how = replace(how, rates=chance.uniform(0.02, 0.1, 20).tolist(), volumes=np.geomspace(8, 500, 20).tolist())
         workspace().hold(simulate(chance, how))
@@ -65,7 +65,7 @@ def _bias(sums: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
 def quiet(name: str, scale: float) -> Iterator[Figure]:
     """Measure false signals in a world in which no sequence changes against the others."""
     changes, at_most = QUIET[name]
-    found = _mondays(name, times(60 if name == "steady" else 24, scale), changes, range(FIRST_WEEK, WEEKS, 3))
+    found = _mondays(name, times(40 if name == "steady" else 20, scale), changes, range(FIRST_WEEK, WEEKS, 3))
     false = [is_false for week in found.values() for is_false, _ in week]
     yield share(f"Mondays with a false signal among 20 sequences: {name}", false, high=at_most)
     if name == "steady":
@@ -92,7 +92,7 @@ def _mondays(name: str, worlds: int, changes: dict[str, object], weeks: range) -
 
 def holiday(scale: float) -> Iterator[Figure]:
     """Measure a holiday of two weeks, in which few reply."""
-    found = _mondays("holiday", times(60, scale), {"holiday": HOLIDAY}, range(HOLIDAY + 1, HOLIDAY + 7))
+    found = _mondays("holiday", times(48, scale), {"holiday": HOLIDAY}, range(HOLIDAY + 1, HOLIDAY + 7))
     worst = max(found.values(), key=lambda week: np.mean([is_false for is_false, _ in week]))
     yield share("a holiday of two weeks: false signals on its worst Monday", [one for one, _ in worst], high=0.15)
     noticed = max(found.values(), key=lambda week: np.mean([is_seen for _, is_seen in week]))
@@ -104,7 +104,7 @@ def power(volume: int, scale: float) -> Iterator[Figure]:
     chance = seeded(f"power {volume}")
     weeks = range(1, max(POWER[volume]) + 1)
     noticed: dict[int, list[bool]] = defaultdict(list)
-    for _ in range(times(100, scale)):
+    for _ in range(times(60, scale)):
         how = plan(chance, FALLS_IN + 9)
         how = replace(how, volumes=[volume, *how.volumes[1:]], rates=[RATE, *how.rates[1:]])
         workspace().hold(_halved(chance, simulate(chance, how)))

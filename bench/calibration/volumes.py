@@ -186,7 +186,7 @@ def figures(holidays: tuple[int, ...], scale: float) -> Iterator[Figure]:
         for kind in STEADY:
             flags, cases = flagged(units, unit, kind)
             yield Figure(
-                f"{what}: {kind}{name}", 1000 * flags, high=at_most, cases=cases, unit=" of 1,000", reason=MISSED
+                f"{what}: {kind}{name}", 1000 * flags, high=at_most, cases=cases, unit=" per 1,000", reason=MISSED
             )
     for mean in (20, 30, 100):
         noticed, cases = flagged(units, "day", "stopped", is_event=True, mean=mean)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.leaderboard import SequenceUnclear
+from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.engagement.tables import scripts
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
 # Standard errors that a comparison must exceed if somebody looks at it every week and stops at the first clear result.
 WEEKLY_Z = 2.8
-FACTORS = {"twice": 2.0, "half": 0.5}
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,9 @@ class Comparison:
         weekly_high: The upper one.
         first_is_above: Whether the first is more likely to be the better one.
         chance: How sure that is: very_likely (95%), likely (80%) or about_even.
-        needed: Contacts that each needs in total to notice a rate twice or half their common one, by `FACTORS`.
+        ratio: The ratio of two rates that a comparison should detect (rule detectable_ratio).
+        needed: Contacts that each needs in total to detect a rate this many times as high as their common one
+            (`higher`), or as low (`lower`).
     """
 
     first: dict[str, Any]
@@ -41,6 +43,7 @@ class Comparison:
     weekly_high: float | None
     first_is_above: bool | None
     chance: str | None
+    ratio: float
     needed: dict[str, int]
 
     @property
@@ -53,7 +56,9 @@ class Comparison:
         )
 
 
-def compare(connection: "DuckDBPyConnection", first: str, second: str, period: str = "lifetime") -> Comparison:
+def compare(
+    connection: "DuckDBPyConnection", first: str, second: str, rules: Rules, period: str = "lifetime"
+) -> Comparison:
     """Compare the reply rates of two sequences, given their ids, over a period of `sequence_summary`.
 
     Raises:
@@ -69,19 +74,20 @@ def compare(connection: "DuckDBPyConnection", first: str, second: str, period: s
     if not rows:
         raise SequenceUnclear("They can't be compared yet: the tables are being rebuilt. Try again in a minute.")
     found = dict(zip(columns, rows[0], strict=True))
-    return Comparison(needed=contacts_needed(found.pop("common_rate")), **found)
+    ratio = rules.detectable_ratio
+    return Comparison(ratio=ratio, needed=contacts_needed(found.pop("common_rate"), ratio), **found)
 
 
-def contacts_needed(rate: float | None) -> dict[str, int]:
-    """Return the contacts that each of two sequences needs to notice that one has twice or half the other's rate.
+def contacts_needed(rate: float | None, ratio: float) -> dict[str, int]:
+    """Return the contacts that each of two sequences needs to detect that one has `ratio` times the other's rate.
 
-    16 p (1 - p) / d² with p the mean of the two rates and d their difference: noticed in 4 of 5 cases (R. Lehr,
+    16 p (1 - p) / d² with p the mean of the two rates and d their difference: detected in 4 of 5 cases (R. Lehr,
     Statistics in Medicine 11, 1992). Never computed from an observed difference, which chance makes too large.
     """
     if not rate:
         return {}
     needed = {}
-    for word, factor in FACTORS.items():
+    for word, factor in (("higher", ratio), ("lower", 1 / ratio)):
         mean, difference = rate * (1 + factor) / 2, rate * (factor - 1)
         if rate * factor < 1:
             needed[word] = ceil(16 * mean * (1 - mean) / difference**2)

@@ -19,6 +19,7 @@ Categories = tuple[Annotated[str, Field(pattern=r"^[^a-z]+$")], ...]
 Days = Annotated[int, Field(strict=True, ge=0, le=3650)]
 # The tables compute a share for each day of this window.
 ReplyWindow = Annotated[int, Field(strict=True, ge=0, le=365)]
+Ratio = Annotated[float, Field(strict=True, ge=1.05, le=10)]
 Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 
 # The rules that sort replies into classes. A category is in one of them at most.
@@ -56,6 +57,8 @@ class Rules:
         evidence_usable: Smallest denominator of a `usable` rate.
         evidence_events: Smallest numerator of a `usable` rate.
         quantile_repliers: Smallest number of repliers for a median or 90th percentile of the hours to a reply.
+        detectable_ratio: A comparison has enough contacts when it detects a reply rate this many times as high as the
+            other one, or as low, in 4 of 5 cases.
         silent_business_days: A sequence is silent after this many business days (Monday to Friday) without a send.
     """
 
@@ -76,6 +79,7 @@ class Rules:
     evidence_usable: Count = 100
     evidence_events: Count = 5
     quantile_repliers: Count = 5
+    detectable_ratio: Ratio = 2.0
     silent_business_days: Count = 3
 
     @model_validator(mode="after")

@@ -137,12 +137,12 @@ def more_to_come(row: Row, window_days: int) -> str:
     return soon
 
 
-def contacts_needed(row: Row) -> str:
+def contacts_needed(row: Row, ratio: float) -> str:
     """Say how many contacts a comparison with the other sequences needs."""
     needs = [
-        f"{counted(row[column], 'contact')} if its rate is {words} theirs"
-        for column, words in (("contacts_needed_double", "twice"), ("contacts_needed_half", "half"))
-        if row[column] is not None
+        f"{counted(row[f'contacts_needed_{word}'], 'contact')} if its rate is {text} theirs"
+        for word, text in times(ratio).items()
+        if row[f"contacts_needed_{word}"] is not None
     ]
     if not needs:
         return "How many contacts it takes is not known: the other sequences have too few contacts, or no reply."
@@ -175,7 +175,10 @@ def comparison(found: Comparison, window_days: int) -> list[str]:
     else:
         step = _STEPS.get(found.chance or "", "perhaps")
         verdict = f"Not decided: {higher['name']} is {step} ahead, but the range includes 0. Wait for more contacts."
-    needs = " or ".join(f"{number:,} if one has {words} their common rate" for words, number in found.needed.items())
+    said = times(found.ratio)
+    needs = " or ".join(
+        f"{number:,} if one has {said[word]} their common rate" for word, number in found.needed.items()
+    )
     low, high, weekly_low, weekly_high = map(_points, (found.low, found.high, found.weekly_low, found.weekly_high))
     return [
         *rated,
@@ -186,6 +189,13 @@ def comparison(found: Comparison, window_days: int) -> list[str]:
         if needs
         else "Neither has a reply, so the number of contacts needed is unknown.",
     ]
+
+
+def times(ratio: float) -> dict[str, str]:
+    """Return how a ratio of two rates is said, of the `higher` and of the `lower` one."""
+    if ratio == 2:  # noqa: PLR2004
+        return {"higher": "twice", "lower": "half"}
+    return {"higher": f"{ratio:g} times", "lower": f"{100 / ratio:.0f}% of"}
 
 
 def _points(difference: float | None) -> str:

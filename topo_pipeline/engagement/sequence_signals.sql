@@ -262,8 +262,8 @@ SELECT
             'needs {} contacts whose {} days are over; {} so far',
             greatest($evidence_small, 1), $reply_window_days, reply_rate_den) END AS rank_reason,
     reply_rate_den + coalesce(early.worth_young, 0) AS contacts_counted,
-    {{ contacts_needed('2.0') }} AS contacts_needed_double,
-    {{ contacts_needed('0.5') }} AS contacts_needed_half,
+    {{ contacts_needed('$detectable_ratio::DOUBLE') }} AS contacts_needed_higher,
+    {{ contacts_needed('(1 / $detectable_ratio::DOUBLE)') }} AS contacts_needed_lower,
     as_of
 FROM listed
 CROSS JOIN dates
@@ -317,6 +317,6 @@ COMMENT ON COLUMN engagement.sequence_signals.chance_above_next IS 'How sure it 
 COMMENT ON COLUMN engagement.sequence_signals.chance_below_first IS 'How sure it is that the reply rate is lower than that of the first sequence in the ranking, in the same steps. NULL in the first row and without a rank.';
 COMMENT ON COLUMN engagement.sequence_signals.rank_reason IS 'Why the sequence has no rank. NULL when it has one, and in scope workspace.';
 COMMENT ON COLUMN engagement.sequence_signals.contacts_counted IS 'Contacts that a comparison can count now: reply_rate_den, and the younger contacts by what they are worth as finished ones.';
-COMMENT ON COLUMN engagement.sequence_signals.contacts_needed_double IS 'Contacts needed to tell a reply rate twice that of all other sequences from theirs, in 4 of 5 cases. Example: 158 to compare with 4,000 others of whom 6% reply. The rest are contacts_counted less. NULL when the others have no replies or too few contacts, or twice their rate is 100% or more.';
-COMMENT ON COLUMN engagement.sequence_signals.contacts_needed_half IS 'The same for half the reply rate of all other sequences.';
+COMMENT ON COLUMN engagement.sequence_signals.contacts_needed_higher IS 'Contacts that the sequence needs, so that a reply rate $detectable_ratio times that of all other sequences (rule detectable_ratio) is detected in 4 of 5 cases. Example: to detect a doubling against 4,000 other contacts of whom 6% reply, 158. Subtract contacts_counted to get the number still missing. NULL when the others have no replies or too few contacts, or the higher rate is 100% or more.';
+COMMENT ON COLUMN engagement.sequence_signals.contacts_needed_lower IS 'The same for a reply rate that is the one of all other sequences divided by $detectable_ratio.';
 COMMENT ON COLUMN engagement.sequence_signals.as_of IS 'End of the last known day (UTC).';

@@ -136,7 +136,7 @@ def _shown(
     names = _names(sequences)
     workspace = queries.workspace(connection)
     rates = {id_: {period: _rate(each, period) for period in PERIODS} for id_, each in sequences.items()}
-    compared = _compared(connection, sequences)
+    compared = _compared(connection, sequences, rules)
     found = findings.find(connection, rules)
     said = wording.findings(found, names, rules)
     drawn: dict[str, charts.Chart | None] = {
@@ -195,10 +195,12 @@ def _rate(sequence: Sequence, period: str) -> Rate:
     return Rate("so_far", row["replies"], row["touched"])
 
 
-def _compared(connection: "DuckDBPyConnection", sequences: dict[str, Sequence]) -> list[tuple[str, Comparison]]:
+def _compared(
+    connection: "DuckDBPyConnection", sequences: dict[str, Sequence], rules: "Rules"
+) -> list[tuple[str, Comparison]]:
     """Compare the sequences that have a rank with the first. Return each with its id."""
     ranked = [id_ for id_, each in sequences.items() if each.signals["reply_rank"] is not None]
-    return [(other, compare(connection, other, ranked[0])) for other in ranked[1 : 1 + COMPARED]]
+    return [(other, compare(connection, other, ranked[0], rules)) for other in ranked[1 : 1 + COMPARED]]
 
 
 def _html(shown: Mapping[str, Any]) -> str:

@@ -117,7 +117,7 @@ def test_the_first_is_best_only_if_it_is_told_apart(
     assert (first["reply_rank"], first["standing"], second["standing"]) == (1, standing, None)
     assert first["chance_above_next"] == second["chance_below_first"] == chance
     assert (first["chance_below_first"], second["chance_above_next"]) == (None, None)
-    assert first["contacts_needed_double"] == contacts_needed(second["reply_rate_num"], second["reply_rate_den"], 2.0)
+    assert first["contacts_needed_higher"] == contacts_needed(second["reply_rate_num"], second["reply_rate_den"], 2.0)
 
 
 def test_the_contacts_needed_grow_when_there_are_few_others_to_compare_with() -> None:
