@@ -14,7 +14,7 @@ from topo_pipeline.engagement.comparison import Comparison
 Row = Mapping[str, Any]
 CHANGES = {"up": "▲ up", "down": "▼ down", "no_clear_change": "no clear change"}
 _STEPS = {"very_likely": "very likely", "likely": "likely"}
-_FEW = {"none", "too_small"}
+_FEW, _SAYS_LITTLE = {"none", "too_small"}, " From so few contacts, this says little."
 FEW = 30  # counted contacts, below which nothing is said of a comparison
 _OUTCOMES = {"valid_reply": "replies", "meeting": "meetings"}
 
@@ -28,7 +28,7 @@ def reply_rate(row: Row, window_days: int) -> str:
     """Say the final reply rate, from how many contacts, and when they were first touched."""
     if not row["reply_rate_den"]:
         return f"Not known yet: no contact's {window_days} days are over."
-    few = " From so few contacts, this says little." if row["reply_rate_evidence"] in _FEW else ""
+    few = _SAYS_LITTLE if row["reply_rate_evidence"] in _FEW else ""
     return (
         f"{row['reply_rate_num']:,} of {counted(row['reply_rate_den'], 'contact')} replied within {window_days} days:"
         f" {percent(row['reply_rate'])}, likely range {_range(row['reply_rate_low'], row['reply_rate_high'])}.{few}"
@@ -75,11 +75,12 @@ def early_read(row: Row) -> str:
         else ""
     )
     has = "has" if row["early_rate_num"] == 1 else "have"
+    few = _SAYS_LITTLE if row["early_rate_evidence"] in _FEW else ""
     return (
         f"{row['early_rate_num']:,} of the {counted(row['early_contacts'], 'contact')} first touched since"
         f" {day(row['early_first_day'])} {has} replied so far. Some replies are still to come, so these contacts"
         f" count as {row['early_rate_den']:,.0f}: {percent(row['early_rate'])}, likely range"
-        f" {_range(row['early_rate_low'], row['early_rate_high'])}. All sequences together:"
+        f" {_range(row['early_rate_low'], row['early_rate_high'])}.{few} All sequences together:"
         f" {percent(row['early_rate_of_all'])}.{pending}{left_out}"
     )
 
@@ -128,7 +129,7 @@ def more_to_come(row: Row, window_days: int) -> str:
     if not row["waiting"]:
         return f"Nothing until more contacts are touched: {window_days} days after that, the reply rate counts them."
     soon = (
-        f"By {day(row['soon_day'])}, the {window_days} days of {counted(row['soon'], 'more contact')} are over."
+        f"By {day(row['soon_day'])}, {counted(row['soon'], 'more contact')} will have had their {window_days} days."
         if row["soon"]
         else f"The next contacts are counted on {day(row['next_day'])}."
     )
@@ -140,14 +141,14 @@ def more_to_come(row: Row, window_days: int) -> str:
 def contacts_needed(row: Row, ratio: float) -> str:
     """Say how many contacts a comparison with the other sequences needs."""
     needs = [
-        f"{counted(row[f'contacts_needed_{word}'], 'contact')} if its rate is {text} theirs"
+        f"{counted(row[f'contacts_needed_{word}'], 'contact')} if its reply rate is {text} theirs"
         for word, text in times(ratio).items()
         if row[f"contacts_needed_{word}"] is not None
     ]
     if not needs:
         return "How many contacts it takes is not known: the other sequences have too few contacts, or no reply."
     return (
-        f"To notice a difference from the other sequences takes {' and '.join(needs)}."
+        f"To detect a difference from the other sequences, it needs {', or '.join(needs)}."
         f" It has {row['contacts_counted']:,.0f} (new contacts count in part)."
     )
 
@@ -171,10 +172,13 @@ def comparison(found: Comparison, window_days: int) -> list[str]:
     if thin:
         verdict = f"Not decided: {' and '.join(thin)}, and {FEW} are needed."
     elif found.is_clear:
-        verdict = f"{higher['name']} has the higher reply rate: the range does not include 0."
+        verdict = f"{higher['name']} has the higher reply rate: 0 is in neither range."
     else:
         step = _STEPS.get(found.chance or "", "perhaps")
-        verdict = f"Not decided: {higher['name']} is {step} ahead, but the range includes 0. Wait for more contacts."
+        verdict = (
+            f"Not decided: {higher['name']} is {step} ahead, but the range for a look every week includes 0. Wait for"
+            " more contacts."
+        )
     said = times(found.ratio)
     needs = " or ".join(
         f"{number:,} if one has {said[word]} their common rate" for word, number in found.needed.items()
@@ -185,7 +189,7 @@ def comparison(found: Comparison, window_days: int) -> list[str]:
         f"Difference: {_points(found.difference)} points. Likely range: {low} to {high} for a single look,"
         f" {weekly_low} to {weekly_high} if you look every week, because each look is another chance to be misled.",
         verdict,
-        f"Contacts that each needs to notice a difference in 4 of 5 cases: {needs}."
+        f"Contacts that each needs, to detect a difference in 4 of 5 cases: {needs}."
         if needs
         else "Neither has a reply, so the number of contacts needed is unknown.",
     ]

@@ -108,10 +108,10 @@ def test_a_sequence_without_a_rate_cannot_be_compared(workspace: Workspace) -> N
 def test_only_a_difference_beyond_the_weekly_range_holds(workspace: Workspace) -> None:
     clear, unclear = compared(workspace, "strong", "weak"), compared(workspace, "middle", "weak")
     assert (clear.is_clear, unclear.is_clear) == (True, False)
-    holds = "strong has the higher reply rate: the range does not include 0."
+    holds = "strong has the higher reply rate: 0 is in neither range."
     assert sentences(clear, 30)[3] == sentences(compared(workspace, "weak", "strong"), 30)[3] == holds
     assert sentences(replace(unclear, chance="likely"), 30)[3] == (
-        "Not decided: middle is likely ahead, but the range includes 0. Wait for more contacts."
+        "Not decided: middle is likely ahead, but the range for a look every week includes 0. Wait for more contacts."
     )
     assert sentences(compared(workspace, "tiny", "weak"), 30)[3] == (
         "Not decided: tiny has 20 counted contacts, and 30 are needed."

@@ -72,11 +72,11 @@ def test_each_silence_has_its_reason(workspace: Workspace) -> None:
     }
     assert reasons == {
         "small": (
-            "needs 30 contacts in the last 4 weeks, counted as finished ones; 29 so far",
+            "needs 30 contacts in the last 4 weeks, where new ones count in part; 29 so far",
             "needs 30 contacts whose 7 days are over; 29 so far",
         ),
         "old": (
-            "needs 30 contacts in the last 4 weeks, counted as finished ones; 1 so far",
+            "needs 30 contacts in the last 4 weeks, where new ones count in part; 1 so far",
             "needs 30 contacts whose 7 days are over; 1 so far",
         ),
         "over": ("the status is ARCHIVED",) * 2,

@@ -331,7 +331,7 @@ def _signal_reason(world: World, sequence: str | None, series: Series | None, ro
         return _lacks(NEEDED, "replies to know how fast they come", learned(world).of_all)
     current, baseline = (row[f"{period}_worth"] or 0 for period in ("current", "baseline"))
     if current < MIN_CURRENT:
-        return _lacks(MIN_CURRENT, "contacts in the last 4 weeks, counted as finished ones", current)
+        return _lacks(MIN_CURRENT, "contacts in the last 4 weeks, where new ones count in part", current)
     if baseline < MIN_BASELINE:
         return _lacks(MIN_BASELINE, "contacts in the 8 weeks before", baseline)
     if row["baseline_replies"] < MIN_REPLIES:
