@@ -1,7 +1,7 @@
 """A measured figure next to its target."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -60,9 +60,15 @@ class Figure:
 def share(
     what: str, cases: Sequence[bool], low: float | None = None, high: float | None = None, reason: str = ""
 ) -> Figure:
-    """Return the share of cases that are true."""
+    """Return the share of cases that are true. If it misses its target by so little, the reason is chance."""
     value = float(np.mean(cases)) if len(cases) else float("nan")
-    return Figure(what, value, low, high, len(cases), reason=reason)
+    figure = Figure(what, value, low, high, len(cases), reason=reason)
+    if figure.is_met is False and not reason:
+        target = low if low is not None and value < low else high or 0.0
+        error = np.sqrt(target * (1 - target) / max(len(cases), 1))
+        if abs(value - target) <= 2 * error:
+            return replace(figure, reason=f"chance alone explains it: the standard error is {100 * error:.1f}%")
+    return figure
 
 
 def times(number: int, scale: float) -> int:

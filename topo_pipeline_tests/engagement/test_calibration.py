@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bench.calibration import forecast, ranking
+from bench.calibration import findings, forecast, ranking
 from bench.calibration.worlds import Workspace, monday, plan, simulate
+from topo_pipeline.report.findings import KINDS
 
 WEEKS = 48
 JUDGED = ("reply_timing", "sequence_signals")
@@ -143,6 +144,17 @@ def test_the_first_of_the_ranking_is_no_worse_than_by_the_lower_bound_and_likely
     assert 0.72 <= truth.loc["likely", "mean"] <= 0.97
     assert 0.4 <= truth.loc["about_even", "mean"] <= 0.75
     assert truth["size"].min() >= 1
+
+
+def test_what_the_report_says_is_true_and_holds_for_a_week() -> None:
+    measured = [*findings.comparisons(0.1), *findings.last_steps(0.1), *findings.few_contacts(0.2)]
+    assert all(figure.cases >= 5 for figure in measured)
+    assert {figure.what: figure.value for figure in measured if figure.is_met is False} == {}
+
+
+def test_every_kind_of_finding_is_simulated_or_counts_what_happened() -> None:
+    assert {*findings.SIMULATED, *findings.COUNTED} == {*KINDS}
+    assert not {*findings.SIMULATED} & {*findings.COUNTED}
 
 
 def test_the_added_contacts_follow_from_how_much_the_rates_differ(workspace: Workspace) -> None:
