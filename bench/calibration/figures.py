@@ -1,21 +1,32 @@
 """A measured figure next to its target."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of a calibration. `low` and `high` are the target; None has no limit."""
+    """One figure of a calibration.
+
+    Attributes:
+        what: What was measured.
+        value: The result. None if nothing is measured; then `reason` is what there is to say.
+        low: The smallest value that meets the target. None has no limit.
+        high: The largest one.
+        cases: The number of cases that the value is of.
+        unit: `%` for a share, otherwise what follows the number.
+        reason: Why the target is missed, where it is, to follow "because".
+    """
 
     what: str
-    value: float
+    value: float | None
     low: float | None = None
     high: float | None = None
     cases: int = 0
     unit: str = "%"
+    reason: str = ""
 
     @property
     def target(self) -> str:
@@ -30,18 +41,36 @@ class Figure:
 
     @property
     def measured(self) -> str:
-        """The value and the number of cases that it is of."""
-        return f"{self._text(self.value)} of {self.cases:,}" if self.cases else self._text(self.value)
+        """The value and the number of cases that it is of. The reason, where the target is missed."""
+        value = f"{self._text(self.value)} ({self.cases:,} cases)" if self.cases else self._text(self.value)
+        said = self.reason if self.is_met is False or self.value is None else ""
+        return ", because ".join(filter(None, (value, said)))
 
     @property
-    def is_met(self) -> bool:
-        """Whether the value is within the target."""
+    def is_met(self) -> bool | None:
+        """Whether the value is within the target. None without a target."""
+        if self.value is None or (self.low is None and self.high is None):
+            return None
         return (self.low is None or self.value >= self.low) and (self.high is None or self.value <= self.high)
 
     def _text(self, value: float | None) -> str:
-        return "" if value is None else f"{100 * value:.1f}%" if self.unit == "%" else f"{value:.4g}{self.unit}"
+        return "" if value is None else f"{100 * value:.1f}%" if self.unit == "%" else f"{value:.3g}{self.unit}"
 
 
-def share(what: str, cases: Sequence[bool], low: float | None = None, high: float | None = None) -> Figure:
-    """Return the share of cases that are true."""
-    return Figure(what, float(np.mean(cases)) if len(cases) else float("nan"), low, high, len(cases))
+def share(
+    what: str, cases: Sequence[bool], low: float | None = None, high: float | None = None, reason: str = ""
+) -> Figure:
+    """Return the share of cases that are true. If it misses its target by so little, the reason is chance."""
+    value = float(np.mean(cases)) if len(cases) else float("nan")
+    figure = Figure(what, value, low, high, len(cases), reason=reason)
+    if figure.is_met is False and not reason:
+        target = low if low is not None and value < low else high or 0.0
+        error = np.sqrt(target * (1 - target) / max(len(cases), 1))
+        if abs(value - target) <= 2 * error:
+            return replace(figure, reason=f"chance alone explains it: the standard error is {100 * error:.1f}%")
+    return figure
+
+
+def times(number: int, scale: float) -> int:
+    """Return the number of simulated workspaces at this scale."""
+    return max(1, round(number * scale))

@@ -4,11 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from functools import partial
 
 import numpy as np
 
-from bench.calibration.figures import Figure, share
-from bench.calibration.worlds import FIRST_DAY, Contacts, Floats, Workspace, monday, plan, simulate
+from bench.calibration.figures import Figure, share, times
+from bench.calibration.worlds import FIRST_DAY, Contacts, Floats, Workspace, monday, plan, seeded, simulate, workspace
 
 WEEKS = 60
 MONDAYS = range(46, 55, 2)
@@ -21,24 +22,24 @@ WORLDS: dict[str, dict[str, object]] = {
 Z_80, Z_95 = 1.28, 1.96
 
 
-def figures(scale: float) -> Iterator[Figure]:
-    """Measure every figure. `scale` is the share of the full number of simulated workspaces."""
-    workspace, chance = Workspace(), np.random.default_rng(24)
-    for name, changes in WORLDS.items():
-        inside: dict[str, list[bool]] = defaultdict(list)
-        sums = np.zeros(2)
-        for _ in range(max(1, round(8 * scale))):
-            contacts = simulate(chance, replace(plan(chance, WEEKS), **changes))  # type: ignore[arg-type]
-            workspace.hold(contacts)
-            for week in MONDAYS:
-                workspace.known_until(monday(week))
-                workspace.build("sequence_forecast")
-                compare(workspace, contacts, monday(week), inside, sums)
-        yield share(f"forecast, {name}: 80% range contains what came, workspace", inside["workspace 80"], 0.75, 0.88)
-        yield share(f"forecast, {name}: 95% range, workspace", inside["workspace 95"], 0.91, 0.98)
-        yield share(f"forecast, {name}: 80% range, sequences that expect 5 or more", inside["sequence 80"], 0.75, 0.88)
-        yield share(f"forecast, {name}: 95% range, sequences that expect 5 or more", inside["sequence 95"], 0.91, 0.98)
-        yield Figure(f"forecast, {name}: bias", float(abs(sums[1] / sums[0] - 1)), high=0.03)
+def forecasts(name: str, scale: float) -> Iterator[Figure]:
+    """Measure the forecasts of replies and meetings in a world."""
+    chance = seeded(name)
+    inside: dict[str, list[bool]] = defaultdict(list)
+    sums = np.zeros(2)
+    for _ in range(times(16, scale)):
+        contacts = simulate(chance, replace(plan(chance, WEEKS), **WORLDS[name]))  # type: ignore[arg-type]
+        workspace().hold(contacts)
+        for week in MONDAYS:
+            workspace().known_until(monday(week))
+            workspace().build("sequence_forecast")
+            compare(workspace(), contacts, monday(week), inside, sums)
+    yield share(f"forecast, {name}: 80% range contains what came, workspace", inside["workspace 80"], 0.75, 0.88)
+    yield share(f"forecast, {name}: 95% range, workspace", inside["workspace 95"], 0.91, 0.98)
+    yield share(f"forecast, {name}: 80% range, sequences that expect 5 or more", inside["sequence 80"], 0.75, 0.88)
+    yield share(f"forecast, {name}: 95% range, sequences that expect 5 or more", inside["sequence 95"], 0.91, 0.98)
+    bias = float(abs(sums[1] / sums[0] - 1))
+    yield Figure(f"forecast, {name}: bias", bias, high=0.03, cases=round(sums[1]))
 
 
 def compare(workspace: Workspace, contacts: Contacts, day: date, inside: dict[str, list[bool]], sums: Floats) -> None:
@@ -63,3 +64,6 @@ def _range(expected: float, spread: float, z: float) -> tuple[float, float]:
     half = z * np.sqrt(1 + spread**2 * expected) / 2
     middle = np.sqrt(expected + 0.25)
     return max(0.0, max(0.0, middle - half) ** 2 - 0.5), (middle + half) ** 2 - 0.5
+
+
+PARTS = tuple(partial(forecasts, name) for name in WORLDS)

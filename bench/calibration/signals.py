@@ -4,11 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
 
-from bench.calibration.figures import Figure, share
-from bench.calibration.worlds import Contacts, Workspace, monday, plan, simulate
+from bench.calibration.figures import Figure, share, times
+from bench.calibration.worlds import Contacts, monday, plan, seeded, simulate, workspace
 
 FIRST_WEEK = 32  # by then the curve is learned from 26 weeks
 WEEKS = 54
@@ -29,38 +30,19 @@ FALLS_IN, RATE = 40, 0.08
 POWER = {500: {4: 0.95}, 200: {4: 0.6, 8: 0.75}, 100: {8: 0.45}}
 
 
-def figures(scale: float) -> Iterator[Figure]:
-    """Measure every figure. `scale` is the share of the full number of simulated workspaces."""
-    workspace, chance = Workspace(), np.random.default_rng(22)
-    yield from early_reads(workspace, chance, _times(10, scale))
-    for name, (changes, at_most) in QUIET.items():
-        many = 24 if name == "steady" else 12
-        found = _mondays(workspace, chance, _times(many, scale), changes, range(FIRST_WEEK, WEEKS, 3))
-        false = [is_false for week in found.values() for is_false, _ in week]
-        yield share(f"Mondays with a false signal among 20 sequences: {name}", false, high=at_most)
-        if name == "steady":
-            of_all = [is_false for week in found.values() for _, is_false in week]
-            yield share("Mondays with a false signal of the whole workspace: steady", of_all, high=0.08)
-    yield from holiday(workspace, chance, _times(16, scale))
-    yield from power(workspace, chance, _times(30, scale))
-
-
-def _times(number: int, scale: float) -> int:
-    return max(1, round(number * scale))
-
-
-def early_reads(workspace: Workspace, chance: np.random.Generator, worlds: int) -> Iterator[Figure]:
+def early_reads(scale: float) -> Iterator[Figure]:
     """Measure the early read on every weekday of as_of."""
+    chance = seeded("early reads")
     contained: dict[str, list[bool]] = defaultdict(list)
     of_weekday: dict[int, list[tuple[float, float]]] = defaultdict(list)
-    for _ in range(worlds):
+    for _ in range(times(20, scale)):
         how = plan(chance, WEEKS)
         how = replace(how, rates=chance.uniform(0.02, 0.1, 20).tolist(), volumes=np.geomspace(8, 500, 20).tolist())
-        workspace.hold(simulate(chance, how))
+        workspace().hold(simulate(chance, how))
         for weekday in range(7):
-            workspace.known_until(monday(int(chance.integers(36, WEEKS))) + timedelta(days=weekday))
-            workspace.build("reply_timing", "sequence_signals")
-            found = workspace.signals().assign(truth=how.rates)
+            workspace().known_until(monday(int(chance.integers(36, WEEKS))) + timedelta(days=weekday))
+            workspace().build("reply_timing", "sequence_signals")
+            found = workspace().signals().assign(truth=how.rates)
             is_inside = found["truth"].between(found["early_rate_low"], found["early_rate_high"])
             contained["large"] += is_inside[found["early_rate_den"] >= 100].tolist()
             contained["small"] += is_inside[found["early_rate_den"].between(25, 40)].tolist()
@@ -69,8 +51,10 @@ def early_reads(workspace: Workspace, chance: np.random.Generator, worlds: int) 
     yield share("early read: the 95% range contains the rate, 100 contacts or more", contained["large"], 0.92, 0.97)
     yield share("early read: the same with about 30 contacts", contained["small"], 0.91)
     sums = {weekday: np.sum(pairs, axis=0) for weekday, pairs in of_weekday.items()}
-    yield Figure("early read: bias over all weekdays", _bias(np.sum([*sums.values()], axis=0)), high=0.02)
-    yield Figure("early read: largest bias on a weekday of as_of", max(map(_bias, sums.values())), high=0.04)
+    reads = sum(map(len, of_weekday.values()))
+    yield Figure("early read: bias over all weekdays", _bias(np.sum([*sums.values()], axis=0)), high=0.02, cases=reads)
+    worst = max(map(_bias, sums.values()))
+    yield Figure("early read: largest bias on a weekday of as_of", worst, high=0.04, cases=reads)
 
 
 def _bias(sums: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
@@ -78,57 +62,80 @@ def _bias(sums: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
     return float(abs(came / expected - 1))
 
 
-def _mondays(
-    workspace: Workspace, chance: np.random.Generator, worlds: int, changes: dict[str, object], weeks: range
-) -> dict[int, list[tuple[bool, bool]]]:
+def quiet(name: str, scale: float) -> Iterator[Figure]:
+    """Measure false signals in a world in which no sequence changes against the others."""
+    changes, at_most = QUIET[name]
+    found = _mondays(name, times(40 if name == "steady" else 20, scale), changes, range(FIRST_WEEK, WEEKS, 3))
+    false = [is_false for week in found.values() for is_false, _ in week]
+    yield share(f"Mondays with a false signal among 20 sequences: {name}", false, high=at_most)
+    if name == "steady":
+        of_all = [is_false for week in found.values() for _, is_false in week]
+        yield share("Mondays with a false signal of the whole workspace: steady", of_all, high=0.08)
+
+
+def _mondays(name: str, worlds: int, changes: dict[str, object], weeks: range) -> dict[int, list[tuple[bool, bool]]]:
     """Return for each week whether a sequence had a signal, and whether the workspace had one."""
+    chance = seeded(name)
     found: dict[int, list[tuple[bool, bool]]] = defaultdict(list)
     for _ in range(worlds):
-        workspace.hold(simulate(chance, replace(plan(chance, WEEKS), **changes)))  # type: ignore[arg-type]
+        workspace().hold(simulate(chance, replace(plan(chance, WEEKS), **changes)))  # type: ignore[arg-type]
         for week in weeks:
-            workspace.known_until(monday(week))
-            workspace.build("reply_timing", "sequence_signals")
-            has_signal = [
-                workspace.signals(scope)["signal"].isin(["up", "down"]) for scope in ("sequence", "workspace")
-            ]
-            found[week].append((bool(has_signal[0].any()), bool(has_signal[1].any())))
+            workspace().known_until(monday(week))
+            workspace().build("reply_timing", "sequence_signals")
+            of_sequences, of_all = (
+                bool(workspace().signals(scope)["signal"].isin(["up", "down"]).any())
+                for scope in ("sequence", "workspace")
+            )
+            found[week].append((of_sequences, of_all))
     return found
 
 
-def holiday(workspace: Workspace, chance: np.random.Generator, worlds: int) -> Iterator[Figure]:
+def holiday(scale: float) -> Iterator[Figure]:
     """Measure a holiday of two weeks, in which few reply."""
-    found = _mondays(workspace, chance, worlds, {"holiday": HOLIDAY}, range(HOLIDAY + 1, HOLIDAY + 7))
+    found = _mondays("holiday", times(48, scale), {"holiday": HOLIDAY}, range(HOLIDAY + 1, HOLIDAY + 7))
     worst = max(found.values(), key=lambda week: np.mean([is_false for is_false, _ in week]))
     yield share("a holiday of two weeks: false signals on its worst Monday", [one for one, _ in worst], high=0.15)
     noticed = max(found.values(), key=lambda week: np.mean([is_seen for _, is_seen in week]))
     yield share("a holiday of two weeks: noticed for the whole workspace", [seen for _, seen in noticed])
 
 
-def power(workspace: Workspace, chance: np.random.Generator, worlds: int) -> Iterator[Figure]:
+def power(volume: int, scale: float) -> Iterator[Figure]:
     """Measure how often a fall of one of 20 sequences from 8% to 4% is noticed."""
-    noticed: dict[tuple[int, int], list[bool]] = defaultdict(list)
-    for _ in range(worlds):
+    chance = seeded(f"power {volume}")
+    weeks = range(1, max(POWER[volume]) + 1)
+    noticed: dict[int, list[bool]] = defaultdict(list)
+    for _ in range(times(60, scale)):
         how = plan(chance, FALLS_IN + 9)
-        how = replace(how, volumes=[*POWER, *how.volumes[3:]], rates=[RATE] * 3 + list(how.rates[3:]))
-        contacts = simulate(chance, how)
-        for sequence, volume in enumerate(POWER):
-            workspace.hold(_halved(chance, contacts, sequence))
-            is_noticed = False
-            for week in range(1, max(POWER[volume]) + 1):
-                workspace.known_until(monday(FALLS_IN + week))
-                workspace.build("reply_timing", "sequence_signals")
-                is_noticed = is_noticed or workspace.signals().loc[sequence, "signal"] == "down"
-                noticed[volume, week].append(is_noticed)
-    for volume, targets in POWER.items():
-        for weeks, at_least in targets.items():
-            what = f"a fall from 8% to 4% noticed within {weeks} weeks, {volume} new contacts a week"
-            yield share(what, noticed[volume, weeks], at_least)
+        how = replace(how, volumes=[volume, *how.volumes[1:]], rates=[RATE, *how.rates[1:]])
+        workspace().hold(_halved(chance, simulate(chance, how)))
+        is_noticed = False
+        for week in weeks:
+            is_noticed = is_noticed or _falls_on(FALLS_IN + week)
+            noticed[week].append(is_noticed)
+    for after, at_least in POWER[volume].items():
+        what = f"a fall from 8% to 4% noticed within {after} weeks, {volume} new contacts a week"
+        yield share(what, noticed[after], at_least)
 
 
-def _halved(chance: np.random.Generator, contacts: Contacts, sequence: int) -> Contacts:
-    """Return the contacts with half of the replies of one sequence to contacts touched after the fall."""
-    is_gone = (contacts.sequence == sequence) & (contacts.touched >= 7 * FALLS_IN)
+def _falls_on(week: int) -> bool:
+    """Return whether the first sequence has a signal on this Monday."""
+    workspace().known_until(monday(week))
+    workspace().build("reply_timing", "sequence_signals")
+    return bool(workspace().signals().loc[0, "signal"] == "down")
+
+
+def _halved(chance: np.random.Generator, contacts: Contacts) -> Contacts:
+    """Return the contacts with half of the replies to the first sequence's contacts touched after the fall."""
+    is_gone = (contacts.sequence == 0) & (contacts.touched >= 7 * FALLS_IN)
     is_gone &= chance.random(len(contacts.touched)) < 0.5
     return replace(
         contacts, replied=np.where(is_gone, np.nan, contacts.replied), met=np.where(is_gone, np.nan, contacts.met)
     )
+
+
+PARTS = (
+    early_reads,
+    *(partial(quiet, name) for name in QUIET),
+    holiday,
+    *(partial(power, volume) for volume in POWER),
+)

@@ -7,6 +7,7 @@ Every sequence sends on Mondays to Fridays for 26 weeks. The counts of the days 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.calibration.figures import Figure
+from bench.calibration.figures import Figure, times
 from topo_pipeline.engagement.tables import build, tables
 from topo_pipeline.warehouse.connection import Warehouse
 
@@ -29,6 +30,7 @@ EACH = 100  # sequences of each kind and mean
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 MADE_OF = ("sequence_activity", "sequence_runs", "sequence_cohorts")
 BUILT = ("sequence_daily", "workspace_daily", "sequence_volumes")
+MISSED = "eight weeks show only roughly how much the weeks vary; a wider limit would not notice a halved week"
 _WEEKDAYS = np.arange(7 * WEEKS) % 7 < 5
 
 
@@ -160,12 +162,14 @@ def judged(simulated: pd.DataFrame, folder: Path) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
-def flagged(units: pd.DataFrame, unit: str, kind: str, *, is_event: bool = False, mean: int | None = None) -> float:
-    """Return the share of the judged days or weeks of a kind that are flagged."""
+def flagged(
+    units: pd.DataFrame, unit: str, kind: str, *, is_event: bool = False, mean: int | None = None
+) -> tuple[float, int]:
+    """Return the share of the judged days or weeks of a kind that are flagged, and their number."""
     wanted = (units["unit"] == unit) & (units["kind"] == kind) & (units["is_event"] == is_event)
     if mean is not None:
         wanted &= units["mean"] == mean
-    return float(units.loc[wanted, "is_flagged"].mean())
+    return float(units.loc[wanted, "is_flagged"].mean()), int(wanted.sum())
 
 
 def simulated(holidays: tuple[int, ...], each: int = EACH, means: Sequence[int] = MEANS, seed: int = 1) -> pd.DataFrame:
@@ -174,18 +178,21 @@ def simulated(holidays: tuple[int, ...], each: int = EACH, means: Sequence[int] 
         return judged(simulate(np.random.default_rng(seed), each, means, holidays), Path(folder))
 
 
-def figures(scale: float = 1.0) -> Iterator[Figure]:
-    """Yield every figure, without and with holidays. `scale` is the share of the full number of sequences."""
-    for name, holidays in (("", ()), (", holidays", HOLIDAYS)):
-        units = simulated(holidays, round(EACH * scale))
+def figures(holidays: tuple[int, ...], scale: float) -> Iterator[Figure]:
+    """Measure every figure, with these holidays."""
+    name = ", holidays" if holidays else ""
+    units = simulated(holidays, times(EACH, scale))
+    for unit, what, at_most in (("day", "days of nothing flagged", 0.1), ("week", "weeks flagged", 4)):
         for kind in STEADY:
-            days = 1000 * flagged(units, "day", kind)
-            yield Figure(f"days of nothing flagged: {kind}{name}", days, high=0.1, unit=" of 1,000")
-        for kind in STEADY:
-            weeks = 1000 * flagged(units, "week", kind)
-            yield Figure(f"weeks flagged: {kind}{name}", weeks, high=4, unit=" of 1,000")
-        for mean in (20, 30, 100):
-            noticed = flagged(units, "day", "stopped", is_event=True, mean=mean)
-            yield Figure(f"a day of nothing at {mean} a day noticed{name}", noticed, low=0.99)
-        halved = flagged(units, "week", "halved", is_event=True)
-        yield Figure(f"a halved week at {HALVED} a day noticed{name}", halved, low=0.9)
+            flags, cases = flagged(units, unit, kind)
+            yield Figure(
+                f"{what}: {kind}{name}", 1000 * flags, high=at_most, cases=cases, unit=" per 1,000", reason=MISSED
+            )
+    for mean in (20, 30, 100):
+        noticed, cases = flagged(units, "day", "stopped", is_event=True, mean=mean)
+        yield Figure(f"a day of nothing at {mean} a day noticed{name}", noticed, low=0.99, cases=cases)
+    halved, cases = flagged(units, "week", "halved", is_event=True)
+    yield Figure(f"a halved week at {HALVED} a day noticed{name}", halved, low=0.9, cases=cases)
+
+
+PARTS = (partial(figures, ()), partial(figures, HOLIDAYS))

@@ -7,6 +7,8 @@ DuckDB in memory. `as_of` then makes only the days before a date known and build
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from uuid import UUID
 
 import duckdb
 import numpy as np
@@ -23,17 +25,20 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 MEDIAN_DAYS, SPREAD, LONGEST_DAYS = 3.5, np.log(15 / 3.5) / 1.2816, 28.0
 WORKING_WEEK = (0.22, 0.22, 0.2, 0.2, 0.16, 0.0, 0.0)
 MEETINGS_PER_REPLY = 0.25
+JUMP = 0.5  # standard deviation of the logarithm of a lasting change: half of them are by a third or more
 
 _IDS = "CREATE TEMP MACRO id_of(number) AS format('{:032x}', number::BIGINT)::UUID"
+# No number depends on the ids of the runs, and random ones are made in a tenth of the time.
 _HOLD = """
+CREATE OR REPLACE TEMP TABLE contacts AS SELECT *, id_of(sequence) AS template, uuid() AS run FROM given;
 INSERT INTO engagement.sequence_runs BY NAME
-SELECT id_of(sequence) AS sequence_template_id, id_of(run) AS sequence_id,
+SELECT template AS sequence_template_id, run AS sequence_id,
     touched AS touched_at, false AS left_censored, false AS start_uncertain
-FROM given;
+FROM contacts;
 INSERT INTO engagement.sequence_responses BY NAME
-SELECT id_of(sequence) AS sequence_template_id, id_of(run) AS sequence_id,
+SELECT template AS sequence_template_id, run AS sequence_id,
     type, CASE type WHEN 'message.replied' THEN 'positive' END AS class, responded_at
-FROM (SELECT sequence, run, replied AS "message.replied", met AS "meeting.created" FROM given)
+FROM (SELECT template, run, replied AS "message.replied", met AS "meeting.created" FROM contacts)
 UNPIVOT (responded_at FOR type IN ("message.replied", "meeting.created"));
 INSERT INTO engagement.sequence_summary BY NAME
 SELECT DISTINCT sequence_template_id, 'lifetime' AS period, 0 AS reply_rate_num, 0 AS reply_rate_den
@@ -66,6 +71,8 @@ class Plan:
         common_variation: The same, common to all sequences.
         growth: Growth of the volumes per week.
         drift: Standard deviation of the weekly steps of a random walk of each sequence's rate, as a share of it.
+        jumps: Chance per week that a sequence's rate changes for good, by a lognormal factor (`JUMP`).
+        common_jumps: The same for all rates together.
         slower: Factor on the time to a reply from `changes_in` on.
         changes_in: The week in which a change begins.
         factors: Factor on the rate of each sequence from that week on.
@@ -80,6 +87,8 @@ class Plan:
     common_variation: float = 0.0
     growth: float = 0.0
     drift: float = 0.0
+    jumps: float = 0.0
+    common_jumps: float = 0.0
     slower: float = 1.0
     changes_in: int = 0
     factors: Sequence[float] = ()
@@ -95,12 +104,21 @@ def plan(chance: np.random.Generator, weeks: int, sequences: int = 20) -> Plan:
 
 @dataclass(frozen=True)
 class Contacts:
-    """The contacts of a workspace: the sequence of each, and times in days since the first day (NaN: never)."""
+    """The contacts of a workspace.
+
+    Attributes:
+        sequence: The sequence of each.
+        touched: The time of its first touch, in days since the first day.
+        replied: The same of its reply. NaN: never.
+        met: The same of its meeting.
+        rates: The reply rate of each sequence (row) in each week (column).
+    """
 
     sequence: Counts
     touched: Floats
     replied: Floats
     met: Floats
+    rates: Floats
 
 
 def simulate(chance: np.random.Generator, how: Plan) -> Contacts:
@@ -113,20 +131,30 @@ def simulate(chance: np.random.Generator, how: Plan) -> Contacts:
     number = len(sequence)
     day = chance.choice(7, number, p=np.array(how.weekdays) / sum(how.weekdays))
     touched = 7.0 * week + day + chance.uniform(8, 17, number) / 24
-    factors = np.ones((len(how.rates), how.weeks))
-    if how.factors:
-        factors[:, how.changes_in :] = np.array(how.factors)[:, None]
-    if how.drift:
-        factors *= np.exp(chance.normal(0, how.drift, factors.shape).cumsum(axis=1))
-    for deviation, sequences in ((how.variation, len(how.rates)), (how.common_variation, 1)):
-        factors = factors * np.exp(chance.normal(-(deviation**2) / 2, deviation, (sequences, how.weeks)))
-    rates = np.minimum(np.array(how.rates)[:, None] * factors, 0.9)
+    rates = _rates(chance, how)
     slower = np.where(week >= how.changes_in, how.slower, 1.0)
     replied = _replies(chance, touched, rates[sequence, week], slower)
     if how.holiday is not None:
         replied = _away(chance, replied, 7.0 * how.holiday)
     met = np.where(chance.random(number) < MEETINGS_PER_REPLY, replied + chance.uniform(0.05, 2.0, number), np.nan)
-    return Contacts(sequence, touched, replied, np.where(met - touched <= 30, met, np.nan))
+    return Contacts(sequence, touched, replied, np.where(met - touched <= 30, met, np.nan), rates)
+
+
+def _rates(chance: np.random.Generator, how: Plan) -> Floats:
+    """Return the reply rate of each sequence in each week."""
+    sequences = len(how.rates)
+    factors = np.ones((sequences, how.weeks))
+    if how.factors:
+        factors[:, how.changes_in :] = np.array(how.factors)[:, None]
+    if how.drift:
+        factors *= np.exp(chance.normal(0, how.drift, factors.shape).cumsum(axis=1))
+    for likely, rows in ((how.jumps, sequences), (how.common_jumps, 1)):
+        if likely:
+            steps = chance.normal(0, JUMP, (rows, how.weeks)) * (chance.random((rows, how.weeks)) < likely)
+            factors = factors * np.exp(steps.cumsum(axis=1))
+    for deviation, rows in ((how.variation, sequences), (how.common_variation, 1)):
+        factors = factors * np.exp(chance.normal(-(deviation**2) / 2, deviation, (rows, how.weeks)))
+    return np.minimum(np.array(how.rates)[:, None] * factors, 0.9)
 
 
 def _replies(chance: np.random.Generator, touched: Floats, rate: Floats, slower: Floats) -> Floats:
@@ -150,7 +178,7 @@ def _away(chance: np.random.Generator, replied: Floats, begins: float) -> Floats
 
 def empty_warehouse() -> duckdb.DuckDBPyConnection:
     """Return a warehouse in memory with every table, all empty."""
-    connection = duckdb.connect(config={"threads": 2})
+    connection = duckdb.connect(config={"threads": 1})
     connection.execute(f"{SESSION}; {_IDS}")
     migrate(connection)
     connection.execute("CREATE TEMP TABLE landed_days AS FROM topo.loads LIMIT 0")
@@ -173,13 +201,13 @@ class Workspace:
             self.connection.execute(f"DELETE FROM engagement.{table}")  # noqa: S608 - our own names
         at = {"touched": contacts.touched, "replied": contacts.replied, "met": contacts.met}
         given = pd.DataFrame({"sequence": contacts.sequence} | {name: _moments(days) for name, days in at.items()})
-        self.connection.register("given", given.reset_index(names="run"))
+        self.connection.register("given", given)
         self.connection.execute(_HOLD)
         self.connection.unregister("given")
 
     def rate(self, counts: Sequence[tuple[int, int]]) -> None:
         """Give each sequence these replies and contacts, whose windows have all closed, and nothing else."""
-        self.hold(Contacts(*(np.array([]) for _ in range(4))))
+        self.hold(Contacts(*(np.array([]) for _ in range(5))))
         rated = pd.DataFrame(counts, columns=["num", "den"]).reset_index(names="sequence")
         self.connection.register("given", rated)
         self.connection.execute(_RATE)
@@ -214,8 +242,24 @@ class Workspace:
         columns = "COLUMNS(lambda name: name <> 'as_of')"
         sql = f"SELECT {columns} FROM engagement.{table} WHERE scope = ? ORDER BY sequence_template_id"  # noqa: S608
         found = self.connection.execute(sql, [scope]).df()
-        number = 0 if scope == "workspace" else found["sequence_template_id"].map(lambda each: int(each.hex, 16))
+        number = 0 if scope == "workspace" else found["sequence_template_id"].map(number_of)
         return found.assign(sequence=number).set_index("sequence")
+
+
+@cache
+def workspace() -> Workspace:
+    """Return the workspace of this process."""
+    return Workspace()
+
+
+def seeded(name: str) -> np.random.Generator:
+    """Return a random generator that is always the same for a name."""
+    return np.random.default_rng([*name.encode()])
+
+
+def number_of(sequence_template_id: UUID | None) -> int:
+    """Return the number of a sequence. That of the workspace is 0."""
+    return 0 if sequence_template_id is None else sequence_template_id.int
 
 
 def _moments(days: Floats) -> pd.Series:

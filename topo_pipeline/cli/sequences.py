@@ -95,7 +95,7 @@ def compare(
         pair = [explanation.find(connection, text) for text in (first, second)]
         if pair[0] == pair[1]:
             fail("Both are the same sequence. Name two.", 2)
-        found = comparison.compare(connection, pair[0], pair[1], period.value)
+        found = comparison.compare(connection, pair[0], pair[1], get_settings().rules, period.value)
     if as_json:
         show_json(asdict(found) | {"is_clear": found.is_clear})
         return

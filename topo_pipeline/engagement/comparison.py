@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.leaderboard import SequenceUnclear
+from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.engagement.tables import scripts
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 # Standard errors that a comparison must exceed if somebody looks at it every week and stops at the first clear result.
 WEEKLY_Z = 2.8
-FACTORS = {"twice": 2.0, "half": 0.5}
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ class Comparison:
         weekly_high: The upper one.
         first_is_above: Whether the first is more likely to be the better one.
         chance: How sure that is: very_likely (95%), likely (80%) or about_even.
-        needed: Contacts that each needs in total to notice a rate twice or half their common one, by `FACTORS`.
+        ratio: The ratio of two rates that a comparison should detect (rule detectable_ratio).
+        needed: Contacts that each needs in total to detect a rate this many times as high as their common one
+            (`higher`), or as low (`lower`).
     """
 
     first: dict[str, Any]
@@ -42,6 +44,7 @@ class Comparison:
     weekly_high: float | None
     first_is_above: bool | None
     chance: str | None
+    ratio: float
     needed: dict[str, int]
 
     @property
@@ -54,20 +57,22 @@ class Comparison:
         )
 
 
-def compare(connection: "DuckDBPyConnection", first: str, second: str, period: str = "lifetime") -> Comparison:
+def compare(
+    connection: "DuckDBPyConnection", first: str, second: str, rules: Rules, period: str = "lifetime"
+) -> Comparison:
     """Compare the reply rates of two sequences, given their ids, over a period of `sequence_summary`.
 
     Raises:
         SequenceUnclear: One of them is not in the table.
     """
-    found = compare_all(connection, [first, second], period)
+    found = compare_all(connection, [first, second], rules, period)
     if not found:
         raise SequenceUnclear("They can't be compared yet: the tables are being rebuilt. Try again in a minute.")
     return found[first, second]
 
 
 def compare_all(
-    connection: "DuckDBPyConnection", sequences: Sequence[str], period: str = "lifetime"
+    connection: "DuckDBPyConnection", sequences: Sequence[str], rules: Rules, period: str = "lifetime"
 ) -> dict[tuple[str, str], Comparison]:
     """Compare every pair of these sequences. Return each comparison by the two ids, in the given order."""
     macros.define(connection)
@@ -80,20 +85,21 @@ def compare_all(
     for row in result.fetchall():
         found = dict(zip(columns, row, strict=True))
         pair = (sequences[found.pop("place") - 1], sequences[found.pop("other_place") - 1])
-        compared[pair] = Comparison(needed=contacts_needed(found.pop("common_rate")), **found)
+        needed = contacts_needed(found.pop("common_rate"), rules.detectable_ratio)
+        compared[pair] = Comparison(ratio=rules.detectable_ratio, needed=needed, **found)
     return compared
 
 
-def contacts_needed(rate: float | None) -> dict[str, int]:
-    """Return the contacts that each of two sequences needs to notice that one has twice or half the other's rate.
+def contacts_needed(rate: float | None, ratio: float) -> dict[str, int]:
+    """Return the contacts that each of two sequences needs to detect that one has `ratio` times the other's rate.
 
-    16 p (1 - p) / d² with p the mean of the two rates and d their difference: noticed in 4 of 5 cases (R. Lehr,
+    16 p (1 - p) / d² with p the mean of the two rates and d their difference: detected in 4 of 5 cases (R. Lehr,
     Statistics in Medicine 11, 1992). Never computed from an observed difference, which chance makes too large.
     """
     if not rate:
         return {}
     needed = {}
-    for word, factor in FACTORS.items():
+    for word, factor in (("higher", ratio), ("lower", 1 / ratio)):
         mean, difference = rate * (1 + factor) / 2, rate * (factor - 1)
         if rate * factor < 1:
             needed[word] = ceil(16 * mean * (1 - mean) / difference**2)

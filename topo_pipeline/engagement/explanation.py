@@ -121,7 +121,7 @@ def explanations(connection: "DuckDBPyConnection", rules: Rules, sequence: str |
             ("Change", sentences.change(facts)),
             ("Still to come", _still_to_come(forecasts.get(number, []))),
             ("More to know", sentences.more_to_come(to_come, window)),
-            ("Comparison", sentences.contacts_needed(facts)),
+            ("Comparison", sentences.contacts_needed(facts, rules.detectable_ratio)),
         )
         found[number] = Explanation(facts["name"], facts["status"], last_day, parts)
     return found

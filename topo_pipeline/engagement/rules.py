@@ -17,6 +17,9 @@ from pydantic.dataclasses import dataclass
 # Upper case, as in topo.activities.
 Categories = tuple[Annotated[str, Field(pattern=r"^[^a-z]+$")], ...]
 Days = Annotated[int, Field(strict=True, ge=0, le=3650)]
+# The tables compute a share for each day of this window.
+ReplyWindow = Annotated[int, Field(strict=True, ge=0, le=365)]
+Ratio = Annotated[float, Field(strict=True, ge=1.05, le=10)]
 Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 
 # The rules that sort replies into classes. A category is in one of them at most.
@@ -42,7 +45,7 @@ class Rules:
         out_of_office_replies: Categories of automatic replies of people who are away. Not valid replies.
         bounced_replies: Categories of replies by a mail server that did not deliver the message. Not valid replies.
             All other replies are valid. A reply without a category is pending; one in no rule is of unknown class.
-        reply_window_days: Outcome window: days after a run's start in which a reply counts.
+        reply_window_days: Outcome window: days after a run's start in which a reply counts, at most 365.
         message_reply_window_days: Days after a message in which a reply to it counts.
         open_window_days: Days after an email in which its opens and clicks count.
         acceptance_window_days: Days after an invitation in which its acceptance counts.
@@ -54,6 +57,8 @@ class Rules:
         evidence_usable: Smallest denominator of a `usable` rate.
         evidence_events: Smallest numerator of a `usable` rate.
         quantile_repliers: Smallest number of repliers for a median or 90th percentile of the hours to a reply.
+        detectable_ratio: A comparison has enough contacts when it detects a reply rate this many times as high as the
+            other one, or as low, in 4 of 5 cases.
         silent_business_days: A sequence is silent after this many business days (Monday to Friday) without a send.
     """
 
@@ -63,7 +68,7 @@ class Rules:
     opt_out_replies: Categories = ("UNSUBSCRIBED",)
     out_of_office_replies: Categories = ("OUT_OF_OFFICE",)
     bounced_replies: Categories = ("BOUNCED", "SPAM_FILTER")
-    reply_window_days: Days = 30
+    reply_window_days: ReplyWindow = 30
     message_reply_window_days: Days = 14
     open_window_days: Days = 7
     acceptance_window_days: Days = 30
@@ -74,6 +79,7 @@ class Rules:
     evidence_usable: Count = 100
     evidence_events: Count = 5
     quantile_repliers: Count = 5
+    detectable_ratio: Ratio = 2.0
     silent_business_days: Count = 3
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ from topo_pipeline.engagement.comparison import Comparison
 Row = Mapping[str, Any]
 CHANGES = {"up": "▲ up", "down": "▼ down", "no_clear_change": "no clear change"}
 _STEPS = {"very_likely": "very likely", "likely": "likely"}
-_FEW = {"none", "too_small"}
+_FEW, _SAYS_LITTLE = {"none", "too_small"}, " From so few contacts, this says little."
 FEW = 30  # counted contacts, below which nothing is said of a comparison
 _OUTCOMES = {"valid_reply": "replies", "meeting": "meetings"}
 
@@ -28,7 +28,7 @@ def reply_rate(row: Row, window_days: int) -> str:
     """Say the final reply rate, from how many contacts, and when they were first messaged or invited."""
     if not row["reply_rate_den"]:
         return f"Not known yet: no contact's {window_days} days are over."
-    few = " From so few contacts, this says little." if row["reply_rate_evidence"] in _FEW else ""
+    few = _SAYS_LITTLE if row["reply_rate_evidence"] in _FEW else ""
     return (
         f"{row['reply_rate_num']:,} of {counted(row['reply_rate_den'], 'contact')} replied within {window_days} days:"
         f" {percent(row['reply_rate'])}, likely range {_range(row['reply_rate_low'], row['reply_rate_high'])}.{few}"
@@ -75,11 +75,12 @@ def early_read(row: Row) -> str:
         else ""
     )
     has = "has" if row["early_rate_num"] == 1 else "have"
+    few = _SAYS_LITTLE if row["early_rate_evidence"] in _FEW else ""
     return (
         f"{row['early_rate_num']:,} of the {counted(row['early_contacts'], 'contact')} first messaged or"
         f" invited since {day(row['early_first_day'])} {has} replied so far. Some replies are still to come, so these"
         f" contacts count as {row['early_rate_den']:,.0f}: {percent(row['early_rate'])}, likely range"
-        f" {_range(row['early_rate_low'], row['early_rate_high'])}. All sequences together:"
+        f" {_range(row['early_rate_low'], row['early_rate_high'])}.{few} All sequences together:"
         f" {percent(row['early_rate_of_all'])}.{pending}{left_out}"
     )
 
@@ -131,7 +132,7 @@ def more_to_come(row: Row, window_days: int) -> str:
             " them."
         )
     soon = (
-        f"By {day(row['soon_day'])}, the {window_days} days of {counted(row['soon'], 'more contact')} are over."
+        f"By {day(row['soon_day'])}, {counted(row['soon'], 'more contact')} will have had their {window_days} days."
         if row["soon"]
         else f"The next contacts are counted on {day(row['next_day'])}."
     )
@@ -140,17 +141,17 @@ def more_to_come(row: Row, window_days: int) -> str:
     return soon
 
 
-def contacts_needed(row: Row) -> str:
+def contacts_needed(row: Row, ratio: float) -> str:
     """Say how many contacts a comparison with the other sequences needs."""
     needs = [
-        f"{counted(row[column], 'contact')} if its rate is {words} theirs"
-        for column, words in (("contacts_needed_double", "twice"), ("contacts_needed_half", "half"))
-        if row[column] is not None
+        f"{counted(row[f'contacts_needed_{word}'], 'contact')} if its reply rate is {text} theirs"
+        for word, text in times(ratio).items()
+        if row[f"contacts_needed_{word}"] is not None
     ]
     if not needs:
         return "How many contacts it takes is not known: the other sequences have too few contacts, or no reply."
     return (
-        f"To notice a difference from the other sequences takes {' and '.join(needs)}."
+        f"To detect a difference from the other sequences, it needs {', or '.join(needs)}."
         f" It has {row['contacts_counted']:,.0f} (new contacts count in part)."
     )
 
@@ -174,14 +175,17 @@ def difference(found: Comparison) -> list[str]:
     """Say the difference of two reply rates, the verdict, and how many contacts are missing."""
     if found.difference is None:
         return ["Without a reply rate of both, they can't be compared."]
-    needs = " or ".join(f"{number:,} if one has {words} their common rate" for words, number in found.needed.items())
+    said = times(found.ratio)
+    needs = " or ".join(
+        f"{number:,} if one has {said[word]} their common rate" for word, number in found.needed.items()
+    )
     low, high, weekly_low, weekly_high = map(points, (found.low, found.high, found.weekly_low, found.weekly_high))
     return [
         f"Difference, {found.first['name']} minus {found.second['name']}: {points(found.difference)} points."
         f" Likely range: {low} to {high} for a single look, {weekly_low} to {weekly_high} if you look every week,"
         " because each look is another chance to be misled.",
         _verdict(found, found.difference),
-        f"Contacts that each needs to notice a difference in 4 of 5 cases: {needs}."
+        f"Contacts that each needs, to detect a difference in 4 of 5 cases: {needs}."
         if needs
         else "Neither has a reply, so the number of contacts needed is unknown.",
     ]
@@ -195,13 +199,20 @@ def _verdict(found: Comparison, difference: float) -> str:
         return f"Not decided: {' and '.join(thin)}, and {FEW} are needed."
     if found.is_clear:
         higher = one if difference > 0 else other
-        return f"{higher['name']} has the higher reply rate: the range does not include 0."
+        return f"{higher['name']} has the higher reply rate: 0 is in neither range."
     is_first = difference > 0 if found.first_is_above is None else found.first_is_above
     step = _STEPS.get(found.chance or "", "perhaps")
     return (
-        f"Not decided: {(one if is_first else other)['name']} is {step} ahead, but the range includes 0."
-        " Wait for more contacts."
+        f"Not decided: {(one if is_first else other)['name']} is {step} ahead, but the range for a look every week"
+        " includes 0. Wait for more contacts."
     )
+
+
+def times(ratio: float) -> dict[str, str]:
+    """Return how a ratio of two rates is said, of the `higher` and of the `lower` one."""
+    if ratio == 2:  # noqa: PLR2004
+        return {"higher": "twice", "lower": "half"}
+    return {"higher": f"{ratio:g} times", "lower": f"{100 / ratio:.0f}% of"}
 
 
 def _left_out(days: int) -> str:

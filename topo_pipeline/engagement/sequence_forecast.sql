@@ -6,12 +6,17 @@
 {# Unknown days can leave out some of the past Mondays. #}
 {% set past_weeks = 20 %}
 {% set rate_days = 84 %}
+{% set horizons = [7, 30] %}
 {% set has_range = 'expected > 0 AND past_forecasts = ' ~ past_forecasts ~ ' AND past_within >= ' ~ good_forecasts %}
 {% set plural = "if(listed.outcome = 'meeting', 'meetings', 'replies')" %}
 {% set span = 'greatest($reply_window_days::INTEGER, ' ~ rate_days ~ ')' %}
 {% macro key(one, other, columns) -%}
 {{ one }}.sequence_template_id IS NOT DISTINCT FROM {{ other }}.sequence_template_id
         {%- for column in columns %} AND {{ one }}.{{ column }} = {{ other }}.{{ column }}{% endfor %}
+{%- endmacro %}
+{# Of these contacts every window was closed then, so each counts as one. #}
+{% macro closed_then() -%}
+touch_day BETWEEN known_day - {{ rate_days - 1 }} AND known_day - $reply_window_days::INTEGER
 {%- endmacro %}
 {# The middle four fifths of what can come: chance, and what past forecasts missed beyond it. #}
 {% macro half_width(expected) %}(1.28 * sqrt(1 + pow(spread, 2) * {{ expected }}) / 2){% endmacro %}
@@ -22,7 +27,7 @@ greatest(0, pow(greatest(0, sqrt({{ expected }} + 0.25) - {{ half_width(expected
 -- Grain: scope, sequence_template_id, outcome, horizon_days
 WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_days'}) }},
 {{ touches('last_known_day - ' ~ span ~ ' - ' ~ (learning_days + 7 * past_weeks + 7), outcomes) }}, horizons AS (
-    SELECT unnest([7, 30]) AS horizon_days
+    SELECT unnest({{ horizons }}) AS horizon_days
 ), outcomes AS (
     SELECT unnest([{{ names(outcomes) }}]) AS outcome
 ), origins AS (
@@ -44,68 +49,94 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
     SELECT DISTINCT known_day, (known_day + 1)::TIMESTAMP AT TIME ZONE $timezone AS as_of FROM origins
 ), {{ curves(outcomes) }}, shares AS (
     SELECT known_day, outcome, weekday, age_days, share::DECIMAL(18, 9) AS share FROM curves
+), seen AS (
+    -- The days of first touches whose windows were open then: the share that had come, and will have come.
+    SELECT
+        before.known_day,
+        before.outcome,
+        before.known_day - before.age_days AS touch_day,
+        before.share
+        {% for days in horizons %},
+        later_{{ days }}.share AS later_{{ days }}
+        {% endfor %}
+    FROM shares AS before
+    {% for days in horizons %}
+    JOIN shares AS later_{{ days }}
+        ON later_{{ days }}.known_day = before.known_day AND later_{{ days }}.outcome = before.outcome
+        AND later_{{ days }}.weekday = before.weekday
+        AND later_{{ days }}.age_days = least(before.age_days + {{ days }}, $reply_window_days::INTEGER)
+    {% endfor %}
+    WHERE before.age_days < $reply_window_days AND before.weekday = isodow(before.known_day - before.age_days)
 ), by_then AS (
     SELECT known_day, outcome, sequence_template_id, touch_day, sum(runs)::BIGINT AS reached_runs
-    FROM reached JOIN moments ON touch_day > known_day - {{ span }} AND reached_day <= known_day
+    FROM reached JOIN moments ON touch_day > known_day - $reply_window_days::INTEGER AND reached_day <= known_day
     GROUP BY ALL
 ), cells AS (
-    SELECT
-        starts.*,
-        moments.known_day,
-        outcomes.outcome,
-        isodow(starts.touch_day) AS weekday,
-        moments.known_day - starts.touch_day AS age_days,
-        coalesce(reached_runs, 0) AS reached_runs
+    SELECT seen.*, starts.sequence_template_id, is_whole, runs, coalesce(reached_runs, 0) AS reached_runs
     FROM starts
-    JOIN moments ON starts.touch_day BETWEEN moments.known_day - {{ span }} + 1 AND moments.known_day
-    CROSS JOIN outcomes
-    LEFT JOIN by_then
-        ON by_then.known_day = moments.known_day AND by_then.outcome = outcomes.outcome
-        AND {{ key('by_then', 'starts', ['touch_day']) }}
+    JOIN seen USING (touch_day)
+    LEFT JOIN by_then ON {{ key('by_then', 'starts', ['touch_day']) }}
+        AND by_then.known_day = seen.known_day AND by_then.outcome = seen.outcome
+), closed_then AS (
+    SELECT known_day, outcome, sequence_template_id, sum(reached_runs) AS reached_runs, sum(runs) AS worth
+    FROM (
+        SELECT known_day, outcome, sequence_template_id, 0 AS reached_runs, sum(runs) AS runs
+        FROM starts JOIN moments ON {{ closed_then() }}
+        CROSS JOIN outcomes
+        WHERE is_whole
+        GROUP BY ALL
+        UNION ALL
+        SELECT known_day, outcome, sequence_template_id, runs, 0
+        FROM reached JOIN moments ON {{ closed_then() }} AND reached_day <= known_day
+        WHERE is_whole
+    )
+    SEMI JOIN (FROM shares WHERE share IS NOT NULL) AS learned_then USING (known_day, outcome)
+    GROUP BY ALL
 ), rates AS (
     -- Of contacts counted as finished ones, first touched in the weeks before the forecast.
     SELECT
-        cells.known_day,
-        cells.outcome,
+        known_day,
+        outcome,
         sequence_template_id,
         sum(reached_runs) AS num,
-        greatest(sum(runs * share), sum(reached_runs)) AS den
-    FROM cells
-    JOIN shares
-        ON shares.known_day = cells.known_day AND shares.outcome = cells.outcome AND shares.weekday = cells.weekday
-        AND shares.age_days = least(cells.age_days, $reply_window_days::INTEGER)
-    WHERE is_whole AND cells.age_days < {{ rate_days }} AND share IS NOT NULL
+        greatest(sum(worth), sum(reached_runs)) AS den
+    FROM (
+        SELECT known_day, outcome, sequence_template_id, reached_runs, runs * share AS worth
+        FROM cells
+        WHERE is_whole AND share IS NOT NULL AND touch_day > known_day - {{ rate_days }}
+        UNION ALL
+        FROM closed_then
+    )
     GROUP BY ALL
     HAVING den > 0
 ), {{ shrinkage('rates', 'known_day, outcome') }}, shrunk AS (
-    SELECT there.*, {{ shrunken('coalesce(num, 0)', 'coalesce(den, 0)') }} AS rate
-    FROM (SELECT DISTINCT known_day, outcome, sequence_template_id FROM cells) AS there
-    JOIN prior USING (known_day, outcome)
-    LEFT JOIN rates ON {{ key('rates', 'there', ['known_day', 'outcome']) }}
-), steps AS (
-    -- The shares now and at the end of the forecast.
-    SELECT before.*, horizon_days, later.share AS later_share
-    FROM shares AS before
-    JOIN origins USING (known_day)
-    JOIN shares AS later
-        ON later.known_day = before.known_day AND later.outcome = before.outcome AND later.weekday = before.weekday
-        AND later.age_days = least(before.age_days + horizon_days, $reply_window_days::INTEGER)
-    WHERE before.age_days < $reply_window_days
-), flows AS (
+    SELECT
+        prior.known_day, prior.outcome, there.sequence_template_id,
+        {{ shrunken('coalesce(num, 0)', 'coalesce(den, 0)') }} AS rate
+    FROM prior
+    CROSS JOIN (SELECT DISTINCT sequence_template_id FROM starts) AS there
+    LEFT JOIN rates
+        ON {{ key('rates', 'there', []) }} AND rates.known_day = prior.known_day AND rates.outcome = prior.outcome
+), in_flight_then AS (
     -- What is to come of the contacts without the outcome. Nine decimals, so that sums are the same in any order.
     SELECT
         cells.known_day,
-        horizon_days,
         cells.outcome,
         cells.sequence_template_id,
         any_value(rate) AS rate,
-        sum(runs - reached_runs) AS in_flight,
-        sum((runs - reached_runs) * round(coalesce(rate * (later_share - share)::DOUBLE
-            / nullif(1 - rate * share::DOUBLE, 0), 0), 9)::DECIMAL(18, 9)) AS expected
+        sum(runs - reached_runs) AS in_flight
+        {% for days in horizons %},
+        sum((runs - reached_runs) * round(coalesce(rate * (later_{{ days }} - share)::DOUBLE
+            / nullif(1 - rate * share::DOUBLE, 0), 0), 9)::DECIMAL(18, 9)) AS expected_{{ days }}
+        {% endfor %}
     FROM cells
-    JOIN steps USING (known_day, outcome, weekday, age_days)
     LEFT JOIN shrunk ON {{ key('shrunk', 'cells', ['known_day', 'outcome']) }}
     GROUP BY ALL
+), flows AS (
+    SELECT
+        known_day, horizon_days, outcome, sequence_template_id, rate, in_flight,
+        CASE horizon_days {% for days in horizons %}WHEN {{ days }} THEN expected_{{ days }} {% endfor %}END AS expected
+    FROM in_flight_then JOIN origins USING (known_day)
 ), came AS (
     SELECT known_day, horizon_days, outcome, sequence_template_id, sum(runs) AS actual
     FROM reached

@@ -8,7 +8,7 @@
 {% set early_days = 28 %}
 {% set weeks = current_weeks + baseline_weeks %}
 {% set counted = 'replies to know how fast they come' %}
-{% set current_contacts = 'contacts in the last ' ~ current_weeks ~ ' weeks, counted as finished ones' %}
+{% set current_contacts = 'contacts in the last ' ~ current_weeks ~ ' weeks, where new ones count in part' %}
 {% set before = ' in the ' ~ baseline_weeks ~ ' weeks before' %}
 {% set needs = {'current': 30, 'baseline': 60, 'replies': 5} %}
 -- Grain: scope, sequence_template_id
@@ -262,8 +262,8 @@ SELECT
             'needs {} contacts whose {} days are over; {} so far',
             greatest($evidence_small, 1), $reply_window_days, reply_rate_den) END AS rank_reason,
     reply_rate_den + coalesce(early.worth_young, 0) AS contacts_counted,
-    {{ contacts_needed('2.0') }} AS contacts_needed_double,
-    {{ contacts_needed('0.5') }} AS contacts_needed_half,
+    {{ contacts_needed('$detectable_ratio::DOUBLE') }} AS contacts_needed_higher,
+    {{ contacts_needed('(1 / $detectable_ratio::DOUBLE)') }} AS contacts_needed_lower,
     as_of
 FROM listed
 CROSS JOIN dates
@@ -303,7 +303,7 @@ COMMENT ON COLUMN engagement.sequence_signals.baseline_rate IS 'baseline_replies
 COMMENT ON COLUMN engagement.sequence_signals.common_change IS 'What the other sequences did compared with their own baselines: 0.8 means a fifth fewer replies than their baselines led to expect. In scope workspace, of all sequences that can be compared: a holiday or a delivery problem shows here. NULL unless the row can be compared.';
 COMMENT ON COLUMN engagement.sequence_signals.variation IS 'How much reply rates vary from week to week beyond chance, as a share of the rate: 0.15 means by 15%. From the baselines of all sequences that can be compared. In scope workspace, of their sum.';
 COMMENT ON COLUMN engagement.sequence_signals.comparable_sequences IS 'Sequences that can be compared: ACTIVE or of unknown status, current_worth at least {{ needs.current }}, baseline_worth at least {{ needs.baseline }}, and baseline_replies at least {{ needs.replies }}.';
-COMMENT ON COLUMN engagement.sequence_signals.change_z IS 'current_replies compared with what the baseline and common_change lead to expect, in standard errors: chance in both periods and variation. In scope workspace, compared with the baselines alone. NULL unless the row can be compared.';
+COMMENT ON COLUMN engagement.sequence_signals.change_z IS 'How far current_replies is from what the baseline and common_change lead to expect, as a multiple of the difference that chance in both periods and variation typically make (the standard error). In scope workspace, compared with the baselines alone. NULL unless the row can be compared.';
 COMMENT ON COLUMN engagement.sequence_signals.change_z_needed IS 'How large change_z has to be, up or down, for a signal. The more sequences are compared, the larger, so that on 19 of 20 Mondays without any change no sequence has a signal (Holm).';
 COMMENT ON COLUMN engagement.sequence_signals.signal IS 'up or down when the reply rate has clearly changed against the sequence''s own baseline and the other sequences, otherwise no_clear_change. NULL unless the row can be compared (see signal_reason).';
 COMMENT ON COLUMN engagement.sequence_signals.halving_noticeable IS 'TRUE when there are enough contacts to notice it if the reply rate had halved (in 4 of 5 cases). Where it is FALSE, no_clear_change says little. NULL unless the row can be compared.';
@@ -317,6 +317,6 @@ COMMENT ON COLUMN engagement.sequence_signals.chance_above_next IS 'How sure it 
 COMMENT ON COLUMN engagement.sequence_signals.chance_below_first IS 'How sure it is that the reply rate is lower than that of the first sequence in the ranking, in the same steps. NULL in the first row and without a rank.';
 COMMENT ON COLUMN engagement.sequence_signals.rank_reason IS 'Why the sequence has no rank. NULL when it has one, and in scope workspace.';
 COMMENT ON COLUMN engagement.sequence_signals.contacts_counted IS 'Contacts that a comparison can count now: reply_rate_den, and the younger contacts by what they are worth as finished ones.';
-COMMENT ON COLUMN engagement.sequence_signals.contacts_needed_double IS 'Contacts needed to tell a reply rate twice that of all other sequences from theirs, in 4 of 5 cases. Example: 158 to compare with 4,000 others of whom 6% reply. The rest are contacts_counted less. NULL when the others have no replies or too few contacts, or twice their rate is 100% or more.';
-COMMENT ON COLUMN engagement.sequence_signals.contacts_needed_half IS 'The same for half the reply rate of all other sequences.';
+COMMENT ON COLUMN engagement.sequence_signals.contacts_needed_higher IS 'Contacts that the sequence needs, so that a reply rate $detectable_ratio times that of all other sequences (rule detectable_ratio) is detected in 4 of 5 cases. Example: to detect a doubling against 4,000 other contacts of whom 6% reply, 158. Subtract contacts_counted to get the number still missing. NULL when the others have no replies or too few contacts, or the higher rate is 100% or more.';
+COMMENT ON COLUMN engagement.sequence_signals.contacts_needed_lower IS 'The same for a reply rate that is the one of all other sequences divided by $detectable_ratio.';
 COMMENT ON COLUMN engagement.sequence_signals.as_of IS 'End of the last known day (UTC).';

@@ -46,7 +46,7 @@ WITH {{ horizon() }}, weeks AS (
     SELECT
         * EXCLUDE (before),
         coalesce(len(before), 0) AS full_weeks,
-        CASE WHEN weeks_before >= 8 AND full_weeks >= 4 THEN before END AS compared_with,
+        CASE WHEN weeks_before >= 8 AND full_weeks >= 6 THEN before END AS compared_with,
         list_transform(list_reverse_sort(compared_with), lambda week: week.total_sent) AS totals,
         flatten(list_transform(compared_with, lambda week: week.weekdays)) AS weekdays
     FROM followed
@@ -59,7 +59,9 @@ WITH {{ horizon() }}, weeks AS (
         (full_weeks * list_sum(list_transform(totals, lambda total: total * total)) - list_sum(totals) * list_sum(totals))
             / (full_weeks * (full_weeks - 1)) AS variance_of_weeks,
         sqrt(variance_of_weeks / greatest(list_sum(totals) / full_weeks, 1)) AS phi_of_weeks,
-        CASE WHEN totals IS NOT NULL THEN greatest(1.0, phi_of_days, phi_of_weeks) END AS phi,
+        -- Eight weeks show only roughly how much they vary. Where it is clearly more than chance, phi must allow for that.
+        CASE WHEN totals IS NOT NULL
+            THEN greatest(1.0, phi_of_days, phi_of_weeks * if(phi_of_weeks >= 1.8, 1.7, 1)) END AS phi,
         CASE WHEN totals IS NOT NULL THEN greatest(3.5 * phi * sqrt(1.25 * sent_usual), 10, 0.35 * sent_usual) END
             AS threshold
     FROM counted
@@ -72,7 +74,7 @@ WITH {{ horizon() }}, weeks AS (
             WHEN scope = 'sequence' AND days_silent > 0
                 THEN 'the whole workspace sent nothing on ' || {{ days('days_silent') }}
             WHEN weeks_before < 8 THEN 'needs 8 weeks; ' || weeks_before || ' so far'
-            WHEN full_weeks < 4 THEN 'needs 4 full weeks among the 8 before; has ' || full_weeks
+            WHEN full_weeks < 6 THEN 'needs 6 full weeks among the 8 before; has ' || full_weeks
         END AS not_judged
     FROM measured LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id
 )
@@ -93,8 +95,8 @@ COMMENT ON COLUMN engagement.sequence_volumes.days_unknown IS 'Unknown days amon
 COMMENT ON COLUMN engagement.sequence_volumes.days_silent IS 'Days of the week on which the whole workspace sent nothing although it usually does (is_volume_anomaly of workspace_daily), for example holidays.';
 COMMENT ON COLUMN engagement.sequence_volumes.weeks_before IS 'Complete weeks from the first day of the sequence, or the first landed day of the workspace, to this week.';
 COMMENT ON COLUMN engagement.sequence_volumes.full_weeks IS 'Full weeks among the 8 weeks before.';
-COMMENT ON COLUMN engagement.sequence_volumes.sent_usual IS 'Messages usually sent in a week: the mean of the last 4 full weeks among the 8 before. NULL when weeks_before is below 8 or full_weeks is below 4.';
-COMMENT ON COLUMN engagement.sequence_volumes.phi IS 'How much more the numbers vary than chance alone explains, in the full weeks among the 8 before: 1 is no more, 2 twice as much. The largest of 1, 1.59 times the median absolute deviation of the Mondays to Fridays divided by the square root of their median, and the standard deviation of the weeks divided by the square root of their mean. Medians and means below 1 count as 1. NULL when sent_usual is NULL.';
+COMMENT ON COLUMN engagement.sequence_volumes.sent_usual IS 'Messages usually sent in a week: the mean of the last 4 full weeks among the 8 before. NULL when weeks_before is below 8 or full_weeks is below 6.';
+COMMENT ON COLUMN engagement.sequence_volumes.phi IS 'How much more the numbers vary than chance alone explains, in the full weeks among the 8 before: 1 is no more, 2 twice as much. The largest of 1, 1.59 times the median absolute deviation of the Mondays to Fridays divided by the square root of their median, and the standard deviation of the weeks divided by the square root of their mean, which counts 1.7 times where it is 1.8 or more, because so few weeks show it only roughly. Medians and means below 1 count as 1. NULL when sent_usual is NULL.';
 COMMENT ON COLUMN engagement.sequence_volumes.threshold IS 'Smallest difference between total_sent and sent_usual that is unusual: the largest of 3.5 times phi times the square root of 1.25 times sent_usual, 10 messages, and 35% of sent_usual. NULL when sent_usual is NULL.';
 COMMENT ON COLUMN engagement.sequence_volumes.volume_signal IS 'up or down when total_sent differs from sent_usual by threshold or more, otherwise as_usual. NULL when not_judged says why.';
 COMMENT ON COLUMN engagement.sequence_volumes.not_judged IS 'Why the week is not judged: not active, days unknown, the whole workspace sent nothing on a day (for a sequence), or too few weeks before. NULL when it is judged.';

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CHANGE_MARGIN = 0.5
 # Standard errors that a comparison with the others must exceed, as somebody looks at it every week.
 WEEKLY_Z = 2.8
-FEW_CONTACTS, FEW_DAYS = 5, 14
+FEW_DAYS = 14
 
 _UNKNOWN_DAYS = """
 SELECT NULL AS sequence_id, count(*) AS days, min(day) AS first_day, max(day) AS last_day
@@ -94,6 +94,7 @@ WHERE is_judged(sequence_template_id, status) AND den >= $evidence_usable AND ea
     AND newcombe_high(num, den, earlier_num, earlier_den) < 0
 ORDER BY sends DESC, sequence_id
 """
+# A handful of contacts is often chance, and a week later there are more. None in two weeks is not.
 _FEW_CONTACTS = f"""
 SELECT sequence_template_id::VARCHAR AS sequence_id, touched, last_day
 FROM (
@@ -105,7 +106,7 @@ FROM (
     GROUP BY sequence_template_id
 )
 LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id
-WHERE is_judged(sequence_template_id, status) AND touched < {FEW_CONTACTS} AND ever >= $evidence_small
+WHERE is_judged(sequence_template_id, status) AND touched = 0 AND ever >= $evidence_small
     AND (SELECT count(*) FROM landed_days WHERE is_known AND day > last_day - {FEW_DAYS}) = {FEW_DAYS}
 ORDER BY ever DESC, sequence_id
 """  # noqa: S608 - constants

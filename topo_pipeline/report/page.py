@@ -169,7 +169,8 @@ def render(
     now_said = facts(connection, shown, found, rules, local.date())
     then_said, unreadable = archive.earlier(folder, local.date())
     shown["since"] = since(connection, now_said, then_said, shown["workspace"].weeks, unreadable)
-    return Page(_html(shown), said.of(shown), quality["as_of"], len(sequences), now_said, tuple(shown["to_do"]))
+    to_do = tuple(shown["to_do"])
+    return Page(_html(shown), said.of(shown), quality["as_of"], len(sequences), now_said, to_do)
 
 
 def _shown(
@@ -272,6 +273,7 @@ def _template() -> jinja2.Template:
     environment.globals |= {
         "headlines": headlines,
         "wording": wording,
+        "sentences": sentences,
         "percent": percent,
         "counted": counted,
         "points": points,

@@ -53,7 +53,7 @@ def pairs(
     """Compare the sequences that have enough contacts with each other. Return None if there are fewer than two."""
     rated = [id_ for id_, each in found.items() if each.ever["den"] >= max(rules.evidence_small, 1)]
     ids, window = rated[:COMPARED], rules.reply_window_days
-    compared = compare_all(connection, ids)
+    compared = compare_all(connection, ids, rules)
     if not compared:
         return None
     forms: dict[str, int] = {}
@@ -63,7 +63,7 @@ def pairs(
         rows.append(" ".join([str(forms.setdefault(form, len(forms))), *numbers]))
     first, second = ids[:2]
     others = ids[1 : 1 + WITH_FIRST]
-    with_first = compare_all(connection, [*others, first])
+    with_first = compare_all(connection, [*others, first], rules)
     both = _named(compared[first, second], isolated(names[first]), isolated(names[second]))
     return Pairs(
         ids=ids,

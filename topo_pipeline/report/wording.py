@@ -87,8 +87,8 @@ def below(pair: Comparison) -> str:
 
 
 def needed(pair: Comparison) -> str:
-    """Return the contacts that each of two sequences needs to notice half and twice the rate, if they are known."""
-    return " / ".join(count(pair.needed[word]) if word in pair.needed else "–" for word in ("half", "twice"))
+    """Return the contacts that each of two sequences needs to detect a lower and a higher rate, if they are known."""
+    return " / ".join(count(pair.needed[word]) if word in pair.needed else "–" for word in ("lower", "higher"))
 
 
 def next_final(monday: date, window_days: int) -> str:

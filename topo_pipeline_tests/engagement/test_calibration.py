@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bench.calibration import forecast, ranking
+from bench.calibration import findings, forecast, ranking
 from bench.calibration.worlds import Workspace, monday, plan, simulate
+from topo_pipeline.report.findings import KINDS
 
 WEEKS = 48
 JUDGED = ("reply_timing", "sequence_signals")
@@ -126,14 +127,17 @@ def test_the_first_of_the_ranking_is_no_worse_than_by_the_lower_bound_and_likely
     workspace: Workspace,
 ) -> None:
     chance = np.random.default_rng(7)
-    regrets, claims = [], []
+    lost, claims = [], []
     for _ in range(12):
-        rates, contacts = chance.beta(3, 47, 20), np.exp(chance.uniform(2.3, 7.6, 20)).astype(int)
-        found = ranking.ranked(workspace, chance, rates, contacts)
+        rates, contacts = ranking.drawn(ranking.WORLDS["20 sequences"], chance)
+        replies = chance.binomial(contacts, rates)
+        found = ranking.ranked(workspace, replies, contacts, rates)
         assert found["reply_rate_den"].min() >= 30
-        regrets.append(ranking.regret(found))
+        assert found["truth"].iloc[0] == rates[ranking.shrunken(replies, contacts).argmax()]
+        best, by_bound = found["truth"].max(), rates[ranking.lower_bounds(replies, contacts).argmax()]
+        lost.append((best - found["truth"].iloc[0], best - by_bound))
         claims += ranking.claims(found)
-    ours, wilsons = np.mean(regrets, axis=0)
+    ours, wilsons = np.mean(lost, axis=0)
     assert ours <= wilsons + 0.001
     truth = pd.DataFrame(claims, columns=["claim", "is_true"]).groupby("claim")["is_true"].agg(["mean", "size"])
     assert truth.loc["very_likely", "mean"] >= 0.94
@@ -142,13 +146,24 @@ def test_the_first_of_the_ranking_is_no_worse_than_by_the_lower_bound_and_likely
     assert truth["size"].min() >= 1
 
 
+def test_what_the_report_says_is_true_and_holds_for_a_week() -> None:
+    measured = [*findings.comparisons(0.1), *findings.last_steps(0.1), *findings.few_contacts(0.2)]
+    assert all(figure.cases >= 5 for figure in measured)
+    assert {figure.what: figure.value for figure in measured if figure.is_met is False} == {}
+
+
+def test_every_kind_of_finding_is_simulated_or_counts_what_happened() -> None:
+    assert {*findings.SIMULATED, *findings.COUNTED} == {*KINDS}
+    assert not {*findings.SIMULATED} & {*findings.COUNTED}
+
+
 def test_the_added_contacts_follow_from_how_much_the_rates_differ(workspace: Workspace) -> None:
     """Rates of Beta(3, 47) differ as if each had 50 contacts before, those of Beta(60, 940) as if it had 1,000."""
     chance = np.random.default_rng(8)
     added = {}
     for alpha, beta in ((3, 47), (60, 940)):
-        contacts = np.full(200, 2000)
-        found = ranking.ranked(workspace, chance, chance.beta(alpha, beta, 200), contacts)
+        contacts, rates = np.full(200, 2000), chance.beta(alpha, beta, 200)
+        found = ranking.ranked(workspace, chance.binomial(contacts, rates), contacts, rates)
         added[alpha + beta] = found["reply_rate_contacts_added"].iloc[0]
     assert added[50] == pytest.approx(50, rel=0.3)
     assert added[1000] == pytest.approx(1000, rel=0.3)

@@ -9,6 +9,7 @@ from scipy import integrate, stats
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from topo_pipeline.engagement.comparison import Comparison, compare, contacts_needed
+from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.engagement.sentences import comparison as sentences
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, enrolled, march, replied, sent, uid
 from topo_pipeline_tests.engagement.oracle import days
@@ -37,9 +38,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return workspace
 
 
-def compared(workspace: Workspace, first: str, second: str) -> Comparison:
+def compared(workspace: Workspace, first: str, second: str, rules: Rules = DEFAULT_RULES) -> Comparison:
     with workspace.warehouse.reader() as connection:
-        return compare(connection, uid(first), uid(second))
+        return compare(connection, uid(first), uid(second), rules)
 
 
 @pytest.mark.parametrize(("first", "second"), [("strong", "weak"), ("middle", "strong"), ("weak", "silent")])
@@ -79,9 +80,20 @@ def test_the_chance_is_that_of_the_adjusted_rates(workspace: Workspace) -> None:
 
 def test_the_contacts_needed_are_those_of_lehrs_rule_and_never_of_the_observed_difference() -> None:
     # 8% against 4%: 16 * 0.06 * 0.94 / 0.04². 8% against 16%: 16 * 0.12 * 0.88 / 0.08².
-    assert contacts_needed(0.08) == {"twice": 264, "half": 564}
-    assert contacts_needed(0.6).keys() == {"half"}
-    assert contacts_needed(0.0) == contacts_needed(None) == {}
+    assert contacts_needed(0.08, 2) == {"higher": 264, "lower": 564}
+    assert contacts_needed(0.6, 2).keys() == {"lower"}
+    assert contacts_needed(0.0, 2) == contacts_needed(None, 2) == {}
+
+
+def test_the_contacts_needed_follow_the_ratio_that_a_company_wants_to_detect(workspace: Workspace) -> None:
+    assert contacts_needed(0.08, 1.5).keys() == {"higher", "lower"}
+    rules = Rules(detectable_ratio=1.5)
+    usual, closer = compared(workspace, "strong", "weak"), compared(workspace, "strong", "weak", rules)
+    assert all(closer.needed[word] > usual.needed[word] for word in closer.needed)
+    assert "if one has twice their common rate" in sentences(usual, 30)[4]
+    said = sentences(closer, 30)[4]
+    assert "if one has 1.5 times their common rate" in said
+    assert "if one has 67% of their common rate" in said
 
 
 def test_a_sequence_without_a_rate_cannot_be_compared(workspace: Workspace) -> None:
@@ -96,10 +108,10 @@ def test_a_sequence_without_a_rate_cannot_be_compared(workspace: Workspace) -> N
 def test_only_a_difference_beyond_the_weekly_range_holds(workspace: Workspace) -> None:
     clear, unclear = compared(workspace, "strong", "weak"), compared(workspace, "middle", "weak")
     assert (clear.is_clear, unclear.is_clear) == (True, False)
-    holds = "strong has the higher reply rate: the range does not include 0."
+    holds = "strong has the higher reply rate: 0 is in neither range."
     assert sentences(clear, 30)[3] == sentences(compared(workspace, "weak", "strong"), 30)[3] == holds
     assert sentences(replace(unclear, chance="likely"), 30)[3] == (
-        "Not decided: middle is likely ahead, but the range includes 0. Wait for more contacts."
+        "Not decided: middle is likely ahead, but the range for a look every week includes 0. Wait for more contacts."
     )
     assert sentences(compared(workspace, "tiny", "weak"), 30)[3] == (
         "Not decided: tiny has 20 counted contacts, and 30 are needed."

@@ -16,7 +16,7 @@ from topo_pipeline_tests.engagement.oracle.reply_timing import reply_timing
 from topo_pipeline_tests.engagement.oracle.signals import sequence_signals
 from topo_pipeline_tests.engagement.worlds import name_sequences
 
-RULES = Rules(reply_window_days=10, censored_days=0, evidence_small=20)
+RULES = Rules(reply_window_days=10, censored_days=0, evidence_small=20, detectable_ratio=1.6)
 LENGTH = 119
 # Runs a day, and the reply rate before and after the change.
 SEQUENCES = {"large": (6, 0.3, 0.3), "fallen": (6, 0.4, 0.08), "twin": (3, 0.29, 0.29), "small": (1, 0.2, 0.2)}

@@ -162,14 +162,15 @@ def test_a_change_says_what_came_and_what_was_expected() -> None:
 EARLY = {
     "early_rate": 0.1, "early_rate_low": 0.05, "early_rate_high": 0.2, "early_rate_num": 1, "early_rate_den": 10.2,
     "early_contacts": 14, "early_first_day": date(2026, 4, 3), "early_rate_of_all": 0.08, "early_pending": 0,
-    "early_days_left_out": 0,
+    "early_rate_evidence": "too_small", "early_days_left_out": 0,
 }  # fmt: skip
 
 
 def test_an_early_read_is_given_next_to_that_of_all_sequences_and_with_replies_not_classified() -> None:
     assert sentences.early_read(EARLY) == (
         "1 of the 14 contacts first messaged or invited since 3 April 2026 has replied so far. Some replies are"
-        " still to come, so these contacts count as 10: 10.0%, likely range 5.0–20.0%. All sequences together: 8.0%."
+        " still to come, so these contacts count as 10: 10.0%, likely range 5.0–20.0%. From so few contacts, this says"
+        " little. All sequences together: 8.0%."
     )
     assert "Topo has not classified 3 of the replies yet." in sentences.early_read(EARLY | {"early_pending": 3})
     none = {"early_rate": None, "early_reason": "no contact in the last 28 days"}
@@ -202,9 +203,9 @@ def test_a_forecast_has_its_range_and_record_or_the_reason_why_there_is_none() -
 
 
 def test_contacts_needed_are_left_out_where_the_others_have_too_few() -> None:
-    row = {"contacts_needed_double": 158, "contacts_needed_half": None, "contacts_counted": 44.6}
-    assert sentences.contacts_needed(row) == (
-        "To notice a difference from the other sequences takes 158 contacts if its rate is twice theirs. It has 45 (new"
-        " contacts count in part)."
+    row = {"contacts_needed_higher": 158, "contacts_needed_lower": None, "contacts_counted": 44.6}
+    assert sentences.contacts_needed(row, 2.0) == (
+        "To detect a difference from the other sequences, it needs 158 contacts if its reply rate is twice theirs. It"
+        " has 45 (new contacts count in part)."
     )
-    assert "too few" in sentences.contacts_needed(row | {"contacts_needed_double": None})
+    assert "too few" in sentences.contacts_needed(row | {"contacts_needed_higher": None}, 2.0)

@@ -34,6 +34,9 @@ def test_a_category_leaves_the_class_in_which_it_is_by_default(tmp_path: Path) -
     [
         ("reply_window = 21", "reply_window: unknown rule. The rules are positive_replies, neutral_replies"),
         ("reply_window_days = -1", "reply_window_days: Input should be greater than or equal to 0"),
+        ("reply_window_days = 366", "reply_window_days: Input should be less than or equal to 365"),
+        ("detectable_ratio = 1", "detectable_ratio: Input should be greater than or equal to 1.05"),
+        ('detectable_ratio = "2"', "detectable_ratio: Input should be a valid number"),
         ("reply_window_days = 1.5", "reply_window_days: Input should be a valid integer"),
         ("reply_window_days = true", "reply_window_days: Input should be a valid integer"),
         ('censored_days = "ten"', "censored_days: Input should be a valid integer"),

@@ -72,11 +72,11 @@ def test_each_silence_has_its_reason(workspace: Workspace) -> None:
     }
     assert reasons == {
         "small": (
-            "needs 30 contacts in the last 4 weeks, counted as finished ones; 29 so far",
+            "needs 30 contacts in the last 4 weeks, where new ones count in part; 29 so far",
             "needs 30 contacts whose 7 days are over; 29 so far",
         ),
         "old": (
-            "needs 30 contacts in the last 4 weeks, counted as finished ones; 1 so far",
+            "needs 30 contacts in the last 4 weeks, where new ones count in part; 1 so far",
             "needs 30 contacts whose 7 days are over; 1 so far",
         ),
         "over": ("the status is ARCHIVED",) * 2,
@@ -117,7 +117,7 @@ def test_the_first_is_best_only_if_it_is_told_apart(
     assert (first["reply_rank"], first["standing"], second["standing"]) == (1, standing, None)
     assert first["chance_above_next"] == second["chance_below_first"] == chance
     assert (first["chance_below_first"], second["chance_above_next"]) == (None, None)
-    assert first["contacts_needed_double"] == contacts_needed(second["reply_rate_num"], second["reply_rate_den"], 2.0)
+    assert first["contacts_needed_higher"] == contacts_needed(second["reply_rate_num"], second["reply_rate_den"], 2.0)
 
 
 def test_the_contacts_needed_grow_when_there_are_few_others_to_compare_with() -> None:

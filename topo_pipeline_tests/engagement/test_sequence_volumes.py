@@ -73,8 +73,11 @@ def judged(row: Row) -> tuple[Any, ...]:
             # The median of the days is 2, and their median distance from it 1.
             ([(1, 1, 2, 3, 3)] * 8, 2, 10, 1.1242997820866107, 13.912500000000001, "as_usual"),
             # A sequence that sends on Mondays: the days do not show how much its weeks vary.
-            ([only(10), only(30)] * 4, only(60), 20, 2.390457218668787, 41.83300132670378, "as_usual"),
-            ([only(10), only(30)] * 4, only(62), 20, 2.390457218668787, 41.83300132670378, "up"),
+            ([only(20), only(32)] * 4, only(51), 26, 1.257941804066302, 25.099800796022265, "as_usual"),
+            ([only(20), only(32)] * 4, only(52), 26, 1.257941804066302, 25.099800796022265, "up"),
+            # Where weeks vary clearly more than chance explains, 1.7 times as much: 1.7 times 2.390.
+            ([only(10), only(30)] * 4, only(91), 20, 1.7 * 2.390457218668787, 1.7 * 41.83300132670378, "as_usual"),
+            ([only(10), only(30)] * 4, only(92), 20, 1.7 * 2.390457218668787, 1.7 * 41.83300132670378, "up"),
         ]
     ],
     indirect=["case"],
@@ -159,11 +162,11 @@ def test_the_workspace_is_not_judged_either_in_a_week_with_an_unknown_day(worksp
         assert (row["days_unknown"], row["not_judged"], row["volume_signal"]) == (1, "1 day unknown", None)
 
 
-@pytest.mark.parametrize(("missing", "signal"), [(4, "down"), (5, None)])
-def test_four_full_weeks_are_enough(workspace: Workspace, missing: int, signal: str | None) -> None:
+@pytest.mark.parametrize(("missing", "signal"), [(2, "down"), (3, None)])
+def test_six_full_weeks_are_enough(workspace: Workspace, missing: int, signal: str | None) -> None:
     landed(workspace, [*weeks(*[4] * 8, 0)], *(MONDAY + n * WEEK for n in range(3, 3 + missing)))
     row = of(workspace)[LAST]
-    why = None if signal else "needs 4 full weeks among the 8 before; has 3"
+    why = None if signal else "needs 6 full weeks among the 8 before; has 5"
     assert (row["full_weeks"], row["volume_signal"], row["not_judged"]) == (8 - missing, signal, why)
 
 

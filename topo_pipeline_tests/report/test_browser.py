@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from topo_pipeline.engagement import sentences
 from topo_pipeline.engagement.comparison import compare
+from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.report.palette import DARK, LIGHT
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.engagement.helpers import uid
@@ -273,7 +274,7 @@ def test_any_two_sequences_are_compared_in_the_words_of_the_command(rated: Repor
     said = page.locator("#difference p")
     for one, other in combinations(["strong", "middle", "weak", "silent"], 2):  # in the order of the list
         with rated.workspace.warehouse.reader() as connection:
-            expected = sentences.comparison(compare(connection, uid(one), uid(other)), 30)
+            expected = sentences.comparison(compare(connection, uid(one), uid(other), DEFAULT_RULES), 30)
         for pair in ((one, other), (other, one)):
             for select, name in zip((first, second), pair, strict=True):
                 select.select_option(f"\u2068Sequence {name} 2026\u2069")

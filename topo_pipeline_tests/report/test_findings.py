@@ -134,12 +134,14 @@ def test_changes_are_found_for_a_sequence_and_for_all_together(tmp_path_factory:
     assert found(of_all, "down") == []
 
 
-def test_a_silent_sequence_and_one_with_few_new_contacts_are_found(workspace: Workspace) -> None:
+def test_a_silent_sequence_and_one_without_new_contacts_are_found(workspace: Workspace) -> None:
     happened = [
         *(did for n in range(40) for did in (enrolled(march(2, 8), f"q {n}", sequence="quiet"),
                                              sent(march(2), f"q {n}", sequence="quiet"))),
         *(did for day in range(2, 30) for did in contacts("busy", day, 3, 0)),
         *contacts("new", 29, 2, 0),
+        *contacts("slow", 2, 40, 0),
+        *contacts("slow", 29, 1, 0),
     ]  # fmt: skip
     workspace.land_all(happened)
     workspace.build()

@@ -35,7 +35,7 @@ def test_the_forms_and_numbers_of_every_pair_are_the_sentences_of_compare(rated:
         named = [found.data["rates"][place].split("\u2068")[1].split("\u2069")[0] for place in (one, other)]
         said = said.replace("{first}", named[0]).replace("{second}", named[1])
         with rated.workspace.warehouse.reader() as connection:
-            pair = compare(connection, uid(RATED[one]), uid(RATED[other]))
+            pair = compare(connection, uid(RATED[one]), uid(RATED[other]), DEFAULT_RULES)
         rates = [data["rates"][place].translate({0x2068: "", 0x2069: ""}) for place in (one, other)]
         assert [*rates, *said.split("\n")] == sentences.comparison(pair, 30)
     assert found.which == "These are the 4 sequences with at least 30 contacts whose 30 days are over."

@@ -229,7 +229,7 @@ def _workspace(world: World, rated: list[Row]) -> Row:
     row |= rate("reply_rate", num, den, world.rules) | dict.fromkeys((*RANKS, *CHANCES))
     young = counted(world, _young(world, touches_of(world)), world.last_known or date.min)
     row |= {"contacts_counted": float(den + (young.worth or 0))}
-    row |= dict.fromkeys(("contacts_needed_double", "contacts_needed_half"))
+    row |= dict.fromkeys(("contacts_needed_higher", "contacts_needed_lower"))
     return _complete(world, row)
 
 
@@ -266,8 +266,8 @@ def _unknown(world: World, summary: Row) -> Row:
     row |= _ranks(world, sequence, summary, {})
     row |= {
         "contacts_counted": float(summary["reply_rate_den"]),
-        "contacts_needed_double": None,
-        "contacts_needed_half": None,
+        "contacts_needed_higher": None,
+        "contacts_needed_lower": None,
     }
     dates = ("early_first_day", "early_last_day", "monday", "as_of")
     return row | dict.fromkeys(dates) | {"early_days_left_out": 0, "change_days_left_out": 0, "comparable_sequences": 0}
@@ -331,7 +331,7 @@ def _signal_reason(world: World, sequence: str | None, series: Series | None, ro
         return _lacks(NEEDED, "replies to know how fast they come", learned(world).of_all)
     current, baseline = (row[f"{period}_worth"] or 0 for period in ("current", "baseline"))
     if current < MIN_CURRENT:
-        return _lacks(MIN_CURRENT, "contacts in the last 4 weeks, counted as finished ones", current)
+        return _lacks(MIN_CURRENT, "contacts in the last 4 weeks, where new ones count in part", current)
     if baseline < MIN_BASELINE:
         return _lacks(MIN_BASELINE, "contacts in the 8 weeks before", baseline)
     if row["baseline_replies"] < MIN_REPLIES:
@@ -389,13 +389,13 @@ def _needed(world: World, own: list[Touch], summary: Row, rated: list[Row]) -> R
     is_named = summary["sequence_template_id"] is not None
     return {
         "contacts_counted": float(summary["reply_rate_den"] + young),
-        "contacts_needed_double": contacts_needed(num, den, 2.0) if is_named else None,
-        "contacts_needed_half": contacts_needed(num, den, 0.5) if is_named else None,
+        "contacts_needed_higher": contacts_needed(num, den, world.rules.detectable_ratio) if is_named else None,
+        "contacts_needed_lower": contacts_needed(num, den, 1 / world.rules.detectable_ratio) if is_named else None,
     }
 
 
 def contacts_needed(num: int, den: int, factor: float) -> int | None:
-    """Return the contacts needed to tell a rate from that of others, which it is `factor` times."""
+    """Return the contacts needed to detect that a rate is `factor` times that of the others."""
     if not num or num / den * factor >= 1:
         return None
     before = num / den

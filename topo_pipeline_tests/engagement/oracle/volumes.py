@@ -75,7 +75,7 @@ def daily_volume(world: World, sequence: str | None, day: date) -> Row:
     usual = [each for each in sent.on_weekday_before(day) if everything.counts[each] > 0]
     counts = [sent.counts[each] for each in usual]
     is_judged = world.is_judged(sequence) and world.is_known(day) and len(usual) >= 6
-    is_steady = is_judged and min(counts) >= 3 and median(counts) >= 10
+    is_steady = is_judged and min(counts) >= 7 and median(counts) >= 15
     stopped = sent.counts[day] == 0 and everything.counts[day] > 0
     return {"sent_expected": sent.expected(usual), "is_volume_anomaly": is_steady and stopped if is_judged else None}
 
@@ -133,7 +133,7 @@ def _row(sent: Sent, week: Week, earlier: list[Week]) -> Row:
         "not_judged": _why_not(sent, week, len(complete), len(full)),
         **dict.fromkeys(("sent_usual", "phi", "threshold", "volume_signal")),
     }
-    if len(complete) < 8 or len(full) < 4:
+    if len(complete) < 8 or len(full) < 6:
         return row
     usual = sum(each.total for each in full[-4:]) / 4
     phi = max(1.0, _phi_of_days(full), _phi_of_weeks(full))
@@ -151,7 +151,8 @@ def _phi_of_days(full: list[Week]) -> float:
 
 def _phi_of_weeks(full: list[Week]) -> float:
     totals = [week.total for week in full]
-    return sqrt(variance(totals) / max(mean(totals), 1))
+    phi = sqrt(variance(totals) / max(mean(totals), 1))
+    return 1.7 * phi if phi >= 1.8 else phi
 
 
 def _why_not(sent: Sent, week: Week, complete: int, full: int) -> str | None:
@@ -163,7 +164,7 @@ def _why_not(sent: Sent, week: Week, complete: int, full: int) -> str | None:
         return f"the whole workspace sent nothing on {_days(week.silent)}"
     if complete < 8:
         return f"needs 8 weeks; {complete} so far"
-    return f"needs 4 full weeks among the 8 before; has {full}" if full < 4 else None
+    return f"needs 6 full weeks among the 8 before; has {full}" if full < 6 else None
 
 
 def _days(number: int) -> str:
