@@ -107,31 +107,32 @@ def land_new_days(buffer: Buffer, reads: Sequence[tuple[ReadDay, datetime]], run
 
     There must be nothing that can't be read, no labels of channels and no erased people.
     """
-    connection, loads = buffer.connection, []
+    connection, loads, activities = buffer.connection, [], []
     for read, now in reads:
         asked = {field.name: getattr(read, field.name) for field in fields(Load) if hasattr(read, field.name)}
         counts = dict.fromkeys(("changed", "removed", "rejects", "suppressed"), 0)
         counts |= dict.fromkeys(("rows", "added"), len({id_ for id_, *_ in read.activities}))
         loads.append(vars(Load(**asked | counts | {"load_id": uuid.uuid4(), "run_id": run_id, "finished_at": now})))
-    connection.register("new_loads", pd.DataFrame(loads).astype(str))
-    connection.execute("INSERT INTO topo.loads BY NAME FROM new_loads")
-    activities = [activity for read, _ in reads for activity in read.activities]
+        activities += read.activities
+    connection.execute("INSERT INTO topo.loads BY NAME SELECT unnest($loads, recursive := true)", {"loads": loads})
     if activities:
         buffer.clear()
         buffer.add(frame(*activities))
         stage(connection, reads[0][0].rejects, {}, day=DAY, load_id=uuid.UUID(int=0), now=LANDED)
-        pairs = {
-            (id_, load["load_id"]) for (read, _), load in zip(reads, loads, strict=True) for id_, *_ in read.activities
-        }
-        connection.register("loaded", pd.DataFrame(pairs, columns=["loaded_id", "loaded_in"]).astype(str))
+        ids = [
+            {"loaded_in": load["load_id"], "ids": [id_ for id_, *_ in read.activities]}
+            for (read, _), load in zip(reads, loads, strict=True)
+        ]
         connection.execute(
-            "INSERT INTO topo.activities SELECT staged.* REPLACE (new_loads.day::DATE AS day,"
-            " finished_at::TIMESTAMPTZ AS landed_at, loaded_in::UUID AS load_id) FROM staged"
-            " JOIN loaded ON staged.id = loaded_id::UUID JOIN new_loads ON new_loads.load_id = loaded_in"
+            """
+            INSERT INTO topo.activities
+            SELECT staged.* REPLACE (loads.day AS day, finished_at AS landed_at, loads.load_id AS load_id)
+            FROM (SELECT DISTINCT loaded_in, unnest(ids)::UUID AS id FROM (SELECT unnest($ids, recursive := true)))
+            JOIN staged USING (id) JOIN topo.loads ON loads.load_id = loaded_in
+            """,
+            {"ids": ids},
         )
         drop_staging(connection)
-        connection.unregister("loaded")
-    connection.unregister("new_loads")
 
 
 def land_into(
