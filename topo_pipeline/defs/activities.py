@@ -56,7 +56,7 @@ def topo_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         "kinds": {"python", "duckdb"},
         "owners": OWNERS,
         "pool": "topo_api",
-        "freshness_policy": every_morning(settings),
+        "freshness_policy": every_morning(settings.timezone),
     }
     return [
         dg.asset(

@@ -64,7 +64,7 @@ def _asset(table: metrics.MetricTable, settings: Settings) -> dg.AssetsDefinitio
         code_version=table.fingerprint(settings.rules, settings.timezone),
         description=description(table),
         automation_condition=FOLLOW,
-        freshness_policy=every_morning(settings),
+        freshness_policy=every_morning(settings.timezone),
         metadata=links(table, settings),
     )
     def metric_table(

@@ -13,7 +13,7 @@ import json
 import re
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
-from functools import cache
+from functools import cache, cached_property
 from graphlib import TopologicalSorter
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -57,7 +57,7 @@ class MetricTable:
     name: str
     sql: str
 
-    @property
+    @cached_property
     def statements(self) -> str:
         """The script without the comments on tables and columns."""
         return _COMMENT.sub("", self.sql)
@@ -69,11 +69,15 @@ class MetricTable:
         """
         found: dict[str, dict[str, str]] = {self.name: {}}
         values = asdict(rules)
-        for table, column, text in _COMMENT.findall(self.sql):
-            found.setdefault(table, {})[column] = Template(text.replace("''", "'")).substitute(values)
+        for table, column, text in self._comments:
+            found.setdefault(table, {})[column] = text.substitute(values)
         if "" not in found[self.name]:
             raise ValueError(f"{self.name}.sql has no comment on its table")
         return found
+
+    @cached_property
+    def _comments(self) -> list[tuple[str, str, Template]]:
+        return [(table, name, Template(text.replace("''", "'"))) for table, name, text in _COMMENT.findall(self.sql)]
 
     @property
     def description(self) -> str:
@@ -103,19 +107,22 @@ class MetricTable:
         """Whether a build only processes new loads; `engagement.builds` records the loads and the fingerprint."""
         return "engagement.builds" in self.sql
 
-    @property
+    @cached_property
     def reads(self) -> frozenset[tuple[str, str]]:
         """The upstream tables (schema, name)."""
         upstream = {_OWNERS.get(name, name) for name in _NAME.findall(self.sql)} - _BOOKKEEPING
         upstream = {_main_tables().get(name, name) for name in upstream} - {f"engagement.{self.name}"}
         return frozenset((schema, name) for schema, _, name in (full.partition(".") for full in upstream))
 
+    @cached_property
+    def _code(self) -> str:
+        return _TEXT_OR_REMARK.sub(r"\1", self.statements)
+
     def fingerprint(self, rules: Rules, timezone: str) -> str:
         """Return a hash of what decides the rows: statements, macros, and the rules and time zone that they use."""
-        statements = _TEXT_OR_REMARK.sub(r"\1", self.statements)
         values = asdict(rules) | {"timezone": timezone}
-        named = {name: values[name] for name in sorted({*_PARAMETER.findall(statements)} & values.keys())}
-        made_by = json.dumps([statements, macros.DEFINITIONS, named])
+        named = {name: values[name] for name in sorted({*_PARAMETER.findall(self._code)} & values.keys())}
+        made_by = json.dumps([self._code, macros.DEFINITIONS, named])
         return hashlib.sha256(made_by.encode()).hexdigest()[:16]
 
 
