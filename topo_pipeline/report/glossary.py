@@ -44,8 +44,8 @@ _TERMS = {
     ),
     "trend": (
         "Trend",
-        "The final reply rate over time, four weeks at a time. Below the line: its first and last value. The bottom"
-        " is 0% and the top is the sequence's own highest value.",
+        "The final reply rate over time, four weeks at a time, where these have at least {evidence_small} contacts."
+        " Below the line: its first and last value. The bottom is 0% and the top is the sequence's own highest value.",
     ),
     "rank": (
         "Order",

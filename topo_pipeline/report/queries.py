@@ -91,18 +91,18 @@ GROUP BY ALL
 ORDER BY ALL
 """
 
-# Four weeks at a time, so that the line of a small sequence shows more than chance.
+# Four weeks at a time, and only if they have enough contacts, so that the line shows more than chance.
 _TRENDS = f"""
 SELECT sequence_template_id::VARCHAR AS sequence_id, newest, (newest - week_start) // 7 AS weeks_ago, rate
 FROM (
     SELECT sequence_template_id, week_start, max(week_start) OVER () AS newest,
-        rate(sum(reply_rate_num) OVER recent, sum(reply_rate_den) OVER recent) AS rate
+        sum(reply_rate_den) OVER recent AS den, rate(sum(reply_rate_num) OVER recent, den) AS rate
     FROM engagement.sequence_trends
     WHERE is_mature
     WINDOW recent AS (PARTITION BY sequence_template_id ORDER BY week_start
         RANGE BETWEEN INTERVAL 21 DAYS PRECEDING AND CURRENT ROW)
 )
-WHERE rate IS NOT NULL AND weeks_ago < {TREND_WEEKS} AND sequence_template_id IS NOT NULL
+WHERE den >= greatest($evidence_small, 1) AND weeks_ago < {TREND_WEEKS} AND sequence_template_id IS NOT NULL
 ORDER BY sequence_id, week_start
 """  # noqa: S608 - a constant
 
@@ -291,10 +291,11 @@ def counts(connection: "DuckDBPyConnection", first: date, last: date) -> Row:
 def sequences(connection: "DuckDBPyConnection", rules: Rules) -> dict[str, Sequence]:
     """Return each sequence by its id, best first, those without a rank last."""
     macros.define(connection)
+    few = {"evidence_small": rules.evidence_small}
     steps, timing, channels, trends = (
         _grouped(rows(connection, sql, **values))
         for sql, values in (
-            (_STEPS, {}), (_TIMING, {"evidence_small": rules.evidence_small}), (_CHANNELS, {}), (_TRENDS, {}),
+            (_STEPS, {}), (_TIMING, few), (_CHANNELS, {}), (_TRENDS, few),
         )
     )  # fmt: skip
     signals = {row["sequence_id"]: row for row in rows(connection, f"{_SIGNALS} WHERE scope = 'sequence'")}

@@ -42,14 +42,14 @@ def numbers_of(many: Reported, name: str, period: str) -> list[str]:
 
 
 def trend_of(many: Reported, name: str) -> str:
-    """Return the first and last rate of the trend line: those of four weeks together, of weeks that are final."""
+    """Return the first and last rate of the trend line: those of four weeks with 30 contacts, if they are final."""
     weeks = {week: row for week, row in many.workspace.trend(name).items() if row["is_mature"]}
     newest = max(row["week_start"] for row in many.workspace.rows("sequence_trends") if row["is_mature"])
     rates = []
     for ago in range(12, -1, -1):
         week = newest - timedelta(weeks=ago)
         pooled = [weeks[each] for each in (week - timedelta(weeks=n) for n in range(4)) if each in weeks]
-        if week in weeks and (contacts := sum(row["reply_rate_den"] for row in pooled)):
+        if week in weeks and (contacts := sum(row["reply_rate_den"] for row in pooled)) >= 30:
             rates.append(sum(row["reply_rate_num"] for row in pooled) / contacts)
     return f"{as_percent(rates[0])} to {as_percent(rates[-1])}" if len(rates) > 1 else ""
 
