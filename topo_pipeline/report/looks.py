@@ -37,7 +37,7 @@ WHERE all_runs > 0
 ORDER BY nth
 """
 _DAILY = """
-SELECT day, sum(active_runs)::BIGINT AS active, sum(unique_sent)::BIGINT AS contacted,
+SELECT day, sum(active_runs)::BIGINT AS active, sum(unique_touched)::BIGINT AS touched,
     sum(unique_valid_replies)::BIGINT AS replied, sum(unique_meetings)::BIGINT AS met,
     count(*) FILTER (is_volume_anomaly) AS unusual
 FROM engagement.sequence_daily
@@ -108,7 +108,7 @@ ORDER BY week_start
 """
 _SUMMARY = f"""
 SELECT
-    sequence_template_id::VARCHAR AS sequence_id, {NAME} AS name, unique_sent, reply_rate AS rate,
+    sequence_template_id::VARCHAR AS sequence_id, {NAME} AS name, unique_touched, reply_rate AS rate,
     reply_rate_low AS low, reply_rate_high AS high, reply_rate_evidence AS evidence,
     evidence IN ('usable', 'directional') AS is_highlighted
 {RANKED}
@@ -179,7 +179,7 @@ LOOKS = {
         "Stages that the sequence runs reached",
         {"stage": "stage", "runs": "runs", "of messaged or invited": "share"},
         """
-        SELECT count(contacted_at) AS contacted, count(first_valid_reply_at) AS replied,
+        SELECT count(touched_at) AS contacts, count(first_valid_reply_at) AS replied,
             count(*) FILTER (exit_reason = 'active') AS active, count(*) FILTER (left_censored) AS left_censored
         FROM engagement.sequence_runs
         """,
@@ -188,7 +188,7 @@ LOOKS = {
         _DAILY,
         charts.active_runs,
         "Active runs at the end of each day",
-        {"day": "day", "active": "active", "contacted": "contacted", "replied": "replied", "meetings": "met",
+        {"day": "day", "active": "active", "new contacts": "touched", "replied": "replied", "meetings": "met",
          "unusual volumes": "unusual"},
         """
         SELECT count(DISTINCT day) AS days, count(*) FILTER (is_volume_anomaly) AS unusual_volumes
@@ -214,7 +214,7 @@ LOOKS = {
         _SUMMARY,
         partial(_intervals, value="rate"),
         "Reply rates with 95% intervals, top ten sequences",
-        {"sequence": "name", "contacted": "unique_sent", "reply rate": "rate", "evidence": "evidence"},
+        {"sequence": "name", "contacts": "unique_touched", "reply rate": "rate", "evidence": "evidence"},
         """
         SELECT count(*) AS sequences, count(*) FILTER (is_silent) AS silent_sequences, max(days_unknown) AS days_unknown
         FROM engagement.sequence_summary

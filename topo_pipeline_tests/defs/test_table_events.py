@@ -63,7 +63,7 @@ def test_column_lineage_names_the_source_columns(refreshed: Pipeline) -> None:
 
 NUMBERS = {
     "sequence_activity": {"messages", "replies"},
-    "sequence_runs": {"contacted", "replied", "active", "left_censored"},
+    "sequence_runs": {"contacts", "replied", "active", "left_censored"},
     "sequence_daily": {"days", "unusual_volumes"},
     "sequence_cohorts": {"matured_runs"},
     "sequence_summary": {"sequences", "silent_sequences", "days_unknown"},
