@@ -56,9 +56,10 @@ settings.load_profile("tests")
 # The seconds that a test waits for an event before it fails. Nothing takes that long, even on a slow and busy machine.
 PATIENCE = 900.0
 
-# These files take longest, mostly in other processes. They start first, so that no worker runs one alone at the end.
+# These files take longest, some in other processes. They start first, so that no worker runs one alone at the end.
 LONGEST = (
-    *("test_dev", "test_killed_runs", "test_ui_backfills"),
+    *("test_dev", "test_killed_runs", "test_ui_backfills", "test_places"),
+    *("test_shared_lake", "test_lake_backups", "test_incremental"),
     *("test_backfill", "test_demo", "test_concurrent_backfills"),
 )
 

@@ -322,7 +322,13 @@ class Workspace:
     def select(self, sql: str) -> list[tuple[Any, ...]]:
         """Query the tables that the statement names."""
         named = {*_NAMED.findall(sql)}
-        with self._seeing(*(named if named and "builds" not in named else TABLES)) as connection:
+        if named and "builds" not in named:
+            with self._seeing(*named):
+                pass
+            warehouse = self._warehouse
+        else:
+            warehouse = self.warehouse
+        with warehouse.reader() as connection:
             return connection.execute(sql).fetchall()
 
     def rows(self, table: str) -> list[dict[str, Any]]:
