@@ -51,7 +51,7 @@ class Figure:
         """Whether the value is within the target. None without a target."""
         if self.value is None or (self.low is None and self.high is None):
             return None
-        return (self.low is None or self.value >= self.low) and (self.high is None or self.value <= self.high)
+        return bool((self.low is None or self.value >= self.low) and (self.high is None or self.value <= self.high))
 
     def _text(self, value: float | None) -> str:
         return "" if value is None else f"{100 * value:.1f}%" if self.unit == "%" else f"{value:.3g}{self.unit}"
