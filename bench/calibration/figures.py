@@ -1,7 +1,7 @@
 """A measured figure next to its target."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -43,32 +43,34 @@ class Figure:
     def measured(self) -> str:
         """The value and the number of cases that it is of. The reason, where the target is missed."""
         value = f"{self._text(self.value)} ({self.cases:,} cases)" if self.cases else self._text(self.value)
-        said = self.reason if self.is_met is False or self.value is None else ""
-        return ", because ".join(filter(None, (value, said)))
+        return ", because ".join(filter(None, (value, self._why)))
 
     @property
     def is_met(self) -> bool | None:
         """Whether the value is within the target. None without a target."""
         if self.value is None or (self.low is None and self.high is None):
             return None
-        return (self.low is None or self.value >= self.low) and (self.high is None or self.value <= self.high)
+        return bool((self.low is None or self.value >= self.low) and (self.high is None or self.value <= self.high))
+
+    @property
+    def _why(self) -> str:
+        """Why the target is missed. A share that misses it by little needs no other reason than chance."""
+        if self.is_met or (self.value is not None and self.is_met is None):
+            return ""
+        if self.reason or self.value is None or self.unit != "%":
+            return self.reason
+        target = self.low if self.low is not None and self.value < self.low else self.high or 0.0
+        error = np.sqrt(target * (1 - target) / max(self.cases, 1))
+        is_chance = abs(self.value - target) <= 2 * error
+        return f"chance alone explains it: the standard error is {100 * error:.1f}%" if is_chance else ""
 
     def _text(self, value: float | None) -> str:
         return "" if value is None else f"{100 * value:.1f}%" if self.unit == "%" else f"{value:.3g}{self.unit}"
 
 
-def share(
-    what: str, cases: Sequence[bool], low: float | None = None, high: float | None = None, reason: str = ""
-) -> Figure:
-    """Return the share of cases that are true. If it misses its target by so little, the reason is chance."""
-    value = float(np.mean(cases)) if len(cases) else float("nan")
-    figure = Figure(what, value, low, high, len(cases), reason=reason)
-    if figure.is_met is False and not reason:
-        target = low if low is not None and value < low else high or 0.0
-        error = np.sqrt(target * (1 - target) / max(len(cases), 1))
-        if abs(value - target) <= 2 * error:
-            return replace(figure, reason=f"chance alone explains it: the standard error is {100 * error:.1f}%")
-    return figure
+def share(what: str, cases: Sequence[bool], low: float | None = None, high: float | None = None) -> Figure:
+    """Return the share of cases that are true."""
+    return Figure(what, float(np.mean(cases)) if len(cases) else float("nan"), low, high, len(cases))
 
 
 def times(number: int, scale: float) -> int:

@@ -76,7 +76,7 @@ class Followed:
 def changes(scale: float) -> Iterator[Figure]:
     """Measure findings of changes, where rates change for good from time to time."""
     chance, workspace, followed = seeded("changes"), of_process(), Followed()
-    for _ in range(times(40, scale)):
+    for _ in range(times(30, scale)):
         contacts = simulate(chance, replace(plan(chance, WEEKS, SEQUENCES), jumps=0.03, common_jumps=0.02))
         workspace.hold(contacts)
         before = None

@@ -30,7 +30,10 @@ EACH = 100  # sequences of each kind and mean
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 MADE_OF = ("sequence_activity", "sequence_runs", "sequence_cohorts")
 BUILT = ("sequence_daily", "workspace_daily", "sequence_volumes")
-MISSED = "eight weeks show only roughly how much the weeks vary; a wider limit would not notice a halved week"
+MISSED = {
+    "day": "they send nothing on some days; a larger minimum would not notice a stop at 20 messages a day",
+    "week": "eight weeks show only roughly how much the weeks vary; a wider limit would not notice a halved week",
+}
 _WEEKDAYS = np.arange(7 * WEEKS) % 7 < 5
 
 
@@ -186,7 +189,7 @@ def figures(holidays: tuple[int, ...], scale: float) -> Iterator[Figure]:
         for kind in STEADY:
             flags, cases = flagged(units, unit, kind)
             yield Figure(
-                f"{what}: {kind}{name}", 1000 * flags, high=at_most, cases=cases, unit=" per 1,000", reason=MISSED
+                f"{what}: {kind}{name}", 1000 * flags, high=at_most, cases=cases, unit=" per 1,000", reason=MISSED[unit]
             )
     for mean in (20, 30, 100):
         noticed, cases = flagged(units, "day", "stopped", is_event=True, mean=mean)

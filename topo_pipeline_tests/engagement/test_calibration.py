@@ -16,6 +16,7 @@ import pytest
 from scipy import stats
 
 from bench.calibration import findings, forecast, ranking
+from bench.calibration.figures import Figure, share
 from bench.calibration.worlds import Workspace, monday, plan, simulate
 from topo_pipeline.report.findings import KINDS
 
@@ -150,6 +151,15 @@ def test_what_the_report_says_is_true_and_holds_for_a_week() -> None:
     measured = [*findings.comparisons(0.1), *findings.last_steps(0.1), *findings.few_contacts(0.2)]
     assert all(figure.cases >= 5 for figure in measured)
     assert {figure.what: figure.value for figure in measured if figure.is_met is False} == {}
+
+
+def test_a_missed_target_is_printed_with_its_reason() -> None:
+    missed, met = (
+        Figure("lost", np.float64(value), high=np.float64(0.5), cases=7, reason="of chance") for value in (0.6, 0.4)
+    )
+    assert (missed.is_met, missed.measured) == (False, "60.0% (7 cases), because of chance")
+    assert (met.is_met, met.measured) == (True, "40.0% (7 cases)")
+    assert "chance alone" in share("lost", [True, False, False], high=0.2).measured
 
 
 def test_every_kind_of_finding_is_simulated_or_counts_what_happened() -> None:
