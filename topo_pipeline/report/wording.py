@@ -14,7 +14,7 @@ from topo_pipeline.engagement import sentences
 from topo_pipeline.engagement.comparison import Comparison
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.engagement.sentences import day
-from topo_pipeline.report.findings import FEW_DAYS, Finding
+from topo_pipeline.report.findings import QUIET_DAYS, Finding
 from topo_pipeline.report.formats import count, days, isolated, range_of, short_day, week
 from topo_pipeline.report.queries import Row
 
@@ -251,11 +251,10 @@ def _last_step(facts: Row, name: str, rules: Rules) -> tuple[str, str, str]:
     )
 
 
-def _few_contacts(facts: Row, name: str, _rules: Rules) -> tuple[str, str, str]:
-    number = counted(facts["touched"], "new contact") if facts["touched"] else "no new contact"
+def _no_new_contacts(facts: Row, name: str, _rules: Rules) -> tuple[str, str, str]:
     return (
-        f"{name} got {number} in two weeks.",
-        f"First messages and invitations of the {FEW_DAYS} days to {day(facts['last_day'])}.",
+        f"{name} got no new contact in two weeks.",
+        f"First messages and invitations of the {QUIET_DAYS} days to {day(facts['last_day'])}.",
         "Add contacts, or close it.",
     )
 
@@ -294,7 +293,7 @@ _SAID = {
     "worse": _compared("worse", "Rewrite it before you add contacts."),
     "up": _changed("up", "Find out what changed, and keep it."),
     "last_step": _last_step,
-    "few_contacts": _few_contacts,
+    "no_new_contacts": _no_new_contacts,
     "tracking_off": _tracking_off,
     "all_up": _changed("up", "Find out what the sequences have in common, and keep it."),
     "unusual_volume": _unusual_volume,
