@@ -214,7 +214,7 @@ class Slack:
             from dagster_slack import SlackResource  # noqa: PLC0415 - an extra
             from slack_sdk.errors import SlackApiError, SlackClientError  # noqa: PLC0415
         except ModuleNotFoundError:
-            return "the Slack extra is not installed; run pip install 'topo-pipeline[slack]'"
+            return "the extra slack of this package is not installed (make install-dev)"
         client = SlackResource(token=self.token).get_client()
         client.base_url, client.timeout = self.api_url, TIMEOUT_SECONDS
         try:

@@ -86,7 +86,7 @@ def backfill(
         accepted = [arguments.day(day) for day in accept_unreadable or []]
         _require_read(days, {"--allow-shrink": may_shrink, "--accept-unreadable": accepted})
         if not days and not as_json:
-            out.print("No day is missing.")
+            out.print("No day is missing." if missing else "No day is over yet.")
             return
         if dry_run:
             _show_estimate(days, as_json)
@@ -115,6 +115,8 @@ def _named(start: str | None, end: str | None, last: str | None, *, missing: boo
         first, until = get_settings().start_date, arguments.day("yesterday")
     else:
         fail("Name the days to read: FROM and TO, --last 7d, or --missing.", 2)
+    if first > until and not start:
+        return []  # no day is over yet
     days = arguments.days(first, until)
     if missing:
         from topo_pipeline.ingest.estimate import missing_days

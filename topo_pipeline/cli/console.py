@@ -63,7 +63,7 @@ def report_errors() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name not in {"fastapi", "uvicorn"}:
             raise
-        fail("The sandbox is not installed. Run: pip install 'topo-pipeline[sandbox]'")
+        fail("The sandbox is not installed. It is the extra sandbox of this package (make install).")
 
 
 def print_error(sentence: str, details: Sequence[str] = ()) -> None:

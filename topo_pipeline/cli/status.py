@@ -45,7 +45,7 @@ def status(as_json: AsJson = False, demo: Demo = False) -> None:
     if as_json:
         show_json(_as_json(warehouse.name, settings.timezone, found) | {"to_do": [asdict(each) for each in to_do]})
         return
-    _show(found)
+    _show(found, is_demo=demo)
     if to_do:
         out.print("Do this week, as in the report:", highlight=False)
     for number, each in enumerate(to_do, start=1):
@@ -64,7 +64,7 @@ def _as_json(warehouse: str, timezone: str, found: "Status") -> dict[str, Any]:
     }
 
 
-def _show(found: "Status") -> None:
+def _show(found: "Status", *, is_demo: bool) -> None:
     days = found.days
     if days.first is None or days.read_at is None:
         due = last_due_day(now(), get_settings().zone)
@@ -84,7 +84,8 @@ def _show(found: "Status") -> None:
         if affected:
             table.add_row("[yellow]Gap[/]", f"{counted(len(affected), 'day')} {gap}: {format_days(affected)}")
     if missing := [*days.missing, *days.unclosed]:
-        table.add_row("", f"To read the missing days: {missing_command(missing)}")
+        command = "topo-pipeline demo" if is_demo else missing_command(missing)
+        table.add_row("", f"To read the missing days: {command}")
     if not any(gaps.values()):
         table.add_row("Gaps", "none")
     if days.unreadable:

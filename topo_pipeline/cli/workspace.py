@@ -26,12 +26,13 @@ def _choose(context: typer.Context, is_asked: bool) -> bool:
 
 
 def _has_workspace() -> bool:
-    """Return whether there is a key or a warehouse, or settings that the command should complain about."""
+    """Return whether there are settings (a file, a key), a warehouse, or settings that the command should refuse."""
     try:
         settings = get_settings()
     except SettingsError:
         return True
-    return settings.api_key is not None or settings.is_lake or Path(settings.warehouse).exists()
+    has_settings = settings.api_key is not None or settings.is_lake or Path(".env").exists()
+    return has_settings or Path(settings.warehouse).exists()
 
 
 Demo = Annotated[

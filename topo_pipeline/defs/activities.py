@@ -7,17 +7,16 @@ Reading and proving a day does not: that is in `ingest`.
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import date, timedelta
-from itertools import chain, groupby
-from operator import attrgetter
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
-from topo_pipeline.common.text import counted, one_line
-from topo_pipeline.days import Day, backfill_commands, format_days
+from topo_pipeline.common.text import counted
+from topo_pipeline.days import Day
 from topo_pipeline.defs.asset_checks import report_activity_checks
-from topo_pipeline.defs.messages import as_dagster_failure, day_line, range_line
+from topo_pipeline.defs.messages import as_dagster_failure, day_line, range_line, refused_days
 from topo_pipeline.defs.metric_tables import table_schema
 from topo_pipeline.defs.partitions import (
     ACTIVITIES,
@@ -36,7 +35,8 @@ if TYPE_CHECKING:
     from topo_pipeline.ingest.loading import Refusal
     from topo_pipeline.warehouse.landing import Load
 
-_REASON = 2000  # characters that are shown
+OUTAGE = "topo_gave_no_usable_answer"
+"""Metadata of a failed read: whether its last day failed because Topo gave no usable answer."""
 
 LISTS = {
     "sequence_templates": (
@@ -204,9 +204,7 @@ def land(
                 _log_materialization(context, outcome)
                 landed, activities = landed + 1, activities + outcome.rows
                 yield outcome
-    # For the list of runs in the UI.
-    shown = f"{landed} of {counted(len(days), 'day')}, {counted(activities, 'activity', 'activities')}"
-    context.instance.add_run_tags(context.run.run_id, {"landed": shown})
+    _tag_run(context, f"{landed} of {counted(len(days), 'day')}, {counted(activities, 'activity', 'activities')}")
     if (retained := topo.settings.payload_days) is not None:
         _empty_payloads(context, warehouse, date_at(clock(), topo.settings) - timedelta(days=retained))
     if refusals:
@@ -227,6 +225,11 @@ def _empty_payloads(
             context.log.info(f"Retention: emptied the text of {emptied:,} payloads from before {before}.")
     except WarehouseError as error:
         context.log.error(f"Retention (TOPO_PAYLOAD_DAYS): {error}")
+
+
+def _tag_run(context: dg.AssetExecutionContext | dg.OpExecutionContext, landed: str) -> None:
+    """Show what landed in the UI's list of runs."""
+    context.instance.add_run_tags(context.run.run_id, {"landed": landed})
 
 
 def _log_materialization(context: dg.AssetExecutionContext | dg.OpExecutionContext, load: "Load") -> None:
@@ -265,20 +268,14 @@ def _columns(warehouse: Warehouse, table: str) -> dg.TableSchema:
 
 
 def _failure(refusals: "list[Refusal]", asked: int) -> dg.Failure:
-    """Return the failure: a line for each refused day, or for days in a row with one reason, and how to read them.
-
-    A retry would fail the same way.
-    """
-    grouped = groupby(refusals, key=attrgetter("reason"))
-    lines = [f"{format_days(each.day for each in alike)}: {one_line(reason, _REASON)}" for reason, alike in grouped]
-    again = "; ".join(backfill_commands(refusal.day for refusal in refusals))
+    """Return the failure that names every refused day. A retry would fail the same way."""
+    reasons = {refusal.day: refusal.reason for refusal in refusals}
     return dg.Failure(
-        description="\n".join(
-            [f"{len(refusals)} of {counted(asked, 'day')} did not land.", *lines, f"To try again: {again}"]
-        ),
+        description=refused_days(reasons, asked),
         metadata={
-            "refused_days": [str(refusal.day) for refusal in refusals],
-            "reasons": {str(refusal.day): refusal.reason for refusal in refusals},
+            "refused_days": [str(day) for day in reasons],
+            "reasons": {str(day): reason for day, reason in reasons.items()},
+            OUTAGE: refusals[-1].is_outage,
         },
         allow_retries=False,
     )

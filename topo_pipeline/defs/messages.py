@@ -3,16 +3,17 @@
 Reading the cause of a recorded failure belongs here too. What an alert says does not: that is in `alerts`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import wraps
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
 
 import dagster as dg
 
-from topo_pipeline.common.text import counted, first_line
-from topo_pipeline.days import Day
+from topo_pipeline.common.text import counted, first_line, one_line
+from topo_pipeline.days import Day, backfill_commands, format_days
 from topo_pipeline.settings import SettingsError
 from topo_pipeline.topo_api.errors import TopoError
 from topo_pipeline.warehouse.errors import WarehouseError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from topo_pipeline.ingest.loading import Refusal
     from topo_pipeline.warehouse.landing import Load
 
+_LONGEST = 2000  # characters of a reason
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -65,6 +67,20 @@ def cause_of(event: dg.DagsterEvent) -> Cause:
         (cause.cls_name if cause else None) or "an error",
         first_line(cause.message) if cause else "no reason given",
     )
+
+
+def refused_days(reasons: Mapping[date, str], asked: int, *, retry: bool = True) -> str:
+    """Return a line for each refused day, or for days in a row with one reason, and the commands that read them again.
+
+    Args:
+        reasons: The refused days, in order, and why.
+        asked: The number of days that were asked for.
+        retry: Whether to add the commands.
+    """
+    lines = [f"{len(reasons)} of {counted(asked, 'day')} did not land."]
+    for reason, alike in groupby(reasons, key=reasons.__getitem__):
+        lines.append(f"{format_days(alike)}: {one_line(reason, _LONGEST)}")
+    return "\n".join([*lines, *([f"To try again: {'; '.join(backfill_commands(reasons))}"] if retry else [])])
 
 
 def range_line(days: Sequence[Day]) -> str:

@@ -55,7 +55,9 @@ def target_of(name: str, settings: Settings) -> Target:
                 properties = {name.lower().replace("__", ".").replace("_", "-"): value for name, value in found.items()}
                 return Iceberg(catalog, namespace, properties)
     except ModuleNotFoundError as error:
-        raise WarehouseError(f"Publishing needs {error.name}: pip install 'topo-pipeline[publish]'") from None
+        raise WarehouseError(
+            f"Publishing needs {error.name}, from the extra publish of this package (make install-dev)"
+        ) from None
 
 
 def publish(warehouse: Warehouse, target: Target, *, now: datetime, keep_last: bool = True) -> dict[str, int]:

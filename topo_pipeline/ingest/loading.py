@@ -18,7 +18,7 @@ from topo_pipeline.days import CLOSING_TIME, Clock, Day, Window
 from topo_pipeline.ingest.first_contact import check_after_the_first_day, is_first_contact
 from topo_pipeline.ingest.frames import activity_frame, reject_frame
 from topo_pipeline.ingest.prefetch import Prefetch
-from topo_pipeline.ingest.session import OUTAGE_ERRORS, Outage, begin, connected
+from topo_pipeline.ingest.session import OUTAGE_ERRORS, Outage, begin, connected, is_outage
 from topo_pipeline.topo_api.channels import TYPES_WITHOUT_CHANNEL, Labels, Messages, label
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import (
@@ -54,6 +54,7 @@ class Refusal:
 
     day: date
     reason: str
+    is_outage: bool = False  # whether Topo gave no usable answer
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _load(
 ) -> Generator[Load | Refusal]:
     for day, next_day in zip(days, [*days[1:], None], strict=True):
         if outage.must_stop:
-            yield Refusal(day.day, str(outage.errors[-1]))
+            yield Refusal(day.day, str(outage.errors[-1]), is_outage=True)
             continue
         with prefetch.reading(day) as reading:
             outage.note(reading)
@@ -158,7 +159,7 @@ class _Lander:
             with self.warehouse.transaction() as connection:  # their rows may be returned for this day or not at all
                 mark_unproved(connection, [day - timedelta(days=1), day + timedelta(days=1)])
         if isinstance(reading, TopoError):
-            return Refusal(day, _why_refused(day, reading))
+            return Refusal(day, _why_refused(day, reading), is_outage(reading))
         may_shrink, now = day in self.may_shrink, self.clock()
         try:
             with self.warehouse.transaction(buffer=reading.activities) as connection:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TypeGuard
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
@@ -21,6 +22,13 @@ CLOCKS_APART = 15 * 60
 OUTAGE_ERRORS = 2
 
 
+def is_outage(answer: object) -> TypeGuard[TopoError]:
+    """Return whether this is an error without a usable answer, after which the next day may fail in the same way."""
+    return isinstance(answer, EchoMissing) or (
+        isinstance(answer, TopoError) and not isinstance(answer, IncompleteWindow)
+    )
+
+
 @dataclass
 class Outage:
     """The errors in a row. A window that could not be proved is not one of them: Topo has answered."""
@@ -29,9 +37,7 @@ class Outage:
 
     def note(self, answer: object) -> None:
         """Add an error. Any other answer ends the outage."""
-        if isinstance(answer, TopoError) and (
-            isinstance(answer, EchoMissing) or not isinstance(answer, IncompleteWindow)
-        ):
+        if is_outage(answer):
             self.errors.append(answer)
         else:
             self.errors.clear()

@@ -13,9 +13,11 @@ import dagster as dg
 
 from topo_pipeline.common.text import counted
 from topo_pipeline.days import backfill_commands, contiguous
-from topo_pipeline.defs.messages import cause_of
+from topo_pipeline.defs.activities import OUTAGE
+from topo_pipeline.defs.messages import cause_of, refused_days
 from topo_pipeline.defs.partitions import ACTIVITIES, range_tags
 from topo_pipeline.defs.run_maintenance import fail_orphaned_runs, owner_tag
+from topo_pipeline.ingest.session import OUTAGE_ERRORS
 from topo_pipeline.orchestration.instance import require_no_reader
 
 # The caller shows the progress itself. The run's log is still in the UI.
@@ -71,10 +73,12 @@ class Progress:
 class _Failure:
     step: str
     sentence: str
+    reasons: Mapping[date, str] = field(default_factory=dict)  # of refused days
+    is_outage: bool = False
 
 
-# How a run ended before its last day.
-_STOPPED, _INTERRUPTED = "Stopped as requested", "Interrupted"
+# Why days were left out.
+_STOPPED, _INTERRUPTED, _DOWN = "Stopped as requested", "Interrupted", "Topo gave no usable answer twice in a row"
 
 
 def backfill(
@@ -118,6 +122,7 @@ def backfill(
     selection = None if len(stretches) == 1 else _lists_and_activities(refresh)
     failures: list[_Failure] = []
     ending: str | None = None
+    outages = 0  # stretches in a row
     for stretch in stretches:
         if ending or is_stopped():
             ending = ending or _STOPPED
@@ -126,6 +131,9 @@ def backfill(
             refresh, stretch, instance, count, selection=selection, config=config, is_stopped=is_stopped
         )
         failures += failed
+        outages = outages + 1 if any(each.is_outage for each in failed) else 0
+        if outages == OUTAGE_ERRORS and stretch is not stretches[-1]:
+            ending = _DOWN
     landed, is_read = sorted(loads), ending != _INTERRUPTED and all(each.step == READING for each in failures)
     if landed and is_read and (failures or ending or selection):
         more, was_interrupted = _build_tables(refresh, landed, instance, on_progress)
@@ -146,7 +154,9 @@ def _problems(
     failures: Sequence[_Failure], ending: str | None, days: Sequence[date], landed: Sequence[date]
 ) -> list[str]:
     """Return what failed, and for an early end how many days landed and which are left to read."""
-    problems = list(dict.fromkeys(failure.sentence for failure in failures))
+    reasons = {day: reason for failure in failures for day, reason in failure.reasons.items()}
+    problems = [refused_days(reasons, len(days), retry=ending is None)] if reasons else []
+    problems += dict.fromkeys(failure.sentence for failure in failures if not failure.reasons)
     done = f"{len(landed)} of {counted(len(days), 'day')} landed"
     if ending and len(landed) < len(days):
         again = "; ".join(backfill_commands(set(days) - set(landed)))
@@ -270,7 +280,11 @@ def _failure(event: dg.DagsterEvent) -> _Failure:
     """Return what a failed step reports: the sentence of an expected error, else the first line of the exception."""
     step, fault = str(event.step_key), cause_of(event)
     if fault.sentence is not None:
-        return _Failure(step, fault.sentence)
+        failure = event.step_failure_data.user_failure_data
+        about = {name: value.value for name, value in (failure.metadata if failure else {}).items()}
+        refused: Any = about.get("reasons") or {}
+        reasons = {date.fromisoformat(day): str(why) for day, why in refused.items()}
+        return _Failure(step, fault.sentence, reasons, about.get(OUTAGE) is True)
     return _Failure(
         step, f"{step} failed: {fault.detail} (the run's log in Dagster's UI has the details: topo-pipeline dev)"
     )

@@ -193,7 +193,7 @@ def test_no_log_or_repr_shows_the_secret(
 def test_without_the_slack_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dagster_slack", None)
     assert error_of(Slack(f"xoxb-{PRIVATE}", "#data")) == (
-        "the Slack extra is not installed; run pip install 'topo-pipeline[slack]'"
+        "the extra slack of this package is not installed (make install-dev)"
     )
 
 

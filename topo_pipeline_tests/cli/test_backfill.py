@@ -85,6 +85,15 @@ def test_missing_reads_only_the_days_that_have_not_landed(
     assert (again.returncode, again.stdout) == (0, "No day is missing.\n")
 
 
+@pytest.mark.parametrize(
+    ("option", "says"), [("--missing", "No day is missing."), ("--last=7d", "No day is over yet.")]
+)
+def test_on_the_first_day_of_a_workspace_no_day_is_over(tmp_path: Path, option: str, says: str) -> None:
+    tomorrow = str(datetime.now(UTC).date() + timedelta(days=1))  # today could end while the test runs
+    result = answer(tmp_path, "backfill", option, TOPO_START_DATE=tomorrow)
+    assert (result.returncode, result.stdout) == (0, f"{says}\n")
+
+
 def test_the_first_backfill_prints_one_line_about_the_contract_check(
     tmp_path: Path, api_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,9 @@ def test_with_a_workspace_commands_show_the_demo_only_if_asked(demo: Demo, tmp_p
         assert_one_sentence(shown, "There is no warehouse at")
         assert "This is the demo" not in shown.stderr
     assert_one_sentence(answer(tmp_path, "status", "--demo"), "There is no demo in this folder yet")
+    shutil.copytree(demo.folder / "data" / "demo", tmp_path / "data" / "demo")
+    (tmp_path / ".env").write_text("TOPO_API_KEY=\n")  # as init writes it
+    assert_one_sentence(answer(tmp_path, "status", TOPO_API_KEY=None), "There is no warehouse at")
 
 
 def test_the_demo_writes_only_to_its_own_folder(demo: Demo) -> None:

@@ -57,7 +57,9 @@ def test_the_wheel_has_what_the_command_line_needs_without_a_checkout(tmp_path: 
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         archive.extractall(tmp_path / "installed")
-    files = {file for file in (CHECKOUT / "topo_pipeline").rglob("*") if file.is_file() and file.suffix != ".pyc"}
+    files = {
+        file for file in (CHECKOUT / "topo_pipeline").rglob("*") if file.is_file() and "__pycache__" not in file.parts
+    }
     assert {name for name in names if ".dist-info" not in name} == {str(file.relative_to(CHECKOUT)) for file in files}
     code = "import sys; from topo_pipeline.cli import app; app(sys.argv[1:])"
     there = {"PYTHONPATH": str(tmp_path / "installed"), "PYTHONSAFEPATH": "1"}

@@ -169,12 +169,25 @@ def test_days_with_gaps_take_one_run_each_and_one_build_of_the_tables(pipeline: 
     pipeline.api.miscounted.add(LAST_DAYS[0])
     outcome = selected.backfill(days)
     assert list(outcome.landed) == LAST_DAYS[2:]
-    assert [problem.splitlines()[0] for problem in outcome.problems] == ["1 of 1 day did not land."]
+    assert [problem.splitlines()[0] for problem in outcome.problems] == ["1 of 3 days did not land."]
     assert pipeline.rows("SELECT day FROM topo.loads ORDER BY day") == [(day,) for day in LAST_DAYS[2:]]
     built = dg.AssetKey(["engagement", "sequence_runs"])
     assert len(pipeline.instance.fetch_materializations(built, limit=9).records) == 1
     assert pipeline.instance.get_materialized_partitions(BY_DAY) == {str(day) for day in LAST_DAYS[2:]}
     assert last_check(pipeline, "no_day_is_missing").metadata  # checks of the activities are evaluated too
+
+
+def test_days_with_gaps_are_left_out_after_two_runs_without_a_usable_answer(tmp_path: Path, api_key: str) -> None:
+    days = [LAST_DAYS[0] - timedelta(days=2 * n) for n in range(4)][::-1]
+    with pipeline_over(tmp_path, api_key, key_used="topo_wrong_key") as refused:
+        outcome = refused.only("activities").backfill(days)
+        runs = refused.instance.get_runs()
+    assert (outcome.landed, len(runs)) == ((), 2)
+    first, last = outcome.problems
+    assert first.splitlines()[0] == "2 of 4 days did not land."
+    assert "To try again" not in first
+    commands = "; ".join(f"topo-pipeline backfill {day}" for day in days)
+    assert last == (f"Topo gave no usable answer twice in a row: 0 of 4 days landed. To read the rest: {commands}")
 
 
 def test_a_refused_reload_does_not_change_the_day(pipeline: Pipeline) -> None:

@@ -73,7 +73,7 @@ class CatalogDatabase:
         try:
             from psycopg import Error  # noqa: PLC0415 - an extra
         except ModuleNotFoundError:
-            raise WarehouseError("A shared lake needs an extra: pip install 'topo-pipeline[lake]'") from None
+            raise WarehouseError("A shared lake needs the extra lake of this package (make install-dev)") from None
         try:
             session = self._idle_session() or self._connect()
         except Error as error:
