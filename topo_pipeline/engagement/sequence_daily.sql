@@ -55,7 +55,7 @@ SELECT
     {{ sent_expected }},
     -- Six of eight, so that two weeks of holidays don't stop the comparison.
     CASE WHEN is_known AND len(sent_before) >= 6 AND is_judged(sequence_template_id, status)
-        THEN total_sent = 0 AND workspace_sent AND list_min(sent_before) >= 7 AND sent_expected >= 15 END
+        THEN total_sent = 0 AND workspace_sent AND list_min(sent_before) >= 3 AND sent_expected >= 10 END
         AS is_volume_anomaly
 FROM compared LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id;
 
@@ -67,4 +67,4 @@ COMMENT ON COLUMN engagement.sequence_daily.active_runs IS 'Runs that had begun 
 COMMENT ON COLUMN engagement.sequence_daily.is_closed IS 'TRUE when the day was over when it was last read. The numbers of an open day can still grow.';
 COMMENT ON COLUMN engagement.sequence_daily.is_known IS 'TRUE when the day was over when it was last read and was proved complete.';
 COMMENT ON COLUMN engagement.sequence_daily.sent_expected IS 'Median of total_sent on the same weekday in the 8 weeks before. Unknown days, and days on which the whole workspace sent nothing, do not count. NULL when fewer than 4 days count.';
-COMMENT ON COLUMN engagement.sequence_daily.is_volume_anomaly IS 'TRUE when the sequence sent nothing although it sent 7 messages or more on each of the days that sent_expected covers, and sent_expected is 15 or more. FALSE when the whole workspace sent nothing. NULL when sent_expected covers fewer than 6 days, the day is unknown, sequence_template_id is NULL, or the sequence is known not to be ACTIVE. sequence_volumes has unusual weeks.';
+COMMENT ON COLUMN engagement.sequence_daily.is_volume_anomaly IS 'TRUE when the sequence sent nothing although it sent 3 messages or more on each of the days that sent_expected covers, and sent_expected is 10 or more. FALSE when the whole workspace sent nothing. NULL when sent_expected covers fewer than 6 days, the day is unknown, sequence_template_id is NULL, or the sequence is known not to be ACTIVE. sequence_volumes has unusual weeks.';

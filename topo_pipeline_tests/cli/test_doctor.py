@@ -48,7 +48,7 @@ def test_each_finding_is_one_line_in_a_pipe(tmp_path: Path) -> None:
     assert result.returncode == 1
     *findings, last = result.stdout.splitlines()
     assert [line.split()[0] for line in findings].count("problem") == 4
-    unaffected = {"heartbeat", "permissions"}
+    unaffected = {"heartbeat", "message", "permissions"}
     others = [words for line in findings if (words := line.split())[1] not in unaffected]
     assert {level for level, *_ in others} == {"problem", "warning"}
     assert last.startswith("4 problems")

@@ -33,7 +33,7 @@ def number_of(sequence: str | None, day: int, chance: Random) -> int:
         return chance.choice((0, 0, 0, 2)) if sequence == "steady" else 0
     if sequence == "batches":
         return chance.randint(20, 30) if weekday == 1 else 0
-    usual = {"steady": 12, "ended": 3, "paused": 16, "late": 16, None: 1}[sequence]
+    usual = {"steady": 12, "ended": 3, "paused": 11, "late": 11, None: 1}[sequence]
     number = chance.randint(usual - 1, usual + 2)
     if sequence == "late" and day < 30:
         return 0

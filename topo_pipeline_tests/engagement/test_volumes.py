@@ -12,7 +12,7 @@ MONDAY = date(2026, 3, 2)
 WEEK = timedelta(weeks=1)
 WEEKS = 10
 LAST = MONDAY + (WEEKS - 1) * WEEK
-USUAL = (15,) * 8
+USUAL = (10,) * 8
 
 cases = Cases()
 
@@ -48,16 +48,16 @@ def volume(row: dict[str, Any]) -> tuple[Any, ...]:
     [
         (cases.add(*on_mondays(*counts)), expected)
         for counts, expected in [
-            ((*USUAL, 0), (15.0, True)),
-            ((*USUAL, 1), (15.0, False)),
-            ((*USUAL, 50), (15.0, False)),
-            ((7, 14, 14, 14, 16, 16, 16, 16, 0), (15.0, True)),
-            ((6, *USUAL[1:], 0), (15.0, False)),  # not always seven or more
-            ((14, 14, 14, 14, 15, 15, 15, 15, 0), (14.5, False)),  # usually fewer than fifteen
-            ((0, *USUAL, 0), (15.0, True)),  # nine weeks before
-            ((*USUAL[:6], 0), (15.0, True)),
-            ((*USUAL[:5], 0), (15.0, None)),
-            ((*USUAL[:3], 0), (None, None)),
+            ((*USUAL, 0), (10.0, True)),
+            ((*USUAL, 1), (10.0, False)),
+            ((*USUAL, 50), (10.0, False)),
+            ((3, 9, 9, 9, 11, 11, 11, 11, 0), (10.0, True)),
+            ((2, 10, 10, 10, 10, 10, 10, 10, 0), (10.0, False)),  # not always three or more
+            ((9, 9, 9, 9, 10, 10, 10, 10, 0), (9.5, False)),  # usually fewer than ten
+            ((0, *USUAL, 0), (10.0, True)),  # nine weeks before
+            ((10, 10, 10, 10, 10, 10, 0), (10.0, True)),
+            ((10, 10, 10, 10, 10, 0), (10.0, None)),
+            ((10, 10, 10, 0), (None, None)),
         ]
     ],
     indirect=["case"],
@@ -82,18 +82,18 @@ STATUSES = {
 def test_only_sequences_that_are_active_or_of_unknown_status_have_unusual_days(
     case: Workspace, is_anomaly: bool | None
 ) -> None:
-    assert volume(case.daily()[LAST]) == (15.0, is_anomaly)
+    assert volume(case.daily()[LAST]) == (10.0, is_anomaly)
 
 
 def two_sequences(counts: Sequence[int]) -> list[Activity]:
     """Return the messages of a sequence that stops, and of one that has the same numbers and does not stop."""
-    return [*on_mondays(*counts, 0), *on_mondays(*counts, 15, sequence="lively", hour=12)]
+    return [*on_mondays(*counts, 0), *on_mondays(*counts, 10, sequence="lively", hour=12)]
 
 
 @pytest.mark.parametrize("kind", ["open", "unproved", "missing"])
 def test_an_unknown_day_is_neither_judged_nor_compared_with(workspace: Workspace, kind: str) -> None:
     odd = LAST - WEEK
-    counts = [15] * 7 + [0 if kind != "missing" else 15]
+    counts = [10] * 7 + [0 if kind != "missing" else 10]
     happened = [a for a in two_sequences(counts) if kind != "missing" or a.created_at.date() != odd]
     workspace.land_all(
         happened,
@@ -103,23 +103,23 @@ def test_an_unknown_day_is_neither_judged_nor_compared_with(workspace: Workspace
     )
     workspace.build(*DAILY)
     daily = workspace.daily()
-    assert volume(daily[LAST]) == (15.0, True)
+    assert volume(daily[LAST]) == (10.0, True)
     if kind != "missing":
-        assert volume(daily[odd]) == (15.0, None)
+        assert volume(daily[odd]) == (10.0, None)
 
 
 def test_a_day_on_which_the_whole_workspace_sent_nothing_is_its_finding_alone(workspace: Workspace) -> None:
     holiday = LAST - WEEK
-    workspace.land_all(two_sequences([15] * 7 + [0]), holiday)
+    workspace.land_all(two_sequences([10] * 7 + [0]), holiday)
     workspace.build()
     for sequence in ("outbound", "lively"):
-        assert volume(workspace.daily(sequence)[holiday]) == (15.0, False)
+        assert volume(workspace.daily(sequence)[holiday]) == (10.0, False)
     days = {row["day"]: row for row in workspace.rows("workspace_daily")}
-    assert volume(days[holiday]) == (30.0, True)
+    assert volume(days[holiday]) == (20.0, True)
     # The holiday does not stop the comparison of later days.
-    assert volume(workspace.daily()[LAST]) == (15.0, True)
-    assert volume(workspace.daily("lively")[LAST]) == (15.0, False)
-    assert volume(days[LAST]) == (30.0, False)
+    assert volume(workspace.daily()[LAST]) == (10.0, True)
+    assert volume(workspace.daily("lively")[LAST]) == (10.0, False)
+    assert volume(days[LAST]) == (20.0, False)
 
 
 @pytest.mark.parametrize(
@@ -139,4 +139,4 @@ def test_an_unknown_silent_day_of_the_workspace_is_not_judged(workspace: Workspa
     workspace.land_all(on_mondays(*USUAL, 0), LAST, unproved_days=[LAST])
     workspace.build()
     days = {row["day"]: row for row in workspace.rows("workspace_daily")}
-    assert volume(days[LAST]) == (15.0, None)
+    assert volume(days[LAST]) == (10.0, None)

@@ -142,7 +142,7 @@ def test_an_existing_file_is_replaced_only_by_a_complete_export(workspace: Works
 
 
 def test_a_missing_folder_is_a_one_line_error(workspace: Workspace, tmp_path: Path) -> None:
-    with pytest.raises(WarehouseError, match="No such file") as error:
+    with pytest.raises(WarehouseError, match="there is no folder") as error:
         export(workspace.warehouse, "topo.loads", tmp_path / "nowhere" / "a.csv", form="csv")
     assert "\n" not in str(error.value)
 

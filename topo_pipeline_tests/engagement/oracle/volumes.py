@@ -75,7 +75,7 @@ def daily_volume(world: World, sequence: str | None, day: date) -> Row:
     usual = [each for each in sent.on_weekday_before(day) if everything.counts[each] > 0]
     counts = [sent.counts[each] for each in usual]
     is_judged = world.is_judged(sequence) and world.is_known(day) and len(usual) >= 6
-    is_steady = is_judged and min(counts) >= 7 and median(counts) >= 15
+    is_steady = is_judged and min(counts) >= 3 and median(counts) >= 10
     stopped = sent.counts[day] == 0 and everything.counts[day] > 0
     return {"sent_expected": sent.expected(usual), "is_volume_anomaly": is_steady and stopped if is_judged else None}
 
