@@ -11,7 +11,7 @@ TEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo dev test test-all bench lint docs snapshot fixture lock clean
+.PHONY: help install install-dev demo dev test test-all bench lint docs pictures snapshot fixture lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -44,7 +44,7 @@ demo: install ## Read 26 weeks of a simulated workspace and print the results
 dev: install ## Start Dagster's UI on port 3000 (with Topo if TOPO_API_KEY is set, else with the sandbox)
 	@$(BIN)/topo-pipeline dev
 
-test: install-dev ## Run the tests with the coverage gate (about ten minutes on two cores)
+test: install-dev ## Run the tests with the coverage gate (about eight minutes on two cores)
 	@$(TEST) --cov --cov-report=term-missing
 
 test-all: install-dev ## Run the full tests: every kill point, fault and warehouse type, large workspaces, the real daemon
@@ -61,6 +61,9 @@ lint: install-dev ## Check style and types
 docs: install-dev ## Update docs/metrics.md: the columns from the .sql files, the examples' numbers from the demo
 	@$(BIN)/python -m tools.metrics_page docs/metrics.md
 	@$(BIN)/python -m tools.worked_examples
+
+pictures: install-dev ## Make docs/pictures from the demo, with /usr/bin/chromium (some minutes)
+	@$(BIN)/python -m tools.pictures
 
 snapshot: install-dev ## Write the Dagster definitions to topo_pipeline_tests/definitions.yaml
 	@$(BIN)/python -W ignore -m topo_pipeline_tests.snapshot

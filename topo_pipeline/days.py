@@ -100,7 +100,15 @@ def last_due_day(now: datetime, zone: tzinfo) -> date:
 def backfill_commands(days: Iterable[date]) -> list[str]:
     """Return the commands that read these days, one per stretch, at most five."""
     stretches = islice(contiguous(days), _MAX_COMMANDS)
-    return [f"topo-pipeline backfill {stretch[0]} {stretch[-1]}" for stretch in stretches]
+    return [f"topo-pipeline backfill {' '.join(map(str, dict.fromkeys((days[0], days[-1]))))}" for days in stretches]
+
+
+def missing_command(days: Iterable[date]) -> str:
+    """Return the command that reads days that have not landed since they ended."""
+    ordered = sorted(days)
+    around = days_between(ordered[0], ordered[-1])
+    [command] = backfill_commands(around)
+    return command if ordered == around else f"{command} --missing"
 
 
 def format_days(days: Iterable[date]) -> str:

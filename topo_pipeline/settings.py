@@ -25,7 +25,9 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 _S3_FOLDER = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[^/?#]+)*/?")
 _A_DATA_PATH = "a folder or s3://bucket/folder"
-_ALERTS = {"alert_webhook", "alert_slack_token", "alert_slack_channel"}
+_ALERTS = {"alert_webhook", "alert_slack_token", "alert_slack_channel", "alert_webhook_format"}
+_MAIL = {"smtp_url", "report_mail_to", "report_mail_from"}
+_MAIL_ADDRESS = re.compile(r"[^\s@,;<>\"()\\]+@[^\s@,;<>\"()\\]+")
 
 
 class SettingsError(Exception):
@@ -100,6 +102,42 @@ def _private_address(url: SecretStr | None) -> SecretStr | None:
     raise ValueError("must be an address that begins with https:// (http:// on loopback only)")
 
 
+def _mail_server(url: SecretStr | None) -> SecretStr | None:
+    """Check the address of the mail server without showing it in an error: it may hold a password."""
+    if url is None or _is_mail_server(url.get_secret_value()):
+        return url
+    raise ValueError(
+        "must be an address such as smtps://user:password@host:465 or smtp://host:587, with special characters of the"
+        " user and the password percent-encoded"
+    )
+
+
+def _is_mail_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in {"smtp", "smtps"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # its message would quote the address
+        return False
+    rest = parts.path.strip("/") or parts.query or parts.fragment
+    return is_usable and not rest and (parts.username is None) == (parts.password is None)
+
+
+def _mail_address(text: str | None) -> str | None:
+    if text is not None and not _MAIL_ADDRESS.fullmatch(text.strip()):
+        raise ValueError(f"{text.strip()!r} is not a mail address such as ada@example.com")
+    return text and text.strip()
+
+
+def _mail_addresses(text: str | None) -> str | None:
+    return text and ", ".join(_mail_address(each) or "" for each in text.split(","))
+
+
+def _web_address(url: str | None) -> str | None:
+    if url and not re.fullmatch(r"https?://\S+", url):
+        raise ValueError(f"{url!r} is not an address such as https://reports.example.com/engagement_report.html")
+    return url
+
+
 def _is_private(url: str) -> bool:
     try:
         parts = urlsplit(url)
@@ -146,6 +184,11 @@ class Settings(BaseSettings):
     alert_webhook: Annotated[Secret, AfterValidator(_private_address)] = None
     alert_slack_token: Secret = None
     alert_slack_channel: OptionalText = None
+    alert_webhook_format: Annotated[Literal["text", "teams"] | None, BeforeValidator(_blank_is_none)] = None
+    smtp_url: Annotated[Secret, AfterValidator(_mail_server)] = None
+    report_mail_to: Annotated[OptionalText, AfterValidator(_mail_addresses)] = None
+    report_mail_from: Annotated[OptionalText, AfterValidator(_mail_address)] = None
+    report_url: Annotated[OptionalText, AfterValidator(_web_address)] = None
     heartbeat_url: Annotated[Secret, AfterValidator(_private_address)] = None
     dagster_record_days: Annotated[Annotated[int, Field(ge=7, le=36_500)] | None, BeforeValidator(_blank_is_none)] = (
         None
@@ -166,6 +209,12 @@ class Settings(BaseSettings):
             raise ValueError("TOPO_ALERT_SLACK_TOKEN and TOPO_ALERT_SLACK_CHANNEL must be set together")
         if self.alert_webhook and self.alert_slack_token:
             raise ValueError("TOPO_ALERT_WEBHOOK and TOPO_ALERT_SLACK_TOKEN can't both be set: alerts go to one place")
+        return self
+
+    @model_validator(mode="after")
+    def _mail_has_a_server_and_both_ends(self) -> Self:
+        if len({self.smtp_url is None, self.report_mail_to is None, self.report_mail_from is None}) > 1:
+            raise ValueError("TOPO_SMTP_URL, TOPO_REPORT_MAIL_TO and TOPO_REPORT_MAIL_FROM must be set together")
         return self
 
     @model_validator(mode="after")
@@ -193,6 +242,16 @@ class Settings(BaseSettings):
     def rules(self) -> Rules:
         """The rules of the metric tables."""
         return read_rules(self.rules_file) if self.rules_file else DEFAULT_RULES
+
+    @property
+    def has_chat(self) -> bool:
+        """Whether alerts and the Monday message go to a chat."""
+        return self.alert_webhook is not None or self.alert_slack_token is not None
+
+    @property
+    def has_mail(self) -> bool:
+        """Whether the Monday message goes out by mail."""
+        return self.smtp_url is not None
 
     @property
     def targets(self) -> list[str]:
@@ -236,7 +295,7 @@ def usable_settings() -> Settings:
         except ValidationError as error:
             refused = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
             if not refused:
-                refused = {"warehouse"} if _A_DATA_PATH in str(error) else _ALERTS
+                refused = {"warehouse"} if _A_DATA_PATH in str(error) else _ALERTS | _MAIL
             fields = {str(field.validation_alias or name): field for name, field in Settings.model_fields.items()}
             defaults |= {name: fields[name].default for name in refused}
         except (OSError, UnicodeDecodeError):

@@ -61,6 +61,7 @@ def answer(
     ):
         for name, stream in {"stdin": stdin, "stdout": stdout, "stderr": stderr}.items():
             monkeypatch.setattr(sys, name, stream)
+        monkeypatch.setattr(sys, "argv", ["topo-pipeline"])
         monkeypatch.setattr(console.err, "_file", None)  # a backfill binds it to this call's stream
         with pytest.raises(SystemExit) as end:
             app(arguments, prog_name="topo-pipeline")
@@ -166,11 +167,15 @@ def _read(stream: "tempfile._TemporaryFileWrapper[str]") -> str:
 
 
 def assert_one_sentence(result: subprocess.CompletedProcess[str], *words: str) -> None:
-    """Check that the command failed with one error line that has all the words, without a traceback or the key."""
-    errors = [line for line in result.stderr.splitlines() if line.startswith("topo-pipeline:")]
+    """Check that the command failed with one error, without a traceback or the key.
+
+    The error is a line, and further indented lines if it has details. It has all the words.
+    """
+    lines = result.stderr.splitlines()
     assert result.returncode != 0
-    assert len(errors) == 1, result.stderr
+    assert len([line for line in lines if line.startswith("topo-pipeline:")]) == 1, result.stderr
+    error = [line for line in lines if line.startswith(("topo-pipeline:", "  "))]
     for word in words:
-        assert word in errors[0]
+        assert word in " ".join(error)
     assert "Traceback" not in result.stdout + result.stderr
     assert os.environ["TOPO_API_KEY"] not in result.stdout + result.stderr

@@ -23,15 +23,17 @@ MAY_IMPORT = {
     "alerts": set(),
     "automation": set(),
     "engagement": {"warehouse"},
+    "templates": {"warehouse"},
     "ingest": {"topo_api", "warehouse"},
     "report": {"engagement", "warehouse"},
     "exports": {"engagement", "warehouse"},
     "maintenance": {"engagement", "exports", "warehouse"},
     "defs": {"alerts", "automation"} | DATA_PACKAGES,
     "definitions": {"defs"},
-    "orchestration": {"alerts", "automation", "defs"} | DATA_PACKAGES,
+    "orchestration": {"alerts", "automation", "defs", "templates"} | DATA_PACKAGES,
     "doctor": {"alerts", "automation", "defs", "orchestration"} | DATA_PACKAGES,
-    "cli": {"alerts", "automation", "definitions", "defs", "doctor", "orchestration", "sandbox"} | DATA_PACKAGES,
+    "cli": {"alerts", "automation", "definitions", "defs", "doctor", "orchestration", "sandbox", "templates"}
+    | DATA_PACKAGES,
 }
 LIBRARIES = {
     "dagster": {"defs", "definitions", "doctor", "orchestration", "cli"},
@@ -125,7 +127,7 @@ def test_only_two_modules_read_the_clock_and_none_reads_os_environ() -> None:
 
 
 def test_both_copies_of_workspace_yaml_are_equal() -> None:
-    assert (PACKAGE / "workspace.yaml").read_bytes() == (PACKAGE.parent / "workspace.yaml").read_bytes()
+    assert (PACKAGE / "templates" / "workspace.yaml").read_bytes() == (PACKAGE.parent / "workspace.yaml").read_bytes()
 
 
 def test_every_module_has_a_docstring() -> None:

@@ -144,7 +144,7 @@ def leave_a_killed_run(instance: dg.DagsterInstance) -> str:
     run_id = instance.create_run_for_job(before).run_id
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         pass
-    instance.add_run_tags(run_id, {"topo_pipeline/owner": f"{socket.gethostname()}:{process.pid}:{run_id}"})
+    instance.add_run_tags(run_id, {".dagster/topo_pipeline_owner": f"{socket.gethostname()}:{process.pid}:{run_id}"})
     instance.report_dagster_event(dg.DagsterEvent("PIPELINE_START", "refresh"), run_id)
     assert instance.event_log_storage.claim_concurrency_slot("topo_api", run_id, "step").is_claimed
     return run_id

@@ -36,7 +36,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     return {"TOPO_WAREHOUSE": f"ducklake:postgres:{dsn}", "TOPO_LAKE_DATA_PATH": folder, "TOPO_LAKE_SCHEMA": "own"}
 
 
-@pytest.mark.parametrize("place", ["file", "lake", "shared", pytest.param("s3", marks=pytest.mark.full)], indirect=True)
+# A shared lake does what a local one does, and more.
+@pytest.mark.parametrize(
+    "place",
+    ["file", "shared", *(pytest.param(place, marks=pytest.mark.full) for place in ("lake", "s3"))],
+    indirect=True,
+)
 def test_two_days_are_read_reported_exported_and_a_person_is_erased(
     place: dict[str, str], tmp_path: Path, api_url: str
 ) -> None:

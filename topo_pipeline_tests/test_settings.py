@@ -19,7 +19,8 @@ VARIABLES = {
     "TOPO_ALERT_WEBHOOK", "TOPO_ALERT_SLACK_TOKEN", "TOPO_ALERT_SLACK_CHANNEL", "TOPO_REPORT_DIR", "TOPO_RULES",
     "TOPO_HEARTBEAT_URL", "TOPO_DAGSTER_RECORD_DAYS", "TOPO_PAYLOAD_DAYS", "DAGSTER_HOME",
     "TOPO_PUBLISH_S3", "TOPO_PUBLISH_POSTGRES", "TOPO_PUBLISH_POSTGRES_SCHEMA", "TOPO_PUBLISH_ICEBERG",
-    "TOPO_LAKE_DATA_PATH", "TOPO_LAKE_SCHEMA",
+    "TOPO_LAKE_DATA_PATH", "TOPO_LAKE_SCHEMA", "TOPO_ALERT_WEBHOOK_FORMAT", "TOPO_SMTP_URL", "TOPO_REPORT_MAIL_TO",
+    "TOPO_REPORT_MAIL_FROM", "TOPO_REPORT_URL",
 }  # fmt: skip
 CHECKOUT = Path(__file__).parents[1]
 
@@ -178,6 +179,69 @@ def test_alerts_have_one_destination_and_slack_needs_a_channel(bare: pytest.Monk
     with pytest.raises(SettingsError, match="can't both be set: alerts go to one place$") as raised:
         get_settings()
     assert "T0PRIVATE" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "mail.example.com:465",
+        "https://mail.example.com",
+        "smtp://",
+        "smtp://me@mail.example.com",
+        "smtps://me:T0PRIVATE@mail.example.com:x",
+        "smtps://me:T0PRIVATE#1@mail.example.com",
+        "smtps://me:T0PRIVATE@mail.example.com/inbox",
+        "smtps://me:T0PRIVATE@[mail.example.com",
+    ],
+)
+def test_an_invalid_mail_server_is_refused_without_showing_it(bare: pytest.MonkeyPatch, address: str) -> None:
+    bare.setenv("TOPO_SMTP_URL", address)
+    with pytest.raises(SettingsError, match="^TOPO_SMTP_URL must be an address such as smtps://") as raised:
+        get_settings()
+    assert "T0PRIVATE" not in str(raised.value)
+
+
+MAIL = {
+    "TOPO_SMTP_URL": "smtps://me:T0PRIVATE%40@mail.example.com",
+    "TOPO_REPORT_MAIL_TO": "ada@example.com,  bo@example.org ",
+    "TOPO_REPORT_MAIL_FROM": "topo@example.com",
+}
+
+
+def test_mail_needs_a_server_a_sender_and_recipients(bare: pytest.MonkeyPatch) -> None:
+    for left_out in MAIL:
+        for name, value in MAIL.items():
+            bare.setenv(name, " " if name == left_out else value)
+        get_settings.cache_clear()
+        with pytest.raises(SettingsError, match="TOPO_REPORT_MAIL_FROM must be set together$"):
+            get_settings()
+    bare.setenv("TOPO_REPORT_MAIL_FROM", MAIL["TOPO_REPORT_MAIL_FROM"])
+    settings = get_settings()
+    assert (settings.report_mail_to, settings.has_mail) == ("ada@example.com, bo@example.org", True)
+    assert "T0PRIVATE" not in repr(settings) + settings.model_dump_json()
+
+
+@pytest.mark.parametrize("name", ["TOPO_REPORT_MAIL_TO", "TOPO_REPORT_MAIL_FROM"])
+@pytest.mark.parametrize("value", ["ada", "a@x\nBcc: eve@example.com", "Ada <ada@example.com>", ",", "a@x, ", "a b@x"])
+def test_an_invalid_mail_address_is_named(bare: pytest.MonkeyPatch, name: str, value: str) -> None:
+    for other, fine in MAIL.items():
+        bare.setenv(other, fine)
+    bare.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"^{name}: .*is not a mail address"):
+        get_settings()
+
+
+@pytest.mark.parametrize("value", ["reports.example.com", "file:///srv/report.html", "https://x y"])
+def test_the_reports_address_is_a_web_address(bare: pytest.MonkeyPatch, value: str) -> None:
+    bare.setenv("TOPO_REPORT_URL", value)
+    with pytest.raises(SettingsError, match="^TOPO_REPORT_URL: .*is not an address such as https://"):
+        get_settings()
+
+
+def test_a_webhooks_format_is_text_or_teams(bare: pytest.MonkeyPatch) -> None:
+    bare.setenv("TOPO_ALERT_WEBHOOK_FORMAT", "xml")
+    with pytest.raises(SettingsError, match="^TOPO_ALERT_WEBHOOK_FORMAT must be 'text' or 'teams'$"):
+        get_settings()
 
 
 def test_each_address_adds_a_target(bare: pytest.MonkeyPatch) -> None:

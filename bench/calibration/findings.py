@@ -28,7 +28,7 @@ COUNTED = {
 }
 CHANGED = ("down", "up", "all_down", "all_up")
 COMPARED = ("better", "worse")
-SIMULATED = (*CHANGED, *COMPARED, "last_step", "few_contacts")
+SIMULATED = (*CHANGED, *COMPARED, "last_step", "no_new_contacts")
 HOLDS = 0.8
 WEEKS, FIRST_WEEK = 52, 34
 CURRENT, BASELINE = 4, 8
@@ -180,7 +180,7 @@ def _futile(found: Floats) -> Iterator[tuple[str, int]]:
     return (("last_step", sequence) for sequence in np.flatnonzero(found[:, -1] < found[:, :-1].mean(axis=1)).tolist())
 
 
-def few_contacts(scale: float) -> Iterator[Figure]:
+def no_new_contacts(scale: float) -> Iterator[Figure]:
     """Measure the finding of no new contacts, where one sequence in ten runs out of contacts within half a year."""
     chance, followed = seeded("few contacts"), Followed()
     weeks = 26
@@ -191,8 +191,8 @@ def few_contacts(scale: float) -> Iterator[Figure]:
         touched = chance.poisson(weekly[:, None] / 5 * (day % 7 < 5) * (day < ends[:, None]))
         until = 7 * int(chance.integers(12, weeks))
         before, after = (_seen_contacts(touched[:, :days]) for days in (until, until + 7))
-        followed.add(before, after, {("few_contacts", int(each)) for each in np.flatnonzero(ends <= until)})
-    yield from followed.figures("few_contacts")
+        followed.add(before, after, {("no_new_contacts", int(each)) for each in np.flatnonzero(ends <= until)})
+    yield from followed.figures("no_new_contacts")
 
 
 def _seen_contacts(touched: Counts) -> Seen:
@@ -203,7 +203,7 @@ def _seen_contacts(touched: Counts) -> Seen:
         f"DATE '{FIRST_DAY}' + day::INTEGER AS day, touched AS unique_touched",
         pd.DataFrame({"sequence": sequence, "day": day, "touched": touched.ravel()}),
     )
-    said = _said("few_contacts")
+    said = _said("no_new_contacts")
     return Seen(said, said)
 
 
@@ -223,4 +223,10 @@ def counted(kind: str, _scale: float) -> Iterator[Figure]:
     yield Figure(f"finding {kind}", None, reason=COUNTED[kind])
 
 
-PARTS = (changes, comparisons, last_steps, few_contacts, *(partial(counted, kind) for kind in KINDS if kind in COUNTED))
+PARTS = (
+    changes,
+    comparisons,
+    last_steps,
+    no_new_contacts,
+    *(partial(counted, kind) for kind in KINDS if kind in COUNTED),
+)

@@ -14,7 +14,7 @@ from operator import attrgetter
 import msgspec
 
 from topo_pipeline.common.cursors import Instant
-from topo_pipeline.common.text import in_chat, one_line
+from topo_pipeline.common.text import one_line
 
 MAX_LINES, MAX_SUBJECTS, MAX_REASON = 20, 6, 600
 """Limits of one message: lines, subjects per line, characters per reason."""
@@ -96,7 +96,7 @@ def message(alert: Alert) -> str:
         lines = [*lines[:MAX_LINES], f"… and {len(lines) - MAX_LINES} more reasons: see the runs in Dagster's UI."]
     if alert.recovered:
         lines.append(f"Recovered: {_joined(alert.recovered)}")
-    return in_chat("\n".join(["topo_pipeline", *lines]))
+    return "\n".join(["topo_pipeline", *lines])
 
 
 def _line(alike: Sequence[Failure]) -> str:

@@ -5,18 +5,42 @@ arguments, prints results and sets the exit code. The work is done in other pack
 several commands share. A command imports what it needs when it runs, so that `--help` doesn't wait for Dagster.
 """
 
+from importlib import metadata
+from typing import Annotated
+
 import typer
 
-from topo_pipeline.cli import backfill, backup, demo, dev, doctor, export, forget, report, sandbox, sequences, status
+from topo_pipeline.cli import (
+    backfill,
+    backup,
+    demo,
+    dev,
+    doctor,
+    export,
+    forget,
+    init,
+    report,
+    sandbox,
+    sequences,
+    status,
+)
 
 # Local variables may hold the API key, so tracebacks don't show them.
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False, rich_markup_mode=None
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False, rich_markup_mode=None)
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"topo-pipeline {metadata.version('topo-pipeline')}")
+        raise typer.Exit
 
 
 @app.callback()
-def main() -> None:
+def main(
+    version: Annotated[  # noqa: ARG001 - the callback prints it
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
     """Load Topo's engagement events into DuckDB day by day and prove each day complete.
 
     \b
@@ -30,6 +54,7 @@ def main() -> None:
 # --help lists the commands in this order.
 for command in (
     demo.demo,
+    init.init,
     doctor.doctor,
     status.status,
     sequences.sequences,

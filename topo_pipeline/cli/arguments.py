@@ -1,14 +1,18 @@
 """Parse command-line arguments. A bad argument is rejected with one sentence and exit code 2."""
 
+import re
 import sys
 import uuid
-from datetime import date
+from datetime import date, timedelta
 
 import typer
 
 from topo_pipeline.cli.console import fail, now
 from topo_pipeline.days import days_between
 from topo_pipeline.settings import get_settings
+
+_DAYS_AGO = {"today": 0, "yesterday": 1}
+_SPAN = re.compile("([1-9][0-9]{0,3})([dw])")
 
 
 def person(text: str) -> uuid.UUID:
@@ -31,20 +35,38 @@ def confirm(question: str, done: str) -> None:
         fail(f"Cancelled: nothing was {done}.")
 
 
+def today() -> date:
+    """Return today in the reporting time zone."""
+    return now().astimezone(get_settings().zone).date()
+
+
 def day(text: str) -> date:
-    """Parse a reporting day."""
+    """Parse a reporting day: a date, `today` or `yesterday`."""
+    if text in _DAYS_AGO:
+        return today() - timedelta(days=_DAYS_AGO[text])
     try:
         return date.fromisoformat(text)
     except ValueError:
-        fail(f"{text!r} is not a date. Use YYYY-MM-DD, for example 2026-03-01.", 2)
+        fail(f"{text!r} is not a date. Use YYYY-MM-DD, today or yesterday.", 2)
+
+
+def last(text: str) -> tuple[date, date]:
+    """Parse a number of days or weeks, such as `7d` or `4w`: the days up to yesterday. Return the first and the last.
+
+    Days before TOPO_START_DATE are left out.
+    """
+    found = _SPAN.fullmatch(text)
+    if not found:
+        fail(f"{text!r} is not a number of days or weeks. Use for example 7d or 4w.", 2)
+    count = int(found[1]) * (7 if found[2] == "w" else 1)
+    first = today() - timedelta(days=count)
+    return max(first, get_settings().start_date), day("yesterday")
 
 
 def started(day: date) -> date:
     """Return the day if it has started in the reporting time zone, else exit."""
-    settings = get_settings()
-    today = now().astimezone(settings.zone).date()
-    if day > today:
-        fail(f"{day} is in the future: today is {today} in {settings.timezone}.", 2)
+    if day > today():
+        fail(f"{day} is in the future: today is {today()} in {get_settings().timezone}.", 2)
     return day
 
 

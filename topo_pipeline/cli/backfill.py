@@ -20,6 +20,7 @@ from topo_pipeline.cli.console import (
     out,
     own_stderr,
     print_error,
+    print_line,
     print_warning,
     relative,
     report_errors,
@@ -38,9 +39,17 @@ _INTERRUPTED = 130  # the exit code that shells use for Ctrl-C
 
 
 def backfill(
-    start: Annotated[str, typer.Argument(metavar="FROM", help="First day, for example 2026-03-01.")],
-    end: Annotated[str, typer.Argument(metavar="TO", help="Last day, included.")],
+    start: Annotated[
+        str | None, typer.Argument(metavar="FROM", help="First day: a date such as 2026-03-01, today or yesterday.")
+    ] = None,
+    end: Annotated[str | None, typer.Argument(metavar="TO", help="Last day, included. Without it, FROM alone.")] = None,
     *,
+    last: Annotated[
+        str | None, typer.Option(metavar="SPAN", help="The last days or weeks up to yesterday: 7d, 4w.")
+    ] = None,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Only days that have not landed since they ended. Without FROM: all.")
+    ] = False,
     allow_shrink: Annotated[
         list[str] | None,
         typer.Option(metavar="DAY", help="A day whose reload may remove any number of rows. Can be repeated."),
@@ -50,28 +59,35 @@ def backfill(
         typer.Option(metavar="DAY", help="A day to land even if many of its rows can't be read. Can be repeated."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be read. Sends one request and changes nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be read. Asks Topo only for its count.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read the days FROM to TO, both included, and update the tables.
+    """Read days and update the tables.
 
-    Exits with 0 only if every day landed and is proved complete, with 1 if a day is not, with 2 for bad arguments, and
-    with 130 after Ctrl-C. The first Ctrl-C stops after the current day and updates the tables, the second stops at
-    once. Days that have landed are kept in both cases.
+    The days are FROM to TO, both included, or --last, or --missing. Exits with 0 only if every day landed and is
+    proved complete, with 1 if a day is not, with 2 for bad arguments, and with 130 after Ctrl-C. The first Ctrl-C stops
+    after the current day and updates the tables, the second stops at once. Days that have landed are kept in both
+    cases.
 
     \b
     Examples:
       topo-pipeline backfill 2026-03-01 2026-03-31
+      topo-pipeline backfill yesterday
+      topo-pipeline backfill --last 4w
+      topo-pipeline backfill --missing
       topo-pipeline backfill 2026-01-01 2026-12-31 --dry-run
-      topo-pipeline backfill 2026-03-14 2026-03-14 --allow-shrink 2026-03-14
-      topo-pipeline backfill 2026-03-14 2026-03-14 --accept-unreadable 2026-03-14
+      topo-pipeline backfill 2026-03-14 --allow-shrink 2026-03-14
+      topo-pipeline backfill 2026-03-14 --accept-unreadable 2026-03-14
     """
     with report_errors(), stoppable() as stop:
-        days = arguments.days(arguments.day(start), arguments.day(end))
+        days = _named(start, end, last, missing=missing)
         may_shrink = [arguments.day(day) for day in allow_shrink or []]
         accepted = [arguments.day(day) for day in accept_unreadable or []]
-        _require_in_range(days, {"--allow-shrink": may_shrink, "--accept-unreadable": accepted})
+        _require_read(days, {"--allow-shrink": may_shrink, "--accept-unreadable": accepted})
+        if not days and not as_json:
+            out.print("No day is missing.")
+            return
         if dry_run:
             _show_estimate(days, as_json)
             return
@@ -87,12 +103,33 @@ def backfill(
     finish(outcome, stop)
 
 
-def _require_in_range(days: Sequence[date], options: Mapping[str, Sequence[date]]) -> None:
+def _named(start: str | None, end: str | None, last: str | None, *, missing: bool) -> list[date]:
+    """Return the days that the arguments name, in order, or exit."""
+    if start and last:
+        fail("Give FROM and TO, or --last, but not both.", 2)
+    if last:
+        first, until = arguments.last(last)
+    elif start:
+        first, until = arguments.day(start), arguments.day(end or start)
+    elif missing:
+        first, until = get_settings().start_date, arguments.day("yesterday")
+    else:
+        fail("Name the days to read: FROM and TO, --last 7d, or --missing.", 2)
+    days = arguments.days(first, until)
+    if missing:
+        from topo_pipeline.ingest.estimate import missing_days
+        from topo_pipeline.warehouse.connection import Warehouse
+
+        return missing_days(Warehouse.of(get_settings()), days)
+    return days
+
+
+def _require_read(days: Sequence[date], options: Mapping[str, Sequence[date]]) -> None:
     """Exit if an option names a day that is not read."""
     for option, named in options.items():
         for day in named:
             if day not in days:
-                fail(f"{option} {day} has no effect: that day is not between {days[0]} and {days[-1]}.", 2)
+                fail(f"{option} {day} has no effect: that day is not among those to read ({format_days(days)}).", 2)
 
 
 def _show_estimate(days: Sequence[date], as_json: bool) -> None:
@@ -115,7 +152,7 @@ def _show_estimate(days: Sequence[date], as_json: bool) -> None:
         show_json(asdict(found))
         return
     landed = f"{len(found.again)} already landed: {format_days(found.again)}" if found.again else "none landed yet"
-    out.print(f"Would read {counted(len(days), 'day')}, {days[0]} to {days[-1]} ({landed}).", highlight=False)
+    out.print(f"Would read {counted(len(days), 'day')}: {format_days(days)} ({landed}).", highlight=False)
     out.print(
         f"Topo counts {counted(found.activities, 'activity', 'activities')}. Reading takes about"
         f" {counted(found.requests, 'request')}, which at {settings.requests_per_second:g} per second need at least"
@@ -126,11 +163,11 @@ def _show_estimate(days: Sequence[date], as_json: bool) -> None:
 
 def _check() -> None:
     """Fail before the run starts if every day would fail."""
-    from topo_pipeline.defs.resources import Topo
-    from topo_pipeline.ingest.session import check
-    from topo_pipeline.warehouse.connection import Warehouse
-
     with err.status("Checking the warehouse and the key"):
+        from topo_pipeline.defs.resources import Topo
+        from topo_pipeline.ingest.session import check
+        from topo_pipeline.warehouse.connection import Warehouse
+
         settings = get_settings()
         topo, warehouse = Topo(settings, now), Warehouse.of(settings)
         check(topo.client, warehouse, timezone=settings.timezone, clock=now)
@@ -143,15 +180,17 @@ def read_days(
     may_shrink: Sequence[date] = (),
     accept_unreadable: Sequence[date] = (),
 ) -> "Outcome":
-    """Read the days in one run and show the progress."""
-    from topo_pipeline.orchestration.instance import opened, prepare
-
+    """Read the days and show the progress."""
+    print_line(title)
     home = get_settings().dagster_home
-    prepare(home)
-    from topo_pipeline.definitions import defs
-    from topo_pipeline.defs.records import compare, describe_lost_days
-    from topo_pipeline.orchestration import ranged_runs as runs
-    from topo_pipeline.warehouse.connection import Warehouse
+    with err.status("Starting Dagster"):
+        from topo_pipeline.orchestration.instance import opened, prepare
+
+        prepare(home)
+        from topo_pipeline.definitions import defs
+        from topo_pipeline.defs.records import compare, describe_lost_days
+        from topo_pipeline.orchestration import ranged_runs as runs
+        from topo_pipeline.warehouse.connection import Warehouse
 
     with own_stderr(), opened(home) as instance, shown(title, len(days)) as show:
         warehouse = Warehouse.of(get_settings())
@@ -205,7 +244,8 @@ def finish(outcome: "Outcome", stop: Stop) -> None:
         print_warning(f"{rows} could not be read: {format_counts(outcome.unreadable)}. topo.rejects has the reasons.")
     unproved = [f"{day} landed, but is not proved complete: {why}." for day, why in outcome.unproved.items()]
     problems = [*unproved, *outcome.problems]
-    for problem in problems[:-1]:
-        print_error(problem)
+    for problem in problems:
+        sentence, *details = problem.splitlines()
+        print_error(sentence, details)
     if problems:
-        fail(problems[-1], _INTERRUPTED if stop.is_requested else 1)
+        raise typer.Exit(_INTERRUPTED if stop.is_requested else 1)

@@ -3,9 +3,11 @@
 import json
 import logging
 import os
+import shlex
+import shutil
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -64,9 +66,11 @@ def report_errors() -> Iterator[None]:
         fail("The sandbox is not installed. Run: pip install 'topo-pipeline[sandbox]'")
 
 
-def print_error(sentence: str) -> None:
-    """Print an error."""
+def print_error(sentence: str, details: Sequence[str] = ()) -> None:
+    """Print an error, and its details on indented lines."""
     err.print(f"[red]topo-pipeline:[/] {escape(one_line(sentence, _LONGEST))}", soft_wrap=True, highlight=False)
+    for detail in details:
+        err.print(f"  {escape(one_line(detail, _LONGEST))}", soft_wrap=True, highlight=False)
 
 
 def print_warning(sentence: str) -> None:
@@ -121,6 +125,13 @@ def print_line(text: str) -> None:
     """Print a progress line where there is no progress bar: in a pipe or a log."""
     if not err.is_terminal:
         err.print(text, soft_wrap=True, highlight=False)
+
+
+def program() -> str:
+    """Return what to type to run this command: its name if the shell finds it, else its path."""
+    own, found = Path(sys.argv[0]).absolute(), shutil.which("topo-pipeline")
+    is_found = found is not None and own.exists() and own.samefile(found)
+    return "topo-pipeline" if is_found or not own.exists() else shlex.quote(relative(str(own)))
 
 
 def relative(path: str) -> str:

@@ -1,19 +1,21 @@
-"""The command `demo`: a backfill from the sandbox."""
+"""The command `demo`: everything that the pipeline does, with the sandbox in place of Topo."""
 
+import shlex
 from datetime import UTC, datetime, time, timedelta
 
 from rich.markup import escape
 
 from topo_pipeline.cli.backfill import finish, read_days
-from topo_pipeline.cli.console import now, out, relative, report_errors
+from topo_pipeline.cli.console import err, fail, now, out, own_stderr, print_line, program, relative, report_errors
 from topo_pipeline.cli.leaderboard_table import leaderboard_table
-from topo_pipeline.cli.report import write_report
 from topo_pipeline.cli.signals import stoppable
 from topo_pipeline.settings import get_settings
 
 
 def demo() -> None:
-    """Read 26 weeks of a simulated workspace and show the results.
+    """Read 26 weeks of a simulated workspace, build every table, publish, and show the results.
+
+    Everything is written to data/demo.
 
     \b
     Example:
@@ -31,23 +33,44 @@ def demo() -> None:
             simulated.enter(api_url, today)
             outcome = read_days(days, f"Reading {len(days)} days from the sandbox", stop)
     finish(outcome, stop)
-    _show_leaderboard()
     with report_errors():
-        report = write_report()
-    out.print(f"Report: [bold]{escape(relative(str(report)))}[/] (open it in a browser)")
-    from topo_pipeline.warehouse.connection import Warehouse
+        _publish()
+        best = _show_leaderboard()
+    settings = get_settings()
+    for what, path in {"Warehouse": settings.warehouse, "Report and Parquet files": settings.report_dir}.items():
+        out.print(f"{what}: [bold]{escape(relative(str(path)))}[/]", soft_wrap=True, highlight=False)
+    commands = {
+        "report --demo --open": "the report, in your browser",
+        f"explain --demo {shlex.quote(best)}": "what is known about the first sequence",
+        "dev --demo": "the same data in Dagster's UI",
+    }
+    lines = {f"{program()} {command}": what for command, what in commands.items()}
+    width = max(map(len, lines))
+    out.print("Next:")
+    for line, what in lines.items():
+        out.print(f"  [bold]{escape(line):{width}}[/]  {what}", soft_wrap=True, highlight=False)
 
-    name = relative(Warehouse.of(get_settings()).name)
-    out.print(f"Warehouse: [bold]{escape(name)}[/] (open it with DuckDB)")
-    out.print(
-        "Next: [bold]make dev[/] shows the same data in Dagster's UI. To read your own workspace, see the README."
-    )
+
+def _publish() -> None:
+    """Materialize the report and the Parquet export."""
+    from topo_pipeline.definitions import defs
+    from topo_pipeline.orchestration.instance import opened
+    from topo_pipeline.orchestration.ranged_runs import publish
+
+    title = "Publishing the report and the Parquet files"
+    print_line(title)
+    with own_stderr(), err.status(title), opened(get_settings().dagster_home) as instance:
+        problems = publish(defs, instance)
+    if problems:
+        fail(" ".join(problems))
 
 
-def _show_leaderboard() -> None:
-    """Print every sequence."""
+def _show_leaderboard() -> str:
+    """Print every sequence, and return the name of the first."""
     from topo_pipeline.engagement.leaderboard import leaderboard
     from topo_pipeline.warehouse.connection import Warehouse
 
-    with report_errors(), Warehouse.of(get_settings()).reader() as connection:
-        out.print(leaderboard_table(leaderboard(connection)))
+    with Warehouse.of(get_settings()).reader() as connection:
+        board = leaderboard(connection)
+    out.print(leaderboard_table(board))
+    return str(board["sequence"].iloc[0])

@@ -1,7 +1,8 @@
 """The command `doctor`, also with `--contract`."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import date, datetime
 from importlib.metadata import version
@@ -14,6 +15,7 @@ from rich.table import Table
 
 from topo_pipeline.cli import arguments
 from topo_pipeline.cli.console import AsJson, err, fail, now, out, print_error, quiet, report_errors, show_json
+from topo_pipeline.cli.workspace import Demo
 from topo_pipeline.common.text import counted
 from topo_pipeline.settings import get_settings
 
@@ -43,6 +45,7 @@ def doctor(
         list[str] | None, typer.Option(metavar="DAY", help="A day to take the sample from. Can be repeated.")
     ] = None,
     as_json: AsJson = False,
+    demo: Demo = False,
 ) -> None:
     """Check the setup and say how to fix it.
 
@@ -61,13 +64,13 @@ def doctor(
       topo-pipeline doctor --json | jq '.findings[] | select(.level == "problem")'
       topo-pipeline doctor --contract --output contract.txt
     """
-    if contract:
-        raise typer.Exit(
-            _check_contract([arguments.started(arguments.day(text)) for text in day or []], output, as_json=as_json)
-        )
-    if output or day:
+    if (output or day) and not contract:
         fail("--output and --day belong to the contract check: add --contract.", 2)
-    findings = _examine()
+    with _sandbox() if demo else nullcontext():
+        if contract:
+            days = [arguments.started(arguments.day(text)) for text in day or []]
+            raise typer.Exit(_check_contract(days, output, as_json=as_json))
+        findings = _examine()
     levels = Counter(finding.level for finding in findings)
     if as_json:
         counts = {f"{level}s": levels[level] for level in ("warning", "problem")}
@@ -78,10 +81,20 @@ def doctor(
     raise typer.Exit(1 if levels["problem"] else 0)
 
 
-def _examine() -> "list[Finding]":
-    from topo_pipeline.doctor import examine
+@contextmanager
+def _sandbox() -> Iterator[None]:
+    """Serve the demo's API."""
+    from topo_pipeline.sandbox import demo
 
+    with report_errors(), demo.sandbox(now) as api_url:
+        demo.enter(api_url, now().date())
+        yield
+
+
+def _examine() -> "list[Finding]":
     with report_errors(), quiet(), err.status("Checking"):
+        from topo_pipeline.doctor import examine
+
         return examine(now)
 
 

@@ -12,16 +12,19 @@ import typer
 from topo_pipeline.cli import arguments
 from topo_pipeline.cli.console import err, fail, report_errors
 from topo_pipeline.cli.signals import undone_by_signals
+from topo_pipeline.cli.workspace import Demo
 from topo_pipeline.common.text import counted
 from topo_pipeline.settings import get_settings
 
 
 def export(
     table: Annotated[str, typer.Argument(metavar="TABLE", help="For example sequence_summary or topo.loads.")],
+    *,
     form: Annotated[Literal["csv", "parquet"], typer.Option("--format", help="File format.")] = "csv",
     since: Annotated[str | None, typer.Option(metavar="DAY", help="First day to export.")] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="File to write or replace.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Don't escape formulas. For CSV only.")] = False,
+    demo: Demo = False,
 ) -> None:
     """Export a table to a file, or as CSV to a pipe.
 

@@ -54,7 +54,7 @@ def forget(
                 now=now(),
             )
             not_published = _publish_again(warehouse, settings)
-        cleaned = [*done.cleaned, *([write_report()] if report.exists() else [])]
+        cleaned = [*done.cleaned, *([write_report().path] if report.exists() else [])]
     _print_outcome(done, cleaned, warehouse.place.unreachable_copies())
     for reason in not_published:
         print_error(f"A published copy may still contain the person. {reason}. Run the same command again.")

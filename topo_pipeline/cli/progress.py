@@ -43,7 +43,6 @@ def shown(title: str, total: int) -> Iterator[Callable[["RunProgress"], None]]:
                 bar.update(task, description=building)
                 print_line(building)
 
-        print_line(title)
         yield show
         bar.update(task, description=title)
 

@@ -1,7 +1,9 @@
 """The command `sandbox`, which runs until a signal ends it."""
 
+import errno
 import signal
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,7 +35,13 @@ def sandbox(
     with report_errors():
         from topo_pipeline.sandbox import demo as simulated
 
-        with simulated.sandbox(now, port=port, seed=seed, quirks=_quirks(quirk or [])) as api_url:
+        with ExitStack() as stack:
+            try:
+                served = simulated.sandbox(now, port=port, seed=seed, quirks=_quirks(quirk or []))
+                api_url = stack.enter_context(served)
+            except OSError as error:
+                why = "is in use" if error.errno == errno.EADDRINUSE else f"can't be used ({error.strerror})"
+                fail(f"Port {port} {why}. To use a free one: topo-pipeline sandbox --port 0")
             out.print(f"TOPO_API_URL={api_url}\nTOPO_API_KEY={simulated.API_KEY}", highlight=False)
             err.print("The sandbox is running. Press Ctrl-C to stop it.")
             _wait_for_signal()

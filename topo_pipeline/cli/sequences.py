@@ -12,6 +12,7 @@ from rich.table import Table
 
 from topo_pipeline.cli.console import PATIENCE, AsJson, fail, out, quiet, report_errors, show_json
 from topo_pipeline.cli.leaderboard_table import leaderboard_table
+from topo_pipeline.cli.workspace import Demo
 from topo_pipeline.common.text import LONGEST, one_line
 from topo_pipeline.settings import get_settings
 
@@ -30,7 +31,7 @@ class Period(StrEnum):
     DAYS_7 = "7d"
 
 
-def sequences(as_json: AsJson = False) -> None:
+def sequences(as_json: AsJson = False, demo: Demo = False) -> None:
     """List every sequence: contacts, early read, reply rate, change, rank.
 
     \b
@@ -48,7 +49,7 @@ def sequences(as_json: AsJson = False) -> None:
         out.print(leaderboard_table(board))
 
 
-def explain(sequence: Name, as_json: AsJson = False) -> None:
+def explain(sequence: Name, as_json: AsJson = False, demo: Demo = False) -> None:
     """Say what is known about a sequence, how sure it is, and when more will be known.
 
     \b
@@ -79,6 +80,7 @@ def compare(
         Period, typer.Option(help="Contacts of which period: all, or the last days whose windows have closed.")
     ] = Period.LIFETIME,
     as_json: AsJson = False,
+    demo: Demo = False,
 ) -> None:
     """Compare the reply rates of two sequences: the difference, how sure it is, and how many contacts are missing.
 

@@ -4,13 +4,15 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from topo_pipeline.cli.console import PATIENCE, AsJson, by_day, now, out, quiet, report_errors, show_json
 from topo_pipeline.cli.leaderboard_table import leaderboard_table
 from topo_pipeline.cli.sequences import records
-from topo_pipeline.common.text import counted
-from topo_pipeline.days import format_counts, format_days, last_due_day
+from topo_pipeline.cli.workspace import Demo
+from topo_pipeline.common.text import counted, one_line
+from topo_pipeline.days import format_counts, format_days, last_due_day, missing_command
 from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
@@ -20,8 +22,8 @@ _TOP = 5  # sequences that `status` shows
 _TWO_DAYS = 48  # hours
 
 
-def status(as_json: AsJson = False) -> None:
-    """Show landed and missing days, and the best sequences.
+def status(as_json: AsJson = False, demo: Demo = False) -> None:
+    """Show landed and missing days, the best sequences, and what to do this week.
 
     Waits up to 5 seconds while another process writes to the warehouse. Exits with 1 if the warehouse can't be read.
 
@@ -32,16 +34,22 @@ def status(as_json: AsJson = False) -> None:
     """
     with report_errors(), quiet():
         from topo_pipeline.engagement import status as status_of_warehouse
+        from topo_pipeline.report.advice import advice
         from topo_pipeline.warehouse.connection import Warehouse
 
         settings = get_settings()
         warehouse = Warehouse.of(settings, wait_seconds=PATIENCE)
         with warehouse.reader() as connection:
             found = status_of_warehouse.status(connection, last_due_day(now(), settings.zone))
+            to_do = advice(connection, settings.rules) or ()
     if as_json:
-        show_json(_as_json(warehouse.name, settings.timezone, found))
-    else:
-        _show(found)
+        show_json(_as_json(warehouse.name, settings.timezone, found) | {"to_do": [asdict(each) for each in to_do]})
+        return
+    _show(found)
+    if to_do:
+        out.print("Do this week, as in the report:", highlight=False)
+    for number, each in enumerate(to_do, start=1):
+        out.print(escape(one_line(f"{number}. {each.claim} {each.action}", 1000)), highlight=False)
 
 
 def _as_json(warehouse: str, timezone: str, found: "Status") -> dict[str, Any]:
@@ -60,7 +68,7 @@ def _show(found: "Status") -> None:
     days = found.days
     if days.first is None or days.read_at is None:
         due = last_due_day(now(), get_settings().zone)
-        out.print(f"No day has landed yet. To read one: topo-pipeline backfill {due} {due}", highlight=False)
+        out.print(f"No day has landed yet. To read one: topo-pipeline backfill {due}", highlight=False)
         return
     gaps = {
         "missing": days.missing, "last read before the day was over": days.unclosed, "not proved": days.unproved,
@@ -75,6 +83,8 @@ def _show(found: "Status") -> None:
     for gap, affected in gaps.items():
         if affected:
             table.add_row("[yellow]Gap[/]", f"{counted(len(affected), 'day')} {gap}: {format_days(affected)}")
+    if missing := [*days.missing, *days.unclosed]:
+        table.add_row("", f"To read the missing days: {missing_command(missing)}")
     if not any(gaps.values()):
         table.add_row("Gaps", "none")
     if days.unreadable:

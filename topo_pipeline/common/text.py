@@ -10,14 +10,15 @@ import unicodedata
 
 LONGEST = 120
 """The number of characters of a name that are shown."""
+_MINUS = "\N{MINUS SIGN}"
 _CONTROL = {"Cc", "Cs", "Zl", "Zp"}
 _FORMATTING = "Cf"
 # Formatting characters that are part of words, emoji and flags.
 _KEPT = {"\u200c", "\u200d", *map(chr, range(0xE0020, 0xE0080))}
 # Characters with a meaning in markdown or HTML.
 _MARKUP = re.compile(r"[!\"$&'*<>\[\\\]_`|~]")
-# Chat apps turn <!channel> and @channel into mentions, and [text](address) into a link.
-_MENTIONS = str.maketrans({"<": "‹", ">": "›", "@": "@\N{WORD JOINER}", "]": "]\N{WORD JOINER}"})
+# Chat apps turn <!channel> and @channel into mentions, [text](address) into a link, and what follows ``` into code.
+_MENTIONS = str.maketrans({"<": "‹", ">": "›", "@": "@\N{WORD JOINER}", "]": "]\N{WORD JOINER}", "`": "ˋ"})
 
 
 def one_line(text: str, limit: int = 300) -> str:
@@ -58,6 +59,14 @@ def interval(low: float | None, high: float | None) -> str:
 def rate_with_interval(rate: float | None, low: float | None, high: float | None) -> str:
     """Return a share and its bounds as text: `6.3% (3.8–10.3)`, or a dash if it is unknown."""
     return f"{percent(rate)} {interval(low, high)}".rstrip()
+
+
+def points(difference: float | None) -> str:
+    """Return a difference of shares in percentage points, with its sign: `+0.9`, or a dash if it is unknown."""
+    if difference is None:
+        return "–"
+    rounded = f"{100 * abs(difference):.1f}"
+    return rounded if float(rounded) == 0 else f"{'+' if difference > 0 else _MINUS}{rounded}"
 
 
 def in_markdown(text: str, limit: int = LONGEST) -> str:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from topo_pipeline.days import Day
+from topo_pipeline.common.text import counted, one_line
+from topo_pipeline.days import Day, backfill_commands, format_days
 from topo_pipeline.defs.asset_checks import report_activity_checks
 from topo_pipeline.defs.messages import as_dagster_failure, day_line, range_line
 from topo_pipeline.defs.metric_tables import table_schema
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from topo_pipeline.ingest.loading import Refusal
     from topo_pipeline.warehouse.landing import Load
 
+_REASON = 2000  # characters that are shown
+
 LISTS = {
     "sequence_templates": (
         "SequenceTemplate",
@@ -53,7 +56,7 @@ def topo_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         "kinds": {"python", "duckdb"},
         "owners": OWNERS,
         "pool": "topo_api",
-        "freshness_policy": every_morning(settings),
+        "freshness_policy": every_morning(settings.timezone),
     }
     return [
         dg.asset(
@@ -174,6 +177,7 @@ def land(
 
     sync_records(context, warehouse, {day.day for day in days})
     refusals: list[Refusal] = []
+    landed = activities = 0
     if len(days) > 1:
         context.log.info(range_line(days))
     began = clock()
@@ -198,7 +202,11 @@ def land(
             else:
                 context.log.info(sentence)
                 _log_materialization(context, outcome)
+                landed, activities = landed + 1, activities + outcome.rows
                 yield outcome
+    # For the list of runs in the UI.
+    shown = f"{landed} of {counted(len(days), 'day')}, {counted(activities, 'activity', 'activities')}"
+    context.instance.add_run_tags(context.run.run_id, {"landed": shown})
     if (retained := topo.settings.payload_days) is not None:
         _empty_payloads(context, warehouse, date_at(clock(), topo.settings) - timedelta(days=retained))
     if refusals:
@@ -257,13 +265,17 @@ def _columns(warehouse: Warehouse, table: str) -> dg.TableSchema:
 
 
 def _failure(refusals: "list[Refusal]", asked: int) -> dg.Failure:
-    """Return the failure that names every refused day, grouped by reason. A retry would fail the same way."""
-    reasons = [
-        f"{', '.join(str(refusal.day) for refusal in alike)}: {reason}"
-        for reason, alike in groupby(refusals, key=attrgetter("reason"))
-    ]
+    """Return the failure: a line for each refused day, or for days in a row with one reason, and how to read them.
+
+    A retry would fail the same way.
+    """
+    grouped = groupby(refusals, key=attrgetter("reason"))
+    lines = [f"{format_days(each.day for each in alike)}: {one_line(reason, _REASON)}" for reason, alike in grouped]
+    again = "; ".join(backfill_commands(refusal.day for refusal in refusals))
     return dg.Failure(
-        description=f"{len(refusals)} of {asked} days did not land. " + "; ".join(reasons),
+        description="\n".join(
+            [f"{len(refusals)} of {counted(asked, 'day')} did not land.", *lines, f"To try again: {again}"]
+        ),
         metadata={
             "refused_days": [str(refusal.day) for refusal in refusals],
             "reasons": {str(refusal.day): refusal.reason for refusal in refusals},

@@ -13,6 +13,7 @@ from pydantic import Field
 from topo_pipeline.defs.activities import land
 from topo_pipeline.defs.asset_checks import report_activity_checks
 from topo_pipeline.defs.messages import as_dagster_failure
+from topo_pipeline.defs.monday_message import send_report
 from topo_pipeline.defs.partitions import ACTIVITIES, days_before, range_tags
 from topo_pipeline.defs.resources import Clock, Topo, Warehouse
 from topo_pipeline.settings import Settings
@@ -96,8 +97,9 @@ def maintain_lake() -> None:
 
 
 def jobs(settings: Settings) -> list[Any]:
-    """Return the jobs. Only a lake needs maintenance."""
-    return [refresh, reread_replies, publish, *([maintain_lake] if settings.is_lake else [])]
+    """Return the jobs. Only a lake needs maintenance, and a message needs a destination."""
+    found = [refresh, reread_replies, publish, maintain_lake if settings.is_lake else None, send_report(settings)]
+    return [job for job in found if job is not None]
 
 
 def run_request(

@@ -64,7 +64,7 @@ def _asset(table: metrics.MetricTable, settings: Settings) -> dg.AssetsDefinitio
         code_version=table.fingerprint(settings.rules, settings.timezone),
         description=description(table),
         automation_condition=FOLLOW,
-        freshness_policy=every_morning(settings),
+        freshness_policy=every_morning(settings.timezone),
         metadata=links(table, settings),
     )
     def metric_table(
@@ -141,8 +141,12 @@ DOCS = PACKAGE.parent / "docs" / "metrics.md"  # only in a checkout
 
 
 def description(table: metrics.MetricTable) -> str:
-    """Return the table's description with a link to its last build, which is hard to find below a hundred columns."""
-    return f"{table.description}\n\n[Chart, first rows and figures](/assets/engagement/{table.name}?view=events)"
+    """Return the table's description with links to its last build, which is far below, and to the findings.
+
+    The findings are of all tables together, so they belong to the report and not to one of the tables.
+    """
+    built = f"[Chart, first rows and figures](/assets/engagement/{table.name}?view=events)"
+    return f"{table.description}\n\n{built} · [Do this week](/assets/publish/engagement_report?view=events)"
 
 
 def links(table: metrics.MetricTable, settings: Settings) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from topo_pipeline.defs.resources import Clock
 from topo_pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from topo_pipeline.alerts.delivery import Destination
     from topo_pipeline.alerts.streaks import Failure
     from topo_pipeline.automation.heartbeat import NightlyRefresh, Status
 
@@ -54,11 +53,11 @@ def run_alert_sensor(
     context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], clock: dg.ResourceParam[Clock]
 ) -> dg.SensorResult | dg.SkipReason:
     """Sends new failures and recoveries to Slack or a webhook. Does nothing if neither is configured."""
-    from topo_pipeline.alerts.delivery import Undelivered
+    from topo_pipeline.alerts.delivery import Undelivered, chat_of
     from topo_pipeline.alerts.streaks import AlertState, find_alert, message
     from topo_pipeline.common.cursors import read_cursor, write_cursor
 
-    destination = destination_of(settings)
+    destination = chat_of(settings)
     if destination is None:
         return dg.SkipReason(
             "No alerts are sent. Set TOPO_ALERT_WEBHOOK, or TOPO_ALERT_SLACK_TOKEN and TOPO_ALERT_SLACK_CHANNEL."
@@ -86,23 +85,11 @@ def run_alert_sensor(
     return dg.SensorResult(skip_reason=reason, cursor=write_cursor(AlertState(until, failing)))
 
 
-def destination_of(settings: Settings) -> "Destination | None":
-    """Return where to send alerts, or None if nothing is configured."""
-    from topo_pipeline.alerts.delivery import Slack, Webhook
-
-    if settings.alert_webhook is not None:
-        return Webhook(settings.alert_webhook.get_secret_value())
-    if settings.alert_slack_token is not None and settings.alert_slack_channel is not None:
-        return Slack(settings.alert_slack_token.get_secret_value(), settings.alert_slack_channel)
-    return None
-
-
 def alert_sensor(settings: Settings) -> dg.SensorDefinition:
     """Return the sensor. It is on by default if a destination is configured; without one it would only skip."""
-    configured = settings.alert_webhook or (settings.alert_slack_token and settings.alert_slack_channel)
     return dg.sensor(
         minimum_interval_seconds=60,
-        default_status=dg.DefaultSensorStatus.RUNNING if configured else dg.DefaultSensorStatus.STOPPED,
+        default_status=dg.DefaultSensorStatus.RUNNING if settings.has_chat else dg.DefaultSensorStatus.STOPPED,
         description=run_alert_sensor.__doc__,
     )(run_alert_sensor)
 

@@ -5,6 +5,7 @@ definition: a day has 23 to 25 hours. Nothing here depends on settings until it 
 """
 
 from datetime import date, datetime, time, timedelta
+from functools import cache
 
 import dagster as dg
 
@@ -25,14 +26,13 @@ def daily_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
     return dg.DailyPartitionsDefinition(start_date=start, timezone=settings.timezone, end_offset=1)
 
 
-def every_morning(settings: Settings) -> dg.FreshnessPolicy:
+@cache  # Dagster computes a thousand deadlines for each new policy, which is half the time of building the definitions
+def every_morning(timezone: str) -> dg.FreshnessPolicy:
     """Return the freshness policy of the assets: by 06:00, they have been materialized since midnight.
 
     Dagster looks at the last materialization of any partition, so the checks verify that yesterday is among them.
     """
-    return dg.FreshnessPolicy.cron(
-        deadline_cron="0 6 * * *", lower_bound_delta=timedelta(hours=6), timezone=settings.timezone
-    )
+    return dg.FreshnessPolicy.cron(deadline_cron="0 6 * * *", lower_bound_delta=timedelta(hours=6), timezone=timezone)
 
 
 def day_of(partition_key: str, daily: dg.DailyPartitionsDefinition) -> Day:

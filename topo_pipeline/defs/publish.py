@@ -3,6 +3,8 @@
 What they write is in `report` and `exports`.
 """
 
+from typing import TYPE_CHECKING, Any
+
 import dagster as dg
 
 from topo_pipeline.defs.activities import LIST_ASSETS
@@ -13,6 +15,10 @@ from topo_pipeline.engagement.tables import tables
 from topo_pipeline.report.queries import READS
 from topo_pipeline.settings import Settings
 
+if TYPE_CHECKING:
+    from topo_pipeline.report.page import Published
+
+REPORT = dg.AssetKey(["publish", "engagement_report"])
 _DESCRIPTIONS = {
     "s3": "Every table as Parquet files in `TOPO_PUBLISH_S3`, below a `latest.json` that names the newest export.",
     "postgres": "Every table in the Postgres database `TOPO_PUBLISH_POSTGRES`, replaced in one transaction.",
@@ -22,7 +28,7 @@ _TABLES = [dg.AssetKey(["engagement", name]) for name in tables()]
 
 
 @dg.asset(
-    key=["publish", "engagement_report"],
+    key=REPORT,
     deps=[dg.AssetKey(table) for table in READS],
     backfill_policy=dg.BackfillPolicy.single_run(),  # on all: dg launch takes a range only then
     group_name="publish",
@@ -34,27 +40,43 @@ def engagement_report(
     warehouse: dg.ResourceParam[Warehouse], clock: dg.ResourceParam[Clock], settings: dg.ResourceParam[Settings]
 ) -> dg.MaterializeResult[None]:
     """The engagement report: one HTML file in `TOPO_REPORT_DIR`, written from the current tables."""
+    return dg.MaterializeResult(metadata=about(write_report(warehouse, clock, settings)))
+
+
+def write_report(warehouse: Warehouse, clock: Clock, settings: Settings) -> "Published":
+    """Write the report. A folder that can't be written is a failure without retries."""
     from topo_pipeline.report.page import publish
 
     try:
         with as_dagster_failure(), warehouse.reader() as connection:
-            published = publish(
-                connection, settings.report_dir, timezone=settings.timezone, rules=settings.rules, now=clock()
+            return publish(
+                connection,
+                settings.report_dir,
+                timezone=settings.timezone,
+                rules=settings.rules,
+                now=clock(),
+                url=settings.report_url,
             )
     except OSError as error:
         raise dg.Failure(
             f"Could not write the report to {settings.report_dir} (TOPO_REPORT_DIR): {error.strerror}.",
             allow_retries=False,
         ) from error
-    return dg.MaterializeResult(
-        metadata={
-            "path": dg.MetadataValue.path(published.path),
-            "open": dg.MetadataValue.url(published.path.as_uri()),
-            "bytes": published.size,
-            "as_of": str(published.as_of or "no complete day yet"),
-            "sequences": published.sequences,
-        }
-    )
+
+
+def about(published: "Published") -> dict[str, Any]:
+    """Return the metadata of a written report."""
+    from topo_pipeline.report.markdown import to_do
+
+    return {
+        "path": dg.MetadataValue.path(published.path),
+        "open": dg.MetadataValue.url(published.path.as_uri()),
+        "kept": dg.MetadataValue.path(published.kept),
+        "bytes": published.size,
+        "as_of": str(published.as_of or "no complete day yet"),
+        "sequences": published.sequences,
+        "do_this_week": dg.MetadataValue.md(to_do(published.to_do)),
+    }
 
 
 @dg.asset(

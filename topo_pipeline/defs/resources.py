@@ -38,7 +38,9 @@ class Topo:
         from topo_pipeline.topo_api.client import Retries, TopoClient
 
         if self.settings.api_key is None:
-            raise SettingsError("TOPO_API_KEY is not set. Set it in the environment or in .env (make demo needs none).")
+            raise SettingsError(
+                "TOPO_API_KEY is not set. Set it in the environment or .env (topo-pipeline demo needs none)."
+            )
         try:
             return TopoClient(
                 self.settings.api_url,

@@ -23,7 +23,7 @@ from topo_pipeline.defs.resources import Clock
 from topo_pipeline.settings import Settings
 
 # The tag with a run's process. A killed process leaves its run "started" and its pool slot claimed for ever.
-_OWNER = "topo_pipeline/owner"
+_OWNER = ".dagster/topo_pipeline_owner"  # the UI hides tags with this prefix
 UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,

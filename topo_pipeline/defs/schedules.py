@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from topo_pipeline.defs import monday_message
 from topo_pipeline.defs.activities import LIST_ASSETS
 from topo_pipeline.defs.jobs import maintain_lake, publish, refresh, reread_replies, run_request
 from topo_pipeline.defs.messages import skip_on_error
@@ -84,4 +85,16 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         description="Merges the lake's small files and removes old snapshots every night at 03:45.",
         **terms,
     )
-    return [*nightly, weekly_report_schedule, *([nightly_maintenance_schedule] if settings.is_lake else [])]
+    monday_message_schedule = dg.ScheduleDefinition(
+        "monday_message_schedule",
+        cron_schedule="45 6 * * 1",
+        job_name=monday_message.NAME,
+        description="Writes the report and sends the Monday message every Monday at 06:45.",
+        **terms,
+    )
+    return [
+        *nightly,
+        weekly_report_schedule,
+        *([nightly_maintenance_schedule] if settings.is_lake else []),
+        *([monday_message_schedule] if settings.has_chat or settings.has_mail else []),
+    ]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from topo_pipeline.common.text import first_line
-from topo_pipeline.doctor import api, api_contract, environment, home, landed, permissions, targets
+from topo_pipeline.doctor import api, api_contract, delivery, environment, home, landed, permissions, targets
 from topo_pipeline.doctor.finding import Finding, problem
 from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
@@ -32,6 +32,7 @@ def examine(clock: Callable[[], datetime]) -> list[Finding]:
         ("contract", lambda: api_contract.look_at_contract(warehouse)),
         ("days", lambda: landed.look_at_days(settings, warehouse, clock())),
         ("heartbeat", lambda: environment.look_at_heartbeat(settings)),
+        ("message", lambda: delivery.look(settings, clock)),
         ("dagster home", lambda: home.look(settings, warehouse, clock())),
         ("publish", lambda: targets.look(settings)),
         ("permissions", lambda: permissions.look(settings, warehouse)),

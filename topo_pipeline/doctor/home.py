@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from topo_pipeline.days import days_between, format_days, last_due_day
+from topo_pipeline.days import backfill_commands, days_between, format_days, last_due_day
 from topo_pipeline.doctor.finding import Finding, ok, problem, unknown, warning
 from topo_pipeline.orchestration.errors import HomeUnusable
 from topo_pipeline.settings import Settings, SettingsError
@@ -100,7 +100,7 @@ def _records(instance: "dg.DagsterInstance", warehouse: Warehouse) -> Finding:
             "records",
             f"Dagster's records lack the last load of these landed days: {format_days(days)}.",
             "If DAGSTER_HOME is wrong, correct it. If it is lost, read any day: this records them all, and the nightly"
-            f" run finds missing days again. Run: topo-pipeline backfill {max(days)} {max(days)}",
+            f" run finds missing days again. Run: topo-pipeline backfill {max(days)}",
         )
     return ok("records", "Dagster's records and the warehouse hold the same days.")
 
@@ -112,11 +112,10 @@ def _refused(instance: "dg.DagsterInstance", settings: Settings, now: datetime) 
     failed = sorted(failed_days(instance, days_between(settings.start_date, due), settings))
     if failed:
         reason = why_refused(instance, failed[-1])
-        do = (
-            f"Reason for {failed[-1]}: {reason}" if reason else "See the failed runs in Dagster's UI: topo-pipeline dev"
-        )
-        return warning("refused days", f"{len(failed)} did not land when last read: {format_days(failed)}.", do)
-    return ok("refused days", "No day was refused the last time it was read.")
+        why = f"Reason for {failed[-1]}: {reason}" if reason else "The failed runs in Dagster's UI say why."
+        do = "\n".join([f"{why} To try again:", *backfill_commands(failed)])
+        return warning("failed days", f"{len(failed)} did not land when last read: {format_days(failed)}.", do)
+    return ok("failed days", "Every day landed the last time it was read.")
 
 
 def _automation(instance: "dg.DagsterInstance", settings: Settings, now: datetime) -> Finding:

@@ -1,10 +1,10 @@
 """Check the warehouse: whether it can be used, its organization, and which days have landed."""
 
-from collections.abc import Collection, Iterator
-from datetime import date, datetime
+from collections.abc import Iterator
+from datetime import datetime
 
 from topo_pipeline.common.text import counted
-from topo_pipeline.days import backfill_commands, contiguous, format_counts, format_days, last_due_day
+from topo_pipeline.days import backfill_commands, format_counts, format_days, last_due_day, missing_command
 from topo_pipeline.doctor.finding import Finding, ok, problem, unknown, warning
 from topo_pipeline.orchestration.instance import program_of
 from topo_pipeline.settings import Settings
@@ -78,21 +78,21 @@ def look_at_days(settings: Settings, warehouse: Warehouse, now: datetime) -> Ite
     if not problems:
         yield ok("days", f"{span}, none are missing.")
     else:
-        do = _read_again({day for days in gaps.values() for day in days})
-        yield warning("days", f"{span}, {', '.join(problems)}.", do)
+        yield warning("days", f"{span}, {', '.join(problems)}.", _read_again(found))
     yield _unreadable(found)
 
 
 def _read_one(settings: Settings, now: datetime) -> str:
     day = last_due_day(now, settings.zone)
-    return f"To read one day: topo-pipeline backfill {day} {day}"
+    return f"To read one day: topo-pipeline backfill {day}"
 
 
-def _read_again(days: Collection[date]) -> str:
-    """Return what to do about days that have to be read, with one command for each stretch of days."""
-    commands = backfill_commands(days)
-    more = " Then run topo-pipeline doctor for the rest." if len(commands) < len(list(contiguous(days))) else ""
-    return "\n".join([f"With TOPO_AUTOMATION=on the nightly run reads them.{more} To read them now:", *commands])
+def _read_again(found: LedgerStatus) -> str:
+    """Return the commands that read the missing, open and unproved days."""
+    missing = [*found.missing, *found.unclosed]
+    commands = [*([missing_command(missing)] if missing else []), *backfill_commands(found.unproved)]
+    nightly = "With TOPO_AUTOMATION=on the nightly run reads missing days. " if missing else ""
+    return "\n".join([f"{nightly}To read them now:", *commands])
 
 
 def _unreadable(found: LedgerStatus) -> Finding:

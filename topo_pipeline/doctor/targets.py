@@ -1,9 +1,8 @@
 """Check the targets outside this machine to which the settings publish the tables."""
 
-import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
 
+from topo_pipeline.common.deadline import DeadlineExceeded, call_within
 from topo_pipeline.doctor.finding import Finding, ok, problem
 from topo_pipeline.exports.targets import target_of
 from topo_pipeline.settings import Settings
@@ -38,24 +37,11 @@ def look(settings: Settings) -> Iterator[Finding]:
 
 
 def _answer(name: str, settings: Settings) -> str:
-    """Check a target and return its place.
-
-    The libraries have no time limit of their own, or one of minutes, so the check is left behind in a thread.
-    """
+    """Check a target and return its place. The libraries have no time limit of their own, or one of minutes."""
     target = target_of(name, settings)
-    checked: Future[None] = Future()
-
-    def check() -> None:
-        try:
-            target.check()
-            checked.set_result(None)
-        except BaseException as error:  # noqa: BLE001 - the caller gets it
-            checked.set_exception(error)
-
-    threading.Thread(target=check, daemon=True).start()
     try:
-        checked.result(timeout=_PATIENCE)
-    except TimeoutError:
+        call_within(_PATIENCE, target.check)
+    except DeadlineExceeded:
         found = f"Nothing can be published to {target.place}: there was no answer for {_PATIENCE:g} seconds"
         raise WarehouseError(found) from None
     return target.place

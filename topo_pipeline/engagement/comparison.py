@@ -1,5 +1,6 @@
 """Two sequences compared: the difference of their reply rates, how sure it is, and how many contacts are missing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -64,18 +65,29 @@ def compare(
     Raises:
         SequenceUnclear: One of them is not in the table.
     """
+    found = compare_all(connection, [first, second], rules, period)
+    if not found:
+        raise SequenceUnclear("They can't be compared yet: the tables are being rebuilt. Try again in a minute.")
+    return found[first, second]
+
+
+def compare_all(
+    connection: "DuckDBPyConnection", sequences: Sequence[str], rules: Rules, period: str = "lifetime"
+) -> dict[tuple[str, str], Comparison]:
+    """Compare every pair of these sequences. Return each comparison by the two ids, in the given order."""
     macros.define(connection)
     result = connection.execute(
         scripts().get_template("comparison.jinja").render(),
-        {"first": first, "second": second, "period": period, "weekly_z": WEEKLY_Z},
+        {"sequences": list(sequences), "period": period, "weekly_z": WEEKLY_Z},
     )
     columns = [column[0] for column in result.description]
-    rows = result.fetchall()
-    if not rows:
-        raise SequenceUnclear("They can't be compared yet: the tables are being rebuilt. Try again in a minute.")
-    found = dict(zip(columns, rows[0], strict=True))
-    ratio = rules.detectable_ratio
-    return Comparison(ratio=ratio, needed=contacts_needed(found.pop("common_rate"), ratio), **found)
+    compared = {}
+    for row in result.fetchall():
+        found = dict(zip(columns, row, strict=True))
+        pair = (sequences[found.pop("place") - 1], sequences[found.pop("other_place") - 1])
+        needed = contacts_needed(found.pop("common_rate"), rules.detectable_ratio)
+        compared[pair] = Comparison(ratio=rules.detectable_ratio, needed=needed, **found)
+    return compared
 
 
 def contacts_needed(rate: float | None, ratio: float) -> dict[str, int]:

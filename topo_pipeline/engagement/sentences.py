@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from topo_pipeline.common.text import counted, interval, percent
+from topo_pipeline.common.text import counted, interval, percent, points
 from topo_pipeline.engagement.comparison import Comparison
 
 Row = Mapping[str, Any]
@@ -25,14 +25,14 @@ def day(value: date) -> str:
 
 
 def reply_rate(row: Row, window_days: int) -> str:
-    """Say the final reply rate, from how many contacts, and when they were first touched."""
+    """Say the final reply rate, from how many contacts, and when they were first messaged or invited."""
     if not row["reply_rate_den"]:
         return f"Not known yet: no contact's {window_days} days are over."
     few = _SAYS_LITTLE if row["reply_rate_evidence"] in _FEW else ""
     return (
         f"{row['reply_rate_num']:,} of {counted(row['reply_rate_den'], 'contact')} replied within {window_days} days:"
         f" {percent(row['reply_rate'])}, likely range {_range(row['reply_rate_low'], row['reply_rate_high'])}.{few}"
-        f" This counts contacts first touched between {day(row['rate_period_start'])} and"
+        f" This counts contacts first messaged or invited between {day(row['rate_period_start'])} and"
         f" {day(row['rate_period_end'])}."
     )
 
@@ -77,9 +77,9 @@ def early_read(row: Row) -> str:
     has = "has" if row["early_rate_num"] == 1 else "have"
     few = _SAYS_LITTLE if row["early_rate_evidence"] in _FEW else ""
     return (
-        f"{row['early_rate_num']:,} of the {counted(row['early_contacts'], 'contact')} first touched since"
-        f" {day(row['early_first_day'])} {has} replied so far. Some replies are still to come, so these contacts"
-        f" count as {row['early_rate_den']:,.0f}: {percent(row['early_rate'])}, likely range"
+        f"{row['early_rate_num']:,} of the {counted(row['early_contacts'], 'contact')} first messaged or"
+        f" invited since {day(row['early_first_day'])} {has} replied so far. Some replies are still to come, so these"
+        f" contacts count as {row['early_rate_den']:,.0f}: {percent(row['early_rate'])}, likely range"
         f" {_range(row['early_rate_low'], row['early_rate_high'])}.{few} All sequences together:"
         f" {percent(row['early_rate_of_all'])}.{pending}{left_out}"
     )
@@ -111,7 +111,7 @@ def forecast(rows: Sequence[Row]) -> str:
     if not any(row["expected"] for row in rows):
         number = "not known" if rows[0]["expected"] is None else "none expected"
         return f"{many.capitalize()}: {number}, {rows[0]['reason']}."
-    return f"{many.capitalize()} from contacts already touched: {', and '.join(map(_expected, rows))}."
+    return f"{many.capitalize()} from contacts already messaged or invited: {', and '.join(map(_expected, rows))}."
 
 
 def _expected(row: Row) -> str:
@@ -127,7 +127,10 @@ def _expected(row: Row) -> str:
 def more_to_come(row: Row, window_days: int) -> str:
     """Say when the rate will cover more contacts."""
     if not row["waiting"]:
-        return f"Nothing until more contacts are touched: {window_days} days after that, the reply rate counts them."
+        return (
+            f"Nothing until more contacts are messaged or invited: {window_days} days after that, the reply rate counts"
+            " them."
+        )
     soon = (
         f"By {day(row['soon_day'])}, {counted(row['soon'], 'more contact')} will have had their {window_days} days."
         if row["soon"]
@@ -155,44 +158,54 @@ def contacts_needed(row: Row, ratio: float) -> str:
 
 def comparison(found: Comparison, window_days: int) -> list[str]:
     """Say how far two reply rates are apart, how sure it is which is higher, and how many contacts are missing."""
-    one, other = found.first, found.second
-    rated = [
+    return [*(rated(row, window_days) for row in (found.first, found.second)), *difference(found)]
+
+
+def rated(row: Row, window_days: int) -> str:
+    """Say the reply rate of one of two sequences."""
+    if not row["den"]:
+        return f"{row['name']}: no contact's {window_days} days are over yet."
+    return (
         f"{row['name']}: {row['num']:,} of {counted(row['den'], 'contact')} replied within {window_days} days,"
         f" {percent(row['rate'])}, likely range {_range(row['low'], row['high'])}."
-        if row["den"]
-        else f"{row['name']}: no contact's {window_days} days are over yet."
-        for row in (one, other)
-    ]
+    )
+
+
+def difference(found: Comparison) -> list[str]:
+    """Say the difference of two reply rates, the verdict, and how many contacts are missing."""
     if found.difference is None:
-        return [*rated, "Without a reply rate of both, they can't be compared."]
-    higher = one if (found.difference or 0) > 0 else other
-    if not found.is_clear and found.first_is_above is not None:
-        higher = one if found.first_is_above else other
-    thin = [f"{row['name']} has {counted(row['den'], 'counted contact')}" for row in (one, other) if row["den"] < FEW]
-    if thin:
-        verdict = f"Not decided: {' and '.join(thin)}, and {FEW} are needed."
-    elif found.is_clear:
-        verdict = f"{higher['name']} has the higher reply rate: 0 is in neither range."
-    else:
-        step = _STEPS.get(found.chance or "", "perhaps")
-        verdict = (
-            f"Not decided: {higher['name']} is {step} ahead, but the range for a look every week includes 0. Wait for"
-            " more contacts."
-        )
+        return ["Without a reply rate of both, they can't be compared."]
     said = times(found.ratio)
     needs = " or ".join(
         f"{number:,} if one has {said[word]} their common rate" for word, number in found.needed.items()
     )
-    low, high, weekly_low, weekly_high = map(_points, (found.low, found.high, found.weekly_low, found.weekly_high))
+    low, high, weekly_low, weekly_high = map(points, (found.low, found.high, found.weekly_low, found.weekly_high))
     return [
-        *rated,
-        f"Difference: {_points(found.difference)} points. Likely range: {low} to {high} for a single look,"
-        f" {weekly_low} to {weekly_high} if you look every week, because each look is another chance to be misled.",
-        verdict,
+        f"Difference, {found.first['name']} minus {found.second['name']}: {points(found.difference)} points."
+        f" Likely range: {low} to {high} for a single look, {weekly_low} to {weekly_high} if you look every week,"
+        " because each look is another chance to be misled.",
+        _verdict(found, found.difference),
         f"Contacts that each needs, to detect a difference in 4 of 5 cases: {needs}."
         if needs
         else "Neither has a reply, so the number of contacts needed is unknown.",
     ]
+
+
+def _verdict(found: Comparison, difference: float) -> str:
+    """Say which of two sequences has the higher rate, or that it is not decided."""
+    one, other = found.first, found.second
+    thin = [f"{row['name']} has {counted(row['den'], 'counted contact')}" for row in (one, other) if row["den"] < FEW]
+    if thin:
+        return f"Not decided: {' and '.join(thin)}, and {FEW} are needed."
+    if found.is_clear:
+        higher = one if difference > 0 else other
+        return f"{higher['name']} has the higher reply rate: 0 is in neither range."
+    is_first = difference > 0 if found.first_is_above is None else found.first_is_above
+    step = _STEPS.get(found.chance or "", "perhaps")
+    return (
+        f"Not decided: {(one if is_first else other)['name']} is {step} ahead, but the range for a look every week"
+        " includes 0. Wait for more contacts."
+    )
 
 
 def times(ratio: float) -> dict[str, str]:
@@ -200,10 +213,6 @@ def times(ratio: float) -> dict[str, str]:
     if ratio == 2:  # noqa: PLR2004
         return {"higher": "twice", "lower": "half"}
     return {"higher": f"{ratio:g} times", "lower": f"{100 / ratio:.0f}% of"}
-
-
-def _points(difference: float | None) -> str:
-    return "–" if difference is None else f"{100 * difference:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _left_out(days: int) -> str:

@@ -13,7 +13,7 @@ import json
 import re
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
-from functools import cache
+from functools import cache, cached_property
 from graphlib import TopologicalSorter
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ import jinja2
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.warehouse.catalogue import Column, columns_of, tables_of
+from topo_pipeline.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,7 +57,7 @@ class MetricTable:
     name: str
     sql: str
 
-    @property
+    @cached_property
     def statements(self) -> str:
         """The script without the comments on tables and columns."""
         return _COMMENT.sub("", self.sql)
@@ -68,11 +69,15 @@ class MetricTable:
         """
         found: dict[str, dict[str, str]] = {self.name: {}}
         values = asdict(rules)
-        for table, column, text in _COMMENT.findall(self.sql):
-            found.setdefault(table, {})[column] = Template(text.replace("''", "'")).substitute(values)
+        for table, column, text in self._comments:
+            found.setdefault(table, {})[column] = text.substitute(values)
         if "" not in found[self.name]:
             raise ValueError(f"{self.name}.sql has no comment on its table")
         return found
+
+    @cached_property
+    def _comments(self) -> list[tuple[str, str, Template]]:
+        return [(table, name, Template(text.replace("''", "'"))) for table, name, text in _COMMENT.findall(self.sql)]
 
     @property
     def description(self) -> str:
@@ -102,19 +107,22 @@ class MetricTable:
         """Whether a build only processes new loads; `engagement.builds` records the loads and the fingerprint."""
         return "engagement.builds" in self.sql
 
-    @property
+    @cached_property
     def reads(self) -> frozenset[tuple[str, str]]:
         """The upstream tables (schema, name)."""
         upstream = {_OWNERS.get(name, name) for name in _NAME.findall(self.sql)} - _BOOKKEEPING
         upstream = {_main_tables().get(name, name) for name in upstream} - {f"engagement.{self.name}"}
         return frozenset((schema, name) for schema, _, name in (full.partition(".") for full in upstream))
 
+    @cached_property
+    def _code(self) -> str:
+        return _TEXT_OR_REMARK.sub(r"\1", self.statements)
+
     def fingerprint(self, rules: Rules, timezone: str) -> str:
         """Return a hash of what decides the rows: statements, macros, and the rules and time zone that they use."""
-        statements = _TEXT_OR_REMARK.sub(r"\1", self.statements)
         values = asdict(rules) | {"timezone": timezone}
-        named = {name: values[name] for name in sorted({*_PARAMETER.findall(statements)} & values.keys())}
-        made_by = json.dumps([statements, macros.DEFINITIONS, named])
+        named = {name: values[name] for name in sorted({*_PARAMETER.findall(self._code)} & values.keys())}
+        made_by = json.dumps([self._code, macros.DEFINITIONS, named])
         return hashlib.sha256(made_by.encode()).hexdigest()[:16]
 
 
@@ -186,7 +194,11 @@ def build(
         rules: Reply classes, outcome windows and evidence thresholds.
         days: For a daily table, the days to build.
         full_refresh: Whether to rebuild from scratch, over every landed day.
+
+    Raises:
+        WarehouseError: a table that it reads is not built yet.
     """
+    _require_inputs(connection, table)
     fingerprint = table.fingerprint(rules, timezone)
     rebuilt: set[date] = set()
     if table.is_incremental and (full_refresh or not _is_current(connection, table, fingerprint)):
@@ -200,6 +212,13 @@ def build(
         _replace_rows(connection, table, values)
     _comment(connection, table.comments(rules))
     return replace(_describe(connection, table, days), was_outdated=bool(rebuilt) and not full_refresh)
+
+
+def _require_inputs(connection: "DuckDBPyConnection", table: MetricTable) -> None:
+    missing = {upstream for upstream in table.reads if upstream[0] == "engagement"} - tables_of(connection)
+    if missing:
+        first = ", ".join(sorted(map(".".join, missing)))
+        raise WarehouseError(f"engagement.{table.name} reads tables that are not built yet. Build them first: {first}")
 
 
 def rebuild(connection: "DuckDBPyConnection", *, timezone: str, now: datetime, rules: Rules) -> list[str]:

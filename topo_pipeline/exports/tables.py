@@ -108,7 +108,9 @@ def export(
                 connection, table, new, form=form, where=_since(table, since), values={"since": since}, raw=raw
             )
     except OSError as error:
-        raise WarehouseError(f"{file} can't be written: {error.strerror}") from error
+        is_missing = isinstance(error, FileNotFoundError)
+        reason = f"there is no folder {file.parent}" if is_missing else error.strerror
+        raise WarehouseError(f"{file} can't be written: {reason}") from error
     return rows
 
 

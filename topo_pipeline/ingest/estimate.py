@@ -1,10 +1,10 @@
 """Estimate what a backfill would read, from Topo's count and the ledger. Changes nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from topo_pipeline.days import OVERLAP, Day
+from topo_pipeline.days import OVERLAP, Day, Window, contiguous
 from topo_pipeline.ingest.session import connected
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.counting import count
@@ -26,16 +26,19 @@ class Estimate:
 def estimate(
     connect: Callable[[], TopoClient], warehouse: Warehouse, days: Sequence[Day], *, requests_per_second: float
 ) -> Estimate:
-    """Estimate the cost of reading `days`, which are contiguous, with one request unless Topo caps its count.
+    """Estimate the cost of reading `days` with one request for each stretch without gaps, unless Topo caps its count.
 
     Raises:
         TopoError: Topo rejects the key or can't be reached.
         WarehouseError: the warehouse exists and can't be read.
     """
-    landed = _landed(warehouse) & {day.day for day in days}
-    window = ActivityQuery(created_at_after=days[0].window.start - OVERLAP, created_at_before=days[-1].window.end)
+    landed = _landed(warehouse).keys() & {day.day for day in days}
+    windows = {day.day: day.window for day in days}
     with connected(connect) as (client, portal):
-        activities = portal.call(count, client, window)
+        activities = sum(
+            portal.call(count, client, _query(windows[stretch[0]], windows[stretch[-1]]))
+            for stretch in contiguous(windows)
+        )
     requests = len(days) + activities // MAX_PAGE_SIZE  # the last page of each day is not full
     return Estimate(
         new=tuple(day.day for day in days if day.day not in landed),
@@ -46,8 +49,23 @@ def estimate(
     )
 
 
-def _landed(warehouse: Warehouse) -> set[date]:
+def missing_days(warehouse: Warehouse, days: Iterable[date]) -> list[date]:
+    """Return those of `days` that have not landed since they ended.
+
+    Raises:
+        WarehouseError: the warehouse exists and can't be read.
+    """
+    landed = _landed(warehouse)
+    return [day for day in days if landed.get(day, True)]
+
+
+def _query(first: Window, last: Window) -> ActivityQuery:
+    return ActivityQuery(created_at_after=first.start - OVERLAP, created_at_before=last.end)
+
+
+def _landed(warehouse: Warehouse) -> dict[date, bool]:
+    """Return whether each landed day was still open when it was last read."""
     if not warehouse.exists():
-        return set()
+        return {}
     with warehouse.reader() as connection:
-        return {day for (day,) in connection.execute("SELECT day FROM landed_days").fetchall()}
+        return dict(connection.execute("SELECT day, is_open FROM landed_days").fetchall())

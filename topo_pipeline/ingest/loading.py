@@ -183,11 +183,9 @@ def _shows_the_api(outcome: Load | Refusal, reading: ReadDay | TopoError) -> boo
 
 
 def _why_refused(day: date, error: TopoError) -> str:
-    command = f"topo-pipeline backfill {day} {day}"
     if isinstance(error, UnreadableRows):
-        return f"{error}. To land the readable rows as an unproved day: {command} --accept-unreadable {day}"
-    if isinstance(error, IncompleteWindow) and not isinstance(error, TimesDisagree):
-        return f"{error}. To read the day again: {command}"
+        command = f"topo-pipeline backfill {day} --accept-unreadable {day}"
+        return f"{error}. To land the readable rows as an unproved day: {command}"
     return str(error)
 
 

@@ -1,6 +1,5 @@
 """The Dagster instance: one home for the UI, the daemon and the command line."""
 
-import importlib.resources
 import os
 import re
 import shlex
@@ -16,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from topo_pipeline.common.text import first_line
 from topo_pipeline.defs.run_maintenance import UNFINISHED, process_of
 from topo_pipeline.orchestration.errors import AlreadyReading, HomeUnusable, UnderWay
-from topo_pipeline.warehouse.files import replacing
+from topo_pipeline.templates import copy
 
 
 def prepare(home: Path) -> Path:
@@ -34,11 +33,11 @@ def prepare(home: Path) -> Path:
         WarehouseError: one of its files is not a regular file.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _copy("dagster.yaml", home, replace=False)
+    copy("dagster.yaml", home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
-    workspace = _copy("workspace.yaml", home, replace=True)
+    copy("workspace.yaml", home / "workspace.yaml", replace=True)
     with opened(home):  # creates its databases: two services that create them at the same time damage them
-        return workspace
+        return home / "workspace.yaml"
 
 
 @contextmanager
@@ -93,15 +92,6 @@ def _fault_of_database(file: Path) -> str | None:
     except sqlite3.Error as error:
         return None if "locked" in str(error) else str(error)
     return None if found == "ok" else first_line(found)
-
-
-def _copy(name: str, home: Path, *, replace: bool) -> Path:
-    target = home / name
-    template = (importlib.resources.files("topo_pipeline") / name).read_text(encoding="utf-8")
-    if not target.exists() or (replace and target.read_text(encoding="utf-8") != template):
-        with replacing(target) as new:
-            new.write_text(template, encoding="utf-8")
-    return target
 
 
 def require_no_runs_under_way(instance: dg.DagsterInstance) -> None:

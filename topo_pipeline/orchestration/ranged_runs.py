@@ -1,4 +1,4 @@
-"""Materialize a range of days in this process, on the instance that the UI shows, and return the outcome.
+"""Materialize days in this process, on the instance that the UI shows, and return the outcome.
 
 This module drives Dagster for the command line. It doesn't print, and what a run does is defined in `defs`.
 """
@@ -25,7 +25,7 @@ READING = "topo__activities"
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a backfill: the days that landed, and one sentence for each problem.
+    """The outcome of a backfill: the days that landed, and a sentence for each problem, with details on further lines.
 
     An unproved day is not a problem of the run, but it makes the backfill incomplete.
     """
@@ -71,7 +71,10 @@ class Progress:
 class _Failure:
     step: str
     sentence: str
-    was_interrupted: bool = False
+
+
+# How a run ended before its last day.
+_STOPPED, _INTERRUPTED = "Stopped as requested", "Interrupted"
 
 
 def backfill(
@@ -84,13 +87,14 @@ def backfill(
     accept_unreadable: Iterable[date] = (),
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Read `days` (contiguous) in one run of the job `refresh`. A refused day doesn't delay the tables of other days.
+    """Read `days` in one run of the job `refresh`. A refused day doesn't delay the tables of other days.
 
-    A requested stop takes effect after a day, and the tables then process the days that landed.
+    Days with gaps between them take one run for each stretch, and the tables are built after the last one. A requested
+    stop takes effect after a day, and the tables then process the days that landed.
 
     Args:
         definitions: The code location.
-        days: The days to read.
+        days: The days to read, in order.
         instance: The instance that records the runs.
         on_progress: Called for each day that lands and each step that starts.
         may_shrink: Days whose reload may remove any number of rows.
@@ -110,14 +114,48 @@ def backfill(
             loads[progress.landed] = progress
         on_progress(progress)
 
-    landed, failures = _run(refresh, days, instance, count, config=config, is_stopped=is_stopped)
-    if landed and [failure.step for failure in failures] == [READING] and not failures[0].was_interrupted:
-        failures += _build_tables(refresh, landed, instance, on_progress)
+    stretches = list(contiguous(days))
+    selection = None if len(stretches) == 1 else _lists_and_activities(refresh)
+    failures: list[_Failure] = []
+    ending: str | None = None
+    for stretch in stretches:
+        if ending or is_stopped():
+            ending = ending or _STOPPED
+            break
+        failed, ending = _run(
+            refresh, stretch, instance, count, selection=selection, config=config, is_stopped=is_stopped
+        )
+        failures += failed
+    landed, is_read = sorted(loads), ending != _INTERRUPTED and all(each.step == READING for each in failures)
+    if landed and is_read and (failures or ending or selection):
+        more, was_interrupted = _build_tables(refresh, landed, instance, on_progress)
+        failures, ending = failures + more, was_interrupted or ending
+    return Outcome(tuple(landed), tuple(_problems(failures, ending, days, landed)), loads)
+
+
+def publish(definitions: dg.Definitions, instance: dg.DagsterInstance) -> tuple[str, ...]:
+    """Publish the current tables in a run of the job `publish`. Return a sentence for each problem."""
+    run_id = str(uuid.uuid4())
+    result = definitions.resolve_job_def("publish").execute_in_process(
+        run_config=QUIET, instance=instance, tags=owner_tag(run_id), raise_on_error=False, run_id=run_id
+    )
+    return tuple(_failure(event).sentence for event in result.get_step_failure_events())
+
+
+def _problems(
+    failures: Sequence[_Failure], ending: str | None, days: Sequence[date], landed: Sequence[date]
+) -> list[str]:
+    """Return what failed, and for an early end how many days landed and which are left to read."""
     problems = list(dict.fromkeys(failure.sentence for failure in failures))
-    if not problems and set(landed) != set(days):
-        done = f"{len(landed)} of {counted(len(days), 'day')}"
-        problems = [f"Only {done} landed. See the run's log in Dagster's UI: topo-pipeline dev"]
-    return Outcome(tuple(landed), tuple(problems), loads)
+    done = f"{len(landed)} of {counted(len(days), 'day')} landed"
+    if ending and len(landed) < len(days):
+        again = "; ".join(backfill_commands(set(days) - set(landed)))
+        problems.append(f"{ending}: {done}. To read the rest: {again}")
+    elif ending:
+        problems.append(f"{ending}: {done}. Tables that lack them are updated while topo-pipeline dev runs.")
+    elif not problems and len(landed) < len(days):
+        problems.append(f"Only {done}. See the run's log in Dagster's UI: topo-pipeline dev")
+    return problems
 
 
 def _build_tables(
@@ -125,15 +163,19 @@ def _build_tables(
     landed: Sequence[date],
     instance: dg.DagsterInstance,
     on_progress: Callable[[Progress], None],
-) -> list[_Failure]:
+) -> tuple[list[_Failure], str | None]:
     """Build the tables for the landed days, after refused days or a requested stop have ended the run before them."""
     daily_tables, other_tables = _tables(job)
     selections = [(stretch, daily_tables) for stretch in contiguous(landed)] + [(landed, other_tables)]
-    return [
-        failure
-        for days, tables in selections
-        for failure in _run(job, days, instance, on_progress, selection=tables)[1]
-    ]
+    failures: list[_Failure] = []
+    for days, tables in selections:
+        if not tables:  # Dagster takes an empty selection for all assets
+            continue
+        failed, ending = _run(job, days, instance, on_progress, selection=tables)
+        failures += failed
+        if ending:
+            return failures, ending
+    return failures, None
 
 
 def _config(may_shrink: Iterable[date], accept_unreadable: Iterable[date]) -> dict[str, Any]:
@@ -150,13 +192,18 @@ def _run(
     selection: Sequence[dg.AssetKey] | None = None,
     config: Mapping[str, Any] | None = None,
     is_stopped: Callable[[], bool] = lambda: False,
-) -> tuple[list[date], list[_Failure]]:
-    """Execute the job, or a selection of its assets, for `days`; return the days that landed and the failures."""
+) -> tuple[list[_Failure], str | None]:
+    """Execute the job, or a selection of its assets, for `days`, which are contiguous.
+
+    Returns:
+        The failed steps, and how the run ended if that was before its last day.
+    """
     run_id = str(uuid.uuid4())
     landed: set[date] = set()
-    stopped: list[_Failure] = []
+    ending: str | None = None
 
     def listen(entry: dg.EventLogEntry) -> None:
+        nonlocal ending
         progress = _progress(entry)
         if progress is None:
             return
@@ -166,10 +213,7 @@ def _run(
         stops_here = is_new and len(landed) < len(days) and is_stopped()
         on_progress(progress)  # a stop that is requested from here on takes effect after the next day
         if stops_here:
-            rest = sorted(set(days) - landed)
-            sentence = f"Stopped as requested: {len(landed)} of {counted(len(days), 'day')} landed."
-            command = f"To read the rest: {'; '.join(backfill_commands(rest))}"
-            stopped.append(_Failure(READING, f"{sentence} {command}"))
+            ending = _STOPPED
             raise dg.DagsterExecutionInterruptedError
 
     # The result of a failed run lacks the days that landed before the failure, so events are collected as they come.
@@ -182,7 +226,15 @@ def _run(
         raise_on_error=False,
         run_id=run_id,
     )
-    return sorted(landed), stopped or [_failure(event) for event in result.get_step_failure_events()]
+    events = result.get_step_failure_events()
+    if ending is None and any(cause_of(event).kind == dg.DagsterExecutionInterruptedError.__name__ for event in events):
+        ending = _INTERRUPTED
+    return [] if ending else [_failure(event) for event in events], ending
+
+
+def _lists_and_activities(job: dg.JobDefinition) -> list[dg.AssetKey]:
+    """Return what the job reads from Topo."""
+    return [key for key in job.asset_layer.executable_asset_keys if key.path[0] == "topo"]
 
 
 def _tables(job: dg.JobDefinition) -> tuple[list[dg.AssetKey], list[dg.AssetKey]]:
@@ -219,8 +271,6 @@ def _failure(event: dg.DagsterEvent) -> _Failure:
     step, fault = str(event.step_key), cause_of(event)
     if fault.sentence is not None:
         return _Failure(step, fault.sentence)
-    if fault.kind == dg.DagsterExecutionInterruptedError.__name__:
-        return _Failure(step, "Interrupted. Days that had already landed are kept.", was_interrupted=True)
     return _Failure(
         step, f"{step} failed: {fault.detail} (the run's log in Dagster's UI has the details: topo-pipeline dev)"
     )

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,7 @@ from topo_pipeline.orchestration.errors import UnderWay
 from topo_pipeline.orchestration.instance import program_of
 
 HOST = "127.0.0.1"
+_LOOK_SECONDS = 0.2
 
 
 class Occupied(UnderWay):
@@ -47,7 +49,7 @@ def reserved(home: Path, port: int) -> Iterator[int]:
             ) from None
         if daemon := _daemon_of(home):
             raise Occupied(f"A Dagster daemon is already running with {home}. Stop it first: kill {daemon}")
-        _check_port(port)
+        check_port(port)
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
@@ -65,7 +67,12 @@ def _daemon_of(home: Path) -> int | None:
     return None
 
 
-def _check_port(port: int) -> None:
+def check_port(port: int) -> None:
+    """Check that the port is free.
+
+    Raises:
+        Occupied: it is in use or can't be used.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -85,14 +92,21 @@ def _listener(port: int) -> str:
     return ""
 
 
-def run(workspace: Path, port: int, lock: int, environment: Mapping[str, str]) -> int:
-    """Run Dagster's UI and daemon until they end or a KeyboardInterrupt ends them, and return their exit code."""
+def run(
+    workspace: Path, port: int, lock: int, environment: Mapping[str, str], *, on_ready: Callable[[], object]
+) -> int:
+    """Run Dagster's UI and daemon until they end or a KeyboardInterrupt ends them, and return their exit code.
+
+    `on_ready` is called in another thread as soon as the UI answers.
+    """
     command = [sys.executable, "-m", __name__, "dev", "-w", str(workspace), "-h", HOST, "-p", str(port)]
     # In a folder without .env, because Dagster lets it override the environment. In its own session, so that Ctrl-C
     # reaches it only through this process.
     with subprocess.Popen(  # noqa: S603
         command, env=environment, cwd=workspace.parent, stdin=subprocess.PIPE, pass_fds=[lock], start_new_session=True
     ) as process:
+        waiting = threading.Thread(target=_wait_until_ready, args=(port, process, on_ready), daemon=True)
+        waiting.start()
         try:
             return process.wait()
         except KeyboardInterrupt:
@@ -101,6 +115,14 @@ def run(workspace: Path, port: int, lock: int, environment: Mapping[str, str]) -
             return process.wait()
         finally:
             _end_group(process.pid)
+
+
+def _wait_until_ready(port: int, process: "subprocess.Popen[bytes]", on_ready: Callable[[], object]) -> None:
+    while process.poll() is None:
+        with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+            on_ready()
+            return
+        time.sleep(_LOOK_SECONDS)
 
 
 def _end_group(group: int) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CHANGE_MARGIN = 0.5
 # Standard errors that a comparison with the others must exceed, as somebody looks at it every week.
 WEEKLY_Z = 2.8
-FEW_DAYS = 14
+QUIET_DAYS = 14
 
 _UNKNOWN_DAYS = """
 SELECT NULL AS sequence_id, count(*) AS days, min(day) AS first_day, max(day) AS last_day
@@ -54,6 +54,7 @@ WITH rated AS (
     SELECT
         sequence_template_id::VARCHAR AS sequence_id, reply_rank,
         reply_rate_num AS num, reply_rate_den AS den, reply_rate_low AS low, reply_rate_high AS high,
+        signal, early_contacts, early_last_day, early_rate, early_rate_low, early_rate_high,
         sum(num) OVER () - num AS others_num, sum(den) OVER () - den AS others_den,
         rate(num, den) AS rate, rate(others_num, others_den) AS others_rate
     FROM engagement.sequence_signals
@@ -94,11 +95,11 @@ WHERE is_judged(sequence_template_id, status) AND den >= $evidence_usable AND ea
 ORDER BY sends DESC, sequence_id
 """
 # A handful of contacts is often chance, and a week later there are more. None in two weeks is not.
-_FEW_CONTACTS = f"""
-SELECT sequence_template_id::VARCHAR AS sequence_id, touched, last_day
+_NO_NEW_CONTACTS = f"""
+SELECT sequence_template_id::VARCHAR AS sequence_id, last_day
 FROM (
     SELECT sequence_template_id,
-        coalesce(sum(unique_touched) FILTER (day > last_day - {FEW_DAYS}), 0)::BIGINT AS touched,
+        coalesce(sum(unique_touched) FILTER (day > last_day - {QUIET_DAYS}), 0)::BIGINT AS touched,
         sum(unique_touched) AS ever, any_value(last_day) AS last_day
     FROM engagement.sequence_daily
     CROSS JOIN (SELECT max(day) AS last_day FROM landed_days WHERE NOT is_open)
@@ -106,7 +107,7 @@ FROM (
 )
 LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id
 WHERE is_judged(sequence_template_id, status) AND touched = 0 AND ever >= $evidence_small
-    AND (SELECT count(*) FROM landed_days WHERE is_known AND day > last_day - {FEW_DAYS}) = {FEW_DAYS}
+    AND (SELECT count(*) FROM landed_days WHERE is_known AND day > last_day - {QUIET_DAYS}) = {QUIET_DAYS}
 ORDER BY ever DESC, sequence_id
 """  # noqa: S608 - constants
 _TRACKING_OFF = """
@@ -168,7 +169,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "worse": (_COMPARED, {"side": "worse"}),
     "up": (_SIGNALS, {"scope": "sequence", "signal": "up"}),
     "last_step": (_LAST_STEP, {"evidence_usable": None}),
-    "few_contacts": (_FEW_CONTACTS, {"evidence_small": None}),
+    "no_new_contacts": (_NO_NEW_CONTACTS, {"evidence_small": None}),
     "tracking_off": (_TRACKING_OFF, {}),
     "all_up": (_SIGNALS, {"scope": "workspace", "signal": "up"}),
     "unusual_volume": (_UNUSUAL, {}),

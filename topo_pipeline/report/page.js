@@ -23,7 +23,7 @@
   showTheme();
 
   if (!find("data")) { root.dataset.ready = ""; return; }
-  const { charts, timing, cells } = JSON.parse(find("data").textContent);
+  const { charts, timing, compared } = JSON.parse(find("data").textContent);
 
   // A word of the glossary is explained where it is used.
   const word = find("word");
@@ -38,7 +38,14 @@
     word.style.top = `${Math.min(place.bottom + 6, innerHeight - word.offsetHeight - 8)}px`;
   });
 
-  // Charts: Vega's own interpreter evaluates their expressions, so the page's policy can forbid eval.
+  // Charts. Vega is packed in the page. The page's policy allows the unpacked script by its hash.
+  const unpacked = (async () => {
+    const packed = Uint8Array.from(atob(find("bundle").textContent), (byte) => byte.charCodeAt(0));
+    const script = document.createElement("script");
+    script.textContent = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+    document.head.append(script);
+  })();
+  // Vega's own interpreter evaluates the expressions, so the policy can forbid eval.
   const options = { renderer: "svg", actions: false, ast: true, defaultStyle: false, tooltip: { disableDefaultStyle: true } };
   const AXIS = 50; // charts.AXIS_WIDTH and the padding, in pixels
   const drawn = {};
@@ -50,6 +57,7 @@
     const spec = structuredClone(charts[name]);
     if (rows) for (const data of Object.keys(spec.datasets)) spec.datasets[data] = rows;
     for (const view of spec.vconcat ?? []) view.width = Math.max(120, place.clientWidth - AXIS);
+    await unpacked;
     drawn[name]?.finalize();
     place.replaceChildren(stage);
     drawn[name] = await vegaEmbed(stage, spec, options);
@@ -65,11 +73,12 @@
   // One sequence at a time: the one in the address, else the first.
   const pick = find("pick");
   const articles = [...document.querySelectorAll(".sequence")];
-  const show = (at) => {
-    document.querySelector(".picked")?.classList.remove("picked");
+  const show = (at, isOpened) => { // paper has one in full that the reader has opened
+    document.querySelector(".picked")?.classList.remove("picked", "opened");
     articles[at].classList.add("picked");
+    articles[at].classList.toggle("opened", isOpened);
     pick.selectedIndex = at;
-    const rows = timing[at].map((values) => Object.fromEntries(cells.map((name, nth) => [name, values[nth]])));
+    const rows = timing[at].map(([slot, sends, num, den, rate = null]) => ({ weekday: Math.floor(slot / 24), hour: slot % 24, sends, num, den, rate }));
     find("timing").hidden = !rows.length;
     find("chart-timing").setAttribute("aria-label", articles[at].lastElementChild.textContent);
     return rows.length ? draw("timing", rows) : null;
@@ -77,11 +86,11 @@
   const linked = () => articles.findIndex((article) => `#${article.id}` === location.hash);
   addEventListener("hashchange", () => {
     if (linked() < 0) return;
-    show(linked());
+    show(linked(), true);
     find("one-section").scrollIntoView();
     document.querySelector(".picked h3").focus({ preventScroll: true });
   });
-  pick.addEventListener("change", () => show(pick.selectedIndex));
+  pick.addEventListener("change", () => show(pick.selectedIndex, true));
   find("picker").addEventListener("submit", (event) => event.preventDefault());
 
   // The list of sequences.
@@ -90,20 +99,23 @@
   const heads = [...board.tHead.rows[0].cells];
   const number = (value) => value.toLocaleString("en-GB");
   const period = () => find("filters").elements.period.value;
+  const labelAt = 0, rateAt = 1;
+  const shown = (cell) => cell.querySelector(`.p${period()}`);
   const valueOf = (row, at) => {
-    const { dataset, children } = row.cells[at];
-    return dataset.value ?? dataset[period()] ?? [...children].find((each) => each.className === `p${period()}`).textContent.replaceAll(",", "");
+    const cell = row.cells[at];
+    if (at === labelAt) return cell.querySelector("bdi").textContent;
+    if (cell.dataset.value !== undefined) return cell.dataset.value;
+    return ((at === rateAt ? shown(cell).querySelector("b") : shown(cell))?.textContent ?? "").replaceAll(",", "");
   };
-  const rateAt = heads.findIndex((head) => head.dataset.key === "rate");
-  const solid = (row) => Number(row.cells[rateAt].getAttribute(`data-solid-${period()}`));
+  const isSolid = (row) => !shown(row.cells[rateAt]).classList.contains("dim");
   const collator = new Intl.Collator(undefined, { numeric: true });
   const sort = (head, ascending) => {
     const at = heads.indexOf(head);
-    const compare = (a, b) => at === 0 ? collator.compare(a, b) : a - b;
+    const compare = (a, b) => at === labelAt ? collator.compare(a, b) : parseFloat(a) - parseFloat(b);
     const sorted = [...rows].sort((a, b) => { // ties stay in the order of the page
       const [x, y] = [valueOf(a, at), valueOf(b, at)];
       if ((x === "") !== (y === "")) return x === "" ? 1 : -1; // unknown values come last in both directions
-      if (at === rateAt && solid(a) !== solid(b)) return solid(b) - solid(a); // and few contacts after many
+      if (at === rateAt && isSolid(a) !== isSolid(b)) return isSolid(b) - isSolid(a); // and few contacts after many
       return (ascending ? 1 : -1) * compare(x, y);
     });
     board.tBodies[0].append(...sorted);
@@ -114,8 +126,9 @@
     const sorter = document.createElement("button");
     sorter.type = "button";
     sorter.className = "sort";
-    sorter.append(...head.childNodes);
-    head.append(sorter);
+    head.dataset.title = head.firstChild.textContent.trim(); // paper shows this: browsers leave buttons out of repeated heads
+    sorter.append(head.firstChild);
+    head.prepend(sorter);
     sorter.addEventListener("click", () => {
       const now = head.getAttribute("aria-sort");
       sort(head, now ? now === "descending" : head.dataset.key === "label"); // numbers start with the largest
@@ -127,9 +140,9 @@
     const status = find("by-status").value;
     let left = 0;
     for (const row of rows) {
-      const fits = row.cells[0].dataset.value.toLocaleLowerCase().includes(wanted)
+      const fits = valueOf(row, labelAt).toLocaleLowerCase().includes(wanted)
         && (!status || row.dataset.status === status)
-        && (!find("by-evidence").checked || solid(row) > 1);
+        && (!find("by-evidence").checked || isSolid(row));
       row.hidden = !fits;
       left += fits;
     }
@@ -144,5 +157,29 @@
   filters.addEventListener("submit", (event) => event.preventDefault());
   filter();
 
-  Promise.all([draw("weekly"), draw("daily"), show(Math.max(0, linked()))]).then(() => { root.dataset.ready = ""; });
+  // Two sequences compared: the sentences of the pair, put together from their form and the pair's numbers.
+  if (compared) {
+    const pair = [find("first"), find("second")];
+    const names = [...pair[0].options].map((option) => option.textContent);
+    const say = (event) => {
+      let [first, second] = pair.map((select) => select.selectedIndex);
+      if (first === second) { // choose another one for the select that was not changed
+        second = first ? 0 : 1;
+        pair[event.target === pair[0] ? 1 : 0].selectedIndex = second;
+      }
+      [first, second] = [first, second].sort((a, b) => a - b); // each pair is there once, in the order of the list
+      const [form, ...numbers] = compared.pairs[first * names.length - first * (first + 1) / 2 + second - first - 1].split(" ");
+      const said = compared.forms[form].replace(/{(first|second)?}/g, (_, which) => which ? names[which === "first" ? first : second] : numbers.shift());
+      find("difference").classList.add("opened"); // on paper too
+      find("difference").replaceChildren(...[compared.rates[first], compared.rates[second], ...said.split("\n")].map((text) => {
+        const sentence = document.createElement("p");
+        sentence.textContent = text;
+        return sentence;
+      }));
+    };
+    find("pair").addEventListener("change", say);
+    find("pair").addEventListener("submit", (event) => event.preventDefault());
+  }
+
+  Promise.all([draw("weekly"), draw("daily"), show(Math.max(0, linked()), linked() >= 0)]).then(() => { root.dataset.ready = ""; });
 })();

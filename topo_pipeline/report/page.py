@@ -1,9 +1,9 @@
 """The report: one HTML file that opens from disk and loads nothing. A new report replaces the old one atomically."""
 
 import base64
+import gzip
 import hashlib
 import importlib.resources
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -17,13 +17,25 @@ import jinja2
 import pandas as pd
 import vl_convert
 
-from topo_pipeline.common.text import counted, percent
+from topo_pipeline.common.text import counted, percent, points
 from topo_pipeline.engagement import sentences
-from topo_pipeline.engagement.comparison import Comparison, compare
 from topo_pipeline.engagement.explanation import explanations
-from topo_pipeline.report import charts, findings, palette, queries, wording
+from topo_pipeline.report import (
+    archive,
+    charts,
+    data_facts,
+    findings,
+    formats,
+    headlines,
+    message,
+    palette,
+    queries,
+    wording,
+)
 from topo_pipeline.report.glossary import glossary
+from topo_pipeline.report.pairs import pairs
 from topo_pipeline.report.queries import PERIODS, Row, Sequence
+from topo_pipeline.report.since import facts, since
 from topo_pipeline.warehouse.files import replacing
 
 if TYPE_CHECKING:
@@ -32,8 +44,8 @@ if TYPE_CHECKING:
     from topo_pipeline.engagement.rules import Rules
 
 FILE_NAME = "engagement_report.html"
-TO_DO = 3  # findings that are always in sight
-COMPARED = 10  # sequences that are compared with the first
+IN_SHORT = 20  # sequences of which paper has the most important sentences
+_IN_SHORT = {"Rank", "Early read", "Change", "More to know"}
 _SOLID = {"usable": 2, "directional": 2, "too_small": 1, "none": 0}
 
 
@@ -46,21 +58,30 @@ class Published:
         size: In bytes.
         as_of: The last day that the rates cover. None if no day is over yet.
         sequences: The number of sequences.
+        text: The Monday message.
+        kept: The file that keeps it by its date, or the newest one if it has nothing to keep.
+        to_do: What to do this week.
     """
 
     path: Path
     size: int
     as_of: date | None
     sequences: int
+    text: str
+    kept: Path
+    to_do: tuple[wording.Said, ...] = ()
 
 
 @dataclass(frozen=True)
 class Page:
-    """A rendered report."""
+    """A rendered report, its message, and its facts if there is a sequence."""
 
     html: str
+    text: str
     as_of: date | None = None
     sequences: int = 0
+    facts: archive.Facts | None = None
+    to_do: tuple[wording.Said, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,9 +113,15 @@ class Rate:
 
 
 def publish(
-    connection: "DuckDBPyConnection", folder: Path, *, timezone: str, rules: "Rules", now: datetime
+    connection: "DuckDBPyConnection",
+    folder: Path,
+    *,
+    timezone: str,
+    rules: "Rules",
+    now: datetime,
+    url: str | None = None,
 ) -> Published:
-    """Write the report from the current tables to `engagement_report.html` in `folder`.
+    """Write the report from the current tables to `engagement_report.html` in `folder`, and keep it by its date.
 
     Args:
         connection: A connection of `Warehouse.reader()`. The tables may be empty or missing.
@@ -102,42 +129,62 @@ def publish(
         timezone: The reporting time zone (IANA name).
         rules: The rules that the tables were built with.
         now: The time shown in the report as the time of writing.
+        url: Where others can open the report, for the message. By default its path.
 
     Raises:
         OSError: The folder can't be written.
         WarehouseError: The file exists and is not a regular file.
     """
-    page = render(connection, timezone=timezone, rules=rules, now=now)
+    page = render(connection, folder, timezone=timezone, rules=rules, now=now, url=url)
     path = folder / FILE_NAME
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(path) as new:
         new.write_text(page.html, encoding="utf-8")
-    return Published(path, path.stat().st_size, page.as_of, page.sequences)
+    kept = archive.keep(folder, page.html, page.facts) if page.facts else path
+    return Published(path, path.stat().st_size, page.as_of, page.sequences, page.text, kept, page.to_do)
 
 
-def render(connection: "DuckDBPyConnection", *, timezone: str, rules: "Rules", now: datetime) -> Page:
-    """Render the report from the current tables. See `publish`."""
+def render(
+    connection: "DuckDBPyConnection",
+    folder: Path,
+    *,
+    timezone: str,
+    rules: "Rules",
+    now: datetime,
+    url: str | None = None,
+) -> Page:
+    """Render the report from the current tables, and compare it with those kept in `folder`. See `publish`."""
     local = now.astimezone(ZoneInfo(timezone))
-    about = {"timezone": timezone, "written": f"{sentences.day(local.date())}, {local:%H:%M}", "rules": rules}
-    missing = queries.missing_tables(connection)
-    if missing:
-        return Page(_html({**about, "missing": missing}))
+    shown: dict[str, Any] = {"timezone": timezone, "written": f"{sentences.day(local.date())}, {local:%H:%M}"}
+    shown |= {"rules": rules, "missing": queries.missing_tables(connection)}
+    said = message.Message(local.date(), url or str(folder / FILE_NAME))
+    if shown["missing"]:
+        return Page(_html(shown), said.without_sequences([]))
     quality, sequences = queries.quality(connection, timezone), queries.sequences(connection, rules)
-    shown = {"quality": quality, "facts": wording.facts(quality), "missing": missing}
-    if sequences:
-        shown |= _shown(connection, quality, sequences, rules)
-    return Page(_html(about | shown), quality["as_of"], len(sequences))
+    shown |= {"quality": quality, "facts": data_facts.facts(quality)}
+    if not sequences:
+        return Page(_html(shown), said.without_sequences(shown["facts"]), quality["as_of"])
+    found = findings.find(connection, rules)
+    shown |= _shown(connection, quality, sequences, found, rules)
+    now_said = facts(connection, shown, found, rules, local.date())
+    then_said, unreadable = archive.earlier(folder, local.date())
+    shown["since"] = since(connection, now_said, then_said, shown["workspace"].weeks, unreadable)
+    to_do = tuple(shown["to_do"])
+    return Page(_html(shown), said.of(shown), quality["as_of"], len(sequences), now_said, to_do)
 
 
 def _shown(
-    connection: "DuckDBPyConnection", quality: Row, sequences: dict[str, Sequence], rules: "Rules"
+    connection: "DuckDBPyConnection",
+    quality: Row,
+    sequences: dict[str, Sequence],
+    found: list[findings.Finding],
+    rules: "Rules",
 ) -> dict[str, Any]:
     """Return what the template shows of a workspace with at least one sequence."""
-    names = _names(sequences)
+    names = formats.labels({id_: each.ever["name"] for id_, each in sequences.items()})
     workspace = queries.workspace(connection)
     rates = {id_: {period: _rate(each, period) for period in PERIODS} for id_, each in sequences.items()}
-    compared = _compared(connection, sequences, rules)
-    found = findings.find(connection, rules)
+    compared = pairs(connection, sequences, names, rules)
     said = wording.findings(found, names, rules)
     drawn: dict[str, charts.Chart | None] = {
         "weekly": charts.weekly_reply_rate(pd.DataFrame(workspace.weeks), palette.IN_THE_PAGE)
@@ -145,12 +192,13 @@ def _shown(
         "daily": charts.daily_activity(pd.DataFrame(workspace.daily), palette.IN_THE_PAGE),
         "timing": charts.send_times(pd.DataFrame(columns=list(charts.CELLS)), palette.IN_THE_PAGE),
     }  # fmt: skip
+    trend = [row for each in sequences.values() for row in each.trend]
     solid = [rate.high for each in rates.values() for rate in each.values() if rate.solid > 1 and rate.high]
     return {
         "nothing": wording.nothing(is_compared=bool(compared)),
         "glossary": glossary(rules),
-        "to_do": said[:TO_DO],
-        "more_to_do": said[TO_DO:],
+        "to_do": said[: wording.TO_DO],
+        "more_to_do": said[wording.TO_DO :],
         "workspace": workspace,
         "final": next((week for week in reversed(workspace.weeks) if week["is_mature"]), None),
         "change_of_all": wording.change_of_all(workspace.signals, found, names, rules),
@@ -163,22 +211,17 @@ def _shown(
         "names": names,
         "rates": rates,
         "rates_scale": max(solid, default=0.0),
+        "trend_days": wording.trend_days(trend),
+        "trend_weeks": max((row["weeks_ago"] for row in trend), default=0),
         "statuses": sorted({each.ever["status"] for each in sequences.values() if each.ever["status"]}),
         "explained": explanations(connection, rules),
         "compared": compared,
         "data": {
             "charts": {name: chart.to_dict() for name, chart in drawn.items() if chart},
-            "timing": [[list(map(cell.get, charts.CELLS)) for cell in each.timing] for each in sequences.values()],
-            "cells": list(charts.CELLS),
+            "timing": [list(map(_cell, each.timing)) for each in sequences.values()],
+            "compared": compared.data if compared else None,
         },
     }
-
-
-def _names(sequences: dict[str, Sequence]) -> dict[str, str]:
-    """Return the name of each sequence by its id. A name that several have is followed by the start of the id."""
-    names = {id_: wording.label(each.ever["name"], id_) for id_, each in sequences.items()}
-    uses = Counter(names.values())
-    return {id_: f"{name} ({id_[:8]})" if uses[name] > 1 else name for id_, name in names.items()}
 
 
 def _rate(sequence: Sequence, period: str) -> Rate:
@@ -195,17 +238,16 @@ def _rate(sequence: Sequence, period: str) -> Rate:
     return Rate("so_far", row["replies"], row["touched"])
 
 
-def _compared(
-    connection: "DuckDBPyConnection", sequences: dict[str, Sequence], rules: "Rules"
-) -> list[tuple[str, Comparison]]:
-    """Compare the sequences that have a rank with the first. Return each with its id."""
-    ranked = [id_ for id_, each in sequences.items() if each.signals["reply_rank"] is not None]
-    return [(other, compare(connection, other, ranked[0], rules)) for other in ranked[1 : 1 + COMPARED]]
+def _cell(row: Row) -> list[float]:
+    """Return an hour of the week, its messages, and its rate if there is one, in as little space as possible."""
+    cell = [24 * row["weekday"] + row["hour"], row["sends"], row["num"], row["den"]]
+    return cell if row["rate"] is None else [*cell, row["rate"]]
 
 
 def _html(shown: Mapping[str, Any]) -> str:
-    """Return the page with its scripts and style. Its policy allows only these, by their hashes."""
-    scripts = [_bundle(), _file("page.js")] if "data" in shown else [_file("page.js")]
+    """Return the page with its script and style. Its policy allows only these and Vega, by their hashes."""
+    script = _file("page.js")
+    scripts = [_bundle(), script] if "data" in shown else [script]
     style = _file("page.css").replace("/* palette: light */", palette.LIGHT.as_css())
     style = style.replace("/* palette: dark */", palette.DARK.as_css()).replace(
         "/* font */", f"--font: {palette.FONT};"
@@ -214,7 +256,8 @@ def _html(shown: Mapping[str, Any]) -> str:
         f"default-src 'none'; script-src {' '.join(map(_hash, scripts))}; style-src {_hash(style)};"
         " img-src data:; base-uri 'none'; form-action 'none'"
     )
-    return _template().render({**shown, "scripts": scripts, "style": style, "policy": policy})
+    bundle = _packed_bundle() if "data" in shown else ""
+    return _template().render({**shown, "script": script, "bundle": bundle, "style": style, "policy": policy})
 
 
 @cache
@@ -227,7 +270,16 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    environment.globals |= {"wording": wording, "percent": percent, "counted": counted, "PERIODS": PERIODS}
+    environment.globals |= {
+        "headlines": headlines,
+        "wording": wording,
+        "sentences": sentences,
+        "percent": percent,
+        "counted": counted,
+        "points": points,
+    }
+    environment.globals |= {name: getattr(formats, name) for name in ("count", "day", "days", "range_of", "week")}
+    environment.globals |= {"PERIODS": PERIODS, "IN_SHORT": IN_SHORT, "IN_SHORT_TOPICS": _IN_SHORT}
     return environment.get_template("page.html.jinja")
 
 
@@ -237,6 +289,12 @@ def _bundle() -> str:
     major, minor = alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2]
     script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=f"{major}.{minor}")
     return script
+
+
+@cache
+def _packed_bundle() -> str:
+    """Return the bundle compressed, which is two thirds of a small report smaller. The page's script unpacks it."""
+    return base64.b64encode(gzip.compress(_bundle().encode(), mtime=0)).decode()
 
 
 @cache

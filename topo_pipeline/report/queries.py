@@ -5,6 +5,7 @@ The connection must come from `Warehouse`, which defines `landed_days`.
 """
 
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.engagement import macros
@@ -31,6 +32,7 @@ READS = (
     ("engagement", "workspace_weekly"),
 )  # fmt: skip
 DAYS_SHOWN = 182
+TREND_WEEKS = 13
 PERIODS = {"28d": "28 days", "90d": "90 days", "lifetime": "All"}
 
 DAILY = """
@@ -89,20 +91,20 @@ GROUP BY ALL
 ORDER BY ALL
 """
 
-# Four weeks at a time, so that the line of a small sequence shows more than chance.
-_TRENDS = """
-SELECT sequence_template_id::VARCHAR AS sequence_id, list(rate ORDER BY week_start) AS rates
+# Four weeks at a time, and only if they have enough contacts, so that the line shows more than chance.
+_TRENDS = f"""
+SELECT sequence_template_id::VARCHAR AS sequence_id, newest, (newest - week_start) // 7 AS weeks_ago, rate
 FROM (
     SELECT sequence_template_id, week_start, max(week_start) OVER () AS newest,
-        rate(sum(reply_rate_num) OVER recent, sum(reply_rate_den) OVER recent) AS rate
+        sum(reply_rate_den) OVER recent AS den, rate(sum(reply_rate_num) OVER recent, den) AS rate
     FROM engagement.sequence_trends
     WHERE is_mature
     WINDOW recent AS (PARTITION BY sequence_template_id ORDER BY week_start
         RANGE BETWEEN INTERVAL 21 DAYS PRECEDING AND CURRENT ROW)
 )
-WHERE rate IS NOT NULL AND week_start > newest - 7 * 13 AND sequence_template_id IS NOT NULL
-GROUP BY ALL
-"""
+WHERE den >= greatest($evidence_small, 1) AND weeks_ago < {TREND_WEEKS} AND sequence_template_id IS NOT NULL
+ORDER BY sequence_id, week_start
+"""  # noqa: S608 - a constant
 
 _COUNTS = "total_sent + total_invitations AS sent, unique_touched AS touched, unique_valid_replies AS replies,"
 _COUNTS += " unique_positive_replies AS positive, unique_meetings AS meetings"
@@ -147,6 +149,16 @@ GROUP BY weeks_ago
 ORDER BY weeks_ago
 """  # noqa: S608 - our own names
 
+_COUNTED = f"""
+SELECT {
+    ", ".join(
+        f"coalesce(sum({measure}), 0)::BIGINT AS {measure}"
+        for measure in ("sent", "touched", "replies", "positive", "meetings")
+    )
+}
+FROM (SELECT {_COUNTS} FROM engagement.workspace_daily WHERE day BETWEEN $first AND $last)
+"""  # noqa: S608 - our own names
+
 # Exact rates of the contacts who have had this many days, for the time before there is an early read.
 _WINDOWS = f"""
 SELECT *, rate(num, den) AS rate, wilson_low(num, den) AS low, wilson_high(num, den) AS high
@@ -189,28 +201,6 @@ WITH ledger AS (
 FROM ledger CROSS JOIN known CROSS JOIN counted
 """
 
-# The previews of sequence_summary and sequence_channels in Dagster.
-SEQUENCES = f"""
-SELECT
-    sequence_template_id::VARCHAR AS sequence_id, {NAME} AS name, unique_sent, reply_rate AS rate,
-    reply_rate_low AS low, reply_rate_high AS high, reply_rate_evidence AS evidence,
-    evidence IN ('usable', 'directional') AS is_highlighted
-{RANKED}
-"""
-CHANNELS = f"""
-SELECT
-    {CHANNEL} AS channel, sum(sends + invitations)::BIGINT AS touches,
-    sum(sends + invitations) / nullif(sum(sum(sends + invitations)) OVER (), 0) AS share,
-    rate(sum(reply_rate_num), sum(reply_rate_den)) AS rate,
-    wilson_low(sum(reply_rate_num), sum(reply_rate_den)) AS low,
-    wilson_high(sum(reply_rate_num), sum(reply_rate_den)) AS high, sum(open_tasks)::BIGINT AS open_tasks
-FROM engagement.sequence_channels
-WHERE period = 'lifetime'
-GROUP BY sequence_channels.channel
-HAVING sum(sends + invitations + open_tasks) > 0
-ORDER BY touches DESC, sequence_channels.channel
-"""  # noqa: S608 - our own names
-
 
 @dataclass(frozen=True)
 class Workspace:
@@ -242,7 +232,7 @@ class Sequence:
     Attributes:
         periods: Its row of `sequence_summary` by period, with the counts of the period and the rate.
         signals: Its row of `sequence_signals`.
-        trend: Reply rates of four weeks at a time, oldest first.
+        trend: Its reply rates over four weeks at a time, oldest first, each with its weeks_ago.
     """
 
     periods: dict[str, Row]
@@ -250,7 +240,7 @@ class Sequence:
     steps: list[Row]
     timing: list[Row]
     channels: list[Row]
-    trend: list[float]
+    trend: list[Row]
 
     @property
     def ever(self) -> Row:
@@ -292,14 +282,22 @@ def workspace(connection: "DuckDBPyConnection") -> Workspace:
     )
 
 
+def counts(connection: "DuckDBPyConnection", first: date, last: date) -> Row:
+    """Return the counts of all sequences together from the first to the last day: sent, touched, replies and so on."""
+    [row] = rows(connection, _COUNTED, first=first, last=last)
+    return row
+
+
 def sequences(connection: "DuckDBPyConnection", rules: Rules) -> dict[str, Sequence]:
     """Return each sequence by its id, best first, those without a rank last."""
     macros.define(connection)
-    steps, timing, channels = (
+    few = {"evidence_small": rules.evidence_small}
+    steps, timing, channels, trends = (
         _grouped(rows(connection, sql, **values))
-        for sql, values in ((_STEPS, {}), (_TIMING, {"evidence_small": rules.evidence_small}), (_CHANNELS, {}))
-    )
-    trends = {row["sequence_id"]: row["rates"] for row in rows(connection, _TRENDS)}
+        for sql, values in (
+            (_STEPS, {}), (_TIMING, few), (_CHANNELS, {}), (_TRENDS, few),
+        )
+    )  # fmt: skip
     signals = {row["sequence_id"]: row for row in rows(connection, f"{_SIGNALS} WHERE scope = 'sequence'")}
     periods = _grouped(rows(connection, _SEQUENCES))
     return {
@@ -314,6 +312,12 @@ def sequences(connection: "DuckDBPyConnection", rules: Rules) -> dict[str, Seque
         for id_, found in periods.items()
         if id_ in signals  # tables change one after the other, and it may be in the first only
     }
+
+
+def names(connection: "DuckDBPyConnection") -> dict[str, str]:
+    """Return the name of each sequence by its id, best first."""
+    found = rows(connection, f"SELECT {NAME} AS name, sequence_template_id::VARCHAR AS sequence_id {RANKED}")
+    return {row["sequence_id"]: row["name"] for row in found}
 
 
 def rows(connection: "DuckDBPyConnection", sql: str, **values: Any) -> list[Row]:

@@ -1,4 +1,4 @@
-"""What the report says: numbers, days, findings, facts about the data and the glossary.
+"""What the report says of findings, of all sequences together and of a pair of them.
 
 The sentences about one sequence are those of `engagement.sentences`, which the command line uses too.
 """
@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from topo_pipeline.common.text import LONGEST, counted, interval, one_line, percent
+from topo_pipeline.common.text import counted, percent
 from topo_pipeline.engagement import sentences
 from topo_pipeline.engagement.comparison import Comparison
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.engagement.sentences import day
-from topo_pipeline.report.findings import FEW_DAYS, Finding
+from topo_pipeline.report.findings import QUIET_DAYS, Finding
+from topo_pipeline.report.formats import count, days, isolated, range_of, short_day, week
 from topo_pipeline.report.queries import Row
 
 _STEPS: dict[str | None, str] = {
@@ -41,9 +42,8 @@ STAGES = {
     "positive": "Replied positively",
     "meetings": "Booked a meeting",
 }
+TO_DO = 3  # findings that are always in sight
 OPENS = "Mail programs open and click too, and many readers are not counted: this ranks nothing."
-_MINUS = "\N{MINUS SIGN}"
-_EXAMPLES = 5
 
 
 @dataclass(frozen=True)
@@ -54,60 +54,6 @@ class Said:
     evidence: str
     action: str
     sequence_id: str | None
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One fact about the data. `ok` is False if it limits what the page can say."""
-
-    text: str
-    ok: bool = True
-
-
-def points(difference: float) -> str:
-    """Return a difference of shares with its sign, in percentage points: `+0.9`."""
-    rounded = f"{100 * abs(difference):.1f}"
-    return rounded if float(rounded) == 0 else f"{'+' if difference > 0 else _MINUS}{rounded}"
-
-
-def count(number: float) -> str:
-    """Return a whole number: `12,387`."""
-    return f"{int(number):,}"
-
-
-def short_day(value: date) -> str:
-    """Return a day without its year: `Sun 18 Oct`."""
-    return f"{value:%a} {value.day} {value:%b}"
-
-
-def days(first: date, last: date) -> str:
-    """Return the first and last day of a period: `12–18 October 2026`."""
-    if first == last:
-        return day(last)
-    if (first.year, first.month) == (last.year, last.month):
-        return f"{first.day}–{day(last)}"
-    return f"{first.day} {first:%B}{'' if first.year == last.year else f' {first.year}'} – {day(last)}"
-
-
-def week(monday: date) -> str:
-    """Return the first and last day of a week."""
-    return days(monday, monday + timedelta(days=6))
-
-
-def listed(parts: Iterable[str]) -> str:
-    """Return a list as text: `a, b and c`."""
-    *first, last = parts
-    return f"{', '.join(first)} and {last}" if first else last
-
-
-def label(name: str | None, sequence_id: str) -> str:
-    """Return the name of a sequence on one line, else its id."""
-    return one_line(name or "", LONGEST) or sequence_id
-
-
-def range_of(low: float | None, high: float | None) -> str:
-    """Return a range: `3.8–10.3%`."""
-    return f"{interval(low, high)[1:-1]}%" if low is not None else ""
 
 
 def stages(rows: list[Row]) -> list[tuple[str, int]]:
@@ -130,7 +76,7 @@ def outcomes(row: Row) -> list[tuple[str, int]]:
 def change(row: Row) -> str:
     """Return whether the rate of a sequence has changed, in a few words."""
     if row["signal"] == "no_clear_change" and row["signal_reason"]:
-        return "too few"
+        return "too few contacts"
     return sentences.CHANGES.get(row["signal"], "not judged")
 
 
@@ -172,6 +118,15 @@ def _expected_of_all(row: Row) -> float:
     return expected
 
 
+def trend_days(weeks: list[Row]) -> str:
+    """Return the days of the weeks that the trend lines cover: `27 Jul – 25 Oct`. Empty if there is no line."""
+    if not weeks:
+        return ""
+    newest, most = weeks[0]["newest"], max(row["weeks_ago"] for row in weeks)
+    first, last = newest - timedelta(weeks=most), newest + timedelta(days=6)
+    return f"{first.day} {first:%b} – {last.day} {last:%b}"
+
+
 def nothing(is_compared: bool) -> str:
     """Return what to say when there is no finding."""
     if is_compared:
@@ -204,12 +159,7 @@ def findings(found: Iterable[Finding], names: Mapping[str, str], rules: Rules) -
     """Put findings into words. `names` has the name of each sequence by its id."""
     said = []
     for finding in found:
-        # Isolated, so that a name written from right to left doesn't reorder the sentence.
-        name = (
-            f"\N{FIRST STRONG ISOLATE}{names[finding.sequence_id]}\N{POP DIRECTIONAL ISOLATE}"
-            if finding.sequence_id
-            else ""
-        )
+        name = isolated(names[finding.sequence_id]) if finding.sequence_id else ""
         said.append(Said(*_SAID[finding.kind](finding.facts, name, rules), finding.sequence_id))
     return said
 
@@ -258,6 +208,29 @@ def _compared(word: str, action: str) -> Callable[[Row, str, Rules], tuple[str, 
     return said
 
 
+def _better(facts: Row, name: str, rules: Rules) -> tuple[str, str, str]:
+    """As `_compared`, but more contacts are advised only if the newest ones don't reply less."""
+    claim, evidence, action = _compared("better", "Add contacts to it first, and try its approach in the others.")(
+        facts, name, rules
+    )
+    if facts["early_rate"] is None:
+        return claim, evidence, action
+    falls = facts["signal"] == "down" or facts["early_rate"] < facts["rate"]
+    evidence += (
+        f" Its newest {counted(facts['early_contacts'], 'contact')}{' reply less so far' if falls else ''}: early read"
+        f" {percent(facts['early_rate'])}, likely range {range_of(facts['early_rate_low'], facts['early_rate_high'])}."
+    )
+    if facts["signal"] == "down":
+        action = "Find out what changed in the last month before you add contacts: replies to it have gone down."
+    elif falls:
+        final = facts["early_last_day"] + timedelta(days=rules.reply_window_days + 1)
+        action = (
+            "Try its approach in the others. Before you add many contacts, wait for the final rate of its newest ones,"
+            f" known on {day(final)}."
+        )
+    return claim, evidence, action
+
+
 def _silent(facts: Row, name: str, rules: Rules) -> tuple[str, str, str]:
     waiting = counted(facts["waiting"], "contact")
     last = f"It last sent something on {day(facts['last_day'])}." if facts["last_day"] else "It has sent nothing yet."
@@ -278,11 +251,10 @@ def _last_step(facts: Row, name: str, rules: Rules) -> tuple[str, str, str]:
     )
 
 
-def _few_contacts(facts: Row, name: str, _rules: Rules) -> tuple[str, str, str]:
-    number = counted(facts["touched"], "new contact") if facts["touched"] else "no new contact"
+def _no_new_contacts(facts: Row, name: str, _rules: Rules) -> tuple[str, str, str]:
     return (
-        f"{name} got {number} in two weeks.",
-        f"First messages and invitations of the {FEW_DAYS} days to {day(facts['last_day'])}.",
+        f"{name} got no new contact in two weeks.",
+        f"First messages and invitations of the {QUIET_DAYS} days to {day(facts['last_day'])}.",
         "Add contacts, or close it.",
     )
 
@@ -317,54 +289,12 @@ _SAID = {
     "all_down": _changed("down", "Look for a common cause: a holiday, the senders' reputation, a new kind of contact."),
     "down": _changed("down", "Look for what changed in the last month: its text, its contacts, its sender."),
     "silent": _silent,
-    "better": _compared("better", "Add contacts to it first, and try its approach in the others."),
+    "better": _better,
     "worse": _compared("worse", "Rewrite it before you add contacts."),
     "up": _changed("up", "Find out what changed, and keep it."),
     "last_step": _last_step,
-    "few_contacts": _few_contacts,
+    "no_new_contacts": _no_new_contacts,
     "tracking_off": _tracking_off,
     "all_up": _changed("up", "Find out what the sequences have in common, and keep it."),
     "unusual_volume": _unusual_volume,
 }
-
-
-def facts(quality: Row) -> list[Fact]:
-    """Return the facts about the data."""
-    if quality["first_day"] is None:
-        return [Fact("No day has been read yet", ok=False)]
-    as_of, known = quality["as_of"], quality["last_known_day"]
-    found = [
-        Fact(f"As of the end of {day(as_of)}")
-        if as_of
-        else Fact("No day is both over and proved complete yet", ok=False),
-        Fact(f"{counted(quality['days_missing'], 'day')} missing since {day(quality['first_day'])}", ok=False)
-        if quality["days_missing"]
-        else Fact(f"Every day since {day(quality['first_day'])} has landed"),
-        Fact(_unproved(quality["unproved"]), ok=False) if quality["unproved"] else Fact("Every day proved complete"),
-        Fact(f"{count(quality['pending'])} of {counted(quality['replies'], 'reply', 'replies')} not classified yet")
-        if quality["pending"]
-        else Fact("Every reply is classified"),
-    ]
-    if as_of and known and as_of < known:
-        found.append(Fact(f"Days up to {day(known)} have landed, but are not in the tables yet", ok=False))
-    if quality["cohort_days_left_out"]:
-        left_out = f"Contacts of {counted(quality['cohort_days_left_out'], 'day')} are in no rate"
-        found.append(Fact(f"{left_out}: a day in their time to reply was not read in full", ok=False))
-    for reason, runs in (
-        ("may have begun before the first landed day", quality["left_censored"]),
-        ("may have been touched first on a day that was not read in full", quality["start_uncertain"]),
-    ):
-        if runs:
-            found.append(Fact(f"{percent(runs / quality['runs'])} of all contacts {reason}: only their messages count"))
-    if quality["touches_without_sequence"]:
-        touches = counted(quality["touches_without_sequence"], "message or invitation", "messages and invitations")
-        found.append(Fact(f"{touches} without a sequence: in totals, not in the list of sequences"))
-    if quality["unreadable"]:
-        found.append(Fact(f"{counted(quality['unreadable'], 'row')} could not be read", ok=False))
-    return found
-
-
-def _unproved(missing: list[date]) -> str:
-    named = [short_day(each) for each in missing[:_EXAMPLES]]
-    more = [counted(len(missing) - _EXAMPLES, "other")] if len(missing) > _EXAMPLES else []
-    return f"{counted(len(missing), 'day')} not proved complete: {listed(named + more)}"

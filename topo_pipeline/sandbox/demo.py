@@ -5,22 +5,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from topo_pipeline.sandbox.app import create_app
-from topo_pipeline.sandbox.quirks import NO_QUIRKS, Quirks
-from topo_pipeline.sandbox.server import serve
-from topo_pipeline.sandbox.world import World
+from topo_pipeline.settings import get_settings
+
+if TYPE_CHECKING:
+    from topo_pipeline.sandbox.quirks import Quirks
 
 API_KEY = "topo_sandbox"  # valid for the sandbox only
-FOLDER = Path("data/demo")
+FOLDER, WAREHOUSE = Path("data/demo"), "topo.duckdb"
 BLANK = " "  # counts as unset; an empty variable would let .env decide
 _UNSET = (
     "TOPO_PAYLOAD_DAYS", "TOPO_RULES", "TOPO_ALERT_WEBHOOK", "TOPO_ALERT_SLACK_TOKEN", "TOPO_ALERT_SLACK_CHANNEL",
+    "TOPO_ALERT_WEBHOOK_FORMAT", "TOPO_SMTP_URL", "TOPO_REPORT_MAIL_TO", "TOPO_REPORT_MAIL_FROM", "TOPO_REPORT_URL",
     "TOPO_HEARTBEAT_URL", "TOPO_DAGSTER_RECORD_DAYS", "TOPO_PUBLISH_S3", "TOPO_PUBLISH_POSTGRES",
     "TOPO_PUBLISH_ICEBERG", "TOPO_LAKE_DATA_PATH",
 )  # fmt: skip
 DAYS = 182  # 26 weeks
-START_DATE = date(2026, 1, 1)
 SEED = 7
 SCALE = 1 / 3  # about 270 activities a day
 
@@ -31,7 +32,7 @@ def sandbox(
     *,
     port: int = 0,
     seed: int = SEED,
-    quirks: Quirks = NO_QUIRKS,
+    quirks: "Quirks | None" = None,
     date_clock: Callable[[], datetime] | None = None,
 ) -> Iterator[str]:
     """Serve the simulated workspace on loopback and yield the API's base URL.
@@ -41,22 +42,26 @@ def sandbox(
     Raises:
         OSError: the port is in use.
     """
-    app = create_app(World(seed, scale=SCALE), api_key=API_KEY, now=now, quirks=quirks, date_clock=date_clock)
+    # Imported here, so that a command that only reads the demo's files doesn't wait for the server's libraries.
+    from topo_pipeline.sandbox.app import create_app  # noqa: PLC0415
+    from topo_pipeline.sandbox.quirks import NO_QUIRKS  # noqa: PLC0415
+    from topo_pipeline.sandbox.server import serve  # noqa: PLC0415
+    from topo_pipeline.sandbox.world import World  # noqa: PLC0415
+
+    world = World(seed, scale=SCALE)
+    app = create_app(world, api_key=API_KEY, now=now, quirks=quirks or NO_QUIRKS, date_clock=date_clock)
     with serve(app, port) as address:
         yield f"{address}/v1"
 
 
 def environment(api_url: str, today: date) -> dict[str, str]:
-    """Return an environment in which the pipeline uses the sandbox and nothing of a real workspace.
-
-    The first partition is the same every day, unless the demo's days begin before it.
-    """
+    """Return an environment in which the pipeline uses the sandbox and nothing of a real workspace."""
     folder = FOLDER.absolute()
     return {
         "TOPO_API_KEY": API_KEY,
         "TOPO_API_URL": api_url,
-        "TOPO_WAREHOUSE": str(folder / "topo.duckdb"),
-        "TOPO_START_DATE": str(min(START_DATE, today - timedelta(days=DAYS))),
+        "TOPO_WAREHOUSE": str(folder / WAREHOUSE),
+        "TOPO_START_DATE": str(today - timedelta(days=DAYS)),
         "TOPO_LAKE_SCHEMA": "topo",
         "TOPO_TIMEZONE": "UTC",
         "TOPO_LOOKBACK_DAYS": "3",
@@ -73,5 +78,6 @@ def environment(api_url: str, today: date) -> dict[str, str]:
 
 
 def enter(api_url: str, today: date) -> None:
-    """Set the demo's environment for this process. Call it before the settings are read."""
+    """Set the demo's environment for this process."""
     os.environ.update(environment(api_url, today))
+    get_settings.cache_clear()

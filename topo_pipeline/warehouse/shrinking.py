@@ -99,7 +99,7 @@ def _message(day: date, loss: _Loss) -> str:
         said.append(f"{loss.kept:,} others came back unreadable and would stay as they are.")
     if loss.unidentified:
         said.append(f"Up to {min(loss.gone, loss.unidentified):,} of the missing ones may have come back unreadable.")
-    allow = f"topo-pipeline backfill {day} {day} --allow-shrink {day}"
+    allow = f"topo-pipeline backfill {day} --allow-shrink {day}"
     if loss.unidentified and loss.is_explained:
         said.append(
             "Read the day again later. If it happens again, contact Topo's support."

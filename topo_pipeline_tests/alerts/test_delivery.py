@@ -7,11 +7,13 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
 from topo_pipeline.alerts import delivery
-from topo_pipeline.alerts.delivery import Destination, Heartbeat, Slack, Undelivered, Webhook
+from topo_pipeline.alerts.delivery import Destination, Heartbeat, Slack, Undelivered, Webhook, chat_of
+from topo_pipeline.settings import Settings
 from topo_pipeline_tests.alerts.receiver import Receiver, receiving
 from topo_pipeline_tests.topo_api.helpers import raw_server
 
@@ -48,6 +50,55 @@ def test_a_webhook_gets_the_text_as_json(receiver: Receiver) -> None:
     webhook(receiver).send(TEXT)
     assert receiver.received == [{"text": TEXT}]
     assert receiver.paths == [f"/services/{PRIVATE}"]
+
+
+HOSTILE = "Łódź <!channel> @everyone [pay](https://evil.example) ```"
+
+
+@BOTH_DESTINATIONS
+def test_a_name_mentions_nobody_and_hides_no_address(receiver: Receiver, destination_for: type) -> None:
+    destination_for(receiver).send(f"{HOSTILE}\nnext line")
+    [text] = receiver.texts
+    assert not any(special in text for special in ("<", ">", "@everyone", "](", "```"))
+    assert text.splitlines()[1] == "next line"
+
+
+def test_teams_gets_a_card_that_shows_each_line_as_it_is(receiver: Receiver) -> None:
+    replace(webhook(receiver), format="teams").send(f"A title\n\n{HOSTILE}\n1. **bold**")
+    [message] = receiver.received
+    assert message["type"] == "message"
+    [attachment] = message["attachments"]
+    assert attachment["contentType"] == "application/vnd.microsoft.card.adaptive"
+    card = attachment["content"]
+    assert (card["type"], card["version"]) == ("AdaptiveCard", "1.4")
+    assert "entities" not in card["msteams"]  # without these, no text is a mention
+    # A TextBlock would read markdown.
+    assert [block["type"] for block in card["body"]] == ["RichTextBlock"] * 3
+    runs = [run for block in card["body"] for run in block["inlines"]]
+    assert [(run["type"], run["text"]) for run in runs] == [
+        ("TextRun", text) for text in ("A title", HOSTILE, "1. **bold**")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("https://hooks.slack.com/services/T0/B0/x", "text"),
+        ("https://chat.example.com/hooks/x", "text"),
+        ("https://prod-12.westeurope.logic.azure.com:443/workflows/x/triggers/manual/paths/invoke?sig=x", "teams"),
+        ("https://default1.2.environment.api.powerplatform.com:443/powerautomate/x?sig=x", "teams"),
+        ("https://example.webhook.office.com/webhookb2/x", "teams"),
+        ("https://logic.azure.com.evil.example/x", "text"),
+        ("https://notlogic.azure.com/x", "text"),
+    ],
+)
+def test_the_address_decides_the_format_unless_a_setting_does(address: str, expected: str) -> None:
+    def chat(**settings: str) -> Destination | None:
+        return chat_of(Settings(_env_file=None, alert_webhook=address, **settings))
+
+    assert chat() == Webhook(address, expected)
+    assert chat(alert_webhook_format="teams") == Webhook(address, "teams")
+    assert chat(alert_webhook_format="text") == Webhook(address, "text")
 
 
 def test_slack_gets_the_text_with_the_channel_and_the_token(receiver: Receiver) -> None:

@@ -64,6 +64,27 @@ def test_a_backfill_lands_every_day_and_exits_with_0(backfilled: tuple[Path, Com
     assert (folder / ".dagster" / "dagster.yaml").exists()
 
 
+def test_missing_reads_only_the_days_that_have_not_landed(
+    backfilled: tuple[Path, CompletedProcess[str]], api_url: str, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(backfilled[0], tmp_path / "copy")
+    assert answer(folder, "backfill", "2026-03-06", tables=(), TOPO_API_URL=api_url).returncode == 0
+    read = answer(
+        folder, "backfill", "2026-03-03", "2026-03-08", "--missing", tables=["sequence_activity"], TOPO_API_URL=api_url
+    )
+    assert read.returncode == 0, read.stderr
+    landed = [line.partition(" ")[0] for line in read.stderr.splitlines() if " landed: " in line]
+    assert landed == ["2026-03-05", "2026-03-07", "2026-03-08"]
+    assert "3 days landed" in read.stdout
+    with duckdb.connect(folder / "data" / "topo.duckdb", read_only=True) as connection:
+        loads = connection.execute("SELECT day, count(*) FROM topo.topo.loads GROUP BY ALL ORDER BY ALL").fetchall()
+        in_tables = connection.execute("SELECT DISTINCT day FROM engagement.sequence_activity ORDER BY ALL").fetchall()
+    assert loads == [(date(2026, 3, day), 1) for day in range(1, 9)]
+    assert {day for (day,) in in_tables} >= {date(2026, 3, day) for day in (5, 7)}
+    again = answer(folder, "backfill", "2026-03-01", "2026-03-08", "--missing", TOPO_API_URL="http://127.0.0.1:9/v1")
+    assert (again.returncode, again.stdout) == (0, "No day is missing.\n")
+
+
 def test_the_first_backfill_prints_one_line_about_the_contract_check(
     tmp_path: Path, api_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +144,10 @@ def test_an_unreachable_host_is_named_in_a_one_line_error(tmp_path: Path) -> Non
         ("01/03/2026", "2026-03-01", "is not a date"),
         ("2025-12-31", "2026-01-02", "TOPO_START_DATE"),
         ("2026-03-01", str(datetime.now(UTC).date() + timedelta(days=2)), "is in the future"),
+        ("--last", "3", "'3' is not a number of days or weeks"),
+        ("--last", "0d", "'0d' is not a number of days or weeks"),
+        ("--last=3d", "2026-03-01", "FROM and TO, or --last, but not both"),
+        ("--allow-shrink", "2026-03-01", "Name the days to read"),
     ],
 )
 def test_an_invalid_date_range_is_a_one_line_error(tmp_path: Path, start: str, end: str, says: str) -> None:
@@ -154,7 +179,7 @@ def test_an_invalid_setting_is_a_one_line_error(tmp_path: Path, variable: str, v
 @pytest.mark.parametrize("option", ["--accept-unreadable", "--allow-shrink"])
 def test_an_option_for_a_day_outside_the_range_is_refused(tmp_path: Path, option: str) -> None:
     result = answer(tmp_path, "backfill", "2026-03-01", "2026-03-02", option, "2026-03-09")
-    assert_one_sentence(result, f"{option} 2026-03-09", "not between 2026-03-01 and 2026-03-02")
+    assert_one_sentence(result, f"{option} 2026-03-09", "not among those to read (2026-03-01 to 2026-03-02)")
     assert result.returncode == 2
 
 

@@ -1,16 +1,22 @@
 """The command `demo`: its folder and its output."""
 
+import re
+import shlex
 import shutil
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import timedelta
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import duckdb
 import pytest
 
+from topo_pipeline.engagement.tables import tables
+from topo_pipeline.orchestration.instance import opened
 from topo_pipeline.sandbox import demo as simulated
-from topo_pipeline_tests.command_line import answer
+from topo_pipeline_tests.command_line import answer, assert_one_sentence
+
+PUBLISHED = ("publish/engagement_report", "publish/parquet")
 
 
 @dataclass(frozen=True)
@@ -47,12 +53,53 @@ def test_the_demo_reads_26_weeks() -> None:
     assert simulated.DAYS == 26 * 7
 
 
-@pytest.mark.parametrize(
-    ("today", "first"),
-    [(date(2026, 11, 30), "2026-01-01"), (date(2026, 7, 2), "2026-01-01"), (date(2026, 7, 1), "2025-12-31")],
-)
-def test_the_first_partition_is_fixed_and_no_day_of_the_demo_is_before_it(today: date, first: str) -> None:
-    assert simulated.environment("http://127.0.0.1:9/v1", today)["TOPO_START_DATE"] == first
+def test_the_first_partition_is_the_first_day_of_the_demo(demo: Demo) -> None:
+    """Dagster would show earlier ones as missing."""
+    with demo.warehouse as connection:
+        [(first, last)] = connection.execute("SELECT min(day), max(day) FROM topo.topo.loads").fetchall()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulated, "DAYS", demo.days)
+        environment = simulated.environment("http://127.0.0.1:9/v1", last + timedelta(days=1))
+    assert environment["TOPO_START_DATE"] == str(first)
+
+
+def test_the_demo_materializes_every_asset(demo: Demo) -> None:
+    with opened(demo.folder / "data" / "demo" / "dagster") as instance:
+        materialized = {key.to_user_string() for key in instance.all_asset_keys()}
+    built = {f"engagement/{name}" for name in tables()}
+    assert materialized == {"topo/activities", "topo/sequence_templates", *PUBLISHED, *built}
+    parquet = demo.folder / "data" / "demo" / "report" / "parquet" / "latest" / "engagement"
+    assert {file.stem for file in parquet.iterdir()} >= set(tables())
+
+
+def test_the_demo_ends_with_commands_that_work(demo: Demo) -> None:
+    lines = demo.stdout.partition("Next:\n")[2].splitlines()
+    commands = [re.split("  +", line.strip())[0] for line in lines]
+    programs, arguments = zip(*(command.split(" ", 1) for command in commands), strict=True)
+    assert set(programs) == {"topo-pipeline"}
+    report, explain, dev = map(shlex.split, arguments)
+    assert dev == ["dev", "--demo"]
+    assert report == ["report", "--demo", "--open"]
+    assert answer(demo.folder, *report[:-1], TOPO_API_KEY="topo_real_key").returncode == 0
+    explained = answer(demo.folder, *explain, TOPO_API_KEY="topo_real_key")
+    assert explained.returncode == 0, explained.stderr
+    assert explained.stdout.startswith(explain[-1])
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("sequences",), ("export", "sequence_daily"), ("doctor", "--json")])
+def test_commands_show_the_demo_if_there_is_no_workspace_and_say_so(demo: Demo, arguments: tuple[str, ...]) -> None:
+    shown = answer(demo.folder, *arguments, TOPO_API_KEY=None)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stderr.splitlines()[0] == "This is the demo, a simulated workspace in data/demo."
+    assert answer(demo.folder, *arguments, "--demo", TOPO_API_KEY="topo_real_key").returncode == 0
+
+
+def test_with_a_workspace_commands_show_the_demo_only_if_asked(demo: Demo, tmp_path: Path) -> None:
+    for environment in ({}, {"TOPO_API_KEY": None, "TOPO_WAREHOUSE": "ducklake:data/lake.ducklake"}):
+        shown = answer(demo.folder, "status", **environment)
+        assert_one_sentence(shown, "There is no warehouse at")
+        assert "This is the demo" not in shown.stderr
+    assert_one_sentence(answer(tmp_path, "status", "--demo"), "There is no demo in this folder yet")
 
 
 def test_the_demo_writes_only_to_its_own_folder(demo: Demo) -> None:
@@ -61,7 +108,7 @@ def test_the_demo_writes_only_to_its_own_folder(demo: Demo) -> None:
     ]
     assert not (demo.folder / ".dagster").exists()
     assert "data/demo/topo.duckdb" in demo.stdout
-    assert "data/demo/report/engagement_report.html" in demo.stdout
+    assert "data/demo/report" in demo.stdout
     assert (demo.folder / "data" / "demo" / "report" / "engagement_report.html").is_file()
 
 
@@ -74,7 +121,7 @@ def test_the_demo_prints_the_numbers_of_its_tables(demo: Demo) -> None:
         landed = connection.execute("SELECT count(DISTINCT day) FROM topo.topo.loads").fetchone()
     assert landed == (demo.days,)
     assert len(summary) >= 10  # nine sequences enrol contacts every day, and one of four takes its turn
-    lines = demo.stdout.splitlines()
+    lines = demo.stdout.partition("Next:\n")[0].splitlines()
     assert "no sequence" not in demo.stdout
     for name, *counts, rate in summary:
         [line] = [line for line in lines if name in line]

@@ -3,13 +3,14 @@
 import re
 import shlex
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
 from topo_pipeline.cli import app
-from topo_pipeline_tests.command_line import answer, assert_one_sentence, run
+from topo_pipeline_tests.command_line import answer, assert_one_sentence, run, topo_pipeline
 
 
 def test_the_help_of_every_command_has_valid_examples() -> None:
@@ -27,7 +28,7 @@ def test_the_help_of_every_command_has_valid_examples() -> None:
     ("arguments", "says"),
     [
         (("bakcfill",), "Did you mean 'backfill'?"),
-        (("backfill", "2026-03-01"), "Missing argument 'TO'"),
+        (("explain",), "Missing argument 'SEQUENCE'"),
         (("backfill", "2026-03-01", "2026-03-02", "--dryrun"), "--dry-run"),
         (("sandbox", "--port", "http"), "Invalid value for '--port'"),
     ],
@@ -38,6 +39,21 @@ def test_a_usage_error_is_one_plain_line(tmp_path: Path, arguments: tuple[str, .
     [error] = [line for line in result.stderr.splitlines() if line.startswith("Error:")]
     assert says in error
     assert result.stderr.isascii()  # no box around it
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    assert answer(Path(), "--version").stdout == f"topo-pipeline {metadata.version('topo-pipeline')}\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_completes_commands(tmp_path: Path, shell: str) -> None:
+    """The shell asks the command itself, which names what fits what was typed so far."""
+    typed = {"COMP_WORDS": "topo-pipeline back", "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": "topo-pipeline back"}
+    asked = {"_TOPO_PIPELINE_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    completed = topo_pipeline(tmp_path, **typed, **asked).stdout
+    assert "backfill" in completed
+    assert "backup" in completed
+    assert "doctor" not in completed
 
 
 def test_help_imports_neither_dagster_nor_duckdb() -> None:

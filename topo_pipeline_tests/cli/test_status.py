@@ -12,6 +12,8 @@ import pytest
 
 from topo_pipeline.cli import status
 from topo_pipeline.cli.console import quiet
+from topo_pipeline.engagement.rules import DEFAULT_RULES
+from topo_pipeline.report.advice import advice
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.cli.conftest import NAME
 from topo_pipeline_tests.command_line import answer, assert_one_sentence, run
@@ -37,6 +39,26 @@ def test_status_shows_the_last_complete_day_and_five_sequences_untruncated_in_a_
     assert [name in result.stdout for name in ("Sequence 4", "Sequence 5")] == [True, False]
     assert "\x1b" not in result.stdout
     assert "Dimmed" not in result.stdout
+
+
+def test_status_says_what_to_do_in_the_words_of_the_report(landed: Path) -> None:
+    with Warehouse(str(landed / "topo.duckdb")).transaction() as connection:
+        connection.execute(
+            "UPDATE engagement.sequence_channels SET tracking_off = true WHERE period = '28d' AND sequence_template_id"
+            " = (SELECT id FROM topo.sequence_templates WHERE name = 'Sequence 1')"
+        )
+        said = advice(connection, DEFAULT_RULES)
+    assert said is not None
+    [first] = [each for each in said if "tracking" in each.claim]
+    assert first.claim == "Email tracking is off for \u2068Sequence 1\u2069."
+    shown = answer(landed, "status", TOPO_WAREHOUSE="topo.duckdb").stdout
+    assert f"Email tracking is off for Sequence 1. {first.action}" in " ".join(shown.split())
+    [listed] = [
+        each
+        for each in json.loads(answer(landed, "status", "--json", TOPO_WAREHOUSE="topo.duckdb").stdout)["to_do"]
+        if "tracking" in each["claim"]
+    ]
+    assert (listed["action"], listed["sequence_id"]) == (first.action, first.sequence_id)
 
 
 def test_json_has_every_sequence(landed: Path) -> None:

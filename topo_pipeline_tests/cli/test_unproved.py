@@ -59,7 +59,7 @@ def test_days_with_only_unreadable_rows_are_refused_and_every_command_says_so(pl
     read, status, doctor = place.run("backfill", *DAYS), place.run("status"), place.run("doctor")
     assert_one_sentence(read, *(f"--accept-unreadable {day}" for day in DAYS), "rows that Topo sent can't be read")
     assert "No day has landed yet" in status.stdout
-    [refused] = [line for line in doctor.stdout.splitlines() if "refused days" in line]
+    [refused] = [line for line in doctor.stdout.splitlines() if "failed days" in line]
     assert "rows that Topo sent can't be read (first reason: " in refused
     assert place.ask("SELECT count(*) FROM topo.loads") == [(0,)]
     assert not any("Traceback" in result.stdout + result.stderr for result in (read, status, doctor))

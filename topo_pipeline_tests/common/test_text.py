@@ -17,6 +17,7 @@ from topo_pipeline.common.text import (
     noun_for,
     one_line,
     percent,
+    points,
     rate_with_interval,
 )
 
@@ -101,3 +102,10 @@ def test_an_unknown_share_is_a_dash_and_unknown_bounds_are_nothing() -> None:
     assert [percent(None), percent(math.nan), percent(0.0)] == ["–", "–", "0.0%"]
     assert [interval(None, None), interval(math.nan, math.nan), interval(0.0, 0.114)] == ["", "", "(0.0–11.4)"]
     assert rate_with_interval(None, None, None) == "–"
+
+
+@pytest.mark.parametrize(
+    ("difference", "said"), [(0.0093, "+0.9"), (-0.0273, "−2.7"), (0.0004, "0.0"), (-0.0004, "0.0"), (None, "–")]
+)
+def test_a_difference_is_signed_unless_it_rounds_to_zero(difference: float | None, said: str) -> None:
+    assert points(difference) == said

@@ -29,6 +29,7 @@ NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 WORLD = World(11, scale=0.1)
 FIRST = date(2026, 3, 2)
 INCREMENTAL = ("sequence_activity", "sequence_runs")
+BUILT = (*INCREMENTAL, "sequence_cohorts", "sequence_daily", "sequence_summary")
 
 
 class WaitForAll:
@@ -78,10 +79,10 @@ def backfills(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         for home in homes:
             home.mkdir()
         others = [
-            Forked(home, *command, DAGSTER_HOME=str(home), **shared)
+            Forked(home, *command, tables=BUILT, DAGSTER_HOME=str(home), **shared)
             for home, command in zip(homes[1:], commands[1:], strict=True)
         ]
-        own = answer(homes[0], *commands[0], DAGSTER_HOME=str(homes[0]), **shared)
+        own = answer(homes[0], *commands[0], tables=BUILT, DAGSTER_HOME=str(homes[0]), **shared)
         results = [(own.returncode, own.stderr), *(other.end() for other in others)]
     return Backfills(ranges, results, folder)
 
@@ -113,9 +114,9 @@ def test_the_ledger_has_one_load_per_day_and_one_workspace(warehouse: Warehouse,
 def test_the_tables_built_last_contain_all_days(warehouse: Warehouse, backfills: Backfills, tmp_path: Path) -> None:
     built = Workspace(warehouse.target)
     rebuilt = Workspace(str(shutil.copy(path_of(warehouse), tmp_path)), stale=set(backfills.days))
-    rebuilt.build(full_refresh=True)
-    assert built.all_rows() == rebuilt.all_rows()
-    assert built.rows("sequence_summary")
+    rebuilt.build(*BUILT, full_refresh=True)
+    for table in BUILT:
+        assert built.rows(table) == rebuilt.rows(table) != []
     loads = sorted(load["load_id"] for load in records(warehouse, "topo.loads"))
     for table in INCREMENTAL:
         processed = [row["load_id"] for row in records(warehouse, "engagement.builds") if row["table_name"] == table]

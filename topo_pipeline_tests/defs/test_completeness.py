@@ -30,7 +30,7 @@ def named_days(pipeline: Pipeline, check: str) -> tuple[str, ...]:
 
 
 def test_every_asset_but_the_published_ones_must_be_fresh_every_morning(pipeline: Pipeline) -> None:
-    policy = every_morning(SETTINGS)
+    policy = every_morning(SETTINGS.timezone)
     specs = list(pipeline.definitions.resolve_all_asset_specs())
     assert {spec.key.to_user_string() for spec in specs if spec.freshness_policy != policy} == {
         "publish/engagement_report", "publish/parquet",  # on Mondays, and on demand

@@ -173,8 +173,13 @@ class DagsterLoader(Loader):
     def read(self, topo: Topo) -> tuple[list[date], str]:
         outcome = self.pipeline(topo).land(DAYS)
         assert len(outcome.problems) <= 1
-        assert not outcome.problems or "2 of 2 days did not land" in outcome.problems[0]
-        return list(outcome.landed), "".join(outcome.problems)
+        if not outcome.problems:
+            return list(outcome.landed), ""
+        first, *reasons, last = outcome.problems[0].splitlines()
+        assert first == "2 of 2 days did not land."
+        assert len(reasons) <= len(DAYS)  # a response adds no line
+        assert last == f"To try again: topo-pipeline backfill {DAYS[0]} {DAYS[-1]}"
+        return list(outcome.landed), " ".join(reasons)
 
     def pipeline(self, topo: Topo) -> Pipeline:
         """Return the pipeline with this resource."""
@@ -221,7 +226,7 @@ def first_day(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Dagster home without runs."""
     home = tmp_path_factory.mktemp("home")
-    shutil.copy(CHECKOUT / "topo_pipeline" / "dagster.yaml", home)
+    shutil.copy(CHECKOUT / "topo_pipeline" / "templates" / "dagster.yaml", home)
     dg.DagsterInstance.from_config(str(home)).dispose()
     return home
 

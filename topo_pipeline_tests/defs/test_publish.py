@@ -1,5 +1,7 @@
 """The asset `publish/engagement_report`."""
 
+import html
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,13 +29,22 @@ def publish(pipeline: Pipeline) -> dg.ExecuteInProcessResult:
 
 
 def test_the_report_shows_what_is_in_the_tables_and_dagster_links_to_it(reporting: Pipeline, tmp_path: Path) -> None:
+    with reporting.warehouse.transaction() as connection:
+        connection.execute("UPDATE engagement.sequence_channels SET tracking_off = true WHERE period = '28d'")
     result = publish(reporting)
     [event] = result.asset_materializations_for_node("publish__engagement_report")
     path = tmp_path / "not there" / "yet" / "engagement_report.html"
     [(sequences,)] = reporting.rows("SELECT count(DISTINCT sequence_template_id) FROM engagement.sequence_runs")
-    assert {name: value.value for name, value in event.metadata.items()} == {
+    metadata = {name: value.value for name, value in event.metadata.items()}
+    page = path.read_text(encoding="utf-8")
+    to_do = str(metadata.pop("do_this_week"))
+    assert "1. **" in to_do
+    for claim in re.findall(r"\*\*(.+?)\*\*", to_do):  # the words of the report
+        assert html.unescape(claim) in html.unescape(re.sub("[\u2068\u2069]", "", page))
+    assert metadata == {
         "path": str(path),
         "open": path.as_uri(),
+        "kept": str(path.parent / "reports" / f"engagement_report_{NOW.date()}.html"),
         "bytes": path.stat().st_size,
         "as_of": f"{NOW.date().replace(day=NOW.day - 1)}",
         "sequences": sequences,
@@ -42,10 +53,9 @@ def test_the_report_shows_what_is_in_the_tables_and_dagster_links_to_it(reportin
         "SELECT name FROM topo.sequence_templates JOIN engagement.sequence_summary"
         " ON id = sequence_template_id WHERE period = 'lifetime'"
     )
-    page = path.read_text(encoding="utf-8")
     assert names
     assert all(name in page for (name,) in names)
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert {file.name for file in path.parent.iterdir()} == {path.name, "reports"}
 
 
 def error_of(result: dg.ExecuteInProcessResult) -> str:
@@ -62,4 +72,4 @@ def test_an_unwritable_folder_is_a_one_line_error(reporting: Pipeline, tmp_path:
 
 def test_publishing_without_a_warehouse_is_an_error(reporting: Pipeline) -> None:
     path_of(reporting.warehouse).unlink()
-    assert "load a day first" in error_of(publish(reporting))
+    assert "read a day first" in error_of(publish(reporting))

@@ -8,10 +8,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster import AssetRecordsFilter
+from dagster._core.storage.tags import TagType, get_tag_type
 
 from topo_pipeline.defs.partitions import range_tags
 from topo_pipeline.orchestration.ranged_runs import Outcome
-from topo_pipeline.report.previews import LOOKS
+from topo_pipeline.report.looks import LOOKS
 from topo_pipeline_tests.conftest import API_KEY
 from topo_pipeline_tests.defs.conftest import (
     ACTIVITIES,
@@ -115,9 +116,12 @@ def one_refused(_one_refused: tuple[Pipeline, Outcome]) -> Iterator[tuple[Pipeli
 def test_a_refused_day_fails_alone_and_the_tables_include_the_others(one_refused: tuple[Pipeline, Outcome]) -> None:
     pipeline, outcome = one_refused
     assert list(outcome.landed) == GOOD_DAYS, outcome.problems
-    assert len(outcome.problems) == 1
-    assert str(BAD_DAY) in outcome.problems[0]
-    assert "1 missing" in outcome.problems[0]
+    [problem] = outcome.problems
+    counted, reason, command = problem.splitlines()
+    assert counted == "1 of 4 days did not land."
+    assert reason.startswith(f"{BAD_DAY}: ")
+    assert "1 missing" in reason
+    assert command == f"To try again: topo-pipeline backfill {BAD_DAY}"
     assert _statuses(pipeline, LAST_DAYS) == {str(d): "FAILED" if d == BAD_DAY else "MATERIALIZED" for d in LAST_DAYS}
     assert pipeline.rows("SELECT day FROM topo.loads ORDER BY day") == [(day,) for day in GOOD_DAYS]
     assert pipeline.instance.get_materialized_partitions(BY_DAY) == {str(day) for day in GOOD_DAYS}
@@ -147,6 +151,30 @@ def test_after_a_second_run_of_a_refused_day_the_tables_are_as_if_it_had_not_fai
     with pipeline_over(tmp_path, api_key) as pipeline:
         assert pipeline.only("activities", *SOME).backfill([BAD_DAY]).problems == ()
         assert _tables(pipeline, SOME) == _tables(refreshed, SOME)
+
+
+def test_the_list_of_runs_shows_days_and_counts_and_no_tag_of_our_own_besides(
+    one_refused: tuple[Pipeline, Outcome],
+) -> None:
+    pipeline, _ = one_refused
+    reading = pipeline.instance.get_runs()[-1]  # the first one
+    [(activities,)] = pipeline.rows("SELECT sum(rows)::BIGINT FROM topo.loads")
+    ours = {name: value for name, value in reading.tags.items() if get_tag_type(name) == TagType.USER_PROVIDED}
+    assert ours == {"landed": f"3 of 4 days, {activities:,} activities"}
+
+
+def test_days_with_gaps_take_one_run_each_and_one_build_of_the_tables(pipeline: Pipeline) -> None:
+    selected = pipeline.only("activities", "sequence_activity", "sequence_runs", checked=True)
+    days = [LAST_DAYS[0], *LAST_DAYS[2:]]
+    pipeline.api.miscounted.add(LAST_DAYS[0])
+    outcome = selected.backfill(days)
+    assert list(outcome.landed) == LAST_DAYS[2:]
+    assert [problem.splitlines()[0] for problem in outcome.problems] == ["1 of 1 day did not land."]
+    assert pipeline.rows("SELECT day FROM topo.loads ORDER BY day") == [(day,) for day in LAST_DAYS[2:]]
+    built = dg.AssetKey(["engagement", "sequence_runs"])
+    assert len(pipeline.instance.fetch_materializations(built, limit=9).records) == 1
+    assert pipeline.instance.get_materialized_partitions(BY_DAY) == {str(day) for day in LAST_DAYS[2:]}
+    assert last_check(pipeline, "no_day_is_missing").metadata  # checks of the activities are evaluated too
 
 
 def test_a_refused_reload_does_not_change_the_day(pipeline: Pipeline) -> None:

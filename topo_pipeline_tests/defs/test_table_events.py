@@ -63,7 +63,7 @@ def test_column_lineage_names_the_source_columns(refreshed: Pipeline) -> None:
 
 NUMBERS = {
     "sequence_activity": {"messages", "replies"},
-    "sequence_runs": {"contacted", "replied", "active", "left_censored"},
+    "sequence_runs": {"contacts", "replied", "active", "left_censored"},
     "sequence_daily": {"days", "unusual_volumes"},
     "sequence_cohorts": {"matured_runs"},
     "sequence_summary": {"sequences", "silent_sequences", "days_unknown"},
@@ -112,6 +112,7 @@ def test_each_table_links_to_the_report_its_sql_its_documentation_and_its_builds
         line = Path(docs.file_path).read_text(encoding="utf-8").splitlines()[docs.line_number - 1]
         assert line == f"### engagement.{table}"
         assert f"(/assets/engagement/{table}?view=events)" in str(spec.description)
+        assert "(/assets/publish/engagement_report?view=events)" in str(spec.description)
 
 
 def test_a_run_logs_a_line_for_its_range_each_day_and_each_table(refreshed: Pipeline) -> None:

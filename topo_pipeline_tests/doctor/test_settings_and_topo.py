@@ -12,8 +12,8 @@ from topo_pipeline_tests.doctor.conftest import Examine, now, serving
 from topo_pipeline_tests.topo_api.helpers import Answer, Request, Scripted, page_of, problem_of
 
 EVERY_CHECK = {
-    "settings", "topo", "key", "clock", "rate", "warehouse", "days", "heartbeat", "dagster home",
-    "permissions", "automation",
+    "settings", "topo", "key", "clock", "rate", "warehouse", "days", "heartbeat", "message",
+    "dagster home", "permissions", "automation",
 }  # fmt: skip
 UNREACHABLE = "http://127.0.0.1:9/v1"
 

@@ -109,7 +109,7 @@ def test_days_that_the_records_or_the_warehouse_lack_are_a_problem_with_a_fix(
         f"Dagster has records of loads that are not in {path_of(warehouse)}: {days_ago(3)}.",
     )
     assert "TOPO_WAREHOUSE" in found.do
-    assert f"topo-pipeline backfill {days_ago(3)} {days_ago(3)}" in found.do
+    assert f"topo-pipeline backfill {days_ago(3)} (" in found.do
 
 
 def record(instance: dg.DagsterInstance, load: Load) -> None:
@@ -131,19 +131,22 @@ def test_missing_open_and_unproved_days_are_named(finds: Examine, warehouse: War
     assert f"missing ({days_ago(4)} to {due})" in found.found
     assert f"1 last read before they were over ({days_ago(6)})" in found.found
     assert f"1 not proved ({days_ago(5)})" in found.found
-    assert found.do.splitlines()[1:] == [f"topo-pipeline backfill {days_ago(6)} {due}"]
+    assert found.do.splitlines()[1:] == [
+        f"topo-pipeline backfill {days_ago(6)} {due} --missing",
+        f"topo-pipeline backfill {days_ago(5)}",
+    ]
 
 
-def test_each_range_of_missing_days_has_its_command(finds: Examine, warehouse: Warehouse, days_ago: DaysAgo) -> None:
+def test_one_command_reads_the_missing_days(finds: Examine, warehouse: Warehouse, days_ago: DaysAgo) -> None:
     for ago in (9, 7, 5):
         land(warehouse, days_ago(ago))
     at = now()
     due = landed.last_due_day(at, Settings().zone)
-    assert finds(clock=lambda: at)["days"].do.splitlines()[1:] == [
-        f"topo-pipeline backfill {days_ago(8)} {days_ago(8)}",
-        f"topo-pipeline backfill {days_ago(6)} {days_ago(6)}",
-        f"topo-pipeline backfill {days_ago(4)} {due}",
-    ]
+    command = finds(clock=lambda: at)["days"].do.splitlines()[1]
+    assert command == f"topo-pipeline backfill {days_ago(8)} {due} --missing"
+    for ago in (8, 6):
+        land(warehouse, days_ago(ago))
+    assert finds(clock=lambda: at)["days"].do.splitlines()[1] == f"topo-pipeline backfill {days_ago(4)} {due}"
 
 
 def test_unreadable_rows_are_counted_by_day(finds: Examine, warehouse: Warehouse, days_ago: DaysAgo) -> None:
@@ -259,10 +262,16 @@ def test_refused_days_are_named(finds: Examine, instance: dg.DagsterInstance, da
         # The tests' default API can't be reached.
         outcome = runs.backfill(reading, [days_ago(3)], instance=instance, on_progress=lambda _: None)
     assert outcome.landed == ()
-    found = finds()["refused days"]
+    found = finds()["failed days"]
     assert found.level == "warning"
     assert str(days_ago(3)) in found.found
-    assert outcome.problems[0].endswith(found.do.removeprefix(f"Reason for {days_ago(3)}: "))
+    [problem] = outcome.problems
+    counted, reason, command = problem.splitlines()
+    assert counted == "1 of 1 day did not land."
+    assert command == f"To try again: topo-pipeline backfill {days_ago(3)}"
+    said, again = found.do.splitlines()
+    assert said == f"Reason for {reason} To try again:"
+    assert again in command
     assert why_refused(instance, days_ago(4)) is None
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.places import LakeStorage
 from topo_pipeline_tests.engagement.helpers import Workspace, with_threads, without_comments
 
@@ -30,14 +29,6 @@ def _builds(request: pytest.FixtureRequest) -> Iterator[None]:
 
 if TYPE_CHECKING:
     from topo_pipeline_tests.services.postgres import Database
-
-
-@pytest.fixture(scope="session")
-def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse of the newest schema, to be copied: quicker than to migrate one for each test."""
-    path = tmp_path_factory.mktemp("empty") / "topo.duckdb"
-    Warehouse(str(path)).prepare()
-    return path
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import shutil
 import uuid
 from collections import defaultdict
@@ -21,10 +22,12 @@ from topo_pipeline.engagement import tables as engagement_tables
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.engagement.tables import Built, build, in_order, tables
 from topo_pipeline.warehouse import instances, sql
+from topo_pipeline.warehouse.buffer import Buffer
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.erasure import has_erased_subjects
 from topo_pipeline.warehouse.landing import Load, ReadDay, land_list
 from topo_pipeline.warehouse.places import LakeStorage
-from topo_pipeline_tests.warehouse.builders import land_quiet_day, landing_in
+from topo_pipeline_tests.warehouse.builders import land_from, land_new_days, landing_in
 
 # Every table that has a script, each after its upstream tables.
 TABLES = tuple(table.name for table in in_order())
@@ -39,6 +42,7 @@ CHANGES_BESIDE = ("sequence_firsts", "sequence_cohorts_known")
 KEPT_BESIDE = tuple(
     beside for table in in_order() for beside in table.comments() if beside not in (table.name, *CHANGES_BESIDE)
 )
+_NAMED = re.compile(r"\bengagement\.(\w+)")
 CLOCK_STARTS = datetime(2026, 6, 1, tzinfo=UTC)
 
 Row = dict[str, Any]
@@ -166,8 +170,8 @@ class Workspace:
     """A warehouse whose days the test lands and whose tables it builds; its clock ticks once a load.
 
     Of the tables that a test has built, those that it looks at are made, and what they are made of, when it looks: most
-    tests look at one, and to make all of them is most of a test's time. Whatever else is done to the warehouse (a load,
-    a statement of the test's own) finds all of them made.
+    tests look at one, and to make all of them is most of a test's time. A load and the next build find those made that
+    are incremental; the others are rebuilt from scratch anyway. A statement of the test's own finds all of them made.
     """
 
     target: str
@@ -178,6 +182,7 @@ class Workspace:
     case: str | None = None
     storage: LakeStorage | None = None  # of a shared lake
     _due: dict[str, Callable[[DuckDBPyConnection], Built]] = field(default_factory=dict)
+    _passed_over: set[str] = field(default_factory=set)
     _read: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def of_case(self, case: str) -> "Workspace":
@@ -187,7 +192,12 @@ class Workspace:
     def copied(self, folder: Path) -> "Workspace":
         """A copy in a folder, to be changed. Every table that is due is made first."""
         return replace(
-            self, target=str(shutil.copy(self.warehouse.name, folder)), stale=set(self.stale), _due={}, _read={}
+            self,
+            target=str(shutil.copy(self.warehouse.name, folder)),
+            stale=set(self.stale),
+            _due={},
+            _passed_over=set(self._passed_over),
+            _read={},
         )
 
     @property
@@ -195,6 +205,15 @@ class Workspace:
         if self._due:
             with self._seeing(*TABLES):
                 pass
+        return self._warehouse
+
+    @property
+    def _to_be_changed(self) -> Warehouse:
+        """The warehouse, before a load or the next build."""
+        if self._due:
+            with self._seeing(*KEPT):
+                self._passed_over |= self._due.keys()
+                self._due.clear()
         return self._warehouse
 
     @property
@@ -211,7 +230,7 @@ class Workspace:
         finished_at: datetime | None = None,
     ) -> None:
         """Make the warehouse hold exactly these activities of the day."""
-        with landing_in(self.warehouse) as (_, land):
+        with landing_in(self._to_be_changed) as (_, land):
             self._land(land, self._reading(day, list(activities), is_open, proved), finished_at)
 
     def land_all(
@@ -236,18 +255,26 @@ class Workspace:
         unproved_days: Collection[date] = (),
     ) -> None:
         """Land one version of a day after the other. `still_open` is one more open day."""
-        with landing_in(self.warehouse) as (connection, land):
+        reads = [
+            self._reading(day, version, day == still_open or day in open_days, day not in unproved_days)
+            for day, version in loads
+        ]
+        with Buffer() as buffer, self._to_be_changed.transaction(buffer=buffer) as connection:
             landed = {day for (day,) in connection.execute("SELECT day FROM topo.loads").fetchall()}
-            for day, version in loads:
-                is_open = day == still_open or day in open_days
-                how = land if version or day in landed else functools.partial(land_quiet_day, connection)
-                self._land(how, self._reading(day, version, is_open, day not in unproved_days))
-                landed.add(day)
+            if len({read.day for read in reads} - landed) == len(reads) and not has_erased_subjects(connection):
+                land_new_days(buffer, [self._at_next_tick(read) for read in reads], "a run")
+            else:
+                for read in reads:
+                    self._land(functools.partial(land_from, buffer), read)
 
     def _land(self, land: Callable[..., Load], read: ReadDay, finished_at: datetime | None = None) -> None:
+        read, now = self._at_next_tick(read)
+        land(read, finished_at or now, "a run")
+
+    def _at_next_tick(self, read: ReadDay) -> tuple[ReadDay, datetime]:
         self.now += timedelta(minutes=1)
-        land(replace(read, started_at=self.now), finished_at or self.now, "a run")
         self.stale.add(read.day)
+        return replace(read, started_at=self.now), self.now
 
     def name(self, status: str | None = "ACTIVE", /, **names: str | None) -> None:
         """Give sequences the names and the status that the API has for them."""
@@ -259,8 +286,9 @@ class Workspace:
 
     def build(self, *names: str, rules: Rules | None = None, full_refresh: bool = False) -> dict[str, Built]:
         """Build these tables (else all of them, as they are looked at), the daily one over the days landed since."""
-        _ = self.warehouse  # what is due of an earlier build comes first
+        _ = self._to_be_changed  # what is due of an earlier build comes first
         self._read.clear()
+        self._passed_over -= {*(names or TABLES)}
         how = {
             "timezone": self.zone,
             "now": self.now,
@@ -279,6 +307,7 @@ class Workspace:
 
     def _make(self, connection: DuckDBPyConnection, *names: str) -> dict[str, Built]:
         """Make what is due of these tables, and of those that they are made of."""
+        assert not self._passed_over & made_of(*names), "A load came between the build and this look at its rows."
         due = [name for name in self._due if name in made_of(*names)]
         return {name: self._due.pop(name)(connection) for name in due}
 
@@ -291,7 +320,15 @@ class Workspace:
             yield connection
 
     def select(self, sql: str) -> list[tuple[Any, ...]]:
-        with self.warehouse.reader() as connection:
+        """Query the tables that the statement names."""
+        named = {*_NAMED.findall(sql)}
+        if named and "builds" not in named:
+            with self._seeing(*named):
+                pass
+            warehouse = self._warehouse
+        else:
+            warehouse = self.warehouse
+        with warehouse.reader() as connection:
             return connection.execute(sql).fetchall()
 
     def rows(self, table: str) -> list[dict[str, Any]]:

@@ -74,7 +74,7 @@ def test_the_reply_rate_says_from_how_many_contacts_and_when_they_were_touched(w
     # Wilson's range of 12 of 60, and of 2 of 26.
     assert explained(workspace, "big")["Reply rate"] == (
         "12 of 60 contacts replied within 30 days: 20.0%, likely range 11.8–31.8%. This counts contacts first"
-        " touched between 1 March 2026 and 31 March 2026."
+        " messaged or invited between 1 March 2026 and 31 March 2026."
     )
     assert "2 of 26 contacts replied within 30 days: 7.7%" in explained(workspace, "small")["Reply rate"]
     assert "From so few contacts, this says little." in explained(workspace, "small")["Reply rate"]
@@ -92,7 +92,7 @@ def test_a_rank_that_is_missing_is_announced_for_the_day_when_enough_contacts_ar
     )
     assert "rank" not in explained(workspace, "later")["More to know"]
     assert explained(workspace, "over")["Rank"] == "None: the status is ARCHIVED."
-    assert explained(workspace, "big")["More to know"].startswith("Nothing until more contacts are touched")
+    assert explained(workspace, "big")["More to know"].startswith("Nothing until more contacts are messaged")
 
 
 def test_every_part_is_said_of_every_sequence(workspace: Workspace) -> None:
@@ -168,9 +168,9 @@ EARLY = {
 
 def test_an_early_read_is_given_next_to_that_of_all_sequences_and_with_replies_not_classified() -> None:
     assert sentences.early_read(EARLY) == (
-        "1 of the 14 contacts first touched since 3 April 2026 has replied so far. Some replies are still to come, so"
-        " these contacts count as 10: 10.0%, likely range 5.0–20.0%. From so few contacts, this says little. All"
-        " sequences together: 8.0%."
+        "1 of the 14 contacts first messaged or invited since 3 April 2026 has replied so far. Some replies are"
+        " still to come, so these contacts count as 10: 10.0%, likely range 5.0–20.0%. From so few contacts, this says"
+        " little. All sequences together: 8.0%."
     )
     assert "Topo has not classified 3 of the replies yet." in sentences.early_read(EARLY | {"early_pending": 3})
     none = {"early_rate": None, "early_reason": "no contact in the last 28 days"}
@@ -192,9 +192,9 @@ def test_a_forecast_has_its_range_and_record_or_the_reason_why_there_is_none() -
         "reason": "no range yet: it needs 12 past forecasts and has 3",
     }  # fmt: skip
     assert sentences.forecast([EXPECTED, later]) == (
-        "Replies from contacts already touched: about 31 in the next 7 days (80% range 22–41; 10 of the last 12 such"
-        " ranges contained the result), and about 2 in the next 30 days (no range yet: it needs 12 past forecasts and"
-        " has 3)."
+        "Replies from contacts already messaged or invited: about 31 in the next 7 days (80% range 22–41; 10 of the"
+        " last 12 such ranges contained the result), and about 2 in the next 30 days (no range yet: it needs 12 past"
+        " forecasts and has 3)."
     )
     unknown = EXPECTED | {"outcome": "meeting", "expected": None, "reason": "needs 60 meetings; 4 so far"}
     assert sentences.forecast([unknown, unknown]) == "Meetings: not known, needs 60 meetings; 4 so far."

@@ -1,13 +1,17 @@
 """Incremental tables process every load once and are rebuilt when their SQL, rules or companion tables change."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
-from topo_pipeline.engagement.tables import build, tables
+from topo_pipeline.engagement.tables import MetricTable, build, tables
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.ledger import mark_unproved
 from topo_pipeline_tests.engagement.helpers import (
     CLOCK_STARTS,
@@ -23,6 +27,7 @@ from topo_pipeline_tests.engagement.helpers import (
     uid,
 )
 from topo_pipeline_tests.engagement.oracle import days
+from topo_pipeline_tests.warehouse.builders import land_into, reading
 
 DAY_1, DAY_2 = date(2026, 3, 1), date(2026, 3, 2)
 INCREMENTAL = ("sequence_activity", "sequence_runs")
@@ -306,3 +311,15 @@ def test_a_changed_evidence_rule_rewrites_cohorts_whose_counts_stay(workspace: W
     workspace.build(*COHORTS)
     assert cohorts_written(workspace, Rules(evidence_small=1)) == {(uid("outbound"), DAY_1, axis) for axis in AXES}
     assert workspace.cohorts("touched")[DAY_1]["reply_rate_evidence"] == "directional"
+
+
+@pytest.mark.parametrize("table", tables().values(), ids=tables())
+def test_a_table_whose_upstream_tables_are_not_built_says_which(table: MetricTable, tmp_path: Path) -> None:
+    upstream = {f"engagement.{name}" for schema, name in table.reads if schema == "engagement"}
+    warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
+    land_into(warehouse, reading(day=DAY_1))
+    with pytest.raises(WarehouseError, match="Build them first: ") if upstream else nullcontext() as raised:  # noqa: SIM117
+        with warehouse.transaction() as connection:
+            build(connection, table, timezone="UTC", now=CLOCK_STARTS, days=[DAY_1])
+    if raised is not None:
+        assert set(str(raised.value).partition("first: ")[2].split(", ")) == upstream

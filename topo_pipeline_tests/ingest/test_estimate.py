@@ -28,7 +28,7 @@ def test_a_dry_run_estimates_with_one_request_and_creates_no_files(tmp_path: Pat
             tmp_path, "backfill", *RANGE, "--dry-run", TOPO_API_URL=f"{address}/v1", TOPO_REQUESTS_PER_SECOND="2"
         )
     assert result.returncode == 0, result.stderr
-    assert "4 days, 2026-03-01 to 2026-03-04 (none landed yet)" in result.stdout
+    assert "4 days: 2026-03-01 to 2026-03-04 (none landed yet)" in result.stdout
     assert "1,234 activities" in result.stdout
     assert "about 16 requests" in result.stdout  # 12 full pages, and one last page for each of 4 days
     assert "at 2 per second need at least 0:00:08" in result.stdout
@@ -53,6 +53,20 @@ def test_a_dry_run_lists_landed_days_and_changes_nothing(tmp_path: Path, topo: S
     assert (estimate["activities"], estimate["requests"]) == (1234, 16)
     assert path_of(warehouse).read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["topo.duckdb"]
+
+
+def test_the_estimate_of_missing_days_counts_each_stretch_between_landed_days(tmp_path: Path, topo: Scripted) -> None:
+    """A day that was read before its end is missing too."""
+    warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
+    land_into(warehouse, reading(day=date(2026, 3, 2)))
+    land_into(warehouse, reading(day=date(2026, 3, 4), is_open=True))
+    with serve(topo) as address:
+        settings = {"TOPO_API_URL": f"{address}/v1", "TOPO_WAREHOUSE": "topo.duckdb"}
+        result = answer(tmp_path, "backfill", *RANGE, "--missing", "--dry-run", **settings)
+    assert "3 days: 2026-03-01, 2026-03-03 to 2026-03-04 (1 already landed: 2026-03-04)" in result.stdout
+    assert f"{2 * 1234:,} activities" in result.stdout
+    asked = [request.params["created_at_before"][:10] for request in topo.requests]
+    assert asked == ["2026-03-02", "2026-03-05"]
 
 
 def test_a_refused_key_is_a_one_line_error(tmp_path: Path) -> None:

@@ -375,7 +375,7 @@ def test_a_day_without_readable_rows_is_refused_with_the_reason_and_a_command(tm
     assert isinstance(refused, Refusal)
     assert refused.reason.startswith("250 of the 250 rows that Topo sent can't be read (first reason: ")
     assert UNREADABLE[kind][1] in refused.reason
-    assert refused.reason.endswith("topo-pipeline backfill 2026-03-02 2026-03-02 --accept-unreadable 2026-03-02")
+    assert refused.reason.endswith("topo-pipeline backfill 2026-03-02 --accept-unreadable 2026-03-02")
     assert isinstance(other, Load)
 
 

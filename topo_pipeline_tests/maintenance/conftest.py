@@ -12,14 +12,13 @@ from topo_pipeline_tests.warehouse.conftest import (
     on_disk,
     on_waiting,
     postgres_database,
-    prepared_file,
     prepared_lake,
     shared,
     warehouse,
 )
 
 __all__ = [
-    "file_warehouse", "new_shared", "on_disk", "on_waiting", "postgres_database", "prepared_file", "prepared_lake",
+    "file_warehouse", "new_shared", "on_disk", "on_waiting", "postgres_database", "prepared_lake",
     "shared", "warehouse",
 ]  # fmt: skip
 

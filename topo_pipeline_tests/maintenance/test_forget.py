@@ -16,6 +16,7 @@ from topo_pipeline.warehouse.erasure import Trace
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.workspace import bind_timezone
 from topo_pipeline_tests.engagement.helpers import (
+    TABLES,
     Activity,
     Workspace,
     canonical,
@@ -52,7 +53,7 @@ def workspace_of(folder: Path, activities: Iterable[Activity], prefix: str = "")
     with workspace.warehouse.transaction() as connection:
         bind_timezone(connection, "UTC", now=workspace.now)
     workspace.land_all(activities, *QUIET)
-    workspace.build()
+    workspace.build(*TABLES)
     return workspace
 
 

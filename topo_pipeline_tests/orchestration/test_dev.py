@@ -158,7 +158,11 @@ def test_without_a_key_dev_serves_the_demo_executes_runs_and_stops_all_its_servi
     assert (tmp_path / "data" / "demo" / "dagster" / "dagster.yaml").exists()
     assert not (tmp_path / ".dagster").exists()
     output = log.read_text()
-    assert "TOPO_API_KEY is not set" in output
+    address = str(httpx.URL(graphql).copy_with(path=""))
+    starting, *_, ready = [line for line in output.splitlines() if line.startswith(("TOPO_API_KEY", "Ready:"))]
+    assert starting.startswith("TOPO_API_KEY is not set. Starting Dagster's UI for the demo")
+    assert re.search(r"sandbox at http://127\.0\.0\.1:\d+/v1\.$", starting)
+    assert ready == f"Ready: {address}  Press Ctrl-C to stop."
     assert "Warning" not in output
     # A process that is still exiting when its group is ended says so in Python's words. Nothing else may.
     assert "Traceback" not in re.sub(

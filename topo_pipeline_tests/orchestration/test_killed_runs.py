@@ -22,6 +22,9 @@ from topo_pipeline_tests.conftest import PATIENCE
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 RANGE = ("2026-03-02", "2026-03-04")
+INTERRUPTED = (
+    "topo-pipeline: Interrupted: 1 of 3 days landed. To read the rest: topo-pipeline backfill 2026-03-03 2026-03-04"
+)
 
 
 class PausedSandbox:
@@ -111,7 +114,7 @@ def test_a_signal_ends_a_backfill_and_keeps_what_landed(
     reading: Forked, tmp_path: Path, number: signal.Signals
 ) -> None:
     os.kill(reading.pid, number)
-    assert _ended(reading) == (1, ["topo-pipeline: Interrupted. Days that had already landed are kept."])
+    assert _ended(reading) == (1, [INTERRUPTED])
     assert _landed(tmp_path) == [2]
 
 
@@ -127,8 +130,7 @@ def test_ctrl_c_ends_a_backfill_after_the_current_day_and_updates_the_tables(
     _ctrl_c(reading)
     paused[0].release.set()
     message = (
-        "topo-pipeline: Stopped as requested: 2 of 3 days landed."
-        " To read the rest: topo-pipeline backfill 2026-03-04 2026-03-04"
+        "topo-pipeline: Stopped as requested: 2 of 3 days landed. To read the rest: topo-pipeline backfill 2026-03-04"
     )
     assert _ended(reading) == (130, [message])
     assert _landed(tmp_path) == [2, 3]
@@ -140,5 +142,5 @@ def test_ctrl_c_ends_a_backfill_after_the_current_day_and_updates_the_tables(
 def test_a_second_ctrl_c_ends_a_backfill_immediately(reading: Forked, tmp_path: Path) -> None:
     _ctrl_c(reading)
     os.kill(reading.pid, signal.SIGINT)
-    assert _ended(reading) == (130, ["topo-pipeline: Interrupted. Days that had already landed are kept."])
+    assert _ended(reading) == (130, [INTERRUPTED])
     assert _landed(tmp_path) == [2]

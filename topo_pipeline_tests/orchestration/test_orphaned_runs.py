@@ -162,7 +162,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 def started(instance: dg.DagsterInstance, owner: str) -> dg.DagsterRun:
     """Start a run with this owner in its tag; `{run}` is replaced by the run's id."""
     run = instance.create_run_for_job(nothing)
-    instance.add_run_tags(run.run_id, {"topo_pipeline/owner": owner.format(run=run.run_id)})
+    instance.add_run_tags(run.run_id, {".dagster/topo_pipeline_owner": owner.format(run=run.run_id)})
     instance.report_dagster_event(dg.DagsterEvent("PIPELINE_START", "nothing"), run.run_id)
     return run
 
@@ -215,7 +215,7 @@ INVALID_PIDS = ["-1", "0", "1_0", " 7", "²", "٣", "1.5", "1e3", "9" * 30, "0x1
 def test_an_invalid_owner_tag_fails_no_run_and_raises_no_error(form: str, text: str) -> None:
     assume(not (text.isascii() and text.isdecimal() and 1 <= int(text) < 10**10))  # a valid process id
     run = dg.DagsterRun("nothing", status=STARTED)
-    tagged = run.with_tags({"topo_pipeline/owner": form.format(text).replace("RUN", run.run_id)})
+    tagged = run.with_tags({".dagster/topo_pipeline_owner": form.format(text).replace("RUN", run.run_id)})
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_run(tagged)
         assert fail_orphaned_runs(instance) == []

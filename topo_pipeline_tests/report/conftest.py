@@ -9,6 +9,7 @@ import pytest
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.report.page import Published, publish
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, without_comments
+from topo_pipeline_tests.engagement.test_comparison import DAYS, SIZES, cohort
 from topo_pipeline_tests.report import worlds
 
 
@@ -43,6 +44,18 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Reported:
     folder = tmp_path_factory.mktemp("many")
     workspace = Workspace(str(folder / "topo.duckdb"))
     happened = worlds.land(workspace, worlds.SEQUENCES, worlds.HOSTILE)
+    return Reported(workspace, happened, report(workspace, folder / "report"))
+
+
+@pytest.fixture(scope="session")
+def rated(tmp_path_factory: pytest.TempPathFactory) -> Reported:
+    """Four sequences with enough contacts to be compared, and two without."""
+    folder = tmp_path_factory.mktemp("rated")
+    workspace = Workspace(str(folder / "topo.duckdb"))
+    happened = [each for name, size in SIZES.items() for each in cohort(name, *size)]
+    workspace.land_all(happened, *DAYS)
+    workspace.name(**{name: f"Sequence {name} 2026" for name in SIZES})
+    workspace.build()
     return Reported(workspace, happened, report(workspace, folder / "report"))
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 VOID = {"meta", "link", "input", "circle", "line", "path", "rect", "polyline", "img", "br"}
 # Tags whose start ends others, as HTML lets us leave out their end tags.
-IMPLIED = {"td": ("td", "th"), "th": ("td", "th"), "tr": ("td", "th", "tr")}
+IMPLIED = {"td": ("td", "th"), "th": ("td", "th"), "tr": ("td", "th", "tr"), "dd": ("dt",)}
+ENDED = {**dict.fromkeys(("table", "tbody", "thead"), ("td", "th", "tr")), "div": ("dd",)}
 
 
 class Seen(HTMLParser):
@@ -36,8 +37,7 @@ class Seen(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in {"table", "tbody", "thead"}:
-            self._end(("td", "th", "tr"))
+        self._end(ENDED.get(tag, ()))
         assert self.inside.pop()[0] == tag, f"</{tag}> closes nothing"
 
     def _end(self, tags: tuple[str, ...]) -> None:

@@ -4,14 +4,19 @@ Chromium comes from the distribution's package (`apt-get install chromium`); wit
 """
 
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from topo_pipeline.engagement import sentences
+from topo_pipeline.engagement.comparison import compare
+from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.report.palette import DARK, LIGHT
 from topo_pipeline_tests.conftest import PATIENCE
+from topo_pipeline_tests.engagement.helpers import uid
 from topo_pipeline_tests.report import worlds
 from topo_pipeline_tests.report.conftest import Reported
 
@@ -243,17 +248,65 @@ def test_every_control_can_be_reached_by_keyboard_and_shows_its_focus(many: Repo
     )
 
 
-def test_paper_loses_no_column(many: Reported, opened: Open, tmp_path: Path) -> None:
+def test_a_phone_shows_every_rate_without_scrolling_sideways(many: Reported, opened: Open) -> None:
+    page = opened(many, 390)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator(".chart ~ details, #compare details").evaluate_all("all => all.forEach(one => one.open = true)")
+    ends = page.locator("#board td.rate span:visible, #board td:visible").evaluate_all(
+        "all => all.map(one => one.getBoundingClientRect().right)"
+    )
+    assert len(ends) >= worlds.SEQUENCES
+    assert max(ends) <= 390
+    scrolled = page.locator(".scroll:visible").evaluate_all(
+        "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.ariaLabel)"
+    )
+    assert scrolled == []
+    first = page.locator("#board tbody tr").first
+    assert "Contacts" in first.locator("td").nth(3).evaluate("cell => getComputedStyle(cell, '::before').content")
+    page.locator("#board thead th[data-key=sent]").get_by_role("button").click()
+    counts = [int(text) for text in cells(page, "sent")]
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_any_two_sequences_are_compared_in_the_words_of_the_command(rated: Reported, opened: Open) -> None:
+    page = opened(rated)
+    first, second = (page.get_by_label(label, exact=True) for label in ("First", "Second"))
+    said = page.locator("#difference p")
+    for one, other in combinations(["strong", "middle", "weak", "silent"], 2):  # in the order of the list
+        with rated.workspace.warehouse.reader() as connection:
+            expected = sentences.comparison(compare(connection, uid(one), uid(other), DEFAULT_RULES), 30)
+        for pair in ((one, other), (other, one)):
+            for select, name in zip((first, second), pair, strict=True):
+                select.select_option(f"\u2068Sequence {name} 2026\u2069")
+            assert [text.translate({0x2068: "", 0x2069: ""}) for text in said.all_text_contents()] == expected
+    first.select_option(index=2)
+    second.select_option(index=2)  # nothing is compared with itself
+    assert first.evaluate("select => select.selectedIndex") != 2
+
+
+def test_paper_has_three_pages_with_every_column_and_sequence(many: Reported, opened: Open, tmp_path: Path) -> None:
     page = opened(many)
-    page.locator("#board tbody tr").evaluate_all(
-        "rows => rows.slice(14).forEach(row => row.remove())"
-    )  # as a usual list
+    rows = page.locator("#board tbody tr")
+    rows.evaluate_all("rows => rows.slice(20).forEach(row => row.remove())")  # as many as a usual workspace has
     file = tmp_path / "report.pdf"
     page.pdf(path=file, prefer_css_page_size=True)
-    assert file.read_bytes().count(b"/Type /Page\n") <= 4
+    assert file.read_bytes().count(b"/Type /Page\n") == 3
     page.emulate_media(media="print")
-    page.set_viewport_size({"width": 703, "height": 1000})  # A4 without its margins
+    page.set_viewport_size({"width": 710, "height": 1000})  # A4 without its margins
     overflowing = page.locator("table").evaluate_all(
         "all => all.filter(one => one.offsetParent && one.getBoundingClientRect().right > innerWidth + 1).length"
     )
     assert overflowing == 0
+    heads = page.locator("#board thead th[data-key]").evaluate_all(
+        "all => all.map(one => JSON.parse(getComputedStyle(one, '::before').content))"
+    )
+    assert heads == ["Sequence", "Reply rate", "Sent", "Contacts", "Replies", "Positive", "Meetings", "Change"]
+    assert page.locator("#board thead button:visible").count() == 0  # browsers don't repeat buttons
+    assert page.locator(".sequence h3:visible").count() == 20
+    assert page.locator("#compare table tr:visible").count() == 2
+    assert page.locator(".sequence figure:visible").count() == 0
+    page.emulate_media(media="screen")
+    page.get_by_label("Sequence", exact=True).select_option(index=2)
+    page.emulate_media(media="print")
+    assert page.locator(".sequence figure:visible").count() == 3  # the one that the reader has opened
+    assert page.locator(".sequence h3:visible").count() == 20

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 
 import pytest
+from statsmodels.stats.proportion import proportion_confint
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.report.findings import KINDS, Finding, find, of_kind
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, enrolled, march, opened, replied, sent, uid
+from topo_pipeline_tests.report.conftest import report
+from topo_pipeline_tests.report.reading import Seen
 
 LAST = 92  # Sunday 31 May
 DAYS = [march(day).date() for day in range(1, LAST + 1)]
@@ -63,6 +67,23 @@ def test_only_a_sequence_far_from_the_others_is_better_or_worse(compared: Worksp
     assert (better.sequence_id, worse.sequence_id) == (uid("star"), uid("weak"))
     assert (better.facts["num"], better.facts["den"]) == (48, 250)
     assert (better.facts["others_num"], better.facts["others_den"]) == (6 + 34 + 40 + 6 + 2, 1620)
+
+
+def test_every_number_of_a_finding_on_the_page_is_in_the_tables(compared: Workspace, tmp_path: Path) -> None:
+    items = Seen(report(compared, tmp_path).path.read_text(encoding="utf-8"))
+    said = [text for text in items.within("p") if " of " in text and "contacts replied" in text and "Of the" in text]
+    rows = {name: compared.summary(name) for name in ("star", "weak", "usual", "slightly", "thin", "archived")}
+    for name in ("star", "weak"):
+        num, den = (rows[name][f"reply_rate_{end}"] for end in ("num", "den"))
+        others = [
+            sum(row[f"reply_rate_{end}"] for row in rows.values()) - of for end, of in (("num", num), ("den", den))
+        ]
+        low, high = proportion_confint(num, den, method="wilson")
+        assert (
+            f"{num} of {den} contacts replied within 30 days, likely range {100 * low:.1f}–{100 * high:.1f}%."
+            f" Of the others, {others[0]} of {others[1]:,}."
+        ) in said
+        assert f"{100 * num / den:.1f}% against {100 * others[0] / others[1]:.1f}%." in items.all_text
 
 
 def test_the_first_of_every_kind_comes_before_the_second_of_any(compared: Workspace) -> None:
@@ -130,8 +151,8 @@ def test_a_silent_sequence_and_one_without_new_contacts_are_found(workspace: Wor
         40,
         date(2026, 3, 2),
     )
-    [few] = found(workspace, "few_contacts")
-    assert (few.sequence_id, few.facts["touched"]) == (uid("quiet"), 0)
+    [finding] = found(workspace, "no_new_contacts")
+    assert finding.sequence_id == uid("quiet")
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from topo_pipeline.common.text import in_markdown
-from topo_pipeline.report.markdown import LONGEST, table, unbroken
+from topo_pipeline.report.markdown import LONGEST, table, to_do, unbroken
+from topo_pipeline.report.wording import Said
 
 HOSTILE = [
     "a | b || c",
@@ -56,3 +57,13 @@ def test_a_rate_and_its_interval_do_not_wrap() -> None:
     assert " " not in kept
     assert kept.count("\u2060–\u2060") == 1
     assert unbroken("2026-03-14") == "2026-\u206003-\u206014"
+
+
+def test_a_finding_is_an_item_of_a_numbered_list_and_its_name_stays_plain() -> None:
+    said = [Said(f"{name} is silent.", "It last sent something.", "Check.", "an id") for name in HOSTILE]
+    shown = MarkdownIt("commonmark").render(to_do(said))
+    assert shown.count("<ol>") == 1
+    assert shown.count("<li>") == shown.count("<strong>") == len(HOSTILE)
+    assert "<a " not in shown
+    assert "<script" not in shown
+    assert to_do([]) == "Nothing."

@@ -1,16 +1,17 @@
 """The report as a file: complete, small, self-contained, and safe with any sequence name."""
 
 import base64
+import gzip
 import hashlib
 import json
 import re
 import stat
-from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from topo_pipeline.engagement.rules import DEFAULT_RULES
+from topo_pipeline.report.page import publish
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline_tests.engagement.helpers import Workspace, enrolled, march, replied, sent, uid
@@ -24,7 +25,7 @@ LOADING = {"src", "srcset", "href", "action", "formaction", "data", "poster", "b
 
 def test_the_page_is_one_small_file_that_loads_nothing(many: Reported) -> None:
     page = many.page
-    assert many.published.size == len(page.encode()) < 3_000_000
+    assert many.published.size == len(page.encode()) < 900_000
     seen = Seen(page)
     assert {tag for tag, _ in seen.tags} & {"iframe", "object", "embed", "img", "audio", "video", "form-data"} == set()
     loads = {(tag, value) for tag, attributes in seen.tags for name, value in attributes.items() if name in LOADING}
@@ -41,9 +42,11 @@ def test_the_page_is_one_small_file_that_loads_nothing(many: Reported) -> None:
 
 
 @pytest.mark.full
-def test_the_page_of_300_sequences_is_small(workspace: Workspace, tmp_path: Path) -> None:
-    worlds.land(workspace, 300, worlds.HOSTILE)
-    assert report(workspace, tmp_path / "report").size < 3_000_000
+def test_the_page_of_300_busy_sequences_is_small(tmp_path: Path) -> None:
+    with worlds.busy(tmp_path / "topo.duckdb", 300).reader() as connection:
+        published = publish(connection, tmp_path, timezone="UTC", rules=DEFAULT_RULES, now=worlds.NOW)
+    assert published.sequences >= 300
+    assert published.size < 3_000_000
 
 
 def test_the_content_security_policy_allows_only_the_pages_own_scripts(many: Reported) -> None:
@@ -56,8 +59,9 @@ def test_the_content_security_policy_allows_only_the_pages_own_scripts(many: Rep
     def hashed(text: str) -> str:
         return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
-    data, *scripts = seen.within("script")
-    assert set(directives["script-src"].split()) == {hashed(script) for script in scripts}
+    data, packed, script = seen.within("script")
+    vega = gzip.decompress(base64.b64decode(packed)).decode()
+    assert set(directives["script-src"].split()) == {hashed(vega), hashed(script)}
     assert directives["style-src"] == hashed("".join(seen.within("style")))
     assert "unsafe" not in policy
     json.loads(data)
@@ -142,8 +146,8 @@ def test_three_days_of_history_show_counts_and_when_more_is_known(workspace: Wor
     assert (published.as_of, published.sequences) == (march(4).date(), 1)
     seen = Seen(published.path.read_text(encoding="utf-8"))
     [_, row] = seen.rows("board")
-    assert row[1:6] == ["404040", "404040", "222", "222", "000"]  # of 28 days, 90 days and all
-    assert row[6] == "2 of 40 so far · no rate yet" * 3
+    assert row[1] == "2 of 40 so far · no rate yet" * 3  # of 28 days, 90 days and all
+    assert row[3:8] == ["404040", "404040", "222", "222", "000"]
     assert "None: needs 60 replies to know how fast they come; 0 so far." in seen.all_text
     assert "The first week, 2–8 March 2026, is final on 8 April 2026 at the earliest." in seen.all_text
     [_, recent] = [cells for cells in seen.rows("main") if cells[0] in {"Days", "2–4 March 2026"}]
@@ -216,104 +220,6 @@ def test_the_old_report_stays_until_the_new_one_is_complete(many: Reported, tmp_
     assert old.read_text() == "old"
     assert [file.name for file in folder.iterdir()] == [old.name]
     report(many.workspace, folder)
-    assert [file.name for file in folder.iterdir()] == [old.name]
+    assert {file.name for file in folder.iterdir()} == {old.name, "reports"}
     assert "Engagement report" in old.read_text(encoding="utf-8")
     assert stat.S_IMODE(old.stat().st_mode) & stat.S_IRUSR
-
-
-def as_percent(share: float) -> str:
-    return f"{100 * share:.1f}%"
-
-
-def in_range(row: dict[str, Any], name: str) -> str:
-    return f"{100 * row[f'{name}_low']:.1f}–{as_percent(row[f'{name}_high'])}"
-
-
-def numbers_of(many: Reported, name: str, period: str) -> list[str]:
-    """Return what the list must show of a sequence and period: its counts and its one rate."""
-    row = many.workspace.summary(name, period)
-    [signals] = many.workspace.rows_of("sequence_signals", name)
-    counts = [row["total_sent"] + row["total_invitations"]]
-    counts += [row[f"unique_{of}"] for of in ("touched", "valid_replies", "positive_replies", "meetings")]
-    early = f"{signals['early_rate_num']:,} of {signals['early_contacts']:,} so far · early read"
-    final = f"{row['reply_rate_num']:,} of {row['reply_rate_den']:,} · final"
-    if signals["early_rate"] is not None and (period == "28d" or not row["reply_rate_den"]):
-        rate = f"{as_percent(signals['early_rate'])} {in_range(signals, 'early_rate')} {early}"
-    elif row["reply_rate_den"] and period != "28d":
-        rate = f"{as_percent(row['reply_rate'])} {in_range(row, 'reply_rate')} {final}"
-    else:
-        rate = f"{counts[2]} of {counts[1]} so far · no rate yet" if counts[1] else "no contacts"
-    return [*(f"{count:,}" for count in counts), rate]
-
-
-def test_every_number_in_the_list_is_in_the_tables(many: Reported) -> None:
-    shown = Seen(many.page).rows("board")[1:]
-    names = {name: id_ for id_, name in many.workspace.select("SELECT id::VARCHAR, name FROM topo.sequence_templates")}
-    assert len(shown) == worlds.SEQUENCES
-    for number in range(len(worlds.HOSTILE), worlds.SEQUENCES):
-        name = f"Outreach {number:03} to buyers"
-        [row] = [cells for cells in shown if cells[0].startswith(name)]
-        periods = [numbers_of(many, f"sequence {number}", period) for period in ("28d", "90d", "lifetime")]
-        assert row[1:7] == ["".join(each) for each in zip(*periods, strict=True)]
-        assert names[name] == uid(f"sequence {number}")
-
-
-def test_every_number_of_a_sequence_is_in_the_tables(many: Reported) -> None:
-    seen = Seen(many.page)
-    for number in (0, 1, 14, worlds.SEQUENCES - 1):
-        name = f"sequence {number}"
-        row = many.workspace.summary(name)
-        shown = seen.rows(f"sequence-{uid(name)}")
-        answers = {
-            "Meeting booked": row["outcome_meeting"], "Positive": row["outcome_positive"],
-            "Neutral": row["outcome_neutral"], "Negative": row["outcome_negative"], "Opt-out": row["outcome_opt_out"],
-            "Not classified": row["outcome_unknown"] + row["outcome_pending"],
-            "Out of office": row["outcome_out_of_office"], "Bounced": row["outcome_bounced"],
-            "No reply": row["outcome_none"],
-        }  # fmt: skip
-        expected = [
-            ["Enrolled", f"{row['unique_found']:,}", ""], ["Messaged or invited", f"{row['unique_touched']:,}", ""],
-            ["Replied", f"{row['unique_valid_replies']:,}", ""],
-            ["Replied positively", f"{row['unique_positive_replies']:,}", ""],
-            ["Booked a meeting", f"{row['unique_meetings']:,}", ""],
-            *([answer, f"{count:,}", ""] for answer, count in answers.items() if count),
-        ]  # fmt: skip
-        assert shown[: len(expected)] == expected
-        steps = many.workspace.steps(name)
-        for (step, position, channel), cells in zip(sorted(steps, key=str), shown[len(expected) + 1 :], strict=True):
-            of = steps[step, position, channel]
-            label = f"Step {step}" if step else f"Send {position}"
-            rate = "–"
-            if of["step_reply_rate_den"]:
-                counted = f"{of['step_reply_rate_num']:,} of {of['step_reply_rate_den']:,}"
-                rate = f"{as_percent(of['step_reply_rate'])} {counted}"
-            waiting = "–" if of["active_runs"] is None else str(of["active_runs"])
-            assert cells == [
-                f"{label} · {'Email' if channel == 'EMAIL' else 'LinkedIn'}", f"{of['runs_reached']:,}", rate, "",
-                str(of["positive_replies"]), str(of["opt_outs"]), waiting,
-            ]  # fmt: skip
-        status = (row["status"] or "").capitalize()
-        assert f"{status} · {row['runs_active']} contact" in seen.text(f"sequence-{uid(name)}")
-
-
-def test_the_headline_has_the_early_read_and_the_final_rate_of_the_last_week(many: Reported) -> None:
-    text = Seen(many.page).all_text
-    [early] = [row for row in many.workspace.rows("sequence_signals") if row["scope"] == "workspace"]
-    week = max(
-        (row for row in many.workspace.rows("workspace_weekly") if row["is_mature"]), key=itemgetter("week_start")
-    )
-    assert f"Early read of the newest contacts {as_percent(early['early_rate'])} 0% " in text
-    assert (
-        f"Likely range {in_range(early, 'early_rate')} . {early['early_rate_num']} of {early['early_contacts']}"
-        " contacts first messaged or invited 6 April – 3 May 2026 have replied so far"
-    ).replace(" .", ".") in text.replace(" .", ".")
-    assert (
-        f"{in_range(week, 'reply_rate')}. {week['reply_rate_num']} of {week['reply_rate_den']} contacts first messaged"
-        f" or invited 23–29 March 2026 replied within 30 days, {week['positive_reply_rate_num']} of them positively;"
-        f" {week['meeting_rate_num']} booked a meeting."
-    ) in text.replace(" .", ".")
-    forecasts = [row for row in many.workspace.rows("sequence_forecast") if row["scope"] == "workspace"]
-    for row in forecasts:
-        if row["expected"]:
-            number = "fewer than 1" if row["expected"] < 1 else f"about {row['expected']:.0f}"
-            assert f"{number} in the next {row['horizon_days']} days" in text

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES
-from topo_pipeline.report.previews import LOOKS, ROWS, Seen, look_at
+from topo_pipeline.report.looks import LOOKS
+from topo_pipeline.report.previews import ROWS, Seen, look_at
 from topo_pipeline_tests.engagement.helpers import Workspace, enrolled, march, replied, sent, uid
 from topo_pipeline_tests.report.test_markdown import HOSTILE, cells_of
 
@@ -79,7 +80,7 @@ def test_previews_name_no_contact_and_no_run(seen: dict[str, Seen]) -> None:
 def test_the_numbers_match_the_table(seen: dict[str, Seen]) -> None:
     replies = sum(16 - place for place in range(len(NAMES)))
     assert seen["sequence_runs"].totals() == {
-        "contacted": 80 * len(NAMES), "replied": replies, "active": 80 * len(NAMES) - replies, "left_censored": 0
+        "contacts": 80 * len(NAMES), "replied": replies, "active": 80 * len(NAMES) - replies, "left_censored": 0
     }  # fmt: skip
     assert seen["sequence_cohorts"].totals() == {
         "matured_runs": 80 * len(NAMES), "reply_rate_percent": pytest.approx(100 * replies / (80 * len(NAMES)))

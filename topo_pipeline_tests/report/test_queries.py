@@ -114,7 +114,7 @@ def test_hours_of_sending_are_summed_over_channels_and_have_a_rate_from_30_messa
         assert cell["rate"] == (round(cell["num"] / cell["den"], 3) if cell["den"] >= 30 else None)
 
 
-def test_a_trend_pools_four_weeks(workspace: Workspace) -> None:
+def test_a_trend_pools_four_weeks_and_needs_30_contacts(workspace: Workspace) -> None:
     replies = [5, 0, 0, 1, 4, 0]
     happened = [
         did
@@ -128,8 +128,12 @@ def test_a_trend_pools_four_weeks(workspace: Workspace) -> None:
     ]
     workspace.land_all(happened, *(march(day).date() for day in range(2, 2 + 6 * 7 + 31)))
     workspace.build()
-    pooled = [replies[max(0, week - 3) : week + 1] for week in range(6)]
-    assert read(workspace)[1][uid("outbound")].trend == [sum(each) / (10 * len(each)) for each in pooled]
+    pooled = [replies[max(0, week - 3) : week + 1] for week in range(2, 6)]  # of 10 contacts each
+    trend = read(workspace)[1][uid("outbound")].trend
+    assert [row["rate"] for row in trend] == [sum(each) / (10 * len(each)) for each in pooled]
+    assert [(row["newest"], row["weeks_ago"]) for row in trend] == [
+        (date(2026, 4, 6), 5 - week) for week in range(2, 6)
+    ]
 
 
 def test_a_rate_within_seven_days_counts_the_contacts_who_have_had_them(

@@ -1,6 +1,7 @@
-"""The report's wording of numbers, days, findings and data quality."""
+"""The report's wording of findings and of all sequences together."""
 
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -8,18 +9,17 @@ from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.report import wording
 from topo_pipeline.report.findings import KINDS, Finding
 
-GOOD = dict(
-    first_day=date(2026, 9, 24), last_day=date(2026, 11, 22), last_known_day=date(2026, 11, 22), days_missing=0,
-    unproved=[], unreadable=0, as_of=date(2026, 11, 22), cohort_days_left_out=0,
-    runs=200, left_censored=0, start_uncertain=0, touches_without_sequence=0, pending=0, replies=12,
-)  # fmt: skip
 CHANGED = {
     "signal": "down", "current_replies": 26, "current_contacts": 640, "current_worth": 500.0, "baseline_replies": 76,
     "baseline_worth": 1000.0, "common_change": 1.1, "monday": date(2026, 11, 23),
 }  # fmt: skip
 COMPARED = {
     "rate": 0.193, "others_rate": 0.061, "num": 46, "den": 238, "low": 0.148, "high": 0.248, "others_num": 61,
-    "others_den": 1000,
+    "others_den": 1000, "signal": None, "early_rate": None,
+}  # fmt: skip
+EARLY = COMPARED | {
+    "signal": "no_clear_change", "early_rate": 0.055, "early_rate_low": 0.015, "early_rate_high": 0.181,
+    "early_contacts": 46, "early_last_day": date(2026, 11, 29),
 }  # fmt: skip
 FACTS = {
     "unknown_days": {"days": 2, "first_day": date(2026, 11, 3), "last_day": date(2026, 11, 9)},
@@ -30,7 +30,7 @@ FACTS = {
     "worse": COMPARED | {"rate": 0.02},
     "up": CHANGED,
     "last_step": {"step": 5, "num": 1, "den": 302, "earlier_num": 61, "earlier_den": 1200},
-    "few_contacts": {"touched": 0, "last_day": date(2026, 11, 22)},
+    "no_new_contacts": {"last_day": date(2026, 11, 22)},
     "tracking_off": {"sends": 273},
     "all_up": CHANGED | {"common_change": 46 / 38},
     "unusual_volume": {"sent": 22, "day": date(2026, 11, 16), "usual": 49.5, "is_week": True},
@@ -44,7 +44,7 @@ CLAIMS = {
     "worse": "CFOs very likely does worse than the others: 2.0% against 6.1%.",
     "up": "Replies to CFOs have gone up: 26 where about 42 were expected.",
     "last_step": "The last step of CFOs brings almost nothing: 1 reply from 302 contacts.",
-    "few_contacts": "CFOs got no new contact in two weeks.",
+    "no_new_contacts": "CFOs got no new contact in two weeks.",
     "tracking_off": "Email tracking is off for CFOs.",
     "all_up": "Replies in all sequences together have gone up: 26 where about 18 were expected.",
     "unusual_volume": "CFOs sent 22 messages in the week 16–22 November 2026, usually about 50.",
@@ -76,6 +76,24 @@ def test_the_evidence_of_a_comparison_has_both_counts_and_the_range() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({}, "Before you add many contacts, wait for the final rate of its newest ones, known on 30 December 2026."),
+        ({"signal": "down"}, "Find out what changed in the last month before you add contacts"),
+        ({"early_rate": 0.2}, "Add contacts to it first"),
+        ({"early_rate": 0.2, "signal": "down"}, "Find out what changed"),
+    ],
+)
+def test_more_contacts_are_advised_only_if_the_newest_do_not_reply_less(facts: dict[str, Any], says: str) -> None:
+    [said] = wording.findings([Finding("better", "an id", EARLY | facts)], {"an id": "CFOs"}, DEFAULT_RULES)
+    assert says in said.action
+    assert ("Add contacts" in said.action) == (facts == {"early_rate": 0.2})
+    falls = " reply less so far" if facts != {"early_rate": 0.2} else ""
+    rate = "20.0%" if "early_rate" in facts else "5.5%"
+    assert said.evidence.endswith(f" Its newest 46 contacts{falls}: early read {rate}, likely range 1.5–18.1%.")
+
+
 def test_a_change_of_the_workspace_is_the_findings_claim_or_no_clear_change() -> None:
     row = FACTS["all_down"] | {"signal_reason": None, "comparable_sequences": 8}
     found = [Finding("all_down", None, row)]
@@ -89,59 +107,12 @@ def test_a_change_of_the_workspace_is_the_findings_claim_or_no_clear_change() ->
 
 
 def test_without_a_complete_week_the_page_says_when_the_first_will_be() -> None:
-    said = wording.not_yet(GOOD, 30)
+    said = wording.not_yet({"first_day": date(2026, 9, 24)}, 30)
     assert "21–27 September 2026" in said
     assert "final on 28 October 2026 at the earliest" in said
     assert wording.next_final(date(2026, 9, 14), 30) == (
         "The next week, 21–27 September 2026, is final on 28 October 2026."
     )
-
-
-def test_only_data_quality_problems_are_marked() -> None:
-    assert all(fact.ok for fact in wording.facts(GOOD))
-    days = [date(2026, 11, day) for day in (9, 8, 7, 6, 5, 4, 3)]
-    bad = GOOD | dict(
-        days_missing=2, unproved=days, unreadable=3, as_of=date(2026, 11, 20), cohort_days_left_out=33,
-        left_censored=20, start_uncertain=3, touches_without_sequence=12, pending=5,
-    )  # fmt: skip
-    assert {fact.text for fact in wording.facts(bad) if not fact.ok} == {
-        "Days up to 22 November 2026 have landed, but are not in the tables yet",
-        "2 days missing since 24 September 2026",
-        "7 days not proved complete: Mon 9 Nov, Sun 8 Nov, Sat 7 Nov, Fri 6 Nov, Thu 5 Nov and 2 others",
-        "Contacts of 33 days are in no rate: a day in their time to reply was not read in full",
-        "3 rows could not be read",
-    }
-    assert {fact.text for fact in wording.facts(bad) if fact.ok} == {
-        "As of the end of 20 November 2026",
-        "5 of 12 replies not classified yet",
-        "10.0% of all contacts may have begun before the first landed day: only their messages count",
-        "1.5% of all contacts may have been touched first on a day that was not read in full: only their messages"
-        " count",
-        "12 messages and invitations without a sequence: in totals, not in the list of sequences",
-    }
-
-
-@pytest.mark.parametrize(
-    ("monday", "said"),
-    [
-        (date(2026, 10, 12), "12–18 October 2026"),
-        (date(2026, 9, 28), "28 September – 4 October 2026"),
-        (date(2026, 12, 28), "28 December 2026 – 3 January 2027"),
-    ],
-)
-def test_a_week_is_named_by_its_days(monday: date, said: str) -> None:
-    assert wording.week(monday) == said
-
-
-def test_a_single_day_is_no_period() -> None:
-    assert wording.days(date(2026, 3, 1), date(2026, 3, 1)) == "1 March 2026"
-
-
-@pytest.mark.parametrize(
-    ("difference", "said"), [(0.0093, "+0.9"), (-0.0273, "−2.7"), (0.0004, "0.0"), (-0.0004, "0.0")]
-)
-def test_a_difference_is_signed_unless_it_rounds_to_zero(difference: float, said: str) -> None:
-    assert wording.points(difference) == said
 
 
 def test_more_contacts_touched_than_enrolled_leave_the_enrolments_out() -> None:
@@ -152,17 +123,7 @@ def test_more_contacts_touched_than_enrolled_leave_the_enrolments_out() -> None:
     assert wording.stages([row, row | {"found": 6}])[0] == ("Enrolled", 10)
 
 
-@pytest.mark.parametrize(
-    ("name", "label"),
-    [
-        ("Outbound", "Outbound"),
-        ("two\nlines\tand\x07a bell\u2028end", "two lines and a bell end"),
-        (" \n ", "an id"),
-        (None, "an id"),
-        ("\u202eright to left", "right to left"),
-        ("x" * 10_000, "x" * 119 + "…"),
-        ("👨\u200d👩\u200d👧 family", "👨\u200d👩\u200d👧 family"),
-    ],
-)
-def test_a_sequence_label_is_its_name_on_one_line_or_its_id(name: str | None, label: str) -> None:
-    assert wording.label(name, "an id") == label
+def test_the_trends_name_the_weeks_that_they_cover() -> None:
+    weeks = [{"newest": date(2026, 10, 19), "weeks_ago": ago} for ago in (3, 12, 0)]
+    assert wording.trend_days(weeks) == "27 Jul – 25 Oct"
+    assert wording.trend_days([]) == ""

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from math import ceil
+from pathlib import Path
 
 import pandas as pd
 
+from tools.demo_tables import write_demo
+from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import land_list
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, enrolled, march, replied, sent, uid
 
@@ -69,3 +73,34 @@ def land(workspace: Workspace, sequences: int, names: tuple[str, ...] = ()) -> l
         land_list(connection, "sequence_templates", frame, now=workspace.now)
     workspace.build()
     return happened
+
+
+# The tables that the report doesn't read row by row for each sequence.
+_NOT_COPIED = ("sequence_runs", "sequence_actions", "sequence_firsts", "sequence_responses", "sequence_activity")
+_COPY = """
+INSERT INTO {table} BY NAME
+SELECT built.* REPLACE (md5({id}::VARCHAR || copy)::UUID AS {id}{name})
+FROM {table} AS built CROSS JOIN range($copies) AS copies(copy)
+WHERE {id} IS NOT NULL
+"""
+
+
+def busy(path: Path, sequences: int) -> Warehouse:
+    """Write a warehouse with the demo's sequences and copies of them, at least this many in all."""
+    warehouse = write_demo(str(path))
+    with warehouse.transaction() as connection:
+        columns = connection.execute(
+            "SELECT table_name, list(column_name) FROM duckdb_columns() WHERE schema_name = 'engagement' GROUP BY ALL"
+        ).fetchall()
+        [(built,)] = connection.execute(
+            "SELECT count(DISTINCT sequence_template_id) FROM engagement.sequence_summary"
+        ).fetchall()
+        copies = {"copies": ceil(sequences / built) - 1}
+        for table, has in columns:
+            if table not in _NOT_COPIED and "sequence_template_id" in has:
+                name = ", sequence_name || ' ' || copy AS sequence_name" if "sequence_name" in has else ""
+                sql = _COPY.format(table=f"engagement.{table}", id="sequence_template_id", name=name)
+                connection.execute(sql, copies)
+        sql = _COPY.format(table="topo.sequence_templates", id="id", name=", name || ' ' || copy AS name")
+        connection.execute(sql, copies)
+    return warehouse

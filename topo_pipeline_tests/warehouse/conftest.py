@@ -80,17 +80,15 @@ def shared_lake(database: "Database", data_path: "Path | str", variables: Mappin
     return Warehouse(f"ducklake:postgres:{database.dsn}", PATIENCE, storage)
 
 
-@pytest.fixture(scope="session")
-def prepared_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("prepared") / "topo.duckdb"
-    Warehouse(str(path)).prepare()
-    return path
+@pytest.fixture(scope="module", autouse=True)
+def _new_files() -> None:
+    """Create new warehouses as in production."""
 
 
 @pytest.fixture
-def file_warehouse(tmp_path: Path, prepared_file: Path) -> Warehouse:
+def file_warehouse(tmp_path: Path, empty_file: Path) -> Warehouse:
     """Return an empty DuckDB file, for tests in which a lake would behave the same."""
-    return Warehouse(str(shutil.copy(prepared_file, tmp_path / "topo.duckdb")))
+    return Warehouse(str(shutil.copy(empty_file, tmp_path / "topo.duckdb")))
 
 
 @pytest.fixture

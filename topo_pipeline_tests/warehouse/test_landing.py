@@ -2,10 +2,13 @@
 
 from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
+from topo_pipeline.warehouse.buffer import Buffer
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.warehouse.builders import (
     DAY,
@@ -15,7 +18,7 @@ from topo_pipeline_tests.warehouse.builders import (
     NEXT_DAY,
     activity,
     land_into,
-    land_quiet_day,
+    land_new_days,
     landing_in,
     noon,
     payloads,
@@ -33,13 +36,24 @@ def test_landing_a_day_stores_exactly_its_rows(warehouse: Warehouse) -> None:
     assert (load.rows, load.added, load.changed, load.removed, load.rejects) == (250, 250, 0, 0, 0)
 
 
-def test_the_tests_shortcut_for_a_quiet_day_writes_what_landing_it_writes(warehouse: Warehouse) -> None:
-    with landing_in(warehouse) as (connection, land_one):
-        land_one(reading(is_open=True, proved=False, requests=4), LATER, "a run")
-        land_quiet_day(connection, reading(is_open=True, proved=False, requests=4), LATER, "a run")
-    landed, quick = snapshot(warehouse)["loads"]
-    assert landed | {"load_id": quick["load_id"]} == quick
-    assert {table for table, rows in snapshot(warehouse).items() if rows} == {"loads"}
+def test_the_tests_shortcut_for_new_days_writes_what_landing_them_writes(tmp_path: Path) -> None:
+    quiet = reading(is_open=True, proved=False, requests=4)
+    twice = activity(1, {"type": "message.sent", "channel": "LINKEDIN"})
+    busy = reading(activity(1), activity(2), twice, day=NEXT_DAY, api_total_count=2)
+    reads = [(quiet, LANDED), (busy, LATER)]
+    landed, quick = (Warehouse(str(tmp_path / f"{name}.duckdb")) for name in ("landed", "quick"))
+    for read, now in reads:
+        land_into(landed, read, now, "a run")
+    with Buffer() as buffer, quick.transaction(buffer=buffer):
+        land_new_days(buffer, reads, "a run")
+    assert [load["rows"] for load in records(quick, "topo.loads")] == [0, 2]
+    assert without_ids_of_loads(snapshot(landed)) == without_ids_of_loads(snapshot(quick))
+
+
+def without_ids_of_loads(found: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows without the ids of loads, of which each row has that of its day."""
+    of_day = {load["load_id"]: load["day"] for load in found["loads"]}
+    return {table: [row | {"load_id": of_day[row["load_id"]]} for row in rows] for table, rows in found.items()}
 
 
 def test_the_ledger_records_how_a_day_was_read_and_landed(file_warehouse: Warehouse) -> None:

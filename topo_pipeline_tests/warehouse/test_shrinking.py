@@ -26,7 +26,7 @@ from topo_pipeline_tests.warehouse.builders import (
 from topo_pipeline_tests.warehouse.conftest import IN_EVERY_PLACE
 
 ADA = UUID(uuid_of(0xADA))
-ALLOW_COMMAND = "topo-pipeline backfill 2026-03-01 2026-03-01 --allow-shrink 2026-03-01"
+ALLOW_COMMAND = "topo-pipeline backfill 2026-03-01 --allow-shrink 2026-03-01"
 
 
 def rows(numbers: Iterable[int]) -> list[Activity]:

@@ -1,0 +1,87 @@
+"""The job `send_report`: one step writes the report, and one step for each destination sends the Monday message.
+
+It is not an asset: materializing all assets, or a backfill of them, must not send messages to people. Each destination
+has a step of its own, so that a retry, or a re-execution from the failed step, repeats nothing that has arrived.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from topo_pipeline.defs.publish import REPORT, about, write_report
+from topo_pipeline.defs.resources import Clock, Warehouse
+from topo_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from topo_pipeline.alerts.delivery import Destination
+
+RETRIES = dg.RetryPolicy(max_retries=4, delay=120, backoff=dg.Backoff.EXPONENTIAL)
+"""Waits of 2, 6, 14 and 30 minutes."""
+NAME = "send_report"
+
+
+@dg.op(pool="warehouse")
+def write_message(
+    context: dg.OpExecutionContext,
+    warehouse: dg.ResourceParam[Warehouse],
+    clock: dg.ResourceParam[Clock],
+    settings: dg.ResourceParam[Settings],
+) -> dict[str, str]:
+    """Write the report, so that message and report have the same numbers. Return the message and the report's path."""
+    published = write_report(warehouse, clock, settings)
+    context.log_event(dg.AssetMaterialization(REPORT, metadata=about(published)))
+    return {"text": published.text, "report": str(published.kept)}
+
+
+def send_report(settings: Settings) -> dg.JobDefinition | None:
+    """Return the job, with a step for each destination in the settings, or None without any."""
+    steps = [
+        *([_step("send_to_chat", _chat)] if settings.has_chat else []),
+        *([_step("send_by_mail", _mail)] if settings.has_mail else []),
+    ]
+    if not steps:
+        return None
+
+    @dg.job(name=NAME, description="Write the report and send the Monday message to every configured destination.")
+    def job() -> None:
+        message = write_message()
+        for step in steps:
+            step(message)
+
+    return job
+
+
+def _step(name: str, destination_of: "Callable[[Settings, Clock], Destination | None]") -> dg.OpDefinition:
+    @dg.op(name=name, retry_policy=RETRIES, out=dg.Out(dg.Nothing), description="Send the message.")
+    def send(
+        context: dg.OpExecutionContext,
+        message: dict[str, str],
+        clock: dg.ResourceParam[Clock],
+        settings: dg.ResourceParam[Settings],
+    ) -> None:
+        from topo_pipeline.alerts.delivery import Undelivered
+
+        destination = destination_of(settings, clock)
+        if destination is None:  # the settings have changed since the definitions were loaded
+            raise dg.Failure("This destination is no longer configured.", allow_retries=False)
+        try:
+            destination.send(message["text"], Path(message["report"]))
+        except Undelivered as error:
+            raise dg.Failure(f"Not delivered: {error}.", allow_retries=error.may_retry) from None
+        context.log.info(f"Delivered: {destination.place}")
+
+    return send
+
+
+def _chat(settings: Settings, _clock: Clock) -> "Destination | None":
+    from topo_pipeline.alerts.delivery import chat_of
+
+    return chat_of(settings)
+
+
+def _mail(settings: Settings, clock: Clock) -> "Destination | None":
+    from topo_pipeline.alerts.mail import mail_of
+
+    return mail_of(settings, clock)

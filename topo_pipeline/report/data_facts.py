@@ -1,0 +1,61 @@
+"""What the report says about its data: which days it covers, and what is missing or left out."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from topo_pipeline.common.text import counted, percent
+from topo_pipeline.engagement.sentences import day
+from topo_pipeline.report.formats import count, listed, short_day
+from topo_pipeline.report.queries import Row
+
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One fact about the data. `ok` is False if it limits what the page can say."""
+
+    text: str
+    ok: bool = True
+
+
+def facts(quality: Row) -> list[Fact]:
+    """Return the facts about the data."""
+    if quality["first_day"] is None:
+        return [Fact("No day has been read yet", ok=False)]
+    as_of, known = quality["as_of"], quality["last_known_day"]
+    found = [
+        Fact(f"As of the end of {day(as_of)}")
+        if as_of
+        else Fact("No day is both over and proved complete yet", ok=False),
+        Fact(f"{counted(quality['days_missing'], 'day')} missing since {day(quality['first_day'])}", ok=False)
+        if quality["days_missing"]
+        else Fact(f"Every day since {day(quality['first_day'])} was read"),
+        Fact(_unproved(quality["unproved"]), ok=False) if quality["unproved"] else Fact("Every day proved complete"),
+        Fact(f"{count(quality['pending'])} of {counted(quality['replies'], 'reply', 'replies')} not classified yet")
+        if quality["pending"]
+        else Fact("Every reply is classified"),
+    ]
+    if as_of and known and as_of < known:
+        found.append(Fact(f"Days up to {day(known)} were read, but are not in the tables yet", ok=False))
+    if quality["cohort_days_left_out"]:
+        left_out = f"Contacts of {counted(quality['cohort_days_left_out'], 'day')} are in no rate"
+        found.append(Fact(f"{left_out}: a day in their time to reply was not read in full", ok=False))
+    for reason, runs in (
+        ("may have begun before the first day that was read", quality["left_censored"]),
+        ("may have begun on a day that was not read in full", quality["start_uncertain"]),
+    ):
+        if runs:
+            found.append(Fact(f"{percent(runs / quality['runs'])} of all contacts {reason}: only their messages count"))
+    if quality["touches_without_sequence"]:
+        touches = counted(quality["touches_without_sequence"], "message or invitation", "messages and invitations")
+        found.append(Fact(f"{touches} without a sequence: in totals, not in the list of sequences"))
+    if quality["unreadable"]:
+        found.append(Fact(f"{counted(quality['unreadable'], 'row')} could not be read", ok=False))
+    return found
+
+
+def _unproved(missing: list[date]) -> str:
+    named = [short_day(each) for each in missing[:_EXAMPLES]]
+    more = [counted(len(missing) - _EXAMPLES, "other")] if len(missing) > _EXAMPLES else []
+    return f"{counted(len(missing), 'day')} not proved complete: {listed(named + more)}"

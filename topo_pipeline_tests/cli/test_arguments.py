@@ -1,0 +1,42 @@
+"""Days on the command line: dates, words and spans, in the reporting time zone."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+
+import pytest
+
+from topo_pipeline.cli import arguments
+from topo_pipeline.settings import get_settings
+
+AFTER_MIDNIGHT_IN_PARIS = datetime(2026, 3, 9, 23, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def in_zone(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return a function that sets the reporting time zone."""
+
+    def set_zone(zone: str) -> None:
+        monkeypatch.setenv("TOPO_TIMEZONE", zone)
+        monkeypatch.setenv("TOPO_START_DATE", "2026-03-01")
+        monkeypatch.setattr(arguments, "now", lambda: AFTER_MIDNIGHT_IN_PARIS)
+        get_settings.cache_clear()
+
+    return set_zone
+
+
+@pytest.mark.parametrize(("zone", "today"), [("UTC", 9), ("Europe/Paris", 10), ("America/New_York", 9)])
+def test_today_and_yesterday_are_days_of_the_reporting_time_zone(
+    in_zone: Callable[[str], None], zone: str, today: int
+) -> None:
+    in_zone(zone)
+    assert arguments.day("today") == date(2026, 3, today)
+    assert arguments.day("yesterday") == date(2026, 3, today - 1)
+    assert arguments.last("1d") == (date(2026, 3, today - 1), date(2026, 3, today - 1))
+
+
+@pytest.mark.parametrize(("span", "first"), [("3d", 6), ("1w", 2), ("8d", 1), ("9d", 1), ("52w", 1)])
+def test_a_span_ends_yesterday_and_begins_no_earlier_than_the_first_partition(
+    in_zone: Callable[[str], None], span: str, first: int
+) -> None:
+    in_zone("UTC")
+    assert arguments.last(span) == (date(2026, 3, first), date(2026, 3, 8))

@@ -1,0 +1,67 @@
+"""The command `init`, and the installed package without a checkout."""
+
+import os
+import stat
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+from topo_pipeline_tests.command_line import answer, assert_one_sentence, run
+from topo_pipeline_tests.conftest import CHECKOUT
+
+WRITTEN = {".env", "workspace.yaml", "dg.toml", ".dagster"}
+
+
+def test_init_writes_what_dagsters_own_commands_need(tmp_path: Path) -> None:
+    folder = tmp_path / "my workspace"
+    done = answer(tmp_path, "init", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in folder.iterdir()} == WRITTEN
+    assert stat.S_IMODE((folder / ".env").stat().st_mode) == 0o600
+    set_values = {name: value for name, value in dotenv_values(folder / ".env").items() if value}
+    assert set_values == {"DAGSTER_HOME": str(folder / ".dagster")}
+    assert "default_limit: 1" in (folder / ".dagster" / "dagster.yaml").read_text()
+
+
+def test_init_keeps_files_that_exist(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TOPO_API_KEY=topo_mine\n")
+    (tmp_path / "pyproject.toml").write_text("[tool.dg]\ndirectory_type = 'project'\n")  # dg takes only one of both
+    done = answer(tmp_path, "init")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / ".env").read_text() == "TOPO_API_KEY=topo_mine\n"
+    assert not (tmp_path / "dg.toml").exists()
+    assert "workspace.yaml, .dagster" in done.stdout
+    again = answer(tmp_path, "init")
+    assert_one_sentence(again, "has these files already. Nothing was changed.")
+
+
+@pytest.mark.parametrize(
+    "command", [("dagster", "definitions", "validate", "-w", "workspace.yaml"), ("dg", "list", "defs", "--json")]
+)
+def test_dagsters_own_commands_load_the_definitions_in_the_new_folder(tmp_path: Path, command: tuple[str, ...]) -> None:
+    assert answer(tmp_path, "init").returncode == 0
+    program, *arguments = command
+    inherited = {name: None for name in os.environ if name.startswith(("TOPO_", "DAGSTER_"))}
+    done = run(tmp_path, str(Path(sys.executable).parent / program), *arguments, **inherited)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_wheel_has_what_the_command_line_needs_without_a_checkout(tmp_path: Path) -> None:
+    built = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(built, cwd=CHECKOUT, check=True, capture_output=True)  # noqa: S603
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        archive.extractall(tmp_path / "installed")
+    files = {file for file in (CHECKOUT / "topo_pipeline").rglob("*") if file.is_file() and file.suffix != ".pyc"}
+    assert {name for name in names if ".dist-info" not in name} == {str(file.relative_to(CHECKOUT)) for file in files}
+    code = "import sys; from topo_pipeline.cli import app; app(sys.argv[1:])"
+    there = {"PYTHONPATH": str(tmp_path / "installed"), "PYTHONSAFEPATH": "1"}
+    (tmp_path / "empty").mkdir()
+    done = run(tmp_path / "empty", sys.executable, "-c", code, "init", **there)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "empty").iterdir()} == WRITTEN
