@@ -7,8 +7,9 @@ from datetime import timedelta
 from functools import partial
 
 import numpy as np
+import pandas as pd
 
-from bench.calibration.figures import Figure, share, times
+from bench.calibration.figures import Figure, ratio_error, share, times
 from bench.calibration.worlds import Contacts, monday, plan, seeded, simulate, workspace
 
 FIRST_WEEK = 32  # by then the curve is learned from 26 weeks
@@ -33,43 +34,58 @@ POWER = {500: {4: 0.95}, 200: {4: 0.6, 8: 0.75}, 100: {8: 0.45}}
 def early_reads(scale: float) -> Iterator[Figure]:
     """Measure the early read on every weekday of as_of."""
     chance = seeded("early reads")
-    contained: dict[str, list[bool]] = defaultdict(list)
-    of_weekday: dict[int, list[tuple[float, float]]] = defaultdict(list)
-    for _ in range(times(20, scale)):
+    found = []
+    for world in range(times(20, scale)):
         how = plan(chance, WEEKS)
         how = replace(how, rates=chance.uniform(0.02, 0.1, 20).tolist(), volumes=np.geomspace(8, 500, 20).tolist())
         workspace().hold(simulate(chance, how))
         for weekday in range(7):
             workspace().known_until(monday(int(chance.integers(36, WEEKS))) + timedelta(days=weekday))
             workspace().build("reply_timing", "sequence_signals")
-            found = workspace().signals().assign(truth=how.rates)
-            is_inside = found["truth"].between(found["early_rate_low"], found["early_rate_high"])
-            contained["large"] += is_inside[found["early_rate_den"] >= 100].tolist()
-            contained["small"] += is_inside[found["early_rate_den"].between(25, 40)].tolist()
-            expected = (found["early_rate_den"] * found["truth"]).sum()
-            of_weekday[weekday].append((found["early_rate_num"].sum(), expected))
-    yield share("early read: the 95% range contains the rate, 100 contacts or more", contained["large"], 0.92, 0.97)
-    yield share("early read: the same with about 30 contacts", contained["small"], 0.91)
-    sums = {weekday: np.sum(pairs, axis=0) for weekday, pairs in of_weekday.items()}
-    reads = sum(map(len, of_weekday.values()))
-    yield Figure("early read: bias over all weekdays", _bias(np.sum([*sums.values()], axis=0)), high=0.02, cases=reads)
-    worst = max(map(_bias, sums.values()))
-    yield Figure("early read: largest bias on a weekday of as_of", worst, high=0.04, cases=reads)
+            found.append(workspace().signals().assign(truth=how.rates, world=world, weekday=weekday))
+    yield from of_reads(pd.concat(found))
 
 
-def _bias(sums: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
-    came, expected = sums
-    return float(abs(came / expected - 1))
+def of_reads(reads: pd.DataFrame) -> Iterator[Figure]:
+    """Return the figures of early reads: rows of `sequence_signals` with truth, world and weekday."""
+    reads = reads.assign(is_inside=reads["truth"].between(reads["early_rate_low"], reads["early_rate_high"]))
+    large, small = reads["early_rate_den"] >= 100, reads["early_rate_den"].between(25, 40)  # noqa: PLR2004
+    what, low, high = "early read: the 95% range contains the rate, 100 contacts or more", 0.92, 0.97
+    yield share(what, _by_world(reads[large]), low, high)
+    by_weekday = [
+        share(f"{what}, worst weekday of as_of", _by_world(of), low, high) for _, of in _weekdays(reads[large])
+    ]
+    yield max(by_weekday, key=lambda figure: abs((figure.value or 0) - (low + high) / 2))
+    yield share("early read: the same with about 30 contacts", _by_world(reads[small]), 0.91)
+    yield _bias("early read: bias over all weekdays", reads)
+    biases = [_bias("early read: bias, worst weekday of as_of", of) for _, of in _weekdays(reads)]
+    yield max(biases, key=lambda figure: figure.value or 0)
+
+
+def _weekdays(reads: pd.DataFrame) -> Iterator[tuple[object, pd.DataFrame]]:
+    return iter(reads.groupby("weekday"))
+
+
+def _by_world(reads: pd.DataFrame) -> list[list[bool]]:
+    return [of["is_inside"].tolist() for _, of in reads.groupby("world")]
+
+
+def _bias(what: str, reads: pd.DataFrame) -> Figure:
+    sums = reads.assign(expected=reads["early_rate_den"] * reads["truth"]).groupby("world").sum(numeric_only=True)
+    came, expected = sums["early_rate_num"], sums["expected"]
+    value = float(abs(came.sum() / expected.sum() - 1))
+    return Figure(what, value, high=0.02, cases=len(sums), error=ratio_error(came, expected))
 
 
 def quiet(name: str, scale: float) -> Iterator[Figure]:
     """Measure false signals in a world in which no sequence changes against the others."""
     changes, at_most = QUIET[name]
     found = _mondays(name, times(40 if name == "steady" else 20, scale), changes, range(FIRST_WEEK, WEEKS, 3))
-    false = [is_false for week in found.values() for is_false, _ in week]
+    worlds = [*zip(*found.values(), strict=True)]
+    false = [[is_false for is_false, _ in world] for world in worlds]
     yield share(f"Mondays with a false signal among 20 sequences: {name}", false, high=at_most)
     if name == "steady":
-        of_all = [is_false for week in found.values() for _, is_false in week]
+        of_all = [[is_false for _, is_false in world] for world in worlds]
         yield share("Mondays with a false signal of the whole workspace: steady", of_all, high=0.08)
 
 
