@@ -23,7 +23,7 @@ from topo_pipeline.report.findings import KINDS, of_kind
 COUNTED = {
     "unknown_days": "counts the days that were not read in full",
     "silent": "counts the contacts that wait, and the business days without a message",
-    "tracking_off": "counts the emails without an open or click; at an open rate of 30%, 50 unopened ones are almost impossible",
+    "tracking_off": "counts the emails without an open or click; at an open rate of 30%, 50 don't happen by chance",
     "unusual_volume": "compares the messages of a day or week that is over; the lines on these show its false alarms",
 }
 CHANGED = ("down", "up", "all_down", "all_up")
@@ -79,7 +79,7 @@ class Followed:
 def changes(scale: float) -> Iterator[Figure]:
     """Measure findings of changes, where rates change for good from time to time."""
     chance, workspace, followed = seeded("changes"), of_process(), Followed()
-    for world in range(times(30, scale)):
+    for world in range(times(15, scale)):
         contacts = simulate(chance, replace(plan(chance, WEEKS, SEQUENCES), jumps=0.03, common_jumps=0.02))
         workspace.hold(contacts)
         before = None
@@ -96,7 +96,7 @@ def changes(scale: float) -> Iterator[Figure]:
 def comparisons(scale: float) -> Iterator[Figure]:
     """Measure findings of sequences that are better or worse than the others, whose rates stay the same."""
     chance, followed = seeded("comparisons"), Followed()
-    for world in range(times(60, scale)):
+    for world in range(times(20, scale)):
         how = plan(chance, WEEKS, SEQUENCES)
         weekly, rates = np.array(how.volumes), np.array(how.rates)
         contacts = chance.poisson(weekly * chance.integers(4, WEEKS, SEQUENCES)).clip(1)

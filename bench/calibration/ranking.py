@@ -22,7 +22,7 @@ WORLDS: dict[str, Callable[[np.random.Generator], tuple[Floats, Floats]]] = {
         np.exp(chance.uniform(2.3, 7, 12)),
     ),
 }
-MISSED = "the added contacts suit rates that spread evenly around their mean, and other numbers of them do no better"
+MISSED = "the added contacts suit rates that spread evenly around their mean"
 
 
 def words(scale: float) -> Iterator[Figure]:
