@@ -31,8 +31,8 @@ NOW = datetime(2026, 12, 1, tzinfo=UTC)
 MADE_OF = ("sequence_activity", "sequence_runs", "sequence_cohorts")
 BUILT = ("sequence_daily", "workspace_daily", "sequence_volumes")
 MISSED = {
-    "day": "they send nothing on some days; a larger minimum notices fewer stops at 20 messages a day",
-    "week": "eight weeks show only roughly how much the weeks vary; a wider limit would not notice a halved week",
+    "day": "they send nothing on some days by chance; a larger minimum would judge fewer days",
+    "week": "eight weeks show only roughly how much the weeks vary; a wider limit would notice fewer halved weeks",
 }
 _WEEKDAYS = np.arange(7 * WEEKS) % 7 < 5
 
