@@ -1,6 +1,8 @@
 """Simulated workspaces with a known truth: what the tables say, next to what is true.
 
-Each module measures the figures of one kind with the product's own SQL, in parts that can run at the same time.
+Each module measures the figures of one kind with the product's own SQL, in parts that can run at the same time. Two
+figures are computed with NumPy instead: the 95% range of forecasts, which the tables don't have, and the first of the
+ranking in `ranking.regrets`, of which `ranking.words` checks that the tables have the same.
 `python -m bench calibration` prints them all.
 """
 

@@ -1,9 +1,10 @@
 """A measured figure next to its target."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class Figure:
         high: The largest one.
         cases: The number of cases that the value is of.
         unit: `%` for a share, otherwise what follows the number.
-        reason: Why the target is missed, where it is, to follow "because".
+        reason: Why the target is missed by more than two standard errors, where it is, to follow "because".
+        error: The standard error of the value. None if it is not known.
     """
 
     what: str
@@ -27,6 +29,7 @@ class Figure:
     cases: int = 0
     unit: str = "%"
     reason: str = ""
+    error: float | None = None
 
     @property
     def target(self) -> str:
@@ -41,9 +44,11 @@ class Figure:
 
     @property
     def measured(self) -> str:
-        """The value and the number of cases that it is of. The reason, where the target is missed."""
+        """The value and the number of cases that it is of. Where the target is missed, what is known of that."""
+        if self.value is None:
+            return self.reason
         value = f"{self._text(self.value)} ({self.cases:,} cases)" if self.cases else self._text(self.value)
-        return ", because ".join(filter(None, (value, self._why)))
+        return value if self.is_met in {True, None} else value + self._missed(self.value)
 
     @property
     def is_met(self) -> bool | None:
@@ -52,25 +57,37 @@ class Figure:
             return None
         return bool((self.low is None or self.value >= self.low) and (self.high is None or self.value <= self.high))
 
-    @property
-    def _why(self) -> str:
-        """Why the target is missed. A share that misses it by little needs no other reason than chance."""
-        if self.is_met or (self.value is not None and self.is_met is None):
-            return ""
-        if self.reason or self.value is None or self.unit != "%":
-            return self.reason
-        target = self.low if self.low is not None and self.value < self.low else self.high or 0.0
-        error = np.sqrt(target * (1 - target) / max(self.cases, 1))
-        is_chance = abs(self.value - target) <= 2 * error
-        return f"chance alone explains it: the standard error is {100 * error:.1f}%" if is_chance else ""
+    def _missed(self, value: float) -> str:
+        target = self.low if self.low is not None and value < self.low else self.high
+        # A target of 0 allows no case at all.
+        if target and self.error is not None and abs(value - target) <= 2 * self.error:
+            return f", within two standard errors of the target (one is {self._text(self.error)})"
+        return f", because {self.reason}" if self.reason else ""
 
     def _text(self, value: float | None) -> str:
         return "" if value is None else f"{100 * value:.1f}%" if self.unit == "%" else f"{value:.3g}{self.unit}"
 
 
-def share(what: str, cases: Sequence[bool], low: float | None = None, high: float | None = None) -> Figure:
-    """Return the share of cases that are true."""
-    return Figure(what, float(np.mean(cases)) if len(cases) else float("nan"), low, high, len(cases))
+def share(
+    what: str, cases: Iterable[bool | Sequence[bool]], low: float | None = None, high: float | None = None
+) -> Figure:
+    """Return the share of cases that are true.
+
+    Several cases of one workspace are a sequence: they are not independent, so the error is that over workspaces.
+    """
+    groups = [np.atleast_1d(each) for each in cases]
+    true, sizes = (np.array([measure(each) for each in groups], float) for measure in (np.sum, np.size))
+    value = true.sum() / sizes.sum() if sizes.sum() else float("nan")
+    return Figure(what, value, low, high, int(sizes.sum()), error=ratio_error(true, sizes))
+
+
+def ratio_error(counts: npt.ArrayLike, sizes: npt.ArrayLike) -> float:
+    """Return the standard error of the sum of counts divided by the sum of sizes, each pair from one workspace."""
+    counts, sizes = np.asarray(counts, float), np.asarray(sizes, float)
+    if not sizes.sum():
+        return float("nan")
+    differences = counts - counts.sum() / sizes.sum() * sizes
+    return float(np.sqrt((differences**2).sum()) / sizes.sum())
 
 
 def times(number: int, scale: float) -> int:

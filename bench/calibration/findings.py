@@ -23,7 +23,7 @@ from topo_pipeline.report.findings import KINDS, of_kind
 COUNTED = {
     "unknown_days": "counts the days that were not read in full",
     "silent": "counts the contacts that wait, and the business days without a message",
-    "tracking_off": "counts the emails without an open or click; at an open rate of 30%, 50 of them are no chance",
+    "tracking_off": "counts the emails without an open or click; at an open rate of 30%, 50 don't happen by chance",
     "unusual_volume": "compares the messages of a day or week that is over; the lines on these show its false alarms",
 }
 CHANGED = ("down", "up", "all_down", "all_up")
@@ -52,31 +52,34 @@ class Seen:
 
 @dataclass
 class Followed:
-    """Findings, followed for a week: cases by kind."""
+    """Findings, followed for a week: cases by kind and simulated workspace."""
 
-    is_true: dict[str, list[bool]] = field(default_factory=lambda: defaultdict(list))
-    is_leaning: dict[str, list[bool]] = field(default_factory=lambda: defaultdict(list))
-    is_said: dict[str, list[bool]] = field(default_factory=lambda: defaultdict(list))
+    is_true: dict[tuple[str, int], list[bool]] = field(default_factory=lambda: defaultdict(list))
+    is_leaning: dict[tuple[str, int], list[bool]] = field(default_factory=lambda: defaultdict(list))
+    is_said: dict[tuple[str, int], list[bool]] = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, before: Seen, after: Seen, truth: set[tuple[str, int]]) -> None:
+    def add(self, world: int, before: Seen, after: Seen, truth: set[tuple[str, int]]) -> None:
         """Add the findings of a Monday. `truth` is what is true then and a week later."""
         for kind, sequence in sorted(before.said):
-            self.is_true[kind].append((kind, sequence) in truth)
-            self.is_leaning[kind].append((kind, sequence) in after.leaning)
-            self.is_said[kind].append((kind, sequence) in after.said)
+            self.is_true[kind, world].append((kind, sequence) in truth)
+            self.is_leaning[kind, world].append((kind, sequence) in after.leaning)
+            self.is_said[kind, world].append((kind, sequence) in after.said)
 
     def figures(self, *kinds: str) -> Iterator[Figure]:
         """Return how many are true, how many the numbers still point to a week later, and how many are still said."""
         for kind in kinds:
-            yield share(f"finding {kind}: true, and still true a week later", self.is_true[kind], HOLDS)
-            yield share(f"finding {kind}: the numbers point the same way a week later", self.is_leaning[kind], HOLDS)
-            yield share(f"finding {kind}: still in the report a week later", self.is_said[kind])
+            for what, found, low in (
+                ("true, and still true a week later", self.is_true, HOLDS),
+                ("the numbers point the same way a week later", self.is_leaning, HOLDS),
+                ("still in the report a week later", self.is_said, None),
+            ):
+                yield share(f"finding {kind}: {what}", [found[key] for key in found if key[0] == kind], low)
 
 
 def changes(scale: float) -> Iterator[Figure]:
     """Measure findings of changes, where rates change for good from time to time."""
     chance, workspace, followed = seeded("changes"), of_process(), Followed()
-    for _ in range(times(30, scale)):
+    for world in range(times(15, scale)):
         contacts = simulate(chance, replace(plan(chance, WEEKS, SEQUENCES), jumps=0.03, common_jumps=0.02))
         workspace.hold(contacts)
         before = None
@@ -85,7 +88,7 @@ def changes(scale: float) -> Iterator[Figure]:
             workspace.build("reply_timing", "sequence_signals")
             after = Seen(_said(*CHANGED), {*_directions()})
             if before is not None:
-                followed.add(before, after, {*changed(contacts, week - 1)} & {*changed(contacts, week)})
+                followed.add(world, before, after, {*changed(contacts, week - 1)} & {*changed(contacts, week)})
             before = after
     yield from followed.figures(*CHANGED)
 
@@ -93,7 +96,7 @@ def changes(scale: float) -> Iterator[Figure]:
 def comparisons(scale: float) -> Iterator[Figure]:
     """Measure findings of sequences that are better or worse than the others, whose rates stay the same."""
     chance, followed = seeded("comparisons"), Followed()
-    for _ in range(times(60, scale)):
+    for world in range(times(20, scale)):
         how = plan(chance, WEEKS, SEQUENCES)
         weekly, rates = np.array(how.volumes), np.array(how.rates)
         contacts = chance.poisson(weekly * chance.integers(4, WEEKS, SEQUENCES)).clip(1)
@@ -103,7 +106,7 @@ def comparisons(scale: float) -> Iterator[Figure]:
         for num, den in ((replies, contacts), (replies + chance.binomial(more, rates), contacts + more)):
             of_process().rate(list(zip(num.tolist(), den.tolist(), strict=True)))
             seen.append(Seen(_said(*COMPARED), {*_apart(num.astype(float), den.astype(float))}))
-        followed.add(*seen, {*_apart(contacts * rates, contacts.astype(float))})
+        followed.add(world, *seen, {*_apart(contacts * rates, contacts.astype(float))})
     yield from followed.figures(*COMPARED)
 
 
@@ -148,7 +151,7 @@ def _by_week(contacts: Contacts) -> Counts:
 def last_steps(scale: float) -> Iterator[Figure]:
     """Measure the finding of a last step that brings little, in sequences of four steps, each better or worse."""
     chance, followed = seeded("last steps"), Followed()
-    for _ in range(times(150, scale)):
+    for world in range(times(150, scale)):
         shares = chance.uniform(0.4, 1, (SEQUENCES, 1)) ** np.arange(STEPS)
         shares = shares * np.exp(chance.normal(0, 0.3, shares.shape))
         truth = chance.beta(3, 47, (SEQUENCES, 1)) * shares / shares.sum(axis=1, keepdims=True)
@@ -159,7 +162,7 @@ def last_steps(scale: float) -> Iterator[Figure]:
         before = _seen_steps(contacts, replies)
         more = chance.poisson(weekly)[:, None].repeat(STEPS, axis=1)
         after = _seen_steps(contacts + more, replies + chance.binomial(more, truth))
-        followed.add(before, after, {*_futile(truth)})
+        followed.add(world, before, after, {*_futile(truth)})
     yield from followed.figures("last_step")
 
 
@@ -185,13 +188,13 @@ def no_new_contacts(scale: float) -> Iterator[Figure]:
     chance, followed = seeded("few contacts"), Followed()
     weeks = 26
     day = np.arange(7 * weeks)
-    for _ in range(times(200, scale)):
+    for world in range(times(200, scale)):
         weekly = np.exp(chance.uniform(np.log(0.5), np.log(50), SEQUENCES))
         ends = np.where(chance.random(SEQUENCES) < 0.1, chance.integers(6, weeks, SEQUENCES), weeks) * 7
         touched = chance.poisson(weekly[:, None] / 5 * (day % 7 < 5) * (day < ends[:, None]))
         until = 7 * int(chance.integers(12, weeks))
         before, after = (_seen_contacts(touched[:, :days]) for days in (until, until + 7))
-        followed.add(before, after, {("no_new_contacts", int(each)) for each in np.flatnonzero(ends <= until)})
+        followed.add(world, before, after, {("no_new_contacts", int(each)) for each in np.flatnonzero(ends <= until)})
     yield from followed.figures("no_new_contacts")
 
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from bench.calibration.figures import Figure, share, times
+from bench.calibration.figures import Figure, ratio_error, share, times
 from bench.calibration.worlds import FIRST_DAY, Contacts, Floats, Workspace, monday, plan, seeded, simulate, workspace
 
 WEEKS = 60
@@ -25,21 +25,27 @@ Z_80, Z_95 = 1.28, 1.96
 def forecasts(name: str, scale: float) -> Iterator[Figure]:
     """Measure the forecasts of replies and meetings in a world."""
     chance = seeded(name)
-    inside: dict[str, list[bool]] = defaultdict(list)
-    sums = np.zeros(2)
+    inside: dict[str, list[list[bool]]] = defaultdict(list)
+    sums = []
     for _ in range(times(16, scale)):
+        of_world: dict[str, list[bool]] = defaultdict(list)
+        sums.append(np.zeros(2))
         contacts = simulate(chance, replace(plan(chance, WEEKS), **WORLDS[name]))  # type: ignore[arg-type]
         workspace().hold(contacts)
         for week in MONDAYS:
             workspace().known_until(monday(week))
             workspace().build("sequence_forecast")
-            compare(workspace(), contacts, monday(week), inside, sums)
+            compare(workspace(), contacts, monday(week), of_world, sums[-1])
+        for width, cases in of_world.items():
+            inside[width].append(cases)
     yield share(f"forecast, {name}: 80% range contains what came, workspace", inside["workspace 80"], 0.75, 0.88)
     yield share(f"forecast, {name}: 95% range, workspace", inside["workspace 95"], 0.91, 0.98)
     yield share(f"forecast, {name}: 80% range, sequences that expect 5 or more", inside["sequence 80"], 0.75, 0.88)
     yield share(f"forecast, {name}: 95% range, sequences that expect 5 or more", inside["sequence 95"], 0.91, 0.98)
-    bias = float(abs(sums[1] / sums[0] - 1))
-    yield Figure(f"forecast, {name}: bias", bias, high=0.03, cases=round(sums[1]))
+    expected, came = np.transpose(sums)
+    bias = float(abs(came.sum() / expected.sum() - 1))
+    error = ratio_error(came, expected)
+    yield Figure(f"forecast, {name}: bias", bias, high=0.03, cases=len(sums), error=error)
 
 
 def compare(workspace: Workspace, contacts: Contacts, day: date, inside: dict[str, list[bool]], sums: Floats) -> None:

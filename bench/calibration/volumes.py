@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.calibration.figures import Figure, times
+from bench.calibration.figures import Figure, share, times
 from topo_pipeline.engagement.tables import build, tables
 from topo_pipeline.warehouse.connection import Warehouse
 
@@ -32,7 +32,7 @@ MADE_OF = ("sequence_activity", "sequence_runs", "sequence_cohorts")
 BUILT = ("sequence_daily", "workspace_daily", "sequence_volumes")
 MISSED = {
     "day": "they send nothing on some days by chance; a larger minimum would not notice that a small sequence stops",
-    "week": "eight weeks show only roughly how much the weeks vary; a wider limit would not notice a halved week",
+    "week": "eight weeks show only roughly how much the weeks vary; a wider limit would notice fewer halved weeks",
 }
 _WEEKDAYS = np.arange(7 * WEEKS) % 7 < 5
 
@@ -167,12 +167,12 @@ def judged(simulated: pd.DataFrame, folder: Path) -> pd.DataFrame:
 
 def flagged(
     units: pd.DataFrame, unit: str, kind: str, *, is_event: bool = False, mean: int | None = None
-) -> tuple[float, int]:
-    """Return the share of the judged days or weeks of a kind that are flagged, and their number."""
+) -> "pd.Series[bool]":
+    """Return for each judged day or week of a kind whether it is flagged."""
     wanted = (units["unit"] == unit) & (units["kind"] == kind) & (units["is_event"] == is_event)
     if mean is not None:
         wanted &= units["mean"] == mean
-    return float(units.loc[wanted, "is_flagged"].mean()), int(wanted.sum())
+    return units.loc[wanted, "is_flagged"].astype(bool)
 
 
 def simulated(holidays: tuple[int, ...], each: int = EACH, means: Sequence[int] = MEANS, seed: int = 1) -> pd.DataFrame:
@@ -187,15 +187,13 @@ def figures(holidays: tuple[int, ...], scale: float) -> Iterator[Figure]:
     units = simulated(holidays, times(EACH, scale))
     for unit, what, at_most in (("day", "days of nothing flagged", 0.1), ("week", "weeks flagged", 4)):
         for kind in STEADY:
-            flags, cases = flagged(units, unit, kind)
-            yield Figure(
-                f"{what}: {kind}{name}", 1000 * flags, high=at_most, cases=cases, unit=" per 1,000", reason=MISSED[unit]
-            )
+            flags = flagged(units, unit, kind)
+            rate = 1000 * flags.mean()
+            yield Figure(f"{what}: {kind}{name}", rate, None, at_most, len(flags), " per 1,000", MISSED[unit])
     for mean in (20, 30, 100):
-        noticed, cases = flagged(units, "day", "stopped", is_event=True, mean=mean)
-        yield Figure(f"a day of nothing at {mean} a day noticed{name}", noticed, low=0.99, cases=cases)
-    halved, cases = flagged(units, "week", "halved", is_event=True)
-    yield Figure(f"a halved week at {HALVED} a day noticed{name}", halved, low=0.9, cases=cases)
+        noticed = flagged(units, "day", "stopped", is_event=True, mean=mean)
+        yield share(f"a day of nothing at {mean} a day noticed{name}", noticed, 0.99)
+    yield share(f"a halved week at {HALVED} a day noticed{name}", flagged(units, "week", "halved", is_event=True), 0.9)
 
 
 PARTS = (partial(figures, ()), partial(figures, HOLIDAYS))

@@ -318,5 +318,5 @@ COMMENT ON COLUMN engagement.sequence_signals.chance_below_first IS 'How sure it
 COMMENT ON COLUMN engagement.sequence_signals.rank_reason IS 'Why the sequence has no rank. NULL when it has one, and in scope workspace.';
 COMMENT ON COLUMN engagement.sequence_signals.contacts_counted IS 'Contacts that a comparison can count now: reply_rate_den, and the younger contacts by what they are worth as finished ones.';
 COMMENT ON COLUMN engagement.sequence_signals.contacts_needed_higher IS 'Contacts that the sequence needs, so that a reply rate $detectable_ratio times that of all other sequences (rule detectable_ratio) is detected in 4 of 5 cases. Example: to detect a doubling against 4,000 other contacts of whom 6% reply, 158. Subtract contacts_counted to get the number still missing. NULL when the others have no replies or too few contacts, or the higher rate is 100% or more.';
-COMMENT ON COLUMN engagement.sequence_signals.contacts_needed_lower IS 'The same for a reply rate that is the one of all other sequences divided by $detectable_ratio.';
+COMMENT ON COLUMN engagement.sequence_signals.contacts_needed_lower IS 'The same for a lower reply rate: 1 reply where all other sequences get $detectable_ratio from the same number of contacts.';
 COMMENT ON COLUMN engagement.sequence_signals.as_of IS 'End of the last known day (UTC).';

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bench.calibration import findings, forecast, ranking
+from bench.calibration import findings, forecast, ranking, signals
 from bench.calibration.figures import Figure, share
 from bench.calibration.worlds import Workspace, monday, plan, simulate
 from topo_pipeline.report.findings import KINDS
@@ -148,7 +148,7 @@ def test_the_first_of_the_ranking_is_no_worse_than_by_the_lower_bound_and_likely
 
 
 def test_what_the_report_says_is_true_and_holds_for_a_week() -> None:
-    measured = [*findings.comparisons(0.1), *findings.last_steps(0.1), *findings.no_new_contacts(0.2)]
+    measured = [*findings.comparisons(0.3), *findings.last_steps(0.1), *findings.no_new_contacts(0.2)]
     assert all(figure.cases >= 5 for figure in measured)
     assert {figure.what: figure.value for figure in measured if figure.is_met is False} == {}
 
@@ -159,7 +159,41 @@ def test_a_missed_target_is_printed_with_its_reason() -> None:
     )
     assert (missed.is_met, missed.measured) == (False, "60.0% (7 cases), because of chance")
     assert (met.is_met, met.measured) == (True, "40.0% (7 cases)")
-    assert "chance alone" in share("lost", [True, False, False], high=0.2).measured
+
+
+def test_a_missed_share_says_whether_it_is_within_two_standard_errors_of_its_target() -> None:
+    few, many = (share("lost", [True, False, False] * times, high=0.2) for times in (1, 100))
+    assert few.measured == "33.3% (3 cases), within two standard errors of the target (one is 27.2%)"
+    assert many.measured == "33.3% (300 cases)"
+    assert share("none may be lost", [True, False, False], high=0).measured == "33.3% (3 cases)"
+    assert Figure("bias", 0.04, high=0.03, cases=60).measured == "4.0% (60 cases)"
+
+
+def test_the_cases_of_one_workspace_count_as_one_for_the_standard_error() -> None:
+    """Each case 100 times, in the same workspace, says no more than once."""
+    once, often = (share("lost", [[is_lost] * times for is_lost in (True, False, False)]) for times in (1, 100))
+    assert (often.value, often.cases) == (once.value, 300)
+    assert often.error == pytest.approx(once.error) == pytest.approx(np.sqrt(2 / 27))
+
+
+def test_the_worst_weekday_of_early_reads_has_the_target_of_all_of_them() -> None:
+    """On weekday 3 half of the ranges miss the rate, and 6% too many replies come. All others are as expected."""
+    reads = pd.DataFrame(
+        [
+            {"world": world, "weekday": weekday, "truth": 0.1, "early_rate_low": low, "early_rate_high": 0.2}
+            | {"early_rate_den": 100.0, "early_rate_num": 10.6 if weekday == 3 else 10.0}
+            for world in range(10)
+            for weekday in range(7)
+            for low in (0.05, 0.15 if weekday == 3 else 0.05)
+        ]
+    )
+    found = {figure.what.removeprefix("early read: "): figure for figure in signals.of_reads(reads)}
+    covered = "the 95% range contains the rate, 100 contacts or more"
+    assert [found[covered].value, found[f"{covered}, worst weekday of as_of"].value] == pytest.approx([13 / 14, 0.5])
+    assert {found[f"{covered}{of}"].target for of in ("", ", worst weekday of as_of")} == {"92.0% to 97.0%"}
+    biases = [found[f"bias{of}"] for of in (" over all weekdays", ", worst weekday of as_of")]
+    assert [figure.value for figure in biases] == pytest.approx([0.06 / 7, 0.06])
+    assert [(figure.target, figure.is_met) for figure in biases] == [("≤ 2.0%", True), ("≤ 2.0%", False)]
 
 
 def test_every_kind_of_finding_is_simulated_or_counts_what_happened() -> None:
