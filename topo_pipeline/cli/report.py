@@ -101,7 +101,7 @@ def _show_message(destinations: "Iterable[Destination]") -> None:
     places = [f"Would be sent to {destination.place}." for destination in destinations]
     out.print("\n".join([text, *places]), soft_wrap=True, markup=False, highlight=False)
     if not places:
-        fail(_NOT_CONFIGURED)
+        err.print(_NOT_CONFIGURED, soft_wrap=True, highlight=False)
 
 
 def _is_sent(written: "Published", destination: "Destination") -> bool:

@@ -10,10 +10,10 @@ from topo_pipeline.settings import Settings
 
 
 def look(settings: Settings, clock: Clock) -> Iterator[Finding]:
-    """Report the chat, which is not requested, and log in to the mail server."""
+    """Report the chat, to which nothing is sent, and log in to the mail server."""
     chat, mail = chat_of(settings), mail_of(settings, clock)
     if chat is not None:
-        yield ok("message/chat", f"Alerts and the Monday message go to {chat.place}. It is not requested.")
+        yield ok("message/chat", f"Alerts and the Monday message go to {chat.place}. No message is sent to test it.")
     if mail is not None:
         try:
             mail.check()

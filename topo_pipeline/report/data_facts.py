@@ -1,5 +1,6 @@
 """What the report says about its data: which days it covers, and what is missing or left out."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
@@ -28,9 +29,7 @@ def facts(quality: Row) -> list[Fact]:
         Fact(f"As of the end of {day(as_of)}")
         if as_of
         else Fact("No day is both over and proved complete yet", ok=False),
-        Fact(f"{counted(quality['days_missing'], 'day')} missing since {day(quality['first_day'])}", ok=False)
-        if quality["days_missing"]
-        else Fact(f"Every day since {day(quality['first_day'])} was read"),
+        *_unread(quality),
         Fact(_unproved(quality["unproved"]), ok=False) if quality["unproved"] else Fact("Every day proved complete"),
         Fact(f"{count(quality['pending'])} of {counted(quality['replies'], 'reply', 'replies')} not classified yet")
         if quality["pending"]
@@ -53,6 +52,18 @@ def facts(quality: Row) -> list[Fact]:
     if quality["unreadable"]:
         found.append(Fact(f"{counted(quality['unreadable'], 'row')} could not be read", ok=False))
     return found
+
+
+def _unread(quality: Row) -> Iterator[Fact]:
+    """Say which days up to the last one that was due were not read."""
+    missing, behind, due = quality["days_missing"], quality["days_behind"], day(quality["last_due_day"])
+    if missing:
+        yield Fact(f"{counted(missing, 'day')} missing since {day(quality['first_day'])}", ok=False)
+    if behind:
+        newest = f"{due} was" if behind == 1 else f"{counted(behind, 'day')} up to {due} were"
+        yield Fact(f"{newest} not read", ok=False)
+    if not missing and not behind:
+        yield Fact(f"Every day since {day(quality['first_day'])} was read")
 
 
 def _unproved(missing: list[date]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.rules import Rules
-from topo_pipeline.report.queries import Row, rows
+from topo_pipeline.report.queries import QUIET_DAYS, Row, rows
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 CHANGE_MARGIN = 0.5
 # Standard errors that a comparison with the others must exceed, as somebody looks at it every week.
 WEEKLY_Z = 2.8
-QUIET_DAYS = 14
 
 _UNKNOWN_DAYS = """
 SELECT NULL AS sequence_id, count(*) AS days, min(day) AS first_day, max(day) AS last_day

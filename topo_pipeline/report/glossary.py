@@ -17,7 +17,7 @@ _TERMS = {
     "final": (
         "Final",
         "The share of contacts who replied within {reply_window_days} days, counted only for contacts whose"
-        " {reply_window_days} days are over. It doesn't change any more.",
+        " {reply_window_days} days are over. It changes only if a reply is classified or read later.",
     ),
     "early": (
         "Early read",
@@ -56,7 +56,7 @@ _TERMS = {
         "Answer",
         "A contact with several replies counts once: a meeting before a positive reply, then opt-out, negative,"
         " neutral and not classified, out of office and bounced. Not every opt-out and bounce is a reply, so there"
-        " can be more of them. Answers that nobody gave are left out.",
+        " can be more of them. Answers that no contact gave are not listed.",
     ),
     "expected": (
         "Still to come",

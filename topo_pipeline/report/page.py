@@ -18,6 +18,7 @@ import pandas as pd
 import vl_convert
 
 from topo_pipeline.common.text import counted, percent, points
+from topo_pipeline.days import last_due_day
 from topo_pipeline.engagement import sentences
 from topo_pipeline.engagement.explanation import explanations
 from topo_pipeline.report import (
@@ -154,13 +155,15 @@ def render(
     url: str | None = None,
 ) -> Page:
     """Render the report from the current tables, and compare it with those kept in `folder`. See `publish`."""
-    local = now.astimezone(ZoneInfo(timezone))
+    zone = ZoneInfo(timezone)
+    local = now.astimezone(zone)
     shown: dict[str, Any] = {"timezone": timezone, "written": f"{sentences.day(local.date())}, {local:%H:%M}"}
     shown |= {"rules": rules, "missing": queries.missing_tables(connection)}
     said = message.Message(local.date(), url or str(folder / FILE_NAME))
     if shown["missing"]:
         return Page(_html(shown), said.without_sequences([]))
-    quality, sequences = queries.quality(connection, timezone), queries.sequences(connection, rules)
+    quality = queries.quality(connection, timezone, last_due_day(now, zone))
+    sequences = queries.sequences(connection, rules)
     shown |= {"quality": quality, "facts": data_facts.facts(quality)}
     if not sequences:
         return Page(_html(shown), said.without_sequences(shown["facts"]), quality["as_of"])

@@ -33,6 +33,7 @@ READS = (
 )  # fmt: skip
 DAYS_SHOWN = 182
 TREND_WEEKS = 13
+QUIET_DAYS = 14  # without a new contact, these are a finding
 PERIODS = {"28d": "28 days", "90d": "90 days", "lifetime": "All"}
 
 DAILY = """
@@ -116,8 +117,12 @@ SELECT
     sequence_template_id::VARCHAR AS sequence_id, {NAME} AS name, period, status, {_COUNTS}, unique_found AS found,
     runs_active, runs_paused, persons, eligible, reply_rate_num AS num, reply_rate_den AS den,
     reply_rate AS rate, reply_rate_low AS low, reply_rate_high AS high, reply_rate_evidence AS evidence,
-    {", ".join(f"outcome_{outcome}" for outcome in (*_OUTCOMES, "none"))}
+    {", ".join(f"outcome_{outcome}" for outcome in (*_OUTCOMES, "none"))}, coalesce(newly_touched, 0) AS newly_touched
 FROM engagement.sequence_summary
+LEFT JOIN (
+    SELECT sequence_template_id AS of, sum(unique_touched)::BIGINT AS newly_touched FROM engagement.sequence_daily
+    WHERE day > (SELECT max(day) FROM landed_days WHERE NOT is_open) - {QUIET_DAYS} GROUP BY ALL
+) ON of = sequence_template_id
 WHERE period IN ('28d', '90d', 'lifetime') AND sequence_template_id IS NOT NULL
 ORDER BY period != 'lifetime', {ORDER}
 """  # noqa: S608 - our own names
@@ -180,7 +185,10 @@ WITH ledger AS (
         max(day) AS last_day,
         max(day) FILTER (is_known) AS last_known_day,
         coalesce(max(day) - min(day) + 1 - count(*), 0) AS days_missing,
-        coalesce(list(day ORDER BY day DESC) FILTER (NOT proved), []) AS unproved,
+        $last_due_day::DATE AS last_due_day,
+        coalesce(greatest($last_due_day::DATE - max(day), 0), 0) AS days_behind,
+        coalesce(list(day ORDER BY day DESC) FILTER (NOT proved OR (is_open AND day <= $last_due_day::DATE)), [])
+            AS unproved,
         coalesce(sum(rejects), 0)::BIGINT AS unreadable
     FROM landed_days
 ), known AS (
@@ -254,16 +262,22 @@ def missing_tables(connection: "DuckDBPyConnection") -> list[str]:
     return [f"{schema}.{name}" for schema, name in READS if (schema, name) not in existing]
 
 
-def quality(connection: "DuckDBPyConnection", timezone: str) -> Row:
-    """Return the limits of the data. `timezone` is the reporting time zone (IANA name).
+def quality(connection: "DuckDBPyConnection", timezone: str, last_due_day: date) -> Row:
+    """Return the limits of the data.
+
+    Args:
+        connection: As in the module.
+        timezone: The reporting time zone (IANA name).
+        last_due_day: The last day that should have been read.
 
     Returns:
-        first_day, last_day and last_known_day of the landed days, days_missing between them, unproved (days, newest
-        first), unreadable (rows); as_of (the last day of the rates), cohort_days_left_out (days whose contacts are in
+        first_day, last_day and last_known_day of the landed days, days_missing between them, last_due_day, days_behind
+        (from last_day to it), unproved (days, newest first, also those last read before they were over), unreadable
+        (rows); as_of (the last day of the rates), cohort_days_left_out (days whose contacts are in
         no rate); runs, and of these left_censored and start_uncertain; touches_without_sequence; replies, and of these
         pending. Days are None without a landed or known day.
     """
-    [row] = rows(connection, _QUALITY, timezone=timezone)
+    [row] = rows(connection, _QUALITY, timezone=timezone, last_due_day=last_due_day)
     return row
 
 

@@ -142,7 +142,7 @@ def _findings(now: Facts, then: Facts) -> tuple[list[str], list[str]]:
 
 
 def _ranks(now: Facts, then: Facts) -> list[str]:
-    """Say which sequences have a rank for the first time, or no longer."""
+    """Say which sequences have a rank now and had none then, and which no longer have one."""
     before = {id_ for id_, each in then.sequences.items() if each.rank is not None}
     after = {id_ for id_, each in now.sequences.items() if each.rank is not None}
     gained = [each for id_, each in now.sequences.items() if id_ in after - before]
@@ -151,7 +151,7 @@ def _ranks(now: Facts, then: Facts) -> list[str]:
         f"{isolated(each.name)} ({percent(each.rate)}, likely range {range_of(each.low, each.high)})" for each in gained
     ]
     return [
-        *([f"Now with enough contacts for a rank: {_some(rated)}."] if rated else []),
+        *([f"Now with a rank: {_some(rated)}."] if rated else []),
         *([f"Without a rank now: {_some(lost)}."] if lost else []),
     ]
 
@@ -173,7 +173,7 @@ def _changes(now: Facts, then: Facts) -> list[str]:
 def _corrections(
     connection: "DuckDBPyConnection", now: Facts, then: Facts, weeks: Iterable[queries.Row]
 ) -> Iterator[str]:
-    """Say which numbers of the earlier report are other ones now."""
+    """Say which numbers of the earlier report have changed."""
     if then.first_day and then.as_of and now.as_of and now.as_of >= then.as_of:
         again = _counts(connection, then.first_day, then.as_of)
         moved = [(noun, getattr(again, name) - getattr(then.counts, name)) for name, noun in _NOUNS.items()]

@@ -14,9 +14,9 @@ from topo_pipeline.engagement import sentences
 from topo_pipeline.engagement.comparison import Comparison
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.engagement.sentences import day
-from topo_pipeline.report.findings import QUIET_DAYS, Finding
+from topo_pipeline.report.findings import Finding
 from topo_pipeline.report.formats import count, days, isolated, range_of, short_day, week
-from topo_pipeline.report.queries import Row
+from topo_pipeline.report.queries import QUIET_DAYS, Row
 
 _STEPS: dict[str | None, str] = {
     "very_likely": "very likely",
@@ -67,7 +67,7 @@ def stages(rows: list[Row]) -> list[tuple[str, int]]:
 
 
 def outcomes(row: Row) -> list[tuple[str, int]]:
-    """Return how many contacts answered in which way, without answers that nobody gave."""
+    """Return how many contacts answered in which way, without those that no contact has."""
     unclassified = row["outcome_unknown"] + row["outcome_pending"]
     numbers = {name: row.get(f"outcome_{outcome}", unclassified) for outcome, name in OUTCOMES.items()}
     return [(name, number) for name, number in numbers.items() if number]
@@ -119,11 +119,14 @@ def _expected_of_all(row: Row) -> float:
 
 
 def trend_days(weeks: list[Row]) -> str:
-    """Return the days of the weeks that the trend lines cover: `27 Jul – 25 Oct`. Empty if there is no line."""
+    """Return the days that the trend lines cover: `6 Jul – 25 Oct`. Empty if there is no line.
+
+    Each point is of the four weeks that end with its own.
+    """
     if not weeks:
         return ""
     newest, most = weeks[0]["newest"], max(row["weeks_ago"] for row in weeks)
-    first, last = newest - timedelta(weeks=most), newest + timedelta(days=6)
+    first, last = newest - timedelta(weeks=most + 3), newest + timedelta(days=6)
     return f"{first.day} {first:%b} – {last.day} {last:%b}"
 
 
@@ -209,20 +212,18 @@ def _compared(word: str, action: str) -> Callable[[Row, str, Rules], tuple[str, 
 
 
 def _better(facts: Row, name: str, rules: Rules) -> tuple[str, str, str]:
-    """As `_compared`, but more contacts are advised only if the newest ones don't reply less."""
+    """As `_compared`, but without more contacts if replies have gone down or the early read is clearly lower."""
     claim, evidence, action = _compared("better", "Add contacts to it first, and try its approach in the others.")(
         facts, name, rules
     )
-    if facts["early_rate"] is None:
-        return claim, evidence, action
-    falls = facts["signal"] == "down" or facts["early_rate"] < facts["rate"]
-    evidence += (
-        f" Its newest {counted(facts['early_contacts'], 'contact')}{' reply less so far' if falls else ''}: early read"
-        f" {percent(facts['early_rate'])}, likely range {range_of(facts['early_rate_low'], facts['early_rate_high'])}."
-    )
+    is_lower = facts["early_rate"] is not None and facts["early_rate_high"] < facts["rate"]
+    if facts["early_rate"] is not None:
+        newest = f"Its newest {counted(facts['early_contacts'], 'contact')}{' reply less so far' if is_lower else ''}"
+        likely = range_of(facts["early_rate_low"], facts["early_rate_high"])
+        evidence += f" {newest}: early read {percent(facts['early_rate'])}, likely range {likely}."
     if facts["signal"] == "down":
         action = "Find out what changed in the last month before you add contacts: replies to it have gone down."
-    elif falls:
+    elif is_lower:
         final = facts["early_last_day"] + timedelta(days=rules.reply_window_days + 1)
         action = (
             "Try its approach in the others. Before you add many contacts, wait for the final rate of its newest ones,"

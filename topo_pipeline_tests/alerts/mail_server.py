@@ -18,8 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-NOT_LOOPBACK = "127.0.0.2"
-"""An address of this machine that is not in `settings.LOOPBACK`, so that it needs TLS."""
+_HOST = "127.0.0.1"
 
 
 @dataclass
@@ -99,12 +98,10 @@ class _Listener(ThreadingTCPServer):
 
 
 @contextmanager
-def mail_server(
-    host: str = "127.0.0.1", tls: ssl.SSLContext | None = None, *, is_smtps: bool = False
-) -> Iterator[MailServer]:
+def mail_server(tls: ssl.SSLContext | None = None, *, is_smtps: bool = False) -> Iterator[MailServer]:
     """Serve on a free port. `tls` is offered by STARTTLS, or used from the start if `is_smtps`."""
-    with _Listener((host, 0), _Session) as listener:
-        listener.mail = MailServer(tls=tls, at=f"{host}:{listener.server_address[1]}")
+    with _Listener((_HOST, 0), _Session) as listener:
+        listener.mail = MailServer(tls=tls, at=f"{_HOST}:{listener.server_address[1]}")
         if tls and is_smtps:
             listener.socket = tls.wrap_socket(listener.socket, server_side=True)
         elif tls:
@@ -115,11 +112,11 @@ def mail_server(
 
 
 def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """Create a certificate for `NOT_LOOPBACK`. Return the server's context, and the file that clients must trust."""
+    """Create a certificate for the server. Return the server's context, and the file that clients must trust."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a mail server")])
     made = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-    alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(NOT_LOOPBACK))])
+    alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(_HOST))])
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
     builder = builder.serial_number(1).not_valid_before(made).not_valid_after(made.replace(year=2120))
     signed = builder.add_extension(alternative, critical=False).sign(key, hashes.SHA256())

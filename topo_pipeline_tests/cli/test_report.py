@@ -1,5 +1,6 @@
 """The command `report`."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -67,7 +68,8 @@ def test_a_dry_run_shows_the_message_and_where_it_would_go_and_does_nothing_else
     assert not (landed / "here").exists()
 
 
-def test_send_writes_the_report_and_sends_the_same_message(landed: Path) -> None:
+def test_send_writes_the_report_and_sends_the_same_message(landed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "now", lambda: datetime(2026, 11, 30, 6, 45, tzinfo=UTC))
     with receiving() as chat, mail_server() as mail:
         address = {"TOPO_REPORT_URL": "https://reports.example.com/latest.html"}
         hook, smtp = f"{chat.address}/{PRIVATE}", f"smtp://me:{PRIVATE}@{mail.at}"
@@ -99,9 +101,15 @@ def test_without_a_destination_the_settings_to_set_are_named(landed: Path) -> No
     assert_one_sentence(result, "TOPO_ALERT_WEBHOOK", "TOPO_ALERT_SLACK_TOKEN", "TOPO_SMTP_URL", "TOPO_REPORT_MAIL_TO")
     assert result.returncode == 1
     assert not (landed / "here").exists()
-    dry = sending(landed, "--dry-run")
-    assert_one_sentence(dry, "TOPO_SMTP_URL")
-    assert "Do this week" in dry.stdout
+
+
+def test_a_dry_run_without_a_destination_shows_the_message_and_names_the_settings(landed: Path) -> None:
+    result = sending(landed, "--dry-run")
+    assert result.returncode == 0
+    assert "Do this week" in result.stdout
+    [note] = result.stderr.splitlines()
+    assert note.startswith("No destination is configured for the report.")
+    assert "TOPO_SMTP_URL" in note
 
 
 @pytest.mark.parametrize("options", [("--dry-run",), ("--send", "--dry-run", "--open")])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,9 @@ class Reported:
         return self.published.path.read_text(encoding="utf-8")
 
 
-def report(workspace: Workspace, folder: Path, zone: str = "UTC") -> Published:
+def report(workspace: Workspace, folder: Path, zone: str = "UTC", now: datetime = worlds.NOW) -> Published:
     with workspace.warehouse.reader() as connection:
-        return publish(connection, folder, timezone=zone, rules=DEFAULT_RULES, now=worlds.NOW)
+        return publish(connection, folder, timezone=zone, rules=DEFAULT_RULES, now=now)
 
 
 @pytest.fixture(scope="module", autouse=True)

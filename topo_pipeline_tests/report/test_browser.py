@@ -190,7 +190,7 @@ def test_a_sequence_is_selected_in_the_list_by_a_finding_or_by_its_name(many: Re
 def test_a_word_is_explained_where_it_is_used(many: Reported, opened: Open) -> None:
     page = opened(many)
     page.locator(".plifetime a.term", has_text="final").press("Enter")
-    word = page.get_by_role("status").filter(has_text="It doesn't change any more.")
+    word = page.get_by_role("status").filter(has_text="It changes only if a reply is classified or read later.")
     expect(word).to_be_visible()
     page.keyboard.press("Escape")
     expect(word).to_be_hidden()

@@ -5,7 +5,8 @@ from datetime import date
 from topo_pipeline.report.data_facts import facts
 
 GOOD = dict(
-    first_day=date(2026, 9, 24), last_day=date(2026, 11, 22), last_known_day=date(2026, 11, 22), days_missing=0,
+    first_day=date(2026, 9, 24), last_day=date(2026, 11, 22), last_known_day=date(2026, 11, 22),
+    last_due_day=date(2026, 11, 22), days_missing=0, days_behind=0,
     unproved=[], unreadable=0, as_of=date(2026, 11, 22), cohort_days_left_out=0,
     runs=200, left_censored=0, start_uncertain=0, touches_without_sequence=0, pending=0, replies=12,
 )  # fmt: skip
@@ -32,3 +33,11 @@ def test_only_data_quality_problems_are_marked() -> None:
         "1.5% of all contacts may have begun on a day that was not read in full: only their messages count",
         "12 messages and invitations without a sequence: in totals, not in the list of sequences",
     }
+
+
+def test_days_that_were_due_and_not_read_are_counted_and_a_single_one_is_named() -> None:
+    old = GOOD | dict(last_due_day=date(2027, 1, 24), days_behind=63)
+    assert [fact.text for fact in facts(old) if not fact.ok] == ["63 days up to 24 January 2027 were not read"]
+    assert not [fact for fact in facts(old) if fact.text.startswith("Every day since")]
+    refused = GOOD | dict(last_due_day=date(2026, 11, 23), days_behind=1)
+    assert [fact.text for fact in facts(refused) if not fact.ok] == ["23 November 2026 was not read"]

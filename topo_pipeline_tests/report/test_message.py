@@ -4,6 +4,7 @@ import html
 import json
 import re
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,14 @@ def test_with_nothing_to_do_the_message_says_so(workspace: Workspace, tmp_path: 
     assert "Early read of the newest contacts: none, " in published.text
 
 
+def test_data_that_ends_long_ago_is_said_in_the_message_and_on_the_page(many: Reported, tmp_path: Path) -> None:
+    later = report(many.workspace, tmp_path, now=worlds.NOW + timedelta(days=57))
+    said = "57 days up to 29 June 2026 were not read"
+    assert f"As of the end of 3 May 2026.\n{said}.\n" in later.text
+    seen = Seen(later.path.read_text(encoding="utf-8"))
+    assert f"⚠ {said}" in seen.all_text
+
+
 def test_without_tables_or_sequences_there_is_nothing_to_show_and_nothing_is_kept(
     workspace: Workspace, tmp_path: Path
 ) -> None:
@@ -120,6 +129,7 @@ def test_without_tables_or_sequences_there_is_nothing_to_show_and_nothing_is_kep
     workspace.land(march(2).date())
     workspace.build()
     second = report(workspace, tmp_path / "report")
-    assert "Nothing to show yet.\n\nNo day is both over and proved complete yet.\n" in second.text
+    limits = "No day is both over and proved complete yet.\n62 days up to 3 May 2026 were not read.\n"
+    assert f"Nothing to show yet.\n\n{limits}" in second.text
     assert second.kept == second.path
     assert [path.name for path in (tmp_path / "report").iterdir()] == ["engagement_report.html"]

@@ -109,7 +109,11 @@ def test_every_number_of_a_sequence_is_in_the_tables(many: Reported) -> None:
                 str(of["positive_replies"]), str(of["opt_outs"]), waiting,
             ]  # fmt: skip
         status = (row["status"] or "").capitalize()
-        assert f"{status} · {row['runs_active']} contact" in seen.text(f"sequence-{uid(name)}")
+        about = seen.text(f"sequence-{uid(name)}")
+        assert f"{status} · {row['runs_active']} contact" in about
+        days = many.workspace.rows_of("sequence_daily", name)
+        new = sum(day["unique_touched"] for day in days if day["day"] > march_day(worlds.LAST - 14))
+        assert f" · {new} new contact{'s' * (new != 1)} in the last two weeks" in about
 
 
 def test_the_headline_has_the_early_read_and_the_final_rate_of_the_last_week(many: Reported) -> None:

@@ -179,10 +179,15 @@ def lately(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 def test_data_quality_is_reported(lately: Workspace) -> None:
     with lately.warehouse.reader() as connection:
-        quality = queries.quality(connection, "UTC")
+        quality = queries.quality(connection, "UTC", date(2026, 3, 31))
     assert (quality["first_day"], quality["last_day"]) == (date(2026, 1, 27), date(2026, 3, 31))
     assert quality["last_known_day"] == quality["as_of"] == date(2026, 3, 31)
-    assert (quality["days_missing"], quality["unproved"], quality["unreadable"]) == (1, [], 0)
+    assert (quality["days_missing"], quality["days_behind"], quality["unproved"], quality["unreadable"]) == (
+        1,
+        0,
+        [],
+        0,
+    )
     assert quality["cohort_days_left_out"] == 22  # 8 February to 1 March: 10 March is in their 30 days
     assert (quality["pending"], quality["replies"]) == (1, 1)
     [counted] = lately.select("SELECT count(*), count(*) FILTER (left_censored) FROM engagement.sequence_runs")
@@ -193,13 +198,28 @@ def test_data_quality_is_reported(lately: Workspace) -> None:
     assert quality["touches_without_sequence"] == 0
 
 
+def test_days_after_the_last_landed_one_are_behind_from_the_day_on_that_they_are_due(lately: Workspace) -> None:
+    with lately.warehouse.reader() as connection:
+        for due, behind in ((date(2026, 3, 30), 0), (date(2026, 4, 1), 1), (date(2026, 5, 1), 31)):
+            assert queries.quality(connection, "UTC", due)["days_behind"] == behind
+
+
+def test_a_day_last_read_before_it_was_over_is_not_proved_once_it_is_due(workspace: Workspace) -> None:
+    workspace.land(march(2).date(), [sent(march(2), "A")])
+    workspace.land(march(3).date(), [sent(march(3), "B")], is_open=True)
+    workspace.build()
+    with workspace.warehouse.reader() as connection:
+        assert queries.quality(connection, "UTC", date(2026, 3, 2))["unproved"] == []
+        assert queries.quality(connection, "UTC", date(2026, 3, 3))["unproved"] == [date(2026, 3, 3)]
+
+
 def test_messages_and_invitations_without_a_sequence_are_counted(workspace: Workspace) -> None:
     happened = [enrolled(march(2, 8), "A", sequence=None), sent(march(2), "A", sequence=None), sent(march(2), "B")]
     happened.append(Activity("invitation.sent", march(2), "C", sequence=None, channel="LINKEDIN"))
     workspace.land_all(happened)
     workspace.build()
     with workspace.warehouse.reader() as connection:
-        assert queries.quality(connection, "UTC")["touches_without_sequence"] == 2
+        assert queries.quality(connection, "UTC", date(2026, 3, 2))["touches_without_sequence"] == 2
 
 
 def test_a_missing_day_has_no_numbers(lately: Workspace) -> None:

@@ -82,7 +82,7 @@ def test_a_first_rank_and_a_lost_one_are_named(tables: duckdb.DuckDBPyConnection
     names = {"a": sequence("A", 1), "b": sequence("B"), "d": sequence("D", 2), "c": sequence("C", 3)}
     now = replace(NOW, sequences=names)
     assert plain(moved(tables, then, now))[1:] == [
-        "Now with enough contacts for a rank: A (6.3%, likely range 3.8–10.3%) and D (6.3%, likely range 3.8–10.3%).",
+        "Now with a rank: A (6.3%, likely range 3.8–10.3%) and D (6.3%, likely range 3.8–10.3%).",
         "Without a rank now: B.",
     ]
 

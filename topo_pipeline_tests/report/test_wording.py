@@ -80,18 +80,33 @@ def test_the_evidence_of_a_comparison_has_both_counts_and_the_range() -> None:
     ("facts", "says"),
     [
         ({}, "Before you add many contacts, wait for the final rate of its newest ones, known on 30 December 2026."),
+        ({"early_rate_high": 0.193}, "Add contacts to it first"),
         ({"signal": "down"}, "Find out what changed in the last month before you add contacts"),
-        ({"early_rate": 0.2}, "Add contacts to it first"),
-        ({"early_rate": 0.2, "signal": "down"}, "Find out what changed"),
+        ({"signal": "down", "early_rate_high": 0.3}, "Find out what changed in the last month"),
+        ({"signal": "down", "early_rate": None}, "Find out what changed in the last month"),
     ],
 )
-def test_more_contacts_are_advised_only_if_the_newest_do_not_reply_less(facts: dict[str, Any], says: str) -> None:
+def test_more_contacts_are_advised_unless_replies_have_gone_down_or_the_early_read_is_clearly_lower(
+    facts: dict[str, Any], says: str
+) -> None:
     [said] = wording.findings([Finding("better", "an id", EARLY | facts)], {"an id": "CFOs"}, DEFAULT_RULES)
     assert says in said.action
-    assert ("Add contacts" in said.action) == (facts == {"early_rate": 0.2})
-    falls = " reply less so far" if facts != {"early_rate": 0.2} else ""
-    rate = "20.0%" if "early_rate" in facts else "5.5%"
-    assert said.evidence.endswith(f" Its newest 46 contacts{falls}: early read {rate}, likely range 1.5–18.1%.")
+    assert ("Add contacts" in said.action) == (says == "Add contacts to it first")
+
+
+@pytest.mark.parametrize(
+    ("high", "says"),
+    [
+        (0.181, "Its newest 46 contacts reply less so far: early read 5.5%, likely range 1.5–18.1%."),
+        (0.194, "Its newest 46 contacts: early read 5.5%, likely range 1.5–19.4%."),
+    ],
+)
+def test_the_newest_contacts_reply_less_only_if_the_range_of_their_early_read_is_below_the_final_rate(
+    high: float, says: str
+) -> None:
+    found = [Finding("better", "an id", EARLY | {"early_rate_high": high})]
+    [said] = wording.findings(found, {"an id": "CFOs"}, DEFAULT_RULES)
+    assert said.evidence.endswith(f" Of the others, 61 of 1,000. {says}")
 
 
 def test_a_change_of_the_workspace_is_the_findings_claim_or_no_clear_change() -> None:
@@ -123,7 +138,7 @@ def test_more_contacts_touched_than_enrolled_leave_the_enrolments_out() -> None:
     assert wording.stages([row, row | {"found": 6}])[0] == ("Enrolled", 10)
 
 
-def test_the_trends_name_the_weeks_that_they_cover() -> None:
+def test_the_trends_name_the_days_that_they_cover_from_the_four_weeks_of_their_first_point_on() -> None:
     weeks = [{"newest": date(2026, 10, 19), "weeks_ago": ago} for ago in (3, 12, 0)]
-    assert wording.trend_days(weeks) == "27 Jul – 25 Oct"
+    assert wording.trend_days(weeks) == "6 Jul – 25 Oct"
     assert wording.trend_days([]) == ""
