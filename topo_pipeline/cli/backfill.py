@@ -48,7 +48,11 @@ def backfill(
         str | None, typer.Option(metavar="SPAN", help="The last days or weeks up to yesterday: 7d, 4w.")
     ] = None,
     missing: Annotated[
-        bool, typer.Option("--missing", help="Only days that have not landed since they ended. Without FROM: all.")
+        bool,
+        typer.Option(
+            "--missing",
+            help="Only days that have not landed since they ended. Without FROM: since the first landed day.",
+        ),
     ] = False,
     allow_shrink: Annotated[
         list[str] | None,
@@ -85,7 +89,8 @@ def backfill(
         may_shrink = [arguments.day(day) for day in allow_shrink or []]
         accepted = [arguments.day(day) for day in accept_unreadable or []]
         _require_read(days, {"--allow-shrink": may_shrink, "--accept-unreadable": accepted})
-        if not days and not as_json:
+        behind = _days_behind()
+        if not days and not behind and not as_json:
             out.print("No day is missing." if missing else "No day is over yet.")
             return
         if dry_run:
@@ -93,7 +98,8 @@ def backfill(
             return
         _check()
         started_at = now()
-        outcome = read_days(days, f"Reading {counted(len(days), 'day')}", stop, may_shrink, accepted)
+        title = f"Reading {counted(len(days), 'day')}" if days else f"Building {counted(len(behind), 'day')}"
+        outcome = read_days(days, title, stop, may_shrink=may_shrink, accept_unreadable=accepted, behind=behind)
     if as_json:
         totals = {name: getattr(outcome, name) for name in ("landed", "problems", "activities", "requests")}
         show_json(totals | {"unproved": by_day(outcome.unproved), "unreadable": by_day(outcome.unreadable)})
@@ -112,7 +118,7 @@ def _named(start: str | None, end: str | None, last: str | None, *, missing: boo
     elif start:
         first, until = arguments.day(start), arguments.day(end or start)
     elif missing:
-        first, until = get_settings().start_date, arguments.day("yesterday")
+        first, until = _first_landed(), arguments.day("yesterday")
     else:
         fail("Name the days to read: FROM and TO, --last 7d, or --missing.", 2)
     if first > until and not start:
@@ -124,6 +130,28 @@ def _named(start: str | None, end: str | None, last: str | None, *, missing: boo
 
         return missing_days(Warehouse.of(get_settings()), days)
     return days
+
+
+def _first_landed() -> date:
+    """Return the first landed day, or the first partition if there is none."""
+    from topo_pipeline.ingest.estimate import first_landed
+    from topo_pipeline.warehouse.connection import Warehouse
+
+    return first_landed(Warehouse.of(get_settings())) or get_settings().start_date
+
+
+def _days_behind() -> tuple[date, ...]:
+    """Return the landed days that are not in the tables yet."""
+    from topo_pipeline.engagement.status import days_behind
+    from topo_pipeline.warehouse.connection import Warehouse
+    from topo_pipeline.warehouse.errors import WarehouseError
+
+    warehouse = Warehouse.of(get_settings())
+    with suppress(WarehouseError):  # the check that follows says what is wrong
+        if warehouse.exists():
+            with warehouse.reader() as connection:
+                return days_behind(connection)
+    return ()
 
 
 def _require_read(days: Sequence[date], options: Mapping[str, Sequence[date]]) -> None:
@@ -175,14 +203,15 @@ def _check() -> None:
         check(topo.client, warehouse, timezone=settings.timezone, clock=now)
 
 
-def read_days(
-    days: Sequence[date],
-    title: str,
-    stop: Stop,
-    may_shrink: Sequence[date] = (),
-    accept_unreadable: Sequence[date] = (),
-) -> "Outcome":
-    """Read the days and show the progress."""
+def read_days(days: Sequence[date], title: str, stop: Stop, **options: Sequence[date]) -> "Outcome":
+    """Read the days and show the progress. `options` are those of `ranged_runs.backfill`."""
+    try:
+        return _read_days(days, title, stop, **options)
+    except KeyboardInterrupt:  # outside of a run, such as before the first one
+        fail("Interrupted. Days that have landed are kept: topo-pipeline status shows them.", _INTERRUPTED)
+
+
+def _read_days(days: Sequence[date], title: str, stop: Stop, **options: Sequence[date]) -> "Outcome":
     print_line(title)
     home = get_settings().dagster_home
     with err.status("Starting Dagster"):
@@ -208,9 +237,8 @@ def read_days(
             days,
             instance=instance,
             on_progress=on_progress,
-            may_shrink=may_shrink,
-            accept_unreadable=accept_unreadable,
             is_stopped=stop,
+            **options,
         )
 
 

@@ -86,6 +86,9 @@ def _show(found: "Status", *, is_demo: bool) -> None:
     if missing := [*days.missing, *days.unclosed]:
         command = "topo-pipeline demo" if is_demo else missing_command(missing)
         table.add_row("", f"To read the missing days: {command}")
+    if found.behind:
+        command = "topo-pipeline demo" if is_demo else "topo-pipeline backfill --missing"
+        table.add_row("", f"To build the tables: {command}")
     if not any(gaps.values()):
         table.add_row("Gaps", "none")
     if days.unreadable:

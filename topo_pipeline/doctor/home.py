@@ -114,7 +114,11 @@ def _refused(instance: "dg.DagsterInstance", settings: Settings, now: datetime) 
         reason = why_refused(instance, failed[-1])
         why = f"Reason for {failed[-1]}: {reason}" if reason else "The failed runs in Dagster's UI say why."
         do = "\n".join([f"{why} To try again:", *backfill_commands(failed)])
-        return warning("failed days", f"{len(failed)} did not land when last read: {format_days(failed)}.", do)
+        return warning(
+            "failed days",
+            f"{len(failed)} did not land in the last run that was to read them: {format_days(failed)}.",
+            do,
+        )
     return ok("failed days", "Every day landed the last time it was read.")
 
 

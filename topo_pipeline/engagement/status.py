@@ -35,16 +35,21 @@ def status(connection: "DuckDBPyConnection", due: date) -> Status:
     [(pending,)] = connection.execute(
         "SELECT count(*) FROM topo.activities WHERE type = 'message.replied' AND reply_category IS NULL"
     ).fetchall()
+    return Status(
+        days=ledger_status(connection, due),
+        behind=days_behind(connection),
+        pending=pending,
+        board=leaderboard(connection) if has_board(connection) else None,
+    )
+
+
+def days_behind(connection: "DuckDBPyConnection") -> tuple[date, ...]:
+    """Return the days whose last load is not in the tables yet, such as those that a killed run has landed."""
     behind = connection.execute(
         "SELECT day FROM landed_days ANTI JOIN"
         " (SELECT load_id FROM engagement.builds WHERE table_name = 'sequence_activity') USING (load_id) ORDER BY day"
     ).fetchall()
-    return Status(
-        days=ledger_status(connection, due),
-        behind=tuple(day for (day,) in behind),
-        pending=pending,
-        board=leaderboard(connection) if has_board(connection) else None,
-    )
+    return tuple(day for (day,) in behind)
 
 
 def has_board(connection: "DuckDBPyConnection") -> bool:

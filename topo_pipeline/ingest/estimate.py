@@ -59,6 +59,15 @@ def missing_days(warehouse: Warehouse, days: Iterable[date]) -> list[date]:
     return [day for day in days if landed.get(day, True)]
 
 
+def first_landed(warehouse: Warehouse) -> date | None:
+    """Return the first landed day, if there is one.
+
+    Raises:
+        WarehouseError: the warehouse exists and can't be read.
+    """
+    return min(_landed(warehouse), default=None)
+
+
 def _query(first: Window, last: Window) -> ActivityQuery:
     return ActivityQuery(created_at_after=first.start - OVERLAP, created_at_before=last.end)
 

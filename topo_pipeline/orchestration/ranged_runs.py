@@ -89,6 +89,7 @@ def backfill(
     on_progress: Callable[[Progress], None],
     may_shrink: Iterable[date] = (),
     accept_unreadable: Iterable[date] = (),
+    behind: Iterable[date] = (),
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Read `days` in one run of the job `refresh`. A refused day doesn't delay the tables of other days.
@@ -103,6 +104,7 @@ def backfill(
         on_progress: Called for each day that lands and each step that starts.
         may_shrink: Days whose reload may remove any number of rows.
         accept_unreadable: Days that land, unproved, even if many of their rows can't be read.
+        behind: Landed days that are not in the tables yet. They are built too.
         is_stopped: Called after each day; returns whether to stop.
 
     Raises:
@@ -119,7 +121,8 @@ def backfill(
         on_progress(progress)
 
     stretches = list(contiguous(days))
-    selection = None if len(stretches) == 1 else _lists_and_activities(refresh)
+    late = set(behind) - set(days)
+    selection = None if len(stretches) == 1 and not late else _lists_and_activities(refresh)
     failures: list[_Failure] = []
     ending: str | None = None
     outages = 0  # stretches in a row
@@ -135,8 +138,9 @@ def backfill(
         if outages == OUTAGE_ERRORS and stretch is not stretches[-1]:
             ending = _DOWN
     landed, is_read = sorted(loads), ending != _INTERRUPTED and all(each.step == READING for each in failures)
-    if landed and is_read and (failures or ending or selection):
-        more, was_interrupted = _build_tables(refresh, landed, instance, on_progress)
+    built = sorted({*landed, *late})
+    if built and is_read and (failures or ending or selection):
+        more, was_interrupted = _build_tables(refresh, built, instance, on_progress)
         failures, ending = failures + more, was_interrupted or ending
     return Outcome(tuple(landed), tuple(_problems(failures, ending, days, landed)), loads)
 

@@ -85,6 +85,29 @@ def test_missing_reads_only_the_days_that_have_not_landed(
     assert (again.returncode, again.stdout) == (0, "No day is missing.\n")
 
 
+def test_landed_days_that_are_not_in_the_tables_are_built_by_the_next_backfill(
+    backfilled: tuple[Path, CompletedProcess[str]], api_url: str, tmp_path: Path
+) -> None:
+    """Such days remain when a run is killed after its days have landed."""
+    folder = shutil.copytree(backfilled[0], tmp_path / "copy")
+    answer(folder, "backfill", "2026-03-05", "2026-03-06", tables=(), TOPO_API_URL=api_url)
+    status = answer(folder, "status").stdout
+    assert "2 days not in the tables yet: 2026-03-05 to 2026-03-06" in status
+    assert "To build the tables: topo-pipeline backfill --missing" in status
+    command = ("backfill", "2026-03-01", "2026-03-06", "--missing")
+    done = answer(folder, *command, tables=["sequence_activity"], TOPO_API_URL=api_url)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (0, "Building 2 days")
+    with duckdb.connect(folder / "data" / "topo.duckdb", read_only=True) as connection:
+        in_tables = connection.execute("SELECT DISTINCT day FROM engagement.sequence_activity").fetchall()
+        loads = connection.execute("SELECT count(*) FROM topo.topo.loads").fetchone()
+    assert {day.day for (day,) in in_tables} >= {2, 5, 6}
+    assert loads == (6,)
+    assert "not in the tables" not in answer(folder, "status").stdout
+    answer(folder, "backfill", "2026-03-07", tables=(), TOPO_API_URL=api_url)
+    assert answer(folder, "backfill", "2026-03-09", tables=["sequence_activity"], TOPO_API_URL=api_url).returncode == 0
+    assert "not in the tables" not in answer(folder, "status").stdout
+
+
 @pytest.mark.parametrize(
     ("option", "says"), [("--missing", "No day is missing."), ("--last=7d", "No day is over yet.")]
 )
