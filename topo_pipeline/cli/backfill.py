@@ -90,7 +90,7 @@ def backfill(
         accepted = [arguments.day(day) for day in accept_unreadable or []]
         _require_read(days, {"--allow-shrink": may_shrink, "--accept-unreadable": accepted})
         behind = _days_behind()
-        if not days and not behind and not as_json:
+        if not days and not as_json and (dry_run or not behind):
             out.print("No day is missing." if missing else "No day is over yet.")
             return
         if dry_run:

@@ -95,6 +95,7 @@ def test_landed_days_that_are_not_in_the_tables_are_built_by_the_next_backfill(
     assert "2 days not in the tables yet: 2026-03-05 to 2026-03-06" in status
     assert "To build the tables: topo-pipeline backfill --missing" in status
     command = ("backfill", "2026-03-01", "2026-03-06", "--missing")
+    assert answer(folder, *command, "--dry-run", TOPO_API_URL=api_url).stdout == "No day is missing.\n"
     done = answer(folder, *command, tables=["sequence_activity"], TOPO_API_URL=api_url)
     assert (done.returncode, done.stderr.splitlines()[0]) == (0, "Building 2 days")
     with duckdb.connect(folder / "data" / "topo.duckdb", read_only=True) as connection:

@@ -1,4 +1,4 @@
-"""The kept reports: one a day, at most so many, and what is read of them."""
+"""The kept reports: the last one of each day, the newest 53 days, and what later reports read from them."""
 
 import json
 import stat
