@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from topo_pipeline.defs.publish import REPORT, about, write_report
+from topo_pipeline.defs.publish import REPORT, about, findings, write_report
 from topo_pipeline.defs.resources import Clock, Warehouse
 from topo_pipeline.settings import Settings
 
@@ -31,7 +31,9 @@ def write_message(
 ) -> dict[str, str]:
     """Write the report, so that message and report have the same numbers. Return the message and the report's path."""
     published = write_report(warehouse, clock, settings)
-    context.log_event(dg.AssetMaterialization(REPORT, metadata=about(published)))
+    metadata = about(published)
+    context.log_event(dg.AssetMaterialization(REPORT, metadata=metadata))
+    context.log_event(findings(metadata))
     return {"text": published.text, "report": str(published.kept)}
 
 

@@ -3,6 +3,7 @@
 What they write is in `report` and `exports`.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from topo_pipeline.report.page import Published
 
 REPORT = dg.AssetKey(["publish", "engagement_report"])
+SUMMARY = dg.AssetKey(["engagement", "sequence_summary"])
 _DESCRIPTIONS = {
     "s3": "Every table as Parquet files in `TOPO_PUBLISH_S3`, below a `latest.json` that names the newest export.",
     "postgres": "Every table in the Postgres database `TOPO_PUBLISH_POSTGRES`, replaced in one transaction.",
@@ -37,10 +39,15 @@ _TABLES = [dg.AssetKey(["engagement", name]) for name in tables()]
     pool="warehouse",
 )
 def engagement_report(
-    warehouse: dg.ResourceParam[Warehouse], clock: dg.ResourceParam[Clock], settings: dg.ResourceParam[Settings]
+    context: dg.AssetExecutionContext,
+    warehouse: dg.ResourceParam[Warehouse],
+    clock: dg.ResourceParam[Clock],
+    settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
     """The engagement report: one HTML file in `TOPO_REPORT_DIR`, written from the current tables."""
-    return dg.MaterializeResult(metadata=about(write_report(warehouse, clock, settings)))
+    metadata = about(write_report(warehouse, clock, settings))
+    context.log_event(findings(metadata))
+    return dg.MaterializeResult(metadata=metadata)
 
 
 def write_report(warehouse: Warehouse, clock: Clock, settings: Settings) -> "Published":
@@ -70,13 +77,18 @@ def about(published: "Published") -> dict[str, Any]:
 
     return {
         "path": dg.MetadataValue.path(published.path),
-        "open": dg.MetadataValue.url(published.path.as_uri()),
+        "open": dg.MetadataValue.url(published.url),
         "kept": dg.MetadataValue.path(published.kept),
         "bytes": published.size,
         "as_of": str(published.as_of or "no complete day yet"),
         "sequences": published.sequences,
         "do_this_week": dg.MetadataValue.md(to_do(published.to_do)),
     }
+
+
+def findings(metadata: Mapping[str, Any]) -> dg.AssetObservation:
+    """Return what the report says to do, for the page of `sequence_summary`, which is built before the findings."""
+    return dg.AssetObservation(SUMMARY, metadata={name: metadata[name] for name in ("do_this_week", "as_of", "open")})
 
 
 @dg.asset(

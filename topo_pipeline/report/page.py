@@ -56,6 +56,7 @@ class Published:
 
     Attributes:
         path: The file.
+        url: Where it can be opened.
         size: In bytes.
         as_of: The last day that the rates cover. None if no day is over yet.
         sequences: The number of sequences.
@@ -65,6 +66,7 @@ class Published:
     """
 
     path: Path
+    url: str
     size: int
     as_of: date | None
     sequences: int
@@ -130,7 +132,7 @@ def publish(
         timezone: The reporting time zone (IANA name).
         rules: The rules that the tables were built with.
         now: The time shown in the report as the time of writing.
-        url: Where others can open the report, for the message. By default its path.
+        url: Where others can open the report. By default its path.
 
     Raises:
         OSError: The folder can't be written.
@@ -142,7 +144,8 @@ def publish(
     with replacing(path) as new:
         new.write_text(page.html, encoding="utf-8")
     kept = archive.keep(folder, page.html, page.facts) if page.facts else path
-    return Published(path, path.stat().st_size, page.as_of, page.sequences, page.text, kept, page.to_do)
+    where = url or path.resolve().as_uri()
+    return Published(path, where, path.stat().st_size, page.as_of, page.sequences, page.text, kept, page.to_do)
 
 
 def render(

@@ -33,7 +33,7 @@ def test_the_report_opens_in_the_browser_if_there_is_one(
 
     monkeypatch.setattr("webbrowser.open", browser)
     path = tmp_path / "report.html"
-    monkeypatch.setattr(report, "write_report", lambda: Published(path, 0, None, 0, "", path))
+    monkeypatch.setattr(report, "write_report", lambda: Published(path, path.as_uri(), 0, None, 0, "", path))
     result = answer(tmp_path, "report", "--open")
     assert result.returncode == 0
     assert result.stdout.split() == [str(tmp_path / "report.html")]

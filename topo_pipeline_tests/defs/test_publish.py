@@ -58,6 +58,15 @@ def test_the_report_shows_what_is_in_the_tables_and_dagster_links_to_it(reportin
     assert {file.name for file in path.parent.iterdir()} == {path.name, "reports"}
 
 
+def test_the_page_of_the_summary_shows_the_findings_of_the_last_report(reporting: Pipeline, tmp_path: Path) -> None:
+    result = publish(reporting)
+    [written] = result.asset_materializations_for_node("publish__engagement_report")
+    event = reporting.instance.fetch_observations(dg.AssetKey(["engagement", "sequence_summary"]), limit=2).records
+    assert [record.asset_observation.metadata for record in event] == [
+        {name: written.metadata[name] for name in ("do_this_week", "as_of", "open")}
+    ]
+
+
 def error_of(result: dg.ExecuteInProcessResult) -> str:
     [event] = result.get_step_failure_events()
     data = event.step_failure_data.user_failure_data
