@@ -200,11 +200,13 @@ def _verdict(found: Comparison, difference: float) -> str:
     if found.is_clear:
         higher = one if difference > 0 else other
         return f"{higher['name']} has the higher reply rate: 0 is in neither range."
-    is_first = difference > 0 if found.first_is_above is None else found.first_is_above
-    step = _STEPS.get(found.chance or "", "perhaps")
+    step = _STEPS.get(found.chance or "")
+    if step is None:
+        return "Not decided: either may be ahead. Wait for more contacts."
+    higher = one if found.first_is_above else other
     return (
-        f"Not decided: {(one if is_first else other)['name']} is {step} ahead, but the range for a look every week"
-        " includes 0. Wait for more contacts."
+        f"Not decided: {higher['name']} is {step} ahead, but the range for a look every week includes 0."
+        " Wait for more contacts."
     )
 
 

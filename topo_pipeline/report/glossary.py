@@ -31,7 +31,7 @@ _TERMS = {
     ),
     "chance": (
         "Likely, very likely",
-        "Likely: the chance is at least 80%. Very likely: at least 95%. Perhaps: less than 80%.",
+        "Likely: the chance is at least 80%. Very likely: at least 95%. About even: less than 80%.",
     ),
     "evidence": (
         "Few contacts",

@@ -124,7 +124,7 @@ def test_a_warehouse_without_tables_says_what_to_do(workspace: Workspace, tmp_pa
 def test_empty_tables_say_that_no_day_was_read(workspace: Workspace, tmp_path: Path) -> None:
     workspace.build()
     page = report(workspace, tmp_path / "report").path.read_text(encoding="utf-8")
-    assert "No day was read yet." in page
+    assert "No day has been read yet" in page
 
 
 def test_days_without_activities_say_so(workspace: Workspace, tmp_path: Path) -> None:
