@@ -3,6 +3,7 @@
 import re
 import sys
 import uuid
+from contextlib import suppress
 from datetime import date, timedelta
 
 import typer
@@ -12,6 +13,7 @@ from topo_pipeline.days import days_between
 from topo_pipeline.settings import get_settings
 
 _DAYS_AGO = {"today": 0, "yesterday": 1}
+_DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")  # Python also reads 20260301 and 2026-W10-1
 _SPAN = re.compile("([1-9][0-9]{0,3})([dw])")
 
 
@@ -44,10 +46,10 @@ def day(text: str) -> date:
     """Parse a reporting day: a date, `today` or `yesterday`."""
     if text in _DAYS_AGO:
         return today() - timedelta(days=_DAYS_AGO[text])
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        fail(f"{text!r} is not a date. Use YYYY-MM-DD, today or yesterday.", 2)
+    with suppress(ValueError):
+        if _DATE.fullmatch(text):
+            return date.fromisoformat(text)
+    fail(f"{text!r} is not a date. Use YYYY-MM-DD, today or yesterday.", 2)
 
 
 def last(text: str) -> tuple[date, date]:
@@ -57,7 +59,7 @@ def last(text: str) -> tuple[date, date]:
     """
     found = _SPAN.fullmatch(text)
     if not found:
-        fail(f"{text!r} is not a number of days or weeks. Use for example 7d or 4w.", 2)
+        fail(f"{text!r} is not a number of days or weeks from 1 to 9999. Use for example 7d or 4w.", 2)
     count = int(found[1]) * (7 if found[2] == "w" else 1)
     first = today() - timedelta(days=count)
     return max(first, get_settings().start_date), day("yesterday")

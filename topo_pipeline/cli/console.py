@@ -58,8 +58,10 @@ def report_errors() -> Iterator[None]:
 
     try:
         yield
-    except (HomeUnusable, UnderWay, SettingsError, TopoError, WarehouseError, OSError) as error:
+    except (HomeUnusable, UnderWay, SettingsError, TopoError, WarehouseError) as error:
         fail(str(error))
+    except OSError as error:
+        fail(f"{error.strerror}: {error.filename}" if error.filename else str(error))
     except ModuleNotFoundError as error:
         if error.name not in {"fastapi", "uvicorn"}:
             raise

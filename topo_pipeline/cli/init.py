@@ -26,13 +26,14 @@ def init(
     """
     with report_errors():
         home = folder.absolute() / ".dagster"
-        written = [name for name, is_new in _write(folder, home).items() if is_new]
+        found = _write(folder, home)
+        written = [name for name, is_new in found.items() if is_new]
         with err.status("Preparing Dagster's home"):
             from topo_pipeline.orchestration.instance import prepare
 
             prepare(home)
     if not written:
-        fail(f"{folder.absolute()} has these files already. Nothing was changed.")
+        fail(f"{folder.absolute()} has {', '.join(found)} already. Nothing was changed.")
     out.print(f"Written in {folder.absolute()}: {', '.join(written)}.", soft_wrap=True, markup=False, highlight=False)
     go = f"cd {shlex.quote(str(folder))}, " if folder.absolute() != Path.cwd() else ""
     out.print(f"Next: {go}set TOPO_API_KEY in .env, and run: {program()} doctor", soft_wrap=True, highlight=False)

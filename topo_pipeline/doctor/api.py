@@ -55,17 +55,16 @@ def look(settings: Settings, clock: Callable[[], datetime], known: Known) -> Ite
     answers = asyncio.run(_ask(client, clock()))
     known.organization_id = answers.me.organization_id if answers.me else None
     host = urlsplit(settings.api_url).netloc
-    yield _reached(host, answers)
     if settings.api_key is None:
         do = "Set it in .env or the environment. The demo needs no key: topo-pipeline demo"
         yield problem("key", "TOPO_API_KEY is not set.", do)
-    elif answers.response is None:
-        yield unknown("key", f"{host} was not reached")
-    else:
-        yield _key(answers)
+    yield _reached(host, answers)
     if answers.response is None:
-        yield from (unknown(check, f"{host} was not reached") for check in ("clock", "rate"))
+        missing = ("clock", "rate") if settings.api_key is None else ("key", "clock", "rate")
+        yield from (unknown(check, f"{host} was not reached") for check in missing)
         return
+    if settings.api_key is not None:
+        yield _key(answers)
     yield _clock(answers.response)
     yield _rate(settings, answers)
 

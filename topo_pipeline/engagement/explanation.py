@@ -56,6 +56,8 @@ WHERE axis = 'touched' AND sequence_template_id = coalesce($sequence, sequence_t
 ORDER BY sequence_template_id, counted_on
 """
 
+SHOWN = 5  # sequences that an error names
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -80,8 +82,11 @@ def find(connection: "DuckDBPyConnection", text: str) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        several = "; ".join(f"{names[number]} ({number})" if equal else names[number] for number in found[:5])
-        raise SequenceUnclear(f"{len(found)} sequences match {text!r}: {several}. Use more of the name, or the id.")
+        several = "; ".join(f"{names[number]} ({number})" if equal else names[number] for number in found[:SHOWN])
+        more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        raise SequenceUnclear(
+            f"{len(found)} sequences match {text!r}: {several}{more}. Use more of the name, or the id."
+        )
     close = get_close_matches(text, names.values(), n=3, cutoff=0.4)
     hint = f"Did you mean: {'; '.join(close)}?" if close else "List them with: topo-pipeline sequences"
     raise SequenceUnclear(f"No sequence matches {text!r}. {hint}")

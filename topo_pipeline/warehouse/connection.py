@@ -180,7 +180,7 @@ class Warehouse:
     def _open(self, buffer: "Buffer | None" = None, *, read_only: bool = False) -> Iterator[DuckDBPyConnection]:
         if read_only and not self.exists():
             raise WarehouseError(
-                f"There is no warehouse at {self.name} yet: read a day first: topo-pipeline backfill yesterday."
+                f"There is no warehouse at {self.name} yet. Read a day first: topo-pipeline backfill yesterday."
             )
         attachment = self.place.attachment(read_only=read_only)
         with ExitStack() as held:

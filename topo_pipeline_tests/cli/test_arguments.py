@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 
 import pytest
+import typer
 
 from topo_pipeline.cli import arguments
 from topo_pipeline.settings import get_settings
@@ -40,3 +41,10 @@ def test_a_span_ends_yesterday_and_begins_no_earlier_than_the_first_partition(
 ) -> None:
     in_zone("UTC")
     assert arguments.last(span) == (date(2026, 3, first), date(2026, 3, 8))
+
+
+@pytest.mark.parametrize("text", ["20260301", "2026-W10-1", "2026-3-1", "2026-02-30", "٢٠٢٦-٠٣-٠١", ""])
+def test_a_date_has_one_spelling(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit):
+        arguments.day(text)
+    assert "is not a date. Use YYYY-MM-DD, today or yesterday." in capsys.readouterr().err

@@ -36,7 +36,7 @@ def test_init_keeps_files_that_exist(tmp_path: Path) -> None:
     assert not (tmp_path / "dg.toml").exists()
     assert "workspace.yaml, .dagster" in done.stdout
     again = answer(tmp_path, "init")
-    assert_one_sentence(again, "has these files already. Nothing was changed.")
+    assert_one_sentence(again, f"{tmp_path} has .env, workspace.yaml, .dagster already. Nothing was changed.")
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,8 @@ def test_the_wheel_has_what_the_command_line_needs_without_a_checkout(tmp_path: 
     done = run(tmp_path / "empty", sys.executable, "-c", code, "init", **there)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (tmp_path / "empty").iterdir()} == WRITTEN
+
+
+def test_a_folder_that_cannot_be_created_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert_one_sentence(answer(tmp_path, "init", "file/folder"), "Not a directory: file/folder")

@@ -129,7 +129,7 @@ def test_a_re_execution_from_the_failure_repeats_nothing_that_arrived(
 def test_without_a_report_nothing_is_sent(monday: Monday) -> None:
     path_of(monday.pipeline.warehouse).unlink()
     result = monday.send()
-    assert "read a day first" in errors_of(result)["write_message"]
+    assert "Read a day first" in errors_of(result)["write_message"]
     assert monday.chat.texts == monday.mail.mails == []
 
 

@@ -81,4 +81,4 @@ def test_an_unwritable_folder_is_a_one_line_error(reporting: Pipeline, tmp_path:
 
 def test_publishing_without_a_warehouse_is_an_error(reporting: Pipeline) -> None:
     path_of(reporting.warehouse).unlink()
-    assert "read a day first" in error_of(publish(reporting))
+    assert "Read a day first" in error_of(publish(reporting))
