@@ -3,7 +3,6 @@
 import re
 import sys
 import uuid
-from contextlib import suppress
 from datetime import date, timedelta
 
 import typer
@@ -46,10 +45,12 @@ def day(text: str) -> date:
     """Parse a reporting day: a date, `today` or `yesterday`."""
     if text in _DAYS_AGO:
         return today() - timedelta(days=_DAYS_AGO[text])
-    with suppress(ValueError):
-        if _DATE.fullmatch(text):
-            return date.fromisoformat(text)
-    fail(f"{text!r} is not a date. Use YYYY-MM-DD, today or yesterday.", 2)
+    try:
+        if _DATE.fullmatch(text) is None:
+            raise ValueError
+        return date.fromisoformat(text)
+    except ValueError:
+        fail(f"{text!r} is not a date. Use YYYY-MM-DD, today or yesterday.", 2)
 
 
 def last(text: str) -> tuple[date, date]:

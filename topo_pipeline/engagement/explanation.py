@@ -125,7 +125,7 @@ def explanations(connection: "DuckDBPyConnection", rules: Rules, sequence: str |
             ("Early read", sentences.early_read(facts)),
             ("Change", sentences.change(facts)),
             ("Still to come", _still_to_come(forecasts.get(number, []))),
-            ("More to know", sentences.more_to_come(to_come, window)),
+            ("When more is known", sentences.more_to_come(to_come, window)),
             ("Comparison", sentences.contacts_needed(facts, rules.detectable_ratio)),
         )
         found[number] = Explanation(facts["name"], facts["status"], last_day, parts)

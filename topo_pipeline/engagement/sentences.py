@@ -43,7 +43,9 @@ def rank(row: Row) -> str:
         return f"None: {row['rank_reason']}."
     if row["ranked"] == 1:
         return "The only sequence with enough contacts for a rank."
-    place = f"{row['reply_rank']} of {row['ranked']}, by reply rate adjusted for the number of contacts."
+    place = (
+        f"{row['reply_rank']} of {row['ranked']} ranked sequences, by reply rate adjusted for the number of contacts."
+    )
     other = row["other_name"]
     if row["standing"] == "best":
         return f"{place} The chance that it is the best is at least 80%."
@@ -78,8 +80,8 @@ def early_read(row: Row) -> str:
     few = _SAYS_LITTLE if row["early_rate_evidence"] in _FEW else ""
     return (
         f"{row['early_rate_num']:,} of the {counted(row['early_contacts'], 'contact')} first messaged or"
-        f" invited since {day(row['early_first_day'])} {has} replied so far. Some replies are still to come, so these"
-        f" contacts count as {row['early_rate_den']:,.0f}: {percent(row['early_rate'])}, likely range"
+        f" invited since {day(row['early_first_day'])} {has} replied so far. Allowing for the replies still to come:"
+        f" {percent(row['early_rate'])}, likely range"
         f" {_range(row['early_rate_low'], row['early_rate_high'])}.{few} All sequences together:"
         f" {percent(row['early_rate_of_all'])}.{pending}{left_out}"
     )
@@ -97,8 +99,8 @@ def change(row: Row) -> str:
     )
     return (
         f"{verdict[row['signal']]}: {counted(row['current_replies'], 'reply', 'replies')} so far from the contacts of"
-        f" the four weeks before {day(row['monday'])}. The eight weeks before, and what the other sequences did, led to"
-        f" expect about {_about(expected)}.{limits}{left_out}"
+        f" the four weeks before {day(row['monday'])}. About {_about(expected)} were expected from the eight weeks"
+        f" before and from what the other sequences did.{limits}{left_out}"
     )
 
 
@@ -120,8 +122,8 @@ def _expected(row: Row) -> str:
     if row["expected_low"] is None:
         return f"{number} ({row['reason']})"
     low, high = (f"{max(0, round(row[end])):,}" for end in ("expected_low", "expected_high"))
-    record = f"{row['past_within']} of the last {row['past_forecasts']} such ranges contained the result"
-    return f"{number} (80% range {low}–{high}; {record})"
+    record = f"right {row['past_within']} of the last {row['past_forecasts']} times"
+    return f"{number} (80% range {low}–{high}, {record})"
 
 
 def more_to_come(row: Row, window_days: int) -> str:
@@ -179,11 +181,10 @@ def difference(found: Comparison) -> list[str]:
     needs = " or ".join(
         f"{number:,} if one has {said[word]} their common rate" for word, number in found.needed.items()
     )
-    low, high, weekly_low, weekly_high = map(points, (found.low, found.high, found.weekly_low, found.weekly_high))
+    low, high = points(found.weekly_low), points(found.weekly_high)
     return [
-        f"Difference, {found.first['name']} minus {found.second['name']}: {points(found.difference)} points."
-        f" Likely range: {low} to {high} for a single look, {weekly_low} to {weekly_high} if you look every week,"
-        " because each look is another chance to be misled.",
+        f"Difference, {found.first['name']} minus {found.second['name']}: {points(found.difference)} points, likely"
+        f" range {low} to {high}, wide enough for somebody who looks every week.",
         _verdict(found, found.difference),
         f"Contacts that each needs, to detect a difference in 4 of 5 cases: {needs}."
         if needs
@@ -199,15 +200,12 @@ def _verdict(found: Comparison, difference: float) -> str:
         return f"Not decided: {' and '.join(thin)}, and {FEW} are needed."
     if found.is_clear:
         higher = one if difference > 0 else other
-        return f"{higher['name']} has the higher reply rate: 0 is in neither range."
+        return f"{higher['name']} has the higher reply rate: the range does not include 0."
     step = _STEPS.get(found.chance or "")
     if step is None:
-        return "Not decided: either may be ahead. Wait for more contacts."
+        return "Not decided yet: either may be ahead. Wait for more contacts."
     higher = one if found.first_is_above else other
-    return (
-        f"Not decided: {higher['name']} is {step} ahead, but the range for a look every week includes 0."
-        " Wait for more contacts."
-    )
+    return f"Not decided yet: {higher['name']} is {step} ahead, but the range includes 0. Wait for more contacts."
 
 
 def times(ratio: float) -> dict[str, str]:

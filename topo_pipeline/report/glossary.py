@@ -31,7 +31,7 @@ _TERMS = {
     ),
     "chance": (
         "Likely, very likely",
-        "Likely: the chance is at least 80%. Very likely: at least 95%. About even: less than 80%.",
+        "Likely: the chance is at least 80%. Very likely: at least 95%. Not clear: less than 80%.",
     ),
     "evidence": (
         "Few contacts",
@@ -40,12 +40,13 @@ _TERMS = {
     "change": (
         "Change",
         "Replies of the last four weeks against the eight weeks before, and against what the other sequences did."
-        " Up and down are beyond chance. Too few contacts: even a fall to half would not be noticed.",
+        " Up and down are changes that chance alone rarely brings. Unclear, few contacts: even a fall to half would not"
+        " be noticed.",
     ),
     "trend": (
         "Trend",
         "The final reply rate over time, four weeks at a time, where these have at least {evidence_small} contacts."
-        " Below the line: its first and last value. The bottom is 0% and the top is the sequence's own highest value.",
+        " Below the line: its first and last value. All lines have the same scale, from 0%.",
     ),
     "rank": (
         "Order",
@@ -55,8 +56,8 @@ _TERMS = {
     "answer": (
         "Answer",
         "A contact with several replies counts once: a meeting before a positive reply, then opt-out, negative,"
-        " neutral and not classified, out of office and bounced. Not every opt-out and bounce is a reply, so there"
-        " can be more of them. Answers that no contact gave are not listed.",
+        " neutral and not classified, out of office and bounced. Opt-outs and bounces"
+        " without a reply are not counted here.",
     ),
     "expected": (
         "Still to come",

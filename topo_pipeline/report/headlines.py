@@ -26,7 +26,7 @@ def early_counts(row: Row) -> str:
 def final(row: Row, rules: Rules) -> str:
     """Say the final rate of a week with its counts."""
     return (
-        f"Final rate of the last complete week: {percent(row['rate'])}, likely range"
+        f"Latest final rate: {percent(row['rate'])}, likely range"
         f" {range_of(row['low'], row['high'])}. {final_counts(row, rules)}"
     )
 

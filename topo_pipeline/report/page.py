@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "engagement_report.html"
 IN_SHORT = 20  # sequences of which paper has the most important sentences
-_IN_SHORT = {"Rank", "Early read", "Change", "More to know"}
+_IN_SHORT = {"Rank", "Early read", "Change", "When more is known"}
 _SOLID = {"usable": 2, "directional": 2, "too_small": 1, "none": 0}
 
 

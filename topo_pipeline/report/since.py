@@ -109,7 +109,7 @@ def since(
         why = "The rules or their defaults have changed since then, so rates and findings are not compared."
         return Since(title, sentences=(*days_added, why, *notes))
     new, gone = _findings(now, then)
-    same = [] if new or gone else ["No finding is new, and none is gone."]
+    same = [] if new or gone else ["The findings are the same as in that report."]
     others = [*_ranks(now, then), *_changes(now, then), *_corrections(connection, now, then, weeks)]
     return Since(title, tuple(new), (*days_added, *gone, *same, *others, *notes))
 

@@ -21,12 +21,12 @@ from topo_pipeline.report.queries import QUIET_DAYS, Row
 _STEPS: dict[str | None, str] = {
     "very_likely": "very likely",
     "likely": "likely",
-    "about_even": "about even",
+    "about_even": "not clear",
     None: "not known",
 }
 OUTCOMES = {
     "meeting": "Meeting booked",
-    "positive": "Positive",
+    "positive": "Positive, no meeting",
     "neutral": "Neutral",
     "negative": "Negative",
     "opt_out": "Opt-out",
@@ -76,7 +76,7 @@ def outcomes(row: Row) -> list[tuple[str, int]]:
 def change(row: Row) -> str:
     """Return whether the rate of a sequence has changed, in a few words."""
     if row["signal"] == "no_clear_change" and row["signal_reason"]:
-        return "too few contacts"
+        return "unclear, few contacts"
     return sentences.CHANGES.get(row["signal"], "not judged")
 
 
@@ -100,15 +100,15 @@ def next_final(monday: date, window_days: int) -> str:
 def change_of_all(row: Row | None, found: Iterable[Finding], names: Mapping[str, str], rules: Rules) -> str:
     """Say whether replies have changed in all sequences together, given the row of the workspace and the findings."""
     if row is None or row["signal"] is None:
-        return f"Not judged: {row['signal_reason'] if row else 'no day is over and proved complete yet'}."
+        reason = row["signal_reason"] if row else "no day is over and proved complete yet"
+        return f"Whether replies have changed is not known: {reason}."
     clear = findings((each for each in found if each.kind in {"all_up", "all_down"}), names, rules)
     if clear:
         return clear[0].claim
     return (
-        "No clear change. The contacts of the last four weeks sent"
-        f" {counted(row['current_replies'], 'reply', 'replies')} so far, where about"
-        f" {count(round(_expected_of_all(row)))} were expected, in the"
-        f" {counted(row['comparable_sequences'], 'sequence')} that can be judged."
+        f"No clear change: {counted(row['current_replies'], 'reply', 'replies')} so far from the contacts of the last"
+        f" four weeks, where about {count(round(_expected_of_all(row)))} were expected. This compares"
+        f" {counted(row['comparable_sequences'], 'sequence')}{' together' if row['comparable_sequences'] > 1 else ''}."
     )
 
 
@@ -162,7 +162,7 @@ def findings(found: Iterable[Finding], names: Mapping[str, str], rules: Rules) -
     """Put findings into words. `names` has the name of each sequence by its id."""
     said = []
     for finding in found:
-        name = isolated(names[finding.sequence_id]) if finding.sequence_id else ""
+        name = f"“{isolated(names[finding.sequence_id])}”" if finding.sequence_id else ""
         said.append(Said(*_SAID[finding.kind](finding.facts, name, rules), finding.sequence_id))
     return said
 
@@ -172,7 +172,7 @@ def _unknown_days(facts: Row, _name: str, rules: Rules) -> tuple[str, str, str]:
     return (
         f"{counted(number, 'day')} of the last 30 {'was' if number == 1 else 'were'} not read in full.",
         f"{between}. Contacts whose {rules.reply_window_days} days contain such a day are in no rate.",
-        f"Have the days read again: topo-pipeline backfill {facts['first_day']} {facts['last_day']}",
+        f"Read the days again: topo-pipeline backfill {facts['first_day']} {facts['last_day']}",
     )
 
 
@@ -213,21 +213,24 @@ def _compared(word: str, action: str) -> Callable[[Row, str, Rules], tuple[str, 
 
 def _better(facts: Row, name: str, rules: Rules) -> tuple[str, str, str]:
     """As `_compared`, but without more contacts if replies have gone down or the early read is clearly lower."""
-    claim, evidence, action = _compared("better", "Add contacts to it first, and try its approach in the others.")(
-        facts, name, rules
-    )
+    claim, evidence, action = _compared(
+        "better", "Add contacts to it first. Find out what it does differently, and test that in another sequence."
+    )(facts, name, rules)
     is_lower = facts["early_rate"] is not None and facts["early_rate_high"] < facts["rate"]
     if facts["early_rate"] is not None:
-        newest = f"Its newest {counted(facts['early_contacts'], 'contact')}{' reply less so far' if is_lower else ''}"
+        lower = ", which is lower" if is_lower else ""
         likely = range_of(facts["early_rate_low"], facts["early_rate_high"])
-        evidence += f" {newest}: early read {percent(facts['early_rate'])}, likely range {likely}."
+        evidence += (
+            f" Early read of its newest {counted(facts['early_contacts'], 'contact')}:"
+            f" {percent(facts['early_rate'])}, likely range {likely}{lower}."
+        )
     if facts["signal"] == "down":
         action = "Find out what changed in the last month before you add contacts: replies to it have gone down."
     elif is_lower:
         final = facts["early_last_day"] + timedelta(days=rules.reply_window_days + 1)
         action = (
-            "Try its approach in the others. Before you add many contacts, wait for the final rate of its newest ones,"
-            f" known on {day(final)}."
+            "Find out what it does differently, and test that in another sequence. Before you add many contacts to it,"
+            f" wait for the final rate of its newest ones on {day(final)}."
         )
     return claim, evidence, action
 
@@ -262,9 +265,9 @@ def _no_new_contacts(facts: Row, name: str, _rules: Rules) -> tuple[str, str, st
 
 def _tracking_off(facts: Row, name: str, _rules: Rules) -> tuple[str, str, str]:
     return (
-        f"Email tracking is off for {name}.",
-        f"{counted(facts['sends'], 'email')} in 28 days, and not one open or click.",
-        "Turn tracking on in Topo if you want opens and clicks. Reply rates don't need it.",
+        f"Email tracking seems to be off for {name}.",
+        f"{counted(facts['sends'], 'email')} in 28 days without one open or click.",
+        "Check the setting in Topo if you want opens and clicks. Reply rates don't need it.",
     )
 
 
@@ -291,7 +294,7 @@ _SAID = {
     "down": _changed("down", "Look for what changed in the last month: its text, its contacts, its sender."),
     "silent": _silent,
     "better": _better,
-    "worse": _compared("worse", "Rewrite it before you add contacts."),
+    "worse": _compared("worse", "Check its list and its messages before you add contacts."),
     "up": _changed("up", "Find out what changed, and keep it."),
     "last_step": _last_step,
     "no_new_contacts": _no_new_contacts,

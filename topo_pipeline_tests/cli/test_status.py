@@ -50,9 +50,9 @@ def test_status_says_what_to_do_in_the_words_of_the_report(landed: Path) -> None
         said = advice(connection, DEFAULT_RULES)
     assert said is not None
     [first] = [each for each in said if "tracking" in each.claim]
-    assert first.claim == "Email tracking is off for \u2068Sequence 1\u2069."
+    assert first.claim == "Email tracking seems to be off for “\u2068Sequence 1\u2069”."
     shown = answer(landed, "status", TOPO_WAREHOUSE="topo.duckdb").stdout
-    assert f"Email tracking is off for Sequence 1. {first.action}" in " ".join(shown.split())
+    assert f"Email tracking seems to be off for “Sequence 1”. {first.action}" in " ".join(shown.split())
     [listed] = [
         each
         for each in json.loads(answer(landed, "status", "--json", TOPO_WAREHOUSE="topo.duckdb").stdout)["to_do"]

@@ -108,14 +108,14 @@ def test_a_sequence_without_a_rate_cannot_be_compared(workspace: Workspace) -> N
 def test_only_a_difference_beyond_the_weekly_range_holds(workspace: Workspace) -> None:
     clear, unclear = compared(workspace, "strong", "weak"), compared(workspace, "middle", "weak")
     assert (clear.is_clear, unclear.is_clear) == (True, False)
-    holds = "strong has the higher reply rate: 0 is in neither range."
+    holds = "strong has the higher reply rate: the range does not include 0."
     assert sentences(clear, 30)[3] == sentences(compared(workspace, "weak", "strong"), 30)[3] == holds
     assert sentences(replace(unclear, chance="likely"), 30)[3] == (
-        "Not decided: middle is likely ahead, but the range for a look every week includes 0. Wait for more contacts."
+        "Not decided yet: middle is likely ahead, but the range includes 0. Wait for more contacts."
     )
     assert sentences(compared(workspace, "tiny", "weak"), 30)[3] == (
         "Not decided: tiny has 20 counted contacts, and 30 are needed."
     )
-    assert sentences(replace(unclear, chance="about_even"), 30)[3].startswith("Not decided: either may be ahead.")
+    assert sentences(replace(unclear, chance="about_even"), 30)[3].startswith("Not decided yet: either may be ahead.")
     assert not replace(clear, weekly_low=-0.01).is_clear
     assert not replace(clear, weekly_low=-inf, weekly_high=0.0).is_clear

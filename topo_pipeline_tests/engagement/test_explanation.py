@@ -87,19 +87,19 @@ def test_a_rank_that_is_missing_is_announced_for_the_day_when_enough_contacts_ar
     parts = explained(workspace, "small")
     assert parts["Rank"] == "None: needs 30 contacts whose 30 days are over; 26 so far."
     # Of those first touched on 9 April, the last of 30 days is 9 May, so that 28 count on 10 May, and 31 on 15 May.
-    assert parts["More to know"] == (
+    assert parts["When more is known"] == (
         "The next contacts are counted on 10 May 2026. On 15 May 2026 enough are counted for a rank."
     )
-    assert "rank" not in explained(workspace, "later")["More to know"]
+    assert "rank" not in explained(workspace, "later")["When more is known"]
     assert explained(workspace, "over")["Rank"] == "None: the status is ARCHIVED."
-    assert explained(workspace, "big")["More to know"].startswith("Nothing until more contacts are messaged")
+    assert explained(workspace, "big")["When more is known"].startswith("Nothing until more contacts are messaged")
 
 
 def test_every_part_is_said_of_every_sequence(workspace: Workspace) -> None:
     for name in NAMES:
         parts = explained(workspace, name)
         assert [*parts] == [
-            "Reply rate", "Rank", "Early read", "Change", "Still to come", "More to know", "Comparison",
+            "Reply rate", "Rank", "Early read", "Change", "Still to come", "When more is known", "Comparison",
         ]  # fmt: skip
         assert all(text.endswith(".") and "None," not in text and "nan" not in text for text in parts.values())
 
@@ -129,7 +129,7 @@ RANKED = {"reply_rank": 2, "ranked": 9, "standing": None, "chance_below_first": 
         (RANKED | {"chance_below_first": "very_likely"}, "It is very likely below the first, X."),
         (RANKED | {"chance_below_first": "about_even"}, "It is not clearly below the first, X."),
         (RANKED | {"reply_rank": 1, "ranked": 1}, "The only sequence with enough contacts for a rank."),
-        (RANKED | {"other_name": None}, "2 of 9, by reply rate adjusted for the number of contacts."),
+        (RANKED | {"other_name": None}, "2 of 9 ranked sequences, by reply rate adjusted for the number of contacts."),
     ],
 )
 def test_a_rank_says_how_sure_it_is(row: dict[str, Any], says: str) -> None:
@@ -146,8 +146,8 @@ CHANGED = {
 def test_a_change_says_what_came_and_what_was_expected() -> None:
     # 50 of 100 worth of contacts, 20 replies before, the others at 0.9 of their baselines: 9.0.
     assert sentences.change(CHANGED) == (
-        "Replies have gone down: 1 reply so far from the contacts of the four weeks before 4 May 2026. The eight weeks"
-        " before, and what the other sequences did, led to expect about 9.0."
+        "Replies have gone down: 1 reply so far from the contacts of the four weeks before 4 May 2026. About 9.0 were"
+        " expected from the eight weeks before and from what the other sequences did."
     )
     assert sentences.change(CHANGED | {"signal": "up"}).startswith("Replies have gone up")
     few = {"signal": "no_clear_change", "halving_noticeable": False}
@@ -168,16 +168,16 @@ EARLY = {
 
 def test_an_early_read_is_given_next_to_that_of_all_sequences_and_with_replies_not_classified() -> None:
     assert sentences.early_read(EARLY) == (
-        "1 of the 14 contacts first messaged or invited since 3 April 2026 has replied so far. Some replies are"
-        " still to come, so these contacts count as 10: 10.0%, likely range 5.0–20.0%. From so few contacts, this says"
-        " little. All sequences together: 8.0%."
+        "1 of the 14 contacts first messaged or invited since 3 April 2026 has replied so far. Allowing for"
+        " the replies still to come: 10.0%, likely range 5.0–20.0%. From so few contacts, this says little."
+        " All sequences together: 8.0%."
     )
     assert "Topo has not classified 3 of the replies yet." in sentences.early_read(EARLY | {"early_pending": 3})
     none = {"early_rate": None, "early_reason": "no contact in the last 28 days"}
     assert sentences.early_read(EARLY | none) == "None: no contact in the last 28 days."
     left_out = "The contacts of 2 days are left out, because a day since then was not read in full."
     assert sentences.early_read(EARLY | {"early_days_left_out": 2}).endswith(f"8.0%. {left_out}")
-    assert sentences.change(CHANGED | {"change_days_left_out": 2}).endswith(f"9.0. {left_out}")
+    assert sentences.change(CHANGED | {"change_days_left_out": 2}).endswith(f"other sequences did. {left_out}")
 
 
 EXPECTED = {
@@ -192,8 +192,8 @@ def test_a_forecast_has_its_range_and_record_or_the_reason_why_there_is_none() -
         "reason": "no range yet: it needs 12 past forecasts and has 3",
     }  # fmt: skip
     assert sentences.forecast([EXPECTED, later]) == (
-        "Replies from contacts already messaged or invited: about 31 in the next 7 days (80% range 22–41; 10 of the"
-        " last 12 such ranges contained the result), and about 2 in the next 30 days (no range yet: it needs 12 past"
+        "Replies from contacts already messaged or invited: about 31 in the next 7 days (80% range 22–41, right 10 of"
+        " the last 12 times), and about 2 in the next 30 days (no range yet: it needs 12 past"
         " forecasts and has 3)."
     )
     unknown = EXPECTED | {"outcome": "meeting", "expected": None, "reason": "needs 60 meetings; 4 so far"}

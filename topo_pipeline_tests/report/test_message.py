@@ -50,7 +50,7 @@ def test_the_message_is_in_the_words_of_the_page(many: Reported) -> None:
     head, final, early, *still_to_come = replies.splitlines()
     assert head == "How many reply"
     text = re.sub(r" ([.,])", r"\1", Seen(many.page).all_text)  # a term is a link, so its text ends before the point
-    headlines = {"Final rate of the last complete week: ": final, "Early read of the newest contacts: ": early}
+    headlines = {"Latest final rate: ": final, "Early read of the newest contacts: ": early}
     for begins, line in headlines.items():
         assert line.startswith(begins)
         rate, rest = line.removeprefix(begins).split(", likely range ")

@@ -58,7 +58,7 @@ def change_of(many: Reported, name: str) -> str:
     [signals] = many.workspace.rows_of("sequence_signals", name)
     judged = {"up": "▲ up", "down": "▼ down", "no_clear_change": "no clear change", None: "not judged"}
     is_thin = signals["signal"] == "no_clear_change" and not signals["halving_noticeable"]
-    return "too few contacts" if is_thin else judged[signals["signal"]]
+    return "unclear, few contacts" if is_thin else judged[signals["signal"]]
 
 
 def test_every_number_in_the_list_is_in_the_tables(many: Reported) -> None:
@@ -81,7 +81,7 @@ def test_every_number_of_a_sequence_is_in_the_tables(many: Reported) -> None:
         row = many.workspace.summary(name)
         shown = seen.rows(f"sequence-{uid(name)}")
         answers = {
-            "Meeting booked": row["outcome_meeting"], "Positive": row["outcome_positive"],
+            "Meeting booked": row["outcome_meeting"], "Positive, no meeting": row["outcome_positive"],
             "Neutral": row["outcome_neutral"], "Negative": row["outcome_negative"], "Opt-out": row["outcome_opt_out"],
             "Not classified": row["outcome_unknown"] + row["outcome_pending"],
             "Out of office": row["outcome_out_of_office"], "Bounced": row["outcome_bounced"],
@@ -192,28 +192,25 @@ def test_every_number_of_the_comparison_is_in_the_tables(many: Reported) -> None
     first, second = (many.workspace.summary(f"sequence {n}") for n in (0, 1))
     counts = [second["reply_rate_num"], second["reply_rate_den"], first["reply_rate_num"], first["reply_rate_den"]]
     [cells] = Seen(many.page).rows("compare")[1:]
-    ranges = [
-        confint_proportions_2indep(*counts, method="newcomb", compare="diff", alpha=2 * stats.norm.sf(z))
-        for z in (stats.norm.isf(0.025), 2.8)
-    ]
+    weekly = confint_proportions_2indep(*counts, method="newcomb", compare="diff", alpha=2 * stats.norm.sf(2.8))
     difference = counts[0] / counts[1] - counts[2] / counts[3]
-    assert cells[1] == f"{in_points(difference)} {in_points(ranges[1][0])} to {in_points(ranges[1][1])}"
+    assert cells[1] == f"{in_points(difference)} {in_points(weekly[0])} to {in_points(weekly[1])}"
     below, above = (
         stats.beta(row["reply_rate_shrunken"] * size, (1 - row["reply_rate_shrunken"]) * size)
         for row in (second, first)
         for size in [row["reply_rate_den"] + row["reply_rate_contacts_added"]]
     )
     chance, _ = integrate.quad(lambda x: below.pdf(x) * above.sf(x), 0, 1, limit=500)
-    step = "very likely" if chance >= 0.95 else "likely" if chance >= 0.8 else "about even"
-    is_clear = not ranges[1][0] <= 0 <= ranges[1][1]
+    step = "very likely" if chance >= 0.95 else "likely" if chance >= 0.8 else "not clear"
+    is_clear = not weekly[0] <= 0 <= weekly[1]
     assert cells[2] == (step if is_clear else f"{step}, not decided")
     common = (counts[0] + counts[2]) / (counts[1] + counts[3])
     means = [(factor, common * (1 + factor) / 2) for factor in (0.5, 2)]
     needed = [ceil(16 * mean * (1 - mean) / (common * (factor - 1)) ** 2) for factor, mean in means]  # R. Lehr's rule
     assert cells[3] == f"{needed[0]:,} / {needed[1]:,}"
     said = Seen(many.page).text("difference")
-    low, high = (in_points(-end) for end in reversed(ranges[0]))
-    assert f"{in_points(-difference)} points. Likely range: {low} to {high} for a single look" in said
+    low, high = (in_points(-end) for end in reversed(weekly))
+    assert f"{in_points(-difference)} points, likely range {low} to {high}, wide enough for somebody" in said
     for row in (first, second):
         assert f"{row['reply_rate_num']} of {row['reply_rate_den']} contacts replied within 30 days" in said
 

@@ -59,7 +59,9 @@ def test_an_unusual_volume_is_new_each_time_and_never_gone(tables: duckdb.DuckDB
     then = replace(THEN, findings=(finding("unusual_volume", "a", "A sent 1."), finding("unusual_volume", "b")))
     now = replace(NOW, findings=(finding("unusual_volume", "a", "A sent 9."),))
     assert plain(moved(tables, then, now)) == ["New: A sent 9."]
-    assert plain(moved(tables, then, replace(now, findings=then.findings))) == ["No finding is new, and none is gone."]
+    assert plain(moved(tables, then, replace(now, findings=then.findings))) == [
+        "The findings are the same as in that report."
+    ]
 
 
 def test_long_lists_are_cut_and_the_rest_is_counted(tables: duckdb.DuckDBPyConnection) -> None:
@@ -198,7 +200,7 @@ def test_new_days_and_earlier_days_that_changed_are_counted_apart(reported: Work
         "Since the report of 9 March 2026",
         "New in the data, 9–15 March 2026: 3 messages and invitations, 3 new contacts, 2 replies (1 positive) and 1"
         " meeting.",
-        "No finding is new, and none is gone.",
+        "The findings are the same as in that report.",
         "Correction: 2–8 March 2026 now has 1 more reply than that report said.",
     ]
     seen = Seen(published.path.read_text(encoding="utf-8"))
@@ -209,7 +211,7 @@ def test_without_a_new_day_the_end_of_the_data_is_said(reported: Workspace, tmp_
     assert lines_of(report_on(reported, tmp_path, 16)) == [
         "Since the report of 9 March 2026",
         "No day was added to the data. It still ends with 8 March 2026.",
-        "No finding is new, and none is gone.",
+        "The findings are the same as in that report.",
     ]
 
 
@@ -218,7 +220,7 @@ def test_data_that_ends_earlier_than_before_is_not_counted(reported: Workspace, 
     kept.write_text(kept.read_text().replace('"as_of": "2026-03-08"', '"as_of": "2026-03-20"'))
     assert lines_of(report_on(reported, tmp_path, 16))[1:] == [
         "No day was added to the data. It ended with 20 March 2026 and now ends with 8 March 2026.",
-        "No finding is new, and none is gone.",
+        "The findings are the same as in that report.",
     ]
 
 

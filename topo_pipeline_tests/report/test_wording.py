@@ -38,16 +38,16 @@ FACTS = {
 CLAIMS = {
     "unknown_days": "2 days of the last 30 were not read in full.",
     "all_down": "Replies in all sequences together have gone down: 26 where about 38 were expected.",
-    "down": "Replies to CFOs have gone down: 26 where about 42 were expected.",
-    "silent": "CFOs is silent, and 12 contacts are waiting in it.",
-    "better": "CFOs very likely does better than the others: 19.3% against 6.1%.",
-    "worse": "CFOs very likely does worse than the others: 2.0% against 6.1%.",
-    "up": "Replies to CFOs have gone up: 26 where about 42 were expected.",
-    "last_step": "The last step of CFOs brings almost nothing: 1 reply from 302 contacts.",
-    "no_new_contacts": "CFOs got no new contact in two weeks.",
-    "tracking_off": "Email tracking is off for CFOs.",
+    "down": "Replies to “CFOs” have gone down: 26 where about 42 were expected.",
+    "silent": "“CFOs” is silent, and 12 contacts are waiting in it.",
+    "better": "“CFOs” very likely does better than the others: 19.3% against 6.1%.",
+    "worse": "“CFOs” very likely does worse than the others: 2.0% against 6.1%.",
+    "up": "Replies to “CFOs” have gone up: 26 where about 42 were expected.",
+    "last_step": "The last step of “CFOs” brings almost nothing: 1 reply from 302 contacts.",
+    "no_new_contacts": "“CFOs” got no new contact in two weeks.",
+    "tracking_off": "Email tracking seems to be off for “CFOs”.",
     "all_up": "Replies in all sequences together have gone up: 26 where about 18 were expected.",
-    "unusual_volume": "CFOs sent 22 messages in the week 16–22 November 2026, usually about 50.",
+    "unusual_volume": "“CFOs” sent 22 messages in the week 16–22 November 2026, usually about 50.",
 }
 
 
@@ -79,7 +79,7 @@ def test_the_evidence_of_a_comparison_has_both_counts_and_the_range() -> None:
 @pytest.mark.parametrize(
     ("facts", "says"),
     [
-        ({}, "Before you add many contacts, wait for the final rate of its newest ones, known on 30 December 2026."),
+        ({}, "Before you add many contacts to it, wait for the final rate of its newest ones on 30 December 2026."),
         ({"early_rate_high": 0.193}, "Add contacts to it first"),
         ({"signal": "down"}, "Find out what changed in the last month before you add contacts"),
         ({"signal": "down", "early_rate_high": 0.3}, "Find out what changed in the last month"),
@@ -97,13 +97,11 @@ def test_more_contacts_are_advised_unless_replies_have_gone_down_or_the_early_re
 @pytest.mark.parametrize(
     ("high", "says"),
     [
-        (0.181, "Its newest 46 contacts reply less so far: early read 5.5%, likely range 1.5–18.1%."),
-        (0.194, "Its newest 46 contacts: early read 5.5%, likely range 1.5–19.4%."),
+        (0.181, "Early read of its newest 46 contacts: 5.5%, likely range 1.5–18.1%, which is lower."),
+        (0.194, "Early read of its newest 46 contacts: 5.5%, likely range 1.5–19.4%."),
     ],
 )
-def test_the_newest_contacts_reply_less_only_if_the_range_of_their_early_read_is_below_the_final_rate(
-    high: float, says: str
-) -> None:
+def test_an_early_read_is_called_lower_only_if_its_range_is_below_the_final_rate(high: float, says: str) -> None:
     found = [Finding("better", "an id", EARLY | {"early_rate_high": high})]
     [said] = wording.findings(found, {"an id": "CFOs"}, DEFAULT_RULES)
     assert said.evidence.endswith(f" Of the others, 61 of 1,000. {says}")
@@ -114,11 +112,15 @@ def test_a_change_of_the_workspace_is_the_findings_claim_or_no_clear_change() ->
     found = [Finding("all_down", None, row)]
     assert wording.change_of_all(row, found, {}, DEFAULT_RULES) == CLAIMS["all_down"]
     assert wording.change_of_all(row, [], {}, DEFAULT_RULES) == (
-        "No clear change. The contacts of the last four weeks sent 26 replies so far, where about 38 were expected, in"
-        " the 8 sequences that can be judged."
+        "No clear change: 26 replies so far from the contacts of the last four weeks, where about 38 were expected."
+        " This compares 8 sequences together."
     )
+    alone = wording.change_of_all(row | {"comparable_sequences": 1}, [], {}, DEFAULT_RULES)
+    assert alone.endswith(" This compares 1 sequence.")
     unjudged = row | {"signal": None, "signal_reason": "no sequence can be compared"}
-    assert wording.change_of_all(unjudged, [], {}, DEFAULT_RULES) == "Not judged: no sequence can be compared."
+    assert wording.change_of_all(unjudged, [], {}, DEFAULT_RULES) == (
+        "Whether replies have changed is not known: no sequence can be compared."
+    )
 
 
 def test_without_a_complete_week_the_page_says_when_the_first_will_be() -> None:
