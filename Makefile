@@ -11,7 +11,7 @@ TEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo dev test test-all bench lint docs pictures snapshot fixture lock clean
+.PHONY: help install install-dev demo dev test test-all bench lint docs bi pictures snapshot fixture lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -58,9 +58,12 @@ lint: install-dev ## Check style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-docs: install-dev ## Update docs/metrics.md: the columns from the .sql files, the examples' numbers from the demo
+docs: install-dev bi ## Update docs/metrics.md: the columns from the .sql files, the examples' numbers from the demo; also bi
 	@$(BIN)/python -m tools.metrics_page docs/metrics.md
 	@$(BIN)/python -m tools.worked_examples
+
+bi: install-dev ## Update bi/topo.sql and bi/dbt/models/sources.yml from the comments of the tables
+	@$(BIN)/python -m tools.bi
 
 pictures: install-dev ## Make docs/pictures from the demo, with /usr/bin/chromium (some minutes)
 	@$(BIN)/python -m tools.pictures

@@ -37,12 +37,12 @@ GROUP BY day
 """
 
 
-def write_demo(path: str, today: date = AS_OF) -> Warehouse:
-    """Write a warehouse with the tables that `make demo` builds on `today`, and return it."""
+def write_demo(path: str, today: date = AS_OF, *, days_before: int = demo.DAYS) -> Warehouse:
+    """Write a warehouse with the tables that `make demo` builds on `today`, of this number of days, and return it."""
     warehouse = Warehouse(path)
     warehouse.prepare()
     midnight = datetime.combine(today, time.min, UTC)
-    days = [today - timedelta(days=ago) for ago in range(demo.DAYS, 0, -1)]
+    days = [today - timedelta(days=ago) for ago in range(days_before, 0, -1)]
     world = World(demo.SEED, scale=demo.SCALE)
     found = world.activities(datetime.combine(days[0], time.min, UTC) - timedelta(microseconds=1), midnight)
     activities = pd.DataFrame([_row(each, midnight) for each in found])

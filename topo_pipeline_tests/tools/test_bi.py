@@ -1,0 +1,214 @@
+"""bi/ over the demo's export, each part run as docs/bi.md says. dbt and Evidence themselves are not installed here."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import astuple
+from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import nbformat
+import pytest
+import yaml
+from nbclient import NotebookClient
+from traitlets.config import Config
+
+from tools.bi import BI, empty_export, files
+from tools.demo_tables import AS_OF, write_demo
+from topo_pipeline.exports.parquet import export_all
+from topo_pipeline.exports.postgres import Postgres
+from topo_pipeline.warehouse.catalogue import columns_of
+from topo_pipeline_tests.conftest import CHECKOUT, PATIENCE
+
+if TYPE_CHECKING:
+    from topo_pipeline_tests.services.postgres import Database
+
+DAYS = 63  # so that some weeks are mature
+EXPORT = "data/demo/report/parquet/latest"
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with bi/ and the export of nine weeks of the demo."""
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(BI, folder / "bi", ignore=shutil.ignore_patterns("node_modules", ".evidence", "target", "logs"))
+    demo = write_demo(str(folder / "topo.duckdb"), days_before=DAYS)
+    export_all(demo, (folder / EXPORT).parent, now=datetime.combine(AS_OF, time(6), UTC))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def manifest(checkout: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((checkout / EXPORT / "manifest.json").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.fixture
+def connection(checkout: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a connection of a process that runs in the checkout."""
+    with duckdb.connect() as connection, contextlib.chdir(checkout):
+        yield connection
+
+
+def columns_in(manifest: dict[str, Any]) -> dict[str, list[tuple[str, str, str]]]:
+    """Return name, type and comment of each exported column, by table."""
+    return {
+        name: [(column["name"], column["type"], column["comment"]) for column in table["columns"]]
+        for name, table in manifest["tables"].items()
+    }
+
+
+def sql_in(path: Path) -> dict[str, str]:
+    """Return the SQL blocks of a page, by their name or else their number."""
+    found = re.findall(r"^ *```sql ?(\w*)\n(.*?)^ *```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return {name or str(number): sql for number, (name, sql) in enumerate(found)}
+
+
+def test_the_generated_files_are_up_to_date(manifest: dict[str, Any]) -> None:
+    for name, text in files(manifest).items():
+        assert (BI / name).read_text(encoding="utf-8") == text, "run make bi"
+
+
+@pytest.mark.full
+def test_make_bi_finds_the_tables_without_data(manifest: dict[str, Any]) -> None:
+    assert files(empty_export()) == files(manifest)
+
+
+def test_the_commands_for_duckdb_write_a_file_of_views_with_comments(checkout: Path, manifest: dict[str, Any]) -> None:
+    section = (CHECKOUT / "docs" / "bi.md").read_text(encoding="utf-8").partition("## DuckDB\n")[2]
+    [commands, *_] = re.findall(r"```\n(.*?)```", section, re.DOTALL)
+    done = subprocess.run(  # noqa: S603
+        ["/bin/bash", "-e", "-c", commands],
+        cwd=checkout,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Founders UK" in done.stdout
+    assert "never average rates" in done.stdout
+
+    with duckdb.connect(str(checkout / "views.duckdb"), read_only=True) as connection, contextlib.chdir(checkout):
+        for name, table in manifest["tables"].items():
+            assert connection.execute(f"SELECT count(*) FROM {name}").fetchall() == [(table["rows"],)]  # noqa: S608
+        columns = {name: columns_of(connection, *name.split(".")) for name in manifest["tables"]}
+        views = "SELECT schema_name || '.' || view_name, comment FROM duckdb_views() WHERE NOT internal"
+        comments = dict(connection.execute(views).fetchall())
+    assert {name: [astuple(column) for column in of] for name, of in columns.items()} == columns_in(manifest)
+    assert comments.keys() == columns.keys()
+    assert all(comment.startswith(manifest["tables"][name]["comment"]) for name, comment in comments.items())
+
+
+def test_the_dbt_sources_are_the_exported_tables_and_their_tests_hold(
+    connection: duckdb.DuckDBPyConnection, manifest: dict[str, Any]
+) -> None:
+    project = yaml.safe_load(Path("bi/dbt/dbt_project.yml").read_text(encoding="utf-8"))
+    sources = yaml.safe_load(Path("bi/dbt/models/sources.yml").read_text(encoding="utf-8"))["sources"]
+    tables = {f"{source['name']}.{table['name']}": table for source in sources for table in source["tables"]}
+    assert {
+        name: [(column["name"], column["data_type"], column["description"]) for column in table["columns"]]
+        for name, table in tables.items()
+    } == columns_in(manifest)
+    for name, table in tables.items():
+        place = table["config"]["meta"]["external_location"].replace("{{ var('export') }}", project["vars"]["export"])
+        tests = [("", test) for test in table.get("data_tests", [])]
+        tests += [(column["name"], test) for column in table["columns"] for test in column.get("data_tests", [])]
+        failures = ", ".join(["0", *(number_failing(*test) for test in tests)])
+        [(_, *found)] = connection.execute(f"SELECT {failures} FROM '{place}'").fetchall()  # noqa: S608
+        assert [(test, number) for test, number in zip(tests, found, strict=True) if number] == [], name
+
+
+def number_failing(column: str, test: Any) -> str:
+    """Return SQL of the number of rows that fail a test of dbt."""
+    match test:
+        case "not_null":
+            return f"count(*) FILTER ({column} IS NULL)"
+        case {"accepted_values": {"arguments": {"values": values}}}:
+            return f"count(*) FILTER ({column} NOT IN {tuple(values)})"
+        case "unique" | {"unique": _}:
+            key = column or test["unique"]["arguments"]["column_name"]
+            return f"count({key}) - count(DISTINCT {key})"
+    raise AssertionError(test)
+
+
+def test_the_notebook_runs_and_shows_tables_and_charts(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = nbformat.read(checkout / "bi" / "engagement.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)
+    with tempfile.TemporaryDirectory() as folder:  # a path short enough for sockets
+        for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
+            monkeypatch.setenv(name, folder)
+        NotebookClient(
+            notebook,
+            timeout=PATIENCE,
+            startup_timeout=PATIENCE,
+            resources={"metadata": {"path": str(checkout / "bi")}},
+            # A port could be taken by another test.
+            config=Config(ConnectionFileMixin={"transport": "ipc", "ip": f"{folder}/socket"}),
+        ).execute()
+    _, sequences, ranges, months, bars = (cell.outputs for cell in notebook.cells if cell.cell_type == "code")
+    assert "Founders UK" in sequences[0].data["text/html"]
+    assert "Founders UK" in ranges[0].data["text/html"]
+    [[month, rate]] = re.findall(r"(2026-10) .* ([\d.]+)$", months[0].data["text/plain"], re.MULTILINE)
+    assert f'"month": "{month}"' in bars[0].data["text/html"]
+    with duckdb.connect() as connection:
+        expected = connection.execute(
+            "SELECT sum(reply_rate_num) / sum(reply_rate_den) FROM read_parquet(?)"
+            " WHERE is_mature AND week_start BETWEEN '2026-10-01' AND '2026-10-31'",
+            [str(checkout / EXPORT / "engagement" / "workspace_weekly.parquet")],
+        ).fetchall()
+    assert expected == [(pytest.approx(float(rate), abs=1e-6),)]
+
+
+def test_the_queries_of_the_evidence_page_have_the_columns_that_it_shows(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    evidence, sources = Path("bi/evidence"), Path("sources/topo")
+    page = (evidence / "pages" / "index.md").read_text(encoding="utf-8")
+    queries = sql_in(evidence / "pages" / "index.md")
+    with contextlib.chdir(evidence):
+        connection.execute((sources / "initialize.sql").read_text(encoding="utf-8"))
+        connection.execute("CREATE SCHEMA topo")
+        for file in {*sources.glob("*.sql")} - {sources / "initialize.sql"}:
+            connection.execute(f"CREATE TABLE topo.{file.stem} AS {file.read_text(encoding='utf-8')}")
+    columns = {}
+    for name, sql in queries.items():
+        found = connection.sql(sql)
+        assert len(found) > 0
+        columns[name] = found.columns
+    shown = re.findall(r"<\w+ data=\{(\w+)\}([^>]*)>((?:\s*<Column [^>]*>)*)", page)
+    assert {name for name, _, _ in shown} == columns.keys()
+    for name, attributes, nested in shown:
+        assert {*re.findall(r" (?:id|column|x|y)=(\w+)", attributes + nested)} <= {*columns[name]}
+
+
+def test_the_questions_for_metabase_run_in_postgres_as_a_user_who_can_only_read(
+    checkout: Path, manifest: dict[str, Any], postgres_database: "Database"
+) -> None:
+    create_user, *questions = sql_in(BI / "metabase.md").values()
+    assert len(questions) == 3
+    named = {name for sql in questions for name in re.findall(r"topo_published\.(\w+)", sql)}
+    tables = {name: table for name, table in manifest["tables"].items() if name.partition(".")[2] in named}
+    Postgres(postgres_database.dsn, "topo_published").publish(
+        checkout / EXPORT, {**manifest, "tables": tables}, keep_last=False
+    )
+    with postgres_database.connect() as reader:
+        reader.execute(create_user.encode())
+        try:
+            reader.execute("SET ROLE metabase")
+            answers = [reader.execute(sql.encode()).fetchall() for sql in questions]
+        finally:
+            reader.execute("RESET ROLE; DROP OWNED BY metabase; DROP ROLE metabase")
+    sequences, weeks, months = answers
+    assert "Founders UK" in sequences[0][1]
+    assert len(weeks) == DAYS // 7
+    assert 0 < months[-1][1] < 1
