@@ -1,5 +1,5 @@
 SELECT
-    sequence_name, status, unique_touched, eligible, reply_rate_num, reply_rate_den, reply_rate, reply_rate_low,
-    reply_rate_high, reply_rate_evidence, meeting_rate_num, contacts_per_meeting, reply_rank
+    reply_rank, sequence_name, unique_touched, eligible, reply_rate_num, reply_rate_den, reply_rate, reply_rate_low,
+    reply_rate_high, reply_rate_evidence
 FROM read_parquet('engagement/sequence_summary.parquet')
 WHERE period = 'lifetime' AND sequence_template_id IS NOT NULL
