@@ -11,7 +11,7 @@ TEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo dev test test-all bench lint docs bi pictures snapshot fixture lock clean
+.PHONY: help install install-dev demo dev test test-all bench lint docs bi site release pictures snapshot fixture lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -65,6 +65,13 @@ docs: install-dev bi ## Update docs/metrics.md: the columns from the .sql files,
 bi: install-dev ## Update bi/topo.sql and bi/dbt/models/sources.yml from the comments of the tables
 	@$(BIN)/python -m tools.bi
 
+site: install-dev ## Build the documentation as a site in site/ (some seconds, no network), with every link checked
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "Open site/index.html, or serve it with a working search: python3 -m http.server --directory site --bind 127.0.0.1"
+
+release: install-dev ## Build the wheel and the source distribution in dist/, and check them in an empty environment
+	@$(BIN)/python -m tools.release
+
 pictures: install-dev ## Make docs/pictures from the demo, with /usr/bin/chromium (some minutes)
 	@$(BIN)/python -m tools.pictures
 
@@ -75,8 +82,8 @@ fixture: install-dev ## Save a warehouse of this schema version for the tests, b
 	@$(BIN)/python -m topo_pipeline_tests.warehouse.old.write_old
 
 lock: install-dev ## Update both locks from pyproject.toml to the newest version of each package
-	@$(LOCK) --upgrade --all-extras --group install --group test --group dev --group bench --output-file requirements-dev.lock pyproject.toml
+	@$(LOCK) --upgrade --all-extras --group install --group test --group dev --group docs --group bench --output-file requirements-dev.lock pyproject.toml
 	@$(LOCK) --extra sandbox --group install --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
 
 clean: ## Remove the environment and caches (never data/ or .dagster/)
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage site

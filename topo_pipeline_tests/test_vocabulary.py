@@ -61,9 +61,8 @@ def finds(text: str) -> Iterator[tuple[int, str, str]]:
 def _texts() -> list[Path]:
     code = (path for suffix in ("py", "sql", "jinja") for path in PACKAGE.rglob(f"*.{suffix}"))
     return [
-        CHECKOUT / "README.md",
-        CHECKOUT / "CONTRIBUTING.md",
-        *sorted((CHECKOUT / "docs").glob("*.md")),
+        *sorted(CHECKOUT.glob("*.md")),
+        *sorted((CHECKOUT / "docs").rglob("*.md")),
         *sorted(path for path in code if not any(map(path.is_relative_to, EXCLUDED))),
     ]
 

@@ -140,7 +140,7 @@ def _automation(instance: "dg.DagsterInstance", settings: Settings, now: datetim
         return ok("automation", off + alive)
     if not _is_alive(seen, now):
         since = f"has not run since {seen:%Y-%m-%d %H:%M} UTC" if seen else "has never run"
-        do = "Start it: topo-pipeline dev, or as a service (docs/operations.md, 'Running it as a service')."
+        do = "Start it: topo-pipeline dev, or as a service (docs/service.md)."
         return problem("automation", f"On, but Dagster's daemon {since}, so nothing is read.", do)
     if stopped:
         do = "If that is not intended, switch them on in Dagster's UI under Automation."

@@ -19,7 +19,7 @@ CHECKS = (
         "Every landed day is proved complete against Topo's own count.",
         "Landed days not proved complete",
         "SELECT day FROM landed_days WHERE NOT proved ORDER BY day DESC",
-        "Read them again: $backfill. More in docs/operations.md, When a day is refused.",
+        "Read them again: $backfill. More in docs/troubleshooting.md, When a day is refused.",
     ),
     Check(
         "topo.activities",

@@ -5,7 +5,7 @@ compare the tables with those of a built warehouse, and search every place for a
 
 These hold no personal data: the report and the table pages in Dagster (sequence names and numbers), Dagster's records
 (days, counts, sequence ids), logs and alerts. The tables in S3, Postgres and Iceberg are published again; what these
-keep of earlier ones is in docs/operations.md. These are unknown here, so the user has to delete them: backups, files
+keep of earlier ones is in docs/data.md. These are unknown here, so the user has to delete them: backups, files
 that `export` wrote, and copies made by others.
 """
 

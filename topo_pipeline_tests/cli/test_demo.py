@@ -15,6 +15,7 @@ from topo_pipeline.engagement.tables import tables
 from topo_pipeline.orchestration.instance import opened
 from topo_pipeline.sandbox import demo as simulated
 from topo_pipeline_tests.command_line import answer, assert_one_sentence
+from topo_pipeline_tests.pages import blocks_of
 
 PUBLISHED = ("publish/engagement_report", "publish/parquet")
 
@@ -84,6 +85,19 @@ def test_the_demo_ends_with_commands_that_work(demo: Demo) -> None:
     explained = answer(demo.folder, *explain, TOPO_API_KEY="topo_real_key")
     assert explained.returncode == 0, explained.stderr
     assert explained.stdout.startswith(explain[-1])
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/data.md"])
+def test_the_python_of_the_documentation_reads_the_demo(
+    demo: Demo, page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").symlink_to(demo.folder / "data" / "demo")  # as if it was a workspace
+    monkeypatch.chdir(tmp_path)
+    programs = [program for program in blocks_of(page, "python") if "s3://" not in program]
+    assert programs
+    for program in programs:
+        exec(program, {})  # noqa: S102 - of our own page
+        assert "sequence_name" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [("status",), ("sequences",), ("export", "sequence_daily"), ("doctor", "--json")])

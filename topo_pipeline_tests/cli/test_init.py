@@ -2,7 +2,6 @@
 
 import os
 import stat
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
+from tools.release import build, checklist, wheel_from
 from topo_pipeline_tests.command_line import answer, assert_one_sentence, run
 from topo_pipeline_tests.conftest import CHECKOUT
 
@@ -50,10 +50,24 @@ def test_dagsters_own_commands_load_the_definitions_in_the_new_folder(tmp_path: 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_wheel_has_what_the_command_line_needs_without_a_checkout(tmp_path: Path) -> None:
-    built = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(built, cwd=CHECKOUT, check=True, capture_output=True)  # noqa: S603
-    [wheel] = tmp_path.glob("*.whl")
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return the wheel and the source distribution."""
+    return build(tmp_path_factory.mktemp("dist"))
+
+
+def test_the_steps_of_a_release_are_those_of_contributing() -> None:
+    assert checklist().startswith("1. In CHANGELOG.md")
+    assert "make release" in checklist()
+
+
+def test_the_source_distribution_builds_the_same_wheel(built: tuple[Path, Path], tmp_path: Path) -> None:
+    wheel, source = built
+    assert wheel_from(source, tmp_path).read_bytes() == wheel.read_bytes()
+
+
+def test_the_wheel_has_what_the_command_line_needs_without_a_checkout(built: tuple[Path, Path], tmp_path: Path) -> None:
+    wheel, _ = built
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         archive.extractall(tmp_path / "installed")

@@ -138,7 +138,7 @@ def test_without_a_key_dev_serves_the_demo_executes_runs_and_stops_all_its_servi
         until(lambda: loaded(graphql))
         listening = [each for each in psutil.net_connections("tcp") if each.laddr[1:] == (httpx.URL(graphql).port,)]
         assert {each.laddr[0] for each in listening} == {"127.0.0.1"}
-        # docs/operations.md warns of this. When Dagster refuses it, remove the warning and the advice to use a proxy.
+        # docs/privacy.md warns of this. When Dagster refuses it, remove the warning and the advice to use a proxy.
         mutation = {"params": {"query": "mutation {setNuxSeen}"}, "headers": {"Host": "elsewhere.example"}}
         assert httpx.get(graphql, timeout=PATIENCE, **mutation).json() == {"data": {"setNuxSeen": True}}
         selector = {

@@ -49,7 +49,7 @@ _ARRANGE = (
     f"COMMENT ON TABLE {FENCE} IS 'Write transactions so far. Each updates this row, so that two can''t overlap.'",
     f"INSERT INTO {FENCE} VALUES (0)",  # noqa: S608 - a constant
 )
-_BY_HAND = "docs/operations.md#a-shared-lake-by-hand"
+_BY_HAND = "docs/backups.md#a-shared-lake-by-hand"
 # The options of a connection that DuckDB's errors would show, and that it accepts in a secret instead.
 _PASSWORD = "password"  # noqa: S105 - a name
 # S3 may answer 503 for a while. Together the waits take 13 seconds.
