@@ -86,6 +86,11 @@ def contiguous(days: Iterable[date]) -> Iterator[list[date]]:
         yield stretch
 
 
+def last_stretch(days: Iterable[date]) -> list[date]:
+    """Return the last days without a gap; none if there are no days."""
+    return [[], *contiguous(days)][-1]
+
+
 def days_between(first: date, last: date) -> list[date]:
     """Return the days from `first` to `last`, both included; none if `last` is earlier."""
     return [first + timedelta(days=ahead) for ahead in range((last - first).days + 1)]

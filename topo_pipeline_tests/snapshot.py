@@ -24,10 +24,8 @@ def snapshot() -> str:
     definitions = build(Settings(_env_file=None, automation="off"))
     repository = definitions.get_repository_def()
     specs = sorted(definitions.resolve_all_asset_specs(), key=lambda spec: spec.key)
-    conditions = [spec.automation_condition for spec in specs if spec.automation_condition]
     contents = {
         "assets": {spec.key.to_user_string(): _asset(definitions, spec) for spec in specs},
-        "conditions": {condition.get_label(): _expression(condition) for condition in conditions},
         "checks": _checks(definitions),
         "jobs": {job.name: _job(definitions, job.name) for job in definitions.jobs or []},
         "schedules": {schedule.name: _schedule(schedule) for schedule in repository.schedule_defs},
@@ -49,7 +47,6 @@ def _asset(definitions: dg.Definitions, spec: dg.AssetSpec) -> dict[str, Any]:
             "deps": ", ".join(sorted(dep.asset_key.to_user_string() for dep in spec.deps)) or None,
             "partitions": _partitions(spec.partitions_def),
             "backfill": node.backfill_policy and node.backfill_policy.policy_type.value,
-            "condition": spec.automation_condition and spec.automation_condition.get_label(),
             "freshness": spec.freshness_policy and repr(spec.freshness_policy),
         }
     )
@@ -59,11 +56,6 @@ def _partitions(definition: dg.PartitionsDefinition | None) -> str | None:
     if not isinstance(definition, dg.DailyPartitionsDefinition):
         return definition and repr(definition)
     return f"daily from {definition.start:%Y-%m-%d} in {definition.timezone}, end offset {definition.end_offset}"
-
-
-def _expression(condition: dg.AutomationCondition[Any]) -> str:
-    children = [_expression(child) for child in condition.children]
-    return f"{condition.name}({', '.join(children)})" if children else condition.name
 
 
 def _checks(definitions: dg.Definitions) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topo_pipeline.days import contiguous, format_counts, format_days
+from topo_pipeline.days import contiguous, format_counts, format_days, last_stretch
 
 DAYS = st.lists(st.dates(date(2026, 1, 1), date(2026, 2, 28)), unique=True)
 
@@ -46,3 +46,8 @@ def test_format_counts_lists_days_in_date_order(counts: dict[int, int], expected
 )
 def test_format_days_lists_ranges_in_date_order_and_counts_the_days_left_out(days: list[int], expected: str) -> None:
     assert format_days([date(2026, 3, day) for day in days]) == expected
+
+
+def test_the_last_stretch_ends_at_the_last_day_and_begins_after_the_last_gap() -> None:
+    assert last_stretch(date(2026, 3, day) for day in (9, 1, 2, 8)) == [date(2026, 3, 8), date(2026, 3, 9)]
+    assert last_stretch([]) == []

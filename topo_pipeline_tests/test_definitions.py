@@ -145,11 +145,6 @@ def test_only_sensors_that_call_no_api_run_by_default() -> None:
     assert "run_alert_sensor" in {sensor.name for sensor in defs.sensors or []}
 
 
-def test_only_tables_have_automation_conditions() -> None:
-    conditioned = {s.key.path[-1] for s in defs.resolve_all_asset_specs() if s.automation_condition}
-    assert conditioned == set(TABLES)
-
-
 def test_assets_that_read_the_api_and_tables_use_different_pools() -> None:
     pools = {
         key.to_user_string(): node.pools

@@ -142,7 +142,7 @@ def _first_landed() -> date:
 
 def _days_behind() -> tuple[date, ...]:
     """Return the landed days that are not in the tables yet."""
-    from topo_pipeline.engagement.status import days_behind
+    from topo_pipeline.engagement.tables import days_behind
     from topo_pipeline.warehouse.connection import Warehouse
     from topo_pipeline.warehouse.errors import WarehouseError
 
@@ -150,7 +150,7 @@ def _days_behind() -> tuple[date, ...]:
     with suppress(WarehouseError):  # the check that follows says what is wrong
         if warehouse.exists():
             with warehouse.reader() as connection:
-                return days_behind(connection)
+                return days_behind(connection, "sequence_activity")
     return ()
 
 

@@ -26,19 +26,6 @@ from topo_pipeline.warehouse.workspace import bind_timezone
 if TYPE_CHECKING:
     from topo_pipeline.report.previews import Seen
 
-# A table is built after its upstream assets change, once none of them is in progress. Failed ones do not block it.
-# Not `any_deps_updated`, which ignores days landed by a run that was to build the table too but failed first.
-# Not `since_last_handled`, which counts days as handled that land just after the table was requested.
-_LANDED = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.newly_updated())
-FOLLOW = (
-    (
-        _LANDED.since(dg.AutomationCondition.newly_updated()) & _LANDED.since(dg.AutomationCondition.newly_requested())
-        | dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested())
-    )
-    & ~dg.AutomationCondition.in_progress()
-    & ~dg.AutomationCondition.any_deps_in_progress()
-).with_label("follows_what_landed")
-
 
 class BuildConfig(dg.Config):
     """How an incremental table is built."""
@@ -63,7 +50,6 @@ def _asset(table: metrics.MetricTable, settings: Settings) -> dg.AssetsDefinitio
         pool="warehouse",
         code_version=table.fingerprint(settings.rules, settings.timezone),
         description=description(table),
-        automation_condition=FOLLOW,
         freshness_policy=every_morning(settings.timezone),
         metadata=links(table, settings),
     )
@@ -75,7 +61,7 @@ def _asset(table: metrics.MetricTable, settings: Settings) -> dg.AssetsDefinitio
     ) -> dg.MaterializeResult[None]:
         from topo_pipeline.report.previews import look_at
 
-        days = [date.fromisoformat(key) for key in context.partition_keys] if table.is_daily else []
+        asked = [date.fromisoformat(key) for key in context.partition_keys] if table.is_daily else []
         with as_dagster_failure(), warehouse.transaction() as connection:
             began = clock()
             bind_timezone(connection, settings.timezone, now=began)
@@ -85,9 +71,10 @@ def _asset(table: metrics.MetricTable, settings: Settings) -> dg.AssetsDefinitio
                 timezone=settings.timezone,
                 now=began,
                 rules=settings.rules,
-                days=days,
+                days=asked,
                 full_refresh=config.full_refresh,
             )
+            days = sorted(built.rows_by_day)
             seen = look_at(connection, table.name, settings.rules, days)
         context.log.info(table_line(table.name, built.rows, days, clock() - began))
         if built.was_outdated:
@@ -96,7 +83,7 @@ def _asset(table: metrics.MetricTable, settings: Settings) -> dg.AssetsDefinitio
         about = (chart_and_preview(seen) if seen else {}) | _table_metadata(table, built, settings)
         if not table.is_daily:
             return dg.MaterializeResult(metadata=about | (seen.totals() if seen else {}))
-        _record_days(context, built, days, seen.by_day() if seen else {}, about)
+        _record_days(context, built, asked, seen.by_day() if seen else {}, about)
         return dg.MaterializeResult()
 
     return metric_table
@@ -114,22 +101,24 @@ def _table_metadata(table: metrics.MetricTable, built: metrics.Built, settings: 
 def _record_days(
     context: dg.AssetExecutionContext,
     built: metrics.Built,
-    days: list[date],
+    asked: list[date],
     numbers: Mapping[date, Mapping[str, float]],
     about: Mapping[str, Any],
 ) -> None:
-    """Record each day's rows and numbers in Dagster, and with the last day the table's metadata, which has a chart.
+    """Record each built day's rows and numbers in Dagster, and with the last asked day the table's metadata.
 
     Raises:
-        dg.Failure: days never landed. The other days are recorded all the same.
+        dg.Failure: asked days never landed. The other days are recorded all the same.
     """
-    never_landed = [day for day in days if day not in built.rows_by_day]
+    never_landed = [day for day in asked if day not in built.rows_by_day]
+    last = max(set(asked) - set(never_landed), default=None)
     for day, rows in built.rows_by_day.items():
         metadata = {"dagster/partition_row_count": rows, **numbers.get(day, {})}
-        if day == max(built.rows_by_day):
+        if day == last:
             metadata = {**about, **metadata}
-        context.add_asset_metadata(metadata, partition_key=str(day))
-        if never_landed:  # the step fails, so Dagster writes no materializations at its end
+        if day in asked and not never_landed:  # Dagster writes its materialization at the end of the step
+            context.add_asset_metadata(metadata, partition_key=str(day))
+        else:
             context.log_event(dg.AssetMaterialization(context.asset_key, partition=str(day), metadata=metadata))
     if never_landed:
         missing, commands = ", ".join(map(str, never_landed)), "; ".join(backfill_commands(never_landed))

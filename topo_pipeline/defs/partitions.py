@@ -13,6 +13,7 @@ from topo_pipeline.days import Day, Window
 from topo_pipeline.settings import Settings
 
 ACTIVITIES = dg.AssetKey(["topo", "activities"])
+BY_DAY = dg.AssetKey(["engagement", "sequence_activity"])  # the table that is built by day
 OWNERS = ["team:revenue-operations"]
 
 # Tags of a run that reads several days. Dagster plans and shows each of them.

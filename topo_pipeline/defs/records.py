@@ -12,20 +12,23 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
-from topo_pipeline.days import CLOSING_TIME, backfill_commands, format_days
-from topo_pipeline.defs.partitions import ACTIVITIES, RANGE_END, RANGE_START, daily_partitions, date_at
+from topo_pipeline.days import CLOSING_TIME, backfill_commands, format_days, last_stretch
+from topo_pipeline.defs.partitions import ACTIVITIES, BY_DAY, RANGE_END, RANGE_START, daily_partitions, date_at
 from topo_pipeline.engagement.verdicts import Recorded
 from topo_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from topo_pipeline.automation.facts import LastLoad, RunInProgress
+    from topo_pipeline.automation.following import LastBuild, Name
     from topo_pipeline.warehouse.connection import Warehouse
     from topo_pipeline.warehouse.landing import Load
 
 _PARTITION = "dagster/partition"
 ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 IN_PROGRESS = [status for status in dg.DagsterRunStatus if status not in ENDED]
+OPEN_BACKFILLS = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
 # Metadata of an observation of the activities that `sync_records` reports.
 LOST_DAYS = "lost_days"
 BY_HAND = "reported by hand"
@@ -136,6 +139,47 @@ def runs_in_progress(instance: dg.DagsterInstance, settings: Settings) -> "list[
 def has_run_in_progress(instance: dg.DagsterInstance, job: str) -> bool:
     """Return whether a run of this job is queued or running."""
     return bool(instance.get_runs(dg.RunsFilter(job_name=job, statuses=IN_PROGRESS), limit=1))
+
+
+def is_busy(instance: dg.DagsterInstance, jobs: Collection[str]) -> bool:
+    """Return whether a run or backfill that reads days or builds tables has not ended. Runs of `jobs` do."""
+    backfills = instance.get_backfills(BulkActionsFilter(statuses=OPEN_BACKFILLS))
+    if any(_holds_up_tables(backfill.asset_selection or [ACTIVITIES]) for backfill in backfills):
+        return True
+    # Dagster ends every run that is started or queued sooner or later, but not one that was never queued.
+    statuses = [status for status in IN_PROGRESS if status != dg.DagsterRunStatus.NOT_STARTED]
+    return any(
+        run.job_name in jobs if run.asset_selection is None else _holds_up_tables(run.asset_selection)
+        for run in instance.get_runs(dg.RunsFilter(statuses=statuses))
+    )
+
+
+def _holds_up_tables(assets: Iterable[dg.AssetKey]) -> bool:
+    return any(key.path[0] in {"topo", "engagement"} for key in assets)
+
+
+def last_builds(instance: dg.DagsterInstance, tables: Iterable["Name"]) -> "dict[Name, LastBuild]":
+    """Return the latest events of tables and of what they read."""
+    return {table: _last_build(instance, dg.AssetKey(table)) for table in tables}
+
+
+def _last_build(instance: dg.DagsterInstance, asset: dg.AssetKey) -> "LastBuild":
+    from topo_pipeline.automation.following import ATTEMPTS, LastBuild
+
+    # `fetch_planned_materializations` is deprecated.
+    plans = dg.EventRecordsFilter(dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, asset)
+    planned = tuple(each.storage_id for each in instance.event_log_storage.get_event_records(plans, ATTEMPTS))
+    built = instance.fetch_materializations(asset, limit=1).records
+    return LastBuild(built[0].storage_id, built[0].run_id, planned) if built else LastBuild(planned=planned)
+
+
+def days_to_build(instance: dg.DagsterInstance, settings: Settings) -> list[date]:
+    """Return the last stretch of days that landed after they were built; if there are none, the last landed day."""
+    kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+    landed, built = (instance.get_latest_storage_id_by_partition(asset, kind) for asset in (ACTIVITIES, BY_DAY))
+    days = {date.fromisoformat(key): event > built.get(key, 0) for key, event in landed.items()}
+    days = {day: is_new for day, is_new in days.items() if day >= settings.start_date}
+    return last_stretch(day for day, is_new in days.items() if is_new) or sorted(days)[-1:]
 
 
 def _run_in_progress(record: dg.RunRecord, settings: Settings) -> "RunInProgress | None":

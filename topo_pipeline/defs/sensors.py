@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from topo_pipeline.defs.jobs import refresh, run_request
+from topo_pipeline.defs.jobs import refresh, reread_replies, run_request
 from topo_pipeline.defs.messages import skip_on_error
-from topo_pipeline.defs.partitions import daily_partitions, date_at, day_of
-from topo_pipeline.defs.records import last_loads, runs_in_progress
+from topo_pipeline.defs.partitions import daily_partitions, date_at, day_of, range_tags
+from topo_pipeline.defs.records import days_to_build, is_busy, last_builds, last_loads, runs_in_progress
 from topo_pipeline.defs.resources import Clock, Topo
 from topo_pipeline.settings import Settings
 from topo_pipeline.topo_api.errors import TopoError
@@ -22,14 +22,31 @@ if TYPE_CHECKING:
     from topo_pipeline.automation.facts import Decision
     from topo_pipeline.days import Bounds
 
+
+def _follow(context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]) -> dg.RunRequest | dg.SkipReason:
+    """Builds the tables whose sources changed, in one run, once nothing reads days or builds tables any more."""
+    from topo_pipeline.automation.following import outdated
+    from topo_pipeline.engagement.tables import in_order
+
+    if is_busy(context.instance, {refresh.name, reread_replies.name}):
+        return dg.SkipReason("A run or backfill is reading days or building tables.")
+    reads = {("engagement", table.name): table.reads for table in in_order()}
+    last = last_builds(context.instance, {*reads}.union(*reads.values()))
+    tables = outdated(reads, last)
+    if not tables or not (days := days_to_build(context.instance, settings)):
+        return dg.SkipReason("Every table was built after its sources changed.")
+    # A run has one range. The daily table also builds the landed days that it lacks outside of the range.
+    return dg.RunRequest(asset_selection=[dg.AssetKey(table) for table in tables], tags=range_tags(days[0], days[-1]))
+
+
 # On by default, because it calls no API.
-tables_follow = dg.AutomationConditionSensorDefinition(
-    "tables_follow_what_landed",
-    target=dg.AssetSelection.groups("engagement"),
+tables_follow = dg.sensor(
+    name="tables_follow_what_landed",
+    job=refresh,
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=30,
-    description="Builds the engagement tables after their upstream assets have changed.",
-)
+    description=_follow.__doc__,
+)(_follow)
 
 
 @skip_on_error

@@ -5,6 +5,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from topo_pipeline.engagement.leaderboard import leaderboard
+from topo_pipeline.engagement.tables import days_behind
 from topo_pipeline.warehouse.catalogue import tables_of
 from topo_pipeline.warehouse.ledger import LedgerStatus, ledger_status
 
@@ -37,19 +38,10 @@ def status(connection: "DuckDBPyConnection", due: date) -> Status:
     ).fetchall()
     return Status(
         days=ledger_status(connection, due),
-        behind=days_behind(connection),
+        behind=days_behind(connection, "sequence_activity"),
         pending=pending,
         board=leaderboard(connection) if has_board(connection) else None,
     )
-
-
-def days_behind(connection: "DuckDBPyConnection") -> tuple[date, ...]:
-    """Return the days whose last load is not in the tables yet, such as those that a killed run has landed."""
-    behind = connection.execute(
-        "SELECT day FROM landed_days ANTI JOIN"
-        " (SELECT load_id FROM engagement.builds WHERE table_name = 'sequence_activity') USING (load_id) ORDER BY day"
-    ).fetchall()
-    return tuple(day for (day,) in behind)
 
 
 def has_board(connection: "DuckDBPyConnection") -> bool:

@@ -133,7 +133,7 @@ class Built:
     Attributes:
         rows: The number of rows.
         columns: In order.
-        rows_by_day: The rows of the requested days that have landed.
+        rows_by_day: For a daily table, the rows of each landed day that was built.
         was_outdated: Whether it was rebuilt from scratch because its SQL, its companions or its rules have changed, or
             because a table that it reads was rebuilt.
     """
@@ -183,8 +183,8 @@ def build(
 ) -> Built:
     """Build `table` in the caller's transaction.
 
-    An incremental table is rebuilt from scratch, over the days it was built from, when its fingerprint has changed, one
-    of its tables is missing, or a table that it reads was rebuilt.
+    An incremental table processes every load that it has not processed yet. It is rebuilt from scratch when its
+    fingerprint has changed, one of its tables is missing, or a table that it reads was rebuilt.
 
     Args:
         connection: A connection in a transaction.
@@ -192,26 +192,37 @@ def build(
         timezone: The reporting time zone (IANA name).
         now: Recorded as the time of the build. No number depends on it.
         rules: Reply classes, outcome windows and evidence thresholds.
-        days: For a daily table, the days to build.
-        full_refresh: Whether to rebuild from scratch, over every landed day.
+        days: For a daily table, days to build in any case.
+        full_refresh: Whether to rebuild from scratch.
 
     Raises:
         WarehouseError: a table that it reads is not built yet.
     """
     _require_inputs(connection, table)
     fingerprint = table.fingerprint(rules, timezone)
-    rebuilt: set[date] = set()
+    was_reset = False
     if table.is_incremental and (full_refresh or not _is_current(connection, table, fingerprint)):
-        rebuilt = _reset(connection, table, all_days=full_refresh)
+        was_reset = _reset(connection, table)
+    days = sorted({*days, *days_behind(connection, table.name)}) if table.is_daily else ()
     macros.define(connection)
     values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(rules).items()}
-    values |= {"timezone": timezone, "now": now, "days": sorted({*days} | rebuilt), "fingerprint": fingerprint}
+    values |= {"timezone": timezone, "now": now, "days": list(days), "fingerprint": fingerprint}
     if table.is_incremental:
         _run(connection, table.statements, values)
     else:
         _replace_rows(connection, table, values)
     _comment(connection, table.comments(rules))
-    return replace(_describe(connection, table, days), was_outdated=bool(rebuilt) and not full_refresh)
+    return replace(_describe(connection, table, days), was_outdated=was_reset and not full_refresh)
+
+
+def days_behind(connection: "DuckDBPyConnection", table: str) -> tuple[date, ...]:
+    """Return the days whose last load an incremental table has not processed."""
+    behind = connection.execute(
+        "SELECT day FROM landed_days ANTI JOIN"
+        " (SELECT load_id FROM engagement.builds WHERE table_name = ?) USING (load_id) ORDER BY day",
+        [table],
+    ).fetchall()
+    return tuple(day for (day,) in behind)
 
 
 def _require_inputs(connection: "DuckDBPyConnection", table: MetricTable) -> None:
@@ -222,7 +233,7 @@ def _require_inputs(connection: "DuckDBPyConnection", table: MetricTable) -> Non
 
 
 def rebuild(connection: "DuckDBPyConnection", *, timezone: str, now: datetime, rules: Rules) -> list[str]:
-    """Rebuild every existing table from scratch, over the days it was built from, and return the names.
+    """Rebuild every existing table from scratch, and return the names.
 
     Used after rows were removed other than by a load, when no table can tell which of its rows that changed. A missing
     table is built if an existing one reads it, because an older version had fewer tables.
@@ -234,8 +245,7 @@ def rebuild(connection: "DuckDBPyConnection", *, timezone: str, now: datetime, r
         due |= {name for _, name in table.reads if table.name in due} & tables().keys()
     for table in tables_in_order:
         if table.name in due:
-            days = _reset(connection, table, all_days=False) if table.is_incremental else ()
-            build(connection, table, timezone=timezone, now=now, rules=rules, days=sorted(days))
+            build(connection, table, timezone=timezone, now=now, rules=rules, full_refresh=table.is_incremental)
     return [table.name for table in tables_in_order if table.name in due]
 
 
@@ -300,18 +310,13 @@ def _is_current(connection: "DuckDBPyConnection", table: MetricTable, fingerprin
     return built.fetchone() is not None
 
 
-def _reset(connection: "DuckDBPyConnection", table: MetricTable, *, all_days: bool) -> set[date]:
-    """Drop the table and its build records. Return the days to rebuild: those it was built from, or all landed days."""
-    rows = connection.execute(
-        "SELECT DISTINCT day FROM topo.loads"
-        " WHERE $all_days OR load_id IN (SELECT load_id FROM engagement.builds WHERE table_name = $table)",
-        {"all_days": all_days, "table": table.name},
-    ).fetchall()
+def _reset(connection: "DuckDBPyConnection", table: MetricTable) -> bool:
+    """Drop the table and its build records. Return whether there were any."""
     for name in table.comments():
         connection.execute(f"DROP TABLE IF EXISTS engagement.{name}")
-    connection.execute("DELETE FROM engagement.builds WHERE table_name = ?", [table.name])
+    deleted = connection.execute("DELETE FROM engagement.builds WHERE table_name = ?", [table.name]).fetchone()
     _outdate_readers(connection, table)
-    return {day for (day,) in rows}
+    return deleted is not None and deleted[0] > 0
 
 
 def _outdate_readers(connection: "DuckDBPyConnection", table: MetricTable) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from topo_pipeline.common.text import counted
-from topo_pipeline.days import backfill_commands, contiguous
+from topo_pipeline.days import backfill_commands, contiguous, last_stretch
 from topo_pipeline.defs.activities import OUTAGE
 from topo_pipeline.defs.messages import cause_of, refused_days
 from topo_pipeline.defs.partitions import ACTIVITIES, range_tags
@@ -89,7 +89,7 @@ def backfill(
     on_progress: Callable[[Progress], None],
     may_shrink: Iterable[date] = (),
     accept_unreadable: Iterable[date] = (),
-    behind: Iterable[date] = (),
+    behind: Sequence[date] = (),
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Read `days` in one run of the job `refresh`. A refused day doesn't delay the tables of other days.
@@ -104,7 +104,7 @@ def backfill(
         on_progress: Called for each day that lands and each step that starts.
         may_shrink: Days whose reload may remove any number of rows.
         accept_unreadable: Days that land, unproved, even if many of their rows can't be read.
-        behind: Landed days that are not in the tables yet. They are built too.
+        behind: Landed days that are not in the tables yet. Every build adds them. Without `days` there is only a build.
         is_stopped: Called after each day; returns whether to stop.
 
     Raises:
@@ -121,8 +121,7 @@ def backfill(
         on_progress(progress)
 
     stretches = list(contiguous(days))
-    late = set(behind) - set(days)
-    selection = None if len(stretches) == 1 and not late else _lists_and_activities(refresh)
+    selection = None if len(stretches) == 1 else _assets(refresh, "topo")
     failures: list[_Failure] = []
     ending: str | None = None
     outages = 0  # stretches in a row
@@ -138,9 +137,11 @@ def backfill(
         if outages == OUTAGE_ERRORS and stretch is not stretches[-1]:
             ending = _DOWN
     landed, is_read = sorted(loads), ending != _INTERRUPTED and all(each.step == READING for each in failures)
-    built = sorted({*landed, *late})
-    if built and is_read and (failures or ending or selection):
-        more, was_interrupted = _build_tables(refresh, built, instance, on_progress)
+    tables = _assets(refresh, "engagement")  # Dagster takes an empty selection for all assets
+    if tables and (landed or behind) and is_read and (failures or ending or selection):
+        # A run has one range. The daily table also builds the landed days that it lacks outside of the range.
+        stretch = last_stretch(landed or behind)
+        more, was_interrupted = _run(refresh, stretch, instance, on_progress, selection=tables)
         failures, ending = failures + more, was_interrupted or ending
     return Outcome(tuple(landed), tuple(_problems(failures, ending, days, landed)), loads)
 
@@ -170,26 +171,6 @@ def _problems(
     elif not problems and len(landed) < len(days):
         problems.append(f"Only {done}. See the run's log in Dagster's UI: topo-pipeline dev")
     return problems
-
-
-def _build_tables(
-    job: dg.JobDefinition,
-    landed: Sequence[date],
-    instance: dg.DagsterInstance,
-    on_progress: Callable[[Progress], None],
-) -> tuple[list[_Failure], str | None]:
-    """Build the tables for the landed days, after refused days or a requested stop have ended the run before them."""
-    daily_tables, other_tables = _tables(job)
-    selections = [(stretch, daily_tables) for stretch in contiguous(landed)] + [(landed, other_tables)]
-    failures: list[_Failure] = []
-    for days, tables in selections:
-        if not tables:  # Dagster takes an empty selection for all assets
-            continue
-        failed, ending = _run(job, days, instance, on_progress, selection=tables)
-        failures += failed
-        if ending:
-            return failures, ending
-    return failures, None
 
 
 def _config(may_shrink: Iterable[date], accept_unreadable: Iterable[date]) -> dict[str, Any]:
@@ -246,16 +227,9 @@ def _run(
     return [] if ending else [_failure(event) for event in events], ending
 
 
-def _lists_and_activities(job: dg.JobDefinition) -> list[dg.AssetKey]:
-    """Return what the job reads from Topo."""
-    return [key for key in job.asset_layer.executable_asset_keys if key.path[0] == "topo"]
-
-
-def _tables(job: dg.JobDefinition) -> tuple[list[dg.AssetKey], list[dg.AssetKey]]:
-    """Return the metric tables of the job: those built day by day, and the others."""
-    tables = [key for key in job.asset_layer.executable_asset_keys if key.path[0] == "engagement"]
-    by_day = [key for key in tables if job.asset_layer.get(key).partitions_def is not None]
-    return by_day, [key for key in tables if key not in by_day]
+def _assets(job: dg.JobDefinition, schema: str) -> list[dg.AssetKey]:
+    """Return the assets of the job in a schema: `topo` is what it reads, `engagement` the tables."""
+    return [key for key in job.asset_layer.executable_asset_keys if key.path[0] == schema]
 
 
 def _progress(entry: dg.EventLogEntry) -> Progress | None:

@@ -18,6 +18,7 @@ from topo_pipeline.automation.facts import Request
 from topo_pipeline.days import Clock
 from topo_pipeline.defs.jobs import run_request
 from topo_pipeline.defs.partitions import daily_partitions
+from topo_pipeline.defs.sensors import tables_follow
 from topo_pipeline.engagement.tables import build, in_order
 from topo_pipeline.orchestration.ranged_runs import QUIET, Outcome, backfill
 from topo_pipeline.report.previews import Seen
@@ -137,6 +138,13 @@ class Pipeline:
                 raise_on_error=False,
             )
 
+    def follow_up(self) -> dg.RunRequest | None:
+        """Return what `tables_follow_what_landed` requests now of this workspace's tables."""
+        request = follow_up(self.instance)
+        keys = {asset.key for asset in self.definitions.assets or ()}
+        selected = [key for key in (request.asset_selection or () if request else ()) if key in keys]
+        return dg.RunRequest(asset_selection=selected, tags=request.tags) if request and selected else None
+
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         with self.warehouse.reader() as connection:
             return connection.execute(sql).fetchall()
@@ -147,6 +155,14 @@ class Pipeline:
             if not self.draws:
                 patch.setattr(Seen, "picture", lambda _: None)
             yield
+
+
+def follow_up(instance: dg.DagsterInstance) -> dg.RunRequest | None:
+    """Run a tick of `tables_follow_what_landed`, and return the run that it requests."""
+    with dg.build_sensor_context(instance, resources={"settings": SETTINGS}) as context:
+        requests = tables_follow.evaluate_tick(context).run_requests
+    assert len(requests or ()) <= 1
+    return requests[0] if requests else None
 
 
 def last_check(

@@ -5,21 +5,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
 
 from topo_pipeline.defs import schedules
 from topo_pipeline.defs.activities import LIST_ASSETS
-from topo_pipeline.defs.partitions import range_tags
+from topo_pipeline.defs.partitions import BY_DAY
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, NOW, Pipeline, pipeline_over
 from topo_pipeline_tests.defs.test_records import land
-from topo_pipeline_tests.engagement.helpers import UNPARTITIONED
 from topo_pipeline_tests.warehouse.builders import path_of
-
-BY_DAY = dg.AssetKey(["engagement", "sequence_activity"])
-OTHERS = [dg.AssetKey(["engagement", table]) for table in UNPARTITIONED]
 
 
 @dataclass
@@ -48,20 +43,15 @@ class Tick:
     scheduled_execution_time: datetime
 
 
-@dataclass
-class AutomationSensor:
-    """Evaluates the tables' automation conditions."""
-
-    pipeline: Pipeline
-    cursor: Any = None
-
-    def requests(self) -> dict[dg.AssetKey, set[str]]:
-        """Return the tables that are requested now, the daily one with its days."""
-        asked = dg.evaluate_automation_conditions(self.pipeline.definitions, self.pipeline.instance, cursor=self.cursor)
-        self.cursor = asked.cursor
-        others = {table: set() for table in OTHERS if asked.get_num_requested(table)}
-        by_day = {str(key) for key in asked.get_requested_partitions(BY_DAY)}
-        return others | ({BY_DAY: by_day} if by_day else {})
+def follow(pipeline: Pipeline) -> list[date]:
+    """Build the tables that are requested now, and return the days that the daily one has been built for."""
+    request = pipeline.follow_up()
+    assert request is not None
+    result = pipeline.run(request)
+    assert result.success
+    assert pipeline.follow_up() is None
+    built = {event.partition for event in result.asset_materializations_for_node(BY_DAY.to_python_identifier())}
+    return sorted(date.fromisoformat(day) for day in built if day)
 
 
 def a_quarter_past_one(day: date) -> datetime:
@@ -90,7 +80,7 @@ def march(*numbers: int) -> list[date]:
 
 def test_a_day_refused_every_night_is_retried_every_night_and_holds_up_no_table(tmp_path: Path, api_key: str) -> None:
     with pipeline_over(tmp_path, api_key, lookback_days="1") as whole:
-        pipeline, tables, bad = whole.unchecked(), AutomationSensor(whole), date(2026, 3, 15)
+        pipeline, bad = whole.only("activities", "sequence_templates", "sequence_activity"), date(2026, 3, 15)
 
         def night(day: date) -> list[dg.RunRequest]:
             resources = whole.definitions.resources or {}
@@ -98,7 +88,7 @@ def test_a_day_refused_every_night_is_retried_every_night_and_holds_up_no_table(
             return schedules.nightly_refresh_schedule(tick, resources["topo"], resources["settings"])
 
         pipeline.api.miscounted = {bad}
-        assert tables.requests() == {}
+        assert pipeline.follow_up() is None
         keys = []
         for tonight, ranges, new in (
             (16, [(14, 15)], march(14)),
@@ -109,20 +99,18 @@ def test_a_day_refused_every_night_is_retried_every_night_and_holds_up_no_table(
             assert [days_of(request) for request in requests] == ranges
             keys += [request.run_key for request in requests]
             assert [pipeline.run(request).success for request in requests] == [False, True][: len(ranges)]
-            assert tables.requests() == {BY_DAY: {str(day) for day in new}} | {table: set() for table in OTHERS}
+            assert follow(pipeline) == new
         assert len(set(keys)) == len(keys) == 4
-        assert tables.requests() == {}
 
-        assert pipeline.run(dg.RunRequest(asset_selection=[BY_DAY], tags=range_tags(*march(16, 18)))).success
         [(counted,)] = pipeline.rows("SELECT sum(total_sent)::INT FROM engagement.sequence_activity")
-        sent = "SELECT count(*) FROM topo.activities WHERE day > '2026-03-15' AND type = 'message.sent'"
+        sent = "SELECT count(*) FROM topo.activities WHERE type = 'message.sent'"
         assert pipeline.rows(sent) == [(counted,)]
         assert counted > 0
 
         pipeline.api.miscounted = set()
         [retry, _] = night(date(2026, 3, 19))
         assert pipeline.run(retry).success
-        assert tables.requests() == {BY_DAY: {str(bad)}} | {table: set() for table in OTHERS}
+        assert follow(pipeline) == [bad]
         assert [days_of(request) for request in night(date(2026, 3, 19))] == [(17, 18)]
 
 

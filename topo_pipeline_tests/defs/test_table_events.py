@@ -2,7 +2,6 @@
 
 import base64
 import io
-from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -10,8 +9,10 @@ import pytest
 from dagster import AssetRecordsFilter
 from PIL import Image
 
-from topo_pipeline.defs.partitions import range_tags
+from topo_pipeline.defs.activities import LIST_ASSETS
+from topo_pipeline.defs.partitions import BY_DAY, range_tags
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, LAST_DAYS, SOME, Pipeline, days
+from topo_pipeline_tests.defs.test_records import land
 from topo_pipeline_tests.engagement.helpers import TABLES
 from topo_pipeline_tests.warehouse.builders import path_of
 
@@ -135,15 +136,14 @@ def test_a_run_logs_a_line_for_its_range_each_day_and_each_table(refreshed: Pipe
 
 def test_days_that_never_landed_are_not_materialized_and_hold_up_no_other(pipeline: Pipeline) -> None:
     pipeline.read(days(2))
-    by_day = dg.AssetKey(["engagement", "sequence_activity"])
     tags = range_tags(days(1)[0], days(5)[-1])
-    result = pipeline.unchecked().run(dg.RunRequest(asset_selection=[by_day], tags=tags))
+    result = pipeline.unchecked().run(dg.RunRequest(asset_selection=[BY_DAY], tags=tags))
     [event] = result.get_step_failure_events()
     assert event.step_failure_data.user_failure_data.description == (
         f"Never landed: {', '.join(str(day) for day in days(5)[2:])}."
         f" Read them first: topo-pipeline backfill {days(5)[2]} {days(5)[-1]}"
     )
-    assert pipeline.instance.get_materialized_partitions(by_day) == {str(day) for day in days(2)}
+    assert pipeline.instance.get_materialized_partitions(BY_DAY) == {str(day) for day in days(2)}
 
 
 def test_our_failures_are_not_retried_even_if_the_job_has_a_retry_policy(pipeline: Pipeline) -> None:
@@ -174,37 +174,76 @@ def test_a_full_refresh_rebuilds_the_runs_of_every_load(copied: Pipeline) -> Non
     assert copied.rows(untouched) == copied.rows("SELECT count(*) FROM engagement.sequence_runs")
 
 
-def _requested(pipeline: Pipeline, cursor: object, tables: Sequence[str] = TABLES) -> tuple[object, dict[str, int]]:
-    result = dg.evaluate_automation_conditions(pipeline.definitions, pipeline.instance, cursor=cursor)
-    return result.cursor, {t: result.get_num_requested(dg.AssetKey(["engagement", t])) for t in tables}
+def _requested(pipeline: Pipeline) -> list[str]:
+    request = pipeline.follow_up()
+    return sorted(key.path[-1] for key in request.asset_selection or ()) if request else []
 
 
-def test_tables_are_requested_once_each_time_a_day_lands(pipeline: Pipeline) -> None:
-    cursor, _ = _requested(pipeline, None)
-    for day in days(2):
-        pipeline.read([day])
-        cursor, first = _requested(pipeline, cursor)
-        assert first == dict.fromkeys(TABLES, 1)  # the second time also, though nothing was built in between
-    _, second = _requested(pipeline, cursor)
-    assert second == dict.fromkeys(TABLES, 0)
-
-
-def test_tables_are_requested_only_after_days_they_were_not_built_with(pipeline: Pipeline) -> None:
+def test_tables_are_requested_until_they_are_built_with_the_landed_days(pipeline: Pipeline) -> None:
     some = pipeline.only("activities", *SOME)
-    start, _ = _requested(some, None, SOME)
+    assert _requested(some) == []
     one, two = days(2)
     some.backfill([one])
-    built, requested = _requested(some, start, SOME)
-    assert requested == dict.fromkeys(SOME, 0)
-    assert _requested(some, built, SOME)[1] == dict.fromkeys(SOME, 0)
-
+    assert _requested(some) == []
     some.read([two])
-    for cursor in (built, start):  # also without an evaluation between the build and the second day
-        after, requested = _requested(some, cursor, SOME)
-        assert requested == dict.fromkeys(SOME, 1)
+    assert _requested(some) == sorted(SOME)
 
-    # Tables that are requested together are built in two runs in any order, because one of them has partitions.
     for table in ("sequence_daily", "sequence_activity"):
         build = dg.RunRequest(asset_selection=[dg.AssetKey(["engagement", table])], tags=range_tags(two, two))
         assert some.run(build).success
-    assert _requested(some, after, SOME)[1]["sequence_daily"] == 1  # it was built before a table that it reads
+    assert _requested(some) == ["sequence_daily", "sequence_runs"]  # the first was built before a table that it reads
+
+
+def test_days_with_gaps_are_built_in_one_run(pipeline: Pipeline) -> None:
+    some, landed = pipeline.only("activities", *SOME), [days(6)[n] for n in (0, 1, 4)]
+    some.read(landed[:2])
+    some.read(landed[2:])
+    request = some.follow_up()
+    assert request is not None
+    assert some.run(request).success
+    assert _requested(some) == []
+    assert some.instance.get_materialized_partitions(BY_DAY) == {str(day) for day in landed}
+    for day in landed:
+        rows = some.rows(f"SELECT count(*) FROM engagement.sequence_activity WHERE day = '{day}'")  # noqa: S608
+        assert [(_latest(some, *BY_DAY.path, day=day)["dagster/partition_row_count"],)] == rows
+
+
+def test_names_of_sequences_are_followed_by_the_tables_that_read_them(pipeline: Pipeline) -> None:
+    some = pipeline.only("activities", "sequence_templates", *SOME)
+    some.backfill(days(1))
+    assert some.run(dg.RunRequest(asset_selection=LIST_ASSETS)).success
+    assert _requested(some) == ["sequence_daily"]
+
+
+def test_tables_that_fail_are_requested_twice(pipeline: Pipeline) -> None:
+    some = pipeline.only("activities", *SOME)
+    some.read(days(1))
+    path_of(some.warehouse).unlink()
+    path_of(some.warehouse).mkdir()  # no warehouse can be opened there
+    for _ in range(2):
+        request = some.follow_up()
+        assert request is not None
+        assert not some.run(request).success
+    assert _requested(some) == []
+
+
+@pytest.mark.parametrize(
+    ("job", "selection", "status", "waits"),
+    [
+        ("refresh", None, dg.DagsterRunStatus.STARTING, True),
+        ("refresh", {ACTIVITIES}, dg.DagsterRunStatus.STARTED, True),
+        ("refresh", {BY_DAY}, dg.DagsterRunStatus.CANCELING, True),
+        ("reread_replies", None, dg.DagsterRunStatus.STARTED, True),
+        ("publish", None, dg.DagsterRunStatus.STARTED, False),
+        ("refresh", None, dg.DagsterRunStatus.NOT_STARTED, False),
+        ("refresh", None, dg.DagsterRunStatus.FAILURE, False),
+    ],
+)
+def test_tables_wait_for_runs_that_read_days_or_build_tables(
+    pipeline: Pipeline, job: str, selection: set[dg.AssetKey] | None, status: dg.DagsterRunStatus, waits: bool
+) -> None:
+    land(pipeline.instance, days(1)[0])
+    assert pipeline.follow_up() is not None
+    definition = pipeline.definitions.resolve_job_def(job)
+    pipeline.instance.create_run_for_job(definition, asset_selection=selection, status=status)
+    assert (pipeline.follow_up() is None) == waits

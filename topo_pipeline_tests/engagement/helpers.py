@@ -31,7 +31,6 @@ from topo_pipeline_tests.warehouse.builders import land_from, land_new_days, lan
 
 # Every table that has a script, each after its upstream tables.
 TABLES = tuple(table.name for table in in_order())
-UNPARTITIONED = {name for name in TABLES if not tables()[name].is_daily}
 # The incremental ones. The others are rebuilt from scratch each time.
 KEPT = tuple(name for name in TABLES if tables()[name].is_incremental)
 # The daily table and those that it is made of.

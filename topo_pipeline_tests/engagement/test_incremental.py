@@ -173,14 +173,20 @@ def test_reading_a_day_again_without_a_change_changes_no_row(workspace: Workspac
     assert workspace.all_rows() == before
 
 
-def test_a_daily_build_only_builds_the_given_days(workspace: Workspace) -> None:
+def test_a_daily_build_builds_the_given_days_and_those_that_it_lacks(workspace: Workspace) -> None:
     workspace.land_all([enrolled(march(1)), enrolled(march(2), "B")])
-    with workspace.warehouse.transaction() as connection:
-        built = build(
-            connection, tables()["sequence_activity"], timezone="UTC", now=workspace.now, days=[DAY_2, date(2026, 3, 9)]
-        )
-    assert built.rows_by_day == {DAY_2: 1}  # the 9th has not landed
-    assert {row["day"] for row in workspace.rows("sequence_activity")} == {DAY_2}
+
+    def built(*days: date) -> dict[date, int]:
+        with workspace.warehouse.transaction() as connection:
+            table = tables()["sequence_activity"]
+            return build(connection, table, timezone="UTC", now=workspace.now, days=days).rows_by_day
+
+    assert built(DAY_2, date(2026, 3, 9)) == {DAY_1: 1, DAY_2: 1}  # the 9th has not landed
+    assert built(DAY_2) == {DAY_2: 1}
+    workspace.land(DAY_1, [enrolled(march(1)), enrolled(march(1), "C")])
+    assert built() == {DAY_1: 1}
+    assert built() == {}
+    assert {row["day"] for row in workspace.rows("sequence_activity")} == {DAY_1, DAY_2}
 
 
 @pytest.mark.parametrize("name", INCREMENTAL)

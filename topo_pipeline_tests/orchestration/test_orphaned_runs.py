@@ -28,7 +28,8 @@ from topo_pipeline.orchestration.errors import AlreadyReading
 from topo_pipeline.orchestration.instance import prepare, require_no_reader
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline_tests.conftest import PATIENCE
-from topo_pipeline_tests.engagement.helpers import UNPARTITIONED
+from topo_pipeline_tests.defs.conftest import follow_up
+from topo_pipeline_tests.engagement.helpers import TABLES
 from topo_pipeline_tests.orchestration.test_dev import until
 from topo_pipeline_tests.orchestration.test_killed_runs import RANGE, PausedSandbox
 from topo_pipeline_tests.test_definitions import BIN
@@ -37,12 +38,10 @@ STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
 
 
 @pytest.fixture(scope="module")
-def after_a_kill(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, object]:
-    """A Dagster home whose run was killed after it landed one of three days, and the automation cursor before it."""
+def after_a_kill(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Dagster home whose run was killed after it landed one of three days."""
     folder = tmp_path_factory.mktemp("killed")
     home = prepared(folder / "home")
-    with dg.DagsterInstance.from_config(str(home)) as instance:
-        before, _ = requested_tables(instance)
     api = PausedSandbox()
     with serve(api) as address:
         environment = {
@@ -61,7 +60,7 @@ def after_a_kill(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, object
                 until(lambda: a_day_has_landed(process, instance))
             process.kill()
         api.release.set()
-    return home, before
+    return home
 
 
 def a_day_has_landed(process: subprocess.Popen[bytes], instance: dg.DagsterInstance) -> None:
@@ -71,9 +70,9 @@ def a_day_has_landed(process: subprocess.Popen[bytes], instance: dg.DagsterInsta
 
 
 @pytest.fixture
-def killed(after_a_kill: tuple[Path, object], tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+def killed(after_a_kill: Path, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     """An instance with a copy of that home."""
-    home = shutil.copytree(after_a_kill[0], tmp_path / "home")
+    home = shutil.copytree(after_a_kill, tmp_path / "home")
     with dg.DagsterInstance.from_config(str(home)) as instance:
         assert statuses(instance) == [STARTED]
         assert slots(instance) == (1, 1)
@@ -98,20 +97,10 @@ def slots(instance: dg.DagsterInstance) -> tuple[int, int]:
     return pool.active_slot_count, pool.slot_count
 
 
-def requested_tables(instance: dg.DagsterInstance, cursor: object = None) -> tuple[object, set[str]]:
-    """Return the new cursor and the tables not built by day whose conditions request them."""
-    result = dg.evaluate_automation_conditions(defs, instance, cursor=cursor)
-    requested = {table for table in UNPARTITIONED if result.get_num_requested(dg.AssetKey(["engagement", table]))}
-    return result.cursor, requested
-
-
-def test_the_sensor_fails_an_orphaned_run_releases_its_slot_and_the_tables_follow(
-    killed: dg.DagsterInstance, after_a_kill: tuple[Path, object]
-) -> None:
+def test_the_sensor_fails_an_orphaned_run_releases_its_slot_and_the_tables_follow(killed: dg.DagsterInstance) -> None:
     with pytest.raises(AlreadyReading):
         require_no_reader(killed)
-    cursor, blocked = requested_tables(killed, after_a_kill[1])
-    assert blocked == set()
+    assert follow_up(killed) is None
 
     with dg.build_sensor_context(instance=killed) as context:
         killed_runs_sensor.evaluate_tick(context)
@@ -119,7 +108,9 @@ def test_the_sensor_fails_an_orphaned_run_releases_its_slot_and_the_tables_follo
     assert statuses(killed) == [FAILURE]
     assert slots(killed) == (0, 1)
     require_no_reader(killed)
-    assert requested_tables(killed, cursor)[1] == UNPARTITIONED
+    request = follow_up(killed)
+    assert request is not None
+    assert {key.path[-1] for key in request.asset_selection or ()} == set(TABLES)
 
 
 def test_an_orphaned_run_is_reported_as_a_failure_of_its_step(killed: dg.DagsterInstance) -> None:

@@ -1,0 +1,59 @@
+"""Which tables are built because something that they read has changed."""
+
+from dataclasses import replace
+
+import pytest
+
+from topo_pipeline.automation.following import LastBuild, Name, outdated
+
+DAYS, NAMES = ("topo", "activities"), ("topo", "sequence_templates")
+RUNS, DAILY, SUMMARY = ("engagement", "runs"), ("engagement", "daily"), ("engagement", "summary")
+READS: dict[Name, list[Name]] = {RUNS: [DAYS], DAILY: [DAYS, RUNS, NAMES], SUMMARY: [DAILY]}
+
+
+def due(days: LastBuild, runs: LastBuild, names: LastBuild | None = None, others: LastBuild | None = None) -> list[str]:
+    """Return the tables to build. Unless `others` is given, the other tables are built right after `runs`."""
+    others = others or runs
+    daily, summary = (replace(others, event=others.event and others.event + later) for later in (1, 2))
+    last = {DAYS: days, NAMES: names or LastBuild(), RUNS: runs, DAILY: daily, SUMMARY: summary}
+    return [table for _, table in outdated(READS, last)]
+
+
+EVERY = ["runs", "daily", "summary"]
+
+
+@pytest.mark.parametrize(
+    ("days", "tables", "expected"),
+    [
+        (LastBuild(), LastBuild(), []),
+        (LastBuild(5, "read"), LastBuild(), EVERY),
+        (LastBuild(5, "read"), LastBuild(9, "build", (7,)), []),
+        (LastBuild(8, "read"), LastBuild(9, "build", (7,)), EVERY),
+        (LastBuild(20, "read"), LastBuild(9, "build", (7,)), EVERY),
+        (LastBuild(5, "both"), LastBuild(9, "both", (2,)), []),
+        (LastBuild(5, "both"), LastBuild(1, "build", (2,)), EVERY),
+        (LastBuild(5, "read"), LastBuild(3, "build", (7, 2)), EVERY),
+        (LastBuild(5, "read"), LastBuild(3, "build", (8, 7)), []),
+        (LastBuild(5, "read"), LastBuild(9, "build", (8, 7)), []),
+    ],
+    ids=[
+        "nothing has landed",
+        "never built",
+        "built after the days landed",
+        "landed after the build was requested",
+        "landed after the build",
+        "landed and built in one run",
+        "the run landed days and failed before it built the table",
+        "one attempt has failed",
+        "two attempts have failed",
+        "the second attempt has built it",
+    ],
+)
+def test_a_table_is_built_if_it_lacks_what_landed(days: LastBuild, tables: LastBuild, expected: list[str]) -> None:
+    assert due(days, tables) == expected
+
+
+def test_only_tables_that_read_a_changed_source_are_built_and_those_that_read_them() -> None:
+    built = LastBuild(9, "build", (7,))
+    assert due(LastBuild(5, "read"), built, names=LastBuild(20, "read")) == ["daily", "summary"]
+    assert due(LastBuild(5, "read"), LastBuild(20, "by hand", (19,)), others=built) == ["daily", "summary"]
