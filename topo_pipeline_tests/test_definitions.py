@@ -126,6 +126,23 @@ def test_tables_depend_on_what_their_sql_reads() -> None:
     assert deps["sequence_steps"] == {"activities", "sequence_channels", "sequence_runs"}
 
 
+def test_every_job_schedule_sensor_and_check_has_a_description() -> None:
+    everything = Settings(
+        _env_file=None,
+        warehouse="ducklake:topo.ducklake",
+        alert_webhook="https://hooks.example/topo",
+        publish_postgres="postgresql://topo@database.example/topo",
+    )
+    definitions = build(everything)
+    repository, graph = definitions.get_repository_def(), definitions.resolve_asset_graph()
+    jobs = [repository.get_job(job.name) for job in definitions.jobs or []]
+    named = [*jobs, *repository.schedule_defs, *repository.sensor_defs]
+    assert {"maintain_lake", "send_report", "nightly_maintenance_schedule"} <= {each.name for each in named}
+    assert [each.name for each in named if not each.description] == []
+    assert [key for key in graph.asset_check_keys if not graph.get(key).description] == []
+    assert [spec.key for spec in definitions.resolve_all_asset_specs() if not spec.description] == []
+
+
 def test_every_table_has_one_step_of_checks_in_the_warehouse_pool() -> None:
     graph = defs.resolve_asset_graph()
     checks = {key.to_user_string(): graph.get(key) for key in graph.asset_check_keys}
@@ -133,7 +150,7 @@ def test_every_table_has_one_step_of_checks_in_the_warehouse_pool() -> None:
     assert {name.partition(":")[0] for name in checks} == checked
     assert {f"engagement/{table}:key_is_unique" for table in TABLES} <= set(checks)
     # A check with its own condition would no longer run together with its asset.
-    assert [name for name, node in checks.items() if node.automation_condition or not node.description] == []
+    assert [name for name, node in checks.items() if node.automation_condition] == []
     pools = [step.node_def.pools for step in defs.asset_checks or []]
     assert pools.count({"warehouse"}) == len(checked)
     assert pools.count({"topo_api"}) == len(pools) - len(checked) == 1  # the one that queries Topo

@@ -17,7 +17,7 @@ from topo_pipeline.common.text import counted
 from topo_pipeline.days import Day
 from topo_pipeline.defs.asset_checks import report_activity_checks
 from topo_pipeline.defs.messages import as_dagster_failure, day_line, range_line, refused_days
-from topo_pipeline.defs.metric_tables import table_schema
+from topo_pipeline.defs.metric_tables import table_links, table_schema
 from topo_pipeline.defs.partitions import (
     ACTIVITIES,
     OWNERS,
@@ -62,7 +62,7 @@ def topo_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         dg.asset(
             key=ACTIVITIES,
             partitions_def=daily_partitions(settings),
-            metadata={"dagster/table_name": "topo.activities"},
+            metadata=table_links("topo.activities"),
             **terms,
         )(activities),
         *(_list_asset(table, model, description, terms) for table, (model, description) in LISTS.items()),
@@ -255,9 +255,7 @@ def _list_asset(table: str, model: str, description: str, terms: Mapping[str, An
             return dg.MaterializeResult(metadata=schema)
         return dg.MaterializeResult(metadata=schema | {"dagster/row_count": known})
 
-    make: Any = dg.asset(
-        key=["topo", table], metadata={"dagster/table_name": f"topo.{table}"}, description=description, **terms
-    )
+    make: Any = dg.asset(key=["topo", table], metadata=table_links(f"topo.{table}"), description=description, **terms)
     asset: dg.AssetsDefinition = make(list_asset)
     return asset
 

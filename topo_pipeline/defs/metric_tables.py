@@ -49,7 +49,7 @@ def _asset(table: metrics.MetricTable, settings: Settings) -> dg.AssetsDefinitio
         owners=OWNERS,
         pool="warehouse",
         code_version=table.fingerprint(settings.rules, settings.timezone),
-        description=description(table),
+        description=description(table, settings),
         freshness_policy=every_morning(settings.timezone),
         metadata=links(table, settings),
     )
@@ -129,25 +129,34 @@ PACKAGE = Path(__file__).parents[1]
 DOCS = PACKAGE.parent / "docs" / "metrics.md"  # only in a checkout
 
 
-def description(table: metrics.MetricTable) -> str:
-    """Return the table's description with links to its last build, which is far below, and to the findings.
+def description(table: metrics.MetricTable, settings: Settings) -> str:
+    """Return the table's description with links to its last build, which is far below, the findings and the report.
 
     The findings are of all tables together, so they belong to the report and not to one of the tables.
     """
     built = f"[Chart, first rows and figures](/assets/engagement/{table.name}?view=events)"
-    return f"{table.description}\n\n{built} · [Do this week](/assets/publish/engagement_report?view=events)"
+    links = [built, "[Do this week](/assets/publish/engagement_report?view=events)"]
+    if settings.report_url:
+        links.append(f"[The report]({settings.report_url})")
+    return f"{table.description}\n\n{' · '.join(links)}"
 
 
 def links(table: metrics.MetricTable, settings: Settings) -> dict[str, Any]:
     """Return the definition metadata: the table's name, and links to the report, the SQL and the documentation."""
-    sources = [_source(PACKAGE / "engagement" / f"{table.name}.sql", 1, "the SQL")]
-    if line := _heading_lines().get(f"### engagement.{table.name}"):
-        sources.append(_source(DOCS, line, "docs/metrics.md"))
+    sql = _source(PACKAGE / "engagement" / f"{table.name}.sql", 1, "the SQL")
+    report = settings.report_dir / "engagement_report.html"
     return {
-        "dagster/table_name": f"engagement.{table.name}",
-        "report": dg.MetadataValue.path(settings.report_dir / "engagement_report.html"),
-        "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=list(sources)),
+        "report": dg.MetadataValue.url(settings.report_url) if settings.report_url else dg.MetadataValue.path(report),
+        **table_links(f"engagement.{table.name}", sql),
     }
+
+
+def table_links(name: str, *sources: dg.LocalFileCodeReference) -> dict[str, Any]:
+    """Return the definition metadata of any table: its name, and links to `sources` and, in a checkout, its columns."""
+    line = _heading_lines().get(f"### {name}")
+    references = [*sources, *([_source(DOCS, line, "docs/metrics.md")] if line else [])]
+    links = {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=references)}
+    return {"dagster/table_name": name, **(links if references else {})}
 
 
 def chart_and_preview(seen: "Seen") -> dict[str, Any]:

@@ -77,9 +77,13 @@ def _is_alive(pid: int, started: float) -> bool:
 
 
 # On by default: it calls no API, and nothing else ends such a run before its maximum runtime.
-@dg.sensor(minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Fails runs whose process was killed. They would otherwise block tables and the pool for hours.",
+)
 def killed_runs_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Fails runs whose process was killed. They would otherwise block tables and the pool for hours."""
+    """Fail orphaned runs."""
     ended = fail_orphaned_runs(context.instance)
     return dg.SkipReason(f"Ended orphaned runs: {', '.join(ended)}." if ended else "No orphaned runs.")
 

@@ -42,7 +42,7 @@ def _follow(context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Sett
 # On by default, because it calls no API.
 tables_follow = dg.sensor(
     name="tables_follow_what_landed",
-    job=refresh,
+    target=dg.AssetSelection.groups("engagement"),
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=30,
     description=_follow.__doc__,

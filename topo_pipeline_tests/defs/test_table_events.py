@@ -10,7 +10,9 @@ from dagster import AssetRecordsFilter
 from PIL import Image
 
 from topo_pipeline.defs.activities import LIST_ASSETS
+from topo_pipeline.defs.metric_tables import metric_tables
 from topo_pipeline.defs.partitions import BY_DAY, range_tags
+from topo_pipeline.settings import Settings
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, LAST_DAYS, SOME, Pipeline, days
 from topo_pipeline_tests.defs.test_records import land
 from topo_pipeline_tests.engagement.helpers import TABLES
@@ -114,6 +116,18 @@ def test_each_table_links_to_the_report_its_sql_its_documentation_and_its_builds
         assert line == f"### engagement.{table}"
         assert f"(/assets/engagement/{table}?view=events)" in str(spec.description)
         assert "(/assets/publish/engagement_report?view=events)" in str(spec.description)
+    spec = refreshed.definitions.resolve_assets_def(ACTIVITIES).get_asset_spec()
+    [docs] = spec.metadata["dagster/code_references"].code_references
+    line = Path(docs.file_path).read_text(encoding="utf-8").splitlines()[docs.line_number - 1]
+    assert line == "### topo.activities"
+
+
+def test_tables_link_to_the_address_of_the_report_if_it_has_one() -> None:
+    address = "https://reports.example/engagement_report.html"
+    tables = metric_tables(Settings(_env_file=None, report_url=address))
+    specs = [table.get_asset_spec() for table in tables]
+    assert [spec.metadata["report"] for spec in specs] == [dg.MetadataValue.url(address)] * len(TABLES)
+    assert all(f"[The report]({address})" in str(spec.description) for spec in specs)
 
 
 def test_a_run_logs_a_line_for_its_range_each_day_and_each_table(refreshed: Pipeline) -> None:
