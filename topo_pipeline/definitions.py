@@ -5,12 +5,13 @@ import dagster as dg
 from topo_pipeline.days import Clock
 from topo_pipeline.defs.activities import topo_assets
 from topo_pipeline.defs.asset_checks import checks
+from topo_pipeline.defs.executor import one_process
 from topo_pipeline.defs.jobs import jobs
 from topo_pipeline.defs.metric_tables import metric_tables
 from topo_pipeline.defs.notifications import alert_sensor, heartbeat_sensor
 from topo_pipeline.defs.publish import engagement_report, parquet, target_assets
 from topo_pipeline.defs.resources import Topo, Warehouse, resources, utc_now
-from topo_pipeline.defs.run_maintenance import killed_runs_sensor, old_records_sensor, one_process
+from topo_pipeline.defs.run_maintenance import killed_runs_sensor, old_records_sensor
 from topo_pipeline.defs.schedules import schedules
 from topo_pipeline.defs.sensors import sensors, tables_follow
 from topo_pipeline.settings import Settings, get_settings

@@ -155,7 +155,7 @@ def table_links(name: str, *sources: dg.LocalFileCodeReference) -> dict[str, Any
     """Return the definition metadata of any table: its name, and links to `sources` and, in a checkout, its columns."""
     line = _heading_lines().get(f"### {name}")
     references = [*sources, *([_source(DOCS, line, "docs/metrics.md")] if line else [])]
-    links = {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=references)}
+    links = {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=list(references))}
     return {"dagster/table_name": name, **(links if references else {})}
 
 

@@ -12,7 +12,6 @@ import socket
 from collections.abc import Collection, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
@@ -86,37 +85,6 @@ def killed_runs_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Fail orphaned runs."""
     ended = fail_orphaned_runs(context.instance)
     return dg.SkipReason(f"Ended orphaned runs: {', '.join(ended)}." if ended else "No orphaned runs.")
-
-
-class _OwnerTaggingExecutor(dg.Executor):
-    """Dagster's executor, which also tags the run with its process, so that an orphaned run can be recognized."""
-
-    def __init__(self, inner: dg.Executor) -> None:
-        self._inner = inner
-
-    @property
-    def retries(self) -> Any:
-        """The retry mode of the wrapped executor."""
-        return self._inner.retries
-
-    def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
-        """Execute the run in this process."""
-        plan_context.instance.add_run_tags(plan_context.run_id, owner_tag(plan_context.run_id))
-        yield from self._inner.execute(plan_context, execution_plan)
-
-
-def _make(context: dg.InitExecutorContext) -> dg.Executor:
-    make: Any = dg.in_process_executor.executor_creation_fn
-    return _OwnerTaggingExecutor(make(context))
-
-
-_config: Any = dg.in_process_executor.config_schema
-one_process = dg.ExecutorDefinition(
-    "in_process",
-    config_schema=_config,
-    executor_creation_fn=_make,
-    description="Executes every step of a run in the run's own process.",
-)
 
 
 def old_records_sensor(settings: Settings) -> dg.SensorDefinition:

@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 from topo_pipeline.alerts.streaks import Failure
 from topo_pipeline.definitions import defs
 from topo_pipeline.defs import run_maintenance
+from topo_pipeline.defs.executor import one_process
 from topo_pipeline.defs.notifications import outcomes
 from topo_pipeline.defs.partitions import ACTIVITIES
-from topo_pipeline.defs.run_maintenance import fail_orphaned_runs, killed_runs_sensor, one_process, owner_tag
+from topo_pipeline.defs.run_maintenance import fail_orphaned_runs, killed_runs_sensor, owner_tag
 from topo_pipeline.orchestration.errors import AlreadyReading
 from topo_pipeline.orchestration.instance import prepare, require_no_reader
 from topo_pipeline.sandbox.server import serve

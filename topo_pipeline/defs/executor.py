@@ -1,0 +1,80 @@
+"""How a run is executed: in one process, with its process as a tag, and without a log line for each step left out.
+
+Recognizing and failing a run whose process is gone does not belong here: that is in `run_maintenance`.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster._core.execution.context.system import PlanOrchestrationContext
+from dagster._core.execution.plan.active import ActiveExecution
+from dagster._core.execution.plan.plan import ExecutionPlan
+
+from topo_pipeline.common.text import counted
+from topo_pipeline.defs.run_maintenance import owner_tag
+
+
+class _Steps(ActiveExecution):
+    """The steps of a run. Dagster logs an error for each step that needs a failed one, which hides what failed."""
+
+    left_out = 0
+
+    def get_steps_to_abandon(self) -> Sequence[Any]:
+        """Abandon the steps here, so that Dagster finds none to abandon."""
+        while steps := super().get_steps_to_abandon():
+            for step in steps:
+                self.mark_abandoned(step.key)
+                self.left_out += 1
+        return []
+
+    def plan_events_iterator(self, job_context: Any) -> Iterator[dg.DagsterEvent]:
+        """Process the steps that can't be executed, and log how many there are."""
+        before = self.left_out
+        yield from super().plan_events_iterator(job_context)
+        if self.left_out > before:
+            steps = counted(self.left_out - before, "step")
+            job_context.log.info(f"Not executed, because they need the result of the failed step: {steps}.")
+
+
+class _Plan(ExecutionPlan):
+    """A run's plan."""
+
+    def start(self, *arguments: Any, **options: Any) -> ActiveExecution:
+        """Return the steps."""
+        return _Steps(self, *arguments, **options)
+
+
+class _Executor(dg.Executor):
+    """Dagster's executor, which also tags the run with its process, so that an orphaned run can be recognized."""
+
+    def __init__(self, inner: dg.Executor) -> None:
+        self._inner = inner
+
+    @property
+    def retries(self) -> Any:
+        """The retry mode of the wrapped executor."""
+        return self._inner.retries
+
+    def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
+        """Execute the run in this process."""
+        plan_context.instance.add_run_tags(plan_context.run_id, owner_tag(plan_context.run_id))
+        data = plan_context.plan_data._replace(execution_plan=_Plan(**execution_plan._asdict()))
+        context = PlanOrchestrationContext(
+            data, plan_context.log, self, plan_context.output_capture, plan_context.resume_from_failure
+        )
+        yield from self._inner.execute(context, context.execution_plan)
+
+
+def _make(context: dg.InitExecutorContext) -> dg.Executor:
+    make: Any = dg.in_process_executor.executor_creation_fn
+    return _Executor(make(context))
+
+
+_config: Any = dg.in_process_executor.config_schema
+one_process = dg.ExecutorDefinition(
+    "in_process",
+    config_schema=_config,
+    executor_creation_fn=_make,
+    description="Executes every step of a run in the run's own process.",
+)
