@@ -29,12 +29,11 @@ class _Steps(ActiveExecution):
         return []
 
     def plan_events_iterator(self, job_context: Any) -> Iterator[dg.DagsterEvent]:
-        """Process the steps that can't be executed, and log how many there are."""
-        before = self.left_out
+        """Process the steps that can't be executed. At the end of the run, log how many there were."""
         yield from super().plan_events_iterator(job_context)
-        if self.left_out > before:
-            steps = counted(self.left_out - before, "step")
-            job_context.log.info(f"Not executed, because they need the result of the failed step: {steps}.")
+        if self.left_out and self.is_complete:
+            steps = counted(self.left_out, "step")
+            job_context.log.info(f"{steps} not executed, because a step that they need has failed.")
 
 
 class _Plan(ExecutionPlan):

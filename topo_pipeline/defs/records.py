@@ -160,17 +160,17 @@ def _holds_up_tables(assets: Iterable[dg.AssetKey]) -> bool:
 
 def last_builds(instance: dg.DagsterInstance, tables: Iterable["Name"]) -> "dict[Name, LastBuild]":
     """Return the latest events of tables and of what they read."""
-    return {table: _last_build(instance, dg.AssetKey(table)) for table in tables}
-
-
-def _last_build(instance: dg.DagsterInstance, asset: dg.AssetKey) -> "LastBuild":
     from topo_pipeline.automation.following import ATTEMPTS, LastBuild
 
-    # `fetch_planned_materializations` is deprecated.
-    plans = dg.EventRecordsFilter(dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, asset)
-    planned = tuple(each.storage_id for each in instance.event_log_storage.get_event_records(plans, ATTEMPTS))
-    built = instance.fetch_materializations(asset, limit=1).records
-    return LastBuild(built[0].storage_id, built[0].run_id, planned) if built else LastBuild(planned=planned)
+    keys = {dg.AssetKey(table): table for table in tables}
+    found = {table: LastBuild() for table in keys.values()}
+    for record in instance.get_asset_records(list(keys)):
+        key, last = record.asset_entry.asset_key, record.asset_entry.last_materialization_record
+        # `fetch_planned_materializations` is deprecated.
+        plans = dg.EventRecordsFilter(dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, key)
+        planned = tuple(each.storage_id for each in instance.event_log_storage.get_event_records(plans, ATTEMPTS))
+        found[keys[key]] = LastBuild(last.storage_id if last else 0, last.run_id if last else "", planned)
+    return found
 
 
 def days_to_build(instance: dg.DagsterInstance, settings: Settings) -> list[date]:

@@ -42,6 +42,6 @@ def test_a_failed_step_is_the_only_error_in_the_log_and_the_steps_that_need_it_a
     assert [entry.dagster_event and entry.dagster_event.event_type_value for entry in failures] == [
         "STEP_FAILURE", "PIPELINE_FAILURE"
     ]  # fmt: skip
-    [line] = [entry.user_message for entry in log if "Not executed" in entry.user_message]
-    assert line == "Not executed, because they need the result of the failed step: 2 steps."
+    [line] = [entry.user_message for entry in log if "not executed" in entry.user_message]
+    assert line == "2 steps not executed, because a step that they need has failed."
     assert [event.step_key for event in result.get_step_success_events()] == ["other"]
