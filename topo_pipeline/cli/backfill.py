@@ -185,8 +185,9 @@ def _show_estimate(days: Sequence[date], as_json: bool) -> None:
     out.print(f"Would read {counted(len(days), 'day')}: {format_days(days)} ({landed}).", highlight=False)
     out.print(
         f"Topo counts {counted(found.activities, 'activity', 'activities')}. Reading takes about"
-        f" {counted(found.requests, 'request')}, which at {settings.requests_per_second:g} per second need at least"
-        f" {timedelta(seconds=math.ceil(found.seconds))}. The tables are built after that. Nothing was changed.",
+        f" {counted(found.requests, 'request')}, which at {settings.requests_per_second:g} per second take at least"
+        f" {timedelta(seconds=math.ceil(found.seconds))} (h:mm:ss). The tables are built after"
+        " that. Nothing was changed.",
         highlight=False,
     )
 

@@ -10,7 +10,7 @@ from typing import Annotated, BinaryIO, Literal
 import typer
 
 from topo_pipeline.cli import arguments
-from topo_pipeline.cli.console import err, fail, report_errors
+from topo_pipeline.cli.console import err, fail, now, out, report_errors
 from topo_pipeline.cli.signals import undone_by_signals
 from topo_pipeline.cli.workspace import Demo
 from topo_pipeline.common.text import counted
@@ -18,15 +18,20 @@ from topo_pipeline.settings import get_settings
 
 
 def export(
-    table: Annotated[str, typer.Argument(metavar="TABLE", help="For example sequence_summary or topo.loads.")],
+    table: Annotated[
+        str | None, typer.Argument(metavar="TABLE", help="For example sequence_summary or topo.loads.")
+    ] = None,
     *,
+    every: Annotated[
+        bool, typer.Option("--all", help="Write every table as Parquet, as publish/parquet does.")
+    ] = False,
     form: Annotated[Literal["csv", "parquet"], typer.Option("--format", help="File format.")] = "csv",
     since: Annotated[str | None, typer.Option(metavar="DAY", help="First day to export.")] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="File to write or replace.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Don't escape formulas. For CSV only.")] = False,
     demo: Demo = False,
 ) -> None:
-    """Export a table to a file, or as CSV to a pipe.
+    """Export a table to a file, or as CSV to a pipe. Or every table, for BI tools.
 
     In CSV, text that a spreadsheet would treat as a formula (it starts with =, +, - or @) is prefixed with '.
 
@@ -34,7 +39,14 @@ def export(
     Examples:
       topo-pipeline export sequence_daily --since 2026-03-01 > daily.csv
       topo-pipeline export topo.activities --format parquet --output activities.parquet
+      topo-pipeline export --all
     """
+    if every:
+        if table or since or output or raw:
+            fail("--all writes every table as Parquet below TOPO_REPORT_DIR and takes no table and no other option.", 2)
+        return _export_all()
+    if table is None:
+        fail("Name a table, for example sequence_summary, or use --all.", 2)
     if raw and form == "parquet":
         fail("--raw applies to CSV only: Parquet is never escaped. Run the command again without it.", 2)
     with report_errors(), undone_by_signals(output):
@@ -46,7 +58,7 @@ def export(
         if output:
             rows = write(warehouse, table, output.absolute(), form=form, since=first, raw=raw)
             err.print(f"{counted(rows, 'row')} written to {output}", highlight=False, markup=False)
-            return
+            return None
         if form == "parquet" or sys.stdout.isatty():
             why = "Parquet is written to a file only" if form == "parquet" else "CSV is not printed to a terminal"
             name = shlex.quote(table)
@@ -58,6 +70,19 @@ def export(
             content = copy.open("rb")  # stays readable after the folder is removed
     with report_errors(), content:
         _write_to_stdout(content)
+    return None
+
+
+def _export_all() -> None:
+    """Write every table as Parquet and print the folder of the newest export."""
+    with report_errors(), err.status("Writing every table"):
+        from topo_pipeline.exports.parquet import LATEST, export_all
+        from topo_pipeline.warehouse.connection import Warehouse
+
+        settings = get_settings()
+        done = export_all(Warehouse.of(settings), settings.report_dir / "parquet", now=now())
+    err.print(f"{counted(done.tables, 'table')} and {counted(done.rows, 'row')} written to", highlight=False)
+    out.print(str(done.folder.with_name(LATEST)), soft_wrap=True, markup=False, highlight=False)
 
 
 def _write_to_stdout(content: BinaryIO) -> None:

@@ -47,6 +47,7 @@ def _write(folder: Path, home: Path) -> dict[str, bool]:
     # Dagster's own commands read .env too, and need an absolute path.
     is_new = {".env": copy("env.example", folder / ".env")}
     if is_new[".env"]:
+        (folder / ".env").write_text((folder / ".env").read_text().removesuffix("# DAGSTER_HOME=.dagster\n"))
         set_key(folder / ".env", "DAGSTER_HOME", str(home), quote_mode="auto")
         (folder / ".env").chmod(0o600)
     names = ["workspace.yaml"] if (folder / "pyproject.toml").exists() else ["workspace.yaml", _DG]

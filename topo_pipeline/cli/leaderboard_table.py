@@ -1,8 +1,10 @@
 """The leaderboard in the terminal."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
 
 import rich.box
+from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
@@ -17,18 +19,9 @@ NARROW, WIDE = 80, 116  # columns, from which the early read, and also replies a
 _SIGNALS = {"up": "[green]▲ up[/]", "down": "[red]▼ down[/]", "no_clear_change": "≈ none", None: "not judged"}
 
 
-def leaderboard_table(board: "pd.DataFrame") -> Table:
-    """Return a table for the width of the terminal. Sequences with too little data for a rank are dimmed."""
-    window = get_settings().rules.reply_window_days
-    table = Table(
-        title="Sequences, ranked by reply rate, adjusted for the number of contacts",
-        caption="Contacts: those with a first message or invitation. Early read: contacts of the last 28 days,\n"
-        f"counting the replies still to come. Reply rate: contacts whose {window} days are over.\n"
-        "In parentheses: likely range (95%). Change: the last four weeks against the eight before.\n"
-        "Too few: even a fall to half would go unnoticed." + (" Dimmed: no rank yet." if out.is_terminal else ""),
-        box=rich.box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
+def leaderboard_table(board: "pd.DataFrame") -> Group:
+    """Return a table for the width of the terminal, and its legend. Sequences without a rank are dimmed."""
+    table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     counts = ("replies", "meetings") if out.width >= WIDE else ()
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("Sequence", min_width=16)
@@ -37,7 +30,8 @@ def leaderboard_table(board: "pd.DataFrame") -> Table:
     for heading in (*headings, "Reply rate"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("Change", no_wrap=True)
-    for row in board.astype(object).where(board.notna(), None).to_dict("records"):
+    rows = board.astype(object).where(board.notna(), None).to_dict("records")
+    for row in rows:
         early = (rate_with_interval(row["early_rate"], row["early_rate_low"], row["early_rate_high"]),)
         table.add_row(
             "" if row["rank"] is None else str(row["rank"]),
@@ -48,4 +42,21 @@ def leaderboard_table(board: "pd.DataFrame") -> Table:
             "too few" if row["halving_noticeable"] is False else _SIGNALS[row["signal"]],
             style="dim" if row["rank"] is None else None,
         )
-    return table
+    title = "Sequences, ranked by reply rate, adjusted for the number of contacts"
+    return Group(f"[bold]{title}[/]", table, *_legend(rows))
+
+
+def _legend(rows: "list[dict[Hashable, Any]]") -> list[str]:
+    """Return what the columns mean, and those of their words that are in the rows."""
+    window = get_settings().rules.reply_window_days
+    legend = [
+        "Contacts: those with a first message or invitation.",
+        "Early read: contacts of the last 28 days, counting the replies still to come.",
+        f"Reply rate: contacts whose {window} days are over. In parentheses: likely range (95%).",
+        "Change: the last four weeks against the eight before.",
+    ]
+    if any(row["halving_noticeable"] is False for row in rows):
+        legend.append("Too few: even a fall to half would go unnoticed.")
+    if any(row["rank"] is None or row["signal"] is None for row in rows):
+        legend.append("Why one has no rank or is not judged: topo-pipeline explain NAME")
+    return legend

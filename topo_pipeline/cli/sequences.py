@@ -82,7 +82,7 @@ def compare(
     as_json: AsJson = False,
     demo: Demo = False,
 ) -> None:
-    """Compare the reply rates of two sequences: the difference, how sure it is, and how many contacts are missing.
+    """Compare the reply rates of two sequences: the difference, how sure it is, and how many contacts it takes.
 
     \b
     Examples:

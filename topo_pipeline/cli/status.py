@@ -83,12 +83,6 @@ def _show(found: "Status", *, is_demo: bool) -> None:
     for gap, affected in gaps.items():
         if affected:
             table.add_row("[yellow]Gap[/]", f"{counted(len(affected), 'day')} {gap}: {format_days(affected)}")
-    if missing := [*days.missing, *days.unclosed]:
-        command = "topo-pipeline demo" if is_demo else missing_command(missing)
-        table.add_row("", f"To read the missing days: {command}")
-    if found.behind:
-        command = "topo-pipeline demo" if is_demo else "topo-pipeline backfill --missing"
-        table.add_row("", f"To build the tables: {command}")
     if not any(gaps.values()):
         table.add_row("Gaps", "none")
     if days.unreadable:
@@ -96,10 +90,19 @@ def _show(found: "Status", *, is_demo: bool) -> None:
         table.add_row("[yellow]Unreadable[/]", f"{rows} could not be read: {format_counts(days.unreadable)}")
     table.add_row("Pending", f"{counted(found.pending, 'reply', 'replies')} not classified by Topo yet")
     out.print(table, highlight=False)
+    if missing := [*days.missing, *days.unclosed]:
+        _hint("To read the missing days", "topo-pipeline demo" if is_demo else missing_command(missing))
+    if found.behind:
+        _hint("To build the tables", "topo-pipeline demo" if is_demo else "topo-pipeline backfill --missing")
     if found.board is None:
         out.print("The tables are not built yet. topo-pipeline backfill builds them, and so does topo-pipeline dev.")
     else:
         out.print(leaderboard_table(found.board.head(_TOP)))
+
+
+def _hint(purpose: str, command: str) -> None:
+    """Print a command that can be copied as one line, however narrow the terminal is."""
+    out.print(f"{purpose}: {command}", soft_wrap=True, highlight=False)
 
 
 def _ago(moment: datetime) -> str:

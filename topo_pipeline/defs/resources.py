@@ -39,7 +39,8 @@ class Topo:
 
         if self.settings.api_key is None:
             raise SettingsError(
-                "TOPO_API_KEY is not set. Set it in the environment or .env (topo-pipeline demo needs none)."
+                "TOPO_API_KEY is not set. Set it in .env, which topo-pipeline init writes, or in the environment."
+                " The demo needs none: topo-pipeline demo"
             )
         try:
             return TopoClient(

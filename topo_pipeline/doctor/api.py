@@ -56,7 +56,7 @@ def look(settings: Settings, clock: Callable[[], datetime], known: Known) -> Ite
     known.organization_id = answers.me.organization_id if answers.me else None
     host = urlsplit(settings.api_url).netloc
     if settings.api_key is None:
-        do = "Set it in .env or the environment. The demo needs no key: topo-pipeline demo"
+        do = "Set it in .env, which topo-pipeline init writes, or in the environment. The demo needs none."
         yield problem("key", "TOPO_API_KEY is not set.", do)
     yield _reached(host, answers)
     if answers.response is None:
@@ -126,7 +126,7 @@ def _key(answers: _Answers) -> Finding:
 
 def _key_name(me: Me) -> str:
     name, prefix, whose = (one_line(text or "?", 60) for text in (me.name, me.key_prefix, me.organization_id))
-    return f"The key {name} ({prefix}…) of organization {whose}"
+    return f"“{name}” ({prefix}…) of organization {whose}"
 
 
 def _clock(response: ResponseInfo) -> Finding:

@@ -112,7 +112,11 @@ def _refused(instance: "dg.DagsterInstance", settings: Settings, now: datetime) 
     failed = sorted(failed_days(instance, days_between(settings.start_date, due), settings))
     if failed:
         reason = why_refused(instance, failed[-1])
-        why = f"Reason for {failed[-1]}: {reason}" if reason else "The failed runs in Dagster's UI say why."
+        why = (
+            f"Reason for {failed[-1]}: {reason}"
+            if reason
+            else "The run was stopped, or its log in Dagster's UI says why."
+        )
         do = "\n".join([f"{why} To try again:", *backfill_commands(failed)])
         return warning(
             "failed days",

@@ -99,8 +99,8 @@ def change(row: Row) -> str:
     )
     return (
         f"{verdict[row['signal']]}: {counted(row['current_replies'], 'reply', 'replies')} so far from the contacts of"
-        f" the four weeks before {day(row['monday'])}. About {_about(expected)} were expected from the eight weeks"
-        f" before and from what the other sequences did.{limits}{left_out}"
+        f" the four weeks before {day(row['monday'])}. About {_about(expected)} were expected, given its eight weeks"
+        f" before and the other sequences.{limits}{left_out}"
     )
 
 
@@ -159,7 +159,7 @@ def contacts_needed(row: Row, ratio: float) -> str:
 
 
 def comparison(found: Comparison, window_days: int) -> list[str]:
-    """Say how far two reply rates are apart, how sure it is which is higher, and how many contacts are missing."""
+    """Say how far two reply rates are apart, how sure it is which is higher, and how many contacts it takes."""
     return [*(rated(row, window_days) for row in (found.first, found.second)), *difference(found)]
 
 
@@ -174,7 +174,7 @@ def rated(row: Row, window_days: int) -> str:
 
 
 def difference(found: Comparison) -> list[str]:
-    """Say the difference of two reply rates, the verdict, and how many contacts are missing."""
+    """Say the difference of two reply rates, the verdict, and how many contacts it takes."""
     if found.difference is None:
         return ["Without a reply rate of both, they can't be compared."]
     said = times(found.ratio)
@@ -184,7 +184,7 @@ def difference(found: Comparison) -> list[str]:
     low, high = points(found.weekly_low), points(found.weekly_high)
     return [
         f"Difference, {found.first['name']} minus {found.second['name']}: {points(found.difference)} points, likely"
-        f" range {low} to {high}, wide enough for somebody who looks every week.",
+        f" range {low} to {high}, which holds if you check every week.",
         _verdict(found, found.difference),
         f"Contacts that each needs, to detect a difference in 4 of 5 cases: {needs}."
         if needs

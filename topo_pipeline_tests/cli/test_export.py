@@ -1,6 +1,7 @@
 """The command `export`: output, errors and signals."""
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -172,3 +173,20 @@ def test_an_export_replaces_only_regular_files(folder: Path) -> None:
         assert_one_sentence(done, words)
         assert done.returncode == 1
     assert files_in(folder) == before
+
+
+def test_every_table_is_written_for_bi_tools(folder: Path) -> None:
+    done = answer(folder, "export", "--all", TOPO_REPORT_DIR="data/report")
+    assert done.returncode == 0, done.stderr
+    latest = folder / "data" / "report" / "parquet" / "latest"
+    assert (folder / done.stdout.strip()).resolve() == latest.resolve()
+    written = json.loads((latest / "manifest.json").read_text())["tables"]
+    assert {"topo.activities", "topo.loads"} <= written.keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(("--all", "sequence_daily"), "takes no table"), (("--all", "--raw"), "takes no table"), ((), "Name a table")],
+)
+def test_one_table_or_all_of_them_is_exported(folder: Path, arguments: tuple[str, ...], says: str) -> None:
+    assert_one_sentence(answer(folder, "export", *arguments), says)

@@ -38,7 +38,7 @@ def test_status_shows_the_last_complete_day_and_five_sequences_untruncated_in_a_
     assert first.split(NAME)[1].split()[:2] == ["9", "0"]
     assert [name in result.stdout for name in ("Sequence 4", "Sequence 5")] == [True, False]
     assert "\x1b" not in result.stdout
-    assert "Dimmed" not in result.stdout
+    assert "Why one has no rank or is not judged: topo-pipeline explain NAME" in result.stdout
 
 
 def test_status_says_what_to_do_in_the_words_of_the_report(landed: Path) -> None:

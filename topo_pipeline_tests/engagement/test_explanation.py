@@ -147,7 +147,7 @@ def test_a_change_says_what_came_and_what_was_expected() -> None:
     # 50 of 100 worth of contacts, 20 replies before, the others at 0.9 of their baselines: 9.0.
     assert sentences.change(CHANGED) == (
         "Replies have gone down: 1 reply so far from the contacts of the four weeks before 4 May 2026. About 9.0 were"
-        " expected from the eight weeks before and from what the other sequences did."
+        " expected, given its eight weeks before and the other sequences."
     )
     assert sentences.change(CHANGED | {"signal": "up"}).startswith("Replies have gone up")
     few = {"signal": "no_clear_change", "halving_noticeable": False}
@@ -177,7 +177,7 @@ def test_an_early_read_is_given_next_to_that_of_all_sequences_and_with_replies_n
     assert sentences.early_read(EARLY | none) == "None: no contact in the last 28 days."
     left_out = "The contacts of 2 days are left out, because a day since then was not read in full."
     assert sentences.early_read(EARLY | {"early_days_left_out": 2}).endswith(f"8.0%. {left_out}")
-    assert sentences.change(CHANGED | {"change_days_left_out": 2}).endswith(f"other sequences did. {left_out}")
+    assert sentences.change(CHANGED | {"change_days_left_out": 2}).endswith(f"the other sequences. {left_out}")
 
 
 EXPECTED = {

@@ -31,7 +31,7 @@ def test_a_dry_run_estimates_with_one_request_and_creates_no_files(tmp_path: Pat
     assert "4 days: 2026-03-01 to 2026-03-04 (none landed yet)" in result.stdout
     assert "1,234 activities" in result.stdout
     assert "about 16 requests" in result.stdout  # 12 full pages, and one last page for each of 4 days
-    assert "at 2 per second need at least 0:00:08" in result.stdout
+    assert "at 2 per second take at least 0:00:08 (h:mm:ss)" in result.stdout
     assert list(tmp_path.iterdir()) == []
     [request] = topo.requests
     assert request.params["size"] == "1"

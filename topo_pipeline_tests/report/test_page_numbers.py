@@ -210,7 +210,7 @@ def test_every_number_of_the_comparison_is_in_the_tables(many: Reported) -> None
     assert cells[3] == f"{needed[0]:,} / {needed[1]:,}"
     said = Seen(many.page).text("difference")
     low, high = (in_points(-end) for end in reversed(weekly))
-    assert f"{in_points(-difference)} points, likely range {low} to {high}, wide enough for somebody" in said
+    assert f"{in_points(-difference)} points, likely range {low} to {high}, which holds" in said
     for row in (first, second):
         assert f"{row['reply_rate_num']} of {row['reply_rate_den']} contacts replied within 30 days" in said
 
