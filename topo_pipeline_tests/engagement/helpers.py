@@ -319,15 +319,9 @@ class Workspace:
             yield connection
 
     def select(self, sql: str) -> list[tuple[Any, ...]]:
-        """Query the tables that the statement names."""
-        named = named_in(sql)
-        if named and "builds" not in named:
-            with self.seeing(*named):
-                pass
-            warehouse = self._warehouse
-        else:
-            warehouse = self.warehouse
-        with warehouse.reader() as connection:
+        """Query the tables that the statement names, or all of them if it is about the tables themselves."""
+        named = {*TABLES} if "duckdb_" in sql or "engagement.builds" in sql else named_in(sql)
+        with self.seeing(*named) as connection:
             return connection.execute(sql).fetchall()
 
     def rows(self, table: str) -> list[dict[str, Any]]:
