@@ -18,7 +18,7 @@ from topo_pipeline.settings import Settings
 from topo_pipeline_tests.cli.conftest import ROWS, environment_of, files_in, running, workspace
 from topo_pipeline_tests.command_line import COMMAND, answer, assert_one_sentence
 from topo_pipeline_tests.conftest import PATIENCE
-from topo_pipeline_tests.engagement.helpers import TABLES, march, uid
+from topo_pipeline_tests.engagement.helpers import drop_all_but, march, uid
 from topo_pipeline_tests.maintenance.test_forget import HERS, HIS, bytes_in
 
 if TYPE_CHECKING:
@@ -26,13 +26,6 @@ if TYPE_CHECKING:
     from topo_pipeline_tests.services.s3 import Bucket
 
 TO_FILE = ("--output", "loads.csv")
-
-
-def with_few_tables(folder: Path) -> None:
-    """Drop the tables that a test doesn't read, because an erasure rebuilds every table there is."""
-    with workspace(folder).warehouse.transaction() as connection:
-        for name in {*TABLES} - {"sequence_activity", "sequence_runs"}:
-            connection.execute(f"DROP TABLE engagement.{name}")
 
 
 def test_export_prints_csv_by_default(folder: Path) -> None:
@@ -95,7 +88,7 @@ def test_a_closed_pipe_causes_no_traceback(folder: Path) -> None:
 def test_forget_removes_the_person_from_published_tables(
     folder: Path, s3_bucket: "Bucket", postgres_database: "Database"
 ) -> None:
-    with_few_tables(folder)
+    drop_all_but(workspace(folder).warehouse, "sequence_runs")
     target = {"TOPO_PUBLISH_S3": f"{s3_bucket.url}/tables", "TOPO_PUBLISH_POSTGRES": postgres_database.dsn}
     settings = Settings(_env_file=None, **{name.removeprefix("TOPO_").lower(): value for name, value in target.items()})
     for name in settings.targets:
@@ -121,7 +114,7 @@ def test_forget_removes_the_person_from_published_tables(
 
 
 def test_forget_removes_the_person_from_published_exports(folder: Path) -> None:
-    with_few_tables(folder)
+    drop_all_but(workspace(folder).warehouse, "sequence_runs")
     reports = folder / "report"
     for hour in (1, 2):
         export_all(workspace(folder).warehouse, reports / "parquet", now=march(20, hour))

@@ -263,7 +263,7 @@ def _each(
 ) -> pytest.MarkDecorator:
     """Parametrize with each case without Dagster and these also in Dagster.
 
-    The other cases in Dagster are full. So are cases that wait, and large ones: `topo_api` tests many rows with one time.
+    The other cases in Dagster are full. So are cases that wait, and large ones, whose rows `topo_api` tests too.
     """
     return pytest.mark.parametrize(
         ("case", "loader"),

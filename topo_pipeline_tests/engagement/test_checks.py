@@ -11,7 +11,17 @@ import pytest
 from topo_pipeline.engagement.checks import CHECKS, checks_of
 from topo_pipeline.engagement.tables import tables
 from topo_pipeline.engagement.verdicts import Check, Recorded, Verdict, evaluate
-from topo_pipeline_tests.engagement.helpers import TABLES, Activity, Workspace, enrolled, march, opened, replied, sent, uid
+from topo_pipeline_tests.engagement.helpers import (
+    TABLES,
+    Activity,
+    Workspace,
+    enrolled,
+    march,
+    opened,
+    replied,
+    sent,
+    uid,
+)
 
 NOW = march(8)
 DUE = march(7).date()

@@ -52,6 +52,7 @@ def test_every_reader_reads_the_tables_of_the_last_publication(
             assert read(postgres_database, SCHEMA) == export.tables
 
 
+@pytest.mark.full  # smaller: the test above
 def test_every_table_of_the_warehouse_is_published(
     two_exports: tuple[Written, Written], target: Postgres, postgres_database: Database
 ) -> None:
