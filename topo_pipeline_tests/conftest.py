@@ -76,7 +76,14 @@ UNTRACED = (
     *("sandbox/test_activities_api", "sandbox/test_openapi", "sandbox/test_other_endpoints", "sandbox/test_timelines"),
     *("sandbox/test_world", "warehouse/test_erasure", "warehouse/test_extraction"),
     *("warehouse/test_landing", "warehouse/test_old_warehouses", "warehouse/test_reload", "warehouse/test_waiting"),
-    *("test_analyses", "test_definitions", "test_end_to_end", "test_places", "tools/test_bi", "tools/test_worked_examples"),
+    *(
+        "test_analyses",
+        "test_definitions",
+        "test_end_to_end",
+        "test_places",
+        "tools/test_bi",
+        "tools/test_worked_examples",
+    ),
     *("cli/test_backfill", "cli/test_demo", "cli/test_unproved"),
     *("defs/test_completeness", "defs/test_sensors", "ingest/test_adjacent_days", "ingest/test_prefetch"),
     *(
