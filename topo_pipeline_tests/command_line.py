@@ -16,6 +16,7 @@ import pytest
 from topo_pipeline import definitions
 from topo_pipeline.cli import app, console
 from topo_pipeline.engagement import tables as metric_tables
+from topo_pipeline.report import page
 from topo_pipeline.report.previews import Seen
 from topo_pipeline.settings import get_settings
 from topo_pipeline_tests.conftest import PATIENCE
@@ -50,8 +51,9 @@ def answer(
     """Run the command in this process, which saves the seconds that a new one takes to import Dagster.
 
     Its settings and definitions are made from the environment of the call, as in a new process. Partitions are not:
-    they start on the tests' date, in the tests' zone. Previews have no charts, and tables no comments: these take most
-    of the time and have their own tests. If `tables` are given, a backfill builds only these, without their checks.
+    they start on the tests' date, in the tests' zone. Previews have no charts, the report has no Vega, and tables have
+    no comments: these take most of the time and have their own tests. If `tables` are given, a backfill builds only
+    these, without their checks.
     """
     with (
         _called_in(folder, _environment(environment), tables) as monkeypatch,
@@ -131,6 +133,8 @@ def _called_in(
     ):
         monkeypatch.chdir(folder)
         monkeypatch.setattr(Seen, "picture", lambda _: None)
+        monkeypatch.setattr(page, "_bundle", lambda: "")
+        monkeypatch.setattr(page, "_packed_bundle", lambda: "")
         monkeypatch.setattr(metric_tables, "_comment", lambda *_: None)
         yield monkeypatch
 

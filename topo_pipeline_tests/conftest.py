@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import functools
 import gc
 import os
 import shutil
@@ -19,7 +20,7 @@ from hypothesis import settings
 from topo_pipeline.settings import get_settings
 from topo_pipeline.warehouse import instances, sql
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.files import put_new, temporary_folder
+from topo_pipeline.warehouse.files import put_new, replacing, temporary_folder
 from topo_pipeline.warehouse.places.local import File
 
 pytest_plugins = ["topo_pipeline_tests.services.plugin"]
@@ -71,6 +72,7 @@ UNTRACED = (
     *("defs/test_channels", "defs/test_faults", "defs/test_guards", "defs/test_publish", "defs/test_ranged_runs"),
     *("defs/test_reexecution", "defs/test_schedules", "defs/test_table_settings", "defs/test_table_events"),
     *("report/test_page", "report/test_queries"),
+    *("defs/test_partitions", "defs/test_records_and_ledger", "warehouse/test_rejects", "warehouse/test_shrinking"),
     *("sandbox/test_activities_api", "sandbox/test_openapi", "sandbox/test_other_endpoints", "sandbox/test_timelines"),
     *("sandbox/test_world", "warehouse/test_erasure", "warehouse/test_extraction"),
     *("warehouse/test_landing", "warehouse/test_old_warehouses", "warehouse/test_reload", "warehouse/test_waiting"),
@@ -174,13 +176,35 @@ def _new_files(empty_file: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _quick_dagster_storage() -> Iterator[None]:
-    """Make Dagster's databases faster in this process, if a collected test imports Dagster."""
+def _quick_dagster() -> Iterator[None]:
+    """Make Dagster's databases and definitions faster in this process, if a collected test imports Dagster."""
     with pytest.MonkeyPatch.context() as patch:
         if "dagster" in sys.modules:
             from topo_pipeline_tests.dagster_storage import patch_storage  # noqa: PLC0415 - imports Dagster
+            from topo_pipeline_tests.defs.only import reuse_metric_tables  # noqa: PLC0415
 
             patch_storage(patch)
+            reuse_metric_tables(patch)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Make the report's Vega, which takes 2 s, only in the first of the test processes that needs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "topo_pipeline.report.page" in sys.modules and "PYTEST_XDIST_WORKER" in os.environ:
+            from topo_pipeline.report import page  # noqa: PLC0415 - imports Altair
+
+            make, file = page._bundle, tmp_path_factory.getbasetemp().parent / "vega.js"  # noqa: SLF001
+
+            @functools.cache
+            def bundle() -> str:
+                if not file.exists():
+                    with replacing(file) as new:
+                        new.write_text(make(), encoding="utf-8")
+                return file.read_text(encoding="utf-8")
+
+            patch.setattr(page, "_bundle", bundle)
         yield
 
 

@@ -14,6 +14,7 @@ from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.command_line import answer
 from topo_pipeline_tests.conftest import API_KEY
+from topo_pipeline_tests.engagement.helpers import TABLES
 
 
 def now() -> datetime:
@@ -36,20 +37,24 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     return {"TOPO_WAREHOUSE": f"ducklake:postgres:{dsn}", "TOPO_LAKE_DATA_PATH": folder, "TOPO_LAKE_SCHEMA": "own"}
 
 
-# A shared lake does what a local one does, and more.
+# A shared lake does what a local one does, and more. Tests of each command use a file.
 @pytest.mark.parametrize(
-    "place",
-    ["file", "shared", *(pytest.param(place, marks=pytest.mark.full) for place in ("lake", "s3"))],
-    indirect=True,
+    ("place", "tables"),
+    [
+        ("shared", TABLES),
+        *(pytest.param(place, None, marks=pytest.mark.full) for place in ("file", "lake", "shared", "s3")),
+    ],
+    indirect=["place"],
+    ids=["shared, without checks", "file", "lake", "shared", "s3"],
 )
 def test_two_days_are_read_reported_exported_and_a_person_is_erased(
-    place: dict[str, str], tmp_path: Path, api_url: str
+    place: dict[str, str], tables: tuple[str, ...] | None, tmp_path: Path, api_url: str
 ) -> None:
     variables = {**place, "TOPO_API_URL": api_url, "DAGSTER_HOME": str(tmp_path / "home")}
     variables |= {"TOPO_REPORT_DIR": str(tmp_path / "report")}
 
     def run(*arguments: str) -> str:
-        done = answer(tmp_path, *arguments, **variables)
+        done = answer(tmp_path, *arguments, tables=tables, **variables)
         assert "pg_test_" not in done.stdout + done.stderr
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -150,7 +150,8 @@ def test_a_backfill_leaves_the_key_in_no_file_or_output(backfilled: tuple[Path, 
 
 def test_a_wrong_key_is_a_one_line_error_that_names_the_variable(tmp_path: Path, api_url: str) -> None:
     wrong = "topo_wrong_0123456789"
-    result = answer(tmp_path, "backfill", "2026-03-01", "2026-03-02", TOPO_API_URL=api_url, TOPO_API_KEY=wrong)
+    command = ("backfill", "2026-03-01", "2026-03-02")
+    result = answer(tmp_path, *command, tables=(), TOPO_API_URL=api_url, TOPO_API_KEY=wrong)
     assert_one_sentence(result, "check TOPO_API_KEY", "request")
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert [path for path in files if wrong.encode() in path.read_bytes()] == []
@@ -165,7 +166,7 @@ def test_a_missing_key_is_a_one_line_error_and_creates_no_file(tmp_path: Path) -
 
 def test_an_unreachable_host_is_named_in_a_one_line_error(tmp_path: Path) -> None:
     with stamina.set_testing(True, attempts=6):  # the usual number, without waiting
-        result = answer(tmp_path, "backfill", "2026-03-01", "2026-03-01", TOPO_API_URL="http://127.0.0.1:9/v1")
+        result = answer(tmp_path, "backfill", "2026-03-01", tables=(), TOPO_API_URL="http://127.0.0.1:9/v1")
     assert_one_sentence(result, "127.0.0.1:9", "in 6 attempts")
 
 

@@ -42,7 +42,7 @@ def run_demo(folder: Path, days: int, **environment: str | None) -> CompletedPro
         return answer(folder, "demo", **environment)
 
 
-@pytest.fixture(scope="module", params=[7, pytest.param(simulated.DAYS, marks=pytest.mark.full)])
+@pytest.fixture(scope="module", params=[3, pytest.param(simulated.DAYS, marks=pytest.mark.full)])
 def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     folder = tmp_path_factory.mktemp("demo")
     result = run_demo(folder, request.param, TOPO_API_KEY="topo_real_key")

@@ -21,6 +21,8 @@ from topo_pipeline_tests.conftest import CHECKOUT
 from topo_pipeline_tests.doctor.conftest import now
 from topo_pipeline_tests.special_files import fingerprints, special_files
 
+WORLD = World(11)  # shared: it computes each day once
+
 
 def test_doctor_exits_with_0_if_there_are_only_warnings(tmp_path: Path) -> None:
     with serve(create_app(World(11, scale=0.1), api_key=os.environ["TOPO_API_KEY"], now=now)) as address:
@@ -59,7 +61,7 @@ def test_each_finding_is_one_line_in_a_pipe(tmp_path: Path) -> None:
 @contextmanager
 def sandbox(**options: Any) -> Iterator[str]:
     """Serve a workspace that has activities on the last days."""
-    app = create_app(World(11), api_key=os.environ["TOPO_API_KEY"], now=now, **options)
+    app = create_app(WORLD, api_key=os.environ["TOPO_API_KEY"], now=now, **options)
     with serve(app) as address:
         yield f"{address}/v1"
 
@@ -84,7 +86,7 @@ def test_the_contract_check_is_printed_written_and_saved(tmp_path: Path) -> None
         )
         written = (tmp_path / "contract.txt").read_text()
         assert all(assumption.name in written for assumption in ASSUMPTIONS)
-        assert World(11).organization_id not in written
+        assert WORLD.organization_id not in written
         line = contract_line(tmp_path, url)
     assert line.startswith("warning")
     assert total.rstrip(".") in line

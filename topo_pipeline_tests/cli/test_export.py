@@ -19,12 +19,14 @@ from topo_pipeline.settings import Settings
 from topo_pipeline_tests.cli.conftest import ROWS, environment_of, files_in, running, workspace
 from topo_pipeline_tests.command_line import COMMAND, answer, assert_one_sentence
 from topo_pipeline_tests.conftest import PATIENCE
-from topo_pipeline_tests.engagement.helpers import march, uid
+from topo_pipeline_tests.engagement.helpers import drop_all_but, march, uid
 from topo_pipeline_tests.maintenance.test_forget import HERS, HIS, bytes_in
 
 if TYPE_CHECKING:
     from topo_pipeline_tests.services.postgres import Database
     from topo_pipeline_tests.services.s3 import Bucket
+
+TO_FILE = ("--output", "loads.csv")
 
 
 def test_export_prints_csv_by_default(folder: Path) -> None:
@@ -87,6 +89,7 @@ def test_a_closed_pipe_causes_no_traceback(folder: Path) -> None:
 def test_forget_removes_the_person_from_published_tables(
     folder: Path, s3_bucket: "Bucket", postgres_database: "Database"
 ) -> None:
+    drop_all_but(workspace(folder).warehouse, "sequence_runs")
     target = {"TOPO_PUBLISH_S3": f"{s3_bucket.url}/tables", "TOPO_PUBLISH_POSTGRES": postgres_database.dsn}
     settings = Settings(_env_file=None, **{name.removeprefix("TOPO_").lower(): value for name, value in target.items()})
     for name in settings.targets:
@@ -112,6 +115,7 @@ def test_forget_removes_the_person_from_published_tables(
 
 
 def test_forget_removes_the_person_from_published_exports(folder: Path) -> None:
+    drop_all_but(workspace(folder).warehouse, "sequence_runs")
     reports = folder / "report"
     for hour in (1, 2):
         export_all(workspace(folder).warehouse, reports / "parquet", now=march(20, hour))
@@ -140,9 +144,10 @@ app(sys.argv[1:])
 @pytest.mark.parametrize(
     ("options", "number"),
     [
-        *((("--output", "loads.csv"), number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)),
-        ((), signal.SIGTERM),
-        *(pytest.param((), number, marks=pytest.mark.full) for number in (signal.SIGINT, signal.SIGHUP)),
+        (TO_FILE, signal.SIGTERM),
+        ((), signal.SIGINT),
+        *(pytest.param(TO_FILE, number, marks=pytest.mark.full) for number in (signal.SIGINT, signal.SIGHUP)),
+        *(pytest.param((), number, marks=pytest.mark.full) for number in (signal.SIGTERM, signal.SIGHUP)),
     ],
 )
 def test_a_signal_during_an_export_leaves_no_file(

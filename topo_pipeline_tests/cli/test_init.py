@@ -40,7 +40,11 @@ def test_init_keeps_files_that_exist(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [("dagster", "definitions", "validate", "-w", "workspace.yaml"), ("dg", "list", "defs", "--json")]
+    "command",
+    [
+        pytest.param(("dagster", "definitions", "validate", "-w", "workspace.yaml"), marks=pytest.mark.full),
+        ("dg", "list", "defs", "--json"),
+    ],
 )
 def test_dagsters_own_commands_load_the_definitions_in_the_new_folder(tmp_path: Path, command: tuple[str, ...]) -> None:
     assert answer(tmp_path, "init").returncode == 0

@@ -1,8 +1,35 @@
 """Definitions with some of their assets: tables and checks take most of a run's time."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
+from topo_pipeline import definitions
+from topo_pipeline.engagement.tables import tables
+
+if TYPE_CHECKING:
+    import pytest
+
+    from topo_pipeline.settings import Settings
+
 LANDED = ("activities", "sequence_templates")
+
+
+def reuse_metric_tables(patch: "pytest.MonkeyPatch") -> None:
+    """Build the assets of the metric tables, most of the code location, once for equal settings.
+
+    They don't depend on where Topo and the warehouse are.
+    """
+    built, make = {}, definitions.metric_tables
+
+    def reused(settings: "Settings") -> list[dg.AssetsDefinition]:
+        anywhere = settings.model_copy(update=dict.fromkeys(("api_url", "api_key", "warehouse")))
+        key = repr(anywhere), tuple(tables().values())
+        if key not in built:
+            built[key] = make(settings)
+        return built[key]
+
+    patch.setattr(definitions, "metric_tables", reused)
 
 
 def with_only(built: dg.Definitions, *assets: str, checked: bool = False) -> dg.Definitions:

@@ -27,6 +27,12 @@ def _builds(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def uncommented() -> Iterator[None]:
+    with without_comments():
+        yield
+
+
 if TYPE_CHECKING:
     from topo_pipeline_tests.services.postgres import Database
 

@@ -202,7 +202,7 @@ class Workspace:
     @property
     def warehouse(self) -> Warehouse:
         if self._due:
-            with self._seeing(*TABLES):
+            with self.seeing(*TABLES):
                 pass
         return self._warehouse
 
@@ -210,7 +210,7 @@ class Workspace:
     def _to_be_changed(self) -> Warehouse:
         """The warehouse, before a load or the next build."""
         if self._due:
-            with self._seeing(*KEPT):
+            with self.seeing(*KEPT):
                 self._passed_over |= self._due.keys()
                 self._due.clear()
         return self._warehouse
@@ -280,7 +280,7 @@ class Workspace:
         frame = pd.DataFrame(
             {"id": [uid(key) for key in names], "name": list(names.values()), "status": status, "step_count": 3}
         )
-        with self.warehouse.transaction() as connection:
+        with self._to_be_changed.transaction() as connection:
             land_list(connection, "sequence_templates", frame, now=self.now)
 
     def build(self, *names: str, rules: Rules | None = None, full_refresh: bool = False) -> dict[str, Built]:
@@ -311,35 +311,29 @@ class Workspace:
         return {name: self._due.pop(name)(connection) for name in due}
 
     @contextmanager
-    def _seeing(self, *names: str) -> Iterator[DuckDBPyConnection]:
-        """A connection that sees these tables made."""
+    def seeing(self, *names: str) -> Iterator[DuckDBPyConnection]:
+        """A connection that sees these tables made. Those of `warehouse` see every table made."""
         warehouse = self._warehouse
         with warehouse.transaction() if self._due.keys() & made_of(*names) else warehouse.reader() as connection:
             self._make(connection, *names)
             yield connection
 
     def select(self, sql: str) -> list[tuple[Any, ...]]:
-        """Query the tables that the statement names."""
-        named = {*_NAMED.findall(sql)}
-        if named and "builds" not in named:
-            with self._seeing(*named):
-                pass
-            warehouse = self._warehouse
-        else:
-            warehouse = self.warehouse
-        with warehouse.reader() as connection:
+        """Query the tables that the statement names, or all of them if it is about the tables themselves."""
+        named = {*TABLES} if "duckdb_" in sql or "engagement.builds" in sql else named_in(sql)
+        with self.seeing(*named) as connection:
             return connection.execute(sql).fetchall()
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """The table's rows in an order of their own, so that equal tables are equal lists; read once a build."""
         if table not in self._read:
-            with self._seeing(table) as connection:
+            with self.seeing(table) as connection:
                 self._read[table] = _rows(connection, table)
         return self._read[table]
 
     def all_rows(self) -> dict[str, list[dict[str, Any]]]:
         """The rows of every table. Of sequence_firsts those with a count, without their loads: the rest is history."""
-        with self._seeing(*TABLES) as connection:
+        with self.seeing(*TABLES) as connection:
             found = {name: _rows(connection, name) for name in (*TABLES, *KEPT_BESIDE, *CHANGES_BESIDE)}
         for row in found["sequence_firsts"]:
             del row["load_id"]
@@ -408,6 +402,13 @@ class Workspace:
         )
 
 
+def drop_all_but(warehouse: Warehouse, *names: str) -> None:
+    """Drop all metric tables but these and those that they are made of, as it takes long to rebuild or publish all."""
+    with warehouse.transaction() as connection:
+        for name in {*TABLES} - made_of(*names):
+            connection.execute(f"DROP TABLE engagement.{name}")
+
+
 @contextmanager
 def without_comments() -> Iterator[None]:
     """Leave out the 900 comments of a build, which cost half of it if there are few rows."""
@@ -423,6 +424,11 @@ def with_threads() -> Iterator[None]:
         patch.setattr(instances, "SESSION", sql.SESSION)
         patch.setattr(instances, "_IDLE", defaultdict(list))  # DuckDB's instances keep the setting
         yield
+
+
+def named_in(sql: str) -> set[str]:
+    """The metric tables that a statement names."""
+    return {*_NAMED.findall(sql)}
 
 
 @functools.cache

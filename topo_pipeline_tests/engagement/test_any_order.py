@@ -43,7 +43,7 @@ CATEGORIES = (
 CHANNELS = (None, "EMAIL", "LINKEDIN", "MANUAL", "CARRIER_PIGEON")
 FREQUENT = ("message.sent", "message.sent", "message.opened", "message.replied", "message.replied", "sequence.created")
 ENDS = ("sequence.stopped", "sequence.resumed")
-SMALL = 18  # the seed of a history of few days, with a day that loses its proof and others that are read twice
+SMALL = 22  # the seed of a history of few days, with a day that loses its proof and others that are read twice
 STATUSES = (None, "ACTIVE", "INACTIVE", "FINISHING", "ARCHIVED")
 
 

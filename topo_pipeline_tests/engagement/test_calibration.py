@@ -50,10 +50,10 @@ def signals_on(workspace: Workspace, *weeks: int) -> pd.DataFrame:
 
 
 def test_the_early_read_is_the_rate_that_the_contacts_have_in_the_end(workspace: Workspace) -> None:
-    """On each weekday. Volumes are large, so that the range is narrow."""
+    """On any weekday. Volumes are large, so that the range is narrow."""
     rates = simulated(workspace, 1, rates=np.linspace(0.03, 0.1, 20).tolist(), volumes=[300.0] * 20)
     inside, came, expected = [], [], []
-    for weekday in range(7):
+    for weekday in (0, 3, 6):
         workspace.known_until(monday(41 + weekday % 3) + timedelta(days=weekday))
         workspace.build(*JUDGED)
         found = workspace.signals().assign(truth=rates)
@@ -147,9 +147,14 @@ def test_the_first_of_the_ranking_is_no_worse_than_by_the_lower_bound_and_likely
     assert truth["size"].min() >= 1
 
 
-def test_what_the_report_says_is_true_and_holds_for_a_week() -> None:
-    measured = [*findings.comparisons(0.3), *findings.last_steps(0.1), *findings.no_new_contacts(0.2)]
-    assert all(figure.cases >= 5 for figure in measured)
+@pytest.mark.parametrize("size", [0.3, pytest.param(1, marks=pytest.mark.full)])
+def test_what_the_report_says_is_true_and_holds_for_a_week(size: float) -> None:
+    measured = [
+        *findings.comparisons(0.3 * size),
+        *findings.last_steps(0.1 * size),
+        *findings.no_new_contacts(0.2 * size),
+    ]
+    assert all(figure.cases >= 5 * size for figure in measured)
     assert {figure.what: figure.value for figure in measured if figure.is_met is False} == {}
 
 

@@ -95,6 +95,7 @@ def test_every_table_and_column_is_commented_in_the_warehouse(anywhere: Workspac
     assert {name for name, type_, _ in columns if type_ == "HUGEINT"} == set()
 
 
+@pytest.mark.usefixtures("uncommented")
 def test_the_files_comment_each_column_of_their_tables_once_and_no_other(workspace: Workspace) -> None:
     built = workspace.build(*TABLES)
     for table in built:
@@ -106,6 +107,7 @@ def test_the_files_comment_each_column_of_their_tables_once_and_no_other(workspa
             assert commented == [column for (column,) in there] == [column for column in comments if column], name
 
 
+@pytest.mark.usefixtures("uncommented")
 def test_the_tables_have_the_columns_of_their_definitions(workspace: Workspace) -> None:
     activities, much_later = [enrolled(march(1, 8)), sent(march(1)), replied(march(1, 10))], march(60).date()
     workspace.land_all(activities, much_later)
@@ -117,6 +119,7 @@ def test_the_tables_have_the_columns_of_their_definitions(workspace: Workspace) 
         assert set(found[name][0]) == set(rows[0]), name
 
 
+@pytest.mark.usefixtures("uncommented")
 def test_tables_without_an_activity_are_built_empty(anywhere: Workspace) -> None:
     assert {name: table.rows for name, table in anywhere.build(*TABLES).items()} == dict.fromkeys(TABLES, 0)
     nothing = {name: [] for name in (*TABLES, *KEPT_BESIDE, "sequence_firsts")}
@@ -129,6 +132,7 @@ def test_tables_without_an_activity_are_built_empty(anywhere: Workspace) -> None
     assert {name: table.rows for name, table in anywhere.build(*TABLES).items()} == rows
 
 
+@pytest.mark.usefixtures("uncommented")
 def test_a_build_returns_its_rows(workspace: Workspace) -> None:
     workspace.land_all([enrolled(march(1)), enrolled(march(2), "B")])
     built = workspace.build(*TABLES)
@@ -162,7 +166,7 @@ def test_comments_and_unused_rules_do_not_change_a_fingerprint() -> None:
 
 def test_a_new_comment_is_written_without_a_rebuild(workspace: Workspace) -> None:
     workspace.land_all([enrolled(march(1))])
-    workspace.build()
+    workspace.build("sequence_runs")
     table = tables()["sequence_runs"]
     mark = "UPDATE engagement.sequence_runs SET opens = 42"
     comment = "SELECT comment FROM duckdb_tables() WHERE table_name = 'sequence_runs'"
@@ -203,7 +207,7 @@ def test_a_file_without_a_comment_on_its_table_is_an_error() -> None:
 
 def test_a_changed_script_rebuilds_its_table_with_the_new_columns(workspace: Workspace) -> None:
     workspace.land_all([enrolled(march(1))])
-    workspace.build()
+    workspace.build("sequence_runs")
     table = tables()["sequence_runs"]
     newer = replace(
         table,
@@ -231,7 +235,7 @@ def test_a_changed_script_rebuilds_a_companion_with_the_new_columns(workspace: W
 
 def test_a_changed_query_replaces_its_table_with_the_new_columns_and_comments_it(workspace: Workspace) -> None:
     workspace.land_all([enrolled(march(1)), sent(march(1))])
-    workspace.build()
+    workspace.build("sequence_runs", "sequence_timing")
     assert workspace.rows("sequence_timing")[0]["weekday"] == 7
     table = tables()["sequence_timing"]
     newer = replace(table, sql=table.sql.replace("isodow(day) AS weekday", "isodow(day)::VARCHAR AS weekday"))

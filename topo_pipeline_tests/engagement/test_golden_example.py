@@ -49,7 +49,8 @@ def test_the_golden_example_in_a_lake_and_the_comments_there(lake: Workspace) ->
     land_and_build(lake, order=(2, 1), builds_between=True)
     assert counted(lake) == EXPECTED
     commented = "SELECT count(*), count(comment) FROM duckdb_columns() WHERE table_name = 'sequence_daily'"
-    [(columns, comments)] = lake.select(commented)
+    with lake.seeing("sequence_daily") as connection:
+        [(columns, comments)] = connection.execute(commented).fetchall()
     assert columns == comments == len(tables()["sequence_daily"].columns)
 
 

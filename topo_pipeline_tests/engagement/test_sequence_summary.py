@@ -252,7 +252,7 @@ def test_a_sequence_that_is_known_not_to_be_active_is_not_ranked_and_keeps_its_f
     assert (row["reply_rate_den"], row["reply_rate_evidence"]) == (100, "usable")
 
 
-@pytest.mark.parametrize("kind", ["open_days", "unproved_days"])
+@pytest.mark.parametrize("kind", ["open_days", pytest.param("unproved_days", marks=pytest.mark.full)])
 def test_as_of_is_the_end_of_the_last_known_day(workspace: Workspace, kind: str) -> None:
     last = date(2026, 3, 5)
     happened = [enrolled(march(1)), sent(march(4)), replied(march(5))]

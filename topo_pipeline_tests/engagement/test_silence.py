@@ -107,7 +107,7 @@ def test_weekends_are_no_business_days_but_their_messages_count(workspace: Works
     assert silent(workspace, last_messages, *days(9)) == {"Wednesday": True, "Thursday": False, "Saturday": False}
 
 
-@pytest.mark.parametrize("kind", ["missing", "open", "unproved"])
+@pytest.mark.parametrize("kind", ["missing", pytest.param("open", marks=pytest.mark.full), "unproved"])
 def test_an_unknown_day_leaves_silence_unknown(workspace: Workspace, kind: str) -> None:
     thursday = march(12).date()
     landed = [day for day in days() if kind != "missing" or day != thursday]

@@ -103,10 +103,15 @@ def test_a_period_has_the_same_days_in_summary_channels_and_daily(forty_days: Wo
     ("zone", "last"),
     [
         ("Europe/Paris", date(2026, 4, 1)),  # 29 March has 23 hours
-        ("Europe/Paris", date(2026, 10, 28)),  # 25 October has 25 hours
         ("Australia/Lord_Howe", date(2026, 4, 8)),  # 5 April has 24.5 hours
-        ("Australia/Lord_Howe", date(2026, 10, 8)),  # 4 October has 23.5 hours
-        ("Asia/Kolkata", date(2026, 4, 8)),  # 5.5 hours ahead of UTC, no clock change
+        *(
+            pytest.param(zone, last, marks=pytest.mark.full)
+            for zone, last in (
+                ("Europe/Paris", date(2026, 10, 28)),  # 25 October has 25 hours
+                ("Australia/Lord_Howe", date(2026, 10, 8)),  # 4 October has 23.5 hours
+                ("Asia/Kolkata", date(2026, 4, 8)),  # 5.5 hours ahead of UTC, no clock change
+            )
+        ),
     ],
 )
 def test_a_period_starts_at_a_local_midnight_when_the_clocks_change(
@@ -133,10 +138,12 @@ def test_a_period_starts_at_a_local_midnight_when_the_clocks_change(
 @pytest.mark.parametrize(
     ("zone", "last_day", "ends", "eligible_of_next_day"),
     [
-        ("Europe/Paris", date(2026, 3, 28), date(2026, 3, 26), 0),  # no clocks changed
         ("Europe/Paris", date(2026, 3, 30), date(2026, 3, 27), 1),  # the 29th has 23 hours: the 28th lacks one
         ("Europe/Paris", date(2026, 10, 26), date(2026, 10, 24), 1),  # the 25th has 25 hours: one more, not a day
-        ("Australia/Lord_Howe", date(2026, 10, 5), date(2026, 10, 2), 1),  # the 4th has 23.5 hours
+        # No clocks changed.
+        pytest.param("Europe/Paris", date(2026, 3, 28), date(2026, 3, 26), 0, marks=pytest.mark.full),
+        # The 4th has 23.5 hours.
+        pytest.param("Australia/Lord_Howe", date(2026, 10, 5), date(2026, 10, 2), 1, marks=pytest.mark.full),
     ],
 )
 def test_rates_end_with_a_day_of_which_every_window_has_closed(
@@ -170,7 +177,7 @@ def test_days_before_the_first_landed_one_are_not_unknown(workspace: Workspace) 
     assert (row["days_unknown"], row["cohort_days_left_out"]) == (0, 0)
 
 
-@pytest.mark.parametrize("kind", ["missing", "half_read", "unproved"])
+@pytest.mark.parametrize("kind", ["missing", pytest.param("half_read", marks=pytest.mark.full), "unproved"])
 def test_an_unknown_day_costs_the_cohort_days_whose_windows_contain_it(workspace: Workspace, kind: str) -> None:
     """A run a day from the 7th to the 20th. The 18th is unknown."""
     is_there = kind != "missing"

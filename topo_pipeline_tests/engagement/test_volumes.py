@@ -90,7 +90,7 @@ def two_sequences(counts: Sequence[int]) -> list[Activity]:
     return [*on_mondays(*counts, 0), *on_mondays(*counts, 10, sequence="lively", hour=12)]
 
 
-@pytest.mark.parametrize("kind", ["open", "unproved", "missing"])
+@pytest.mark.parametrize("kind", [pytest.param("open", marks=pytest.mark.full), "unproved", "missing"])
 def test_an_unknown_day_is_neither_judged_nor_compared_with(workspace: Workspace, kind: str) -> None:
     odd = LAST - WEEK
     counts = [10] * 7 + [0 if kind != "missing" else 10]

@@ -113,7 +113,7 @@ def test_a_young_day_has_members_and_early_rates(month: Workspace) -> None:
     assert (share(row, "reply_rate_3d"), share(row, "reply_rate_7d")) == ((0, 4), (0, 0))
 
 
-@pytest.mark.parametrize("kind", ["missing", "half_read", "unproved"])
+@pytest.mark.parametrize("kind", ["missing", pytest.param("half_read", marks=pytest.mark.full), "unproved"])
 def test_an_unknown_day_makes_the_days_before_it_not_mature(workspace: Workspace, kind: str) -> None:
     """The 10th is unknown: the windows of the 3rd to the 10th contain it."""
     is_there = kind != "missing"

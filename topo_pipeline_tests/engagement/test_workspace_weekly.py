@@ -86,7 +86,7 @@ def test_rates_are_over_the_runs_touched_in_the_week_in_any_sequence(month: Work
     )
 
 
-@pytest.mark.parametrize("kind", ["missing", "half_read", "unproved"])
+@pytest.mark.parametrize("kind", ["missing", pytest.param("half_read", marks=pytest.mark.full), "unproved"])
 def test_an_unknown_day_leaves_out_the_cohort_days_whose_windows_contain_it(workspace: Workspace, kind: str) -> None:
     """Tuesday the 10th is unknown. Two runs are touched each day, and one of them replies two days later."""
     is_there = kind != "missing"

@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from topo_pipeline.exports.parquet import write_files
 from topo_pipeline.exports.targets import Target
 from topo_pipeline.warehouse.workspace import bind_timezone
-from topo_pipeline_tests.engagement.helpers import Workspace, enrolled, march, opened, replied, sent
+from topo_pipeline_tests.engagement.helpers import TABLES, Workspace, enrolled, made_of, march, opened, replied, sent
 from topo_pipeline_tests.exports import readers
 from topo_pipeline_tests.warehouse.builders import path_of
 
@@ -27,18 +28,22 @@ ACTIVITIES = [
 ]
 
 
-@pytest.fixture(scope="session")
-def built_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    workspace = Workspace(str(tmp_path_factory.mktemp("workspace") / "topo.duckdb"))
+FEW = ("topo.activities", "topo.loads", "engagement.sequence_steps")
+
+
+def built(folder: Path, tables: Collection[str] = TABLES) -> Workspace:
+    workspace = Workspace(str(folder / "topo.duckdb"))
     with workspace.warehouse.transaction() as connection:
         bind_timezone(connection, "UTC", now=workspace.now)
     workspace.land_all(ACTIVITIES, still_open=date(2026, 4, 2))
     workspace.name(outbound='=1+1, "quoted"\n<script> \u202eRTL \U0001f600')
-    workspace.build()
-    return path_of(workspace.warehouse)
+    workspace.build(*(name for name in TABLES if name in tables))
+    return workspace
 
 
-FEW = ("topo.activities", "topo.loads", "engagement.sequence_steps")
+@pytest.fixture(scope="session")
+def built_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return path_of(built(tmp_path_factory.mktemp("workspace")).warehouse)
 
 
 @dataclass(frozen=True)
@@ -53,37 +58,50 @@ class Written:
         target.publish(self.folder, self.manifest, keep_last=keep_last)
 
     def only(self, *names: str) -> "Written":
-        """Return the export as if the warehouse had only these tables, which are quicker to publish than all."""
+        """Return the export as if the warehouse had only these tables."""
         tables = {name: table for name, table in self.manifest["tables"].items() if name in names}
         rows = {name: self.tables[name] for name in (name.partition(".")[2] for name in tables)}
         return Written(self.folder, {**self.manifest, "tables": tables}, rows)
 
 
-@pytest.fixture(scope="session")
-def two_exports(built_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Written, Written]:
-    """Exports of the workspace before and after the activity of the 2nd of April was removed. Don't change them."""
-    workspace = Workspace(str(shutil.copy(built_workspace, tmp_path_factory.mktemp("exported"))))
+def exported_twice(
+    workspace: Workspace, folders: pytest.TempPathFactory, names: Collection[str]
+) -> tuple[Written, Written]:
+    """Export the workspace before and after the activity of the 2nd of April is removed."""
     written = []
     for number, name in enumerate(("before", "after")):
-        folder = tmp_path_factory.mktemp(name)
+        folder = folders.mktemp(name)
         manifest = write_files(workspace.warehouse, folder, now=datetime(2026, 4, 2, 6 + number, 30, tzinfo=UTC))
-        written.append(Written(folder, manifest, readers.expected(workspace)))
+        written.append(Written(folder, manifest, readers.expected(workspace, names)))
         workspace.land(date(2026, 4, 2), [])
     before, after = written
     assert len(before.tables["activities"]) == len(after.tables["activities"]) + 1
     return before, after
 
 
-@pytest.fixture
-def before(two_exports: tuple[Written, Written]) -> Written:
-    """The first export, of few tables."""
-    return two_exports[0].only(*FEW)
+@pytest.fixture(scope="session")
+def two_exports(built_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Written, Written]:
+    """Exports of every table. Don't change them."""
+    workspace = Workspace(str(shutil.copy(built_workspace, tmp_path_factory.mktemp("exported"))))
+    return exported_twice(workspace, tmp_path_factory, readers.EXPORTED)
+
+
+@pytest.fixture(scope="session")
+def few_exports(tmp_path_factory: pytest.TempPathFactory) -> tuple[Written, Written]:
+    """Exports of few tables, which are quicker to build and to publish. Don't change them."""
+    workspace = built(tmp_path_factory.mktemp("workspace"), made_of("sequence_steps"))
+    before, after = exported_twice(workspace, tmp_path_factory, FEW)
+    return before.only(*FEW), after.only(*FEW)
 
 
 @pytest.fixture
-def after(two_exports: tuple[Written, Written]) -> Written:
-    """The second export, of few tables."""
-    return two_exports[1].only(*FEW)
+def before(few_exports: tuple[Written, Written]) -> Written:
+    return few_exports[0]
+
+
+@pytest.fixture
+def after(few_exports: tuple[Written, Written]) -> Written:
+    return few_exports[1]
 
 
 @pytest.fixture

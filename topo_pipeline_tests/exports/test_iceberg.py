@@ -44,6 +44,7 @@ def test_every_reader_reads_the_tables_of_the_last_publication(
             assert read(catalog, NAMESPACE) == export.tables
 
 
+@pytest.mark.full  # smaller: the test above
 def test_every_table_of_the_warehouse_is_published(
     two_exports: tuple[Written, Written], target: "Iceberg", catalog: "Catalog"
 ) -> None:

@@ -18,7 +18,7 @@ from topo_pipeline.exports.parquet import Export, export_all
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.files import locked
-from topo_pipeline_tests.engagement.helpers import Workspace, march, uid
+from topo_pipeline_tests.engagement.helpers import Workspace, drop_all_but, march, uid
 from topo_pipeline_tests.exports.conftest import ACTIVITIES
 from topo_pipeline_tests.exports.readers import EXPORTED
 from topo_pipeline_tests.limits import files_no_larger_than, umask
@@ -118,6 +118,7 @@ def test_activities_are_one_file_per_month_sorted_by_time(exported: tuple[Worksp
 
 
 def test_an_erased_person_is_in_no_later_export(workspace: Workspace) -> None:
+    drop_all_but(workspace.warehouse, "sequence_activity", "sequence_runs")
     export(workspace)
     forget_from(workspace.warehouse, uuid.UUID(uid("Ada")), now=NOW)
     folder = export(workspace).folder

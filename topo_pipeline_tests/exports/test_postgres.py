@@ -16,7 +16,7 @@ from topo_pipeline.exports.postgres import Postgres
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.exports import readers
-from topo_pipeline_tests.exports.conftest import FEW, Written
+from topo_pipeline_tests.exports.conftest import Written
 from topo_pipeline_tests.services import postgres as services
 from topo_pipeline_tests.services.postgres import Database
 from topo_pipeline_tests.warehouse.processes import Child
@@ -52,6 +52,7 @@ def test_every_reader_reads_the_tables_of_the_last_publication(
             assert read(postgres_database, SCHEMA) == export.tables
 
 
+@pytest.mark.full  # smaller: the test above
 def test_every_table_of_the_warehouse_is_published(
     two_exports: tuple[Written, Written], target: Postgres, postgres_database: Database
 ) -> None:
@@ -231,13 +232,13 @@ def test_a_wrong_password_is_an_error_without_it(before: Written, target: Postgr
 
 
 def test_a_database_that_ends_during_the_publication_is_an_error_and_the_next_one_succeeds(
-    two_exports: tuple[Written, Written],
+    few_exports: tuple[Written, Written],
     target: Postgres,
     postgres: services.Postgres,
     postgres_database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    before, after = (export.only(*FEW) for export in two_exports)
+    before, after = few_exports
     before.publish(target)
 
     def crash(*_: Any) -> list[str]:

@@ -414,7 +414,7 @@ def test_without_a_usable_pg_dump_the_error_says_how_to_back_up_by_hand(
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("hangs", ["--version", "--no-password"])
+@pytest.mark.parametrize("hangs", [pytest.param("--version", marks=pytest.mark.full), "--no-password"])
 def test_a_program_that_does_not_finish_is_ended(
     shared: Warehouse, folder: Path, monkeypatch: pytest.MonkeyPatch, hangs: str
 ) -> None:
@@ -441,7 +441,7 @@ def reader(postgres_database: "Database") -> Iterator[str]:
         session.execute("DROP OWNED BY a_reader; DROP ROLE a_reader")
 
 
-@pytest.mark.parametrize("is_lost", [False, True])
+@pytest.mark.parametrize("is_lost", [pytest.param(False, marks=pytest.mark.full), True])
 def test_readers_may_read_the_restored_lake(
     new_shared: Warehouse, folder: Path, postgres_database: "Database", reader: str, is_lost: bool
 ) -> None:

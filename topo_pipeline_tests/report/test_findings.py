@@ -9,7 +9,17 @@ from statsmodels.stats.proportion import proportion_confint
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.report.findings import KINDS, Finding, find, of_kind
-from topo_pipeline_tests.engagement.helpers import Activity, Workspace, enrolled, march, opened, replied, sent, uid
+from topo_pipeline_tests.engagement.helpers import (
+    Activity,
+    Workspace,
+    enrolled,
+    march,
+    named_in,
+    opened,
+    replied,
+    sent,
+    uid,
+)
 from topo_pipeline_tests.report.conftest import report
 from topo_pipeline_tests.report.reading import Seen
 
@@ -33,7 +43,7 @@ def contacts(name: str, day: int, number: int, replies: int, *, steps: int = 1, 
 
 
 def found(workspace: Workspace, kind: str) -> list[Finding]:
-    with workspace.warehouse.reader() as connection:
+    with workspace.seeing(*named_in(KINDS[kind][0])) as connection:
         return of_kind(connection, kind, DEFAULT_RULES)
 
 
@@ -51,13 +61,12 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     ]
     workspace.land_all(happened, *DAYS)
     workspace.name("ACTIVE", star="Star", weak="Weak", usual="Usual", slightly="Slightly", thin="Thin")
-    workspace.build()
     with workspace.warehouse.transaction() as connection:
         connection.execute(
             "INSERT INTO topo.sequence_templates BY NAME"
             f" SELECT '{uid('archived')}' AS id, 'ARCHIVED' AS status, now() AS seen_at"
         )
-    workspace.build(full_refresh=True)
+    workspace.build()
     return workspace
 
 
@@ -122,7 +131,9 @@ def test_changes_are_found_for_a_sequence_and_for_all_together(tmp_path_factory:
     [down] = found(of_one, "down")
     assert down.sequence_id == uid("falls")
     assert (down.facts["current_replies"], down.facts["current_contacts"]) == (8, 240)
-    with of_one.warehouse.transaction() as connection:  # a signal, but so close that it may be gone next Monday
+    with Workspace(
+        of_one.target
+    ).warehouse.transaction() as connection:  # a signal, but so close that it may be gone next Monday
         connection.execute("UPDATE engagement.sequence_signals SET change_z = -change_z_needed - 0.4")
     assert found(of_one, "down") == []
     of_all = Workspace(str(tmp_path_factory.mktemp("all") / "topo.duckdb"))

@@ -1,5 +1,6 @@
 """What moved since an earlier report. What is expected follows from what happened, counted by hand."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -180,14 +181,22 @@ def lines_of(published: Published) -> list[str]:
     return next((each.splitlines() for each in paragraphs if each.startswith("Since the report of")), [])
 
 
-@pytest.fixture
-def reported(workspace: Workspace, tmp_path: Path) -> Workspace:
-    """A workspace with a report of Monday 9 March, of the week before."""
+@pytest.fixture(scope="module")
+def _reported(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    folder = tmp_path_factory.mktemp("reported")
+    workspace = Workspace(str(folder / "topo.duckdb"))
     workspace.land_all(FIRST_WEEK, *(date(2026, 3, day) for day in range(2, 9)))
     workspace.name(outbound="Outbound")
     workspace.build()
-    assert lines_of(report_on(workspace, tmp_path, 9)) == []
+    assert lines_of(report_on(workspace, folder, 9)) == []
     return workspace
+
+
+@pytest.fixture
+def reported(_reported: Workspace, tmp_path: Path) -> Workspace:
+    """A workspace with a report of Monday 9 March, of the week before, next to it."""
+    shutil.copytree(Path(_reported.target).parent, tmp_path, dirs_exist_ok=True)
+    return _reported.copied(tmp_path)
 
 
 def test_new_days_and_earlier_days_that_changed_are_counted_apart(reported: Workspace, tmp_path: Path) -> None:

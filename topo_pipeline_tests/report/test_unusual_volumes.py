@@ -6,8 +6,8 @@ from datetime import date
 import pytest
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES
-from topo_pipeline.report.findings import of_kind
-from topo_pipeline_tests.engagement.helpers import Activity, Workspace, march, sent, uid
+from topo_pipeline.report.findings import KINDS, of_kind
+from topo_pipeline_tests.engagement.helpers import Activity, Workspace, march, named_in, sent, uid
 from topo_pipeline_tests.engagement.oracle import days
 
 
@@ -29,7 +29,7 @@ def unusual(workspace: Workspace, *holidays: int) -> dict[str | None, tuple[bool
     """Return of each sequence whether a week is unusual, its day, and the messages sent and usual."""
     workspace.land_all(happened(holidays), *days(date(2026, 3, 2), date(2026, 5, 10)))
     workspace.build()
-    with workspace.warehouse.reader() as connection:
+    with workspace.seeing(*named_in(KINDS["unusual_volume"][0])) as connection:
         found = of_kind(connection, "unusual_volume", DEFAULT_RULES)
     return {
         each.sequence_id: (*(each.facts[name] for name in ("is_week", "day", "sent")), round(each.facts["usual"]))

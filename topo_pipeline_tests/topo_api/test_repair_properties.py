@@ -89,11 +89,14 @@ _new_rows = st.lists(st.tuples(st.integers(-2, 32), st.sampled_from(KNOWN + UNKN
 _change = st.one_of(st.none(), st.none(), st.lists(st.integers(0, 99), min_size=1, max_size=2), _new_rows)
 
 
-@settings(max_examples=300)
-@given(
-    _rows, st.lists(_change, max_size=40), st.integers(1, 3), st.one_of(st.none(), st.randoms(use_true_random=False))
-)
-def test_a_window_that_changes_while_it_is_read_is_read_correctly_or_refused(
+@pytest.mark.parametrize("examples", [80, pytest.param(300, marks=pytest.mark.full)])
+def test_a_window_that_changes_while_it_is_read_is_read_correctly_or_refused(examples: int) -> None:
+    ties = st.one_of(st.none(), st.randoms(use_true_random=False))
+    check = given(_rows, st.lists(_change, max_size=40), st.integers(1, 3), ties)(assert_read_correctly_or_refused)
+    settings(max_examples=examples)(check)()
+
+
+def assert_read_correctly_or_refused(
     rows: list[tuple[int, str]], script: list[Any], depth: int, ties: Random | None
 ) -> None:
     initial = [Row(number, _time(at), type_) for number, (at, type_) in enumerate(rows)]

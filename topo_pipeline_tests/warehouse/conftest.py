@@ -18,7 +18,9 @@ SetHook = Callable[[Callable[[], Any]], None]
 
 # For the few tests that `make test` also runs on lakes. A transaction on a lake takes a fifth of a second.
 ON_A_LAKE_TOO = pytest.mark.parametrize("on_disk", ["file", "lake"], indirect=True)
-IN_EVERY_PLACE = pytest.mark.parametrize("warehouse", ["file", "lake", "shared"], indirect=True)
+IN_EVERY_PLACE = pytest.mark.parametrize(
+    "warehouse", ["file", pytest.param("lake", marks=pytest.mark.full), "shared"], indirect=True
+)
 
 
 @pytest.fixture(params=["file", pytest.param("lake", marks=pytest.mark.full)])

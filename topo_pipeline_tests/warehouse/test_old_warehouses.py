@@ -12,7 +12,7 @@ import pytest
 from topo_pipeline.engagement.tables import in_order
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.migrate import migrations
-from topo_pipeline_tests.engagement.helpers import Workspace, enrolled, march, sent
+from topo_pipeline_tests.engagement.helpers import KEPT, KEPT_BESIDE, Workspace, enrolled, march, sent
 from topo_pipeline_tests.maintenance.test_forget import forget_from
 from topo_pipeline_tests.warehouse.builders import LATER, ask, land_into, path_of, reading, records
 from topo_pipeline_tests.warehouse.old.write_old import FOLDER, MONDAY, PERSON, RUN, SUNDAY
@@ -121,7 +121,8 @@ def test_the_tables_can_be_built_from_old_and_new_days(old: Warehouse, tmp_path:
     assert {row["day"] for row in workspace.rows("sequence_activity")} == {SUNDAY, MONDAY, TUESDAY}
     rebuilt = Workspace(str(shutil.copy(path_of(old), tmp_path / "rebuilt.duckdb")), stale={SUNDAY, MONDAY, TUESDAY})
     rebuilt.build(full_refresh=True)
-    assert workspace.all_rows() == rebuilt.all_rows()
+    for name in (*KEPT, *KEPT_BESIDE):  # the others are always rebuilt from these
+        assert workspace.rows(name) == rebuilt.rows(name), name
 
 
 @OLDEST_WAREHOUSE
@@ -141,7 +142,7 @@ def test_tables_of_an_earlier_definition_are_replaced_once(old: Warehouse) -> No
     for table in in_order():
         assert [column.name for column in built[table.name].columns] == table.columns
     assert workspace.rows("sequence_cohorts_known")[0].keys() == {"as_of", "unknown_days"}
-    again = workspace.build(*names)
+    again = workspace.build(*KEPT)
     assert [name for name, table in again.items() if table.was_outdated] == []
 
 
