@@ -53,14 +53,16 @@ def _look_inside(settings: Settings, warehouse: Warehouse, now: datetime) -> Ite
 
 
 def _configuration(instance: "dg.DagsterInstance", settings: Settings) -> Finding:
+    from topo_pipeline.orchestration.instance import pool_limits
+
     home = settings.dagster_home
     file = home / "dagster.yaml"
     if not file.exists():
         do = "The next topo-pipeline backfill or topo-pipeline dev creates it."
         return problem("dagster home", f"{home} has no dagster.yaml, so two runs could read or write at once.", do)
-    pools = instance.get_concurrency_config().pool_config
-    granularity = pools.pool_granularity.value if pools.pool_granularity else None
-    if pools.default_pool_limit != 1 or granularity != "op":
+    granularity = instance.get_concurrency_config().pool_config.pool_granularity
+    limits = pool_limits(instance)
+    if granularity is None or granularity.value != "op" or set(limits.values()) != {1}:
         do = "Set in it: concurrency: {pools: {granularity: op, default_limit: 1}}"
         return problem("dagster home", f"{file} does not limit pools to one step at a time.", do)
     if not instance.run_monitoring_enabled:

@@ -1,4 +1,7 @@
-"""The Dagster instance: one home for the UI, the daemon and the command line."""
+"""The Dagster instance: one home for the UI, the daemon and the command line.
+
+Run as a module, this prepares the home: `python -m topo_pipeline.orchestration.instance`.
+"""
 
 import os
 import re
@@ -15,13 +18,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from topo_pipeline.common.text import first_line
 from topo_pipeline.defs.run_maintenance import UNFINISHED, process_of
 from topo_pipeline.orchestration.errors import AlreadyReading, HomeUnusable, UnderWay
+from topo_pipeline.settings import get_settings
 from topo_pipeline.templates import copy
+
+# One step at a time reads Topo, and one writes the warehouse.
+POOLS = ("topo_api", "warehouse")
 
 
 def prepare(home: Path) -> Path:
     """Make `home` a Dagster home if it isn't one, and set DAGSTER_HOME. An existing dagster.yaml is kept.
 
-    A new home is private: run logs and Dagster's records may quote data from Topo.
+    A new home is private: run logs and Dagster's records may quote data from Topo. A pool without any limit gets 1:
+    on Postgres dagster.yaml must have no default limit, because runs that apply it at the same time fail (Dagster
+    #33552).
 
     Returns:
         The workspace file for Dagster's services. Run them in a folder without a `.env` file, because Dagster lets
@@ -36,8 +45,18 @@ def prepare(home: Path) -> Path:
     copy("dagster.yaml", home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
     copy("workspace.yaml", home / "workspace.yaml", replace=True)
-    with opened(home):  # creates its databases: two services that create them at the same time damage them
-        return home / "workspace.yaml"
+    with opened(home) as instance:  # creates its databases: two services that create them at the same time damage them
+        for pool, limit in pool_limits(instance).items():
+            if limit is None:
+                instance.event_log_storage.set_concurrency_slots(pool, 1)
+    return home / "workspace.yaml"
+
+
+def pool_limits(instance: dg.DagsterInstance) -> dict[str, int | None]:
+    """Return how many steps each pool allows at a time: its own limit, or else the default, which may be missing."""
+    default = instance.get_concurrency_config().pool_config.default_pool_limit
+    own = {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits() if not pool.from_default}
+    return {pool: own.get(pool, default) for pool in POOLS}
 
 
 @contextmanager
@@ -133,3 +152,7 @@ def program_of(process: int) -> str:
         return "a process that can't be inspected"
     is_script = len(words) > 1 and words[0].startswith("python") and not words[1].startswith("-")
     return words[is_script] if words else "an unnamed process"
+
+
+if __name__ == "__main__":
+    prepare(get_settings().dagster_home)

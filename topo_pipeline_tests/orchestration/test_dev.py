@@ -108,7 +108,9 @@ def ask(graphql: str, query: str, **variables: object) -> dict[str, Any]:
 
 def loaded(graphql: str) -> None:
     query = "{repositoriesOrError{... on RepositoryConnection{nodes{location{name} assetNodes{id}}}}}"
-    [location] = ask(graphql, query)["repositoriesOrError"]["nodes"]
+    locations = ask(graphql, query)["repositoriesOrError"]["nodes"]
+    assert locations
+    [location] = locations
     assert location["location"]["name"] == "topo_pipeline"
     assert len(location["assetNodes"]) == 2 + len(tables()) + 2  # what is read, and what is published
 
