@@ -25,6 +25,7 @@ from topo_pipeline.defs.partitions import ACTIVITIES
 from topo_pipeline.defs.records import load_metadata, why_refused
 from topo_pipeline.doctor import Finding, landed
 from topo_pipeline.orchestration import ranged_runs as runs
+from topo_pipeline.orchestration.instance import POOLS
 from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load
@@ -229,6 +230,19 @@ def test_a_dagster_home_without_our_pool_limits_is_a_problem(
     file = dagster_home / "dagster.yaml"
     file.unlink() if limits is None else file.write_text(limits)
     assert finds()["dagster home"].level == "problem"
+
+
+@pytest.mark.parametrize(("limit", "level"), [(1, "ok"), (4, "problem")])
+def test_limits_of_pools_that_are_in_dagsters_records_count(
+    finds: Examine, dagster_home: Path, limit: int, level: str
+) -> None:
+    (dagster_home / "dagster.yaml").write_text(
+        "concurrency: {pools: {granularity: op}}\nrun_monitoring: {enabled: true}"
+    )
+    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+        for pool in POOLS:
+            instance.event_log_storage.set_concurrency_slots(pool, limit)
+    assert finds()["dagster home"].level == level
 
 
 @pytest.fixture

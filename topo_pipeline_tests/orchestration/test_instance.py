@@ -11,8 +11,9 @@ import yaml
 from dagster._core.definitions.run_request import InstigatorType
 from sqlalchemy.exc import SQLAlchemyError
 
+from topo_pipeline.definitions import defs
 from topo_pipeline.orchestration.errors import HomeUnusable, UnderWay
-from topo_pipeline.orchestration.instance import opened, prepare, require_no_runs_under_way
+from topo_pipeline.orchestration.instance import POOLS, opened, pool_limits, prepare, require_no_runs_under_way
 from topo_pipeline.sandbox.demo import FOLDER
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
@@ -37,6 +38,21 @@ def test_a_new_home_limits_pools_to_one_and_has_no_telemetry(tmp_path: Path) -> 
         assert concurrency.pool_config.pool_granularity.name == "OP"
         assert concurrency.pool_config.default_pool_limit == 1
         assert instance.run_monitoring_max_runtime_seconds == 12 * 3600
+
+
+def test_pools_without_a_limit_get_one_and_a_limit_that_was_set_stays(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text("concurrency: {pools: {granularity: op}}")
+    prepare(tmp_path)
+    with opened(tmp_path) as instance:
+        assert pool_limits(instance) == {"topo_api": 1, "warehouse": 1}
+        instance.event_log_storage.set_concurrency_slots("warehouse", 2)
+    prepare(tmp_path)
+    with opened(tmp_path) as instance:
+        assert pool_limits(instance) == {"topo_api": 1, "warehouse": 2}
+
+
+def test_the_pools_that_are_limited_are_those_of_the_definitions() -> None:
+    assert {pool for job in defs.resolve_all_job_defs() for pool in job.graph.pools} == set(POOLS)
 
 
 def test_skipped_sensor_ticks_are_kept_for_days_and_others_for_weeks(tmp_path: Path) -> None:
