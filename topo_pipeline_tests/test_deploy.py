@@ -170,7 +170,8 @@ class Deployment:
         program, *arguments = [str(here.get(word, word)) for word in SERVICES[service]["command"]]
         with self.log_of(service).open("ab") as log:
             self.processes[service] = subprocess.Popen(  # noqa: S603
-                [BIN / program, *arguments], cwd=self.folder,
+                # It ends with the tests, even if they are killed.
+                ["setpriv", "--pdeathsig=KILL", BIN / program, *arguments], cwd=self.folder,
                 env=environment(self.home, **self.settings if service == "code" else {}),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
