@@ -171,14 +171,14 @@ class Deployment:
         with self.log_of(service).open("ab") as log:
             self.processes[service] = subprocess.Popen(  # noqa: S603
                 # It ends with the tests, even if they are killed.
-                ["setpriv", "--pdeathsig=KILL", BIN / program, *arguments], cwd=self.folder,
+                ["setpriv", "--pdeathsig=KILL", BIN / program, *arguments], cwd=self.folder,  # noqa: S607
                 env=environment(self.home, **self.settings if service == "code" else {}),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         return self.processes[service]
 
     def start_code(self) -> None:
-        """Start the code server and wait until it accepts connections."""
+        """Start the code server and wait until it accepts connections, and the webserver has found it."""
         process = self.start("code")
 
         def accepts() -> None:
@@ -190,6 +190,8 @@ class Deployment:
                 raise AssertionError("the code server does not accept connections") from error
 
         until(accepts)
+        if "webserver" in self.processes:
+            until(lambda: loaded(self.graphql))
 
     def log_of(self, service: str) -> Path:
         return self.folder / f"{service}.log"
@@ -297,7 +299,6 @@ def _interrupt_everything(topo: PausedTopo, deployment: Deployment, instance: dg
     assert deployment.processes["code"].wait(PATIENCE) == 0
     assert status_of(instance, run_of(instance, first)) is dg.DagsterRunStatus.SUCCESS
     deployment.start_code()
-    until(lambda: loaded(graphql))
     deployment.start("daemon")
     until(lambda: backfilled(graphql, first))
 
