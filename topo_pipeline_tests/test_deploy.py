@@ -106,6 +106,12 @@ def landed(warehouse: Warehouse) -> set[date]:
     return {day for (day,) in ask(warehouse, "SELECT DISTINCT day FROM topo.loads")}
 
 
+def built(warehouse: Warehouse) -> set[str]:
+    return {
+        table for (table,) in ask(warehouse, "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'engagement'")
+    }
+
+
 def test_the_instance_differs_from_that_of_one_machine_only_where_its_file_says_so() -> None:
     template = CHECKOUT / "topo_pipeline" / "templates" / "dagster.yaml"
     ours, usual = (yaml.safe_load(file.read_text(encoding="utf-8")) for file in (DEPLOY / "dagster.yaml", template))
@@ -273,6 +279,7 @@ def test_days_land_while_the_code_server_is_stopped_and_killed_and_the_daemon_is
             topo.answers.set()
 
         def tables_follow() -> None:
+            assert "sequence_activity" in built(warehouse)
             assert found(warehouse, topo.today) == expected(topo, without={topo.day(9)})
 
         until(tables_follow)

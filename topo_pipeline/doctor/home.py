@@ -1,5 +1,6 @@
 """Check the Dagster home: its configuration, runs, records, refused days and automation."""
 
+import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -61,10 +62,13 @@ def _configuration(instance: "dg.DagsterInstance", settings: Settings) -> Findin
         do = "The next topo-pipeline backfill or topo-pipeline dev creates it."
         return problem("dagster home", f"{home} has no dagster.yaml, so two runs could read or write at once.", do)
     granularity = instance.get_concurrency_config().pool_config.pool_granularity
-    limits = pool_limits(instance)
-    if granularity is None or granularity.value != "op" or set(limits.values()) != {1}:
-        do = "Set in it: concurrency: {pools: {granularity: op, default_limit: 1}}"
-        return problem("dagster home", f"{file} does not limit pools to one step at a time.", do)
+    if granularity is None or granularity.value != "op":
+        do = "Set in it: concurrency: {pools: {granularity: op}}"
+        return problem("dagster home", f"{file} does not limit pools by step.", do)
+    if wrong := [pool for pool, limit in pool_limits(instance).items() if limit != 1]:
+        set_one = f"DAGSTER_HOME={shlex.quote(str(home))} dagster instance concurrency set"
+        found = f"Dagster's records in {home} do not limit pools to one step at a time: {', '.join(wrong)}."
+        return problem("dagster home", found, "\n".join(["Run:", *(f"{set_one} {pool} 1" for pool in wrong)]))
     if not instance.run_monitoring_enabled:
         do = "Set in it: run_monitoring: {enabled: true}, as in the file that comes with topo-pipeline."
         return warning("dagster home", f"{file} has no run monitoring, so a run that hangs is never ended.", do)

@@ -223,26 +223,19 @@ def test_damaged_dagster_records_are_a_problem_and_the_other_checks_still_run(
     assert found["automation"].found == "Not checked: the Dagster home can't be used."
 
 
-@pytest.mark.parametrize("limits", [None, "concurrency: {pools: {granularity: op, default_limit: 4}}"])
-def test_a_dagster_home_without_our_pool_limits_is_a_problem(
-    finds: Examine, dagster_home: Path, limits: str | None
+LIMITS = [(None, 1), ("op, default_limit: 4", None), ("run", 1), ("op", 4), ("op", 1)]
+
+
+@pytest.mark.parametrize(("pools", "limit"), LIMITS)
+def test_pools_that_are_not_limited_to_one_are_a_problem(
+    finds: Examine, dagster_home: Path, pools: str | None, limit: int | None
 ) -> None:
     file = dagster_home / "dagster.yaml"
-    file.unlink() if limits is None else file.write_text(limits)
-    assert finds()["dagster home"].level == "problem"
-
-
-@pytest.mark.parametrize(("limit", "level"), [(1, "ok"), (4, "problem")])
-def test_limits_of_pools_that_are_in_dagsters_records_count(
-    finds: Examine, dagster_home: Path, limit: int, level: str
-) -> None:
-    (dagster_home / "dagster.yaml").write_text(
-        "concurrency: {pools: {granularity: op}}\nrun_monitoring: {enabled: true}"
-    )
+    file.unlink() if pools is None else file.write_text(f"concurrency: {{pools: {{granularity: {pools}}}}}")
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
-        for pool in POOLS:
+        for pool in POOLS if limit else ():
             instance.event_log_storage.set_concurrency_slots(pool, limit)
-    assert finds()["dagster home"].level == level
+    assert (finds()["dagster home"].level != "problem") == ((pools, limit) == ("op", 1))
 
 
 @pytest.fixture
