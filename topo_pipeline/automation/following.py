@@ -1,7 +1,7 @@
 """Decide which tables to build because something that they read has changed."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Name = tuple[str, str]  # schema and table
 ATTEMPTS = 2
@@ -14,32 +14,49 @@ class LastBuild:
 
     event: int = 0  # its last materialization; 0 if there is none
     run: str = ""  # the run of that materialization
-    planned: tuple[int, ...] = ()
-    """The last plans to build it, newest first, at most `ATTEMPTS`. A run plans all its tables when it is created."""
+    planned: Mapping[str, int] = field(default_factory=dict)
+    """The plans of the last runs that were to build it, by run. A run plans all its tables when it is created."""
 
 
-def outdated(reads: Mapping[Name, Collection[Name]], last: Mapping[Name, LastBuild]) -> list[Name]:
-    """Return the tables to build: those that lack a change, and those that read them.
+@dataclass(frozen=True)
+class Outdated:
+    """Tables that lack a change.
+
+    Attributes:
+        due: To build now, each after its sources.
+        waiting: Tried often enough, and those that read them. Built without the change, they would show zeros for it.
+    """
+
+    due: tuple[Name, ...]
+    waiting: tuple[Name, ...]
+
+
+def outdated(reads: Mapping[Name, Collection[Name]], last: Mapping[Name, LastBuild]) -> Outdated:
+    """Return the tables that lack a change of a source, directly or through another table.
 
     Args:
         reads: What each table reads, each table after its sources.
         last: The latest events of the tables and their sources.
     """
     due: list[Name] = []
+    waiting: list[Name] = []
     for table, sources in reads.items():
-        if any(source in due or _lacks(last[table], last[source]) for source in sources):
+        if any(source in waiting for source in sources):
+            waiting.append(table)
+        elif any(source in due for source in sources):
             due.append(table)
-    return due
+        elif any(_lacks(last[table], last[source]) for source in sources):
+            newest = max(last[source].event for source in sources)
+            attempts = sum(plan > newest for plan in last[table].planned.values())
+            (waiting if attempts >= ATTEMPTS else due).append(table)
+    return Outdated(tuple(due), tuple(waiting))
 
 
 def _lacks(table: LastBuild, source: LastBuild) -> bool:
-    """Return whether a table lacks the last change of a source and is to be built.
+    """Return whether a table was not built since the last change of a source.
 
     A build has what changed before its run was created, or earlier in the same run. What changes while it waits or runs
     may be too late for it.
     """
-    attempts = [plan for plan in table.planned if plan > source.event]
-    if len(attempts) >= ATTEMPTS or source.event == 0:
-        return False
-    is_of_this_run = table.run == source.run and table.event > source.event
-    return not is_of_this_run and not (attempts and table.event > attempts[0])
+    since = table.event if table.run == source.run else table.planned.get(table.run, 0)
+    return since < source.event

@@ -150,7 +150,8 @@ def _days_behind() -> tuple[date, ...]:
     with suppress(WarehouseError):  # the check that follows says what is wrong
         if warehouse.exists():
             with warehouse.reader() as connection:
-                return days_behind(connection, "sequence_activity")
+                behind = days_behind(connection, "sequence_activity")
+                return tuple(day for day in behind if day >= get_settings().start_date)
     return ()
 
 

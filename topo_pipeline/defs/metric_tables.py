@@ -24,6 +24,8 @@ from topo_pipeline.warehouse.catalogue import Column
 from topo_pipeline.warehouse.workspace import bind_timezone
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from topo_pipeline.report.previews import Seen
 
 
@@ -65,13 +67,14 @@ def _asset(table: metrics.MetricTable, settings: Settings) -> dg.AssetsDefinitio
         with as_dagster_failure(), warehouse.transaction() as connection:
             began = clock()
             bind_timezone(connection, settings.timezone, now=began)
+            unrecorded = _unrecorded(context, connection, table, settings) if table.is_daily else []
             built = metrics.build(
                 connection,
                 table,
                 timezone=settings.timezone,
                 now=began,
                 rules=settings.rules,
-                days=asked,
+                days=[*asked, *unrecorded],
                 full_refresh=config.full_refresh,
             )
             days = sorted(built.rows_by_day)
@@ -87,6 +90,15 @@ def _asset(table: metrics.MetricTable, settings: Settings) -> dg.AssetsDefinitio
         return dg.MaterializeResult()
 
     return metric_table
+
+
+def _unrecorded(
+    context: dg.AssetExecutionContext, connection: "DuckDBPyConnection", table: metrics.MetricTable, settings: Settings
+) -> list[date]:
+    """Return the days that are in the table and not in Dagster's records, as after its home was lost."""
+    recorded = context.instance.get_materialized_partitions(context.asset_key)
+    days = metrics.built_days(connection, table.name)
+    return [day for day in days if day >= settings.start_date and str(day) not in recorded]
 
 
 def _table_metadata(table: metrics.MetricTable, built: metrics.Built, settings: Settings) -> dict[str, Any]:

@@ -160,17 +160,32 @@ def _holds_up_tables(assets: Iterable[dg.AssetKey]) -> bool:
 
 def last_builds(instance: dg.DagsterInstance, tables: Iterable["Name"]) -> "dict[Name, LastBuild]":
     """Return the latest events of tables and of what they read."""
-    from topo_pipeline.automation.following import ATTEMPTS, LastBuild
+    from topo_pipeline.automation.following import LastBuild
 
     keys = {dg.AssetKey(table): table for table in tables}
     found = {table: LastBuild() for table in keys.values()}
     for record in instance.get_asset_records(list(keys)):
         key, last = record.asset_entry.asset_key, record.asset_entry.last_materialization_record
-        # `fetch_planned_materializations` is deprecated.
-        plans = dg.EventRecordsFilter(dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, key)
-        planned = tuple(each.storage_id for each in instance.event_log_storage.get_event_records(plans, ATTEMPTS))
-        found[keys[key]] = LastBuild(last.storage_id if last else 0, last.run_id if last else "", planned)
+        event, run = (last.storage_id, last.run_id) if last else (0, "")
+        found[keys[key]] = LastBuild(event, run, _plans(instance, key))
     return found
+
+
+def _plans(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, int]:
+    """Return the id of the latest plan of each of the last runs that were to build an asset. A run plans each day."""
+    from topo_pipeline.automation.following import ATTEMPTS
+
+    plans: dict[str, int] = {}
+    cursor, kind = None, dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+    while len(plans) < ATTEMPTS:  # `fetch_planned_materializations` is deprecated
+        only = dg.EventRecordsFilter(kind, key, before_cursor=cursor)
+        page = instance.event_log_storage.get_event_records(only, _BATCH)
+        for record in page:
+            plans.setdefault(record.run_id, record.storage_id)
+        if len(page) < _BATCH:
+            break
+        cursor = page[-1].storage_id
+    return plans
 
 
 def days_to_build(instance: dg.DagsterInstance, settings: Settings) -> list[date]:
@@ -178,7 +193,8 @@ def days_to_build(instance: dg.DagsterInstance, settings: Settings) -> list[date
     kind = dg.DagsterEventType.ASSET_MATERIALIZATION
     landed, built = (instance.get_latest_storage_id_by_partition(asset, kind) for asset in (ACTIVITIES, BY_DAY))
     days = {date.fromisoformat(key): event > built.get(key, 0) for key, event in landed.items()}
-    days = {day: is_new for day, is_new in days.items() if day >= settings.start_date}
+    lost = lost_days(instance)
+    days = {day: is_new for day, is_new in days.items() if day >= settings.start_date and day not in lost}
     return last_stretch(day for day, is_new in days.items() if is_new) or sorted(days)[-1:]
 
 

@@ -33,10 +33,16 @@ def _follow(context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Sett
     reads = {("engagement", table.name): table.reads for table in in_order()}
     last = last_builds(context.instance, {*reads}.union(*reads.values()))
     tables = outdated(reads, last)
-    if not tables or not (days := days_to_build(context.instance, settings)):
-        return dg.SkipReason("Every table was built after its sources changed.")
+    if not tables.due:
+        names = ", ".join(name for _, name in tables.waiting)
+        failed = f"These wait for the next change, because building them has failed: {names}."
+        return dg.SkipReason(failed if names else "Every table was built after its sources changed.")
+    days = days_to_build(context.instance, settings)
+    if not days:
+        return dg.SkipReason(f"No day since TOPO_START_DATE ({settings.start_date}) has landed.")
     # A run has one range. The daily table also builds the landed days that it lacks outside of the range.
-    return dg.RunRequest(asset_selection=[dg.AssetKey(table) for table in tables], tags=range_tags(days[0], days[-1]))
+    selection = [dg.AssetKey(table) for table in tables.due]
+    return dg.RunRequest(asset_selection=selection, tags=range_tags(days[0], days[-1]))
 
 
 # On by default, because it calls no API.

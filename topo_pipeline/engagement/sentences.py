@@ -94,13 +94,13 @@ def change(row: Row) -> str:
         return f"Not judged: {row['signal_reason']}.{left_out}"
     expected = row["current_worth"] / row["baseline_worth"] * row["common_change"] * row["baseline_replies"]
     verdict = {"up": "Replies have gone up", "down": "Replies have gone down", "no_clear_change": "No clear change"}
-    limits = (
-        "" if row["halving_noticeable"] else " With so few contacts, even a fall to half would usually go unnoticed."
-    )
+    said = verdict[row["signal"]]
+    if row["signal"] == "no_clear_change" and not row["halving_noticeable"]:
+        said = "Not known, because with so few contacts even a fall to half would usually go unnoticed"
     return (
-        f"{verdict[row['signal']]}: {counted(row['current_replies'], 'reply', 'replies')} so far from the contacts of"
+        f"{said}: {counted(row['current_replies'], 'reply', 'replies')} so far from the contacts of"
         f" the four weeks before {day(row['monday'])}. About {_about(expected)} were expected, given its eight weeks"
-        f" before and the other sequences.{limits}{left_out}"
+        f" before and the other sequences.{left_out}"
     )
 
 

@@ -225,6 +225,14 @@ def days_behind(connection: "DuckDBPyConnection", table: str) -> tuple[date, ...
     return tuple(day for (day,) in behind)
 
 
+def built_days(connection: "DuckDBPyConnection", table: str) -> tuple[date, ...]:
+    """Return the days whose last load an incremental table has processed."""
+    built = connection.execute(
+        "SELECT day FROM landed_days JOIN engagement.builds USING (load_id) WHERE table_name = ? ORDER BY day", [table]
+    ).fetchall()
+    return tuple(day for (day,) in built)
+
+
 def _require_inputs(connection: "DuckDBPyConnection", table: MetricTable) -> None:
     missing = {upstream for upstream in table.reads if upstream[0] == "engagement"} - tables_of(connection)
     if missing:

@@ -45,7 +45,7 @@ def facts(quality: Row) -> list[Fact]:
         ("may have begun on a day that was not read in full", quality["start_uncertain"]),
     ):
         if runs:
-            found.append(Fact(f"{percent(runs / quality['runs'])} of all contacts {reason}: they are in no rate"))
+            found.append(Fact(f"{percent(runs / quality['runs'])} of all contacts {reason}: they are in no reply rate"))
     if quality["touches_without_sequence"]:
         touches = counted(quality["touches_without_sequence"], "message or invitation", "messages and invitations")
         found.append(Fact(f"{touches} without a sequence: in totals, not in the list of sequences"))

@@ -82,6 +82,8 @@ def change(row: Row) -> str:
 
 def below(pair: Comparison) -> str:
     """Return how sure it is that the first of two sequences is worse than the second."""
+    if pair.is_clear and pair.first_is_above:
+        return "no"
     step = _STEPS["about_even" if pair.first_is_above else pair.chance]
     return step if pair.is_clear else f"{step}, not decided"
 
@@ -105,10 +107,15 @@ def change_of_all(row: Row | None, found: Iterable[Finding], names: Mapping[str,
     clear = findings((each for each in found if each.kind in {"all_up", "all_down"}), names, rules)
     if clear:
         return clear[0].claim
+    verdict = {"up": "Replies may have gone up", "down": "Replies may have gone down"}.get(
+        row["signal"], "Whether replies have changed is not known" if row["signal_reason"] else "No clear change"
+    )
+    reason = f" Reason: {row['signal_reason']}." if row["signal_reason"] else ""
     return (
-        f"No clear change: {counted(row['current_replies'], 'reply', 'replies')} so far from the contacts of the last"
+        f"{verdict}: {counted(row['current_replies'], 'reply', 'replies')} so far from the contacts of the last"
         f" four weeks, where about {count(round(_expected_of_all(row)))} were expected. This compares"
         f" {counted(row['comparable_sequences'], 'sequence')}{' together' if row['comparable_sequences'] > 1 else ''}."
+        f"{reason}"
     )
 
 
@@ -133,7 +140,7 @@ def trend_days(weeks: list[Row]) -> str:
 def nothing(is_compared: bool) -> str:
     """Return what to say when there is no finding."""
     if is_compared:
-        return "Nothing to change: every difference is within chance."
+        return "Nothing to do: no difference is large enough to act on."
     return "Nothing to do: it is too early to compare the sequences."
 
 
@@ -190,7 +197,7 @@ def _changed(direction: str, action: str) -> Callable[[Row, str, Rules], tuple[s
             f"Replies {whom} have gone {direction}: {count(facts['current_replies'])} where about"
             f" {count(round(expected))} were expected.",
             f"From {counted(facts['current_contacts'], 'contact')} of the four weeks before {day(facts['monday'])}."
-            f" What is expected comes from the eight weeks before{others} and the gap is beyond chance.",
+            f" What is expected comes from the eight weeks before{others} and chance alone rarely brings such a gap.",
             action,
         )
 

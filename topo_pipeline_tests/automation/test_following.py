@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from topo_pipeline.automation.following import LastBuild, Name, outdated
+from topo_pipeline.automation.following import LastBuild, Name, Outdated, outdated
 
 DAYS, NAMES = ("topo", "activities"), ("topo", "sequence_templates")
 RUNS, DAILY, SUMMARY = ("engagement", "runs"), ("engagement", "daily"), ("engagement", "summary")
@@ -16,7 +16,7 @@ def due(days: LastBuild, runs: LastBuild, names: LastBuild | None = None, others
     others = others or runs
     daily, summary = (replace(others, event=others.event and others.event + later) for later in (1, 2))
     last = {DAYS: days, NAMES: names or LastBuild(), RUNS: runs, DAILY: daily, SUMMARY: summary}
-    return [table for _, table in outdated(READS, last)]
+    return [table for _, table in outdated(READS, last).due]
 
 
 EVERY = ["runs", "daily", "summary"]
@@ -27,14 +27,15 @@ EVERY = ["runs", "daily", "summary"]
     [
         (LastBuild(), LastBuild(), []),
         (LastBuild(5, "read"), LastBuild(), EVERY),
-        (LastBuild(5, "read"), LastBuild(9, "build", (7,)), []),
-        (LastBuild(8, "read"), LastBuild(9, "build", (7,)), EVERY),
-        (LastBuild(20, "read"), LastBuild(9, "build", (7,)), EVERY),
-        (LastBuild(5, "both"), LastBuild(9, "both", (2,)), []),
-        (LastBuild(5, "both"), LastBuild(1, "build", (2,)), EVERY),
-        (LastBuild(5, "read"), LastBuild(3, "build", (7, 2)), EVERY),
-        (LastBuild(5, "read"), LastBuild(3, "build", (8, 7)), []),
-        (LastBuild(5, "read"), LastBuild(9, "build", (8, 7)), []),
+        (LastBuild(5, "read"), LastBuild(9, "build", {"build": 7}), []),
+        (LastBuild(8, "read"), LastBuild(9, "build", {"build": 7}), EVERY),
+        (LastBuild(20, "read"), LastBuild(9, "build", {"build": 7}), EVERY),
+        (LastBuild(5, "both"), LastBuild(9, "both", {"both": 2}), []),
+        (LastBuild(5, "both"), LastBuild(1, "build", {"both": 2}), EVERY),
+        (LastBuild(5, "read"), LastBuild(3, "build", {"again": 7, "build": 2}), EVERY),
+        (LastBuild(5, "read"), LastBuild(3, "build", {"again": 8, "first": 7}), []),
+        (LastBuild(5, "read"), LastBuild(9, "build", {"build": 8, "first": 7}), []),
+        (LastBuild(5, "read"), LastBuild(9, "build", {"failed": 11, "build": 7}), []),
     ],
     ids=[
         "nothing has landed",
@@ -47,6 +48,7 @@ EVERY = ["runs", "daily", "summary"]
         "one attempt has failed",
         "two attempts have failed",
         "the second attempt has built it",
+        "it was built, and a later run failed",
     ],
 )
 def test_a_table_is_built_if_it_lacks_what_landed(days: LastBuild, tables: LastBuild, expected: list[str]) -> None:
@@ -54,6 +56,13 @@ def test_a_table_is_built_if_it_lacks_what_landed(days: LastBuild, tables: LastB
 
 
 def test_only_tables_that_read_a_changed_source_are_built_and_those_that_read_them() -> None:
-    built = LastBuild(9, "build", (7,))
+    built = LastBuild(9, "build", {"build": 7})
     assert due(LastBuild(5, "read"), built, names=LastBuild(20, "read")) == ["daily", "summary"]
-    assert due(LastBuild(5, "read"), LastBuild(20, "by hand", (19,)), others=built) == ["daily", "summary"]
+    assert due(LastBuild(5, "read"), LastBuild(20, "by hand", {"by hand": 19}), others=built) == ["daily", "summary"]
+
+
+def test_the_readers_of_a_table_that_failed_twice_wait_with_it_until_the_next_change() -> None:
+    failed, built = LastBuild(3, "build", {"again": 8, "first": 7}), LastBuild(9, "build", {"build": 2})
+    last = {DAYS: LastBuild(5, "read"), NAMES: LastBuild(), RUNS: failed, DAILY: built, SUMMARY: built}
+    assert outdated(READS, last) == Outdated((), (RUNS, DAILY, SUMMARY))
+    assert outdated(READS, last | {DAYS: LastBuild(10, "read")}) == Outdated((RUNS, DAILY, SUMMARY), ())

@@ -11,7 +11,8 @@ from PIL import Image
 
 from topo_pipeline.defs.activities import LIST_ASSETS
 from topo_pipeline.defs.metric_tables import metric_tables
-from topo_pipeline.defs.partitions import BY_DAY, range_tags
+from topo_pipeline.defs.partitions import BY_DAY, RANGE_END, RANGE_START, range_tags
+from topo_pipeline.engagement.tables import days_behind
 from topo_pipeline.settings import Settings
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, LAST_DAYS, SOME, Pipeline, days
 from topo_pipeline_tests.defs.test_records import land
@@ -222,6 +223,14 @@ def test_days_with_gaps_are_built_in_one_run(pipeline: Pipeline) -> None:
         assert [(_latest(some, *BY_DAY.path, day=day)["dagster/partition_row_count"],)] == rows
 
 
+def test_built_days_that_dagster_has_no_record_of_are_recorded_by_the_next_build(pipeline: Pipeline) -> None:
+    some, landed = pipeline.only("activities", *SOME), [days(4)[n] for n in (0, 1, 3)]
+    some.backfill(landed[:2])
+    some.instance.wipe_assets([BY_DAY])
+    some.backfill(landed[2:])
+    assert some.instance.get_materialized_partitions(BY_DAY) == {str(day) for day in landed}
+
+
 def test_names_of_sequences_are_followed_by_the_tables_that_read_them(pipeline: Pipeline) -> None:
     some = pipeline.only("activities", "sequence_templates", *SOME)
     some.backfill(days(1))
@@ -229,16 +238,41 @@ def test_names_of_sequences_are_followed_by_the_tables_that_read_them(pipeline: 
     assert _requested(some) == ["sequence_daily"]
 
 
-def test_tables_that_fail_are_requested_twice(pipeline: Pipeline) -> None:
+def test_tables_that_fail_are_requested_twice_and_then_wait_for_the_next_change(pipeline: Pipeline) -> None:
     some = pipeline.only("activities", *SOME)
-    some.read(days(1))
-    path_of(some.warehouse).unlink()
-    path_of(some.warehouse).mkdir()  # no warehouse can be opened there
+    *landed, newest = days(4)
+    some.read(landed)
+    warehouse, aside = path_of(some.warehouse), path_of(some.warehouse).with_suffix(".aside")
+    warehouse.rename(aside)
+    warehouse.mkdir()  # no warehouse can be opened there
     for _ in range(2):
+        assert _requested(some) == sorted(SOME)
         request = some.follow_up()
         assert request is not None
         assert not some.run(request).success
     assert _requested(some) == []
+    warehouse.rmdir()
+    aside.rename(warehouse)
+    assert _requested(some) == []
+    some.read([newest])
+    assert _requested(some) == sorted(SOME)
+    request = some.follow_up()
+    assert request is not None
+    assert some.run(request).success
+    with some.warehouse.reader() as connection:
+        assert days_behind(connection, "sequence_activity") == ()
+
+
+def test_a_day_that_the_warehouse_has_lost_is_not_requested(pipeline: Pipeline) -> None:
+    some = pipeline.only("activities", *SOME)
+    *lost, newest = days(3)
+    some.read(lost)
+    path_of(some.warehouse).unlink()
+    some.read([newest])
+    request = some.follow_up()
+    assert request is not None
+    assert (request.tags[RANGE_START], request.tags[RANGE_END]) == (str(newest), str(newest))
+    assert some.run(request).success
 
 
 @pytest.mark.parametrize(

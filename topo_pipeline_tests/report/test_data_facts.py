@@ -29,8 +29,8 @@ def test_only_data_quality_problems_are_marked() -> None:
     assert {fact.text for fact in facts(bad) if fact.ok} == {
         "As of the end of 20 November 2026",
         "5 of 12 replies not classified yet",
-        "10.0% of all contacts may have begun before the first day that was read: they are in no rate",
-        "1.5% of all contacts may have begun on a day that was not read in full: they are in no rate",
+        "10.0% of all contacts may have begun before the first day that was read: they are in no reply rate",
+        "1.5% of all contacts may have begun on a day that was not read in full: they are in no reply rate",
         "12 messages and invitations without a sequence: in totals, not in the list of sequences",
     }
 

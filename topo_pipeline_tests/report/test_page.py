@@ -158,7 +158,7 @@ def test_three_days_of_history_show_counts_and_when_more_is_known(workspace: Wor
     ("sequences", "said"),
     [
         (("one",), "Nothing to do: it is too early to compare the sequences."),
-        (("one", "other"), "Nothing to change: every difference is within chance."),
+        (("one", "other"), "Nothing to do: no difference is large enough to act on."),
     ],
 )
 def test_without_a_finding_the_page_says_why(

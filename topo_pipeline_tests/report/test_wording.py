@@ -111,11 +111,18 @@ def test_a_change_of_the_workspace_is_the_findings_claim_or_no_clear_change() ->
     row = FACTS["all_down"] | {"signal_reason": None, "comparable_sequences": 8}
     found = [Finding("all_down", None, row)]
     assert wording.change_of_all(row, found, {}, DEFAULT_RULES) == CLAIMS["all_down"]
-    assert wording.change_of_all(row, [], {}, DEFAULT_RULES) == (
+    calm = row | {"signal": "no_clear_change"}
+    assert wording.change_of_all(calm, [], {}, DEFAULT_RULES) == (
         "No clear change: 26 replies so far from the contacts of the last four weeks, where about 38 were expected."
         " This compares 8 sequences together."
     )
-    alone = wording.change_of_all(row | {"comparable_sequences": 1}, [], {}, DEFAULT_RULES)
+    weak = wording.change_of_all(row, [], {}, DEFAULT_RULES)
+    assert weak.startswith("Replies may have gone down: 26 replies so far")
+    few = row | {"signal": "no_clear_change", "signal_reason": "too few contacts to notice even a halving"}
+    unknown = wording.change_of_all(few, [], {}, DEFAULT_RULES)
+    assert unknown.startswith("Whether replies have changed is not known: 26 replies so far")
+    assert unknown.endswith(" Reason: too few contacts to notice even a halving.")
+    alone = wording.change_of_all(calm | {"comparable_sequences": 1}, [], {}, DEFAULT_RULES)
     assert alone.endswith(" This compares 1 sequence.")
     unjudged = row | {"signal": None, "signal_reason": "no sequence can be compared"}
     assert wording.change_of_all(unjudged, [], {}, DEFAULT_RULES) == (

@@ -59,7 +59,7 @@ def test_an_unusable_path_is_a_one_line_error_that_names_it(unusable: str, prefi
 
 
 def test_reading_a_missing_warehouse_says_what_to_do_and_creates_nothing(on_disk: Warehouse) -> None:
-    with pytest.raises(WarehouseError, match=f"no warehouse at {on_disk.name}.*read a day"), on_disk.reader():
+    with pytest.raises(WarehouseError, match=f"no warehouse at {on_disk.name}.*Read a day"), on_disk.reader():
         pass
     assert not path_of(on_disk).parent.exists()
 
