@@ -97,7 +97,12 @@ def _photograph_asset(browser: Browser, address: str) -> None:
     """Photograph the chart on the page of `sequence_summary`, which opens in a dialog above the page."""
     page = browser.new_page(viewport={"width": 1340, "height": 800})
     page.set_default_timeout(PATIENCE)
-    page.goto(f"{address}/assets/engagement/sequence_summary?view=events")
+    # The newest event is the observation of the report's findings. The chart belongs to the materialization.
+    query = '{assetOrError(assetKey: {path: ["engagement", "sequence_summary"]})'
+    query += " {... on Asset {assetMaterializations(limit: 1) {timestamp}}}}"
+    answer = page.request.post(f"{address}/graphql", data={"query": query}).json()
+    [built] = answer["data"]["assetOrError"]["assetMaterializations"]
+    page.goto(f"{address}/assets/engagement/sequence_summary?view=events&time={built['timestamp']}")
     page.get_by_text("[Show Markdown]").first.click()
     page.get_by_role("dialog").locator("img").wait_for()
     page.screenshot(path=PICTURES / "asset-page.png", animations="disabled")

@@ -7,6 +7,7 @@ import rich.box
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from topo_pipeline.cli.console import out
 from topo_pipeline.common.text import LONGEST, one_line, rate_with_interval
@@ -43,7 +44,7 @@ def leaderboard_table(board: "pd.DataFrame") -> Group:
             style="dim" if row["rank"] is None else None,
         )
     title = "Sequences, ranked by reply rate, adjusted for the number of contacts"
-    return Group(f"[bold]{title}[/]", table, *_legend(rows))
+    return Group(Text(title, "bold"), table, *map(Text, _legend(rows)))
 
 
 def _legend(rows: "list[dict[Hashable, Any]]") -> list[str]:
