@@ -209,6 +209,8 @@ def _run(
         on_progress(progress)  # a stop that is requested from here on takes effect after the next day
         if stops_here:
             ending = _STOPPED
+            if run := instance.get_run_by_id(run_id):
+                instance.report_run_canceling(run)  # otherwise Dagster shows the run and its checks as failed
             raise dg.DagsterExecutionInterruptedError
 
     # The result of a failed run lacks the days that landed before the failure, so events are collected as they come.

@@ -70,6 +70,11 @@ def _landed(folder: Path) -> list[int]:
         ]
 
 
+def _statuses() -> list[str]:
+    with dg.DagsterInstance.get() as instance:
+        return [run.status.name for run in instance.get_runs()]  # latest first
+
+
 def test_after_a_kill_the_next_backfill_fails_the_orphaned_run_and_reads_the_rest(
     reading: Forked, paused: tuple[PausedSandbox, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,9 +89,7 @@ def test_after_a_kill_the_next_backfill_fails_the_orphaned_run_and_reads_the_res
     assert again.returncode == 0, again.stderr
     assert _landed(tmp_path) == [2, 3, 4]
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / ".dagster"))
-    with dg.DagsterInstance.get() as instance:
-        statuses = [run.status for run in instance.get_runs()]
-    assert statuses == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+    assert _statuses() == ["SUCCESS", "FAILURE"]
 
 
 def test_a_second_backfill_is_refused_while_one_is_reading(
@@ -125,7 +128,7 @@ def _ctrl_c(backfill: Forked) -> None:
 
 
 def test_ctrl_c_ends_a_backfill_after_the_current_day_and_updates_the_tables(
-    reading: Forked, paused: tuple[PausedSandbox, str], tmp_path: Path
+    reading: Forked, paused: tuple[PausedSandbox, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _ctrl_c(reading)
     paused[0].release.set()
@@ -137,6 +140,8 @@ def test_ctrl_c_ends_a_backfill_after_the_current_day_and_updates_the_tables(
     with duckdb.connect(tmp_path / "data" / "topo.duckdb", read_only=True) as connection:
         in_tables = connection.execute("SELECT DISTINCT day FROM engagement.sequence_activity ORDER BY day").fetchall()
     assert [day.day for (day,) in in_tables] == [2, 3]
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / ".dagster"))
+    assert _statuses() == ["SUCCESS", "CANCELED"]
 
 
 def test_a_second_ctrl_c_ends_a_backfill_immediately(reading: Forked, tmp_path: Path) -> None:
