@@ -24,8 +24,6 @@ from topo_pipeline.warehouse.catalogue import Column
 from topo_pipeline.warehouse.workspace import bind_timezone
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
     from topo_pipeline.report.previews import Seen
 
 
@@ -67,14 +65,14 @@ def _asset(table: metrics.MetricTable, settings: Settings) -> dg.AssetsDefinitio
         with as_dagster_failure(), warehouse.transaction() as connection:
             began = clock()
             bind_timezone(connection, settings.timezone, now=began)
-            unrecorded = _unrecorded(context, connection, table, settings) if table.is_daily else []
+            before = metrics.built_days(connection, table.name) if table.is_daily else ()
             built = metrics.build(
                 connection,
                 table,
                 timezone=settings.timezone,
                 now=began,
                 rules=settings.rules,
-                days=[*asked, *unrecorded],
+                days=[*asked, *_unrecorded(context, before, settings)],
                 full_refresh=config.full_refresh,
             )
             days = sorted(built.rows_by_day)
@@ -92,13 +90,10 @@ def _asset(table: metrics.MetricTable, settings: Settings) -> dg.AssetsDefinitio
     return metric_table
 
 
-def _unrecorded(
-    context: dg.AssetExecutionContext, connection: "DuckDBPyConnection", table: metrics.MetricTable, settings: Settings
-) -> list[date]:
-    """Return the days that are in the table and not in Dagster's records, as after its home was lost."""
+def _unrecorded(context: dg.AssetExecutionContext, built: Iterable[date], settings: Settings) -> list[date]:
+    """Return the built days that Dagster's records lack, as after its home was lost."""
     recorded = context.instance.get_materialized_partitions(context.asset_key)
-    days = metrics.built_days(connection, table.name)
-    return [day for day in days if day >= settings.start_date and str(day) not in recorded]
+    return [day for day in built if day >= settings.start_date and str(day) not in recorded]
 
 
 def _table_metadata(table: metrics.MetricTable, built: metrics.Built, settings: Settings) -> dict[str, Any]:
