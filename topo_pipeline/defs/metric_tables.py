@@ -92,8 +92,9 @@ def _asset(table: metrics.MetricTable, settings: Settings) -> dg.AssetsDefinitio
 
 def _unrecorded(context: dg.AssetExecutionContext, built: Iterable[date], settings: Settings) -> list[date]:
     """Return the built days that Dagster's records lack, as after its home was lost."""
-    recorded = context.instance.get_materialized_partitions(context.asset_key)
-    return [day for day in built if day >= settings.start_date and str(day) not in recorded]
+    days = [day for day in built if day >= settings.start_date]
+    recorded = context.instance.get_materialized_partitions(context.asset_key) if days else ()
+    return [day for day in days if str(day) not in recorded]
 
 
 def _table_metadata(table: metrics.MetricTable, built: metrics.Built, settings: Settings) -> dict[str, Any]:
