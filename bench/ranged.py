@@ -46,8 +46,10 @@ def _in_dagster(address: str, days: int, folder: Path) -> Callable[[], None]:
     import dagster as dg  # noqa: PLC0415
 
     from topo_pipeline.definitions import defs  # noqa: PLC0415
-    from topo_pipeline.defs.partitions import ACTIVITIES, range_tags  # noqa: PLC0415
+    from topo_pipeline.defs.names import activities  # noqa: PLC0415
+    from topo_pipeline.defs.partitions import range_tags  # noqa: PLC0415
     from topo_pipeline.orchestration.instance import prepare  # noqa: PLC0415
+    from topo_pipeline.settings import get_settings  # noqa: PLC0415
 
     prepare(folder)
     dg.DagsterInstance.get().dispose()  # creates the instance's tables, which is not measured
@@ -56,7 +58,7 @@ def _in_dagster(address: str, days: int, folder: Path) -> Callable[[], None]:
     def read() -> None:
         with dg.DagsterInstance.get() as instance:
             dg.materialize(
-                [asset for asset in defs.assets or () if asset.key == ACTIVITIES],
+                [asset for asset in defs.assets or () if asset.key == activities(get_settings())],
                 instance=instance,
                 resources=dict(defs.resources or {}),
                 tags=range_tags(every[0].day, every[-1].day),

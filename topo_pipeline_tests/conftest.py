@@ -181,10 +181,10 @@ def _quick_dagster() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if "dagster" in sys.modules:
             from topo_pipeline_tests.dagster_storage import patch_storage  # noqa: PLC0415 - imports Dagster
-            from topo_pipeline_tests.defs.only import reuse_metric_tables  # noqa: PLC0415
+            from topo_pipeline_tests.defs.only import reuse_assets  # noqa: PLC0415
 
             patch_storage(patch)
-            reuse_metric_tables(patch)
+            reuse_assets(patch)
         yield
 
 

@@ -30,13 +30,14 @@ MAY_IMPORT = {
     "maintenance": {"engagement", "exports", "warehouse"},
     "defs": {"alerts", "automation"} | DATA_PACKAGES,
     "definitions": {"defs"},
+    "locations": {"defs"},
     "orchestration": {"alerts", "automation", "defs", "templates"} | DATA_PACKAGES,
     "doctor": {"alerts", "automation", "defs", "orchestration"} | DATA_PACKAGES,
     "cli": {"alerts", "automation", "definitions", "defs", "doctor", "orchestration", "sandbox", "templates"}
     | DATA_PACKAGES,
 }
 LIBRARIES = {
-    "dagster": {"defs", "definitions", "doctor", "orchestration", "cli"},
+    "dagster": {"defs", "doctor", "locations", "orchestration", "cli"},
     "dagster_slack": {"alerts"},
     "httpx": {"topo_api", "alerts"},
     "psutil": {"defs", "orchestration"},

@@ -19,11 +19,11 @@ import dagster as dg
 import pytest
 import yaml
 
-from topo_pipeline.defs.partitions import ACTIVITIES
 from topo_pipeline.orchestration.instance import opened
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.conftest import CHECKOUT, PATIENCE
+from topo_pipeline_tests.defs.conftest import ACTIVITIES
 from topo_pipeline_tests.orchestration.test_dev import LOG_TAIL, loaded, until
 from topo_pipeline_tests.orchestration.test_orphaned_runs import prepared
 from topo_pipeline_tests.services.processes import free_ports

@@ -19,11 +19,13 @@ from topo_pipeline.cli import (
     export,
     forget,
     init,
+    organizations,
     report,
     sandbox,
     sequences,
     status,
 )
+from topo_pipeline.settings import choose
 
 # Local variables may hold the API key, so tracebacks don't show them.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False, rich_markup_mode=None)
@@ -40,6 +42,9 @@ def main(
     version: Annotated[  # noqa: ARG001 - the callback prints it
         bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
+    organization: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The organization, if organizations.toml has several.")
+    ] = None,
 ) -> None:
     """Load Topo's engagement events into DuckDB day by day and prove each day complete.
 
@@ -48,13 +53,17 @@ def main(
       topo-pipeline doctor
       topo-pipeline backfill 2026-03-01 2026-03-31
       topo-pipeline report --open
+      topo-pipeline --organization acme status
     """
+    if organization is not None:
+        choose(organization)
 
 
 # --help lists the commands in this order.
 for command in (
     demo.demo,
     init.init,
+    organizations.organizations,
     doctor.doctor,
     status.status,
     sequences.sequences,

@@ -30,7 +30,7 @@ from topo_pipeline.cli.progress import shown
 from topo_pipeline.cli.signals import Stop, stoppable
 from topo_pipeline.common.text import counted
 from topo_pipeline.days import format_counts, format_days
-from topo_pipeline.settings import get_settings
+from topo_pipeline.settings import get_settings, of_organizations
 
 if TYPE_CHECKING:
     from topo_pipeline.orchestration.ranged_runs import Outcome, Progress
@@ -219,7 +219,7 @@ def _read_days(days: Sequence[date], title: str, stop: Stop, **options: Sequence
     with err.status("Starting Dagster"):
         from topo_pipeline.orchestration.instance import opened, prepare
 
-        prepare(home)
+        prepare(home, of_organizations() or ())
         from topo_pipeline.definitions import defs
         from topo_pipeline.defs.records import compare, describe_lost_days
         from topo_pipeline.orchestration import ranged_runs as runs
@@ -227,7 +227,7 @@ def _read_days(days: Sequence[date], title: str, stop: Stop, **options: Sequence
 
     with own_stderr(), opened(home) as instance, shown(title, len(days)) as show:
         warehouse = Warehouse.of(get_settings())
-        if lost := set(compare(instance, warehouse).lost) - set(days):
+        if lost := set(compare(instance, get_settings(), warehouse).lost) - set(days):
             print_warning(" ".join(describe_lost_days(lost, relative(warehouse.name))))
 
         def on_progress(progress: "Progress") -> None:

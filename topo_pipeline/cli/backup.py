@@ -9,7 +9,7 @@ import typer
 from topo_pipeline.cli import arguments
 from topo_pipeline.cli.console import err, now, out, relative, report_errors
 from topo_pipeline.cli.signals import undone_by_signals
-from topo_pipeline.settings import Settings, get_settings
+from topo_pipeline.settings import Settings, get_settings, of_organizations
 
 if TYPE_CHECKING:
     from topo_pipeline.maintenance.copies import Restored
@@ -65,7 +65,7 @@ def _restore(settings: Settings, warehouse: "Warehouse", file: Path, *, yes: boo
 
     chosen = file.absolute()
     about = backups.look(chosen)
-    _require_no_runs(settings.dagster_home)
+    _require_no_runs(settings)
     if not yes:
         arguments.confirm(f"Restore {file} ({_until(about.last_day)}) as {relative(warehouse.name)}?", "restored")
     with err.status("Restoring"):
@@ -75,20 +75,20 @@ def _restore(settings: Settings, warehouse: "Warehouse", file: Path, *, yes: boo
             timezone=settings.timezone,
             rules=settings.rules,
             now=now(),
-            require_quiet=lambda: _require_no_runs(settings.dagster_home),
+            require_quiet=lambda: _require_no_runs(settings),
         )
     _report(restored, relative(warehouse.name))
 
 
-def _require_no_runs(home: Path) -> None:
+def _require_no_runs(settings: Settings) -> None:
     """Exit if a run is in progress: it would write its next days to the restored warehouse."""
     from topo_pipeline.defs.run_maintenance import fail_orphaned_runs
     from topo_pipeline.orchestration.instance import opened, prepare, require_no_runs_under_way
 
-    prepare(home)
-    with opened(home) as instance:
-        fail_orphaned_runs(instance)
-        require_no_runs_under_way(instance)
+    prepare(settings.dagster_home, of_organizations() or ())
+    with opened(settings.dagster_home) as instance:
+        fail_orphaned_runs(instance, settings)
+        require_no_runs_under_way(instance, settings)
 
 
 def _report(restored: "Restored", warehouse: str) -> None:

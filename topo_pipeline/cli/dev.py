@@ -4,6 +4,8 @@ import os
 import signal
 import sys
 import webbrowser
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -11,7 +13,7 @@ from dotenv import dotenv_values
 from rich.markup import escape
 
 from topo_pipeline.cli.console import STOP_SIGNALS, err, now, report_errors
-from topo_pipeline.settings import get_settings
+from topo_pipeline.settings import Settings, SettingsError, base_settings, get_settings, of_organizations
 
 
 def dev(
@@ -33,12 +35,16 @@ def dev(
         from topo_pipeline.orchestration.services import check_port
 
         check_port(port)
-        if get_settings().api_key is not None and not demo:
+        base = base_settings()
+        found = {} if demo else _workspaces(base)
+        if found:
             from topo_pipeline.defs.resources import Topo
 
-            Topo(get_settings(), now).client()  # fails here if the address or the key can't be used
-            environment = {**dotenv_values(".env"), **os.environ}
-            _serve(port, environment, f"Starting Dagster's UI for {get_settings().api_url}.", open_it=open_it)
+            for settings in found.values():
+                Topo(settings, now).client()  # fails here if the address or the key can't be used
+            environment = {**dotenv_values(".env"), **os.environ, **_paths(base)}
+            title = f"Starting Dagster's UI for {', '.join(filter(None, found)) or base.api_url}."
+            _serve(port, environment, title, organizations=[*filter(None, found)], open_it=open_it)
         from topo_pipeline.sandbox import demo as simulated
 
         with simulated.sandbox(now) as api_url:
@@ -49,22 +55,45 @@ def dev(
             _serve(port, dict(os.environ), title, open_it=open_it)
 
 
-def _serve(port: int, environment: dict[str, str | None], title: str, *, open_it: bool) -> NoReturn:
+def _workspaces(base: Settings) -> dict[str | None, Settings]:
+    """Return the settings of what to serve: one workspace without a name if it has a key, or organizations by name."""
+    organizations = of_organizations(base)
+    if organizations is None or base.organization:
+        settings = get_settings()
+        return {settings.organization: settings} if settings.api_key is not None else {}
+    found: dict[str | None, Settings] = {}
+    for name, own in organizations.items():
+        if isinstance(own, SettingsError):
+            raise own
+        found[name] = own
+    return found
+
+
+def _paths(base: Settings) -> dict[str, str | None]:
+    """Return the variables with paths, made absolute: the services run in another folder."""
+    return {
+        "DAGSTER_HOME": str(base.dagster_home),
+        "TOPO_WAREHOUSE": base.warehouse,
+        "TOPO_LAKE_DATA_PATH": base.lake_data_path,
+        "TOPO_REPORT_DIR": str(base.report_dir),
+        "TOPO_RULES": str(base.rules_file or ""),
+        "TOPO_ORGANIZATIONS": str(base.organizations_file) if of_organizations(base) else "",
+    }
+
+
+def _serve(
+    port: int, environment: Mapping[str, str | None], title: str, *, organizations: Collection[str] = (), open_it: bool
+) -> NoReturn:
     """Run Dagster's UI and daemon until they end or a signal ends them, and exit with their exit code."""
     err.print(escape(title), highlight=False, soft_wrap=True)
-    settings = get_settings()
+    home = Path(environment["DAGSTER_HOME"] or "")
     with err.status("Starting Dagster"):
         from topo_pipeline.orchestration.instance import prepare
         from topo_pipeline.orchestration.services import HOST, reserved, run
 
-        workspace = prepare(settings.dagster_home)
+        workspace = prepare(home, organizations)
     variables = {
         **{name: value for name, value in environment.items() if value is not None},
-        "DAGSTER_HOME": str(settings.dagster_home),
-        "TOPO_WAREHOUSE": settings.warehouse,
-        "TOPO_LAKE_DATA_PATH": settings.lake_data_path or "",
-        "TOPO_REPORT_DIR": str(settings.report_dir),
-        "TOPO_RULES": str(settings.rules_file or ""),
         # dg dev supersedes it, but is not installed with the package.
         "PYTHONWARNINGS": "ignore:Function `dev_command` is superseded",
     }
@@ -75,7 +104,7 @@ def _serve(port: int, environment: dict[str, str | None], title: str, *, open_it
         if open_it and _has_browser():
             webbrowser.open(address)
 
-    with reserved(settings.dagster_home, port) as lock:
+    with reserved(home, port) as lock:
         for number in STOP_SIGNALS:
             signal.signal(number, signal.default_int_handler)
         raise typer.Exit(run(workspace, port, lock, variables, on_ready=show))

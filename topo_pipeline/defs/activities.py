@@ -15,17 +15,11 @@ from pydantic import Field
 
 from topo_pipeline.common.text import counted
 from topo_pipeline.days import Day
+from topo_pipeline.defs import names
 from topo_pipeline.defs.asset_checks import report_activity_checks
 from topo_pipeline.defs.messages import as_dagster_failure, day_line, range_line, refused_days
 from topo_pipeline.defs.metric_tables import table_links, table_schema
-from topo_pipeline.defs.partitions import (
-    ACTIVITIES,
-    OWNERS,
-    daily_partitions,
-    date_at,
-    day_of,
-    every_morning,
-)
+from topo_pipeline.defs.partitions import daily_partitions, date_at, day_of, every_morning
 from topo_pipeline.defs.records import load_metadata, sync_records
 from topo_pipeline.defs.resources import Clock, Topo, Warehouse
 from topo_pipeline.settings import Settings
@@ -45,7 +39,11 @@ LISTS = {
     ),
 }
 """The list endpoints: the table of each, its model in `topo_api.wire`, and the description of its asset."""
-LIST_ASSETS = [dg.AssetKey(["topo", table]) for table in LISTS]
+
+
+def list_assets(settings: Settings) -> list[dg.AssetKey]:
+    """Return the keys of the assets of the list endpoints."""
+    return [names.asset_key(settings, "topo", table) for table in LISTS]
 
 
 def topo_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -54,18 +52,21 @@ def topo_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         "backfill_policy": dg.BackfillPolicy.single_run(),
         "group_name": "topo",
         "kinds": {"python", "duckdb"},
-        "owners": OWNERS,
-        "pool": "topo_api",
+        "owners": names.OWNERS,
+        "pool": names.pool(settings, "topo_api"),
         "freshness_policy": every_morning(settings.timezone),
     }
     return [
         dg.asset(
-            key=ACTIVITIES,
+            key=names.activities(settings),
             partitions_def=daily_partitions(settings),
             metadata=table_links("topo.activities"),
             **terms,
         )(activities),
-        *(_list_asset(table, model, description, terms) for table, (model, description) in LISTS.items()),
+        *(
+            _list_asset(names.asset_key(settings, "topo", table), model, description, terms)
+            for table, (model, description) in LISTS.items()
+        ),
     ]
 
 
@@ -98,7 +99,7 @@ def activities(
     daily = daily_partitions(topo.settings)
     days = [day_of(key, daily) for key in context.partition_keys]
     with as_dagster_failure():
-        kept = _reuse_landed_days(context, days, warehouse)
+        kept = _reuse_landed_days(context, days, topo.settings, warehouse)
         to_read = [day for day in days if day.day not in {load.day for load in kept}]
         for load in chain(kept, land(context, to_read, topo, warehouse, clock, **config.allows(days))):
             # At the end of the step, Dagster writes a second materialization of the day. It needs the same metadata.
@@ -106,7 +107,9 @@ def activities(
         context.add_asset_metadata({"dagster/column_schema": _columns(warehouse, "activities")})
 
 
-def _reuse_landed_days(context: dg.AssetExecutionContext, days: Sequence[Day], warehouse: Warehouse) -> "list[Load]":
+def _reuse_landed_days(
+    context: dg.AssetExecutionContext, days: Sequence[Day], settings: Settings, warehouse: Warehouse
+) -> "list[Load]":
     """Return the loads of the re-executed run's landed days, and log their materializations in this run.
 
     Without an event in this run, these days would show as failed if this run fails too.
@@ -115,7 +118,7 @@ def _reuse_landed_days(context: dg.AssetExecutionContext, days: Sequence[Day], w
     if kept:
         context.log.info(f"The re-executed run landed {len(kept)} of {len(days)} days. They are not read again.")
     for load in kept:
-        _log_materialization(context, load)
+        _log_materialization(context, settings, load)
     return kept
 
 
@@ -175,7 +178,7 @@ def land(
     """
     from topo_pipeline.ingest.loading import Refusal, load_days
 
-    sync_records(context, warehouse, {day.day for day in days})
+    sync_records(context, topo.settings, warehouse, {day.day for day in days})
     refusals: list[Refusal] = []
     landed = activities = 0
     if len(days) > 1:
@@ -201,7 +204,7 @@ def land(
                 refusals.append(outcome)
             else:
                 context.log.info(sentence)
-                _log_materialization(context, outcome)
+                _log_materialization(context, topo.settings, outcome)
                 landed, activities = landed + 1, activities + outcome.rows
                 yield outcome
     _tag_run(context, f"{landed} of {counted(len(days), 'day')}, {counted(activities, 'activity', 'activities')}")
@@ -232,11 +235,16 @@ def _tag_run(context: dg.AssetExecutionContext | dg.OpExecutionContext, landed: 
     context.instance.add_run_tags(context.run.run_id, {"landed": landed})
 
 
-def _log_materialization(context: dg.AssetExecutionContext | dg.OpExecutionContext, load: "Load") -> None:
-    context.log_event(dg.AssetMaterialization(ACTIVITIES, partition=str(load.day), metadata=load_metadata(load)))
+def _log_materialization(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext, settings: Settings, load: "Load"
+) -> None:
+    key = names.activities(settings)
+    context.log_event(dg.AssetMaterialization(key, partition=str(load.day), metadata=load_metadata(load)))
 
 
-def _list_asset(table: str, model: str, description: str, terms: Mapping[str, Any]) -> dg.AssetsDefinition:
+def _list_asset(key: dg.AssetKey, model: str, description: str, terms: Mapping[str, Any]) -> dg.AssetsDefinition:
+    _, table = names.table_of(key)
+
     def list_asset(
         context: dg.AssetExecutionContext,
         topo: dg.ResourceParam[Topo],
@@ -255,7 +263,7 @@ def _list_asset(table: str, model: str, description: str, terms: Mapping[str, An
             return dg.MaterializeResult(metadata=schema)
         return dg.MaterializeResult(metadata=schema | {"dagster/row_count": known})
 
-    make: Any = dg.asset(key=["topo", table], metadata=table_links(f"topo.{table}"), description=description, **terms)
+    make: Any = dg.asset(key=key, metadata=table_links(f"topo.{table}"), description=description, **terms)
     asset: dg.AssetsDefinition = make(list_asset)
     return asset
 

@@ -10,8 +10,8 @@ from typing import Any
 import dagster as dg
 
 from topo_pipeline.days import backfill_commands, last_due_day
+from topo_pipeline.defs import names
 from topo_pipeline.defs.messages import as_dagster_failure
-from topo_pipeline.defs.partitions import ACTIVITIES
 from topo_pipeline.defs.records import recorded_days
 from topo_pipeline.defs.resources import Clock, Topo, Warehouse
 from topo_pipeline.engagement.checks import checks_of
@@ -25,16 +25,16 @@ COUNTS = "topo_counts_what_landed"
 DAYS = 7
 
 
-def _checks(asset: dg.AssetKey) -> dg.AssetChecksDefinition:
+def _checks(asset: dg.AssetKey, own: Settings) -> dg.AssetChecksDefinition:
     """Return all checks of a table as one step, which opens the warehouse once."""
 
     @dg.multi_asset_check(
         name=f"{'__'.join(asset.path)}__checks",
         specs=[
             dg.AssetCheckSpec(check.name, asset=asset, description=check.holds)
-            for check in checks_of(".".join(asset.path))
+            for check in checks_of(".".join(names.table_of(asset)))
         ],
-        pool="warehouse",
+        pool=names.pool(own, "warehouse"),
         can_subset=True,  # without it, the UI has no button to run single checks
     )
     def check_table(
@@ -58,13 +58,14 @@ def report_activity_checks(
     refused: Collection[date] = (),
 ) -> None:
     """Evaluate the activities' checks within a step that lands days, for runs that don't reach or have their step."""
-    evaluations = _evaluations(ACTIVITIES, warehouse, context.instance, clock(), settings=settings, refused=refused)
+    asset = names.activities(settings)
+    evaluations = _evaluations(asset, warehouse, context.instance, clock(), settings=settings, refused=refused)
     for name, result in evaluations:
-        event = dg.AssetCheckEvaluation(asset_key=ACTIVITIES, check_name=name, **result)
+        event = dg.AssetCheckEvaluation(asset_key=asset, check_name=name, **result)
         context.instance.report_runless_asset_event(event)
     if refused:
         unknown = Verdict(False, "WARN", "Unknown: days were refused, and the run ended before this comparison.")
-        event = dg.AssetCheckEvaluation(asset_key=ACTIVITIES, check_name=COUNTS, **evaluation(unknown))
+        event = dg.AssetCheckEvaluation(asset_key=asset, check_name=COUNTS, **evaluation(unknown))
         context.instance.report_runless_asset_event(event)
 
 
@@ -77,10 +78,10 @@ def _evaluations(
     settings: Settings,
     refused: Collection[date] = (),
 ) -> list[tuple[str, dict[str, Any]]]:
-    recorded = recorded_days(instance, now, settings, refused) if asset == ACTIVITIES else []
+    recorded = recorded_days(instance, now, settings, refused) if asset == names.activities(settings) else []
     due = last_due_day(now, settings.zone)
     with as_dagster_failure(), warehouse.reader() as connection:
-        verdicts = evaluate(connection, checks_of(".".join(asset.path)), now=now, due=due, recorded=recorded)
+        verdicts = evaluate(connection, checks_of(".".join(names.table_of(asset))), now=now, due=due, recorded=recorded)
         return [(check.name, evaluation(verdict)) for check, verdict in verdicts]
 
 
@@ -95,12 +96,6 @@ def evaluation(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-@dg.asset_check(
-    asset=ACTIVITIES,
-    name=COUNTS,
-    pool="topo_api",
-    description=f"Topo's counts for the last {DAYS} complete days are the same as when these days landed.",
-)
 def topo_counts_what_landed(
     topo: dg.ResourceParam[Topo], warehouse: dg.ResourceParam[Warehouse], clock: dg.ResourceParam[Clock]
 ) -> dg.AssetCheckResult:
@@ -126,7 +121,15 @@ def _counted(topo: Topo, warehouse: Warehouse, clock: Clock) -> Verdict:
     return Verdict(False, "WARN", sentence, len(days), days)
 
 
-checks = [
-    topo_counts_what_landed,
-    *map(_checks, (ACTIVITIES, *(dg.AssetKey(["engagement", name]) for name in tables()))),
-]
+def asset_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
+    """Return the checks of every table, and the one that compares with Topo."""
+    tables_checked = [names.ACTIVITIES, *(("engagement", name) for name in tables())]
+    return [
+        dg.asset_check(
+            asset=names.activities(settings),
+            name=COUNTS,
+            pool=names.pool(settings, "topo_api"),
+            description=f"Topo's counts for the last {DAYS} complete days are the same as when these days landed.",
+        )(topo_counts_what_landed),
+        *(_checks(names.asset_key(settings, *table), settings) for table in tables_checked),
+    ]

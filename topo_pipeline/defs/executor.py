@@ -12,7 +12,9 @@ from dagster._core.execution.plan.active import ActiveExecution
 from dagster._core.execution.plan.plan import ExecutionPlan
 
 from topo_pipeline.common.text import counted
+from topo_pipeline.defs import names
 from topo_pipeline.defs.run_maintenance import owner_tag
+from topo_pipeline.settings import Settings
 
 
 class _Steps(ActiveExecution):
@@ -45,10 +47,14 @@ class _Plan(ExecutionPlan):
 
 
 class _Executor(dg.Executor):
-    """Dagster's executor, which also tags the run with its process, so that an orphaned run can be recognized."""
+    """Dagster's executor, which also tags the run.
 
-    def __init__(self, inner: dg.Executor) -> None:
-        self._inner = inner
+    With its process, so that an orphaned run can be recognized, and with its organization: a run that is started on an
+    asset's page has no tags of a job.
+    """
+
+    def __init__(self, inner: dg.Executor, settings: Settings) -> None:
+        self._inner, self._settings = inner, settings
 
     @property
     def retries(self) -> Any:
@@ -57,7 +63,8 @@ class _Executor(dg.Executor):
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
         """Execute the run in this process."""
-        plan_context.instance.add_run_tags(plan_context.run_id, owner_tag(plan_context.run_id))
+        run = plan_context.run_id
+        plan_context.instance.add_run_tags(run, {**owner_tag(run), **names.run_tags(self._settings)})
         data = plan_context.plan_data._replace(execution_plan=_Plan(**execution_plan._asdict()))
         context = PlanOrchestrationContext(
             data, plan_context.log, self, plan_context.output_capture, plan_context.resume_from_failure
@@ -65,15 +72,13 @@ class _Executor(dg.Executor):
         yield from self._inner.execute(context, context.execution_plan)
 
 
-def _make(context: dg.InitExecutorContext) -> dg.Executor:
+def one_process(settings: Settings) -> dg.ExecutorDefinition:
+    """Return the executor of every run."""
     make: Any = dg.in_process_executor.executor_creation_fn
-    return _Executor(make(context))
-
-
-_config: Any = dg.in_process_executor.config_schema
-one_process = dg.ExecutorDefinition(
-    "in_process",
-    config_schema=_config,
-    executor_creation_fn=_make,
-    description="Executes every step of a run in the run's own process.",
-)
+    config: Any = dg.in_process_executor.config_schema
+    return dg.ExecutorDefinition(
+        "in_process",
+        config_schema=config,
+        executor_creation_fn=lambda context: _Executor(make(context), settings),
+        description="Executes every step of a run in the run's own process.",
+    )

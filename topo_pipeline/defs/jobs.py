@@ -3,18 +3,19 @@
 When a job runs is decided in `schedules` and `sensors`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
+from topo_pipeline.defs import names
 from topo_pipeline.defs.activities import land
 from topo_pipeline.defs.asset_checks import report_activity_checks
 from topo_pipeline.defs.messages import as_dagster_failure
 from topo_pipeline.defs.monday_message import send_report
-from topo_pipeline.defs.partitions import ACTIVITIES, days_before, range_tags
+from topo_pipeline.defs.partitions import days_before, range_tags
 from topo_pipeline.defs.resources import Clock, Topo, Warehouse
 from topo_pipeline.settings import Settings
 
@@ -24,18 +25,7 @@ if TYPE_CHECKING:
 # A sequence run's reply counts for 30 days after its first message, and its category may come some days later.
 REPLY_DAYS = 35
 
-# Everything from the API to the last table. A range of days is one run.
-refresh = dg.define_asset_job(
-    "refresh",
-    selection=dg.AssetSelection.groups("topo", "engagement"),
-    description="Read the requested days, then build every table.",
-)
-
-publish = dg.define_asset_job(
-    "publish",
-    selection=dg.AssetSelection.groups("publish"),
-    description="Publish the current tables: the report, the Parquet export and every target in the settings.",
-)
+REFRESH, REREAD_REPLIES, PUBLISH, MAINTAIN_LAKE = "refresh", "reread_replies", "publish", "maintain_lake"
 
 
 class RereadConfig(dg.Config):
@@ -44,7 +34,6 @@ class RereadConfig(dg.Config):
     days: int = Field(default=REPLY_DAYS, ge=1, le=366, description="Complete days to compare, back from yesterday.")
 
 
-@dg.op(pool="topo_api", out=dg.Out(dg.Nothing))
 def reread_days_with_other_replies(
     context: dg.OpExecutionContext,
     config: RereadConfig,
@@ -75,39 +64,61 @@ def reread_days_with_other_replies(
             report_activity_checks(context, warehouse, clock, topo.settings)
 
 
-@dg.job(description="Read days again whose replies were classified, relabelled, added or removed since they landed.")
-def reread_replies() -> None:
-    """One step. A sensor builds the tables after it."""
-    reread_days_with_other_replies()
-
-
-@dg.op(out=dg.Out(dg.Nothing))
 def merge_and_clean_up(warehouse: dg.ResourceParam[Warehouse]) -> None:
     """Merge the lake's small files, and remove old snapshots and files that are no longer needed."""
-    from topo_pipeline.maintenance.lake import maintain_lake as maintain
+    from topo_pipeline.maintenance.lake import maintain_lake
 
     with as_dagster_failure():
-        maintain(warehouse)
-
-
-@dg.job(description="Merge the lake's small files and remove snapshots older than 7 days, while other writers wait.")
-def maintain_lake() -> None:
-    """One step."""
-    merge_and_clean_up()
+        maintain_lake(warehouse)
 
 
 def jobs(settings: Settings) -> list[Any]:
     """Return the jobs. Only a lake needs maintenance, and a message needs a destination."""
-    found = [refresh, reread_replies, publish, maintain_lake if settings.is_lake else None, send_report(settings)]
+    tags = names.run_tags(settings)
+
+    def of_one_step(name: str, compute: Callable[..., None], description: str, **terms: str) -> dg.JobDefinition:
+        make: Any = dg.op
+        step = make(out=dg.Out(dg.Nothing), **terms)(compute)
+        return dg.GraphDefinition(name, node_defs=[step]).to_job(tags=tags, description=description)
+
+    found = [
+        # Everything from the API to the last table. A range of days is one run.
+        dg.define_asset_job(
+            REFRESH,
+            selection=dg.AssetSelection.groups("topo", "engagement"),
+            tags=tags,
+            description="Read the requested days, then build every table.",
+        ),
+        of_one_step(
+            REREAD_REPLIES,
+            reread_days_with_other_replies,
+            "Read days again whose replies were classified, relabelled, added or removed since they landed.",
+            pool=names.pool(settings, "topo_api"),
+        ),
+        dg.define_asset_job(
+            PUBLISH,
+            selection=dg.AssetSelection.groups("publish"),
+            tags=tags,
+            description="Publish the current tables: the report, the Parquet export and every target in the settings.",
+        ),
+        of_one_step(
+            MAINTAIN_LAKE,
+            merge_and_clean_up,
+            "Merge the lake's small files and remove snapshots older than 7 days, while other writers wait.",
+        )
+        if settings.is_lake
+        else None,
+        send_report(settings),
+    ]
     return [job for job in found if job is not None]
 
 
 def run_request(
-    request: "Request", *others: dg.AssetKey, tags: Mapping[str, str] = MappingProxyType({})
+    request: "Request", settings: Settings, *others: dg.AssetKey, tags: Mapping[str, str] = MappingProxyType({})
 ) -> dg.RunRequest:
     """Return a run that reads the requested days and `others`. A sensor builds the tables afterwards."""
     return dg.RunRequest(
         run_key=request.key,
-        asset_selection=[ACTIVITIES, *others],
+        asset_selection=[names.activities(settings), *others],
         tags={**range_tags(request.first, request.last), **tags},
     )

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from topo_pipeline.days import backfill_commands
+from topo_pipeline.defs import names
 from topo_pipeline.defs.messages import as_dagster_failure, table_line
-from topo_pipeline.defs.partitions import OWNERS, daily_partitions, every_morning
+from topo_pipeline.defs.partitions import daily_partitions, every_morning
 from topo_pipeline.defs.resources import Clock, Warehouse
 from topo_pipeline.engagement import tables as metrics
 from topo_pipeline.engagement.lineage import lineage
@@ -40,14 +41,14 @@ def metric_tables(settings: Settings) -> list[dg.AssetsDefinition]:
 
 def _asset(table: metrics.MetricTable, settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(
-        key=["engagement", table.name],
-        deps=[dg.AssetKey(path) for path in sorted(table.reads)],
+        key=names.asset_key(settings, "engagement", table.name),
+        deps=[names.asset_key(settings, *path) for path in sorted(table.reads)],
         partitions_def=daily_partitions(settings) if table.is_daily else None,
         backfill_policy=dg.BackfillPolicy.single_run(),  # dg launch accepts a range only if every asset has it
         group_name="engagement",
         kinds={"sql", "duckdb"},
-        owners=OWNERS,
-        pool="warehouse",
+        owners=names.OWNERS,
+        pool=names.pool(settings, "warehouse"),
         code_version=table.fingerprint(settings.rules, settings.timezone),
         description=description(table, settings),
         freshness_policy=every_morning(settings.timezone),

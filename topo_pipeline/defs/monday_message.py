@@ -6,11 +6,12 @@ has a step of its own, so that a retry, or a re-execution from the failed step, 
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from topo_pipeline.defs.publish import REPORT, about, findings, write_report
+from topo_pipeline.defs import names
+from topo_pipeline.defs.publish import about, findings, report_key, write_report
 from topo_pipeline.defs.resources import Clock, Warehouse
 from topo_pipeline.settings import Settings
 
@@ -22,7 +23,6 @@ RETRIES = dg.RetryPolicy(max_retries=4, delay=120, backoff=dg.Backoff.EXPONENTIA
 NAME = "send_report"
 
 
-@dg.op(pool="warehouse")
 def write_message(
     context: dg.OpExecutionContext,
     warehouse: dg.ResourceParam[Warehouse],
@@ -32,8 +32,8 @@ def write_message(
     """Write the report, so that message and report have the same numbers. Return the message and the report's path."""
     published = write_report(warehouse, clock, settings)
     metadata = about(published)
-    context.log_event(dg.AssetMaterialization(REPORT, metadata=metadata))
-    context.log_event(findings(metadata))
+    context.log_event(dg.AssetMaterialization(report_key(settings), metadata=metadata))
+    context.log_event(findings(metadata, settings))
     return {"text": published.text, "report": str(published.kept)}
 
 
@@ -46,9 +46,15 @@ def send_report(settings: Settings) -> dg.JobDefinition | None:
     if not steps:
         return None
 
-    @dg.job(name=NAME, description="Write the report and send the Monday message to every configured destination.")
+    write: Any = dg.op(pool=names.pool(settings, "warehouse"))(write_message)
+
+    @dg.job(
+        name=NAME,
+        tags=names.run_tags(settings),
+        description="Write the report and send the Monday message to every configured destination.",
+    )
     def job() -> None:
-        message = write_message()
+        message = write()
         for step in steps:
             step(message)
 

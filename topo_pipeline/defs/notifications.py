@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from topo_pipeline.days import days_between
+from topo_pipeline.defs import names
 from topo_pipeline.defs.messages import cause_of
-from topo_pipeline.defs.partitions import ACTIVITIES, RANGE_END, RANGE_START
+from topo_pipeline.defs.partitions import RANGE_END, RANGE_START
 from topo_pipeline.defs.records import failed_days, last_loads
 from topo_pipeline.defs.resources import Clock
 from topo_pipeline.settings import Settings
@@ -64,10 +65,10 @@ def run_alert_sensor(
         )
     state = read_cursor(context.cursor, default=AlertState(clock() - FIRST_LOOK))
     since = state.until - OVERLAP
-    changed = _changed_since(context.instance, since)
+    changed = _changed_since(context.instance, settings, since)
     ended = [record for record in changed if end_of(record) > since]
     checks = context.repository_def.asset_graph.asset_check_keys if context.repository_def else ()
-    found = outcomes(context.instance, ended, checks, state.failing)
+    found = outcomes(context.instance, settings, ended, checks, state.failing)
     alert, failing = find_alert(state.failing, found.failures, found.worked)
     if alert:
         text, now = message(alert), clock()
@@ -94,10 +95,10 @@ def alert_sensor(settings: Settings) -> dg.SensorDefinition:
     )(run_alert_sensor)
 
 
-def _changed_since(instance: dg.DagsterInstance, since: datetime) -> Sequence[dg.RunRecord]:
+def _changed_since(instance: dg.DagsterInstance, settings: Settings, since: datetime) -> Sequence[dg.RunRecord]:
     """Return the succeeded and failed runs that ended since then, or were tagged since then after their end."""
     ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
-    filters = dg.RunsFilter(statuses=ended, updated_after=since)
+    filters = names.runs_filter(settings, statuses=ended, updated_after=since)
     return instance.get_run_records(filters, limit=RUNS, order_by="update_timestamp", ascending=True)
 
 
@@ -121,6 +122,7 @@ class Outcomes:
 
 def outcomes(
     instance: dg.DagsterInstance,
+    settings: Settings,
     ended: Iterable[dg.RunRecord],
     checks: Collection[dg.AssetCheckKey],
     failing: Iterable[str],
@@ -131,7 +133,7 @@ def outcomes(
         _add_run(found, instance, record)
     _add_checks(found, instance, checks)
     subjects = {*failing, *(failure.subject for failure in found.failures)}
-    _add_landings(found, instance, [subject for subject in subjects if _DAY.fullmatch(subject)])
+    _add_landings(found, instance, settings, [subject for subject in subjects if _DAY.fullmatch(subject)])
     return found
 
 
@@ -201,11 +203,12 @@ def _add_checks(found: Outcomes, instance: dg.DagsterInstance, checks: Collectio
             found.add_failure(subject, at, run, evaluation.description or "no reason given")
 
 
-def _add_landings(found: Outcomes, instance: dg.DagsterInstance, days: list[str]) -> None:
+def _add_landings(found: Outcomes, instance: dg.DagsterInstance, settings: Settings, days: list[str]) -> None:
     """Add when these days last landed, in any run."""
     if not days:
         return
-    landings = instance.fetch_materializations(dg.AssetRecordsFilter(ACTIVITIES, asset_partitions=days), LANDINGS)
+    filters = dg.AssetRecordsFilter(names.activities(settings), asset_partitions=days)
+    landings = instance.fetch_materializations(filters, LANDINGS)
     for record in landings.records:  # latest first
         if record.partition_key:
             found.add_success(record.partition_key, _instant(record.event_log_entry))
@@ -243,10 +246,11 @@ def _send_heartbeat(
 
     if settings.heartbeat_url is None:
         return dg.SkipReason("No heartbeat is sent. Set TOPO_HEARTBEAT_URL.")
-    state, night, now = read_cursor(context.cursor, HeartbeatState()), last_nightly_refresh(context.instance), clock()
+    state, now = read_cursor(context.cursor, HeartbeatState()), clock()
+    night = last_nightly_refresh(context.instance, settings)
     days = night.days if night else ()
     failed = failed_days(context.instance, days, settings)
-    reason = skip_reason(state, night, last_loads(context.instance, days), failed, now)
+    reason = skip_reason(state, night, last_loads(context.instance, settings, days), failed, now)
     if night is None or reason:
         return dg.SkipReason(reason)
     try:
@@ -259,15 +263,17 @@ def _send_heartbeat(
     return dg.SensorResult(skip_reason=reason, cursor=write_cursor(state.after_success(night.at)))
 
 
-def last_nightly_refresh(instance: dg.DagsterInstance) -> "NightlyRefresh | None":
+def last_nightly_refresh(instance: dg.DagsterInstance, settings: Settings) -> "NightlyRefresh | None":
     """Return the last tick of the nightly schedule that launched a run, with its runs."""
     from topo_pipeline.automation.heartbeat import NightlyRefresh
 
     launched_by = {"dagster/schedule_name": "nightly_refresh_schedule"}
-    recent = instance.get_runs(dg.RunsFilter(tags=launched_by), limit=_RECENT)
+    recent = instance.get_runs(names.runs_filter(settings, tags=launched_by), limit=_RECENT)
     # Sorted by tick, because the newest run may re-execute a run of an earlier night.
     for newest in sorted((run for run in recent if NIGHT in run.tags), key=lambda run: run.tags[NIGHT])[-1:]:
-        runs = instance.get_runs(dg.RunsFilter(tags={NIGHT: newest.tags[NIGHT]}))  # with re-executions, newest first
+        runs = instance.get_runs(
+            names.runs_filter(settings, tags={NIGHT: newest.tags[NIGHT]})
+        )  # with re-executions, newest first
         last: dict[str, Status] = {}
         days = set()
         for run in runs:

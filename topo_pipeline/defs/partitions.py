@@ -1,4 +1,4 @@
-"""Asset keys, the reporting days as partitions, and when their data is due.
+"""The reporting days as partitions, and when their data is due.
 
 A partition's key is the ISO date of its day. Take the date from the key, but the day's window from the partitions
 definition: a day has 23 to 25 hours. Nothing here depends on settings until it is called with them.
@@ -11,10 +11,6 @@ import dagster as dg
 
 from topo_pipeline.days import Day, Window
 from topo_pipeline.settings import Settings
-
-ACTIVITIES = dg.AssetKey(["topo", "activities"])
-BY_DAY = dg.AssetKey(["engagement", "sequence_activity"])  # the table that is built by day
-OWNERS = ["team:revenue-operations"]
 
 # Tags of a run that reads several days. Dagster plans and shows each of them.
 RANGE_START = "dagster/asset_partition_range_start"

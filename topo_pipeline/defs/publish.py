@@ -3,14 +3,14 @@
 What they write is in `report` and `exports`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from topo_pipeline.defs.activities import LIST_ASSETS
+from topo_pipeline.defs import names
+from topo_pipeline.defs.activities import list_assets
 from topo_pipeline.defs.messages import as_dagster_failure
-from topo_pipeline.defs.partitions import ACTIVITIES, OWNERS
 from topo_pipeline.defs.resources import Clock, Warehouse
 from topo_pipeline.engagement.tables import tables
 from topo_pipeline.report.queries import READS
@@ -19,25 +19,45 @@ from topo_pipeline.settings import Settings
 if TYPE_CHECKING:
     from topo_pipeline.report.page import Published
 
-REPORT = dg.AssetKey(["publish", "engagement_report"])
-SUMMARY = dg.AssetKey(["engagement", "sequence_summary"])
 _DESCRIPTIONS = {
     "s3": "Every table as Parquet files in `TOPO_PUBLISH_S3`, below a `latest.json` that names the newest export.",
     "postgres": "Every table in the Postgres database `TOPO_PUBLISH_POSTGRES`, replaced in one transaction.",
     "iceberg": "Every table in the Iceberg catalog and namespace `TOPO_PUBLISH_ICEBERG`.",
 }
-_TABLES = [dg.AssetKey(["engagement", name]) for name in tables()]
 
 
-@dg.asset(
-    key=REPORT,
-    deps=[dg.AssetKey(table) for table in READS],
-    backfill_policy=dg.BackfillPolicy.single_run(),  # on all: dg launch takes a range only then
-    group_name="publish",
-    kinds={"html", "duckdb"},
-    owners=OWNERS,
-    pool="warehouse",
-)
+def published_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """Return the report, the Parquet export, and each target that the settings name, such as `publish/postgres`."""
+    everything = [
+        names.activities(settings),
+        *list_assets(settings),
+        *(names.asset_key(settings, "engagement", table) for table in tables()),
+    ]
+
+    def asset(name: str, compute: Callable[..., Any], reads: Sequence[dg.AssetKey], kind: str) -> dg.AssetsDefinition:
+        return dg.asset(
+            key=names.asset_key(settings, "publish", name),
+            deps=reads,
+            backfill_policy=dg.BackfillPolicy.single_run(),  # on all: dg launch takes a range only then
+            group_name="publish",
+            kinds={"duckdb", kind},
+            owners=names.OWNERS,
+            pool=names.pool(settings, "warehouse"),
+            description=_DESCRIPTIONS.get(name, compute.__doc__),
+        )(compute)
+
+    return [
+        asset("engagement_report", engagement_report, [names.asset_key(settings, *table) for table in READS], "html"),
+        asset("parquet", parquet, everything, "parquet"),
+        *(asset(target, _publisher(target), everything, target) for target in settings.targets),
+    ]
+
+
+def report_key(settings: Settings) -> dg.AssetKey:
+    """Return the key of the report."""
+    return names.asset_key(settings, "publish", "engagement_report")
+
+
 def engagement_report(
     context: dg.AssetExecutionContext,
     warehouse: dg.ResourceParam[Warehouse],
@@ -46,7 +66,7 @@ def engagement_report(
 ) -> dg.MaterializeResult[None]:
     """The engagement report: one HTML file in `TOPO_REPORT_DIR`, written from the current tables."""
     metadata = about(write_report(warehouse, clock, settings))
-    context.log_event(findings(metadata))
+    context.log_event(findings(metadata, settings))
     return dg.MaterializeResult(metadata=metadata)
 
 
@@ -86,20 +106,12 @@ def about(published: "Published") -> dict[str, Any]:
     }
 
 
-def findings(metadata: Mapping[str, Any]) -> dg.AssetObservation:
+def findings(metadata: Mapping[str, Any], settings: Settings) -> dg.AssetObservation:
     """Return what the report says to do, for the page of `sequence_summary`, which is built before the findings."""
-    return dg.AssetObservation(SUMMARY, metadata={name: metadata[name] for name in ("do_this_week", "as_of", "open")})
+    summary = names.asset_key(settings, "engagement", "sequence_summary")
+    return dg.AssetObservation(summary, metadata={name: metadata[name] for name in ("do_this_week", "as_of", "open")})
 
 
-@dg.asset(
-    key=["publish", "parquet"],
-    deps=[ACTIVITIES, *LIST_ASSETS, *_TABLES],
-    backfill_policy=dg.BackfillPolicy.single_run(),  # on all: dg launch takes a range only then
-    group_name="publish",
-    kinds={"duckdb", "parquet"},
-    owners=OWNERS,
-    pool="warehouse",
-)
 def parquet(
     warehouse: dg.ResourceParam[Warehouse], settings: dg.ResourceParam[Settings], clock: dg.ResourceParam[Clock]
 ) -> dg.MaterializeResult[None]:
@@ -120,22 +132,7 @@ def parquet(
     )
 
 
-def target_assets(settings: Settings) -> list[dg.AssetsDefinition]:
-    """Return an asset for each target outside this machine that the settings name, such as `publish/postgres`."""
-    return [_target_asset(name) for name in settings.targets]
-
-
-def _target_asset(name: str) -> dg.AssetsDefinition:
-    @dg.asset(
-        key=["publish", name],
-        deps=[ACTIVITIES, *LIST_ASSETS, *_TABLES],
-        backfill_policy=dg.BackfillPolicy.single_run(),  # on all: dg launch takes a range only then
-        group_name="publish",
-        kinds={"duckdb", name},
-        owners=OWNERS,
-        pool="warehouse",
-        description=_DESCRIPTIONS[name],
-    )
+def _publisher(name: str) -> Callable[..., dg.MaterializeResult[None]]:
     def published(
         warehouse: dg.ResourceParam[Warehouse], settings: dg.ResourceParam[Settings], clock: dg.ResourceParam[Clock]
     ) -> dg.MaterializeResult[None]:

@@ -12,10 +12,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
 
 from topo_pipeline.days import CLOSING_TIME, backfill_commands, format_days, last_stretch
-from topo_pipeline.defs.partitions import ACTIVITIES, BY_DAY, RANGE_END, RANGE_START, daily_partitions, date_at
+from topo_pipeline.defs import names
+from topo_pipeline.defs.partitions import RANGE_END, RANGE_START, daily_partitions, date_at
 from topo_pipeline.engagement.verdicts import Recorded
 from topo_pipeline.settings import Settings
 
@@ -56,7 +57,9 @@ def materializations_of(
     return instance.fetch_materializations(filters, _LIMIT).records
 
 
-def last_loads(instance: dg.DagsterInstance, days: Iterable[date] | None = None) -> "dict[date, LastLoad | None]":
+def last_loads(
+    instance: dg.DagsterInstance, settings: Settings, days: Iterable[date] | None = None
+) -> "dict[date, LastLoad | None]":
     """Return the last load of each landed day, limited to `days` if given.
 
     The load comes from the latest materialization with a load's metadata, which one reported in the UI lacks. None if
@@ -65,9 +68,10 @@ def last_loads(instance: dg.DagsterInstance, days: Iterable[date] | None = None)
     wanted = None if days is None else {str(day) for day in days}
     if wanted == set():
         return {}
-    loads = {key: _load(record) for key, record in latest_materializations(instance, ACTIVITIES, wanted)}
+    activities = names.activities(settings)
+    loads = {key: _load(record) for key, record in latest_materializations(instance, activities, wanted)}
     for key in [key for key, load in loads.items() if load is None]:
-        recent = map(_load, materializations_of(instance, ACTIVITIES, key))
+        recent = map(_load, materializations_of(instance, activities, key))
         loads[key] = next((load for load in recent if load is not None), None)
     return {date.fromisoformat(key): load for key, load in loads.items()}
 
@@ -99,28 +103,28 @@ def recorded_days(
     Partitions up to `now` are read. `refused` are days that the current run has refused: Dagster records them only when
     the run ends.
     """
-    loads = {date.fromisoformat(key): load_id for key, load_id in recorded_loads(instance)}
+    loads = {date.fromisoformat(key): load_id for key, load_id in recorded_loads(instance, settings)}
     keys = daily_partitions(settings).get_partition_keys(current_time=now)
     failed = failed_days(instance, map(date.fromisoformat, keys), settings) | set(refused)
     return [Recorded(day, loads.get(day), day in failed) for day in sorted(loads.keys() | failed)]
 
 
-def recorded_loads(instance: dg.DagsterInstance) -> Iterator[tuple[str, str]]:
+def recorded_loads(instance: dg.DagsterInstance, settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield each partition key with the load id of its latest materialization, or `BY_HAND` if that has none."""
-    for key, record in latest_materializations(instance, ACTIVITIES):
+    for key, record in latest_materializations(instance, names.activities(settings)):
         yield key, str(_metadata(record).get("load_id", BY_HAND))
 
 
 def failed_days(instance: dg.DagsterInstance, days: Iterable[date], settings: Settings) -> set[date]:
     """Return those of `days` whose last read failed (red in the UI), even if an earlier one landed."""
     keys = [str(day) for day in days]
-    statuses = instance.get_status_by_partition(ACTIVITIES, keys, daily_partitions(settings)) or {}
+    statuses = instance.get_status_by_partition(names.activities(settings), keys, daily_partitions(settings)) or {}
     return {date.fromisoformat(key) for key, status in statuses.items() if status == dg.AssetPartitionStatus.FAILED}
 
 
-def why_refused(instance: dg.DagsterInstance, day: date) -> str | None:
+def why_refused(instance: dg.DagsterInstance, settings: Settings, day: date) -> str | None:
     """Return why a day did not land, from the latest failed run that refused it; None if no recent one did."""
-    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])
+    failed = names.runs_filter(settings, statuses=[dg.DagsterRunStatus.FAILURE])
     for run in instance.get_runs(failed, limit=_LIMIT):  # latest first
         for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
             failure = entry.get_dagster_event().step_failure_data.user_failure_data
@@ -136,33 +140,43 @@ def runs_in_progress(instance: dg.DagsterInstance, settings: Settings) -> "list[
     return [found for record in records if (found := _run_in_progress(record, settings)) is not None]
 
 
-def has_run_in_progress(instance: dg.DagsterInstance, job: str) -> bool:
+def has_run_in_progress(instance: dg.DagsterInstance, settings: Settings, job: str) -> bool:
     """Return whether a run of this job is queued or running."""
-    return bool(instance.get_runs(dg.RunsFilter(job_name=job, statuses=IN_PROGRESS), limit=1))
+    return bool(instance.get_runs(names.runs_filter(settings, job_name=job, statuses=IN_PROGRESS), limit=1))
 
 
-def is_busy(instance: dg.DagsterInstance, jobs: Collection[str]) -> bool:
+def is_busy(instance: dg.DagsterInstance, settings: Settings, jobs: Collection[str]) -> bool:
     """Return whether a run or backfill that reads days or builds tables has not ended. Runs of `jobs` do."""
     backfills = instance.get_backfills(BulkActionsFilter(statuses=OPEN_BACKFILLS))
-    if any(_holds_up_tables(backfill.asset_selection or [ACTIVITIES]) for backfill in backfills):
+    if any(_reads_or_builds(backfill, settings) for backfill in backfills):
         return True
     # Dagster ends every run that is started or queued sooner or later, but not one that was never queued.
     statuses = [status for status in IN_PROGRESS if status != dg.DagsterRunStatus.NOT_STARTED]
     return any(
-        run.job_name in jobs if run.asset_selection is None else _holds_up_tables(run.asset_selection)
+        run.job_name in jobs and names.run_tags(settings).items() <= run.tags.items()
+        if run.asset_selection is None
+        else _holds_up_tables(run.asset_selection, settings)
         for run in instance.get_runs(dg.RunsFilter(statuses=statuses))
     )
 
 
-def _holds_up_tables(assets: Iterable[dg.AssetKey]) -> bool:
-    return any(key.path[0] in {"topo", "engagement"} for key in assets)
+def _reads_or_builds(backfill: PartitionBackfill, settings: Settings) -> bool:
+    if backfill.asset_selection is not None:
+        return _holds_up_tables(backfill.asset_selection, settings)
+    job = backfill.partition_set_origin
+    return job is None or settings.organization in (None, job.selector.location_name)
 
 
-def last_builds(instance: dg.DagsterInstance, tables: Iterable["Name"]) -> "dict[Name, LastBuild]":
+def _holds_up_tables(assets: Iterable[dg.AssetKey], settings: Settings) -> bool:
+    holding = {tuple(names.asset_key(settings, schema).path) for schema in ("topo", "engagement")}
+    return any(tuple(key.path[:-1]) in holding for key in assets)
+
+
+def last_builds(instance: dg.DagsterInstance, settings: Settings, tables: Iterable["Name"]) -> "dict[Name, LastBuild]":
     """Return the latest events of tables and of what they read."""
     from topo_pipeline.automation.following import LastBuild
 
-    keys = {dg.AssetKey(table): table for table in tables}
+    keys = {names.asset_key(settings, *table): table for table in tables}
     found = {table: LastBuild() for table in keys.values()}
     for record in instance.get_asset_records(list(keys)):
         key, last = record.asset_entry.asset_key, record.asset_entry.last_materialization_record
@@ -191,9 +205,10 @@ def _plans(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, int]:
 def days_to_build(instance: dg.DagsterInstance, settings: Settings) -> list[date]:
     """Return the last stretch of days that landed after they were built; if there are none, the last landed day."""
     kind = dg.DagsterEventType.ASSET_MATERIALIZATION
-    landed, built = (instance.get_latest_storage_id_by_partition(asset, kind) for asset in (ACTIVITIES, BY_DAY))
+    assets = names.activities(settings), names.by_day(settings)
+    landed, built = (instance.get_latest_storage_id_by_partition(asset, kind) for asset in assets)
     days = {date.fromisoformat(key): event > built.get(key, 0) for key, event in landed.items()}
-    lost = lost_days(instance)
+    lost = lost_days(instance, settings)
     days = {day: is_new for day, is_new in days.items() if day >= settings.start_date and day not in lost}
     return last_stretch(day for day, is_new in days.items() if is_new) or sorted(days)[-1:]
 
@@ -203,7 +218,7 @@ def _run_in_progress(record: dg.RunRecord, settings: Settings) -> "RunInProgress
 
     run = record.dagster_run
     first, last = (run.tags.get(end, run.tags.get(_PARTITION)) for end in (RANGE_START, RANGE_END))
-    if first is None or last is None or ACTIVITIES not in (run.asset_selection or {ACTIVITIES}):
+    if first is None or last is None or not _reads_activities(run, settings):
         return None
     started_on = None
     if record.start_time is not None:
@@ -211,15 +226,22 @@ def _run_in_progress(record: dg.RunRecord, settings: Settings) -> "RunInProgress
     return RunInProgress(date.fromisoformat(first), date.fromisoformat(last), started_on)
 
 
-def lost_days(instance: dg.DagsterInstance) -> set[date]:
+def _reads_activities(run: dg.DagsterRun, settings: Settings) -> bool:
+    if run.asset_selection:
+        return names.activities(settings) in run.asset_selection
+    return names.run_tags(settings).items() <= run.tags.items()
+
+
+def lost_days(instance: dg.DagsterInstance, settings: Settings) -> set[date]:
     """Return the landed days that the last run did not find in the warehouse and that have not landed since."""
-    for record in instance.fetch_observations(ACTIVITIES, _LIMIT).records:  # latest first
+    activities = names.activities(settings)
+    for record in instance.fetch_observations(activities, _LIMIT).records:  # latest first
         observation = record.asset_observation
         if observation is not None and LOST_DAYS in observation.metadata:
             noted = observation.metadata[LOST_DAYS].value
             keys = {str(key) for key in noted} if isinstance(noted, list) else set()
             kind = dg.DagsterEventType.ASSET_MATERIALIZATION
-            newest = instance.get_latest_storage_id_by_partition(ACTIVITIES, kind, keys) if keys else {}
+            newest = instance.get_latest_storage_id_by_partition(activities, kind, keys) if keys else {}
             return {date.fromisoformat(key) for key in keys if newest.get(key, 0) < record.storage_id}
     return set()
 
@@ -234,7 +256,7 @@ class Disagreement:
     unrecorded: "tuple[Load, ...]" = ()
 
 
-def compare(instance: dg.DagsterInstance, warehouse: "Warehouse") -> Disagreement:
+def compare(instance: dg.DagsterInstance, settings: Settings, warehouse: "Warehouse") -> Disagreement:
     """Compare Dagster's records with the ledger. A missing warehouse counts as empty.
 
     Raises:
@@ -242,7 +264,7 @@ def compare(instance: dg.DagsterInstance, warehouse: "Warehouse") -> Disagreemen
     """
     from topo_pipeline.warehouse.ledger import last_loads, load_ids
 
-    recorded = {date.fromisoformat(key): load_id for key, load_id in recorded_loads(instance)}
+    recorded = {date.fromisoformat(key): load_id for key, load_id in recorded_loads(instance, settings)}
     landed: dict[date, Load] = {}
     known = {BY_HAND}
     if warehouse.exists():
@@ -254,7 +276,10 @@ def compare(instance: dg.DagsterInstance, warehouse: "Warehouse") -> Disagreemen
 
 
 def sync_records(
-    context: dg.AssetExecutionContext | dg.OpExecutionContext, warehouse: "Warehouse", reading: Collection[date]
+    context: dg.AssetExecutionContext | dg.OpExecutionContext,
+    settings: Settings,
+    warehouse: "Warehouse",
+    reading: Collection[date],
 ) -> None:
     """Record the ledger's loads in Dagster, and note the days that it lacks for the next nightly refresh to read.
 
@@ -265,11 +290,12 @@ def sync_records(
     """
     if warehouse.exists():
         warehouse.prepare()
-    found = compare(context.instance, warehouse)
+    activities = names.activities(settings)
+    found = compare(context.instance, settings, warehouse)
     for load in found.unrecorded:
         if load.day not in reading:
             context.instance.report_runless_asset_event(
-                dg.AssetMaterialization(ACTIVITIES, partition=str(load.day), metadata=load_metadata(load))
+                dg.AssetMaterialization(activities, partition=str(load.day), metadata=load_metadata(load))
             )
     if days := [load.day for load in found.unrecorded if load.day not in reading]:
         context.log.error(
@@ -277,10 +303,10 @@ def sync_records(
         )
     if found.lost:
         context.log.error(" ".join(describe_lost_days(found.lost, warehouse.name)))
-    if set(found.lost) != lost_days(context.instance):
+    if set(found.lost) != lost_days(context.instance, settings):
         context.instance.report_runless_asset_event(
             dg.AssetObservation(
-                ACTIVITIES,
+                activities,
                 description="Days with a load in Dagster's records, not in the ledger. The nightly refresh reads them.",
                 metadata={LOST_DAYS: dg.MetadataValue.json([str(day) for day in found.lost])},
             )

@@ -39,7 +39,8 @@ class Topo:
 
         if self.settings.api_key is None:
             raise SettingsError(
-                "TOPO_API_KEY is not set. Set it in .env, which topo-pipeline init writes, or in the environment."
+                f"{self.settings.key_variable} is not set. Set it in .env, which topo-pipeline init writes, or in the"
+                " environment."
                 " The demo needs none: topo-pipeline demo"
             )
         try:
@@ -50,6 +51,7 @@ class Topo:
                 concurrency=self.settings.concurrency,
                 retries=self.retries or Retries(),
                 clock=self.clock,
+                key_variable=self.settings.key_variable,
             )
         except ValueError as error:
             raise SettingsError(str(error)) from None

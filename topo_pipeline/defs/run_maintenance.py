@@ -17,6 +17,7 @@ import dagster as dg
 from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
+from topo_pipeline.defs import names
 from topo_pipeline.defs.records import ENDED, IN_PROGRESS, latest_materializations, materializations_of
 from topo_pipeline.defs.resources import Clock
 from topo_pipeline.settings import Settings
@@ -39,10 +40,10 @@ def owner_tag(run_id: str) -> dict[str, str]:
     return {_OWNER: f"{socket.gethostname()}:{os.getpid()}:{run_id}"}
 
 
-def fail_orphaned_runs(instance: dg.DagsterInstance) -> list[str]:
+def fail_orphaned_runs(instance: dg.DagsterInstance, settings: Settings) -> list[str]:
     """Fail the runs whose process on this machine is gone, free their pool slots, and return their ids."""
     orphaned = []
-    for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED)):
+    for record in instance.get_run_records(names.runs_filter(settings, statuses=UNFINISHED)):
         run = record.dagster_run
         pid = process_of(run)
         if pid is not None and not _is_alive(pid, record.start_time or math.inf):
@@ -81,9 +82,9 @@ def _is_alive(pid: int, started: float) -> bool:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Fails runs whose process was killed. They would otherwise block tables and the pool for hours.",
 )
-def killed_runs_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+def killed_runs_sensor(context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]) -> dg.SkipReason:
     """Fail orphaned runs."""
-    ended = fail_orphaned_runs(context.instance)
+    ended = fail_orphaned_runs(context.instance, settings)
     return dg.SkipReason(f"Ended orphaned runs: {', '.join(ended)}." if ended else "No orphaned runs.")
 
 
@@ -107,7 +108,7 @@ def _delete_old_runs(
     if settings.dagster_record_days is None:
         return dg.SkipReason("No runs are deleted. Set TOPO_DAGSTER_RECORD_DAYS.")
     instance, before = context.instance, clock() - timedelta(days=settings.dagster_record_days)
-    old = instance.get_run_ids(dg.RunsFilter(statuses=list(ENDED), updated_before=before))  # newest first
+    old = instance.get_run_ids(names.runs_filter(settings, statuses=list(ENDED), updated_before=before))  # newest first
     checks = context.repository_def.asset_graph.asset_check_keys if context.repository_def else ()
     deleted = runs_to_delete(old[::-1], needed_runs(instance, checks) if old else ())
     for run in deleted:

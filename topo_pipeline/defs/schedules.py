@@ -7,12 +7,12 @@ from typing import Any
 
 import dagster as dg
 
-from topo_pipeline.defs import monday_message
-from topo_pipeline.defs.activities import LIST_ASSETS
-from topo_pipeline.defs.jobs import maintain_lake, publish, refresh, reread_replies, run_request
+from topo_pipeline.defs import monday_message, names
+from topo_pipeline.defs.activities import list_assets
+from topo_pipeline.defs.jobs import MAINTAIN_LAKE, PUBLISH, REFRESH, REREAD_REPLIES, run_request
 from topo_pipeline.defs.messages import skip_on_error
 from topo_pipeline.defs.notifications import night_tags
-from topo_pipeline.defs.partitions import ACTIVITIES, date_at
+from topo_pipeline.defs.partitions import date_at
 from topo_pipeline.defs.records import failed_days, has_run_in_progress, last_loads, lost_days, runs_in_progress
 from topo_pipeline.defs.resources import Topo
 from topo_pipeline.settings import Settings
@@ -27,21 +27,21 @@ def nightly_refresh_schedule(
     from topo_pipeline.automation.facts import make_requests
 
     topo.client()  # raises without a key, which skips the tick instead of launching a run that fails
-    at, loads = context.scheduled_execution_time, last_loads(context.instance)
+    at, loads = context.scheduled_execution_time, last_loads(context.instance, settings)
     days = nightly.days_to_read(
         today=date_at(at, settings),
         start=settings.start_date,
         lookback=settings.lookback_days,
         loads=loads,
         failed=failed_days(context.instance, loads, settings),
-        lost=lost_days(context.instance),
+        lost=lost_days(context.instance, settings),
         in_progress=runs_in_progress(context.instance, settings),
     )
     if not days:
         return dg.SkipReason("No days to read: queued or running runs read them, or they are before TOPO_START_DATE.")
     stretches = make_requests(days, purpose="night of", at=at)
     tags = night_tags(at, len(stretches))
-    return [run_request(request, *LIST_ASSETS, tags=tags) for request in stretches]
+    return [run_request(request, settings, *list_assets(settings), tags=tags) for request in stretches]
 
 
 @skip_on_error
@@ -50,9 +50,9 @@ def nightly_replies_schedule(
 ) -> dg.RunRequest | dg.SkipReason:
     """Reads the replies of the last weeks, and reads each day again whose replies differ from the landed ones."""
     topo.client()
-    if has_run_in_progress(context.instance, reread_replies.name):
-        return dg.SkipReason(f"An earlier run of {reread_replies.name} has not ended.")
-    if context.instance.get_latest_materialization_event(ACTIVITIES) is None:
+    if has_run_in_progress(context.instance, topo.settings, REREAD_REPLIES):
+        return dg.SkipReason(f"An earlier run of {REREAD_REPLIES} has not ended.")
+    if context.instance.get_latest_materialization_event(names.activities(topo.settings)) is None:
         return dg.SkipReason("No day has landed yet.")
     return dg.RunRequest()
 
@@ -65,23 +65,23 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     status = dg.DefaultScheduleStatus.RUNNING if settings.automation == "on" else dg.DefaultScheduleStatus.STOPPED
     terms: dict[str, Any] = {"execution_timezone": settings.timezone, "default_status": status}
     nightly = [
-        dg.schedule(cron_schedule=cron, job=job, description=evaluate.__doc__, **terms)(evaluate)
+        dg.schedule(cron_schedule=cron, job_name=job, description=evaluate.__doc__, **terms)(evaluate)
         for cron, job, evaluate in (
-            ("15 1 * * *", refresh, nightly_refresh_schedule),
-            ("30 1 * * *", reread_replies, nightly_replies_schedule),
+            ("15 1 * * *", REFRESH, nightly_refresh_schedule),
+            ("30 1 * * *", REREAD_REPLIES, nightly_replies_schedule),
         )
     ]
     weekly_report_schedule = dg.ScheduleDefinition(
         "weekly_report_schedule",
         cron_schedule="30 6 * * 1",  # after the nightly refresh has read Sunday
-        job=publish,
+        job_name=PUBLISH,
         description="Publishes the report and the Parquet export every Monday at 06:30.",
         **terms,
     )
     nightly_maintenance_schedule = dg.ScheduleDefinition(
         "nightly_maintenance_schedule",
         cron_schedule="45 3 * * *",  # when the nightly runs have usually ended
-        job=maintain_lake,
+        job_name=MAINTAIN_LAKE,
         description="Merges the lake's small files and removes old snapshots every night at 03:45.",
         **terms,
     )

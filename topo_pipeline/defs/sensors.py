@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from topo_pipeline.defs.jobs import refresh, reread_replies, run_request
+from topo_pipeline.defs import names
+from topo_pipeline.defs.jobs import REFRESH, REREAD_REPLIES, run_request
 from topo_pipeline.defs.messages import skip_on_error
 from topo_pipeline.defs.partitions import daily_partitions, date_at, day_of, range_tags
 from topo_pipeline.defs.records import days_to_build, is_busy, last_builds, last_loads, runs_in_progress
@@ -28,21 +29,21 @@ def _follow(context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Sett
     from topo_pipeline.automation.following import outdated
     from topo_pipeline.engagement.tables import in_order
 
-    if is_busy(context.instance, {refresh.name, reread_replies.name}):
+    if is_busy(context.instance, settings, {REFRESH, REREAD_REPLIES}):
         return dg.SkipReason("A run or backfill is reading days or building tables.")
     reads = {("engagement", table.name): table.reads for table in in_order()}
-    last = last_builds(context.instance, {*reads}.union(*reads.values()))
+    last = last_builds(context.instance, settings, {*reads}.union(*reads.values()))
     tables = outdated(reads, last)
     if not tables.due:
-        names = ", ".join(name for _, name in tables.waiting)
-        failed = f"These wait for the next change, because building them has failed: {names}."
-        return dg.SkipReason(failed if names else "Every table was built after its sources changed.")
+        waiting = ", ".join(name for _, name in tables.waiting)
+        failed = f"These wait for the next change, because building them has failed: {waiting}."
+        return dg.SkipReason(failed if waiting else "Every table was built after its sources changed.")
     days = days_to_build(context.instance, settings)
     if not days:
         return dg.SkipReason(f"No day since TOPO_START_DATE ({settings.start_date}) has landed.")
     # A run has one range. The daily table also builds the landed days that it lacks outside of the range.
-    selection = [dg.AssetKey(table) for table in tables.due]
-    return dg.RunRequest(asset_selection=selection, tags=range_tags(days[0], days[-1]))
+    selection = [names.asset_key(settings, *table) for table in tables.due]
+    return dg.RunRequest(asset_selection=selection, tags={**range_tags(days[0], days[-1]), **names.run_tags(settings)})
 
 
 # On by default, because it calls no API.
@@ -70,11 +71,11 @@ def new_activity_sensor(
     reason = news.skip_reason(state, day, now, start=settings.start_date, in_progress=running)
     if reason:
         return dg.SkipReason(reason)
-    last = last_loads(context.instance, [day.day]).get(day.day)
+    last = last_loads(context.instance, settings, [day.day]).get(day.day)
     [count] = _fetch(topo, [news.bounds_of(day, last, now)])
     if isinstance(count, TopoError):
         raise count
-    return _tick_result(news.decide(state, day.day, last, count, now))
+    return _tick_result(news.decide(state, day.day, last, count, now), settings)
 
 
 @skip_on_error
@@ -89,13 +90,13 @@ def late_activity_sensor(
     settings = topo.settings
     today, runs, start = date_at(now, settings), runs_in_progress(context.instance, settings), settings.start_date
     due = [day for day in drift.due(state, today, now) if day >= start and not any(day in run for run in runs)]
-    found = last_loads(context.instance, due)
+    found = last_loads(context.instance, settings, due)
     loads = {day: load for day in due if (load := found.get(day)) is not None}
     if not loads:
         return dg.SkipReason("No landed day is due for comparison.")
     bounds = [(load.asked_after, load.asked_before) for load in loads.values()]
     answers = dict(zip(loads, _fetch(topo, bounds), strict=False))
-    return _tick_result(drift.decide(state, loads, answers, today, now))
+    return _tick_result(drift.decide(state, loads, answers, today, now), settings)
 
 
 def _fetch(topo: Topo, bounds: "Sequence[Bounds]") -> list[int | TopoError]:
@@ -105,12 +106,12 @@ def _fetch(topo: Topo, bounds: "Sequence[Bounds]") -> list[int | TopoError]:
     return fetch_counts(replace(topo, retries=SINGLE_ATTEMPT).client, bounds)
 
 
-def _tick_result(decision: "Decision[Any]") -> dg.SensorResult:
+def _tick_result(decision: "Decision[Any]", settings: Settings) -> dg.SensorResult:
     """Return a decision as Dagster's sensor result."""
     from topo_pipeline.common.cursors import write_cursor
 
     return dg.SensorResult(
-        run_requests=[run_request(request) for request in decision.requests],
+        run_requests=[run_request(request, settings) for request in decision.requests],
         skip_reason=None if decision.requests else decision.reason,
         cursor=write_cursor(decision.state),
     )
@@ -119,7 +120,7 @@ def _tick_result(decision: "Decision[Any]") -> dg.SensorResult:
 def sensors(settings: Settings) -> list[dg.SensorDefinition]:
     """Return the sensors that call the API. They are on by default only if `TOPO_AUTOMATION` is on."""
     status = dg.DefaultSensorStatus.RUNNING if settings.automation == "on" else dg.DefaultSensorStatus.STOPPED
-    terms: dict[str, Any] = {"job": refresh, "minimum_interval_seconds": 300, "default_status": status}
+    terms: dict[str, Any] = {"job_name": REFRESH, "minimum_interval_seconds": 300, "default_status": status}
     return [
         dg.sensor(description=evaluate.__doc__, **terms)(evaluate)
         for evaluate in (new_activity_sensor, late_activity_sensor)

@@ -46,7 +46,13 @@ def look(settings: Settings, clock: Callable[[], datetime], known: Known) -> Ite
     key = settings.api_key.get_secret_value() if settings.api_key else _NO_KEY
     try:
         client = TopoClient(
-            settings.api_url, key, requests_per_second=1000, concurrency=1, retries=_ONE_TRY, clock=clock
+            settings.api_url,
+            key,
+            requests_per_second=1000,
+            concurrency=1,
+            retries=_ONE_TRY,
+            clock=clock,
+            key_variable=settings.key_variable,
         )
     except ValueError as error:
         yield problem("topo", f"{error}.", "Correct it in .env or the environment.")
@@ -57,14 +63,14 @@ def look(settings: Settings, clock: Callable[[], datetime], known: Known) -> Ite
     host = urlsplit(settings.api_url).netloc
     if settings.api_key is None:
         do = "Set it in .env, which topo-pipeline init writes, or in the environment. The demo needs none."
-        yield problem("key", "TOPO_API_KEY is not set.", do)
+        yield problem("key", f"{settings.key_variable} is not set.", do)
     yield _reached(host, answers)
     if answers.response is None:
         missing = ("clock", "rate") if settings.api_key is None else ("key", "clock", "rate")
         yield from (unknown(check, f"{host} was not reached") for check in missing)
         return
     if settings.api_key is not None:
-        yield _key(answers)
+        yield _key(settings, answers)
     yield _clock(answers.response)
     yield _rate(settings, answers)
 
@@ -107,12 +113,12 @@ def _is_rate_limit(error: TopoError | None) -> bool:
     return isinstance(error, TopoUnavailable) and error.is_rate_limit
 
 
-def _key(answers: _Answers) -> Finding:
+def _key(settings: Settings, answers: _Answers) -> Finding:
     me, status = answers.me, _status(answers.activities_error)
     scopes = set(me.scopes) if me and me.scopes is not None else None
     if _UNAUTHORIZED in {status, _status(answers.identity_error)}:
-        do = "Set TOPO_API_KEY to a valid key (in Topo: Settings, API)."
-        return problem("key", "Topo does not accept TOPO_API_KEY.", do)
+        do = f"Set {settings.key_variable} to a valid key (in Topo: Settings, API)."
+        return problem("key", f"Topo does not accept {settings.key_variable}.", do)
     if status == _FORBIDDEN or (scopes is not None and "activities:read" not in scopes):
         return problem("key", "The key may not read activities.", "Give it the scope activities:read in Topo.")
     if me is None:

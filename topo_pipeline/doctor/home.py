@@ -44,9 +44,9 @@ def _look_inside(settings: Settings, warehouse: Warehouse, now: datetime) -> Ite
 
     with opened(settings.dagster_home) as instance:
         yield _configuration(instance, settings)
-        yield _runs(instance)
+        yield _runs(instance, settings)
         try:
-            yield _records(instance, warehouse)
+            yield _records(instance, settings, warehouse)
             yield _refused(instance, settings, now)
             yield _automation(instance, settings, now)
         except SettingsError:
@@ -65,7 +65,11 @@ def _configuration(instance: "dg.DagsterInstance", settings: Settings) -> Findin
     if granularity is None or granularity.value != "op":
         do = "Set in it: concurrency: {pools: {granularity: op}}"
         return problem("dagster home", f"{file} does not limit pools by step.", do)
-    if wrong := [pool for pool, limit in pool_limits(instance).items() if limit != 1]:
+    if wrong := [
+        pool
+        for pool, limit in pool_limits(instance, [settings.organization] if settings.organization else ()).items()
+        if limit != 1
+    ]:
         set_one = f"DAGSTER_HOME={shlex.quote(str(home))} dagster instance concurrency set"
         found = f"Dagster's records in {home} do not limit pools to one step at a time: {', '.join(wrong)}."
         return problem("dagster home", found, "\n".join(["Run:", *(f"{set_one} {pool} 1" for pool in wrong)]))
@@ -75,27 +79,26 @@ def _configuration(instance: "dg.DagsterInstance", settings: Settings) -> Findin
     return ok("dagster home", f"{home} allows one reader and one builder of tables at a time.")
 
 
-def _runs(instance: "dg.DagsterInstance") -> Finding:
-    import dagster as dg
-
+def _runs(instance: "dg.DagsterInstance", settings: Settings) -> Finding:
+    from topo_pipeline.defs.names import runs_filter
     from topo_pipeline.defs.run_maintenance import UNFINISHED, fail_orphaned_runs
 
-    failed = fail_orphaned_runs(instance)
+    failed = fail_orphaned_runs(instance, settings)
     if failed:
         names = ", ".join(run.partition("-")[0] for run in failed)
         do = "Read their days again. Days that had landed are kept."
         return warning("runs", f"Orphaned runs (their process is gone): {names}. They are now marked as failed.", do)
-    running = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
+    running = instance.get_runs(runs_filter(settings, statuses=UNFINISHED))
     names = ", ".join(f"{run.job_name} {run.run_id.partition('-')[0]}" for run in running)
     return ok("runs", f"Runs in progress: {names or 'none'}.")
 
 
-def _records(instance: "dg.DagsterInstance", warehouse: Warehouse) -> Finding:
+def _records(instance: "dg.DagsterInstance", settings: Settings, warehouse: Warehouse) -> Finding:
     """Compare the days in Dagster's records with the ledger."""
     from topo_pipeline.defs.records import compare, describe_lost_days
 
     try:
-        found = compare(instance, warehouse)
+        found = compare(instance, settings, warehouse)
     except WarehouseError:
         return unknown("records", "the warehouse can't be read")
     if found.lost:
@@ -117,7 +120,7 @@ def _refused(instance: "dg.DagsterInstance", settings: Settings, now: datetime) 
     due = last_due_day(now, settings.zone)
     failed = sorted(failed_days(instance, days_between(settings.start_date, due), settings))
     if failed:
-        reason = why_refused(instance, failed[-1])
+        reason = why_refused(instance, settings, failed[-1])
         why = (
             f"Reason for {failed[-1]}: {reason}"
             if reason
@@ -137,7 +140,11 @@ def _automation(instance: "dg.DagsterInstance", settings: Settings, now: datetim
     from topo_pipeline.defs.sensors import sensors
 
     names = {schedule.name for schedule in schedules(settings)} | {sensor.name for sensor in sensors(settings)}
-    switched = {state.name: state.status.value for state in instance.all_instigator_state() if state.name in names}
+    switched = {
+        state.name: state.status.value
+        for state in instance.all_instigator_state()
+        if state.name in names and settings.organization in (None, state.origin.location_name)
+    }
     default = "RUNNING" if settings.automation == "on" else "STOPPED"
     status = {name: default if switched.get(name) in {None, "DECLARED_IN_CODE"} else switched[name] for name in names}
     running = sorted(name for name in names if status[name] == "RUNNING")

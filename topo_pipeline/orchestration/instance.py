@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -16,17 +16,20 @@ import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
 from topo_pipeline.common.text import first_line
+from topo_pipeline.defs import names
 from topo_pipeline.defs.run_maintenance import UNFINISHED, process_of
 from topo_pipeline.orchestration.errors import AlreadyReading, HomeUnusable, UnderWay
-from topo_pipeline.settings import get_settings
-from topo_pipeline.templates import copy
+from topo_pipeline.settings import Settings, base_settings, of_organizations
+from topo_pipeline.templates import copy, workspace, write
 
 # One step at a time reads Topo, and one writes the warehouse.
 POOLS = ("topo_api", "warehouse")
 
 
-def prepare(home: Path) -> Path:
+def prepare(home: Path, organizations: Collection[str] = ()) -> Path:
     """Make `home` a Dagster home if it isn't one, and set DAGSTER_HOME. An existing dagster.yaml is kept.
+
+    The workspace file has a code location for each of several organizations.
 
     A new home is private: run logs and Dagster's records may quote data from Topo. A pool without any limit gets 1:
     on Postgres dagster.yaml must have no default limit, because runs that apply it at the same time fail (Dagster
@@ -44,19 +47,20 @@ def prepare(home: Path) -> Path:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     copy("dagster.yaml", home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
-    copy("workspace.yaml", home / "workspace.yaml", replace=True)
+    write(workspace(organizations), home / "workspace.yaml")
     with opened(home) as instance:  # creates its databases: two services that create them at the same time damage them
-        for pool, limit in pool_limits(instance).items():
+        for pool, limit in pool_limits(instance, organizations).items():
             if limit is None:
                 instance.event_log_storage.set_concurrency_slots(pool, 1)
     return home / "workspace.yaml"
 
 
-def pool_limits(instance: dg.DagsterInstance) -> dict[str, int | None]:
+def pool_limits(instance: dg.DagsterInstance, organizations: Collection[str] = ()) -> dict[str, int | None]:
     """Return how many steps each pool allows at a time: its own limit, or else the default, which may be missing."""
     default = instance.get_concurrency_config().pool_config.default_pool_limit
     own = {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits() if not pool.from_default}
-    return {pool: own.get(pool, default) for pool in POOLS}
+    pools = [f"{pool}_{name}" for name in organizations for pool in POOLS] or POOLS
+    return {pool: own.get(pool, default) for pool in pools}
 
 
 @contextmanager
@@ -113,18 +117,18 @@ def _fault_of_database(file: Path) -> str | None:
     return None if found == "ok" else first_line(found)
 
 
-def require_no_runs_under_way(instance: dg.DagsterInstance) -> None:
+def require_no_runs_under_way(instance: dg.DagsterInstance, settings: Settings) -> None:
     """Raise an error if a run is in progress.
 
     Raises:
         UnderWay: a run is in progress.
     """
-    for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED), limit=1):
+    for record in instance.get_run_records(names.runs_filter(settings, statuses=UNFINISHED), limit=1):
         run = record.dagster_run
         raise UnderWay(f"Run {run.run_id.partition('-')[0]} is in progress. {_how_to_stop(run)}")
 
 
-def require_no_reader(instance: dg.DagsterInstance) -> None:
+def require_no_reader(instance: dg.DagsterInstance, settings: Settings) -> None:
     """Raise an error instead of waiting for another reader.
 
     Raises:
@@ -132,7 +136,7 @@ def require_no_reader(instance: dg.DagsterInstance) -> None:
     """
     if not instance.event_log_storage.supports_global_concurrency_limits:
         return
-    for slot in instance.event_log_storage.get_concurrency_info("topo_api").claimed_slots:
+    for slot in instance.event_log_storage.get_concurrency_info(names.pool(settings, "topo_api")).claimed_slots:
         run = instance.get_run_by_id(slot.run_id)
         raise AlreadyReading(f"Run {slot.run_id.partition('-')[0]} is reading Topo. {_how_to_stop(run)}")
 
@@ -155,4 +159,4 @@ def program_of(process: int) -> str:
 
 
 if __name__ == "__main__":
-    prepare(get_settings().dagster_home)
+    prepare(base_settings().dagster_home, of_organizations() or ())

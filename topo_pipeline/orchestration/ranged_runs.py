@@ -13,16 +13,18 @@ import dagster as dg
 
 from topo_pipeline.common.text import counted
 from topo_pipeline.days import backfill_commands, contiguous, last_stretch
+from topo_pipeline.defs import names
 from topo_pipeline.defs.activities import OUTAGE
+from topo_pipeline.defs.jobs import PUBLISH, REFRESH
 from topo_pipeline.defs.messages import cause_of, refused_days
-from topo_pipeline.defs.partitions import ACTIVITIES, range_tags
+from topo_pipeline.defs.partitions import range_tags
 from topo_pipeline.defs.run_maintenance import fail_orphaned_runs, owner_tag
 from topo_pipeline.ingest.session import OUTAGE_ERRORS
 from topo_pipeline.orchestration.instance import require_no_reader
+from topo_pipeline.settings import Settings
 
 # The caller shows the progress itself. The run's log is still in the UI.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-READING = "topo__activities"
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,11 @@ def backfill(
     Raises:
         AlreadyReading: another run is reading Topo.
     """
-    fail_orphaned_runs(instance)
-    require_no_reader(instance)
-    refresh, config = definitions.resolve_job_def("refresh"), _config(may_shrink, accept_unreadable)
+    settings: Settings = (definitions.resources or {})["settings"]
+    fail_orphaned_runs(instance, settings)
+    require_no_reader(instance, settings)
+    reading = "__".join(names.activities(settings).path)
+    refresh, config = definitions.resolve_job_def(REFRESH), _config(reading, may_shrink, accept_unreadable)
     loads: dict[date, Progress] = {}
 
     def count(progress: Progress) -> None:
@@ -136,7 +140,7 @@ def backfill(
         outages = outages + 1 if any(each.is_outage for each in failed) else 0
         if outages == OUTAGE_ERRORS and stretch is not stretches[-1]:
             ending = _DOWN
-    landed, is_read = sorted(loads), ending != _INTERRUPTED and all(each.step == READING for each in failures)
+    landed, is_read = sorted(loads), ending != _INTERRUPTED and all(each.step == reading for each in failures)
     tables = _assets(refresh, "engagement")  # Dagster takes an empty selection for all assets
     if tables and (landed or behind) and is_read and (failures or ending or selection):
         # A run has one range. The daily table also builds the landed days that it lacks outside of the range.
@@ -149,7 +153,7 @@ def backfill(
 def publish(definitions: dg.Definitions, instance: dg.DagsterInstance) -> tuple[str, ...]:
     """Publish the current tables in a run of the job `publish`. Return a sentence for each problem."""
     run_id = str(uuid.uuid4())
-    result = definitions.resolve_job_def("publish").execute_in_process(
+    result = definitions.resolve_job_def(PUBLISH).execute_in_process(
         run_config=QUIET, instance=instance, tags=owner_tag(run_id), raise_on_error=False, run_id=run_id
     )
     return tuple(_failure(event).sentence for event in result.get_step_failure_events())
@@ -173,9 +177,9 @@ def _problems(
     return problems
 
 
-def _config(may_shrink: Iterable[date], accept_unreadable: Iterable[date]) -> dict[str, Any]:
+def _config(reading: str, may_shrink: Iterable[date], accept_unreadable: Iterable[date]) -> dict[str, Any]:
     named = {"allow_shrink": may_shrink, "accept_unreadable": accept_unreadable}
-    return {"ops": {READING: {"config": {name: [str(day) for day in days] for name, days in named.items()}}}}
+    return {"ops": {reading: {"config": {name: [str(day) for day in days] for name, days in named.items()}}}}
 
 
 def _run(
@@ -231,7 +235,7 @@ def _run(
 
 def _assets(job: dg.JobDefinition, schema: str) -> list[dg.AssetKey]:
     """Return the assets of the job in a schema: `topo` is what it reads, `engagement` the tables."""
-    return [key for key in job.asset_layer.executable_asset_keys if key.path[0] == schema]
+    return [key for key in job.asset_layer.executable_asset_keys if names.table_of(key)[0] == schema]
 
 
 def _progress(entry: dg.EventLogEntry) -> Progress | None:
@@ -240,7 +244,7 @@ def _progress(entry: dg.EventLogEntry) -> Progress | None:
         return None
     if event.is_step_start:
         return Progress(step=event.step_key)
-    if event.is_step_materialization and event.asset_key == ACTIVITIES and event.partition:
+    if event.is_step_materialization and event.partition and _is_of_activities(event.materialization):
         metadata = {name: entry.value for name, entry in event.materialization.metadata.items()}
         return Progress(
             landed=date.fromisoformat(event.partition),
@@ -250,6 +254,10 @@ def _progress(entry: dg.EventLogEntry) -> Progress | None:
             unproved_because=str(metadata["unproved_because"]) if "unproved_because" in metadata else None,
         )
     return None
+
+
+def _is_of_activities(materialization: dg.AssetMaterialization) -> bool:
+    return names.table_of(materialization.asset_key) == names.ACTIVITIES
 
 
 def _number(value: object) -> int:

@@ -80,6 +80,7 @@ class TopoClient:
         concurrency: Maximum number of requests in flight.
         retries: How failed requests are retried.
         clock: Returns now, with a time zone. A Retry-After date is compared with it.
+        key_variable: The variable that holds the key, for messages.
 
     Raises:
         ValueError: an argument can't be used. The message names it and does not show the key.
@@ -94,6 +95,7 @@ class TopoClient:
         concurrency: int = 4,
         retries: Retries = Retries(),  # noqa: B008 (frozen)
         clock: Callable[[], datetime],
+        key_variable: str = "TOPO_API_KEY",
     ) -> None:
         if not 0 < requests_per_second < math.inf or concurrency < 1 or retries.attempts < 1:
             raise ValueError("requests per second, concurrency and attempts must be positive")
@@ -106,7 +108,7 @@ class TopoClient:
         """Maximum number of requests that one call sends."""
         self.is_loopback = is_loopback(base.host)
         """Whether the API is on this machine: a sandbox, not a real workspace."""
-        self._key = _checked_key(api_key)
+        self._key, self._key_variable = _checked_key(api_key, key_variable), key_variable
         self._host = base.netloc.decode("ascii")
         self._retries = retries
         self._briefly = retries.at_most(_OPTIONAL)
@@ -281,7 +283,7 @@ class TopoClient:
             target = self._target(response)
             sentence = f"{self._host} redirected to {target}. Redirects are not followed: check TOPO_API_URL"
         elif status == httpx.codes.UNAUTHORIZED:
-            sentence = f"Topo does not accept the API key: check TOPO_API_KEY. Topo said: {described}"
+            sentence = f"Topo does not accept the API key: check {self._key_variable}. Topo said: {described}"
         elif status == httpx.codes.FORBIDDEN:
             scope = f"the scope {_SCOPES[path]}" if path in _SCOPES else f"access to /{path}"
             sentence = f"The API key lacks {scope}. Grant it in Topo. Topo said: {described}"
@@ -434,9 +436,9 @@ def _maker(network: Network, key: str, read_timeout: float) -> Callable[[], http
     )
 
 
-def _checked_key(key: str) -> str:
+def _checked_key(key: str, variable: str) -> str:
     if not key:
-        raise ValueError("TOPO_API_KEY is empty")
+        raise ValueError(f"{variable} is empty")
     if not re.fullmatch("[!-~]+", key):
-        raise ValueError("TOPO_API_KEY contains white space, such as a line break, or a character that no key has")
+        raise ValueError(f"{variable} contains white space, such as a line break, or a character that no key has")
     return key

@@ -37,6 +37,8 @@ FIRST_DAY = date(2026, 3, 1)
 SETTINGS = get_settings()
 DAILY = daily_partitions(SETTINGS)
 ACTIVITIES = dg.AssetKey(["topo", "activities"])
+BY_DAY = dg.AssetKey(["engagement", "sequence_activity"])
+LIST_ASSETS = [dg.AssetKey(["topo", "sequence_templates"])]
 WORLD = World(11, scale=0.1)  # shared: it computes each day once, and its days never change
 
 
@@ -124,7 +126,7 @@ class Pipeline:
 
     def read(self, days: Sequence[date], *, checked: bool = False) -> dg.ExecuteInProcessResult:
         """Read the days from the first to the last in a run of the activities alone."""
-        request = run_request(Request(days[0], days[-1], ""))
+        request = run_request(Request(days[0], days[-1], ""), SETTINGS)
         return self.only("activities", checked=checked).run(request)
 
     def run(self, request: dg.RunRequest, job: str = "refresh", **config: Any) -> dg.ExecuteInProcessResult:

@@ -1,13 +1,15 @@
 """Definitions with some of their assets: tables and checks take most of a run's time."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from topo_pipeline import definitions
+from topo_pipeline.defs import code_location
 from topo_pipeline.engagement.tables import tables
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pytest
 
     from topo_pipeline.settings import Settings
@@ -15,21 +17,26 @@ if TYPE_CHECKING:
 LANDED = ("activities", "sequence_templates")
 
 
-def reuse_metric_tables(patch: "pytest.MonkeyPatch") -> None:
-    """Build the assets of the metric tables, most of the code location, once for equal settings.
+def reuse_assets(patch: "pytest.MonkeyPatch") -> None:
+    """Build the metric tables and the checks, most of the code location, once for equal settings.
 
     They don't depend on where Topo and the warehouse are.
     """
-    built, make = {}, definitions.metric_tables
+    for name in ("metric_tables", "asset_checks"):
+        patch.setattr(code_location, name, _reusing(getattr(code_location, name)))
 
-    def reused(settings: "Settings") -> list[dg.AssetsDefinition]:
+
+def _reusing(make: "Callable[[Settings], list[Any]]") -> "Callable[[Settings], list[Any]]":
+    built: dict[Any, list[Any]] = {}
+
+    def reused(settings: "Settings") -> list[Any]:
         anywhere = settings.model_copy(update=dict.fromkeys(("api_url", "api_key", "warehouse")))
         key = repr(anywhere), tuple(tables().values())
         if key not in built:
             built[key] = make(settings)
         return built[key]
 
-    patch.setattr(definitions, "metric_tables", reused)
+    return reused
 
 
 def with_only(built: dg.Definitions, *assets: str, checked: bool = False) -> dg.Definitions:

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from topo_pipeline.defs.executor import one_process
-from topo_pipeline_tests.defs.conftest import instance_of
+from topo_pipeline_tests.defs.conftest import SETTINGS, instance_of
 
 
 @dg.op(out=dg.Out(dg.Nothing))
@@ -25,7 +25,7 @@ def other() -> None:
     """Need nothing."""
 
 
-@dg.job(executor_def=one_process)
+@dg.job(executor_def=one_process(SETTINGS))
 def refreshing() -> None:
     """A step that fails, two that need it in turn, and one that does not."""
     count.alias("check")(count(read()))

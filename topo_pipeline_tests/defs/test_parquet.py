@@ -5,15 +5,17 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 
-from topo_pipeline.defs.publish import parquet
-from topo_pipeline_tests.defs.conftest import NOW, Pipeline
+from topo_pipeline.defs.publish import published_assets
+from topo_pipeline_tests.defs.conftest import NOW, SETTINGS, Pipeline
 from topo_pipeline_tests.engagement.helpers import TABLES
+
+[PARQUET] = [asset for asset in published_assets(SETTINGS) if asset.key.path[-1] == "parquet"]
 
 
 def materialize(pipeline: Pipeline, report_dir: Path) -> dg.ExecuteInProcessResult:
     settings = pipeline.definitions.resources["settings"].model_copy(update={"report_dir": report_dir})
     resources = {"settings": settings, "warehouse": pipeline.warehouse, "clock": lambda: NOW}
-    return dg.materialize([parquet], resources=resources, instance=pipeline.instance, raise_on_error=False)
+    return dg.materialize([PARQUET], resources=resources, instance=pipeline.instance, raise_on_error=False)
 
 
 def test_the_export_is_in_the_report_dir_and_its_size_is_metadata(copied: Pipeline, tmp_path: Path) -> None:
@@ -31,7 +33,7 @@ def test_the_export_is_in_the_report_dir_and_its_size_is_metadata(copied: Pipeli
 
 
 def test_the_asset_depends_on_every_table_that_it_exports() -> None:
-    above = {key.to_user_string() for key in parquet.dependency_keys}
+    above = {key.to_user_string() for key in PARQUET.dependency_keys}
     assert above == {"topo/activities", "topo/sequence_templates", *(f"engagement/{name}" for name in TABLES)}
 
 

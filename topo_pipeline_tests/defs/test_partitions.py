@@ -89,7 +89,7 @@ def test_an_earlier_start_date_adds_partitions_and_keeps_what_has_landed(
         loads = late.rows(ledger)
     with pipeline_over(tmp_path, api_key, home=home, start_date="2026-03-01") as early:
         assert _landed(early) == {day: day in landed for day in days(20)}
-        assert last_loads(early.instance).keys() == set(landed)
+        assert last_loads(early.instance, SETTINGS).keys() == set(landed)
         assert early.only("activities", "sequence_activity").backfill(added).problems == ()
         assert _landed(early) == {day: day in [*added, *landed] for day in days(20)}
         assert early.rows(ledger)[len(added) :] == loads

@@ -10,12 +10,13 @@ import pytest
 from dagster import AssetRecordsFilter
 from dagster._core.storage.tags import TagType, get_tag_type
 
-from topo_pipeline.defs.partitions import BY_DAY, range_tags
+from topo_pipeline.defs.partitions import range_tags
 from topo_pipeline.orchestration.ranged_runs import Outcome
 from topo_pipeline.report.looks import LOOKS
 from topo_pipeline_tests.conftest import API_KEY
 from topo_pipeline_tests.defs.conftest import (
     ACTIVITIES,
+    BY_DAY,
     DAILY,
     LAST_DAYS,
     NOW,

@@ -11,9 +11,9 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from topo_pipeline.automation.facts import LastLoad, RunInProgress
 from topo_pipeline.definitions import defs
 from topo_pipeline.defs import records
-from topo_pipeline.defs.partitions import ACTIVITIES, range_tags
+from topo_pipeline.defs.partitions import range_tags
 from topo_pipeline.defs.records import failed_days, has_run_in_progress, last_loads, runs_in_progress
-from topo_pipeline_tests.defs.conftest import FIRST_DAY, SETTINGS, Pipeline, days
+from topo_pipeline_tests.defs.conftest import ACTIVITIES, FIRST_DAY, SETTINGS, Pipeline, days
 
 AFTER = datetime(2026, 2, 28, 23, 59, 59, 123_457, tzinfo=UTC)
 BEFORE = datetime(2026, 3, 2, tzinfo=UTC)
@@ -52,14 +52,14 @@ def test_last_loads_returns_the_last_load_of_each_day(
         "SELECT day, max_by((asked_after, asked_before, api_total_count, is_open), finished_at) FROM topo.loads"
         " GROUP BY day"
     )
-    assert last_loads(pipeline.instance) == {day: LastLoad(*load) for day, load in ledger}
-    assert last_loads(pipeline.instance, days(2)).keys() == set(days(2))
-    assert last_loads(pipeline.instance, []) == {}
+    assert last_loads(pipeline.instance, SETTINGS) == {day: LastLoad(*load) for day, load in ledger}
+    assert last_loads(pipeline.instance, SETTINGS, days(2)).keys() == set(days(2))
+    assert last_loads(pipeline.instance, SETTINGS, []) == {}
 
 
 def test_bounds_keep_their_microseconds(instance: dg.DagsterInstance) -> None:
     land(instance, FIRST_DAY)
-    assert last_loads(instance) == {FIRST_DAY: loaded()}
+    assert last_loads(instance, SETTINGS) == {FIRST_DAY: loaded()}
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,12 @@ def test_an_event_without_a_load_does_not_hide_earlier_loads(
         land(instance, day, facts(6))
         land(instance, day, other)
     land(instance, two, facts(8))
-    assert last_loads(instance) == {one: loaded(6), two: loaded(8)}
+    assert last_loads(instance, SETTINGS) == {one: loaded(6), two: loaded(8)}
 
 
 def test_a_day_with_only_events_without_a_load_is_landed_and_its_load_unknown(instance: dg.DagsterInstance) -> None:
     land(instance, FIRST_DAY, {})
-    assert last_loads(instance) == {FIRST_DAY: None}
+    assert last_loads(instance, SETTINGS) == {FIRST_DAY: None}
 
 
 def test_many_days_are_read_in_few_queries(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +92,7 @@ def test_many_days_are_read_in_few_queries(instance: dg.DagsterInstance, monkeyp
     fetch = instance.fetch_materializations
     monkeypatch.setattr(instance, "fetch_materializations", lambda *a: asked.append(a) or fetch(*a))
     monkeypatch.setattr(records, "_BATCH", 40)
-    assert last_loads(instance) == {day: loaded(day.toordinal()) for day in many}
+    assert last_loads(instance, SETTINGS) == {day: loaded(day.toordinal()) for day in many}
     assert len(asked) == 3
 
 
@@ -126,10 +126,10 @@ def test_runs_that_read_no_days_are_ignored(instance: dg.DagsterInstance) -> Non
     start(instance, asset_selection=frozenset({dg.AssetKey(["engagement", "sequence_activity"])}))
     start(instance, tags={})
     replies = defs.resolve_job_def("reread_replies")
-    assert not has_run_in_progress(instance, "reread_replies")
+    assert not has_run_in_progress(instance, SETTINGS, "reread_replies")
     instance.create_run_for_job(replies, status=RUNNING)
     assert runs_in_progress(instance, SETTINGS) == []
-    assert has_run_in_progress(instance, "reread_replies")
+    assert has_run_in_progress(instance, SETTINGS, "reread_replies")
 
 
 @pytest.mark.parametrize(

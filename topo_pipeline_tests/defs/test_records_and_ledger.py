@@ -11,7 +11,7 @@ import pytest
 from topo_pipeline.defs.records import Disagreement, compare, lost_days, recorded_loads
 from topo_pipeline.defs.schedules import nightly_refresh_schedule
 from topo_pipeline_tests.conftest import API_KEY
-from topo_pipeline_tests.defs.conftest import NOW, Pipeline, days, pipeline_over
+from topo_pipeline_tests.defs.conftest import NOW, SETTINGS, Pipeline, days, pipeline_over
 from topo_pipeline_tests.defs.test_schedules import Tick
 from topo_pipeline_tests.warehouse.builders import path_of
 
@@ -59,11 +59,11 @@ def errors(pipeline: Pipeline, result: dg.ExecuteInProcessResult) -> list[str]:
 
 
 def recorded_days_of(pipeline: Pipeline) -> Sequence[str]:
-    return sorted(key for key, _ in recorded_loads(pipeline.instance))
+    return sorted(key for key, _ in recorded_loads(pipeline.instance, SETTINGS))
 
 
 def test_a_lost_warehouse_is_an_error_in_the_next_run_and_is_read_again_at_night(pipeline: Pipeline) -> None:
-    assert compare(pipeline.instance, pipeline.warehouse) == Disagreement()
+    assert compare(pipeline.instance, SETTINGS, pipeline.warehouse) == Disagreement()
     path_of(pipeline.warehouse).unlink()
     result = pipeline.read([TEN_DAYS[-2]])
     assert result.success
@@ -73,12 +73,12 @@ def test_a_lost_warehouse_is_an_error_in_the_next_run_and_is_read_again_at_night
     before, after = GAP - timedelta(days=1), GAP + timedelta(days=1)
     for first, last in ((LANDED[0], before), (after, LANDED[-1])):
         assert f"topo-pipeline backfill {first} {last}" in error
-    assert lost_days(pipeline.instance) == set(LANDED)
+    assert lost_days(pipeline.instance, SETTINGS) == set(LANDED)
     assert requested_at_night(pipeline) == TEN_DAYS
 
     assert pipeline.read(TEN_DAYS).success
-    assert lost_days(pipeline.instance) == set()
-    assert compare(pipeline.instance, pipeline.warehouse) == Disagreement()
+    assert lost_days(pipeline.instance, SETTINGS) == set()
+    assert compare(pipeline.instance, SETTINGS, pipeline.warehouse) == Disagreement()
     assert requested_at_night(pipeline) == TEN_DAYS[-4:]  # as every night
 
 
@@ -86,7 +86,7 @@ def test_days_of_a_lost_warehouse_that_have_landed_again_are_not_requested(pipel
     path_of(pipeline.warehouse).unlink()
     assert pipeline.read([TEN_DAYS[-2]]).success
     assert pipeline.read(TEN_DAYS[:3]).success
-    assert lost_days(pipeline.instance) == set(LANDED[3:])
+    assert lost_days(pipeline.instance, SETTINGS) == set(LANDED[3:])
     assert requested_at_night(pipeline) == TEN_DAYS[3:]
 
 
@@ -97,7 +97,7 @@ def test_after_a_wrong_path_is_corrected_the_warehouse_is_not_read_again(pipelin
     elsewhere.replace(right)
     result = pipeline.read([TEN_DAYS[-1]])
     assert result.success
-    assert lost_days(pipeline.instance) == {TEN_DAYS[-2]}  # landed in the other file
+    assert lost_days(pipeline.instance, SETTINGS) == {TEN_DAYS[-2]}  # landed in the other file
     assert requested_at_night(pipeline) == [GAP, *TEN_DAYS[-4:]]
 
 
@@ -112,7 +112,7 @@ def test_after_a_lost_home_the_next_run_records_every_landed_day_and_gaps_are_re
         [error] = errors(with_new_home, result)
         assert error.startswith("Dagster had no record of the last load of these landed days")
         assert recorded_days_of(with_new_home) == [str(day) for day in [*LANDED, TEN_DAYS[-1]]]
-        assert compare(with_new_home.instance, with_new_home.warehouse) == Disagreement()
+        assert compare(with_new_home.instance, SETTINGS, with_new_home.warehouse) == Disagreement()
         assert requested_at_night(with_new_home) == [GAP, *TEN_DAYS[-4:]]
 
 
@@ -120,7 +120,7 @@ def test_days_whose_restored_loads_are_older_are_read_again(pipeline: Pipeline, 
     backup = Path(shutil.copy(path_of(pipeline.warehouse), tmp_path / "backup.duckdb"))
     assert pipeline.read(LANDED[:2]).success
     backup.replace(path_of(pipeline.warehouse))
-    assert compare(pipeline.instance, pipeline.warehouse) == Disagreement(lost=tuple(LANDED[:2]))
+    assert compare(pipeline.instance, SETTINGS, pipeline.warehouse) == Disagreement(lost=tuple(LANDED[:2]))
     assert pipeline.read([TEN_DAYS[-2]]).success
     assert requested_at_night(pipeline) == [*LANDED[:2], GAP, *TEN_DAYS[-4:]]
 
@@ -140,4 +140,4 @@ def test_observations_with_other_metadata_are_ignored(tmp_path: Path, api_key: s
         pipeline.instance.report_runless_asset_event(
             dg.AssetObservation(dg.AssetKey(["topo", "activities"]), metadata=metadata)
         )
-        assert lost_days(pipeline.instance) == set()
+        assert lost_days(pipeline.instance, SETTINGS) == set()

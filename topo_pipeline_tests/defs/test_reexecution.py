@@ -51,7 +51,7 @@ def test_re_executions_read_only_the_refused_day_until_it_lands(
     monkeypatch.setitem(globals(), "_current", [pipeline.only("activities")])
     pipeline.api.miscounted.add(BAD_DAY)
     first = pipeline.read(RANGE).run_id
-    known = last_loads(pipeline.instance)
+    known = last_loads(pipeline.instance, SETTINGS)
 
     second, success, read = re_execute(pipeline, first, dg.ReexecutionOptions(first))
     assert (success, read) == (False, [])
@@ -61,7 +61,7 @@ def test_re_executions_read_only_the_refused_day_until_it_lands(
     third, success, read = re_execute(pipeline, second, dg.ReexecutionOptions.from_failure(second, pipeline.instance))
     assert (success, read) == (True, [BAD_DAY])
     assert statuses(pipeline) == ["MATERIALIZED"] * 3
-    assert {day: last_loads(pipeline.instance)[day] for day in GOOD_DAYS} == known
+    assert {day: last_loads(pipeline.instance, SETTINGS)[day] for day in GOOD_DAYS} == known
     recorded = {str(found.load_id): found.day for found in recorded_days(pipeline.instance, NOW, SETTINGS)}
     assert recorded == loads(pipeline)
 

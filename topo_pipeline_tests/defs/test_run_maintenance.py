@@ -12,12 +12,19 @@ import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from topo_pipeline.automation import pruning
-from topo_pipeline.defs.partitions import ACTIVITIES
 from topo_pipeline.defs.records import failed_days, last_loads, recorded_days
 from topo_pipeline.defs.resources import utc_now
 from topo_pipeline.defs.run_maintenance import old_records_sensor
 from topo_pipeline.settings import Settings
-from topo_pipeline_tests.defs.conftest import SETTINGS, Pipeline, days, instance_of, last_check, pipeline_over
+from topo_pipeline_tests.defs.conftest import (
+    ACTIVITIES,
+    SETTINGS,
+    Pipeline,
+    days,
+    instance_of,
+    last_check,
+    pipeline_over,
+)
 from topo_pipeline_tests.defs.test_records import land
 from topo_pipeline_tests.warehouse.builders import path_of
 
@@ -46,7 +53,7 @@ def facts(pipeline: Pipeline) -> tuple[object, ...]:
     """Return what sensors, schedules, checks and alerts read."""
     instance = pipeline.instance
     return (
-        last_loads(instance),
+        last_loads(instance, SETTINGS),
         failed_days(instance, days(9), SETTINGS),
         recorded_days(instance, utc_now(), SETTINGS),
         last_check(pipeline),

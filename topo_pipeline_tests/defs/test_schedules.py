@@ -10,9 +10,7 @@ import dagster as dg
 import pytest
 
 from topo_pipeline.defs import schedules
-from topo_pipeline.defs.activities import LIST_ASSETS
-from topo_pipeline.defs.partitions import BY_DAY
-from topo_pipeline_tests.defs.conftest import ACTIVITIES, NOW, Pipeline, pipeline_over
+from topo_pipeline_tests.defs.conftest import ACTIVITIES, BY_DAY, LIST_ASSETS, NOW, Pipeline, pipeline_over
 from topo_pipeline_tests.defs.test_records import land
 from topo_pipeline_tests.warehouse.builders import path_of
 

@@ -9,12 +9,11 @@ import pytest
 from dagster import AssetRecordsFilter
 from PIL import Image
 
-from topo_pipeline.defs.activities import LIST_ASSETS
 from topo_pipeline.defs.metric_tables import metric_tables
-from topo_pipeline.defs.partitions import BY_DAY, RANGE_END, RANGE_START, range_tags
+from topo_pipeline.defs.partitions import RANGE_END, RANGE_START, range_tags
 from topo_pipeline.engagement.tables import days_behind
 from topo_pipeline.settings import Settings
-from topo_pipeline_tests.defs.conftest import ACTIVITIES, LAST_DAYS, SOME, Pipeline, days
+from topo_pipeline_tests.defs.conftest import ACTIVITIES, BY_DAY, LAST_DAYS, LIST_ASSETS, SOME, Pipeline, days
 from topo_pipeline_tests.defs.test_records import land
 from topo_pipeline_tests.engagement.helpers import TABLES
 from topo_pipeline_tests.warehouse.builders import path_of

@@ -20,16 +20,15 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.types import DaemonHeartbeat
 
 from topo_pipeline.definitions import defs
-from topo_pipeline.defs.jobs import refresh
-from topo_pipeline.defs.partitions import ACTIVITIES
 from topo_pipeline.defs.records import load_metadata, why_refused
 from topo_pipeline.doctor import Finding, landed
 from topo_pipeline.orchestration import ranged_runs as runs
 from topo_pipeline.orchestration.instance import POOLS
-from topo_pipeline.settings import Settings
+from topo_pipeline.settings import Settings, get_settings
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load
 from topo_pipeline.warehouse.workspace import bind_timezone
+from topo_pipeline_tests.defs.conftest import ACTIVITIES
 from topo_pipeline_tests.doctor.conftest import Examine, now
 from topo_pipeline_tests.orchestration.test_orphaned_runs import prepared, started
 from topo_pipeline_tests.warehouse.builders import LANDED, activity, land_into, noon, path_of, reading
@@ -264,7 +263,12 @@ def test_a_run_in_progress_is_reported_and_not_changed(finds: Examine, instance:
 
 def test_refused_days_are_named(finds: Examine, instance: dg.DagsterInstance, days_ago: DaysAgo) -> None:
     [activities] = [asset for asset in defs.assets or () if asset.key == ACTIVITIES]
-    reading = dg.Definitions([activities], jobs=[refresh], resources=defs.resources, executor=defs.executor)
+    reading = dg.Definitions(
+        [activities],
+        jobs=[job for job in defs.jobs or () if job.name == "refresh"],
+        resources=defs.resources,
+        executor=defs.executor,
+    )
     with stamina.set_testing(True, attempts=1):
         # The tests' default API can't be reached.
         outcome = runs.backfill(reading, [days_ago(3)], instance=instance, on_progress=lambda _: None)
@@ -279,7 +283,7 @@ def test_refused_days_are_named(finds: Examine, instance: dg.DagsterInstance, da
     said, again = found.do.splitlines()
     assert said == f"Reason for {reason} To try again:"
     assert again in command
-    assert why_refused(instance, days_ago(4)) is None
+    assert why_refused(instance, get_settings(), days_ago(4)) is None
 
 
 def switch(instance: dg.DagsterInstance, schedule: str, status: InstigatorStatus) -> None:

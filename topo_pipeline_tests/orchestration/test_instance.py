@@ -18,6 +18,7 @@ from topo_pipeline.sandbox.demo import FOLDER
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline_tests.command_line import answer, assert_one_sentence
+from topo_pipeline_tests.defs.conftest import SETTINGS
 from topo_pipeline_tests.limits import umask
 from topo_pipeline_tests.orchestration.test_orphaned_runs import prepared, started
 
@@ -200,5 +201,5 @@ def test_the_process_of_a_run_in_progress_is_named_only_on_this_machine(tmp_path
     with opened(prepared(tmp_path / "home")) as instance:
         started(instance, f"{machine}:4321:{{run}}")
         with pytest.raises(UnderWay, match="is in progress. Wait for it to end, or stop it in Dagster's UI") as error:
-            require_no_runs_under_way(instance)
+            require_no_runs_under_way(instance, SETTINGS)
     assert ("end its process 4321 (kill 4321)" in str(error.value)) is (machine != "elsewhere")

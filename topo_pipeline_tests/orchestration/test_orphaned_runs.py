@@ -23,13 +23,12 @@ from topo_pipeline.definitions import defs
 from topo_pipeline.defs import run_maintenance
 from topo_pipeline.defs.executor import one_process
 from topo_pipeline.defs.notifications import outcomes
-from topo_pipeline.defs.partitions import ACTIVITIES
 from topo_pipeline.defs.run_maintenance import fail_orphaned_runs, killed_runs_sensor, owner_tag
 from topo_pipeline.orchestration.errors import AlreadyReading
 from topo_pipeline.orchestration.instance import prepare, require_no_reader
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline_tests.conftest import PATIENCE
-from topo_pipeline_tests.defs.conftest import follow_up
+from topo_pipeline_tests.defs.conftest import ACTIVITIES, SETTINGS, follow_up
 from topo_pipeline_tests.engagement.helpers import TABLES
 from topo_pipeline_tests.orchestration.test_dev import until
 from topo_pipeline_tests.orchestration.test_killed_runs import RANGE, PausedSandbox
@@ -100,24 +99,24 @@ def slots(instance: dg.DagsterInstance) -> tuple[int, int]:
 
 def test_the_sensor_fails_an_orphaned_run_releases_its_slot_and_the_tables_follow(killed: dg.DagsterInstance) -> None:
     with pytest.raises(AlreadyReading):
-        require_no_reader(killed)
+        require_no_reader(killed, SETTINGS)
     assert follow_up(killed) is None
 
-    with dg.build_sensor_context(instance=killed) as context:
+    with dg.build_sensor_context(instance=killed, resources={"settings": SETTINGS}) as context:
         killed_runs_sensor.evaluate_tick(context)
 
     assert statuses(killed) == [FAILURE]
     assert slots(killed) == (0, 1)
-    require_no_reader(killed)
+    require_no_reader(killed, SETTINGS)
     request = follow_up(killed)
     assert request is not None
     assert {key.path[-1] for key in request.asset_selection or ()} == set(TABLES)
 
 
 def test_an_orphaned_run_is_reported_as_a_failure_of_its_step(killed: dg.DagsterInstance) -> None:
-    [run_id] = fail_orphaned_runs(killed)
+    [run_id] = fail_orphaned_runs(killed, SETTINGS)
     [record] = killed.get_run_records()
-    [failure] = outcomes(killed, [record], [], []).failures
+    [failure] = outcomes(killed, SETTINGS, [record], [], []).failures
     assert failure == Failure("topo/activities", failure.at, run_id.partition("-")[0], "Its process was killed.")
 
 
@@ -140,7 +139,7 @@ def test_without_the_sensor_run_monitoring_fails_it_after_the_maximum_runtime(ki
     assert slots(killed) == (0, 1)
 
 
-@dg.job(executor_def=one_process)
+@dg.job(executor_def=one_process(SETTINGS))
 def nothing() -> None:
     """No step."""
 
@@ -172,17 +171,17 @@ def zombie() -> Iterator[int]:
 
 def test_a_run_of_a_zombie_process_is_failed(instance: dg.DagsterInstance, zombie: int) -> None:
     run = started(instance, f"{HERE}:{zombie}:{{run}}")
-    assert fail_orphaned_runs(instance) == [run.run_id]
-    assert fail_orphaned_runs(instance) == []
+    assert fail_orphaned_runs(instance, SETTINGS) == [run.run_id]
+    assert fail_orphaned_runs(instance, SETTINGS) == []
 
 
 def test_a_process_that_started_after_the_run_is_not_its_owner(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = started(instance, f"{HERE}:{os.getpid()}:{{run}}")
-    assert fail_orphaned_runs(instance) == []
+    assert fail_orphaned_runs(instance, SETTINGS) == []
     monkeypatch.setattr(run_maintenance, "_CLOCKS_DIFFER", -timedelta(days=1).total_seconds())
-    assert fail_orphaned_runs(instance) == [run.run_id]
+    assert fail_orphaned_runs(instance, SETTINGS) == [run.run_id]
 
 
 @pytest.mark.parametrize(
@@ -192,7 +191,7 @@ def test_a_process_that_started_after_the_run_is_not_its_owner(
 )
 def test_a_run_of_an_unknown_process_is_not_changed(instance: dg.DagsterInstance, zombie: int, owner: str) -> None:
     started(instance, owner.format(pid=zombie))
-    assert fail_orphaned_runs(instance) == []
+    assert fail_orphaned_runs(instance, SETTINGS) == []
     assert statuses(instance) == [STARTED]
 
 
@@ -210,7 +209,7 @@ def test_an_invalid_owner_tag_fails_no_run_and_raises_no_error(form: str, text: 
     tagged = run.with_tags({".dagster/topo_pipeline_owner": form.format(text).replace("RUN", run.run_id)})
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_run(tagged)
-        assert fail_orphaned_runs(instance) == []
+        assert fail_orphaned_runs(instance, SETTINGS) == []
 
 
 def test_every_run_is_tagged_with_its_process(tmp_path: Path) -> None:
@@ -219,4 +218,5 @@ def test_every_run_is_tagged_with_its_process(tmp_path: Path) -> None:
         [run] = instance.get_runs()
     assert result.success
     assert owner_tag(run.run_id).items() <= run.tags.items()
-    assert defs.executor is one_process
+    assert isinstance(defs.executor, dg.ExecutorDefinition)
+    assert defs.executor.name == one_process(SETTINGS).name

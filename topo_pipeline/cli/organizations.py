@@ -1,0 +1,94 @@
+"""The command `organizations`."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from topo_pipeline.cli.console import PATIENCE, AsJson, fail, now, out, quiet, relative, report_errors, show_json
+from topo_pipeline.common.text import counted
+from topo_pipeline.days import last_due_day
+from topo_pipeline.settings import Settings, SettingsError, base_settings, of_organizations
+
+
+@dataclass(frozen=True)
+class _Organization:
+    """One line of the list."""
+
+    name: str
+    warehouse: str | None
+    complete: str | None
+    activities: int | None
+    status: str
+
+
+def organizations(
+    write: Annotated[
+        bool, typer.Option("--write", help="Write workspace.yaml, with a code location for each, next to the file.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the organizations in organizations.toml, and how far each has been read.
+
+    Exits with 1 if the settings of one can't be used.
+
+    \b
+    Examples:
+      topo-pipeline organizations
+      topo-pipeline organizations --write
+    """
+    with report_errors(), quiet():
+        file, found = base_settings().organizations_file, of_organizations()
+        if file is None or found is None:
+            fail("There is no organizations.toml. The documentation says what it contains: docs/scale.md")
+        listed = [_look_at(name, settings) for name, settings in found.items()]
+        if write:
+            from topo_pipeline.templates import workspace
+            from topo_pipeline.templates import write as write_file
+
+            target = file.with_name("workspace.yaml")
+            write_file(workspace(found), target)
+    if as_json:
+        show_json([vars(each) for each in listed])
+    else:
+        _show(listed)
+        if write:
+            _say(f"Written: {relative(str(target))}. Dagster's own commands use it: dagster dev -w workspace.yaml")
+    if any(isinstance(settings, SettingsError) for settings in found.values()):
+        raise typer.Exit(1)
+
+
+def _look_at(name: str, settings: Settings | SettingsError) -> _Organization:
+    from topo_pipeline.warehouse.connection import Warehouse
+    from topo_pipeline.warehouse.errors import WarehouseError
+    from topo_pipeline.warehouse.ledger import ledger_status
+
+    if isinstance(settings, SettingsError):
+        return _Organization(name, None, None, None, str(settings))
+    warehouse = Warehouse.of(settings, wait_seconds=PATIENCE)
+    if settings.api_key is None:
+        return _Organization(name, warehouse.name, None, None, f"{settings.key_variable} is not set.")
+    try:
+        if not warehouse.exists():
+            return _Organization(name, warehouse.name, None, 0, "No day has landed yet.")
+        with warehouse.reader() as connection:
+            days = ledger_status(connection, last_due_day(now(), settings.zone))
+    except WarehouseError as error:
+        return _Organization(name, warehouse.name, None, None, str(error))
+    missing = {*days.missing, *days.unclosed}
+    status = f"{counted(len(missing), 'day')} missing." if missing else "No day is missing."
+    return _Organization(name, warehouse.name, str(days.complete) if days.complete else None, days.activities, status)
+
+
+def _show(listed: list[_Organization]) -> None:
+    table = Table("Organization", "Complete up to", "Activities", "Status")
+    for each in listed:
+        row: list[Any] = [each.name, each.complete or "–", "–" if each.activities is None else f"{each.activities:,}"]
+        table.add_row(*row, escape(each.status))
+    out.print(table)
+
+
+def _say(sentence: str) -> None:
+    out.print(escape(sentence), soft_wrap=True, highlight=False)

@@ -1,0 +1,50 @@
+"""Names in Dagster: asset keys, pools, and the tag of an organization's runs.
+
+With several organizations, keys begin and pools end with the name of one. What is read from Dagster's records is
+limited to its keys and its runs, because all share one instance.
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from topo_pipeline.settings import Settings
+
+ACTIVITIES = ("topo", "activities")
+OWNERS = ["team:revenue-operations"]
+_ORGANIZATION = "organization"
+
+
+def asset_key(settings: Settings, *path: str) -> dg.AssetKey:
+    """Return the key of an asset, such as `topo/activities`."""
+    return dg.AssetKey([*([settings.organization] if settings.organization else []), *path])
+
+
+def activities(settings: Settings) -> dg.AssetKey:
+    """Return the key of the activities."""
+    return asset_key(settings, *ACTIVITIES)
+
+
+def by_day(settings: Settings) -> dg.AssetKey:
+    """Return the key of the table that is built by day."""
+    return asset_key(settings, "engagement", "sequence_activity")
+
+
+def table_of(key: dg.AssetKey) -> tuple[str, str]:
+    """Return the schema and name of an asset, without the organization."""
+    return key.path[-2], key.path[-1]
+
+
+def pool(settings: Settings, name: str) -> str:
+    """Return the pool with this purpose: `topo_api`, whose steps read Topo, or `warehouse`, whose steps write it."""
+    return f"{name}_{settings.organization}" if settings.organization else name
+
+
+def run_tags(settings: Settings) -> dict[str, str]:
+    """Return the tag that every run of an organization has."""
+    return {_ORGANIZATION: settings.organization} if settings.organization else {}
+
+
+def runs_filter(settings: Settings, *, tags: dict[str, str] | None = None, **limits: Any) -> dg.RunsFilter:
+    """Return a filter for the runs of the organization."""
+    return dg.RunsFilter(tags={**run_tags(settings), **(tags or {})}, **limits)

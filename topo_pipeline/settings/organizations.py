@@ -1,0 +1,161 @@
+"""Several organizations: a TOML file with a table for each, named after it, whose keys are settings.
+
+A key is a setting's name in lower case without `TOPO_`. `api_key_variable = "ACME_KEY"` takes the value from the
+variable `ACME_KEY`; secrets can only be given like this. What a table leaves out comes from the environment. Places
+that two organizations must not share get the organization's name.
+"""
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import PrivateAttr
+
+from topo_pipeline.settings.model import Settings
+from topo_pipeline.settings.values import LAKE, SHARED_LAKE
+
+Tables = dict[str, dict[str, Any]]
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
+_VARIABLE = "_variable"
+_OF_ALL = {"organization", "organizations_file", "dagster_home"}
+_FIELDS = {"rules" if name == "rules_file" else name: name for name in Settings.model_fields if name not in _OF_ALL}
+_SECRETS = {key for key, name in _FIELDS.items() if "SecretStr" in repr(Settings.model_fields[name].annotation)}
+_PLACES = {"warehouse", "lake_data_path", "report_dir", "rules"}
+# What tells the organizations apart. Taken from the environment, it would be the same for all.
+_OWN: dict[str, Any] = {"api_key": None, "heartbeat_url": None, "report_url": None}
+
+
+class Organization(Settings):
+    """The settings of one of several organizations."""
+
+    _key_variable: str = PrivateAttr()
+
+    def __init__(self, key_variable: str, **values: Any) -> None:
+        """Take the values, and the rest from the environment."""
+        super().__init__(**values)
+        self._key_variable = key_variable
+
+    @property
+    def key_variable(self) -> str:
+        """The variable that holds the API key."""
+        return self._key_variable
+
+
+def read(file: Path) -> Tables:
+    """Return the tables of the file, by the organization's name. Relative paths are resolved from the file's folder.
+
+    Raises:
+        ValueError: the file can't be read, has no table, or a name can't be an organization's.
+    """
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{file} can't be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+    if not tables:
+        raise ValueError(f"{file} has no organization. Add a table such as [acme] with api_key_variable")
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise ValueError(f"{file}: {name} must be in the table of an organization, such as [acme]")
+        if not _NAME.fullmatch(name):
+            rule = "begins with a letter and has up to 30 lower-case letters, digits and underscores"
+            raise ValueError(f"{file}: {name!r} can't be an organization's name, which {rule}")
+    return {name: {key: _beside(file, key, value) for key, value in table.items()} for name, table in tables.items()}
+
+
+def _beside(file: Path, key: str, value: Any) -> Any:
+    if key not in _PLACES or not isinstance(value, str) or "://" in value or value.startswith(SHARED_LAKE):
+        return value
+    scheme = LAKE if value.startswith(LAKE) else ""
+    return f"{scheme}{file.absolute().parent / Path(value.removeprefix(LAKE)).expanduser()}"
+
+
+def build(name: str, table: Mapping[str, Any], base: Settings, variables: Mapping[str, str]) -> Organization:
+    """Return the settings of an organization.
+
+    Args:
+        name: Its name.
+        table: Its table.
+        base: The settings of the environment, for what the table leaves out.
+        variables: The variables from which `..._variable` takes values.
+
+    Raises:
+        ValueError: a key is unknown or can't be used.
+        pydantic.ValidationError: a value is invalid.
+    """
+    values = {**_OWN, **_apart(name, base), **dict(_given(table, variables))}
+    if values["warehouse"].startswith(SHARED_LAKE):
+        values = {"lake_schema": name, **values}
+    aliases = {key: Settings.model_fields[field].validation_alias or field for key, field in _FIELDS.items()}
+    return Organization(
+        table["api_key_variable"],
+        organization=name,
+        **{str(aliases[key]): value for key, value in values.items()},
+    )
+
+
+def _given(table: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    if "api_key_variable" not in table:
+        raise ValueError("api_key_variable is missing: the name of the variable that holds the API key")
+    for given, value in table.items():
+        key = given.removesuffix(_VARIABLE)
+        if key not in _FIELDS:
+            near = get_close_matches(given, [*_FIELDS, *(f"{secret}{_VARIABLE}" for secret in _SECRETS)], 1)
+            raise ValueError(f"{given} is not a setting" + (f". Did you mean {near[0]}?" if near else ""))
+        if given == key and key in _SECRETS:
+            raise ValueError(f"{key} is a secret: set {key}{_VARIABLE} to the name of a variable that holds it")
+        if given != key and not isinstance(value, str):
+            raise ValueError(f"{given} must be the name of a variable")
+        yield key, value if given == key else variables.get(value)
+
+
+def _apart(name: str, base: Settings) -> dict[str, Any]:
+    """Return the places that are the organization's own, derived from those of the environment."""
+    own: dict[str, Any] = {
+        "warehouse": base.warehouse,
+        "report_dir": base.report_dir / name,
+        "publish_postgres_schema": f"{base.publish_postgres_schema}_{name}",
+        "publish_s3": base.publish_s3 and f"{base.publish_s3}/{name}",
+        "publish_iceberg": base.publish_iceberg and f"{base.publish_iceberg}_{name}",
+    }
+    if not base.warehouse.startswith(SHARED_LAKE):
+        scheme = LAKE if base.is_lake else ""
+        file = Path(base.warehouse.removeprefix(LAKE))
+        own["warehouse"] = f"{scheme}{file.with_name(f'{name}{file.suffix}')}"
+        own["lake_data_path"] = base.lake_data_path and f"{base.lake_data_path}/{name}"
+    return own
+
+
+def shared(organizations: Mapping[str, Settings]) -> dict[str, str]:
+    """Return what each organization has in common with another one and must not, as a sentence, by name."""
+    uses = {name: dict(_uses(settings)) for name, settings in organizations.items()}
+    count = Counter(use for own in uses.values() for use in own)
+    found: dict[str, str] = {}
+    for name, own in uses.items():
+        for use, what in own.items():
+            if count[use] > 1:
+                others = ", ".join(other for other, theirs in uses.items() if other != name and use in theirs)
+                found.setdefault(name, f"{what} is also that of {others}")
+    return found
+
+
+def _uses(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield what only one organization may use, and the key that says so."""
+    schema = settings.lake_schema if settings.warehouse.startswith(SHARED_LAKE) else ""
+    yield ("warehouse", settings.warehouse, schema), "lake_schema" if schema else "warehouse"
+    yield ("report_dir", str(settings.report_dir)), "report_dir"
+    if settings.api_key:  # each organization reads at its own pace
+        yield ("api_key", settings.api_key.get_secret_value()), f"the key in {settings.key_variable}"
+    if settings.publish_s3:
+        yield ("s3", settings.publish_s3), "publish_s3"
+    if settings.publish_postgres:
+        address = settings.publish_postgres.get_secret_value()
+        yield ("postgres", address, settings.publish_postgres_schema), "publish_postgres_schema"
+    if settings.publish_iceberg:
+        yield ("iceberg", settings.publish_iceberg), "publish_iceberg"
