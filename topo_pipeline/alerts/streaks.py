@@ -88,7 +88,7 @@ def find_alert(
     return Alert(began, tuple(subject for subject in failing if subject not in now)), now
 
 
-def message(alert: Alert) -> str:
+def message(alert: Alert, organization: str | None = None) -> str:
     """Return the alert as plain text of limited length."""
     in_order = sorted(alert.failing, key=lambda failure: (failure.at, failure.run or "", failure.reason))
     lines = [_line(list(alike)) for _, alike in groupby(in_order, key=attrgetter("run", "reason"))]
@@ -96,7 +96,7 @@ def message(alert: Alert) -> str:
         lines = [*lines[:MAX_LINES], f"… and {len(lines) - MAX_LINES} more reasons: see the runs in Dagster's UI."]
     if alert.recovered:
         lines.append(f"Recovered: {_joined(alert.recovered)}")
-    return "\n".join(["topo_pipeline", *lines])
+    return "\n".join([f"topo_pipeline, {organization}" if organization else "topo_pipeline", *lines])
 
 
 def _line(alike: Sequence[Failure]) -> str:

@@ -18,7 +18,7 @@ from rich.console import Console, ConsoleDimensions
 from rich.markup import escape
 
 from topo_pipeline.common.text import in_json, one_line
-from topo_pipeline.settings import SettingsError
+from topo_pipeline.settings import OrganizationError, SettingsError
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 5.0  # seconds to wait while another process writes to the warehouse
@@ -58,6 +58,11 @@ def report_errors() -> Iterator[None]:
 
     try:
         yield
+    except OrganizationError as error:
+        if not error.choices:
+            fail(str(error))
+        example = shlex.join(["--organization", error.choices[0], *sys.argv[1:]])
+        fail(f"{error} For example: {program()} {example}", 2)
     except (HomeUnusable, UnderWay, SettingsError, TopoError, WarehouseError) as error:
         fail(str(error))
     except OSError as error:

@@ -81,6 +81,7 @@ def _from_tables(make: Callable[..., _T]) -> _T:
             rules=settings.rules,
             now=now(),
             url=settings.report_url,
+            organization=settings.organization,
         )
 
 

@@ -71,7 +71,7 @@ def run_alert_sensor(
     found = outcomes(context.instance, settings, ended, checks, state.failing)
     alert, failing = find_alert(state.failing, found.failures, found.worked)
     if alert:
-        text, now = message(alert), clock()
+        text, now = message(alert, settings.organization), clock()
         fingerprint = sha256(f"{vars(destination)} {text}".encode()).hexdigest()[:16]
         if state.must_wait(fingerprint, now):
             return dg.SkipReason(f"The last message was not delivered. Next attempt: {state.next_attempt:{_MINUTE}}.")

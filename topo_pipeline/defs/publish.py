@@ -83,6 +83,7 @@ def write_report(warehouse: Warehouse, clock: Clock, settings: Settings) -> "Pub
                 rules=settings.rules,
                 now=clock(),
                 url=settings.report_url,
+                organization=settings.organization,
             )
     except OSError as error:
         raise dg.Failure(

@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from topo_pipeline.doctor.finding import Finding, ok, problem, warning
-from topo_pipeline.settings import Settings, SettingsError, get_settings, usable_settings, where_set
+from topo_pipeline.settings import OrganizationError, Settings, SettingsError, get_settings, usable_settings, where_set
 
 
 def look() -> tuple[Settings, list[Finding]]:
     """Return the settings, with defaults for invalid ones, and the findings about them."""
     try:
         settings = get_settings()
+    except OrganizationError:
+        raise  # there is no other workspace to check instead
     except SettingsError as error:
         return usable_settings(), [
             problem("settings", f"{str(error).rstrip('.')}.", "Correct it in .env or the environment.")

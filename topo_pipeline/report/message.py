@@ -19,10 +19,12 @@ class Message:
     """The message about a report.
 
     Attributes:
+        title: The title of the report.
         written: The day on which the report was written, in the reporting zone.
         where: The address or path of the report.
     """
 
+    title: str
     written: date
     where: str
 
@@ -35,7 +37,7 @@ class Message:
         return self._text(["Nothing to show yet."], _limits(facts))
 
     def _text(self, *paragraphs: list[str]) -> str:
-        parts = [[f"Engagement report, {day(self.written)}"], *paragraphs, [f"Report: {one_line(self.where, 1_000)}"]]
+        parts = [[f"{self.title}, {day(self.written)}"], *paragraphs, [f"Report: {one_line(self.where, 1_000)}"]]
         return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
 

@@ -123,6 +123,7 @@ def publish(
     rules: "Rules",
     now: datetime,
     url: str | None = None,
+    organization: str | None = None,
 ) -> Published:
     """Write the report from the current tables to `engagement_report.html` in `folder`, and keep it by its date.
 
@@ -133,12 +134,13 @@ def publish(
         rules: The rules that the tables were built with.
         now: The time shown in the report as the time of writing.
         url: Where others can open the report. By default its path.
+        organization: Shown in the title, if there are several.
 
     Raises:
         OSError: The folder can't be written.
         WarehouseError: The file exists and is not a regular file.
     """
-    page = render(connection, folder, timezone=timezone, rules=rules, now=now, url=url)
+    page = render(connection, folder, timezone=timezone, rules=rules, now=now, url=url, organization=organization)
     path = folder / FILE_NAME
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(path) as new:
@@ -156,13 +158,15 @@ def render(
     rules: "Rules",
     now: datetime,
     url: str | None = None,
+    organization: str | None = None,
 ) -> Page:
     """Render the report from the current tables, and compare it with those kept in `folder`. See `publish`."""
     zone = ZoneInfo(timezone)
     local = now.astimezone(zone)
     shown: dict[str, Any] = {"timezone": timezone, "written": f"{sentences.day(local.date())}, {local:%H:%M}"}
-    shown |= {"rules": rules, "missing": queries.missing_tables(connection)}
-    said = message.Message(local.date(), url or str(folder / FILE_NAME))
+    title = f"Engagement report of {organization}" if organization else "Engagement report"
+    shown |= {"title": title, "rules": rules, "missing": queries.missing_tables(connection)}
+    said = message.Message(title, local.date(), url or str(folder / FILE_NAME))
     if shown["missing"]:
         return Page(_html(shown), said.without_sequences([]))
     quality = queries.quality(connection, timezone, last_due_day(now, zone))

@@ -5,7 +5,7 @@ several organizations, the file `TOPO_ORGANIZATIONS` has the settings of each.
 """
 
 import os
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from functools import cache
 from typing import Any
 
@@ -20,6 +20,7 @@ from topo_pipeline.settings.values import A_DATA_PATH, LAKE, LOOPBACK, SHARED_LA
 __all__ = [
     "LAKE",
     "LOOPBACK",
+    "OrganizationError",
     "SHARED_LAKE",
     "Settings",
     "SettingsError",
@@ -44,6 +45,15 @@ class _FromEnvironmentAlone(Settings):
     model_config = SettingsConfigDict(env_file=None)
 
 
+class OrganizationError(SettingsError):
+    """No organization is chosen, or the settings of the chosen one can't be used."""
+
+    def __init__(self, sentence: str, choices: Sequence[str] = ()) -> None:
+        """Take the sentence and the names to choose from."""
+        super().__init__(sentence)
+        self.choices = choices
+
+
 def choose(organization: str) -> None:
     """Use the settings of this organization in this process and those it starts."""
     os.environ["TOPO_ORGANIZATION"] = organization
@@ -60,15 +70,14 @@ def get_settings() -> Settings:
     base = base_settings()
     if (found := of_organizations(base)) is None:
         if base.organization:
-            raise SettingsError("There is no organizations.toml in this folder, so no organization can be chosen.")
+            raise OrganizationError("There is no organizations.toml in this folder, so no organization can be chosen.")
         return base
     names = ", ".join(found)
     if base.organization is None:
-        raise SettingsError(
-            f"{base.organizations_file} has several organizations: {names}. Choose one with the option --organization,"
-            f" for example: topo-pipeline --organization {next(iter(found))} status"
-        )
-    chosen = found.get(base.organization, SettingsError(f"{base.organization} is none of the organizations: {names}."))
+        raise OrganizationError(f"{base.organizations_file} has the organizations {names}. Choose one.", [*found])
+    chosen = found.get(
+        base.organization, OrganizationError(f"{base.organization} is none of the organizations: {names}.")
+    )
     if isinstance(chosen, SettingsError):
         raise chosen
     return chosen
@@ -101,7 +110,7 @@ def of_organizations(base: Settings | None = None) -> dict[str, Settings | Setti
 
 
 def _invalid(base: Settings, name: str, why: str) -> SettingsError:
-    return SettingsError(f"{base.organizations_file}, [{name}]: {why}.")
+    return OrganizationError(f"{base.organizations_file}, [{name}]: {why}.")
 
 
 def base_settings() -> Settings:
