@@ -26,7 +26,7 @@ _OF_ALL = {"organization", "organizations_file", "dagster_home"}
 _FIELDS = {"rules" if name == "rules_file" else name: name for name in Settings.model_fields if name not in _OF_ALL}
 _SECRETS = {key for key, name in _FIELDS.items() if "SecretStr" in repr(Settings.model_fields[name].annotation)}
 _PLACES = {"warehouse", "lake_data_path", "report_dir", "rules"}
-# What tells the organizations apart. Taken from the environment, it would be the same for all.
+# Never taken from the environment, where it would be the same for all.
 _OWN: dict[str, Any] = {"api_key": None, "heartbeat_url": None, "report_url": None}
 
 
@@ -66,10 +66,10 @@ def read(file: Path) -> Tables:
         if not _NAME.fullmatch(name):
             rule = "begins with a letter and has up to 30 lower-case letters, digits and underscores"
             raise ValueError(f"{file}: {name!r} can't be an organization's name, which {rule}")
-    return {name: {key: _beside(file, key, value) for key, value in table.items()} for name, table in tables.items()}
+    return {name: {key: _next_to(file, key, value) for key, value in table.items()} for name, table in tables.items()}
 
 
-def _beside(file: Path, key: str, value: Any) -> Any:
+def _next_to(file: Path, key: str, value: Any) -> Any:
     if key not in _PLACES or not isinstance(value, str) or "://" in value or value.startswith(SHARED_LAKE):
         return value
     scheme = LAKE if value.startswith(LAKE) else ""

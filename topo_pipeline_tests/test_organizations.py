@@ -1,0 +1,248 @@
+"""organizations.toml: the settings of each organization, and what is wrong with them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from topo_pipeline.settings import OrganizationError, Settings, SettingsError, choose, get_settings, of_organizations
+from topo_pipeline_tests.command_line import answer, assert_one_sentence
+from topo_pipeline_tests.test_settings import bare  # noqa: F401 - a fixture
+
+LAKE = "ducklake:postgres:host=db.example.com dbname=lake"
+
+
+def organizations(folder: Path, text: str) -> dict[str, Settings | SettingsError]:
+    (folder / "organizations.toml").write_text(text)
+    found = of_organizations()
+    assert found is not None
+    return found
+
+
+def one(folder: Path, table: str) -> Settings:
+    [settings] = organizations(folder, f'[acme]\napi_key_variable = "ACME_KEY"\n{table}').values()
+    assert isinstance(settings, Settings), settings
+    return settings
+
+
+def problem(folder: Path, text: str) -> str:
+    [error] = [found for found in organizations(folder, text).values() if isinstance(found, SettingsError)]
+    return str(error)
+
+
+def test_without_the_file_there_are_no_organizations(bare: pytest.MonkeyPatch) -> None:  # noqa: F811
+    assert of_organizations() is None
+    assert get_settings().organization is None
+
+
+def test_a_key_comes_from_the_variable_that_is_named(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:  # noqa: F811
+    bare.setenv("TOPO_API_KEY", "topo_of_nobody")
+    assert one(tmp_path, "").api_key is None
+    (tmp_path / ".env").write_text("ACME_KEY=topo_of_acme\n")
+    settings = one(tmp_path, "")
+    assert settings.api_key is not None
+    assert settings.api_key.get_secret_value() == "topo_of_acme"
+    assert settings.key_variable == "ACME_KEY"
+
+
+def test_a_table_overrides_the_environment_and_leaves_the_rest_to_it(
+    bare: pytest.MonkeyPatch,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    bare.setenv("TOPO_TIMEZONE", "Asia/Tokyo")
+    bare.setenv("TOPO_LOOKBACK_DAYS", "7")
+    bare.setenv("TOPO_RULES", "/nowhere/rules.toml")
+    (tmp_path / "acme.toml").write_text("reply_window_days = 14\n")
+    bare.delenv("TOPO_RULES")
+    settings = one(tmp_path, 'timezone = "Europe/Paris"\nstart_date = 2025-11-03\nrules = "acme.toml"\n')
+    assert (settings.timezone, str(settings.start_date), settings.lookback_days) == ("Europe/Paris", "2025-11-03", 7)
+    assert settings.rules.reply_window_days == 14
+
+
+@pytest.mark.parametrize(
+    ("warehouse", "expected"),
+    [
+        ("data/topo.duckdb", ("data/acme.duckdb", "data/globex.duckdb")),
+        ("ducklake:lake/topo.ducklake", ("ducklake:lake/acme.ducklake", "ducklake:lake/globex.ducklake")),
+    ],
+)
+def test_each_has_a_warehouse_and_a_report_folder_of_its_own(
+    bare: pytest.MonkeyPatch,  # noqa: F811
+    tmp_path: Path,
+    warehouse: str,
+    expected: tuple[str, str],
+) -> None:
+    bare.setenv("TOPO_WAREHOUSE", warehouse)
+    found = organizations(tmp_path, '[acme]\napi_key_variable = "A"\n[globex]\napi_key_variable = "G"\n')
+    places = [settings.warehouse for settings in found.values() if isinstance(settings, Settings)]
+    assert tuple(place.replace(f"{tmp_path}/", "") for place in places) == expected
+    folders = [settings.report_dir for settings in found.values() if isinstance(settings, Settings)]
+    assert folders == [tmp_path / "data" / "report" / name for name in ("acme", "globex")]
+
+
+def test_in_a_lake_in_postgres_each_has_a_schema_of_its_own(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:  # noqa: F811
+    bare.setenv("TOPO_WAREHOUSE", LAKE)
+    bare.setenv("TOPO_LAKE_DATA_PATH", "s3://bucket/lake")
+    settings = one(tmp_path, "")
+    assert (settings.warehouse, settings.lake_schema, settings.lake_data_path) == (LAKE, "acme", "s3://bucket/lake")
+
+
+def test_what_is_published_is_apart_too(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:  # noqa: F811
+    for name, value in {"S3": "s3://bucket/topo", "POSTGRES": "host=db", "ICEBERG": "lakehouse.topo"}.items():
+        bare.setenv(f"TOPO_PUBLISH_{name}", value)
+    settings = one(tmp_path, "")
+    assert settings.publish_s3 == "s3://bucket/topo/acme"
+    assert settings.publish_postgres_schema == "topo_published_acme"
+    assert settings.publish_iceberg == "lakehouse.topo_acme"
+
+
+def test_a_heartbeat_and_a_report_address_are_not_those_of_all(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:  # noqa: F811
+    bare.setenv("TOPO_HEARTBEAT_URL", "https://monitor.example.com/all")
+    bare.setenv("TOPO_REPORT_URL", "https://reports.example.com/all.html")
+    bare.setenv("ACME_BEAT", "https://monitor.example.com/acme")
+    assert (one(tmp_path, "").heartbeat_url, one(tmp_path, "").report_url) == (None, None)
+    own = one(tmp_path, 'heartbeat_url_variable = "ACME_BEAT"\n').heartbeat_url
+    assert own is not None
+    assert own.get_secret_value() == "https://monitor.example.com/acme"
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ('timezone = "Paris"', "[acme]: timezone: 'Paris' is not an IANA time zone"),
+        ("concurrency = 0", "[acme]: concurrency must be greater than or equal to 1"),
+        ('start_dat = "2026-01-01"', "[acme]: start_dat is not a setting. Did you mean start_date?"),
+        ('api_key = "topo_x"', "[acme]: api_key is a secret: set api_key_variable to the name of a variable"),
+        ("smtp_url_variable = 3", "[acme]: smtp_url_variable must be the name of a variable"),
+        ('dagster_home = "x"', "[acme]: dagster_home is not a setting"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_one_sentence_that_names_the_file(
+    bare: pytest.MonkeyPatch,  # noqa: F811
+    tmp_path: Path,
+    table: str,
+    expected: str,
+) -> None:
+    said = problem(tmp_path, f'[acme]\napi_key_variable = "A"\n{table}\n[globex]\napi_key_variable = "G"\n')
+    assert said.startswith(f"{tmp_path / 'organizations.toml'}, ")
+    assert expected in said
+    assert "topo_x" not in said
+
+
+def test_a_table_without_a_key_variable_is_refused(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:  # noqa: F811
+    assert "[acme]: api_key_variable is missing" in problem(tmp_path, "[acme]\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "has no organization"),
+        ("[acme", "organizations.toml: "),
+        ('api_key_variable = "A"', "api_key_variable must be in the table of an organization"),
+        ("[Acme]", "'Acme' can't be an organization's name"),
+        (f"[{'a' * 31}]", "up to 30"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_one_sentence(
+    bare: pytest.MonkeyPatch,  # noqa: F811
+    tmp_path: Path,
+    text: str,
+    expected: str,
+) -> None:
+    with pytest.raises(SettingsError) as raised:
+        organizations(tmp_path, text)
+    assert expected in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("both", "what"),
+    [
+        ('warehouse = "one.duckdb"', "warehouse"),
+        ('report_dir = "reports"', "report_dir"),
+        ('publish_s3 = "s3://bucket/one"', "publish_s3"),
+        ('api_key_variable = "SAME"', "the key in SAME"),
+    ],
+)
+def test_two_organizations_cannot_share_a_key_or_a_place(
+    bare: pytest.MonkeyPatch,  # noqa: F811
+    tmp_path: Path,
+    both: str,
+    what: str,
+) -> None:
+    bare.setenv("SAME", "topo_of_both")
+    keys = [] if both.startswith("api_key") else ['api_key_variable = "{}"']
+    tables = [
+        "\n".join([f"[{name}]", both, *(key.format(name.upper()) for key in keys)])
+        for name in ("acme", "globex", "initech")
+    ]
+    tables[2] = '[initech]\napi_key_variable = "INITECH"'
+    found = organizations(tmp_path, "\n".join(tables))
+    assert str(found["acme"]).endswith(f"[acme]: {what} is also that of globex.")
+    assert str(found["globex"]).endswith(f"[globex]: {what} is also that of acme.")
+    assert isinstance(found["initech"], Settings)
+
+
+def test_the_settings_of_the_process_are_those_of_the_chosen_organization(
+    bare: pytest.MonkeyPatch,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    organizations(tmp_path, '[acme]\napi_key_variable = "A"\n[globex]\napi_key_variable = "G"\n')
+    with pytest.raises(OrganizationError, match=r"has the organizations acme, globex\. Choose one\."):
+        get_settings()
+    bare.setenv("TOPO_ORGANIZATION", "")  # so that the test restores it
+    choose("globex")
+    assert get_settings().organization == "globex"
+    choose("initech")
+    with pytest.raises(OrganizationError, match="initech is none of the organizations: acme, globex"):
+        get_settings()
+
+
+def test_a_file_that_is_named_must_exist(bare: pytest.MonkeyPatch) -> None:  # noqa: F811
+    bare.setenv("TOPO_ORGANIZATIONS", "elsewhere.toml")
+    with pytest.raises(SettingsError, match="elsewhere.toml can't be read: No such file or directory"):
+        get_settings()
+
+
+@pytest.fixture
+def agency(tmp_path: Path) -> Path:
+    tables = [f'[{name}]\napi_key_variable = "{name.upper()}_KEY"\n' for name in ("acme", "globex")]
+    (tmp_path / "organizations.toml").write_text("".join(tables) + "[initech]\napi_key_variable = 1\n")
+    return tmp_path
+
+
+def test_a_command_without_an_organization_says_how_to_choose_one(agency: Path) -> None:
+    done = answer(agency, "status")
+    assert_one_sentence(done, "has the organizations acme, globex, initech. Choose one.")
+    assert "--organization acme" in done.stderr
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("command", ["status", "doctor", "report", "explain x"])
+def test_a_command_for_an_organization_that_cannot_be_used_does_nothing_else(agency: Path, command: str) -> None:
+    done = answer(agency, "--organization", "initech", *command.split())
+    assert_one_sentence(done, "[initech]: api_key_variable must be the name of a variable")
+    assert [path.name for path in agency.iterdir()] == ["organizations.toml"]
+
+
+def test_the_list_shows_each_and_fails_if_one_cannot_be_used(agency: Path) -> None:
+    done = answer(agency, "organizations", "--json", ACME_KEY="topo_of_acme", TOPO_WAREHOUSE="data/topo.duckdb")
+    listed = {each["name"]: each for each in json.loads(done.stdout)}
+    assert [listed[name]["status"] for name in ("acme", "globex")] == [
+        "No day has landed yet.", "GLOBEX_KEY is not set."
+    ]  # fmt: skip
+    assert "[initech]: api_key_variable must be the name of a variable" in listed["initech"]["status"]
+    assert done.returncode == 1
+    shown = answer(agency, "organizations", ACME_KEY="topo_of_acme")
+    assert shown.returncode == 1
+    assert "topo_of_acme" not in shown.stdout + shown.stderr + done.stdout
+
+
+def test_write_writes_a_workspace_file_with_a_location_for_each(agency: Path) -> None:
+    answer(agency, "organizations", "--write")
+    text = (agency / "workspace.yaml").read_text()
+    assert [line.split()[-1] for line in text.splitlines() if "location_name" in line] == ["acme", "globex", "initech"]
+
+
+def test_without_the_file_the_list_says_where_it_is_documented(tmp_path: Path) -> None:
+    assert_one_sentence(answer(tmp_path, "organizations"), "There is no organizations.toml", "docs/scale.md")
