@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console, ConsoleDimensions
 from rich.markup import escape
 
+from topo_pipeline.common.commands import pasteable
 from topo_pipeline.common.text import in_json, one_line
 from topo_pipeline.settings import OrganizationError, SettingsError
 
@@ -37,6 +38,9 @@ class _Console(Console):
     @size.setter
     def size(self, new_size: tuple[int, int]) -> None:
         raise NotImplementedError
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(pasteable(each) if isinstance(each, str) else each for each in objects), **options)
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")]

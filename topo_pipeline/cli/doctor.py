@@ -16,6 +16,7 @@ from rich.table import Table
 from topo_pipeline.cli import arguments
 from topo_pipeline.cli.console import AsJson, err, fail, now, out, print_error, quiet, report_errors, show_json
 from topo_pipeline.cli.workspace import Demo
+from topo_pipeline.common.commands import pasteable
 from topo_pipeline.common.text import counted
 from topo_pipeline.settings import get_settings
 
@@ -106,7 +107,7 @@ def _show(rows: Iterable[tuple[str, str, str]], width: int = 0) -> None:
     table = Table.grid(padding=(0, 1, 0, 0))
     for level, check, text in rows:
         if out.is_terminal:
-            table.add_row(f"[{_COLOURS[level]}]{level}[/]", f"[bold]{escape(check)}[/]", escape(text))
+            table.add_row(f"[{_COLOURS[level]}]{level}[/]", f"[bold]{escape(check)}[/]", escape(pasteable(text)))
         else:
             line = text.replace(":\n", ": ").replace("\n", "; ")  # commands, one a line
             out.print(f"{level:8}{check:{width}} {line}", markup=False, highlight=False)

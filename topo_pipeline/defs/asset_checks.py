@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from topo_pipeline.common.commands import pasteable
 from topo_pipeline.days import backfill_commands, last_due_day
 from topo_pipeline.defs import names
 from topo_pipeline.defs.messages import as_dagster_failure
@@ -91,7 +92,7 @@ def evaluation(verdict: Verdict) -> dict[str, Any]:
     return {
         "passed": verdict.passed,
         "severity": dg.AssetCheckSeverity[verdict.severity],
-        "description": verdict.sentence,
+        "description": pasteable(verdict.sentence),
         "metadata": rows | {"examples": dg.MetadataValue.json(list(verdict.examples))},
     }
 

@@ -11,6 +11,7 @@ from dagster._core.execution.context.system import PlanOrchestrationContext
 from dagster._core.execution.plan.active import ActiveExecution
 from dagster._core.execution.plan.plan import ExecutionPlan
 
+from topo_pipeline.common import commands
 from topo_pipeline.common.text import counted
 from topo_pipeline.defs import names
 from topo_pipeline.defs.run_maintenance import owner_tag
@@ -69,7 +70,11 @@ class _Executor(dg.Executor):
         context = PlanOrchestrationContext(
             data, plan_context.log, self, plan_context.output_capture, plan_context.resume_from_failure
         )
-        yield from self._inner.execute(context, context.execution_plan)
+        before = commands.organization.set(self._settings.organization)
+        try:
+            yield from self._inner.execute(context, context.execution_plan)
+        finally:
+            commands.organization.reset(before)
 
 
 def one_process(settings: Settings) -> dg.ExecutorDefinition:

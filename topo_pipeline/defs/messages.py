@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
 
 import dagster as dg
 
+from topo_pipeline.common.commands import pasteable
 from topo_pipeline.common.text import counted, first_line, one_line
 from topo_pipeline.days import Day, backfill_commands, format_days
 from topo_pipeline.settings import SettingsError
@@ -33,7 +34,7 @@ def as_dagster_failure() -> Iterator[None]:
     try:
         yield
     except (SettingsError, TopoError, WarehouseError) as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
+        raise dg.Failure(description=pasteable(str(error)), allow_retries=False) from error
 
 
 def skip_on_error(evaluate: Callable[_P, _T]) -> Callable[_P, _T | dg.SkipReason]:
@@ -80,7 +81,9 @@ def refused_days(reasons: Mapping[date, str], asked: int, *, retry: bool = True)
     lines = [f"{len(reasons)} of {counted(asked, 'day')} did not land."]
     for reason, alike in groupby(reasons, key=reasons.__getitem__):
         lines.append(f"{format_days(alike)}: {one_line(reason, _LONGEST)}")
-    return "\n".join([*lines, *([f"To try again: {'; '.join(backfill_commands(reasons))}"] if retry else [])])
+    if retry:
+        lines.append(f"To try again: {'; '.join(backfill_commands(reasons))}")
+    return pasteable("\n".join(lines))
 
 
 def range_line(days: Sequence[Day]) -> str:
@@ -93,7 +96,8 @@ def day_line(outcome: "Load | Refusal", done: int, total: int, elapsed: timedelt
     from topo_pipeline.ingest.loading import Refusal
 
     where = f"{outcome.day}{_progress(done, total, elapsed)}"
-    return f"{where}: refused. {outcome.reason}" if isinstance(outcome, Refusal) else f"{where}: {_landed(outcome)}"
+    said = f"refused. {outcome.reason}" if isinstance(outcome, Refusal) else _landed(outcome)
+    return pasteable(f"{where}: {said}")
 
 
 def table_line(table: str, rows: int, days: Sequence[date], elapsed: timedelta) -> str:

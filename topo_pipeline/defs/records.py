@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
 
+from topo_pipeline.common.commands import pasteable
 from topo_pipeline.days import CLOSING_TIME, backfill_commands, format_days, last_stretch
 from topo_pipeline.defs import names
 from topo_pipeline.defs.partitions import RANGE_END, RANGE_START, daily_partitions, date_at
@@ -322,7 +323,7 @@ def describe_lost_days(lost: Collection[date], warehouse: str) -> tuple[str, str
         f" {'; '.join(backfill_commands(days))} (the nightly refresh does so if TOPO_AUTOMATION is on)."
         " Then erase again everyone who had been erased: topo-pipeline forget PERSON_ID."
     )
-    return found, do
+    return found, pasteable(do)
 
 
 def load_metadata(load: "Load") -> dict[str, Any]:

@@ -17,6 +17,7 @@ import jinja2
 import pandas as pd
 import vl_convert
 
+from topo_pipeline.common.commands import pasteable
 from topo_pipeline.common.text import counted, percent, points
 from topo_pipeline.days import last_due_day
 from topo_pipeline.engagement import sentences
@@ -166,6 +167,7 @@ def render(
     shown: dict[str, Any] = {"timezone": timezone, "written": f"{sentences.day(local.date())}, {local:%H:%M}"}
     title = f"Engagement report of {organization}" if organization else "Engagement report"
     shown |= {"title": title, "rules": rules, "missing": queries.missing_tables(connection)}
+    shown |= {"read_days": pasteable("topo-pipeline backfill --last 4w")}
     said = message.Message(title, local.date(), url or str(folder / FILE_NAME))
     if shown["missing"]:
         return Page(_html(shown), said.without_sequences([]))

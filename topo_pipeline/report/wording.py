@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from topo_pipeline.common.commands import pasteable
 from topo_pipeline.common.text import counted, percent
 from topo_pipeline.engagement import sentences
 from topo_pipeline.engagement.comparison import Comparison
@@ -179,7 +180,7 @@ def _unknown_days(facts: Row, _name: str, rules: Rules) -> tuple[str, str, str]:
     return (
         f"{counted(number, 'day')} of the last 30 {'was' if number == 1 else 'were'} not read in full.",
         f"{between}. Contacts whose {rules.reply_window_days} days contain such a day are in no rate.",
-        f"Read the days again: topo-pipeline backfill {facts['first_day']} {facts['last_day']}",
+        pasteable(f"Read the days again: topo-pipeline backfill {facts['first_day']} {facts['last_day']}"),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
 
+from topo_pipeline.common import commands
 from topo_pipeline.settings import organizations
 from topo_pipeline.settings.environment import variables, where_set
 from topo_pipeline.settings.model import Settings
@@ -57,6 +58,7 @@ class OrganizationError(SettingsError):
 def choose(organization: str) -> None:
     """Use the settings of this organization in this process and those it starts."""
     os.environ["TOPO_ORGANIZATION"] = organization
+    commands.organization.set(organization)
     get_settings.cache_clear()
 
 

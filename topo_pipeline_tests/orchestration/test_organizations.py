@@ -245,6 +245,7 @@ def test_a_revoked_key_fails_the_days_of_one_alone(agency: dict[str, Organizatio
     without_key = Organization(revoked, with_only(build(revoked, clock=lambda: NOW), *ASSETS), globex.instance)
     problems = without_key.backfill([DAYS[-1]]).problems
     assert "check GLOBEX_KEY" in problems[0]
+    assert f"To try again: topo-pipeline --organization globex backfill {DAYS[-1]}" in problems[0]
     assert records.failed_days(globex.instance, DAYS, globex.settings) == {DAYS[-1]}
     assert records.failed_days(acme.instance, DAYS, acme.settings) == set()
     for each in agency.values():
