@@ -1,4 +1,4 @@
-"""Decide which tables to build because something that they read has changed."""
+"""Decide which tables to build because something that they read, or their own definition, has changed."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +16,8 @@ class LastBuild:
     run: str = ""  # the run of that materialization
     planned: Mapping[str, int] = field(default_factory=dict)
     """The plans of the last runs that were to build it, by run. A run plans all its tables when it is created."""
+    is_of_old_code: bool = False
+    """Whether that materialization is of another version of the table's definition: its SQL, the rules, the zone."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,17 @@ def outdated(reads: Mapping[Name, Collection[Name]], last: Mapping[Name, LastBui
             waiting.append(table)
         elif any(source in due for source in sources):
             due.append(table)
-        elif any(_lacks(last[table], last[source]) for source in sources):
-            newest = max(last[source].event for source in sources)
-            attempts = sum(plan > newest for plan in last[table].planned.values())
+        elif (change := _change(last[table], [last[source] for source in sources])) is not None:
+            attempts = sum(plan > change for plan in last[table].planned.values())
             (waiting if attempts >= ATTEMPTS else due).append(table)
     return Outdated(tuple(due), tuple(waiting))
+
+
+def _change(table: LastBuild, sources: Collection[LastBuild]) -> int | None:
+    """Return the event after which an attempt counts: the last change that the table lacks. None if it lacks none."""
+    if any(_lacks(table, source) for source in sources):
+        return max(source.event for source in sources)
+    return table.event if table.is_of_old_code else None
 
 
 def _lacks(table: LastBuild, source: LastBuild) -> bool:

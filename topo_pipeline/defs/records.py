@@ -5,13 +5,14 @@ The ledger is right, because it is written in the same transaction as the rows. 
 backup or configured with a wrong path, Dagster has records of too many loads. If DAGSTER_HOME is lost, it has too few.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from dagster._core.definitions.data_version import CODE_VERSION_TAG
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus, PartitionBackfill
 
 from topo_pipeline.common.commands import pasteable
@@ -173,16 +174,22 @@ def _holds_up_tables(assets: Iterable[dg.AssetKey], settings: Settings) -> bool:
     return any(tuple(key.path[:-1]) in holding for key in assets)
 
 
-def last_builds(instance: dg.DagsterInstance, settings: Settings, tables: Iterable["Name"]) -> "dict[Name, LastBuild]":
-    """Return the latest events of tables and of what they read."""
+def last_builds(
+    instance: dg.DagsterInstance, settings: Settings, versions: "Mapping[Name, str | None]"
+) -> "dict[Name, LastBuild]":
+    """Return the latest events of tables, and of what they read, given their code versions."""
     from topo_pipeline.automation.following import LastBuild
 
-    keys = {names.asset_key(settings, *table): table for table in tables}
+    keys = {names.asset_key(settings, *table): table for table in versions}
     found = {table: LastBuild() for table in keys.values()}
     for record in instance.get_asset_records(list(keys)):
         key, last = record.asset_entry.asset_key, record.asset_entry.last_materialization_record
-        event, run = (last.storage_id, last.run_id) if last else (0, "")
-        found[keys[key]] = LastBuild(event, run, _plans(instance, key))
+        table, planned = keys[key], _plans(instance, key)
+        if last is None or last.asset_materialization is None:
+            found[table] = LastBuild(planned=planned)
+            continue
+        version = (last.asset_materialization.tags or {}).get(CODE_VERSION_TAG, versions[table])
+        found[table] = LastBuild(last.storage_id, last.run_id, planned, version != versions[table])
     return found
 
 

@@ -25,14 +25,18 @@ if TYPE_CHECKING:
 
 
 def _follow(context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]) -> dg.RunRequest | dg.SkipReason:
-    """Builds the tables whose sources changed, in one run, once nothing reads days or builds tables any more."""
+    """Builds the tables whose sources or definitions changed, in one run, once nothing reads days or builds tables."""
     from topo_pipeline.automation.following import outdated
     from topo_pipeline.engagement.tables import in_order
 
     if is_busy(context.instance, settings, {REFRESH, REREAD_REPLIES}):
         return dg.SkipReason("A run or backfill is reading days or building tables.")
-    reads = {("engagement", table.name): table.reads for table in in_order()}
-    last = last_builds(context.instance, settings, {*reads}.union(*reads.values()))
+    built = {("engagement", table.name): table for table in in_order()}
+    reads = {name: table.reads for name, table in built.items()}
+    versions = dict.fromkeys({*reads}.union(*reads.values())) | {
+        name: table.fingerprint(settings.rules, settings.timezone) for name, table in built.items()
+    }
+    last = last_builds(context.instance, settings, versions)
     tables = outdated(reads, last)
     if not tables.due:
         waiting = ", ".join(name for _, name in tables.waiting)

@@ -36,6 +36,10 @@ EVERY = ["runs", "daily", "summary"]
         (LastBuild(5, "read"), LastBuild(3, "build", {"again": 8, "first": 7}), []),
         (LastBuild(5, "read"), LastBuild(9, "build", {"build": 8, "first": 7}), []),
         (LastBuild(5, "read"), LastBuild(9, "build", {"failed": 11, "build": 7}), []),
+        (LastBuild(5, "read"), LastBuild(9, "build", {"build": 7}, is_of_old_code=True), EVERY),
+        (LastBuild(5, "read"), LastBuild(9, "build", {"once": 11, "build": 7}, is_of_old_code=True), EVERY),
+        (LastBuild(5, "read"), LastBuild(9, "build", {"twice": 21, "once": 11}, is_of_old_code=True), []),
+        (LastBuild(30, "read"), LastBuild(9, "build", {"twice": 21, "once": 11}, is_of_old_code=True), EVERY),
     ],
     ids=[
         "nothing has landed",
@@ -49,6 +53,10 @@ EVERY = ["runs", "daily", "summary"]
         "two attempts have failed",
         "the second attempt has built it",
         "it was built, and a later run failed",
+        "its definition has changed",
+        "its definition has changed, and one attempt has failed",
+        "its definition has changed, and two attempts have failed",
+        "days landed after its new definition had failed twice",
     ],
 )
 def test_a_table_is_built_if_it_lacks_what_landed(days: LastBuild, tables: LastBuild, expected: list[str]) -> None:

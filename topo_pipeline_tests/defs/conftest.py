@@ -142,7 +142,7 @@ class Pipeline:
 
     def follow_up(self) -> dg.RunRequest | None:
         """Return what `tables_follow_what_landed` requests now of this workspace's tables."""
-        request = follow_up(self.instance)
+        request = follow_up(self.instance, (self.definitions.resources or {})["settings"])
         keys = {asset.key for asset in self.definitions.assets or ()}
         selected = [key for key in (request.asset_selection or () if request else ()) if key in keys]
         return dg.RunRequest(asset_selection=selected, tags=request.tags) if request and selected else None
@@ -159,9 +159,9 @@ class Pipeline:
             yield
 
 
-def follow_up(instance: dg.DagsterInstance) -> dg.RunRequest | None:
+def follow_up(instance: dg.DagsterInstance, settings: Settings = SETTINGS) -> dg.RunRequest | None:
     """Run a tick of `tables_follow_what_landed`, and return the run that it requests."""
-    with dg.build_sensor_context(instance, resources={"settings": SETTINGS}) as context:
+    with dg.build_sensor_context(instance, resources={"settings": settings}) as context:
         requests = tables_follow.evaluate_tick(context).run_requests
     assert len(requests or ()) <= 1
     return requests[0] if requests else None

@@ -1,16 +1,17 @@
 """Tables are built with the configured rules, which Dagster records."""
 
 import tomllib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from dagster import AssetRecordsFilter
 
+from topo_pipeline.definitions import build
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.engagement.tables import tables
-from topo_pipeline_tests.defs.conftest import LAST_DAYS, SOME, Pipeline, pipeline_over
+from topo_pipeline_tests.defs.conftest import LAST_DAYS, NOW, SOME, Pipeline, pipeline_over
 
 RULES = Rules(
     positive_replies=("REFERRAL",),
@@ -86,6 +87,24 @@ def test_a_changed_rule_changes_code_versions_and_the_next_build_is_from_scratch
         from_scratch = contents(fresh)
     assert rebuilt == from_scratch
     assert all(rebuilt[table] != by_default[table] for table in ("sequence_activity", "sequence_runs"))
+
+
+def test_tables_with_changed_rules_are_built_although_nothing_has_landed(pipeline: Pipeline, tmp_path: Path) -> None:
+    some = pipeline.only("activities", *SOME)
+    some.backfill(LAST_DAYS[-1:])
+    assert some.follow_up() is None
+    (tmp_path / "rules.toml").write_text(FILE)
+    settings = (pipeline.definitions.resources or {})["settings"]
+    with_rules = settings.model_copy(update={"rules_file": tmp_path / "rules.toml"})
+    built = build(with_rules, clock=lambda: NOW, warehouse=pipeline.warehouse)
+    changed = replace(pipeline, definitions=built).only("activities", *SOME)
+    request = changed.follow_up()
+    assert request is not None
+    requested = {key.path[-1] for key in request.asset_selection or ()}
+    assert requested >= {table for table in SOME if uses(table, *tomllib.loads(FILE))}
+    assert changed.run(request).success
+    assert recorded(changed, "sequence_runs")["code_version"] == code_versions(changed)["sequence_runs"]
+    assert changed.follow_up() is None
 
 
 def test_the_same_rules_and_time_zone_have_the_same_code_versions(tmp_path: Path, api_key: str) -> None:
