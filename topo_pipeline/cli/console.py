@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console, ConsoleDimensions
@@ -28,7 +29,7 @@ Value = TypeVar("Value")
 
 
 class _Console(Console):
-    """A console as wide as the terminal. In a pipe, nothing is cut or wrapped."""
+    """A console as wide as the terminal. In a pipe, nothing is cut, wrapped or padded with spaces."""
 
     @property
     def size(self) -> ConsoleDimensions:
@@ -37,6 +38,19 @@ class _Console(Console):
     @size.setter
     def size(self, new_size: tuple[int, int]) -> None:
         raise NotImplementedError
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does."""
+        if self.is_terminal:
+            super().print(*objects, **options)
+        else:
+            with self.capture() as printed:
+                super().print(*objects, **options)
+            try:
+                self.file.write(re.sub(" +$", "", printed.get(), flags=re.MULTILINE))
+                self.file.flush()
+            except BrokenPipeError:  # the reader has closed the pipe, as head does
+                self.on_broken_pipe()
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")]
