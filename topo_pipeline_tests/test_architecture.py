@@ -39,7 +39,7 @@ LIBRARIES = {
     "dagster": {"defs", "definitions", "doctor", "orchestration", "cli"},
     "dagster_slack": {"alerts"},
     "httpx": {"topo_api", "alerts"},
-    "psutil": {"defs", "orchestration"},
+    "psutil": {"common", "defs", "orchestration"},
     "duckdb": {"warehouse", "engagement", "report", "exports", "maintenance"},
     "pydantic_settings": {"settings"},
     "PIL": {"report"},
