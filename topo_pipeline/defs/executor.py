@@ -90,14 +90,14 @@ def execute(
     tags: Mapping[str, str],
     selection: Sequence[dg.AssetKey] | None = None,
 ) -> dg.ExecuteInProcessResult:
-    """Execute the job, or a selection of its assets, in this process with this executor. A failed step raises no error.
+    """Execute the job, or a selection of its assets, in this process. A failed step raises no error.
 
-    Dagster's own `execute_in_process` replaces the executor.
+    The job keeps its executor, which Dagster's own `execute_in_process` replaces.
     """
     in_memory = job.as_ephemeral_job(resource_defs={}, input_values={}, asset_selection=selection)
     return core_execute_in_process(
         run_config,
-        InMemoryJob(in_memory.with_executor_def(one_process)),
+        InMemoryJob(in_memory.with_executor_def(job.executor_def)),
         instance,
         output_capturing_enabled=False,
         raise_on_error=False,
