@@ -26,7 +26,7 @@ def program_of(process: int) -> str | None:
 def _program(process: "psutil.Process") -> str | None:
     words = _without_interpreter(process.cmdline())
     match words:
-        case ["topo-pipeline" as name, command, *_]:
+        case ["topo-pipeline" as name, command, *_] if command.isalpha():  # not an option
             return f"{name} {command}"
         case ["dagster", "api", "grpc", *_]:
             return _CODE_SERVER

@@ -38,8 +38,12 @@ def running(*command: str, **environment: str) -> Iterator[tuple[int, str]]:
 def test_a_script_is_named_without_its_arguments_and_a_command_of_ours_with_its_name(tmp_path: Path) -> None:
     for name in ("topo-pipeline", "other.py"):
         (tmp_path / name).write_text(WAITS)
-    for script, says in {"topo-pipeline": "topo-pipeline backfill", "other.py": "other.py"}.items():
-        with running(sys.executable, str(tmp_path / script), "backfill", "topo_secret") as (process, _):
+    for script, first, says in (
+        ("topo-pipeline", "backfill", "topo-pipeline backfill"),
+        ("topo-pipeline", "--name=secret", "topo-pipeline"),
+        ("other.py", "backfill", "other.py"),
+    ):
+        with running(sys.executable, str(tmp_path / script), first, "topo_secret") as (process, _):
             assert program_of(process) == says
 
 
