@@ -77,7 +77,7 @@ UNTRACED = (
     *("sandbox/test_world", "warehouse/test_erasure", "warehouse/test_extraction"),
     *("warehouse/test_landing", "warehouse/test_old_warehouses", "warehouse/test_reload", "warehouse/test_waiting"),
     *("test_analyses", "test_definitions", "test_end_to_end", "tools/test_bi", "tools/test_worked_examples"),
-    *("cli/test_backfill", "cli/test_demo", "cli/test_unproved"),
+    *("cli/test_backfill", "cli/test_demo", "cli/test_documented_commands", "cli/test_unproved"),
     *("defs/test_completeness", "defs/test_sensors", "ingest/test_adjacent_days", "ingest/test_prefetch"),
     *(
         "ingest/test_unusual_apis",

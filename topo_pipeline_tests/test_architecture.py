@@ -40,7 +40,7 @@ LIBRARIES = {
     "dagster": {"defs", "doctor", "locations", "orchestration", "cli"},
     "dagster_slack": {"alerts"},
     "httpx": {"topo_api", "alerts"},
-    "psutil": {"defs", "orchestration"},
+    "psutil": {"common", "defs", "orchestration"},
     "duckdb": {"warehouse", "engagement", "report", "exports", "maintenance"},
     "pydantic_settings": {"settings"},
     "PIL": {"report"},

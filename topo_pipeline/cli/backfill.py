@@ -38,33 +38,37 @@ if TYPE_CHECKING:
 _INTERRUPTED = 130  # the exit code that shells use for Ctrl-C
 
 
+FirstDay = Annotated[
+    str | None, typer.Argument(metavar="FROM", help="First day: a date such as 2026-03-01, today or yesterday.")
+]
+LastDay = Annotated[str | None, typer.Argument(metavar="TO", help="Last day, included. Without it, FROM alone.")]
+Span = Annotated[str | None, typer.Option(metavar="SPAN", help="The last days or weeks up to yesterday: 7d, 4w.")]
+Missing = Annotated[
+    bool,
+    typer.Option(
+        "--missing", help="Only days that have not landed since they ended. Without FROM: since the first landed day."
+    ),
+]
+AllowShrink = Annotated[
+    list[str] | None,
+    typer.Option(metavar="DAY", help="A day whose reload may remove any number of rows. Can be repeated."),
+]
+AcceptUnreadable = Annotated[
+    list[str] | None,
+    typer.Option(metavar="DAY", help="A day to land even if many of its rows can't be read. Can be repeated."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be read. Asks Topo only for its count.")]
+
+
 def backfill(
-    start: Annotated[
-        str | None, typer.Argument(metavar="FROM", help="First day: a date such as 2026-03-01, today or yesterday.")
-    ] = None,
-    end: Annotated[str | None, typer.Argument(metavar="TO", help="Last day, included. Without it, FROM alone.")] = None,
+    start: FirstDay = None,
+    end: LastDay = None,
     *,
-    last: Annotated[
-        str | None, typer.Option(metavar="SPAN", help="The last days or weeks up to yesterday: 7d, 4w.")
-    ] = None,
-    missing: Annotated[
-        bool,
-        typer.Option(
-            "--missing",
-            help="Only days that have not landed since they ended. Without FROM: since the first landed day.",
-        ),
-    ] = False,
-    allow_shrink: Annotated[
-        list[str] | None,
-        typer.Option(metavar="DAY", help="A day whose reload may remove any number of rows. Can be repeated."),
-    ] = None,
-    accept_unreadable: Annotated[
-        list[str] | None,
-        typer.Option(metavar="DAY", help="A day to land even if many of its rows can't be read. Can be repeated."),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be read. Asks Topo only for its count.")
-    ] = False,
+    last: Span = None,
+    missing: Missing = False,
+    allow_shrink: AllowShrink = None,
+    accept_unreadable: AcceptUnreadable = None,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Read days and update the tables.
@@ -101,8 +105,7 @@ def backfill(
         title = f"Reading {counted(len(days), 'day')}" if days else f"Building {counted(len(behind), 'day')}"
         outcome = read_days(days, title, stop, may_shrink=may_shrink, accept_unreadable=accepted, behind=behind)
     if as_json:
-        totals = {name: getattr(outcome, name) for name in ("landed", "problems", "activities", "requests")}
-        show_json(totals | {"unproved": by_day(outcome.unproved), "unreadable": by_day(outcome.unreadable)})
+        _show_as_json(outcome)
     else:
         _show_landed(outcome)
         _show_contract_check(since=started_at)
@@ -242,6 +245,11 @@ def _read_days(days: Sequence[date], title: str, stop: Stop, **options: Sequence
             is_stopped=stop,
             **options,
         )
+
+
+def _show_as_json(outcome: "Outcome") -> None:
+    totals = {name: getattr(outcome, name) for name in ("landed", "problems", "activities", "requests")}
+    show_json(totals | {"unproved": by_day(outcome.unproved), "unreadable": by_day(outcome.unreadable)})
 
 
 def _show_landed(outcome: "Outcome") -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -29,7 +30,7 @@ Value = TypeVar("Value")
 
 
 class _Console(Console):
-    """A console as wide as the terminal. In a pipe, nothing is cut or wrapped."""
+    """A console as wide as the terminal. In a pipe, nothing is cut, wrapped or padded with spaces."""
 
     @property
     def size(self) -> ConsoleDimensions:
@@ -40,7 +41,18 @@ class _Console(Console):
         raise NotImplementedError
 
     def print(self, *objects: Any, **options: Any) -> None:
-        super().print(*(pasteable(each) if isinstance(each, str) else each for each in objects), **options)
+        """Print as rich does, with the organization in commands. In a pipe, no line ends in spaces."""
+        objects = tuple(pasteable(each) if isinstance(each, str) else each for each in objects)
+        if self.is_terminal:
+            super().print(*objects, **options)
+        else:
+            with self.capture() as printed:
+                super().print(*objects, **options)
+            try:
+                self.file.write(re.sub(" +$", "", printed.get(), flags=re.MULTILINE))
+                self.file.flush()
+            except BrokenPipeError:  # the reader has closed the pipe, as head does
+                self.on_broken_pipe()
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")]

@@ -72,9 +72,8 @@ def doctor(
             days = [arguments.started(arguments.day(text)) for text in day or []]
             raise typer.Exit(_check_contract(days, output, as_json=as_json))
         findings = _examine()
-    if demo:  # backfill would read the real workspace
-        again = "To read them: topo-pipeline demo"
-        findings = [replace(each, do=again) if each.check == "days" and each.do else each for each in findings]
+    if demo:
+        findings = [_of_the_demo(each) for each in findings]
     levels = Counter(finding.level for finding in findings)
     if as_json:
         counts = {f"{level}s": levels[level] for level in ("warning", "problem")}
@@ -100,6 +99,14 @@ def _examine() -> "list[Finding]":
         from topo_pipeline.doctor import examine
 
         return examine(now)
+
+
+def _of_the_demo(finding: "Finding") -> "Finding":
+    if finding.check == "settings" and finding.level == "ok":  # `enter` has set every variable
+        return replace(finding, found=f"Those of the demo. Reporting days are in {get_settings().timezone}.")
+    if finding.check == "days" and finding.do:  # backfill would read the real workspace
+        return replace(finding, do="To read them: topo-pipeline demo")
+    return finding
 
 
 def _show(rows: Iterable[tuple[str, str, str]], width: int = 0) -> None:

@@ -4,6 +4,8 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal
 
@@ -50,27 +52,32 @@ def export(
     if raw and form == "parquet":
         fail("--raw applies to CSV only: Parquet is never escaped. Run the command again without it.", 2)
     with report_errors(), undone_by_signals(output):
-        from topo_pipeline.exports.tables import export as write
+        from topo_pipeline.exports.tables import export as export_table
         from topo_pipeline.warehouse.connection import Warehouse
-        from topo_pipeline.warehouse.files import temporary, temporary_folder
 
-        warehouse, first = Warehouse.of(get_settings()), arguments.day(since) if since else None
+        first = arguments.day(since) if since else None
+        write = partial(export_table, Warehouse.of(get_settings()), table, form=form, since=first, raw=raw)
         if output:
-            rows = write(warehouse, table, output.absolute(), form=form, since=first, raw=raw)
+            rows = write(output.absolute())
             err.print(f"{counted(rows, 'row')} written to {output}", highlight=False, markup=False)
             return None
         if form == "parquet" or sys.stdout.isatty():
             why = "Parquet is written to a file only" if form == "parquet" else "CSV is not printed to a terminal"
             name = shlex.quote(table)
             fail(f"{why}. Run: topo-pipeline export {name} --format {form} --output {name}.{form}", 2)
-        with temporary_folder(temporary(), "exporting") as folder:
-            # Not directly to the pipe: a slow reader would keep the warehouse locked.
-            copy = folder / "table.csv"
-            write(warehouse, table, copy, form=form, since=first, raw=raw)
-            content = copy.open("rb")  # stays readable after the folder is removed
+        content = _written(write)
     with report_errors(), content:
         _write_to_stdout(content)
     return None
+
+
+def _written(write: Callable[[Path], object]) -> BinaryIO:
+    """Write to a temporary file and return it, opened. A slow reader of a pipe would keep the warehouse locked."""
+    from topo_pipeline.warehouse.files import temporary, temporary_folder
+
+    with temporary_folder(temporary(), "exporting") as folder:
+        write(folder / "table.csv")
+        return (folder / "table.csv").open("rb")  # stays readable after the folder is removed
 
 
 def _export_all() -> None:

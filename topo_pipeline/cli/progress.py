@@ -1,21 +1,25 @@
-"""The progress of a backfill: a bar in a terminal, else one line per day."""
+"""The progress of a backfill: a bar in a terminal, else one line per day. Long waits for a retry are a line in both."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
-from typing import TYPE_CHECKING
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, cast
 
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
-from topo_pipeline.cli.console import err, print_line
-from topo_pipeline.common.text import counted, noun_for
+from topo_pipeline.cli.console import err, now, print_line
+from topo_pipeline.common.text import counted, noun_for, one_line
 
 if TYPE_CHECKING:
+    from topo_pipeline.common.retries import Retry
     from topo_pipeline.orchestration.ranged_runs import Progress as RunProgress
 
 _NARROW = 100  # columns, below which not every column fits
 _RECENT = 300.0  # seconds over which the pace for the time left is averaged
+_LONG = 2.0  # seconds, from which a wait is worth a line
 
 
 @contextmanager
@@ -24,7 +28,10 @@ def shown(title: str, total: int) -> Iterator[Callable[["RunProgress"], None]]:
     landed: dict[date, RunProgress] = {}
     started = time.monotonic()
     columns = _columns(noun_for(total, "day"))
-    with Progress(*columns, console=err, disable=not err.is_terminal, speed_estimate_period=_RECENT) as bar:
+    with (
+        Progress(*columns, console=err, disable=not err.is_terminal, speed_estimate_period=_RECENT) as bar,
+        _waits_shown(),
+    ):
         task = bar.add_task(title, total=total, activities=0, pace=0.0)
 
         def show(progress: "RunProgress") -> None:
@@ -54,3 +61,33 @@ def _columns(unit: str) -> list[ProgressColumn]:
     if err.width < _NARROW:
         return [*days, *activities, *pace]
     return [TextColumn("{task.description}"), BarColumn(), *days, *activities, *pace]
+
+
+class _Waits(logging.Handler):
+    """Prints what is waited for and until when. While that lasts, other requests that wait too are not mentioned."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._until = now()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a line for the record of a retry, if the wait is long."""
+        [retry] = cast("tuple[Retry]", record.args)
+        began = now()
+        if retry.seconds >= _LONG and began >= self._until:
+            self._until = began + timedelta(seconds=retry.seconds)
+            what = f" a request for {retry.subject}" if retry.subject else ""
+            line = f"Waiting until {self._until.astimezone():%H:%M:%S} to retry{what}: {retry.fault}"
+            err.print(escape(one_line(line)), soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def _waits_shown() -> Iterator[None]:
+    from topo_pipeline.common.retries import LOG
+
+    handler = _Waits()
+    LOG.addHandler(handler)
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)

@@ -3,11 +3,13 @@
 Recognizing and failing a run whose process is gone does not belong here: that is in `run_maintenance`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.context.system import PlanOrchestrationContext
+from dagster._core.execution.execute_in_process import core_execute_in_process
 from dagster._core.execution.plan.active import ActiveExecution
 from dagster._core.execution.plan.plan import ExecutionPlan
 
@@ -86,4 +88,30 @@ def one_process(settings: Settings) -> dg.ExecutorDefinition:
         config_schema=config,
         executor_creation_fn=lambda context: _Executor(make(context), settings),
         description="Executes every step of a run in the run's own process.",
+    )
+
+
+def execute(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    *,
+    run_id: str,
+    run_config: Mapping[str, Any],
+    tags: Mapping[str, str],
+    selection: Sequence[dg.AssetKey] | None = None,
+) -> dg.ExecuteInProcessResult:
+    """Execute the job, or a selection of its assets, in this process. A failed step raises no error.
+
+    The job keeps its executor, which Dagster's own `execute_in_process` replaces.
+    """
+    in_memory = job.as_ephemeral_job(resource_defs={}, input_values={}, asset_selection=selection)
+    return core_execute_in_process(
+        run_config,
+        InMemoryJob(in_memory.with_executor_def(job.executor_def)),
+        instance,
+        output_capturing_enabled=False,
+        raise_on_error=False,
+        run_tags=tags,
+        run_id=run_id,
+        asset_selection=frozenset(selection or ()),
     )

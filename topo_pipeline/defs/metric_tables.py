@@ -135,7 +135,8 @@ def _record_days(
 
 
 PACKAGE = Path(__file__).parents[1]
-DOCS = PACKAGE.parent / "docs" / "metrics.md"  # only in a checkout
+_INSTALLED, _CHECKED_OUT = (folder / "docs" / "metrics.md" for folder in (PACKAGE, PACKAGE.parent))
+DOCS = _INSTALLED if _INSTALLED.exists() else _CHECKED_OUT  # a wheel built without the folder docs has neither
 
 
 def description(table: metrics.MetricTable, settings: Settings) -> str:
@@ -161,7 +162,7 @@ def links(table: metrics.MetricTable, settings: Settings) -> dict[str, Any]:
 
 
 def table_links(name: str, *sources: dg.LocalFileCodeReference) -> dict[str, Any]:
-    """Return the definition metadata of any table: its name, and links to `sources` and, in a checkout, its columns."""
+    """Return the definition metadata of any table: its name, and links to `sources` and its documentation."""
     line = _heading_lines().get(f"### {name}")
     references = [*sources, *([_source(DOCS, line, "docs/metrics.md")] if line else [])]
     links = {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=list(references))}

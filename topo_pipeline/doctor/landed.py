@@ -6,7 +6,6 @@ from datetime import datetime
 from topo_pipeline.common.text import counted
 from topo_pipeline.days import backfill_commands, format_counts, format_days, last_due_day, missing_command
 from topo_pipeline.doctor.finding import Finding, ok, problem, unknown, warning
-from topo_pipeline.orchestration.instance import program_of
 from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import OlderWarehouse, WarehouseError, WarehouseInUse
@@ -35,8 +34,7 @@ def look_at_warehouse(
         with warehouse.reader() as connection:
             bound = connection.execute("SELECT organization_id::VARCHAR, timezone FROM topo.workspace").fetchone()
     except WarehouseInUse as error:
-        holder = f"Process {error.process} is {program_of(error.process)}. " if error.process else ""
-        do = f"{holder}A backfill releases the warehouse within seconds. Close any client that was left open."
+        do = "A backfill releases the warehouse within seconds. Close any client that was left open."
         yield warning("warehouse", str(error), do)
     except OlderWarehouse as error:
         yield warning("warehouse", str(error), "No other action is needed.")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -181,7 +182,10 @@ def _find(known: Mapping[str, Table], name: str) -> Table:
     for table in known.values():
         if table.name in names:
             return table
-    raise WarehouseError(f"There is no table {name} to export. Choose one of: {', '.join(known)}.")
+    short = {table.name.partition(".")[2]: table.name for table in known.values()}
+    close = [short[found] for found in get_close_matches(name.lower().rpartition(".")[2], short)]
+    choice = f"Did you mean: {', '.join(close)}?" if close else f"Choose one of: {', '.join(known)}."
+    raise WarehouseError(f"There is no table {name} to export. {choice}")
 
 
 def _since(table: Table, since: date | None) -> str:

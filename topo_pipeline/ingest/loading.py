@@ -14,6 +14,7 @@ from typing import Literal
 import anyio.to_thread
 from anyio.from_thread import BlockingPortal
 
+from topo_pipeline.common.retries import retry_subject
 from topo_pipeline.days import CLOSING_TIME, Clock, Day, Window
 from topo_pipeline.ingest.first_contact import check_after_the_first_day, is_first_contact
 from topo_pipeline.ingest.frames import activity_frame, reject_frame
@@ -214,6 +215,7 @@ class _Reader:
 
     async def read(self, day: Day, buffer: Buffer) -> ReadDay | TopoError:
         """Read a day into the buffer. Return the error for which it is refused, if any."""
+        retry_subject.set(str(day.day))
         try:
             return await self._read(day, buffer, self.clock())
         except IncompleteWindow as error:

@@ -12,7 +12,6 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import dagster as dg
-import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
 from topo_pipeline.common.text import first_line
@@ -146,16 +145,6 @@ def _how_to_stop(run: dg.DagsterRun | None) -> str:
     process = process_of(run) if run else None
     end_it = f" or end its process {process} (kill {process})" if process else ""
     return f"Wait for it to end, or stop it in Dagster's UI (topo-pipeline dev){end_it}."
-
-
-def program_of(process: int) -> str:
-    """Return the name of a process's program, without its arguments, which may contain secrets."""
-    try:
-        words = [Path(word).name for word in psutil.Process(process).cmdline()[:2]]
-    except psutil.Error:
-        return "a process that can't be inspected"
-    is_script = len(words) > 1 and words[0].startswith("python") and not words[1].startswith("-")
-    return words[is_script] if words else "an unnamed process"
 
 
 if __name__ == "__main__":

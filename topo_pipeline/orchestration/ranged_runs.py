@@ -15,6 +15,7 @@ from topo_pipeline.common.text import counted
 from topo_pipeline.days import backfill_commands, contiguous, last_stretch
 from topo_pipeline.defs import names
 from topo_pipeline.defs.activities import OUTAGE
+from topo_pipeline.defs.executor import execute
 from topo_pipeline.defs.jobs import PUBLISH, REFRESH
 from topo_pipeline.defs.messages import cause_of, refused_days
 from topo_pipeline.defs.partitions import range_tags
@@ -153,9 +154,8 @@ def backfill(
 def publish(definitions: dg.Definitions, instance: dg.DagsterInstance) -> tuple[str, ...]:
     """Publish the current tables in a run of the job `publish`. Return a sentence for each problem."""
     run_id = str(uuid.uuid4())
-    result = definitions.resolve_job_def(PUBLISH).execute_in_process(
-        run_config=QUIET, instance=instance, tags=owner_tag(run_id), raise_on_error=False, run_id=run_id
-    )
+    job = definitions.resolve_job_def(PUBLISH)
+    result = execute(job, instance, run_id=run_id, run_config=QUIET, tags=owner_tag(run_id))
     return tuple(_failure(event).sentence for event in result.get_step_failure_events())
 
 
@@ -219,13 +219,13 @@ def _run(
 
     # The result of a failed run lacks the days that landed before the failure, so events are collected as they come.
     instance.add_event_listener(run_id, listen)
-    result = job.execute_in_process(
-        run_config={**QUIET, **(config or {})},
-        instance=instance,
-        asset_selection=selection,
-        tags={**range_tags(days[0], days[-1]), **owner_tag(run_id)},
-        raise_on_error=False,
+    result = execute(
+        job,
+        instance,
         run_id=run_id,
+        run_config={**QUIET, **(config or {})},
+        tags={**range_tags(days[0], days[-1]), **owner_tag(run_id)},
+        selection=selection,
     )
     events = result.get_step_failure_events()
     if ending is None and any(cause_of(event).kind == dg.DagsterExecutionInterruptedError.__name__ for event in events):

@@ -20,8 +20,8 @@ from typing import cast
 
 import psutil
 
+from topo_pipeline.common.processes import program_of
 from topo_pipeline.orchestration.errors import UnderWay
-from topo_pipeline.orchestration.instance import program_of
 
 HOST = "127.0.0.1"
 _LOOK_SECONDS = 0.2
@@ -88,7 +88,7 @@ def _listener(port: int) -> str:
     with suppress(psutil.Error, OSError):  # not every user may list connections
         for connection in psutil.net_connections("tcp"):
             if connection.laddr[1:] == (port,) and connection.status == psutil.CONN_LISTEN and connection.pid:
-                return f" by process {connection.pid} ({program_of(connection.pid)})"
+                return f" by {program_of(connection.pid) or 'a program'} (process {connection.pid})"
     return ""
 
 

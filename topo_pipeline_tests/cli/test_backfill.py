@@ -1,6 +1,7 @@
 """The command `backfill`: output, files, exit codes and errors."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -11,11 +12,14 @@ import duckdb
 import pytest
 import stamina
 
+from topo_pipeline.cli import progress
 from topo_pipeline.defs.resources import utc_now
 from topo_pipeline.ingest.loading import load_days
 from topo_pipeline.sandbox.app import create_app
+from topo_pipeline.sandbox.faults import Answer
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
+from topo_pipeline.topo_api.client import Retries, TopoClient
 from topo_pipeline_tests.command_line import answer, assert_one_sentence, topo_pipeline
 from topo_pipeline_tests.engagement.helpers import DAILY
 
@@ -227,3 +231,24 @@ def test_a_backfill_warns_if_the_warehouse_lacks_recorded_days(
     [warning] = [line for line in result.stderr.splitlines() if "Dagster has records" in line]
     assert "are not in data/tpoo.duckdb: 2026-03-01 to 2026-03-03." in warning
     assert "If TOPO_WAREHOUSE is wrong, correct it." in warning
+
+
+@pytest.mark.parametrize(("long", "is_shown"), [(0.0, True), (60.0, False)])
+def test_a_long_wait_for_a_retry_is_one_line_that_names_the_day_the_reason_and_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, long: float, is_shown: bool
+) -> None:
+    monkeypatch.setattr(progress, "_LONG", long)
+    monkeypatch.setitem(TopoClient.__init__.__kwdefaults__, "retries", Retries(wait_initial=0.01, wait_jitter=0))
+    app = create_app(
+        World(11, scale=0.1, starts=date(2026, 3, 1)),
+        api_key=os.environ["TOPO_API_KEY"], now=lambda: NOW, date_clock=utc_now,
+        faults=[Answer(status=503, times=1)],
+    )  # fmt: skip
+    with serve(app) as address:
+        read = answer(tmp_path, "backfill", "2026-03-02", "2026-03-03", tables=(), TOPO_API_URL=f"{address}/v1")
+    assert read.returncode == 0, read.stderr
+    waits = [line for line in read.stderr.splitlines() if "Waiting" in line]
+    assert bool(waits) is is_shown
+    for line in waits:
+        assert re.match(r"Waiting until \d\d:\d\d:\d\d to retry a request for 2026-03-0[23]: 127.0.0.1.*503", line)
+        assert "Try again later" not in line

@@ -1,5 +1,6 @@
 """The command `demo`: its folder and its output."""
 
+import json
 import re
 import shlex
 import shutil
@@ -106,6 +107,12 @@ def test_commands_show_the_demo_if_there_is_no_workspace_and_say_so(demo: Demo, 
     assert shown.returncode == 0, shown.stderr
     assert shown.stderr.splitlines()[0] == "This is the demo, a simulated workspace in data/demo."
     assert answer(demo.folder, *arguments, "--demo", TOPO_API_KEY="topo_real_key").returncode == 0
+
+
+def test_doctor_does_not_list_the_variables_of_the_demo(demo: Demo) -> None:
+    findings = json.loads(answer(demo.folder, "doctor", "--demo", "--json").stdout)["findings"]
+    [settings] = [finding["found"] for finding in findings if finding["check"] == "settings"]
+    assert settings == "Those of the demo. Reporting days are in UTC."
 
 
 def test_with_a_workspace_commands_show_the_demo_only_if_asked(demo: Demo, tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ def test_raw_is_refused_for_parquet(folder: Path) -> None:
     ("arguments", "words"),
     [
         (("nope",), ("no table nope", "engagement.sequence_summary", "topo.activities")),
+        (("sequence_sumary",), ("no table sequence_sumary", "Did you mean: engagement.sequence_summary")),
         (("topo.forgotten",), ("no table topo.forgotten",)),
         (("sequence_runs", "--since", "2026-03-01"), ("engagement.sequence_runs has no days",)),
         (("sequence_daily", "--since", "soon"), ("'soon' is not a date",)),

@@ -78,13 +78,20 @@ def test_the_wheel_has_what_the_command_line_needs_without_a_checkout(built: tup
     files = {
         file for file in (CHECKOUT / "topo_pipeline").rglob("*") if file.is_file() and "__pycache__" not in file.parts
     }
-    assert {name for name in names if ".dist-info" not in name} == {str(file.relative_to(CHECKOUT)) for file in files}
-    code = "import sys; from topo_pipeline.cli import app; app(sys.argv[1:])"
+    docs = "topo_pipeline/docs/metrics.md"  # which the pages of the tables in Dagster link to
+    assert {name for name in names if ".dist-info" not in name} == {
+        docs, *(str(file.relative_to(CHECKOUT)) for file in files)
+    }  # fmt: skip
+    code = (
+        "import sys; from topo_pipeline.cli import app; from topo_pipeline.defs.metric_tables import DOCS;"
+        " print(DOCS); app(sys.argv[1:])"
+    )
     there = {"PYTHONPATH": str(tmp_path / "installed"), "PYTHONSAFEPATH": "1"}
     (tmp_path / "empty").mkdir()
     done = run(tmp_path / "empty", sys.executable, "-c", code, "init", **there)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (tmp_path / "empty").iterdir()} == WRITTEN
+    assert done.stdout.splitlines()[0] == str(tmp_path / "installed" / docs)
 
 
 def test_a_folder_that_cannot_be_created_is_one_sentence(tmp_path: Path) -> None:

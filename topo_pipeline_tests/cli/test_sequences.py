@@ -1,6 +1,8 @@
 """The commands `sequences`, `explain` and `compare`."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -8,7 +10,8 @@ import pytest
 
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.cli.conftest import NAME
-from topo_pipeline_tests.command_line import answer, assert_one_sentence, run
+from topo_pipeline_tests.command_line import COMMAND, answer, assert_one_sentence, run
+from topo_pipeline_tests.conftest import PATIENCE
 
 
 def command(folder: Path, *arguments: str) -> str:
@@ -35,6 +38,14 @@ def test_a_sequence_is_explained_in_sentences_and_as_json(landed: Path) -> None:
     assert found["parts"]["Reply rate"] in shown
 
 
+@pytest.mark.parametrize(
+    "arguments", [("explain", "sequence 3"), ("compare", "sequence 3", "sequence 4"), ("sequences",)]
+)
+def test_no_line_ends_in_spaces_in_a_pipe(landed: Path, arguments: tuple[str, ...]) -> None:
+    lines = command(landed, *arguments).splitlines()
+    assert lines == [line.rstrip() for line in lines]
+
+
 def test_two_sequences_are_compared(landed: Path) -> None:
     assert "can't be compared" in command(landed, "compare", "sequence 3", "sequence 4", "--period", "28d")
     assert json.loads(command(landed, "compare", "sequence 3", "sequence 4", "--json"))["difference"] is None
@@ -44,6 +55,7 @@ def test_two_sequences_are_compared(landed: Path) -> None:
     ("arguments", "code", "says"),
     [
         (("explain", "nothing like it"), 1, "topo-pipeline sequences"),
+        (("explain", "Sequense 3"), 1, "Did you mean: Sequence 3"),
         (("explain", "sequence"), 1, "5 sequences match"),
         (("compare", "sequence 3", "sequence 3"), 2, "same sequence"),
     ],
@@ -86,3 +98,15 @@ def test_the_commands_do_not_import_dagster(landed: Path) -> None:
     code = "import sys; from topo_pipeline.cli import app; app(['sequences'], standalone_mode=False)"
     result = run(landed, sys.executable, "-c", f"{code}; print('dagster' in sys.modules)", TOPO_WAREHOUSE="topo.duckdb")
     assert result.stdout.endswith("\nFalse\n"), result.stderr
+
+
+def test_a_closed_pipe_causes_no_traceback(landed: Path) -> None:
+    """As in `topo-pipeline sequences | head`, when the reader has left."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(  # noqa: S603
+        [COMMAND, "sequences"], cwd=landed, env={**os.environ, "TOPO_WAREHOUSE": "topo.duckdb"},
+        stdout=writer, stderr=subprocess.PIPE, timeout=PATIENCE, check=False,
+    )  # fmt: skip
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")

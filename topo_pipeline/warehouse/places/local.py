@@ -14,6 +14,7 @@ from typing import Self
 import duckdb
 from duckdb import DuckDBPyConnection
 
+from topo_pipeline.common.processes import program_of
 from topo_pipeline.common.retries import stamina
 from topo_pipeline.warehouse import extensions
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
@@ -129,7 +130,8 @@ class File(Place):
                 raise
             holder = _LOCK_HOLDER.search(str(error))
             process = int(holder["process"]) if holder else None
-            who = f"{Path(holder['program']).name} (process {process})" if holder else "another connection"
+            program = (process and program_of(process)) or (holder and Path(holder["program"]).name)
+            who = f"{program} (process {process})" if holder else "another connection"
             raise WarehouseInUse(
                 f"The warehouse {self.name} is in use by {who}: wait for it to finish, or close it", process=process
             ) from error
