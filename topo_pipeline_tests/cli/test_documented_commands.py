@@ -44,6 +44,8 @@ NOT_RUN = {
     "psql ": "the same",
     "aws ": "the same",
     "python -m bench": "takes up to 40 minutes",
+    "dagster dev ": "runs until it is stopped; orchestration/test_organizations.py loads the same workspace file",
+    "dagster api grpc ": "the same; test_deploy.py runs that of one organization",
     "topo-pipeline --install-completion": "changes the user's shell; cli/test_help.py completes commands",
 }
 
@@ -60,6 +62,8 @@ RUN_BY = {
     "dg launch --assets": "orchestration/test_dev.py::test_dagsters_command_line_reads_a_range",
     "dg launch --job": "cli/test_documented_commands.py::test_the_commands_of_dagster_work",
     "dagster instance ": "cli/test_documented_commands.py::test_the_commands_of_dagster_work",
+    "topo-pipeline organizations": "cli/test_documented_commands.py::test_the_commands_for_organizations_work",
+    "topo-pipeline --organization": "cli/test_documented_commands.py::test_the_commands_for_organizations_work",
     "topo-pipeline backfill --missing": "cli/test_backfill.py::test_missing_reads_only_the_days_that_have_not_landed",
     "topo-pipeline sandbox": "cli/test_documented_commands.py::test_the_commands_of_the_sandbox_work",
     "curl ": "cli/test_documented_commands.py::test_the_commands_of_the_sandbox_work",
@@ -161,6 +165,20 @@ def our_command(folder: Path, words: list[str]) -> CompletedProcess[str]:
         given.append("--dry-run")
     unset = dict.fromkeys(("TOPO_API_KEY", "TOPO_API_URL", "TOPO_REPORT_DIR"))  # so that .env sets them
     return answer(folder, *given, tables=["sequence_activity"], **unset)
+
+
+def test_the_commands_for_organizations_work(folder: Path, api_url: str) -> None:
+    [tables] = re.findall(r"```toml\n(.*?)```", (CHECKOUT / "docs" / "scale.md").read_text(encoding="utf-8"), re.DOTALL)
+    acme, _, _ = tables.partition("[globex]")
+    place = f'api_url = "{api_url}"\ntimezone = "UTC"\nwarehouse = "data/topo.duckdb"\n'
+    (folder / "organizations.toml").write_text(acme.replace('timezone = "Europe/Paris"\n', place))
+    set_key(folder / ".env", "ACME_TOPO_API_KEY", os.environ["TOPO_API_KEY"])
+    for line in lines_of("topo-pipeline organizations", "topo-pipeline --organization"):
+        words = shlex.split(line)[1:]
+        done = our_command(folder, [*words, "--dry-run"] if "backfill" in words else words)
+        # doctor: the days before the first landed one, and Dagster's records, which begin anew
+        assert done.returncode == ("doctor" in words), (line, done.stdout, done.stderr)
+    assert "location_name: acme" in (folder / "workspace.yaml").read_text(encoding="utf-8")
 
 
 def test_the_commands_of_the_sandbox_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

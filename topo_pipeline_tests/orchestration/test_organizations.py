@@ -32,7 +32,6 @@ from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.alerts.receiver import Receiver, receiving
 from topo_pipeline_tests.command_line import COMMAND, topo_pipeline
 from topo_pipeline_tests.conftest import PATIENCE
-from topo_pipeline_tests.defs.conftest import instance_of
 from topo_pipeline_tests.defs.only import with_only
 from topo_pipeline_tests.services.postgres import Postgres
 
@@ -245,7 +244,9 @@ def test_a_revoked_key_fails_the_days_of_one_alone(agency: dict[str, Organizatio
     without_key = Organization(revoked, with_only(build(revoked, clock=lambda: NOW), *ASSETS), globex.instance)
     problems = without_key.backfill([DAYS[-1]]).problems
     assert "check GLOBEX_KEY" in problems[0]
-    assert f"To try again: topo-pipeline --organization globex backfill {DAYS[-1]}" in problems[0]
+    [run] = globex.instance.get_runs(names.runs_filter(revoked, statuses=[dg.DagsterRunStatus.FAILURE]), limit=1)
+    shown = [str(entry) for entry in globex.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)]
+    assert f"To try again: topo-pipeline --organization globex backfill {DAYS[-1]}" in "".join(shown)
     assert records.failed_days(globex.instance, DAYS, globex.settings) == {DAYS[-1]}
     assert records.failed_days(acme.instance, DAYS, acme.settings) == set()
     for each in agency.values():
@@ -323,7 +324,7 @@ def test_a_location_of_an_unknown_or_invalid_organization_says_what_is_wrong(
 
 
 def test_a_night_of_twenty_organizations_is_one_run_for_each_in_twenty_pools(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    agency: dict[str, Organization], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     everyone = [f"client_{number}" for number in range(20)]
     tables = [f'[{name}]\napi_key_variable = "{name.upper()}_KEY"\n' for name in everyone]
@@ -332,15 +333,15 @@ def test_a_night_of_twenty_organizations_is_one_run_for_each_in_twenty_pools(
     for name in everyone:
         monkeypatch.setenv(f"{name.upper()}_KEY", f"topo_of_{name}")
     pools, requested = set(), []
-    with instance_of(tmp_path) as instance:
-        for settings in (of_organizations() or {}).values():
-            assert isinstance(settings, Settings), settings
-            built = build(settings, clock=lambda: NOW)
-            schedule = built.get_repository_def().get_schedule_def("nightly_refresh_schedule")
-            context = dg.build_schedule_context(instance, NOW, resources=dict(built.resources or {}))
-            requests = schedule.evaluate_tick(context).run_requests or []
-            requested += requests
-            selected = {key for request in requests for key in request.asset_selection or ()}
-            pools |= {built.resolve_assets_def(key).op.pool for key in selected}
+    instance = agency["acme"].instance
+    for settings in (of_organizations() or {}).values():
+        assert isinstance(settings, Settings), settings
+        built = build(settings, clock=lambda: NOW)
+        schedule = built.get_repository_def().get_schedule_def("nightly_refresh_schedule")
+        context = dg.build_schedule_context(instance, NOW, resources=dict(built.resources or {}))
+        requests = schedule.evaluate_tick(context).run_requests or []
+        requested += requests
+        selected = {key for request in requests for key in request.asset_selection or ()}
+        pools |= {built.resolve_assets_def(key).op.pool for key in selected}
     assert len(requested) == len(everyone)
     assert pools == {f"topo_api_{name}" for name in everyone}
