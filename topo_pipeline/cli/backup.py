@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from topo_pipeline.cli import arguments
-from topo_pipeline.cli.console import err, now, out, relative, report_errors
+from topo_pipeline.cli.console import err, get_settings, now, out, relative, report_errors
 from topo_pipeline.cli.signals import undone_by_signals
-from topo_pipeline.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from topo_pipeline.maintenance.copies import Restored
+    from topo_pipeline.settings import Settings
     from topo_pipeline.warehouse.connection import Warehouse
 
 BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The backup, which is a folder for a shared lake.")]
@@ -60,7 +60,7 @@ def restore(
             _restore(settings, warehouse, file, yes=yes)
 
 
-def _restore(settings: Settings, warehouse: "Warehouse", file: Path, *, yes: bool) -> None:
+def _restore(settings: "Settings", warehouse: "Warehouse", file: Path, *, yes: bool) -> None:
     from topo_pipeline.maintenance import backups
 
     chosen = file.absolute()

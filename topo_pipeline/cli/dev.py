@@ -10,8 +10,7 @@ import typer
 from dotenv import dotenv_values
 from rich.markup import escape
 
-from topo_pipeline.cli.console import STOP_SIGNALS, err, now, report_errors
-from topo_pipeline.settings import get_settings
+from topo_pipeline.cli.console import STOP_SIGNALS, err, get_settings, now, report_errors
 
 
 def dev(

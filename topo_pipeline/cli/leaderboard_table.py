@@ -9,9 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from topo_pipeline.cli.console import out
+from topo_pipeline.cli.console import get_settings, out
 from topo_pipeline.common.text import LONGEST, one_line, rate_with_interval
-from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
     import pandas as pd

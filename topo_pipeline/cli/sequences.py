@@ -10,11 +10,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from topo_pipeline.cli.console import PATIENCE, AsJson, fail, out, quiet, report_errors, show_json
+from topo_pipeline.cli.console import PATIENCE, AsJson, fail, get_settings, out, quiet, report_errors, show_json
 from topo_pipeline.cli.leaderboard_table import leaderboard_table
 from topo_pipeline.cli.workspace import Demo
 from topo_pipeline.common.text import LONGEST, one_line
-from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from topo_pipeline.cli.console import PATIENCE, AsJson, by_day, now, out, quiet, report_errors, show_json
+from topo_pipeline.cli.console import PATIENCE, AsJson, by_day, get_settings, now, out, quiet, report_errors, show_json
 from topo_pipeline.cli.leaderboard_table import leaderboard_table
 from topo_pipeline.cli.sequences import records
 from topo_pipeline.cli.workspace import Demo
 from topo_pipeline.common.text import counted, one_line
 from topo_pipeline.days import format_counts, format_days, last_due_day, missing_command
-from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
     from topo_pipeline.engagement.status import Status
