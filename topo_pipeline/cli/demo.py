@@ -83,4 +83,4 @@ def _show_leaderboard() -> str:
     with Warehouse.of(get_settings()).reader() as connection:
         board = leaderboard(connection)
     out.print(leaderboard_table(board))
-    return str(board["sequence"].iloc[0])
+    return str(board[0]["sequence"])
