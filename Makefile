@@ -11,7 +11,7 @@ TEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo dev test test-all bench lint docs bi site release pictures snapshot fixture lock clean
+.PHONY: help install install-dev demo dev test test-all bench lint docs bi site release pictures snapshot bundle fixture lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -28,6 +28,7 @@ define install
 	|| echo "uv could not be installed. Using pip instead, which takes half a minute longer."
 @test $(INSTALLER) != pip && $(UV) --require-hashes --no-deps -r $< || $(PIP) --require-hashes --no-deps -r $<
 @$(PIP) --no-deps --no-build-isolation --editable .
+@$(BIN)/python -m topo_pipeline.report.bundle
 @touch $@
 endef
 
@@ -74,6 +75,9 @@ release: install-dev ## Build the wheel and the source distribution in dist/, an
 
 pictures: install-dev ## Make docs/pictures from the demo, with /usr/bin/chromium (some minutes)
 	@$(BIN)/python -m tools.pictures
+
+bundle: ## Write the JavaScript of the report's charts, as the installation does
+	@$(BIN)/python -m topo_pipeline.report.bundle
 
 snapshot: install-dev ## Write the Dagster definitions to topo_pipeline_tests/definitions.yaml
 	@$(BIN)/python -W ignore -m topo_pipeline_tests.snapshot

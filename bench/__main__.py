@@ -162,7 +162,7 @@ def _of_ten_million(from_scratch: dict[str, float], after: dict[str, float]) -> 
 
 def _report(warehouse: Warehouse) -> Line:
     from topo_pipeline.engagement.rules import DEFAULT_RULES  # noqa: PLC0415
-    from topo_pipeline.report.page import publish  # noqa: PLC0415 - importing altair takes a second
+    from topo_pipeline.report.page import publish  # noqa: PLC0415 - only this benchmark needs it
 
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, warehouse.reader() as connection:
@@ -185,6 +185,40 @@ def loading() -> Iterator[Line]:
         f"{ratio:.2f}× ({results['topo_pipeline.definitions']['seconds']:.1f} s)",
         ratio <= 1.3,
     )
+
+
+def landing() -> Iterator[Line]:
+    """Measure landing small days, without reading them."""
+    measured = by_turns({"landing": ("bench.landing", "60", "750")})["landing"]
+    yield Line(
+        17,
+        "land 60 days of 750 activities, each in its own transaction, without reading them",
+        "≤ 45 ms per day",
+        f"{measured['seconds'] * 1000:.0f} ms per day ({measured['cpu'] * 1000:.0f} ms of CPU time)",
+        measured["seconds"] <= 0.045,
+    )
+
+
+def commands() -> Iterator[Line]:
+    """Compare the commands that people wait for with importing Dagster, in CPU seconds of whole processes."""
+    program = str(Path(sys.executable).with_name("topo-pipeline"))
+    bounds = {"--help": 0.2, "status --demo": 0.8, "report --demo": 1.8}
+    with tempfile.TemporaryDirectory() as folder:
+        demo = measure("bench.commands", folder, program, "demo")
+        ways = {command: ("bench.commands", folder, program, *command.split()) for command in bounds}
+        ways["dagster"] = ("bench.commands", folder, sys.executable, "-c", "import dagster")
+        results = by_turns(ways)
+    one = results["dagster"]["cpu"]
+    measured = {**{command: results[command] for command in bounds}, "demo": demo}
+    for command, at_most in {**bounds, "demo": 12}.items():
+        took, ratio = measured[command], measured[command]["cpu"] / one
+        yield Line(
+            18,
+            f"`topo-pipeline {command}`, compared with `import dagster` (CPU seconds)",
+            f"≤ {at_most}×",
+            f"{ratio:.2f}× ({took['cpu']:.1f} s, in {took['seconds']:.1f} s)",
+            ratio <= at_most,
+        )
 
 
 def places() -> Iterator[Line]:
@@ -244,7 +278,8 @@ def calibration() -> Iterator[Line]:
 
 
 MEASURED: dict[str, Callable[[], Iterator[Line]]] = {
-    each.__name__: each for each in (reading, dlt, requests, memory, ranged, tables, loading, places, calibration)
+    each.__name__: each
+    for each in (reading, dlt, requests, memory, ranged, tables, loading, landing, commands, places, calibration)
 }
 
 

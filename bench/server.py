@@ -25,7 +25,8 @@ _TYPES = ("message.sent", "message.opened", "sequence.created", "message.replied
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def _activity(number: int, moment: datetime) -> bytes:
+def activity(number: int, moment: datetime) -> bytes:
+    """Return an activity as JSON."""
     type_ = _TYPES[number % len(_TYPES)]
     run = number // len(_TYPES)
     return (
@@ -51,7 +52,7 @@ class Api:
             (timedelta(days=day) + step * number) // _MICROSECOND for day in range(days) for number in range(per_day)
         ]
         self._items = [
-            _activity(number, start + timedelta(microseconds=moment)) for number, moment in enumerate(self._moments)
+            activity(number, start + timedelta(microseconds=moment)) for number, moment in enumerate(self._moments)
         ]
         self._start = start
         self._latency = latency

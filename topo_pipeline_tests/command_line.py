@@ -16,7 +16,6 @@ import pytest
 from topo_pipeline import definitions
 from topo_pipeline.cli import app, console
 from topo_pipeline.engagement import tables as metric_tables
-from topo_pipeline.report import page
 from topo_pipeline.report.previews import Seen
 from topo_pipeline.settings import get_settings
 from topo_pipeline_tests.conftest import PATIENCE
@@ -133,8 +132,6 @@ def _called_in(
     ):
         monkeypatch.chdir(folder)
         monkeypatch.setattr(Seen, "picture", lambda _: None)
-        monkeypatch.setattr(page, "_bundle", lambda: "")
-        monkeypatch.setattr(page, "_packed_bundle", lambda: "")
         monkeypatch.setattr(metric_tables, "_comment", lambda *_: None)
         yield monkeypatch
 

@@ -2,7 +2,6 @@
 
 import atexit
 import contextlib
-import functools
 import gc
 import os
 import shutil
@@ -20,7 +19,7 @@ from hypothesis import settings
 from topo_pipeline.settings import get_settings
 from topo_pipeline.warehouse import instances, sql
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.files import put_new, replacing, temporary_folder
+from topo_pipeline.warehouse.files import put_new, temporary_folder
 from topo_pipeline.warehouse.places.local import File
 
 pytest_plugins = ["topo_pipeline_tests.services.plugin"]
@@ -185,26 +184,6 @@ def _quick_dagster() -> Iterator[None]:
 
             patch_storage(patch)
             reuse_assets(patch)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_bundle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Make the report's Vega, which takes 2 s, only in the first of the test processes that needs it."""
-    with pytest.MonkeyPatch.context() as patch:
-        if "topo_pipeline.report.page" in sys.modules and "PYTEST_XDIST_WORKER" in os.environ:
-            from topo_pipeline.report import page  # noqa: PLC0415 - imports Altair
-
-            make, file = page._bundle, tmp_path_factory.getbasetemp().parent / "vega.js"  # noqa: SLF001
-
-            @functools.cache
-            def bundle() -> str:
-                if not file.exists():
-                    with replacing(file) as new:
-                        new.write_text(make(), encoding="utf-8")
-                return file.read_text(encoding="utf-8")
-
-            patch.setattr(page, "_bundle", bundle)
         yield
 
 

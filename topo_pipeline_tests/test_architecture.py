@@ -49,7 +49,6 @@ LIBRARIES = {
     "obstore": {"exports"},
     "pyarrow": {"exports"},
     "pyiceberg": {"exports"},
-    "altair": {"report"},
     "vl_convert": {"report"},
     "jinja2": {"engagement", "report"},
     "typer": {"cli"},

@@ -5,7 +5,6 @@ arguments, prints results and sets the exit code. The work is done in other pack
 several commands share. A command imports what it needs when it runs, so that `--help` doesn't wait for Dagster.
 """
 
-from importlib import metadata
 from typing import Annotated
 
 import typer
@@ -25,7 +24,6 @@ from topo_pipeline.cli import (
     sequences,
     status,
 )
-from topo_pipeline.settings import choose
 
 # Local variables may hold the API key, so tracebacks don't show them.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False, rich_markup_mode=None)
@@ -33,6 +31,8 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False, ric
 
 def _show_version(is_asked: bool) -> None:
     if is_asked:
+        from importlib import metadata
+
         typer.echo(f"topo-pipeline {metadata.version('topo-pipeline')}")
         raise typer.Exit
 
@@ -56,6 +56,8 @@ def main(
       topo-pipeline --organization acme status
     """
     if organization is not None:
+        from topo_pipeline.settings import choose
+
         choose(organization)
 
 

@@ -7,9 +7,8 @@ from datetime import date, timedelta
 
 import typer
 
-from topo_pipeline.cli.console import fail, now
+from topo_pipeline.cli.console import fail, get_settings, now
 from topo_pipeline.days import days_between
-from topo_pipeline.settings import get_settings
 
 _DAYS_AGO = {"today": 0, "yesterday": 1}
 _DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")  # Python also reads 20260301 and 2026-W10-1

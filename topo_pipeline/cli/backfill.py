@@ -16,6 +16,7 @@ from topo_pipeline.cli.console import (
     by_day,
     err,
     fail,
+    get_settings,
     now,
     out,
     own_stderr,
@@ -30,7 +31,6 @@ from topo_pipeline.cli.progress import shown
 from topo_pipeline.cli.signals import Stop, stoppable
 from topo_pipeline.common.text import counted
 from topo_pipeline.days import format_counts, format_days
-from topo_pipeline.settings import get_settings, of_organizations
 
 if TYPE_CHECKING:
     from topo_pipeline.orchestration.ranged_runs import Outcome, Progress
@@ -221,6 +221,7 @@ def _read_days(days: Sequence[date], title: str, stop: Stop, **options: Sequence
     home = get_settings().dagster_home
     with err.status("Starting Dagster"):
         from topo_pipeline.orchestration.instance import opened, prepare
+        from topo_pipeline.settings import of_organizations
 
         prepare(home, of_organizations() or ())
         from topo_pipeline.definitions import defs

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from topo_pipeline.cli import arguments
-from topo_pipeline.cli.console import err, now, out, relative, report_errors
+from topo_pipeline.cli.console import err, get_settings, now, out, relative, report_errors
 from topo_pipeline.cli.signals import undone_by_signals
-from topo_pipeline.settings import Settings, get_settings, of_organizations
 
 if TYPE_CHECKING:
     from topo_pipeline.maintenance.copies import Restored
+    from topo_pipeline.settings import Settings
     from topo_pipeline.warehouse.connection import Warehouse
 
 BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The backup, which is a folder for a shared lake.")]
@@ -60,7 +60,7 @@ def restore(
             _restore(settings, warehouse, file, yes=yes)
 
 
-def _restore(settings: Settings, warehouse: "Warehouse", file: Path, *, yes: bool) -> None:
+def _restore(settings: "Settings", warehouse: "Warehouse", file: Path, *, yes: bool) -> None:
     from topo_pipeline.maintenance import backups
 
     chosen = file.absolute()
@@ -80,10 +80,11 @@ def _restore(settings: Settings, warehouse: "Warehouse", file: Path, *, yes: boo
     _report(restored, relative(warehouse.name))
 
 
-def _require_no_runs(settings: Settings) -> None:
+def _require_no_runs(settings: "Settings") -> None:
     """Exit if a run is in progress: it would write its next days to the restored warehouse."""
     from topo_pipeline.defs.run_maintenance import fail_orphaned_runs
     from topo_pipeline.orchestration.instance import opened, prepare, require_no_runs_under_way
+    from topo_pipeline.settings import of_organizations
 
     prepare(settings.dagster_home, of_organizations() or ())
     with opened(settings.dagster_home) as instance:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console, ConsoleDimensions
@@ -20,7 +20,9 @@ from rich.markup import escape
 
 from topo_pipeline.common.commands import pasteable
 from topo_pipeline.common.text import in_json, one_line
-from topo_pipeline.settings import OrganizationError, SettingsError
+
+if TYPE_CHECKING:
+    from topo_pipeline.settings import Settings
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 5.0  # seconds to wait while another process writes to the warehouse
@@ -65,10 +67,18 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def get_settings() -> "Settings":
+    """Return the settings of this process. Importing them takes longer than `--help`."""
+    from topo_pipeline.settings import get_settings
+
+    return get_settings()
+
+
 @contextmanager
 def report_errors() -> Iterator[None]:
     """Print an error that the user can fix as one sentence, and exit with 1."""
     from topo_pipeline.orchestration.errors import HomeUnusable, UnderWay
+    from topo_pipeline.settings import OrganizationError, SettingsError
     from topo_pipeline.topo_api.errors import TopoError
     from topo_pipeline.warehouse.errors import WarehouseError
 

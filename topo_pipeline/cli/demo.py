@@ -6,10 +6,20 @@ from datetime import UTC, datetime, time, timedelta
 from rich.markup import escape
 
 from topo_pipeline.cli.backfill import finish, read_days
-from topo_pipeline.cli.console import err, fail, now, out, own_stderr, print_line, program, relative, report_errors
+from topo_pipeline.cli.console import (
+    err,
+    fail,
+    get_settings,
+    now,
+    out,
+    own_stderr,
+    print_line,
+    program,
+    relative,
+    report_errors,
+)
 from topo_pipeline.cli.leaderboard_table import leaderboard_table
 from topo_pipeline.cli.signals import stoppable
-from topo_pipeline.settings import get_settings
 
 
 def demo() -> None:
@@ -73,4 +83,4 @@ def _show_leaderboard() -> str:
     with Warehouse.of(get_settings()).reader() as connection:
         board = leaderboard(connection)
     out.print(leaderboard_table(board))
-    return str(board["sequence"].iloc[0])
+    return str(board[0]["sequence"])

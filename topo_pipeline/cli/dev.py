@@ -6,14 +6,16 @@ import sys
 import webbrowser
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from dotenv import dotenv_values
 from rich.markup import escape
 
-from topo_pipeline.cli.console import STOP_SIGNALS, err, now, report_errors
-from topo_pipeline.settings import Settings, SettingsError, base_settings, get_settings, of_organizations
+from topo_pipeline.cli.console import STOP_SIGNALS, err, get_settings, now, report_errors
+
+if TYPE_CHECKING:
+    from topo_pipeline.settings import Settings
 
 
 def dev(
@@ -33,6 +35,7 @@ def dev(
     """
     with report_errors():
         from topo_pipeline.orchestration.services import check_port
+        from topo_pipeline.settings import base_settings
 
         check_port(port)
         base = base_settings()
@@ -55,8 +58,10 @@ def dev(
             _serve(port, dict(os.environ), title, open_it=open_it)
 
 
-def _workspaces(base: Settings) -> dict[str | None, Settings]:
+def _workspaces(base: "Settings") -> "dict[str | None, Settings]":
     """Return the settings of what to serve: one workspace without a name if it has a key, or organizations by name."""
+    from topo_pipeline.settings import SettingsError, of_organizations
+
     organizations = of_organizations(base)
     if organizations is None or base.organization:
         settings = get_settings()
@@ -69,8 +74,10 @@ def _workspaces(base: Settings) -> dict[str | None, Settings]:
     return found
 
 
-def _paths(base: Settings) -> dict[str, str | None]:
+def _paths(base: "Settings") -> dict[str, str | None]:
     """Return the variables with paths, made absolute: the services run in another folder."""
+    from topo_pipeline.settings import of_organizations
+
     return {
         "DAGSTER_HOME": str(base.dagster_home),
         "TOPO_WAREHOUSE": base.warehouse,

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from datetime import date, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,11 +13,21 @@ from rich.markup import escape
 from rich.table import Table
 
 from topo_pipeline.cli import arguments
-from topo_pipeline.cli.console import AsJson, err, fail, now, out, print_error, quiet, report_errors, show_json
+from topo_pipeline.cli.console import (
+    AsJson,
+    err,
+    fail,
+    get_settings,
+    now,
+    out,
+    print_error,
+    quiet,
+    report_errors,
+    show_json,
+)
 from topo_pipeline.cli.workspace import Demo
 from topo_pipeline.common.commands import pasteable
 from topo_pipeline.common.text import counted
-from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
     from topo_pipeline.doctor import Finding
@@ -155,6 +164,8 @@ def _seen(result: "ContractResult") -> str:
 
 
 def _write(results: "Sequence[ContractResult]", checked_at: datetime, output: Path) -> None:
+    from importlib.metadata import version
+
     from topo_pipeline.topo_api.contract import as_text
     from topo_pipeline.warehouse.errors import WarehouseError
     from topo_pipeline.warehouse.files import replacing

@@ -12,11 +12,10 @@ from typing import Annotated, BinaryIO, Literal
 import typer
 
 from topo_pipeline.cli import arguments
-from topo_pipeline.cli.console import err, fail, now, out, report_errors
+from topo_pipeline.cli.console import err, fail, get_settings, now, out, report_errors
 from topo_pipeline.cli.signals import undone_by_signals
 from topo_pipeline.cli.workspace import Demo
 from topo_pipeline.common.text import counted
-from topo_pipeline.settings import get_settings
 
 
 def export(

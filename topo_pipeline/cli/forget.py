@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from topo_pipeline.cli import arguments
-from topo_pipeline.cli.console import err, now, out, print_error, relative, report_errors
+from topo_pipeline.cli.console import err, get_settings, now, out, print_error, relative, report_errors
 from topo_pipeline.cli.report import write_report
-from topo_pipeline.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from topo_pipeline.maintenance.forget import ErasureResult
+    from topo_pipeline.settings import Settings
     from topo_pipeline.warehouse.connection import Warehouse
     from topo_pipeline.warehouse.erasure import Trace
 
@@ -76,7 +76,7 @@ def _print_outcome(done: "ErasureResult", cleaned: list[Path | str], unreachable
         print_error(f"{left} may still contain the person ({reason}). Delete it{how}")
 
 
-def _publish_again(warehouse: "Warehouse", settings: Settings) -> list[str]:
+def _publish_again(warehouse: "Warehouse", settings: "Settings") -> list[str]:
     """Publish to every target without the person. Return why it failed, for each target where it did."""
     from topo_pipeline.exports.targets import publish, target_of
     from topo_pipeline.warehouse.errors import WarehouseError

@@ -1,7 +1,6 @@
 """The leaderboard in the terminal."""
 
-from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import rich.box
 from rich.console import Group
@@ -9,18 +8,19 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from topo_pipeline.cli.console import out
+from topo_pipeline.cli.console import get_settings, out
 from topo_pipeline.common.text import LONGEST, one_line, rate_with_interval
-from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from collections.abc import Sequence
+
+    from topo_pipeline.warehouse.sql import Row
 
 NARROW, WIDE = 80, 116  # columns, from which the early read, and also replies and meetings have room
 _SIGNALS = {"up": "[green]▲ up[/]", "down": "[red]▼ down[/]", "no_clear_change": "≈ none", None: "not judged"}
 
 
-def leaderboard_table(board: "pd.DataFrame") -> Group:
+def leaderboard_table(board: "Sequence[Row]") -> Group:
     """Return a table for the width of the terminal, and its legend. Sequences without a rank are dimmed."""
     table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     counts = ("replies", "meetings") if out.width >= WIDE else ()
@@ -31,8 +31,7 @@ def leaderboard_table(board: "pd.DataFrame") -> Group:
     for heading in (*headings, "Reply rate"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("Change", no_wrap=True)
-    rows = board.astype(object).where(board.notna(), None).to_dict("records")
-    for row in rows:
+    for row in board:
         early = (rate_with_interval(row["early_rate"], row["early_rate_low"], row["early_rate_high"]),)
         table.add_row(
             "" if row["rank"] is None else str(row["rank"]),
@@ -44,10 +43,10 @@ def leaderboard_table(board: "pd.DataFrame") -> Group:
             style="dim" if row["rank"] is None else None,
         )
     title = "Sequences, ranked by reply rate, adjusted for the number of contacts"
-    return Group(Text(title, "bold"), table, *map(Text, _legend(rows)))
+    return Group(Text(title, "bold"), table, *map(Text, _legend(board)))
 
 
-def _legend(rows: "list[dict[Hashable, Any]]") -> list[str]:
+def _legend(rows: "Sequence[Row]") -> list[str]:
     """Return what the columns mean, and those of their words that are in the rows."""
     window = get_settings().rules.reply_window_days
     legend = [

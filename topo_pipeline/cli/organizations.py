@@ -1,7 +1,7 @@
 """The command `organizations`."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -10,7 +10,9 @@ from rich.table import Table
 from topo_pipeline.cli.console import PATIENCE, AsJson, fail, now, out, quiet, relative, report_errors, show_json
 from topo_pipeline.common.text import counted
 from topo_pipeline.days import last_due_day
-from topo_pipeline.settings import Settings, SettingsError, base_settings, of_organizations
+
+if TYPE_CHECKING:
+    from topo_pipeline.settings import Settings, SettingsError
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ def organizations(
       topo-pipeline organizations --write
     """
     with report_errors(), quiet():
+        from topo_pipeline.settings import SettingsError, base_settings, of_organizations
+
         file, found = base_settings().organizations_file, of_organizations()
         if file is None or found is None:
             fail("There is no organizations.toml. The documentation says what it contains: docs/scale.md")
@@ -60,7 +64,8 @@ def organizations(
         raise typer.Exit(1)
 
 
-def _look_at(name: str, settings: Settings | SettingsError) -> _Organization:
+def _look_at(name: str, settings: "Settings | SettingsError") -> _Organization:
+    from topo_pipeline.settings import SettingsError
     from topo_pipeline.warehouse.connection import Warehouse
     from topo_pipeline.warehouse.errors import WarehouseError
     from topo_pipeline.warehouse.ledger import ledger_status

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.markup import escape
 
-from topo_pipeline.cli.console import PATIENCE, err, fail, now, out, print_error, quiet, report_errors
+from topo_pipeline.cli.console import PATIENCE, err, fail, get_settings, now, out, print_error, quiet, report_errors
 from topo_pipeline.cli.workspace import Demo
-from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
     from topo_pipeline.alerts.delivery import Destination

@@ -4,20 +4,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from topo_pipeline.cli.console import PATIENCE, AsJson, fail, out, quiet, report_errors, show_json
+from topo_pipeline.cli.console import PATIENCE, AsJson, fail, get_settings, out, quiet, report_errors, show_json
 from topo_pipeline.cli.leaderboard_table import leaderboard_table
 from topo_pipeline.cli.workspace import Demo
 from topo_pipeline.common.text import LONGEST, one_line
-from topo_pipeline.settings import get_settings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Name = Annotated[str, typer.Argument(metavar="SEQUENCE", help="Its name, a part of its name, or its id.")]
 
@@ -44,7 +40,7 @@ def sequences(as_json: AsJson = False, demo: Demo = False) -> None:
     with _tables() as connection:
         board = leaderboard(connection)
     if as_json:
-        show_json(records(board))
+        show_json(board)
     else:
         out.print(leaderboard_table(board))
 
@@ -101,14 +97,6 @@ def compare(
         return
     for sentence in sentences.comparison(found, get_settings().rules.reply_window_days):
         out.print(escape(one_line(sentence, 1000)), highlight=False)
-
-
-def records(board: "pd.DataFrame") -> list[dict[str, object]]:
-    """Return one record per sequence. Unknown values are null, since JSON has no NaN."""
-    return [
-        {str(column): value for column, value in row.items()}
-        for row in board.astype(object).where(board.notna(), None).to_dict("records")
-    ]
 
 
 @contextmanager

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from topo_pipeline.cli.console import PATIENCE, AsJson, by_day, now, out, quiet, report_errors, show_json
+from topo_pipeline.cli.console import PATIENCE, AsJson, by_day, get_settings, now, out, quiet, report_errors, show_json
 from topo_pipeline.cli.leaderboard_table import leaderboard_table
-from topo_pipeline.cli.sequences import records
 from topo_pipeline.cli.workspace import Demo
 from topo_pipeline.common.text import counted, one_line
 from topo_pipeline.days import format_counts, format_days, last_due_day, missing_command
-from topo_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
     from topo_pipeline.engagement.status import Status
@@ -60,7 +58,7 @@ def _as_json(warehouse: str, timezone: str, found: "Status") -> dict[str, Any]:
         "unreadable": by_day(found.days.unreadable),
         "behind": found.behind,
         "pending_replies": found.pending,
-        "sequences": [] if found.board is None else records(found.board),
+        "sequences": found.board or [],
     }
 
 
@@ -97,7 +95,7 @@ def _show(found: "Status", *, is_demo: bool) -> None:
     if found.board is None:
         out.print("The tables are not built yet. topo-pipeline backfill builds them, and so does topo-pipeline dev.")
     else:
-        out.print(leaderboard_table(found.board.head(_TOP)))
+        out.print(leaderboard_table(found.board[:_TOP]))
 
 
 def _hint(purpose: str, command: str) -> None:

@@ -5,9 +5,7 @@ from typing import Annotated
 
 import typer
 
-from topo_pipeline.cli.console import err, fail, now
-from topo_pipeline.sandbox import demo
-from topo_pipeline.settings import SettingsError, get_settings
+from topo_pipeline.cli.console import err, fail, get_settings, now
 
 NO_API = "http://127.0.0.1:9/v1"  # port 9 (discard) answers nothing
 
@@ -15,6 +13,8 @@ NO_API = "http://127.0.0.1:9/v1"  # port 9 (discard) answers nothing
 def _choose(context: typer.Context, is_asked: bool) -> bool:
     if context.resilient_parsing:  # the shell asks for completions
         return is_asked
+    from topo_pipeline.sandbox import demo
+
     exists = (demo.FOLDER / demo.WAREHOUSE).exists()
     if is_asked and not exists:
         fail("There is no demo in this folder yet. Run: topo-pipeline demo")
@@ -27,6 +27,8 @@ def _choose(context: typer.Context, is_asked: bool) -> bool:
 
 def _has_workspace() -> bool:
     """Return whether there are settings (a file, a key), a warehouse, or settings that the command should refuse."""
+    from topo_pipeline.settings import SettingsError
+
     try:
         settings = get_settings()
     except SettingsError:

@@ -9,6 +9,7 @@ from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.leaderboard import SequenceUnclear
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.engagement.tables import scripts
+from topo_pipeline.warehouse.sql import rows
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -76,14 +77,9 @@ def compare_all(
 ) -> dict[tuple[str, str], Comparison]:
     """Compare every pair of these sequences. Return each comparison by the two ids, in the given order."""
     macros.define(connection)
-    result = connection.execute(
-        scripts().get_template("comparison.jinja").render(),
-        {"sequences": list(sequences), "period": period, "weekly_z": WEEKLY_Z},
-    )
-    columns = [column[0] for column in result.description]
+    sql = scripts().get_template("comparison.jinja").render()
     compared = {}
-    for row in result.fetchall():
-        found = dict(zip(columns, row, strict=True))
+    for found in rows(connection, sql, sequences=list(sequences), period=period, weekly_z=WEEKLY_Z):
         pair = (sequences[found.pop("place") - 1], sequences[found.pop("other_place") - 1])
         needed = contacts_needed(found.pop("common_rate"), rules.detectable_ratio)
         compared[pair] = Comparison(ratio=rules.detectable_ratio, needed=needed, **found)

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from difflib import get_close_matches
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from topo_pipeline.engagement import sentences
 from topo_pipeline.engagement.leaderboard import NAME, SequenceUnclear
 from topo_pipeline.engagement.rules import Rules
+from topo_pipeline.warehouse.sql import Row, rows
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -109,12 +110,12 @@ def explain(connection: "DuckDBPyConnection", sequence: str, rules: Rules) -> Ex
 def explanations(connection: "DuckDBPyConnection", rules: Rules, sequence: str | None = None) -> dict[str, Explanation]:
     """Return what is known about every sequence by its id, or about the one with this id."""
     window = rules.reply_window_days
-    all_facts = _rows(connection, _FACTS, sequence=sequence)
+    all_facts = rows(connection, _FACTS, sequence=sequence)
     if not all_facts:
         return {}
     last_day = all_facts[0]["early_last_day"]
-    forecasts = _by_sequence(_rows(connection, _FORECASTS, sequence=sequence))
-    waiting = _by_sequence(_rows(connection, _WAITING, sequence=sequence, window=window, as_of=last_day))
+    forecasts = _by_sequence(rows(connection, _FORECASTS, sequence=sequence))
+    waiting = _by_sequence(rows(connection, _WAITING, sequence=sequence, window=window, as_of=last_day))
     found = {}
     for facts in all_facts:
         number = facts["sequence_template_id"]
@@ -132,37 +133,31 @@ def explanations(connection: "DuckDBPyConnection", rules: Rules, sequence: str |
     return found
 
 
-def _by_sequence(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    return {number: list(group) for number, group in groupby(rows, key=lambda row: row["sequence_template_id"])}
+def _by_sequence(found: list[Row]) -> dict[str, list[Row]]:
+    return {number: list(group) for number, group in groupby(found, key=lambda row: row["sequence_template_id"])}
 
 
-def _still_to_come(forecasts: list[dict[str, Any]]) -> str:
-    outcomes = [list(rows) for _, rows in groupby(forecasts, key=lambda row: row["outcome"])]
+def _still_to_come(forecasts: list[Row]) -> str:
+    outcomes = [list(group) for _, group in groupby(forecasts, key=lambda row: row["outcome"])]
     return " ".join(map(sentences.forecast, outcomes)) or "Nothing: no contact is in flight."
 
 
-def _waiting(rows: list[dict[str, Any]], facts: dict[str, Any], rules: Rules) -> dict[str, Any]:
+def _waiting(days: list[Row], facts: Row, rules: Rules) -> Row:
     """Return how many contacts the reply rate will count soon, and when there are enough for a rank."""
-    if not rows:
+    if not days:
         return {"waiting": 0}
     soon_day = facts["early_last_day"] + timedelta(days=8)
     counted, ranked_on = facts["reply_rate_den"], None
     needs_more = facts["reply_rank"] is None and facts["status"] in {"ACTIVE", None}
-    for row in rows:
+    for row in days:
         counted += row["contacts"]
         if needs_more and counted >= max(rules.evidence_small, 1):
             ranked_on = row["counted_on"]
             break
     return {
-        "waiting": sum(row["contacts"] for row in rows),
-        "soon": sum(row["contacts"] for row in rows if row["counted_on"] <= soon_day),
+        "waiting": sum(row["contacts"] for row in days),
+        "soon": sum(row["contacts"] for row in days if row["counted_on"] <= soon_day),
         "soon_day": soon_day,
-        "next_day": rows[0]["counted_on"],
+        "next_day": days[0]["counted_on"],
         "ranked_on": ranked_on,
     }
-
-
-def _rows(connection: "DuckDBPyConnection", sql: str, **values: Any) -> list[dict[str, Any]]:
-    result = connection.execute(sql, values)
-    columns = [column[0] for column in result.description]
-    return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]

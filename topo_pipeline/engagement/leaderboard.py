@@ -6,8 +6,9 @@ name no sequence are in the tables, in a row without an id. That row is no seque
 
 from typing import TYPE_CHECKING
 
+from topo_pipeline.warehouse.sql import Row, rows
+
 if TYPE_CHECKING:
-    import pandas as pd
     from duckdb import DuckDBPyConnection
 
 NAME = "coalesce(nullif(trim(sequence_name), ''), sequence_template_id::VARCHAR)"
@@ -56,14 +57,14 @@ ORDER BY {ORDER}
 """  # noqa: S608 - constants
 
 
-def leaderboard(connection: "DuckDBPyConnection") -> "pd.DataFrame":
+def leaderboard(connection: "DuckDBPyConnection") -> list[Row]:
     """Return one row per sequence, best first, those without a rank last.
 
     Returns:
         sequence (its name, else its id), id, status, touched (runs with a message or invitation), replies, positive
         and meetings (runs with a valid reply, a positive one and a meeting so far), early_contacts, early_rate with
-        early_rate_low and early_rate_high (shares, NaN without an early read), reply_rate with reply_rate_low and
-        reply_rate_high (shares, NaN if no run has matured), matured (runs that the rate covers), evidence, signal (up,
+        early_rate_low and early_rate_high (shares, None without an early read), reply_rate with reply_rate_low and
+        reply_rate_high (shares, None if no run has matured), matured (runs that the rate covers), evidence, signal (up,
         down, no_clear_change), halving_noticeable, rank.
     """
-    return connection.execute(_LEADERBOARD).df()
+    return rows(connection, _LEADERBOARD)

@@ -8,9 +8,9 @@ from topo_pipeline.engagement.leaderboard import leaderboard
 from topo_pipeline.engagement.tables import days_behind
 from topo_pipeline.warehouse.catalogue import tables_of
 from topo_pipeline.warehouse.ledger import LedgerStatus, ledger_status
+from topo_pipeline.warehouse.sql import Row
 
 if TYPE_CHECKING:
-    import pandas as pd
     from duckdb import DuckDBPyConnection
 
 
@@ -28,7 +28,7 @@ class Status:
     days: LedgerStatus
     behind: tuple[date, ...]
     pending: int
-    board: "pd.DataFrame | None"
+    board: list[Row] | None
 
 
 def status(connection: "DuckDBPyConnection", due: date) -> Status:

@@ -18,16 +18,16 @@ from graphlib import TopologicalSorter
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-import jinja2
-
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.warehouse.catalogue import Column, columns_of, tables_of
 from topo_pipeline.warehouse.errors import WarehouseError
+from topo_pipeline.warehouse.sql import rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import jinja2
     from duckdb import DuckDBPyConnection
 
 _NAME = re.compile(r"\b(?:FROM|JOIN)\s+((?:topo|engagement)\.\w+|landed_days)")
@@ -145,8 +145,10 @@ class Built:
 
 
 @cache
-def scripts() -> jinja2.Environment:
+def scripts() -> "jinja2.Environment":
     """Return the environment that renders this package's .sql and .jinja files."""
+    import jinja2  # noqa: PLC0415 - `status` renders none
+
     return jinja2.Environment(
         loader=jinja2.PackageLoader("topo_pipeline", "engagement"),
         undefined=jinja2.StrictUndefined,
@@ -217,12 +219,13 @@ def build(
 
 def days_behind(connection: "DuckDBPyConnection", table: str) -> tuple[date, ...]:
     """Return the days whose last load an incremental table has not processed."""
-    behind = connection.execute(
+    behind = rows(
+        connection,
         "SELECT day FROM landed_days ANTI JOIN"
-        " (SELECT load_id FROM engagement.builds WHERE table_name = ?) USING (load_id) ORDER BY day",
-        [table],
-    ).fetchall()
-    return tuple(day for (day,) in behind)
+        " (SELECT load_id FROM engagement.builds WHERE table_name = $table) USING (load_id) ORDER BY day",
+        table=table,
+    )
+    return tuple(row["day"] for row in behind)
 
 
 def built_days(connection: "DuckDBPyConnection", table: str) -> tuple[date, ...]:

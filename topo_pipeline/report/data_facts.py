@@ -7,7 +7,7 @@ from datetime import date
 from topo_pipeline.common.text import counted, percent
 from topo_pipeline.engagement.sentences import day
 from topo_pipeline.report.formats import count, listed, short_day
-from topo_pipeline.report.queries import Row
+from topo_pipeline.warehouse.sql import Row
 
 _EXAMPLES = 5
 

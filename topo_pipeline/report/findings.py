@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.rules import Rules
-from topo_pipeline.report.queries import QUIET_DAYS, Row, rows
+from topo_pipeline.report.queries import QUIET_DAYS
+from topo_pipeline.warehouse.sql import Row, rows
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -3,7 +3,7 @@
 from topo_pipeline.common.text import counted, percent
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.report.formats import count, days, range_of, week
-from topo_pipeline.report.queries import Row
+from topo_pipeline.warehouse.sql import Row
 
 
 def final_counts(row: Row, rules: Rules) -> str:

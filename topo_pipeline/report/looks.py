@@ -1,15 +1,15 @@
 """What the preview of each metric table shows: its rows, its chart, its columns and its numbers."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-
-import pandas as pd
 
 from topo_pipeline.common.text import one_line
 from topo_pipeline.engagement.leaderboard import NAME, RANKED
 from topo_pipeline.report import charts, markdown, pictures
 from topo_pipeline.report.queries import CHANNEL
+from topo_pipeline.warehouse.sql import Row
 
 DRAWN = 10  # sequences in a chart
 
@@ -143,20 +143,21 @@ class Look:
     """
 
     rows: str
-    chart: Callable[[pd.DataFrame], charts.Chart]
+    chart: Callable[[list[Row]], charts.Chart]
     title: str
     columns: Mapping[str, str]
     numbers: str
     newest_first: bool = False
 
 
-def _intervals(rows: pd.DataFrame, value: str) -> charts.Chart:
+def _intervals(rows: list[Row], value: str) -> charts.Chart:
     """Draw the first ten sequences. Equal names get a number, because they would share a line of the chart."""
-    first = rows.head(DRAWN)
-    names = first["name"].map(partial(one_line, limit=markdown.LONGEST))
-    again = first.groupby(names).cumcount()
-    labels = [f"{name} ({count + 1})" if count else name for name, count in zip(names, again, strict=True)]
-    return charts.intervals(first.assign(name=labels, value=first[value]))
+    drawn, times = [], Counter[str]()
+    for row in rows[:DRAWN]:
+        name = one_line(row["name"], limit=markdown.LONGEST)
+        times[name] += 1
+        drawn.append(row | {"name": f"{name} ({times[name]})" if times[name] > 1 else name, "value": row[value]})
+    return charts.intervals(drawn)
 
 
 LOOKS = {

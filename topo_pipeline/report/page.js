@@ -47,7 +47,7 @@
   })();
   // Vega's own interpreter evaluates the expressions, so the policy can forbid eval.
   const options = { renderer: "svg", actions: false, ast: true, defaultStyle: false, tooltip: { disableDefaultStyle: true } };
-  const AXIS = 50; // charts.AXIS_WIDTH and the padding, in pixels
+  const AXIS = 50; // the extent of daily_activity's y axis and the padding, in pixels
   const drawn = {};
   const draw = async (name, rows) => {
     if (!charts[name]) return;
@@ -55,7 +55,7 @@
     const stage = document.createElement("div"); // hidden from screen readers, which read the label of `place` instead
     stage.ariaHidden = "true";
     const spec = structuredClone(charts[name]);
-    if (rows) for (const data of Object.keys(spec.datasets)) spec.datasets[data] = rows;
+    if (rows) spec.data.values = rows;
     for (const view of spec.vconcat ?? []) view.width = Math.max(120, place.clientWidth - AXIS);
     await unpacked;
     drawn[name]?.finalize();

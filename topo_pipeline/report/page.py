@@ -12,10 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-import altair as alt
 import jinja2
-import pandas as pd
-import vl_convert
 
 from topo_pipeline.common.commands import pasteable
 from topo_pipeline.common.text import counted, percent, points
@@ -24,6 +21,7 @@ from topo_pipeline.engagement import sentences
 from topo_pipeline.engagement.explanation import explanations
 from topo_pipeline.report import (
     archive,
+    bundle,
     charts,
     data_facts,
     findings,
@@ -36,9 +34,10 @@ from topo_pipeline.report import (
 )
 from topo_pipeline.report.glossary import glossary
 from topo_pipeline.report.pairs import pairs
-from topo_pipeline.report.queries import PERIODS, Row, Sequence
+from topo_pipeline.report.queries import PERIODS, Sequence
 from topo_pipeline.report.since import facts, since
 from topo_pipeline.warehouse.files import replacing
+from topo_pipeline.warehouse.sql import Row
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -199,10 +198,10 @@ def _shown(
     compared = pairs(connection, sequences, names, rules)
     said = wording.findings(found, names, rules)
     drawn: dict[str, charts.Chart | None] = {
-        "weekly": charts.weekly_reply_rate(pd.DataFrame(workspace.weeks), palette.IN_THE_PAGE)
+        "weekly": charts.weekly_reply_rate(workspace.weeks, palette.IN_THE_PAGE)
         if workspace.weeks else None,
-        "daily": charts.daily_activity(pd.DataFrame(workspace.daily), palette.IN_THE_PAGE),
-        "timing": charts.send_times(pd.DataFrame(columns=list(charts.CELLS)), palette.IN_THE_PAGE),
+        "daily": charts.daily_activity(workspace.daily, palette.IN_THE_PAGE),
+        "timing": charts.send_times([], palette.IN_THE_PAGE),
     }  # fmt: skip
     trend = [row for each in sequences.values() for row in each.trend]
     solid = [rate.high for each in rates.values() for rate in each.values() if rate.solid > 1 and rate.high]
@@ -229,7 +228,7 @@ def _shown(
         "explained": explanations(connection, rules),
         "compared": compared,
         "data": {
-            "charts": {name: chart.to_dict() for name, chart in drawn.items() if chart},
+            "charts": {name: chart for name, chart in drawn.items() if chart},
             "timing": [list(map(_cell, each.timing)) for each in sequences.values()],
             "compared": compared.data if compared else None,
         },
@@ -259,7 +258,8 @@ def _cell(row: Row) -> list[float]:
 def _html(shown: Mapping[str, Any]) -> str:
     """Return the page with its script and style. Its policy allows only these and Vega, by their hashes."""
     script = _file("page.js")
-    scripts = [_bundle(), script] if "data" in shown else [script]
+    packed = bundle.packed() if "data" in shown else b""
+    scripts = [gzip.decompress(packed).decode(), script] if packed else [script]
     style = _file("page.css").replace("/* palette: light */", palette.LIGHT.as_css())
     style = style.replace("/* palette: dark */", palette.DARK.as_css()).replace(
         "/* font */", f"--font: {palette.FONT};"
@@ -268,8 +268,8 @@ def _html(shown: Mapping[str, Any]) -> str:
         f"default-src 'none'; script-src {' '.join(map(_hash, scripts))}; style-src {_hash(style)};"
         " img-src data:; base-uri 'none'; form-action 'none'"
     )
-    bundle = _packed_bundle() if "data" in shown else ""
-    return _template().render({**shown, "script": script, "bundle": bundle, "style": style, "policy": policy})
+    values = {"script": script, "bundle": base64.b64encode(packed).decode(), "style": style, "policy": policy}
+    return _template().render({**shown, **values})
 
 
 @cache
@@ -293,20 +293,6 @@ def _template() -> jinja2.Template:
     environment.globals |= {name: getattr(formats, name) for name in ("count", "day", "days", "range_of", "week")}
     environment.globals |= {"PERIODS": PERIODS, "IN_SHORT": IN_SHORT, "IN_SHORT_TOPICS": _IN_SHORT}
     return environment.get_template("page.html.jinja")
-
-
-@cache
-def _bundle() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed in the version that the charts are written for."""
-    major, minor = alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2]
-    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=f"{major}.{minor}")
-    return script
-
-
-@cache
-def _packed_bundle() -> str:
-    """Return the bundle compressed, which is two thirds of a small report smaller. The page's script unpacks it."""
-    return base64.b64encode(gzip.compress(_bundle().encode(), mtime=0)).decode()
 
 
 @cache

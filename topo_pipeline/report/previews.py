@@ -44,7 +44,8 @@ class Seen:
 
     def picture(self) -> bytes | None:
         """Return the chart as PNG, or None for a table without rows."""
-        return None if self.rows.empty else pictures.png(self.look.chart(self.rows), self.look.title)
+        rows: list[Any] = self.rows.astype(object).where(self.rows.notna(), None).to_dict("records")
+        return pictures.png(self.look.chart(rows), self.look.title) if rows else None
 
     def preview(self) -> str:
         """Return a few rows as markdown."""

@@ -6,17 +6,16 @@ The connection must come from `Warehouse`, which defines `landed_days`.
 
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.leaderboard import NAME, ORDER, RANKED
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.warehouse.catalogue import tables_of
+from topo_pipeline.warehouse.sql import Row, rows
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-Row = dict[str, Any]
 
 # Every table that the report reads, as schema and name. `landed_days` belongs to the first.
 READS = (
@@ -332,13 +331,6 @@ def names(connection: "DuckDBPyConnection") -> dict[str, str]:
     """Return the name of each sequence by its id, best first."""
     found = rows(connection, f"SELECT {NAME} AS name, sequence_template_id::VARCHAR AS sequence_id {RANKED}")
     return {row["sequence_id"]: row["name"] for row in found}
-
-
-def rows(connection: "DuckDBPyConnection", sql: str, **values: Any) -> list[Row]:
-    """Return the rows of a query with these parameters."""
-    result = connection.execute(sql, values)
-    columns = [column[0] for column in result.description]
-    return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
 
 
 def _grouped(found: list[Row]) -> dict[str, list[Row]]:

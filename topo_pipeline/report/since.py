@@ -18,6 +18,7 @@ from topo_pipeline.report.archive import APART, Counts, Facts, FinalWeek, SaidFi
 from topo_pipeline.report.findings import Finding
 from topo_pipeline.report.formats import count, days, isolated, listed, range_of, week
 from topo_pipeline.report.wording import Said, change
+from topo_pipeline.warehouse.sql import Row
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -88,7 +89,7 @@ def since(
     connection: "DuckDBPyConnection",
     now: Facts,
     then: Facts | None,
-    weeks: Iterable[queries.Row],
+    weeks: Iterable[Row],
     unreadable: Iterable[str] = (),
 ) -> Since:
     """Return what moved between an earlier report and this one.
@@ -170,9 +171,7 @@ def _changes(now: Facts, then: Facts) -> list[str]:
     return [f"Change, as in the list of sequences: {_some(moved)}."] if moved else []
 
 
-def _corrections(
-    connection: "DuckDBPyConnection", now: Facts, then: Facts, weeks: Iterable[queries.Row]
-) -> Iterator[str]:
+def _corrections(connection: "DuckDBPyConnection", now: Facts, then: Facts, weeks: Iterable[Row]) -> Iterator[str]:
     """Say which numbers of the earlier report have changed."""
     if then.first_day and then.as_of and now.as_of and now.as_of >= then.as_of:
         again = _counts(connection, then.first_day, then.as_of)

@@ -17,7 +17,8 @@ from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.engagement.sentences import day
 from topo_pipeline.report.findings import Finding
 from topo_pipeline.report.formats import count, days, isolated, range_of, short_day, week
-from topo_pipeline.report.queries import QUIET_DAYS, Row
+from topo_pipeline.report.queries import QUIET_DAYS
+from topo_pipeline.warehouse.sql import Row
 
 _STEPS: dict[str | None, str] = {
     "very_likely": "very likely",

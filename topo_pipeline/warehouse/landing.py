@@ -153,8 +153,9 @@ def _replace(
     connection.execute(_SUPERSEDED, where)
     if not may_shrink:
         refuse_to_shrink(connection, day)
-    connection.execute(_KEEP_REPLACED, {"load_id": load_id, "now": now})
-    connection.execute(_DELETE, where)
+    if connection.execute("FROM superseded LIMIT 1").fetchone():
+        connection.execute(_KEEP_REPLACED, {"load_id": load_id, "now": now})
+        connection.execute(_DELETE, where)
     inserted = _fetch_one(connection.execute(_INSERT, where))[0]
     rows, changed, removed, rejects = _fetch_one(connection.execute(_COUNTS, where))
     if rejects:

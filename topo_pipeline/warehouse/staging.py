@@ -29,7 +29,7 @@ SELECT
     if(channel_source = 'unknown' AND filtered IS NOT NULL, 'filter', channel_source) AS channel_source,
     step_number, reply_category, payload, $now::TIMESTAMPTZ AS landed_at, $load_id::UUID AS load_id
 FROM received
-LEFT JOIN (SELECT id::UUID AS id, upper(channel::VARCHAR) AS filtered FROM labels) AS labels USING (id)
+LEFT JOIN labels USING (id)
 WHERE is_json AND NOT EXISTS (FROM duplicates WHERE duplicates.id = received.id AND last > received)
 """
 # Whether a staged row is another version of a landed one. If retention has emptied the landed payload, the columns are
@@ -43,20 +43,16 @@ IS_ANOTHER_VERSION = f"""(staged.created_at <> landed.created_at OR CASE WHEN la
     ELSE ({", ".join(f"staged.{column}" for column in _PAYLOAD_COLUMNS)})
         IS DISTINCT FROM ({", ".join(f"landed.{column}" for column in _PAYLOAD_COLUMNS)}) END)"""
 
+# DuckDB rejects some text that a lenient JSON decoder accepts, such as a lone surrogate.
 _SET_ASIDE = """
 CREATE OR REPLACE TEMP TABLE set_aside AS
-SELECT raw, reason, id
-FROM (
-    SELECT raw::VARCHAR AS raw, reason::VARCHAR AS reason, id::VARCHAR::UUID AS id FROM unreadable
-    UNION ALL
-    -- DuckDB rejects some text that a lenient JSON decoder accepts, such as a lone surrogate.
-    SELECT
-        format('{{"id":"{}","created_at":"{}","payload":{}}}', id, created_at, payload),
-        'DuckDB can''t read its payload',
-        id
-    FROM received WHERE NOT is_json
-)
+SELECT
+    format('{{"id":"{}","created_at":"{}","payload":{}}}', id, created_at, payload) AS raw,
+    'DuckDB can''t read its payload' AS reason,
+    id
+FROM received WHERE NOT is_json
 """
+_LABELS = "CREATE OR REPLACE TEMP TABLE labels (id UUID, filtered VARCHAR)"
 # Rows that mention an erased subject. Each id in a text is hashed only once, however many subjects are erased.
 _MENTIONING_ERASED = """
 SELECT {0} FROM (SELECT DISTINCT {0}, unnest({1}) AS named FROM {2})
@@ -143,21 +139,28 @@ def stage(
     """
     import pandas as pd  # noqa: PLC0415 - keeps loading the Dagster definitions fast
 
+    for statement in (_DUPLICATES, _SET_ASIDE, _LABELS):
+        connection.execute(statement)
     labels = pd.DataFrame({"id": list(channels), "channel": list(channels.values())}, dtype=object)
-    connection.register("unreadable", rejects)
-    connection.register("labels", labels)
+    _insert(connection, rejects, "set_aside SELECT raw::VARCHAR, reason::VARCHAR, id::VARCHAR::UUID")
+    _insert(connection, labels, "labels SELECT id::UUID, upper(channel::VARCHAR)")
+    connection.execute(_STAGE, {"day": day, "load_id": load_id, "now": now})
+
+
+def _insert(connection: "DuckDBPyConnection", frame: "pd.DataFrame", target: str) -> None:
+    """Insert the rows of a frame, which has none on most days: to register it takes longer than this query."""
+    if frame.empty:
+        return
+    connection.register("frame", frame)
     try:
-        connection.execute(_DUPLICATES)
-        connection.execute(_STAGE, {"day": day, "load_id": load_id, "now": now})
-        connection.execute(_SET_ASIDE)
+        connection.execute(f"INSERT INTO {target} FROM frame")
     finally:
-        connection.unregister("unreadable")
-        connection.unregister("labels")
+        connection.unregister("frame")
 
 
 def drop_staging(connection: "DuckDBPyConnection") -> None:
     """Drop the temporary tables of this module: the next day uses the same connection."""
-    tables = ("staged", "set_aside", "duplicates", "left_out", "linked", "shared")
+    tables = ("staged", "set_aside", "labels", "duplicates", "left_out", "linked", "shared")
     connection.execute("; ".join(f"DROP TABLE IF EXISTS {table}" for table in tables))
 
 

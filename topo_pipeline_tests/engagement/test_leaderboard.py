@@ -30,7 +30,7 @@ def cohort(sequence: str | None, runs: int, replies: int, day: int = 1) -> list[
 
 def board_of(workspace: Workspace) -> pd.DataFrame:
     with workspace.seeing("sequence_summary", "sequence_signals") as connection:
-        return leaderboard(connection)
+        return pd.DataFrame(leaderboard(connection))
 
 
 def test_ranked_sequences_come_first_and_the_others_by_size(workspace: Workspace) -> None:
@@ -139,4 +139,4 @@ def test_every_list_of_sequences_has_the_same_total_order(workspace: Workspace, 
     names = ["Zulu", "Abacus", "Alpha", "Beta", "Twin", "Twin", *unnamed, "Aardvark"]
     assert preview is not None
     assert list(report) == preview.rows["sequence_id"].tolist() == ids
-    assert list(board["sequence"]) == [each.ever["name"] for each in report.values()] == names
+    assert [row["sequence"] for row in board] == [each.ever["name"] for each in report.values()] == names

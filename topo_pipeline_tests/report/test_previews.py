@@ -1,6 +1,7 @@
 """Previews on a table's page in Dagster: a chart, a few rows and numbers, without personal data."""
 
 import io
+import json
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -118,7 +119,7 @@ def test_the_preview_shows_the_best_or_newest_rows(seen: dict[str, Seen]) -> Non
 def test_two_sequences_with_one_name_are_two_lines(seen: dict[str, Seen]) -> None:
     twins = seen["sequence_signals"].rows.query("name == 'twin'")
     assert len(twins) == 2
-    drawn = LOOKS["sequence_signals"].chart(twins).to_json()
+    drawn = json.dumps(LOOKS["sequence_signals"].chart(twins.to_dict("records")))
     assert '"twin"' in drawn
     assert '"twin (2)"' in drawn
 
