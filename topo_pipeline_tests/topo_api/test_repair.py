@@ -16,7 +16,7 @@ from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import IncompleteWindow, LimitExceeded, RequestRefused
 from topo_pipeline.topo_api.reading import Reading
 from topo_pipeline.topo_api.windows import MARGIN, read_window
-from topo_pipeline.topo_api.wire import ActivityQuery, EventType
+from topo_pipeline.topo_api.wire import ActivityPage, ActivityQuery, EventType
 from topo_pipeline_tests.topo_api.helpers import PagedApi, client_of, item_of, uuid_of
 from topo_pipeline_tests.topo_api.in_memory_api import (
     DAY,
@@ -32,6 +32,7 @@ from topo_pipeline_tests.topo_api.in_memory_api import (
     ids_in_order,
     ids_of,
     rows_at_one_time,
+    selected_rows,
     spread_rows,
 )
 
@@ -140,6 +141,62 @@ def test_parts_that_do_not_add_up_to_the_window_are_read_again() -> None:
     assert ids_of(reading) == ids_in_order(api.rows)
     assert reading.total_count == 458
     assert undisturbed + 1 < len(api.queries) <= 2 * undisturbed + 1
+
+
+# Counts that look like a cap
+
+
+def hide(api: InMemoryApi, hidden: Row, cap: int = 200) -> None:
+    """Let the API neither return nor count a row if a query finds more than `cap`."""
+    rows = list(api.rows)
+
+    def show(query: ActivityQuery) -> None:
+        api.rows = [row for row in rows if row != hidden or len(selected_rows(rows, query)) <= cap]
+
+    api.on_request = show
+
+
+_EACH_SECOND = [Row(number, START + HOUR + number * SECOND) for number in range(201)]
+_MORE_LATER = [*rows_at_one_time(81, at=START), *(Row(100 + n, START + 2 * SECOND) for n in range(120))]
+_MORE_EARLIER = [*rows_at_one_time(120, at=START), *(Row(200 + n, START + 2 * SECOND) for n in range(81))]
+
+
+@pytest.mark.parametrize(
+    ("rows", "hidden"),
+    [
+        # There is a row at each bound of the counts before and after the middle row.
+        (_EACH_SECOND, _EACH_SECOND[0]),
+        (_EACH_SECOND, _EACH_SECOND[-1]),
+        # The middle row has the time of the last row, or of the first one.
+        (_MORE_LATER, _MORE_LATER[0]),
+        (_MORE_EARLIER, _MORE_EARLIER[-1]),
+    ],
+    ids=["the first", "the last", "one before most rows", "one after most rows"],
+)
+def test_one_row_beyond_a_cap_is_found_wherever_it_is(rows: list[Row], hidden: Row) -> None:
+    api = InMemoryApi(list(rows))
+    hide(api, hidden)
+    assert ids_of(api.read()) == ids_in_order(rows)
+
+
+def test_a_count_is_no_cap_if_a_row_disappears_after_it_was_read() -> None:
+    api = InMemoryApi(spread_rows(200, start=START + MOMENT, over=23 * HOUR))
+    call_before(3, lambda: api.rows.pop(0), api)  # after both pages, before the counts around the middle row
+    reading = api.read()
+    assert (len(reading.activities), reading.count_capped, len(api.queries)) == (200, False, 4)
+
+
+def test_a_count_is_no_cap_if_has_more_is_wrong_and_nothing_more_is_found() -> None:
+    api = InMemoryApi(spread_rows(200, start=START + MOMENT, over=23 * HOUR))
+    ask = api.activities
+
+    async def announce_more(query: ActivityQuery) -> ActivityPage:
+        return replace(await ask(query), has_more=True)
+
+    api.activities = announce_more  # type: ignore[method-assign]
+    reading = api.read()
+    # Two pages, the page after them, and the counts around the middle row.
+    assert (len(reading.activities), reading.count_capped, len(api.queries)) == (200, False, 5)
 
 
 # More rows with the same time than fit on a page
