@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import fcntl
 import functools
 import gc
 import os
@@ -9,7 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,19 @@ def _one_thread() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(instances, "SESSION", f"{sql.SESSION}; SET threads = 1")
         yield
+
+
+def made_once(folders: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a copy of the warehouse that `make` writes, in the first of the test processes that needs it."""
+    own = folders.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / f"{name}.duckdb"
+    with shared.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shared.exists():
+            new = folders.mktemp(name) / shared.name
+            make(new)
+            new.rename(shared)
+    return Path(shutil.copy(shared, folders.mktemp(name) / "topo.duckdb"))
 
 
 @pytest.fixture(scope="session")
