@@ -2,13 +2,14 @@
 
 import atexit
 import contextlib
+import fcntl
 import gc
 import os
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -58,9 +59,10 @@ PATIENCE = 900.0
 
 # These files take longest, some in other processes. They start first, so that no worker runs one alone at the end.
 LONGEST = (
-    *("test_dev", "test_killed_runs", "test_ui_backfills", "test_places"),
-    *("test_shared_lake", "test_lake_backups", "test_incremental"),
-    *("test_backfill", "test_demo", "test_concurrent_backfills"),
+    *("test_browser", "test_kill_points", "test_compaction", "test_ui_backfills", "test_dev", "test_shared_lake"),
+    *("test_lake_backups", "test_table_events", "test_ranged_runs", "test_forget", "test_iceberg", "test_places"),
+    *("test_decision_worlds", "test_backups", "test_deploy", "test_bi", "test_checks", "test_incremental"),
+    *("test_message", "test_killed_runs", "test_full_disk", "test_inventory", "test_page", "test_calibration"),
 )
 
 # Coverage makes code 50% slower. These tests run the whole pipeline, whose parts have their own tests. They and their
@@ -147,6 +149,19 @@ def _one_thread() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(instances, "SESSION", f"{sql.SESSION}; SET threads = 1")
         yield
+
+
+def made_once(folders: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a copy of the warehouse that `make` writes, in the first of the test processes that needs it."""
+    own = folders.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / f"{name}.duckdb"
+    with shared.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shared.exists():
+            new = folders.mktemp(name) / shared.name
+            make(new)
+            new.rename(shared)
+    return Path(shutil.copy(shared, folders.mktemp(name) / "topo.duckdb"))
 
 
 @pytest.fixture(scope="session")

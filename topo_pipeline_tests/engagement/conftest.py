@@ -51,8 +51,18 @@ def shared(tmp_path_factory: pytest.TempPathFactory, empty_file: Path) -> Worksp
 @pytest.fixture
 def case(request: pytest.FixtureRequest, together: Workspace) -> Workspace:
     """The test's case in the workspace that the module's tests share: to look at, never to change."""
+    return together.of_case(_case_of(request))
+
+
+@pytest.fixture
+def case_later(request: pytest.FixtureRequest, later: Workspace) -> Workspace:
+    """The same in the module's fixture `later`, a copy of `together` in which days were read again: to look at."""
+    return later.of_case(_case_of(request))
+
+
+def _case_of(request: pytest.FixtureRequest) -> str:
     name: str = getattr(request, "param", None) or request.module.cases.of(request.function.__name__)
-    return together.of_case(name)
+    return name
 
 
 @pytest.fixture

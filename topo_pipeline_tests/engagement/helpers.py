@@ -140,21 +140,26 @@ class Cases:
 
     def __init__(self) -> None:
         self.activities: list[Activity] = []
+        self.later: list[Activity] = []
         self._added = 0
         self._of_test: dict[str, str] = {}
 
-    def add(self, *activities: Activity) -> str:
-        """Add a case, for a parameter of the fixture `case`; return its name."""
+    def add(self, *activities: Activity, later: Iterable[Activity] | None = None) -> str:
+        """Add a case, for a parameter of the fixture `case`; return its name.
+
+        `later` is what happened in it as it is read after the first build, if that differs.
+        """
         self._added += 1
         name = f"case {self._added}"
         self.activities += [activity.of_case(name) for activity in activities]
+        self.later += [activity.of_case(name) for activity in (activities if later is None else later)]
         return name
 
-    def happened(self, *activities: Activity) -> Callable[[Test], Test]:
-        """Decorate a test that uses the fixture `case`: this is what happened in it."""
+    def happened(self, *activities: Activity, later: Iterable[Activity] | None = None) -> Callable[[Test], Test]:
+        """Decorate a test that uses the fixture `case`, and `case_later` if `later` is given: this happened in it."""
 
         def decorate(test: Test) -> Test:
-            self._of_test[test.__name__] = self.add(*activities)
+            self._of_test[test.__name__] = self.add(*activities, later=later)
             return test
 
         return decorate

@@ -77,7 +77,7 @@ def test_without_a_change_z_is_a_standard_normal_variable_and_there_is_no_signal
     assert not found["signal"].isin(["up", "down"]).any()
 
 
-@pytest.mark.parametrize("kind", ["variation", "common_variation"])
+@pytest.mark.parametrize("kind", ["variation", pytest.param("common_variation", marks=pytest.mark.full)])
 def test_rates_that_vary_from_week_to_week_have_not_changed(workspace: Workspace, kind: str) -> None:
     simulated(workspace, 3, volumes=[300.0] * 20, **{kind: 0.3})
     found = signals_on(workspace, 36, 44)

@@ -7,7 +7,7 @@ import pytest
 
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.rules import DEFAULT_RULES
-from topo_pipeline.engagement.tables import MetricTable, build, tables
+from topo_pipeline.engagement.tables import Built, MetricTable, build, tables
 from topo_pipeline_tests.engagement.helpers import (
     CHANGES_BESIDE,
     KEPT_BESIDE,
@@ -17,6 +17,7 @@ from topo_pipeline_tests.engagement.helpers import (
     march,
     replied,
     sent,
+    without_comments,
 )
 from topo_pipeline_tests.engagement.oracle import World
 from topo_pipeline_tests.engagement.oracle import tables as defined
@@ -95,25 +96,33 @@ def test_every_table_and_column_is_commented_in_the_warehouse(anywhere: Workspac
     assert {name for name, type_, _ in columns if type_ == "HUGEINT"} == set()
 
 
-@pytest.mark.usefixtures("uncommented")
-def test_the_files_comment_each_column_of_their_tables_once_and_no_other(workspace: Workspace) -> None:
-    built = workspace.build(*TABLES)
+ONE_RUN, MUCH_LATER = [enrolled(march(1, 8)), sent(march(1)), replied(march(1, 10))], march(60).date()
+
+
+@pytest.fixture(scope="module")
+def built(shared: Workspace) -> dict[str, Built]:
+    """What a build of every table in `shared` has returned. Tests must not change the workspace."""
+    shared.land_all(ONE_RUN, MUCH_LATER)
+    with without_comments():
+        return shared.build(*TABLES)
+
+
+def test_the_files_comment_each_column_of_their_tables_once_and_no_other(
+    shared: Workspace, built: dict[str, Built]
+) -> None:
     for table in built:
         for name, comments in tables()[table].comments().items():
             commented = re.findall(
                 rf"^COMMENT ON COLUMN engagement\.{name}\.(\w+) IS '", tables()[table].sql, re.MULTILINE
             )
-            there = workspace.select(f"SELECT column_name FROM (DESCRIBE engagement.{name})")  # noqa: S608
+            there = shared.select(f"SELECT column_name FROM (DESCRIBE engagement.{name})")  # noqa: S608
             assert commented == [column for (column,) in there] == [column for column in comments if column], name
 
 
-@pytest.mark.usefixtures("uncommented")
-def test_the_tables_have_the_columns_of_their_definitions(workspace: Workspace) -> None:
-    activities, much_later = [enrolled(march(1, 8)), sent(march(1)), replied(march(1, 10))], march(60).date()
-    workspace.land_all(activities, much_later)
-    workspace.build()
-    expected = defined(World({march(1).date(): activities, much_later: []}))
-    found = workspace.all_rows()
+@pytest.mark.usefixtures("built")
+def test_the_tables_have_the_columns_of_their_definitions(shared: Workspace) -> None:
+    expected = defined(World({march(1).date(): ONE_RUN, MUCH_LATER: []}))
+    found = shared.all_rows()
     assert found.keys() == expected.keys()
     for name, rows in expected.items():
         assert set(found[name][0]) == set(rows[0]), name
@@ -132,12 +141,10 @@ def test_tables_without_an_activity_are_built_empty(anywhere: Workspace) -> None
     assert {name: table.rows for name, table in anywhere.build(*TABLES).items()} == rows
 
 
-@pytest.mark.usefixtures("uncommented")
-def test_a_build_returns_its_rows(workspace: Workspace) -> None:
-    workspace.land_all([enrolled(march(1)), enrolled(march(2), "B")])
-    built = workspace.build(*TABLES)
-    assert {name: table.rows for name, table in built.items()} == {name: len(workspace.rows(name)) for name in TABLES}
-    assert built["sequence_activity"].rows_by_day == {march(day).date(): 1 for day in (1, 2)}
+def test_a_build_returns_its_rows(shared: Workspace, built: dict[str, Built]) -> None:
+    assert {name: table.rows for name, table in built.items()} == {name: len(shared.rows(name)) for name in TABLES}
+    # One for the channel of the message and its reply, and one for the enrolment, which has none.
+    assert built["sequence_activity"].rows_by_day == {march(1).date(): 2, MUCH_LATER: 0}
 
 
 def test_a_fingerprint_depends_on_statements_macros_rules_and_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:

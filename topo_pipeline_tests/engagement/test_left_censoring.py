@@ -12,13 +12,14 @@ from topo_pipeline_tests.engagement.helpers import (
     Activity,
     Cases,
     Workspace,
+    by_day,
     enrolled,
     march,
     opened,
     sent,
 )
 
-DAY_1 = date(2026, 3, 1)
+DAY_1, DAY_2 = date(2026, 3, 1), date(2026, 3, 2)
 WITNESS = enrolled(march(1, 8), "witness")  # the rule needs an enrolment in the workspace
 # Every day is known, and the outcome windows of the first days close.
 DAYS = [march(day).date() for day in range(1, 62)]
@@ -32,6 +33,17 @@ def together(shared: Workspace) -> Workspace:
     shared.land_all(cases.activities, *DAYS)
     shared.build()
     return shared
+
+
+@pytest.fixture(scope="module")
+def later(together: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The second day is read again. Nothing else has changed."""
+    before, after = by_day(cases.activities), by_day(cases.later)
+    assert [day for day in before.keys() | after.keys() if before.get(day) != after.get(day)] == [DAY_2]
+    workspace = together.copied(tmp_path_factory.mktemp("later"))
+    workspace.land(DAY_2, after[DAY_2])
+    workspace.build(*DAILY)
+    return workspace
 
 
 @cases.happened(WITNESS, sent(march(1), "witness"), sent(march(2)), opened(march(2, 10)))
@@ -102,13 +114,10 @@ def test_removing_the_only_enrolment_changes_them_back(workspace: Workspace) -> 
     assert workspace.daily()[DAY_1]["unique_sent"] == 1
 
 
-def test_a_late_enrolment_ends_the_left_censoring_of_its_run(workspace: Workspace) -> None:
-    workspace.land_all([WITNESS, sent(march(3))])
-    workspace.build(*KEPT)
-    workspace.land(date(2026, 3, 2), [enrolled(march(2))])
-    workspace.build()
-    assert not workspace.run()["left_censored"]
-    assert workspace.daily()[date(2026, 3, 3)]["unique_sent"] == 1
+@cases.happened(sent(march(3)), later=[enrolled(march(2)), sent(march(3))])
+def test_a_late_enrolment_ends_the_left_censoring_of_its_run(case: Workspace, case_later: Workspace) -> None:
+    assert [each.run()["left_censored"] for each in (case, case_later)] == [True, False]
+    assert [each.daily()[date(2026, 3, 3)]["unique_sent"] for each in (case, case_later)] == [0, 1]
 
 
 def test_backfilling_earlier_days_moves_the_rule_to_them(workspace: Workspace) -> None:
@@ -151,12 +160,9 @@ def test_an_enrolment_in_any_sequence_counts_for_every_row_of_its_run(case: Work
 NAMED = [("A", "nurture"), ("A", "outbound"), ("A", None), ("B", "nurture"), ("B", "outbound"), ("C", "outbound")]
 
 
-def test_a_late_enrolment_in_another_sequence_counts_too(workspace: Workspace) -> None:
-    workspace.land_all([WITNESS, sent(march(3))])
-    workspace.build(*KEPT)
-    assert workspace.run()["left_censored"]
-    workspace.land(date(2026, 3, 2), [enrolled(march(2), sequence="nurture")])
-    workspace.build()
-    row = workspace.run()
+@cases.happened(sent(march(3)), later=[enrolled(march(2), sequence="nurture"), sent(march(3))])
+def test_a_late_enrolment_in_another_sequence_counts_too(case: Workspace, case_later: Workspace) -> None:
+    assert case.run()["left_censored"]
+    row = case_later.run()
     assert (row["left_censored"], row["enrolled_at"], row["run_enrolled_at"]) == (False, None, march(2))
-    assert workspace.daily()[date(2026, 3, 3)]["unique_touched"] == 1
+    assert case_later.daily()[date(2026, 3, 3)]["unique_touched"] == 1

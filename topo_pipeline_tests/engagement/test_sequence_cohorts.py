@@ -421,16 +421,20 @@ def test_a_cohort_day_is_a_day_of_the_reporting_zone(workspace: Workspace, zone:
 def test_a_window_is_n_times_24_hours_when_the_clocks_change(
     workspace: Workspace, zone: str, started: datetime, ends: date
 ) -> None:
+    """So is the cohort's last day, which counts as unknown as long as it is not proved."""
     workspace.zone, workspace.rules = zone, Rules(reply_window_days=2)
     first, last = started.astimezone(ZoneInfo(zone)).date(), [replied(started + 2 * DAY)]
     workspace.land_all([enrolled(started), sent(started)], *days(first, ends - DAY))
     workspace.land(ends, last, is_open=True)
     workspace.build("sequence_runs", "sequence_cohorts")
-    assert workspace.cohorts("touched")[first]["eligible"] == 0
-    workspace.land(ends, last)
+    cohort = workspace.cohorts("touched")[first]
+    assert (cohort["eligible"], cohort["days_unknown"]) == (0, 0)
+    workspace.land(ends, last, proved=False)
+    workspace.land(ends + DAY)
     workspace.build("sequence_runs", "sequence_cohorts")
     cohort = workspace.cohorts("touched")[first]
     assert (cohort["eligible"], share(cohort, "reply_rate")) == (1, (1, 1))
+    assert (cohort["days_unknown"], cohort["is_mature"]) == (1, False)
 
 
 MANY = """

@@ -36,6 +36,10 @@ cases = Cases()
 def together(shared: Workspace) -> Workspace:
     """All cases, with every day from 1 March to 30 April known."""
     shared.land_all(cases.activities, *days(DAY_1, LAST_DAY))
+    for names in NAMED:
+        shared.name(
+            **{f"{case} {sequence}": name for case, of_case in names.items() for sequence, name in of_case.items()}
+        )
     shared.build()
     return shared
 
@@ -285,25 +289,27 @@ def test_no_number_depends_on_the_time_of_the_build(workspace: Workspace) -> Non
 HOSTILE = "a | b\n| c <script>alert(1)</script> \u202eevil' ; DROP TABLE topo.activities; --" + "x" * 500
 
 
-def test_names_and_status_are_those_of_the_templates_unchanged(workspace: Workspace) -> None:
-    workspace.land_all(
-        [enrolled(march(1)), enrolled(march(1), "B", sequence="nurture"), enrolled(march(1), "C", sequence=None)]
-    )
-    workspace.name(outbound=HOSTILE, unused="Never ran")
-    workspace.build()
-    assert (workspace.summary()["sequence_name"], workspace.summary()["status"]) == (HOSTILE, "ACTIVE")
-    assert (workspace.summary("nurture")["sequence_name"], workspace.summary("nurture")["status"]) == (None, None)
-    assert workspace.summary(None)["sequence_name"] is None
-    assert len(workspace.rows("sequence_summary")) == 3 * len(PERIODS)
+@cases.happened(enrolled(march(1)), enrolled(march(1), "B", sequence="nurture"), enrolled(march(1), "C", sequence=None))
+def test_names_and_status_are_those_of_the_templates_unchanged(case: Workspace) -> None:
+    assert (case.summary()["sequence_name"], case.summary()["status"]) == (HOSTILE, "ACTIVE")
+    assert (case.summary("nurture")["sequence_name"], case.summary("nurture")["status"]) == (None, None)
+    assert case.summary(None)["sequence_name"] is None
+    assert case.rows_of("sequence_summary", "unused") == []
+    assert {len(case.rows_of("sequence_summary", name)) for name in ("outbound", "nurture", None)} == {len(PERIODS)}
 
 
-def test_a_sequence_keeps_the_newest_name_and_the_last_known_one_when_its_template_disappears(
-    workspace: Workspace,
-) -> None:
-    workspace.land_all([enrolled(march(1)), enrolled(march(1), "B", sequence="nurture")])
-    workspace.name(outbound="Old", nurture="Nurture")
-    workspace.name(outbound="New")
-    workspace.build()
-    names = {key: workspace.summary(key)["sequence_name"] for key in ("outbound", "nurture")}
+@cases.happened(enrolled(march(1)), enrolled(march(1), "B", sequence="nurture"))
+def test_a_sequence_keeps_the_newest_name_and_the_last_known_one_when_its_template_disappears(case: Workspace) -> None:
+    names = {key: case.summary(key)["sequence_name"] for key in ("outbound", "nurture")}
     assert names == {"outbound": "New", "nurture": "Nurture"}
-    assert workspace.summary("nurture")["status"] == "ACTIVE"
+    assert case.summary("nurture")["status"] == "ACTIVE"
+
+
+# The names of sequences by case, as the API has them at first and later.
+HOSTILE_CASE = cases.of("test_names_and_status_are_those_of_the_templates_unchanged")
+RENAMED_CASE = cases.of("test_a_sequence_keeps_the_newest_name_and_the_last_known_one_when_its_template_disappears")
+UNCHANGED = {HOSTILE_CASE: {"outbound": HOSTILE, "unused": "Never ran"}}
+NAMED = (
+    UNCHANGED | {RENAMED_CASE: {"outbound": "Old", "nurture": "Nurture"}},
+    UNCHANGED | {RENAMED_CASE: {"outbound": "New"}},
+)

@@ -7,10 +7,10 @@ import pytest
 
 from topo_pipeline_tests.engagement.helpers import (
     DAILY,
-    KEPT,
     Activity,
     Cases,
     Workspace,
+    by_day,
     enrolled,
     march,
     opened,
@@ -21,6 +21,7 @@ from topo_pipeline_tests.engagement.helpers import (
 from topo_pipeline_tests.engagement.oracle import FIRST_EVER
 
 DAY_1, DAY_2, DAY_3 = (date(2026, 3, day) for day in (1, 2, 3))
+BUILT = ("sequence_activity", "sequence_runs", "sequence_daily", "sequence_cohorts", "sequence_summary")
 
 
 cases = Cases()
@@ -29,8 +30,19 @@ cases = Cases()
 @pytest.fixture(scope="module")
 def together(shared: Workspace) -> Workspace:
     shared.land_all(cases.activities)
-    shared.build("sequence_activity", "sequence_runs", "sequence_daily", "sequence_cohorts", "sequence_summary")
+    shared.build(*BUILT)
     return shared
+
+
+@pytest.fixture(scope="module")
+def later(together: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The second day is read again. Nothing else has changed."""
+    before, after = by_day(cases.activities), by_day(cases.later)
+    assert [day for day in before.keys() | after.keys() if before.get(day) != after.get(day)] == [DAY_2]
+    workspace = together.copied(tmp_path_factory.mktemp("later"))
+    workspace.land(DAY_2, after[DAY_2])
+    workspace.build(*BUILT)
+    return workspace
 
 
 def everything_twice(run: str, first_day: int) -> list[Activity]:
@@ -60,51 +72,54 @@ def test_uniques_add_up_over_days_to_the_runs_with_the_event(case: Workspace) ->
     assert summary["unique_touched"] == 2
 
 
-def test_late_data_moves_a_unique_to_an_earlier_day(workspace: Workspace) -> None:
-    early = [enrolled(march(1, 8)), sent(march(1))]
-    workspace.land_all([*early, opened(march(3))], DAY_2)
-    workspace.build(*DAILY)
-    before = workspace.daily()
-    workspace.land(DAY_2, [opened(march(2))])
-    workspace.build()
-    after = workspace.daily()
+BEGUN = [enrolled(march(1, 8)), sent(march(1))]
+
+
+@cases.happened(*BEGUN, opened(march(3)), later=[*BEGUN, opened(march(2)), opened(march(3))])
+def test_late_data_moves_a_unique_to_an_earlier_day(case: Workspace, case_later: Workspace) -> None:
+    before, after = case.daily(), case_later.daily()
     assert [before[day]["unique_opens"] for day in (DAY_2, DAY_3)] == [0, 1]
     assert [after[day]["unique_opens"] for day in (DAY_2, DAY_3)] == [1, 0]
     assert after[DAY_3]["total_opens"] == 1
 
 
-def test_removing_the_first_event_moves_the_unique_to_the_next_one(workspace: Workspace) -> None:
-    workspace.land_all([enrolled(march(1, 8)), sent(march(1)), opened(march(2)), opened(march(3))])
-    workspace.build(*KEPT)
-    workspace.land(DAY_2, [])
-    workspace.build()
-    daily = workspace.daily()
+@cases.happened(*BEGUN, opened(march(2)), opened(march(3)), later=[*BEGUN, opened(march(3))])
+def test_removing_the_first_event_moves_the_unique_to_the_next_one(case_later: Workspace) -> None:
+    daily = case_later.daily()
     assert [daily[day]["unique_opens"] for day in (DAY_2, DAY_3)] == [0, 1]
     assert daily[DAY_2]["total_opens"] == 0
 
 
-def test_a_run_without_activities_is_removed(workspace: Workspace) -> None:
-    workspace.land_all([enrolled(march(1)), sent(march(2), "B")])
-    workspace.build(*KEPT)
-    workspace.land(DAY_2, [])
-    workspace.build()
-    assert len(workspace.rows("sequence_runs")) == 1
-    assert workspace.summary()["runs"] == 1
+@cases.happened(enrolled(march(1)), sent(march(2), "B"), later=[enrolled(march(1))])
+def test_a_run_without_activities_is_removed(case: Workspace, case_later: Workspace) -> None:
+    assert [len(each.rows_of("sequence_runs")) for each in (case, case_later)] == [2, 1]
+    assert [each.summary()["runs"] for each in (case, case_later)] == [2, 1]
 
 
-def test_a_changed_category_changes_the_counts_of_its_day_and_its_run(workspace: Workspace) -> None:
-    reply = replied(march(2))
-    labels = [reply, reply.relabelled("INTERESTED"), reply.relabelled("OUT_OF_OFFICE")]
-    workspace.land(DAY_1, [enrolled(march(1, 8)), sent(march(1))])
-    seen = []
-    for version in labels:
-        workspace.land(DAY_2, [version])
-        workspace.build(*DAILY)
+def relabelled(before: str | None, after: str) -> str:
+    """Add a case of a run whose reply gets another category."""
+    reply = replied(march(2), category=before)
+    return cases.add(*BEGUN, reply, later=[*BEGUN, reply.relabelled(after)])
+
+
+@pytest.mark.parametrize(
+    ("case", "before", "after"),
+    [
+        (relabelled(None, "INTERESTED"), (1, 0, 0), (1, 1, 1)),
+        (relabelled("INTERESTED", "OUT_OF_OFFICE"), (1, 1, 1), (0, 0, 0)),
+    ],
+    indirect=["case"],
+    ids=["labelled", "labelled otherwise"],
+)
+def test_a_changed_category_changes_the_counts_of_its_day_and_its_run(
+    case: Workspace, later: Workspace, before: tuple[int, ...], after: tuple[int, ...]
+) -> None:
+    for workspace, expected in ((case, before), (later.of_case(str(case.case)), after)):
         day, run = workspace.daily()[DAY_2], workspace.run()
-        seen.append((day["unique_valid_replies"], day["unique_positive_replies"], day["total_positive_replies"]))
-        assert (run["first_valid_reply_at"] is not None, run["first_positive_reply_at"] is not None) == seen[-1][:2]
+        counts = ("unique_valid_replies", "unique_positive_replies", "total_positive_replies")
+        assert tuple(day[name] for name in counts) == expected
+        assert (run["first_valid_reply_at"] is not None, run["first_positive_reply_at"] is not None) == expected[:2]
         assert day["unique_replies"] == 1
-    assert seen == [(1, 0, 0), (1, 1, 1), (0, 0, 0)]
 
 
 @cases.happened(

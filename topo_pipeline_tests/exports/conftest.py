@@ -10,9 +10,9 @@ import pytest
 from topo_pipeline.exports.parquet import write_files
 from topo_pipeline.exports.targets import Target
 from topo_pipeline.warehouse.workspace import bind_timezone
+from topo_pipeline_tests.conftest import made_once
 from topo_pipeline_tests.engagement.helpers import TABLES, Workspace, enrolled, made_of, march, opened, replied, sent
 from topo_pipeline_tests.exports import readers
-from topo_pipeline_tests.warehouse.builders import path_of
 
 ADA, BOB = {"run": "A", "person": "Ada"}, {"run": "B", "person": "Bob"}
 ACTIVITIES = [
@@ -31,8 +31,8 @@ ACTIVITIES = [
 FEW = ("topo.activities", "topo.loads", "engagement.sequence_steps")
 
 
-def built(folder: Path, tables: Collection[str] = TABLES) -> Workspace:
-    workspace = Workspace(str(folder / "topo.duckdb"))
+def built(file: Path, tables: Collection[str] = TABLES) -> Workspace:
+    workspace = Workspace(str(file))
     with workspace.warehouse.transaction() as connection:
         bind_timezone(connection, "UTC", now=workspace.now)
     workspace.land_all(ACTIVITIES, still_open=date(2026, 4, 2))
@@ -43,7 +43,7 @@ def built(folder: Path, tables: Collection[str] = TABLES) -> Workspace:
 
 @pytest.fixture(scope="session")
 def built_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return path_of(built(tmp_path_factory.mktemp("workspace")).warehouse)
+    return made_once(tmp_path_factory, "exported", built)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def two_exports(built_workspace: Path, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def few_exports(tmp_path_factory: pytest.TempPathFactory) -> tuple[Written, Written]:
     """Exports of few tables, which are quicker to build and to publish. Don't change them."""
-    workspace = built(tmp_path_factory.mktemp("workspace"), made_of("sequence_steps"))
+    workspace = built(tmp_path_factory.mktemp("workspace") / "topo.duckdb", made_of("sequence_steps"))
     before, after = exported_twice(workspace, tmp_path_factory, FEW)
     return before.only(*FEW), after.only(*FEW)
 

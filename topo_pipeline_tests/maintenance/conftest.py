@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from topo_pipeline_tests.maintenance.test_forget import HERS, HIS, workspace_of
-from topo_pipeline_tests.warehouse.builders import path_of
+from topo_pipeline_tests.conftest import made_once
+from topo_pipeline_tests.maintenance.test_forget import HERS, HIS, workspace_in
 from topo_pipeline_tests.warehouse.conftest import (
     file_warehouse,
     new_shared,
@@ -26,4 +26,4 @@ __all__ = [
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse of Ada and Bob with every table, to be copied."""
-    return path_of(workspace_of(tmp_path_factory.mktemp("built"), [*HERS, *HIS]).warehouse)
+    return made_once(tmp_path_factory, "ada_and_bob", lambda file: workspace_in(str(file), [*HERS, *HIS]))

@@ -51,7 +51,11 @@ QUIET = [date(2026, 3, day) for day in range(1, 6)]
 
 
 def workspace_of(folder: Path, activities: Iterable[Activity], prefix: str = "") -> Workspace:
-    workspace = Workspace(f"{prefix}{folder / 'topo.duckdb'}")
+    return workspace_in(f"{prefix}{folder / 'topo.duckdb'}", activities)
+
+
+def workspace_in(target: str, activities: Iterable[Activity]) -> Workspace:
+    workspace = Workspace(target)
     with workspace.warehouse.transaction() as connection:
         bind_timezone(connection, "UTC", now=workspace.now)
     workspace.land_all(activities, *QUIET)

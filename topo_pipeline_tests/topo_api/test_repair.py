@@ -16,7 +16,7 @@ from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import IncompleteWindow, LimitExceeded, RequestRefused
 from topo_pipeline.topo_api.reading import Reading
 from topo_pipeline.topo_api.windows import MARGIN, read_window
-from topo_pipeline.topo_api.wire import ActivityQuery, EventType
+from topo_pipeline.topo_api.wire import ActivityPage, ActivityQuery, EventType
 from topo_pipeline_tests.topo_api.helpers import PagedApi, client_of, item_of, uuid_of
 from topo_pipeline_tests.topo_api.in_memory_api import (
     DAY,
@@ -32,6 +32,7 @@ from topo_pipeline_tests.topo_api.in_memory_api import (
     ids_in_order,
     ids_of,
     rows_at_one_time,
+    selected_rows,
     spread_rows,
 )
 
@@ -142,6 +143,81 @@ def test_parts_that_do_not_add_up_to_the_window_are_read_again() -> None:
     assert undisturbed + 1 < len(api.queries) <= 2 * undisturbed + 1
 
 
+@pytest.mark.parametrize(("count", "depth", "added"), [(200, 1, 2), (460, 2, 1)], ids=["like a cap", "unlike a cap"])
+def test_parts_with_more_rows_than_the_final_count_are_read_again_and_it_is_no_cap(
+    count: int, depth: int, added: int
+) -> None:
+    """While parts are read, a row that was read disappears. Others are added to a part that was not read."""
+    around = {"start": START + MOMENT, "over": 23 * HOUR}
+    api, undisturbed = (InMemoryApi(spread_rows(count, **around)) for _ in range(2))  # type: ignore[arg-type]
+    undisturbed.read(depth=depth)
+
+    def change() -> None:
+        api.rows.pop(0)
+        api.rows += [Row(900 + n, START + 23.5 * HOUR + MOMENT) for n in range(added)]
+
+    call_before(len(undisturbed.queries) - 1, change, api)
+    reading = api.read(depth=depth)
+    assert ids_of(reading) == ids_in_order(api.rows)
+    assert (reading.total_count, reading.count_capped) == (count - 1 + added, False)
+
+
+# Counts that look like a cap
+
+
+def hide(api: InMemoryApi, hidden: Row, cap: int = 200) -> None:
+    """Let the API neither return nor count a row if a query finds more than `cap`."""
+    rows = list(api.rows)
+
+    def show(query: ActivityQuery) -> None:
+        api.rows = [row for row in rows if row != hidden or len(selected_rows(rows, query)) <= cap]
+
+    api.on_request = show
+
+
+_EACH_SECOND = [Row(number, START + HOUR + number * SECOND) for number in range(201)]
+_MORE_LATER = [*rows_at_one_time(81, at=START), *(Row(100 + n, START + 2 * SECOND) for n in range(120))]
+_MORE_EARLIER = [*rows_at_one_time(120, at=START), *(Row(200 + n, START + 2 * SECOND) for n in range(81))]
+
+
+@pytest.mark.parametrize(
+    ("rows", "hidden"),
+    [
+        # There is a row at each bound of the counts before and after the middle row.
+        (_EACH_SECOND, _EACH_SECOND[0]),
+        (_EACH_SECOND, _EACH_SECOND[-1]),
+        # The middle row has the time of the last row, or of the first one.
+        (_MORE_LATER, _MORE_LATER[0]),
+        (_MORE_EARLIER, _MORE_EARLIER[-1]),
+    ],
+    ids=["the first", "the last", "one before most rows", "one after most rows"],
+)
+def test_one_row_beyond_a_cap_is_found_wherever_it_is(rows: list[Row], hidden: Row) -> None:
+    api = InMemoryApi(list(rows))
+    hide(api, hidden)
+    assert ids_of(api.read()) == ids_in_order(rows)
+
+
+def test_a_count_is_no_cap_if_a_row_disappears_after_it_was_read() -> None:
+    api = InMemoryApi(spread_rows(200, start=START + MOMENT, over=23 * HOUR))
+    call_before(3, lambda: api.rows.pop(0), api)  # after both pages, before the counts around the middle row
+    reading = api.read()
+    assert (len(reading.activities), reading.count_capped, len(api.queries)) == (200, False, 4)
+
+
+def test_a_count_is_no_cap_if_has_more_is_wrong_and_nothing_more_is_found() -> None:
+    api = InMemoryApi(spread_rows(200, start=START + MOMENT, over=23 * HOUR))
+    ask = api.activities
+
+    async def announce_more(query: ActivityQuery) -> ActivityPage:
+        return replace(await ask(query), has_more=True)
+
+    api.activities = announce_more  # type: ignore[method-assign]
+    reading = api.read()
+    # Two pages, the page after them, and the counts around the middle row.
+    assert (len(reading.activities), reading.count_capped, len(api.queries)) == (200, False, 5)
+
+
 # More rows with the same time than fit on a page
 
 
@@ -187,6 +263,61 @@ def test_a_temporary_row_does_not_replace_a_row_of_an_unlisted_type() -> None:
 
     api.on_request = add_and_remove_guest
     assert unknown.id in ids_of(api.read())
+
+
+_HERE = START + HOUR + MOMENT
+_GUEST = Row(600, _HERE, "message.sent")
+
+
+def add_under_filter(api: InMemoryApi, *guests: Row, moving: Row | None = None) -> None:
+    """Let the filter MESSAGE find rows that do not exist, and one that moves to TASK once that filter is used."""
+    rows = [row for row in api.rows if row != moving]
+
+    def show(query: ActivityQuery) -> None:
+        type_ = "task.created" if query.resource_type == "TASK" else "message.sent"
+        moved = [replace(moving, type=type_)] if moving else []
+        api.rows = [*rows, *moved, *(guests if query.resource_type == "MESSAGE" else ())]
+
+    api.on_request = show
+
+
+def test_parts_that_together_count_more_than_the_whole_prove_nothing() -> None:
+    """One row is in two parts, one in no part, and one does not exist, so that as many rows are received as counted."""
+    types = ("message.sent", "task.created", "invitation.sent")
+    unknown = Row(500, _HERE, "weather.changed")
+    api = InMemoryApi([*rows_at_one_time(270, types), unknown], ties=Random(4))  # noqa: S311
+    add_under_filter(api, _GUEST, moving=api.rows[0])
+    assert unknown.id in ids_of(api.read())
+
+
+def test_every_type_is_read_even_if_the_first_ones_have_as_many_rows_as_the_whole() -> None:
+    last = Row(500, _HERE, "task.created")
+    api = InMemoryApi([*rows_at_one_time(180, ("message.sent", "message.opened")), last], ties=Random(4))  # noqa: S311
+    add_under_filter(api, _GUEST)
+    assert last.id in ids_of(api.read())
+
+
+def test_no_further_type_is_read_once_the_parts_have_more_rows_than_the_whole() -> None:
+    api = InMemoryApi(rows_at_one_time(101, ("message.sent", "task.created")))
+    api.report_count = lambda count, query: count + (query.resource_type is None and count > 100 and query.size > 1)
+    add_under_filter(api, *(replace(_GUEST, number=600 + n) for n in range(60)))
+    api.read_refused()
+    assert {query.resource_type for query in api.queries} == {None, "MESSAGE"}
+
+
+def test_a_part_with_rows_of_other_types_proves_nothing() -> None:
+    api = InMemoryApi(rows_at_one_time(150, KNOWN))
+    ask, kinds = api.activities, set()
+
+    async def ignore_filters(query: ActivityQuery) -> ActivityPage:
+        kinds.add(query.resource_type)
+        page = await ask(replace(query, resource_type=None, event_type=None))
+        is_wrong = query.resource_type is None and query.size > 1 and page.total_count > 100
+        return replace(page, total_count=page.total_count + is_wrong)
+
+    api.activities = ignore_filters  # type: ignore[method-assign]
+    api.read_refused()
+    assert kinds == {None, "MESSAGE"}  # with the first such part, the rest is not read
 
 
 def test_readings_with_different_counts_are_not_combined() -> None:

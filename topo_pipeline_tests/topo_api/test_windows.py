@@ -82,6 +82,13 @@ def test_a_count_that_may_be_a_cap_takes_two_more_small_requests(count: int) -> 
     assert [request.params["size"] for request in app.requests[-2:]] == ["1", "1"]
 
 
+def test_a_row_that_cannot_be_read_does_not_make_a_count_a_cap() -> None:
+    items = [*day_items(199, QUARTER_MINUTE), item_of(999) | {"id": "no id"}]
+    reading = read(PagedApi(items))
+    assert (len(reading.activities), len(reading.rejects)) == (199, 1)
+    assert (reading.count_capped, reading.requests) == (False, 4)
+
+
 def test_the_requested_bounds_are_three_seconds_wider_at_both_ends() -> None:
     app = PagedApi(day_items(151))
     reading = read(app)
