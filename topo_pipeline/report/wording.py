@@ -94,9 +94,10 @@ def needed(pair: Comparison) -> str:
 
 
 def next_final(monday: date, window_days: int) -> str:
-    """Return when the week after the last final one is final."""
+    """Return when the week after the last final one is final, which a day that is not read delays."""
     following = monday + timedelta(days=7)
-    return f"The next week, {week(following)}, is final on {day(following + timedelta(days=7 + window_days))}."
+    due = following + timedelta(days=7 + window_days)
+    return f"The next week, {week(following)}, is final on {day(due)} at the earliest."
 
 
 def change_of_all(row: Row | None, found: Iterable[Finding], names: Mapping[str, str], rules: Rules) -> str:
@@ -225,11 +226,10 @@ def _better(facts: Row, name: str, rules: Rules) -> tuple[str, str, str]:
     )(facts, name, rules)
     is_lower = facts["early_rate"] is not None and facts["early_rate_high"] < facts["rate"]
     if facts["early_rate"] is not None:
-        lower = ", which is lower" if is_lower else ""
         likely = range_of(facts["early_rate_low"], facts["early_rate_high"])
         evidence += (
             f" Early read of its newest {counted(facts['early_contacts'], 'contact')}:"
-            f" {percent(facts['early_rate'])}, likely range {likely}{lower}."
+            f" {percent(facts['early_rate'])}, likely range {likely}."
         )
     if facts["signal"] == "down":
         action = "Find out what changed in the last month before you add contacts: replies to it have gone down."
@@ -285,7 +285,7 @@ def _unusual_volume(facts: Row, name: str, _rules: Rules) -> tuple[str, str, str
     if facts["is_week"]:
         return (
             f"{sent} in the week {week(facts['day'])}, usually about {usual}.",
-            "Usually: the mean of the four weeks before it.",
+            "Usually: the mean of the last four weeks before it that were read in full and had no holiday.",
             "Check whether that was intended.",
         )
     return (
