@@ -9,12 +9,14 @@ from datetime import date
 from typing import Any
 
 from topo_pipeline.common.text import counted, interval, percent, points
-from topo_pipeline.engagement.comparison import Comparison
+from topo_pipeline.engagement.comparison import WEEKLY_Z, Comparison
 
 Row = Mapping[str, Any]
 CHANGES = {"up": "▲ up", "down": "▼ down", "no_clear_change": "no clear change"}
 _STEPS = {"very_likely": "very likely", "likely": "likely"}
 _FEW, _SAYS_LITTLE = {"none", "too_small"}, " From so few contacts, this says little."
+# The verdict allows for weekly looks: 2.8 standard errors instead of 1.96, and 0.84 for 4 of 5 cases.
+_EVERY_WEEK = 10 * round(10 * ((WEEKLY_Z + 0.84) / (1.96 + 0.84)) ** 2 - 10)
 FEW = 30  # counted contacts, below which nothing is said of a comparison
 _OUTCOMES = {"valid_reply": "replies", "meeting": "meetings"}
 
@@ -153,7 +155,8 @@ def contacts_needed(row: Row, ratio: float) -> str:
     if not needs:
         return "How many contacts it takes is not known: the other sequences have too few contacts, or no reply."
     return (
-        f"To detect a difference from the other sequences, it needs {', or '.join(needs)}."
+        f"To detect a difference from the other sequences in 4 of 5 cases if you look once, it needs"
+        f" {', or '.join(needs)}."
         f" It has {row['contacts_counted']:,.0f} (new contacts count in part)."
     )
 
@@ -186,7 +189,8 @@ def difference(found: Comparison) -> list[str]:
         f"Difference, {found.first['name']} minus {found.second['name']}: {points(found.difference)} points, likely"
         f" range {low} to {high}, which holds if you check every week.",
         _verdict(found, found.difference),
-        f"Contacts that each needs, to detect a difference in 4 of 5 cases: {needs}."
+        f"Contacts that each needs, to detect a difference in 4 of 5 cases if you look once: {needs}. If you look every"
+        f" week, it takes about {_EVERY_WEEK}% more."
         if needs
         else "Neither has a reply, so the number of contacts needed is unknown.",
     ]

@@ -205,7 +205,7 @@ def test_a_forecast_has_its_range_and_record_or_the_reason_why_there_is_none() -
 def test_contacts_needed_are_left_out_where_the_others_have_too_few() -> None:
     row = {"contacts_needed_higher": 158, "contacts_needed_lower": None, "contacts_counted": 44.6}
     assert sentences.contacts_needed(row, 2.0) == (
-        "To detect a difference from the other sequences, it needs 158 contacts if its reply rate is twice theirs. It"
-        " has 45 (new contacts count in part)."
+        "To detect a difference from the other sequences in 4 of 5 cases if you look once, it needs 158 contacts if its"
+        " reply rate is twice theirs. It has 45 (new contacts count in part)."
     )
     assert "too few" in sentences.contacts_needed(row | {"contacts_needed_higher": None}, 2.0)
