@@ -184,9 +184,16 @@ def _unknown_days(facts: Row, _name: str, rules: Rules) -> tuple[str, str, str]:
     )
 
 
+_MORE_OR_FEWER = {"up": "More", "down": "Fewer"}
+
+
 def _changed(direction: str, action: str) -> Callable[[Row, str, Rules], tuple[str, str, str]]:
     def said(facts: Row, name: str, _rules: Rules) -> tuple[str, str, str]:
-        whom = f"to {name}" if name else "in all sequences together"
+        # In all sequences, replies that only take longer than before look the same. They don't in one of them.
+        claim = (
+            f"Replies to {name} have gone {direction}" if name else f"{_MORE_OR_FEWER[direction]} replies than usual"
+        )
+        so_far = "" if name else " so far, in all sequences together,"
         # As in sequence_signals: what the others did is part of what is expected of one sequence.
         expected = (
             facts["current_worth"] / facts["baseline_worth"] * facts["common_change"] * facts["baseline_replies"]
@@ -195,8 +202,7 @@ def _changed(direction: str, action: str) -> Callable[[Row, str, Rules], tuple[s
         )
         others = " and from what the other sequences did," if name else ","
         return (
-            f"Replies {whom} have gone {direction}: {count(facts['current_replies'])} where about"
-            f" {count(round(expected))} were expected.",
+            f"{claim}: {count(facts['current_replies'])}{so_far} where about {count(round(expected))} were expected.",
             f"From {counted(facts['current_contacts'], 'contact')} of the four weeks before {day(facts['monday'])}."
             f" What is expected comes from the eight weeks before{others} and chance alone rarely brings such a gap.",
             action,
@@ -297,7 +303,9 @@ def _unusual_volume(facts: Row, name: str, _rules: Rules) -> tuple[str, str, str
 
 _SAID = {
     "unknown_days": _unknown_days,
-    "all_down": _changed("down", "Look for a common cause: a holiday, the senders' reputation, a new kind of contact."),
+    "all_down": _changed(
+        "down", "Look for a common cause: a holiday, slower replies, the senders' reputation, a new kind of contact."
+    ),
     "down": _changed("down", "Look for what changed in the last month: its text, its contacts, its sender."),
     "silent": _silent,
     "better": _better,

@@ -37,7 +37,7 @@ FACTS = {
 }
 CLAIMS = {
     "unknown_days": "2 days of the last 30 were not read in full.",
-    "all_down": "Replies in all sequences together have gone down: 26 where about 38 were expected.",
+    "all_down": "Fewer replies than usual: 26 so far, in all sequences together, where about 38 were expected.",
     "down": "Replies to “CFOs” have gone down: 26 where about 42 were expected.",
     "silent": "“CFOs” is silent, and 12 contacts are waiting in it.",
     "better": "“CFOs” very likely does better than the others: 19.3% against 6.1%.",
@@ -46,7 +46,7 @@ CLAIMS = {
     "last_step": "The last step of “CFOs” brings almost nothing: 1 reply from 302 contacts.",
     "no_new_contacts": "“CFOs” got no new contact in two weeks.",
     "tracking_off": "Email tracking seems to be off for “CFOs”.",
-    "all_up": "Replies in all sequences together have gone up: 26 where about 18 were expected.",
+    "all_up": "More replies than usual: 26 so far, in all sequences together, where about 18 were expected.",
     "unusual_volume": "“CFOs” sent 22 messages in the week 16–22 November 2026, usually about 50.",
 }
 
