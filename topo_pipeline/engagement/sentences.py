@@ -82,8 +82,8 @@ def early_read(row: Row) -> str:
     few = _SAYS_LITTLE if row["early_rate_evidence"] in _FEW else ""
     return (
         f"{row['early_rate_num']:,} of the {counted(row['early_contacts'], 'contact')} first messaged or"
-        f" invited since {day(row['early_first_day'])} {has} replied so far. Allowing for the replies still to come:"
-        f" {percent(row['early_rate'])}, likely range"
+        f" invited since {day(row['early_first_day'])} {has} replied so far."
+        f" Allowing for the replies still to come, if they come as fast as usual: {percent(row['early_rate'])}, likely range"
         f" {_range(row['early_rate_low'], row['early_rate_high'])}.{few} All sequences together:"
         f" {percent(row['early_rate_of_all'])}.{pending}{left_out}"
     )
@@ -115,7 +115,10 @@ def forecast(rows: Sequence[Row]) -> str:
     if not any(row["expected"] for row in rows):
         number = "not known" if rows[0]["expected"] is None else "none expected"
         return f"{many.capitalize()}: {number}, {rows[0]['reason']}."
-    return f"{many.capitalize()} from contacts already messaged or invited: {', and '.join(map(_expected, rows))}."
+    return (
+        f"{many.capitalize()} from contacts already messaged or invited, if they reply as others did before:"
+        f" {', and '.join(map(_expected, rows))}."
+    )
 
 
 def _expected(row: Row) -> str:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from topo_pipeline.engagement import sentences
 from topo_pipeline.engagement.rules import DEFAULT_RULES
-from topo_pipeline.report import wording
+from topo_pipeline.report import headlines, wording
 from topo_pipeline.report.findings import KINDS, Finding
 
 CHANGED = {
@@ -154,3 +155,24 @@ def test_the_trends_name_the_days_that_they_cover_from_the_four_weeks_of_their_f
     weeks = [{"newest": date(2026, 10, 19), "weeks_ago": ago} for ago in (3, 12, 0)]
     assert wording.trend_days(weeks) == "6 Jul – 25 Oct"
     assert wording.trend_days([]) == ""
+
+
+def test_an_early_read_and_a_forecast_name_their_condition_as_a_holiday_breaks_it() -> None:
+    row = {
+        "early_rate": 0.04, "early_rate_low": 0.036, "early_rate_high": 0.044, "early_rate_num": 363,
+        "early_contacts": 9_949, "early_first_day": date(2026, 11, 2), "early_last_day": date(2026, 11, 29),
+    }  # fmt: skip
+    assert headlines.early(row).endswith(
+        " so far. The early read allows for the replies still to come, if they come as fast as usual."
+    )
+    expected = {
+        "outcome": "meeting",
+        "horizon_days": 7,
+        "expected": 31.0,
+        "expected_low": None,
+        "reason": "no range yet",
+    }
+    assert sentences.forecast([expected]) == (
+        "Meetings from contacts already messaged or invited, if they reply as others did before: about 31 in the next 7"
+        " days (no range yet)."
+    )
