@@ -83,8 +83,8 @@ def early_read(row: Row) -> str:
     return (
         f"{row['early_rate_num']:,} of the {counted(row['early_contacts'], 'contact')} first messaged or"
         f" invited since {day(row['early_first_day'])} {has} replied so far."
-        f" Allowing for the replies still to come, if they come as fast as usual: {percent(row['early_rate'])}, likely range"
-        f" {_range(row['early_rate_low'], row['early_rate_high'])}.{few} All sequences together:"
+        f" Allowing for the replies still to come, if they come as fast as usual: {percent(row['early_rate'])}, likely"
+        f" range {_range(row['early_rate_low'], row['early_rate_high'])}.{few} All sequences together:"
         f" {percent(row['early_rate_of_all'])}.{pending}{left_out}"
     )
 
