@@ -53,7 +53,9 @@ ALLOWED = {
     "enough contacts to detect twice or half the rate every week (one and the others)": 0.2,
 }
 EXPECTED = {"replies expected of four weeks": 0.05, "still to come, about": 0.03}  # and by how much sums may be off
+GROUPS = 5  # of cases, below which their share has no verdict
 FEW = 30  # contacts, below which nothing is ranked or compared
+CHANGE_COLUMN = 9  # of the list of sequences
 CHANGED = 1.05  # the least change, as a factor, that makes "have gone up" true
 _HORIZON = re.compile(
     r"(?:fewer than 1|about ([\d,]+)) in the next (\d+) days"
@@ -100,7 +102,11 @@ class Cases:
             self.examples[kind] += found
 
     def figures(self, world: str = "all worlds") -> Iterator[Figure]:
-        """Return the share of untrue sentences of each kind. Two standard errors above what is allowed are met."""
+        """Return the share of untrue sentences of each kind. Two standard errors above what is allowed are met.
+
+        The cases of one workspace depend on each other, so a few groups of them have no verdict, unless none may be
+        untrue.
+        """
         for kind, allowed in ALLOWED.items():
             groups = [*self.untrue[kind].values()]
             if groups:
@@ -109,11 +115,11 @@ class Cases:
                 error = max(ratio_error(untrue, sizes), sqrt(allowed * (1 - allowed) / said))
                 reason = "; ".join(dict.fromkeys(self.examples[kind][:2])) if kind in {FACT, UNKNOWN} else ""
                 what = f"sentences, {world}: {kind}, untrue where {100 * allowed:.0f}% may be"
-                limit = allowed + 2 * error if allowed else 0.0
+                limit = (None if len(groups) < GROUPS else allowed + 2 * error) if allowed else 0.0
                 yield Figure(what, sum(untrue) / said, high=limit, cases=said, reason=reason)
         for kind, allowed in EXPECTED.items():
             groups = [*self.sums[kind].values()]
-            if len(groups) > 1:  # the sentences of one workspace are of the same few replies
+            if len(groups) >= GROUPS:
                 came, expected = np.array([np.sum(group, axis=0) for group in groups]).T
                 error = ratio_error(came, expected)
                 value = abs(float(came.sum() / expected.sum()) - 1)
@@ -576,7 +582,7 @@ class Judge:
     def best(self, *, said: str) -> None:
         """Judge "the chance that it is the best is at least 80%"."""
         rates = self._rates
-        is_true = rates[self.sequence] >= np.nanmax(np.where(self._rankable, rates, np.nan))
+        is_true = rates[self.sequence] >= np.nanmax(np.where(self.rankable, rates, np.nan))
         self.likely("the chance that it is the best is at least 80%", is_true, None, said)
 
     @cached_property
@@ -585,7 +591,8 @@ class Judge:
         return np.array([truth.rate(truth.own(each) & truth.over) for each in range(truth.simulated.sequences)])
 
     @property
-    def _rankable(self) -> Counts:
+    def rankable(self) -> Counts:
+        """Which sequences have a rank."""
         return self.truth.active & (self.truth.by_sequence[0] >= FEW)
 
     def placed(self, *, step: str, other: int, said: str, word: str) -> None:
@@ -720,11 +727,11 @@ class Judge:
 
     def rank_gained(self, *, named: str, said: str) -> None:
         """Judge which sequences have a rank and had none."""
-        self._named(named, self._rankable & ~self.rankable_before, said)
+        self._named(named, self.rankable & ~self.rankable_before, said)
 
     def rank_lost(self, *, named: str, said: str) -> None:
         """Judge which sequences had a rank and have none."""
-        self._named(named, self.rankable_before & ~self._rankable, said)
+        self._named(named, self.rankable_before & ~self.rankable, said)
 
     def _named(self, named: str, true: Counts, said: str) -> None:
         """Judge a list of at most three sequences, and how many others there are."""
@@ -773,7 +780,7 @@ class Judge:
             self.fact(valued("n", text.text) == counts[text.column - 3], f"{text.text} in column {text.column}")
         elif not text.period and text.column == 2:  # noqa: PLR2004 - in the list of comparisons with the first
             self._below(text.text)
-        elif text.column == 9:  # noqa: PLR2004
+        elif text.column == CHANGE_COLUMN:
             self._verdict(text.text, text.text)
 
     def _below(self, said: str) -> None:
