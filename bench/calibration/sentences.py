@@ -78,7 +78,7 @@ class Reader:
         judge.changes_now = {
             text.sequence: text.text
             for text in page.texts
-            if text.sequence is not None and text.column == CHANGE_COLUMN and text.section == "sequences"
+            if text.sequence is not None and (text.section, text.tag, text.column) == ("sequences", "td", CHANGE_COLUMN)
         }
         if page.data["compared"]:
             judge.first = int(page.data["compared"]["rates"][0].partition(":")[0].strip("\u2068\u2069")[-2:])
