@@ -93,11 +93,15 @@ def needed(pair: Comparison) -> str:
     return " / ".join(count(pair.needed[word]) if word in pair.needed else "–" for word in ("lower", "higher"))
 
 
-def next_final(monday: date, window_days: int) -> str:
-    """Return when the week after the last final one is final, which a day that is not read delays."""
-    following = monday + timedelta(days=7)
-    due = following + timedelta(days=7 + window_days)
-    return f"The next week, {week(following)}, is final on {day(due)} at the earliest."
+def next_final(monday: date, window_days: int, as_of: date) -> str:
+    """Return when the next week after the last final one can become final.
+
+    A week that is due already and is not final had no contact, or a day that it needs was not read in full.
+    """
+    following, until_due = monday + timedelta(days=7), timedelta(days=7 + window_days)
+    while following + until_due <= as_of + timedelta(days=1):
+        following += timedelta(days=7)
+    return f"The next week, {week(following)}, is final on {day(following + until_due)} at the earliest."
 
 
 def change_of_all(row: Row | None, found: Iterable[Finding], names: Mapping[str, str], rules: Rules) -> str:

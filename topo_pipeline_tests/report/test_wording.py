@@ -138,7 +138,7 @@ def test_without_a_complete_week_the_page_says_when_the_first_will_be() -> None:
     said = wording.not_yet({"first_day": date(2026, 9, 24)}, 30)
     assert "21–27 September 2026" in said
     assert "final on 28 October 2026 at the earliest" in said
-    assert wording.next_final(date(2026, 9, 14), 30) == (
+    assert wording.next_final(date(2026, 9, 14), 30, as_of=date(2026, 10, 26)) == (
         "The next week, 21–27 September 2026, is final on 28 October 2026 at the earliest."
     )
 
@@ -176,3 +176,9 @@ def test_an_early_read_and_a_forecast_name_their_condition_as_a_holiday_breaks_i
         "Meetings from contacts already messaged or invited, if they reply as others did before: about 31 in the next 7"
         " days (no range yet)."
     )
+
+
+def test_a_week_that_is_due_already_and_is_not_final_is_not_the_next_one() -> None:
+    """It had no contact, or a day was not read. The report of 28 October has the data of the 27th."""
+    due = "The next week, 28 September – 4 October 2026, is final on 4 November 2026 at the earliest."
+    assert wording.next_final(date(2026, 9, 14), 30, as_of=date(2026, 10, 27)) == due
