@@ -133,9 +133,9 @@ def simulate(chance: np.random.Generator, how: Plan) -> Contacts:
     touched = 7.0 * week + day + chance.uniform(8, 17, number) / 24
     rates = _rates(chance, how)
     slower = np.where(week >= how.changes_in, how.slower, 1.0)
-    replied = _replies(chance, touched, rates[sequence, week], slower)
+    replied = reply_times(chance, touched, rates[sequence, week], slower)
     if how.holiday is not None:
-        replied = _away(chance, replied, 7.0 * how.holiday)
+        replied = around_holiday(chance, replied, 7.0 * how.holiday)
     met = np.where(chance.random(number) < MEETINGS_PER_REPLY, replied + chance.uniform(0.05, 2.0, number), np.nan)
     return Contacts(sequence, touched, replied, np.where(met - touched <= 30, met, np.nan), rates)
 
@@ -157,7 +157,7 @@ def _rates(chance: np.random.Generator, how: Plan) -> Floats:
     return np.minimum(np.array(how.rates)[:, None] * factors, 0.9)
 
 
-def _replies(chance: np.random.Generator, touched: Floats, rate: Floats, slower: Floats) -> Floats:
+def reply_times(chance: np.random.Generator, touched: Floats, rate: Floats, slower: Floats) -> Floats:
     """Return the time of each reply. One that would come on a weekend comes on Monday."""
     number = len(touched)
     delay = MEDIAN_DAYS * slower * np.exp(SPREAD * chance.normal(size=number))
@@ -169,7 +169,7 @@ def _replies(chance: np.random.Generator, touched: Floats, rate: Floats, slower:
     return np.where(weekday >= 5, np.minimum(monday, touched + 29.9), at)
 
 
-def _away(chance: np.random.Generator, replied: Floats, begins: float) -> Floats:
+def around_holiday(chance: np.random.Generator, replied: Floats, begins: float) -> Floats:
     """Return the replies around a two-week holiday: of ten in it, four never come, and three in the week after."""
     in_it = (replied >= begins) & (replied < begins + 14) & (chance.random(len(replied)) < 0.7)
     later = begins + 14 + 0.3 + chance.uniform(0, 4, len(replied))

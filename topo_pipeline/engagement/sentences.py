@@ -9,12 +9,14 @@ from datetime import date
 from typing import Any
 
 from topo_pipeline.common.text import counted, interval, percent, points
-from topo_pipeline.engagement.comparison import Comparison
+from topo_pipeline.engagement.comparison import WEEKLY_Z, Comparison
 
 Row = Mapping[str, Any]
 CHANGES = {"up": "▲ up", "down": "▼ down", "no_clear_change": "no clear change"}
 _STEPS = {"very_likely": "very likely", "likely": "likely"}
 _FEW, _SAYS_LITTLE = {"none", "too_small"}, " From so few contacts, this says little."
+# The verdict allows for weekly looks: 2.8 standard errors instead of 1.96, and 0.84 for 4 of 5 cases.
+_EVERY_WEEK = 10 * round(10 * ((WEEKLY_Z + 0.84) / (1.96 + 0.84)) ** 2 - 10)
 FEW = 30  # counted contacts, below which nothing is said of a comparison
 _OUTCOMES = {"valid_reply": "replies", "meeting": "meetings"}
 
@@ -80,9 +82,9 @@ def early_read(row: Row) -> str:
     few = _SAYS_LITTLE if row["early_rate_evidence"] in _FEW else ""
     return (
         f"{row['early_rate_num']:,} of the {counted(row['early_contacts'], 'contact')} first messaged or"
-        f" invited since {day(row['early_first_day'])} {has} replied so far. Allowing for the replies still to come:"
-        f" {percent(row['early_rate'])}, likely range"
-        f" {_range(row['early_rate_low'], row['early_rate_high'])}.{few} All sequences together:"
+        f" invited since {day(row['early_first_day'])} {has} replied so far."
+        f" Allowing for the replies still to come, if they come as fast as usual: {percent(row['early_rate'])}, likely"
+        f" range {_range(row['early_rate_low'], row['early_rate_high'])}.{few} All sequences together:"
         f" {percent(row['early_rate_of_all'])}.{pending}{left_out}"
     )
 
@@ -113,7 +115,10 @@ def forecast(rows: Sequence[Row]) -> str:
     if not any(row["expected"] for row in rows):
         number = "not known" if rows[0]["expected"] is None else "none expected"
         return f"{many.capitalize()}: {number}, {rows[0]['reason']}."
-    return f"{many.capitalize()} from contacts already messaged or invited: {', and '.join(map(_expected, rows))}."
+    return (
+        f"{many.capitalize()} from contacts already messaged or invited, if they reply as others did before:"
+        f" {', and '.join(map(_expected, rows))}."
+    )
 
 
 def _expected(row: Row) -> str:
@@ -153,7 +158,8 @@ def contacts_needed(row: Row, ratio: float) -> str:
     if not needs:
         return "How many contacts it takes is not known: the other sequences have too few contacts, or no reply."
     return (
-        f"To detect a difference from the other sequences, it needs {', or '.join(needs)}."
+        f"To detect a difference from the other sequences in 4 of 5 cases if you look once, it needs"
+        f" {', or '.join(needs)}."
         f" It has {row['contacts_counted']:,.0f} (new contacts count in part)."
     )
 
@@ -186,7 +192,8 @@ def difference(found: Comparison) -> list[str]:
         f"Difference, {found.first['name']} minus {found.second['name']}: {points(found.difference)} points, likely"
         f" range {low} to {high}, which holds if you check every week.",
         _verdict(found, found.difference),
-        f"Contacts that each needs, to detect a difference in 4 of 5 cases: {needs}."
+        f"Contacts that each needs, to detect a difference in 4 of 5 cases if you look once: {needs}. If you look every"
+        f" week, it takes about {_EVERY_WEEK}% more."
         if needs
         else "Neither has a reply, so the number of contacts needed is unknown.",
     ]

@@ -22,7 +22,8 @@ _TERMS = {
     "early": (
         "Early read",
         "The reply rate of the contacts of the last 28 days, who still have time to reply. A new contact counts only"
-        " in part: by the share of replies that usually have come after that many days. It can still go up or down.",
+        " in part: by the share of replies that usually have come after that many days. It can still go up or down. In"
+        " a holiday, or if replies take longer than usual, it is too low.",
     ),
     "so_far": ("So far", "Replies to date. More can follow, so this is not a rate."),
     "range": (
@@ -61,8 +62,9 @@ _TERMS = {
     ),
     "expected": (
         "Still to come",
-        "Expected from the contacts who have been messaged and have not replied. The range is as wide as past"
-        " forecasts were wrong: it should contain the result 4 times out of 5.",
+        "Expected from the contacts who have been messaged and have not replied, if they reply as others did before. In"
+        " a holiday, or after the rates have changed, it can be far off. The range is as wide as past forecasts were"
+        " wrong: otherwise it should contain the result 4 times out of 5.",
     ),
 }
 

@@ -5,6 +5,9 @@ from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.report.formats import count, days, range_of, week
 from topo_pipeline.warehouse.sql import Row
 
+ALLOWS = "The early read allows for the replies still to come, if they come as fast as usual."
+"""The condition of an early read. In a holiday they don't, and the read is too low."""
+
 
 def final_counts(row: Row, rules: Rules) -> str:
     """Say how many contacts of a week replied, given its row of `workspace_weekly`."""
@@ -38,5 +41,5 @@ def early(row: Row | None) -> str:
         return f"Early read of the newest contacts: none, {reason}."
     return (
         f"Early read of the newest contacts: {percent(row['early_rate'])}, likely range"
-        f" {range_of(row['early_rate_low'], row['early_rate_high'])}. {early_counts(row)} so far."
+        f" {range_of(row['early_rate_low'], row['early_rate_high'])}. {early_counts(row)} so far. {ALLOWS}"
     )

@@ -110,7 +110,7 @@ def since(
         why = "The rules or their defaults have changed since then, so rates and findings are not compared."
         return Since(title, sentences=(*days_added, why, *notes))
     new, gone = _findings(now, then)
-    same = [] if new or gone else ["The findings are the same as in that report."]
+    same = [] if new or gone else [_same(now, then)]
     others = [*_ranks(now, then), *_changes(now, then), *_corrections(connection, now, then, weeks)]
     return Since(title, tuple(new), (*days_added, *gone, *same, *others, *notes))
 
@@ -140,6 +140,12 @@ def _findings(now: Facts, then: Facts) -> tuple[list[str], list[str]]:
     gone = [claim for key, claim in before.items() if key not in after and key[0] not in _PASSING]
     more = [f"{counted(len(gone) - SHOWN, 'other finding is', 'other findings are')} gone too."]
     return new, [*(f"No longer found: {claim}" for claim in gone[:SHOWN]), *(more if len(gone) > SHOWN else [])]
+
+
+def _same(now: Facts, then: Facts) -> str:
+    """Say that no finding is new. Some that were about one day or week may not be in this report."""
+    before, after = ({(each.kind, each.sequence_id) for each in of.findings} for of in (then, now))
+    return "The findings are the same as in that report." if before == after else "No finding is new."
 
 
 def _ranks(now: Facts, then: Facts) -> list[str]:

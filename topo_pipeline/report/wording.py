@@ -95,10 +95,15 @@ def needed(pair: Comparison) -> str:
     return " / ".join(count(pair.needed[word]) if word in pair.needed else "–" for word in ("lower", "higher"))
 
 
-def next_final(monday: date, window_days: int) -> str:
-    """Return when the week after the last final one is final."""
-    following = monday + timedelta(days=7)
-    return f"The next week, {week(following)}, is final on {day(following + timedelta(days=7 + window_days))}."
+def next_final(monday: date, window_days: int, as_of: date) -> str:
+    """Return when the next week after the last final one can become final.
+
+    A week that is due already and is not final had no contact, or a day that it needs was not read in full.
+    """
+    following, until_due = monday + timedelta(days=7), timedelta(days=7 + window_days)
+    while following + until_due <= as_of + timedelta(days=1):
+        following += timedelta(days=7)
+    return f"The next week, {week(following)}, is final on {day(following + until_due)} at the earliest."
 
 
 def change_of_all(row: Row | None, found: Iterable[Finding], names: Mapping[str, str], rules: Rules) -> str:
@@ -185,9 +190,16 @@ def _unknown_days(facts: Row, _name: str, rules: Rules) -> tuple[str, str, str]:
     )
 
 
+_MORE_OR_FEWER = {"up": "More", "down": "Fewer"}
+
+
 def _changed(direction: str, action: str) -> Callable[[Row, str, Rules], tuple[str, str, str]]:
     def said(facts: Row, name: str, _rules: Rules) -> tuple[str, str, str]:
-        whom = f"to {name}" if name else "in all sequences together"
+        # In all sequences, replies that only take longer than before look the same. They don't in one of them.
+        claim = (
+            f"Replies to {name} have gone {direction}" if name else f"{_MORE_OR_FEWER[direction]} replies than usual"
+        )
+        so_far = "" if name else " so far, in all sequences together,"
         # As in sequence_signals: what the others did is part of what is expected of one sequence.
         expected = (
             facts["current_worth"] / facts["baseline_worth"] * facts["common_change"] * facts["baseline_replies"]
@@ -196,8 +208,7 @@ def _changed(direction: str, action: str) -> Callable[[Row, str, Rules], tuple[s
         )
         others = " and from what the other sequences did," if name else ","
         return (
-            f"Replies {whom} have gone {direction}: {count(facts['current_replies'])} where about"
-            f" {count(round(expected))} were expected.",
+            f"{claim}: {count(facts['current_replies'])}{so_far} where about {count(round(expected))} were expected.",
             f"From {counted(facts['current_contacts'], 'contact')} of the four weeks before {day(facts['monday'])}."
             f" What is expected comes from the eight weeks before{others} and chance alone rarely brings such a gap.",
             action,
@@ -227,11 +238,10 @@ def _better(facts: Row, name: str, rules: Rules) -> tuple[str, str, str]:
     )(facts, name, rules)
     is_lower = facts["early_rate"] is not None and facts["early_rate_high"] < facts["rate"]
     if facts["early_rate"] is not None:
-        lower = ", which is lower" if is_lower else ""
         likely = range_of(facts["early_rate_low"], facts["early_rate_high"])
         evidence += (
             f" Early read of its newest {counted(facts['early_contacts'], 'contact')}:"
-            f" {percent(facts['early_rate'])}, likely range {likely}{lower}."
+            f" {percent(facts['early_rate'])}, likely range {likely}."
         )
     if facts["signal"] == "down":
         action = "Find out what changed in the last month before you add contacts: replies to it have gone down."
@@ -287,7 +297,7 @@ def _unusual_volume(facts: Row, name: str, _rules: Rules) -> tuple[str, str, str
     if facts["is_week"]:
         return (
             f"{sent} in the week {week(facts['day'])}, usually about {usual}.",
-            "Usually: the mean of the four weeks before it.",
+            "Usually: the mean of the last four weeks before it that were read in full and had no holiday.",
             "Check whether that was intended.",
         )
     return (
@@ -299,7 +309,9 @@ def _unusual_volume(facts: Row, name: str, _rules: Rules) -> tuple[str, str, str
 
 _SAID = {
     "unknown_days": _unknown_days,
-    "all_down": _changed("down", "Look for a common cause: a holiday, the senders' reputation, a new kind of contact."),
+    "all_down": _changed(
+        "down", "Look for a common cause: a holiday, slower replies, the senders' reputation, a new kind of contact."
+    ),
     "down": _changed("down", "Look for what changed in the last month: its text, its contacts, its sender."),
     "silent": _silent,
     "better": _better,

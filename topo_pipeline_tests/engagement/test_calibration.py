@@ -4,6 +4,7 @@
 the same, and the limits are as narrow as a broken formula needs.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -17,7 +18,10 @@ from scipy import stats
 
 from bench.calibration import findings, forecast, ranking, signals
 from bench.calibration.figures import Figure, share
-from bench.calibration.worlds import Workspace, monday, plan, simulate
+from bench.calibration.judge import FACT, UNKNOWN, Cases
+from bench.calibration.pages import Simulated, Written, written
+from bench.calibration.sentences import Reader
+from bench.calibration.worlds import Plan, Workspace, monday, plan, simulate
 from topo_pipeline.report.findings import KINDS
 
 WEEKS = 48
@@ -234,3 +238,62 @@ def test_a_contact_that_has_not_replied_did_not_reply_on_the_last_day_of_its_win
     assert before_the_end > 0.97
     assert workspace.signals("workspace").loc[0, "early_rate"] == pytest.approx(0.1, rel=0.2)
     assert (workspace.forecasts()["in_flight"] > 100).all()
+
+
+@pytest.fixture(scope="module")
+def report() -> tuple[Simulated, Written]:
+    """A small simulated workspace, and the report of its seventh Monday."""
+    chance = np.random.default_rng(11)
+    how = Plan(6, volumes=[60.0, 40.0, 30.0, 2.0], rates=[0.3, 0.08, 0.1, 0.1])
+    contacts = simulate(chance, how)
+    rates = np.array(how.rates)[contacts.sequence]
+    simulated = Simulated(contacts, rates, rates, untracked=frozenset({2}))
+    [written_report] = written(simulated, [42])
+    return simulated, written_report
+
+
+def judged(simulated: Simulated, report: Written) -> dict[str, list[str]]:
+    """Return the untrue sentences of a report by their kind."""
+    cases = Cases()
+    Reader(simulated, cases, "a world", is_quiet=True).read(report)
+    assert sum(map(len, cases.untrue[FACT].values())) > 50
+    return {kind: said for kind, said in cases.examples.items() if said}
+
+
+def test_every_sentence_of_a_report_has_a_known_form_and_no_fact_is_untrue(report: tuple[Simulated, Written]) -> None:
+    assert not {FACT, UNKNOWN} & judged(*report).keys()
+
+
+@pytest.mark.parametrize(
+    ("written_as", "changed_to", "kind"),
+    [
+        (r"(As of the end of) 11 February", r"\1 10 February", FACT),
+        (r"(\d+) (of [\d,]+ contacts first messaged)", r"9\1 \2", FACT),
+        (
+            r"likely range [\d.]+–[\d.]+%\. This counts",
+            "likely range 98.0–99.0%. This counts",
+            "final rate, likely range",
+        ),
+        (r"very likely does better", "very likely does worse", "very likely does better or worse than the others"),
+        (r"Nothing until more|By (\d+ \w+ \d+, \d+ more)", r"On \1", UNKNOWN),
+        (r"Every day proved complete", "Every day may be complete", UNKNOWN),
+    ],
+)
+def test_an_untrue_or_unknown_sentence_is_found(
+    report: tuple[Simulated, Written], written_as: str, changed_to: str, kind: str
+) -> None:
+    simulated, true = report
+    assert re.search(written_as, true.html)
+    assert kind in judged(simulated, replace(true, html=re.sub(written_as, changed_to, true.html)))
+
+
+def test_a_sentence_that_says_how_sure_it_is_may_be_untrue_that_often_and_a_fact_never() -> None:
+    cases = Cases()
+    for kind in ("still to come, 80% range", FACT):
+        for number in range(100):
+            cases.add(kind, number < (1 if kind == FACT else 20), number)
+    found = {figure.what.split(": ")[1].split(",")[0]: figure.is_met for figure in cases.figures("a world")}
+    assert found == {"still to come": True, "counts": False}
+    for number in range(100, 140):
+        cases.add("still to come, 80% range", True, number)
+    assert not any(figure.is_met for figure in cases.figures("a world"))

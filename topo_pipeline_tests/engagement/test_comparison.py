@@ -8,7 +8,7 @@ import pytest
 from scipy import integrate, stats
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from topo_pipeline.engagement.comparison import Comparison, compare, contacts_needed
+from topo_pipeline.engagement.comparison import WEEKLY_Z, Comparison, compare, contacts_needed
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.engagement.sentences import comparison as sentences
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, enrolled, march, replied, sent, uid
@@ -119,3 +119,19 @@ def test_only_a_difference_beyond_the_weekly_range_holds(workspace: Workspace) -
     assert sentences(replace(unclear, chance="about_even"), 30)[3].startswith("Not decided yet: either may be ahead.")
     assert not replace(clear, weekly_low=-0.01).is_clear
     assert not replace(clear, weekly_low=-inf, weekly_high=0.0).is_clear
+
+
+def test_the_contacts_needed_detect_4_of_5_differences_in_one_look_and_70_percent_more_do_if_you_look_every_week(
+    workspace: Workspace,
+) -> None:
+    """The verdict allows for weekly looks, so it takes more contacts than a single look."""
+    found = replace(compared(workspace, "middle", "weak"), needed=contacts_needed(0.08, 2))
+    said = sentences(found, 30)[4]
+    assert "in 4 of 5 cases if you look once: 264 if one has twice" in said
+    assert said.endswith("If you look every week, it takes about 70% more.")
+    error = ((0.08 * 0.92 + 0.16 * 0.84) / 264) ** 0.5
+    once, weekly, with_more = (
+        stats.norm.sf(z - 0.08 / (error / more**0.5)) for z, more in ((1.96, 1), (WEEKLY_Z, 1), (WEEKLY_Z, 1.7))
+    )
+    assert (once, with_more) == pytest.approx((0.8, 0.8), abs=0.03)
+    assert weekly < 0.6

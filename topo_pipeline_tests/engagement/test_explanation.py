@@ -169,8 +169,8 @@ EARLY = {
 def test_an_early_read_is_given_next_to_that_of_all_sequences_and_with_replies_not_classified() -> None:
     assert sentences.early_read(EARLY) == (
         "1 of the 14 contacts first messaged or invited since 3 April 2026 has replied so far. Allowing for"
-        " the replies still to come: 10.0%, likely range 5.0–20.0%. From so few contacts, this says little."
-        " All sequences together: 8.0%."
+        " the replies still to come, if they come as fast as usual: 10.0%, likely range 5.0–20.0%. From so few"
+        " contacts, this says little. All sequences together: 8.0%."
     )
     assert "Topo has not classified 3 of the replies yet." in sentences.early_read(EARLY | {"early_pending": 3})
     none = {"early_rate": None, "early_reason": "no contact in the last 28 days"}
@@ -192,9 +192,9 @@ def test_a_forecast_has_its_range_and_record_or_the_reason_why_there_is_none() -
         "reason": "no range yet: it needs 12 past forecasts and has 3",
     }  # fmt: skip
     assert sentences.forecast([EXPECTED, later]) == (
-        "Replies from contacts already messaged or invited: about 31 in the next 7 days (80% range 22–41, right 10 of"
-        " the last 12 times), and about 2 in the next 30 days (no range yet: it needs 12 past"
-        " forecasts and has 3)."
+        "Replies from contacts already messaged or invited, if they reply as others did before: about 31 in the next 7"
+        " days (80% range 22–41, right 10 of the last 12 times), and about 2 in the next 30 days (no range"
+        " yet: it needs 12 past forecasts and has 3)."
     )
     unknown = EXPECTED | {"outcome": "meeting", "expected": None, "reason": "needs 60 meetings; 4 so far"}
     assert sentences.forecast([unknown, unknown]) == "Meetings: not known, needs 60 meetings; 4 so far."
@@ -205,7 +205,7 @@ def test_a_forecast_has_its_range_and_record_or_the_reason_why_there_is_none() -
 def test_contacts_needed_are_left_out_where_the_others_have_too_few() -> None:
     row = {"contacts_needed_higher": 158, "contacts_needed_lower": None, "contacts_counted": 44.6}
     assert sentences.contacts_needed(row, 2.0) == (
-        "To detect a difference from the other sequences, it needs 158 contacts if its reply rate is twice theirs. It"
-        " has 45 (new contacts count in part)."
+        "To detect a difference from the other sequences in 4 of 5 cases if you look once, it needs 158 contacts if its"
+        " reply rate is twice theirs. It has 45 (new contacts count in part)."
     )
     assert "too few" in sentences.contacts_needed(row | {"contacts_needed_higher": None}, 2.0)

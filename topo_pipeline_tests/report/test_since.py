@@ -248,3 +248,10 @@ def test_kept_files_hold_no_contact(reported: Workspace, tmp_path: Path) -> None
     assert len(texts) == 2
     assert len(ids) > 5
     assert not [each for each in ids if any(each in text for text in texts)]
+
+
+def test_the_findings_are_not_the_same_if_an_unusual_volume_has_passed(tables: duckdb.DuckDBPyConnection) -> None:
+    then = replace(THEN, findings=(finding("silent", "a"), finding("unusual_volume", "b")))
+    now = replace(NOW, findings=(finding("silent", "a"),))
+    assert plain(moved(tables, then, now)) == ["No finding is new."]
+    assert plain(moved(tables, now, now)) == ["The findings are the same as in that report."]
