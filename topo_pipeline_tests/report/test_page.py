@@ -103,9 +103,15 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     happened.append(enrolled(march(3, 8), "1", sequence="only begun"))
     workspace.land_all(happened, *(march(day).date() for day in range(2, 10)))
     workspace.name(**{"a": "Twin", "b": "Twin", "c": "Other", "only begun": "Only begun"})
-    workspace.build()
-    published = report(workspace, folder / "report")
+    built = workspace.warehouse
+    workspace.land(march(10).date(), [sent(march(10), "a 0", sequence="a")])  # as by a run that ends before its tables
+    with built.reader() as connection:
+        published = publish(connection, folder / "report", timezone="UTC", rules=DEFAULT_RULES, now=worlds.NOW)
     return Shown(Seen(published.path.read_text(encoding="utf-8")), published.sequences)
+
+
+def test_a_landed_day_that_no_table_has_is_shown_without_numbers(odd: Shown) -> None:
+    assert "not in the tables yet" in odd.seen.within("td")
 
 
 def test_sequences_with_the_same_name_are_shown_with_their_ids(odd: Shown) -> None:
