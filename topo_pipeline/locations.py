@@ -10,9 +10,12 @@ from topo_pipeline.defs import code_location as _code_location
 
 
 def __getattr__(name: str) -> _dg.Definitions:
+    if name.startswith("_"):
+        raise AttributeError(name)
     found = (_settings.of_organizations() or {}).get(name)
-    if found is None:
-        raise AttributeError(f"There is no organization {name!r}.")
+    if found is None:  # not an AttributeError, for which Dagster has a message of its own
+        again = "Write the workspace file again: topo-pipeline organizations --write"
+        raise _settings.SettingsError(f"There is no organization {name}. {again}")
     if isinstance(found, _settings.SettingsError):
         raise found
     return _code_location.build(found)

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from topo_pipeline.settings import OrganizationError, Settings, SettingsError, choose, get_settings, of_organizations
+from topo_pipeline.templates import workspace
 from topo_pipeline_tests.command_line import answer, assert_one_sentence
 from topo_pipeline_tests.test_settings import bare  # noqa: F401 - a fixture
 
@@ -111,7 +113,10 @@ def test_a_heartbeat_and_a_report_address_are_not_those_of_all(bare: pytest.Monk
     [
         ('timezone = "Paris"', "[acme]: timezone: 'Paris' is not an IANA time zone"),
         ("concurrency = 0", "[acme]: concurrency must be greater than or equal to 1"),
-        ('start_dat = "2026-01-01"', "[acme]: start_dat is not a setting. Did you mean start_date?"),
+        ('start_dat = "2026-01-01"', "[acme]: start_dat is not a setting, unlike start_date."),
+        ("warehouse = 5", "[acme]: warehouse must be a valid string"),
+        ('timezone_variable = "ACME_ZONE"', "[acme]: timezone_variable: ACME_ZONE is not set"),
+        ('timezone = "UTC"\ntimezone_variable = "TZ"', "[acme]: timezone and timezone_variable can't both be set"),
         ('api_key = "topo_x"', "[acme]: api_key is a secret: set api_key_variable to the name of a variable"),
         ("smtp_url_variable = 3", "[acme]: smtp_url_variable must be the name of a variable"),
         ('dagster_home = "x"', "[acme]: dagster_home is not a setting"),
@@ -139,8 +144,6 @@ def test_a_table_without_a_key_variable_is_refused(bare: pytest.MonkeyPatch, tmp
         ("", "has no organization"),
         ("[acme", "organizations.toml: "),
         ('api_key_variable = "A"', "api_key_variable must be in the table of an organization"),
-        ("[Acme]", "'Acme' can't be an organization's name"),
-        (f"[{'a' * 31}]", "up to 30"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_sentence(
@@ -153,6 +156,58 @@ def test_a_file_that_cannot_be_used_is_one_sentence(
         organizations(tmp_path, text)
     assert expected in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_what_is_wrong_with_a_name_stops_only_that_organization(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:  # noqa: F811
+    names = ["acme", "Acme", "acme-uk", "a" * 31]
+    found = organizations(tmp_path, "".join(f'[{name}]\napi_key_variable = "{name}"\n' for name in names))
+    assert isinstance(found["acme"], Settings)
+    for name in names[1:]:
+        assert f"[{name}]: a name begins with a letter and has up to 30 lower-case letters" in str(found[name])
+
+
+def test_the_alerts_of_an_organization_replace_those_of_the_environment(
+    bare: pytest.MonkeyPatch,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    bare.setenv("TOPO_ALERT_SLACK_TOKEN", "xoxb-all")
+    bare.setenv("TOPO_ALERT_SLACK_CHANNEL", "#all")
+    bare.setenv("ACME_HOOK", "https://chat.example.com/acme")
+    assert one(tmp_path, "").alert_slack_channel == "#all"
+    own = one(tmp_path, 'alert_webhook_variable = "ACME_HOOK"\n')
+    assert (own.alert_slack_channel, own.alert_slack_token) == (None, None)
+    assert own.alert_webhook is not None
+
+
+@pytest.mark.parametrize(
+    ("acme", "globex", "what"),
+    [
+        ('warehouse = "data/one.duckdb"', 'warehouse = "data/../data/one.duckdb"', "warehouse is also that of"),
+        ('warehouse = "data/one.duckdb"', 'warehouse = "link/one.duckdb"', "warehouse is also that of"),
+        ('warehouse = "data/one"', 'warehouse = "ducklake:data/one"', "warehouse is also that of"),
+        ('report_dir = "r/acme"', 'report_dir = "r"', "report_dir is in that of globex"),
+    ],
+)
+def test_a_place_that_is_written_in_another_way_is_recognized(
+    bare: pytest.MonkeyPatch,  # noqa: F811
+    tmp_path: Path,
+    acme: str,
+    globex: str,
+    what: str,
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    text = f'[acme]\napi_key_variable = "A"\n{acme}\n[globex]\napi_key_variable = "G"\n{globex}\n'
+    assert what in str(organizations(tmp_path, text)["acme"])
+
+
+def test_two_sandboxes_may_have_the_same_key(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:  # noqa: F811
+    bare.setenv("SAME", "topo_sandbox")
+    text = "".join(
+        f'[{name}]\napi_key_variable = "SAME"\napi_url = "http://127.0.0.1:{port}/v1"\n'
+        for name, port in {"acme": 8100, "globex": 8101}.items()
+    )
+    assert all(isinstance(found, Settings) for found in organizations(tmp_path, text).values())
 
 
 @pytest.mark.parametrize(
@@ -194,7 +249,7 @@ def test_the_settings_of_the_process_are_those_of_the_chosen_organization(
     choose("globex")
     assert get_settings().organization == "globex"
     choose("initech")
-    with pytest.raises(OrganizationError, match="initech is none of the organizations: acme, globex"):
+    with pytest.raises(OrganizationError, match="initech is not one of the organizations: acme, globex"):
         get_settings()
 
 
@@ -229,7 +284,7 @@ def test_the_list_shows_each_and_fails_if_one_cannot_be_used(agency: Path) -> No
     done = answer(agency, "organizations", "--json", ACME_KEY="topo_of_acme", TOPO_WAREHOUSE="data/topo.duckdb")
     listed = {each["name"]: each for each in json.loads(done.stdout)}
     assert [listed[name]["status"] for name in ("acme", "globex")] == [
-        "No day has landed yet.", "GLOBEX_KEY is not set."
+        "No day has landed yet.", "GLOBEX_KEY is not set. No day has landed yet."
     ]  # fmt: skip
     assert "[initech]: api_key_variable must be the name of a variable" in listed["initech"]["status"]
     assert done.returncode == 1
@@ -241,7 +296,36 @@ def test_the_list_shows_each_and_fails_if_one_cannot_be_used(agency: Path) -> No
 def test_write_writes_a_workspace_file_with_a_location_for_each(agency: Path) -> None:
     answer(agency, "organizations", "--write")
     text = (agency / "workspace.yaml").read_text()
-    assert [line.split()[-1] for line in text.splitlines() if "location_name" in line] == ["acme", "globex", "initech"]
+    assert [line.split()[-1] for line in text.splitlines() if "location_name" in line] == [
+        '"acme"', '"globex"', '"initech"'
+    ]  # fmt: skip
+    assert text == (agency / ".dagster" / "workspace.yaml").read_text()
+
+
+def test_a_command_for_one_prepares_the_locations_of_all(agency: Path) -> None:
+    """Otherwise the others would be left out when Dagster's services read the file again."""
+    answer(agency, "--organization", "acme", "backfill", "2026-03-01", ACME_KEY="topo_of_acme")
+    text = (agency / ".dagster" / "workspace.yaml").read_text()
+    assert [f'location_name: "{name}"' in text for name in ("acme", "globex", "initech")] == [True] * 3
+
+
+def test_a_name_that_yaml_would_read_as_a_value_is_text_in_the_workspace_file() -> None:
+    for name in ("on", "no", "null", "yes"):
+        [entry] = yaml.safe_load(workspace([name]))["load_from"]
+        assert entry["python_module"]["location_name"] == name
+
+
+def test_doctor_does_not_look_at_another_workspace_if_the_environment_is_invalid(agency: Path) -> None:
+    done = answer(agency, "--organization", "acme", "doctor", TOPO_LOOKBACK_DAYS="bad")
+    assert_one_sentence(done, "TOPO_LOOKBACK_DAYS")
+
+
+def test_doctor_knows_the_variables_that_the_file_names(agency: Path) -> None:
+    (agency / "organizations.toml").write_text('[acme]\napi_key_variable = "TOPO_ACME_KEY"\n')
+    url = {"TOPO_API_URL": "http://127.0.0.1:9/v1"}
+    shown = answer(agency, "--organization", "acme", "doctor", TOPO_ACME_KEY="topo_of_acme", **url).stdout
+    assert "is not a known setting" not in shown
+    assert "organizations.toml, [acme]; " in shown
 
 
 def test_without_the_file_the_list_says_where_it_is_documented(tmp_path: Path) -> None:

@@ -754,15 +754,15 @@ class Judge:
 
     def board(self, rows: Any) -> None:
         """Judge the rows of the list in the terminal."""
-        for row in rows.to_dict("records"):
+        for row in rows:
             sequence = int(row["id"].replace("-", ""), 16)
             own = self.truth.own(sequence)
             counts = [(own & (self.truth.day < self.truth.today)).sum(), *self._came(sequence, 0, self.truth.today - 1)]
             names = ("touched", "replies", "positive", "meetings")
             self.fact([row[name] for name in names] == counts, f"status: {row['sequence']}")
-            if row["early_rate"] == row["early_rate"]:
+            if row["early_rate"] is not None:
                 self._early_range(sequence, _rounded(row, "early_rate"))
-            if row["reply_rate"] == row["reply_rate"]:
+            if row["reply_rate"] is not None:
                 self._final_range(sequence, _rounded(row, "reply_rate"))
 
     # ---- lists ----

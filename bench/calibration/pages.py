@@ -10,6 +10,7 @@ from datetime import date, datetime, time, timedelta
 from functools import cache, cached_property
 from pathlib import Path
 from shutil import copy
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -167,7 +168,7 @@ class Written:
     html: str
     message: str
     status: tuple[str, ...]
-    board: pd.DataFrame
+    board: list[dict[str, Any]]
 
 
 _EMPTY = "empty.duckdb"

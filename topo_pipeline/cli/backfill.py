@@ -221,9 +221,8 @@ def _read_days(days: Sequence[date], title: str, stop: Stop, **options: Sequence
     home = get_settings().dagster_home
     with err.status("Starting Dagster"):
         from topo_pipeline.orchestration.instance import opened, prepare
-        from topo_pipeline.settings import of_organizations
 
-        prepare(home, of_organizations() or ())
+        prepare(home)
         from topo_pipeline.definitions import defs
         from topo_pipeline.defs.records import compare, describe_lost_days
         from topo_pipeline.orchestration import ranged_runs as runs

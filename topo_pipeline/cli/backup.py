@@ -84,9 +84,8 @@ def _require_no_runs(settings: "Settings") -> None:
     """Exit if a run is in progress: it would write its next days to the restored warehouse."""
     from topo_pipeline.defs.run_maintenance import fail_orphaned_runs
     from topo_pipeline.orchestration.instance import opened, prepare, require_no_runs_under_way
-    from topo_pipeline.settings import of_organizations
 
-    prepare(settings.dagster_home, of_organizations() or ())
+    prepare(settings.dagster_home)
     with opened(settings.dagster_home) as instance:
         fail_orphaned_runs(instance, settings)
         require_no_runs_under_way(instance, settings)

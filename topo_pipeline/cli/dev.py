@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import webbrowser
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -12,7 +12,7 @@ import typer
 from dotenv import dotenv_values
 from rich.markup import escape
 
-from topo_pipeline.cli.console import STOP_SIGNALS, err, get_settings, now, report_errors
+from topo_pipeline.cli.console import STOP_SIGNALS, err, get_settings, now, print_warning, report_errors
 
 if TYPE_CHECKING:
     from topo_pipeline.settings import Settings
@@ -39,15 +39,9 @@ def dev(
 
         check_port(port)
         base = base_settings()
-        found = {} if demo else _workspaces(base)
-        if found:
-            from topo_pipeline.defs.resources import Topo
-
-            for settings in found.values():
-                Topo(settings, now).client()  # fails here if the address or the key can't be used
+        if not demo and (title := _title(base)):
             environment = {**dotenv_values(".env"), **os.environ, **_paths(base)}
-            title = f"Starting Dagster's UI for {', '.join(filter(None, found)) or base.api_url}."
-            _serve(port, environment, title, organizations=[*filter(None, found)], open_it=open_it)
+            _serve(port, environment, title, open_it=open_it)
         from topo_pipeline.sandbox import demo as simulated
 
         with simulated.sandbox(now) as api_url:
@@ -58,20 +52,31 @@ def dev(
             _serve(port, dict(os.environ), title, open_it=open_it)
 
 
-def _workspaces(base: "Settings") -> "dict[str | None, Settings]":
-    """Return the settings of what to serve: one workspace without a name if it has a key, or organizations by name."""
+def _title(base: "Settings") -> str | None:
+    """Return what is served with these settings: one workspace, several organizations, or None without any key.
+
+    Whatever is wrong with one organization is printed, and the others are served.
+
+    Raises:
+        SettingsError: the settings of the workspace can't be used.
+    """
+    from topo_pipeline.defs.resources import Topo
     from topo_pipeline.settings import SettingsError, of_organizations
 
     organizations = of_organizations(base)
-    if organizations is None or base.organization:
-        settings = get_settings()
-        return {settings.organization: settings} if settings.api_key is not None else {}
-    found: dict[str | None, Settings] = {}
-    for name, own in organizations.items():
-        if isinstance(own, SettingsError):
-            raise own
-        found[name] = own
-    return found
+    if organizations is None:
+        if get_settings().api_key is None:
+            return None
+        Topo(get_settings(), now).client()  # fails here if the address or the key can't be used
+        return f"Starting Dagster's UI for {base.api_url}."
+    for settings in organizations.values():
+        try:
+            if isinstance(settings, SettingsError):
+                raise settings
+            Topo(settings, now).client()
+        except SettingsError as error:
+            print_warning(str(error))
+    return f"Starting Dagster's UI for {', '.join(organizations)}."
 
 
 def _paths(base: "Settings") -> dict[str, str | None]:
@@ -88,9 +93,7 @@ def _paths(base: "Settings") -> dict[str, str | None]:
     }
 
 
-def _serve(
-    port: int, environment: Mapping[str, str | None], title: str, *, organizations: Collection[str] = (), open_it: bool
-) -> NoReturn:
+def _serve(port: int, environment: Mapping[str, str | None], title: str, *, open_it: bool) -> NoReturn:
     """Run Dagster's UI and daemon until they end or a signal ends them, and exit with their exit code."""
     err.print(escape(title), highlight=False, soft_wrap=True)
     home = Path(environment["DAGSTER_HOME"] or "")
@@ -98,7 +101,7 @@ def _serve(
         from topo_pipeline.orchestration.instance import prepare
         from topo_pipeline.orchestration.services import HOST, reserved, run
 
-        workspace = prepare(home, organizations)
+        workspace = prepare(home)
     variables = {
         **{name: value for name, value in environment.items() if value is not None},
         # dg dev supersedes it, but is not installed with the package.

@@ -28,13 +28,14 @@ class _Organization:
 
 def organizations(
     write: Annotated[
-        bool, typer.Option("--write", help="Write workspace.yaml, with a code location for each, next to the file.")
+        bool,
+        typer.Option("--write", help="Write workspace.yaml, with a code location for each, and prepare DAGSTER_HOME."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the organizations in organizations.toml, and how far each has been read.
 
-    Exits with 1 if the settings of one can't be used.
+    Exits with 1 if the settings of one can't be used, or its key is not set.
 
     \b
     Examples:
@@ -49,9 +50,11 @@ def organizations(
             fail("There is no organizations.toml. The documentation says what it contains: docs/scale.md")
         listed = [_look_at(name, settings) for name, settings in found.items()]
         if write:
+            from topo_pipeline.orchestration.instance import prepare
             from topo_pipeline.templates import workspace
             from topo_pipeline.templates import write as write_file
 
+            prepare(base_settings().dagster_home)
             target = file.with_name("workspace.yaml")
             write_file(workspace(found), target)
     if as_json:
@@ -60,7 +63,7 @@ def organizations(
         _show(listed)
         if write:
             _say(f"Written: {relative(str(target))}. Dagster's own commands use it: dagster dev -w workspace.yaml")
-    if any(isinstance(settings, SettingsError) for settings in found.values()):
+    if any(isinstance(settings, SettingsError) or settings.api_key is None for settings in found.values()):
         raise typer.Exit(1)
 
 
@@ -72,19 +75,24 @@ def _look_at(name: str, settings: "Settings | SettingsError") -> _Organization:
 
     if isinstance(settings, SettingsError):
         return _Organization(name, None, None, None, str(settings))
-    warehouse = Warehouse.of(settings, wait_seconds=PATIENCE)
-    if settings.api_key is None:
-        return _Organization(name, warehouse.name, None, None, f"{settings.key_variable} is not set.")
+    place = None
     try:
+        warehouse = Warehouse.of(settings, wait_seconds=PATIENCE)
+        place = warehouse.name
         if not warehouse.exists():
-            return _Organization(name, warehouse.name, None, 0, "No day has landed yet.")
+            return _Organization(name, place, None, 0, _sentences(settings, "No day has landed yet."))
         with warehouse.reader() as connection:
             days = ledger_status(connection, last_due_day(now(), settings.zone))
     except WarehouseError as error:
-        return _Organization(name, warehouse.name, None, None, str(error))
+        return _Organization(name, place, None, None, str(error))
     missing = {*days.missing, *days.unclosed}
     status = f"{counted(len(missing), 'day')} missing." if missing else "No day is missing."
-    return _Organization(name, warehouse.name, str(days.complete) if days.complete else None, days.activities, status)
+    complete = str(days.complete) if days.complete else None
+    return _Organization(name, place, complete, days.activities, _sentences(settings, status))
+
+
+def _sentences(settings: "Settings", status: str) -> str:
+    return status if settings.api_key else f"{settings.key_variable} is not set. {status}"
 
 
 def _show(listed: list[_Organization]) -> None:

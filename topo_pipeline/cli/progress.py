@@ -45,8 +45,8 @@ def shown(title: str, total: int) -> Iterator[Callable[["RunProgress"], None]]:
                     pace=requests / (time.monotonic() - started),
                 )
                 print_line(f"{progress.landed} landed: {len(landed)} of {counted(total, 'day')}")
-            elif progress.step and progress.step.startswith("engagement") and not progress.step.endswith("checks"):
-                building = f"Building {progress.step.removeprefix('engagement__')}"
+            elif progress.step and "engagement__" in progress.step and not progress.step.endswith("checks"):
+                building = f"Building {progress.step.rpartition('engagement__')[2]}"
                 bar.update(task, description=building)
                 print_line(building)
 

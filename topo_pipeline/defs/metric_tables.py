@@ -102,7 +102,7 @@ def _table_metadata(table: metrics.MetricTable, built: metrics.Built, settings: 
     return {
         "dagster/row_count": built.rows,
         "dagster/column_schema": table_schema(built.columns),
-        "dagster/column_lineage": column_lineage(lineage(table)),
+        "dagster/column_lineage": column_lineage(lineage(table), settings),
         "rules": dg.MetadataValue.json(asdict(settings.rules)),
     }
 
@@ -144,8 +144,10 @@ def description(table: metrics.MetricTable, settings: Settings) -> str:
 
     The findings are of all tables together, so they belong to the report and not to one of the tables.
     """
-    built = f"[Chart, first rows and figures](/assets/engagement/{table.name}?view=events)"
-    links = [built, "[Do this week](/assets/publish/engagement_report?view=events)"]
+    path = "/".join(names.asset_key(settings, "engagement", table.name).path)
+    built = f"[Chart, first rows and figures](/assets/{path}?view=events)"
+    report = "/".join(names.asset_key(settings, "publish", "engagement_report").path)
+    links = [built, f"[Do this week](/assets/{report}?view=events)"]
     if settings.report_url:
         links.append(f"[The report]({settings.report_url})")
     return f"{table.description}\n\n{' · '.join(links)}"
@@ -197,11 +199,14 @@ def table_schema(columns: Iterable[Column]) -> dg.TableSchema:
     return dg.TableSchema([dg.TableColumn(column.name, column.type, column.comment) for column in columns])
 
 
-def column_lineage(origins: Mapping[str, Iterable[tuple[str, str, str]]]) -> dg.TableColumnLineage:
+def column_lineage(origins: Mapping[str, Iterable[tuple[str, str, str]]], settings: Settings) -> dg.TableColumnLineage:
     """Return the value of `dagster/column_lineage`: for each column, its origins as (schema, table, column)."""
     return dg.TableColumnLineage(
         {
-            column: [dg.TableColumnDep(dg.AssetKey([schema, table]), name) for schema, table, name in sorted(sources)]
+            column: [
+                dg.TableColumnDep(names.asset_key(settings, schema, table), name)
+                for schema, table, name in sorted(sources)
+            ]
             for column, sources in origins.items()
         }
     )

@@ -4,8 +4,6 @@ With several organizations, keys begin and pools end with the name of one. What 
 limited to its keys and its runs, because all share one instance.
 """
 
-from typing import Any
-
 import dagster as dg
 
 from topo_pipeline.settings import Settings
@@ -13,6 +11,7 @@ from topo_pipeline.settings import Settings
 ACTIVITIES = ("topo", "activities")
 OWNERS = ["team:revenue-operations"]
 _ORGANIZATION = "organization"
+_LOCATION = "dagster/code_location"
 
 
 def asset_key(settings: Settings, *path: str) -> dg.AssetKey:
@@ -45,6 +44,11 @@ def run_tags(settings: Settings) -> dict[str, str]:
     return {_ORGANIZATION: settings.organization} if settings.organization else {}
 
 
-def runs_filter(settings: Settings, *, tags: dict[str, str] | None = None, **limits: Any) -> dg.RunsFilter:
-    """Return a filter for the runs of the organization."""
-    return dg.RunsFilter(tags={**run_tags(settings), **(tags or {})}, **limits)
+def is_own(settings: Settings, run: dg.DagsterRun) -> bool:
+    """Return whether a run is of the organization. Without organizations, every run is.
+
+    A run that was started in the UI has the tag only from its first step on, but names its code location.
+    """
+    if settings.organization is None:
+        return True
+    return run.tags.get(_ORGANIZATION, run.tags.get(_LOCATION)) == settings.organization

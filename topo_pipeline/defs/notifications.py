@@ -65,8 +65,9 @@ def run_alert_sensor(
         )
     state = read_cursor(context.cursor, default=AlertState(clock() - FIRST_LOOK))
     since = state.until - OVERLAP
-    changed = _changed_since(context.instance, settings, since)
-    ended = [record for record in changed if end_of(record) > since]
+    changed = _changed_since(context.instance, since)
+    own = (record for record in changed if names.is_own(settings, record.dagster_run))
+    ended = [record for record in own if end_of(record) > since]
     checks = context.repository_def.asset_graph.asset_check_keys if context.repository_def else ()
     found = outcomes(context.instance, settings, ended, checks, state.failing)
     alert, failing = find_alert(state.failing, found.failures, found.worked)
@@ -95,10 +96,10 @@ def alert_sensor(settings: Settings) -> dg.SensorDefinition:
     )(run_alert_sensor)
 
 
-def _changed_since(instance: dg.DagsterInstance, settings: Settings, since: datetime) -> Sequence[dg.RunRecord]:
+def _changed_since(instance: dg.DagsterInstance, since: datetime) -> Sequence[dg.RunRecord]:
     """Return the succeeded and failed runs that ended since then, or were tagged since then after their end."""
     ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
-    filters = names.runs_filter(settings, statuses=ended, updated_after=since)
+    filters = dg.RunsFilter(statuses=ended, updated_after=since)
     return instance.get_run_records(filters, limit=RUNS, order_by="update_timestamp", ascending=True)
 
 
@@ -268,12 +269,11 @@ def last_nightly_refresh(instance: dg.DagsterInstance, settings: Settings) -> "N
     from topo_pipeline.automation.heartbeat import NightlyRefresh
 
     launched_by = {"dagster/schedule_name": "nightly_refresh_schedule"}
-    recent = instance.get_runs(names.runs_filter(settings, tags=launched_by), limit=_RECENT)
+    recent = instance.get_runs(dg.RunsFilter(tags={**launched_by, **names.run_tags(settings)}), limit=_RECENT)
     # Sorted by tick, because the newest run may re-execute a run of an earlier night.
     for newest in sorted((run for run in recent if NIGHT in run.tags), key=lambda run: run.tags[NIGHT])[-1:]:
-        runs = instance.get_runs(
-            names.runs_filter(settings, tags={NIGHT: newest.tags[NIGHT]})
-        )  # with re-executions, newest first
+        of_night = dg.RunsFilter(tags={NIGHT: newest.tags[NIGHT], **names.run_tags(settings)})
+        runs = instance.get_runs(of_night)  # with re-executions, newest first
         last: dict[str, Status] = {}
         days = set()
         for run in runs:

@@ -126,8 +126,8 @@ def failed_days(instance: dg.DagsterInstance, days: Iterable[date], settings: Se
 
 def why_refused(instance: dg.DagsterInstance, settings: Settings, day: date) -> str | None:
     """Return why a day did not land, from the latest failed run that refused it; None if no recent one did."""
-    failed = names.runs_filter(settings, statuses=[dg.DagsterRunStatus.FAILURE])
-    for run in instance.get_runs(failed, limit=_LIMIT):  # latest first
+    failed = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=_LIMIT)  # latest first
+    for run in (each for each in failed if names.is_own(settings, each)):
         for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
             failure = entry.get_dagster_event().step_failure_data.user_failure_data
             match {name: value.value for name, value in (failure.metadata if failure else {}).items()}:
@@ -144,7 +144,8 @@ def runs_in_progress(instance: dg.DagsterInstance, settings: Settings) -> "list[
 
 def has_run_in_progress(instance: dg.DagsterInstance, settings: Settings, job: str) -> bool:
     """Return whether a run of this job is queued or running."""
-    return bool(instance.get_runs(names.runs_filter(settings, job_name=job, statuses=IN_PROGRESS), limit=1))
+    runs = instance.get_runs(dg.RunsFilter(job_name=job, statuses=IN_PROGRESS))
+    return any(names.is_own(settings, run) for run in runs)
 
 
 def is_busy(instance: dg.DagsterInstance, settings: Settings, jobs: Collection[str]) -> bool:
@@ -155,7 +156,7 @@ def is_busy(instance: dg.DagsterInstance, settings: Settings, jobs: Collection[s
     # Dagster ends every run that is started or queued sooner or later, but not one that was never queued.
     statuses = [status for status in IN_PROGRESS if status != dg.DagsterRunStatus.NOT_STARTED]
     return any(
-        run.job_name in jobs and names.run_tags(settings).items() <= run.tags.items()
+        run.job_name in jobs and names.is_own(settings, run)
         if run.asset_selection is None
         else _holds_up_tables(run.asset_selection, settings)
         for run in instance.get_runs(dg.RunsFilter(statuses=statuses))
@@ -237,7 +238,7 @@ def _run_in_progress(record: dg.RunRecord, settings: Settings) -> "RunInProgress
 def _reads_activities(run: dg.DagsterRun, settings: Settings) -> bool:
     if run.asset_selection:
         return names.activities(settings) in run.asset_selection
-    return names.run_tags(settings).items() <= run.tags.items()
+    return names.is_own(settings, run)
 
 
 def lost_days(instance: dg.DagsterInstance, settings: Settings) -> set[date]:

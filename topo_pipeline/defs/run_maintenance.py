@@ -43,9 +43,9 @@ def owner_tag(run_id: str) -> dict[str, str]:
 def fail_orphaned_runs(instance: dg.DagsterInstance, settings: Settings) -> list[str]:
     """Fail the runs whose process on this machine is gone, free their pool slots, and return their ids."""
     orphaned = []
-    for record in instance.get_run_records(names.runs_filter(settings, statuses=UNFINISHED)):
+    for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED)):
         run = record.dagster_run
-        pid = process_of(run)
+        pid = process_of(run) if names.is_own(settings, run) else None
         if pid is not None and not _is_alive(pid, record.start_time or math.inf):
             if run.status == dg.DagsterRunStatus.CANCELING:
                 instance.report_run_canceled(run, "Its process is gone.")
@@ -108,9 +108,10 @@ def _delete_old_runs(
     if settings.dagster_record_days is None:
         return dg.SkipReason("No runs are deleted. Set TOPO_DAGSTER_RECORD_DAYS.")
     instance, before = context.instance, clock() - timedelta(days=settings.dagster_record_days)
-    old = instance.get_run_ids(names.runs_filter(settings, statuses=list(ENDED), updated_before=before))  # newest first
+    ended = instance.get_runs(dg.RunsFilter(statuses=list(ENDED), updated_before=before))  # newest first
+    old = [run.run_id for run in ended if names.is_own(settings, run)]
     checks = context.repository_def.asset_graph.asset_check_keys if context.repository_def else ()
-    deleted = runs_to_delete(old[::-1], needed_runs(instance, checks) if old else ())
+    deleted = runs_to_delete(old[::-1], needed_runs(instance, settings, checks) if old else ())
     for run in deleted:
         _delete(instance, run)
     return dg.SkipReason(f"Deleted {len(deleted)} of {len(old)} runs that ended before {before:%Y-%m-%d %H:%M UTC}.")
@@ -126,10 +127,11 @@ def _delete(instance: dg.DagsterInstance, run: str) -> None:
             Path(f"{storage.path_for_shard(run)}{suffix}").unlink(missing_ok=True)
 
 
-def needed_runs(instance: dg.DagsterInstance, checks: Collection[dg.AssetCheckKey]) -> set[str]:
+def needed_runs(instance: dg.DagsterInstance, settings: Settings, checks: Collection[dg.AssetCheckKey]) -> set[str]:
     """Return the runs that hold the latest record of an asset, partition or check, or that a run now re-executes."""
     storage, needed = instance.event_log_storage, set(_re_executed(instance))
-    for record in instance.get_asset_records(instance.all_asset_keys()):
+    keys = [key for key in instance.all_asset_keys() if settings.organization in (None, key.path[0])]
+    for record in instance.get_asset_records(keys):
         entry = record.asset_entry
         latest = (entry.last_materialization_record, entry.last_observation_record)
         needed |= {event.run_id for event in latest if event}

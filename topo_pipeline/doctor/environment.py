@@ -4,7 +4,16 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from topo_pipeline.doctor.finding import Finding, ok, problem, warning
-from topo_pipeline.settings import OrganizationError, Settings, SettingsError, get_settings, usable_settings, where_set
+from topo_pipeline.settings import (
+    OrganizationError,
+    Settings,
+    SettingsError,
+    get_settings,
+    named_variables,
+    usable_settings,
+    variables,
+    where_set,
+)
 
 
 def look() -> tuple[Settings, list[Finding]]:
@@ -12,14 +21,17 @@ def look() -> tuple[Settings, list[Finding]]:
     try:
         settings = get_settings()
     except OrganizationError:
-        raise  # there is no other workspace to check instead
+        raise
     except SettingsError as error:
+        if variables("TOPO_ORGANIZATION").get("TOPO_ORGANIZATION"):
+            raise  # other settings would be those of another workspace
         return usable_settings(), [
             problem("settings", f"{str(error).rstrip('.')}.", "Correct it in .env or the environment.")
         ]
-    findings = list(_unknown_settings())
+    findings = list(_unknown_settings(settings))
     if not findings:
-        findings.append(ok("settings", f"{_sources()}. Reporting days are in {settings.timezone}."))
+        own = f"{settings.organizations_file}, [{settings.organization}]; " if settings.organization else ""
+        findings.append(ok("settings", f"{own}{_sources()}. Reporting days are in {settings.timezone}."))
     return settings, findings
 
 
@@ -33,6 +45,7 @@ def look_at_heartbeat(settings: Settings) -> Iterator[Finding]:
 
 def _sources() -> str:
     places = where_set()
+    places.pop("TOPO_ORGANIZATION", None)  # an option sets it too
     sources = [
         f"{', '.join(sorted(name for name, where in places.items() if where == place))} from {place}"
         for place in sorted(set(places.values()))
@@ -40,11 +53,11 @@ def _sources() -> str:
     return "; ".join(sources) or "No variables are set, so all settings are defaults"
 
 
-def _unknown_settings() -> Iterator[Finding]:
+def _unknown_settings(settings: Settings) -> Iterator[Finding]:
     """Warn about unknown variables that look like settings: a typo silently leaves the default in force."""
     known = {str(field.validation_alias or f"TOPO_{name.upper()}") for name, field in Settings.model_fields.items()}
     for name, place in sorted(where_set().items()):
-        if name.upper() not in known:
+        if name.upper() not in known and name not in named_variables(settings):
             meant = get_close_matches(name.upper(), known, 1)
             do = f"Did you mean {meant[0]}?" if meant else "Remove it."
             yield warning("settings", f"{name} (from {place}) is not a known setting.", do)

@@ -80,7 +80,9 @@ def _configuration(instance: "dg.DagsterInstance", settings: Settings) -> Findin
 
 
 def _runs(instance: "dg.DagsterInstance", settings: Settings) -> Finding:
-    from topo_pipeline.defs.names import runs_filter
+    import dagster as dg
+
+    from topo_pipeline.defs.names import is_own
     from topo_pipeline.defs.run_maintenance import UNFINISHED, fail_orphaned_runs
 
     failed = fail_orphaned_runs(instance, settings)
@@ -88,7 +90,7 @@ def _runs(instance: "dg.DagsterInstance", settings: Settings) -> Finding:
         names = ", ".join(run.partition("-")[0] for run in failed)
         do = "Read their days again. Days that had landed are kept."
         return warning("runs", f"Orphaned runs (their process is gone): {names}. They are now marked as failed.", do)
-    running = instance.get_runs(runs_filter(settings, statuses=UNFINISHED))
+    running = [run for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)) if is_own(settings, run)]
     names = ", ".join(f"{run.job_name} {run.run_id.partition('-')[0]}" for run in running)
     return ok("runs", f"Runs in progress: {names or 'none'}.")
 

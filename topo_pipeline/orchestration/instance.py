@@ -25,10 +25,11 @@ from topo_pipeline.templates import copy, workspace, write
 POOLS = ("topo_api", "warehouse")
 
 
-def prepare(home: Path, organizations: Collection[str] = ()) -> Path:
+def prepare(home: Path) -> Path:
     """Make `home` a Dagster home if it isn't one, and set DAGSTER_HOME. An existing dagster.yaml is kept.
 
-    The workspace file has a code location for each of several organizations.
+    The workspace file has a code location for each of several organizations, also for those whose settings can't be
+    used: their locations say why.
 
     A new home is private: run logs and Dagster's records may quote data from Topo. A pool without any limit gets 1:
     on Postgres dagster.yaml must have no default limit, because runs that apply it at the same time fail (Dagster
@@ -40,9 +41,11 @@ def prepare(home: Path, organizations: Collection[str] = ()) -> Path:
 
     Raises:
         OSError: the folder can't be created or written.
+        SettingsError: the file of organizations can't be used.
         HomeUnusable: Dagster can't open it.
         WarehouseError: one of its files is not a regular file.
     """
+    organizations = [*(of_organizations() or ())]
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     copy("dagster.yaml", home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
@@ -122,8 +125,9 @@ def require_no_runs_under_way(instance: dg.DagsterInstance, settings: Settings) 
     Raises:
         UnderWay: a run is in progress.
     """
-    for record in instance.get_run_records(names.runs_filter(settings, statuses=UNFINISHED), limit=1):
-        run = record.dagster_run
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
+        if not names.is_own(settings, run):
+            continue
         raise UnderWay(f"Run {run.run_id.partition('-')[0]} is in progress. {_how_to_stop(run)}")
 
 
@@ -148,4 +152,4 @@ def _how_to_stop(run: dg.DagsterRun | None) -> str:
 
 
 if __name__ == "__main__":
-    prepare(base_settings().dagster_home, of_organizations() or ())
+    prepare(base_settings().dagster_home)

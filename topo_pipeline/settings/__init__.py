@@ -28,6 +28,7 @@ __all__ = [
     "base_settings",
     "choose",
     "get_settings",
+    "named_variables",
     "of_organizations",
     "usable_settings",
     "variables",
@@ -78,7 +79,7 @@ def get_settings() -> Settings:
     if base.organization is None:
         raise OrganizationError(f"{base.organizations_file} has the organizations {names}. Choose one.", [*found])
     chosen = found.get(
-        base.organization, OrganizationError(f"{base.organization} is none of the organizations: {names}.")
+        base.organization, OrganizationError(f"{base.organization} is not one of the organizations: {names}.")
     )
     if isinstance(chosen, SettingsError):
         raise chosen
@@ -109,6 +110,14 @@ def of_organizations(base: Settings | None = None) -> dict[str, Settings | Setti
             found[name] = _invalid(base, name, str(error))
     usable = {name: settings for name, settings in found.items() if isinstance(settings, Settings)}
     return found | {name: _invalid(base, name, why) for name, why in organizations.shared(usable).items()}
+
+
+def named_variables(settings: Settings) -> set[str]:
+    """Return the variables that the file of organizations names."""
+    if settings.organization is None or settings.organizations_file is None:
+        return set()
+    tables = organizations.read(settings.organizations_file)
+    return {str(value) for table in tables.values() for key, value in table.items() if key.endswith("_variable")}
 
 
 def _invalid(base: Settings, name: str, why: str) -> SettingsError:

@@ -7,9 +7,9 @@ that two organizations must not share get the organization's name.
 
 import re
 import tomllib
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ from topo_pipeline.settings.values import LAKE, SHARED_LAKE
 Tables = dict[str, dict[str, Any]]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
+_RULE = "begins with a letter and has up to 30 lower-case letters, digits and underscores"
 _VARIABLE = "_variable"
 _OF_ALL = {"organization", "organizations_file", "dagster_home"}
 _FIELDS = {"rules" if name == "rules_file" else name: name for name in Settings.model_fields if name not in _OF_ALL}
 _SECRETS = {key for key, name in _FIELDS.items() if "SecretStr" in repr(Settings.model_fields[name].annotation)}
 _PLACES = {"warehouse", "lake_data_path", "report_dir", "rules"}
+_ALERTS = {"alert_webhook", "alert_webhook_format", "alert_slack_token", "alert_slack_channel"}
 # Never taken from the environment, where it would be the same for all.
 _OWN: dict[str, Any] = {"api_key": None, "heartbeat_url": None, "report_url": None}
 
@@ -47,33 +49,22 @@ class Organization(Settings):
 
 
 def read(file: Path) -> Tables:
-    """Return the tables of the file, by the organization's name. Relative paths are resolved from the file's folder.
+    """Return the tables of the file, by the organization's name.
 
     Raises:
-        ValueError: the file can't be read, has no table, or a name can't be an organization's.
+        ValueError: the file can't be read or has no table.
     """
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        tables = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ValueError(f"{file} can't be read: {error.strerror}") from None
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
     if not tables:
         raise ValueError(f"{file} has no organization. Add a table such as [acme] with api_key_variable")
-    for name, table in tables.items():
-        if not isinstance(table, dict):
-            raise ValueError(f"{file}: {name} must be in the table of an organization, such as [acme]")
-        if not _NAME.fullmatch(name):
-            rule = "begins with a letter and has up to 30 lower-case letters, digits and underscores"
-            raise ValueError(f"{file}: {name!r} can't be an organization's name, which {rule}")
-    return {name: {key: _next_to(file, key, value) for key, value in table.items()} for name, table in tables.items()}
-
-
-def _next_to(file: Path, key: str, value: Any) -> Any:
-    if key not in _PLACES or not isinstance(value, str) or "://" in value or value.startswith(SHARED_LAKE):
-        return value
-    scheme = LAKE if value.startswith(LAKE) else ""
-    return f"{scheme}{file.absolute().parent / Path(value.removeprefix(LAKE)).expanduser()}"
+    if others := [name for name, table in tables.items() if not isinstance(table, dict)]:
+        raise ValueError(f"{file}: {others[0]} must be in the table of an organization, such as [acme]")
+    return tables
 
 
 def build(name: str, table: Mapping[str, Any], base: Settings, variables: Mapping[str, str]) -> Organization:
@@ -81,16 +72,23 @@ def build(name: str, table: Mapping[str, Any], base: Settings, variables: Mappin
 
     Args:
         name: Its name.
-        table: Its table.
+        table: Its table. Relative paths are resolved from the folder of the file.
         base: The settings of the environment, for what the table leaves out.
         variables: The variables from which `..._variable` takes values.
 
     Raises:
-        ValueError: a key is unknown or can't be used.
+        ValueError: the name or a key can't be used.
         pydantic.ValidationError: a value is invalid.
     """
-    values = {**_OWN, **_apart(name, base), **dict(_given(table, variables))}
-    if values["warehouse"].startswith(SHARED_LAKE):
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"a name {_RULE}")
+    given = dict(_given(table, variables))
+    folder = (base.organizations_file or Path()).parent
+    given |= {key: _from(folder, given[key]) for key in _PLACES & given.keys()}
+    values = {**_OWN, **_apart(name, base), **given}
+    if _ALERTS & given.keys():  # they replace those of the environment, which may be of another kind
+        values |= dict.fromkeys(_ALERTS - given.keys())
+    if str(values["warehouse"]).startswith(SHARED_LAKE):
         values = {"lake_schema": name, **values}
     aliases = {key: Settings.model_fields[field].validation_alias or field for key, field in _FIELDS.items()}
     return Organization(
@@ -107,12 +105,26 @@ def _given(table: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[t
         key = given.removesuffix(_VARIABLE)
         if key not in _FIELDS:
             near = get_close_matches(given, [*_FIELDS, *(f"{secret}{_VARIABLE}" for secret in _SECRETS)], 1)
-            raise ValueError(f"{given} is not a setting" + (f". Did you mean {near[0]}?" if near else ""))
-        if given == key and key in _SECRETS:
-            raise ValueError(f"{key} is a secret: set {key}{_VARIABLE} to the name of a variable that holds it")
-        if given != key and not isinstance(value, str):
+            raise ValueError(f"{given} is not a setting" + (f", unlike {near[0]}" if near else ""))
+        if given == key:
+            if key in _SECRETS:
+                raise ValueError(f"{key} is a secret: set {key}{_VARIABLE} to the name of a variable that holds it")
+            yield key, value
+            continue
+        if not isinstance(value, str) or not value:
             raise ValueError(f"{given} must be the name of a variable")
-        yield key, value if given == key else variables.get(value)
+        if key in table and key not in _SECRETS:
+            raise ValueError(f"{key} and {given} can't both be set")
+        if key != "api_key" and not variables.get(value):
+            raise ValueError(f"{given}: {value} is not set")
+        yield key, variables.get(value)
+
+
+def _from(folder: Path, place: Any) -> Any:
+    if not isinstance(place, str) or "://" in place or place.startswith(SHARED_LAKE):
+        return place
+    scheme = LAKE if place.startswith(LAKE) else ""
+    return f"{scheme}{folder / Path(place.removeprefix(LAKE)).expanduser()}"
 
 
 def _apart(name: str, base: Settings) -> dict[str, Any]:
@@ -128,30 +140,32 @@ def _apart(name: str, base: Settings) -> dict[str, Any]:
         scheme = LAKE if base.is_lake else ""
         file = Path(base.warehouse.removeprefix(LAKE))
         own["warehouse"] = f"{scheme}{file.with_name(f'{name}{file.suffix}')}"
-        own["lake_data_path"] = base.lake_data_path and f"{base.lake_data_path}/{name}"
     return own
 
 
 def shared(organizations: Mapping[str, Settings]) -> dict[str, str]:
     """Return what each organization has in common with another one and must not, as a sentence, by name."""
     uses = {name: dict(_uses(settings)) for name, settings in organizations.items()}
-    count = Counter(use for own in uses.values() for use in own)
     found: dict[str, str] = {}
-    for name, own in uses.items():
-        for use, what in own.items():
-            if count[use] > 1:
-                others = ", ".join(other for other, theirs in uses.items() if other != name and use in theirs)
-                found.setdefault(name, f"{what} is also that of {others}")
+    for name, other in permutations(uses, 2):
+        for use, what in uses[name].items():
+            if use in uses[other]:
+                found.setdefault(name, f"{what} is also that of {other}")
+        folder, theirs = (organizations[each].report_dir.resolve() for each in (name, other))
+        if folder != theirs and folder.is_relative_to(theirs):
+            found.setdefault(name, f"report_dir is in that of {other}")
     return found
 
 
 def _uses(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield what only one organization may use, and the key that says so."""
-    schema = settings.lake_schema if settings.warehouse.startswith(SHARED_LAKE) else ""
-    yield ("warehouse", settings.warehouse, schema), "lake_schema" if schema else "warehouse"
-    yield ("report_dir", str(settings.report_dir)), "report_dir"
+    if settings.warehouse.startswith(SHARED_LAKE):
+        yield ("lake", settings.warehouse, settings.lake_schema), "lake_schema"
+    else:
+        yield ("file", str(Path(settings.warehouse.removeprefix(LAKE)).resolve())), "warehouse"
+    yield ("report_dir", str(settings.report_dir.resolve())), "report_dir"
     if settings.api_key:  # each organization reads at its own pace
-        yield ("api_key", settings.api_key.get_secret_value()), f"the key in {settings.key_variable}"
+        yield ("key", settings.api_url, settings.api_key.get_secret_value()), f"the key in {settings.key_variable}"
     if settings.publish_s3:
         yield ("s3", settings.publish_s3), "publish_s3"
     if settings.publish_postgres:

@@ -9,8 +9,8 @@ from topo_pipeline.warehouse.files import replacing
 _LOCATION = """\
   - python_module:
       module_name: topo_pipeline.locations
-      attribute: {0}
-      location_name: {0}
+      attribute: "{0}"
+      location_name: "{0}"
 """
 
 

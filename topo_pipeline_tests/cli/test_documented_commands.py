@@ -178,7 +178,7 @@ def test_the_commands_for_organizations_work(folder: Path, api_url: str) -> None
         done = our_command(folder, [*words, "--dry-run"] if "backfill" in words else words)
         # doctor: the days before the first landed one, and Dagster's records, which begin anew
         assert done.returncode == ("doctor" in words), (line, done.stdout, done.stderr)
-    assert "location_name: acme" in (folder / "workspace.yaml").read_text(encoding="utf-8")
+    assert 'location_name: "acme"' in (folder / "workspace.yaml").read_text(encoding="utf-8")
 
 
 def test_the_commands_of_the_sandbox_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
