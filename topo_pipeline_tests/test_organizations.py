@@ -2,10 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+import typer
 import yaml
 
+from topo_pipeline.cli import dev
 from topo_pipeline.settings import OrganizationError, Settings, SettingsError, choose, get_settings, of_organizations
 from topo_pipeline.templates import workspace
 from topo_pipeline_tests.command_line import answer, assert_one_sentence
@@ -300,6 +303,20 @@ def test_write_writes_a_workspace_file_with_a_location_for_each(agency: Path) ->
         '"acme"', '"globex"', '"initech"'
     ]  # fmt: skip
     assert text == (agency / ".dagster" / "workspace.yaml").read_text()
+
+
+def test_dev_serves_all_and_prints_what_is_wrong_with_one(agency: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[str] = []
+
+    def serve(_port: int, environment: dict[str, str], title: str, **_: bool) -> NoReturn:
+        served.extend([environment["TOPO_ORGANIZATIONS"], title])
+        raise typer.Exit
+
+    monkeypatch.setattr(dev, "_serve", serve)
+    done = answer(agency, "dev", "--port", "3997", ACME_KEY="topo_of_acme", TOPO_ORGANIZATION="acme")
+    assert served == [str(agency / "organizations.toml"), "Starting Dagster's UI for acme, globex, initech."]
+    assert "GLOBEX_KEY is not set" in done.stderr
+    assert "[initech]: api_key_variable must be the name of a variable" in done.stderr
 
 
 def test_a_command_for_one_prepares_the_locations_of_all(agency: Path) -> None:

@@ -55,7 +55,7 @@ def dev(
 def _title(base: "Settings") -> str | None:
     """Return what is served with these settings: one workspace, several organizations, or None without any key.
 
-    Whatever is wrong with one organization is printed, and the others are served.
+    What is wrong with one organization is printed, and the others are served.
 
     Raises:
         SettingsError: the settings of the workspace can't be used.

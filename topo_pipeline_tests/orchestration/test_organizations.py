@@ -3,8 +3,9 @@
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -19,8 +20,11 @@ from topo_pipeline import locations
 from topo_pipeline.automation.facts import Request
 from topo_pipeline.defs import names, records
 from topo_pipeline.defs.code_location import build
+from topo_pipeline.defs.executor import execute
 from topo_pipeline.defs.jobs import REFRESH, REREAD_REPLIES, run_request
-from topo_pipeline.defs.run_maintenance import fail_orphaned_runs, owner_tag
+from topo_pipeline.defs.notifications import last_nightly_refresh, night_tags
+from topo_pipeline.defs.partitions import range_tags
+from topo_pipeline.defs.run_maintenance import fail_orphaned_runs, old_records_sensor, owner_tag
 from topo_pipeline.orchestration.instance import POOLS, opened, pool_limits, prepare, require_no_reader
 from topo_pipeline.orchestration.ranged_runs import QUIET, Outcome, backfill, publish
 from topo_pipeline.sandbox.app import create_app
@@ -239,21 +243,100 @@ def test_a_revoked_key_fails_the_days_of_one_alone(agency: dict[str, Organizatio
     acme, globex = agency["acme"], agency["globex"]
     for each in agency.values():
         each.sensor("run_alert_sensor")
-    before = len(receiver.texts)
+    before, day = len(receiver.texts), DAYS[-1]
     revoked = globex.settings.model_copy(update={"api_key": acme.settings.api_key})
     without_key = Organization(revoked, with_only(build(revoked, clock=lambda: NOW), *ASSETS), globex.instance)
-    problems = without_key.backfill([DAYS[-1]]).problems
-    assert "check GLOBEX_KEY" in problems[0]
-    run = next(run for run in globex.instance.get_runs() if run.status == dg.DagsterRunStatus.FAILURE)
-    shown = [str(entry) for entry in globex.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)]
-    assert f"To try again: topo-pipeline --organization globex backfill {DAYS[-1]}" in "".join(shown)
-    assert records.failed_days(globex.instance, DAYS, globex.settings) == {DAYS[-1]}
-    assert records.failed_days(acme.instance, DAYS, acme.settings) == set()
-    for each in agency.values():
-        each.sensor("run_alert_sensor")
-    texts = [text for text in receiver.texts[before:] if str(DAYS[-1]) in text]
-    assert [text.splitlines()[0] for text in texts] == ["topo_pipeline, globex"]
-    assert globex.backfill([DAYS[-1]]).problems == ()
+    try:
+        problems = without_key.backfill([day]).problems
+        assert "check GLOBEX_KEY" in problems[0]
+        assert records.failed_days(globex.instance, DAYS, globex.settings) == {day}
+        assert records.failed_days(acme.instance, DAYS, acme.settings) == set()
+        assert "check GLOBEX_KEY" in str(records.why_refused(globex.instance, globex.settings, day))
+        assert records.why_refused(acme.instance, acme.settings, day) is None
+        run = next(run for run in globex.instance.get_runs() if run.status == dg.DagsterRunStatus.FAILURE)
+        shown = [str(entry) for entry in globex.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)]
+        assert f"To try again: topo-pipeline --organization globex backfill {day}" in "".join(shown)
+        for each in agency.values():
+            each.sensor("run_alert_sensor")
+        texts = [text for text in receiver.texts[before:] if str(day) in text]
+        assert [text.splitlines()[0] for text in texts] == ["topo_pipeline, globex"]
+    finally:
+        assert globex.backfill([day]).problems == ()
+
+
+def test_a_run_without_tags_of_its_own_gets_the_organization_when_it_starts(one: Organization) -> None:
+    """Such is a run that was started on an asset's page."""
+    job = one.definitions.get_repository_def().get_implicit_global_asset_job_def()
+    run_id, tables = str(uuid.uuid4()), [names.asset_key(one.settings, "engagement", "sequence_runs")]
+    assert execute(job, one.instance, run_id=run_id, run_config=QUIET, tags={}, selection=tables).success
+    run = one.instance.get_run_by_id(run_id)
+    assert run is not None
+    assert run.tags["organization"] == name_of(one)
+
+
+@pytest.mark.parametrize(
+    ("tags", "owner"),
+    [
+        ({"organization": "acme"}, "acme"),
+        ({"dagster/code_location": "globex"}, "globex"),
+        ({"organization": "globex", "dagster/code_location": "topo_pipeline"}, "globex"),
+        ({}, None),
+    ],
+)
+def test_a_run_belongs_to_the_organization_of_its_tag_or_location(
+    agency: dict[str, Organization], tags: dict[str, str], owner: str | None
+) -> None:
+    run = dg.DagsterRun(REFRESH, tags=tags)
+    assert [name for name, each in agency.items() if names.is_own(each.settings, run)] == ([owner] if owner else [])
+    alone = agency["acme"].settings.model_copy(update={"organization": None})
+    assert names.is_own(alone, run)
+
+
+@contextmanager
+def recorded(instance: dg.DagsterInstance, *runs: dg.DagsterRun) -> Iterator[None]:
+    for run in runs:
+        instance.add_run(run)
+    try:
+        yield
+    finally:
+        for run in runs:
+            if instance.has_run(run.run_id):
+                instance.delete_run(run.run_id)
+
+
+def test_runs_of_assets_and_runs_of_days_hold_up_only_their_own(one: Organization, other: Organization) -> None:
+    started = {"status": dg.DagsterRunStatus.STARTED, "job_name": "__ASSET_JOB"}
+    building = dg.DagsterRun(**started, asset_selection=frozenset({names.by_day(one.settings)}))
+    with recorded(one.instance, building):
+        assert records.is_busy(one.instance, one.settings, {REFRESH})
+        assert not records.is_busy(one.instance, other.settings, {REFRESH})
+    days = range_tags(DAYS[0], DAYS[1])
+    for reading in (
+        dg.DagsterRun(**started, tags=days, asset_selection=frozenset({names.activities(one.settings)})),
+        dg.DagsterRun(**started | {"job_name": REFRESH}, tags=days | names.run_tags(one.settings)),
+    ):
+        with recorded(one.instance, reading):
+            assert len(records.runs_in_progress(one.instance, one.settings)) == 1
+            assert records.runs_in_progress(one.instance, other.settings) == []
+
+
+def test_the_night_of_one_is_not_that_of_the_other(one: Organization, other: Organization) -> None:
+    tags = {"dagster/schedule_name": "nightly_refresh_schedule", **night_tags(NOW, 1), **range_tags(DAYS[0], DAYS[0])}
+    night = dg.DagsterRun(REFRESH, status=dg.DagsterRunStatus.SUCCESS, tags=tags | names.run_tags(one.settings))
+    with recorded(one.instance, night):
+        assert last_nightly_refresh(one.instance, one.settings) is not None
+        assert last_nightly_refresh(one.instance, other.settings) is None
+
+
+def test_old_runs_of_one_are_deleted_by_its_own_sensor_alone(one: Organization, other: Organization) -> None:
+    ended = {"status": dg.DagsterRunStatus.SUCCESS, "job_name": REFRESH}
+    mine, theirs = (dg.DagsterRun(**ended, tags=names.run_tags(each.settings)) for each in (one, other))
+    settings = one.settings.model_copy(update={"dagster_record_days": 7})
+    later = {"settings": settings, "clock": lambda: datetime.now(UTC) + timedelta(days=30)}
+    with recorded(one.instance, mine, theirs):
+        with dg.build_sensor_context(one.instance, resources=later, definitions=one.definitions) as context:
+            old_records_sensor(settings).evaluate_tick(context)
+        assert [one.instance.has_run(run.run_id) for run in (mine, theirs)] == [False, True]
 
 
 def test_erasing_a_person_leaves_the_other_organization_as_it_was(agency: dict[str, Organization]) -> None:
