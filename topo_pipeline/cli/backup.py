@@ -1,5 +1,7 @@
 """The commands `backup` and `restore`."""
 
+import uuid
+from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from topo_pipeline.cli import arguments
-from topo_pipeline.cli.console import err, get_settings, now, out, relative, report_errors
+from topo_pipeline.cli.console import err, fail, get_settings, now, out, relative, report_errors
 from topo_pipeline.cli.signals import undone_by_signals
 
 if TYPE_CHECKING:
@@ -65,6 +67,8 @@ def _restore(settings: "Settings", warehouse: "Warehouse", file: Path, *, yes: b
 
     chosen = file.absolute()
     about = backups.look(chosen)
+    if about.organization_id and (owner := _other_owner(settings, about.organization_id)):
+        fail(f"{file} is a backup of {owner}, not of {settings.organization}. Nothing was changed.")
     _require_no_runs(settings)
     if not yes:
         arguments.confirm(f"Restore {file} ({_until(about.last_day)}) as {relative(warehouse.name)}?", "restored")
@@ -78,6 +82,21 @@ def _restore(settings: "Settings", warehouse: "Warehouse", file: Path, *, yes: b
             require_quiet=lambda: _require_no_runs(settings),
         )
     _report(restored, relative(warehouse.name))
+
+
+def _other_owner(settings: "Settings", organization_id: uuid.UUID) -> str | None:
+    """Return which of the other organizations has a warehouse with this id."""
+    from topo_pipeline.settings import SettingsError, of_organizations
+    from topo_pipeline.warehouse.connection import Warehouse
+    from topo_pipeline.warehouse.errors import WarehouseError
+    from topo_pipeline.warehouse.workspace import organization_of
+
+    for name, other in (of_organizations() or {}).items():
+        if name != settings.organization and not isinstance(other, SettingsError):
+            with suppress(WarehouseError), Warehouse.of(other).reader() as connection:  # some have none yet
+                if organization_of(connection) == organization_id:
+                    return name
+    return None
 
 
 def _require_no_runs(settings: "Settings") -> None:

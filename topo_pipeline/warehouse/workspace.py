@@ -1,6 +1,6 @@
 """Bind a warehouse to one workspace and one reporting time zone: the days of two can't be mixed.
 
-Both functions run in the caller's transaction, before any row of a day is written.
+Binding runs in the caller's transaction, before any row of a day is written.
 """
 
 import uuid
@@ -35,11 +35,17 @@ def bind_organization(connection: "DuckDBPyConnection", organization_id: uuid.UU
     Raises:
         WarehouseError: the warehouse holds another organization's activities.
     """
-    bound = connection.execute("SELECT organization_id FROM topo.workspace").fetchone()
-    if bound in {None, (None,)}:
+    bound = organization_of(connection)
+    if bound is None:
         connection.execute("UPDATE topo.workspace SET organization_id = ?", [organization_id])
-    elif bound != (organization_id,):
+    elif bound != organization_id:
         raise WarehouseError(
-            f"This warehouse holds organization {bound[0]}, but the API key belongs to {organization_id}. Use a key of"
-            f" {bound[0]}, or set TOPO_WAREHOUSE to another file."
+            f"This warehouse holds organization {bound}, but the API key belongs to {organization_id}. Use a key of"
+            f" {bound}, or set TOPO_WAREHOUSE to another file."
         )
+
+
+def organization_of(connection: "DuckDBPyConnection") -> uuid.UUID | None:
+    """Return the organization of the warehouse, or None while it has none."""
+    found = connection.execute("SELECT organization_id FROM topo.workspace").fetchone()
+    return found[0] if found else None

@@ -15,6 +15,7 @@ from topo_pipeline.cli import arguments
 from topo_pipeline.defs.run_maintenance import owner_tag
 from topo_pipeline.maintenance import backups
 from topo_pipeline.orchestration.instance import prepare
+from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.cli.conftest import ROWS, environment_of, files_in, running, workspace
 from topo_pipeline_tests.command_line import answer, assert_one_sentence, run
 from topo_pipeline_tests.conftest import CHECKOUT, PATIENCE
@@ -198,3 +199,16 @@ app(["backup", "b.duckdb"])
     done = run(folder, "nohup", sys.executable, "-c", program, PYTHONPATH=str(CHECKOUT))
     assert done.returncode == 0, done.stderr
     assert (folder / "b.duckdb").exists()
+
+
+def test_a_backup_of_another_organization_is_not_restored(folder: Path) -> None:
+    (folder / "data" / "topo.duckdb").rename(folder / "data" / "acme.duckdb")
+    with Warehouse(str(folder / "data" / "acme.duckdb")).transaction() as connection:
+        connection.execute("UPDATE topo.workspace SET organization_id = uuid()")
+    tables = (f'[{name}]\napi_key_variable = "{name.upper()}_KEY"\n' for name in ("acme", "globex"))
+    (folder / "organizations.toml").write_text("".join(tables))
+    assert answer(folder, "--organization", "acme", "backup", "saved.duckdb").returncode == 0
+    refused = answer(folder, "--organization", "globex", "restore", "saved.duckdb", "--yes")
+    assert_one_sentence(refused, "saved.duckdb is a backup of acme, not of globex. Nothing was changed.")
+    assert not (folder / "data" / "globex.duckdb").exists()
+    assert answer(folder, "--organization", "acme", "restore", "saved.duckdb", "--yes").returncode == 0
