@@ -17,6 +17,7 @@ from coverage import Coverage
 from duckdb import DuckDBPyConnection
 from hypothesis import settings
 
+from topo_pipeline.common import commands
 from topo_pipeline.settings import get_settings
 from topo_pipeline.warehouse import instances, sql
 from topo_pipeline.warehouse.connection import Warehouse
@@ -132,6 +133,13 @@ def _without_dotenv() -> Iterator[None]:
     """Run the tests in a folder without a .env, so that settings come from the environment above."""
     with contextlib.chdir(_home):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _without_organization() -> Iterator[None]:
+    """Forget the organization that a command in the test's process has chosen."""
+    yield
+    commands.organization.set(None)
 
 
 @pytest.fixture(scope="session", autouse=True)
