@@ -33,7 +33,8 @@ FORMS: dict[str, str | tuple[str, dict[str, Any]] | None] = {
     "{n:n} email<|s> in 28 days without one open or click.": "untracked_evidence",
     "<{sequence:q}|All sequences together> sent <nothing|{n:n} message<|s>> in the week {days:days}, usually about"
     " {usual:n}.": "unusual_week",
-    "Usually: the mean of the last four weeks before it that were read in full and had no holiday.": "usual_weeks",
+    "Usually: the mean of the last four of the eight weeks before it that were read in full and had no day on which nothing"
+    " at all was sent.": "usual_weeks",
     "<{sequence:q}|All sequences together> sent <nothing|{n:n} message<|s>> on {day:t}, usually about {usual:n}.": "unusual_day",
     "Usually: on the same weekday of the weeks before.": None,
     "Find out what changed in the last month before you add contacts: replies to it have gone down.": "went_down",
@@ -75,7 +76,7 @@ FORMS: dict[str, str | tuple[str, dict[str, Any]] | None] = {
     f" {_REPLIED}, {{positive:n}} of them positively; {{met:n}} booked a meeting.": "final_week",
     f"Likely range {{likely:r}}. {{came:n}} of {{n:n}} contact<|s> {_SENT} {{days:days}} {_REPLIED}, {{positive:n}} of them"
     " positively; {met:n} booked a meeting.": "final_week",
-    "The next week, {days:days}, is final on {day:d} at the earliest.": "next_final",
+    "The next week that is not due yet, {days:days}, is final on {day:d} at the earliest.": "next_final",
     f"A week is final once everyone {_SENT} in it has had 30 days to reply. The first week, {{days:days}}, is final on"
     " {day:d} at the earliest.": "not_yet",
     "{outcome:w} from contacts already messaged or invited, if they reply as others did before: {parts:t} days<| ({note:t})>.": "forecast",

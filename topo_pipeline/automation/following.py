@@ -3,9 +3,26 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 Name = tuple[str, str]  # schema and table
 ATTEMPTS = 2
 """Runs that try to build a table after a change. A table that can't be built waits for the next change."""
+
+
+class Definitions(msgspec.Struct, frozen=True):
+    """The definitions of all tables that this code server has, and how often tables were requested because of them.
+
+    A run reads code and rules anew. If they differ from those of the code server, no build has its definitions.
+    """
+
+    version: str = ""
+    requests: int = 0
+
+    @property
+    def are_tried(self) -> bool:
+        """Whether no table is requested because of them any more."""
+        return self.requests >= ATTEMPTS
 
 
 @dataclass(frozen=True)
@@ -27,37 +44,44 @@ class Outdated:
     Attributes:
         due: To build now, each after its sources.
         waiting: Tried often enough, and those that read them. Built without the change, they would show zeros for it.
+        other: Built with what they read, by other definitions than these.
     """
 
     due: tuple[Name, ...]
     waiting: tuple[Name, ...]
+    other: tuple[Name, ...] = ()
 
 
-def outdated(reads: Mapping[Name, Collection[Name]], last: Mapping[Name, LastBuild]) -> Outdated:
+def outdated(
+    reads: Mapping[Name, Collection[Name]],
+    last: Mapping[Name, LastBuild],
+    *,
+    replace_old: bool = False,
+    retry: bool = False,
+) -> Outdated:
     """Return the tables that lack a change of a source, directly or through another table.
 
     Args:
         reads: What each table reads, each table after its sources.
         last: The latest events of the tables and their sources.
+        replace_old: Whether tables that were built by other definitions are due too.
+        retry: Whether tables are due that could not be built, because their definitions have changed since then.
     """
     due: list[Name] = []
     waiting: list[Name] = []
+    other: list[Name] = []
     for table, sources in reads.items():
         if any(source in waiting for source in sources):
             waiting.append(table)
         elif any(source in due for source in sources):
             due.append(table)
-        elif (change := _change(last[table], [last[source] for source in sources])) is not None:
-            attempts = sum(plan > change for plan in last[table].planned.values())
-            (waiting if attempts >= ATTEMPTS else due).append(table)
-    return Outdated(tuple(due), tuple(waiting))
-
-
-def _change(table: LastBuild, sources: Collection[LastBuild]) -> int | None:
-    """Return the event after which an attempt counts: the last change that the table lacks. None if it lacks none."""
-    if any(_lacks(table, source) for source in sources):
-        return max(source.event for source in sources)
-    return table.event if table.is_of_old_code else None
+        elif any(_lacks(last[table], last[source]) for source in sources):
+            newest = max(last[source].event for source in sources)
+            attempts = sum(plan > newest for plan in last[table].planned.values())
+            (due if retry or attempts < ATTEMPTS else waiting).append(table)
+        elif last[table].is_of_old_code:
+            (due if replace_old else other).append(table)
+    return Outdated(tuple(due), tuple(waiting), tuple(other))
 
 
 def _lacks(table: LastBuild, source: LastBuild) -> bool:

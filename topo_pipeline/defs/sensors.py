@@ -6,6 +6,7 @@ runs in `run_maintenance`.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -21,12 +22,14 @@ from topo_pipeline.topo_api.errors import TopoError
 
 if TYPE_CHECKING:
     from topo_pipeline.automation.facts import Decision
+    from topo_pipeline.automation.following import Outdated
     from topo_pipeline.days import Bounds
 
 
 def _follow(context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]) -> dg.RunRequest | dg.SkipReason:
     """Builds the tables whose sources or definitions changed, in one run, once nothing reads days or builds tables."""
-    from topo_pipeline.automation.following import outdated
+    from topo_pipeline.automation.following import Definitions, outdated
+    from topo_pipeline.common.cursors import read_cursor, write_cursor
     from topo_pipeline.engagement.tables import in_order
 
     if is_busy(context.instance, settings, {REFRESH, REREAD_REPLIES}):
@@ -37,17 +40,33 @@ def _follow(context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Sett
         name: table.fingerprint(settings.rules, settings.timezone) for name, table in built.items()
     }
     last = last_builds(context.instance, settings, versions)
-    tables = outdated(reads, last)
+    version = sha256(repr(sorted(versions.items())).encode()).hexdigest()[:16]
+    known = read_cursor(context.cursor, Definitions())
+    own = known if known.version == version else Definitions(version)
+    have_changed = known.version not in {"", version}
+    tables = outdated(reads, last, replace_old=not own.are_tried, retry=have_changed)
     if not tables.due:
-        waiting = ", ".join(name for _, name in tables.waiting)
-        failed = f"These wait for the next change, because building them has failed: {waiting}."
-        return dg.SkipReason(failed if waiting else "Every table was built after its sources changed.")
+        return dg.SkipReason(_why_not(tables))
     days = days_to_build(context.instance, settings)
     if not days:
         return dg.SkipReason(f"No day since TOPO_START_DATE ({settings.start_date}) has landed.")
+    if tables.due != outdated(reads, last).due:
+        own = Definitions(version, own.requests + 1)
+    context.update_cursor(write_cursor(own))
     # A run has one range. The daily table also builds the landed days that it lacks outside of the range.
     selection = [names.asset_key(settings, *table) for table in tables.due]
     return dg.RunRequest(asset_selection=selection, tags={**range_tags(days[0], days[-1]), **names.run_tags(settings)})
+
+
+def _why_not(tables: "Outdated") -> str:
+    """Return why no table is requested."""
+    if tables.waiting:
+        waiting = ", ".join(name for _, name in tables.waiting)
+        return f"These wait for the next change, because building them has failed: {waiting}."
+    if tables.other:
+        other = ", ".join(name for _, name in tables.other)
+        return f"These were built by other definitions or rules than Dagster has loaded. Restart Dagster: {other}."
+    return "Every table was built after its sources and its definition changed."
 
 
 # On by default, because it calls no API.

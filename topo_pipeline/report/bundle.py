@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from topo_pipeline.report import charts
+from topo_pipeline.warehouse.files import replacing
 
 FILE = Path(__file__).with_name("vega.js.gz")
 
@@ -30,4 +31,5 @@ def packed() -> bytes:
 
 
 if __name__ == "__main__":
-    FILE.write_bytes(make())
+    with replacing(FILE) as new:
+        new.write_bytes(make())

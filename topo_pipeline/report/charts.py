@@ -27,7 +27,7 @@ def daily_activity(days: Sequence[Row], palette: Palette = LIGHT, *, width: int 
     """Draw the messages, replies and meetings of each day in three plots, each with its own scale.
 
     Args:
-        days: day, sent, replies, meetings, is_landed. The counts of a day that has not landed are None.
+        days: day, sent, replies, meetings, is_landed. The counts of a day that no table has are None.
         palette: The colours.
         width: The width of the plots without their axes, in pixels.
     """
@@ -39,7 +39,7 @@ def daily_activity(days: Sequence[Row], palette: Palette = LIGHT, *, width: int 
             bars["encoding"]["x"]["axis"] |= {"labels": True, "ticks": True}
         if not any(day[measure] for day in days):
             bars["encoding"]["y"]["scale"] = {"domain": [0, 1]}
-        layer = [bars] if all(day["is_landed"] for day in days) else [missing, bars]
+        layer = [bars] if all(day["sent"] is not None for day in days) else [missing, bars]
         views.append({"layer": layer, "height": 84, "width": width, "title": title})
     return _styled({"vconcat": views, "spacing": 14, "resolve": {"scale": {"x": "shared"}}}, days, palette)
 

@@ -24,19 +24,21 @@ def facts(quality: Row) -> list[Fact]:
     """Return the facts about the data."""
     if quality["first_day"] is None:
         return [Fact("No day has been read yet", ok=False)]
-    as_of, known = quality["as_of"], quality["last_known_day"]
+    as_of = quality["as_of"]
     found = [
         Fact(f"As of the end of {day(as_of)}")
         if as_of
         else Fact("No day is both over and proved complete yet", ok=False),
         *_unread(quality),
-        Fact(_unproved(quality["unproved"]), ok=False) if quality["unproved"] else Fact("Every day proved complete"),
+        Fact(_days("not proved complete", quality["unproved"]), ok=False)
+        if quality["unproved"]
+        else Fact("Every day proved complete"),
         Fact(f"{count(quality['pending'])} of {counted(quality['replies'], 'reply', 'replies')} not classified yet")
         if quality["pending"]
         else Fact("Every reply is classified"),
     ]
-    if as_of and known and as_of < known:
-        found.append(Fact(f"Days up to {day(known)} were read, but are not in the tables yet", ok=False))
+    if quality["not_built"]:
+        found.append(Fact(_days("not in the tables yet", quality["not_built"][::-1]), ok=False))
     if quality["cohort_days_left_out"]:
         left_out = f"Contacts of {counted(quality['cohort_days_left_out'], 'day')} are in no rate"
         found.append(Fact(f"{left_out}: a day in their time to reply was not read in full", ok=False))
@@ -66,7 +68,7 @@ def _unread(quality: Row) -> Iterator[Fact]:
         yield Fact(f"Every day since {day(quality['first_day'])} was read")
 
 
-def _unproved(missing: list[date]) -> str:
-    named = [short_day(each) for each in missing[:_EXAMPLES]]
-    more = [counted(len(missing) - _EXAMPLES, "other")] if len(missing) > _EXAMPLES else []
-    return f"{counted(len(missing), 'day')} not proved complete: {listed(named + more)}"
+def _days(what: str, affected: list[date]) -> str:
+    named = [short_day(each) for each in affected[:_EXAMPLES]]
+    more = [counted(len(affected) - _EXAMPLES, "other")] if len(affected) > _EXAMPLES else []
+    return f"{counted(len(affected), 'day')} {what}: {listed(named + more)}"

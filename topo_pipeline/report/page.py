@@ -259,7 +259,7 @@ def _html(shown: Mapping[str, Any]) -> str:
     """Return the page with its script and style. Its policy allows only these and Vega, by their hashes."""
     script = _file("page.js")
     packed = bundle.packed() if "data" in shown else b""
-    scripts = [gzip.decompress(packed).decode(), script] if packed else [script]
+    scripts = [gzip.decompress(packed).decode(), script] if "data" in shown else [script]
     style = _file("page.css").replace("/* palette: light */", palette.LIGHT.as_css())
     style = style.replace("/* palette: dark */", palette.DARK.as_css()).replace(
         "/* font */", f"--font: {palette.FONT};"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.leaderboard import NAME, ORDER, RANKED
 from topo_pipeline.engagement.rules import Rules
+from topo_pipeline.engagement.tables import days_behind
 from topo_pipeline.warehouse.catalogue import tables_of
 from topo_pipeline.warehouse.sql import Row, rows
 
@@ -272,12 +273,13 @@ def quality(connection: "DuckDBPyConnection", timezone: str, last_due_day: date)
     Returns:
         first_day, last_day and last_known_day of the landed days, days_missing between them, last_due_day, days_behind
         (from last_day to it), unproved (days, newest first, also those last read before they were over), unreadable
-        (rows); as_of (the last day of the rates), cohort_days_left_out (days whose contacts are in
+        (rows); not_built (days whose last load is not in the tables); as_of (the last day of the rates),
+        cohort_days_left_out (days whose contacts are in
         no rate); runs, and of these left_censored and start_uncertain; touches_without_sequence; replies, and of these
         pending. Days are None without a landed or known day.
     """
     [row] = rows(connection, _QUALITY, timezone=timezone, last_due_day=last_due_day)
-    return row
+    return row | {"not_built": [*days_behind(connection, "sequence_activity")]}
 
 
 def workspace(connection: "DuckDBPyConnection") -> Workspace:

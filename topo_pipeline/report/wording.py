@@ -103,7 +103,8 @@ def next_final(monday: date, window_days: int, as_of: date) -> str:
     following, until_due = monday + timedelta(days=7), timedelta(days=7 + window_days)
     while following + until_due <= as_of + timedelta(days=1):
         following += timedelta(days=7)
-    return f"The next week, {week(following)}, is final on {day(following + until_due)} at the earliest."
+    final_on = day(following + until_due)
+    return f"The next week that is not due yet, {week(following)}, is final on {final_on} at the earliest."
 
 
 def change_of_all(row: Row | None, found: Iterable[Finding], names: Mapping[str, str], rules: Rules) -> str:
@@ -297,7 +298,8 @@ def _unusual_volume(facts: Row, name: str, _rules: Rules) -> tuple[str, str, str
     if facts["is_week"]:
         return (
             f"{sent} in the week {week(facts['day'])}, usually about {usual}.",
-            "Usually: the mean of the last four weeks before it that were read in full and had no holiday.",
+            "Usually: the mean of the last four of the eight weeks before it that were read in full and had no day on"
+            " which nothing at all was sent.",
             "Check whether that was intended.",
         )
     return (

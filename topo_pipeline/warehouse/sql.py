@@ -37,9 +37,9 @@ def _written(value: object) -> str:
     """Write a value as SQL, of the type that it has as a bound parameter."""
     match value:
         case None | bool() | int():
-            return "NULL" if value is None else str(value)
+            return "NULL" if value is None else f"({value})"
         case float():
-            return f"{value!r}::DOUBLE"
+            return f"'{value!r}'::DOUBLE"
         case str():
             return literal(value)
         case date() if not isinstance(value, datetime):

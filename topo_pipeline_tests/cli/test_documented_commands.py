@@ -185,7 +185,7 @@ def test_the_commands_of_the_sandbox_work(tmp_path: Path, monkeypatch: pytest.Mo
     """While it is served, a request is answered with a fault after the first command, and without after the second."""
     if not shutil.which("curl"):
         pytest.skip("curl is not installed")
-    [serving], [setting, clearing] = lines_of("topo-pipeline sandbox"), lines_of("curl ")
+    [serving, *_], [setting, clearing] = lines_of("topo-pipeline sandbox"), lines_of("curl ")
     [port] = free_ports(1)
     statuses = []
 

@@ -140,9 +140,9 @@ class Pipeline:
                 raise_on_error=False,
             )
 
-    def follow_up(self) -> dg.RunRequest | None:
+    def follow_up(self, cursors: list[str | None] | None = None) -> dg.RunRequest | None:
         """Return what `tables_follow_what_landed` requests now of this workspace's tables."""
-        request = follow_up(self.instance, (self.definitions.resources or {})["settings"])
+        request = follow_up(self.instance, (self.definitions.resources or {})["settings"], cursors)
         keys = {asset.key for asset in self.definitions.assets or ()}
         selected = [key for key in (request.asset_selection or () if request else ()) if key in keys]
         return dg.RunRequest(asset_selection=selected, tags=request.tags) if request and selected else None
@@ -159,10 +159,19 @@ class Pipeline:
             yield
 
 
-def follow_up(instance: dg.DagsterInstance, settings: Settings = SETTINGS) -> dg.RunRequest | None:
-    """Run a tick of `tables_follow_what_landed`, and return the run that it requests."""
-    with dg.build_sensor_context(instance, resources={"settings": settings}) as context:
-        requests = tables_follow.evaluate_tick(context).run_requests
+def follow_up(
+    instance: dg.DagsterInstance, settings: Settings = SETTINGS, cursors: list[str | None] | None = None
+) -> dg.RunRequest | None:
+    """Run a tick of `tables_follow_what_landed`, and return the run that it requests.
+
+    Its cursor is the last of `cursors`, to which the new one is added. Without them, each tick is the first one.
+    """
+    cursor = cursors[-1] if cursors else None
+    with dg.build_sensor_context(instance, cursor=cursor, resources={"settings": settings}) as context:
+        tick = tables_follow.evaluate_tick(context)
+    requests = tick.run_requests
+    if cursors is not None:
+        cursors.append(tick.cursor)
     assert len(requests or ()) <= 1
     return requests[0] if requests else None
 

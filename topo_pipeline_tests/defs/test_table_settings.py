@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 from dagster import AssetRecordsFilter
 
+from topo_pipeline.automation.following import ATTEMPTS
 from topo_pipeline.definitions import build
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.engagement.tables import tables
@@ -105,6 +106,14 @@ def test_tables_with_changed_rules_are_built_although_nothing_has_landed(pipelin
     assert changed.run(request).success
     assert recorded(changed, "sequence_runs")["code_version"] == code_versions(changed)["sequence_runs"]
     assert changed.follow_up() is None
+
+    # A code server that still has the old rules, while each run reads the new ones.
+    cursors: list[str | None] = [None]
+    for _ in range(ATTEMPTS):
+        request = some.follow_up(cursors)
+        assert request is not None
+        assert changed.run(request).success
+    assert some.follow_up(cursors) is None
 
 
 def test_the_same_rules_and_time_zone_have_the_same_code_versions(tmp_path: Path, api_key: str) -> None:

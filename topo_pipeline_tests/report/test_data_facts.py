@@ -7,7 +7,7 @@ from topo_pipeline.report.data_facts import facts
 GOOD = dict(
     first_day=date(2026, 9, 24), last_day=date(2026, 11, 22), last_known_day=date(2026, 11, 22),
     last_due_day=date(2026, 11, 22), days_missing=0, days_behind=0,
-    unproved=[], unreadable=0, as_of=date(2026, 11, 22), cohort_days_left_out=0,
+    unproved=[], not_built=[], unreadable=0, as_of=date(2026, 11, 22), cohort_days_left_out=0,
     runs=200, left_censored=0, start_uncertain=0, touches_without_sequence=0, pending=0, replies=12,
 )  # fmt: skip
 
@@ -16,11 +16,11 @@ def test_only_data_quality_problems_are_marked() -> None:
     assert all(fact.ok for fact in facts(GOOD))
     days = [date(2026, 11, day) for day in (9, 8, 7, 6, 5, 4, 3)]
     bad = GOOD | dict(
-        days_missing=2, unproved=days, unreadable=3, as_of=date(2026, 11, 20), cohort_days_left_out=33,
-        left_censored=20, start_uncertain=3, touches_without_sequence=12, pending=5,
+        days_missing=2, unproved=days, not_built=days[1::-1], unreadable=3, as_of=date(2026, 11, 20),
+        cohort_days_left_out=33, left_censored=20, start_uncertain=3, touches_without_sequence=12, pending=5,
     )  # fmt: skip
     assert {fact.text for fact in facts(bad) if not fact.ok} == {
-        "Days up to 22 November 2026 were read, but are not in the tables yet",
+        "2 days not in the tables yet: Mon 9 Nov and Sun 8 Nov",
         "2 days missing since 24 September 2026",
         "7 days not proved complete: Mon 9 Nov, Sun 8 Nov, Sat 7 Nov, Fri 6 Nov, Thu 5 Nov and 2 others",
         "Contacts of 33 days are in no rate: a day in their time to reply was not read in full",

@@ -103,7 +103,8 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     happened.append(enrolled(march(3, 8), "1", sequence="only begun"))
     workspace.land_all(happened, *(march(day).date() for day in range(2, 10)))
     workspace.name(**{"a": "Twin", "b": "Twin", "c": "Other", "only begun": "Only begun"})
-    built = workspace.warehouse
+    workspace.build()
+    built = workspace.warehouse  # makes the tables
     workspace.land(march(10).date(), [sent(march(10), "a 0", sequence="a")])  # as by a run that ends before its tables
     with built.reader() as connection:
         published = publish(connection, folder / "report", timezone="UTC", rules=DEFAULT_RULES, now=worlds.NOW)

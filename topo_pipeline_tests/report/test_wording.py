@@ -107,7 +107,8 @@ def test_the_usual_messages_of_a_week_leave_out_weeks_with_a_holiday_or_an_unrea
         [Finding("unusual_volume", "an id", FACTS["unusual_volume"])], {"an id": "CFOs"}, DEFAULT_RULES
     )
     assert said.evidence == (
-        "Usually: the mean of the last four weeks before it that were read in full and had no holiday."
+        "Usually: the mean of the last four of the eight weeks before it that were read in full and had no day on which"
+        " nothing at all was sent."
     )
 
 
@@ -139,7 +140,7 @@ def test_without_a_complete_week_the_page_says_when_the_first_will_be() -> None:
     assert "21–27 September 2026" in said
     assert "final on 28 October 2026 at the earliest" in said
     assert wording.next_final(date(2026, 9, 14), 30, as_of=date(2026, 10, 26)) == (
-        "The next week, 21–27 September 2026, is final on 28 October 2026 at the earliest."
+        "The next week that is not due yet, 21–27 September 2026, is final on 28 October 2026 at the earliest."
     )
 
 
@@ -180,5 +181,7 @@ def test_an_early_read_and_a_forecast_name_their_condition_as_a_holiday_breaks_i
 
 def test_a_week_that_is_due_already_and_is_not_final_is_not_the_next_one() -> None:
     """It had no contact, or a day was not read. The report of 28 October has the data of the 27th."""
-    due = "The next week, 28 September – 4 October 2026, is final on 4 November 2026 at the earliest."
+    due = (
+        "The next week that is not due yet, 28 September – 4 October 2026, is final on 4 November 2026 at the earliest."
+    )
     assert wording.next_final(date(2026, 9, 14), 30, as_of=date(2026, 10, 27)) == due

@@ -11,7 +11,10 @@ import pytest
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.sql import rows
 
-VALUES = [True, 3, -7, 2.8, 1e300, "", "it's $value; -- '' \\ \n ü", date(2026, 3, 1), [], ["a'b", "c"], [1, 2]]
+VALUES = [
+    *(True, 3, -7, 2.8, 1e300, 0.060622045954926485, float("inf")),
+    *("", "it's $value; -- '' \\ \n ü", date(2026, 3, 1), [], ["a'b", "c"], [1, 2]),
+]
 
 
 @pytest.mark.parametrize("value", VALUES, ids=repr)
@@ -29,6 +32,11 @@ def test_none_is_null_and_a_missing_or_unsuitable_value_is_an_error() -> None:
             rows(connection, "SELECT $value")
         with pytest.raises(TypeError, match="datetime"):
             rows(connection, "SELECT $value", value=datetime(2026, 3, 1, tzinfo=UTC))
+
+
+def test_a_negative_number_after_a_minus_is_no_comment() -> None:
+    with duckdb.connect() as connection:
+        assert rows(connection, "SELECT 10-$value AS value", value=-7) == [{"value": 17}]
 
 
 def test_a_dollar_without_a_name_is_left_alone() -> None:
