@@ -10,6 +10,7 @@ import sys
 import tarfile
 import tempfile
 import venv
+import zipfile
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
@@ -23,7 +24,10 @@ def main() -> None:
         raise SystemExit(f"Commit these files first, because the source distribution would have them:\n{changed}")
     for old in DIST.glob("topo_pipeline-*"):
         old.unlink()
+    _run(sys.executable, "-m", "topo_pipeline.report.bundle", cwd=CHECKOUT)
     wheel, source = build(DIST)
+    if "topo_pipeline/report/vega.js.gz" not in zipfile.ZipFile(wheel).namelist():
+        raise SystemExit(f"{wheel.name} lacks the JavaScript of the charts.")
     with tempfile.TemporaryDirectory() as scratch:
         if wheel_from(source, Path(scratch)).read_bytes() != wheel.read_bytes():
             raise SystemExit(f"{source.name} builds another wheel than {wheel.name}.")
