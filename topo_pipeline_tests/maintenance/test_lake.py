@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from topo_pipeline import definitions
-from topo_pipeline.defs.jobs import maintain_lake as maintenance_job
 from topo_pipeline.maintenance.lake import maintain_lake
 from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
@@ -90,5 +89,6 @@ def test_the_job_maintains_the_lake(tmp_path: Path) -> None:
     lake = Warehouse(f"ducklake:{tmp_path / 'lake.db'}")
     for number in (1, 2):
         land_into(lake, reading(*(activity(n) for n in range(number))))
-    assert maintenance_job.execute_in_process(resources={"warehouse": lake}).success
+    built = definitions.build(Settings(_env_file=None, warehouse=lake.name), warehouse=lake)
+    assert built.resolve_job_def("maintain_lake").execute_in_process().success
     assert len(ask(lake, FILES)) == 1
