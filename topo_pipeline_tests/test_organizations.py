@@ -269,6 +269,15 @@ def agency(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_warehouse_that_no_organization_has_is_named(agency: Path) -> None:
+    (agency / "data").mkdir()
+    (agency / "data" / "topo.duckdb").touch()
+    assert "data/topo.duckdb is the warehouse of no organization." in answer(agency, "organizations").stderr
+    with (agency / "organizations.toml").open("a") as file:
+        file.write('[before]\napi_key_variable = "BEFORE_KEY"\nwarehouse = "data/topo.duckdb"\n')
+    assert "of no organization" not in answer(agency, "organizations").stderr
+
+
 def test_a_command_without_an_organization_says_how_to_choose_one(agency: Path) -> None:
     done = answer(agency, "status")
     assert_one_sentence(done, "has the organizations acme, globex, initech. Choose one.")
@@ -342,7 +351,7 @@ def test_doctor_knows_the_variables_that_the_file_names(agency: Path) -> None:
     url = {"TOPO_API_URL": "http://127.0.0.1:9/v1"}
     shown = answer(agency, "--organization", "acme", "doctor", TOPO_ACME_KEY="topo_of_acme", **url).stdout
     assert "is not a known setting" not in shown
-    assert "organizations.toml, [acme]; " in shown
+    assert "organizations.toml, [acme], and for the rest .env and the environment" in shown
 
 
 def test_without_the_file_the_list_says_where_it_is_documented(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ ATTEMPTS = 2
 class Definitions(msgspec.Struct, frozen=True):
     """The definitions of all tables that this code server has, and how often tables were requested because of them.
 
-    A run reads code and rules anew. If they differ from those of the code server, no build has its definitions.
+    Each run reads the code and the rules itself. If they differ from the code server's, no build has its definitions.
     """
 
     version: str = ""

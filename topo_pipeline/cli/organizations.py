@@ -1,13 +1,26 @@
 """The command `organizations`."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from topo_pipeline.cli.console import PATIENCE, AsJson, fail, now, out, quiet, relative, report_errors, show_json
+from topo_pipeline.cli.console import (
+    PATIENCE,
+    AsJson,
+    fail,
+    now,
+    out,
+    print_warning,
+    quiet,
+    relative,
+    report_errors,
+    show_json,
+)
 from topo_pipeline.common.text import counted
 from topo_pipeline.days import last_due_day
 
@@ -45,16 +58,21 @@ def organizations(
     with report_errors(), quiet():
         from topo_pipeline.settings import SettingsError, base_settings, of_organizations
 
-        file, found = base_settings().organizations_file, of_organizations()
+        base = base_settings()
+        file, found = base.organizations_file, of_organizations(base)
         if file is None or found is None:
             fail("There is no organizations.toml. The documentation says what it contains: docs/scale.md")
+        if place := _unused_warehouse(base, found.values()):
+            print_warning(
+                f"{relative(place)} is the warehouse of no organization. Set warehouse in the table of its own."
+            )
         listed = [_look_at(name, settings) for name, settings in found.items()]
         if write:
             from topo_pipeline.orchestration.instance import prepare
             from topo_pipeline.templates import workspace
             from topo_pipeline.templates import write as write_file
 
-            prepare(base_settings().dagster_home)
+            prepare(base.dagster_home)
             target = file.with_name("workspace.yaml")
             write_file(workspace(found), target)
     if as_json:
@@ -65,6 +83,15 @@ def organizations(
             _say(f"Written: {relative(str(target))}. Dagster's own commands use it: dagster dev -w workspace.yaml")
     if any(isinstance(settings, SettingsError) or settings.api_key is None for settings in found.values()):
         raise typer.Exit(1)
+
+
+def _unused_warehouse(base: "Settings", found: "Iterable[Settings | SettingsError]") -> str | None:
+    """Return the file that was the warehouse before there were several organizations, if none of them uses it."""
+    from topo_pipeline.settings import LAKE, Settings
+
+    used = {Path(each.warehouse.removeprefix(LAKE)) for each in found if isinstance(each, Settings)}
+    file = Path(base.warehouse.removeprefix(LAKE))
+    return str(file) if file.exists() and file not in used else None
 
 
 def _look_at(name: str, settings: "Settings | SettingsError") -> _Organization:

@@ -38,10 +38,10 @@ class Topo:
         from topo_pipeline.topo_api.client import Retries, TopoClient
 
         if self.settings.api_key is None:
+            new = ", which topo-pipeline init writes," if self.settings.organization is None else ""
+            demo = " The demo needs none: topo-pipeline demo" if new else ""
             raise SettingsError(
-                f"{self.settings.key_variable} is not set. Set it in .env, which topo-pipeline init writes, or in the"
-                " environment."
-                " The demo needs none: topo-pipeline demo"
+                f"{self.settings.key_variable} is not set. Set it in .env{new} or in the environment.{demo}"
             )
         try:
             return TopoClient(

@@ -30,8 +30,9 @@ def look() -> tuple[Settings, list[Finding]]:
         ]
     findings = list(_unknown_settings(settings))
     if not findings:
-        own = f"{settings.organizations_file}, [{settings.organization}]; " if settings.organization else ""
-        findings.append(ok("settings", f"{own}{_sources()}. Reporting days are in {settings.timezone}."))
+        own = f"{settings.organizations_file}, [{settings.organization}], and for the rest .env and the environment"
+        sources = own if settings.organization else _sources()
+        findings.append(ok("settings", f"{sources}. Reporting days are in {settings.timezone}."))
     return settings, findings
 
 
@@ -45,7 +46,6 @@ def look_at_heartbeat(settings: Settings) -> Iterator[Finding]:
 
 def _sources() -> str:
     places = where_set()
-    places.pop("TOPO_ORGANIZATION", None)  # an option sets it too
     sources = [
         f"{', '.join(sorted(name for name, where in places.items() if where == place))} from {place}"
         for place in sorted(set(places.values()))

@@ -99,7 +99,7 @@ def build(name: str, table: Mapping[str, Any], base: Settings, variables: Mappin
 
 
 def _given(table: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
-    if "api_key_variable" not in table:
+    if "api_key_variable" not in table and "api_key" not in table:
         raise ValueError("api_key_variable is missing: the name of the variable that holds the API key")
     for given, value in table.items():
         key = given.removesuffix(_VARIABLE)

@@ -1,5 +1,6 @@
 """Several organizations on one Dagster instance and in one lake: nothing of one is seen in the other."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -44,7 +45,7 @@ NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 DAYS = [date(2026, 3, 16), date(2026, 3, 17), date(2026, 3, 18), date(2026, 3, 19)]
 LANDED = {"acme": DAYS[:3], "globex": DAYS[1:]}
 WORLDS = {"acme": World(11, scale=0.1), "globex": World(12, scale=0.1)}
-ASSETS = ("activities", "sequence_templates", "sequence_runs", "sequence_activity", "engagement_report")
+ASSETS = ("activities", "sequence_templates", "sequence_runs", "sequence_activity", "engagement_report", "parquet")
 
 
 @dataclass
@@ -351,8 +352,10 @@ def test_erasing_a_person_leaves_the_other_organization_as_it_was(agency: dict[s
     assert globex.rows(everything) == before
 
 
-def test_each_report_has_its_own_folder_and_the_name_in_its_title(one: Organization) -> None:
+def test_each_report_and_export_has_its_own_folder_and_organization(one: Organization) -> None:
     assert publish(one.definitions, one.instance) == ()
+    manifest = json.loads((one.settings.report_dir / "parquet" / "latest" / "manifest.json").read_text())
+    assert [(manifest["organization_id"],)] == one.rows("SELECT organization_id::VARCHAR FROM topo.workspace")
     page = one.settings.report_dir / "engagement_report.html"
     assert one.settings.report_dir.name == name_of(one)
     assert f"<title>Engagement report of {name_of(one)}" in page.read_text(encoding="utf-8")
