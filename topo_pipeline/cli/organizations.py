@@ -64,7 +64,7 @@ def organizations(
             fail("There is no organizations.toml. The documentation says what it contains: docs/scale.md")
         if place := _unused_warehouse(base, found.values()):
             print_warning(
-                f"{relative(place)} is the warehouse of no organization. Set warehouse in the table of its own."
+                f"{relative(place)} is the warehouse of no organization. If it is that of one, set its warehouse."
             )
         listed = [_look_at(name, settings) for name, settings in found.items()]
         if write:
