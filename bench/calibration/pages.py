@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.calibration.worlds import FIRST_DAY, NOW, Contacts, Counts, Floats
+from bench.calibration.worlds import FIRST_DAY, LOADS, NOW, Contacts, Counts, Floats
 from topo_pipeline.engagement.leaderboard import leaderboard
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.engagement.tables import build, in_order
@@ -48,14 +48,6 @@ SELECT
     '{{}}' AS payload, $now::TIMESTAMPTZ AS landed_at, md5(moment::DATE::VARCHAR)::UUID AS load_id
 FROM happened
 """  # noqa: S608 - constants
-_LOADS = """
-INSERT INTO topo.loads BY NAME
-SELECT
-    day, md5(day::VARCHAR)::UUID AS load_id, 'bench' AS run_id, day AS asked_after, day + 1 AS asked_before,
-    false AS is_open, true AS proved, 0 AS api_total_count, 0 AS rows, 0 AS added, 0 AS changed, 0 AS removed,
-    1 AS requests, 0 AS rejects, $now AS started_at, $now AS finished_at, 0 AS suppressed, false AS count_capped
-FROM (SELECT unnest($days::DATE[]) AS day)
-"""
 
 
 @dataclass(frozen=True)
@@ -218,7 +210,7 @@ def _land(warehouse: Warehouse, happened: pd.DataFrame, simulated: Simulated, da
         connection.execute(_LAND, {"now": NOW})
         connection.unregister("happened")
         read = [day_of(day) for day in days if day not in simulated.missing]
-        connection.execute(_LOADS, {"now": NOW, "days": read})
+        connection.execute(LOADS, {"now": NOW, "days": read})
         for table in in_order():
             build(connection, table, timezone="UTC", now=NOW)
 

@@ -177,7 +177,7 @@ def _claims_and_actions(page: Page) -> Iterator[str]:
 SHARE = 0.4  # of the usual number of contacts, so that a report takes seconds
 MONDAYS = (24, 25)  # whose reports are read, in weeks
 CHANGES_IN = 20  # the week in which a change or a holiday of two weeks begins
-AFTER_CHANGE = (22, 25)  # the Mondays of such a workspace, on the first of which a change is hardest to tell
+AFTER_CHANGE = (22, 25)  # the Mondays of its reports; on the first, a change is hardest to see
 _FALLS = {0: 500.0, 1: 200.0, 2: 100.0}  # contacts a week of the sequences that fall to half, by their number
 
 
@@ -351,7 +351,7 @@ def reports(scale: float) -> Iterator[Figure]:
 
 
 def needed(scale: float) -> Iterator[Figure]:
-    """Measure how often two sequences with the contacts that each needs are told apart, if one has twice the rate."""
+    """Measure how often the better of two sequences is named: one has twice the rate, both the contacts needed."""
     chance, detected = seeded("needed"), defaultdict(list)
     pairs = [(str(UUID(int=number)), str(UUID(int=number + 1))) for number in range(0, 20, 2)]
     for _ in range(times(30, scale)):

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bench.calibration.figures import Figure, share, times
+from bench.calibration.worlds import LOADS
 from topo_pipeline.engagement.tables import build, tables
 from topo_pipeline.warehouse.connection import Warehouse
 
@@ -120,14 +121,6 @@ SELECT md5(format('{} {} {}', kind, mean, nth))::UUID AS sequence_template_id, '
     $first_day::DATE + day::INTEGER AS day, sent AS total_sent
 FROM simulated
 """
-_LOADS = """
-INSERT INTO topo.loads BY NAME
-SELECT
-    day, md5(day::VARCHAR)::UUID AS load_id, 'bench' AS run_id, day AS asked_after, day + 1 AS asked_before,
-    false AS is_open, true AS proved, 0 AS api_total_count, 0 AS rows, 0 AS added, 0 AS changed, 0 AS removed,
-    1 AS requests, 0 AS rejects, $now AS started_at, $now AS finished_at, 0 AS suppressed, false AS count_capped
-FROM (SELECT DISTINCT day FROM engagement.sequence_activity)
-"""
 _JUDGED_DAYS = """
 SELECT kind, mean, is_event, is_volume_anomaly AS is_flagged, 'day' AS unit
 FROM engagement.sequence_daily AS daily JOIN simulated
@@ -157,7 +150,8 @@ def judged(simulated: pd.DataFrame, folder: Path) -> pd.DataFrame:
     with warehouse.transaction() as connection:
         connection.register("simulated", simulated)
         connection.execute(_ACTIVITIES, first_day)
-        connection.execute(_LOADS, {"now": NOW})
+        days = connection.execute("SELECT DISTINCT day FROM engagement.sequence_activity").fetchall()
+        connection.execute(LOADS, {"now": NOW, "days": [day for (day,) in days]})
         for name in BUILT:
             build(connection, tables()[name], timezone="UTC", now=NOW)
         found = [connection.execute(query, first_day).df() for query in (_JUDGED_DAYS, _JUDGED_WEEKS)]

@@ -19,6 +19,16 @@ from topo_pipeline.engagement.tables import build, in_order, tables
 from topo_pipeline.warehouse.migrate import migrate
 from topo_pipeline.warehouse.sql import SESSION
 
+LOADS = """
+INSERT INTO topo.loads BY NAME
+SELECT
+    day, md5(day::VARCHAR)::UUID AS load_id, 'bench' AS run_id, day AS asked_after, day + 1 AS asked_before,
+    false AS is_open, true AS proved, 0 AS api_total_count, 0 AS rows, 0 AS added, 0 AS changed, 0 AS removed,
+    1 AS requests, 0 AS rejects, $now AS started_at, $now AS finished_at, 0 AS suppressed, false AS count_capped
+FROM (SELECT unnest($days::DATE[]) AS day)
+"""
+"""Statement that records a proved load of each of `$days`."""
+
 FIRST_DAY = date(2024, 1, 1)  # a Monday
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 # Time to a reply: lognormal, the median 3.5 days and nine of ten within 15 days, cut at 28.
