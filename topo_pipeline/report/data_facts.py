@@ -24,7 +24,7 @@ def facts(quality: Row) -> list[Fact]:
     """Return the facts about the data."""
     if quality["first_day"] is None:
         return [Fact("No day has been read yet", ok=False)]
-    as_of = quality["as_of"]
+    as_of = quality["as_of"] or quality["last_known_day"]  # without any sequence, no table has a day
     found = [
         Fact(f"As of the end of {day(as_of)}")
         if as_of

@@ -41,3 +41,10 @@ def test_days_that_were_due_and_not_read_are_counted_and_a_single_one_is_named()
     assert not [fact for fact in facts(old) if fact.text.startswith("Every day since")]
     refused = GOOD | dict(last_due_day=date(2026, 11, 23), days_behind=1)
     assert [fact.text for fact in facts(refused) if not fact.ok] == ["23 November 2026 was not read"]
+
+
+def test_a_proved_day_without_any_sequence_is_not_said_to_be_unproved() -> None:
+    said = [fact.text for fact in facts(GOOD | dict(as_of=None))]
+    assert "As of the end of 22 November 2026" in said
+    unread = GOOD | dict(as_of=None, last_known_day=None)
+    assert "No day is both over and proved complete yet" in [fact.text for fact in facts(unread) if not fact.ok]

@@ -129,7 +129,7 @@ def test_without_tables_or_sequences_there_is_nothing_to_show_and_nothing_is_kep
     workspace.land(march(2).date())
     workspace.build()
     second = report(workspace, tmp_path / "report")
-    limits = "No day is both over and proved complete yet.\n62 days up to 3 May 2026 were not read.\n"
+    limits = "As of the end of 2 March 2026.\n62 days up to 3 May 2026 were not read.\n"
     assert f"Nothing to show yet.\n\n{limits}" in second.text
     assert second.kept == second.path
     assert [path.name for path in (tmp_path / "report").iterdir()] == ["engagement_report.html"]
