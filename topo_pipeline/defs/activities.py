@@ -17,7 +17,7 @@ from topo_pipeline.common.text import counted
 from topo_pipeline.days import Day
 from topo_pipeline.defs import names
 from topo_pipeline.defs.asset_checks import report_activity_checks
-from topo_pipeline.defs.messages import as_dagster_failure, day_line, range_line, refused_days
+from topo_pipeline.defs.messages import ExplainedFailure, as_dagster_failure, day_line, range_line, refused_days
 from topo_pipeline.defs.metric_tables import table_links, table_schema
 from topo_pipeline.defs.partitions import daily_partitions, date_at, day_of, every_morning
 from topo_pipeline.defs.records import load_metadata, sync_records
@@ -174,7 +174,7 @@ def land(
     """Read and land `days`. Log each day's materialization as soon as it lands, and yield its load.
 
     Raises:
-        dg.Failure: at the end, if days did not land. It names them.
+        ExplainedFailure: at the end, if days did not land. It names them.
     """
     from topo_pipeline.ingest.loading import Refusal, load_days
 
@@ -273,15 +273,14 @@ def _columns(warehouse: Warehouse, table: str) -> dg.TableSchema:
         return table_schema(columns_of(connection, "topo", table))
 
 
-def _failure(refusals: "list[Refusal]", asked: int) -> dg.Failure:
-    """Return the failure that names every refused day. A retry would fail the same way."""
+def _failure(refusals: "list[Refusal]", asked: int) -> ExplainedFailure:
+    """Return the failure that names every refused day."""
     reasons = {refusal.day: refusal.reason for refusal in refusals}
-    return dg.Failure(
-        description=refused_days(reasons, asked),
-        metadata={
+    return ExplainedFailure(
+        refused_days(reasons, asked),
+        {
             "refused_days": [str(day) for day in reasons],
             "reasons": {str(day): reason for day, reason in reasons.items()},
             OUTAGE: refusals[-1].is_outage,
         },
-        allow_retries=False,
     )

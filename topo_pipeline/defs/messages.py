@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import wraps
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 import dagster as dg
+from dagster._core.errors import DagsterUserCodeProcessError
+from dagster_shared.error import SerializableErrorInfo
 
 from topo_pipeline.common.commands import pasteable
 from topo_pipeline.common.text import counted, first_line, one_line
@@ -28,13 +30,29 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
+class ExplainedFailure(DagsterUserCodeProcessError, dg.Failure):
+    """A failure whose description says everything. It is not retried, because a retry would fail the same way.
+
+    Dagster records the stack trace of every exception of a step, but takes the errors of a process as they are.
+
+    Args:
+        description: What happened, and what to do.
+        metadata: Shown in Dagster with the failure.
+    """
+
+    def __init__(self, description: str, metadata: Mapping[str, Any] | None = None) -> None:
+        shown = SerializableErrorInfo(description, stack=[], cls_name=None)
+        initialize: Any = super().__init__
+        initialize(description, metadata, allow_retries=False, user_code_process_error_infos=[shown])
+
+
 @contextmanager
 def as_dagster_failure() -> Iterator[None]:
-    """Raise `dg.Failure` without retries in place of our own errors. A retry would fail the same way."""
+    """Raise an `ExplainedFailure` in place of our own errors."""
     try:
         yield
     except (SettingsError, TopoError, WarehouseError) as error:
-        raise dg.Failure(description=pasteable(str(error)), allow_retries=False) from error
+        raise ExplainedFailure(pasteable(str(error))) from error
 
 
 def skip_on_error(evaluate: Callable[_P, _T]) -> Callable[_P, _T | dg.SkipReason]:

@@ -15,7 +15,7 @@ import dagster as dg
 
 from topo_pipeline.days import backfill_commands
 from topo_pipeline.defs import names
-from topo_pipeline.defs.messages import as_dagster_failure, table_line
+from topo_pipeline.defs.messages import ExplainedFailure, as_dagster_failure, table_line
 from topo_pipeline.defs.partitions import daily_partitions, every_morning
 from topo_pipeline.defs.resources import Clock, Warehouse
 from topo_pipeline.engagement import tables as metrics
@@ -117,7 +117,7 @@ def _record_days(
     """Record each built day's rows and numbers in Dagster, and with the last asked day the table's metadata.
 
     Raises:
-        dg.Failure: asked days never landed. The other days are recorded all the same.
+        ExplainedFailure: asked days never landed. The other days are recorded all the same.
     """
     never_landed = [day for day in asked if day not in built.rows_by_day]
     last = max(set(asked) - set(never_landed), default=None)
@@ -131,7 +131,7 @@ def _record_days(
             context.log_event(dg.AssetMaterialization(context.asset_key, partition=str(day), metadata=metadata))
     if never_landed:
         missing, commands = ", ".join(map(str, never_landed)), "; ".join(backfill_commands(never_landed))
-        raise dg.Failure(f"Never landed: {missing}. Read them first: {commands}", allow_retries=False)
+        raise ExplainedFailure(f"Never landed: {missing}. Read them first: {commands}")
 
 
 PACKAGE = Path(__file__).parents[1]

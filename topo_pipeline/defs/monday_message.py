@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from topo_pipeline.defs import names
+from topo_pipeline.defs.messages import ExplainedFailure
 from topo_pipeline.defs.publish import about, findings, report_key, write_report
 from topo_pipeline.defs.resources import Clock, Warehouse
 from topo_pipeline.settings import Settings
@@ -73,11 +74,12 @@ def _step(name: str, destination_of: "Callable[[Settings, Clock], Destination | 
 
         destination = destination_of(settings, clock)
         if destination is None:  # the settings have changed since the definitions were loaded
-            raise dg.Failure("This destination is no longer configured.", allow_retries=False)
+            raise ExplainedFailure("This destination is no longer configured.")
         try:
             destination.send(message["text"], Path(message["report"]))
         except Undelivered as error:
-            raise dg.Failure(f"Not delivered: {error}.", allow_retries=error.may_retry) from None
+            sentence = f"Not delivered: {error}."
+            raise (dg.Failure if error.may_retry else ExplainedFailure)(sentence) from None
         context.log.info(f"Delivered: {destination.place}")
 
     return send

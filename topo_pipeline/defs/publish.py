@@ -10,7 +10,7 @@ import dagster as dg
 
 from topo_pipeline.defs import names
 from topo_pipeline.defs.activities import list_assets
-from topo_pipeline.defs.messages import as_dagster_failure
+from topo_pipeline.defs.messages import ExplainedFailure, as_dagster_failure
 from topo_pipeline.defs.resources import Clock, Warehouse
 from topo_pipeline.engagement.tables import tables
 from topo_pipeline.report.queries import READS
@@ -86,9 +86,8 @@ def write_report(warehouse: Warehouse, clock: Clock, settings: Settings) -> "Pub
                 organization=settings.organization,
             )
     except OSError as error:
-        raise dg.Failure(
-            f"Could not write the report to {settings.report_dir} (TOPO_REPORT_DIR): {error.strerror}.",
-            allow_retries=False,
+        raise ExplainedFailure(
+            f"Could not write the report to {settings.report_dir} (TOPO_REPORT_DIR): {error.strerror}."
         ) from error
 
 

@@ -130,6 +130,16 @@ def test_a_refused_day_fails_alone_and_the_tables_include_the_others(one_refused
     assert sent_in_tables == sent > 0
 
 
+def test_dagster_shows_of_a_refused_day_its_sentences_and_no_stack_trace(one_refused: tuple[Pipeline, Outcome]) -> None:
+    pipeline, outcome = one_refused
+    [run] = [run for run in pipeline.instance.get_runs() if not run.is_success]
+    [failed] = pipeline.instance.all_logs(run.run_id, dg.DagsterEventType.STEP_FAILURE)
+    error = failed.get_dagster_event().step_failure_data.error
+    assert error is not None
+    assert (error.message,) == outcome.problems
+    assert (error.stack, error.cause, error.context) == ([], None, None)
+
+
 def test_after_a_refused_day_the_activities_and_tables_are_still_checked(
     one_refused: tuple[Pipeline, Outcome],
 ) -> None:
