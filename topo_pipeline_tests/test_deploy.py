@@ -8,23 +8,25 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.scheduler.instigation import InstigatorType, TickStatus
 
 from topo_pipeline.orchestration.instance import opened
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.conftest import CHECKOUT, PATIENCE
 from topo_pipeline_tests.defs.conftest import ACTIVITIES
-from topo_pipeline_tests.orchestration.test_dev import LOG_TAIL, loaded, until
+from topo_pipeline_tests.orchestration.test_dev import LOG_TAIL, until
+from topo_pipeline_tests.orchestration.test_dev import ask as ask_dagster
 from topo_pipeline_tests.orchestration.test_orphaned_runs import prepared
 from topo_pipeline_tests.services.processes import free_ports
 from topo_pipeline_tests.test_definitions import BIN
@@ -46,9 +48,11 @@ from topo_pipeline_tests.warehouse.builders import ask
 if TYPE_CHECKING:
     from topo_pipeline_tests.services.postgres import Database
 
-DEPLOY = CHECKOUT / "deploy"
-SERVICES: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
+DEPLOY, PAGE = CHECKOUT / "deploy", CHECKOUT / "docs" / "deploy.md"
+COMPOSE = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
+SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE)["services"]
 [SERVER] = (entry["grpc_server"] for entry in yaml.safe_load((DEPLOY / "workspace.yaml").read_text())["load_from"])
+NIGHT, AT_NIGHT = "nightly_refresh_schedule", "15 1 * * *"
 STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
 
 
@@ -159,45 +163,64 @@ class Deployment:
 
     folder: Path
     home: Path
-    settings: dict[str, str]  # only the code server has them
-    ports: dict[str, int] = field(default_factory=lambda: dict(zip(("3000", "4000"), free_ports(2), strict=True)))
+    settings: dict[str, dict[str, str]]  # of each code server: no other service has any
+    services: dict[str, Any] = field(default_factory=lambda: SERVICES)
+    servers: list[dict[str, Any]] = field(default_factory=lambda: [SERVER])
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        with_a_port = ["webserver", *(server["host"] for server in self.servers)]
+        self.ports = dict(zip(with_a_port, free_ports(len(with_a_port)), strict=True))
 
     @property
     def graphql(self) -> str:
-        return f"http://127.0.0.1:{self.ports['3000']}/graphql"
+        return f"http://127.0.0.1:{self.ports['webserver']}/graphql"
 
     def start(self, service: str) -> "subprocess.Popen[bytes]":
-        """Start a service with its command in compose.yaml."""
+        """Start a service with its command and its variables in compose.yaml."""
         workspace = self.folder / "workspace.yaml"
-        server = {**SERVER, "host": "127.0.0.1", "port": self.ports["4000"]}
-        workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
-        here = {"0.0.0.0": "127.0.0.1", "/opt/topo_pipeline/workspace.yaml": workspace, **self.ports}  # noqa: S104
-        program, *arguments = [str(here.get(word, word)) for word in SERVICES[service]["command"]]
+        servers = [{**each, "host": "127.0.0.1", "port": self.ports[each["host"]]} for each in self.servers]
+        workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server} for server in servers]}))
+        here: dict[str, object] = {
+            "0.0.0.0": "127.0.0.1", "/opt/topo_pipeline/workspace.yaml": workspace,  # noqa: S104
+            "/dagster/organizations.toml": self.folder / "organizations.toml",
+            **dict.fromkeys(("3000", "4000"), self.ports.get(service)),
+        }  # fmt: skip
+        program, *arguments = [str(here.get(word, word)) for word in self.services[service]["command"]]
+        variables = self.services[service]["environment"].items()
+        ours = {name: str(here.get(value, value)) for name, value in variables if name.startswith("TOPO_")}
         with self.log_of(service).open("ab") as log:
             self.processes[service] = subprocess.Popen(  # noqa: S603
                 # It ends with the tests, even if they are killed.
                 ["setpriv", "--pdeathsig=KILL", BIN / program, *arguments], cwd=self.folder,  # noqa: S607
-                env=environment(self.home, **self.settings if service == "code" else {}),
+                env=environment(self.home, **ours, **self.settings.get(service, {})),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         return self.processes[service]
 
-    def start_code(self) -> None:
-        """Start the code server and wait until it accepts connections, and the webserver has found it."""
-        process = self.start("code")
+    def start_code(self, service: str = "code") -> None:
+        """Start a code server and wait until it accepts connections, and the webserver has found it."""
+        process = self.start(service)
 
         def accepts() -> None:
             if process.poll() is not None:
-                pytest.fail("the code server ended")
+                pytest.fail(f"the code server {service} ended")
             try:
-                socket.create_connection(("127.0.0.1", self.ports["4000"]), timeout=1).close()
+                socket.create_connection(("127.0.0.1", self.ports[service]), timeout=1).close()
             except OSError as error:
-                raise AssertionError("the code server does not accept connections") from error
+                raise AssertionError(f"the code server {service} does not accept connections") from error
 
         until(accepts)
         if "webserver" in self.processes:
-            until(lambda: loaded(self.graphql))
+            until(self.is_loaded)
+
+    def is_loaded(self) -> None:
+        """Require that the webserver has loaded every location."""
+        found = ask_dagster(
+            self.graphql, "{repositoriesOrError {... on RepositoryConnection {nodes {location {name}}}}}"
+        )
+        names = {node["location"]["name"] for node in found["repositoriesOrError"]["nodes"]}
+        assert names == {server["location_name"] for server in self.servers}
 
     def log_of(self, service: str) -> Path:
         return self.folder / f"{service}.log"
@@ -215,14 +238,14 @@ class Deployment:
 
 
 @contextmanager
-def deployed(folder: Path, home: Path, **settings: str) -> Iterator[Deployment]:
-    """Prepare the home and start the code server and the webserver. In the end, kill what runs."""
-    deployment = Deployment(folder, home, settings)
+def deployed(deployment: Deployment) -> Iterator[Deployment]:
+    """Prepare the home and start the code servers and the webserver. In the end, kill what runs."""
     try:
         assert deployment.start("prepare").wait(PATIENCE) == 0
-        deployment.start_code()
+        for server in deployment.servers:
+            deployment.start_code(server["host"])
         deployment.start("webserver")
-        until(lambda: loaded(deployment.graphql))
+        until(deployment.is_loaded)
         yield deployment
     except BaseException as error:
         for service in deployment.processes:
@@ -255,6 +278,11 @@ def leave_a_run_of_another_host(instance: dg.DagsterInstance) -> str:
     return run_id
 
 
+def nights_of(topo: Topo) -> dict[str, str]:
+    """Return the settings with which the daemon catches up on the missed night."""
+    return {"TOPO_TIMEZONE": topo.timezone, "TOPO_LOOKBACK_DAYS": "1", "TOPO_AUTOMATION": "on"}
+
+
 @pytest.mark.full  # smaller, one run without services: the first test
 def test_days_land_while_the_code_server_is_stopped_and_killed_and_the_daemon_is_killed(
     home: Path, tmp_path: Path
@@ -264,12 +292,7 @@ def test_days_land_while_the_code_server_is_stopped_and_killed_and_the_daemon_is
     with (
         serve(topo) as address,
         deployed(
-            tmp_path,
-            home,
-            **settings_of(address, tmp_path),
-            TOPO_TIMEZONE=topo.timezone,
-            TOPO_LOOKBACK_DAYS="1",
-            TOPO_AUTOMATION="on",
+            Deployment(tmp_path, home, {"code": {**settings_of(address, tmp_path), **nights_of(topo)}})
         ) as deployment,
         opened(home) as instance,
     ):
@@ -290,9 +313,9 @@ def _interrupt_everything(topo: PausedTopo, deployment: Deployment, instance: dg
     graphql, elsewhere = deployment.graphql, leave_a_run_of_another_host(instance)
 
     # The daemon catches up on the missed night.
-    store_schedule_state(instance, "nightly_refresh_schedule", "15 1 * * *", topo.midnight(1) + DAY / 2)
+    store_schedule_state(instance, NIGHT, AT_NIGHT, topo.midnight(1) + DAY / 2)
     deployment.start("daemon")
-    _, night = until(lambda: launched_by(graphql, "nightly_refresh_schedule"))
+    _, night = until(lambda: launched_by(graphql, NIGHT))
     assert (night["status"], days_of(night)) == ("SUCCESS", (str(topo.day(2)), str(topo.day(1))))
 
     # An update: the daemon stops, and the code server waits for its run.
@@ -331,3 +354,112 @@ def _interrupt_everything(topo: PausedTopo, deployment: Deployment, instance: dg
     deployment.start("daemon")
     until(lambda: backfilled(graphql, third))
     assert ended(graphql, run_of(instance, third))["status"] == "SUCCESS"
+
+
+def of_several() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the services and the entries of the workspace file, after the steps of the page for two organizations."""
+    [section] = re.findall(r"## Several organizations\n(.*?)\n## ", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(r"```yaml\n(.*?)    ```", section, re.DOTALL)
+    code, prepare, depends_on, workspace = (re.sub("^    ", "", block, flags=re.MULTILINE) for block in blocks)
+    text = COMPOSE.replace("    depends_on:\n      code: {condition: service_healthy}\n", depends_on)
+    for name, block in {"code": code, "prepare": prepare}.items():
+        text = re.sub(
+            rf"^  {name}:\n.*?\n\n", lambda _, block=block: f"{block}\n", text, flags=re.DOTALL | re.MULTILINE
+        )
+    servers = [entry["grpc_server"] for entry in yaml.safe_load(workspace)["load_from"]]
+    return yaml.safe_load(text)["services"], servers
+
+
+def test_the_steps_for_several_organizations_agree_with_each_other_and_with_the_files() -> None:
+    services, servers = of_several()
+    names = [server["location_name"] for server in servers]
+    assert services.keys() - SERVICES.keys() == set(names)
+    assert SERVICES.keys() - services.keys() == {"code"}
+    for server in servers:
+        service, name = services[server["host"]], server["location_name"]
+        expected_command = SERVICES["code"]["command"]
+        expected_command = [{"topo_pipeline": name}.get(word, word) for word in expected_command]
+        at = expected_command.index("topo_pipeline.definitions")
+        assert service["command"] == [
+            *expected_command[:at],
+            "topo_pipeline.locations",
+            "--attribute",
+            name,
+            *expected_command[at + 1 :],
+        ]
+        assert service["command"][-1] == str(server["port"])
+        assert (service["hostname"], service["environment"]["TOPO_ORGANIZATION"]) == (server["host"], name)
+        assert service["env_file"] == [".env", f"{name}.env"]
+        alike = ("stop_grace_period", "restart", "init", "depends_on", "image")
+        assert [service[key] for key in alike] == [SERVICES["code"][key] for key in alike]
+    for service in (*names, "prepare"):
+        file = services[service]["environment"]["TOPO_ORGANIZATIONS"]
+        mounted = [mount.split(":")[1] for mount in services[service]["volumes"]]
+        assert mounted[-1] == file
+        usual = SERVICES["prepare" if service == "prepare" else "code"]
+        assert services[service]["volumes"][:-1] == usual["volumes"]
+        assert services[service]["environment"].items() > usual["environment"].items()
+    for service in ("webserver", "daemon"):
+        assert services[service]["depends_on"] == {name: {"condition": "service_started"} for name in names}
+
+
+def an_agency(folder: Path, addresses: dict[str, str], topo: Topo) -> dict[str, dict[str, str]]:
+    """Write organizations.toml, and return the settings of each code server. Each has only its own key."""
+    settings, tables = {}, ""
+    for name, address in addresses.items():
+        key = f"{name.upper()}_TOPO_API_KEY"
+        tables += f'[{name}]\napi_key_variable = "{key}"\napi_url = "{address}/v1"\n'
+        common = settings_of(address, folder)
+        settings[name] = {key: common.pop("TOPO_API_KEY"), **common, **nights_of(topo)}
+    (folder / "organizations.toml").write_text(tables)
+    return settings
+
+
+def forget_the_night(instance: dg.DagsterInstance, topo: Topo, organizations: Iterable[str]) -> None:
+    """Leave what a daemon leaves that was stopped before the night began."""
+    for run in nights(instance):
+        instance.delete_run(run.run_id)
+    for state in instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE):
+        if state.instigator_name == NIGHT:
+            origin = state.instigator_origin_id, state.selector_id
+            instance.purge_ticks(*origin, before=datetime.now(UTC).timestamp(), tick_statuses=[*TickStatus])
+            instance.delete_instigator_state(*origin)
+    for name in organizations:
+        store_schedule_state(instance, NIGHT, AT_NIGHT, topo.midnight(1) + DAY / 2, location=name)
+
+
+def nights(instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:
+    return instance.get_runs(dg.RunsFilter(tags={"dagster/schedule_name": NIGHT}))
+
+
+@pytest.mark.full  # smaller: the test above, and those of several organizations in one process
+def test_the_night_of_one_organization_runs_while_the_code_server_of_the_other_is_stopped(
+    home: Path, tmp_path: Path
+) -> None:
+    topo = Topo()
+    services, servers = of_several()
+    names = [server["location_name"] for server in servers]
+    with ExitStack() as stack:
+        addresses = {name: stack.enter_context(serve(Topo())) for name in names}
+        settings = an_agency(tmp_path, addresses, topo)
+        deployment = stack.enter_context(deployed(Deployment(tmp_path, home, settings, services, servers)))
+        instance = stack.enter_context(opened(home))
+
+        def have_run(*organizations: str) -> None:
+            """Require that the night of these, and of no other, has succeeded."""
+            ended = [(run.tags["organization"], run.status) for run in nights(instance)]
+            assert sorted(ended) == sorted((name, dg.DagsterRunStatus.SUCCESS) for name in organizations)
+
+        forget_the_night(instance, topo, names)
+        deployment.start("daemon")
+        until(lambda: have_run(*names))
+        for name in names:
+            assert landed(Warehouse(str(tmp_path / f"{name}.duckdb"))) >= {topo.day(1), topo.day(2)}
+
+        stopped, other = names
+        assert [deployment.stop(service) for service in ("daemon", stopped)] == [0, 0]
+        forget_the_night(instance, topo, names)
+        deployment.start("daemon")
+        until(lambda: have_run(other))
+        deployment.start_code(stopped)
+        until(lambda: have_run(*names))

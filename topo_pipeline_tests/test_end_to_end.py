@@ -150,11 +150,13 @@ def leave_a_killed_run(instance: dg.DagsterInstance) -> str:
     return run_id
 
 
-def store_schedule_state(instance: dg.DagsterInstance, schedule: str, cron: str, at: datetime) -> None:
+def store_schedule_state(
+    instance: dg.DagsterInstance, schedule: str, cron: str, at: datetime, location: str = "topo_pipeline"
+) -> None:
     """Store the state that a daemon leaves if its last tick of this schedule was at `at`."""
     target = LoadableTargetOrigin(executable_path=sys.executable, module_name="topo_pipeline.definitions")
-    location = ManagedGrpcPythonEnvCodeLocationOrigin(target, "topo_pipeline")
-    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), schedule)
+    place = ManagedGrpcPythonEnvCodeLocationOrigin(target, location)
+    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(place, "__repository__"), schedule)
     data = ScheduleInstigatorData(cron, at.timestamp())
     instance.add_instigator_state(
         InstigatorState(origin, InstigatorType.SCHEDULE, InstigatorStatus.DECLARED_IN_CODE, data)
