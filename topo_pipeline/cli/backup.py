@@ -1,5 +1,6 @@
 """The commands `backup` and `restore`."""
 
+import shlex
 import uuid
 from contextlib import suppress
 from datetime import date, timedelta
@@ -9,7 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from topo_pipeline.cli import arguments
-from topo_pipeline.cli.console import err, fail, get_settings, now, out, relative, report_errors
+from topo_pipeline.cli.console import (
+    PATIENCE,
+    err,
+    fail,
+    get_settings,
+    now,
+    out,
+    print_warning,
+    program,
+    quiet,
+    relative,
+    report_errors,
+)
 from topo_pipeline.cli.signals import undone_by_signals
 
 if TYPE_CHECKING:
@@ -67,8 +80,8 @@ def _restore(settings: "Settings", warehouse: "Warehouse", file: Path, *, yes: b
 
     chosen = file.absolute()
     about = backups.look(chosen)
-    if about.organization_id and (owner := _other_owner(settings, about.organization_id)):
-        fail(f"{file} is a backup of {owner}, not of {settings.organization}. Nothing was changed.")
+    if about.organization_id:
+        _refuse_another_organization(settings, file, about.organization_id)
     _require_no_runs(settings)
     if not yes:
         arguments.confirm(f"Restore {file} ({_until(about.last_day)}) as {relative(warehouse.name)}?", "restored")
@@ -84,18 +97,56 @@ def _restore(settings: "Settings", warehouse: "Warehouse", file: Path, *, yes: b
     _report(restored, relative(warehouse.name))
 
 
-def _other_owner(settings: "Settings", organization_id: uuid.UUID) -> str | None:
-    """Return which of the other organizations has a warehouse with this id."""
-    from topo_pipeline.settings import SettingsError, of_organizations
+def _refuse_another_organization(settings: "Settings", file: Path, organization_id: uuid.UUID) -> None:
+    """Exit if the backup is known to be of another organization than the settings."""
+    from topo_pipeline.settings import Settings, of_organizations
+
+    held = _organization_of(settings)
+    own = held or _owner_of_key(settings)
+    if own == organization_id:
+        return
+    others = {name: each for name, each in (of_organizations() or {}).items() if isinstance(each, Settings)}
+    others.pop(settings.organization or "", None)
+    for name, other in others.items():
+        if (_organization_of(other) or _owner_of_key(other)) == organization_id:
+            command = shlex.join(["--organization", name, "restore", str(file)])
+            fail(
+                f"{file} is a backup of {name}, not of {settings.organization}. Nothing was changed."
+                f" To restore it: {program()} {command}"
+            )
+    key = settings.key_variable
+    if own is None:
+        print_warning(
+            f"It is unknown whether {file} is of this organization: there is no warehouse to compare it with, and Topo"
+            f" did not say whose key {key} is."
+        )
+    elif held is None:
+        fail(
+            f"{file} is a backup of organization {organization_id}, but {key} is a key of organization {own}."
+            f" Nothing was changed. To restore it, set {key} to a key of its organization."
+        )
+
+
+def _organization_of(settings: "Settings") -> uuid.UUID | None:
+    """Return the organization whose activities the warehouse holds, if it can be read."""
+    from topo_pipeline.maintenance.copies import about_of
     from topo_pipeline.warehouse.connection import Warehouse
     from topo_pipeline.warehouse.errors import WarehouseError
-    from topo_pipeline.warehouse.workspace import organization_of
 
-    for name, other in (of_organizations() or {}).items():
-        if name != settings.organization and not isinstance(other, SettingsError):
-            with suppress(WarehouseError), Warehouse.of(other).reader() as connection:  # some have none yet
-                if organization_of(connection) == organization_id:
-                    return name
+    with suppress(WarehouseError), Warehouse.of(settings, wait_seconds=PATIENCE).any_schema_reader() as connection:
+        return about_of(connection).organization_id
+    return None
+
+
+def _owner_of_key(settings: "Settings") -> uuid.UUID | None:
+    """Return the organization that the key belongs to, if Topo says."""
+    from topo_pipeline.defs.resources import Topo
+    from topo_pipeline.ingest.session import owner_of_key
+    from topo_pipeline.settings import SettingsError
+    from topo_pipeline.topo_api.errors import TopoError
+
+    with quiet(), suppress(SettingsError, TopoError):
+        return owner_of_key(Topo(settings, now).client)
     return None
 
 

@@ -90,6 +90,17 @@ def begin(client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, time
             bind_organization(connection, organization_id)
 
 
+def owner_of_key(connect: Callable[[], TopoClient]) -> uuid.UUID | None:
+    """Return the organization that the key belongs to, or None if Topo does not say.
+
+    Raises:
+        TopoError: the key is refused.
+    """
+    with connected(connect) as (client, portal):
+        me = portal.call(client.me)
+    return _uuid(me.organization_id) if me else None
+
+
 def _compare_clocks(response: ResponseInfo | None, now: datetime) -> None:
     if response is None or response.clock_ahead is None or abs(response.clock_ahead) < CLOCKS_APART:
         return

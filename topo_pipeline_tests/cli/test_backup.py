@@ -4,7 +4,10 @@ import os
 import shutil
 import signal
 import sys
-from datetime import date
+import tomllib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,9 @@ from topo_pipeline.cli import arguments
 from topo_pipeline.defs.run_maintenance import owner_tag
 from topo_pipeline.maintenance import backups
 from topo_pipeline.orchestration.instance import prepare
+from topo_pipeline.sandbox.app import create_app
+from topo_pipeline.sandbox.server import serve
+from topo_pipeline.sandbox.world import World
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.cli.conftest import ROWS, environment_of, files_in, running, workspace
 from topo_pipeline_tests.command_line import answer, assert_one_sentence, run
@@ -201,14 +207,63 @@ app(["backup", "b.duckdb"])
     assert (folder / "b.duckdb").exists()
 
 
-def test_a_backup_of_another_organization_is_not_restored(folder: Path) -> None:
-    (folder / "data" / "topo.duckdb").rename(folder / "data" / "acme.duckdb")
-    with Warehouse(str(folder / "data" / "acme.duckdb")).transaction() as connection:
-        connection.execute("UPDATE topo.workspace SET organization_id = uuid()")
-    tables = (f'[{name}]\napi_key_variable = "{name.upper()}_KEY"\n' for name in ("acme", "globex"))
-    (folder / "organizations.toml").write_text("".join(tables))
-    assert answer(folder, "--organization", "acme", "backup", "saved.duckdb").returncode == 0
-    refused = answer(folder, "--organization", "globex", "restore", "saved.duckdb", "--yes")
-    assert_one_sentence(refused, "saved.duckdb is a backup of acme, not of globex. Nothing was changed.")
-    assert not (folder / "data" / "globex.duckdb").exists()
-    assert answer(folder, "--organization", "acme", "restore", "saved.duckdb", "--yes").returncode == 0
+NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
+ACME, GLOBEX = World(11), World(12)
+
+
+@pytest.fixture(scope="module")
+def addresses() -> Iterator[dict[str, str]]:
+    """The address of a Topo for each of two organizations, at which `topo_of_NAME` is the key."""
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(serve(create_app(world, api_key=f"topo_of_{name}", now=lambda: NOW)))
+            for name, world in {"acme": ACME, "globex": GLOBEX}.items()
+        }
+
+
+@pytest.fixture
+def agency(folder: Path, addresses: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with organizations.toml, and a backup of acme, which has no warehouse any more. Nor has globex."""
+    tables = ""
+    for name, address in addresses.items():
+        tables += f'[{name}]\napi_key_variable = "{name.upper()}_KEY"\napi_url = "{address}/v1"\n'
+        monkeypatch.setenv(f"{name.upper()}_KEY", f"topo_of_{name}")
+    (folder / "organizations.toml").write_text(tables)
+    backed_up = folder / "saved.duckdb"
+    (folder / "data" / "topo.duckdb").rename(backed_up)
+    with Warehouse(str(backed_up)).transaction() as connection:
+        connection.execute("UPDATE topo.workspace SET organization_id = ?", [ACME.organization_id])
+    return folder
+
+
+@pytest.mark.parametrize("has_warehouse", [True, False])
+def test_a_backup_of_another_organization_is_not_restored(agency: Path, has_warehouse: bool) -> None:
+    if has_warehouse:
+        shutil.copy(agency / "saved.duckdb", agency / "data" / "acme.duckdb")
+    refused = answer(agency, "--organization", "globex", "restore", "saved.duckdb", "--yes")
+    command = "topo-pipeline --organization acme restore saved.duckdb"
+    assert_one_sentence(
+        refused, f"saved.duckdb is a backup of acme, not of globex. Nothing was changed. To restore it: {command}"
+    )
+    assert not (agency / "data" / "globex.duckdb").exists()
+    assert answer(agency, *command.split()[1:], "--yes").returncode == 0
+    assert (agency / "data" / "acme.duckdb").exists()
+
+
+def test_a_backup_is_not_restored_with_the_key_of_another_organization(agency: Path) -> None:
+    expected = f"saved.duckdb is a backup of organization {ACME.organization_id}, but {{}} is a key of organization"
+    refused = answer(agency, "--organization", "globex", "restore", "saved.duckdb", "--yes", ACME_KEY="topo_revoked")
+    assert_one_sentence(refused, f"{expected.format('GLOBEX_KEY')} {GLOBEX.organization_id}. Nothing was changed.")
+    url = tomllib.loads((agency / "organizations.toml").read_text())["globex"]["api_url"]
+    (agency / "organizations.toml").unlink()
+    of_globex = {"TOPO_API_URL": url, "TOPO_API_KEY": "topo_of_globex"}
+    refused = answer(agency, "restore", "saved.duckdb", "--yes", **of_globex)
+    assert_one_sentence(refused, f"{expected.format('TOPO_API_KEY')} {GLOBEX.organization_id}. Nothing was changed.")
+    assert list((agency / "data").iterdir()) == []
+
+
+def test_a_backup_is_restored_with_a_warning_if_nobody_knows_whose_it_is(agency: Path) -> None:
+    keys = {"ACME_KEY": None, "GLOBEX_KEY": "topo_revoked"}
+    restored = answer(agency, "--organization", "globex", "restore", "saved.duckdb", "--yes", **keys)
+    assert restored.returncode == 0, restored.stderr
+    assert "Topo did not say whose key GLOBEX_KEY is." in restored.stderr
