@@ -5,11 +5,13 @@ arguments, prints results and sets the exit code. The work is done in other pack
 several commands share. A command imports what it needs when it runs, so that `--help` doesn't wait for Dagster.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from topo_pipeline.cli import (
+    arguments,
     backfill,
     backup,
     demo,
@@ -25,8 +27,17 @@ from topo_pipeline.cli import (
     status,
 )
 
+
+class _Commands(TyperGroup):
+    """The commands. Options of one may come before it, and those of all after it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the options that come before the command, wherever they are."""
+        return super().parse_args(ctx, arguments.in_order(args))
+
+
 # Local variables may hold the API key, so tracebacks don't show them.
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_show_locals=False, rich_markup_mode=None)
+app = typer.Typer(cls=_Commands, no_args_is_help=True, pretty_exceptions_show_locals=False, rich_markup_mode=None)
 
 
 def _show_version(is_asked: bool) -> None:

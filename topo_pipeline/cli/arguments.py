@@ -3,6 +3,7 @@
 import re
 import sys
 import uuid
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 import typer
@@ -13,6 +14,27 @@ from topo_pipeline.days import days_between
 _DAYS_AGO = {"today": 0, "yesterday": 1}
 _DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")  # Python also reads 20260301 and 2026-W10-1
 _SPAN = re.compile("([1-9][0-9]{0,3})([dw])")
+
+
+def in_order(words: Sequence[str]) -> list[str]:
+    """Return the words of a command line with `--organization NAME` before the command, and `--demo` after it.
+
+    People write them on either side. What follows `--` is left as it is.
+    """
+    end = words.index("--") if "--" in words else len(words)
+    first, others = list[str](), list[str]()
+    options = iter(words[:end])
+    for word in options:
+        if word == "--organization":
+            if (name := next(options, None)) is None:
+                return [word]  # the parser says that it needs a name
+            first += [word, name]
+        else:
+            (first if word.startswith("--organization=") else others).append(word)
+    others += words[end:]
+    if others[:1] == ["--demo"]:
+        others[:2] = others[1::-1]
+    return first + others
 
 
 def person(text: str) -> uuid.UUID:

@@ -48,3 +48,21 @@ def test_a_date_has_one_spelling(text: str, capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(typer.Exit):
         arguments.day(text)
     assert "is not a date. Use YYYY-MM-DD, today or yesterday." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("status --organization acme --json", "--organization acme status --json"),
+        ("status --organization=acme", "--organization=acme status"),
+        ("--organization acme status", "--organization acme status"),
+        ("--demo status --json", "status --demo --json"),
+        ("--demo --organization acme status", "--organization acme status --demo"),
+        ("explain -- --organization acme", "explain -- --organization acme"),
+        ("--demo", "--demo"),
+        ("status --organization", "--organization"),
+        ("", ""),
+    ],
+)
+def test_options_of_all_commands_may_come_after_one_and_those_of_one_before_it(words: str, expected: str) -> None:
+    assert arguments.in_order(words.split()) == expected.split()
