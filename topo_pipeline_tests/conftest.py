@@ -140,6 +140,7 @@ def _without_organization() -> Iterator[None]:
     """Forget the organization that a command in the test's process has chosen."""
     yield
     commands.organization.set(None)
+    commands.sources.set(None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,6 +1,7 @@
 """organizations.toml: the settings of each organization, and what is wrong with them."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,6 +12,8 @@ import yaml
 from topo_pipeline.cli import dev
 from topo_pipeline.settings import OrganizationError, Settings, SettingsError, choose, get_settings, of_organizations
 from topo_pipeline.templates import workspace
+from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline.warehouse.workspace import bind_timezone
 from topo_pipeline_tests.command_line import answer, assert_one_sentence
 from topo_pipeline_tests.test_settings import bare  # noqa: F401 - a fixture
 
@@ -135,6 +138,16 @@ def test_what_is_wrong_with_a_table_is_one_sentence_that_names_the_file(
     assert said.startswith(f"{tmp_path / 'organizations.toml'}, ")
     assert expected in said
     assert "topo_x" not in said
+
+
+def test_settings_that_belong_together_are_named_as_the_table_names_them(
+    bare: pytest.MonkeyPatch,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    bare.setenv("ACME_MAIL", "smtp://mail.example.com")
+    table = '[acme]\napi_key_variable = "A"\nreport_mail_to = "ada@example.com"\nsmtp_url_variable = "ACME_MAIL"\n'
+    expected = "[acme]: ACME_MAIL, report_mail_to of acme and report_mail_from of acme must be set together."
+    assert problem(tmp_path, table).endswith(expected)
 
 
 def test_a_table_without_a_key_variable_is_refused(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:  # noqa: F811
@@ -285,6 +298,17 @@ def test_a_command_without_an_organization_says_how_to_choose_one(agency: Path) 
     assert done.returncode == 2
 
 
+def test_the_organization_may_come_after_the_command(agency: Path) -> None:
+    for words in (
+        ("status", "--organization", "acme"),
+        ("status", "--json", "--organization=acme"),
+        ("explain", "--organization", "acme", "A sequence"),
+    ):
+        assert_one_sentence(answer(agency, *words), "data/acme.duckdb yet.")
+    done = answer(agency, "status", "--organization")
+    assert "requires an argument" in done.stderr
+
+
 @pytest.mark.parametrize("command", ["status", "doctor", "report", "explain x"])
 def test_a_command_for_an_organization_that_cannot_be_used_does_nothing_else(agency: Path, command: str) -> None:
     done = answer(agency, "--organization", "initech", *command.split())
@@ -305,8 +329,60 @@ def test_the_list_shows_each_and_fails_if_one_cannot_be_used(agency: Path) -> No
     assert "topo_of_acme" not in shown.stdout + shown.stderr + done.stdout
 
 
+@pytest.fixture
+def in_paris(agency: Path) -> Path:
+    """The warehouse of acme has days of Europe/Paris, and the table says nothing about it."""
+    with Warehouse(str(agency / "data" / "acme.duckdb")).transaction() as connection:
+        bind_timezone(connection, "Europe/Paris", now=datetime(2026, 3, 1, tzinfo=UTC))
+    return agency
+
+
+def test_doctor_names_the_keys_of_the_table_for_another_time_zone(in_paris: Path) -> None:
+    own = {"ACME_KEY": "topo_of_acme", "TOPO_TIMEZONE": None}
+    expected = (
+        "but timezone of acme in organizations.toml is UTC.",
+        "Set timezone = 'Europe/Paris' for acme in organizations.toml, or set warehouse of acme to another file.",
+    )
+    shown = answer(in_paris, "--organization", "acme", "doctor", **own).stdout
+    assert all(words in shown for words in expected), shown
+    found = json.loads(answer(in_paris, "--organization", "acme", "doctor", "--json", **own).stdout)["findings"]
+    [finding] = [each for each in found if each["check"] == "warehouse"]
+    assert (finding["found"].endswith(expected[0]), finding["do"]) == (True, expected[1])
+    shown = answer(in_paris, "doctor", TOPO_ORGANIZATION="acme", **own | {"TOPO_TIMEZONE": "UTC"}).stdout
+    assert "but TOPO_TIMEZONE is UTC. Set timezone = 'Europe/Paris' for acme in organizations.toml" in shown
+
+
+def test_an_early_day_names_the_key_of_the_table(agency: Path) -> None:
+    with (agency / "organizations.toml").open("a") as file:
+        file.write('[late]\napi_key_variable = "L"\nstart_date = 2026-03-01\n')
+    done = answer(agency, "--organization", "late", "backfill", "2026-02-01", L="topo_of_late")
+    assert_one_sentence(
+        done,
+        "2026-02-01 is before start_date of late in organizations.toml (2026-03-01).",
+        "To read it, set start_date = 2026-02-01 for late or earlier.",
+    )
+
+
+def test_in_a_pipe_the_list_is_plain_text_with_a_line_for_each(agency: Path) -> None:
+    lines = answer(agency, "organizations").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["Organization", "acme", "globex", "initech"]
+    assert all(character.isascii() or character == "–" for line in lines for character in line)
+
+
+def test_write_that_fails_fails(agency: Path) -> None:
+    (agency / "workspace.yaml").mkdir()
+    done = answer(agency, "organizations", "--write", ACME_KEY="topo_of_acme", GLOBEX_KEY="topo_of_globex")
+    assert_one_sentence(done, "workspace.yaml")
+
+
 def test_write_writes_a_workspace_file_with_a_location_for_each(agency: Path) -> None:
-    answer(agency, "organizations", "--write")
+    done = answer(agency, "organizations", "--write", ACME_KEY="topo_of_acme")
+    assert done.returncode == 0, done.stderr
+    warned = [line.split(maxsplit=1) for line in done.stderr.splitlines()]
+    expected = "is in the file too, but can't be read from Topo yet."
+    assert [(name, text[: len(expected)]) for name, text in warned] == [("globex", expected), ("initech", expected)]
+    assert "GLOBEX_KEY is not set." in warned[0][1]
+    assert "[initech]: api_key_variable must be the name of a variable" in warned[1][1]
     text = (agency / "workspace.yaml").read_text()
     assert [line.split()[-1] for line in text.splitlines() if "location_name" in line] == [
         '"acme"', '"globex"', '"initech"'

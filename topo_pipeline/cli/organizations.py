@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import rich.box
 import typer
 from rich.markup import escape
 from rich.table import Table
@@ -48,7 +49,8 @@ def organizations(
 ) -> None:
     """List the organizations in organizations.toml, and how far each has been read.
 
-    Exits with 1 if the settings of one can't be used, or its key is not set.
+    Exits with 1 if the settings of one can't be used, or its key is not set. With --write, that is a warning: the files
+    have a code location for it too, which reports what is wrong, and stops no other.
 
     \b
     Examples:
@@ -56,7 +58,7 @@ def organizations(
       topo-pipeline organizations --write
     """
     with report_errors(), quiet():
-        from topo_pipeline.settings import SettingsError, base_settings, of_organizations
+        from topo_pipeline.settings import base_settings, of_organizations
 
         base = base_settings()
         file, found = base.organizations_file, of_organizations(base)
@@ -81,8 +83,18 @@ def organizations(
         _show(listed)
         if write:
             _say(f"Written: {relative(str(target))}. Dagster's own commands use it: dagster dev -w workspace.yaml")
-    if any(isinstance(settings, SettingsError) or settings.api_key is None for settings in found.values()):
+    unusable = [each for each in listed if not _can_be_read(found[each.name])]
+    if write:
+        for each in unusable:
+            print_warning(f"{each.name} is in the file too, but can't be read from Topo yet. {each.status}")
+    elif unusable:
         raise typer.Exit(1)
+
+
+def _can_be_read(settings: "Settings | SettingsError") -> bool:
+    from topo_pipeline.settings import Settings
+
+    return isinstance(settings, Settings) and settings.api_key is not None
 
 
 def _unused_warehouse(base: "Settings", found: "Iterable[Settings | SettingsError]") -> str | None:
@@ -123,7 +135,9 @@ def _sentences(settings: "Settings", status: str) -> str:
 
 
 def _show(listed: list[_Organization]) -> None:
-    table = Table("Organization", "Complete up to", "Activities", "Status")
+    table = Table(box=rich.box.SIMPLE_HEAD if out.is_terminal else None)
+    for heading in ("Organization", "Complete up to", "Activities", "Status"):
+        table.add_column(heading, no_wrap=heading != "Status")
     for each in listed:
         row: list[Any] = [each.name, each.complete or "–", "–" if each.activities is None else f"{each.activities:,}"]
         table.add_row(*row, escape(each.status))

@@ -1,18 +1,80 @@
-"""Commands in texts, which people paste: with the organization that this process or run works on."""
+"""Commands and settings in texts, as the organization that this process or run works on needs them.
+
+Texts name a setting by its variable, such as `TOPO_TIMEZONE`. With several organizations it is a key of a table.
+"""
 
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
-
-organization: ContextVar[str | None] = ContextVar("organization", default=None)
-"""The organization that was chosen, if there are several."""
+from dataclasses import dataclass
+from itertools import chain, repeat
 
 # Those that work on one organization.
 _COMMAND = re.compile(
     r"\btopo-pipeline (?=(?:backfill|backup|compare|doctor|explain|export|forget|report|restore|sequences|status)\b)"
 )
+_SETTING = re.compile(r"(\b[Ss]et )?\b(TOPO_[A-Z_]*[A-Z])(?:=(\S*[^\s.,;:)]))?")
+_BARE = re.compile(r"[0-9.]+|\d{4}-\d\d-\d\d|true|false")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where an organization's settings come from."""
+
+    organization: str
+    file: str
+    keys: Mapping[str, str]  # the key in the organization's table that sets what a variable sets for all
+    variables: Mapping[str, str]  # the variable of which each setting is taken, by the one that sets it for all
+
+    def named(self, text: str, *, names_file: bool = False) -> str:
+        """Return the text with each setting named by its source, or by its key where the text says to set it.
+
+        The file is named once, unless the text already names it.
+        """
+        where = chain([] if names_file else [f"{self.organization} in {self.file}"], repeat(self.organization))
+
+        def name(found: re.Match[str]) -> str:
+            verb, variable, value = found.groups()
+            if variable not in self.keys:
+                return found[0]
+            source = self.variables.get(variable)
+            if source is None or (
+                source == variable and (verb or value)
+            ):  # another value there would change it for all
+                key, of = self.keys[variable], next(where)
+                shown = f"{key} of {of}" if value is None else f"{key} = {_toml(value)} for {of}"
+            else:
+                shown = source if value is None else f"{source}={value}"
+            return f"{verb or ''}{shown}"
+
+        return _SETTING.sub(name, text)
+
+
+organization: ContextVar[str | None] = ContextVar("organization", default=None)
+"""The organization that was chosen, if there are several, and that a command has to name."""
+sources: ContextVar[Sources | None] = ContextVar("sources", default=None)
+"""Where the settings of the organization come from, if there are several."""
+
+
+@contextmanager
+def written_for(name: str | None, its_sources: Sources | None) -> Iterator[None]:
+    """Write texts for this organization."""
+    before = organization.set(name), sources.set(its_sources)
+    try:
+        yield
+    finally:
+        organization.reset(before[0])
+        sources.reset(before[1])
 
 
 def pasteable(text: str) -> str:
-    """Return the text with the organization in each command."""
-    chosen = organization.get()
-    return _COMMAND.sub(f"topo-pipeline --organization {chosen} ", text) if chosen else text
+    """Return the text with the organization in each command, and with its own name of each setting."""
+    chosen, known = organization.get(), sources.get()
+    if chosen:
+        text = _COMMAND.sub(f"topo-pipeline --organization {chosen} ", text)
+    return known.named(text) if known else text
+
+
+def _toml(value: str) -> str:
+    return value if _BARE.fullmatch(value) else f"'{value}'"

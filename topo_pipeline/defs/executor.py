@@ -72,11 +72,8 @@ class _Executor(dg.Executor):
         context = PlanOrchestrationContext(
             data, plan_context.log, self, plan_context.output_capture, plan_context.resume_from_failure
         )
-        before = commands.organization.set(self._settings.organization)
-        try:
+        with commands.written_for(self._settings.organization, self._settings.sources):
             yield from self._inner.execute(context, context.execution_plan)
-        finally:
-            commands.organization.reset(before)
 
 
 def one_process(settings: Settings) -> dg.ExecutorDefinition:

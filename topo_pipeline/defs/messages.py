@@ -14,7 +14,7 @@ import dagster as dg
 from dagster._core.errors import DagsterUserCodeProcessError
 from dagster_shared.error import SerializableErrorInfo
 
-from topo_pipeline.common.commands import pasteable
+from topo_pipeline.common.commands import pasteable, written_for
 from topo_pipeline.common.text import counted, first_line, one_line
 from topo_pipeline.days import Day, backfill_commands, format_days
 from topo_pipeline.settings import SettingsError
@@ -55,15 +55,22 @@ def as_dagster_failure() -> Iterator[None]:
         raise ExplainedFailure(pasteable(str(error))) from error
 
 
-def skip_on_error(evaluate: Callable[_P, _T]) -> Callable[_P, _T | dg.SkipReason]:
-    """Turn errors such as a missing key or no answer from Topo into a skipped tick. The next tick is the retry."""
+def tick(evaluate: Callable[_P, _T]) -> Callable[_P, _T | dg.SkipReason]:
+    """Turn errors such as a missing key or no answer from Topo into a skipped tick. The next tick is the retry.
+
+    The reason of a skipped tick names commands and settings as its organization needs them.
+    """
 
     @wraps(evaluate)
     def evaluated(*args: _P.args, **kwargs: _P.kwargs) -> _T | dg.SkipReason:
-        try:
-            return evaluate(*args, **kwargs)
-        except (SettingsError, TopoError) as error:
-            return dg.SkipReason(str(error))
+        resources: Any = kwargs
+        settings = resources["settings"] if "settings" in resources else resources["topo"].settings
+        with written_for(settings.organization, settings.sources):
+            try:
+                result = evaluate(*args, **kwargs)
+            except (SettingsError, TopoError) as error:
+                return dg.SkipReason(pasteable(str(error)))
+            return dg.SkipReason(pasteable(result.skip_message or "")) if isinstance(result, dg.SkipReason) else result
 
     return evaluated
 

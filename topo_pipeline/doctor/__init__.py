@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
+from topo_pipeline.common.commands import pasteable
 from topo_pipeline.common.text import first_line
 from topo_pipeline.doctor import api, api_contract, delivery, environment, home, landed, permissions, targets
 from topo_pipeline.doctor.finding import Finding, problem
@@ -42,7 +43,7 @@ def examine(clock: Callable[[], datetime]) -> list[Finding]:
         # To read a day into a new warehouse would be the wrong advice: the old one is lost or looked for elsewhere.
         do = "Days have landed before: see the finding 'records' below first."
         findings = [replace(finding, do=do) if finding.check == "warehouse" else finding for finding in findings]
-    return [_without_key(finding, settings) for finding in findings]
+    return [_for_people(finding, settings) for finding in findings]
 
 
 def _exists(warehouse: Warehouse) -> bool:
@@ -61,7 +62,11 @@ def _run_check(check: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Fi
         yield problem(check, f"The check failed: {type(error).__name__}: {first_line(error)}.", do)
 
 
-def _without_key(finding: Finding, settings: Settings) -> Finding:
-    """Return the finding without the API key, which a quoted error might contain."""
+def _for_people(finding: Finding, settings: Settings) -> Finding:
+    """Return the finding with commands and settings as they are used here, and without the API key.
+
+    A quoted error might contain the key.
+    """
     key = settings.api_key.get_secret_value() if settings.api_key else ""
-    return replace(finding, found=finding.found.replace(key, "[key]")) if key else finding
+    found = finding.found.replace(key, "[key]") if key else finding.found
+    return replace(finding, found=pasteable(found), do=pasteable(finding.do))

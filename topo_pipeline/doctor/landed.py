@@ -48,7 +48,7 @@ def _whose(settings: Settings, name: str, bound: tuple[str | None, str | None], 
     organization, timezone = bound
     if timezone not in {None, settings.timezone}:
         found = f"The warehouse's days are in {timezone}, but TOPO_TIMEZONE is {settings.timezone}."
-        return problem("warehouse", found, f"Set TOPO_TIMEZONE={timezone}, or TOPO_WAREHOUSE to another file.")
+        return problem("warehouse", found, f"Set TOPO_TIMEZONE={timezone}, or set TOPO_WAREHOUSE to another file.")
     if organization and organization_id and organization != organization_id.lower():
         found = f"The warehouse holds organization {organization}, but the key belongs to {organization_id}."
         return problem("warehouse", found, f"Use a key of {organization}, or set TOPO_WAREHOUSE to another file.")

@@ -71,6 +71,7 @@ def get_settings() -> Settings:
         SettingsError: a setting has an invalid value, or an organization must be chosen.
     """
     base = base_settings()
+    commands.sources.set(None)
     if (found := of_organizations(base)) is None:
         if base.organization:
             raise OrganizationError("There is no organizations.toml in this folder, so no organization can be chosen.")
@@ -83,6 +84,7 @@ def get_settings() -> Settings:
     )
     if isinstance(chosen, SettingsError):
         raise chosen
+    commands.sources.set(chosen.sources)
     return chosen
 
 
@@ -105,7 +107,9 @@ def of_organizations(base: Settings | None = None) -> dict[str, Settings | Setti
         try:
             found[name] = organizations.build(name, table, base, values)
         except ValidationError as error:
-            found[name] = _invalid(base, name, "; ".join(_sentence(dict(each), table) for each in error.errors()))
+            sentences = "; ".join(_sentence(dict(each), table) for each in error.errors())
+            sources = organizations.sources_of(name, table, base)
+            found[name] = _invalid(base, name, sources.named(sentences, names_file=True))
         except ValueError as error:
             found[name] = _invalid(base, name, str(error))
     usable = {name: settings for name, settings in found.items() if isinstance(settings, Settings)}

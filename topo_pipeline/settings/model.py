@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from topo_pipeline.common.commands import Sources
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules, read_rules
 from topo_pipeline.settings import values
 from topo_pipeline.settings.environment import variables
@@ -92,6 +93,11 @@ class Settings(BaseSettings):
     def key_variable(self) -> str:
         """The variable that holds the API key."""
         return "TOPO_API_KEY"
+
+    @property
+    def sources(self) -> Sources | None:
+        """Where the settings come from, if that is not the variables of the same name."""
+        return None
 
     @property
     def is_lake(self) -> bool:

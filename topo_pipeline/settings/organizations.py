@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import PrivateAttr
 
+from topo_pipeline.common.commands import Sources
 from topo_pipeline.settings.model import Settings
 from topo_pipeline.settings.values import LAKE, SHARED_LAKE
 
@@ -36,16 +37,22 @@ class Organization(Settings):
     """The settings of one of several organizations."""
 
     _key_variable: str = PrivateAttr()
+    _sources: Sources = PrivateAttr()
 
-    def __init__(self, key_variable: str, **values: Any) -> None:
+    def __init__(self, key_variable: str, sources: Sources, **values: Any) -> None:
         """Take the values, and the rest from the environment."""
         super().__init__(**values)
-        self._key_variable = key_variable
+        self._key_variable, self._sources = key_variable, sources
 
     @property
     def key_variable(self) -> str:
         """The variable that holds the API key."""
         return self._key_variable
+
+    @property
+    def sources(self) -> Sources:
+        """Where the settings come from."""
+        return self._sources
 
 
 def read(file: Path) -> Tables:
@@ -93,9 +100,23 @@ def build(name: str, table: Mapping[str, Any], base: Settings, variables: Mappin
     aliases = {key: Settings.model_fields[field].validation_alias or field for key, field in _FIELDS.items()}
     return Organization(
         table["api_key_variable"],
+        sources_of(name, table, base),
         organization=name,
         **{str(aliases[key]): value for key, value in values.items()},
     )
+
+
+def sources_of(name: str, table: Mapping[str, Any], base: Settings) -> Sources:
+    """Return where the settings of an organization come from: its table, or variables."""
+    keys, variables = dict[str, str](), dict[str, str]()
+    for key, field in _FIELDS.items():
+        variable = str(Settings.model_fields[field].validation_alias or f"TOPO_{field.upper()}")
+        keys[variable] = f"{key}{_VARIABLE}" if key in _SECRETS else key
+        if f"{key}{_VARIABLE}" in table:
+            variables[variable] = str(table[f"{key}{_VARIABLE}"])
+        elif key not in table and key not in _OWN and field in base.model_fields_set:
+            variables[variable] = variable
+    return Sources(name, base.organizations_file.name if base.organizations_file else "", keys, variables)
 
 
 def _given(table: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[tuple[str, Any]]:

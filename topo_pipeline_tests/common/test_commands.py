@@ -1,10 +1,10 @@
-"""Commands in texts have the organization that was chosen."""
+"""Commands and settings in texts are those of the organization that was chosen."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from topo_pipeline.common.commands import organization, pasteable
+from topo_pipeline.common.commands import Sources, organization, pasteable, sources, written_for
 from topo_pipeline_tests.test_docs import COMMANDS
 
 OF_ALL = {"demo", "dev", "init", "organizations", "sandbox"}
@@ -34,3 +34,31 @@ def test_the_organization_is_in_each_command_that_works_on_one(command: str) -> 
 )
 def test_other_words_and_complete_commands_stay_as_they_are(text: str) -> None:
     assert pasteable(text) == text
+
+
+OF_ACME = Sources(
+    "acme",
+    "organizations.toml",
+    keys={"TOPO_TIMEZONE": "timezone", "TOPO_WAREHOUSE": "warehouse", "TOPO_SMTP_URL": "smtp_url_variable"},
+    variables={"TOPO_SMTP_URL": "ACME_MAIL", "TOPO_WAREHOUSE": "TOPO_WAREHOUSE"},
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("TOPO_TIMEZONE is UTC.", "timezone of acme in organizations.toml is UTC."),
+        ("Set TOPO_TIMEZONE=Europe/Paris, now.", "Set timezone = 'Europe/Paris' for acme in organizations.toml, now."),
+        ("set TOPO_TIMEZONE=2026-03-01.", "set timezone = 2026-03-01 for acme in organizations.toml."),
+        ("Check TOPO_SMTP_URL.", "Check ACME_MAIL."),
+        ("Check TOPO_WAREHOUSE.", "Check TOPO_WAREHOUSE."),
+        ("Set TOPO_WAREHOUSE to x.", "Set warehouse of acme in organizations.toml to x."),
+        ("TOPO_TIMEZONE, set TOPO_WAREHOUSE", "timezone of acme in organizations.toml, set warehouse of acme"),
+        ("TOPO_OTHER and MY_TOPO_TIMEZONE", "TOPO_OTHER and MY_TOPO_TIMEZONE"),
+    ],
+)
+def test_a_setting_is_named_by_its_source_or_by_the_key_to_set(text: str, expected: str) -> None:
+    assert pasteable(text) == text
+    with written_for("acme", OF_ACME):
+        assert pasteable(text) == expected
+    assert (organization.get(), sources.get()) == (None, None)

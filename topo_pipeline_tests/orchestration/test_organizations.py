@@ -265,6 +265,22 @@ def test_a_revoked_key_fails_the_days_of_one_alone(agency: dict[str, Organizatio
         assert globex.backfill([day]).problems == ()
 
 
+def test_the_reason_of_a_skipped_tick_names_the_key_of_the_table(one: Organization) -> None:
+    reason = one.sensor("heartbeat_sensor").skip_message
+    key = f"heartbeat_url_variable of {name_of(one)} in organizations.toml"
+    assert reason == f"No heartbeat is sent. Set {key}."
+
+
+def test_a_failed_run_names_the_key_of_the_table(one: Organization) -> None:
+    elsewhere = one.settings.model_copy(update={"timezone": "Europe/Paris"})
+    other = Organization(elsewhere, with_only(build(elsewhere, clock=lambda: NOW), *ASSETS), one.instance)
+    day = LANDED[name_of(one)][:1]
+    [problem] = other.backfill(day).problems
+    assert one.backfill(day).problems == ()
+    key = f"timezone = 'UTC' for {name_of(one)} in organizations.toml"
+    assert f"not Europe/Paris. Set {key}, or set warehouse of {name_of(one)} to another file" in problem
+
+
 def test_a_run_without_tags_of_its_own_gets_the_organization_when_it_starts(one: Organization) -> None:
     """Such is a run that was started on an asset's page."""
     job = one.definitions.get_repository_def().get_implicit_global_asset_job_def()
