@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
 from dagster._core.scheduler.instigation import InstigatorType, TickStatus
 
 from topo_pipeline.orchestration.instance import opened
@@ -413,6 +414,32 @@ def an_agency(folder: Path, addresses: dict[str, str], topo: Topo) -> dict[str, 
         settings[name] = {key: common.pop("TOPO_API_KEY"), **common, **nights_of(topo)}
     (folder / "organizations.toml").write_text(tables)
     return settings
+
+
+def test_a_code_server_serves_its_organization_alone_and_one_whose_table_is_wrong_ends(tmp_path: Path) -> None:
+    services, servers = of_several()
+    sound, broken = (server["location_name"] for server in servers)
+    settings = an_agency(
+        tmp_path, dict.fromkeys((sound, broken), os.environ["TOPO_API_URL"].removesuffix("/v1")), Topo()
+    )
+    with (tmp_path / "organizations.toml").open("a") as file:
+        file.write('timezone = "Texas"\n')
+    home = prepared(tmp_path / "home")
+    deployment = Deployment(tmp_path, home, settings, services, servers)
+    try:
+        assert deployment.start(broken).wait(PATIENCE) != 0
+        said = f"[{broken}]: timezone: 'Texas' is not an IANA time zone such as Europe/Paris."
+        assert said in deployment.log_of(broken).read_text(encoding="utf-8")
+        deployment.start_code(sound)
+        origin = GrpcServerCodeLocationOrigin("127.0.0.1", deployment.ports[sound], location_name=sound)
+        with opened(home) as instance, origin.create_location(instance) as location:
+            [repository] = location.get_repositories().values()
+            keys = repository.asset_graph.get_all_asset_keys()
+        assert {key.path[0] for key in keys} == {sound}
+        assert deployment.stop(sound) == 0
+    finally:
+        for service in deployment.processes:
+            deployment.kill(service)
 
 
 def forget_the_night(instance: dg.DagsterInstance, topo: Topo, organizations: Iterable[str]) -> None:

@@ -1,9 +1,10 @@
-"""The script of docs/scale.md moves a warehouse from a file to a shared lake."""
+"""The scripts of docs/scale.md: from a file to a shared lake, and from one organization to several."""
 
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import dagster as dg
 import pytest
 
 from topo_pipeline.engagement.tables import build, in_order
@@ -16,12 +17,26 @@ if TYPE_CHECKING:
 
 
 PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
+WIPING, MOVING = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_assets_of_a_single_organization_are_removed_from_dagsters_catalog(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").touch()
+    of_one = [dg.AssetKey(path) for path in (["topo", "activities"], ["engagement", "sequence_runs"])]
+    kept = [dg.AssetKey([name, "topo", "activities"]) for name in ("acme", "topo")]
+    with dg.DagsterInstance.get() as instance:
+        for key in (*of_one, *kept):
+            instance.report_runless_asset_event(dg.AssetMaterialization(key))
+        exec(WIPING, {})  # noqa: S102 - of our own page
+        assert instance.all_asset_keys() == kept
 
 
 def test_a_file_is_moved_to_a_shared_lake(
     postgres_database: "Database", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    [script] = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     monkeypatch.chdir(tmp_path)
     old = Warehouse("data/topo.duckdb")
     land_into(old, reading(activity(1), activity(2)))
@@ -31,7 +46,7 @@ def test_a_file_is_moved_to_a_shared_lake(
             build(connection, table, timezone="UTC", now=LANDED, days=[DAY])
     monkeypatch.setenv("TOPO_WAREHOUSE", f"ducklake:postgres:{postgres_database.dsn}")
     monkeypatch.setenv("TOPO_LAKE_DATA_PATH", str(tmp_path / "files"))
-    exec(script, {})  # noqa: S102 - of our own page
+    exec(MOVING, {})  # noqa: S102 - of our own page
     lake = Warehouse.of(get_settings())
     for name in ("topo.activities", "topo.loads", "topo.forgotten", "engagement.sequence_activity"):
         assert records(lake, name) == records(old, name) != []

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import wraps
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeGuard, TypeVar
 
 import dagster as dg
 from dagster._core.errors import DagsterUserCodeProcessError
@@ -17,7 +17,8 @@ from dagster_shared.error import SerializableErrorInfo
 from topo_pipeline.common.commands import pasteable, written_for
 from topo_pipeline.common.text import counted, first_line, one_line
 from topo_pipeline.days import Day, backfill_commands, format_days
-from topo_pipeline.settings import SettingsError
+from topo_pipeline.defs.resources import Topo
+from topo_pipeline.settings import Settings, SettingsError
 from topo_pipeline.topo_api.errors import TopoError
 from topo_pipeline.warehouse.errors import WarehouseError
 
@@ -63,8 +64,8 @@ def tick(evaluate: Callable[_P, _T]) -> Callable[_P, _T | dg.SkipReason]:
 
     @wraps(evaluate)
     def evaluated(*args: _P.args, **kwargs: _P.kwargs) -> _T | dg.SkipReason:
-        resources: Any = kwargs
-        settings = resources["settings"] if "settings" in resources else resources["topo"].settings
+        given = [*args, *kwargs.values()]
+        settings = next(each if isinstance(each, Settings) else each.settings for each in given if _has_settings(each))
         with written_for(settings.organization, settings.sources):
             try:
                 result = evaluate(*args, **kwargs)
@@ -73,6 +74,10 @@ def tick(evaluate: Callable[_P, _T]) -> Callable[_P, _T | dg.SkipReason]:
             return dg.SkipReason(pasteable(result.skip_message or "")) if isinstance(result, dg.SkipReason) else result
 
     return evaluated
+
+
+def _has_settings(resource: object) -> TypeGuard[Settings | Topo]:
+    return isinstance(resource, Settings | Topo)
 
 
 class Cause(NamedTuple):
