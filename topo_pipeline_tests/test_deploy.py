@@ -404,6 +404,21 @@ def test_the_steps_for_several_organizations_agree_with_each_other_and_with_the_
         assert services[service]["depends_on"] == {name: {"condition": "service_started"} for name in names}
 
 
+def test_the_deployments_on_kubernetes_start_what_the_code_servers_of_compose_start() -> None:
+    [section] = re.findall(r"## Kubernetes.*", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    values = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", section, re.DOTALL))
+    [[single], [one]] = (each["dagster-user-deployments"]["deployments"] for each in values)
+    services, _ = of_several()
+    for deployment, service in ((single, SERVICES["code"]), (one, services[one["name"]])):
+        assert deployment["port"] == int(service["command"][-1])
+        arguments = deployment["dagsterApiGrpcArgs"]
+        assert service["command"][3 : 3 + len(arguments)] == arguments
+    assert {key for key in single if single[key] != one[key]} == {"name", "dagsterApiGrpcArgs", "envSecrets"}
+    [mount], [variable] = one["volumeMounts"], one["env"]
+    assert variable["value"] == f"{mount['mountPath']}/organizations.toml"
+    assert mount["name"] == one["volumes"][0]["name"]
+
+
 def an_agency(folder: Path, addresses: dict[str, str], topo: Topo) -> dict[str, dict[str, str]]:
     """Write organizations.toml, and return the settings of each code server. Each has only its own key."""
     settings, tables = {}, ""
