@@ -128,17 +128,10 @@ def _refuse_another_organization(settings: "Settings", file: Path, organization_
 
 
 def _organization_of(settings: "Settings") -> uuid.UUID | None:
-    """Return the organization whose activities the warehouse holds, if it can be read."""
-    import duckdb
-
-    from topo_pipeline.maintenance.copies import about_of
+    from topo_pipeline.maintenance.copies import organization_of
     from topo_pipeline.warehouse.connection import Warehouse
-    from topo_pipeline.warehouse.errors import WarehouseError
 
-    warehouse = Warehouse.of(settings, wait_seconds=PATIENCE)
-    with suppress(WarehouseError, duckdb.Error), warehouse.any_schema_reader() as connection:
-        return about_of(connection).organization_id
-    return None
+    return organization_of(Warehouse.of(settings, wait_seconds=PATIENCE))
 
 
 def _owner_of_key(settings: "Settings") -> uuid.UUID | None:

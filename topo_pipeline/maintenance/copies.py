@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 
@@ -56,6 +56,13 @@ def about_of(connection: DuckDBPyConnection) -> About:
     if ("topo", "loads") in tables:
         last_day = connection.execute("SELECT max(day) FROM topo.loads").fetchone()
     return About(organization[0] if organization else None, last_day[0] if last_day else None)
+
+
+def organization_of(warehouse: Warehouse) -> uuid.UUID | None:
+    """Return the organization of a warehouse of any schema version. None if it has none yet or can't be read."""
+    with suppress(WarehouseError, duckdb.Error), warehouse.any_schema_reader() as connection:
+        return about_of(connection).organization_id
+    return None
 
 
 def refuse_other_organization(current: About, backed_up: About) -> None:
