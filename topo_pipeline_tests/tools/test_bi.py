@@ -1,4 +1,4 @@
-"""bi/ over the demo's export, each part run as docs/bi.md says. Evidence itself is not run, and dbt only in the full tests."""
+"""bi/ over the demo's export, each part run as docs/bi.md says: dbt in a full test. Evidence itself is not run."""
 
 import contextlib
 import json
