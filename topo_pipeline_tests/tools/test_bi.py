@@ -128,7 +128,7 @@ def test_the_dbt_sources_are_the_exported_tables_and_their_tests_hold(
     } == columns_in(manifest)
     for name, table in tables.items():
         place = table["config"]["meta"]["external_location"].replace("{{ var('export') }}", project["vars"]["export"])
-        tests = tests_of(table)
+        tests = dbt_tests(table)
         failures = ", ".join(["0", *(number_failing(*test) for test in tests)])
         [(_, *found)] = connection.execute(f"SELECT {failures} FROM '{place}'").fetchall()  # noqa: S608
         assert [(test, number) for test, number in zip(tests, found, strict=True) if number] == [], name
@@ -143,7 +143,7 @@ def test_dbt_runs_every_test_of_its_sources_and_none_fails(checkout: Path) -> No
         pytest.skip(f"dbt could not be downloaded: {downloaded.stderr}")
     assert downloaded.returncode == 0, downloaded.stderr
     done = documented(command, checkout)
-    number = sum(len(tests_of(table)) for table in dbt_tables().values())
+    number = sum(len(dbt_tests(table)) for table in dbt_tables().values())
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert f"PASS={number} WARN=0 ERROR=0 SKIP=0" in done.stdout
 
@@ -154,7 +154,7 @@ def dbt_tables() -> dict[str, Any]:
     return {f"{source['name']}.{table['name']}": table for source in sources for table in source["tables"]}
 
 
-def tests_of(table: dict[str, Any]) -> list[tuple[str, Any]]:
+def dbt_tests(table: dict[str, Any]) -> list[tuple[str, Any]]:
     """Return dbt's tests of a table with the column that each is of, which is empty for tests of the table."""
     tests = [("", test) for test in table.get("data_tests", [])]
     return tests + [(column["name"], test) for column in table["columns"] for test in column.get("data_tests", [])]
