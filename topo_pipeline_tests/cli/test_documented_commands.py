@@ -55,6 +55,7 @@ RUN_BY = {
     "make dev": "orchestration/test_dev.py"
     "::test_without_a_key_dev_serves_the_demo_executes_runs_and_stops_all_its_services",
     "duckdb ": "tools/test_bi.py::test_the_commands_for_duckdb_write_a_file_of_views_with_comments",
+    "uvx --from 'dbt-core": "tools/test_bi.py::test_dbt_runs_every_test_of_its_sources_and_none_fails",
     "python -m tools.worked_examples": "tools/test_worked_examples.py"
     "::test_the_command_prints_the_examples_with_the_numbers_of_a_warehouse",
     "python -m topo_pipeline.orchestration.instance": "test_deploy.py"
@@ -103,7 +104,7 @@ BIN = Path(sys.executable).parent
 def entry_of(line: str) -> str | None:
     """Return the entry of the lists above that the command begins with."""
     command = line.removeprefix(".venv/bin/")
-    return next((beginning for beginning in (*NOT_RUN, *RUN_BY) if command.startswith(beginning)), None)
+    return next((beginning for beginning in (*RUN_BY, *NOT_RUN) if command.startswith(beginning)), None)
 
 
 def lines_of(*beginnings: str) -> list[str]:

@@ -1,9 +1,10 @@
-"""bi/ over the demo's export, each part run as docs/bi.md says. dbt and Evidence themselves are not installed here."""
+"""bi/ over the demo's export, each part run as docs/bi.md says: dbt in a full test. Evidence itself is not run."""
 
 import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,13 +27,15 @@ from tools.demo_tables import AS_OF, write_demo
 from topo_pipeline.exports.parquet import export_all
 from topo_pipeline.exports.postgres import Postgres
 from topo_pipeline.warehouse.catalogue import columns_of
-from topo_pipeline_tests.conftest import CHECKOUT, PATIENCE
+from topo_pipeline_tests.conftest import PATIENCE
+from topo_pipeline_tests.pages import shell_lines_of
 
 if TYPE_CHECKING:
     from topo_pipeline_tests.services.postgres import Database
 
 DAYS = 63  # so that some weeks are mature
 EXPORT = "data/demo/report/parquet/latest"
+UNREACHABLE = 2  # exit code of uvx if it can't reach the package index
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +69,20 @@ def columns_in(manifest: dict[str, Any]) -> dict[str, list[tuple[str, str, str]]
     }
 
 
+def documented(commands: str, checkout: Path) -> "subprocess.CompletedProcess[str]":
+    """Run commands of docs/bi.md in the checkout, with the programs of the tests' environment."""
+    bin_folder = Path(sys.executable).parent
+    return subprocess.run(  # noqa: S603
+        ["/bin/bash", "-e", "-c", commands.replace(".venv/bin", shlex.quote(str(bin_folder)))],
+        cwd=checkout,
+        env={**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
 def sql_in(path: Path) -> dict[str, str]:
     """Return the SQL blocks of a page, by their name or else their number."""
     found = re.findall(r"^ *```sql ?(\w*)\n(.*?)^ *```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
@@ -83,17 +100,8 @@ def test_make_bi_finds_the_tables_without_data(manifest: dict[str, Any]) -> None
 
 
 def test_the_commands_for_duckdb_write_a_file_of_views_with_comments(checkout: Path, manifest: dict[str, Any]) -> None:
-    section = (CHECKOUT / "docs" / "bi.md").read_text(encoding="utf-8").partition("## DuckDB\n")[2]
-    [commands, *_] = re.findall(r"```\n(.*?)```", section, re.DOTALL)
-    done = subprocess.run(  # noqa: S603
-        ["/bin/bash", "-e", "-c", commands],
-        cwd=checkout,
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    commands = [line for line in shell_lines_of("docs/bi.md") if line.startswith("duckdb ")]
+    done = documented("\n".join(commands), checkout)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Founders UK" in done.stdout
     assert "never average rates" in done.stdout
@@ -113,19 +121,43 @@ def test_the_dbt_sources_are_the_exported_tables_and_their_tests_hold(
     connection: duckdb.DuckDBPyConnection, manifest: dict[str, Any]
 ) -> None:
     project = yaml.safe_load(Path("bi/dbt/dbt_project.yml").read_text(encoding="utf-8"))
-    sources = yaml.safe_load(Path("bi/dbt/models/sources.yml").read_text(encoding="utf-8"))["sources"]
-    tables = {f"{source['name']}.{table['name']}": table for source in sources for table in source["tables"]}
+    tables = dbt_tables()
     assert {
         name: [(column["name"], column["data_type"], column["description"]) for column in table["columns"]]
         for name, table in tables.items()
     } == columns_in(manifest)
     for name, table in tables.items():
         place = table["config"]["meta"]["external_location"].replace("{{ var('export') }}", project["vars"]["export"])
-        tests = [("", test) for test in table.get("data_tests", [])]
-        tests += [(column["name"], test) for column in table["columns"] for test in column.get("data_tests", [])]
+        tests = dbt_tests(table)
         failures = ", ".join(["0", *(number_failing(*test) for test in tests)])
         [(_, *found)] = connection.execute(f"SELECT {failures} FROM '{place}'").fetchall()  # noqa: S608
         assert [(test, number) for test, number in zip(tests, found, strict=True) if number] == [], name
+
+
+@pytest.mark.full  # smaller: the test above
+def test_dbt_runs_every_test_of_its_sources_and_none_fails(checkout: Path) -> None:
+    [command] = [line for line in shell_lines_of("docs/bi.md") if " dbt test " in line]
+    download, _, _ = command.partition(" dbt test ")
+    downloaded = documented(f"{download} dbt --version", checkout)
+    if downloaded.returncode == UNREACHABLE:
+        pytest.skip(f"dbt could not be downloaded: {downloaded.stderr}")
+    assert downloaded.returncode == 0, downloaded.stderr
+    done = documented(command, checkout)
+    number = sum(len(dbt_tests(table)) for table in dbt_tables().values())
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert f"PASS={number} WARN=0 ERROR=0 SKIP=0" in done.stdout
+
+
+def dbt_tables() -> dict[str, Any]:
+    """Return the tables of the dbt sources, by their full names."""
+    sources = yaml.safe_load((BI / "dbt/models/sources.yml").read_text(encoding="utf-8"))["sources"]
+    return {f"{source['name']}.{table['name']}": table for source in sources for table in source["tables"]}
+
+
+def dbt_tests(table: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return dbt's tests of a table with the column that each is of, which is empty for tests of the table."""
+    tests = [("", test) for test in table.get("data_tests", [])]
+    return tests + [(column["name"], test) for column in table["columns"] for test in column.get("data_tests", [])]
 
 
 def number_failing(column: str, test: Any) -> str:
