@@ -70,10 +70,10 @@ def dev_in(folder: Path, **environment: str) -> Iterator[tuple[str, Path]]:
 
 @contextmanager
 def started(folder: Path, port: int, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Start `topo-pipeline dev` in its own session."""
+    """Start `topo-pipeline dev` in its own session. It is stopped if the tests are killed."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("TOPO_", "DAGSTER_"))}
     with (folder / "log").open("wb") as output, subprocess.Popen(  # noqa: S603
-        [BIN / "topo-pipeline", "dev", "--port", str(port)],
+        ["setpriv", "--pdeathsig=TERM", BIN / "topo-pipeline", "dev", "--port", str(port)],  # noqa: S607
         cwd=folder, env={**inherited, **environment}, stdout=output, stderr=output, start_new_session=True,
     ) as process:  # fmt: skip
         yield process
