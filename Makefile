@@ -51,7 +51,7 @@ test: install-dev ## Run the tests with the coverage gate (about twelve minutes 
 test-all: install-dev ## Run the full tests: every kill point, fault and warehouse type, large workspaces, the real daemon
 	@$(TEST) -m ""
 
-bench: install-dev ## Run the benchmarks and write docs/benchmarks.md (about 40 minutes)
+bench: install-dev ## Run the benchmarks and write docs/benchmarks.md (about half an hour)
 	@$(BIN)/python -W ignore -m bench
 
 lint: install-dev ## Check style and types

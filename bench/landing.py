@@ -4,7 +4,6 @@ Prints a line of JSON: the seconds and CPU seconds per day.
 """
 
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.pairs import cpu_seconds
 from bench.reading import days_of
 from bench.server import activity
 from topo_pipeline.ingest.frames import activity_frame
@@ -22,11 +22,6 @@ from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import ReadDay, land
 
 _NO_REJECTS = pd.DataFrame(columns=["raw", "reason", "id"], dtype=object)
-
-
-def _cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 def main(days: int, per_day: int) -> None:
@@ -47,10 +42,10 @@ def main(days: int, per_day: int) -> None:
                 day=day.day, asked_after=start, asked_before=end, is_open=False, proved=True, api_total_count=per_day,
                 requests=-(-per_day // 100), started_at=end, activities=buffer, channels={}, rejects=_NO_REJECTS,
             )  # fmt: skip
-            began, used = time.perf_counter(), _cpu()
+            began, used = time.perf_counter(), cpu_seconds()
             with warehouse.transaction(buffer=buffer) as connection:
                 load = land(connection, read, run_id="bench", now=datetime.now(UTC))
-            seconds, cpu = seconds + time.perf_counter() - began, cpu + _cpu() - used
+            seconds, cpu = seconds + time.perf_counter() - began, cpu + cpu_seconds() - used
             if load.added != per_day:
                 raise RuntimeError(f"the load differs from the data: {load}")
     print(json.dumps({"seconds": seconds / days, "cpu": cpu / days}))

@@ -17,12 +17,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.pairs import by_turns
-from bench.reading import IN_FLIGHT, NO_PACING, days_of
-from bench.server import FIRST_DAY, KEY, serving
+from bench.pairs import by_turns, measure
+from bench.reading import IN_FLIGHT, NO_PACING, days_of, environment
+from bench.server import KEY, serving
 from topo_pipeline.warehouse.places.lake import CATALOG
 from topo_pipeline_tests.services.postgres import Database, running
 
@@ -87,16 +88,8 @@ def _new_place(place: str, address: str, port: int) -> Iterator[Path]:
             with Database("postgres", port).connect() as session:
                 session.execute(f"CREATE DATABASE {database.name}".encode())
             target = f"ducklake:postgres:{database.dsn}"
-        os.environ |= {
-            "DAGSTER_HOME": folder,
-            "TOPO_API_URL": address,
-            "TOPO_API_KEY": KEY,
-            "TOPO_WAREHOUSE": target,
-            "TOPO_LAKE_DATA_PATH": f"{folder}/files" if place == "shared_lake" else "",
-            "TOPO_START_DATE": str(FIRST_DAY),
-            "TOPO_REQUESTS_PER_SECOND": str(NO_PACING),
-            "TOPO_CONCURRENCY": str(IN_FLIGHT),
-        }
+        lake = {"TOPO_LAKE_DATA_PATH": f"{folder}/files" if place == "shared_lake" else ""}
+        os.environ |= environment(address, Path(folder)) | {"TOPO_WAREHOUSE": target} | lake
         yield Path(folder)
 
 
@@ -219,7 +212,50 @@ def compared(ways: tuple[str, ...] = tuple(WAYS), rounds: int = 3) -> dict[str, 
     """Return the results of each way in each place. Places take turns."""
     with serving(DAYS + 1, PER_DAY) as address, running() as server:
         end = (address, str(server.port), str(server.process))
-        return {way: by_turns({place: ("bench.places", way, place, *end) for place in PLACES}, rounds) for way in ways}
+        return {
+            way: by_turns({place: partial(measure, "bench.places", way, place, *end) for place in PLACES}, rounds)
+            for way in ways
+        }
+
+
+def lines() -> Iterator[str]:
+    """Measure everything and yield the lines of the table in docs/benchmarks.md, "A shared lake"."""
+    results = compared()
+
+    def line(work: str, target: str, measured: str, *, is_met: bool | None = True) -> str:
+        return f"| {work} | {target} | {measured} | {'' if is_met is None else 'met' if is_met else '**missed**'} |"
+
+    for place, name, at_most in (("shared_lake", "a shared lake", 1.5), ("local_lake", "a local lake", None)):
+        done, file = (results["backfill"][each] for each in (place, "file"))
+        ratio, refreshed = (done[name] / file[name] for name in ("cpu", "refresh_cpu"))
+        yield line(
+            f"backfill {DAYS} days of {PER_DAY:,} in Dagster, tables and checks included, into {name}, compared with a"
+            f" file (CPU seconds, of Postgres too; a refresh of all tables after a day: {refreshed:.1f}×)",
+            f"≤ {at_most}×" if at_most else "–",
+            f"{ratio:.2f}× ({done['cpu']:.1f} s, of which Postgres {done['postgres']:.1f} s; file {file['cpu']:.1f} s)",
+            is_met=None if at_most is None else ratio <= at_most,
+        )
+    lake, file_seconds = (results["paced"][each]["seconds"] for each in ("shared_lake", "file"))
+    yield line(
+        f"load days of {PER_DAY:,} at 10 requests per second into a shared lake, compared with a file",
+        "≤ 1.1×",
+        f"{lake / file_seconds:.2f}× ({lake:.1f} s, {file_seconds:.1f} s)",
+        is_met=lake / file_seconds <= 1.1,
+    )
+    added = results["backfill"]["shared_lake"]
+    yield line(
+        "what a refresh of all tables after a day adds to a shared lake's catalog",
+        "≤ 1 snapshot per table, no table or column",
+        f"{added['refresh_snapshots']:.0f} snapshots and {added['refresh_rows']:.0f} rows,"
+        f" {added['refresh_schema_rows']:.0f} of tables, columns and comments",
+        is_met=added["refresh_schema_rows"] == 0,
+    )
+    lake, file_cpu = (results["writers"][each]["cpu"] for each in ("shared_lake", "file"))
+    yield line(
+        f"{WRITERS} processes load different days at once into a shared lake, compared with a file (CPU seconds)",
+        "every day lands",  # otherwise it fails
+        f"every day landed; {lake / file_cpu:.2f}× ({lake:.1f} s, {file_cpu:.1f} s)",
+    )
 
 
 def main(way: str, place: str, address: str, port: int, postgres: int) -> None:

@@ -1,7 +1,7 @@
 """Read the same days from the benchmark server in one of several ways.
 
-Run as `python -m bench.reading WAY ADDRESS DAYS ROWS`. Prints one line of JSON: the seconds without Python's start and
-imports, the requests and the peak memory.
+Run as `python -m bench.reading WAY ADDRESS DAYS ROWS`. Prints one line of JSON: the seconds and CPU seconds without
+Python's start and imports, the requests and the peak memory.
 """
 
 import asyncio
@@ -12,15 +12,15 @@ import sys
 import tempfile
 import time as clock
 import urllib.request
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, time, timedelta
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import httpx
 
-from bench.pairs import peak_megabytes
+from bench.pairs import cpu_seconds, peak_megabytes
 from bench.server import FIRST_DAY, KEY
 from topo_pipeline.days import Day, Window
 from topo_pipeline.ingest.loading import load_days
@@ -29,8 +29,8 @@ from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load
 
 IN_FLIGHT = 8
-MANY = 64
 NO_PACING = 10_000.0
+UNPACED: Mapping[str, Any] = {"requests_per_second": NO_PACING, "concurrency": IN_FLIGHT}
 _DAY = timedelta(days=1)
 
 
@@ -38,6 +38,19 @@ def days_of(count: int) -> list[Day]:
     """Return the first `count` days of the server."""
     start = datetime.combine(FIRST_DAY, time.min, UTC)
     return [Day(FIRST_DAY + _DAY * n, Window(start + _DAY * n, start + _DAY * (n + 1))) for n in range(count)]
+
+
+def environment(address: str, folder: Path, first_day: date = FIRST_DAY, *, unpaced: bool = True) -> dict[str, str]:
+    """Return the settings with which the pipeline reads from `address` into a new warehouse in `folder`."""
+    pace = {f"TOPO_{name.upper()}": str(value) for name, value in UNPACED.items()}
+    return {
+        "DAGSTER_HOME": str(folder),
+        "TOPO_API_URL": address,
+        "TOPO_API_KEY": KEY,
+        "TOPO_WAREHOUSE": str(folder / "bench.duckdb"),
+        "TOPO_START_DATE": str(first_day),
+        **(pace if unpaced else {}),
+    }
 
 
 def _asked(day: Day) -> dict[str, str]:
@@ -50,56 +63,57 @@ def _asked(day: Day) -> dict[str, str]:
     }
 
 
-async def _throw_away(address: str, days: int, per_day: int) -> None:
-    """Request the same pages in a bare httpx loop, day by day, and ignore the bodies."""
+async def _discard(get: Callable[[dict[str, str]], Awaitable[object]], days: int, per_day: int) -> None:
+    """Request the pages day by day with `get`, several at once, and ignore the bodies."""
+    for day in days_of(days):
+        numbers = iter(range(1, -(-per_day // 100) + 1))
+
+        async def work(numbers: Iterator[int] = numbers, day: Day = day) -> None:
+            for number in numbers:
+                await get({"page": str(number), **_asked(day)})
+
+        await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+
+
+async def _by_httpx(address: str, days: int, per_day: int) -> None:
     limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT)
     async with httpx.AsyncClient(limits=limits, trust_env=False) as client:
-        for day in days_of(days):
-            numbers = iter(range(1, -(-per_day // 100) + 1))
 
-            async def work(numbers: Iterator[int] = numbers, day: Day = day) -> None:
-                for number in numbers:
-                    response = await client.get(f"{address}/activities", params={"page": str(number), **_asked(day)})
-                    response.raise_for_status()
+        async def get(params: dict[str, str]) -> None:
+            response = await client.get(f"{address}/activities", params=params)
+            response.raise_for_status()
 
-            await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+        await _discard(get, days, per_day)
 
 
-async def _take(address: str, requests: list[bytes]) -> None:
-    """Send these requests on one connection and skip the responses, so that nearly all time is the server's."""
-    reader, writer = await asyncio.open_connection(*address.removeprefix("http://").removesuffix("/v1").split(":"))
-    for request in requests:
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
-    writer.close()
+async def _by_pyreqwest(address: str, days: int, per_day: int) -> None:
+    from pyreqwest.client import ClientBuilder
 
+    builder = ClientBuilder().max_connections(IN_FLIGHT).no_proxy().error_for_status(enable=True)
+    async with builder.build() as client:
 
-async def _take_all(address: str, days: int, per_day: int) -> None:
-    url = httpx.URL(f"{address}/activities")
-    requests = []
-    for day in days_of(days):
-        for number in range(1, -(-per_day // 100) + 1):
-            target = url.copy_with(params={"page": str(number), **_asked(day)}).raw_path
-            requests.append(b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (target, url.netloc))
-    await asyncio.gather(*(_take(address, requests[first::MANY]) for first in range(MANY)))
+        async def get(params: dict[str, str]) -> None:
+            response = await client.get(f"{address}/activities").query(params).build().send()
+            await response.bytes()
 
-
-def ceiling(address: str, days: int, per_day: int) -> None:
-    """Request the same pages as fast as the server can send them, over many connections."""
-    asyncio.run(_take_all(address, days, per_day))
+        await _discard(get, days, per_day)
 
 
 def bare(address: str, days: int, per_day: int) -> None:
-    """Read the pages and discard the bodies."""
-    asyncio.run(_throw_away(address, days, per_day))
+    """Read the pages in a bare httpx loop and discard the bodies."""
+    asyncio.run(_by_httpx(address, days, per_day))
 
 
-def pipeline(address: str, days: int, per_day: int) -> None:
+def pyreqwest(address: str, days: int, per_day: int) -> None:
+    """Do the same with pyreqwest."""
+    asyncio.run(_by_pyreqwest(address, days, per_day))
+
+
+def pipeline(address: str, days: int, per_day: int, pace: Mapping[str, float] = UNPACED) -> None:
     """Read, prove and land, as the asset does."""
 
     def connect() -> TopoClient:
-        return TopoClient(address, KEY, requests_per_second=NO_PACING, concurrency=IN_FLIGHT, clock=now)
+        return TopoClient(address, KEY, **pace, clock=now)
 
     def now() -> datetime:
         return datetime.now(UTC)
@@ -111,11 +125,16 @@ def pipeline(address: str, days: int, per_day: int) -> None:
                 raise RuntimeError(f"the load differs from the server's data: {load}")
 
 
+def paced(address: str, days: int, per_day: int) -> None:
+    """Do the same at the default pace."""
+    pipeline(address, days, per_day, pace={})
+
+
 def _by_dlt(address: str, days: int, folder: str, *, in_parallel: bool) -> Any:
     """Return dlt's rest_api resources, one per window and merged by id, and the pipeline to run them."""
     os.environ |= {"RUNTIME__DLTHUB_TELEMETRY": "false"} | ({"EXTRACT__WORKERS": str(IN_FLIGHT)} if in_parallel else {})
-    import dlt  # noqa: PLC0415 - only dlt's benchmarks need it
-    from dlt.sources.rest_api import rest_api_resources  # noqa: PLC0415
+    import dlt
+    from dlt.sources.rest_api import rest_api_resources
 
     resources = rest_api_resources(
         {
@@ -166,9 +185,10 @@ def _check(file: Path, rows: int) -> None:
 
 
 WAYS: dict[str, Callable[[str, int, int], None]] = {
-    "ceiling": ceiling,
     "bare": bare,
+    "pyreqwest": pyreqwest,
     "pipeline": pipeline,
+    "paced": paced,
     "dlt_default": dlt_default,
     "dlt_best": dlt_best,
 }
@@ -181,20 +201,15 @@ def _served(address: str) -> int:
 
 if __name__ == "__main__":
     way, address, days, per_day = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    if way == "pipeline":
+    if way in {"pipeline", "paced"}:
         sys.modules["pyarrow"] = None  # installed with dlt only; without it pandas behaves as for users
-    for needed in ("dlt.sources.rest_api",) if way.startswith("dlt") else ("pandas",) if way == "pipeline" else ():
-        importlib.import_module(needed)  # imported later anyway, which must not be measured
+    # Libraries that are imported later anyway, which must not be measured.
+    libraries = {"pipeline": "pandas", "paced": "pandas", "pyreqwest": "pyreqwest.client"}
+    if needed := "dlt.sources.rest_api" if way.startswith("dlt") else libraries.get(way):
+        importlib.import_module(needed)
     before = _served(address)
-    began = clock.perf_counter()
+    began, used = clock.perf_counter(), cpu_seconds()
     WAYS[way](address, days, per_day)
-    seconds = clock.perf_counter() - began
-    print(
-        json.dumps(
-            {
-                "seconds": seconds,
-                "requests": _served(address) - before - 1,
-                "megabytes": peak_megabytes(),
-            }
-        )
-    )
+    seconds, cpu = clock.perf_counter() - began, cpu_seconds() - used
+    requests = _served(address) - before - 1
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "requests": requests, "megabytes": peak_megabytes()}))

@@ -42,10 +42,10 @@ def activity(number: int, moment: datetime) -> bytes:
 
 
 class Api:
-    """An ASGI application with `days` days of `per_day` activities each."""
+    """An ASGI application with `days` days of `per_day` activities each, from `first_day` on."""
 
-    def __init__(self, days: int, per_day: int, latency: float) -> None:
-        start = datetime.combine(FIRST_DAY, time.min, UTC)
+    def __init__(self, days: int, per_day: int, latency: float, first_day: date) -> None:
+        start = datetime.combine(first_day, time.min, UTC)
         step = timedelta(days=1) / per_day
         # Microseconds since the first day: integers are quick to search.
         self._moments = [
@@ -92,13 +92,13 @@ class Api:
 
 
 @contextmanager
-def serving(days: int, per_day: int, latency: float = 0.0) -> Iterator[str]:
+def serving(days: int, per_day: int, latency: float = 0.0, first_day: date = FIRST_DAY) -> Iterator[str]:
     """Yield the address of an API that runs in its own process.
 
     Raises:
         RuntimeError: The server did not start.
     """
-    command = [sys.executable, "-m", "bench.server", str(days), str(per_day), str(latency)]
+    command = [sys.executable, "-m", "bench.server", str(days), str(per_day), str(latency), str(first_day)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         try:
             address = process.stdout.readline().strip() if process.stdout else ""
@@ -126,4 +126,4 @@ def _serve(api: Api) -> None:
 
 
 if __name__ == "__main__":
-    _serve(Api(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))
+    _serve(Api(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), date.fromisoformat(sys.argv[4])))

@@ -43,7 +43,7 @@ NOT_RUN = {
     "pg_restore ": "the same",
     "psql ": "the same",
     "aws ": "the same",
-    "python -m bench": "takes up to 40 minutes",
+    "python -m bench": "takes half an hour",
     "dagster dev ": "runs until it is stopped; orchestration/test_organizations.py loads the same workspace file",
     "dagster api grpc ": "the same; test_deploy.py runs that of one organization",
     "topo-pipeline --install-completion": "changes the user's shell; cli/test_help.py completes commands",
