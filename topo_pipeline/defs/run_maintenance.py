@@ -15,7 +15,6 @@ from pathlib import Path
 
 import dagster as dg
 from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
-from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from topo_pipeline.defs import names
 from topo_pipeline.defs.messages import tick
@@ -120,6 +119,8 @@ def _delete_old_runs(
 
 def _delete(instance: dg.DagsterInstance, run: str) -> None:
     """Delete a run with its events and logs, and the event file, which Dagster leaves behind empty."""
+    from dagster._core.storage.event_log import SqliteEventLogStorage
+
     instance.delete_run(run)
     instance.compute_log_manager.delete_logs(prefix=[run])
     storage = instance.event_log_storage
