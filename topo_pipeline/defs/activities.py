@@ -7,10 +7,11 @@ Reading and proving a day does not: that is in `ingest`.
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import date, timedelta
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from pydantic import Field
 
 from topo_pipeline.common.text import counted
@@ -94,23 +95,22 @@ def activities(
     topo: dg.ResourceParam[Topo],
     warehouse: dg.ResourceParam[Warehouse],
     clock: dg.ResourceParam[Clock],
-) -> None:
+) -> dg.MaterializeResult[None]:
     """Every engagement event of the workspace. One partition per day, each proved complete or refused."""
     daily = daily_partitions(topo.settings)
     days = [day_of(key, daily) for key in context.partition_keys]
     with as_dagster_failure():
         kept = _reuse_landed_days(context, days, topo.settings, warehouse)
-        to_read = [day for day in days if day.day not in {load.day for load in kept}]
-        for load in chain(kept, land(context, to_read, topo, warehouse, clock, **config.allows(days))):
-            # At the end of the step, Dagster writes a second materialization of the day. It needs the same metadata.
-            context.add_asset_metadata(load_metadata(load), partition_key=str(load.day))
-        context.add_asset_metadata({"dagster/column_schema": _columns(warehouse, "activities")})
+        to_read = [day for day in days if day.day not in kept]
+        land(context, to_read, topo, warehouse, clock, **config.allows(days))
+    # Each day is recorded as it lands. Without this mark, Dagster would add an event for each at the end of the step.
+    return dg.MaterializeResult(metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
 
 
 def _reuse_landed_days(
     context: dg.AssetExecutionContext, days: Sequence[Day], settings: Settings, warehouse: Warehouse
-) -> "list[Load]":
-    """Return the loads of the re-executed run's landed days, and log their materializations in this run.
+) -> set[date]:
+    """Return the landed days of the re-executed run, and log their materializations in this run.
 
     Without an event in this run, these days would show as failed if this run fails too.
     """
@@ -119,7 +119,7 @@ def _reuse_landed_days(
         context.log.info(f"The re-executed run landed {len(kept)} of {len(days)} days. They are not read again.")
     for load in kept:
         _log_materialization(context, settings, load)
-    return kept
+    return {load.day for load in kept}
 
 
 def landed_before(
@@ -170,8 +170,8 @@ def land(
     *,
     may_shrink: Container[date] = (),
     accept_unreadable: Container[date] = (),
-) -> "Iterator[Load]":
-    """Read and land `days`. Log each day's materialization as soon as it lands, and yield its load.
+) -> None:
+    """Read and land `days`. Log each day's materialization as soon as it lands.
 
     Raises:
         ExplainedFailure: at the end, if days did not land. It names them.
@@ -203,10 +203,9 @@ def land(
                 context.log.error(sentence)
                 refusals.append(outcome)
             else:
-                context.log.info(sentence)
-                _log_materialization(context, topo.settings, outcome)
+                schema = {"dagster/column_schema": _columns(warehouse, "activities")} if done == len(days) else {}
+                _log_materialization(context, topo.settings, outcome, sentence, **schema)
                 landed, activities = landed + 1, activities + outcome.rows
-                yield outcome
     _tag_run(context, f"{landed} of {counted(len(days), 'day')}, {counted(activities, 'activity', 'activities')}")
     if (retained := topo.settings.payload_days) is not None:
         _empty_payloads(context, warehouse, date_at(clock(), topo.settings) - timedelta(days=retained))
@@ -236,10 +235,22 @@ def _tag_run(context: dg.AssetExecutionContext | dg.OpExecutionContext, landed: 
 
 
 def _log_materialization(
-    context: dg.AssetExecutionContext | dg.OpExecutionContext, settings: Settings, load: "Load"
+    context: dg.AssetExecutionContext | dg.OpExecutionContext,
+    settings: Settings,
+    load: "Load",
+    sentence: str | None = None,
+    **more: Any,
 ) -> None:
-    key = names.activities(settings)
-    context.log_event(dg.AssetMaterialization(key, partition=str(load.day), metadata=load_metadata(load)))
+    """Log a day's materialization. The sentence is its line in the run's log, the load its data version."""
+    context.log_event(
+        dg.AssetMaterialization(
+            names.activities(settings),
+            description=sentence,
+            partition=str(load.day),
+            metadata=load_metadata(load) | more,
+            tags={DATA_VERSION_TAG: str(load.load_id)},
+        )
+    )
 
 
 def _list_asset(key: dg.AssetKey, model: str, description: str, terms: Mapping[str, Any]) -> dg.AssetsDefinition:

@@ -58,8 +58,7 @@ def reread_days_with_other_replies(
             f"Replies differ from the landed ones on {len(differ)} of the last {len(days)} days"
             + (f": {', '.join(str(day.day) for day in differ)}" if differ else "")
         )
-        for _ in land(context, differ, topo, warehouse, clock):
-            pass
+        land(context, differ, topo, warehouse, clock)
         if differ:
             report_activity_checks(context, warehouse, clock, topo.settings)
 

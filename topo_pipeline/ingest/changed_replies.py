@@ -48,8 +48,8 @@ def days_with_changed_replies(
         reading, is_whole = portal.call(_read, client, window, completeness)
     with Buffer() as buffer:
         buffer.add(activity_frame(reading.activities))
-        with warehouse.reader(buffer=buffer) as connection:
-            shown = replies_among(connection, reject_frame(reading), now=clock())
+        with warehouse.reader(buffer=buffer):
+            shown = replies_among(buffer, reject_frame(reading))
     return differing(days, landed, shown, is_whole=is_whole)
 
 

@@ -82,7 +82,8 @@ class Evidence:
         """
         unmatched: list[Activity] = []
         for bound, is_start in ((window.start, True), (window.end, False)):
-            side = [row for row in received if abs(row.created_at - bound) <= MARGIN]
+            first, last = bound - MARGIN, bound + MARGIN
+            side = [row for row in received if first <= row.created_at <= last]
             other = self._sides.pop(bound, None)
             if other is None:
                 # Windows are read in order, so only the latest bounds are needed.

@@ -1,11 +1,9 @@
-"""Buffer the activities of a day between reading and landing, in an in-memory database with extracted columns.
+"""Buffer the activities of a day between reading and landing, in an in-memory database.
 
-Columns are extracted before the warehouse is opened, to keep the time short in which it is locked. It is then attached
-to the connection that has the rows, so that they need not be copied. Data beyond the memory limit spills to a temporary
-folder.
+The warehouse is then attached to the connection that has the rows, so that they need not be copied. Data beyond the
+memory limit spills to a temporary folder.
 """
 
-import json
 import threading
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,6 +15,7 @@ from topo_pipeline.common.text import first_line
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.extensions import new_instance
 from topo_pipeline.warehouse.files import temporary, temporary_folder
+from topo_pipeline.warehouse.payloads import KIND, with_fields
 from topo_pipeline.warehouse.sql import SESSION, literal
 
 if TYPE_CHECKING:
@@ -28,65 +27,14 @@ MEMORY = 64_000_000
 CHARACTERS_AT_ONCE = 4_000_000
 # Ids fetched at a time.
 _IDS_AT_ONCE = 10_000
-
-# The columns that are fields of the payload. A field's name is in snake or camel case.
-_FIELD_COLUMNS = (
-    "type", "organization_id", "person_id", "sequence_id", "sequence_template_id", "message_id", "hot_lead_id",
-    "calendar_event_id", "task_id", "resource_type", "channel",
-)  # fmt: skip
-_DETAIL_COLUMNS = ("step_number", "reply_category")  # in the payload's `metadata`
+# Rows of a scan: DuckDB parses this many payloads at a time.
+_SCANNED_AT_ONCE = 2048
+_NO_ROWS = "(SELECT 0 AS received, NULL AS id, NULL AS created_at, NULL::VARCHAR AS payload LIMIT 0)"
 
 
-def _camel(column: str) -> str:
-    first, *rest = column.split("_")
-    return first + "".join(map(str.capitalize, rest))
-
-
-def _members(columns: Sequence[str]) -> dict[str, str]:
-    return {member: "VARCHAR" for column in columns for member in (column, _camel(column))}
-
-
-def _columns(columns: Sequence[str], within: str) -> list[str]:
-    return [f"nullif(coalesce({within}.{column}, {within}.{_camel(column)}), '') AS {column}" for column in columns]
-
-
-_MEMBERS = _members(_FIELD_COLUMNS) | {"metadata": _members(_DETAIL_COLUMNS)}
-_SHAPE = json.dumps(_MEMBERS).replace("{", "{{").replace("}", "}}")
-_FIELDS = ", ".join(_columns(_FIELD_COLUMNS, "fields") + _columns(_DETAIL_COLUMNS, "fields.metadata"))
-# Extracts the columns of `topo.activities` that depend on the payload alone. They are NULL if DuckDB can't parse it.
-_EXTRACT = f"""
-SELECT
-    received, id, created_at, type,
-    try_cast(organization_id AS UUID) AS organization_id,
-    try_cast(person_id AS UUID) AS person_id,
-    try_cast(sequence_id AS UUID) AS sequence_id,
-    try_cast(sequence_template_id AS UUID) AS sequence_template_id,
-    message_id, hot_lead_id, calendar_event_id, task_id,
-    upper(coalesce(resource_type, nullif(split_part(type, '.', 1), ''))) AS resource_type,
-    upper(nullif(split_part(type, '.', 2), '')) AS event_type,
-    upper(coalesce(channel, CASE
-        WHEN type IN ('message.opened', 'message.link_clicked') THEN 'EMAIL'
-        WHEN type LIKE 'invitation.%' THEN 'LINKEDIN' END)) AS channel,
-    CASE
-        WHEN channel IS NOT NULL THEN 'payload'
-        WHEN type IN ('message.opened', 'message.link_clicked') OR type LIKE 'invitation.%' THEN 'type'
-        ELSE 'unknown' END AS channel_source,
-    try_cast(step_number AS INTEGER) AS step_number,
-    upper(reply_category) AS reply_category,
-    payload, is_json
-FROM (
-    SELECT received, id, created_at, {_FIELDS}, payload, is_json
-    FROM (
-        SELECT *, json_valid(payload) AS is_json,
-            CASE WHEN json_valid(payload) THEN json_transform(payload, '{_SHAPE}') END AS fields
-        FROM (
-            SELECT received, id::UUID AS id, created_at::TIMESTAMPTZ AS created_at, payload::VARCHAR AS payload
-            FROM {{}}
-        )
-    )
-)
-"""  # noqa: S608 - only constants of this module
-_NO_ROWS = "(SELECT 0 AS received, NULL AS id, NULL AS created_at, NULL AS payload LIMIT 0)"
+def _received(batch: str) -> str:
+    rows = "received, id::UUID AS id, created_at::TIMESTAMPTZ AS created_at, payload::VARCHAR AS payload"
+    return with_fields(f"(SELECT {rows} FROM {batch})", KIND)  # noqa: S608
 
 
 class Buffer:
@@ -117,7 +65,7 @@ class Buffer:
             " SET pandas_analyze_sample = 1"  # one row shows the type of an object column: all rows are text
         )
         self.raise_memory_limit(MEMORY)
-        self._connection.execute(f"CREATE TEMP TABLE no_rows AS {_EXTRACT.format(_NO_ROWS)}")
+        self._connection.execute(f"CREATE TEMP TABLE no_rows AS {_received(_NO_ROWS)}")
         self.clear()
 
     def __enter__(self) -> Self:
@@ -138,8 +86,8 @@ class Buffer:
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The connection with all added activities in the temporary table `received`.
 
-        Its columns are a number in order of arrival `received`, the columns of `topo.activities` that come from the
-        activity alone, and `is_json`, whether the payload is valid JSON.
+        Its columns are a number in order of arrival `received`, `id`, `created_at`, `payload`, `is_json`, whether the
+        payload is valid JSON, and the fields `payloads.KIND`.
         """
         return self._connection
 
@@ -179,17 +127,18 @@ class Buffer:
             self._insert(activities.assign(received=range(first, self._received)))
 
     def unlabelled(self, types: Sequence[str]) -> set[str]:
-        """Return the ids of activities of these types without a known channel."""
-        condition = "channel_source = 'unknown' AND list_contains($types, type)"
+        """Return the ids of activities of these types, from which no channel follows, whose payload has none either."""
+        condition = "channel IS NULL AND list_contains($types, type)"
         with self._use():
             return self._ids("received", condition, {"types": types})
 
     def messages(self, others: "pd.DataFrame") -> set[str]:
         """Return the ids of all messages, including those in `others`, whose columns are as in `add`."""
         columns = "SELECT id, type, resource_type FROM"
-        with_others = f"({columns} received UNION ALL {columns} ({_EXTRACT.format('batch')}))"
+        with_others = f"({columns} received UNION ALL {columns} ({_received('batch')}))"
+        is_message = "upper(coalesce(resource_type, split_part(type, '.', 1))) = 'MESSAGE' OR type LIKE 'message.%'"
         with self._use(), self._batch(others.assign(received=0)):
-            return self._ids(with_others, "resource_type = 'MESSAGE' OR type LIKE 'message.%'")
+            return self._ids(with_others, is_message)
 
     @contextmanager
     def _use(self) -> Iterator[None]:
@@ -214,6 +163,16 @@ class Buffer:
             ids.update([id_ for (id_,) in rows])
         return ids
 
+    def slices(self) -> Iterator[dict[str, int]]:
+        """Yield the bounds `first` and `end` of `received` for parts of the rows: few rows at a time if some are long.
+
+        Parsing a payload takes several times its length in memory.
+        """
+        rows = max(1, CHARACTERS_AT_ONCE // max(1, self.longest))
+        step = rows if rows < _SCANNED_AT_ONCE else max(1, self._received)
+        for first in range(0, self._received, step):
+            yield {"first": first, "end": first + step}
+
     def raise_memory_limit(self, memory: int) -> None:
         """Raise DuckDB's memory limit to this many bytes, if it is lower."""
         if memory > self._memory:
@@ -222,6 +181,7 @@ class Buffer:
 
     def clear(self) -> None:
         """Discard all added activities."""
+        self._received = 0
         self._connection.execute("CREATE OR REPLACE TEMP TABLE received AS FROM no_rows")
 
     def _insert(self, activities: "pd.DataFrame") -> None:
@@ -232,7 +192,7 @@ class Buffer:
         rows = max(1, CHARACTERS_AT_ONCE // longest)
         for start in range(0, len(activities), rows):
             with self._batch(activities.iloc[start : start + rows]):
-                self._connection.execute(f"INSERT INTO received {_EXTRACT.format('batch')}")
+                self._connection.execute(f"INSERT INTO received {_received('batch')}")
 
     @contextmanager
     def _batch(self, activities: "pd.DataFrame") -> Iterator[None]:

@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.warehouse.buffer import Buffer
 from topo_pipeline.warehouse.catalogue import columns_of
+from topo_pipeline.warehouse.erasure import has_erased_subjects
 from topo_pipeline.warehouse.shrinking import refuse_to_shrink
 from topo_pipeline.warehouse.sql import identifier
-from topo_pipeline.warehouse.staging import IS_ANOTHER_VERSION, drop_staging, record_new_links, stage, suppress
+from topo_pipeline.warehouse.staging import (
+    IN_SLICE,
+    IS_ANOTHER_VERSION,
+    drop_staging,
+    prepare,
+    record_new_links,
+    stage,
+    suppress,
+)
 from topo_pipeline.warehouse.workspace import bind_organization
 
 if TYPE_CHECKING:
@@ -92,24 +101,24 @@ INSERT INTO topo.activity_changes SELECT *, $load_id::UUID, $now::TIMESTAMPTZ FR
 WHERE id NOT IN (SELECT id FROM left_out)
 """
 _DELETE = "DELETE FROM topo.activities WHERE day = $day AND id IN (SELECT id FROM superseded)"
-_INSERT = """
-INSERT INTO topo.activities
-SELECT * FROM staged WHERE id NOT IN (SELECT id FROM topo.activities WHERE day = $day)
-"""
+_INSERT = f"""
+INSERT INTO topo.activities BY NAME
+SELECT * EXCLUDE received, $day::DATE AS day, $now::TIMESTAMPTZ AS landed_at, $load_id::UUID AS load_id
+FROM {{}} WHERE {IN_SLICE} AND id NOT IN (SELECT id FROM topo.activities WHERE day = $day)
+"""  # noqa: S608 - as above
 _REJECT = """
 INSERT INTO topo.rejects
 SELECT DISTINCT $day::DATE, raw, reason, $now::TIMESTAMPTZ, $load_id::UUID
 FROM set_aside
 WHERE raw NOT IN (SELECT raw FROM topo.rejects WHERE day = $day)
 """
-_COUNTS = """
-SELECT
-    (SELECT count(*) FROM topo.activities WHERE day = $day) AS rows,
-    (SELECT count(*) FROM superseded WHERE change = 'changed') AS changed,
-    (SELECT count(*) FROM superseded WHERE change = 'removed') AS removed,
-    (SELECT count(*) FROM set_aside) AS rejects
+_LANDED = "SELECT count(*) FROM topo.activities WHERE day = $day"
+_CHANGES = """
+SELECT count(*) FILTER (change = 'changed'), count(*) FILTER (change = 'removed') FROM superseded
 """
-_ORGANIZATIONS = "SELECT DISTINCT organization_id FROM staged WHERE organization_id IS NOT NULL ORDER BY ALL"
+_ORGANIZATIONS = """
+SELECT DISTINCT try_cast(organization_id AS UUID) AS found FROM received WHERE found IS NOT NULL ORDER BY ALL
+"""
 _LEDGER = f"""
 INSERT INTO topo.loads ({", ".join(LEDGER_COLUMNS)}) VALUES ({", ".join(f"${name}" for name in LEDGER_COLUMNS)})
 """  # noqa: S608 - field names of Load
@@ -130,8 +139,8 @@ def land(
     """
     load_id = uuid.uuid4()
     read.activities.raise_memory_limit(MEMORY + ROWS_IN_MEMORY * read.activities.longest)
-    stage(connection, read.rejects, read.channels, day=read.day, load_id=load_id, now=now)
-    replaced = _replace(connection, read.day, load_id, now, may_shrink)
+    prepare(connection, read.rejects, read.channels)
+    replaced = _replace(read, {"day": read.day, "load_id": load_id, "now": now}, may_shrink)
     asked: dict[str, Any] = {field.name: getattr(read, field.name) for field in fields(_AskedDay)}
     finished_at = _after_last_load(connection, read.day, now)
     load = Load(load_id=load_id, run_id=run_id, finished_at=finished_at, **asked, **replaced)
@@ -140,35 +149,50 @@ def land(
     return load
 
 
-def _replace(
-    connection: "DuckDBPyConnection", day: date, load_id: uuid.UUID, now: datetime, may_shrink: bool
-) -> dict[str, Any]:
-    """Replace the day's rows by the staged ones; return the counts for the ledger."""
-    where = {"day": day}
+def _replace(read: ReadDay, of_load: Mapping[str, Any], may_shrink: bool) -> dict[str, Any]:
+    """Replace the day's rows by those to land; return the counts for the ledger."""
+    connection, where = read.activities.connection, {"day": read.day}
     for (organization_id,) in connection.execute(_ORGANIZATIONS).fetchall():
         bind_organization(connection, organization_id)
-    record_new_links(connection, now=now)
-    suppressed = suppress(connection)
-    connection.execute(_KEEP_CHANNELS, where)
-    connection.execute(_SUPERSEDED, where)
-    if not may_shrink:
-        refuse_to_shrink(connection, day)
-    if connection.execute("FROM superseded LIMIT 1").fetchone():
-        connection.execute(_KEEP_REPLACED, {"load_id": load_id, "now": now})
-        connection.execute(_DELETE, where)
-    inserted = _fetch_one(connection.execute(_INSERT, where))[0]
-    rows, changed, removed, rejects = _fetch_one(connection.execute(_COUNTS, where))
+    [landed] = _fetch_one(connection.execute(_LANDED, where))
+    changed = removed = suppressed = 0
+    source = "to_land"
+    if landed or has_erased_subjects(connection):
+        source = "staged"
+        stage(read.activities)
+        record_new_links(connection, now=of_load["now"])
+        suppressed = suppress(connection)
+        changed, removed = _supersede(connection, of_load, may_shrink)
+    inserted = sum(
+        _fetch_one(connection.execute(_INSERT.format(source), {**of_load, **part}))[0]
+        for part in read.activities.slices()
+    )
+    [rejects] = _fetch_one(connection.execute("SELECT count(*) FROM set_aside"))
     if rejects:
-        connection.execute(_REJECT, where | {"load_id": load_id, "now": now})
-    connection.execute("DROP TABLE superseded")
+        connection.execute(_REJECT, of_load)
     return {
-        "rows": rows,
+        "rows": landed - changed - removed + inserted,
         "added": inserted - changed,
         "changed": changed,
         "removed": removed,
         "rejects": rejects,
         "suppressed": suppressed,
     }
+
+
+def _supersede(connection: "DuckDBPyConnection", of_load: Mapping[str, Any], may_shrink: bool) -> tuple[int, int]:
+    """Move the day's landed rows that changed or are gone to the change history; return how many of each."""
+    where = {"day": of_load["day"]}
+    connection.execute(_KEEP_CHANNELS, where)
+    connection.execute(_SUPERSEDED, where)
+    if not may_shrink:
+        refuse_to_shrink(connection, where["day"])
+    changed, removed = _fetch_one(connection.execute(_CHANGES))
+    if changed or removed:
+        connection.execute(_KEEP_REPLACED, {name: of_load[name] for name in ("load_id", "now")})
+        connection.execute(_DELETE, where)
+    connection.execute("DROP TABLE superseded")
+    return changed, removed
 
 
 def _after_last_load(connection: "DuckDBPyConnection", day: date, now: datetime) -> datetime:

@@ -1,15 +1,16 @@
 """Find landed replies, and the replies that newly received activities would land as, to compare the two."""
 
-import uuid
 from collections.abc import Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from topo_pipeline.warehouse.staging import IS_ANOTHER_VERSION, stage, suppress
+from topo_pipeline.warehouse.staging import IS_ANOTHER_VERSION, prepare, stage, suppress
 
 if TYPE_CHECKING:
     import pandas as pd
     from duckdb import DuckDBPyConnection
+
+    from topo_pipeline.warehouse.buffer import Buffer
 
 Version = tuple[str, datetime, str]
 """A reply as received: id, instant (UTC), payload. The payload is '' if retention has emptied the landed one."""
@@ -35,12 +36,13 @@ def landed_replies(connection: "DuckDBPyConnection", days: Sequence[date]) -> di
     return found
 
 
-def replies_among(connection: "DuckDBPyConnection", rejects: "pd.DataFrame", *, now: datetime) -> set[Version]:
+def replies_among(buffer: "Buffer", rejects: "pd.DataFrame") -> set[Version]:
     """Return the received replies as they would be landed, without those of erased people.
 
-    `connection` is the buffer's, with the warehouse attached. `now` does not affect the result.
+    The warehouse must be attached to the buffer's connection.
     """
-    stage(connection, rejects, {}, day=now.date(), load_id=uuid.uuid4(), now=now)
-    suppress(connection)
-    rows = connection.execute(_RECEIVED).fetchall()
+    prepare(buffer.connection, rejects, {})
+    stage(buffer)
+    suppress(buffer.connection)
+    rows = buffer.connection.execute(_RECEIVED).fetchall()
     return {(id_, created_at, payload) for id_, created_at, payload in rows}

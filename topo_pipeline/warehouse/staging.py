@@ -1,37 +1,38 @@
-"""Turn received activities into rows that can be landed, in temporary tables.
+"""Turn received activities into rows that can be landed, and leave out those about erased people.
 
-`buffer` has already extracted the columns from the payloads. Rows about erased people are left out here.
+How a payload becomes columns belongs in `payloads`.
 """
 
-import uuid
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from topo_pipeline.warehouse.erasure import RESOURCES, has_erased_subjects
+from topo_pipeline.warehouse.payloads import EXTRACTED
 
 if TYPE_CHECKING:
     import pandas as pd
     from duckdb import DuckDBPyConnection
 
-# Of an id received more than once, the last version is staged. Such ids are few: finding them first avoids comparing
+    from topo_pipeline.warehouse.buffer import Buffer
+
+# Of an id received more than once, the last version lands. Such ids are few: finding them first avoids comparing
 # every row with every other.
 _DUPLICATES = """
 CREATE OR REPLACE TEMP TABLE duplicates AS
 SELECT id, max(received) AS last FROM received GROUP BY id HAVING count(*) > 1
 """
-_STAGE = """
-CREATE OR REPLACE TEMP TABLE staged AS
-SELECT
-    id, created_at, $day::DATE AS day, type, organization_id, person_id, sequence_id, sequence_template_id,
-    message_id, hot_lead_id, calendar_event_id, task_id, resource_type, event_type,
-    coalesce(received.channel, filtered) AS channel,
-    if(channel_source = 'unknown' AND filtered IS NOT NULL, 'filter', channel_source) AS channel_source,
-    step_number, reply_category, payload, $now::TIMESTAMPTZ AS landed_at, $load_id::UUID AS load_id
-FROM received
+# The rows to land. Days that have nothing to be compared with land from this view, so that the rows are not copied.
+_TO_LAND = f"""
+CREATE OR REPLACE TEMP VIEW to_land AS
+SELECT row.* REPLACE (
+    coalesce(channel, filtered) AS channel,
+    if(channel_source = 'unknown' AND filtered IS NOT NULL, 'filter', channel_source) AS channel_source
+)
+FROM ({EXTRACTED}) AS row
 LEFT JOIN labels USING (id)
-WHERE is_json AND NOT EXISTS (FROM duplicates WHERE duplicates.id = received.id AND last > received)
-"""
+WHERE NOT EXISTS (FROM duplicates WHERE duplicates.id = row.id AND last > received)
+"""  # noqa: S608 - only constants of this package
 # Whether a staged row is another version of a landed one. If retention has emptied the landed payload, the columns are
 # compared. The channel may come from elsewhere, so the caller compares it.
 _PAYLOAD_COLUMNS = (
@@ -52,6 +53,7 @@ SELECT
     id
 FROM received WHERE NOT is_json
 """
+IN_SLICE = "received >= $first AND received < $end"
 _LABELS = "CREATE OR REPLACE TEMP TABLE labels (id UUID, filtered VARCHAR)"
 # Rows that mention an erased subject. Each id in a text is hashed only once, however many subjects are erased.
 _MENTIONING_ERASED = """
@@ -123,19 +125,11 @@ WHERE raw IN ({_MENTIONING_ERASED.format("raw", "ids_in(raw)", "set_aside")}) OR
 """  # noqa: S608
 
 
-def stage(
-    connection: "DuckDBPyConnection",
-    rejects: "pd.DataFrame",
-    channels: Mapping[str, str],
-    *,
-    day: date,
-    load_id: uuid.UUID,
-    now: datetime,
-) -> None:
-    """Create the temporary tables `staged` (rows of `topo.activities`) and `set_aside` (`raw`, `reason`, `id`).
+def prepare(connection: "DuckDBPyConnection", rejects: "pd.DataFrame", channels: Mapping[str, str]) -> None:
+    """Create the temporary view `to_land` of the buffer's rows, and the table `set_aside` (`raw`, `reason`, `id`).
 
-    `connection` is the buffer's, with the warehouse attached. `day`, `now` and `load_id` are columns of the rows.
-    The others are as in `landing.ReadDay`.
+    `connection` is the buffer's, with the warehouse attached. The others are as in `landing.ReadDay`. The view has the
+    columns of `topo.activities` without those of a load, and `received`.
     """
     import pandas as pd  # noqa: PLC0415 - keeps loading the Dagster definitions fast
 
@@ -144,7 +138,14 @@ def stage(
     labels = pd.DataFrame({"id": list(channels), "channel": list(channels.values())}, dtype=object)
     _insert(connection, rejects, "set_aside SELECT raw::VARCHAR, reason::VARCHAR, id::VARCHAR::UUID")
     _insert(connection, labels, "labels SELECT id::UUID, upper(channel::VARCHAR)")
-    connection.execute(_STAGE, {"day": day, "load_id": load_id, "now": now})
+    connection.execute(_TO_LAND)
+
+
+def stage(buffer: "Buffer") -> None:
+    """Copy the rows of `to_land` into the temporary table `staged`."""
+    buffer.connection.execute("CREATE OR REPLACE TEMP TABLE staged AS FROM to_land LIMIT 0")
+    for part in buffer.slices():
+        buffer.connection.execute(f"INSERT INTO staged FROM to_land WHERE {IN_SLICE}", part)
 
 
 def _insert(connection: "DuckDBPyConnection", frame: "pd.DataFrame", target: str) -> None:
@@ -161,7 +162,7 @@ def _insert(connection: "DuckDBPyConnection", frame: "pd.DataFrame", target: str
 def drop_staging(connection: "DuckDBPyConnection") -> None:
     """Drop the temporary tables of this module: the next day uses the same connection."""
     tables = ("staged", "set_aside", "labels", "duplicates", "left_out", "linked", "shared")
-    connection.execute("; ".join(f"DROP TABLE IF EXISTS {table}" for table in tables))
+    connection.execute("; ".join(["DROP VIEW to_land", *(f"DROP TABLE IF EXISTS {table}" for table in tables)]))
 
 
 def record_new_links(connection: "DuckDBPyConnection", *, now: datetime) -> None:

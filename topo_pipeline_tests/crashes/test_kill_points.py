@@ -20,7 +20,7 @@ WITHIN_A_DAY: list[Point] = [
     ("request /v1/activities", 2),
     ("response from /v1/activities", 2),
     ("execute DELETE FROM topo.activities WHERE", 2),
-    ("execute INSERT INTO topo.activities SELECT", 2),
+    ("execute INSERT INTO topo.activities BY", 2),
     ("execute INSERT INTO topo.activity_changes SELECT", 2),
     ("execute INSERT INTO topo.loads (day,", 2),
     ("landed 2026-03-03", 1),

@@ -130,7 +130,7 @@ def test_if_both_agree_a_run_adds_no_event_and_no_error(pipeline: Pipeline) -> N
     assert errors(pipeline, result) == []
     filters = dg.AssetRecordsFilter(dg.AssetKey(["topo", "activities"]))
     assert pipeline.instance.fetch_observations(filters, 9).records == []
-    assert len(pipeline.instance.fetch_materializations(filters, 99).records) == 2 * len(LANDED) + 2
+    assert len(pipeline.instance.fetch_materializations(filters, 99).records) == len(LANDED) + 1
 
 
 @pytest.mark.parametrize("noted", ["a text", {"a": 1}, None])

@@ -134,7 +134,9 @@ def test_a_run_logs_a_line_for_its_range_each_day_and_each_table(refreshed: Pipe
     [run] = refreshed.instance.get_runs()  # `refreshed` makes sure that no test adds one
     shown = [e.user_message for e in refreshed.instance.all_logs(run.run_id) if not e.is_dagster_event]
     counted = refreshed.rows("SELECT rows, requests, api_total_count FROM topo.loads ORDER BY day")
-    read = [line for line in shown if line.startswith("2026-")]
+    landed = refreshed.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+    events = [entry.get_dagster_event() for entry in landed]
+    read = [str(event.message) for event in events if event.asset_key == ACTIVITIES]
     assert f"Reading 4 days, {LAST_DAYS[0]} to {LAST_DAYS[-1]}" in shown
     for done, (line, day, (rows, requests, count)) in enumerate(zip(read, LAST_DAYS, counted, strict=True), start=1):
         assert line.startswith(f"{day} ({done} of 4, ")

@@ -15,7 +15,6 @@ from topo_pipeline.warehouse.replies import Version, landed_replies, replies_amo
 from topo_pipeline_tests.engagement.helpers import KEPT, Workspace, canonical, enrolled, march, opened, replied, sent
 from topo_pipeline_tests.warehouse.builders import (
     DAY,
-    LANDED,
     LATER,
     NEXT_DAY,
     Activity,
@@ -136,8 +135,8 @@ def test_an_emptied_reply_counts_as_unchanged_until_it_is_reclassified(
 def shown(warehouse: Warehouse, *replies: Activity) -> set[Version]:
     with Buffer() as buffer:
         buffer.add(frame(*replies))
-        with warehouse.reader(buffer=buffer) as connection:
-            return replies_among(connection, reading().rejects, now=LANDED)
+        with warehouse.reader(buffer=buffer):
+            return replies_among(buffer, reading().rejects)
 
 
 def test_metric_tables_do_not_change_even_with_a_full_refresh(tmp_path: Path) -> None:

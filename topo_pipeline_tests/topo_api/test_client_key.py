@@ -130,7 +130,7 @@ def test_https_and_loopback_are_accepted(url: str) -> None:
 
 def test_certificates_are_verified() -> None:
     client = TopoClient("https://api.topo.io/v1", KEY, clock=lambda: NOW)
-    context = client._connections[0]._http._transport._pool._ssl_context  # type: ignore[attr-defined]
+    context = client._connections[0]._http._pool._ssl_context  # type: ignore[attr-defined]
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 

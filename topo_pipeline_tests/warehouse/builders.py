@@ -18,7 +18,7 @@ from topo_pipeline.warehouse.buffer import Buffer
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load, ReadDay, land, land_list
 from topo_pipeline.warehouse.places import File
-from topo_pipeline.warehouse.staging import drop_staging, stage
+from topo_pipeline.warehouse.staging import drop_staging, prepare
 
 DAY = date(2026, 3, 1)
 NEXT_DAY = DAY + timedelta(days=1)
@@ -118,17 +118,17 @@ def land_new_days(buffer: Buffer, reads: Sequence[tuple[ReadDay, datetime]], run
     if activities:
         buffer.clear()
         buffer.add(frame(*activities))
-        stage(connection, reads[0][0].rejects, {}, day=DAY, load_id=uuid.UUID(int=0), now=LANDED)
+        prepare(connection, reads[0][0].rejects, {})
         ids = [
             {"loaded_in": load["load_id"], "ids": [id_ for id_, *_ in read.activities]}
             for (read, _), load in zip(reads, loads, strict=True)
         ]
         connection.execute(
             """
-            INSERT INTO topo.activities
-            SELECT staged.* REPLACE (loads.day AS day, finished_at AS landed_at, loads.load_id AS load_id)
+            INSERT INTO topo.activities BY NAME
+            SELECT to_land.* EXCLUDE received, loads.day, finished_at AS landed_at, loads.load_id
             FROM (SELECT DISTINCT loaded_in, unnest(ids)::UUID AS id FROM (SELECT unnest($ids, recursive := true)))
-            JOIN staged USING (id) JOIN topo.loads ON loads.load_id = loaded_in
+            JOIN to_land USING (id) JOIN topo.loads ON loads.load_id = loaded_in
             """,
             {"ids": ids},
         )

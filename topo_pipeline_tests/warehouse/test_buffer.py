@@ -104,6 +104,19 @@ def test_a_day_larger_than_memory_is_stored_on_disk_and_lands_whole(
     assert not [*temporary.iterdir()]
 
 
+def test_long_payloads_are_parsed_a_few_at_a_time_and_all_land(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("topo_pipeline.warehouse.buffer.CHARACTERS_AT_ONCE", 100)
+    warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
+    first, again = ([activity(n, f'{{"type":"task.created","note":"{n:0{at}}"}}') for n in range(9)] for at in (20, 30))
+    for count, sent in ((9, first), (8, [*first[:4], *again[4:8]])):
+        with Buffer() as buffer:
+            buffer.add(frame(*sent))
+            assert len([*buffer.slices()]) > 1
+            land_buffer(warehouse, buffer, count)
+        assert payloads(warehouse) == {id_: payload for id_, _, payload in sent}
+        assert {row["type"] for row in records(warehouse, "topo.activities")} == {"task.created"}
+
+
 def test_a_failed_reading_leaves_nothing_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(ConnectionError), Buffer() as buffer:
