@@ -170,7 +170,7 @@ class Buffer:
         """
         rows = max(1, CHARACTERS_AT_ONCE // max(1, self.longest))
         step = rows if rows < _SCANNED_AT_ONCE else max(1, self._received)
-        for first in range(0, self._received, step):
+        for first in range(0, max(1, self._received), step):
             yield {"first": first, "end": first + step}
 
     def raise_memory_limit(self, memory: int) -> None:

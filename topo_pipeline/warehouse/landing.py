@@ -17,6 +17,7 @@ from topo_pipeline.warehouse.sql import identifier
 from topo_pipeline.warehouse.staging import (
     IN_SLICE,
     IS_ANOTHER_VERSION,
+    TO_LAND,
     drop_staging,
     prepare,
     record_new_links,
@@ -156,7 +157,7 @@ def _replace(read: ReadDay, of_load: Mapping[str, Any], may_shrink: bool) -> dic
         bind_organization(connection, organization_id)
     [landed] = _fetch_one(connection.execute(_LANDED, where))
     changed = removed = suppressed = 0
-    source = "to_land"
+    source = TO_LAND
     if landed or has_erased_subjects(connection):
         source = "staged"
         stage(read.activities)

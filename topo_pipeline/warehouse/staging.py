@@ -22,9 +22,7 @@ _DUPLICATES = """
 CREATE OR REPLACE TEMP TABLE duplicates AS
 SELECT id, max(received) AS last FROM received GROUP BY id HAVING count(*) > 1
 """
-# The rows to land. Days that have nothing to be compared with land from this view, so that the rows are not copied.
-_TO_LAND = f"""
-CREATE OR REPLACE TEMP VIEW to_land AS
+TO_LAND = f"""(
 SELECT row.* REPLACE (
     coalesce(channel, filtered) AS channel,
     if(channel_source = 'unknown' AND filtered IS NOT NULL, 'filter', channel_source) AS channel_source
@@ -32,7 +30,8 @@ SELECT row.* REPLACE (
 FROM ({EXTRACTED}) AS row
 LEFT JOIN labels USING (id)
 WHERE NOT EXISTS (FROM duplicates WHERE duplicates.id = row.id AND last > received)
-"""  # noqa: S608 - only constants of this package
+)"""  # noqa: S608 - only constants of this package
+"""The buffer's rows with the columns of `topo.activities`, without those of a load, and `received`."""
 # Whether a staged row is another version of a landed one. If retention has emptied the landed payload, the columns are
 # compared. The channel may come from elsewhere, so the caller compares it.
 _PAYLOAD_COLUMNS = (
@@ -126,10 +125,9 @@ WHERE raw IN ({_MENTIONING_ERASED.format("raw", "ids_in(raw)", "set_aside")}) OR
 
 
 def prepare(connection: "DuckDBPyConnection", rejects: "pd.DataFrame", channels: Mapping[str, str]) -> None:
-    """Create the temporary view `to_land` of the buffer's rows, and the table `set_aside` (`raw`, `reason`, `id`).
+    """Create the temporary tables that `TO_LAND` reads, and `set_aside` (`raw`, `reason`, `id`).
 
-    `connection` is the buffer's, with the warehouse attached. The others are as in `landing.ReadDay`. The view has the
-    columns of `topo.activities` without those of a load, and `received`.
+    `connection` is the buffer's. The others are as in `landing.ReadDay`.
     """
     import pandas as pd  # noqa: PLC0415 - keeps loading the Dagster definitions fast
 
@@ -138,14 +136,14 @@ def prepare(connection: "DuckDBPyConnection", rejects: "pd.DataFrame", channels:
     labels = pd.DataFrame({"id": list(channels), "channel": list(channels.values())}, dtype=object)
     _insert(connection, rejects, "set_aside SELECT raw::VARCHAR, reason::VARCHAR, id::VARCHAR::UUID")
     _insert(connection, labels, "labels SELECT id::UUID, upper(channel::VARCHAR)")
-    connection.execute(_TO_LAND)
 
 
 def stage(buffer: "Buffer") -> None:
-    """Copy the rows of `to_land` into the temporary table `staged`."""
-    buffer.connection.execute("CREATE OR REPLACE TEMP TABLE staged AS FROM to_land LIMIT 0")
+    """Copy the rows to land into the temporary table `staged`, to be compared with others."""
+    target = "CREATE OR REPLACE TEMP TABLE staged AS"
     for part in buffer.slices():
-        buffer.connection.execute(f"INSERT INTO staged FROM to_land WHERE {IN_SLICE}", part)
+        buffer.connection.execute(f"{target} FROM {TO_LAND} WHERE {IN_SLICE}", part)
+        target = "INSERT INTO staged"
 
 
 def _insert(connection: "DuckDBPyConnection", frame: "pd.DataFrame", target: str) -> None:
@@ -162,7 +160,7 @@ def _insert(connection: "DuckDBPyConnection", frame: "pd.DataFrame", target: str
 def drop_staging(connection: "DuckDBPyConnection") -> None:
     """Drop the temporary tables of this module: the next day uses the same connection."""
     tables = ("staged", "set_aside", "labels", "duplicates", "left_out", "linked", "shared")
-    connection.execute("; ".join(["DROP VIEW to_land", *(f"DROP TABLE IF EXISTS {table}" for table in tables)]))
+    connection.execute("; ".join(f"DROP TABLE IF EXISTS {table}" for table in tables))
 
 
 def record_new_links(connection: "DuckDBPyConnection", *, now: datetime) -> None:

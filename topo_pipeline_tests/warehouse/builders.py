@@ -18,7 +18,7 @@ from topo_pipeline.warehouse.buffer import Buffer
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load, ReadDay, land, land_list
 from topo_pipeline.warehouse.places import File
-from topo_pipeline.warehouse.staging import drop_staging, prepare
+from topo_pipeline.warehouse.staging import TO_LAND, drop_staging, prepare
 
 DAY = date(2026, 3, 1)
 NEXT_DAY = DAY + timedelta(days=1)
@@ -124,12 +124,12 @@ def land_new_days(buffer: Buffer, reads: Sequence[tuple[ReadDay, datetime]], run
             for (read, _), load in zip(reads, loads, strict=True)
         ]
         connection.execute(
-            """
+            f"""
             INSERT INTO topo.activities BY NAME
             SELECT to_land.* EXCLUDE received, loads.day, finished_at AS landed_at, loads.load_id
             FROM (SELECT DISTINCT loaded_in, unnest(ids)::UUID AS id FROM (SELECT unnest($ids, recursive := true)))
-            JOIN to_land USING (id) JOIN topo.loads ON loads.load_id = loaded_in
-            """,
+            JOIN {TO_LAND} AS to_land USING (id) JOIN topo.loads ON loads.load_id = loaded_in
+            """,  # noqa: S608 - a constant
             {"ids": ids},
         )
         drop_staging(connection)
