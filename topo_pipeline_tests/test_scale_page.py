@@ -44,7 +44,10 @@ def test_a_file_is_moved_to_a_shared_lake_from_which_a_report_is_written(
     with old.transaction() as connection:
         connection.execute("INSERT INTO topo.forgotten VALUES ('hash', now())")
         build(connection, tables()["sequence_activity"], timezone="UTC", now=LANDED, days=[DAY])
-    place = {"TOPO_WAREHOUSE": f"ducklake:postgres:{postgres_database.dsn}", "TOPO_LAKE_DATA_PATH": str(tmp_path / "files")}
+    place = {
+        "TOPO_WAREHOUSE": f"ducklake:postgres:{postgres_database.dsn}",
+        "TOPO_LAKE_DATA_PATH": str(tmp_path / "files"),
+    }
     for variable, value in place.items():
         monkeypatch.setenv(variable, value)
     exec(MOVING, {})  # noqa: S102 - of our own page
