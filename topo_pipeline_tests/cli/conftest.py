@@ -1,15 +1,10 @@
-"""Folders to run commands in, and processes that a test interrupts."""
+"""Folders to run commands in."""
 
-import os
 import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from topo_pipeline_tests.conftest import CHECKOUT
 from topo_pipeline_tests.engagement.helpers import TABLES, Workspace, begun
 from topo_pipeline_tests.maintenance import conftest as maintenance_conftest
 from topo_pipeline_tests.maintenance.test_forget import HERS, HIS
@@ -49,27 +44,6 @@ def landed(six_sequences: Path, tmp_path: Path) -> Path:
     """A folder with a copy of that warehouse."""
     shutil.copy(six_sequences, tmp_path)
     return tmp_path
-
-
-def environment_of(folder: Path, **changes: str) -> dict[str, str]:
-    return {
-        **os.environ,
-        "TOPO_WAREHOUSE": str(folder / "data" / "topo.duckdb"),
-        "PYTHONPATH": str(CHECKOUT),
-        "TMPDIR": str(folder / "tmp"),
-        **changes,
-    }
-
-
-@contextmanager
-def running(folder: Path, command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(  # noqa: S603
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def files_in(folder: Path) -> list[str]:
