@@ -27,12 +27,11 @@ from topo_pipeline.defs.run_maintenance import fail_orphaned_runs, killed_runs_s
 from topo_pipeline.orchestration.errors import AlreadyReading
 from topo_pipeline.orchestration.instance import prepare, require_no_reader
 from topo_pipeline.sandbox.server import serve
+from topo_pipeline_tests.command_line import Forked
 from topo_pipeline_tests.conftest import PATIENCE
-from topo_pipeline_tests.defs.conftest import ACTIVITIES, SETTINGS, follow_up
+from topo_pipeline_tests.defs.conftest import SETTINGS, follow_up
 from topo_pipeline_tests.engagement.helpers import TABLES
-from topo_pipeline_tests.orchestration.test_dev import until
 from topo_pipeline_tests.orchestration.test_killed_runs import RANGE, PausedSandbox
-from topo_pipeline_tests.test_definitions import BIN
 
 STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
 
@@ -41,32 +40,16 @@ STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
 def after_a_kill(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Dagster home whose run was killed after it landed one of three days."""
     folder = tmp_path_factory.mktemp("killed")
-    home = prepared(folder / "home")
     api = PausedSandbox()
     with serve(api) as address:
-        environment = {
-            **os.environ,
-            "TOPO_API_URL": f"{address}/v1",
-            "TOPO_WAREHOUSE": str(folder / "topo.duckdb"),
-            "DAGSTER_HOME": str(home),
-        }
-        command = [BIN / "dagster", "asset", "materialize", "--select", "topo/activities"]
-        command += ["-m", "topo_pipeline.definitions", "--partition-range", "...".join(RANGE)]
-        with subprocess.Popen(  # noqa: S603
-            command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as process:
-            assert api.waiting.wait(PATIENCE)
-            with dg.DagsterInstance.from_config(str(home)) as instance:
-                until(lambda: a_day_has_landed(process, instance))
-            process.kill()
+        backfill = Forked(
+            folder, "backfill", *RANGE, tables=(), TOPO_API_URL=f"{address}/v1", DAGSTER_HOME=str(folder / "home")
+        )
+        backfill.read_until("2026-03-02 landed")
+        assert api.waiting.wait(PATIENCE)
+        backfill.kill()
         api.release.set()
-    return home
-
-
-def a_day_has_landed(process: subprocess.Popen[bytes], instance: dg.DagsterInstance) -> None:
-    if process.poll() is not None:
-        pytest.fail("it ended before a day had landed")
-    assert instance.get_materialized_partitions(ACTIVITIES)
+    return folder / "home"
 
 
 @pytest.fixture
