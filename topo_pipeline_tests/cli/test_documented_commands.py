@@ -45,7 +45,6 @@ NOT_RUN = {
     "aws ": "the same",
     "python -m bench": "takes half an hour",
     "dagster dev ": "runs until it is stopped; orchestration/test_organizations.py loads the same workspace file",
-    "dagster api grpc ": "the same; test_deploy.py runs that of one organization",
     "topo-pipeline --install-completion": "changes the user's shell; cli/test_help.py completes commands",
 }
 
