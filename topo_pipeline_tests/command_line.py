@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -74,10 +74,16 @@ class Forked(Child):
     """The command as in `answer`, but in a process of its own, which a test can interrupt."""
 
     def __init__(
-        self, folder: Path, *arguments: str, tables: Collection[str] | None = None, **environment: str | None
+        self,
+        folder: Path,
+        *arguments: str,
+        tables: Collection[str] | None = None,
+        before: Callable[[], object] | None = None,
+        **environment: str | None,
     ) -> None:
+        """Start the command. Its process calls `before` first, which may change the process."""
         import_too(__name__)
-        super().__init__(_run_forked, folder, arguments, _environment(environment), tables)
+        super().__init__(_run_forked, (folder, _environment(environment), tables), arguments, before)
         self.stderr = os.fdopen(os.dup(self.pipe.fileno()), "rb")
 
     @property
@@ -104,20 +110,21 @@ class Forked(Child):
 
 
 def _run_forked(
-    folder: Path,
+    called_in: tuple[Path, dict[str, str], Collection[str] | None],
     arguments: Sequence[str],
-    environment: dict[str, str],
-    tables: Collection[str] | None,
+    before: Callable[[], object] | None,
     pipe: Connection,
 ) -> None:
     os.dup2(pipe.fileno(), 2)
     pipe.close()
     with (
-        _called_in(folder, environment, tables) as monkeypatch,
+        _called_in(*called_in) as monkeypatch,
         Path(os.devnull).open("w", encoding="utf-8") as nowhere,
         contextlib.redirect_stdout(nowhere),
     ):
         patch_storage(monkeypatch)
+        if before:
+            before()
         app(arguments, prog_name="topo-pipeline")
 
 

@@ -71,7 +71,14 @@ LONGEST = (
 UNTRACED = (
     *("crashes/", "engagement/", "exports/test_parquet", "exports/test_tables", "exports/test_types"),
     *("topo_api/test_contract", "topo_api/test_quirks", "topo_api/test_repair.py"),
-    *("defs/test_channels", "defs/test_faults", "defs/test_guards", "defs/test_publish", "defs/test_ranged_runs"),
+    *(
+        "defs/test_channels",
+        "defs/test_faults",
+        "defs/test_full_run",
+        "defs/test_guards",
+        "defs/test_publish",
+        "defs/test_ranged_runs",
+    ),
     *("defs/test_reexecution", "defs/test_schedules", "defs/test_table_settings", "defs/test_table_events"),
     *("report/test_page", "report/test_queries"),
     *("defs/test_partitions", "defs/test_records_and_ledger", "warehouse/test_rejects", "warehouse/test_shrinking"),

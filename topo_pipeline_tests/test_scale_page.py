@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 
-from topo_pipeline.engagement.tables import build, in_order
+from topo_pipeline.engagement.tables import build, tables
 from topo_pipeline.settings import get_settings
 from topo_pipeline.warehouse.connection import Warehouse
+from topo_pipeline_tests.command_line import answer
 from topo_pipeline_tests.warehouse.builders import DAY, LANDED, activity, land_into, reading, records
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def test_the_assets_of_a_single_organization_are_removed_from_dagsters_catalog(
         assert instance.all_asset_keys() == kept
 
 
-def test_a_file_is_moved_to_a_shared_lake(
+def test_a_file_is_moved_to_a_shared_lake_from_which_a_report_is_written(
     postgres_database: "Database", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -42,11 +43,17 @@ def test_a_file_is_moved_to_a_shared_lake(
     land_into(old, reading(activity(1), activity(2)))
     with old.transaction() as connection:
         connection.execute("INSERT INTO topo.forgotten VALUES ('hash', now())")
-        for table in in_order():
-            build(connection, table, timezone="UTC", now=LANDED, days=[DAY])
-    monkeypatch.setenv("TOPO_WAREHOUSE", f"ducklake:postgres:{postgres_database.dsn}")
-    monkeypatch.setenv("TOPO_LAKE_DATA_PATH", str(tmp_path / "files"))
+        build(connection, tables()["sequence_activity"], timezone="UTC", now=LANDED, days=[DAY])
+    place = {
+        "TOPO_WAREHOUSE": f"ducklake:postgres:{postgres_database.dsn}",
+        "TOPO_LAKE_DATA_PATH": str(tmp_path / "files"),
+    }
+    for variable, value in place.items():
+        monkeypatch.setenv(variable, value)
     exec(MOVING, {})  # noqa: S102 - of our own page
     lake = Warehouse.of(get_settings())
     for name in ("topo.activities", "topo.loads", "topo.forgotten", "engagement.sequence_activity"):
         assert records(lake, name) == records(old, name) != []
+    done = answer(tmp_path, "report", TOPO_REPORT_DIR="report", **place)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report" / "engagement_report.html").is_file()

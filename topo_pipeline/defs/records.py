@@ -156,9 +156,9 @@ def is_busy(instance: dg.DagsterInstance, settings: Settings, jobs: Collection[s
     # Dagster ends every run that is started or queued sooner or later, but not one that was never queued.
     statuses = [status for status in IN_PROGRESS if status != dg.DagsterRunStatus.NOT_STARTED]
     return any(
-        run.job_name in jobs and names.is_own(settings, run)
-        if run.asset_selection is None
-        else _holds_up_tables(run.asset_selection, settings)
+        _holds_up_tables(run.asset_selection, settings)
+        if run.asset_selection  # the command line's run of a whole job has an empty one
+        else run.job_name in jobs and names.is_own(settings, run)
         for run in instance.get_runs(dg.RunsFilter(statuses=statuses))
     )
 

@@ -1,19 +1,14 @@
-"""Folders to run commands in, and processes that a test interrupts."""
+"""Folders to run commands in."""
 
-import os
 import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from topo_pipeline_tests.conftest import CHECKOUT
+from topo_pipeline_tests.conftest import made_once
 from topo_pipeline_tests.engagement.helpers import TABLES, Workspace, begun
 from topo_pipeline_tests.maintenance import conftest as maintenance_conftest
 from topo_pipeline_tests.maintenance.test_forget import HERS, HIS
-from topo_pipeline_tests.warehouse.builders import path_of
 
 built = maintenance_conftest.built
 ROWS = len(HERS) + len(HIS)
@@ -33,15 +28,19 @@ def workspace(folder: Path) -> Workspace:
     return Workspace(str(folder / "data" / "topo.duckdb"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def six_sequences(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse with six sequences, one of which has a long name with special characters."""
-    workspace = Workspace(str(tmp_path_factory.mktemp("six") / "topo.duckdb"))
-    names = {f"sequence {n}": f"Sequence {n}" for n in range(6)} | {"sequence 0": NAME}
-    workspace.land_all([activity for n, name in enumerate(names) for activity in begun(name, 1, runs=9 - n)])
-    workspace.name(**names)
-    workspace.build(*TABLES)
-    return path_of(workspace.warehouse)
+
+    def make(file: Path) -> None:
+        workspace = Workspace(str(file))
+        names = {f"sequence {n}": f"Sequence {n}" for n in range(6)} | {"sequence 0": NAME}
+        workspace.land_all([activity for n, name in enumerate(names) for activity in begun(name, 1, runs=9 - n)])
+        workspace.name(**names)
+        workspace.build(*TABLES)
+        _ = workspace.warehouse  # makes the tables
+
+    return made_once(tmp_path_factory, "six_sequences", make)
 
 
 @pytest.fixture
@@ -49,27 +48,6 @@ def landed(six_sequences: Path, tmp_path: Path) -> Path:
     """A folder with a copy of that warehouse."""
     shutil.copy(six_sequences, tmp_path)
     return tmp_path
-
-
-def environment_of(folder: Path, **changes: str) -> dict[str, str]:
-    return {
-        **os.environ,
-        "TOPO_WAREHOUSE": str(folder / "data" / "topo.duckdb"),
-        "PYTHONPATH": str(CHECKOUT),
-        "TMPDIR": str(folder / "tmp"),
-        **changes,
-    }
-
-
-@contextmanager
-def running(folder: Path, command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(  # noqa: S603
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def files_in(folder: Path) -> list[str]:

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -22,9 +23,8 @@ from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline_tests.cli.conftest import ROWS, environment_of, files_in, running, workspace
-from topo_pipeline_tests.command_line import answer, assert_one_sentence, run
-from topo_pipeline_tests.conftest import CHECKOUT, PATIENCE
+from topo_pipeline_tests.cli.conftest import ROWS, files_in, workspace
+from topo_pipeline_tests.command_line import Forked, answer, assert_one_sentence
 from topo_pipeline_tests.engagement.helpers import Workspace, drop_all_but
 from topo_pipeline_tests.maintenance.test_forget import HERS, HIS, forget_ada
 
@@ -125,20 +125,39 @@ def test_a_restore_is_refused_if_a_run_starts_after_the_confirmation(
     assert [path.name for path in (folder / "data").iterdir()] == ["topo.duckdb"]
 
 
-# A copy that writes half of the file and then waits forever.
-ENDLESS_COPY = """
-import sys, threading
-from pathlib import Path
-from topo_pipeline.cli import app
-from topo_pipeline.maintenance import backups
-def copy(file, to, held):
-    held.enter_context(file.open("rb"))
-    to.write_bytes(b"half")
-    print("ready", file=sys.stderr, flush=True)
-    threading.Event().wait()
-backups._copy = copy
-app(sys.argv[1:])
-"""
+def never_finish_copying() -> None:
+    """Let this process write half of the file and then wait forever."""
+
+    def copy(file: Path, to: Path, held: ExitStack) -> None:
+        held.enter_context(file.open("rb"))
+        to.write_bytes(b"half")
+        print("ready", file=sys.stderr, flush=True)
+        threading.Event().wait()
+
+    backups._copy = copy  # type: ignore[assignment]
+
+
+def terminate_after_writing() -> None:
+    """Let this process get SIGTERM when the backup has its name."""
+    put_new = backups.put_new
+
+    def put(new: Path, name: Path) -> None:
+        put_new(new, name)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    backups.put_new = put  # type: ignore[attr-defined]
+
+
+def hang_up_under_nohup() -> None:
+    """Let this process ignore hangups, as nohup does, and get one before it copies."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    copy = backups._copy
+
+    def hung_up(*names: Any) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        copy(*names)
+
+    backups._copy = hung_up
 
 
 @pytest.mark.parametrize(
@@ -151,59 +170,32 @@ app(sys.argv[1:])
     ],
 )
 def test_a_signal_during_the_copy_leaves_no_file(folder: Path, command: str, number: signal.Signals) -> None:
-    (folder / "tmp").mkdir()
     shutil.copy(folder / "data" / "topo.duckdb", folder / "b.duckdb")
     name, target, options = {
         "backup": ("new.duckdb", "new.duckdb", []),
         "restore": ("b.duckdb", str(folder / "data" / "topo.duckdb"), ["--yes"]),
     }[command]
-    environment = environment_of(folder, DAGSTER_HOME=str(folder.with_name("home")))
+    home = str(folder.with_name("home"))
     before = files_in(folder)
-    with running(folder, [sys.executable, "-c", ENDLESS_COPY, command, name, *options], environment) as process:
-        assert process.stderr is not None
-        assert process.stderr.readline() == "ready\n"
-        assert [path.read_text() for path in folder.rglob(".*/files/*.duckdb")] == ["half"]
-        process.send_signal(number)
-        _, stderr = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 128 + number
-    assert stderr.strip() == f"topo-pipeline: Stopped by {number.name}: nothing was written to {target}."
+    copying = Forked(folder, command, name, *options, before=never_finish_copying, DAGSTER_HOME=home)
+    copying.read_until("ready")
+    assert [path.read_text() for path in folder.rglob(".*/files/*.duckdb")] == ["half"]
+    os.kill(copying.pid, number)
+    message = f"topo-pipeline: Stopped by {number.name}: nothing was written to {target}.\n"
+    assert copying.end() == (128 + number, message)
     assert files_in(folder) == before
     assert workspace(folder).select("SELECT max(day) FROM topo.loads") == [(date(2026, 3, 5),)]
 
 
 def test_a_signal_after_the_backup_was_written_says_that_it_was_written(folder: Path) -> None:
-    program = """
-import os, signal, sys
-from topo_pipeline.maintenance import backups
-from topo_pipeline.cli import app
-put_new = backups.put_new
-def put(*names):
-    put_new(*names)
-    os.kill(os.getpid(), signal.SIGTERM)
-backups.put_new = put
-app(["backup", "b.duckdb"])
-"""
-    done = run(folder, sys.executable, "-c", program, PYTHONPATH=str(CHECKOUT))
-    assert_one_sentence(done, "Stopped by SIGTERM: b.duckdb was written.")
-    assert done.returncode == 128 + signal.SIGTERM
+    ended = Forked(folder, "backup", "b.duckdb", before=terminate_after_writing).end()
+    assert ended == (128 + signal.SIGTERM, "topo-pipeline: Stopped by SIGTERM: b.duckdb was written.\n")
     assert Workspace(str(folder / "b.duckdb")).select("SELECT count(*) FROM topo.activities") == [(ROWS,)]
     assert sorted(path.name for path in folder.iterdir()) == ["b.duckdb", "data"]
 
 
 def test_a_hangup_is_ignored_under_nohup(folder: Path) -> None:
-    program = """
-import os, signal
-from topo_pipeline.cli import app
-from topo_pipeline.maintenance import backups
-copy = backups._copy
-def slow(*names):
-    os.kill(os.getpid(), signal.SIGHUP)
-    copy(*names)
-backups._copy = slow
-app(["backup", "b.duckdb"])
-"""
-    done = run(folder, "nohup", sys.executable, "-c", program, PYTHONPATH=str(CHECKOUT))
-    assert done.returncode == 0, done.stderr
+    assert Forked(folder, "backup", "b.duckdb", before=hang_up_under_nohup).end() == (0, "")
     assert (folder / "b.duckdb").exists()
 
 

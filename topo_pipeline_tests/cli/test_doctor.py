@@ -126,7 +126,8 @@ def test_a_contract_check_is_printed_and_saved_even_if_its_file_cannot_be_writte
     special = special_files(tmp_path)
     before = fingerprints(special.values())
     with sandbox() as url:
-        for words, file in special.items():
+        for words in ("it is a named pipe", "it is a symbolic link"):  # exports/test_tables.py has every kind
+            file = special[words]
             refused = answer(tmp_path, "doctor", "--contract", "--output", str(file), TOPO_API_URL=url)
             assert_one_sentence(refused, f"{file} can't be written: {words}")
             assert f"{len(ASSUMPTIONS)} of {len(ASSUMPTIONS)} assumptions hold" in refused.stdout

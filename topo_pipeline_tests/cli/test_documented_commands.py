@@ -45,7 +45,6 @@ NOT_RUN = {
     "aws ": "the same",
     "python -m bench": "takes half an hour",
     "dagster dev ": "runs until it is stopped; orchestration/test_organizations.py loads the same workspace file",
-    "dagster api grpc ": "the same; test_deploy.py runs that of one organization",
     "topo-pipeline --install-completion": "changes the user's shell; cli/test_help.py completes commands",
 }
 
@@ -71,20 +70,6 @@ RUN_BY = {
 }
 
 
-def commands() -> dict[str, list[str]]:
-    """Return the commands of each page. A command that several pages have is of the first one."""
-    pages: dict[str, str] = {}
-    names = ("README.md", *sorted(f"docs/{page.name}" for page in (CHECKOUT / "docs").glob("*.md")))
-    for name in names:
-        # test_first_hour.py runs those of its code blocks, in an empty folder.
-        done = list(commands_of(name)) if name == "docs/first-hour.md" else []
-        lines = (line for line in shell_lines_of(name) if shlex.split(line, comments=True)[1:] not in done)
-        pages |= {line: name for line in lines if line not in pages}
-    return {name: [line for line, page in pages.items() if page == name] for name in names}
-
-
-COMMANDS = commands()
-
 # What stands for something of the reader's in the pages, and what it is in these tests.
 ADA = uid("Ada")
 HERE = {
@@ -96,8 +81,29 @@ HERE = {
     "/backups/": "backups/",
     "/srv/": "srv/",
 }
+
+
+def words_of(line: str) -> list[str]:
+    """Return the words of a command, with what they are in these tests."""
+    return [re.sub("|".join(HERE), lambda found: HERE[found[0]], word) for word in shlex.split(line, comments=True)]
+
+
+def commands() -> dict[str, list[str]]:
+    """Return the commands of each page. A command that is written several times is of the first page that has it."""
+    pages: dict[tuple[str, ...], tuple[str, str]] = {}
+    names = ("README.md", *sorted(f"docs/{page.name}" for page in (CHECKOUT / "docs").glob("*.md")))
+    for name in names:
+        # test_first_hour.py runs those of its code blocks, in an empty folder.
+        done = list(commands_of(name)) if name == "docs/first-hour.md" else []
+        for line in shell_lines_of(name):
+            if shlex.split(line, comments=True)[1:] not in done:
+                pages.setdefault(tuple(words_of(line)), (name, line))
+    return {name: [line for page, line in pages.values() if page == name] for name in names}
+
+
+COMMANDS = commands()
 EXIT_CODES = {"grep": 1}  # it finds nothing
-WEEK = timedelta(weeks=1)
+LONG = timedelta(days=3)
 BIN = Path(sys.executable).parent
 
 
@@ -143,12 +149,12 @@ def folder(prepared: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("page", [page for page, lines in COMMANDS.items() if None in map(entry_of, lines)])
 def test_every_command_works(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are run in order. A backfill of more than a week takes long, so it is only estimated."""
+    """They are run in order. A backfill of some days takes long, so it is only estimated."""
     monkeypatch.setattr(webbrowser, "open", lambda _: True)
     monkeypatch.setattr(arguments, "confirm", lambda *_: None)
     for line in COMMANDS[page]:
         if entry_of(line) is None:
-            program, *words = shlex.split(line, comments=True)
+            program, *words = words_of(line)
             if Path(program).name != "topo-pipeline":
                 assert shutil.which(program), f"{line} needs an entry in the lists above"
                 done = run(folder, "/bin/bash", "-c", line)
@@ -160,12 +166,10 @@ def test_every_command_works(page: str, folder: Path, monkeypatch: pytest.Monkey
 
 
 def our_command(folder: Path, words: list[str]) -> CompletedProcess[str]:
-    given = [re.sub("|".join(HERE), lambda found: HERE[found[0]], word) for word in words]
-    days = [date.fromisoformat(word) for word in given if re.fullmatch(r"\d{4}-\d\d-\d\d", word)]
-    if given[0] == "backfill" and max(days) - min(days) >= WEEK:
-        given.append("--dry-run")
+    days = [date.fromisoformat(word) for word in words if re.fullmatch(r"\d{4}-\d\d-\d\d", word)]
+    estimate = ["--dry-run"] if words[0] == "backfill" and max(days) - min(days) >= LONG else []
     unset = dict.fromkeys(("TOPO_API_KEY", "TOPO_API_URL", "TOPO_REPORT_DIR"))  # so that .env sets them
-    return answer(folder, *given, tables=["sequence_activity"], **unset)
+    return answer(folder, *words, *estimate, tables=(), **unset)
 
 
 def test_the_commands_for_organizations_work(folder: Path, api_url: str) -> None:
@@ -175,7 +179,7 @@ def test_the_commands_for_organizations_work(folder: Path, api_url: str) -> None
     (folder / "organizations.toml").write_text(acme.replace('timezone = "Europe/Paris"\n', place))
     set_key(folder / ".env", "ACME_TOPO_API_KEY", os.environ["TOPO_API_KEY"])
     for line in lines_of("topo-pipeline organizations", "topo-pipeline --organization"):
-        words = shlex.split(line)[1:]
+        words = words_of(line)[1:]
         done = our_command(folder, [*words, "--dry-run"] if "backfill" in words else words)
         # doctor finds that Dagster has no records under the new asset keys
         assert done.returncode == ("doctor" in words), (line, done.stdout, done.stderr)

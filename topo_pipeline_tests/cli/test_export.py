@@ -13,12 +13,12 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from topo_pipeline.exports import tables
 from topo_pipeline.exports.parquet import export_all
 from topo_pipeline.exports.targets import publish, target_of
 from topo_pipeline.settings import Settings
-from topo_pipeline_tests.cli.conftest import ROWS, environment_of, files_in, running, workspace
-from topo_pipeline_tests.command_line import COMMAND, answer, assert_one_sentence
-from topo_pipeline_tests.conftest import PATIENCE
+from topo_pipeline_tests.cli.conftest import ROWS, files_in, workspace
+from topo_pipeline_tests.command_line import COMMAND, Forked, answer, assert_one_sentence
 from topo_pipeline_tests.engagement.helpers import drop_all_but, march, uid
 from topo_pipeline_tests.maintenance.test_forget import HERS, HIS, bytes_in
 
@@ -129,17 +129,16 @@ def test_forget_removes_the_person_from_published_exports(folder: Path) -> None:
     assert set(people.fetchall()) == {(uid("Bob"),), (None,)}
 
 
-ENDLESS_EXPORT = """
-import sys
-from topo_pipeline.exports import tables
-from topo_pipeline.cli import app
-def write(connection, table, file, **_):
-    file.write_bytes(b"half")
-    print("ready", file=sys.stderr, flush=True)
-    connection.execute("SELECT max(md5(i::VARCHAR)) FROM range(10_000_000_000) AS t(i)")
-tables.write = write
-app(sys.argv[1:])
-"""
+def never_finish_exporting() -> None:
+    """Let this process write half of the file and then wait for a query, and print what it prints as its errors."""
+
+    def write(connection: duckdb.DuckDBPyConnection, _: object, file: Path, **__: object) -> None:
+        file.write_bytes(b"half")
+        print("ready", file=sys.stderr, flush=True)
+        connection.execute("SELECT max(md5(i::VARCHAR)) FROM range(10_000_000_000) AS t(i)")
+
+    tables.write = write  # type: ignore[assignment]
+    sys.stdout = sys.stderr
 
 
 @pytest.mark.parametrize(
@@ -154,18 +153,14 @@ app(sys.argv[1:])
 def test_a_signal_during_an_export_leaves_no_file(
     folder: Path, options: tuple[str, ...], number: signal.Signals
 ) -> None:
-    (folder / "tmp").mkdir()
     (folder / "loads.csv").write_text("of last week")
     before = files_in(folder)
-    command = [sys.executable, "-c", ENDLESS_EXPORT, "export", "topo.loads", *options]
-    with running(folder, command, environment_of(folder)) as process:
-        assert process.stderr is not None
-        assert process.stderr.readline() == "ready\n"
-        process.send_signal(number)
-        out, stderr = process.communicate(timeout=PATIENCE)
+    exporting = Forked(folder, "export", "topo.loads", *options, before=never_finish_exporting)
+    exporting.read_until("ready")
+    os.kill(exporting.pid, number)
     to = " to loads.csv" if options else ""
-    assert (process.returncode, out) == (128 + number, "")
-    assert stderr.strip() == f"topo-pipeline: Stopped by {number.name}: nothing was written{to}."
+    message = f"topo-pipeline: Stopped by {number.name}: nothing was written{to}.\n"
+    assert exporting.end() == (128 + number, message)
     assert files_in(folder) == before
     assert (folder / "loads.csv").read_text() == "of last week"
 

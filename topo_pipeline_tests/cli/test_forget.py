@@ -3,9 +3,10 @@
 import os
 import pty
 import shutil
-import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -17,8 +18,7 @@ from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load
-from topo_pipeline_tests.command_line import COMMAND, answer, assert_one_sentence
-from topo_pipeline_tests.conftest import PATIENCE
+from topo_pipeline_tests.command_line import Forked, answer, assert_one_sentence
 from topo_pipeline_tests.crashes.source import client, days_of
 
 DAYS = [date(2026, 3, 2), date(2026, 3, 3)]
@@ -92,20 +92,21 @@ def test_forget_without_a_terminal_requires_yes(folder: Path) -> None:
     assert ask(folder, f"SELECT count(*) > 0 {OF_PERSON}", a_person(folder)) == [(True,)]
 
 
+def use_terminal(name: str) -> None:
+    """Let this process read from a terminal, and print what it prints as its errors."""
+    sys.stdin, sys.stdout = os.fdopen(os.open(name, os.O_RDWR)), sys.stderr
+
+
 @pytest.mark.parametrize(("typed", "erased"), [("", False), ("y", True)])
 def test_forget_asks_for_confirmation_at_a_terminal(folder: Path, typed: str, erased: bool) -> None:
     person = a_person(folder)
     ours, theirs = pty.openpty()
     os.write(ours, f"{typed}\n".encode())
-    done = subprocess.run(  # noqa: S603
-        [COMMAND, "forget", person],
-        cwd=folder, env={**os.environ, "TOPO_WAREHOUSE": "data/topo.duckdb"}, stdin=theirs,
-        capture_output=True, text=True, timeout=PATIENCE, check=False,
-    )  # fmt: skip
+    code, shown = Forked(folder, "forget", person, before=partial(use_terminal, os.ttyname(theirs))).end()
     os.close(ours)
     os.close(theirs)
-    assert f"Erase {person} from data/topo.duckdb (activities: " in done.stdout + done.stderr
-    assert done.returncode == (0 if erased else 1)
+    assert f"Erase {person} from data/topo.duckdb (activities: " in shown
+    assert code == (0 if erased else 1)
     assert ask(folder, f"SELECT count(*) = 0 {OF_PERSON}", person) == [(erased,)]
 
 

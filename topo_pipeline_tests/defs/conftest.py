@@ -28,7 +28,7 @@ from topo_pipeline.sandbox.wire import Spelling
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.settings import Settings, get_settings
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline_tests.conftest import API_KEY
+from topo_pipeline_tests.conftest import API_KEY, made_once
 from topo_pipeline_tests.defs.only import LANDED, with_only
 from topo_pipeline_tests.warehouse.builders import path_of
 
@@ -186,6 +186,14 @@ def last_check(
     return next(e.asset_check_evaluation_data for e in evaluated if e.event_type_value == "ASSET_CHECK_EVALUATION")
 
 
+def latest_metadata(pipeline: Pipeline, *path: str, day: object = None) -> dict[str, object]:
+    """Return the metadata of an asset's latest materialization from Dagster's records."""
+    wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(path), asset_partitions=[str(day)] if day else None)
+    [record] = pipeline.instance.fetch_materializations(wanted, limit=1).records
+    assert record.asset_materialization is not None
+    return {name: value.value for name, value in record.asset_materialization.metadata.items()}
+
+
 def instance_of(home: Path) -> dg.DagsterInstance:
     return dg.DagsterInstance.local_temp(str(home), overrides={"telemetry": {"enabled": False}})
 
@@ -229,20 +237,6 @@ def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-@pytest.fixture(scope="session")  # with "package", pytest builds it again after tests of another package
-def _refreshed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    with pipeline_over(tmp_path_factory.mktemp("refreshed"), API_KEY, draws=True) as built:
-        assert built.backfill(LAST_DAYS).problems == ()
-        yield built
-
-
-@pytest.fixture
-def refreshed(_refreshed: Pipeline) -> Iterator[Pipeline]:
-    """One run has read the last four days and built every table. Shared: tests must not change it."""
-    with unchanged(_refreshed):
-        yield _refreshed
-
-
 @contextmanager
 def unchanged(shared: Pipeline) -> Iterator[None]:
     """Fail a test that changes a shared pipeline: its events, its warehouse or the requests of its API."""
@@ -259,12 +253,16 @@ def unchanged(shared: Pipeline) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse with the last four days and every table, built without Dagster, to be copied."""
-    with pipeline_over(tmp_path_factory.mktemp("built"), API_KEY) as landed:
-        assert landed.land(LAST_DAYS).problems == ()
-        with landed.warehouse.transaction() as connection:
-            for table in in_order():
-                build(connection, table, timezone="UTC", now=NOW, days=LAST_DAYS if table.is_daily else ())
-        return path_of(landed.warehouse)
+
+    def make(file: Path) -> None:
+        with pipeline_over(file.parent, API_KEY) as landed:
+            assert landed.land(LAST_DAYS).problems == ()
+            with landed.warehouse.transaction() as connection:
+                for table in in_order():
+                    build(connection, table, timezone="UTC", now=NOW, days=LAST_DAYS if table.is_daily else ())
+            path_of(landed.warehouse).rename(file)
+
+    return made_once(tmp_path_factory, "last_days", make)
 
 
 @pytest.fixture

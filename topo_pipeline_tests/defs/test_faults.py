@@ -203,11 +203,22 @@ class DagsterLoader(Loader):
 
 
 RUN = "a run"
-LARGE = {
+ALSO_ELSEWHERE = {
     "more than a page of ties, in another order in each request",
     "three pages of rows with one timestamp",
     "rows with one timestamp that no page shows",
-    *(f"optional calls: {name}" for name in OPTIONAL if name not in ("a reset", "JSON of the wrong shape")),
+    # part of "everything at once"
+    "rate limits",
+    "resets before and during the body",
+    "ties in another order in each request",
+    "ids on two pages",
+    "unknown types, channels and fields",
+    # topo_api/test_repair.py and test_client.py test them
+    "one wrong count",
+    "rate limits with an invalid Retry-After",
+    "rate limits with other statuses",
+    "a body shorter than its length",
+    *(f"optional calls: {name}" for name in OPTIONAL if name != "a reset"),
 }
 
 
@@ -261,9 +272,9 @@ def loader(
 def _each(
     cases: dict[str, Case], *in_dagster: str, kinds: tuple[type[Loader], ...] = (Loader, DagsterLoader)
 ) -> pytest.MarkDecorator:
-    """Parametrize with each case without Dagster and these also in Dagster.
+    """Parametrize with these cases in Dagster, and with each other case without Dagster.
 
-    The other cases in Dagster are full. So are cases that wait, and large ones, whose rows `topo_api` tests too.
+    The reverse is full. So are cases that wait, and those that are also tested elsewhere.
     """
     return pytest.mark.parametrize(
         ("case", "loader"),
@@ -271,7 +282,7 @@ def _each(
             pytest.param(case, kind, id=f"{name}-{kind.__name__}", marks=pytest.mark.full if is_full else ())
             for name, case in cases.items()
             for kind in kinds
-            for is_full in [case.waits or name in LARGE or (kind is DagsterLoader and name not in in_dagster)]
+            for is_full in [case.waits or name in ALSO_ELSEWHERE or (kind is DagsterLoader) != (name in in_dagster)]
         ],
         indirect=["loader"],
     )
@@ -343,13 +354,13 @@ def test_with_a_fault_in_optional_calls_tables_are_built_and_names_stay(case: Ca
     loader.sandbox.plan(*case.plan)
     loader.log.clear()
 
-    outcome = loader.pipeline(topo).only(*LANDED, *made_of("sequence_summary")).backfill(DAYS)
+    outcome = loader.pipeline(topo).only(*LANDED, *made_of("sequence_daily")).backfill(DAYS)
 
     assert (list(outcome.problems), list(outcome.landed)) == ([], DAYS)
-    [summary, names] = loader.rows(
-        "FROM engagement.sequence_summary", "SELECT id::VARCHAR, name FROM topo.sequence_templates"
+    [daily, names] = loader.rows(
+        "FROM engagement.sequence_daily", "SELECT id::VARCHAR, name FROM topo.sequence_templates"
     )
-    assert summary
+    assert daily
     assert (template["id"], template["name"]) in names
     messages = [record.getMessage() for record in loader.log.records if record.name == "topo_pipeline.topo_api.client"]
     assert [message.rpartition("Continuing without ")[2].partition(":")[0] for message in messages] == [

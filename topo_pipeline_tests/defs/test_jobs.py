@@ -17,19 +17,19 @@ from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.warehouse.erasure import erase
 from topo_pipeline_tests.conftest import API_KEY
-from topo_pipeline_tests.defs.conftest import NOW, Pipeline, days, last_check, pipeline_over
+from topo_pipeline_tests.defs.conftest import NOW, WORLD, Pipeline, days, last_check, pipeline_over
 from topo_pipeline_tests.warehouse.builders import path_of
 
 LANDED = days(5)
 
 
 class Edited(World):
-    """The simulated world with some activities removed, late or changed."""
+    """The tests' world with some activities removed, late or changed."""
 
     edit: Callable[[Activity], Activity | None] = staticmethod(lambda activity: activity)
 
     def activities(self, after: datetime | None, before: datetime) -> list[Activity]:
-        return [kept for activity in super().activities(after, before) if (kept := self.edit(activity))]
+        return [kept for activity in WORLD.activities(after, before) if (kept := self.edit(activity))]
 
 
 def read_when(folder: Path, shown: Callable[[Activity], Activity]) -> Path:
@@ -94,7 +94,7 @@ def replies_of(pipeline: Pipeline) -> list[Activity]:
 
 
 def edit(pipeline: Pipeline, api_key: str, change: Callable[[Activity], Activity | None]) -> None:
-    world = Edited(pipeline.world.seed, scale=pipeline.world.scale)
+    world = Edited(WORLD.seed, scale=WORLD.scale)
     world.edit = change
     pipeline.api.app = create_app(world, api_key=api_key, now=lambda: NOW)
 

@@ -16,9 +16,9 @@ from topo_pipeline_tests.defs.test_schedules import Tick
 from topo_pipeline_tests.warehouse.builders import path_of
 
 YESTERDAY = NOW.date() - timedelta(days=1)
-TEN_DAYS = days(10, YESTERDAY - timedelta(days=9))
-GAP = TEN_DAYS[4]
-LANDED = [day for day in TEN_DAYS[:-2] if day != GAP]
+EIGHT_DAYS = days(8, YESTERDAY - timedelta(days=7))
+GAP = EIGHT_DAYS[2]
+LANDED = [day for day in EIGHT_DAYS[:-2] if day != GAP]
 NIGHT = datetime(2026, 3, 20, 1, 15, tzinfo=UTC)
 
 
@@ -27,14 +27,14 @@ def landed(tmp_path_factory: pytest.TempPathFactory, empty_home: Path) -> Path:
     """A folder with the warehouse and the home of a pipeline that has landed some days, to be copied."""
     folder = tmp_path_factory.mktemp("landed")
     with pipeline_over(folder, API_KEY, home=shutil.copytree(empty_home, folder / "home")) as pipeline:
-        assert pipeline.read(TEN_DAYS[:4]).success
-        assert pipeline.read(TEN_DAYS[5:-2]).success
+        assert pipeline.read(EIGHT_DAYS[:2]).success
+        assert pipeline.read(EIGHT_DAYS[3:-2]).success
     return folder
 
 
 @pytest.fixture
 def pipeline(landed: Path, tmp_path: Path) -> Iterator[Pipeline]:
-    """A pipeline in which the last two of ten days are missing, and one in between."""
+    """A pipeline in which the last two of eight days are missing, and one in between."""
     here = shutil.copytree(landed, tmp_path / "here")
     with pipeline_over(here, API_KEY, home=here / "home") as copied:
         yield copied
@@ -65,7 +65,7 @@ def recorded_days_of(pipeline: Pipeline) -> Sequence[str]:
 def test_a_lost_warehouse_is_an_error_in_the_next_run_and_is_read_again_at_night(pipeline: Pipeline) -> None:
     assert compare(pipeline.instance, SETTINGS, pipeline.warehouse) == Disagreement()
     path_of(pipeline.warehouse).unlink()
-    result = pipeline.read([TEN_DAYS[-2]])
+    result = pipeline.read([EIGHT_DAYS[-2]])
     assert result.success
     [error] = errors(pipeline, result)
     assert str(path_of(pipeline.warehouse)) in error
@@ -74,31 +74,31 @@ def test_a_lost_warehouse_is_an_error_in_the_next_run_and_is_read_again_at_night
     for first, last in ((LANDED[0], before), (after, LANDED[-1])):
         assert f"topo-pipeline backfill {first} {last}" in error
     assert lost_days(pipeline.instance, SETTINGS) == set(LANDED)
-    assert requested_at_night(pipeline) == TEN_DAYS
+    assert requested_at_night(pipeline) == EIGHT_DAYS
 
-    assert pipeline.read(TEN_DAYS).success
+    assert pipeline.read(EIGHT_DAYS).success
     assert lost_days(pipeline.instance, SETTINGS) == set()
     assert compare(pipeline.instance, SETTINGS, pipeline.warehouse) == Disagreement()
-    assert requested_at_night(pipeline) == TEN_DAYS[-4:]  # as every night
+    assert requested_at_night(pipeline) == EIGHT_DAYS[-4:]  # as every night
 
 
 def test_days_of_a_lost_warehouse_that_have_landed_again_are_not_requested(pipeline: Pipeline) -> None:
     path_of(pipeline.warehouse).unlink()
-    assert pipeline.read([TEN_DAYS[-2]]).success
-    assert pipeline.read(TEN_DAYS[:3]).success
-    assert lost_days(pipeline.instance, SETTINGS) == set(LANDED[3:])
-    assert requested_at_night(pipeline) == TEN_DAYS[3:]
+    assert pipeline.read([EIGHT_DAYS[-2]]).success
+    assert pipeline.read(EIGHT_DAYS[:3]).success
+    assert lost_days(pipeline.instance, SETTINGS) == {*EIGHT_DAYS[3:-2]}
+    assert requested_at_night(pipeline) == EIGHT_DAYS[3:]
 
 
 def test_after_a_wrong_path_is_corrected_the_warehouse_is_not_read_again(pipeline: Pipeline, tmp_path: Path) -> None:
     right, elsewhere = path_of(pipeline.warehouse), tmp_path / "elsewhere.duckdb"
     right.rename(elsewhere)
-    assert pipeline.read([TEN_DAYS[-2]]).success
+    assert pipeline.read([EIGHT_DAYS[-2]]).success
     elsewhere.replace(right)
-    result = pipeline.read([TEN_DAYS[-1]])
+    result = pipeline.read([EIGHT_DAYS[-1]])
     assert result.success
-    assert lost_days(pipeline.instance, SETTINGS) == {TEN_DAYS[-2]}  # landed in the other file
-    assert requested_at_night(pipeline) == [GAP, *TEN_DAYS[-4:]]
+    assert lost_days(pipeline.instance, SETTINGS) == {EIGHT_DAYS[-2]}  # landed in the other file
+    assert requested_at_night(pipeline) == [GAP, *EIGHT_DAYS[-4:]]
 
 
 def test_after_a_lost_home_the_next_run_records_every_landed_day_and_gaps_are_read(
@@ -106,14 +106,14 @@ def test_after_a_lost_home_the_next_run_records_every_landed_day_and_gaps_are_re
 ) -> None:
     shutil.copy(landed / "topo.duckdb", tmp_path)
     with pipeline_over(tmp_path, API_KEY) as with_new_home:
-        assert requested_at_night(with_new_home) == TEN_DAYS[-4:]
-        result = with_new_home.read([TEN_DAYS[-1]])
+        assert requested_at_night(with_new_home) == EIGHT_DAYS[-4:]
+        result = with_new_home.read([EIGHT_DAYS[-1]])
         assert result.success
         [error] = errors(with_new_home, result)
         assert error.startswith("Dagster had no record of the last load of these landed days")
-        assert recorded_days_of(with_new_home) == [str(day) for day in [*LANDED, TEN_DAYS[-1]]]
+        assert recorded_days_of(with_new_home) == [str(day) for day in [*LANDED, EIGHT_DAYS[-1]]]
         assert compare(with_new_home.instance, SETTINGS, with_new_home.warehouse) == Disagreement()
-        assert requested_at_night(with_new_home) == [GAP, *TEN_DAYS[-4:]]
+        assert requested_at_night(with_new_home) == [GAP, *EIGHT_DAYS[-4:]]
 
 
 def test_days_whose_restored_loads_are_older_are_read_again(pipeline: Pipeline, tmp_path: Path) -> None:
@@ -121,12 +121,12 @@ def test_days_whose_restored_loads_are_older_are_read_again(pipeline: Pipeline, 
     assert pipeline.read(LANDED[:2]).success
     backup.replace(path_of(pipeline.warehouse))
     assert compare(pipeline.instance, SETTINGS, pipeline.warehouse) == Disagreement(lost=tuple(LANDED[:2]))
-    assert pipeline.read([TEN_DAYS[-2]]).success
-    assert requested_at_night(pipeline) == [*LANDED[:2], GAP, *TEN_DAYS[-4:]]
+    assert pipeline.read([EIGHT_DAYS[-2]]).success
+    assert requested_at_night(pipeline) == [*LANDED[:2], GAP, *EIGHT_DAYS[-4:]]
 
 
 def test_if_both_agree_a_run_adds_no_event_and_no_error(pipeline: Pipeline) -> None:
-    result = pipeline.read([TEN_DAYS[-2]])
+    result = pipeline.read([EIGHT_DAYS[-2]])
     assert errors(pipeline, result) == []
     filters = dg.AssetRecordsFilter(dg.AssetKey(["topo", "activities"]))
     assert pipeline.instance.fetch_observations(filters, 9).records == []

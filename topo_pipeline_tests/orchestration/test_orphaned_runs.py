@@ -15,7 +15,7 @@ from dagster._core.test_utils import freeze_time
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster._daemon.monitoring import execute_concurrency_slots_iteration, execute_run_monitoring_iteration
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from topo_pipeline.alerts.streaks import Failure
@@ -27,12 +27,11 @@ from topo_pipeline.defs.run_maintenance import fail_orphaned_runs, killed_runs_s
 from topo_pipeline.orchestration.errors import AlreadyReading
 from topo_pipeline.orchestration.instance import prepare, require_no_reader
 from topo_pipeline.sandbox.server import serve
+from topo_pipeline_tests.command_line import Forked
 from topo_pipeline_tests.conftest import PATIENCE
-from topo_pipeline_tests.defs.conftest import ACTIVITIES, SETTINGS, follow_up
+from topo_pipeline_tests.defs.conftest import SETTINGS, follow_up
 from topo_pipeline_tests.engagement.helpers import TABLES
-from topo_pipeline_tests.orchestration.test_dev import until
 from topo_pipeline_tests.orchestration.test_killed_runs import RANGE, PausedSandbox
-from topo_pipeline_tests.test_definitions import BIN
 
 STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
 
@@ -41,32 +40,16 @@ STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
 def after_a_kill(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Dagster home whose run was killed after it landed one of three days."""
     folder = tmp_path_factory.mktemp("killed")
-    home = prepared(folder / "home")
     api = PausedSandbox()
     with serve(api) as address:
-        environment = {
-            **os.environ,
-            "TOPO_API_URL": f"{address}/v1",
-            "TOPO_WAREHOUSE": str(folder / "topo.duckdb"),
-            "DAGSTER_HOME": str(home),
-        }
-        command = [BIN / "dagster", "asset", "materialize", "--select", "topo/activities"]
-        command += ["-m", "topo_pipeline.definitions", "--partition-range", "...".join(RANGE)]
-        with subprocess.Popen(  # noqa: S603
-            command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as process:
-            assert api.waiting.wait(PATIENCE)
-            with dg.DagsterInstance.from_config(str(home)) as instance:
-                until(lambda: a_day_has_landed(process, instance))
-            process.kill()
+        backfill = Forked(
+            folder, "backfill", *RANGE, tables=(), TOPO_API_URL=f"{address}/v1", DAGSTER_HOME=str(folder / "home")
+        )
+        backfill.read_until("2026-03-02 landed")
+        assert api.waiting.wait(PATIENCE)
+        backfill.kill()
         api.release.set()
-    return home
-
-
-def a_day_has_landed(process: subprocess.Popen[bytes], instance: dg.DagsterInstance) -> None:
-    if process.poll() is not None:
-        pytest.fail("it ended before a day had landed")
-    assert instance.get_materialized_partitions(ACTIVITIES)
+    return folder / "home"
 
 
 @pytest.fixture
@@ -198,18 +181,28 @@ def test_a_run_of_an_unknown_process_is_not_changed(instance: dg.DagsterInstance
 INVALID_PIDS = ["-1", "0", "1_0", " 7", "²", "٣", "1.5", "1e3", "9" * 30, "0x1f", "07"]
 
 
-@settings(max_examples=40)
-@given(
+OWNERS = st.tuples(
     st.sampled_from(["{}", f"{HERE}:{{}}", f"{HERE}:{{}}:RUN", "{}:1:RUN"]),
-    st.text() | st.sampled_from(INVALID_PIDS) | st.from_regex(r"[0-9:]*"),
+    st.text() | st.from_regex(r"[0-9:]*"),
 )
-def test_an_invalid_owner_tag_fails_no_run_and_raises_no_error(form: str, text: str) -> None:
-    assume(not (text.isascii() and text.isdecimal() and 1 <= int(text) < 10**10))  # a valid process id
-    run = dg.DagsterRun("nothing", status=STARTED)
-    tagged = run.with_tags({".dagster/topo_pipeline_owner": form.format(text).replace("RUN", run.run_id)})
+
+
+def test_an_invalid_owner_tag_fails_no_run_and_raises_no_error() -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        instance.add_run(tagged)
-        assert fail_orphaned_runs(instance, SETTINGS) == []
+
+        @settings(max_examples=30)
+        @given(OWNERS)
+        def check(owner: tuple[str, str]) -> None:
+            form, text = owner
+            assume(not (text.isascii() and text.isdecimal() and 1 <= int(text) < 10**10))  # a valid process id
+            run = dg.DagsterRun("nothing", status=STARTED)
+            tag = form.format(text).replace("RUN", run.run_id)
+            instance.add_run(run.with_tags({".dagster/topo_pipeline_owner": tag}))
+            assert fail_orphaned_runs(instance, SETTINGS) == []
+
+        for invalid in INVALID_PIDS:
+            check = example((f"{HERE}:{{}}:RUN", invalid))(check)
+        check()
 
 
 def test_every_run_is_tagged_with_its_process(tmp_path: Path) -> None:

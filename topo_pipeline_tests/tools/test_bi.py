@@ -33,14 +33,14 @@ from topo_pipeline_tests.pages import shell_lines_of
 if TYPE_CHECKING:
     from topo_pipeline_tests.services.postgres import Database
 
-DAYS = 63  # so that some weeks are mature
+DAYS = 49  # so that some weeks are mature
 EXPORT = "data/demo/report/parquet/latest"
 UNREACHABLE = 2  # exit code of uvx if it can't reach the package index
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with bi/ and the export of nine weeks of the demo."""
+    """Return a folder with bi/ and the export of seven weeks of the demo."""
     folder = tmp_path_factory.mktemp("checkout")
     shutil.copytree(BI, folder / "bi", ignore=shutil.ignore_patterns("node_modules", ".evidence", "target", "logs"))
     demo = write_demo(str(folder / "topo.duckdb"), days_before=DAYS)
