@@ -133,10 +133,3 @@ def test_weekday_and_hour_are_local(workspace: Workspace, zone: str, clocks: lis
     workspace.build()
     expected = {(at.isoweekday(), at.hour): 1 for at in times}
     assert {cell: row["sends"] for cell, row in cells(workspace).items()} == expected
-
-
-def test_without_a_known_day_a_cell_has_sends_and_no_rate(workspace: Workspace) -> None:
-    workspace.land(march(2).date(), [enrolled(march(2)), sent(march(2))], is_open=True)
-    workspace.build(rules=Rules(message_reply_window_days=0))
-    row = cells(workspace)[1, 9]
-    assert (row["sends"], share(row), row["reply_rate_evidence"]) == (1, (0, 0), "none")

@@ -235,16 +235,6 @@ def test_a_last_day_that_is_unproved_is_in_the_totals_and_in_no_period(workspace
     assert (lifetime["period_end"], lifetime["days_unknown"]) == (day(20), 0)
 
 
-def test_without_a_known_day_only_lifetime_has_a_period(workspace: Workspace) -> None:
-    workspace.land(day(1), [enrolled(march(1)), sent(march(1))], is_open=True)
-    workspace.build()
-    assert {row["period"] for row in workspace.rows("sequence_summary")} == set(PERIODS)
-    row = workspace.summary(period="28d")
-    assert (row["period_start"], row["period_end"], row["rate_period_start"], row["rate_period_end"]) == (None,) * 4
-    assert (row["days_unknown"], row["total_sent"], row["runs"], row["members"]) == (0, 0, 0, 0)
-    assert (workspace.summary()["total_sent"], workspace.summary()["runs"]) == (1, 1)
-
-
 def test_the_rates_are_the_sums_of_the_cohorts(forty_days: Workspace) -> None:
     cohorts = forty_days.cohorts("touched")
     for period in PERIODS:
