@@ -144,7 +144,7 @@ def forget_ada(folder: Path) -> CompletedProcess[str]:
 def without_report(folder: Path) -> None:
     """Remove what takes longest to renew: the report, the export and most metric tables."""
     shutil.rmtree(folder / "data" / "report")
-    drop_all_but(Warehouse(str(folder / "data" / "topo.duckdb")), "sequence_activity")
+    drop_all_but(Warehouse(str(folder / "data" / "topo.duckdb")), "sequence_runs")
 
 
 def encoded(id_: str) -> set[bytes]:
