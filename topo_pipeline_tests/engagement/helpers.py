@@ -23,13 +23,12 @@ from topo_pipeline.engagement import tables as engagement_tables
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.engagement.tables import Built, build, in_order, tables
 from topo_pipeline.warehouse import instances, sql
-from topo_pipeline.warehouse.buffer import Buffer
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.erasure import has_erased_subjects
 from topo_pipeline.warehouse.landing import Load, ReadDay, land_list
 from topo_pipeline.warehouse.ledger import mark_unproved
 from topo_pipeline.warehouse.places import LakeStorage
-from topo_pipeline_tests.warehouse.builders import land_from, land_new_days, landing_in
+from topo_pipeline_tests.warehouse.builders import buffer_for, land_from, land_new_days, landing_in
 
 # Every table that has a script, each after its upstream tables.
 TABLES = tuple(table.name for table in in_order())
@@ -265,7 +264,8 @@ class Workspace:
             self._reading(day, version, day == still_open or day in open_days, day not in unproved_days)
             for day, version in loads
         ]
-        with Buffer() as buffer, self._to_be_changed.transaction(buffer=buffer) as connection:
+        warehouse = self._to_be_changed
+        with buffer_for(warehouse) as buffer, warehouse.transaction(buffer=buffer) as connection:
             landed = {day for (day,) in connection.execute("SELECT day FROM topo.loads").fetchall()}
             if len({read.day for read in reads} - landed) == len(reads) and not has_erased_subjects(connection):
                 land_new_days(buffer, [self._at_next_tick(read) for read in reads], "a run")

@@ -180,6 +180,7 @@ def test_a_lost_connection_is_a_warehouse_error(shared: Warehouse, postgres_data
     assert_every_row_once(shared, [DAY])
 
 
+@pytest.mark.full  # for the warehouse it is a lost connection, as in the test above
 def test_postgres_may_be_restarted_during_a_load(shared: Warehouse, postgres: "Postgres") -> None:
     land_into(shared, reading(*rows_of(DAY)))
     with pytest.raises(WarehouseError), landing_in(shared) as (_, land):
