@@ -5,7 +5,7 @@ import math
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topo_pipeline.common.text import (
@@ -30,6 +30,7 @@ def unsafe_in(text: str) -> set[str]:
     return {character for character in text if unicodedata.category(character) in UNSAFE} - ALLOWED
 
 
+@settings(max_examples=40)
 @given(st.text(), st.integers(2, 50))
 def test_one_line_is_short_and_has_no_unsafe_characters(text: str, limit: int) -> None:
     line = one_line(text, limit)
@@ -51,6 +52,7 @@ def test_one_line_keeps_readable_text() -> None:
     )
 
 
+@settings(max_examples=40)
 @given(st.text() | st.lists(st.text()) | st.dictionaries(st.text(), st.text()))
 def test_in_json_keeps_the_value_without_unsafe_characters(value: object) -> None:
     shown = in_json(json.dumps(value, ensure_ascii=False, indent=2))

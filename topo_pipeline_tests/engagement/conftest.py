@@ -14,7 +14,7 @@ from topo_pipeline_tests.engagement.helpers import Workspace, with_threads, with
 # The tests of these modules look at the comments of tables and columns.
 COMMENTED = {"test_catalogue", "test_golden_example"}
 # The worlds of these modules are large enough for DuckDB to use several threads.
-LARGE = {"test_any_order", "test_cohort_worlds"}
+LARGE = {"test_cohort_worlds"}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from topo_pipeline.engagement.rules import Rules
-from topo_pipeline.warehouse.ledger import mark_unproved
 from topo_pipeline_tests.engagement.helpers import Activity, Workspace, by_day, canonical
 from topo_pipeline_tests.engagement.oracle import KNOWN, World, tables
 from topo_pipeline_tests.engagement.worlds import NEED_MONTHS, land_world, name_sequences
@@ -258,8 +257,7 @@ def live_through(workspace: Workspace, history: History) -> None:
         if step.builds:
             workspace.build()
         if step.withdrawn:
-            with workspace.warehouse.transaction() as connection:
-                mark_unproved(connection, step.withdrawn)
+            workspace.withdraw_proof(*step.withdrawn)
             workspace.build()
     workspace.build()
 

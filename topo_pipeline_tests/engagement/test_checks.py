@@ -1,8 +1,8 @@
 """The checks of the tables, each in a workspace that has one problem."""
 
+import functools
 import re
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -62,8 +62,9 @@ def run(workspace: Workspace, *statements: str) -> None:
             connection.execute(statement)
 
 
-class _RolledBack(Exception):
-    pass
+@functools.cache
+def known_checks(table: str) -> list[Check]:
+    return checks_of(table)
 
 
 def tables_in(sql: str) -> set[str]:
@@ -92,17 +93,18 @@ def verdicts(
     said = {}
     with workspace.seeing(*of):
         pass
-    with suppress(_RolledBack), Workspace(workspace.target).warehouse.transaction() as connection:
+    with Workspace(workspace.target).warehouse.transaction() as connection:
         if recorded is None:
             landed = connection.execute("SELECT day, load_id::VARCHAR FROM landed_days").fetchall()
             recorded = [Recorded(*row) for row in landed]
         for statement in wrong:
             connection.execute(statement)
-        for table in [table for table in checked if table not in others]:
-            checks = [check for check in checks_of(table) if not changed or changed & read_by(check)]
-            for check, verdict in evaluate(connection, checks, now=NOW, due=DUE, recorded=recorded):
-                said[f"{table}.{check.name}"] = verdict
-        raise _RolledBack
+        checks = [check for table in checked if table not in others for check in known_checks(table)]
+        concerned = [check for check in checks if not changed or changed & read_by(check)]
+        for check, verdict in evaluate(connection, concerned, now=NOW, due=DUE, recorded=recorded):
+            said[f"{check.table}.{check.name}"] = verdict
+        connection.rollback()
+        connection.begin()  # an error would end the transaction too, and DuckDB's instance with it
     return said
 
 

@@ -1,6 +1,8 @@
 """`sequence_daily` has a row for every landed day and no other, and its days are those of the reporting zone."""
 
+import shutil
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,7 +14,6 @@ from topo_pipeline_tests.engagement.helpers import (
     Cases,
     Workspace,
     enrolled,
-    is_of,
     march,
     opened,
     replied,
@@ -32,15 +33,41 @@ def together(shared: Workspace) -> Workspace:
     return shared
 
 
-def test_a_quiet_landed_day_has_zeros_and_a_missing_day_has_no_row(workspace: Workspace) -> None:
-    workspace.land_all([enrolled(march(1)), sent(march(4))], DAY_2)
+@pytest.fixture(scope="module")
+def with_a_gap(tmp_path_factory: pytest.TempPathFactory, empty_file: Path) -> Workspace:
+    """The second day is quiet, and the third is missing. Tests must not change it."""
+    workspace = Workspace(str(shutil.copy(empty_file, tmp_path_factory.mktemp("gap"))))
+    workspace.land_all(
+        [
+            *(enrolled(march(1)), sent(march(4))),
+            enrolled(march(4), "B"),
+            enrolled(march(4), "C", sequence="nurture"),
+            *(enrolled(march(1), "N", sequence=None), sent(march(2), "N", sequence=None)),
+        ],
+        DAY_2,
+    )
     workspace.build()
-    daily = workspace.daily()
+    return workspace
+
+
+def test_a_quiet_landed_day_has_zeros_and_a_missing_day_has_no_row(with_a_gap: Workspace) -> None:
+    daily = with_a_gap.daily()
     assert list(daily) == [DAY_1, DAY_2, DAY_4]
     counts = {name for name in daily[DAY_2] if name.startswith(("total_", "unique_", "replies_", "opens_instant"))}
     assert len(counts) == 11 + 12 + 7 + 1
     assert {daily[DAY_2][name] for name in counts} == {0}
-    assert workspace.summary()["days_unknown"] == 1
+    assert with_a_gap.summary()["days_unknown"] == 1
+
+
+def test_active_runs_by_sequence_continue_over_a_missing_day(with_a_gap: Workspace) -> None:
+    assert [row["active_runs"] for row in with_a_gap.daily().values()] == [1, 1, 2]
+    assert [row["active_runs"] for row in with_a_gap.daily("nurture").values()] == [1]
+    assert [row["active_runs"] for row in with_a_gap.daily(None).values()] == [1, 1, 1]
+
+
+def test_runs_whose_activities_all_name_no_sequence_are_under_null(with_a_gap: Workspace) -> None:
+    assert [row["unique_sent"] for row in with_a_gap.daily(None).values()] == [0, 1, 0]
+    assert with_a_gap.summary(None)["runs"] == 1
 
 
 @cases.happened(enrolled(march(1)), enrolled(march(3), "B", sequence="nurture"))
@@ -49,21 +76,14 @@ def test_a_sequence_has_rows_from_its_first_day_to_the_last_landed_one(case: Wor
     assert list(case.daily("nurture")) == [DAY_3, DAY_4]
 
 
-def test_backfilling_a_missing_day_adds_its_row(workspace: Workspace) -> None:
-    workspace.land_all([enrolled(march(1)), sent(march(3))])
+def test_backfilling_a_missing_day_and_an_earlier_one_adds_their_rows(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(2)), sent(march(4))])
     workspace.build(*KEPT)
-    workspace.land(DAY_2, [opened(march(2))])
+    workspace.land_all([enrolled(march(1), "B"), opened(march(3))])
     workspace.build()
-    assert workspace.daily()[DAY_2]["unique_opens"] == 1
+    assert list(workspace.daily()) == [DAY_1, DAY_2, DAY_3, DAY_4]
+    assert workspace.daily()[DAY_3]["unique_opens"] == 1
     assert workspace.summary()["days_unknown"] == 0
-
-
-def test_a_backfilled_earlier_first_day_adds_the_days_up_to_it(workspace: Workspace) -> None:
-    workspace.land_all([enrolled(march(3))], DAY_2)
-    workspace.build(*KEPT)
-    workspace.land(DAY_1, [opened(march(1))])
-    workspace.build()
-    assert list(workspace.daily()) == [DAY_1, DAY_2, DAY_3]
 
 
 @cases.happened(sent(march(1), run=None))
@@ -99,21 +119,6 @@ def test_active_runs_are_those_at_the_end_of_the_day(case: Workspace) -> None:
     # A stays active while paused. B ends once, with its first end. C has ended, although it has an open afterwards.
     assert [row["active_runs"] for row in case.daily().values()] == [3, 3, 2, 1]
     assert case.summary()["runs_active"] == 1
-
-
-def test_active_runs_by_sequence_continue_over_a_missing_day(workspace: Workspace) -> None:
-    workspace.land_all(
-        [
-            enrolled(march(1)),
-            enrolled(march(3), "B"),
-            enrolled(march(3), "C", sequence="nurture"),
-            opened(march(3), "N", sequence=None),
-        ]
-    )
-    workspace.build()
-    assert [row["active_runs"] for row in workspace.daily().values()] == [1, 2]
-    assert [row["active_runs"] for row in workspace.daily("nurture").values()] == [1]
-    assert [row["active_runs"] for row in workspace.daily(None).values()] == [1]
 
 
 @cases.happened(enrolled(march(1)), Activity("sequence.stopped", march(1, 10)))
@@ -162,15 +167,6 @@ def test_days_follow_the_clock_changes_of_the_reporting_zone(
 def midnight_after(day: date, zone: str) -> datetime:
     following = day + timedelta(days=1)
     return datetime(following.year, following.month, following.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)
-
-
-def test_runs_whose_activities_all_name_no_sequence_are_under_null(workspace: Workspace) -> None:
-    workspace.land_all([enrolled(march(1), sequence=None), sent(march(2), sequence=None)])
-    workspace.build()
-    rows = workspace.rows("sequence_daily")
-    assert all(is_of(row, None) for row in rows)
-    assert [row["unique_sent"] for row in rows] == [0, 1]
-    assert workspace.summary(None)["runs"] == 1
 
 
 @cases.happened(

@@ -61,42 +61,34 @@ def test_ranked_sequences_come_first_and_the_others_by_size(workspace: Workspace
     assert board["reply_rate"].isna().tolist() == [False, False, False, True, True, False]
 
 
-def test_sequences_without_a_name_or_a_rate_are_listed_too(workspace: Workspace) -> None:
-    workspace.land_all(cohort("outbound", 2, 1))
-    workspace.build()
-    board = board_of(workspace)
-    assert list(board["sequence"]) == [uid("outbound")]
-    assert board["reply_rate"].isna().all()
-
-
-def test_activities_without_a_sequence_are_neither_listed_nor_ranked(workspace: Workspace) -> None:
-    """Their row in the table has the highest reply rate of all."""
-    workspace.land_all([*cohort(None, 60, 50), *cohort("proven", 60, 30), *cohort("weaker", 60, 20)], *DAYS)
-    workspace.build()
-    with workspace.warehouse.reader() as connection:
-        report = queries.sequences(connection, DEFAULT_RULES)
-    assert list(board_of(workspace)["sequence"]) == [uid("proven"), uid("weaker")]
-    assert [(id_, each.signals["reply_rank"]) for id_, each in report.items()] == [
-        (uid("proven"), 1),
-        (uid("weaker"), 2),
+@pytest.fixture(scope="module")
+def with_orphans(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The activities without a sequence have the highest reply rate. Of three invited, one gets a message later."""
+    workspace = Workspace(str(tmp_path_factory.mktemp("orphans") / "topo.duckdb"))
+    runs = ("A", "B", "C")
+    invited = [
+        *(enrolled(march(1, 8), run) for run in runs),
+        *(Activity("invitation.sent", march(1), run, channel="LINKEDIN") for run in runs),
+        *(sent(march(3), "A"), replied(march(2), "B"), replied(march(2), "C")),
     ]
-    [row] = [row for row in workspace.rows_of("sequence_summary", None) if row["period"] == "lifetime"]
+    workspace.land_all([*cohort(None, 60, 50), *cohort("proven", 60, 30), *cohort("weaker", 60, 20), *invited], *DAYS)
+    workspace.build()
+    return workspace
+
+
+def test_activities_without_a_sequence_are_neither_listed_nor_ranked(with_orphans: Workspace) -> None:
+    with with_orphans.warehouse.reader() as connection:
+        report = queries.sequences(connection, DEFAULT_RULES)
+    listed = [uid("proven"), uid("weaker"), uid("outbound")]
+    assert list(board_of(with_orphans)["sequence"]) == listed
+    ranks = [(id_, each.signals["reply_rank"]) for id_, each in report.items()]
+    assert ranks == list(zip(listed, (1, 2, None), strict=True))
+    [row] = [row for row in with_orphans.rows_of("sequence_summary", None) if row["period"] == "lifetime"]
     assert (row["unique_touched"], row["reply_rate_num"]) == (60, 50)
 
 
-def test_touched_counts_the_runs_that_the_reply_rate_is_based_on(workspace: Workspace) -> None:
-    """Three runs are invited, and one of them gets a message later."""
-    runs = ("A", "B", "C")
-    workspace.land_all(
-        [
-            *(enrolled(march(1, 8), run) for run in runs),
-            *(Activity("invitation.sent", march(1), run, channel="LINKEDIN") for run in runs),
-            *(sent(march(3), "A"), replied(march(2), "B"), replied(march(2), "C")),
-        ],
-        *DAYS,
-    )
-    workspace.build()
-    [row] = board_of(workspace).to_dict("records")
+def test_touched_counts_the_runs_that_the_reply_rate_is_based_on(with_orphans: Workspace) -> None:
+    [row] = [row for row in board_of(with_orphans).to_dict("records") if row["sequence"] == uid("outbound")]
     assert (row["touched"], row["replies"], row["matured"], row["reply_rate"]) == (3, 2, 3, 2 / 3)
 
 
@@ -105,11 +97,13 @@ def test_an_empty_warehouse_has_an_empty_board(workspace: Workspace) -> None:
     assert len(board_of(workspace)) == 0
 
 
-def test_the_board_has_a_hostile_name_unchanged(workspace: Workspace) -> None:
-    workspace.land_all([activity for name in HOSTILE for activity in cohort(name, 1, 0)])
+def test_sequences_without_a_name_or_a_rate_are_listed_and_hostile_names_are_unchanged(workspace: Workspace) -> None:
+    workspace.land_all([activity for name in (*HOSTILE, "unnamed") for activity in cohort(name, 1, 0)])
     workspace.name(**{name: name for name in HOSTILE})
     workspace.build()
-    assert set(board_of(workspace)["sequence"]) == set(HOSTILE)
+    board = board_of(workspace)
+    assert set(board["sequence"]) == {*HOSTILE, uid("unnamed")}
+    assert board["reply_rate"].isna().all()
 
 
 @pytest.mark.parametrize("stored", ["DESC", pytest.param("ASC", marks=pytest.mark.full)])

@@ -8,8 +8,6 @@ import pytest
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline_tests.engagement.helpers import (
     DAILY,
-    KEPT,
-    Activity,
     Cases,
     Workspace,
     by_day,
@@ -82,36 +80,27 @@ def test_the_thirty_days_are_days_of_the_reporting_zone(workspace: Workspace) ->
     assert {run: workspace.run(run)["left_censored"] for run in begins} == {"before": True, "after": False}
 
 
-def test_zero_days_turn_the_rule_off(workspace: Workspace) -> None:
-    workspace.land_all([WITNESS, sent(march(1))])
-    workspace.build(rules=replace(DEFAULT_RULES, censored_days=0))
-    assert not workspace.run()["left_censored"]
-    assert workspace.daily()[DAY_1]["unique_sent"] == 1
+def test_the_rule_needs_an_enrolment_in_the_workspace_and_can_be_turned_off(workspace: Workspace) -> None:
+    """The enrolment comes and goes with a load that does not touch the other runs."""
 
+    def censored() -> tuple[int, int]:
+        is_censored = [workspace.run(run)["left_censored"] for run in "AB"]
+        return sum(is_censored), workspace.summary()["unique_sent"]
 
-def test_no_run_is_left_censored_in_a_workspace_without_enrolments(workspace: Workspace) -> None:
     workspace.land_all([sent(march(1)), sent(march(2), "B")])
     workspace.build()
-    assert not any(run["left_censored"] for run in workspace.rows("sequence_runs"))
-    assert workspace.summary()["unique_sent"] == 2
-
-
-def test_the_first_enrolment_of_the_workspace_changes_runs_that_its_load_does_not_touch(workspace: Workspace) -> None:
-    workspace.land_all([sent(march(1))])
-    workspace.build(*KEPT)
-    workspace.land(date(2026, 3, 9), [enrolled(march(9), "B")])
+    assert censored() == (0, 2)
+    workspace.land(date(2026, 3, 9), [enrolled(march(9), "C")])
     workspace.build()
-    assert workspace.run()["left_censored"]
+    assert censored() == (2, 0)
     assert workspace.daily()[DAY_1]["unique_sent"] == 0
-
-
-def test_removing_the_only_enrolment_changes_them_back(workspace: Workspace) -> None:
-    workspace.land_all([sent(march(1)), enrolled(march(9), "B")])
-    workspace.build(*KEPT)
     workspace.land(date(2026, 3, 9), [])
     workspace.build()
-    assert not workspace.run()["left_censored"]
+    assert censored() == (0, 2)
     assert workspace.daily()[DAY_1]["unique_sent"] == 1
+    workspace.land(date(2026, 3, 9), [enrolled(march(9), "C")])
+    workspace.build(rules=replace(DEFAULT_RULES, censored_days=0))
+    assert censored() == (0, 2)
 
 
 @cases.happened(sent(march(3)), later=[enrolled(march(2)), sent(march(3))])
@@ -120,23 +109,17 @@ def test_a_late_enrolment_ends_the_left_censoring_of_its_run(case: Workspace, ca
     assert [each.daily()[date(2026, 3, 3)]["unique_sent"] for each in (case, case_later)] == [0, 1]
 
 
-def test_backfilling_earlier_days_moves_the_rule_to_them(workspace: Workspace) -> None:
-    march_run = sent(march(5))
-    workspace.land_all([WITNESS, march_run])
+def test_backfilling_earlier_days_moves_the_rule_to_them_even_if_they_are_quiet(workspace: Workspace) -> None:
+    workspace.land_all([WITNESS, sent(march(5))])
     workspace.build(*DAILY)
     assert workspace.run()["left_censored"]
-    january = [Activity("message.opened", march(-40), "January")]
-    workspace.land_all(january)
-    workspace.build()
+    workspace.land_all([], march(-50).date())
+    workspace.build(*DAILY)
     assert not workspace.run()["left_censored"]
-    assert workspace.run("January")["left_censored"]
     assert workspace.daily()[date(2026, 3, 5)]["unique_sent"] == 1
-
-
-def test_the_first_landed_day_counts_even_without_activities(workspace: Workspace) -> None:
-    workspace.land_all([WITNESS, sent(march(5))], date(2026, 1, 1))
-    workspace.build()
-    assert not workspace.run()["left_censored"]
+    workspace.land_all([opened(march(-40), "January")])
+    workspace.build(*DAILY)
+    assert [workspace.run(run)["left_censored"] for run in ("A", "January")] == [False, True]
 
 
 @cases.happened(

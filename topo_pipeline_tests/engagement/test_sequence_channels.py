@@ -464,11 +464,3 @@ def test_emails_of_left_censored_runs_count_for_tracking(workspace: Workspace) -
 @happened(sent(march(1), message="m"), opened(march(2), message="m", sequence=None))
 def test_an_activity_without_a_sequence_counts_for_the_only_sequence_of_its_run(case: Workspace) -> None:
     assert share(case.channel(), "email_open_rate") == (1, 1)
-
-
-def test_without_a_known_day_no_rate_has_messages(workspace: Workspace) -> None:
-    workspace.land(march(1).date(), [enrolled(march(1, 8)), sent(march(1))], is_open=True)
-    workspace.build("sequence_runs", "sequence_channels", rules=Rules(open_window_days=0, message_reply_window_days=0))
-    row = workspace.channel()
-    assert (row["as_of"], row["sends"], row["eligible_for_open"], row["eligible_for_reply"]) == (None, 1, 0, 0)
-    assert workspace.channel(period="7d")["sends"] == 0

@@ -269,14 +269,6 @@ def test_as_of_is_the_end_of_the_last_known_day(workspace: Workspace, kind: str)
     assert (workspace.summary()["as_of"], workspace.summary()["days_unknown"]) == (march(6, 0), 2)
 
 
-def test_without_a_known_day_nothing_is_eligible(workspace: Workspace) -> None:
-    workspace.land(DAY_1, [*contacted("A")], is_open=True)
-    workspace.build(rules=Rules(reply_window_days=0))
-    summary = workspace.summary()
-    assert (summary["as_of"], summary["members"], summary["eligible"]) == (None, 1, 0)
-    assert (summary["rate_period_end"], summary["cohort_days_left_out"]) == (None, 0)
-
-
 def test_no_number_depends_on_the_time_of_the_build(workspace: Workspace) -> None:
     workspace.land_all(cohort("outbound", 3, 1), date(2026, 3, 5))
     workspace.build()

@@ -107,7 +107,10 @@ def test_a_week_is_mature_once_the_windows_of_all_its_days_have_closed_even_of_q
     assert [each.trend()[MONDAY]["is_mature"] for each in (busy, quiet)] == [True, True]
 
 
-@pytest.mark.parametrize("kind", ["missing", pytest.param("half_read", marks=pytest.mark.full), "unproved"])
+# The kinds of unknown days are told apart in test_daily_grid.
+@pytest.mark.parametrize(
+    "kind", ["missing", *(pytest.param(kind, marks=pytest.mark.full) for kind in ("half_read", "unproved"))]
+)
 def test_cohort_days_with_an_unknown_day_in_a_window_are_left_out_of_the_rates(workspace: Workspace, kind: str) -> None:
     """Every run replies on the day after its touch. The Tuesday of the second week is unknown."""
     odd, last = MONDAY + 8 * DAY, MONDAY + 4 * WEEK + (WINDOW - 1) * DAY

@@ -114,6 +114,12 @@ def test_a_first_week_that_begins_on_a_tuesday_is_not_compared_with(case: Worksp
     assert [row["full_weeks"] for row in rows.values()] == [0, *range(8)]
 
 
+@cases.happened(*weeks(*[(1, 1, 1, 1, 1, 9, 0)] * 8, 1))
+def test_phi_is_over_forty_weekdays_and_leaves_out_weekends(case: Workspace) -> None:
+    """With the weekends, the median would be 1 of (0, 0, 1, 1, 1, 3, 3) and its distance 1, not 0."""
+    assert of(case)[LAST]["phi"] == 1
+
+
 def test_there_is_no_row_for_activities_without_a_sequence_but_the_workspace_has_their_messages(
     workspace: Workspace,
 ) -> None:
@@ -146,20 +152,15 @@ def landed(
     return workspace
 
 
-def test_a_week_with_an_unknown_day_is_not_judged_and_later_weeks_are_compared_with_others(
-    workspace: Workspace,
-) -> None:
-    landed(workspace, [*weeks(*[4] * 8, only(2))], LAST - 4 * WEEK, unproved=[LAST - 4 * WEEK + DAY])
-    rows = of(workspace)
-    assert [row["days_unknown"] for row in rows.values()] == [0, 0, 0, 0, 2, 0, 0, 0, 0]
-    assert rows[LAST - 4 * WEEK]["not_judged"] == "2 days unknown"
-    assert (rows[LAST]["full_weeks"], rows[LAST]["sent_usual"], rows[LAST]["volume_signal"]) == (7, 20, "down")
-
-
-def test_the_workspace_is_not_judged_either_in_a_week_with_an_unknown_day(workspace: Workspace) -> None:
-    landed(workspace, [*weeks(*[4] * 8, 0)], LAST + 5 * DAY)
-    for row in (of(workspace)[LAST], of(workspace, None)[LAST]):
-        assert (row["days_unknown"], row["not_judged"], row["volume_signal"]) == (1, "1 day unknown", None)
+def test_a_week_with_unknown_days_is_not_judged_and_later_weeks_are_compared_with_others(workspace: Workspace) -> None:
+    two, one = LAST - 4 * WEEK, LAST - 2 * WEEK
+    landed(workspace, [*weeks(*[4] * 8, only(2))], two, one + 5 * DAY, unproved=[two + DAY])
+    for rows in (of(workspace), of(workspace, None)):
+        assert [row["days_unknown"] for row in rows.values()] == [0, 0, 0, 0, 2, 0, 1, 0, 0]
+        assert (rows[two]["not_judged"], rows[one]["not_judged"]) == ("2 days unknown", "1 day unknown")
+        assert (rows[two]["volume_signal"], rows[one]["volume_signal"]) == (None, None)
+    last = of(workspace)[LAST]
+    assert (last["full_weeks"], last["sent_usual"], last["volume_signal"]) == (6, 20, "down")
 
 
 def test_six_full_weeks_are_enough(workspace: Workspace) -> None:
@@ -192,12 +193,6 @@ def test_a_week_with_a_holiday_is_not_compared_with(workspace: Workspace) -> Non
     rows = of(workspace)
     assert [row["days_silent"] for row in rows.values()] == [0, 0, 0, 0, 0, 4, 2, 0, 0]
     assert (rows[LAST]["full_weeks"], rows[LAST]["sent_usual"], rows[LAST]["volume_signal"]) == (6, 60, "as_usual")
-
-
-def test_phi_is_over_forty_weekdays_and_leaves_out_weekends(workspace: Workspace) -> None:
-    """With the weekends, the median would be 1 of (0, 0, 1, 1, 1, 3, 3) and its distance 1, not 0."""
-    landed(workspace, [*weeks(*[(1, 1, 1, 1, 1, 9, 0)] * 8, 1)])
-    assert of(workspace)[LAST]["phi"] == 1
 
 
 @pytest.mark.parametrize(

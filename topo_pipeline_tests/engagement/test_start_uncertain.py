@@ -6,7 +6,6 @@ from datetime import date
 import pytest
 
 from topo_pipeline.engagement.rules import Rules
-from topo_pipeline.warehouse.ledger import mark_unproved
 from topo_pipeline_tests.engagement.helpers import (
     KEPT,
     KEPT_BESIDE,
@@ -207,8 +206,7 @@ def test_a_proof_that_is_withdrawn_without_a_load_changes_runs_and_cohorts(works
     workspace.land_all(happened, *(day_of(day) for day in range(1, 51)))
     workspace.build()
     assert workspace.cohorts("touched")[day_of(3)]["members"] == 1
-    with Workspace(workspace.target).warehouse.transaction() as connection:
-        mark_unproved(connection, [day_of(2)])
+    workspace.withdraw_proof(day_of(2))
     for _ in range(2):  # the second build has nothing to do
         workspace.build()
         assert workspace.run()["start_uncertain"]

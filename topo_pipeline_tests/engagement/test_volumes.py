@@ -90,7 +90,10 @@ def two_sequences(counts: Sequence[int]) -> list[Activity]:
     return [*on_mondays(*counts, 0), *on_mondays(*counts, 10, sequence="lively", hour=12)]
 
 
-@pytest.mark.parametrize("kind", [pytest.param("open", marks=pytest.mark.full), "unproved", "missing"])
+# The kinds of unknown days are told apart in test_daily_grid.
+@pytest.mark.parametrize(
+    "kind", ["unproved", *(pytest.param(kind, marks=pytest.mark.full) for kind in ("open", "missing"))]
+)
 def test_an_unknown_day_is_neither_judged_nor_compared_with(workspace: Workspace, kind: str) -> None:
     odd = LAST - WEEK
     counts = [10] * 7 + [0 if kind != "missing" else 10]
@@ -122,21 +125,22 @@ def test_a_day_on_which_the_whole_workspace_sent_nothing_is_its_finding_alone(wo
     assert volume(days[LAST]) == (20.0, False)
 
 
-@pytest.mark.parametrize(
-    ("counts", "expected"),
-    [((10, 10, 10, 10, 0), (10.0, True)), ((10, 10, 10, 0), (None, None)), ((9, 9, 10, 10, 0), (9.5, False))],
-)
-def test_a_silent_day_of_the_workspace_is_recognized_after_four_weeks(
-    workspace: Workspace, counts: tuple[int, ...], expected: tuple[Any, ...]
-) -> None:
-    workspace.land_all(on_mondays(*counts), LAST)
+def test_a_silent_day_of_the_workspace_is_recognized_after_four_weeks_if_it_is_known(workspace: Workspace) -> None:
+    """On each weekday other numbers of messages."""
+    numbers = [
+        ((10, 10, 10, 10, 0), (10.0, True)),
+        ((10, 10, 10, 0), (None, None)),
+        ((9, 9, 10, 10, 0), (9.5, False)),
+        ((*USUAL, 0), (10.0, None)),  # not proved
+    ]
+    ends = [LAST + timedelta(days=weekday) for weekday in range(len(numbers))]
+    happened = [
+        sent(march(2 + weekday, 9, n) + week * WEEK)
+        for weekday, (counts, _) in enumerate(numbers)
+        for week, count in enumerate(counts, WEEKS - len(counts))
+        for n in range(count)
+    ]
+    workspace.land_all(happened, *ends, unproved_days=ends[-1:])
     workspace.build()
     days = {row["day"]: row for row in workspace.rows("workspace_daily")}
-    assert volume(days[LAST]) == expected
-
-
-def test_an_unknown_silent_day_of_the_workspace_is_not_judged(workspace: Workspace) -> None:
-    workspace.land_all(on_mondays(*USUAL, 0), LAST, unproved_days=[LAST])
-    workspace.build()
-    days = {row["day"]: row for row in workspace.rows("workspace_daily")}
-    assert volume(days[LAST]) == (10.0, None)
+    assert [volume(days[end]) for end in ends] == [expected for _, expected in numbers]

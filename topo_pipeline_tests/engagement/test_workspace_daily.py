@@ -113,7 +113,10 @@ def test_a_young_day_has_members_and_early_rates(month: Workspace) -> None:
     assert (share(row, "reply_rate_3d"), share(row, "reply_rate_7d")) == ((0, 4), (0, 0))
 
 
-@pytest.mark.parametrize("kind", ["missing", pytest.param("half_read", marks=pytest.mark.full), "unproved"])
+# The kinds of unknown days are told apart in test_daily_grid.
+@pytest.mark.parametrize(
+    "kind", ["missing", *(pytest.param(kind, marks=pytest.mark.full) for kind in ("half_read", "unproved"))]
+)
 def test_an_unknown_day_makes_the_days_before_it_not_mature(workspace: Workspace, kind: str) -> None:
     """The 10th is unknown: the windows of the 3rd to the 10th contain it."""
     is_there = kind != "missing"
@@ -145,10 +148,3 @@ def test_an_unknown_day_makes_the_days_before_it_not_mature(workspace: Workspace
         (1, 2),
         (0, 0),
     )
-
-
-def test_without_a_known_day_nothing_is_eligible(workspace: Workspace) -> None:
-    workspace.land(day(1), [enrolled(march(1)), sent(march(1))], is_open=True)
-    workspace.build(rules=Rules(reply_window_days=0))
-    [row] = workspace.rows("workspace_daily")
-    assert (row["total_sent"], row["members"], row["eligible"], row["is_mature"]) == (1, 1, 0, False)

@@ -4,7 +4,6 @@ from datetime import date, timedelta
 
 import pytest
 
-from topo_pipeline.engagement.rules import Rules
 from topo_pipeline_tests.engagement.helpers import Row, Workspace, march, opened, sent
 from topo_pipeline_tests.engagement.test_workspace_daily import WINDOW, day, days, share, touched
 
@@ -86,7 +85,10 @@ def test_rates_are_over_the_runs_touched_in_the_week_in_any_sequence(month: Work
     )
 
 
-@pytest.mark.parametrize("kind", ["missing", pytest.param("half_read", marks=pytest.mark.full), "unproved"])
+# The kinds of unknown days are told apart in test_daily_grid.
+@pytest.mark.parametrize(
+    "kind", ["unproved", *(pytest.param(kind, marks=pytest.mark.full) for kind in ("missing", "half_read"))]
+)
 def test_an_unknown_day_leaves_out_the_cohort_days_whose_windows_contain_it(workspace: Workspace, kind: str) -> None:
     """Tuesday the 10th is unknown. Two runs are touched each day, and one of them replies two days later."""
     is_there = kind != "missing"
@@ -109,10 +111,3 @@ def test_an_unknown_day_leaves_out_the_cohort_days_whose_windows_contain_it(work
     # Three days from the 7th on reach the 10th.
     early = [share(row, "reply_rate_3d") for _, row in sorted(by_week(workspace).items())]
     assert early[:3] == [(5, 10), (5, 10), (7, 14)]
-
-
-def test_a_week_without_a_known_day_is_not_mature(workspace: Workspace) -> None:
-    workspace.land(day(2), [*touched("outbound", 2, 1)], is_open=True)
-    workspace.build(rules=Rules(reply_window_days=0))
-    [row] = workspace.rows("workspace_weekly")
-    assert (row["days_landed"], row["members"], row["eligible"], row["is_mature"]) == (1, 1, 0, False)

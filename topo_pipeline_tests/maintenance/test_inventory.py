@@ -20,7 +20,7 @@ from topo_pipeline.report.page import FILE_NAME
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.files import logs_of, temporary_folder
 from topo_pipeline_tests.command_line import answer
-from topo_pipeline_tests.engagement.helpers import Workspace
+from topo_pipeline_tests.engagement.helpers import Workspace, drop_all_but
 from topo_pipeline_tests.maintenance.test_forget import person_bytes
 from topo_pipeline_tests.warehouse.builders import (
     DAY,
@@ -141,6 +141,12 @@ def forget_ada(folder: Path) -> CompletedProcess[str]:
     return answer(folder, "forget", str(ADA), "--yes", TOPO_REPORT_DIR="data/report")
 
 
+def without_report(folder: Path) -> None:
+    """Remove what takes longest to renew: the report, the export and most metric tables."""
+    shutil.rmtree(folder / "data" / "report")
+    drop_all_but(Warehouse(str(folder / "data" / "topo.duckdb")), "sequence_runs")
+
+
 def encoded(id_: str) -> set[bytes]:
     return person_bytes(id_) | {encode(id_).encode() for encode in ENCODINGS.values()}
 
@@ -198,7 +204,7 @@ def as_text_of_export(folder: Path) -> str:
 def test_a_replaced_warehouse_that_cannot_be_cleaned_is_named_with_the_reason(folder: Path) -> None:
     [copy] = replaced_in(folder)
     copy.write_bytes(b"damaged" * 1000)
-    shutil.rmtree(folder / "data" / "report")  # renewing it takes longest
+    without_report(folder)
     result = forget_ada(folder)
     assert result.returncode == 1
     assert f"{copy.relative_to(folder)} may still contain the person (" in result.stderr
@@ -210,7 +216,7 @@ def test_forgetting_again_cleans_new_leftovers_but_no_folder_in_use_or_not_ours(
 ) -> None:
     folder = copied(forgotten[0], tmp_path, monkeypatch)
     file = folder / "data" / "topo.duckdb"
-    shutil.rmtree(folder / "data" / "report")  # renewing it takes longest
+    without_report(folder)
     killed(file).joinpath("half").write_text(str(ADA))
     open_to_others = killed(file)
     open_to_others.chmod(0o755)

@@ -96,6 +96,9 @@ def test_a_restore_brings_back_what_was_backed_up_and_keeps_the_replaced_lake(
 ) -> None:
     backed_up = everything(filled(shared))
     assert backup(shared, folder) == look(folder) == About(None, DAY)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    with pytest.raises(WarehouseError, match="already exists"):
+        backup(shared, folder)
     land_into(shared, people(ADA, day=NEXT_DAY))
     newer = everything(shared)
     assert newer != backed_up
@@ -377,41 +380,30 @@ def test_a_backup_of_another_organization_or_kind_is_refused(shared: Warehouse, 
         restored(shared, tmp_path / "topo.duckdb")
 
 
-def test_a_backup_is_private_and_replaces_nothing(shared: Warehouse, folder: Path) -> None:
-    shared.prepare()
-    backup(shared, folder)
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    with pytest.raises(WarehouseError, match="already exists"):
-        backup(shared, folder)
-
-
 def program(folder: Path, name: str, script: str) -> None:
     folder.mkdir(exist_ok=True)
     (folder / name).write_text(f"#!/bin/sh\n{script}\n")
     (folder / name).chmod(0o755)
 
 
-@pytest.mark.parametrize(
-    ("script", "words"),
-    [
-        (None, "pg_dump is not installed"),
-        ("echo 'pg_dump (PostgreSQL) 9.6.2'", "version 9 of pg_dump is installed"),
-        ("case $1 in --version) echo 'pg_dump (PostgreSQL) 99.1';; *) echo no luck >&2; exit 1;; esac", "no luck"),
-    ],
-)
 def test_without_a_usable_pg_dump_the_error_says_how_to_back_up_by_hand(
-    shared: Warehouse, folder: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, words: str
+    shared: Warehouse, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared.prepare()
-    program(folder.parent / "bin", "pg_dump", script or "")
-    if script is None:
-        (folder.parent / "bin" / "pg_dump").unlink()
     monkeypatch.setenv("PATH", str(folder.parent / "bin"))
     by_hand = r"pg_dump --format=custom --schema=topo --file=catalog\.dump"
-    with pytest.raises(WarehouseError, match=f"{words}.*{by_hand}") as caught:
-        backup(shared, folder)
-    assert "\n" not in str(caught.value)
-    assert not folder.exists()
+    unusable = {
+        None: "pg_dump is not installed",
+        "echo 'pg_dump (PostgreSQL) 9.6.2'": "version 9 of pg_dump is installed",
+        "case $1 in --version) echo 'pg_dump (PostgreSQL) 99.1';; *) echo no luck >&2; exit 1;; esac": "no luck",
+    }
+    for script, words in unusable.items():
+        if script is not None:
+            program(folder.parent / "bin", "pg_dump", script)
+        with pytest.raises(WarehouseError, match=f"{words}.*{by_hand}") as caught:
+            backup(shared, folder)
+        assert "\n" not in str(caught.value)
+        assert not folder.exists()
 
 
 @pytest.mark.parametrize("hangs", [pytest.param("--version", marks=pytest.mark.full), "--no-password"])

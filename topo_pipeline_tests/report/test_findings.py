@@ -166,24 +166,17 @@ def test_a_silent_sequence_and_one_without_new_contacts_are_found(workspace: Wor
     assert finding.sequence_id == uid("quiet")
 
 
-@pytest.fixture
-def untracked(workspace: Workspace) -> Workspace:
+def test_a_sequence_without_opens_and_clicks_has_tracking_off_unless_it_is_not_active(workspace: Workspace) -> None:
     happened = [*contacts("untracked", 20, 60, 0), *contacts("tracked", 20, 60, 0)]
     happened.append(opened(march(20, 10), "tracked 20 0", sequence="tracked"))
     workspace.land_all(happened)
-    return workspace
-
-
-def test_a_sequence_without_opens_and_clicks_has_tracking_off(untracked: Workspace) -> None:
-    untracked.build()
-    [off] = found(untracked, "tracking_off")
+    workspace.build()
+    [off] = found(workspace, "tracking_off")
     assert (off.sequence_id, off.facts["sends"]) == (uid("untracked"), 60)
-
-
-def test_a_sequence_that_is_not_active_has_no_findings(untracked: Workspace) -> None:
-    untracked.name("FINISHING", untracked="Untracked", tracked="Tracked")
-    untracked.build()
-    with untracked.warehouse.reader() as connection:
+    # One that is not active has no findings.
+    workspace.name("FINISHING", untracked="Untracked", tracked="Tracked")
+    workspace.build()
+    with workspace.warehouse.reader() as connection:
         assert find(connection, DEFAULT_RULES) == []
 
 

@@ -8,7 +8,18 @@ from statsmodels.stats.proportion import proportion_confint
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.report import queries
-from topo_pipeline_tests.engagement.helpers import Activity, Workspace, enrolled, march, opened, replied, sent, uid
+from topo_pipeline_tests.engagement.helpers import (
+    Activity,
+    Row,
+    Workspace,
+    enrolled,
+    march,
+    named_in,
+    opened,
+    replied,
+    sent,
+    uid,
+)
 from topo_pipeline_tests.report.conftest import Reported
 
 WINDOW = timedelta(days=30)
@@ -21,6 +32,11 @@ def first(activities: list[Activity], kind: str) -> dict[str | None, datetime]:
     for activity in sorted((a for a in activities if a.type == kind), key=lambda a: a.created_at):
         found.setdefault(activity.run, activity.created_at)
     return found
+
+
+def quality(workspace: Workspace, due: date) -> Row:
+    with workspace.seeing(*named_in(queries._QUALITY)) as connection:  # noqa: SLF001 - only the tables that it reads
+        return queries.quality(connection, "UTC", due)
 
 
 def read(workspace: Workspace) -> tuple[queries.Workspace, dict[str, queries.Sequence]]:
@@ -178,39 +194,36 @@ def lately(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def test_data_quality_is_reported(lately: Workspace) -> None:
-    with lately.warehouse.reader() as connection:
-        quality = queries.quality(connection, "UTC", date(2026, 3, 31))
-    assert (quality["first_day"], quality["last_day"]) == (date(2026, 1, 27), date(2026, 3, 31))
-    assert quality["last_known_day"] == quality["as_of"] == date(2026, 3, 31)
-    assert (quality["days_missing"], quality["days_behind"], quality["unproved"], quality["unreadable"]) == (
+    limits = quality(lately, date(2026, 3, 31))
+    assert (limits["first_day"], limits["last_day"]) == (date(2026, 1, 27), date(2026, 3, 31))
+    assert limits["last_known_day"] == limits["as_of"] == date(2026, 3, 31)
+    assert (limits["days_missing"], limits["days_behind"], limits["unproved"], limits["unreadable"]) == (
         1,
         0,
         [],
         0,
     )
-    assert quality["cohort_days_left_out"] == 22  # 8 February to 1 March: 10 March is in their 30 days
-    assert (quality["pending"], quality["replies"]) == (1, 1)
+    assert limits["cohort_days_left_out"] == 22  # 8 February to 1 March: 10 March is in their 30 days
+    assert (limits["pending"], limits["replies"]) == (1, 1)
     [counted] = lately.select("SELECT count(*), count(*) FILTER (left_censored) FROM engagement.sequence_runs")
-    assert (quality["runs"], quality["left_censored"]) == counted
-    assert 0 < quality["left_censored"] < quality["runs"]
+    assert (limits["runs"], limits["left_censored"]) == counted
+    assert 0 < limits["left_censored"] < limits["runs"]
     # The runs of 11 to 31 March show no enrolment, and the missing 10 March is within the 30 days before them.
-    assert quality["start_uncertain"] == sum(10 + day % 5 for day in range(11, 31)) + 40
-    assert quality["touches_without_sequence"] == 0
+    assert limits["start_uncertain"] == sum(10 + day % 5 for day in range(11, 31)) + 40
+    assert limits["touches_without_sequence"] == 0
 
 
 def test_days_after_the_last_landed_one_are_behind_from_the_day_on_that_they_are_due(lately: Workspace) -> None:
-    with lately.warehouse.reader() as connection:
-        for due, behind in ((date(2026, 3, 30), 0), (date(2026, 4, 1), 1), (date(2026, 5, 1), 31)):
-            assert queries.quality(connection, "UTC", due)["days_behind"] == behind
+    for due, behind in ((date(2026, 3, 30), 0), (date(2026, 4, 1), 1), (date(2026, 5, 1), 31)):
+        assert quality(lately, due)["days_behind"] == behind
 
 
 def test_a_day_last_read_before_it_was_over_is_not_proved_once_it_is_due(workspace: Workspace) -> None:
     workspace.land(march(2).date(), [sent(march(2), "A")])
     workspace.land(march(3).date(), [sent(march(3), "B")], is_open=True)
     workspace.build()
-    with workspace.warehouse.reader() as connection:
-        assert queries.quality(connection, "UTC", date(2026, 3, 2))["unproved"] == []
-        assert queries.quality(connection, "UTC", date(2026, 3, 3))["unproved"] == [date(2026, 3, 3)]
+    assert quality(workspace, date(2026, 3, 2))["unproved"] == []
+    assert quality(workspace, date(2026, 3, 3))["unproved"] == [date(2026, 3, 3)]
 
 
 def test_messages_and_invitations_without_a_sequence_are_counted(workspace: Workspace) -> None:
@@ -218,8 +231,7 @@ def test_messages_and_invitations_without_a_sequence_are_counted(workspace: Work
     happened.append(Activity("invitation.sent", march(2), "C", sequence=None, channel="LINKEDIN"))
     workspace.land_all(happened)
     workspace.build()
-    with workspace.warehouse.reader() as connection:
-        assert queries.quality(connection, "UTC", date(2026, 3, 2))["touches_without_sequence"] == 2
+    assert quality(workspace, date(2026, 3, 2))["touches_without_sequence"] == 2
 
 
 def test_a_missing_day_has_no_numbers(lately: Workspace) -> None:

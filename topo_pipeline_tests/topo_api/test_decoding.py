@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topo_pipeline.topo_api.decoding import decode_page
@@ -226,6 +226,7 @@ _ITEM_LIKE = st.fixed_dictionaries(
 )
 
 
+@settings(max_examples=40)
 @given(st.lists(_ITEM_LIKE | _JSON, max_size=5))
 def test_every_json_value_becomes_an_activity_or_a_reject(values: list[Any]) -> None:
     page = decode_page(json.dumps(page_of(values)).encode())
@@ -241,6 +242,7 @@ def test_every_json_value_becomes_an_activity_or_a_reject(values: list[Any]) -> 
     assert not kept
 
 
+@settings(max_examples=40)
 @given(st.lists(_ITEM_LIKE, max_size=5))
 def test_a_page_decodes_the_same_as_a_whole_and_item_by_item(values: list[Any]) -> None:
     whole = decode_page(json.dumps(page_of(values)).encode())

@@ -21,7 +21,6 @@ from topo_pipeline_tests.warehouse.builders import (
     snapshot,
     uuid_of,
 )
-from topo_pipeline_tests.warehouse.conftest import IN_EVERY_PLACE
 
 ODD = '{"id":7,\0 "emoji":"👩‍🚀'
 
@@ -50,7 +49,6 @@ def test_a_payload_that_duckdb_cannot_parse_is_a_reject_with_its_text(file_wareh
     [reading(activity(1), activity(2, LONE_SURROGATE)), reading(activity(1), rejected=(2,))],
     ids=["by DuckDB", "by the decoder"],
 )
-@IN_EVERY_PLACE
 def test_a_row_that_becomes_unreadable_keeps_its_last_readable_version(
     warehouse: Warehouse, unreadable: ReadDay
 ) -> None:

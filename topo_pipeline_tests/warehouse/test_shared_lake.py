@@ -90,22 +90,18 @@ def days_from(first: date, count: int) -> list[date]:
     return [first + timedelta(days=n) for n in range(count)]
 
 
-def test_its_name_tells_the_database_and_never_the_password(shared: Warehouse, postgres_database: "Database") -> None:
+def test_its_name_and_the_error_of_a_database_that_cannot_be_reached_do_not_have_the_password(
+    shared: Warehouse, postgres_database: "Database"
+) -> None:
     name = f"ducklake:postgres://127.0.0.1:{postgres_database.port}/{postgres_database.name}/topo"
     assert shared.name == name
     for text in (repr(shared), repr(shared.place), name):
         assert "pg_test_" not in text
-
-
-@pytest.mark.parametrize("open_as", ["transaction", "reader"])
-def test_a_database_that_cannot_be_reached_is_a_one_line_error_without_the_password(
-    shared: Warehouse, open_as: str
-) -> None:
     unreachable = replace(shared, target=shared.target.replace("port=", "port=1 dbname=x connect_timeout=1 port=1"))
     wrong = replace(shared, target=shared.target.replace("password=", "password=wrong_"))
-    for warehouse in (unreachable, wrong):
+    for open_as in (unreachable.transaction, unreachable.reader, wrong.transaction, wrong.reader):
         with pytest.raises(WarehouseError, match="can't be opened") as caught:
-            getattr(warehouse, open_as)().__enter__()
+            open_as().__enter__()
         assert "\n" not in str(caught.value)
         assert "pg_test_" not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
 
@@ -184,6 +180,7 @@ def test_a_lost_connection_is_a_warehouse_error(shared: Warehouse, postgres_data
     assert_every_row_once(shared, [DAY])
 
 
+@pytest.mark.full  # for the warehouse it is a lost connection, as in the test above
 def test_postgres_may_be_restarted_during_a_load(shared: Warehouse, postgres: "Postgres") -> None:
     land_into(shared, reading(*rows_of(DAY)))
     with pytest.raises(WarehouseError), landing_in(shared) as (_, land):
@@ -260,34 +257,28 @@ def test_payloads_are_never_stored_in_postgres(shared: Warehouse, postgres_datab
             assert session.execute(f"SELECT 1 FROM topo.{table}".encode()).fetchall() == []  # noqa: S608
 
 
-def test_activities_are_partitioned_by_month(shared: Warehouse, tmp_path: Path) -> None:
-    for day in (date(2026, 2, 28), date(2026, 3, 1)):
-        land_into(shared, reading(*rows_of(day), day=day))
+def test_activities_are_partitioned_by_month_in_a_folder_that_is_private_with_any_umask(
+    new_shared: Warehouse, tmp_path: Path
+) -> None:
+    with umask(0):
+        for day in (date(2026, 2, 28), date(2026, 3, 1)):
+            land_into(new_shared, reading(*rows_of(day), day=day))
     [lake] = (tmp_path / "data").iterdir()
+    assert stat.S_IMODE(lake.stat().st_mode) == 0o700
+    assert new_shared.place.files() == [lake]
     folders = {path.parent.relative_to(lake).as_posix() for path in lake.rglob("*.parquet")}
     assert {"topo/activities/year=2026/month=2", "topo/activities/year=2026/month=3"} <= folders
 
 
-def test_the_folder_of_its_files_is_private_with_any_umask(new_shared: Warehouse, tmp_path: Path) -> None:
-    with umask(0):
-        land_into(new_shared, reading(*rows_of(DAY)))
-    [folder] = (tmp_path / "data").iterdir()
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert new_shared.place.files() == [folder]
-
-
-def test_two_lakes_with_the_same_data_path_have_folders_of_their_own(shared: Warehouse) -> None:
+def test_lakes_with_the_same_data_path_have_folders_of_their_own_and_one_whose_files_are_elsewhere_is_refused(
+    shared: Warehouse, tmp_path: Path
+) -> None:
     assert shared.storage
     other = replace(shared, storage=replace(shared.storage, schema="other"))
     for lake in (shared, other):
         land_into(lake, reading(*rows_of(DAY)))
     shared.compact()
     assert_every_row_once(other, [DAY])
-
-
-def test_a_lake_whose_files_are_elsewhere_is_refused(shared: Warehouse, tmp_path: Path) -> None:
-    assert shared.storage
-    land_into(shared, reading(*rows_of(DAY)))
     moved = replace(shared, storage=replace(shared.storage, data_path=str(tmp_path / "elsewhere")))
     for use in (moved.reader, moved.transaction):
         with pytest.raises(WarehouseError, match="not below TOPO_LAKE_DATA_PATH"):
@@ -346,13 +337,10 @@ def test_a_reader_whose_files_a_compaction_removes_gets_an_error_and_never_other
         connection.execute("SELECT DISTINCT payload FROM topo.activities").fetchall()
 
 
-def test_doctor_finds_no_pooler_in_front_of_a_plain_server(shared: Warehouse) -> None:
-    assert shared.place.why_unlocked() is None
-
-
-def test_a_pooler_that_gives_two_clients_one_session_is_reported(
+def test_a_pooler_that_gives_two_clients_one_session_is_reported_and_a_plain_server_is_none(
     shared: Warehouse, postgres_database: "Database", monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert shared.place.why_unlocked() is None
     with postgres_database.connect() as session:
         monkeypatch.setattr(SharedLake, "_session", lambda _: nullcontext(session))
         assert "transaction mode" in (shared.place.why_unlocked() or "")

@@ -1,7 +1,7 @@
 """A reload that removes too many rows, compared with the day's largest load, is refused."""
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import date, timedelta
 from uuid import UUID
 
 import pytest
@@ -13,13 +13,18 @@ from topo_pipeline.warehouse.landing import Load
 from topo_pipeline.warehouse.shrinking import largest_load
 from topo_pipeline.warehouse.workspace import bind_timezone
 from topo_pipeline_tests.warehouse.builders import (
+    DAY,
     LANDED,
+    LANDING_TABLES,
     LATER,
     Activity,
     activity,
     ask,
     land_into,
+    landing_in,
+    noon,
     reading,
+    records_of,
     snapshot,
     uuid_of,
 )
@@ -29,8 +34,8 @@ ADA = UUID(uuid_of(0xADA))
 ALLOW_COMMAND = "topo-pipeline backfill 2026-03-01 --allow-shrink 2026-03-01"
 
 
-def rows(numbers: Iterable[int]) -> list[Activity]:
-    return [activity(number) for number in numbers]
+def rows(numbers: Iterable[int], day: date = DAY) -> list[Activity]:
+    return [activity(number, at=noon(day) + timedelta(milliseconds=number)) for number in numbers]
 
 
 def rows_of_ada(numbers: Iterable[int]) -> list[Activity]:
@@ -57,38 +62,46 @@ def refused_reload(
     return str(refused.value)
 
 
-@pytest.mark.parametrize(
-    ("sizes", "remaining", "is_accepted"),
-    [
-        ([200], 160, True),
-        ([200], 159, False),
-        ([100], 80, True),
-        ([100], 79, False),
-        ([50], 30, True),
-        ([50], 29, False),
-        ([20], 0, True),
-        ([21], 0, False),
-        ([0], 0, True),
-        ([200, 181], 160, True),  # 40 of the 200 in its largest load
-        ([200, 181], 159, False),
-        ([200, 181], 109, False),
-        ([200, 181, 300], 240, True),  # the largest load is a later one
-        ([200, 181, 300], 239, False),
-        ([200, 195, 190, 185, 180, 175, 170, 165, 160], 159, False),
-    ],
-)
-def test_a_day_may_lose_20_rows_or_20_percent_of_its_largest_load(
-    file_warehouse: Warehouse, sizes: list[int], remaining: int, is_accepted: bool
-) -> None:
-    land_sizes(file_warehouse, *sizes)
-    if is_accepted:
-        assert land_into(file_warehouse, reading(*rows(range(remaining))), LATER).removed == sizes[-1] - remaining
-        return
-    message = refused_reload(file_warehouse, *rows(range(remaining)))
-    assert f"would remove {sizes[-1] - remaining} of its {sizes[-1]} activities" in message
-    assert message.endswith(ALLOW_COMMAND)
-    lost = max(sizes) - remaining
-    assert (f"{lost} of the {max(sizes)} activities of its largest load" in message) == (lost > sizes[-1] - remaining)
+# The sizes of a day's loads, how many rows remain in the next one, and whether that is accepted.
+SIZES = [
+    ([200], 160, True),
+    ([200], 159, False),
+    ([100], 80, True),
+    ([100], 79, False),
+    ([50], 30, True),
+    ([50], 29, False),
+    ([20], 0, True),
+    ([21], 0, False),
+    ([0], 0, True),
+    ([200, 181], 160, True),  # 40 of the 200 in its largest load
+    ([200, 181], 159, False),
+    ([200, 181], 109, False),
+    ([200, 181, 300], 240, True),  # the largest load is a later one
+    ([200, 181, 300], 239, False),
+    ([200, 195, 190, 185, 180, 175, 170, 165, 160], 159, False),
+]
+
+
+def test_a_day_may_lose_20_rows_or_20_percent_of_its_largest_load(file_warehouse: Warehouse) -> None:
+    """Each case is on a day of its own. The error comes before anything is changed."""
+    with landing_in(file_warehouse) as (connection, land):
+        for number, (sizes, remaining, is_accepted) in enumerate(SIZES):
+            day = DAY + timedelta(days=number)
+            loads = [reading(*rows(range(1000 * number, 1000 * number + n), day), day=day) for n in (*sizes, remaining)]
+            for hours, load in enumerate(loads[:-1]):
+                land(load, LANDED + timedelta(hours=hours))
+            if is_accepted:
+                assert land(loads[-1], LATER).removed == sizes[-1] - remaining, (sizes, remaining)
+                continue
+            before = {table: records_of(connection, f"topo.{table}") for table in LANDING_TABLES}
+            with pytest.raises(ShrinkingDay) as refused:
+                land(loads[-1], LATER)
+            assert {table: records_of(connection, f"topo.{table}") for table in LANDING_TABLES} == before
+            message, lost = str(refused.value), max(sizes) - remaining
+            assert f"would remove {sizes[-1] - remaining} of its {sizes[-1]} activities" in message
+            assert message.endswith(f"topo-pipeline backfill {day} --allow-shrink {day}")
+            of_largest = f"{lost} of the {max(sizes)} activities of its largest load" in message
+            assert of_largest == (lost > sizes[-1] - remaining)
 
 
 @IN_EVERY_PLACE
