@@ -150,6 +150,29 @@ def test_settings_that_belong_together_are_named_as_the_table_names_them(
     assert problem(tmp_path, table).endswith(expected)
 
 
+def test_a_channel_without_a_token_of_its_own_names_the_key_for_the_token(
+    bare: pytest.MonkeyPatch,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    bare.setenv("TOPO_ALERT_SLACK_TOKEN", "xoxb-all")
+    bare.setenv("TOPO_ALERT_SLACK_CHANNEL", "#all")
+    expected = "[acme]: alert_slack_token_variable of acme and alert_slack_channel of acme must be set together."
+    table = '[acme]\napi_key_variable = "A"\nalert_slack_channel = "#acme"\n'
+    assert problem(tmp_path, table).endswith(expected)
+
+
+def test_a_schema_of_all_is_not_named_as_the_source_of_an_organizations_schema(
+    bare: pytest.MonkeyPatch,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    for name, value in {"WAREHOUSE": LAKE, "LAKE_DATA_PATH": "s3://bucket/lake", "LAKE_SCHEMA": "all"}.items():
+        bare.setenv(f"TOPO_{name}", value)
+    settings = one(tmp_path, "")
+    assert settings.lake_schema == "acme"
+    assert settings.sources is not None
+    assert settings.sources.named("TOPO_LAKE_SCHEMA") == "lake_schema of acme in organizations.toml"
+
+
 def test_a_table_without_a_key_variable_is_refused(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:  # noqa: F811
     assert "[acme]: api_key_variable is missing" in problem(tmp_path, "[acme]\n")
 
@@ -359,7 +382,7 @@ def test_an_early_day_names_the_key_of_the_table(agency: Path) -> None:
     assert_one_sentence(
         done,
         "2026-02-01 is before start_date of late in organizations.toml (2026-03-01).",
-        "To read it, set start_date = 2026-02-01 for late or earlier.",
+        "To read it, set start_date = 2026-02-01 for late.",
     )
 
 

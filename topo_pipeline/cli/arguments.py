@@ -102,7 +102,7 @@ def days(start: date, end: date) -> list[date]:
     if start < settings.start_date:
         fail(
             f"{start} is before TOPO_START_DATE ({settings.start_date})."
-            f" To read it, set TOPO_START_DATE={start} or earlier.",
+            f" To read it, set TOPO_START_DATE={start}.",
             2,
         )
     started(end)

@@ -290,7 +290,7 @@ def test_a_lake_whose_files_are_elsewhere_is_refused(shared: Warehouse, tmp_path
     land_into(shared, reading(*rows_of(DAY)))
     moved = replace(shared, storage=replace(shared.storage, data_path=str(tmp_path / "elsewhere")))
     for use in (moved.reader, moved.transaction):
-        with pytest.raises(WarehouseError, match="not below TOPO_LAKE_DATA_PATH"):
+        with pytest.raises(WarehouseError, match=r"not below .* \(TOPO_LAKE_DATA_PATH\)"):
             use().__enter__()
 
 
