@@ -101,8 +101,7 @@ def days(start: date, end: date) -> list[date]:
         fail(f"The last day {end} is before the first day {start}.", 2)
     if start < settings.start_date:
         fail(
-            f"{start} is before TOPO_START_DATE ({settings.start_date})."
-            f" To read it, set TOPO_START_DATE={start}.",
+            f"{start} is before TOPO_START_DATE ({settings.start_date}). To read it, set TOPO_START_DATE={start}.",
             2,
         )
     started(end)
