@@ -161,6 +161,14 @@ def test_a_channel_without_a_token_of_its_own_names_the_key_for_the_token(
     assert problem(tmp_path, table).endswith(expected)
 
 
+def test_a_channel_of_its_own_may_have_the_token_of_all(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:  # noqa: F811
+    bare.setenv("TOPO_ALERT_SLACK_TOKEN", "xoxb-all")
+    bare.setenv("TOPO_ALERT_SLACK_CHANNEL", "#all")
+    own = one(tmp_path, 'alert_slack_token_variable = "TOPO_ALERT_SLACK_TOKEN"\nalert_slack_channel = "#acme"\n')
+    assert own.alert_slack_token is not None
+    assert (own.alert_slack_token.get_secret_value(), own.alert_slack_channel) == ("xoxb-all", "#acme")
+
+
 def test_a_schema_of_all_is_not_named_as_the_source_of_an_organizations_schema(
     bare: pytest.MonkeyPatch,  # noqa: F811
     tmp_path: Path,
@@ -350,18 +358,25 @@ def test_the_list_shows_each_and_fails_if_one_cannot_be_used(agency: Path) -> No
     assert "topo_of_acme" not in shown.stdout + shown.stderr + done.stdout
 
 
-def test_the_list_writes_each_status_for_its_organization(agency: Path) -> None:
+def test_the_list_writes_each_status_for_its_organization(agency: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (agency / "organizations.toml").write_text(
         '[acme]\napi_key_variable = "A"\n'
         '[globex]\napi_key_variable = "G"\nwarehouse = "ducklake:postgres:nonsense"\nlake_data_path = "lake"\n'
         '[initech]\napi_key_variable = "I"\n'
     )
-    place = agency / "data" / "initech.duckdb"
-    place.parent.mkdir()
-    place.write_bytes(b"damaged")
+    looked_at = set[str]()
+
+    def exists_once(warehouse: Warehouse) -> bool:
+        is_first = warehouse.name not in looked_at
+        looked_at.add(warehouse.name)
+        return is_first
+
+    monkeypatch.setattr(Warehouse, "exists", exists_once)
     done = answer(agency, "--organization", "acme", "organizations", "--json", TOPO_WAREHOUSE=None)
     listed = {each["name"]: each["status"] for each in json.loads(done.stdout)}
     assert listed["globex"].startswith("warehouse of globex in organizations.toml has no valid connection string")
+    for name in ("acme", "initech"):
+        assert listed[name].endswith(f"Read a day first: topo-pipeline --organization {name} backfill yesterday.")
 
 
 @pytest.fixture

@@ -51,8 +51,8 @@ def organizations(
     """List the organizations in organizations.toml, and how far each has been read.
 
     Exits with 1 if the settings of an organization can't be used, or its key is not set. With --write, that is a
-    warning. The workspace file then lists this organization too. Its code location reports what is wrong, and the others
-    work.
+    warning. The workspace file then lists this organization too. Its code location reports what is wrong, and those of
+    the others work.
 
     \b
     Examples:
