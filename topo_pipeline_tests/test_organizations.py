@@ -150,6 +150,37 @@ def test_settings_that_belong_together_are_named_as_the_table_names_them(
     assert problem(tmp_path, table).endswith(expected)
 
 
+def test_a_channel_without_a_token_of_its_own_names_the_key_for_the_token(
+    bare: pytest.MonkeyPatch,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    bare.setenv("TOPO_ALERT_SLACK_TOKEN", "xoxb-all")
+    bare.setenv("TOPO_ALERT_SLACK_CHANNEL", "#all")
+    expected = "[acme]: alert_slack_token_variable of acme and alert_slack_channel of acme must be set together."
+    table = '[acme]\napi_key_variable = "A"\nalert_slack_channel = "#acme"\n'
+    assert problem(tmp_path, table).endswith(expected)
+
+
+def test_a_channel_of_its_own_may_have_the_token_of_all(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:  # noqa: F811
+    bare.setenv("TOPO_ALERT_SLACK_TOKEN", "xoxb-all")
+    bare.setenv("TOPO_ALERT_SLACK_CHANNEL", "#all")
+    own = one(tmp_path, 'alert_slack_token_variable = "TOPO_ALERT_SLACK_TOKEN"\nalert_slack_channel = "#acme"\n')
+    assert own.alert_slack_token is not None
+    assert (own.alert_slack_token.get_secret_value(), own.alert_slack_channel) == ("xoxb-all", "#acme")
+
+
+def test_a_schema_of_all_is_not_named_as_the_source_of_an_organizations_schema(
+    bare: pytest.MonkeyPatch,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    for name, value in {"WAREHOUSE": LAKE, "LAKE_DATA_PATH": "s3://bucket/lake", "LAKE_SCHEMA": "all"}.items():
+        bare.setenv(f"TOPO_{name}", value)
+    settings = one(tmp_path, "")
+    assert settings.lake_schema == "acme"
+    assert settings.sources is not None
+    assert settings.sources.named("TOPO_LAKE_SCHEMA") == "lake_schema of acme in organizations.toml"
+
+
 def test_a_table_without_a_key_variable_is_refused(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:  # noqa: F811
     assert "[acme]: api_key_variable is missing" in problem(tmp_path, "[acme]\n")
 
@@ -305,8 +336,6 @@ def test_the_organization_may_come_after_the_command(agency: Path) -> None:
         ("explain", "--organization", "acme", "A sequence"),
     ):
         assert_one_sentence(answer(agency, *words), "data/acme.duckdb yet.")
-    done = answer(agency, "status", "--organization")
-    assert "requires an argument" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["status", "doctor", "report", "explain x"])
@@ -327,6 +356,27 @@ def test_the_list_shows_each_and_fails_if_one_cannot_be_used(agency: Path) -> No
     shown = answer(agency, "organizations", ACME_KEY="topo_of_acme")
     assert shown.returncode == 1
     assert "topo_of_acme" not in shown.stdout + shown.stderr + done.stdout
+
+
+def test_the_list_writes_each_status_for_its_organization(agency: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (agency / "organizations.toml").write_text(
+        '[acme]\napi_key_variable = "A"\n'
+        '[globex]\napi_key_variable = "G"\nwarehouse = "ducklake:postgres:nonsense"\nlake_data_path = "lake"\n'
+        '[initech]\napi_key_variable = "I"\n'
+    )
+    looked_at = set[str]()
+
+    def exists_once(warehouse: Warehouse) -> bool:
+        is_first = warehouse.name not in looked_at
+        looked_at.add(warehouse.name)
+        return is_first
+
+    monkeypatch.setattr(Warehouse, "exists", exists_once)
+    done = answer(agency, "--organization", "acme", "organizations", "--json", TOPO_WAREHOUSE=None)
+    listed = {each["name"]: each["status"] for each in json.loads(done.stdout)}
+    assert listed["globex"].startswith("warehouse of globex in organizations.toml has no valid connection string")
+    for name in ("acme", "initech"):
+        assert listed[name].endswith(f"Read a day first: topo-pipeline --organization {name} backfill yesterday.")
 
 
 @pytest.fixture
@@ -359,7 +409,7 @@ def test_an_early_day_names_the_key_of_the_table(agency: Path) -> None:
     assert_one_sentence(
         done,
         "2026-02-01 is before start_date of late in organizations.toml (2026-03-01).",
-        "To read it, set start_date = 2026-02-01 for late or earlier.",
+        "To read it, set start_date = 2026-02-01 for late.",
     )
 
 
@@ -378,11 +428,16 @@ def test_write_that_fails_fails(agency: Path) -> None:
 def test_write_writes_a_workspace_file_with_a_location_for_each(agency: Path) -> None:
     done = answer(agency, "organizations", "--write", ACME_KEY="topo_of_acme")
     assert done.returncode == 0, done.stderr
-    warned = [line.split(maxsplit=1) for line in done.stderr.splitlines()]
-    expected = "is in the file too, but can't be read from Topo yet."
-    assert [(name, text[: len(expected)]) for name, text in warned] == [("globex", expected), ("initech", expected)]
-    assert "GLOBEX_KEY is not set." in warned[0][1]
-    assert "[initech]: api_key_variable must be the name of a variable" in warned[1][1]
+    warned = done.stderr.splitlines()
+    assert len(warned) == 2
+    for warning, name, status in zip(
+        warned,
+        ("globex", "initech"),
+        ("GLOBEX_KEY is not set.", "[initech]: api_key_variable must be the name of a variable"),
+        strict=True,
+    ):
+        assert warning.startswith(f"workspace.yaml lists {name} too, but it can't be read from Topo yet. ")
+        assert status in warning
     text = (agency / "workspace.yaml").read_text()
     assert [line.split()[-1] for line in text.splitlines() if "location_name" in line] == [
         '"acme"', '"globex"', '"initech"'

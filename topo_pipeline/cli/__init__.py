@@ -29,11 +29,13 @@ from topo_pipeline.cli import (
 
 
 class _Commands(TyperGroup):
-    """The commands. Options of one may come before it, and those of all after it."""
+    """The commands. `--organization` may come before or after each, and `--demo` directly before it."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the options that come before the command, wherever they are."""
-        return super().parse_args(ctx, arguments.in_order(args))
+        """Parse the options that come before the command."""
+        if not ctx.resilient_parsing:  # the shell asks for completions of incomplete words
+            arguments.require_organization_name(args)
+        return super().parse_args(ctx, arguments.with_options_moved(args))
 
 
 # Local variables may hold the API key, so tracebacks don't show them.
@@ -54,7 +56,7 @@ def main(
         bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
     organization: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The organization, if organizations.toml has several.")
+        list[str] | None, typer.Option(metavar="NAME", help="The organization, if organizations.toml has several.")
     ] = None,
 ) -> None:
     """Load Topo's engagement events into DuckDB day by day and prove each day complete.
@@ -66,10 +68,10 @@ def main(
       topo-pipeline report --open
       topo-pipeline --organization acme status
     """
-    if organization is not None:
+    if organization:
         from topo_pipeline.settings import choose
 
-        choose(organization)
+        choose(arguments.one_organization(organization))
 
 
 # --help lists the commands in this order.

@@ -5,6 +5,7 @@ import sys
 import uuid
 from collections.abc import Sequence
 from datetime import date, timedelta
+from itertools import islice
 
 import typer
 
@@ -16,25 +17,39 @@ _DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")  # Python also reads 20260301 a
 _SPAN = re.compile("([1-9][0-9]{0,3})([dw])")
 
 
-def in_order(words: Sequence[str]) -> list[str]:
-    """Return the words of a command line with `--organization NAME` before the command, and `--demo` after it.
+def with_options_moved(words: Sequence[str]) -> list[str]:
+    """Return the words of a command line with each `--organization NAME` moved in front of the command.
 
-    People write them on either side. What follows `--` is left as it is.
+    A `--demo` directly in front of the command is moved behind it. What follows `--` is left as it is.
     """
     end = words.index("--") if "--" in words else len(words)
     first, others = list[str](), list[str]()
     options = iter(words[:end])
     for word in options:
         if word == "--organization":
-            if (name := next(options, None)) is None:
-                return [word]  # the parser says that it needs a name
-            first += [word, name]
+            first += [word, *islice(options, 1)]
         else:
             (first if word.startswith("--organization=") else others).append(word)
     others += words[end:]
     if others[:1] == ["--demo"]:
         others[:2] = others[1::-1]
     return first + others
+
+
+def require_organization_name(words: Sequence[str]) -> None:
+    """Exit if the words of a command line end with `--organization`."""
+    end = words.index("--") if "--" in words else len(words)
+    if words[:end][-1:] == ["--organization"]:
+        fail("--organization needs a name, for example: --organization acme", 2)
+
+
+def one_organization(names: Sequence[str]) -> str:
+    """Return the name that `--organization` was given, or exit if it is empty or if there are several."""
+    if "" in names:
+        fail("--organization has an empty name. The names: topo-pipeline organizations", 2)
+    if len({*names}) > 1:
+        fail(f"--organization is given with several names: {', '.join(names)}. A command works on one.", 2)
+    return names[0]
 
 
 def person(text: str) -> uuid.UUID:
@@ -101,8 +116,7 @@ def days(start: date, end: date) -> list[date]:
         fail(f"The last day {end} is before the first day {start}.", 2)
     if start < settings.start_date:
         fail(
-            f"{start} is before TOPO_START_DATE ({settings.start_date})."
-            f" To read it, set TOPO_START_DATE={start} or earlier.",
+            f"{start} is before TOPO_START_DATE ({settings.start_date}). To read it, set TOPO_START_DATE={start}.",
             2,
         )
     started(end)

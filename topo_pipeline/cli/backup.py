@@ -2,7 +2,6 @@
 
 import shlex
 import uuid
-from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -98,52 +97,76 @@ def _restore(settings: "Settings", warehouse: "Warehouse", file: Path, *, yes: b
 
 
 def _refuse_another_organization(settings: "Settings", file: Path, organization_id: uuid.UUID) -> None:
-    """Exit if the backup is known to be of another organization than the settings."""
+    """Exit if the backup is known to belong to another organization than the settings."""
     from topo_pipeline.settings import Settings, of_organizations
 
-    held = _organization_of(settings)
-    own = held or _owner_of_key(settings)
+    topo = _Topo()
+    held = _held_by(settings)
+    own = topo.owner_of_key(settings) if isinstance(held, str) else held
     if own == organization_id:
         return
     others = {name: each for name, each in (of_organizations() or {}).items() if isinstance(each, Settings)}
     others.pop(settings.organization or "", None)
     for name, other in others.items():
-        if (_organization_of(other) or _owner_of_key(other)) == organization_id:
+        theirs = _held_by(other)
+        if organization_id in {theirs, topo.owner_of_key(other) if isinstance(theirs, str) else None}:
             command = shlex.join(["--organization", name, "restore", str(file)])
             fail(
                 f"{file} is a backup of {name}, not of {settings.organization}. Nothing was changed."
                 f" To restore it: {program()} {command}"
             )
     key = settings.key_variable
-    if own is None:
-        print_warning(
-            f"It is unknown whether {file} is of this organization: there is no warehouse to compare it with, and Topo"
-            f" did not say whose key {key} is."
-        )
-    elif held is None:
+    if isinstance(own, str):
+        print_warning(f"It is unknown whether {file} belongs to this organization. {held} {own}")
+    elif isinstance(held, str):
         fail(
             f"{file} is a backup of organization {organization_id}, but {key} is a key of organization {own}."
             f" Nothing was changed. To restore it, set {key} to a key of its organization."
         )
 
 
-def _organization_of(settings: "Settings") -> uuid.UUID | None:
+def _held_by(settings: "Settings") -> uuid.UUID | str:
+    """Return the organization of the warehouse, or a sentence that says why it is unknown."""
     from topo_pipeline.maintenance.copies import organization_of
     from topo_pipeline.warehouse.connection import Warehouse
+    from topo_pipeline.warehouse.errors import WarehouseError
 
-    return organization_of(Warehouse.of(settings, wait_seconds=PATIENCE))
+    warehouse = Warehouse.of(settings, wait_seconds=PATIENCE)
+    try:
+        if not warehouse.exists():
+            return "There is no warehouse to compare it with."
+        return organization_of(warehouse) or "The warehouse does not name its organization."
+    except WarehouseError as error:
+        return _sentence(error)
 
 
-def _owner_of_key(settings: "Settings") -> uuid.UUID | None:
-    """Return the organization that the key belongs to, if Topo says."""
-    from topo_pipeline.defs.resources import Topo
-    from topo_pipeline.ingest.session import owner_of_key
-    from topo_pipeline.settings import SettingsError
-    from topo_pipeline.topo_api.errors import TopoError
+class _Topo:
+    """Topo, which is not asked again after it did not answer."""
 
-    with quiet(), suppress(SettingsError, TopoError):
-        return owner_of_key(Topo(settings, now).client)
-    return None
+    _outage = ""
+
+    def owner_of_key(self, settings: "Settings") -> uuid.UUID | str:
+        """Return the organization that the key belongs to, or a sentence that says why it is unknown."""
+        from topo_pipeline.defs.resources import Topo
+        from topo_pipeline.ingest.session import owner_of_key
+        from topo_pipeline.settings import SettingsError
+        from topo_pipeline.topo_api.errors import TopoError, TopoUnavailable
+
+        if self._outage:
+            return self._outage
+        try:
+            with quiet(), err.status("Asking Topo which organization the key belongs to"):
+                owner = owner_of_key(Topo(settings, now).client)
+        except TopoUnavailable as error:
+            self._outage = _sentence(error)
+            return self._outage
+        except (SettingsError, TopoError) as error:
+            return _sentence(error)
+        return owner or f"Topo does not say which organization {settings.key_variable} belongs to."
+
+
+def _sentence(error: Exception) -> str:
+    return f"{str(error).removesuffix('.')}."
 
 
 def _require_no_runs(settings: "Settings") -> None:

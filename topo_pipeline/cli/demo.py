@@ -3,6 +3,7 @@
 import shlex
 from datetime import UTC, datetime, time, timedelta
 
+import typer
 from rich.markup import escape
 
 from topo_pipeline.cli.backfill import finish, read_days
@@ -20,9 +21,10 @@ from topo_pipeline.cli.console import (
 )
 from topo_pipeline.cli.leaderboard_table import leaderboard_table
 from topo_pipeline.cli.signals import stoppable
+from topo_pipeline.cli.workspace import refuse_organization
 
 
-def demo() -> None:
+def demo(context: typer.Context) -> None:
     """Read 26 weeks of a simulated workspace, build every table, publish, and show the results.
 
     Everything is written to data/demo.
@@ -31,6 +33,7 @@ def demo() -> None:
     Example:
       topo-pipeline demo
     """
+    refuse_organization(context)
     with report_errors(), stoppable() as stop:
         from topo_pipeline.sandbox import demo as simulated
 

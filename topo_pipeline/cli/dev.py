@@ -13,12 +13,14 @@ from dotenv import dotenv_values
 from rich.markup import escape
 
 from topo_pipeline.cli.console import STOP_SIGNALS, err, get_settings, now, print_warning, report_errors
+from topo_pipeline.cli.workspace import refuse_organization
 
 if TYPE_CHECKING:
     from topo_pipeline.settings import Settings
 
 
 def dev(
+    context: typer.Context,
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port of Dagster's UI.")] = 3000,
     demo: Annotated[bool, typer.Option("--demo", help="Show the demo. The default without TOPO_API_KEY.")] = False,
     open_it: Annotated[bool, typer.Option("--open/--no-open", help="Open the UI in a browser.")] = True,
@@ -33,6 +35,8 @@ def dev(
       topo-pipeline dev
       topo-pipeline dev --port 3001
     """
+    if demo:
+        refuse_organization(context)
     with report_errors():
         from topo_pipeline.orchestration.services import check_port
         from topo_pipeline.settings import base_settings

@@ -1,7 +1,7 @@
 """The command `organizations`."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +22,7 @@ from topo_pipeline.cli.console import (
     report_errors,
     show_json,
 )
+from topo_pipeline.common.commands import pasteable, written_for
 from topo_pipeline.common.text import counted
 from topo_pipeline.days import last_due_day
 
@@ -49,8 +50,9 @@ def organizations(
 ) -> None:
     """List the organizations in organizations.toml, and how far each has been read.
 
-    Exits with 1 if the settings of one can't be used, or its key is not set. With --write, that is a warning: the files
-    have a code location for it too, which reports what is wrong, and stops no other.
+    Exits with 1 if the settings of an organization can't be used, or its key is not set. With --write, that is a
+    warning. The workspace file then lists this organization too. Its code location reports what is wrong, and those of
+    the others work.
 
     \b
     Examples:
@@ -68,7 +70,7 @@ def organizations(
             print_warning(
                 f"{relative(place)} is the warehouse of no organization. If it is that of one, set its warehouse."
             )
-        listed = [_look_at(name, settings) for name, settings in found.items()]
+        listed = [_listed(name, settings) for name, settings in found.items()]
         if write:
             from topo_pipeline.orchestration.instance import prepare
             from topo_pipeline.templates import workspace
@@ -86,7 +88,7 @@ def organizations(
     unusable = [each for each in listed if not _can_be_read(found[each.name])]
     if write:
         for each in unusable:
-            print_warning(f"{each.name} is in the file too, but can't be read from Topo yet. {each.status}")
+            print_warning(f"workspace.yaml lists {each.name} too, but it can't be read from Topo yet. {each.status}")
     elif unusable:
         raise typer.Exit(1)
 
@@ -104,6 +106,15 @@ def _unused_warehouse(base: "Settings", found: "Iterable[Settings | SettingsErro
     used = {Path(each.warehouse.removeprefix(LAKE)) for each in found if isinstance(each, Settings)}
     file = Path(base.warehouse.removeprefix(LAKE))
     return str(file) if file.exists() and file not in used else None
+
+
+def _listed(name: str, settings: "Settings | SettingsError") -> _Organization:
+    """Return the line of an organization, with commands and settings as this one needs them."""
+    from topo_pipeline.settings import Settings
+
+    with written_for(name, settings.sources if isinstance(settings, Settings) else None):
+        line = _look_at(name, settings)
+        return replace(line, status=pasteable(line.status))
 
 
 def _look_at(name: str, settings: "Settings | SettingsError") -> _Organization:

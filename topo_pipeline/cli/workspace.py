@@ -10,9 +10,17 @@ from topo_pipeline.cli.console import err, fail, get_settings, now
 NO_API = "http://127.0.0.1:9/v1"  # port 9 (discard) answers nothing
 
 
+def refuse_organization(context: typer.Context) -> None:
+    """Exit if the command line has `--organization`: the demo has no organizations."""
+    if context.find_root().params.get("organization"):
+        fail("The demo has no organizations. Leave out --organization, or show no demo.", 2)
+
+
 def _choose(context: typer.Context, is_asked: bool) -> bool:
     if context.resilient_parsing:  # the shell asks for completions
         return is_asked
+    if is_asked:
+        refuse_organization(context)
     from topo_pipeline.sandbox import demo
 
     exists = (demo.FOLDER / demo.WAREHOUSE).exists()

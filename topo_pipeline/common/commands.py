@@ -4,7 +4,7 @@ Texts name a setting by its variable, such as `TOPO_TIMEZONE`. With several orga
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -14,8 +14,9 @@ from itertools import chain, repeat
 _COMMAND = re.compile(
     r"\btopo-pipeline (?=(?:backfill|backup|compare|doctor|explain|export|forget|report|restore|sequences|status)\b)"
 )
-_SETTING = re.compile(r"(\b[Ss]et )?\b(TOPO_[A-Z_]*[A-Z])(?:=(\S*[^\s.,;:)]))?")
-_BARE = re.compile(r"[0-9.]+|\d{4}-\d\d-\d\d|true|false")
+# A variable that is not a part of a longer name or a path. Texts give only values such as `on`, a date or a time zone.
+_SETTING = re.compile(r"(\b[Ss]et )?(?<![\w/.-])(TOPO_[A-Z_]*[A-Z])(?![\w/-]|\.\w)(?:=([\w/+-]+))?")
+_BARE = re.compile(r"\d+|\d{4}-\d\d-\d\d")
 
 
 @dataclass(frozen=True)
@@ -25,27 +26,28 @@ class Sources:
     organization: str
     file: str
     keys: Mapping[str, str]  # the key in the organization's table that sets what a variable sets for all
-    variables: Mapping[str, str]  # the variable of which each setting is taken, by the one that sets it for all
+    variables: Mapping[str, str]  # the variable that the table names, by the one that sets the same for all
+    inherited: Collection[str]  # the variables that set it for all, and for this organization too
 
     def named(self, text: str, *, names_file: bool = False) -> str:
-        """Return the text with each setting named by its source, or by its key where the text says to set it.
+        """Return the text with each setting named by the variable that it is taken from, or by its key in the table.
 
-        The file is named once, unless the text already names it.
+        Where the text says to set one that is inherited, it is the key: the variable would change it for all. The file
+        is named once, unless the text already names it. Named again, the text stays the same.
         """
         where = chain([] if names_file else [f"{self.organization} in {self.file}"], repeat(self.organization))
 
         def name(found: re.Match[str]) -> str:
             verb, variable, value = found.groups()
-            if variable not in self.keys:
+            if variable not in self.keys or variable in self.variables.values():
                 return found[0]
-            source = self.variables.get(variable)
-            if source is None or (
-                source == variable and (verb or value)
-            ):  # another value there would change it for all
+            if variable in self.inherited and not verb:
+                return found[0]
+            if own := self.variables.get(variable):
+                shown = own if value is None else f"{own}={value}"
+            else:
                 key, of = self.keys[variable], next(where)
                 shown = f"{key} of {of}" if value is None else f"{key} = {_toml(value)} for {of}"
-            else:
-                shown = source if value is None else f"{source}={value}"
             return f"{verb or ''}{shown}"
 
         return _SETTING.sub(name, text)
@@ -69,7 +71,10 @@ def written_for(name: str | None, its_sources: Sources | None) -> Iterator[None]
 
 
 def pasteable(text: str) -> str:
-    """Return the text with the organization in each command, and with its own name of each setting."""
+    """Return the text with the organization in each command, and with its own name of each setting.
+
+    It may be called again for the same text.
+    """
     chosen, known = organization.get(), sources.get()
     if chosen:
         text = _COMMAND.sub(f"topo-pipeline --organization {chosen} ", text)

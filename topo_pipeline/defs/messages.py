@@ -34,14 +34,16 @@ _T = TypeVar("_T")
 class ExplainedFailure(DagsterUserCodeProcessError, dg.Failure):
     """A failure whose description says everything. It is not retried, because a retry would fail the same way.
 
-    Dagster records the stack trace of every exception of a step, but takes the errors of a process as they are.
+    It is recorded without a stack trace. Dagster adds one to any exception of a step except a
+    `DagsterUserCodeProcessError`, whose own list of errors it records.
 
     Args:
-        description: What happened, and what to do.
+        description: What happened, and what to do. Commands and settings are written as the organization needs them.
         metadata: Shown in Dagster with the failure.
     """
 
     def __init__(self, description: str, metadata: Mapping[str, Any] | None = None) -> None:
+        description = pasteable(description)
         shown = SerializableErrorInfo(description, stack=[], cls_name=None)
         initialize: Any = super().__init__
         initialize(description, metadata, allow_retries=False, user_code_process_error_infos=[shown])
@@ -53,10 +55,10 @@ def as_dagster_failure() -> Iterator[None]:
     try:
         yield
     except (SettingsError, TopoError, WarehouseError) as error:
-        raise ExplainedFailure(pasteable(str(error))) from error
+        raise ExplainedFailure(str(error)) from error
 
 
-def tick(evaluate: Callable[_P, _T]) -> Callable[_P, _T | dg.SkipReason]:
+def skip_on_error(evaluate: Callable[_P, _T]) -> Callable[_P, _T | dg.SkipReason]:
     """Turn errors such as a missing key or no answer from Topo into a skipped tick. The next tick is the retry.
 
     The reason of a skipped tick names commands and settings as its organization needs them.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from topo_pipeline.common.commands import pasteable
 from topo_pipeline.defs import names
 from topo_pipeline.defs.messages import ExplainedFailure
 from topo_pipeline.defs.publish import about, findings, report_key, write_report
@@ -78,7 +79,7 @@ def _step(name: str, destination_of: "Callable[[Settings, Clock], Destination | 
         try:
             destination.send(message["text"], Path(message["report"]))
         except Undelivered as error:
-            sentence = f"Not delivered: {error}."
+            sentence = pasteable(f"Not delivered: {error}.")
             raise (dg.Failure if error.may_retry else ExplainedFailure)(sentence) from None
         context.log.info(f"Delivered: {destination.place}")
 

@@ -15,7 +15,7 @@ import dagster as dg
 
 from topo_pipeline.days import days_between
 from topo_pipeline.defs import names
-from topo_pipeline.defs.messages import cause_of, tick
+from topo_pipeline.defs.messages import cause_of, skip_on_error
 from topo_pipeline.defs.partitions import RANGE_END, RANGE_START
 from topo_pipeline.defs.records import failed_days, last_loads
 from topo_pipeline.defs.resources import Clock
@@ -93,7 +93,7 @@ def alert_sensor(settings: Settings) -> dg.SensorDefinition:
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING if settings.has_chat else dg.DefaultSensorStatus.STOPPED,
         description=run_alert_sensor.__doc__,
-    )(tick(run_alert_sensor))
+    )(skip_on_error(run_alert_sensor))
 
 
 def _changed_since(instance: dg.DagsterInstance, since: datetime) -> Sequence[dg.RunRecord]:
@@ -234,7 +234,7 @@ def heartbeat_sensor(settings: Settings) -> dg.SensorDefinition:
     status = dg.DefaultSensorStatus.RUNNING if settings.heartbeat_url else dg.DefaultSensorStatus.STOPPED
     return dg.sensor(
         name="heartbeat_sensor", minimum_interval_seconds=60, default_status=status, description=_send_heartbeat.__doc__
-    )(tick(_send_heartbeat))
+    )(skip_on_error(_send_heartbeat))
 
 
 def _send_heartbeat(

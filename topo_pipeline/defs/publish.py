@@ -4,6 +4,7 @@ What they write is in `report` and `exports`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -71,7 +72,7 @@ def engagement_report(
 
 
 def write_report(warehouse: Warehouse, clock: Clock, settings: Settings) -> "Published":
-    """Write the report. A folder that can't be written is a failure without retries."""
+    """Write the report. That its folder can't be written is explained. Other errors of files keep their stack trace."""
     from topo_pipeline.report.page import publish
 
     try:
@@ -86,9 +87,22 @@ def write_report(warehouse: Warehouse, clock: Clock, settings: Settings) -> "Pub
                 organization=settings.organization,
             )
     except OSError as error:
+        if not is_about(settings.report_dir, error):
+            raise
         raise ExplainedFailure(
             f"Could not write the report to {settings.report_dir} (TOPO_REPORT_DIR): {error.strerror}."
         ) from error
+
+
+def is_about(folder: Path, error: OSError) -> bool:
+    """Return whether the system refused something in the folder, in a folder above it, or in a file without a name.
+
+    A full disk, for example, is reported without a name.
+    """
+    if error.errno is None or not isinstance(error.filename, str | None):
+        return False
+    refused, folder = Path(error.filename or folder).resolve(), folder.resolve()
+    return refused.is_relative_to(folder) or folder.is_relative_to(refused)
 
 
 def about(published: "Published") -> dict[str, Any]:

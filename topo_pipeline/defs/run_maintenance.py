@@ -17,7 +17,7 @@ import dagster as dg
 from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 
 from topo_pipeline.defs import names
-from topo_pipeline.defs.messages import tick
+from topo_pipeline.defs.messages import skip_on_error
 from topo_pipeline.defs.records import ENDED, IN_PROGRESS, latest_materializations, materializations_of
 from topo_pipeline.defs.resources import Clock
 from topo_pipeline.settings import Settings
@@ -96,7 +96,7 @@ def old_records_sensor(settings: Settings) -> dg.SensorDefinition:
         minimum_interval_seconds=3600,
         default_status=status,
         description=_delete_old_runs.__doc__,
-    )(tick(_delete_old_runs))
+    )(skip_on_error(_delete_old_runs))
 
 
 def _delete_old_runs(

@@ -10,7 +10,7 @@ import dagster as dg
 from topo_pipeline.defs import monday_message, names
 from topo_pipeline.defs.activities import list_assets
 from topo_pipeline.defs.jobs import MAINTAIN_LAKE, PUBLISH, REFRESH, REREAD_REPLIES, run_request
-from topo_pipeline.defs.messages import tick
+from topo_pipeline.defs.messages import skip_on_error
 from topo_pipeline.defs.notifications import night_tags
 from topo_pipeline.defs.partitions import date_at
 from topo_pipeline.defs.records import failed_days, has_run_in_progress, last_loads, lost_days, runs_in_progress
@@ -18,7 +18,7 @@ from topo_pipeline.defs.resources import Topo
 from topo_pipeline.settings import Settings
 
 
-@tick
+@skip_on_error
 def nightly_refresh_schedule(
     context: dg.ScheduleEvaluationContext, topo: dg.ResourceParam[Topo], settings: dg.ResourceParam[Settings]
 ) -> list[dg.RunRequest] | dg.SkipReason:
@@ -44,7 +44,7 @@ def nightly_refresh_schedule(
     return [run_request(request, settings, *list_assets(settings), tags=tags) for request in stretches]
 
 
-@tick
+@skip_on_error
 def nightly_replies_schedule(
     context: dg.ScheduleEvaluationContext, topo: dg.ResourceParam[Topo]
 ) -> dg.RunRequest | dg.SkipReason:

@@ -14,7 +14,7 @@ import dagster as dg
 from topo_pipeline.common.commands import pasteable
 from topo_pipeline.defs import names
 from topo_pipeline.defs.jobs import REFRESH, REREAD_REPLIES, run_request
-from topo_pipeline.defs.messages import tick
+from topo_pipeline.defs.messages import skip_on_error
 from topo_pipeline.defs.partitions import daily_partitions, date_at, day_of, range_tags
 from topo_pipeline.defs.records import days_to_build, is_busy, last_builds, last_loads, runs_in_progress
 from topo_pipeline.defs.resources import Clock, Topo
@@ -77,10 +77,10 @@ tables_follow = dg.sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=30,
     description=_follow.__doc__,
-)(tick(_follow))
+)(skip_on_error(_follow))
 
 
-@tick
+@skip_on_error
 def new_activity_sensor(
     context: dg.SensorEvaluationContext, topo: dg.ResourceParam[Topo], clock: dg.ResourceParam[Clock]
 ) -> dg.SensorResult | dg.SkipReason:
@@ -102,7 +102,7 @@ def new_activity_sensor(
     return _tick_result(news.decide(state, day.day, last, count, now), settings)
 
 
-@tick
+@skip_on_error
 def late_activity_sensor(
     context: dg.SensorEvaluationContext, topo: dg.ResourceParam[Topo], clock: dg.ResourceParam[Clock]
 ) -> dg.SensorResult | dg.SkipReason:

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 
@@ -59,10 +59,13 @@ def about_of(connection: DuckDBPyConnection) -> About:
 
 
 def organization_of(warehouse: Warehouse) -> uuid.UUID | None:
-    """Return the organization of a warehouse of any schema version. None if it has none yet or can't be read."""
-    with suppress(WarehouseError, duckdb.Error), warehouse.any_schema_reader() as connection:
+    """Return the organization of a warehouse of any schema version. None if it has none yet.
+
+    Raises:
+        WarehouseError: the warehouse can't be read.
+    """
+    with reported(f"{warehouse.name} can't be read"), warehouse.any_schema_reader() as connection:
         return about_of(connection).organization_id
-    return None
 
 
 def refuse_other_organization(current: About, backed_up: About) -> None:

@@ -30,7 +30,7 @@ _SECRETS = {key for key, name in _FIELDS.items() if "SecretStr" in repr(Settings
 _PLACES = {"warehouse", "lake_data_path", "report_dir", "rules"}
 _ALERTS = {"alert_webhook", "alert_webhook_format", "alert_slack_token", "alert_slack_channel"}
 # Never taken from the environment, where it would be the same for all.
-_OWN: dict[str, Any] = {"api_key": None, "heartbeat_url": None, "report_url": None}
+_OWN = {"api_key", "heartbeat_url", "report_url", "lake_schema"}
 
 
 class Organization(Settings):
@@ -92,11 +92,7 @@ def build(name: str, table: Mapping[str, Any], base: Settings, variables: Mappin
     given = dict(_given(table, variables))
     folder = (base.organizations_file or Path()).parent
     given |= {key: _from(folder, given[key]) for key in _PLACES & given.keys()}
-    values = {**_OWN, **_apart(name, base), **given}
-    if _ALERTS & given.keys():  # they replace those of the environment, which may be of another kind
-        values |= dict.fromkeys(_ALERTS - given.keys())
-    if str(values["warehouse"]).startswith(SHARED_LAKE):
-        values = {"lake_schema": name, **values}
+    values = {**dict.fromkeys(_own(table)), **_apart(name, base), **given}
     aliases = {key: Settings.model_fields[field].validation_alias or field for key, field in _FIELDS.items()}
     return Organization(
         table["api_key_variable"],
@@ -108,15 +104,26 @@ def build(name: str, table: Mapping[str, Any], base: Settings, variables: Mappin
 
 def sources_of(name: str, table: Mapping[str, Any], base: Settings) -> Sources:
     """Return where the settings of an organization come from: its table, or variables."""
-    keys, variables = dict[str, str](), dict[str, str]()
+    keys, variables, inherited = dict[str, str](), dict[str, str](), set[str]()
+    own = _own(table)
     for key, field in _FIELDS.items():
         variable = str(Settings.model_fields[field].validation_alias or f"TOPO_{field.upper()}")
         keys[variable] = f"{key}{_VARIABLE}" if key in _SECRETS else key
         if f"{key}{_VARIABLE}" in table:
             variables[variable] = str(table[f"{key}{_VARIABLE}"])
-        elif key not in table and key not in _OWN and field in base.model_fields_set:
-            variables[variable] = variable
-    return Sources(name, base.organizations_file.name if base.organizations_file else "", keys, variables)
+        elif key not in own and field in base.model_fields_set:
+            inherited.add(variable)
+    file = base.organizations_file.name if base.organizations_file else ""
+    return Sources(name, file, keys, variables, inherited)
+
+
+def _own(table: Mapping[str, Any]) -> set[str]:
+    """Return the keys that are not taken from the environment.
+
+    The alert settings of a table replace all those of the environment, which may be of another kind.
+    """
+    own = _OWN | {given.removesuffix(_VARIABLE) for given in table}
+    return own | _ALERTS if own & _ALERTS else own
 
 
 def _given(table: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
@@ -152,6 +159,7 @@ def _apart(name: str, base: Settings) -> dict[str, Any]:
     """Return the places that are the organization's own, derived from those of the environment."""
     own: dict[str, Any] = {
         "warehouse": base.warehouse,
+        "lake_schema": name,
         "report_dir": base.report_dir / name,
         "publish_postgres_schema": f"{base.publish_postgres_schema}_{name}",
         "publish_s3": base.publish_s3 and f"{base.publish_s3}/{name}",

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 import typer
 
 from topo_pipeline.cli import arguments
 from topo_pipeline.settings import get_settings
+from topo_pipeline_tests.command_line import answer, assert_one_sentence
 
 AFTER_MIDNIGHT_IN_PARIS = datetime(2026, 3, 9, 23, 30, tzinfo=UTC)
 
@@ -60,9 +62,43 @@ def test_a_date_has_one_spelling(text: str, capsys: pytest.CaptureFixture[str]) 
         ("--demo --organization acme status", "--organization acme status --demo"),
         ("explain -- --organization acme", "explain -- --organization acme"),
         ("--demo", "--demo"),
-        ("status --organization", "--organization"),
+        ("sequences --search=--organization", "sequences --search=--organization"),
         ("", ""),
     ],
 )
-def test_options_of_all_commands_may_come_after_one_and_those_of_one_before_it(words: str, expected: str) -> None:
-    assert arguments.in_order(words.split()) == expected.split()
+def test_an_organization_may_come_after_the_command_and_demo_before_it(words: str, expected: str) -> None:
+    assert arguments.with_options_moved(words.split()) == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--organization", "acme", "restore", "b", "--organization", "globex"], "with several names: acme, globex."),
+        (["--organization", "acme", "--organization=globex", "status"], "with several names: acme, globex."),
+        (["--organization", "", "status"], "--organization has an empty name."),
+        (["status", "--organization="], "--organization has an empty name."),
+        (["status", "--organization"], "--organization needs a name"),
+        (["sequences", "--search", "--organization"], "--organization needs a name"),
+        (["--organization", "nosuch", "--demo", "status"], "The demo has no organizations."),
+        (["--organization", "acme", "doctor", "--demo"], "The demo has no organizations."),
+        (["dev", "--demo", "--organization", "acme"], "The demo has no organizations."),
+        (["demo", "--organization", "acme"], "The demo has no organizations."),
+    ],
+)
+def test_an_organization_that_cannot_be_meant_is_one_sentence(tmp_path: Path, words: list[str], sentence: str) -> None:
+    done = answer(tmp_path, *words)
+    assert_one_sentence(done, sentence)
+    assert len(done.stderr.splitlines()) == 1
+    assert done.returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_may_be_given_twice(tmp_path: Path) -> None:
+    done = answer(tmp_path, "--organization", "acme", "status", "--organization", "acme")
+    assert_one_sentence(done, "There is no organizations.toml in this folder")
+
+
+def test_completing_the_name_of_an_organization_is_no_error(tmp_path: Path) -> None:
+    words = {"_TOPO_PIPELINE_COMPLETE": "complete_bash", "COMP_WORDS": "topo-pipeline status --organization "}
+    done = answer(tmp_path, **words, COMP_CWORD="3")
+    assert done.stderr == ""

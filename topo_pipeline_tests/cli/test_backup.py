@@ -7,21 +7,23 @@ import sys
 import threading
 import tomllib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import dagster as dg
 import pytest
 
-from topo_pipeline.cli import arguments
+from topo_pipeline.cli import arguments, console
 from topo_pipeline.defs.run_maintenance import owner_tag
+from topo_pipeline.ingest import session
 from topo_pipeline.maintenance import backups
 from topo_pipeline.orchestration.instance import prepare
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
+from topo_pipeline.topo_api.errors import TopoUnavailable
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.cli.conftest import ROWS, files_in, workspace
 from topo_pipeline_tests.command_line import Forked, answer, assert_one_sentence
@@ -254,8 +256,45 @@ def test_a_backup_is_not_restored_with_the_key_of_another_organization(agency: P
     assert list((agency / "data").iterdir()) == []
 
 
-def test_a_backup_is_restored_with_a_warning_if_nobody_knows_whose_it_is(agency: Path) -> None:
-    keys = {"ACME_KEY": None, "GLOBEX_KEY": "topo_revoked"}
+@pytest.mark.parametrize(
+    ("warehouse", "key", "reasons"),
+    [
+        (
+            None,
+            "topo_revoked",
+            ["There is no warehouse to compare it with.", "does not accept the API key: check GLOBEX_KEY"],
+        ),
+        (b"damaged", None, ["globex.duckdb can't be opened: it is not a DuckDB file.", "GLOBEX_KEY is not set."]),
+    ],
+)
+def test_a_backup_is_restored_with_the_reasons_why_its_organization_could_not_be_compared(
+    agency: Path, warehouse: bytes | None, key: str | None, reasons: list[str]
+) -> None:
+    if warehouse:
+        (agency / "data" / "globex.duckdb").write_bytes(warehouse)
+    keys = {"ACME_KEY": None, "GLOBEX_KEY": key}
     restored = answer(agency, "--organization", "globex", "restore", "saved.duckdb", "--yes", **keys)
     assert restored.returncode == 0, restored.stderr
-    assert "Topo did not say whose key GLOBEX_KEY is." in restored.stderr
+    [warning] = [line for line in restored.stderr.splitlines() if "It is unknown whether saved.duckdb belongs" in line]
+    assert all(reason in warning for reason in reasons), warning
+    assert warning.endswith(".")
+
+
+def test_topo_is_asked_for_no_other_key_after_it_did_not_answer(agency: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, shown = list[object](), list[str]()
+
+    def no_answer(connect: object) -> NoReturn:
+        asked.append(connect)
+        raise TopoUnavailable("No answer from 127.0.0.1")
+
+    def show(title: str) -> AbstractContextManager[None]:
+        shown.append(title)
+        return nullcontext()
+
+    monkeypatch.setattr(session, "owner_of_key", no_answer)
+    monkeypatch.setattr(console.err, "status", show)
+    restored = answer(agency, "--organization", "globex", "restore", "saved.duckdb", "--yes")
+    assert restored.returncode == 0, restored.stderr
+    assert "No answer from 127.0.0.1. Try again later." in restored.stderr
+    assert len(asked) == 1
+    assert shown[0] == "Asking Topo which organization the key belongs to"

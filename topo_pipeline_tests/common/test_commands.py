@@ -39,8 +39,19 @@ def test_other_words_and_complete_commands_stay_as_they_are(text: str) -> None:
 OF_ACME = Sources(
     "acme",
     "organizations.toml",
-    keys={"TOPO_TIMEZONE": "timezone", "TOPO_WAREHOUSE": "warehouse", "TOPO_SMTP_URL": "smtp_url_variable"},
-    variables={"TOPO_SMTP_URL": "ACME_MAIL", "TOPO_WAREHOUSE": "TOPO_WAREHOUSE"},
+    keys={
+        "TOPO_TIMEZONE": "timezone",
+        "TOPO_WAREHOUSE": "warehouse",
+        "TOPO_SMTP_URL": "smtp_url_variable",
+        "TOPO_API_KEY": "api_key_variable",
+        "TOPO_PUBLISH_POSTGRES": "publish_postgres_variable",
+    },
+    variables={
+        "TOPO_SMTP_URL": "ACME_MAIL",
+        "TOPO_API_KEY": "TOPO_API_KEY",
+        "TOPO_PUBLISH_POSTGRES": "TOPO_PUBLISH_POSTGRES_2",
+    },
+    inherited={"TOPO_WAREHOUSE"},
 )
 
 
@@ -54,11 +65,28 @@ OF_ACME = Sources(
         ("Check TOPO_WAREHOUSE.", "Check TOPO_WAREHOUSE."),
         ("Set TOPO_WAREHOUSE to x.", "Set warehouse of acme in organizations.toml to x."),
         ("TOPO_TIMEZONE, set TOPO_WAREHOUSE", "timezone of acme in organizations.toml, set warehouse of acme"),
-        ("TOPO_OTHER and MY_TOPO_TIMEZONE", "TOPO_OTHER and MY_TOPO_TIMEZONE"),
+        ("Not in TOPO_WAREHOUSE=/srv/a lake.", "Not in TOPO_WAREHOUSE=/srv/a lake."),
+        ("set TOPO_SMTP_URL, or set TOPO_SMTP_URL=off", "set ACME_MAIL, or set ACME_MAIL=off"),
+        ("Set TOPO_API_KEY to a key.", "Set TOPO_API_KEY to a key."),
+        ("Set TOPO_PUBLISH_POSTGRES.", "Set TOPO_PUBLISH_POSTGRES_2."),
     ],
 )
 def test_a_setting_is_named_by_its_source_or_by_the_key_to_set(text: str, expected: str) -> None:
     assert pasteable(text) == text
     with written_for("acme", OF_ACME):
         assert pasteable(text) == expected
+        assert pasteable(expected) == expected
     assert (organization.get(), sources.get()) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "TOPO_OTHER and MY_TOPO_TIMEZONE",
+        "set TOPO_WAREHOUSE_2 or TOPO_WAREHOUSE_acme",
+        "/home/TOPO_TIMEZONE/x, TOPO_TIMEZONE/x, old.TOPO_TIMEZONE, TOPO_TIMEZONE.duckdb, a-TOPO_TIMEZONE-b",
+    ],
+)
+def test_longer_names_and_paths_are_not_settings(text: str) -> None:
+    with written_for("acme", OF_ACME):
+        assert pasteable(text) == text

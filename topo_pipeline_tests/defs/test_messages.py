@@ -6,7 +6,8 @@ from datetime import date, timedelta
 
 import pytest
 
-from topo_pipeline.defs.messages import day_line, table_line
+from topo_pipeline.common.commands import written_for
+from topo_pipeline.defs.messages import ExplainedFailure, day_line, table_line
 from topo_pipeline.ingest.loading import Refusal
 from topo_pipeline.warehouse.landing import Load
 from topo_pipeline_tests.warehouse.builders import LATER
@@ -33,6 +34,14 @@ LOAD = Load(
     count_capped=False,
 )
 SAYS = "1,812 activities in 19 requests, proved against Topo's count of 1,812; 1,800 added, 10 changed, 2 removed"
+
+
+def test_a_failure_names_the_organization_in_its_commands() -> None:
+    with written_for("acme", None):
+        failure = ExplainedFailure("Read it: topo-pipeline backfill 2026-03-14")
+    assert failure.description == "Read it: topo-pipeline --organization acme backfill 2026-03-14"
+    [shown] = failure.user_code_process_error_infos
+    assert shown.message == failure.description
 
 
 def test_a_day_line_shows_what_was_read_proved_and_changed() -> None:

@@ -1,5 +1,6 @@
 """The asset `publish/engagement_report`."""
 
+import errno
 import html
 import re
 import shutil
@@ -9,6 +10,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from topo_pipeline.defs.publish import is_about
+from topo_pipeline.report import bundle
 from topo_pipeline_tests.defs.conftest import NOW, Pipeline, pipeline_over
 from topo_pipeline_tests.warehouse.builders import path_of
 
@@ -76,7 +79,41 @@ def error_of(result: dg.ExecuteInProcessResult) -> str:
 def test_an_unwritable_folder_is_a_one_line_error(reporting: Pipeline, tmp_path: Path) -> None:
     (tmp_path / "not there").write_text("a file")
     error = error_of(publish(reporting))
-    assert error.startswith(f"Could not write the report to {tmp_path / 'not there' / 'yet'}")
+    assert error.startswith(f"Could not write the report to {tmp_path / 'not there' / 'yet'} (TOPO_REPORT_DIR): ")
+
+
+def test_a_damaged_script_is_not_explained_by_the_folder(
+    reporting: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "vega.js.gz").write_bytes(b"damaged")
+    monkeypatch.setattr(bundle, "packed", (tmp_path / "vega.js.gz").read_bytes)
+    [event] = publish(reporting).get_step_failure_events()
+    assert event.step_failure_data.user_failure_data is None
+    error = event.step_failure_data.error
+    assert error is not None
+    assert error.cause is not None
+    assert error.cause.cls_name == "BadGzipFile"
+    assert any("page.py" in line for line in error.cause.stack)
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "is_about_it"),
+    [
+        (errno.ENOSPC, None, True),
+        (errno.EROFS, "reports/acme", True),
+        (errno.EACCES, "reports/acme/reports/one.html", True),
+        (errno.EACCES, "reports", True),
+        (errno.EACCES, "reports/acme2", False),
+        (errno.EACCES, "package/vega.js.gz", False),
+        (errno.EBADF, 7, False),
+        (None, None, False),
+    ],
+)
+def test_an_error_is_explained_by_the_folder_if_it_is_about_it(
+    number: int | None, name: str | int | None, is_about_it: bool
+) -> None:
+    error = OSError("damaged") if number is None else OSError(number, "refused", name)
+    assert is_about(Path("reports/acme"), error) is is_about_it
 
 
 def test_publishing_without_a_warehouse_is_an_error(reporting: Pipeline) -> None:

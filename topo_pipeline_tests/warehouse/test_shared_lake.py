@@ -281,7 +281,7 @@ def test_lakes_with_the_same_data_path_have_folders_of_their_own_and_one_whose_f
     assert_every_row_once(other, [DAY])
     moved = replace(shared, storage=replace(shared.storage, data_path=str(tmp_path / "elsewhere")))
     for use in (moved.reader, moved.transaction):
-        with pytest.raises(WarehouseError, match="not below TOPO_LAKE_DATA_PATH"):
+        with pytest.raises(WarehouseError, match=r"not below .* \(TOPO_LAKE_DATA_PATH\)"):
             use().__enter__()
 
 

@@ -156,7 +156,7 @@ class SharedLake(Place):
     def _require_data_path(self, stored: str) -> None:
         if Path(stored).parent != Path(self.storage.data_path):
             raise WarehouseError(
-                f"The files of {self.name} are in {stored}, not below TOPO_LAKE_DATA_PATH={self.storage.data_path}."
+                f"The files of {self.name} are in {stored}, not below {self.storage.data_path} (TOPO_LAKE_DATA_PATH)."
                 " Correct it, or set TOPO_LAKE_SCHEMA to a new name to create another lake."
             )
 
