@@ -1,6 +1,7 @@
 """organizations.toml: the settings of each organization, and what is wrong with them."""
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -475,6 +476,13 @@ def test_a_name_that_yaml_would_read_as_a_value_is_text_in_the_workspace_file() 
 def test_doctor_does_not_look_at_another_workspace_if_the_environment_is_invalid(agency: Path) -> None:
     done = answer(agency, "--organization", "acme", "doctor", TOPO_LOOKBACK_DAYS="bad")
     assert_one_sentence(done, "TOPO_LOOKBACK_DAYS")
+
+
+def test_doctor_sends_nobody_with_several_organizations_to_init_or_the_demo(agency: Path) -> None:
+    done = answer(agency, "--organization", "globex", "doctor", "--json", TOPO_API_URL="http://127.0.0.1:9/v1")
+    [key] = [each for each in json.loads(done.stdout)["findings"] if each["check"] == "key"]
+    assert key["found"] == "GLOBEX_KEY is not set."
+    assert not {"init", "demo", "Demo"} & set(re.findall(r"\w+", key["do"]))
 
 
 def test_doctor_knows_the_variables_that_the_file_names(agency: Path) -> None:

@@ -38,11 +38,7 @@ class Topo:
         from topo_pipeline.topo_api.client import Retries, TopoClient
 
         if self.settings.api_key is None:
-            new = ", which topo-pipeline init writes," if self.settings.organization is None else ""
-            demo = " The demo needs none: topo-pipeline demo" if new else ""
-            raise SettingsError(
-                f"{self.settings.key_variable} is not set. Set it in .env{new} or in the environment.{demo}"
-            )
+            raise SettingsError(f"{self.settings.key_variable} is not set. {self.settings.key_advice}")
         try:
             return TopoClient(
                 self.settings.api_url,

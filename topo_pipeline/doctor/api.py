@@ -62,8 +62,7 @@ def look(settings: Settings, clock: Callable[[], datetime], known: Known) -> Ite
     known.organization_id = answers.me.organization_id if answers.me else None
     host = urlsplit(settings.api_url).netloc
     if settings.api_key is None:
-        do = "Set it in .env, which topo-pipeline init writes, or in the environment. The demo needs none."
-        yield problem("key", f"{settings.key_variable} is not set.", do)
+        yield problem("key", f"{settings.key_variable} is not set.", settings.key_advice)
     yield _reached(host, answers)
     if answers.response is None:
         missing = ("clock", "rate") if settings.api_key is None else ("key", "clock", "rate")

@@ -95,6 +95,14 @@ class Settings(BaseSettings):
         return "TOPO_API_KEY"
 
     @property
+    def key_advice(self) -> str:
+        """What to do if the API key is not set."""
+        return (
+            "Set it in .env, which topo-pipeline init writes, or in the environment."
+            " The demo needs none: topo-pipeline demo"
+        )
+
+    @property
     def sources(self) -> Sources | None:
         """Where the settings come from, if that is not the variables of the same name."""
         return None

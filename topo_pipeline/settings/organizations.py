@@ -50,6 +50,11 @@ class Organization(Settings):
         return self._key_variable
 
     @property
+    def key_advice(self) -> str:
+        """What to do if the API key is not set."""
+        return "Set it in .env or in the environment."
+
+    @property
     def sources(self) -> Sources:
         """Where the settings come from."""
         return self._sources
