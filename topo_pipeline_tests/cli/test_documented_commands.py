@@ -64,6 +64,7 @@ RUN_BY = {
     "dagster instance ": "cli/test_documented_commands.py::test_the_commands_of_dagster_work",
     "topo-pipeline organizations": "cli/test_documented_commands.py::test_the_commands_for_organizations_work",
     "topo-pipeline --organization": "cli/test_documented_commands.py::test_the_commands_for_organizations_work",
+    "topo-pipeline status --organization": "cli/test_documented_commands.py::test_the_commands_for_organizations_work",
     "topo-pipeline backfill --missing": "cli/test_backfill.py::test_missing_reads_only_the_days_that_have_not_landed",
     "topo-pipeline sandbox": "cli/test_documented_commands.py::test_the_commands_of_the_sandbox_work",
     "curl ": "cli/test_documented_commands.py::test_the_commands_of_the_sandbox_work",
@@ -178,7 +179,7 @@ def test_the_commands_for_organizations_work(folder: Path, api_url: str) -> None
     place = f'api_url = "{api_url}"\ntimezone = "UTC"\nwarehouse = "data/topo.duckdb"\n'
     (folder / "organizations.toml").write_text(acme.replace('timezone = "Europe/Paris"\n', place))
     set_key(folder / ".env", "ACME_TOPO_API_KEY", os.environ["TOPO_API_KEY"])
-    for line in lines_of("topo-pipeline organizations", "topo-pipeline --organization"):
+    for line in lines_of(*[beginning for beginning, test in RUN_BY.items() if test.endswith("organizations_work")]):
         words = words_of(line)[1:]
         done = our_command(folder, [*words, "--dry-run"] if "backfill" in words else words)
         # doctor finds that Dagster has no records under the new asset keys
