@@ -17,6 +17,7 @@ from topo_pipeline.warehouse.extensions import new_instance
 from topo_pipeline.warehouse.files import temporary, temporary_folder
 from topo_pipeline.warehouse.payloads import KIND, with_fields
 from topo_pipeline.warehouse.sql import SESSION, literal
+from topo_pipeline.warehouse.transactions import uninterrupted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +112,7 @@ class Buffer:
 
     def _detach(self) -> None:
         """Detach the warehouse, unless it is not attached or DuckDB has already detached it after a fatal error."""
-        with suppress(duckdb.Error):
+        with uninterrupted(), suppress(duckdb.Error):
             self._connection.execute("USE memory; DETACH DATABASE IF EXISTS warehouse")
 
     def add(self, activities: "pd.DataFrame") -> None:

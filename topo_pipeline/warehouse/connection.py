@@ -19,7 +19,7 @@ from topo_pipeline.warehouse.errors import WarehouseError, WriteConflict
 from topo_pipeline.warehouse.migrate import check, migrate
 from topo_pipeline.warehouse.places import LakeStorage, Place, WriteLock, place_at
 from topo_pipeline.warehouse.sql import reason_of
-from topo_pipeline.warehouse.transactions import undone_on_error
+from topo_pipeline.warehouse.transactions import interruptions_kept, undone_on_error, uninterrupted
 
 if TYPE_CHECKING:
     from topo_pipeline.settings import Settings
@@ -167,7 +167,8 @@ class Warehouse:
 
     def _commit(self, connection: DuckDBPyConnection) -> None:
         try:
-            connection.commit()
+            with uninterrupted():
+                connection.commit()
         except duckdb.Error as error:  # a full disk is no IOException here
             if "conflict" in str(error).lower():
                 raise WriteConflict(
@@ -183,7 +184,7 @@ class Warehouse:
                 f"There is no warehouse at {self.name} yet. Read a day first: topo-pipeline backfill yesterday."
             )
         attachment = self.place.attachment(read_only=read_only)
-        with ExitStack() as held:
+        with interruptions_kept(), ExitStack() as held:
             if buffer:
                 connection, is_attached = held.enter_context(buffer.lent(attachment))
             else:

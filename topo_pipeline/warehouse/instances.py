@@ -11,6 +11,7 @@ from duckdb import DuckDBPyConnection
 
 from topo_pipeline.warehouse import extensions
 from topo_pipeline.warehouse.sql import SESSION, literal
+from topo_pipeline.warehouse.transactions import uninterrupted
 
 # Instances that can be used again, by what is attached to them. Each connection takes one out while it is open.
 _IDLE: defaultdict[Hashable, list[DuckDBPyConnection]] = defaultdict(list)
@@ -46,9 +47,10 @@ def connected(spill: Path, attachment: Hashable = None) -> Iterator[tuple[DuckDB
         raise
     connection.close()
     try:
-        if attachment is None:
-            instance.execute("DETACH DATABASE IF EXISTS warehouse")
-        instance.execute("SET temp_directory = ''")
+        with uninterrupted():
+            if attachment is None:
+                instance.execute("DETACH DATABASE IF EXISTS warehouse")
+            instance.execute("SET temp_directory = ''")
     except duckdb.Error:  # it has spilled to the folder, which is removed now
         instance.close()
     else:

@@ -1,7 +1,10 @@
-"""A transaction of DuckDB that an error undoes."""
+"""Transactions of DuckDB that an error undoes, and what interrupts them: Ctrl-C, or a run that is terminated."""
 
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import duckdb
 from duckdb import DuckDBPyConnection
@@ -18,6 +21,39 @@ def undone_on_error(connection: DuckDBPyConnection) -> Iterator[None]:
         yield
     except BaseException:
         connection.interrupt()  # otherwise the rollback waits for a query that an exception has left running
-        with suppress(duckdb.Error):  # a failed COMMIT, a full disk or a lost connection has already ended it
+        # A failed COMMIT, a full disk or a lost connection has already ended it.
+        with uninterrupted(), suppress(duckdb.Error):
             connection.rollback()
         raise
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let signals wait until the block has ended.
+
+    After an interrupted COMMIT, DuckDB keeps the file locked for as long as the process runs (seen with 1.5.5).
+    """
+    received = list[int]()
+    handlers = dict[int, Any]()
+    if threading.current_thread() is threading.main_thread():  # no other thread is interrupted
+        handlers = {each: handler for each in signal.valid_signals() if callable(handler := signal.getsignal(each))}
+    for each in handlers:
+        signal.signal(each, lambda number, _: received.append(number))
+    try:
+        yield
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+        for number in received:
+            signal.raise_signal(number)
+
+
+@contextmanager
+def interruptions_kept() -> Iterator[None]:
+    """Raise what interrupted a statement, such as KeyboardInterrupt. DuckDB raises a RuntimeError in its place."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error.__cause__, Exception | None):
+            raise
+        raise error.__cause__ from None
