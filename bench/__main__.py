@@ -2,7 +2,7 @@
 
 `python -m bench NAME…` measures only the rows with these numbers or names, and prints them. `places` (a file, a local
 and a shared lake) and `calibration` are measured only then. `--scale 0.01 --rounds 1` tries the rows. The page is
-written if all rows are measured in full. Exits with 1 if a row could not be measured.
+written if all rows are measured in full size. Exits with 1 if a row could not be measured.
 """
 
 import argparse
@@ -48,8 +48,8 @@ def main(arguments: Sequence[str]) -> int:
     for name in OTHERS.keys() & set(given.names):
         for text in OTHERS[name]():
             print(text, flush=True)
-    if not given.names and size == Size():
-        write(PAGE, lines, minutes=(time.perf_counter() - began) / 60)
+    if not given.names and size.scale == Size.scale:
+        write(PAGE, lines, size, minutes=(time.perf_counter() - began) / 60)
     return int(any(line.has_failed for line in lines))
 
 

@@ -86,12 +86,12 @@ def run(rows: Sequence[Row], size: Size) -> list[Line]:
     return lines
 
 
-def write(page: Path, lines: Sequence[Line], minutes: float) -> None:
+def write(page: Path, lines: Sequence[Line], size: Size, minutes: float) -> None:
     """Write the lines into the page."""
     felt, limits = ([str(line) for line in lines if bool(line.row.bounds) is bound] for bound in (False, True))
     text = [
         f"Measured on {date.today()} with {os.cpu_count()} cores, Python {platform.python_version()}, in"  # noqa: DTZ011
-        f" {minutes:.0f} minutes.",
+        f" {minutes:.0f} minutes: {size.rounds} times each.",
         "",
         "| What people wait for | Takes |",
         "| --- | --- |",

@@ -77,7 +77,7 @@ def test_only_the_lines_between_the_marks_are_replaced(tmp_path: Path) -> None:
     page.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
     waited = Row("first_run", "the first run", lambda _: ("a minute", ()))
     for _ in range(2):  # what was written is replaced like any other lines
-        write(page, [waited.run(Size()), _gives(1, 1).run(Size())], minutes=3)
+        write(page, [waited.run(Size()), _gives(1, 1).run(Size())], Size(), minutes=3)
     before, _, rest = page.read_text(encoding="utf-8").partition("<!-- written")
     written, _, after = rest.partition("<!-- until")
     assert written.count("| the first run | a minute |") == written.count("| 1 | some work |") == 1
