@@ -33,15 +33,23 @@ def uninterrupted() -> Iterator[None]:
 
     After an interrupted COMMIT, DuckDB keeps the file locked for as long as the process runs (seen with 1.5.5).
     """
-    received = list[int]()
+    received, is_waiting = list[int](), True
     handlers = dict[int, Any]()
     if threading.current_thread() is threading.main_thread():  # no other thread is interrupted
         handlers = {each: handler for each in signal.valid_signals() if callable(handler := signal.getsignal(each))}
-    for each in handlers:
-        signal.signal(each, lambda number, _: received.append(number))
+
+    def handle(number: int, frame: Any) -> None:
+        if is_waiting:
+            received.append(number)
+        else:  # a signal has interrupted the restoring of the handlers
+            handlers[number](number, frame)
+
     try:
+        for each in handlers:
+            signal.signal(each, handle)
         yield
     finally:
+        is_waiting = False
         for each, handler in handlers.items():
             signal.signal(each, handler)
         for number in received:

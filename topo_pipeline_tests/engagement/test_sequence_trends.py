@@ -107,7 +107,7 @@ def test_a_week_is_mature_once_the_windows_of_all_its_days_have_closed_even_of_q
     assert [each.trend()[MONDAY]["is_mature"] for each in (busy, quiet)] == [True, True]
 
 
-# The kinds of unknown days are told apart in test_daily_grid.
+# test_daily_grid distinguishes the kinds of unknown days.
 @pytest.mark.parametrize(
     "kind", ["missing", *(pytest.param(kind, marks=pytest.mark.full) for kind in ("half_read", "unproved"))]
 )

@@ -105,7 +105,7 @@ def test_weekends_are_no_business_days_but_their_messages_count(workspace: Works
     assert [row["is_silent"] for row in lifetime] == [False] * len(last_messages)
 
 
-# The kinds of unknown days are told apart in test_daily_grid.
+# test_daily_grid distinguishes the kinds of unknown days.
 @pytest.mark.parametrize("kind", ["missing", *(pytest.param(kind, marks=pytest.mark.full) for kind in UNKNOWN)])
 def test_an_unknown_day_leaves_silence_unknown(workspace: Workspace, kind: str) -> None:
     thursday = march(12).date()

@@ -194,7 +194,7 @@ def test_days_before_the_first_landed_one_are_not_unknown(workspace: Workspace) 
     assert (row["days_unknown"], row["cohort_days_left_out"]) == (0, 0)
 
 
-# The kinds of unknown days are told apart in test_daily_grid.
+# test_daily_grid distinguishes the kinds of unknown days.
 @pytest.mark.parametrize(
     "kind", ["unproved", *(pytest.param(kind, marks=pytest.mark.full) for kind in ("missing", "half_read"))]
 )

@@ -90,7 +90,7 @@ def two_sequences(counts: Sequence[int]) -> list[Activity]:
     return [*on_mondays(*counts, 0), *on_mondays(*counts, 10, sequence="lively", hour=12)]
 
 
-# The kinds of unknown days are told apart in test_daily_grid.
+# test_daily_grid distinguishes the kinds of unknown days.
 @pytest.mark.parametrize(
     "kind", ["unproved", *(pytest.param(kind, marks=pytest.mark.full) for kind in ("open", "missing"))]
 )

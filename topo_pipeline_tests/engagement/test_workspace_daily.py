@@ -113,7 +113,7 @@ def test_a_young_day_has_members_and_early_rates(month: Workspace) -> None:
     assert (share(row, "reply_rate_3d"), share(row, "reply_rate_7d")) == ((0, 4), (0, 0))
 
 
-# The kinds of unknown days are told apart in test_daily_grid.
+# test_daily_grid distinguishes the kinds of unknown days.
 @pytest.mark.parametrize(
     "kind", ["missing", *(pytest.param(kind, marks=pytest.mark.full) for kind in ("half_read", "unproved"))]
 )

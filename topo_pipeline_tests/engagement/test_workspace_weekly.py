@@ -85,7 +85,7 @@ def test_rates_are_over_the_runs_touched_in_the_week_in_any_sequence(month: Work
     )
 
 
-# The kinds of unknown days are told apart in test_daily_grid.
+# test_daily_grid distinguishes the kinds of unknown days.
 @pytest.mark.parametrize(
     "kind", ["unproved", *(pytest.param(kind, marks=pytest.mark.full) for kind in ("missing", "half_read"))]
 )

@@ -114,3 +114,18 @@ def test_a_signal_waits_until_what_may_not_be_interrupted_has_ended() -> None:
     assert reached
     with pytest.raises(Terminated):
         signal.raise_signal(signal.SIGALRM)
+
+
+@pytest.mark.usefixtures("terminate_in")
+def test_a_signal_that_interrupts_the_restoring_of_handlers_is_raised_and_later_ones_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    with pytest.raises(Terminated), uninterrupted():
+        monkeypatch.setattr(signal, "signal", lambda *_: signal.raise_signal(signal.SIGALRM))
+    monkeypatch.undo()
+    with pytest.raises(Terminated):
+        signal.raise_signal(signal.SIGALRM)
+    for number, handler in handlers.items():
+        if callable(handler):
+            signal.signal(number, handler)
