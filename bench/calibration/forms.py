@@ -24,7 +24,8 @@ FORMS: dict[str, str | tuple[str, dict[str, Any]] | None] = {
     f"{{came:n}} of {{n:n}} contact<|s> {_REPLIED}, likely range {{likely:r}}. Of the others, {{others:n}} of {{of:n}}.": "compared_evidence",
     "Early read of its newest {n:n} contact<|s>: {rate:p}, likely range {likely:r}.": "newest_evidence",
     "{sequence:q} is silent, and {waiting:n} contact<|s> <is|are> waiting in it.": "silent",
-    "It last sent something on {day:d}. A sequence is silent after {n:n} business day<|s> without a message.": "last_sent",
+    "It last sent something on {day:d}. A sequence is silent after {n:n} business day<|s> without a message, or later if"
+    " its pauses are usually longer.": "last_sent",
     "The last step of {sequence:q} brings almost nothing: {came:n} repl<y|ies> from {n:n} contact<|s>.": "last_step",
     "The earlier steps together: {came:n} from {n:n}. Replies within 14 days, of contacts who had not replied before.": "earlier_steps",
     "{sequence:q} got no new contact in two weeks.": "no_new_contacts",

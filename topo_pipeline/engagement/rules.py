@@ -59,7 +59,8 @@ class Rules:
         quantile_repliers: Smallest number of repliers for a median or 90th percentile of the hours to a reply.
         detectable_ratio: A comparison has enough contacts when it detects a reply rate this many times as high as the
             other one, or as low, in 4 of 5 cases.
-        silent_business_days: A sequence is silent after this many business days (Monday to Friday) without a send.
+        silent_business_days: A sequence is silent after this many business days (Monday to Friday) without a send, or
+            later if its pauses are usually longer.
     """
 
     positive_replies: Categories = ("MEETING", "INTERESTED")

@@ -36,16 +36,17 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
     WHERE isodow(day) <= 5
     ORDER BY day DESC
     LIMIT $silent_business_days
+), sends AS (
+    SELECT sequence_template_id, day, day - lag(day) OVER (PARTITION BY sequence_template_id ORDER BY day) AS pause
+    FROM engagement.sequence_daily JOIN horizon ON day <= last_known_day
+    WHERE total_sent + total_invitations > 0
 ), silence AS (
     SELECT
-        silent_since,
-        NOT EXISTS (FROM unknown_days WHERE day >= silent_since) AND silent_since >= first_landed_day AS is_known
-    FROM horizon CROSS JOIN (SELECT min(day) AS silent_since FROM business_days)
-), lately AS (
-    SELECT sequence_template_id, sum(total_sent + total_invitations) AS sent_lately
-    FROM engagement.sequence_daily CROSS JOIN silence CROSS JOIN horizon
-    WHERE day BETWEEN silent_since AND last_known_day
-    GROUP BY ALL
+        sequence_template_id,
+        max(day) AS last_sent_day,
+        last_known_day + 1 - (quantile_disc(pause, 0.9) FILTER (day > last_known_day - 56))::INTEGER AS usually_since
+    FROM sends CROSS JOIN horizon
+    GROUP BY sequence_template_id, last_known_day
 ), runs AS (
     SELECT runs.*, began.day AS first_day, contact.day AS contact_day
     FROM engagement.sequence_runs AS runs
@@ -160,14 +161,15 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
         {% endfor %}
         coalesce(COLUMNS(cohorts.* EXCLUDE (
             sequence_template_id, period, members, eligible, message_replied, message_eligible, replied_before_message)), 0),
-        coalesce(sent_lately, 0) AS sent_lately
+        last_sent_day,
+        least((SELECT min(day) FROM business_days), usually_since) AS silent_since
     FROM counts
     {% for other in ['persons', 'cohorts', 'speeds'] %}
     LEFT JOIN {{ other }}
         ON {{ other }}.sequence_template_id IS NOT DISTINCT FROM counts.sequence_template_id
         AND {{ other }}.period = counts.period
     {% endfor %}
-    LEFT JOIN lately ON lately.sequence_template_id IS NOT DISTINCT FROM counts.sequence_template_id
+    LEFT JOIN silence ON silence.sequence_template_id IS NOT DISTINCT FROM counts.sequence_template_id
 ), rated AS (
     SELECT period, sequence_template_id, reply_rate_num AS num, reply_rate_den AS den
     FROM joined
@@ -222,16 +224,16 @@ SELECT
     CASE WHEN {{ is_ranked }} THEN rank() OVER (
         PARTITION BY period, {{ is_ranked }} ORDER BY shrunken DESC) END AS reply_rank,
     CASE WHEN period <> 'lifetime' THEN NULL
-        WHEN runs_active = runs_paused OR sent_lately > 0 OR NOT is_judged(sequence_template_id, status) THEN false
-        WHEN is_known THEN true END AS is_silent,
+        WHEN runs_active = runs_paused OR NOT is_judged(sequence_template_id, status) THEN false
+        WHEN last_sent_day >= silent_since THEN false
+        WHEN silent_since > coalesce((SELECT max(day) FROM unknown_days), first_landed_day - 1) THEN true END AS is_silent,
     as_of,
     days_unknown
 FROM joined
 JOIN known USING (period)
 LEFT JOIN shrunk USING (period, sequence_template_id)
 LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id
-CROSS JOIN horizon
-CROSS JOIN silence;
+CROSS JOIN horizon;
 
 COMMENT ON TABLE engagement.sequence_summary IS 'One row per sequence and period. Counts are of the last days, rates of the last days whose outcome windows have closed. Rates are over runs by their first message or invitation, unless their name says otherwise.';
 COMMENT ON COLUMN engagement.sequence_summary.sequence_template_id IS 'Id of the sequence. NULL when the activities name none.';
@@ -275,6 +277,6 @@ COMMENT ON COLUMN engagement.sequence_summary.median_hours_to_reply IS 'Among re
 COMMENT ON COLUMN engagement.sequence_summary.reply_rate_shrunken IS 'reply_rate as if reply_rate_contacts_added average contacts were added to it, which moves the rates of small sequences towards the mean of all sequences. Example: 6 replies of 50 contacts (12%) and 100 added contacts at 6% give 12 of 150 (8%). NULL when reply_rate is NULL or sequence_template_id is NULL.';
 COMMENT ON COLUMN engagement.sequence_summary.reply_rate_contacts_added IS 'Number of average contacts that reply_rate_shrunken adds. It is larger when the rates of the sequences of the period differ by little more than chance. 30 when fewer than three sequences have a rate, or when none or all of their contacts replied.';
 COMMENT ON COLUMN engagement.sequence_summary.reply_rank IS 'Rank of the sequence within the period by reply_rate_shrunken, from 1 (highest). NULL when reply_rate_evidence is none or too_small, sequence_template_id is NULL, or the sequence is known not to be ACTIVE.';
-COMMENT ON COLUMN engagement.sequence_summary.is_silent IS 'In period lifetime: TRUE when the sequence has active runs that are not paused but sent no message or invitation from the first of the last $silent_business_days business days (Monday to Friday, rule silent_business_days) to the last known day. NULL instead of TRUE when a day since then is unknown. FALSE when sequence_template_id is NULL or the sequence is known not to be ACTIVE. NULL in other periods.';
+COMMENT ON COLUMN engagement.sequence_summary.is_silent IS 'In period lifetime: TRUE when the sequence has active runs that are not paused but sent no message or invitation on the last $silent_business_days business days (Monday to Friday, rule silent_business_days), nor for as many days as it usually takes from one day with a send to the next (9 of 10 such pauses that ended in the last 56 days were no longer). Counted up to the last known day. NULL instead of TRUE when one of these days is unknown. FALSE when sequence_template_id is NULL or the sequence is known not to be ACTIVE. NULL in other periods.';
 COMMENT ON COLUMN engagement.sequence_summary.as_of IS 'End of the last known day (UTC). The rates count only windows that had closed by then.';
 COMMENT ON COLUMN engagement.sequence_summary.days_unknown IS 'Unknown days from period_start to period_end: they have not landed, were last read before they were over, or were not proved complete. The counts may be too low.';

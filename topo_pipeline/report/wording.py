@@ -260,7 +260,8 @@ def _silent(facts: Row, name: str, rules: Rules) -> tuple[str, str, str]:
     last = f"It last sent something on {day(facts['last_day'])}." if facts["last_day"] else "It has sent nothing yet."
     return (
         f"{name} is silent, and {waiting} {'is' if facts['waiting'] == 1 else 'are'} waiting in it.",
-        f"{last} A sequence is silent after {counted(rules.silent_business_days, 'business day')} without a message.",
+        f"{last} A sequence is silent after {counted(rules.silent_business_days, 'business day')} without a message, or"
+        " later if its pauses are usually longer.",
         "Check in Topo whether its sender is paused or a task is open.",
     )
 

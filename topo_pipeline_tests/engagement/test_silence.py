@@ -1,4 +1,4 @@
-"""`is_silent`: a sequence with active runs sent no message and no invitation for three business days."""
+"""`is_silent`: a sequence with active runs sent nothing for three business days and longer than it usually pauses."""
 
 from collections.abc import Callable, Collection
 from datetime import date
@@ -12,6 +12,7 @@ UNKNOWN = ("open", "unproved")
 LAST = 13  # Friday, the last known day
 
 cases = Cases()
+EVERY_DAY = [sent(march(day)) for day in (3, 4, 5, 6)]  # after Monday the 2nd
 
 
 def active(*activities: Activity) -> str:
@@ -40,7 +41,7 @@ def together(shared: Workspace) -> Workspace:
     return shared
 
 
-@happened(sent(march(10)))  # Tuesday
+@happened(*EVERY_DAY, sent(march(9)), sent(march(10)))  # Tuesday
 def test_a_sequence_with_active_runs_and_no_message_for_three_business_days_is_silent(case: Workspace) -> None:
     assert case.summary()["is_silent"]
 
@@ -75,7 +76,7 @@ def test_a_sequence_whose_runs_were_resumed_can_be_silent(case: Workspace) -> No
     assert case.summary()["is_silent"]
 
 
-@happened(sent(march(10)))
+@happened(*EVERY_DAY)
 def test_only_the_lifetime_row_says_whether_a_sequence_is_silent(case: Workspace) -> None:
     assert case.summary()["is_silent"]
     assert {case.summary(period=period)["is_silent"] for period in ("7d", "28d", "90d")} == {None}
@@ -105,6 +106,19 @@ def test_weekends_are_no_business_days_but_their_messages_count(workspace: Works
     assert [row["is_silent"] for row in lifetime] == [False] * len(last_messages)
 
 
+@pytest.mark.parametrize(("last", "is_silent"), [(15, False), (16, True)], ids=["on Sunday", "without its Monday"])
+def test_a_sequence_that_sends_on_mondays_is_silent_once_it_misses_one(
+    workspace: Workspace, last: int, is_silent: bool
+) -> None:
+    assert silent(workspace, {"Mondays": [sent(march(9))]}, *days(last)) == {"Mondays": is_silent}
+
+
+def test_one_long_pause_among_many_is_not_usual(workspace: Workspace) -> None:
+    """Nine pauses of one to three days and one of eleven, then three business days without a message."""
+    messages = [sent(march(day)) for day in (3, 4, 5, 6, 17, 18, 19, 20, 23, 24)]
+    assert silent(workspace, {"after a holiday": messages}, *days(27)) == {"after a holiday": True}
+
+
 # test_daily_grid distinguishes the kinds of unknown days.
 @pytest.mark.parametrize("kind", ["missing", *(pytest.param(kind, marks=pytest.mark.full) for kind in UNKNOWN)])
 def test_an_unknown_day_leaves_silence_unknown(workspace: Workspace, kind: str) -> None:
@@ -117,7 +131,11 @@ def test_an_unknown_day_leaves_silence_unknown(workspace: Workspace, kind: str) 
 
 def test_days_after_the_last_known_one_do_not_count(workspace: Workspace) -> None:
     """Friday is still open. Known up to Thursday: Tuesday to Thursday count."""
-    messages = {"Monday": [sent(march(9))], "Tuesday": [sent(march(10))], "Friday": [sent(march(13))]}
+    messages = {
+        "Monday": [*EVERY_DAY, sent(march(9))],
+        "Tuesday": [*EVERY_DAY, sent(march(10))],
+        "Friday": [*EVERY_DAY, sent(march(13))],
+    }
     found = silent(workspace, messages, *days(), open_days=[march(13).date()])
     assert found == {"Monday": True, "Tuesday": False, "Friday": True}
 

@@ -1,6 +1,7 @@
 """`sequence_summary`: sequences by period."""
 
 from datetime import date
+from itertools import pairwise
 
 from topo_pipeline_tests.engagement.oracle.cohorts import (
     EARLY,
@@ -150,7 +151,7 @@ def _median_hours(world: World, found: list[Member]) -> float | None:
 
 
 def _is_silent(world: World, sequence: str | None, daily: list[Row], runs: list[Run]) -> bool | None:
-    """Whether the sequence has runs to work on and has sent nothing on the last business days."""
+    """Whether the sequence has runs to work on and has sent nothing on the last business days and in its usual pause."""
     waiting = sum(not run.has_ended and not run.row["is_paused"] for run in runs)
     if not world.is_judged(sequence) or waiting == 0:
         return False
@@ -159,6 +160,12 @@ def _is_silent(world: World, sequence: str | None, daily: list[Row], runs: list[
     lately = [world.last_known]
     while sum(day.weekday() < 5 for day in lately) < world.rules.silent_business_days:
         lately.append(lately[-1] - ONE_DAY)
-    if any(row["total_sent"] + row["total_invitations"] for row in daily if row["day"] in lately):
+    sends = sorted(row["day"] for row in daily if row["total_sent"] + row["total_invitations"])
+    sends = [day for day in sends if day <= world.last_known]
+    pauses = [later - day for day, later in pairwise(sends) if world.last_known - later < 56 * ONE_DAY]
+    usual = [pause for pause in pauses if 10 * sum(other <= pause for other in pauses) >= 9 * len(pauses)]
+    while len(lately) * ONE_DAY < min(usual, default=ONE_DAY):
+        lately.append(lately[-1] - ONE_DAY)
+    if any(day in lately for day in sends):
         return False
     return True if all(world.is_known(day) for day in lately) else None
