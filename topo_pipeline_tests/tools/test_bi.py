@@ -1,4 +1,4 @@
-"""bi/ over the demo's export, each part run as docs/bi.md says: dbt in a full test. Evidence itself is not run."""
+"""bi/ over the demo's export, each part run as docs/bi.md says: dbt and Evidence in full tests."""
 
 import contextlib
 import json
@@ -12,7 +12,10 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import astuple
 from datetime import UTC, datetime, time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -20,6 +23,7 @@ import nbformat
 import pytest
 import yaml
 from nbclient import NotebookClient
+from playwright.sync_api import sync_playwright
 from traitlets.config import Config
 
 from tools.bi import BI, empty_export, files
@@ -29,6 +33,7 @@ from topo_pipeline.exports.postgres import Postgres
 from topo_pipeline.warehouse.catalogue import columns_of
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.pages import shell_lines_of
+from topo_pipeline_tests.report.test_browser import CHROMIUM, FLAGS, MILLISECONDS
 
 if TYPE_CHECKING:
     from topo_pipeline_tests.services.postgres import Database
@@ -221,6 +226,45 @@ def test_the_queries_of_the_evidence_page_have_the_columns_that_it_shows(
     assert {name for name, _, _ in shown} == columns.keys()
     for name, attributes, nested in shown:
         assert {*re.findall(r" (?:id|column|x|y)=(\w+)", attributes + nested)} <= {*columns[name]}
+
+
+@pytest.mark.full  # smaller: the test above
+@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}")
+def test_evidence_builds_its_page_and_a_browser_shows_its_figures(checkout: Path) -> None:
+    evidence = checkout / "bi" / "evidence"
+    package = json.loads((evidence / "package.json").read_text(encoding="utf-8"))
+    # Newer versions download DuckDB's Parquet extension, and tests need no network but the package index.
+    package["overrides"] = {"@duckdb/duckdb-wasm": "1.28.0"}
+    (evidence / "package.json").write_text(json.dumps(package), encoding="utf-8")
+    if (installed := documented("cd bi/evidence; npm install", checkout)).returncode:
+        pytest.skip(f"Evidence could not be installed: {installed.stderr}")
+    for file in evidence.glob("node_modules/@evidence-dev/universal-sql/src/client-duckdb/*.js"):
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)  # it has neither of these settings yet
+        kept = (line for line in lines if not re.search(r"SET (ieee_floating_point_ops|old_implicit_casting) ", line))
+        file.write_text("".join(kept), encoding="utf-8")
+    [*commands, _] = [line for line in shell_lines_of("docs/bi.md") if line.startswith("npm run")]
+    done = documented("; ".join(["cd bi/evidence", *commands, "npm run build"]), checkout)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    handler = partial(SimpleHTTPRequestHandler, directory=str(evidence / "build"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, sync_playwright() as playwright:
+        Thread(target=server.serve_forever, daemon=True).start()
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=MILLISECONDS)
+        page = browser.new_page()
+        page.set_default_timeout(MILLISECONDS)
+        page.goto(f"http://127.0.0.1:{server.server_port}/")
+        rows = page.locator("table:visible tr")
+        rows.filter(has_text="Founders UK").wait_for()
+        shown = [row.split("\t") for row in rows.all_inner_texts()]
+        page.locator("canvas").nth(1).wait_for()
+        server.shutdown()
+    with duckdb.connect() as connection:
+        expected = connection.execute(
+            "SELECT sequence_name, unique_touched::VARCHAR, eligible::VARCHAR FROM read_parquet(?)"
+            " WHERE period = 'lifetime' AND sequence_template_id IS NOT NULL",
+            [str(checkout / EXPORT / "engagement" / "sequence_summary.parquet")],
+        ).fetchall()
+    assert sorted(tuple(row[1:4]) for row in shown[2:]) == sorted(expected)  # two rows are the table's head
 
 
 def test_the_questions_for_metabase_run_in_postgres_as_a_user_who_can_only_read(

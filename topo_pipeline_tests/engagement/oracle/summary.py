@@ -151,7 +151,7 @@ def _median_hours(world: World, found: list[Member]) -> float | None:
 
 
 def _is_silent(world: World, sequence: str | None, daily: list[Row], runs: list[Run]) -> bool | None:
-    """Whether the sequence has runs to work on and has sent nothing on the last business days and in its usual pause."""
+    """Whether the sequence has runs to work on and sent nothing on the last business days and in its usual pause."""
     waiting = sum(not run.has_ended and not run.row["is_paused"] for run in runs)
     if not world.is_judged(sequence) or waiting == 0:
         return False
