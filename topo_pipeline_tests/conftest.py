@@ -30,8 +30,9 @@ API_KEY = "topo_test_3f9c2e7a41b8"
 
 CHECKOUT = Path(__file__).parents[1]
 
-# A shell starts background jobs with SIGINT ignored. The processes that tests interrupt would inherit that.
+# A shell starts background jobs with SIGINT ignored, and nohup with SIGHUP. The processes that tests stop inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _home = tempfile.mkdtemp(prefix="topo_pipeline_tests_")
 atexit.register(shutil.rmtree, _home, ignore_errors=True)
