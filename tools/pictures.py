@@ -94,17 +94,16 @@ def _dagster(folder: Path) -> Iterator[str]:
 
 
 def _photograph_asset(browser: Browser, address: str) -> None:
-    """Photograph the chart on the page of `sequence_summary`, which opens in a dialog above the page."""
+    """Photograph the last build on the page of `sequence_summary`."""
     page = browser.new_page(viewport={"width": 1340, "height": 800})
     page.set_default_timeout(PATIENCE)
-    # The newest event is the observation of the report's findings. The chart belongs to the materialization.
+    # The newest event is the observation of the report's findings. The first rows belong to the materialization.
     query = '{assetOrError(assetKey: {path: ["engagement", "sequence_summary"]})'
     query += " {... on Asset {assetMaterializations(limit: 1) {timestamp}}}}"
     answer = page.request.post(f"{address}/graphql", data={"query": query}).json()
     [built] = answer["data"]["assetOrError"]["assetMaterializations"]
     page.goto(f"{address}/assets/engagement/sequence_summary?view=events&time={built['timestamp']}")
-    page.get_by_text("[Show Markdown]").first.click()
-    page.get_by_role("dialog").locator("img").wait_for()
+    page.get_by_text("dagster/row_count").first.wait_for()
     page.screenshot(path=PICTURES / "asset-page.png", animations="disabled")
 
 
