@@ -21,14 +21,12 @@ def main(address: str, days: int, per_day: int) -> None:
     """Load the days and print the results."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= environment(address, Path(folder))
-        import dagster as dg
-
         from topo_pipeline.definitions import defs
-        from topo_pipeline.orchestration.instance import prepare
+        from topo_pipeline.orchestration.instance import opened, prepare
         from topo_pipeline.orchestration.ranged_runs import backfill
 
         prepare(Path(folder))
-        with dg.DagsterInstance.get() as instance:
+        with opened(Path(folder)) as instance:
             began, used = time.perf_counter(), cpu_seconds()
             every = [day.day for day in days_of(days)]
             backfill(with_only(defs, "activities"), every, instance=instance, on_progress=lambda _: None)

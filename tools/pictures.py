@@ -1,19 +1,15 @@
 """Make the pictures of the documentation from the demo: `python -m tools.pictures`. Takes some minutes.
 
-The demo runs as today's, in a temporary folder. Its output, its report and a page of Dagster's UI are photographed.
+The demo runs as today's, in a temporary folder. Its output and its report are photographed.
 """
 
 import io
 import os
 import pty
 import re
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
@@ -24,11 +20,10 @@ PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 COMMAND = str(Path(sys.executable).parent / "topo-pipeline")
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 COLUMNS = 128
-PATIENCE = 120_000  # milliseconds
 
 
 def main() -> None:
-    """Write `demo.png`, `report.png` and `asset-page.png`."""
+    """Write `demo.png` and `report.png`."""
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder, browser = Path(name), playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         _photograph_terminal(browser, _demo(folder))
@@ -37,8 +32,6 @@ def main() -> None:
         page.goto(report.as_uri())
         page.wait_for_selector("canvas, svg.marks")
         page.screenshot(path=PICTURES / "report.png")
-        with _dagster(folder) as address:
-            _photograph_asset(browser, address)
 
 
 def _demo(folder: Path) -> str:
@@ -73,39 +66,6 @@ def _photograph_terminal(browser: Browser, printed: str) -> None:
     page = browser.new_page(viewport={"width": 1300, "height": 800})
     page.set_content(f"<style>body{{margin:0;width:1287px}}svg{{display:block}}</style>{svg}")
     page.locator("svg").first.screenshot(path=PICTURES / "demo.png", omit_background=True)
-
-
-@contextmanager
-def _dagster(folder: Path) -> Iterator[str]:
-    """Run Dagster's UI for the demo, and yield its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    command = [COMMAND, "dev", "--demo", "--no-open", "--port", port]
-    with subprocess.Popen(  # noqa: S603
-        command, cwd=folder, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            next(line for line in process.stderr or () if line.startswith("Ready: "))
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.communicate()
-
-
-def _photograph_asset(browser: Browser, address: str) -> None:
-    """Photograph the chart on the page of `sequence_summary`, which opens in a dialog above the page."""
-    page = browser.new_page(viewport={"width": 1340, "height": 800})
-    page.set_default_timeout(PATIENCE)
-    # The newest event is the observation of the report's findings. The chart belongs to the materialization.
-    query = '{assetOrError(assetKey: {path: ["engagement", "sequence_summary"]})'
-    query += " {... on Asset {assetMaterializations(limit: 1) {timestamp}}}}"
-    answer = page.request.post(f"{address}/graphql", data={"query": query}).json()
-    [built] = answer["data"]["assetOrError"]["assetMaterializations"]
-    page.goto(f"{address}/assets/engagement/sequence_summary?view=events&time={built['timestamp']}")
-    page.get_by_text("[Show Markdown]").first.click()
-    page.get_by_role("dialog").locator("img").wait_for()
-    page.screenshot(path=PICTURES / "asset-page.png", animations="disabled")
 
 
 def _environment() -> dict[str, str]:

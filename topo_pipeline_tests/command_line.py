@@ -16,7 +16,6 @@ import pytest
 from topo_pipeline import definitions
 from topo_pipeline.cli import app, console
 from topo_pipeline.engagement import tables as metric_tables
-from topo_pipeline.report.previews import Seen
 from topo_pipeline.settings import get_settings
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.dagster_storage import patch_storage
@@ -50,9 +49,8 @@ def answer(
     """Run the command in this process, which saves the seconds that a new one takes to import Dagster.
 
     Its settings and definitions are made from the environment of the call, as in a new process. Partitions are not:
-    they start on the tests' date, in the tests' zone. Previews have no charts, the report has no Vega, and tables have
-    no comments: these take most of the time and have their own tests. If `tables` are given, a backfill builds only
-    these, without their checks.
+    they start on the tests' date, in the tests' zone. The report has no Vega, and tables have no comments: these take
+    most of the time and have their own tests. If `tables` are given, a backfill builds only these, without checks.
     """
     with (
         _called_in(folder, _environment(environment), tables) as monkeypatch,
@@ -138,7 +136,6 @@ def _called_in(
         _new_settings(monkeypatch, tables),
     ):
         monkeypatch.chdir(folder)
-        monkeypatch.setattr(Seen, "picture", lambda _: None)
         monkeypatch.setattr(metric_tables, "_comment", lambda *_: None)
         yield monkeypatch
 

@@ -43,7 +43,6 @@ LIBRARIES = {
     "psutil": {"common", "defs", "orchestration"},
     "duckdb": {"warehouse", "engagement", "report", "exports", "maintenance"},
     "pydantic_settings": {"settings"},
-    "PIL": {"report"},
     "fastapi": {"sandbox"},
     "uvicorn": {"sandbox"},
     "obstore": {"exports"},

@@ -60,8 +60,8 @@ def test_dagsters_tools_load_the_definitions_without_a_key_or_a_warning(
 
 def test_loading_the_definitions_imports_no_slow_libraries(tmp_path: Path) -> None:
     """Dagster loads the definitions for every run, and these imports would take most of the time."""
-    charts, http = {"vl_convert", "PIL"}, {"httpx", "anyio", "aiolimiter"}
-    slow = charts | http | {"duckdb", "pandas", "numpy", "msgspec", "psutil", "sqlalchemy", "stamina"}
+    http = {"httpx", "anyio", "aiolimiter"}
+    slow = http | {"vl_convert", "duckdb", "pandas", "numpy", "msgspec", "psutil", "sqlalchemy", "stamina"}
     loads = f"import sys, topo_pipeline.definitions; print({slow} & {{*sys.modules}})"
     loaded = run(tmp_path, "python", "-W", "ignore", "-c", loads)
     assert loaded.stdout == "set()\n", loaded.stderr

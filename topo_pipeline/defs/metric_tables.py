@@ -1,15 +1,14 @@
 """One asset per metric table, built from its .sql file, and what its page in the UI shows.
 
-The page's links, chart, first rows and columns belong here. The SQL, its lineage and its checks are in `engagement`.
+The page's links, first rows and columns belong here. The SQL, its lineage and its checks are in `engagement`.
 """
 
-import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
@@ -23,9 +22,6 @@ from topo_pipeline.engagement.lineage import lineage
 from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.catalogue import Column
 from topo_pipeline.warehouse.workspace import bind_timezone
-
-if TYPE_CHECKING:
-    from topo_pipeline.report.previews import Seen
 
 
 class BuildConfig(dg.Config):
@@ -82,7 +78,8 @@ def _asset(table: metrics.MetricTable, settings: Settings) -> dg.AssetsDefinitio
         if built.was_outdated:
             reason = "its definition has changed or a table that it reads was rebuilt"
             context.log.info(f"{table.name}: rebuilt from scratch, because {reason}")
-        about = (chart_and_preview(seen) if seen else {}) | _table_metadata(table, built, settings)
+        preview = {"preview": dg.MetadataValue.md(seen.preview())} if seen else {}
+        about = preview | _table_metadata(table, built, settings)
         if not table.is_daily:
             return dg.MaterializeResult(metadata=about | (seen.totals() if seen else {}))
         _record_days(context, built, asked, seen.by_day() if seen else {}, about)
@@ -145,7 +142,7 @@ def description(table: metrics.MetricTable, settings: Settings) -> str:
     The findings are of all tables together, so they belong to the report and not to one of the tables.
     """
     path = "/".join(names.asset_key(settings, "engagement", table.name).path)
-    built = f"[Chart, first rows and figures](/assets/{path}?view=events)"
+    built = f"[First rows and figures](/assets/{path}?view=events)"
     report = "/".join(names.asset_key(settings, "publish", "engagement_report").path)
     links = [built, f"[Do this week](/assets/{report}?view=events)"]
     if settings.report_url:
@@ -169,16 +166,6 @@ def table_links(name: str, *sources: dg.LocalFileCodeReference) -> dict[str, Any
     references = [*sources, *([_source(DOCS, line, "docs/metrics.md")] if line else [])]
     links = {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=list(references))}
     return {"dagster/table_name": name, **(links if references else {})}
-
-
-def chart_and_preview(seen: "Seen") -> dict[str, Any]:
-    """Return the chart and the first rows of a build as metadata. A table without rows has no chart."""
-    picture = seen.picture()
-    chart = f"![{seen.look.title}](data:image/png;base64,{base64.b64encode(picture).decode()})" if picture else None
-    return {
-        **({"chart": dg.MetadataValue.md(chart)} if chart else {}),
-        "preview": dg.MetadataValue.md(seen.preview()),
-    }
 
 
 def _source(path: Path, line: int, label: str) -> dg.LocalFileCodeReference:

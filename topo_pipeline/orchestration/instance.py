@@ -12,12 +12,14 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.instance import InstanceRef
 from sqlalchemy.exc import SQLAlchemyError
 
 from topo_pipeline.common.text import first_line
 from topo_pipeline.defs import names
 from topo_pipeline.defs.run_maintenance import UNFINISHED, process_of
 from topo_pipeline.orchestration.errors import AlreadyReading, HomeUnusable, UnderWay
+from topo_pipeline.orchestration.event_log import with_open_databases
 from topo_pipeline.settings import Settings, base_settings, of_organizations
 from topo_pipeline.templates import copy, workspace, write
 
@@ -74,7 +76,8 @@ def opened(home: Path) -> Iterator[dg.DagsterInstance]:
     """
     with ExitStack() as stack:
         try:
-            instance = stack.enter_context(dg.DagsterInstance.from_config(str(home)))
+            ref = with_open_databases(InstanceRef.from_dir(str(home)))
+            instance = stack.enter_context(dg.DagsterInstance.from_ref(ref))
             instance.event_log_storage.get_maximum_record_id()  # opening the instance reads all others
         except Exception as error:  # noqa: BLE001 - of YAML, SQLite, the file system and four Dagster classes
             raise _unusable(home, error) from None

@@ -1,8 +1,7 @@
-"""The charts of the report and of the previews in Dagster, all in one style.
+"""The charts of the report, all in one style.
 
 `charts.json` has a Vega-Lite specification of each, in which `$accent` is a colour of the palette. The functions here
-put in the rows and what depends on them. A chart is as wide as the element that contains it ("container"), and a
-picture has a width in pixels (`pictures`).
+put in the rows and what depends on them. A chart is as wide as the element that contains it ("container").
 """
 
 import importlib.resources
@@ -62,51 +61,6 @@ def send_times(cells: Sequence[Row], palette: Palette = LIGHT) -> Chart:
     Columns: weekday, hour, sends, num, den, rate. The page puts in the cells of the selected sequence.
     """
     return _chart("send_times", cells, palette)
-
-
-def step_drop_off(steps: Sequence[Row], palette: Palette = LIGHT) -> Chart:
-    """Draw the runs that reached each step, by whether they continued or ended there.
-
-    Columns: step (its label), runs_reached, went_on, exits_replied, exits_completed, exits_stopped, exits_active.
-    """
-    return _chart("step_drop_off", steps, palette)
-
-
-def channel_split(channels: Sequence[Row], palette: Palette = LIGHT) -> Chart:
-    """Draw the messages and invitations sent on each channel, without channels that sent none.
-
-    Columns: channel (its label), touches, share.
-    """
-    sending = [row for row in channels if row["touches"] > 0]
-    return _chart("channel_split", sending, palette)
-
-
-def funnel(stages: Sequence[Row], palette: Palette = LIGHT) -> Chart:
-    """Draw the runs that reached each stage: enrolled, messaged or invited, replied, positive reply, meeting.
-
-    Columns: stage (its label), runs, share (of the runs with a message or invitation, or None).
-    """
-    return _chart("funnel", stages, palette)
-
-
-def intervals(board: Sequence[Row], palette: Palette = LIGHT) -> Chart:
-    """Draw a rate of each sequence with its interval.
-
-    Columns: name, value, low, high (None if unknown), is_highlighted.
-    """
-    return _chart("intervals", board, palette)
-
-
-def active_runs(days: Sequence[Row], palette: Palette = LIGHT) -> Chart:
-    """Draw the active runs at the end of each day. Columns: day, active."""
-    return _chart("active_runs", days, palette)
-
-
-def weekly_messages(weeks: Sequence[Row], palette: Palette = LIGHT) -> Chart:
-    """Draw the messages of each week. Unusual weeks stand out. Columns: week_start, sent, is_highlighted."""
-    chart = _chart("weekly_messages", weeks, palette)
-    chart["layer"][0]["encoding"]["x"]["axis"]["values"] = _mondays(weeks)
-    return chart
 
 
 @cache

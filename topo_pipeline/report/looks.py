@@ -1,21 +1,14 @@
-"""What the preview of each metric table shows: its rows, its chart, its columns and its numbers."""
+"""What the preview of each metric table shows: its rows, its columns and its numbers."""
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
-from topo_pipeline.common.text import one_line
 from topo_pipeline.engagement.leaderboard import NAME, RANKED
-from topo_pipeline.report import charts, markdown, pictures
 from topo_pipeline.report.queries import CHANNEL
-from topo_pipeline.warehouse.sql import Row
-
-DRAWN = 10  # sequences in a chart
 
 _ACTIVITY = """
 SELECT day, sum(total_sent)::BIGINT AS sent, sum(total_valid_replies)::BIGINT AS replies,
-    sum(total_positive_replies)::BIGINT AS positive, sum(total_meetings)::BIGINT AS meetings, true AS is_landed
+    sum(total_positive_replies)::BIGINT AS positive, sum(total_meetings)::BIGINT AS meetings
 FROM engagement.sequence_activity
 WHERE day > (SELECT max(day) - 90 FROM engagement.sequence_activity)
 GROUP BY day
@@ -46,8 +39,7 @@ GROUP BY day
 ORDER BY day
 """
 _COHORTS = """
-SELECT date_trunc('week', cohort_day)::DATE AS week_start, bool_and(is_mature) AS is_mature,
-    if(bool_and(is_mature), 'all', 'not all') AS days_known,
+SELECT date_trunc('week', cohort_day)::DATE AS week_start, if(bool_and(is_mature), 'all', 'not all') AS days_known,
     coalesce(sum(reply_rate_num) FILTER (days_unknown = 0), 0)::BIGINT AS num,
     coalesce(sum(reply_rate_den) FILTER (days_unknown = 0), 0)::BIGINT AS den,
     rate(num, den) AS rate, wilson_low(num, den) AS low, wilson_high(num, den) AS high,
@@ -61,18 +53,17 @@ ORDER BY week_start
 _SIGNALS = """
 SELECT coalesce(templates.name, sequence_template_id::VARCHAR, '(no sequence)') AS name, early_contacts AS contacts,
     early_rate AS rate, early_rate_low AS low, early_rate_high AS high,
-    coalesce(replace(signal, '_', ' '), signal_reason) AS signal,
-    coalesce(signal IN ('up', 'down'), false) AS is_highlighted
+    coalesce(replace(signal, '_', ' '), signal_reason) AS signal
 FROM engagement.sequence_signals
 LEFT JOIN topo.sequence_templates AS templates ON templates.id = sequence_template_id
 WHERE scope = 'sequence'
-ORDER BY is_highlighted DESC, abs(change_z) DESC NULLS LAST, contacts DESC, templates.name, sequence_template_id
+ORDER BY coalesce(sequence_signals.signal IN ('up', 'down'), false) DESC, abs(change_z) DESC NULLS LAST, contacts DESC,
+    templates.name, sequence_template_id
 """
 _STEPS = f"""
 SELECT coalesce('Step ' || built.step, 'Send ' || inferred_position) || ' · ' || {CHANNEL} AS step,
     sum(runs_reached)::BIGINT AS runs_reached,
     greatest(0, sum(runs_reached - exits_replied - exits_completed - exits_stopped - exits_active))::BIGINT AS went_on,
-    sum(COLUMNS('^exits_(replied|completed|stopped|active)$'))::BIGINT,
     sum(step_reply_rate_num)::BIGINT AS num, sum(step_reply_rate_den)::BIGINT AS den,
     rate(num, den) AS rate, wilson_low(num, den) AS low, wilson_high(num, den) AS high
 FROM engagement.sequence_steps AS built
@@ -83,7 +74,6 @@ ORDER BY coalesce(built.step, inferred_position), built.step IS NULL, channel
 _VOLUMES = """
 SELECT week_start, total_sent AS sent, format('{:,}', round(sent_usual)::BIGINT) AS usual,
     coalesce(replace(volume_signal, '_', ' '), not_judged) AS judgement,
-    coalesce(volume_signal IN ('up', 'down'), false) AS is_highlighted,
     (
         SELECT count(*) FROM engagement.sequence_volumes AS of_sequence
         WHERE scope = 'sequence' AND volume_signal IN ('up', 'down') AND of_sequence.week_start = weeks.week_start
@@ -93,13 +83,13 @@ WHERE scope = 'workspace' AND week_start > (SELECT max(week_start) - 182 FROM en
 ORDER BY week_start
 """
 _WORKSPACE_DAYS = """
-SELECT day, total_sent AS sent, total_valid_replies AS replies, total_meetings AS meetings, true AS is_landed
+SELECT day, total_sent AS sent, total_valid_replies AS replies, total_meetings AS meetings
 FROM engagement.workspace_daily
 WHERE day > (SELECT max(day) - 90 FROM engagement.workspace_daily)
 ORDER BY day
 """
 _WORKSPACE_WEEKS = """
-SELECT week_start, is_mature, if(is_mature, 'all', 'not all') AS days_known, reply_rate_num AS num,
+SELECT week_start, if(is_mature, 'all', 'not all') AS days_known, reply_rate_num AS num,
     reply_rate_den AS den, reply_rate AS rate, reply_rate_low AS low, reply_rate_high AS high,
     reply_rate_evidence AS evidence
 FROM engagement.workspace_weekly
@@ -109,8 +99,7 @@ ORDER BY week_start
 _SUMMARY = f"""
 SELECT
     sequence_template_id::VARCHAR AS sequence_id, {NAME} AS name, unique_touched, reply_rate AS rate,
-    reply_rate_low AS low, reply_rate_high AS high, reply_rate_evidence AS evidence,
-    evidence IN ('usable', 'directional') AS is_highlighted
+    reply_rate_low AS low, reply_rate_high AS high, reply_rate_evidence AS evidence
 {RANKED}
 """
 _CHANNELS = f"""
@@ -133,9 +122,7 @@ class Look:
     """The definition of a table's preview.
 
     Attributes:
-        rows: A query for the rows of the chart. The preview shows the first few of them.
-        chart: Draws the rows.
-        title: Title of the chart.
+        rows: A query for the rows, of which the preview shows the first few.
         columns: Columns of the preview by heading. `rate` is shown with its bounds.
         numbers: A query for one row, whose columns are numbers to plot. For a daily table, one row per day with its day
             in the first column.
@@ -143,28 +130,14 @@ class Look:
     """
 
     rows: str
-    chart: Callable[[list[Row]], charts.Chart]
-    title: str
     columns: Mapping[str, str]
     numbers: str
     newest_first: bool = False
 
 
-def _intervals(rows: list[Row], value: str) -> charts.Chart:
-    """Draw the first ten sequences. Equal names get a number, because they would share a line of the chart."""
-    drawn, times = [], Counter[str]()
-    for row in rows[:DRAWN]:
-        name = one_line(row["name"], limit=markdown.LONGEST)
-        times[name] += 1
-        drawn.append(row | {"name": f"{name} ({times[name]})" if times[name] > 1 else name, "value": row[value]})
-    return charts.intervals(drawn)
-
-
 LOOKS = {
     "sequence_activity": Look(
         _ACTIVITY,
-        lambda rows: charts.daily_activity(rows, width=pictures.WIDTH - 60),
-        "Activity by day",
         {"day": "day", "messages": "sent", "replies": "replies", "positive": "positive", "meetings": "meetings"},
         """
         SELECT day, coalesce(sum(total_sent), 0)::BIGINT AS messages, coalesce(sum(total_replies), 0)::BIGINT AS replies
@@ -176,8 +149,6 @@ LOOKS = {
     ),
     "sequence_runs": Look(
         _RUNS,
-        charts.funnel,
-        "Stages that the sequence runs reached",
         {"stage": "stage", "runs": "runs", "of messaged or invited": "share"},
         """
         SELECT count(touched_at) AS contacts, count(first_valid_reply_at) AS replied,
@@ -187,8 +158,6 @@ LOOKS = {
     ),
     "sequence_daily": Look(
         _DAILY,
-        charts.active_runs,
-        "Active runs at the end of each day",
         {"day": "day", "active": "active", "new contacts": "touched", "replied": "replied", "meetings": "met",
          "unusual volumes": "unusual"},
         """
@@ -199,8 +168,6 @@ LOOKS = {
     ),
     "sequence_cohorts": Look(
         _COHORTS,
-        charts.weekly_reply_rate,
-        "Reply rate by week of the first message or invitation, all sequences",
         {"week of": "week_start", "counted": "den", "replied": "num", "reply rate": "rate", "evidence": "evidence",
          "days known": "days_known"},
         """
@@ -213,8 +180,6 @@ LOOKS = {
     ),
     "sequence_summary": Look(
         _SUMMARY,
-        partial(_intervals, value="rate"),
-        "Reply rates with 95% intervals, top ten sequences",
         {"sequence": "name", "contacts": "unique_touched", "reply rate": "rate", "evidence": "evidence"},
         """
         SELECT count(*) AS sequences, count(*) FILTER (is_silent) AS silent_sequences, max(days_unknown) AS days_unknown
@@ -224,8 +189,6 @@ LOOKS = {
     ),
     "sequence_signals": Look(
         _SIGNALS,
-        partial(_intervals, value="rate"),
-        "Early reads of the last 28 days with 95% intervals, the ten clearest changes first",
         {"sequence": "name", "contacts": "contacts", "early read": "rate", "signal": "signal"},
         """
         SELECT count(*) FILTER (signal = 'up') AS up, count(*) FILTER (signal = 'down') AS down,
@@ -236,8 +199,6 @@ LOOKS = {
     ),
     "sequence_channels": Look(
         _CHANNELS,
-        charts.channel_split,
-        "Messages and invitations by channel",
         {"channel": "channel", "sent": "touches", "share": "share", "answered": "rate", "open tasks": "open_tasks"},
         """
         SELECT sum(open_tasks)::BIGINT AS open_tasks, count(*) FILTER (tracking_off) AS tracking_off
@@ -247,8 +208,6 @@ LOOKS = {
     ),
     "sequence_steps": Look(
         _STEPS,
-        charts.step_drop_off,
-        "Sequence runs by step, and where they ended, all sequences",
         {"step": "step", "runs": "runs_reached", "went on": "went_on", "answered": "rate"},
         """
         SELECT 100 * rate(
@@ -258,8 +217,6 @@ LOOKS = {
     ),
     "sequence_volumes": Look(
         _VOLUMES,
-        charts.weekly_messages,
-        "Messages by week, all sequences",
         {"week of": "week_start", "messages": "sent", "usually": "usual", "all sequences": "judgement",
          "unusual sequences": "unusual"},
         """
@@ -271,8 +228,6 @@ LOOKS = {
     ),
     "workspace_daily": Look(
         _WORKSPACE_DAYS,
-        lambda rows: charts.daily_activity(rows, width=pictures.WIDTH - 60),
-        "Activity by day",
         {"day": "day", "messages": "sent", "replies": "replies", "meetings": "meetings"},
         """
         SELECT count(*) AS days, count(*) FILTER (NOT is_known) AS days_not_known
@@ -282,8 +237,6 @@ LOOKS = {
     ),
     "workspace_weekly": Look(
         _WORKSPACE_WEEKS,
-        charts.weekly_reply_rate,
-        "Reply rate by week of the first message or invitation",
         {"week of": "week_start", "counted": "den", "replied": "num", "reply rate": "rate", "evidence": "evidence",
          "days known": "days_known"},
         """

@@ -1,8 +1,8 @@
-"""Previews of metric tables for their pages in Dagster: a chart, a few rows, and numbers to plot over builds.
+"""Previews of metric tables for their pages in Dagster: a few rows, and numbers to plot over builds.
 
 Previews contain counts and names of sequences, never a contact or a sequence run, because Dagster keeps its records
-when a person is erased. A preview reads its own table and the names of sequences, and the warehouse is closed while the
-chart is drawn. A table without an entry here shows only its columns and its row count.
+when a person is erased. A preview reads its own table and the names of sequences. A table without an entry in `looks`
+shows only its columns and its row count.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ import pandas as pd
 from topo_pipeline.common.text import in_markdown, percent, rate_with_interval
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.rules import Rules
-from topo_pipeline.report import markdown, pictures
+from topo_pipeline.report import markdown
 from topo_pipeline.report.looks import LOOKS, Look
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ ROWS = 7  # in a preview
 
 @dataclass(frozen=True)
 class Seen:
-    """The data of a table's preview: rows to draw and numbers to plot."""
+    """The data of a table's preview: rows to show and numbers to plot."""
 
     look: Look
     rows: pd.DataFrame
@@ -41,11 +41,6 @@ class Seen:
         """Return the numbers of the whole table, without unknown ones."""
         [row] = self.numbers.to_dict("records")
         return {str(name): value for name, value in row.items() if not pd.isna(value)}
-
-    def picture(self) -> bytes | None:
-        """Return the chart as PNG, or None for a table without rows."""
-        rows: list[Any] = self.rows.astype(object).where(self.rows.notna(), None).to_dict("records")
-        return pictures.png(self.look.chart(rows), self.look.title) if rows else None
 
     def preview(self) -> str:
         """Return a few rows as markdown."""

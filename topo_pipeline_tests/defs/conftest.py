@@ -21,7 +21,6 @@ from topo_pipeline.defs.partitions import daily_partitions
 from topo_pipeline.defs.sensors import tables_follow
 from topo_pipeline.engagement.tables import build, in_order
 from topo_pipeline.orchestration.ranged_runs import QUIET, Outcome, backfill
-from topo_pipeline.report.previews import Seen
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.wire import Spelling
@@ -94,7 +93,7 @@ class AlteredSandbox:
 
 @dataclass
 class Pipeline:
-    """One workspace in Dagster; charts, which are slow, are drawn only if `draws` is set."""
+    """One workspace in Dagster."""
 
     definitions: dg.Definitions
     instance: dg.DagsterInstance
@@ -102,7 +101,6 @@ class Pipeline:
     api: AlteredSandbox
     world: World
     api_url: str
-    draws: bool = False
 
     def only(self, *assets: str, checked: bool = False) -> "Pipeline":
         """Return the workspace with only these assets, and with their checks only if `checked`."""
@@ -113,10 +111,9 @@ class Pipeline:
         return self.only(*(asset.key.path[-1] for asset in self.definitions.assets or ()))
 
     def backfill(self, days: Sequence[date], may_shrink: Sequence[date] = ()) -> Outcome:
-        with self._charts():
-            return backfill(
-                self.definitions, days, instance=self.instance, on_progress=lambda _: None, may_shrink=may_shrink
-            )
+        return backfill(
+            self.definitions, days, instance=self.instance, on_progress=lambda _: None, may_shrink=may_shrink
+        )
 
     def land(self, days: Sequence[date], may_shrink: Sequence[date] = ()) -> Outcome:
         """Backfill without tables and checks, which take most of a run's time and don't affect what lands."""
@@ -131,14 +128,13 @@ class Pipeline:
 
     def run(self, request: dg.RunRequest, job: str = "refresh", **config: Any) -> dg.ExecuteInProcessResult:
         """Execute the run that a schedule or sensor requests."""
-        with self._charts():
-            return self.definitions.resolve_job_def(job).execute_in_process(
-                instance=self.instance,
-                asset_selection=request.asset_selection,
-                tags=dict(request.tags),
-                run_config=QUIET | config,
-                raise_on_error=False,
-            )
+        return self.definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance,
+            asset_selection=request.asset_selection,
+            tags=dict(request.tags),
+            run_config=QUIET | config,
+            raise_on_error=False,
+        )
 
     def follow_up(self, cursors: list[str | None] | None = None) -> dg.RunRequest | None:
         """Return what `tables_follow_what_landed` requests now of this workspace's tables."""
@@ -150,13 +146,6 @@ class Pipeline:
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         with self.warehouse.reader() as connection:
             return connection.execute(sql).fetchall()
-
-    @contextmanager
-    def _charts(self) -> Iterator[None]:
-        with pytest.MonkeyPatch.context() as patch:
-            if not self.draws:
-                patch.setattr(Seen, "picture", lambda _: None)
-            yield
 
 
 def follow_up(
@@ -208,7 +197,6 @@ def pipeline_over(
     timezone: str = "UTC",
     home: Path | None = None,
     spelling: Spelling = "snake",
-    draws: bool = False,
     **settings_changed: str,
 ) -> Iterator[Pipeline]:
     """Yield a pipeline with a warehouse in this folder; its Dagster instance is in memory unless `home` is given."""
@@ -226,7 +214,7 @@ def pipeline_over(
         )
         warehouse = Warehouse(str(folder / "topo.duckdb"))
         built = definitions.build(settings, clock=clock, warehouse=warehouse)
-        yield Pipeline(built, instance, warehouse, api, WORLD, api_url, draws)
+        yield Pipeline(built, instance, warehouse, api, WORLD, api_url)
 
 
 @pytest.fixture(scope="session")

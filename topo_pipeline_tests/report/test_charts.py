@@ -25,21 +25,10 @@ CELLS = [
     {"weekday": 1, "hour": 9, "sends": 45, "num": 3, "den": 40, "rate": 0.075},
     {"weekday": 5, "hour": 16, "sends": 7, "num": 0, "den": 7, "rate": None},
 ]
-CHANNELS = [{"channel": "Email", "touches": 12, "share": 0.75}, {"channel": "LinkedIn", "touches": 4, "share": 0.25}]
-STAGES = [
-    {"stage": "Enrolled", "runs": 9, "share": None},
-    {"stage": "Messaged or invited", "runs": 8, "share": None},
-    {"stage": "Replied", "runs": 0, "share": 0.0},
-]
-EXITS = {"went_on": 4, "exits_replied": 1, "exits_completed": 1, "exits_stopped": 1, "exits_active": 2}
-STEPS = [{"step": step, "runs_reached": 9} | EXITS for step in ("Step 1 · Email", "Send 2 · LinkedIn")]
 CASES = {
     "daily": (charts.daily_activity, DAYS),
     "weekly": (charts.weekly_reply_rate, WEEKS),
     "timing": (charts.send_times, CELLS),
-    "channels": (charts.channel_split, CHANNELS),
-    "funnel": (charts.funnel, STAGES),
-    "steps": (charts.step_drop_off, STEPS),
 }
 Draw = Callable[[list[Row], Palette], charts.Chart]
 
@@ -65,12 +54,6 @@ def test_a_chart_uses_only_the_colours_of_its_palette(name: str) -> None:
 def test_a_chart_can_be_drawn_with_one_row_or_none(name: str, rows: int) -> None:
     draw, data = CASES[name]
     assert svg(draw(data[:rows], LIGHT)).startswith("<svg")
-
-
-def test_a_funnel_keeps_the_order_of_its_stages() -> None:
-    drawn = svg(charts.funnel(STAGES))
-    places = [drawn.index(f">{stage['stage']}<") for stage in STAGES]
-    assert places == sorted(places)
 
 
 def test_a_missing_day_is_shaded() -> None:

@@ -1,12 +1,9 @@
-"""Previews on a table's page in Dagster: a chart, a few rows and numbers, without personal data."""
+"""Previews on a table's page in Dagster: a few rows and numbers, without personal data."""
 
-import io
-import json
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.report.looks import LOOKS
@@ -14,8 +11,6 @@ from topo_pipeline.report.previews import ROWS, Seen, look_at
 from topo_pipeline_tests.engagement.helpers import Workspace, enrolled, march, replied, sent, uid
 from topo_pipeline_tests.report.test_markdown import HOSTILE, cells_of
 
-# The other charts of this size are drawn in test_table_events too.
-NOT_DRAWN_ELSEWHERE = ("sequence_cohorts", "sequence_volumes", "workspace_weekly")
 SHOWN_AT_ONCE = 1000  # characters; Dagster hides a longer markdown behind a link
 LAST_DAY = date(2026, 4, 15)  # a month after the second week
 NAMES = [*HOSTILE, "twin", "twin"]
@@ -43,26 +38,6 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Seen]:
     workspace.name(**{f"{place}": name for place, name in enumerate(NAMES)})
     workspace.build()
     return seen_of(workspace, march(2).date(), LAST_DAY)
-
-
-@pytest.mark.parametrize(
-    "table",
-    [pytest.param(table, marks=() if table in NOT_DRAWN_ELSEWHERE else pytest.mark.full) for table in LOOKS],
-)
-def test_every_chart_is_a_small_opaque_picture_that_is_not_blank(seen: dict[str, Seen], table: str) -> None:
-    png = seen[table].picture()
-    assert png is not None
-    assert len(png) < 20_000
-    with Image.open(io.BytesIO(png)) as picture:
-        assert picture.format == "PNG"
-        assert "transparency" not in picture.info
-        assert 600 <= picture.width <= 800
-        assert picture.height <= 500
-        drawn = picture.convert("RGB")
-        assert drawn.getpixel((1, picture.height - 1)) == (255, 255, 255)
-        counted = drawn.getcolors(64)
-    assert counted is not None
-    assert max(count for count, _ in counted) < 0.99 * drawn.width * drawn.height
 
 
 @pytest.mark.parametrize("table", LOOKS)
@@ -116,14 +91,6 @@ def test_the_preview_shows_the_best_or_newest_rows(seen: dict[str, Seen]) -> Non
     ]
 
 
-def test_two_sequences_with_one_name_are_two_lines(seen: dict[str, Seen]) -> None:
-    twins = seen["sequence_signals"].rows.query("name == 'twin'")
-    assert len(twins) == 2
-    drawn = json.dumps(LOOKS["sequence_signals"].chart(twins.to_dict("records")))
-    assert '"twin"' in drawn
-    assert '"twin (2)"' in drawn
-
-
 def test_closed_weeks_with_unknown_days_are_shown_and_marked(tmp_path: Path) -> None:
     """Tuesday the 10th is unknown. It is in the windows of the 3rd and the 9th, not of the 12th and the 17th."""
     workspace = Workspace(str(tmp_path / "topo.duckdb"))
@@ -141,17 +108,16 @@ def test_closed_weeks_with_unknown_days_are_shown_and_marked(tmp_path: Path) -> 
             (march(16).date(), 1, "all"),
         ]
         assert cells_of(seen.preview())[1][-1] == "all"
-        assert seen.picture() is not None
 
 
-def test_an_empty_table_has_no_chart_and_says_so(tmp_path: Path) -> None:
+def test_an_empty_table_says_so(tmp_path: Path) -> None:
     workspace = Workspace(str(tmp_path / "topo.duckdb"))
     workspace.build()
     for table, look in seen_of(workspace).items():
-        assert (table, look.picture(), look.preview()) == (table, None, "No rows yet.")
+        assert (table, look.preview()) == (table, "No rows yet.")
         assert all(value == 0 for value in (look.by_day() if table == "sequence_activity" else look.totals()).values())
 
 
-def test_a_table_without_a_chart_has_no_preview(tmp_path: Path) -> None:
+def test_a_table_that_is_not_in_looks_has_no_preview(tmp_path: Path) -> None:
     with Workspace(str(tmp_path / "topo.duckdb")).warehouse.transaction() as connection:
         assert look_at(connection, "some_table_to_come", DEFAULT_RULES) is None
