@@ -39,7 +39,7 @@ class Rows:
 
     def has_activity(self, id_: str | None) -> bool:
         """Return whether the row with this id was received and can be read."""
-        return bool(id_) and (id_ in self.activities or _number(id_) in self.taken)
+        return id_ is not None and (id_ in self.activities or _number(id_) in self.taken)
 
     def add(self, page: ActivityPage) -> None:
         """Add a page of the same query."""
