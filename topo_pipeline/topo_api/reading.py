@@ -24,7 +24,7 @@ class Reading:
     received: int
     """Distinct activities received between the requested bounds."""
     activities: list[Activity]
-    """The window's activities, each id once, sorted by time, then id."""
+    """The window's activities that no store has taken, each id once, sorted by time, then id."""
     overlap: list[Activity]
     """Activities between the requested bounds but outside the window."""
     rejects: list[Reject]

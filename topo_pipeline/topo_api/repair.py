@@ -30,7 +30,7 @@ from datetime import datetime, timedelta
 from topo_pipeline.days import OVERLAP
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import LimitExceeded, RequestRefused
-from topo_pipeline.topo_api.tally import Rows, Tally
+from topo_pipeline.topo_api.tally import IN_MEMORY, Rows, Store, Tally
 from topo_pipeline.topo_api.wire import MAX_PAGE_SIZE, ActivityPage, ActivityQuery, EventType, ResourceType
 
 DEPTH = 50
@@ -66,8 +66,12 @@ class Outcome:
     """Time of the oldest response by Topo's clock. None if no response has one."""
 
 
-async def read_proved(client: TopoClient, query: ActivityQuery, depth: int = DEPTH) -> Outcome:
+async def read_proved(
+    client: TopoClient, query: ActivityQuery, depth: int = DEPTH, store: Store = IN_MEMORY
+) -> Outcome:
     """Read every row of `query`, which must have both bounds. The rows are proved unless a part is refused.
+
+    A query that is read in parts offers `store` the rows of each part.
 
     Raises:
         ValueError: `depth` is not positive.
@@ -76,7 +80,7 @@ async def read_proved(client: TopoClient, query: ActivityQuery, depth: int = DEP
     """
     if depth < 1:
         raise ValueError(f"depth must be at least 1 page, not {depth}")
-    reader = _Reader(client, depth)
+    reader = _Reader(client, depth, store)
     try:
         async with asyncio.timeout(MAX_TIME.total_seconds()) as limit:
             tally = await reader.whole(query)
@@ -92,7 +96,7 @@ async def read_proved(client: TopoClient, query: ActivityQuery, depth: int = DEP
 class _Reader:
     """Reads one query. A refused part makes the whole unprovable, so the rest is then read only once."""
 
-    def __init__(self, client: TopoClient, depth: int) -> None:
+    def __init__(self, client: TopoClient, depth: int, store: Store) -> None:
         self.refused: Tally | None = None
         self.requests = 0
         self.as_of: datetime | None = None
@@ -100,10 +104,12 @@ class _Reader:
         self._cap: int | None = None
         self._client = client
         self._depth = depth
+        self._store = store
 
     async def whole(self, query: ActivityQuery) -> Tally:
         """Read the query. Its proved parts must also add up to the total count, which goes into the ledger."""
         for _ in range(ATTEMPTS):
+            self._store.clear()
             tally = await self._prove(query)
             if self.refused or tally.proved:
                 return tally
@@ -137,6 +143,7 @@ class _Reader:
         """Read a part of a query. If counts are capped, no total can prove it, so it must be proved by itself."""
         tally = await self._prove(query, known)
         is_open = self._cap is not None and not (tally.proved or tally.capped or self.refused)
+        await self._store.take(tally.rows)
         return self._refuse(tally) if is_open else tally
 
     async def _split(self, tally: Tally) -> Tally:
@@ -151,8 +158,7 @@ class _Reader:
         if cut is None or self.refused:
             return tally
         halves = [await self._part(half) for half in _cut(tally.query, cut)]
-        joined = _joined(tally, halves)
-        return max(joined, tally, key=lambda each: len(each.rows)) if self.refused else joined
+        return _joined(tally, [tally, *halves] if self.refused else halves)
 
     # Reading one query
 

@@ -20,7 +20,9 @@ class Rows:
     """Distinct rows. If an id was received twice, the last version counts."""
 
     activities: dict[str, Activity] = field(default_factory=dict)
-    """By id."""
+    """By id, without those that were taken."""
+    taken: set[int] = field(default_factory=set)
+    """Ids of the activities that were taken, as numbers, which need half the memory."""
     unreadable: dict[str, Reject] = field(default_factory=dict)
     """Rejects with a readable id."""
     unidentified: Counter[Reject] = field(default_factory=Counter)
@@ -32,8 +34,12 @@ class Rows:
     """Seconds that every activity's instant is a multiple of. 0 without activities, 1 for whole seconds or finer."""
 
     def __len__(self) -> int:
-        also_readable = self.activities.keys() & self.unreadable.keys()
-        return len(self.activities) + len(self.unreadable) - len(also_readable) + self.unidentified.total()
+        only_unreadable = sum(not self.has_activity(id_) for id_ in self.unreadable)
+        return len(self.activities) + len(self.taken) + only_unreadable + self.unidentified.total()
+
+    def has_activity(self, id_: str | None) -> bool:
+        """Return whether the row with this id was received and can be read."""
+        return id_ is not None and (id_ in self.activities or _number(id_) in self.taken)
 
     def add(self, page: ActivityPage) -> None:
         """Add a page of the same query."""
@@ -50,10 +56,21 @@ class Rows:
     def merge(self, others: "Rows") -> None:
         """Add the rows of another query or reading. Some may be the same."""
         self.activities |= others.activities
+        self.taken |= others.taken
+        for id_ in [id_ for id_ in self.activities if _number(id_) in self.taken] if self.taken else ():
+            del self.activities[id_]
         self.unreadable |= others.unreadable
         self.unidentified |= others.unidentified  # the larger number: a text in both is one row seen twice
         if others.earliest and others.latest:
             self._widen(others.earliest, others.latest, math.gcd(self.step, others.step))
+
+    def take(self, after: datetime, before: datetime) -> list[Activity]:
+        """Remove and return the activities between two instants, both exclusive. Their ids still count."""
+        taken = [activity for activity in self.activities.values() if after < activity.created_at < before]
+        for activity in taken:
+            del self.activities[activity.id]
+            self.taken.add(_number(activity.id))
+        return taken
 
     def _widen(self, earliest: Activity | Reject, latest: Activity | Reject, step: int) -> None:
         self.earliest = min(self.earliest or earliest, earliest, key=_created_at)
@@ -127,6 +144,23 @@ class Tally:
     def proved(self) -> bool:
         """Whether the rows received are as many as Topo counts, and of the requested type."""
         return self.steady and not self.capped and not self.unexpected_type and len(self.rows) == self.count
+
+
+class Store:
+    """Takes activities out of memory while the rest of their window is read. This one takes none."""
+
+    def clear(self) -> None:
+        """Discard what was taken. The window is read again."""
+
+    async def take(self, rows: Rows) -> None:
+        """Take any of the rows of a part that has been read."""
+
+
+IN_MEMORY = Store()
+
+
+def _number(id_: str) -> int:
+    return int(id_.replace("-", ""), 16)
 
 
 def _without_id(page: ActivityPage) -> Counter[Reject]:

@@ -25,7 +25,7 @@ from topo_pipeline.topo_api.errors import EchoMissing, IncompleteWindow, TimesDi
 from topo_pipeline.topo_api.reading import Reading
 from topo_pipeline.topo_api.repair import DEPTH, Outcome, read_proved
 from topo_pipeline.topo_api.resolution import FINEST, common_step, format_duration, unit_of
-from topo_pipeline.topo_api.tally import Rows, Tally
+from topo_pipeline.topo_api.tally import IN_MEMORY, Rows, Store, Tally
 from topo_pipeline.topo_api.wire import Activity, ActivityQuery, EventType, Reject
 
 ECHO = timedelta(seconds=1.5)
@@ -118,6 +118,7 @@ async def read_window(
     event_type: EventType | None = None,
     depth: int = DEPTH,
     evidence: Evidence | None = None,
+    store: Store = IN_MEMORY,
 ) -> Reading:
     """Read every activity of `window`, and the count of an empty one.
 
@@ -127,6 +128,7 @@ async def read_window(
         event_type: Read only this event type, if given.
         depth: Maximum number of pages of one query. A window with more is read in parts.
         evidence: Facts from the windows read before in this run. Without it no echo is requested.
+        store: Takes activities while the window is read. It must leave those up to MARGIN from the window's bounds.
 
     Raises:
         IncompleteWindow: the rows received are not proved complete. Contains them.
@@ -137,7 +139,7 @@ async def read_window(
     seen = evidence or Evidence()
     has_evidence = evidence is not None and window.start < window.end
     bounds = _Bounds(window, event_type, seen.step)
-    outcome = await read_proved(client, bounds.query, depth)
+    outcome = await read_proved(client, bounds.query, depth, store)
     requests, missing = outcome.requests, ""
     if has_evidence:
         missing, more = await seen.echo(client, window, outcome.tally.rows)
@@ -145,7 +147,7 @@ async def read_window(
     wider = _Bounds(window, event_type, _step(outcome.tally.rows, seen))
     if wider.margin > bounds.margin and not (missing or outcome.refused):
         bounds = wider
-        outcome = await read_proved(client, bounds.query, depth)
+        outcome = await read_proved(client, bounds.query, depth, store)
         requests += outcome.requests
     rows = outcome.tally.rows
     seen.step = math.gcd(seen.step, rows.step)
@@ -208,14 +210,14 @@ def _reading(bounds: _Bounds, outcome: Outcome, requests: int) -> Reading:
         asked_after=after,
         asked_before=before,
         total_count=outcome.tally.count,
-        received=len(received),
+        received=len(received) + len(rows.taken),
         activities=[activity for activity in received if activity.created_at in window],
         overlap=[activity for activity in received if activity.created_at not in window],
         rejects=[reject for reject in rejects if reject.created_at is None or reject.created_at in window],
         requests=requests,
         count_capped=outcome.tally.capped,
         as_of=outcome.as_of,
-        unreadable=[reject for reject in rejects if reject.id not in rows.activities],
+        unreadable=[reject for reject in rejects if not rows.has_activity(reject.id)],
     )
 
 

@@ -67,7 +67,7 @@ class Buffer:
         )
         self.raise_memory_limit(MEMORY)
         self._connection.execute(f"CREATE TEMP TABLE no_rows AS {_received(_NO_ROWS)}")
-        self.clear()
+        self._connection.execute("CREATE TEMP TABLE received AS FROM no_rows")
 
     def __enter__(self) -> Self:
         return self
@@ -182,8 +182,9 @@ class Buffer:
 
     def clear(self) -> None:
         """Discard all added activities."""
-        self._received = 0
-        self._connection.execute("CREATE OR REPLACE TEMP TABLE received AS FROM no_rows")
+        if self._received:
+            self._received = 0
+            self._connection.execute("CREATE OR REPLACE TEMP TABLE received AS FROM no_rows")
 
     def _insert(self, activities: "pd.DataFrame") -> None:
         longest = max([1, *map(len, activities["payload"])])

@@ -14,6 +14,7 @@ from uuid import UUID
 import pytest
 
 from topo_pipeline.days import Day, Window
+from topo_pipeline.ingest import loading
 from topo_pipeline.ingest.lists import load_list
 from topo_pipeline.ingest.loading import Refusal, UnprovedLoad, load_days
 from topo_pipeline.ingest.session import check
@@ -177,7 +178,12 @@ class DeepApi(PagedApi):
         return False
 
 
-def test_an_outage_during_a_day_affects_only_that_day(tmp_path: Path) -> None:
+@pytest.mark.parametrize("buffered_at_once", [1000, loading.BUFFERED_AT_ONCE])
+def test_an_outage_during_a_day_affects_only_that_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, buffered_at_once: int
+) -> None:
+    monkeypatch.setattr(loading, "BUFFERED_AT_ONCE", buffered_at_once)
+
     class DownOnce(DeepApi):
         """Unavailable from the first day's last part until all attempts at it have failed."""
 
@@ -192,6 +198,31 @@ def test_an_outage_during_a_day_affects_only_that_day(tmp_path: Path) -> None:
     outcomes = load(DownOnce(), tmp_path, [day(1), day(2)])
     assert landed(outcomes) == [False, True]
     assert [outcome.rows for outcome in outcomes if isinstance(outcome, Load)] == [5400]
+
+
+@pytest.mark.parametrize("buffered_at_once", [1000, loading.BUFFERED_AT_ONCE])
+def test_a_row_that_is_gone_when_a_day_is_read_again_does_not_land(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, buffered_at_once: int
+) -> None:
+    monkeypatch.setattr(loading, "BUFFERED_AT_ONCE", buffered_at_once)
+
+    class OneMoreInTheParts(DeepApi):
+        """Has one row only while the first parts are read, so they have one more than is counted before and after."""
+
+        guests = iter([item_of(90_000, "2026-03-01T12:00:00.5Z", channel="EMAIL")])
+
+        async def answer(self, request: Request) -> Answer:
+            if request.params.get("size") == "1":
+                del self.items[4 * 5400 :]
+            answer = await super().answer(request)
+            self.items.extend(self.guests)  # after the first count
+            return answer
+
+    [outcome] = load(OneMoreInTheParts(), tmp_path, [day(1)])
+    assert isinstance(outcome, Load)
+    assert (outcome.rows, outcome.proved, outcome.requests > 100) == (5400, True, True)
+    with Warehouse(str(tmp_path / "w.duckdb")).reader() as connection:
+        assert connection.execute("SELECT count(*) FROM topo.activities").fetchall() == [(5400,)]
 
 
 def test_after_two_days_that_fail_near_their_end_no_other_is_tried(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from topo_pipeline.days import Window
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import IncompleteWindow
 from topo_pipeline.topo_api.reading import Reading
-from topo_pipeline.topo_api.windows import read_window
+from topo_pipeline.topo_api.tally import Rows, Store
+from topo_pipeline.topo_api.windows import MARGIN, read_window
 from topo_pipeline.topo_api.wire import Activity, ActivityPage, ActivityQuery
 from topo_pipeline_tests.topo_api.helpers import is_selected, uuid_of
 
@@ -82,6 +83,25 @@ class InMemoryApi:
         with pytest.raises(IncompleteWindow) as caught:
             self.read(window, **options)
         return caught.value
+
+
+@dataclass
+class ListStore(Store):
+    """Takes the activities of a window as the loader does, into a list."""
+
+    window: Window = DAY
+    taken: list[Activity] = field(default_factory=list)
+
+    def clear(self) -> None:
+        self.taken.clear()
+
+    async def take(self, rows: Rows) -> None:
+        self.taken += rows.take(self.window.start + MARGIN, self.window.end - MARGIN)
+
+    def ids_with(self, reading: Reading) -> list[str]:
+        """Return the ids of the window's activities in order, each once."""
+        activities = {activity.id: activity for activity in [*self.taken, *reading.activities]}.values()
+        return [each.id for each in sorted(activities, key=lambda each: (each.created_at, each.id))]
 
 
 def selected_rows(rows: list[Row], query: ActivityQuery) -> list[Row]:

@@ -27,6 +27,7 @@ from topo_pipeline_tests.topo_api.in_memory_api import (
     START,
     UNKNOWN,
     InMemoryApi,
+    ListStore,
     Row,
     excess,
     ids_in_order,
@@ -58,6 +59,37 @@ def test_reading_a_deep_window_in_parts_takes_at_most_5_percent_more_requests(sh
     assert (reading.total_count, reading.requests) == (count, len(api.queries))
     assert max(query.page for query in api.queries) <= 50
     assert excess(api) <= Fraction(5, 100)
+
+
+def test_a_store_takes_all_activities_of_a_deep_window_but_those_near_its_bounds() -> None:
+    api, store = InMemoryApi(spread_rows(5051)), ListStore()
+    reading = api.read(store=store)
+    assert store.ids_with(reading) == ids_in_order(api.rows)
+    assert ids_of(reading) == [api.rows[0].id]
+    assert (reading.received, reading.total_count) == (5051, 5051)
+
+
+def test_a_store_is_cleared_when_a_window_is_read_again() -> None:
+    """The second reading is the one that adds up, and lacks a row that the first one has."""
+    api, store = InMemoryApi(spread_rows(460)), ListStore()
+    vanishes = api.rows[100]
+    undisturbed = len(_requests_without_changes(460, depth=2))
+    call_before(undisturbed - 1, lambda: api.rows.remove(vanishes) or api.rows.pop(440), api)
+    reading = api.read(depth=2, store=store)
+    assert store.ids_with(reading) == ids_in_order(api.rows)
+    assert vanishes.id not in store.ids_with(reading)
+
+
+def test_a_store_and_a_refused_reading_have_all_rows_that_were_received() -> None:
+    rows, store = spread_rows(251), ListStore()
+    api = InMemoryApi(rows, report_count=_WRONG_COUNTS["one more"])
+
+    def hide_rows_from_other_queries(query: ActivityQuery) -> None:
+        api.rows = rows if query.params().items() >= _WHOLE.items() else rows[::2]
+
+    api.on_request = hide_rows_from_other_queries
+    error = api.read_refused(store=store)
+    assert (error.got, store.ids_with(error.reading)) == (251, ids_in_order(rows))
 
 
 def test_a_window_at_the_depth_limit_takes_no_extra_requests() -> None:

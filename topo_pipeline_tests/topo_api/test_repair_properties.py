@@ -20,6 +20,7 @@ from topo_pipeline_tests.topo_api.in_memory_api import (
     START,
     UNKNOWN,
     InMemoryApi,
+    ListStore,
     Row,
     ids_in_order,
     ids_of,
@@ -92,23 +93,28 @@ _change = st.one_of(st.none(), st.none(), st.lists(st.integers(0, 99), min_size=
 @pytest.mark.parametrize("examples", [80, pytest.param(300, marks=pytest.mark.full)])
 def test_a_window_that_changes_while_it_is_read_is_read_correctly_or_refused(examples: int) -> None:
     ties = st.one_of(st.none(), st.randoms(use_true_random=False))
-    check = given(_rows, st.lists(_change, max_size=40), st.integers(1, 3), ties)(assert_read_correctly_or_refused)
+    changes = st.lists(_change, max_size=40)
+    check = given(_rows, changes, st.integers(1, 3), ties, st.booleans())(assert_read_correctly_or_refused)
     settings(max_examples=examples)(check)()
 
 
 def assert_read_correctly_or_refused(
-    rows: list[tuple[int, str]], script: list[Any], depth: int, ties: Random | None
+    rows: list[tuple[int, str]], script: list[Any], depth: int, ties: Random | None, is_stored: bool
 ) -> None:
     initial = [Row(number, _time(at), type_) for number, (at, type_) in enumerate(rows)]
     api = InMemoryApi(list(initial), ties=ties, page_size=4)
     history = History(api, iter(script), depth)
     window = Window(START, START + 16 * SECOND)
+    store = ListStore(window)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(repair, "MAX_PAGE_SIZE", 4)
         try:
-            got, refused = ids_of(api.read(window, depth=depth)), False
+            reading, refused = api.read(window, depth=depth, **({"store": store} if is_stored else {})), False
         except IncompleteWindow as error:
-            got, refused = ids_of(error.reading), True
+            reading, refused = error.reading, True
+    got = store.ids_with(reading)
+    in_margins = {activity.id for activity in reading.overlap}
+    assert reading.received == len({*got, *in_margins})
     throughout = {row.id for row in initial if row in api.rows and row.at in window}
     assert len(got) == len(set(got))
     assert set(got) <= {row.id for row in history.all_rows if row.at in window}

@@ -1,10 +1,13 @@
 """Counting distinct rows, readable or not."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from topo_pipeline.topo_api.tally import Rows, Tally
 from topo_pipeline.topo_api.wire import Activity, ActivityPage, ActivityQuery, Reject
 from topo_pipeline_tests.topo_api.helpers import NOW, uuid_of
+
+HOUR = timedelta(hours=1)
 
 
 def page_of(*rows: Activity | Reject, count: int = 0) -> ActivityPage:
@@ -18,8 +21,8 @@ def rows_of(*rows: Activity | Reject) -> Rows:
     return found
 
 
-def activity(number: int, payload: str = "{}") -> Activity:
-    return Activity(uuid_of(number), NOW, payload)
+def activity(number: int, payload: str = "{}", at: datetime = NOW) -> Activity:
+    return Activity(uuid_of(number), at, payload)
 
 
 def test_rows_with_the_same_id_count_once() -> None:
@@ -37,6 +40,20 @@ def test_a_row_without_an_id_in_two_overlapping_queries_counts_once() -> None:
     rows.merge(rows_of(Reject("null", "odd"), Reject("[]", "odd"), activity(1, '{"v": 2}')))
     assert len(rows) == 4
     assert rows.activities[uuid_of(1)].payload == '{"v": 2}'
+
+
+def test_activities_that_were_taken_count_once_however_often_they_are_received() -> None:
+    rows = rows_of(activity(1), activity(2), activity(3, at=NOW + HOUR))
+    assert rows.take(NOW - HOUR, NOW + HOUR) == [activity(1), activity(2)]
+    assert rows.activities.keys() == {uuid_of(3)}
+    unreadable = Reject("x", "odd", uuid_of(1)), Reject("y", "odd", uuid_of(3)), Reject("z", "odd", uuid_of(4))
+    rows.merge(rows_of(activity(2), activity(3, at=NOW + HOUR), *unreadable))
+    other_part = rows_of(activity(2), activity(5))
+    other_part.take(NOW - HOUR, NOW + HOUR)
+    rows.merge(other_part)
+    assert len(rows) == 5
+    assert rows.activities.keys() == {uuid_of(3)}
+    assert [rows.has_activity(uuid_of(number)) for number in range(1, 6)] == [True, True, True, False, True]
 
 
 def test_rows_are_compared_without_their_version() -> None:
