@@ -1,17 +1,12 @@
 {% from 'rates.jinja' import rate_columns, rate_comments %}
-{% from 'horizon.jinja' import closed_day, closed_until, horizon, quarter, quarters, unknown_in %}
+{% from 'horizon.jinja' import closed_day, horizon, quarter, spans, windows %}
 {% from 'sequence_actions.jinja' import answers %}
 {% from 'runs.jinja' import channels, days %}
-{% set windows = {'open': '$open_window_days', 'reply': '$message_reply_window_days', 'acceptance': '$acceptance_window_days'} %}
-{# Whether the window of an action has closed and has no unknown day in it. #}
-{% macro is_closed(window) %}coalesce(acted_at <= {{ closed_until(windows[window]) }} AND unknown_{{ window }} = 0, false){% endmacro %}
-{# Whether the window of an action has closed, but has an unknown day in it. #}
-{% macro is_left_out(window) %}coalesce(acted_at <= {{ closed_until(windows[window]) }} AND unknown_{{ window }} > 0, false){% endmacro %}
-{# The sends that a rate covers: of the last n days whose windows have closed, or all. #}
+{% set lengths = {'open': '$open_window_days', 'reply': '$message_reply_window_days', 'acceptance': '$acceptance_window_days'} %}
+{# The actions that a rate covers: of the last n days whose windows have closed, or all. `known`: of the last known days. #}
 {% macro of_rates(window) -%}
-(days IS NULL OR coalesce(day BETWEEN last_{{ window }}_day - days + 1 AND last_{{ window }}_day, false))
+(days IS NULL OR coalesce(span BETWEEN last_{{ window }}_day - days + 1 AND last_{{ window }}_day, false))
 {%- endmacro %}
-{% set of_period = '(days IS NULL OR coalesce(day BETWEEN last_known_day - days + 1 AND last_known_day, false))' %}
 {# Rates over contacts: eligible runs that were sent a message on the channel, and what came of one of these messages. #}
 {% set contact_rates = [
     {'name': 'contact_open_rate', 'answer': 'opened_at', 'tracked': true, 'text': 'an open of'},
@@ -20,35 +15,22 @@
 ] %}
 {% macro in_window(at) %}coalesce(epoch_us({{ at }}) - epoch_us(touched_at) <= {{ days('$reply_window_days') }}, false){% endmacro %}
 -- Grain: sequence_template_id, channel, period
-WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in(dict(windows, outcome='$reply_window_days')) }}, periods AS (
+WITH {{ horizon() }}, {{ windows(dict(lengths, outcome='$reply_window_days')) }}, periods AS (
     SELECT
         period,
         days,
         last_known_day,
-        {% for window, length in windows.items() %}
+        {% for window, length in lengths.items() %}
         {{ closed_day(length) }} AS last_{{ window }}_day,
         {% endfor %}
         {{ closed_day('$reply_window_days') }} AS last_outcome_day
     FROM horizon CROSS JOIN (VALUES ('lifetime', NULL), ('7d', 7), ('28d', 28), ('90d', 90)) AS lengths(period, days)
-), actions AS (
+), {{ spans() }}, by_span AS (
+    -- By span first, then by period, so that the many rows are read only once.
     SELECT
-        actions.*,
-        {% for window in windows %}
-        {{ is_closed(window) }} AS is_{{ window }}_closed,
-        {{ is_left_out(window) }} AS is_{{ window }}_left_out,
-        {% endfor %}
-        day
-    FROM engagement.sequence_actions AS actions
-    JOIN quarters ON quarter = {{ quarter('acted_at') }}
-    LEFT JOIN unknown_in USING (day)
-    CROSS JOIN horizon
-    WHERE type NOT IN ('sequence_step.completed', 'sequence_step.skipped')
-), by_day AS (
-    -- By day first, then by period, so that the many rows are read only once.
-    SELECT
-        sequence_template_id, channel, type, left_censored, day,
-        {% for window in windows %}
-        is_{{ window }}_closed, is_{{ window }}_left_out,
+        sequence_template_id, channel, type, left_censored, span,
+        {% for window in lengths %}
+        if(acted_at <= until_{{ window }}, unknown_{{ window }} = 0, NULL) AS is_{{ window }}_known, -- NULL while it is open
         {% endfor %}
         count(*) AS actions,
         {% for answer in answers %}
@@ -57,12 +39,13 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in(dict(windows, outcome='$re
         count(*) FILTER (closed_by = 'task.completed') AS completed,
         count(*) FILTER (closed_by = 'task.skipped') AS skipped,
         count(*) FILTER (is_open_task) AS open
-    FROM actions
+    FROM engagement.sequence_actions JOIN windows ON quarter = {{ quarter('acted_at') }} LEFT JOIN spans USING (day)
+    WHERE type NOT IN ('sequence_step.completed', 'sequence_step.skipped')
     GROUP BY ALL
 ), mails AS (
     SELECT sequence_template_id, sum(actions) AS mails
-    FROM by_day CROSS JOIN horizon
-    WHERE type = 'message.sent' AND channel = 'EMAIL' AND day BETWEEN last_known_day - 27 AND last_known_day
+    FROM by_span CROSS JOIN horizon
+    WHERE type = 'message.sent' AND channel = 'EMAIL' AND span BETWEEN last_known_day - 27 AND last_known_day
     GROUP BY ALL
 ), looks AS (
     SELECT sequence_template_id, bool_or(last_look_at >= seen_since) AS is_looked_at
@@ -77,34 +60,40 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in(dict(windows, outcome='$re
     SELECT
         sequence_template_id, channel, period,
         quantile_cont(epoch(closed_at - acted_at) / 3600, 0.5) AS median_hours
-    FROM actions CROSS JOIN periods
-    WHERE closed_by = 'task.completed' AND NOT left_censored AND {{ of_period }}
+    FROM engagement.sequence_actions JOIN windows ON quarter = {{ quarter('acted_at') }} JOIN spans USING (day)
+    CROSS JOIN periods
+    WHERE closed_by = 'task.completed' AND NOT left_censored AND {{ of_rates('known') }}
     GROUP BY ALL
 ), contacts AS (
     -- By the first touch of the run, on any channel, so that an unknown day leaves out whole runs: runs that reply get
-    -- fewer messages than others, and would be left out more often message by message.
+    -- fewer messages than others, and would be left out more often message by message. An answer in time is one to a
+    -- message in time, because it comes later.
     SELECT
-        sequence_template_id, channel, period, count(*) AS contacts
+        sequence_template_id, channel, period, sum(contacts) AS contacts
         {%- for rate in contact_rates %},
-        count(*) FILTER ({{ rate.name }}_num) AS {{ rate.name }}_num
+        sum({{ rate.name }}_num) AS {{ rate.name }}_num
         {%- endfor %}
 
     FROM (
         SELECT
-            actions.sequence_template_id, actions.channel, actions.sequence_id, day
+            messages.sequence_template_id, channel, span, count(*) AS contacts
             {%- for rate in contact_rates %},
-            bool_or({{ in_window(rate.answer) }}) AS {{ rate.name }}_num
+            count(*) FILTER ({{ in_window(rate.answer) }}) AS {{ rate.name }}_num
             {%- endfor %}
 
-        FROM engagement.sequence_actions AS actions
+        FROM (
+            SELECT sequence_template_id, sequence_id, channel, min(COLUMNS('^(acted|opened|clicked|replied)_at$'))
+            FROM engagement.sequence_actions
+            WHERE type = 'message.sent'
+            GROUP BY ALL
+        ) AS messages
         JOIN engagement.sequence_runs AS runs
-            ON runs.sequence_id = actions.sequence_id
-            AND runs.sequence_template_id IS NOT DISTINCT FROM actions.sequence_template_id
-        JOIN quarters ON quarter = {{ quarter('touched_at') }}
-        JOIN unknown_in USING (day)
-        CROSS JOIN horizon
-        WHERE type = 'message.sent' AND {{ in_window('acted_at') }} AND NOT runs.left_censored AND NOT start_uncertain
-            AND touched_at <= {{ closed_until('$reply_window_days') }} AND unknown_outcome = 0
+            ON runs.sequence_id = messages.sequence_id
+            AND runs.sequence_template_id IS NOT DISTINCT FROM messages.sequence_template_id
+        JOIN windows ON quarter = {{ quarter('touched_at') }}
+        JOIN spans USING (day)
+        WHERE {{ in_window('acted_at') }} AND NOT left_censored AND NOT start_uncertain
+            AND touched_at <= until_outcome AND unknown_outcome = 0
         GROUP BY ALL
     ) CROSS JOIN periods
     WHERE {{ of_rates('outcome') }}
@@ -121,10 +110,10 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in(dict(windows, outcome='$re
         coalesce(sum(clicked) FILTER (can_open), 0)::BIGINT AS clicked,
         coalesce(sum(actions) FILTER (can_reply), 0)::BIGINT AS eligible_for_reply,
         coalesce(sum(replied) FILTER (can_reply), 0)::BIGINT AS replied,
-        {% for window in windows %}
+        {% for window in lengths %}
         coalesce(sum(actions) FILTER (
             type = '{{ 'invitation.sent' if window == 'acceptance' else 'message.sent' }}' AND NOT left_censored
-            AND is_{{ window }}_left_out AND {{ of_rates(window) }}), 0)::BIGINT AS left_out_for_{{ window }},
+            AND NOT is_{{ window }}_known AND {{ of_rates(window) }}), 0)::BIGINT AS left_out_for_{{ window }},
         {% endfor %}
         coalesce(sum(actions) FILTER (type = 'invitation.sent' AND is_of_period), 0)::BIGINT AS invitations,
         coalesce(sum(actions) FILTER (can_accept), 0)::BIGINT AS eligible_invitations,
@@ -138,13 +127,13 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in(dict(windows, outcome='$re
         SELECT
             *,
             type = 'message.sent' AS is_message,
-            {{ of_period }} AS is_of_period,
+            {{ of_rates('known') }} AS is_of_period,
             type = 'task.created' AND is_of_period AS is_task,
-            is_message AND NOT left_censored AND is_open_closed AND {{ of_rates('open') }} AS can_open,
-            is_message AND NOT left_censored AND is_reply_closed AND {{ of_rates('reply') }} AS can_reply,
-            type = 'invitation.sent' AND NOT left_censored AND is_acceptance_closed AND {{ of_rates('acceptance') }}
+            is_message AND NOT left_censored AND is_open_known AND {{ of_rates('open') }} AS can_open,
+            is_message AND NOT left_censored AND is_reply_known AND {{ of_rates('reply') }} AS can_reply,
+            type = 'invitation.sent' AND NOT left_censored AND is_acceptance_known AND {{ of_rates('acceptance') }}
                 AS can_accept
-        FROM by_day CROSS JOIN periods
+        FROM by_span CROSS JOIN periods
     )
     GROUP BY ALL
 ), shown AS (
@@ -166,9 +155,9 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in(dict(windows, outcome='$re
         SELECT
             summed.*,
             median_hours,
-            coalesce(contacts, 0) AS contacts,
+            coalesce(contacts, 0)::BIGINT AS contacts,
             {% for rate in contact_rates %}
-            coalesce({{ rate.name }}_num, 0) AS {{ rate.name }}_num,
+            coalesce({{ rate.name }}_num, 0)::BIGINT AS {{ rate.name }}_num,
             {% endfor %}
             CASE WHEN summed.channel = 'EMAIL' THEN coalesce(is_untracked, false) END AS tracking_off,
             tracking_off IS NOT DISTINCT FROM false AS is_tracked

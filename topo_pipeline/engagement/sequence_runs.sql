@@ -1,7 +1,7 @@
 {% import 'sequence_actions.jinja' as sequence_actions %}
 {% import 'sequence_firsts.jinja' as sequence_firsts %}
 {% import 'sequence_responses.jinja' as sequence_responses %}
-{% from 'horizon.jinja' import horizon %}
+{% from 'horizon.jinja' import horizon, quarter, quarters %}
 {% from 'rates.jinja' import outcomes %}
 {% from 'runs.jinja' import channel_group, channels, days, reply_class %}
 {% set in_time = 'since <= ' ~ days('$reply_window_days') %}
@@ -348,13 +348,19 @@ ORDER BY sequence_template_id, contacted_at; -- rows that are read together are 
 
 -- Both flags depend on other days than a run's own: left_censored on the first landed day and on whether there are
 -- enrolments at all, start_uncertain on the unknown days. A load can change them for runs that it does not touch.
+-- The unknown days before and after each quarter of an hour, because an ASOF join of every run would sort the runs.
 CREATE OR REPLACE TEMP TABLE unknown AS
-WITH {{ horizon() }}
-SELECT
-    (day + 1)::TIMESTAMP AT TIME ZONE $timezone AS ends,
-    -- A run that begins before this may have had earlier activities on the day.
-    (day + 1 + $censored_days::INTEGER)::TIMESTAMP AT TIME ZONE $timezone AS felt_until
-FROM unknown_days;
+WITH {{ horizon() }}, {{ quarters() }}, unknown AS (
+    SELECT
+        (day + 1)::TIMESTAMP AT TIME ZONE $timezone AS ends,
+        -- A run that begins before this may have had earlier activities on the day.
+        (day + 1 + $censored_days::INTEGER)::TIMESTAMP AT TIME ZONE $timezone AS felt_until
+    FROM unknown_days
+)
+SELECT quarter, next.ends AS next_ends, previous.felt_until
+FROM quarters
+ASOF LEFT JOIN unknown AS next ON quarter < {{ quarter('next.ends') }}
+ASOF LEFT JOIN unknown AS previous ON quarter >= {{ quarter('previous.ends') }};
 
 CREATE OR REPLACE TEMP TABLE flags_changed AS
 WITH history AS (
@@ -368,13 +374,13 @@ WITH history AS (
         left_censored,
         start_uncertain,
         run_enrolled_at IS NULL AND can_tell AND first_activity_at < censored_before AS is_left_censored,
-        coalesce(next.ends <= touched_at, false)
-            OR (run_enrolled_at IS NULL AND $censored_days > 0 AND coalesce(first_activity_at < previous.felt_until, false))
+        coalesce(enrolled.next_ends <= touched_at, false)
+            OR (run_enrolled_at IS NULL AND $censored_days > 0 AND coalesce(first_activity_at < begun.felt_until, false))
             AS is_start_uncertain
     FROM engagement.sequence_runs AS runs
     CROSS JOIN history
-    ASOF LEFT JOIN unknown AS next ON coalesce(enrolled_at, run_enrolled_at) < next.ends
-    ASOF LEFT JOIN unknown AS previous ON first_activity_at >= previous.ends
+    LEFT JOIN unknown AS enrolled ON enrolled.quarter = {{ quarter('coalesce(enrolled_at, run_enrolled_at)') }}
+    LEFT JOIN unknown AS begun ON begun.quarter = {{ quarter('first_activity_at') }}
 )
 FROM flags WHERE left_censored <> is_left_censored OR start_uncertain <> is_start_uncertain;
 

@@ -1,11 +1,9 @@
 {% from 'rates.jinja' import rate_columns, rate_comments %}
-{% from 'horizon.jinja' import closed_until, horizon, quarter, quarters, unknown_in %}
+{% from 'horizon.jinja' import horizon, quarter, windows %}
 {% from 'runs.jinja' import channels, days %}
 {% macro actions(which) %}coalesce(sum(actions) FILTER ({{ which }}), 0)::BIGINT{% endmacro %}
 -- Grain: sequence_template_id, step, inferred_position, channel
-WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'reply': '$message_reply_window_days'}) }}, windows AS (
-    FROM quarters LEFT JOIN unknown_in USING (day)
-), actions AS (
+WITH {{ horizon() }}, {{ windows({'reply': '$message_reply_window_days'}) }}, actions AS (
     -- By all conditions first, then by step, so that the many rows are read only once.
     SELECT
         sequence_template_id,
@@ -23,7 +21,7 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'reply': '$message_reply_
         is_first_opt_out,
         channel = 'EMAIL' AND opened_at IS NOT NULL AS is_opened,
         channel = 'EMAIL' AND clicked_at IS NOT NULL AS is_clicked,
-        coalesce(arrived_at <= {{ closed_until('$message_reply_window_days') }}, false) AS is_over,
+        coalesce(arrived_at <= until_reply, false) AS is_over,
         is_over AND unknown_reply = 0 AS is_closed,
         is_over AND unknown_reply > 0 AS is_left_out,
         run_over_at <= as_of AS is_settled,

@@ -1,17 +1,17 @@
 {% from 'counts.jinja' import count_comments, counted %}
 {% from 'rates.jinja' import cohort_rates, early_rates, early_windows, outcome_comments, outcomes, rate_columns, rate_comments %}
-{% from 'horizon.jinja' import closed_day, closed_until, horizon, quarter, quarters, unknown_in %}
+{% from 'horizon.jinja' import closed_day, horizon, quarter, spans, windows %}
 {% from 'runs.jinja' import days %}
 {% from 'shrinkage.jinja' import shrinkage, shrunken %}
 {# The cohort days that a rate covers: of the last n days whose windows have closed, or all. #}
 {% macro of_rates(last_day) -%}
-(days IS NULL OR coalesce(cohort_day BETWEEN {{ last_day }} - days + 1 AND {{ last_day }}, false))
+(days IS NULL OR coalesce(span BETWEEN {{ last_day }} - days + 1 AND {{ last_day }}, false))
 {%- endmacro %}
 {% macro of_cohorts(column, where) %}coalesce(sum({{ column }}) FILTER ({{ where }}), 0)::BIGINT{% endmacro %}
 {# One reply of one run must not rank first, nor a sequence that is over. #}
 {% set is_ranked = "(joined.reply_rate_den > 0 AND joined.reply_rate_den >= $evidence_small AND is_judged(sequence_template_id, status))" %}
 -- Grain: sequence_template_id, period
-WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_days'}) }}, periods AS (
+WITH {{ horizon() }}, {{ windows({'later': '$reply_window_days'}) }}, periods AS (
     SELECT
         period,
         days,
@@ -23,7 +23,7 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
         {{ closed_day(window) }} AS last_{{ window }}d_day,
         {% endfor %}
     FROM horizon CROSS JOIN (VALUES ('lifetime', NULL), ('7d', 7), ('28d', 28), ('90d', 90)) AS lengths(period, days)
-), known AS (
+), {{ spans() }}, known AS (
     SELECT
         periods.*,
         (SELECT count(*) FROM unknown_days WHERE day BETWEEN period_start AND period_end) AS days_unknown,
@@ -47,17 +47,21 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
         last_known_day + 1 - (quantile_disc(pause, 0.9) FILTER (day > last_known_day - 56))::INTEGER AS usually_since
     FROM sends CROSS JOIN horizon
     GROUP BY sequence_template_id, last_known_day
+), span_quarters AS (
+    SELECT quarter, span FROM quarters JOIN spans USING (day)
 ), runs AS (
-    SELECT runs.*, began.day AS first_day, contact.day AS contact_day
+    SELECT runs.*, began.span AS first_span, contact.span AS contact_span
     FROM engagement.sequence_runs AS runs
-    JOIN quarters AS began ON began.quarter = {{ quarter('first_activity_at') }}
-    LEFT JOIN quarters AS contact ON contact.quarter = {{ quarter('contacted_at') }}
+    JOIN span_quarters AS began ON began.quarter = {{ quarter('first_activity_at') }}
+    LEFT JOIN span_quarters AS contact ON contact.quarter = {{ quarter('contacted_at') }}
 ), parts AS (
-    SELECT sequence_template_id, day, COLUMNS({{ counted }}) FROM engagement.sequence_daily
+    SELECT sequence_template_id, span, sum(COLUMNS({{ counted }}))
+    FROM engagement.sequence_daily JOIN spans USING (day)
+    GROUP BY ALL
     UNION ALL BY NAME
     SELECT
         sequence_template_id,
-        first_day AS day,
+        first_span AS span,
         count(*) AS runs,
         count(*) FILTER (completed_at IS NULL AND stopped_at IS NULL) AS runs_active,
         count(*) FILTER (is_paused) AS runs_paused,
@@ -69,37 +73,37 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
     UNION ALL BY NAME
     SELECT
         sequence_template_id,
-        contact_day AS day,
+        contact_span AS span,
         sum(messages_sent) AS messages,
         sum(replies) AS replies,
         count(touches_before_reply) AS repliers,
         sum(touches_before_reply) AS touches
     FROM runs
-    WHERE NOT left_censored AND contact_day IS NOT NULL
+    WHERE NOT left_censored AND contact_span IS NOT NULL
     GROUP BY ALL
 ), counts AS (
     SELECT
         sequence_template_id,
         period,
         coalesce(
-            sum(COLUMNS(parts.* EXCLUDE (sequence_template_id, day)))
-                FILTER (days IS NULL OR coalesce(day BETWEEN period_start AND period_end, false)), 0)::BIGINT
+            sum(COLUMNS(parts.* EXCLUDE (sequence_template_id, span)))
+                FILTER (days IS NULL OR coalesce(span BETWEEN period_start AND period_end, false)), 0)::BIGINT
     FROM parts CROSS JOIN periods
     GROUP BY ALL
 ), persons AS (
     -- A contact is in a period when the last of its runs that had begun by the end of the period began in it.
     SELECT sequence_template_id, period, sum(persons)::BIGINT AS persons
     FROM (
-        SELECT sequence_template_id, last_day, count(*) AS persons
+        SELECT sequence_template_id, last_span, count(*) AS persons
         FROM (
-            SELECT sequence_template_id, person_id, max(first_day) FILTER (first_day <= last_known_day) AS last_day
+            SELECT sequence_template_id, person_id, max(first_span) FILTER (first_span <= last_known_day) AS last_span
             FROM runs CROSS JOIN horizon
             WHERE person_id IS NOT NULL
             GROUP BY ALL
         )
         GROUP BY ALL
     )
-    JOIN periods ON days IS NULL OR last_day >= period_start
+    JOIN periods ON days IS NULL OR last_span >= period_start
     GROUP BY ALL
 ), cohorts AS (
     SELECT
@@ -131,7 +135,14 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
             {% endfor %}
             is_main AND is_of_rates AND days_unknown = 0 AS is_counted,
             axis = 'sent' AND is_of_rates AND days_unknown = 0 AS is_counted_of_sent
-        FROM (FROM engagement.sequence_cohorts WHERE axis <> 'enrolled') CROSS JOIN periods
+        FROM (
+            SELECT
+                sequence_template_id, axis, span, days_unknown,
+                sum(COLUMNS('_(num|den)$|^(members|eligible|replied_before_message|outcome_)'))
+            FROM engagement.sequence_cohorts JOIN spans ON day = cohort_day
+            WHERE axis <> 'enrolled'
+            GROUP BY ALL
+        ) CROSS JOIN periods
     )
     GROUP BY ALL
 ), speeds AS (
@@ -140,13 +151,11 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'later': '$reply_window_d
         period,
         CASE WHEN count(*) >= $quantile_repliers THEN quantile_cont(hours_to_first_reply, 0.5) END AS median_hours
     FROM (
-        SELECT sequence_template_id, hours_to_first_reply, day AS cohort_day
+        SELECT sequence_template_id, hours_to_first_reply, span
         FROM engagement.sequence_runs
-        CROSS JOIN horizon
-        JOIN quarters ON quarter = {{ quarter('touched_at') }}
-        JOIN unknown_in USING (day)
-        WHERE NOT left_censored AND NOT start_uncertain AND unknown_later = 0
-            AND touched_at <= {{ closed_until('$reply_window_days') }}
+        JOIN windows ON quarter = {{ quarter('touched_at') }}
+        JOIN spans USING (day)
+        WHERE NOT left_censored AND NOT start_uncertain AND unknown_later = 0 AND touched_at <= until_later
             AND hours_to_first_reply <= 24 * $reply_window_days::INTEGER
     ) CROSS JOIN periods
     WHERE {{ of_rates('rate_period_end') }}

@@ -1,10 +1,10 @@
 {% from 'rates.jinja' import rate_columns, rate_comments %}
-{% from 'horizon.jinja' import closed_until, horizon, quarter, quarters, unknown_in %}
+{% from 'horizon.jinja' import horizon, quarter, windows %}
 {% from 'runs.jinja' import channels %}
 -- Grain: sequence_template_id, channel, weekday, hour
-WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'reply': '$message_reply_window_days'}) }}, hours AS (
+WITH {{ horizon() }}, {{ windows({'reply': '$message_reply_window_days'}) }}, hours AS (
     -- The offset of a time zone changes at a quarter of an hour, so a quarter lies within one hour.
-    SELECT quarter, day, hour(make_timestamptz(quarter * 900_000_000) AT TIME ZONE $timezone) AS hour FROM quarters
+    SELECT *, hour(make_timestamptz(quarter * 900_000_000) AT TIME ZONE $timezone) AS hour FROM windows
 ), counted AS (
     SELECT
         sequence_template_id,
@@ -20,13 +20,11 @@ WITH {{ horizon() }}, {{ quarters() }}, {{ unknown_in({'reply': '$message_reply_
             actions.*,
             day,
             hour,
-            NOT left_censored AND coalesce(acted_at <= {{ closed_until('$message_reply_window_days') }}, false) AS is_over,
+            NOT left_censored AND coalesce(acted_at <= until_reply, false) AS is_over,
             is_over AND unknown_reply = 0 AS is_closed,
             is_over AND unknown_reply > 0 AS is_left_out
         FROM engagement.sequence_actions AS actions
         JOIN hours ON quarter = {{ quarter('acted_at') }}
-        LEFT JOIN unknown_in USING (day)
-        CROSS JOIN horizon
         WHERE type = 'message.sent'
     )
     GROUP BY ALL
