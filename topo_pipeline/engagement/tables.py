@@ -84,7 +84,7 @@ class MetricTable:
         """The table comment."""
         return self.comments()[self.name][""]
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         """The column names, in order."""
         return [column for column in self.comments()[self.name] if column]

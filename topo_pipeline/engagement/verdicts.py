@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from topo_pipeline.common.text import first_line, one_line
@@ -101,18 +102,15 @@ def evaluate(
             "failed": [record.failed for record in recorded],
         },
     )
+    columns = cache(lambda table: [column.name for column in columns_of(connection, *table.split("."))])
     for check in checks:
-        yield check, _verdict(connection, check, {"now": now, "due": due})
+        sql = check.sql if isinstance(check.sql, str) else check.sql(columns(check.table))
+        yield check, _verdict(connection, check, sql, {"now": now, "due": due})
 
 
-def _verdict(connection: "DuckDBPyConnection", check: Check, values: Mapping[str, Any]) -> Verdict:
+def _verdict(connection: "DuckDBPyConnection", check: Check, sql: str, values: Mapping[str, Any]) -> Verdict:
     import duckdb  # noqa: PLC0415 - definitions load without it
 
-    schema, _, name = check.table.partition(".")
-    if isinstance(check.sql, str):
-        sql = check.sql
-    else:
-        sql = check.sql([column.name for column in columns_of(connection, schema, name)])
     try:
         found = connection.execute(sql, {name: it for name, it in values.items() if f"${name}" in sql}).fetchall()
     except (duckdb.BinderException, duckdb.CatalogException) as error:

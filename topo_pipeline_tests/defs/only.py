@@ -18,11 +18,11 @@ LANDED = ("activities", "sequence_templates")
 
 
 def reuse_assets(patch: "pytest.MonkeyPatch") -> None:
-    """Build the metric tables and the checks, most of the code location, once for equal settings.
+    """Build the metric tables, the checks and what is published, most of the code location, once for equal settings.
 
     They don't depend on where Topo and the warehouse are.
     """
-    for name in ("metric_tables", "asset_checks"):
+    for name in ("metric_tables", "asset_checks", "published_assets"):
         patch.setattr(code_location, name, _reusing(getattr(code_location, name)))
 
 
