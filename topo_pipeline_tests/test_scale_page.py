@@ -1,6 +1,7 @@
 """The scripts of docs/scale.md: from a file to a shared lake, and from one organization to several."""
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,9 +9,9 @@ import dagster as dg
 import pytest
 
 from topo_pipeline.engagement.tables import build, tables
-from topo_pipeline.settings import get_settings
+from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline_tests.command_line import answer
+from topo_pipeline_tests.command_line import answer, run
 from topo_pipeline_tests.warehouse.builders import DAY, LANDED, activity, land_into, reading, records
 
 if TYPE_CHECKING:
@@ -36,10 +37,10 @@ def test_the_assets_of_a_single_organization_are_removed_from_dagsters_catalog(
 
 
 def test_a_file_is_moved_to_a_shared_lake_from_which_a_report_is_written(
-    postgres_database: "Database", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres_database: "Database", tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    old = Warehouse("data/topo.duckdb")
+    (tmp_path / "data").mkdir()
+    old = Warehouse(str(tmp_path / "data" / "topo.duckdb"))
     land_into(old, reading(activity(1), activity(2)))
     with old.transaction() as connection:
         connection.execute("INSERT INTO topo.forgotten VALUES ('hash', now())")
@@ -48,10 +49,9 @@ def test_a_file_is_moved_to_a_shared_lake_from_which_a_report_is_written(
         "TOPO_WAREHOUSE": f"ducklake:postgres:{postgres_database.dsn}",
         "TOPO_LAKE_DATA_PATH": str(tmp_path / "files"),
     }
-    for variable, value in place.items():
-        monkeypatch.setenv(variable, value)
-    exec(MOVING, {})  # noqa: S102 - of our own page
-    lake = Warehouse.of(get_settings())
+    moved = run(tmp_path, sys.executable, "-c", MOVING, **place)
+    assert moved.returncode == 0, moved.stderr
+    lake = Warehouse.of(Settings(_env_file=None, **{name[5:].lower(): text for name, text in place.items()}))
     for name in ("topo.activities", "topo.loads", "topo.forgotten", "engagement.sequence_activity"):
         assert records(lake, name) == records(old, name) != []
     done = answer(tmp_path, "report", TOPO_REPORT_DIR="report", **place)
