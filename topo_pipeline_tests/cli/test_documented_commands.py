@@ -34,8 +34,7 @@ NOT_RUN = {
     ". .venv/bin/activate": "make install writes this file",
     "pip install": "downloads packages; make release installs the wheel in an empty environment and runs the demo",
     "uvx ": "downloads packages",
-    "cd bi/evidence": "belongs to npm",
-    "npm ": "downloads packages, and needs Node.js",
+    "npm run dev": "runs until it is stopped; tools/test_bi.py builds the same page and opens it",
     "docker ": "needs Docker",
     "kubectl ": "needs a Kubernetes cluster",
     "sudo ": "changes this machine: its users and services",
@@ -55,6 +54,9 @@ RUN_BY = {
     "::test_without_a_key_dev_serves_the_demo_executes_runs_and_stops_all_its_services",
     "duckdb ": "tools/test_bi.py::test_the_commands_for_duckdb_write_a_file_of_views_with_comments",
     "uvx --from 'dbt-core": "tools/test_bi.py::test_dbt_runs_every_test_of_its_sources_and_none_fails",
+    "cd bi/evidence": "tools/test_bi.py::test_evidence_builds_its_page_and_a_browser_shows_its_figures",
+    "npm install": "tools/test_bi.py::test_evidence_builds_its_page_and_a_browser_shows_its_figures",
+    "npm run sources": "tools/test_bi.py::test_evidence_builds_its_page_and_a_browser_shows_its_figures",
     "python -m tools.worked_examples": "tools/test_worked_examples.py"
     "::test_the_command_prints_the_examples_with_the_numbers_of_a_warehouse",
     "python -m topo_pipeline.orchestration.instance": "test_deploy.py"
