@@ -37,14 +37,22 @@ WITH {{ horizon() }}, {{ windows({'later': '$reply_window_days'}) }}, periods AS
     ORDER BY day DESC
     LIMIT $silent_business_days
 ), sends AS (
-    SELECT sequence_template_id, day, day - lag(day) OVER (PARTITION BY sequence_template_id ORDER BY day) AS pause
-    FROM engagement.sequence_daily JOIN horizon ON day <= last_known_day
+    -- `unknown`: the unknown days up to the day, so that pauses with an unknown day in them can be left out.
+    SELECT sequence_template_id, day, day - lag(day) OVER of AS pause, unknown = lag(unknown) OVER of AS is_known
+    FROM engagement.sequence_daily
+    JOIN (
+        SELECT calendar.day, count(unknown_days.day) OVER (ORDER BY calendar.day) AS unknown
+        FROM calendar LEFT JOIN unknown_days USING (day)
+    ) USING (day)
+    JOIN horizon ON day <= last_known_day
     WHERE total_sent + total_invitations > 0
+    WINDOW of AS (PARTITION BY sequence_template_id ORDER BY day)
 ), silence AS (
     SELECT
         sequence_template_id,
         max(day) AS last_sent_day,
-        last_known_day + 1 - (quantile_disc(pause, 0.9) FILTER (day > last_known_day - 56))::INTEGER AS usually_since
+        last_known_day + 1
+            - (quantile_disc(pause, 0.9) FILTER (is_known AND day > last_known_day - 56))::INTEGER AS usually_since
     FROM sends CROSS JOIN horizon
     GROUP BY sequence_template_id, last_known_day
 ), span_quarters AS (
@@ -286,6 +294,6 @@ COMMENT ON COLUMN engagement.sequence_summary.median_hours_to_reply IS 'Among re
 COMMENT ON COLUMN engagement.sequence_summary.reply_rate_shrunken IS 'reply_rate as if reply_rate_contacts_added average contacts were added to it, which moves the rates of small sequences towards the mean of all sequences. Example: 6 replies of 50 contacts (12%) and 100 added contacts at 6% give 12 of 150 (8%). NULL when reply_rate is NULL or sequence_template_id is NULL.';
 COMMENT ON COLUMN engagement.sequence_summary.reply_rate_contacts_added IS 'Number of average contacts that reply_rate_shrunken adds. It is larger when the rates of the sequences of the period differ by little more than chance. 30 when fewer than three sequences have a rate, or when none or all of their contacts replied.';
 COMMENT ON COLUMN engagement.sequence_summary.reply_rank IS 'Rank of the sequence within the period by reply_rate_shrunken, from 1 (highest). NULL when reply_rate_evidence is none or too_small, sequence_template_id is NULL, or the sequence is known not to be ACTIVE.';
-COMMENT ON COLUMN engagement.sequence_summary.is_silent IS 'In period lifetime: TRUE when the sequence has active runs that are not paused but sent no message or invitation on the last $silent_business_days business days (Monday to Friday, rule silent_business_days), nor for as many days as it usually takes from one day with a send to the next (9 of 10 such pauses that ended in the last 56 days were no longer). Counted up to the last known day. NULL instead of TRUE when one of these days is unknown. FALSE when sequence_template_id is NULL or the sequence is known not to be ACTIVE. NULL in other periods.';
+COMMENT ON COLUMN engagement.sequence_summary.is_silent IS 'In period lifetime: TRUE when the sequence has active runs that are not paused but sent no message or invitation from the first of the last $silent_business_days business days (Monday to Friday, rule silent_business_days) to the last known day, nor for as many days as it usually takes from one day with a send to the next (9 of 10 such pauses that ended in the last 56 days were no longer; those with an unknown day in them do not count). NULL instead of TRUE when one of these days is unknown. FALSE when sequence_template_id is NULL or the sequence is known not to be ACTIVE. NULL in other periods.';
 COMMENT ON COLUMN engagement.sequence_summary.as_of IS 'End of the last known day (UTC). The rates count only windows that had closed by then.';
 COMMENT ON COLUMN engagement.sequence_summary.days_unknown IS 'Unknown days from period_start to period_end: they have not landed, were last read before they were over, or were not proved complete. The counts may be too low.';

@@ -4,6 +4,7 @@ Each day is read completely before it is written, and a day that can't be read i
 `topo_api.windows`, replacing a day in `warehouse.landing`.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Container, Generator, Sequence
 from dataclasses import dataclass, field, replace
@@ -285,7 +286,11 @@ class _DayStore(Store):
     async def flush(self) -> None:
         """Add the waiting activities to the buffer."""
         frame, self.waiting = activity_frame(self.waiting), []
-        await anyio.to_thread.run_sync(self.buffer.add, frame)
+        adding = asyncio.ensure_future(anyio.to_thread.run_sync(self.buffer.add, frame))
+        try:
+            await asyncio.shield(adding)
+        finally:  # if cancelled, the thread still adds, and the buffer is for another day next
+            await asyncio.wait([adding])
 
 
 def _earlier_now(now: datetime, response: ResponseInfo | None) -> datetime:

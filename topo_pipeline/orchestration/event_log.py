@@ -10,6 +10,9 @@ from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from sqlalchemy import Connection, Engine, create_engine
 
+MOST_OPEN = 8
+"""Databases that stay open, one for each run and one for all. Each takes three of the files that a process may open."""
+
 
 class EventLog(SqliteEventLogStorage):
     """Keeps the databases open. Dagster's class opens two for each event and compiles each statement again."""
@@ -36,11 +39,14 @@ class EventLog(SqliteEventLogStorage):
     @contextmanager
     def _connection(self, shard: str, first: AbstractContextManager[Connection]) -> Iterator[Connection]:
         with self._one_at_a_time:
-            if shard not in self._engines:
+            if not (engine := self._engines.pop(shard, None)):
                 with first:  # creates the database
                     timeout = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}
-                    self._engines[shard] = create_engine(self.conn_string_for_shard(shard), connect_args=timeout)
-            with self._engines[shard].begin() as connection:
+                    engine = create_engine(self.conn_string_for_shard(shard), connect_args=timeout)
+            self._engines[shard] = engine  # the last one is the latest
+            if len(self._engines) > MOST_OPEN:
+                self._engines.pop(next(iter(self._engines))).dispose()
+            with engine.begin() as connection:
                 yield connection
 
     def has_table(self, table_name: str) -> bool:

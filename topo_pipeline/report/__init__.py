@@ -1,1 +1,1 @@
-"""The engagement report, and the charts and previews of the tables. Nothing here knows HTTP or Dagster."""
+"""The engagement report, and the previews of the tables. Nothing here knows HTTP or Dagster."""

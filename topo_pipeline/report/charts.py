@@ -22,13 +22,12 @@ DAILY = {"sent": "Messages sent", "replies": "Replies", "meetings": "Meetings bo
 MANY_DAYS, MANY_WEEKS = 120, 26  # above these, marks are finer
 
 
-def daily_activity(days: Sequence[Row], palette: Palette = LIGHT, *, width: int = 720) -> Chart:
+def daily_activity(days: Sequence[Row], palette: Palette = LIGHT) -> Chart:
     """Draw the messages, replies and meetings of each day in three plots, each with its own scale.
 
     Args:
         days: day, sent, replies, meetings, is_landed. The counts of a day that no table has are None.
         palette: The colours.
-        width: The width of the plots without their axes, in pixels.
     """
     views = []
     for measure, title in DAILY.items():
@@ -39,7 +38,7 @@ def daily_activity(days: Sequence[Row], palette: Palette = LIGHT, *, width: int 
         if not any(day[measure] for day in days):
             bars["encoding"]["y"]["scale"] = {"domain": [0, 1]}
         layer = [bars] if all(day["sent"] is not None for day in days) else [missing, bars]
-        views.append({"layer": layer, "height": 84, "width": width, "title": title})
+        views.append({"layer": layer, "height": 84, "width": 720, "title": title})
     return _styled({"vconcat": views, "spacing": 14, "resolve": {"scale": {"x": "shared"}}}, days, palette)
 
 

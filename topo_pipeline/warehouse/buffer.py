@@ -182,9 +182,10 @@ class Buffer:
 
     def clear(self) -> None:
         """Discard all added activities."""
-        if self._received:
-            self._received = 0
-            self._connection.execute("CREATE OR REPLACE TEMP TABLE received AS FROM no_rows")
+        with self._use():
+            if self._received:
+                self._received = 0
+                self._connection.execute("CREATE OR REPLACE TEMP TABLE received AS FROM no_rows")
 
     def _insert(self, activities: "pd.DataFrame") -> None:
         longest = max([1, *map(len, activities["payload"])])

@@ -113,6 +113,13 @@ def test_a_sequence_that_sends_on_mondays_is_silent_once_it_misses_one(
     assert silent(workspace, {"Mondays": [sent(march(9))]}, *days(last)) == {"Mondays": is_silent}
 
 
+def test_a_pause_with_an_unknown_day_in_it_is_not_usual(workspace: Workspace) -> None:
+    """Sent on Mondays, of which the 16th is missing: the pause of 14 days is none. The 30th is missed."""
+    landed = [day for day in days(30) if day != march(16).date()]
+    found = silent(workspace, {"Mondays": [sent(march(9)), sent(march(23))]}, *landed)
+    assert found == {"Mondays": True}
+
+
 def test_one_long_pause_among_many_is_not_usual(workspace: Workspace) -> None:
     """Nine pauses of one to three days and one of eleven, then three business days without a message."""
     messages = [sent(march(day)) for day in (3, 4, 5, 6, 17, 18, 19, 20, 23, 24)]

@@ -1,5 +1,6 @@
 """Loading days over real HTTP: refused, unanswered and unreadable days don't stop the others."""
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -7,10 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 from urllib.parse import parse_qs
 from uuid import UUID
 
+import pandas as pd
 import pytest
 
 from topo_pipeline.days import Day, Window
@@ -23,9 +26,11 @@ from topo_pipeline.topo_api.client import Retries, TopoClient
 from topo_pipeline.topo_api.errors import RequestRefused
 from topo_pipeline.topo_api.windows import MARGIN
 from topo_pipeline.topo_api.wire import SequenceTemplate
+from topo_pipeline.warehouse.buffer import Buffer
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.landing import Load
+from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.topo_api.helpers import Answer, PagedApi, Request, instants, item_of
 from topo_pipeline_tests.topo_api.test_channels import Filtering, Sent, sent
 
@@ -198,6 +203,32 @@ def test_an_outage_during_a_day_affects_only_that_day(
     outcomes = load(DownOnce(), tmp_path, [day(1), day(2)])
     assert landed(outcomes) == [False, True]
     assert [outcome.rows for outcome in outcomes if isinstance(outcome, Load)] == [5400]
+
+
+def test_a_reading_that_is_cancelled_ends_once_its_activities_are_in_the_buffer() -> None:
+    """Otherwise they could arrive after the buffer was given to another day."""
+    begun, may_end, added = Event(), Event(), []
+
+    class SlowBuffer(Buffer):
+        def add(self, activities: pd.DataFrame) -> None:
+            begun.set()
+            may_end.wait(PATIENCE)
+            added.append(activities)
+
+    async def cancelled(buffer: Buffer) -> tuple[bool, int]:
+        store = loading._DayStore(buffer, day(1).window)  # noqa: SLF001
+        adding = asyncio.create_task(store.flush())
+        await asyncio.to_thread(begun.wait, PATIENCE)
+        adding.cancel()
+        for _ in range(10):  # turns of the loop, in which the task could end
+            await asyncio.sleep(0)
+        ended_early = adding.done()
+        may_end.set()
+        await asyncio.wait([adding])
+        return ended_early, len(added)
+
+    with SlowBuffer() as buffer:
+        assert asyncio.run(cancelled(buffer)) == (False, 1)
 
 
 @pytest.mark.parametrize("buffered_at_once", [1000, loading.BUFFERED_AT_ONCE])

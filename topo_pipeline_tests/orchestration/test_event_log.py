@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from topo_pipeline.orchestration.event_log import EventLog
+from topo_pipeline.orchestration.event_log import MOST_OPEN, EventLog
 from topo_pipeline.orchestration.instance import opened
 
 DAGSTERS = """
@@ -43,6 +43,15 @@ def test_each_database_is_opened_once(instance: dg.DagsterInstance, run_id: str 
             return connection.connection.dbapi_connection
 
     assert handle() is handle()
+
+
+def test_few_databases_stay_open_however_many_runs_are_read(instance: dg.DagsterInstance) -> None:
+    for number in range(3 * MOST_OPEN):
+        instance.report_engine_event("event", job_name="job", run_id=f"run-{number}")
+    own = Path("/proc/self/fd")
+    opened = {str(file.readlink()) for file in own.iterdir() if file.is_symlink()}
+    assert 0 < len([name for name in opened if name.endswith(".db")]) <= MOST_OPEN + 2  # of runs, and of schedules
+    assert [entry.message for entry in instance.all_logs("run-0")] == ["event"]
 
 
 def test_another_process_with_dagsters_class_writes_the_same_events_at_the_same_time(

@@ -162,7 +162,8 @@ def _is_silent(world: World, sequence: str | None, daily: list[Row], runs: list[
         lately.append(lately[-1] - ONE_DAY)
     sends = sorted(row["day"] for row in daily if row["total_sent"] + row["total_invitations"])
     sends = [day for day in sends if day <= world.last_known]
-    pauses = [later - day for day, later in pairwise(sends) if world.last_known - later < 56 * ONE_DAY]
+    recent = [pair for pair in pairwise(sends) if world.last_known - pair[1] < 56 * ONE_DAY]
+    pauses = [later - day for day, later in recent if all(map(world.is_known, days(day, later)))]
     usual = [pause for pause in pauses if 10 * sum(other <= pause for other in pauses) >= 9 * len(pauses)]
     while len(lately) * ONE_DAY < min(usual, default=ONE_DAY):
         lately.append(lately[-1] - ONE_DAY)
