@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 from topo_pipeline.cli import app
-from topo_pipeline_tests.command_line import answer, assert_one_sentence, run, topo_pipeline
+from topo_pipeline_tests.command_line import COMMAND, answer, assert_one_sentence, run, topo_pipeline
 
 
 def test_the_help_of_every_command_has_valid_examples() -> None:
@@ -54,6 +54,13 @@ def test_each_shell_completes_commands(tmp_path: Path, shell: str) -> None:
     assert "backfill" in completed
     assert "backup" in completed
     assert "doctor" not in completed
+
+
+def test_bash_completes_commands_after_the_installation_of_completion(tmp_path: Path) -> None:
+    installed = run(tmp_path, "/bin/bash", "-c", f"{COMMAND} --install-completion; exit $?", HOME=str(tmp_path))
+    assert installed.returncode == 0, installed.stderr
+    ask = "source .bashrc; complete -p topo-pipeline"
+    assert run(tmp_path, "/bin/bash", "-c", ask, HOME=str(tmp_path)).stdout.startswith("complete ")
 
 
 def test_help_imports_neither_dagster_nor_duckdb() -> None:

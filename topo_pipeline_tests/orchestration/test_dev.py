@@ -31,6 +31,7 @@ from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline_tests.command_line import answer, assert_one_sentence
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.orchestration.test_killed_runs import PausedSandbox
+from topo_pipeline_tests.pages import shell_lines_of
 from topo_pipeline_tests.services.processes import free_ports
 from topo_pipeline_tests.test_definitions import BIN
 
@@ -47,14 +48,14 @@ def until(holds: Callable[[], T]) -> T:
 
 
 @contextmanager
-def dev_in(folder: Path, **environment: str) -> Iterator[tuple[str, Path]]:
-    """Run `topo-pipeline dev` in `folder`; yield the UI's GraphQL address and the log.
+def dev_in(folder: Path, command: str = "topo-pipeline dev", **environment: str) -> Iterator[tuple[str, Path]]:
+    """Run `topo-pipeline dev` or another command in `folder`; yield the UI's GraphQL address and the log.
 
     Afterwards, check that all its processes have ended. If the test failed, add the end of the log to the error.
     """
     port = free_ports(1)[0]
     log = folder / "log"
-    with started(folder, port, **environment) as process:
+    with started(folder, port, command, **environment) as process:
         try:
             yield f"http://127.0.0.1:{port}/graphql", log
         except BaseException as error:
@@ -69,11 +70,14 @@ def dev_in(folder: Path, **environment: str) -> Iterator[tuple[str, Path]]:
 
 
 @contextmanager
-def started(folder: Path, port: int, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Start `topo-pipeline dev` in its own session. It is stopped if the tests are killed."""
+def started(
+    folder: Path, port: int, command: str = "topo-pipeline dev", **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start the command in its own session. It is stopped if the tests are killed."""
+    program, *arguments = command.split()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("TOPO_", "DAGSTER_"))}
     with (folder / "log").open("wb") as output, subprocess.Popen(  # noqa: S603
-        ["setpriv", "--pdeathsig=TERM", BIN / "topo-pipeline", "dev", "--port", str(port)],  # noqa: S607
+        ["setpriv", "--pdeathsig=TERM", BIN / program, *arguments, "--port", str(port)],  # noqa: S607
         cwd=folder, env={**inherited, **environment}, stdout=output, stderr=output, start_new_session=True,
     ) as process:  # fmt: skip
         yield process
@@ -171,6 +175,14 @@ def test_without_a_key_dev_serves_the_demo_executes_runs_and_stops_all_its_servi
     exiting = r"Exception ignored in: <module 'threading'[\s\S]*?KeyboardInterrupt"
     serving = r"Exception in thread \S+ \(_serve\):\nTraceback.*\n(?: .*\n)*"
     assert "Traceback" not in re.sub(f"{exiting}|{serving}", "", output)
+
+
+@pytest.mark.full  # smaller: test_organizations.py loads such a file
+def test_dagster_dev_serves_the_workspace_file_of_init(tmp_path: Path) -> None:
+    assert answer(tmp_path, "init").returncode == 0
+    [command] = [line for line in shell_lines_of("docs/scale.md") if line.startswith("dagster dev")]
+    with dev_in(tmp_path, command, TOPO_API_KEY=os.environ["TOPO_API_KEY"]) as (graphql, _):
+        until(lambda: loaded(graphql))
 
 
 def services_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:

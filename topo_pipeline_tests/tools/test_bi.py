@@ -6,21 +6,22 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import astuple
 from datetime import UTC, datetime, time
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import httpx
 import nbformat
 import pytest
+import stamina
 import yaml
 from nbclient import NotebookClient
 from playwright.sync_api import sync_playwright
@@ -34,10 +35,12 @@ from topo_pipeline.warehouse.catalogue import columns_of
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.pages import shell_lines_of
 from topo_pipeline_tests.report.test_browser import CHROMIUM, FLAGS, MILLISECONDS
+from topo_pipeline_tests.services.processes import free_ports
 
 if TYPE_CHECKING:
     from topo_pipeline_tests.services.postgres import Database
 
+BIN = Path(sys.executable).parent
 DAYS = 49  # so that some weeks are mature
 EXPORT = "data/demo/report/parquet/latest"
 UNREACHABLE = 2  # exit code of uvx if it can't reach the package index
@@ -74,18 +77,42 @@ def columns_in(manifest: dict[str, Any]) -> dict[str, list[tuple[str, str, str]]
     }
 
 
+def in_bash(commands: str) -> dict[str, Any]:
+    """Return what runs commands of docs/bi.md, with the programs of the tests' environment."""
+    return {
+        "args": ["/bin/bash", "-e", "-c", commands.replace(".venv/bin", shlex.quote(str(BIN)))],
+        "env": {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"},
+        "text": True,
+    }
+
+
 def documented(commands: str, checkout: Path) -> "subprocess.CompletedProcess[str]":
-    """Run commands of docs/bi.md in the checkout, with the programs of the tests' environment."""
-    bin_folder = Path(sys.executable).parent
-    return subprocess.run(  # noqa: S603
-        ["/bin/bash", "-e", "-c", commands.replace(".venv/bin", shlex.quote(str(bin_folder)))],
-        cwd=checkout,
-        env={**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    """Run commands of docs/bi.md in the checkout."""
+    return subprocess.run(**in_bash(commands), cwd=checkout, capture_output=True, timeout=PATIENCE, check=False)
+
+
+@contextmanager
+def serving(commands: str, checkout: Path, path: str = "/") -> Iterator[str]:
+    """Run commands of docs/bi.md of which the last one serves until it is stopped; yield its address.
+
+    A port is added to that command, because the usual one may be in use.
+    """
+    [port] = free_ports(1)
+    address, log = f"http://127.0.0.1:{port}", checkout / "served.log"
+    with log.open("w+", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            **in_bash(f"{commands} --port {port}"), cwd=checkout, stdin=subprocess.DEVNULL, stdout=output,
+            stderr=output, start_new_session=True,
+        )  # fmt: skip
+        try:
+            for attempt in stamina.retry_context(on=httpx.HTTPError, attempts=None, timeout=PATIENCE, wait_max=1):
+                with attempt:
+                    assert process.poll() is None, log.read_text(encoding="utf-8")
+                    httpx.get(address + path, timeout=PATIENCE).raise_for_status()
+            yield address
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(PATIENCE)
 
 
 def sql_in(path: Path) -> dict[str, str]:
@@ -141,16 +168,21 @@ def test_the_dbt_sources_are_the_exported_tables_and_their_tests_hold(
 
 @pytest.mark.full  # smaller: the test above
 def test_dbt_runs_every_test_of_its_sources_and_none_fails(checkout: Path) -> None:
-    [command] = [line for line in shell_lines_of("docs/bi.md") if " dbt test " in line]
-    download, _, _ = command.partition(" dbt test ")
-    downloaded = documented(f"{download} dbt --version", checkout)
-    if downloaded.returncode == UNREACHABLE:
-        pytest.skip(f"dbt could not be downloaded: {downloaded.stderr}")
-    assert downloaded.returncode == 0, downloaded.stderr
-    done = documented(command, checkout)
+    done = documented(downloaded("dbt test", checkout), checkout)
     number = sum(len(dbt_tests(table)) for table in dbt_tables().values())
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert f"PASS={number} WARN=0 ERROR=0 SKIP=0" in done.stdout
+
+
+def downloaded(words: str, checkout: Path) -> str:
+    """Return the command of docs/bi.md with these words after `uvx` has downloaded what it needs, or skip the test."""
+    [command] = [line for line in shell_lines_of("docs/bi.md") if f" {words} " in line]
+    download, _, _ = command.partition(f" {words} ")
+    done = documented(f"{download} {words.split(maxsplit=1)[0]} --version", checkout)
+    if done.returncode == UNREACHABLE:
+        pytest.skip(f"{words} could not be downloaded: {done.stderr}")
+    assert done.returncode == 0, done.stderr
+    return command
 
 
 def dbt_tables() -> dict[str, Any]:
@@ -206,6 +238,15 @@ def test_the_notebook_runs_and_shows_tables_and_charts(checkout: Path, monkeypat
     assert expected == [(pytest.approx(float(rate), abs=1e-6),)]
 
 
+@pytest.mark.full  # smaller: the test above
+def test_jupyterlab_opens_the_notebook(checkout: Path) -> None:
+    command = downloaded("jupyter-lab", checkout)
+    options = "--allow-root --no-browser --IdentityProvider.token=''"
+    with serving(f"{command} {options}", checkout, "/api/contents/engagement.ipynb") as address:
+        found = httpx.get(f"{address}/api/contents/engagement.ipynb", timeout=PATIENCE).json()
+    assert found["content"]["cells"]
+
+
 def test_the_queries_of_the_evidence_page_have_the_columns_that_it_shows(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
@@ -230,7 +271,7 @@ def test_the_queries_of_the_evidence_page_have_the_columns_that_it_shows(
 
 @pytest.mark.full  # smaller: the test above
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}")
-def test_evidence_builds_its_page_and_a_browser_shows_its_figures(checkout: Path) -> None:
+def test_evidence_serves_its_page_and_a_browser_shows_its_figures(checkout: Path) -> None:
     evidence = checkout / "bi" / "evidence"
     package = json.loads((evidence / "package.json").read_text(encoding="utf-8"))
     # Newer versions download DuckDB's Parquet extension, and tests need no network but the package index.
@@ -242,22 +283,21 @@ def test_evidence_builds_its_page_and_a_browser_shows_its_figures(checkout: Path
         lines = file.read_text(encoding="utf-8").splitlines(keepends=True)  # it has neither of these settings yet
         kept = (line for line in lines if not re.search(r"SET (ieee_floating_point_ops|old_implicit_casting) ", line))
         file.write_text("".join(kept), encoding="utf-8")
-    [*commands, _] = [line for line in shell_lines_of("docs/bi.md") if line.startswith("npm run")]
-    done = documented("; ".join(["cd bi/evidence", *commands, "npm run build"]), checkout)
+    [sources, dev] = [line for line in shell_lines_of("docs/bi.md") if line.startswith("npm run")]
+    done = documented(f"cd bi/evidence; {sources}", checkout)
     assert done.returncode == 0, done.stdout + done.stderr
-
-    handler = partial(SimpleHTTPRequestHandler, directory=str(evidence / "build"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, sync_playwright() as playwright:
-        Thread(target=server.serve_forever, daemon=True).start()
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=MILLISECONDS)
+    with (
+        serving(f"cd bi/evidence; {dev} --", checkout) as address,
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=MILLISECONDS) as browser,
+    ):
         page = browser.new_page()
         page.set_default_timeout(MILLISECONDS)
-        page.goto(f"http://127.0.0.1:{server.server_port}/")
+        page.goto(f"{address}/")
         rows = page.locator("table:visible tr")
         rows.filter(has_text="Founders UK").wait_for()
         shown = [row.split("\t") for row in rows.all_inner_texts()]
         page.locator("canvas").nth(1).wait_for()
-        server.shutdown()
     with duckdb.connect() as connection:
         expected = connection.execute(
             "SELECT sequence_name, unique_touched::VARCHAR, eligible::VARCHAR FROM read_parquet(?)"
