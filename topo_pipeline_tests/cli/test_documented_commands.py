@@ -30,33 +30,34 @@ from topo_pipeline_tests.services.processes import free_ports
 
 # The beginnings of commands that no test runs.
 NOT_RUN = {
-    "make install": "downloads packages from an index",
-    ". .venv/bin/activate": "make install writes this file",
-    "pip install": "downloads packages; make release installs the wheel in an empty environment and runs the demo",
-    "uvx ": "downloads packages",
-    "npm run dev": "runs until it is stopped; tools/test_bi.py builds the same page and opens it",
     "docker ": "needs Docker",
-    "kubectl ": "needs a Kubernetes cluster",
     "sudo ": "changes this machine: its users and services",
-    "pg_dump ": "needs a shared lake with this name; maintenance/test_lake_backups.py backs up and restores one",
-    "pg_restore ": "the same",
-    "psql ": "the same",
-    "aws ": "the same",
-    "python -m bench": "takes half an hour",
-    "dagster dev ": "runs until it is stopped; orchestration/test_organizations.py loads the same workspace file",
-    "topo-pipeline --install-completion": "changes the user's shell; cli/test_help.py completes commands",
+    "python -m bench places": "takes minutes; bench/test_table.py runs the rows of the table in a small size",
+    "python -m bench calibration": "takes minutes; engagement/test_calibration.py runs a part of it",
 }
 
 # The beginnings of commands that a test of their own runs, some of them in make test-all only.
 RUN_BY = {
     "make demo": "cli/test_demo.py::test_the_demo_materializes_every_asset",
+    "make install": "tools/test_release.py::test_a_checkout_is_installed_with_the_commands_of_the_readme",
+    ". .venv/bin/activate": "tools/test_release.py::test_a_checkout_is_installed_with_the_commands_of_the_readme",
     "make dev": "orchestration/test_dev.py"
     "::test_without_a_key_dev_serves_the_demo_executes_runs_and_stops_all_its_services",
     "duckdb ": "tools/test_bi.py::test_the_commands_for_duckdb_write_a_file_of_views_with_comments",
     "uvx --from 'dbt-core": "tools/test_bi.py::test_dbt_runs_every_test_of_its_sources_and_none_fails",
-    "cd bi/evidence": "tools/test_bi.py::test_evidence_builds_its_page_and_a_browser_shows_its_figures",
-    "npm install": "tools/test_bi.py::test_evidence_builds_its_page_and_a_browser_shows_its_figures",
-    "npm run sources": "tools/test_bi.py::test_evidence_builds_its_page_and_a_browser_shows_its_figures",
+    "uvx --from jupyterlab": "tools/test_bi.py::test_jupyterlab_opens_the_notebook",
+    "cd bi/evidence": "tools/test_bi.py::test_evidence_serves_its_page_and_a_browser_shows_its_figures",
+    "npm install": "tools/test_bi.py::test_evidence_serves_its_page_and_a_browser_shows_its_figures",
+    "npm run ": "tools/test_bi.py::test_evidence_serves_its_page_and_a_browser_shows_its_figures",
+    "uvx --from './dist": "tools/test_release.py::test_a_wheel_works_in_an_empty_folder",
+    "pip install": "tools/test_release.py::test_a_wheel_works_in_an_empty_folder",
+    "pg_dump ": "maintenance/test_lake_backups_by_hand.py::test_a_lake_copied_and_restored_by_hand_is_what_it_was",
+    "pg_restore ": "maintenance/test_lake_backups_by_hand.py::test_a_lake_copied_and_restored_by_hand_is_what_it_was",
+    "psql ": "maintenance/test_lake_backups_by_hand.py::test_a_lake_copied_and_restored_by_hand_is_what_it_was",
+    "aws ": "maintenance/test_lake_backups_by_hand.py::test_a_lake_copied_and_restored_by_hand_is_what_it_was",
+    "dagster dev ": "orchestration/test_dev.py::test_dagster_dev_serves_the_workspace_file_of_init",
+    "topo-pipeline --install-completion": "cli/test_help.py"
+    "::test_bash_completes_commands_after_the_installation_of_completion",
     "python -m tools.worked_examples": "tools/test_worked_examples.py"
     "::test_the_command_prints_the_examples_with_the_numbers_of_a_warehouse",
     "python -m topo_pipeline.orchestration.instance": "test_deploy.py"
@@ -84,6 +85,10 @@ HERE = {
     "/backups/": "backups/",
     "/srv/": "srv/",
 }
+# What runs the rest of a command in a container.
+IN_CONTAINER = re.compile(
+    r"^(docker compose .* (exec|run --rm) \w+|docker (exec topo|run --rm .* topo_pipeline)|kubectl exec \S+ --) "
+)
 
 
 def words_of(line: str) -> list[str]:
@@ -98,7 +103,7 @@ def commands() -> dict[str, list[str]]:
     for name in names:
         # test_first_hour.py runs those of its code blocks, in an empty folder.
         done = list(commands_of(name)) if name == "docs/first-hour.md" else []
-        for line in shell_lines_of(name):
+        for line in (IN_CONTAINER.sub("", line) for line in shell_lines_of(name)):
             if shlex.split(line, comments=True)[1:] not in done:
                 pages.setdefault(tuple(words_of(line)), (name, line))
     return {name: [line for page, line in pages.values() if page == name] for name in names}
@@ -170,7 +175,7 @@ def test_every_command_works(page: str, folder: Path, monkeypatch: pytest.Monkey
 
 def our_command(folder: Path, words: list[str]) -> CompletedProcess[str]:
     days = [date.fromisoformat(word) for word in words if re.fullmatch(r"\d{4}-\d\d-\d\d", word)]
-    estimate = ["--dry-run"] if words[0] == "backfill" and max(days) - min(days) >= LONG else []
+    estimate = ["--dry-run"] if words[0] == "backfill" and (not days or max(days) - min(days) >= LONG) else []
     unset = dict.fromkeys(("TOPO_API_KEY", "TOPO_API_URL", "TOPO_REPORT_DIR"))  # so that .env sets them
     return answer(folder, *words, *estimate, tables=(), **unset)
 

@@ -1,7 +1,8 @@
-"""The wheel works without a checkout, with README's commands. `make release` checks more of it."""
+"""The commands of README that install: from a checkout, and from a wheel, of which `make release` checks more."""
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import venv
@@ -17,8 +18,28 @@ from topo_pipeline_tests.tools.test_bi import UNREACHABLE
 BIN = Path(sys.executable).parent
 
 
+def shell(folder: Path, command: str, *programs: Path) -> "subprocess.CompletedProcess[str]":
+    """Run commands with these folders of programs first, and without a setting of the tests."""
+    unset = dict.fromkeys((*(name for name in os.environ if name.startswith(("TOPO_", "DAGSTER_"))), "TOPO_WAREHOUSE"))
+    path = ":".join([*map(str, programs), os.environ["PATH"]])
+    done = run(folder, "/bin/bash", "-e", "-c", command, **{**unset, "PATH": path})
+    assert done.returncode == 0, (command, done.stdout, done.stderr)
+    return done
+
+
 @pytest.mark.full
-def test_a_wheel_shows_the_demo_and_sets_up_a_workspace_in_an_empty_folder(tmp_path: Path) -> None:
+def test_a_checkout_is_installed_with_the_commands_of_the_readme(tmp_path: Path) -> None:
+    lines = [*shell_lines_of("README.md")]
+    install, activate, init = lines[lines.index("make install") :][:3]
+    checkout = tmp_path / "checkout"
+    aside = shutil.ignore_patterns(".*", "__pycache__", "data", "dist", "node_modules", "site")
+    shutil.copytree(CHECKOUT, checkout, ignore=aside)
+    shell(checkout, f"{install}\n{activate}\n{init}\ntopo-pipeline --version")
+    assert (checkout / ".env").exists()
+
+
+@pytest.mark.full
+def test_a_wheel_works_in_an_empty_folder(tmp_path: Path) -> None:
     [build] = [words for words in text_of("README.md").split("`") if "uv build" in words]
     [demo, install, init] = [line for line in shell_lines_of("README.md") if ".whl" in line or "init /srv" in line]
     empty = tmp_path / "empty"
@@ -29,15 +50,8 @@ def test_a_wheel_shows_the_demo_and_sets_up_a_workspace_in_an_empty_folder(tmp_p
         pytest.skip(f"the build requirements could not be downloaded: {built.stderr}")
     assert built.returncode == 0, built.stderr
 
-    ours = dict.fromkeys(name for name in os.environ if name.startswith(("TOPO_", "DAGSTER_")))
-    path = f"{empty / 'venv' / 'bin'}:{BIN}:{os.environ['PATH']}"
-
-    def shell(command: str) -> "subprocess.CompletedProcess[str]":
-        done = run(empty, "/bin/bash", "-c", command, **{**ours, "TOPO_WAREHOUSE": None, "PATH": path})
-        assert done.returncode == 0, (command, done.stdout, done.stderr)
-        return done
-
-    assert "Founders UK" in shell(demo).stdout
-    shell(install)
-    shell(init.replace("/srv/topo", "srv"))
+    programs = (empty / "venv" / "bin", BIN)
+    assert "Founders UK" in shell(empty, demo, *programs).stdout
+    shell(empty, install, *programs)
+    shell(empty, init.replace("/srv/topo", "srv"), *programs)
     assert (empty / "srv" / "workspace.yaml").exists()
