@@ -154,20 +154,13 @@ class TopoClient:
 
     async def read_all(self, model: type[_I]) -> list[_I] | None:
         """Return the items of a list that can be read. Log a warning if any are missing."""
-
-        async def ask(page: int) -> wire.ListPage[_I]:
-            return await self._page(model, page, wire.MAX_PAGE_SIZE, self._briefly)
-
-        listing = await self._optional(f"the names of {model.plural}", read_list(ask, lambda item: item.id))
+        reading = read_list(lambda page: self._page(model, page, wire.MAX_PAGE_SIZE, self._briefly))
+        listing = await self._optional(f"the names of {model.plural}", reading)
         if listing and not listing.is_whole:
             why = f": {listing.stopped_by}" if listing.stopped_by else ""
             read, counted = len(listing.items), listing.total_count
             _LOG.warning("%s %s were read, but Topo counts %s%s", read, model.plural, counted, why)
         return listing.items if listing else None
-
-    async def sequence_templates(self) -> list[wire.SequenceTemplate] | None:
-        """Return the sequence templates. See `read_all`."""
-        return await self.read_all(wire.SequenceTemplate)
 
     async def me(self) -> wire.Me | None:
         """Return the owner of the key, if Topo says."""
@@ -295,8 +288,7 @@ class TopoClient:
             sentence = f"The API key lacks {scope}. Grant it in Topo. Topo said: {described}"
         else:
             sentence = f"Topo refused the request for {path}: {described}"
-        kind, request_id = self._shown(response.problem.type), self._request_id(response)
-        return RequestRefused(sentence, status=status, type=kind, request_id=request_id)
+        return RequestRefused(sentence, status=status, request_id=self._request_id(response))
 
     def _target(self, response: "_Response") -> str:
         location = response.headers.get("location", "")

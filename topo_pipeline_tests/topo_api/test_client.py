@@ -112,8 +112,8 @@ def test_a_permanent_error_is_not_retried_and_says_why(status: int, type_: str, 
     body = problem_of(status, type_, "nope", data={"field": "size"})
     error, app = refused(Answer(body, status))
     assert isinstance(error, RequestRefused)
-    assert (error.status, error.type, error.request_id) == (status, type_, "req_7")
-    assert all(part in str(error) for part in [*expected, "request id req_7"])
+    assert error.status == status
+    assert all(part in str(error) for part in [*expected, type_, "request id req_7"])
     assert len(app.requests) == 1
 
 
