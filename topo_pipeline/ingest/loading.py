@@ -13,7 +13,6 @@ from functools import partial
 from typing import Literal
 
 import anyio.to_thread
-from anyio.from_thread import BlockingPortal
 
 from topo_pipeline.common.retries import retry_subject
 from topo_pipeline.days import CLOSING_TIME, Clock, Day, Window
@@ -108,7 +107,11 @@ def load_days(
     if not days:
         return
     with connected(connect) as (client, portal):
-        outage = _begin_or_outage(client, portal, warehouse, timezone, clock())
+        outage = Outage()
+        try:
+            begin(client, portal, warehouse, timezone, clock())
+        except TopoError as error:
+            outage.errors += [error] * OUTAGE_ERRORS  # it affects every day
         may_check = not client.is_loopback if checks_contract is None else checks_contract
         reader = _Reader(client, clock, completeness, accept_unreadable, label_channels)
         check = partial(check_after_the_first_day, client, portal, warehouse, clock=clock)
@@ -156,7 +159,9 @@ class _Lander:
         """Land a reading, unless it is an error or the day may not be landed."""
         doubt = self.doubted.get(day)
         if _disagrees(reading):
-            self.doubted[day + timedelta(days=1)] = _doubt_after(day)
+            self.doubted[day + timedelta(days=1)] = (
+                f"Topo's time filter and its timestamps disagree on {day}, so rows of this day may be missing"
+            )
         elif isinstance(reading, ReadDay) and doubt:
             reading = replace(reading, proved=False, unproved_because=doubt)
         if doubt and self.completeness == "refuse":
@@ -175,10 +180,6 @@ class _Lander:
         return UnprovedLoad(**vars(load), because=reading.unproved_because) if reading.unproved_because else load
 
 
-def _doubt_after(day: date) -> str:
-    return f"Topo's time filter and its timestamps disagree on {day}, so rows of this day may be missing"
-
-
 def _disagrees(reading: ReadDay | TopoError) -> bool:
     """Return whether Topo's time filter and its timestamps disagree on the day."""
     return reading.times_disagree if isinstance(reading, ReadDay) else isinstance(reading, TimesDisagree)
@@ -194,17 +195,6 @@ def _why_refused(day: date, error: TopoError) -> str:
         command = f"topo-pipeline backfill {day} --accept-unreadable {day}"
         return f"{error}. To land the readable rows as an unproved day: {command}"
     return str(error)
-
-
-def _begin_or_outage(
-    client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, timezone: str, now: datetime
-) -> Outage:
-    """Run `begin` and return its error, if any, as an outage that covers every day."""
-    try:
-        begin(client, portal, warehouse, timezone, now)
-    except TopoError as error:
-        return Outage([error] * OUTAGE_ERRORS)
-    return Outage()
 
 
 @dataclass(frozen=True)
@@ -237,7 +227,9 @@ class _Reader:
         unproved_because: str | None = None
         try:
             reading = await read_window(self.client, window, evidence=self.evidence, store=store)
-            _refuse_unreadable(reading)
+            rows = reading.received + len(reading.unreadable)
+            if too_many_unreadable(len(reading.unreadable), rows):
+                raise UnreadableRows(reading=reading, rows=rows)
         except IncompleteWindow as error:
             is_accepted = isinstance(error, UnreadableRows) and day.day in self.accept_unreadable
             if self.completeness == "refuse" and not is_accepted:
@@ -297,12 +289,6 @@ def _earlier_now(now: datetime, response: ResponseInfo | None) -> datetime:
     """Return now by the earlier of two clocks: this machine's and, if known, Topo's."""
     ahead = (response.clock_ahead if response else None) or 0
     return now - timedelta(seconds=ahead) if ahead > CLOCK_NOISE else now
-
-
-def _refuse_unreadable(reading: Reading) -> None:
-    unreadable, rows = len(reading.unreadable), reading.received + len(reading.unreadable)
-    if too_many_unreadable(unreadable, rows):
-        raise UnreadableRows(reading=reading, rows=rows)
 
 
 async def _labels(client: TopoClient, reading: Reading, buffer: Buffer) -> Labels:
