@@ -24,12 +24,10 @@ from topo_pipeline.topo_api.channels import TYPES_WITHOUT_CHANNEL, Labels, Messa
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import (
     IncompleteWindow,
-    LimitExceeded,
     RequestRefused,
     ResponseInvalid,
     TimesDisagree,
     TopoError,
-    TopoUnavailable,
     UnreadableRows,
 )
 from topo_pipeline.topo_api.reading import Reading, too_many_unreadable
@@ -213,10 +211,9 @@ class _Reader:
         retry_subject.set(str(day.day))
         try:
             return await self._read(day, buffer, self.clock())
-        except IncompleteWindow as error:
-            error.reading.activities.clear()  # a refused day needs them no more
-            return error
-        except (LimitExceeded, RequestRefused, ResponseInvalid, TopoUnavailable) as error:
+        except TopoError as error:
+            if isinstance(error, IncompleteWindow):
+                error.reading.activities.clear()  # a refused day needs them no more
             return error
 
     async def _read(self, day: Day, buffer: Buffer, started_at: datetime) -> ReadDay:

@@ -167,21 +167,21 @@ def render(
     title = f"Engagement report of {organization}" if organization else "Engagement report"
     shown |= {"title": title, "rules": rules, "missing": queries.missing_tables(connection)}
     shown |= {"read_days": pasteable("topo-pipeline backfill --last 4w")}
-    said = message.Message(title, local.date(), url or str(folder / FILE_NAME))
+    where = url or str(folder / FILE_NAME)
     if shown["missing"]:
-        return Page(_html(shown), said.without_sequences([]))
+        return Page(_html(shown), message.text(shown, local.date(), where))
     quality = queries.quality(connection, timezone, last_due_day(now, zone))
     sequences = queries.sequences(connection, rules)
     shown |= {"quality": quality, "facts": data_facts.facts(quality)}
     if not sequences:
-        return Page(_html(shown), said.without_sequences(shown["facts"]), quality["as_of"])
+        return Page(_html(shown), message.text(shown, local.date(), where), quality["as_of"])
     found = findings.find(connection, rules)
     shown |= _shown(connection, quality, sequences, found, rules)
     now_said = facts(connection, shown, found, rules, local.date())
     then_said, unreadable = archive.earlier(folder, local.date())
     shown["since"] = since(connection, now_said, then_said, shown["workspace"].weeks, unreadable)
-    to_do = tuple(shown["to_do"])
-    return Page(_html(shown), said.of(shown), quality["as_of"], len(sequences), now_said, to_do)
+    text, to_do = message.text(shown, local.date(), where), tuple(shown["to_do"])
+    return Page(_html(shown), text, quality["as_of"], len(sequences), now_said, to_do)
 
 
 def _shown(

@@ -17,7 +17,7 @@ from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 from functools import cached_property, partial
 from importlib.metadata import version
-from typing import Any, Self, TypeVar, cast
+from typing import Self, TypeVar, cast
 from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
@@ -55,12 +55,8 @@ class Retries:
     attempt_timeout: float = 120.0
     """Limit for one whole attempt. With the read timeout alone, a slow trickle of bytes would never end."""
 
-    def at_most(self, other: "Retries") -> "Retries":
-        """Return the smaller value of each setting."""
-        return Retries(*map(min, astuple(self), astuple(other)))
 
-
-# For optional requests, so that nothing waits for them longer than half a minute.
+# At most this for optional requests, so that nothing waits for them longer than half a minute.
 _OPTIONAL = Retries(attempts=2, wait_max=2, retry_after_max=5, attempt_timeout=10)
 _NOT_NOW = {408, 425}  # Request Timeout, Too Early
 
@@ -110,7 +106,7 @@ class TopoClient:
         self._key, self._key_variable = _checked_key(api_key, key_variable), key_variable
         self._host = base.netloc.decode("ascii")
         self._retries = retries
-        self._briefly = retries.at_most(_OPTIONAL)
+        self._briefly = Retries(*map(min, astuple(retries), astuple(_OPTIONAL)))
         self._clock = clock
         self._latest: tuple[httpx.Headers, float, datetime] | None = None
         self._limiter = AsyncLimiter(1, 1 / requests_per_second)
@@ -123,7 +119,8 @@ class TopoClient:
             "Connection": "keep-alive",
             "User-Agent": f"topo-pipeline/{version('topo-pipeline')}",
         }
-        self._request = partial(httpx.Request, "GET", headers=headers, extensions=_timeouts(retries.read_timeout))
+        timeouts = httpx.Timeout(connect=10, read=retries.read_timeout, write=10, pool=10)
+        self._request = partial(httpx.Request, "GET", headers=headers, extensions={"timeout": timeouts.as_dict()})
         self._connections = [_Connection(network) for _ in range(concurrency)]
         self._idle = [*self._connections]
         self._free = asyncio.Semaphore(concurrency)
@@ -419,10 +416,6 @@ async def _read(response: httpx.Response) -> bytes:
             raise httpx.DecodingError(str(error)) from None
         return b""  # the status is enough
     return b"".join(parts)
-
-
-def _timeouts(read: float) -> dict[str, Any]:
-    return {"timeout": httpx.Timeout(connect=10, read=read, write=10, pool=10).as_dict()}
 
 
 def _checked_key(key: str, variable: str) -> str:
