@@ -89,6 +89,7 @@ class World:
         imported_at = dice.at(day, IMPORT_HOURS)
         for index in range(number_of_runs):
             of_run = Dice(self.seed, sequence.name, day, index)
+            # Contacts imported together have the same enrolment time.
             yield from timeline(
                 sequence,
                 of_run,
