@@ -65,11 +65,7 @@ def _sentence(results: Sequence[ContractResult]) -> str:
 
 
 def check_after_the_first_day(
-    client: TopoClient,
-    portal: BlockingPortal,
-    warehouse: Warehouse,
-    windows: Sequence[Window],
-    clock: Clock,
+    client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, windows: Sequence[Window], clock: Clock
 ) -> None:
     """Check Topo's API, store the result, and log one line. A failing check does not end the load.
 

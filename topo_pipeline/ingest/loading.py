@@ -13,7 +13,6 @@ from functools import partial
 from typing import Literal
 
 import anyio.to_thread
-from anyio.from_thread import BlockingPortal
 
 from topo_pipeline.common.retries import retry_subject
 from topo_pipeline.days import CLOSING_TIME, Clock, Day, Window
@@ -25,12 +24,10 @@ from topo_pipeline.topo_api.channels import TYPES_WITHOUT_CHANNEL, Labels, Messa
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.topo_api.errors import (
     IncompleteWindow,
-    LimitExceeded,
     RequestRefused,
     ResponseInvalid,
     TimesDisagree,
     TopoError,
-    TopoUnavailable,
     UnreadableRows,
 )
 from topo_pipeline.topo_api.reading import Reading, too_many_unreadable
@@ -108,7 +105,11 @@ def load_days(
     if not days:
         return
     with connected(connect) as (client, portal):
-        outage = _begin_or_outage(client, portal, warehouse, timezone, clock())
+        outage = Outage()
+        try:
+            begin(client, portal, warehouse, timezone, clock())
+        except TopoError as error:
+            outage.errors += [error] * OUTAGE_ERRORS  # it affects every day
         may_check = not client.is_loopback if checks_contract is None else checks_contract
         reader = _Reader(client, clock, completeness, accept_unreadable, label_channels)
         check = partial(check_after_the_first_day, client, portal, warehouse, clock=clock)
@@ -156,7 +157,9 @@ class _Lander:
         """Land a reading, unless it is an error or the day may not be landed."""
         doubt = self.doubted.get(day)
         if _disagrees(reading):
-            self.doubted[day + timedelta(days=1)] = _doubt_after(day)
+            self.doubted[day + timedelta(days=1)] = (
+                f"Topo's time filter and its timestamps disagree on {day}, so rows of this day may be missing"
+            )
         elif isinstance(reading, ReadDay) and doubt:
             reading = replace(reading, proved=False, unproved_because=doubt)
         if doubt and self.completeness == "refuse":
@@ -173,10 +176,6 @@ class _Lander:
         except ShrinkingDay as error:
             return Refusal(day, str(error))
         return UnprovedLoad(**vars(load), because=reading.unproved_because) if reading.unproved_because else load
-
-
-def _doubt_after(day: date) -> str:
-    return f"Topo's time filter and its timestamps disagree on {day}, so rows of this day may be missing"
 
 
 def _disagrees(reading: ReadDay | TopoError) -> bool:
@@ -196,17 +195,6 @@ def _why_refused(day: date, error: TopoError) -> str:
     return str(error)
 
 
-def _begin_or_outage(
-    client: TopoClient, portal: BlockingPortal, warehouse: Warehouse, timezone: str, now: datetime
-) -> Outage:
-    """Run `begin` and return its error, if any, as an outage that covers every day."""
-    try:
-        begin(client, portal, warehouse, timezone, now)
-    except TopoError as error:
-        return Outage([error] * OUTAGE_ERRORS)
-    return Outage()
-
-
 @dataclass(frozen=True)
 class _Reader:
     """Reads days, each up to the time that is readable then."""
@@ -223,10 +211,9 @@ class _Reader:
         retry_subject.set(str(day.day))
         try:
             return await self._read(day, buffer, self.clock())
-        except IncompleteWindow as error:
-            error.reading.activities.clear()  # a refused day needs them no more
-            return error
-        except (LimitExceeded, RequestRefused, ResponseInvalid, TopoUnavailable) as error:
+        except TopoError as error:
+            if isinstance(error, IncompleteWindow):
+                error.reading.activities.clear()  # a refused day needs them no more
             return error
 
     async def _read(self, day: Day, buffer: Buffer, started_at: datetime) -> ReadDay:
@@ -237,7 +224,9 @@ class _Reader:
         unproved_because: str | None = None
         try:
             reading = await read_window(self.client, window, evidence=self.evidence, store=store)
-            _refuse_unreadable(reading)
+            rows = reading.received + len(reading.unreadable)
+            if too_many_unreadable(len(reading.unreadable), rows):
+                raise UnreadableRows(reading=reading, rows=rows)
         except IncompleteWindow as error:
             is_accepted = isinstance(error, UnreadableRows) and day.day in self.accept_unreadable
             if self.completeness == "refuse" and not is_accepted:
@@ -297,12 +286,6 @@ def _earlier_now(now: datetime, response: ResponseInfo | None) -> datetime:
     """Return now by the earlier of two clocks: this machine's and, if known, Topo's."""
     ahead = (response.clock_ahead if response else None) or 0
     return now - timedelta(seconds=ahead) if ahead > CLOCK_NOISE else now
-
-
-def _refuse_unreadable(reading: Reading) -> None:
-    unreadable, rows = len(reading.unreadable), reading.received + len(reading.unreadable)
-    if too_many_unreadable(unreadable, rows):
-        raise UnreadableRows(reading=reading, rows=rows)
 
 
 async def _labels(client: TopoClient, reading: Reading, buffer: Buffer) -> Labels:

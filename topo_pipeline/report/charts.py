@@ -1,19 +1,19 @@
 """The charts of the report, all in one style.
 
-`charts.json` has a Vega-Lite specification of each, in which `$accent` is a colour of the palette. The functions here
-put in the rows and what depends on them. A chart is as wide as the element that contains it ("container").
+`charts.json` has a Vega-Lite specification of each, whose colours are the page's CSS variables: they follow its theme,
+also in print. The functions here put in the rows and what depends on them. A chart is as wide as the element that
+contains it ("container").
 """
 
 import importlib.resources
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
 from functools import cache
 from string import Template
 from typing import Any
 
-from topo_pipeline.report.palette import FONT, LIGHT, Palette
+from topo_pipeline.report.palette import FONT
 from topo_pipeline.warehouse.sql import Row
 
 Chart = dict[str, Any]
@@ -22,16 +22,14 @@ DAILY = {"sent": "Messages sent", "replies": "Replies", "meetings": "Meetings bo
 MANY_DAYS, MANY_WEEKS = 120, 26  # above these, marks are finer
 
 
-def daily_activity(days: Sequence[Row], palette: Palette = LIGHT) -> Chart:
+def daily_activity(days: Sequence[Row]) -> Chart:
     """Draw the messages, replies and meetings of each day in three plots, each with its own scale.
 
-    Args:
-        days: day, sent, replies, meetings, is_landed. The counts of a day that no table has are None.
-        palette: The colours.
+    Columns: day, sent, replies, meetings, is_landed. The counts of a day that no table has are None.
     """
     views = []
     for measure, title in DAILY.items():
-        [missing, bars] = _specification("daily_activity", palette, measure=measure, title=title)["layer"]
+        [missing, bars] = _specification("daily_activity", measure=measure, title=title)["layer"]
         bars["mark"]["binSpacing"] = 0.5 if len(days) <= MANY_DAYS else 0
         if measure == [*DAILY][-1]:  # the plots share its labels
             bars["encoding"]["x"]["axis"] |= {"labels": True, "ticks": True}
@@ -39,27 +37,28 @@ def daily_activity(days: Sequence[Row], palette: Palette = LIGHT) -> Chart:
             bars["encoding"]["y"]["scale"] = {"domain": [0, 1]}
         layer = [bars] if all(day["sent"] is not None for day in days) else [missing, bars]
         views.append({"layer": layer, "height": 84, "width": 720, "title": title})
-    return _styled({"vconcat": views, "spacing": 14, "resolve": {"scale": {"x": "shared"}}}, days, palette)
+    return _styled({"vconcat": views, "spacing": 14, "resolve": {"scale": {"x": "shared"}}}, days)
 
 
-def weekly_reply_rate(weeks: Sequence[Row], palette: Palette = LIGHT) -> Chart:
+def weekly_reply_rate(weeks: Sequence[Row]) -> Chart:
     """Draw the reply rate of each week of first messages or invitations, with its Wilson interval as a band.
 
     A point is hollow if the evidence is too small or days are missing.
     Columns: week_start, num, den, rate, low, high, evidence, is_mature.
     """
-    chart = _chart("weekly_reply_rate", weeks, palette)
-    chart["encoding"]["x"]["axis"]["values"] = _mondays(weeks)
+    chart = _chart("weekly_reply_rate", weeks)
+    mondays = [row["week_start"] for row in weeks]
+    chart["encoding"]["x"]["axis"]["values"] = [{"year": m.year, "month": m.month, "date": m.day} for m in mondays]
     chart["layer"][-1]["mark"]["size"] = 64 if len(weeks) <= MANY_WEEKS else 16
     return chart
 
 
-def send_times(cells: Sequence[Row], palette: Palette = LIGHT) -> Chart:
+def send_times(cells: Sequence[Row]) -> Chart:
     """Draw the messages of each weekday and hour: darker with a higher reply rate, pale without enough for a rate.
 
     Columns: weekday, hour, sends, num, den, rate. The page puts in the cells of the selected sequence.
     """
-    return _chart("send_times", cells, palette)
+    return _chart("send_times", cells)
 
 
 @cache
@@ -70,26 +69,20 @@ def specifications() -> dict[str, Any]:
     return found
 
 
-def _specification(name: str, palette: Palette, **values: str) -> Chart:
-    text = Template(json.dumps(specifications()[name])).safe_substitute(asdict(palette), **values)
+def _specification(name: str, **values: str) -> Chart:
+    text = Template(json.dumps(specifications()[name])).safe_substitute(values)
     found: Chart = json.loads(text)
     return found
 
 
-def _mondays(weeks: Sequence[Row]) -> list[dict[str, int]]:
-    return [{"year": day.year, "month": day.month, "date": day.day} for day in (row["week_start"] for row in weeks)]
+def _chart(name: str, rows: Sequence[Row]) -> Chart:
+    chart = _specification(name) | {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
+    return _styled(chart, rows)
 
 
-def _chart(name: str, rows: Sequence[Row], palette: Palette) -> Chart:
-    chart = _specification(name, palette) | {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
-    return _styled(chart, rows, palette)
-
-
-def _styled(chart: Chart, rows: Sequence[Row], palette: Palette) -> Chart:
+def _styled(chart: Chart, rows: Sequence[Row]) -> Chart:
     """Return the chart of these rows in the style of the report."""
-    config = _specification("config", palette) | {"font": FONT}
-    if palette.paper.startswith("var"):
-        config["background"] = "transparent"
+    config = specifications()["config"] | {"font": FONT}
     values = [{name: _plain(value) for name, value in row.items()} for row in rows]
     return chart | {"$schema": specifications()["$schema"], "config": config, "data": {"values": values}}
 

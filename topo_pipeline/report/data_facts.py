@@ -9,8 +9,6 @@ from topo_pipeline.engagement.sentences import day
 from topo_pipeline.report.formats import count, listed, short_day
 from topo_pipeline.warehouse.sql import Row
 
-_EXAMPLES = 5
-
 
 @dataclass(frozen=True)
 class Fact:
@@ -69,6 +67,4 @@ def _unread(quality: Row) -> Iterator[Fact]:
 
 
 def _days(what: str, affected: list[date]) -> str:
-    named = [short_day(each) for each in affected[:_EXAMPLES]]
-    more = [counted(len(affected) - _EXAMPLES, "other")] if len(affected) > _EXAMPLES else []
-    return f"{counted(len(affected), 'day')} {what}: {listed(named + more)}"
+    return f"{counted(len(affected), 'day')} {what}: {listed([short_day(each) for each in affected])}"

@@ -1,10 +1,10 @@
 """How the report writes numbers, days, lists and names."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
-from topo_pipeline.common.text import LONGEST, interval, one_line
+from topo_pipeline.common.text import LONGEST, counted, interval, one_line
 from topo_pipeline.engagement.sentences import day
 
 
@@ -32,20 +32,18 @@ def week(monday: date) -> str:
     return days(monday, monday + timedelta(days=6))
 
 
-def listed(parts: Iterable[str]) -> str:
-    """Return a list as text: `a, b and c`."""
-    *first, last = parts
+def listed(parts: Sequence[str], most: int = 5) -> str:
+    """Return a list as text: `a, b and c`. Of more than `most`, the others are counted: `a, b and 3 others`."""
+    *first, last = [*parts[:most], counted(len(parts) - most, "other")] if len(parts) > most else parts
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def label(name: str | None, sequence_id: str) -> str:
-    """Return the name of a sequence on one line, else its id."""
-    return one_line(name or "", LONGEST) or sequence_id
-
-
 def labels(names: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the label of each sequence by its id. One that several have is followed by the start of the id."""
-    found = {id_: label(name, id_) for id_, name in names.items()}
+    """Return the label of each sequence by its id: its name on one line, else the id.
+
+    A name that several have is followed by the start of the id.
+    """
+    found = {id_: one_line(name or "", LONGEST) or id_ for id_, name in names.items()}
     uses = Counter(found.values())
     return {id_: f"{name} ({id_[:8]})" if uses[name] > 1 else name for id_, name in found.items()}
 

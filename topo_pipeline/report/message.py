@@ -4,7 +4,6 @@ Names are on one line already. Each destination makes them harmless for its own 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -14,31 +13,20 @@ from topo_pipeline.report import headlines
 from topo_pipeline.report.data_facts import Fact
 
 
-@dataclass(frozen=True)
-class Message:
-    """The message about a report.
+def text(shown: Mapping[str, Any], written: date, where: str) -> str:
+    """Return the message about a report.
 
-    Attributes:
-        title: The title of the report.
+    Args:
+        shown: What the page's template shows. Without a sequence, it has at most the facts about the data.
         written: The day on which the report was written, in the reporting zone.
         where: The address or path of the report.
     """
-
-    title: str
-    written: date
-    where: str
-
-    def of(self, shown: Mapping[str, Any]) -> str:
-        """Return the text, given what the page's template shows."""
-        return self._text(_limits(shown["facts"]), _to_do(shown), _replies(shown), _moved(shown))
-
-    def without_sequences(self, facts: Iterable[Fact]) -> str:
-        """Return the text about a report that has nothing to show yet."""
-        return self._text(["Nothing to show yet."], _limits(facts))
-
-    def _text(self, *paragraphs: list[str]) -> str:
-        parts = [[f"{self.title}, {day(self.written)}"], *paragraphs, [f"Report: {one_line(self.where, 1_000)}"]]
-        return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
+    limits = _limits(shown.get("facts", []))
+    paragraphs = [["Nothing to show yet."], limits]
+    if "sequences" in shown:
+        paragraphs = [limits, _to_do(shown), _replies(shown), _moved(shown)]
+    parts = [[f"{shown['title']}, {day(written)}"], *paragraphs, [f"Report: {one_line(where, 1_000)}"]]
+    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
 
 def _limits(facts: Iterable[Fact]) -> list[str]:

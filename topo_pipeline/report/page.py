@@ -167,21 +167,21 @@ def render(
     title = f"Engagement report of {organization}" if organization else "Engagement report"
     shown |= {"title": title, "rules": rules, "missing": queries.missing_tables(connection)}
     shown |= {"read_days": pasteable("topo-pipeline backfill --last 4w")}
-    said = message.Message(title, local.date(), url or str(folder / FILE_NAME))
+    where = url or str(folder / FILE_NAME)
     if shown["missing"]:
-        return Page(_html(shown), said.without_sequences([]))
+        return Page(_html(shown), message.text(shown, local.date(), where))
     quality = queries.quality(connection, timezone, last_due_day(now, zone))
     sequences = queries.sequences(connection, rules)
     shown |= {"quality": quality, "facts": data_facts.facts(quality)}
     if not sequences:
-        return Page(_html(shown), said.without_sequences(shown["facts"]), quality["as_of"])
+        return Page(_html(shown), message.text(shown, local.date(), where), quality["as_of"])
     found = findings.find(connection, rules)
     shown |= _shown(connection, quality, sequences, found, rules)
     now_said = facts(connection, shown, found, rules, local.date())
     then_said, unreadable = archive.earlier(folder, local.date())
     shown["since"] = since(connection, now_said, then_said, shown["workspace"].weeks, unreadable)
-    to_do = tuple(shown["to_do"])
-    return Page(_html(shown), said.of(shown), quality["as_of"], len(sequences), now_said, to_do)
+    text, to_do = message.text(shown, local.date(), where), tuple(shown["to_do"])
+    return Page(_html(shown), text, quality["as_of"], len(sequences), now_said, to_do)
 
 
 def _shown(
@@ -197,12 +197,6 @@ def _shown(
     rates = {id_: {period: _rate(each, period) for period in PERIODS} for id_, each in sequences.items()}
     compared = pairs(connection, sequences, names, rules)
     said = wording.findings(found, names, rules)
-    drawn: dict[str, charts.Chart | None] = {
-        "weekly": charts.weekly_reply_rate(workspace.weeks, palette.IN_THE_PAGE)
-        if workspace.weeks else None,
-        "daily": charts.daily_activity(workspace.daily, palette.IN_THE_PAGE),
-        "timing": charts.send_times([], palette.IN_THE_PAGE),
-    }  # fmt: skip
     trend = [row for each in sequences.values() for row in each.trend]
     solid = [rate.high for each in rates.values() for rate in each.values() if rate.solid > 1 and rate.high]
     return {
@@ -228,7 +222,11 @@ def _shown(
         "explained": explanations(connection, rules),
         "compared": compared,
         "data": {
-            "charts": {name: chart for name, chart in drawn.items() if chart},
+            "charts": {
+                "weekly": charts.weekly_reply_rate(workspace.weeks) if workspace.weeks else None,
+                "daily": charts.daily_activity(workspace.daily),
+                "timing": charts.send_times([]),
+            },
             "timing": [list(map(_cell, each.timing)) for each in sequences.values()],
             "compared": compared.data if compared else None,
         },
@@ -260,10 +258,8 @@ def _html(shown: Mapping[str, Any]) -> str:
     script = _file("page.js")
     packed = bundle.packed() if "data" in shown else b""
     scripts = [gzip.decompress(packed).decode(), script] if "data" in shown else [script]
-    style = _file("page.css").replace("/* palette: light */", palette.LIGHT.as_css())
-    style = style.replace("/* palette: dark */", palette.DARK.as_css()).replace(
-        "/* font */", f"--font: {palette.FONT};"
-    )
+    style = _file("page.css").replace("/* palette: light */", palette.LIGHT)
+    style = style.replace("/* palette: dark */", palette.DARK).replace("/* font */", f"--font: {palette.FONT};")
     policy = (
         f"default-src 'none'; script-src {' '.join(map(_hash, scripts))}; style-src {_hash(style)};"
         " img-src data:; base-uri 'none'; form-action 'none'"

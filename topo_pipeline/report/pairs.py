@@ -96,7 +96,8 @@ def _taken_apart(said: Iterable[str]) -> tuple[str, list[str]]:
 
 
 def _which(shown: int, rated: int, rules: "Rules") -> str:
-    enough = f"contacts whose {rules.reply_window_days} days are over"
-    if shown < rated:
-        return f"These are the first {shown} of the {rated} sequences with at least {rules.evidence_small} {enough}."
-    return f"These are the {rated} sequences with at least {rules.evidence_small} {enough}."
+    of_all = f"first {shown} of the " if shown < rated else ""
+    return (
+        f"These are the {of_all}{rated} sequences with at least {rules.evidence_small} contacts whose"
+        f" {rules.reply_window_days} days are over."
+    )

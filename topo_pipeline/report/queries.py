@@ -74,8 +74,8 @@ _STEPS = f"""
 SELECT
     sequence_template_id::VARCHAR AS sequence_id,
     coalesce('Step ' || step, 'Send ' || inferred_position) AS step, {CHANNEL} AS channel,
-    runs_reached, sends, step_reply_rate_num AS num, step_reply_rate_den AS den, step_reply_rate AS rate,
-    step_reply_rate_low AS low, step_reply_rate_high AS high, positive_replies, opt_outs, active_runs, opens, clicks
+    runs_reached, step_reply_rate_num AS num, step_reply_rate_den AS den, step_reply_rate AS rate,
+    step_reply_rate_low AS low, step_reply_rate_high AS high, positive_replies, opt_outs, active_runs
 FROM engagement.sequence_steps AS built
 WHERE sequence_template_id IS NOT NULL AND runs_reached + coalesce(active_runs, 0) > 0
 ORDER BY sequence_id, coalesce(built.step, inferred_position), built.step IS NULL, built.channel
@@ -107,15 +107,17 @@ WHERE den >= greatest($evidence_small, 1) AND weeks_ago < {TREND_WEEKS} AND sequ
 ORDER BY sequence_id, week_start
 """  # noqa: S608 - a constant
 
+_MEASURES = ("sent", "touched", "replies", "positive", "meetings")
 _COUNTS = "total_sent + total_invitations AS sent, unique_touched AS touched, unique_valid_replies AS replies,"
 _COUNTS += " unique_positive_replies AS positive, unique_meetings AS meetings"
+_SUMS = ", ".join(f"coalesce(sum({measure}), 0)::BIGINT AS {measure}" for measure in _MEASURES)
 _OUTCOMES = ("meeting", "positive", "neutral", "negative", "opt_out", "unknown", "pending", "out_of_office", "bounced")
 
 # Activities that name no sequence have a row without an id, which no list has.
 _SEQUENCES = f"""
 SELECT
     sequence_template_id::VARCHAR AS sequence_id, {NAME} AS name, period, status, {_COUNTS}, unique_found AS found,
-    runs_active, runs_paused, persons, eligible, reply_rate_num AS num, reply_rate_den AS den,
+    runs_active, runs_paused, eligible, reply_rate_num AS num, reply_rate_den AS den,
     reply_rate AS rate, reply_rate_low AS low, reply_rate_high AS high, reply_rate_evidence AS evidence,
     {", ".join(f"outcome_{outcome}" for outcome in (*_OUTCOMES, "none"))}, coalesce(newly_touched, 0) AS newly_touched
 FROM engagement.sequence_summary
@@ -142,12 +144,7 @@ ORDER BY workspace_weekly.week_start
 """
 # The newest seven closed days, and the seven before.
 _RECENT = f"""
-SELECT (newest - day) // 7 AS weeks_ago, min(day) AS first_day, max(day) AS last_day, count(*) AS days,
-    {
-    ", ".join(
-        f"sum({measure})::BIGINT AS {measure}" for measure in ("sent", "touched", "replies", "positive", "meetings")
-    )
-}
+SELECT (newest - day) // 7 AS weeks_ago, min(day) AS first_day, max(day) AS last_day, count(*) AS days, {_SUMS}
 FROM (SELECT day, max(day) OVER () AS newest, {_COUNTS} FROM engagement.workspace_daily WHERE is_closed)
 WHERE newest - day < 14
 GROUP BY weeks_ago
@@ -155,12 +152,7 @@ ORDER BY weeks_ago
 """  # noqa: S608 - our own names
 
 _COUNTED = f"""
-SELECT {
-    ", ".join(
-        f"coalesce(sum({measure}), 0)::BIGINT AS {measure}"
-        for measure in ("sent", "touched", "replies", "positive", "meetings")
-    )
-}
+SELECT {_SUMS}
 FROM (SELECT {_COUNTS} FROM engagement.workspace_daily WHERE day BETWEEN $first AND $last)
 """  # noqa: S608 - our own names
 
@@ -274,9 +266,8 @@ def quality(connection: "DuckDBPyConnection", timezone: str, last_due_day: date)
         first_day, last_day and last_known_day of the landed days, days_missing between them, last_due_day, days_behind
         (from last_day to it), unproved (days, newest first, also those last read before they were over), unreadable
         (rows); not_built (days whose last load is not in the tables); as_of (the last day of the rates),
-        cohort_days_left_out (days whose contacts are in
-        no rate); runs, and of these left_censored and start_uncertain; touches_without_sequence; replies, and of these
-        pending. Days are None without a landed or known day.
+        cohort_days_left_out (days whose contacts are in no rate); runs, and of these left_censored and start_uncertain;
+        touches_without_sequence; replies, and of these pending. Days are None without a landed or known day.
     """
     [row] = rows(connection, _QUALITY, timezone=timezone, last_due_day=last_due_day)
     return row | {"not_built": [*days_behind(connection, "sequence_activity")]}

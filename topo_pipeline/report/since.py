@@ -110,9 +110,8 @@ def since(
         why = "The rules or their defaults have changed since then, so rates and findings are not compared."
         return Since(title, sentences=(*days_added, why, *notes))
     new, gone = _findings(now, then)
-    same = [] if new or gone else [_same(now, then)]
     others = [*_ranks(now, then), *_changes(now, then), *_corrections(connection, now, then, weeks)]
-    return Since(title, tuple(new), (*days_added, *gone, *same, *others, *notes))
+    return Since(title, tuple(new), (*days_added, *gone, *others, *notes))
 
 
 def _counts(connection: "DuckDBPyConnection", first: date | None, last: date | None) -> Counts:
@@ -134,18 +133,15 @@ def _new_days(connection: "DuckDBPyConnection", now: Facts, then: Facts) -> list
 
 
 def _findings(now: Facts, then: Facts) -> tuple[list[str], list[str]]:
-    """Return the claims that are new, and sentences about those that are gone."""
+    """Return the claims that are new, and sentences about those that are gone or that nothing is new."""
     before, after = ({(each.kind, each.sequence_id): each.claim for each in of.findings} for of in (then, now))
     new = [claim for key, claim in after.items() if key not in before or (key[0] in _PASSING and before[key] != claim)]
     gone = [claim for key, claim in before.items() if key not in after and key[0] not in _PASSING]
+    if not new and not gone:  # some that were about one day or week may not be in this report
+        same = before.keys() == after.keys()
+        return [], ["The findings are the same as in that report." if same else "No finding is new."]
     more = [f"{counted(len(gone) - SHOWN, 'other finding is', 'other findings are')} gone too."]
     return new, [*(f"No longer found: {claim}" for claim in gone[:SHOWN]), *(more if len(gone) > SHOWN else [])]
-
-
-def _same(now: Facts, then: Facts) -> str:
-    """Say that no finding is new. Some that were about one day or week may not be in this report."""
-    before, after = ({(each.kind, each.sequence_id) for each in of.findings} for of in (then, now))
-    return "The findings are the same as in that report." if before == after else "No finding is new."
 
 
 def _ranks(now: Facts, then: Facts) -> list[str]:
@@ -158,8 +154,8 @@ def _ranks(now: Facts, then: Facts) -> list[str]:
         f"{isolated(each.name)} ({percent(each.rate)}, likely range {range_of(each.low, each.high)})" for each in gained
     ]
     return [
-        *([f"Now with a rank: {_some(rated)}."] if rated else []),
-        *([f"Without a rank now: {_some(lost)}."] if lost else []),
+        *([f"Now with a rank: {listed(rated, SHOWN)}."] if rated else []),
+        *([f"Without a rank now: {listed(lost, SHOWN)}."] if lost else []),
     ]
 
 
@@ -174,7 +170,7 @@ def _changes(now: Facts, then: Facts) -> list[str]:
         and id_ not in said
         and any(word in f"{each.change} {before.change}" for word in ("▲", "▼"))
     ]
-    return [f"Change, as in the list of sequences: {_some(moved)}."] if moved else []
+    return [f"Change, as in the list of sequences: {listed(moved, SHOWN)}."] if moved else []
 
 
 def _corrections(connection: "DuckDBPyConnection", now: Facts, then: Facts, weeks: Iterable[Row]) -> Iterator[str]:
@@ -194,8 +190,3 @@ def _corrections(connection: "DuckDBPyConnection", now: Facts, then: Facts, week
             is_now, was = (f"{percent(num / den)} ({count(num)} of {count(den)})" for num, den in (after, before))
             if after != before:
                 yield f"Correction: the final rate of {week(then.final.monday)} is now {is_now}, and was {was}."
-
-
-def _some(names: list[str]) -> str:
-    more = [counted(len(names) - SHOWN, "other")] if len(names) > SHOWN else []
-    return listed([*names[:SHOWN], *more])

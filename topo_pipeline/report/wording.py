@@ -154,8 +154,6 @@ def nothing(is_compared: bool) -> str:
 
 def not_yet(quality: Row, window_days: int) -> str:
     """Return why no week is final yet, and when the first one will be."""
-    if quality["first_day"] is None:
-        return "Nothing has been read yet."
     monday = quality["first_day"] - timedelta(days=quality["first_day"].weekday())
     due = monday + timedelta(days=7 + window_days)
     return (

@@ -7,21 +7,14 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from topo_pipeline.settings import get_settings
+from topo_pipeline.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from topo_pipeline.sandbox.quirks import Quirks
 
 API_KEY = "topo_sandbox"  # valid for the sandbox only
 FOLDER, WAREHOUSE = Path("data/demo"), "topo.duckdb"
-BLANK = " "  # counts as unset; an empty variable would let .env decide
-_UNSET = (
-    "TOPO_PAYLOAD_DAYS", "TOPO_RULES", "TOPO_ALERT_WEBHOOK", "TOPO_ALERT_SLACK_TOKEN", "TOPO_ALERT_SLACK_CHANNEL",
-    "TOPO_ALERT_WEBHOOK_FORMAT", "TOPO_SMTP_URL", "TOPO_REPORT_MAIL_TO", "TOPO_REPORT_MAIL_FROM", "TOPO_REPORT_URL",
-    "TOPO_HEARTBEAT_URL", "TOPO_DAGSTER_RECORD_DAYS", "TOPO_PUBLISH_S3", "TOPO_PUBLISH_POSTGRES",
-    "TOPO_PUBLISH_ICEBERG", "TOPO_LAKE_DATA_PATH", "TOPO_ORGANIZATION",
-    "TOPO_ORGANIZATIONS",
-)  # fmt: skip
+BLANK = " "  # counts as unset, unlike an empty variable, which would let .env decide
 DAYS = 182  # 26 weeks
 SEED = 7
 SCALE = 1 / 3  # about 270 activities a day
@@ -56,25 +49,24 @@ def sandbox(
 
 
 def environment(api_url: str, today: date) -> dict[str, str]:
-    """Return an environment in which the pipeline uses the sandbox and nothing of a real workspace."""
+    """Return an environment in which the pipeline uses the sandbox and nothing of a real workspace.
+
+    It has every setting, because .env would decide one that is left out.
+    """
+    defaults = {
+        str(field.validation_alias or f"TOPO_{name.upper()}"): field.default
+        for name, field in Settings.model_fields.items()
+    }
     folder = FOLDER.absolute()
-    return {
+    return {name: BLANK if default is None else str(default) for name, default in defaults.items()} | {
         "TOPO_API_KEY": API_KEY,
         "TOPO_API_URL": api_url,
         "TOPO_WAREHOUSE": str(folder / WAREHOUSE),
         "TOPO_START_DATE": str(today - timedelta(days=DAYS)),
-        "TOPO_LAKE_SCHEMA": "topo",
-        "TOPO_TIMEZONE": "UTC",
-        "TOPO_LOOKBACK_DAYS": "3",
         "TOPO_REQUESTS_PER_SECOND": "1000",
-        "TOPO_CONCURRENCY": "4",
-        "TOPO_COMPLETENESS": "refuse",
-        "TOPO_LABEL_CHANNELS": "on",
-        "TOPO_AUTOMATION": "off",
         "TOPO_REPORT_DIR": str(folder / "report"),
-        "TOPO_PUBLISH_POSTGRES_SCHEMA": "topo_published",
+        "TOPO_ORGANIZATIONS": BLANK,
         "DAGSTER_HOME": str(folder / "dagster"),
-        **dict.fromkeys(_UNSET, BLANK),
     }
 
 

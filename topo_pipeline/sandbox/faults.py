@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
+from starlette.types import Send
 
 from topo_pipeline.sandbox.activity import Activity
 from topo_pipeline.sandbox.query import ActivityQuery
@@ -37,7 +38,7 @@ class Connection:
     """The connection to the client."""
 
     transport: asyncio.Transport
-    send: Any
+    send: Send
     disconnected: "asyncio.Future[None]"  # done when the client has disconnected
 
     async def send_head(self, reply: Reply) -> None:

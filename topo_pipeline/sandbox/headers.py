@@ -1,24 +1,22 @@
 """Add headers to every response of the sandbox."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Callable
 
 from starlette.datastructures import MutableHeaders
-
-_Message = MutableMapping[str, Any]
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class WithHeaders:
     """Middleware that adds the headers that `headers` returns to each response. Existing ones are not replaced."""
 
-    def __init__(self, app: Callable[..., Awaitable[None]], headers: Callable[[], dict[str, str]]) -> None:
+    def __init__(self, app: ASGIApp, headers: Callable[[], dict[str, str]]) -> None:
         self._app = app
         self._headers = headers
 
-    async def __call__(self, scope: _Message, receive: Any, send: Callable[[_Message], Awaitable[None]]) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
 
-        async def send_with_headers(message: _Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 sent = MutableHeaders(raw=list(message["headers"]))
                 for name, value in self._headers().items():

@@ -1,8 +1,8 @@
 """Faults of the source: rows that change order, appear, vanish, or share one instant."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 
+from topo_pipeline.days import days_between
 from topo_pipeline.sandbox.activity import Activity
 from topo_pipeline.sandbox.dice import Dice
 from topo_pipeline.sandbox.faults import Fault, Positive
@@ -61,7 +61,7 @@ def _with(
     query: ActivityQuery,
     count: int,
     *,
-    starts: timedelta = timedelta(),
+    starts: timedelta,
     step: timedelta = timedelta(),
 ) -> list[Activity]:
     """Return the rows and `count` more on each day (UTC) of a query with both bounds."""
@@ -70,18 +70,11 @@ def _with(
         return found
     more = [
         row
-        for midnight in _midnights(after, before)
-        for row in (_message(midnight + starts + n * step, n) for n in range(count))
+        for day in days_between(after.astimezone(UTC).date(), before.astimezone(UTC).date())
+        for row in (_message(datetime.combine(day, time(), UTC) + starts + n * step, n) for n in range(count))
         if after < row.created_at < before and (selects is None or selects(row))
     ]
     return sorted([*found, *more], key=lambda row: (row.created_at, row.id))
-
-
-def _midnights(after: datetime, before: datetime) -> Iterator[datetime]:
-    midnight = datetime.combine(after.astimezone(UTC).date(), time(), UTC)
-    while midnight < before:
-        yield midnight
-        midnight += timedelta(days=1)
 
 
 def _message(at: datetime, number: int) -> Activity:

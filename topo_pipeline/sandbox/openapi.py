@@ -8,21 +8,13 @@ from fastapi.openapi.utils import get_openapi
 
 from topo_pipeline.sandbox import wire
 
-BODIES = (
-    *wire.ACTIVITY_PAGES.values(),
-    wire.Page[wire.SequenceTemplate],
-    wire.ApiKey,
-    wire.Error,
-)
+BODIES = (*wire.ACTIVITY_PAGES.values(), wire.Page[wire.SequenceTemplate], wire.ApiKey, wire.Error)
 _REFS, _COMPONENTS = msgspec.json.schema_components(BODIES, ref_template="#/components/schemas/{name}")
 
 
 def responses(body: Any, *refusals: int) -> dict[int | str, dict[str, Any]]:
     """Return an operation's responses: `body`, and Topo's error body for each of these status codes."""
-    described: dict[int | str, dict[str, Any]] = {200: _json(body, "Done")}
-    for status in refusals:
-        described[status] = _json(wire.Error, "Refused")
-    return described
+    return {200: _json(body, "Done"), **{status: _json(wire.Error, "Refused") for status in refusals}}
 
 
 def _json(body: Any, description: str) -> dict[str, Any]:

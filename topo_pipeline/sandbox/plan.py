@@ -7,22 +7,19 @@ contract. They are not in the schema and only answer requests from loopback.
 import asyncio
 import ipaddress
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import Any, get_args
+from collections.abc import Sequence
+from typing import get_args
 from urllib.parse import parse_qs
 
 import msgspec
 from fastapi import Depends, FastAPI, Request, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from topo_pipeline.sandbox.activity import Activity
 from topo_pipeline.sandbox.errors import NOT_FOUND, VALIDATION, Refusal
 from topo_pipeline.sandbox.faults import AnyResponseFault, AnyTransportFault, Connection, Fault, Reply, TransportFault
 from topo_pipeline.sandbox.moving import AnyRowFault
 from topo_pipeline.sandbox.query import ActivityQuery
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 AnyFault = AnyTransportFault | AnyResponseFault | AnyRowFault
 KINDS = sorted(str(kind.__struct_config__.tag) for kind in get_args(AnyFault))
@@ -62,7 +59,7 @@ class Plan:
 class FaultMiddleware:
     """Middleware that applies the faults of a plan to requests."""
 
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], plan: Plan) -> None:
+    def __init__(self, app: ASGIApp, plan: Plan) -> None:
         self._app = app
         self._plan = plan
 
@@ -93,7 +90,7 @@ class FaultMiddleware:
         """Return the app's response."""
         status, headers, body = 0, {}, b""
 
-        async def collect(message: MutableMapping[str, Any]) -> None:
+        async def collect(message: Message) -> None:
             nonlocal status, headers, body
             if message["type"] == "http.response.start":
                 status = message["status"]

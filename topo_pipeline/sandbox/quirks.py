@@ -125,45 +125,6 @@ class Quirks:
 
 NO_QUIRKS = Quirks()
 
-EXAMPLES: dict[str, Quirks] = {
-    "bounds inclusive": Quirks(bounds_inclusive=True),
-    "bounds read two hours east": Quirks(bounds_shift_seconds=-7200),
-    "bounds read five hours west": Quirks(bounds_shift_seconds=5 * 3600),
-    "bounds off by ten seconds": Quirks(bounds_shift_seconds=10),
-    "times shown two hours east": Quirks(shown_shift_seconds=7200),
-    "times shown five hours west": Quirks(shown_shift_seconds=-5 * 3600),
-    "times shown cut to the second": Quirks(shown_unit_seconds=1),
-    "times shown rounded to the second": Quirks(shown_unit_seconds=1, shown_rounding="nearest"),
-    "times shown cut to the minute": Quirks(shown_unit_seconds=60),
-    "times shown rounded to the minute": Quirks(shown_unit_seconds=60, shown_rounding="nearest"),
-    "count capped": Quirks(count_cap=1000),
-    "count too high": Quirks(count_off_by=1),
-    "count too low": Quirks(count_off_by=-1),
-    "always descending": Quirks(order="descending"),
-    "unsorted": Quirks(order="unsorted"),
-    "ties shuffled": Quirks(ties_shuffled=True),
-    "50 rows a page": Quirks(max_page_size=50),
-    "last page repeated": Quirks(after_last_page="repeat"),
-    "error after the last page": Quirks(after_last_page="error"),
-    "resource filter ignored": Quirks(ignored_filter="resource_type"),
-    "event filter ignored": Quirks(ignored_filter="event_type"),
-    "channel filter ignored": Quirks(ignored_filter="channel"),
-    "has_more always true": Quirks(has_more="always"),
-    "has_more always false": Quirks(has_more="never"),
-    "unlisted types": Quirks(unlisted_types=True),
-    "unlisted channels": Quirks(unlisted_channels=True),
-    "unlisted categories": Quirks(unlisted_categories=True),
-    "no step numbers": Quirks(no_step_numbers=True),
-    "no message ids": Quirks(no_message_ids=True),
-    "/me missing": Quirks(no_me=True),
-    "/sequence-templates missing": Quirks(no_templates=True),
-    "clock ahead": Quirks(clock_ahead_seconds=1200),
-    "clock behind": Quirks(clock_ahead_seconds=-1200),
-    "no Date header": Quirks(no_date_header=True),
-    "rate-limit headers": Quirks(rate_limit_headers=True),
-}
-"""Each difference by name, for tests that go through all of them."""
-
 
 def parse(switches: Iterable[str]) -> Quirks:
     """Parse quirks written as `NAME` or `NAME=VALUE`.

@@ -42,12 +42,14 @@ SCORES: dict[EventType, int] = {"OPENED": 1, "LINK_CLICKED": 3, "ACCEPTED": 3, "
 
 @dataclass(frozen=True)
 class _Message:
-    """A sent message, used to generate its opens and replies."""
+    """A sent message. Its opens and replies have the same channel, step number and message id: its `fields`."""
 
     sent_at: datetime
-    channel: Channel
-    step_number: int
-    message_id: str
+    fields: dict[str, Any]
+
+    @classmethod
+    def of(cls, run: "_Run", sent_at: datetime, channel: Channel, step_number: int) -> "_Message":
+        return cls(sent_at, {"channel": channel, "step_number": step_number, "message_id": run.dice.uuid()})
 
 
 @dataclass
@@ -83,11 +85,6 @@ class _Run:
     def stop(self, at: datetime) -> None:
         self.stopped_at = min(at, self.stopped_at or at)
 
-    def move(self, sequence: Sequence) -> None:
-        """Continue in this sequence."""
-        if sequence is not self.sequence:
-            self.sequence, self.messages = sequence, 0
-
     def is_stopped(self, at: datetime) -> bool:
         return self.stopped_at is not None and self.stopped_at <= at
 
@@ -103,7 +100,8 @@ def timeline(
         at = _next_slot(run, at, step.after_days)
         if run.is_stopped(at):
             break
-        run.move(planned_in)
+        if planned_in is not run.sequence:
+            run.sequence, run.messages = planned_in, 0
         if run.stopped_at is None and dice.chance(STOPPED_BY_HAND):
             run.stop(at)
             break
@@ -181,7 +179,7 @@ def _invitation(run: _Run, number: int, at: datetime) -> None:
 def _answer_invitation(run: _Run, number: int, accepted_at: datetime) -> None:
     """Reply to the invitation's note. No `message.sent` has the note's id. The run continues."""
     run.invitation_answered_at = run.dice.reaction(accepted_at, 3, 24)
-    note = _Message(accepted_at, "LINKEDIN", number, run.dice.uuid())
+    note = _Message.of(run, accepted_at, "LINKEDIN", number)
     _answer(run, note, run.invitation_answered_at, run.dice.pick(INVITATION_ANSWERED_AS))
 
 
@@ -208,33 +206,25 @@ _STEP_ACTIONS: dict[StepKind, Callable[[_Run, int, datetime], None]] = {
 
 
 def _send(run: _Run, number: int, channel: Channel, at: datetime) -> _Message:
-    message = _Message(at, channel, number, run.dice.uuid())
+    message = _Message.of(run, at, channel, number)
     run.messages += 1
-    run.record("MESSAGE", "SENT", at, **_message_fields(message))
+    run.record("MESSAGE", "SENT", at, **message.fields)
     run.record("SEQUENCE_STEP", "COMPLETED", at, channel=channel, step_number=number)
     return message
-
-
-def _message_fields(message: _Message) -> dict[str, Any]:
-    return {
-        "channel": message.channel,
-        "step_number": message.step_number,
-        "message_id": message.message_id,
-    }
 
 
 def _open(run: _Run, message: _Message) -> None:
     """Record opens: a privacy proxy within seconds, a person within days, possibly repeatedly and with clicks."""
     dice = run.dice
     if dice.chance(PREFETCHED):
-        run.record("MESSAGE", "OPENED", dice.soon(message.sent_at, 1, 8), **_message_fields(message))
+        run.record("MESSAGE", "OPENED", dice.soon(message.sent_at, 1, 8), **message.fields)
     if not dice.chance(run.sequence.open_rate):
         return
     opened_at = dice.reaction(message.sent_at, 4, 6 * 24)
     for _ in range(MOST_OPENS):
-        run.record("MESSAGE", "OPENED", opened_at, **_message_fields(message))
+        run.record("MESSAGE", "OPENED", opened_at, **message.fields)
         if dice.chance(run.sequence.click_rate):
-            run.record("MESSAGE", "LINK_CLICKED", dice.soon(opened_at, 4, 120), **_message_fields(message))
+            run.record("MESSAGE", "LINK_CLICKED", dice.soon(opened_at, 4, 120), **message.fields)
         if not dice.chance(OPENED_AGAIN):
             return
         opened_at = dice.reaction(opened_at, 10, 4 * 24)
@@ -283,8 +273,7 @@ def _reply_chance(run: _Run, message: _Message) -> float:
 def _answer(run: _Run, message: _Message, at: datetime, category: str) -> None:
     span = LONGEST_CLASSIFICATION / SHORTEST_CLASSIFICATION
     delay = SHORTEST_CLASSIFICATION * span ** run.dice.between(0, 1)
-    facts = _message_fields(message) | {"reply_category": category, "classified_at": at + delay}
-    run.record("MESSAGE", "REPLIED", at, **facts)
+    run.record("MESSAGE", "REPLIED", at, **message.fields, reply_category=category, classified_at=at + delay)
 
 
 def _close(run: _Run, last_step_at: datetime) -> None:

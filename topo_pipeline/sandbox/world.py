@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 
+from topo_pipeline.days import days_between
 from topo_pipeline.sandbox.activity import Activity
 from topo_pipeline.sandbox.dice import SATURDAY, Dice
 from topo_pipeline.sandbox.sequences import SEQUENCES, Sequence
@@ -50,7 +51,8 @@ class World:
         found: list[Activity] = []
         eve = _midnight(self.starts - _ONE_DAY)
         after = max(after or eve, eve)
-        for day in _days(after, before):
+        days = days_between(after.astimezone(UTC).date(), before.astimezone(UTC).date()) if after < before else []
+        for day in days:
             activities = self._day(day)
             if after < _midnight(day) and _midnight(day + _ONE_DAY) <= before:
                 found.extend(activities)
@@ -65,9 +67,8 @@ class World:
 
     def _activities_on(self, day: date) -> tuple[Activity, ...]:
         """Return the activities of one day (UTC), sorted by `created_at`, then id."""
-        first = max(self.starts, day - HORIZON)
-        cohorts = (self._cohort(first + timedelta(days=n)) for n in range((day - first).days + 1))
-        activities = (activity for cohort in cohorts for activity in cohort.get(day, ()))
+        enrolled = days_between(max(self.starts, day - HORIZON), day)
+        activities = (activity for cohort in map(self._cohort, enrolled) for activity in cohort.get(day, ()))
         return tuple(sorted(activities, key=lambda activity: (activity.created_at, activity.id)))
 
     def _enrolled_on(self, day: date) -> Mapping[date, list[Activity]]:
@@ -87,19 +88,15 @@ class World:
         number_of_runs = int(mean * dice.between(0.6, 1.4) + dice.between(0, 1))
         imported_at = dice.at(day, IMPORT_HOURS)
         for index in range(number_of_runs):
-            yield from self._run(sequence, imported_at, index)
-
-    def _run(self, sequence: Sequence, imported_at: datetime, index: int) -> list[Activity]:
-        """Return the activities of one run. Contacts imported together have the same enrolment time."""
-        day = imported_at.date()
-        dice = Dice(self.seed, sequence.name, day, index)
-        return timeline(
-            sequence,
-            dice,
-            imported_at if dice.chance(IMPORTED_TOGETHER) else dice.at(day, IMPORT_HOURS),
-            template_id=self._template_id,
-            person_id=self.make_id("person", dice.below(PEOPLE)),
-        )
+            of_run = Dice(self.seed, sequence.name, day, index)
+            # Contacts imported together have the same enrolment time.
+            yield from timeline(
+                sequence,
+                of_run,
+                imported_at if of_run.chance(IMPORTED_TOGETHER) else of_run.at(day, IMPORT_HOURS),
+                template_id=self._template_id,
+                person_id=self.make_id("person", of_run.below(PEOPLE)),
+            )
 
     def _template_id(self, sequence: Sequence) -> str:
         return self._template_ids[sequence.name]
@@ -160,13 +157,3 @@ def _status(sequence: Sequence, today: date, changed: date | None) -> TemplateSt
 
 def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
-
-
-def _days(after: datetime, before: datetime) -> Iterator[date]:
-    """Return the days (UTC) that overlap the time between two instants."""
-    if before <= after:
-        return
-    day, last = after.astimezone(UTC).date(), before.astimezone(UTC).date()
-    while day <= last:
-        yield day
-        day += _ONE_DAY

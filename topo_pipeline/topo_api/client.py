@@ -17,7 +17,7 @@ from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 from functools import cached_property, partial
 from importlib.metadata import version
-from typing import Any, Self, TypeVar, cast
+from typing import Self, TypeVar, cast
 from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
@@ -55,12 +55,8 @@ class Retries:
     attempt_timeout: float = 120.0
     """Limit for one whole attempt. With the read timeout alone, a slow trickle of bytes would never end."""
 
-    def at_most(self, other: "Retries") -> "Retries":
-        """Return the smaller value of each setting."""
-        return Retries(*map(min, astuple(self), astuple(other)))
 
-
-# For optional requests, so that nothing waits for them longer than half a minute.
+# At most this for optional requests, so that nothing waits for them longer than half a minute.
 _OPTIONAL = Retries(attempts=2, wait_max=2, retry_after_max=5, attempt_timeout=10)
 _NOT_NOW = {408, 425}  # Request Timeout, Too Early
 
@@ -110,7 +106,7 @@ class TopoClient:
         self._key, self._key_variable = _checked_key(api_key, key_variable), key_variable
         self._host = base.netloc.decode("ascii")
         self._retries = retries
-        self._briefly = retries.at_most(_OPTIONAL)
+        self._briefly = Retries(*map(min, astuple(retries), astuple(_OPTIONAL)))
         self._clock = clock
         self._latest: tuple[httpx.Headers, float, datetime] | None = None
         self._limiter = AsyncLimiter(1, 1 / requests_per_second)
@@ -123,7 +119,8 @@ class TopoClient:
             "Connection": "keep-alive",
             "User-Agent": f"topo-pipeline/{version('topo-pipeline')}",
         }
-        self._request = partial(httpx.Request, "GET", headers=headers, extensions=_timeouts(retries.read_timeout))
+        timeouts = httpx.Timeout(connect=10, read=retries.read_timeout, write=10, pool=10)
+        self._request = partial(httpx.Request, "GET", headers=headers, extensions={"timeout": timeouts.as_dict()})
         self._connections = [_Connection(network) for _ in range(concurrency)]
         self._idle = [*self._connections]
         self._free = asyncio.Semaphore(concurrency)
@@ -154,20 +151,13 @@ class TopoClient:
 
     async def read_all(self, model: type[_I]) -> list[_I] | None:
         """Return the items of a list that can be read. Log a warning if any are missing."""
-
-        async def ask(page: int) -> wire.ListPage[_I]:
-            return await self._page(model, page, wire.MAX_PAGE_SIZE, self._briefly)
-
-        listing = await self._optional(f"the names of {model.plural}", read_list(ask, lambda item: item.id))
+        reading = read_list(lambda page: self._page(model, page, wire.MAX_PAGE_SIZE, self._briefly))
+        listing = await self._optional(f"the names of {model.plural}", reading)
         if listing and not listing.is_whole:
             why = f": {listing.stopped_by}" if listing.stopped_by else ""
             read, counted = len(listing.items), listing.total_count
             _LOG.warning("%s %s were read, but Topo counts %s%s", read, model.plural, counted, why)
         return listing.items if listing else None
-
-    async def sequence_templates(self) -> list[wire.SequenceTemplate] | None:
-        """Return the sequence templates. See `read_all`."""
-        return await self.read_all(wire.SequenceTemplate)
 
     async def me(self) -> wire.Me | None:
         """Return the owner of the key, if Topo says."""
@@ -295,8 +285,7 @@ class TopoClient:
             sentence = f"The API key lacks {scope}. Grant it in Topo. Topo said: {described}"
         else:
             sentence = f"Topo refused the request for {path}: {described}"
-        kind, request_id = self._shown(response.problem.type), self._request_id(response)
-        return RequestRefused(sentence, status=status, type=kind, request_id=request_id)
+        return RequestRefused(sentence, status=status, request_id=self._request_id(response))
 
     def _target(self, response: "_Response") -> str:
         location = response.headers.get("location", "")
@@ -427,10 +416,6 @@ async def _read(response: httpx.Response) -> bytes:
             raise httpx.DecodingError(str(error)) from None
         return b""  # the status is enough
     return b"".join(parts)
-
-
-def _timeouts(read: float) -> dict[str, Any]:
-    return {"timeout": httpx.Timeout(connect=10, read=read, write=10, pool=10).as_dict()}
 
 
 def _checked_key(key: str, variable: str) -> str:

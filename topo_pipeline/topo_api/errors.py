@@ -27,16 +27,14 @@ class TopoError(Exception):
     def __init__(self, sentence: str, *, request_id: str | None = None) -> None:
         quoted = f" (request id {request_id})" if request_id else ""
         super().__init__(f"{sentence}{quoted}{self.advice}")
-        self.request_id = request_id
 
 
 class RequestRefused(TopoError):
     """Topo refused the request for good. Retrying would not help."""
 
-    def __init__(self, sentence: str, *, status: int, type: str, request_id: str | None = None) -> None:
+    def __init__(self, sentence: str, *, status: int, request_id: str | None = None) -> None:
         super().__init__(sentence, request_id=request_id)
         self.status = status
-        self.type = type
         self.is_key_refused = status == _UNAUTHORIZED
 
 
@@ -82,29 +80,18 @@ class ClocksApart(TopoError):
 
 
 class IncompleteWindow(TopoError):
-    """The rows received for a window could not be proved complete.
-
-    Attributes:
-        reading: The rows received, for a caller that accepts them unproved.
-        window: The window.
-        expected: Topo's count.
-        got: Distinct rows received.
-        request_ids: Ids of the requests whose responses disagree.
-    """
+    """The rows received for a window could not be proved complete."""
 
     advice = ". If it happens again, contact Topo's support"
     names_window = True
     """Whether the message begins with the window."""
 
-    def __init__(self, *, reading: "Reading", got: int, because: str, request_ids: Sequence[str] = ()) -> None:
+    def __init__(self, *, reading: "Reading", because: str, request_ids: Sequence[str] = ()) -> None:
         window = reading.window
         which = f"Window {utc_text(window.start)} to {utc_text(window.end)}: " if self.names_window else ""
         super().__init__(f"{which}{because}{_quoted(request_ids)}")
         self.reading = reading
-        self.window = window
-        self.expected = reading.total_count
-        self.got = got
-        self.request_ids = tuple(request_ids)
+        """The rows received, for a caller that accepts them unproved."""
 
 
 class TimesDisagree(IncompleteWindow):
@@ -128,7 +115,7 @@ class UnreadableRows(IncompleteWindow):
     def __init__(self, *, reading: "Reading", rows: int) -> None:
         unreadable, reason = len(reading.unreadable), reading.unreadable[0].reason
         because = f"{unreadable:,} of the {rows:,} rows that Topo sent can't be read (first reason: {reason})"
-        super().__init__(reading=reading, got=rows, because=because)
+        super().__init__(reading=reading, because=because)
 
 
 def count_comparison(expected: int, got: int) -> str:

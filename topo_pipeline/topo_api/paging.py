@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from topo_pipeline.topo_api.errors import TopoError
-from topo_pipeline.topo_api.wire import ListPage
+from topo_pipeline.topo_api.wire import ListItem, ListPage
 
 MAX_PAGES = 1000
 MAX_SECONDS = 60.0
 
-_T = TypeVar("_T")
+_I = TypeVar("_I", bound=ListItem)
 
 
 @dataclass(frozen=True)
-class Listing(Generic[_T]):
+class Listing(Generic[_I]):
     """The distinct items of a list that were read."""
 
-    items: list[_T]
+    items: list[_I]
     total_count: int | None
     """The count on the last page. None if it has none."""
     stopped_by: str | None = None
@@ -34,12 +34,8 @@ class Listing(Generic[_T]):
 
 
 async def read_list(
-    ask: Callable[[int], Awaitable[ListPage[_T]]],
-    id_of: Callable[[_T], str],
-    *,
-    most: int = MAX_PAGES,
-    seconds: float = MAX_SECONDS,
-) -> Listing[_T]:
+    ask: Callable[[int], Awaitable[ListPage[_I]]], *, most: int = MAX_PAGES, seconds: float = MAX_SECONDS
+) -> Listing[_I]:
     """Read a list as far as possible: at most `most` pages, none of them requested after `seconds`.
 
     `ask` returns the page with a number, starting at 1. Of two items with the same id, the later one counts.
@@ -47,7 +43,7 @@ async def read_list(
     Raises:
         TopoError: the first page could not be read, or the key is refused.
     """
-    found: dict[str, _T] = {}
+    found: dict[str, _I] = {}
     total: int | None = None
     now = asyncio.get_running_loop().time
     deadline = now() + seconds
@@ -59,7 +55,7 @@ async def read_list(
                 raise
             return Listing([*found.values()], total, str(error))
         before, total = len(found), page.total_count
-        found |= {id_of(item): item for item in page.items}
+        found |= {item.id: item for item in page.items}
         is_short = total is not None and len(found) < total
         if len(found) == before or not (page.has_more or is_short):
             return Listing([*found.values()], total)

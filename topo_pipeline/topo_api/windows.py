@@ -158,7 +158,7 @@ async def read_window(
     reading = _reading(bounds, outcome, requests)
     if missing or excess:
         because = ". ".join(filter(None, [f"Topo's time filter and its timestamps disagree{excess}", missing]))
-        raise (EchoMissing if missing else TimesDisagree)(reading=reading, got=len(rows), because=because)
+        raise (EchoMissing if missing else TimesDisagree)(reading=reading, because=because)
     if outcome.refused:
         raise _incomplete(reading, outcome.tally, outcome.refused)
     return reading
@@ -234,5 +234,4 @@ def _incomplete(reading: Reading, whole: Tally, refused: Tally) -> IncompleteWin
         reasons.append(f"Topo's type filter returned {refused.unexpected_type}")
     if refused.capped:
         reasons.append("Topo's count is capped: more rows exist than it counts")
-    because, request_ids = ". ".join(reasons), refused.request_ids
-    return IncompleteWindow(reading=reading, got=got, because=because, request_ids=request_ids)
+    return IncompleteWindow(reading=reading, because=". ".join(reasons), request_ids=refused.request_ids)

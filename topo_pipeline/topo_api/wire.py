@@ -219,8 +219,6 @@ class Me(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
     key_prefix: str | None = None
     scopes: list[str] | None = None
-    last_used_at: _Aware | None = None
-    created_at: _Aware | None = None
 
 
 _S = TypeVar("_S", bound=msgspec.Struct)

@@ -11,12 +11,13 @@ import pytest
 from topo_pipeline.days import Day, Window
 from topo_pipeline.ingest.loading import Refusal, UnprovedLoad, load_days
 from topo_pipeline.sandbox.app import create_app
-from topo_pipeline.sandbox.quirks import EXAMPLES, Quirks
+from topo_pipeline.sandbox.quirks import Quirks
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.topo_api.client import TopoClient
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.landing import Load
+from topo_pipeline_tests.sandbox.differences import EXAMPLES
 from topo_pipeline_tests.warehouse.builders import ask, records
 
 KEY = "topo_unusual_0123"

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from topo_pipeline.engagement import sentences
 from topo_pipeline.engagement.comparison import compare
 from topo_pipeline.engagement.rules import DEFAULT_RULES
-from topo_pipeline.report.palette import DARK, LIGHT
+from topo_pipeline.report.palette import COLOURS
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.engagement.helpers import uid
 from topo_pipeline_tests.report import worlds
@@ -204,7 +204,8 @@ def test_the_theme_can_be_switched_and_is_remembered_and_print_is_always_light(m
     assert page.evaluate(paper) == dark
     colour = bar.evaluate("bar => getComputedStyle(bar).fill")
     ink = "getComputedStyle(document.documentElement).getPropertyValue('--ink')"
-    assert page.evaluate(ink) == DARK.ink
+    light_ink, dark_ink = COLOURS["ink"]
+    assert page.evaluate(ink) == dark_ink
     page.emulate_media(media="print")
     assert bar.evaluate("bar => getComputedStyle(bar).fill") != colour
     expect(page.locator("#filters")).to_be_hidden()
@@ -215,9 +216,9 @@ def test_the_theme_can_be_switched_and_is_remembered_and_print_is_always_light(m
     assert page.evaluate(paper) == light
     page.evaluate("delete document.documentElement.dataset.theme")  # as if no theme had been chosen
     page.emulate_media(color_scheme="dark")
-    assert page.evaluate(ink) == DARK.ink
+    assert page.evaluate(ink) == dark_ink
     page.emulate_media(color_scheme="dark", media="print")
-    assert page.evaluate(ink) == LIGHT.ink
+    assert page.evaluate(ink) == light_ink
 
 
 def test_every_control_can_be_reached_by_keyboard_and_shows_its_focus(many: Reported, opened: Open) -> None:

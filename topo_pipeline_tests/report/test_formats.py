@@ -36,7 +36,7 @@ def test_a_single_day_is_no_period() -> None:
     ],
 )
 def test_a_sequence_label_is_its_name_on_one_line_or_its_id(name: str | None, label: str) -> None:
-    assert formats.label(name, "an id") == label
+    assert formats.labels({"an id": name}) == {"an id": label}
 
 
 def test_equal_names_are_followed_by_the_start_of_their_ids() -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from topo_pipeline.sandbox.quirks import EXAMPLES, NO_QUIRKS, Quirks, parse
+from topo_pipeline.sandbox.quirks import NO_QUIRKS, Quirks, parse
 from topo_pipeline_tests.sandbox.conftest import NOW, Api, Clock, day_window
+from topo_pipeline_tests.sandbox.differences import EXAMPLES
 
 SATURDAY = day_window(date(2026, 1, 17))  # a day of one page
 WEDNESDAY = day_window(date(2026, 1, 14))

@@ -112,8 +112,8 @@ def test_a_permanent_error_is_not_retried_and_says_why(status: int, type_: str, 
     body = problem_of(status, type_, "nope", data={"field": "size"})
     error, app = refused(Answer(body, status))
     assert isinstance(error, RequestRefused)
-    assert (error.status, error.type, error.request_id) == (status, type_, "req_7")
-    assert all(part in str(error) for part in [*expected, "request id req_7"])
+    assert error.status == status
+    assert all(part in str(error) for part in [*expected, type_, "request id req_7"])
     assert len(app.requests) == 1
 
 
@@ -587,7 +587,7 @@ def test_an_optional_endpoint_that_hangs_times_out(call: Any, caplog: pytest.Log
 def test_optional_endpoints_wait_at_most_30_seconds(waits: list[float]) -> None:
     with serve(Scripted(Answer(b"", 429, {"retry-after": "3600"}))) as address:
         run(address, TopoClient.me, retries=Retries())
-    assert sum(waits) + 2 * Retries().at_most(client_module._OPTIONAL).attempt_timeout <= 30
+    assert sum(waits) + 2 * client_module._OPTIONAL.attempt_timeout <= 30
 
 
 def test_templates_without_access_name_the_scope_they_need(caplog: pytest.LogCaptureFixture) -> None:

@@ -15,7 +15,7 @@ from topo_pipeline.ingest.session import CLOCKS_APART
 from topo_pipeline.sandbox.activity import Activity
 from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.faults import Answer, Fault
-from topo_pipeline.sandbox.quirks import EXAMPLES, Quirks
+from topo_pipeline.sandbox.quirks import Quirks
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.topo_api import contract, contract_facts, wire
@@ -31,6 +31,7 @@ from topo_pipeline.topo_api.contract_facts import (
     gather,
 )
 from topo_pipeline.topo_api.errors import RequestRefused, TopoUnavailable
+from topo_pipeline_tests.sandbox.differences import EXAMPLES
 
 KEY = "topo_contract_0123"
 NOW = datetime(2026, 1, 21, 15, tzinfo=UTC)

@@ -6,17 +6,17 @@ import itertools
 import pytest
 
 from topo_pipeline.topo_api.paging import Listing, read_list
-from topo_pipeline.topo_api.wire import ListPage
+from topo_pipeline.topo_api.wire import ListItem, ListPage, SequenceTemplate
 
 
-def read_endless_list(**limits: float) -> tuple[Listing[str], int]:
+def read_endless_list(**limits: float) -> tuple[Listing[ListItem], int]:
     """Read a list whose every page has a new item. Also return the number of pages that were requested."""
     asked = itertools.count(1)
 
-    async def ask(page: int) -> ListPage[str]:
-        return ListPage([f"item {next(asked)}"], 10**9, has_more=True)
+    async def ask(page: int) -> ListPage[ListItem]:
+        return ListPage([ListItem(id=f"item {next(asked)}")], 10**9, has_more=True)
 
-    listing = asyncio.run(read_list(ask, str, **limits))  # type: ignore[arg-type]
+    listing = asyncio.run(read_list(ask, **limits))  # type: ignore[arg-type]
     return listing, next(asked) - 1
 
 
@@ -35,11 +35,12 @@ def test_an_endless_list_is_read_to_its_limit_and_kept(limits: dict[str, int], p
 
 
 def test_the_later_of_two_items_with_the_same_id_is_kept() -> None:
-    pages = [ListPage([("a", 1), ("b", 1)], 3, has_more=True), ListPage([("b", 2), ("c", 1)], 3, has_more=False)]
+    a, b, c, later_b = (SequenceTemplate(id=id_, name=name) for id_, name in ("a1", "b1", "c1", "b2"))
+    pages = [ListPage([a, b], 3, has_more=True), ListPage([later_b, c], 3, has_more=False)]
 
-    async def ask(page: int) -> ListPage[tuple[str, int]]:
+    async def ask(page: int) -> ListPage[SequenceTemplate]:
         return pages[page - 1]
 
-    listing = asyncio.run(read_list(ask, lambda item: item[0]))
-    assert listing == Listing([("a", 1), ("b", 2), ("c", 1)], 3)
+    listing = asyncio.run(read_list(ask))
+    assert listing == Listing([a, later_b, c], 3)
     assert listing.is_whole

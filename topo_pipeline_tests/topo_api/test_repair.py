@@ -89,7 +89,8 @@ def test_a_store_and_a_refused_reading_have_all_rows_that_were_received() -> Non
 
     api.on_request = hide_rows_from_other_queries
     error = api.read_refused(store=store)
-    assert (error.got, store.ids_with(error.reading)) == (251, ids_in_order(rows))
+    assert "sent 251 distinct rows" in str(error)
+    assert store.ids_with(error.reading) == ids_in_order(rows)
 
 
 def test_a_window_at_the_depth_limit_takes_no_extra_requests() -> None:
@@ -433,7 +434,7 @@ def test_a_wrong_count_is_refused_and_the_received_rows_are_kept(wrong_count: st
     if wrong_count.startswith(("one", "wrong")):
         assert ids_of(error.reading) == ids_in_order(rows)
     assert error.reading.requests == len(api.queries) <= 120 + 60 * -(-len(rows) // 100)
-    assert error.request_ids
+    assert "request id" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -477,7 +478,7 @@ def test_an_error_while_parts_are_read_is_raised_unchanged(page: int) -> None:
 
     def fail_on_page(query: ActivityQuery) -> None:
         if query.page == page and len(api.queries) > 1:
-            raise RequestRefused("no", status=400, type="ValidationIssue")
+            raise RequestRefused("no", status=400)
 
     api.on_request = fail_on_page
     with pytest.raises(RequestRefused):

@@ -142,13 +142,11 @@ def drop_row_7(_: int, page: dict[str, Any]) -> None:
 
 def test_a_counted_row_that_is_never_sent_is_reported_missing() -> None:
     error = refused(PagedApi(day_items(250), drop_row_7))
-    assert (error.window, error.expected, error.got) == (DAY, 250, 249)
     assert str(error).startswith(
         "Window 2026-03-01T00:00:00Z to 2026-03-02T00:00:00Z: Topo counts 250 activities "
         "and sent 249 distinct rows (1 missing). The part 2026-02-28T23:59:57Z to 2026-03-01T01:29:58Z "
         "is not proved complete: 90 counted, 89 received (request ids req_1)"
     )
-    assert error.request_ids == ("req_1",)
 
 
 def test_a_refused_window_keeps_the_received_rows() -> None:
@@ -168,7 +166,8 @@ def test_more_rows_than_counted_are_refused() -> None:
 @pytest.mark.parametrize("received", [1, 99])
 def test_a_page_that_lacks_a_row_is_requested_at_most_twice(received: int) -> None:
     app = Scripted(Answer(page_of([item_of(number) for number in range(received)], received + 1)))
-    assert (refused(app).got, len(app.requests)) == (received, 2)
+    assert f"sent {received} distinct" in str(refused(app))
+    assert len(app.requests) == 2
 
 
 def test_a_huge_count_ends_with_the_first_empty_page() -> None:
@@ -205,7 +204,7 @@ def test_unreadable_rows_are_part_of_the_proof_and_of_the_reading() -> None:
     assert ids_of(reading) == [uuid_of(1)]
     assert [reject.id for reject in reading.rejects] == [uuid_of(2), uuid_of(4), None, None]
     error = refused(Scripted(Answer(page_of(items, 5))))
-    assert error.got == 6
+    assert "sent 6 distinct rows" in str(error)
     assert error.reading.rejects == reading.rejects
 
 

@@ -94,8 +94,9 @@ def test_a_number_that_the_warehouse_cannot_store_is_dropped(steps: object) -> N
 
 
 def test_a_time_without_a_zone_is_dropped() -> None:
-    me = wire.decode_me({"id": "k", "created_at": "2026-01-01T00:00:00", "scopes": ["a"]})
-    assert me == wire.Me(id="k", scopes=["a"])
+    raw = {"id": "t", "name": "S", "created_at": "2026-01-01T00:00:00"}
+    [template] = wire.decode_list(wire.SequenceTemplate, {"items": [raw], "has_more": False}).items
+    assert template == wire.SequenceTemplate(id="t", name="S")
 
 
 @pytest.mark.parametrize(
