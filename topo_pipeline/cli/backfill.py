@@ -186,13 +186,12 @@ def _show_estimate(days: Sequence[date], as_json: bool) -> None:
         show_json(asdict(found))
         return
     landed = f"{len(found.again)} already landed: {format_days(found.again)}" if found.again else "none landed yet"
-    out.print(f"Would read {counted(len(days), 'day')}: {format_days(days)} ({landed}).", highlight=False)
+    out.print(f"Would read {counted(len(days), 'day')}: {format_days(days)} ({landed}).")
     out.print(
         f"Topo counts {counted(found.activities, 'activity', 'activities')}. Reading takes about"
         f" {counted(found.requests, 'request')}, which at {settings.requests_per_second:g} per second take at least"
         f" {timedelta(seconds=math.ceil(found.seconds))} (h:mm:ss). The tables are built after"
         " that. Nothing was changed.",
-        highlight=False,
     )
 
 
@@ -261,7 +260,6 @@ def _show_landed(outcome: "Outcome") -> None:
         out.print(
             f"{counted(len(outcome.landed), 'day')} landed in {where}:"
             f" {counted(outcome.activities, 'activity', 'activities')} in {counted(outcome.requests, 'request')}.",
-            highlight=False,
         )
 
 
@@ -274,7 +272,7 @@ def _show_contract_check(since: datetime) -> None:
     with suppress(WarehouseError):  # a backfill that worked is not failed for this line
         sentence = latest_summary(Warehouse.of(get_settings()), since)
         if sentence:
-            out.print(sentence, highlight=False, soft_wrap=True)
+            out.say(sentence)
 
 
 def finish(outcome: "Outcome", stop: Stop) -> None:

@@ -48,7 +48,7 @@ def backup(file: BackupFile) -> None:
         with err.status("Copying the warehouse and checking the copy"):
             about = backups.backup(Warehouse.of(get_settings()), file.absolute())
         size = sum(each.stat().st_size for each in (file, *file.rglob("*")) if each.is_file())
-    out.print(f"{file}: {size / 1e6:,.1f} MB, {_until(about.last_day)}.", highlight=False, markup=False, soft_wrap=True)
+    out.say(f"{file}: {size / 1e6:,.1f} MB, {_until(about.last_day)}.")
 
 
 def restore(
@@ -193,7 +193,7 @@ def _report(restored: "Restored", warehouse: str) -> None:
     if restored.about.last_day and restored.about.last_day < yesterday:
         first = restored.about.last_day + timedelta(days=1)
         lines.append(f"To read the days since then: topo-pipeline backfill {first} {yesterday}")
-    out.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    out.say("\n".join(lines))
 
 
 def _until(last_day: date | None) -> str:

@@ -56,10 +56,14 @@ class _Console(Console):
             except BrokenPipeError:  # the reader has closed the pipe, as head does
                 self.on_broken_pipe()
 
+    def say(self, text: str) -> None:
+        """Print text as it is. Its lines can be copied, because they are not wrapped in a narrow terminal."""
+        self.print(text, soft_wrap=True, markup=False)
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")]
-out = _Console()
-err = _Console(stderr=True)
+out = _Console(highlight=False)
+err = _Console(highlight=False, stderr=True)
 
 
 def now() -> datetime:
@@ -101,14 +105,14 @@ def report_errors() -> Iterator[None]:
 
 def print_error(sentence: str, details: Sequence[str] = ()) -> None:
     """Print an error, and its details on indented lines."""
-    err.print(f"[red]topo-pipeline:[/] {escape(one_line(sentence, _LONGEST))}", soft_wrap=True, highlight=False)
+    err.print(f"[red]topo-pipeline:[/] {escape(one_line(sentence, _LONGEST))}", soft_wrap=True)
     for detail in details:
-        err.print(f"  {escape(one_line(detail, _LONGEST))}", soft_wrap=True, highlight=False)
+        err.say(f"  {one_line(detail, _LONGEST)}")
 
 
 def print_warning(sentence: str) -> None:
     """Print a warning."""
-    err.print(f"[yellow]{escape(one_line(sentence, _LONGEST))}[/]", soft_wrap=True, highlight=False)
+    err.print(f"[yellow]{escape(one_line(sentence, _LONGEST))}[/]", soft_wrap=True)
 
 
 def fail(sentence: str, code: int = 1) -> NoReturn:
@@ -157,7 +161,7 @@ def _plain(value: object) -> str:
 def print_line(text: str) -> None:
     """Print a progress line where there is no progress bar: in a pipe or a log."""
     if not err.is_terminal:
-        err.print(text, soft_wrap=True, highlight=False)
+        err.say(text)
 
 
 def program() -> str:

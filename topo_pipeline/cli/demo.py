@@ -51,7 +51,7 @@ def demo(context: typer.Context) -> None:
         best = _show_leaderboard()
     settings = get_settings()
     for what, path in {"Warehouse": settings.warehouse, "Report and Parquet files": settings.report_dir}.items():
-        out.print(f"{what}: [bold]{escape(relative(str(path)))}[/]", soft_wrap=True, highlight=False)
+        out.print(f"{what}: [bold]{escape(relative(str(path)))}[/]", soft_wrap=True)
     commands = {
         "report --demo --open": "the report, in your browser",
         f"explain --demo {shlex.quote(best)}": "what is known about the first sequence",
@@ -61,7 +61,7 @@ def demo(context: typer.Context) -> None:
     width = max(map(len, lines))
     out.print("Next:")
     for line, what in lines.items():
-        out.print(f"  [bold]{escape(line):{width}}[/]  {what}", soft_wrap=True, highlight=False)
+        out.print(f"  [bold]{escape(line):{width}}[/]  {what}", soft_wrap=True)
 
 
 def _publish() -> None:

@@ -126,9 +126,9 @@ def _show(rows: Iterable[tuple[str, str, str]], width: int = 0) -> None:
             table.add_row(f"[{_COLOURS[level]}]{level}[/]", f"[bold]{escape(check)}[/]", escape(pasteable(text)))
         else:
             line = text.replace(":\n", ": ").replace("\n", "; ")  # commands, one a line
-            out.print(f"{level:8}{check:{width}} {line}", markup=False, highlight=False)
+            out.print(f"{level:8}{check:{width}} {line}", markup=False)
     if out.is_terminal:
-        out.print(table, highlight=False)
+        out.print(table)
 
 
 def _check_contract(days: Sequence[date], output: Path | None, *, as_json: bool) -> int:
@@ -152,7 +152,7 @@ def _check_contract(days: Sequence[date], output: Path | None, *, as_json: bool)
             show_json({"checked_at": checked_at, "assumptions": [asdict(result) for result in results]})
         else:
             _show((result.outcome, f"{result.assumption}.", _seen(result)) for result in results)
-            out.print(f"{summary(results)}.", highlight=False, soft_wrap=True)
+            out.say(f"{summary(results)}.")
     is_saved = _save(results, checked_at)
     if output:
         _write(results, checked_at, output)
@@ -178,9 +178,7 @@ def _write(results: "Sequence[ContractResult]", checked_at: datetime, output: Pa
         fail(str(error))
     except OSError as error:
         fail(f"{output} can't be written: {error.strerror}.")
-    err.print(
-        f"Written to {escape(str(output))}. It contains no data from your workspace.", soft_wrap=True, highlight=False
-    )
+    err.say(f"Written to {output}. It contains no data from your workspace.")
 
 
 def _save(results: "Sequence[ContractResult]", checked_at: datetime) -> bool:

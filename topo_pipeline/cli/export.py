@@ -58,7 +58,7 @@ def export(
         write = partial(export_table, Warehouse.of(get_settings()), table, form=form, since=first, raw=raw)
         if output:
             rows = write(output.absolute())
-            err.print(f"{counted(rows, 'row')} written to {output}", highlight=False, markup=False)
+            err.print(f"{counted(rows, 'row')} written to {output}", markup=False)
             return None
         if form == "parquet" or sys.stdout.isatty():
             why = "Parquet is written to a file only" if form == "parquet" else "CSV is not printed to a terminal"
@@ -87,8 +87,8 @@ def _export_all() -> None:
 
         settings = get_settings()
         done = export_all(Warehouse.of(settings), settings.report_dir / "parquet", now=now())
-    err.print(f"{counted(done.tables, 'table')} and {counted(done.rows, 'row')} written to", highlight=False)
-    out.print(str(done.folder.with_name(LATEST)), soft_wrap=True, markup=False, highlight=False)
+    err.print(f"{counted(done.tables, 'table')} and {counted(done.rows, 'row')} written to")
+    out.say(str(done.folder.with_name(LATEST)))
 
 
 def _write_to_stdout(content: BinaryIO) -> None:

@@ -69,7 +69,7 @@ def _print_outcome(done: "ErasureResult", cleaned: list[Path | str], unreachable
     if unreachable:
         lines.append(unreachable)
     lines.append("Backups and files that were exported or copied elsewhere are not cleaned. Delete them yourself.")
-    out.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    out.say("\n".join(lines))
     for path, reason in done.remaining:
         left = relative(str(path))
         how = f": rm -r {shlex.quote(left)}" if Path(left).exists() else ""  # not a schema of Postgres

@@ -84,7 +84,7 @@ def organizations(
     else:
         _show(listed)
         if write:
-            _say(f"Written: {relative(str(target))}. Dagster's own commands use it: dagster dev -w workspace.yaml")
+            out.say(f"Written: {relative(str(target))}. Dagster's own commands use it: dagster dev -w workspace.yaml")
     unusable = [each for each in listed if not _can_be_read(found[each.name])]
     if write:
         for each in unusable:
@@ -153,7 +153,3 @@ def _show(listed: list[_Organization]) -> None:
         row: list[Any] = [each.name, each.complete or "–", "–" if each.activities is None else f"{each.activities:,}"]
         table.add_row(*row, escape(each.status))
     out.print(table)
-
-
-def _say(sentence: str) -> None:
-    out.print(escape(sentence), soft_wrap=True, highlight=False)

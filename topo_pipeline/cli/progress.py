@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, cast
 
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from topo_pipeline.cli.console import err, now, print_line
@@ -78,7 +77,7 @@ class _Waits(logging.Handler):
             self._until = began + timedelta(seconds=retry.seconds)
             what = f" a request for {retry.subject}" if retry.subject else ""
             line = f"Waiting until {self._until.astimezone():%H:%M:%S} to retry{what}: {retry.fault}"
-            err.print(escape(one_line(line)), soft_wrap=True, highlight=False)
+            err.say(one_line(line))
 
 
 @contextmanager

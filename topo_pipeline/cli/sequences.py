@@ -62,11 +62,11 @@ def explain(sequence: Name, as_json: AsJson = False, demo: Demo = False) -> None
         return
     title = escape(one_line(found.name, LONGEST))
     status = escape(one_line(found.status or "status unknown", LONGEST))
-    out.print(f"[bold]{title}[/] ({status}), as of the end of {found.last_day}", highlight=False)
+    out.print(f"[bold]{title}[/] ({status}), as of the end of {found.last_day}")
     table = Table.grid(padding=(0, 2, 0, 0))
     for topic, text in found.parts:
         table.add_row(topic, escape(one_line(text, 1000)))
-    out.print(table, highlight=False)
+    out.print(table)
 
 
 def compare(
@@ -96,7 +96,7 @@ def compare(
         show_json(asdict(found) | {"is_clear": found.is_clear})
         return
     for sentence in sentences.comparison(found, get_settings().rules.reply_window_days):
-        out.print(escape(one_line(sentence, 1000)), highlight=False)
+        out.print(escape(one_line(sentence, 1000)))
 
 
 @contextmanager
