@@ -20,9 +20,12 @@ from rich.markup import escape
 
 from topo_pipeline.common.commands import pasteable
 from topo_pipeline.common.text import in_json, one_line
+from topo_pipeline.topo_api.errors import TopoError
+from topo_pipeline.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:
     from topo_pipeline.settings import Settings
+    from topo_pipeline.warehouse.connection import Warehouse
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 5.0  # seconds to wait while another process writes to the warehouse
@@ -78,13 +81,18 @@ def get_settings() -> "Settings":
     return get_settings()
 
 
+def get_warehouse() -> "Warehouse":
+    """Return the warehouse of the settings. Importing it takes longer than `--help`."""
+    from topo_pipeline.warehouse.connection import Warehouse
+
+    return Warehouse.of(get_settings())
+
+
 @contextmanager
 def report_errors() -> Iterator[None]:
     """Print an error that the user can fix as one sentence, and exit with 1."""
     from topo_pipeline.orchestration.errors import HomeUnusable, UnderWay
     from topo_pipeline.settings import OrganizationError, SettingsError
-    from topo_pipeline.topo_api.errors import TopoError
-    from topo_pipeline.warehouse.errors import WarehouseError
 
     try:
         yield

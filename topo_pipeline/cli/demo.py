@@ -11,6 +11,7 @@ from topo_pipeline.cli.console import (
     err,
     fail,
     get_settings,
+    get_warehouse,
     now,
     out,
     own_stderr,
@@ -81,9 +82,8 @@ def _publish() -> None:
 def _show_leaderboard() -> str:
     """Print every sequence, and return the name of the first."""
     from topo_pipeline.engagement.leaderboard import leaderboard
-    from topo_pipeline.warehouse.connection import Warehouse
 
-    with Warehouse.of(get_settings()).reader() as connection:
+    with get_warehouse().reader() as connection:
         board = leaderboard(connection)
     out.print(leaderboard_table(board))
     return str(board[0]["sequence"])

@@ -18,6 +18,7 @@ from topo_pipeline.cli.console import (
     err,
     fail,
     get_settings,
+    get_warehouse,
     now,
     out,
     print_error,
@@ -28,6 +29,8 @@ from topo_pipeline.cli.console import (
 from topo_pipeline.cli.workspace import Demo
 from topo_pipeline.common.commands import pasteable
 from topo_pipeline.common.text import counted
+from topo_pipeline.topo_api.errors import TopoUnavailable
+from topo_pipeline.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:
     from topo_pipeline.doctor import Finding
@@ -136,7 +139,6 @@ def _check_contract(days: Sequence[date], output: Path | None, *, as_json: bool)
     from topo_pipeline.doctor.api import CHECK_ADDRESS
     from topo_pipeline.doctor.api_contract import check_api
     from topo_pipeline.topo_api.contract import summary
-    from topo_pipeline.topo_api.errors import TopoUnavailable
 
     with report_errors(), quiet():
         settings = get_settings()
@@ -167,7 +169,6 @@ def _write(results: "Sequence[ContractResult]", checked_at: datetime, output: Pa
     from importlib.metadata import version
 
     from topo_pipeline.topo_api.contract import as_text
-    from topo_pipeline.warehouse.errors import WarehouseError
     from topo_pipeline.warehouse.files import replacing
 
     text = as_text(results, checked_at=checked_at, version=version("topo-pipeline"))
@@ -184,11 +185,9 @@ def _write(results: "Sequence[ContractResult]", checked_at: datetime, output: Pa
 def _save(results: "Sequence[ContractResult]", checked_at: datetime) -> bool:
     """Save the results in the warehouse; return whether the warehouse could be written."""
     from topo_pipeline.ingest.first_contact import keep
-    from topo_pipeline.warehouse.connection import Warehouse
-    from topo_pipeline.warehouse.errors import WarehouseError
 
     try:
-        if not keep(Warehouse.of(get_settings()), results, checked_at):
+        if not keep(get_warehouse(), results, checked_at):
             print_error("The result was not saved: the checked days have no activities.")
     except WarehouseError as error:
         print_error(f"The result was not saved: {error}")

@@ -25,6 +25,7 @@ from topo_pipeline.cli.console import (
 from topo_pipeline.common.commands import pasteable, written_for
 from topo_pipeline.common.text import counted
 from topo_pipeline.days import last_due_day
+from topo_pipeline.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:
     from topo_pipeline.settings import Settings, SettingsError
@@ -120,7 +121,6 @@ def _listed(name: str, settings: "Settings | SettingsError") -> _Organization:
 def _look_at(name: str, settings: "Settings | SettingsError") -> _Organization:
     from topo_pipeline.settings import SettingsError
     from topo_pipeline.warehouse.connection import Warehouse
-    from topo_pipeline.warehouse.errors import WarehouseError
     from topo_pipeline.warehouse.ledger import ledger_status
 
     if isinstance(settings, SettingsError):
