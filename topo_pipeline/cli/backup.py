@@ -187,7 +187,7 @@ def _report(restored: "Restored", warehouse: str) -> None:
         lines.append(f"Activities of people erased since the backup, removed again: {restored.erased.activities:,}.")
     if restored.erasures_unknown:
         lines.append("It is unknown who was erased since the backup. Erase them again: topo-pipeline forget PERSON_ID")
-    yesterday = now().astimezone(get_settings().zone).date() - timedelta(days=1)
+    yesterday = arguments.day("yesterday")
     if restored.about.last_day and restored.about.last_day < yesterday:
         first = restored.about.last_day + timedelta(days=1)
         lines.append(f"To read the days since then: topo-pipeline backfill {first} {yesterday}")

@@ -83,7 +83,10 @@ def doctor(
         if contract:
             days = [arguments.started(arguments.day(text)) for text in day or []]
             raise typer.Exit(_check_contract(days, output, as_json=as_json))
-        findings = _examine()
+        with report_errors(), quiet(), err.status("Checking"):
+            from topo_pipeline.doctor import examine
+
+            findings = examine(now)
     if demo:
         findings = [_of_the_demo(each) for each in findings]
     levels = Counter(finding.level for finding in findings)
@@ -104,13 +107,6 @@ def _sandbox() -> Iterator[None]:
     with report_errors(), demo.sandbox(now) as api_url:
         demo.enter(api_url, now().date())
         yield
-
-
-def _examine() -> "list[Finding]":
-    with report_errors(), quiet(), err.status("Checking"):
-        from topo_pipeline.doctor import examine
-
-        return examine(now)
 
 
 def _of_the_demo(finding: "Finding") -> "Finding":
