@@ -241,7 +241,7 @@ def _send_heartbeat(
     context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], clock: dg.ResourceParam[Clock]
 ) -> dg.SensorResult | dg.SkipReason:
     """Requests TOPO_HEARTBEAT_URL after each successful nightly refresh, so that a monitor notices when none runs."""
-    from topo_pipeline.alerts.delivery import Heartbeat, Undelivered
+    from topo_pipeline.alerts.delivery import Undelivered, send_heartbeat
     from topo_pipeline.automation.heartbeat import HeartbeatState, skip_reason
     from topo_pipeline.common.cursors import read_cursor, write_cursor
 
@@ -255,7 +255,7 @@ def _send_heartbeat(
     if night is None or reason:
         return dg.SkipReason(reason)
     try:
-        Heartbeat(settings.heartbeat_url.get_secret_value()).ping()
+        send_heartbeat(settings.heartbeat_url.get_secret_value())
     except Undelivered as error:
         state = state.after_failure(night.at, now)
         again = "No more attempts" if state.done else f"Next attempt: {state.next_attempt:{_MINUTE}}"
