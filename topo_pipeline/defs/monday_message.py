@@ -12,7 +12,7 @@ import dagster as dg
 from topo_pipeline.common.commands import pasteable
 from topo_pipeline.defs import names
 from topo_pipeline.defs.messages import ExplainedFailure
-from topo_pipeline.defs.publish import about, findings, report_key, write_report
+from topo_pipeline.defs.publish import about, findings, write_report
 from topo_pipeline.defs.resources import Clock, Warehouse
 from topo_pipeline.settings import Settings
 
@@ -31,7 +31,8 @@ def write_message(
     """Write the report, so that message and report have the same numbers. Return the message and the report's path."""
     published = write_report(warehouse, clock, settings)
     metadata = about(published)
-    context.log_event(dg.AssetMaterialization(report_key(settings), metadata=metadata))
+    report = names.asset_key(settings, "publish", "engagement_report")
+    context.log_event(dg.AssetMaterialization(report, metadata=metadata))
     context.log_event(findings(metadata, settings))
     return {"text": published.text, "report": str(published.kept)}
 

@@ -214,7 +214,7 @@ def _plans(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, int]:
 def days_to_build(instance: dg.DagsterInstance, settings: Settings) -> list[date]:
     """Return the last stretch of days that landed after they were built; if there are none, the last landed day."""
     kind = dg.DagsterEventType.ASSET_MATERIALIZATION
-    assets = names.activities(settings), names.by_day(settings)
+    assets = names.activities(settings), names.asset_key(settings, "engagement", "sequence_activity")
     landed, built = (instance.get_latest_storage_id_by_partition(asset, kind) for asset in assets)
     days = {date.fromisoformat(key): event > built.get(key, 0) for key, event in landed.items()}
     lost = lost_days(instance, settings)

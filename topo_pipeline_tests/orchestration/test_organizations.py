@@ -323,7 +323,9 @@ def recorded(instance: dg.DagsterInstance, *runs: dg.DagsterRun) -> Iterator[Non
 
 def test_runs_of_assets_and_runs_of_days_hold_up_only_their_own(one: Organization, other: Organization) -> None:
     started = {"status": dg.DagsterRunStatus.STARTED, "job_name": "__ASSET_JOB"}
-    building = dg.DagsterRun(**started, asset_selection=frozenset({names.by_day(one.settings)}))
+    building = dg.DagsterRun(
+        **started, asset_selection=frozenset({names.asset_key(one.settings, "engagement", "sequence_activity")})
+    )
     with recorded(one.instance, building):
         assert records.is_busy(one.instance, one.settings, {REFRESH})
         assert not records.is_busy(one.instance, other.settings, {REFRESH})
