@@ -84,6 +84,7 @@ class Cause(NamedTuple):
     sentence: str | None  # our own description; None for an unexpected exception
     kind: str  # the class of the first exception in the chain
     detail: str  # the first line of its message, which may quote any data
+    metadata: Mapping[str, Any]  # of our own failure
 
 
 def cause_of(event: dg.DagsterEvent) -> Cause:
@@ -95,6 +96,7 @@ def cause_of(event: dg.DagsterEvent) -> Cause:
         failure.description or None if failure is not None else None,
         (cause.cls_name if cause else None) or "an error",
         first_line(cause.message) if cause else "no reason given",
+        {name: entry.value for name, entry in failure.metadata.items()} if failure is not None else {},
     )
 
 

@@ -177,10 +177,9 @@ def _add_failures(
 
 def _add_failed_step(found: Outcomes, event: dg.DagsterEvent, at: datetime, run: str) -> None:
     """Add the days that a step refused, with their reasons, and count the step as a success. Else add the step."""
-    failure, fault = event.step_failure_data.user_failure_data, cause_of(event)
-    metadata = {name: entry.value for name, entry in (failure.metadata if failure else {}).items()}
+    fault = cause_of(event)
     reason = fault.sentence or f"{fault.kind}, see the run's log"  # the detail may quote personal data
-    match metadata:
+    match fault.metadata:
         case {"refused_days": list(days), "reasons": dict(reasons)}:
             found.add_success(_name(event.step_key), at)
             for day in days:

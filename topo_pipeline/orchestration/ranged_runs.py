@@ -268,11 +268,8 @@ def _failure(event: dg.DagsterEvent) -> _Failure:
     """Return what a failed step reports: the sentence of an expected error, else the first line of the exception."""
     step, fault = str(event.step_key), cause_of(event)
     if fault.sentence is not None:
-        failure = event.step_failure_data.user_failure_data
-        about = {name: value.value for name, value in (failure.metadata if failure else {}).items()}
-        refused: Any = about.get("reasons") or {}
-        reasons = {date.fromisoformat(day): str(why) for day, why in refused.items()}
-        return _Failure(step, fault.sentence, reasons, about.get(OUTAGE) is True)
+        reasons = {date.fromisoformat(day): str(why) for day, why in fault.metadata.get("reasons", {}).items()}
+        return _Failure(step, fault.sentence, reasons, fault.metadata.get(OUTAGE) is True)
     return _Failure(
         step, f"{step} failed: {fault.detail} (the run's log in Dagster's UI has the details: topo-pipeline dev)"
     )
