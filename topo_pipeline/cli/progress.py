@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
@@ -24,7 +24,7 @@ _LONG = 2.0  # seconds, from which a wait is worth a line
 @contextmanager
 def shown(title: str, total: int) -> Iterator[Callable[["RunProgress"], None]]:
     """Yield a function that shows each day that lands and each table whose build starts."""
-    landed: dict[date, RunProgress] = {}
+    landed: list[RunProgress] = []
     started = time.monotonic()
     columns = _columns(noun_for(total, "day"))
     with (
@@ -34,13 +34,13 @@ def shown(title: str, total: int) -> Iterator[Callable[["RunProgress"], None]]:
         task = bar.add_task(title, total=total, activities=0, pace=0.0)
 
         def show(progress: "RunProgress") -> None:
-            if progress.landed and progress.landed not in landed:  # Dagster repeats the event at the end of the run
-                landed[progress.landed] = progress
-                requests = sum(each.requests for each in landed.values())
+            if progress.landed:
+                landed.append(progress)
+                requests = sum(each.requests for each in landed)
                 bar.update(
                     task,
                     completed=len(landed),
-                    activities=sum(each.activities for each in landed.values()),
+                    activities=sum(each.activities for each in landed),
                     pace=requests / (time.monotonic() - started),
                 )
                 print_line(f"{progress.landed} landed: {len(landed)} of {counted(total, 'day')}")

@@ -198,18 +198,16 @@ def _run(
         The failed steps, and how the run ended if that was before its last day.
     """
     run_id = str(uuid.uuid4())
-    landed: set[date] = set()
+    landed = 0
     ending: str | None = None
 
     def listen(entry: dg.EventLogEntry) -> None:
-        nonlocal ending
+        nonlocal ending, landed
         progress = _progress(entry)
         if progress is None:
             return
-        is_new = progress.landed is not None and progress.landed not in landed
-        if progress.landed:
-            landed.add(progress.landed)
-        stops_here = is_new and len(landed) < len(days) and is_stopped()
+        landed += progress.landed is not None
+        stops_here = progress.landed is not None and landed < len(days) and is_stopped()
         on_progress(progress)  # a stop that is requested from here on takes effect after the next day
         if stops_here:
             ending = _STOPPED
@@ -245,23 +243,19 @@ def _progress(entry: dg.EventLogEntry) -> Progress | None:
     if event.is_step_start:
         return Progress(step=event.step_key)
     if event.is_step_materialization and event.partition and _is_of_activities(event.materialization):
-        metadata = {name: entry.value for name, entry in event.materialization.metadata.items()}
+        metadata: dict[str, Any] = {name: entry.value for name, entry in event.materialization.metadata.items()}
         return Progress(
             landed=date.fromisoformat(event.partition),
-            activities=_number(metadata.get("dagster/partition_row_count")),
-            requests=_number(metadata.get("requests")),
-            unreadable=_number(metadata.get("rejects")),
-            unproved_because=str(metadata["unproved_because"]) if "unproved_because" in metadata else None,
+            activities=metadata["dagster/partition_row_count"],
+            requests=metadata["requests"],
+            unreadable=metadata["rejects"],
+            unproved_because=metadata.get("unproved_because"),
         )
     return None
 
 
 def _is_of_activities(materialization: dg.AssetMaterialization) -> bool:
     return names.table_of(materialization.asset_key) == names.ACTIVITIES
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0
 
 
 def _failure(event: dg.DagsterEvent) -> _Failure:
