@@ -28,7 +28,7 @@ _OF_ALL = {"organization", "organizations_file", "dagster_home"}
 _FIELDS = {"rules" if name == "rules_file" else name: name for name in Settings.model_fields if name not in _OF_ALL}
 _SECRETS = {key for key, name in _FIELDS.items() if "SecretStr" in repr(Settings.model_fields[name].annotation)}
 _PLACES = {"warehouse", "lake_data_path", "report_dir", "rules"}
-_ALERTS = {"alert_webhook", "alert_webhook_format", "alert_slack_token", "alert_slack_channel"}
+ALERTS = {"alert_webhook", "alert_webhook_format", "alert_slack_token", "alert_slack_channel"}
 # Never taken from the environment, where it would be the same for all.
 _OWN = {"api_key", "heartbeat_url", "report_url", "lake_schema"}
 
@@ -128,7 +128,7 @@ def _own(table: Mapping[str, Any]) -> set[str]:
     The alert settings of a table replace all those of the environment, which may be of another kind.
     """
     own = _OWN | {given.removesuffix(_VARIABLE) for given in table}
-    return own | _ALERTS if own & _ALERTS else own
+    return own | ALERTS if own & ALERTS else own
 
 
 def _given(table: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
