@@ -121,7 +121,11 @@ def write_files(warehouse: Warehouse, aside: Path, *, now: datetime) -> Manifest
     with warehouse.reader() as connection:
         found = {name: table for name, table in tables(connection).items() if name not in _LEFT_OUT}
         activities = found[_ACTIVITIES]
-        written = {name: _write_one(connection, table, aside) for name, table in found.items() if name != _ACTIVITIES}
+        written = {
+            name: [_write_file(connection, table, aside, f"{name.replace('.', '/')}.parquet")]
+            for name, table in found.items()
+            if name != _ACTIVITIES
+        }
         written[_ACTIVITIES] = _write_activities(connection, activities, aside)
         manifest = _manifest(connection, found, written, now)
     (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -130,32 +134,23 @@ def write_files(warehouse: Warehouse, aside: Path, *, now: datetime) -> Manifest
     return manifest
 
 
-def _write_one(connection: DuckDBPyConnection, table: Table, aside: Path) -> list[dict[str, Any]]:
-    path = f"{table.name.replace('.', '/')}.parquet"
-    return [_file(aside, path, write(connection, table, _place(aside, path), form="parquet"))]
-
-
 def _write_activities(connection: DuckDBPyConnection, table: Table, aside: Path) -> list[dict[str, Any]]:
     """Write the activities by month of the reporting day."""
-    files = []
-    for (month,) in connection.execute(_MONTHS).fetchall():
-        path = f"topo/activities/{month:%Y-%m}.parquet"
-        rows = write(
-            connection, table, _place(aside, path), form="parquet", without="payload",
+    return [
+        _write_file(
+            connection, table, aside, f"topo/activities/{month:%Y-%m}.parquet", without="payload",
             where="day BETWEEN $month AND last_day($month)", values={"month": month},
-        )  # fmt: skip
-        files.append(_file(aside, path, rows))
-    return files
+        )
+        for (month,) in connection.execute(_MONTHS).fetchall()
+    ]  # fmt: skip
 
 
-def _file(aside: Path, path: str, rows: int) -> dict[str, Any]:
-    return {"path": path, "rows": rows, "bytes": (aside / path).stat().st_size}
-
-
-def _place(aside: Path, path: str) -> Path:
-    place = aside / path
-    place.parent.mkdir(parents=True, exist_ok=True)
-    return place
+def _write_file(connection: DuckDBPyConnection, table: Table, aside: Path, path: str, **options: Any) -> dict[str, Any]:
+    """Write a table or a part of it to a file of the export, and return what the manifest says about the file."""
+    file = aside / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    rows = write(connection, table, file, form="parquet", **options)
+    return {"path": path, "rows": rows, "bytes": file.stat().st_size}
 
 
 def _columns(table: Table) -> list[dict[str, Any]]:

@@ -78,7 +78,8 @@ def tables(connection: DuckDBPyConnection) -> dict[str, Table]:
 
 
 def _table(name: str, comment: str | None, columns: tuple[Column, ...]) -> Table:
-    exported = tuple(map(_as_exported, columns))
+    # What a target would round, refuse or show as bytes becomes text.
+    exported = tuple(each if _PORTABLE.fullmatch(each.type) else replace(each, type="VARCHAR") for each in columns)
     pairs = zip(columns, exported, strict=True)
     nested = frozenset(was.name for was, now in pairs if was.type != now.type and _NESTED.fullmatch(was.type))
     return Table(name, comment, exported, nested)
@@ -149,11 +150,6 @@ def _refuse_the_warehouse(warehouse: Warehouse, file: Path) -> None:
     for path in warehouse.place.files():
         if file.exists() and path.exists() and file.samefile(path):
             raise WarehouseError(f"{file} is the warehouse itself. Export to another file.")
-
-
-def _as_exported(column: Column) -> Column:
-    """Return the column as exported. What a target would round, refuse or show as bytes becomes text."""
-    return column if _PORTABLE.fullmatch(column.type) else replace(column, type="VARCHAR")
 
 
 def _selected(table: Table, column: Column, quote: str) -> str:
