@@ -5,7 +5,7 @@ Reading what failed and succeeded from Dagster's records belongs here. What to r
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
@@ -65,7 +65,10 @@ def run_alert_sensor(
         )
     state = read_cursor(context.cursor, default=AlertState(clock() - FIRST_LOOK))
     since = state.until - OVERLAP
-    changed = _changed_since(context.instance, since)
+    # Those that ended since then, or were tagged since then after their end.
+    statuses = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+    filters = dg.RunsFilter(statuses=statuses, updated_after=since)
+    changed = context.instance.get_run_records(filters, limit=RUNS, order_by="update_timestamp", ascending=True)
     own = (record for record in changed if names.is_own(settings, record.dagster_run))
     ended = [record for record in own if end_of(record) > since]
     checks = context.repository_def.asset_graph.asset_check_keys if context.repository_def else ()
@@ -94,13 +97,6 @@ def alert_sensor(settings: Settings) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING if settings.has_chat else dg.DefaultSensorStatus.STOPPED,
         description=run_alert_sensor.__doc__,
     )(skip_on_error(run_alert_sensor))
-
-
-def _changed_since(instance: dg.DagsterInstance, since: datetime) -> Sequence[dg.RunRecord]:
-    """Return the succeeded and failed runs that ended since then, or were tagged since then after their end."""
-    ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
-    filters = dg.RunsFilter(statuses=ended, updated_after=since)
-    return instance.get_run_records(filters, limit=RUNS, order_by="update_timestamp", ascending=True)
 
 
 @dataclass

@@ -19,7 +19,7 @@ from topo_pipeline.defs.executor import execute
 from topo_pipeline.defs.jobs import PUBLISH, REFRESH
 from topo_pipeline.defs.messages import cause_of, refused_days
 from topo_pipeline.defs.partitions import range_tags
-from topo_pipeline.defs.run_maintenance import fail_orphaned_runs, owner_tag
+from topo_pipeline.defs.run_maintenance import fail_orphaned_runs
 from topo_pipeline.ingest.session import OUTAGE_ERRORS
 from topo_pipeline.orchestration.instance import require_no_reader
 from topo_pipeline.settings import Settings
@@ -153,9 +153,8 @@ def backfill(
 
 def publish(definitions: dg.Definitions, instance: dg.DagsterInstance) -> tuple[str, ...]:
     """Publish the current tables in a run of the job `publish`. Return a sentence for each problem."""
-    run_id = str(uuid.uuid4())
     job = definitions.resolve_job_def(PUBLISH)
-    result = execute(job, instance, run_id=run_id, run_config=QUIET, tags=owner_tag(run_id))
+    result = execute(job, instance, run_id=str(uuid.uuid4()), run_config=QUIET)
     return tuple(_failure(event).sentence for event in result.get_step_failure_events())
 
 
@@ -222,7 +221,7 @@ def _run(
         instance,
         run_id=run_id,
         run_config={**QUIET, **(config or {})},
-        tags={**range_tags(days[0], days[-1]), **owner_tag(run_id)},
+        tags=range_tags(days[0], days[-1]),
         selection=selection,
     )
     events = result.get_step_failure_events()
