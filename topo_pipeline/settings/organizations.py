@@ -13,8 +13,6 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-from pydantic import PrivateAttr
-
 from topo_pipeline.common.commands import Sources
 from topo_pipeline.settings.model import Settings
 from topo_pipeline.settings.values import LAKE, SHARED_LAKE
@@ -36,28 +34,10 @@ _OWN = {"api_key", "heartbeat_url", "report_url", "lake_schema"}
 class Organization(Settings):
     """The settings of one of several organizations."""
 
-    _key_variable: str = PrivateAttr()
-    _sources: Sources = PrivateAttr()
-
     def __init__(self, key_variable: str, sources: Sources, **values: Any) -> None:
         """Take the values, and the rest from the environment."""
         super().__init__(**values)
         self._key_variable, self._sources = key_variable, sources
-
-    @property
-    def key_variable(self) -> str:
-        """The variable that holds the API key."""
-        return self._key_variable
-
-    @property
-    def key_advice(self) -> str:
-        """What to do if the API key is not set."""
-        return "Set it in .env or in the environment."
-
-    @property
-    def sources(self) -> Sources:
-        """Where the settings come from."""
-        return self._sources
 
 
 def read(file: Path) -> Tables:
