@@ -116,8 +116,6 @@ def backfill(
 
 def _named(start: str | None, end: str | None, last: str | None, *, missing: bool) -> list[date]:
     """Return the days that the arguments name, in order, or exit."""
-    from topo_pipeline.ingest.estimate import first_landed, missing_days
-
     if start and last:
         fail("Give FROM and TO, or --last, but not both.", 2)
     if last:
@@ -125,13 +123,19 @@ def _named(start: str | None, end: str | None, last: str | None, *, missing: boo
     elif start:
         first, until = arguments.day(start), arguments.day(end or start)
     elif missing:
+        from topo_pipeline.ingest.estimate import first_landed
+
         first, until = first_landed(get_warehouse()) or get_settings().start_date, arguments.day("yesterday")
     else:
         fail("Name the days to read: FROM and TO, --last 7d, or --missing.", 2)
     if first > until and not start:
         return []  # no day is over yet
     days = arguments.days(first, until)
-    return missing_days(get_warehouse(), days) if missing else days
+    if missing:
+        from topo_pipeline.ingest.estimate import missing_days
+
+        return missing_days(get_warehouse(), days)
+    return days
 
 
 def _days_behind() -> tuple[date, ...]:

@@ -105,8 +105,8 @@ def restore(
     is kept next to the restored one, with the time `now` in its new name. If anyone had to be erased, the tables are
     rebuilt in the time zone `timezone` (IANA) by `rules`.
 
-    `require_quiet` is called right before that, while the warehouse is locked. It raises if the warehouse may not be
-    replaced now. Then nothing is changed.
+    `require_quiet` is called right before the warehouse is replaced, while it is locked. It raises if the warehouse may
+    not be replaced now. Then nothing is changed.
 
     Raises:
         WarehouseError: the file is not a backup, can't be read, or belongs to another organization or time zone; the
@@ -179,7 +179,7 @@ def _apply_log(copy: Path) -> None:
 def _verify(copy: Path, failed: str) -> None:
     """Read every column of every row from the disk: DuckDB checks the checksum of a block when it reads the block."""
     sync(copy)
-    with copy.open("rb") as file:  # out of the page cache
+    with copy.open("rb") as file:  # drops it from the page cache
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     verify_rows(Warehouse(str(copy)), failed)
 
