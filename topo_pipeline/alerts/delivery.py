@@ -113,19 +113,13 @@ def _card(text: str) -> dict[str, Any]:
     return {"type": "message", "attachments": [attachment]}
 
 
-@dataclass(frozen=True)
-class Heartbeat:
-    """A URL to request after each successful nightly refresh, such as a check of healthchecks.io or Uptime Kuma."""
+def send_heartbeat(url: str) -> None:
+    """Request a URL once, such as that of a check of healthchecks.io or Uptime Kuma.
 
-    url: str = field(repr=False)
-
-    def ping(self) -> None:
-        """Request the URL.
-
-        Raises:
-            Undelivered: the URL can't be reached or does not answer with 2xx.
-        """
-        _deliver(lambda: _request("the heartbeat URL", "GET", self.url))
+    Raises:
+        Undelivered: the URL can't be reached or does not answer with 2xx.
+    """
+    _deliver(lambda: _request("the heartbeat URL", "GET", url))
 
 
 def _deliver(send: Callable[[], str | None]) -> None:

@@ -6,9 +6,9 @@ BATCH_SIZE = 100
 """Runs that one tick deletes. A tick has to end within a minute, and the next one is an hour away."""
 
 
-def runs_to_delete(old: Sequence[str], needed: Collection[str], limit: int = BATCH_SIZE) -> list[str]:
+def runs_to_delete(old: Sequence[str], needed: Collection[str]) -> list[str]:
     """Return the runs to delete now, oldest first.
 
     `old` has ended runs beyond the retention period, oldest first, and `needed` those with a record that is still read.
     """
-    return [run for run in old if run not in needed][:limit]
+    return [run for run in old if run not in needed][:BATCH_SIZE]

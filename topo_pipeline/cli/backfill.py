@@ -17,6 +17,7 @@ from topo_pipeline.cli.console import (
     err,
     fail,
     get_settings,
+    get_warehouse,
     now,
     out,
     own_stderr,
@@ -31,6 +32,7 @@ from topo_pipeline.cli.progress import shown
 from topo_pipeline.cli.signals import Stop, stoppable
 from topo_pipeline.common.text import counted
 from topo_pipeline.days import format_counts, format_days
+from topo_pipeline.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:
     from topo_pipeline.orchestration.ranged_runs import Outcome, Progress
@@ -121,7 +123,9 @@ def _named(start: str | None, end: str | None, last: str | None, *, missing: boo
     elif start:
         first, until = arguments.day(start), arguments.day(end or start)
     elif missing:
-        first, until = _first_landed(), arguments.day("yesterday")
+        from topo_pipeline.ingest.estimate import first_landed
+
+        first, until = first_landed(get_warehouse()) or get_settings().start_date, arguments.day("yesterday")
     else:
         fail("Name the days to read: FROM and TO, --last 7d, or --missing.", 2)
     if first > until and not start:
@@ -129,27 +133,16 @@ def _named(start: str | None, end: str | None, last: str | None, *, missing: boo
     days = arguments.days(first, until)
     if missing:
         from topo_pipeline.ingest.estimate import missing_days
-        from topo_pipeline.warehouse.connection import Warehouse
 
-        return missing_days(Warehouse.of(get_settings()), days)
+        return missing_days(get_warehouse(), days)
     return days
-
-
-def _first_landed() -> date:
-    """Return the first landed day, or the first partition if there is none."""
-    from topo_pipeline.ingest.estimate import first_landed
-    from topo_pipeline.warehouse.connection import Warehouse
-
-    return first_landed(Warehouse.of(get_settings())) or get_settings().start_date
 
 
 def _days_behind() -> tuple[date, ...]:
     """Return the landed days that are not in the tables yet."""
     from topo_pipeline.engagement.tables import days_behind
-    from topo_pipeline.warehouse.connection import Warehouse
-    from topo_pipeline.warehouse.errors import WarehouseError
 
-    warehouse = Warehouse.of(get_settings())
+    warehouse = get_warehouse()
     with suppress(WarehouseError):  # the check that follows says what is wrong
         if warehouse.exists():
             with warehouse.reader() as connection:
@@ -171,14 +164,13 @@ def _show_estimate(days: Sequence[date], as_json: bool) -> None:
     from topo_pipeline.defs.partitions import daily_partitions, day_of
     from topo_pipeline.defs.resources import Topo
     from topo_pipeline.ingest.estimate import estimate
-    from topo_pipeline.warehouse.connection import Warehouse
 
     settings = get_settings()
     daily = daily_partitions(settings)
     with err.status("Asking Topo for its count"):
         found = estimate(
             Topo(settings, now).client,
-            Warehouse.of(settings),
+            get_warehouse(),
             [day_of(str(day), daily) for day in days],
             requests_per_second=settings.requests_per_second,
         )
@@ -186,13 +178,12 @@ def _show_estimate(days: Sequence[date], as_json: bool) -> None:
         show_json(asdict(found))
         return
     landed = f"{len(found.again)} already landed: {format_days(found.again)}" if found.again else "none landed yet"
-    out.print(f"Would read {counted(len(days), 'day')}: {format_days(days)} ({landed}).", highlight=False)
+    out.print(f"Would read {counted(len(days), 'day')}: {format_days(days)} ({landed}).")
     out.print(
         f"Topo counts {counted(found.activities, 'activity', 'activities')}. Reading takes about"
         f" {counted(found.requests, 'request')}, which at {settings.requests_per_second:g} per second take at least"
         f" {timedelta(seconds=math.ceil(found.seconds))} (h:mm:ss). The tables are built after"
         " that. Nothing was changed.",
-        highlight=False,
     )
 
 
@@ -201,11 +192,9 @@ def _check() -> None:
     with err.status("Checking the warehouse and the key"):
         from topo_pipeline.defs.resources import Topo
         from topo_pipeline.ingest.session import check
-        from topo_pipeline.warehouse.connection import Warehouse
 
         settings = get_settings()
-        topo, warehouse = Topo(settings, now), Warehouse.of(settings)
-        check(topo.client, warehouse, timezone=settings.timezone, clock=now)
+        check(Topo(settings, now).client, get_warehouse(), timezone=settings.timezone, clock=now)
 
 
 def read_days(days: Sequence[date], title: str, stop: Stop, **options: Sequence[date]) -> "Outcome":
@@ -226,10 +215,9 @@ def _read_days(days: Sequence[date], title: str, stop: Stop, **options: Sequence
         from topo_pipeline.definitions import defs
         from topo_pipeline.defs.records import compare, describe_lost_days
         from topo_pipeline.orchestration import ranged_runs as runs
-        from topo_pipeline.warehouse.connection import Warehouse
 
     with own_stderr(), opened(home) as instance, shown(title, len(days)) as show:
-        warehouse = Warehouse.of(get_settings())
+        warehouse = get_warehouse()
         if lost := set(compare(instance, get_settings(), warehouse).lost) - set(days):
             print_warning(" ".join(describe_lost_days(lost, relative(warehouse.name))))
 
@@ -237,14 +225,7 @@ def _read_days(days: Sequence[date], title: str, stop: Stop, **options: Sequence
             stop.is_reading = True
             show(progress)
 
-        return runs.backfill(
-            defs,
-            days,
-            instance=instance,
-            on_progress=on_progress,
-            is_stopped=stop,
-            **options,
-        )
+        return runs.backfill(defs, days, instance=instance, on_progress=on_progress, is_stopped=stop, **options)
 
 
 def _show_as_json(outcome: "Outcome") -> None:
@@ -255,26 +236,21 @@ def _show_as_json(outcome: "Outcome") -> None:
 def _show_landed(outcome: "Outcome") -> None:
     """Print what landed, unless there was a problem."""
     if not outcome.problems:
-        from topo_pipeline.warehouse.connection import Warehouse
-
-        where = escape(relative(Warehouse.of(get_settings()).name))
+        where = escape(relative(get_warehouse().name))
         out.print(
             f"{counted(len(outcome.landed), 'day')} landed in {where}:"
             f" {counted(outcome.activities, 'activity', 'activities')} in {counted(outcome.requests, 'request')}.",
-            highlight=False,
         )
 
 
 def _show_contract_check(since: datetime) -> None:
     """Print one line about the contract check that ran automatically since `since`, if there is one."""
     from topo_pipeline.ingest.first_contact import latest_summary
-    from topo_pipeline.warehouse.connection import Warehouse
-    from topo_pipeline.warehouse.errors import WarehouseError
 
     with suppress(WarehouseError):  # a backfill that worked is not failed for this line
-        sentence = latest_summary(Warehouse.of(get_settings()), since)
+        sentence = latest_summary(get_warehouse(), since)
         if sentence:
-            out.print(sentence, highlight=False, soft_wrap=True)
+            out.say(sentence)
 
 
 def finish(outcome: "Outcome", stop: Stop) -> None:

@@ -14,6 +14,7 @@ from topo_pipeline.cli.console import (
     err,
     fail,
     get_settings,
+    get_warehouse,
     now,
     out,
     print_warning,
@@ -23,6 +24,8 @@ from topo_pipeline.cli.console import (
     report_errors,
 )
 from topo_pipeline.cli.signals import undone_by_signals
+from topo_pipeline.topo_api.errors import TopoError, TopoUnavailable
+from topo_pipeline.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:
     from topo_pipeline.maintenance.copies import Restored
@@ -43,12 +46,11 @@ def backup(file: BackupFile) -> None:
     """
     with report_errors(), undone_by_signals(file):
         from topo_pipeline.maintenance import backups
-        from topo_pipeline.warehouse.connection import Warehouse
 
         with err.status("Copying the warehouse and checking the copy"):
-            about = backups.backup(Warehouse.of(get_settings()), file.absolute())
+            about = backups.backup(get_warehouse(), file.absolute())
         size = sum(each.stat().st_size for each in (file, *file.rglob("*")) if each.is_file())
-    out.print(f"{file}: {size / 1e6:,.1f} MB, {_until(about.last_day)}.", highlight=False, markup=False, soft_wrap=True)
+    out.say(f"{file}: {size / 1e6:,.1f} MB, {_until(about.last_day)}.")
 
 
 def restore(
@@ -65,10 +67,8 @@ def restore(
     """
     with report_errors():
         from topo_pipeline.maintenance import backups
-        from topo_pipeline.warehouse.connection import Warehouse
 
-        settings = get_settings()
-        warehouse = Warehouse.of(settings)
+        settings, warehouse = get_settings(), get_warehouse()
         backups.require_supported(warehouse)
         with undone_by_signals(warehouse.name, warehouse.place.identity):
             _restore(settings, warehouse, file, yes=yes)
@@ -129,7 +129,6 @@ def _held_by(settings: "Settings") -> uuid.UUID | str:
     """Return the organization of the warehouse, or a sentence that says why it is unknown."""
     from topo_pipeline.maintenance.copies import organization_of
     from topo_pipeline.warehouse.connection import Warehouse
-    from topo_pipeline.warehouse.errors import WarehouseError
 
     warehouse = Warehouse.of(settings, wait_seconds=PATIENCE)
     try:
@@ -150,7 +149,6 @@ class _Topo:
         from topo_pipeline.defs.resources import Topo
         from topo_pipeline.ingest.session import owner_of_key
         from topo_pipeline.settings import SettingsError
-        from topo_pipeline.topo_api.errors import TopoError, TopoUnavailable
 
         if self._outage:
             return self._outage
@@ -189,11 +187,11 @@ def _report(restored: "Restored", warehouse: str) -> None:
         lines.append(f"Activities of people erased since the backup, removed again: {restored.erased.activities:,}.")
     if restored.erasures_unknown:
         lines.append("It is unknown who was erased since the backup. Erase them again: topo-pipeline forget PERSON_ID")
-    yesterday = now().astimezone(get_settings().zone).date() - timedelta(days=1)
+    yesterday = arguments.day("yesterday")
     if restored.about.last_day and restored.about.last_day < yesterday:
         first = restored.about.last_day + timedelta(days=1)
         lines.append(f"To read the days since then: topo-pipeline backfill {first} {yesterday}")
-    out.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    out.say("\n".join(lines))
 
 
 def _until(last_day: date | None) -> str:

@@ -20,9 +20,12 @@ from rich.markup import escape
 
 from topo_pipeline.common.commands import pasteable
 from topo_pipeline.common.text import in_json, one_line
+from topo_pipeline.topo_api.errors import TopoError
+from topo_pipeline.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:
     from topo_pipeline.settings import Settings
+    from topo_pipeline.warehouse.connection import Warehouse
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 5.0  # seconds to wait while another process writes to the warehouse
@@ -56,10 +59,14 @@ class _Console(Console):
             except BrokenPipeError:  # the reader has closed the pipe, as head does
                 self.on_broken_pipe()
 
+    def say(self, text: str) -> None:
+        """Print text as it is. Its lines can be copied, because they are not wrapped in a narrow terminal."""
+        self.print(text, soft_wrap=True, markup=False)
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")]
-out = _Console()
-err = _Console(stderr=True)
+out = _Console(highlight=False)
+err = _Console(highlight=False, stderr=True)
 
 
 def now() -> datetime:
@@ -74,13 +81,18 @@ def get_settings() -> "Settings":
     return get_settings()
 
 
+def get_warehouse() -> "Warehouse":
+    """Return the warehouse of the settings. Importing it takes longer than `--help`."""
+    from topo_pipeline.warehouse.connection import Warehouse
+
+    return Warehouse.of(get_settings())
+
+
 @contextmanager
 def report_errors() -> Iterator[None]:
     """Print an error that the user can fix as one sentence, and exit with 1."""
     from topo_pipeline.orchestration.errors import HomeUnusable, UnderWay
     from topo_pipeline.settings import OrganizationError, SettingsError
-    from topo_pipeline.topo_api.errors import TopoError
-    from topo_pipeline.warehouse.errors import WarehouseError
 
     try:
         yield
@@ -101,14 +113,14 @@ def report_errors() -> Iterator[None]:
 
 def print_error(sentence: str, details: Sequence[str] = ()) -> None:
     """Print an error, and its details on indented lines."""
-    err.print(f"[red]topo-pipeline:[/] {escape(one_line(sentence, _LONGEST))}", soft_wrap=True, highlight=False)
+    err.print(f"[red]topo-pipeline:[/] {escape(one_line(sentence, _LONGEST))}", soft_wrap=True)
     for detail in details:
-        err.print(f"  {escape(one_line(detail, _LONGEST))}", soft_wrap=True, highlight=False)
+        err.say(f"  {one_line(detail, _LONGEST)}")
 
 
 def print_warning(sentence: str) -> None:
     """Print a warning."""
-    err.print(f"[yellow]{escape(one_line(sentence, _LONGEST))}[/]", soft_wrap=True, highlight=False)
+    err.print(f"[yellow]{escape(one_line(sentence, _LONGEST))}[/]", soft_wrap=True)
 
 
 def fail(sentence: str, code: int = 1) -> NoReturn:
@@ -157,7 +169,7 @@ def _plain(value: object) -> str:
 def print_line(text: str) -> None:
     """Print a progress line where there is no progress bar: in a pipe or a log."""
     if not err.is_terminal:
-        err.print(text, soft_wrap=True, highlight=False)
+        err.say(text)
 
 
 def program() -> str:

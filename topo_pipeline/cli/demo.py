@@ -11,6 +11,7 @@ from topo_pipeline.cli.console import (
     err,
     fail,
     get_settings,
+    get_warehouse,
     now,
     out,
     own_stderr,
@@ -51,7 +52,7 @@ def demo(context: typer.Context) -> None:
         best = _show_leaderboard()
     settings = get_settings()
     for what, path in {"Warehouse": settings.warehouse, "Report and Parquet files": settings.report_dir}.items():
-        out.print(f"{what}: [bold]{escape(relative(str(path)))}[/]", soft_wrap=True, highlight=False)
+        out.print(f"{what}: [bold]{escape(relative(str(path)))}[/]", soft_wrap=True)
     commands = {
         "report --demo --open": "the report, in your browser",
         f"explain --demo {shlex.quote(best)}": "what is known about the first sequence",
@@ -61,7 +62,7 @@ def demo(context: typer.Context) -> None:
     width = max(map(len, lines))
     out.print("Next:")
     for line, what in lines.items():
-        out.print(f"  [bold]{escape(line):{width}}[/]  {what}", soft_wrap=True, highlight=False)
+        out.print(f"  [bold]{escape(line):{width}}[/]  {what}", soft_wrap=True)
 
 
 def _publish() -> None:
@@ -81,9 +82,8 @@ def _publish() -> None:
 def _show_leaderboard() -> str:
     """Print every sequence, and return the name of the first."""
     from topo_pipeline.engagement.leaderboard import leaderboard
-    from topo_pipeline.warehouse.connection import Warehouse
 
-    with Warehouse.of(get_settings()).reader() as connection:
+    with get_warehouse().reader() as connection:
         board = leaderboard(connection)
     out.print(leaderboard_table(board))
     return str(board[0]["sequence"])

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from dotenv import dotenv_values
-from rich.markup import escape
 
 from topo_pipeline.cli.console import STOP_SIGNALS, err, get_settings, now, print_warning, report_errors
 from topo_pipeline.cli.workspace import refuse_organization
@@ -99,7 +98,7 @@ def _paths(base: "Settings") -> dict[str, str | None]:
 
 def _serve(port: int, environment: Mapping[str, str | None], title: str, *, open_it: bool) -> NoReturn:
     """Run Dagster's UI and daemon until they end or a signal ends them, and exit with their exit code."""
-    err.print(escape(title), highlight=False, soft_wrap=True)
+    err.say(title)
     home = Path(environment["DAGSTER_HOME"] or "")
     with err.status("Starting Dagster"):
         from topo_pipeline.orchestration.instance import prepare
@@ -114,7 +113,7 @@ def _serve(port: int, environment: Mapping[str, str | None], title: str, *, open
     address = f"http://{HOST}:{port}"
 
     def show() -> None:
-        err.print(f"Ready: {address}  Press Ctrl-C to stop.", highlight=False)
+        err.print(f"Ready: {address}  Press Ctrl-C to stop.")
         if open_it and _has_browser():
             webbrowser.open(address)
 

@@ -18,6 +18,7 @@ from topo_pipeline.cli.console import (
     err,
     fail,
     get_settings,
+    get_warehouse,
     now,
     out,
     print_error,
@@ -28,6 +29,8 @@ from topo_pipeline.cli.console import (
 from topo_pipeline.cli.workspace import Demo
 from topo_pipeline.common.commands import pasteable
 from topo_pipeline.common.text import counted
+from topo_pipeline.topo_api.errors import TopoUnavailable
+from topo_pipeline.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:
     from topo_pipeline.doctor import Finding
@@ -80,7 +83,10 @@ def doctor(
         if contract:
             days = [arguments.started(arguments.day(text)) for text in day or []]
             raise typer.Exit(_check_contract(days, output, as_json=as_json))
-        findings = _examine()
+        with report_errors(), quiet(), err.status("Checking"):
+            from topo_pipeline.doctor import examine
+
+            findings = examine(now)
     if demo:
         findings = [_of_the_demo(each) for each in findings]
     levels = Counter(finding.level for finding in findings)
@@ -103,13 +109,6 @@ def _sandbox() -> Iterator[None]:
         yield
 
 
-def _examine() -> "list[Finding]":
-    with report_errors(), quiet(), err.status("Checking"):
-        from topo_pipeline.doctor import examine
-
-        return examine(now)
-
-
 def _of_the_demo(finding: "Finding") -> "Finding":
     if finding.check == "settings" and finding.level == "ok":  # `enter` has set every variable
         return replace(finding, found=f"Those of the demo. Reporting days are in {get_settings().timezone}.")
@@ -126,9 +125,9 @@ def _show(rows: Iterable[tuple[str, str, str]], width: int = 0) -> None:
             table.add_row(f"[{_COLOURS[level]}]{level}[/]", f"[bold]{escape(check)}[/]", escape(pasteable(text)))
         else:
             line = text.replace(":\n", ": ").replace("\n", "; ")  # commands, one a line
-            out.print(f"{level:8}{check:{width}} {line}", markup=False, highlight=False)
+            out.print(f"{level:8}{check:{width}} {line}", markup=False)
     if out.is_terminal:
-        out.print(table, highlight=False)
+        out.print(table)
 
 
 def _check_contract(days: Sequence[date], output: Path | None, *, as_json: bool) -> int:
@@ -136,7 +135,6 @@ def _check_contract(days: Sequence[date], output: Path | None, *, as_json: bool)
     from topo_pipeline.doctor.api import CHECK_ADDRESS
     from topo_pipeline.doctor.api_contract import check_api
     from topo_pipeline.topo_api.contract import summary
-    from topo_pipeline.topo_api.errors import TopoUnavailable
 
     with report_errors(), quiet():
         settings = get_settings()
@@ -152,7 +150,7 @@ def _check_contract(days: Sequence[date], output: Path | None, *, as_json: bool)
             show_json({"checked_at": checked_at, "assumptions": [asdict(result) for result in results]})
         else:
             _show((result.outcome, f"{result.assumption}.", _seen(result)) for result in results)
-            out.print(f"{summary(results)}.", highlight=False, soft_wrap=True)
+            out.say(f"{summary(results)}.")
     is_saved = _save(results, checked_at)
     if output:
         _write(results, checked_at, output)
@@ -167,7 +165,6 @@ def _write(results: "Sequence[ContractResult]", checked_at: datetime, output: Pa
     from importlib.metadata import version
 
     from topo_pipeline.topo_api.contract import as_text
-    from topo_pipeline.warehouse.errors import WarehouseError
     from topo_pipeline.warehouse.files import replacing
 
     text = as_text(results, checked_at=checked_at, version=version("topo-pipeline"))
@@ -178,19 +175,15 @@ def _write(results: "Sequence[ContractResult]", checked_at: datetime, output: Pa
         fail(str(error))
     except OSError as error:
         fail(f"{output} can't be written: {error.strerror}.")
-    err.print(
-        f"Written to {escape(str(output))}. It contains no data from your workspace.", soft_wrap=True, highlight=False
-    )
+    err.say(f"Written to {output}. It contains no data from your workspace.")
 
 
 def _save(results: "Sequence[ContractResult]", checked_at: datetime) -> bool:
     """Save the results in the warehouse; return whether the warehouse could be written."""
     from topo_pipeline.ingest.first_contact import keep
-    from topo_pipeline.warehouse.connection import Warehouse
-    from topo_pipeline.warehouse.errors import WarehouseError
 
     try:
-        if not keep(Warehouse.of(get_settings()), results, checked_at):
+        if not keep(get_warehouse(), results, checked_at):
             print_error("The result was not saved: the checked days have no activities.")
     except WarehouseError as error:
         print_error(f"The result was not saved: {error}")

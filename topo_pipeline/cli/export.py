@@ -12,7 +12,7 @@ from typing import Annotated, BinaryIO, Literal
 import typer
 
 from topo_pipeline.cli import arguments
-from topo_pipeline.cli.console import err, fail, get_settings, now, out, report_errors
+from topo_pipeline.cli.console import err, fail, get_settings, get_warehouse, now, out, report_errors
 from topo_pipeline.cli.signals import undone_by_signals
 from topo_pipeline.cli.workspace import Demo
 from topo_pipeline.common.text import counted
@@ -52,13 +52,12 @@ def export(
         fail("--raw applies to CSV only: Parquet is never escaped. Run the command again without it.", 2)
     with report_errors(), undone_by_signals(output):
         from topo_pipeline.exports.tables import export as export_table
-        from topo_pipeline.warehouse.connection import Warehouse
 
         first = arguments.day(since) if since else None
-        write = partial(export_table, Warehouse.of(get_settings()), table, form=form, since=first, raw=raw)
+        write = partial(export_table, get_warehouse(), table, form=form, since=first, raw=raw)
         if output:
             rows = write(output.absolute())
-            err.print(f"{counted(rows, 'row')} written to {output}", highlight=False, markup=False)
+            err.print(f"{counted(rows, 'row')} written to {output}", markup=False)
             return None
         if form == "parquet" or sys.stdout.isatty():
             why = "Parquet is written to a file only" if form == "parquet" else "CSV is not printed to a terminal"
@@ -83,12 +82,10 @@ def _export_all() -> None:
     """Write every table as Parquet and print the folder of the newest export."""
     with report_errors(), err.status("Writing every table"):
         from topo_pipeline.exports.parquet import LATEST, export_all
-        from topo_pipeline.warehouse.connection import Warehouse
 
-        settings = get_settings()
-        done = export_all(Warehouse.of(settings), settings.report_dir / "parquet", now=now())
-    err.print(f"{counted(done.tables, 'table')} and {counted(done.rows, 'row')} written to", highlight=False)
-    out.print(str(done.folder.with_name(LATEST)), soft_wrap=True, markup=False, highlight=False)
+        done = export_all(get_warehouse(), get_settings().report_dir / "parquet", now=now())
+    err.print(f"{counted(done.tables, 'table')} and {counted(done.rows, 'row')} written to")
+    out.say(str(done.folder.with_name(LATEST)))
 
 
 def _write_to_stdout(content: BinaryIO) -> None:

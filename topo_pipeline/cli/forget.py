@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from topo_pipeline.cli import arguments
-from topo_pipeline.cli.console import err, get_settings, now, out, print_error, relative, report_errors
+from topo_pipeline.cli.console import err, get_settings, get_warehouse, now, out, print_error, relative, report_errors
 from topo_pipeline.cli.report import write_report
+from topo_pipeline.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:
     from topo_pipeline.maintenance.forget import ErasureResult
@@ -35,10 +36,9 @@ def forget(
     with report_errors():
         from topo_pipeline.maintenance import forget as forgetting
         from topo_pipeline.report.page import FILE_NAME
-        from topo_pipeline.warehouse.connection import Warehouse
 
         person, settings = arguments.person(person_id), get_settings()
-        warehouse, report = Warehouse.of(settings), settings.report_dir / FILE_NAME
+        warehouse, report = get_warehouse(), settings.report_dir / FILE_NAME
         if not yes:
             found = _counts(forgetting.trace(warehouse, person))
             question = f"Erase {person} from {relative(warehouse.name)} ({found})? This can't be undone."
@@ -69,7 +69,7 @@ def _print_outcome(done: "ErasureResult", cleaned: list[Path | str], unreachable
     if unreachable:
         lines.append(unreachable)
     lines.append("Backups and files that were exported or copied elsewhere are not cleaned. Delete them yourself.")
-    out.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    out.say("\n".join(lines))
     for path, reason in done.remaining:
         left = relative(str(path))
         how = f": rm -r {shlex.quote(left)}" if Path(left).exists() else ""  # not a schema of Postgres
@@ -79,7 +79,6 @@ def _print_outcome(done: "ErasureResult", cleaned: list[Path | str], unreachable
 def _publish_again(warehouse: "Warehouse", settings: "Settings") -> list[str]:
     """Publish to every target without the person. Return why it failed, for each target where it did."""
     from topo_pipeline.exports.targets import publish, target_of
-    from topo_pipeline.warehouse.errors import WarehouseError
 
     failed = []
     for name in settings.targets:

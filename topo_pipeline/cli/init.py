@@ -34,9 +34,9 @@ def init(
             prepare(home)
     if not written:
         fail(f"{folder.absolute()} has {', '.join(found)} already. Nothing was changed.")
-    out.print(f"Written in {folder.absolute()}: {', '.join(written)}.", soft_wrap=True, markup=False, highlight=False)
+    out.say(f"Written in {folder.absolute()}: {', '.join(written)}.")
     go = f"cd {shlex.quote(str(folder))}, " if folder.absolute() != Path.cwd() else ""
-    out.print(f"Next: {go}set TOPO_API_KEY in .env, and run: {program()} doctor", soft_wrap=True, highlight=False)
+    out.say(f"Next: {go}set TOPO_API_KEY in .env, and run: {program()} doctor")
 
 
 def _write(folder: Path, home: Path) -> dict[str, bool]:

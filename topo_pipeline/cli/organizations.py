@@ -25,6 +25,7 @@ from topo_pipeline.cli.console import (
 from topo_pipeline.common.commands import pasteable, written_for
 from topo_pipeline.common.text import counted
 from topo_pipeline.days import last_due_day
+from topo_pipeline.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:
     from topo_pipeline.settings import Settings, SettingsError
@@ -84,7 +85,7 @@ def organizations(
     else:
         _show(listed)
         if write:
-            _say(f"Written: {relative(str(target))}. Dagster's own commands use it: dagster dev -w workspace.yaml")
+            out.say(f"Written: {relative(str(target))}. Dagster's own commands use it: dagster dev -w workspace.yaml")
     unusable = [each for each in listed if not _can_be_read(found[each.name])]
     if write:
         for each in unusable:
@@ -120,7 +121,6 @@ def _listed(name: str, settings: "Settings | SettingsError") -> _Organization:
 def _look_at(name: str, settings: "Settings | SettingsError") -> _Organization:
     from topo_pipeline.settings import SettingsError
     from topo_pipeline.warehouse.connection import Warehouse
-    from topo_pipeline.warehouse.errors import WarehouseError
     from topo_pipeline.warehouse.ledger import ledger_status
 
     if isinstance(settings, SettingsError):
@@ -153,7 +153,3 @@ def _show(listed: list[_Organization]) -> None:
         row: list[Any] = [each.name, each.complete or "–", "–" if each.activities is None else f"{each.activities:,}"]
         table.add_row(*row, escape(each.status))
     out.print(table)
-
-
-def _say(sentence: str) -> None:
-    out.print(escape(sentence), soft_wrap=True, highlight=False)

@@ -4,10 +4,9 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from topo_pipeline.cli.console import err, now, print_line
@@ -25,7 +24,7 @@ _LONG = 2.0  # seconds, from which a wait is worth a line
 @contextmanager
 def shown(title: str, total: int) -> Iterator[Callable[["RunProgress"], None]]:
     """Yield a function that shows each day that lands and each table whose build starts."""
-    landed: dict[date, RunProgress] = {}
+    landed: list[RunProgress] = []
     started = time.monotonic()
     columns = _columns(noun_for(total, "day"))
     with (
@@ -35,13 +34,13 @@ def shown(title: str, total: int) -> Iterator[Callable[["RunProgress"], None]]:
         task = bar.add_task(title, total=total, activities=0, pace=0.0)
 
         def show(progress: "RunProgress") -> None:
-            if progress.landed and progress.landed not in landed:  # Dagster repeats the event at the end of the run
-                landed[progress.landed] = progress
-                requests = sum(each.requests for each in landed.values())
+            if progress.landed:
+                landed.append(progress)
+                requests = sum(each.requests for each in landed)
                 bar.update(
                     task,
                     completed=len(landed),
-                    activities=sum(each.activities for each in landed.values()),
+                    activities=sum(each.activities for each in landed),
                     pace=requests / (time.monotonic() - started),
                 )
                 print_line(f"{progress.landed} landed: {len(landed)} of {counted(total, 'day')}")
@@ -78,7 +77,7 @@ class _Waits(logging.Handler):
             self._until = began + timedelta(seconds=retry.seconds)
             what = f" a request for {retry.subject}" if retry.subject else ""
             line = f"Waiting until {self._until.astimezone():%H:%M:%S} to retry{what}: {retry.fault}"
-            err.print(escape(one_line(line)), soft_wrap=True, highlight=False)
+            err.say(one_line(line))
 
 
 @contextmanager

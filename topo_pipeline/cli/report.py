@@ -51,7 +51,7 @@ def report(
         if send and not destinations:
             fail(_NOT_CONFIGURED)
         written = write_report()
-    out.print(str(written.path), soft_wrap=True, markup=False, highlight=False)
+    out.say(str(written.path))
     if open_it and not webbrowser.open(written.path.as_uri()):
         err.print("No browser was found. Open the file yourself.")
     if not all([_is_sent(written, destination) for destination in destinations]):
@@ -99,9 +99,9 @@ def _show_message(destinations: "Iterable[Destination]") -> None:
 
         text = _from_tables(render).text
     places = [f"Would be sent to {destination.place}." for destination in destinations]
-    out.print("\n".join([text, *places]), soft_wrap=True, markup=False, highlight=False)
+    out.say("\n".join([text, *places]))
     if not places:
-        err.print(_NOT_CONFIGURED, soft_wrap=True, highlight=False)
+        err.say(_NOT_CONFIGURED)
 
 
 def _is_sent(written: "Published", destination: "Destination") -> bool:
@@ -114,5 +114,5 @@ def _is_sent(written: "Published", destination: "Destination") -> bool:
     except Undelivered as error:
         print_error(f"Not sent to {destination.place}: {error}.")
         return False
-    err.print(f"Sent to {escape(destination.place)}.", soft_wrap=True, highlight=False)
+    err.say(f"Sent to {destination.place}.")
     return True

@@ -42,7 +42,7 @@ def sandbox(
             except OSError as error:
                 why = "is in use" if error.errno == errno.EADDRINUSE else f"can't be used ({error.strerror})"
                 fail(f"Port {port} {why}. To use a free one: topo-pipeline sandbox --port 0")
-            out.print(f"TOPO_API_URL={api_url}\nTOPO_API_KEY={simulated.API_KEY}", highlight=False)
+            out.print(f"TOPO_API_URL={api_url}\nTOPO_API_KEY={simulated.API_KEY}")
             err.print("The sandbox is running. Press Ctrl-C to stop it.")
             _wait_for_signal()
 

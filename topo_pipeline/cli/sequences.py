@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
@@ -16,15 +15,6 @@ from topo_pipeline.cli.workspace import Demo
 from topo_pipeline.common.text import LONGEST, one_line
 
 Name = Annotated[str, typer.Argument(metavar="SEQUENCE", help="Its name, a part of its name, or its id.")]
-
-
-class Period(StrEnum):
-    """The periods of `sequence_summary`."""
-
-    LIFETIME = "lifetime"
-    DAYS_90 = "90d"
-    DAYS_28 = "28d"
-    DAYS_7 = "7d"
 
 
 def sequences(as_json: AsJson = False, demo: Demo = False) -> None:
@@ -62,19 +52,20 @@ def explain(sequence: Name, as_json: AsJson = False, demo: Demo = False) -> None
         return
     title = escape(one_line(found.name, LONGEST))
     status = escape(one_line(found.status or "status unknown", LONGEST))
-    out.print(f"[bold]{title}[/] ({status}), as of the end of {found.last_day}", highlight=False)
+    out.print(f"[bold]{title}[/] ({status}), as of the end of {found.last_day}")
     table = Table.grid(padding=(0, 2, 0, 0))
     for topic, text in found.parts:
         table.add_row(topic, escape(one_line(text, 1000)))
-    out.print(table, highlight=False)
+    out.print(table)
 
 
 def compare(
     first: Name,
     second: Name,
     period: Annotated[
-        Period, typer.Option(help="Contacts of which period: all, or the last days whose windows have closed.")
-    ] = Period.LIFETIME,
+        Literal["lifetime", "90d", "28d", "7d"],
+        typer.Option(help="Contacts of which period: all, or the last days whose windows have closed."),
+    ] = "lifetime",
     as_json: AsJson = False,
     demo: Demo = False,
 ) -> None:
@@ -91,12 +82,12 @@ def compare(
         pair = [explanation.find(connection, text) for text in (first, second)]
         if pair[0] == pair[1]:
             fail("Both are the same sequence. Name two.", 2)
-        found = comparison.compare(connection, pair[0], pair[1], get_settings().rules, period.value)
+        found = comparison.compare(connection, pair[0], pair[1], get_settings().rules, period)
     if as_json:
         show_json(asdict(found) | {"is_clear": found.is_clear})
         return
     for sentence in sentences.comparison(found, get_settings().rules.reply_window_days):
-        out.print(escape(one_line(sentence, 1000)), highlight=False)
+        out.print(escape(one_line(sentence, 1000)))
 
 
 @contextmanager

@@ -45,9 +45,9 @@ def status(as_json: AsJson = False, demo: Demo = False) -> None:
         return
     _show(found, is_demo=demo)
     if to_do:
-        out.print("Do this week, as in the report:", highlight=False)
+        out.print("Do this week, as in the report:")
     for number, each in enumerate(to_do, start=1):
-        out.print(escape(one_line(f"{number}. {each.claim} {each.action}", 1000)), highlight=False)
+        out.print(escape(one_line(f"{number}. {each.claim} {each.action}", 1000)))
 
 
 def _as_json(warehouse: str, timezone: str, found: "Status") -> dict[str, Any]:
@@ -66,7 +66,7 @@ def _show(found: "Status", *, is_demo: bool) -> None:
     days = found.days
     if days.first is None or days.read_at is None:
         due = last_due_day(now(), get_settings().zone)
-        out.print(f"No day has landed yet. To read one: topo-pipeline backfill {due}", highlight=False)
+        out.print(f"No day has landed yet. To read one: topo-pipeline backfill {due}")
         return
     gaps = {
         "missing": days.missing, "last read before the day was over": days.unclosed, "not proved": days.unproved,
@@ -87,20 +87,15 @@ def _show(found: "Status", *, is_demo: bool) -> None:
         rows = counted(sum(days.unreadable.values()), "row")
         table.add_row("[yellow]Unreadable[/]", f"{rows} could not be read: {format_counts(days.unreadable)}")
     table.add_row("Pending", f"{counted(found.pending, 'reply', 'replies')} not classified by Topo yet")
-    out.print(table, highlight=False)
+    out.print(table)
     if missing := [*days.missing, *days.unclosed]:
-        _hint("To read the missing days", "topo-pipeline demo" if is_demo else missing_command(missing))
+        out.say(f"To read the missing days: {'topo-pipeline demo' if is_demo else missing_command(missing)}")
     if found.behind:
-        _hint("To build the tables", "topo-pipeline demo" if is_demo else "topo-pipeline backfill --missing")
+        out.say(f"To build the tables: topo-pipeline {'demo' if is_demo else 'backfill --missing'}")
     if found.board is None:
         out.print("The tables are not built yet. topo-pipeline backfill builds them, and so does topo-pipeline dev.")
     else:
         out.print(leaderboard_table(found.board[:_TOP]))
-
-
-def _hint(purpose: str, command: str) -> None:
-    """Print a command that can be copied as one line, however narrow the terminal is."""
-    out.print(f"{purpose}: {command}", soft_wrap=True, highlight=False)
 
 
 def _ago(moment: datetime) -> str:

@@ -29,7 +29,7 @@ def _choose(context: typer.Context, is_asked: bool) -> bool:
     is_demo = is_asked or (exists and not _has_workspace())
     if is_demo:
         demo.enter(NO_API, now().date())
-        err.print(f"This is the demo, a simulated workspace in {demo.FOLDER}.", highlight=False)
+        err.print(f"This is the demo, a simulated workspace in {demo.FOLDER}.")
     return is_demo
 
 

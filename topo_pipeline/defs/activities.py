@@ -18,7 +18,7 @@ from topo_pipeline.common.text import counted
 from topo_pipeline.days import Day
 from topo_pipeline.defs import names
 from topo_pipeline.defs.asset_checks import report_activity_checks
-from topo_pipeline.defs.messages import ExplainedFailure, as_dagster_failure, day_line, range_line, refused_days
+from topo_pipeline.defs.messages import ExplainedFailure, as_dagster_failure, day_line, refused_days
 from topo_pipeline.defs.metric_tables import table_links, table_schema
 from topo_pipeline.defs.partitions import daily_partitions, date_at, day_of, every_morning
 from topo_pipeline.defs.records import load_metadata, sync_records
@@ -182,7 +182,7 @@ def land(
     refusals: list[Refusal] = []
     landed = activities = 0
     if len(days) > 1:
-        context.log.info(range_line(days))
+        context.log.info(f"Reading {len(days)} days, {days[0].day} to {days[-1].day}")
     began = clock()
     outcomes = load_days(
         topo.client,
@@ -206,7 +206,9 @@ def land(
                 schema = {"dagster/column_schema": _columns(warehouse, "activities")} if done == len(days) else {}
                 _log_materialization(context, topo.settings, outcome, sentence, **schema)
                 landed, activities = landed + 1, activities + outcome.rows
-    _tag_run(context, f"{landed} of {counted(len(days), 'day')}, {counted(activities, 'activity', 'activities')}")
+    # The UI shows tags in its list of runs.
+    total = f"{landed} of {counted(len(days), 'day')}, {counted(activities, 'activity', 'activities')}"
+    context.instance.add_run_tags(context.run.run_id, {"landed": total})
     if (retained := topo.settings.payload_days) is not None:
         _empty_payloads(context, warehouse, date_at(clock(), topo.settings) - timedelta(days=retained))
     if refusals:
@@ -227,11 +229,6 @@ def _empty_payloads(
             context.log.info(f"Retention: emptied the text of {emptied:,} payloads from before {before}.")
     except WarehouseError as error:
         context.log.error(f"Retention (TOPO_PAYLOAD_DAYS): {error}")
-
-
-def _tag_run(context: dg.AssetExecutionContext | dg.OpExecutionContext, landed: str) -> None:
-    """Show what landed in the UI's list of runs."""
-    context.instance.add_run_tags(context.run.run_id, {"landed": landed})
 
 
 def _log_materialization(

@@ -61,12 +61,11 @@ def report_activity_checks(
     """Evaluate the activities' checks within a step that lands days, for runs that don't reach or have their step."""
     asset = names.activities(settings)
     evaluations = _evaluations(asset, warehouse, context.instance, clock(), settings=settings, refused=refused)
-    for name, result in evaluations:
-        event = dg.AssetCheckEvaluation(asset_key=asset, check_name=name, **result)
-        context.instance.report_runless_asset_event(event)
     if refused:
         unknown = Verdict(False, "WARN", "Unknown: days were refused, and the run ended before this comparison.")
-        event = dg.AssetCheckEvaluation(asset_key=asset, check_name=COUNTS, **evaluation(unknown))
+        evaluations.append((COUNTS, evaluation(unknown)))
+    for name, result in evaluations:
+        event = dg.AssetCheckEvaluation(asset_key=asset, check_name=name, **result)
         context.instance.report_runless_asset_event(event)
 
 

@@ -94,7 +94,7 @@ def execute(
     *,
     run_id: str,
     run_config: Mapping[str, Any],
-    tags: Mapping[str, str],
+    tags: Mapping[str, str] | None = None,
     selection: Sequence[dg.AssetKey] | None = None,
 ) -> dg.ExecuteInProcessResult:
     """Execute the job, or a selection of its assets, in this process. A failed step raises no error.
@@ -108,7 +108,7 @@ def execute(
         instance,
         output_capturing_enabled=False,
         raise_on_error=False,
-        run_tags=tags,
+        run_tags={**owner_tag(run_id), **(tags or {})},
         run_id=run_id,
         asset_selection=frozenset(selection or ()),
     )

@@ -4,7 +4,6 @@ When a job runs is decided in `schedules` and `sensors`.
 """
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -113,11 +112,11 @@ def jobs(settings: Settings) -> list[Any]:
 
 
 def run_request(
-    request: "Request", settings: Settings, *others: dg.AssetKey, tags: Mapping[str, str] = MappingProxyType({})
+    request: "Request", settings: Settings, *others: dg.AssetKey, tags: Mapping[str, str] | None = None
 ) -> dg.RunRequest:
     """Return a run that reads the requested days and `others`. A sensor builds the tables afterwards."""
     return dg.RunRequest(
         run_key=request.key,
         asset_selection=[names.activities(settings), *others],
-        tags={**range_tags(request.first, request.last), **tags},
+        tags={**range_tags(request.first, request.last), **(tags or {})},
     )

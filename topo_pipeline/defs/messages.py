@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import wraps
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 import dagster as dg
 from dagster._core.errors import DagsterUserCodeProcessError
@@ -16,7 +16,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from topo_pipeline.common.commands import pasteable, written_for
 from topo_pipeline.common.text import counted, first_line, one_line
-from topo_pipeline.days import Day, backfill_commands, format_days
+from topo_pipeline.days import backfill_commands, format_days
 from topo_pipeline.defs.resources import Topo
 from topo_pipeline.settings import Settings, SettingsError
 from topo_pipeline.topo_api.errors import TopoError
@@ -66,8 +66,8 @@ def skip_on_error(evaluate: Callable[_P, _T]) -> Callable[_P, _T | dg.SkipReason
 
     @wraps(evaluate)
     def evaluated(*args: _P.args, **kwargs: _P.kwargs) -> _T | dg.SkipReason:
-        given = [*args, *kwargs.values()]
-        settings = next(each if isinstance(each, Settings) else each.settings for each in given if _has_settings(each))
+        given = (each for each in (*args, *kwargs.values()) if isinstance(each, Settings | Topo))
+        settings = next(each if isinstance(each, Settings) else each.settings for each in given)
         with written_for(settings.organization, settings.sources):
             try:
                 result = evaluate(*args, **kwargs)
@@ -78,16 +78,13 @@ def skip_on_error(evaluate: Callable[_P, _T]) -> Callable[_P, _T | dg.SkipReason
     return evaluated
 
 
-def _has_settings(resource: object) -> TypeGuard[Settings | Topo]:
-    return isinstance(resource, Settings | Topo)
-
-
 class Cause(NamedTuple):
     """Why a step failed."""
 
     sentence: str | None  # our own description; None for an unexpected exception
     kind: str  # the class of the first exception in the chain
     detail: str  # the first line of its message, which may quote any data
+    metadata: Mapping[str, Any]  # of our own failure
 
 
 def cause_of(event: dg.DagsterEvent) -> Cause:
@@ -99,16 +96,14 @@ def cause_of(event: dg.DagsterEvent) -> Cause:
         failure.description or None if failure is not None else None,
         (cause.cls_name if cause else None) or "an error",
         first_line(cause.message) if cause else "no reason given",
+        {name: entry.value for name, entry in failure.metadata.items()} if failure is not None else {},
     )
 
 
 def refused_days(reasons: Mapping[date, str], asked: int, *, retry: bool = True) -> str:
     """Return a line for each refused day, or for days in a row with one reason, and the commands that read them again.
 
-    Args:
-        reasons: The refused days, in order, and why.
-        asked: The number of days that were asked for.
-        retry: Whether to add the commands.
+    `reasons` has the refused days in order. The commands are left out if `retry` is false.
     """
     lines = [f"{len(reasons)} of {counted(asked, 'day')} did not land."]
     for reason, alike in groupby(reasons, key=reasons.__getitem__):
@@ -116,11 +111,6 @@ def refused_days(reasons: Mapping[date, str], asked: int, *, retry: bool = True)
     if retry:
         lines.append(f"To try again: {'; '.join(backfill_commands(reasons))}")
     return pasteable("\n".join(lines))
-
-
-def range_line(days: Sequence[Day]) -> str:
-    """Return the line that announces a range of days."""
-    return f"Reading {len(days)} days, {days[0].day} to {days[-1].day}"
 
 
 def day_line(outcome: "Load | Refusal", done: int, total: int, elapsed: timedelta) -> str:

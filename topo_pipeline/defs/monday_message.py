@@ -4,25 +4,22 @@ It is not an asset: materializing all assets, or a backfill of them, must not se
 has a step of its own, so that a retry, or a re-execution from the failed step, repeats nothing that has arrived.
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
 from topo_pipeline.common.commands import pasteable
 from topo_pipeline.defs import names
 from topo_pipeline.defs.messages import ExplainedFailure
-from topo_pipeline.defs.publish import about, findings, report_key, write_report
+from topo_pipeline.defs.publish import about, findings, write_report
 from topo_pipeline.defs.resources import Clock, Warehouse
 from topo_pipeline.settings import Settings
-
-if TYPE_CHECKING:
-    from topo_pipeline.alerts.delivery import Destination
 
 RETRIES = dg.RetryPolicy(max_retries=4, delay=120, backoff=dg.Backoff.EXPONENTIAL)
 """Waits of 2, 6, 14 and 30 minutes."""
 NAME = "send_report"
+_CHAT = "send_to_chat"
 
 
 def write_message(
@@ -34,7 +31,8 @@ def write_message(
     """Write the report, so that message and report have the same numbers. Return the message and the report's path."""
     published = write_report(warehouse, clock, settings)
     metadata = about(published)
-    context.log_event(dg.AssetMaterialization(report_key(settings), metadata=metadata))
+    report = names.asset_key(settings, "publish", "engagement_report")
+    context.log_event(dg.AssetMaterialization(report, metadata=metadata))
     context.log_event(findings(metadata, settings))
     return {"text": published.text, "report": str(published.kept)}
 
@@ -42,8 +40,8 @@ def write_message(
 def send_report(settings: Settings) -> dg.JobDefinition | None:
     """Return the job, with a step for each destination in the settings, or None without any."""
     steps = [
-        *([_step("send_to_chat", _chat)] if settings.has_chat else []),
-        *([_step("send_by_mail", _mail)] if settings.has_mail else []),
+        *([_step(_CHAT)] if settings.has_chat else []),
+        *([_step("send_by_mail")] if settings.has_mail else []),
     ]
     if not steps:
         return None
@@ -63,7 +61,7 @@ def send_report(settings: Settings) -> dg.JobDefinition | None:
     return job
 
 
-def _step(name: str, destination_of: "Callable[[Settings, Clock], Destination | None]") -> dg.OpDefinition:
+def _step(name: str) -> dg.OpDefinition:
     @dg.op(name=name, retry_policy=RETRIES, out=dg.Out(dg.Nothing), description="Send the message.")
     def send(
         context: dg.OpExecutionContext,
@@ -71,9 +69,10 @@ def _step(name: str, destination_of: "Callable[[Settings, Clock], Destination | 
         clock: dg.ResourceParam[Clock],
         settings: dg.ResourceParam[Settings],
     ) -> None:
-        from topo_pipeline.alerts.delivery import Undelivered
+        from topo_pipeline.alerts.delivery import Undelivered, chat_of
+        from topo_pipeline.alerts.mail import mail_of
 
-        destination = destination_of(settings, clock)
+        destination = chat_of(settings) if name == _CHAT else mail_of(settings, clock)
         if destination is None:  # the settings have changed since the definitions were loaded
             raise ExplainedFailure("This destination is no longer configured.")
         try:
@@ -84,15 +83,3 @@ def _step(name: str, destination_of: "Callable[[Settings, Clock], Destination | 
         context.log.info(f"Delivered: {destination.place}")
 
     return send
-
-
-def _chat(settings: Settings, _clock: Clock) -> "Destination | None":
-    from topo_pipeline.alerts.delivery import chat_of
-
-    return chat_of(settings)
-
-
-def _mail(settings: Settings, clock: Clock) -> "Destination | None":
-    from topo_pipeline.alerts.mail import mail_of
-
-    return mail_of(settings, clock)

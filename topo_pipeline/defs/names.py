@@ -24,11 +24,6 @@ def activities(settings: Settings) -> dg.AssetKey:
     return asset_key(settings, *ACTIVITIES)
 
 
-def by_day(settings: Settings) -> dg.AssetKey:
-    """Return the key of the table that is built by day."""
-    return asset_key(settings, "engagement", "sequence_activity")
-
-
 def table_of(key: dg.AssetKey) -> tuple[str, str]:
     """Return the schema and name of an asset, without the organization."""
     return key.path[-2], key.path[-1]

@@ -5,7 +5,7 @@ Reading what failed and succeeded from Dagster's records belongs here. What to r
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
@@ -65,7 +65,10 @@ def run_alert_sensor(
         )
     state = read_cursor(context.cursor, default=AlertState(clock() - FIRST_LOOK))
     since = state.until - OVERLAP
-    changed = _changed_since(context.instance, since)
+    # Those that ended since then, or were tagged since then after their end.
+    statuses = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+    filters = dg.RunsFilter(statuses=statuses, updated_after=since)
+    changed = context.instance.get_run_records(filters, limit=RUNS, order_by="update_timestamp", ascending=True)
     own = (record for record in changed if names.is_own(settings, record.dagster_run))
     ended = [record for record in own if end_of(record) > since]
     checks = context.repository_def.asset_graph.asset_check_keys if context.repository_def else ()
@@ -94,13 +97,6 @@ def alert_sensor(settings: Settings) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING if settings.has_chat else dg.DefaultSensorStatus.STOPPED,
         description=run_alert_sensor.__doc__,
     )(skip_on_error(run_alert_sensor))
-
-
-def _changed_since(instance: dg.DagsterInstance, since: datetime) -> Sequence[dg.RunRecord]:
-    """Return the succeeded and failed runs that ended since then, or were tagged since then after their end."""
-    ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
-    filters = dg.RunsFilter(statuses=ended, updated_after=since)
-    return instance.get_run_records(filters, limit=RUNS, order_by="update_timestamp", ascending=True)
 
 
 @dataclass
@@ -177,10 +173,9 @@ def _add_failures(
 
 def _add_failed_step(found: Outcomes, event: dg.DagsterEvent, at: datetime, run: str) -> None:
     """Add the days that a step refused, with their reasons, and count the step as a success. Else add the step."""
-    failure, fault = event.step_failure_data.user_failure_data, cause_of(event)
-    metadata = {name: entry.value for name, entry in (failure.metadata if failure else {}).items()}
+    fault = cause_of(event)
     reason = fault.sentence or f"{fault.kind}, see the run's log"  # the detail may quote personal data
-    match metadata:
+    match fault.metadata:
         case {"refused_days": list(days), "reasons": dict(reasons)}:
             found.add_success(_name(event.step_key), at)
             for day in days:
@@ -241,7 +236,7 @@ def _send_heartbeat(
     context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], clock: dg.ResourceParam[Clock]
 ) -> dg.SensorResult | dg.SkipReason:
     """Requests TOPO_HEARTBEAT_URL after each successful nightly refresh, so that a monitor notices when none runs."""
-    from topo_pipeline.alerts.delivery import Heartbeat, Undelivered
+    from topo_pipeline.alerts.delivery import Undelivered, send_heartbeat
     from topo_pipeline.automation.heartbeat import HeartbeatState, skip_reason
     from topo_pipeline.common.cursors import read_cursor, write_cursor
 
@@ -255,7 +250,7 @@ def _send_heartbeat(
     if night is None or reason:
         return dg.SkipReason(reason)
     try:
-        Heartbeat(settings.heartbeat_url.get_secret_value()).ping()
+        send_heartbeat(settings.heartbeat_url.get_secret_value())
     except Undelivered as error:
         state = state.after_failure(night.at, now)
         again = "No more attempts" if state.done else f"Next attempt: {state.next_attempt:{_MINUTE}}"

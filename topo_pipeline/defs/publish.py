@@ -54,11 +54,6 @@ def published_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     ]
 
 
-def report_key(settings: Settings) -> dg.AssetKey:
-    """Return the key of the report."""
-    return names.asset_key(settings, "publish", "engagement_report")
-
-
 def engagement_report(
     context: dg.AssetExecutionContext,
     warehouse: dg.ResourceParam[Warehouse],

@@ -18,6 +18,7 @@ from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from topo_pipeline.common.commands import pasteable
 from topo_pipeline.days import CLOSING_TIME, backfill_commands, format_days, last_stretch
 from topo_pipeline.defs import names
+from topo_pipeline.defs.messages import cause_of
 from topo_pipeline.defs.partitions import RANGE_END, RANGE_START, daily_partitions, date_at
 from topo_pipeline.engagement.verdicts import Recorded
 from topo_pipeline.settings import Settings
@@ -129,8 +130,7 @@ def why_refused(instance: dg.DagsterInstance, settings: Settings, day: date) -> 
     failed = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=_LIMIT)  # latest first
     for run in (each for each in failed if names.is_own(settings, each)):
         for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
-            failure = entry.get_dagster_event().step_failure_data.user_failure_data
-            match {name: value.value for name, value in (failure.metadata if failure else {}).items()}:
+            match cause_of(entry.get_dagster_event()).metadata:
                 case {"reasons": dict(reasons)} if str(day) in reasons:
                     return str(reasons[str(day)])
     return None
@@ -214,7 +214,7 @@ def _plans(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, int]:
 def days_to_build(instance: dg.DagsterInstance, settings: Settings) -> list[date]:
     """Return the last stretch of days that landed after they were built; if there are none, the last landed day."""
     kind = dg.DagsterEventType.ASSET_MATERIALIZATION
-    assets = names.activities(settings), names.by_day(settings)
+    assets = names.activities(settings), names.asset_key(settings, "engagement", "sequence_activity")
     landed, built = (instance.get_latest_storage_id_by_partition(asset, kind) for asset in assets)
     days = {date.fromisoformat(key): event > built.get(key, 0) for key, event in landed.items()}
     lost = lost_days(instance, settings)

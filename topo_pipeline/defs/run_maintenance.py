@@ -24,7 +24,6 @@ from topo_pipeline.settings import Settings
 
 # The tag with a run's process. A killed process leaves its run "started" and its pool slot claimed for ever.
 _OWNER = ".dagster/topo_pipeline_owner"  # the UI hides tags with this prefix
-_OWNER_BEFORE = "topo_pipeline/owner"  # of runs that an earlier version started
 UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -59,7 +58,7 @@ def fail_orphaned_runs(instance: dg.DagsterInstance, settings: Settings) -> list
 def process_of(run: dg.DagsterRun) -> int | None:
     """Return the id of the run's process, or None unless its tag names this machine."""
     here = f"{re.escape(socket.gethostname())}:([1-9][0-9]{{0,9}}):{re.escape(run.run_id)}"
-    owner = re.fullmatch(here, run.tags.get(_OWNER) or run.tags.get(_OWNER_BEFORE, ""))
+    owner = re.fullmatch(here, run.tags.get(_OWNER, ""))
     return int(owner[1]) if owner else None
 
 

@@ -71,30 +71,17 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
             ("30 1 * * *", REREAD_REPLIES, nightly_replies_schedule),
         )
     ]
-    weekly_report_schedule = dg.ScheduleDefinition(
-        "weekly_report_schedule",
-        cron_schedule="30 6 * * 1",  # after the nightly refresh has read Sunday
-        job_name=PUBLISH,
-        description="Publishes the report and the Parquet export every Monday at 06:30.",
-        **terms,
-    )
-    nightly_maintenance_schedule = dg.ScheduleDefinition(
-        "nightly_maintenance_schedule",
-        cron_schedule="45 3 * * *",  # when the nightly runs have usually ended
-        job_name=MAINTAIN_LAKE,
-        description="Merges the lake's small files and removes old snapshots every night at 03:45.",
-        **terms,
-    )
-    monday_message_schedule = dg.ScheduleDefinition(
-        "monday_message_schedule",
-        cron_schedule="45 6 * * 1",
-        job_name=monday_message.NAME,
-        description="Writes the report and sends the Monday message every Monday at 06:45.",
-        **terms,
-    )
-    return [
-        *nightly,
-        weekly_report_schedule,
-        *([nightly_maintenance_schedule] if settings.is_lake else []),
-        *([monday_message_schedule] if settings.has_chat or settings.has_mail else []),
-    ]
+
+    def schedule(name: str, cron: str, job: str, description: str) -> dg.ScheduleDefinition:
+        return dg.ScheduleDefinition(name, cron_schedule=cron, job_name=job, description=description, **terms)
+
+    # After the nightly refresh has read Sunday.
+    does = "Publishes the report and the Parquet export every Monday at 06:30."
+    found = [*nightly, schedule("weekly_report_schedule", "30 6 * * 1", PUBLISH, does)]
+    if settings.is_lake:  # when the nightly runs have usually ended
+        does = "Merges the lake's small files and removes old snapshots every night at 03:45."
+        found.append(schedule("nightly_maintenance_schedule", "45 3 * * *", MAINTAIN_LAKE, does))
+    if settings.has_chat or settings.has_mail:
+        does = "Writes the report and sends the Monday message every Monday at 06:45."
+        found.append(schedule("monday_message_schedule", "45 6 * * 1", monday_message.NAME, does))
+    return found

@@ -1,7 +1,7 @@
 """Check Topo: reachability and response time, the key and its scopes, clocks, and request rate."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -71,7 +71,7 @@ def look(settings: Settings, clock: Callable[[], datetime], known: Known) -> Ite
     if settings.api_key is not None:
         yield _key(settings, answers)
     yield _clock(answers.response)
-    yield _rate(settings, answers)
+    yield _rate(settings, answers.response, (answers.activities_error, answers.identity_error))
 
 
 async def _ask(client: TopoClient, now: datetime) -> _Answers:
@@ -106,10 +106,6 @@ def _reached(host: str, answers: _Answers) -> Finding:
 def _status(error: TopoError | None) -> int | None:
     """Return the status of a refusal. A temporary error says nothing about the key or the address."""
     return error.status if isinstance(error, RequestRefused) else None
-
-
-def _is_rate_limit(error: TopoError | None) -> bool:
-    return isinstance(error, TopoUnavailable) and error.is_rate_limit
 
 
 def _key(settings: Settings, answers: _Answers) -> Finding:
@@ -147,11 +143,9 @@ def _clock(response: ResponseInfo) -> Finding:
     return ok("clock", "This machine's clock agrees with Topo's.")
 
 
-def _rate(settings: Settings, answers: _Answers) -> Finding:
+def _rate(settings: Settings, response: ResponseInfo, errors: Iterable[TopoError | None]) -> Finding:
     ours = f"{settings.requests_per_second:g} requests per second, {settings.concurrency} at a time"
-    if _is_rate_limit(answers.activities_error) or _is_rate_limit(answers.identity_error):
+    if any(isinstance(error, TopoUnavailable) and error.is_rate_limit for error in errors):
         return warning("rate", f"Topo asks to slow down. The setting is {ours}.", "Lower TOPO_REQUESTS_PER_SECOND.")
-    limits = (
-        ", ".join(f"{name}: {value}" for name, value in answers.response.limits.items()) if answers.response else ""
-    )
+    limits = ", ".join(f"{name}: {value}" for name, value in response.limits.items())
     return ok("rate", f"The setting is {ours}. " + (f"Topo reports {limits}." if limits else "Topo reports no limit."))

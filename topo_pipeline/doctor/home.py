@@ -65,11 +65,8 @@ def _configuration(instance: "dg.DagsterInstance", settings: Settings) -> Findin
     if granularity is None or granularity.value != "op":
         do = "Set in it: concurrency: {pools: {granularity: op}}"
         return problem("dagster home", f"{file} does not limit pools by step.", do)
-    if wrong := [
-        pool
-        for pool, limit in pool_limits(instance, [settings.organization] if settings.organization else ()).items()
-        if limit != 1
-    ]:
+    limits = pool_limits(instance, [settings.organization] if settings.organization else ())
+    if wrong := [pool for pool, limit in limits.items() if limit != 1]:
         set_one = f"DAGSTER_HOME={shlex.quote(str(home))} dagster instance concurrency set"
         found = f"Dagster's records in {home} do not limit pools to one step at a time: {', '.join(wrong)}."
         return problem("dagster home", found, "\n".join(["Run:", *(f"{set_one} {pool} 1" for pool in wrong)]))
@@ -122,18 +119,11 @@ def _refused(instance: "dg.DagsterInstance", settings: Settings, now: datetime) 
     due = last_due_day(now, settings.zone)
     failed = sorted(failed_days(instance, days_between(settings.start_date, due), settings))
     if failed:
-        reason = why_refused(instance, settings, failed[-1])
-        why = (
-            f"Reason for {failed[-1]}: {reason}"
-            if reason
-            else "The run was stopped, or its log in Dagster's UI says why."
-        )
-        do = "\n".join([f"{why} To try again:", *backfill_commands(failed)])
-        return warning(
-            "failed days",
-            f"{len(failed)} did not land in the last run that was to read them: {format_days(failed)}.",
-            do,
-        )
+        why = "The run was stopped, or its log in Dagster's UI says why."
+        if reason := why_refused(instance, settings, failed[-1]):
+            why = f"Reason for {failed[-1]}: {reason}"
+        found = f"{len(failed)} did not land in the last run that was to read them: {format_days(failed)}."
+        return warning("failed days", found, "\n".join([f"{why} To try again:", *backfill_commands(failed)]))
     return ok("failed days", "Every day landed the last time it was read.")
 
 

@@ -81,8 +81,7 @@ def look_at_days(settings: Settings, warehouse: Warehouse, now: datetime) -> Ite
 
 
 def _read_one(settings: Settings, now: datetime) -> str:
-    day = last_due_day(now, settings.zone)
-    return f"To read one day: topo-pipeline backfill {day}"
+    return f"To read one day: topo-pipeline backfill {last_due_day(now, settings.zone)}"
 
 
 def _read_again(found: LedgerStatus) -> str:

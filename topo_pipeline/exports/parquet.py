@@ -58,15 +58,6 @@ class Export:
     bytes: int
 
 
-@dataclass(frozen=True)
-class _File:
-    """A file of a table; its path is relative to the export's folder."""
-
-    path: str
-    rows: int
-    bytes: int
-
-
 def export_all(warehouse: Warehouse, root: Path, *, now: datetime, keep_last: bool = True) -> Export:
     """Export every table to a new folder below `root`, and point `root/latest` to it.
 
@@ -82,14 +73,19 @@ def export_all(warehouse: Warehouse, root: Path, *, now: datetime, keep_last: bo
     try:
         root.mkdir(parents=True, exist_ok=True)
         with _exclusive(root, warehouse.wait_seconds):
-            _require_link_or_nothing(root / LATEST)
-            last = _last(root)
-            with temporary_folder(root / LATEST, "writing") as aside:
+            latest = root / LATEST
+            if os.path.lexists(latest) and not latest.is_symlink():
+                raise WarehouseError(f"{latest} is not the link to the last export. Move it away and export again.")
+            last = latest.resolve() if (latest / MANIFEST).is_file() else None
+            with temporary_folder(latest, "writing") as aside:
                 new = aside / "export"
                 new.mkdir()  # follows the umask, unlike the private folder around it
                 manifest = write_files(warehouse, new, now=now)
                 done = _publish(new, root, now)
-            _remove_all_but({done.name, last.name if last and keep_last else None}, root)
+            kept = {done.name, last.name if last and keep_last else None}
+            for folder in root.iterdir():
+                if is_name(folder.name) and folder.name not in kept:
+                    shutil.rmtree(folder)
     except OSError as error:
         raise WarehouseError(f"The export to {root} can't be written: {error}") from error
     return Export(done, **size_of(manifest))
@@ -116,17 +112,6 @@ def _exclusive(root: Path, wait_seconds: float) -> Iterator[None]:
         yield
 
 
-def _require_link_or_nothing(latest: Path) -> None:
-    if os.path.lexists(latest) and not latest.is_symlink():
-        raise WarehouseError(f"{latest} is not the link to the last export. Move it away and export again.")
-
-
-def _last(root: Path) -> Path | None:
-    """Return the export that `latest` leads to, if any."""
-    link = root / LATEST
-    return link.resolve() if (link / MANIFEST).is_file() else None
-
-
 def write_files(warehouse: Warehouse, aside: Path, *, now: datetime) -> Manifest:
     """Write the files and the manifest of an export to an empty folder, and return the manifest.
 
@@ -136,7 +121,11 @@ def write_files(warehouse: Warehouse, aside: Path, *, now: datetime) -> Manifest
     with warehouse.reader() as connection:
         found = {name: table for name, table in tables(connection).items() if name not in _LEFT_OUT}
         activities = found[_ACTIVITIES]
-        written = {name: _write_one(connection, table, aside) for name, table in found.items() if name != _ACTIVITIES}
+        written = {
+            name: [_write_file(connection, table, aside, f"{name.replace('.', '/')}.parquet")]
+            for name, table in found.items()
+            if name != _ACTIVITIES
+        }
         written[_ACTIVITIES] = _write_activities(connection, activities, aside)
         manifest = _manifest(connection, found, written, now)
     (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -145,32 +134,23 @@ def write_files(warehouse: Warehouse, aside: Path, *, now: datetime) -> Manifest
     return manifest
 
 
-def _write_one(connection: DuckDBPyConnection, table: Table, aside: Path) -> list[_File]:
-    path = f"{table.name.replace('.', '/')}.parquet"
-    return [_file(aside, path, write(connection, table, _place(aside, path), form="parquet"))]
-
-
-def _write_activities(connection: DuckDBPyConnection, table: Table, aside: Path) -> list[_File]:
+def _write_activities(connection: DuckDBPyConnection, table: Table, aside: Path) -> list[dict[str, Any]]:
     """Write the activities by month of the reporting day."""
-    files = []
-    for (month,) in connection.execute(_MONTHS).fetchall():
-        path = f"topo/activities/{month:%Y-%m}.parquet"
-        rows = write(
-            connection, table, _place(aside, path), form="parquet", without="payload",
+    return [
+        _write_file(
+            connection, table, aside, f"topo/activities/{month:%Y-%m}.parquet", without="payload",
             where="day BETWEEN $month AND last_day($month)", values={"month": month},
-        )  # fmt: skip
-        files.append(_file(aside, path, rows))
-    return files
+        )
+        for (month,) in connection.execute(_MONTHS).fetchall()
+    ]  # fmt: skip
 
 
-def _file(aside: Path, path: str, rows: int) -> _File:
-    return _File(path, rows, (aside / path).stat().st_size)
-
-
-def _place(aside: Path, path: str) -> Path:
-    place = aside / path
-    place.parent.mkdir(parents=True, exist_ok=True)
-    return place
+def _write_file(connection: DuckDBPyConnection, table: Table, aside: Path, path: str, **options: Any) -> dict[str, Any]:
+    """Write a table or a part of it to a file of the export, and return what the manifest says about the file."""
+    file = aside / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    rows = write(connection, table, file, form="parquet", **options)
+    return {"path": path, "rows": rows, "bytes": file.stat().st_size}
 
 
 def _columns(table: Table) -> list[dict[str, Any]]:
@@ -178,7 +158,7 @@ def _columns(table: Table) -> list[dict[str, Any]]:
 
 
 def _manifest(
-    connection: DuckDBPyConnection, found: dict[str, Table], written: dict[str, list[_File]], now: datetime
+    connection: DuckDBPyConnection, found: dict[str, Table], written: dict[str, list[dict[str, Any]]], now: datetime
 ) -> Manifest:
     """Return the manifest: the organization, the days covered, and the files and column comments of each table."""
     about = connection.execute(_ABOUT)
@@ -192,8 +172,8 @@ def _manifest(
         "tables": {
             name: {
                 "comment": table.comment,
-                "rows": sum(file.rows for file in written[name]),
-                "files": [asdict(file) for file in written[name]],
+                "rows": sum(file["rows"] for file in written[name]),
+                "files": written[name],
                 "columns": _columns(table),
             }
             for name, table in found.items()
@@ -222,9 +202,3 @@ def unused_name(taken: Collection[str], now: datetime) -> str:
 def is_name(name: str) -> bool:
     """Return whether an export can have this name."""
     return bool(_NAME.fullmatch(name))
-
-
-def _remove_all_but(kept: set[str | None], root: Path) -> None:
-    for folder in root.iterdir():
-        if is_name(folder.name) and folder.name not in kept:
-            shutil.rmtree(folder)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import duckdb
@@ -77,7 +78,8 @@ def tables(connection: DuckDBPyConnection) -> dict[str, Table]:
 
 
 def _table(name: str, comment: str | None, columns: tuple[Column, ...]) -> Table:
-    exported = tuple(map(_as_exported, columns))
+    # What a target would round, refuse or show as bytes becomes text.
+    exported = tuple(each if _PORTABLE.fullmatch(each.type) else replace(each, type="VARCHAR") for each in columns)
     pairs = zip(columns, exported, strict=True)
     nested = frozenset(was.name for was, now in pairs if was.type != now.type and _NESTED.fullmatch(was.type))
     return Table(name, comment, exported, nested)
@@ -105,9 +107,7 @@ def export(
     try:
         with replacing(file) as new, warehouse.reader() as connection:
             table = _find(tables(connection), name)
-            rows = write(
-                connection, table, new, form=form, where=_since(table, since), values={"since": since}, raw=raw
-            )
+            rows = write(connection, table, new, form=form, raw=raw, **_since(table, since))
     except OSError as error:
         is_missing = isinstance(error, FileNotFoundError)
         reason = f"there is no folder {file.parent}" if is_missing else error.strerror
@@ -122,21 +122,14 @@ def write(
     *,
     form: Format,
     where: str = "true",
-    values: Mapping[str, Any] | None = None,
+    values: Mapping[str, Any] = MappingProxyType({}),
     without: str = "",
     raw: bool = False,
 ) -> int:
     """Write a table's sorted rows to `file` and return their number. DuckDB streams them, and sorts on disk if needed.
 
-    Args:
-        connection: A connection to the warehouse.
-        table: The table to write.
-        file: The destination.
-        form: The file format.
-        where: A trusted SQL condition.
-        values: Parameters of the condition. Those that it does not use are ignored.
-        without: A column to leave out.
-        raw: Whether to leave text unquoted in a CSV file that a spreadsheet would treat as a formula.
+    `where` is a trusted SQL condition with the parameters `values`, and `without` names a column to leave out. For
+    `raw`, see `export`.
 
     Raises:
         WarehouseError: the file can't be written.
@@ -145,10 +138,9 @@ def write(
     columns = ", ".join(_selected(table, column, quote) for column in table.columns if column.name != without)
     select = f"SELECT {columns} FROM {table.name} AS source"  # noqa: S608 - names from the catalog
     order = ", ".join(map(_ref, table.order))
-    named = {name: value for name, value in (values or {}).items() if f"${name}" in where}
     copy = f"COPY ({select} WHERE {where} ORDER BY {order}) TO {literal(str(file))} ({_OPTIONS[form]})"
     try:
-        [(rows,)] = connection.execute(copy, named).fetchall()
+        [(rows,)] = connection.execute(copy, dict(values)).fetchall()
     except duckdb.IOException as error:
         raise WarehouseError(f"The export can't be written: {reason_of(error)}") from error
     return int(rows)
@@ -158,11 +150,6 @@ def _refuse_the_warehouse(warehouse: Warehouse, file: Path) -> None:
     for path in warehouse.place.files():
         if file.exists() and path.exists() and file.samefile(path):
             raise WarehouseError(f"{file} is the warehouse itself. Export to another file.")
-
-
-def _as_exported(column: Column) -> Column:
-    """Return the column as exported. What a target would round, refuse or show as bytes becomes text."""
-    return column if _PORTABLE.fullmatch(column.type) else replace(column, type="VARCHAR")
 
 
 def _selected(table: Table, column: Column, quote: str) -> str:
@@ -188,9 +175,10 @@ def _find(known: Mapping[str, Table], name: str) -> Table:
     raise WarehouseError(f"There is no table {name} to export. {choice}")
 
 
-def _since(table: Table, since: date | None) -> str:
+def _since(table: Table, since: date | None) -> dict[str, Any]:
+    """Return the condition and its value."""
     if since is None:
-        return "true"
+        return {}
     if table.day_column is None:
         raise WarehouseError(f"{table.name} has no days to filter by: export it without --since.")
-    return f"{table.day_column} >= $since"
+    return {"where": f"{table.day_column} >= $since", "values": {"since": since}}

@@ -75,7 +75,7 @@ def look(file: Path) -> About:
         WarehouseError: the file is not a backup, can't be read, or was written by a newer version.
     """
     if file.is_dir():
-        return lake_backups.look(file)
+        return lake_backups.read(file).about
     if not file.is_file():
         raise WarehouseError(f"There is no backup {file}.")
     try:
@@ -101,16 +101,12 @@ def restore(
 ) -> Restored:
     """Replace the warehouse by a copy of a backup, from which the people erased since the backup are erased first.
 
-    The warehouse is locked until the restore is done. A crash leaves the old warehouse or the restored one.
+    The warehouse is locked until the restore is done. A crash leaves the old warehouse or the restored one. The old one
+    is kept next to the restored one, with the time `now` in its new name. If anyone had to be erased, the tables are
+    rebuilt in the time zone `timezone` (IANA) by `rules`.
 
-    Args:
-        warehouse: The warehouse to replace. If it exists, it is kept next to the restored one, under another name.
-        file: The backup. It is not changed.
-        timezone: The reporting time zone (IANA).
-        rules: The rules of the tables, which are rebuilt if anyone had to be erased.
-        now: The time in the new name of the replaced warehouse.
-        require_quiet: Called right before the warehouse is replaced, while it is locked. It raises if the warehouse may
-            not be replaced now. Then nothing is changed.
+    `require_quiet` is called right before the warehouse is replaced, while it is locked. It raises if the warehouse may
+    not be replaced now. Then nothing is changed.
 
     Raises:
         WarehouseError: the file is not a backup, can't be read, or belongs to another organization or time zone; the
@@ -120,18 +116,6 @@ def restore(
         return lake_backups.restore(
             warehouse, warehouse.place, file, timezone=timezone, rules=rules, now=now, require_quiet=require_quiet
         )
-    return _restore_file(warehouse, file, timezone=timezone, rules=rules, now=now, require_quiet=require_quiet)
-
-
-def _restore_file(
-    warehouse: Warehouse,
-    file: Path,
-    *,
-    timezone: str,
-    rules: Rules,
-    now: datetime,
-    require_quiet: Callable[[], None],
-) -> Restored:
     path = Path(os.path.realpath(_file_of(warehouse)))
     about = look(file)
     if file.is_dir():
@@ -195,17 +179,9 @@ def _apply_log(copy: Path) -> None:
 def _verify(copy: Path, failed: str) -> None:
     """Read every column of every row from the disk: DuckDB checks the checksum of a block when it reads the block."""
     sync(copy)
-    _drop_from_page_cache(copy)
+    with copy.open("rb") as file:  # drops it from the page cache
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     verify_rows(Warehouse(str(copy)), failed)
-
-
-def _drop_from_page_cache(file: Path) -> None:
-    """Drop the file from the page cache, so that the next read comes from the disk."""
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ _MANIFEST, _CATALOG, _FILES = "backup.json", "catalog.dump", "files"
 
 
 @dataclass(frozen=True)
-class _Backup:
+class Backup:
     """The content of a backup's manifest, which is written last."""
 
     about: About
@@ -61,7 +61,7 @@ def backup(warehouse: Warehouse, place: SharedLake, folder: Path) -> About:
             lock.require()
         for name, size in named.items():
             _download(connection, place, name, copy / _FILES / name, size)
-        _write_manifest(copy, _Backup(about, place.storage.schema, _digests(copy)))
+        _write_manifest(copy, Backup(about, place.storage.schema, _digests(copy)))
         if os.path.lexists(folder):
             raise FileExistsError(None, f"{folder} already exists")
         copy.rename(folder)
@@ -95,7 +95,7 @@ def _digest(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _write_manifest(folder: Path, made: _Backup) -> None:
+def _write_manifest(folder: Path, made: Backup) -> None:
     organization, last_day = made.about.organization_id, made.about.last_day
     content = {
         "organization_id": str(organization) if organization else None,
@@ -108,16 +108,12 @@ def _write_manifest(folder: Path, made: _Backup) -> None:
     sync(manifest)
 
 
-def look(folder: Path) -> About:
-    """Return the organization and last day of a backup, after checking that no file is missing or truncated.
+def read(folder: Path) -> Backup:
+    """Return the content of a backup's manifest, after checking that no file is missing or truncated.
 
     Raises:
         WarehouseError: the folder is not a complete backup of a shared lake.
     """
-    return _read(folder).about
-
-
-def _read(folder: Path) -> _Backup:
     try:
         found = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
         organization, last_day = found["organization_id"], found["last_day"]
@@ -125,7 +121,7 @@ def _read(folder: Path) -> _Backup:
             uuid.UUID(organization) if organization else None, date.fromisoformat(last_day) if last_day else None
         )
         files = {str(name): (int(size), str(digest)) for name, (size, digest) in found["files"].items()}
-        made = _Backup(about, str(found["schema"]), files)
+        made = Backup(about, str(found["schema"]), files)
     except FileNotFoundError:
         raise WarehouseError(f"There is no backup of a shared lake in {folder}: it has no {_MANIFEST}.") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -157,7 +153,7 @@ def restore(
     failed = f"{folder} can't be restored"
     if folder.is_file():
         raise WarehouseError(f"{failed}: it is a file, and the backup of a shared lake is a folder.")
-    made = _read(folder)
+    made = read(folder)
     with reported(failed), place.write_lock(warehouse.wait_seconds) as lock:
         current, erased_subjects = _current(warehouse)
         copies.refuse_other_organization(current, made.about)
@@ -197,7 +193,7 @@ def _discard(copy: Warehouse) -> None:
             _lake(copy).discard(connection)
 
 
-def _load(copy: Warehouse, place: SharedLake, folder: Path, made: _Backup) -> None:
+def _load(copy: Warehouse, place: SharedLake, folder: Path, made: Backup) -> None:
     for name, (_, digest) in made.files.items():
         if _digest(folder / name) != digest:
             raise WarehouseError(f"{folder} can't be restored: its file {name} is damaged, a checksum does not match.")

@@ -129,9 +129,8 @@ def require_no_runs_under_way(instance: dg.DagsterInstance, settings: Settings) 
         UnderWay: a run is in progress.
     """
     for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
-        if not names.is_own(settings, run):
-            continue
-        raise UnderWay(f"Run {run.run_id.partition('-')[0]} is in progress. {_how_to_stop(run)}")
+        if names.is_own(settings, run):
+            raise UnderWay(f"Run {run.run_id.partition('-')[0]} is in progress. {_how_to_stop(run)}")
 
 
 def require_no_reader(instance: dg.DagsterInstance, settings: Settings) -> None:
@@ -140,8 +139,6 @@ def require_no_reader(instance: dg.DagsterInstance, settings: Settings) -> None:
     Raises:
         AlreadyReading: a run holds the slot of pool `topo_api`.
     """
-    if not instance.event_log_storage.supports_global_concurrency_limits:
-        return
     for slot in instance.event_log_storage.get_concurrency_info(names.pool(settings, "topo_api")).claimed_slots:
         run = instance.get_run_by_id(slot.run_id)
         raise AlreadyReading(f"Run {slot.run_id.partition('-')[0]} is reading Topo. {_how_to_stop(run)}")

@@ -19,7 +19,7 @@ from topo_pipeline.defs.executor import execute
 from topo_pipeline.defs.jobs import PUBLISH, REFRESH
 from topo_pipeline.defs.messages import cause_of, refused_days
 from topo_pipeline.defs.partitions import range_tags
-from topo_pipeline.defs.run_maintenance import fail_orphaned_runs, owner_tag
+from topo_pipeline.defs.run_maintenance import fail_orphaned_runs
 from topo_pipeline.ingest.session import OUTAGE_ERRORS
 from topo_pipeline.orchestration.instance import require_no_reader
 from topo_pipeline.settings import Settings
@@ -100,15 +100,10 @@ def backfill(
     Days with gaps between them take one run for each stretch, and the tables are built after the last one. A requested
     stop takes effect after a day, and the tables then process the days that landed.
 
-    Args:
-        definitions: The code location.
-        days: The days to read, in order.
-        instance: The instance that records the runs.
-        on_progress: Called for each day that lands and each step that starts.
-        may_shrink: Days whose reload may remove any number of rows.
-        accept_unreadable: Days that land, unproved, even if many of their rows can't be read.
-        behind: Landed days that are not in the tables yet. Every build adds them. Without `days` there is only a build.
-        is_stopped: Called after each day; returns whether to stop.
+    `on_progress` is called for each day that lands and each step that starts, and `is_stopped` after each day. A reload
+    of the days in `may_shrink` may remove any number of rows. The days in `accept_unreadable` land, unproved, even if
+    many of their rows can't be read. `behind` has the landed days that are not in the tables yet: every build adds
+    them, and without `days` there is only a build.
 
     Raises:
         AlreadyReading: another run is reading Topo.
@@ -153,9 +148,8 @@ def backfill(
 
 def publish(definitions: dg.Definitions, instance: dg.DagsterInstance) -> tuple[str, ...]:
     """Publish the current tables in a run of the job `publish`. Return a sentence for each problem."""
-    run_id = str(uuid.uuid4())
     job = definitions.resolve_job_def(PUBLISH)
-    result = execute(job, instance, run_id=run_id, run_config=QUIET, tags=owner_tag(run_id))
+    result = execute(job, instance, run_id=str(uuid.uuid4()), run_config=QUIET)
     return tuple(_failure(event).sentence for event in result.get_step_failure_events())
 
 
@@ -198,18 +192,16 @@ def _run(
         The failed steps, and how the run ended if that was before its last day.
     """
     run_id = str(uuid.uuid4())
-    landed: set[date] = set()
+    landed = 0
     ending: str | None = None
 
     def listen(entry: dg.EventLogEntry) -> None:
-        nonlocal ending
+        nonlocal ending, landed
         progress = _progress(entry)
         if progress is None:
             return
-        is_new = progress.landed is not None and progress.landed not in landed
-        if progress.landed:
-            landed.add(progress.landed)
-        stops_here = is_new and len(landed) < len(days) and is_stopped()
+        landed += progress.landed is not None
+        stops_here = progress.landed is not None and landed < len(days) and is_stopped()
         on_progress(progress)  # a stop that is requested from here on takes effect after the next day
         if stops_here:
             ending = _STOPPED
@@ -224,7 +216,7 @@ def _run(
         instance,
         run_id=run_id,
         run_config={**QUIET, **(config or {})},
-        tags={**range_tags(days[0], days[-1]), **owner_tag(run_id)},
+        tags=range_tags(days[0], days[-1]),
         selection=selection,
     )
     events = result.get_step_failure_events()
@@ -245,13 +237,13 @@ def _progress(entry: dg.EventLogEntry) -> Progress | None:
     if event.is_step_start:
         return Progress(step=event.step_key)
     if event.is_step_materialization and event.partition and _is_of_activities(event.materialization):
-        metadata = {name: entry.value for name, entry in event.materialization.metadata.items()}
+        metadata: dict[str, Any] = {name: entry.value for name, entry in event.materialization.metadata.items()}
         return Progress(
             landed=date.fromisoformat(event.partition),
-            activities=_number(metadata.get("dagster/partition_row_count")),
-            requests=_number(metadata.get("requests")),
-            unreadable=_number(metadata.get("rejects")),
-            unproved_because=str(metadata["unproved_because"]) if "unproved_because" in metadata else None,
+            activities=metadata["dagster/partition_row_count"],
+            requests=metadata["requests"],
+            unreadable=metadata["rejects"],
+            unproved_because=metadata.get("unproved_because"),
         )
     return None
 
@@ -260,19 +252,12 @@ def _is_of_activities(materialization: dg.AssetMaterialization) -> bool:
     return names.table_of(materialization.asset_key) == names.ACTIVITIES
 
 
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0
-
-
 def _failure(event: dg.DagsterEvent) -> _Failure:
     """Return what a failed step reports: the sentence of an expected error, else the first line of the exception."""
     step, fault = str(event.step_key), cause_of(event)
     if fault.sentence is not None:
-        failure = event.step_failure_data.user_failure_data
-        about = {name: value.value for name, value in (failure.metadata if failure else {}).items()}
-        refused: Any = about.get("reasons") or {}
-        reasons = {date.fromisoformat(day): str(why) for day, why in refused.items()}
-        return _Failure(step, fault.sentence, reasons, about.get(OUTAGE) is True)
+        reasons = {date.fromisoformat(day): str(why) for day, why in fault.metadata.get("reasons", {}).items()}
+        return _Failure(step, fault.sentence, reasons, fault.metadata.get(OUTAGE) is True)
     return _Failure(
         step, f"{step} failed: {fault.detail} (the run's log in Dagster's UI has the details: topo-pipeline dev)"
     )

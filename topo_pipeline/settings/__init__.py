@@ -35,7 +35,6 @@ __all__ = [
     "where_set",
 ]
 
-_ALERTS = {"alert_webhook", "alert_slack_token", "alert_slack_channel", "alert_webhook_format"}
 _MAIL = {"smtp_url", "report_mail_to", "report_mail_from"}
 
 
@@ -158,7 +157,7 @@ def usable_settings() -> Settings:
         except ValidationError as error:
             refused = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
             if not refused:
-                refused = {"warehouse"} if A_DATA_PATH in str(error) else _ALERTS | _MAIL
+                refused = {"warehouse"} if A_DATA_PATH in str(error) else organizations.ALERTS | _MAIL
             fields = {str(field.validation_alias or name): field for name, field in Settings.model_fields.items()}
             defaults |= {name: fields[name].default for name in refused}
         except (OSError, UnicodeDecodeError):

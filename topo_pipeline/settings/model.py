@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from topo_pipeline.common.commands import Sources
@@ -69,6 +69,9 @@ class Settings(BaseSettings):
         default=Path("organizations.toml"), validation_alias="TOPO_ORGANIZATIONS", validate_default=True
     )
 
+    _key_variable: str = PrivateAttr("TOPO_API_KEY")
+    _sources: Sources | None = PrivateAttr(None)
+
     @model_validator(mode="after")
     def _alerts_go_to_one_place(self) -> Self:
         if (self.alert_slack_token is None) != (self.alert_slack_channel is None):
@@ -92,11 +95,13 @@ class Settings(BaseSettings):
     @property
     def key_variable(self) -> str:
         """The variable that holds the API key."""
-        return "TOPO_API_KEY"
+        return self._key_variable
 
     @property
     def key_advice(self) -> str:
         """What to do if the API key is not set."""
+        if self.sources:
+            return "Set it in .env or in the environment."
         return (
             "Set it in .env, which topo-pipeline init writes, or in the environment."
             " The demo needs none: topo-pipeline demo"
@@ -105,7 +110,7 @@ class Settings(BaseSettings):
     @property
     def sources(self) -> Sources | None:
         """Where the settings come from, if that is not the variables of the same name."""
-        return None
+        return self._sources
 
     @property
     def is_lake(self) -> bool:

@@ -13,8 +13,6 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-from pydantic import PrivateAttr
-
 from topo_pipeline.common.commands import Sources
 from topo_pipeline.settings.model import Settings
 from topo_pipeline.settings.values import LAKE, SHARED_LAKE
@@ -28,7 +26,7 @@ _OF_ALL = {"organization", "organizations_file", "dagster_home"}
 _FIELDS = {"rules" if name == "rules_file" else name: name for name in Settings.model_fields if name not in _OF_ALL}
 _SECRETS = {key for key, name in _FIELDS.items() if "SecretStr" in repr(Settings.model_fields[name].annotation)}
 _PLACES = {"warehouse", "lake_data_path", "report_dir", "rules"}
-_ALERTS = {"alert_webhook", "alert_webhook_format", "alert_slack_token", "alert_slack_channel"}
+ALERTS = {"alert_webhook", "alert_webhook_format", "alert_slack_token", "alert_slack_channel"}
 # Never taken from the environment, where it would be the same for all.
 _OWN = {"api_key", "heartbeat_url", "report_url", "lake_schema"}
 
@@ -36,28 +34,10 @@ _OWN = {"api_key", "heartbeat_url", "report_url", "lake_schema"}
 class Organization(Settings):
     """The settings of one of several organizations."""
 
-    _key_variable: str = PrivateAttr()
-    _sources: Sources = PrivateAttr()
-
     def __init__(self, key_variable: str, sources: Sources, **values: Any) -> None:
         """Take the values, and the rest from the environment."""
         super().__init__(**values)
         self._key_variable, self._sources = key_variable, sources
-
-    @property
-    def key_variable(self) -> str:
-        """The variable that holds the API key."""
-        return self._key_variable
-
-    @property
-    def key_advice(self) -> str:
-        """What to do if the API key is not set."""
-        return "Set it in .env or in the environment."
-
-    @property
-    def sources(self) -> Sources:
-        """Where the settings come from."""
-        return self._sources
 
 
 def read(file: Path) -> Tables:
@@ -80,13 +60,9 @@ def read(file: Path) -> Tables:
 
 
 def build(name: str, table: Mapping[str, Any], base: Settings, variables: Mapping[str, str]) -> Organization:
-    """Return the settings of an organization.
+    """Return the settings of an organization: those of its table, and of `base` for what the table leaves out.
 
-    Args:
-        name: Its name.
-        table: Its table. Relative paths are resolved from the folder of the file.
-        base: The settings of the environment, for what the table leaves out.
-        variables: The variables from which `..._variable` takes values.
+    Relative paths are resolved from the folder of the file. `..._variable` takes its value from `variables`.
 
     Raises:
         ValueError: the name or a key can't be used.
@@ -128,7 +104,7 @@ def _own(table: Mapping[str, Any]) -> set[str]:
     The alert settings of a table replace all those of the environment, which may be of another kind.
     """
     own = _OWN | {given.removesuffix(_VARIABLE) for given in table}
-    return own | _ALERTS if own & _ALERTS else own
+    return own | ALERTS if own & ALERTS else own
 
 
 def _given(table: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[tuple[str, Any]]:

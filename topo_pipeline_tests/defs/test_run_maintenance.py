@@ -222,7 +222,7 @@ def test_ancestors_of_a_run_in_progress_are_kept(pipeline: Pipeline) -> None:
 def test_runs_beyond_the_limit_of_one_tick_are_deleted_by_the_next(
     tmp_path: Path, empty_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pruning.runs_to_delete, "__defaults__", (2,))
+    monkeypatch.setattr(pruning, "BATCH_SIZE", 2)
     with instance_of(shutil.copytree(empty_home, tmp_path / "home")) as instance:
         for _ in range(3):
             run(instance, SUCCESS)

@@ -168,7 +168,7 @@ def export_and_be_killed(killed_at: str, target: str, folder: Path, _: Any) -> N
     original = getattr(owner, killed_at)
 
     def kill(*values: Any, **named: Any) -> Any:
-        if killed_at != "_write_one" or values[1].name.endswith("sequence_steps"):
+        if killed_at != "_write_file" or values[1].name.endswith("sequence_steps"):
             os.kill(os.getpid(), signal.SIGKILL)
         return original(*values, **named)
 
@@ -176,7 +176,7 @@ def export_and_be_killed(killed_at: str, target: str, folder: Path, _: Any) -> N
     export_all(Warehouse(target), folder, now=NOW + timedelta(days=1))
 
 
-@pytest.mark.parametrize("killed_at", ["_write_one", "_publish", "replace"])
+@pytest.mark.parametrize("killed_at", ["_write_file", "_publish", "replace"])
 def test_a_killed_export_leaves_the_previous_one_and_the_next_cleans_up(workspace: Workspace, killed_at: str) -> None:
     before = export(workspace).folder
     content = manifest(root(workspace) / "latest")

@@ -285,7 +285,7 @@ def test_a_run_without_tags_of_its_own_gets_the_organization_when_it_starts(one:
     """Such is a run that was started on an asset's page."""
     job = one.definitions.get_repository_def().get_implicit_global_asset_job_def()
     run_id, tables = str(uuid.uuid4()), [names.asset_key(one.settings, "engagement", "sequence_runs")]
-    assert execute(job, one.instance, run_id=run_id, run_config=QUIET, tags={}, selection=tables).success
+    assert execute(job, one.instance, run_id=run_id, run_config=QUIET, selection=tables).success
     run = one.instance.get_run_by_id(run_id)
     assert run is not None
     assert run.tags["organization"] == name_of(one)
@@ -323,7 +323,9 @@ def recorded(instance: dg.DagsterInstance, *runs: dg.DagsterRun) -> Iterator[Non
 
 def test_runs_of_assets_and_runs_of_days_hold_up_only_their_own(one: Organization, other: Organization) -> None:
     started = {"status": dg.DagsterRunStatus.STARTED, "job_name": "__ASSET_JOB"}
-    building = dg.DagsterRun(**started, asset_selection=frozenset({names.by_day(one.settings)}))
+    building = dg.DagsterRun(
+        **started, asset_selection=frozenset({names.asset_key(one.settings, "engagement", "sequence_activity")})
+    )
     with recorded(one.instance, building):
         assert records.is_busy(one.instance, one.settings, {REFRESH})
         assert not records.is_busy(one.instance, other.settings, {REFRESH})
