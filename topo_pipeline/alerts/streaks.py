@@ -71,10 +71,15 @@ class AlertState(msgspec.Struct, frozen=True):
 def find_alert(
     failing: Mapping[str, datetime], failures: Iterable[Failure], worked: Mapping[str, datetime]
 ) -> tuple[Alert, dict[str, datetime]]:
-    """Return what to report now, and the value of `failing` for the next call.
+    """Return what to report now, and the subjects that are failing now.
 
-    `failing` has the subjects reported as failing, with the time of their last failure, and `failures` the failures
-    since then, in any order. `worked` says when each subject last succeeded, including subjects that never failed.
+    Args:
+        failing: the subjects reported as failing, with the time of their last failure.
+        failures: the failures since then, in any order.
+        worked: when each subject last succeeded, including subjects that never failed.
+
+    Returns:
+        The alert, and the value of `failing` for the next call.
     """
     latest = {failure.subject: failure for failure in sorted(failures, key=attrgetter("at"))}
     last_failed = {**failing, **{subject: failure.at for subject, failure in latest.items()}}

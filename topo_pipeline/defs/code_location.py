@@ -22,7 +22,11 @@ def build(
 ) -> dg.Definitions:
     """Build the code location. It has the objects of one workspace.
 
-    If they are given, `topo` and `warehouse` are used instead of those in the settings.
+    Args:
+        settings: They define partitions, schedules, freshness, tables and resources.
+        clock: Returns the current time, for runs and ticks.
+        topo: Use this API instead of the one in the settings.
+        warehouse: Use this warehouse instead of the one in the settings.
     """
     return dg.Definitions(
         assets=[*topo_assets(settings), *published_assets(settings), *metric_tables(settings)],

@@ -103,7 +103,10 @@ def cause_of(event: dg.DagsterEvent) -> Cause:
 def refused_days(reasons: Mapping[date, str], asked: int, *, retry: bool = True) -> str:
     """Return a line for each refused day, or for days in a row with one reason, and the commands that read them again.
 
-    `reasons` has the refused days in order. The commands are left out if `retry` is false.
+    Args:
+        reasons: The refused days, in order, and why.
+        asked: The number of days that were asked for.
+        retry: Whether to add the commands.
     """
     lines = [f"{len(reasons)} of {counted(asked, 'day')} did not land."]
     for reason, alike in groupby(reasons, key=reasons.__getitem__):

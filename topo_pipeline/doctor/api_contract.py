@@ -21,7 +21,12 @@ _COMMAND = "topo-pipeline doctor --contract"
 
 
 def check_api(settings: Settings, clock: Callable[[], datetime], days: Sequence[date]) -> list[ContractResult]:
-    """Check Topo's API with a sample from `days`, else from a landed day, else from the last days that are over.
+    """Check Topo's API.
+
+    Args:
+        settings: The API and the time zone of the days.
+        clock: Returns the current time, with a time zone.
+        days: Where the sample may come from. Empty: a landed day, else the last days that are over.
 
     Raises:
         SettingsError: there is no key, or the key or the address can't be used.

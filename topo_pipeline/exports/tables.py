@@ -128,8 +128,15 @@ def write(
 ) -> int:
     """Write a table's sorted rows to `file` and return their number. DuckDB streams them, and sorts on disk if needed.
 
-    `where` is a trusted SQL condition with the parameters `values`, and `without` names a column to leave out. For
-    `raw`, see `export`.
+    Args:
+        connection: A connection to the warehouse.
+        table: The table to write.
+        file: The destination.
+        form: The file format.
+        where: A trusted SQL condition.
+        values: The parameters of the condition.
+        without: A column to leave out.
+        raw: Whether to leave text unquoted in a CSV file that a spreadsheet would treat as a formula.
 
     Raises:
         WarehouseError: the file can't be written.

@@ -63,8 +63,11 @@ def target_of(name: str, settings: Settings) -> Target:
 def publish(warehouse: Warehouse, target: Target, *, now: datetime, keep_last: bool = True) -> dict[str, int]:
     """Write an export to a temporary folder, publish it, and return its number of tables, files, rows and bytes.
 
-    Writers wait until the export is written, not until it is published. `keep_last` says whether the target may keep
-    the previous export for its readers. It is false after a person was erased.
+    Args:
+        warehouse: The warehouse to read. Writers wait until the export is written, not until it is published.
+        target: The place to publish to.
+        now: The time of the export.
+        keep_last: Whether the target may keep the previous export for its readers. False after a person was erased.
 
     Raises:
         WarehouseError: there is no warehouse; the folder can't be written; or the target can't be.

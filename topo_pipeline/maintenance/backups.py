@@ -101,12 +101,16 @@ def restore(
 ) -> Restored:
     """Replace the warehouse by a copy of a backup, from which the people erased since the backup are erased first.
 
-    The warehouse is locked until the restore is done. A crash leaves the old warehouse or the restored one. The old one
-    is kept next to the restored one, with the time `now` in its new name. If anyone had to be erased, the tables are
-    rebuilt in the time zone `timezone` (IANA) by `rules`.
+    The warehouse is locked until the restore is done. A crash leaves the old warehouse or the restored one.
 
-    `require_quiet` is called right before the warehouse is replaced, while it is locked. It raises if the warehouse may
-    not be replaced now. Then nothing is changed.
+    Args:
+        warehouse: The warehouse to replace. If it exists, it is kept next to the restored one, under another name.
+        file: The backup. It is not changed.
+        timezone: The reporting time zone (IANA).
+        rules: The rules of the tables, which are rebuilt if anyone had to be erased.
+        now: The time in the new name of the replaced warehouse.
+        require_quiet: Called right before the warehouse is replaced, while it is locked. It raises if the warehouse may
+            not be replaced now. Then nothing is changed.
 
     Raises:
         WarehouseError: the file is not a backup, can't be read, or belongs to another organization or time zone; the

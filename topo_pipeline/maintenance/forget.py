@@ -57,8 +57,14 @@ def forget(
 ) -> ErasureResult:
     """Erase a person from every place in the `inventory`. Running it again is safe and completes a failed erasure.
 
-    The tables are rebuilt in the time zone `timezone` (IANA) by `rules`. An export in the folder `exports` is written
-    again, and the caller writes the file `report` again. `now` is recorded as the time of the erasure.
+    Args:
+        warehouse: The warehouse with the person's rows.
+        person_id: Topo's id of the contact.
+        exports: The folder of the Parquet export. If there is an export, it is written again.
+        report: The file of the report, which the caller writes again.
+        timezone: The reporting time zone (IANA), to rebuild the tables.
+        rules: The rules, to rebuild the tables.
+        now: Recorded as the time of the erasure.
 
     Raises:
         NotCompacted: the rows are deleted, but their bytes may still be on disk.

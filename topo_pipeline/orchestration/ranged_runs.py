@@ -100,10 +100,15 @@ def backfill(
     Days with gaps between them take one run for each stretch, and the tables are built after the last one. A requested
     stop takes effect after a day, and the tables then process the days that landed.
 
-    `on_progress` is called for each day that lands and each step that starts, and `is_stopped` after each day. A reload
-    of the days in `may_shrink` may remove any number of rows. The days in `accept_unreadable` land, unproved, even if
-    many of their rows can't be read. `behind` has the landed days that are not in the tables yet: every build adds
-    them, and without `days` there is only a build.
+    Args:
+        definitions: The code location.
+        days: The days to read, in order.
+        instance: The instance that records the runs.
+        on_progress: Called for each day that lands and each step that starts.
+        may_shrink: Days whose reload may remove any number of rows.
+        accept_unreadable: Days that land, unproved, even if many of their rows can't be read.
+        behind: Landed days that are not in the tables yet. Every build adds them. Without `days` there is only a build.
+        is_stopped: Called after each day; returns whether to stop.
 
     Raises:
         AlreadyReading: another run is reading Topo.

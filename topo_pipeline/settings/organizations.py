@@ -60,9 +60,13 @@ def read(file: Path) -> Tables:
 
 
 def build(name: str, table: Mapping[str, Any], base: Settings, variables: Mapping[str, str]) -> Organization:
-    """Return the settings of an organization: those of its table, and of `base` for what the table leaves out.
+    """Return the settings of an organization.
 
-    Relative paths are resolved from the folder of the file. `..._variable` takes its value from `variables`.
+    Args:
+        name: Its name.
+        table: Its table. Relative paths are resolved from the folder of the file.
+        base: The settings of the environment, for what the table leaves out.
+        variables: The variables from which `..._variable` takes values.
 
     Raises:
         ValueError: the name or a key can't be used.
