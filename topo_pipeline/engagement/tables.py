@@ -153,6 +153,7 @@ def scripts() -> "jinja2.Environment":
         loader=jinja2.PackageLoader("topo_pipeline", "engagement"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
+        optimized=False,  # each is rendered once, which takes less time than to optimize it
         autoescape=False,  # noqa: S701 - SQL of our own, no HTML
     )
 
