@@ -22,6 +22,7 @@ from topo_pipeline_tests.dagster_storage import patch_storage
 from topo_pipeline_tests.defs.only import LANDED, with_only
 from topo_pipeline_tests.warehouse.processes import Child, import_too
 
+UNREACHABLE = 2  # exit code of uvx if it can't reach the package index
 COMMAND = str(Path(sys.executable).parent / "topo-pipeline")
 
 

@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -15,13 +14,14 @@ from topo_pipeline.sandbox.wire import Error
 VALIDATION, UNAUTHORIZED, NOT_FOUND = "ValidationIssue", "UnauthorizedIssue", "NotFoundIssue"
 
 
-@dataclass
 class Refusal(Exception):
     """Raised to answer a request with an error."""
 
-    status_code: int
-    type: str
-    message: str
+    def __init__(self, status_code: int, type_: str, message: str) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.type = type_
+        self.message = message
 
 
 def answer_errors(app: FastAPI) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import astuple
 from datetime import UTC, datetime, time
 from pathlib import Path
@@ -32,6 +32,7 @@ from tools.demo_tables import AS_OF, write_demo
 from topo_pipeline.exports.parquet import export_all
 from topo_pipeline.exports.postgres import Postgres
 from topo_pipeline.warehouse.catalogue import columns_of
+from topo_pipeline_tests.command_line import UNREACHABLE
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.pages import shell_lines_of
 from topo_pipeline_tests.report.test_browser import CHROMIUM, FLAGS, MILLISECONDS
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 BIN = Path(sys.executable).parent
 DAYS = 49  # so that some weeks are mature
 EXPORT = "data/demo/report/parquet/latest"
-UNREACHABLE = 2  # exit code of uvx if it can't reach the package index
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,8 @@ def serving(commands: str, checkout: Path, path: str = "/") -> Iterator[str]:
                     httpx.get(address + path, timeout=PATIENCE).raise_for_status()
             yield address
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):  # it has ended
+                os.killpg(process.pid, signal.SIGTERM)
             process.wait(PATIENCE)
 
 
