@@ -159,6 +159,10 @@ class TopoClient:
             _LOG.warning("%s %s were read, but Topo counts %s%s", read, model.plural, counted, why)
         return listing.items if listing else None
 
+    async def sequence_templates(self) -> list[wire.SequenceTemplate] | None:
+        """Return the sequence templates. See `read_all`."""
+        return await self.read_all(wire.SequenceTemplate)
+
     async def me(self) -> wire.Me | None:
         """Return the owner of the key, if Topo says."""
         return await self._optional("knowing whose key this is", self._identity(self._briefly))

@@ -36,10 +36,6 @@ from topo_pipeline_tests.topo_api.helpers import (
 )
 
 
-def read_templates(client: TopoClient) -> Any:
-    return client.read_all(SequenceTemplate)
-
-
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Return the seconds that retries would have waited."""
@@ -466,7 +462,7 @@ def _warnings(log: pytest.LogCaptureFixture) -> list[str]:
 def test_sequence_templates_are_read_to_the_last_page_without_duplicates(caplog: pytest.LogCaptureFixture) -> None:
     app = Scripted(_templates(1, 2, more=True), _templates(2, 3, more=False))
     with serve(app) as address:
-        found = run(address, read_templates)
+        found = run(address, TopoClient.sequence_templates)
     assert found == [SequenceTemplate(id=uuid_of(n), name=f"S{n}") for n in (1, 2, 3)]
     assert [request.path for request in app.requests] == ["/v1/sequence-templates"] * 2
     assert [(request.params["page"], request.params["size"]) for request in app.requests] == [
@@ -517,7 +513,7 @@ def test_readable_list_items_are_kept_and_missing_ones_are_one_warning(
 ) -> None:
     app = Scripted(*case.pages)
     with serve(app) as address:
-        assert len(run(address, read_templates)) == case.found
+        assert len(run(address, TopoClient.sequence_templates)) == case.found
     assert len(app.requests) == case.requests
     warnings = _warnings(caplog)
     assert len(warnings) == bool(case.warns)
@@ -527,7 +523,7 @@ def test_readable_list_items_are_kept_and_missing_ones_are_one_warning(
 def test_a_key_revoked_between_two_pages_is_refused() -> None:
     pages = _templates(1, more=True), Answer(problem_of(401, "UnauthorizedIssue"), 401)
     with serve(Scripted(*pages)) as address, pytest.raises(RequestRefused):
-        run(address, read_templates)
+        run(address, TopoClient.sequence_templates)
 
 
 def test_me_returns_the_owner_of_the_key() -> None:
@@ -537,7 +533,7 @@ def test_me_returns_the_owner_of_the_key() -> None:
     assert app.requests[0].path == "/v1/me"
 
 
-OPTIONAL = pytest.mark.parametrize("call", [TopoClient.me, read_templates])
+OPTIONAL = pytest.mark.parametrize("call", [TopoClient.me, TopoClient.sequence_templates])
 
 
 @OPTIONAL
@@ -595,7 +591,7 @@ def test_optional_endpoints_wait_at_most_30_seconds(waits: list[float]) -> None:
 
 def test_templates_without_access_name_the_scope_they_need(caplog: pytest.LogCaptureFixture) -> None:
     with serve(Scripted(Answer(b"", 403))) as address:
-        run(address, read_templates)
+        run(address, TopoClient.sequence_templates)
     assert "sequences:read" in caplog.text
 
 
