@@ -34,6 +34,11 @@ def first_line(text: object) -> str:
     return str(text).strip().partition("\n")[0]
 
 
+def sentence(text: str) -> str:
+    """Return the text with a full stop, if it ends without one."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """Return a number with its noun in the singular or plural: `1 day`, `1,200 days`."""
     return f"{number:,} {noun_for(number, noun, plural)}"

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from topo_pipeline.common.text import sentence
+
 Level = Literal["ok", "warning", "problem"]
 
 
@@ -23,12 +25,12 @@ def ok(check: str, found: str) -> Finding:
 
 def warning(check: str, found: str, do: str) -> Finding:
     """Return a finding that needs attention although the pipeline works."""
-    return Finding(check, "warning", found, do)
+    return Finding(check, "warning", sentence(found), do)
 
 
 def problem(check: str, found: str, do: str) -> Finding:
     """Return a finding that keeps the pipeline from working."""
-    return Finding(check, "problem", found, do)
+    return Finding(check, "problem", sentence(found), do)
 
 
 def unknown(check: str, why: str) -> Finding:

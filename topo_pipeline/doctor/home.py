@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from topo_pipeline.common.text import counted, sentence
 from topo_pipeline.days import backfill_commands, days_between, format_days, last_due_day
 from topo_pipeline.doctor.finding import Finding, ok, problem, unknown, warning
 from topo_pipeline.orchestration.errors import HomeUnusable
@@ -122,8 +123,8 @@ def _refused(instance: "dg.DagsterInstance", settings: Settings, now: datetime) 
         why = "The run was stopped, or its log in Dagster's UI says why."
         if reason := why_refused(instance, settings, failed[-1]):
             why = f"Reason for {failed[-1]}: {reason}"
-        found = f"{len(failed)} did not land in the last run that was to read them: {format_days(failed)}."
-        return warning("failed days", found, "\n".join([f"{why} To try again:", *backfill_commands(failed)]))
+        found = f"{counted(len(failed), 'day')} did not land when last read: {format_days(failed)}."
+        return warning("failed days", found, "\n".join([f"{sentence(why)} To try again:", *backfill_commands(failed)]))
     return ok("failed days", "Every day landed the last time it was read.")
 
 

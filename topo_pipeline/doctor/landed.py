@@ -39,7 +39,7 @@ def look_at_warehouse(
     except OlderWarehouse as error:
         yield warning("warehouse", str(error), "No other action is needed.")
     except WarehouseError as error:
-        yield problem("warehouse", str(error), "See docs/troubleshooting.md, 'When a day is refused'.")
+        yield problem("warehouse", str(error), "See docs/troubleshooting.md, 'The warehouse'.")
     else:
         yield _whose(settings, warehouse.name, bound or (None, None), organization_id)
 

@@ -281,7 +281,7 @@ def test_refused_days_are_named(finds: Examine, instance: dg.DagsterInstance, da
     assert counted == "1 of 1 day did not land."
     assert command == f"To try again: topo-pipeline backfill {days_ago(3)}"
     said, again = found.do.splitlines()
-    assert said == f"Reason for {reason} To try again:"
+    assert said == f"Reason for {reason}. To try again:"
     assert again in command
     assert why_refused(instance, get_settings(), days_ago(4)) is None
 
