@@ -47,6 +47,14 @@ UNION ALL
 SELECT table_name, column_name, comment FROM duckdb_columns()
 WHERE database_name = current_database() AND schema_name = 'engagement'
 """
+# By hash, because EXCEPT takes as long as to write all rows.
+_CHANGED_DAYS = """
+CREATE OR REPLACE TEMP TABLE changed_days AS
+SELECT day
+FROM (SELECT day, sum(hash(built)) AS content FROM engagement.{table} AS built GROUP BY day) AS before
+FULL JOIN (SELECT day, sum(hash(queried)) AS content FROM temp.queried GROUP BY day) AS after USING (day)
+WHERE before.content IS DISTINCT FROM after.content
+"""
 _BOOKKEEPING = {"engagement.builds"}
 
 
@@ -270,12 +278,19 @@ def in_order() -> "Iterator[MetricTable]":
 
 
 def _replace_rows(connection: "DuckDBPyConnection", table: MetricTable, values: dict[str, Any]) -> None:
-    """Replace the rows by those of the table's query. The table itself stays, and so do its comments."""
+    """Replace the rows by those of the table's query. In a table by day, only the days with a difference.
+
+    The table itself stays, and so do its comments.
+    """
     _execute(connection, f"CREATE OR REPLACE TEMP TABLE queried AS {table.statements}", values)
     queried = [column[:2] for column in connection.execute("DESCRIBE temp.queried").fetchall()]
     if queried == [(column.name, column.type) for column in columns_of(connection, "engagement", table.name)]:
-        connection.execute(f"DELETE FROM engagement.{table.name}")  # noqa: S608 - a file name of this package
-        connection.execute(f"INSERT INTO engagement.{table.name} FROM temp.queried")
+        replaced = ""
+        if "day" in table.grain:
+            connection.execute(_CHANGED_DAYS.format(table=table.name))
+            replaced = " WHERE day IN (FROM temp.changed_days)"
+        connection.execute(f"DELETE FROM engagement.{table.name}{replaced}")  # noqa: S608 - a file name of this package
+        connection.execute(f"INSERT INTO engagement.{table.name} FROM temp.queried{replaced}")
     else:
         connection.execute(f"CREATE OR REPLACE TABLE engagement.{table.name} AS FROM temp.queried")
     connection.execute("DROP TABLE temp.queried")
