@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
-from topo_pipeline.warehouse.catalogue import Column, columns_of, tables_of
+from topo_pipeline.warehouse.catalogue import Column, columns_by_table, tables_of
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.sql import rows
 
@@ -40,11 +40,8 @@ _SLICED = re.compile(r"^-- For each slice of (\w+)[^\n]*\n(.*?)^-- End of slice\
 _GRAIN = re.compile(r"^-- Grain: (.+)$", re.MULTILINE)
 # Tables that landing writes with the activities belong to that asset.
 _OWNERS = dict.fromkeys(("landed_days", "topo.loads", "topo.activity_changes", "topo.rejects"), "topo.activities")
-_CURRENT_COMMENTS = """
-SELECT table_name, '', comment FROM duckdb_tables()
-WHERE database_name = current_database() AND schema_name = 'engagement'
-UNION ALL
-SELECT table_name, column_name, comment FROM duckdb_columns()
+_TABLE_COMMENTS = """
+SELECT table_name, comment FROM duckdb_tables()
 WHERE database_name = current_database() AND schema_name = 'engagement'
 """
 # By hash, because EXCEPT takes as long as to write all rows.
@@ -56,6 +53,7 @@ FULL JOIN (SELECT day, sum(hash(queried)) AS content FROM temp.queried GROUP BY 
 WHERE before.content IS DISTINCT FROM after.content
 """
 _BOOKKEEPING = {"engagement.builds"}
+Tables = dict[tuple[str, str], tuple[Column, ...]]
 
 
 @dataclass(frozen=True)
@@ -140,15 +138,15 @@ class Built:
 
     Attributes:
         rows: The number of rows.
-        columns: In order.
         rows_by_day: For a daily table, the rows of each landed day that was built.
+        columns: In order, with their comments.
         was_outdated: Whether it was rebuilt from scratch because its SQL, its companions or its rules have changed, or
             because a table that it reads was rebuilt.
     """
 
     rows: int
-    columns: tuple[Column, ...]
     rows_by_day: dict[date, int]
+    columns: tuple[Column, ...]
     was_outdated: bool = False
 
 
@@ -209,11 +207,12 @@ def build(
     Raises:
         WarehouseError: a table that it reads is not built yet.
     """
-    _require_inputs(connection, table)
+    existing = columns_by_table(connection)
+    _require_inputs(table, existing)
     fingerprint = table.fingerprint(rules, timezone)
-    was_reset = False
-    if table.is_incremental and (full_refresh or not _is_current(connection, table, fingerprint)):
-        was_reset = _reset(connection, table)
+    was_reset = is_new = False
+    if table.is_incremental and (full_refresh or not _is_current(connection, table, existing, fingerprint)):
+        was_reset, is_new = _reset(connection, table), True
     days = sorted({*days, *days_behind(connection, table.name)}) if table.is_daily else ()
     macros.define(connection)
     values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(rules).items()}
@@ -221,9 +220,13 @@ def build(
     if table.is_incremental:
         _run(connection, table.statements, values)
     else:
-        _replace_rows(connection, table, values)
-    _comment(connection, table.comments(rules))
-    return replace(_describe(connection, table, days), was_outdated=was_reset and not full_refresh)
+        is_new = _replace_rows(connection, table, existing, values)
+    if is_new:
+        existing = columns_by_table(connection)
+    comments = table.comments(rules)
+    _comment(connection, comments, existing)
+    columns = (replace(it, comment=comments[table.name].get(it.name)) for it in existing["engagement", table.name])
+    return Built(*_count(connection, table, days), tuple(columns), was_outdated=was_reset and not full_refresh)
 
 
 def days_behind(connection: "DuckDBPyConnection", table: str) -> tuple[date, ...]:
@@ -245,8 +248,8 @@ def built_days(connection: "DuckDBPyConnection", table: str) -> tuple[date, ...]
     return tuple(day for (day,) in built)
 
 
-def _require_inputs(connection: "DuckDBPyConnection", table: MetricTable) -> None:
-    missing = {upstream for upstream in table.reads if upstream[0] == "engagement"} - tables_of(connection)
+def _require_inputs(table: MetricTable, existing: Tables) -> None:
+    missing = {upstream for upstream in table.reads if upstream[0] == "engagement"} - existing.keys()
     if missing:
         first = ", ".join(sorted(map(".".join, missing)))
         raise WarehouseError(f"engagement.{table.name} reads tables that are not built yet. Build them first: {first}")
@@ -277,23 +280,30 @@ def in_order() -> "Iterator[MetricTable]":
     return (tables()[name] for name in TopologicalSorter(graph).static_order())
 
 
-def _replace_rows(connection: "DuckDBPyConnection", table: MetricTable, values: dict[str, Any]) -> None:
+def _replace_rows(
+    connection: "DuckDBPyConnection", table: MetricTable, existing: Tables, values: dict[str, Any]
+) -> bool:
     """Replace the rows by those of the table's query. In a table by day, only the days with a difference.
 
-    The table itself stays, and so do its comments.
+    The table itself stays, and so do its comments, unless its columns have changed.
+
+    Returns:
+        Whether it is a new table.
     """
     _execute(connection, f"CREATE OR REPLACE TEMP TABLE queried AS {table.statements}", values)
     queried = [column[:2] for column in connection.execute("DESCRIBE temp.queried").fetchall()]
-    if queried == [(column.name, column.type) for column in columns_of(connection, "engagement", table.name)]:
+    is_new = queried != [(column.name, column.type) for column in existing.get(("engagement", table.name), ())]
+    if is_new:
+        connection.execute(f"CREATE OR REPLACE TABLE engagement.{table.name} AS FROM temp.queried")
+    else:
         replaced = ""
         if "day" in table.grain:
             connection.execute(_CHANGED_DAYS.format(table=table.name))
             replaced = " WHERE day IN (FROM temp.changed_days)"
         connection.execute(f"DELETE FROM engagement.{table.name}{replaced}")  # noqa: S608 - a file name of this package
         connection.execute(f"INSERT INTO engagement.{table.name} FROM temp.queried{replaced}")
-    else:
-        connection.execute(f"CREATE OR REPLACE TABLE engagement.{table.name} AS FROM temp.queried")
     connection.execute("DROP TABLE temp.queried")
+    return is_new
 
 
 def _run(connection: "DuckDBPyConnection", script: str, values: dict[str, Any]) -> None:
@@ -314,9 +324,10 @@ def _execute(connection: "DuckDBPyConnection", script: str, values: dict[str, An
         connection.execute(statement, {name: values[name] for name in statement.named_parameters})
 
 
-def _comment(connection: "DuckDBPyConnection", wanted: dict[str, dict[str, str]]) -> None:
+def _comment(connection: "DuckDBPyConnection", wanted: dict[str, dict[str, str]], existing: Tables) -> None:
     """Write the comments that differ from the ones in the warehouse."""
-    current = {(table, column): text for table, column, text in connection.execute(_CURRENT_COMMENTS).fetchall()}
+    current = {(table, ""): text for table, text in connection.execute(_TABLE_COMMENTS).fetchall()}
+    current |= {(table, column.name): column.comment for (_, table), columns in existing.items() for column in columns}
     for table, comments in wanted.items():
         for column, text in comments.items():
             if current.get((table, column)) != text:
@@ -324,12 +335,12 @@ def _comment(connection: "DuckDBPyConnection", wanted: dict[str, dict[str, str]]
                 connection.execute(f"COMMENT ON {target} IS '{text.replace(chr(39), chr(39) * 2)}'")
 
 
-def _is_current(connection: "DuckDBPyConnection", table: MetricTable, fingerprint: str) -> bool:
+def _is_current(connection: "DuckDBPyConnection", table: MetricTable, existing: Tables, fingerprint: str) -> bool:
     """Return whether the table and its companions exist and its recorded builds have this fingerprint.
 
     A build without either would only process new loads. A table that has no recorded builds is not current either.
     """
-    if not {("engagement", name) for name in table.comments()} <= tables_of(connection):
+    if not {("engagement", name) for name in table.comments()} <= existing.keys():
         return False
     built = connection.execute(
         "SELECT 1 FROM engagement.builds WHERE table_name = ? AND fingerprint = ? LIMIT 1", [table.name, fingerprint]
@@ -357,15 +368,14 @@ def _outdate_readers(connection: "DuckDBPyConnection", table: MetricTable) -> No
             _outdate_readers(connection, reader)
 
 
-def _describe(connection: "DuckDBPyConnection", table: MetricTable, days: "Sequence[date]") -> Built:
-    """Return the table's rows and columns. Its name comes from a file of this package, so it is safe in SQL."""
-    rows = connection.execute(f"SELECT count(*) FROM engagement.{table.name}").fetchall()  # noqa: S608
-    rows_by_day = {}
-    if table.is_daily:
-        counted = connection.execute(
-            f"SELECT day, count(built.day) FROM landed_days LEFT JOIN engagement.{table.name} AS built USING (day)"  # noqa: S608
-            " WHERE day IN (SELECT unnest($days::DATE[])) GROUP BY day ORDER BY day",
-            {"days": list(days)},
-        )
-        rows_by_day = dict(counted.fetchall())
-    return Built(rows[0][0], columns_of(connection, "engagement", table.name), rows_by_day)
+def _count(connection: "DuckDBPyConnection", table: MetricTable, days: "Sequence[date]") -> tuple[int, dict[date, int]]:
+    """Return the number of rows, and of a daily table the rows of each of these days that has landed."""
+    [(rows,)] = connection.execute(f"SELECT count(*) FROM engagement.{table.name}").fetchall()  # noqa: S608 - a file name
+    if not table.is_daily:
+        return rows, {}
+    by_day = connection.execute(
+        f"SELECT day, count(built.day) FROM landed_days LEFT JOIN engagement.{table.name} AS built USING (day)"  # noqa: S608
+        " WHERE day IN (SELECT unnest($days::DATE[])) GROUP BY day ORDER BY day",
+        {"days": list(days)},
+    )
+    return rows, dict(by_day.fetchall())

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from topo_pipeline.warehouse.catalogue import Column, columns_of
+from topo_pipeline.warehouse.catalogue import Column, columns_by_table
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.files import replacing
@@ -71,8 +71,9 @@ class Table:
 def tables(connection: DuckDBPyConnection) -> dict[str, Table]:
     """Return every table that can be exported, by its name with its schema."""
     found = connection.execute(_TABLES, {"internal": _INTERNAL}).fetchall()
+    columns = columns_by_table(connection)
     return {
-        f"{schema}.{name}": _table(f"{schema}.{name}", comment, columns_of(connection, schema, name))
+        f"{schema}.{name}": _table(f"{schema}.{name}", comment, columns[schema, name])
         for schema, name, comment in found
     }
 

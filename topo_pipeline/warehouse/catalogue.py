@@ -23,6 +23,17 @@ def tables_of(connection: "DuckDBPyConnection") -> set[tuple[str, str]]:
     return {(schema, name) for schema, name in connection.execute(tables).fetchall()}
 
 
+def columns_by_table(connection: "DuckDBPyConnection") -> dict[tuple[str, str], tuple[Column, ...]]:
+    """Return the columns of every table, in order, by (schema, table). Takes hardly longer than those of one table."""
+    found: dict[tuple[str, str], list[Column]] = {}
+    for schema, table, *column in connection.execute(
+        "SELECT schema_name, table_name, column_name, data_type, comment FROM duckdb_columns()"
+        " WHERE database_name = current_database() ORDER BY column_index"
+    ).fetchall():
+        found.setdefault((schema, table), []).append(Column(*column))
+    return {name: tuple(columns) for name, columns in found.items()}
+
+
 def columns_of(connection: "DuckDBPyConnection", schema: str, table: str) -> tuple[Column, ...]:
     """Return the columns of a table, in order, or nothing if it does not exist."""
     found = connection.execute(
