@@ -16,8 +16,9 @@ import duckdb
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
+from topo_pipeline.engagement.builds import build
 from topo_pipeline.engagement.rules import DEFAULT_RULES
-from topo_pipeline.engagement.tables import build, in_order
+from topo_pipeline.engagement.tables import in_order
 from topo_pipeline.exports.parquet import export_all
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.warehouse.connection import Warehouse

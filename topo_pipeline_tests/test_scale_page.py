@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 
-from topo_pipeline.engagement.tables import build, tables
+from topo_pipeline.engagement.builds import build
+from topo_pipeline.engagement.tables import tables
 from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.command_line import answer, run

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import duckdb
 
+from topo_pipeline.engagement.builds import rebuild
 from topo_pipeline.engagement.rules import Rules
-from topo_pipeline.engagement.tables import rebuild
 from topo_pipeline.exports.parquet import export_all, is_exported
 from topo_pipeline.maintenance.compaction import compact, require_compactable
 from topo_pipeline.maintenance.inventory import written_files

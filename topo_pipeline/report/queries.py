@@ -9,9 +9,9 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from topo_pipeline.engagement import macros
+from topo_pipeline.engagement.builds import days_behind
 from topo_pipeline.engagement.leaderboard import NAME, ORDER, RANKED
 from topo_pipeline.engagement.rules import Rules
-from topo_pipeline.engagement.tables import days_behind
 from topo_pipeline.warehouse.catalogue import tables_of
 from topo_pipeline.warehouse.sql import Row, rows
 

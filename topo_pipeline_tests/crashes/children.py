@@ -21,7 +21,8 @@ import stamina.instrumentation
 from duckdb import DuckDBPyConnection
 from stamina.instrumentation import RetryDetails
 
-from topo_pipeline.engagement.tables import build, tables
+from topo_pipeline.engagement.builds import build
+from topo_pipeline.engagement.tables import tables
 from topo_pipeline.ingest.loading import Refusal, load_days
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.errors import WarehouseError

@@ -18,10 +18,10 @@ import pandas as pd
 import pytest
 from duckdb import DuckDBPyConnection
 
-from topo_pipeline.engagement import macros
-from topo_pipeline.engagement import tables as engagement_tables
+from topo_pipeline.engagement import builds, macros
+from topo_pipeline.engagement.builds import Built, build
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
-from topo_pipeline.engagement.tables import Built, build, in_order, tables
+from topo_pipeline.engagement.tables import in_order, tables
 from topo_pipeline.warehouse import instances, sql
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.erasure import has_erased_subjects
@@ -426,7 +426,7 @@ def drop_all_but(warehouse: Warehouse, *names: str) -> None:
 def without_comments() -> Iterator[None]:
     """Leave out the 900 comments of a build, which cost half of it if there are few rows."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engagement_tables, "_comment", lambda *_: None)
+        patch.setattr(builds, "_comment", lambda *_: None)
         yield
 
 
@@ -441,9 +441,9 @@ def quick_builds(*, described: bool) -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(macros, "define", functools.cache(macros.define))
-        patch.setattr(engagement_tables, "_require_inputs", lambda *_: None)
+        patch.setattr(builds, "_require_inputs", lambda *_: None)
         if not described:
-            patch.setattr(engagement_tables, "_count", lambda *_: (0, {}))
+            patch.setattr(builds, "_count", lambda *_: (0, {}))
         yield
 
 

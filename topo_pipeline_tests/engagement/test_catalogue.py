@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from topo_pipeline.engagement import macros
+from topo_pipeline.engagement.builds import Built, build
 from topo_pipeline.engagement.rules import DEFAULT_RULES
-from topo_pipeline.engagement.tables import Built, MetricTable, build, tables
+from topo_pipeline.engagement.tables import MetricTable, tables
 from topo_pipeline_tests.engagement.helpers import (
     CHANGES_BESIDE,
     KEPT_BESIDE,

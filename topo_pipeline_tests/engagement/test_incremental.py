@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from topo_pipeline.engagement.builds import build
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
-from topo_pipeline.engagement.tables import build, tables
+from topo_pipeline.engagement.tables import tables
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline_tests.engagement.helpers import (
     CLOCK_STARTS,
