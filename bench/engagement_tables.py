@@ -18,7 +18,7 @@ from pathlib import Path
 import duckdb
 
 from bench.pairs import Results, cpu_seconds, measure, peak_megabytes
-from topo_pipeline.engagement.builds import build
+from topo_pipeline.engagement.building import build
 from topo_pipeline.engagement.tables import in_order
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.workspace import bind_timezone

@@ -133,7 +133,7 @@ def _backfill(folder: Path, postgres: int) -> dict[str, float]:
 
 def _refresh(postgres: int) -> dict[str, float]:
     """Refresh all tables after a day, and count what that adds to the catalog."""
-    from topo_pipeline.engagement.builds import build
+    from topo_pipeline.engagement.building import build
     from topo_pipeline.engagement.tables import in_order
     from topo_pipeline.settings import get_settings
     from topo_pipeline.warehouse.connection import Warehouse

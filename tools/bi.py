@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from topo_pipeline.engagement.builds import build
+from topo_pipeline.engagement.building import build
 from topo_pipeline.engagement.tables import in_order, tables
 from topo_pipeline.exports.parquet import Manifest, write_files
 from topo_pipeline.warehouse.connection import Warehouse

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 import msgspec
 import pandas as pd
 
-from topo_pipeline.engagement.builds import build
+from topo_pipeline.engagement.building import build
 from topo_pipeline.engagement.tables import in_order
 from topo_pipeline.sandbox import demo
 from topo_pipeline.sandbox.activity import Activity

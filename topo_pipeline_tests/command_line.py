@@ -15,7 +15,7 @@ import pytest
 
 from topo_pipeline import definitions
 from topo_pipeline.cli import app, console
-from topo_pipeline.engagement import builds
+from topo_pipeline.engagement import building
 from topo_pipeline.settings import get_settings
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.dagster_storage import patch_storage
@@ -137,7 +137,7 @@ def _called_in(
         _new_settings(monkeypatch, tables),
     ):
         monkeypatch.chdir(folder)
-        monkeypatch.setattr(builds, "_comment", lambda *_: None)
+        monkeypatch.setattr(building, "_comment", lambda *_: None)
         yield monkeypatch
 
 

@@ -16,7 +16,7 @@ import duckdb
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
-from topo_pipeline.engagement.builds import build
+from topo_pipeline.engagement.building import build
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.engagement.tables import in_order
 from topo_pipeline.exports.parquet import export_all

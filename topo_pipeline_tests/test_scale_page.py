@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 
-from topo_pipeline.engagement.builds import build
+from topo_pipeline.engagement.building import build
 from topo_pipeline.engagement.tables import tables
 from topo_pipeline.settings import Settings
 from topo_pipeline.warehouse.connection import Warehouse

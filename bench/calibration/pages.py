@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bench.calibration.worlds import FIRST_DAY, LOADS, NOW, Contacts, Counts, Floats
-from topo_pipeline.engagement.builds import build
+from topo_pipeline.engagement.building import build
 from topo_pipeline.engagement.leaderboard import leaderboard
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.engagement.tables import in_order

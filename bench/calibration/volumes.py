@@ -17,7 +17,7 @@ import pandas as pd
 
 from bench.calibration.figures import Figure, share, times
 from bench.calibration.worlds import LOADS
-from topo_pipeline.engagement.builds import build
+from topo_pipeline.engagement.building import build
 from topo_pipeline.engagement.tables import tables
 from topo_pipeline.warehouse.connection import Warehouse
 

@@ -14,7 +14,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from topo_pipeline.engagement.builds import build
+from topo_pipeline.engagement.building import build
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.engagement.tables import in_order, tables
 from topo_pipeline.warehouse.migrate import migrate

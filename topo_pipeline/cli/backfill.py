@@ -140,7 +140,7 @@ def _named(start: str | None, end: str | None, last: str | None, *, missing: boo
 
 def _days_behind() -> tuple[date, ...]:
     """Return the landed days that are not in the tables yet."""
-    from topo_pipeline.engagement.builds import days_behind
+    from topo_pipeline.engagement.building import days_behind
 
     warehouse = get_warehouse()
     with suppress(WarehouseError):  # the check that follows says what is wrong

@@ -17,7 +17,7 @@ from topo_pipeline.defs import names
 from topo_pipeline.defs.messages import ExplainedFailure, as_dagster_failure, table_line
 from topo_pipeline.defs.partitions import daily_partitions, every_morning
 from topo_pipeline.defs.resources import Clock, Warehouse
-from topo_pipeline.engagement import builds
+from topo_pipeline.engagement import building
 from topo_pipeline.engagement import tables as metrics
 from topo_pipeline.engagement.lineage import lineage
 from topo_pipeline.settings import Settings
@@ -63,8 +63,8 @@ def _asset(table: metrics.MetricTable, settings: Settings) -> dg.AssetsDefinitio
         with as_dagster_failure(), warehouse.transaction() as connection:
             began = clock()
             bind_timezone(connection, settings.timezone, now=began)
-            before = builds.built_days(connection, table.name) if table.is_daily else ()
-            built = builds.build(
+            before = building.built_days(connection, table.name) if table.is_daily else ()
+            built = building.build(
                 connection,
                 table,
                 timezone=settings.timezone,
@@ -96,7 +96,7 @@ def _unrecorded(context: dg.AssetExecutionContext, built: Iterable[date], settin
     return [day for day in days if str(day) not in recorded]
 
 
-def _table_metadata(table: metrics.MetricTable, built: builds.Built, settings: Settings) -> dict[str, Any]:
+def _table_metadata(table: metrics.MetricTable, built: building.Built, settings: Settings) -> dict[str, Any]:
     return {
         "dagster/row_count": built.rows,
         "dagster/column_schema": table_schema(built.columns),
@@ -107,7 +107,7 @@ def _table_metadata(table: metrics.MetricTable, built: builds.Built, settings: S
 
 def _record_days(
     context: dg.AssetExecutionContext,
-    built: builds.Built,
+    built: building.Built,
     asked: list[date],
     numbers: Mapping[date, Mapping[str, float]],
     about: Mapping[str, Any],

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from topo_pipeline.engagement.builds import days_behind
+from topo_pipeline.engagement.building import days_behind
 from topo_pipeline.engagement.leaderboard import leaderboard
 from topo_pipeline.warehouse.catalogue import tables_of
 from topo_pipeline.warehouse.ledger import LedgerStatus, ledger_status

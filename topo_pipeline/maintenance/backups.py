@@ -1,7 +1,7 @@
 """Back up the warehouse while others use it, and restore a backup without bringing erased people back.
 
 The order of steps belongs here. Elsewhere: finding a person's rows (`warehouse.erasure`), building tables
-(`engagement.builds`), replacing a file (`warehouse.files`).
+(`engagement.building`), replacing a file (`warehouse.files`).
 """
 
 import os

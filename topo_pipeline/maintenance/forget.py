@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from topo_pipeline.engagement.builds import rebuild
+from topo_pipeline.engagement.building import rebuild
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.exports.parquet import export_all, is_exported
 from topo_pipeline.maintenance.compaction import compact, require_compactable

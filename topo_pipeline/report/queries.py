@@ -9,7 +9,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from topo_pipeline.engagement import macros
-from topo_pipeline.engagement.builds import days_behind
+from topo_pipeline.engagement.building import days_behind
 from topo_pipeline.engagement.leaderboard import NAME, ORDER, RANKED
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.warehouse.catalogue import tables_of

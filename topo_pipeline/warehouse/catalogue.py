@@ -16,6 +16,10 @@ class Column:
     comment: str | None
 
 
+# The columns of tables, in order, by (schema, table).
+Catalog = dict[tuple[str, str], tuple[Column, ...]]
+
+
 def tables_of(connection: "DuckDBPyConnection") -> set[tuple[str, str]]:
     """Return every table as (schema, name)."""
     # In a lake, duckdb_tables() takes long, because it asks the catalog for the size of each table.
@@ -23,8 +27,8 @@ def tables_of(connection: "DuckDBPyConnection") -> set[tuple[str, str]]:
     return {(schema, name) for schema, name in connection.execute(tables).fetchall()}
 
 
-def columns_by_table(connection: "DuckDBPyConnection") -> dict[tuple[str, str], tuple[Column, ...]]:
-    """Return the columns of every table, in order, by (schema, table). Takes hardly longer than those of one table."""
+def columns_by_table(connection: "DuckDBPyConnection") -> Catalog:
+    """Return the columns of every table. This takes little longer than reading those of one table."""
     found: dict[tuple[str, str], list[Column]] = {}
     for schema, table, *column in connection.execute(
         "SELECT schema_name, table_name, column_name, data_type, comment FROM duckdb_columns()"

@@ -21,7 +21,7 @@ import stamina.instrumentation
 from duckdb import DuckDBPyConnection
 from stamina.instrumentation import RetryDetails
 
-from topo_pipeline.engagement.builds import build
+from topo_pipeline.engagement.building import build
 from topo_pipeline.engagement.tables import tables
 from topo_pipeline.ingest.loading import Refusal, load_days
 from topo_pipeline.warehouse.connection import Warehouse

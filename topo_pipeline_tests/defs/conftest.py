@@ -19,7 +19,7 @@ from topo_pipeline.days import Clock
 from topo_pipeline.defs.jobs import run_request
 from topo_pipeline.defs.partitions import daily_partitions
 from topo_pipeline.defs.sensors import tables_follow
-from topo_pipeline.engagement.builds import build
+from topo_pipeline.engagement.building import build
 from topo_pipeline.engagement.tables import in_order
 from topo_pipeline.orchestration.ranged_runs import QUIET, Outcome, backfill
 from topo_pipeline.sandbox.app import create_app

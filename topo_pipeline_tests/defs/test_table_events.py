@@ -5,7 +5,7 @@ import pytest
 
 from topo_pipeline.defs.metric_tables import metric_tables
 from topo_pipeline.defs.partitions import RANGE_END, RANGE_START, range_tags
-from topo_pipeline.engagement.builds import days_behind
+from topo_pipeline.engagement.building import days_behind
 from topo_pipeline.settings import Settings
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, BY_DAY, LIST_ASSETS, SOME, Pipeline, days, latest_metadata
 from topo_pipeline_tests.defs.test_records import land

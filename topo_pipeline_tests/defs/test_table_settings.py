@@ -10,7 +10,7 @@ from dagster import AssetRecordsFilter
 
 from topo_pipeline.automation.following import ATTEMPTS
 from topo_pipeline.definitions import build
-from topo_pipeline.engagement.builds import build as build_table
+from topo_pipeline.engagement.building import build as build_table
 from topo_pipeline.engagement.rules import Rules
 from topo_pipeline.engagement.tables import in_order, tables
 from topo_pipeline_tests.defs.conftest import LAST_DAYS, NOW, SOME, Pipeline, pipeline_over

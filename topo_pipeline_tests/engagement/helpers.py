@@ -18,8 +18,8 @@ import pandas as pd
 import pytest
 from duckdb import DuckDBPyConnection
 
-from topo_pipeline.engagement import builds, macros
-from topo_pipeline.engagement.builds import Built, build
+from topo_pipeline.engagement import building, macros
+from topo_pipeline.engagement.building import Built, build
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.engagement.tables import in_order, tables
 from topo_pipeline.warehouse import instances, sql
@@ -314,13 +314,13 @@ class Workspace:
         if not names:
             return {}
         with self._warehouse.transaction() as connection:
-            return self._make(connection, *names, described=True)
+            return self._make(connection, *names, counted=True)
 
-    def _make(self, connection: DuckDBPyConnection, *names: str, described: bool = False) -> dict[str, Built]:
+    def _make(self, connection: DuckDBPyConnection, *names: str, counted: bool = False) -> dict[str, Built]:
         """Make what is due of these tables, and of those that they are made of."""
         assert not self._passed_over & made_of(*names), "A load came between the build and this look at its rows."
         due = [name for name in self._due if name in made_of(*names)]
-        with quick_builds(described=described):
+        with quick_builds(counted=counted):
             return {name: self._due.pop(name)(connection) for name in due}
 
     @contextmanager
@@ -426,24 +426,21 @@ def drop_all_but(warehouse: Warehouse, *names: str) -> None:
 def without_comments() -> Iterator[None]:
     """Leave out the 900 comments of a build, which cost half of it if there are few rows."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(builds, "_comment", lambda *_: None)
+        patch.setattr(building, "_comment", lambda *_: None)
         yield
 
 
 @contextmanager
-def quick_builds(*, described: bool) -> Iterator[None]:
-    """Define the macros once for all builds of a transaction, and leave out what each build reads from the catalog.
-
-    That is a sixth of a build. The input tables are there, as each is built after those that it reads.
+def quick_builds(*, counted: bool) -> Iterator[None]:
+    """Define the macros once for all builds of a transaction.
 
     Args:
-        described: Whether the tables are described, as a caller may look at what the builds return.
+        counted: Whether rows are counted, as a caller may look at what the builds return.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(macros, "define", functools.cache(macros.define))
-        patch.setattr(builds, "_require_inputs", lambda *_: None)
-        if not described:
-            patch.setattr(builds, "_count", lambda *_: (0, {}))
+        if not counted:
+            patch.setattr(building, "_count", lambda *_: (0, {}))
         yield
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from topo_pipeline.engagement import macros
-from topo_pipeline.engagement.builds import Built, build
+from topo_pipeline.engagement.building import Built, build
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.engagement.tables import MetricTable, tables
+from topo_pipeline.warehouse.catalogue import columns_of
 from topo_pipeline_tests.engagement.helpers import (
     CHANGES_BESIDE,
     KEPT_BESIDE,
@@ -84,6 +85,8 @@ def test_a_script_shows_whether_its_table_is_daily_and_whether_it_is_incremental
 def test_every_table_and_column_is_commented_in_the_warehouse(anywhere: Workspace) -> None:
     anywhere.land_all([enrolled(march(1))])
     for name, built in anywhere.build(*TABLES).items():
+        with anywhere.warehouse.reader() as connection:
+            assert built.columns == columns_of(connection, "engagement", name)
         assert [column.name for column in built.columns if not column.comment] == [], name
         # A HUGEINT would reach Parquet and pandas as a DOUBLE.
         counts = {column.type for column in built.columns if column.name.startswith(("total_", "unique_"))}
@@ -186,6 +189,21 @@ def test_a_new_comment_is_written_without_a_rebuild(workspace: Workspace) -> Non
     assert str(workspace.select(comment)[0][0]).startswith("It's one row per sequence run (")
 
 
+def test_a_table_of_the_same_name_in_another_schema_is_not_taken_for_ours(workspace: Workspace) -> None:
+    workspace.land_all([enrolled(march(1)), sent(march(1))])
+    workspace.build("sequence_runs", "sequence_timing")
+    right = tables()["sequence_timing"].comments()["sequence_timing"]["weekday"]
+    with workspace.warehouse.transaction() as connection:
+        connection.execute("CREATE TABLE main.sequence_timing AS FROM engagement.sequence_timing")
+        connection.execute(f"COMMENT ON COLUMN main.sequence_timing.weekday IS '{right}'")
+        connection.execute("COMMENT ON COLUMN engagement.sequence_timing.weekday IS 'something else'")
+        build(connection, tables()["sequence_timing"], timezone="UTC", now=workspace.now)
+        comments = [
+            it.comment for it in columns_of(connection, "engagement", "sequence_timing") if it.name == "weekday"
+        ]
+    assert comments == [right]
+
+
 def test_comments_have_the_values_of_the_rules(workspace: Workspace) -> None:
     workspace.land_all([enrolled(march(1))])
     rules = replace(DEFAULT_RULES, instant_open_seconds=6, quantile_repliers=9)
@@ -249,7 +267,8 @@ def test_a_changed_query_replaces_its_table_with_the_new_columns_and_comments_it
     newer = replace(table, sql=table.sql.replace("isodow(day) AS weekday", "isodow(day)::VARCHAR AS weekday"))
     with workspace.warehouse.transaction() as connection:
         built = build(connection, newer, timezone="UTC", now=workspace.now)
-    weekday = next(column for column in built.columns if column.name == "weekday")
+        [weekday] = [it for it in columns_of(connection, "engagement", "sequence_timing") if it.name == "weekday"]
     assert (weekday.type, built.rows) == ("VARCHAR", 1)
+    assert weekday in built.columns
     assert weekday.comment is not None
     assert weekday.comment.startswith("Weekday of the send")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from topo_pipeline.engagement.builds import build
+from topo_pipeline.engagement.building import build
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.engagement.tables import tables
 from topo_pipeline.warehouse.errors import WarehouseError
@@ -73,7 +73,7 @@ def test_of_sequence_daily_only_the_days_with_a_difference_are_written(anywhere:
     anywhere.land_all([enrolled(march(1)), sent(march(1)), sent(march(2)), opened(march(3, 9)), opened(march(3, 10))])
     anywhere.build(*DAILY)
     anywhere.land(day_3, [opened(march(3, 9))])
-    with anywhere.warehouse.transaction() as connection:  # one, as a checkpoint moves rows
+    with anywhere.warehouse.transaction() as connection:  # one transaction, because a checkpoint changes row ids
 
         def stored() -> set[tuple[int, date]]:
             return {*connection.execute("SELECT rowid, day FROM engagement.sequence_daily").fetchall()}
@@ -84,6 +84,18 @@ def test_of_sequence_daily_only_the_days_with_a_difference_are_written(anywhere:
         assert {day for _, day in before} == {DAY_1, DAY_2, day_3}
         assert {day for _, day in before ^ stored()} == {day_3}
     assert anywhere.daily()[day_3]["total_opens"] == 1
+
+
+def test_a_row_that_was_inserted_by_hand_is_gone_after_a_build(anywhere: Workspace) -> None:
+    anywhere.land_all([enrolled(march(1))])
+    anywhere.build(*DAILY)
+    built = anywhere.rows("sequence_daily")
+    with anywhere.warehouse.transaction() as connection:
+        connection.execute(
+            "INSERT INTO engagement.sequence_daily (day, total_sent) VALUES (NULL, 1), ('2026-03-01', 1)"
+        )
+    anywhere.build("sequence_daily")
+    assert anywhere.rows("sequence_daily") == built
 
 
 def test_a_full_refresh_rebuilds_every_row(anywhere: Workspace) -> None:

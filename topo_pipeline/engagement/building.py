@@ -1,6 +1,6 @@
 """Build the metric tables: from scratch, or what has changed since the last build.
 
-`engagement.builds` records the loads that an incremental table has processed, and its fingerprint.
+The table `engagement.builds` records the loads that an incremental table has processed, and its fingerprint.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.engagement.tables import MetricTable, in_order, tables
-from topo_pipeline.warehouse.catalogue import Column, columns_by_table, tables_of
+from topo_pipeline.warehouse.catalogue import Catalog, Column, columns_by_table, tables_of
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline.warehouse.sql import rows
 
@@ -25,16 +25,14 @@ _TABLE_COMMENTS = """
 SELECT table_name, comment FROM duckdb_tables()
 WHERE database_name = current_database() AND schema_name = 'engagement'
 """
-# By hash, because EXCEPT takes as long as to write all rows.
-_CHANGED_DAYS = """
-CREATE OR REPLACE TEMP TABLE changed_days AS
+# Compares hashes: EXCEPT takes as long as rewriting the table.
+_REPLACED_DAYS = """
+CREATE OR REPLACE TEMP TABLE replaced_days AS
 SELECT day
 FROM (SELECT day, sum(hash(built)) AS content FROM engagement.{table} AS built GROUP BY day) AS before
 FULL JOIN (SELECT day, sum(hash(queried)) AS content FROM temp.queried GROUP BY day) AS after USING (day)
 WHERE before.content IS DISTINCT FROM after.content
 """
-# The columns of every table, by (schema, table).
-Tables = dict[tuple[str, str], tuple[Column, ...]]
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,7 @@ def built_days(connection: "DuckDBPyConnection", table: str) -> tuple[date, ...]
     return tuple(day for (day,) in built)
 
 
-def _require_inputs(table: MetricTable, existing: Tables) -> None:
+def _require_inputs(table: MetricTable, existing: Catalog) -> None:
     missing = {upstream for upstream in table.reads if upstream[0] == "engagement"} - existing.keys()
     if missing:
         first = ", ".join(sorted(map(".".join, missing)))
@@ -148,9 +146,9 @@ def rebuild(connection: "DuckDBPyConnection", *, timezone: str, now: datetime, r
 
 
 def _replace_rows(
-    connection: "DuckDBPyConnection", table: MetricTable, existing: Tables, values: dict[str, Any]
+    connection: "DuckDBPyConnection", table: MetricTable, existing: Catalog, values: dict[str, Any]
 ) -> bool:
-    """Replace the rows by those of the table's query. In a table by sequence and day, only the days with a difference.
+    """Replace the rows by those of the table's query. A table by sequence and day is only changed on days that differ.
 
     The table itself stays, and so do its comments, unless its columns have changed.
 
@@ -164,9 +162,9 @@ def _replace_rows(
         connection.execute(f"CREATE OR REPLACE TABLE engagement.{table.name} AS FROM temp.queried")
     else:
         replaced = ""
-        if "day" in table.grain[1:]:  # rows of days alone are so few that writing all takes less
-            connection.execute(_CHANGED_DAYS.format(table=table.name))
-            replaced = " WHERE day IN (FROM temp.changed_days)"
+        if "day" in table.grain and len(table.grain) > 1:  # with one row per day, rewriting everything is cheaper
+            connection.execute(_REPLACED_DAYS.format(table=table.name))
+            replaced = " WHERE day IN (FROM temp.replaced_days) OR day IS NULL"
         connection.execute(f"DELETE FROM engagement.{table.name}{replaced}")  # noqa: S608 - a file name of this package
         connection.execute(f"INSERT INTO engagement.{table.name} FROM temp.queried{replaced}")
     connection.execute("DROP TABLE temp.queried")
@@ -191,10 +189,11 @@ def _execute(connection: "DuckDBPyConnection", script: str, values: dict[str, An
         connection.execute(statement, {name: values[name] for name in statement.named_parameters})
 
 
-def _comment(connection: "DuckDBPyConnection", wanted: dict[str, dict[str, str]], existing: Tables) -> None:
+def _comment(connection: "DuckDBPyConnection", wanted: dict[str, dict[str, str]], existing: Catalog) -> None:
     """Write the comments that differ from the ones in the warehouse."""
     current = {(table, ""): text for table, text in connection.execute(_TABLE_COMMENTS).fetchall()}
-    current |= {(table, column.name): column.comment for (_, table), columns in existing.items() for column in columns}
+    ours = {table: columns for (schema, table), columns in existing.items() if schema == "engagement"}
+    current |= {(table, column.name): column.comment for table, columns in ours.items() for column in columns}
     for table, comments in wanted.items():
         for column, text in comments.items():
             if current.get((table, column)) != text:
@@ -202,7 +201,7 @@ def _comment(connection: "DuckDBPyConnection", wanted: dict[str, dict[str, str]]
                 connection.execute(f"COMMENT ON {target} IS '{text.replace(chr(39), chr(39) * 2)}'")
 
 
-def _is_current(connection: "DuckDBPyConnection", table: MetricTable, existing: Tables, fingerprint: str) -> bool:
+def _is_current(connection: "DuckDBPyConnection", table: MetricTable, existing: Catalog, fingerprint: str) -> bool:
     """Return whether the table and its companions exist and its recorded builds have this fingerprint.
 
     A build without either would only process new loads. A table that has no recorded builds is not current either.
