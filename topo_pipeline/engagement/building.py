@@ -131,8 +131,8 @@ def _require_inputs(table: MetricTable, existing: Catalog) -> None:
 def rebuild(connection: "DuckDBPyConnection", *, timezone: str, now: datetime, rules: Rules) -> list[str]:
     """Rebuild every existing table from scratch, and return the names.
 
-    Used after rows were removed other than by a load, when no table can tell which of its rows that changed. A missing
-    table is built if an existing one reads it, because an older version had fewer tables.
+    Use this after rows were removed without a load, because then no load says which rows of the tables to update. A
+    missing table is built if an existing one reads it, because an older version had fewer tables.
     """
     tables_in_order = list(in_order())
     existing = tables_of(connection)
@@ -148,7 +148,7 @@ def rebuild(connection: "DuckDBPyConnection", *, timezone: str, now: datetime, r
 def _replace_rows(
     connection: "DuckDBPyConnection", table: MetricTable, existing: Catalog, values: dict[str, Any]
 ) -> bool:
-    """Replace the rows by those of the table's query. A table by sequence and day is only changed on days that differ.
+    """Replace the rows by those of the table's query. By sequence and day, only days that differ are written.
 
     The table itself stays, and so do its comments, unless its columns have changed.
 
