@@ -12,15 +12,22 @@ import pytest
 from topo_pipeline.common.processes import program_of
 
 WAITS = "import sys; print('started', flush=True); sys.stdin.read()"
-# As Dagster's code server starts a run.
+# As Dagster's code server starts a run. The run gives its own number: the server knows it before the run has a command
+# line.
+PACKAGE = """
+import os, signal
+def run():
+    print(os.getpid(), flush=True)
+    signal.pause()
+"""
 CODE_SERVER = """
-import multiprocessing, signal, sys
+import multiprocessing, sys
+from dagster import run
 if __name__ == "__main__":
-    run = multiprocessing.get_context("spawn").Process(target=signal.pause)
-    run.start()
-    print(run.pid, flush=True)
+    process = multiprocessing.get_context("spawn").Process(target=run)
+    process.start()
     sys.stdin.read()
-    run.kill()
+    process.kill()
 """
 
 
@@ -55,7 +62,7 @@ def test_code_on_the_command_line_is_not_quoted(command: list[str]) -> None:
 
 def test_a_run_and_the_code_server_that_started_it_have_different_names(tmp_path: Path) -> None:
     (tmp_path / "dagster").mkdir()
-    (tmp_path / "dagster" / "__init__.py").touch()
+    (tmp_path / "dagster" / "__init__.py").write_text(PACKAGE)
     (tmp_path / "dagster" / "__main__.py").write_text(CODE_SERVER)
     with running(sys.executable, "-m", "dagster", "api", "grpc", PYTHONPATH=str(tmp_path)) as (process, run):
         assert program_of(process) == "Dagster's code server"
