@@ -114,7 +114,7 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
-        gc.set_threshold(10_000)  # with Python's 700 objects, the searches take 4% of all CPU time
+        gc.set_threshold(10_000)  # with Python's 700 objects, the searches take up to 5% of the CPU time
 
 
 @pytest.hookimpl(trylast=True)  # after the random order is set

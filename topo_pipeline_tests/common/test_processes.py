@@ -12,8 +12,8 @@ import pytest
 from topo_pipeline.common.processes import program_of
 
 WAITS = "import sys; print('started', flush=True); sys.stdin.read()"
-# As Dagster's code server starts a run. The run gives its own number: the server knows it before the run has a command
-# line.
+# As Dagster's code server starts a run. The run prints its own process id, because the server knows it before the run
+# has a command line.
 PACKAGE = """
 import os, signal
 def run():
