@@ -27,12 +27,12 @@ from topo_pipeline.warehouse.workspace import bind_timezone
 from topo_pipeline_tests.command_line import answer
 from topo_pipeline_tests.warehouse.builders import DAY, LATER, NEXT_DAY, activity, ask, land_into, noon, reading
 from topo_pipeline_tests.warehouse.builders import snapshot as everything
-from topo_pipeline_tests.warehouse.conftest import SetHook, shared_lake
+from topo_pipeline_tests.warehouse.conftest import SetHook, prepared_with, shared_lake
 from topo_pipeline_tests.warehouse.processes import Child
 from topo_pipeline_tests.warehouse.worker import worker
 
 if TYPE_CHECKING:
-    from topo_pipeline_tests.services.postgres import Database
+    from topo_pipeline_tests.services.postgres import Database, Postgres
     from topo_pipeline_tests.services.s3 import Bucket
 
 ADA = "ada00000-0000-4000-8000-000000000001"
@@ -59,6 +59,12 @@ def filled(lake: Warehouse) -> Warehouse:
     land_into(lake, people(ADA, BOB, BOB, ADA))
     land_into(lake, people(ADA, BOB, BOB), now=LATER, may_shrink=True)
     return lake
+
+
+@pytest.fixture(scope="module")
+def prepared_lake(postgres: "Postgres", tmp_path_factory: pytest.TempPathFactory) -> "Iterator[tuple[Database, Path]]":
+    with prepared_with(filled, postgres, tmp_path_factory) as prepared:
+        yield prepared
 
 
 @pytest.fixture
@@ -94,7 +100,7 @@ def folders_of(lake: Warehouse) -> int:
 def test_a_restore_brings_back_what_was_backed_up_and_keeps_the_replaced_lake(
     shared: Warehouse, folder: Path, tmp_path: Path, postgres_database: "Database"
 ) -> None:
-    backed_up = everything(filled(shared))
+    backed_up = everything(shared)
     assert backup(shared, folder) == look(folder) == About(None, DAY)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     with pytest.raises(WarehouseError, match="already exists"):
@@ -113,7 +119,6 @@ def test_a_restore_brings_back_what_was_backed_up_and_keeps_the_replaced_lake(
 
 
 def test_people_erased_since_the_backup_stay_erased(shared: Warehouse, folder: Path, tmp_path: Path) -> None:
-    filled(shared)
     backup(shared, folder)
     erase(shared, ADA, tmp_path)
     after_erasure = ask(shared, "FROM topo.activities")
@@ -128,7 +133,6 @@ def test_people_erased_since_the_backup_stay_erased(shared: Warehouse, folder: P
 def test_an_erasure_reaches_the_lake_that_a_restore_has_replaced(
     shared: Warehouse, folder: Path, tmp_path: Path
 ) -> None:
-    filled(shared)
     backup(shared, folder)
     restored(shared, folder)
     erase(shared, ADA, tmp_path)
@@ -140,7 +144,7 @@ def test_an_erasure_reaches_the_lake_that_a_restore_has_replaced(
 def test_a_backup_can_be_restored_in_another_database_under_another_name(
     shared: Warehouse, folder: Path, tmp_path: Path, postgres: Any
 ) -> None:
-    backed_up = everything(filled(shared))
+    backed_up = everything(shared)
     backup(shared, folder)
     shutil.rmtree(tmp_path / "data")
     with postgres.database() as database:
@@ -154,7 +158,7 @@ def test_a_backup_can_be_restored_in_another_database_under_another_name(
 def test_two_lakes_of_one_database_do_not_disturb_each_other(
     shared: Warehouse, folder: Path, postgres_database: "Database"
 ) -> None:
-    backed_up = everything(filled(shared))
+    backed_up = everything(shared)
     backup(shared, folder)
     land_into(shared, people(BOB, day=NEXT_DAY))
     newer = everything(shared)
@@ -169,7 +173,7 @@ def test_two_lakes_of_one_database_do_not_disturb_each_other(
 def test_a_lake_whose_files_are_lost_is_replaced_and_its_erasures_are_unknown(
     shared: Warehouse, folder: Path, tmp_path: Path
 ) -> None:
-    backed_up = everything(filled(shared))
+    backed_up = everything(shared)
     erase(shared, BOB, tmp_path)
     backup(shared, folder)
     shutil.rmtree(tmp_path / "data")
@@ -183,7 +187,6 @@ def test_a_lake_whose_files_are_lost_is_replaced_and_its_erasures_are_unknown(
 def test_a_backup_waits_for_a_writer_and_includes_its_rows(
     shared: Warehouse, folder: Path, on_waiting: SetHook
 ) -> None:
-    filled(shared)
     with worker(shared, "hold", NEXT_DAY) as writer:
         writer.expect("inside")
         on_waiting(writer.resume)
@@ -194,7 +197,7 @@ def test_a_backup_waits_for_a_writer_and_includes_its_rows(
 def test_a_writer_waits_for_the_dump_and_its_rows_are_not_in_the_backup(
     shared: Warehouse, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backed_up = everything(filled(shared))
+    backed_up = everything(shared)
     dump, writers = SharedLake.dump, []
 
     def dump_while_somebody_waits(place: SharedLake, file: Path) -> None:
@@ -227,7 +230,7 @@ def during_the_copy(monkeypatch: pytest.MonkeyPatch, call: Callable[[], Any]) ->
 def test_days_can_be_landed_and_the_lake_maintained_while_the_files_are_copied(
     shared: Warehouse, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backed_up = everything(filled(shared))
+    backed_up = everything(shared)
 
     def write() -> None:
         land_into(shared, people(ADA), now=LATER, may_shrink=True)
@@ -243,7 +246,6 @@ def test_days_can_be_landed_and_the_lake_maintained_while_the_files_are_copied(
 def test_an_erasure_while_the_files_are_copied_ends_the_backup(
     shared: Warehouse, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    filled(shared)
     during_the_copy(monkeypatch, lambda: erase(shared, ADA, tmp_path))
     with pytest.raises(WarehouseError, match=r"has 0 bytes instead of \d+.*run the command again"):
         backup(shared, folder)
@@ -259,7 +261,6 @@ def back_up_and_be_killed(lake: Warehouse, folder: Path, _: Any) -> None:
 def test_a_killed_backup_leaves_nothing_that_a_restore_accepts_and_the_next_cleans_up(
     shared: Warehouse, folder: Path
 ) -> None:
-    filled(shared)
     assert Child(back_up_and_be_killed, shared, folder).wait() == -signal.SIGKILL
     [left] = folder.parent.glob(".*.copying-*")
     assert not folder.exists()
@@ -273,7 +274,7 @@ def test_a_killed_backup_leaves_nothing_that_a_restore_accepts_and_the_next_clea
 def test_a_backup_with_a_missing_or_damaged_file_is_refused_and_changes_nothing(
     shared: Warehouse, folder: Path, tmp_path: Path
 ) -> None:
-    before = everything(filled(shared))
+    before = everything(shared)
     backup(shared, folder)
     for number, (damage, which, words) in enumerate(DAMAGES):
         damaged = shutil.copytree(folder, tmp_path / f"damaged {number}")
@@ -304,7 +305,7 @@ def restore_and_be_killed(when: str, lake: Warehouse, folder: Path, _: Any) -> N
 def test_a_killed_restore_leaves_a_whole_lake_and_the_next_cleans_up(
     shared: Warehouse, folder: Path, postgres_database: "Database", when: str
 ) -> None:
-    backed_up = everything(filled(shared))
+    backed_up = everything(shared)
     backup(shared, folder)
     land_into(shared, people(ADA, day=NEXT_DAY))
     newer = everything(shared)
@@ -319,7 +320,7 @@ def test_a_killed_restore_leaves_a_whole_lake_and_the_next_cleans_up(
 def test_a_restore_refused_at_the_last_moment_changes_nothing(
     shared: Warehouse, folder: Path, postgres_database: "Database"
 ) -> None:
-    before = everything(filled(shared))
+    before = everything(shared)
     backup(shared, folder)
 
     def forbid() -> None:
@@ -336,7 +337,7 @@ def test_a_restore_refused_at_the_last_moment_changes_nothing(
 def test_a_lake_is_not_replaced_while_it_is_read(
     shared: Warehouse, folder: Path, postgres_database: "Database"
 ) -> None:
-    before = everything(filled(shared))
+    before = everything(shared)
     backup(shared, folder)
     with shared.reader() as connection:
         connection.execute("SELECT count(*) FROM topo.loads").fetchall()
@@ -351,7 +352,7 @@ def test_a_lake_is_not_replaced_while_it_is_read(
 def test_a_lake_is_not_replaced_after_the_lock_was_lost(
     shared: Warehouse, folder: Path, postgres_database: "Database"
 ) -> None:
-    before = everything(filled(shared))
+    before = everything(shared)
     backup(shared, folder)
 
     def end_sessions() -> None:
@@ -365,7 +366,6 @@ def test_a_lake_is_not_replaced_after_the_lock_was_lost(
 
 def test_a_backup_of_another_organization_or_kind_is_refused(shared: Warehouse, folder: Path, tmp_path: Path) -> None:
     with shared.transaction() as connection:
-        bind_timezone(connection, "UTC", now=LATER)
         connection.execute("UPDATE topo.workspace SET organization_id = ?", [uuid.uuid4()])
     backup(shared, folder)
     with shared.transaction() as connection:
@@ -389,7 +389,6 @@ def program(folder: Path, name: str, script: str) -> None:
 def test_without_a_usable_pg_dump_the_error_says_how_to_back_up_by_hand(
     shared: Warehouse, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shared.prepare()
     monkeypatch.setenv("PATH", str(folder.parent / "bin"))
     by_hand = r"pg_dump --format=custom --schema=topo --file=catalog\.dump"
     unusable = {
@@ -410,7 +409,6 @@ def test_without_a_usable_pg_dump_the_error_says_how_to_back_up_by_hand(
 def test_a_program_that_does_not_finish_is_ended(
     shared: Warehouse, folder: Path, monkeypatch: pytest.MonkeyPatch, hangs: str
 ) -> None:
-    shared.prepare()
     script = f"case $1 in {hangs}) exec tail -f /dev/null;; *) echo 'pg_dump (PostgreSQL) 99.1';; esac"
     program(folder.parent / "bin", "pg_dump", script)
     monkeypatch.setenv("PATH", f"{folder.parent / 'bin'}:{os.environ['PATH']}")
@@ -476,7 +474,6 @@ def test_an_owner_of_the_schema_may_restore_it_only_with_the_right_to_create_sch
 def test_no_program_gets_the_password_as_an_argument(
     shared: Warehouse, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shared.prepare()
     log = tmp_path / "arguments"
     for name in ("pg_dump", "pg_restore", "psql"):
         program(tmp_path / "bin", name, f'echo {name} "$@" >> \'{log}\'; exec {shutil.which(name)} "$@"')
@@ -491,7 +488,6 @@ def test_no_program_gets_the_password_as_an_argument(
 def test_the_commands_back_up_and_restore_a_lake(
     shared: Warehouse, tmp_path: Path, postgres_database: "Database"
 ) -> None:
-    filled(shared)
     variables = {"TOPO_WAREHOUSE": shared.target, "TOPO_LAKE_DATA_PATH": str(tmp_path / "data")}
     variables["DAGSTER_HOME"] = str(tmp_path / "home")
     backed_up = answer(tmp_path, "backup", "b", **variables)

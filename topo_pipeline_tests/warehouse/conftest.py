@@ -1,5 +1,6 @@
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,15 +47,13 @@ def new_shared(postgres_database: "Database", tmp_path: Path) -> Warehouse:
 @pytest.fixture(scope="session")
 def prepared_lake(postgres: "Postgres", tmp_path_factory: pytest.TempPathFactory) -> "Iterator[tuple[Database, Path]]":
     """Create a shared lake, and yield its database and the folder of its files, to be copied."""
-    folder = tmp_path_factory.mktemp("prepared")
-    with postgres.database() as database:
-        shared_lake(database, folder / "data").prepare()
-        yield database, folder / "data"
+    with prepared_with(Warehouse.prepare, postgres, tmp_path_factory) as prepared:
+        yield prepared
 
 
 @pytest.fixture
 def postgres_database(request: pytest.FixtureRequest, postgres: "Postgres") -> "Iterator[Database]":
-    """Return a new database, which has the catalog of an empty lake if the test uses `shared`."""
+    """Return a new database, which has the catalog of the prepared lake if the test uses `shared`."""
     copied = [request.getfixturevalue("prepared_lake")[0].name] if "shared" in request.fixturenames else []
     with postgres.database(*copied) as database:
         yield database
@@ -64,12 +63,23 @@ def postgres_database(request: pytest.FixtureRequest, postgres: "Postgres") -> "
 def shared(
     new_shared: Warehouse, postgres_database: "Database", prepared_lake: "tuple[Database, Path]", tmp_path: Path
 ) -> Warehouse:
-    """Return an empty shared lake with its files in a folder: a copy, because creating one takes a second."""
+    """Return a shared lake with its files in a folder: a copy of the prepared one, as creating one takes a second."""
     shutil.copytree(prepared_lake[1], tmp_path / "data")
     moved = "UPDATE topo.ducklake_metadata SET value = replace(value, %s, %s) WHERE key = 'data_path'"
     with postgres_database.connect() as session:
         session.execute(moved, [str(prepared_lake[1]), str(tmp_path / "data")])
     return new_shared
+
+
+@contextmanager
+def prepared_with(
+    prepare: Callable[[Warehouse], object], postgres: "Postgres", folders: pytest.TempPathFactory
+) -> "Iterator[tuple[Database, Path]]":
+    """Create a shared lake for `prepared_lake`. A module may have one of its own that is filled."""
+    data = folders.mktemp("prepared") / "data"
+    with postgres.database() as database:
+        prepare(shared_lake(database, data))
+        yield database, data
 
 
 def on_this_machine(kind: str, folder: Path) -> Warehouse:

@@ -3,6 +3,7 @@
 import os
 import signal
 import stat
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import date, timedelta
@@ -33,7 +34,7 @@ from topo_pipeline_tests.warehouse.builders import (
     records,
     uuid_of,
 )
-from topo_pipeline_tests.warehouse.conftest import SetHook, shared_lake
+from topo_pipeline_tests.warehouse.conftest import SetHook, prepared_with, shared_lake
 from topo_pipeline_tests.warehouse.processes import Child
 from topo_pipeline_tests.warehouse.worker import WORKERS_ROW, say_when_waiting, worker
 
@@ -47,6 +48,13 @@ BOB = "b0b00000-0000-4000-8000-000000000002"
 LOCKING = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
 OTHERS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 ROWS_EACH = 5
+
+
+@pytest.fixture(scope="module")
+def prepared_lake(postgres: "Postgres", tmp_path_factory: pytest.TempPathFactory) -> "Iterator[tuple[Database, Path]]":
+    """Create a shared lake with one landed day, to be copied."""
+    with prepared_with(lambda lake: land_into(lake, reading(*rows_of(DAY))), postgres, tmp_path_factory) as prepared:
+        yield prepared
 
 
 def end_sessions(database: "Database", which: str) -> int:
@@ -115,7 +123,6 @@ def test_an_invalid_connection_string_is_an_error_that_does_not_quote_it(tmp_pat
 def test_the_writer_that_holds_the_lock_is_named_after_the_waiting_time(shared: Warehouse, on_waiting: SetHook) -> None:
     waits: list[None] = []
     on_waiting(lambda: waits.append(None))
-    shared.prepare()
     with worker(shared, "hold", DAY) as holder:
         holder.expect("inside")
         who = rf"in use by topo-pipeline \(process {holder.process.pid} on .*, session \d+ of Postgres\)"
@@ -130,7 +137,6 @@ def test_the_writer_that_holds_the_lock_is_named_after_the_waiting_time(shared: 
 
 
 def test_a_reader_does_not_wait_and_sees_one_moment(shared: Warehouse) -> None:
-    land_into(shared, reading(*rows_of(DAY)))
     with shared.reader() as connection:
         before = connection.execute("SELECT count(*) FROM topo.loads").fetchall()
         land_into(shared, reading(*rows_of(NEXT_DAY), day=NEXT_DAY))
@@ -141,7 +147,6 @@ def test_a_reader_does_not_wait_and_sees_one_moment(shared: Warehouse) -> None:
 
 
 def test_without_the_lock_a_transaction_is_not_committed(shared: Warehouse, postgres_database: "Database") -> None:
-    land_into(shared, reading(*rows_of(DAY)))
     with pytest.raises(WarehouseError, match="lock on the warehouse .* was lost"), landing_in(shared) as (_, land):
         land(reading(*rows_of(NEXT_DAY), day=NEXT_DAY))
         assert end_sessions(postgres_database, LOCKING) == 1
@@ -153,26 +158,24 @@ def test_without_the_lock_a_transaction_is_not_committed(shared: Warehouse, post
 def test_if_the_lock_is_lost_after_the_check_ducklake_refuses_the_second_of_two_loads_of_a_day(
     shared: Warehouse, postgres_database: "Database", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shared.prepare()
     commit = Warehouse._commit  # noqa: SLF001 - the moment between the check and the commit
     interrupted: list[int] = []
 
     def commit_late(warehouse: Warehouse, connection: Any) -> None:
         if not interrupted:
             interrupted.append(end_sessions(postgres_database, LOCKING))
-            land_into(shared, reading(*rows_of(DAY)))
+            land_into(shared, reading(*rows_of(NEXT_DAY), day=NEXT_DAY))
         commit(warehouse, connection)
 
     monkeypatch.setattr(Warehouse, "_commit", commit_late)
     with pytest.raises(WriteConflict, match="conflict .*another transaction") as caught:
-        land_into(shared, reading(*rows_of(DAY)))
+        land_into(shared, reading(*rows_of(NEXT_DAY), day=NEXT_DAY))
     assert interrupted == [1]
     assert "\n" not in str(caught.value)
-    assert_every_row_once(shared, [DAY])
+    assert_every_row_once(shared, [DAY, NEXT_DAY])
 
 
 def test_a_lost_connection_is_a_warehouse_error(shared: Warehouse, postgres_database: "Database") -> None:
-    land_into(shared, reading(*rows_of(DAY)))
     for open_as in (shared.reader, shared.transaction):
         with pytest.raises(WarehouseError, match="can't be used"), open_as() as connection:
             assert end_sessions(postgres_database, OTHERS) >= 1
@@ -182,7 +185,6 @@ def test_a_lost_connection_is_a_warehouse_error(shared: Warehouse, postgres_data
 
 @pytest.mark.full  # for the warehouse it is a lost connection, as in the test above
 def test_postgres_may_be_restarted_during_a_load(shared: Warehouse, postgres: "Postgres") -> None:
-    land_into(shared, reading(*rows_of(DAY)))
     with pytest.raises(WarehouseError), landing_in(shared) as (_, land):
         land(reading(*rows_of(NEXT_DAY), day=NEXT_DAY))
         postgres.restart(signal.SIGQUIT)
@@ -206,12 +208,10 @@ def test_eight_processes_land_24_days_of_a_new_lake_at_once(new_shared: Warehous
 
 
 def test_two_processes_land_the_same_day_at_once(shared: Warehouse) -> None:
-    assert together(shared, [[DAY], [DAY]]) == [["landed"]] * 2
-    assert_every_row_once(shared, [DAY])
-    assert [load["added"] for load in sorted(records(shared, "topo.loads"), key=lambda load: load["finished_at"])] == [
-        ROWS_EACH,
-        0,
-    ]
+    assert together(shared, [[NEXT_DAY], [NEXT_DAY]]) == [["landed"]] * 2
+    assert_every_row_once(shared, [DAY, NEXT_DAY])
+    added = "SELECT added FROM topo.loads WHERE day = ? ORDER BY finished_at"
+    assert ask(shared, added, NEXT_DAY) == [(ROWS_EACH,), (0,)]
 
 
 def test_a_landing_that_meets_an_erasure_leaves_the_person_out(shared: Warehouse) -> None:
@@ -236,7 +236,6 @@ def land_people(warehouse: Warehouse, people: list[tuple[str, Any, str]], pipe: 
 
 
 def test_a_killed_landing_leaves_the_old_day_and_no_lock(shared: Warehouse) -> None:
-    land_into(shared, reading(*rows_of(DAY)))
     with worker(shared, "hold", DAY) as holder:
         holder.expect("inside")
         holder.kill()
@@ -275,8 +274,7 @@ def test_lakes_with_the_same_data_path_have_folders_of_their_own_and_one_whose_f
 ) -> None:
     assert shared.storage
     other = replace(shared, storage=replace(shared.storage, schema="other"))
-    for lake in (shared, other):
-        land_into(lake, reading(*rows_of(DAY)))
+    land_into(other, reading(*rows_of(DAY)))
     shared.compact()
     assert_every_row_once(other, [DAY])
     moved = replace(shared, storage=replace(shared.storage, data_path=str(tmp_path / "elsewhere")))
@@ -328,7 +326,6 @@ def test_if_s3_keeps_answering_503_a_load_is_refused_and_the_day_stays_as_it_was
 
 
 def test_a_reader_whose_files_a_compaction_removes_gets_an_error_and_never_other_rows(shared: Warehouse) -> None:
-    land_into(shared, reading(*rows_of(DAY)))
     with pytest.raises(WarehouseError, match="can't be used"), shared.reader() as connection:
         connection.execute("SELECT count(*) FROM topo.loads").fetchall()
         with shared.transaction() as writer:
