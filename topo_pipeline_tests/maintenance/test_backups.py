@@ -20,7 +20,7 @@ from topo_pipeline.maintenance.backups import backup, look, restore
 from topo_pipeline.maintenance.copies import About, Restored
 from topo_pipeline.warehouse.catalogue import tables_of
 from topo_pipeline.warehouse.connection import Warehouse
-from topo_pipeline.warehouse.erasure import Trace
+from topo_pipeline.warehouse.erasure import Trace, erase
 from topo_pipeline.warehouse.errors import WarehouseError, WarehouseInUse
 from topo_pipeline.warehouse.files import leftover_folders
 from topo_pipeline_tests.conftest import PATIENCE
@@ -120,7 +120,8 @@ def files_next_to(workspace: Workspace) -> list[str]:
 
 def test_a_backup_contains_every_table_row_and_comment(built: Path, tmp_path: Path, file: Path) -> None:
     workspace = Workspace(str(shutil.copy(built, tmp_path)))
-    forget_ada(workspace)
+    with workspace.warehouse.transaction() as connection:
+        erase(connection, uuid.UUID(uid("Ada")), now=ERASED_AT)  # without building all tables again
     about = backup(workspace.warehouse, file)
     assert about.last_day == date(2026, 3, 5)
     assert everything(file) == everything(workspace.target)

@@ -109,10 +109,10 @@ def test_the_tables_are_as_if_the_person_had_never_existed(
 
 def test_a_person_can_be_erased_from_a_lake(tmp_path: Path) -> None:
     lake = Workspace(f"ducklake:{tmp_path / 'topo.duckdb'}")
-    lake.land_all([*HERS, *HIS])
+    lake.land_all([*HERS[:2], *HIS[:2]])  # a day
     lake.build("sequence_runs")
-    assert forget_ada(lake) == Trace(activities=len(HERS), changes=0, rejects=0, runs=2)
-    assert {row["sequence_id"] for row in lake.rows("sequence_runs")} == {uid("B"), uid("D")}
+    assert forget_ada(lake) == Trace(activities=2, changes=0, rejects=0, runs=1)
+    assert {row["sequence_id"] for row in lake.rows("sequence_runs")} == {uid("B")}
     assert bytes_in(tmp_path, uid("Ada")) == set()
 
 

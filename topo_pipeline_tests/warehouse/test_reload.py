@@ -169,7 +169,7 @@ def assert_loads_equal_the_expected_tables(warehouse: Warehouse, loads: list[Any
         raise Undo
 
 
-@pytest.mark.parametrize("examples", [8, pytest.param(50, marks=pytest.mark.full)])
+@pytest.mark.parametrize("examples", [5, pytest.param(50, marks=pytest.mark.full)])
 def test_after_any_loads_rows_and_ledger_equal_the_expected_tables(file_warehouse: Warehouse, examples: int) -> None:
     check = given(loads=LOADS)(assert_loads_equal_the_expected_tables)
     settings(max_examples=examples)(check)(file_warehouse)
