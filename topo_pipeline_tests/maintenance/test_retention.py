@@ -1,5 +1,6 @@
 """Retention empties the text of older payloads and changes no column and no metric table."""
 
+import shutil
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,20 @@ CUT = ((f'{{"id":"x","text":"{WORDS}', "cut"),)
 def reply(number: int, category: str = "INTERESTED", **more: Any) -> Activity:
     details = {"replyCategory": category, "stepNumber": 2}
     return activity(number, {"type": "message.replied", "channel": "EMAIL", "metadata": details, **more})
+
+
+@pytest.fixture(scope="module")
+def emptied_file(tmp_path_factory: pytest.TempPathFactory, empty_file: Path) -> Path:
+    file = Path(shutil.copy(empty_file, tmp_path_factory.mktemp("emptied")))
+    land_into(Warehouse(str(file)), reading(reply(1), reply(2)))
+    empty_payloads(Warehouse(str(file)), NEXT_DAY)
+    return file
+
+
+@pytest.fixture
+def emptied(emptied_file: Path, tmp_path: Path) -> Warehouse:
+    """A warehouse with a day of two replies, whose payloads are emptied."""
+    return Warehouse(str(shutil.copy(emptied_file, tmp_path)))
 
 
 def test_payloads_of_earlier_days_are_emptied_and_nothing_else_changes(warehouse: Warehouse) -> None:
@@ -90,13 +105,11 @@ def test_a_failed_compaction_is_repeated_the_next_time(
     assert path_of(file_warehouse).stat().st_ino == inode  # there was nothing left to do
 
 
-def test_reloading_an_emptied_day_changes_nothing(file_warehouse: Warehouse) -> None:
-    land_into(file_warehouse, reading(reply(1), reply(2)))
-    empty_payloads(file_warehouse, NEXT_DAY)
-    before = snapshot(file_warehouse, "activities", "activity_changes")
-    again = land_into(file_warehouse, reading(reply(1), reply(2)), LATER)
+def test_reloading_an_emptied_day_changes_nothing(emptied: Warehouse) -> None:
+    before = snapshot(emptied, "activities", "activity_changes")
+    again = land_into(emptied, reading(reply(1), reply(2)), LATER)
     assert (again.added, again.changed, again.removed) == (0, 0, 0)
-    assert snapshot(file_warehouse, "activities", "activity_changes") == before
+    assert snapshot(emptied, "activities", "activity_changes") == before
 
 
 @pytest.mark.parametrize(
@@ -110,26 +123,22 @@ def test_reloading_an_emptied_day_changes_nothing(file_warehouse: Warehouse) -> 
     ],
     ids=["category", "person", "message", "channel", "time"],
 )
-def test_a_row_with_a_changed_column_is_landed_with_its_payload(file_warehouse: Warehouse, other: Activity) -> None:
-    land_into(file_warehouse, reading(reply(1), reply(2)))
-    empty_payloads(file_warehouse, NEXT_DAY)
-    again = land_into(file_warehouse, reading(other, reply(2)), LATER)
+def test_a_row_with_a_changed_column_is_landed_with_its_payload(emptied: Warehouse, other: Activity) -> None:
+    again = land_into(emptied, reading(other, reply(2)), LATER)
     assert (again.added, again.changed, again.removed) == (0, 1, 0)
-    texts = ask(file_warehouse, "SELECT payload FROM topo.activities ORDER BY id")
+    texts = ask(emptied, "SELECT payload FROM topo.activities ORDER BY id")
     assert texts == [(other[2],), ("",)]
-    assert ask(file_warehouse, "SELECT payload FROM topo.activity_changes") == [("",)]
+    assert ask(emptied, "SELECT payload FROM topo.activity_changes") == [("",)]
 
 
 def test_an_emptied_reply_counts_as_unchanged_until_it_is_reclassified(
-    file_warehouse: Warehouse,
+    emptied: Warehouse,
 ) -> None:
-    land_into(file_warehouse, reading(reply(1), reply(2)))
-    empty_payloads(file_warehouse, NEXT_DAY)
-    with file_warehouse.reader() as connection:
+    with emptied.reader() as connection:
         landed = landed_replies(connection, [DAY])[DAY]
-    assert shown(file_warehouse, reply(1), reply(2)) == landed
-    assert shown(file_warehouse, reply(1), reply(2, category="REFERRAL")) != landed
-    assert shown(file_warehouse, reply(1)) < landed
+    assert shown(emptied, reply(1), reply(2)) == landed
+    assert shown(emptied, reply(1), reply(2, category="REFERRAL")) != landed
+    assert shown(emptied, reply(1)) < landed
 
 
 def shown(warehouse: Warehouse, *replies: Activity) -> set[Version]:
