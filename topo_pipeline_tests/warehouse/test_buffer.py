@@ -31,7 +31,12 @@ READ = [
     activity(4, {"type": "task.created", "channel": "MANUAL"}),
 ]
 PAYLOAD_LENGTH = 20_000
-"""A buffer keeps about three thousand payloads of this length in memory."""
+
+
+@pytest.fixture
+def _little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a buffer keep about fifteen hundred payloads of `PAYLOAD_LENGTH` in memory, half of the usual number."""
+    monkeypatch.setattr("topo_pipeline.warehouse.buffer.MEMORY", 32_000_000)
 
 
 def land_buffer(warehouse: Warehouse, buffer: Buffer, count: int) -> None:
@@ -86,6 +91,7 @@ def test_empty_parts_are_ignored(tmp_path: Path) -> None:
     assert payloads(warehouse).keys() == {uuid_of(1)}
 
 
+@pytest.mark.usefixtures("_little_memory")
 def test_a_day_larger_than_memory_is_stored_on_disk_and_lands_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,10 +99,10 @@ def test_a_day_larger_than_memory_is_stored_on_disk_and_lands_whole(
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
-    sent = [activity(number, f'{{"note":"{number:0{PAYLOAD_LENGTH}}"}}') for number in range(4_000)]
+    sent = [activity(number, f'{{"note":"{number:0{PAYLOAD_LENGTH}}"}}') for number in range(2_000)]
     with Buffer() as buffer:
-        for first in range(0, len(sent), 1_000):
-            buffer.add(frame(*sent[first : first + 1_000]))
+        for first in range(0, len(sent), 500):
+            buffer.add(frame(*sent[first : first + 500]))
         assert buffer.connection
         assert sum(file.stat().st_size for file in temporary.rglob("*") if file.is_file()) > 0
         land_buffer(warehouse, buffer, len(sent))
@@ -132,14 +138,15 @@ def test_an_unusable_temporary_folder_is_named(tmp_path: Path, monkeypatch: pyte
         Buffer()
 
 
+@pytest.mark.usefixtures("_little_memory")
 def test_a_full_temporary_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path / "topo.duckdb"))
     with Buffer() as buffer:
         buffer.connection.execute("SET max_temp_directory_size = '1MB'")
         with pytest.raises(WarehouseError, match=r"can't be stored in .*topo_pipeline.*TMPDIR"):
-            for first in range(0, 8_000, 1_000):
+            for first in range(0, 4_000, 500):
                 buffer.add(
-                    frame(*(activity(n, f'{{"note":"{n:0{PAYLOAD_LENGTH}}"}}') for n in range(first, first + 1_000)))
+                    frame(*(activity(n, f'{{"note":"{n:0{PAYLOAD_LENGTH}}"}}') for n in range(first, first + 500)))
                 )
             assert buffer.connection
         buffer.clear()
