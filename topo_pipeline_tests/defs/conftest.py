@@ -29,6 +29,7 @@ from topo_pipeline.sandbox.world import World
 from topo_pipeline.settings import Settings, get_settings
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.conftest import API_KEY, made_once
+from topo_pipeline_tests.defs.in_memory import patch_in_memory_storage
 from topo_pipeline_tests.defs.only import LANDED, with_only
 from topo_pipeline_tests.warehouse.builders import path_of
 
@@ -49,6 +50,13 @@ def days(count: int, first: date = FIRST_DAY) -> list[date]:
 LAST_DAYS = days(4, NOW.date() - timedelta(days=4))
 SOME = ("sequence_activity", "sequence_runs", "sequence_daily")
 """A table that is built by day, one that is not, and one that reads both."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_instances() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch_in_memory_storage(patch)
+        yield
 
 
 @dataclass
@@ -102,10 +110,14 @@ class Pipeline:
     api: AlteredSandbox
     world: World
     api_url: str
+    parts: dict[tuple[object, ...], "Pipeline"] = field(default_factory=dict)
 
     def only(self, *assets: str, checked: bool = False) -> "Pipeline":
         """Return the workspace with only these assets, and with their checks only if `checked`."""
-        return replace(self, definitions=with_only(self.definitions, *assets, checked=checked))
+        if (assets, checked) not in self.parts:  # Dagster resolves each part's jobs once
+            definitions = with_only(self.definitions, *assets, checked=checked)
+            self.parts[assets, checked] = replace(self, definitions=definitions, parts={})
+        return self.parts[assets, checked]
 
     def unchecked(self) -> "Pipeline":
         """Return the workspace without checks."""
