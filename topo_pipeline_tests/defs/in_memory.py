@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+import dagster as dg
 import pytest
 import sqlalchemy
 from dagster._core.storage.event_log import in_memory as events
@@ -29,6 +30,13 @@ def patch_in_memory_storage(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(runs.InMemoryRunStorage, "connect", lambda storage: storage._engine.begin())  # noqa: SLF001
     patch.setattr(SqlEventLogStorage, "_has_asset_key_col_on_connection", lambda *_: True)
     patch.setattr(SqlRunStorage, "has_run_stats_index_cols", lambda _: True)
+
+
+def copy_records(source: dg.DagsterInstance, target: dg.DagsterInstance) -> None:
+    """Copy the runs and events of an instance in memory into another."""
+    for storage in ("run_storage", "event_log_storage"):
+        records, empty = (getattr(instance, storage)._held_conn for instance in (source, target))  # noqa: SLF001
+        _sqlite(records).backup(_sqlite(empty))
 
 
 class _Tables:

@@ -12,7 +12,7 @@ from topo_pipeline.defs.partitions import range_tags
 from topo_pipeline.settings import Settings
 from topo_pipeline_tests.alerts.receiver import Receiver, receiving
 from topo_pipeline_tests.defs.test_records import land, start
-from topo_pipeline_tests.defs.test_schedules import Nights, home, nights  # noqa: F401 - fixtures
+from topo_pipeline_tests.defs.test_schedules import Nights, nights  # noqa: F401 - a fixture
 
 AT = datetime(2026, 3, 20, 1, 15, tzinfo=UTC)
 SCHEDULED = {"dagster/schedule_name": "nightly_refresh_schedule"}

@@ -20,7 +20,7 @@ from topo_pipeline_tests.conftest import API_KEY
 from topo_pipeline_tests.defs.conftest import NOW, WORLD, Pipeline, days, last_check, pipeline_over
 from topo_pipeline_tests.warehouse.builders import path_of
 
-LANDED = days(5)
+LANDED = days(3)
 
 
 class Edited(World):
@@ -33,7 +33,7 @@ class Edited(World):
 
 
 def read_when(folder: Path, shown: Callable[[Activity], Activity]) -> Path:
-    """Read five days with this edit of the world; return the warehouse."""
+    """Read the days with this edit of the world; return the warehouse."""
     with pipeline_over(folder, API_KEY) as pipeline:
         edit(pipeline, API_KEY, shown)
         assert pipeline.read(LANDED).success
@@ -55,7 +55,7 @@ def read_late(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def landed(tmp_path: Path, api_key: str, read_early: Path) -> Iterator[Pipeline]:
-    """Five landed days, read when the replies of every other day were not classified yet."""
+    """Landed days, read when the replies of every other day were not classified yet."""
     shutil.copy(read_early, tmp_path)
     with pipeline_over(tmp_path, api_key) as pipeline:
         yield pipeline
@@ -63,7 +63,7 @@ def landed(tmp_path: Path, api_key: str, read_early: Path) -> Iterator[Pipeline]
 
 @pytest.fixture
 def settled(tmp_path: Path, api_key: str, read_late: Path) -> Iterator[Pipeline]:
-    """Five landed days, read when all their replies were classified: nothing differs."""
+    """Landed days, read when all their replies were classified: nothing differs."""
     shutil.copy(read_late, tmp_path)
     with pipeline_over(tmp_path, api_key) as pipeline:
         yield pipeline

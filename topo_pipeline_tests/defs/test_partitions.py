@@ -1,6 +1,5 @@
 """A day is a partition in the reporting time zone: 23, 24 or 25 hours."""
 
-import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -11,6 +10,7 @@ import pytest
 from topo_pipeline.defs.partitions import day_of, days_before
 from topo_pipeline.defs.records import last_loads
 from topo_pipeline_tests.defs.conftest import ACTIVITIES, DAILY, NOW, SETTINGS, Pipeline, days, pipeline_over
+from topo_pipeline_tests.defs.in_memory import copy_records
 
 
 def _zone(name: str) -> dg.DailyPartitionsDefinition:
@@ -78,16 +78,16 @@ def test_a_day_is_read_in_the_time_zone_of_the_settings(tmp_path: Path, api_key:
     assert start <= first < start + timedelta(hours=12) < last < end
 
 
-def test_an_earlier_start_date_adds_partitions_and_keeps_what_has_landed(
-    tmp_path: Path, api_key: str, empty_home: Path
-) -> None:
-    home = shutil.copytree(empty_home, tmp_path / "home")
-    added, landed, ledger = days(2), days(3, date(2026, 3, 3)), "SELECT day, load_id FROM topo.loads ORDER BY day"
-    with pipeline_over(tmp_path, api_key, home=home, start_date="2026-03-03") as late:
+def test_an_earlier_start_date_adds_partitions_and_keeps_what_has_landed(tmp_path: Path, api_key: str) -> None:
+    added, landed, ledger = days(2), days(2, date(2026, 3, 3)), "SELECT day, load_id FROM topo.loads ORDER BY day"
+    with (
+        pipeline_over(tmp_path, api_key, start_date="2026-03-03") as late,
+        pipeline_over(tmp_path, api_key, start_date="2026-03-01") as early,
+    ):
         assert _landed(late) == dict.fromkeys(days(18, date(2026, 3, 3)), False)
         assert late.only("activities", "sequence_activity").backfill(landed).problems == ()
         loads = late.rows(ledger)
-    with pipeline_over(tmp_path, api_key, home=home, start_date="2026-03-01") as early:
+        copy_records(late.instance, early.instance)
         assert _landed(early) == {day: day in landed for day in days(20)}
         assert last_loads(early.instance, SETTINGS).keys() == set(landed)
         assert early.only("activities", "sequence_activity").backfill(added).problems == ()

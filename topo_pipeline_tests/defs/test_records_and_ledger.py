@@ -12,6 +12,7 @@ from topo_pipeline.defs.records import Disagreement, compare, lost_days, recorde
 from topo_pipeline.defs.schedules import nightly_refresh_schedule
 from topo_pipeline_tests.conftest import API_KEY
 from topo_pipeline_tests.defs.conftest import NOW, SETTINGS, Pipeline, days, pipeline_over
+from topo_pipeline_tests.defs.in_memory import copy_records
 from topo_pipeline_tests.defs.test_schedules import Tick
 from topo_pipeline_tests.warehouse.builders import path_of
 
@@ -23,20 +24,21 @@ NIGHT = datetime(2026, 3, 20, 1, 15, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def landed(tmp_path_factory: pytest.TempPathFactory, empty_home: Path) -> Path:
-    """A folder with the warehouse and the home of a pipeline that has landed some days, to be copied."""
-    folder = tmp_path_factory.mktemp("landed")
-    with pipeline_over(folder, API_KEY, home=shutil.copytree(empty_home, folder / "home")) as pipeline:
+def landed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """A pipeline that has landed some days, to be copied."""
+    with pipeline_over(tmp_path_factory.mktemp("landed"), API_KEY) as pipeline:
         assert pipeline.read(EIGHT_DAYS[:2]).success
         assert pipeline.read(EIGHT_DAYS[3:-2]).success
-    return folder
+        yield pipeline
 
 
 @pytest.fixture
-def pipeline(landed: Path, tmp_path: Path) -> Iterator[Pipeline]:
+def pipeline(landed: Pipeline, tmp_path: Path) -> Iterator[Pipeline]:
     """A pipeline in which the last two of eight days are missing, and one in between."""
-    here = shutil.copytree(landed, tmp_path / "here")
-    with pipeline_over(here, API_KEY, home=here / "home") as copied:
+    (tmp_path / "here").mkdir()
+    shutil.copy(path_of(landed.warehouse), tmp_path / "here")
+    with pipeline_over(tmp_path / "here", API_KEY) as copied:
+        copy_records(landed.instance, copied.instance)
         yield copied
 
 
@@ -102,9 +104,9 @@ def test_after_a_wrong_path_is_corrected_the_warehouse_is_not_read_again(pipelin
 
 
 def test_after_a_lost_home_the_next_run_records_every_landed_day_and_gaps_are_read(
-    landed: Path, tmp_path: Path
+    landed: Pipeline, tmp_path: Path
 ) -> None:
-    shutil.copy(landed / "topo.duckdb", tmp_path)
+    shutil.copy(path_of(landed.warehouse), tmp_path)
     with pipeline_over(tmp_path, API_KEY) as with_new_home:
         assert requested_at_night(with_new_home) == EIGHT_DAYS[-4:]
         result = with_new_home.read([EIGHT_DAYS[-1]])

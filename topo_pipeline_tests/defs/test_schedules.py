@@ -1,10 +1,10 @@
 """Schedules: which days a night reads, and that a day which never lands holds up nothing else."""
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -17,13 +17,14 @@ from topo_pipeline_tests.warehouse.builders import path_of
 
 @dataclass
 class Nights:
-    """The scheduler: real ticks on an instance on disk, which Dagster reopens for each tick."""
+    """The scheduler: real ticks."""
 
     pipeline: Pipeline
 
     def tick(self, schedule: str, at: datetime) -> list[dg.RunRequest] | str:
         definitions = self.pipeline.definitions
-        context = dg.build_schedule_context(self.pipeline.instance, at, resources=dict(definitions.resources or {}))
+        context: Any = dg.build_schedule_context(None, at, resources=dict(definitions.resources or {}))
+        context._instance = context._instance_ref = self.pipeline.instance  # Dagster itself sets only one on disk
         result = definitions.get_repository_def().get_schedule_def(schedule).evaluate_tick(context)
         return list(result.run_requests or []) or str(result.skip_message)
 
@@ -62,13 +63,8 @@ def days_of(request: dg.RunRequest) -> tuple[int, ...]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, empty_home: Path) -> Path:
-    return shutil.copytree(empty_home, tmp_path / "home")
-
-
-@pytest.fixture
-def nights(tmp_path: Path, api_key: str, home: Path) -> Iterator[Nights]:
-    with pipeline_over(tmp_path, api_key, home=home, lookback_days="1") as pipeline:
+def nights(tmp_path: Path, api_key: str) -> Iterator[Nights]:
+    with pipeline_over(tmp_path, api_key, lookback_days="1") as pipeline:
         yield Nights(pipeline)
 
 
@@ -120,18 +116,14 @@ def test_a_night_also_reads_the_names_of_sequences(nights: Nights) -> None:
     assert nights.pipeline.rows("SELECT count(*) > 0 FROM topo.sequence_templates") == [(True,)]
 
 
-def test_a_night_reads_from_the_start_date_to_yesterday_in_the_reporting_zone(
-    tmp_path: Path, api_key: str, home: Path
-) -> None:
+def test_a_night_reads_from_the_start_date_to_yesterday_in_the_reporting_zone(tmp_path: Path, api_key: str) -> None:
     at = datetime(2026, 3, 19, 16, 15, tzinfo=UTC)  # 01:15 on the 20th in Tokyo
     for zone, start, expected in (
         ("UTC", "2026-03-01", (17, 18)),
         ("Asia/Tokyo", "2026-03-01", (18, 19)),
         ("Asia/Tokyo", "2026-03-19", (19, 19)),
     ):
-        with pipeline_over(
-            tmp_path, api_key, home=home, timezone=zone, start_date=start, lookback_days="1"
-        ) as pipeline:
+        with pipeline_over(tmp_path, api_key, timezone=zone, start_date=start, lookback_days="1") as pipeline:
             [request] = Nights(pipeline).tick("nightly_refresh_schedule", at)
         assert days_of(request) == expected
 
@@ -181,10 +173,8 @@ def test_replies_are_read_once_a_day_has_landed_and_by_one_run_at_a_time(nights:
 
 
 @pytest.mark.parametrize("schedule", ["nightly_refresh_schedule", "nightly_replies_schedule"])
-def test_without_a_key_a_nightly_tick_skips_and_says_why(
-    tmp_path: Path, api_key: str, home: Path, schedule: str
-) -> None:
-    with pipeline_over(tmp_path, api_key, home=home, key_used=" ") as pipeline:
+def test_without_a_key_a_nightly_tick_skips_and_says_why(tmp_path: Path, api_key: str, schedule: str) -> None:
+    with pipeline_over(tmp_path, api_key, key_used=" ") as pipeline:
         land(pipeline.instance, date(2026, 3, 17))
         assert "TOPO_API_KEY is not set" in Nights(pipeline).tick(schedule, NOW)
 

@@ -3,11 +3,21 @@
 import dagster as dg
 import pytest
 
+from topo_pipeline.definitions import defs
 from topo_pipeline.defs.metric_tables import metric_tables
 from topo_pipeline.defs.partitions import RANGE_END, RANGE_START, range_tags
 from topo_pipeline.engagement.building import days_behind
 from topo_pipeline.settings import Settings
-from topo_pipeline_tests.defs.conftest import ACTIVITIES, BY_DAY, LIST_ASSETS, SOME, Pipeline, days, latest_metadata
+from topo_pipeline_tests.defs.conftest import (
+    ACTIVITIES,
+    BY_DAY,
+    LIST_ASSETS,
+    SOME,
+    Pipeline,
+    days,
+    follow_up,
+    latest_metadata,
+)
 from topo_pipeline_tests.defs.test_records import land
 from topo_pipeline_tests.engagement.helpers import TABLES
 from topo_pipeline_tests.warehouse.builders import path_of
@@ -160,10 +170,13 @@ def test_a_day_that_the_warehouse_has_lost_is_not_requested(pipeline: Pipeline) 
     ],
 )
 def test_tables_wait_for_runs_that_read_days_or_build_tables(
-    pipeline: Pipeline, job: str, selection: set[dg.AssetKey] | None, status: dg.DagsterRunStatus, waits: bool
+    instance: dg.DagsterInstance,
+    job: str,
+    selection: set[dg.AssetKey] | None,
+    status: dg.DagsterRunStatus,
+    waits: bool,
 ) -> None:
-    land(pipeline.instance, days(1)[0])
-    assert pipeline.follow_up() is not None
-    definition = pipeline.definitions.resolve_job_def(job)
-    pipeline.instance.create_run_for_job(definition, asset_selection=selection, status=status)
-    assert (pipeline.follow_up() is None) == waits
+    land(instance, days(1)[0])
+    assert follow_up(instance) is not None
+    instance.create_run_for_job(defs.resolve_job_def(job), asset_selection=selection, status=status)
+    assert (follow_up(instance) is None) == waits
