@@ -125,15 +125,12 @@ CRON = next(schedule.cron_schedule for schedule in defs.schedules or [] if sched
 @pytest.mark.parametrize(
     ("zone", "late"),
     [
-        *(
-            (zone, set())
-            for zone in ("Europe/London", "America/Havana", "Australia/Lord_Howe")
-        ),
+        *((zone, set()) for zone in ("Europe/London", "America/Havana", "Australia/Lord_Howe")),
         *(
             pytest.param(zone, set(), marks=pytest.mark.full)
             for zone in (
-                "UTC", "Europe/Paris", "Atlantic/Azores", "Africa/Cairo", "Europe/Lisbon", "America/Santiago", "America/St_Johns", "Asia/Beirut", "Asia/Kolkata",
-                "Pacific/Kiritimati",
+                "UTC", "Europe/Paris", "Atlantic/Azores", "Africa/Cairo", "Europe/Lisbon", "America/Santiago",
+                "America/St_Johns", "Asia/Beirut", "Asia/Kolkata", "Pacific/Kiritimati",
             )
         ),
         # Dagster moves a time that doesn't exist to the end of the gap, but here to its beginning, midnight.

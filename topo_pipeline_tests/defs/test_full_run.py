@@ -1,4 +1,4 @@
-"""One run reads four days and builds every table: what lands, what is checked, and what Dagster shows of it."""
+"""One run reads two days and builds every table: what lands, what is checked, and what Dagster shows of it."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
@@ -21,17 +21,19 @@ from topo_pipeline_tests.defs.conftest import (
 )
 from topo_pipeline_tests.engagement.helpers import TABLES
 
+DAYS = LAST_DAYS[-2:]
+
 
 @pytest.fixture(scope="module")
 def _refreshed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     with pipeline_over(tmp_path_factory.mktemp("refreshed"), API_KEY) as built:
-        assert built.backfill(LAST_DAYS).problems == ()
+        assert built.backfill(DAYS).problems == ()
         yield built
 
 
 @pytest.fixture
 def refreshed(_refreshed: Pipeline) -> Iterator[Pipeline]:
-    """One run has read the last four days and built every table. Shared: tests must not change it."""
+    """One run has read two days and built every table. Shared: tests must not change it."""
     with unchanged(_refreshed):
         yield _refreshed
 
@@ -57,8 +59,8 @@ def _events(pipeline: Pipeline, day: date, asset: dg.AssetKey = ACTIVITIES) -> l
 
 def test_a_range_lands_every_activity_in_one_run_and_builds_every_table(refreshed: Pipeline) -> None:
     assert len(refreshed.instance.get_runs()) == 1
-    start = datetime.combine(LAST_DAYS[0], time(), UTC)
-    happened = refreshed.world.activities(start - timedelta(microseconds=1), start + timedelta(days=len(LAST_DAYS)))
+    start = datetime.combine(DAYS[0], time(), UTC)
+    happened = refreshed.world.activities(start - timedelta(microseconds=1), start + timedelta(days=len(DAYS)))
     landed = refreshed.rows("SELECT id::VARCHAR FROM topo.activities ORDER BY ALL")
     assert landed == [(id_,) for id_ in sorted(activity.id for activity in happened)]
     for table in set(LOOKS) - {"sequence_volumes"}:  # no week of these days is over
@@ -69,7 +71,7 @@ def test_the_events_of_each_day_have_the_values_of_the_ledger(refreshed: Pipelin
     ledger = refreshed.rows(
         "SELECT day, rows, api_total_count, requests, load_id::VARCHAR FROM topo.loads ORDER BY day"
     )
-    assert [row[0] for row in ledger] == LAST_DAYS
+    assert [row[0] for row in ledger] == DAYS
     for day, rows, count, requests, load_id in ledger:
         [event] = _events(refreshed, day)  # none is added at the run's success
         assert event["dagster/partition_row_count"] == rows
@@ -106,7 +108,7 @@ def test_each_table_reports_its_row_count_and_column_comments(refreshed: Pipelin
 def test_each_day_of_the_daily_table_reports_its_row_count(refreshed: Pipeline) -> None:
     counted = dict(refreshed.rows("SELECT day, count(*) FROM engagement.sequence_activity GROUP BY day"))
     assert sum(counted.values()) > 0
-    for day in LAST_DAYS:
+    for day in DAYS:
         shown = latest_metadata(refreshed, "engagement", "sequence_activity", day=day)
         assert shown["dagster/partition_row_count"] == counted.get(day, 0)
 
@@ -141,16 +143,16 @@ def test_each_table_reports_a_preview_and_numbers(refreshed: Pipeline, table: st
         "sequence_cohorts",
         "sequence_volumes",
         "workspace_weekly",
-    }:  # after four days no outcome window has closed and no week is over
+    }:  # after two days no outcome window has closed and no week is over
         assert shown["preview"] == "No rows yet."
         return
     assert str(shown["preview"]).count("\n|") > 1
 
 
 def test_in_a_range_each_day_has_its_numbers_and_only_the_last_the_preview(refreshed: Pipeline) -> None:
-    shown = [latest_metadata(refreshed, "engagement", "sequence_activity", day=day) for day in LAST_DAYS]
-    assert ["preview" in of_day for of_day in shown] == [False, False, False, True]
-    assert ["dagster/column_schema" in of_day for of_day in shown] == [False, False, False, True]
+    shown = [latest_metadata(refreshed, "engagement", "sequence_activity", day=day) for day in DAYS]
+    assert ["preview" in of_day for of_day in shown] == [False, True]
+    assert ["dagster/column_schema" in of_day for of_day in shown] == [False, True]
     sent = refreshed.rows("SELECT sum(total_sent)::BIGINT FROM engagement.sequence_activity GROUP BY day ORDER BY day")
     assert [(of_day["messages"],) for of_day in shown] == sent
 
@@ -178,9 +180,9 @@ def test_a_run_logs_a_line_for_its_range_each_day_and_each_table(refreshed: Pipe
     landed = refreshed.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
     events = [entry.get_dagster_event() for entry in landed]
     read = [str(event.message) for event in events if event.asset_key == ACTIVITIES]
-    assert f"Reading 4 days, {LAST_DAYS[0]} to {LAST_DAYS[-1]}" in shown
-    for done, (line, day, (rows, requests, count)) in enumerate(zip(read, LAST_DAYS, counted, strict=True), start=1):
-        assert line.startswith(f"{day} ({done} of 4, ")
+    assert f"Reading 2 days, {DAYS[0]} to {DAYS[-1]}" in shown
+    for done, (line, day, (rows, requests, count)) in enumerate(zip(read, DAYS, counted, strict=True), start=1):
+        assert line.startswith(f"{day} ({done} of 2, ")
         requested = "1 request" if requests == 1 else f"{requests} requests"
         assert line.endswith(
             f": {rows} activities in {requested}, proved against Topo's count of {count}; {rows} added"

@@ -21,7 +21,6 @@ from topo_pipeline_tests.defs.conftest import (
     SETTINGS,
     Pipeline,
     days,
-    instance_of,
     last_check,
     pipeline_over,
 )
@@ -201,39 +200,37 @@ def test_the_latest_evaluation_of_a_check_and_a_later_attempt_are_kept() -> None
         assert runs(instance) == {last, tried, evaluated}
 
 
-def test_recent_runs_are_kept(pipeline: Pipeline) -> None:
-    run(pipeline.instance, SUCCESS)
-    there = runs(pipeline.instance)
-    assert tick(pipeline.instance, pipeline.definitions, later=KEPT - 1).startswith("Deleted 0 of 0 ")
-    assert runs(pipeline.instance) == there
+def test_recent_runs_are_kept(instance: dg.DagsterInstance) -> None:
+    run(instance, SUCCESS)
+    there = runs(instance)
+    assert tick(instance, SMALL, later=KEPT - 1).startswith("Deleted 0 of 0 ")
+    assert runs(instance) == there
 
 
-def test_ancestors_of_a_run_in_progress_are_kept(pipeline: Pipeline) -> None:
-    instance = pipeline.instance
+def test_ancestors_of_a_run_in_progress_are_kept(instance: dg.DagsterInstance) -> None:
     first = run(instance, FAILURE)
     again = run(instance, FAILURE, parent_run_id=first, root_run_id=first)
     run(instance, STARTED, parent_run_id=again, root_run_id=first)
     other = run(instance, FAILURE)
     there = runs(instance)
-    tick(instance, pipeline.definitions)
+    tick(instance, SMALL)
     assert runs(instance) == there - {other}
 
 
 def test_runs_beyond_the_limit_of_one_tick_are_deleted_by_the_next(
-    tmp_path: Path, empty_home: Path, monkeypatch: pytest.MonkeyPatch
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pruning, "BATCH_SIZE", 2)
-    with instance_of(shutil.copytree(empty_home, tmp_path / "home")) as instance:
-        for _ in range(3):
-            run(instance, SUCCESS)
-        assert [tick(instance, SMALL).partition(" runs")[0] for _ in range(3)] == [
-            "Deleted 2 of 3", "Deleted 1 of 1", "Deleted 0 of 0",
-        ]  # fmt: skip
+    for _ in range(3):
+        run(instance, SUCCESS)
+    assert [tick(instance, SMALL).partition(" runs")[0] for _ in range(3)] == [
+        "Deleted 2 of 3", "Deleted 1 of 1", "Deleted 0 of 0",
+    ]  # fmt: skip
 
 
-def test_without_the_setting_every_run_is_kept_and_the_sensor_is_off(pipeline: Pipeline) -> None:
-    run(pipeline.instance, SUCCESS)
-    assert "Set TOPO_DAGSTER_RECORD_DAYS" in tick(pipeline.instance, pipeline.definitions, kept=None)
-    assert len(runs(pipeline.instance)) == 1
+def test_without_the_setting_every_run_is_kept_and_the_sensor_is_off(instance: dg.DagsterInstance) -> None:
+    run(instance, SUCCESS)
+    assert "Set TOPO_DAGSTER_RECORD_DAYS" in tick(instance, SMALL, kept=None)
+    assert len(runs(instance)) == 1
     defaults = {kept: old_records_sensor(Settings(_env_file=None, dagster_record_days=kept)) for kept in (None, 30)}
     assert {kept: sensor.default_status.value for kept, sensor in defaults.items()} == {None: "STOPPED", 30: "RUNNING"}
