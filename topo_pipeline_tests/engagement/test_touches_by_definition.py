@@ -51,7 +51,7 @@ def _random_activity(chance: Random) -> Activity:
     )
 
 
-@pytest.mark.parametrize("worlds", [5, pytest.param(12, marks=pytest.mark.full)])
+@pytest.mark.parametrize("worlds", [3, pytest.param(12, marks=pytest.mark.full)])
 def test_random_workspaces_equal_the_oracle(tmp_path: Path, empty_file: Path, worlds: int) -> None:
     seen: set[tuple[str, str]] = set()
     for seed in range(worlds):
