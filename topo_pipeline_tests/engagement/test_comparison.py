@@ -39,7 +39,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def compared(workspace: Workspace, first: str, second: str, rules: Rules = DEFAULT_RULES) -> Comparison:
-    with workspace.warehouse.reader() as connection:
+    with workspace.seeing("sequence_summary") as connection:
         return compare(connection, uid(first), uid(second), rules)
 
 
@@ -60,7 +60,7 @@ def test_the_ranges_are_newcombes_and_the_weekly_one_is_of_2_8_standard_errors(
 
 
 def test_the_chance_is_that_of_the_adjusted_rates(workspace: Workspace) -> None:
-    with workspace.warehouse.reader() as connection:
+    with workspace.seeing("sequence_summary") as connection:
         rows = connection.execute(
             "SELECT sequence_name, reply_rate_shrunken, reply_rate_den + reply_rate_contacts_added"
             " FROM engagement.sequence_summary WHERE period = 'lifetime'"

@@ -38,15 +38,18 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return workspace
 
 
+READ = ("sequence_summary", "sequence_signals", "sequence_forecast", "sequence_cohorts")
+
+
 def explained(workspace: Workspace, sequence: str) -> dict[str, str]:
-    with workspace.warehouse.reader() as connection:
+    with workspace.seeing(*READ) as connection:
         found: Explanation = explain(connection, uid(sequence), DEFAULT_RULES)
     assert found.last_day == DAYS[-1]
     return dict(found.parts)
 
 
 def found(workspace: Workspace, text: str) -> str:
-    with workspace.warehouse.reader() as connection:
+    with workspace.seeing(*READ) as connection:
         return find(connection, text)
 
 
@@ -105,7 +108,7 @@ def test_every_part_is_said_of_every_sequence(workspace: Workspace) -> None:
 
 
 def test_all_sequences_are_explained_as_each_one_alone(workspace: Workspace) -> None:
-    with workspace.warehouse.reader() as connection:
+    with workspace.seeing(*READ) as connection:
         together = explanations(connection, DEFAULT_RULES)
         assert {uid(name) for name in NAMES} <= together.keys()
         assert together == {id_: explain(connection, id_, DEFAULT_RULES) for id_ in together}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from topo_pipeline.engagement.tables import tables
-from topo_pipeline_tests.engagement.helpers import Workspace, enrolled, march, opened, sent
+from topo_pipeline_tests.engagement.helpers import DAILY, Workspace, enrolled, march, opened, sent
 
 DAY_1, DAY_2 = date(2026, 3, 1), date(2026, 3, 2)
 FIRST = [
@@ -58,15 +58,15 @@ def land_and_build(workspace: Workspace, order: tuple[int, ...], builds_between:
     for day in order:
         workspace.land(*((DAY_1, FIRST) if day == 1 else (DAY_2, SECOND)))
         if builds_between:
-            workspace.build()
-    workspace.build()
+            workspace.build(*DAILY)
+    workspace.build(*DAILY)
 
 
 def test_the_golden_example_after_both_days_are_read_again(workspace: Workspace) -> None:
     """The number of distinct runs per day would be wrong on the second day."""
     for _ in range(2):
         workspace.land_all(FIRST + SECOND)
-        workspace.build()
+        workspace.build(*DAILY)
     assert counted(workspace) == EXPECTED
     naive = workspace.select(
         "SELECT count(DISTINCT sequence_id) FROM topo.activities WHERE type = 'message.opened' AND day = '2026-03-02'"
