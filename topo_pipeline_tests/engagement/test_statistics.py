@@ -34,7 +34,7 @@ def shares(draw: st.DrawFn) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("integer", ["INTEGER", "BIGINT"])
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(share=shares())
 @example(share=(0, 1))
 @example(share=(1, 1))
@@ -52,7 +52,7 @@ def test_wilson_agrees_with_statsmodels(sql: duckdb.DuckDBPyConnection, integer:
 
 
 @pytest.mark.parametrize("integer", ["INTEGER", "BIGINT"])
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(now=shares(), before=shares())
 @example(now=(0, 1), before=(1, 1))
 @example(now=(46_341, 46_341), before=(23_170, 46_341))
@@ -81,7 +81,7 @@ def test_evidence_and_rate_are_null_without_a_denominator(sql: duckdb.DuckDBPyCo
 
 
 def test_the_lower_bound_of_no_success_is_exactly_zero_so_that_such_rates_tie(sql: duckdb.DuckDBPyConnection) -> None:
-    assert {bounds(sql, 0, den, "BIGINT")[0] for den in range(1, 400)} == {0.0}
+    assert sql.execute("SELECT DISTINCT wilson_low(0, den) FROM range(1, 400) AS _(den)").fetchall() == [(0.0,)]
 
 
 def test_a_rate_over_zero_is_null(sql: duckdb.DuckDBPyConnection) -> None:

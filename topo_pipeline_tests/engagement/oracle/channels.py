@@ -51,11 +51,11 @@ class _Cell:
 
     def is_over(self, touch: Touch, length: int) -> bool:
         """Whether something sent in the period of the rates has a window of this many days that has closed."""
-        world, day = self.world, self.world.day_of(touch.sent.created_at)
+        world, at = self.world, touch.sent.created_at
         return (
             group_of(touch.sent) == self.channel
-            and world.has_closed(touch.sent.created_at, length)
-            and world.is_in_period(day, self.period, world.closed_day(length))
+            and world.has_closed(at, length)
+            and world.is_in_period(world.day_of(at), self.period, world.closed_day(length))
         )
 
     def is_unknown(self, touch: Touch, length: int) -> bool:
