@@ -1,6 +1,7 @@
 """Loading days over real HTTP: refused, unanswered and unreadable days don't stop the others."""
 
 import asyncio
+import functools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from topo_pipeline.ingest.session import check
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.topo_api.client import Retries, TopoClient
 from topo_pipeline.topo_api.errors import RequestRefused
-from topo_pipeline.topo_api.windows import MARGIN
+from topo_pipeline.topo_api.windows import MARGIN, read_window
 from topo_pipeline.topo_api.wire import SequenceTemplate
 from topo_pipeline.warehouse.buffer import Buffer
 from topo_pipeline.warehouse.connection import Warehouse
@@ -36,7 +37,8 @@ from topo_pipeline_tests.topo_api.test_channels import Filtering, Sent, sent
 
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 QUICK = Retries(attempts=2, wait_initial=0.001, wait_max=0.001, wait_jitter=0.0)
-LIMITS = [(200, 5, True), (200, 6, False), (1000, 10, True), (1000, 11, False), (11, 5, True), (10, 5, False)]
+LIMITS = [(200, 5, True), (200, 6, False), (11, 5, True)]
+MORE_LIMITS = [(1000, 10, True), (1000, 11, False), (10, 5, False)]
 EMPTY = {"items": [], "total_count": 0, "total_pages": 0, "has_more": False}
 
 
@@ -160,12 +162,18 @@ def test_after_two_unanswered_days_the_others_are_not_requested(tmp_path: Path) 
     assert api.paths.count("activities") == 2 + 2 * QUICK.attempts  # the first day is empty, which takes a request more
 
 
+@pytest.fixture
+def three_pages_deep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read windows of more than 3 pages in parts, and not only those of more than 50."""
+    monkeypatch.setattr(loading, "read_window", functools.partial(read_window, depth=3))
+
+
 class DeepApi(PagedApi):
-    """Four days that are each read in two parts."""
+    """Four days of 360 activities, which are each read in two parts if they are more than `three_pages_deep`."""
 
     def __init__(self) -> None:
-        start, step = datetime(2026, 3, 1, 0, 0, 0, 7_000, tzinfo=UTC), timedelta(seconds=16)
-        moments = enumerate(instants(4 * 5400, start, step))
+        start, step = datetime(2026, 3, 1, 0, 0, 0, 7_000, tzinfo=UTC), timedelta(minutes=4)
+        moments = enumerate(instants(4 * 360, start, step))
         super().__init__([item_of(number, moment, channel="EMAIL") for number, moment in moments])
         self.days: Counter[int] = Counter()
 
@@ -183,7 +191,8 @@ class DeepApi(PagedApi):
         return False
 
 
-@pytest.mark.parametrize("buffered_at_once", [1000, loading.BUFFERED_AT_ONCE])
+@pytest.mark.usefixtures("three_pages_deep")
+@pytest.mark.parametrize("buffered_at_once", [100, loading.BUFFERED_AT_ONCE])
 def test_an_outage_during_a_day_affects_only_that_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, buffered_at_once: int
 ) -> None:
@@ -202,7 +211,7 @@ def test_an_outage_during_a_day_affects_only_that_day(
 
     outcomes = load(DownOnce(), tmp_path, [day(1), day(2)])
     assert landed(outcomes) == [False, True]
-    assert [outcome.rows for outcome in outcomes if isinstance(outcome, Load)] == [5400]
+    assert [outcome.rows for outcome in outcomes if isinstance(outcome, Load)] == [360]
 
 
 def test_a_reading_that_is_cancelled_ends_once_its_activities_are_in_the_buffer() -> None:
@@ -231,7 +240,8 @@ def test_a_reading_that_is_cancelled_ends_once_its_activities_are_in_the_buffer(
         assert asyncio.run(cancelled(buffer)) == (False, 1)
 
 
-@pytest.mark.parametrize("buffered_at_once", [1000, loading.BUFFERED_AT_ONCE])
+@pytest.mark.usefixtures("three_pages_deep")
+@pytest.mark.parametrize("buffered_at_once", [100, loading.BUFFERED_AT_ONCE])
 def test_a_row_that_is_gone_when_a_day_is_read_again_does_not_land(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, buffered_at_once: int
 ) -> None:
@@ -244,18 +254,19 @@ def test_a_row_that_is_gone_when_a_day_is_read_again_does_not_land(
 
         async def answer(self, request: Request) -> Answer:
             if request.params.get("size") == "1":
-                del self.items[4 * 5400 :]
+                del self.items[4 * 360 :]
             answer = await super().answer(request)
             self.items.extend(self.guests)  # after the first count
             return answer
 
     [outcome] = load(OneMoreInTheParts(), tmp_path, [day(1)])
     assert isinstance(outcome, Load)
-    assert (outcome.rows, outcome.proved, outcome.requests > 100) == (5400, True, True)
+    assert (outcome.rows, outcome.proved, outcome.requests > 8) == (360, True, True)
     with Warehouse(str(tmp_path / "w.duckdb")).reader() as connection:
-        assert connection.execute("SELECT count(*) FROM topo.activities").fetchall() == [(5400,)]
+        assert connection.execute("SELECT count(*) FROM topo.activities").fetchall() == [(360,)]
 
 
+@pytest.mark.usefixtures("three_pages_deep")
 def test_after_two_days_that_fail_near_their_end_no_other_is_tried(tmp_path: Path) -> None:
     class DownAtTheEnd(DeepApi):
         async def is_down(self, number: int, is_end: bool) -> bool:
@@ -422,13 +433,20 @@ UNREADABLE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 
 
 class UnreadableApi(PagedApi):
-    """The rows of a day, some of them unreadable. Other endpoints don't exist."""
+    """The rows of some days, the first ones of each day unreadable. Other endpoints don't exist.
 
-    def __init__(self, rows: int, unreadable: int, kind: str = "no time zone", *, missing: int = 0) -> None:
-        start, step = datetime(2026, 3, 2, tzinfo=UTC), timedelta(seconds=40)
-        super().__init__([item_of(n, at, channel="EMAIL") for n, at in enumerate(instants(rows, start, step))])
-        self.unreadable_ids = {item["id"] for item in self.items[:unreadable]}
-        self.make_unreadable = UNREADABLE[kind][0]
+    The days have a kind of unreadable rows each, and begin with 2 March.
+    """
+
+    def __init__(self, rows: int, unreadable: int, *kinds: str, missing: int = 0) -> None:
+        super().__init__([])
+        self.unreadable: dict[str, Callable[[dict[str, Any]], Any]] = {}
+        step = timedelta(seconds=40)
+        for nth, kind in enumerate(kinds or ["no time zone"]):
+            moments = enumerate(instants(rows, day(2 + nth).window.start + step, step), start=nth * rows)
+            items = [item_of(number, at, channel="EMAIL") for number, at in moments]
+            self.unreadable |= {item["id"]: UNREADABLE[kind][0] for item in items[:unreadable]}
+            self.items += items
         self.missing = missing
 
     async def answer(self, request: Request) -> Answer:
@@ -436,21 +454,29 @@ class UnreadableApi(PagedApi):
             return Answer(b"", status=404)
         answer = await super().answer(request)
         page = answer.body
-        page["items"] = [
-            self.make_unreadable(item) if item["id"] in self.unreadable_ids else item for item in page["items"]
-        ]
+        page["items"] = [self.unreadable.get(item["id"], lambda item: item)(item) for item in page["items"]]
         page["total_count"] += self.missing
         return answer
 
 
+@pytest.fixture(scope="module")
+def without_readable_rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Load | Refusal]:
+    """Load a day of each kind of unreadable rows, and then an empty one."""
+    days = [day(2 + nth) for nth in range(len(UNREADABLE) + 1)]
+    outcomes = load(UnreadableApi(150, 150, *UNREADABLE), tmp_path_factory.mktemp("unreadable"), days)
+    return dict(zip([*UNREADABLE, "none"], outcomes, strict=True))
+
+
 @pytest.mark.parametrize("kind", UNREADABLE)
-def test_a_day_without_readable_rows_is_refused_with_the_reason_and_a_command(tmp_path: Path, kind: str) -> None:
-    [refused, other] = load(UnreadableApi(250, 250, kind), tmp_path, [day(2), day(3)])
+def test_a_day_without_readable_rows_is_refused_with_the_reason_and_a_command(
+    without_readable_rows: dict[str, Load | Refusal], kind: str
+) -> None:
+    refused = without_readable_rows[kind]
     assert isinstance(refused, Refusal)
-    assert refused.reason.startswith("250 of the 250 rows that Topo sent can't be read (first reason: ")
+    assert refused.reason.startswith("150 of the 150 rows that Topo sent can't be read (first reason: ")
     assert UNREADABLE[kind][1] in refused.reason
-    assert refused.reason.endswith("topo-pipeline backfill 2026-03-02 --accept-unreadable 2026-03-02")
-    assert isinstance(other, Load)
+    assert refused.reason.endswith(f"topo-pipeline backfill {refused.day} --accept-unreadable {refused.day}")
+    assert isinstance(without_readable_rows["none"], Load)
 
 
 @pytest.mark.parametrize(
@@ -458,7 +484,9 @@ def test_a_day_without_readable_rows_is_refused_with_the_reason_and_a_command(tm
     [
         *(("a lone surrogate", *limit) for limit in LIMITS),
         ("integer ids", *LIMITS[0]),
-        *(pytest.param("integer ids", *limit, marks=pytest.mark.full) for limit in LIMITS[1:]),
+        # smaller: topo_api/test_windows.py, test_a_day_has_too_many_unreadable_rows
+        *(pytest.param("a lone surrogate", *limit, marks=pytest.mark.full) for limit in MORE_LIMITS),
+        *(pytest.param("integer ids", *limit, marks=pytest.mark.full) for limit in (*LIMITS[1:], *MORE_LIMITS)),
     ],
 )
 def test_a_day_with_few_unreadable_rows_lands_proved_and_counts_them(
