@@ -1,6 +1,6 @@
 """Workspaces and their reports, built once for many tests."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +10,15 @@ import pytest
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.report.page import Published, publish
 from topo_pipeline_tests.conftest import made_once
-from topo_pipeline_tests.engagement.helpers import Activity, Workspace, without_comments
+from topo_pipeline_tests.engagement.helpers import (
+    Activity,
+    Workspace,
+    enrolled,
+    march,
+    replied,
+    sent,
+    without_comments,
+)
 from topo_pipeline_tests.engagement.test_comparison import DAYS, SIZES, cohort
 from topo_pipeline_tests.report import worlds
 
@@ -33,9 +41,20 @@ def report(workspace: Workspace, folder: Path, zone: str = "UTC", now: datetime 
         return publish(connection, folder, timezone=zone, rules=DEFAULT_RULES, now=now)
 
 
-def reported(file: Path, happened: list[Activity]) -> Reported:
-    workspace = Workspace(str(file))
-    return Reported(workspace, happened, report(workspace, file.with_name("report")))
+def built(folders: pytest.TempPathFactory, name: str, build: Callable[[Workspace], object]) -> Workspace:
+    """Return a workspace that `build` lands and builds, in the first of the test processes that needs it."""
+
+    def make(file: Path) -> None:
+        workspace = Workspace(str(file))
+        build(workspace)
+        with without_comments():
+            _ = workspace.warehouse  # makes the tables
+
+    return Workspace(str(made_once(folders, name, make)))
+
+
+def reported(workspace: Workspace, happened: list[Activity]) -> Reported:
+    return Reported(workspace, happened, report(workspace, Path(workspace.target).with_name("report")))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,13 +67,8 @@ def _without_comments() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Reported:
     """More sequences than fit on a screen, the first of them with hostile names."""
-
-    def make(file: Path) -> None:
-        workspace = Workspace(str(file))
-        worlds.land(workspace, worlds.SEQUENCES, worlds.HOSTILE)
-        _ = workspace.warehouse  # makes the tables
-
-    return reported(made_once(tmp_path_factory, "many", make), list(worlds.activities(worlds.SEQUENCES)))
+    workspace = built(tmp_path_factory, "many", lambda new: worlds.land(new, worlds.SEQUENCES, worlds.HOSTILE))
+    return reported(workspace, list(worlds.activities(worlds.SEQUENCES)))
 
 
 @pytest.fixture(scope="session")
@@ -62,14 +76,44 @@ def rated(tmp_path_factory: pytest.TempPathFactory) -> Reported:
     """Four sequences with enough contacts to be compared, and two without."""
     happened = [each for name, size in SIZES.items() for each in cohort(name, *size)]
 
-    def make(file: Path) -> None:
-        workspace = Workspace(str(file))
+    def build(workspace: Workspace) -> None:
         workspace.land_all(happened, *DAYS)
         workspace.name(**{name: f"Sequence {name} 2026" for name in SIZES})
         workspace.build()
-        _ = workspace.warehouse
 
-    return reported(made_once(tmp_path_factory, "rated", make), happened)
+    return reported(built(tmp_path_factory, "rated", build), happened)
+
+
+@pytest.fixture(scope="session")
+def three_days(tmp_path_factory: pytest.TempPathFactory) -> Reported:
+    """Forty contacts of one sequence within three days."""
+    happened = [
+        *(did for n in range(40) for did in (enrolled(march(2, 8), f"{n}"), sent(march(2 + n % 3), f"{n}"))),
+        *(replied(march(4, 15), f"{n}", category="INTERESTED") for n in range(2)),
+    ]
+
+    def build(workspace: Workspace) -> None:
+        workspace.land_all(happened)
+        workspace.build()
+
+    return reported(built(tmp_path_factory, "three_days", build), happened)
+
+
+@pytest.fixture(scope="session")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """One day without activities."""
+
+    def build(workspace: Workspace) -> None:
+        workspace.land(march(2).date())
+        workspace.build()
+
+    return built(tmp_path_factory, "quiet", build)
+
+
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Tables of no day."""
+    return built(tmp_path_factory, "empty", Workspace.build)
 
 
 @pytest.fixture

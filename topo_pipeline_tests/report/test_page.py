@@ -143,30 +143,19 @@ def test_a_warehouse_without_tables_says_what_to_do(workspace: Workspace, tmp_pa
     assert published.size < 100_000  # without Vega: there is nothing to draw
 
 
-def test_empty_tables_say_that_no_day_was_read(workspace: Workspace, tmp_path: Path) -> None:
-    workspace.build()
-    page = report(workspace, tmp_path / "report").path.read_text(encoding="utf-8")
+def test_empty_tables_say_that_no_day_was_read(empty: Workspace, tmp_path: Path) -> None:
+    page = report(empty, tmp_path / "report").path.read_text(encoding="utf-8")
     assert "No day has been read yet" in page
 
 
-def test_days_without_activities_say_so(workspace: Workspace, tmp_path: Path) -> None:
-    workspace.land(march(2).date())
-    workspace.build()
-    published = report(workspace, tmp_path / "report")
+def test_days_without_activities_say_so(quiet: Workspace, tmp_path: Path) -> None:
+    published = report(quiet, tmp_path / "report")
     assert "no activities of any sequence" in published.path.read_text(encoding="utf-8")
 
 
-def test_three_days_of_history_show_counts_and_when_more_is_known(workspace: Workspace, tmp_path: Path) -> None:
-    workspace.land_all(
-        [
-            *(did for n in range(40) for did in (enrolled(march(2, 8), f"{n}"), sent(march(2 + n % 3), f"{n}"))),
-            *(replied(march(4, 15), f"{n}", category="INTERESTED") for n in range(2)),
-        ]
-    )
-    workspace.build()
-    published = report(workspace, tmp_path / "report")
-    assert (published.as_of, published.sequences) == (march(4).date(), 1)
-    seen = Seen(published.path.read_text(encoding="utf-8"))
+def test_three_days_of_history_show_counts_and_when_more_is_known(three_days: Reported) -> None:
+    assert (three_days.published.as_of, three_days.published.sequences) == (march(4).date(), 1)
+    seen = Seen(three_days.page)
     [_, row] = seen.rows("board")
     assert row[1] == "2 of 40 so far · no rate yet" * 3  # of 28 days, 90 days and all
     assert row[3:8] == ["404040", "404040", "222", "222", "000"]

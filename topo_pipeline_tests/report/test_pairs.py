@@ -9,15 +9,15 @@ from topo_pipeline.engagement.comparison import compare
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.report import pairs, queries
 from topo_pipeline_tests.engagement.helpers import Workspace, uid
-from topo_pipeline_tests.engagement.test_comparison import DAYS, cohort
 from topo_pipeline_tests.report.conftest import Reported
 
 RATED = ("strong", "middle", "weak", "silent")  # best first; "young" and "tiny" have too few contacts
 
 
-def of(workspace: Workspace) -> pairs.Pairs | None:
+def of(workspace: Workspace, *only: str) -> pairs.Pairs | None:
     with workspace.warehouse.reader() as connection:
         found = queries.sequences(connection, DEFAULT_RULES)
+        found = {id_: each for id_, each in found.items() if not only or id_ in map(uid, only)}
         names = {id_: each.ever["name"] for id_, each in found.items()}
         return pairs.pairs(connection, found, names, DEFAULT_RULES)
 
@@ -52,8 +52,5 @@ def test_more_sequences_than_the_page_has_room_for_are_left_out_and_counted(
     assert found.which.startswith("These are the first 3 of the 4 sequences")
 
 
-def test_one_sequence_alone_is_compared_with_none(tmp_path_factory: pytest.TempPathFactory) -> None:
-    workspace = Workspace(str(tmp_path_factory.mktemp("alone") / "topo.duckdb"))
-    workspace.land_all(cohort("strong", 60, 30), *DAYS)
-    workspace.build()
-    assert of(workspace) is None
+def test_one_sequence_alone_is_compared_with_none(rated: Reported) -> None:
+    assert of(rated.workspace, "strong") is None

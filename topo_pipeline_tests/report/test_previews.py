@@ -1,5 +1,6 @@
 """Previews on a table's page in Dagster: a few rows and numbers, without personal data."""
 
+from collections.abc import Collection
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -16,9 +17,9 @@ LAST_DAY = date(2026, 4, 15)  # a month after the second week
 NAMES = [*HOSTILE, "twin", "twin"]
 
 
-def seen_of(workspace: Workspace, *days: date) -> dict[str, Seen]:
-    with workspace.warehouse.reader() as connection:
-        looks = {table: look_at(connection, table, DEFAULT_RULES, days) for table in LOOKS}
+def seen_of(workspace: Workspace, *days: date, tables: Collection[str] = LOOKS) -> dict[str, Seen]:
+    with workspace.seeing(*tables) as connection:
+        looks = {table: look_at(connection, table, DEFAULT_RULES, days) for table in tables}
     return {table: look for table, look in looks.items() if look}
 
 
@@ -99,8 +100,7 @@ def test_closed_weeks_with_unknown_days_are_shown_and_marked(tmp_path: Path) -> 
     ]
     workspace.land_all(happened, *(march(day).date() for day in range(1, 54)), unproved_days=[march(10).date()])
     workspace.build()
-    for table in ("workspace_weekly", "sequence_cohorts"):
-        seen = seen_of(workspace)[table]
+    for seen in seen_of(workspace, tables=("workspace_weekly", "sequence_cohorts")).values():
         shown = seen.rows[["week_start", "den", "days_known"]].itertuples(index=False)
         assert [(week.date(), counted, known) for week, counted, known in shown] == [
             (march(2).date(), 0, "not all"),
@@ -110,10 +110,8 @@ def test_closed_weeks_with_unknown_days_are_shown_and_marked(tmp_path: Path) -> 
         assert cells_of(seen.preview())[1][-1] == "all"
 
 
-def test_an_empty_table_says_so(tmp_path: Path) -> None:
-    workspace = Workspace(str(tmp_path / "topo.duckdb"))
-    workspace.build()
-    for table, look in seen_of(workspace).items():
+def test_an_empty_table_says_so(empty: Workspace) -> None:
+    for table, look in seen_of(empty).items():
         assert (table, look.preview()) == (table, "No rows yet.")
         assert all(value == 0 for value in (look.by_day() if table == "sequence_activity" else look.totals()).values())
 
