@@ -40,20 +40,23 @@ BANNED = {
 }
 # A word may be part of a snake_case name, and a phrase may continue on the next line of a comment.
 _GAP = r"(?:[\s_*\-]|#|\\n)+"
+# Each has a text in lower case that all of its matches contain, as it takes far less time to look for that.
 _PATTERNS = [
-    (re.compile(rf"(?<![^\W_]){_GAP.join(phrase.split())}(?![^\W_])", re.IGNORECASE), instead)
+    (phrase.split()[0], re.compile(rf"(?<![^\W_]){_GAP.join(phrase.split())}(?![^\W_])", re.IGNORECASE), instead)
     for phrases, instead in BANNED.items()
     for phrase in phrases.split("|")
 ] + [
-    (re.compile(r"(?<![^\W_])stands(?![^\W_])(?! for\b)", re.IGNORECASE), "is, appears, remains"),
+    ("stands", re.compile(r"(?<![^\W_])stands(?![^\W_])(?! for\b)", re.IGNORECASE), "is, appears, remains"),
     # Not a remainder (`60 % 7`, `60 % (`) and not the end of a Jinja tag.
-    (re.compile(r"(?:\d|\}) %(?!\s*[\d(}])"), "no space before %"),
+    (" %", re.compile(r"(?:\d|\}) %(?!\s*[\d(}])"), "no space before %"),
 ]
 
 
 def finds(text: str) -> Iterator[tuple[int, str, str]]:
     """Yield the line, the expression and its replacement for each banned expression in `text`."""
-    found = ((match.start(), match, instead) for pattern, instead in _PATTERNS for match in pattern.finditer(text))
+    lower = text.lower()
+    patterns = ((pattern, instead) for contained, pattern, instead in _PATTERNS if contained in lower)
+    found = ((match.start(), match, instead) for pattern, instead in patterns for match in pattern.finditer(text))
     for start, match, instead in sorted(found, key=lambda each: each[0]):
         yield text.count("\n", 0, start) + 1, " ".join(match.group().split()), instead
 

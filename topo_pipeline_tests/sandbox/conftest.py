@@ -64,7 +64,7 @@ def open_api(world: World, **options: Any) -> Iterator[Api]:
 
 @pytest.fixture(scope="session")
 def world() -> World:
-    return World()
+    return World(scale=0.3)
 
 
 @pytest.fixture(scope="session")

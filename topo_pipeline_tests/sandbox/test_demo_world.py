@@ -20,7 +20,14 @@ def world() -> World:
     return World(demo.SEED, scale=demo.SCALE)
 
 
-@pytest.fixture(scope="module", params=[datetime(2026, 11, 29, tzinfo=UTC), datetime(2027, 1, 10, tzinfo=UTC)], ids=str)
+@pytest.fixture(
+    scope="module",
+    params=[
+        datetime(2026, 11, 29, tzinfo=UTC),
+        pytest.param(datetime(2027, 1, 10, tzinfo=UTC), marks=pytest.mark.full),  # the same at the turn of the year
+    ],
+    ids=str,
+)
 def today(request: pytest.FixtureRequest) -> datetime:
     day: datetime = request.param
     return day

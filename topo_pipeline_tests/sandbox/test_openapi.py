@@ -23,7 +23,7 @@ CONFIG = {
     "seed": 20260114,
     "generation": {"allow-extra-parameters": False, "with-security-parameters": False},
 }
-FUZZ = settings(max_examples=40)
+FUZZ = settings(max_examples=20)
 
 
 PATHS = ("/v1/activities", "/v1/sequence-templates", "/v1/me")

@@ -21,6 +21,12 @@ def midnight(day: date) -> datetime:
 
 
 @pytest.fixture(scope="module")
+def world() -> World:
+    """Return a world that is large enough for rare events."""
+    return World()
+
+
+@pytest.fixture(scope="module")
 def runs(world: World) -> list[Run]:
     """Return complete runs: those that were enrolled long enough before the last activity that was read."""
     by_run: dict[str, Run] = defaultdict(list)

@@ -146,8 +146,10 @@ LIMITED = [
 ]
 
 
-@pytest.mark.parametrize("status", [400, 403, 404, 422])
-@pytest.mark.parametrize("body", LIMITED)
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [*((400, body) for body in LIMITED), *((status, LIMITED[0]) for status in (403, 404, 422))],
+)
 def test_a_rate_limit_with_another_status_is_retried_after_the_requested_time(
     status: int, body: Any, waits: list[float]
 ) -> None:
@@ -198,19 +200,18 @@ def test_a_long_message_is_shortened() -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"),
+    ("status", "header", "seconds"),
     [
-        ("7", 7),
-        (format_datetime(NOW + timedelta(seconds=9), usegmt=True), 9),
-        ("86400", 60),
-        ("9" * 400, 60),
-        ("0", 0.5),
-        ("-3", 0.5),
-        ("soon", 0.5),
-        (format_datetime(NOW - timedelta(days=1), usegmt=True), 0.5),
+        *((status, "7", 7) for status in (408, 425, 429, 503)),
+        (429, format_datetime(NOW + timedelta(seconds=9), usegmt=True), 9),
+        (429, "86400", 60),
+        (429, "9" * 400, 60),
+        (429, "0", 0.5),
+        (503, "-3", 0.5),
+        (503, "soon", 0.5),
+        (503, format_datetime(NOW - timedelta(days=1), usegmt=True), 0.5),
     ],
 )
-@pytest.mark.parametrize("status", [408, 425, 429, 503])
 def test_retry_after_is_respected_within_limits(status: int, header: str, seconds: float, waits: list[float]) -> None:
     app = Scripted(Answer(b"", status, {"retry-after": header}), Answer())
     with serve(app) as address:
@@ -311,8 +312,14 @@ _INVALID_VALUES = [
 ]
 
 
-@pytest.mark.parametrize("value", _INVALID_VALUES)
-@pytest.mark.parametrize("status", [200, 302, 403, 429, 503])
+@pytest.mark.parametrize(
+    ("status", "value"),
+    [
+        *((status, value) for status in (200, 429) for value in _INVALID_VALUES),
+        *((status, _INVALID_VALUES[0]) for status in (403, 503)),
+        *((302, value) for value in _INVALID_VALUES),  # the client looks at Location
+    ],
+)
 def test_no_header_value_raises_anything_but_a_topo_error(status: int, value: str) -> None:
     names = (
         "X-Request-Id",

@@ -56,7 +56,11 @@ def ids_of(reading: Reading) -> list[str]:
     return [activity.id for activity in reading.activities]
 
 
-@pytest.mark.parametrize("count", [2, 50, 99, 101, 199, 201, 350, 730, 4950])
+@pytest.mark.parametrize(
+    "count",
+    # smaller: test_repair.py, test_a_window_at_the_depth_limit_takes_no_extra_requests
+    [2, 50, 99, 101, 199, 201, 350, 730, pytest.param(4950, marks=pytest.mark.full)],
+)
 def test_every_activity_of_a_day_is_read_without_extra_pages(count: int) -> None:
     app = PagedApi(day_items(count, QUARTER_MINUTE))
     reading = read(app)
