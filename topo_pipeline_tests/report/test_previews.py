@@ -100,7 +100,9 @@ def test_closed_weeks_with_unknown_days_are_shown_and_marked(tmp_path: Path) -> 
     ]
     workspace.land_all(happened, *(march(day).date() for day in range(1, 54)), unproved_days=[march(10).date()])
     workspace.build()
-    for seen in seen_of(workspace, tables=("workspace_weekly", "sequence_cohorts")).values():
+    tables = ("workspace_weekly", "sequence_cohorts")
+    looks = seen_of(workspace, tables=tables)
+    for seen in map(looks.__getitem__, tables):
         shown = seen.rows[["week_start", "den", "days_known"]].itertuples(index=False)
         assert [(week.date(), counted, known) for week, counted, known in shown] == [
             (march(2).date(), 0, "not all"),

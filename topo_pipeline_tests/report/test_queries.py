@@ -6,8 +6,10 @@ from datetime import date, datetime, timedelta
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
+from topo_pipeline.engagement import macros
 from topo_pipeline.engagement.rules import DEFAULT_RULES
 from topo_pipeline.report import queries
+from topo_pipeline.warehouse.sql import rows
 from topo_pipeline_tests.engagement.helpers import (
     Activity,
     Row,
@@ -145,7 +147,10 @@ def test_a_trend_pools_four_weeks_and_needs_30_contacts(workspace: Workspace) ->
     workspace.land_all(happened, *(march(day).date() for day in range(2, 2 + 6 * 7 + 31)))
     workspace.build()
     pooled = [replies[max(0, week - 3) : week + 1] for week in range(2, 6)]  # of 10 contacts each
-    trend = read(workspace)[1][uid("outbound")].trend
+    sql, few = queries._TRENDS, DEFAULT_RULES.evidence_small  # noqa: SLF001 - only the tables that it reads
+    with workspace.seeing(*named_in(sql)) as connection:
+        macros.define(connection)
+        trend = rows(connection, sql, evidence_small=few)
     assert [row["rate"] for row in trend] == [sum(each) / (10 * len(each)) for each in pooled]
     assert [(row["newest"], row["weeks_ago"]) for row in trend] == [
         (date(2026, 4, 6), 5 - week) for week in range(2, 6)
@@ -236,7 +241,7 @@ def test_messages_and_invitations_without_a_sequence_are_counted(workspace: Work
 
 def test_a_missing_day_has_no_numbers(lately: Workspace) -> None:
     with lately.seeing(*named_in(queries.DAILY)) as connection:
-        found = queries.rows(connection, queries.DAILY, days_shown=queries.DAYS_SHOWN)
+        found = rows(connection, queries.DAILY, days_shown=queries.DAYS_SHOWN)
     days = {row["day"].date(): row for row in found}
     assert len(days) == 64
     missing = days[date(2026, 3, 10)]

@@ -15,6 +15,8 @@ from topo_pipeline.sandbox.world import World
 
 KEY = "topo_loopback0123456789"
 NOW = datetime(2026, 1, 21, 15, 0, tzinfo=UTC)
+# For every client, as each would read the certificates for its own. No test uses them.
+CLIENT: dict[str, Any] = {"trust_env": False, "timeout": 60, "verify": httpx.create_ssl_context()}
 
 
 @dataclass
@@ -58,7 +60,7 @@ def open_api(world: World, **options: Any) -> Iterator[Api]:
     defaults: dict[str, Any] = {"api_key": KEY, "now": Clock()}
     app = create_app(world, **defaults | options)
     headers = {"Authorization": f"Bearer {KEY}"}
-    with serve(app) as url, httpx.Client(base_url=f"{url}/v1", headers=headers, trust_env=False, timeout=60) as http:
+    with serve(app) as url, httpx.Client(base_url=f"{url}/v1", headers=headers, **CLIENT) as http:
         yield Api(http)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from topo_pipeline_tests.sandbox.conftest import KEY, Api
+from topo_pipeline_tests.sandbox.conftest import CLIENT, KEY, Api
 
 
 def assert_is_topo_error(response: httpx.Response, status_code: int, type_: str) -> None:
@@ -40,7 +40,7 @@ def test_a_missing_malformed_or_wrong_key_is_refused(
     api: Api, path: str, header: str | bytes | None, expected: str
 ) -> None:
     headers: dict[str, Any] = {} if header is None else {"Authorization": header}
-    with httpx.Client(base_url=api.http.base_url, trust_env=False) as stranger:
+    with httpx.Client(base_url=api.http.base_url, **CLIENT) as stranger:
         response = stranger.get(path, headers=headers)
     assert_is_topo_error(response, 401, "UnauthorizedIssue")
     assert expected in response.json()["message"]

@@ -38,6 +38,13 @@ def refusal(url: str = URL) -> str:
     return str(caught.value)
 
 
+@pytest.fixture
+def without_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read no certificates, which takes most of the time of creating a client."""
+    monkeypatch.setattr("topo_pipeline.topo_api.network._certificates", lambda **_: False)
+
+
+@pytest.mark.usefixtures("without_certificates")
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "ALL_PROXY"])
 @pytest.mark.parametrize(
     "value",
@@ -91,6 +98,7 @@ def test_the_proxy_for_another_scheme_is_not_used(monkeypatch: pytest.MonkeyPatc
     assert proxy_of() is None
 
 
+@pytest.mark.usefixtures("without_certificates")
 @pytest.mark.parametrize(
     "exempt", ["localhost,fe11::/16", "127.0.0.1,[::1]", "[", "::1,10.0.0.0/8", "http://[,\x01", ","]
 )
