@@ -7,7 +7,7 @@ import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from topo_pipeline.settings import Settings, SettingsError, of_organizations
 from topo_pipeline.templates import workspace
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.alerts.receiver import Receiver, receiving
-from topo_pipeline_tests.command_line import COMMAND, topo_pipeline
+from topo_pipeline_tests.command_line import COMMAND, answer, topo_pipeline
 from topo_pipeline_tests.conftest import PATIENCE
 from topo_pipeline_tests.defs.only import with_only
 from topo_pipeline_tests.services.postgres import Postgres
@@ -59,6 +59,11 @@ class Organization:
     @property
     def warehouse(self) -> Warehouse:
         return Warehouse.of(self.settings)
+
+    @property
+    def reading(self) -> "Organization":
+        """The organization without its tables."""
+        return replace(self, definitions=with_only(self.definitions, "activities"))
 
     def backfill(self, days: Sequence[date]) -> Outcome:
         return backfill(self.definitions, days, instance=self.instance, on_progress=lambda _: None)
@@ -246,7 +251,7 @@ def test_a_revoked_key_fails_the_days_of_one_alone(agency: dict[str, Organizatio
         each.sensor("run_alert_sensor")
     before, day = len(receiver.texts), DAYS[-1]
     revoked = globex.settings.model_copy(update={"api_key": acme.settings.api_key})
-    without_key = Organization(revoked, with_only(build(revoked, clock=lambda: NOW), *ASSETS), globex.instance)
+    without_key = Organization(revoked, with_only(build(revoked, clock=lambda: NOW), "activities"), globex.instance)
     try:
         problems = without_key.backfill([day]).problems
         assert "check GLOBEX_KEY" in problems[0]
@@ -262,7 +267,7 @@ def test_a_revoked_key_fails_the_days_of_one_alone(agency: dict[str, Organizatio
         texts = [text for text in receiver.texts[before:] if str(day) in text]
         assert [text.splitlines()[0] for text in texts] == ["topo_pipeline, globex"]
     finally:
-        assert globex.backfill([day]).problems == ()
+        assert globex.reading.backfill([day]).problems == ()
 
 
 def test_the_reason_of_a_skipped_tick_names_the_key_of_the_table(one: Organization) -> None:
@@ -271,14 +276,14 @@ def test_the_reason_of_a_skipped_tick_names_the_key_of_the_table(one: Organizati
     assert reason == f"No heartbeat is sent. Set {key}."
 
 
-def test_a_failed_run_names_the_key_of_the_table(one: Organization) -> None:
-    elsewhere = one.settings.model_copy(update={"timezone": "Europe/Paris"})
-    other = Organization(elsewhere, with_only(build(elsewhere, clock=lambda: NOW), *ASSETS), one.instance)
-    day = LANDED[name_of(one)][:1]
-    [problem] = other.backfill(day).problems
-    assert one.backfill(day).problems == ()
-    key = f"timezone = 'UTC' for {name_of(one)} in organizations.toml"
-    assert f"not Europe/Paris. Set {key}, or set warehouse of {name_of(one)} to another file" in problem
+def test_a_failed_run_names_the_key_of_the_table(agency: dict[str, Organization]) -> None:
+    acme, day = agency["acme"], LANDED["acme"][:1]
+    elsewhere = acme.settings.model_copy(update={"timezone": "Europe/Paris"})
+    wrong = Organization(elsewhere, with_only(build(elsewhere, clock=lambda: NOW), "activities"), acme.instance)
+    [problem] = wrong.backfill(day).problems
+    assert acme.reading.backfill(day).problems == ()
+    key = "timezone = 'UTC' for acme in organizations.toml"
+    assert f"not Europe/Paris. Set {key}, or set warehouse of acme to another file" in problem
 
 
 def test_a_run_without_tags_of_its_own_gets_the_organization_when_it_starts(one: Organization) -> None:
@@ -364,7 +369,7 @@ def test_erasing_a_person_leaves_the_other_organization_as_it_was(agency: dict[s
     before = globex.rows(everything)
     [(person,)] = acme.rows("SELECT max(person_id) FROM topo.activities")
     environment = {"TOPO_WAREHOUSE": acme.settings.warehouse, "DAGSTER_HOME": str(acme.settings.dagster_home)}
-    done = topo_pipeline(Path.cwd(), "--organization", "acme", "forget", str(person), "--yes", **environment)
+    done = answer(Path.cwd(), "--organization", "acme", "forget", str(person), "--yes", **environment)
     assert done.returncode == 0, done.stderr
     assert (person,) not in acme.rows("SELECT DISTINCT person_id FROM topo.activities")
     assert globex.rows(everything) == before
@@ -428,10 +433,11 @@ def test_a_location_of_an_unknown_or_invalid_organization_says_what_is_wrong(
         locations.umbrella  # noqa: B018
 
 
-def test_a_night_of_twenty_organizations_is_one_run_for_each_in_twenty_pools(
-    agency: dict[str, Organization], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("count", [2, pytest.param(20, marks=pytest.mark.full)])
+def test_a_night_of_several_organizations_is_one_run_for_each_in_a_pool_of_its_own(
+    agency: dict[str, Organization], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    everyone = [f"client_{number}" for number in range(20)]
+    everyone = [f"client_{number}" for number in range(count)]
     tables = [f'[{name}]\napi_key_variable = "{name.upper()}_KEY"\n' for name in everyone]
     (tmp_path / "organizations.toml").write_text("".join(tables))
     monkeypatch.setenv("TOPO_ORGANIZATIONS", str(tmp_path / "organizations.toml"))
