@@ -29,7 +29,7 @@ from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
 from topo_pipeline.warehouse.errors import WarehouseError
 from topo_pipeline_tests.command_line import answer, assert_one_sentence
-from topo_pipeline_tests.conftest import PATIENCE
+from topo_pipeline_tests.conftest import CHECKOUT, PATIENCE
 from topo_pipeline_tests.orchestration.test_killed_runs import PausedSandbox
 from topo_pipeline_tests.pages import shell_lines_of
 from topo_pipeline_tests.services.processes import free_ports
@@ -197,7 +197,11 @@ def services_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return processes
 
 
-@pytest.mark.parametrize("killed", ["the command", pytest.param("dagster dev", marks=pytest.mark.full)])
+KILLED = pytest.mark.parametrize("killed", ["the command", "dagster dev"])
+
+
+@pytest.mark.full  # smaller, with less than Dagster: the next test
+@KILLED
 def test_sigkill_leaves_no_process_and_the_home_is_free(tmp_path: Path, killed: str) -> None:
     with started(tmp_path, free_ports(1)[0]) as process:
         processes = until(lambda: services_of(process))
@@ -211,7 +215,44 @@ def test_sigkill_leaves_no_process_and_the_home_is_free(tmp_path: Path, killed: 
         pass
 
 
-@pytest.mark.full  # smaller, without a run: the test above
+DAGSTER = """
+import subprocess, sys
+def main():
+    services = [subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) for _ in range(2)]
+    print("started", flush=True)
+    services[0].wait()
+"""
+SERVICES = """
+import os, sys
+from pathlib import Path
+from topo_pipeline.orchestration.services import reserved, run
+with reserved(Path(), int(sys.argv[1])) as lock:
+    sys.exit(run(Path("workspace.yaml").absolute(), int(sys.argv[1]), lock, os.environ, on_ready=print))
+"""
+
+
+@KILLED
+def test_sigkill_ends_all_that_dagster_started_and_the_home_is_free(tmp_path: Path, killed: str) -> None:
+    """In place of Dagster, a module starts two services and does not end them itself."""
+    (tmp_path / "dagster").mkdir()
+    (tmp_path / "dagster" / "__init__.py").touch()
+    (tmp_path / "dagster" / "_cli.py").write_text(DAGSTER)
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", SERVICES, str(free_ports(1)[0])], cwd=tmp_path, stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tmp_path, CHECKOUT)))},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None and process.stdout.readline() == b"started\n"
+        processes = psutil.Process(process.pid).children(recursive=True)
+        process.kill() if killed == "the command" else processes[0].kill()
+        left = still_running(processes)
+    assert len(processes) == 3
+    assert left == []
+    assert process.returncode != 0
+    with reserved(tmp_path, free_ports(1)[0]):
+        pass
+
+
+@pytest.mark.full  # smaller, without a run: the tests above
 def test_sigkill_ends_the_run_in_progress_and_records_its_failure(tmp_path: Path) -> None:
     api, port = PausedSandbox(), free_ports(1)[0]
     selector = {
