@@ -21,7 +21,7 @@ from topo_pipeline_tests.conftest import CHECKOUT
 from topo_pipeline_tests.doctor.conftest import now
 from topo_pipeline_tests.special_files import fingerprints, special_files
 
-WORLD = World(11)  # shared: it computes each day once
+WORLD = World(11, scale=0.3)  # shared: it computes each day once
 
 
 def test_doctor_exits_with_0_if_there_are_only_warnings(tmp_path: Path) -> None:
