@@ -22,9 +22,10 @@ from topo_pipeline.sandbox.app import create_app
 from topo_pipeline.sandbox.demo import API_KEY
 from topo_pipeline.sandbox.server import serve
 from topo_pipeline.sandbox.world import World
+from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline_tests.command_line import answer, run
 from topo_pipeline_tests.conftest import CHECKOUT
-from topo_pipeline_tests.engagement.helpers import uid
+from topo_pipeline_tests.engagement.helpers import drop_all_but, uid
 from topo_pipeline_tests.pages import commands_of, shell_lines_of
 from topo_pipeline_tests.services.processes import free_ports
 
@@ -140,6 +141,7 @@ def prepared(built: Path, api_url: str, tmp_path_factory: pytest.TempPathFactory
     for name in ("backups", "data", "new"):
         (folder / name).mkdir()
     shutil.copy(built, folder / "data" / "topo.duckdb")
+    drop_all_but(Warehouse(str(folder / "data" / "topo.duckdb")), "sequence_summary")  # `forget` rebuilds all tables
     shutil.copytree(CHECKOUT / "bi", folder / "bi", ignore=shutil.ignore_patterns("node_modules", ".evidence"))
     assert our_command(folder, ["init"]).returncode == 0
     set_key(folder / ".env", "TOPO_API_KEY", os.environ["TOPO_API_KEY"])

@@ -286,8 +286,9 @@ def test_a_failed_run_names_the_key_of_the_table(agency: dict[str, Organization]
     assert f"not Europe/Paris. Set {key}, or set warehouse of acme to another file" in problem
 
 
-def test_a_run_without_tags_of_its_own_gets_the_organization_when_it_starts(one: Organization) -> None:
+def test_a_run_without_tags_of_its_own_gets_the_organization_when_it_starts(agency: dict[str, Organization]) -> None:
     """Such is a run that was started on an asset's page."""
+    one = agency["globex"]
     job = one.definitions.get_repository_def().get_implicit_global_asset_job_def()
     run_id, tables = str(uuid.uuid4()), [names.asset_key(one.settings, "engagement", "sequence_runs")]
     assert execute(job, one.instance, run_id=run_id, run_config=QUIET, selection=tables).success

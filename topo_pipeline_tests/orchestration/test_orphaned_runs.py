@@ -199,6 +199,7 @@ def test_an_invalid_owner_tag_fails_no_run_and_raises_no_error() -> None:
             tag = form.format(text).replace("RUN", run.run_id)
             instance.add_run(run.with_tags({".dagster/topo_pipeline_owner": tag}))
             assert fail_orphaned_runs(instance, SETTINGS) == []
+            instance.delete_run(run.run_id)
 
         for invalid in INVALID_PIDS:
             check = example((f"{HERE}:{{}}:RUN", invalid))(check)
