@@ -59,13 +59,6 @@ def answer(
     most of the time and have their own tests. The databases of a new Dagster home are copied, which takes a tenth of
     the time. If `tables` are given, a backfill builds only these, without checks.
     """
-    home = _new_home()
-
-    def copy_with_databases(name: str, to: Path) -> None:
-        if not to.exists():
-            shutil.copytree(home, to.parent, dirs_exist_ok=True)
-        copy(name, to)
-
     with (
         _called_in(folder, _environment(environment), tables) as monkeypatch,
         tempfile.TemporaryFile("w+", encoding="utf-8") as stdout,
@@ -76,11 +69,17 @@ def answer(
             monkeypatch.setattr(sys, name, stream)
         monkeypatch.setattr(sys, "argv", ["topo-pipeline"])
         monkeypatch.setattr(console.err, "_file", None)  # a backfill binds it to this call's stream
-        monkeypatch.setattr(instance, "copy", copy_with_databases)
+        monkeypatch.setattr(instance, "copy", _copy_with_databases)
         with pytest.raises(SystemExit) as end:
             app(arguments, prog_name="topo-pipeline")
         assert isinstance(end.value.code, int)
         return subprocess.CompletedProcess(arguments, end.value.code, _read(stdout), _read(stderr))
+
+
+def _copy_with_databases(name: str, to: Path) -> None:
+    if not to.exists():
+        shutil.copytree(_new_home(), to.parent, dirs_exist_ok=True)
+    copy(name, to)
 
 
 @functools.cache
@@ -90,6 +89,7 @@ def _new_home() -> Path:
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("DAGSTER_HOME", "")  # prepare sets it
+        monkeypatch.setattr(instance, "copy", copy)
         instance.prepare(home)
     for file in ("dagster.yaml", "workspace.yaml"):
         (home / file).unlink()

@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 from topo_pipeline.cli import app
-from topo_pipeline_tests.command_line import COMMAND, answer, assert_one_sentence, run, topo_pipeline
+from topo_pipeline_tests.command_line import COMMAND, answer, assert_one_sentence, run
 
 
 def test_the_help_of_every_command_has_valid_examples() -> None:
@@ -50,7 +50,7 @@ def test_each_shell_completes_commands(tmp_path: Path, shell: str) -> None:
     """The shell asks the command itself, which names what fits what was typed so far."""
     typed = {"COMP_WORDS": "topo-pipeline back", "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": "topo-pipeline back"}
     asked = {"_TOPO_PIPELINE_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
-    completed = topo_pipeline(tmp_path, **typed, **asked).stdout
+    completed = answer(tmp_path, **typed, **asked).stdout
     assert "backfill" in completed
     assert "backup" in completed
     assert "doctor" not in completed

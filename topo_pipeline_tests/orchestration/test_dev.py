@@ -218,7 +218,7 @@ def test_sigkill_leaves_no_process_and_the_home_is_free(tmp_path: Path, killed: 
 DAGSTER = """
 import subprocess, sys
 def main():
-    services = [subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) for _ in range(2)]
+    services = [subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) for _ in range(2)]
     print("started", flush=True)
     services[0].wait()
 """
