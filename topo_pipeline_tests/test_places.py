@@ -36,25 +36,16 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     return {"TOPO_WAREHOUSE": f"ducklake:postgres:{dsn}", "TOPO_LAKE_DATA_PATH": folder, "TOPO_LAKE_SCHEMA": "own"}
 
 
-# A shared lake does what a local one does, and more. Tests of each command use a file. To build every table in a lake
-# takes long: `make test` does it once, in test_scale_page.py, which also writes the report.
-@pytest.mark.parametrize(
-    ("place", "tables"),
-    [
-        ("shared", ("sequence_activity", "sequence_runs")),
-        *(pytest.param(place, None, marks=pytest.mark.full) for place in ("file", "lake", "shared", "s3")),
-    ],
-    indirect=["place"],
-    ids=["shared, few tables", "file", "lake", "shared", "s3"],
-)
-def test_two_days_are_read_exported_and_a_person_is_erased(
-    place: dict[str, str], tables: tuple[str, ...] | None, tmp_path: Path, api_url: str
-) -> None:
+# A shared lake does what a local one does, and more. Tests of each command use a file.
+# smaller: in a shared lake, with few tables in orchestration/test_organizations.py, with all in test_scale_page.py
+@pytest.mark.full
+@pytest.mark.parametrize("place", ["file", "lake", "shared", "s3"], indirect=True)
+def test_two_days_are_read_exported_and_a_person_is_erased(place: dict[str, str], tmp_path: Path, api_url: str) -> None:
     variables = {**place, "TOPO_API_URL": api_url, "DAGSTER_HOME": str(tmp_path / "home")}
     variables |= {"TOPO_REPORT_DIR": str(tmp_path / "report")}
 
     def run(*arguments: str) -> str:
-        done = answer(tmp_path, *arguments, tables=tables, **variables)
+        done = answer(tmp_path, *arguments, **variables)
         assert "pg_test_" not in done.stdout + done.stderr
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -74,9 +65,8 @@ def test_two_days_are_read_exported_and_a_person_is_erased(
         [(runs,)] = connection.execute("SELECT count(*) FROM engagement.sequence_runs").fetchall()
     assert activities == status["activities"] > 0
     assert runs > 0
-    if tables is None:
-        run("report")
-        assert (tmp_path / "report" / "engagement_report.html").is_file()
+    run("report")
+    assert (tmp_path / "report" / "engagement_report.html").is_file()
     assert "erased" in run("forget", person, "--yes").lower()
     exported = run("export", "topo.activities")
     assert 0 < len(exported.splitlines()) - 1 < activities

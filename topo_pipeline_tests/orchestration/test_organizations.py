@@ -60,11 +60,6 @@ class Organization:
     def warehouse(self) -> Warehouse:
         return Warehouse.of(self.settings)
 
-    @property
-    def reading(self) -> "Organization":
-        """The organization without its tables."""
-        return replace(self, definitions=with_only(self.definitions, "activities"))
-
     def backfill(self, days: Sequence[date]) -> Outcome:
         return backfill(self.definitions, days, instance=self.instance, on_progress=lambda _: None)
 
@@ -267,7 +262,7 @@ def test_a_revoked_key_fails_the_days_of_one_alone(agency: dict[str, Organizatio
         texts = [text for text in receiver.texts[before:] if str(day) in text]
         assert [text.splitlines()[0] for text in texts] == ["topo_pipeline, globex"]
     finally:
-        assert globex.reading.backfill([day]).problems == ()
+        assert globex.backfill([day]).problems == ()
 
 
 def test_the_reason_of_a_skipped_tick_names_the_key_of_the_table(one: Organization) -> None:
@@ -281,7 +276,7 @@ def test_a_failed_run_names_the_key_of_the_table(agency: dict[str, Organization]
     elsewhere = acme.settings.model_copy(update={"timezone": "Europe/Paris"})
     wrong = Organization(elsewhere, with_only(build(elsewhere, clock=lambda: NOW), "activities"), acme.instance)
     [problem] = wrong.backfill(day).problems
-    assert acme.reading.backfill(day).problems == ()
+    assert replace(acme, definitions=with_only(acme.definitions, "activities")).backfill(day).problems == ()
     key = "timezone = 'UTC' for acme in organizations.toml"
     assert f"not Europe/Paris. Set {key}, or set warehouse of acme to another file" in problem
 
@@ -370,8 +365,18 @@ def test_erasing_a_person_leaves_the_other_organization_as_it_was(agency: dict[s
     before = globex.rows(everything)
     [(person,)] = acme.rows("SELECT max(person_id) FROM topo.activities")
     environment = {"TOPO_WAREHOUSE": acme.settings.warehouse, "DAGSTER_HOME": str(acme.settings.dagster_home)}
-    done = answer(Path.cwd(), "--organization", "acme", "forget", str(person), "--yes", **environment)
-    assert done.returncode == 0, done.stderr
+
+    def run(*arguments: str) -> str:
+        done = answer(Path.cwd(), "--organization", "acme", *arguments, **environment)
+        assert done.returncode == 0, done.stderr
+        assert "pg_test_" not in done.stdout + done.stderr
+        return done.stdout
+
+    activities = json.loads(run("status", "--json"))["activities"]
+    assert "erased" in run("forget", str(person), "--yes").lower()
+    exported = run("export", "topo.activities")
+    assert 0 < len(exported.splitlines()) - 1 < activities
+    assert str(person) not in exported
     assert (person,) not in acme.rows("SELECT DISTINCT person_id FROM topo.activities")
     assert globex.rows(everything) == before
 
