@@ -105,12 +105,27 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+@contextlib.contextmanager
+def _untraced() -> Iterator[None]:
+    paused = []  # pytest-cov has two in each worker, and both must be stopped
+    while tracing := Coverage.current():
+        tracing.stop()
+        paused.append(tracing)
+    try:
+        yield
+    finally:
+        for tracing in reversed(paused):
+            tracing.start()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Search for garbage less often, and never among the modules and tests, which live as long as the process."""
+    """Trace the imports of one worker. Search for garbage less often, and never among what lives until the end."""
+    is_traced = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
     gc.disable()
     try:
-        return (yield)
+        with contextlib.nullcontext() if is_traced else _untraced():
+            return (yield)
     finally:
         gc.freeze()
         gc.enable()
@@ -126,15 +141,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     if not item.path.relative_to(Path(__file__).parent).as_posix().startswith(UNTRACED):
         return (yield)
-    paused = []  # pytest-cov has two in each worker, and both must be stopped
-    while tracing := Coverage.current():
-        tracing.stop()
-        paused.append(tracing)
-    try:
+    with _untraced():
         return (yield)
-    finally:
-        for tracing in reversed(paused):
-            tracing.start()
 
 
 @pytest.fixture(scope="session", autouse=True)

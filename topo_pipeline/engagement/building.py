@@ -80,7 +80,8 @@ def build(
     Raises:
         WarehouseError: a table that it reads is not built yet.
     """
-    existing = columns_by_table(connection)
+    concerned = {*table.comments(), *(name for _, name in table.reads)}
+    existing = columns_by_table(connection, concerned)
     _require_inputs(table, existing)
     fingerprint = table.fingerprint(rules, timezone)
     was_reset = is_new = False
@@ -95,7 +96,7 @@ def build(
     else:
         is_new = _replace_rows(connection, table, existing, values)
     if is_new:
-        existing = columns_by_table(connection)
+        existing = columns_by_table(connection, concerned)
     comments = table.comments(rules)
     _comment(connection, comments, existing)
     columns = (replace(it, comment=comments[table.name].get(it.name)) for it in existing["engagement", table.name])

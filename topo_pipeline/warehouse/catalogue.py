@@ -1,7 +1,10 @@
 """Read the tables, columns and comments of a warehouse from its catalog."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from topo_pipeline.warehouse.sql import literal
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -27,12 +30,13 @@ def tables_of(connection: "DuckDBPyConnection") -> set[tuple[str, str]]:
     return {(schema, name) for schema, name in connection.execute(tables).fetchall()}
 
 
-def columns_by_table(connection: "DuckDBPyConnection") -> Catalog:
-    """Return the columns of every table. This takes little longer than reading those of one table."""
+def columns_by_table(connection: "DuckDBPyConnection", names: Collection[str] | None = None) -> Catalog:
+    """Return the columns of every table, or of the tables with these names in any schema."""
+    named = f" AND table_name IN ({', '.join(map(literal, names))})" if names else ""
     found: dict[tuple[str, str], list[Column]] = {}
     for schema, table, *column in connection.execute(
-        "SELECT schema_name, table_name, column_name, data_type, comment FROM duckdb_columns()"
-        " WHERE database_name = current_database() ORDER BY column_index"
+        "SELECT schema_name, table_name, column_name, data_type, comment FROM duckdb_columns()"  # noqa: S608 - quoted
+        f" WHERE database_name = current_database(){named} ORDER BY column_index"
     ).fetchall():
         found.setdefault((schema, table), []).append(Column(*column))
     return {name: tuple(columns) for name, columns in found.items()}
@@ -40,9 +44,4 @@ def columns_by_table(connection: "DuckDBPyConnection") -> Catalog:
 
 def columns_of(connection: "DuckDBPyConnection", schema: str, table: str) -> tuple[Column, ...]:
     """Return the columns of a table, in order, or nothing if it does not exist."""
-    found = connection.execute(
-        "SELECT column_name, data_type, comment FROM duckdb_columns()"
-        " WHERE database_name = current_database() AND schema_name = ? AND table_name = ? ORDER BY column_index",
-        [schema, table],
-    ).fetchall()
-    return tuple(Column(*column) for column in found)
+    return columns_by_table(connection, [table]).get((schema, table), ())
