@@ -62,7 +62,7 @@ PATIENCE = 900.0
 # These files take longest, some in other processes. They start first, so that no worker runs one alone at the end.
 LONGEST = (
     *("test_browser", "test_kill_points", "test_compaction", "test_ui_backfills", "test_dev", "test_shared_lake"),
-    *("test_lake_backups", "test_table_events", "test_ranged_runs", "test_forget", "test_iceberg", "test_places"),
+    *("test_lake_backups", "test_table_events", "test_ranged_runs", "test_forget", "test_iceberg"),
     *("test_decision_worlds", "test_backups", "test_deploy", "test_bi", "test_checks", "test_incremental"),
     *("test_message", "test_killed_runs", "test_full_disk", "test_inventory", "test_page", "test_calibration"),
 )

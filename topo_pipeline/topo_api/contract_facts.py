@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain, zip_longest
 from typing import Any, TypeVar
 
@@ -94,7 +94,7 @@ class Sample:
     is_whole: bool
     """Whether every counted page was read."""
 
-    @property
+    @cached_property
     def rows(self) -> list[Row]:
         """The activities in the order received, including repeated ones."""
         return [row for page in self.pages for row in rows_of(page)]
