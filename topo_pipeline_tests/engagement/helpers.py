@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
-from unittest.mock import Mock
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -24,7 +23,6 @@ from topo_pipeline.engagement.building import Built, build
 from topo_pipeline.engagement.rules import DEFAULT_RULES, Rules
 from topo_pipeline.engagement.tables import in_order, tables
 from topo_pipeline.warehouse import instances, sql
-from topo_pipeline.warehouse.catalogue import Catalog, columns_by_table
 from topo_pipeline.warehouse.connection import Warehouse
 from topo_pipeline.warehouse.erasure import has_erased_subjects
 from topo_pipeline.warehouse.landing import Load, ReadDay, land_list
@@ -320,22 +318,11 @@ class Workspace:
             return self._make(connection, *names, counted=True)
 
     def _make(self, connection: DuckDBPyConnection, *names: str, counted: bool = False) -> dict[str, Built]:
-        """Make what is due of these tables, and of those that they are made of.
-
-        A build reads the catalog, and once more after it has made a new table. To read it takes a tenth of the time, so
-        if nobody looks at what the builds return, it is read once, and the columns of new tables are left out.
-        """
+        """Make what is due of these tables, and of those that they are made of."""
         assert not self._passed_over & made_of(*names), "A load came between the build and this look at its rows."
         due = [name for name in self._due if name in made_of(*names)]
-        built: dict[str, Built] = {}
-        known: Catalog = columns_by_table(connection) if due and not counted else {}
-        with quick_builds(counted=counted) as patch:
-            for name in due:
-                if not counted:
-                    before, known = known, known | {("engagement", made): () for made in tables()[name].comments()}
-                    patch.setattr(building, "columns_by_table", Mock(side_effect=(before, known)))
-                built[name] = self._due.pop(name)(connection)
-        return built
+        with quick_builds(counted=counted):
+            return {name: self._due.pop(name)(connection) for name in due}
 
     @contextmanager
     def seeing(self, *names: str) -> Iterator[DuckDBPyConnection]:
@@ -445,20 +432,17 @@ def without_comments() -> Iterator[None]:
 
 
 @contextmanager
-def quick_builds(*, counted: bool) -> Iterator[pytest.MonkeyPatch]:
+def quick_builds(*, counted: bool) -> Iterator[None]:
     """Define the macros once for all builds of a transaction.
 
     Args:
         counted: Whether rows are counted, as a caller may look at what the builds return.
-
-    Yields:
-        What is undone after the builds.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(macros, "define", functools.cache(macros.define))
         if not counted:
             patch.setattr(building, "_count", lambda *_: (0, {}))
-        yield patch
+        yield
 
 
 @contextmanager
