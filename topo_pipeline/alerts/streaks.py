@@ -91,9 +91,10 @@ def find_alert(
 def message(alert: Alert, organization: str | None = None) -> str:
     """Return the alert as plain text of limited length."""
     in_order = sorted(alert.failing, key=lambda failure: (failure.at, failure.run or "", failure.reason))
-    lines = [_line(list(alike)) for _, alike in groupby(in_order, key=attrgetter("run", "reason"))]
-    if len(lines) > MAX_LINES:
-        lines = [*lines[:MAX_LINES], f"… and {len(lines) - MAX_LINES} more reasons: see the runs in Dagster's UI."]
+    by_reason = [list(alike) for _, alike in groupby(in_order, key=attrgetter("run", "reason"))]
+    lines = [_line(alike) for alike in by_reason[:MAX_LINES]]
+    if len(by_reason) > MAX_LINES:
+        lines.append(f"… and {len(by_reason) - MAX_LINES} more reasons: see the runs in Dagster's UI.")
     if alert.recovered:
         lines.append(f"Recovered: {_joined(alert.recovered)}")
     return "\n".join([f"topo_pipeline, {organization}" if organization else "topo_pipeline", *lines])
