@@ -14,8 +14,6 @@ from pathlib import Path
 PATIENCE = 120.0  # seconds that a server may take to start or stop, on a slow and busy machine
 # No variable of the tests or the developer, such as PGPORT or AWS_PROFILE, reaches a server.
 _ENVIRONMENT = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
-_MEMORY = Path("/dev/shm")  # noqa: S108 - the folder in it has a random name
-_ROOM = 2 * 1024**3  # bytes; a container's default is 64 MB
 
 
 def free_ports(number: int) -> list[int]:
@@ -32,12 +30,8 @@ def free_ports(number: int) -> list[int]:
 
 @contextmanager
 def private_folder(user: str | None = None) -> Iterator[Path]:
-    """Yield a temporary folder that belongs to `user`. Pytest's folders can't be entered by another user.
-
-    It is in memory if there is room: a new database is hundreds of files, which take much longer to create on a disk.
-    """
-    in_memory = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM
-    folder = Path(tempfile.mkdtemp(prefix="topo_pipeline_services_", dir=_MEMORY if in_memory else None))
+    """Yield a temporary folder that belongs to `user`. Pytest's folders can't be entered by another user."""
+    folder = Path(tempfile.mkdtemp(prefix="topo_pipeline_services_"))
     if user:
         shutil.chown(folder, user)
     yield folder
