@@ -327,10 +327,15 @@ class Workspace:
     @contextmanager
     def seeing(self, *names: str) -> Iterator[DuckDBPyConnection]:
         """A connection that sees these tables made. Those of `warehouse` see every table made."""
-        warehouse = self._warehouse
-        with warehouse.transaction() if self._due.keys() & made_of(*names) else warehouse.reader() as connection:
-            self._make(connection, *names)
-            yield connection
+        warehouse, due = self._warehouse, dict(self._due)
+        try:
+            with warehouse.transaction() if due.keys() & made_of(*names) else warehouse.reader() as connection:
+                self._make(connection, *names)
+                yield connection
+        except BaseException:  # what was made is rolled back
+            self._due.clear()
+            self._due.update(due)
+            raise
 
     def select(self, sql: str) -> list[tuple[Any, ...]]:
         """Query the tables that the statement names, or all of them if it is about the tables themselves."""
