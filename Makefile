@@ -45,7 +45,7 @@ demo: install ## Read 26 weeks of a simulated workspace and print the results
 dev: install ## Start Dagster's UI on port 3000 (with Topo if TOPO_API_KEY is set, else with the sandbox)
 	@$(BIN)/topo-pipeline dev
 
-test: install-dev ## Run the tests with the coverage gate (about seven minutes on two cores)
+test: install-dev ## Run the tests with the coverage gate (5 to 15 minutes on two cores)
 	@$(TEST) --cov --cov-report=term-missing
 
 test-all: install-dev ## Run the full tests: every kill point, fault and warehouse type, large workspaces, the real daemon
