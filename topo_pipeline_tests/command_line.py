@@ -77,8 +77,9 @@ def answer(
 
 
 def _copy_with_databases(name: str, to: Path) -> None:
-    if not to.exists():
-        shutil.copytree(_new_home(), to.parent, dirs_exist_ok=True)
+    if not any(to.parent.iterdir()):
+        for folder in _new_home().iterdir():
+            shutil.copytree(folder, to.parent / folder.name)
     copy(name, to)
 
 

@@ -32,7 +32,7 @@ def tables_of(connection: "DuckDBPyConnection") -> set[tuple[str, str]]:
 
 def columns_by_table(connection: "DuckDBPyConnection", names: Collection[str] | None = None) -> Catalog:
     """Return the columns of every table, or of the tables with these names in any schema."""
-    named = f" AND table_name IN ({', '.join(map(literal, names))})" if names else ""
+    named = "" if names is None else f" AND list_contains([{', '.join(map(literal, names))}], table_name)"
     found: dict[tuple[str, str], list[Column]] = {}
     for schema, table, *column in connection.execute(
         "SELECT schema_name, table_name, column_name, data_type, comment FROM duckdb_columns()"  # noqa: S608 - quoted

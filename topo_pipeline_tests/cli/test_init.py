@@ -5,11 +5,8 @@ import stat
 import sys
 import zipfile
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
-from click.testing import CliRunner
-from dagster_dg_cli.cli import create_dg_cli
 from dotenv import dotenv_values
 
 from tools.release import build, checklist, wheel_from
@@ -42,18 +39,12 @@ def test_init_keeps_files_that_exist(tmp_path: Path) -> None:
     assert_one_sentence(again, f"{tmp_path} has .env, workspace.yaml, .dagster already. Nothing was changed.")
 
 
-def test_dg_loads_the_definitions_in_the_new_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert answer(tmp_path, "init").returncode == 0
-    monkeypatch.chdir(tmp_path)
-    with patch.dict(os.environ):  # dg reads .env
-        listed = CliRunner().invoke(create_dg_cli(), ["list", "defs", "--json"])
-    assert listed.exit_code == 0, listed.output
-    assert "sequence_daily" in listed.output
-
-
-@pytest.mark.full  # smaller, in the test's process: the test above
 @pytest.mark.parametrize(
-    "command", [("dagster", "definitions", "validate", "-w", "workspace.yaml"), ("dg", "list", "defs", "--json")]
+    "command",
+    [
+        pytest.param(("dagster", "definitions", "validate", "-w", "workspace.yaml"), marks=pytest.mark.full),
+        ("dg", "list", "defs", "--json"),
+    ],
 )
 def test_dagsters_own_commands_load_the_definitions_in_the_new_folder(tmp_path: Path, command: tuple[str, ...]) -> None:
     assert answer(tmp_path, "init").returncode == 0

@@ -52,8 +52,9 @@ SOME = ("sequence_activity", "sequence_runs", "sequence_daily")
 """A table that is built by day, one that is not, and one that reads both."""
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _quick_instances() -> Iterator[None]:
+    """Patch Dagster for the modules of this folder only, so that other tests don't depend on the order."""
     with pytest.MonkeyPatch.context() as patch:
         patch_in_memory_storage(patch)
         yield

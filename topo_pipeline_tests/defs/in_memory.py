@@ -15,9 +15,7 @@ import dagster as dg
 import pytest
 import sqlalchemy
 from dagster._core.storage.event_log import in_memory as events
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.runs import in_memory as runs
-from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 
 
 def patch_in_memory_storage(patch: pytest.MonkeyPatch) -> None:
@@ -28,8 +26,8 @@ def patch_in_memory_storage(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, "stamp_alembic_rev", tables.stamp)
     patch.setattr(events.InMemoryEventLogStorage, "_connect", _locked)
     patch.setattr(runs.InMemoryRunStorage, "connect", lambda storage: storage._engine.begin())  # noqa: SLF001
-    patch.setattr(SqlEventLogStorage, "_has_asset_key_col_on_connection", lambda *_: True)
-    patch.setattr(SqlRunStorage, "has_run_stats_index_cols", lambda _: True)
+    patch.setattr(events.InMemoryEventLogStorage, "_has_asset_key_col_on_connection", lambda *_: True)
+    patch.setattr(runs.InMemoryRunStorage, "has_run_stats_index_cols", lambda _: True)
 
 
 def copy_records(source: dg.DagsterInstance, target: dg.DagsterInstance) -> None:
@@ -56,7 +54,7 @@ class _Tables:
         if not self._created:
             self._stamp(config, connection)
             _sqlite(connection).commit()
-            self._created = sqlite3.connect(":memory:")
+            self._created = sqlite3.connect(":memory:", check_same_thread=False)
             _sqlite(connection).backup(self._created)
 
 

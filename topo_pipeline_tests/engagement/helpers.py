@@ -347,7 +347,8 @@ class Workspace:
         """The table's rows in an order of their own, so that equal tables are equal lists; read once a build."""
         if table not in self._read:
             with self.seeing(table) as connection:
-                self._read[table] = _rows(connection, table)
+                found = _rows(connection, table)
+            self._read[table] = found
         return self._read[table]
 
     def all_rows(self) -> dict[str, list[dict[str, Any]]]:

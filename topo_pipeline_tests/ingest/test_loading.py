@@ -169,7 +169,7 @@ def three_pages_deep(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class DeepApi(PagedApi):
-    """Four days of 360 activities, which are each read in two parts if they are more than `three_pages_deep`."""
+    """Four days of 360 activities, which are each read in two parts with `three_pages_deep`."""
 
     def __init__(self) -> None:
         start, step = datetime(2026, 3, 1, 0, 0, 0, 7_000, tzinfo=UTC), timedelta(minutes=4)

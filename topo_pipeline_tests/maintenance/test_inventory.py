@@ -90,7 +90,9 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     land_into(warehouse, reading(*rows(2), rejects=rejects), LATER)
     land_templates_into(warehouse, template(0x5E9, name="Outbound", status="ACTIVE"))
     workspace.stale.add(DAY)
-    workspace.build("sequence_runs")  # which is quicker to clean in the replaced warehouse than all tables
+    workspace.build(
+        "sequence_activity", "sequence_runs"
+    )  # which are quicker to clean in the replaced warehouse than all tables
 
     backup(warehouse, folder / "backup.duckdb")
     how = {"timezone": "UTC", "rules": DEFAULT_RULES, "require_quiet": lambda: None}

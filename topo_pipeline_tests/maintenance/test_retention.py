@@ -131,9 +131,7 @@ def test_a_row_with_a_changed_column_is_landed_with_its_payload(emptied: Warehou
     assert ask(emptied, "SELECT payload FROM topo.activity_changes") == [("",)]
 
 
-def test_an_emptied_reply_counts_as_unchanged_until_it_is_reclassified(
-    emptied: Warehouse,
-) -> None:
+def test_an_emptied_reply_counts_as_unchanged_until_it_is_reclassified(emptied: Warehouse) -> None:
     with emptied.reader() as connection:
         landed = landed_replies(connection, [DAY])[DAY]
     assert shown(emptied, reply(1), reply(2)) == landed

@@ -263,13 +263,13 @@ def test_a_thousand_rows_with_the_same_time_are_all_read() -> None:
     assert len(api.queries) < 1000
 
 
-@pytest.mark.parametrize("types", [("message.sent",), UNKNOWN, KNOWN + UNKNOWN])
-def test_rows_of_unlisted_types_with_the_same_time_are_all_read(types: tuple[str, ...]) -> None:
-    api = InMemoryApi(rows_at_one_time(400, types), ties=Random(2))  # noqa: S311
+@pytest.mark.parametrize(("types", "count"), [(("message.sent",), 1000), (UNKNOWN, 400), (KNOWN + UNKNOWN, 400)])
+def test_rows_of_unlisted_types_with_the_same_time_are_all_read(types: tuple[str, ...], count: int) -> None:
+    api = InMemoryApi(rows_at_one_time(count, types), ties=Random(2))  # noqa: S311
     reading = api.read()
     assert ids_of(reading) == ids_in_order(api.rows)
-    assert reading.total_count == 400
-    assert len(api.queries) < 500
+    assert reading.total_count == count
+    assert len(api.queries) < count
 
 
 def test_parts_by_type_that_fit_on_a_page_are_read_at_most_twice() -> None:
