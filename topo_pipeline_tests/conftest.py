@@ -34,17 +34,6 @@ CHECKOUT = Path(__file__).parents[1]
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# Tests write thousands of databases. On a disk that takes a seventh more CPU time, and half as long again.
-_MEMORY = "/dev/shm"  # noqa: S108 - pytest checks who owns its folder there, and the others have random names
-if (
-    "TMPDIR" not in os.environ
-    and os.access(_MEMORY, os.W_OK)
-    and shutil.disk_usage(_MEMORY).free > 4 * 1024**3
-    and not os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC  # some tests write programs
-):
-    os.environ["TMPDIR"] = _MEMORY  # also for the processes that tests start
-    tempfile.tempdir = None
-
 _home = tempfile.mkdtemp(prefix="topo_pipeline_tests_")
 atexit.register(shutil.rmtree, _home, ignore_errors=True)
 for name in [name for name in os.environ if name.startswith(("TOPO_", "DAGSTER_"))]:
